@@ -1,0 +1,160 @@
+"""Options: the one place where a default, its range and its help text stand.
+
+The Python API, the command line, the GUI and the documentation read them from here. An options object is frozen and
+checked when it is made: below the public door nobody checks them again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from cellpose.errors import OptionError
+
+__all__ = ["Evaluation", "Masking", "Normalization", "Tiling", "describe", "option"]
+
+T = TypeVar("T")
+
+
+def option(
+    default: T,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[Any, ...] | None = None,
+) -> T:
+    """A dataclass field with its help text and its allowed range (both ends included) or choices."""
+    metadata = {"help": help, "low": low, "high": high, "choices": choices}
+    return field(default=default, metadata=metadata)
+
+
+def describe(options: type) -> dict[str, dict[str, Any]]:
+    """``{name: {"default", "help", "low", "high", "choices"}}`` of an options class.
+
+    Examples
+    --------
+    >>> describe(Masking)["flow_threshold"]["default"]
+    0.4
+    """
+    return {f.name: {"default": f.default, **f.metadata} for f in dataclasses.fields(options) if "help" in f.metadata}
+
+
+def _allowed(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f"between {low:g} and {high:g}"
+    return f"at least {low:g}" if low is not None else f"at most {high:g}"
+
+
+class _Checked:
+    """Checks every field against the range or choices it was declared with."""
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            self._check_one(f.name, getattr(self, f.name), f.metadata)
+
+    def _check_one(self, name: str, value: Any, rule: Mapping[str, Any]) -> None:
+        choices, low, high = rule.get("choices"), rule.get("low"), rule.get("high")
+        if choices is not None and value not in choices:
+            message = f"{name}={value!r} is not allowed; choose one of {', '.join(map(repr, choices))}"
+            raise OptionError(message)
+        if value is None or (low is None and high is None):
+            return
+        values = value if isinstance(value, (tuple, list)) else (value,)
+        for v in values:
+            try:
+                inside = (low is None or v >= low) and (high is None or v <= high)
+            except TypeError:
+                inside = False
+            if not inside:
+                message = f"{name}={value!r} is not allowed; it must be a number {_allowed(low, high)}"
+                raise OptionError(message)
+
+
+@dataclass(frozen=True)
+class Normalization(_Checked):
+    """How intensities are brought to a common scale before the network sees them."""
+
+    normalize: bool = option(True, "scale each channel so that its percentiles become 0 and 1")
+    lowhigh: Any = option(None, "intensities that become 0 and 1: (low, high) or a pair a channel; None: percentiles")
+    percentile: tuple[float, float] | None = option(None, "percentiles that become 0 and 1; None: (1, 99)")
+    norm3D: bool = option(True, "one scale for the whole stack instead of one a plane")
+    sharpen_radius: float = option(0.0, "radius in pixels of the high-pass filter; 0: off", low=0)
+    smooth_radius: float = option(0.0, "radius in pixels of the low-pass filter; 0: off", low=0)
+    tile_norm_blocksize: float = option(0.0, "side in pixels of the blocks of local normalisation; 0: off", low=0)
+    tile_norm_smooth3D: float = option(1.0, "smoothing over planes of the local normalisation", low=0)
+    invert: bool = option(False, "invert the image after normalisation")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.percentile is not None:
+            low, high = self.percentile
+            if not 0 <= low < high <= 100:
+                message = (
+                    f"percentile={self.percentile!r} is not allowed; it must be (low, high) with 0 <= low < high <= 100"
+                )
+                raise OptionError(message)
+
+    @classmethod
+    def of(cls, normalize: bool | Mapping[str, Any] | Normalization, *, invert: bool = False) -> Normalization:
+        """The options meant by the ``normalize`` argument of ``eval``: a bool, or a dict of these fields.
+
+        ``invert`` counts only where ``normalize`` is a bool. The key ``axis`` is accepted and has no effect, since
+        the channel axis is always the last one here.
+        """
+        if isinstance(normalize, Normalization):
+            return normalize
+        if isinstance(normalize, bool):
+            return cls(normalize=normalize, invert=invert)
+        if not isinstance(normalize, Mapping):
+            message = f"normalize={normalize!r} is not allowed; give True, False or a dict of normalisation options"
+            raise OptionError(message)
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(normalize) - known - {"axis"})
+        if unknown:
+            message = f"normalize has unknown keys {unknown}; allowed are {sorted(known)}"
+            raise OptionError(message)
+        return cls(**{key: value for key, value in normalize.items() if key in known})
+
+
+@dataclass(frozen=True)
+class Tiling(_Checked):
+    """How an image is cut into tiles for the network."""
+
+    batch_size: int = option(8, "number of tiles run at once", low=1)
+    augment: bool = option(False, "average over flipped, half-overlapping tiles")
+    tile_overlap: float = option(0.1, "fraction by which neighbouring tiles overlap; kept between 0.05 and 0.5")
+    bsize: int | None = option(None, "side of a tile in pixels; None: what the network was made for", low=16)
+
+
+@dataclass(frozen=True)
+class Masking(_Checked):
+    """How flows become masks."""
+
+    cellprob_threshold: float = option(
+        0.0, "pixels above this value belong to cells; lower it to find more and larger cells"
+    )
+    flow_threshold: float | None = option(0.4, "largest flow error of a mask that is kept; 0: keep all")
+    min_size: int = option(15, "masks with fewer pixels are removed; -1: keep all")
+    max_size_fraction: float = option(0.4, "masks that cover more of the image than this are removed", low=0)
+    niter: int | None = option(None, "number of steps along the flows; 0 or None: from the diameter")
+    interp: bool = option(True, "interpolate flows between pixels")
+
+
+@dataclass(frozen=True)
+class Evaluation(_Checked):
+    """All that ``eval`` needs beside the image and its axes."""
+
+    diameter: float | None = option(None, "diameter of the cells in pixels; 0 or None: no rescaling", low=0)
+    rescale: float | None = option(None, "factor by which the image is resized; a diameter goes before it", low=0)
+    resample: bool = option(True, "follow the flows at the size of the image rather than of the network")
+    do_3D: bool = option(False, "segment a stack in 3D from three plane directions")
+    anisotropy: float | None = option(None, "distance between planes divided by the size of a pixel", low=0)
+    flow3D_smooth: Any = option(0, "sigma of the Gaussian that smooths 3D flows: one, or one each for z, y, x")
+    stitch_threshold: float = option(0.0, "overlap (IoU) from which masks of neighbouring planes are joined; 0: off")
+    compute_masks: bool = option(True, "follow the flows to masks")
+    normalization: Normalization = field(default_factory=Normalization)
+    tiling: Tiling = field(default_factory=Tiling)
+    masking: Masking = field(default_factory=Masking)
