@@ -1,0 +1,165 @@
+"""State dicts to and from files. Nothing in a file is ever run."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cellpose.errors import FileReadError, FileWriteError, UnsafeFileError, WeightsError
+
+__all__ = ["read_state_dict", "write_state_dict"]
+
+_HEAD = 512  # bytes looked at to tell the format
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a weight file, by name, on the CPU.
+
+    The format is told from the content: a torch zip archive, the older torch pickle, or safetensors. Tensors are mapped
+    from the file where the format allows it, and read when they are first used. The prefix ``module.``, left by
+    data-parallel training, is taken off.
+
+    Raises
+    ------
+    FileReadError
+        If there is no such file or it cannot be opened.
+    UnsafeFileError
+        If the file holds anything but tensors and plain containers (such a file could run code).
+    WeightsError
+        If the file is empty, truncated or no state dict.
+    """
+    path = Path(path)
+    kind = _kind_of(path)
+    content = _read_safetensors(path) if kind == "safetensors" else _read_torch(path, zipped=kind == "zip")
+    return _without_prefix(_checked(content, path))
+
+
+def write_state_dict(state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors to ``path``: safetensors where the name ends so, otherwise a torch archive.
+
+    The file appears whole or not at all. ``metadata`` goes into the head of a safetensors file.
+
+    Raises
+    ------
+    FileWriteError
+        If the file cannot be written; what stood there before is untouched.
+    """
+    path = Path(path)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as error:
+        message = f"cannot write weights to {path}: {error}; check that the folder exists and is writable"
+        raise FileWriteError(message) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if path.suffix == ".safetensors":
+                from safetensors.torch import save
+
+                file.write(save(tensors, metadata=dict(metadata) if metadata else None))
+            else:
+                torch.save(tensors, file)
+        # mkstemp makes files that only their owner can read; weights are shared like any other result.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        message = f"cannot write weights to {path}: {error}"
+        raise FileWriteError(message) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The file mode mask of this process (there is no way to read it without setting it)."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _kind_of(path: Path) -> str:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        message = f"cannot read weights from {path}: {error.strerror or error}"
+        raise FileReadError(message) from error
+    if not head:
+        message = f"the weight file {path} is empty; fetch or copy it again"
+        raise WeightsError(message)
+    if head.startswith(b"PK\x03\x04"):
+        return "zip"
+    if head[:1] == b"\x80":
+        return "pickle"
+    if len(head) > 8 and head[8:9] == b"{":
+        if 8 + int.from_bytes(head[:8], "little") > size:
+            message = f"the weight file {path} is cut off; fetch or copy it again"
+            raise WeightsError(message)
+        return "safetensors"
+    hint = ""
+    if head.lstrip()[:1] == b"<":
+        hint = " (it looks like a web page, perhaps the error page of a server or proxy)"
+    elif head.startswith(b"version https://git-lfs"):
+        hint = " (it is a Git LFS pointer; fetch the file itself with `git lfs pull`)"
+    elif head.startswith(b"\x93NUMPY"):
+        hint = " (it is a NumPy file; size models are loaded by SizeModel)"
+    message = f"{path} is no weight file{hint}; expected is a torch or safetensors state dict"
+    raise WeightsError(message)
+
+
+def _read_torch(path: Path, *, zipped: bool) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        reason = str(error)
+        if "unsupported" in reason.lower() or "Weights only load failed" in reason or "GLOBAL" in reason:
+            message = (
+                f"{path} holds more than tensors and was not loaded, since such a file could run code. "
+                "In the program it comes from, write torch.save(net.state_dict(), file) and load that file"
+            )
+            raise UnsafeFileError(message) from error
+        message = f"the weight file {path} is corrupt: {reason}"
+        raise WeightsError(message) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
+        if "TorchScript" in str(error):
+            message = f"{path} is a TorchScript program and was not loaded; expected is a state dict"
+            raise UnsafeFileError(message) from error
+        message = f"the weight file {path} is cut off or corrupt ({error}); fetch or copy it again"
+        raise WeightsError(message) from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device="cpu")  # type: ignore[no-any-return]
+    except (SafetensorError, json.JSONDecodeError, ValueError, OSError) as error:
+        message = f"the weight file {path} is cut off or corrupt ({error}); fetch or copy it again"
+        raise WeightsError(message) from error
+
+
+def _checked(content: Any, path: Path) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping) or not content:
+        message = f"{path} holds a {type(content).__name__}, expected is a state dict {{name: tensor}}"
+        raise WeightsError(message)
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            message = f"{path} holds {type(value).__name__} under {key!r}, expected is a state dict {{name: tensor}}"
+            raise WeightsError(message)
+    return dict(content)
+
+
+def _without_prefix(state: dict[str, Tensor], prefix: str = "module.") -> dict[str, Tensor]:
+    if not next(iter(state)).startswith(prefix):
+        return state
+    return {key.removeprefix(prefix): value for key, value in state.items()}
