@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "AxesError",
     "CellposeError",
+    "DeviceMemoryError",
     "DownloadError",
     "FileReadError",
     "FileWriteError",
@@ -55,6 +56,10 @@ class WeightsError(CellposeError, RuntimeError):
 
 class UnknownModelError(CellposeError, ValueError):
     """A model name that is neither known, nor a user model, nor a file."""
+
+
+class DeviceMemoryError(CellposeError, MemoryError):
+    """A device whose memory does not hold a single tile."""
 
 
 class DownloadError(CellposeError, ConnectionError):

@@ -1,0 +1,181 @@
+"""Running torch networks."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cellpose.engines._protocol import Engine, is_transformer
+from cellpose.errors import DeviceMemoryError, InputError
+
+__all__ = ["TorchEngine", "as_engine"]
+
+logger = logging.getLogger("cellpose.engines")
+
+FloatArray = NDArray[np.float32]
+
+
+class TorchEngine:
+    """Runs a torch module that returns ``(output, style, ...)`` or only the output.
+
+    Parameters
+    ----------
+    module
+        The network. It is used as it is: on its device, in its dtype; it is put into evaluation mode.
+    backbone
+        Kind of the network; ``None``: what the module says of itself, else ``"cpnet"``.
+
+    Examples
+    --------
+    >>> from cellpose.nets import CPnet
+    >>> engine = TorchEngine(CPnet([2, 4, 8], nout=3))
+    >>> outputs, styles = engine(np.zeros((1, 2, 16, 16), np.float32))
+    >>> outputs.shape, styles.shape
+    ((1, 3, 16, 16), (1, 8))
+    """
+
+    def __init__(self, module: nn.Module, backbone: str | None = None) -> None:
+        own = getattr(module, "backbone", None)
+        self.module = module
+        self.backbone: str = backbone or (own if isinstance(own, str) else "cpnet")
+        self.nout = int(getattr(module, "nout", 3))
+        self.style_size = int(getattr(module, "style_size", 256))
+        self.default_bsize = int(getattr(module, "default_bsize", _tile_side(self.backbone)))
+        self.tile_multiple = _tile_multiple(module)
+        # The largest batch known to fit; found when a batch does not.
+        self._limit: int | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return _device_of(self.module)
+
+    def __call__(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Outputs (n, nout, y, x) and styles (n, style_size) of tiles (n, channels, y, x), all float32.
+
+        A batch that does not fit into the memory of the device is run in halves.
+
+        Raises
+        ------
+        InputError
+            If the module does not return one output of the size of the tile for each.
+        DeviceMemoryError
+            If not even one tile fits.
+        """
+        if self.module.training:
+            self.module.eval()
+        step = min(len(tiles), self._limit or len(tiles))
+        parts: list[tuple[FloatArray, FloatArray]] = []
+        start = 0
+        while start < len(tiles):
+            try:
+                parts.append(self._run(tiles[start : start + step]))
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if step == 1:
+                    message = (
+                        f"one tile of {tiles.shape[-2]} x {tiles.shape[-1]} pixels does not fit into the memory of "
+                        f"{self.device}; close other programs that use it, or run on the CPU with gpu=False"
+                    )
+                    raise DeviceMemoryError(message) from error
+                step = step // 2
+            else:
+                start += step
+                continue
+            # Outside the handler, where the failed batch is no longer held by the traceback.
+            self._limit = step
+            logger.warning("out of memory on %s: going on with batches of %d tiles", self.device, step)
+            _free_memory(self.device)
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def _run(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray]:
+        device, dtype = self.device, _dtype_of(self.module)
+        x = torch.from_numpy(np.ascontiguousarray(tiles, dtype=np.float32)).to(device=device, dtype=dtype)
+        if device.type == "cpu" and not is_transformer(self.backbone):
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            result = self.module(x)
+        outputs, style = _split(result, self.style_size)
+        if outputs.shape[0] != x.shape[0] or outputs.shape[2:] != x.shape[2:]:
+            message = (
+                f"the network returned an output of shape {tuple(outputs.shape)} for tiles of shape {tuple(x.shape)}; "
+                "it must return (n, channels, y, x) with n, y and x of the tiles"
+            )
+            raise InputError(message)
+        return _to_numpy(outputs), _to_numpy(style)
+
+
+def as_engine(net: Any, backbone: str | None = None) -> Engine:
+    """``net`` if it is an engine, a torch module wrapped into one.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    # Modules first: some have all attributes of an engine, but take and return tensors.
+    if isinstance(net, nn.Module):
+        return TorchEngine(net, backbone)
+    if isinstance(net, Engine):
+        return net
+    message = f"net is a {type(net).__name__}; give a torch.nn.Module or a cellpose.engines.Engine"
+    raise InputError(message)
+
+
+def _tile_side(backbone: str) -> int:
+    if backbone.startswith("dino"):
+        return 384
+    return 256 if is_transformer(backbone) else 224
+
+
+def _tile_multiple(module: nn.Module) -> int:
+    """Each level of a U-Net halves its input; other modules are taken to accept any size."""
+    own = getattr(module, "tile_multiple", None)
+    if own is not None:
+        return int(own)
+    levels = len(module.nbase) - 1 if hasattr(module, "downsample") and hasattr(module, "nbase") else 1  # type: ignore[arg-type]
+    return int(2 ** (levels - 1))
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    parameter = next(module.parameters(), None)
+    if parameter is not None:
+        return parameter.device
+    return torch.device(getattr(module, "device", None) or "cpu")
+
+
+def _dtype_of(module: nn.Module) -> torch.dtype:
+    dtype = getattr(module, "dtype", None)
+    return dtype if isinstance(dtype, torch.dtype) else torch.float32
+
+
+def _split(result: Any, style_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    if isinstance(result, torch.Tensor):
+        return result, result.new_zeros((len(result), style_size))
+    return result[0], result[1]
+
+
+def _to_numpy(tensor: torch.Tensor) -> FloatArray:
+    array: FloatArray = tensor.to(device="cpu", dtype=torch.float32).numpy()
+    return array
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # MPS and the CPU allocator raise a plain RuntimeError, told apart by its text only.
+    text = str(error).lower()
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _free_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
