@@ -11,6 +11,7 @@ __all__ = [
     "CellposeError",
     "DeviceMemoryError",
     "DownloadError",
+    "FileMissingError",
     "FileReadError",
     "FileWriteError",
     "InputError",
@@ -38,11 +39,15 @@ class OptionError(CellposeError, ValueError):
     """An option outside its allowed values."""
 
 
-class FileReadError(CellposeError, OSError):
+class FileReadError(CellposeError, OSError, ValueError):
     """A file that is missing, empty, truncated, corrupt or of an unknown format."""
 
 
-class UnsafeFileError(FileReadError, ValueError):
+class FileMissingError(FileReadError, FileNotFoundError):
+    """A file that does not exist."""
+
+
+class UnsafeFileError(FileReadError):
     """A file that would run code if it were loaded, or that carries what it should not."""
 
 
