@@ -39,7 +39,9 @@ class Parity:
         spec = importlib.util.spec_from_file_location("parity_recipe", self.folder / "recipe.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        return module.load(self.folder / "shapes" / f"{name}.json")
+        # Not module.load: it leaves the file open, which counts as an error here.
+        spec_of_net = json.loads((self.folder / "shapes" / f"{name}.json").read_text())
+        return module.build(spec_of_net["shapes"], spec_of_net.get("diam", 30.0))
 
 
 PARITY = Parity()

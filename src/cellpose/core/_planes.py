@@ -98,10 +98,6 @@ def tile_side(engine: Engine, bsize: int | None) -> int:
     """
     if bsize is None:
         return engine.default_bsize
-    fixed = engine.backbone.startswith("sam")
-    if fixed and bsize != engine.default_bsize:
-        message = f"bsize={bsize} is not allowed; {engine.backbone} runs on tiles of {engine.default_bsize} pixels only"
-        raise OptionError(message)
     multiple = engine.tile_multiple
     if bsize % multiple:
         near = max(1, bsize // multiple) * multiple

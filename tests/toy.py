@@ -1,0 +1,36 @@
+"""The small fixed network of the parity fixtures (their README tells how it is made)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Toy(nn.Module):
+    """One convolution; flows of nearly unit length times 5, a cell probability, a style from channel means."""
+
+    def __init__(self, weight: np.ndarray, bias: np.ndarray, backbone: str | None = None) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.from_numpy(np.array(weight)))
+        self.b = nn.Parameter(torch.from_numpy(np.array(bias)))
+        self.diam_mean = nn.Parameter(torch.full((1,), 30.0), requires_grad=False)
+        self.diam_labels = nn.Parameter(torch.full((1,), 30.0), requires_grad=False)
+        self.nout, self.nbase, self.mkldnn = 3, [weight.shape[1], 32, 64, 128, 256], False
+        self.dtype, self.device = torch.float32, torch.device("cpu")
+        if backbone is not None:
+            self.backbone = backbone
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+        channels = x.shape[1]
+        v = F.conv2d(x, self.w[:, :channels], self.b, padding=8)
+        flows = 5 * v[:, :2] / torch.sqrt(v[:, :1] ** 2 + v[:, 1:2] ** 2 + 1e-3)
+        j = torch.arange(256)
+        style = x.mean(dim=(2, 3))[:, j % channels] * (j + 1) / 256
+        return torch.cat((flows, v[:, 2:]), dim=1), style, [x]
+
+
+def toy_of(fixtures, channels: int, *, shift: float = 0.0, backbone: str | None = None) -> Toy:
+    """The toy network for 1, 2 or 3 channels; ``shift`` is added to its biases."""
+    return Toy(fixtures[f"in/toy/w{channels}"], fixtures[f"in/toy/b{channels}"] + np.float32(shift), backbone)
