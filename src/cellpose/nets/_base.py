@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from cellpose.errors import WeightsError
 from cellpose.nets._files import read_state_dict, write_state_dict
 
 __all__ = ["NetFile"]
+
+logger = logging.getLogger("cellpose.nets")
 
 
 class NetFile(nn.Module):

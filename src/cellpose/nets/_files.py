@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cellpose.errors import FileReadError, FileWriteError, UnsafeFileError, WeightsError
+from cellpose.errors import FileMissingError, FileReadError, FileWriteError, UnsafeFileError, WeightsError
 
 __all__ = ["read_state_dict", "write_state_dict"]
 
@@ -29,8 +29,10 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
     Raises
     ------
+    FileMissingError
+        If there is no such file.
     FileReadError
-        If there is no such file or it cannot be opened.
+        If it cannot be opened.
     UnsafeFileError
         If the file holds anything but tensors and plain containers (such a file could run code).
     WeightsError
@@ -90,6 +92,9 @@ def _kind_of(path: Path) -> str:
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(_HEAD)
+    except FileNotFoundError as error:
+        message = f"there is no weight file {path}"
+        raise FileMissingError(message) from error
     except OSError as error:
         message = f"cannot read weights from {path}: {error.strerror or error}"
         raise FileReadError(message) from error
