@@ -330,7 +330,8 @@ def _resize_z(stack: Floats, n: int, *, nearest: bool) -> Floats:
     Lz, Ly, Lx = stack.shape
     flat = np.ascontiguousarray(stack.reshape(Lz, Ly * Lx).T)  # OpenCV's limits are on columns and channels, not rows
     interpolation = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(flat, (n, Ly * Lx), interpolation=interpolation)).T.reshape(n, Ly, Lx)
+    resized: Floats = np.asarray(cv2.resize(flat, (n, Ly * Lx), interpolation=interpolation), np.float32)
+    return np.ascontiguousarray(resized.T).reshape(n, Ly, Lx)
 
 
 def _apply_to_labels(label: Floats, draw: _Draw, recipe: _Recipe) -> Floats:

@@ -1,0 +1,522 @@
+"""Cutting images into overlapping tiles for the network, and blending the tiles of its outputs.
+
+`make_tiles` and `average_tiles` hold all tiles at once. `TileGrid` walks over them in batches and adds the outputs up
+as they come, with the same numbers, so that the memory does not grow with the number of tiles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import AxesError, InputError, OptionError
+
+__all__ = [
+    "TileAverage",
+    "TileGrid",
+    "_taper_mask",
+    "average_tiles",
+    "get_pad_yx",
+    "iter_tiles",
+    "make_tiles",
+    "pad_image_ND",
+    "unaugment_tiles",
+]
+
+Array = npt.NDArray[Any]
+Float32 = npt.NDArray[np.float32]
+
+_LEAST_OVERLAP, _MOST_OVERLAP = 0.05, 0.5
+_TAPER_WIDTH = 7.5  # in pixels, how softly the weight of a tile falls towards its edge
+_TAPER_START = 20  # in pixels from the edge, where its weight is one half
+
+
+# --------------------------------------------------------------------------------------------------------- padding
+
+
+def get_pad_yx(
+    Ly: int, Lx: int, div: int = 16, extra: int = 1, min_size: tuple[int, int] | None = None
+) -> tuple[int, int, int, int]:
+    """Pixels to add around an image so that its sides become multiples of ``div``.
+
+    Parameters
+    ----------
+    Ly, Lx
+        Size of the image in pixels.
+    div
+        The padded sides are multiples of this, plus ``extra * div``.
+    extra
+        Every side gets ``extra * div / 2`` pixels more at both ends.
+    min_size
+        ``(rows, columns)``: a side that is shorter is padded to at least this, and not to a multiple of ``div``.
+
+    Returns
+    -------
+    tuple of int
+        Pixels before and after along y, before and after along x.
+
+    Raises
+    ------
+    OptionError
+        A size or divisor below 1.
+
+    Examples
+    --------
+    >>> get_pad_yx(100, 120)
+    (14, 14, 12, 12)
+    >>> get_pad_yx(100, 120, min_size=(256, 256))
+    (78, 78, 68, 68)
+    """
+    if min(Ly, Lx) < 1 or div < 1 or extra < 0:
+        message = f"Ly={Ly}, Lx={Lx}, div={div}, extra={extra} are not allowed; sizes and div must be at least 1"
+        raise OptionError(message)
+    least = (None, None) if min_size is None else min_size
+    (y0, y1), (x0, x1) = (_pad_one(n, div, extra, m) for n, m in zip((Ly, Lx), least, strict=True))
+    return y0, y1, x0, x1
+
+
+def _pad_one(n: int, div: int, extra: int, least: int | None) -> tuple[int, int]:
+    room = div * math.ceil(n / div) - n
+    if least is not None and n < least:
+        room = max(0, int(least) - n - extra * div)
+    border = extra * div // 2
+    return border + room // 2, border + room - room // 2
+
+
+def pad_image_ND(
+    img0: npt.ArrayLike,
+    div: int = 16,
+    extra: int = 1,
+    min_size: tuple[int, int] | None = None,
+    zpad: bool = False,
+) -> tuple[Any, ...]:
+    """Pad an image with zeros, evenly on both sides, so that the network can take it.
+
+    Parameters
+    ----------
+    img0
+        ``(..., Ly, Lx)`` with at least one axis before y and x, such as ``(C, Ly, Lx)`` or ``(Lz, C, Ly, Lx)``.
+    div, extra, min_size
+        As in `get_pad_yx`.
+    zpad
+        Pad the third axis from the end too, for arrays of four axes or more.
+
+    Returns
+    -------
+    padded
+        New array of the same dtype.
+    ysub, xsub
+        Indices of the rows and columns of the padded array that hold the image.
+    zsub
+        With ``zpad``, the same of the third axis from the end.
+
+    Raises
+    ------
+    AxesError
+        Too few axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> padded, ysub, xsub = pad_image_ND(np.ones((2, 30, 40), np.float32))
+    >>> padded.shape, bool((padded[:, ysub][:, :, xsub] == 1).all())
+    ((2, 48, 64), True)
+    """
+    image = np.asarray(img0)
+    if image.ndim < (4 if zpad else 3):
+        allowed = "(Lz, C, Ly, Lx) or more" if zpad else "(C, Ly, Lx) or more"
+        message = f"an image of shape {image.shape} cannot be padded with zpad={zpad}; give axes {allowed}"
+        raise AxesError(message)
+    y0, y1, x0, x1 = get_pad_yx(image.shape[-2], image.shape[-1], div, extra, min_size)
+    pads = [(0, 0)] * (image.ndim - 2) + [(y0, y1), (x0, x1)]
+    if zpad:
+        pads[-3] = _pad_one(image.shape[-3], div, extra, None)
+    padded = np.pad(image, pads)
+    inside = tuple(np.arange(before, before + n) for (before, _), n in zip(pads, image.shape, strict=True))
+    return (padded, inside[-2], inside[-1], inside[-3]) if zpad else (padded, inside[-2], inside[-1])
+
+
+# ----------------------------------------------------------------------------------------------------------- tiles
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """Where the tiles of an image lie, in row-major order.
+
+    Attributes
+    ----------
+    Ly, Lx
+        Size of the image in pixels, padding included.
+    bsize
+        Side of a tile in pixels; the tiles of a shorter image are as short as the image, unless ``augment``.
+    overlap
+        Fraction by which neighbours overlap, kept between 0.05 and 0.5.
+    augment
+        Tiles overlap by half and every second one is flipped; images shorter than a tile are padded with zeros at
+        their lower and right ends.
+    """
+
+    Ly: int
+    Lx: int
+    bsize: int = 224
+    overlap: float = 0.1
+    augment: bool = False
+
+    def __post_init__(self) -> None:
+        if self.Ly < 1 or self.Lx < 1:
+            message = f"an image of {self.Ly} x {self.Lx} pixels cannot be tiled; give at least one pixel"
+            raise InputError(message)
+        if self.bsize < 1:
+            message = f"bsize={self.bsize} is not allowed; give the side of a tile in pixels, at least 1"
+            raise OptionError(message)
+        if math.isnan(self.overlap):
+            message = f"tile_overlap={self.overlap} is not allowed; give a fraction between 0.05 and 0.5"
+            raise OptionError(message)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns that the tiles cover: the image, padded up to one tile where ``augment``."""
+        if self.augment:
+            return max(self.Ly, self.bsize), max(self.Lx, self.bsize)
+        return self.Ly, self.Lx
+
+    @property
+    def tile_shape(self) -> tuple[int, int]:
+        """Rows and columns of each tile."""
+        return min(self.bsize, self.size[0]), min(self.bsize, self.size[1])
+
+    @cached_property
+    def ystarts(self) -> npt.NDArray[np.intp]:
+        """First row of the tiles of each row of tiles."""
+        return self._starts(self.Ly, self.size[0])
+
+    @cached_property
+    def xstarts(self) -> npt.NDArray[np.intp]:
+        """First column of the tiles of each column of tiles."""
+        return self._starts(self.Lx, self.size[1])
+
+    def _starts(self, n: int, covered: int) -> npt.NDArray[np.intp]:
+        if self.augment:
+            count = max(2, math.ceil(2.0 * covered / self.bsize))
+        elif n <= self.bsize:
+            count = 1
+        else:
+            overlap = min(_MOST_OVERLAP, max(_LEAST_OVERLAP, self.overlap))
+            count = math.ceil((1.0 + 2.0 * overlap) * n / self.bsize)
+        return np.linspace(0, covered - min(self.bsize, covered), count).astype(np.intp)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        return len(self.ystarts), len(self.xstarts)
+
+    def __len__(self) -> int:
+        return len(self.ystarts) * len(self.xstarts)
+
+    def window(self, index: int) -> tuple[slice, slice]:
+        """Rows and columns of the covered area under one tile."""
+        j, i = divmod(index, len(self.xstarts))
+        (y, x), (by, bx) = (int(self.ystarts[j]), int(self.xstarts[i])), self.tile_shape
+        return slice(y, y + by), slice(x, x + bx)
+
+    def flips(self, index: int) -> tuple[bool, bool]:
+        """Whether one tile is flipped along y, along x: with ``augment``, y in odd columns and x in odd rows."""
+        j, i = divmod(index, len(self.xstarts))
+        return self.augment and i % 2 == 1, self.augment and j % 2 == 1
+
+    def tile(self, img: Array, index: int) -> Array:
+        """One tile (C, rows, columns) of an image (C, Ly, Lx), flipped if it is to be."""
+        rows, columns = self.window(index)
+        tile = img[:, rows, columns]
+        missing = [(0, 0), *((0, want - have) for want, have in zip(self.tile_shape, tile.shape[1:], strict=True))]
+        if any(after for _, after in missing):
+            tile = np.pad(tile, missing)
+        flip_y, flip_x = self.flips(index)
+        return tile[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
+
+    def tiles(self, img: Array, batch_size: int = 8) -> Iterator[tuple[range, Float32]]:
+        """Batches of tiles of an image.
+
+        Parameters
+        ----------
+        img
+            ``(C, Ly, Lx)``.
+        batch_size
+            Most tiles in a batch.
+
+        Yields
+        ------
+        indices, tiles
+            The range of tile numbers and the tiles, float32 ``(n, C, rows, columns)``, contiguous.
+        """
+        self._check(img)
+        for start in range(0, len(self), batch_size):
+            indices = range(start, min(start + batch_size, len(self)))
+            yield indices, self._gather([(img, k) for k in indices])
+
+    def _check(self, img: Array) -> None:
+        if img.ndim != 3 or img.shape[1:] != (self.Ly, self.Lx):
+            message = f"an image of shape {img.shape} does not fit this grid; give (C, {self.Ly}, {self.Lx})"
+            raise AxesError(message)
+
+    def _gather(self, wanted: Sequence[tuple[Array, int]]) -> Float32:
+        batch = np.empty((len(wanted), wanted[0][0].shape[0], *self.tile_shape), np.float32)
+        for n, (img, index) in enumerate(wanted):
+            batch[n] = self.tile(img, index)
+        return batch
+
+    @cached_property
+    def weights(self) -> tuple[list[Float32], list[Float32]]:
+        """Weights along y of each row of tiles and along x of each column of tiles.
+
+        The weight of a tile is their product. Since the grid is a product too, so is the sum of the weights at each
+        pixel: they are divided by it here, once, and add up to 1 everywhere.
+        """
+        tapers = _tapers(*self.tile_shape)
+        normalized = []
+        for starts, taper, n in zip((self.ystarts, self.xstarts), tapers, self.size, strict=True):
+            total = np.zeros(n)
+            for s in starts:
+                total[s : s + len(taper)] += taper
+            normalized.append([(taper / total[s : s + len(taper)]).astype(np.float32) for s in starts])
+        return normalized[0], normalized[1]
+
+    def average(self, nout: int) -> TileAverage:
+        """A fresh sum of weighted output tiles of ``nout`` channels."""
+        return TileAverage(self, nout)
+
+
+class TileAverage:
+    """Adds up output tiles as they come, in any order.
+
+    Parameters
+    ----------
+    grid
+        Where the tiles lie.
+    nout
+        Number of output channels. With ``grid.augment`` and three or more, the third and second channel from the
+        end are the flows along y and x, which change sign with the flip of their axis.
+    """
+
+    def __init__(self, grid: TileGrid, nout: int) -> None:
+        self.grid = grid
+        self.added = 0
+        self._sum = np.zeros((nout, *grid.size), np.float32)
+
+    @property
+    def complete(self) -> bool:
+        """Whether as many tiles were added as the grid has."""
+        return self.added >= len(self.grid)
+
+    def add(self, index: int | Iterable[int], y: Array) -> None:
+        """Add one output tile (nout, rows, columns), or several (n, nout, rows, columns) with their numbers."""
+        if isinstance(index, (int, np.integer)):
+            self._add_one(int(index), y)
+        else:
+            for k, tile in zip(index, y, strict=True):
+                self._add_one(int(k), tile)
+
+    def _add_one(self, index: int, y: Array) -> None:
+        flip_y, flip_x = self.grid.flips(index)
+        if flip_y or flip_x:
+            y = _unflip(y, flip_y, flip_x)
+        wy, wx = self.grid.weights
+        j, i = divmod(index, len(self.grid.xstarts))
+        rows, columns = self.grid.window(index)
+        if len(self.grid) == 1:
+            self._sum[:, rows, columns] = y
+        else:
+            self._sum[:, rows, columns] += y * np.outer(wy[j], wx[i])
+        self.added += 1
+
+    def result(self) -> Float32:
+        """The blended output, float32 (nout, Ly, Lx)."""
+        if not self.complete:
+            message = f"only {self.added} of {len(self.grid)} tiles were added; add all of them first"
+            raise InputError(message)
+        return self._sum[:, : self.grid.Ly, : self.grid.Lx]
+
+
+def iter_tiles(
+    grid: TileGrid, planes: Iterable[Array], batch_size: int = 8
+) -> Iterator[tuple[list[tuple[int, int]], Float32]]:
+    """Full batches of tiles over many planes of one size: the last tiles of a plane share a batch with the next.
+
+    Parameters
+    ----------
+    grid
+        Where the tiles lie in each plane.
+    planes
+        Arrays (C, Ly, Lx), taken one by one; at most those of one batch are held.
+    batch_size
+        Tiles in a batch; only the last one may hold fewer.
+
+    Yields
+    ------
+    indices, tiles
+        ``(plane, tile)`` numbers in order, and the tiles, float32 ``(n, C, rows, columns)``.
+    """
+    indices: list[tuple[int, int]] = []
+    wanted: list[tuple[Array, int]] = []
+    for p, plane in enumerate(planes):
+        grid._check(plane)
+        for k in range(len(grid)):
+            indices.append((p, k))
+            wanted.append((plane, k))
+            if len(wanted) == batch_size:
+                yield indices, grid._gather(wanted)
+                indices, wanted = [], []
+    if wanted:
+        yield indices, grid._gather(wanted)
+
+
+def make_tiles(
+    imgi: npt.ArrayLike, bsize: int = 224, augment: bool = False, tile_overlap: float = 0.1
+) -> tuple[Float32, list[list[int]], list[list[int]], int, int]:
+    """Cut an image into overlapping tiles.
+
+    Parameters
+    ----------
+    imgi
+        ``(C, Ly, Lx)``.
+    bsize
+        Side of a tile in pixels.
+    augment
+        Half-overlapping tiles, flipped along y in every second column and along x in every second row.
+    tile_overlap
+        Fraction by which tiles overlap without ``augment``, kept between 0.05 and 0.5.
+
+    Returns
+    -------
+    tiles
+        float32 ``(ny, nx, C, rows, columns)``.
+    ysub, xsub
+        ``[first, last + 1]`` row and column of each tile, row-major.
+    Ly, Lx
+        Size that the tiles cover: that of the image, or with ``augment`` of the image padded to one tile.
+
+    Raises
+    ------
+    AxesError
+        An array that has not three axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tiles, ysub, xsub, Ly, Lx = make_tiles(np.zeros((2, 260, 330), np.float32))
+    >>> tiles.shape, ysub[2], xsub[1]
+    ((2, 2, 2, 224, 224), [36, 260], [106, 330])
+    """
+    image = np.asarray(imgi)
+    if image.ndim != 3:
+        message = f"an image of shape {image.shape} cannot be tiled; give (C, Ly, Lx)"
+        raise AxesError(message)
+    grid = TileGrid(image.shape[1], image.shape[2], int(bsize), float(tile_overlap), bool(augment))
+    tiles = grid._gather([(image, k) for k in range(len(grid))])
+    windows = [grid.window(k) for k in range(len(grid))]
+    ysub = [[rows.start, rows.stop] for rows, _ in windows]
+    xsub = [[columns.start, columns.stop] for _, columns in windows]
+    return tiles.reshape(*grid.shape, *tiles.shape[1:]), ysub, xsub, *grid.size
+
+
+def unaugment_tiles(y: npt.ArrayLike) -> Array:
+    """Flip the outputs of augmented tiles back; flows change their sign along the flipped axis.
+
+    Parameters
+    ----------
+    y
+        ``(ny, nx, nout, rows, columns)``. With three output channels or more the third and second from the end are
+        the flows along y and x; with fewer there are no flows.
+
+    Returns
+    -------
+    numpy.ndarray
+        New array of the same shape and dtype.
+
+    Raises
+    ------
+    AxesError
+        An array that has not five axes.
+    """
+    out = np.array(y)
+    if out.ndim != 5:
+        message = f"tiles of shape {out.shape} are not allowed; give (ny, nx, nout, rows, columns)"
+        raise AxesError(message)
+    for j in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            if i % 2 or j % 2:
+                out[j, i] = _unflip(out[j, i], i % 2 == 1, j % 2 == 1)
+    return out
+
+
+def _unflip(y: Array, flip_y: bool, flip_x: bool) -> Array:
+    out = np.array(y[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1])
+    if out.shape[0] >= 3:
+        if flip_y:
+            out[-3] *= -1
+        if flip_x:
+            out[-2] *= -1
+    return out
+
+
+def average_tiles(
+    y: npt.ArrayLike, ysub: Sequence[Sequence[int]], xsub: Sequence[Sequence[int]], Ly: int, Lx: int
+) -> Float32:
+    """Average overlapping tiles, with weights that fall towards the edges of each tile.
+
+    Parameters
+    ----------
+    y
+        ``(n, nout, rows, columns)``.
+    ysub, xsub
+        ``[first, last + 1]`` row and column of each tile.
+    Ly, Lx
+        Size of the whole in pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 ``(nout, Ly, Lx)``; 0 where no tile lies.
+
+    Raises
+    ------
+    InputError
+        Lists that do not fit the tiles.
+    """
+    tiles = np.asarray(y)
+    if tiles.ndim != 4 or not len(tiles) == len(ysub) == len(xsub):
+        message = (
+            f"tiles of shape {tiles.shape} with {len(ysub)} and {len(xsub)} places are not allowed; give "
+            "(n, nout, rows, columns) and n places along y and x"
+        )
+        raise InputError(message)
+    weight = _taper_mask(*tiles.shape[-2:])
+    total = np.zeros((Ly, Lx), np.float32)
+    out = np.zeros((tiles.shape[1], Ly, Lx), np.float32)
+    for tile, (y0, y1), (x0, x1) in zip(tiles, ysub, xsub, strict=True):
+        out[:, y0:y1, x0:x1] += tile * weight
+        total[y0:y1, x0:x1] += weight
+    return np.divide(out, total, out=out, where=total > 0)
+
+
+def _taper_mask(ly: int = 224, lx: int = 224, sig: float = _TAPER_WIDTH) -> npt.NDArray[np.float64]:
+    """Weights of a tile of ly x lx pixels: near 1 inside, falling as a sigmoid of width ``sig`` towards the edges.
+
+    Smaller tiles get the middle of the mask of a tile of 224 x 224 pixels.
+    """
+    ty, tx = _tapers(ly, lx, sig)
+    return np.outer(ty, tx)
+
+
+def _tapers(ly: int, lx: int, sig: float = _TAPER_WIDTH) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    side = max(224, ly, lx)
+    distance = np.abs(np.arange(side) - (side - 1) / 2)
+    taper = 1.0 / (1.0 + np.exp((distance - (side / 2 - _TAPER_START)) / sig))
+    cut = [taper[side // 2 - n // 2 : side // 2 + n // 2 + n % 2] for n in (ly, lx)]
+    return cut[0], cut[1]
