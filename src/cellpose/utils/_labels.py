@@ -21,6 +21,7 @@ __all__ = [
     "remove_labels",
     "remove_small",
     "renumber",
+    "scan",
     "sizes",
     "smallest_dtype",
 ]
@@ -31,7 +32,8 @@ Labels = npt.NDArray[np.int32]
 class Overlap(NamedTuple):
     """Pairs of labels that share pixels.
 
-    ``counts[i]`` pixels have label ``a[i]`` in one image and ``b[i]`` in the other. Sorted by ``a``, then ``b``; background (0) counts as a label.
+    ``counts[i]`` pixels have label ``a[i]`` in one image and ``b[i]`` in the other. Sorted by ``a``, then ``b``;
+    background (0) counts as a label.
     """
 
     a: npt.NDArray[np.int64]
@@ -88,7 +90,7 @@ def smallest_dtype(n: int) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if n < 2**16 else np.uint32
 
 
-def _scan(labels: Labels) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def scan(labels: Labels) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Boxes, sizes and "may have holes" of the labels 0..max (see the kernel)."""
     from cellpose.utils._kernels import label_boxes
 
@@ -140,7 +142,7 @@ def sizes(labels: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """
     array = as_labels(labels)
     flat = array.reshape(1, 1, -1)
-    return _scan(flat)[1]
+    return scan(flat)[1]
 
 
 def bounding_boxes(labels: npt.ArrayLike) -> npt.NDArray[np.int32]:
@@ -166,7 +168,7 @@ def bounding_boxes(labels: npt.ArrayLike) -> npt.NDArray[np.int32]:
             [1, 3]]], dtype=int32)
     """
     array = as_labels(labels)
-    boxes = _scan(array)[0][1:]
+    boxes = scan(array)[0][1:]
     return boxes.reshape(-1, 3, 2)[:, 3 - array.ndim :]
 
 
@@ -293,7 +295,7 @@ def fill_holes_and_remove_small(labels: npt.ArrayLike, min_size: int = 15) -> La
            [1, 1, 1]], dtype=int32)
     """
     array = as_labels(labels)
-    boxes, counts, broken = _scan(array)
+    boxes, counts, broken = scan(array)
     old = _compact_table(array, counts >= max(min_size, 1), by_number=min_size <= 0)
     out = _compact(array, old, counts.size - 1)
     broken[0] = False

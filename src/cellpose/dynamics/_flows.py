@@ -1,0 +1,376 @@
+"""Labels to flows: heat spreads from the middle of each cell, and flows are the direction in which it rises.
+
+Heat spreads inside its own label only, so that neighbours never disturb each other (Stringer et al., Nature Methods
+2021, "Auxiliary vector flow representation", without the logarithm).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.dynamics._device import Device, on_gpu
+from cellpose.dynamics._threads import run_sliced
+from cellpose.errors import InputError
+from cellpose.utils._labels import Labels, as_labels, renumber, scan
+
+__all__ = [
+    "Cells",
+    "center_of_mass",
+    "find_cells",
+    "get_centers",
+    "labels_to_flows",
+    "masks_to_flows",
+    "masks_to_flows_cpu",
+    "masks_to_flows_gpu",
+    "masks_to_flows_gpu_3d",
+]
+
+logger = logging.getLogger("cellpose.dynamics")
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+class Cells(NamedTuple):
+    """The cells of a label image, in ascending order of their labels.
+
+    ``labels`` int32 (n,); ``boxes`` int32 (max label + 1, 6), rows ``z0, z1, y0, y1, x0, x1`` indexed by label;
+    ``centres`` int32 (n, 3), the pixel z, y, x of each cell nearest to the mean of its pixels.
+    """
+
+    labels: npt.NDArray[np.int64]
+    boxes: npt.NDArray[np.int32]
+    centres: npt.NDArray[np.int32]
+
+    @property
+    def extents(self) -> npt.NDArray[np.int64]:
+        """Sides of the boxes in pixels, (n, 3), axes z, y, x."""
+        box = self.boxes[self.labels].astype(np.int64)
+        return box[:, 1::2] - box[:, ::2]
+
+    @property
+    def corners(self) -> npt.NDArray[np.int32]:
+        """Lowest z, y, x of the boxes, (n, 3)."""
+        return self.boxes[self.labels, ::2]
+
+
+def find_cells(labels: Labels) -> Cells:
+    """The cells of a label image ``(Y, X)`` or ``(Z, Y, X)``; label numbers may have gaps."""
+    from cellpose.dynamics._kernels import centres
+
+    volume = labels if labels.ndim == 3 else labels[None]
+    boxes, counts, _ = scan(labels)
+    present = np.flatnonzero(counts[1:]) + 1
+    return Cells(present, boxes, centres(volume, boxes, present))
+
+
+def _check(masks: npt.ArrayLike, ndims: tuple[int, ...]) -> Labels:
+    labels = as_labels(masks)
+    if labels.ndim not in ndims:
+        allowed = " or ".join({2: "(Y, X)", 3: "(Z, Y, X)"}[n] for n in ndims)
+        message = f"masks of shape {labels.shape} are not allowed; give {allowed}"
+        raise InputError(message)
+    return labels
+
+
+def flows_of_plane(labels: Labels, cells: Cells, niter: int, device: Device, out: Floats) -> None:
+    """Write the unit flows (2, Y, X) of a plane into the zeros of ``out``; ``niter`` 0: as each cell needs."""
+    if cells.labels.size == 0:
+        return
+    if on_gpu(device):
+        from cellpose.dynamics._torch import heat_flows
+
+        steps = np.full(cells.labels.size, niter) if niter else 2 * (cells.extents[:, 1:].sum(axis=1) + 4)
+        out[:] = heat_flows(labels, cells.labels, cells.centres[:, 1:], steps, device)
+        return
+    from cellpose.dynamics._kernels import flows_plane
+
+    run_sliced(flows_plane, cells.labels.size, labels, cells.boxes, cells.labels, cells.centres, niter, out)
+
+
+def masks_to_flows(masks: npt.ArrayLike, device: Device = None, niter: int | None = None) -> Floats:
+    """Flows of masks: unit vectors that point to the middle of each cell along the heat that spreads from it.
+
+    Parameters
+    ----------
+    masks
+        Label image ``(Y, X)`` or ``(Z, Y, X)``, 0 is background; label numbers may have gaps.
+    device
+        Where to compute: None or the CPU, or a torch device.
+    niter
+        Steps of heat; None: twice the sum of the sides of a cell's box (each plus 2).
+
+    Returns
+    -------
+    float64 array (2, Y, X), components y and x, or float32 array (3, Z, Y, X), components z, y and x
+        A volume gets the sum of the flows of its planes in the three directions, which are no unit vectors
+        (`masks_to_flows_gpu_3d` spreads heat in the volume). Zero in the background.
+
+    Raises
+    ------
+    InputError
+        If the masks have neither two nor three axes.
+
+    Examples
+    --------
+    >>> flows = masks_to_flows([[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]])
+    >>> flows[1, 1]
+    array([ 0.,  1.,  0., -1.,  0.])
+    """
+    labels = _check(masks, (2, 3))
+    if not labels.any():
+        logger.warning("masks are empty: their flows are zero")
+        return np.zeros((labels.ndim, *labels.shape), np.float32)
+    if labels.ndim == 2:
+        out: Floats = np.zeros((2, *labels.shape), np.float64)
+        flows_of_plane(labels, find_cells(labels), niter or 0, device, out)
+        return out
+    total = np.zeros((3, *labels.shape), np.float32)
+    for axis in range(3):
+        components = [a for a in range(3) if a != axis]
+        for i in range(labels.shape[axis]):
+            plane = np.ascontiguousarray(labels.take(i, axis))
+            flows = np.zeros((2, *plane.shape), np.float64)
+            flows_of_plane(plane, find_cells(plane), niter or 0, device, flows)
+            for component, flow in zip(components, flows, strict=True):
+                np.moveaxis(total[component], axis, 0)[i] += flow
+    return total
+
+
+def masks_to_flows_cpu(
+    masks: npt.ArrayLike, niter: int | None = None, device: Device = None
+) -> tuple[Floats, npt.NDArray[Any]]:
+    """Flows (2, Y, X) of plane masks as `masks_to_flows`, and the centres of the cells in their boxes.
+
+    Returns
+    -------
+    flows : float64 array (2, Y, X)
+    centres : int32 array (n, 2)
+        Pixel y, x of each cell from which heat spreads, counted from the corner of the cell's box.
+    """
+    labels = _check(masks, (2,))
+    out: Floats = np.zeros((2, *labels.shape), np.float64)
+    cells = find_cells(labels)
+    flows_of_plane(labels, cells, niter or 0, device, out)
+    if cells.labels.size == 0:
+        return out, np.zeros(0)
+    return out, (cells.centres - cells.corners)[:, 1:]
+
+
+def masks_to_flows_gpu(
+    masks: npt.ArrayLike, device: Device = None, niter: int | None = None
+) -> tuple[Floats, list[tuple[slice, slice] | None] | None]:
+    """Flows of plane masks with the same number of steps for all cells: as many as the largest needs.
+
+    Returns
+    -------
+    flows : float64 array (2, Y, X)
+    slices : list of (slice, slice) or None
+        Box of each label 1..max, None for numbers that are not used; None instead of a list without any label.
+    """
+    labels = _check(masks, (2,))
+    out: Floats = np.zeros((2, *labels.shape), np.float64)
+    cells = find_cells(labels)
+    if cells.labels.size == 0:
+        return out, None
+    steps = niter or 2 * int((cells.extents[:, 1:].sum(axis=1) + 2).max())
+    flows_of_plane(labels, cells, steps, device, out)
+    slices = [(slice(y0, y1), slice(x0, x1)) if y1 > y0 else None for y0, y1, x0, x1 in cells.boxes[1:, 2:].tolist()]
+    return out, slices
+
+
+def masks_to_flows_gpu_3d(masks: npt.ArrayLike, device: Device = None, niter: int | None = None) -> Floats:
+    """Flows of masks in a volume: heat spreads to the 6 face neighbours.
+
+    Parameters
+    ----------
+    masks
+        Label image ``(Z, Y, X)``; label numbers may have gaps.
+    device
+        Where to compute: None or the CPU, or a torch device.
+    niter
+        Steps of heat; None: 6 times the largest sum of the sides of a cell's box (each plus 1).
+
+    Returns
+    -------
+    float64 array (3, Z, Y, X)
+        Unit vectors, components z, y and x; zero in the background.
+
+    Raises
+    ------
+    InputError
+        If the masks do not have three axes.
+    """
+    labels = _check(masks, (3,))
+    out: Floats = np.zeros((3, *labels.shape), np.float64)
+    cells = find_cells(labels)
+    if cells.labels.size == 0:
+        return out
+    steps = niter or 6 * int((cells.extents + 1).sum(axis=1).max())
+    if on_gpu(device):
+        from cellpose.dynamics._torch import heat_flows
+
+        out[:] = heat_flows(labels, cells.labels, cells.centres, np.full(cells.labels.size, steps), device)
+        return out
+    from cellpose.dynamics._kernels import flows_volume
+
+    run_sliced(flows_volume, cells.labels.size, labels, cells.boxes, cells.labels, cells.centres, steps, out)
+    return out
+
+
+def _flows_with_labels(labels: npt.NDArray[Any], device: Device, niter: int | None) -> npt.NDArray[np.float32]:
+    numbered, _ = renumber(labels)
+    out = np.zeros((4, *numbered.shape), np.float32)
+    out[0] = numbered
+    out[1] = numbered > 0
+    flows_of_plane(numbered, find_cells(numbered), niter or 0, device, out[2:])
+    return out
+
+
+def _write_flows(flows: npt.NDArray[np.float32], image_name: str | os.PathLike[str]) -> None:
+    """Write flows beside an image as ``<stem>_flows.tif``, whole or not at all."""
+    import tifffile
+
+    target = Path(os.path.splitext(os.fspath(image_name))[0] + "_flows.tif")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        tifffile.imwrite(partial, flows)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def labels_to_flows(
+    labels: Sequence[npt.ArrayLike],
+    files: Sequence[str | os.PathLike[str]] | None = None,
+    device: Device = None,
+    redo_flows: bool = False,
+    niter: int | None = None,
+    return_flows: bool = True,
+) -> list[npt.NDArray[np.float32]]:
+    """Training targets of label images: labels, cell or not, and flows.
+
+    Parameters
+    ----------
+    labels
+        Label images ``(Y, X)`` or ``(1, Y, X)``, or results of this function ``(C, Y, X)``, which are kept.
+    files
+        Image files beside which the results are written as ``<stem>_flows.tif`` (float32, 4 planes).
+    device
+        Where to compute: None or the CPU, or a torch device.
+    redo_flows
+        Compute flows anew from the first channel of given results.
+    niter
+        Steps of heat, as in `masks_to_flows`.
+    return_flows
+        Whether to return the results; if not, the list is empty.
+
+    Returns
+    -------
+    list of float32 arrays (4, Y, X)
+        Channels: label 1..n, 1 in cells and 0 elsewhere, flow along y, flow along x.
+
+    Raises
+    ------
+    InputError
+        If an image has neither two nor three axes, or there are not as many files as images.
+
+    Examples
+    --------
+    >>> labels_to_flows([np.eye(3, dtype=int)])[0].shape
+    (4, 3, 3)
+    """
+    if files is not None and len(files) != len(labels):
+        message = f"{len(files)} files were given for {len(labels)} label images; give one for each"
+        raise InputError(message)
+    results = []
+    for i, image in enumerate(labels):
+        array = np.asarray(image)
+        if array.ndim not in (2, 3):
+            message = f"labels of shape {array.shape} are not allowed; give (Y, X), (1, Y, X) or (4, Y, X)"
+            raise InputError(message)
+        given = array.ndim == 3 and array.shape[0] > 1
+        if given and not redo_flows:
+            flows = array.astype(np.float32)
+        else:
+            flows = _flows_with_labels(array[0] if array.ndim == 3 else array, device, niter)
+            if files is not None:
+                _write_flows(flows, files[i])
+        if return_flows:
+            results.append(flows)
+    return results
+
+
+def get_centers(
+    masks: npt.ArrayLike, slices: Sequence[Any] | npt.NDArray[np.integer[Any]]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Pixel of each cell nearest to the mean of its pixels, and the size of its box.
+
+    Parameters
+    ----------
+    masks
+        Label image ``(Y, X)``.
+    slices
+        Rows ``index, y0, y1, x0, x1`` where the label is ``index + 1``, or a list of slices for labels 1..n, with
+        None for numbers that are not used.
+
+    Returns
+    -------
+    centres : int32 array (n, 2)
+        y and x.
+    extents : int32 array (n,)
+        Height plus width of the box plus 2, in pixels.
+
+    Raises
+    ------
+    InputError
+        If a label has no pixels.
+    """
+    labels = _check(masks, (2,))
+    cells = find_cells(labels)
+    rows = [(i, row) for i, row in enumerate(slices) if row is not None]
+    wanted = [i + 1 if isinstance(row[0], slice) else int(row[0]) + 1 for i, row in rows]
+    unknown = sorted(set(wanted) - set(cells.labels.tolist()))
+    if unknown:
+        message = f"there are no pixels with the labels {unknown[:10]}; give boxes of labels that are in the masks"
+        raise InputError(message)
+    index = np.searchsorted(cells.labels, wanted)
+    extents = cells.extents[index, 1:].sum(axis=1) + 2
+    return cells.centres[index, 1:], extents.astype(np.int32)
+
+
+def center_of_mass(mask: npt.ArrayLike) -> tuple[int, int]:
+    """Pixel of a mask nearest to the mean of its pixels.
+
+    Parameters
+    ----------
+    mask
+        Array (Y, X), nonzero in the mask.
+
+    Returns
+    -------
+    y, x : int
+
+    Raises
+    ------
+    InputError
+        If the mask is empty.
+
+    Examples
+    --------
+    >>> center_of_mass([[1, 1, 1, 0]])
+    (0, 1)
+    """
+    labels = _check(np.asarray(mask) != 0, (2,))
+    cells = find_cells(labels)
+    if cells.labels.size == 0:
+        message = "the mask is empty, so it has no centre; give a mask with at least one pixel"
+        raise InputError(message)
+    _, y, x = cells.centres[0].tolist()
+    return y, x

@@ -1,0 +1,208 @@
+"""Compiled loops of the dynamics.
+
+Labels are C-contiguous int32, flows C-contiguous float32. Kernels that take ``start, stop`` work on that slice of
+their items and are run in threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+# ---- labels to flows -------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def centres(labels, boxes, cells):
+    """For each cell of a volume ``(Z, Y, X)`` the pixel of it nearest to the mean of its pixels, the first if several.
+
+    Distances are compared times the number of pixels: whole numbers, so ties are ties.
+    """
+    out = np.empty((cells.size, 3), np.int32)
+    for k in range(cells.size):
+        label = cells[k]
+        z0, z1, y0, y1, x0, x1 = boxes[label]
+        n, sz, sy, sx = 0, 0, 0, 0
+        for z in range(z0, z1):
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    if labels[z, y, x] == label:
+                        n += 1
+                        sz += z - z0
+                        sy += y - y0
+                        sx += x - x0
+        nearest = np.inf
+        for z in range(z0, z1):
+            dz = float(n * (z - z0) - sz)
+            for y in range(y0, y1):
+                dy = float(n * (y - y0) - sy)
+                for x in range(x0, x1):
+                    if labels[z, y, x] == label:
+                        dx = float(n * (x - x0) - sx)
+                        distance = dz * dz + dy * dy + dx * dx
+                        if distance < nearest:
+                            nearest = distance
+                            out[k, 0], out[k, 1], out[k, 2] = z, y, x
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _add_three(source, out):
+    for i in range(out.size):
+        out[i] = source[i] + source[i + 1] + source[i + 2]
+
+
+@njit(cache=True, nogil=True)
+def _add_rows(weight, rows, stride, out):
+    above, below = rows[stride:], rows[2 * stride :]
+    for i in range(out.size):
+        out[i] = weight[i] * (rows[i] + above[i] + below[i])
+
+
+@njit(cache=True, nogil=True)
+def _heat_plane(labels, label, box, cy, cx, niter, work):
+    """Heat after ``niter`` steps in ``work[0]``: pixel (y, x) of the box at ``1 + (y + 1) * stride + x``.
+
+    Each step adds 1 at the centre, then every pixel of the cell becomes the mean of its 3 x 3 neighbours, outside 0.
+    One zero row above and below and one zero column (shared by the end of a row and the start of the next) surround
+    the box, so the loops run over all of it without edges. Only rows that heat has reached are computed.
+    """
+    y0, y1, x0, x1 = box[2], box[3], box[4], box[5]
+    h, stride = y1 - y0, x1 - x0 + 1
+    n = (h + 2) * stride + 2
+    heat, rows, weight = work[0, :n], work[1, :n], work[2, :n]
+    heat[:] = 0.0
+    weight[:] = 0.0
+    for y in range(y0, y1):
+        base = 1 + (y - y0 + 1) * stride - x0
+        for x in range(x0, x1):
+            if labels[y, x] == label:
+                weight[base + x] = 1.0 / 9.0
+    cy = cy - y0 + 1
+    centre = 1 + cy * stride + cx - x0
+    for step in range(1, niter + 1):
+        first, last = max(1, cy - step), min(h, cy + step)
+        a, b = 1 + first * stride, 1 + (last + 1) * stride
+        heat[centre] += 1.0
+        _add_three(heat[a - stride - 1 : b + stride + 1], rows[a - stride : b + stride])
+        _add_rows(weight[a:b], rows[a - stride : b + stride], stride, heat[a:b])
+    return stride
+
+
+@njit(cache=True, nogil=True)
+def _steps_plane(box, niter):
+    """Steps of a cell: so many that heat fills it, whatever its shape in the box; ``niter`` if that is given."""
+    return niter if niter > 0 else 2 * (box[3] - box[2] + box[5] - box[4] + 4)
+
+
+@njit(cache=True, nogil=True)
+def _work_plane(boxes, cells, start, stop):
+    """Room for the largest cell of a slice."""
+    size = 0
+    for k in range(start, stop):
+        box = boxes[cells[k]]
+        size = max(size, (box[3] - box[2] + 2) * (box[5] - box[4] + 1) + 2)
+    return np.empty((3, size), np.float64)
+
+
+@njit(cache=True, nogil=True)
+def flows_plane(start, stop, labels, boxes, cells, centre, niter, out):
+    """Write the unit flows ``(y, x)`` of a slice of the cells of a plane into ``out``."""
+    work = _work_plane(boxes, cells, start, stop)
+    heat = work[0]
+    for k in range(start, stop):
+        label = cells[k]
+        box = boxes[label]
+        s = _heat_plane(labels, label, box, centre[k, 1], centre[k, 2], _steps_plane(box, niter), work)
+        for y in range(box[2], box[3]):
+            base = 1 + (y - box[2] + 1) * s - box[4]
+            for x in range(box[4], box[5]):
+                if labels[y, x] == label:
+                    i = base + x
+                    dy = heat[i + s] - heat[i - s]
+                    dx = heat[i + 1] - heat[i - 1]
+                    norm = 1e-60 + np.sqrt(dy * dy + dx * dx)
+                    out[0, y, x] = dy / norm
+                    out[1, y, x] = dx / norm
+
+
+@njit(cache=True, nogil=True)
+def errors_plane(start, stop, labels, boxes, cells, centre, flows, scale, out):
+    """Mean squared difference between the flows of a cell and ``scale * flows`` over its pixels."""
+    work = _work_plane(boxes, cells, start, stop)
+    heat = work[0]
+    for k in range(start, stop):
+        label = cells[k]
+        box = boxes[label]
+        s = _heat_plane(labels, label, box, centre[k, 1], centre[k, 2], _steps_plane(box, 0), work)
+        total, n = 0.0, 0
+        for y in range(box[2], box[3]):
+            base = 1 + (y - box[2] + 1) * s - box[4]
+            for x in range(box[4], box[5]):
+                if labels[y, x] == label:
+                    i = base + x
+                    dy = heat[i + s] - heat[i - s]
+                    dx = heat[i + 1] - heat[i - 1]
+                    norm = 1e-60 + np.sqrt(dy * dy + dx * dx)
+                    ey = dy / norm - scale * flows[0, y, x]
+                    ex = dx / norm - scale * flows[1, y, x]
+                    total += ey * ey + ex * ex
+                    n += 1
+        out[k] = total / n
+
+
+@njit(cache=True, nogil=True)
+def _add_seven(weight, heat, stride, area, out):
+    """``out = weight * (self + 6 face neighbours)`` where ``heat`` starts one area before ``out``."""
+    here = heat[area:]
+    left, right = heat[area - 1 :], heat[area + 1 :]
+    above, below = heat[area - stride :], heat[area + stride :]
+    under = heat[2 * area :]
+    for i in range(out.size):
+        out[i] = weight[i] * (here[i] + left[i] + right[i] + above[i] + below[i] + heat[i] + under[i])
+
+
+@njit(cache=True, nogil=True)
+def flows_volume(start, stop, labels, boxes, cells, centre, niter, out):
+    """Write the unit flows ``(z, y, x)`` of a slice of the cells of a volume into ``out``.
+
+    As in a plane, with the mean over the voxel and its 6 face neighbours and zero planes, rows and columns around.
+    """
+    size = 0
+    for k in range(start, stop):
+        b = boxes[cells[k]]
+        size = max(size, (b[1] - b[0] + 2) * (b[3] - b[2] + 2) * (b[5] - b[4] + 1) + 2)
+    work = np.empty((3, size), np.float64)
+    for k in range(start, stop):
+        label = cells[k]
+        z0, z1, y0, y1, x0, x1 = boxes[label]
+        stride = x1 - x0 + 1
+        area = (y1 - y0 + 2) * stride
+        n = (z1 - z0 + 2) * area + 2
+        heat, other, weight = work[0, :n], work[1, :n], work[2, :n]
+        work[:, :n] = 0.0
+        for z in range(z0, z1):
+            for y in range(y0, y1):
+                base = 1 + (z - z0 + 1) * area + (y - y0 + 1) * stride - x0
+                for x in range(x0, x1):
+                    if labels[z, y, x] == label:
+                        weight[base + x] = 1.0 / 7.0
+        source = 1 + (centre[k, 0] - z0 + 1) * area + (centre[k, 1] - y0 + 1) * stride + centre[k, 2] - x0
+        a, b = 1 + area, n - 1 - area
+        for _ in range(niter):
+            heat[source] += 1.0
+            _add_seven(weight[a:b], heat[a - area : b + area], stride, area, other[a:b])
+            heat, other = other, heat
+        for z in range(z0, z1):
+            for y in range(y0, y1):
+                base = 1 + (z - z0 + 1) * area + (y - y0 + 1) * stride - x0
+                for x in range(x0, x1):
+                    if labels[z, y, x] == label:
+                        i = base + x
+                        dz = heat[i + area] - heat[i - area]
+                        dy = heat[i + stride] - heat[i - stride]
+                        dx = heat[i + 1] - heat[i - 1]
+                        norm = 1e-60 + np.sqrt(dz * dz + dy * dy + dx * dx)
+                        out[0, z, y, x] = dz / norm
+                        out[1, z, y, x] = dy / norm
+                        out[2, z, y, x] = dx / norm
