@@ -1,7 +1,23 @@
 """Which device, and a network run over images larger than its tiles, in 2D and along three directions in 3D."""
 
+import logging
+
 from cellpose.core._devices import assign_device, check_mkl, use_gpu
 from cellpose.core._planes import run_planes
 from cellpose.core._run import _forward, run_3D, run_net, run_volume
 
-__all__ = ["_forward", "assign_device", "check_mkl", "run_3D", "run_net", "run_planes", "run_volume", "use_gpu"]
+TORCH_ENABLED = True
+core_logger = logging.getLogger("cellpose.core")
+
+__all__ = [
+    "TORCH_ENABLED",
+    "_forward",
+    "assign_device",
+    "check_mkl",
+    "core_logger",
+    "run_3D",
+    "run_net",
+    "run_planes",
+    "run_volume",
+    "use_gpu",
+]

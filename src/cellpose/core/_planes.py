@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import transforms
-from cellpose.core._grid import Grid
 from cellpose.engines import Engine, is_transformer
 from cellpose.errors import InputError, OptionError
 from cellpose.options import Tiling
+from cellpose.transforms import TileAverage, TileGrid, iter_tiles
 
 __all__ = ["Report", "run_planes", "tile_side"]
-
-logger = logging.getLogger("cellpose.core")
 
 FloatArray = NDArray[np.float32]
 Report = Callable[[float], None]
@@ -26,11 +22,10 @@ Report = Callable[[float], None]
 
 @dataclass
 class _Plane:
-    """A plane whose tiles are being run."""
+    """A plane whose tiles are being run: the outputs and the styles added up so far."""
 
-    missing: int
-    total: FloatArray | None = None
-    style: FloatArray | None = None
+    average: TileAverage
+    style: FloatArray
 
 
 def run_planes(
@@ -77,15 +72,14 @@ def run_planes(
         raise InputError(message)
     bsize = tile_side(engine, tiling.bsize)
     ly, lx = size or stack.shape[1:3]
-    grid = Grid.of(
-        ly,
-        lx,
-        bsize,
-        augment=tiling.augment,
-        tile_overlap=tiling.tile_overlap,
-        fill_tile=is_transformer(engine.backbone),
-    )
-    return _run(engine, stack, grid, tiling.batch_size, report)
+    transformer = is_transformer(engine.backbone)
+    # Transformers take tiles of one size only, hence small images are padded up to it.
+    pads = transforms.get_pad_yx(ly, lx, min_size=(bsize, bsize) if transformer else None)
+    grid = TileGrid(ly + sum(pads[:2]), lx + sum(pads[2:]), bsize, tiling.tile_overlap, tiling.augment)
+    inside = slice(pads[0], pads[0] + ly), slice(pads[2], pads[2] + lx)
+    planes = (_padded(_resized(plane, ly, lx), pads) for plane in stack)
+    for output, style in _run(engine, planes, len(stack), grid, tiling.batch_size, report):
+        yield output[:, inside[0], inside[1]], np.zeros_like(style) if transformer else _direction(style)
 
 
 def tile_side(engine: Engine, bsize: int | None) -> int:
@@ -107,33 +101,24 @@ def tile_side(engine: Engine, bsize: int | None) -> int:
 
 
 def _run(
-    engine: Engine, stack: NDArray[np.generic], grid: Grid, batch_size: int, report: Report | None
+    engine: Engine, planes: Iterator[FloatArray], n_planes: int, grid: TileGrid, batch_size: int, report: Report | None
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
-    ty, tx = grid.tapers()
-    weights = np.outer(ty, tx).astype(np.float32)
-    norms = grid.y.weights(ty).astype(np.float32), grid.x.weights(tx).astype(np.float32)
-    n_tiles, n_planes = len(grid), len(stack)
-    batch = np.empty((min(batch_size, n_tiles * n_planes), stack.shape[3], grid.y.edge, grid.x.edge), np.float32)
-    places: list[tuple[_Plane, int, int]] = []
-    planes: deque[_Plane] = deque()
+    """Outputs of the padded planes, and the sums of their styles."""
+    running: dict[int, _Plane] = {}
     done = 0
-    for index in range(n_planes):
-        image = _resized(stack[index], grid.y.length, grid.x.length)
-        plane = _Plane(missing=n_tiles)
-        planes.append(plane)
-        for j, i in grid.indices():
-            grid.read(image, j, i, batch[len(places)])
-            places.append((plane, j, i))
-            last = index == n_planes - 1 and (j + 1) * (i + 1) == n_tiles
-            if len(places) < len(batch) and not last:
-                continue
-            _run_batch(engine, batch, places, grid, weights)
-            done += len(places)
-            places.clear()
-            if report is not None:
-                report(done / (n_tiles * n_planes))
-            while planes and not planes[0].missing:
-                yield _finished(planes.popleft(), norms, transformer=is_transformer(engine.backbone))
+    for indices, tiles in iter_tiles(grid, planes, batch_size):
+        outputs, styles = engine(tiles)
+        for (p, k), output, style in zip(indices, outputs, styles, strict=True):
+            if p not in running:
+                running[p] = _Plane(grid.average(len(output)), np.zeros_like(style))
+            running[p].average.add(k, output)
+            running[p].style += style
+        done += len(indices)
+        if report is not None:
+            report(done / (n_planes * len(grid)))
+        for p in sorted(p for p, plane in running.items() if plane.average.complete):
+            plane = running.pop(p)
+            yield plane.average.result(), plane.style
 
 
 def _resized(plane: NDArray[np.generic], ly: int, lx: int) -> NDArray[np.generic]:
@@ -143,30 +128,16 @@ def _resized(plane: NDArray[np.generic], ly: int, lx: int) -> NDArray[np.generic
     return np.asarray(resized).reshape(ly, lx, -1)
 
 
-def _run_batch(
-    engine: Engine, batch: FloatArray, places: list[tuple[_Plane, int, int]], grid: Grid, weights: FloatArray
-) -> None:
-    outputs, styles = engine(batch[: len(places)])
-    for (plane, j, i), output, style in zip(places, outputs, styles, strict=True):
-        if plane.total is None or plane.style is None:
-            plane.total = np.zeros((len(output), grid.y.length, grid.x.length), np.float32)
-            plane.style = np.zeros(style.shape, np.float32)
-        grid.add(output, j, i, plane.total, weights)
-        plane.style += style
-        plane.missing -= 1
+def _padded(plane: NDArray[np.generic], pads: tuple[int, int, int, int]) -> FloatArray:
+    """The plane (y, x, channel) with zeros around it, channels first."""
+    y0, y1, x0, x1 = pads
+    ly, lx, channels = plane.shape
+    padded = np.zeros((channels, ly + y0 + y1, lx + x0 + x1), np.float32)
+    padded[:, y0 : y0 + ly, x0 : x0 + lx] = plane.transpose(2, 0, 1)
+    return padded
 
 
-def _finished(
-    plane: _Plane, norms: tuple[FloatArray, FloatArray], *, transformer: bool
-) -> tuple[FloatArray, FloatArray]:
-    total, style = plane.total, plane.style
-    if total is None or style is None:  # pragma: no cover  (a plane has at least one tile)
-        message = "a plane without tiles"
-        raise InputError(message)
-    total /= norms[0][:, None]
-    total /= norms[1]
-    if transformer:
-        return total, np.zeros_like(style)
+def _direction(style: FloatArray) -> FloatArray:
     length = float(np.sqrt(np.sum(style * style)))
     # All features of an image may be zero; its style has no direction then.
-    return total, style / length if length > 0 else style
+    return style / np.float32(length) if length > 0 else style

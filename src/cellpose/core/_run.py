@@ -13,16 +13,13 @@ from cellpose.core._planes import Report, run_planes
 from cellpose.engines import Engine, as_engine
 from cellpose.errors import InputError
 from cellpose.options import Tiling
+from cellpose.transforms import PLANE_VIEWS, scaled_shape
 
 __all__ = ["_forward", "run_3D", "run_net", "run_volume"]
 
 logger = logging.getLogger("cellpose.core")
 
 FloatArray = NDArray[np.float32]
-
-# The three directions in which a volume is cut into planes: the axis (of z, y, x) along which planes follow each
-# other, and the axes of the plane, which are also the components of the flow it gives.
-_DIRECTIONS = ((0, (1, 2), "YX"), (1, (0, 2), "ZX"), (2, (0, 1), "ZY"))
 
 
 def run_net(
@@ -142,15 +139,16 @@ def run_volume(
         raise InputError(message)
     flows = np.zeros((4, *volume.shape[:3]), np.float32)
     styles: list[FloatArray] = []
-    for n, (axis, components, name) in enumerate(_DIRECTIONS):
-        planes = np.moveaxis(volume, axis, 0)
-        logger.info("running %s: %d planes of %d x %d pixels", name, *planes.shape[:3])
+    for n, view in enumerate(PLANE_VIEWS):
+        planes = view.planes(volume)
+        logger.info("running %s: %d planes of %d x %d pixels", view.name, *planes.shape[:3])
         one = engine_ortho if n and engine_ortho is not None else engine
-        into = np.moveaxis(flows, axis + 1, 0)
+        # The part of the sums that belongs to a plane: (plane, component, first axis, second axis).
+        into = np.moveaxis(flows, view.permutation[0] + 1, 0)
         styles.clear()
         for index, (output, style) in enumerate(run_planes(one, planes, tiling, report=_part(report, n))):
             _require_flows(output)
-            for channel, component in zip((-3, -2, -1), (*components, 3), strict=True):
+            for channel, component in zip((-3, -2, -1), (*view.components, 3), strict=True):
                 into[index, component] += output[channel]
             styles.append(style)
     return flows, np.stack(styles)
@@ -169,10 +167,9 @@ def _require_flows(output: FloatArray) -> None:
 
 def _part(report: Report | None, direction: int) -> Report | None:
     """Progress of one of three directions as part of the whole."""
-    return None if report is None else lambda fraction: report((direction + fraction) / len(_DIRECTIONS))
+    return None if report is None else lambda fraction: report((direction + fraction) / len(PLANE_VIEWS))
 
 
 def _scaled(shape: Sequence[int], rsz: float | Sequence[float]) -> tuple[int, int]:
-    factors = np.broadcast_to(np.asarray(rsz, float), (2,))
-    ly, lx = (max(1, int(length * factor)) for length, factor in zip(shape, factors, strict=True))
+    ly, lx = scaled_shape(shape, np.broadcast_to(np.asarray(rsz, float), (2,)).tolist())
     return ly, lx
