@@ -1,0 +1,36 @@
+"""One image or many: how the metrics take their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cellpose.errors import InputError
+from cellpose.utils._check import Labels, check_labels, check_same_shape
+
+__all__ = ["check_pair", "image_pairs"]
+
+
+def check_pair(masks_true: ArrayLike, masks_pred: ArrayLike) -> tuple[Labels, Labels]:
+    """True and predicted labels of one image, as int32 of the same shape."""
+    true = check_labels(masks_true, ndim=(), name="masks_true")
+    pred = check_labels(masks_pred, ndim=(), name="masks_pred")
+    check_same_shape(true, pred, ("masks_true", "masks_pred"))
+    return true, pred
+
+
+def image_pairs(
+    masks_true: ArrayLike | Sequence[ArrayLike], masks_pred: ArrayLike | Sequence[ArrayLike]
+) -> tuple[list[tuple[Labels, Labels]], bool]:
+    """The images as a list of pairs, and whether one array was given instead of lists."""
+    one = isinstance(masks_true, np.ndarray) and isinstance(masks_pred, np.ndarray)
+    trues = [masks_true] if isinstance(masks_true, np.ndarray) else list(masks_true)  # type: ignore[arg-type]
+    preds = [masks_pred] if isinstance(masks_pred, np.ndarray) else list(masks_pred)  # type: ignore[arg-type]
+    if len(trues) != len(preds):
+        message = (
+            f"masks_true holds {len(trues)} images and masks_pred {len(preds)}; pass one prediction for each image"
+        )
+        raise InputError(message)
+    return [check_pair(true, pred) for true, pred in zip(trues, preds, strict=True)], one

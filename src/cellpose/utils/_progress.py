@@ -1,0 +1,44 @@
+"""Progress bars that end in the log."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+__all__ = ["TqdmToLogger"]
+
+
+class TqdmToLogger(io.StringIO):
+    """A file for progress bars whose text goes to a logger.
+
+    Parameters
+    ----------
+    logger
+        Where the text goes.
+    level
+        Its level; ``None`` is ``logging.INFO``.
+
+    Examples
+    --------
+    >>> from tqdm import trange
+    >>> for _ in trange(3, file=TqdmToLogger(logging.getLogger("cellpose"))):
+    ...     pass
+    """
+
+    def __init__(self, logger: logging.Logger, level: int | None = None) -> None:
+        super().__init__()
+        self.logger = logger
+        self.level = level or logging.INFO
+        self.buf = ""
+
+    def write(self, text: str) -> int:
+        """Keep the text, without the control characters of a progress bar, for the next flush."""
+        self.buf = text.strip("\r\n\t ")
+        return len(text)
+
+    def flush(self) -> None:
+        """Log the text that was written last."""
+        # an interpreter that shuts down flushes what it deletes
+        text, self.buf = self.buf, ""
+        if text:
+            self.logger.log(self.level, text)
