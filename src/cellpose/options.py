@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from cellpose.errors import OptionError
 
-__all__ = ["Evaluation", "Masking", "Normalization", "Tiling", "describe", "option"]
+__all__ = ["Evaluation", "Masking", "Normalization", "Tiling", "Training", "describe", "option"]
 
 T = TypeVar("T")
 
@@ -158,3 +158,39 @@ class Evaluation(_Checked):
     normalization: Normalization = field(default_factory=Normalization)
     tiling: Tiling = field(default_factory=Tiling)
     masking: Masking = field(default_factory=Masking)
+
+
+# What the two generations of networks train with where nothing is given.
+_TRAINING_DEFAULTS: dict[str, dict[str, Any]] = {
+    "unet": {"batch_size": 8, "learning_rate": 0.005, "n_epochs": 2000, "weight_decay": 1e-5, "rescale": True},
+    "transformer": {"batch_size": 1, "learning_rate": 1e-5, "n_epochs": 100, "weight_decay": 0.1, "rescale": False},
+}
+
+
+@dataclass(frozen=True)
+class Training(_Checked):
+    """How a segmentation network is trained."""
+
+    batch_size: int = option(8, "number of crops in one optimiser step", low=1)
+    learning_rate: float = option(0.005, "step of the optimiser after the warm-up of ten epochs", low=0)
+    n_epochs: int = option(2000, "number of passes over the training images", low=1)
+    weight_decay: float = option(1e-5, "pull of the weights towards 0", low=0)
+    momentum: float = option(0.9, "momentum of stochastic gradient descent", low=0)
+    SGD: bool = option(False, "stochastic gradient descent instead of AdamW; for U-Nets only")
+    save_every: int = option(100, "save the model every so many epochs", low=1)
+    save_each: bool = option(False, "keep each saved model under its own name")
+    nimg_per_epoch: int | None = option(None, "number of training crops an epoch; None: one an image", low=1)
+    nimg_test_per_epoch: int | None = option(None, "number of test crops an evaluation; None: one an image", low=1)
+    rescale: bool = option(True, "bring each image to the mean diameter of the network before scales are drawn")
+    scale_range: float = option(0.5, "width of the range around 1 from which the scale of a crop is drawn")
+    bsize: int = option(224, "side of the training crops in pixels", low=16)
+    min_train_masks: int = option(5, "images with fewer masks are left out of training", low=0)
+
+    @classmethod
+    def of(cls, generation: str, **given: Any) -> Training:
+        """The options that were given, the others as a ``"unet"`` or a ``"transformer"`` is trained by default."""
+        defaults = dict(_TRAINING_DEFAULTS[generation])
+        chosen = {**defaults, **{name: value for name, value in given.items() if value is not None}}
+        if "scale_range" not in chosen:
+            chosen["scale_range"] = 1.0 if generation == "unet" and not chosen["rescale"] else 0.5
+        return cls(**chosen)

@@ -1,0 +1,188 @@
+"""Training of the size model: cell diameter from the style of an image, by linear regression.
+
+Source: Stringer et al., Nature Methods 18 (2021), Methods, "Size model".
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cellpose import transforms, utils
+from cellpose.errors import InputError
+from cellpose.train._channels import Preparation
+from cellpose.train._data import ImageSet, Sources, build_sets
+from cellpose.train._loop import _input_channels, device_of
+
+__all__ = ["train_size"]
+
+logger = logging.getLogger("cellpose.train")
+
+Floats = npt.NDArray[np.floating[Any]]
+
+_SMALLEST_DIAMETER_PX = 5.0
+
+
+@dataclass(frozen=True)
+class _Crops:
+    """How images are shown to the network."""
+
+    net: Any
+    device: torch.device
+    batch_size: int
+    scale_range: float
+    bsize: int
+
+    @torch.no_grad()
+    def styles(
+        self, images: ImageSet, order: npt.NDArray[np.intp], rng: np.random.RandomState, *, with_labels: bool = False
+    ) -> tuple[Floats, Floats, list[Any]]:
+        """Styles ``(n, style length)``, scales ``(n,)`` and, if wanted, the cut label images of random crops."""
+        styles, scales = [], []
+        cut: list[Any] = []
+        for start in range(0, len(order), self.batch_size):
+            data, labels = images.batch(order[start : start + self.batch_size], numbers=True)
+            crops, numbers, scale = transforms.random_rotate_and_resize(
+                data,
+                Y=[label[:1] for label in labels] if with_labels else None,
+                scale_range=self.scale_range,
+                xy=(self.bsize, self.bsize),
+                rng=rng,
+            )
+            styles.append(self.net(torch.from_numpy(crops).to(self.device))[1].float().cpu().numpy())
+            scales.append(scale)
+            cut.extend(number[0] for number in numbers)
+        return np.concatenate(styles), np.concatenate(scales), cut
+
+
+def _regress(styles: Floats, targets: Floats, l2: float) -> tuple[Floats, Floats, float]:
+    """Ridge regression of centred targets on centred styles: weights, mean style, mean target."""
+    mean_style, mean_target = styles.mean(axis=0), targets.mean()
+    X = (styles - mean_style).T.astype(np.float64)
+    A = np.linalg.solve(X @ X.T + l2 * np.eye(X.shape[0]), X @ (targets - mean_target))
+    return A, mean_style, mean_target
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if len(a) > 1 and np.ptp(a) > 0 and np.ptp(b) > 0 else float("nan")
+
+
+def train_size(
+    net: Any,
+    pretrained_model: Any,
+    train_data: Any = None,
+    train_labels: Any = None,
+    train_files: Any = None,
+    train_labels_files: Any = None,
+    train_probs: Any = None,
+    test_data: Any = None,
+    test_labels: Any = None,
+    test_files: Any = None,
+    test_labels_files: Any = None,
+    test_probs: Any = None,
+    load_files: bool = True,
+    min_train_masks: int = 5,
+    channels: Any = None,
+    channel_axis: int | None = None,
+    rgb: bool = False,
+    normalize: Any = True,
+    nimg_per_epoch: int | None = None,
+    nimg_test_per_epoch: int | None = None,
+    batch_size: int = 64,
+    scale_range: float = 1.0,
+    bsize: int = 512,
+    l2_regularization: float = 1.0,
+    n_epochs: int = 10,
+) -> dict[str, Any]:
+    """Train the size model of a U-Net: it estimates cell diameters from styles.
+
+    Parameters
+    ----------
+    net
+        The trained network; it stays as it is.
+    pretrained_model
+        Path of its weights; the size model is written to ``<pretrained_model>_size.npy``. None: nothing is written.
+    train_data, train_labels, train_files, train_labels_files, train_probs
+        As for :func:`train_seg`; likewise for ``test_*``, whose correlation is logged.
+    load_files, min_train_masks, channels, channel_axis, rgb, normalize, nimg_per_epoch, nimg_test_per_epoch
+        As for :func:`train_seg`.
+    batch_size
+        Crops shown to the network at once.
+    scale_range
+        Width of the range around 1 from which the scales of the crops are drawn.
+    bsize
+        Side of the crops in pixels.
+    l2_regularization
+        Weight of the squared length of the regression weights.
+    n_epochs
+        Passes over the images, each with other crops.
+
+    Returns
+    -------
+    dict
+        ``A`` (style length,), ``smean`` (style length,), ``diam_mean`` (pixels), ``ymean``: the diameter is
+        ``diam_mean * exp(A . (style - smean) + ymean)``.
+
+    Raises
+    ------
+    InputError
+        If images and labels do not fit each other, or no image has enough masks.
+    """
+    device = device_of(net)
+    preparation = Preparation.of(
+        "unet", normalize, channels=channels, channel_axis=channel_axis, rgb=rgb, nchan=_input_channels(net)
+    )
+    train_set, test_set = build_sets(
+        Sources(train_data, train_labels, train_files, train_labels_files, train_probs),
+        Sources(test_data, test_labels, test_files, test_labels_files, test_probs),
+        preparation,
+        device=device,
+        load_files=load_files,
+        min_train_masks=min_train_masks,
+    )
+    if n_epochs < 1 or batch_size < 1:
+        message = f"n_epochs={n_epochs} and batch_size={batch_size} are not allowed; both must be at least 1"
+        raise InputError(message)
+    net.eval()
+    crops = _Crops(net, device, batch_size, scale_range, bsize)
+    diam_mean = float(net.diam_mean)
+    styles, targets = _collect(crops, train_set, nimg_per_epoch, n_epochs, diam_mean)
+    A, smean, ymean = _regress(styles, targets, l2_regularization)
+    logger.info(f"train correlation: {_correlation((styles - smean) @ A + ymean, targets):.4f}")
+    params = {"A": A, "smean": smean, "diam_mean": diam_mean, "ymean": ymean}
+    if test_set is not None:
+        _log_test(crops, test_set, nimg_test_per_epoch, params)
+    if pretrained_model is not None:
+        path = Path(f"{pretrained_model}_size.npy")
+        np.save(path, np.array(params, dtype=object), allow_pickle=True)
+        logger.info(f"model saved to {path}")
+    return params
+
+
+def _collect(crops: _Crops, images: ImageSet, n: int | None, n_epochs: int, diam_mean: float) -> tuple[Floats, Floats]:
+    """Styles and logarithms of relative diameters of all crops of all epochs."""
+    styles, targets = [], []
+    for epoch in range(n_epochs):
+        rng = np.random.RandomState(epoch)
+        order = images.draw(n, rng)
+        style, scale, _ = crops.styles(images, order, rng)
+        styles.append(style)
+        targets.append(np.log(images.diameters[order]) - np.log(diam_mean) + np.log(scale))
+        logger.info(f"epoch {epoch + 1} of {n_epochs}: {len(order)} styles")
+    return np.concatenate(styles), np.concatenate(targets)
+
+
+def _log_test(crops: _Crops, images: ImageSet, n: int | None, params: dict[str, Any]) -> None:
+    """Log how well diameters of test crops are predicted."""
+    rng = np.random.RandomState(0)
+    style, _, cut = crops.styles(images, images.draw(n, rng), rng, with_labels=True)
+    log_diameter = (style - params["smean"]) @ params["A"] + np.log(params["diam_mean"]) + params["ymean"]
+    predicted = np.maximum(_SMALLEST_DIAMETER_PX, np.exp(log_diameter))
+    true = np.array([utils.diameters(numbers.astype(np.int32))[0] for numbers in cut])
+    logger.info(f"test correlation: {_correlation(predicted, true):.4f}")
