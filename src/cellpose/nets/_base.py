@@ -74,14 +74,15 @@ class NetFile(nn.Module):
         except RuntimeError as error:
             message = f"the weights in {filename} do not fit this {type(self).__name__}: {error}"
             raise WeightsError(message) from error
-        self._check_keys(result, str(filename), strict=strict)
+        self.check_keys(result, str(filename), strict=strict)
         if device is not None:
             self.to(device)
 
     def check_family(self, state: Mapping[str, Any], filename: str) -> None:
         """Raise if ``state`` belongs to a network of another kind (each family says how)."""
 
-    def _check_keys(self, result: Any, filename: str, *, strict: bool) -> None:
+    def check_keys(self, result: Any, filename: str, *, strict: bool = False) -> None:
+        """Raise WeightsError for tensors a file lacks, or, if ``strict``, has too many."""
         missing = [
             key
             for key in result.missing_keys

@@ -71,20 +71,13 @@ def write_state_dict(state: Mapping[str, Tensor], path: str | Path, metadata: Ma
             else:
                 torch.save(tensors, file)
         # mkstemp makes files that only their owner can read; weights are shared like any other result.
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o644)
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         message = f"cannot write weights to {path}: {error}"
         raise FileWriteError(message) from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """The file mode mask of this process (there is no way to read it without setting it)."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def _kind_of(path: Path) -> str:

@@ -1,1 +1,57 @@
-"""To be built."""
+"""Model names, their files, and loading them. Torch is imported only when a file is loaded.
+
+Examples
+--------
+>>> from cellpose import weights
+>>> weights.PUBLISHED["nuclei"].diam_mean
+17.0
+"""
+
+from cellpose.weights._cache import MODEL_DIR_ENV, hash, model_dir, user_models, writable_dir
+from cellpose.weights._download import Retry
+from cellpose.weights._load import load_network, load_state_dict
+from cellpose.weights._names import PUBLISHED, ModelInfo, lookup
+from cellpose.weights._resolve import (
+    BUNDLED,
+    MIRROR_ENV,
+    ModelFile,
+    ModelStatus,
+    add_model,
+    bundled_models,
+    default_model,
+    find,
+    list_models,
+    model_path,
+    pull,
+    remove_model,
+    resolve,
+    size_model_path,
+)
+
+__all__ = [
+    "BUNDLED",
+    "MIRROR_ENV",
+    "MODEL_DIR_ENV",
+    "PUBLISHED",
+    "ModelFile",
+    "ModelInfo",
+    "ModelStatus",
+    "Retry",
+    "add_model",
+    "bundled_models",
+    "default_model",
+    "find",
+    "hash",
+    "list_models",
+    "load_network",
+    "load_state_dict",
+    "lookup",
+    "model_dir",
+    "model_path",
+    "pull",
+    "remove_model",
+    "resolve",
+    "size_model_path",
+    "user_models",
+    "writable_dir",
+]

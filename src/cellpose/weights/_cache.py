@@ -1,0 +1,250 @@
+"""The models folder: where it is, which user models it lists, which files were downloaded."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cellpose.errors import FileMissingError, FileWriteError, WeightsError
+
+__all__ = ["MODEL_DIR_ENV", "find_file", "hash", "model_dir", "user_models", "writable_dir"]
+
+logger = logging.getLogger("cellpose.weights")
+
+MODEL_DIR_ENV = "CELLPOSE_LOCAL_MODELS_PATH"
+USER_LIST = "gui_models.txt"
+RECORDS = "downloads.json"
+
+_CHUNK = 1 << 20
+
+
+def model_dir() -> Path:
+    """The folder of downloaded and user models; it need not exist yet.
+
+    ``CELLPOSE_LOCAL_MODELS_PATH`` if set, else ``~/.cellpose/models``; without a home folder, one for temporary files.
+    """
+    chosen = os.environ.get(MODEL_DIR_ENV)
+    if chosen:
+        return Path(chosen).expanduser()
+    try:
+        return Path.home() / ".cellpose" / "models"
+    except RuntimeError:
+        return _temporary_dir()
+
+
+def writable_dir() -> Path:
+    """The models folder, made if needed; where it cannot be written to, a folder for temporary files instead.
+
+    A folder chosen with ``CELLPOSE_LOCAL_MODELS_PATH`` is never replaced.
+
+    Raises
+    ------
+    FileWriteError
+        If the chosen folder, or the one for temporary files, cannot be written to.
+    """
+    folder = model_dir()
+    if _make_writable(folder):
+        return folder
+    if os.environ.get(MODEL_DIR_ENV):
+        message = f"the models folder {folder} cannot be written to; set {MODEL_DIR_ENV} to one that can"
+        raise FileWriteError(message)
+    temporary = _temporary_dir()
+    if not _make_writable(temporary, mode=0o700):
+        message = f"neither {folder} nor {temporary} can be written to; set {MODEL_DIR_ENV} to a folder that can"
+        raise FileWriteError(message)
+    logger.warning(
+        "the models folder %s cannot be written to: models go to %s, which may not last; set %s to choose another",
+        folder,
+        temporary,
+        MODEL_DIR_ENV,
+    )
+    return temporary
+
+
+def search_dirs() -> tuple[Path, ...]:
+    """The folders in which models are looked for, most important first."""
+    folder, temporary = model_dir(), _temporary_dir()
+    if os.environ.get(MODEL_DIR_ENV) or folder == temporary or not _is_own(temporary):
+        return (folder,)
+    return folder, temporary
+
+
+def find_file(name: str) -> Path | None:
+    """The file of this name in the models folder, if it is there and not empty."""
+    for folder in search_dirs():
+        path = folder / name
+        # A folder without permission to look into it holds nothing for us.
+        with contextlib.suppress(OSError):
+            if path.is_file() and path.stat().st_size > 0:
+                return path
+    return None
+
+
+def user_models() -> list[str]:
+    """Names of the user's own models, as listed in ``gui_models.txt`` of the models folder."""
+    names: dict[str, None] = {}
+    for folder in search_dirs():
+        names.update(dict.fromkeys(_read_list(folder)))
+    return list(names)
+
+
+def write_user_models(folder: Path, names: list[str]) -> None:
+    """Replace the list of user models."""
+    with replaced(folder / USER_LIST) as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
+def hash(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises
+    ------
+    FileMissingError
+        If there is no such file.
+    """
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except FileNotFoundError as error:
+        message = f"there is no file {path}"
+        raise FileMissingError(message) from error
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its place at the end; after an error ``path`` is as it was.
+
+    Raises
+    ------
+    FileWriteError
+        If it cannot be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        yield temporary
+        # mkstemp makes files that only their owner can read; models folders are shared.
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        message = f"cannot write {path}: {error.strerror or error}"
+        raise FileWriteError(message) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def copy_into(source: Path, target: Path) -> None:
+    """Copy a file so that the target appears whole or not at all."""
+    with replaced(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def record(path: Path, sha256: str, url: str) -> None:
+    """Note what a downloaded file is, so that damage can be told later."""
+    entry = {"sha256": sha256, "url": url, **_print_of(path)}
+    records = _read_records(path.parent)
+    records[path.name] = entry
+    _write_records(path.parent, records)
+
+
+def forget(path: Path) -> None:
+    """Drop the note on a file."""
+    records = _read_records(path.parent)
+    if records.pop(path.name, None) is not None:
+        _write_records(path.parent, records)
+
+
+def verify(path: Path, *, thorough: bool = False) -> None:
+    """Compare a file with what was noted when it was downloaded; files without a note pass.
+
+    The hash is computed only where size or time of change differ from the note, or if ``thorough``.
+
+    Raises
+    ------
+    WeightsError
+        If the file has changed.
+    """
+    records = _read_records(path.parent)
+    noted = records.get(path.name)
+    if not isinstance(noted, dict) or "sha256" not in noted:
+        return
+    now = _print_of(path)
+    if not thorough and all(noted.get(key) == value for key, value in now.items()):
+        return
+    if now["size"] != noted.get("size") or hash(path) != noted["sha256"]:
+        message = (
+            f"{path} is not the file that was downloaded (size or SHA-256 differ); fetch it again with "
+            f"`cellpose models pull {path.name}`, or accept it with `cellpose models add {path}`"
+        )
+        raise WeightsError(message)
+    with contextlib.suppress(FileWriteError):
+        _write_records(path.parent, {**records, path.name: {**noted, **now}})
+
+
+def _print_of(path: Path) -> dict[str, int]:
+    status = path.stat()
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _read_records(folder: Path) -> dict[str, Any]:
+    try:
+        records = json.loads((folder / RECORDS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return records if isinstance(records, dict) else {}
+
+
+def _write_records(folder: Path, records: dict[str, Any]) -> None:
+    with replaced(folder / RECORDS) as temporary:
+        temporary.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _read_list(folder: Path) -> list[str]:
+    try:
+        text = (folder / USER_LIST).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [name for line in text.splitlines() if (name := line.strip())]
+
+
+def _make_writable(folder: Path, mode: int = 0o777) -> bool:
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        return False
+    return folder != _temporary_dir() or _is_own(folder)
+
+
+def _temporary_dir() -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"cellpose-models-{user}"
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether nobody else can put files there (folders for temporary files are open to all users of a machine)."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    if not hasattr(os, "getuid"):
+        return stat.S_ISDIR(status.st_mode)
+    others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not others_write

@@ -1,0 +1,126 @@
+"""From files to networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cellpose.errors import WeightsError
+from cellpose.weights._resolve import ModelFile, resolve
+
+if TYPE_CHECKING:
+    import torch
+
+    from cellpose.nets import Family, NetFile
+
+__all__ = ["load_network", "load_state_dict"]
+
+logger = logging.getLogger("cellpose.weights")
+
+
+def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """The tensors of a weight file, by name, on the CPU. Half-precision numbers become float32.
+
+    Raises
+    ------
+    FileMissingError, UnsafeFileError, WeightsError
+        If there is no such file; it holds more than tensors; it is empty, cut off or no state dict.
+    """
+    import torch
+
+    from cellpose.nets import read_state_dict
+
+    halves = (torch.float16, torch.bfloat16)
+    state = read_state_dict(Path(path))
+    return {key: value.float() if value.dtype in halves else value for key, value in state.items()}
+
+
+def load_network(
+    path: str | os.PathLike[str] | ModelFile | None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> NetFile:
+    """The network of a weight file or model name, in evaluation mode.
+
+    Parameters
+    ----------
+    path
+        File, name, or what ``resolve`` gave; None: the default model.
+    device
+        Where the weights go; None: the CPU.
+    dtype
+        Floating-point type of the weights; None: float32.
+
+    Raises
+    ------
+    WeightsError
+        If the file is of no known or supported family, or tensors are missing or of another shape.
+    FileMissingError, UnsafeFileError, UnknownModelError, DownloadError
+        As ``load_state_dict`` and ``resolve``.
+    """
+    import torch
+
+    from cellpose import nets
+
+    file = resolve(path)
+    state = nets.read_state_dict(file.path)
+    family = _named_style(nets.detect_family(state), file.path)
+    diam_mean = file.info.diam_mean if file.info else 30.0
+    # Weights of transformers are not drawn at random first: that takes longer than reading them.
+    with torch.device("meta" if family.is_transformer else "cpu"):
+        net = nets.build(family, diam_mean)
+    net.eval()
+    device, dtype = torch.device(device or "cpu"), dtype or torch.float32
+    if family.is_transformer:
+        _assign(net, state, file, device, dtype)
+        return net
+    _load(net, state, file)
+    if device.type == "cpu" and not family.conv_3D:
+        # The layout in which convolutions are fastest there.
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net.to(device=device, dtype=dtype)
+
+
+def _load(net: NetFile, state: dict[str, torch.Tensor], file: ModelFile) -> None:
+    try:
+        net.check_keys(net.load_state_dict(state, strict=False), str(file.path))
+    except RuntimeError as error:
+        if isinstance(error, WeightsError):
+            raise
+        message = f"the weights in {file.path} do not fit together: {error}"
+        raise WeightsError(message) from error
+
+
+def _assign(
+    net: NetFile, state: dict[str, torch.Tensor], file: ModelFile, device: torch.device, dtype: torch.dtype
+) -> None:
+    """Let the tensors of the file be those of a network without storage, copied so that the file is free again."""
+    import torch
+
+    for key in net.optional_keys:
+        state.setdefault(key, torch.full((1,), 30.0))
+    ours = net.state_dict()
+    copies = {
+        key: value.to(device=device, dtype=dtype if value.is_floating_point() else value.dtype, copy=True)
+        for key, value in state.items()
+        if key in ours
+    }
+    logger.debug("%s: %d tensors of the file are not used", file.path, len(state) - len(copies))
+    try:
+        net.check_keys(net.load_state_dict(copies, strict=False, assign=True), str(file.path))
+    except RuntimeError as error:
+        if isinstance(error, WeightsError):
+            raise
+        message = f"the weights in {file.path} do not fit together: {error}"
+        raise WeightsError(message) from error
+
+
+def _named_style(family: Family, path: Path) -> Any:
+    """Networks trained without style say so in their file name alone (``..._style_off_...``)."""
+    if family.name == "cpnet" and re.search(r"(^|_)style_off(_|$)", path.name):
+        return dataclasses.replace(family, style_on=False)
+    return family
