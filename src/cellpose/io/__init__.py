@@ -1,1 +1,70 @@
-"""To be built."""
+"""Files: finding images, reading them with their axes, writing and reading every result.
+
+Nothing that is read is trusted: sizes are checked before memory is taken, and pickles may hold plain data only. Nothing
+that is written is ever half a file: results are made beside their target and replace it when they are whole.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from cellpose.io._find import get_image_files, get_label_files
+from cellpose.io._image import Image
+from cellpose.io._log import logger_setup
+from cellpose.io._microscope import load_dax
+from cellpose.io._models import add_model, remove_model
+from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, output_suffix
+from cellpose.io._read import imread, imread_2D, imread_3D, read_image
+from cellpose.io._results import save_masks, save_to_png
+from cellpose.io._rois import outlines_to_text, save_rois, write_rois
+from cellpose.io._seg import Segmentation, read_seg, write_seg
+from cellpose.io._seg_content import masks_flows_to_seg, seg_content
+from cellpose.io._training_data import load_images_labels, load_train_test_data
+from cellpose.io._write import check_dir, imsave, replacing
+
+__all__ = [
+    "DEFAULT_SUFFIX",
+    "GUI",
+    "MATPLOTLIB",
+    "ND2",
+    "NRRD",
+    "Image",
+    "OutputPaths",
+    "Segmentation",
+    "add_model",
+    "check_dir",
+    "get_image_files",
+    "get_label_files",
+    "imread",
+    "imread_2D",
+    "imread_3D",
+    "imsave",
+    "load_dax",
+    "load_images_labels",
+    "load_train_test_data",
+    "logger_setup",
+    "masks_flows_to_seg",
+    "outlines_to_text",
+    "output_suffix",
+    "read_image",
+    "read_seg",
+    "remove_model",
+    "replacing",
+    "save_masks",
+    "save_rois",
+    "save_to_png",
+    "seg_content",
+    "write_rois",
+    "write_seg",
+]
+
+# whether an optional part is installed, by the names that scripts know
+_FLAGS = {"GUI": "qtpy", "ND2": "bioio", "NRRD": "nrrd", "MATPLOTLIB": "matplotlib"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FLAGS:
+        return importlib.util.find_spec(_FLAGS[name]) is not None
+    message = f"module 'cellpose.io' has no attribute {name!r}"
+    raise AttributeError(message)

@@ -1,0 +1,76 @@
+"""Guards against headers that claim more than a file or the memory can hold."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cellpose.errors import FileReadError
+
+__all__ = ["available_memory", "check_claim"]
+
+_GIB = 2**30
+
+
+def available_memory() -> int | None:
+    """Bytes that this process can still use, or None where the system does not tell."""
+    limits = [amount for amount in (_free_of_machine(), _free_of_container()) if amount is not None]
+    return min(limits) if limits else None
+
+
+def _free_of_machine() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        amounts = {key: int(rest.split()[0]) * 1024 for key, _, rest in (line.partition(":") for line in lines)}
+        return amounts["MemAvailable"] + amounts.get("SwapFree", 0)
+    except (OSError, ValueError, KeyError, IndexError):
+        pass
+    try:
+        # no figure of what is free: what is built in is still a bound
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _free_of_container() -> int | None:
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+        return None if limit == "max" else max(int(limit) - used, 0)
+    except (OSError, ValueError):
+        return None
+
+
+def check_claim(path: Path, claimed: int, stored: int | None = None, ratio: float = 1.0) -> None:
+    """Refuse a file before memory is taken for what its header claims.
+
+    Parameters
+    ----------
+    path
+        The file, for the message.
+    claimed
+        Bytes of the array that the header describes.
+    stored
+        Bytes of coded pixels that the file really has; None: not checked.
+    ratio
+        The most that the coding can expand a byte.
+
+    Raises
+    ------
+    FileReadError
+        If the coded bytes cannot make up the array, or the memory cannot hold it.
+    """
+    if stored is not None and claimed > ratio * stored + 4096:
+        message = (
+            f"{path} is truncated or corrupt: its header claims {claimed} bytes of pixels, "
+            f"the file holds {stored} bytes of them"
+        )
+        raise FileReadError(message)
+    memory = available_memory()
+    if memory is not None and claimed > memory:
+        message = (
+            f"{path} claims an image of {claimed / _GIB:.1f} GiB and {memory / _GIB:.1f} GiB of memory are free; "
+            "if the file is sound, crop or tile it, or use cellpose.contrib.distributed_segmentation"
+        )
+        raise FileReadError(message)

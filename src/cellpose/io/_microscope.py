@@ -1,0 +1,138 @@
+"""Formats of microscopes and of other programs: DAX, NRRD, and CZI, ND2, LIF through bioio."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import FileMissingError, FileReadError, MissingExtraError
+from cellpose.io._image import UNKNOWN_AXIS, Image
+from cellpose.io._limits import check_claim
+
+__all__ = ["BIOIO_SUFFIXES", "load_dax", "read_bioio", "read_dax", "read_nrrd"]
+
+logger = logging.getLogger(__name__)
+
+BIOIO_SUFFIXES = (".czi", ".lif", ".nd2")
+
+_DAX_SIZE = re.compile(r"frame dimensions\s*=\s*(\d+)\s*x\s*(\d+)", re.IGNORECASE)
+_DAX_FRAMES = re.compile(r"number of frames\s*=\s*(\d+)", re.IGNORECASE)
+
+
+def read_dax(path: Path) -> Image:
+    """A stack of uint16 frames, described by the text file of the same name that ends in ``.inf``."""
+    description = path.with_suffix(".inf")
+    if not description.is_file():
+        message = f"{path} needs the description {description}, which is not there"
+        raise FileMissingError(message)
+    text = description.read_text(encoding="utf-8", errors="replace")
+    size, frames = _DAX_SIZE.search(text), _DAX_FRAMES.search(text)
+    if size is None:
+        message = f"{description} has no line 'frame dimensions = WIDTH x HEIGHT'"
+        raise FileReadError(message)
+    width, height = int(size[1]), int(size[2])
+    stored = path.stat().st_size
+    if width == 0 or height == 0:
+        message = f"{description} gives frames of {width} x {height} pixels; both must be at least 1"
+        raise FileReadError(message)
+    count = int(frames[1]) if frames is not None else stored // (2 * width * height)
+    check_claim(path, 2 * width * height * count, stored)
+    order = ">" if "big endian" in text.lower() else "<"
+    data = np.fromfile(path, np.dtype(f"{order}u2"), count=width * height * count)
+    if data.size != width * height * count:
+        message = f"{path} is truncated: it holds {stored} bytes, {count} frames of {width} x {height} need more"
+        raise FileReadError(message)
+    return Image(data.astype(np.uint16, copy=False).reshape(count, height, width), UNKNOWN_AXIS + "YX")
+
+
+def load_dax(filename: str | Path) -> npt.NDArray[np.uint16]:
+    """Frames of a ``.dax`` file.
+
+    Parameters
+    ----------
+    filename
+        The file; its description ``.inf`` (frame dimensions, number of frames, byte order) stands beside it.
+
+    Returns
+    -------
+    ndarray
+        uint16, (frames, Y, X).
+
+    Raises
+    ------
+    FileReadError
+        If one of the two files is missing, incomplete or wrong.
+    """
+    data: npt.NDArray[np.uint16] = read_dax(Path(filename)).data
+    return data
+
+
+def read_nrrd(path: Path) -> Image:
+    """An NRRD; of a volume, which stands as (x, y, z) in such files, the last axis comes first."""
+    try:
+        import nrrd
+    except ImportError as error:
+        raise MissingExtraError(library="pynrrd", extra="formats", purpose="read .nrrd files") from error
+    with open(path, "rb") as file:
+        header = nrrd.read_header(file)
+        sizes = [int(side) for side in header["sizes"]]
+        plain = str(header.get("encoding", "raw")) == "raw" and "data file" not in header
+        claimed = int(np.prod(sizes, dtype=object)) * _bytes_of_nrrd(str(header.get("type", "")))
+        check_claim(path, claimed, path.stat().st_size if plain else None)
+        if "data file" in header or "datafile" in header:
+            # another path named by the file: following it could read anything
+            message = f"{path} keeps its pixels in another file; save it as one .nrrd with the pixels inside"
+            raise FileReadError(message)
+        data = nrrd.read_data(header, file, str(path))
+    if data.ndim == 3:
+        return Image(np.ascontiguousarray(data.transpose(2, 0, 1)), "ZYX")
+    return Image(np.ascontiguousarray(data), "YX" if data.ndim == 2 else UNKNOWN_AXIS * data.ndim)
+
+
+def _bytes_of_nrrd(kind: str) -> int:
+    if kind == "double" or "long long" in kind or "64" in kind:
+        return 8
+    if kind == "float" or "32" in kind or kind in ("int", "signed int", "unsigned int", "uint"):
+        return 4
+    return 2 if "short" in kind or "16" in kind else 1
+
+
+def read_bioio(path: Path) -> Image:
+    """CZI, ND2 or LIF: channels, planes, Y and X of the first scene, the first of all other axes."""
+    reader = _open_bioio(path)
+    sizes = {letter: int(reader.dims[letter][0]) for letter in reader.dims.order}
+    others = [letter for letter, length in sizes.items() if letter not in "CZYXS" and length > 1]
+    if others:
+        logger.warning(f"{path} has more than one of {', '.join(others)}; only the first is read")
+    # bioio names every axis; those of length 1 say nothing
+    axes = "".join(letter for letter in "ZCYXS" if sizes.get(letter, 1) > 1 or letter in "YX")
+    itemsize = np.dtype(reader.dtype).itemsize
+    check_claim(path, itemsize * int(np.prod([sizes[letter] for letter in axes], dtype=object)))
+    data = np.asarray(reader.get_image_data(axes))
+    named = axes.replace("S", "C") if "C" not in axes else axes.replace("S", UNKNOWN_AXIS)
+    return Image(data, named, _bioio_pixel_size(reader), tuple(str(name) for name in reader.channel_names or ()))
+
+
+def _open_bioio(path: Path) -> Any:
+    try:
+        from bioio import BioImage
+    except ImportError as error:
+        raise MissingExtraError(
+            library="bioio", extra="formats", purpose=f"read {path.suffix.lower()} files"
+        ) from error
+    return BioImage(path)
+
+
+def _bioio_pixel_size(reader: Any) -> tuple[float | None, float | None, float | None]:
+    sizes = reader.physical_pixel_sizes
+
+    def size(axis: str) -> float | None:
+        value = getattr(sizes, axis, None)
+        return float(value) if value else None
+
+    return size("Z"), size("Y"), size("X")

@@ -1,0 +1,134 @@
+"""The one place that knows where every result of an image goes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["DEFAULT_SUFFIX", "OutputPaths", "output_suffix"]
+
+DEFAULT_SUFFIX = "_cp_masks"
+
+PathLike = str | os.PathLike[str]
+
+
+def output_suffix(output_name: str | None, savedir: PathLike | None = None, image_dir: PathLike | None = None) -> str:
+    """The suffix of the masks that an ``--output_name`` means.
+
+    An empty name makes the masks bear the very name of the image; beside the image that would overwrite it, so there
+    the usual suffix is kept.
+
+    Parameters
+    ----------
+    output_name
+        What the user gave; None: nothing.
+    savedir
+        Folder of the results; None: beside the image.
+    image_dir
+        Folder of the images.
+
+    Examples
+    --------
+    >>> output_suffix(None), output_suffix("_x"), output_suffix("")
+    ('_cp_masks', '_x', '_cp_masks')
+    >>> output_suffix("", savedir="out", image_dir="in")
+    ''
+    """
+    if output_name:
+        return output_name
+    elsewhere = bool(savedir) and (not image_dir or os.path.realpath(savedir or "") != os.path.realpath(image_dir))
+    return "" if output_name == "" and elsewhere else DEFAULT_SUFFIX
+
+
+@dataclass(frozen=True)
+class OutputPaths:
+    """Paths of all results of one image.
+
+    Parameters
+    ----------
+    image
+        The image file.
+    savedir
+        Folder of the results; None: that of the image.
+    dir_above
+        Without ``savedir``: the folder above that of the image.
+    in_folders
+        Sort the results into sub-folders ``masks``, ``outlines``, ``txt_outlines`` and ``flows``.
+    suffix
+        What stands between the name of the image and the extension of the masks.
+
+    Examples
+    --------
+    >>> paths = OutputPaths("data/a.b.tif", savedir="out", in_folders=True)
+    >>> paths.masks_tif.as_posix(), paths.outlines_txt.as_posix(), paths.seg_npy.as_posix()
+    ('out/masks/a.b_cp_masks.tif', 'out/txt_outlines/a.b_cp_outlines.txt', 'data/a.b_seg.npy')
+    """
+
+    image: PathLike
+    savedir: PathLike | None = None
+    dir_above: bool = False
+    in_folders: bool = False
+    suffix: str = DEFAULT_SUFFIX
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the results, before sub-folders."""
+        if self.savedir:
+            return Path(self.savedir)
+        beside = Path(self.image).parent
+        return Path(os.path.abspath(beside)).parent if self.dir_above else beside
+
+    @property
+    def base(self) -> str:
+        """Name of the image without its last extension."""
+        return os.path.splitext(os.path.basename(self.image))[0]
+
+    @property
+    def stem(self) -> str:
+        """Path of the image without its last extension: what stands beside the image starts with it."""
+        return os.path.splitext(os.fspath(self.image))[0]
+
+    def _in(self, kind: str, name: str) -> Path:
+        return self.folder / kind / name if self.in_folders else self.folder / name
+
+    @property
+    def masks_png(self) -> Path:
+        return self._in("masks", f"{self.base}{self.suffix}.png")
+
+    @property
+    def masks_tif(self) -> Path:
+        return self._in("masks", f"{self.base}{self.suffix}.tif")
+
+    @property
+    def outlines_png(self) -> Path:
+        return self._in("outlines", f"{self.base}_outlines{self.suffix}.png")
+
+    @property
+    def outlines_txt(self) -> Path:
+        return self._in("txt_outlines", f"{self.base}_cp_outlines.txt")
+
+    @property
+    def flows_tif(self) -> Path:
+        return self._in("flows", f"{self.base}_flows{self.suffix}.tif")
+
+    @property
+    def dP_tif(self) -> Path:
+        return self._in("flows", f"{self.base}_dP{self.suffix}.tif")
+
+    @property
+    def cellprob_tif(self) -> Path:
+        return self._in("flows", f"{self.base}_cellprob{self.suffix}.tif")
+
+    @property
+    def summary_png(self) -> Path:
+        return self.folder / f"{self.base}_cp_output{self.suffix}.png"
+
+    @property
+    def rois_zip(self) -> Path:
+        return self.folder / f"{self.base}_rois.zip"
+
+    @property
+    def seg_npy(self) -> Path:
+        """Always beside the image, where the GUI and the training look for it."""
+        return Path(f"{self.stem}_seg.npy")

@@ -1,0 +1,51 @@
+"""Results of one image, or lists of results, made into one list."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cellpose.errors import InputError
+
+__all__ = ["Result", "per_image", "split"]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    image: Any
+    masks: Any
+    flows: Any
+    file_name: str
+
+
+def per_image(images: Any, masks: Any, flows: Any, file_names: Any) -> list[Result]:
+    """One result for each image; a single one may be given as it is, or in lists of one."""
+    names = [file_names] if isinstance(file_names, (str, os.PathLike)) else list(file_names)
+    single = not isinstance(masks, (list, tuple))
+    if single:
+        images, masks, flows = [_bare(images)], [masks], [flows]
+    elif images is None:
+        images = [None] * len(masks)
+    lengths = {"images": len(images), "masks": len(masks), "flows": len(flows), "file_names": len(names)}
+    if len(set(lengths.values())) != 1:
+        told = ", ".join(f"{count} {name}" for name, count in lengths.items())
+        message = f"the results do not match: {told} are given; give as many of each"
+        raise InputError(message)
+    return [Result(*item[:3], os.fspath(item[3])) for item in zip(list(images), list(masks), flows, names, strict=True)]
+
+
+def _bare(image: Any) -> Any:
+    return image[0] if isinstance(image, list) and len(image) == 1 and np.ndim(image[0]) >= 2 else image
+
+
+def split(value: Any, count: int, listed: bool) -> list[Any]:
+    """One value for each image: a list is dealt out, anything else goes to all."""
+    if value is None or not (listed or isinstance(value, list)):
+        return [value] * count
+    if len(value) != count:
+        message = f"{len(value)} restored images are given for {count} images; give one for each"
+        raise InputError(message)
+    return list(value)

@@ -1,0 +1,174 @@
+"""Reading an image, whatever its format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from cellpose.errors import AxesError, CellposeError, FileMissingError, FileReadError
+from cellpose.io._image import Image, ImageArray
+from cellpose.io._microscope import BIOIO_SUFFIXES, read_bioio, read_dax, read_nrrd
+from cellpose.io._npy import read_npy
+from cellpose.io._raster import read_raster
+from cellpose.io._tiff import TIFF_SUFFIXES, is_tiff, read_tiff
+
+__all__ = ["imread", "imread_2D", "imread_3D", "read_image"]
+
+PathLike = str | os.PathLike[str]
+
+_HEAD_BYTES = 16
+_READERS: dict[str, Callable[[Path], Image]] = {
+    ".npy": read_npy,
+    ".dax": read_dax,
+    ".nrrd": read_nrrd,
+    **dict.fromkeys(BIOIO_SUFFIXES, read_bioio),
+}
+
+
+def read_image(path: PathLike) -> Image:
+    """An image with its axes, pixel size and channel names.
+
+    Parameters
+    ----------
+    path
+        TIFF (plain, ImageJ, OME, BigTIFF, FLEX), PNG, JPEG, GIF, BMP, NumPy ``.npy``, ``_seg.npy`` (its masks),
+        DAX; with the extra "formats" also CZI, ND2, LIF and NRRD.
+
+    Returns
+    -------
+    Image
+        The array as it stands in the file, one letter for each of its axes, and what else the file tells.
+
+    Raises
+    ------
+    FileReadError
+        If the file is missing, empty, truncated, corrupt, of an unknown format, or larger than the memory.
+    UnsafeFileError
+        If a ``.npy`` file holds objects other than plain data.
+    MissingExtraError
+        If the library for the format is not installed.
+    """
+    file = Path(path)
+    reader = _reader_of(file)
+    try:
+        return reader(file)
+    except CellposeError:
+        raise
+    except MemoryError as error:
+        message = f"{file} does not fit into memory; crop or tile it"
+        raise FileReadError(message) from error
+    except Exception as error:
+        # a broken file can make a decoder fail in any way; the caller is to see one error that names the file
+        message = f"{file} could not be read, it seems corrupt or truncated: {type(error).__name__}: {error}"
+        raise FileReadError(message) from error
+
+
+def _reader_of(file: Path) -> Callable[[Path], Image]:
+    try:
+        with open(file, "rb") as handle:
+            head = handle.read(_HEAD_BYTES)
+    except FileNotFoundError as error:
+        message = f"{file} does not exist"
+        raise FileMissingError(message) from error
+    except OSError as error:
+        message = f"{file} could not be opened: {error.strerror or error}"
+        raise FileReadError(message) from error
+    if not head:
+        message = f"{file} is empty"
+        raise FileReadError(message)
+    suffix = file.suffix.lower()
+    if suffix in _READERS:
+        return _READERS[suffix]
+    if is_tiff(head):
+        return read_tiff
+    if suffix in TIFF_SUFFIXES:
+        message = f"{file} is named {suffix} and is not a TIFF (it begins with {head[:8]!r}); give it its true suffix"
+        raise FileReadError(message)
+    return read_raster
+
+
+def imread(filename: PathLike) -> ImageArray:
+    """The array of an image file, its axes in the order of the file.
+
+    Parameters
+    ----------
+    filename
+        See ``read_image`` for the formats. Of a ``_seg.npy`` the masks are read.
+
+    Returns
+    -------
+    ndarray
+        Any dtype. PNG, JPEG, GIF and BMP give (Y, X) or (Y, X, 3) in RGB order, without alpha channel; TIFF what it
+        declares, without axes of length 1.
+
+    Raises
+    ------
+    FileReadError
+        If the file cannot be read, see ``read_image``. (The error is also an ``OSError`` and a ``ValueError``; for a
+        missing file also a ``FileNotFoundError``.)
+    """
+    return read_image(filename).data
+
+
+def imread_2D(img_file: PathLike) -> ImageArray:
+    """An image for segmentation in 2D, channels last.
+
+    Parameters
+    ----------
+    img_file
+        See ``read_image`` for the formats.
+
+    Returns
+    -------
+    ndarray
+        (Y, X, C) with at most 3 channels, of the dtype of the file; of a file with 4 axes (planes, Y, X, C).
+
+    Raises
+    ------
+    FileReadError
+        If the file cannot be read.
+    AxesError
+        If it does not have 2 to 4 axes.
+    """
+    from cellpose.transforms import convert_image
+
+    image: ImageArray = convert_image(imread(img_file), do_3D=False)
+    return image
+
+
+def imread_3D(img_file: PathLike) -> ImageArray:
+    """A stack for segmentation in 3D, channels last.
+
+    The first axis that is not the channel axis is taken for the planes; of 4 axes the shortest for the channels.
+
+    Parameters
+    ----------
+    img_file
+        See ``read_image`` for the formats.
+
+    Returns
+    -------
+    ndarray
+        (Z, Y, X, C), of the dtype of the file.
+
+    Raises
+    ------
+    FileReadError
+        If the file cannot be read.
+    AxesError
+        If it does not have 3 or 4 axes.
+    """
+    from cellpose.transforms import convert_image
+
+    image = imread(img_file)
+    if image.ndim not in (3, 4):
+        message = (
+            f"{img_file} has {image.ndim} axes, shape {image.shape}; a stack has 3 (planes, Y, X) "
+            "or 4 with channels. Read it with imread_2D"
+        )
+        raise AxesError(message)
+    channel_axis = int(min(range(4), key=image.shape.__getitem__)) if image.ndim == 4 else None
+    z_axis = 1 if channel_axis == 0 else 0
+    stack: ImageArray = convert_image(image, channel_axis=channel_axis, z_axis=z_axis, do_3D=True)
+    return stack

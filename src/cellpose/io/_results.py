@@ -1,0 +1,229 @@
+"""Masks, outlines, flows and pictures of a segmentation, written beside the image or where the user wants them."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import InputError, MissingExtraError
+from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths
+from cellpose.io._per_image import Result, per_image
+from cellpose.io._rois import format_outlines
+from cellpose.io._write import PathLike, make_folder, smallest_labels, write_bytes, write_png, write_text, write_tiff
+
+__all__ = ["save_masks", "save_to_png"]
+
+logger = logging.getLogger(__name__)
+
+_PNG_LABELS = np.iinfo(np.uint16).max
+_RED = (255, 0, 0)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which files are asked for."""
+
+    png: bool
+    tif: bool
+    flows: bool
+    outlines: bool
+    text: bool
+    summary: bool
+
+
+def save_masks(
+    images: Any,
+    masks: Any,
+    flows: Any,
+    file_names: Any,
+    png: bool = True,
+    tif: bool = False,
+    channels: Sequence[int] = (0, 0),
+    suffix: str = DEFAULT_SUFFIX,
+    save_flows: bool = False,
+    save_outlines: bool = False,
+    dir_above: bool = False,
+    in_folders: bool = False,
+    savedir: PathLike | None = None,
+    save_txt: bool = False,
+    save_mpl: bool = False,
+) -> None:
+    """Write the results of one image or of several.
+
+    Of an image without masks only the TIFF is written, if asked for.
+
+    Parameters
+    ----------
+    images
+        The image, or a list of images; needed for ``save_outlines`` and ``save_mpl``.
+    masks
+        Labels (Y, X) or (Z, Y, X), or a list of such. They are written as uint16, above 65535 labels as uint32.
+    flows
+        What ``eval`` gives as its second value, or a list of such.
+    file_names
+        Path of the image, or a list of paths.
+    png
+        Write ``<name><suffix>.png`` (only (Y, X) and up to 65535 labels; else a TIFF instead).
+    tif
+        Write ``<name><suffix>.tif``, losslessly compressed.
+    channels
+        Channels shown in pictures.
+    suffix
+        What follows the name of the image.
+    save_flows
+        Write ``<name>_flows<suffix>.tif`` (colours), ``_dP`` (flows) and ``_cellprob``, of single planes.
+    save_outlines
+        Write ``<name>_outlines<suffix>.png``, the image with red outlines, and the outlines as text, of single planes.
+    dir_above
+        Without ``savedir``, write to the folder above that of the image.
+    in_folders
+        Write to sub-folders ``masks``, ``outlines``, ``txt_outlines`` and ``flows``.
+    savedir
+        Folder for the results, made if it is missing; None: that of the image.
+    save_txt
+        Write ``<name>_cp_outlines.txt``, see ``outlines_to_text``, of single planes.
+    save_mpl
+        Write ``<name>_cp_output<suffix>.png``, a picture of image, outlines, masks and flows; needs matplotlib.
+
+    Raises
+    ------
+    InputError
+        If the lists differ in length, the masks are not labels, a stack is asked for as PNG only, or the image itself
+        would be overwritten.
+    FileWriteError
+        If a file cannot be written.
+    MissingExtraError
+        If ``save_mpl`` is asked for without matplotlib.
+    """
+    wanted = _Wanted(png, tif, save_flows, save_outlines, save_outlines or save_txt, save_mpl)
+    for result in per_image(images, masks, flows, file_names):
+        paths = OutputPaths(result.file_name, savedir, dir_above, in_folders, suffix)
+        _save_one(result, smallest_labels(result.masks), paths, wanted, channels)
+
+
+def save_to_png(images: Any, masks: Any, flows: Any, file_names: Any) -> None:
+    """Write the masks as PNG beside the images, see ``save_masks``."""
+    save_masks(images, masks, flows, file_names, png=True)
+
+
+def _save_one(
+    result: Result, labels: npt.NDArray[Any], paths: OutputPaths, wanted: _Wanted, channels: Sequence[int]
+) -> None:
+    wanted = _possible(labels, wanted)
+    _check_keeps_image(result.file_name, paths, wanted)
+    if wanted.png:
+        write_png(_ready(paths.masks_png), labels)
+    if wanted.tif:
+        write_tiff(_ready(paths.masks_tif), labels, axes="ZYX"[-labels.ndim :] if labels.ndim in (2, 3) else None)
+    if wanted.text:
+        from cellpose.utils import outlines_list
+
+        write_text(_ready(paths.outlines_txt), format_outlines(outlines_list(labels)))
+    if wanted.outlines:
+        write_png(_ready(paths.outlines_png), _outline_picture(result.image, labels, channels))
+    if wanted.flows:
+        _write_flows(result.flows, paths)
+    if wanted.summary:
+        picture = _summary_picture(result, labels, channels)
+        if picture is not None:
+            write_bytes(_ready(paths.summary_png), picture)
+
+
+def _possible(labels: npt.NDArray[Any], wanted: _Wanted) -> _Wanted:
+    """What can be written of these labels."""
+    if labels.ndim > 2:
+        if wanted.png and not wanted.tif:
+            message = "cannot save 3D outputs as PNG, use tif option instead"
+            raise InputError(message)
+        if wanted.flows or wanted.text:
+            logger.warning("flows and outlines of stacks are not saved as files; they are in the _seg.npy")
+        wanted = replace(wanted, png=False, flows=False, outlines=False, text=False, summary=False)
+    if not labels.any():
+        logger.warning("no masks found, will not save PNG or outlines")
+        return replace(wanted, png=False, flows=False, outlines=False, text=False, summary=False)
+    if wanted.png and int(labels.max()) > _PNG_LABELS:
+        logger.warning("found more than 65535 masks in each image, cannot save PNG, saving as TIF")
+        wanted = replace(wanted, png=False, tif=True)
+    return wanted
+
+
+def _check_keeps_image(file_name: str, paths: OutputPaths, wanted: _Wanted) -> None:
+    image = os.path.realpath(file_name)
+    for asked, path in ((wanted.png, paths.masks_png), (wanted.tif, paths.masks_tif)):
+        if asked and os.path.realpath(path) == image:
+            message = f"the masks would overwrite the image {file_name}; give a suffix or another savedir"
+            raise InputError(message)
+
+
+def _ready(path: Path) -> Path:
+    make_folder(path.parent)
+    return path
+
+
+def _write_flows(flows: Sequence[Any], paths: OutputPaths) -> None:
+    if len(flows) < 3:
+        message = f"flows hold {len(flows)} arrays; give the three that eval returns: colours, flows, cell probability"
+        raise InputError(message)
+    colours, dP, cellprob = (np.asarray(item) for item in flows[:3])
+    write_tiff(_ready(paths.flows_tif), colours)
+    write_tiff(_ready(paths.dP_tif), dP.astype(np.float32, copy=False))
+    write_tiff(_ready(paths.cellprob_tif), cellprob.astype(np.float32, copy=False))
+
+
+def _outline_picture(image: Any, labels: npt.NDArray[Any], channels: Sequence[int]) -> npt.NDArray[np.uint8]:
+    from cellpose.utils import masks_to_outlines
+
+    if image is None:
+        message = "outlines are drawn on the image and none is given; give images, or save_outlines=False"
+        raise InputError(message)
+    picture = _colours(np.asarray(image), labels.shape, channels)
+    picture[masks_to_outlines(labels)] = _RED
+    return picture
+
+
+def _colours(image: npt.NDArray[Any], shape: tuple[int, ...], channels: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """The image as RGB (Y, X, 3): three channels as their colours, fewer by ``channels``."""
+    from cellpose.plot import image_to_rgb
+    from cellpose.transforms import normalize99
+
+    if image.ndim == 3 and image.shape[:2] != shape and image.shape[1:] == shape:
+        image = np.moveaxis(image, 0, -1)
+    if image.shape[:2] != shape or image.ndim > 3:
+        message = f"masks of shape {shape} do not fit an image of shape {image.shape}"
+        raise InputError(message)
+    if image.ndim == 2 or image.shape[-1] < 3:
+        rgb: npt.NDArray[np.uint8] = image_to_rgb(image.copy(), channels=list(channels)).astype(np.uint8)
+        return rgb
+    if image.dtype == np.uint8:
+        return image[..., :3].astype(np.uint8)
+    planes = [np.clip(normalize99(image[..., c].astype(np.float32)), 0, 1) for c in range(3)]
+    picture: npt.NDArray[np.uint8] = (255 * np.stack(planes, axis=-1)).astype(np.uint8)
+    return picture
+
+
+def _summary_picture(result: Result, labels: npt.NDArray[Any], channels: Sequence[int]) -> bytes | None:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError(library="matplotlib", extra="plot", purpose="draw the summary picture") from error
+    from cellpose.plot import show_segmentation
+
+    image = np.asarray(result.image)
+    if image.ndim not in (2, 3) or (image.ndim == 3 and min(image.shape) > 3):
+        logger.warning(f"no summary picture of an image of shape {image.shape}: it has no channel axis of at most 3")
+        return None
+    figure = Figure(figsize=(12, 3))
+    FigureCanvasAgg(figure)
+    show_segmentation(figure, image.copy(), labels, result.flows[0], channels=list(channels))
+    coded = io.BytesIO()
+    figure.savefig(coded, dpi=300, format="png")
+    return coded.getvalue()

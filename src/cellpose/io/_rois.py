@@ -1,0 +1,137 @@
+"""Outlines as text and as ROIs of ImageJ."""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import zipfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import InputError
+from cellpose.io._write import PathLike, replacing, smallest_labels, write_text
+
+__all__ = ["format_outlines", "outlines_to_text", "save_rois", "write_rois"]
+
+logger = logging.getLogger(__name__)
+
+
+def format_outlines(outlines: Iterable[npt.ArrayLike]) -> str:
+    r"""One line ``x1,y1,x2,y2,…`` for each outline; an empty one gives an empty line.
+
+    Examples
+    --------
+    >>> format_outlines([[[1, 2], [3, 4]], []])
+    '1,2,3,4\n\n'
+    """
+    return "".join(",".join(map(str, np.asarray(outline, np.int64).ravel().tolist())) + "\n" for outline in outlines)
+
+
+def outlines_to_text(base: PathLike, outlines: Iterable[npt.ArrayLike]) -> None:
+    """Write outlines to ``<base>_cp_outlines.txt``, one a line, as ``x1,y1,x2,y2,…``.
+
+    Parameters
+    ----------
+    base
+        Path of the image without its extension.
+    outlines
+        Arrays (N, 2) of pixel positions (x, y), as ``utils.outlines_list`` gives them.
+
+    Raises
+    ------
+    FileWriteError
+        If the file cannot be written.
+    """
+    write_text(f"{os.fspath(base)}_cp_outlines.txt", format_outlines(outlines))
+
+
+def save_rois(
+    masks: npt.ArrayLike,
+    file_name: PathLike,
+    multiprocessing: bool | None = None,
+    prefix: str = "",
+    pad: bool = False,
+) -> None:
+    """Write the outlines of masks as ROIs of ImageJ to ``<file name without extension>_rois.zip``.
+
+    Parameters
+    ----------
+    masks
+        Labels, (Y, X), or (Z, Y, X): then one ROI a plane, bound to that plane.
+    file_name
+        The image file.
+    multiprocessing
+        Whether to trace the outlines in several processes; None: by the number of labels.
+    prefix
+        Start of the name of every ROI; its label follows.
+    pad
+        Fill the labels up with zeros to the same number of digits.
+
+    Raises
+    ------
+    InputError
+        If the masks are not labels, or the image is too large for ROIs of ImageJ.
+    FileWriteError
+        If the file cannot be written.
+    """
+    target = os.path.splitext(os.fspath(file_name))[0] + "_rois.zip"
+    write_rois(masks, target, multiprocessing=multiprocessing, prefix=prefix, pad=pad)
+
+
+def write_rois(
+    masks: npt.ArrayLike,
+    target: PathLike,
+    *,
+    multiprocessing: bool | None = None,
+    prefix: str = "",
+    pad: bool = False,
+) -> None:
+    labels = smallest_labels(masks)
+    if labels.ndim not in (2, 3):
+        message = f"masks of shape {labels.shape} have no outlines; give (Y, X) or (Z, Y, X)"
+        raise InputError(message)
+    if not labels.any():
+        logger.warning("no masks found, no ROIs are saved")
+        return
+    digits = len(str(int(labels.max()))) if pad else 0
+    named = [
+        (f"{prefix}{label:0{digits}d}" + ("" if plane is None else f"-z{plane + 1}"), plane, outline)
+        for plane, label, outline in _labelled_outlines(labels, multiprocessing)
+    ]
+    filled = [item for item in named if len(item[2])]
+    if len(filled) < len(named):
+        logger.warning(f"empty outlines found, saving {len(filled)} ImageJ ROIs to .zip archive.")
+    with replacing(target) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, plane, outline in filled:
+            # a date of its own in every file would make equal results differ
+            archive.writestr(zipfile.ZipInfo(f"{name}.roi"), _roi(name, plane, outline))
+
+
+def _labelled_outlines(
+    labels: npt.NDArray[Any], multiprocessing: bool | None
+) -> Iterator[tuple[int | None, int, npt.NDArray[Any]]]:
+    from cellpose.utils import outlines_list
+
+    planes = [(None, labels)] if labels.ndim == 2 else list(enumerate(labels))
+    for plane, section in planes:
+        present = np.unique(section)
+        outlines = outlines_list(section, multiprocessing=multiprocessing)
+        yield from ((plane, int(label), outline) for label, outline in zip(present[present > 0], outlines, strict=True))
+
+
+def _roi(name: str, plane: int | None, outline: npt.NDArray[Any]) -> bytes:
+    from roifile import ImagejRoi
+
+    try:
+        roi = ImagejRoi.frompoints(outline, name=name, position=None if plane is None else plane + 1)
+        return bytes(roi.tobytes())
+    except struct.error as error:
+        message = (
+            f"the outline {name} reaches the pixel {outline.max(0).tolist()} (x, y) and ROIs of ImageJ end at 32767; "
+            "save the masks as TIFF or the outlines as text"
+        )
+        raise InputError(message) from error

@@ -1,0 +1,258 @@
+"""Reading a ``_seg.npy`` of any version, and writing one from a dict."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import CellposeError, FileMissingError, FileReadError, InputError
+from cellpose.io._npy import load_npy, write_npy_object
+from cellpose.io._write import PathLike
+
+__all__ = ["Segmentation", "read_seg", "write_seg"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A segmentation as a ``_seg.npy`` keeps it, whichever version wrote it.
+
+    Parameters
+    ----------
+    masks
+        Labels, (Y, X) or (Z, Y, X), an unsigned or signed integer dtype; 0 is the background.
+    outlines
+        Labels on the boundary pixels of the masks and 0 elsewhere, of the same shape; None in very old files.
+    filename
+        The image; None where the file does not say.
+    flows_rgb
+        Flows as colours, uint8, (Y, X, 3) or (Z, Y, X, 3).
+    dP
+        Flows, float, (2, Y, X), (2, Z, Y, X) or (3, Z, Y, X), at the scale of the network.
+    cellprob
+        Cell probability (logit), float, (Y, X) or (Z, Y, X), at the scale of the network.
+    cellprob_view, dz_view
+        Cell probability and flow along z as uint8 pictures.
+    diameter
+        In pixels; None: unknown.
+    ismanual
+        bool, (number of masks,): drawn by hand.
+    colors
+        uint8, (number of masks, 3); None: not kept.
+    manual_changes
+        ``[date, action, [rows, columns]]`` for each edit.
+    zdraw
+        For each mask the planes it was drawn on; None where it was computed.
+    strokes
+        Outlines of files of the first versions, as they stand there.
+    image
+        The image, where the file holds it.
+    model
+        Name or path of the model that ran.
+    content
+        All that the file holds, by its keys.
+    """
+
+    masks: Array
+    outlines: Array | None = None
+    filename: str | None = None
+    flows_rgb: Array | None = None
+    dP: Array | None = None
+    cellprob: Array | None = None
+    cellprob_view: Array | None = None
+    dz_view: Array | None = None
+    diameter: float | None = None
+    ismanual: Array = field(default_factory=lambda: np.zeros(0, bool))
+    colors: Array | None = None
+    manual_changes: tuple[Any, ...] = ()
+    zdraw: tuple[Any, ...] | None = None
+    strokes: tuple[Any, ...] | None = None
+    image: Array | None = None
+    model: str | None = None
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def count(self) -> int:
+        """The highest label."""
+        return int(self.masks.max(initial=0))
+
+
+def write_seg(path: PathLike, content: Mapping[str, Any]) -> None:
+    """Write a dict as a ``_seg.npy``.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        Arrays, numbers, texts and containers of them, by the keys of the format; ``masks`` and ``outlines`` at least.
+
+    Raises
+    ------
+    InputError
+        If ``masks`` or ``outlines`` are missing.
+    FileWriteError
+        If the file cannot be written.
+    """
+    missing = [key for key in ("masks", "outlines") if key not in content]
+    if missing:
+        message = f"a _seg.npy needs {missing}, given are {sorted(content)}"
+        raise InputError(message)
+    write_npy_object(path, dict(content))
+
+
+def read_seg(path: PathLike) -> Segmentation:
+    """A ``_seg.npy`` of any version.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    FileReadError
+        If the file is missing, cut or corrupt, or holds no segmentation.
+    UnsafeFileError
+        If it holds anything but plain data.
+    """
+    file = Path(path)
+    try:
+        content = load_npy(file)
+    except CellposeError:
+        raise
+    except FileNotFoundError as error:
+        message = f"{file} does not exist"
+        raise FileMissingError(message) from error
+    except (OSError, ValueError) as error:
+        message = f"{file} could not be read: {error}"
+        raise FileReadError(message) from error
+    if not isinstance(content, dict) or not isinstance(content.get("masks"), np.ndarray):
+        message = f"{file} holds no segmentation: it has no 'masks'. Open it with numpy.load to see what it is"
+        raise FileReadError(message)
+    return _interpret(file, content)
+
+
+def _interpret(file: Path, content: dict[str, Any]) -> Segmentation:
+    masks = _squeezed(content["masks"])
+    if masks.ndim not in (2, 3) or masks.dtype.kind not in "biu":
+        message = f"{file} holds masks of shape {masks.shape} and dtype {masks.dtype}; they must be labels in 2D or 3D"
+        raise FileReadError(message)
+    if masks.dtype == bool:
+        masks = masks.astype(np.uint16)
+    outlines = content.get("outlines")
+    strokes = tuple(outlines) if isinstance(outlines, (list, tuple)) else None
+    outlines = _squeezed(outlines) if isinstance(outlines, np.ndarray) and outlines.size else None
+    if masks.size and masks.min() < 0:
+        # the first version counted from -1
+        masks = masks + 1
+        outlines = outlines + 1 if outlines is not None else None
+    if outlines is not None and outlines.shape != masks.shape:
+        outlines = None
+    count = int(masks.max(initial=0))
+    zdraw = content.get("zdraw")
+    return Segmentation(
+        masks=masks,
+        outlines=outlines,
+        filename=_text(content.get("filename")),
+        diameter=_number(content.get("diameter"), content.get("est_diam")),
+        ismanual=_flags(content.get("ismanual"), count),
+        colors=_colours(content.get("colors"), count),
+        manual_changes=tuple(content.get("manual_changes") or ()),
+        zdraw=tuple(zdraw) if isinstance(zdraw, (list, tuple, np.ndarray)) and len(zdraw) == count else None,
+        strokes=strokes,
+        image=content["img"] if isinstance(content.get("img"), np.ndarray) else None,
+        model=_text(content.get("model")) or _text(content.get("model_path")),
+        content=MappingProxyType(content),
+        **_flows(content.get("flows"), masks.ndim),
+    )
+
+
+def _squeezed(array: Array) -> Array:
+    """A single plane without its axis of one plane."""
+    return array[0] if array.ndim == 3 and array.shape[0] == 1 else array
+
+
+def _text(value: Any) -> str | None:
+    return os.fspath(value) if isinstance(value, (str, os.PathLike)) and str(value) else None
+
+
+def _number(*values: Any) -> float | None:
+    for value in values:
+        if isinstance(value, (int, float, np.number, np.ndarray)) and np.size(value) == 1:
+            number = float(np.ravel(value)[0])
+            if math.isfinite(number) and number > 0:
+                return number
+    return None
+
+
+def _flags(value: Any, count: int) -> Array:
+    flags = np.asarray(value, bool).ravel() if isinstance(value, (np.ndarray, list)) else np.zeros(0, bool)
+    return flags if len(flags) == count else np.zeros(count, bool)
+
+
+def _colours(value: Any, count: int) -> Array | None:
+    if isinstance(value, (list, tuple)) and len(value) == count:
+        try:
+            value = np.asarray(value)
+        except ValueError:
+            return None
+    if not isinstance(value, np.ndarray) or value.shape != (count, 3) or value.dtype.kind not in "uif":
+        return None
+    return np.clip(value, 0, 255).astype(np.uint8)
+
+
+def _flows(flows: Any, ndim: int) -> dict[str, Array]:
+    """The arrays among the flows by what they are.
+
+    Their order changed from version to version, so shape and dtype tell: colours have a last axis of 3 and are uint8,
+    pictures are uint8, and floats are flows, cell probability, or both joined along the first axis.
+    """
+    found: dict[str, Array] = {}
+    several: list[Array] = []
+    arrays = [item for item in flows if isinstance(item, np.ndarray)] if isinstance(flows, (list, tuple)) else []
+    for array in filter(np.size, arrays):
+        item = _without_plane(array, ndim)
+        if item.dtype == np.uint8:
+            _take_picture(found, item, ndim)
+        elif item.dtype.kind == "f" and item.ndim == ndim:
+            found.setdefault("cellprob", item)
+        elif item.dtype.kind == "f" and item.ndim == ndim + 1 and item.shape[0] in (2, 3, 4):
+            several.append(item)
+    return found | _split_flows(several, ndim, "cellprob" in found)
+
+
+def _take_picture(found: dict[str, Array], item: Array, ndim: int) -> None:
+    if item.ndim == ndim + 1 and item.shape[-1] == 3:
+        found.setdefault("flows_rgb", item)
+    elif item.ndim == ndim:
+        found.setdefault("cellprob_view" if "cellprob_view" not in found else "dz_view", item)
+
+
+def _split_flows(several: list[Array], ndim: int, has_cellprob: bool) -> dict[str, Array]:
+    if has_cellprob:
+        return {"dP": several[0]} if several else {}
+    # without a cell probability of its own the longest has it as its last channel; shorter ones are final positions
+    joined = max(several, key=len, default=None)
+    if joined is None:
+        return {}
+    return {"dP": joined} if len(joined) == 2 else {"dP": joined[:-1], "cellprob": joined[-1]}
+
+
+def _without_plane(array: Array, ndim: int) -> Array:
+    if ndim == 3:
+        return array
+    if array.ndim >= 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim == 4 and array.shape[1] == 1:
+        array = array[:, 0]
+    return array

@@ -1,0 +1,141 @@
+"""TIFF: plain, ImageJ, OME, shaped, BigTIFF, FLEX."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from cellpose.errors import FileReadError
+from cellpose.io._image import UNKNOWN_AXIS, Image
+from cellpose.io._limits import check_claim
+
+__all__ = ["TIFF_SUFFIXES", "is_tiff", "read_tiff"]
+
+logger = logging.getLogger(__name__)
+
+TIFF_SUFFIXES = (".tif", ".tiff", ".flex")
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+# the most that the byte-oriented codings can expand a byte; others (JPEG, Zstandard …) have no useful bound
+_UNCOMPRESSED = 1
+_EXPANSION = {1: 1.0, 5: 3000.0, 8: 1100.0, 32773: 130.0, 32946: 1100.0}
+
+_MICROMETRES = {
+    "": None,
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "um": 1.0,
+    "µm": 1.0,
+    "μm": 1.0,
+    "\\u00b5m": 1.0,
+    "nm": 1e-3,
+    "nanometer": 1e-3,
+    "mm": 1e3,
+    "millimeter": 1e3,
+    "cm": 1e4,
+    "m": 1e6,
+    "å": 1e-4,
+    "inch": 25400.0,
+    "in": 25400.0,
+}
+
+
+def is_tiff(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of a TIFF."""
+    return head[:4] in _MAGIC
+
+
+def read_tiff(path: Path) -> Image:
+    """The first series of a TIFF, squeezed of axes of length 1, with the axes and sizes that it declares."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        if len(tif.pages) == 0 or not tif.series:
+            message = f"{path} is a TIFF without any image in it"
+            raise FileReadError(message)
+        series = tif.series[0]
+        _check_series(path, series)
+        data = np.asarray(series.asarray())
+        axes = _axes(series.axes, data.ndim)
+        if len(tif.series) > 1:
+            logger.warning(f"{path} holds {len(tif.series)} series of images; only the first is read")
+        if tif.is_ome:
+            sizes, names = _of_ome(tif.ome_metadata)
+        elif tif.is_imagej:
+            sizes, names = _of_imagej(tif), ()
+        else:
+            sizes, names = (None, None, None), ()
+    return Image(data, axes, sizes, names)
+
+
+def _axes(declared: str, ndim: int) -> str:
+    if len(declared) != ndim:
+        return UNKNOWN_AXIS * ndim
+    # samples of a pixel are channels, unless the file also has channels of its own
+    renamed = declared.replace("S", "C") if "C" not in declared else declared
+    return "".join(letter if letter in "TZCYX" else UNKNOWN_AXIS for letter in renamed)
+
+
+def _check_series(path: Path, series: Any) -> None:
+    """Compare what the pages claim with what the file holds, before anything is allocated."""
+    size = path.stat().st_size
+    if series.dataoffset is not None and series.pages[0].compression == _UNCOMPRESSED:
+        check_claim(path, int(series.nbytes), max(size - int(series.dataoffset), 0))
+        return
+    check_claim(path, int(series.nbytes))
+    for page in series.pages:
+        if page is None:
+            continue
+        counts = [int(count) for count in page.databytecounts]
+        ends = [int(start) + count for start, count in zip(page.dataoffsets, counts, strict=False) if count]
+        if not counts or (ends and max(ends) > size):
+            message = f"{path} is truncated: a page ends at byte {max(ends, default=0)}, the file has {size} bytes"
+            raise FileReadError(message)
+        expansion = _EXPANSION.get(int(page.keyframe.compression))
+        if expansion is not None:
+            # empty segments are allowed: sparse files have them where there is nothing
+            filled = sum(count > 0 for count in counts) / len(counts)
+            check_claim(path, int(page.keyframe.nbytes * filled), sum(counts), expansion)
+
+
+def _micrometres(value: Any, unit: str | None) -> float | None:
+    factor = _MICROMETRES.get((unit or "").strip().lower())
+    try:
+        size = float(value)
+    except (TypeError, ValueError):
+        return None
+    return size * factor if factor is not None and np.isfinite(size) and size > 0 else None
+
+
+def _of_imagej(tif: Any) -> tuple[float | None, float | None, float | None]:
+    metadata = tif.imagej_metadata or {}
+    unit = str(metadata.get("unit", ""))
+    z = _micrometres(metadata.get("spacing"), unit)
+    sides: list[float | None] = []
+    for name in ("YResolution", "XResolution"):
+        tag = tif.pages[0].tags.get(name)
+        pixels, per = tag.value if tag is not None else (0, 0)
+        sides.append(_micrometres(per / pixels, unit) if pixels and per else None)
+    return z, sides[0], sides[1]
+
+
+def _of_ome(xml: str | None) -> tuple[tuple[float | None, float | None, float | None], tuple[str, ...]]:
+    try:
+        root = ElementTree.fromstring(xml or "")
+    except ElementTree.ParseError:
+        return (None, None, None), ()
+    pixels = next((element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"), None)
+    if pixels is None:
+        return (None, None, None), ()
+    z, y, x = (
+        _micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "ZYX"
+    )
+    channels = [element for element in pixels if element.tag.rpartition("}")[2] == "Channel"]
+    names = tuple(channel.get("Name", "") for channel in channels)
+    return (z, y, x), names if any(names) else ()

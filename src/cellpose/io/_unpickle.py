@@ -1,0 +1,269 @@
+"""Unpickling that builds data and nothing else.
+
+A pickle can name any function of the process and have it called. Here names resolve to a short list of harmless
+stand-ins, and arrays are put together by our own checked code once the pickle has been read: neither NumPy's array nor
+its dtype constructor ever sees the state that the file dictates.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import pickle
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from typing import IO, Any, ClassVar
+
+import numpy as np
+
+from cellpose.errors import CellposeError, FileReadError, UnsafeFileError
+
+__all__ = ["unpickle_data"]
+
+_PLAIN_DTYPE = re.compile(r"[<>|=]?(?:[biuf]\d{1,2}|c\d{1,2}|[SU]\d{1,9}|O8?|\?)")
+_PLAIN_VALUES = (
+    str,
+    bytes,
+    bytearray,
+    int,
+    float,
+    complex,
+    type(None),
+    np.generic,
+    PurePath,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    datetime.tzinfo,
+)
+
+
+class _Dtype:
+    """A dtype of the file: only its name and byte order are taken over."""
+
+    def __init__(self, name: str | bytes, *_flags: Any) -> None:
+        text = name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)
+        if not _PLAIN_DTYPE.fullmatch(text):
+            message = (
+                f"it holds an array of dtype {text[:40]!r}; only numbers, texts and lists of plain data are allowed"
+            )
+            raise UnsafeFileError(message)
+        self.dtype = np.dtype(text)
+
+    def set_state(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) < 5 or state[2] is not None or state[3] is not None:
+            message = "it holds an array of a structured dtype; only plain ones are allowed"
+            raise UnsafeFileError(message)
+        order = state[1].decode("ascii", "replace") if isinstance(state[1], bytes) else state[1]
+        if order == "<":
+            self.dtype = self.dtype.newbyteorder("<")
+        elif order == ">":
+            self.dtype = self.dtype.newbyteorder(">")
+
+
+class _Array:
+    """An array of the file, not put together yet."""
+
+    state: tuple[tuple[int, ...], np.dtype[Any], bool, Any] | None = None
+
+    def set_state(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) not in (4, 5):
+            message = "it holds an array without shape, dtype and values"
+            raise UnsafeFileError(message)
+        shape, dtype, fortran, values = state[-4:]
+        if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
+            message = "it holds an array whose dtype or shape is something else"
+            raise UnsafeFileError(message)
+        if not all(isinstance(side, int) and side >= 0 for side in shape):
+            message = f"it holds an array of the impossible shape {shape!r:.60}"
+            raise UnsafeFileError(message)
+        self.state = (shape, dtype.dtype, bool(fortran), values)
+
+    def build(self, resolve: Callable[[Any], Any]) -> np.ndarray[Any, Any]:
+        if self.state is None:
+            message = "it holds an array without values"
+            raise UnsafeFileError(message)
+        shape, dtype, fortran, values = self.state
+        count = math.prod(shape)
+        if dtype.kind == "O":
+            if not isinstance(values, list) or len(values) != count:
+                message = f"it holds an array of shape {shape} with another number of values"
+                raise UnsafeFileError(message)
+            array = np.empty(count, object)
+            for index, value in enumerate(values):
+                array[index] = resolve(value)
+        else:
+            # strings where Python 2 wrote the file
+            raw = values.encode("latin1") if isinstance(values, str) else values
+            if not isinstance(raw, (bytes, bytearray)) or len(raw) != count * dtype.itemsize:
+                message = f"it holds an array of shape {shape} and dtype {dtype} with another number of bytes"
+                raise UnsafeFileError(message)
+            flat = np.frombuffer(raw, dtype) if count and dtype.itemsize else np.zeros(count, dtype)
+            array = flat.astype(dtype.newbyteorder("="))
+        # the bytes are not needed any more, and large files need the room
+        self.state = None
+        return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _reconstruct(*_args: Any) -> _Array:
+    return _Array()
+
+
+def _from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any = "C") -> _Array:
+    array = _Array()
+    array.set_state((shape, dtype, order == "F", buffer))
+    return array
+
+
+def _scalar(dtype: Any, value: Any = b"") -> Any:
+    array = _Array()
+    array.set_state(((), dtype, False, value))
+    if array.state is not None and array.state[1].kind == "O":
+        message = "it holds a scalar of dtype object"
+        raise UnsafeFileError(message)
+    return array.build(lambda item: item)[()]
+
+
+def _encode(text: Any, encoding: Any = "latin1") -> bytes:
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        message = f"it asks for a text to be encoded as {encoding!r:.40}"
+        raise UnsafeFileError(message)
+    return text.encode("latin1")
+
+
+def _bytes(*args: Any) -> bytes:
+    if args:
+        message = "it asks for bytes to be made of something else"
+        raise UnsafeFileError(message)
+    return b""
+
+
+def _bytearray(content: Any = b"", encoding: Any = "latin1") -> bytearray:
+    return bytearray(content if isinstance(content, (bytes, bytearray)) else _encode(content, encoding))
+
+
+_PATHS: dict[str, type[PurePath]] = {
+    "Path": PurePath,
+    "PurePath": PurePath,
+    "PosixPath": PurePosixPath,
+    "PurePosixPath": PurePosixPath,
+    "WindowsPath": PureWindowsPath,
+    "PureWindowsPath": PureWindowsPath,
+}
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _encode,
+    ("collections", "OrderedDict"): OrderedDict,
+    # NumPy 2 renamed its core
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
+    **{
+        (builtins, kind.__name__): kind
+        for builtins in ("builtins", "__builtin__")
+        for kind in (set, frozenset, complex)
+    },
+    **{(builtins, "bytes"): _bytes for builtins in ("builtins", "__builtin__")},
+    **{(builtins, "bytearray"): _bytearray for builtins in ("builtins", "__builtin__")},
+    **{(module, name): kind for module in ("pathlib", "pathlib._local") for name, kind in _PATHS.items()},
+    **{
+        ("datetime", kind.__name__): kind
+        for kind in (datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone)
+    },
+}
+
+
+# the unpickler in Python rather than that in C: its memo is a dict, so that a file of a few bytes cannot make it
+# grow to any size, and every opcode can be overridden
+class _DataUnpickler(pickle._Unpickler):
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            message = f"it names {module}.{name}, which is not plain data"
+            raise UnsafeFileError(message) from None
+
+    def load_build(self) -> None:
+        state = self.stack.pop()
+        target = self.stack[-1]
+        if not isinstance(target, (_Array, _Dtype)):
+            message = f"it sets the state of a {type(target).__name__}, which is not plain data"
+            raise UnsafeFileError(message)
+        target.set_state(state)
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+class _Resolver:
+    """Replaces the stand-ins within nested containers by what they stand for, each once."""
+
+    def __init__(self) -> None:
+        self.done: dict[int, Any] = {}
+        self.kept: list[Any] = []
+        self.open: set[int] = set()
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, _PLAIN_VALUES) and not isinstance(value, type):
+            return value
+        key = id(value)
+        if key in self.done:
+            return self.done[key]
+        if key in self.open:
+            message = "it holds a container that contains itself"
+            raise UnsafeFileError(message)
+        self.open.add(key)
+        built = self._build(value)
+        self.open.discard(key)
+        self.done[key] = built
+        # an id is only good as long as its object lives
+        self.kept.append(value)
+        return built
+
+    def _build(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is _Array:
+            return value.build(self)
+        if kind is _Dtype:
+            return value.dtype
+        if kind in (list, tuple, set, frozenset):
+            return kind(self(item) for item in value)
+        if kind in (dict, OrderedDict):
+            return kind((self(name), self(item)) for name, item in value.items())
+        message = f"it holds a {kind.__name__}, which is not plain data"
+        raise UnsafeFileError(message)
+
+
+def unpickle_data(file: IO[bytes], name: str) -> Any:
+    """What a pickle holds, if it is plain data: numbers, texts, arrays, dates, paths and containers of them.
+
+    Parameters
+    ----------
+    file
+        Open at the start of the pickle.
+    name
+        Name of the file, for messages.
+
+    Raises
+    ------
+    UnsafeFileError
+        If the pickle names anything else. Nothing of it has been run then.
+    FileReadError
+        If it is cut or broken.
+    """
+    try:
+        return _Resolver()(_DataUnpickler(file, encoding="latin1").load())
+    except UnsafeFileError as error:
+        message = f"{name} is not loaded: {error}. A file made by another program may run code; make sure of its origin"
+        raise UnsafeFileError(message) from error
+    except CellposeError:
+        raise
+    except Exception as error:
+        # a broken pickle can fail in any opcode, in any way
+        message = f"{name} is cut or corrupt: {type(error).__name__}: {error}"
+        raise FileReadError(message) from error

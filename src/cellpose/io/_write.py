@@ -1,0 +1,234 @@
+"""Writing that never leaves half a file: a temporary file beside the target, then one replacement."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import FileWriteError, InputError
+
+__all__ = [
+    "check_dir",
+    "encode_raster",
+    "imsave",
+    "make_folder",
+    "replacing",
+    "smallest_labels",
+    "write_bytes",
+    "write_png",
+    "write_text",
+    "write_tiff",
+]
+
+PathLike = str | os.PathLike[str]
+
+_TIFF_SUFFIXES = (".tif", ".tiff")
+_CLASSIC_TIFF_LIMIT = 2**32 - 2**25
+
+
+def smallest_labels(masks: npt.ArrayLike) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
+    """Labels in the smallest of uint16 and uint32 that holds them; a copy only where the dtype changes.
+
+    Examples
+    --------
+    >>> smallest_labels([[0, 65535]]).dtype, smallest_labels([[0, 65536]]).dtype
+    (dtype('uint16'), dtype('uint32'))
+    """
+    labels = np.asarray(masks)
+    if labels.dtype == bool:
+        return labels.astype(np.uint16)
+    if labels.size == 0:
+        return np.zeros(labels.shape, np.uint16)
+    if not np.issubdtype(labels.dtype, np.integer):
+        if not np.issubdtype(labels.dtype, np.floating) or not np.array_equal(labels, np.round(labels)):
+            message = f"masks of dtype {labels.dtype} are not labels; give whole numbers, 0 for the background"
+            raise InputError(message)
+        labels = labels.astype(np.int64)
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high > np.iinfo(np.uint32).max:
+        message = f"masks hold labels from {low} to {high}; allowed are 0 (background) to {np.iinfo(np.uint32).max}"
+        raise InputError(message)
+    if high <= np.iinfo(np.uint16).max:
+        return labels.astype(np.uint16, copy=False)
+    return labels.astype(np.uint32, copy=False)
+
+
+def make_folder(folder: PathLike) -> Path:
+    """The folder, made with its parents where it is missing."""
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"could not make the folder {path}: {error.strerror or error}"
+        raise FileWriteError(message) from error
+    return path
+
+
+def check_dir(path: PathLike) -> None:
+    """Make a folder, with its parents, if it is not there.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    FileWriteError
+        If it cannot be made.
+    """
+    make_folder(path)
+
+
+def _temporary_beside(target: Path) -> Path:
+    # a short name of its own: the target's name may already be as long as the file system allows
+    return target.with_name(f".cellpose-{os.getpid()}-{secrets.token_hex(6)}.part")
+
+
+@contextmanager
+def replacing(path: PathLike) -> Iterator[IO[bytes]]:
+    """A binary file that takes the place of ``path`` when the block ends without an error.
+
+    Until then, and if anything fails, what stood at ``path`` is untouched. After the replacement the modification
+    time is set anew: programs that watch a folder wait for a file to be modified and miss a mere rename.
+
+    Raises
+    ------
+    FileWriteError
+        If the file cannot be written: no space, no permission, no such folder.
+    """
+    # a link stays a link: what it points to is replaced
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        message = f"could not write {path}: there is something there that is not a file"
+        raise FileWriteError(message)
+    temporary = _temporary_beside(target)
+    try:
+        # opened anew rather than by tempfile, whose files only their owner may read
+        with open(temporary, "xb") as file:
+            yield file
+        if target.exists():
+            with suppress(OSError):
+                shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and not isinstance(error, FileWriteError):
+            message = (
+                f"could not write {path}: {error.strerror or error}. "
+                "Free space or change the permissions, or choose another folder; nothing was changed there"
+            )
+            raise FileWriteError(message) from error
+        raise
+    with suppress(OSError):
+        os.utime(target)
+
+
+def write_bytes(path: PathLike, data: bytes) -> None:
+    with replacing(path) as file:
+        file.write(data)
+
+
+def write_text(path: PathLike, text: str) -> None:
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_tiff(
+    path: PathLike,
+    array: npt.NDArray[Any],
+    *,
+    axes: str | None = None,
+    compression: str | None = "zlib",
+) -> None:
+    """One TIFF, readable to the same shape and dtype; BigTIFF where 4 GiB may not suffice.
+
+    Parameters
+    ----------
+    path
+        Where to write.
+    array
+        Any shape. Only uint8 and uint16 arrays whose axes end in ``YXC`` with 3 or 4 channels are marked as colour.
+    axes
+        One letter for each axis, kept in the file; None: unnamed.
+    compression
+        "zlib" (lossless) or None.
+    """
+    import tifffile
+
+    colour = array.dtype in (np.uint8, np.uint16) and array.ndim >= 3 and array.shape[-1] in (3, 4)
+    colour = colour and (axes is None or axes.endswith("C"))
+    metadata = {} if axes is None else {"axes": axes.replace("C", "S") if colour else axes}
+    with replacing(path) as file:
+        tifffile.imwrite(
+            file,
+            np.ascontiguousarray(array),
+            compression=compression,
+            # said outright: tifffile would take a stack of 3 or 4 planes of labels for colours
+            photometric="rgb" if colour else "minisblack",
+            bigtiff=array.nbytes > _CLASSIC_TIFF_LIMIT,
+            metadata=metadata,
+        )
+
+
+def encode_raster(suffix: str, array: npt.NDArray[Any]) -> bytes:
+    """An array (Y, X), or (Y, X, 3) in RGB order, in the format that a suffix such as ".png" names."""
+    import cv2
+
+    picture = array
+    if array.ndim == 3 and array.shape[-1] in (3, 4):
+        picture = cv2.cvtColor(
+            np.ascontiguousarray(array), cv2.COLOR_RGB2BGR if array.shape[-1] == 3 else cv2.COLOR_RGBA2BGRA
+        )
+    try:
+        # encoded in memory and written by Python: OpenCV cannot open every file name on every system
+        done, coded = cv2.imencode(suffix, np.ascontiguousarray(picture))
+    except cv2.error as error:
+        done, reason = False, str(error)
+    else:
+        reason = "the encoder failed"
+    if not done:
+        message = (
+            f"an array of shape {array.shape} and dtype {array.dtype} cannot be written as {suffix or 'no suffix'} "
+            f"({reason}); give (Y, X) or (Y, X, 3) of uint8 or uint16 for .png, or write a .tif"
+        )
+        raise InputError(message)
+    return bytes(coded)
+
+
+def write_png(path: PathLike, array: npt.NDArray[Any]) -> None:
+    write_bytes(path, encode_raster(".png", array))
+
+
+def imsave(filename: PathLike, arr: npt.ArrayLike) -> None:
+    """Write an image; the suffix chooses the format.
+
+    Parameters
+    ----------
+    filename
+        ``.tif`` or ``.tiff`` (any shape and dtype, losslessly compressed), or ``.png``, ``.jpg`` and what else OpenCV
+        writes.
+    arr
+        The image; for formats other than TIFF (Y, X), or (Y, X, 3) in RGB order.
+
+    Raises
+    ------
+    InputError
+        If the format cannot hold the array.
+    FileWriteError
+        If the file cannot be written.
+    """
+    array = np.asarray(arr)
+    suffix = Path(filename).suffix.lower()
+    if suffix in _TIFF_SUFFIXES:
+        write_tiff(filename, array)
+    else:
+        write_bytes(filename, encode_raster(suffix, array))
