@@ -6,6 +6,14 @@ Pure functions on arrays: none writes into what it is given.
 from __future__ import annotations
 
 from cellpose.transforms._augment import random_rotate_and_resize
+from cellpose.transforms._normalize import (
+    apply_normalization,
+    gaussian_kernel,
+    normalize99,
+    normalize99_tile,
+    normalize_img,
+    smooth_sharpen_img,
+)
 from cellpose.transforms._resize import (
     PLANE_VIEWS,
     PlaneView,
@@ -32,15 +40,21 @@ __all__ = [
     "TileAverage",
     "TileGrid",
     "_taper_mask",
+    "apply_normalization",
     "average_tiles",
+    "gaussian_kernel",
     "get_pad_yx",
     "iter_tiles",
     "make_tiles",
+    "normalize99",
+    "normalize99_tile",
+    "normalize_img",
     "pad_image_ND",
     "random_rotate_and_resize",
     "resize_image",
     "resize_image_3d",
     "resize_safe",
     "scaled_shape",
+    "smooth_sharpen_img",
     "unaugment_tiles",
 ]

@@ -190,7 +190,7 @@ def resize_safe(img: npt.ArrayLike, Ly: int, Lx: int, interpolation: int = cv2.I
     """
     image: Array = np.asarray(img)
     if image.shape[:2] == (Ly, Lx):
-        return image.copy()
+        return np.array(image)
     native = image.dtype.newbyteorder("=")
     if interpolation == cv2.INTER_NEAREST:
         if native.name not in _COPIED:
