@@ -1,1 +1,19 @@
-"""To be built."""
+"""Image restoration: degrade, learn to restore, restore, and segment what was restored (Cellpose 3)."""
+
+from cellpose.denoise._batch import random_rotate_and_resize_noise
+from cellpose.denoise._degrade import add_noise, deterministic, img_norm
+from cellpose.denoise._losses import get_sigma, imstats, loss_fn_per, loss_fn_rec, loss_fn_seg, test_loss, train_loss
+
+__all__ = [
+    "add_noise",
+    "deterministic",
+    "get_sigma",
+    "img_norm",
+    "imstats",
+    "loss_fn_per",
+    "loss_fn_rec",
+    "loss_fn_seg",
+    "random_rotate_and_resize_noise",
+    "test_loss",
+    "train_loss",
+]
