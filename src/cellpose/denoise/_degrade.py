@@ -133,8 +133,8 @@ def _sigmas(options: Degradation, factors: torch.Tensor, blurred: torch.Tensor) 
     """Standard deviations in pixels of the blur along Y and X of each image that is blurred, float32."""
     factors, diameters = factors[blurred], options.diameters(len(blurred))[blurred]
     if options.sigma0 is not None:
-        sigma0 = torch.full((n,), float(options.sigma0))
-        return sigma0, sigma0 if options.sigma1 is None else torch.full((n,), float(options.sigma1))
+        sigma0 = torch.full((len(factors),), float(options.sigma0))
+        return sigma0, sigma0 if options.sigma1 is None else torch.full_like(sigma0, float(options.sigma1))
     scale = diameters / 30.0 * options.gblur
     if options.iso and not options.uniform_blur:
         spread = np.clip(0.5 * np.random.exponential(size=len(factors)), 0.1, 1.0)  # noqa: NPY002
