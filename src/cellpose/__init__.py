@@ -16,7 +16,6 @@ __version__ = version
 
 _PUBLIC_MODULES = (
     "cli",
-    "contrib",
     "core",
     "denoise",
     "dynamics",

@@ -1,0 +1,83 @@
+"""The house itself: what importing loads, which names are public, which commands the README promises."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cellpose
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("torch", "numba", "matplotlib", "PySide6", "scipy", "cv2", "skimage")
+
+
+def modules_after(*arguments: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after running this."""
+    code = f"""
+import sys
+{arguments[0]}
+print("\\n".join(sorted(sys.modules)), file=sys.__stderr__)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(result.stderr.splitlines())
+
+
+def test_importing_cellpose_loads_nothing_heavy() -> None:
+    loaded = modules_after("import cellpose; cellpose.version, cellpose.__version__, cellpose.version_str")
+    assert "cellpose" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_answer_without_heavy_libraries(option: str) -> None:
+    code = f"""
+from cellpose.__main__ import main
+try:
+    main([{option!r}])
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+    assert modules_after(code).isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("name", cellpose._PUBLIC_MODULES)
+def test_public_modules_load_and_keep_their_promises(name: str) -> None:
+    module = getattr(cellpose, name)
+    assert module is importlib.import_module(f"cellpose.{name}")
+    missing = [public for public in getattr(module, "__all__", []) if not hasattr(module, public)]
+    assert not missing
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        cellpose.nonsense  # noqa: B018
+
+
+def test_version_is_the_same_everywhere() -> None:
+    project, citation = ((ROOT / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "CITATION.cff"))
+    assert cellpose.__version__ == cellpose.version
+    assert re.findall(r'^version = "(.+)"$', project, re.MULTILINE) == [cellpose.version]
+    assert re.findall(r"^version: (.+)$", citation, re.MULTILINE) == [cellpose.version]
+    # Programs outside take the first three characters as a number and the first part as the generation.
+    assert float(cellpose.version[:3]) >= 4
+    assert f"cellpose version: \t{cellpose.version}" in cellpose.version_str
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    readme, makefile = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "Makefile"))
+    for command in ("demo", "test"):
+        assert f"make {command}" in readme
+        assert f"\n{command}:" in makefile
+    assert "independent implementation" in readme
+
+
+def test_source_has_no_print_for_users_of_the_library() -> None:
+    sources = [path for path in (ROOT / "src").rglob("*.py") if "cli" not in path.parts]
+    assert len(sources) > 30
+    printing = [path.name for path in sources if "\n    print(" in path.read_text(encoding="utf-8")]
+    assert not printing
