@@ -34,3 +34,14 @@ class Toy(nn.Module):
 def toy_of(fixtures, channels: int, *, shift: float = 0.0, backbone: str | None = None) -> Toy:
     """The toy network for 1, 2 or 3 channels; ``shift`` is added to its biases."""
     return Toy(fixtures[f"in/toy/w{channels}"], fixtures[f"in/toy/b{channels}"] + np.float32(shift), backbone)
+
+
+def toy_from_formula(channels: int, backbone: str | None = None) -> Toy:
+    """The toy network made from its description rather than read."""
+    yy, xx = np.mgrid[-8:9, -8:9].astype(np.float64)
+    gauss = np.exp(-(yy**2 + xx**2) / 18)
+    gauss /= gauss.sum()
+    narrow = np.exp(-(yy**2 + xx**2) / 4.5)
+    first = np.stack((yy * gauss, xx * gauss, 10 * narrow / narrow.sum()))
+    weight = np.stack([first] + [0.1 * first] * (channels - 1), axis=1).astype(np.float32)
+    return Toy(weight, np.array([0, 0, -2.5], np.float32), backbone)

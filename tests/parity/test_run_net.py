@@ -12,7 +12,7 @@ import torch
 from cellpose import core
 from cellpose.nets import CPnet
 from conftest import parity_rows
-from toy import toy_of
+from toy import toy_from_formula, toy_of
 
 # Rows we differ from on purpose, with the reason.
 IGNORED_THERE = {
@@ -76,3 +76,12 @@ def test_row(parity, row):
         assert got.shape == expected.shape
         # Values were stored as float16 (relative step 1e-3); sums run in another order.
         np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_toy_network_from_its_description(parity):
+    fixtures = parity.load("run_net")
+    for channels in (1, 2):
+        net = toy_from_formula(channels)
+        # Sums of floats in another order.
+        np.testing.assert_allclose(net.w.detach().numpy(), fixtures[f"in/toy/w{channels}"], atol=1e-7)
+        np.testing.assert_array_equal(net.b.detach().numpy(), fixtures[f"in/toy/b{channels}"])

@@ -1,1 +1,61 @@
-"""To be built."""
+"""Models: an image in, masks, flows and styles out."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from cellpose import weights
+from cellpose.core import assign_device, check_mkl, run_3D, run_net
+from cellpose.models._files import (
+    MODEL_NAMES,
+    cache_model_path,
+    get_backbone,
+    get_model_params,
+    get_user_models,
+    model_path,
+    size_model_path,
+)
+from cellpose.models._files import NORMALIZE_DEFAULT as normalize_default
+from cellpose.models._model import CellposeModel
+from cellpose.models._size import Cellpose, SizeModel
+
+__all__ = [
+    "MODEL_DIR",
+    "MODEL_LIST_PATH",
+    "MODEL_NAMES",
+    "Cellpose",
+    "CellposeModel",
+    "SizeModel",
+    "assign_device",
+    "cache_model_path",
+    "check_mkl",
+    "get_backbone",
+    "get_model_params",
+    "get_user_models",
+    "model_path",
+    "models_logger",
+    "normalize_default",
+    "run_3D",
+    "run_net",
+    "size_model_path",
+]
+
+models_logger = logging.getLogger("cellpose.models")
+
+_MODEL_DIR_ENV = weights.MODEL_DIR_ENV
+_MODEL_URL = "https://www.cellpose.org/models"
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up when asked for: the environment variable that names the folder may be set after the import.
+    if name == "MODEL_DIR":
+        return weights.model_dir()
+    if name == "MODEL_LIST_PATH":
+        return str(weights.model_dir() / "gui_models.txt")
+    if name == "_MODEL_DIR_DEFAULT":
+        from pathlib import Path
+
+        return Path.home() / ".cellpose" / "models"
+    message = f"module 'cellpose.models' has no attribute {name!r}"
+    raise AttributeError(message)

@@ -1,0 +1,220 @@
+"""What may be given as images, and the options that differ between the images of a list."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellpose.errors import InputError, OptionError
+
+__all__ = ["Images", "Layout", "as_image", "one_number", "without_gaps"]
+
+logger = logging.getLogger("cellpose.models")
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which axes and channels of an array are what.
+
+    Attributes
+    ----------
+    channels
+        Version 3: channel to segment and channel of nuclei, 1-based, 0 for gray or none.
+    channel_axis, z_axis
+        Indices of axes, ``None`` to find them.
+    """
+
+    channels: Any = None
+    channel_axis: int | None = None
+    z_axis: int | None = None
+
+    def of(self, index: int, n: int | None) -> Layout:
+        """The layout of one image of a list of ``n`` (``None``: not known)."""
+        if not _is_nested(self.channels) or len(self.channels) == 1:
+            return self
+        if n is not None and len(self.channels) != n:
+            message = (
+                f"channels has {len(self.channels)} entries for {n} images; give one pair for all, or one pair an image"
+            )
+            raise InputError(message)
+        return Layout(_entry("channels", self.channels, index), self.channel_axis, self.z_axis)
+
+
+@dataclass(frozen=True)
+class Images:
+    """One image, or several that are read as they are needed.
+
+    Attributes
+    ----------
+    items
+        Arrays or paths.
+    count
+        How many, ``None`` where only running through them tells.
+    many
+        Whether results are lists.
+    """
+
+    items: Iterable[Any]
+    count: int | None
+    many: bool
+
+    @classmethod
+    def of(cls, x: Any) -> Images:
+        """What ``x`` holds: an array, a file, a folder, or a list, tuple, generator or 5-D array of images.
+
+        Raises
+        ------
+        InputError
+            If it is none of these.
+        """
+        if isinstance(x, (str, Path)):
+            return cls._of_path(Path(x))
+        if isinstance(x, np.ndarray) and x.dtype != object:
+            squeezed = x.squeeze() if x.ndim >= 5 else x
+            if squeezed.ndim > 5:
+                message = f"an array of shape {x.shape} has too many axes; give at most 5: images of up to 4 axes"
+                raise InputError(message)
+            return cls(squeezed, len(squeezed), True) if squeezed.ndim == 5 else cls([x], 1, False)
+        if isinstance(x, (Sequence, np.ndarray)):
+            return cls(x, len(x), True)
+        if hasattr(x, "__array__"):
+            return cls.of(as_array(x))
+        if isinstance(x, (Iterator, Iterable)):
+            return cls(x, None, True)
+        message = (
+            f"an image of type {type(x).__name__} cannot be segmented; give an array, the path of an image or of a "
+            "folder, or a list of these"
+        )
+        raise InputError(message)
+
+    @classmethod
+    def _of_path(cls, path: Path) -> Images:
+        if not path.is_dir():
+            return cls([path], 1, False)
+        from cellpose import io
+
+        files = io.get_image_files(path, "_masks")
+        return cls(files, len(files), True)
+
+
+def as_image(item: Any) -> Array:
+    """One image as an array of real numbers; files are read.
+
+    Raises
+    ------
+    InputError
+        If it is empty, has fewer than 2 axes, or holds complex numbers, text or objects.
+    FileReadError
+        If a file cannot be read.
+    """
+    if isinstance(item, (str, Path)):
+        from cellpose import io
+
+        image = np.asarray(io.imread(str(item)))
+    else:
+        image = as_array(item)
+    if image.dtype.kind not in "buif":
+        message = (
+            f"an image of dtype {image.dtype} cannot be segmented; give integers or floating-point numbers, "
+            "of complex numbers their magnitude"
+        )
+        raise InputError(message)
+    if image.ndim < 2 or 0 in image.shape:
+        message = f"an image of shape {image.shape} cannot be segmented; give 2 axes or more, none of length 0"
+        raise InputError(message)
+    return image
+
+
+def as_array(x: Any) -> Array:
+    """Arrays of any library as numpy arrays, without a copy where that is possible."""
+    if hasattr(x, "detach") and hasattr(x, "cpu"):  # a torch tensor, on whichever device
+        x = x.detach().cpu()
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        message = f"an image of type {type(x).__name__} cannot be made an array: {error}"
+        raise InputError(message) from error
+
+
+def without_gaps(stack: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The stack with NaN and infinities replaced, so that they do not spread over the image.
+
+    In each channel infinity becomes the largest and all others become the smallest finite value.
+
+    Raises
+    ------
+    InputError
+        If nothing is finite.
+    """
+    # One sum tells, without an array of booleans the size of the stack.
+    with np.errstate(invalid="ignore"):
+        if np.isfinite(stack.sum(dtype=np.float64)):
+            return stack
+    finite = np.isfinite(stack)
+    if not finite.any():
+        message = "the image holds no finite value; check how it was read"
+        raise InputError(message)
+    logger.warning("%d values that are NaN or infinite are replaced", finite.size - np.count_nonzero(finite))
+    filled: NDArray[np.float32] = stack.copy()
+    for c in range(stack.shape[-1]):
+        channel, good = filled[..., c], finite[..., c]
+        low, high = (float(channel[good].min()), float(channel[good].max())) if good.any() else (0.0, 0.0)
+        channel[~good & (channel != np.inf)] = low
+        channel[channel == np.inf] = high
+    return filled
+
+
+def one_number(name: str, value: Any, index: int, n: int | None, *, many: bool) -> float | None:
+    """``value`` of an option given for all images, or the one of image ``index``, as a number.
+
+    Raises
+    ------
+    InputError
+        If there are not as many values as images.
+    OptionError
+        If it is not a number.
+    """
+    if value is None:
+        return None
+    values = np.asarray(value, dtype=object) if isinstance(value, (list, tuple)) else np.asarray(value)
+    if values.ndim == 1 and not (len(values) == 1 and n != 1):
+        if not many and len(values) != 1:
+            message = f"{name} has {len(values)} values for one image; give one"
+            raise InputError(message)
+        if n is not None and len(values) != n:
+            message = f"{name} has {len(values)} values for {n} images; give one for all, or one an image"
+            raise InputError(message)
+        found = _entry(name, values, index)
+    else:
+        found = values.reshape(-1)[0] if values.size == 1 else values
+    if found is None:
+        return None
+    try:
+        return float(found)
+    except (TypeError, ValueError) as error:
+        message = f"{name}={value!r} is not allowed; give a number, or a list of one number an image"
+        raise OptionError(message) from error
+
+
+def _entry(name: str, values: Any, index: int) -> Any:
+    if index >= len(values):
+        message = f"{name} has {len(values)} entries and there are more images; give one an image"
+        raise InputError(message)
+    return values[index]
+
+
+def _is_nested(channels: Any) -> bool:
+    """Whether ``channels`` is one entry an image rather than one pair."""
+    return (
+        isinstance(channels, (list, tuple, np.ndarray))
+        and len(channels) > 0
+        and isinstance(channels[0], (list, tuple, np.ndarray))
+    )

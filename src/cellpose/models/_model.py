@@ -1,0 +1,370 @@
+"""The model: a network, where it runs, and ``eval``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from cellpose import core, weights
+from cellpose.engines import as_engine, is_transformer
+from cellpose.errors import OptionError
+from cellpose.models import _retired
+from cellpose.models._inputs import Images, Layout, as_image, one_number
+from cellpose.models._segment import Network, Report, Result, segment
+from cellpose.options import Evaluation, Masking, Normalization, Tiling
+
+__all__ = ["DEFAULT_MODEL", "CellposeModel"]
+
+logger = logging.getLogger("cellpose.models")
+
+Array = NDArray[Any]
+PathLike = str | os.PathLike[str]
+
+# Where no model is named: Cellpose-SAM if its weights are installed, else the bundled model.
+DEFAULT_MODEL = "default"
+_DIAMETER = 30.0
+
+
+class CellposeModel:
+    """A segmentation model: a network with its weights on a device.
+
+    Parameters
+    ----------
+    gpu
+        Whether to run on a GPU (CUDA or MPS), where one works.
+    pretrained_model
+        Name of a published, bundled or own model, or the path of a weight file. Left out: ``cpsam`` where its weights
+        are installed, else the bundled model; the log tells which.
+    model_type
+        Older name of the same, used where ``pretrained_model`` is not given.
+    mkldnn
+        Without effect; torch chooses its CPU kernels itself.
+    diam_mean
+        Diameter in pixels to which cells are brought (U-Nets); ``None``: what the weights say.
+    device
+        Device to run on, before ``gpu``.
+    nchan
+        Number of channels a U-Net takes; ``None``: what the weights say.
+    pretrained_model_ortho
+        Model for the planes of a volume that contain z; ``None``: the same.
+    backbone
+        Without effect: the weight file tells.
+    use_bfloat16
+        Whether the network computes in bfloat16 (half the memory, faster on GPUs, results differ slightly).
+
+    Attributes
+    ----------
+    net, net_ortho
+        The networks (torch modules); may be replaced.
+    device, gpu
+        The device, and whether it is a GPU.
+    pretrained_model
+        Path of the weight file.
+    model_name
+        Name of the model.
+    diam_mean, diam_labels
+        Diameters in pixels: to which images are brought, and the mean one of the training images.
+    backbone, net_type, nchan, nclasses, nbase, mkldnn
+        The kind of the network and what it is made of.
+    timing
+        Seconds that the images of the last call took.
+
+    Raises
+    ------
+    UnknownModelError
+        If the model is neither known nor a file.
+    DownloadError
+        If a published model is not installed and cannot be downloaded.
+    WeightsError, UnsafeFileError
+        If the weights cannot be used.
+    OptionError
+        If the model is ``None`` or ``False``: a network without weights segments nothing.
+    """
+
+    def __init__(
+        self,
+        gpu: bool = False,
+        pretrained_model: PathLike | Sequence[PathLike] | bool | None = DEFAULT_MODEL,
+        model_type: str | None = None,
+        mkldnn: bool = True,
+        diam_mean: float | None = None,
+        device: torch.device | str | None = None,
+        nchan: int | None = None,
+        pretrained_model_ortho: PathLike | None = None,
+        backbone: str = "default",
+        use_bfloat16: bool | None = None,
+        **retired: Any,
+    ) -> None:
+        _retired.drop_retired("CellposeModel", retired, _retired.INIT)
+        if backbone not in ("default", "transformer") and not is_transformer(backbone):
+            logger.debug("backbone=%r is read from the weight file instead", backbone)
+        file = weights.resolve(_wanted(pretrained_model, model_type))
+        self.device, self.gpu = _device(device, gpu)
+        self.mkldnn = mkldnn
+        self.timing: list[float] = []
+        self.pretrained_model = str(file.path)
+        self.model_name = file.name
+        dtype = torch.bfloat16 if use_bfloat16 else torch.float32
+        self.net: torch.nn.Module = weights.load_network(file, device=self.device, dtype=dtype)
+        self.net_ortho: torch.nn.Module | None = None
+        if pretrained_model_ortho:
+            self.net_ortho = weights.load_network(pretrained_model_ortho, device=self.device, dtype=dtype)
+        self.pretrained_model_ortho = pretrained_model_ortho
+        self.backbone: str = str(getattr(self.net, "backbone", "cpnet"))
+        self.net_type = f"cellpose_{self.backbone}"
+        self.nclasses = int(getattr(self.net, "nout", 3))
+        self.nchan = int(getattr(self.net, "nchan", 2))
+        if nchan is not None and nchan != self.nchan:
+            logger.warning("nchan=%d has no effect: the network of %s takes %d channels", nchan, file.name, self.nchan)
+        self.nbase = list(getattr(self.net, "nbase", []))
+        self.diam_mean, self.diam_labels = _diameters(self.net, file, diam_mean)
+        logger.info("model %s (%s) on %s", file.name, file.path, self.device)
+
+    def eval(
+        self,
+        x: Any,
+        batch_size: int = 8,
+        resample: bool = True,
+        channels: Any = None,
+        channel_axis: int | None = None,
+        z_axis: int | None = None,
+        normalize: bool | dict[str, Any] = True,
+        invert: bool = False,
+        rescale: float | Sequence[float] | None = None,
+        diameter: float | Sequence[float] | None = None,
+        flow_threshold: float | None = 0.4,
+        cellprob_threshold: float = 0.0,
+        do_3D: bool = False,
+        anisotropy: float | None = None,
+        flow3D_smooth: float | Sequence[float] = 0,
+        stitch_threshold: float = 0.0,
+        min_size: int = 15,
+        max_size_fraction: float = 0.4,
+        niter: int | None = None,
+        augment: bool = False,
+        tile_overlap: float = 0.1,
+        bsize: int | None = None,
+        interp: bool = True,
+        compute_masks: bool = True,
+        progress: Any = None,
+        **retired: Any,
+    ) -> tuple[Any, Any, Any]:
+        """Segment an image, a stack, or several of them.
+
+        Parameters
+        ----------
+        x
+            An image of 2 to 4 axes and any real dtype; the path of an image; or several: a list, tuple, generator or
+            5-D array of images or paths, or the path of a folder. Images are not changed.
+        batch_size
+            Number of tiles run at once.
+        resample
+            Follow the flows at the size of the image rather than of the network (slower, smoother outlines).
+        channels
+            U-Nets: ``[channel to segment, channel of nuclei]``, 1-based, 0 for gray or none; or one pair an image.
+        channel_axis, z_axis
+            Axes of channels and planes; ``None``: found from the shape.
+        normalize
+            Scale intensities: True (1st and 99th percentile), False, or a dict of the fields of
+            ``cellpose.options.Normalization``.
+        invert
+            Invert intensities, where ``normalize`` is a bool.
+        rescale
+            U-Nets: factor by which the image is resized, where no diameter is given; or one an image.
+        diameter
+            Diameter of the cells in pixels, or one an image. ``None`` or 0: that of the training images (U-Nets), no
+            resizing (transformers).
+        flow_threshold
+            Largest flow error of masks that are kept, not used in 3D; 0 or None: keep all.
+        cellprob_threshold
+            Pixels above this belong to cells.
+        do_3D
+            Segment a stack as a volume, by flows from planes of three directions.
+        anisotropy
+            Distance of planes divided by the size of a pixel, in 3D.
+        flow3D_smooth
+            Sigma in pixels of the Gaussian that smooths 3D flows, one or one each for z, y, x.
+        stitch_threshold
+            Overlap (IoU) from which masks of neighbouring planes become one, where not ``do_3D``; 0: off.
+        min_size
+            Smallest number of pixels of a mask; -1: keep all.
+        max_size_fraction
+            Largest part of the image that a mask may cover.
+        niter
+            Number of steps along the flows; ``None`` or 0: from the diameter.
+        augment
+            Average over flipped, half-overlapping tiles.
+        tile_overlap
+            Fraction by which tiles overlap, kept between 0.05 and 0.5.
+        bsize
+            Side of tiles in pixels; ``None``: what the network was made for.
+        interp
+            Interpolate flows between pixels.
+        compute_masks
+            Follow the flows to masks; else ``masks`` is an empty array.
+        progress
+            An object with ``setValue(percent)``, such as a Qt progress bar, or a function of the percentage.
+        **retired
+            Options of older versions; they do nothing, and the log says so once.
+
+        Returns
+        -------
+        masks : numpy.ndarray
+            Labels ([z,] y, x), 0 background, uint16 (uint32 above 65535 labels).
+        flows : list
+            ``[rgb, flows, cellprob]``: flows as colours, uint8 ([z,] y, x, 3); flows, float32 (2, [z,] y, x) in the
+            order y, x, or (3, z, y, x) in 3D; logit of the cell probability, float32 ([z,] y, x). With
+            ``resample=False`` flows and cellprob are at the size of the network.
+        styles : numpy.ndarray
+            Style vector, float32 (256,), one a plane for stacks; zeros for transformers.
+
+        For several images each of the three is a list.
+
+        Raises
+        ------
+        InputError, AxesError
+            If an image cannot be segmented, or numbers of channels or diameters and of images differ.
+        OptionError
+            If an option is out of its range.
+        """
+        given = _renamed(retired, flow3D_smooth=flow3D_smooth, cellprob_threshold=cellprob_threshold, diameter=diameter)
+        options = Evaluation(
+            resample=bool(resample),
+            do_3D=bool(do_3D),
+            anisotropy=anisotropy,
+            flow3D_smooth=given["flow3D_smooth"],
+            stitch_threshold=stitch_threshold,
+            compute_masks=bool(compute_masks),
+            normalization=Normalization.of(normalize, invert=invert),
+            tiling=Tiling(batch_size, augment, tile_overlap, bsize),
+            masking=Masking(
+                given["cellprob_threshold"], flow_threshold, min_size, max_size_fraction, niter or None, interp
+            ),
+        )
+        layout = Layout(channels, channel_axis, z_axis)
+        return self._eval(Images.of(x), layout, options, (given["diameter"], rescale), _reporter(progress))
+
+    def _eval(
+        self,
+        images: Images,
+        layout: Layout,
+        options: Evaluation,
+        sizes: tuple[Any, Any],
+        report: Report | None,
+    ) -> tuple[Any, Any, Any]:
+        network = self._network()
+        timing: list[float] = []
+        results: list[Result] = []
+        for index, item in enumerate(images.items):
+            started = time.perf_counter()
+            diameter, rescale = (
+                one_number(name, value, index, images.count, many=images.many)
+                for name, value in zip(("diameter", "rescale"), sizes, strict=True)
+            )
+            one = replace(options, diameter=diameter or None, rescale=rescale or None)
+            of_all = _of_all(report, index, images.count)
+            results.append(segment(network, as_image(item), layout.of(index, images.count), one, of_all))
+            timing.append(time.perf_counter() - started)
+            logger.info("%s: %.2f s", f"image {index + 1}" if images.many else "image", timing[-1])
+        # Bound at once, so that threads that share the model do not mix their numbers.
+        self.timing = timing
+        if not images.many:
+            return results[0].masks, results[0].flows, results[0].styles
+        return [r.masks for r in results], [r.flows for r in results], [r.styles for r in results]
+
+    def _network(self) -> Network:
+        """What is to be run now: attributes may have been replaced since the last call."""
+        backbone = getattr(self.net, "backbone", None) or self.backbone
+        engine = as_engine(self.net, backbone)
+        ortho = None if self.net_ortho is None else as_engine(self.net_ortho, backbone)
+        device = self.device if self.device.type != "cpu" else None
+        return Network(engine, ortho, self.nchan, float(self.diam_mean), float(self.diam_labels), device)
+
+
+def _wanted(pretrained_model: Any, model_type: str | None) -> PathLike | None:
+    """The model that is meant, ``None`` for the default one."""
+    if isinstance(pretrained_model, (list, tuple)):
+        if len(pretrained_model) > 1:
+            _retired.warn_once("of several models only the first is run: averaging over networks is not supported")
+        pretrained_model = pretrained_model[0] if pretrained_model else None
+    if isinstance(pretrained_model, (str, os.PathLike)) and str(pretrained_model) not in ("", DEFAULT_MODEL):
+        if model_type:
+            logger.info("model_type=%r is not used, since pretrained_model is given", model_type)
+        return pretrained_model
+    if model_type:
+        return model_type
+    if pretrained_model == DEFAULT_MODEL:
+        name = weights.default_model()
+        logger.info("no model was named: using %s", name)
+        return name
+    message = (
+        f"pretrained_model={pretrained_model!r} is not allowed: a network without weights segments nothing. Leave it "
+        f"out for the default model ({weights.default_model()}), or give a name, such as cpsam or cyto3, or the path "
+        "of a weight file"
+    )
+    raise OptionError(message)
+
+
+def _device(device: torch.device | str | int | None, gpu: bool) -> tuple[torch.device, bool]:
+    if device is None:
+        return core.assign_device(gpu=gpu)
+    if isinstance(device, int):
+        return core.assign_device(gpu=True, device=device)
+    chosen = torch.device(device)
+    return chosen, chosen.type != "cpu"
+
+
+def _diameters(net: torch.nn.Module, file: weights.ModelFile, diam_mean: float | None) -> tuple[float, float]:
+    """The diameters to which images are brought and of the training images.
+
+    Published files say 30 or, those of nuclei, 17; for these the constructor's diameter counts, except for nuclei.
+    Other files say their own.
+    """
+    own, labels = (
+        float(value) if value is not None else None
+        for value in (getattr(net, name, None) for name in ("diam_mean", "diam_labels"))
+    )
+    mean = own or diam_mean or _DIAMETER
+    published = file.info is not None and not is_transformer(file.info.family)
+    if published and file.info is not None:
+        mean = file.info.diam_mean if file.info.diam_mean != _DIAMETER else diam_mean or _DIAMETER
+    return mean, labels or mean
+
+
+def _renamed(retired: dict[str, Any], **given: Any) -> dict[str, Any]:
+    """Options with the values that were given under their older names; warns of retired ones."""
+    for old in [name for name in retired if name in _retired.RENAMED]:
+        new = _retired.RENAMED[old]
+        _retired.warn_once(f"eval({old}=...) is called {new} now")
+        given[new] = retired.pop(old)
+    _retired.drop_retired("eval", retired, _retired.EVAL)
+    return given
+
+
+def _reporter(progress: Any) -> Report | None:
+    """A function that tells ``progress`` the percentage of a fraction."""
+    if progress is None:
+        return None
+    tell: Callable[[int], Any] | None = getattr(progress, "setValue", progress if callable(progress) else None)
+    if tell is None:
+        message = f"progress={progress!r} is not allowed; give an object with setValue(percent), or a function"
+        raise OptionError(message)
+
+    def report(fraction: float) -> None:
+        tell(round(100 * fraction))
+
+    return report
+
+
+def _of_all(report: Report | None, index: int, count: int | None) -> Report | None:
+    """Progress of one image as part of all."""
+    if report is None or not count:
+        return report
+    return lambda fraction: report((index + fraction) / count)

@@ -1,0 +1,72 @@
+"""Options of older generations: still accepted where scripts pass them, and told once that they do nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+__all__ = ["EVAL", "INIT", "RENAMED", "drop_retired", "warn_once"]
+
+logger = logging.getLogger("cellpose.models")
+
+_ONE_FILE = "a model is one file now"
+_OWN_PROGRAM = "Omnipose is a program of its own"
+
+# Keywords of constructors: name -> why it has no effect.
+INIT: Mapping[str, str] = {
+    "net_avg": _ONE_FILE,
+    "torch": "torch is always used",
+    "omni": _OWN_PROGRAM,
+    "residual_on": "the weight file tells",
+    "style_on": "the weight file tells",
+    "concatenation": "the weight file tells",
+    "nclasses": "the weight file tells",
+    "dim": _OWN_PROGRAM,
+}
+
+# Keywords of eval.
+EVAL: Mapping[str, str] = {
+    "net_avg": _ONE_FILE,
+    "omni": _OWN_PROGRAM,
+    "tile": "images are always run in tiles",
+    "fast_mode": "give resample=False",
+    "loop_run": "it concerned the console only",
+    "model_loaded": "the model is loaded when it is made",
+    "channels_last": "give channel_axis",
+    "transparency": _OWN_PROGRAM,
+    "affinity_seg": _OWN_PROGRAM,
+    "cluster": _OWN_PROGRAM,
+    "diam_threshold": _OWN_PROGRAM,
+    "verbose": "set the level of the logger named cellpose",
+}
+
+# Keywords of eval that have another name now.
+RENAMED: Mapping[str, str] = {
+    "dP_smooth": "flow3D_smooth",
+    "mask_threshold": "cellprob_threshold",
+    "dist_threshold": "cellprob_threshold",
+    "diam": "diameter",
+}
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Log a warning the first time it is given."""
+    logger.warning(message)
+
+
+def drop_retired(function: str, given: Mapping[str, Any], table: Mapping[str, str]) -> None:
+    """Warn once of each given keyword of ``table``.
+
+    Raises
+    ------
+    TypeError
+        If a keyword is not in the table.
+    """
+    for name in given:
+        if name not in table:
+            message = f"{function}() got an unexpected keyword argument {name!r}"
+            raise TypeError(message)
+        warn_once(f"{function}({name}=...) has no effect any more: {table[name]}")

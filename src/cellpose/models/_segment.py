@@ -1,0 +1,307 @@
+"""From one prepared image to masks, flows and styles: the stages, each a function of arrays."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellpose import core, dynamics, plot, transforms, utils
+from cellpose.engines import Engine, is_transformer
+from cellpose.errors import InputError, OptionError
+from cellpose.models._inputs import Layout, without_gaps
+from cellpose.models._retired import warn_once
+from cellpose.options import Evaluation, Normalization
+
+__all__ = ["Network", "Result", "segment"]
+
+logger = logging.getLogger("cellpose.models")
+
+Array = NDArray[Any]
+FloatArray = NDArray[np.float32]
+Report = Callable[[float], None]
+
+# Pixels to which the diameter of cells is brought for transformers.
+_TRANSFORMER_DIAMETER = 30.0
+# Steps along the flows at the size of the network.
+_STEPS = 200
+_SAM_SIDE = 256
+# Part of the progress that is the network; the rest are the masks.
+_NETWORK_PART = 0.75
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network and what has to be known to prepare images for it.
+
+    Attributes
+    ----------
+    engine, engine_ortho
+        What runs tiles; the second one those of planes that contain z.
+    nchan
+        Channels of the images it takes (U-Nets).
+    diam_mean, diam_labels
+        Diameters in pixels: to which cells are brought, and the mean one of the images it was trained on.
+    device
+        Where the flows are followed; ``None``: the CPU.
+    """
+
+    engine: Engine
+    engine_ortho: Engine | None
+    nchan: int
+    diam_mean: float
+    diam_labels: float
+    device: Any = None
+
+    @property
+    def transformer(self) -> bool:
+        """Whether images are prepared as version 4 did."""
+        return is_transformer(self.engine.backbone)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found in one image.
+
+    Attributes
+    ----------
+    masks
+        Labels ([z,] y, x), uint16 or uint32; an empty array where masks were not asked for.
+    flows
+        ``[rgb, flows, cellprob]``: uint8 ([z,] y, x, 3); float32 (2 or 3, [z,] y, x); float32 ([z,] y, x).
+    styles
+        Float32 ([plane,] style).
+    """
+
+    masks: Array
+    flows: list[Array]
+    styles: FloatArray
+
+
+def segment(
+    network: Network, image: Array, layout: Layout, options: Evaluation, report: Report | None = None
+) -> Result:
+    """Segment one image or stack.
+
+    Parameters
+    ----------
+    network
+        What to run.
+    image
+        Any real dtype, 2 to 4 axes; not modified.
+    layout
+        Its axes and channels.
+    options
+        All other options.
+    report
+        Called with the fraction done, 0 to 1. What it raises ends the run.
+    """
+    _check(network, options)
+    stack = prepared(network, image, layout, options)
+    scale = scale_of(network, options)
+    run = run_volume if options.do_3D else run_stack
+    flows, styles = run(network, stack, scale, options, _part(report, 0, _NETWORK_PART))
+    # One plane has no z axis; other axes of length 1 are those of the image and stay.
+    one_plane = stack.shape[0] == 1
+    shape = stack.shape[:3]
+    # The stack is as large as the flows and no longer needed while they are followed.
+    del stack
+    masks = masks_of(network, flows, shape, scale, options, _part(report, _NETWORK_PART, 1))
+    if one_plane:
+        flows = flows[:, 0]
+        masks = masks[0] if masks.ndim > 1 else masks
+        styles = styles[0] if len(styles) == 1 else styles
+    dP, cellprob = flows[:-1], flows[-1]
+    return Result(masks, [plot.dx_to_circ(dP), dP, cellprob], styles)
+
+
+def prepared(network: Network, image: Array, layout: Layout, options: Evaluation) -> FloatArray:
+    """The image as the network takes it, float32 (z, y, x, channel), normalised."""
+    together = options.do_3D or options.stitch_threshold > 0
+    if network.transformer:
+        if layout.channels is not None:
+            warn_once(
+                "channels has no effect with transformer weights: they use the first three channels, in any order"
+            )
+        stack = transforms.prepare_transformer(
+            image, channel_axis=layout.channel_axis, z_axis=layout.z_axis, do_3D=together
+        )
+    else:
+        stack = transforms.prepare_unet(
+            image,
+            channels=layout.channels,
+            channel_axis=layout.channel_axis,
+            z_axis=layout.z_axis,
+            do_3D=together,
+            nchan=network.nchan,
+        )
+    with np.errstate(over="ignore"):  # what float32 does not hold is found as infinite next
+        stack = without_gaps(np.asarray(stack, dtype=np.float32))
+    normalization = options.normalization
+    if not normalization.normalize:
+        if normalization.invert:
+            logger.warning("the image is not inverted, since normalize is off")
+        return stack
+    if options.do_3D:
+        normalization = _with_norm3D(normalization, True)
+    elif not together and stack.shape[0] > 1:
+        normalization = _with_norm3D(normalization, False)
+    return transforms.apply_normalization(stack, normalization, zero_constant=network.transformer)
+
+
+def scale_of(network: Network, options: Evaluation) -> float:
+    """The factor by which the image is resized for the network."""
+    if network.transformer:
+        if options.rescale is not None and not options.diameter:
+            warn_once("rescale has no effect with transformer weights: give the diameter of the cells")
+        return _TRANSFORMER_DIAMETER / options.diameter if options.diameter else 1.0
+    if options.diameter:
+        return network.diam_mean / options.diameter
+    if options.rescale:
+        return options.rescale
+    return network.diam_mean / network.diam_labels
+
+
+def run_stack(
+    network: Network, stack: FloatArray, scale: float, options: Evaluation, report: Report | None
+) -> tuple[FloatArray, FloatArray]:
+    """Flow in y and x and cell probability, float32 (3, plane, y, x), of planes run one by one; and their styles."""
+    ly, lx = stack.shape[1:3]
+    height, width = transforms.scaled_shape((ly, lx), (scale, scale))
+    size = (height, width)
+    out = (ly, lx) if options.resample else size
+    flows = np.empty((3, len(stack), *out), np.float32)
+    styles: list[FloatArray] = []
+    for index, (output, style) in enumerate(core.run_planes(network.engine, stack, options.tiling, size, report)):
+        _require_flows(output)
+        for c in range(3):
+            flows[c, index] = _resized(output[c - 3], out)
+        styles.append(style)
+    return flows, np.stack(styles)
+
+
+def run_volume(
+    network: Network, stack: FloatArray, scale: float, options: Evaluation, report: Report | None
+) -> tuple[FloatArray, FloatArray]:
+    """Flow in z, y and x and cell probability, float32 (4, z, y, x), and the styles of the last direction."""
+    shape = stack.shape[:3]
+    size = transforms.scaled_shape(shape, ((options.anisotropy or 1.0) * scale, scale, scale))
+    if size != shape:
+        logger.info("resizing the stack from %s to %s", shape, size)
+        stack = transforms.resize_image_3d(stack, size)
+    flows, styles = core.run_volume(network.engine, stack, options.tiling, network.engine_ortho, report)
+    if options.resample and size != shape:
+        flows = np.stack([transforms.resize_image_3d(f, shape, no_channels=True) for f in flows])
+    return _smoothed(flows, options.flow3D_smooth), styles
+
+
+def _smoothed(flows: FloatArray, sigma: Any) -> FloatArray:
+    """The flows (not the cell probability, which is last) after a Gaussian of ``sigma`` pixels along z, y, x."""
+    sigmas = np.atleast_1d(np.asarray(sigma, float))
+    if sigmas.ndim != 1 or len(sigmas) not in (1, 3) or (sigmas < 0).any():
+        message = (
+            f"flow3D_smooth={sigma!r} is not allowed; give one sigma in pixels, 0 or more, or one each for z, y, x"
+        )
+        raise OptionError(message)
+    if not sigmas.any():
+        return flows
+    from scipy.ndimage import gaussian_filter
+
+    for flow in flows[:-1]:
+        gaussian_filter(flow, tuple(np.broadcast_to(sigmas, (3,))), output=flow)
+    return flows
+
+
+def masks_of(
+    network: Network,
+    flows: FloatArray,
+    shape: tuple[int, ...],
+    scale: float,
+    options: Evaluation,
+    report: Report | None,
+) -> Array:
+    """Labels (z, y, x) of the size of the image, ``shape``; an empty array where masks were not asked for."""
+    if not options.compute_masks:
+        return np.zeros(0)
+    masking = options.masking
+    arguments: dict[str, Any] = {
+        "niter": steps(scale, options),
+        "cellprob_threshold": masking.cellprob_threshold,
+        "flow_threshold": masking.flow_threshold,
+        "interp": masking.interp,
+        "max_size_fraction": masking.max_size_fraction,
+        "device": network.device,
+    }
+    if options.do_3D:
+        resize = None if flows.shape[1:] == shape else list(shape)
+        volume: Array = dynamics.resize_and_compute_masks(
+            flows[:3], flows[3], do_3D=True, min_size=masking.min_size, resize=resize, **arguments
+        )
+        return _compact(volume)
+    stitch = options.stitch_threshold > 0 and shape[0] > 1
+    if shape[0] > 1 and not stitch:
+        logger.warning("a stack with do_3D=False and stitch_threshold=0: each plane is segmented for itself")
+    resize = None if flows.shape[2:] == shape[1:] else list(shape[1:])
+    masks = np.zeros(shape, np.int32)
+    for index in range(shape[0]):
+        masks[index] = dynamics.resize_and_compute_masks(
+            flows[:2, index],
+            flows[2, index],
+            min_size=-1 if stitch else masking.min_size,
+            resize=resize,
+            **arguments,
+        )
+        if report is not None:
+            report((index + 1) / shape[0])
+    if stitch:
+        masks = utils.stitch3D(masks, stitch_threshold=options.stitch_threshold)
+        masks = utils.fill_holes_and_remove_small_masks(masks, min_size=masking.min_size)
+    return _compact(masks)
+
+
+def steps(scale: float, options: Evaluation) -> int:
+    """How many steps pixels take along the flows: more where cells are larger than the network saw them."""
+    if options.masking.niter:
+        return int(options.masking.niter)
+    return max(1, int(_STEPS / scale)) if options.resample else _STEPS
+
+
+def _check(network: Network, options: Evaluation) -> None:
+    """What can be told before any work is done."""
+    bsize, backbone = options.tiling.bsize, network.engine.backbone
+    if backbone.startswith("sam") and bsize not in (None, _SAM_SIDE):
+        message = f"bsize={bsize} is not allowed; {backbone} runs on tiles of {_SAM_SIDE} pixels only, leave it out"
+        raise OptionError(message)
+
+
+def _require_flows(output: FloatArray) -> None:
+    if len(output) < 3:
+        message = (
+            f"this network has {len(output)} outputs and no flows: it does not segment. Networks that restore images "
+            "are run by cellpose.denoise.DenoiseModel"
+        )
+        raise InputError(message)
+
+
+def _resized(plane: FloatArray, size: tuple[int, ...]) -> FloatArray:
+    if plane.shape == size:
+        return plane
+    return transforms.resize_image(np.ascontiguousarray(plane), Ly=size[0], Lx=size[1], no_channels=True)
+
+
+def _with_norm3D(normalization: Normalization, together: bool) -> Normalization:
+    return replace(normalization, norm3D=together)
+
+
+def _compact(masks: Array) -> Array:
+    """Labels in the smallest dtype that holds them: uint16, else uint32."""
+    return masks.astype(np.uint16 if masks.max(initial=0) < 2**16 else np.uint32, copy=False)
+
+
+def _part(report: Report | None, low: float, high: float) -> Report | None:
+    """Progress of a stage as part of the whole."""
+    return None if report is None else lambda fraction: report(low + (high - low) * fraction)

@@ -1,0 +1,253 @@
+"""Models that estimate the diameter of cells first (generations 1 to 3)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cellpose import utils
+from cellpose.errors import FileReadError, OptionError
+from cellpose.io._npy import load_npy
+from cellpose.models import _retired
+from cellpose.models._files import size_model_path
+from cellpose.models._inputs import Images, Layout, as_image
+from cellpose.models._model import CellposeModel, PathLike
+
+__all__ = ["Cellpose", "SizeModel"]
+
+logger = logging.getLogger("cellpose.models")
+
+Array = NDArray[Any]
+
+# Smaller estimates from the style are not trusted.
+_LEAST_DIAMETER = 5.0
+_PLANE_AXES = 3
+
+
+class SizeModel:
+    """Estimates the diameter of cells from the style of an image, then from a first segmentation.
+
+    Parameters
+    ----------
+    cp_model
+        The segmentation model whose styles it was trained on.
+    device
+        Kept for scripts that pass it; the device of ``cp_model`` is used.
+    pretrained_size
+        File of the size model, ``.npy``.
+
+    Attributes
+    ----------
+    params
+        What the file holds: ``A`` (256,), ``smean`` (256,), ``ymean``, ``diam_mean``.
+    diam_mean
+        Diameter in pixels to which images are brought.
+    cp
+        The segmentation model.
+
+    Raises
+    ------
+    OptionError
+        If no file is given.
+    FileReadError, UnsafeFileError
+        If it cannot be read, or is no size model.
+    """
+
+    def __init__(
+        self, cp_model: CellposeModel, device: Any = None, pretrained_size: PathLike | None = None, **retired: Any
+    ) -> None:
+        _retired.drop_retired("SizeModel", retired, _retired.INIT)
+        if pretrained_size is None:
+            message = "pretrained_size=None is not allowed; give the file of a size model, such as size_cyto3.npy"
+            raise OptionError(message)
+        self.pretrained_size = str(pretrained_size)
+        self.cp = cp_model
+        self.device = cp_model.device if device is None else device
+        self.params = _size_parameters(Path(pretrained_size))
+        self.diam_mean = float(self.params["diam_mean"])
+
+    def eval(
+        self,
+        x: Any,
+        channels: Any = None,
+        channel_axis: int | None = None,
+        normalize: bool | dict[str, Any] = True,
+        invert: bool = False,
+        augment: bool = False,
+        batch_size: int = 8,
+        progress: Any = None,
+        **retired: Any,
+    ) -> tuple[Any, Any]:
+        """Diameter of the cells of an image, or of each of several.
+
+        Parameters
+        ----------
+        x, channels, channel_axis, normalize, invert, augment, batch_size, progress
+            See :meth:`CellposeModel.eval`.
+        **retired
+            Options of older versions; they do nothing, and the log says so once.
+
+        Returns
+        -------
+        diameter : float
+            Of the masks of a first segmentation, in pixels of the image; ``diam_mean`` where there are none.
+        diameter_style : float
+            From the style alone.
+
+        For several images each is a list. For stacks both are ``diam_mean``.
+        """
+        _retired.drop_retired("SizeModel.eval", retired, _retired.EVAL)
+        images = Images.of(x)
+        layout = Layout(channels, channel_axis)
+        options = {
+            "normalize": normalize,
+            "invert": invert,
+            "augment": augment,
+            "batch_size": batch_size,
+            "progress": progress,
+        }
+        found = [
+            self._one(as_image(item), layout.of(index, images.count), options)
+            for index, item in enumerate(images.items)
+        ]
+        if not images.many:
+            return found[0]
+        return [d for d, _ in found], [s for _, s in found]
+
+    def _one(self, image: Array, layout: Layout, options: Mapping[str, Any]) -> tuple[float, float]:
+        if image.squeeze().ndim > _PLANE_AXES:
+            logger.warning("diameters are estimated of single planes only; taking %g for the stack", self.diam_mean)
+            return self.diam_mean, self.diam_mean
+        common = {**options, "channels": layout.channels, "channel_axis": layout.channel_axis, "resample": False}
+        _, _, style = self.cp.eval(image, compute_masks=False, **common)
+        if np.ndim(style) != 1:
+            logger.warning("diameters are estimated of single planes only; taking %g for the stack", self.diam_mean)
+            return self.diam_mean, self.diam_mean
+        of_style = _or_default(float(self._size_estimation(style)), self.diam_mean)
+        masks, _, _ = self.cp.eval(image, rescale=self.diam_mean / of_style, interp=False, **common)
+        diameter = _or_default(float(utils.diameters(masks)[0]), self.diam_mean)
+        logger.info("diameter %.2f pixels (%.2f from the style)", diameter, of_style)
+        return diameter, of_style
+
+    def _size_estimation(self, style: Array) -> Any:
+        """Diameter in pixels from a style (256,), or of several (n, 256): a linear model of its logarithm."""
+        p = self.params
+        logarithm = (np.asarray(style) - p["smean"]) @ p["A"] + math.log(self.diam_mean) + p["ymean"]
+        return np.maximum(_LEAST_DIAMETER, np.exp(logarithm))
+
+
+class Cellpose:
+    """A segmentation model with its size model.
+
+    Parameters
+    ----------
+    gpu, device, backbone
+        See :class:`CellposeModel`.
+    model_type
+        Name of a model that has a size model: ``cyto3``, ``cyto2``, ``cyto``, ``nuclei``, or the path of a weight file
+        with ``<file>_size.npy`` beside it.
+    nchan
+        See :class:`CellposeModel`.
+
+    Attributes
+    ----------
+    cp, sz
+        The segmentation model and the size model.
+    diam_mean
+        Diameter in pixels to which images are brought.
+    pretrained_size
+        File of the size model.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the model has no size model.
+    UnknownModelError, DownloadError
+        See :class:`CellposeModel`.
+    """
+
+    def __init__(
+        self,
+        gpu: bool = False,
+        model_type: PathLike = "cyto3",
+        nchan: int | None = None,
+        device: torch.device | str | None = None,
+        backbone: str = "default",
+        **retired: Any,
+    ) -> None:
+        _retired.drop_retired("Cellpose", retired, _retired.INIT)
+        self.pretrained_size = size_model_path(model_type)
+        self.cp = CellposeModel(gpu=gpu, pretrained_model=model_type, device=device, nchan=nchan, backbone=backbone)
+        self.device, self.gpu = self.cp.device, self.cp.gpu
+        self.backbone, self.nchan = self.cp.backbone, self.cp.nchan
+        self.diam_mean = self.cp.diam_mean
+        self.sz = SizeModel(self.cp, pretrained_size=self.pretrained_size)
+
+    def eval(
+        self,
+        x: Any,
+        batch_size: int = 8,
+        channels: Any = (0, 0),
+        channel_axis: int | None = None,
+        invert: bool = False,
+        normalize: bool | dict[str, Any] = True,
+        diameter: float | Sequence[float] | None = 30.0,
+        do_3D: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, Any, Any, Any]:
+        """Segment with the diameter that is given, or else estimated.
+
+        Parameters
+        ----------
+        x, batch_size, channels, channel_axis, invert, normalize, do_3D
+            See :meth:`CellposeModel.eval`.
+        diameter
+            Diameter of the cells in pixels, or one an image; ``None`` or 0: estimated, of volumes ``diam_mean``.
+        **kwargs
+            All other options of :meth:`CellposeModel.eval`.
+
+        Returns
+        -------
+        tuple
+            Masks, flows and styles as of :meth:`CellposeModel.eval`, and the diameters used, in pixels.
+        """
+        images = Images.of(x)
+        # Read once: a generator cannot be run through a second time.
+        loaded = [as_image(item) for item in images.items]
+        image: Any = loaded if images.many else loaded[0]
+        channels = list(channels) if isinstance(channels, tuple) else channels
+        common = {
+            "batch_size": batch_size,
+            "channels": channels,
+            "channel_axis": channel_axis,
+            "invert": invert,
+            "normalize": normalize,
+        }
+        diams: Any = diameter
+        if diameter is None or (np.ndim(diameter) == 0 and float(diameter) == 0):  # type: ignore[arg-type]
+            if do_3D or kwargs.get("stitch_threshold", 0) > 0:
+                diams = self.diam_mean
+            else:
+                sized = {**common, "augment": kwargs.get("augment", False), "progress": kwargs.get("progress")}
+                diams, _ = self.sz.eval(image, **sized)
+        masks, flows, styles = self.cp.eval(image, diameter=diams, do_3D=do_3D, **common, **kwargs)
+        return masks, flows, styles, diams
+
+
+def _size_parameters(path: Path) -> dict[str, Any]:
+    content = load_npy(path)
+    if not isinstance(content, Mapping) or not {"A", "smean", "ymean", "diam_mean"} <= set(content):
+        message = f"{path} is no size model: it must hold A, smean, ymean and diam_mean"
+        raise FileReadError(message)
+    return dict(content)
+
+
+def _or_default(value: float, default: float) -> float:
+    return value if math.isfinite(value) and value > 0 else default
