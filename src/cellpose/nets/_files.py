@@ -96,13 +96,14 @@ def _kind_of(path: Path) -> str:
         raise WeightsError(message)
     if head.startswith(b"PK\x03\x04"):
         return "zip"
-    if head[:1] == b"\x80":
-        return "pickle"
-    if len(head) > 8 and head[8:9] == b"{":
+    # A safetensors file begins with the length of its JSON head, which may look like the first byte of a pickle.
+    if head[5:9] == b"\0\0\0{":
         if 8 + int.from_bytes(head[:8], "little") > size:
             message = f"the weight file {path} is cut off; fetch or copy it again"
             raise WeightsError(message)
         return "safetensors"
+    if head[:1] == b"\x80":
+        return "pickle"
     hint = ""
     if head.lstrip()[:1] == b"<":
         hint = " (it looks like a web page, perhaps the error page of a server or proxy)"
@@ -116,6 +117,10 @@ def _kind_of(path: Path) -> str:
 
 def _read_torch(path: Path, *, zipped: bool) -> Any:
     try:
+        if path.suffix == ".safetensors":
+            # Newer versions of torch go by the name of a file, not by what is in it.
+            with path.open("rb") as file:
+                return torch.load(file, map_location="cpu", weights_only=True)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         reason = str(error)

@@ -421,7 +421,7 @@ def _unknown(name: str) -> WeightsError | UnknownModelError:
             f"off the list with `cellpose models remove {name}`"
         )
         return UnknownModelError(message)
-    known = dict.fromkeys([*bundled_models(), *_cache.user_models(), *PUBLISHED])
+    known = dict.fromkeys([BUNDLED, *bundled_models(), *_cache.user_models(), *PUBLISHED])
     by_lower = {each.lower(): each for each in known}
     near = [by_lower[each] for each in difflib.get_close_matches(base.lower(), by_lower, n=4, cutoff=0.6)]
     suggestion = f"Did you mean {' or '.join(near)}? " if near else ""
