@@ -1,0 +1,224 @@
+"""Flows, images and masks as RGB images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cellpose.errors import InputError, OptionError
+from cellpose.transforms import normalize99
+from cellpose.utils import hsv_to_rgb, rgb_to_hsv
+from cellpose.utils._check import Labels, check_labels
+
+__all__ = ["channels_last", "dx_to_circ", "image_to_rgb", "mask_overlay", "mask_rgb"]
+
+Image8 = NDArray[np.uint8]
+
+# Up to this many slices along the first axis of an image are channels, if the last axis is longer.
+_MAX_CHANNELS_FIRST = 4
+# Images are dark more often than bright.
+_GAIN = 1.5
+
+
+def channels_last(image: NDArray[Any]) -> NDArray[Any]:
+    """An image (Ly, Lx), (Ly, Lx, C) or (C, Ly, Lx) as (Ly, Lx, C)."""
+    if image.ndim == 2:
+        return image[..., None]
+    if image.ndim != 3:
+        message = f"the image has shape {image.shape}; (Ly, Lx), (Ly, Lx, C) or (C, Ly, Lx) is allowed: pass one plane"
+        raise InputError(message)
+    first = image.shape[0] <= _MAX_CHANNELS_FIRST < image.shape[-1]
+    return np.moveaxis(image, 0, -1) if first else image
+
+
+def dx_to_circ(dP: ArrayLike) -> Image8:
+    """Flows as colours: the direction is the hue, the length the brightness.
+
+    Parameters
+    ----------
+    dP
+        Flows (2, Ly, Lx), along Y and X, or (3, Lz, Ly, Lx), along Z, Y and X. Of three, the direction is that of the
+        first two.
+
+    Returns
+    -------
+    ndarray
+        uint8 RGB (Ly, Lx, 3) or (Lz, Ly, Lx, 3).
+
+    Raises
+    ------
+    InputError
+        If `dP` has another number of axes or components.
+
+    Examples
+    --------
+    >>> dx_to_circ(np.zeros((2, 4, 5))).shape
+    (4, 5, 3)
+    """
+    flows = np.asarray(dP)
+    if flows.ndim not in (3, 4) or flows.shape[0] not in (2, 3):
+        message = f"dP has shape {flows.shape}; (2, Ly, Lx) or (3, Lz, Ly, Lx) is allowed"
+        raise InputError(message)
+    flows = flows if flows.dtype.kind == "f" else flows.astype(np.float32)
+    length = np.sqrt((flows**2).sum(axis=0))
+    brightness = 255 * np.clip(normalize99(length), 0, 1) / 2
+    angle = np.arctan2(flows[1], flows[0]) + math.pi
+    rgb = np.stack([brightness * (np.cos(angle + k * 2 * math.pi / 3) + 1) for k in range(3)], axis=-1)
+    picture: Image8 = np.clip(rgb, 0, 255).astype(np.uint8)
+    return picture
+
+
+def image_to_rgb(img0: ArrayLike, channels: Sequence[int] | None = (0, 0)) -> Image8:
+    """An image as RGB, each channel scaled between its 1st and 99th percentile.
+
+    Parameters
+    ----------
+    img0
+        Image (Ly, Lx), (Ly, Lx, C) or (C, Ly, Lx), any real dtype.
+    channels
+        ``[main, second]``. With main 0, or of a single channel, the mean of all channels is shown in gray. Else the
+        first channel is shown in the colour `main` (1 red, 2 green, 3 blue) and the second in the colour `second` (0:
+        not at all).
+
+    Returns
+    -------
+    ndarray
+        uint8 (Ly, Lx, 3).
+
+    Raises
+    ------
+    InputError
+        If `img0` is not an image.
+    OptionError
+        If `channels` are not two numbers from 0 to 3.
+
+    Examples
+    --------
+    >>> image_to_rgb(np.eye(5)).shape
+    (5, 5, 3)
+    """
+    main, second = _checked_channels(channels)
+    image = channels_last(np.asarray(img0)).astype(np.float32)
+    if main == 0 or image.shape[-1] == 1:
+        return np.repeat(_scaled(image.mean(axis=-1))[..., None], 3, axis=-1)
+    rgb = np.zeros((*image.shape[:2], 3), np.uint8)
+    rgb[..., main - 1] = _scaled(image[..., 0])
+    if second:
+        rgb[..., second - 1] = _scaled(image[..., 1])
+    return rgb
+
+
+def _checked_channels(channels: Sequence[int] | None) -> tuple[int, int]:
+    values = [0, 0] if channels is None else [int(c) for c in channels]
+    if len(values) == 1:
+        values.append(0)
+    if len(values) != 2 or not all(0 <= c <= 3 for c in values):
+        message = f"channels={channels!r} is not allowed; give [main, second], each 0 (gray or none), 1, 2 or 3"
+        raise OptionError(message)
+    return values[0], values[1]
+
+
+def _scaled(channel: NDArray[np.float32]) -> Image8:
+    """A channel from 0 to 255; a constant one has no percentiles and is taken as it is."""
+    values = normalize99(channel) if np.ptp(channel) > 0 else channel
+    scaled: Image8 = (np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return scaled
+
+
+def _checked_colors(colors: ArrayLike, n: int) -> NDArray[np.float64]:
+    """Colours of the labels 1..n in [0, 1], float64 (n, 3)."""
+    table = np.asarray(colors)
+    if table.ndim != 2 or table.shape[-1] != 3 or table.shape[0] < n:
+        message = f"colors has shape {table.shape}; ({n}, 3) is needed, one RGB colour for each of the labels 1 to {n}"
+        raise InputError(message)
+    scale = 255.0 if table.size and table.max() > 1 else 1.0
+    return table[:n].astype(np.float64) / scale
+
+
+def _table(of_label: NDArray[Any], background: ArrayLike) -> NDArray[Any]:
+    """A table indexed by label from one that begins with label 1."""
+    return np.concatenate([np.asarray(background, of_label.dtype)[None], of_label])
+
+
+def mask_rgb(masks: ArrayLike, colors: ArrayLike | None = None) -> Image8:
+    """Masks in colours on white.
+
+    Parameters
+    ----------
+    masks
+        Labels (Ly, Lx), 0 is background.
+    colors
+        RGB colours (max label, 3), 0 to 255 or 0 to 1, of which the hue is used. Without, hues are random. Saturation
+        and value are random between 0.5 and 1 (``np.random.seed`` makes them repeat).
+
+    Returns
+    -------
+    ndarray
+        uint8 RGB (Ly, Lx, 3).
+
+    Raises
+    ------
+    InputError
+        If `masks` is not a label image, or there are fewer colours than labels.
+    """
+    labels = check_labels(masks, ndim=(2,))
+    n = int(labels.max()) if labels.size else 0
+    # the global generator, as scripts seed it to get the same picture again
+    draw = np.random.rand(n, 3 if colors is None else 2)  # noqa: NPY002
+    hsv = np.empty((n, 3))
+    hsv[:, 0] = draw[:, 0] if colors is None else rgb_to_hsv(_checked_colors(colors, n))[:, 0]
+    hsv[:, 1:] = draw[:, -2:] * 0.5 + 0.5
+    table = _table((hsv_to_rgb(hsv) * 255).astype(np.uint8), [255, 255, 255])
+    picture: Image8 = table[labels]
+    return picture
+
+
+def _gray(img: ArrayLike, labels: Labels) -> NDArray[np.float32]:
+    """Brightness of an image in [0, 1], of the shape of the labels."""
+    image = np.asarray(img)
+    gray = image.astype(np.float32) if image.ndim == 2 else channels_last(image).astype(np.float32).mean(axis=-1)
+    if gray.shape != labels.shape:
+        message = f"img has shape {image.shape} and masks {labels.shape}; they must be of one image"
+        raise InputError(message)
+    if gray.size and gray.max() > 1:
+        gray = gray / 255
+    return np.clip(gray * _GAIN, 0, 1)
+
+
+def mask_overlay(img: ArrayLike, masks: ArrayLike, colors: ArrayLike | None = None) -> Image8:
+    """An image in gray with its masks in colours.
+
+    Parameters
+    ----------
+    img
+        Image (Ly, Lx), (Ly, Lx, C) or (C, Ly, Lx), 0 to 1 or 0 to 255; the mean of the channels is shown.
+    masks
+        Labels (Ly, Lx), 0 is background.
+    colors
+        RGB colours (max label, 3), 0 to 255 or 0 to 1, of which the hue is used. Without, hues are evenly spaced in
+        random order (``np.random.seed`` makes it repeat).
+
+    Returns
+    -------
+    ndarray
+        uint8 RGB (Ly, Lx, 3).
+
+    Raises
+    ------
+    InputError
+        If `masks` is not a label image, `img` of another shape, or there are fewer colours than labels.
+    """
+    labels = check_labels(masks, ndim=(2,))
+    value = _gray(img, labels)
+    n = int(labels.max()) if labels.size else 0
+    if colors is None:
+        # the global generator, as scripts seed it to get the same picture again
+        hues = np.linspace(0, 1, n + 1)[np.random.permutation(n)]  # noqa: NPY002
+    else:
+        hues = rgb_to_hsv(_checked_colors(colors, n))[:, 0]
+    hsv = np.stack([_table(hues, 0.0)[labels], (labels > 0).astype(np.float64), value.astype(np.float64)], axis=-1)
+    return (hsv_to_rgb(hsv) * 255).astype(np.uint8)
