@@ -1,0 +1,96 @@
+"""The door of the command line: which command, and what its errors mean for the exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+from cellpose.cli._parser import get_arg_parser
+from cellpose.cli._retired import split_retired
+from cellpose.errors import AxesError, CellposeError, InputError, OptionError, UnknownModelError
+
+__all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_OK", "EXIT_USAGE", "main"]
+
+logger = logging.getLogger("cellpose.cli")
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv
+        The arguments without the program's name; None: those of this process.
+
+    Returns
+    -------
+    int
+        0: all is well; 1: an image, the training or a download failed; 2: the command line is wrong; 130: Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _command(words)
+    except SystemExit as stop:  # argparse leaves so, after --help and after an error
+        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    except KeyboardInterrupt:
+        return _say("interrupted", EXIT_INTERRUPTED)
+    except (OptionError, UnknownModelError, InputError, AxesError) as error:
+        return _say(f"cellpose: error: {error}", EXIT_USAGE)
+    except CellposeError as error:
+        return _say(f"cellpose: error: {error}", EXIT_FAILED)
+
+
+def _command(words: list[str]) -> int:
+    if words[:1] == ["models"]:
+        from cellpose.cli._models import models_command
+
+        return models_command(words[1:])
+    if words[:1] == ["doctor"]:
+        from cellpose.cli._doctor import doctor_command
+
+        return doctor_command(words[1:])
+    return _flat(words)
+
+
+def _say(message: str, code: int) -> int:
+    logger.debug(message, exc_info=code == EXIT_FAILED)
+    print(message, file=sys.stderr, flush=True)
+    return code
+
+
+def _flat(words: list[str]) -> int:
+    words, retired = split_retired(words)
+    args = get_arg_parser().parse_args(words)
+    if args.version:
+        from cellpose._version import version_block
+
+        print(version_block())
+        return EXIT_OK
+    from cellpose.cli._logging import logging_to_user
+
+    with logging_to_user(verbose=args.verbose):
+        for row in retired:
+            logger.warning(row.warning)
+        return _dispatch(args)
+
+
+def _dispatch(args: Namespace) -> int:
+    if not args.dir and not args.image_path:
+        if args.add_model:
+            from cellpose.cli._models import add
+
+            return add(args.add_model)
+        from cellpose.cli._gui import open_window
+
+        return open_window(three_d=args.Zstack)
+    if args.train or args.train_size:
+        from cellpose.cli._train import train_command
+
+        return train_command(args)
+    from cellpose.cli._segment import segment_command
+
+    return segment_command(args)

@@ -1,0 +1,184 @@
+"""The model of a command line: loaded once, called for one image after the other."""
+
+from __future__ import annotations
+
+import logging
+from argparse import Namespace
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cellpose.cli._table import GENERATION_DEFAULTS
+from cellpose.errors import OptionError
+
+__all__ = ["Result", "Segmenter", "device_of", "load_segmenter", "resolve_model"]
+
+logger = logging.getLogger("cellpose.cli")
+
+# What clients write for "no model".
+NO_MODEL = ("None", "none", "False", "0", "")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out for one image: masks, ``[rgb, dP, cellprob]``, diameter in pixels (NaN: none), restored image."""
+
+    masks: np.ndarray
+    flows: list[Any]
+    diameter_px: float
+    restored: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A model with the options of one command line.
+
+    ``generation`` is "unet" or "transformer"; ``files`` are the model files by role, for the manifest.
+    """
+
+    model: Any
+    generation: str
+    keywords: dict[str, Any]
+    device: str
+    files: dict[str, Any] = field(default_factory=dict)
+    estimates_diameter: bool = False
+    restores: bool = False
+
+    def __call__(self, image: np.ndarray) -> Result:
+        """Segment one image, as it was read from its file."""
+        masks, flows, _, *more = self.model.eval(image, **self.keywords)
+        restored = more[0] if self.restores else None
+        if self.estimates_diameter and more:
+            diameter_px = float(np.mean(more[0]))
+        else:
+            diameter_px = self.keywords["diameter"] or self._diameter_of_training()
+        return Result(masks, flows, diameter_px, restored)
+
+    def _diameter_of_training(self) -> float:
+        if self.generation == "transformer":
+            return float("nan")
+        return float(getattr(self.model, "cp", self.model).net.diam_labels)
+
+
+def device_of(args: Namespace) -> tuple[Any, bool]:
+    """The torch device, and whether it is a GPU."""
+    from cellpose import core
+
+    name = args.gpu_device
+    device: int | str = int(name) if name.isdecimal() else name
+    if isinstance(device, str) and device != "mps" and not device.startswith("cuda"):
+        message = f"--gpu_device {name} is not allowed; give the number of the GPU, or mps"
+        raise OptionError(message)
+    found, is_gpu = core.assign_device(use_torch=True, gpu=args.use_gpu, device=device)
+    logger.info(f">>>> using GPU ({found.type.upper()})" if is_gpu else ">>>> using CPU")
+    return found, is_gpu
+
+
+def resolve_model(name: str | None) -> Any:
+    """The model file meant by ``--pretrained_model``; the default model, said in the log, where none is named."""
+    from cellpose import weights
+
+    if name in NO_MODEL:
+        logger.warning(f"--pretrained_model {name}: only training can start without a model")
+        name = None
+    if name is None:
+        name = weights.default_model()
+        logger.info(f">>>> no model given, using {name}")
+    return weights.resolve(name)
+
+
+def load_segmenter(args: Namespace) -> Segmenter:
+    """Load the models a command line names, with the options for their generation."""
+    from cellpose import models
+
+    device, is_gpu = device_of(args)
+    file = resolve_model(args.pretrained_model)
+    files = {"model": file}
+    logger.info(f">>>> loading model {file.path}")
+    sized, restores = False, bool(args.restore_type)
+    model: Any
+    if restores:
+        model = _restoring_model(args, files, device, is_gpu)
+    elif args.diameter == 0 and not args.pretrained_model_ortho and _has_size_model(args.pretrained_model or file.name):
+        model = models.Cellpose(gpu=is_gpu, model_type=args.pretrained_model or file.name, device=device)
+        sized = True
+    else:
+        ortho = resolve_model(args.pretrained_model_ortho) if args.pretrained_model_ortho else None
+        if ortho is not None:
+            files["ortho"] = ortho
+        model = models.CellposeModel(
+            gpu=is_gpu,
+            pretrained_model=str(file.path),
+            device=device,
+            pretrained_model_ortho=None if ortho is None else str(ortho.path),
+        )
+    network = getattr(model, "cp", model).net
+    generation = generation_of(network)
+    if generation == "unet":
+        logger.info(f">>>> model diam_mean = {float(network.diam_mean): .3f} (ROIs rescaled to this size)")
+        logger.info(f">>>> model diam_labels = {float(network.diam_labels): .3f} (mean diameter of training ROIs)")
+    return Segmenter(model, generation, _eval_keywords(args, generation), str(device), files, sized, restores)
+
+
+def generation_of(network: Any) -> str:
+    """The kind of preparation and of defaults: "unet" as in version 3, or "transformer" as in version 4."""
+    from cellpose.engines import is_transformer
+
+    return "transformer" if is_transformer(getattr(network, "backbone", None)) else "unet"
+
+
+def _has_size_model(name: str) -> bool:
+    from cellpose import models
+
+    try:
+        models.size_model_path(name)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _restoring_model(args: Namespace, files: dict[str, Any], device: Any, is_gpu: bool) -> Any:
+    from cellpose import denoise, weights
+
+    files["restoration"] = weights.resolve(args.restore_type)
+    return denoise.CellposeDenoiseModel(
+        gpu=is_gpu,
+        pretrained_model=str(files["model"].path),
+        restore_type=args.restore_type,
+        chan2_restore=args.chan2_restore,
+        device=device,
+    )
+
+
+def _eval_keywords(args: Namespace, generation: str) -> dict[str, Any]:
+    """The keywords of ``eval`` that this command line means for this generation of models."""
+    normalize: bool | dict[str, Any] = not args.no_norm
+    if args.norm_percentile is not None:
+        normalize = {"percentile": tuple(args.norm_percentile), "invert": args.invert}
+    smooth = args.flow3D_smooth if isinstance(args.flow3D_smooth, list) else [args.flow3D_smooth]
+    diameter = GENERATION_DEFAULTS[generation]["diameter"] if args.diameter is None else args.diameter
+    keywords: dict[str, Any] = {
+        "batch_size": 8 if args.batch_size is None else args.batch_size,
+        "resample": not args.no_resample,
+        "channel_axis": args.channel_axis,
+        "z_axis": args.z_axis,
+        "normalize": normalize,
+        "invert": args.invert,
+        "diameter": diameter or None,
+        "flow_threshold": args.flow_threshold,
+        "cellprob_threshold": args.cellprob_threshold,
+        "do_3D": args.do_3D,
+        "anisotropy": args.anisotropy,
+        "flow3D_smooth": smooth[0] if len(smooth) == 1 else smooth,
+        "stitch_threshold": args.stitch_threshold,
+        "min_size": args.min_size,
+        "niter": args.niter or None,
+        "augment": args.augment,
+        "interp": not args.no_interp,
+    }
+    if args.bsize is not None:
+        keywords["bsize"] = args.bsize
+    if generation == "unet" and not args.all_channels:
+        keywords["channels"] = [args.chan, args.chan2]
+    return keywords

@@ -1,0 +1,144 @@
+"""``cellpose models …``: the models on this machine and those that can be downloaded."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from cellpose.errors import OptionError
+
+__all__ = ["add", "models_command"]
+
+
+def models_command(argv: Sequence[str]) -> int:
+    """Run one of the sub-commands list, pull, add, remove, info, path."""
+    args = _parser().parse_args(list(argv))
+    return int(args.run(args))
+
+
+def add(file: str) -> int:
+    """Copy a model file to the models folder and list it."""
+    from cellpose import weights
+
+    added = weights.add_model(file)
+    print(f"{file} copied to models folder {added.path.parent}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cellpose models", description="the models on this machine, and others")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("list", _list, "show bundled, own and published models")
+    sub.add_argument("--installed", action="store_true", help="only those on this machine")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub = command("pull", _pull, "download published models")
+    sub.add_argument("names", nargs="+", help="names of published models")
+    sub.add_argument("--force", action="store_true", help="download even what is here")
+    sub = command("add", lambda args: add(args.file), "copy a model file to the models folder and list it")
+    sub.add_argument("file")
+    sub = command("remove", _remove, "take an own model off the list")
+    sub.add_argument("name")
+    sub.add_argument("--delete", action="store_true", help="delete the file too, also of a downloaded model")
+    sub = command("info", _info, "show what is known of a model")
+    sub.add_argument("name", help="name or file of a model")
+    sub = command("path", _path, "print the models folder, or the file of a model")
+    sub.add_argument("name", nargs="?", help="name of a model")
+    return parser
+
+
+def _list(args: argparse.Namespace) -> int:
+    from cellpose import weights
+
+    rows = [row for row in weights.list_models() if row.installed or not args.installed]
+    default = weights.default_model()
+    if args.json:
+        print(json.dumps([_facts(row, default) for row in rows], indent=1))
+        return 0
+    for row in rows:
+        where = "here" if row.installed else "can be downloaded"
+        mark = "*" if row.name == default else " "
+        size = row.info.size_mib if row.info else (row.n_bytes or 0) / 2**20
+        print(f"{mark} {row.name:<30} {row.kind:<10} {where:<18} {size:>8.1f} MiB  {row.info.note if row.info else ''}")
+    print(f"\n* is used without --pretrained_model; models folder: {weights.model_dir()}")
+    return 0
+
+
+def _facts(row: Any, default: str) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "installed": row.installed,
+        "default": row.name == default,
+        "path": None if row.path is None else str(row.path),
+        "bytes": row.n_bytes,
+        "note": row.info.note if row.info else None,
+    }
+
+
+def _pull(args: argparse.Namespace) -> int:
+    from cellpose import weights
+
+    for name in args.names:
+        for file in weights.pull(name, force=args.force):
+            print(file.path)
+    return 0
+
+
+def _remove(args: argparse.Namespace) -> int:
+    from cellpose import weights
+
+    weights.remove_model(args.name, delete=args.delete)
+    print(f"{args.name} is off the list{' and deleted' if args.delete else ''}")
+    return 0
+
+
+def _info(args: argparse.Namespace) -> int:
+    from cellpose import weights
+
+    file, published = weights.find(args.name), weights.lookup(args.name)
+    if file is None and published is None:
+        weights.resolve(args.name, download=False)  # says what is wrong with the name
+        message = f"{args.name} is no model"
+        raise OptionError(message)
+    info = file.info if file is not None else published[0] if published else None
+    facts: dict[str, Any] = {"name": file.name if file else args.name, "installed": file is not None}
+    if file is not None:
+        facts |= {"path": str(file.path), "sha256": file.sha256, "bytes": file.path.stat().st_size}
+        facts |= {key: value for key, value in file.card.items() if isinstance(value, (str, int, float))}
+    if info is not None:
+        facts |= {
+            "family": info.family,
+            "task": info.task,
+            "channels": info.nchan,
+            "diam_mean": info.diam_mean,
+            "size model": info.size_file or "-",
+            "published": info.url,
+            "note": info.note,
+        }
+    elif file is not None:
+        facts |= _facts_of_file(file)
+    for key, value in facts.items():
+        print(f"{key:<12} {value}")
+    return 0
+
+
+def _facts_of_file(file: Any) -> dict[str, Any]:
+    from cellpose import nets, weights
+
+    family = nets.detect_family(weights.load_state_dict(file.path))
+    return {"family": family.name, "task": family.task, "channels": family.nchan}
+
+
+def _path(args: argparse.Namespace) -> int:
+    from cellpose import weights
+
+    print(weights.resolve(args.name, download=False).path if args.name else weights.model_dir())
+    return 0

@@ -1,0 +1,181 @@
+"""``cellpose --dir …``: segment images, one after the other."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellpose.cli._images import find_images, folder_of_run
+from cellpose.cli._manifest import Manifest, options_of
+from cellpose.cli._model import Result, Segmenter, load_segmenter
+from cellpose.cli._save import save_results
+from cellpose.errors import FileReadError, OptionError
+from cellpose.options import Evaluation, Masking, Normalization, Tiling
+
+__all__ = ["segment_command"]
+
+logger = logging.getLogger("cellpose.cli")
+
+_CHANNEL = ("GRAY", "RED", "GREEN", "BLUE")
+
+
+def segment_command(args: Namespace) -> int:
+    """Segment the images of a command line; 0, or 1 if an image failed, or 130 after Ctrl-C.
+
+    An image that fails is reported and the others go on. After Ctrl-C the results of the finished images stay.
+    """
+    start = time.perf_counter()
+    _check(args)
+    files = find_images(args)
+    segmenter = load_segmenter(args)
+    _announce(args, segmenter, len(files))
+    manifest = Manifest(
+        folder_of_run(args, files),
+        {role: _identity(file) for role, file in segmenter.files.items()},
+        options_of(args),
+        segmenter.device,
+        resume=args.resume,
+    )
+    failed: list[str] = []
+    try:
+        for file in _with_progress(_left_to_do(files, manifest, args), show=args.verbose):
+            error = _segment_one(file, segmenter, args, manifest)
+            if error:
+                failed.append(f"{file}: {error}")
+    except KeyboardInterrupt:
+        done = manifest.n_results
+        print(f"interrupted; the results of {done} of {len(files)} images are kept", file=sys.stderr)
+        return 130
+    finally:
+        manifest.close()
+    logger.info(f">>>> completed in {time.perf_counter() - start:0.3f} sec")
+    if failed:
+        logger.error(f"{len(failed)} of {len(files)} images failed:\n  " + "\n  ".join(failed))
+    return 1 if failed else 0
+
+
+def _check(args: Namespace) -> None:
+    """Refuse what cannot end well before anything is computed.
+
+    Raises
+    ------
+    OptionError
+        If an option is outside its range or two options exclude each other.
+    """
+    for name in ("chan", "chan2"):
+        if getattr(args, name) not in range(4):
+            message = f"--{name} {getattr(args, name)} is not allowed; choose 0, 1, 2 or 3"
+            raise OptionError(message)
+    if args.do_3D and args.save_png and not args.save_tif:
+        message = "cannot save 3D outputs as PNG, use tif option instead: --save_tif"
+        raise OptionError(message)
+    if isinstance(args.flow3D_smooth, list) and len(args.flow3D_smooth) not in {1, 3}:
+        message = f"--flow3D_smooth {args.flow3D_smooth} is not allowed; give one number, or three for z, y and x"
+        raise OptionError(message)
+    Evaluation(
+        diameter=args.diameter,
+        anisotropy=args.anisotropy,
+        stitch_threshold=args.stitch_threshold,
+        normalization=Normalization(percentile=None if args.norm_percentile is None else tuple(args.norm_percentile)),
+        tiling=Tiling(batch_size=8 if args.batch_size is None else args.batch_size, bsize=args.bsize),
+        masking=Masking(flow_threshold=args.flow_threshold, min_size=args.min_size, niter=args.niter),
+    )
+
+
+def _announce(args: Namespace, segmenter: Segmenter, n: int) -> None:
+    """The lines that clients look for before the first image."""
+    if segmenter.generation == "transformer":
+        if args.chan or args.chan2:
+            logger.warning("--chan and --chan2 have no effect on this model: it uses all channels")
+        logger.info(f">>>> running cellpose on {n} images using all channels")
+        if segmenter.keywords["diameter"]:
+            logger.info(f">>>> using diameter {segmenter.keywords['diameter']:0.3f} for all images")
+        return
+    if args.all_channels:
+        logger.info(f">>>> running cellpose on {n} images using all channels")
+    else:
+        nuclei = "NONE" if args.chan2 == 0 else _CHANNEL[args.chan2]
+        logger.info(
+            f">>>> running cellpose on {n} images using chan_to_seg {_CHANNEL[args.chan]} and chan (opt) {nuclei}"
+        )
+    if segmenter.estimates_diameter:
+        logger.info(">>>> estimating diameter for each image")
+    elif segmenter.keywords["diameter"]:
+        logger.info(f">>>> using diameter {segmenter.keywords['diameter']:0.3f} for all images")
+    else:
+        logger.info(">>>> this model has no size model, cannot auto-estimate diameter: using that of its training")
+
+
+def _identity(file: Any) -> dict[str, Any]:
+    return {"name": file.name, "path": str(file.path), "sha256": file.sha256}
+
+
+def _left_to_do(files: list[Path], manifest: Manifest, args: Namespace) -> list[Path]:
+    if not args.resume:
+        return files
+    left = [file for file in files if not manifest.is_done(file)]
+    logger.info(f">>>> resuming: {len(files) - len(left)} of {len(files)} images are done already")
+    return left
+
+
+def _with_progress(files: list[Path], *, show: bool) -> Iterator[Path]:
+    """The files, with a progress line in the log before, between and after them, as TrackMate reads it."""
+    from tqdm import tqdm
+
+    from cellpose.utils import TqdmToLogger
+
+    out = TqdmToLogger(logger, level=logging.INFO) if show else None
+    yield from tqdm(files, file=out, disable=not show)
+
+
+def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, manifest: Manifest) -> str | None:
+    """Segment one image and write its results; the reason, if it failed."""
+    start = time.perf_counter()
+    try:
+        image = _read(file)
+        if args.do_3D or args.stitch_threshold > 0:
+            logger.info("loading image as 3D zstack")
+        result = _without_edge_masks(segmenter(image), args)
+        outputs = save_results(file, image, result, segmenter.files["model"].name, args)
+    except Exception as error:  # whatever is wrong with one image must not stop the batch
+        reason = f"{type(error).__name__}: {error}"
+        logger.error(f"{file} failed: {reason}")
+        logger.debug(f"{file} failed", exc_info=True)
+        manifest.add_failure(file, reason, time.perf_counter() - start)
+        return reason
+    facts = {
+        "shape": list(image.shape),
+        "dtype": str(image.dtype),
+        "seconds": round(time.perf_counter() - start, 3),
+        "cells": int(np.count_nonzero(np.bincount(result.masks.ravel())[1:])),
+        "diameter_px": None if np.isnan(result.diameter_px) else round(result.diameter_px, 3),
+    }
+    manifest.add_result(file, outputs, facts)
+    return None
+
+
+def _read(file: Path) -> np.ndarray:
+    from cellpose import io
+
+    image = io.imread(str(file))
+    if image is None:
+        message = f"{file} cannot be read as an image"
+        raise FileReadError(message)
+    return np.asarray(image)
+
+
+def _without_edge_masks(result: Result, args: Namespace) -> Result:
+    if not args.exclude_on_edges:
+        return result
+    from cellpose import utils
+
+    masks = utils.remove_edge_masks(result.masks.copy())
+    return replace(result, masks=masks.astype(result.masks.dtype))

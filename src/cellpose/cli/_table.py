@@ -1,0 +1,191 @@
+"""The table of command-line options: one row an option, in the order in which ``--help`` shows them.
+
+A default or a help text that stands in ``cellpose.options`` is read from there. A default of None means that it depends
+on the generation of the model (see ``GENERATION_DEFAULTS``) or that the option is off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cellpose.options import Evaluation, Masking, Normalization, Tiling, describe
+
+__all__ = ["FLAGS", "GENERATION_DEFAULTS", "GROUPS", "Flag"]
+
+GROUPS = {
+    "general": "general",
+    "input": "images",
+    "model": "model",
+    "algorithm": "segmentation",
+    "output": "results",
+    "training": "training",
+}
+
+# Defaults that differ between U-Net and transformer weights: an option that was not given gets its value from here
+# once the model is known.
+GENERATION_DEFAULTS: dict[str, dict[str, Any]] = {
+    "unet": {
+        "diameter": 30.0,
+        "learning_rate": 0.2,
+        "weight_decay": 1e-5,
+        "n_epochs": 500,
+        "train_batch_size": 8,
+    },
+    "transformer": {
+        "diameter": None,
+        "learning_rate": 1e-5,
+        "weight_decay": 0.1,
+        "n_epochs": 100,
+        "train_batch_size": 1,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One option of the command line.
+
+    ``kind`` is None for a switch, else the type of its value. ``neutral`` options do not change the results, so that
+    ``--resume`` may go on under other values of them.
+    """
+
+    name: str
+    group: str
+    help: str
+    kind: type | None = None
+    default: Any = None
+    nargs: str | int | None = None
+    metavar: str | tuple[str, ...] | None = None
+    neutral: bool = False
+
+
+def _shared(name: str, group: str, options: type, kind: type | None, **changes: Any) -> Flag:
+    """An option whose help and default stand in the options class."""
+    known = describe(options)[name]
+    return Flag(name, group, **{"help": known["help"], "default": known["default"], "kind": kind, **changes})
+
+
+def _general() -> list[Flag]:
+    return [
+        Flag("version", "general", "print the versions of cellpose, Python and torch, and stop", neutral=True),
+        Flag("verbose", "general", "show progress, and write it to ~/.cellpose/run.log", neutral=True),
+        Flag("Zstack", "general", "open the window for 3D stacks (without --dir and --image_path)", neutral=True),
+        Flag("use_gpu", "general", "use the GPU (CUDA or MPS) where one works, else the CPU", neutral=True),
+        Flag("gpu_device", "general", "number of the GPU, or mps", kind=str, default="0", neutral=True),
+    ]
+
+
+def _input() -> list[Flag]:
+    return [
+        Flag("dir", "input", "folder of images to segment, or to train on", kind=str, neutral=True),
+        Flag("image_path", "input", "one image to segment (without --dir)", kind=str, neutral=True),
+        Flag("look_one_level_down", "input", "look also into the folders inside --dir", neutral=True),
+        Flag(
+            "img_filter", "input", "take only images whose name ends so, before the extension", kind=str, neutral=True
+        ),
+        Flag("channel_axis", "input", "axis of the image that holds the channels", kind=int),
+        Flag("z_axis", "input", "axis of the image that holds the planes", kind=int),
+        Flag("chan", "input", "channel to segment, U-Net models: 0 gray, 1 red, 2 green, 3 blue", kind=int, default=0),
+        Flag("chan2", "input", "channel of nuclei, U-Net models: 0 none, 1 red, 2 green, 3 blue", kind=int, default=0),
+        Flag("all_channels", "input", "give the network all channels instead of --chan and --chan2"),
+        Flag("invert", "input", describe(Normalization)["invert"]["help"]),
+    ]
+
+
+def _model() -> list[Flag]:
+    return [
+        Flag(
+            "pretrained_model",
+            "model",
+            "name or file of the model; None: train from scratch; without it cpsam where installed, else the bundled",
+            kind=str,
+        ),
+        Flag("restore_type", "model", "restoration model to run first, for example denoise_cyto3", kind=str),
+        Flag("chan2_restore", "model", "restore the channel of nuclei with a model made for nuclei"),
+        Flag("add_model", "model", "copy this model file to the models folder and list it under its name", kind=str),
+        Flag("pretrained_model_ortho", "model", "model for the ZY and ZX planes of a 3D run", kind=str),
+    ]
+
+
+def _algorithm() -> list[Flag]:
+    return [
+        Flag("no_resample", "algorithm", "follow the flows at the size of the network: faster, coarser outlines"),
+        Flag("no_interp", "algorithm", "do not interpolate flows between pixels"),
+        Flag("no_norm", "algorithm", "use the intensities as they are"),
+        Flag(
+            "norm_percentile",
+            "algorithm",
+            "percentiles that become 0 and 1; goes before --no_norm",
+            kind=float,
+            nargs=2,
+            metavar=("LOW", "HIGH"),
+        ),
+        _shared("do_3D", "algorithm", Evaluation, None, default=None),
+        Flag(
+            "diameter",
+            "algorithm",
+            "diameter of the cells in pixels; 0: estimated with a size model where there is one, else that of the "
+            "model's training; default 30 for U-Net models, no rescaling for transformers",
+            kind=float,
+        ),
+        _shared("stitch_threshold", "algorithm", Evaluation, float),
+        _shared("min_size", "algorithm", Masking, int),
+        _shared("flow3D_smooth", "algorithm", Evaluation, float, default=0.0, nargs="+"),
+        _shared("flow_threshold", "algorithm", Masking, float),
+        _shared("cellprob_threshold", "algorithm", Masking, float),
+        _shared("niter", "algorithm", Masking, int, default=0),
+        _shared("anisotropy", "algorithm", Evaluation, float, default=1.0),
+        Flag("exclude_on_edges", "algorithm", "remove masks that touch the border of the image"),
+        _shared("augment", "algorithm", Tiling, None, default=None),
+        _shared("batch_size", "algorithm", Tiling, int, default=None, neutral=True),
+        _shared("bsize", "algorithm", Tiling, int),
+    ]
+
+
+def _output() -> list[Flag]:
+    return [
+        Flag("save_png", "output", "write masks as PNG"),
+        Flag("save_tif", "output", "write masks as TIFF"),
+        Flag("output_name", "output", "what to put after the image's name instead of _cp_masks", kind=str),
+        Flag("no_npy", "output", "do not write _seg.npy"),
+        Flag("savedir", "output", "existing folder for all results, instead of that of the image", kind=str),
+        Flag("dir_above", "output", "write results to the folder above that of the image"),
+        Flag("in_folders", "output", "sort results into folders masks, outlines, txt_outlines, flows and rois"),
+        Flag("save_flows", "output", "write flows and cell probability as TIFF"),
+        Flag("save_outlines", "output", "write the image with red outlines as PNG"),
+        Flag("save_rois", "output", "write outlines as ImageJ ROIs in a zip file"),
+        Flag("save_txt", "output", "write outlines as text, one line a mask, for ImageJ"),
+        Flag("save_mpl", "output", "write a figure of image, outlines, masks and flows"),
+        Flag("resume", "output", "skip images that cellpose_run.json lists as done with this model and these options"),
+    ]
+
+
+def _training() -> list[Flag]:
+    return [
+        Flag("train", "training", "train the model on the images and masks in --dir"),
+        Flag("train_size", "training", "train a size model too, or alone for a given model"),
+        Flag("test_dir", "training", "folder of images and masks to test on", kind=str),
+        Flag("file_list", "training", "npy file with train_files, test_files, train_probs, test_probs", kind=str),
+        Flag("mask_filter", "training", "end of the names of mask files; _seg.npy: masks of the GUI", str, "_masks"),
+        Flag("diam_mean", "training", "diameter to which cells are rescaled, U-Net models", float, 30.0),
+        Flag("learning_rate", "training", "learning rate; default 0.2 for U-Net models, 1e-5 for transformers", float),
+        Flag("weight_decay", "training", "weight decay; default 1e-5 for U-Net models, 0.1 for transformers", float),
+        Flag("n_epochs", "training", "number of epochs; default 500 for U-Net models, 100 for transformers", int),
+        Flag("train_batch_size", "training", "images a step; default --batch_size or 8 (U-Net), 1 (transformer)", int),
+        Flag("nimg_per_epoch", "training", "number of images an epoch; default all", int),
+        Flag("nimg_test_per_epoch", "training", "number of test images an epoch; default all", int),
+        Flag("min_train_masks", "training", "images with fewer masks are left out", int, 5),
+        Flag(
+            "SGD",
+            "training",
+            "U-Net models: 1: stochastic gradient descent, 0: AdamW; default 1, and 0 for learning rates below 0.001",
+            int,
+        ),
+        Flag("save_every", "training", "save the model every so many epochs", int, 100),
+        Flag("save_each", "training", "save under a new name each time"),
+        Flag("model_name_out", "training", "name of the trained model", str),
+    ]
+
+
+FLAGS: tuple[Flag, ...] = (*_general(), *_input(), *_model(), *_algorithm(), *_output(), *_training())

@@ -1,0 +1,184 @@
+"""``cellpose --train …``: train a model, and a size model, on the images and masks of a folder."""
+
+from __future__ import annotations
+
+import logging
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from cellpose.cli._model import NO_MODEL, device_of, generation_of, resolve_model
+from cellpose.cli._table import GENERATION_DEFAULTS
+from cellpose.errors import OptionError
+
+__all__ = ["train_command"]
+
+logger = logging.getLogger("cellpose.cli")
+
+# Stochastic gradient descent with a smaller learning rate does not move the weights: it is meant for AdamW.
+_SMALLEST_SGD_RATE = 1e-3
+
+# Channels of the levels of a U-Net with random weights: those of all published ones.
+_WIDTHS = (32, 64, 128, 256)
+
+
+def train_command(args: Namespace) -> int:
+    """Train on ``--dir`` and say where the model was saved."""
+    _check(args)
+    data = _load_data(args)
+    network, path = _load_network(args)
+    generation = generation_of(network)
+    if args.train:
+        path = _train_network(network, generation, data, args)
+        logger.info(f">>>> model trained and saved to {path}")
+        if not args.verbose:
+            print(f"model saved to {path}", flush=True)
+    if args.train_size:
+        _train_size(network, generation, path, data, args)
+    return 0
+
+
+def _check(args: Namespace) -> None:
+    if not args.dir:
+        message = "--train needs --dir, a folder of images and masks; --image_path is for segmentation"
+        raise OptionError(message)
+    for name in ("dir", "test_dir"):
+        folder = getattr(args, name)
+        if folder and not Path(folder).is_dir():
+            message = f"--{name} {folder} is not a folder"
+            raise OptionError(message)
+    if args.restore_type:
+        message = f"--restore_type {args.restore_type} is for segmentation, not for training"
+        raise OptionError(message)
+    if args.train_size and not args.train and args.pretrained_model in (None, *NO_MODEL):
+        message = "--train_size without --train needs the model it is for: --pretrained_model"
+        raise OptionError(message)
+
+
+def _load_data(args: Namespace) -> dict[str, Any]:
+    """The keywords of ``train_seg`` and ``train_size`` that say what to train on."""
+    from cellpose import io
+
+    if args.file_list:
+        listed = _file_list(Path(args.file_list))
+        keys = ("train_files", "train_labels_files", "test_files", "test_labels_files", "train_probs", "test_probs")
+        data = {key: listed[key] for key in keys if listed.get(key) is not None}
+        return {**data, "load_files": False, "compute_flows": bool(listed.get("compute_flows", False))}
+    images, labels, names, test_images, test_labels, test_names = io.load_train_test_data(
+        args.dir,
+        args.test_dir or None,
+        image_filter=args.img_filter,
+        mask_filter=args.mask_filter,
+        look_one_level_down=args.look_one_level_down,
+    )
+    return {
+        "train_data": images,
+        "train_labels": labels,
+        "train_files": names,
+        "test_data": test_images,
+        "test_labels": test_labels,
+        "test_files": test_names,
+    }
+
+
+def _file_list(path: Path) -> dict[str, Any]:
+    from cellpose import io
+
+    content = io.load_npy(path)
+    if not isinstance(content, dict) or "train_files" not in content:
+        message = f"--file_list {path} must hold a dict with train_files, saved with numpy.save"
+        raise OptionError(message)
+    return content
+
+
+def _load_network(args: Namespace) -> tuple[Any, Path | None]:
+    """The network to start from and its file; without a file a U-Net with random weights."""
+    from cellpose import nets, weights
+
+    device, _ = device_of(args)
+    if args.pretrained_model in NO_MODEL:
+        logger.info(">>>> no model weights loaded")
+        nchan = 3 if args.all_channels else 2
+        return nets.CPnet([nchan, *_WIDTHS], nout=3, diam_mean=args.diam_mean).to(device), None
+    file = resolve_model(args.pretrained_model)
+    logger.info(f">>>> loading model {file.path}")
+    return weights.load_network(file, device=device), file.path
+
+
+def _value(args: Namespace, generation: str, name: str) -> Any:
+    """What was given, else the default of this generation of models."""
+    given = getattr(args, name)
+    return GENERATION_DEFAULTS[generation][name] if given is None else given
+
+
+def _common(args: Namespace, generation: str, data: dict[str, Any]) -> dict[str, Any]:
+    percentiles = args.norm_percentile
+    common = {
+        **data,
+        "normalize": {"percentile": tuple(percentiles)} if percentiles else not args.no_norm,
+        "channel_axis": args.channel_axis,
+        "min_train_masks": args.min_train_masks,
+        "nimg_per_epoch": args.nimg_per_epoch,
+        "nimg_test_per_epoch": args.nimg_test_per_epoch,
+    }
+    if generation == "unet":
+        common["channels"] = None if args.all_channels else [args.chan, args.chan2]
+        common["rgb"] = bool(args.all_channels)
+    return common
+
+
+def _train_network(network: Any, generation: str, data: dict[str, Any], args: Namespace) -> Path:
+    from cellpose import train
+
+    rate = _value(args, generation, "learning_rate")
+    descent = generation == "unet" and bool(args.SGD if args.SGD is not None else rate >= _SMALLEST_SGD_RATE)
+    batch = args.train_batch_size
+    if batch is None and generation == "unet":
+        batch = args.batch_size  # in version 3 it was the size of training batches too
+    rescale = generation == "unet" and args.diam_mean > 0
+    if rescale:
+        diameter_px = float(network.diam_mean)
+        logger.info(f">>>> during training rescaling images to fixed diameter of {diameter_px:0.1f} pixels")
+    path, *_ = train.train_seg(
+        network,
+        **_common(args, generation, data),
+        batch_size=GENERATION_DEFAULTS[generation]["train_batch_size"] if batch is None else batch,
+        learning_rate=rate,
+        weight_decay=_value(args, generation, "weight_decay"),
+        n_epochs=_value(args, generation, "n_epochs"),
+        SGD=descent,
+        rescale=rescale,
+        save_path=str(Path(args.dir).resolve()),
+        save_every=args.save_every,
+        save_each=args.save_each,
+        model_name=args.model_name_out,
+    )
+    return Path(path)
+
+
+def _train_size(network: Any, generation: str, path: Path | None, data: dict[str, Any], args: Namespace) -> None:
+    """Train the size model beside the model's file, and write its answers for the test images."""
+    from cellpose import train
+
+    if generation != "unet":
+        logger.warning("--train_size has no effect: transformers need no size model")
+        return
+    train.train_size(network, path, **_common(args, generation, data))
+    logger.info(f">>>> size model trained and saved to {path}_size.npy")
+    if data.get("test_data") and path is not None:
+        _write_predicted_diameters(path, data["test_data"], args)
+
+
+def _write_predicted_diameters(path: Path, images: Any, args: Namespace) -> None:
+    """``<test_dir>/<model>_predicted_diams.npy``: diameters of the test images, in pixels, measured and from style."""
+    import numpy as np
+
+    from cellpose import models
+
+    model = models.CellposeModel(pretrained_model=str(path), device=device_of(args)[0])
+    sizes = models.SizeModel(model, pretrained_size=f"{path}_size.npy")
+    measured, from_style = sizes.eval(images, channels=[args.chan, args.chan2], normalize=not args.no_norm)
+    target = Path(args.test_dir) / f"{path.name}_predicted_diams.npy"
+    content = {"predicted_diams": np.asarray(measured), "diams_style": np.asarray(from_style)}
+    np.save(target, np.array(content, dtype=object), allow_pickle=True)
+    logger.info(f">>>> predicted diameters saved to {target}")
