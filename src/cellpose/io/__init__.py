@@ -14,6 +14,7 @@ from cellpose.io._image import Image
 from cellpose.io._log import logger_setup
 from cellpose.io._microscope import load_dax
 from cellpose.io._models import add_model, remove_model
+from cellpose.io._npy import load_npy
 from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, output_suffix
 from cellpose.io._read import imread, imread_2D, imread_3D, read_image
 from cellpose.io._results import save_masks, save_to_png
@@ -42,6 +43,7 @@ __all__ = [
     "imsave",
     "load_dax",
     "load_images_labels",
+    "load_npy",
     "load_train_test_data",
     "logger_setup",
     "masks_flows_to_seg",
