@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -55,10 +56,13 @@ def read_tiff(path: Path) -> Image:
     """The first series of a TIFF, squeezed of axes of length 1, with the axes and sizes that it declares."""
     import tifffile
 
+    _check_directories(path)
     with tifffile.TiffFile(path) as tif:
         if len(tif.pages) == 0 or not tif.series:
             message = f"{path} is a TIFF without any image in it"
             raise FileReadError(message)
+        if tif.is_imagej:
+            _check_imagej(path, tif)
         series = tif.series[0]
         _check_series(path, series)
         data = np.asarray(series.asarray())
@@ -80,6 +84,42 @@ def _axes(declared: str, ndim: int) -> str:
     # samples of a pixel are channels, unless the file also has channels of its own
     renamed = declared.replace("S", "C") if "C" not in declared else declared
     return "".join(letter if letter in "TZCYX" else UNKNOWN_AXIS for letter in renamed)
+
+
+def _check_directories(path: Path) -> None:
+    """Follow the chain of pages to its end: of a cut file the pages that are left would be taken for all."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        head = file.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        big = head[2:4] in (b"+\0", b"\0+")
+        # BigTIFF: 8-byte offsets and counts, entries of 20 bytes instead of 12
+        number, offset, entry = ("Q", "Q", 20) if big else ("H", "I", 12)
+        seen: set[int] = set()
+        try:
+            (place,) = struct.unpack_from(order + offset, head, 8 if big else 4)
+            while place and place not in seen:
+                seen.add(place)
+                file.seek(place)
+                (entries,) = struct.unpack(order + number, file.read(struct.calcsize(number)))
+                if place + entries * entry > size:
+                    break
+                file.seek(entries * entry, 1)
+                (place,) = struct.unpack(order + offset, file.read(struct.calcsize(offset)))
+            else:
+                return
+        except struct.error:
+            pass
+    message = f"{path} is truncated: its {len(seen)}. page is not complete"
+    raise FileReadError(message)
+
+
+def _check_imagej(path: Path, tif: Any) -> None:
+    """ImageJ writes large stacks as one page and the pixels of all planes behind it."""
+    planes = int((tif.imagej_metadata or {}).get("images", 1))
+    first = tif.pages[0]
+    if planes > len(tif.pages) and first.compression == _UNCOMPRESSED:
+        check_claim(path, planes * int(first.nbytes), max(path.stat().st_size - int(first.dataoffsets[0]), 0))
 
 
 def _check_series(path: Path, series: Any) -> None:

@@ -200,6 +200,27 @@ class _DataUnpickler(pickle._Unpickler):
     dispatch[pickle.BUILD[0]] = load_build
 
 
+class _Clipped:
+    """A file that is never asked for more than it has: Python takes memory for all that is asked for."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        place = file.tell()
+        self.end = file.seek(0, 2)
+        file.seek(place)
+
+    def read(self, size: int) -> bytes:
+        return self.file.read(min(size, max(self.end - self.file.tell(), 0)))
+
+    def readinto(self, buffer: Any) -> int:
+        content = self.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def readline(self) -> bytes:
+        return self.file.readline()
+
+
 class _Resolver:
     """Replaces the stand-ins within nested containers by what they stand for, each once."""
 
@@ -257,7 +278,7 @@ def unpickle_data(file: IO[bytes], name: str) -> Any:
         If it is cut or broken.
     """
     try:
-        return _Resolver()(_DataUnpickler(file, encoding="latin1").load())
+        return _Resolver()(_DataUnpickler(_Clipped(file), encoding="latin1").load())
     except UnsafeFileError as error:
         message = f"{name} is not loaded: {error}. A file made by another program may run code; make sure of its origin"
         raise UnsafeFileError(message) from error
