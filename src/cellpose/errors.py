@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "AxesError",
+    "AxisRangeError",
     "CellposeError",
     "DeviceMemoryError",
     "DownloadError",
@@ -33,6 +34,10 @@ class InputError(CellposeError, ValueError):
 
 class AxesError(InputError):
     """Axes or channels that are missing, ambiguous or out of range."""
+
+
+class AxisRangeError(AxesError, IndexError):
+    """An axis or a channel that the array does not have."""
 
 
 class OptionError(CellposeError, ValueError):

@@ -6,6 +6,16 @@ Pure functions on arrays: none writes into what it is given.
 from __future__ import annotations
 
 from cellpose.transforms._augment import random_rotate_and_resize
+from cellpose.transforms._axes import (
+    convert_image,
+    fill_nonfinite,
+    move_axis,
+    move_min_dim,
+    prepare_transformer,
+    prepare_unet,
+    reshape,
+    update_axis,
+)
 from cellpose.transforms._normalize import (
     apply_normalization,
     gaussian_kernel,
@@ -42,19 +52,27 @@ __all__ = [
     "_taper_mask",
     "apply_normalization",
     "average_tiles",
+    "convert_image",
+    "fill_nonfinite",
     "gaussian_kernel",
     "get_pad_yx",
     "iter_tiles",
     "make_tiles",
+    "move_axis",
+    "move_min_dim",
     "normalize99",
     "normalize99_tile",
     "normalize_img",
     "pad_image_ND",
+    "prepare_transformer",
+    "prepare_unet",
     "random_rotate_and_resize",
+    "reshape",
     "resize_image",
     "resize_image_3d",
     "resize_safe",
     "scaled_shape",
     "smooth_sharpen_img",
     "unaugment_tiles",
+    "update_axis",
 ]

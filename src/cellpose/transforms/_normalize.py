@@ -260,7 +260,8 @@ def _filter_response(smooth_radius: float, sharpen_radius: float, Ly: int, Lx: i
         kernel -= gaussian_kernel(sharpen_radius, Ly, Lx, device)
         if smooth_radius <= 0:
             kernel[Ly // 2, Lx // 2] = 1
-    return torch.fft.fft2(kernel).conj()
+    response: torch.Tensor = torch.fft.fft2(kernel)
+    return response.conj()
 
 
 def _as_stack(image: Array, is3D: bool) -> tuple[Array, int]:

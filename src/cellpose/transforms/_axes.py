@@ -1,0 +1,582 @@
+"""From an array of any order of axes to planes with their channels last.
+
+The two generations of models want other arrays: the U-Nets two channels (what to segment, then the nuclei), the
+transformers up to three in the order in which they come. `prepare_unet` and `prepare_transformer` make them;
+`convert_image` is the public door to both.
+
+Axes that are named are obeyed. Axes that are not named are concluded from the shape, and the log says what was
+concluded; where a shape allows no conclusion, an `AxesError` shows what to name.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import AxesError, AxisRangeError, InputError
+
+__all__ = [
+    "UNSET",
+    "convert_image",
+    "fill_nonfinite",
+    "move_axis",
+    "move_min_dim",
+    "prepare_transformer",
+    "prepare_unet",
+    "reshape",
+    "update_axis",
+]
+
+logger = logging.getLogger("cellpose.transforms")
+
+Array = npt.NDArray[Any]
+Float32 = npt.NDArray[np.float32]
+
+
+class _Unset:
+    """The default of an argument whose absence has a meaning of its own."""
+
+    def __repr__(self) -> str:
+        return "<not given>"
+
+
+UNSET: Any = _Unset()
+
+_FEWEST_PLANES = 6  # U-Net: a smallest axis at least this long is z where channels are chosen
+_MOST_CHANNELS = 9  # U-Net: a smallest axis at most this long holds channels
+_MOST_TRANSFORMER_CHANNELS = 3
+
+
+# ---------------------------------------------------------------------------------------------------------- public
+
+
+def convert_image(
+    x: npt.ArrayLike,
+    channels: Any = UNSET,
+    channel_axis: int | None = None,
+    z_axis: int | None = None,
+    do_3D: bool = False,
+    nchan: int | None = UNSET,
+) -> Array:
+    """Bring the axes of an image into the order that the models take, channels last.
+
+    With ``channels`` (None included) or ``nchan`` this is the preparation for U-Net models, otherwise the one for
+    transformer models.
+
+    Parameters
+    ----------
+    x
+        ``(Ly, Lx)``, or three or four axes with channels, planes or both.
+    channels
+        ``[cytoplasm, nuclei]`` counted from 1: which channels to use; ``[0, 0]``: the mean of all. None: the first
+        ``nchan`` channels. A plain number is taken as ``channel_axis``.
+    channel_axis, z_axis
+        Axes of the channels and of the planes; None: concluded from the shape.
+    do_3D
+        The image is a stack.
+    nchan
+        Number of channels wanted where ``channels`` is None, 2 if not given; None: all there are.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(Ly, Lx, C)`` or ``(Lz, Ly, Lx, C)``. U-Net: float32, a new array. Transformer: the dtype of ``x``, at most
+        three channels, possibly a view of ``x``.
+
+    Raises
+    ------
+    AxesError
+        A shape that allows no conclusion, axes that are equal, do not exist or do not fit.
+    InputError
+        An array without pixels or of a dtype without order, such as complex numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> convert_image(np.zeros((3, 100, 120)), channels=[2, 3]).shape
+    (100, 120, 2)
+    >>> convert_image(np.zeros((3, 100, 120))).shape
+    (100, 120, 3)
+    """
+    if isinstance(channels, (int, np.integer)) and not isinstance(channels, bool):
+        if channel_axis is not None:
+            message = f"channels={channels!r} is not allowed; give [cytoplasm, nuclei], such as [{channels}, 0]"
+            raise AxesError(message)
+        channels, channel_axis = UNSET, int(channels)
+    if channels is UNSET and nchan is UNSET:
+        return _arrange_transformer(_as_image(x), None, channel_axis, z_axis, do_3D)
+    return prepare_unet(
+        x,
+        None if channels is UNSET else channels,
+        channel_axis,
+        z_axis,
+        do_3D,
+        2 if nchan is UNSET else nchan,
+    )
+
+
+def prepare_unet(
+    x: npt.ArrayLike,
+    channels: Sequence[int] | None,
+    channel_axis: int | None = None,
+    z_axis: int | None = None,
+    do_3D: bool = False,
+    nchan: int | None = 2,
+) -> Float32:
+    """Image for the U-Net models.
+
+    Parameters
+    ----------
+    x
+        Two to four axes.
+    channels
+        ``[cytoplasm, nuclei]`` counted from 1, ``[0, 0]`` for the mean of all, or None for the first ``nchan``. An
+        image of one channel gives that one whatever is chosen. The result then has two channels, the second of them
+        zero where no nuclei are chosen.
+    channel_axis, z_axis
+        Axes of the channels and of the planes. Not given: the smallest axis is z if it is longer than 5 and
+        ``channels`` is given, otherwise it holds the channels.
+    do_3D
+        The image is a stack.
+    nchan
+        Channels where ``channels`` is None; None: as many as there are.
+
+    Returns
+    -------
+    numpy.ndarray
+        New array, float32, ``(Ly, Lx, C)`` or ``(Lz, Ly, Lx, C)``, finite.
+
+    Raises
+    ------
+    AxesError, InputError
+        As `convert_image`.
+    """
+    chosen = None if channels is None else _two_channels(channels)
+    image = _arrange_unet(_as_image(x), chosen is not None, channel_axis, z_axis, do_3D)
+    count = image.shape[-1]
+    if chosen is None:
+        return _first_channels(image, nchan)
+    out = np.zeros((*image.shape[:-1], 2), np.float32)
+    if count == 1:
+        out[..., 0] = _as_float32(image)[..., 0]
+    elif chosen[0] == 0:
+        out[..., 0] = _as_float32(image).mean(axis=-1)
+    else:
+        picked = [c - 1 for c in chosen[:2] if c > 0]
+        _check_channels(picked, image.shape)
+        out[..., : len(picked)] = _as_float32(image[..., picked])
+        for k, c in enumerate(picked):
+            if out[..., k].min() == out[..., k].max():
+                logger.warning("channel %d, chosen by channels=%s, has the same intensity everywhere", c + 1, chosen)
+    return out
+
+
+def prepare_transformer(
+    x: npt.ArrayLike,
+    channels: Sequence[int] | None = None,
+    channel_axis: int | None = None,
+    z_axis: int | None = None,
+    do_3D: bool = False,
+) -> Float32:
+    """Image for the transformer models.
+
+    Parameters
+    ----------
+    x
+        Two to four axes.
+    channels
+        Channels to use, counted from 1 and in this order, as scripts for the U-Net models give them; None or
+        ``[0, ...]``: all, in their order.
+    channel_axis, z_axis
+        Axes of the channels and of the planes. Not given: z is the first axis; the channel axis is the smaller one of
+        the first and the last axis of a plane or, in a stack, the smallest axis besides z.
+    do_3D
+        The image is a stack.
+
+    Returns
+    -------
+    numpy.ndarray
+        New array, float32, ``(Ly, Lx, C)`` or ``(Lz, Ly, Lx, C)`` of at most three channels, finite.
+
+    Raises
+    ------
+    AxesError, InputError
+        As `convert_image`.
+    """
+    chosen = None if channels is None else _two_channels(channels)
+    return _as_float32(_arrange_transformer(_as_image(x), chosen, channel_axis, z_axis, do_3D))
+
+
+# ------------------------------------------------------------------------------------------------------- arranging
+
+
+def _arrange_unet(image: Array, choosing: bool, channel_axis: int | None, z_axis: int | None, do_3D: bool) -> Array:
+    """View with z first (where there is one) and the channels last, an axis of length 1 where there are none."""
+    given = image.shape
+    c, z = _checked_axes(image, channel_axis, z_axis)
+    if image.ndim > 3:
+        image, c, z = _squeezed(image, c, z)
+    if image.ndim == 2:
+        if do_3D:
+            raise AxesError(_no_stack(given))
+        return image[..., np.newaxis]
+    if image.ndim == 4:
+        return _arrange_unet_stack(image, c, z)
+    if c is None and z is None:
+        c, z = _conclude_unet_axes(image.shape, choosing, do_3D)
+    if z is None:
+        if do_3D:
+            raise AxesError(_no_stack(given))
+        moved = np.moveaxis(image, c if c is not None else -1, -1)
+        return _channels_first_after_all(moved, channel_axis) if choosing and channel_axis is not None else moved
+    if c is None or (channel_axis == -1 and len(given) == 3):
+        # a last axis that holds channels elsewhere is not there in a stack without channels
+        return np.moveaxis(image, z, 0)[..., np.newaxis]
+    # both are named: the planes have one axis only, and are one pixel wide
+    return np.moveaxis(image, (z, c), (0, -1))[:, :, np.newaxis]
+
+
+def _conclude_unet_axes(shape: tuple[int, ...], choosing: bool, do_3D: bool) -> tuple[int | None, int | None]:
+    """Channel and z axis of a shape of three axes of which nothing is known; one of the two."""
+    least = min(shape)
+    if choosing and least >= _FEWEST_PLANES:
+        c, z = None, shape.index(least)
+    elif do_3D:
+        c, z = None, 0
+    elif least <= _MOST_CHANNELS:
+        c, z = _last_index(shape, least), None
+    else:
+        c, z = None, shape.index(least)
+    what, axis = ("z_axis", z) if z is not None else ("channel_axis", c)
+    logger.info("shape %s: %s=%s assumed; give channel_axis or z_axis if that is wrong", shape, what, axis)
+    return c, z
+
+
+def _arrange_unet_stack(image: Array, c: int | None, z: int | None) -> Array:
+    if c is None:
+        rest = [n if axis != z else np.inf for axis, n in enumerate(image.shape)]
+        least = min(rest)
+        if least > _MOST_CHANNELS:
+            message = f"no axis of shape {image.shape} is short enough for channels; give channel_axis"
+            raise AxesError(message)
+        c = _last_index(rest, least)
+        logger.info("shape %s: channel_axis=%d assumed; give channel_axis if that is wrong", image.shape, c)
+    if z is None:
+        z = 0 if c != 0 else 1
+        logger.info("shape %s: z_axis=%d assumed; give z_axis if that is wrong", image.shape, z)
+    return np.moveaxis(image, (z, c), (0, -1))
+
+
+def _channels_first_after_all(image: Array, channel_axis: int) -> Array:
+    """The same view, unless the named channel axis is long and the first one short enough to hold the channels."""
+    first, last = image.shape[0], image.shape[-1]
+    if first < 8 and last > first:
+        logger.warning(
+            "channel_axis=%d would give %d channels and a height of %d: the channels are taken to come first",
+            channel_axis,
+            last,
+            first,
+        )
+        return np.moveaxis(image, 0, -1)
+    return image
+
+
+def _arrange_transformer(
+    image: Array, chosen: tuple[int, ...] | None, channel_axis: int | None, z_axis: int | None, do_3D: bool
+) -> Array:
+    """View with z first (where there is one) and up to three channels last."""
+    c, z = _checked_axes(image, channel_axis, z_axis)
+    if image.ndim == 2:
+        if do_3D:
+            raise AxesError(_no_stack(image.shape))
+        if c is not None:
+            message = f"channel_axis={channel_axis} was given for an image of shape {image.shape}; leave it out"
+            raise AxesError(message)
+        arranged = image[..., np.newaxis]
+    elif image.ndim == 3:
+        arranged = _arrange_transformer_three(image, c, z, do_3D)
+    else:
+        arranged = _arrange_transformer_four(image, c, z, do_3D)
+    return _up_to_three(arranged, chosen)
+
+
+def _arrange_transformer_three(image: Array, c: int | None, z: int | None, do_3D: bool) -> Array:
+    if do_3D and z is None:
+        z = 0
+        logger.info("shape %s: z_axis=0 assumed; give z_axis if that is wrong", image.shape)
+    if z is not None:
+        if c is not None:
+            logger.info("shape %s has no axis for channels besides z, y and x: channel_axis is not used", image.shape)
+        return np.moveaxis(image, z, 0)[..., np.newaxis]
+    if c is None:
+        c = 0 if image.shape[0] < image.shape[-1] else 2
+        logger.info("shape %s: channel_axis=%d assumed; give channel_axis or z_axis if that is wrong", image.shape, c)
+    return np.moveaxis(image, c, -1)
+
+
+def _arrange_transformer_four(image: Array, c: int | None, z: int | None, do_3D: bool) -> Array:
+    planes = z is None and not do_3D
+    if z is None:
+        z = 0
+        if c == 0:
+            message = (
+                f"channel_axis=0 and no z_axis were given for shape {image.shape}, whose first axis is z; give both"
+            )
+            raise AxesError(message)
+        logger.info("shape %s: z_axis=0 assumed; give z_axis if that is wrong", image.shape)
+    if c is None:
+        if planes:
+            c = 1 if image.shape[1] < image.shape[3] else 3
+        else:
+            rest = sorted((n, axis) for axis, n in enumerate(image.shape) if axis != z)
+            if rest[0][0] == rest[1][0]:
+                message = (
+                    f"shape {image.shape} with z_axis={z} has more than one axis of length {rest[0][0]} that may "
+                    f"hold the channels: give channel_axis={rest[0][1]} or channel_axis={rest[1][1]}"
+                )
+                raise AxesError(message)
+            c = rest[0][1]
+        logger.info("shape %s: channel_axis=%d assumed; give channel_axis if that is wrong", image.shape, c)
+    return np.moveaxis(image, (z, c), (0, -1))
+
+
+# -------------------------------------------------------------------------------------------------------- channels
+
+
+def _two_channels(channels: Any) -> tuple[int, ...]:
+    """``channels`` as plain numbers; a list of one list is that list."""
+    try:
+        given = list(channels)
+        if len(given) == 1 and not isinstance(given[0], (int, np.integer)):
+            given = list(given[0])
+        numbers = tuple(operator.index(c) for c in given)
+    except TypeError:
+        numbers = ()
+    if len(numbers) < 2 or min(numbers) < 0:
+        message = f"channels={channels!r} is not allowed; give [cytoplasm, nuclei] counted from 1, or [0, 0]"
+        raise AxesError(message)
+    return numbers
+
+
+def _check_channels(picked: Sequence[int], shape: tuple[int, ...]) -> None:
+    if max(picked) >= shape[-1]:
+        message = f"channel {max(picked) + 1} was chosen but an image of shape {shape} has {shape[-1]} (the last axis)"
+        raise AxisRangeError(message)
+
+
+def _first_channels(image: Array, nchan: int | None) -> Float32:
+    count = image.shape[-1]
+    if nchan is None or nchan == count:
+        return _as_float32(image)
+    if count > nchan:
+        logger.warning("the first %d of %d channels are used; choose others with channels", nchan, count)
+    out = np.zeros((*image.shape[:-1], nchan), np.float32)
+    kept = min(nchan, count)
+    out[..., :kept] = _as_float32(image[..., :kept])
+    return out
+
+
+def _up_to_three(image: Array, chosen: tuple[int, ...] | None) -> Array:
+    count = image.shape[-1]
+    if chosen is not None and chosen[0] > 0 and count > 1:
+        picked = [c - 1 for c in chosen if c > 0]
+        _check_channels(picked, image.shape)
+        return image[..., picked]
+    if count > _MOST_TRANSFORMER_CHANNELS:
+        logger.warning(
+            "the first %d of %d channels are used; choose others with channels, or name z_axis if these are planes",
+            _MOST_TRANSFORMER_CHANNELS,
+            count,
+        )
+        return image[..., :_MOST_TRANSFORMER_CHANNELS]
+    return image
+
+
+# ---------------------------------------------------------------------------------------------------------- checks
+
+
+def _as_image(x: Any) -> Array:
+    if hasattr(x, "detach") and hasattr(x, "cpu"):  # a torch tensor, told without importing torch
+        logger.warning("a tensor was given and is converted to an array; give arrays to avoid the copy")
+        x = x.detach().cpu().numpy()
+    image = np.asarray(x)
+    if image.dtype.kind not in "buif":
+        message = f"an image of dtype {image.dtype} is not allowed; give integers, floats or booleans"
+        raise InputError(message)
+    if image.size == 0:
+        message = f"an image of shape {image.shape} holds no pixel; give at least one pixel along every axis"
+        raise InputError(message)
+    return image
+
+
+def _checked_axes(image: Array, channel_axis: int | None, z_axis: int | None) -> tuple[int | None, int | None]:
+    """Both axes counted from the front."""
+    c = _checked_axis(image, "channel_axis", channel_axis)
+    z = _checked_axis(image, "z_axis", z_axis)
+    if not 2 <= image.ndim <= 4:
+        message = f"shape {image.shape} has {image.ndim} axes; give (Ly, Lx), three or four axes, or a list of images"
+        raise AxesError(message)
+    if c is not None and c == z:
+        message = f"channel_axis={channel_axis} and z_axis={z_axis} are the same axis of shape {image.shape}"
+        raise AxesError(message)
+    if z is not None and image.ndim == 2:
+        message = f"z_axis={z_axis} was given for an image of shape {image.shape}, which is one plane; leave it out"
+        raise AxesError(message)
+    return c, z
+
+
+def _no_stack(shape: tuple[int, ...]) -> str:
+    return f"do_3D needs a stack, but shape {shape} is one plane; give (Lz, Ly, Lx) or four axes, or do_3D=False"
+
+
+def _checked_axis(image: Array, name: str, axis: int | None) -> int | None:
+    if axis is None:
+        return None
+    try:
+        index = operator.index(axis)
+    except TypeError:
+        message = f"{name}={axis!r} is not allowed; give the number of an axis, or None"
+        raise AxesError(message) from None
+    if not -image.ndim <= index < image.ndim:
+        message = f"{name}={axis} does not exist in shape {image.shape}; give {-image.ndim} to {image.ndim - 1}"
+        raise AxisRangeError(message)
+    return index % image.ndim
+
+
+def _squeezed(image: Array, c: int | None, z: int | None) -> tuple[Array, int | None, int | None]:
+    """View without axes of length 1, except those that were named."""
+    drop = tuple(a for a, n in enumerate(image.shape) if n == 1 and a not in (c, z))
+    return image.squeeze(drop), update_axis(c, drop, image.ndim), update_axis(z, drop, image.ndim)
+
+
+def _last_index(values: Sequence[float], value: float) -> int:
+    return max(k for k, v in enumerate(values) if v == value)
+
+
+def _as_float32(image: Array) -> Float32:
+    """New float32 array (..., C), finite."""
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite there, and dealt with below
+        floats = image.astype(np.float32)
+    return fill_nonfinite(floats) if image.dtype.kind == "f" else floats
+
+
+def fill_nonfinite(image: Float32) -> Float32:
+    """Replace what is not a finite number, in place, channel by channel (the last axis).
+
+    Not-a-number and minus infinity become the smallest finite intensity of the channel, infinity the largest, so that
+    they are dark and bright as they would have been; a channel without finite intensities becomes 0. One warning
+    tells how many there were.
+    """
+    if np.isfinite(image.min()) and np.isfinite(image.max()):  # the extremes of an array with a NaN are NaN
+        return image
+    count = 0
+    for c in range(image.shape[-1]):
+        channel = image[..., c]
+        finite = np.isfinite(channel)
+        count += int(channel.size - finite.sum())
+        low, high = (float(channel[finite].min()), float(channel[finite].max())) if finite.any() else (0.0, 0.0)
+        np.nan_to_num(channel, copy=False, nan=low, posinf=high, neginf=low)
+    logger.warning(
+        "%d of %d intensities are not finite; they were replaced by the extremes of the rest", count, image.size
+    )
+    return image
+
+
+# ------------------------------------------------------------------------------------- helpers of older generations
+
+
+def update_axis(m_axis: int | None, to_squeeze: Sequence[int] | npt.NDArray[np.intp], ndim: int) -> int | None:
+    """Number that an axis has once other axes are squeezed out; None if it is one of them.
+
+    Examples
+    --------
+    >>> update_axis(-1, [1], 4), update_axis(1, [1], 4)
+    (2, None)
+    """
+    if m_axis is None:
+        return None
+    axis = m_axis % ndim
+    gone = [int(a) % ndim for a in to_squeeze]
+    return None if axis in gone else axis - sum(a < axis for a in gone)
+
+
+def move_axis(img: npt.ArrayLike, m_axis: int = -1, first: bool = True) -> Array:
+    """View with one axis moved to the front, or with ``first=False`` to the end. An axis too far is the last one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> move_axis(np.zeros((3, 12, 14)), m_axis=0, first=False).shape
+    (12, 14, 3)
+    """
+    image = np.asarray(img)
+    axis = min(m_axis, image.ndim - 1)
+    return np.moveaxis(image, axis, 0 if first else -1)
+
+
+def move_min_dim(img: npt.ArrayLike, force: bool = False) -> Array:
+    """View of an image of three axes or more with its smallest axis last, if shorter than 10 or with ``force``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> move_min_dim(np.zeros((3, 12, 14))).shape
+    (12, 14, 3)
+    """
+    image = np.asarray(img)
+    if image.ndim < 3 or not (force or min(image.shape) <= _MOST_CHANNELS):
+        return image
+    return np.moveaxis(image, _last_index_or_first(image.shape), -1)
+
+
+def _last_index_or_first(shape: tuple[int, ...]) -> int:
+    least = min(shape)
+    return len(shape) - 1 if shape[-1] == least else shape.index(least)
+
+
+def reshape(data: npt.ArrayLike, channels: Sequence[int] = (0, 0), chan_first: bool = False) -> Array:
+    """Two channels of an image.
+
+    Parameters
+    ----------
+    data
+        ``(Ly, Lx)``, ``(Ly, Lx, C)``, or ``(C, Ly, Lx)`` with fewer than 8 channels; or ``(Lz, Ly, Lx, C)``.
+    channels
+        ``[cytoplasm, nuclei]`` counted from 1; ``[0, 0]``: the mean of all.
+    chan_first
+        Put the channel axis first in a plane, second in a stack.
+
+    Returns
+    -------
+    numpy.ndarray
+        New array of two channels; the second is zero where no nuclei are chosen.
+
+    Raises
+    ------
+    AxisRangeError
+        A channel that does not exist.
+    """
+    image = _as_image(data)
+    chosen = _two_channels(channels)
+    if image.ndim < 3:
+        image = image[..., np.newaxis]
+    elif image.ndim == 3 and image.shape[0] < 8:
+        image = image.transpose(1, 2, 0)
+    zero = np.zeros((*image.shape[:-1], 1), np.float32)
+    if image.shape[-1] == 1:
+        out = np.concatenate([image, zero], axis=-1)
+    elif chosen[0] == 0:
+        mean = image.mean(axis=-1, keepdims=True)
+        out = np.concatenate([mean, np.zeros_like(mean)], axis=-1)
+    else:
+        picked = [c - 1 for c in chosen[:2] if c > 0]
+        _check_channels(picked, image.shape)
+        out = image[..., picked]
+        if len(picked) == 1:
+            out = np.concatenate([out, zero], axis=-1)
+    return np.moveaxis(out, -1, 0 if out.ndim == 3 else 1) if chan_first else out
