@@ -1,4 +1,7 @@
-"""Labels to flows, and flows to masks."""
+"""Labels to flows, and flows to masks.
+
+On the CPU compiled kernels run on all cores; on another torch device the same is done with tensors.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,36 @@ from cellpose.dynamics._flows import (
     masks_to_flows_gpu,
     masks_to_flows_gpu_3d,
 )
+from cellpose.dynamics._follow import follow_flows, map_coordinates, steps2D, steps3D, steps_interp
+from cellpose.dynamics._masks import (
+    compute_masks,
+    get_masks_orig,
+    get_masks_torch,
+    max_pool1d,
+    max_pool_nd,
+    resize_and_compute_masks,
+)
+from cellpose.dynamics._quality import flow_error, remove_bad_flow_masks
 
 __all__ = [
     "center_of_mass",
+    "compute_masks",
+    "flow_error",
+    "follow_flows",
     "get_centers",
+    "get_masks_orig",
+    "get_masks_torch",
     "labels_to_flows",
+    "map_coordinates",
     "masks_to_flows",
     "masks_to_flows_cpu",
     "masks_to_flows_gpu",
     "masks_to_flows_gpu_3d",
+    "max_pool1d",
+    "max_pool_nd",
+    "remove_bad_flow_masks",
+    "resize_and_compute_masks",
+    "steps2D",
+    "steps3D",
+    "steps_interp",
 ]

@@ -1,0 +1,192 @@
+"""Pixels follow the flows: Euler integration, sampled at the exact position of the pixel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.dynamics._device import Device, as_array, on_gpu
+from cellpose.dynamics._threads import run_sliced
+from cellpose.errors import InputError
+
+__all__ = ["field_of", "follow_flows", "map_coordinates", "steps2D", "steps3D", "steps_interp"]
+
+Array = npt.NDArray[Any]
+Float32 = npt.NDArray[np.float32]
+
+FEWEST_PIXELS = 4096  # pixels worth a thread
+
+
+def field_of(flows: Array, cellprob: Array, threshold: float, divisor: float) -> Float32:
+    """The field that the kernels follow: ``flows / divisor`` where ``cellprob > threshold``, else zero.
+
+    Parameters
+    ----------
+    flows
+        ``(2, Y, X)`` or ``(3, Z, Y, X)``. Values that are not finite count as zero.
+    cellprob
+        ``(Y, X)`` or ``(Z, Y, X)``.
+
+    Returns
+    -------
+    float32 array (Y + 1, X + 1, 2) or (Z + 1, Y + 1, X + 1, 3)
+    """
+    from cellpose.dynamics import _follow_kernels as kernels
+
+    field = np.empty((*(side + 1 for side in cellprob.shape), len(flows)), np.float32)
+    for axis in range(cellprob.ndim):
+        np.moveaxis(field, axis, 0)[-1] = 0
+    kernel = kernels.field_plane if cellprob.ndim == 2 else kernels.field_volume
+    run_sliced(
+        kernel,
+        len(cellprob),
+        np.ascontiguousarray(flows, np.float32),
+        np.ascontiguousarray(cellprob, np.float32),
+        np.float32(threshold),
+        np.float32(divisor),
+        field,
+        smallest=max(1, 64 * len(cellprob) * FEWEST_PIXELS // max(64 * cellprob.size, 1)),
+    )
+    return field
+
+
+def _follow(flows: Array, starts: Float32, niter: int, interp: bool) -> Float32:
+    from cellpose.dynamics import _follow_kernels as kernels
+
+    field = field_of(flows, np.ones(flows.shape[1:], np.float32), 0.0, 1.0)
+    end = np.empty_like(starts)
+    n = starts.shape[1]
+    if len(flows) == 2:
+        run_sliced(kernels.follow_plane, n, starts, field, niter, interp, end, smallest=FEWEST_PIXELS)
+    else:
+        run_sliced(kernels.follow_volume, n, starts, field, niter, interp, False, end, smallest=FEWEST_PIXELS)
+    return end
+
+
+def _check(flows: Array) -> None:
+    if flows.ndim not in (3, 4) or len(flows) != flows.ndim - 1:
+        message = f"flows of shape {flows.shape} are not allowed; give (2, Y, X) or (3, Z, Y, X)"
+        raise InputError(message)
+
+
+def follow_flows(dP: Any, inds: Any, niter: int | None = 200, device: Device = None, *, interp: bool = True) -> Any:
+    """Where pixels stand after following the flows for a number of steps.
+
+    Each step moves a pixel by the flow at its exact position, and no further than the edge of the image.
+
+    Parameters
+    ----------
+    dP
+        Flows in pixels a step, ``(2, Y, X)`` or ``(3, Z, Y, X)``, components in the order of the axes. Values that
+        are not finite count as zero.
+    inds
+        Pixels to follow, one array of indices an axis, as `numpy.nonzero` gives them.
+    niter
+        Steps; None: 200.
+    device
+        Where to compute: None or the CPU, or a torch device.
+    interp
+        Interpolate linearly between pixels; if not, take the flow of the pixel that the position is in. For scripts
+        written for version 3, a bool given in place of ``device`` is taken as this one.
+
+    Returns
+    -------
+    float32 array (ndim, n), or tensor where ``device`` is not the CPU
+        Positions in pixels, between 0 and the side of the image minus 1.
+
+    Raises
+    ------
+    InputError
+        If the flows do not have as many components as axes.
+
+    Examples
+    --------
+    >>> flows = np.zeros((2, 1, 5)); flows[1] = 0.25
+    >>> follow_flows(flows, ([0], [1]), niter=6)
+    array([[0. ],
+           [2.5]], dtype=float32)
+    """
+    if isinstance(device, bool):
+        device, interp = None, device
+    flows = as_array(dP)
+    _check(flows)
+    starts = np.array([as_array(i) for i in inds], np.float32).reshape(len(flows), -1)
+    steps = 200 if niter is None else int(niter)
+    if on_gpu(device):
+        from cellpose.dynamics._torch import follow
+
+        return follow(flows, starts, steps, interp, device)
+    return _follow(flows, starts, steps, interp)
+
+
+def steps_interp(dP: Any, inds: Any, niter: int | None = 200, device: Device = None) -> Any:
+    """`follow_flows` with interpolation."""
+    return follow_flows(dP, inds, niter, device)
+
+
+def _grid_steps(p: Array, dP: Array, inds: Array, niter: int, ndim: int) -> Float32:
+    """`follow_flows` without interpolation from the positions in ``p``, for pixels in the rows of ``inds``."""
+    flows, positions = as_array(dP), np.array(p, np.float32)
+    _check(flows)
+    if positions.shape != flows.shape or flows.ndim != ndim + 1:
+        message = f"positions of shape {positions.shape} and flows of shape {flows.shape} do not fit {ndim} axes"
+        raise InputError(message)
+    pixels = tuple(np.asarray(inds, np.int64).reshape(-1, ndim).T)
+    where = (slice(None), *pixels)
+    limits = np.array(flows.shape[1:], np.float32).reshape(-1, 1) - 1
+    starts = np.ascontiguousarray(np.clip(positions[where], 0, limits))
+    positions[where] = _follow(flows, starts, int(niter), False)
+    return positions
+
+
+def steps2D(p: Array, dP: Array, inds: Array, niter: int) -> Float32:
+    """Positions after following the flows of the pixel that each stands in (no interpolation).
+
+    Parameters
+    ----------
+    p
+        Positions ``(2, Y, X)`` of all pixels, y and x.
+    dP
+        Flows ``(2, Y, X)`` in pixels a step.
+    inds
+        Pixels that move, ``(n, 2)`` or ``(2, n)`` transposed: rows y, x.
+    niter
+        Steps.
+
+    Returns
+    -------
+    float32 array (2, Y, X)
+    """
+    return _grid_steps(p, dP, inds, niter, 2)
+
+
+def steps3D(p: Array, dP: Array, inds: Array, niter: int) -> Float32:
+    """As `steps2D`, for positions and flows ``(3, Z, Y, X)`` and rows z, y, x of ``inds``."""
+    return _grid_steps(p, dP, inds, niter, 3)
+
+
+def map_coordinates(I: Array, yc: Array, xc: Array, Y: Array) -> None:  # noqa: E741  (the name that users type)
+    """Values of the channels of an image at given positions, written into ``Y``.
+
+    Parameters
+    ----------
+    I
+        Image ``(C, Y, X)``.
+    yc, xc
+        Positions in pixels; beyond the edge the value at the edge counts.
+    Y
+        Array ``(C, *positions)`` to write to.
+    """
+    image = np.asarray(I)
+    height, width = image.shape[1:]
+    y, x = np.asarray(yc, np.float32), np.asarray(xc, np.float32)
+    y0, x0 = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
+    fy, fx = y - y0, x - x0
+    rows = [np.clip(i, 0, height - 1) for i in (y0, y0 + 1)]
+    columns = [np.clip(i, 0, width - 1) for i in (x0, x0 + 1)]
+    for channel, values in zip(Y, image, strict=True):
+        above = values[rows[0], columns[0]] * (1 - fx) + values[rows[0], columns[1]] * fx
+        below = values[rows[1], columns[0]] * (1 - fx) + values[rows[1], columns[1]] * fx
+        channel[...] = above * (1 - fy) + below * fy

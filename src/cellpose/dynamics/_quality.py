@@ -1,0 +1,133 @@
+"""How well masks agree with the flows they were made from."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.dynamics._device import Device, as_array, on_gpu
+from cellpose.dynamics._flows import Cells, find_cells, masks_to_flows
+from cellpose.dynamics._threads import run_sliced
+from cellpose.errors import InputError
+from cellpose.utils._labels import Labels, as_labels, remove_labels
+
+__all__ = ["cell_errors", "flow_error", "remove_bad_flow_masks"]
+
+logger = logging.getLogger("cellpose.dynamics")
+
+NETWORK_SCALE = 5.0  # the network gives 5 times the unit flows
+
+
+def cell_errors(labels: Labels, cells: Cells, flows: npt.NDArray[Any], device: Device) -> npt.NDArray[np.float64]:
+    """Error of each cell of a plane: mean over its pixels of the squared difference to the flows of its own mask.
+
+    ``flows`` (2, Y, X) are those of the network. The flows of the masks are never held as an image on the CPU.
+    """
+    out = np.zeros(cells.labels.size, np.float64)
+    if out.size == 0:
+        return out
+    if on_gpu(device):
+        unit = masks_to_flows(labels, device)
+        return _errors(labels, unit, flows)[cells.labels - 1]
+    from cellpose.dynamics._kernels import errors_plane
+
+    network = np.ascontiguousarray(flows, np.float32)
+    scale = 1 / NETWORK_SCALE
+    run_sliced(errors_plane, out.size, labels, cells.boxes, cells.labels, cells.centres, network, scale, out)
+    return out
+
+
+def _errors(labels: Labels, unit: npt.NDArray[Any], flows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Error of each label 1..max, NaN where a label is absent."""
+    flat = labels.reshape(-1)
+    squares = np.zeros(flat.size, np.float64)
+    for ours, theirs in zip(unit, flows, strict=True):
+        squares += (np.asarray(ours, np.float64) - np.asarray(theirs, np.float64) / NETWORK_SCALE).reshape(-1) ** 2
+    counts = np.bincount(flat)[1:]
+    sums = np.bincount(flat, squares)[1:]
+    errors: npt.NDArray[np.float64] = np.divide(sums, counts, out=np.full(counts.size, np.nan), where=counts > 0)
+    return errors
+
+
+def flow_error(
+    maski: npt.ArrayLike, dP_net: Any, device: Device = None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]] | None:
+    """Difference between the flows of the network and the flows of masks.
+
+    Parameters
+    ----------
+    maski
+        Label image ``(Y, X)`` or ``(Z, Y, X)``; label numbers may have gaps.
+    dP_net
+        Flows of the network, ``(2, Y, X)`` or ``(3, Z, Y, X)``: 5 times unit vectors.
+    device
+        Where to compute: None or the CPU, or a torch device.
+
+    Returns
+    -------
+    errors : float64 array (n,)
+        For each label 1..max, the mean over its pixels of the squared length of the difference; NaN where there are
+        no pixels. 0 is perfect.
+    flows : float64 array (2, Y, X), or float32 array (3, Z, Y, X)
+        Flows of the masks, as `masks_to_flows` gives them.
+
+    None is returned, and an error logged, if the shapes do not fit.
+
+    Examples
+    --------
+    >>> masks = np.array([[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]])
+    >>> errors, flows = flow_error(masks, np.zeros((2, 3, 5)))
+    >>> errors
+    array([0.66666667])
+    """
+    network, labels = as_array(dP_net), as_labels(as_array(maski))
+    if network.shape[1:] != labels.shape:
+        logger.error("masks of shape %s and flows of shape %s do not fit", labels.shape, network.shape)
+        return None
+    flows = masks_to_flows(labels, device)
+    return _errors(labels, flows, network), flows
+
+
+def remove_bad_flow_masks(
+    masks: npt.ArrayLike, flows: Any, threshold: float = 0.4, device: Device = None
+) -> npt.NDArray[Any]:
+    """Masks without those whose flow error is above a threshold, numbered 1..n in the order in which they are met.
+
+    Parameters
+    ----------
+    masks
+        Label image ``(Y, X)``; label numbers may have gaps.
+    flows
+        Flows of the network ``(2, Y, X)``.
+    threshold
+        Largest error (see `flow_error`) of masks that are kept.
+    device
+        Where to compute: None or the CPU, or a torch device.
+
+    Returns
+    -------
+    array (Y, X) of the type of ``masks``
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+    """
+    given = as_array(masks)
+    labels, network = as_labels(given), as_array(flows)
+    if network.shape != (labels.ndim, *labels.shape):
+        message = (
+            f"masks of shape {labels.shape} need flows of shape {(labels.ndim, *labels.shape)}, got {network.shape}"
+        )
+        raise InputError(message)
+    if labels.ndim == 2:
+        cells = find_cells(labels)
+        bad = cells.labels[cell_errors(labels, cells, network, device) > threshold]
+    else:
+        bad = np.flatnonzero(_errors(labels, masks_to_flows(labels, device), network) > threshold) + 1
+    remove = np.zeros(int(labels.max(initial=0)) + 1, np.bool_)
+    remove[bad] = True
+    return remove_labels(labels, remove).astype(given.dtype)

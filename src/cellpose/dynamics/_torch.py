@@ -1,0 +1,133 @@
+"""The heavy parts of the dynamics with tensors, for devices other than the CPU; planes and volumes alike.
+
+Same formulas as the compiled kernels. Results differ by rounding only, since sums run in another order.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cellpose.utils._labels import Labels
+
+__all__ = ["follow", "heat_flows"]
+
+CHECK = 4  # steps between looks whether all pixels are at rest, as in the kernels
+MOST = 1e30
+
+
+def _strides(shape: tuple[int, ...]) -> list[int]:
+    """Distance, in the flat array, between neighbours along each axis."""
+    return [int(np.prod(shape[axis + 1 :], dtype=np.int64)) for axis in range(len(shape))]
+
+
+def _offsets(strides: list[int]) -> list[int]:
+    """Neighbours over which heat is averaged: 3 x 3 in a plane, the voxel and its 6 faces in a volume."""
+    if len(strides) == 2:
+        return [dy * strides[0] + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    return [0, *strides, *(-s for s in strides)]
+
+
+def heat_flows(
+    labels: Labels,
+    cells: npt.NDArray[np.integer[Any]],
+    centres: npt.NDArray[np.integer[Any]],
+    steps: npt.NDArray[np.integer[Any]],
+    device: Any,
+) -> npt.NDArray[np.float64]:
+    """Unit flows along the heat that spreads from the centre of each cell inside its own label.
+
+    Parameters
+    ----------
+    labels
+        Label image ``(Y, X)`` or ``(Z, Y, X)``.
+    cells, centres, steps
+        Labels ``(n,)`` in ascending order, pixels ``(n, ndim)`` and numbers of steps ``(n,)``.
+    device
+        A torch device.
+
+    Returns
+    -------
+    float64 array (ndim, *labels.shape)
+    """
+    device = torch.device(device)
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    padded = np.pad(labels, 1)
+    strides = _strides(padded.shape)
+    pixels = np.flatnonzero(padded)
+    pixel_steps = steps[np.searchsorted(cells, padded.reshape(-1)[pixels])]
+    # Most steps first, so that the pixels still at work are always the first ones.
+    order = np.argsort(-pixel_steps, kind="stable")
+    cell_order = np.argsort(-steps, kind="stable")
+    sources = ((centres[cell_order] + 1).astype(np.int64) * np.array(strides)).sum(axis=1)
+    left_pixels = np.searchsorted(-pixel_steps[order], -np.arange(int(steps.max())), side="left")
+    left_cells = np.searchsorted(-steps[cell_order], -np.arange(int(steps.max())), side="left")
+
+    flat = torch.from_numpy(padded.reshape(-1)).to(device)
+    index = torch.from_numpy(pixels[order]).to(device)
+    source = torch.from_numpy(sources).to(device)
+    own = flat[index]
+    offsets = _offsets(strides)
+    same = [(flat[index + offset] == own).to(dtype) for offset in offsets]
+    heat = torch.zeros(flat.numel(), dtype=dtype, device=device)
+    for n, k in zip(left_pixels.tolist(), left_cells.tolist(), strict=True):
+        heat[source[:k]] += 1
+        here = index[:n]
+        total = torch.zeros(n, dtype=dtype, device=device)
+        for offset, weight in zip(offsets, same, strict=True):
+            total += heat[here + offset] * weight[:n]
+        heat[here] = total / len(offsets)
+
+    rises = []
+    for stride in strides:
+        after, before = index + stride, index - stride
+        rise = heat[after] * (flat[after] == own) - heat[before] * (flat[before] == own)
+        rises.append(rise)
+    rising = torch.stack(rises)
+    unit = rising / (torch.finfo(dtype).tiny + rising.norm(dim=0))
+    out = np.zeros((labels.ndim, *labels.shape), np.float64)
+    out[:, labels != 0] = unit[:, torch.from_numpy(np.argsort(order)).to(device)].cpu().numpy()
+    return out
+
+
+def follow(
+    flows: npt.NDArray[Any], starts: npt.NDArray[np.float32], niter: int, interp: bool, device: Any
+) -> torch.Tensor:
+    """Positions ``(ndim, n)`` after ``niter`` steps along ``flows`` (ndim, ...) from ``starts``, both in pixels."""
+    device = torch.device(device)
+    field = torch.from_numpy(np.ascontiguousarray(flows, np.float32)).to(device)
+    field = torch.where(field.abs() < MOST, field, 0)
+    field = torch.nn.functional.pad(field, (0, 1) * (field.ndim - 1))
+    strides = _strides(tuple(field.shape[1:]))
+    flat = field.flatten(1)
+    limits = torch.tensor([side - 1 for side in flows.shape[1:]], dtype=torch.float32, device=device)[:, None]
+    p = torch.from_numpy(np.ascontiguousarray(starts, np.float32)).to(device)
+    for _ in range(niter % CHECK):
+        p = _step(p, flat, strides, limits, interp)
+    for _ in range(niter // CHECK):
+        before = p
+        for _ in range(CHECK):
+            p = _step(p, flat, strides, limits, interp)
+        if torch.equal(p, before):
+            break
+    return p
+
+
+def _step(p: torch.Tensor, flat: torch.Tensor, strides: list[int], limits: torch.Tensor, interp: bool) -> torch.Tensor:
+    pixel = p.long()
+    index = torch.zeros_like(pixel[0])
+    for position, stride in zip(pixel, strides, strict=True):
+        index += position * stride
+    if not interp:
+        return (p + flat[:, index]).clamp(min=0).minimum(limits)
+    fraction = p - pixel
+    corners = itertools.product((0, 1), repeat=len(strides))
+    values = [flat[:, index + sum(b * s for b, s in zip(bits, strides, strict=True))] for bits in corners]
+    for f in fraction:  # along the first axis between the two halves, and so on
+        half = len(values) // 2
+        values = [low + f * (high - low) for low, high in zip(values[:half], values[half:], strict=True)]
+    return (p + values[0]).clamp(min=0).minimum(limits)
