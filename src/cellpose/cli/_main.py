@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cellpose.cli._parser import get_arg_parser
 from cellpose.cli._retired import split_retired
-from cellpose.errors import AxesError, CellposeError, InputError, OptionError, UnknownModelError
+from cellpose.errors import CellposeError, FileMissingError, InputError, OptionError, UnknownModelError
 
 __all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_OK", "EXIT_USAGE", "main"]
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except KeyboardInterrupt:
         return _say("interrupted", EXIT_INTERRUPTED)
-    except (OptionError, UnknownModelError, InputError, AxesError) as error:
+    except (OptionError, UnknownModelError, InputError, FileMissingError) as error:
         return _say(f"cellpose: error: {error}", EXIT_USAGE)
     except CellposeError as error:
         return _say(f"cellpose: error: {error}", EXIT_FAILED)
@@ -70,27 +70,27 @@ def _flat(words: list[str]) -> int:
 
         print(version_block())
         return EXIT_OK
+    if not args.dir and not args.image_path:
+        return _without_images(args)
     from cellpose.cli._logging import logging_to_user
 
     with logging_to_user(verbose=args.verbose):
         for row in retired:
             logger.warning(row.warning)
-        return _dispatch(args)
+        if args.train or args.train_size:
+            from cellpose.cli._train import train_command
+
+            return train_command(args)
+        from cellpose.cli._segment import segment_command
+
+        return segment_command(args)
 
 
-def _dispatch(args: Namespace) -> int:
-    if not args.dir and not args.image_path:
-        if args.add_model:
-            from cellpose.cli._models import add
+def _without_images(args: Namespace) -> int:
+    if args.add_model:
+        from cellpose.cli._models import add
 
-            return add(args.add_model)
-        from cellpose.cli._gui import open_window
+        return add(args.add_model)
+    from cellpose.cli._gui import open_window
 
-        return open_window(three_d=args.Zstack)
-    if args.train or args.train_size:
-        from cellpose.cli._train import train_command
-
-        return train_command(args)
-    from cellpose.cli._segment import segment_command
-
-    return segment_command(args)
+    return open_window(three_d=args.Zstack)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cellpose.options import Evaluation, Masking, Normalization, Tiling, describe
+from cellpose.options import Evaluation, Masking, Normalization, Tiling, Training, describe
 
 __all__ = ["FLAGS", "GENERATION_DEFAULTS", "GROUPS", "Flag"]
 
@@ -108,6 +108,9 @@ def _model() -> list[Flag]:
     ]
 
 
+_BATCH = f"{describe(Tiling)['batch_size']['help']}; default {describe(Tiling)['batch_size']['default']}"
+
+
 def _algorithm() -> list[Flag]:
     return [
         Flag("no_resample", "algorithm", "follow the flows at the size of the network: faster, coarser outlines"),
@@ -138,7 +141,7 @@ def _algorithm() -> list[Flag]:
         _shared("anisotropy", "algorithm", Evaluation, float, default=1.0),
         Flag("exclude_on_edges", "algorithm", "remove masks that touch the border of the image"),
         _shared("augment", "algorithm", Tiling, None, default=None),
-        _shared("batch_size", "algorithm", Tiling, int, default=None, neutral=True),
+        _shared("batch_size", "algorithm", Tiling, int, default=None, neutral=True, help=_BATCH),
         _shared("bsize", "algorithm", Tiling, int),
     ]
 
@@ -161,6 +164,15 @@ def _output() -> list[Flag]:
     ]
 
 
+def _per_generation(name: str, kind: type, field: str | None = None) -> Flag:
+    """A training option whose default depends on the generation of the model."""
+    known = describe(Training)[field or name]["help"]
+    defaults = [GENERATION_DEFAULTS[generation][name] for generation in ("unet", "transformer")]
+    return Flag(
+        name, "training", f"{known}; default {defaults[0]:g} for U-Net models, {defaults[1]:g} for transformers", kind
+    )
+
+
 def _training() -> list[Flag]:
     return [
         Flag("train", "training", "train the model on the images and masks in --dir"),
@@ -168,22 +180,17 @@ def _training() -> list[Flag]:
         Flag("test_dir", "training", "folder of images and masks to test on", kind=str),
         Flag("file_list", "training", "npy file with train_files, test_files, train_probs, test_probs", kind=str),
         Flag("mask_filter", "training", "end of the names of mask files; _seg.npy: masks of the GUI", str, "_masks"),
-        Flag("diam_mean", "training", "diameter to which cells are rescaled, U-Net models", float, 30.0),
-        Flag("learning_rate", "training", "learning rate; default 0.2 for U-Net models, 1e-5 for transformers", float),
-        Flag("weight_decay", "training", "weight decay; default 1e-5 for U-Net models, 0.1 for transformers", float),
-        Flag("n_epochs", "training", "number of epochs; default 500 for U-Net models, 100 for transformers", int),
-        Flag("train_batch_size", "training", "images a step; default --batch_size or 8 (U-Net), 1 (transformer)", int),
-        Flag("nimg_per_epoch", "training", "number of images an epoch; default all", int),
-        Flag("nimg_test_per_epoch", "training", "number of test images an epoch; default all", int),
-        Flag("min_train_masks", "training", "images with fewer masks are left out", int, 5),
-        Flag(
-            "SGD",
-            "training",
-            "U-Net models: 1: stochastic gradient descent, 0: AdamW; default 1, and 0 for learning rates below 0.001",
-            int,
-        ),
-        Flag("save_every", "training", "save the model every so many epochs", int, 100),
-        Flag("save_each", "training", "save under a new name each time"),
+        Flag("diam_mean", "training", "diameter to which a new U-Net brings cells; 0: no rescaling", float, 30.0),
+        _per_generation("learning_rate", float),
+        _per_generation("weight_decay", float),
+        _per_generation("n_epochs", int),
+        _per_generation("train_batch_size", int, "batch_size"),
+        _shared("nimg_per_epoch", "training", Training, int),
+        _shared("nimg_test_per_epoch", "training", Training, int),
+        _shared("min_train_masks", "training", Training, int),
+        Flag("SGD", "training", "1: stochastic gradient descent, for U-Nets; 0: AdamW; default by learning rate", int),
+        _shared("save_every", "training", Training, int),
+        _shared("save_each", "training", Training, None, default=None),
         Flag("model_name_out", "training", "name of the trained model", str),
     ]
 

@@ -1,0 +1,194 @@
+"""The options: all of both generations parse, retired ones warn, help and version answer at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from cellpose.cli import get_arg_parser, main
+from cellpose.cli._retired import RETIRED, split_retired
+from cellpose.cli._table import FLAGS
+from cellpose.options import Masking, describe
+
+# What programs and manuals type: (option, value) with the value None for switches.
+SWITCHES = [
+    "version",
+    "verbose",
+    "Zstack",
+    "use_gpu",
+    "look_one_level_down",
+    "invert",
+    "all_channels",
+    "chan2_restore",
+    "no_resample",
+    "no_interp",
+    "no_norm",
+    "do_3D",
+    "exclude_on_edges",
+    "augment",
+    "save_png",
+    "save_tif",
+    "no_npy",
+    "dir_above",
+    "in_folders",
+    "save_flows",
+    "save_outlines",
+    "save_rois",
+    "save_txt",
+    "save_mpl",
+    "train",
+    "train_size",
+    "save_each",
+    "check_mkl",
+    "transformer",
+    "net_avg",
+    "no_net_avg",
+    "omni",
+    "mxnet",
+    "fast_mode",
+    "testing",
+    "save_ncolor",
+    "mkldnn",
+    "cluster",
+    "unet",
+]
+VALUES = {
+    **dict.fromkeys(("chan", "chan2", "channel_axis", "z_axis", "min_size", "niter", "batch_size", "bsize"), "1"),
+    **dict.fromkeys(("diameter", "stitch_threshold", "flow_threshold", "anisotropy", "diam_mean"), "2.5"),
+    **dict.fromkeys(("learning_rate", "weight_decay", "flow3D_smooth", "cellprob_threshold"), "0.5"),
+    **dict.fromkeys(("n_epochs", "train_batch_size", "nimg_per_epoch", "nimg_test_per_epoch", "min_train_masks"), "3"),
+    **dict.fromkeys(("SGD", "save_every", "nclasses", "residual_on", "style_on", "concatenation"), "1"),
+    **dict.fromkeys(("gpu_device", "dir", "image_path", "img_filter", "pretrained_model", "restore_type"), "x"),
+    **dict.fromkeys(("add_model", "pretrained_model_ortho", "output_name", "savedir", "test_dir", "file_list"), "x"),
+    **dict.fromkeys(("mask_filter", "model_name_out", "model_type"), "x"),
+    **dict.fromkeys(("mask_threshold", "diam_threshold"), "1"),
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_switch_parses(name):
+    words, retired = split_retired([f"--{name}"])
+    args = get_arg_parser().parse_args(words)
+    assert retired or getattr(args, name) is True
+
+
+@pytest.mark.parametrize(("name", "value"), VALUES.items())
+def test_option_with_value_parses(name, value):
+    words, retired = split_retired([f"--{name}", value, "--verbose"])
+    args = get_arg_parser().parse_args(words)
+    assert args.verbose  # the value was taken by the option before it
+    assert retired or getattr(args, name) not in (None, False)
+
+
+def test_every_option_is_tested():
+    assert {flag.name for flag in FLAGS} - {*SWITCHES, *VALUES} == {"norm_percentile", "resume"}
+    assert {flag.removeprefix("--") for flag in RETIRED} <= {*SWITCHES, *VALUES}
+
+
+def test_defaults_of_both_generations():
+    args = get_arg_parser().parse_args([])
+    expected = {
+        "chan": 0, "chan2": 0, "gpu_device": "0", "stitch_threshold": 0.0, "min_size": 15, "flow3D_smooth": 0.0,
+        "flow_threshold": 0.4, "cellprob_threshold": 0.0, "niter": 0, "anisotropy": 1.0, "mask_filter": "_masks",
+        "diam_mean": 30.0, "min_train_masks": 5, "save_every": 100, "diameter": None, "pretrained_model": None,
+    }  # fmt: skip
+    assert {name: getattr(args, name) for name in expected} == expected
+
+
+def test_default_and_help_come_from_the_options():
+    row = next(flag for flag in FLAGS if flag.name == "flow_threshold")
+    assert (row.default, row.help) == (
+        describe(Masking)["flow_threshold"]["default"],
+        describe(Masking)["flow_threshold"]["help"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["--anis", "2"], "anisotropy", 2.0),
+        (["--cellprob_threshold", "-6"], "cellprob_threshold", -6.0),
+        (["--norm_percentile", "3", "97"], "norm_percentile", [3.0, 97.0]),
+        (["--flow3D_smooth", "1", "2", "2"], "flow3D_smooth", [1.0, 2.0, 2.0]),
+        (["--min_size", "-1"], "min_size", -1),
+        (["--output_name", ""], "output_name", ""),
+        (["--diam", "3", "--diameter", "4"], None, None),
+        (["--model", "name"], "model_name_out", "name"),  # retired options make no abbreviation ambiguous
+        (["--test", "folder"], "test_dir", "folder"),
+    ],
+)
+def test_words_as_clients_write_them(words, name, value):
+    if name is None:  # ambiguous: diameter, diam_mean
+        with pytest.raises(SystemExit):
+            get_arg_parser().parse_args(words)
+        return
+    assert getattr(get_arg_parser().parse_args(split_retired(words)[0]), name) == value
+
+
+def test_retired_options_hand_their_value_on():
+    words, retired = split_retired(["--model_type", "cyto3", "--net_avg", "--net_avg", "--mask_threshold=-1"])
+    args = get_arg_parser().parse_args(words)
+    assert (args.pretrained_model, args.cellprob_threshold) == ("cyto3", -1.0)
+    assert [row.flag for row in retired] == ["--model_type", "--net_avg", "--mask_threshold"]
+
+
+def test_version_block(capsys):
+    assert main(["--version", "--verbose"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == ""
+    starts = ("cellpose version: \t", "platform:       \t", "python version: \t", "torch version:  \t")
+    assert [line.startswith(start) for line, start in zip(lines[1:], starts, strict=True)] == [True] * 4
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_help_and_version_import_nothing_heavy(word):
+    code = (
+        "import sys, cellpose.__main__ as m; code = m.main([sys.argv[1]]); "
+        "print([n for n in ('torch', 'numba', 'cv2', 'scipy', 'matplotlib') if n in sys.modules], code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.splitlines()[-1] == "[] 0"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--no_such_option"], "unrecognized arguments: --no_such_option"),
+        (["--dir", "nowhere-at-all"], "nowhere-at-all is not a folder"),
+        (["--image_path", "nowhere.png"], "ERROR: no file found at nowhere.png"),
+        (["--dir", ".", "--savedir", "nowhere"], "--savedir nowhere does not exist"),
+        (["--dir", ".", "--chan", "7"], "--chan 7 is not allowed"),
+        (["--dir", ".", "--batch_size", "0"], "batch_size=0 is not allowed"),
+        (["--dir", ".", "--norm_percentile", "90", "10"], "percentile=(90.0, 10.0) is not allowed"),
+        (["--dir", ".", "--do_3D", "--save_png"], "cannot save 3D outputs as PNG, use tif option instead"),
+        (["--dir", ".", "--flow3D_smooth", "1", "2"], "--flow3D_smooth [1.0, 2.0] is not allowed"),
+        (["--train", "--image_path", "x.png"], "--train needs --dir"),
+        (["--train", "--dir", ".", "--test_dir", "nowhere"], "--test_dir nowhere is not a folder"),
+        (["--train", "--dir", ".", "--restore_type", "denoise_cyto3"], "is for segmentation, not for training"),
+        (["models", "frobnicate"], "invalid choice: 'frobnicate'"),
+        (["models", "info", "no-such-model"], "'no-such-model' is neither a file nor the name of a model"),
+    ],
+)
+def test_wrong_command_lines_end_with_2_and_a_reason(words, message, capsys):
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_without_images_ends_with_2(tmp_path, capsys):
+    assert main(["--dir", str(tmp_path)]) == 2
+    assert "ERROR: no files in --dir folder" in capsys.readouterr().err
+
+
+def test_unknown_model_is_an_error_that_names_it(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"x")
+    assert main(["--dir", str(tmp_path), "--pretrained_model", "no-such-model"]) == 2
+    assert "no-such-model" in capsys.readouterr().err
+
+
+def test_without_the_window_a_message_and_1(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cellpose.gui", None)
+    monkeypatch.setitem(sys.modules, "cellpose.gui.gui", None)
+    assert main([]) == 1
+    assert "pip install 'cellpose[gui]'" in capsys.readouterr().err
