@@ -6,24 +6,12 @@ Pure functions on arrays: none writes into what it is given.
 from __future__ import annotations
 
 from cellpose.transforms._augment import random_rotate_and_resize
-from cellpose.transforms._axes import (
-    convert_image,
-    fill_nonfinite,
-    move_axis,
-    move_min_dim,
-    prepare_transformer,
-    prepare_unet,
-    reshape,
-    update_axis,
-)
-from cellpose.transforms._normalize import (
-    apply_normalization,
-    gaussian_kernel,
-    normalize99,
-    normalize99_tile,
-    normalize_img,
-    smooth_sharpen_img,
-)
+from cellpose.transforms._axes import convert_image, prepare_transformer, prepare_unet
+from cellpose.transforms._filters import gaussian_kernel, smooth_sharpen_img
+from cellpose.transforms._legacy import move_axis, move_min_dim, reshape, update_axis
+from cellpose.transforms._normalize import apply_normalization, normalize99_tile, normalize_img
+from cellpose.transforms._padding import get_pad_yx, pad_image_ND
+from cellpose.transforms._percentiles import normalize99
 from cellpose.transforms._resize import (
     PLANE_VIEWS,
     PlaneView,
@@ -37,12 +25,11 @@ from cellpose.transforms._tiles import (
     TileGrid,
     _taper_mask,
     average_tiles,
-    get_pad_yx,
     iter_tiles,
     make_tiles,
-    pad_image_ND,
     unaugment_tiles,
 )
+from cellpose.transforms._values import fill_nonfinite
 
 __all__ = [
     "PLANE_VIEWS",

@@ -18,18 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import AxesError, AxisRangeError, InputError
+from cellpose.errors import AxesError, AxisRangeError
+from cellpose.transforms._legacy import update_axis
+from cellpose.transforms._values import as_float32, channel_numbers, check_channels, real_image
 
 __all__ = [
     "UNSET",
     "convert_image",
-    "fill_nonfinite",
-    "move_axis",
-    "move_min_dim",
     "prepare_transformer",
     "prepare_unet",
-    "reshape",
-    "update_axis",
 ]
 
 logger = logging.getLogger("cellpose.transforms")
@@ -109,7 +106,7 @@ def convert_image(
             raise AxesError(message)
         channels, channel_axis = UNSET, int(channels)
     if channels is UNSET and nchan is UNSET:
-        return _arrange_transformer(_as_image(x), None, channel_axis, z_axis, do_3D)
+        return _arrange_transformer(real_image(x), None, channel_axis, z_axis, do_3D)
     return prepare_unet(
         x,
         None if channels is UNSET else channels,
@@ -156,20 +153,20 @@ def prepare_unet(
     AxesError, InputError
         As `convert_image`.
     """
-    chosen = None if channels is None else _two_channels(channels)
-    image = _arrange_unet(_as_image(x), chosen is not None, channel_axis, z_axis, do_3D)
+    chosen = None if channels is None else channel_numbers(channels)
+    image = _arrange_unet(real_image(x), chosen is not None, channel_axis, z_axis, do_3D)
     count = image.shape[-1]
     if chosen is None:
         return _first_channels(image, nchan)
     out = np.zeros((*image.shape[:-1], 2), np.float32)
     if count == 1:
-        out[..., 0] = _as_float32(image)[..., 0]
+        out[..., 0] = as_float32(image)[..., 0]
     elif chosen[0] == 0:
-        out[..., 0] = _as_float32(image).mean(axis=-1)
+        out[..., 0] = as_float32(image).mean(axis=-1)
     else:
         picked = [c - 1 for c in chosen[:2] if c > 0]
-        _check_channels(picked, image.shape)
-        out[..., : len(picked)] = _as_float32(image[..., picked])
+        check_channels(picked, image.shape)
+        out[..., : len(picked)] = as_float32(image[..., picked])
         for k, c in enumerate(picked):
             if out[..., k].min() == out[..., k].max():
                 logger.warning("channel %d, chosen by channels=%s, has the same intensity everywhere", c + 1, chosen)
@@ -208,8 +205,8 @@ def prepare_transformer(
     AxesError, InputError
         As `convert_image`.
     """
-    chosen = None if channels is None else _two_channels(channels)
-    return _as_float32(_arrange_transformer(_as_image(x), chosen, channel_axis, z_axis, do_3D))
+    chosen = None if channels is None else channel_numbers(channels)
+    return as_float32(_arrange_transformer(real_image(x), chosen, channel_axis, z_axis, do_3D))
 
 
 # ------------------------------------------------------------------------------------------------------- arranging
@@ -348,36 +345,15 @@ def _arrange_transformer_four(image: Array, c: int | None, z: int | None, do_3D:
 # -------------------------------------------------------------------------------------------------------- channels
 
 
-def _two_channels(channels: Any) -> tuple[int, ...]:
-    """``channels`` as plain numbers; a list of one list is that list."""
-    try:
-        given = list(channels)
-        if len(given) == 1 and not isinstance(given[0], (int, np.integer)):
-            given = list(given[0])
-        numbers = tuple(operator.index(c) for c in given)
-    except TypeError:
-        numbers = ()
-    if len(numbers) < 2 or min(numbers) < 0:
-        message = f"channels={channels!r} is not allowed; give [cytoplasm, nuclei] counted from 1, or [0, 0]"
-        raise AxesError(message)
-    return numbers
-
-
-def _check_channels(picked: Sequence[int], shape: tuple[int, ...]) -> None:
-    if max(picked) >= shape[-1]:
-        message = f"channel {max(picked) + 1} was chosen but an image of shape {shape} has {shape[-1]} (the last axis)"
-        raise AxisRangeError(message)
-
-
 def _first_channels(image: Array, nchan: int | None) -> Float32:
     count = image.shape[-1]
     if nchan is None or nchan == count:
-        return _as_float32(image)
+        return as_float32(image)
     if count > nchan:
         logger.warning("the first %d of %d channels are used; choose others with channels", nchan, count)
     out = np.zeros((*image.shape[:-1], nchan), np.float32)
     kept = min(nchan, count)
-    out[..., :kept] = _as_float32(image[..., :kept])
+    out[..., :kept] = as_float32(image[..., :kept])
     return out
 
 
@@ -385,7 +361,7 @@ def _up_to_three(image: Array, chosen: tuple[int, ...] | None) -> Array:
     count = image.shape[-1]
     if chosen is not None and chosen[0] > 0 and count > 1:
         picked = [c - 1 for c in chosen if c > 0]
-        _check_channels(picked, image.shape)
+        check_channels(picked, image.shape)
         return image[..., picked]
     if count > _MOST_TRANSFORMER_CHANNELS:
         logger.warning(
@@ -398,20 +374,6 @@ def _up_to_three(image: Array, chosen: tuple[int, ...] | None) -> Array:
 
 
 # ---------------------------------------------------------------------------------------------------------- checks
-
-
-def _as_image(x: Any) -> Array:
-    if hasattr(x, "detach") and hasattr(x, "cpu"):  # a torch tensor, told without importing torch
-        logger.warning("a tensor was given and is converted to an array; give arrays to avoid the copy")
-        x = x.detach().cpu().numpy()
-    image = np.asarray(x)
-    if image.dtype.kind not in "buif":
-        message = f"an image of dtype {image.dtype} is not allowed; give integers, floats or booleans"
-        raise InputError(message)
-    if image.size == 0:
-        message = f"an image of shape {image.shape} holds no pixel; give at least one pixel along every axis"
-        raise InputError(message)
-    return image
 
 
 def _checked_axes(image: Array, channel_axis: int | None, z_axis: int | None) -> tuple[int | None, int | None]:
@@ -456,127 +418,3 @@ def _squeezed(image: Array, c: int | None, z: int | None) -> tuple[Array, int | 
 
 def _last_index(values: Sequence[float], value: float) -> int:
     return max(k for k, v in enumerate(values) if v == value)
-
-
-def _as_float32(image: Array) -> Float32:
-    """New float32 array (..., C), finite."""
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite there, and dealt with below
-        floats = image.astype(np.float32)
-    return fill_nonfinite(floats) if image.dtype.kind == "f" else floats
-
-
-def fill_nonfinite(image: Float32) -> Float32:
-    """Replace what is not a finite number, in place, channel by channel (the last axis).
-
-    Not-a-number and minus infinity become the smallest finite intensity of the channel, infinity the largest, so that
-    they are dark and bright as they would have been; a channel without finite intensities becomes 0. One warning
-    tells how many there were.
-    """
-    if np.isfinite(image.min()) and np.isfinite(image.max()):  # the extremes of an array with a NaN are NaN
-        return image
-    count = 0
-    for c in range(image.shape[-1]):
-        channel = image[..., c]
-        finite = np.isfinite(channel)
-        count += int(channel.size - finite.sum())
-        low, high = (float(channel[finite].min()), float(channel[finite].max())) if finite.any() else (0.0, 0.0)
-        np.nan_to_num(channel, copy=False, nan=low, posinf=high, neginf=low)
-    logger.warning(
-        "%d of %d intensities are not finite; they were replaced by the extremes of the rest", count, image.size
-    )
-    return image
-
-
-# ------------------------------------------------------------------------------------- helpers of older generations
-
-
-def update_axis(m_axis: int | None, to_squeeze: Sequence[int] | npt.NDArray[np.intp], ndim: int) -> int | None:
-    """Number that an axis has once other axes are squeezed out; None if it is one of them.
-
-    Examples
-    --------
-    >>> update_axis(-1, [1], 4), update_axis(1, [1], 4)
-    (2, None)
-    """
-    if m_axis is None:
-        return None
-    axis = m_axis % ndim
-    gone = [int(a) % ndim for a in to_squeeze]
-    return None if axis in gone else axis - sum(a < axis for a in gone)
-
-
-def move_axis(img: npt.ArrayLike, m_axis: int = -1, first: bool = True) -> Array:
-    """View with one axis moved to the front, or with ``first=False`` to the end. An axis too far is the last one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> move_axis(np.zeros((3, 12, 14)), m_axis=0, first=False).shape
-    (12, 14, 3)
-    """
-    image = np.asarray(img)
-    axis = min(m_axis, image.ndim - 1)
-    return np.moveaxis(image, axis, 0 if first else -1)
-
-
-def move_min_dim(img: npt.ArrayLike, force: bool = False) -> Array:
-    """View of an image of three axes or more with its smallest axis last, if shorter than 10 or with ``force``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> move_min_dim(np.zeros((3, 12, 14))).shape
-    (12, 14, 3)
-    """
-    image = np.asarray(img)
-    if image.ndim < 3 or not (force or min(image.shape) <= _MOST_CHANNELS):
-        return image
-    return np.moveaxis(image, _last_index_or_first(image.shape), -1)
-
-
-def _last_index_or_first(shape: tuple[int, ...]) -> int:
-    least = min(shape)
-    return len(shape) - 1 if shape[-1] == least else shape.index(least)
-
-
-def reshape(data: npt.ArrayLike, channels: Sequence[int] = (0, 0), chan_first: bool = False) -> Array:
-    """Two channels of an image.
-
-    Parameters
-    ----------
-    data
-        ``(Ly, Lx)``, ``(Ly, Lx, C)``, or ``(C, Ly, Lx)`` with fewer than 8 channels; or ``(Lz, Ly, Lx, C)``.
-    channels
-        ``[cytoplasm, nuclei]`` counted from 1; ``[0, 0]``: the mean of all.
-    chan_first
-        Put the channel axis first in a plane, second in a stack.
-
-    Returns
-    -------
-    numpy.ndarray
-        New array of two channels; the second is zero where no nuclei are chosen.
-
-    Raises
-    ------
-    AxisRangeError
-        A channel that does not exist.
-    """
-    image = _as_image(data)
-    chosen = _two_channels(channels)
-    if image.ndim < 3:
-        image = image[..., np.newaxis]
-    elif image.ndim == 3 and image.shape[0] < 8:
-        image = image.transpose(1, 2, 0)
-    zero = np.zeros((*image.shape[:-1], 1), np.float32)
-    if image.shape[-1] == 1:
-        out = np.concatenate([image, zero], axis=-1)
-    elif chosen[0] == 0:
-        mean = image.mean(axis=-1, keepdims=True)
-        out = np.concatenate([mean, np.zeros_like(mean)], axis=-1)
-    else:
-        picked = [c - 1 for c in chosen[:2] if c > 0]
-        _check_channels(picked, image.shape)
-        out = image[..., picked]
-        if len(picked) == 1:
-            out = np.concatenate([out, zero], axis=-1)
-    return np.moveaxis(out, -1, 0 if out.ndim == 3 else 1) if chan_first else out

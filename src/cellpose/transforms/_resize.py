@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import AxesError, InputError, OptionError
+from cellpose.errors import AxesError, OptionError
+from cellpose.transforms._values import real_image
 
 __all__ = ["PLANE_VIEWS", "PlaneView", "resize_image", "resize_image_3d", "resize_safe", "scaled_shape"]
 
@@ -114,7 +115,7 @@ def resize_image(
     >>> resize_image(np.zeros((40, 50, 2), np.float32), rsz=0.5).shape
     (20, 25, 2)
     """
-    image = _as_image(img0)
+    image = real_image(img0)
     spatial = image.ndim if no_channels else max(2, image.ndim - 1)
     if spatial not in (2, 3):
         allowed = "(Ly, Lx) or (Lz, Ly, Lx)" if no_channels else "(Ly, Lx), (Ly, Lx, C) or (Lz, Ly, Lx, C)"
@@ -127,17 +128,6 @@ def resize_image(
     for z, plane in enumerate(image):
         out[z] = resize_safe(plane, *size, interpolation)
     return out
-
-
-def _as_image(img: npt.ArrayLike) -> Array:
-    image = np.asarray(img)
-    if image.dtype.kind not in "buif":
-        message = f"an image of dtype {image.dtype} cannot be resized; give integers, floats or booleans"
-        raise InputError(message)
-    if image.size == 0:
-        message = f"an image of shape {image.shape} holds no pixel; give at least one pixel along every axis"
-        raise InputError(message)
-    return image
 
 
 def _target_size(
@@ -270,7 +260,7 @@ def resize_image_3d(
     >>> resize_image_3d(np.zeros((4, 40, 44, 2), np.float32), (8, 20, 30)).shape
     (8, 20, 30, 2)
     """
-    stack = _as_image(img)
+    stack = real_image(img)
     if stack.ndim != (3 if no_channels else 4):
         allowed = "(Lz, Ly, Lx)" if no_channels else "(Lz, Ly, Lx, C)"
         message = f"a stack of shape {stack.shape} cannot be resized with no_channels={no_channels}; give {allowed}"

@@ -1,0 +1,126 @@
+"""Percentiles of intensities, and the scale that they make."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import OptionError
+from cellpose.transforms._values import real_image
+
+__all__ = ["LEAST_RANGE", "check_percentiles", "normalize99", "percentiles", "scale_to", "thinned"]
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.floating[Any]]
+
+LEAST_RANGE = 1e-3  # a range of intensities below this is taken for noise of the arithmetic
+_LARGEST_EXACT = 224**3  # arrays of more values are thinned out before their percentiles are taken
+_HISTOGRAM_BINS = 2**16
+
+
+def percentiles(values: Array, lower: float, upper: float) -> tuple[float, float]:
+    """Two percentiles with linear interpolation between order statistics, as ``numpy.percentile`` defines them.
+
+    Values that are whole numbers below 65536, as cameras deliver them, are counted instead of sorted: the result is
+    the same, several times faster.
+    """
+    flat = values.ravel()
+    wanted = [q / 100.0 * (flat.size - 1) for q in (lower, upper)]
+    ranks = sorted({int(f) for w in wanted for f in (math.floor(w), math.ceil(w))})
+    statistics = _by_counting(flat, ranks) if flat.size > _HISTOGRAM_BINS else None
+    if statistics is None:
+        ordered = np.partition(flat, ranks)
+        statistics = {r: float(ordered[r]) for r in ranks}
+    low, high = (
+        statistics[math.floor(w)] + (statistics[math.ceil(w)] - statistics[math.floor(w)]) * (w - math.floor(w))
+        for w in wanted
+    )
+    return low, high
+
+
+def _by_counting(flat: Array, ranks: Sequence[int]) -> dict[int, float] | None:
+    """Order statistics from a histogram; None where the values are not all whole numbers of 16 bits."""
+    sample = flat[:1024]
+    if flat.dtype.kind == "f" and not (np.isfinite(sample).all() and (sample == np.floor(sample)).all()):
+        return None
+    least, most = flat.min(), flat.max()
+    if not (least >= 0 and most < _HISTOGRAM_BINS):  # a NaN is neither
+        return None
+    whole = flat.astype(np.uint16)
+    if flat.dtype.kind == "f" and not np.array_equal(whole, flat):
+        return None
+    cumulative = np.cumsum(np.bincount(whole, minlength=int(most) + 1))
+    return {r: float(np.searchsorted(cumulative, r, side="right")) for r in ranks}
+
+
+def thinned(values: Array) -> Array:
+    """Every n-th value along each axis of an array too large for exact percentiles to be worth their time."""
+    if values.size <= _LARGEST_EXACT:
+        return values
+    steps = [max(1, n // 224) for n in values.shape]
+    if values.ndim == 3:
+        steps[0] = max(1, values.shape[0] // 50)
+    return values[tuple(slice(None, None, s) for s in steps)]
+
+
+def check_percentiles(lower: float | None, upper: float | None) -> tuple[float, float]:
+    if lower is None or upper is None or not 0 <= lower < upper <= 100:
+        message = f"percentiles {lower!r} and {upper!r} are not allowed; give 0 <= lower < upper <= 100"
+        raise OptionError(message)
+    return float(lower), float(upper)
+
+
+def normalize99(
+    Y: npt.ArrayLike, lower: float = 1, upper: float = 99, copy: bool = True, downsample: bool = False
+) -> Floats:
+    """Scale an array so that two percentiles become 0 and 1. Values beyond them are not cut off.
+
+    Parameters
+    ----------
+    Y
+        Intensities, any shape and real dtype.
+    lower, upper
+        Percentiles, ``0 <= lower < upper <= 100``, interpolated linearly.
+    copy
+        False: the result is written into ``Y`` where ``Y`` is of floats.
+    downsample
+        Take the percentiles from every n-th pixel where there are more than 224³.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, or float64 for float64; all 0 where the percentiles differ by less than 0.001.
+
+    Raises
+    ------
+    OptionError
+        Percentiles out of order or range.
+    InputError
+        An empty array or one without order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> normalize99(np.arange(101), lower=0, upper=100)[[0, 50, 100]]
+    array([0. , 0.5, 1. ], dtype=float32)
+    """
+    lower, upper = check_percentiles(lower, upper)
+    given = real_image(Y)
+    wide = given.dtype if given.dtype in (np.float32, np.float64) else np.dtype(np.float32)
+    values: Floats = given.astype(wide.newbyteorder("="), copy=copy)
+    return scale_to(values, *percentiles(thinned(values) if downsample else values, lower, upper))
+
+
+def scale_to(values: Floats, low: float, high: float) -> Floats:
+    """Values moved and scaled in place so that low becomes 0 and high 1."""
+    low, high = values.dtype.type(low), values.dtype.type(high)
+    if high - low > LEAST_RANGE:
+        values -= low
+        values /= high - low
+    else:
+        values[...] = 0
+    return values
