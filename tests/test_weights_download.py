@@ -1,0 +1,351 @@
+"""Downloads, against a server on this machine: resume, retries, damage, proxies, no room, no connection."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import socket
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cellpose import weights
+from cellpose.errors import DownloadError, UnknownModelError, WeightsError
+from cellpose.nets import CPnet
+from cellpose.weights import _download, _names
+from cellpose.weights._download import Retry, download
+
+QUICK = Retry(attempts=3, backoff_s=0.0, timeout_s=5.0)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves ``content`` under every path; ``faults`` are used up one a request, first to last."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content = bytes(range(256)) * 4000
+        self.tag = '"1"'
+        self.ranges = True
+        self.tells_length = True
+        self.faults: list[Any] = []
+        self.asked: list[tuple[str, str | None]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        server = self.server
+        server.asked.append((self.path, self.headers.get("Range")))
+        fault = server.faults.pop(0) if server.faults else None
+        if isinstance(fault, str):
+            self.send_response(302)
+            self.send_header("Location", fault)
+            self.end_headers()
+            return
+        if isinstance(fault, int) and 400 <= fault < 600:
+            self.send_error(fault)
+            return
+        first = self._first()
+        if first >= len(server.content):
+            self.send_error(416)
+            return
+        body = server.content[first:]
+        self.send_response(206 if first else 200)
+        self.send_header("ETag", server.tag)
+        self.send_header("Content-Type", "text/html" if fault == "page" else "application/octet-stream")
+        if first:
+            self.send_header("Content-Range", f"bytes {first}-{len(server.content) - 1}/{len(server.content)}")
+        if server.tells_length:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        # Any greater number: so many bytes, then the connection ends.
+        self.wfile.write(body if fault is None else body[:fault])
+
+    def _first(self) -> int:
+        wanted = self.headers.get("Range")
+        condition = self.headers.get("If-Range")
+        if not wanted or not self.server.ranges or (condition and condition != self.server.tag):
+            return 0
+        return int(wanted.removeprefix("bytes=").rstrip("-"))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A models folder whose published files come from the server, and from nowhere else."""
+    path = tmp_path / "models"
+    monkeypatch.setenv(weights.MODEL_DIR_ENV, str(path))
+    monkeypatch.delenv(weights.MIRROR_ENV, raising=False)
+    for name in ("_UNET_URL", "_SAM_URL"):
+        monkeypatch.setattr(_names, name, f"{server.url}/published/")
+    return path
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def no_parts(folder: Path) -> bool:
+    return not [path for path in folder.iterdir() if ".part" in path.name]
+
+
+def test_whole_file(server: Server, tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+    target = tmp_path / "w"
+    digest, url = download([f"{server.url}/w"], target, lambda have, total: seen.append((have, total)), QUICK)
+    assert target.read_bytes() == server.content
+    assert (digest, url) == (sha256(server.content), f"{server.url}/w")
+    assert seen[0] == (0, len(server.content))
+    assert seen[-1] == (len(server.content), len(server.content))
+    assert no_parts(tmp_path)
+
+
+def test_goes_on_where_the_connection_ended(server: Server, tmp_path: Path) -> None:
+    server.faults = [300_000, 100_000]
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert (tmp_path / "w").read_bytes() == server.content
+    assert [wanted for _, wanted in server.asked] == [None, "bytes=300000-", "bytes=400000-"]
+
+
+def test_goes_on_in_a_later_call(server: Server, tmp_path: Path) -> None:
+    server.faults = [300_000]
+    with pytest.raises(DownloadError, match="300000 of 1024000 bytes"):
+        download([f"{server.url}/w"], tmp_path / "w", False, Retry(1, 0))
+    assert not (tmp_path / "w").exists()
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert (tmp_path / "w").read_bytes() == server.content
+    assert server.asked[-1][1] == "bytes=300000-"
+    assert no_parts(tmp_path)
+
+
+@pytest.mark.parametrize("obeys_if_range", [True, False])
+def test_starts_again_where_the_file_has_changed(
+    server: Server, tmp_path: Path, obeys_if_range: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.faults = [300_000]
+    with pytest.raises(DownloadError):
+        download([f"{server.url}/w"], tmp_path / "w", False, Retry(1, 0))
+    server.content, server.tag = server.content[::-1], '"2"'
+    if not obeys_if_range:
+        monkeypatch.setattr(
+            Handler, "_first", lambda self: int((self.headers.get("Range") or "=0-")[:-1].split("=")[1])
+        )
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert (tmp_path / "w").read_bytes() == server.content
+
+
+def test_starts_again_where_the_server_knows_no_ranges(server: Server, tmp_path: Path) -> None:
+    server.ranges, server.faults = False, [300_000]
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert (tmp_path / "w").read_bytes() == server.content
+
+
+def test_a_part_longer_than_the_file_is_dropped(server: Server, tmp_path: Path) -> None:
+    server.faults = [900_000]
+    with pytest.raises(DownloadError):
+        download([f"{server.url}/w"], tmp_path / "w", False, Retry(1, 0))
+    server.content = server.content[:1000]
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert (tmp_path / "w").read_bytes() == server.content
+
+
+def test_a_complete_part_is_taken(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_download, "_finish", fail)
+        with pytest.raises(KeyboardInterrupt):
+            download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert (tmp_path / "w").read_bytes() == server.content
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(("code", "n_asked"), [(503, 3), (429, 3), (404, 1), (403, 1)])
+def test_faults_that_pass_are_tried_again(server: Server, tmp_path: Path, code: int, n_asked: int) -> None:
+    server.faults = [code] * 3
+    with pytest.raises(DownloadError, match=f"answered {code}"):
+        download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert len(server.asked) == n_asked
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tries_that_end_well(server: Server, tmp_path: Path) -> None:
+    server.faults = [500, 0]
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert (tmp_path / "w").read_bytes() == server.content
+
+
+def test_the_next_address_is_taken(server: Server, tmp_path: Path) -> None:
+    server.faults = [404]
+    _, url = download([f"{server.url}/a", "ftp://127.0.0.1/b", f"{server.url}/c"], tmp_path / "w", False, QUICK)
+    assert url == f"{server.url}/c"
+
+
+def test_redirections_are_followed_but_not_into_the_open(server: Server, tmp_path: Path) -> None:
+    server.faults = ["/elsewhere"]
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert [path for path, _ in server.asked] == ["/w", "/elsewhere"]
+    request = urllib.request.Request("https://127.0.0.1/w")
+    with pytest.raises(Exception, match="not encrypted"):
+        _download._NoDowngrade().redirect_request(request, None, 302, "", {}, "http://127.0.0.1/w")
+
+
+def test_certificates_are_verified() -> None:
+    import ssl
+
+    context = _download._tls()
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+def test_a_web_page_is_no_model(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = Handler.send_header
+    monkeypatch.setattr(
+        Handler,
+        "send_header",
+        lambda self, k, v: send(self, k, "text/html; charset=utf-8" if k == "Content-Type" else v),
+    )
+    with pytest.raises(DownloadError, match="web page"):
+        download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_archives_of_unknown_length_are_checked(server: Server, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save({"a": torch.zeros(1000)}, buffer)
+    server.content, server.tells_length, server.faults = buffer.getvalue(), False, [2000]
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert (tmp_path / "w").read_bytes() == server.content
+    assert len(server.asked) == 2
+
+
+def test_no_room(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Usage:
+        free = 1000
+
+    monkeypatch.setattr(_download.shutil, "disk_usage", lambda _: Usage)
+    with pytest.raises(DownloadError, match="no room"):
+        download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+
+
+def test_two_at_once_do_not_mix(server: Server, tmp_path: Path) -> None:
+    errors: list[BaseException] = []
+
+    def fetch() -> None:
+        try:
+            download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=fetch) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert (tmp_path / "w").read_bytes() == server.content
+    assert no_parts(tmp_path)
+
+
+def test_no_connection_tells_what_to_do(folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(_names, "_SAM_URL", "https://models.invalid/")
+    monkeypatch.setattr(socket, "getaddrinfo", offline)
+    with pytest.raises(DownloadError) as caught:
+        weights.resolve("cpsam", progress=False)
+    message = str(caught.value)
+    assert "offline" in message
+    assert "https://models.invalid/cpsam" in message
+    assert str(folder / "cpsam") in message
+    assert weights.BUNDLED in message
+
+
+def test_names_are_downloaded_once(folder: Path, server: Server) -> None:
+    buffer = io.BytesIO()
+    torch.save(CPnet([2, 4, 8]).state_dict(), buffer)
+    server.content = buffer.getvalue()
+    net = weights.load_network("cyto2")
+    assert net.nchan == 2
+    assert server.asked == [("/published/cyto2torch_0", None)]
+    weights.load_network("cyto2torch_0")
+    assert len(server.asked) == 1
+    assert weights.resolve("cyto2").path == folder / "cyto2torch_0"
+
+
+def test_pull_brings_the_size_model(folder: Path, server: Server) -> None:
+    files = weights.pull("cyto3", progress=False, retry=QUICK)
+    assert [file.path.name for file in files] == ["cyto3", "size_cyto3.npy"]
+    weights.pull("cyto3", progress=False, retry=QUICK)
+    assert len(server.asked) == 2
+    weights.pull("cyto3", progress=False, retry=QUICK, force=True)
+    assert len(server.asked) == 4
+    with pytest.raises(UnknownModelError, match="cyto3"):
+        weights.pull("cyto33")
+
+
+def test_damage_after_the_download_is_noticed(folder: Path, server: Server) -> None:
+    path = weights.resolve("cyto3", progress=False).path
+    whole = path.read_bytes()
+    path.write_bytes(whole)
+    assert weights.resolve("cyto3").path == path  # another time of change alone is no damage
+    path.write_bytes(whole[:-1] + b"?")
+    with pytest.raises(WeightsError, match="not the file that was downloaded"):
+        weights.resolve("cyto3")
+    path.write_bytes(whole[:-1])
+    with pytest.raises(WeightsError, match="models pull cyto3"):
+        weights.resolve("cyto3")
+    weights.pull("cyto3", progress=False, retry=QUICK)
+    assert weights.resolve("cyto3").path.read_bytes() == whole
+    path.write_bytes(b"mine")
+    weights.add_model(path)
+    assert weights.resolve("cyto3").path.read_bytes() == b"mine"
+
+
+def test_mirrors_go_first(folder: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(weights.MIRROR_ENV, f"{server.url}/mirror/")
+    weights.resolve("cyto3", progress=False)
+    assert server.asked == [("/mirror/cyto3", None)]
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    (shelf / "cpsam").write_bytes(b"from the shelf")
+    monkeypatch.setenv(weights.MIRROR_ENV, f"{(tmp_path / 'nothing').as_uri()}, {shelf.as_uri()}")
+    assert weights.resolve("cpsam", progress=False).path.read_bytes() == b"from the shelf"
+    assert weights.resolve("livecell", progress=False).path.read_bytes() == server.content
+    assert server.asked[-1][0] == "/published/livecell"
+
+
+def test_a_bar_needs_a_terminal(folder: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    weights.resolve("cyto3")
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
