@@ -7,7 +7,8 @@ from argparse import Namespace
 from collections import defaultdict
 from pathlib import Path
 
-from cellpose.errors import InputError, OptionError
+from cellpose.cli._manifest import outputs_of_last_run
+from cellpose.errors import OptionError
 
 __all__ = ["find_images", "folder_of_run"]
 
@@ -39,15 +40,12 @@ def find_images(args: Namespace) -> list[Path]:
         raise OptionError(message)
     from cellpose import io
 
-    try:
-        names = io.get_image_files(
-            str(folder), args.mask_filter, imf=args.img_filter, look_one_level_down=args.look_one_level_down
-        )
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    names = io.get_image_files(
+        str(folder), args.mask_filter, imf=args.img_filter, look_one_level_down=args.look_one_level_down
+    )
+    results = outputs_of_last_run(folder_of_run(args, [folder]))
     files = [Path(name) for name in names]
+    files = [file for file in files if file.resolve() not in results] or files
     _warn_of_same_results(files, args)
     return files
 

@@ -19,7 +19,7 @@ from cellpose._version import version
 from cellpose.cli._table import FLAGS
 from cellpose.io import replacing
 
-__all__ = ["MANIFEST_NAME", "Manifest", "options_of"]
+__all__ = ["MANIFEST_NAME", "Manifest", "options_of", "outputs_of_last_run"]
 
 logger = logging.getLogger("cellpose.cli")
 
@@ -148,6 +148,19 @@ class Manifest:
             logger.warning(f"{self.path} cannot be written ({error}); the run goes on without it")
         end = time.monotonic()
         self._next_write = end + (end - start) / _SHARE_OF_TIME
+
+
+def outputs_of_last_run(folder: Path) -> frozenset[Path]:
+    """Files that the manifest in a folder names as results, so that they are not taken for images.
+
+    Names of results that the user chose with ``--output_name`` cannot be told from names of images otherwise.
+    """
+    try:
+        content = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+        names = [name for entry in content["images"] for name in entry.get("outputs", ())]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return frozenset()
+    return frozenset((folder / name).resolve() for name in names)
 
 
 def _settings(manifest: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from cellpose.cli._table import GENERATION_DEFAULTS
 from cellpose.errors import OptionError
+from cellpose.io import Image
 
 __all__ = ["Result", "Segmenter", "device_of", "load_segmenter", "resolve_model"]
 
@@ -45,15 +46,28 @@ class Segmenter:
     estimates_diameter: bool = False
     restores: bool = False
 
-    def __call__(self, image: np.ndarray) -> Result:
+    def __call__(self, image: Image) -> Result:
         """Segment one image, as it was read from its file."""
-        masks, flows, _, *more = self.model.eval(image, **self.keywords)
+        keywords = {**self.keywords, **self._axes(image)}
+        masks, flows, _, *more = self.model.eval(image.data, **keywords)
         restored = more[0] if self.restores else None
         if self.estimates_diameter and more:
             diameter_px = float(np.mean(more[0]))
         else:
-            diameter_px = self.keywords["diameter"] or self._diameter_of_training()
+            diameter_px = keywords["diameter"] or self._diameter_of_training()
         return Result(masks, flows, diameter_px, restored)
+
+    def _axes(self, image: Image) -> dict[str, int | None]:
+        """The axes of channels and planes: as the command line says, else as the file says, else None (guessed)."""
+        channel_axis, z_axis = self.keywords["channel_axis"], self.keywords["z_axis"]
+        stack = self.keywords["do_3D"] or self.keywords["stitch_threshold"] > 0
+        if z_axis is None and (stack or self.generation == "unet"):  # transformers take planes one by one only unnamed
+            z_axis = image.axis("Z")
+            z_axis = None if z_axis == channel_axis else z_axis
+        if channel_axis is None and image.data.ndim > 2:
+            channel_axis = image.axis("C")
+            channel_axis = None if channel_axis == z_axis else channel_axis
+        return {"channel_axis": channel_axis, "z_axis": z_axis}
 
     def _diameter_of_training(self) -> float:
         if self.generation == "transformer":

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from cellpose import io
 from cellpose.cli._images import find_images, folder_of_run
 from cellpose.cli._manifest import Manifest, options_of
 from cellpose.cli._model import Result, Segmenter, load_segmenter
 from cellpose.cli._save import save_results
-from cellpose.errors import FileReadError, OptionError
+from cellpose.errors import OptionError
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 
 __all__ = ["segment_command"]
@@ -140,11 +141,11 @@ def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, manifest: Ma
     """Segment one image and write its results; the reason, if it failed."""
     start = time.perf_counter()
     try:
-        image = _read(file)
+        image = io.read_image(file)
         if args.do_3D or args.stitch_threshold > 0:
             logger.info("loading image as 3D zstack")
         result = _without_edge_masks(segmenter(image), args)
-        outputs = save_results(file, image, result, segmenter.files["model"].name, args)
+        outputs = save_results(file, image.data, result, segmenter.files["model"].name, args)
     except Exception as error:  # whatever is wrong with one image must not stop the batch
         reason = f"{type(error).__name__}: {error}"
         logger.error(f"{file} failed: {reason}")
@@ -152,24 +153,15 @@ def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, manifest: Ma
         manifest.add_failure(file, reason, time.perf_counter() - start)
         return reason
     facts = {
-        "shape": list(image.shape),
-        "dtype": str(image.dtype),
+        "shape": list(image.data.shape),
+        "axes": image.axes,
+        "dtype": str(image.data.dtype),
         "seconds": round(time.perf_counter() - start, 3),
         "cells": int(np.count_nonzero(np.bincount(result.masks.ravel())[1:])),
         "diameter_px": None if np.isnan(result.diameter_px) else round(result.diameter_px, 3),
     }
     manifest.add_result(file, outputs, facts)
     return None
-
-
-def _read(file: Path) -> np.ndarray:
-    from cellpose import io
-
-    image = io.imread(str(file))
-    if image is None:
-        message = f"{file} cannot be read as an image"
-        raise FileReadError(message)
-    return np.asarray(image)
 
 
 def _without_edge_masks(result: Result, args: Namespace) -> Result:

@@ -1,0 +1,369 @@
+"""Runs of the command line over small folders: outputs, failures, interruption, resuming."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from bench import Bench, make_bench
+from blobs import write_images
+from cellpose import io
+from cellpose.cli import _segment
+
+
+@pytest.fixture
+def bench(tmp_path):
+    with make_bench(tmp_path) as place:
+        place.model("cyto3")
+        yield place
+
+
+U_NET = ("--pretrained_model", "cyto3")
+
+
+def test_without_a_save_flag_only_seg_is_written(bench: Bench):
+    images = bench.images("a.tif", "b.png")
+    assert bench.run(*U_NET) == 0
+    assert bench.new_files(without=images) == ["a_seg.npy", "b_seg.npy"]
+    seg = io.read_seg(bench.folder / "a_seg.npy")
+    assert (seg.count, seg.diameter, seg.filename, seg.model) == (9, 30.0, str(images[0]), "cyto3")
+
+
+def test_every_output_goes_to_savedir(bench: Bench):
+    images = bench.images("a.tif")
+    out = bench.root / "out"
+    out.mkdir()
+    flags = ("--save_png", "--save_tif", "--save_flows", "--save_outlines", "--save_rois", "--save_txt")
+    assert bench.run(*U_NET, *flags, "--savedir", out) == 0
+    assert sorted(bench.folder.iterdir()) == images
+    names = ["a_cellprob_cp_masks.tif", "a_cp_masks.png", "a_cp_masks.tif", "a_cp_outlines.txt", "a_dP_cp_masks.tif"]
+    names += ["a_flows_cp_masks.tif", "a_outlines_cp_masks.png", "a_rois.zip", "a_seg.npy"]
+    assert bench.new_files(out) == names
+    # the window finds the image of a _seg.npy through its file name, wherever it stands
+    assert io.read_seg(out / "a_seg.npy").filename == str(images[0])
+    entry = bench.manifest(out)["images"][0]
+    assert (entry["image"], sorted(entry["outputs"])) == (str(images[0]), names)
+
+
+def test_dir_above_and_in_folders(bench: Bench):
+    images = bench.images("a.tif")
+    flags = ("--save_tif", "--save_flows", "--save_outlines", "--save_rois", "--dir_above", "--in_folders")
+    assert bench.run(*U_NET, *flags) == 0
+    assert bench.new_files(without=images) == []
+    places = ["flows/a_cellprob_cp_masks.tif", "flows/a_dP_cp_masks.tif", "flows/a_flows_cp_masks.tif"]
+    places += ["masks/a_cp_masks.tif", "outlines/a_outlines_cp_masks.png", "rois/a_rois.zip"]
+    places += ["txt_outlines/a_cp_outlines.txt"]
+    found = [file for file in bench.new_files(bench.root) if not file.startswith(("in/", "home/", "models/"))]
+    assert found == sorted(["a_seg.npy", *places])
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [("--save_outlines", "a_outlines_cp_masks.png"), ("--save_mpl", "a_cp_output_cp_masks.png")],
+)
+def test_pictures_are_saved_without_masks(bench: Bench, flag, name):
+    bench.images("a.tif")
+    assert bench.run(*U_NET, "--no_npy", flag) == 0
+    assert (bench.folder / name).stat().st_size > 0
+
+
+def test_masks_are_written_even_if_there_is_no_cell(bench: Bench):
+    bench.images("a.tif")
+    assert bench.run(*U_NET, "--no_npy", "--save_png", "--save_tif", "--cellprob_threshold", "99") == 0
+    for name in ("a_cp_masks.png", "a_cp_masks.tif"):
+        masks = io.imread(bench.folder / name)
+        assert (masks.shape, masks.dtype, masks.max()) == ((64, 72), np.uint16, 0)
+
+
+def test_names_of_all_alphabets(bench: Bench):
+    names = ["ÄÖ ü.tif", "細胞.png", "клетка (1).tif", "a.b.c.tif"]
+    bench.images(*names)
+    assert bench.run(*U_NET, "--save_png", "--no_npy") == 0
+    for name in names:
+        assert io.imread(bench.folder / f"{Path(name).stem}_cp_masks.png").max() == 9
+
+
+def test_a_failed_image_does_not_stop_the_others(bench: Bench, capsys):
+    bench.images("a.tif", "c.tif")
+    (bench.folder / "b.tif").write_bytes(b"II*\0 cut")
+    assert bench.run(*U_NET, "--save_png", "--no_npy") == 1
+    assert {"a_cp_masks.png", "c_cp_masks.png"} < set(bench.new_files())
+    error = capsys.readouterr().err
+    assert f"{bench.folder / 'b.tif'} failed: " in error
+    assert "1 of 3 images failed" in error
+    entries = {entry["image"]: entry for entry in bench.manifest()["images"]}
+    assert "error" in entries["b.tif"]
+    assert entries["c.tif"]["cells"] == 9
+
+
+def test_interruption_keeps_what_is_finished(bench: Bench, monkeypatch, capsys):
+    bench.images("a.tif", "b.tif", "c.tif")
+    save = _segment.save_results
+
+    def save_until_b(file, *rest):
+        if file.stem == "b":
+            raise KeyboardInterrupt
+        return save(file, *rest)
+
+    monkeypatch.setattr(_segment, "save_results", save_until_b)
+    assert bench.run(*U_NET, "--save_png", "--no_npy") == 130
+    assert "interrupted; the results of 1 of 3 images are kept" in capsys.readouterr().err
+    manifest = bench.manifest()
+    assert [entry["image"] for entry in manifest["images"]] == ["a.tif"]
+    assert manifest["ended"] is not None
+
+
+def _times(bench: Bench) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in bench.folder.glob("*_cp_masks.png")}
+
+
+def test_resume_does_only_what_is_missing(bench: Bench):
+    images = bench.images("a.tif", "b.tif", "c.tif", "d.tif")
+    words = (*U_NET, "--save_png", "--no_npy")
+    assert bench.run(*words) == 0
+    before = _times(bench)
+    (bench.folder / "b_cp_masks.png").unlink()  # a result that is gone
+    os.utime(images[2], ns=(1, 1))  # an image that has changed
+    assert bench.run(*words, "--resume", "--batch_size", "2", "--verbose") == 0
+    after = _times(bench)
+    assert [after[f"{name}_cp_masks.png"] == before[f"{name}_cp_masks.png"] for name in "abcd"] == [
+        True, False, False, True
+    ]  # fmt: skip
+    assert ">>>> resuming: 2 of 4 images are done already" in bench.log()
+    assert len(bench.manifest()["images"]) == 4
+
+
+@pytest.mark.parametrize("change", ["option", "model", "manifest"])
+def test_resume_starts_anew_after_a_change(bench: Bench, change, capsys):
+    bench.images("a.tif")
+    words = [*U_NET, "--save_png", "--no_npy"]
+    assert bench.run(*words) == 0
+    before = _times(bench)
+    if change == "option":
+        words += ["--cellprob_threshold", "1"]
+    elif change == "model":
+        bench.model("cyto3", diam=20.0)
+    else:
+        (bench.folder / "cellpose_run.json").write_text("{ not json", encoding="utf-8")
+    assert bench.run(*words, "--resume") == 0
+    assert _times(bench) != before
+    assert "all images are done anew" in capsys.readouterr().err
+
+
+def test_manifest_says_what_ran(bench: Bench):
+    bench.images("a.tif")
+    model = bench.model("cyto3")
+    assert bench.run(*U_NET, "--save_tif", "--no_npy", "--min_size", "7") == 0
+    manifest = bench.manifest()
+    assert manifest["version"] == __import__("cellpose").__version__
+    assert manifest["models"]["model"] == {
+        "name": "cyto3",
+        "path": str(model),
+        "sha256": __import__("hashlib").sha256(model.read_bytes()).hexdigest(),
+    }
+    assert (manifest["options"]["min_size"], manifest["device"]) == (7, "cpu")
+    (entry,) = manifest["images"]
+    facts = ("image", "shape", "axes", "dtype", "cells", "diameter_px", "outputs")
+    assert {key: entry[key] for key in facts} == {
+        "image": "a.tif", "shape": [64, 72], "axes": "YX", "dtype": "uint16", "cells": 9, "diameter_px": 30.0,
+        "outputs": ["a_cp_masks.tif"],
+    }  # fmt: skip
+    assert entry["seconds"] > 0
+
+
+def test_results_named_by_the_user_are_no_images_of_the_next_run(bench: Bench):
+    bench.images("a.png")
+    words = (*U_NET, "--save_png", "--no_npy", "--output_name", "_x")
+    assert bench.run(*words) == bench.run(*words) == 0
+    assert bench.new_files() == ["a.png", "a_x.png"]
+
+
+def test_images_with_results_of_the_same_name_are_told(bench: Bench, capsys):
+    bench.images("a.png", "a.tif")
+    assert bench.run(*U_NET) == 0
+    assert "have the same names" in capsys.readouterr().err
+
+
+def test_retired_options_warn_once_each(bench: Bench, capsys):
+    bench.images("a.png")
+    assert bench.run(*U_NET, "--net_avg", "--omni", "--net_avg", "--nclasses", "3", "--no_npy") == 0
+    error = capsys.readouterr().err
+    assert [error.count(f"the option {flag} is retired") for flag in ("--net_avg", "--omni", "--nclasses")] == [1, 1, 1]
+
+
+def test_quiet_and_verbose_lines(bench: Bench, capsys):
+    bench.images("a.png", "b.png")
+    assert bench.run(*U_NET, "--no_npy") == 0
+    assert capsys.readouterr().out == (
+        ">>>> !LOGGING OFF BY DEFAULT! To see cellpose progress, set --verbose\n"
+        "No --verbose => no progress or info printed\n"
+    )
+    assert bench.run(*U_NET, "--no_npy", "--verbose") == 0
+    out = capsys.readouterr().out
+    for line in (
+        "WRITING LOG OUTPUT TO",
+        ">>>> using CPU",
+        f">>>> loading model {bench.models / 'cyto3'}",
+        ">>>> running cellpose on 2 images using chan_to_seg GRAY and chan (opt) NONE",
+        ">>>> using diameter 30.000 for all images",
+        "100%|##########| 2/2",
+        ">>>> completed in ",
+    ):
+        assert line in out
+        assert line in bench.log() or line.startswith("WRITING")
+
+
+def test_nothing_is_left_in_the_logger(bench: Bench):
+    import logging
+
+    bench.images("a.png")
+    before = list(logging.getLogger("cellpose").handlers)
+    bench.run(*U_NET, "--no_npy", "--verbose")
+    bench.run(*U_NET, "--no_npy")
+    assert logging.getLogger("cellpose").handlers == before
+
+
+def test_exclude_on_edges(bench: Bench):
+    (whole,) = write_images(bench.root, ["whole.tif"])
+    bench.folder.mkdir(exist_ok=True)
+    tifffile.imwrite(bench.folder / "cut.tif", io.imread(whole)[8:])  # the first row of blobs touches the border
+    result = bench.folder / "cut_cp_masks.tif"
+    assert bench.run(*U_NET, "--save_tif", "--no_npy") == 0
+    all_masks = io.imread(result)
+    cut = np.unique(all_masks[0][all_masks[0] > 0])
+    assert cut.size
+    assert bench.run(*U_NET, "--save_tif", "--no_npy", "--exclude_on_edges") == 0
+    kept = io.imread(result)
+    assert np.array_equal(kept > 0, (all_masks > 0) & ~np.isin(all_masks, cut))
+    assert np.unique(kept).tolist() == list(range(int(all_masks.max()) - len(cut) + 1))
+
+
+def test_look_one_level_down_and_filter(bench: Bench):
+    write_images(bench.folder / "deep", ["x_img.tif", "x_other.tif"])
+    bench.images("y_img.tif")
+    assert bench.run(*U_NET, "--look_one_level_down", "--img_filter", "_img", "--save_tif", "--no_npy") == 0
+    assert [f for f in bench.new_files() if "masks" in f] == ["deep/x_img_cp_masks.tif", "y_img_cp_masks.tif"]
+
+
+def test_stack_with_axes_from_its_file(bench: Bench):
+    (file,) = bench.images("a.tif")
+    plane = io.imread(file)
+    stack = np.stack([np.stack([plane, plane * 0])] * 3)  # planes, channels, y, x: no shape tells which is which
+    tifffile.imwrite(file, stack, imagej=True, metadata={"axes": "ZCYX"})
+    words = (*U_NET, "--stitch_threshold", "0.3", "--save_tif", "--no_npy", "--chan", "1", "--min_size", "20")
+    assert bench.run(*words) == 0
+    masks = io.imread(bench.folder / "a_cp_masks.tif")
+    assert (masks.shape, int(masks.max())) == ((3, 64, 72), 9)
+    assert bench.manifest()["images"][0]["axes"] == "ZCYX"
+
+
+def test_bundled_or_default_model_is_named(bench: Bench, monkeypatch):
+    from cellpose import weights
+
+    monkeypatch.setattr(weights, "default_model", lambda: "cyto3")
+    bench.images("a.tif")
+    assert bench.run("--no_npy", "--verbose") == 0
+    assert ">>>> no model given, using cyto3" in bench.log()
+
+
+def test_read_only_manifest_folder_is_no_failure(bench: Bench, monkeypatch, capsys):
+    from cellpose.errors import FileWriteError
+
+    bench.images("a.tif")
+
+    def refuse(path):
+        message = "read-only"
+        raise FileWriteError(message)
+
+    monkeypatch.setattr("cellpose.cli._manifest.replacing", refuse)
+    assert bench.run(*U_NET, "--no_npy") == 0
+    assert capsys.readouterr().err.count("the run goes on without it") == 1
+
+
+@pytest.mark.parametrize("home", [None, "/proc/none"])
+def test_runs_without_a_home_that_can_be_written_to(bench: Bench, monkeypatch, home):
+    bench.images("a.tif")
+    if home is None:
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr(Path, "home", staticmethod(_no_home))
+    else:
+        monkeypatch.setenv("HOME", home)
+    assert bench.run(*U_NET, "--save_tif", "--no_npy", "--verbose") == 0
+    assert (bench.folder / "a_cp_masks.tif").is_file()
+
+
+def _no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_models_commands(bench: Bench, capsys):
+    own = bench.model("../mine")
+    assert bench.run("--version") == 0
+    capsys.readouterr()
+
+    def models(*words):
+        from cellpose.cli import main
+
+        code = main(["models", *map(str, words)])
+        return code, capsys.readouterr()
+
+    assert models("add", own)[0] == 0
+    assert (bench.models / "gui_models.txt").read_text(encoding="utf-8") == "mine\n"
+    listed = {row["name"]: row for row in json.loads(models("list", "--json")[1].out)}
+    assert (listed["mine"]["kind"], listed["cyto3"]["installed"], listed["cpsam"]["installed"]) == ("user", True, False)
+    assert models("path", "mine")[1].out.strip() == str(bench.models / "mine")
+    assert models("path")[1].out.strip() == str(bench.models)
+    assert "family       cpnet" in models("info", "mine")[1].out
+    assert "cpsam" in models("list")[1].out
+    assert models("remove", "mine", "--delete")[0] == 0
+    assert not (bench.models / "mine").exists()
+    assert models("remove", "mine")[0] == 2
+
+
+def test_add_model_and_use_it(bench: Bench, capsys):
+    from cellpose.cli import main
+
+    own = bench.model("../mine")
+    assert main(["--add_model", str(own)]) == 0
+    assert f"{own} copied to models folder {bench.models}" in capsys.readouterr().out
+    own.unlink()
+    bench.images("a.tif")
+    assert bench.run("--pretrained_model", "mine", "--save_png", "--no_npy") == 0
+    assert io.imread(bench.folder / "a_cp_masks.png").max() == 9
+
+
+def test_doctor(bench: Bench, capsys, monkeypatch):
+    from cellpose.cli import main
+
+    code = main(["doctor", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert code == bool(report["problems"])
+    assert report["models"]["folder"] == str(bench.models)
+    assert "cyto3" in report["models"]["installed"]
+    assert report["libraries"]["numpy"] == np.__version__
+    assert report["torch"]["threads"] >= 1
+    assert report["home"] == {
+        "folder": str(bench.home), "writable": True, "log": str(bench.home / ".cellpose" / "run.log"),
+    }  # fmt: skip
+    monkeypatch.setenv("HOME", "/proc/none")
+    assert main(["doctor"]) == 1
+    text = capsys.readouterr().out
+    assert "wrong: /proc/none cannot be written to" in text
+    assert "mend:  set CELLPOSE_LOCAL_MODELS_PATH" in text
+
+
+def test_doctor_comes_to_an_end_on_a_sick_machine(bench: Bench, capsys, monkeypatch):
+    from cellpose.cli import main
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert main(["doctor", "--json"]) == 1
+    problems = [problem["what"] for problem in json.loads(capsys.readouterr().out)["problems"]]
+    assert any("torch cannot be imported" in what for what in problems)
+    assert any("numba cannot be imported" in what for what in problems)
