@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import sys
@@ -15,6 +16,12 @@ import tifffile
 from cellpose import io
 from cellpose.errors import AxesError, FileMissingError, FileReadError, MissingExtraError
 from cellpose.io import _limits
+
+
+@pytest.fixture(autouse=True)
+def log_reaches_the_root(monkeypatch):
+    """An earlier test may have set up the log, which then goes to its own handlers only."""
+    monkeypatch.setattr(logging.getLogger("cellpose"), "propagate", True)
 
 
 @pytest.fixture

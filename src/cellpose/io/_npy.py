@@ -6,11 +6,11 @@ import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from cellpose.errors import FileReadError
+from cellpose.errors import FileMissingError, FileReadError
 from cellpose.io._image import UNKNOWN_AXIS, Image
 from cellpose.io._limits import check_claim
 from cellpose.io._unpickle import unpickle_data
@@ -21,9 +21,23 @@ __all__ = ["load_npy", "read_npy", "write_npy_object"]
 _PICKLE_PROTOCOL = 4
 
 
-def load_npy(path: Path) -> Any:
-    """What a ``.npy`` file holds: an array, or the one object in it."""
-    with open(path, "rb") as file:
+def load_npy(path: PathLike) -> Any:
+    """What a ``.npy`` file holds: an array, or the one object in it, if that is plain data.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    FileReadError
+        If the file is missing, cut or corrupt.
+    UnsafeFileError
+        If it holds anything but numbers, texts, arrays, dates, paths and containers of them.
+    """
+    path = Path(path)
+    with _opened(path) as file:
         try:
             version = np.lib.format.read_magic(file)
             readers = {
@@ -41,6 +55,17 @@ def load_npy(path: Path) -> Any:
         check_claim(path, dtype.itemsize * math.prod(shape), stored)
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError as error:
+        message = f"{path} does not exist"
+        raise FileMissingError(message) from error
+    except OSError as error:
+        message = f"{path} could not be opened: {error.strerror or error}"
+        raise FileReadError(message) from error
 
 
 def read_npy(path: Path) -> Image:

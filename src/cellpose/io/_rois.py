@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import struct
 import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -74,7 +73,7 @@ def save_rois(
     Raises
     ------
     InputError
-        If the masks are not labels, or the image is too large for ROIs of ImageJ.
+        If the masks are not labels in 2 or 3 axes.
     FileWriteError
         If the file cannot be written.
     """
@@ -126,12 +125,6 @@ def _labelled_outlines(
 def _roi(name: str, plane: int | None, outline: npt.NDArray[Any]) -> bytes:
     from roifile import ImagejRoi
 
-    try:
-        roi = ImagejRoi.frompoints(outline, name=name, position=None if plane is None else plane + 1)
-        return bytes(roi.tobytes())
-    except struct.error as error:
-        message = (
-            f"the outline {name} reaches the pixel {outline.max(0).tolist()} (x, y) and ROIs of ImageJ end at 32767; "
-            "save the masks as TIFF or the outlines as text"
-        )
-        raise InputError(message) from error
+    # roifile counts planes from 0, ImageJ from 1
+    roi = ImagejRoi.frompoints(outline, name=name, position=plane)
+    return bytes(roi.tobytes())

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import CellposeError, FileMissingError, FileReadError, InputError
+from cellpose.errors import FileReadError, InputError
 from cellpose.io._npy import load_npy, write_npy_object
 from cellpose.io._write import PathLike
 
@@ -126,16 +126,7 @@ def read_seg(path: PathLike) -> Segmentation:
         If it holds anything but plain data.
     """
     file = Path(path)
-    try:
-        content = load_npy(file)
-    except CellposeError:
-        raise
-    except FileNotFoundError as error:
-        message = f"{file} does not exist"
-        raise FileMissingError(message) from error
-    except (OSError, ValueError) as error:
-        message = f"{file} could not be read: {error}"
-        raise FileReadError(message) from error
+    content = load_npy(file)
     if not isinstance(content, dict) or not isinstance(content.get("masks"), np.ndarray):
         message = f"{file} holds no segmentation: it has no 'masks'. Open it with numpy.load to see what it is"
         raise FileReadError(message)

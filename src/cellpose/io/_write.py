@@ -31,6 +31,11 @@ __all__ = [
 PathLike = str | os.PathLike[str]
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
+# what each format holds beside uint8
+_DEEPEST: dict[str, type[np.generic]] = {
+    **dict.fromkeys((".png", ".jp2", ".pgm", ".ppm", ".pnm"), np.uint16),
+    **dict.fromkeys((".exr", ".hdr", ".pfm"), np.float32),
+}
 _CLASSIC_TIFF_LIMIT = 2**32 - 2**25
 
 
@@ -183,6 +188,15 @@ def encode_raster(suffix: str, array: npt.NDArray[Any]) -> bytes:
     """An array (Y, X), or (Y, X, 3) in RGB order, in the format that a suffix such as ".png" names."""
     import cv2
 
+    deepest = _DEEPEST.get(suffix.lower(), np.uint8)
+    colours = array.ndim == 3 and array.shape[-1] in (1, 3, 4)
+    if array.dtype not in (np.uint8, deepest) or not (array.ndim == 2 or colours):
+        # OpenCV would write other numbers cut to 8 bits
+        message = (
+            f"an array of shape {array.shape} and dtype {array.dtype} cannot be written as {suffix or 'no suffix'}; "
+            f"give (Y, X) or (Y, X, 3) of uint8 or {np.dtype(deepest)}, or write a .tif"
+        )
+        raise InputError(message)
     picture = array
     if array.ndim == 3 and array.shape[-1] in (3, 4):
         picture = cv2.cvtColor(
@@ -196,10 +210,7 @@ def encode_raster(suffix: str, array: npt.NDArray[Any]) -> bytes:
     else:
         reason = "the encoder failed"
     if not done:
-        message = (
-            f"an array of shape {array.shape} and dtype {array.dtype} cannot be written as {suffix or 'no suffix'} "
-            f"({reason}); give (Y, X) or (Y, X, 3) of uint8 or uint16 for .png, or write a .tif"
-        )
+        message = f"{suffix or 'no suffix'} is not a format that can be written ({reason}); use .tif or .png"
         raise InputError(message)
     return bytes(coded)
 
