@@ -240,7 +240,7 @@ def _write_flows(flows: npt.NDArray[np.float32], image_name: str | os.PathLike[s
     target = Path(os.path.splitext(os.fspath(image_name))[0] + "_flows.tif")
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        tifffile.imwrite(partial, flows)
+        tifffile.imwrite(partial, flows, photometric="minisblack")
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

@@ -72,7 +72,7 @@ class ImageSet:
         )
 
     def batch(self, indices: Iterable[int], *, numbers: bool = False) -> tuple[list[Any], list[Any]]:
-        """Images ``(C, Ly, Lx)`` and targets ``([classes,] cell mask, dY, dX)``, with ``numbers`` label numbers first."""
+        """Images ``(C, Ly, Lx)`` and targets ``([label numbers, classes,] cell mask, dY, dX)``."""
         chosen = [int(i) for i in indices]
         if self.data is not None and self.labels is not None:
             images, labels = [self.data[i] for i in chosen], [self.labels[i] for i in chosen]

@@ -1,0 +1,61 @@
+"""The size model's regression."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from torch import nn
+
+from cellpose import train
+from cellpose.train._size import _regress
+
+
+class Sizer(nn.Module):
+    """A network whose style tells how much of the image is bright."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1))
+        self.diam_mean = nn.Parameter(torch.tensor([30.0]), requires_grad=False)
+        self.nchan = 2
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        bright = (x[:, 0] > 0.5).float().mean(dim=(1, 2))
+        return x, torch.stack([torch.log(bright + 1e-3), bright], dim=1)
+
+
+def squares(side: int) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.zeros((64, 64), np.uint16)
+    for i in range(4):
+        y, x = 2 + 32 * (i // 2), 2 + 32 * (i % 2)
+        labels[y : y + side, x : x + side] = i + 1
+    return (200.0 * (labels > 0)).astype(np.float32), labels
+
+
+def test_regularization():
+    rng = np.random.default_rng(0)
+    styles = rng.normal(size=(50, 3)) + 4
+    targets = styles @ [1.0, -2.0, 0.5] + 7
+    A, smean, ymean = _regress(styles, targets, 1e-9)
+    np.testing.assert_allclose(A, [1.0, -2.0, 0.5], rtol=1e-6)  # the ridge of 1e-9 is felt in the tenth digit
+    np.testing.assert_allclose((styles - smean) @ A + ymean, targets)
+    assert np.abs(_regress(styles, targets, 100.0)[0]).sum() < np.abs(A).sum()
+
+
+def test_finds_sizes(tmp_path, caplog):
+    images, labels = zip(*(squares(side) for side in (8, 12, 16, 20, 24)), strict=True)
+    path = tmp_path / "model"
+    with caplog.at_level(logging.INFO, "cellpose.train"):
+        params = train.train_size(
+            Sizer(), path, list(images), list(labels), test_data=list(images), test_labels=list(labels), bsize=64,
+            min_train_masks=1, channels=[0, 0], n_epochs=4, batch_size=2, l2_regularization=1e-3,
+        )  # fmt: skip
+    assert params["A"].shape == params["smean"].shape == (2,)
+    correlations = [float(r.getMessage().rsplit(" ", 1)[1]) for r in caplog.records if "correlation" in r.getMessage()]
+    assert len(correlations) == 2
+    assert min(correlations) > 0.8
+    saved = np.load(f"{path}_size.npy", allow_pickle=True).item()
+    assert sorted(saved) == ["A", "diam_mean", "smean", "ymean"]
+    np.testing.assert_array_equal(saved["A"], params["A"])

