@@ -38,9 +38,9 @@ def _subpixel(labels: Labels) -> NDArray[np.bool_]:
 
 def _between(labels: Labels) -> NDArray[np.bool_]:
     """Pixels of labels that have two different labels among their eight neighbours and themselves."""
-    high = ndimage.maximum_filter(labels, size=3, mode="nearest")
+    high: Labels = ndimage.maximum_filter(labels, size=3, mode="nearest")
     foreground_or_top = np.where(labels == 0, np.iinfo(labels.dtype).max, labels)
-    low = ndimage.minimum_filter(foreground_or_top, size=3, mode="nearest")
+    low: Labels = ndimage.minimum_filter(foreground_or_top, size=3, mode="nearest")
     between: NDArray[np.bool_] = (low != high) & (labels > 0)
     return between
 
@@ -48,12 +48,12 @@ def _between(labels: Labels) -> NDArray[np.bool_]:
 def _boundaries(labels: Labels, mode: str) -> NDArray[np.bool_]:
     if mode == "subpixel":
         return _subpixel(labels)
-    thick = _thick(labels)
+    drawn = _thick(labels)
     if mode == "inner":
-        return thick & (labels > 0)
-    if mode == "outer":
-        return thick & ((labels == 0) | _between(labels))
-    return thick
+        drawn &= labels > 0
+    elif mode == "outer":
+        drawn &= (labels == 0) | _between(labels)
+    return drawn
 
 
 def outline_view(
