@@ -12,6 +12,7 @@ from torch import nn
 
 from cellpose import nets
 from cellpose.errors import OptionError
+from cellpose.nets import cpnet
 from cellpose.resnet_torch import CPnet, CPnetBioImageIO
 
 SMALL = [2, 4, 8, 12]
@@ -110,6 +111,17 @@ def test_upsampling_late_gives_what_upsampling_first_gives() -> None:
                 module.training = True
         first, *_ = net(x)
     torch.testing.assert_close(late, first)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_convolution_of_an_upsampled_image(layout: torch.memory_format) -> None:
+    conv = nn.Conv2d(3, 5, 3, padding=1)
+    x = torch.randn(2, 3, 4, 6).contiguous(memory_format=layout).requires_grad_()
+    short, long = cpnet._conv_of_upsampled(conv, x), conv(cpnet._upsample(x))
+    torch.testing.assert_close(short, long, atol=1e-6, rtol=1e-5)  # sums of float32 in another order
+    (gradient,) = torch.autograd.grad(short.square().sum(), x)
+    (expected,) = torch.autograd.grad(long.square().sum(), x)
+    torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_features_of_zeros_give_a_style_of_zeros_and_finite_gradients() -> None:
