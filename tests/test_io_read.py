@@ -56,6 +56,40 @@ def test_jpeg_keeps_shape_and_colour_order(tmp_path):
     np.testing.assert_allclose(io.imread(tmp_path / "a.jpg").astype(int), red, atol=6)
 
 
+def test_jpeg_with_fill_bytes_and_thumbnail(tmp_path, gray):
+    io.imsave(tmp_path / "a.jpg", gray)
+    whole = (tmp_path / "a.jpg").read_bytes()
+    thumbnail = b"\xff\xe1" + struct.pack(">H", 2 + len(whole)) + whole
+    (tmp_path / "b.jpg").write_bytes(whole[:2] + thumbnail + b"\xff\xff" + whole[2:] + b"behind the end")
+    np.testing.assert_array_equal(io.imread(tmp_path / "b.jpg"), io.imread(tmp_path / "a.jpg"))
+    # the end of the thumbnail is not taken for that of the image
+    (tmp_path / "b.jpg").write_bytes(whole[:2] + thumbnail + whole[2:-30])
+    with pytest.raises(FileReadError, match="truncated"):
+        io.imread(tmp_path / "b.jpg")
+
+
+def test_ome_series_over_two_files(tmp_path):
+    """The second file is longer than the first, so that a page of it ends behind the end of the first."""
+    small, large = np.zeros((8, 8), np.uint8), np.full((8, 8), 7, np.uint8)
+    names = ("one.ome.tif", "two.ome.tif")
+    planes = "".join(
+        f'<TiffData FirstZ="{z}" FirstC="0" FirstT="0" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{name}">urn:uuid:0000000{z}-0000-0000-0000-000000000000</UUID></TiffData>'
+        for z, name in enumerate(names)
+    )
+    for z, (name, plane) in enumerate(zip(names, (small, large), strict=True)):
+        xml = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:0000000{z}-0000-0000-0000-000000000000"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+            'DimensionOrder="XYZCT" Type="uint8" SizeX="8" SizeY="8" SizeZ="2" SizeC="1" SizeT="1">'
+            f"{planes}</Pixels></Image><!-- {'x' * 5000 * z} --></OME>"
+        )
+        tifffile.imwrite(tmp_path / name, plane, description=xml, metadata=None, photometric="minisblack")
+    image = io.read_image(tmp_path / "one.ome.tif")
+    assert image.axes == "ZYX"
+    np.testing.assert_array_equal(image.data, np.stack([small, large]))
+
+
 def test_gif_palette_is_read_as_rgb(tmp_path, gray):
     import imagecodecs
 

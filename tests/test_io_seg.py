@@ -357,7 +357,6 @@ HOSTILE = {
     "import": Evil(__import__, "os"),
     "numpy load": Evil(np.load, "x.npy"),
     "memmap": Evil(np.fromfile, "x.npy"),
-    "class": os.path,
     "counter": Counter("ab"),
     "datetime subclass": datetime.tzinfo(),
     "type": int,
@@ -376,10 +375,7 @@ def test_hostile_pickles_are_refused_and_nothing_runs(tmp_path, name, protocol):
     content = {"masks": MASKS, "outlines": MASKS, "x": HOSTILE[name]}
     box = np.empty((), object)
     box[()] = content
-    try:
-        data = pickle.dumps(box, protocol=protocol)
-    except (TypeError, pickle.PicklingError):
-        pytest.skip("this object cannot be pickled at all")
+    data = pickle.dumps(box, protocol=protocol)
     with pytest.raises(UnsafeFileError, match="not loaded"):
         unpickle(data)
     assert CANARY == []

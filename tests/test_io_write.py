@@ -365,6 +365,11 @@ def test_one_element_lists(tmp_path):
     ]
 
 
+def test_masks_alone(tmp_path):
+    io.save_masks(None, [MASKS] * 2, None, [tmp_path / "a.tif", tmp_path / "b.tif"])
+    assert listing(tmp_path) == ["a_cp_masks.png", "b_cp_masks.png"]
+
+
 def test_channels_reach_every_image_of_a_list(tmp_path):
     names = [tmp_path / "1.tif", tmp_path / "2.tif"]
     io.save_masks(

@@ -16,7 +16,7 @@ import tifffile
 from cellpose import io, utils
 from conftest import parity_rows
 
-ROWS = [row for row in parity_rows("files") if not str(row.values[0].get("fn", "io.")).startswith("command line")]
+ROWS = [row for row in parity_rows("files") if str(row.values[0].get("fn", "io.")).startswith("io.")]
 
 # rows where the original answers None, crashes or guesses, and a better answer is given here; see docs/differences.md
 DIFFERENT = {
@@ -26,8 +26,6 @@ DIFFERENT = {
     "v3/io/save_masks__png": "the original stops with an OverflowError under NumPy 2 before the flows are written",
     "v3/io/save_masks__list_in_folders": "the same OverflowError",
 }
-# other rooms' functions, compared in their own tests
-ELSEWHERE = {"dynamics.labels_to_flows", "input"}
 
 
 def describe(value: Any) -> str:
@@ -330,8 +328,6 @@ def check_loaded(row: dict[str, Any], text: str, tmp_path: Path, inputs: Any) ->
 
 @pytest.mark.parametrize("row", ROWS)
 def test_io_row(row, parity, tmp_path, case, inputs, log, tree, request):
-    if row["fn"] in ELSEWHERE:
-        pytest.skip("not a function of io")
     text = str(parity.load("files")[row["key"]])
     empty = tmp_path / "work"
     empty.mkdir()

@@ -27,8 +27,9 @@ def per_image(images: Any, masks: Any, flows: Any, file_names: Any) -> list[Resu
     single = not isinstance(masks, (list, tuple))
     if single:
         images, masks, flows = [_bare(images)], [masks], [flows]
-    elif images is None:
-        images = [None] * len(masks)
+    else:
+        images = [None] * len(masks) if images is None else images
+        flows = [None] * len(masks) if flows is None else flows
     lengths = {"images": len(images), "masks": len(masks), "flows": len(flows), "file_names": len(names)}
     if len(set(lengths.values())) != 1:
         told = ", ".join(f"{count} {name}" for name, count in lengths.items())

@@ -36,6 +36,7 @@ _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 def read_raster(path: Path) -> Image:
     """(Y, X) or (Y, X, 3) in RGB order at the depth of the file; an alpha channel is left out."""
+    check_claim(path, path.stat().st_size)
     coded = path.read_bytes()
     _check_header(path, coded)
     data = _decode_gif(path, coded) if coded[:6] in _GIF else _decode_opencv(path, coded)
@@ -112,8 +113,13 @@ def _check_png(path: Path, coded: bytes) -> None:
 def _check_jpeg(path: Path, coded: bytes) -> None:
     place = 2
     while True:
-        while coded[place : place + 1] == b"\xff" and coded[place + 1 : place + 2] == b"\xff":
+        # a marker is an FF and a byte that is neither; bytes between segments are allowed
+        place = coded.find(b"\xff", place)
+        if place < 0:
+            raise _truncated(path)
+        if coded[place + 1 : place + 2] in (b"\xff", b"\0"):
             place += 1
+            continue
         marker, length = struct.unpack_from(">xBH", coded, place)
         if marker in _JPEG_FRAMES:
             height, width, samples = struct.unpack_from(">HHB", coded, place + 5)

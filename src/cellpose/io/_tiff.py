@@ -124,18 +124,22 @@ def _check_imagej(path: Path, tif: Any) -> None:
 
 def _check_series(path: Path, series: Any) -> None:
     """Compare what the pages claim with what the file holds, before anything is allocated."""
-    size = path.stat().st_size
     if series.dataoffset is not None and series.pages[0].compression == _UNCOMPRESSED:
-        check_claim(path, int(series.nbytes), max(size - int(series.dataoffset), 0))
+        check_claim(path, int(series.nbytes), max(path.stat().st_size - int(series.dataoffset), 0))
         return
     check_claim(path, int(series.nbytes))
     for page in series.pages:
         if page is None:
             continue
+        # the pages of an OME series may lie in several files
+        size = page.parent.filehandle.size
         counts = [int(count) for count in page.databytecounts]
         ends = [int(start) + count for start, count in zip(page.dataoffsets, counts, strict=False) if count]
         if not counts or (ends and max(ends) > size):
-            message = f"{path} is truncated: a page ends at byte {max(ends, default=0)}, the file has {size} bytes"
+            message = (
+                f"{path} is truncated: a page ends at byte {max(ends, default=0)}, "
+                f"{page.parent.filename} has {size} bytes"
+            )
             raise FileReadError(message)
         expansion = _EXPANSION.get(int(page.keyframe.compression))
         if expansion is not None:
