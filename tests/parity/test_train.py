@@ -200,3 +200,24 @@ def check_process(key: str, numbers: Any) -> None:
         # these fixtures were stored in float16, hence half of its last digit
         tolerance = 2**-11 if what in ("img0", "diam_train") else 1e-5
         np.testing.assert_allclose(got, numbers[key], rtol=tolerance, atol=1e-6)
+
+
+@functools.cache
+def size_run(folder: Path) -> dict[str, Any]:
+    images, labels = cuts((0, 2, 4))
+    net = recipe_net("cpnet_mid", [2, 8, 16, 32, 256])
+    params = train.train_size(
+        net, folder / "x", images, labels, channels=[0, 0], bsize=96, n_epochs=4, batch_size=2, min_train_masks=1
+    )
+    return {**params, "files": " ".join(sorted(p.name for p in folder.iterdir() if "size" in p.name))}
+
+
+@pytest.mark.parametrize("row", [r for r in parity_rows("size") if "train_size" in r.values[0].get("key", "")])
+def test_size_model(row: dict[str, Any], folder: Path) -> None:
+    key = row["key"]
+    got, expected = size_run(folder)[key.rsplit("/", 1)[1]], PARITY.load("size")[key]
+    if key.endswith("files"):
+        assert got in str(expected)
+    else:
+        # the tolerance of the fixture: a solve of 256 equations from 12 styles
+        np.testing.assert_allclose(got, expected, rtol=0, atol=2e-2 * np.abs(expected).max())
