@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from cellpose import nets
 from cellpose.errors import FileMissingError, InputError, OptionError, WeightsError
 from cellpose.nets import _dino, _sam, _tokens
-from cellpose.vit import CPDINO, CPSAM, Transformer
+from cellpose.vit import CPDINO, CPSAM
+from cellpose.vit_sam import Transformer
 from test_nets_cpnet import filled, waves
 
 

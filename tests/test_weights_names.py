@@ -172,6 +172,20 @@ def test_bundled_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert weights.load_state_dict(file.path)[key].dtype == torch.float32
 
 
+def test_bundled_file_is_that_of_its_card(folder: Path) -> None:
+    if not weights.bundled_models():
+        pytest.skip("the bundled model is not in this checkout")
+    file = weights.resolve(weights.BUNDLED)
+    assert file.card["sha256"] == file.sha256
+    kind = weights.family(file)
+    assert (kind.name, kind.nout, kind.task) == ("cpnet", 3, "segmentation")
+    net = weights.load_network(file)
+    with torch.inference_mode():
+        y, style, _ = net(torch.zeros(1, kind.nchan, 32, 32))
+    assert torch.isfinite(y).all()
+    assert torch.isfinite(style).all()
+
+
 def test_folder_is_read_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(weights.MODEL_DIR_ENV, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -342,6 +356,7 @@ def test_style_off_stands_in_the_file_name(folder: Path, small: Path) -> None:
     name = "cellpose_residual_on_style_off_concatenation_off_data_2020_10_01_10_00_00.000000"
     small.rename(small.with_name(name))
     assert weights.load_network(small.with_name(name)).style_on is False
+    assert weights.family(small.with_name(name)).style_on is False
 
 
 def test_load_network_refuses_code(folder: Path, small: Path) -> None:

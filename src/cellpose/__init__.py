@@ -30,6 +30,7 @@ _PUBLIC_MODULES = (
     "transforms",
     "utils",
     "vit",
+    "vit_sam",
     "weights",
 )
 

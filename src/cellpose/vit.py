@@ -2,7 +2,4 @@
 
 from cellpose.nets import CPDINO, CPSAM
 
-__all__ = ["CPDINO", "CPSAM", "Transformer"]
-
-# Its name in Cellpose 4.0.
-Transformer = CPSAM
+__all__ = ["CPDINO", "CPSAM"]

@@ -9,7 +9,7 @@ Examples
 
 from cellpose.weights._cache import MODEL_DIR_ENV, hash, model_dir, user_models, writable_dir
 from cellpose.weights._download import Retry
-from cellpose.weights._load import load_network, load_state_dict
+from cellpose.weights._load import family, load_network, load_state_dict
 from cellpose.weights._names import PUBLISHED, ModelInfo, lookup
 from cellpose.weights._resolve import (
     BUNDLED,
@@ -40,6 +40,7 @@ __all__ = [
     "add_model",
     "bundled_models",
     "default_model",
+    "family",
     "find",
     "hash",
     "list_models",

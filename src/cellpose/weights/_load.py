@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cellpose.errors import WeightsError
 from cellpose.weights._resolve import ModelFile, resolve
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cellpose.nets import Family, NetFile
 
-__all__ = ["load_network", "load_state_dict"]
+__all__ = ["family", "load_network", "load_state_dict"]
 
 logger = logging.getLogger("cellpose.weights")
 
@@ -37,6 +37,22 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     halves = (torch.float16, torch.bfloat16)
     state = read_state_dict(Path(path))
     return {key: value.float() if value.dtype in halves else value for key, value in state.items()}
+
+
+def family(path: str | os.PathLike[str] | ModelFile | None) -> Family:
+    """The kind of network in a weight file; only names and shapes of its tensors are looked at.
+
+    Raises
+    ------
+    WeightsError
+        If it is of no known family.
+    FileMissingError, UnsafeFileError, UnknownModelError, DownloadError
+        As ``load_state_dict`` and ``resolve``.
+    """
+    from cellpose import nets
+
+    file = resolve(path)
+    return _named_style(nets.detect_family(nets.read_state_dict(file.path)), file.path)
 
 
 def load_network(
@@ -68,18 +84,18 @@ def load_network(
 
     file = resolve(path)
     state = nets.read_state_dict(file.path)
-    family = _named_style(nets.detect_family(state), file.path)
+    kind = _named_style(nets.detect_family(state), file.path)
     diam_mean = file.info.diam_mean if file.info else 30.0
     # Weights of transformers are not drawn at random first: that takes longer than reading them.
-    with torch.device("meta" if family.is_transformer else "cpu"):
-        net = nets.build(family, diam_mean)
+    with torch.device("meta" if kind.is_transformer else "cpu"):
+        net = nets.build(kind, diam_mean)
     net.eval()
     device, dtype = torch.device(device or "cpu"), dtype or torch.float32
-    if family.is_transformer:
+    if kind.is_transformer:
         _assign(net, state, file, device, dtype)
         return net
     _load(net, state, file)
-    if device.type == "cpu" and not family.conv_3D:
+    if device.type == "cpu" and not kind.conv_3D:
         # The layout in which convolutions are fastest there.
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net.to(device=device, dtype=dtype)
@@ -119,8 +135,8 @@ def _assign(
         raise WeightsError(message) from error
 
 
-def _named_style(family: Family, path: Path) -> Any:
+def _named_style(kind: Family, path: Path) -> Family:
     """Networks trained without style say so in their file name alone (``..._style_off_...``)."""
-    if family.name == "cpnet" and re.search(r"(^|_)style_off(_|$)", path.name):
-        return dataclasses.replace(family, style_on=False)
-    return family
+    if kind.name == "cpnet" and re.search(r"(^|_)style_off(_|$)", path.name):
+        return dataclasses.replace(kind, style_on=False)
+    return kind
