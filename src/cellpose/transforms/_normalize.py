@@ -53,7 +53,8 @@ def normalize99_tile(
     tile_overlap
         Fraction by which blocks overlap, kept between 0.05 and 0.5.
     norm3D
-        The mean over all planes serves every plane; otherwise each plane has its own.
+        The mean over all planes serves every plane; otherwise each plane has its own percentiles, smoothed along z
+        with a sigma of one plane.
     smooth3D
         With ``norm3D``, sigma in blocks of one more Gaussian along y; 0 counts as 1.
     is3D

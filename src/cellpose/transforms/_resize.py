@@ -117,7 +117,7 @@ def resize_image(
     """
     image = real_image(img0)
     spatial = image.ndim if no_channels else max(2, image.ndim - 1)
-    if spatial not in (2, 3):
+    if image.ndim < 2 or spatial not in (2, 3):
         allowed = "(Ly, Lx) or (Lz, Ly, Lx)" if no_channels else "(Ly, Lx), (Ly, Lx, C) or (Lz, Ly, Lx, C)"
         message = f"an image of shape {image.shape} cannot be resized with no_channels={no_channels}; give {allowed}"
         raise AxesError(message)
@@ -204,12 +204,12 @@ def _resize_cv2(image: Array, Ly: int, Lx: int, interpolation: int) -> Array:
 
 
 def _pick_nearest(image: Array, Ly: int, Lx: int) -> Array:
-    """Nearest pixels, by the rule of OpenCV: the one in which the left or upper edge of the new pixel lies."""
-    rows, columns = (
-        np.minimum(np.floor(np.arange(new) * (old / new)).astype(np.intp), old - 1)
-        for new, old in ((Ly, image.shape[0]), (Lx, image.shape[1]))
-    )
-    return np.asarray(image[rows[:, None], columns])
+    """The pixels that OpenCV picks, told from the numbers of the rows and columns that it picks."""
+    picked = []
+    for old, new in ((image.shape[0], Ly), (image.shape[1], Lx)):
+        numbers = np.arange(old, dtype=np.int32)[np.newaxis]
+        picked.append(np.asarray(cv2.resize(numbers, (new, 1), interpolation=cv2.INTER_NEAREST))[0])
+    return np.asarray(image[picked[0][:, np.newaxis], picked[1]])
 
 
 def _cast_back(values: Array, dtype: np.dtype[Any]) -> Array:

@@ -1,0 +1,227 @@
+"""Normalisation: exact percentiles, options, and what the original did wrongly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cellpose import transforms
+from cellpose.errors import AxesError, CellposeError, InputError, OptionError
+from cellpose.options import Normalization
+from cellpose.transforms._percentiles import percentiles
+
+RNG = np.random.default_rng(0)
+Y, X = np.mgrid[:60, :80]
+WAVES = np.stack([np.sin(0.1 * Y) * np.cos(0.07 * X) + 1, np.cos(0.05 * Y + 0.02 * X) + 1], axis=-1).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [1, 2, 101, 70_000])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: RNG.poisson(40, n).astype(np.uint16),
+        lambda n: RNG.integers(0, 65536, n).astype(np.uint16),
+        lambda n: RNG.poisson(40, n).astype(np.float32),
+        lambda n: RNG.random(n, np.float32),
+        lambda n: RNG.normal(0, 50, n).round().astype(np.float32),
+        lambda n: np.concatenate([RNG.poisson(40, n - 1), [0.5]]).astype(np.float32),
+    ],
+)
+def test_percentiles_are_those_of_numpy(make, size):
+    values = make(size)
+    for q in [(1, 99), (0, 100), (0.3, 42)]:
+        # float64: NumPy's own interpolation in float32 is what would differ in the last digits
+        want = np.percentile(values.astype(np.float64), q)
+        np.testing.assert_allclose(percentiles(values, *q), want, rtol=1e-12, atol=1e-12)
+
+
+def test_counting_and_sorting_agree():
+    values = RNG.integers(0, 4000, 100_000).astype(np.uint16)
+    low, high = percentiles(values, 1, 99)
+    assert (low, high) == pytest.approx(percentiles(values.astype(np.float32) + 0.25, 1, 99) - np.array(0.25))
+
+
+def test_large_arrays_are_thinned_out_only_where_asked():
+    values = np.zeros((3400, 3400), np.float32)
+    values[::2] = np.arange(3400, dtype=np.float32)
+    exact = np.percentile(values, [1, 99])
+    got = transforms.normalize99(values)
+    assert got.max() == pytest.approx((3399 - exact[0]) / (exact[1] - exact[0]), rel=1e-6)
+    thin = transforms.normalize99(values, downsample=True)
+    step = 3400 // 224
+    sparse = np.percentile(values[::step, ::step], [1, 99])
+    assert thin.max() == pytest.approx((3399 - sparse[0]) / (sparse[1] - sparse[0]), rel=1e-6)
+
+
+def test_normalize99_in_place_only_if_told():
+    values = RNG.random((30, 30))
+    before = values.copy()
+    got = transforms.normalize99(values)
+    np.testing.assert_array_equal(values, before)
+    assert got.dtype == np.float64
+    inside = transforms.normalize99(values, copy=False)
+    assert inside is values
+    np.testing.assert_array_equal(values, got)
+
+
+def test_reference_numbers():
+    """Numbers made with the original on the same waves; six digits were kept of each."""
+    stack = WAVES[None]
+    tiled = transforms.normalize99_tile(stack, blocksize=25)[0]
+    # sums of 4800 pixels in float32
+    np.testing.assert_allclose(tiled.sum((0, 1)), [2403.824463, 1925.571167], rtol=2e-6)
+    np.testing.assert_allclose(tiled[[10, 50], [10, 70]], [[0.793292, 0.980884], [0.367445, 0.373097]], atol=2e-6)
+    sharp = transforms.smooth_sharpen_img(stack, 0, 5)[0]
+    np.testing.assert_allclose(sharp[[10, 50], [10, 70]], [[0.162203, 0.134906], [-0.085482, 0.023606]], atol=2e-6)
+    smooth = transforms.smooth_sharpen_img(stack, 2, 0)[0]
+    np.testing.assert_allclose(smooth[[10, 50], [10, 70]], [[1.616429, 1.804236], [0.898463, 0.231029]], atol=2e-6)
+
+
+def test_tiles_of_a_plane_are_those_of_a_stack_of_one():
+    """The original used the bounds of the first row for all rows of a plane with several channels."""
+    np.testing.assert_array_equal(
+        transforms.normalize99_tile(WAVES, 25), transforms.normalize99_tile(WAVES[None], 25)[0]
+    )
+    # OpenCV resizes the bounds of two channels at once, in another order of sums
+    alone = transforms.normalize99_tile(WAVES[..., 1], 25)
+    np.testing.assert_allclose(transforms.normalize99_tile(WAVES, 25)[..., 1], alone, rtol=0, atol=1e-6)
+
+
+def test_tiles_of_planes_of_their_own():
+    """The original could not normalise several planes with several channels one by one, only with one channel."""
+    stack = np.stack([WAVES, 100 * WAVES, 3 * WAVES])
+    got = transforms.normalize99_tile(stack, 25, norm3D=False)
+    for c in range(2):
+        alone = transforms.normalize99_tile(stack[..., c : c + 1], 25, norm3D=False)
+        np.testing.assert_allclose(got[..., c], alone[..., 0], rtol=0, atol=1e-5)
+    together = transforms.normalize99_tile(stack, 25, norm3D=True)
+    assert together[1].max() > got[1].max()  # the bright plane rises above the mean of the bounds
+
+
+def test_tile_normalisation_inverts():
+    options = {"tile_norm_blocksize": 25}
+    straight = transforms.normalize_img(WAVES, **options)
+    # 1 - x of the same x, exactly
+    np.testing.assert_array_equal(transforms.normalize_img(WAVES, invert=True, **options), 1 - straight)
+
+
+def test_blocks_without_contrast():
+    image = np.zeros((60, 80, 1), np.float32)
+    np.testing.assert_array_equal(transforms.normalize99_tile(image, 20), image)
+    image[20:40, 20:40] = RNG.random((20, 20, 1))
+    assert np.isfinite(transforms.normalize99_tile(image, 20)).all()
+
+
+def test_constant_channels_follow_the_family():
+    image = np.stack([WAVES[..., 0], np.full((60, 80), 7, np.float32)], axis=-1)
+    options = Normalization()
+    assert not transforms.apply_normalization(image, options, zero_constant=True)[..., 1].any()
+    assert (transforms.apply_normalization(image, options, zero_constant=False)[..., 1] == 7).all()
+    off = Normalization(normalize=False)
+    np.testing.assert_array_equal(transforms.apply_normalization(image, off, zero_constant=True), image)
+
+
+def test_parity_of_constant_channels_in_both_families(parity):
+    fixtures = parity.load("transforms")
+    image = fixtures["in/norm/const"]
+    cases = {
+        "default": {},
+        "invert": {"invert": True},
+        "sharp3": {"sharpen_radius": 3},
+        "both": {"sharpen_radius": 6, "smooth_radius": 1.5},
+    }
+    for version, zero in (("v3", False), ("v4", True)):
+        for case, options in cases.items():
+            got = transforms.apply_normalization(image, Normalization(**options), zero_constant=zero)
+            want = fixtures[f"{version}/normalize_img/const_{case}"]
+            # the tolerance of the fixture
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5, err_msg=f"{version} {case}")
+
+
+def test_parity_of_planes_left_as_they_are(parity):
+    image = parity.load("transforms")["in/norm/img2"]
+    np.testing.assert_array_equal(transforms.normalize_img(image, normalize=False), image)
+
+
+def test_planes_have_their_own_scale_without_norm3d():
+    stack = np.stack([WAVES, 50 * WAVES])
+    apart = transforms.normalize_img(stack, norm3D=False)
+    # the same picture at fifty times the brightness; float32 rounding
+    np.testing.assert_allclose(apart[0], apart[1], atol=1e-5)
+    assert not np.allclose(*transforms.normalize_img(stack, norm3D=True), atol=0.1)
+
+
+def test_lowhigh():
+    got = transforms.normalize_img(np.stack([Y, X], -1), lowhigh=[[0, 10], [5, 25]])
+    # one subtraction and one division in float32
+    np.testing.assert_allclose(got, np.stack([Y / 10, (X - 5) / 20], -1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", ">u2", "i8", "u8", "f2", "f4", ">f8"])
+@pytest.mark.parametrize("options", [{}, {"tile_norm_blocksize": 20}, {"sharpen_radius": 3}])
+def test_dtypes(dtype, options):
+    image = (WAVES * 60).astype(dtype)
+    before = image.copy()
+    got = transforms.normalize_img(image, **options)
+    assert got.dtype == np.float32
+    # the filters sum 4800 values in float32
+    np.testing.assert_allclose(got, transforms.normalize_img(image.astype(np.float64), **options), atol=1e-4)
+    np.testing.assert_array_equal(image, before)
+    assert not np.shares_memory(got, image)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"norm3D": False}, {"tile_norm_blocksize": 30}, {"smooth_radius": 1}, {"sharpen_radius": 2}, {"invert": True}],
+)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 1, 2), (1, 50, 2), (50, 1, 1), (3, 1, 40, 1)])
+def test_smallest_images(shape, options):
+    assert np.isfinite(transforms.normalize_img(RNG.random(shape), **options)).all()
+
+
+def test_not_finite_intensities_do_not_spread():
+    image = WAVES.copy()
+    image[5, 5] = np.nan
+    got = transforms.normalize_img(image)
+    clean = transforms.normalize_img(WAVES)
+    # one pixel of 4800 may move a percentile a little
+    np.testing.assert_allclose(
+        np.delete(got.reshape(-1, 2), 405, 0), np.delete(clean.reshape(-1, 2), 405, 0), atol=1e-3
+    )
+    assert np.isfinite(got).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"percentile": (99, 1)}, OptionError),
+        ({"percentile": (-1, 99)}, OptionError),
+        ({"lowhigh": 5}, OptionError),
+        ({"lowhigh": [1, 2, 3]}, OptionError),
+        ({"lowhigh": [3, 3]}, OptionError),
+        ({"lowhigh": [0, np.nan]}, OptionError),
+        ({"normalize": False, "invert": True}, OptionError),
+        ({"axis": 3}, AxesError),
+    ],
+)
+def test_options_that_are_refused(options, error):
+    with pytest.raises(error):
+        transforms.normalize_img(WAVES, **options)
+
+
+def test_arrays_that_are_refused():
+    for image in (np.zeros((4, 4)), np.zeros((0, 4, 1)), np.zeros((4, 4, 1), complex)):
+        with pytest.raises(InputError):
+            transforms.normalize_img(image)
+    for function in (transforms.normalize99_tile, transforms.smooth_sharpen_img):
+        with pytest.raises(AxesError):
+            function(np.zeros(5))
+    for bad in ((None, 99), (50, 50), (1, 101)):
+        with pytest.raises(OptionError):
+            transforms.normalize99(WAVES, *bad)
+    with pytest.raises(CellposeError):
+        transforms.gaussian_kernel(0, 4, 4)
+
+
+def test_narrow_kernel_is_no_nan():
+    assert float(transforms.gaussian_kernel(1e-3, 7, 9).sum()) == pytest.approx(1)
