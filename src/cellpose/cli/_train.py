@@ -10,6 +10,7 @@ from typing import Any
 from cellpose.cli._model import NO_MODEL, device_of, generation_of, resolve_model
 from cellpose.cli._table import GENERATION_DEFAULTS
 from cellpose.errors import OptionError
+from cellpose.options import Normalization
 
 __all__ = ["train_command"]
 
@@ -115,7 +116,8 @@ def _common(args: Namespace, generation: str, data: dict[str, Any]) -> dict[str,
     percentiles = args.norm_percentile
     common = {
         **data,
-        "normalize": {"percentile": tuple(percentiles)} if percentiles else not args.no_norm,
+        # an options object is obeyed in full, where training takes of a dict only whether to normalise
+        "normalize": Normalization(percentile=tuple(percentiles)) if percentiles else not args.no_norm,
         "channel_axis": args.channel_axis,
         "min_train_masks": args.min_train_masks,
         "nimg_per_epoch": args.nimg_per_epoch,
