@@ -13,9 +13,7 @@ import torch
 
 from cellpose import transforms
 from cellpose.errors import CellposeError
-from conftest import PARITY, parity_rows
-
-ORIGINAL_VERSIONS = {"v3": "3.1.1.3", "v4": "4.2.1.1"}
+from conftest import parity_rows
 
 # Rows that we differ from on purpose (patterns of whole keys), with the reason. What is done instead is held by the
 # tests in test_transforms_axes.py, _normalize.py, _tiles.py, _resize.py and _augment.py.
@@ -320,16 +318,16 @@ def test_augmentation(row, parity):
     check(row, parity, lambda: stored_as(row, np.asarray(augmented(row, parity)[part])))
 
 
-def test_every_listed_difference_is_one():
-    keys = [row["key"] for row in PARITY.rows("transforms")]
+def test_every_listed_difference_is_one(parity):
+    keys = [row["key"] for row in parity.rows("transforms")]
     assert [p for p in DIFFERENT if not any(re.fullmatch(p, key) for key in keys)] == []
 
 
-def test_every_row_is_compared():
+def test_every_row_is_compared(parity):
     """No function of the manifest is left out."""
     covered = {
         "input", "resize_image", "resize_image_3d", "get_pad_yx", "pad_image_ND", "make_tiles", "unaugment_tiles",
         "average_tiles", "_taper_mask", "random_rotate_and_resize", "normalize_img", "normalize99", "normalize99_tile",
         "smooth_sharpen_img", "gaussian_kernel", "convert_image", "reshape", "move_axis", "move_min_dim",
     }  # fmt: skip
-    assert {function_of(row) for row in PARITY.rows("transforms")} <= covered
+    assert {function_of(row) for row in parity.rows("transforms")} <= covered
