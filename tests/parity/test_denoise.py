@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from cellpose import denoise
+from cellpose.metrics import average_precision
 from cellpose.nets import CPnet
 from conftest import Parity, parity_rows
 
@@ -132,3 +134,76 @@ def test_random_rotate_and_resize_noise(parity: Parity, row: dict[str, Any]) -> 
     result = denoise.random_rotate_and_resize_noise(list(data), labels, diams=20.0, xy=(64, 64), **keywords)
     # Warping twice is sensitive to the last bit of the affine map.
     close(result[int(row["key"][-1])], parity.load("denoise")[row["key"]], rtol=1e-2, atol=1e-2)
+
+
+@pytest.fixture(scope="module")
+def models_folder(parity: Parity, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with the recipe weights under the published names."""
+    folder = tmp_path_factory.mktemp("models")
+    for recipe, names in (
+        ("denoise", ("denoise_cyto3", "upsample_cyto3", "denoise_nuclei")),
+        ("cpnet", ("cyto3",)),
+    ):
+        state = {key: torch.from_numpy(np.asarray(value)) for key, value in parity.recipe(recipe).items()}
+        for name in names:
+            torch.save(state, folder / name)
+    return folder
+
+
+@pytest.fixture
+def installed(models_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(models_folder))
+
+
+@pytest.mark.parametrize("row", rows_of("DenoiseModel.eval"))
+@pytest.mark.usefixtures("installed")
+def test_denoise_model(parity: Parity, row: dict[str, Any]) -> None:
+    real = {i: parity.load("inputs")[f"real/{i}"] for i in (0, 1)}
+    name = row["key"].split("/")[2]
+    model = denoise.DenoiseModel(pretrained_model="denoise_cyto3", nchan=1)
+    if name == "gray":
+        restored = model.eval(real[0][20:140, 30:160], bsize=112, channels=[0, 0])
+    elif name == "list":
+        pair = [real[0][20:140, 30:160], real[0][20:130, 30:150]]
+        restored = model.eval(pair, bsize=112, channels=[0, 0], diameter=[30, 20])[int(row["key"][-1])]
+    else:
+        keywords = ast.literal_eval(row["args"][row["args"].index("{") :])
+        restored = model.eval(real[1][20:140, 30:160], **keywords)
+    assert restored.shape == tuple(row["shape"])
+    assert restored.dtype == np.float32
+    expected = parity.load("denoise")[row["key"]].astype(np.float32)
+    restored = restored if "[::2, ::2]" not in row.get("note", "") else restored[::2, ::2]
+    if name == "nonorm":  # values of hundreds, beyond which float16 keeps no unit digits
+        close(restored, expected, atol=0.5)
+    else:
+        close(restored, expected)
+
+
+@pytest.fixture(scope="module")
+def restored_and_segmented(parity: Parity, models_folder: Path) -> dict[str, Any]:
+    """What the two runs of `CellposeDenoiseModel` in the fixtures gave."""
+    image = parity.load("inputs")["real/0"]
+    results = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(models_folder))
+        for name, crop, diameter, restore_type in (
+            ("eval", image[20:140, 30:160], 30, "denoise_cyto3"),
+            ("eval_upsample", image[20:100, 30:110], 15, "upsample_cyto3"),
+        ):
+            model = denoise.CellposeDenoiseModel(pretrained_model="cyto3", restore_type=restore_type)
+            masks, flows, _, restored = model.eval(crop, channels=[0, 0], diameter=diameter, bsize=112)
+            results[name] = {"masks": masks, "dP": flows[1], "cellprob": flows[2], "imgs_dn": restored}
+    return results
+
+
+@pytest.mark.parametrize("row", rows_of("CellposeDenoiseModel.eval"))
+def test_cellpose_denoise_model(parity: Parity, restored_and_segmented: dict[str, Any], row: dict[str, Any]) -> None:
+    _, run, what = row["key"].split("/")
+    actual = restored_and_segmented[run.removeprefix("CellposeDenoiseModel.")][what]
+    expected = parity.load("denoise")[row["key"]]
+    assert actual.shape == tuple(row["shape"])
+    if what == "masks":
+        assert actual.dtype == expected.dtype
+        assert average_precision(expected, actual, threshold=[0.5])[0][0] > 0.9
+    else:
+        close(actual, expected)

@@ -1,0 +1,241 @@
+"""Restoring images: one network a channel, over tiles."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cellpose import core, transforms, weights
+from cellpose.engines import Engine, as_engine
+from cellpose.errors import InputError, WeightsError
+from cellpose.options import Normalization, Tiling
+
+__all__ = ["MODEL_NAMES", "DenoiseModel"]
+
+logger = logging.getLogger("cellpose.denoise")
+
+FloatArray = NDArray[np.float32]
+
+_TASKS = ("denoise", "deblur", "upsample", "oneclick")
+_LOSSES = ("", "per_", "seg_", "rec_")
+MODEL_NAMES = [f"{task}_cyto3" for task in _TASKS] + [
+    name
+    for cells in ("cyto2", "nuclei")
+    for name in [f"{task}_{loss}{cells}" for task in _TASKS for loss in _LOSSES] + [f"aniso_{cells}"]
+]
+
+# Cells and nuclei are brought to these diameters in pixels.
+_CELL_DIAMETER, _NUCLEUS_DIAMETER = 30.0, 17.0
+# Cells smaller than this are noise, which no enlargement helps.
+_SMALLEST_DIAMETER = 3.0
+_SMALLEST_RANGE = 1e-3
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What `DenoiseModel.eval` was asked for, one image."""
+
+    channels: Any
+    channel_axis: int | None
+    z_axis: int | None
+    do_3D: bool
+    normalization: Normalization
+    tiling: Tiling
+    rescale: float | None
+    diameter: float | None
+
+
+class DenoiseModel:
+    """Restores noisy, blurred or undersampled images of cells.
+
+    Parameters
+    ----------
+    gpu
+        Use a GPU where there is one.
+    pretrained_model
+        Name of a restoration model or path of its weights.
+    nchan
+        Number of channels restored at once; only 1 is possible with the published weights.
+    model_type
+        Name of a restoration model, one of `MODEL_NAMES`; used where `pretrained_model` is not given. Neither given:
+        ``denoise_cyto3``.
+    chan2
+        Restore the second channel, nuclei, with the model for nuclei of the same task.
+    diam_mean
+        Diameter in pixels to which cells are brought; 17 for models of nuclei.
+    device
+        Torch device; goes before `gpu`.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is no such model.
+    WeightsError
+        If the weights are not those of a restoration network.
+    """
+
+    def __init__(
+        self,
+        gpu: bool = False,
+        pretrained_model: str | Path | bool | None = False,
+        nchan: int = 1,
+        model_type: str | None = None,
+        chan2: bool = False,
+        diam_mean: float = _CELL_DIAMETER,
+        device: torch.device | None = None,
+    ) -> None:
+        name = str(pretrained_model or model_type or "denoise_cyto3")
+        self.device, self.gpu = (device, device.type != "cpu") if device is not None else core.assign_device(gpu=gpu)
+        self.pretrained_model, self.net = self._load(name)
+        self.model_type = model_type or Path(self.pretrained_model).name
+        self.nchan = nchan
+        self.diam_mean = _NUCLEUS_DIAMETER if self.model_type.endswith("nuclei") else float(diam_mean)
+        # How much larger than the image the last result is; more than 1 after `upsample` of small cells.
+        self.ratio = 1.0
+        self.net_chan2: Any = None
+        if chan2:
+            _, self.net_chan2 = self._load(f"{Path(name).name.split('_')[0]}_nuclei")
+
+    def _load(self, name: str) -> tuple[str, Any]:
+        file = weights.resolve(name)
+        net = weights.load_network(file.path, device=self.device)
+        if getattr(net, "nout", None) != 1:
+            message = (
+                f"{file.path} holds a network of {getattr(net, 'nout', '?')} outputs; a restoration network has 1. "
+                f"Choose one of {', '.join(MODEL_NAMES[:4])}, …, or run this one with models.CellposeModel"
+            )
+            raise WeightsError(message)
+        return str(file.path), net
+
+    def eval(
+        self,
+        x: Any,
+        batch_size: int = 8,
+        channels: Any = None,
+        channel_axis: int | None = None,
+        z_axis: int | None = None,
+        normalize: bool | dict[str, Any] = True,
+        rescale: Any = None,
+        diameter: Any = None,
+        tile: bool = True,
+        do_3D: bool = False,
+        tile_overlap: float = 0.1,
+        bsize: int = 224,
+    ) -> Any:
+        """Restore an image, a stack, or a list of these.
+
+        Parameters
+        ----------
+        x
+            Image (Y, X), (Y, X, channels) or a stack of such, or a list of them; not modified.
+        batch_size
+            Number of tiles run at once.
+        channels
+            ``[cytoplasm, nuclei]``, 1-based, 0 for gray or none; None: each channel is restored.
+        channel_axis, z_axis
+            Indices of axes, None to find them.
+        normalize
+            True, False or a dict of normalisation options.
+        rescale
+            Factor by which the image is resized for the network; a diameter goes before it.
+        diameter
+            Diameter of the cells in pixels, one for all images or one an image.
+        tile
+            Has no effect: images are always run in tiles, with the same result.
+        do_3D
+            Whether `x` is a volume; planes are restored one by one all the same.
+        tile_overlap, bsize
+            Overlap and side in pixels of the tiles.
+
+        Returns
+        -------
+        numpy.ndarray or list of numpy.ndarray
+            float32 ([Z,] Y, X, channels), normalised intensities. With an ``upsample`` model and a diameter below
+            `diam_mean`, Y and X are larger by ``diam_mean / diameter``.
+        """
+        tiling = Tiling(batch_size=batch_size, tile_overlap=tile_overlap, bsize=bsize)
+        normalization = Normalization.of(normalize)
+
+        def restored(image: Any, diameter: float | None, rescale: float | None) -> tuple[FloatArray, float]:
+            request = _Request(channels, channel_axis, z_axis, do_3D, normalization, tiling, rescale, diameter)
+            return self._restore(np.asarray(image), request)
+
+        if isinstance(x, (list, tuple)) or (isinstance(x, np.ndarray) and x.squeeze().ndim == 5):
+            diameters, rescales = _one_each(diameter, len(x)), _one_each(rescale, len(x))
+            results = [restored(*one) for one in zip(x, diameters, rescales, strict=True)]
+            self.ratio = results[-1][1] if results else 1.0
+            images = [image for image, _ in results]
+            return images if isinstance(x, (list, tuple)) else np.stack(images)
+        image, self.ratio = restored(x, _one_each(diameter, 1)[0], _one_each(rescale, 1)[0])
+        return image
+
+    def _restore(self, image: NDArray[Any], request: _Request) -> tuple[FloatArray, float]:
+        """The restored image and by how much larger it is."""
+        stack = transforms.prepare_unet(
+            image,
+            channels=request.channels,
+            channel_axis=request.channel_axis,
+            z_axis=request.z_axis,
+            do_3D=request.do_3D,
+            nchan=None,
+        )
+        stack = stack if stack.ndim == 4 else stack[np.newaxis]
+        diameter, ratio = request.diameter, 1.0
+        if "upsample" in Path(self.pretrained_model).name and _SMALLEST_DIAMETER <= (diameter or 0) < self.diam_mean:
+            ratio = self.diam_mean / float(diameter or 1)
+            stack = np.stack(
+                [_resized(plane, transforms.scaled_shape(plane.shape[:2], (ratio, ratio))) for plane in stack]
+            )
+        # The published models for small cells were made to see them enlarged a second time.
+        scale = self.diam_mean / diameter if diameter else request.rescale or 1.0
+        if _has_no_second_channel(stack, request.channels):
+            stack = stack[..., :1]
+        out = np.empty(stack.shape, np.float32)
+        for c in range(stack.shape[-1]):
+            second = c == 1
+            net = self.net_chan2 if second and self.net_chan2 is not None else self.net
+            of_channel = scale * (_CELL_DIAMETER / _NUCLEUS_DIAMETER if second else 1.0)
+            out[..., c] = _run(as_engine(net), stack[..., c : c + 1], of_channel, request)
+        return (out[0] if len(out) == 1 else out), ratio
+
+
+def _run(engine: Engine, stack: FloatArray, scale: float, request: _Request) -> FloatArray:
+    """One channel (plane, Y, X, 1) restored, (plane, Y, X)."""
+    options = request.normalization
+    if options.normalize:
+        stack = transforms.apply_normalization(stack, options, zero_constant=False)
+    size = transforms.scaled_shape(stack.shape[1:3], (scale, scale))
+    planes = core.run_planes(engine, stack, request.tiling, (size[0], size[1]))
+    return np.stack([_resized(output[0], stack.shape[1:3]) for output, _ in planes])
+
+
+def _resized(plane: FloatArray, size: Sequence[int]) -> FloatArray:
+    """A plane (Y, X) or (Y, X, channels) at another size."""
+    if plane.shape[:2] == tuple(size):
+        return plane
+    resized = transforms.resize_image(np.ascontiguousarray(plane), size[0], size[1], no_channels=plane.ndim == 2)
+    return np.asarray(resized, np.float32).reshape(*size, *plane.shape[2:])
+
+
+def _has_no_second_channel(stack: FloatArray, channels: Any) -> bool:
+    """Whether the second channel is empty, or was not asked for."""
+    if stack.shape[-1] != 2:
+        return False
+    flat = float(np.ptp(stack[..., 1])) < _SMALLEST_RANGE
+    return flat or (channels is not None and np.ravel(channels)[-1] == 0)
+
+
+def _one_each(value: Any, n: int) -> list[float | None]:
+    """A number for each of n images, None where it is not given or 0."""
+    values = list(np.ravel(value)) if isinstance(value, (list, tuple, np.ndarray)) else [value] * n
+    if len(values) != n:
+        message = f"{len(values)} diameters or scales were given for {n} images; give one for all, or one an image"
+        raise InputError(message)
+    return [float(one) if one else None for one in values]
