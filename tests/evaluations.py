@@ -83,7 +83,7 @@ def result_of(what: str, masks, flows, styles):
     if what == "lengths":
         return np.array([len(masks), len(flows), len(styles)])
     if what == "stats":
-        return np.array([dP.mean(), dP.std(), cellprob.mean(), cellprob.std()], np.float64)
+        return np.array([dP.mean(), np.abs(dP).mean(), cellprob.mean(), (cellprob > 0).mean()], np.float64)
     if what == "masks_dtype":
         return np.array(str(masks.dtype))
     return {

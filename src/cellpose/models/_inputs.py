@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,7 @@ from numpy.typing import NDArray
 
 from cellpose.errors import InputError, OptionError
 
-__all__ = ["Images", "Layout", "as_image", "one_number", "without_gaps"]
-
-logger = logging.getLogger("cellpose.models")
+__all__ = ["Images", "Layout", "as_image", "one_number"]
 
 Array = NDArray[Any]
 
@@ -142,34 +139,6 @@ def as_array(x: Any) -> Array:
     except ValueError as error:
         message = f"an image of type {type(x).__name__} cannot be made an array: {error}"
         raise InputError(message) from error
-
-
-def without_gaps(stack: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The stack with NaN and infinities replaced, so that they do not spread over the image.
-
-    In each channel infinity becomes the largest and all others become the smallest finite value.
-
-    Raises
-    ------
-    InputError
-        If nothing is finite.
-    """
-    # One sum tells, without an array of booleans the size of the stack.
-    with np.errstate(invalid="ignore"):
-        if np.isfinite(stack.sum(dtype=np.float64)):
-            return stack
-    finite = np.isfinite(stack)
-    if not finite.any():
-        message = "the image holds no finite value; check how it was read"
-        raise InputError(message)
-    logger.warning("%d values that are NaN or infinite are replaced", finite.size - np.count_nonzero(finite))
-    filled: NDArray[np.float32] = stack.copy()
-    for c in range(stack.shape[-1]):
-        channel, good = filled[..., c], finite[..., c]
-        low, high = (float(channel[good].min()), float(channel[good].max())) if good.any() else (0.0, 0.0)
-        channel[~good & (channel != np.inf)] = low
-        channel[channel == np.inf] = high
-    return filled
 
 
 def one_number(name: str, value: Any, index: int, n: int | None, *, many: bool) -> float | None:

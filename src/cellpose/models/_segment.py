@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cellpose import core, dynamics, plot, transforms, utils
 from cellpose.engines import Engine, is_transformer
 from cellpose.errors import InputError, OptionError
-from cellpose.models._inputs import Layout, without_gaps
+from cellpose.models._inputs import Layout
 from cellpose.models._retired import warn_once
 from cellpose.options import Evaluation, Normalization
 
@@ -127,20 +127,14 @@ def prepared(network: Network, image: Array, layout: Layout, options: Evaluation
             warn_once(
                 "channels has no effect with transformer weights: they use the first three channels, in any order"
             )
-        stack = transforms.prepare_transformer(
+        arranged = transforms.prepare_transformer(
             image, channel_axis=layout.channel_axis, z_axis=layout.z_axis, do_3D=together
         )
     else:
-        stack = transforms.prepare_unet(
-            image,
-            channels=layout.channels,
-            channel_axis=layout.channel_axis,
-            z_axis=layout.z_axis,
-            do_3D=together,
-            nchan=network.nchan,
+        arranged = transforms.prepare_unet(
+            image, layout.channels, layout.channel_axis, layout.z_axis, do_3D=together, nchan=network.nchan
         )
-    with np.errstate(over="ignore"):  # what float32 does not hold is found as infinite next
-        stack = without_gaps(np.asarray(stack, dtype=np.float32))
+    stack = arranged if arranged.ndim == 4 else arranged[np.newaxis]
     normalization = options.normalization
     if not normalization.normalize:
         if normalization.invert:
