@@ -54,7 +54,7 @@ class Segmenter:
         if self.estimates_diameter and more:
             diameter_px = float(np.mean(more[0]))
         else:
-            diameter_px = keywords["diameter"] or self._diameter_of_training()
+            diameter_px = keywords["diameter"] or self.diameter_of_training()
         return Result(masks, flows, diameter_px, restored)
 
     def _axes(self, image: Image) -> dict[str, int | None]:
@@ -69,7 +69,8 @@ class Segmenter:
             channel_axis = None if channel_axis == z_axis else channel_axis
         return {"channel_axis": channel_axis, "z_axis": z_axis}
 
-    def _diameter_of_training(self) -> float:
+    def diameter_of_training(self) -> float:
+        """The mean diameter, in pixels, of the cells a U-Net was trained on; NaN for transformers."""
         if self.generation == "transformer":
             return float("nan")
         return float(getattr(self.model, "cp", self.model).net.diam_labels)

@@ -109,10 +109,11 @@ def _announce(args: Namespace, segmenter: Segmenter, n: int) -> None:
         )
     if segmenter.estimates_diameter:
         logger.info(">>>> estimating diameter for each image")
-    elif segmenter.keywords["diameter"]:
-        logger.info(f">>>> using diameter {segmenter.keywords['diameter']:0.3f} for all images")
-    else:
+        return
+    if not segmenter.keywords["diameter"]:
         logger.info(">>>> this model has no size model, cannot auto-estimate diameter: using that of its training")
+    diameter_px = segmenter.keywords["diameter"] or segmenter.diameter_of_training()
+    logger.info(f">>>> using diameter {diameter_px:0.3f} for all images")
 
 
 def _identity(file: Any) -> dict[str, Any]:
