@@ -25,9 +25,12 @@ def true_masks_of(image_file: Path) -> np.ndarray | None:
 
 
 def overlay(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """The image with coloured masks and white outlines, uint8 RGB."""
-    picture = plot.mask_overlay(plot.image_to_rgb(image, channels=[0, 0]), masks)
-    picture[masks_to_outlines(masks)] = 255
+    """The image with its cells tinted and outlined, uint8 RGB."""
+    picture = image.copy() if image.ndim == 3 else plot.image_to_rgb(image, channels=[0, 0])
+    tint = plot.mask_rgb(masks)
+    cells = masks > 0
+    picture[cells] = (0.65 * picture[cells] + 0.35 * tint[cells]).astype(np.uint8)
+    picture[masks_to_outlines(masks)] = (255, 220, 0)
     return picture
 
 
