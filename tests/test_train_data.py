@@ -73,7 +73,14 @@ def test_flows_are_computed_from_mask_files(files, tmp_path):
 def test_masks_are_no_flow_files(files):
     images, masks = files
     with pytest.raises(InputError, match=r"im0_masks\.png holds an array of shape"):
-        build_set(Sources(files=images, labels_files=masks), UNET)
+        build_set(Sources(files=images, labels_files=masks), UNET, load_files=False)
+
+
+def test_mask_files_in_memory_need_no_flow_files(files, tmp_path):
+    images, masks = files
+    read = build_set(Sources(files=images, labels_files=masks), UNET)
+    assert [label.shape for label in read.labels] == [(4, 60, 70)] * 3
+    assert not list(tmp_path.glob("*_flows.tif"))
 
 
 def test_missing_flow_files_are_told(files):
@@ -97,6 +104,8 @@ def test_wrong_lists_are_told():
         build_sets(Sources([image, image], [labels]), Sources(), UNET)
     with pytest.raises(InputError, match=r"shape \(3,\)"):
         build_sets(Sources([image], [labels[0, :3]]), Sources(), UNET)
+    with pytest.raises(InputError, match="60 x 70 pixels and its labels have 59 x 70"):
+        build_sets(Sources([image], [labels[:-1]]), Sources(), UNET)
     with pytest.raises(InputError, match="without labels"):
         build_sets(Sources([image]), Sources(), UNET)
     with pytest.raises(InputError, match="no train images"):

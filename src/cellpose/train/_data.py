@@ -118,15 +118,30 @@ def _check_arrays(data: Sequence[Any], labels: Sequence[Any], what: str) -> None
             raise InputError(message)
 
 
+def _check_sizes(images: Sequence[Any], flows: Sequence[Any], what: str) -> None:
+    for i, (image, flow) in enumerate(zip(images, flows, strict=True)):
+        if image.shape[-2:] != flow.shape[-2:]:
+            message = (
+                f"{what} image {i} has {image.shape[-2]} x {image.shape[-1]} pixels and its labels have "
+                f"{flow.shape[-2]} x {flow.shape[-1]}; they must agree (is the channel axis right?)"
+            )
+            raise InputError(message)
+
+
 def _from_arrays(sources: Sources, preparation: Preparation, device: Any, what: str) -> ImageSet:
     data, labels = list(sources.data or []), list(sources.labels or [])
     _check_arrays(data, labels, what)
     logger.info(f">>> computing flows of {len(labels)} {what} images")
     files = None if sources.files is None else [str(f) for f in sources.files]
-    flows = dynamics.labels_to_flows(labels, files=files, device=device)
+    flows = [
+        dynamics.labels_to_flows([label], files=None if files is None else [files[i]], device=device)[0]
+        for i, label in enumerate(labels)
+    ]
+    prepared = preparation(data)
+    _check_sizes(prepared, flows, what)
     diameters, n_masks = _measure(flow[0] for flow in flows)
     return ImageSet(
-        preparation, diameters, n_masks, _probs(sources.probs, len(data)), data=preparation(data), labels=list(flows),
+        preparation, diameters, n_masks, _probs(sources.probs, len(data)), data=prepared, labels=flows,
         files=None if files is None else list(files),
     )  # fmt: skip
 
@@ -150,7 +165,7 @@ def _from_files(
             dynamics.labels_to_flows([np.asarray(io.imread(label_file))], files=[str(image_file)], device=device)
         labels_files = [_flow_file(f) for f in files]
     if load:
-        data, labels = [io.imread(f) for f in files], [_read_flows(f) for f in labels_files]
+        data, labels = [io.imread(f) for f in files], [np.asarray(io.imread(f)) for f in labels_files]
         return _from_arrays(Sources(data, labels, None, None, sources.probs), preparation, device, what)
     diameters, n_masks = _measure(_read_flows(f)[0] for f in labels_files)
     return ImageSet(

@@ -313,11 +313,11 @@ def _input_channels(net: Any) -> int:
 def _in_float32(run: _Run, train_set: ImageSet, test_set: ImageSet | None, path: Path) -> tuple[Any, Any]:
     """Train in float32, in which small steps are not rounded away; half precision comes back at the end."""
     dtype = getattr(run.net, "dtype", torch.float32)
-    if dtype == torch.float32:
-        return _epochs(run, train_set, test_set, path)
-    run.net.dtype = torch.float32
+    if dtype != torch.float32:
+        run.net.dtype = torch.float32
     try:
         return _epochs(run, train_set, test_set, path)
     finally:
-        run.net.dtype = dtype
+        if dtype != torch.float32:
+            run.net.dtype = dtype
         run.net.eval()
