@@ -55,6 +55,10 @@ def test_boundary_pixels_join_the_cell_around_them() -> None:
         utils.get_masks_unet(scores[..., 0])
 
 
+def test_a_cell_that_covers_the_image_is_a_cell() -> None:
+    assert (utils.get_masks_unet(np.dstack([np.zeros((5, 6)), np.ones((5, 6))])) == 1).all()
+
+
 # --------------------------------------------------------------------------------------------------------- downloads
 
 
