@@ -35,6 +35,8 @@ KINDS: dict[str, float] = {
     "synthetic": 0.08,
 }
 N_SYNTHETIC = 240
+# Planar sources of the split "unseen".
+UNSEEN = ("baby_yeast", "ep_yeast", "imagegrains_pebbles", "eval_only_deepcell2016")
 MIN_DIAMETER = 5.0
 
 
@@ -66,6 +68,12 @@ def read_split(data: Path, split: str) -> list[dict[str, str]]:
     with (data / "split.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == split]
     return [row for row in rows if kind_of(row["source"], row["group"]) in KINDS]
+
+
+def read_unseen(data: Path) -> list[dict[str, str]]:
+    """Rows of kinds of image that no bundled model is trained on, to see how far it reaches."""
+    with (data / "split.csv").open(newline="") as file:
+        return [row for row in csv.DictReader(file) if row["source"] in UNSEEN]
 
 
 def find_pair(data: Path, row: dict[str, str]) -> tuple[Path, Path]:

@@ -20,6 +20,8 @@ THRESHOLDS = (0.5, 0.75, 0.9)
 QUICK_STEP = {"dsb2018": 3, "bbbc039": 4, "usiigaci": 1}
 QUICK_SHARE = {"dsb2018": 0.6, "bbbc039": 0.1, "usiigaci": 0.3}
 QUICK_SIDE = 640
+# What is segmented: the gray mean, but for the source whose colours are phase contrast and nucleus.
+CHANNELS = {"eval_only_deepcell2016": [1, 2]}
 
 
 def _centre_cut(array: Array, side: int) -> Array:
@@ -70,9 +72,9 @@ def full_scores(model: Any, data: Path, rows: Iterable[dict[str, str]], *, by_di
         image, truth = read_image(image_file), read_masks(masks_file)
         sizes = np.bincount(truth.ravel())[1:]
         diameter = float(np.median(2 * np.sqrt(sizes[sizes > 0] / np.pi))) if by_diameter and sizes.any() else None
-        found = model.eval(image, channels=[0, 0], diameter=diameter)[0]
+        found = model.eval(image, channels=CHANNELS.get(row["source"], [0, 0]), diameter=diameter)[0]
         score = average_precision(truth, np.asarray(found))
-        for name in {row["source"], kind_of(row["source"], row["group"])} if "group" in row else {row["source"]}:
+        for name in {row["source"], kind_of(row["source"], row["group"])}:
             results[name].append(score)
             objects[name] += int((sizes > 0).sum())
     return {

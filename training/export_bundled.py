@@ -3,7 +3,7 @@
     python training/export_bundled.py --run RUN --data DATA --scores
 
 writes ``<name>.safetensors`` (weights of convolutions in float16, the rest in float32) and ``<name>.json``. With
-``--scores`` the written file is evaluated on the ``test`` split, which nothing was chosen by.
+``--scores`` the written file is evaluated on the splits ``test`` and ``unseen``, which nothing was chosen by.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bundled_data import read_split
+from bundled_data import read_split, read_unseen
 from bundled_eval import full_scores
 
 from cellpose import models, nets
@@ -116,11 +116,13 @@ def main() -> None:
     content = card(args, weights, state)
     if args.scores:
         model = models.CellposeModel(pretrained_model=str(weights))
-        rows = read_split(args.data, "test")
+        sets = {"test": read_split(args.data, "test"), "unseen": read_unseen(args.data)}
         content["scores"] = {
-            "split": "test",
-            "without diameter": full_scores(model, args.data, rows),
-            "with the median diameter of the true labels": full_scores(model, args.data, rows, by_diameter=True),
+            name: {
+                "without diameter": full_scores(model, args.data, rows),
+                "with the median diameter of the true labels": full_scores(model, args.data, rows, by_diameter=True),
+            }
+            for name, rows in sets.items()
         }
     weights.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
     print(json.dumps(content, indent=2))
