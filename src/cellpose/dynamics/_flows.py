@@ -22,6 +22,7 @@ from cellpose.utils._labels import Labels, as_labels, renumber, scan
 
 __all__ = [
     "Cells",
+    "cells_of",
     "center_of_mass",
     "find_cells",
     "get_centers",
@@ -35,6 +36,8 @@ __all__ = [
 logger = logging.getLogger("cellpose.dynamics")
 
 Floats = npt.NDArray[np.floating[Any]]
+
+FEWEST_CELLS = 64  # cells worth a thread where the work is short
 
 
 class Cells(NamedTuple):
@@ -60,14 +63,20 @@ class Cells(NamedTuple):
         return self.boxes[self.labels, ::2]
 
 
-def find_cells(labels: Labels) -> Cells:
-    """The cells of a label image ``(Y, X)`` or ``(Z, Y, X)``; label numbers may have gaps."""
+def cells_of(labels: Labels, boxes: npt.NDArray[np.int32], present: npt.NDArray[np.int64]) -> Cells:
+    """The cells with the labels ``present``, whose boxes are known."""
     from cellpose.dynamics._kernels import centres
 
     volume = labels if labels.ndim == 3 else labels[None]
+    found = np.empty((present.size, 3), np.int32)
+    run_sliced(centres, present.size, volume, boxes, present, found, smallest=FEWEST_CELLS)
+    return Cells(present, boxes, found)
+
+
+def find_cells(labels: Labels) -> Cells:
+    """The cells of a label image ``(Y, X)`` or ``(Z, Y, X)``; label numbers may have gaps."""
     boxes, counts, _ = scan(labels)
-    present = np.flatnonzero(counts[1:]) + 1
-    return Cells(present, boxes, centres(volume, boxes, present))
+    return cells_of(labels, boxes, np.flatnonzero(counts[1:]) + 1)
 
 
 def _check(masks: npt.ArrayLike, ndims: tuple[int, ...]) -> Labels:

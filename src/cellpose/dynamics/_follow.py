@@ -11,7 +11,7 @@ from cellpose.dynamics._device import Device, as_array, on_gpu
 from cellpose.dynamics._threads import run_sliced
 from cellpose.errors import InputError
 
-__all__ = ["field_of", "follow_flows", "map_coordinates", "steps2D", "steps3D", "steps_interp"]
+__all__ = ["field_of", "follow_flows", "map_coordinates", "steps2D", "steps3D", "steps_interp", "words_of"]
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
@@ -47,21 +47,26 @@ def field_of(flows: Array, cellprob: Array, threshold: float, divisor: float) ->
         np.float32(threshold),
         np.float32(divisor),
         field,
-        smallest=max(1, 64 * len(cellprob) * FEWEST_PIXELS // max(64 * cellprob.size, 1)),
+        smallest=max(1, FEWEST_PIXELS * len(cellprob) // max(cellprob.size, 1)),
     )
     return field
+
+
+def words_of(field: Float32) -> Array:
+    """The field as the kernels read it: for planes both components of a pixel in one 64-bit word."""
+    flat = field.reshape(-1)
+    return flat.view(np.uint64) if field.shape[-1] == 2 else flat
 
 
 def _follow(flows: Array, starts: Float32, niter: int, interp: bool) -> Float32:
     from cellpose.dynamics import _follow_kernels as kernels
 
-    field = field_of(flows, np.ones(flows.shape[1:], np.float32), 0.0, 1.0)
+    shape = flows.shape[1:]
+    field = field_of(flows, np.ones(shape, np.float32), 0.0, 1.0)
     end = np.empty_like(starts)
-    n = starts.shape[1]
-    if len(flows) == 2:
-        run_sliced(kernels.follow_plane, n, starts, field, niter, interp, end, smallest=FEWEST_PIXELS)
-    else:
-        run_sliced(kernels.follow_volume, n, starts, field, niter, interp, False, end, smallest=FEWEST_PIXELS)
+    kernel = kernels.follow_plane if len(shape) == 2 else kernels.follow_volume
+    args = (starts, words_of(field), shape, niter, interp, end)
+    run_sliced(kernel, starts.shape[1], *args, smallest=FEWEST_PIXELS)
     return end
 
 

@@ -13,13 +13,12 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def centres(labels, boxes, cells):
-    """For each cell of a volume ``(Z, Y, X)`` the pixel of it nearest to the mean of its pixels, the first if several.
+def centres(start, stop, labels, boxes, cells, out):
+    """For a slice of the cells of a volume the pixel of each nearest to the mean of its pixels, the first if several.
 
     Distances are compared times the number of pixels: whole numbers, so ties are ties.
     """
-    out = np.empty((cells.size, 3), np.int32)
-    for k in range(cells.size):
+    for k in range(start, stop):
         label = cells[k]
         z0, z1, y0, y1, x0, x1 = boxes[label]
         n, sz, sy, sx = 0, 0, 0, 0
@@ -43,7 +42,6 @@ def centres(labels, boxes, cells):
                         if distance < nearest:
                             nearest = distance
                             out[k, 0], out[k, 1], out[k, 2] = z, y, x
-    return out
 
 
 @njit(cache=True, nogil=True)

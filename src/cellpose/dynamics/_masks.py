@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.dynamics._device import Device, as_array, on_gpu
-from cellpose.dynamics._flows import Cells
-from cellpose.dynamics._follow import FEWEST_PIXELS, field_of
+from cellpose.dynamics._flows import cells_of
+from cellpose.dynamics._follow import FEWEST_PIXELS, field_of, words_of
 from cellpose.dynamics._quality import NETWORK_SCALE, cell_errors
 from cellpose.dynamics._threads import run_sliced
 from cellpose.errors import InputError
@@ -160,14 +160,14 @@ def _ends(flows: Array, cellprob: Array, threshold: float, niter: int, interp: b
         else:
             field = field_of(flows, cellprob, threshold, NETWORK_SCALE)
             positions = np.empty_like(starts)
-            args = (starts, field, niter, interp, interp, positions)
+            args = (starts, words_of(field), shape, niter, interp, positions)
             run_sliced(kernels.follow_volume, starts.shape[1], *args, smallest=FEWEST_PIXELS)
         ends[inside] = _index(positions, shape)
         return ends
     field = field_of(flows, cellprob, threshold, NETWORK_SCALE)
     ends = np.empty(shape, _index_type(shape))
     tiles = int(np.prod([-(-side // kernels.TILE) for side in shape]))
-    args2 = (np.ascontiguousarray(cellprob, np.float32), np.float32(threshold), field, niter, interp, ends)
+    args2 = (np.ascontiguousarray(cellprob, np.float32), np.float32(threshold), words_of(field), niter, interp, ends)
     run_sliced(kernels.ends_plane, tiles, *args2, smallest=FEWEST_PIXELS // kernels.TILE**2)
     return ends
 
@@ -195,15 +195,13 @@ def _raw_masks(
     device: Device,
 ) -> Labels:
     """Masks 1..n, neither too large nor, in a plane, with flows that disagree with those of the network."""
-    from cellpose.dynamics._kernels import centres
-
     labels = _gather(_ends(flows, cellprob, threshold, niter, interp, device), cellprob.shape)
     boxes, counts, _ = scan(labels)
     keep = (counts > 0) & (counts <= labels.size * max_size_fraction)
     keep[0] = False
     if labels.ndim == 2 and flow_threshold is not None and flow_threshold > 0:
         present = np.flatnonzero(keep)
-        cells = Cells(present, boxes, centres(labels[None], boxes, present))
+        cells = cells_of(labels, boxes, present)
         keep[present] = ~(cell_errors(labels, cells, flows, device) > flow_threshold)
     return remove_labels(labels, ~keep)
 
