@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import logging
+from pathlib import Path
 from typing import Any
 
+from cellpose._compile_cache import provide_compile_cache
 from cellpose._version import version
 
 __version__ = version
@@ -37,6 +39,7 @@ _PUBLIC_MODULES = (
 __all__ = ["__version__", "version", "version_str", *_PUBLIC_MODULES]  # noqa: PLE0604  (names known only by string)
 
 logging.getLogger("cellpose").addHandler(logging.NullHandler())
+provide_compile_cache(Path(__file__).parent)
 
 
 def __getattr__(name: str) -> Any:
