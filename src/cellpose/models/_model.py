@@ -168,7 +168,8 @@ class CellposeModel:
         resample
             Follow the flows at the size of the image rather than of the network (slower, smoother outlines).
         channels
-            U-Nets: ``[channel to segment, channel of nuclei]``, 1-based, 0 for gray or none; or one pair an image.
+            ``[channel to segment, channel of nuclei]``, 1-based, 0 for gray or none; or one pair an image. For
+            transformers, which take them in any order, the channels to use; ``[0, 0]`` or ``None``: the first three.
         channel_axis, z_axis
             Axes of channels and planes; ``None``: found from the shape.
         normalize

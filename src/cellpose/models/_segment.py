@@ -123,12 +123,8 @@ def prepared(network: Network, image: Array, layout: Layout, options: Evaluation
     """The image as the network takes it, float32 (z, y, x, channel), normalised."""
     together = options.do_3D or options.stitch_threshold > 0
     if network.transformer:
-        if layout.channels is not None:
-            warn_once(
-                "channels has no effect with transformer weights: they use the first three channels, in any order"
-            )
         arranged = transforms.prepare_transformer(
-            image, channel_axis=layout.channel_axis, z_axis=layout.z_axis, do_3D=together
+            image, layout.channels, layout.channel_axis, layout.z_axis, do_3D=together
         )
     else:
         arranged = transforms.prepare_unet(
