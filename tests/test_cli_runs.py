@@ -368,3 +368,105 @@ def test_doctor_comes_to_an_end_on_a_sick_machine(bench: Bench, capsys, monkeypa
     problems = [problem["what"] for problem in json.loads(capsys.readouterr().out)["problems"]]
     assert any("torch cannot be imported" in what for what in problems)
     assert any("numba cannot be imported" in what for what in problems)
+
+
+@pytest.mark.parametrize("nchan", [1, 3])
+def test_unets_of_other_numbers_of_channels(bench: Bench, nchan):
+    bench.model("other", nchan=nchan)
+    bench.images("a.tif")
+    assert bench.run("--pretrained_model", "other", "--save_tif", "--no_npy") == 0
+    assert io.imread(bench.folder / "a_cp_masks.tif").max() == 9
+
+
+def test_all_channels_of_an_rgb_image(bench: Bench):
+    (file,) = bench.images("a.tif")
+    plane = io.imread(file)
+    tifffile.imwrite(file, np.stack([plane, plane * 0, plane * 0], axis=-1), photometric="rgb")
+    assert bench.run(*U_NET, "--all_channels", "--save_tif", "--no_npy") == 0
+    assert io.imread(bench.folder / "a_cp_masks.tif").max() == 9
+
+
+def test_none_as_model_means_the_default_one_and_says_so(bench: Bench, capsys):
+    bench.images("a.tif")
+    assert bench.run("--pretrained_model", "None", "--no_npy") == 0
+    assert "only training can start without a model" in capsys.readouterr().err
+    assert bench.manifest()["models"]["model"]["name"] == "nuclei-cells"
+
+
+def test_the_bundled_model_segments_without_any_option(bench: Bench):
+    (bench.models / "cyto3").unlink()
+    bench.images("a.tif")
+    assert bench.run() == 0
+    seg = io.read_seg(bench.folder / "a_seg.npy")
+    assert (seg.count, seg.model) == (9, "nuclei-cells")
+
+
+def test_ortho_model_is_used_and_noted(bench: Bench):
+    (file,) = bench.images("a.tif")
+    tifffile.imwrite(file, np.stack([io.imread(file)] * 6), metadata={"axes": "ZYX"})
+    bench.model("ortho", diam=30.0)
+    words = (*U_NET, "--do_3D", "--pretrained_model_ortho", "ortho", "--flow3D_smooth", "1", "--save_tif", "--no_npy")
+    assert bench.run(*words) == 0
+    assert io.imread(bench.folder / "a_cp_masks.tif").shape == (6, 64, 72)
+    assert set(bench.manifest()["models"]) == {"model", "ortho"}
+
+
+def _training_folder(bench: Bench) -> Path:
+    import torch
+
+    from cellpose.nets import CPnet
+
+    torch.manual_seed(0)
+    torch.save(CPnet([2, 4, 8]).state_dict(), bench.models / "starter")
+    folder = bench.root / "train"
+    write_images(folder, ["a.tif"])
+    masks = np.zeros((64, 72), np.uint16)
+    masks[5:20, 5:20], masks[30:50, 30:50] = 1, 2
+    tifffile.imwrite(folder / "a_masks.tif", masks)
+    return folder
+
+
+TRAIN = ("--train", "--pretrained_model", "starter", "--n_epochs", "1", "--min_train_masks", "1")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--learning_rate", "0.01"], ">>> SGD, learning_rate=0.01000"),
+        (["--learning_rate", "0.00001"], ">>> AdamW, learning_rate=0.00001"),
+        (["--learning_rate", "0.00001", "--SGD", "1"], ">>> SGD, learning_rate=0.00001"),
+        (["--SGD", "0"], ">>> AdamW, learning_rate=0.20000"),
+    ],
+)
+def test_optimiser_follows_the_learning_rate(bench: Bench, words, line):
+    folder = _training_folder(bench)
+    assert bench.run(*TRAIN, "--dir", folder, "--verbose", "--model_name_out", "m", *words) == 0
+    assert line in bench.log()
+    assert (folder / "models" / "m").is_file()
+
+
+def test_training_from_a_list_of_files(bench: Bench, capsys):
+    folder = _training_folder(bench)
+    assert bench.run(*TRAIN, "--dir", folder) == 0  # writes the flows that the list relies on
+    listed = folder / "list.npy"
+    np.save(listed, np.array({"train_files": [str(folder / "a.tif")]}, object), allow_pickle=True)
+    assert bench.run(*TRAIN, "--dir", folder, "--file_list", listed, "--model_name_out", "listed") == 0
+    assert f"model saved to {folder / 'models' / 'listed'}" in capsys.readouterr().out
+    np.save(listed, np.array({"files": []}, object), allow_pickle=True)
+    assert bench.run(*TRAIN, "--dir", folder, "--file_list", listed) == 2
+    assert "must hold a dict with train_files" in capsys.readouterr().err
+
+
+def test_training_without_masks_ends_with_a_reason(bench: Bench, capsys):
+    folder = _training_folder(bench)
+    (folder / "a_masks.tif").unlink()
+    assert bench.run(*TRAIN, "--dir", folder) == 2
+    assert "error" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_is_no_traceback(tmp_path):
+    import subprocess
+
+    command = f"{sys.executable} -m cellpose models list | head -n 1"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=120, check=True)
+    assert "Traceback" not in done.stderr

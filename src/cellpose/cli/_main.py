@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -31,17 +33,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0: all is well; 1: an image, the training or a download failed; 2: the command line is wrong; 130: Ctrl-C.
     """
+    if argv is None:
+        _accept_all_letters()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return _command(words)
     except SystemExit as stop:  # argparse leaves so, after --help and after an error
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     except KeyboardInterrupt:
         return _say("interrupted", EXIT_INTERRUPTED)
     except (OptionError, UnknownModelError, InputError, FileMissingError) as error:
         return _say(f"cellpose: error: {error}", EXIT_USAGE)
     except CellposeError as error:
         return _say(f"cellpose: error: {error}", EXIT_FAILED)
+
+
+def _accept_all_letters() -> None:
+    """Names of files in other alphabets must not stop a program whose output goes through an old code page."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _command(words: list[str]) -> int:

@@ -133,7 +133,10 @@ def load_segmenter(args: Namespace) -> Segmenter:
     if generation == "unet":
         logger.info(f">>>> model diam_mean = {float(network.diam_mean): .3f} (ROIs rescaled to this size)")
         logger.info(f">>>> model diam_labels = {float(network.diam_labels): .3f} (mean diameter of training ROIs)")
-    return Segmenter(model, generation, _eval_keywords(args, generation), str(device), files, sized, restores)
+    keywords = _eval_keywords(args, generation)
+    if generation == "unet":
+        keywords["channels"] = _channels(args, int(getattr(network, "nchan", 2)))
+    return Segmenter(model, generation, keywords, str(device), files, sized, restores)
 
 
 def generation_of(network: Any) -> str:
@@ -194,6 +197,11 @@ def _eval_keywords(args: Namespace, generation: str) -> dict[str, Any]:
     }
     if args.bsize is not None:
         keywords["bsize"] = args.bsize
-    if generation == "unet" and not args.all_channels:
-        keywords["channels"] = [args.chan, args.chan2]
     return keywords
+
+
+def _channels(args: Namespace, nchan: int) -> list[int] | None:
+    """The pair of channels for a U-Net; None: its first channels, for those that do not take a pair."""
+    if nchan != 2 and (args.chan or args.chan2):
+        logger.warning(f"--chan and --chan2 have no effect on this model: it takes the first {nchan} channels")
+    return None if args.all_channels or nchan != 2 else [args.chan, args.chan2]

@@ -100,7 +100,7 @@ def _announce(args: Namespace, segmenter: Segmenter, n: int) -> None:
         if segmenter.keywords["diameter"]:
             logger.info(f">>>> using diameter {segmenter.keywords['diameter']:0.3f} for all images")
         return
-    if args.all_channels:
+    if segmenter.keywords["channels"] is None:
         logger.info(f">>>> running cellpose on {n} images using all channels")
     else:
         nuclei = "NONE" if args.chan2 == 0 else _CHANNEL[args.chan2]
