@@ -77,7 +77,7 @@ FILES: dict[tuple[str, str], tuple[list[str], list[str], str]] = {
 
 # (version, case) -> why the numbers inside the files are not compared
 CONTENTS: dict[tuple[str, str], str] = {
-    ("v4", "chan_deprecated"): "--invert is carried out, version 4 ignored it",
+    ("v4", "chan_deprecated"): "--chan and --invert are carried out, version 4 ignored them",
     ("v4", "cpsam_real"): "the toy network stands for Cellpose-SAM, which ran in bfloat16",
     ("v3", "train"): "training has its own fixtures",
     ("v4", "train"): "training has its own fixtures",

@@ -134,8 +134,7 @@ def load_segmenter(args: Namespace) -> Segmenter:
         logger.info(f">>>> model diam_mean = {float(network.diam_mean): .3f} (ROIs rescaled to this size)")
         logger.info(f">>>> model diam_labels = {float(network.diam_labels): .3f} (mean diameter of training ROIs)")
     keywords = _eval_keywords(args, generation)
-    if generation == "unet":
-        keywords["channels"] = _channels(args, int(getattr(network, "nchan", 2)))
+    keywords["channels"] = _channels(args, generation, int(getattr(network, "nchan", 2)))
     return Segmenter(model, generation, keywords, str(device), files, sized, restores)
 
 
@@ -200,8 +199,12 @@ def _eval_keywords(args: Namespace, generation: str) -> dict[str, Any]:
     return keywords
 
 
-def _channels(args: Namespace, nchan: int) -> list[int] | None:
-    """The pair of channels for a U-Net; None: its first channels, for those that do not take a pair."""
-    if nchan != 2 and (args.chan or args.chan2):
-        logger.warning(f"--chan and --chan2 have no effect on this model: it takes the first {nchan} channels")
-    return None if args.all_channels or nchan != 2 else [args.chan, args.chan2]
+def _channels(args: Namespace, generation: str, nchan: int) -> list[int] | None:
+    """The pair of channels to look at; None: the first ones, as many as the network takes."""
+    if generation == "unet" and nchan != 2:
+        if args.chan or args.chan2:
+            logger.warning(f"--chan and --chan2 have no effect on this model: it takes the first {nchan} channels")
+        return None
+    if args.all_channels or (generation == "transformer" and not args.chan and not args.chan2):
+        return None
+    return [args.chan, args.chan2]

@@ -37,7 +37,7 @@ def segment_command(args: Namespace) -> int:
     _check(args)
     files = find_images(args)
     segmenter = load_segmenter(args)
-    _announce(args, segmenter, len(files))
+    _announce(segmenter, len(files))
     manifest = Manifest(
         folder_of_run(args, files),
         {role: _identity(file) for role, file in segmenter.files.items()},
@@ -91,29 +91,25 @@ def _check(args: Namespace) -> None:
     )
 
 
-def _announce(args: Namespace, segmenter: Segmenter, n: int) -> None:
+def _announce(segmenter: Segmenter, n: int) -> None:
     """The lines that clients look for before the first image."""
-    if segmenter.generation == "transformer":
-        if args.chan or args.chan2:
-            logger.warning("--chan and --chan2 have no effect on this model: it uses all channels")
-        logger.info(f">>>> running cellpose on {n} images using all channels")
-        if segmenter.keywords["diameter"]:
-            logger.info(f">>>> using diameter {segmenter.keywords['diameter']:0.3f} for all images")
-        return
     if segmenter.keywords["channels"] is None:
         logger.info(f">>>> running cellpose on {n} images using all channels")
     else:
-        nuclei = "NONE" if args.chan2 == 0 else _CHANNEL[args.chan2]
+        cells, nuclei = segmenter.keywords["channels"]
         logger.info(
-            f">>>> running cellpose on {n} images using chan_to_seg {_CHANNEL[args.chan]} and chan (opt) {nuclei}"
+            f">>>> running cellpose on {n} images using chan_to_seg {_CHANNEL[cells]} "
+            f"and chan (opt) {_CHANNEL[nuclei] if nuclei else 'NONE'}"
         )
     if segmenter.estimates_diameter:
         logger.info(">>>> estimating diameter for each image")
         return
-    if not segmenter.keywords["diameter"]:
+    diameter_px = segmenter.keywords["diameter"]
+    if not diameter_px and segmenter.generation == "unet":
         logger.info(">>>> this model has no size model, cannot auto-estimate diameter: using that of its training")
-    diameter_px = segmenter.keywords["diameter"] or segmenter.diameter_of_training()
-    logger.info(f">>>> using diameter {diameter_px:0.3f} for all images")
+        diameter_px = segmenter.diameter_of_training()
+    if diameter_px:
+        logger.info(f">>>> using diameter {diameter_px:0.3f} for all images")
 
 
 def _identity(file: Any) -> dict[str, Any]:

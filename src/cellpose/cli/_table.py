@@ -86,8 +86,14 @@ def _input() -> list[Flag]:
         ),
         Flag("channel_axis", "input", "axis of the image that holds the channels", kind=int),
         Flag("z_axis", "input", "axis of the image that holds the planes", kind=int),
-        Flag("chan", "input", "channel to segment, U-Net models: 0 gray, 1 red, 2 green, 3 blue", kind=int, default=0),
-        Flag("chan2", "input", "channel of nuclei, U-Net models: 0 none, 1 red, 2 green, 3 blue", kind=int, default=0),
+        Flag(
+            "chan",
+            "input",
+            "channel to segment: 0 gray (transformers: all), 1 red, 2 green, 3 blue",
+            kind=int,
+            default=0,
+        ),
+        Flag("chan2", "input", "channel of nuclei: 0 none, 1 red, 2 green, 3 blue", kind=int, default=0),
         Flag("all_channels", "input", "give the network all channels instead of --chan and --chan2"),
         Flag("invert", "input", describe(Normalization)["invert"]["help"]),
     ]
