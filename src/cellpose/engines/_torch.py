@@ -63,10 +63,15 @@ class TorchEngine:
         Raises
         ------
         InputError
-            If the module does not return one output of the size of the tile for each.
+            If the number of channels is not that of the network, or the network does not return one output of the size
+            of the tile for each.
         DeviceMemoryError
             If not even one tile fits.
         """
+        nchan = getattr(self.module, "nchan", None)
+        if nchan is not None and tiles.shape[1] != nchan and not is_transformer(self.backbone):
+            message = f"tiles of {tiles.shape[1]} channels cannot be run: the network takes {nchan}"
+            raise InputError(message)
         if self.module.training:
             self.module.eval()
         step = min(len(tiles), self._limit or len(tiles))
