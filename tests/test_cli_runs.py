@@ -219,6 +219,12 @@ def test_quiet_and_verbose_lines(bench: Bench, capsys):
         assert line in bench.log() or line.startswith("WRITING")
 
 
+def test_the_reason_of_an_error_stands_in_the_log(bench: Bench):
+    bench.images("a.png")
+    assert bench.run("--pretrained_model", "no-such-model", "--verbose") == 2
+    assert "[ERROR] 'no-such-model' is neither a file nor the name of a model" in bench.log()
+
+
 def test_nothing_is_left_in_the_logger(bench: Bench):
     import logging
 

@@ -174,7 +174,8 @@ def _numba(problems: Problems) -> Report:
     except (ImportError, OSError) as error:
         _note(problems, f"numba cannot be imported: {error}", "pip install --upgrade numba numpy")
         return {"version": _version_of("numba"), "error": str(error)}
-    return {"version": numba.__version__, "threads": numba.config.NUMBA_NUM_THREADS}
+    cache = numba.config.CACHE_DIR or "beside the package, else in the home folder"
+    return {"version": numba.__version__, "threads": numba.config.NUMBA_NUM_THREADS, "cache": cache}
 
 
 def _nearest(folder: Path) -> Path:

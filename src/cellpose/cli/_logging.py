@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cellpose.errors import CellposeError
+
 __all__ = ["logging_to_user"]
 
 logger = logging.getLogger("cellpose.cli")
@@ -37,6 +39,10 @@ def logging_to_user(*, verbose: bool) -> Iterator[None]:
         ours.addHandler(warnings)
     try:
         yield
+    except CellposeError as error:
+        if verbose:  # programs that follow the log file are to find the reason there
+            logger.error(str(error))
+        raise
     finally:
         for handler in [h for h in ours.handlers if h not in before]:
             ours.removeHandler(handler)
