@@ -72,7 +72,7 @@ class CellposeDenoiseModel:
         min_size: int = 15,
         niter: int | None = None,
         interp: bool = True,
-        bsize: int = 224,
+        bsize: int | None = None,
         flow3D_smooth: Any = 0,
     ) -> tuple[Any, Any, Any, Any]:
         """Restore, then segment.

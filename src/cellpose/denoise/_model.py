@@ -127,7 +127,7 @@ class DenoiseModel:
         tile: bool = True,
         do_3D: bool = False,
         tile_overlap: float = 0.1,
-        bsize: int = 224,
+        bsize: int | None = None,
     ) -> Any:
         """Restore an image, a stack, or a list of these.
 
@@ -152,7 +152,7 @@ class DenoiseModel:
         do_3D
             Whether `x` is a volume; planes are restored one by one all the same.
         tile_overlap, bsize
-            Overlap and side in pixels of the tiles.
+            Overlap and side in pixels of the tiles; None: the side that the network was made for.
 
         Returns
         -------

@@ -1,0 +1,122 @@
+"""Restoration: what users rely on beside the numbers of the original."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cellpose import denoise
+from cellpose.errors import InputError, OptionError, UnknownModelError, WeightsError
+from cellpose.nets import CPnet
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A models folder with small networks under the published names."""
+    torch.manual_seed(0)
+    for name, nout in (("denoise_cyto3", 1), ("denoise_nuclei", 1), ("upsample_cyto3", 1)):
+        torch.save(CPnet([1, 4, 8], nout).state_dict(), tmp_path / name)
+    torch.save(CPnet([2, 4, 8], 3).state_dict(), tmp_path / "cyto3")
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8)
+
+
+def test_shapes_and_the_callers_array(folder: Path, image: np.ndarray) -> None:
+    model, before = denoise.DenoiseModel(model_type="denoise_cyto3"), image.copy()
+    restored = model.eval(image, channels=[0, 0], diameter=20.0)
+    assert restored.shape == (40, 50, 1)
+    assert restored.dtype == np.float32
+    np.testing.assert_array_equal(image, before)
+    several = model.eval([image, image[:32]], channels=[0, 0], diameter=[20.0, 20.0])
+    np.testing.assert_array_equal(several[0], restored)
+    assert several[1].shape == (32, 50, 1)
+    stack = model.eval(np.stack([image, image, image]), channels=[0, 0], z_axis=0)
+    assert stack.shape == (3, 40, 50, 1)
+    np.testing.assert_allclose(stack[0], stack[2])
+
+
+def test_small_cells_are_enlarged(folder: Path, image: np.ndarray) -> None:
+    model = denoise.DenoiseModel(model_type="upsample_cyto3")
+    assert model.eval(image, channels=[0, 0], diameter=15.0).shape == (80, 100, 1)
+    assert model.ratio == 2.0
+    assert model.eval(image, channels=[0, 0], diameter=45.0).shape == (40, 50, 1)
+    assert model.ratio == 1.0
+
+
+def test_nuclei_have_a_network_of_their_own(folder: Path, image: np.ndarray) -> None:
+    two = np.stack([image, image.T[:40, :50] if image.T.shape == image.shape else image[::-1]], axis=-1)
+    one_net = denoise.DenoiseModel(model_type="denoise_cyto3").eval(two, channels=[1, 2])
+    two_nets = denoise.DenoiseModel(model_type="denoise_cyto3", chan2=True).eval(two, channels=[1, 2])
+    np.testing.assert_array_equal(one_net[..., 0], two_nets[..., 0])
+    assert not np.allclose(one_net[..., 1], two_nets[..., 1])
+
+
+def test_unknown_models_are_errors(folder: Path) -> None:
+    with pytest.raises(UnknownModelError, match="denoise_cyto3"):
+        denoise.DenoiseModel(model_type="denoise_cyto33")
+
+
+def test_a_segmentation_network_does_not_restore(folder: Path) -> None:
+    with pytest.raises(WeightsError, match="a restoration network has 1"):
+        denoise.DenoiseModel(pretrained_model=folder / "cyto3")
+
+
+def test_bad_options_are_errors(folder: Path, image: np.ndarray) -> None:
+    model = denoise.DenoiseModel()
+    with pytest.raises(InputError, match="2 diameters or scales"):
+        model.eval([image], diameter=[10, 20])
+    with pytest.raises(OptionError, match="batch_size"):
+        model.eval(image, batch_size=0)
+    with pytest.raises(InputError, match=r"\(batch, 1, Y, X\)"):
+        denoise.add_noise(torch.zeros(4, 4))
+    with pytest.raises(InputError, match="clean images"):
+        denoise.test_loss(CPnet([1, 4], 1), torch.zeros(1, 1, 8, 8), lam=(0, 0, 1))
+
+
+def test_all_options_reach_the_segmentation(folder: Path, image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = denoise.CellposeDenoiseModel(pretrained_model="cyto3", restore_type="denoise_cyto3")
+    given: dict[str, Any] = {}
+
+    def spy(x: Any, **options: Any) -> tuple[Any, Any, Any]:
+        given.update(options, shape=x.shape)
+        return None, None, None
+
+    monkeypatch.setattr(model.cp, "eval", spy)
+    model.eval(np.stack([image] * 3), channels=[0, 0], do_3D=True, z_axis=0, flow3D_smooth=2, min_size=7)
+    assert given["flow3D_smooth"] == 2
+    assert given["min_size"] == 7
+    assert given["bsize"] is None
+    assert given["z_axis"] == 0
+    assert given["shape"] == (3, 40, 50, 1)
+
+
+def test_restored_images_are_segmented(folder: Path, image: np.ndarray) -> None:
+    model = denoise.CellposeDenoiseModel(pretrained_model="cyto3", restore_type="upsample_cyto3")
+    masks, flows, styles, restored = model.eval(image, channels=[0, 0], diameter=15.0)
+    assert masks.shape == restored.shape[:2] == (80, 100)
+    assert flows[1].shape == (2, 80, 100)
+    assert styles.shape == (8,)
+    lists = model.eval([image, image], channels=[0, 0], diameter=15.0)
+    assert all(len(one) == 2 for one in lists)
+    np.testing.assert_array_equal(lists[0][1], masks)
+
+
+def test_noise_is_reproducible_and_leaves_its_input() -> None:
+    clean = torch.rand(3, 1, 40, 40)
+    before = clean.clone()
+    results = []
+    for _ in range(2):
+        np.random.seed(1)
+        torch.manual_seed(1)
+        results.append(denoise.add_noise(clean))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
+    torch.testing.assert_close(clean, before, rtol=0, atol=0)
