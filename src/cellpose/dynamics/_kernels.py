@@ -45,32 +45,33 @@ def centres(start, stop, labels, boxes, cells, out):
 
 
 @njit(cache=True, nogil=True)
-def _add_three(source, out):
-    for i in range(out.size):
-        out[i] = source[i] + source[i + 1] + source[i + 2]
+def _mean_nine(weight, heat, stride, out):
+    """``out = weight * (sum over 3 x 3)`` where ``heat`` starts one row and one pixel before ``out``.
 
-
-@njit(cache=True, nogil=True)
-def _add_rows(weight, rows, stride, out):
-    above, below = rows[stride:], rows[2 * stride :]
+    The order of the sum is that of the parity fixtures: at the middle of a symmetric cell the gradient is rounding
+    error, which normalisation turns into a unit vector.
+    """
+    up_left, up, up_right = heat, heat[1:], heat[2:]
+    left, here, right = heat[stride:], heat[stride + 1 :], heat[stride + 2 :]
+    down_left, down, down_right = heat[2 * stride :], heat[2 * stride + 1 :], heat[2 * stride + 2 :]
     for i in range(out.size):
-        out[i] = weight[i] * (rows[i] + above[i] + below[i])
+        faces = here[i] + up[i] + down[i] + left[i] + right[i]
+        out[i] = weight[i] * (faces + up_left[i] + up_right[i] + down_left[i] + down_right[i])
 
 
 @njit(cache=True, nogil=True)
 def _heat_plane(labels, label, box, cy, cx, niter, work):
-    """Heat after ``niter`` steps in ``work[0]``: pixel (y, x) of the box at ``1 + (y + 1) * stride + x``.
+    """Heat after ``niter`` steps, flat: pixel (y, x) of the box at ``1 + (y + 1) * stride + x``; and the stride.
 
     Each step adds 1 at the centre, then every pixel of the cell becomes the mean of its 3 x 3 neighbours, outside 0.
     One zero row above and below and one zero column (shared by the end of a row and the start of the next) surround
-    the box, so the loops run over all of it without edges. Only rows that heat has reached are computed.
+    the box, so the loop runs over all of it without edges. Only rows that heat has reached are computed.
     """
     y0, y1, x0, x1 = box[2], box[3], box[4], box[5]
     h, stride = y1 - y0, x1 - x0 + 1
     n = (h + 2) * stride + 2
-    heat, rows, weight = work[0, :n], work[1, :n], work[2, :n]
-    heat[:] = 0.0
-    weight[:] = 0.0
+    heat, other, weight = work[0, :n], work[1, :n], work[2, :n]
+    work[:, :n] = 0.0
     for y in range(y0, y1):
         base = 1 + (y - y0 + 1) * stride - x0
         for x in range(x0, x1):
@@ -79,12 +80,11 @@ def _heat_plane(labels, label, box, cy, cx, niter, work):
     cy = cy - y0 + 1
     centre = 1 + cy * stride + cx - x0
     for step in range(1, niter + 1):
-        first, last = max(1, cy - step), min(h, cy + step)
-        a, b = 1 + first * stride, 1 + (last + 1) * stride
+        a, b = 1 + max(1, cy - step) * stride, 1 + (min(h, cy + step) + 1) * stride
         heat[centre] += 1.0
-        _add_three(heat[a - stride - 1 : b + stride + 1], rows[a - stride : b + stride])
-        _add_rows(weight[a:b], rows[a - stride : b + stride], stride, heat[a:b])
-    return stride
+        _mean_nine(weight[a:b], heat[a - stride - 1 : b + stride + 1], stride, other[a:b])
+        heat, other = other, heat
+    return heat, stride
 
 
 @njit(cache=True, nogil=True)
@@ -107,11 +107,10 @@ def _work_plane(boxes, cells, start, stop):
 def flows_plane(start, stop, labels, boxes, cells, centre, niter, out):
     """Write the unit flows ``(y, x)`` of a slice of the cells of a plane into ``out``."""
     work = _work_plane(boxes, cells, start, stop)
-    heat = work[0]
     for k in range(start, stop):
         label = cells[k]
         box = boxes[label]
-        s = _heat_plane(labels, label, box, centre[k, 1], centre[k, 2], _steps_plane(box, niter), work)
+        heat, s = _heat_plane(labels, label, box, centre[k, 1], centre[k, 2], _steps_plane(box, niter), work)
         for y in range(box[2], box[3]):
             base = 1 + (y - box[2] + 1) * s - box[4]
             for x in range(box[4], box[5]):
@@ -128,11 +127,10 @@ def flows_plane(start, stop, labels, boxes, cells, centre, niter, out):
 def errors_plane(start, stop, labels, boxes, cells, centre, flows, scale, out):
     """Mean squared difference between the flows of a cell and ``scale * flows`` over its pixels."""
     work = _work_plane(boxes, cells, start, stop)
-    heat = work[0]
     for k in range(start, stop):
         label = cells[k]
         box = boxes[label]
-        s = _heat_plane(labels, label, box, centre[k, 1], centre[k, 2], _steps_plane(box, 0), work)
+        heat, s = _heat_plane(labels, label, box, centre[k, 1], centre[k, 2], _steps_plane(box, 0), work)
         total, n = 0.0, 0
         for y in range(box[2], box[3]):
             base = 1 + (y - box[2] + 1) * s - box[4]

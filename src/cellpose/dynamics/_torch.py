@@ -26,10 +26,15 @@ def _strides(shape: tuple[int, ...]) -> list[int]:
 
 
 def _offsets(strides: list[int]) -> list[int]:
-    """Neighbours over which heat is averaged: 3 x 3 in a plane, the voxel and its 6 faces in a volume."""
+    """Neighbours over which heat is averaged, in the order in which the kernels add them.
+
+    The 3 x 3 pixels in a plane; the voxel and its 6 faces in a volume.
+    """
     if len(strides) == 2:
-        return [dy * strides[0] + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
-    return [0, *strides, *(-s for s in strides)]
+        down, right = strides
+        faces = [0, -down, down, -right, right]
+        return [*faces, -down - right, -down + right, down - right, down + right]
+    return [0, *(sign * stride for stride in reversed(strides) for sign in (-1, 1))]
 
 
 def heat_flows(
@@ -80,7 +85,7 @@ def heat_flows(
         total = torch.zeros(n, dtype=dtype, device=device)
         for offset, weight in zip(offsets, same, strict=True):
             total += heat[here + offset] * weight[:n]
-        heat[here] = total / len(offsets)
+        heat[here] = total * (1 / len(offsets))
 
     rises = []
     for stride in strides:

@@ -138,26 +138,85 @@ def _drain(open_, h, w, d, plane, stack):
 
 
 @njit(cache=True, nogil=True)
-def fill_holes(labels, boxes, order, plane):
-    """Fill, in place, the holes of the labels named in ``order``, one after the other, writing on background only.
+def _cut_off(labels, label, box, plane):
+    """Flags, for the pixels of the box of a label in raster order, whether the label cuts them off from its faces."""
+    z0, z1, y0, y1, x0, x1 = box
+    h, w, d = np.int64(z1 - z0), np.int64(y1 - y0), np.int64(x1 - x0)
+    open_ = np.empty(h * w * d, np.bool_)
+    i = 0
+    for z in range(z0, z1):
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                open_[i] = labels[z, y, x] != label
+                i += 1
+    _drain(open_, h, w, d, plane, np.empty(h * w * d, np.int64))
+    return open_
 
-    In a plane holes are cut off within the plane, in a volume within the volume.
+
+@njit(cache=True, nogil=True)
+def _tally(labels, box, flags, inside, met):
+    """Add to ``inside`` how many flagged pixels of the box each label has; the labels met; how many these are."""
+    z0, z1, y0, y1, x0, x1 = box
+    n = 0
+    i = 0
+    for z in range(z0, z1):
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                if flags[i]:
+                    other = labels[z, y, x]
+                    if inside[other] == 0:
+                        met[n] = other
+                        n += 1
+                    inside[other] += 1
+                i += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def fill_holes(labels, boxes, counts, pending, plane):
+    """Fill, in place, the holes of the labels flagged in ``pending``, in ascending order; whether any lost pixels.
+
+    In a plane holes are cut off within the plane, in a volume within the volume. Background in a hole is filled, and
+    so are stray pixels of labels that lie outside as well. Labels that lie in it as a whole keep their pixels, and
+    their own holes are filled first. ``counts``, the sizes of the labels, and ``pending`` are kept up to date.
     """
-    for label in order:
-        z0, z1, y0, y1, x0, x1 = boxes[label]
-        h, w, d = np.int64(z1 - z0), np.int64(y1 - y0), np.int64(x1 - x0)
-        open_ = np.empty(h * w * d, np.bool_)
-        i = 0
-        for z in range(z0, z1):
-            for y in range(y0, y1):
-                for x in range(x0, x1):
-                    open_[i] = labels[z, y, x] != label
-                    i += 1
-        _drain(open_, h, w, d, plane, np.empty(h * w * d, np.int64))
-        i = 0
-        for z in range(z0, z1):
-            for y in range(y0, y1):
-                for x in range(x0, x1):
-                    if open_[i] and labels[z, y, x] == 0:
-                        labels[z, y, x] = label
-                    i += 1
+    inside = np.zeros(counts.size, np.int64)
+    met = np.empty(counts.size, np.int64)
+    waiting = np.empty(counts.size, np.int64)
+    taken = False
+    for first in range(1, counts.size):
+        top = 0
+        if pending[first]:
+            waiting[top] = first
+            top += 1
+        while top > 0:
+            label = waiting[top - 1]
+            box = boxes[label]
+            hole = _cut_off(labels, label, box, plane)
+            n = _tally(labels, box, hole, inside, met)
+            pending[label] = False
+            ready = True
+            for other in met[:n]:
+                if other != 0 and inside[other] == counts[other] and pending[other]:
+                    waiting[top] = other
+                    pending[other] = False
+                    top += 1
+                    ready = False
+            if ready:
+                top -= 1
+                z0, z1, y0, y1, x0, x1 = box
+                i = 0
+                for z in range(z0, z1):
+                    for y in range(y0, y1):
+                        for x in range(x0, x1):
+                            other = labels[z, y, x]
+                            if hole[i] and (other == 0 or inside[other] < counts[other]):
+                                labels[z, y, x] = label
+                            i += 1
+            for other in met[:n]:
+                if ready and (other == 0 or inside[other] < counts[other]):
+                    counts[label] += inside[other]
+                    counts[other] -= inside[other]
+                    taken = taken or other != 0
+                inside[other] = 0
+    return taken

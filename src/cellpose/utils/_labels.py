@@ -249,25 +249,12 @@ def remove_labels(labels: npt.ArrayLike, remove: npt.NDArray[np.bool_]) -> Label
     return _compact(array, _compact_table(array, ~remove), remove.size - 1)
 
 
-def _fill_in_place(labels: Labels, boxes: npt.NDArray[np.int32], broken: npt.NDArray[np.bool_]) -> None:
-    """Fill the holes of the labels flagged in ``broken``, those with the smallest boxes first.
-
-    So a hole in a cell that itself lies in the hole of another goes to the inner one.
-    """
-    from cellpose.utils._kernels import fill_holes
-
-    order = np.flatnonzero(broken)
-    if order.size == 0:
-        return
-    extents = np.diff(boxes[order].reshape(-1, 3, 2).astype(np.int64), axis=2).prod(axis=1)[:, 0]
-    fill_holes(_volume(labels), boxes, order[np.argsort(extents, kind="stable")], labels.ndim == 2)
-
-
 def fill_holes_and_remove_small(labels: npt.ArrayLike, min_size: int = 15) -> Labels:
     """Fill the holes of each label and remove small labels.
 
     A hole is background that a label cuts off from the faces of its box, stepping through face neighbours (4 in a
-    plane, 6 in a volume). Cells that lie in a hole of another keep their pixels.
+    plane, 6 in a volume). Stray pixels in it of cells that lie outside are filled, too; cells that lie in it as a
+    whole keep their pixels.
 
     Parameters
     ----------
@@ -294,10 +281,14 @@ def fill_holes_and_remove_small(labels: npt.ArrayLike, min_size: int = 15) -> La
            [1, 1, 1],
            [1, 1, 1]], dtype=int32)
     """
+    from cellpose.utils._kernels import fill_holes
+
     array = as_labels(labels)
     boxes, counts, broken = scan(array)
     old = _compact_table(array, counts >= max(min_size, 1), by_number=min_size <= 0)
     out = _compact(array, old, counts.size - 1)
     broken[0] = False
-    _fill_in_place(out, boxes[old], broken[old])
-    return out
+    if not broken.any():
+        return out
+    taken = fill_holes(_volume(out), boxes[old], counts[old], broken[old], array.ndim == 2)
+    return remove_small(out, min_size) if taken and min_size > 0 else out

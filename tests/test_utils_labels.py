@@ -1,0 +1,166 @@
+"""Kernels on label images: numbers, sizes, boxes, holes, overlaps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+
+from cellpose.errors import InputError
+from cellpose.utils import _labels as lb
+
+settings.register_profile("kernels", deadline=None)  # the first call compiles
+settings.load_profile("kernels")
+
+label_images = arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 11)), elements=st.integers(0, 6))
+label_volumes = arrays(
+    np.int32, st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6)), elements=st.integers(0, 3)
+)
+
+
+def picture(text: str) -> np.ndarray:
+    """Digits as labels, dots as background."""
+    return np.array([[0 if c == "." else int(c) for c in line] for line in text.split()], np.int32)
+
+
+@given(label_images | label_volumes)
+def test_sizes_and_boxes_are_those_of_scipy(labels: np.ndarray) -> None:
+    np.testing.assert_array_equal(lb.sizes(labels), np.bincount(labels.reshape(-1), minlength=1))
+    boxes = lb.bounding_boxes(labels)
+    for box, found in zip(boxes, ndimage.find_objects(labels), strict=True):
+        want = [[0, 0]] * labels.ndim if found is None else [[s.start, s.stop] for s in found]
+        np.testing.assert_array_equal(box, want)
+
+
+@given(label_images)
+def test_renumber_is_by_first_appearance(labels: np.ndarray) -> None:
+    numbered, n = lb.renumber(labels)
+    values, first = np.unique(labels, return_index=True)
+    in_order = [v for _, v in sorted(zip(first, values, strict=True)) if v]
+    assert n == len(in_order)
+    for number, value in enumerate(in_order, start=1):
+        np.testing.assert_array_equal(numbered == number, labels == value)
+
+
+@given(label_images, st.integers(0, 2**31))
+def test_overlap_counts_pairs(a: np.ndarray, seed: int) -> None:
+    b = np.random.default_rng(seed).integers(0, 5, a.shape)
+    found = lb.overlap(a, b)
+    dense = np.zeros((7, 5), int)
+    np.add.at(dense, (a, b), 1)
+    assert np.count_nonzero(dense) == found.counts.size
+    np.testing.assert_array_equal(dense[found.a, found.b], found.counts)
+
+
+def test_overlap_needs_equal_shapes() -> None:
+    with pytest.raises(InputError, match="shapes"):
+        lb.overlap(np.zeros((2, 3), int), np.zeros((3, 2), int))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.uint64, np.float32, bool])
+def test_labels_of_every_type(dtype: type) -> None:
+    given_labels = np.array([[0, 1], [1, 0]], dtype)
+    labels = lb.as_labels(given_labels)
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels, [[0, 1], [1, 0]])
+
+
+def test_huge_and_negative_numbers_become_small_ones() -> None:
+    labels = lb.as_labels(np.array([[0, 2**40], [-3, 2**40]]))
+    np.testing.assert_array_equal(labels, [[0, 2], [1, 2]])
+
+
+@pytest.mark.parametrize("bad", [np.array([[0.5]]), np.array([[np.nan]]), np.array([["a"]])])
+def test_what_is_no_label_image_is_refused(bad: np.ndarray) -> None:
+    with pytest.raises(InputError):
+        lb.as_labels(bad)
+
+
+def test_more_labels_than_uint16_holds() -> None:
+    labels = np.arange(300 * 300, dtype=np.uint32).reshape(300, 300)
+    numbered, n = lb.renumber(labels[::-1])
+    assert n == 300 * 300 - 1
+    assert numbered.max() == n
+    assert lb.smallest_dtype(n) is np.uint32
+
+
+def test_small_labels_are_removed_whatever_their_numbers() -> None:
+    labels = picture("2222. 4.77. ..77.")
+    np.testing.assert_array_equal(lb.remove_small(labels, 4), picture("1111. ..22. ..22."))
+    np.testing.assert_array_equal(lb.remove_small(labels, 5), np.zeros_like(labels))
+
+
+def test_a_full_image_has_no_background_to_spare() -> None:
+    labels = np.ones((3, 4), int)
+    labels[0] = 2
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(labels, 5), picture(".... 1111 1111"))
+
+
+def test_hole_and_bay() -> None:
+    ring = picture("11111 1...1 1.1.1 1...1 11111")
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(ring, 0), np.ones((5, 5)))
+    bay = picture("111 1.. 111")
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(bay, 0), bay)
+
+
+def test_holes_end_at_diagonals() -> None:
+    # The background leaks through faces only, so a ring closed by diagonals holds.
+    diamond = picture("..1.. .1.1. 1...1 .1.1. ..1..")
+    want = picture("..1.. .111. 11111 .111. ..1..")
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(diamond, 0), want)
+
+
+def test_enclosed_cells_keep_their_pixels_and_their_own_holes() -> None:
+    nested = picture("""111111111 1.......1 1.22222.1 1.2...2.1 1.2.3.2.1 1.2...2.1 1.22222.1 1.......1 111111111""")
+    want = picture("""111111111 111111111 112222211 112222211 112232211 112222211 112222211 111111111 111111111""")
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(nested, 0), want)
+    # Whichever has the lower number.
+    swapped = np.array([0, 3, 2, 1])[nested]
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(swapped, 0), np.array([0, 3, 2, 1])[want])
+
+
+def test_stray_pixels_in_a_hole_are_filled() -> None:
+    labels = picture("1111.. 1.21.. 1111.2 ....22")
+    want = picture("1111.. 1111.. 1111.2 ....22")
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(labels, 0), want)
+    # A label that loses its pixels may become too small.
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(labels, 4) == 1, want == 1)
+    assert lb.fill_holes_and_remove_small(labels, 4).max() == 1
+
+
+def test_holes_of_volumes_are_closed_on_all_sides() -> None:
+    cube = np.ones((3, 3, 3), int)
+    cube[1, 1, 1] = 0
+    assert lb.fill_holes_and_remove_small(cube, 0).all()
+    tunnel = np.ones((3, 3, 3), int)
+    tunnel[:, 1, 1] = 0
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(tunnel, 0), tunnel)
+    # A ring in one plane of a volume has no hole.
+    plane = np.zeros((3, 5, 5), int)
+    plane[1] = 1
+    plane[1, 2, 2] = 0
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(plane, 0), plane)
+
+
+@given(arrays(np.int32, (8, 9), elements=st.sampled_from([0, 1, 1])))
+def test_filling_one_label_is_that_of_scipy(labels: np.ndarray) -> None:
+    want = ndimage.binary_fill_holes(labels)
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(labels, 0) > 0, want)
+
+
+@given(label_images, st.integers(-1, 5))
+def test_arguments_stay_as_they_are(labels: np.ndarray, min_size: int) -> None:
+    before = labels.copy()
+    lb.fill_holes_and_remove_small(labels, min_size)
+    lb.renumber(labels)
+    np.testing.assert_array_equal(labels, before)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (1, 1), (1, 7), (7, 1), (1, 1, 1)])
+def test_empty_and_thin_images(shape: tuple[int, ...]) -> None:
+    for value in (0, 1):
+        labels = np.full(shape, value)
+        np.testing.assert_array_equal(lb.fill_holes_and_remove_small(labels, 1), labels)
