@@ -24,6 +24,7 @@ __all__ = [
     "Cells",
     "cells_of",
     "center_of_mass",
+    "fewest_cells",
     "find_cells",
     "get_centers",
     "labels_to_flows",
@@ -38,6 +39,7 @@ logger = logging.getLogger("cellpose.dynamics")
 Floats = npt.NDArray[np.floating[Any]]
 
 FEWEST_CELLS = 64  # cells worth a thread where the work is short
+LEAST_HEAT = 2_000_000  # steps times pixels of heat (about a millisecond) from which threads are worth their start
 
 
 class Cells(NamedTuple):
@@ -79,6 +81,13 @@ def find_cells(labels: Labels) -> Cells:
     return cells_of(labels, boxes, np.flatnonzero(counts[1:]) + 1)
 
 
+def fewest_cells(cells: Cells) -> int:
+    """Fewest cells of a plane worth a thread to spread heat in them: one, or all if that is quickly done."""
+    extents = cells.extents[:, 1:]
+    heat = (extents.prod(axis=1) * extents.sum(axis=1)).sum() * 2
+    return 1 if heat > LEAST_HEAT else max(cells.labels.size, 1)
+
+
 def _check(masks: npt.ArrayLike, ndims: tuple[int, ...]) -> Labels:
     labels = as_labels(masks)
     if labels.ndim not in ndims:
@@ -100,7 +109,8 @@ def flows_of_plane(labels: Labels, cells: Cells, niter: int, device: Device, out
         return
     from cellpose.dynamics._kernels import flows_plane
 
-    run_sliced(flows_plane, cells.labels.size, labels, cells.boxes, cells.labels, cells.centres, niter, out)
+    args = (labels, cells.boxes, cells.labels, cells.centres, niter, out)
+    run_sliced(flows_plane, cells.labels.size, *args, smallest=fewest_cells(cells))
 
 
 def masks_to_flows(masks: npt.ArrayLike, device: Device = None, niter: int | None = None) -> Floats:

@@ -110,6 +110,14 @@ def _at_rest(p, before, n, done):
 
 
 @njit(cache=True, nogil=True)
+def _copy(source, n, out):
+    """``out[:, :n] = source[:, :n]``, in loops since those compile much faster."""
+    for axis in range(len(source)):
+        for j in range(n):
+            out[axis, j] = source[axis, j]
+
+
+@njit(cache=True, nogil=True)
 def _take_out(p, ids, n, done, end):
     """Write all positions to ``end[:, ids]`` and close the gaps of those that are done; how many are left."""
     left = 0
@@ -142,7 +150,7 @@ def _settle_plane(p, ids, n, words, width, limits, niter, interp, end):
                 n = _take_out(p, ids, n, done, end)
                 if n == 0:
                     return
-            before[:, :n] = p[:, :n]
+            _copy(p, n, before)
     done[:n] = 1
     _take_out(p, ids, n, done, end)
 
@@ -240,10 +248,11 @@ def follow_volume(start, stop, starts, flat, shape, niter, interp, end):
     done = np.empty(BATCH, np.uint8)
     for first in range(start, stop, BATCH):
         n = min(BATCH, stop - first)
-        p[:, :n] = starts[:, first : first + n]
         before[:] = -1
         for j in range(n):
             ids[j] = first + j
+            for axis in range(3):
+                p[axis, j] = starts[axis, first + j]
         for step in range(niter):
             _step_volume(p, n, flat, shape, limits, interp)
             if (niter - step - 1) % CHECK == 0:
@@ -251,7 +260,7 @@ def follow_volume(start, stop, starts, flat, shape, niter, interp, end):
                     n = _take_out(p, ids, n, done, end)
                     if n == 0:
                         break
-                before[:, :n] = p[:, :n]
+                _copy(p, n, before)
         done[:n] = 1
         _take_out(p, ids, n, done, end)
 

@@ -60,18 +60,55 @@ def _mean_nine(weight, heat, stride, out):
 
 
 @njit(cache=True, nogil=True)
-def _heat_plane(labels, label, box, cy, cx, niter, work):
-    """Heat after ``niter`` steps, flat: pixel (y, x) of the box at ``1 + (y + 1) * stride + x``; and the stride.
+def _reached(labels, label, box, cy, cx):
+    """Box ``y0, y1, x0, x1`` of the pixels that heat can reach from the source, through any of 8 neighbours.
+
+    The box of the label itself if the label fills most of it, since then the search would not pay.
+    """
+    y0, y1, x0, x1 = box[2], box[3], box[4], box[5]
+    n = 0
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            n += labels[y, x] == label
+    if 2 * n >= (y1 - y0) * (x1 - x0):
+        return y0, y1, x0, x1
+    met = np.zeros((y1 - y0, x1 - x0), np.bool_)
+    stack = np.empty((n, 2), np.int32)
+    stack[0, 0], stack[0, 1] = cy, cx
+    met[cy - y0, cx - x0] = True
+    top = 1
+    low_y, high_y, low_x, high_x = cy, cy + 1, cx, cx + 1
+    while top > 0:
+        top -= 1
+        y, x = stack[top]
+        low_y, high_y, low_x, high_x = min(low_y, y), max(high_y, y + 1), min(low_x, x), max(high_x, x + 1)
+        for v in range(max(y - 1, y0), min(y + 2, y1)):
+            for u in range(max(x - 1, x0), min(x + 2, x1)):
+                if labels[v, u] == label and not met[v - y0, u - x0]:
+                    met[v - y0, u - x0] = True
+                    stack[top, 0], stack[top, 1] = v, u
+                    top += 1
+    return low_y, high_y, low_x, high_x
+
+
+@njit(cache=True, nogil=True)
+def _heat_plane(labels, label, region, cy, cx, niter, work):
+    """Heat after ``niter`` steps, flat: pixel (y, x) of the region at ``1 + (y + 1) * stride + x``; stride and room.
 
     Each step adds 1 at the centre, then every pixel of the cell becomes the mean of its 3 x 3 neighbours, outside 0.
     One zero row above and below and one zero column (shared by the end of a row and the start of the next) surround
-    the box, so the loop runs over all of it without edges. Only rows that heat has reached are computed.
+    the region, so the loop runs over all of it without edges. Only rows that heat has reached are computed. ``work``
+    is used for it, or replaced if it is too small.
     """
-    y0, y1, x0, x1 = box[2], box[3], box[4], box[5]
-    h, stride = y1 - y0, x1 - x0 + 1
+    y0, y1, x0, x1 = region
+    h, stride = np.int64(y1 - y0), np.int64(x1 - x0 + 1)
     n = (h + 2) * stride + 2
-    heat, other, weight = work[0, :n], work[1, :n], work[2, :n]
-    work[:, :n] = 0.0
+    if work.size < 3 * n:
+        work = np.empty(3 * n, np.float64)
+    heat, other, weight = work[:n], work[n : 2 * n], work[2 * n : 3 * n]
+    heat[:] = 0.0
+    other[:] = 0.0
+    weight[:] = 0.0
     for y in range(y0, y1):
         base = 1 + (y - y0 + 1) * stride - x0
         for x in range(x0, x1):
@@ -84,7 +121,20 @@ def _heat_plane(labels, label, box, cy, cx, niter, work):
         heat[centre] += 1.0
         _mean_nine(weight[a:b], heat[a - stride - 1 : b + stride + 1], stride, other[a:b])
         heat, other = other, heat
-    return heat, stride
+    return heat, stride, work
+
+
+@njit(cache=True, nogil=True)
+def _flow_at(heat, stride, region, y, x):
+    """Unit vector ``(y, x)`` in which heat rises at a pixel; zero where it rises nowhere."""
+    y0, y1, x0, x1 = region
+    if y < y0 or y >= y1 or x < x0 or x >= x1:
+        return 0.0, 0.0
+    i = 1 + (y - y0 + 1) * stride + x - x0
+    dy = heat[i + stride] - heat[i - stride]
+    dx = heat[i + 1] - heat[i - 1]
+    norm = 1e-60 + np.sqrt(dy * dy + dx * dx)
+    return dy / norm, dx / norm
 
 
 @njit(cache=True, nogil=True)
@@ -94,54 +144,37 @@ def _steps_plane(box, niter):
 
 
 @njit(cache=True, nogil=True)
-def _work_plane(boxes, cells, start, stop):
-    """Room for the largest cell of a slice."""
-    size = 0
-    for k in range(start, stop):
-        box = boxes[cells[k]]
-        size = max(size, (box[3] - box[2] + 2) * (box[5] - box[4] + 1) + 2)
-    return np.empty((3, size), np.float64)
-
-
-@njit(cache=True, nogil=True)
 def flows_plane(start, stop, labels, boxes, cells, centre, niter, out):
     """Write the unit flows ``(y, x)`` of a slice of the cells of a plane into ``out``."""
-    work = _work_plane(boxes, cells, start, stop)
+    work = np.empty(0, np.float64)
     for k in range(start, stop):
         label = cells[k]
         box = boxes[label]
-        heat, s = _heat_plane(labels, label, box, centre[k, 1], centre[k, 2], _steps_plane(box, niter), work)
-        for y in range(box[2], box[3]):
-            base = 1 + (y - box[2] + 1) * s - box[4]
-            for x in range(box[4], box[5]):
+        cy, cx = centre[k, 1], centre[k, 2]
+        region = _reached(labels, label, box, cy, cx)
+        heat, stride, work = _heat_plane(labels, label, region, cy, cx, _steps_plane(box, niter), work)
+        for y in range(region[0], region[1]):
+            for x in range(region[2], region[3]):
                 if labels[y, x] == label:
-                    i = base + x
-                    dy = heat[i + s] - heat[i - s]
-                    dx = heat[i + 1] - heat[i - 1]
-                    norm = 1e-60 + np.sqrt(dy * dy + dx * dx)
-                    out[0, y, x] = dy / norm
-                    out[1, y, x] = dx / norm
+                    out[0, y, x], out[1, y, x] = _flow_at(heat, stride, region, y, x)
 
 
 @njit(cache=True, nogil=True)
 def errors_plane(start, stop, labels, boxes, cells, centre, flows, scale, out):
     """Mean squared difference between the flows of a cell and ``scale * flows`` over its pixels."""
-    work = _work_plane(boxes, cells, start, stop)
+    work = np.empty(0, np.float64)
     for k in range(start, stop):
         label = cells[k]
         box = boxes[label]
-        heat, s = _heat_plane(labels, label, box, centre[k, 1], centre[k, 2], _steps_plane(box, 0), work)
+        cy, cx = centre[k, 1], centre[k, 2]
+        region = _reached(labels, label, box, cy, cx)
+        heat, stride, work = _heat_plane(labels, label, region, cy, cx, _steps_plane(box, 0), work)
         total, n = 0.0, 0
         for y in range(box[2], box[3]):
-            base = 1 + (y - box[2] + 1) * s - box[4]
             for x in range(box[4], box[5]):
                 if labels[y, x] == label:
-                    i = base + x
-                    dy = heat[i + s] - heat[i - s]
-                    dx = heat[i + 1] - heat[i - 1]
-                    norm = 1e-60 + np.sqrt(dy * dy + dx * dx)
-                    ey = dy / norm - scale * flows[0, y, x]
-                    ex = dx / norm - scale * flows[1, y, x]
+                    uy, ux = _flow_at(heat, stride, region, y, x)
+                    ey, ex = uy - scale * flows[0, y, x], ux - scale * flows[1, y, x]
                     total += ey * ey + ex * ex
                     n += 1
         out[k] = total / n

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.dynamics._device import Device, as_array, on_gpu
-from cellpose.dynamics._flows import Cells, find_cells, masks_to_flows
+from cellpose.dynamics._flows import Cells, fewest_cells, find_cells, masks_to_flows
 from cellpose.dynamics._threads import run_sliced
 from cellpose.errors import InputError
 from cellpose.utils._labels import Labels, as_labels, remove_labels
@@ -35,8 +35,8 @@ def cell_errors(labels: Labels, cells: Cells, flows: npt.NDArray[Any], device: D
     from cellpose.dynamics._kernels import errors_plane
 
     network = np.ascontiguousarray(flows, np.float32)
-    scale = 1 / NETWORK_SCALE
-    run_sliced(errors_plane, out.size, labels, cells.boxes, cells.labels, cells.centres, network, scale, out)
+    args = (labels, cells.boxes, cells.labels, cells.centres, network, 1 / NETWORK_SCALE, out)
+    run_sliced(errors_plane, out.size, *args, smallest=fewest_cells(cells))
     return out
 
 
