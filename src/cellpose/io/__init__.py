@@ -9,12 +9,15 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+from cellpose.io._bands import write_label_bands
 from cellpose.io._find import get_image_files, get_label_files
 from cellpose.io._image import Image
+from cellpose.io._lazy import LazyPlane, open_plane
 from cellpose.io._log import logger_setup
 from cellpose.io._microscope import load_dax
 from cellpose.io._models import add_model, remove_model
 from cellpose.io._npy import load_npy
+from cellpose.io._ome_zarr import OmeZarr, open_ome_zarr, write_ome_zarr
 from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, output_suffix
 from cellpose.io._read import imread, imread_2D, imread_3D, read_image
 from cellpose.io._results import save_masks, save_to_png
@@ -31,6 +34,8 @@ __all__ = [
     "ND2",
     "NRRD",
     "Image",
+    "LazyPlane",
+    "OmeZarr",
     "OutputPaths",
     "Segmentation",
     "add_model",
@@ -47,6 +52,8 @@ __all__ = [
     "load_train_test_data",
     "logger_setup",
     "masks_flows_to_seg",
+    "open_ome_zarr",
+    "open_plane",
     "outlines_to_text",
     "output_suffix",
     "read_image",
@@ -57,6 +64,8 @@ __all__ = [
     "save_rois",
     "save_to_png",
     "seg_content",
+    "write_label_bands",
+    "write_ome_zarr",
     "write_rois",
     "write_seg",
 ]

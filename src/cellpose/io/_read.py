@@ -10,8 +10,10 @@ from cellpose.errors import AxesError, CellposeError, FileMissingError, FileRead
 from cellpose.io._image import Image, ImageArray
 from cellpose.io._microscope import BIOIO_SUFFIXES, read_bioio, read_dax, read_nrrd
 from cellpose.io._npy import read_npy
+from cellpose.io._ome_zarr import read_ome_zarr
 from cellpose.io._raster import read_raster
 from cellpose.io._tiff import TIFF_SUFFIXES, is_tiff, read_tiff
+from cellpose.io._zarr import is_zarr
 
 __all__ = ["imread", "imread_2D", "imread_3D", "read_image"]
 
@@ -33,7 +35,8 @@ def read_image(path: PathLike) -> Image:
     ----------
     path
         TIFF (plain, ImageJ, OME, BigTIFF, FLEX), PNG, JPEG, GIF, BMP, NumPy ``.npy``, ``_seg.npy`` (its masks),
-        DAX; with the extra "formats" also CZI, ND2, LIF and NRRD.
+        DAX; with the extra "formats" also CZI, ND2, LIF and NRRD; with "distributed" OME-Zarr (its finest
+        resolution) and Zarr arrays, of format 2 and 3.
 
     Returns
     -------
@@ -65,6 +68,8 @@ def read_image(path: PathLike) -> Image:
 
 
 def _reader_of(file: Path) -> Callable[[Path], Image]:
+    if is_zarr(file):
+        return read_ome_zarr
     try:
         with open(file, "rb") as handle:
             head = handle.read(_HEAD_BYTES)

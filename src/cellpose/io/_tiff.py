@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import struct
+import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
-from cellpose.errors import FileReadError
-from cellpose.io._image import UNKNOWN_AXIS, Image
+from cellpose.errors import FileMissingError, FileReadError
+from cellpose.io._image import UNKNOWN_AXIS, Image, ImageArray
 from cellpose.io._limits import check_claim
 
-__all__ = ["TIFF_SUFFIXES", "is_tiff", "read_tiff"]
+__all__ = ["TIFF_SUFFIXES", "LazyTiff", "is_tiff", "metadata_of", "micrometres", "open_tiff", "read_tiff"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ _MICROMETRES = {
     "micron": 1.0,
     "microns": 1.0,
     "micrometer": 1.0,
+    "micrometre": 1.0,
+    "nanometre": 1e-3,
+    "millimetre": 1e3,
     "um": 1.0,
     "µm": 1.0,
     "μm": 1.0,
@@ -41,6 +46,9 @@ _MICROMETRES = {
     "millimeter": 1e3,
     "cm": 1e4,
     "m": 1e6,
+    "meter": 1e6,
+    "centimeter": 1e4,
+    "angstrom": 1e-4,
     "å": 1e-4,
     "inch": 25400.0,
     "in": 25400.0,
@@ -69,13 +77,115 @@ def read_tiff(path: Path) -> Image:
         axes = _axes(series.axes, data.ndim)
         if len(tif.series) > 1:
             logger.warning(f"{path} holds {len(tif.series)} series of images; only the first is read")
-        if tif.is_ome:
-            sizes, names = _of_ome(tif.ome_metadata)
-        elif tif.is_imagej:
-            sizes, names = _of_imagej(tif), ()
-        else:
-            sizes, names = (None, None, None), ()
+        sizes, names = metadata_of(tif)
     return Image(data, axes, sizes, names)
+
+
+def metadata_of(tif: Any) -> tuple[tuple[float | None, float | None, float | None], tuple[str, ...]]:
+    """Pixel size in micrometres along (z, y, x), and names of the channels, as an open file tells them."""
+    if tif.is_ome:
+        return _of_ome(tif.ome_metadata)
+    return (_of_imagej(tif), ()) if tif.is_imagej else ((None, None, None), ())
+
+
+@dataclass(frozen=True, eq=False)
+class LazyTiff:
+    """The finest resolution of the first series of a TIFF that is read by rows.
+
+    Attributes
+    ----------
+    file
+        The open file; it is closed when nothing holds it any more.
+    shape, axes, dtype
+        Of the whole array.
+    mapped
+        A memory map of it, where the file holds it in one piece.
+    chunk_rows
+        Rows that are stored together.
+    """
+
+    file: Any
+    pages: list[Any]
+    shape: tuple[int, ...]
+    axes: str
+    dtype: np.dtype[Any]
+    mapped: ImageArray | None
+    chunk_rows: int
+
+    def rows(self, start: int, stop: int) -> ImageArray:
+        """Rows (rows, columns, channels); channels are samples of a page, or pages."""
+        parts = [self._rows_of(page, start, stop) for page in self.pages]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+    def _rows_of(self, page: Any, start: int, stop: int) -> ImageArray:
+        key = page.keyframe
+        height, width = key.imagelength, key.imagewidth
+        tall = key.tilelength if key.is_tiled else min(key.rowsperstrip, height)
+        across = -(-width // key.tilewidth) if key.is_tiled else 1
+        down = -(-height // tall)
+        planes = len(page.dataoffsets) // (across * down)
+        samples = key.samplesperpixel
+        out = np.full((stop - start, width, samples), key.nodata, self.dtype)
+        handle = page.parent.filehandle
+        for plane in range(planes):
+            first = (plane * down + start // tall) * across
+            last = (plane * down + (stop - 1) // tall + 1) * across
+            for index in range(first, last):
+                count = page.databytecounts[index]
+                if not count:  # a sparse file stores nothing where there is nothing
+                    continue
+                handle.seek(page.dataoffsets[index])
+                tables = {"jpegtables": page.jpegtables} if key.jpegtables is not None else {}
+                segment, (sample, _, y, x, _), (_, h, w, _) = key.decode(handle.read(count), index, **tables)
+                if segment is None:
+                    continue
+                w = min(w, width - x)  # tiles may go on beyond the image
+                top, bottom = max(y, start), min(y + h, stop)
+                where = slice(sample, sample + segment.shape[-1])
+                out[top - start : bottom - start, x : x + w, where] = segment[0, top - y : bottom - y, :w]
+        return out
+
+
+def open_tiff(path: Path) -> LazyTiff:
+    """A TIFF to be read by rows; of a pyramid the finest resolution.
+
+    Raises
+    ------
+    FileReadError
+        If it cannot be opened, or holds no image.
+    """
+    import tifffile
+
+    _reject_other(path)
+    _check_directories(path)
+    try:
+        tif = tifffile.TiffFile(path)
+        series = tif.series[0]
+    except (tifffile.TiffFileError, IndexError, ValueError, OSError) as error:
+        message = f"{path} could not be read as TIFF: {error}"
+        raise FileReadError(message) from error
+    level = series.levels[0]
+    mapped = None
+    if level.dataoffset is not None and level.pages[0].keyframe.is_memmappable:
+        check_claim(path, int(level.nbytes), max(path.stat().st_size - int(level.dataoffset), 0))
+        mapped = np.memmap(path, level.dtype.newbyteorder(tif.byteorder), "r", level.dataoffset, level.shape)
+    key = level.pages[0].keyframe
+    rows = key.tilelength if key.is_tiled else min(key.rowsperstrip, key.imagelength)
+    lazy = LazyTiff(tif, list(level.pages), level.shape, _axes(level.axes, level.ndim), level.dtype, mapped, rows)
+    weakref.finalize(lazy, tif.close)
+    return lazy
+
+
+def _reject_other(path: Path) -> None:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4)
+    except FileNotFoundError as error:
+        message = f"{path} does not exist"
+        raise FileMissingError(message) from error
+    if not is_tiff(head):
+        message = f"{path} is not a TIFF: it begins with {head!r}"
+        raise FileReadError(message)
 
 
 def _axes(declared: str, ndim: int) -> str:
@@ -148,7 +258,7 @@ def _check_series(path: Path, series: Any) -> None:
             check_claim(path, int(page.keyframe.nbytes * filled), sum(counts), expansion)
 
 
-def _micrometres(value: Any, unit: str | None) -> float | None:
+def micrometres(value: Any, unit: str | None) -> float | None:
     factor = _MICROMETRES.get((unit or "").strip().lower())
     try:
         size = float(value)
@@ -160,12 +270,12 @@ def _micrometres(value: Any, unit: str | None) -> float | None:
 def _of_imagej(tif: Any) -> tuple[float | None, float | None, float | None]:
     metadata = tif.imagej_metadata or {}
     unit = str(metadata.get("unit", ""))
-    z = _micrometres(metadata.get("spacing"), unit)
+    z = micrometres(metadata.get("spacing"), unit)
     sides: list[float | None] = []
     for name in ("YResolution", "XResolution"):
         tag = tif.pages[0].tags.get(name)
         pixels, per = tag.value if tag is not None else (0, 0)
-        sides.append(_micrometres(per / pixels, unit) if pixels and per else None)
+        sides.append(micrometres(per / pixels, unit) if pixels and per else None)
     return z, sides[0], sides[1]
 
 
@@ -178,7 +288,7 @@ def _of_ome(xml: str | None) -> tuple[tuple[float | None, float | None, float | 
     if pixels is None:
         return (None, None, None), ()
     z, y, x = (
-        _micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "ZYX"
+        micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "ZYX"
     )
     channels = [element for element in pixels if element.tag.rpartition("}")[2] == "Channel"]
     names = tuple(channel.get("Name", "") for channel in channels)

@@ -16,12 +16,14 @@ import numpy.typing as npt
 from cellpose.errors import FileWriteError, InputError
 
 __all__ = [
+    "CLASSIC_TIFF_LIMIT",
     "check_dir",
     "encode_raster",
     "imsave",
     "make_folder",
     "replacing",
     "smallest_labels",
+    "temporary_beside",
     "write_bytes",
     "write_png",
     "write_text",
@@ -36,7 +38,7 @@ _DEEPEST: dict[str, type[np.generic]] = {
     **dict.fromkeys((".png", ".jp2", ".pgm", ".ppm", ".pnm"), np.uint16),
     **dict.fromkeys((".exr", ".hdr", ".pfm"), np.float32),
 }
-_CLASSIC_TIFF_LIMIT = 2**32 - 2**25
+CLASSIC_TIFF_LIMIT = 2**32 - 2**25
 
 
 def smallest_labels(masks: npt.ArrayLike) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
@@ -93,7 +95,7 @@ def check_dir(path: PathLike) -> None:
     make_folder(path)
 
 
-def _temporary_beside(target: Path) -> Path:
+def temporary_beside(target: Path) -> Path:
     # a short name of its own: the target's name may already be as long as the file system allows
     return target.with_name(f".cellpose-{os.getpid()}-{secrets.token_hex(6)}.part")
 
@@ -115,7 +117,7 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     if target.exists() and not target.is_file():
         message = f"could not write {path}: there is something there that is not a file"
         raise FileWriteError(message)
-    temporary = _temporary_beside(target)
+    temporary = temporary_beside(target)
     try:
         # opened anew rather than by tempfile, whose files only their owner may read
         with open(temporary, "xb") as file:
@@ -179,7 +181,7 @@ def write_tiff(
             compression=compression,
             # said outright: tifffile would take a stack of 3 or 4 planes of labels for colours
             photometric="rgb" if colour else "minisblack",
-            bigtiff=array.nbytes > _CLASSIC_TIFF_LIMIT,
+            bigtiff=array.nbytes > CLASSIC_TIFF_LIMIT,
             metadata=metadata,
         )
 

@@ -17,6 +17,7 @@ from cellpose.models._files import (
     size_model_path,
 )
 from cellpose.models._files import NORMALIZE_DEFAULT as normalize_default
+from cellpose.models._large import LargeResult, MemoryEstimate, estimate_memory, segment_large
 from cellpose.models._model import CellposeModel
 from cellpose.models._size import Cellpose, SizeModel
 
@@ -26,10 +27,13 @@ __all__ = [
     "MODEL_NAMES",
     "Cellpose",
     "CellposeModel",
+    "LargeResult",
+    "MemoryEstimate",
     "SizeModel",
     "assign_device",
     "cache_model_path",
     "check_mkl",
+    "estimate_memory",
     "get_backbone",
     "get_model_params",
     "get_user_models",
@@ -38,6 +42,7 @@ __all__ = [
     "normalize_default",
     "run_3D",
     "run_net",
+    "segment_large",
     "size_model_path",
 ]
 

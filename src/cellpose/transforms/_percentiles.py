@@ -12,13 +12,22 @@ import numpy.typing as npt
 from cellpose.errors import OptionError
 from cellpose.transforms._values import real_image
 
-__all__ = ["LEAST_RANGE", "check_percentiles", "normalize99", "percentiles", "scale_to", "thinned"]
+__all__ = [
+    "LARGEST_EXACT",
+    "LEAST_RANGE",
+    "check_percentiles",
+    "normalize99",
+    "percentiles",
+    "scale_to",
+    "thinned",
+    "thinning",
+]
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.floating[Any]]
 
 LEAST_RANGE = 1e-3  # a range of intensities below this is taken for noise of the arithmetic
-_LARGEST_EXACT = 224**3  # arrays of more values are thinned out before their percentiles are taken
+LARGEST_EXACT = 224**3  # arrays of more values are thinned out before their percentiles are taken
 _HISTOGRAM_BINS = 2**16
 
 
@@ -59,12 +68,17 @@ def _by_counting(flat: Array, ranks: Sequence[int]) -> dict[int, float] | None:
 
 def thinned(values: Array) -> Array:
     """Every n-th value along each axis of an array too large for exact percentiles to be worth their time."""
-    if values.size <= _LARGEST_EXACT:
+    if values.size <= LARGEST_EXACT:
         return values
-    steps = [max(1, n // 224) for n in values.shape]
-    if values.ndim == 3:
-        steps[0] = max(1, values.shape[0] // 50)
-    return values[tuple(slice(None, None, s) for s in steps)]
+    return values[tuple(slice(None, None, s) for s in thinning(values.shape))]
+
+
+def thinning(shape: Sequence[int]) -> list[int]:
+    """Steps along the axes by which an array of this shape is thinned out."""
+    steps = [max(1, n // 224) for n in shape]
+    if len(shape) == 3:
+        steps[0] = max(1, shape[0] // 50)
+    return steps
 
 
 def check_percentiles(lower: float | None, upper: float | None) -> tuple[float, float]:

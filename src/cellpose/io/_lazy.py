@@ -1,0 +1,179 @@
+"""Planes too large for memory, read a few rows at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import AxesError, FileReadError
+from cellpose.io._image import UNKNOWN_AXIS, Image
+from cellpose.io._ome_zarr import open_ome_zarr
+from cellpose.io._read import read_image
+from cellpose.io._tiff import TIFF_SUFFIXES, metadata_of, open_tiff
+from cellpose.io._zarr import is_zarr
+
+__all__ = ["LazyPlane", "open_plane"]
+
+PathLike = str | os.PathLike[str]
+Array = npt.NDArray[Any]
+
+_MOST_CHANNELS = 8  # an unnamed axis that is longer holds no channels
+
+
+@dataclass(frozen=True, eq=False)
+class LazyPlane:
+    """A plane whose rows are read when they are asked for.
+
+    Attributes
+    ----------
+    shape
+        Rows, columns, channels.
+    dtype
+        Of the intensities.
+    pixel_size_um
+        Along (z, y, x); None where unknown.
+    channel_names
+        Empty where unknown.
+    chunk_rows
+        Rows that are stored together: reading one of them costs as much as reading all.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    read: Callable[[int, int], Array] = field(repr=False)
+    pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None)
+    channel_names: tuple[str, ...] = ()
+    chunk_rows: int = 1
+
+    def reader(self) -> Callable[[int, int], Array]:
+        """A function of first and last + 1 row that gives (rows, columns, channels).
+
+        Rows are read in whole chunks, and the last ones are kept for the next call.
+        """
+        return self.read if self.chunk_rows <= 1 else _ChunkedRows(self)
+
+
+class _ChunkedRows:
+    """Keeps the chunks of the last call, since the rows of the next one overlap with them."""
+
+    def __init__(self, plane: LazyPlane) -> None:
+        self._plane = plane
+        self._first, self._rows = 0, np.empty((0, *plane.shape[1:]), plane.dtype)
+
+    def __call__(self, start: int, stop: int) -> Array:
+        step, height = self._plane.chunk_rows, self._plane.shape[0]
+        first, last = start // step * step, min(-(-stop // step) * step, height)
+        held = self._first + len(self._rows)
+        if not (self._first <= first and last <= held):
+            if self._first <= first < held:
+                more = self._plane.read(held, last)
+                self._rows = np.concatenate([self._rows[first - self._first :], more])
+            else:
+                self._rows = self._plane.read(first, last)
+            self._first = first
+        return self._rows[start - self._first : stop - self._first]
+
+
+def open_plane(source: Any, channel_axis: int | None = None) -> LazyPlane:
+    """A plane in a file or array, without reading its pixels.
+
+    Parameters
+    ----------
+    source
+        Path of a TIFF (tiled or not, compressed or not, BigTIFF, OME, pyramids), an OME-Zarr, a Zarr array or a
+        ``.npy``; or an array, memory map or Zarr array. Images of other formats are read as a whole.
+    channel_axis
+        Axis of the channels; None: what the file says, else the shortest axis of three.
+
+    Raises
+    ------
+    AxesError
+        If this is a stack or a time series.
+    FileReadError
+        If the file cannot be read.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return _of_array(source, UNKNOWN_AXIS * len(source.shape), channel_axis)
+    path = Path(source)
+    if path.is_dir() and is_zarr(path):
+        lazy = open_ome_zarr(path)
+        return _of_array(lazy.array, lazy.axes, channel_axis, lazy.pixel_size_um, lazy.channel_names)
+    if path.suffix.lower() == ".npy" and not path.name.endswith("_seg.npy"):
+        try:
+            data = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            message = f"{path} could not be read: {error}"
+            raise FileReadError(message) from error
+        return _of_array(data, UNKNOWN_AXIS * data.ndim, channel_axis)
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        return _of_tiff(path, channel_axis)
+    image: Image = read_image(path)
+    return _of_array(image.data, image.axes, channel_axis, image.pixel_size_um, image.channel_names)
+
+
+def _of_tiff(path: Path, channel_axis: int | None) -> LazyPlane:
+    tiff = open_tiff(path)
+    sizes, names = metadata_of(tiff.file)
+    plane, c = _places(tiff.shape, tiff.axes, channel_axis)
+    if tiff.mapped is not None:
+        return _of_array(tiff.mapped, tiff.axes, channel_axis, sizes, names)
+    shape = (tiff.shape[plane[0]], tiff.shape[plane[1]], 1 if c is None else tiff.shape[c])
+    return LazyPlane(shape, tiff.dtype, tiff.rows, sizes, names, tiff.chunk_rows)
+
+
+def _of_array(
+    data: Any,
+    axes: str,
+    channel_axis: int | None,
+    pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None),
+    channel_names: tuple[str, ...] = (),
+) -> LazyPlane:
+    shape = tuple(int(n) for n in data.shape)
+    (y, x), c = _places(shape, axes, channel_axis)
+    order = [axis for axis in (y, x, c) if axis is not None]
+
+    def read(start: int, stop: int) -> Array:
+        index: list[Any] = [0] * len(shape)
+        for axis in order:
+            index[axis] = slice(None)
+        index[y] = slice(start, stop)
+        rows: Array = np.asarray(data[tuple(index)])
+        left = sorted(order)
+        rows = rows.transpose([left.index(axis) for axis in order])
+        return rows if c is not None else rows[..., np.newaxis]
+
+    chunks = getattr(data, "chunks", None)
+    chunk_rows = int(chunks[y]) if isinstance(chunks, tuple) and isinstance(chunks[y], int) else 1
+    full = (shape[y], shape[x], 1 if c is None else shape[c])
+    return LazyPlane(full, np.dtype(data.dtype), read, pixel_size_um, channel_names, chunk_rows)
+
+
+def _places(shape: tuple[int, ...], axes: str, channel_axis: int | None) -> tuple[tuple[int, int], int | None]:
+    """Axes of y and x, and of the channels where there are any; all others must have length 1."""
+    given = None if channel_axis is None else range(len(shape))[channel_axis]
+    long = [i for i, n in enumerate(shape) if n > 1 or axes[i] in "YX"]
+    c = given if given is not None else axes.find("C") if "C" in axes else None
+    if c is not None and c not in long:
+        c = given
+    rest = [i for i in long if i != c]
+    unnamed = UNKNOWN_AXIS in axes
+    if c is None and unnamed and len(rest) == 3:
+        shortest = min(rest, key=lambda i: shape[i])
+        if shape[shortest] <= _MOST_CHANNELS:
+            c = shortest
+            rest.remove(c)
+    if unnamed and len(rest) < 2:
+        rest = [i for i in range(len(shape)) if i != c][-2:]
+    if len(rest) != 2 or (not unnamed and {axes[i] for i in rest} != {"Y", "X"}):
+        message = (
+            f"an image of shape {shape}, axes {axes}, is not one plane; give an image of axes Y, X and channels, "
+            "and name channel_axis if the file does not say which one that is"
+        )
+        raise AxesError(message)
+    return (rest[0], rest[1]), c

@@ -1,0 +1,96 @@
+"""Zarr: opening what is there, and making arrays, with version 2 and 3 of the library and of the format."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from cellpose.errors import FileReadError, MissingExtraError
+
+__all__ = ["create_array", "is_zarr", "open_zarr", "zarr_library"]
+
+PathLike = str | os.PathLike[str]
+
+_MARKS = (".zarray", ".zgroup", "zarr.json")
+
+
+def zarr_library(purpose: str) -> Any:
+    """The zarr library.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        import zarr
+    except ImportError as error:
+        library = "zarr"
+        raise MissingExtraError(library, "distributed", purpose) from error
+    return zarr
+
+
+def is_zarr(path: PathLike) -> bool:
+    """Whether a folder is a Zarr array or group, of format 2 or 3."""
+    return any(Path(path, mark).is_file() for mark in _MARKS)
+
+
+def open_zarr(path: PathLike) -> Any:
+    """A Zarr array or group, to be read.
+
+    Raises
+    ------
+    FileReadError
+        If there is none, or it is broken.
+    """
+    zarr = zarr_library(f"read {path}")
+    if not is_zarr(path):
+        message = f"{path} is not a Zarr array or group: it has none of {', '.join(_MARKS)}"
+        raise FileReadError(message)
+    try:
+        return zarr.open(os.fspath(path), mode="r")
+    except Exception as error:
+        # broken metadata can make the library fail in any way; the caller is to see one error that names the folder
+        message = f"{path} could not be read as Zarr: {type(error).__name__}: {error}"
+        raise FileReadError(message) from error
+
+
+def create_array(
+    path: PathLike, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: Any, *, zarr_format: int = 2
+) -> Any:
+    """A new array of zeros; chunks lie in nested folders, compressed as every reader understands.
+
+    Parameters
+    ----------
+    path
+        Folder of the array; what is there is replaced.
+    shape, chunks, dtype
+        Of the array and of its chunks.
+    zarr_format
+        Version of the format on disk, 2 or 3 (3 only with version 3 of the library).
+    """
+    zarr = zarr_library(f"write {path}")
+    chunks = tuple(min(chunk, max(side, 1)) for chunk, side in zip(chunks, shape, strict=True))
+    if not hasattr(zarr, "create_array"):  # version 2 of the library
+        return zarr.open_array(
+            os.fspath(path), mode="w", shape=shape, chunks=chunks, dtype=dtype, fill_value=0, dimension_separator="/"
+        )
+    settings: dict[str, Any] = {}
+    if zarr_format == 2:
+        from numcodecs import Zlib
+
+        settings = {
+            "compressors": Zlib(level=1),
+            "chunk_key_encoding": {"name": "v2", "separator": "/"},
+        }
+    return zarr.create_array(
+        store=os.fspath(path),
+        shape=shape,
+        chunks=chunks,
+        dtype=dtype,
+        fill_value=0,
+        zarr_format=zarr_format,
+        overwrite=True,
+        **settings,
+    )

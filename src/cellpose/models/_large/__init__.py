@@ -1,0 +1,8 @@
+"""Planes that do not fit in memory: rows stream through the network, cells are followed block by block."""
+
+from __future__ import annotations
+
+from cellpose.models._large._memory import MemoryEstimate, estimate_memory
+from cellpose.models._large._run import LargeResult, segment_large
+
+__all__ = ["LargeResult", "MemoryEstimate", "estimate_memory", "segment_large"]

@@ -1,0 +1,210 @@
+"""One large plane, from its file to a file of labels."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import dynamics, transforms
+from cellpose.errors import OptionError
+from cellpose.io import LazyPlane, open_plane, write_label_bands
+from cellpose.models._large._blocks import BlockSize, Follow, label_bands
+from cellpose.models._large._prepare import chosen_channels, prepare
+from cellpose.models._large._stream import flow_rows
+from cellpose.models._segment import Network, scale_of, steps
+from cellpose.options import Evaluation, Masking, Normalization, Tiling
+
+if TYPE_CHECKING:
+    from cellpose.models._model import CellposeModel
+
+__all__ = ["LargeResult", "segment_large"]
+
+logger = logging.getLogger("cellpose.models")
+
+Array = npt.NDArray[Any]
+
+_LEAST_MARGIN, _LEAST_MOST = 64, 256
+
+
+@dataclass(frozen=True)
+class LargeResult:
+    """What was found in a large plane.
+
+    Attributes
+    ----------
+    n_cells
+        Number of cells; their labels are 1 to ``n_cells``.
+    shape
+        Rows and columns.
+    labels
+        Where no file was asked for, the labels, uint32 (y, x); else None.
+    """
+
+    n_cells: int
+    shape: tuple[int, int]
+    labels: Array | None = None
+
+
+def segment_large(
+    model: CellposeModel,
+    source: Any,
+    target: str | os.PathLike[str] | None = None,
+    *,
+    channels: Any = None,
+    channel_axis: int | None = None,
+    diameter: float | None = None,
+    normalize: bool | dict[str, Any] = True,
+    invert: bool = False,
+    flow_threshold: float | None = 0.4,
+    cellprob_threshold: float = 0.0,
+    min_size: int = 15,
+    max_size_fraction: float = 0.4,
+    niter: int | None = None,
+    augment: bool = False,
+    tile_overlap: float = 0.1,
+    bsize: int | None = None,
+    batch_size: int = 8,
+    block: int = 1024,
+    margin: int | None = None,
+    progress: Callable[[float], Any] | None = None,
+) -> LargeResult:
+    """Segment a plane of any size, in memory that grows with its width only.
+
+    The plane streams through the network by rows of tiles, the flows of a band of rows are followed block by block,
+    and finished rows of labels are written while the rest is computed. The masks are those of
+    :meth:`CellposeModel.eval`: no cell is cut where blocks meet.
+
+    Parameters
+    ----------
+    model
+        The model.
+    source
+        Path of a TIFF, OME-TIFF pyramid, OME-Zarr, Zarr array or ``.npy``, or an array, memory map or Zarr array of
+        one plane (y, x), with or without an axis of channels.
+    target
+        Path of the labels to write: ``.zarr`` (OME-Zarr), ``.tif`` (BigTIFF where needed) or ``.npy``; None: return
+        them.
+    channels, diameter, normalize, invert, flow_threshold, cellprob_threshold, min_size, max_size_fraction, niter,
+    augment, tile_overlap, bsize, batch_size
+        As in :meth:`CellposeModel.eval`. Filters and local normalisation need the whole plane and are refused.
+    channel_axis
+        Axis of the channels; None: as the file says.
+    block
+        Side in pixels of the blocks in which flows are followed.
+    margin
+        Pixels seen around a block, more than cells are long; doubled up to four times where a cell is longer. None:
+        from the diameter.
+    progress
+        Called with the fraction done, 0 to 1. What it raises ends the run.
+
+    Returns
+    -------
+    LargeResult
+        Number of cells. Labels are unique in the whole plane; they are uint32, and numbered by blocks.
+
+    Raises
+    ------
+    InputError, OptionError, FileReadError
+        If the plane cannot be segmented so.
+    FileWriteError
+        If the labels cannot be written; nothing is left behind then.
+    """
+    plane = open_plane(source, channel_axis)
+    options = Evaluation(
+        diameter=diameter or None,
+        normalization=Normalization.of(normalize, invert=invert),
+        tiling=Tiling(batch_size, augment, tile_overlap, bsize),
+        masking=Masking(cellprob_threshold, flow_threshold, min_size, max_size_fraction, niter or None),
+    )
+    network = model._network()
+    blocks = block_size(network, options, block, margin)
+    shape = plane.shape[:2]
+    counted = _Counted(_labels(network, plane, channels, options, blocks, progress))
+    if target is None:
+        labels = np.zeros(shape, np.uint32)
+        for first, rows in counted:
+            labels[first : first + len(rows)] = rows
+        return LargeResult(counted.n_cells, shape, labels)
+    write_label_bands(target, shape, counted, np.uint32, plane.pixel_size_um)
+    logger.info("%d cells in %d x %d pixels, written to %s", counted.n_cells, *shape, target)
+    return LargeResult(counted.n_cells, shape)
+
+
+class _Counted:
+    """Bands of labels, and the number of cells in those that went by."""
+
+    def __init__(self, bands: Iterator[tuple[int, Array, int]]) -> None:
+        self._bands = bands
+        self.n_cells = 0
+
+    def __iter__(self) -> Iterator[tuple[int, Array]]:
+        for first, rows, count in self._bands:
+            self.n_cells = count
+            yield first, rows
+
+
+def block_size(network: Network, options: Evaluation, block: int, margin: int | None) -> BlockSize:
+    """Blocks, and margins that hold a few cells.
+
+    Raises
+    ------
+    OptionError
+        If one of them is out of range.
+    """
+    if block < 64:
+        message = f"block={block} is not allowed; give the side of a block in pixels, at least 64"
+        raise OptionError(message)
+    if margin is None:
+        expected = options.diameter or network.diam_labels
+        return BlockSize(block, max(_LEAST_MARGIN, math.ceil(2 * expected)), max(_LEAST_MOST, math.ceil(8 * expected)))
+    if margin < 16:
+        message = f"margin={margin} is not allowed; give pixels, at least 16 and more than cells are long"
+        raise OptionError(message)
+    return BlockSize(block, margin, 4 * margin)
+
+
+def _labels(
+    network: Network,
+    plane: LazyPlane,
+    channels: Any,
+    options: Evaluation,
+    blocks: BlockSize,
+    progress: Callable[[float], Any] | None,
+) -> Iterator[tuple[int, Array, int]]:
+    shape = plane.shape[:2]
+    chosen = chosen_channels(plane.shape[2], channels, network.nchan, transformer=network.transformer)
+    prepared = prepare(plane, chosen, options.normalization, zero_constant=network.transformer)
+    scale = scale_of(network, options)
+    height, width = transforms.scaled_shape(shape, (scale, scale))
+    flows = flow_rows(network.engine, prepared, shape, (height, width), options.tiling)
+    return label_bands(flows, shape, _follow(network, shape, scale, options), blocks, progress)
+
+
+def _follow(network: Network, shape: tuple[int, int], scale: float, options: Evaluation) -> Follow:
+    masking = options.masking
+
+    def follow(flows: Array, cellprob: Array) -> Array:
+        if not (cellprob > masking.cellprob_threshold).any():
+            return np.zeros(cellprob.shape, np.uint16)
+        masks: Array = dynamics.resize_and_compute_masks(
+            flows,
+            cellprob,
+            niter=steps(scale, options),
+            cellprob_threshold=masking.cellprob_threshold,
+            flow_threshold=masking.flow_threshold,
+            min_size=masking.min_size,
+            # The part of the plane that a mask may cover, as a part of this window.
+            max_size_fraction=masking.max_size_fraction * shape[0] * shape[1] / cellprob.size,
+            device=network.device,
+            interp=masking.interp,
+        )
+        return masks
+
+    return follow
