@@ -256,6 +256,7 @@ def test_larger_seeds_win_except_in_the_old_way() -> None:
     old = dynamics.get_masks_orig(p, max_size_fraction=1.0)
     np.testing.assert_array_equal(old[0], np.where(places < 4, 1, 2))
     assert old.dtype == np.uint32
+    np.testing.assert_array_equal(dynamics.get_masks(p, max_size_fraction=1.0), old)
     # What is no cell stays in its own place, and makes no heap.
     none = dynamics.get_masks_orig(p, iscell=np.zeros(p.shape[1:], bool))
     assert none.max() == 0
@@ -278,6 +279,8 @@ def test_running_maximum() -> None:
     want = np.zeros_like(h)
     want[0, 0:5, 1:6] = 5
     np.testing.assert_array_equal(dynamics.max_pool_nd(h), want)
+    np.testing.assert_array_equal(dynamics.max_pool2d(h), want)
+    np.testing.assert_array_equal(dynamics.max_pool3d(h[None])[0], want)
     pooled = dynamics.max_pool_nd(torch.from_numpy(h), kernel_size=3)
     assert isinstance(pooled, torch.Tensor)
     assert pooled.sum() == 45

@@ -164,3 +164,11 @@ def test_empty_and_thin_images(shape: tuple[int, ...]) -> None:
     for value in (0, 1):
         labels = np.full(shape, value)
         np.testing.assert_array_equal(lb.fill_holes_and_remove_small(labels, 1), labels)
+
+
+def test_kernels_work_where_machine_code_cannot_be_kept() -> None:
+    from cellpose.utils._compiled import compiled
+
+    names: dict[str, object] = {}
+    exec("def double(x):\n    return 2 * x", names)  # a function without a file has no folder for its machine code
+    assert compiled(names["double"])(21) == 42

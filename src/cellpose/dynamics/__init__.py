@@ -17,9 +17,12 @@ from cellpose.dynamics._flows import (
 from cellpose.dynamics._follow import follow_flows, map_coordinates, steps2D, steps3D, steps_interp
 from cellpose.dynamics._masks import (
     compute_masks,
+    get_masks,
     get_masks_orig,
     get_masks_torch,
     max_pool1d,
+    max_pool2d,
+    max_pool3d,
     max_pool_nd,
     resize_and_compute_masks,
 )
@@ -31,6 +34,7 @@ __all__ = [
     "flow_error",
     "follow_flows",
     "get_centers",
+    "get_masks",
     "get_masks_orig",
     "get_masks_torch",
     "labels_to_flows",
@@ -40,6 +44,8 @@ __all__ = [
     "masks_to_flows_gpu",
     "masks_to_flows_gpu_3d",
     "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
     "max_pool_nd",
     "remove_bad_flow_masks",
     "resize_and_compute_masks",

@@ -11,7 +11,8 @@ or 4 steps: since the steps left are a multiple of four, they end where they are
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from cellpose.utils._compiled import compiled
 
 BATCH = 1024  # pixels moved in step: few enough for the first cache, many enough to hide latencies
 CHECK = 4  # steps between looks for pixels at rest
@@ -22,7 +23,7 @@ MOST = np.float32(1e30)  # flows above are not finite for our purposes: their di
 ZERO = np.float32(0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def field_plane(start, stop, flows, cellprob, threshold, divisor, field):
     """Rows of the field ``flows / divisor`` where ``cellprob > threshold``, else zero."""
     for y in range(start, stop):
@@ -33,7 +34,7 @@ def field_plane(start, stop, flows, cellprob, threshold, divisor, field):
                 field[y, x, c] = v if inside and abs(v) < MOST else ZERO
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def field_volume(start, stop, flows, cellprob, threshold, divisor, field):
     """As `field_plane`, for planes of a volume."""
     for z in range(start, stop):
@@ -45,7 +46,7 @@ def field_volume(start, stop, flows, cellprob, threshold, divisor, field):
                     field[z, y, x, c] = v if inside and abs(v) < MOST else ZERO
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _step_plane(p, n, words, width, limits, index, fraction, corners):
     """Move the first ``n`` positions ``p`` (2, batch) one step along the flow at the exact position.
 
@@ -80,7 +81,7 @@ def _step_plane(p, n, words, width, limits, index, fraction, corners):
         px[j] = x if x < xmax else xmax
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _hop_plane(p, n, words, width, limits, index, corners):
     """Move the first ``n`` positions one step along the flow of the pixel that each is in."""
     py, px = p[0], p[1]
@@ -95,7 +96,7 @@ def _hop_plane(p, n, words, width, limits, index, corners):
         px[j] = min(max(px[j] + flow[2 * j + 1], ZERO), limits[1])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _at_rest(p, before, n, done):
     """Flag the positions that are those of the last look; how many they are."""
     done[:n] = 1
@@ -109,7 +110,7 @@ def _at_rest(p, before, n, done):
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _copy(source, n, out):
     """``out[:, :n] = source[:, :n]``, in loops since those compile much faster."""
     for axis in range(len(source)):
@@ -117,7 +118,7 @@ def _copy(source, n, out):
             out[axis, j] = source[axis, j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _take_out(p, ids, n, done, end):
     """Write all positions to ``end[:, ids]`` and close the gaps of those that are done; how many are left."""
     left = 0
@@ -132,7 +133,7 @@ def _take_out(p, ids, n, done, end):
     return left
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _settle_plane(p, ids, n, words, width, limits, niter, interp, end):
     """Move the first ``n`` positions ``p`` for ``niter`` steps and write them to ``end[:, ids]``."""
     index = np.empty(n, np.int64)
@@ -155,7 +156,7 @@ def _settle_plane(p, ids, n, words, width, limits, niter, interp, end):
     _take_out(p, ids, n, done, end)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _limits(shape):
     limits = np.empty(len(shape), np.float32)
     for axis, side in enumerate(shape):
@@ -163,7 +164,7 @@ def _limits(shape):
     return limits
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def follow_plane(start, stop, starts, words, shape, niter, interp, end):
     """Ends ``(2, n)`` of a slice of the positions ``starts`` ``(2, n)`` after ``niter`` steps."""
     limits = _limits(shape)
@@ -176,7 +177,7 @@ def follow_plane(start, stop, starts, words, shape, niter, interp, end):
         _settle_plane(p, ids, n, words, shape[1] + 1, limits, niter, interp, end)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def ends_plane(start, stop, cellprob, threshold, words, niter, interp, end):
     """For each cell pixel of a slice of the tiles of an image, the pixel it ends in.
 
@@ -208,7 +209,7 @@ def ends_plane(start, stop, cellprob, threshold, words, niter, interp, end):
                     n += 1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
 def _lerp(flat, i, k, fy, fx):
     """One component between the corners ``i, i + 3`` (above) and ``k, k + 3`` (below)."""
     next_ = np.uint64(3)
@@ -217,7 +218,7 @@ def _lerp(flat, i, k, fy, fx):
     return left + fx * (right - left)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _step_volume(p, n, flat, shape, limits, interp):
     """Move the first ``n`` positions ``p`` (3, batch) one step."""
     row = 3 * (shape[2] + 1)
@@ -238,7 +239,7 @@ def _step_volume(p, n, flat, shape, limits, interp):
             p[axis, j] = min(max(p[axis, j] + v, ZERO), limits[axis])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def follow_volume(start, stop, starts, flat, shape, niter, interp, end):
     """Ends ``(3, n)`` of a slice of the positions ``starts`` ``(3, n)`` after ``niter`` steps."""
     limits = _limits(shape)
@@ -268,7 +269,7 @@ def follow_volume(start, stop, starts, flat, shape, niter, interp, end):
 # ---- where pixels gather ---------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_ends(end, counts):
     """Count, in the rimmed image ``counts``, how often each index stands in ``end`` (-1 does not count)."""
     for i in end:
@@ -276,7 +277,7 @@ def count_ends(end, counts):
             counts[i] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find_peaks(counts, least):
     """Indices, in ascending order, where more than ``least`` gather and no more do within 2 pixels along each axis.
 
@@ -309,7 +310,7 @@ def find_peaks(counts, least):
     return found[:n]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def grow_seeds(counts, shape, seeds, least):
     """Pixels that each seed reaches in `REACH` steps to any of its neighbours with more than ``least`` counts.
 
@@ -350,7 +351,7 @@ def grow_seeds(counts, shape, seeds, least):
             counts[pixels[j]] = -(k + 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def labels_at(start, stop, end, counts, labels):
     """Labels of a slice of pixels: that of the seed which holds the pixel they end in, 0 if none does."""
     for i in range(start, stop):

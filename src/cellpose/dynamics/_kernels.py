@@ -7,12 +7,13 @@ their items and are run in threads.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from cellpose.utils._compiled import compiled
 
 # ---- labels to flows -------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def centres(start, stop, labels, boxes, cells, out):
     """For a slice of the cells of a volume the pixel of each nearest to the mean of its pixels, the first if several.
 
@@ -44,7 +45,7 @@ def centres(start, stop, labels, boxes, cells, out):
                             out[k, 0], out[k, 1], out[k, 2] = z, y, x
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mean_nine(weight, heat, stride, out):
     """``out = weight * (sum over 3 x 3)`` where ``heat`` starts one row and one pixel before ``out``.
 
@@ -59,7 +60,7 @@ def _mean_nine(weight, heat, stride, out):
         out[i] = weight[i] * (faces + up_left[i] + up_right[i] + down_left[i] + down_right[i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _reached(labels, label, box, cy, cx):
     """Box ``y0, y1, x0, x1`` of the pixels that heat can reach from the source, through any of 8 neighbours.
 
@@ -91,7 +92,7 @@ def _reached(labels, label, box, cy, cx):
     return low_y, high_y, low_x, high_x
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _heat_plane(labels, label, region, cy, cx, niter, work):
     """Heat after ``niter`` steps, flat: pixel (y, x) of the region at ``1 + (y + 1) * stride + x``; stride and room.
 
@@ -124,7 +125,7 @@ def _heat_plane(labels, label, region, cy, cx, niter, work):
     return heat, stride, work
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _flow_at(heat, stride, region, y, x):
     """Unit vector ``(y, x)`` in which heat rises at a pixel; zero where it rises nowhere."""
     y0, y1, x0, x1 = region
@@ -137,13 +138,13 @@ def _flow_at(heat, stride, region, y, x):
     return dy / norm, dx / norm
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _steps_plane(box, niter):
     """Steps of a cell: so many that heat fills it, whatever its shape in the box; ``niter`` if that is given."""
     return niter if niter > 0 else 2 * (box[3] - box[2] + box[5] - box[4] + 4)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def flows_plane(start, stop, labels, boxes, cells, centre, niter, out):
     """Write the unit flows ``(y, x)`` of a slice of the cells of a plane into ``out``."""
     work = np.empty(0, np.float64)
@@ -159,7 +160,7 @@ def flows_plane(start, stop, labels, boxes, cells, centre, niter, out):
                     out[0, y, x], out[1, y, x] = _flow_at(heat, stride, region, y, x)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def errors_plane(start, stop, labels, boxes, cells, centre, flows, scale, out):
     """Mean squared difference between the flows of a cell and ``scale * flows`` over its pixels."""
     work = np.empty(0, np.float64)
@@ -180,7 +181,7 @@ def errors_plane(start, stop, labels, boxes, cells, centre, flows, scale, out):
         out[k] = total / n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_seven(weight, heat, stride, area, out):
     """``out = weight * (self + 6 face neighbours)`` where ``heat`` starts one area before ``out``."""
     here = heat[area:]
@@ -191,7 +192,7 @@ def _add_seven(weight, heat, stride, area, out):
         out[i] = weight[i] * (here[i] + left[i] + right[i] + above[i] + below[i] + heat[i] + under[i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def flows_volume(start, stop, labels, boxes, cells, centre, niter, out):
     """Write the unit flows ``(z, y, x)`` of a slice of the cells of a volume into ``out``.
 

@@ -17,9 +17,12 @@ from cellpose.utils._labels import Labels, as_labels, fill_holes_and_remove_smal
 
 __all__ = [
     "compute_masks",
+    "get_masks",
     "get_masks_orig",
     "get_masks_torch",
     "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
     "max_pool_nd",
     "resize_and_compute_masks",
 ]
@@ -141,6 +144,11 @@ def get_masks_orig(p: Any, iscell: Any = None, rpad: int = 20, max_size_fraction
     ends = _index(positions.reshape(len(positions), -1), shape)
     labels = _gather(ends, shape, small_wins=True).reshape(shape)
     return _without_large(labels, max_size_fraction).astype(np.uint32)
+
+
+def get_masks(p: Any, iscell: Any = None, rpad: int = 20, max_size_fraction: float = 0.4) -> Array:
+    """`get_masks_orig` under the name that scripts for versions 1 and 2 use."""
+    return get_masks_orig(p, iscell, rpad, max_size_fraction)
 
 
 def _ends(flows: Array, cellprob: Array, threshold: float, niter: int, interp: bool, device: Device) -> Array:
@@ -403,3 +411,13 @@ def max_pool_nd(h: Any, kernel_size: int = 5) -> Any:
     for axis in range(1, h.ndim):
         h = max_pool1d(h, kernel_size, axis)
     return h
+
+
+def max_pool2d(h: Any, kernel_size: int = 5) -> Any:
+    """`max_pool_nd` of images ``(n, Y, X)``."""
+    return max_pool_nd(h, kernel_size)
+
+
+def max_pool3d(h: Any, kernel_size: int = 5) -> Any:
+    """`max_pool_nd` of volumes ``(n, Z, Y, X)``."""
+    return max_pool_nd(h, kernel_size)

@@ -7,10 +7,11 @@ compiled for one type only. They walk along runs of equal labels: work is done o
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from cellpose.utils._compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def label_boxes(labels, n):
     """Boxes, sizes and a flag for each label 1..n.
 
@@ -51,7 +52,7 @@ def label_boxes(labels, n):
     return boxes, counts, broken
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_appearance(flat, n):
     """Number of each label 0..n in the order in which the labels are met; 0 for background and labels not met."""
     numbers = np.zeros(n + 1, np.int32)
@@ -66,14 +67,14 @@ def first_appearance(flat, n):
     return numbers, count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def relabel(flat, table, out):
     """``out = table[flat]``."""
     for i in range(flat.size):
         out[i] = table[flat[i]]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def overlap_runs(a, b, width):
     """Runs along which neither label changes: keys ``a * width + b`` and lengths."""
     n = a.size
@@ -92,7 +93,7 @@ def overlap_runs(a, b, width):
     return keys, lengths
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _visit(open_, i, stack, top):
     """Put cell ``i`` of a box on the stack if it is open, and close it."""
     if open_[i]:
@@ -102,7 +103,7 @@ def _visit(open_, i, stack, top):
     return top
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _drain(open_, h, w, d, plane, stack):
     """Close every open cell that is reached from the faces of the box ``(h, w, d)`` through face neighbours.
 
@@ -137,7 +138,7 @@ def _drain(open_, h, w, d, plane, stack):
             top = _visit(open_, i + area, stack, top)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cut_off(labels, label, box, plane):
     """Flags, for the pixels of the box of a label in raster order, whether the label cuts them off from its faces."""
     z0, z1, y0, y1, x0, x1 = box
@@ -153,7 +154,7 @@ def _cut_off(labels, label, box, plane):
     return open_
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _tally(labels, box, flags, inside, met):
     """Add to ``inside`` how many flagged pixels of the box each label has; the labels met; how many these are."""
     z0, z1, y0, y1, x0, x1 = box
@@ -172,7 +173,7 @@ def _tally(labels, box, flags, inside, met):
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fill_holes(labels, boxes, counts, pending, plane):
     """Fill, in place, the holes of the labels flagged in ``pending``, in ascending order; whether any lost pixels.
 
