@@ -74,7 +74,7 @@ def reshape(data: npt.ArrayLike, channels: Sequence[int] = (0, 0), chan_first: b
     channels
         ``[cytoplasm, nuclei]`` counted from 1; ``[0, 0]``: the mean of all.
     chan_first
-        Put the channel axis first in a plane, second in a stack.
+        Put the channel axis first, in a stack too: ``(2, Lz, Ly, Lx)``.
 
     Returns
     -------
@@ -104,4 +104,4 @@ def reshape(data: npt.ArrayLike, channels: Sequence[int] = (0, 0), chan_first: b
         out = image[..., picked]
         if len(picked) == 1:
             out = np.concatenate([out, zero], axis=-1)
-    return np.moveaxis(out, -1, 0 if out.ndim == 3 else 1) if chan_first else out
+    return np.moveaxis(out, -1, 0) if chan_first else out

@@ -270,6 +270,7 @@ def get_mask_stats(masks_true: ArrayLike) -> tuple[Floats, Floats, Floats]:
         Mean distance from the centre of a disk of as many pixels over the mean distance from the median pixel.
 
     Each is float64 (max label,) in [0, 1]; item k is of label k + 1, 0 where that has 15 pixels or fewer.
+    Convexity and solidity are 0 for a straight line, which has no hull.
 
     Raises
     ------
@@ -291,7 +292,7 @@ def get_mask_stats(masks_true: ArrayLike) -> tuple[Floats, Floats, Floats]:
         pixels = slice(ends[k] - counts[k], ends[k])
         y, x = ys[pixels], xs[pixels]
         hull_length, hull_area = _convex_hull(y, x)
-        convexity[k] = hull_length / perimeters[k] if perimeters[k] else 0.0
+        convexity[k] = hull_length / perimeters[k] if hull_area and perimeters[k] else 0.0
         solidity[k] = (counts[k] - perimeters[k] / 2 - 1) / hull_area if hull_area else 0.0
         distances = np.hypot(y - np.median(y), x - np.median(x))
         compactness[k] = disk[counts[k] - 1] / distances.mean()
