@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -122,6 +123,11 @@ def test_help_and_version_import_nothing_heavy(word):
     ("words", "message"),
     [
         (["--no_such_option"], "unrecognized arguments: --no_such_option"),
+        (["--dir", ".", "--saveflows"], "Did you mean --save_flows?"),
+        (["model", "list"], "Did you mean models?"),
+        ([tempfile.gettempdir()], f"Did you mean --dir {tempfile.gettempdir()}?"),
+        (["--train"], "--train needs --dir"),
+        (["--image_path", tempfile.gettempdir()], "is a folder; for all images in it use --dir"),
         (["--dir", "nowhere-at-all"], "nowhere-at-all is not a folder"),
         (["--image_path", "nowhere.png"], "ERROR: no file found at nowhere.png"),
         (["--dir", ".", "--savedir", "nowhere"], "--savedir nowhere does not exist"),
@@ -140,6 +146,15 @@ def test_help_and_version_import_nothing_heavy(word):
 def test_wrong_command_lines_end_with_2_and_a_reason(words, message, capsys):
     assert main(words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_errors_take_one_line_and_point_to_the_help(capsys):
+    assert main(["--flow_threshold", "high"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--flow_threshold" in error
+    assert "'high'" in error
+    assert "`cellpose --help`" in error
 
 
 def test_a_folder_without_images_ends_with_2(tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -96,10 +97,46 @@ def test_a_failed_image_does_not_stop_the_others(bench: Bench, capsys):
     assert {"a_cp_masks.png", "c_cp_masks.png"} < set(bench.new_files())
     error = capsys.readouterr().err
     assert f"{bench.folder / 'b.tif'} failed: " in error
-    assert "1 of 3 images failed" in error
+    assert f"1 of 3 images failed, for the reasons above: {bench.folder / 'b.tif'}" in error
     entries = {entry["image"]: entry for entry in bench.manifest()["images"]}
     assert "error" in entries["b.tif"]
     assert entries["c.tif"]["cells"] == 9
+
+
+def test_a_stack_asked_for_as_png_is_refused_before_the_network_runs(bench: Bench, monkeypatch, capsys):
+    tifffile.imwrite(bench.folder / "stack.tif", np.zeros((12, 30, 31), np.uint8))
+    monkeypatch.setattr(_segment.Segmenter, "__call__", None)
+    assert bench.run(*U_NET, "--save_png", "--stitch_threshold", "0.3") == 1
+    assert "cannot save 3D outputs as PNG, use tif option instead: --save_tif" in capsys.readouterr().err
+
+
+def test_an_image_of_five_axes_is_refused_with_its_axes(bench: Bench, capsys):
+    tifffile.imwrite(bench.folder / "movie.tif", np.zeros((2, 3, 2, 30, 31), np.uint8), metadata={"axes": "TZCYX"})
+    assert bench.run(*U_NET, "--save_tif") == 1
+    error = capsys.readouterr().err
+    assert "movie.tif failed: AxesError: an image with axes TZCYX of shape (2, 3, 2, 30, 31)" in error
+
+
+def test_the_log_names_each_image_and_its_cells(bench: Bench):
+    bench.images("a.tif", "b.tif")
+    assert bench.run(*U_NET, "--no_npy", "--verbose") == 0
+    assert re.findall(r"(\w\.tif): (\d+) cells in \d+\.\d\d s", bench.log()) == [("a.tif", "9"), ("b.tif", "9")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders that cannot be written to are made otherwise there")
+def test_a_folder_that_takes_no_results_is_told_before_any_work(bench: Bench, monkeypatch, capsys):
+    bench.images("a.tif")
+
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    # the tests may run as a user to whom nothing is forbidden
+    monkeypatch.setattr("cellpose.cli._images.tempfile.TemporaryFile", refuse)
+    assert bench.run(*U_NET, "--save_tif") == 2
+    error = capsys.readouterr().err
+    assert (
+        f"results cannot be written to {bench.folder}: Permission denied; give another folder with --savedir" in error
+    )
 
 
 def test_interruption_keeps_what_is_finished(bench: Bench, monkeypatch, capsys):

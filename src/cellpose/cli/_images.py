@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from argparse import Namespace
 from collections import defaultdict
 from pathlib import Path
@@ -21,7 +22,7 @@ def find_images(args: Namespace) -> list[Path]:
     Raises
     ------
     OptionError
-        If a folder or file of the command line is not there.
+        If a folder or file of the command line is not there, or no folder of results can be written to.
     InputError
         If the folder holds no image.
     """
@@ -32,7 +33,10 @@ def find_images(args: Namespace) -> list[Path]:
         image = Path(args.image_path)
         if not image.is_file():
             message = f"ERROR: no file found at {args.image_path}"
+            if image.is_dir():
+                message = f"--image_path {args.image_path} is a folder; for all images in it use --dir"
             raise OptionError(message)
+        _check_writable([image], args)
         return [image]
     folder = Path(args.dir)
     if not folder.is_dir():
@@ -46,6 +50,7 @@ def find_images(args: Namespace) -> list[Path]:
     results = outputs_of_last_run(folder_of_run(args, [folder]))
     files = [Path(name) for name in names]
     files = [file for file in files if file.resolve() not in results] or files
+    _check_writable(files, args)
     _warn_of_same_results(files, args)
     return files
 
@@ -55,11 +60,42 @@ def folder_of_run(args: Namespace, files: list[Path]) -> Path:
     return Path(args.savedir or args.dir or files[0].parent)
 
 
+def _folder_of_results(file: Path, args: Namespace) -> Path:
+    from cellpose.io import OutputPaths
+
+    return OutputPaths(file, savedir=args.savedir, dir_above=args.dir_above).folder
+
+
+def _check_writable(files: list[Path], args: Namespace) -> None:
+    """Say before hours of work, not after, that the results cannot be written.
+
+    Raises
+    ------
+    OptionError
+        If none of the folders can be written to; where only some cannot, their images fail and the others do not.
+    """
+    folders = {_folder_of_results(file, args) for file in files}
+    refused = [error for error in map(_write_error, folders) if error]
+    if len(refused) == len(folders):
+        message = f"results cannot be written to {min(folders)}: {refused[0]}; give another folder with --savedir"
+        raise OptionError(message)
+
+
+def _write_error(folder: Path) -> str | None:
+    """Why no file can be made in a folder that is there; None if one can."""
+    if not folder.is_dir():
+        return None  # it is made when it is needed
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error.strerror or str(error)
+
+
 def _warn_of_same_results(files: list[Path], args: Namespace) -> None:
-    same: dict[tuple[Path | None, str], list[Path]] = defaultdict(list)
+    same: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for file in files:
-        parent = file.parent.parent if args.dir_above else file.parent
-        same[None if args.savedir else parent, file.stem].append(file)
+        same[_folder_of_results(file, args), file.stem].append(file)
     for group in same.values():
         if len(group) > 1:
             logger.warning(

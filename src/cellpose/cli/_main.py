@@ -46,9 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say("interrupted", EXIT_INTERRUPTED)
     except (OptionError, UnknownModelError, InputError, FileMissingError) as error:
-        return _say(f"cellpose: error: {error}", EXIT_USAGE)
+        return _say(_in_one_line(error), EXIT_USAGE)
     except CellposeError as error:
-        return _say(f"cellpose: error: {error}", EXIT_FAILED)
+        return _say(_in_one_line(error), EXIT_FAILED)
+
+
+def _in_one_line(error: CellposeError) -> str:
+    message = str(error)
+    # some messages begin as they always have, for programs that look for them
+    return message if message.startswith("ERROR: ") else f"cellpose: error: {message}"
 
 
 def _accept_all_letters() -> None:
@@ -84,7 +90,7 @@ def _flat(words: list[str]) -> int:
 
         print(version_block())
         return EXIT_OK
-    if not args.dir and not args.image_path:
+    if not (args.dir or args.image_path or args.train or args.train_size):
         return _without_images(args)
     from cellpose.cli._logging import logging_to_user
 

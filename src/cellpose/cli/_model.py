@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cellpose.cli._table import GENERATION_DEFAULTS
-from cellpose.errors import OptionError
+from cellpose.errors import AxesError, OptionError
 from cellpose.io import Image
 
 __all__ = ["Result", "Segmenter", "device_of", "load_segmenter", "resolve_model"]
@@ -50,6 +50,12 @@ class Segmenter:
         """Segment one image, as it was read from its file."""
         keywords = {**self.keywords, **self._axes(image)}
         masks, flows, _, *more = self.model.eval(image.data, **keywords)
+        if isinstance(masks, list):
+            message = (
+                f"an image with axes {image.axes} of shape {image.data.shape} is more than one stack; "
+                "split it into files of at most four axes, for example one a time point"
+            )
+            raise AxesError(message)
         restored = more[0] if self.restores else None
         if self.estimates_diameter and more:
             diameter_px = float(np.mean(more[0]))

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import difflib
+import os
+import re
+from typing import Any, NoReturn
 
 from cellpose.cli._table import FLAGS, GROUPS, Flag
 
-__all__ = ["get_arg_parser"]
+__all__ = ["SUBCOMMANDS", "get_arg_parser"]
+
+SUBCOMMANDS = ("models", "doctor")
+
+_USAGE = """\
+cellpose --dir FOLDER [options]          segment the images of a folder
+       cellpose --image_path FILE [options]     segment one image
+       cellpose --train --dir FOLDER [options]  train a model
+       cellpose models ... | cellpose doctor    models, and the state of the installation
+       cellpose                                 open the window"""
+
+# What stands for the value of an option in the help.
+_PLACEHOLDERS: dict[type, str] = {int: "N", float: "X", str: "TEXT"}
 
 _EPILOG = """\
+examples:
+  cellpose --dir images --save_tif --save_outlines --verbose
+  cellpose --dir images --pretrained_model cyto3 --diameter 30 --chan 2 --chan2 3 --save_png
+  cellpose --dir stacks --do_3D --anisotropy 2 --save_tif
+  cellpose --dir images --savedir results --save_tif --resume
+
 further commands:
   cellpose models list|pull|add|remove|info|path     the models on this machine and those that can be downloaded
   cellpose doctor [--json]                           what is installed, what is wrong and how to mend it
@@ -26,16 +47,47 @@ def get_arg_parser() -> argparse.ArgumentParser:
     >>> get_arg_parser().parse_args(["--dir", "images", "--anis", "2"]).anisotropy
     2.0
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cellpose",
-        description="Segment cells and nuclei in microscope images. Without --dir and --image_path the window opens.",
+        usage=_USAGE,
+        description="Segment cells and nuclei in microscope images.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
     groups = {key: parser.add_argument_group(title) for key, title in GROUPS.items()}
     for flag in FLAGS:
         _add(groups[flag.group], flag)
     return parser
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Room for the longest option beside its text."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line, with what may have been meant, instead of a page of options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"cellpose: error: {message}.{_meant(message)} See `cellpose --help`\n")
+
+
+def _meant(message: str) -> str:
+    """What the words may have been meant for that argparse does not know."""
+    found = re.match("unrecognized arguments: (.*)", message)
+    for word in found.group(1).split() if found else ():
+        name = word.partition("=")[0]
+        known = [f"--{flag.name}" for flag in FLAGS] if name.startswith("-") else SUBCOMMANDS
+        near = difflib.get_close_matches(name, known, n=1)
+        if near:
+            return f" Did you mean {near[0]}?"
+        if os.path.isdir(word):
+            return f" Did you mean --dir {word}?"
+        if os.path.isfile(word):
+            return f" Did you mean --image_path {word}?"
+    return ""
 
 
 def _add(group: Any, flag: Flag) -> None:
@@ -46,5 +98,10 @@ def _add(group: Any, flag: Flag) -> None:
     if flag.default is not None:
         text += f" (default: {flag.default})"
     group.add_argument(
-        f"--{flag.name}", type=flag.kind, default=flag.default, nargs=flag.nargs, metavar=flag.metavar, help=text
+        f"--{flag.name}",
+        type=flag.kind,
+        default=flag.default,
+        nargs=flag.nargs,
+        metavar=flag.metavar or _PLACEHOLDERS[flag.kind],
+        help=text,
     )

@@ -26,6 +26,7 @@ __all__ = ["segment_command"]
 logger = logging.getLogger("cellpose.cli")
 
 _CHANNEL = ("GRAY", "RED", "GREEN", "BLUE")
+_MOST_NAMES = 20  # failed images named again in the last line; all reasons stand in the log and in the manifest
 
 
 def segment_command(args: Namespace) -> int:
@@ -50,16 +51,20 @@ def segment_command(args: Namespace) -> int:
         for file in _with_progress(_left_to_do(files, manifest, args), show=args.verbose):
             error = _segment_one(file, segmenter, args, manifest)
             if error:
-                failed.append(f"{file}: {error}")
+                failed.append(str(file))
     except KeyboardInterrupt:
         done = manifest.n_results
-        print(f"interrupted; the results of {done} of {len(files)} images are kept", file=sys.stderr)
+        print(
+            f"interrupted; the results of {done} of {len(files)} images are kept; --resume goes on from there",
+            file=sys.stderr,
+        )
         return 130
     finally:
         manifest.close()
     logger.info(f">>>> completed in {time.perf_counter() - start:0.3f} sec")
     if failed:
-        logger.error(f"{len(failed)} of {len(files)} images failed:\n  " + "\n  ".join(failed))
+        names = ", ".join(failed[:_MOST_NAMES]) + ("" if len(failed) <= _MOST_NAMES else ", ...")
+        logger.error(f"{len(failed)} of {len(files)} images failed, for the reasons above: {names}")
     return 1 if failed else 0
 
 
@@ -75,9 +80,8 @@ def _check(args: Namespace) -> None:
         if getattr(args, name) not in range(4):
             message = f"--{name} {getattr(args, name)} is not allowed; choose 0, 1, 2 or 3"
             raise OptionError(message)
-    if args.do_3D and args.save_png and not args.save_tif:
-        message = "cannot save 3D outputs as PNG, use tif option instead: --save_tif"
-        raise OptionError(message)
+    if args.do_3D:
+        _check_format(args)
     if isinstance(args.flow3D_smooth, list) and len(args.flow3D_smooth) not in {1, 3}:
         message = f"--flow3D_smooth {args.flow3D_smooth} is not allowed; give one number, or three for z, y and x"
         raise OptionError(message)
@@ -141,6 +145,7 @@ def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, manifest: Ma
         image = io.read_image(file)
         if args.do_3D or args.stitch_threshold > 0:
             logger.info("loading image as 3D zstack")
+            _check_format(args)
         result = _without_edge_masks(segmenter(image), args)
         outputs = save_results(file, image.data, result, segmenter.files["model"].name, args)
     except Exception as error:  # whatever is wrong with one image must not stop the batch
@@ -149,7 +154,7 @@ def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, manifest: Ma
         logger.debug(f"{file} failed", exc_info=True)
         manifest.add_failure(file, reason, time.perf_counter() - start)
         return reason
-    facts = {
+    facts: dict[str, Any] = {
         "shape": list(image.data.shape),
         "axes": image.axes,
         "dtype": str(image.data.dtype),
@@ -158,7 +163,14 @@ def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, manifest: Ma
         "diameter_px": None if np.isnan(result.diameter_px) else round(result.diameter_px, 3),
     }
     manifest.add_result(file, outputs, facts)
+    logger.info(f"{file.name}: {facts['cells']} cells in {facts['seconds']:.2f} s")
     return None
+
+
+def _check_format(args: Namespace) -> None:
+    if args.save_png and not args.save_tif:  # told before the network runs, not after
+        message = "cannot save 3D outputs as PNG, use tif option instead: --save_tif"
+        raise OptionError(message)
 
 
 def _without_edge_masks(result: Result, args: Namespace) -> Result:

@@ -72,14 +72,16 @@ def _general() -> list[Flag]:
         Flag("verbose", "general", "show progress, and write it to ~/.cellpose/run.log", neutral=True),
         Flag("Zstack", "general", "open the window for 3D stacks (without --dir and --image_path)", neutral=True),
         Flag("use_gpu", "general", "use the GPU (CUDA or MPS) where one works, else the CPU", neutral=True),
-        Flag("gpu_device", "general", "number of the GPU, or mps", kind=str, default="0", neutral=True),
+        Flag(
+            "gpu_device", "general", "number of the GPU, or mps", kind=str, metavar="DEVICE", default="0", neutral=True
+        ),
     ]
 
 
 def _input() -> list[Flag]:
     return [
-        Flag("dir", "input", "folder of images to segment, or to train on", kind=str, neutral=True),
-        Flag("image_path", "input", "one image to segment (without --dir)", kind=str, neutral=True),
+        Flag("dir", "input", "folder of images to segment, or to train on", kind=str, metavar="FOLDER", neutral=True),
+        Flag("image_path", "input", "one image to segment (without --dir)", kind=str, metavar="FILE", neutral=True),
         Flag("look_one_level_down", "input", "look also into the folders inside --dir", neutral=True),
         Flag(
             "img_filter", "input", "take only images whose name ends so, before the extension", kind=str, neutral=True
@@ -106,11 +108,26 @@ def _model() -> list[Flag]:
             "model",
             "name or file of the model; None: train from scratch; without it cpsam where installed, else the bundled",
             kind=str,
+            metavar="MODEL",
         ),
-        Flag("restore_type", "model", "restoration model to run first, for example denoise_cyto3", kind=str),
+        Flag(
+            "restore_type",
+            "model",
+            "restoration model to run first, for example denoise_cyto3",
+            kind=str,
+            metavar="MODEL",
+        ),
         Flag("chan2_restore", "model", "restore the channel of nuclei with a model made for nuclei"),
-        Flag("add_model", "model", "copy this model file to the models folder and list it under its name", kind=str),
-        Flag("pretrained_model_ortho", "model", "model for the ZY and ZX planes of a 3D run", kind=str),
+        Flag(
+            "add_model",
+            "model",
+            "copy this model file to the models folder and list it under its name",
+            kind=str,
+            metavar="FILE",
+        ),
+        Flag(
+            "pretrained_model_ortho", "model", "model for the ZY and ZX planes of a 3D run", kind=str, metavar="MODEL"
+        ),
     ]
 
 
@@ -137,6 +154,7 @@ def _algorithm() -> list[Flag]:
             "diameter of the cells in pixels; 0: estimated with a size model where there is one, else that of the "
             "model's training; default 30 for U-Net models, no rescaling for transformers",
             kind=float,
+            metavar="PIXELS",
         ),
         _shared("stitch_threshold", "algorithm", Evaluation, float),
         _shared("min_size", "algorithm", Masking, int),
@@ -158,13 +176,19 @@ def _output() -> list[Flag]:
         Flag("save_tif", "output", "write masks as TIFF"),
         Flag("output_name", "output", "what to put after the image's name instead of _cp_masks", kind=str),
         Flag("no_npy", "output", "do not write _seg.npy"),
-        Flag("savedir", "output", "existing folder for all results, instead of that of the image", kind=str),
+        Flag(
+            "savedir",
+            "output",
+            "existing folder for all results, instead of that of the image",
+            kind=str,
+            metavar="FOLDER",
+        ),
         Flag("dir_above", "output", "write results to the folder above that of the image"),
         Flag("in_folders", "output", "sort results into folders masks, outlines, txt_outlines, flows and rois"),
         Flag("save_flows", "output", "write flows and cell probability as TIFF"),
-        Flag("save_outlines", "output", "write the image with red outlines as PNG"),
+        Flag("save_outlines", "output", "write the image with red outlines as PNG, and the outlines as text"),
         Flag("save_rois", "output", "write outlines as ImageJ ROIs in a zip file"),
-        Flag("save_txt", "output", "write outlines as text, one line a mask, for ImageJ"),
+        Flag("save_txt", "output", "write outlines as text: x,y,x,y,... in one line a mask"),
         Flag("save_mpl", "output", "write a figure of image, outlines, masks and flows"),
         Flag("resume", "output", "skip images that cellpose_run.json lists as done with this model and these options"),
     ]
@@ -183,8 +207,14 @@ def _training() -> list[Flag]:
     return [
         Flag("train", "training", "train the model on the images and masks in --dir"),
         Flag("train_size", "training", "train a size model too, or alone for a given model"),
-        Flag("test_dir", "training", "folder of images and masks to test on", kind=str),
-        Flag("file_list", "training", "npy file with train_files, test_files, train_probs, test_probs", kind=str),
+        Flag("test_dir", "training", "folder of images and masks to test on", kind=str, metavar="FOLDER"),
+        Flag(
+            "file_list",
+            "training",
+            "npy file with train_files, test_files, train_probs, test_probs",
+            kind=str,
+            metavar="FILE",
+        ),
         Flag("mask_filter", "training", "end of the names of mask files; _seg.npy: masks of the GUI", str, "_masks"),
         Flag("diam_mean", "training", "diameter to which a new U-Net brings cells; 0: no rescaling", float, 30.0),
         _per_generation("learning_rate", float),
