@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+# Torch is the reference, and what most tests are about; those of the other engines name them.
+os.environ.setdefault("CELLPOSE_ENGINE", "torch")
+
 SHARED = Path(os.environ.get("CELLPOSE_TEST_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 

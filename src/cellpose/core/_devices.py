@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-
-import torch
+from typing import TYPE_CHECKING
 
 from cellpose.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["assign_device", "check_mkl", "use_gpu"]
 
@@ -65,6 +67,8 @@ def assign_device(
     >>> assign_device(gpu=False)
     (device(type='cpu'), False)
     """
+    import torch
+
     wanted = None if isinstance(device, int) else torch.device(device)
     if wanted is not None and wanted.type == "cpu":
         return wanted, False
@@ -79,11 +83,15 @@ def assign_device(
 
 def check_mkl(use_torch: bool = True) -> bool:
     """Whether torch has its fast CPU kernels (oneDNN, once called MKL-DNN)."""
+    import torch
+
     return use_torch and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def _gpu(device: int | str) -> torch.device | None:
     """The first of the GPUs meant by ``device`` that takes a small tensor."""
+    import torch
+
     if isinstance(device, int):
         names = [f"cuda:{device}"] if torch.cuda.is_available() else []
         names += ["mps"] if torch.backends.mps.is_available() else []

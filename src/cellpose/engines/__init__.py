@@ -1,9 +1,39 @@
 """Engines: whatever turns a batch of tiles into flows, cell probability and styles.
 
-Everything above speaks to a network through :class:`Engine` alone, so that another library can run it.
+Everything above speaks to a network through :class:`Engine` alone, so that another library can run it: torch (every
+network, every device), ONNX Runtime and OpenVINO (U-Nets in 2D on CPUs, faster). Torch is imported where it is used.
 """
 
-from cellpose.engines._protocol import Engine, is_transformer
-from cellpose.engines._torch import TorchEngine, as_engine
+from __future__ import annotations
 
-__all__ = ["Engine", "TorchEngine", "as_engine", "is_transformer"]
+from typing import TYPE_CHECKING, Any
+
+from cellpose.engines._choose import ENGINE_ENV, ENGINES, choose_engine
+from cellpose.engines._graph import GraphEngine, open_engine, write_reference
+from cellpose.engines._protocol import Engine, is_transformer
+from cellpose.engines._wrap import as_engine
+
+if TYPE_CHECKING:
+    from cellpose.engines._torch import TorchEngine
+
+__all__ = [
+    "ENGINES",
+    "ENGINE_ENV",
+    "Engine",
+    "GraphEngine",
+    "TorchEngine",
+    "as_engine",
+    "choose_engine",
+    "is_transformer",
+    "open_engine",
+    "write_reference",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "TorchEngine":
+        from cellpose.engines._torch import TorchEngine
+
+        return TorchEngine
+    message = f"module 'cellpose.engines' has no attribute {name!r}"
+    raise AttributeError(message)

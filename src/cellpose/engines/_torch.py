@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cellpose.engines._protocol import Engine, is_transformer
+from cellpose.engines._protocol import is_transformer
 from cellpose.errors import DeviceMemoryError, InputError
 
-__all__ = ["TorchEngine", "as_engine"]
+__all__ = ["TorchEngine"]
 
 logger = logging.getLogger("cellpose.engines")
 
@@ -116,23 +116,6 @@ class TorchEngine:
             )
             raise InputError(message)
         return _to_numpy(outputs), _to_numpy(style)
-
-
-def as_engine(net: Any, backbone: str | None = None) -> Engine:
-    """``net`` if it is an engine, a torch module wrapped into one.
-
-    Raises
-    ------
-    InputError
-        If it is neither.
-    """
-    # Modules first: some have all attributes of an engine, but take and return tensors.
-    if isinstance(net, nn.Module):
-        return TorchEngine(net, backbone)
-    if isinstance(net, Engine):
-        return net
-    message = f"net is a {type(net).__name__}; give a torch.nn.Module or a cellpose.engines.Engine"
-    raise InputError(message)
 
 
 def _tile_side(backbone: str) -> int:

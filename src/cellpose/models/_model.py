@@ -7,18 +7,21 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from numpy.typing import NDArray
 
 from cellpose import core, weights
-from cellpose.engines import as_engine, is_transformer
+from cellpose.engines import Engine, as_engine, choose_engine, is_transformer
 from cellpose.errors import OptionError
 from cellpose.models import _retired
 from cellpose.models._inputs import Images, Layout, as_image, one_number
+from cellpose.models._loaded import Loaded
 from cellpose.models._segment import Network, Report, Result, segment
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["DEFAULT_MODEL", "CellposeModel"]
 
@@ -58,11 +61,17 @@ class CellposeModel:
         Without effect: the weight file tells.
     use_bfloat16
         Whether the network computes in bfloat16 (half the memory, faster on GPUs, results differ slightly).
+    engine
+        Library that runs the network: ``"torch"``, ``"onnx"`` or ``"openvino"`` (U-Nets on the CPU, faster), or
+        ``"auto"``: the fastest one that is installed. ``None``: what the environment variable ``CELLPOSE_ENGINE``
+        names, else ``"auto"``. Networks that it cannot run, and those that are replaced or trained, are run by torch.
 
     Attributes
     ----------
     net, net_ortho
-        The networks (torch modules); may be replaced.
+        The networks (torch modules), loaded when they are asked for; may be replaced.
+    engine
+        What runs the network: ``"torch"``, ``"onnx"`` or ``"openvino"``.
     device, gpu
         The device, and whether it is a GPU.
     pretrained_model
@@ -85,7 +94,10 @@ class CellposeModel:
     WeightsError, UnsafeFileError
         If the weights cannot be used.
     OptionError
-        If the model is ``None`` or ``False``: a network without weights segments nothing.
+        If the model is ``None`` or ``False``: a network without weights segments nothing; or if there is no such
+        engine.
+    MissingExtraError
+        If the engine is not installed.
     """
 
     def __init__(
@@ -100,32 +112,75 @@ class CellposeModel:
         pretrained_model_ortho: PathLike | None = None,
         backbone: str = "default",
         use_bfloat16: bool | None = None,
+        engine: str | None = None,
         **retired: Any,
     ) -> None:
         _retired.drop_retired("CellposeModel", retired, _retired.INIT)
         if backbone not in ("default", "transformer") and not is_transformer(backbone):
             logger.debug("backbone=%r is read from the weight file instead", backbone)
         file = weights.resolve(_wanted(pretrained_model, model_type))
-        self.device, self.gpu = _device(device, gpu)
+        self._device: Any
+        self._device, self.gpu = (None, False) if device is None and not gpu else _device(device, gpu)
         self.mkldnn = mkldnn
         self.timing: list[float] = []
         self.pretrained_model = str(file.path)
         self.model_name = file.name
-        dtype = torch.bfloat16 if use_bfloat16 else torch.float32
-        self.net: torch.nn.Module = weights.load_network(file, device=self.device, dtype=dtype)
-        self.net_ortho: torch.nn.Module | None = None
+        names = choose_engine(engine, gpu=self.gpu) if not use_bfloat16 else ("torch",)
+        self._net: Any = Loaded(file, names, self._device, bfloat16=bool(use_bfloat16))
+        self._net_ortho: Any = None
         if pretrained_model_ortho:
-            self.net_ortho = weights.load_network(pretrained_model_ortho, device=self.device, dtype=dtype)
+            ortho = weights.resolve(pretrained_model_ortho)
+            self._net_ortho = Loaded(ortho, names, self._device, bfloat16=bool(use_bfloat16))
         self.pretrained_model_ortho = pretrained_model_ortho
-        self.backbone: str = str(getattr(self.net, "backbone", "cpnet"))
+        self.backbone: str = str(self._net.described("backbone", "cpnet"))
         self.net_type = f"cellpose_{self.backbone}"
-        self.nclasses = int(getattr(self.net, "nout", 3))
-        self.nchan = int(getattr(self.net, "nchan", 2))
+        self.nclasses = int(self._net.described("nout", 3))
+        self.nchan = int(self._net.described("nchan", 2))
         if nchan is not None and nchan != self.nchan:
             logger.warning("nchan=%d has no effect: the network of %s takes %d channels", nchan, file.name, self.nchan)
-        self.nbase = list(getattr(self.net, "nbase", []))
-        self.diam_mean, self.diam_labels = _diameters(self.net, file, diam_mean)
-        logger.info("model %s (%s) on %s", file.name, file.path, self.device)
+        self.nbase = list(self._net.described("nbase", []))
+        self.diam_mean, self.diam_labels = _diameters(self._net, file, diam_mean)
+        logger.info("model %s (%s) on %s, run by %s", file.name, file.path, self._device or "cpu", self.engine)
+
+    @property
+    def net(self) -> Any:
+        """The network, a torch module; may be replaced by another, or by an engine."""
+        return self._net.module if isinstance(self._net, Loaded) else self._net
+
+    @net.setter
+    def net(self, net: Any) -> None:
+        if net is not self._net and not (isinstance(self._net, Loaded) and net is self._net.module):
+            self._net = net
+
+    @property
+    def net_ortho(self) -> Any:
+        """The network for the planes that contain z; ``None``: the same."""
+        return self._net_ortho.module if isinstance(self._net_ortho, Loaded) else self._net_ortho
+
+    @net_ortho.setter
+    def net_ortho(self, net: Any) -> None:
+        if not (isinstance(self._net_ortho, Loaded) and net is self._net_ortho.module):
+            self._net_ortho = net
+
+    @property
+    def device(self) -> Any:
+        """The torch device."""
+        if self._device is None:
+            import torch
+
+            self._device = torch.device("cpu")
+        return self._device
+
+    @device.setter
+    def device(self, device: Any) -> None:
+        self._device = device
+
+    @property
+    def engine(self) -> str:
+        """What runs the network: ``"torch"``, ``"onnx"`` or ``"openvino"``; else the name of a class."""
+        if isinstance(self._net, Loaded):
+            return self._net.graph.name if self._net.graph is not None else "torch"
+        return str(getattr(self._net, "name", "torch"))
 
     def eval(
         self,
@@ -282,11 +337,15 @@ class CellposeModel:
 
     def _network(self) -> Network:
         """What is to be run now: attributes may have been replaced since the last call."""
-        backbone = getattr(self.net, "backbone", None) or self.backbone
-        engine = as_engine(self.net, backbone)
-        ortho = None if self.net_ortho is None else as_engine(self.net_ortho, backbone)
-        device = self.device if self.device.type != "cpu" else None
+        engine = self._engine_of(self._net)
+        ortho = None if self._net_ortho is None else self._engine_of(self._net_ortho)
+        device = self._device if self._device is not None and self._device.type != "cpu" else None
         return Network(engine, ortho, self.nchan, float(self.diam_mean), float(self.diam_labels), device)
+
+    def _engine_of(self, net: Any) -> Engine:
+        if isinstance(net, Loaded):
+            return net.engine()
+        return as_engine(net, getattr(net, "backbone", None) or self.backbone)
 
 
 def _wanted(pretrained_model: Any, model_type: str | None) -> PathLike | None:
@@ -314,6 +373,8 @@ def _wanted(pretrained_model: Any, model_type: str | None) -> PathLike | None:
 
 
 def _device(device: torch.device | str | int | None, gpu: bool) -> tuple[torch.device, bool]:
+    import torch
+
     if device is None:
         return core.assign_device(gpu=gpu)
     if isinstance(device, int):
@@ -322,7 +383,7 @@ def _device(device: torch.device | str | int | None, gpu: bool) -> tuple[torch.d
     return chosen, chosen.type != "cpu"
 
 
-def _diameters(net: torch.nn.Module, file: weights.ModelFile, diam_mean: float | None) -> tuple[float, float]:
+def _diameters(net: Loaded, file: weights.ModelFile, diam_mean: float | None) -> tuple[float, float]:
     """The diameters to which images are brought and of the training images.
 
     Published files say 30 or, those of nuclei, 17; for these the constructor's diameter counts, except for nuclei.
@@ -330,7 +391,7 @@ def _diameters(net: torch.nn.Module, file: weights.ModelFile, diam_mean: float |
     """
     own, labels = (
         float(value) if value is not None else None
-        for value in (getattr(net, name, None) for name in ("diam_mean", "diam_labels"))
+        for value in (net.described(name, None) for name in ("diam_mean", "diam_labels"))
     )
     mean = own or diam_mean or _DIAMETER
     published = file.info is not None and not is_transformer(file.info.family)

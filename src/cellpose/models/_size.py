@@ -6,10 +6,9 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cellpose import utils
@@ -19,6 +18,9 @@ from cellpose.models import _retired
 from cellpose.models._files import size_model_path
 from cellpose.models._inputs import Images, Layout, as_image
 from cellpose.models._model import CellposeModel, PathLike
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Cellpose", "SizeModel"]
 

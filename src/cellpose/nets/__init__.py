@@ -1,14 +1,22 @@
 """The networks: CPnet (residual U-Net), CPSAM and CPDINO (vision transformers).
 
-They know tensors and state dicts, nothing of images, model names or downloads.
+They know tensors and state dicts, nothing of images, model names or downloads. Torch is imported with the first
+network; the family of a file is told without it.
 """
 
-from cellpose.nets._base import NetFile
-from cellpose.nets._dino import CPDINO
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from cellpose.nets._family import Family, build, detect_family, one_channel
-from cellpose.nets._files import read_state_dict, write_state_dict
-from cellpose.nets._sam import CPSAM
-from cellpose.nets.cpnet import CPnet
+
+if TYPE_CHECKING:
+    from cellpose.nets._base import NetFile
+    from cellpose.nets._dino import CPDINO
+    from cellpose.nets._files import read_state_dict, write_state_dict
+    from cellpose.nets._sam import CPSAM
+    from cellpose.nets.cpnet import CPnet
 
 __all__ = [
     "CPDINO",
@@ -22,3 +30,19 @@ __all__ = [
     "read_state_dict",
     "write_state_dict",
 ]
+
+_WITH_TORCH = {
+    "CPDINO": "_dino",
+    "CPSAM": "_sam",
+    "CPnet": "cpnet",
+    "NetFile": "_base",
+    "read_state_dict": "_files",
+    "write_state_dict": "_files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WITH_TORCH:
+        return getattr(importlib.import_module(f"cellpose.nets.{_WITH_TORCH[name]}"), name)
+    message = f"module 'cellpose.nets' has no attribute {name!r}"
+    raise AttributeError(message)

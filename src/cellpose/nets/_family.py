@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from cellpose.errors import WeightsError
-from cellpose.nets._base import NetFile
-from cellpose.nets._dino import CPDINO, DINO_SIZES
-from cellpose.nets._sam import CPSAM
-from cellpose.nets.cpnet import CPnet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cellpose.nets._base import NetFile
 
 __all__ = ["Family", "build", "detect_family", "one_channel"]
 
@@ -80,6 +79,7 @@ def detect_family(state_dict: Mapping[str, Any]) -> Family:
 
     Examples
     --------
+    >>> from cellpose.nets import CPnet
     >>> detect_family(CPnet([2, 4, 8], nout=1).state_dict()).task
     'restoration'
     """
@@ -146,6 +146,8 @@ def _sam(shapes: Shapes) -> Family:
 
 
 def _dino(shapes: Shapes) -> Family:
+    from cellpose.nets._dino import DINO_SIZES
+
     nout, ps = shapes["W2"][1:3]
     dim, nchan = shapes["encoder.patch_embed.proj.weight"][:2]
     name = next((name for name, size in DINO_SIZES.items() if size[0] == dim), None)
@@ -182,6 +184,8 @@ def build(family: Family, diam_mean: float = 30.0) -> NetFile:
         For families that are recognised but not supported.
     """
     if family.name == "cpnet":
+        from cellpose.nets.cpnet import CPnet
+
         return CPnet(
             family.nbase,
             family.nout,
@@ -193,6 +197,8 @@ def build(family: Family, diam_mean: float = 30.0) -> NetFile:
             concatenation=family.concatenation,
         )
     if family.name == "sam_vitl":
+        from cellpose.nets._sam import CPSAM
+
         return CPSAM(
             family.ps,
             family.nout,
@@ -202,6 +208,8 @@ def build(family: Family, diam_mean: float = 30.0) -> NetFile:
             offsets=family.offsets,
         )
     if family.name.startswith("dino_"):
+        from cellpose.nets._dino import CPDINO
+
         return CPDINO(
             family.name.removeprefix("dino_"),
             family.ps,

@@ -7,9 +7,9 @@ Examples
 17.0
 """
 
-from cellpose.weights._cache import MODEL_DIR_ENV, hash, model_dir, user_models, writable_dir
+from cellpose.weights._cache import MODEL_DIR_ENV, hash, model_dir, replaced, user_models, writable_dir
 from cellpose.weights._download import Retry
-from cellpose.weights._load import family, load_network, load_state_dict
+from cellpose.weights._load import family, family_of, load_arrays, load_network, load_state_dict
 from cellpose.weights._names import PUBLISHED, ModelInfo, lookup
 from cellpose.weights._resolve import (
     BUNDLED,
@@ -41,9 +41,11 @@ __all__ = [
     "bundled_models",
     "default_model",
     "family",
+    "family_of",
     "find",
     "hash",
     "list_models",
+    "load_arrays",
     "load_network",
     "load_state_dict",
     "lookup",
@@ -51,6 +53,7 @@ __all__ = [
     "model_path",
     "pull",
     "remove_model",
+    "replaced",
     "resolve",
     "size_model_path",
     "user_models",

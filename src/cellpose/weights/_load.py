@@ -6,18 +6,21 @@ import dataclasses
 import logging
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellpose.errors import WeightsError
 from cellpose.weights._resolve import ModelFile, resolve
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from cellpose.nets import Family, NetFile
 
-__all__ = ["family", "load_network", "load_state_dict"]
+__all__ = ["family", "family_of", "load_arrays", "load_network", "load_state_dict"]
 
 logger = logging.getLogger("cellpose.weights")
 
@@ -39,6 +42,37 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     return {key: value.float() if value.dtype in halves else value for key, value in state.items()}
 
 
+def load_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]] | None:
+    """The tensors of a weight file as float32 arrays, without torch; None where only torch can read the file.
+
+    Torch can read all of them, and says best what is wrong with a file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if Path(path).suffix != ".safetensors":
+        return None
+    try:
+        arrays = load_file(path)
+    # Not a safetensors file; numbers that numpy does not have (bfloat16).
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, OSError):
+        return None
+    return {key.removeprefix("module."): value.astype("float32", copy=False) for key, value in arrays.items()}
+
+
+def family_of(state: Mapping[str, Any], path: str | os.PathLike[str]) -> Family:
+    """The kind of network of a state dict (tensors or arrays) that was read from ``path``.
+
+    Raises
+    ------
+    WeightsError
+        If it is of no known family.
+    """
+    from cellpose import nets
+
+    return _named_style(nets.detect_family(state), Path(path))
+
+
 def family(path: str | os.PathLike[str] | ModelFile | None) -> Family:
     """The kind of network in a weight file; only names and shapes of its tensors are looked at.
 
@@ -52,7 +86,7 @@ def family(path: str | os.PathLike[str] | ModelFile | None) -> Family:
     from cellpose import nets
 
     file = resolve(path)
-    return _named_style(nets.detect_family(nets.read_state_dict(file.path)), file.path)
+    return family_of(nets.read_state_dict(file.path), file.path)
 
 
 def load_network(
@@ -84,7 +118,7 @@ def load_network(
 
     file = resolve(path)
     state = nets.read_state_dict(file.path)
-    kind = _named_style(nets.detect_family(state), file.path)
+    kind = family_of(state, file.path)
     diam_mean = file.info.diam_mean if file.info else 30.0
     # Weights of transformers are not drawn at random first: that takes longer than reading them.
     with torch.device("meta" if kind.is_transformer else "cpu"):

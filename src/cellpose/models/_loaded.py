@@ -1,0 +1,91 @@
+"""A weight file and what runs it: the fastest engine, or the torch module where one is asked for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from cellpose import engines, weights
+from cellpose.engines import Engine, GraphEngine
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Loaded"]
+
+logger = logging.getLogger("cellpose.models")
+
+
+class Loaded:
+    """The network of a weight file.
+
+    Parameters
+    ----------
+    file
+        The weight file.
+    names
+        Engines to try, best first.
+    device
+        Where torch runs it; ``None``: the CPU.
+    bfloat16
+        Whether torch computes in bfloat16.
+
+    Attributes
+    ----------
+    graph
+        The engine that runs the network; ``None``: torch does.
+    """
+
+    def __init__(
+        self, file: weights.ModelFile, names: tuple[str, ...], device: Any = None, *, bfloat16: bool = False
+    ) -> None:
+        self._file, self._device, self._bfloat16 = file, device, bfloat16
+        self._module: torch.nn.Module | None = None
+        self._print: Any = None
+        self._lock = threading.Lock()
+        self.graph: GraphEngine | None = engines.open_engine(names, file)
+        if self.graph is None:
+            self._load()
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The torch module, loaded when it is first asked for."""
+        with self._lock:
+            return self._module if self._module is not None else self._load()
+
+    def engine(self) -> Engine:
+        """What to run: the graph, unless the module was changed (trained, say) after it was given out."""
+        if self.graph is None:
+            return engines.as_engine(self.module)
+        if self._module is None or _print_of(self._module) == self._print:
+            return self.graph
+        logger.info("the network was changed after it was loaded: torch runs it")
+        self.graph = None
+        return engines.as_engine(self._module)
+
+    def described(self, name: str, default: Any) -> Any:
+        """What the network says of itself, such as ``nout`` or ``diam_mean``."""
+        return getattr(self.graph if self.graph is not None else self.module, name, default)
+
+    def _load(self) -> torch.nn.Module:
+        import torch
+
+        dtype = torch.bfloat16 if self._bfloat16 else torch.float32
+        module = weights.load_network(self._file, device=self._device, dtype=dtype)
+        if self.graph is not None:
+            self._print = _print_of(module)
+        self._module = module
+        return module
+
+
+def _print_of(module: torch.nn.Module) -> Any:
+    """What changes when a network is trained, moved, cast or rebuilt, or someone listens to its layers."""
+    import torch
+
+    def of(tensor: torch.Tensor) -> Any:
+        bits = tensor.view(torch.int32) if tensor.dtype == torch.float32 else tensor
+        return str(tensor.device), tensor.dtype, tuple(tensor.shape), int(bits.sum(dtype=torch.int64))
+
+    hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules())
+    return hooks, {key: of(tensor) for key, tensor in module.state_dict().items()}
