@@ -117,19 +117,23 @@ def test_a_bool_in_place_of_the_device_is_interp() -> None:
     assert (nearest != dynamics.follow_flows(flows, inds, 10, True)).any()
 
 
-def test_old_names_for_grids_of_positions() -> None:
+def test_steps_of_positions_without_interpolation() -> None:
     flows = noisy_flows(REFERENCE, 0.5) / 5
     inside = np.nonzero(REFERENCE)
-    grid = np.indices(REFERENCE.shape).astype(np.float32)
-    got = dynamics.steps2D(grid, flows, np.array(inside).T, 15)
-    want = grid.copy()
-    want[:, inside[0], inside[1]] = dynamics.follow_flows(flows, inside, 15, interp=False)
-    np.testing.assert_array_equal(got, want)
-    np.testing.assert_array_equal(grid, np.indices(REFERENCE.shape))
+    starts = np.array(inside, np.float32)
+    np.testing.assert_array_equal(
+        dynamics.steps2D(starts, flows, 15), dynamics.follow_flows(flows, inside, 15, interp=False)
+    )
+    np.testing.assert_array_equal(starts, np.array(inside))
     volume = np.zeros((3, 2, 3, 4), np.float32)
     volume[2] = 0.5
-    moved = dynamics.steps3D(np.indices((2, 3, 4)).astype(np.float32), volume, np.array([[1, 2, 1]]), 4)
-    np.testing.assert_array_equal(moved[:, 1, 2, 1], [1, 2, 3])
+    moved = dynamics.steps3D(np.array([[1], [2], [1.5]]), volume, 2)
+    np.testing.assert_array_equal(moved, [[1], [2], [2.5]])
+    with pytest.raises(InputError, match="do not fit 3 axes"):
+        dynamics.steps3D(starts, volume, 2)
+
+
+def test_values_between_pixels() -> None:
     out = np.zeros((1, 2), np.float32)
     dynamics.map_coordinates(np.arange(6.0).reshape(1, 2, 3), np.array([0.5, 9]), np.array([1.25, 9]), out)
     np.testing.assert_allclose(out, [[2.75, 5]])

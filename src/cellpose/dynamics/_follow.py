@@ -131,45 +131,46 @@ def steps_interp(dP: Any, inds: Any, niter: int | None = 200, device: Device = N
     return follow_flows(dP, inds, niter, device)
 
 
-def _grid_steps(p: Array, dP: Array, inds: Array, niter: int, ndim: int) -> Float32:
-    """`follow_flows` without interpolation from the positions in ``p``, for pixels in the rows of ``inds``."""
-    flows, positions = as_array(dP), np.array(p, np.float32)
-    _check(flows)
-    if positions.shape != flows.shape or flows.ndim != ndim + 1:
-        message = f"positions of shape {positions.shape} and flows of shape {flows.shape} do not fit {ndim} axes"
-        raise InputError(message)
-    pixels = tuple(np.asarray(inds, np.int64).reshape(-1, ndim).T)
-    where = (slice(None), *pixels)
-    limits = np.array(flows.shape[1:], np.float32).reshape(-1, 1) - 1
-    starts = np.ascontiguousarray(np.clip(positions[where], 0, limits))
-    positions[where] = _follow(flows, starts, int(niter), False)
-    return positions
-
-
-def steps2D(p: Array, dP: Array, inds: Array, niter: int) -> Float32:
+def steps2D(p: Array, dP: Array, niter: int) -> Float32:
     """Positions after following the flows of the pixel that each stands in (no interpolation).
 
     Parameters
     ----------
     p
-        Positions ``(2, Y, X)`` of all pixels, y and x.
+        Positions ``(2, n)`` to start from, y and x in pixels; not written to.
     dP
         Flows ``(2, Y, X)`` in pixels a step.
-    inds
-        Pixels that move, ``(n, 2)`` or ``(2, n)`` transposed: rows y, x.
     niter
         Steps.
 
     Returns
     -------
-    float32 array (2, Y, X)
+    float32 array (2, n)
+
+    Raises
+    ------
+    InputError
+        If positions and flows do not have two axes each.
     """
-    return _grid_steps(p, dP, inds, niter, 2)
+    return _steps(p, dP, niter, 2)
 
 
-def steps3D(p: Array, dP: Array, inds: Array, niter: int) -> Float32:
-    """As `steps2D`, for positions and flows ``(3, Z, Y, X)`` and rows z, y, x of ``inds``."""
-    return _grid_steps(p, dP, inds, niter, 3)
+def steps3D(p: Array, dP: Array, niter: int) -> Float32:
+    """As `steps2D`, for positions ``(3, n)`` and flows ``(3, Z, Y, X)``, in the order z, y, x."""
+    return _steps(p, dP, niter, 3)
+
+
+def _steps(p: Array, dP: Array, niter: int, ndim: int) -> Float32:
+    flows, positions = as_array(dP), np.asarray(p, np.float32)
+    _check(flows)
+    if positions.ndim != 2 or len(positions) != ndim or flows.ndim != ndim + 1:
+        message = (
+            f"positions of shape {positions.shape} and flows of shape {flows.shape} do not fit {ndim} axes; give "
+            f"({ndim}, n) and ({ndim}, ...)"
+        )
+        raise InputError(message)
+    limits = np.array(flows.shape[1:], np.float32).reshape(-1, 1) - 1
+    return _follow(flows, np.ascontiguousarray(np.clip(positions, 0, limits)), int(niter), False)
 
 
 def map_coordinates(I: Array, yc: Array, xc: Array, Y: Array) -> None:  # noqa: E741  (the name that users type)
