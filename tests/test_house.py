@@ -68,6 +68,14 @@ def test_version_is_the_same_everywhere() -> None:
     assert f"cellpose version: \t{cellpose.version}" in cellpose.version_str
 
 
+def test_version_is_a_string_and_a_module() -> None:
+    module = importlib.import_module("cellpose.version")
+    assert module.version_str == cellpose.version_str
+    assert cellpose.version == module.version == cellpose.__version__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        module.nothing  # noqa: B018
+
+
 def test_the_readme_names_the_two_commands() -> None:
     readme, makefile = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "Makefile"))
     for command in ("demo", "test"):

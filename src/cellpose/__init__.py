@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from cellpose._compile_cache import provide_compile_cache
-from cellpose._version import version
+
+# The module of this name is loaded first, so that importing it later does not take the place of the string.
+from cellpose.version import version
 
 __version__ = version
 
