@@ -7,6 +7,7 @@ import http.server
 import io
 import socket
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from cellpose import weights
 from cellpose.errors import DownloadError, UnknownModelError, WeightsError
 from cellpose.nets import CPnet
-from cellpose.weights import _download, _names
+from cellpose.weights import _connect, _download, _names
 from cellpose.weights._download import Retry, download
 
 QUICK = Retry(attempts=3, backoff_s=0.0, timeout_s=5.0)
@@ -216,13 +217,13 @@ def test_redirections_are_followed_but_not_into_the_open(server: Server, tmp_pat
     assert [path for path, _ in server.asked] == ["/w", "/elsewhere"]
     request = urllib.request.Request("https://127.0.0.1/w")
     with pytest.raises(Exception, match="not encrypted"):
-        _download._NoDowngrade().redirect_request(request, None, 302, "", {}, "http://127.0.0.1/w")
+        _connect._NoDowngrade().redirect_request(request, None, 302, "", {}, "http://127.0.0.1/w")
 
 
 def test_certificates_are_verified() -> None:
     import ssl
 
-    context = _download._tls()
+    context = _connect._tls()
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname
 
@@ -274,6 +275,23 @@ def test_two_at_once_do_not_mix(server: Server, tmp_path: Path) -> None:
     assert errors == []
     assert (tmp_path / "w").read_bytes() == server.content
     assert no_parts(tmp_path)
+
+
+def test_a_wall_that_answers_nothing_does_not_take_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    now = time.monotonic()
+
+    def swallow(number: tuple[str, int], timeout: float, source: Any) -> Any:
+        waited.append(timeout)
+        raise TimeoutError
+
+    numbers = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{i}", 443)) for i in range(20)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: numbers)
+    monkeypatch.setattr(socket, "create_connection", swallow)
+    monkeypatch.setattr(_connect.time, "monotonic", lambda: now + sum(waited))
+    with pytest.raises(DownloadError, match="the server does not answer; a firewall or a missing proxy"):
+        download(["https://models.invalid/w"], tmp_path / "w", False)
+    assert 9 < sum(waited) < 11
 
 
 def test_no_connection_tells_what_to_do(folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from typing import IO, Any
 
 from cellpose._version import version
 from cellpose.errors import DownloadError
+from cellpose.weights._connect import DowngradeError, UnansweredError, opener
 
 __all__ = ["Progress", "Retry", "download"]
 
@@ -177,7 +178,7 @@ def _open(url: str, part: _Part, have: int, timeout_s: float) -> Any:
             headers["If-Range"] = tag
     request = urllib.request.Request(url, headers=headers)
     try:
-        return _opener().open(request, timeout=timeout_s)
+        return opener().open(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         if error.code == 416:
             return error
@@ -200,6 +201,11 @@ def _of_network(reason: Any) -> Exception:
         return _GiveUp("the address cannot be found; this machine seems to be offline")
     if isinstance(reason, FileNotFoundError):
         return _GiveUp("there is no such file")
+    if isinstance(reason, DowngradeError):
+        return _GiveUp(str(reason))
+    # A wall that swallows what is sent to it does not go away: no second try.
+    if isinstance(reason, UnansweredError):
+        return _GiveUp("the server does not answer; a firewall or a missing proxy (HTTPS_PROXY) may be the reason")
     return _TryAgain(f"no connection ({reason})")
 
 
@@ -339,30 +345,6 @@ def _lock_windows(file: IO[bytes]) -> bool:
     except OSError:
         return False
     return True
-
-
-class _NoDowngrade(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but never from an encrypted to an open connection."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            message = f"the server sends us on to {newurl}, which is not encrypted"
-            raise _GiveUp(message)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(urllib.request.HTTPSHandler(context=_tls()), _NoDowngrade())
-
-
-def _tls() -> ssl.SSLContext:
-    """Certificates are always verified: by those of the system, or of certifi where the system brings none."""
-    context = ssl.create_default_context()
-    if not context.cert_store_stats()["x509_ca"] and not os.environ.get("SSL_CERT_FILE"):
-        with contextlib.suppress(ImportError):
-            certifi: Any = importlib.import_module("certifi")
-            context.load_verify_locations(certifi.where())
-    return context
 
 
 @contextlib.contextmanager
