@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from cellpose import engines, weights
+from cellpose import weights
 from cellpose.engines import TorchEngine, _graph, _sessions, choose_engine, open_engine
 from cellpose.engines._cpnet_graph import cpnet_graph
 from cellpose.engines._onnx_file import Graph
@@ -343,3 +344,20 @@ assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert not list(folder.iterdir())
+
+
+def test_command_line_without_torch(engine, tmp_path):
+    import shutil
+
+    (tmp_path / "in").mkdir()
+    shutil.copy(EXAMPLES / "nuclei_dense.png", tmp_path / "in")
+    words = ["--dir", str(tmp_path / "in"), "--pretrained_model", "nuclei-cells", "--engine", engine, "--verbose"]
+    code = f"""
+import sys
+from cellpose.__main__ import main
+assert main({words!r}) == 0
+assert "torch" not in sys.modules
+"""
+    environment = {**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    assert f"network run by {engine}" in done.stdout + done.stderr

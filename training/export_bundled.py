@@ -20,6 +20,7 @@ from bundled_data import read_split, read_unseen
 from bundled_eval import full_scores
 
 from cellpose import models, nets
+from cellpose.engines import write_reference
 
 NAME = "nuclei-cells"
 LICENCES = {
@@ -113,6 +114,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     weights = args.out / f"{NAME}.safetensors"
     nets.write_state_dict(stored, weights)
+    write_reference(weights)
     content = card(args, weights, state)
     if args.scores:
         model = models.CellposeModel(pretrained_model=str(weights))

@@ -79,18 +79,21 @@ class Segmenter:
         """The mean diameter, in pixels, of the cells a U-Net was trained on; NaN for transformers."""
         if self.generation == "transformer":
             return float("nan")
-        return float(getattr(self.model, "cp", self.model).net.diam_labels)
+        return float(getattr(self.model, "cp", self.model).diam_labels)
 
 
 def device_of(args: Namespace) -> tuple[Any, bool]:
-    """The torch device, and whether it is a GPU."""
-    from cellpose import core
-
+    """The device, a name or one of torch, and whether it is a GPU."""
     name = args.gpu_device
     device: int | str = int(name) if name.isdecimal() else name
     if isinstance(device, str) and device != "mps" and not device.startswith("cuda"):
         message = f"--gpu_device {name} is not allowed; give the number of the GPU, or mps"
         raise OptionError(message)
+    if not args.use_gpu:  # known without torch, which takes seconds to import
+        logger.info(">>>> using CPU")
+        return "cpu", False
+    from cellpose import core
+
     found, is_gpu = core.assign_device(use_torch=True, gpu=args.use_gpu, device=device)
     logger.info(f">>>> using GPU ({found.type.upper()})" if is_gpu else ">>>> using CPU")
     return found, is_gpu
@@ -122,7 +125,9 @@ def load_segmenter(args: Namespace) -> Segmenter:
     if restores:
         model = _restoring_model(args, files, device, is_gpu)
     elif args.diameter == 0 and not args.pretrained_model_ortho and _has_size_model(args.pretrained_model or file.name):
-        model = models.Cellpose(gpu=is_gpu, model_type=args.pretrained_model or file.name, device=device)
+        model = models.Cellpose(
+            gpu=is_gpu, model_type=args.pretrained_model or file.name, device=device, engine=args.engine
+        )
         sized = True
     else:
         ortho = resolve_model(args.pretrained_model_ortho) if args.pretrained_model_ortho else None
@@ -132,15 +137,17 @@ def load_segmenter(args: Namespace) -> Segmenter:
             gpu=is_gpu,
             pretrained_model=str(file.path),
             device=device,
+            engine=args.engine,
             pretrained_model_ortho=None if ortho is None else str(ortho.path),
         )
-    network = getattr(model, "cp", model).net
-    generation = generation_of(network)
+    segmenting = getattr(model, "cp", model)
+    logger.info(f">>>> network run by {segmenting.engine}")
+    generation = generation_of(segmenting)
     if generation == "unet":
-        logger.info(f">>>> model diam_mean = {float(network.diam_mean): .3f} (ROIs rescaled to this size)")
-        logger.info(f">>>> model diam_labels = {float(network.diam_labels): .3f} (mean diameter of training ROIs)")
+        logger.info(f">>>> model diam_mean = {segmenting.diam_mean: .3f} (ROIs rescaled to this size)")
+        logger.info(f">>>> model diam_labels = {segmenting.diam_labels: .3f} (mean diameter of training ROIs)")
     keywords = _eval_keywords(args, generation)
-    keywords["channels"] = _channels(args, generation, int(getattr(network, "nchan", 2)))
+    keywords["channels"] = _channels(args, generation, segmenting.nchan)
     return Segmenter(model, generation, keywords, str(device), files, sized, restores)
 
 
@@ -170,7 +177,8 @@ def _restoring_model(args: Namespace, files: dict[str, Any], device: Any, is_gpu
         pretrained_model=str(files["model"].path),
         restore_type=args.restore_type,
         chan2_restore=args.chan2_restore,
-        device=device,
+        device=None if device == "cpu" else device,
+        engine=args.engine,
     )
 
 

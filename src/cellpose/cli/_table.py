@@ -73,6 +73,13 @@ def _general() -> list[Flag]:
         Flag("Zstack", "general", "open the window for 3D stacks (without --dir and --image_path)", neutral=True),
         Flag("use_gpu", "general", "use the GPU (CUDA or MPS) where one works, else the CPU", neutral=True),
         Flag(
+            "engine",
+            "general",
+            "library that runs the network on the CPU: auto (the fastest installed), torch, onnx or openvino",
+            kind=str,
+            neutral=True,
+        ),
+        Flag(
             "gpu_device", "general", "number of the GPU, or mps", kind=str, metavar="DEVICE", default="0", neutral=True
         ),
     ]

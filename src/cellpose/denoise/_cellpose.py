@@ -33,6 +33,8 @@ class CellposeDenoiseModel:
         Number of channels of the segmentation model.
     chan2_restore
         Restore the second channel with the model for nuclei.
+    engine
+        What runs the segmentation network, see `CellposeModel`.
     """
 
     def __init__(
@@ -44,10 +46,15 @@ class CellposeDenoiseModel:
         nchan: int = 2,
         chan2_restore: bool = False,
         device: torch.device | None = None,
+        engine: str | None = None,
     ) -> None:
         self.dn = DenoiseModel(gpu=gpu, model_type=restore_type, chan2=chan2_restore, device=device)
         self.cp = CellposeModel(
-            gpu=gpu, pretrained_model=pretrained_model or model_type or "cyto3", nchan=nchan, device=device
+            gpu=gpu,
+            pretrained_model=pretrained_model or model_type or "cyto3",
+            nchan=nchan,
+            device=device,
+            engine=engine,
         )
 
     def eval(

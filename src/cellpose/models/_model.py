@@ -119,8 +119,10 @@ class CellposeModel:
         if backbone not in ("default", "transformer") and not is_transformer(backbone):
             logger.debug("backbone=%r is read from the weight file instead", backbone)
         file = weights.resolve(_wanted(pretrained_model, model_type))
+        # Known without torch, which need not be imported then.
+        on_cpu = device == "cpu" or (device is None and not gpu)
         self._device: Any
-        self._device, self.gpu = (None, False) if device is None and not gpu else _device(device, gpu)
+        self._device, self.gpu = (None, False) if on_cpu else _device(device, gpu)
         self.mkldnn = mkldnn
         self.timing: list[float] = []
         self.pretrained_model = str(file.path)

@@ -155,7 +155,7 @@ class Cellpose:
     model_type
         Name of a model that has a size model: ``cyto3``, ``cyto2``, ``cyto``, ``nuclei``, or the path of a weight file
         with ``<file>_size.npy`` beside it.
-    nchan
+    nchan, engine
         See :class:`CellposeModel`.
 
     Attributes
@@ -182,11 +182,14 @@ class Cellpose:
         nchan: int | None = None,
         device: torch.device | str | None = None,
         backbone: str = "default",
+        engine: str | None = None,
         **retired: Any,
     ) -> None:
         _retired.drop_retired("Cellpose", retired, _retired.INIT)
         self.pretrained_size = size_model_path(model_type)
-        self.cp = CellposeModel(gpu=gpu, pretrained_model=model_type, device=device, nchan=nchan, backbone=backbone)
+        self.cp = CellposeModel(
+            gpu=gpu, pretrained_model=model_type, device=device, nchan=nchan, backbone=backbone, engine=engine
+        )
         self.device, self.gpu = self.cp.device, self.cp.gpu
         self.backbone, self.nchan = self.cp.backbone, self.cp.nchan
         self.diam_mean = self.cp.diam_mean
