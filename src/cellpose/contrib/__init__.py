@@ -1,0 +1,1 @@
+"""What goes beyond one machine or one library."""

@@ -1,0 +1,238 @@
+"""A run over all blocks, which goes on where it was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.contrib.distributed_segmentation._blocks import (
+    Index,
+    get_block_crops,
+    get_nblocks,
+    later_neighbours,
+    neighbours,
+)
+from cellpose.contrib.distributed_segmentation._clusters import client_of
+from cellpose.contrib.distributed_segmentation._merge import Match, merge_all_boxes, number_cells
+from cellpose.contrib.distributed_segmentation._process import (
+    Job,
+    Steps,
+    _channel_axis,
+    match_block,
+    segment_block,
+    write_block,
+)
+from cellpose.errors import FileWriteError, OptionError
+from cellpose.io._write import temporary_beside, write_text
+from cellpose.io._zarr import create_array, open_zarr
+
+__all__ = ["distributed_eval"]
+
+logger = logging.getLogger("cellpose.contrib")
+
+_DIAMETER = 30
+_OVERLAP_DIAMETERS = 2
+_WAITING = 2000  # blocks handed to the scheduler at a time: enough for any cluster, few enough for its memory
+
+
+def distributed_eval(
+    input_zarr: Any,
+    blocksize: Sequence[int],
+    write_path: str | os.PathLike[str],
+    mask: npt.ArrayLike | None = None,
+    preprocessing_steps: Steps = (),
+    model_kwargs: Mapping[str, Any] | None = None,
+    eval_kwargs: Mapping[str, Any] | None = None,
+    cluster: Any = None,
+    cluster_kwargs: Mapping[str, Any] | None = None,
+    temporary_directory: str | os.PathLike[str] | None = None,
+) -> tuple[Any, list[tuple[slice, ...]]]:
+    """Segment an array of any size, block by block, on the workers of a Dask cluster.
+
+    Parameters
+    ----------
+    input_zarr
+        Zarr array, or its path, that all workers can read: two or three axes of space, and one of channels if
+        ``eval_kwargs`` has a ``channel_axis``.
+    blocksize
+        Sides of a block in pixels, one for each axis of space. Twice the diameter is seen around it.
+    write_path
+        Folder of the labels, a Zarr array that is not there yet.
+    mask
+        Foreground, in any resolution; blocks without any are left out.
+    preprocessing_steps
+        ``[(function, keywords), ...]``, each called as ``function(block, **keywords, crop=slices)`` and giving the
+        block as the next one takes it.
+    model_kwargs, eval_kwargs
+        Keywords of ``CellposeModel`` and of its ``eval``. Without a ``diameter`` it is 30. Intensities are scaled block
+        by block; ``normalize={"lowhigh": (low, high)}`` gives all blocks one scale.
+    cluster
+        A Dask cluster or client, or the address of a scheduler.
+    cluster_kwargs
+        Where there is no ``cluster``: keywords of the one to start, see `cluster_of`; by default one worker here.
+    temporary_directory
+        Where blocks are kept until all are done; a run that was stopped and is called again with the same arguments
+        goes on from them. None: beside ``write_path``. All workers must see it.
+
+    Returns
+    -------
+    tuple
+        The labels, a Zarr array open for reading: uint32, 1 to n without gaps, of the axes of space; the box of each
+        cell, as slices, in the order of the labels.
+
+    Raises
+    ------
+    OptionError
+        If the sides of a block do not fit, or the temporary folder holds blocks of another run.
+    FileWriteError
+        If there is something at ``write_path``.
+    MissingExtraError
+        If Dask or Zarr is not installed.
+    """
+    if Path(write_path).exists():
+        message = f"could not write {write_path}: it is there already; delete it, or choose another name"
+        raise FileWriteError(message)
+    source = open_zarr(input_zarr) if isinstance(input_zarr, (str, os.PathLike)) else input_zarr
+    keywords = {"diameter": _DIAMETER, **(eval_kwargs or {})}
+    folder = Path(temporary_directory or Path(write_path).parent) / f"{Path(write_path).name}.parts"
+    job = _job(source, blocksize, keywords, preprocessing_steps, dict(model_kwargs or {}), folder.absolute())
+    indices, _ = get_block_crops(job.shape, job.blocksize, job.overlap, mask)
+    _begin(job, indices)
+    with client_of(cluster, cluster_kwargs or {}) as client:
+        if client.dashboard_link:
+            logger.info("dashboard of the workers: %s", client.dashboard_link)
+        left = [index for index in indices if not job.is_done(index)]
+        logger.info("%d blocks, %d of them done before", len(indices), len(indices) - len(left))
+        for done, _ in enumerate(_map(client, segment_block, ((job, index) for index in left)), 1):
+            logger.info("block %d of %d segmented", done, len(left))
+        n_cells = _number(client, job, indices)
+        ids, boxes = _write(client, job, indices, Path(write_path))
+    shutil.rmtree(job.folder, ignore_errors=True)
+    logger.info("%d cells, written to %s", n_cells, write_path)
+    return open_zarr(write_path), merge_all_boxes(boxes, ids)
+
+
+def _job(
+    source: Any,
+    blocksize: Sequence[int],
+    eval_kwargs: dict[str, Any],
+    steps: Steps,
+    model_kwargs: dict[str, Any],
+    folder: Path,
+) -> Job:
+    n_space = source.ndim - (eval_kwargs.get("channel_axis") is not None)
+    channel_axis = _channel_axis(source.ndim, eval_kwargs, n_space)
+    if len(blocksize) == source.ndim and channel_axis is not None:
+        blocksize = [side for axis, side in enumerate(blocksize) if axis != channel_axis]
+    shape = tuple(int(n) for axis, n in enumerate(source.shape) if axis != channel_axis)
+    get_nblocks(shape, blocksize)
+    if len(shape) not in (2, 3):
+        message = (
+            f"an array of shape {tuple(source.shape)} has {len(shape)} axes of space; give 2 or 3, and channel_axis in "
+            "eval_kwargs if one holds channels"
+        )
+        raise OptionError(message)
+    diameter = eval_kwargs.get("diameter") or _DIAMETER
+    overlap = round(_OVERLAP_DIAMETERS * float(diameter))
+    sides = tuple(int(side) for side in blocksize)
+    return Job(source, shape, sides, overlap, channel_axis, tuple(steps), model_kwargs, eval_kwargs, folder)
+
+
+def _begin(job: Job, indices: Sequence[Index]) -> None:
+    """Make the folder of the blocks, or see that what is there is of the same run."""
+    described = json.dumps(
+        {
+            "source": [str(getattr(job.source, "store", "")), str(getattr(job.source, "path", ""))],
+            "shape": job.shape,
+            "dtype": str(job.source.dtype),
+            "blocksize": job.blocksize,
+            "overlap": job.overlap,
+            "model": repr(sorted(job.model_kwargs.items())),
+            "eval": repr(sorted(job.eval_kwargs.items())),
+            "steps": [(getattr(f, "__qualname__", repr(f)), repr(k)) for f, k in job.preprocessing_steps],
+            "blocks": hashlib.sha256(repr(list(indices)).encode()).hexdigest(),
+        },
+        indent=1,
+    )
+    record = job.folder / "run.json"
+    if record.is_file():
+        if record.read_text(encoding="utf-8") != described:
+            message = f"{job.folder} holds blocks of a run with other arguments; delete it, or choose another folder"
+            raise OptionError(message)
+        return
+    for name in ("blocks", "tables"):
+        (job.folder / name).mkdir(parents=True, exist_ok=True)
+    write_text(record, described)
+
+
+def _map(client: Any, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+    """Results as they come; only so many calls are with the scheduler at a time."""
+    from distributed import as_completed
+
+    rest = iter(calls)
+    first = [client.submit(function, *call, pure=False) for call in itertools.islice(rest, _WAITING)]
+    waiting = as_completed(first)
+    for future in waiting:
+        result = future.result()
+        future.release()
+        call = next(rest, None)
+        if call is not None:
+            waiting.add(client.submit(function, *call, pure=False))
+        yield result
+
+
+def _number(client: Any, job: Job, indices: Sequence[Index]) -> int:
+    """Find the cells that blocks share, and keep a table of their numbers for each block."""
+    processed = set(indices)
+    calls = ((job, index, list(later_neighbours(index, processed))) for index in indices)
+    present: dict[Index, npt.NDArray[np.int64]] = {}
+    matches: list[tuple[Index, Index, list[Match]]] = []
+    for index, labels, found in _map(client, match_block, calls):
+        present[index] = labels
+        matches += [(index, other, pairs) for other, pairs in found]
+    tables, n_cells = number_cells(present, matches)
+    for index, table in tables.items():
+        np.save(job.table_path(index), table)
+    return n_cells
+
+
+def _write(
+    client: Any, job: Job, indices: Sequence[Index], write_path: Path
+) -> tuple[list[int], list[tuple[slice, ...]]]:
+    """Write all blocks; ids and boxes of the pieces of cells in them."""
+    write_path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(write_path.absolute())
+    create_array(temporary, job.shape, job.blocksize, np.uint32)
+    processed = set(indices)
+    touched = [
+        index
+        for index in (tuple(int(i) for i in at) for at in np.ndindex(*get_nblocks(job.shape, job.blocksize)))
+        if index in processed or next(neighbours(index, processed), None) is not None
+    ]
+    ids: list[int] = []
+    boxes: list[tuple[slice, ...]] = []
+    try:
+        calls = ((job, index, _around(index, processed), str(temporary)) for index in touched)
+        for some, theirs in _map(client, write_block, calls):
+            ids += some.tolist()
+            boxes += [tuple(slice(a, b) for a, b in box) for box in theirs.tolist()]
+        os.replace(temporary, write_path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return ids, boxes
+
+
+def _around(index: Index, processed: set[Index]) -> set[Index]:
+    """What a worker has to know of the processed blocks."""
+    return {*neighbours(index, processed), *({index} & processed)}
