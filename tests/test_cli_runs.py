@@ -14,7 +14,7 @@ import tifffile
 
 from bench import Bench, make_bench
 from blobs import write_images
-from cellpose import io
+from cellpose import io, weights
 from cellpose.cli import _segment
 
 
@@ -364,7 +364,11 @@ def test_models_commands(bench: Bench, capsys):
     assert models("path", "mine")[1].out.strip() == str(bench.models / "mine")
     assert models("path")[1].out.strip() == str(bench.models)
     assert "family       cpnet" in models("info", "mine")[1].out
-    assert "cpsam" in models("list")[1].out
+    shown = models("list")[1].out
+    assert "cpsam" in shown
+    bundled = next(line for line in shown.splitlines() if weights.BUNDLED in line)
+    assert weights.ModelFile("", weights.bundled_models()[weights.BUNDLED]).card["summary"] in bundled
+    assert "not supported" in next(line for line in shown.splitlines() if " transformer_cp3 " in line)
     assert models("remove", "mine", "--delete")[0] == 0
     assert not (bench.models / "mine").exists()
     assert models("remove", "mine")[0] == 2

@@ -332,6 +332,12 @@ def test_pull_brings_the_size_model(folder: Path, server: Server) -> None:
         weights.pull("cyto33")
 
 
+def test_models_that_cannot_be_used_are_not_downloaded(folder: Path, server: Server) -> None:
+    with pytest.raises(WeightsError, match="transformer_cp3 is a transformer of Cellpose 3"):
+        weights.pull("transformer_cp3", progress=False, retry=QUICK)
+    assert server.asked == []
+
+
 def test_damage_after_the_download_is_noticed(folder: Path, server: Server) -> None:
     path = weights.resolve("cyto3", progress=False).path
     whole = path.read_bytes()

@@ -63,12 +63,26 @@ def _list(args: argparse.Namespace) -> int:
         print(json.dumps([_facts(row, default) for row in rows], indent=1))
         return 0
     for row in rows:
-        where = "here" if row.installed else "can be downloaded"
         mark = "*" if row.name == default else " "
         size = row.info.size_mib if row.info else (row.n_bytes or 0) / 2**20
-        print(f"{mark} {row.name:<30} {row.kind:<10} {where:<18} {size:>8.1f} MiB  {row.info.note if row.info else ''}")
+        print(f"{mark} {row.name:<28} {row.kind:<9} {_where(row):<17} {size:>7.1f} MiB  {_note(row)}".rstrip())
     print(f"\n* is used without --pretrained_model; models folder: {weights.model_dir()}")
     return 0
+
+
+def _where(row: Any) -> str:
+    if row.info is not None and not row.info.supported:
+        return "not supported"
+    return "here" if row.installed else "can be downloaded"
+
+
+def _note(row: Any) -> str:
+    """What is published of a model, else what its card says."""
+    from cellpose import weights
+
+    if row.info is not None:
+        return str(row.info.note)
+    return str(weights.ModelFile(row.name, row.path).card.get("summary", "")) if row.path else "its file is missing"
 
 
 def _facts(row: Any, default: str) -> dict[str, Any]:
@@ -76,10 +90,11 @@ def _facts(row: Any, default: str) -> dict[str, Any]:
         "name": row.name,
         "kind": row.kind,
         "installed": row.installed,
+        "supported": row.info is None or row.info.supported,
         "default": row.name == default,
         "path": None if row.path is None else str(row.path),
         "bytes": row.n_bytes,
-        "note": row.info.note if row.info else None,
+        "note": _note(row) or None,
     }
 
 

@@ -156,12 +156,7 @@ def resolve(
     if published is None:
         raise _unknown(name)
     info, file = published
-    if not info.supported:
-        message = (
-            f"the model {name} is a transformer of Cellpose 3 (MAnet with a MiT-B5 encoder), which is not supported; "
-            "use cyto3 or neurips_cellpose_default (U-Nets) or cpsam (transformer) instead"
-        )
-        raise WeightsError(message)
+    _require_supported(name, info)
     if not download:
         message = f"the model {name} is not on this machine; fetch it with `cellpose models pull {name}`"
         raise DownloadError(message)
@@ -199,6 +194,8 @@ def pull(
     ------
     UnknownModelError
         If no such model is published.
+    WeightsError
+        If this program cannot use it.
     DownloadError
         If a file could not be downloaded.
     """
@@ -206,6 +203,7 @@ def pull(
     if published is None:
         raise _unknown(name)
     info, file = published
+    _require_supported(name, info)
     names = [file, info.size_file] if info.size_file and file == info.file else [file]
     files = []
     for each in names:
@@ -379,6 +377,15 @@ def _fetch(file: str, info: ModelInfo, progress: Progress | bool, retry: Retry |
     with contextlib.suppress(FileWriteError):
         _cache.record(target, sha256, url)
     return target
+
+
+def _require_supported(name: str, info: ModelInfo) -> None:
+    if not info.supported:
+        message = (
+            f"the model {name} is a transformer of Cellpose 3 (MAnet with a MiT-B5 encoder), which is not supported; "
+            "use cyto3 or neurips_cellpose_default (U-Nets) or cpsam (transformer) instead"
+        )
+        raise WeightsError(message)
 
 
 def _is_intact(path: Path) -> bool:
