@@ -121,6 +121,13 @@ def test_sixteen_bits_alpha_and_one_bit(tmp_path, gray):
     np.testing.assert_array_equal(io.imread(tmp_path / "bits.png"), bits)
 
 
+@pytest.mark.parametrize("compression", [None, "packbits", "zlib"])
+def test_tiff_of_one_bit(tmp_path, compression):
+    mask = np.random.default_rng(0).random((200, 300)) > 0.5
+    tifffile.imwrite(tmp_path / "mask.tif", mask, compression=compression)
+    np.testing.assert_array_equal(io.imread(tmp_path / "mask.tif"), mask)
+
+
 def test_names_with_spaces_and_unicode(tmp_path, gray):
     for name in ("mit Leerzeichen.png", "細胞 ß µm.tif", "клетка.bmp"):
         io.imsave(tmp_path / name, gray)

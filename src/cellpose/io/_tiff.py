@@ -235,7 +235,8 @@ def _check_imagej(path: Path, tif: Any) -> None:
 def _check_series(path: Path, series: Any) -> None:
     """Compare what the pages claim with what the file holds, before anything is allocated."""
     if series.dataoffset is not None and series.pages[0].compression == _UNCOMPRESSED:
-        check_claim(path, int(series.nbytes), max(path.stat().st_size - int(series.dataoffset), 0))
+        stored = max(path.stat().st_size - int(series.dataoffset), 0)
+        check_claim(path, int(series.nbytes), stored, _unpacking(series.pages[0].keyframe))
         return
     check_claim(path, int(series.nbytes))
     for page in series.pages:
@@ -255,7 +256,14 @@ def _check_series(path: Path, series: Any) -> None:
         if expansion is not None:
             # empty segments are allowed: sparse files have them where there is nothing
             filled = sum(count > 0 for count in counts) / len(counts)
-            check_claim(path, int(page.keyframe.nbytes * filled), sum(counts), expansion)
+            ratio = expansion * _unpacking(page.keyframe)
+            check_claim(path, int(page.keyframe.nbytes * filled), sum(counts), ratio)
+
+
+def _unpacking(page: Any) -> float:
+    """Bytes of the array for each byte in the file: more than one where samples have 1, 4, 12 … bits."""
+    bits = page.bitspersample
+    return 1.0 if not isinstance(bits, int) or bits < 1 else max(8 * page.dtype.itemsize / bits, 1.0)
 
 
 def micrometres(value: Any, unit: str | None) -> float | None:
