@@ -184,7 +184,9 @@ def folder_with(folder: Path, flows: int | None = None, labels: bool = True) -> 
         if labels:
             io.imsave(folder / f"{name}_masks.png", LABELS)
         if flows:
-            io.imsave(folder / f"{name}_flows.tif", np.full((flows, 10, 20), 0.5, np.float32))
+            content = np.full((flows, 10, 20), 0.5, np.float32)
+            content[0] = LABELS if flows > 3 else 0.5
+            io.imsave(folder / f"{name}_flows.tif", content)
     return folder
 
 
@@ -202,7 +204,8 @@ def test_flows_complete_the_labels_or_replace_them(tmp_path, channels):
     _, labels, _ = io.load_images_labels(folder_with(tmp_path / "t", channels))
     assert labels[0].shape == (4, 10, 20)
     assert labels[0].dtype == np.float32
-    np.testing.assert_array_equal(labels[0][0], LABELS if channels == 3 else 0.5)
+    np.testing.assert_array_equal(labels[0][0], LABELS)
+    np.testing.assert_array_equal(labels[0][1:], 0.5)
 
 
 def test_flows_without_labels(tmp_path):

@@ -12,7 +12,7 @@ from cellpose import dynamics, train
 from cellpose.errors import FileReadError, InputError
 from cellpose.options import Normalization
 from cellpose.train._channels import Preparation
-from cellpose.train._data import Sources, build_set, build_sets
+from cellpose.train._data import Reading, Sources, build_set, build_sets
 
 
 def discs(n: int, shape: tuple[int, int] = (60, 70), seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +54,7 @@ def test_arrays_and_files_give_the_same_set(files):
     )
     sources = Sources(files=images, labels_files=masks)
     for load in (True, False):
-        read = build_set(sources, UNET, load_files=load, compute_flows=True)
+        read = build_set(sources, UNET, Reading(None, load, True))
         assert (read.data is None) is not load
         np.testing.assert_array_equal(read.diameters, in_memory.diameters)
         for a, b in zip(read.batch([2, 0]), in_memory.batch([2, 0]), strict=True):
@@ -64,16 +64,16 @@ def test_arrays_and_files_give_the_same_set(files):
 
 def test_flows_are_computed_from_mask_files(files, tmp_path):
     images, masks = files
-    build_set(Sources(files=images, labels_files=masks), UNET, compute_flows=True)
+    build_set(Sources(files=images, labels_files=masks), UNET, Reading(compute_flows=True))
     assert sorted(p.name for p in tmp_path.glob("*_flows.tif")) == [f"im{i}_flows.tif" for i in range(3)]
-    again = build_set(Sources(files=images), UNET, load_files=False)
+    again = build_set(Sources(files=images), UNET, Reading(load_files=False))
     assert [len(labels) for labels in again.batch([0])[1]] == [3]
 
 
 def test_masks_are_no_flow_files(files):
     images, masks = files
     with pytest.raises(InputError, match=r"im0_masks\.png holds an array of shape"):
-        build_set(Sources(files=images, labels_files=masks), UNET, load_files=False)
+        build_set(Sources(files=images, labels_files=masks), UNET, Reading(load_files=False))
 
 
 def test_mask_files_in_memory_need_no_flow_files(files, tmp_path):
@@ -92,7 +92,7 @@ def test_files_are_filtered_too(files, caplog):
     images, masks = files
     sources = Sources(files=images, labels_files=masks, probs=[1, 1, 2])
     with caplog.at_level(logging.WARNING, "cellpose.train"):
-        chosen, _ = build_sets(sources, Sources(), UNET, load_files=False, compute_flows=True, min_train_masks=5)
+        chosen, _ = build_sets(sources, Sources(), UNET, Reading(None, False, True), 5)
     assert chosen.files == [images[0], images[2]]
     np.testing.assert_allclose(chosen.probs, [1 / 3, 2 / 3])
     assert "1 train images" in caplog.text
@@ -181,7 +181,7 @@ def test_rgb_padding():
 def test_batches_from_memory_and_files(files):
     images, masks = files
     sources = Sources(files=images, labels_files=masks)
-    made = build_set(sources, UNET, load_files=False, compute_flows=True)
+    made = build_set(sources, UNET, Reading(None, False, True))
     batch = train._get_batch(
         [1], files=made.files, labels_files=made.labels_files, channels=[0, 0], normalize_params=True
     )

@@ -167,6 +167,10 @@ _TRAINING_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+# Adapters begin as zero and are few: they want larger steps than the weights of a trained transformer.
+_ADAPTER_RATE = 1e-4
+
+
 @dataclass(frozen=True)
 class Training(_Checked):
     """How a segmentation network is trained."""
@@ -185,12 +189,32 @@ class Training(_Checked):
     scale_range: float = option(0.5, "width of the range around 1 from which the scale of a crop is drawn")
     bsize: int = option(224, "side of the training crops in pixels", low=16)
     min_train_masks: int = option(5, "images with fewer masks are left out of training", low=0)
+    seed: int | None = option(None, "seed of all random numbers of a training; None: as published", low=0)
+    deterministic: bool = option(False, "take operations that give the same result in every run; slower on GPUs")
+    accumulate: int = option(1, "number of batches whose gradients make one optimiser step", low=1)
+    mixed_precision: bool = option(False, "compute in bfloat16 where it is safe; on CUDA GPUs only")
+    validate_every: int | None = option(None, "segment the test images every so many epochs; None: never", low=1)
+    keep_best: bool = option(False, "keep the weights of the best validation instead of the last")
+    patience: int | None = option(None, "stop after so many epochs without a better validation; None: never", low=1)
+    checkpoint_every: int | None = option(
+        None, "write a checkpoint, from which resume goes on, every so many epochs; None: ten times a run", low=1
+    )
+    records: bool = option(False, "keep losses, pictures and checkpoints in a folder training beside the models")
+    freeze_encoder: bool = option(False, "train the decoder or the head alone")
+    adapter_rank: int | None = option(
+        None, "train low-rank adapters of this rank in place of a transformer's encoder; None: all weights", low=1
+    )
+    replay_fraction: float = option(0.25, "share of images of the base model's data in an epoch", low=0, high=0.9)
+    cache_gb: float = option(1.0, "gigabytes of images kept in memory where they are read from files", low=0)
+    workers: int = option(0, "threads that read and prepare images beside the training", low=0)
 
     @classmethod
     def of(cls, generation: str, **given: Any) -> Training:
         """The options that were given, the others as a ``"unet"`` or a ``"transformer"`` is trained by default."""
         defaults = dict(_TRAINING_DEFAULTS[generation])
         chosen = {**defaults, **{name: value for name, value in given.items() if value is not None}}
+        if given.get("learning_rate") is None and chosen.get("adapter_rank"):
+            chosen["learning_rate"] = _ADAPTER_RATE
         if "scale_range" not in chosen:
             chosen["scale_range"] = 1.0 if generation == "unet" and not chosen["rescale"] else 0.5
         return cls(**chosen)

@@ -76,7 +76,13 @@ def _read_label(label_name: str | None, flow_name: str | None, image_name: str) 
         message = f"{flow_name} has the shape {flows.shape}; flows for training have (3 or 4, Y, X). Delete the file"
         raise FileReadError(message)
     if len(flows) >= 4:
-        return flows
+        if label_name is None:
+            return flows
+        labels = imread(label_name)
+        if _same_cells(labels, flows):
+            return flows
+        logger.warning(f"{flow_name} is of other labels than {label_name} holds: its flows are computed anew")
+        return labels
     if label_name is None:
         message = f"{flow_name} holds {len(flows)} channels and no labels, and no labels of {image_name} were found"
         raise FileReadError(message)
@@ -85,6 +91,17 @@ def _read_label(label_name: str | None, flow_name: str | None, image_name: str) 
         message = f"{label_name} has the shape {labels.shape}, {flow_name} {flows.shape[1:]}; they must be equal"
         raise FileReadError(message)
     return np.concatenate((labels[np.newaxis], flows), axis=0)
+
+
+def _same_cells(labels: ImageArray, flows: ImageArray) -> bool:
+    """Whether flows are of these labels, whose numbers may have gaps that those in the flows have not."""
+    if labels.shape != flows.shape[1:] or not np.array_equal(labels < 0, flows[-3] < 0):
+        return False
+    ours, theirs = np.maximum(labels, 0), flows[0]
+    if np.array_equal(ours, theirs):
+        return True
+    same: bool = np.array_equal(np.unique(ours, return_inverse=True)[1], np.unique(theirs, return_inverse=True)[1])
+    return same and np.array_equal(ours > 0, theirs > 0)
 
 
 def load_train_test_data(

@@ -27,6 +27,9 @@ class NetFile(nn.Module):
     nchan: int
     style_size: int
 
+    # The file that the weights came from (weights.ModelFile), which training names as the parent of its model.
+    model_file: Any = None
+
     # Keys that files of some generations lack; the constructor's values stay then.
     optional_keys: tuple[str, ...] = ("diam_mean", "diam_labels")
 

@@ -40,16 +40,19 @@ class Preparation:
         """Preparation with what ``normalize`` means in training; see :func:`training_normalization`."""
         return cls(generation=generation, normalization=training_normalization(normalize), **given)
 
-    def __call__(self, images: Sequence[Any]) -> list[Any]:
+    def __call__(self, images: Sequence[Any], rng: np.random.RandomState | None = None) -> list[Any]:
         """Images as float32 ``(C, Ly, Lx)``, normalised; the given arrays stay as they are."""
-        arrays = _three_channels(images, self.channel_axis) if self.generation == "transformer" else self._unet(images)
+        if self.generation == "transformer":
+            arrays = _three_channels(images, self.channel_axis)
+        else:
+            arrays = self._unet(images, rng)
         return [self._normalised(array) for array in arrays]
 
-    def _unet(self, images: Sequence[Any]) -> list[Any]:
+    def _unet(self, images: Sequence[Any], rng: np.random.RandomState | None) -> list[Any]:
         converted = []
         for image in images:
             if self.rgb:
-                converted.append(pad_to_rgb(_channels_first(image, self.channel_axis)))
+                converted.append(pad_to_rgb(_channels_first(image, self.channel_axis), rng))
                 continue
             last = transforms.convert_image(
                 image, channels=self.channels, channel_axis=self.channel_axis, nchan=self.nchan
@@ -111,12 +114,12 @@ def _three_channels(images: Sequence[Any], channel_axis: int | None) -> list[Any
     return converted
 
 
-def pad_to_rgb(img: Any) -> Any:
+def pad_to_rgb(img: Any, rng: np.random.RandomState | None = None) -> Any:
     """Image ``(Ly, Lx)`` or ``(C, Ly, Lx)`` with up to three channels as ``(3, Ly, Lx)``.
 
     One channel, or a second channel without contrast, is repeated; two channels are put in a random order with an
-    empty one at a random place, so that the network learns to do without an order. Random numbers come from NumPy's
-    global source.
+    empty one at a random place, so that the network learns to do without an order. Random numbers come from ``rng``;
+    None: NumPy's global source.
 
     Examples
     --------
@@ -130,9 +133,10 @@ def pad_to_rgb(img: Any) -> Any:
         return img[:3]
     if len(img) == 1 or np.ptp(img[1]) < 1e-3:
         return np.repeat(img[:1], 3, axis=0)
-    if np.random.rand() > 0.5:  # noqa: NPY002  (the source that np.random.seed rules)
+    source: Any = np.random if rng is None else rng
+    if source.rand() > 0.5:
         img = img[::-1]
-    return np.insert(img, np.random.randint(3), 0, axis=0)  # noqa: NPY002
+    return np.insert(img, source.randint(3), 0, axis=0)
 
 
 def convert_to_rgb(img: Any) -> Any:

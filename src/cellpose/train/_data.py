@@ -5,23 +5,36 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cellpose import dynamics, io, utils
-from cellpose.errors import FileReadError, InputError
+from cellpose import io, utils
+from cellpose.errors import FileReadError, FileWriteError, InputError
 from cellpose.train._channels import Preparation
+from cellpose.train._checks import LabelReport, check_labels, listed, log_reports
+from cellpose.train._sets import ImageSet, ItemCache
+from cellpose.train._targets import flow_file, read_targets, targets_of
 
-__all__ = ["ImageSet", "Sources", "_get_batch", "_process_train_test", "build_set", "build_sets"]
+__all__ = ["ImageSet", "Reading", "Sources", "_get_batch", "_process_train_test", "build_set", "build_sets"]
 
 logger = logging.getLogger("cellpose.train")
 
 Floats = npt.NDArray[np.floating[Any]]
 
 _SMALLEST_DIAMETER_PX = 5.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How sets are read: where flows are computed, whether all is held in memory, else how much and by how many."""
+
+    device: Any = None
+    load_files: bool = True
+    compute_flows: bool = False
+    cache_gb: float = 1.0
+    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,73 +51,6 @@ class Sources:
         return self.data is not None or self.files is not None
 
 
-@dataclass
-class ImageSet:
-    """Images and their targets, all prepared, or the files from which each batch is read.
-
-    ``labels`` are float32 ``(4 or more, Ly, Lx)``: label numbers, [classes,] cell mask, dY, dX. ``diameters`` are in
-    pixels, ``probs`` sum to 1.
-    """
-
-    preparation: Preparation
-    diameters: Floats
-    n_masks: npt.NDArray[np.int64]
-    probs: Floats
-    data: list[Any] | None = None
-    labels: list[Any] | None = None
-    files: list[Any] | None = None
-    labels_files: list[Any] | None = None
-
-    def __len__(self) -> int:
-        return len(self.diameters)
-
-    def keep(self, chosen: npt.NDArray[np.intp]) -> ImageSet:
-        """The images number ``chosen`` alone."""
-        probs = self.probs[chosen]
-        lists = {
-            name: None if values is None else [values[i] for i in chosen]
-            for name, values in (
-                ("data", self.data), ("labels", self.labels), ("files", self.files), ("labels_files", self.labels_files)
-            )
-        }  # fmt: skip
-        return ImageSet(
-            self.preparation, self.diameters[chosen], self.n_masks[chosen], probs / max(probs.sum(), 1e-300), **lists
-        )
-
-    def batch(self, indices: Iterable[int], *, numbers: bool = False) -> tuple[list[Any], list[Any]]:
-        """Images ``(C, Ly, Lx)`` and targets ``([label numbers, classes,] cell mask, dY, dX)``."""
-        chosen = [int(i) for i in indices]
-        if self.data is not None and self.labels is not None:
-            images, labels = [self.data[i] for i in chosen], [self.labels[i] for i in chosen]
-        else:
-            files, labels_files = self.files or [], self.labels_files or []
-            images = self.preparation([io.imread(files[i]) for i in chosen])
-            labels = [_read_flows(labels_files[i]) for i in chosen]
-        return images, labels if numbers else [label[1:] for label in labels]
-
-    def draw(self, n: int | None, rng: np.random.RandomState) -> npt.NDArray[np.intp]:
-        """The images of one epoch: each once in random order, or ``n`` drawn by ``probs`` with repetition."""
-        if n is None or n == len(self):
-            return np.asarray(rng.permutation(len(self)))
-        return np.asarray(rng.choice(np.arange(len(self)), size=(n,), p=self.probs))
-
-
-def _read_flows(path: Any) -> Floats:
-    flows: Floats = np.asarray(io.imread(path), dtype=np.float32)
-    if flows.ndim != 3 or flows.shape[0] < 4:
-        message = (
-            f"{path} holds an array of shape {flows.shape} where label numbers, cell mask and flows (4, Ly, Lx) are "
-            "needed; give files written by labels_to_flows, or masks with compute_flows=True"
-        )
-        raise InputError(message)
-    return flows
-
-
-def _flow_file(image_file: Any) -> Path:
-    path = Path(image_file)
-    return path.with_name(f"{path.stem}_flows.tif")
-
-
 def _check_arrays(data: Sequence[Any], labels: Sequence[Any], what: str) -> None:
     if len(data) != len(labels):
         message = f"{len(data)} {what} images and {len(labels)} labels were given; give one label array an image"
@@ -118,41 +64,41 @@ def _check_arrays(data: Sequence[Any], labels: Sequence[Any], what: str) -> None
             raise InputError(message)
 
 
-def _check_sizes(images: Sequence[Any], flows: Sequence[Any], what: str) -> None:
-    for i, (image, flow) in enumerate(zip(images, flows, strict=True)):
-        if image.shape[-2:] != flow.shape[-2:]:
-            message = (
-                f"{what} image {i} has {image.shape[-2]} x {image.shape[-1]} pixels and its labels have "
-                f"{flow.shape[-2]} x {flow.shape[-1]}; they must agree (is the channel axis right?)"
-            )
-            raise InputError(message)
+def _usable(reports: Sequence[LabelReport], what: str) -> list[int]:
+    """Numbers of the images that can be used; the others, and what else is odd, are named in the log."""
+    log_reports(reports, what)
+    usable = [i for i, report in enumerate(reports) if report.error is None]
+    if not usable:
+        message = f"no {what} image can be used; the first, {reports[0].name}, {reports[0].error}"
+        raise InputError(message)
+    return usable
 
 
-def _from_arrays(sources: Sources, preparation: Preparation, device: Any, what: str) -> ImageSet:
+def _from_arrays(
+    sources: Sources, preparation: Preparation, reading: Reading, what: str, *, write: bool = True
+) -> ImageSet:
     data, labels = list(sources.data or []), list(sources.labels or [])
     _check_arrays(data, labels, what)
-    logger.info(f">>> computing flows of {len(labels)} {what} images")
-    files = None if sources.files is None else [str(f) for f in sources.files]
-    flows = [
-        dynamics.labels_to_flows([label], files=None if files is None else [files[i]], device=device)[0]
-        for i, label in enumerate(labels)
-    ]
+    names = [str(f) for f in sources.files] if sources.files is not None else [str(i) for i in range(len(data))]
+    probs = _probs(sources.probs, len(data))
     prepared = preparation(data)
-    _check_sizes(prepared, flows, what)
-    diameters, n_masks = _measure(flow[0] for flow in flows)
+    usable = _usable(check_labels(labels, prepared, names), what)
+    logger.info(f">>> computing flows of {len(usable)} {what} images")
+    files = [names[i] for i in usable] if sources.files is not None else None
+    beside = [names[i] if write and files is not None else None for i in usable]
+    targets = [targets_of(labels[i], reading.device, name) for i, name in zip(usable, beside, strict=True)]
+    diameters, n_masks = _measure(target[0] for target in targets)
     return ImageSet(
-        preparation, diameters, n_masks, _probs(sources.probs, len(data)), data=prepared, labels=flows,
-        files=None if files is None else list(files),
+        preparation, diameters, n_masks, _probs(probs[usable], len(usable)),
+        data=[prepared[i] for i in usable], labels=targets, files=files, names=[names[i] for i in usable],
     )  # fmt: skip
 
 
-def _from_files(
-    sources: Sources, preparation: Preparation, device: Any, what: str, *, load: bool, compute: bool
-) -> ImageSet:
+def _from_files(sources: Sources, preparation: Preparation, reading: Reading, what: str) -> ImageSet:
     files = list(sources.files or [])
     labels_files = sources.labels_files
     if labels_files is None:
-        labels_files = [_flow_file(f) for f in files]
+        labels_files = [flow_file(f) for f in files]
         missing = [str(f) for f in labels_files if not f.exists()]
         if missing:
             message = f"{len(missing)} flow files are missing, such as {missing[0]}; give label files or labels"
@@ -160,17 +106,36 @@ def _from_files(
     if len(labels_files) != len(files):
         message = f"{len(files)} {what} files and {len(labels_files)} label files were given; give one an image"
         raise InputError(message)
-    if compute:
-        for image_file, label_file in zip(files, labels_files, strict=True):
-            dynamics.labels_to_flows([np.asarray(io.imread(label_file))], files=[str(image_file)], device=device)
-        labels_files = [_flow_file(f) for f in files]
-    if load:
+    probs = _probs(sources.probs, len(files))
+    if reading.load_files:
         data, labels = [io.imread(f) for f in files], [np.asarray(io.imread(f)) for f in labels_files]
-        return _from_arrays(Sources(data, labels, None, None, sources.probs), preparation, device, what)
-    diameters, n_masks = _measure(_read_flows(f)[0] for f in labels_files)
+        return _from_arrays(
+            Sources(data, labels, files, None, probs), preparation, reading, what, write=reading.compute_flows
+        )
+    chosen = list(range(len(files)))
+    if reading.compute_flows:
+        chosen = _write_targets(files, labels_files, reading.device, what)
+        labels_files = [flow_file(f) for f in files]
+    files, labels_files = [files[i] for i in chosen], [labels_files[i] for i in chosen]
+    diameters, n_masks = _measure(read_targets(f)[0] for f in labels_files)
     return ImageSet(
-        preparation, diameters, n_masks, _probs(sources.probs, len(files)), files=files, labels_files=list(labels_files)
-    )
+        preparation, diameters, n_masks, _probs(probs[chosen], len(chosen)), files=files, labels_files=labels_files,
+        names=[str(f) for f in files], cache=ItemCache(reading.cache_gb * 2**30), workers=reading.workers,
+    )  # fmt: skip
+
+
+def _write_targets(files: Sequence[Any], labels_files: Sequence[Any], device: Any, what: str) -> list[int]:
+    """Write the targets of label files beside the images; the numbers of the images that can be used."""
+    reports = []
+    for image_file, label_file in zip(files, labels_files, strict=True):
+        labels = np.asarray(io.imread(label_file))
+        reports += check_labels([labels], names=[image_file])
+        if reports[-1].error is None:
+            targets_of(labels, device, image_file)
+            if not flow_file(image_file).exists():
+                message = f"{flow_file(image_file)} is needed and could not be written; load_files=True does without"
+                raise FileWriteError(message)
+    return _usable(reports, what)
 
 
 def _measure(label_images: Iterable[Any]) -> tuple[Floats, npt.NDArray[np.int64]]:
@@ -197,10 +162,7 @@ def _probs(probs: Any, n: int) -> Floats:
 def build_set(
     sources: Sources,
     preparation: Preparation,
-    *,
-    device: Any = None,
-    load_files: bool = True,
-    compute_flows: bool = False,
+    reading: Reading = Reading(),
     what: str = "train",
 ) -> ImageSet:
     """Read, check and measure one set.
@@ -216,40 +178,40 @@ def build_set(
         if sources.labels is None:
             message = f"{what} images were given without labels; give {what}_labels"
             raise InputError(message)
-        return _from_arrays(sources, preparation, device, what)
+        return _from_arrays(sources, preparation, reading, what)
     if sources.files is None:
         message = f"no {what} images were given; give {what}_data and {what}_labels, or {what}_files"
         raise InputError(message)
-    return _from_files(sources, preparation, device, what, load=load_files, compute=compute_flows)
+    return _from_files(sources, preparation, reading, what)
 
 
 def build_sets(
     training: Sources,
     test: Sources,
     preparation: Preparation,
-    *,
-    device: Any = None,
-    load_files: bool = True,
-    compute_flows: bool = False,
+    reading: Reading = Reading(),
     min_train_masks: int = 5,
 ) -> tuple[ImageSet, ImageSet | None]:
     """The training set without images of fewer than ``min_train_masks`` masks, and the test set if there is one."""
-    options: dict[str, Any] = {"device": device, "load_files": load_files, "compute_flows": compute_flows}
-    train_set = build_set(training, preparation, **options)
+    train_set = build_set(training, preparation, reading)
     chosen = np.flatnonzero(train_set.n_masks >= min_train_masks)
     if len(chosen) < len(train_set):
-        few = len(train_set) - len(chosen)
+        few = [
+            f"{train_set.names[i]} ({train_set.n_masks[i]})"
+            for i in np.flatnonzero(train_set.n_masks < min_train_masks)
+        ]
         logger.warning(
-            f"{few} train images with number of masks less than min_train_masks ({min_train_masks}), removing"
+            f"{len(few)} train images with number of masks less than min_train_masks ({min_train_masks}), removing: "
+            f"{listed(few)}"
         )
         train_set = train_set.keep(chosen)
     if not len(train_set):
         message = f"no training image has min_train_masks={min_train_masks} masks or more; lower it or add images"
         raise InputError(message)
-    return train_set, _test_set(test, preparation, options)
+    return train_set, _test_set(test, preparation, reading)
 
 
-def _test_set(test: Sources, preparation: Preparation, options: dict[str, Any]) -> ImageSet | None:
+def _test_set(test: Sources, preparation: Preparation, reading: Reading) -> ImageSet | None:
     if not test or (test.data is not None and not len(test.data)):
         return None
     given = test.labels if test.data is not None else test.labels_files
@@ -257,7 +219,7 @@ def _test_set(test: Sources, preparation: Preparation, options: dict[str, Any]) 
     if given is not None and images is not None and len(given) != len(images):
         logger.warning(f"{len(images)} test images and {len(given)} labels were given: the test set is not used")
         return None
-    return build_set(test, preparation, what="test", **options)
+    return build_set(test, preparation, reading, "test")
 
 
 def _process_train_test(
@@ -297,10 +259,8 @@ def _process_train_test(
         Sources(train_data, train_labels, train_files, train_labels_files, train_probs),
         Sources(test_data, test_labels, test_files, test_labels_files, test_probs),
         preparation,
-        device=device,
-        load_files=load_files,
-        compute_flows=compute_flows,
-        min_train_masks=min_train_masks,
+        Reading(device, load_files, compute_flows),
+        min_train_masks,
     )
     return (*_as_lists(train_set), *_as_lists(test_set), train_set.data is not None)
 
@@ -333,4 +293,4 @@ def _get_batch(
     generation = "unet" if channels is not None or rgb else "transformer"
     preparation = Preparation.of(generation, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb)
     images = preparation([io.imread(files[i]) for i in chosen])
-    return images, None if labels_files is None else [_read_flows(labels_files[i])[1:] for i in chosen]
+    return images, None if labels_files is None else [read_targets(labels_files[i])[1:] for i in chosen]

@@ -6,9 +6,12 @@ Sources: Stringer et al., Nature Methods 18 (2021), Methods, "Training"; Stringe
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,307 +20,288 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cellpose import transforms
-from cellpose.errors import OptionError
 from cellpose.options import Training
-from cellpose.train._channels import Preparation
-from cellpose.train._data import ImageSet, Sources, build_sets
+from cellpose.train import _checkpoint as checkpoints
+from cellpose.train import _records as records
+from cellpose.train._adapters import encoder_of
+from cellpose.train._card import save_network
+from cellpose.train._checkpoint import Progress
+from cellpose.train._crops import Batch, Crops
 from cellpose.train._loss import _loss_fn_class, _loss_fn_seg
 from cellpose.train._schedule import learning_rates
+from cellpose.train._sets import ImageSet, JoinedSet
+from cellpose.train._validate import THRESHOLDS, Scores, evaluate
 
-__all__ = ["train_seg"]
+__all__ = ["OnEpoch", "Run", "train", "validate"]
 
 logger = logging.getLogger("cellpose.train")
 
+OnEpoch = Callable[[dict[str, float]], Any]
+
 _TEST_SEED = 42
-
-
-def generation_of(net: Any) -> str:
-    """``"transformer"`` for networks whose backbone is a vision transformer, else ``"unet"``."""
-    return "transformer" if str(getattr(net, "backbone", "")).startswith(("sam", "dino")) else "unet"
-
-
-def device_of(net: Any) -> torch.device:
-    device = getattr(net, "device", None)
-    return torch.device(device) if device is not None else next(net.parameters()).device
+_CHECKPOINTS = 10  # in a run, where nothing is said
+_MOST_VALIDATED = 50  # images that a validation segments at most
 
 
 @dataclass(frozen=True)
-class _Run:
-    """What stays the same during one run."""
+class Run:
+    """What stays the same during one run.
+
+    ``folder`` is where records and checkpoints go, or None; ``run_id`` tells this run from others; ``card`` is what
+    the model file will say of itself.
+    """
 
     net: Any
     options: Training
     generation: str
     device: torch.device
-    class_weights: Any
+    train_set: ImageSet
+    test_set: ImageSet | None
+    path: Path
+    folder: Path | None = None
+    run_id: str = ""
+    replay_set: ImageSet | None = None
+    class_weights: Any = None
+    card: dict[str, Any] = field(default_factory=dict)
+    on_epoch: OnEpoch | None = None
 
-    def crops(self, images: ImageSet, indices: npt.NDArray[np.intp], rng: np.random.RandomState) -> tuple[Tensor, Any]:
-        """Randomly turned and scaled crops of some images, with their targets."""
-        data, labels = images.batch(indices)
-        rescale = None
-        if self.options.rescale:
-            rescale = (images.diameters[indices] / float(self.net.diam_mean)).astype(np.float32)
-        common: dict[str, Any] = {"scale_range": self.options.scale_range, "rescale": rescale, "rng": rng}
-        side = self.options.bsize
-        if self.generation == "transformer":
-            x, target, _ = transforms.random_rotate_and_resize(
-                imgs=data, lbls=labels, bsize=side, device=self.device, **common
-            )
-            return x, target
-        x, target, _ = transforms.random_rotate_and_resize(data, Y=labels, xy=(side, side), **common)
-        return torch.from_numpy(x).to(self.device), target
-
-    def loss(self, x: Tensor, target: Any) -> Tensor:
-        y = self.net(x)[0]
-        loss = _loss_fn_seg(target, y, self.device)
+    def loss(self, batch: Batch) -> Tensor:
+        """Loss of a batch, a scalar that gradients can be taken of."""
+        half = self.options.mixed_precision and self.device.type == "cuda"
+        with torch.autocast("cuda", torch.bfloat16) if half else nullcontext():
+            y = self.net(batch.x)[0]
+        loss = _loss_fn_seg(batch.target, y, self.device, ignored=batch.ignored)
         if y.shape[1] > 3:
-            loss = loss + _loss_fn_class(target, y, self.class_weights)
+            loss = loss + _loss_fn_class(batch.target, y, self.class_weights, ignored=batch.ignored)
         return loss
 
-
-def _optimiser(net: nn.Module, options: Training) -> torch.optim.Optimizer:
-    if options.SGD:
-        logger.info(f">>> SGD, learning_rate={options.learning_rate:0.5f}, weight_decay={options.weight_decay:0.5f}")
-        return torch.optim.SGD(
-            net.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, momentum=options.momentum
+    def crops(self, images: ImageSet) -> Crops:
+        """How crops of these images are made."""
+        options = self.options
+        busy = self.device.type != "cpu" or options.workers > 0 or not images.in_memory
+        return Crops(
+            self.generation,
+            self.device,
+            options.bsize,
+            options.batch_size,
+            options.scale_range,
+            diam_mean=float(self.net.diam_mean) if options.rescale else None,
+            advance=2 if busy else 0,
+            channels_last=is_unet(self.net),
         )
-    logger.info(f">>> AdamW, learning_rate={options.learning_rate:0.5f}, weight_decay={options.weight_decay:0.5f}")
-    return torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+
+    def rng(self, epoch: int) -> np.random.RandomState:
+        """Random numbers of an epoch."""
+        return np.random.RandomState(epoch if self.options.seed is None else [self.options.seed, epoch])
 
 
-def _train_epoch(run: _Run, images: ImageSet, optimiser: torch.optim.Optimizer, epoch: int) -> tuple[float, int]:
+def is_unet(net: Any) -> bool:
+    """Whether a network is a plane U-Net of ours, for which memory is best laid out channels last."""
+    return hasattr(net, "downsample") and not getattr(net, "conv_3D", False)
+
+
+def make_optimiser(net: nn.Module, options: Training) -> torch.optim.Optimizer:
+    """AdamW or stochastic gradient descent over all that is to be trained."""
+    part = options.freeze_encoder or options.adapter_rank is not None
+    parameters = [p for p in net.parameters() if p.requires_grad] if part else list(net.parameters())
+    rates = f"learning_rate={options.learning_rate:0.5f}, weight_decay={options.weight_decay:0.5f}"
+    logger.info(f">>> {'SGD' if options.SGD else 'AdamW'}, {rates}")
+    common: dict[str, Any] = {"lr": options.learning_rate, "weight_decay": options.weight_decay}
+    if options.SGD:
+        return torch.optim.SGD(parameters, **common, momentum=options.momentum)
+    return torch.optim.AdamW(parameters, **common)
+
+
+def _groups(batches: Iterator[Batch], n: int) -> Iterator[list[Batch]]:
+    while group := list(itertools.islice(batches, n)):
+        yield group
+
+
+def _train_epoch(run: Run, optimiser: torch.optim.Optimizer, epoch: int) -> tuple[float, int]:
     """One pass over the training images: the sum of the losses of its crops, and their number."""
-    rng = np.random.RandomState(epoch)
+    rng = run.rng(epoch)
+    images = run.train_set
     order = images.draw(run.options.nimg_per_epoch, rng)
+    if run.replay_set is not None:
+        share = run.options.replay_fraction
+        n = round(len(order) * share / (1 - share))
+        replayed = len(images) + rng.choice(len(run.replay_set), size=n)
+        order = rng.permutation(np.concatenate([order, replayed]))
+        images = JoinedSet.of(images, run.replay_set)
     run.net.train()
+    if run.options.freeze_encoder:
+        encoder_of(run.net).eval()
     total = 0.0
-    for start in range(0, len(order), run.options.batch_size):
-        indices = order[start : start + run.options.batch_size]
-        loss = run.loss(*run.crops(images, indices, rng))
+    for group in _groups(run.crops(images).batches(images, order, rng), run.options.accumulate):
+        n_crops = sum(batch.n for batch in group)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        for batch in group:
+            loss = run.loss(batch)
+            part = loss if len(group) == 1 else loss * (batch.n / n_crops)
+            part.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach()) * batch.n
         optimiser.step()
-        total += float(loss.detach()) * len(indices)
     return total, len(order)
 
 
 @torch.no_grad()
-def _test_loss(run: _Run, images: ImageSet) -> float:
+def _test_loss(run: Run, images: ImageSet) -> float:
     """Mean loss over the test images; the same crops at every evaluation."""
     rng = np.random.RandomState(_TEST_SEED)
     order = images.draw(run.options.nimg_test_per_epoch, rng)
     run.net.eval()
-    total = 0.0
-    for start in range(0, len(order), run.options.batch_size):
-        indices = order[start : start + run.options.batch_size]
-        total += float(run.loss(*run.crops(images, indices, rng))) * len(indices)
+    total = sum(float(run.loss(batch)) * batch.n for batch in run.crops(images).batches(images, order, rng))
     return total / len(order)
 
 
-def save_network(net: Any, path: Path) -> None:
-    """Write the weights; networks that know their own file format use it."""
-    logger.info(f"saving network parameters to {path}")
-    if hasattr(net, "save_model"):
-        net.save_model(str(path))
-    else:
-        torch.save(net.state_dict(), path)
+def validate(run: Run) -> Scores:
+    """Segment the test images with the network as it is."""
+    if run.test_set is None:
+        message = "a run without test images cannot be validated"
+        raise ValueError(message)
+    most = run.options.nimg_test_per_epoch or _MOST_VALIDATED
+    return evaluate(run.net, run.test_set, rescale=run.options.rescale, most=most)
 
 
-def _model_path(save_path: Any, model_name: Any) -> Path:
-    folder = (Path.cwd() if save_path is None else Path(save_path)) / "models"
-    folder.mkdir(exist_ok=True)
-    return folder / (f"cellpose_{time.time()}" if model_name is None else str(model_name))
-
-
-def _epochs(run: _Run, train_set: ImageSet, test_set: ImageSet | None, path: Path) -> tuple[Any, Any]:
-    """All epochs, with their log lines and saved models."""
-    options, n = run.options, run.options.n_epochs
-    rates = learning_rates(options.learning_rate, n, run.generation)
-    optimiser = _optimiser(run.net, options)
-    logger.info(f">>> saving model to {path}")
-    train_losses, test_losses = np.zeros(n), np.zeros(n)
-    started, since_log, crops_since_log = time.monotonic(), 0.0, 0
-    for epoch in range(n):
-        for group in optimiser.param_groups:
-            group["lr"] = float(rates[epoch])
-        total, n_crops = _train_epoch(run, train_set, optimiser, epoch)
-        train_losses[epoch] = total / n_crops
-        since_log, crops_since_log = since_log + total, crops_since_log + n_crops
-        if epoch == 5 or epoch % 10 == 0:
-            if test_set is not None:
-                test_losses[epoch] = _test_loss(run, test_set)
-            # programs that drive the command line parse this line
-            logger.info(
-                f"{epoch}, train_loss={since_log / crops_since_log:.4f}, test_loss={test_losses[epoch]:.4f}, "
-                f"LR={rates[epoch]:.6f}, time {time.monotonic() - started:.2f}s"
-            )
-            since_log, crops_since_log = 0.0, 0
-        last = epoch == n - 1
-        if last or (epoch > 0 and epoch % options.save_every == 0):
-            each = options.save_each and not last
-            save_network(run.net, path.with_name(f"{path.name}_epoch_{epoch:04d}") if each else path)
-    return train_losses, test_losses
-
-
-def _training_options(net: Any, generation: str, given: dict[str, Any]) -> Training:
-    if generation == "transformer":
-        if given["SGD"]:
-            logger.warning("SGD is for U-Nets; AdamW is used")
-            given["SGD"] = False
-        side = int(getattr(net, "default_bsize", 256))
-        bsize = given["bsize"]
-        if bsize is None:
-            given["bsize"] = side
-        elif bsize != side and hasattr(net, "default_bsize"):
-            message = f"bsize={bsize} is not allowed; this network takes crops of {side} pixels only"
-            raise OptionError(message)
-    return Training.of(generation, **given)
-
-
-def train_seg(
-    net: Any,
-    train_data: Any = None,
-    train_labels: Any = None,
-    train_files: Any = None,
-    train_labels_files: Any = None,
-    train_probs: Any = None,
-    test_data: Any = None,
-    test_labels: Any = None,
-    test_files: Any = None,
-    test_labels_files: Any = None,
-    test_probs: Any = None,
-    load_files: bool = True,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    n_epochs: int | None = None,
-    weight_decay: float | None = None,
-    momentum: float = 0.9,
-    SGD: bool = False,
-    channels: Any = None,
-    channel_axis: int | None = None,
-    rgb: bool = False,
-    normalize: Any = True,
-    compute_flows: bool = False,
-    save_path: Any = None,
-    save_every: int = 100,
-    save_each: bool = False,
-    nimg_per_epoch: int | None = None,
-    nimg_test_per_epoch: int | None = None,
-    rescale: bool | None = None,
-    scale_range: float | None = None,
-    bsize: int | None = None,
-    min_train_masks: int = 5,
-    model_name: Any = None,
-    class_weights: Any = None,
-    *,
-    train_batch_size: int | None = None,
-) -> tuple[Path, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Train a segmentation network on images and masks.
-
-    Arguments left at None get the value with which this generation of networks is trained by default
-    (:class:`cellpose.options.Training`): U-Nets batches of 8 crops of 224 pixels, 2000 epochs, learning rate 0.005,
-    weight decay 1e-5, images brought to ``net.diam_mean``; transformers one crop, 100 epochs, 1e-5, 0.1, images at
-    their own size.
-
-    Parameters
-    ----------
-    net
-        The network, for example ``CellposeModel(...).net``. It is trained in place; its ``diam_labels`` becomes the
-        mean diameter of the training images.
-    train_data, train_labels
-        Lists of images, ``(Ly, Lx)`` or with channels, and of masks ``(Ly, Lx)``, 0 background; or of masks with
-        flows, ``(4 or more, Ly, Lx)``: masks, [classes,] cell mask, dY, dX.
-    train_files, train_labels_files
-        Paths, in place of arrays: label files hold flows, by default ``<image>_flows.tif``, or masks with
-        ``compute_flows``. With arrays, ``train_files`` are where ``<image>_flows.tif`` are written.
-    train_probs
-        How often each image is drawn, relative; of effect with ``nimg_per_epoch`` only.
-    test_data, test_labels, test_files, test_labels_files, test_probs
-        The same for the images on which the loss is measured every ten epochs.
-    load_files
-        Read all files into memory; False: read those of each batch.
-    batch_size, train_batch_size
-        Crops in one step (two names of one option).
-    learning_rate, n_epochs, weight_decay, momentum, SGD
-        Of the optimiser: AdamW, or for U-Nets stochastic gradient descent with ``SGD=True``.
-    channels, channel_axis, rgb
-        Which channels U-Nets see, as in ``eval``; ``rgb``: three channels.
-    normalize
-        Percentiles 1 and 99 of each channel become 0 and 1; False: images as they are; a
-        :class:`cellpose.options.Normalization`: as it says.
-    compute_flows
-        Label files hold masks: compute the flows and write them next to the images.
-    save_path, model_name, save_every, save_each
-        The model is saved as ``<save_path>/models/<model_name>`` (current directory, ``cellpose_<time>``) every
-        ``save_every`` epochs and at the end; ``save_each`` keeps each as ``<model_name>_epoch_<epoch>``.
-    nimg_per_epoch, nimg_test_per_epoch
-        Crops an epoch, drawn with repetition; None: each image once.
-    rescale, scale_range, bsize
-        Bring cells to the mean diameter; width of the range of random scales around 1; side of the crops in pixels.
-    min_train_masks
-        Training images with fewer masks are left out.
-    class_weights
-        Weights of the classes, for networks with a class head.
-
-    Returns
-    -------
-    tuple
-        Path of the model; training loss of each epoch, float64 ``(n_epochs,)``; test loss alike, 0 where not measured.
-
-    Raises
-    ------
-    InputError
-        If images and labels do not fit each other, or no image has enough masks.
-    OptionError
-        If an option is outside its range.
-    FileReadError
-        If a file is missing or cannot be read.
-    """
-    generation = generation_of(net)
-    if train_batch_size is not None:
-        batch_size = train_batch_size
-    given = {
-        "batch_size": batch_size, "learning_rate": learning_rate, "n_epochs": n_epochs, "weight_decay": weight_decay,
-        "momentum": momentum, "SGD": SGD, "save_every": save_every, "save_each": save_each,
-        "nimg_per_epoch": nimg_per_epoch, "nimg_test_per_epoch": nimg_test_per_epoch, "rescale": rescale,
-        "scale_range": scale_range, "bsize": bsize, "min_train_masks": min_train_masks,
-    }  # fmt: skip
-    options = _training_options(net, generation, given)
-    preparation = Preparation.of(
-        generation, normalize, channels=channels, channel_axis=channel_axis, rgb=rgb, nchan=_input_channels(net)
-    )
-    device = device_of(net)
-    train_set, test_set = build_sets(
-        Sources(train_data, train_labels, train_files, train_labels_files, train_probs),
-        Sources(test_data, test_labels, test_files, test_labels_files, test_probs),
-        preparation,
-        device=device,
-        load_files=load_files,
-        compute_flows=compute_flows,
-        min_train_masks=options.min_train_masks,
-    )
-    net.diam_labels.data = torch.tensor([train_set.diameters.mean()], dtype=torch.float32, device=device)
-    n_test = 0 if test_set is None else len(test_set)
-    logger.info(f">>> n_epochs={options.n_epochs}, n_train={len(train_set)}, n_test={n_test}")
-    path = _model_path(save_path, model_name)
-    run = _Run(net, options, generation, device, class_weights)
-    losses = _in_float32(run, train_set, test_set, path)
-    return path, *losses
-
-
-def _input_channels(net: Any) -> int:
-    return int(getattr(net, "nchan", None) or getattr(net, "nbase", [2])[0])
-
-
-def _in_float32(run: _Run, train_set: ImageSet, test_set: ImageSet | None, path: Path) -> tuple[Any, Any]:
-    """Train in float32, in which small steps are not rounded away; half precision comes back at the end."""
-    dtype = getattr(run.net, "dtype", torch.float32)
-    if dtype != torch.float32:
-        run.net.dtype = torch.float32
+def train(run: Run, *, resume: bool = False) -> Progress:
+    """All epochs, with their log lines, saved models, records and checkpoints."""
+    optimiser = make_optimiser(run.net, run.options)
+    logger.info(f">>> saving model to {run.path}")
+    progress = _begin(run, optimiser, resume=resume)
+    if progress.finished:
+        return progress
+    rates = learning_rates(run.options.learning_rate, run.options.n_epochs, run.generation)
     try:
-        return _epochs(run, train_set, test_set, path)
-    finally:
-        if dtype != torch.float32:
-            run.net.dtype = dtype
-        run.net.eval()
+        while progress.epoch < run.options.n_epochs and not _stops(run, progress):
+            _epoch(run, optimiser, float(rates[progress.epoch]), progress)
+    except KeyboardInterrupt:
+        save_network(run.net, run.path, run.card)
+        logger.warning(f"interrupted in epoch {progress.epoch}: the model as it is was saved to {run.path}")
+        raise
+    _end(run, optimiser, progress)
+    return progress
+
+
+def _begin(run: Run, optimiser: torch.optim.Optimizer, *, resume: bool) -> Progress:
+    content = None
+    if resume and run.folder is not None:
+        content = checkpoints.read_checkpoint(run.folder / "checkpoint.pt", run.run_id)
+    if content is None:
+        if resume:
+            logger.info("there is no checkpoint to resume from: training starts")
+        return Progress()
+    progress = checkpoints.restore(content, run.net, optimiser)
+    done = "is finished" if progress.finished else f"goes on with epoch {progress.epoch}"
+    logger.info(f">>> the run of {run.path.name} {done}")
+    return progress
+
+
+def _epoch(run: Run, optimiser: torch.optim.Optimizer, rate: float, progress: Progress) -> None:
+    """One epoch and all that follows it; afterwards a checkpoint holds everything."""
+    options, epoch = run.options, progress.epoch
+    started = time.monotonic()
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    total, n_crops = _train_epoch(run, optimiser, epoch)
+    row: dict[str, float] = {"epoch": epoch, "train_loss": total / n_crops, "learning_rate": rate}
+    progress.train_losses.append(total / n_crops)
+    progress.test_losses.append(0.0)
+    progress.sums = (progress.sums[0] + total, progress.sums[1] + n_crops)
+    logged = epoch == 5 or epoch % 10 == 0
+    if logged and run.test_set is not None:
+        row["test_loss"] = progress.test_losses[-1] = _test_loss(run, run.test_set)
+    _validate_if_due(run, progress, row)
+    progress.seconds += time.monotonic() - started
+    row["seconds"] = progress.seconds
+    if logged:
+        _log_line(progress, rate, options.n_epochs)
+    progress.rows.append(row)
+    progress.epoch += 1
+    _save_if_due(run, optimiser, progress)
+    if run.on_epoch is not None:
+        left = progress.seconds / progress.epoch * (options.n_epochs - progress.epoch)
+        if run.on_epoch({**row, "n_epochs": options.n_epochs, "seconds_left": left}) is False:
+            logger.info(f"training is stopped after epoch {epoch}")
+            progress.epoch = options.n_epochs
+
+
+def _log_line(progress: Progress, rate: float, n_epochs: int) -> None:
+    total, n_crops = progress.sums
+    # programs that drive the command line parse this line
+    logger.info(
+        f"{progress.epoch}, train_loss={total / n_crops:.4f}, test_loss={progress.test_losses[-1]:.4f}, "
+        f"LR={rate:.6f}, time {progress.seconds:.2f}s"
+    )
+    done = progress.epoch + 1
+    if done < n_epochs and done > 1:
+        left = progress.seconds / done * (n_epochs - done)
+        logger.info(f"epoch {done} of {n_epochs} is done, about {left / 60:.1f} min left")
+    progress.sums = (0.0, 0)
+
+
+def _validate_if_due(run: Run, progress: Progress, row: dict[str, float]) -> None:
+    """Measure what models are chosen by, and keep the best weights."""
+    every, last = run.options.validate_every, progress.epoch == run.options.n_epochs - 1
+    score = -row["test_loss"] if "test_loss" in row and every is None else None
+    if every is not None and run.test_set is not None and ((progress.epoch + 1) % every == 0 or last):
+        scores = validate(run)
+        row |= {f"ap{100 * t:.0f}": ap for t, ap in zip(THRESHOLDS, scores.ap, strict=True)}
+        row["flow_error"] = scores.flow_error
+        score = scores.score
+        aps = ", ".join(f"AP@{t:g}={ap:.3f}" for t, ap in zip(THRESHOLDS, scores.ap, strict=True))
+        logger.info(f"validation after epoch {progress.epoch}: {aps}, flow_error={scores.flow_error:.4f}")
+        if run.folder is not None:
+            records.write_pictures(run.folder, scores)
+    if score is None or (progress.best_score is not None and score <= progress.best_score):
+        return
+    progress.best_score, progress.best_epoch = score, progress.epoch
+    if run.options.keep_best and run.folder is not None:
+        checkpoints.write_atomically(run.folder / "best.pt", run.net.state_dict())
+
+
+def _stops(run: Run, progress: Progress) -> bool:
+    patience = run.options.patience
+    if patience is None or progress.best_epoch < 0 or progress.epoch - 1 - progress.best_epoch < patience:
+        return False
+    logger.info(f"no better validation since epoch {progress.best_epoch}: training stops after {progress.epoch} epochs")
+    return True
+
+
+def _save_if_due(run: Run, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
+    options, epoch = run.options, progress.epoch - 1
+    last = progress.epoch == options.n_epochs
+    if last or (epoch > 0 and epoch % options.save_every == 0):
+        each = options.save_each and not last
+        save_network(run.net, run.path.with_name(f"{run.path.name}_epoch_{epoch:04d}") if each else run.path, run.card)
+    if run.folder is None:
+        return
+    records.write_table(run.folder, progress.rows)
+    every = options.checkpoint_every or max(1, options.n_epochs // _CHECKPOINTS)
+    if progress.epoch % every == 0 and not last:
+        checkpoints.write_checkpoint(run.folder / "checkpoint.pt", run.run_id, run.net, optimiser, progress)
+
+
+def _end(run: Run, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
+    """Bring back the best weights if they are wanted, and mark the run as finished."""
+    stopped_early = len(progress.rows) < run.options.n_epochs
+    best = run.folder / "best.pt" if run.options.keep_best and run.folder is not None else None
+    if best is not None and best.is_file() and progress.best_epoch != len(progress.rows) - 1:
+        run.net.load_state_dict(torch.load(best, map_location="cpu", weights_only=True))
+        logger.info(f"the weights of epoch {progress.best_epoch}, the best ones, are kept")
+        save_network(run.net, run.path, {**run.card, "best_epoch": progress.best_epoch})
+    elif stopped_early:
+        save_network(run.net, run.path, run.card)
+    progress.finished = True
+    if run.folder is not None:
+        if best is not None:
+            best.unlink(missing_ok=True)
+        checkpoints.write_checkpoint(run.folder / "checkpoint.pt", run.run_id, run.net, optimiser, progress)
+        records.write_plot(run.folder, progress.rows)
+
+
+def losses_of(progress: Progress, n_epochs: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Training and test losses, float64 (n_epochs,), 0 where not measured or not reached."""
+    train_losses, test_losses = np.zeros(n_epochs), np.zeros(n_epochs)
+    train_losses[: len(progress.train_losses)] = progress.train_losses
+    test_losses[: len(progress.test_losses)] = progress.test_losses
+    return train_losses, test_losses

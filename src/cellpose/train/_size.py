@@ -17,8 +17,9 @@ import torch
 from cellpose import transforms, utils
 from cellpose.errors import InputError
 from cellpose.train._channels import Preparation
-from cellpose.train._data import ImageSet, Sources, build_sets
-from cellpose.train._loop import _input_channels, device_of
+from cellpose.train._data import Reading, Sources, build_sets
+from cellpose.train._network import device_of, input_channels
+from cellpose.train._sets import ImageSet
 
 __all__ = ["train_size"]
 
@@ -136,15 +137,14 @@ def train_size(
     """
     device = device_of(net)
     preparation = Preparation.of(
-        "unet", normalize, channels=channels, channel_axis=channel_axis, rgb=rgb, nchan=_input_channels(net)
+        "unet", normalize, channels=channels, channel_axis=channel_axis, rgb=rgb, nchan=input_channels(net)
     )
     train_set, test_set = build_sets(
         Sources(train_data, train_labels, train_files, train_labels_files, train_probs),
         Sources(test_data, test_labels, test_files, test_labels_files, test_probs),
         preparation,
-        device=device,
-        load_files=load_files,
-        min_train_masks=min_train_masks,
+        Reading(device, load_files),
+        min_train_masks,
     )
     if n_epochs < 1 or batch_size < 1:
         message = f"n_epochs={n_epochs} and batch_size={batch_size} are not allowed; both must be at least 1"

@@ -124,6 +124,7 @@ def load_network(
     with torch.device("meta" if kind.is_transformer else "cpu"):
         net = nets.build(kind, diam_mean)
     net.eval()
+    net.model_file = file
     device, dtype = torch.device(device or "cpu"), dtype or torch.float32
     if kind.is_transformer:
         _assign(net, state, file, device, dtype)

@@ -21,6 +21,7 @@ from cellpose.errors import (
     WeightsError,
 )
 from cellpose.weights import _cache
+from cellpose.weights._card import read_card
 from cellpose.weights._download import Progress, Retry
 from cellpose.weights._download import download as download_file
 from cellpose.weights._names import LEGACY_FILES, PUBLISHED, ModelInfo, lookup
@@ -78,7 +79,10 @@ class ModelFile:
 
     @cached_property
     def card(self) -> dict[str, Any]:
-        """The model card beside the file (``<name>.json``), or an empty dict."""
+        """The model card inside the file, or beside it (``<name>.json``), or an empty dict."""
+        inside = read_card(self.path)
+        if inside:
+            return inside
         for path in (self.path.with_suffix(".json"), self.path.with_name(self.path.name + ".json")):
             with contextlib.suppress(OSError, ValueError):
                 card = json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,69 @@
+"""Saving a trained network, with a card that says what it was trained on and from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cellpose import nets, weights
+from cellpose._version import version
+from cellpose.errors import WeightsError
+from cellpose.train._adapters import merged_state
+from cellpose.weights._card import embed_card, read_card
+
+__all__ = ["base_facts", "family_name", "save_network", "software"]
+
+logger = logging.getLogger("cellpose.train")
+
+
+def save_network(net: Any, path: Path, card: dict[str, Any] | None = None) -> None:
+    """Write the weights in the published format, whole or not at all, with the card inside."""
+    logger.info(f"saving network parameters to {path}")
+    state = merged_state(net)
+    text = {} if card is None else {**card, "name": path.name, "created": datetime.now(timezone.utc).isoformat()}
+    if path.suffix == ".safetensors":
+        nets.write_state_dict(state, path, {"cellpose": json.dumps(text)})
+        return
+    partial = path.with_name(f".{path.name}.{os.getpid()}.saving")
+    try:
+        nets.write_state_dict(state, partial)
+        if text:
+            embed_card(partial, text)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def family_name(net: Any) -> str:
+    """Name of the family of a network, or of its class where it is none of ours."""
+    try:
+        return nets.detect_family(merged_state(net)).name
+    except WeightsError:
+        return type(net).__name__
+
+
+def base_facts(net: Any) -> dict[str, Any]:
+    """What is known of the model that training starts from, for the card; warns if it is itself fine-tuned."""
+    file: weights.ModelFile | None = getattr(net, "model_file", None)
+    if file is None or not file.path.is_file():
+        return {}
+    card = read_card(file.path)
+    facts = {"parent": file.name, "parent_sha256": file.sha256}
+    if card.get("parent"):
+        facts["parent_of_parent"] = str(card["parent"])
+        logger.warning(
+            f"the model {file.name} was itself fine-tuned, from {card['parent']}: start from {card['parent']} with all "
+            "images together instead, since errors and forgetting add up from one fine-tuning to the next"
+        )
+    return facts
+
+
+def software() -> dict[str, str]:
+    """The versions that trained a model."""
+    return {"program": f"cellpose {version}", "torch": str(torch.__version__)}

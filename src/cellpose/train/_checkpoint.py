@@ -1,0 +1,122 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cellpose.errors import FileWriteError, OptionError, WeightsError
+
+__all__ = ["Progress", "fingerprint", "read_checkpoint", "restore", "write_atomically", "write_checkpoint"]
+
+_VERSION = 1
+
+
+@dataclass
+class Progress:
+    """How far a run has come: everything that changes beside the weights and the optimiser.
+
+    ``epoch`` is the next one to do. Losses are one an epoch. ``best_score`` is the larger the better; ``sums`` are the
+    loss and the number of crops since the last line of the log; ``rows`` are those of the table of losses.
+    """
+
+    epoch: int = 0
+    train_losses: list[float] = field(default_factory=list)
+    test_losses: list[float] = field(default_factory=list)
+    best_score: float | None = None
+    best_epoch: int = -1
+    sums: tuple[float, int] = (0.0, 0)
+    seconds: float = 0.0
+    finished: bool = False
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+
+def fingerprint(facts: dict[str, Any], arrays: list[Any]) -> str:
+    """What tells one run from another, as JSON: its options, and a hash of its data."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return json.dumps({**facts, "data": digest.hexdigest()}, sort_keys=True, default=str)
+
+
+def write_atomically(path: Path, content: Any) -> None:
+    """Save with torch so that the file is whole, or as it was before, whatever happens meanwhile.
+
+    Raises
+    ------
+    FileWriteError
+        If the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        message = f"cannot write {path}: {error}"
+        raise FileWriteError(message) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_checkpoint(path: Path, run_id: str, net: Any, optimiser: Any, progress: Progress) -> None:
+    """Save the state of a run; of a finished one only its losses."""
+    content: dict[str, Any] = {"version": _VERSION, "run": run_id, "progress": json.dumps(asdict(progress))}
+    if not progress.finished:
+        content |= {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "torch_rng": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            content["cuda_rng"] = torch.cuda.get_rng_state_all()
+    write_atomically(path, content)
+
+
+def read_checkpoint(path: Path, run_id: str) -> dict[str, Any] | None:
+    """The checkpoint of this very run; None where there is none.
+
+    Raises
+    ------
+    OptionError
+        If it is of a run with other options or data.
+    WeightsError
+        If it cannot be read.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        known = content["version"] == _VERSION
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+        message = f"the checkpoint {path} is corrupt ({error}); delete it, and train without resume"
+        raise WeightsError(message) from error
+    if not known:
+        message = f"the checkpoint {path} is of another version of this program; train without resume"
+        raise WeightsError(message)
+    if content["run"] != run_id:
+        before, now = json.loads(content["run"]), json.loads(run_id)
+        different = [f"{k} was {before.get(k)}, is {now.get(k)}" for k in now if before.get(k) != now.get(k)]
+        message = f"{path} is of another run: {'; '.join(different[:4])}. Use its options and data, or do not resume"
+        raise OptionError(message)
+    return dict(content)
+
+
+def restore(content: dict[str, Any], net: Any, optimiser: Any) -> Progress:
+    """Bring network, optimiser and random numbers to the state of a checkpoint."""
+    facts = json.loads(content["progress"])
+    facts["sums"] = tuple(facts["sums"])
+    progress = Progress(**facts)
+    if not progress.finished:
+        net.load_state_dict(content["net"])
+        optimiser.load_state_dict(content["optimiser"])
+        torch.set_rng_state(content["torch_rng"])
+        if "cuda_rng" in content and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(content["cuda_rng"])
+    return progress

@@ -1,0 +1,25 @@
+"""What training has to know of a network that is given to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+__all__ = ["device_of", "generation_of", "input_channels"]
+
+
+def generation_of(net: Any) -> str:
+    """``"transformer"`` for networks whose backbone is a vision transformer, else ``"unet"``."""
+    return "transformer" if str(getattr(net, "backbone", "")).startswith(("sam", "dino")) else "unet"
+
+
+def device_of(net: Any) -> torch.device:
+    """Where the weights are."""
+    device = getattr(net, "device", None)
+    return torch.device(device) if device is not None else next(net.parameters()).device
+
+
+def input_channels(net: Any) -> int:
+    """Number of channels of the images that the network takes."""
+    return int(getattr(net, "nchan", None) or getattr(net, "nbase", [2])[0])

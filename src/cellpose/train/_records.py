@@ -1,0 +1,103 @@
+"""What a run leaves beside the model: a table and a plot of the losses, pictures of predictions, a report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import plot
+from cellpose.train._validate import Scores
+
+__all__ = ["COLUMNS", "run_folder", "write_pictures", "write_plot", "write_report", "write_table"]
+
+logger = logging.getLogger("cellpose.train")
+
+COLUMNS = (
+    "epoch", "train_loss", "test_loss", "learning_rate", "seconds", "ap50", "ap75", "ap90", "flow_error",
+)  # fmt: skip
+
+_TILE = 256  # side in pixels of a picture on the sheet of predictions
+
+
+def run_folder(model: Path) -> Path:
+    """Where the records of a model's training are: ``training/<model>`` beside its folder ``models``."""
+    return model.parent.parent / "training" / model.name
+
+
+def write_table(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """``losses.csv``: one line an epoch, empty where nothing was measured."""
+    partial = folder / f".losses.{os.getpid()}.part"
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, COLUMNS, restval="")
+        table.writeheader()
+        table.writerows(rows)
+    partial.replace(folder / "losses.csv")
+
+
+def write_report(folder: Path, report: Mapping[str, Any]) -> None:
+    """``report.json``: the results of the run."""
+    (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+def write_plot(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """``losses.png``, if matplotlib is installed."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        logger.info("losses.png is not drawn: matplotlib is not installed (pip install 'cellpose[plot]')")
+        return
+    figure = Figure(figsize=(6, 4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    _line(axes, rows, "train_loss", "training loss")
+    _line(axes, rows, "test_loss", "test loss")
+    axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+    if any("ap50" in row for row in rows):
+        right = axes.twinx()
+        for column, color in (("ap50", "C2"), ("ap75", "C3"), ("ap90", "C4")):
+            _line(right, rows, column, f"AP@0.{column[2:].rstrip('0')}", color=color, linestyle="--", marker=".")
+        right.set(ylabel="average precision", ylim=(0, 1))
+        right.legend(loc="lower left", frameon=False)
+    axes.legend(loc="upper right", frameon=False)
+    figure.savefig(folder / "losses.png")
+
+
+def _line(axes: Any, rows: Sequence[Mapping[str, float]], column: str, label: str, **style: Any) -> None:
+    points = [(row["epoch"], row[column]) for row in rows if column in row]
+    if points:
+        axes.plot(*zip(*points, strict=True), label=label, **style)
+
+
+def write_pictures(folder: Path, scores: Scores) -> None:
+    """``validation.png``: held-out images, each with its true outlines (left) and the predicted ones (right)."""
+    if not scores.shown:
+        return
+    rows = []
+    for image, true, predicted in scores.shown:
+        pair = [_tile(image, masks) for masks in (true, predicted)]
+        rows.append(np.concatenate(pair, axis=1))
+    sheet = np.concatenate(rows, axis=0)
+    encoded = cv2.imencode(".png", np.ascontiguousarray(sheet[..., ::-1]))[1]
+    (folder / "validation.png").write_bytes(encoded.tobytes())
+
+
+def _tile(image: npt.NDArray[Any], masks: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    gray = (255 * np.clip(image, 0, 1)).astype(np.uint8)
+    drawn = np.asarray(plot.outline_view(gray, masks, color=(255, 60, 0)), dtype=np.uint8)
+    shrink = min(1.0, _TILE / max(drawn.shape[:2]))
+    if shrink < 1:
+        size = (max(1, int(drawn.shape[1] * shrink)), max(1, int(drawn.shape[0] * shrink)))
+        drawn = np.asarray(cv2.resize(drawn, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    tile = np.zeros((_TILE + 4, _TILE + 4, 3), np.uint8)
+    tile[: drawn.shape[0], : drawn.shape[1]] = drawn
+    return tile

@@ -1,0 +1,339 @@
+"""The door of training: what callers give becomes one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cellpose.errors import OptionError
+from cellpose.options import Training
+from cellpose.train import _records
+from cellpose.train._adapters import trained_part
+from cellpose.train._card import base_facts, family_name, save_network, software
+from cellpose.train._channels import Preparation
+from cellpose.train._checkpoint import Progress, fingerprint
+from cellpose.train._data import Reading, Sources, build_set, build_sets
+from cellpose.train._loop import OnEpoch, Run, is_unet, losses_of, train, validate
+from cellpose.train._network import device_of, generation_of, input_channels
+from cellpose.train._sets import ImageSet
+from cellpose.train._validate import Comparison, Scores
+
+__all__ = ["train_seg"]
+
+logger = logging.getLogger("cellpose.train")
+
+# Options that may change from a run to its continuation: they do not change its results.
+_NEUTRAL = {"save_every", "save_each", "checkpoint_every", "records", "cache_gb", "workers"}
+
+
+def train_seg(
+    net: Any,
+    train_data: Any = None,
+    train_labels: Any = None,
+    train_files: Any = None,
+    train_labels_files: Any = None,
+    train_probs: Any = None,
+    test_data: Any = None,
+    test_labels: Any = None,
+    test_files: Any = None,
+    test_labels_files: Any = None,
+    test_probs: Any = None,
+    load_files: bool = True,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    n_epochs: int | None = None,
+    weight_decay: float | None = None,
+    momentum: float = 0.9,
+    SGD: bool = False,
+    channels: Any = None,
+    channel_axis: int | None = None,
+    rgb: bool = False,
+    normalize: Any = True,
+    compute_flows: bool = False,
+    save_path: Any = None,
+    save_every: int = 100,
+    save_each: bool = False,
+    nimg_per_epoch: int | None = None,
+    nimg_test_per_epoch: int | None = None,
+    rescale: bool | None = None,
+    scale_range: float | None = None,
+    bsize: int | None = None,
+    min_train_masks: int = 5,
+    model_name: Any = None,
+    class_weights: Any = None,
+    *,
+    train_batch_size: int | None = None,
+    resume: bool = False,
+    seed: int | None = None,
+    deterministic: bool = False,
+    accumulate: int = 1,
+    mixed_precision: bool = False,
+    validate_every: int | None = None,
+    keep_best: bool = False,
+    patience: int | None = None,
+    checkpoint_every: int | None = None,
+    records: bool = False,
+    report: bool = False,
+    freeze_encoder: bool = False,
+    adapter_rank: int | None = None,
+    replay_data: Any = None,
+    replay_labels: Any = None,
+    replay_files: Any = None,
+    replay_labels_files: Any = None,
+    replay_fraction: float = 0.25,
+    cache_gb: float = 1.0,
+    workers: int = 0,
+    on_epoch: OnEpoch | None = None,
+) -> tuple[Path, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Train a segmentation network on images and masks.
+
+    Arguments left at None get the value with which this generation of networks is trained by default
+    (:class:`cellpose.options.Training`): U-Nets batches of 8 crops of 224 pixels, 2000 epochs, learning rate 0.005,
+    weight decay 1e-5, images brought to ``net.diam_mean``; transformers one crop, 100 epochs, 1e-5, 0.1, images at
+    their own size.
+
+    Parameters
+    ----------
+    net
+        The network, for example ``CellposeModel(...).net``. It is trained in place; its ``diam_labels`` becomes the
+        mean diameter of the training images.
+    train_data, train_labels
+        Lists of images, ``(Ly, Lx)`` or with channels, and of masks ``(Ly, Lx)``, 0 background; or of masks with
+        flows, ``(4 or more, Ly, Lx)``: masks, [classes,] cell mask, dY, dX. Where masks are negative nobody knows what
+        is there: the loss is not measured. Images whose masks cannot be used are named in the log and left out.
+    train_files, train_labels_files
+        Paths, in place of arrays: label files hold flows, by default ``<image>_flows.tif``, or masks with
+        ``compute_flows``. With arrays, ``train_files`` are where ``<image>_flows.tif`` are written.
+    train_probs
+        How often each image is drawn, relative; of effect with ``nimg_per_epoch`` only.
+    test_data, test_labels, test_files, test_labels_files, test_probs
+        The same for the images on which the loss is measured every ten epochs.
+    load_files
+        Read all files into memory; False: read those of each batch.
+    batch_size, train_batch_size
+        Crops in one step (two names of one option).
+    learning_rate, n_epochs, weight_decay, momentum, SGD
+        Of the optimiser: AdamW, or for U-Nets stochastic gradient descent with ``SGD=True``.
+    channels, channel_axis, rgb
+        Which channels U-Nets see, as in ``eval``; ``rgb``: three channels.
+    normalize
+        Percentiles 1 and 99 of each channel become 0 and 1; False: images as they are; a
+        :class:`cellpose.options.Normalization`: as it says.
+    compute_flows
+        Label files hold masks: compute the flows and write them next to the images.
+    save_path, model_name, save_every, save_each
+        The model is saved as ``<save_path>/models/<model_name>`` (current directory, ``cellpose_<time>``) every
+        ``save_every`` epochs and at the end; ``save_each`` keeps each as ``<model_name>_epoch_<epoch>``.
+    nimg_per_epoch, nimg_test_per_epoch
+        Crops an epoch, drawn with repetition; None: each image once.
+    rescale, scale_range, bsize
+        Bring cells to the mean diameter; width of the range of random scales around 1; side of the crops in pixels.
+    min_train_masks
+        Training images with fewer masks are left out.
+    class_weights
+        Weights of the classes, for networks with a class head.
+    resume
+        Go on from the checkpoint of a run of this ``model_name`` with the same data and options (without a name: of the
+        newest unfinished run), with the same results as if it had never stopped.
+    seed, deterministic
+        Seed of all random numbers, torch's included; operations that give the same result in every run.
+    accumulate, mixed_precision
+        Batches whose gradients make one step; bfloat16 on CUDA GPUs.
+    validate_every, keep_best, patience
+        Segment the test images every so many epochs (AP at 0.5, 0.75, 0.9); keep the best weights rather than the last;
+        stop after so many epochs without better ones. Without ``validate_every`` the test loss decides.
+    records, checkpoint_every, report
+        Keep losses, pictures and checkpoints in ``<save_path>/training/<model_name>``; compare the network before and
+        after training on the test images, in the log and in ``report.json`` there.
+    freeze_encoder, adapter_rank
+        Train the rest alone; or low-rank adapters in a transformer's attention, which are merged into its weights.
+    replay_data, replay_labels, replay_files, replay_labels_files, replay_fraction
+        Images of what the base model was trained on, and their share in each epoch, so that it is not forgotten.
+    cache_gb, workers
+        Memory for images, with ``load_files=False``; threads that read them.
+    on_epoch
+        Called after every epoch with its losses; training stops if it returns False.
+
+    Returns
+    -------
+    tuple
+        Path of the model; training loss of each epoch, float64 ``(n_epochs,)``; test loss alike, 0 where not measured.
+
+    Raises
+    ------
+    InputError
+        If images and labels do not fit each other, or no image has enough masks.
+    OptionError
+        If an option is outside its range.
+    FileReadError
+        If a file is missing or cannot be read.
+    KeyboardInterrupt
+        After the model as it is has been saved.
+    """
+    given = dict(locals())
+    generation = generation_of(net)
+    options = _options(net, generation, given)
+    preparation = Preparation.of(
+        generation, normalize, channels=channels, channel_axis=channel_axis, rgb=rgb, nchan=input_channels(net)
+    )
+    device = device_of(net)
+    reading = Reading(device, load_files, compute_flows, options.cache_gb, options.workers)
+    train_set, test_set = build_sets(
+        Sources(train_data, train_labels, train_files, train_labels_files, train_probs),
+        Sources(test_data, test_labels, test_files, test_labels_files, test_probs),
+        preparation,
+        reading,
+        options.min_train_masks,
+    )
+    replay = Sources(replay_data, replay_labels, replay_files, replay_labels_files)
+    replay_set = build_set(replay, preparation, reading, "replay") if replay else None
+    n_test = 0 if test_set is None else len(test_set)
+    logger.info(f">>> n_epochs={options.n_epochs}, n_train={len(train_set)}, n_test={n_test}")
+    path = _model_path(save_path, model_name, resume=resume)
+    run = Run(
+        net, options, generation, device, train_set, test_set, path, class_weights=class_weights,
+        folder=_folder(path) if options.records else None, replay_set=replay_set, on_epoch=on_epoch,
+        run_id=_run_id(net, options, train_set, test_set, replay_set),
+        card=_card(net, options, preparation, train_set),
+    )  # fmt: skip
+    net.diam_labels.data = torch.tensor([train_set.diameters.mean()], dtype=torch.float32, device=device)
+    progress = _carried_out(run, resume=resume, report=report)
+    return path, *losses_of(progress, options.n_epochs)
+
+
+def _options(net: Any, generation: str, given: dict[str, Any]) -> Training:
+    """The checked options of a run, from the arguments of the door."""
+    chosen = {f.name: given[f.name] for f in dataclasses.fields(Training)}
+    if given["train_batch_size"] is not None:
+        chosen["batch_size"] = given["train_batch_size"]
+    if generation == "transformer":
+        if chosen["SGD"]:
+            logger.warning("SGD is for U-Nets; AdamW is used")
+            chosen["SGD"] = False
+        side = int(getattr(net, "default_bsize", 256))
+        if chosen["bsize"] is None:
+            chosen["bsize"] = side
+        elif chosen["bsize"] != side and hasattr(net, "default_bsize"):
+            message = f"bsize={chosen['bsize']} is not allowed; this network takes crops of {side} pixels only"
+            raise OptionError(message)
+    # these need a place on the disk
+    chosen["records"] = chosen["records"] or given["resume"] or chosen["keep_best"] or bool(chosen["checkpoint_every"])
+    return Training.of(generation, **chosen)
+
+
+def _model_path(save_path: Any, model_name: Any, *, resume: bool) -> Path:
+    folder = (Path.cwd() if save_path is None else Path(save_path)) / "models"
+    folder.mkdir(exist_ok=True)
+    if model_name is None and resume:
+        model_name = _newest_run(folder)
+    return folder / (f"cellpose_{time.time()}" if model_name is None else str(model_name))
+
+
+def _newest_run(models: Path) -> str | None:
+    """Name of the model whose checkpoint was written last."""
+    found = sorted(models.parent.glob("training/*/checkpoint.pt"), key=lambda path: path.stat().st_mtime)
+    return found[-1].parent.name if found else None
+
+
+def _folder(path: Path) -> Path:
+    folder = _records.run_folder(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _run_id(
+    net: Any, options: Training, train_set: ImageSet, test_set: ImageSet | None, replay_set: ImageSet | None
+) -> str:
+    sets = [images for images in (train_set, test_set, replay_set) if images is not None]
+    facts = {name: value for name, value in vars(options).items() if name not in _NEUTRAL}
+    facts |= {"images": [len(images) for images in sets], "family": family_name(net)}
+    return fingerprint(facts, [array for s in sets for array in (s.diameters, s.n_masks, s.probs)])
+
+
+def _card(net: Any, options: Training, preparation: Preparation, train_set: ImageSet) -> dict[str, Any]:
+    """What the model file will say of itself: simple values, and the options in full."""
+    diameters = train_set.diameters
+    return {
+        **software(),
+        **base_facts(net),
+        "family": family_name(net),
+        "diam_mean": round(float(net.diam_mean), 3),
+        "diam_labels": round(float(diameters.mean()), 3),
+        "diameters": f"{diameters.min():.1f} to {diameters.max():.1f} px",
+        "images": len(train_set),
+        "masks": int(train_set.n_masks.sum()),
+        "channels": json.dumps(preparation.channels, default=str),
+        "channel_axis": json.dumps(preparation.channel_axis),
+        "rgb": preparation.rgb,
+        "normalization": json.dumps(vars(preparation.normalization), default=str),
+        "epochs": options.n_epochs,
+        "training": {name: value for name, value in vars(options).items() if value is not None},
+    }
+
+
+def _carried_out(run: Run, *, resume: bool, report: bool) -> Progress:
+    """The run between two looks at the test images, in float32, with the random numbers that were asked for."""
+    options = run.options
+    compares = run.test_set is not None and (report or options.validate_every is not None)
+    with _float32(run.net), _random_numbers(options, run.device):
+        if is_unet(run.net):
+            run.net.to(memory_format=torch.channels_last)
+        base = validate(run) if compares else None
+        with trained_part(run.net, freeze_encoder=options.freeze_encoder, rank=options.adapter_rank):
+            progress = train(run, resume=resume)
+        if base is not None:
+            _report(run, base, validate(run))
+    return progress
+
+
+def _report(run: Run, base: Scores, tuned: Scores) -> None:
+    comparison = Comparison(base, tuned)
+    for line in comparison.lines():
+        logger.log(logging.WARNING if comparison.harmed else logging.INFO, line)
+    save_network(run.net, run.path, {**run.card, "validation": comparison.as_dict()})
+    if run.folder is not None:
+        _records.write_report(run.folder, comparison.as_dict())
+        _records.write_pictures(run.folder, tuned)
+
+
+@contextmanager
+def _float32(net: Any) -> Iterator[None]:
+    """Train in float32, in which small steps are not rounded away; half precision comes back at the end."""
+    dtype = getattr(net, "dtype", torch.float32)
+    if dtype != torch.float32:
+        net.dtype = torch.float32
+    try:
+        yield
+    finally:
+        if dtype != torch.float32:
+            net.dtype = dtype
+        net.eval()
+
+
+@contextmanager
+def _random_numbers(options: Training, device: torch.device) -> Iterator[None]:
+    """Seed torch, and leave the caller's random numbers as they were; nothing without a seed."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if options.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA when it starts
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    seeded = options.seed is not None
+    try:
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices, enabled=seeded):
+            if options.seed is not None:
+                torch.manual_seed(options.seed)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])

@@ -1,0 +1,141 @@
+"""Labels to training targets: label numbers, cell or not, flows; kept in files that know which labels they are of.
+
+A negative label marks a region to ignore: nobody said what is there. In the targets it is -1 in the cell mask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import dynamics, io
+from cellpose.errors import FileReadError, InputError
+
+__all__ = ["IGNORED", "flow_file", "ignored_pixels", "read_targets", "targets_of"]
+
+logger = logging.getLogger("cellpose.train")
+
+Floats = npt.NDArray[np.floating[Any]]
+
+#: Value of the cell mask where the loss is not measured.
+IGNORED = -1.0
+
+# Raised whenever flows of the same labels become others: files of before are then made anew.
+_FLOWS_VERSION = 1
+
+
+def flow_file(image_file: Any) -> Path:
+    """Where the targets of an image are kept: ``<image>_flows.tif`` beside it."""
+    path = Path(image_file)
+    return path.with_name(f"{path.stem}_flows.tif")
+
+
+def targets_of(labels: Any, device: Any = None, image_file: Any = None) -> Floats:
+    """Targets of a label image, float32 ``(4, Ly, Lx)``: label 1..n, cell mask, dY, dX.
+
+    Parameters
+    ----------
+    labels
+        ``(Ly, Lx)`` or ``(1, Ly, Lx)``, 0 background, negative: region to ignore; or targets ``(4 or more, Ly, Lx)``,
+        which are taken as they are.
+    device
+        Where flows are computed; None: the CPU.
+    image_file
+        Image beside which the targets are kept, and from where they are read if the labels are still the same.
+
+    Raises
+    ------
+    InputError
+        If the labels have another shape, or are no whole numbers.
+    """
+    array = np.asarray(labels)
+    if array.ndim == 3 and len(array) > 1:
+        return array.astype(np.float32)
+    array = array[0] if array.ndim == 3 else array
+    key = None if image_file is None else _key(array)
+    if image_file is not None and key is not None:
+        kept = _kept(flow_file(image_file), key)
+        if kept is not None:
+            return kept
+    ignored = array < 0
+    targets: Floats = dynamics.labels_to_flows([np.where(ignored, 0, array)], device=device)[0]
+    targets[1][ignored] = IGNORED
+    if image_file is not None and key is not None:
+        _keep(flow_file(image_file), targets, key)
+    return targets
+
+
+def ignored_pixels(targets: Any) -> npt.NDArray[np.bool_]:
+    """Where targets ``(3 or more, Ly, Lx)`` are to be ignored, bool ``(Ly, Lx)``."""
+    return np.asarray(targets[-3] < 0)
+
+
+def read_targets(path: Any) -> Floats:
+    """Targets from a file of this or of a published version.
+
+    Raises
+    ------
+    InputError
+        If the file holds something else.
+    """
+    targets: Floats = np.asarray(io.imread(path), dtype=np.float32)
+    if targets.ndim != 3 or targets.shape[0] < 4:
+        message = (
+            f"{path} holds an array of shape {targets.shape} where label numbers, cell mask and flows (4, Ly, Lx) are "
+            "needed; give files written by labels_to_flows, or masks with compute_flows=True"
+        )
+        raise InputError(message)
+    return targets
+
+
+def _key(labels: npt.NDArray[Any]) -> str:
+    """What tells these labels from others: a hash of their shape and values."""
+    whole = np.ascontiguousarray(labels, dtype=np.int64)
+    return hashlib.sha256(repr(whole.shape).encode() + whole.tobytes()).hexdigest()
+
+
+def _kept(path: Path, key: str) -> Floats | None:
+    """The targets in a file, if it was made from the labels with this key by the present way of making flows."""
+    import tifffile
+
+    if not path.is_file():
+        return None
+    try:
+        with tifffile.TiffFile(path) as file:
+            facts = json.loads(file.pages[0].tags["ImageDescription"].value)
+        if facts.get("labels_sha256") == key and facts.get("flows_version") == _FLOWS_VERSION:
+            return read_targets(path)
+    except (
+        tifffile.TiffFileError,
+        FileReadError,
+        InputError,
+        OSError,
+        LookupError,
+        ValueError,
+        AttributeError,
+    ) as error:
+        logger.debug("%s is made anew: %s", path, error)
+    return None
+
+
+def _keep(path: Path, targets: Floats, key: str) -> None:
+    """Write targets, whole or not at all; where that is not possible training goes on without the file."""
+    import tifffile
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    facts = {"labels_sha256": key, "flows_version": _FLOWS_VERSION}
+    try:
+        tifffile.imwrite(partial, targets, photometric="minisblack", metadata=facts)
+        partial.replace(path)
+    except OSError as error:
+        logger.warning(f"flows cannot be kept in {path} ({error.strerror or error}); they are computed in every run")
+    finally:
+        if partial.exists():
+            partial.unlink()

@@ -1,0 +1,393 @@
+"""Runs as a whole: resuming, choosing the best, stopping, validating, comparing, and what they leave behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from cellpose import nets, train, utils
+from cellpose.errors import OptionError, WeightsError
+from cellpose.train import _loop
+from cellpose.train._sets import ImageSet, ItemCache, in_advance
+from cellpose.train._validate import Comparison, Scores, evaluate
+from cellpose.weights import ModelFile
+from cellpose.weights._card import read_card
+from test_train_data import UNET, discs
+
+SIZE = {"bsize": 32, "channels": [0, 0], "batch_size": 2, "learning_rate": 0.05}
+
+
+def small(seed: int = 0) -> nets.CPnet:
+    torch.manual_seed(seed)
+    return nets.CPnet([2, 4, 8], nout=3)
+
+
+def tiny_transformer() -> nets.CPSAM:
+    torch.manual_seed(0)
+    return nets.CPSAM(bsize=32, embed_dim=32, num_heads=2, offsets=(7, 7))
+
+
+def data(n: int = 3) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    images, labels = zip(*(discs(9, seed=i) for i in range(n)), strict=True)
+    return list(images), list(labels)
+
+
+def run(net, folder, **keywords):
+    images, labels = data()
+    options = {**SIZE, "n_epochs": 6, "save_path": folder, "model_name": "m", **keywords}
+    return train.train_seg(net, images, labels, **options)
+
+
+def with_test(**keywords):
+    images, labels = data(2)
+    return {"test_data": images, "test_labels": labels, **keywords}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that wait for each other make runs of tiny networks slow on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Killed(BaseException):
+    """Stands for the power that goes out: nothing catches it."""
+
+
+def die_after(epoch: int):
+    def on_epoch(row):
+        if row["epoch"] == epoch:
+            raise Killed
+
+    return on_epoch
+
+
+def equal_states(a, b) -> bool:
+    return all(torch.equal(a.state_dict()[k], b.state_dict()[k]) for k in a.state_dict())
+
+
+@pytest.mark.parametrize("options", [{}, {"SGD": True}, {"seed": 3, "accumulate": 2, "deterministic": True}])
+def test_a_resumed_run_ends_as_if_it_had_never_stopped(tmp_path, options):
+    options = {**options, "checkpoint_every": 2}
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    whole = small()
+    _, losses, test_losses = run(whole, tmp_path / "a", **with_test(**options))
+    with pytest.raises(Killed):
+        run(small(), tmp_path / "b", **with_test(on_epoch=die_after(4), **options))
+    torch.rand(7)  # other random numbers were drawn meanwhile
+    resumed = small()
+    _, losses2, test_losses2 = run(resumed, tmp_path / "b", **with_test(resume=True, **options))
+    np.testing.assert_array_equal(losses2, losses)
+    np.testing.assert_array_equal(test_losses2, test_losses)
+    assert equal_states(whole, resumed)
+    # once more: the run is finished, nothing is trained
+    again = run(small(1), tmp_path / "b", **with_test(resume=True, **options))
+    np.testing.assert_array_equal(again[1], losses)
+
+
+def test_layer_drop_and_adapters_resume_too(tmp_path):
+    options = {"channels": None, "bsize": None, "adapter_rank": 2, "checkpoint_every": 1, "seed": 0, "batch_size": 3}
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    whole, resumed = tiny_transformer(), tiny_transformer()
+    _, losses, _ = run(whole, tmp_path / "a", **options)
+    with pytest.raises(Killed):
+        run(tiny_transformer(), tmp_path / "b", on_epoch=die_after(2), **options)
+    _, losses2, _ = run(resumed, tmp_path / "b", resume=True, **options)
+    np.testing.assert_array_equal(losses2, losses)
+    assert equal_states(whole, resumed)
+
+
+@pytest.mark.slow  # three interpreters
+def test_killed_process_resumes_exactly(tmp_path):
+    """The real thing: SIGKILL in the middle of an epoch, losses compared bit for bit."""
+    program = tmp_path / "run.py"
+    program.write_text(
+        "import sys, torch, numpy as np\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_train_run import run, small\n"
+        "torch.set_num_threads(1)\n"
+        "told = lambda row: print('epoch', flush=True)\n"
+        "path, losses, _ = run(small(), sys.argv[1], n_epochs=25, checkpoint_every=3, on_epoch=told, "
+        "resume='resume' in sys.argv)\n"
+        "np.save(sys.argv[1] + '/losses.npy', losses)\n"
+    )
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    command = [sys.executable, str(program)]
+    subprocess.run([*command, str(folders[0])], check=True, capture_output=True)
+    with subprocess.Popen([*command, str(folders[1])], stdout=subprocess.PIPE, text=True) as process:
+        for _ in range(11):
+            process.stdout.readline()
+        os.kill(process.pid, signal.SIGKILL)
+    assert not (folders[1] / "losses.npy").exists()
+    subprocess.run([*command, str(folders[1]), "resume"], check=True, capture_output=True)
+    losses = [np.load(folder / "losses.npy") for folder in folders]
+    np.testing.assert_array_equal(*losses)
+    states = [torch.load(folder / "models" / "m", weights_only=True) for folder in folders]
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+
+
+def test_resume_finds_the_newest_run_and_refuses_others(tmp_path, caplog):
+    with pytest.raises(Killed):
+        run(small(), tmp_path, model_name=None, on_epoch=die_after(1), checkpoint_every=1)
+    (name,) = (path.name for path in (tmp_path / "training").iterdir())
+    with pytest.raises(OptionError, match=r"batch_size was 2, is 3"):
+        run(small(), tmp_path, model_name=None, resume=True, batch_size=3)
+    path, *_ = run(small(), tmp_path, model_name=None, resume=True)
+    assert path.name == name
+    (tmp_path / "training" / name / "checkpoint.pt").write_bytes(b"PK\x03\x04broken")
+    with pytest.raises(WeightsError, match="corrupt"):
+        run(small(), tmp_path, model_name=None, resume=True)
+    with caplog.at_level(logging.INFO, "cellpose.train"):
+        run(small(), tmp_path, model_name="other", resume=True, n_epochs=1)
+    assert "no checkpoint" in caplog.text
+
+
+def test_a_seed_rules_everything_and_leaves_the_callers_numbers_alone(tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    losses = []
+    for seed in (1, 1, 2):
+        net = tiny_transformer()
+        torch.manual_seed(5)
+        losses.append(run(net, tmp_path, channels=None, bsize=None, seed=seed, n_epochs=3)[1])
+        assert torch.equal(torch.rand(3), expected)
+    np.testing.assert_array_equal(losses[0], losses[1])
+    assert not np.array_equal(losses[0], losses[2])
+
+
+def test_accumulated_batches_are_one_step(tmp_path):
+    """Without batch statistics three crops in one batch, or one by one, give the same gradient."""
+    from toy import toy_from_formula
+
+    nets_ = []
+    for options in ({"batch_size": 3}, {"batch_size": 1, "accumulate": 3}):
+        nets_.append(toy_from_formula(3, "sam_vitl"))
+        run(nets_[-1], tmp_path, channels=None, **options, n_epochs=3)
+    for a, b in zip(nets_[0].parameters(), nets_[1].parameters(), strict=True):
+        # AdamW divides by the size of the gradient: float32 sums in another order show in the fifth digit
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_interruption_leaves_a_usable_model(tmp_path, caplog):
+    def interrupt(row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    net = small()
+    with pytest.raises(KeyboardInterrupt):
+        run(net, tmp_path, on_epoch=interrupt)
+    fresh = small(1)
+    fresh.load_model(tmp_path / "models" / "m")
+    assert equal_states(fresh, net)
+    assert "was saved" in caplog.text
+
+
+def test_a_callback_stops_training(tmp_path):
+    seen = []
+    _, losses, _ = run(small(), tmp_path, on_epoch=lambda row: seen.append(row) or row["epoch"] < 2)
+    assert np.count_nonzero(losses) == len(seen) == 3
+    assert seen[0]["n_epochs"] == 6
+    assert (tmp_path / "models" / "m").is_file()
+
+
+def test_best_weights_are_kept_and_training_stops_early(tmp_path, monkeypatch):
+    values = iter([0.1, 0.6, 0.2, 0.3, 0.4, 0.5])
+    states = []
+
+    def scores(run):
+        states.append({k: v.clone() for k, v in run.net.state_dict().items()})
+        return Scores((next(values),) * 3, 0.0, (0.5,))
+
+    monkeypatch.setattr(_loop, "validate", scores)
+    monkeypatch.setattr("cellpose.train._seg.validate", lambda run: Scores((0.5,) * 3, 0.0, (0.5,)))
+    net = small()
+    _, losses, _ = run(net, tmp_path, **with_test(validate_every=1, keep_best=True, patience=3, n_epochs=20))
+    assert np.count_nonzero(losses) == 5
+    assert all(torch.equal(states[1][k], net.state_dict()[k]) for k in states[1])
+    saved = torch.load(tmp_path / "models" / "m", weights_only=True)
+    assert all(torch.equal(states[1][k], saved[k]) for k in saved)
+    assert sorted(p.name for p in (tmp_path / "training" / "m").iterdir() if p.suffix == ".pt") == ["checkpoint.pt"]
+
+
+def test_records_of_a_run(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "cellpose.train"):
+        path, losses, _ = run(small(), tmp_path, **with_test(records=True, validate_every=3))
+    folder = tmp_path / "training" / "m"
+    rows = list(csv.DictReader((folder / "losses.csv").read_text(encoding="utf-8").splitlines()))
+    np.testing.assert_allclose([float(r["train_loss"]) for r in rows], losses)
+    assert [bool(r["ap50"]) for r in rows] == [False, False, True] * 2
+    sheet = cv2.imread(str(folder / "validation.png"))
+    assert sheet.shape == (2 * 260, 2 * 260, 3)
+    assert len(np.unique(sheet)) > 10
+    pytest.importorskip("matplotlib")
+    assert cv2.imread(str(folder / "losses.png")).std() > 1
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert report["images"] == 2
+    assert "AP@0.5:" in caplog.text
+    assert read_card(path)["validation"] == report
+    assert [p.name for p in (tmp_path / "models").iterdir()] == ["m"]
+
+
+def test_without_new_options_only_the_model_is_written(tmp_path):
+    run(small(), tmp_path)
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["models", "models/m"]
+
+
+def test_comparison_says_if_training_harmed():
+    good, bad = Scores((0.8, 0.6, 0.3), 0.1, (0.9, 0.7)), Scores((0.6, 0.4, 0.1), 0.2, (0.9, 0.3))
+    assert Comparison(good, bad).harmed
+    assert "WORSE on the 2 held-out images (1 clearly)" in Comparison(good, bad).lines()[-1]
+    assert "improved" in Comparison(bad, good).lines()[-1]
+    assert "changed little" in Comparison(good, good).lines()[-1]
+
+
+def test_evaluation_counts_neither_for_nor_against_ignored_regions():
+    from blobs import blob_finder, blob_image
+    from cellpose.train._data import Sources, build_set
+
+    image = blob_image((88, 88))
+    net = blob_finder()
+    everything = np.full(image.shape, -1, np.int32)
+    y, x = np.mgrid[:88, :88]
+    labels = np.zeros(image.shape, np.int32)
+    for n, (cy, cx) in enumerate([(11, 11), (11, 33), (33, 11), (33, 33)]):
+        labels[(y - cy) ** 2 + (x - cx) ** 2 < 45] = n + 1
+    sparse = np.where((y < 44) & (x < 44), labels, everything)
+    known, unknown = (
+        evaluate(net, build_set(Sources([image], [each]), UNET), rescale=False) for each in (sparse, labels)
+    )
+    assert known.ap[0] == 1.0
+    assert unknown.ap[0] == pytest.approx(4 / 16)
+
+
+def test_card_in_the_model_file(tmp_path, caplog):
+    net = small()
+    path, *_ = run(net, tmp_path, n_epochs=1)
+    card = ModelFile("m", path).card
+    assert card["images"] == 3
+    assert card["masks"] == 27
+    assert card["family"] == "cpnet"
+    assert card["training"]["batch_size"] == 2
+    assert "parent" not in card
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+    net.model_file = ModelFile("m", path)
+    second, *_ = run(net, tmp_path, n_epochs=1, model_name="n")
+    child = read_card(second)
+    assert (child["parent"], child["parent_sha256"]) == ("m", ModelFile("m", path).sha256)
+    assert "itself fine-tuned" not in caplog.text
+    net.model_file = ModelFile("n", second)
+    run(net, tmp_path, n_epochs=1, model_name="o")
+    assert "n was itself fine-tuned, from m" in caplog.text
+    assert read_card(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize("make", [small, tiny_transformer])
+def test_frozen_encoder_stays(tmp_path, make):
+    net = make()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    u = make is small
+    run(net, tmp_path, freeze_encoder=True, channels=[0, 0] if u else None, bsize=32 if u else None)
+    changed = {k for k, v in net.state_dict().items() if not torch.equal(v, before[k])} - {"diam_labels"}
+    assert changed
+    assert not [k for k in changed if k.startswith(("encoder", "downsample"))]
+    assert all(p.requires_grad for k, p in net.named_parameters() if not k.startswith(("diam", "W2")))
+
+
+def test_adapters_are_merged_into_the_published_format(tmp_path):
+    net = tiny_transformer()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    path, *_ = run(net, tmp_path, adapter_rank=2, channels=None, bsize=None, learning_rate=None, n_epochs=3)
+    saved = torch.load(path, weights_only=True)
+    assert saved.keys() == before.keys()
+    changed = {k for k, v in saved.items() if not torch.equal(v, before[k])}
+    assert {"encoder.blocks.0.attn.qkv.weight", "encoder.blocks.1.attn.proj.weight", "out.weight"} <= changed
+    assert not [k for k in changed if "mlp" in k or "patch" in k or k.endswith("rel_pos_h")]
+    assert all(torch.equal(v, net.state_dict()[k]) for k, v in saved.items())
+    assert read_card(path)["training"]["learning_rate"] == 1e-4
+    difference = saved["encoder.blocks.0.attn.qkv.weight"] - before["encoder.blocks.0.attn.qkv.weight"]
+    # two thin matrices have no third singular value beyond the rounding of float32 sums
+    assert float(torch.linalg.svdvals(difference)[2]) < 1e-6
+    with pytest.raises(OptionError, match="adapter_rank is for transformers"):
+        run(small(), tmp_path, adapter_rank=2)
+
+
+def test_replayed_images_are_part_of_every_epoch(tmp_path, monkeypatch):
+    drawn = []
+    item = ImageSet.item
+    monkeypatch.setattr(ImageSet, "item", lambda self, i: drawn.append((self.names[0], i)) or item(self, i))
+    images, labels = data(3)
+    replay = [image[:50] for image in images], [label[:50] for label in labels]
+    names = [str(tmp_path / f"base{i}") for i in range(3)]
+    net = small()
+    run(
+        net,
+        tmp_path,
+        n_epochs=4,
+        replay_data=replay[0],
+        replay_labels=replay[1],
+        replay_files=names,
+        replay_fraction=0.5,
+    )
+    assert sum(name == names[0] for name, _ in drawn) == sum(name == "0" for name, _ in drawn) == 4 * 3
+    # the replayed images are no part of what the model was tuned on
+    assert float(net.diam_labels) == pytest.approx(np.mean([utils.diameters(label)[0] for label in labels]))
+
+
+def test_streaming_gives_the_same_weights_as_memory(tmp_path):
+    images, labels = data(4)
+    files, masks = [], []
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        files.append(tmp_path / f"im{i}.png")
+        masks.append(tmp_path / f"im{i}_masks.png")
+        cv2.imwrite(str(files[-1]), image)
+        cv2.imwrite(str(masks[-1]), label)
+    common = {**SIZE, "n_epochs": 2, "save_path": tmp_path, "model_name": "m"}
+    nets_ = [small() for _ in range(4)]
+    train.train_seg(nets_[0], images, labels, **common)
+    for net, more in zip(nets_[1:], ({}, {"workers": 3}, {"cache_gb": 1e-4, "workers": 2}), strict=True):
+        train.train_seg(
+            net, train_files=files, train_labels_files=masks, load_files=False, compute_flows=True, **common, **more
+        )
+        assert equal_states(net, nets_[0])
+
+
+def test_the_cache_is_bounded_and_forgets_the_oldest():
+    cache = ItemCache(3000)
+    for i in range(4):
+        cache.put(i, (np.zeros(100, np.float64), np.zeros(25, np.float64)))
+        cache.get(0)
+    assert cache.n_bytes == 3000
+    assert [cache.get(i) is not None for i in range(4)] == [True, False, True, True]
+    cache.put(9, (np.zeros(1000), np.zeros(1)))
+    assert cache.get(9) is None
+
+
+def test_batches_made_in_advance_keep_their_order_and_their_errors():
+    def make(start):
+        if start == 7:
+            message = "broken"
+            raise ValueError(message)
+        return start
+
+    assert list(in_advance(make, range(5), 2)) == list(range(5))
+    taken = in_advance(make, range(5, 10), 2)
+    assert [next(taken), next(taken)] == [5, 6]
+    with pytest.raises(ValueError, match="broken"):
+        next(taken)
