@@ -179,6 +179,8 @@ def test_tensors_and_nested_lists(model):
     equal(model.eval(torch.from_numpy(image)), wanted)
     masks, flows, styles = model.eval([image.tolist()])
     equal((masks[0], flows[0], styles[0]), wanted)
+    # numpy has no such numbers; of 0 to 255 they hold every one
+    equal(model.eval(torch.from_numpy(image).bfloat16()), wanted)
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int32", "int64", "float16", "float32", "float64", ">u2", ">f4", "int8"])
@@ -230,6 +232,8 @@ def test_a_plane_is_no_volume(model):
 def test_axes_of_length_one_do_not_count(model):
     masks, _, _ = model.eval(np.zeros((2, 2, 20, 20, 3, 1)), z_axis=0, channel_axis=3)
     assert [m.shape for m in masks] == [(2, 20, 20)] * 2
+    assert model.eval(np.zeros((1, 1, 1, 20, 24)))[0].shape == (20, 24)
+    assert model.eval(np.zeros((1, 1, 2, 20, 24)), channel_axis=2)[0].shape == (20, 24)
 
 
 def test_images_are_never_changed(model):
@@ -302,10 +306,24 @@ def test_diameters(unet, sam):
         {"batch_size": 0},
         {"progress": 3},
         {"min_size": 15, "anisotropy": -1},
+        {"min_size": None},
+        {"niter": "many"},
+        {"niter": -1},
+        {"bsize": 32.5},
+        {"diameter": float("inf")},
+        {"diameter": 1e-3},
+        {"cellprob_threshold": float("nan")},
+        {"cellprob_threshold": [0.0, 1.0]},
+        {"flow_threshold": "low"},
+        {"max_size_fraction": None},
+        {"stitch_threshold": float("nan")},
+        {"normalize": {"percentile": 5}},
+        {"flow3D_smooth": "much"},
+        {"flow3D_smooth": float("nan")},
     ],
 )
 def test_options_that_are_refused(unet, options):
-    with pytest.raises(ValueError, match=r"for 2 images|unknown keys|allowed"):
+    with pytest.raises(ValueError, match=r"for 2 images|unknown keys|allowed|larger diameter"):
         unet.eval([discs(48, 72)] * 2, **options)
 
 

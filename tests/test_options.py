@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from cellpose import errors
@@ -20,7 +21,21 @@ def test_values_out_of_range_name_the_range() -> None:
         Evaluation(diameter="wide")
 
 
-@pytest.mark.parametrize("percentile", [(-1, 99), (99, 1), (1, 101), (5, 5)])
+@pytest.mark.parametrize("value", [None, "3", [3], float("nan"), float("inf"), 2.5])
+def test_what_is_no_number_is_refused(value: object) -> None:
+    with pytest.raises(OptionError, match="it must be a whole number at least 1"):
+        Tiling(batch_size=value)
+
+
+def test_numbers_of_other_types_are_taken() -> None:
+    assert Tiling(batch_size=np.float32(4)).batch_size == 4
+    assert isinstance(Tiling(bsize=64.0).bsize, int)
+    assert Masking(min_size=2.5).min_size == 2.5  # fewer pixels than this
+    assert Masking(flow_threshold=float("inf")).flow_threshold == float("inf")
+    assert Normalization.of(np.bool_(False)) == Normalization(normalize=False)
+
+
+@pytest.mark.parametrize("percentile", [(-1, 99), (99, 1), (1, 101), (5, 5), 5, (1, 50, 99)])
 def test_percentiles_are_ordered_and_between_0_and_100(percentile: tuple[float, float]) -> None:
     with pytest.raises(OptionError, match="percentile"):
         Normalization(percentile=percentile)

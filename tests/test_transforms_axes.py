@@ -218,6 +218,12 @@ def test_impossible_axes(prepare, shape, options):
 @BOTH
 def test_one_pixel(prepare):
     assert prepare(np.full((1, 1), 5))[0, 0, 0] == 5
+    assert prepare(np.full((1, 1, 1, 1, 1), 5)).flat[0] == 5
+
+
+def test_unet_rows_and_pixels_with_more_axes_keep_two():
+    for shape, plane in {(1, 1, 1, 20): (1, 20), (1, 20, 1, 1): (20, 1), (1, 1, 1, 1): (1, 1)}.items():
+        assert transforms.prepare_unet(np.ones(shape), [0, 0]).shape == (*plane, 2)
 
 
 @BOTH

@@ -7,9 +7,13 @@ checked when it is made: below the public door nobody checks them again.
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+import numpy as np
 
 from cellpose.errors import OptionError
 
@@ -25,9 +29,13 @@ def option(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[Any, ...] | None = None,
+    whole: bool = True,
 ) -> T:
-    """A dataclass field with its help text and its allowed range (both ends included) or choices."""
-    metadata = {"help": help, "low": low, "high": high, "choices": choices}
+    """A dataclass field with its help text and its allowed range (both ends included) or choices.
+
+    ``whole=False``: fractions are allowed although the field is an ``int``.
+    """
+    metadata = {"help": help, "low": low, "high": high, "choices": choices, "whole": whole}
     return field(default=default, metadata=metadata)
 
 
@@ -53,7 +61,28 @@ class _Checked:
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
-            self._check_one(f.name, getattr(self, f.name), f.metadata)
+            value = getattr(self, f.name)
+            self._check_number(f, value)
+            self._check_one(f.name, value, f.metadata)
+
+    def _check_number(self, f: dataclasses.Field[Any], value: Any) -> None:
+        """Refuse what is no number where the annotation of the field, a text, says that it is one."""
+        kinds = str(f.type).split(" | ")
+        if kinds[0] not in ("int", "float") or (value is None and "None" in kinds):
+            return
+        wanted = "a whole number" if kinds[0] == "int" and f.metadata.get("whole", True) else "a number"
+        good = isinstance(value, (numbers.Real, np.bool_)) and not math.isnan(value)
+        if good and wanted == "a whole number" and not isinstance(value, numbers.Integral):
+            good = float(value).is_integer()
+            if good:
+                object.__setattr__(self, f.name, int(value))
+        if good and f.metadata.get("low") is not None:
+            good = math.isfinite(value)  # infinite sizes and factors lead nowhere
+        if not good:
+            low, high = f.metadata.get("low"), f.metadata.get("high")
+            bounds = "" if low is None and high is None else f" {_allowed(low, high)}"
+            message = f"{f.name}={value!r} is not allowed; it must be {wanted}{bounds}"
+            raise OptionError(message)
 
     def _check_one(self, name: str, value: Any, rule: Mapping[str, Any]) -> None:
         choices, low, high = rule.get("choices"), rule.get("low"), rule.get("high")
@@ -90,8 +119,12 @@ class Normalization(_Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.percentile is not None:
-            low, high = self.percentile
-            if not 0 <= low < high <= 100:
+            try:
+                low, high = self.percentile
+                ordered = 0 <= low < high <= 100
+            except (TypeError, ValueError):
+                ordered = False
+            if not ordered:
                 message = (
                     f"percentile={self.percentile!r} is not allowed; it must be (low, high) with 0 <= low < high <= 100"
                 )
@@ -106,8 +139,8 @@ class Normalization(_Checked):
         """
         if isinstance(normalize, Normalization):
             return normalize
-        if isinstance(normalize, bool):
-            return cls(normalize=normalize, invert=invert)
+        if isinstance(normalize, (bool, np.bool_)):
+            return cls(normalize=bool(normalize), invert=invert)
         if not isinstance(normalize, Mapping):
             message = f"normalize={normalize!r} is not allowed; give True, False or a dict of normalisation options"
             raise OptionError(message)
@@ -137,9 +170,11 @@ class Masking(_Checked):
         0.0, "pixels above this value belong to cells; lower it to find more and larger cells"
     )
     flow_threshold: float | None = option(0.4, "largest flow error of a mask that is kept; 0: keep all")
-    min_size: int = option(15, "masks with fewer pixels are removed; -1: keep all")
+    min_size: int = option(15, "masks with fewer pixels are removed; -1: keep all", whole=False)
     max_size_fraction: float = option(0.4, "masks that cover more of the image than this are removed", low=0)
-    niter: int | None = option(None, "number of steps along the flows; 0 or None: from the diameter")
+    niter: int | None = option(
+        None, "number of steps along the flows; 0 or None: from the diameter", low=0, whole=False
+    )
     interp: bool = option(True, "interpolate flows between pixels")
 
 

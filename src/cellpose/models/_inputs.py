@@ -134,9 +134,11 @@ def as_array(x: Any) -> Array:
     """Arrays of any library as numpy arrays, without a copy where that is possible."""
     if hasattr(x, "detach") and hasattr(x, "cpu"):  # a torch tensor, on whichever device
         x = x.detach().cpu()
+        if str(x.dtype) == "torch.bfloat16":  # numpy has none
+            x = x.float()
     try:
         return np.asarray(x)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         message = f"an image of type {type(x).__name__} cannot be made an array: {error}"
         raise InputError(message) from error
 

@@ -30,6 +30,8 @@ _TRANSFORMER_DIAMETER = 30.0
 # Steps along the flows at the size of the network.
 _STEPS = 200
 _SAM_SIDE = 256
+# Pixels of an enlarged plane above which the diameter must be wrong: its flows alone would take 24 GiB.
+_MOST_PIXELS = 2**31
 # Part of the progress that is the network; the rest are the masks.
 _NETWORK_PART = 0.75
 
@@ -103,6 +105,7 @@ def segment(
     _check(network, options)
     stack = prepared(network, image, layout, options)
     scale = scale_of(network, options)
+    _check_size(stack.shape, scale)
     run = run_volume if options.do_3D else run_stack
     flows, styles = run(network, stack, scale, options, _part(report, 0, _NETWORK_PART))
     # One plane has no z axis; other axes of length 1 are those of the image and stay.
@@ -191,12 +194,7 @@ def run_volume(
 
 def _smoothed(flows: FloatArray, sigma: Any) -> FloatArray:
     """The flows (not the cell probability, which is last) after a Gaussian of ``sigma`` pixels along z, y, x."""
-    sigmas = np.atleast_1d(np.asarray(sigma, float))
-    if sigmas.ndim != 1 or len(sigmas) not in (1, 3) or (sigmas < 0).any():
-        message = (
-            f"flow3D_smooth={sigma!r} is not allowed; give one sigma in pixels, 0 or more, or one each for z, y, x"
-        )
-        raise OptionError(message)
+    sigmas = _sigmas(sigma)
     if not sigmas.any():
         return flows
     from scipy.ndimage import gaussian_filter
@@ -265,6 +263,32 @@ def _check(network: Network, options: Evaluation) -> None:
     bsize, backbone = options.tiling.bsize, network.engine.backbone
     if backbone.startswith("sam") and bsize not in (None, _SAM_SIDE):
         message = f"bsize={bsize} is not allowed; {backbone} runs on tiles of {_SAM_SIDE} pixels only, leave it out"
+        raise OptionError(message)
+    _sigmas(options.flow3D_smooth)
+
+
+def _sigmas(sigma: Any) -> NDArray[np.float64]:
+    """``flow3D_smooth`` as one number, or three."""
+    try:
+        sigmas = np.atleast_1d(np.asarray(0 if sigma is None else sigma, float))
+    except (TypeError, ValueError):
+        sigmas = np.full(1, np.nan)
+    if sigmas.ndim != 1 or len(sigmas) not in (1, 3) or not (np.isfinite(sigmas) & (sigmas >= 0)).all():
+        message = (
+            f"flow3D_smooth={sigma!r} is not allowed; give one sigma in pixels, 0 or more, or one each for z, y, x"
+        )
+        raise OptionError(message)
+    return sigmas
+
+
+def _check_size(shape: tuple[int, ...], scale: float) -> None:
+    """Refuse an enlargement that no memory holds, which is a diameter in other units than pixels."""
+    height, width = (scale * side for side in shape[1:3])
+    if scale > 1 and height * width > _MOST_PIXELS:
+        message = (
+            f"planes of {shape[1]} x {shape[2]} pixels would be enlarged {scale:g} times, to {height:.0f} x "
+            f"{width:.0f} pixels; give a larger diameter (in pixels) or a smaller rescale"
+        )
         raise OptionError(message)
 
 

@@ -288,6 +288,8 @@ def _arrange_transformer(
 ) -> Array:
     """View with z first (where there is one) and up to three channels last."""
     c, z = _checked_axes(image, channel_axis, z_axis)
+    if image.ndim > 4:
+        image, c, z = _squeezed(image, c, z)
     if image.ndim == 2:
         if do_3D:
             raise AxesError(_no_stack(image.shape))
@@ -380,7 +382,8 @@ def _checked_axes(image: Array, channel_axis: int | None, z_axis: int | None) ->
     """Both axes counted from the front."""
     c = _checked_axis(image, "channel_axis", channel_axis)
     z = _checked_axis(image, "z_axis", z_axis)
-    if not 2 <= image.ndim <= 4:
+    least = sum(n > 1 or axis in (c, z) for axis, n in enumerate(image.shape))
+    if image.ndim < 2 or (image.ndim > 4 and least > 4):
         message = f"shape {image.shape} has {image.ndim} axes; give (Ly, Lx), three or four axes, or a list of images"
         raise AxesError(message)
     if c is not None and c == z:
@@ -393,7 +396,10 @@ def _checked_axes(image: Array, channel_axis: int | None, z_axis: int | None) ->
 
 
 def _no_stack(shape: tuple[int, ...]) -> str:
-    return f"do_3D needs a stack, but shape {shape} is one plane; give (Lz, Ly, Lx) or four axes, or do_3D=False"
+    return (
+        f"do_3D and stitch_threshold need a stack, but shape {shape} is one plane; give (Lz, Ly, Lx) or four axes, or "
+        "leave them out"
+    )
 
 
 def _checked_axis(image: Array, name: str, axis: int | None) -> int | None:
@@ -411,9 +417,10 @@ def _checked_axis(image: Array, name: str, axis: int | None) -> int | None:
 
 
 def _squeezed(image: Array, c: int | None, z: int | None) -> tuple[Array, int | None, int | None]:
-    """View without axes of length 1, except those that were named."""
-    drop = tuple(a for a, n in enumerate(image.shape) if n == 1 and a not in (c, z))
-    return image.squeeze(drop), update_axis(c, drop, image.ndim), update_axis(z, drop, image.ndim)
+    """View without axes of length 1, except those that were named and, of narrow images, the last ones."""
+    drop = [a for a, n in enumerate(image.shape) if n == 1 and a not in (c, z)]
+    drop = drop[: image.ndim - 2]
+    return image.squeeze(tuple(drop)), update_axis(c, drop, image.ndim), update_axis(z, drop, image.ndim)
 
 
 def _last_index(values: Sequence[float], value: float) -> int:
