@@ -76,6 +76,15 @@ def test_blocks_give_the_cells_of_the_whole(unet, options):
     np.testing.assert_array_equal(np.unique(result.labels), np.arange(result.n_cells + 1))
 
 
+def test_blocks_give_the_cells_of_the_whole_to_the_pixel():
+    """Long ways in flows of a real network: rounding would tell where a window begins if it could."""
+    model = models.CellposeModel(pretrained_model="nuclei-cells")
+    image = blobs(700, 640, per_cell=700)
+    whole, result = whole_and_blocks(model, image, block=128)
+    assert result.n_cells == whole.max() > 100
+    assert identical_cells(result.labels, whole) == 1
+
+
 def test_transformers(sam):
     image = np.stack([blobs(300, 560, seed) for seed in (1, 2)])
     whole, result = whole_and_blocks(sam, image, channel_axis=0)
@@ -136,11 +145,13 @@ def _flows_of(labels):
 
 
 def _follow_counting(windows):
-    from cellpose.dynamics import resize_and_compute_masks
+    from cellpose.dynamics import compute_masks
 
-    def follow(flows, cellprob):
+    def follow(flows, cellprob, origin=(0, 0)):
         windows.append(cellprob.shape)
-        return resize_and_compute_masks(flows, cellprob, niter=400, flow_threshold=0, max_size_fraction=1)
+        return compute_masks(
+            flows, cellprob, niter=400, flow_threshold=0, max_size_fraction=1, min_size=15, origin=origin
+        )
 
     return follow
 
@@ -164,7 +175,7 @@ def test_more_labels_than_fit_in_16_and_20_bits():
     # one cell of one pixel in every 2 x 2 pixels
     shape = (1024, 4200)
 
-    def follow(flows, cellprob):
+    def follow(flows, cellprob, origin):
         labels = np.zeros(cellprob.shape, np.int32)
         labels[cellprob > 0] = np.arange(1, np.count_nonzero(cellprob > 0) + 1)
         return labels

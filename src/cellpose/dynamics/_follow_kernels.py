@@ -47,8 +47,11 @@ def field_volume(start, stop, flows, cellprob, threshold, divisor, field):
 
 
 @compiled
-def _step_plane(p, n, words, width, limits, index, fraction, corners):
+def _step_plane(p, n, words, width, base, limits, index, fraction, corners):
     """Move the first ``n`` positions ``p`` (2, batch) one step along the flow at the exact position.
+
+    ``base`` is the index that the pixel 0, 0 would have in ``words``, with its sign changed; ``limits`` are the lowest
+    and highest y and x.
 
     Three loops, of which the compiler turns the first and the last into vector instructions: where each position is,
     the flows at the corners of its square, and the step.
@@ -59,7 +62,7 @@ def _step_plane(p, n, words, width, limits, index, fraction, corners):
         x0 = np.int32(px[j])
         fy[j] = py[j] - np.float32(y0)
         fx[j] = px[j] - np.float32(x0)
-        index[j] = np.int64(y0) * width + x0
+        index[j] = np.int64(y0) * width + x0 - base
     a, b, c, d = corners[0], corners[1], corners[2], corners[3]
     # Unsigned indices spare the test whether they count from the end.
     right, below = np.uint64(1), np.uint64(width)
@@ -67,7 +70,7 @@ def _step_plane(p, n, words, width, limits, index, fraction, corners):
         i = np.uint64(index[j])
         a[j], b[j], c[j], d[j] = words[i], words[i + right], words[i + below], words[i + below + right]
     a, b, c, d = a.view(np.float32), b.view(np.float32), c.view(np.float32), d.view(np.float32)
-    ymax, xmax = limits[0], limits[1]
+    ymin, xmin, ymax, xmax = limits[0], limits[1], limits[2], limits[3]
     for j in range(n):
         ly = a[2 * j] + fy[j] * (c[2 * j] - a[2 * j])
         ry = b[2 * j] + fy[j] * (d[2 * j] - b[2 * j])
@@ -75,25 +78,25 @@ def _step_plane(p, n, words, width, limits, index, fraction, corners):
         rx = b[2 * j + 1] + fy[j] * (d[2 * j + 1] - b[2 * j + 1])
         y = py[j] + (ly + fx[j] * (ry - ly))
         x = px[j] + (lx + fx[j] * (rx - lx))
-        y = y if y > ZERO else ZERO
-        x = x if x > ZERO else ZERO
+        y = y if y > ymin else ymin
+        x = x if x > xmin else xmin
         py[j] = y if y < ymax else ymax
         px[j] = x if x < xmax else xmax
 
 
 @compiled
-def _hop_plane(p, n, words, width, limits, index, corners):
+def _hop_plane(p, n, words, width, base, limits, index, corners):
     """Move the first ``n`` positions one step along the flow of the pixel that each is in."""
     py, px = p[0], p[1]
     for j in range(n):
-        index[j] = np.int64(np.int32(py[j])) * width + np.int32(px[j])
+        index[j] = np.int64(np.int32(py[j])) * width + np.int32(px[j]) - base
     flow = corners[0]
     for j in range(n):
         flow[j] = words[np.uint64(index[j])]
     flow = flow.view(np.float32)
     for j in range(n):
-        py[j] = min(max(py[j] + flow[2 * j], ZERO), limits[0])
-        px[j] = min(max(px[j] + flow[2 * j + 1], ZERO), limits[1])
+        py[j] = min(max(py[j] + flow[2 * j], limits[0]), limits[2])
+        px[j] = min(max(px[j] + flow[2 * j + 1], limits[1]), limits[3])
 
 
 @compiled
@@ -134,7 +137,7 @@ def _take_out(p, ids, n, done, end):
 
 
 @compiled
-def _settle_plane(p, ids, n, words, width, limits, niter, interp, end):
+def _settle_plane(p, ids, n, words, width, base, limits, niter, interp, end):
     """Move the first ``n`` positions ``p`` for ``niter`` steps and write them to ``end[:, ids]``."""
     index = np.empty(n, np.int64)
     fraction = np.empty((2, n), np.float32)
@@ -143,9 +146,9 @@ def _settle_plane(p, ids, n, words, width, limits, niter, interp, end):
     done = np.zeros(n, np.uint8)
     for step in range(niter):
         if interp:
-            _step_plane(p, n, words, width, limits, index, fraction, corners)
+            _step_plane(p, n, words, width, base, limits, index, fraction, corners)
         else:
-            _hop_plane(p, n, words, width, limits, index, corners)
+            _hop_plane(p, n, words, width, base, limits, index, corners)
         if (niter - step - 1) % CHECK == 0:
             if _at_rest(p, before, n, done) * SHARE >= n:
                 n = _take_out(p, ids, n, done, end)
@@ -165,26 +168,39 @@ def _limits(shape):
 
 
 @compiled
+def _plane_limits(shape, top, left):
+    """Lowest and highest y and x of positions in a plane of which this part begins at ``top`` and ``left``."""
+    limits = np.empty(4, np.float32)
+    limits[0], limits[1] = top, left
+    limits[2], limits[3] = top + shape[0] - 1, left + shape[1] - 1
+    return limits
+
+
+@compiled
 def follow_plane(start, stop, starts, words, shape, niter, interp, end):
     """Ends ``(2, n)`` of a slice of the positions ``starts`` ``(2, n)`` after ``niter`` steps."""
-    limits = _limits(shape)
+    limits = _plane_limits(shape, 0, 0)
     p = np.empty((2, BATCH), np.float32)
     ids = np.empty(BATCH, np.int64)
     for first in range(start, stop, BATCH):
         n = min(BATCH, stop - first)
         for j in range(n):
             p[0, j], p[1, j], ids[j] = starts[0, first + j], starts[1, first + j], first + j
-        _settle_plane(p, ids, n, words, shape[1] + 1, limits, niter, interp, end)
+        _settle_plane(p, ids, n, words, shape[1] + 1, 0, limits, niter, interp, end)
 
 
 @compiled
-def ends_plane(start, stop, cellprob, threshold, words, niter, interp, end):
+def ends_plane(start, stop, cellprob, threshold, words, niter, interp, origin, end):
     """For each cell pixel of a slice of the tiles of an image, the pixel it ends in.
 
-    ``end`` (Y, X) gets the index of that pixel in an image with a rim of `REACH` pixels, -1 in the background.
+    ``end`` (Y, X) gets the index of that pixel in an image with a rim of `REACH` pixels, -1 in the background. The
+    image begins at ``origin`` (y, x) of a larger one: positions are those in the larger one, so that rounding does
+    not depend on which part of it is followed.
     """
     Ly, Lx = cellprob.shape
-    limits = _limits(cellprob.shape)
+    top, left = origin[0], origin[1]
+    limits = _plane_limits(cellprob.shape, top, left)
+    base = top * (Lx + 1) + left
     across = (Lx + TILE - 1) // TILE
     p = np.empty((2, TILE * TILE), np.float32)
     ids = np.empty(TILE * TILE, np.int64)
@@ -195,16 +211,16 @@ def ends_plane(start, stop, cellprob, threshold, words, niter, interp, end):
         for y in range(y0, min(y0 + TILE, Ly)):
             for x in range(x0, min(x0 + TILE, Lx)):
                 if cellprob[y, x] > threshold:
-                    p[0, n], p[1, n], ids[n] = y, x, n
+                    p[0, n], p[1, n], ids[n] = y + top, x + left, n
                     n += 1
         if n > 0:
-            _settle_plane(p, ids, n, words, Lx + 1, limits, niter, interp, ends)
+            _settle_plane(p, ids, n, words, Lx + 1, base, limits, niter, interp, ends)
         n = 0
         for y in range(y0, min(y0 + TILE, Ly)):
             for x in range(x0, min(x0 + TILE, Lx)):
                 end[y, x] = -1
                 if cellprob[y, x] > threshold:
-                    row, column = np.int64(ends[0, n]) + REACH, np.int64(ends[1, n]) + REACH
+                    row, column = np.int64(ends[0, n]) - top + REACH, np.int64(ends[1, n]) - left + REACH
                     end[y, x] = row * (Lx + 2 * REACH) + column
                     n += 1
 

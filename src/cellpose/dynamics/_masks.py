@@ -151,7 +151,15 @@ def get_masks(p: Any, iscell: Any = None, rpad: int = 20, max_size_fraction: flo
     return get_masks_orig(p, iscell, rpad, max_size_fraction)
 
 
-def _ends(flows: Array, cellprob: Array, threshold: float, niter: int, interp: bool, device: Device) -> Array:
+def _ends(
+    flows: Array,
+    cellprob: Array,
+    threshold: float,
+    niter: int,
+    interp: bool,
+    device: Device,
+    origin: tuple[int, int] = (0, 0),
+) -> Array:
     """For each pixel of the image the index of the pixel it ends in (see `_index`), -1 in the background."""
     from cellpose.dynamics import _follow_kernels as kernels
 
@@ -175,7 +183,8 @@ def _ends(flows: Array, cellprob: Array, threshold: float, niter: int, interp: b
     field = field_of(flows, cellprob, threshold, NETWORK_SCALE)
     ends = np.empty(shape, _index_type(shape))
     tiles = int(np.prod([-(-side // kernels.TILE) for side in shape]))
-    args2 = (np.ascontiguousarray(cellprob, np.float32), np.float32(threshold), words_of(field), niter, interp, ends)
+    logits, begin = np.ascontiguousarray(cellprob, np.float32), np.array(origin, np.int64)
+    args2 = (logits, np.float32(threshold), words_of(field), niter, interp, begin, ends)
     run_sliced(kernels.ends_plane, tiles, *args2, smallest=FEWEST_PIXELS // kernels.TILE**2)
     return ends
 
@@ -201,9 +210,10 @@ def _raw_masks(
     flow_threshold: float | None,
     max_size_fraction: float,
     device: Device,
+    origin: tuple[int, int],
 ) -> Labels:
     """Masks 1..n, neither too large nor, in a plane, with flows that disagree with those of the network."""
-    labels = _gather(_ends(flows, cellprob, threshold, niter, interp, device), cellprob.shape)
+    labels = _gather(_ends(flows, cellprob, threshold, niter, interp, device, origin), cellprob.shape)
     boxes, counts, _ = scan(labels)
     keep = (counts > 0) & (counts <= labels.size * max_size_fraction)
     keep[0] = False
@@ -227,6 +237,7 @@ def compute_masks(
     device: Device = None,
     *,
     interp: bool = True,
+    origin: tuple[int, int] = (0, 0),
 ) -> Array:
     """Masks from the flows and cell probability of a network.
 
@@ -257,6 +268,9 @@ def compute_masks(
         Where to compute: None or the CPU, or a torch device.
     interp
         Interpolate flows between pixels.
+    origin
+        Row and column at which a plane begins that is part of a larger one: positions of pixels are rounded as they
+        are when the larger one is followed, on the CPU.
 
     Returns
     -------
@@ -287,6 +301,7 @@ def compute_masks(
         None if do_3D else flow_threshold,
         max_size_fraction,
         device,
+        origin,
     )
     if min_size > 0:
         labels = fill_holes_and_remove_small(labels, min_size)

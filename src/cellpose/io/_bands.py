@@ -29,6 +29,7 @@ def write_label_bands(
     bands: Bands,
     dtype: Any = np.uint32,
     pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None),
+    overwrite: bool = True,
 ) -> None:
     """Write labels of any size from bands of rows, holding little more than one band.
 
@@ -45,6 +46,8 @@ def write_label_bands(
         Of the labels in the file.
     pixel_size_um
         Along (z, y, x); None where unknown.
+    overwrite
+        Whether a Zarr folder that is there may be replaced; files always are.
 
     Raises
     ------
@@ -56,7 +59,7 @@ def write_label_bands(
     suffix = Path(path).suffix.lower()
     checked = _in_order(bands, shape)
     if suffix == ".zarr":
-        write_zarr_bands(path, shape, checked, dtype, pixel_size_um)
+        write_zarr_bands(path, shape, checked, dtype, pixel_size_um, overwrite)
     elif suffix in TIFF_SUFFIXES:
         _write_tiff(path, shape, checked, np.dtype(dtype), pixel_size_um)
     elif suffix == ".npy":

@@ -18,7 +18,7 @@ from cellpose.errors import FileReadError, FileWriteError, InputError
 from cellpose.io._image import UNKNOWN_AXIS, Image
 from cellpose.io._tiff import micrometres
 from cellpose.io._write import make_folder, temporary_beside
-from cellpose.io._zarr import create_array, open_zarr
+from cellpose.io._zarr import create_array, is_zarr, open_zarr
 
 __all__ = ["OmeZarr", "open_ome_zarr", "read_ome_zarr", "write_ome_zarr", "write_zarr_bands"]
 
@@ -159,10 +159,10 @@ def _metadata(
 
 
 @contextmanager
-def _new_folder(path: PathLike) -> Iterator[Path]:
-    """A folder that gets its name when it is whole; what stands there already is never touched."""
+def _new_folder(path: PathLike, overwrite: bool = False) -> Iterator[Path]:
+    """A folder that gets its name when it is whole; what stands there is untouched until then."""
     target = Path(path)
-    if target.exists():
+    if target.exists() and not (overwrite and is_zarr(target)):
         message = f"could not write {path}: it is there already; delete it, or choose another name"
         raise FileWriteError(message)
     make_folder(target.parent)
@@ -171,7 +171,13 @@ def _new_folder(path: PathLike) -> Iterator[Path]:
         folder.mkdir()
         (folder / ".zgroup").write_text('{"zarr_format": 2}')
         yield folder
-        os.replace(folder, target)
+        if target.exists():
+            old = temporary_beside(target)
+            os.replace(target, old)
+            os.replace(folder, target)
+            shutil.rmtree(old)
+        else:
+            os.replace(folder, target)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError) and not isinstance(error, FileWriteError):
@@ -186,6 +192,7 @@ def write_zarr_bands(
     bands: Bands,
     dtype: Any = np.uint32,
     pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None),
+    overwrite: bool = False,
 ) -> None:
     """Labels as OME-Zarr with all its resolutions, from bands of rows as they come.
 
@@ -201,6 +208,8 @@ def write_zarr_bands(
         Of the labels on disk.
     pixel_size_um
         Along (z, y, x).
+    overwrite
+        Put it in the place of a Zarr folder that is there.
 
     Raises
     ------
@@ -208,7 +217,7 @@ def write_zarr_bands(
         If it cannot be written, or something is there already.
     """
     n_levels = _levels(shape)
-    with _new_folder(path) as folder:
+    with _new_folder(path, overwrite) as folder:
         levels = [
             create_array(
                 folder / str(level), (-(-shape[0] // 2**level), -(-shape[1] // 2**level)), (_CHUNK,) * 2, dtype
@@ -234,6 +243,7 @@ def write_ome_zarr(
     pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None),
     channel_names: Sequence[str] = (),
     labels: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """An image or label image as OME-Zarr with several resolutions.
 
@@ -242,7 +252,7 @@ def write_ome_zarr(
     Parameters
     ----------
     path
-        Folder to make; it must not be there yet.
+        Folder to make.
     array
         Image or labels.
     axes
@@ -253,6 +263,8 @@ def write_ome_zarr(
         Names of the channels.
     labels
         Whether these are labels.
+    overwrite
+        Put it in the place of a Zarr folder that is there.
 
     Raises
     ------
@@ -267,7 +279,7 @@ def write_ome_zarr(
         raise InputError(message)
     n_levels = _levels(image.shape)
     chunks = (*(1 for _ in image.shape[:-2]), _CHUNK, _CHUNK)
-    with _new_folder(path) as folder:
+    with _new_folder(path, overwrite) as folder:
         for level in range(n_levels):
             coarse = image[..., :: 2**level, :: 2**level]
             create_array(folder / str(level), coarse.shape, chunks, image.dtype)[...] = coarse

@@ -9,6 +9,7 @@ be written. Where a cell of a block comes near the end of the margin, the block 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +17,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BlockSize", "Follow", "label_bands"]
+from cellpose.errors import OptionError
+from cellpose.models._segment import Network
+from cellpose.options import Evaluation
+
+__all__ = ["BlockSize", "Follow", "block_size", "label_bands"]
 
 logger = logging.getLogger("cellpose.models")
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
-# Masks 1..n of flows (2, y, x) and cell probability (y, x) of a window.
-Follow = Callable[[Float32, Float32], Array]
+# Masks 1..n of flows (2, y, x) and cell probability (y, x) of a window that begins at a row and column of the plane.
+Follow = Callable[[Float32, Float32, tuple[int, int]], Array]
 
+_LEAST_MARGIN, _LEAST_MOST = 64, 256
 _NEAR = 8  # a cell that comes so near to the end of the margin, in pixels, may go on beyond it
 _SAME = 0.5  # part of a cell from which it is one that another block has found
 
@@ -46,6 +52,26 @@ class BlockSize:
     side: int = 1024
     margin: int = 64
     most_margin: int = 256
+
+
+def block_size(network: Network, options: Evaluation, block: int, margin: int | None) -> BlockSize:
+    """Blocks, and margins that hold a few cells.
+
+    Raises
+    ------
+    OptionError
+        If one of them is out of range.
+    """
+    if block < 64:
+        message = f"block={block} is not allowed; give the side of a block in pixels, at least 64"
+        raise OptionError(message)
+    if margin is None:
+        expected = options.diameter or network.diam_labels
+        return BlockSize(block, max(_LEAST_MARGIN, math.ceil(2 * expected)), max(_LEAST_MOST, math.ceil(8 * expected)))
+    if margin < 16:
+        message = f"margin={margin} is not allowed; give pixels, at least 16 and more than cells are long"
+        raise OptionError(message)
+    return BlockSize(block, margin, 4 * margin)
 
 
 class _Flows:
@@ -146,7 +172,7 @@ def _followed(
     while True:
         window = _widened(core[0], margin, shape[0]), _widened(core[1], margin, shape[1])
         flows = held.window(*window)
-        labels = follow(flows[:2], flows[2])
+        labels = follow(flows[:2], flows[2], (window[0].start, window[1].start))
         owned = _owned(labels, window, core)
         cut = _near_ends(labels, window, shape) & owned[1:] if owned.any() else np.zeros(0, bool)
         if not cut.any() or margin >= blocks.most_margin:

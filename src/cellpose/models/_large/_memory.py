@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cellpose.models._large._blocks import BlockSize
+from cellpose.io import LazyPlane, open_plane
+from cellpose.models._large._blocks import BlockSize, block_size
+from cellpose.models._segment import scale_of
+from cellpose.options import Evaluation
+
+if TYPE_CHECKING:
+    from cellpose.models._model import CellposeModel
 
 __all__ = ["MemoryEstimate", "estimate_memory"]
 
@@ -13,7 +21,7 @@ __all__ = ["MemoryEstimate", "estimate_memory"]
 _LIBRARIES = 450 * 2**20  # Python, torch, numba and the compiled loops
 _WHOLE_PER_PIXEL = 130  # a plane segmented as a whole: image, flows, colours, dynamics
 _DYNAMICS_PER_PIXEL = 48  # a window while it is followed
-_PER_CHUNK_PIXEL = 40  # a pixel of a tile in the widest layers of a U-Net, for each channel of its first layer / 32
+_PER_TILE_PIXEL = 1280  # a pixel of a tile in a U-Net whose first layer has 32 channels
 _TRANSFORMER_TILE = 400 * 2**20  # activations of a tile of 256 x 256 pixels
 
 
@@ -50,64 +58,69 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    shape: tuple[int, int, int],
-    itemsize: int,
-    network: Any,
+    model: CellposeModel,
+    source: Any,
     *,
+    channel_axis: int | None = None,
+    diameter: float | None = None,
     batch_size: int = 8,
-    scale: float = 1.0,
-    blocks: BlockSize | None = None,
-    chunk_rows: int = 1,
+    block: int = 1024,
+    margin: int | None = None,
 ) -> MemoryEstimate:
-    """Estimate the memory that `segment_large` and ``eval`` need for a plane.
+    """Estimate the memory that `segment_large`, and ``eval``, need for a plane; its pixels are not read.
 
     Parameters
     ----------
-    shape
-        Rows, columns, channels.
-    itemsize
-        Bytes of an intensity in the file.
-    network
-        The torch module.
-    batch_size
-        Tiles run at once.
-    scale
-        Factor by which the plane is resized for the network.
-    blocks
-        Sizes of blocks and margins.
-    chunk_rows
-        Rows that the file stores together.
+    model
+        The model.
+    source, channel_axis, diameter, batch_size, block, margin
+        As in `segment_large`.
 
     Returns
     -------
     MemoryEstimate
-        Estimates on the safe side, within about a third of what was measured.
+        Estimates on the safe side.
 
     Examples
     --------
-    >>> from cellpose.nets import CPnet
-    >>> small = estimate_memory((1000, 1000, 1), 2, CPnet([2, 32, 64, 128, 256]))
-    >>> tall = estimate_memory((100_000, 1000, 1), 2, CPnet([2, 32, 64, 128, 256]))
-    >>> tall.total - small.total < 2**28, tall.whole > 2**33
+    >>> import numpy as np
+    >>> from cellpose.models import CellposeModel
+    >>> model = CellposeModel(pretrained_model="nuclei-cells")
+    >>> plane = np.broadcast_to(np.uint16(0), (100_000, 1000))
+    >>> estimate = estimate_memory(model, plane)
+    >>> estimate.total < 2**31, estimate.whole > 2**33
     (True, True)
     """
-    blocks = blocks or BlockSize()
-    height, width, channels = shape
-    weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    nbase = list(getattr(network, "nbase", []) or [])
-    tile = _PER_CHUNK_PIXEL * 224**2 * nbase[1] if len(nbase) > 1 else _TRANSFORMER_TILE
-    of_network = _LIBRARIES + 2 * weights + batch_size * tile
+    plane = open_plane(source, channel_axis)
+    network = model._network()
+    options = Evaluation(diameter=diameter or None)
+    return _estimate(
+        plane,
+        block_size(network, options, block, margin),
+        scale_of(network, options),
+        os.path.getsize(model.pretrained_model),
+        batch_size * _tile(model.nbase),
+    )
+
+
+def _tile(nbase: Sequence[int]) -> int:
+    """Bytes of activations for a tile; transformers have no ``nbase``."""
+    return _PER_TILE_PIXEL * 224**2 * nbase[1] // 32 if len(nbase) > 1 else _TRANSFORMER_TILE
+
+
+def _estimate(plane: LazyPlane, blocks: BlockSize, scale: float, weights: int, tiles: int) -> MemoryEstimate:
+    height, width, channels = plane.shape
+    itemsize = plane.dtype.itemsize
+    network = _LIBRARIES + 2 * weights + tiles
     held = min(height, blocks.side + 2 * blocks.most_margin)
-    side = blocks.side + 2 * blocks.margin
-    window = min(height, side) * min(width, side)
     # The band of flows and one of labels; rows of tiles, twice, at the size of the network and of the plane.
     tile_rows = min(height, int(2 * 256 / scale) + 1)
-    rows = width * (held * 16 + tile_rows * 40 + min(height, 2 * chunk_rows) * channels * itemsize)
-    largest = min(height, blocks.side + 2 * blocks.most_margin) * min(width, blocks.side + 2 * blocks.most_margin)
-    labels = _DYNAMICS_PER_PIXEL * (window + largest) // 2
-    return MemoryEstimate(
-        of_network, rows, labels, of_network + height * width * (_WHOLE_PER_PIXEL + channels * itemsize)
-    )
+    chunks = min(height, 2 * plane.chunk_rows) * channels * itemsize
+    rows = width * (held * 16 + tile_rows * 40 + chunks)
+    side = blocks.side + 2 * blocks.most_margin
+    window = min(height, side) * min(width, side)
+    whole = network + height * width * (_WHOLE_PER_PIXEL + channels * itemsize)
+    return MemoryEstimate(network, rows, _DYNAMICS_PER_PIXEL * window, whole)
 
 
 def _gigabytes(n: int) -> str:

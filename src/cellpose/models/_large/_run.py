@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import dynamics, transforms
-from cellpose.errors import OptionError
 from cellpose.io import LazyPlane, open_plane, write_label_bands
-from cellpose.models._large._blocks import BlockSize, Follow, label_bands
+from cellpose.models._large._blocks import BlockSize, Follow, block_size, label_bands
 from cellpose.models._large._prepare import chosen_channels, prepare
 from cellpose.models._large._stream import flow_rows
 from cellpose.models._segment import Network, scale_of, steps
@@ -29,8 +27,6 @@ __all__ = ["LargeResult", "segment_large"]
 logger = logging.getLogger("cellpose.models")
 
 Array = npt.NDArray[Any]
-
-_LEAST_MARGIN, _LEAST_MOST = 64, 256
 
 
 @dataclass(frozen=True)
@@ -73,6 +69,7 @@ def segment_large(
     batch_size: int = 8,
     block: int = 1024,
     margin: int | None = None,
+    overwrite: bool = False,
     progress: Callable[[float], Any] | None = None,
 ) -> LargeResult:
     """Segment a plane of any size, in memory that grows with its width only.
@@ -101,6 +98,8 @@ def segment_large(
     margin
         Pixels seen around a block, more than cells are long; doubled up to four times where a cell is longer. None:
         from the diameter.
+    overwrite
+        Whether a Zarr folder at ``target`` may be replaced; files always are.
     progress
         Called with the fraction done, 0 to 1. What it raises ends the run.
 
@@ -132,7 +131,7 @@ def segment_large(
         for first, rows in counted:
             labels[first : first + len(rows)] = rows
         return LargeResult(counted.n_cells, shape, labels)
-    write_label_bands(target, shape, counted, np.uint32, plane.pixel_size_um)
+    write_label_bands(target, shape, counted, np.uint32, plane.pixel_size_um, overwrite)
     logger.info("%d cells in %d x %d pixels, written to %s", counted.n_cells, *shape, target)
     return LargeResult(counted.n_cells, shape)
 
@@ -148,26 +147,6 @@ class _Counted:
         for first, rows, count in self._bands:
             self.n_cells = count
             yield first, rows
-
-
-def block_size(network: Network, options: Evaluation, block: int, margin: int | None) -> BlockSize:
-    """Blocks, and margins that hold a few cells.
-
-    Raises
-    ------
-    OptionError
-        If one of them is out of range.
-    """
-    if block < 64:
-        message = f"block={block} is not allowed; give the side of a block in pixels, at least 64"
-        raise OptionError(message)
-    if margin is None:
-        expected = options.diameter or network.diam_labels
-        return BlockSize(block, max(_LEAST_MARGIN, math.ceil(2 * expected)), max(_LEAST_MOST, math.ceil(8 * expected)))
-    if margin < 16:
-        message = f"margin={margin} is not allowed; give pixels, at least 16 and more than cells are long"
-        raise OptionError(message)
-    return BlockSize(block, margin, 4 * margin)
 
 
 def _labels(
@@ -190,10 +169,10 @@ def _labels(
 def _follow(network: Network, shape: tuple[int, int], scale: float, options: Evaluation) -> Follow:
     masking = options.masking
 
-    def follow(flows: Array, cellprob: Array) -> Array:
+    def follow(flows: Array, cellprob: Array, origin: tuple[int, int]) -> Array:
         if not (cellprob > masking.cellprob_threshold).any():
             return np.zeros(cellprob.shape, np.uint16)
-        masks: Array = dynamics.resize_and_compute_masks(
+        masks: Array = dynamics.compute_masks(
             flows,
             cellprob,
             niter=steps(scale, options),
@@ -204,6 +183,7 @@ def _follow(network: Network, shape: tuple[int, int], scale: float, options: Eva
             max_size_fraction=masking.max_size_fraction * shape[0] * shape[1] / cellprob.size,
             device=network.device,
             interp=masking.interp,
+            origin=origin,
         )
         return masks
 
