@@ -20,6 +20,7 @@ SWITCHES = [
     "dir_above", "in_folders", "save_flows", "save_outlines", "save_rois", "save_txt", "save_mpl", "train",
     "train_size", "save_each", "check_mkl", "transformer", "net_avg", "no_net_avg", "omni", "mxnet", "fast_mode",
     "testing", "save_ncolor", "mkldnn", "cluster", "unet",
+    "deterministic", "mixed_precision", "keep_best", "freeze_encoder", "stream", "no_records", "no_report",
 ]  # fmt: skip
 VALUES = {
     **dict.fromkeys(("chan", "chan2", "channel_axis", "z_axis", "min_size", "niter", "batch_size", "bsize"), "1"),
@@ -33,6 +34,8 @@ VALUES = {
     **dict.fromkeys(("add_model", "pretrained_model_ortho", "output_name", "savedir", "test_dir", "file_list"), "x"),
     **dict.fromkeys(("mask_filter", "model_name_out", "model_type"), "x"),
     **dict.fromkeys(("mask_threshold", "diam_threshold"), "1"),
+    **dict.fromkeys(("seed", "accumulate", "validate_every", "patience", "checkpoint_every", "adapter_rank"), "2"),
+    **dict.fromkeys(("replay_fraction", "cache_gb", "workers", "replay_dir"), "1"),
 }
 
 

@@ -197,7 +197,12 @@ def _output() -> list[Flag]:
         Flag("save_rois", "output", "write outlines as ImageJ ROIs in a zip file"),
         Flag("save_txt", "output", "write outlines as text: x,y,x,y,... in one line a mask"),
         Flag("save_mpl", "output", "write a figure of image, outlines, masks and flows"),
-        Flag("resume", "output", "skip images that cellpose_run.json lists as done with this model and these options"),
+        Flag(
+            "resume",
+            "output",
+            "skip images that cellpose_run.json lists as done with this model and these options; with --train: go on "
+            "from the last checkpoint",
+        ),
     ]
 
 
@@ -235,6 +240,21 @@ def _training() -> list[Flag]:
         _shared("save_every", "training", Training, int),
         _shared("save_each", "training", Training, None, default=None),
         Flag("model_name_out", "training", "name of the trained model", str),
+        *_training_loop(),
+    ]
+
+
+def _training_loop() -> list[Flag]:
+    numbers = {"seed": int, "accumulate": int, "validate_every": int, "patience": int, "checkpoint_every": int}
+    numbers |= {"adapter_rank": int, "replay_fraction": float, "cache_gb": float, "workers": int}
+    switches = ("deterministic", "mixed_precision", "keep_best", "freeze_encoder")
+    return [
+        *(_shared(name, "training", Training, kind) for name, kind in numbers.items()),
+        *(_shared(name, "training", Training, None, default=None) for name in switches),
+        Flag("replay_dir", "training", "folder of images and masks of the base model's data, to train on too", str),
+        Flag("stream", "training", "read images while training goes on: for folders larger than the memory"),
+        Flag("no_records", "training", "write no losses, pictures and checkpoints into the folder training in --dir"),
+        Flag("no_report", "training", "do not compare the model before and after training on --test_dir"),
     ]
 
 

@@ -43,7 +43,7 @@ def _check(args: Namespace) -> None:
     if not args.dir:
         message = "--train needs --dir, a folder of images and masks; --image_path is for segmentation"
         raise OptionError(message)
-    for name in ("dir", "test_dir"):
+    for name in ("dir", "test_dir", "replay_dir"):
         folder = getattr(args, name)
         if folder and not Path(folder).is_dir():
             message = f"--{name} {folder} is not a folder"
@@ -65,6 +65,8 @@ def _load_data(args: Namespace) -> dict[str, Any]:
         keys = ("train_files", "train_labels_files", "test_files", "test_labels_files", "train_probs", "test_probs")
         data = {key: listed[key] for key in keys if listed.get(key) is not None}
         return {**data, "load_files": False, "compute_flows": bool(listed.get("compute_flows", False))}
+    if args.stream:
+        return _streamed(args)
     images, labels, names, test_images, test_labels, test_names = io.load_train_test_data(
         args.dir,
         args.test_dir or None,
@@ -80,6 +82,42 @@ def _load_data(args: Namespace) -> dict[str, Any]:
         "test_labels": test_labels,
         "test_files": test_names,
     }
+
+
+def _streamed(args: Namespace) -> dict[str, Any]:
+    """The files of the folders; of those with masks the flows are computed one by one and kept beside the images."""
+    from cellpose import io
+
+    data: dict[str, Any] = {"load_files": False}
+    for what, folder in (("train", args.dir), ("test", args.test_dir)):
+        if not folder:
+            continue
+        files = io.get_image_files(
+            folder, args.mask_filter, imf=args.img_filter, look_one_level_down=args.look_one_level_down
+        )
+        masks, flows = io.get_label_files(files, args.mask_filter, imf=args.img_filter)
+        data |= {f"{what}_files": files, f"{what}_labels_files": masks or flows}
+        data["compute_flows"] = data.get("compute_flows", False) or masks is not None
+    return data
+
+
+def _replayed(args: Namespace) -> dict[str, Any]:
+    if not args.replay_dir:
+        return {}
+    from cellpose import io
+
+    images, labels, names = io.load_images_labels(args.replay_dir, args.mask_filter, args.img_filter)
+    return {"replay_data": images, "replay_labels": labels, "replay_files": names}
+
+
+def _loop(args: Namespace) -> dict[str, Any]:
+    """The options of the training loop, by the names that ``train_seg`` has for them."""
+    names = (
+        "resume", "seed", "accumulate", "validate_every", "patience", "checkpoint_every", "adapter_rank",
+        "replay_fraction", "cache_gb", "workers", "deterministic", "mixed_precision", "keep_best", "freeze_encoder",
+    )  # fmt: skip
+    loop = {name: getattr(args, name) for name in names}
+    return {**loop, "records": not args.no_records, "report": not args.no_report, **_replayed(args)}
 
 
 def _file_list(path: Path) -> dict[str, Any]:
@@ -134,6 +172,8 @@ def _train_network(network: Any, generation: str, data: dict[str, Any], args: Na
 
     rate = _value(args, generation, "learning_rate")
     descent = generation == "unet" and bool(args.SGD if args.SGD is not None else rate >= _SMALLEST_SGD_RATE)
+    if args.adapter_rank and args.learning_rate is None:
+        rate = None  # adapters have a rate of their own
     batch = args.train_batch_size
     if batch is None and generation == "unet":
         batch = args.batch_size  # in version 3 it was the size of training batches too
@@ -154,6 +194,7 @@ def _train_network(network: Any, generation: str, data: dict[str, Any], args: Na
         save_every=args.save_every,
         save_each=args.save_each,
         model_name=args.model_name_out,
+        **_loop(args),
     )
     return Path(path)
 
@@ -165,7 +206,10 @@ def _train_size(network: Any, generation: str, path: Path | None, data: dict[str
     if generation != "unet":
         logger.warning("--train_size has no effect: transformers need no size model")
         return
-    train.train_size(network, path, **_common(args, generation, data))
+    files = dict(data)
+    if files.pop("compute_flows", False):  # they are in files beside the images by now
+        files = {key: value for key, value in files.items() if not key.endswith("labels_files")}
+    train.train_size(network, path, **_common(args, generation, files))
     logger.info(f">>>> size model trained and saved to {path}_size.npy")
     if data.get("test_data") and path is not None:
         _write_predicted_diameters(path, data["test_data"], args)

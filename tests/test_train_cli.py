@@ -1,0 +1,106 @@
+"""Training from the command line: what can be told to it, and what it leaves."""
+
+from __future__ import annotations
+
+import pytest
+import tifffile
+import torch
+
+from bench import Bench, make_bench
+from cellpose import nets
+from cellpose.__main__ import main
+from cellpose.cli import _train
+from test_train_data import discs
+
+WORDS = "--pretrained_model starter --n_epochs 3 --learning_rate 0.05 --batch_size 2 --model_name_out mine".split()  # noqa: SIM905
+
+
+@pytest.fixture
+def bench(tmp_path):
+    with make_bench(tmp_path) as place:
+        yield place
+
+
+@pytest.fixture
+def folders(bench: Bench) -> Bench:
+    torch.manual_seed(0)
+    nets.CPnet([2, 4, 8]).save_model(bench.models / "starter")
+    for name, seeds in (("train", (0, 1)), ("test", (2,))):
+        (bench.root / name).mkdir()
+        for seed in seeds:
+            image, labels = discs(9, seed=seed)
+            tifffile.imwrite(bench.root / name / f"im{seed}.tif", image)
+            tifffile.imwrite(bench.root / name / f"im{seed}_masks.tif", labels)
+    return bench
+
+
+def train(bench: Bench, *words: str) -> int:
+    folders = ["--dir", str(bench.root / "train"), "--test_dir", str(bench.root / "test")]
+    return bench.run("--train", *folders, *WORDS, *words)
+
+
+def weights(bench: Bench, name: str = "mine") -> dict[str, torch.Tensor]:
+    return torch.load(bench.root / "train" / "models" / name, weights_only=True)
+
+
+def test_records_and_report(folders: Bench, capsys):
+    assert train(folders, "--validate_every", "2", "--verbose") == 0
+    files = {path.name for path in (folders.root / "train" / "training" / "mine").iterdir()}
+    assert {"losses.csv", "validation.png", "report.json", "checkpoint.pt"} <= files
+    output = capsys.readouterr().out
+    assert "held-out images" in output
+    assert main(["models", "add", str(folders.root / "train" / "models" / "mine")]) == 0
+    capsys.readouterr()
+    assert main(["models", "info", "mine"]) == 0
+    printed = capsys.readouterr().out
+    assert "parent       starter" in printed
+    assert "masks        18" in printed
+
+
+def test_only_the_model(folders: Bench):
+    assert train(folders, "--no_records", "--no_report") == 0
+    assert not (folders.root / "train" / "training").exists()
+
+
+def test_streamed_training_is_the_same(folders: Bench):
+    assert train(folders) == 0
+    expected = weights(folders)
+    assert train(folders, "--stream", "--workers", "2", "--model_name_out", "streamed") == 0
+    streamed = weights(folders, "streamed")
+    assert all(torch.equal(streamed[k], expected[k]) for k in expected)
+
+
+def test_resume(folders: Bench, monkeypatch):
+    assert train(folders, "--checkpoint_every", "1", "--model_name_out", "whole") == 0
+    from cellpose.train import _loop
+
+    epoch = _loop._epoch
+
+    def die(run, optimiser, rate, progress):
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+        epoch(run, optimiser, rate, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_loop, "_epoch", die)
+        assert train(folders, "--checkpoint_every", "1") == 130
+    assert weights(folders).keys() == weights(folders, "whole").keys()
+    assert train(folders, "--checkpoint_every", "1", "--resume") == 0
+    assert all(torch.equal(weights(folders)[k], v) for k, v in weights(folders, "whole").items())
+
+
+def test_replay_and_wrong_folders(folders: Bench, capsys):
+    assert train(folders, "--replay_dir", str(folders.root / "nowhere")) == 2
+    assert "--replay_dir" in capsys.readouterr().err
+    assert train(folders, "--replay_dir", str(folders.root / "test"), "--replay_fraction", "0.5") == 0
+
+
+def test_adapters_choose_their_own_rate(bench: Bench, monkeypatch):
+    from cellpose import train as room
+    from cellpose.cli import get_arg_parser
+
+    seen = {}
+    monkeypatch.setattr(room, "train_seg", lambda net, **keywords: seen.update(keywords) or ("x", [], []))
+    args = get_arg_parser().parse_args(["--train", "--dir", str(bench.root), "--adapter_rank", "4"])
+    _train._train_network(None, "transformer", {}, args)
+    assert (seen["adapter_rank"], seen["learning_rate"]) == (4, None)
