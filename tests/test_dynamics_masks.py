@@ -354,3 +354,14 @@ def test_tensors_are_taken_as_arrays() -> None:
     flows = 5 * dynamics.masks_to_flows(REFERENCE)
     masks = dynamics.compute_masks(torch.from_numpy(flows), torch.from_numpy(LOGITS), device=torch.device("cpu"))
     np.testing.assert_array_equal(masks, dynamics.compute_masks(flows, LOGITS))
+
+
+@pytest.mark.parametrize("resize", [[5], ["a", "b"], np.ones((2, 2)), 7, [0, 4]])
+def test_sizes_that_do_not_fit(resize: object) -> None:
+    with pytest.raises(InputError, match="one positive side an axis"):
+        dynamics.resize_and_compute_masks(np.zeros((2, 9, 9)), np.ones((9, 9)), resize=resize)
+
+
+def test_complex_flows_are_refused() -> None:
+    with pytest.raises(InputError, match="complex128"):
+        dynamics.compute_masks(np.zeros((2, 9, 9), complex), np.ones((9, 9)))

@@ -187,3 +187,10 @@ def test_thousands_of_cells_are_matched_in_a_moment() -> None:
     _, tp, *_ = metrics.average_precision(true, pred, [0.25, 0.5, 0.75])
     assert time.process_time() - start < 2  # about 0.1 s on one core; the margin is for slow machines
     assert tp.tolist() == [3600, 0, 0]  # each pair shares 13 x 11 pixels of 369
+
+
+def test_no_pixels_and_no_images() -> None:
+    empty = np.zeros((0, 4), int)
+    assert [len(values) for values in metrics.mask_ious(empty, empty)] == [0, 0]
+    with pytest.raises(InputError, match="masks_true is of type NoneType"):
+        metrics.average_precision(None, empty)

@@ -244,3 +244,16 @@ def test_figures_say_what_they_need(masks: np.ndarray, image: np.ndarray, tmp_pa
         plot.show_segmentation(figure, image[1:], masks, flows)
     with pytest.raises(FileWriteError, match="Check that its folder is there"):
         plot.show_segmentation(figure, image, masks, flows, file_name=tmp_path / "missing" / "a.tif")
+
+
+def test_images_that_are_no_images() -> None:
+    labels = np.zeros((4, 5), int)
+    with pytest.raises(InputError, match="complex128"):
+        plot.image_to_rgb(np.zeros((4, 5), complex))
+    with pytest.raises(InputError, match="complex128"):
+        plot.mask_overlay(np.zeros((4, 5), complex), labels)
+    with pytest.raises(InputError, match="one pixel"):
+        plot.interesting_patch(np.zeros((0, 5), int))
+    assert plot.image_to_rgb(np.zeros((0, 5))).shape == (0, 5, 3)
+    assert not plot.mask_overlay(np.full((4, 5), np.nan), labels).any()
+    assert plot.image_to_rgb(np.array([[0.0, 1], [np.nan, 2]]))[1, 0].tolist() == [0, 0, 0]

@@ -196,6 +196,9 @@ def _check(flows: Array, cellprob: Array, do_3D: bool) -> None:
             "give (2, Y, X) and (Y, X), or (3, Z, Y, X) and (Z, Y, X)"
         )
         raise InputError(message)
+    if {flows.dtype.kind, cellprob.dtype.kind} - set("biuf"):
+        message = f"flows of dtype {flows.dtype} and cell probability of dtype {cellprob.dtype}; both are real numbers"
+        raise InputError(message)
     if do_3D and cellprob.ndim == 2:
         message = f"do_3D needs flows (3, Z, Y, X), got {flows.shape}; leave do_3D out for a plane"
         raise InputError(message)
@@ -368,7 +371,10 @@ def resize_and_compute_masks(
     )
     labels = as_labels(masks)
     if resize is not None:
-        shape = tuple(int(side) for side in resize)
+        try:
+            shape = tuple(int(side) for side in resize)
+        except (TypeError, ValueError):
+            shape = ()
         if len(shape) != labels.ndim or min(shape) < 1:
             message = f"resize={resize!r} does not fit masks of shape {labels.shape}; give one positive side an axis"
             raise InputError(message)

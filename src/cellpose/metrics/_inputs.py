@@ -25,6 +25,10 @@ def image_pairs(
     masks_true: ArrayLike | Sequence[ArrayLike], masks_pred: ArrayLike | Sequence[ArrayLike]
 ) -> tuple[list[tuple[Labels, Labels]], bool]:
     """The images as a list of pairs, and whether one array was given instead of lists."""
+    for given, name in ((masks_true, "masks_true"), (masks_pred, "masks_pred")):
+        if not hasattr(given, "__iter__"):
+            message = f"{name} is of type {type(given).__name__}; give a label image or a list of them"
+            raise InputError(message)
     one = isinstance(masks_true, np.ndarray) and isinstance(masks_pred, np.ndarray)
     trues = [masks_true] if isinstance(masks_true, np.ndarray) else list(masks_true)  # type: ignore[arg-type]
     preds = [masks_pred] if isinstance(masks_pred, np.ndarray) else list(masks_pred)  # type: ignore[arg-type]

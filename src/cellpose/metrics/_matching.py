@@ -264,7 +264,7 @@ def mask_ious(masks_true: ArrayLike, masks_pred: ArrayLike) -> tuple[Floats, NDA
 def _pairs_or_error(true: Labels, pred: Labels) -> _Pairs:
     """Pairs by label number, where the numbers fit a table."""
     for labels, name in ((true, "masks_true"), (pred, "masks_pred")):
-        if as_labels(labels) is not labels:
+        if labels.size and as_labels(labels) is not labels:
             message = f"{name} holds the label {labels.max()} in an image of {labels.size} pixels; renumber the labels"
             raise InputError(message)
     return _pairs(true, pred)

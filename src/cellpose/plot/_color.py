@@ -25,7 +25,12 @@ _GAIN = 1.5
 
 
 def channels_last(image: NDArray[Any]) -> NDArray[Any]:
-    """An image (Ly, Lx), (Ly, Lx, C) or (C, Ly, Lx) as (Ly, Lx, C)."""
+    """An image (Ly, Lx), (Ly, Lx, C) or (C, Ly, Lx) as (Ly, Lx, C); intensities that are no numbers as 0."""
+    if image.dtype.kind not in "buif":
+        message = f"the image has dtype {image.dtype}; integers, floats or booleans are allowed"
+        raise InputError(message)
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        image = np.nan_to_num(image)
     if image.ndim == 2:
         return image[..., None]
     if image.ndim != 3:
@@ -124,7 +129,7 @@ def _checked_channels(channels: Sequence[int] | None) -> tuple[int, int]:
 
 def _scaled(channel: NDArray[np.float32]) -> Image8:
     """A channel from 0 to 255; a constant one has no percentiles and is taken as it is."""
-    values = normalize99(channel) if np.ptp(channel) > 0 else channel
+    values = normalize99(channel) if channel.size and np.ptp(channel) > 0 else channel
     scaled: Image8 = (np.clip(values, 0, 1) * 255).astype(np.uint8)
     return scaled
 
@@ -180,7 +185,8 @@ def mask_rgb(masks: ArrayLike, colors: ArrayLike | None = None) -> Image8:
 def _gray(img: ArrayLike, labels: Labels) -> NDArray[np.float32]:
     """Brightness of an image in [0, 1], of the shape of the labels."""
     image = np.asarray(img)
-    gray = image.astype(np.float32) if image.ndim == 2 else channels_last(image).astype(np.float32).mean(axis=-1)
+    channels = channels_last(image).astype(np.float32)
+    gray: NDArray[np.float32] = channels.mean(axis=-1)
     if gray.shape != labels.shape:
         message = f"img has shape {image.shape} and masks {labels.shape}; they must be of one image"
         raise InputError(message)

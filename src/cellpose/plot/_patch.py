@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellpose.errors import OptionError
+from cellpose.errors import InputError, OptionError
 from cellpose.utils._check import check_labels
 
 __all__ = ["disk", "interesting_patch"]
@@ -32,7 +32,7 @@ def interesting_patch(mask: ArrayLike, bsize: int = 130) -> list[Indices]:
     Raises
     ------
     InputError
-        If `mask` is not a label image.
+        If `mask` is not a label image, or has no pixel.
     OptionError
         If `bsize` is less than 2.
     """
@@ -42,6 +42,9 @@ def interesting_patch(mask: ArrayLike, bsize: int = 130) -> list[Indices]:
         message = f"bsize={bsize!r} is not allowed; a patch has a side of 2 pixels or more"
         raise OptionError(message)
     labels = check_labels(mask, ndim=(2,), name="mask")
+    if labels.size == 0:
+        message = f"mask has shape {labels.shape}; a patch needs an image of at least one pixel"
+        raise InputError(message)
     density: NDArray[np.float32] = ndimage.gaussian_filter((labels > 0).astype(np.float32), bsize / 2)
     half = int(bsize) // 2
     centre = np.unravel_index(int(np.argmax(density)), labels.shape)
