@@ -21,6 +21,7 @@ SWITCHES = [
     "train_size", "save_each", "check_mkl", "transformer", "net_avg", "no_net_avg", "omni", "mxnet", "fast_mode",
     "testing", "save_ncolor", "mkldnn", "cluster", "unet",
     "deterministic", "mixed_precision", "keep_best", "freeze_encoder", "stream", "no_records", "no_report",
+    "large", "estimate_memory", "save_zarr",
 ]  # fmt: skip
 VALUES = {
     **dict.fromkeys(("chan", "chan2", "channel_axis", "z_axis", "min_size", "niter", "batch_size", "bsize"), "1"),
@@ -35,6 +36,7 @@ VALUES = {
     **dict.fromkeys(("mask_filter", "model_name_out", "model_type"), "x"),
     **dict.fromkeys(("mask_threshold", "diam_threshold"), "1"),
     **dict.fromkeys(("seed", "accumulate", "validate_every", "patience", "checkpoint_every", "adapter_rank"), "2"),
+    "diameter_um": "4.5",
     **dict.fromkeys(("replay_fraction", "cache_gb", "workers", "replay_dir"), "1"),
 }
 

@@ -31,7 +31,7 @@ def find_images(args: Namespace) -> list[Path]:
         raise OptionError(message)
     if not args.dir:
         image = Path(args.image_path)
-        if not image.is_file():
+        if not image.is_file() and not _is_zarr(image):
             message = f"ERROR: no file found at {args.image_path}"
             if image.is_dir():
                 message = f"--image_path {args.image_path} is a folder; for all images in it use --dir"
@@ -53,6 +53,12 @@ def find_images(args: Namespace) -> list[Path]:
     _check_writable(files, args)
     _warn_of_same_results(files, args)
     return files
+
+
+def _is_zarr(path: Path) -> bool:
+    from cellpose import io
+
+    return path.is_dir() and io.is_zarr(path)
 
 
 def folder_of_run(args: Namespace, files: list[Path]) -> Path:

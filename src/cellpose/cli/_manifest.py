@@ -93,7 +93,7 @@ class Manifest:
             same = entry["modified_ns"] == image.stat().st_mtime_ns
         except (KeyError, OSError):
             return False
-        return same and all((self.path.parent / name).is_file() for name in entry.get("outputs", ()))
+        return same and all((self.path.parent / name).exists() for name in entry.get("outputs", ()))
 
     def add_result(self, image: Path, outputs: Sequence[Path], facts: Mapping[str, Any]) -> None:
         """Note a finished image and the files written for it."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from cellpose.cli._table import GENERATION_DEFAULTS
 from cellpose.errors import AxesError, OptionError
-from cellpose.io import Image
+from cellpose.io import Image, LazyPlane
 
 __all__ = ["Result", "Segmenter", "device_of", "load_segmenter", "resolve_model"]
 
@@ -45,10 +45,11 @@ class Segmenter:
     files: dict[str, Any] = field(default_factory=dict)
     estimates_diameter: bool = False
     restores: bool = False
+    diameter_um: float | None = None
 
     def __call__(self, image: Image) -> Result:
         """Segment one image, as it was read from its file."""
-        keywords = {**self.keywords, **self._axes(image)}
+        keywords = {**self.keywords_of(image), **self._axes(image)}
         masks, flows, _, *more = self.model.eval(image.data, **keywords)
         if isinstance(masks, list):
             message = (
@@ -62,6 +63,25 @@ class Segmenter:
         else:
             diameter_px = keywords["diameter"] or self.diameter_of_training()
         return Result(masks, flows, diameter_px, restored)
+
+    def keywords_of(self, image: Image | LazyPlane) -> dict[str, Any]:
+        """The keywords of ``eval`` for one image: a diameter in micrometres becomes one in pixels.
+
+        Raises
+        ------
+        OptionError
+            If the image does not say how large its pixels are.
+        """
+        if self.diameter_um is None:
+            return self.keywords
+        _, y, x = image.pixel_size_um
+        if not x or not y:
+            message = (
+                f"--diameter_um {self.diameter_um:g} needs the size of a pixel, and the image does not tell it; "
+                "give --diameter in pixels"
+            )
+            raise OptionError(message)
+        return {**self.keywords, "diameter": self.diameter_um / (x * y) ** 0.5}
 
     def _axes(self, image: Image) -> dict[str, int | None]:
         """The axes of channels and planes: as the command line says, else as the file says, else None (guessed)."""
@@ -124,7 +144,12 @@ def load_segmenter(args: Namespace) -> Segmenter:
     model: Any
     if restores:
         model = _restoring_model(args, files, device, is_gpu)
-    elif args.diameter == 0 and not args.pretrained_model_ortho and _has_size_model(args.pretrained_model or file.name):
+    elif (
+        args.diameter == 0
+        and not args.diameter_um
+        and not args.pretrained_model_ortho
+        and _has_size_model(args.pretrained_model or file.name)
+    ):
         model = models.Cellpose(
             gpu=is_gpu, model_type=args.pretrained_model or file.name, device=device, engine=args.engine
         )
@@ -148,7 +173,7 @@ def load_segmenter(args: Namespace) -> Segmenter:
         logger.info(f">>>> model diam_labels = {segmenting.diam_labels: .3f} (mean diameter of training ROIs)")
     keywords = _eval_keywords(args, generation)
     keywords["channels"] = _channels(args, generation, segmenting.nchan)
-    return Segmenter(model, generation, keywords, str(device), files, sized, restores)
+    return Segmenter(model, generation, keywords, str(device), files, sized, restores, args.diameter_um)
 
 
 def generation_of(network: Any) -> str:

@@ -8,7 +8,7 @@ import os
 import re
 from typing import Any, NoReturn
 
-from cellpose.cli._table import FLAGS, GROUPS, Flag
+from cellpose.cli._table import FLAGS, GROUPS, UNABBREVIATED, Flag
 
 __all__ = ["SUBCOMMANDS", "get_arg_parser"]
 
@@ -69,6 +69,12 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 class _Parser(argparse.ArgumentParser):
     """Errors in one line, with what may have been meant, instead of a page of options."""
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """Options that an abbreviation may mean; those that came later must not make an older one ambiguous."""
+        found: list[Any] = super()._get_option_tuples(option_string)
+        older = [match for match in found if match[0].dest not in UNABBREVIATED]
+        return older or found
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"cellpose: error: {message}.{_meant(message)} See `cellpose --help`\n")

@@ -10,7 +10,7 @@ import numpy as np
 from cellpose import io
 from cellpose.cli._model import Result
 
-__all__ = ["save_results"]
+__all__ = ["output_paths", "save_results", "save_zarr"]
 
 
 def save_results(file: Path, image: np.ndarray, result: Result, model: str, args: Namespace) -> list[Path]:
@@ -36,13 +36,7 @@ def save_results(file: Path, image: np.ndarray, result: Result, model: str, args
     InputError
         If the masks cannot be written in the format asked for.
     """
-    paths = io.OutputPaths(
-        file,
-        savedir=args.savedir,
-        dir_above=args.dir_above,
-        in_folders=args.in_folders,
-        suffix=io.output_suffix(args.output_name, args.savedir, args.dir or file.parent),
-    )
+    paths = output_paths(file, args)
     if args.save_png or args.save_tif or args.save_flows or args.save_outlines or args.save_txt or args.save_mpl:
         _save_masks(paths, file, image, result, args)
     if args.save_rois:
@@ -50,6 +44,27 @@ def save_results(file: Path, image: np.ndarray, result: Result, model: str, args
     if not args.no_npy:
         _save_seg(paths, file, result, model, args)
     return [path for path in _asked_for(paths, args) if path.is_file()]
+
+
+def output_paths(file: Path, args: Namespace) -> io.OutputPaths:
+    """Where the results of an image go."""
+    return io.OutputPaths(
+        file,
+        savedir=args.savedir,
+        dir_above=args.dir_above,
+        in_folders=args.in_folders,
+        suffix=io.output_suffix(args.output_name, args.savedir, args.dir or file.parent),
+    )
+
+
+def save_zarr(file: Path, image: io.Image, masks: np.ndarray, args: Namespace) -> list[Path]:
+    """Write masks as OME-Zarr if the command line asks for it, with the pixel size that the image has."""
+    if not args.save_zarr:
+        return []
+    path = _in_place(output_paths(file, args).masks_zarr)
+    axes = "ZYX"[-masks.ndim :]
+    io.write_ome_zarr(path, masks, axes, pixel_size_um=image.pixel_size_um, labels=True, overwrite=True)
+    return [path]
 
 
 def _in_place(path: Path) -> Path:

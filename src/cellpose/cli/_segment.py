@@ -15,9 +15,10 @@ import numpy as np
 
 from cellpose import io
 from cellpose.cli._images import find_images, folder_of_run
+from cellpose.cli._large import is_large, print_estimates, segment_large_file
 from cellpose.cli._manifest import Manifest, options_of
 from cellpose.cli._model import Result, Segmenter, load_segmenter
-from cellpose.cli._save import save_results
+from cellpose.cli._save import save_results, save_zarr
 from cellpose.errors import OptionError
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 
@@ -38,6 +39,8 @@ def segment_command(args: Namespace) -> int:
     _check(args)
     files = find_images(args)
     segmenter = load_segmenter(args)
+    if args.estimate_memory:
+        return print_estimates(files, segmenter, args)
     _announce(segmenter, len(files))
     manifest = Manifest(
         folder_of_run(args, files),
@@ -85,6 +88,9 @@ def _check(args: Namespace) -> None:
     if isinstance(args.flow3D_smooth, list) and len(args.flow3D_smooth) not in {1, 3}:
         message = f"--flow3D_smooth {args.flow3D_smooth} is not allowed; give one number, or three for z, y and x"
         raise OptionError(message)
+    if args.diameter_um is not None and not (args.diameter_um > 0 and args.diameter is None):
+        message = f"--diameter_um {args.diameter_um:g} is not allowed; give more than 0, and no --diameter beside it"
+        raise OptionError(message)
     Evaluation(
         diameter=args.diameter,
         anisotropy=args.anisotropy,
@@ -105,6 +111,9 @@ def _announce(segmenter: Segmenter, n: int) -> None:
             f">>>> running cellpose on {n} images using chan_to_seg {_CHANNEL[cells]} "
             f"and chan (opt) {_CHANNEL[nuclei] if nuclei else 'NONE'}"
         )
+    if segmenter.diameter_um is not None:
+        logger.info(f">>>> using diameter {segmenter.diameter_um:0.3f} um for all images")
+        return
     if segmenter.estimates_diameter:
         logger.info(">>>> estimating diameter for each image")
         return
@@ -142,29 +151,36 @@ def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, manifest: Ma
     """Segment one image and write its results; the reason, if it failed."""
     start = time.perf_counter()
     try:
-        image = io.read_image(file)
-        if args.do_3D or args.stitch_threshold > 0:
-            logger.info("loading image as 3D zstack")
-            _check_format(args)
-        result = _without_edge_masks(segmenter(image), args)
-        outputs = save_results(file, image.data, result, segmenter.files["model"].name, args)
+        run = segment_large_file if is_large(file, segmenter, args) else _segment_whole
+        outputs, facts = run(file, segmenter, args)
     except Exception as error:  # whatever is wrong with one image must not stop the batch
         reason = f"{type(error).__name__}: {error}"
         logger.error(f"{file} failed: {reason}")
         logger.debug(f"{file} failed", exc_info=True)
         manifest.add_failure(file, reason, time.perf_counter() - start)
         return reason
-    facts: dict[str, Any] = {
-        "shape": list(image.data.shape),
-        "axes": image.axes,
-        "dtype": str(image.data.dtype),
-        "seconds": round(time.perf_counter() - start, 3),
-        "cells": int(np.count_nonzero(np.bincount(result.masks.ravel())[1:])),
-        "diameter_px": None if np.isnan(result.diameter_px) else round(result.diameter_px, 3),
-    }
+    facts["seconds"] = round(time.perf_counter() - start, 3)
     manifest.add_result(file, outputs, facts)
     logger.info(f"{file.name}: {facts['cells']} cells in {facts['seconds']:.2f} s")
     return None
+
+
+def _segment_whole(file: Path, segmenter: Segmenter, args: Namespace) -> tuple[list[Path], dict[str, Any]]:
+    """Segment one image that fits in memory; the files that were written, and facts for the manifest."""
+    image = io.read_image(file)
+    if args.do_3D or args.stitch_threshold > 0:
+        logger.info("loading image as 3D zstack")
+        _check_format(args)
+    result = _without_edge_masks(segmenter(image), args)
+    outputs = save_results(file, image.data, result, segmenter.files["model"].name, args)
+    outputs += save_zarr(file, image, result.masks, args)
+    return outputs, {
+        "shape": list(image.data.shape),
+        "axes": image.axes,
+        "dtype": str(image.data.dtype),
+        "cells": int(np.count_nonzero(np.bincount(result.masks.ravel())[1:])),
+        "diameter_px": None if np.isnan(result.diameter_px) else round(result.diameter_px, 3),
+    }
 
 
 def _check_format(args: Namespace) -> None:

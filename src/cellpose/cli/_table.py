@@ -11,7 +11,35 @@ from typing import Any
 
 from cellpose.options import Evaluation, Masking, Normalization, Tiling, Training, describe
 
-__all__ = ["FLAGS", "GENERATION_DEFAULTS", "GROUPS", "Flag"]
+__all__ = ["FLAGS", "GENERATION_DEFAULTS", "GROUPS", "UNABBREVIATED", "Flag"]
+
+# Options that clients do not know: an abbreviation means an older option that it also fits.
+UNABBREVIATED = frozenset(
+    [
+        "diameter_um",
+        "large",
+        "estimate_memory",
+        "save_zarr",
+        "engine",
+        "seed",
+        "accumulate",
+        "validate_every",
+        "patience",
+        "checkpoint_every",
+        "adapter_rank",
+        "replay_fraction",
+        "cache_gb",
+        "workers",
+        "deterministic",
+        "mixed_precision",
+        "keep_best",
+        "freeze_encoder",
+        "replay_dir",
+        "stream",
+        "no_records",
+        "no_report",
+    ]
+)
 
 GROUPS = {
     "general": "general",
@@ -163,6 +191,14 @@ def _algorithm() -> list[Flag]:
             kind=float,
             metavar="PIXELS",
         ),
+        Flag(
+            "diameter_um",
+            "algorithm",
+            "diameter of the cells in micrometres, for images whose files say how large a pixel is; in place of "
+            "--diameter",
+            kind=float,
+            metavar="MICROMETRES",
+        ),
         _shared("stitch_threshold", "algorithm", Evaluation, float),
         _shared("min_size", "algorithm", Masking, int),
         _shared("flow3D_smooth", "algorithm", Evaluation, float, default=0.0, nargs="+"),
@@ -174,6 +210,12 @@ def _algorithm() -> list[Flag]:
         _shared("augment", "algorithm", Tiling, None, default=None),
         _shared("batch_size", "algorithm", Tiling, int, default=None, neutral=True, help=_BATCH),
         _shared("bsize", "algorithm", Tiling, int),
+        Flag(
+            "large",
+            "algorithm",
+            "segment planes in blocks, in little memory, and write masks only; unasked above 8000 x 8000 pixels",
+        ),
+        Flag("estimate_memory", "algorithm", "print how much memory each plane will need, and stop", neutral=True),
     ]
 
 
@@ -181,6 +223,7 @@ def _output() -> list[Flag]:
     return [
         Flag("save_png", "output", "write masks as PNG"),
         Flag("save_tif", "output", "write masks as TIFF"),
+        Flag("save_zarr", "output", "write masks as OME-Zarr"),
         Flag("output_name", "output", "what to put after the image's name instead of _cp_masks", kind=str),
         Flag("no_npy", "output", "do not write _seg.npy"),
         Flag(

@@ -26,6 +26,7 @@ from cellpose.io._seg import Segmentation, read_seg, write_seg
 from cellpose.io._seg_content import masks_flows_to_seg, seg_content
 from cellpose.io._training_data import load_images_labels, load_train_test_data
 from cellpose.io._write import check_dir, imsave, replacing
+from cellpose.io._zarr import is_zarr
 
 __all__ = [
     "DEFAULT_SUFFIX",
@@ -46,6 +47,7 @@ __all__ = [
     "imread_2D",
     "imread_3D",
     "imsave",
+    "is_zarr",
     "load_dax",
     "load_images_labels",
     "load_npy",

@@ -101,6 +101,10 @@ class OutputPaths:
         return self._in("masks", f"{self.base}{self.suffix}.tif")
 
     @property
+    def masks_zarr(self) -> Path:
+        return self._in("masks", f"{self.base}{self.suffix}.zarr")
+
+    @property
     def outlines_png(self) -> Path:
         return self._in("outlines", f"{self.base}_outlines{self.suffix}.png")
 

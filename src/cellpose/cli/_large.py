@@ -1,0 +1,125 @@
+"""Images that do not fit in memory: segmented in blocks, masks written while they are made."""
+
+from __future__ import annotations
+
+import logging
+import math
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cellpose import io
+from cellpose.cli._model import Segmenter
+from cellpose.cli._save import output_paths
+from cellpose.errors import CellposeError, OptionError
+
+__all__ = ["is_large", "print_estimates", "segment_large_file"]
+
+logger = logging.getLogger("cellpose.cli")
+
+# Pixels from which a plane is run in blocks unasked: as a whole it takes about 9 GiB.
+_WHOLE_AT_MOST = 2**26
+_PASSED_ON = (
+    "channels",
+    "diameter",
+    "normalize",
+    "invert",
+    "flow_threshold",
+    "cellprob_threshold",
+    "min_size",
+    "niter",
+    "augment",
+    "bsize",
+    "batch_size",
+)
+
+
+def is_large(file: Path, segmenter: Segmenter, args: Namespace) -> bool:
+    """Whether an image is to be run in blocks: as the command line says, or because it is too large otherwise.
+
+    Raises
+    ------
+    OptionError
+        If ``--large`` is given with an option that needs the whole image.
+    """
+    whole = _needs_whole(segmenter, args)
+    if args.large:
+        if whole:
+            message = f"{whole} needs the whole image and cannot be used with --large; leave one of them out"
+            raise OptionError(message)
+        return True
+    if whole:
+        return False
+    try:
+        height, width, _ = io.open_plane(file, args.channel_axis).shape
+    except (CellposeError, OSError):  # what is wrong with it is told when it is read
+        return False
+    if height * width <= _WHOLE_AT_MOST:
+        return False
+    logger.warning(
+        f"{file.name} has {height} x {width} pixels: it is segmented in blocks, and masks are all that is written"
+    )
+    return True
+
+
+def _needs_whole(segmenter: Segmenter, args: Namespace) -> str | None:
+    """The option of the command line that needs the whole image."""
+    options = {
+        "--do_3D": args.do_3D,
+        "--stitch_threshold": args.stitch_threshold > 0,
+        "--restore_type": segmenter.restores,
+        "--diameter 0": segmenter.estimates_diameter,
+        "--no_resample": args.no_resample,
+        "--no_interp": args.no_interp,
+        "--exclude_on_edges": args.exclude_on_edges,
+    }
+    return next((name for name, given in options.items() if given), None)
+
+
+def segment_large_file(file: Path, segmenter: Segmenter, args: Namespace) -> tuple[list[Path], dict[str, Any]]:
+    """Segment an image in blocks; the files that were written, and facts for the manifest."""
+    from cellpose import models
+
+    plane = io.open_plane(file, args.channel_axis)
+    keywords = {name: value for name, value in segmenter.keywords_of(plane).items() if name in _PASSED_ON}
+    paths = output_paths(file, args)
+    target = paths.masks_zarr if args.save_zarr else paths.masks_tif
+    target.parent.mkdir(parents=True, exist_ok=True)
+    result = models.segment_large(
+        segmenter.model, file, target, channel_axis=args.channel_axis, overwrite=True, **keywords
+    )
+    diameter_px = keywords["diameter"] or segmenter.diameter_of_training()
+    facts = {
+        "shape": list(plane.shape) if plane.shape[2] > 1 else list(plane.shape[:2]),
+        "axes": "YXC" if plane.shape[2] > 1 else "YX",
+        "dtype": str(plane.dtype),
+        "cells": result.n_cells,
+        "diameter_px": None if math.isnan(diameter_px) else round(diameter_px, 3),
+        "blocks": True,
+    }
+    return [target], facts
+
+
+def print_estimates(files: Sequence[Path], segmenter: Segmenter, args: Namespace) -> int:
+    """Print for each plane how much memory it will need, in blocks and as a whole; 1 if one cannot be read."""
+    from cellpose import models
+
+    failed = 0
+    for file in files:
+        try:
+            plane = io.open_plane(file, args.channel_axis)
+            keywords = segmenter.keywords_of(plane)
+            estimate = models.estimate_memory(
+                segmenter.model,
+                file,
+                channel_axis=args.channel_axis,
+                diameter=keywords["diameter"],
+                batch_size=keywords["batch_size"],
+            )
+        except CellposeError as error:
+            print(f"{file}: {error}")
+            failed = 1
+            continue
+        print(f"{file}: {' x '.join(map(str, plane.shape))} {plane.dtype}: {estimate}")
+    return failed
