@@ -191,8 +191,9 @@ def _gray(img: ArrayLike, labels: Labels) -> NDArray[np.float32]:
         message = f"img has shape {image.shape} and masks {labels.shape}; they must be of one image"
         raise InputError(message)
     if gray.size and gray.max() > 1:
-        gray = gray / 255
-    return np.clip(gray * _GAIN, 0, 1)
+        gray /= 255
+    bright: NDArray[np.float32] = np.clip(gray * _GAIN, 0, 1)
+    return bright
 
 
 def mask_overlay(img: ArrayLike, masks: ArrayLike, colors: ArrayLike | None = None) -> Image8:
