@@ -15,7 +15,7 @@ __all__ = ["FLAGS", "GENERATION_DEFAULTS", "GROUPS", "UNABBREVIATED", "Flag"]
 
 # Options that clients do not know: an abbreviation means an older option that it also fits.
 UNABBREVIATED = frozenset(
-    [
+    {
         "diameter_um",
         "large",
         "estimate_memory",
@@ -38,7 +38,7 @@ UNABBREVIATED = frozenset(
         "stream",
         "no_records",
         "no_report",
-    ]
+    }
 )
 
 GROUPS = {
