@@ -225,6 +225,16 @@ def test_what_does_not_fit_is_refused(client, tmp_path):
         ds.cluster_of({"scheduler": "pbs"})
 
 
+def test_callers_keywords_are_untouched(client, model, tmp_path):
+    array = ds.numpy_array_to_zarr(tmp_path / "in.zarr", discs(60, 60), (64, 64))
+    model_kwargs, eval_kwargs = {}, {"bsize": 704}
+    labels, _ = ds.distributed_eval(
+        array, (60, 60), tmp_path / "out.zarr", model_kwargs=model_kwargs, eval_kwargs=eval_kwargs, cluster=client
+    )
+    assert (model_kwargs, eval_kwargs) == ({}, {"bsize": 704})
+    np.testing.assert_array_equal(labels[...] > 0, model.eval(discs(60, 60), diameter=30, bsize=704)[0] > 0)
+
+
 def test_folders_of_tiffs(tmp_path):
     whole = np.arange(4 * 6 * 8, dtype=np.uint16).reshape(4, 6, 8)
     for z, y, x in np.ndindex(2, 2, 2):
@@ -278,6 +288,8 @@ def test_settings_can_be_kept(tmp_path, monkeypatch):
             1, settings, "mine.yaml", persist_config=True, n_workers=1, processes=False, dashboard_address=None
         ) as cluster,
     ):
+        assert len(cluster.workers) == 1
+    with ds.cluster_of({"processes": False, "dashboard_address": None}) as cluster:
         assert len(cluster.workers) == 1
     assert "distributed.worker.memory.target: 0.7" in (tmp_path / "mine.yaml").read_text()
 
