@@ -117,6 +117,12 @@ def test_a_bool_in_place_of_the_device_is_interp() -> None:
     assert (nearest != dynamics.follow_flows(flows, inds, 10, True)).any()
 
 
+def test_without_pixels_those_that_move_are_followed() -> None:
+    flows = noisy_flows(REFERENCE, 0.5) / 5 * (REFERENCE > 0)
+    moving = np.nonzero(np.abs(flows[0]) > 1e-3)
+    np.testing.assert_array_equal(dynamics.follow_flows(flows, niter=7), dynamics.follow_flows(flows, moving, 7))
+
+
 def test_steps_of_positions_without_interpolation() -> None:
     flows = noisy_flows(REFERENCE, 0.5) / 5
     inside = np.nonzero(REFERENCE)

@@ -288,7 +288,13 @@ def _training() -> list[Flag]:
 
 
 def _training_loop() -> list[Flag]:
-    numbers = {"seed": int, "accumulate": int, "validate_every": int, "patience": int, "checkpoint_every": int}
+    numbers: dict[str, type[float]] = {
+        "seed": int,
+        "accumulate": int,
+        "validate_every": int,
+        "patience": int,
+        "checkpoint_every": int,
+    }
     numbers |= {"adapter_rank": int, "replay_fraction": float, "cache_gb": float, "workers": int}
     switches = ("deterministic", "mixed_precision", "keep_best", "freeze_encoder")
     return [

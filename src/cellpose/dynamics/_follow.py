@@ -17,6 +17,7 @@ Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 
 FEWEST_PIXELS = 4096  # pixels worth a thread
+_MOVING = 1e-3  # flow above which a pixel belonged to a cell before pixels were passed
 
 
 def field_of(flows: Array, cellprob: Array, threshold: float, divisor: float) -> Float32:
@@ -76,7 +77,9 @@ def _check(flows: Array) -> None:
         raise InputError(message)
 
 
-def follow_flows(dP: Any, inds: Any, niter: int | None = 200, device: Device = None, *, interp: bool = True) -> Any:
+def follow_flows(
+    dP: Any, inds: Any = None, niter: int | None = 200, device: Device = None, *, interp: bool = True
+) -> Any:
     """Where pixels stand after following the flows for a number of steps.
 
     Each step moves a pixel by the flow at its exact position, and no further than the edge of the image.
@@ -87,7 +90,8 @@ def follow_flows(dP: Any, inds: Any, niter: int | None = 200, device: Device = N
         Flows in pixels a step, ``(2, Y, X)`` or ``(3, Z, Y, X)``, components in the order of the axes. Values that
         are not finite count as zero.
     inds
-        Pixels to follow, one array of indices an axis, as `numpy.nonzero` gives them.
+        Pixels to follow, one array of indices an axis, as `numpy.nonzero` gives them. None: those whose flow is longer
+        than 0.001 along the first axis, as the versions that took no pixels chose them.
     niter
         Steps; None: 200.
     device
@@ -117,6 +121,8 @@ def follow_flows(dP: Any, inds: Any, niter: int | None = 200, device: Device = N
         device, interp = None, device
     flows = as_array(dP)
     _check(flows)
+    if inds is None:
+        inds = np.nonzero(np.abs(flows[0]) > _MOVING)
     starts = np.array([as_array(i) for i in inds], np.float32).reshape(len(flows), -1)
     steps = 200 if niter is None else int(niter)
     if on_gpu(device):
