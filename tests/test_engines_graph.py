@@ -152,6 +152,27 @@ def test_threads_may_share_an_engine(engine, tmp_path):
             np.testing.assert_array_equal(output, expected[k])
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_number_of_threads_changes_nothing(engine, tmp_path, monkeypatch, count):
+    tiles = np.random.default_rng(0).random((5, 2, 32, 32), dtype=np.float32)
+    file = lively_file(tmp_path)
+    expected = TorchEngine(weights.load_network(file))(tiles)
+    monkeypatch.setattr(_sessions, "threads", lambda: count)
+    found = open_engine([engine], file)
+    assert found._workers == count
+    for a, b in zip(found(tiles), expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)  # sums of float32 in another order
+
+
+def test_threads_as_the_environment_says(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert _sessions.threads() == 3
+    for text in ("", "0", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", text)
+        assert _sessions.threads() >= 1
+
+
 # ------------------------------------------------------------------------------------------------------- the choice
 
 

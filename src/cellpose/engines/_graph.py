@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from cellpose import nets, weights
 from cellpose.engines._cpnet_graph import cpnet_graph
-from cellpose.engines._sessions import Session, open_session, version_of
+from cellpose.engines._sessions import Session, open_session, version_of, workers
 from cellpose.errors import CellposeError, FileWriteError, InputError
 
 if TYPE_CHECKING:
@@ -78,12 +79,13 @@ class GraphEngine:
         self.style_size = self.nbase[-1]
         self.tile_multiple = 2 ** (len(self.nbase) - 2)
         self.diam_mean, self.diam_labels = source.diam_mean, source.diam_labels
-        self._session = session
+        self._session, self._workers = session, workers()
 
     def __call__(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Outputs (n, nout, y, x) and styles (n, style_size) of tiles (n, channels, y, x), all float32.
 
-        Tiles are run one by one: the features of one stay in the cache of the processor, those of a batch do not.
+        Every thread runs one tile at a time: its features stay in the cache of the processor, those of a batch do
+        not, and no thread waits for another.
 
         Raises
         ------
@@ -102,8 +104,17 @@ class GraphEngine:
         tiles = np.ascontiguousarray(tiles, np.float32)
         outputs = np.empty((n, self.nout, rows, columns), np.float32)
         styles = np.empty((n, self.style_size), np.float32)
-        for i in range(n):
+
+        def run(i: int) -> None:
             outputs[i : i + 1], styles[i : i + 1] = self._session(tiles[i : i + 1])
+
+        if min(n, self._workers) == 1:
+            for i in range(n):
+                run(i)
+        else:
+            # Made for each batch, which takes no time beside it, so that no thread outlives its use (or a fork).
+            with ThreadPoolExecutor(min(n, self._workers), "cellpose-tiles") as pool:
+                list(pool.map(run, range(n)))
         return outputs, styles
 
 

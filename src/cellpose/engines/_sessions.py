@@ -10,20 +10,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Session", "open_session", "threads", "version_of"]
+__all__ = ["Session", "open_session", "threads", "version_of", "workers"]
 
 FloatArray = NDArray[np.float32]
 #: Outputs and styles of tiles (n, channel, y, x). Several threads may call it at once.
 Session = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
+# Tiles run at the same time: as many as a batch usually has.
+_MOST_WORKERS = 8
+
+
 def threads() -> int:
-    """Threads a network may use: as many as torch would; 0 where the library is to choose."""
+    """Threads a network may use: as many as torch would, or ``OMP_NUM_THREADS``, or one for each processor."""
     torch = sys.modules.get("torch")
     if torch is not None:
         return int(torch.get_num_threads())
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdecimal() else 0
+    if wanted.isdecimal() and int(wanted):
+        return int(wanted)
+    own = getattr(os, "sched_getaffinity", None)
+    return len(own(0)) if own is not None else os.cpu_count() or 1
+
+
+def workers() -> int:
+    """How many tiles are run at the same time, each by its own threads, which need not wait for one another."""
+    return min(threads(), _MOST_WORKERS)
 
 
 def version_of(engine: str) -> str:
@@ -46,7 +58,7 @@ def _onnx(graph: bytes) -> Session:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads()
+    options.intra_op_num_threads = threads() // workers()
     options.inter_op_num_threads = 1
     # Threads that wait in a busy loop take the time of those that follow the flows.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -63,9 +75,11 @@ def _openvino(graph: bytes) -> Session:
     import openvino
 
     core = openvino.Core()
-    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    if threads():
-        settings["INFERENCE_NUM_THREADS"] = threads()
+    settings: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads(),
+        "NUM_STREAMS": workers(),
+    }
     model = core.compile_model(core.read_model(graph), "CPU", settings)
     idle: list[Any] = []
 
