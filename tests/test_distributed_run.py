@@ -17,6 +17,7 @@ from cellpose import io  # noqa: E402
 from cellpose.contrib import distributed_segmentation as ds  # noqa: E402
 from cellpose.contrib.distributed_segmentation import _process, _run  # noqa: E402
 from cellpose.errors import FileWriteError, OptionError  # noqa: E402
+from cellpose.io._zarr import create_array  # noqa: E402
 from small_model import discs, toy_model  # noqa: E402
 
 # What Dask and its servers say when they are closed in the middle of something is not ours.
@@ -71,7 +72,8 @@ def test_cells_are_those_of_the_whole(client, model, tmp_path, zarr_format):
     if zarr_format == 3 and not hasattr(zarr, "create_array"):
         pytest.skip("format 3 needs version 3 of zarr")
     image = blobs(260, 330)
-    array = zarr.create_array(str(tmp_path / "in.zarr"), data=image, chunks=(64, 64), zarr_format=zarr_format)
+    create_array(tmp_path / "in.zarr", image.shape, (64, 64), image.dtype, zarr_format=zarr_format)[...] = image
+    array = zarr.open(str(tmp_path / "in.zarr"), mode="r")
     whole, _, _ = model.eval(image, **{**SCALE, "diameter": 30})
     eval_kwargs = {**SCALE, "diameter": 30}
     labels, boxes = ds.distributed_eval(
@@ -236,6 +238,8 @@ def test_callers_keywords_are_untouched(client, model, tmp_path):
 
 
 def test_folders_of_tiffs(tmp_path):
+    if not hasattr(zarr, "create_array") and tuple(map(int, tifffile.__version__.split(".")[:2])) >= (2025, 5):
+        pytest.skip("this version of tifffile needs version 3 of zarr")
     whole = np.arange(4 * 6 * 8, dtype=np.uint16).reshape(4, 6, 8)
     for z, y, x in np.ndindex(2, 2, 2):
         part = whole[2 * z : 2 * z + 2, 3 * y : 3 * y + 3, 4 * x : 4 * x + 4]

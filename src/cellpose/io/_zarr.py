@@ -71,15 +71,22 @@ def create_array(
         Version of the format on disk, 2 or 3 (3 only with version 3 of the library).
     """
     zarr = zarr_library(f"write {path}")
+    from numcodecs import Zlib
+
     chunks = tuple(min(chunk, max(side, 1)) for chunk, side in zip(chunks, shape, strict=True))
     if not hasattr(zarr, "create_array"):  # version 2 of the library
         return zarr.open_array(
-            os.fspath(path), mode="w", shape=shape, chunks=chunks, dtype=dtype, fill_value=0, dimension_separator="/"
+            os.fspath(path),
+            mode="w",
+            shape=shape,
+            chunks=chunks,
+            dtype=dtype,
+            fill_value=0,
+            compressor=Zlib(level=1),
+            dimension_separator="/",
         )
     settings: dict[str, Any] = {}
     if zarr_format == 2:
-        from numcodecs import Zlib
-
         settings = {
             "compressors": Zlib(level=1),
             "chunk_key_encoding": {"name": "v2", "separator": "/"},
