@@ -207,7 +207,7 @@ def ends_plane(start, stop, cellprob, threshold, words, niter, interp, origin, e
     ends = np.empty((2, TILE * TILE), np.float32)
     for tile in range(start, stop):
         y0, x0 = tile // across * TILE, tile % across * TILE
-        n = 0
+        n = np.int64(0)  # a bare 0 has a type of its own, for which all that is called would be compiled twice
         for y in range(y0, min(y0 + TILE, Ly)):
             for x in range(x0, min(x0 + TILE, Lx)):
                 if cellprob[y, x] > threshold:
@@ -294,6 +294,15 @@ def count_ends(end, counts):
 
 
 @compiled
+def _grown(values, n):
+    """The first ``n`` values in an array twice as long; in a loop, since a slice takes seconds to compile."""
+    larger = np.empty(2 * values.size, np.int64)
+    for i in range(n):
+        larger[i] = values[i]
+    return larger
+
+
+@compiled
 def find_peaks(counts, least):
     """Indices, in ascending order, where more than ``least`` gather and no more do within 2 pixels along each axis.
 
@@ -318,9 +327,7 @@ def find_peaks(counts, least):
                                 peak = False
                 if peak:
                     if n == found.size:
-                        larger = np.empty(2 * n, np.int64)
-                        larger[:n] = found
-                        found = larger
+                        found = _grown(found, n)
                     found[n] = (z * Y + y) * X + x
                     n += 1
     return found[:n]
@@ -340,9 +347,7 @@ def grow_seeds(counts, shape, seeds, least):
     total = 0
     for k in range(seeds.size):
         if total + room > pixels.size:
-            larger = np.empty(2 * pixels.size, np.int64)
-            larger[:total] = pixels[:total]
-            pixels = larger
+            pixels = _grown(pixels, total)
         first[k] = total
         pixels[total] = seeds[k]
         counts[seeds[k]] *= -1

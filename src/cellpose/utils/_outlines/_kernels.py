@@ -25,7 +25,8 @@ def _is(labels: Any, label: int, y: int, x: int) -> Any:
 @njit(cache=True, nogil=True)
 def _grown(points: Any) -> Any:
     larger = np.empty((2 * points.shape[0], 2), np.int32)
-    larger[: points.shape[0]] = points
+    for i in range(points.shape[0]):  # a slice, and np.append, take seconds to compile
+        larger[i, 0], larger[i, 1] = points[i, 0], points[i, 1]
     return larger
 
 
@@ -96,15 +97,14 @@ def trace_outlines(labels: Any, top: int) -> Any:
     points
         int32 (n, 2), (x, y) of all borders, one after the other.
     ends
-        int64 (m,), where each border ends in ``points``.
+        int32 (m,), where each border ends in ``points``.
     owners
         int32 (m,), the label of each border.
     """
     height, width = labels.shape
     seen = np.zeros((height, width), np.int8)
     points = np.empty((1024, 2), np.int32)
-    ends = np.empty(256, np.int64)
-    owners = np.empty(256, np.int32)
+    borders = np.empty((256, 2), np.int32)  # where each ends in the points, and its label
     n = m = 0
     last_mark = np.zeros(top + 1, np.int8)
     last_row = np.full(top + 1, -1, np.int64)
@@ -123,12 +123,10 @@ def trace_outlines(labels: Any, top: int) -> Any:
                 if last_row[label] == y and last_mark[label] > 0:
                     continue
                 points, n = _follow(labels, seen, y, x, points, n)
-                if m == ends.shape[0]:
-                    ends = np.append(ends, np.empty(m, np.int64))
-                    owners = np.append(owners, np.empty(m, np.int32))
-                ends[m] = n
-                owners[m] = label
+                if m == borders.shape[0]:
+                    borders = _grown(borders)
+                borders[m, 0], borders[m, 1] = n, label
                 m += 1
             last_row[label] = y
             last_mark[label] = marks[x]
-    return seen, points[:n], ends[:m], owners[:m]
+    return seen, points[:n], borders[:m, 0], borders[:m, 1]
