@@ -144,7 +144,7 @@ def _possible(labels: npt.NDArray[Any], wanted: _Wanted) -> _Wanted:
             message = "cannot save 3D outputs as PNG, use tif option instead"
             raise InputError(message)
         if wanted.flows or wanted.text:
-            logger.warning("flows and outlines of stacks are not saved as files; they are in the _seg.npy")
+            logger.warning("flows and outlines of stacks are not saved as files of their own; _seg.npy holds them")
         wanted = replace(wanted, png=False, flows=False, outlines=False, text=False, summary=False)
     if not labels.any():
         logger.warning("no masks found, will not save PNG or outlines")
