@@ -277,7 +277,7 @@ def test_label_tiffs_are_never_taken_for_colours(tmp_path, shape):
 
 def test_tiff_of_more_than_4_gib_is_big(tmp_path, monkeypatch):
     # the bound is lowered: 4 GiB would take too long
-    monkeypatch.setattr(_write, "_CLASSIC_TIFF_LIMIT", 1000)
+    monkeypatch.setattr(_write, "CLASSIC_TIFF_LIMIT", 1000)
     write_tiff(tmp_path / "a.tif", np.zeros((40, 40), np.uint8))
     with tifffile.TiffFile(tmp_path / "a.tif") as tif:
         assert tif.is_bigtiff
