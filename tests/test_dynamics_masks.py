@@ -28,27 +28,28 @@ def noisy_flows(labels: np.ndarray, amount: float, seed: int = 0) -> np.ndarray:
 
 
 def euler(flows: np.ndarray, inds: tuple[np.ndarray, ...], niter: int, interp: bool) -> np.ndarray:
-    """Every step of every pixel, in float32, written from the definition."""
+    """Every step of every pixel, in float32, written from the definition.
+
+    Volumes are sampled over the whole width of their voxels, with zeros beyond, as both published generations do.
+    """
     p = np.array(inds, np.float32)
-    limits = np.array(flows.shape[1:]).reshape(-1, 1) - 1
+    sides = np.array(flows.shape[1:], np.float32).reshape(-1, 1)
+    rimmed = np.pad(flows, ((0, 0), *[(1, 1)] * len(p)))
     for _ in range(niter):
-        low = p.astype(np.int64)
-        fraction = p - low.astype(np.float32)
-        corners = [flows]
         if interp:
-            high = np.minimum(low + 1, limits)
-            values = flows
-            corners = []
-            for bits in np.ndindex((2,) * len(p)):
-                at = tuple(np.where(bits[a], high[a], low[a]) for a in range(len(p)))
-                corners.append(values[(slice(None), *at)])
-            for f in fraction:
+            at = p if len(p) == 2 else p * (sides / (sides - 1)) - np.float32(0.5)
+            low = np.floor(at).astype(np.int64)
+            corners = [
+                rimmed[(slice(None), *(low[a] + 1 + bits[a] for a in range(len(p))))]
+                for bits in np.ndindex((2,) * len(p))
+            ]
+            for f in at - low.astype(np.float32):
                 half = len(corners) // 2
                 corners = [a + f * (b - a) for a, b in zip(corners[:half], corners[half:], strict=True)]
             step = corners[0]
         else:
-            step = flows[(slice(None), *low)]
-        p = np.clip(p + step, 0, limits).astype(np.float32)
+            step = flows[(slice(None), *p.astype(np.int64))]
+        p = np.clip(p + step, 0, sides - 1).astype(np.float32)
     return p
 
 

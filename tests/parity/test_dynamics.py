@@ -36,8 +36,6 @@ DIFFERENT = {
     r"v4/compute_masks/(ellipses_(flow0_1|flow0_2|cp3)|many_flow0_2)": OWN_HEAT,
     r"v4/compute_masks/(touching_niter5|ellipses_(niter5|cpm3))": EXACT,
     r"v4/follow_flows/\w+": EXACT,
-    r"both/follow_flows_3d": EXACT,
-    r"both/compute_masks_3d/\w+": EXACT,
     r"v3/compute_masks/cshape_ring_min\d+": ENCLOSED,
     r"v3/resize_and_compute_masks/cshape_ring_.*": ENCLOSED,
     r"v3/masks_to_flows_gpu/\w+/r1": SLICES,

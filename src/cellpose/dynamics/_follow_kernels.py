@@ -226,12 +226,27 @@ def ends_plane(start, stop, cellprob, threshold, words, niter, interp, origin, e
 
 
 @compiled
-def _lerp(flat, i, k, fy, fx):
-    """One component between the corners ``i, i + 3`` (above) and ``k, k + 3`` (below)."""
-    next_ = np.uint64(3)
-    left = flat[i] + fy * (flat[k] - flat[i])
-    right = flat[i + next_] + fy * (flat[k + next_] - flat[i + next_])
-    return left + fx * (right - left)
+def _corners(position, side):
+    """The two voxels along an axis between which a position is sampled, and how far it is from the first to the second.
+
+    Volumes are sampled as both published generations do: ``position`` of 0 to ``side - 1`` is spread over the whole
+    width of the voxels, -0.5 to ``side - 0.5``, with zeros beyond. The index ``side`` is that of the rim of zeros.
+    """
+    if side == 1:
+        return np.int64(0), np.int64(1), ZERO
+    at = position * (np.float32(side) / np.float32(side - 1)) - np.float32(0.5)
+    if at < ZERO:
+        return np.int64(side), np.int64(0), at + np.float32(1)
+    low = min(np.int64(at), side - 1)
+    return low, low + 1, at - np.float32(low)
+
+
+@compiled
+def _lerp(flat, above, below, left, right, fy, fx):
+    """One component between four voxels of a plane."""
+    one = flat[above + left] + fy * (flat[below + left] - flat[above + left])
+    other = flat[above + right] + fy * (flat[below + right] - flat[above + right])
+    return one + fx * (other - one)
 
 
 @compiled
@@ -239,19 +254,20 @@ def _step_volume(p, n, flat, shape, limits, interp):
     """Move the first ``n`` positions ``p`` (3, batch) one step."""
     row = 3 * (shape[2] + 1)
     plane = row * (shape[1] + 1)
-    below, behind = np.uint64(row), np.uint64(plane)
     for j in range(n):
         z, y, x = p[0, j], p[1, j], p[2, j]
-        z0, y0, x0 = np.int64(z), np.int64(y), np.int64(x)
-        fz, fy, fx = z - np.float32(z0), y - np.float32(y0), x - np.float32(x0)
-        first = np.uint64(z0 * plane + y0 * row + 3 * x0)
+        if not interp:
+            first = np.int64(z) * plane + np.int64(y) * row + 3 * np.int64(x)
+            for axis in range(3):
+                p[axis, j] = min(max(p[axis, j] + flat[first + axis], ZERO), limits[axis])
+            continue
+        z0, z1, fz = _corners(z, shape[0])
+        y0, y1, fy = _corners(y, shape[1])
+        x0, x1, fx = _corners(x, shape[2])
         for axis in range(3):
-            i = first + np.uint64(axis)
-            v = flat[i]
-            if interp:
-                k = i + behind
-                v = _lerp(flat, i, i + below, fy, fx)
-                v += fz * (_lerp(flat, k, k + below, fy, fx) - v)
+            near, far = z0 * plane + axis, z1 * plane + axis
+            v = _lerp(flat, near + y0 * row, near + y1 * row, 3 * x0, 3 * x1, fy, fx)
+            v += fz * (_lerp(flat, far + y0 * row, far + y1 * row, 3 * x0, 3 * x1, fy, fx) - v)
             p[axis, j] = min(max(p[axis, j] + v, ZERO), limits[axis])
 
 

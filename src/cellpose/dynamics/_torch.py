@@ -6,6 +6,7 @@ Same formulas as the compiled kernels. Results differ by rounding only, since su
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -123,16 +124,32 @@ def follow(
 
 
 def _step(p: torch.Tensor, flat: torch.Tensor, strides: list[int], limits: torch.Tensor, interp: bool) -> torch.Tensor:
-    pixel = p.long()
-    index = torch.zeros_like(pixel[0])
-    for position, stride in zip(pixel, strides, strict=True):
-        index += position * stride
     if not interp:
-        return (p + flat[:, index]).clamp(min=0).minimum(limits)
-    fraction = p - pixel
-    corners = itertools.product((0, 1), repeat=len(strides))
-    values = [flat[:, index + sum(b * s for b, s in zip(bits, strides, strict=True))] for bits in corners]
-    for f in fraction:  # along the first axis between the two halves, and so on
+        return (p + flat[:, _index(list(p.long()), strides)]).clamp(min=0).minimum(limits)
+    corners = [_corners(*one, volume=len(p) == 3) for one in zip(p, limits.flatten().tolist(), strict=True)]
+    choices = itertools.product(*((low, high) for low, high, _ in corners))
+    values = [flat[:, _index(voxel, strides)] for voxel in choices]
+    for _, _, f in corners:  # along the first axis between the two halves, and so on
         half = len(values) // 2
         values = [low + f * (high - low) for low, high in zip(values[:half], values[half:], strict=True)]
     return (p + values[0]).clamp(min=0).minimum(limits)
+
+
+def _corners(position: torch.Tensor, last: float, *, volume: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The two pixels of an axis between which positions are sampled, and how far they are from the first to the second.
+
+    Planes are sampled at the position, volumes as `_follow_kernels._corners` tells; ``last + 1`` is the rim of zeros.
+    """
+    if not volume or last == 0:
+        low = position.long()
+        return low, low + 1, position - low
+    at = position * ((last + 1) / last) - 0.5
+    low = at.floor().long().clamp(max=int(last))
+    return torch.where(low < 0, int(last) + 1, low), low + 1, at - low
+
+
+def _index(pixel: Sequence[torch.Tensor], strides: list[int]) -> torch.Tensor:
+    index = torch.zeros_like(pixel[0])
+    for position, stride in zip(pixel, strides, strict=True):
+        index += position * stride
+    return index
