@@ -3,7 +3,16 @@
 from cellpose.denoise._batch import random_rotate_and_resize_noise
 from cellpose.denoise._cellpose import CellposeDenoiseModel
 from cellpose.denoise._degrade import add_noise, deterministic, img_norm
-from cellpose.denoise._losses import get_sigma, imstats, loss_fn_per, loss_fn_rec, loss_fn_seg, test_loss, train_loss
+from cellpose.denoise._losses import (
+    get_sigma,
+    imstats,
+    loss_fn_per,
+    loss_fn_rec,
+    loss_fn_seg,
+    one_chan_cellpose,
+    test_loss,
+    train_loss,
+)
 from cellpose.denoise._model import MODEL_NAMES, DenoiseModel
 
 __all__ = [
@@ -18,6 +27,7 @@ __all__ = [
     "loss_fn_per",
     "loss_fn_rec",
     "loss_fn_seg",
+    "one_chan_cellpose",
     "random_rotate_and_resize_noise",
     "test_loss",
     "train_loss",

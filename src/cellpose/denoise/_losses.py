@@ -8,11 +8,13 @@ of the frozen segmentation network, and the plain reconstruction error.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cellpose import nets, weights
 from cellpose.errors import InputError
 
 _REC_SCALE = 80.0  # brings the reconstruction error to the size of the segmentation loss
@@ -171,3 +173,33 @@ def _restoration_loss(
     if img is not None and weight_rec > 0:
         loss = loss + weight_rec * loss_fn_rec(img, restored)
     return loss, loss_per
+
+
+def one_chan_cellpose(
+    device: torch.device | str, model_type: str = "cyto2", pretrained_model: str | Path | None = None
+) -> nn.Module:
+    """The frozen segmentation network of the losses: one that sees a single channel, made from one that sees two.
+
+    Parameters
+    ----------
+    device
+        Where it runs.
+    model_type
+        Name of the segmentation model.
+    pretrained_model
+        Path or name; goes before `model_type`.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode; its weights take no gradient, but its input does.
+
+    Raises
+    ------
+    UnknownModelError, DownloadError, WeightsError
+        If there is no such model, or it cannot be had or used.
+    """
+    state = nets.one_channel(weights.load_state_dict(weights.resolve(pretrained_model or model_type).path))
+    net = nets.build(nets.detect_family(state))
+    net.load_state_dict(state)
+    return net.to(torch.device(device)).eval().requires_grad_(False)
