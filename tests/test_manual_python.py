@@ -48,7 +48,7 @@ def desk(tmp_path, monkeypatch):
         "cells_2ch.tif": (2, 96, 96),
         "multichannel.tif": (2, 96, 96),
         "piezo1_multichannel.tif": (3, 96, 96),
-        "confocal_zstack.tif": (4, 40, 40),
+        "confocal_zstack.tif": (6, 40, 40),
     }.items():
         tifffile.imwrite(name, discs(*shape), photometric="minisblack")
     Path("images").mkdir()

@@ -217,7 +217,8 @@ def _new_files(bench: Bench, before: set[Path]) -> list[str]:
     skipped = (bench.home, bench.models)
     files = [p for p in bench.root.rglob("*") if p.is_file() and not any(s in p.parents for s in skipped)]
     found = sorted(p.relative_to(bench.root).as_posix() for p in files if p not in before)
-    return [name for name in found if Path(name).name != "cellpose_run.json"]
+    # The manifest of a run, and the records of a training, are additions; docs/differences.md names them.
+    return [name for name in found if Path(name).name != "cellpose_run.json" and "training" not in Path(name).parts]
 
 
 def _described(text: str) -> dict[str, str]:
