@@ -91,22 +91,20 @@ def gaussian_blur(images: torch.Tensor, sigma_y: torch.Tensor, sigma_x: torch.Te
 
 @dataclass(frozen=True)
 class Degradation:
-    """How images are degraded; see `add_noise` for the meaning of each field."""
+    """How wide, how coarse and how noisy images become; `add_noise` has the meaning and the default of each field."""
 
-    alpha: float = 4.0
-    beta: float = 0.7
-    poisson: float = 0.7
-    blur: float = 0.7
-    gblur: float = 1.0
-    downsample: float = 0.7
-    ds_max: int = 7
-    diams: Any = None
-    pscale: float | None = None
-    iso: bool = True
-    sigma0: float | None = None
-    sigma1: float | None = None
-    ds: int | None = None
-    uniform_blur: bool = False
+    alpha: float
+    beta: float
+    gblur: float
+    downsample: float
+    ds_max: int
+    diams: Any
+    pscale: float | None
+    iso: bool
+    sigma0: float | None
+    sigma1: float | None
+    ds: int | None
+    uniform_blur: bool
 
     def diameters(self, n: int) -> torch.Tensor:
         """Diameter of the cells in each of n images, float32 (n,)."""
@@ -245,9 +243,7 @@ def add_noise(
     if lbl.ndim != 4 or lbl.shape[1] != 1:
         message = f"images have shape {tuple(lbl.shape)}; (batch, 1, Y, X) is needed"
         raise InputError(message)
-    options = Degradation(
-        alpha, beta, poisson, blur, gblur, downsample, ds_max, diams, pscale, iso, sigma0, sigma1, ds, uniform_blur
-    )
+    options = Degradation(alpha, beta, gblur, downsample, ds_max, diams, pscale, iso, sigma0, sigma1, ds, uniform_blur)
     n = len(lbl)
     # The order of the draws is the published one, so that a seed gives the published noise.
     factors = _downsampling_factors(options, n)
