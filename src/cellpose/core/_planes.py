@@ -77,7 +77,7 @@ def run_planes(
     pads = transforms.get_pad_yx(ly, lx, min_size=(bsize, bsize) if transformer else None)
     grid = TileGrid(ly + sum(pads[:2]), lx + sum(pads[2:]), bsize, tiling.tile_overlap, tiling.augment)
     inside = slice(pads[0], pads[0] + ly), slice(pads[2], pads[2] + lx)
-    planes = (_padded(_resized(plane, ly, lx), pads) for plane in stack)
+    planes = (_padded(transforms.resize_plane(plane, (ly, lx)), pads) for plane in stack)
     for output, style in _run(engine, planes, len(stack), grid, tiling.batch_size, report):
         yield output[:, inside[0], inside[1]], np.zeros_like(style) if transformer else _direction(style)
 
@@ -119,13 +119,6 @@ def _run(
         for p in sorted(p for p, plane in running.items() if plane.average.complete):
             plane = running.pop(p)
             yield plane.average.result(), plane.style
-
-
-def _resized(plane: NDArray[np.generic], ly: int, lx: int) -> NDArray[np.generic]:
-    if plane.shape[:2] == (ly, lx):
-        return plane
-    resized = transforms.resize_image(plane.astype(np.float32, copy=False), ly, lx)
-    return np.asarray(resized).reshape(ly, lx, -1)
 
 
 def _padded(plane: NDArray[np.generic], pads: tuple[int, int, int, int]) -> FloatArray:

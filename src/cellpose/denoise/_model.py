@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,7 +190,10 @@ class DenoiseModel:
         if "upsample" in Path(self.pretrained_model).name and _SMALLEST_DIAMETER <= (diameter or 0) < self.diam_mean:
             ratio = self.diam_mean / float(diameter or 1)
             stack = np.stack(
-                [_resized(plane, transforms.scaled_shape(plane.shape[:2], (ratio, ratio))) for plane in stack]
+                [
+                    transforms.resize_plane(plane, transforms.scaled_shape(plane.shape[:2], (ratio, ratio)))
+                    for plane in stack
+                ]
             )
         # The published models for small cells were made to see them enlarged a second time.
         scale = self.diam_mean / diameter if diameter else request.rescale or 1.0
@@ -213,15 +215,7 @@ def _run(engine: Engine, stack: FloatArray, scale: float, request: _Request) -> 
         stack = transforms.apply_normalization(stack, options, zero_constant=False)
     size = transforms.scaled_shape(stack.shape[1:3], (scale, scale))
     planes = core.run_planes(engine, stack, request.tiling, (size[0], size[1]))
-    return np.stack([_resized(output[0], stack.shape[1:3]) for output, _ in planes])
-
-
-def _resized(plane: FloatArray, size: Sequence[int]) -> FloatArray:
-    """A plane (Y, X) or (Y, X, channels) at another size."""
-    if plane.shape[:2] == tuple(size):
-        return plane
-    resized = transforms.resize_image(np.ascontiguousarray(plane), size[0], size[1], no_channels=plane.ndim == 2)
-    return np.asarray(resized, np.float32).reshape(*size, *plane.shape[2:])
+    return np.stack([transforms.resize_plane(output[0], stack.shape[1:3]) for output, _ in planes])
 
 
 def _has_no_second_channel(stack: FloatArray, channels: Any) -> bool:

@@ -172,7 +172,7 @@ def run_stack(
     for index, (output, style) in enumerate(core.run_planes(network.engine, stack, options.tiling, size, report)):
         _require_flows(output)
         for c in range(3):
-            flows[c, index] = _resized(output[c - 3], out)
+            flows[c, index] = transforms.resize_plane(output[c - 3], out)
         styles.append(style)
     return flows, np.stack(styles)
 
@@ -299,12 +299,6 @@ def _require_flows(output: FloatArray) -> None:
             "are run by cellpose.denoise.DenoiseModel"
         )
         raise InputError(message)
-
-
-def _resized(plane: FloatArray, size: tuple[int, ...]) -> FloatArray:
-    if plane.shape == size:
-        return plane
-    return transforms.resize_image(np.ascontiguousarray(plane), Ly=size[0], Lx=size[1], no_channels=True)
 
 
 def _with_norm3D(normalization: Normalization, together: bool) -> Normalization:

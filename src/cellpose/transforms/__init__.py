@@ -17,6 +17,7 @@ from cellpose.transforms._resize import (
     PlaneView,
     resize_image,
     resize_image_3d,
+    resize_plane,
     resize_safe,
     scaled_shape,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "reshape",
     "resize_image",
     "resize_image_3d",
+    "resize_plane",
     "resize_safe",
     "scaled_shape",
     "smooth_sharpen_img",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cellpose.errors import AxesError, OptionError
 from cellpose.transforms._values import real_image
 
-__all__ = ["PLANE_VIEWS", "PlaneView", "resize_image", "resize_image_3d", "resize_safe", "scaled_shape"]
+__all__ = ["PLANE_VIEWS", "PlaneView", "resize_image", "resize_image_3d", "resize_plane", "resize_safe", "scaled_shape"]
 
 Array = npt.NDArray[Any]
 
@@ -221,6 +221,18 @@ def _cast_back(values: Array, dtype: np.dtype[Any]) -> Array:
     # float64 cannot hold the largest 64-bit integers: the largest float below them is the limit then
     high = np.nextafter(float(limits.max), 0) if limits.bits == 64 else float(limits.max)
     return np.clip(np.rint(values), float(limits.min), high).astype(dtype)
+
+
+def resize_plane(plane: npt.NDArray[Any], size: Sequence[int]) -> npt.NDArray[Any]:
+    """A plane (Y, X) or (Y, X, channels) at another size ``(Y, X)``; the very plane where it has that size already.
+
+    Resized bilinearly in float32; the number of axes stays, also with one channel.
+    """
+    if plane.shape[:2] == tuple(size):
+        return plane
+    floats = np.ascontiguousarray(plane, dtype=np.float32)
+    resized = resize_image(floats, size[0], size[1], no_channels=plane.ndim == 2)
+    return np.asarray(resized).reshape(*size, *plane.shape[2:])
 
 
 def resize_image_3d(
