@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from cellpose import synthetic
+
 SCRIPTS = Path(__file__).resolve().parents[1] / "training"
 
 
@@ -21,7 +23,7 @@ def scripts():
         pytest.skip("the training scripts are in the source tree only")
     sys.path.insert(0, str(SCRIPTS))
     try:
-        yield {name: importlib.import_module(name) for name in ("bundled_data", "bundled_synthetic", "train_bundled")}
+        yield {name: importlib.import_module(name) for name in ("bundled_data", "train_bundled")}
     finally:
         sys.path.remove(str(SCRIPTS))
 
@@ -33,7 +35,8 @@ def data(tmp_path_factory, scripts):
     (folder / "dsb2018").mkdir()
     rows = ["source,id,split,modality,group"]
     for i, group in enumerate(("256x256 L", "320x256 RGB")):
-        picture, labels = scripts["bundled_synthetic"].synthetic_pair(5, i, size=128)
+        sample = synthetic.sample(5 + i, (128, 128), "cytoplasm", channels=1, diameter=24)
+        picture, labels = sample.image[0], sample.masks
         low, high = np.percentile(picture, (0, 100))
         image = ((picture - low) / (high - low) * 255).astype(np.uint8)
         if i:
@@ -92,17 +95,6 @@ def test_flows_turn_with_the_image(packed, scripts, linear):
     assert abs(int(followed.max()) - int(before.max())) <= 1  # a cell that touches the border may merge or vanish
     inside = target[0] > 0
     assert np.hypot(*target[1:])[inside].mean() > 0.9
-
-
-def test_synthetic_cells_are_connected_and_reproducible(scripts):
-    synthetic_pair = scripts["bundled_synthetic"].synthetic_pair
-    for index in range(3):
-        picture, labels = synthetic_pair(1, index, size=96)
-        assert picture.shape == labels.shape == (96, 96)
-        assert np.isfinite(picture).all()
-        for value in np.unique(labels[labels > 0]):
-            assert cv2.connectedComponents((labels == value).astype(np.uint8), connectivity=4)[0] == 2
-        np.testing.assert_array_equal(synthetic_pair(1, index, size=96)[0], picture)
 
 
 def test_resumed_runs_equal_runs_in_one_go(packed, data, scripts, tmp_path, monkeypatch):

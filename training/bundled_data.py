@@ -14,9 +14,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from bundled_synthetic import synthetic_pair
 
-from cellpose import dynamics
+from cellpose import dynamics, synthetic
 
 Array = np.ndarray
 
@@ -132,7 +131,8 @@ def _sources(data: Path, seed: int) -> Iterator[tuple[dict[str, str], str, Array
         digest = hashlib.sha256(image.read_bytes() + masks.read_bytes()).hexdigest()
         yield row, digest, read_image(image), read_masks(masks)
     for index in range(N_SYNTHETIC):
-        picture, labels = synthetic_pair(seed, index)
+        sample = synthetic.sample(np.random.default_rng([seed, index]), (320, 320), channels=1)
+        picture, labels = sample.image[0], sample.masks
         digest = hashlib.sha256(picture.tobytes() + labels.tobytes()).hexdigest()
         yield {"source": "synthetic", "id": f"{index:04d}", "group": ""}, digest, picture, labels
 

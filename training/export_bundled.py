@@ -29,7 +29,7 @@ LICENCES = {
     "usiigaci": "MIT: Usiigaci, phase contrast (github.com/oist/Usiigaci)",
     "axondeepseg_sem": "MIT: AxonDeepSeg SEM (github.com/axondeepseg/data_axondeepseg_sem)",
     "axon_tem_unmyel": "MIT: AxonDeepSeg TEM (github.com/axondeepseg/data_axondeepseg_srf_testing)",
-    "synthetic": "made by training/bundled_synthetic.py",
+    "synthetic": "made by cellpose.synthetic",
 }
 
 

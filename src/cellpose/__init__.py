@@ -30,6 +30,7 @@ _PUBLIC_MODULES = (
     "options",
     "plot",
     "resnet_torch",
+    "synthetic",
     "train",
     "transforms",
     "utils",

@@ -1,0 +1,14 @@
+"""Synthetic images of cells with their true masks: for training, tests, demonstrations.
+
+Shapes make a scene (labels, nuclei), a rendering turns it into light, a camera into pixels. All chance comes from one
+generator, so the same seed gives the same pixels.
+"""
+
+from __future__ import annotations
+
+from cellpose.synthetic._camera import Optics, expose
+from cellpose.synthetic._population import FORMS, Population
+from cellpose.synthetic._sample import KINDS, Sample, sample
+from cellpose.synthetic._scene import Scene, add_nuclei, populate
+
+__all__ = ["FORMS", "KINDS", "Optics", "Population", "Sample", "Scene", "add_nuclei", "expose", "populate", "sample"]

@@ -1,0 +1,224 @@
+"""Kinds of image: which populations each shows, how they are rendered, through which optics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellpose.synthetic import _fluorescence, _stained, _transmitted
+from cellpose.synthetic._camera import Optics
+from cellpose.synthetic._noise import Field
+from cellpose.synthetic._population import Population
+from cellpose.synthetic._scene import Scene, add_nuclei, populate
+
+__all__ = ["RECIPES", "Recipe"]
+
+Rng = np.random.Generator
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How images of a kind are made.
+
+    ``population`` draws what the cells are like from a diameter in pixels; ``diameters`` is the range that the diameter
+    is drawn from; ``light`` renders (C, Y, X); ``nuclei`` is the share of scenes with nuclei.
+    """
+
+    population: Callable[[Rng, float], Population]
+    light: Callable[[Rng, Scene], Field]
+    optics: Callable[[Rng], Optics]
+    diameters: tuple[float, float]
+    nuclei: float = 0.0
+
+    def scene(self, rng: Rng, size: Size, diameter: float | None) -> Scene:
+        """A scene of this kind."""
+        if diameter is None:
+            low, high = np.log(self.diameters)
+            diameter = float(np.exp(rng.uniform(low, high)))
+        scene = populate(rng, size, self.population(rng, diameter))
+        if rng.random() < self.nuclei:
+            scene = add_nuclei(rng, scene, rng.uniform(0.3, 0.55))
+        return scene
+
+
+def _between(rng: Rng, low: float, high: float) -> float:
+    return float(rng.uniform(low, high))
+
+
+# ---- populations -----------------------------------------------------------------------------------------------
+
+
+def _culture(rng: Rng, d: float) -> Population:
+    """Adherent or floating cells of any form."""
+    form = str(rng.choice(["round", "elongated", "spread", "sheet", "rosettes"], p=[0.25, 0.2, 0.25, 0.2, 0.1]))
+    if form == "sheet":
+        return _sheet(rng, d)
+    long = {"elongated": (1.8, 4.0), "spread": (1.2, 2.5)}.get(form, (1.05, 1.4))
+    return Population(
+        form=form, diameter=d, variation=_between(rng, 0.1, 0.35), coverage=_between(rng, 0.1, 0.75),
+        clump=float(rng.choice([1, 1, 4, 12, 30])), gap=_between(rng, 0.85, 1.1), reach=_between(rng, 1.0, 1.25),
+        elongation=_between(rng, *long), wobble=_between(rng, 0.02, 0.2 if form != "round" else 0.1),
+        alignment=_between(rng, 0, 1) if form == "elongated" else 0.0,
+    )  # fmt: skip
+
+
+def _sheet(rng: Rng, d: float) -> Population:
+    """Epithelium: polygons without gaps, or with some."""
+    whole = rng.random() < 0.7
+    return Population(
+        form="sheet", diameter=d, variation=_between(rng, 0.05, 0.3), coverage=_between(rng, 1.0, 1.15),
+        gap=_between(rng, 0.8, 1.0), reach=4.0 if whole else _between(rng, 1.1, 1.3),
+        elongation=_between(rng, 1.0, 1.6), alignment=_between(rng, 0, 1), wobble=_between(rng, 0.0, 0.15),
+        missing=0.0 if rng.random() < 0.6 else _between(rng, 0.02, 0.4),
+    )  # fmt: skip
+
+
+def _nuclei(rng: Rng, d: float) -> Population:
+    return Population(
+        form="elongated", diameter=d, variation=_between(rng, 0.08, 0.35), coverage=_between(rng, 0.03, 0.55),
+        clump=float(rng.choice([1, 1, 1, 4, 10, 40])), gap=_between(rng, 0.85, 1.2),
+        elongation=_between(rng, 1.05, 1.9), wobble=_between(rng, 0.01, 0.12), alignment=_between(rng, 0, 0.8),
+    )  # fmt: skip
+
+
+def _adherent(rng: Rng, d: float) -> Population:
+    form = str(rng.choice(["spread", "elongated", "round", "sheet"], p=[0.55, 0.2, 0.15, 0.1]))
+    if form == "sheet":
+        return _sheet(rng, d)
+    long = {"elongated": (2.0, 5.0), "spread": (1.3, 3.0)}.get(form, (1.05, 1.4))
+    return Population(
+        form=form, diameter=d, variation=_between(rng, 0.15, 0.35), coverage=_between(rng, 0.05, 0.7),
+        clump=float(rng.choice([1, 1, 4, 12])), gap=_between(rng, 0.9, 1.1), elongation=_between(rng, *long),
+        wobble=_between(rng, 0.08, 0.25), alignment=_between(rng, 0, 0.7),
+    )  # fmt: skip
+
+
+def _bacteria(rng: Rng, d: float) -> Population:
+    return Population(
+        form="rods", diameter=d, variation=_between(rng, 0.03, 0.12), coverage=_between(rng, 0.05, 0.7),
+        clump=float(rng.choice([1, 8, 30, 100])), gap=_between(rng, 0.95, 1.05), elongation=_between(rng, 2.0, 5.0),
+        wobble=_between(rng, 0.0, 0.1), alignment=_between(rng, 0.3, 1.0),
+    )  # fmt: skip
+
+
+def _yeast(rng: Rng, d: float) -> Population:
+    return Population(
+        form="budding", diameter=d, variation=_between(rng, 0.08, 0.25), coverage=_between(rng, 0.05, 0.6),
+        clump=float(rng.choice([1, 6, 20, 60])), gap=_between(rng, 1.0, 1.08), elongation=_between(rng, 1.0, 1.25),
+        wobble=_between(rng, 0.0, 0.03),
+    )  # fmt: skip
+
+
+def _neurons(rng: Rng, d: float) -> Population:
+    return Population(
+        form="branched", diameter=d, variation=_between(rng, 0.1, 0.3), coverage=_between(rng, 0.03, 0.2),
+        clump=float(rng.choice([1, 1, 4])), gap=_between(rng, 1.0, 1.8), elongation=_between(rng, 1.1, 2.0),
+        wobble=_between(rng, 0.05, 0.2),
+    )  # fmt: skip
+
+
+def _tissue(rng: Rng, d: float) -> Population:
+    return Population(
+        form="elongated", diameter=d, variation=_between(rng, 0.15, 0.4), coverage=_between(rng, 0.08, 0.5),
+        clump=float(rng.choice([1, 1, 5, 20])), gap=_between(rng, 0.85, 1.3), elongation=_between(rng, 1.1, 2.6),
+        wobble=_between(rng, 0.03, 0.15), alignment=_between(rng, 0, 0.9),
+    )  # fmt: skip
+
+
+def _sections(rng: Rng, d: float) -> Population:
+    return Population(
+        form="sheet", diameter=d, variation=_between(rng, 0.2, 0.5), coverage=_between(rng, 0.6, 1.1),
+        gap=_between(rng, 0.9, 1.1), reach=float(rng.choice([0.9, 1.05, 1.3, 4.0])), elongation=_between(rng, 1.0, 2.0),
+        alignment=_between(rng, 0, 1), wobble=_between(rng, 0.05, 0.2),
+    )  # fmt: skip
+
+
+# ---- light -----------------------------------------------------------------------------------------------------
+
+
+def _with_nuclear_stain(rng: Rng, scene: Scene, main: Field) -> Field:
+    """(2, Y, X): the stain, and that of the nuclei where the scene has some."""
+    second = np.zeros_like(main)
+    if scene.nuclei.any():
+        second = _fluorescence.nuclei(rng, scene.nuclei, 0.4 * scene.diameter, weak=False)
+        second = second + rng.uniform(0, 0.08) * main  # bleed-through
+    return np.stack([main, second]).astype(np.float32)
+
+
+def _cytoplasm(rng: Rng, scene: Scene) -> Field:
+    return _with_nuclear_stain(rng, scene, _fluorescence.cytoplasm(rng, scene))
+
+
+def _membrane(rng: Rng, scene: Scene) -> Field:
+    return _with_nuclear_stain(rng, scene, _fluorescence.membrane(rng, scene))
+
+
+def _phase(rng: Rng, scene: Scene) -> Field:
+    return _transmitted.phase_contrast(rng, scene)[None]
+
+
+def _dic(rng: Rng, scene: Scene) -> Field:
+    return _transmitted.dic(rng, scene)[None]
+
+
+def _brightfield(rng: Rng, scene: Scene) -> Field:
+    return _transmitted.brightfield(rng, scene)[None]
+
+
+def _rods_light(rng: Rng, scene: Scene) -> Field:
+    if rng.random() < 0.35:
+        return _fluorescence.cytoplasm(rng, scene)[None]
+    return _transmitted.phase_contrast(rng, scene, roughness=0.0)[None]
+
+
+def _yeast_light(rng: Rng, scene: Scene) -> Field:
+    if rng.random() < 0.3:
+        return _transmitted.phase_contrast(rng, scene, roughness=0.4)[None]
+    return _transmitted.brightfield(rng, scene, roughness=0.4)[None]
+
+
+def _nuclear_light(rng: Rng, scene: Scene) -> Field:
+    return _fluorescence.nuclei(rng, scene.labels, scene.diameter)[None]
+
+
+def _electron(rng: Rng, scene: Scene) -> Field:
+    return _stained.electron(rng, scene)[None]
+
+
+# ---- optics ----------------------------------------------------------------------------------------------------
+
+
+def _dim(rng: Rng) -> Optics:
+    """Of fluorescence: from clean to a handful of photons, sometimes overexposed."""
+    return Optics(
+        blur=_between(rng, 0.5, 1.8), shading=_between(rng, 0, 0.4), photons=float(np.exp(rng.uniform(np.log(25), 8))),
+        read_noise=_between(rng, 0, 0.02), offset=_between(rng, 0, 0.08), gain=float(np.exp(rng.normal(0, 0.5))),
+        grain=0.0 if rng.random() < 0.7 else _between(rng, 0.4, 0.9),
+    )  # fmt: skip
+
+
+def _bright(rng: Rng) -> Optics:
+    """Of transmitted light: many photons."""
+    return Optics(
+        blur=_between(rng, 0.4, 1.2), shading=_between(rng, 0, 0.2), photons=float(np.exp(rng.uniform(6, 10))),
+        read_noise=_between(rng, 0, 0.015), offset=0.0, gain=_between(rng, 0.8, 1.2),
+        grain=0.0 if rng.random() < 0.5 else _between(rng, 0.4, 0.9),
+    )  # fmt: skip
+
+
+RECIPES = {
+    "nuclei": Recipe(_nuclei, _nuclear_light, _dim, (7, 80)),
+    "cytoplasm": Recipe(_culture, _cytoplasm, _dim, (12, 150), nuclei=0.7),
+    "membrane": Recipe(_sheet, _membrane, _dim, (12, 120), nuclei=0.6),
+    "neurons": Recipe(_neurons, _cytoplasm, _dim, (14, 50), nuclei=0.5),
+    "phase": Recipe(_adherent, _phase, _bright, (16, 120), nuclei=0.9),
+    "dic": Recipe(_adherent, _dic, _bright, (20, 150), nuclei=0.9),
+    "brightfield": Recipe(_adherent, _brightfield, _bright, (14, 120), nuclei=0.7),
+    "bacteria": Recipe(_bacteria, _rods_light, _bright, (7, 28)),
+    "yeast": Recipe(_yeast, _yeast_light, _bright, (10, 60), nuclei=0.5),
+    "tissue": Recipe(_tissue, _stained.stained_tissue, _bright, (8, 50)),
+    "em": Recipe(_sections, _electron, _bright, (16, 150), nuclei=0.4),
+}
