@@ -4,13 +4,15 @@ import logging
 
 from cellpose.core._devices import assign_device, check_mkl, use_gpu
 from cellpose.core._planes import run_planes
-from cellpose.core._run import _forward, run_3D, run_net, run_volume
+from cellpose.core._run import _forward, run_3D, run_net
+from cellpose.core._volumes import VolumePlan, run_volume
 
 TORCH_ENABLED = True
 core_logger = logging.getLogger("cellpose.core")
 
 __all__ = [
     "TORCH_ENABLED",
+    "VolumePlan",
     "_forward",
     "assign_device",
     "check_mkl",

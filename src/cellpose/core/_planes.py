@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,28 @@ from cellpose.errors import InputError, OptionError
 from cellpose.options import Tiling
 from cellpose.transforms import TileAverage, TileGrid, iter_tiles
 
-__all__ = ["Report", "run_planes", "tile_side"]
+__all__ = ["Report", "Stack", "run_planes", "tile_side"]
 
 FloatArray = NDArray[np.float32]
 Report = Callable[[float], None]
+
+
+class Stack(Protocol):
+    """Planes (plane, y, x, channel) that are taken one by one: an array, or what makes them as they are needed."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes: four."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number and size of the planes, number of channels."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 @dataclass
@@ -30,7 +49,7 @@ class _Plane:
 
 def run_planes(
     engine: Engine,
-    stack: NDArray[np.generic],
+    stack: Stack,
     tiling: Tiling | None = None,
     size: tuple[int, int] | None = None,
     report: Report | None = None,
@@ -45,7 +64,7 @@ def run_planes(
     engine
         The network.
     stack
-        Prepared planes (plane, y, x, channel), any real dtype.
+        Prepared planes (plane, y, x, channel), any real dtype; an array, or planes made as they are needed.
     tiling
         Batch size, tile side, overlap, augmentation.
     size
@@ -71,7 +90,7 @@ def run_planes(
         message = f"a stack of shape {stack.shape} cannot be run; it must be (planes, y, x, channels), none of them 0"
         raise InputError(message)
     bsize = tile_side(engine, tiling.bsize)
-    ly, lx = size or stack.shape[1:3]
+    ly, lx = size or (stack.shape[1], stack.shape[2])
     transformer = is_transformer(engine.backbone)
     # Transformers take tiles of one size only, hence small images are padded up to it.
     pads = transforms.get_pad_yx(ly, lx, min_size=(bsize, bsize) if transformer else None)

@@ -1,23 +1,21 @@
-"""The network over whole stacks and volumes."""
+"""The network over arrays, by the names that scripts of the published versions call."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose.core._planes import Report, run_planes
-from cellpose.engines import Engine, as_engine
+from cellpose.core._planes import run_planes
+from cellpose.core._volumes import run_volume
+from cellpose.engines import as_engine
 from cellpose.errors import InputError
 from cellpose.options import Tiling
-from cellpose.transforms import PLANE_VIEWS, scaled_shape
+from cellpose.transforms import scaled_shape
 
-__all__ = ["_forward", "run_3D", "run_net", "run_volume"]
-
-logger = logging.getLogger("cellpose.core")
+__all__ = ["_forward", "run_3D", "run_net"]
 
 FloatArray = NDArray[np.float32]
 
@@ -120,54 +118,9 @@ def run_3D(
     return np.ascontiguousarray(flows.transpose(1, 2, 3, 0)), styles
 
 
-def run_volume(
-    engine: Engine,
-    volume: NDArray[np.generic],
-    tiling: Tiling | None = None,
-    engine_ortho: Engine | None = None,
-    report: Report | None = None,
-) -> tuple[FloatArray, FloatArray]:
-    """What :func:`run_3D` computes, channels first.
-
-    Returns
-    -------
-    tuple
-        Flow in z, y and x and cell probability, float32 (4, z, y, x); styles of the last direction (x, style).
-    """
-    if volume.ndim != 4:
-        message = f"a volume of shape {volume.shape} cannot be run; it must be (z, y, x, channels)"
-        raise InputError(message)
-    flows = np.zeros((4, *volume.shape[:3]), np.float32)
-    styles: list[FloatArray] = []
-    for n, view in enumerate(PLANE_VIEWS):
-        planes = view.planes(volume)
-        logger.info("running %s: %d planes of %d x %d pixels", view.name, *planes.shape[:3])
-        one = engine_ortho if n and engine_ortho is not None else engine
-        # The part of the sums that belongs to a plane: (plane, component, first axis, second axis).
-        into = np.moveaxis(flows, view.permutation[0] + 1, 0)
-        styles.clear()
-        for index, (output, style) in enumerate(run_planes(one, planes, tiling, report=_part(report, n))):
-            _require_flows(output)
-            for channel, component in zip((-3, -2, -1), (*view.components, 3), strict=True):
-                into[index, component] += output[channel]
-            styles.append(style)
-    return flows, np.stack(styles)
-
-
 def _forward(net: Any, x: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Outputs and styles of one batch of tiles (n, channel, y, x)."""
     return as_engine(net)(x)
-
-
-def _require_flows(output: FloatArray) -> None:
-    if len(output) < 3:
-        message = f"the network has {len(output)} outputs; segmentation needs 3: flow in y, flow in x, cell probability"
-        raise InputError(message)
-
-
-def _part(report: Report | None, direction: int) -> Report | None:
-    """Progress of one of three directions as part of the whole."""
-    return None if report is None else lambda fraction: report((direction + fraction) / len(PLANE_VIEWS))
 
 
 def _scaled(shape: Sequence[int], rsz: float | Sequence[float]) -> tuple[int, int]:

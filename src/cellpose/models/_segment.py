@@ -181,14 +181,13 @@ def run_volume(
     network: Network, stack: FloatArray, scale: float, options: Evaluation, report: Report | None
 ) -> tuple[FloatArray, FloatArray]:
     """Flow in z, y and x and cell probability, float32 (4, z, y, x), and the styles of the last direction."""
-    shape = stack.shape[:3]
-    size = transforms.scaled_shape(shape, ((options.anisotropy or 1.0) * scale, scale, scale))
-    if size != shape:
-        logger.info("resizing the stack from %s to %s", shape, size)
-        stack = transforms.resize_image_3d(stack, size)
-    flows, styles = core.run_volume(network.engine, stack, options.tiling, network.engine_ortho, report)
-    if options.resample and size != shape:
-        flows = np.stack([transforms.resize_image_3d(f, shape, no_channels=True) for f in flows])
+    z, y, x = stack.shape[:3]
+    factors = ((options.anisotropy or 1.0) * scale, scale, scale)
+    size = transforms.scaled_shape((z, y, x), factors)
+    if size != (z, y, x):
+        logger.info("running the stack of %s at %s", (z, y, x), size)
+    plan = core.VolumePlan((size[0], size[1], size[2]), (z, y, x) if options.resample else None)
+    flows, styles = core.run_volume(network.engine, stack, options.tiling, network.engine_ortho, report, plan)
     return _smoothed(flows, options.flow3D_smooth), styles
 
 

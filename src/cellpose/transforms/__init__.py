@@ -21,6 +21,7 @@ from cellpose.transforms._resize import (
     resize_safe,
     scaled_shape,
 )
+from cellpose.transforms._sampling import Sampling
 from cellpose.transforms._tiles import (
     TileAverage,
     TileGrid,
@@ -35,6 +36,7 @@ from cellpose.transforms._values import fill_nonfinite
 __all__ = [
     "PLANE_VIEWS",
     "PlaneView",
+    "Sampling",
     "TileAverage",
     "TileGrid",
     "_taper_mask",
