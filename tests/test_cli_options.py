@@ -37,7 +37,7 @@ VALUES = {
     **dict.fromkeys(("mask_threshold", "diam_threshold"), "1"),
     **dict.fromkeys(("seed", "accumulate", "validate_every", "patience", "checkpoint_every", "adapter_rank"), "2"),
     "diameter_um": "4.5",
-    **dict.fromkeys(("replay_fraction", "cache_gb", "workers", "replay_dir"), "1"),
+    **dict.fromkeys(("replay_fraction", "average_weights", "cache_gb", "workers", "replay_dir"), "1"),
 }
 
 

@@ -80,7 +80,10 @@ def equal_states(a, b) -> bool:
     return all(torch.equal(a.state_dict()[k], b.state_dict()[k]) for k in a.state_dict())
 
 
-@pytest.mark.parametrize("options", [{}, {"SGD": True}, {"seed": 3, "accumulate": 2, "deterministic": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"SGD": True}, {"seed": 3, "accumulate": 2, "deterministic": True}, {"average_weights": 0.4, "seed": 1}],
+)
 def test_a_resumed_run_ends_as_if_it_had_never_stopped(tmp_path, options):
     options = {**options, "checkpoint_every": 2}
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
@@ -391,3 +394,32 @@ def test_batches_made_in_advance_keep_their_order_and_their_errors():
     assert [next(taken), next(taken)] == [5, 6]
     with pytest.raises(ValueError, match="broken"):
         next(taken)
+
+
+def test_averaged_weights_are_what_is_tested_and_saved(tmp_path):
+    """Over all steps the mean is that of the weights after each step; the training itself is not touched."""
+    states = []
+
+    def keep(net):
+        return lambda row: states.append({k: v.clone() for k, v in net.state_dict().items()})
+
+    for share in (0.0, 1.0):
+        net = small()
+        path, losses, test_losses = run(
+            net, tmp_path, **with_test(average_weights=share, on_epoch=keep(net), batch_size=3, model_name=str(share))
+        )
+        if not share:
+            plain, plain_losses, plain_test = list(states), losses, test_losses
+    np.testing.assert_array_equal(losses, plain_losses)
+    assert equal_states_of(states[6], plain[0])
+    assert equal_states_of(states[11], plain[5])  # between epochs the network has its own weights
+    assert test_losses[5] != plain_test[5]
+    saved = torch.load(path, weights_only=True)
+    assert equal_states_of(saved, net.state_dict())
+    for name in ("output.2.weight", "downsample.down.res_down_0.proj.0.running_mean"):
+        # float32 sums in another order
+        torch.testing.assert_close(saved[name], torch.stack([s[name] for s in plain]).mean(0), rtol=1e-5, atol=1e-7)
+
+
+def equal_states_of(a, b) -> bool:
+    return all(torch.equal(a[k], b[k]) for k in a)

@@ -230,6 +230,12 @@ class Training(_Checked):
     mixed_precision: bool = option(False, "compute in bfloat16 where it is safe; on CUDA GPUs only")
     validate_every: int | None = option(None, "segment the test images every so many epochs; None: never", low=1)
     keep_best: bool = option(False, "keep the weights of the best validation instead of the last")
+    average_weights: float = option(
+        0.0,
+        "take the mean of the weights over this share of the steps, counted back from the last; 0: the last weights",
+        low=0,
+        high=1,
+    )
     patience: int | None = option(None, "stop after so many epochs without a better validation; None: never", low=1)
     checkpoint_every: int | None = option(
         None, "write a checkpoint, from which resume goes on, every so many epochs; None: ten times a run", low=1

@@ -28,6 +28,7 @@ UNABBREVIATED = frozenset(
         "checkpoint_every",
         "adapter_rank",
         "replay_fraction",
+        "average_weights",
         "cache_gb",
         "workers",
         "deterministic",
@@ -295,7 +296,13 @@ def _training_loop() -> list[Flag]:
         "patience": int,
         "checkpoint_every": int,
     }
-    numbers |= {"adapter_rank": int, "replay_fraction": float, "cache_gb": float, "workers": int}
+    numbers |= {
+        "average_weights": float,
+        "adapter_rank": int,
+        "replay_fraction": float,
+        "cache_gb": float,
+        "workers": int,
+    }
     switches = ("deterministic", "mixed_precision", "keep_best", "freeze_encoder")
     return [
         *(_shared(name, "training", Training, kind) for name, kind in numbers.items()),

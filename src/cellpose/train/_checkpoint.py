@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from cellpose.errors import FileWriteError, OptionError, WeightsError
+from cellpose.train._average import WeightMean
 
 __all__ = ["Progress", "fingerprint", "read_checkpoint", "restore", "write_atomically", "write_checkpoint"]
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass
@@ -69,11 +70,12 @@ def write_atomically(path: Path, content: Any) -> None:
         partial.unlink(missing_ok=True)
 
 
-def write_checkpoint(path: Path, run_id: str, net: Any, optimiser: Any, progress: Progress) -> None:
+def write_checkpoint(path: Path, run_id: str, net: Any, optimiser: Any, progress: Progress, mean: WeightMean) -> None:
     """Save the state of a run; of a finished one only its losses."""
     content: dict[str, Any] = {"version": _VERSION, "run": run_id, "progress": json.dumps(asdict(progress))}
     if not progress.finished:
         content |= {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "torch_rng": torch.get_rng_state()}
+        content["mean"] = mean.state_dict()
         if torch.cuda.is_available():
             content["cuda_rng"] = torch.cuda.get_rng_state_all()
     write_atomically(path, content)
@@ -108,14 +110,15 @@ def read_checkpoint(path: Path, run_id: str) -> dict[str, Any] | None:
     return dict(content)
 
 
-def restore(content: dict[str, Any], net: Any, optimiser: Any) -> Progress:
-    """Bring network, optimiser and random numbers to the state of a checkpoint."""
+def restore(content: dict[str, Any], net: Any, optimiser: Any, mean: WeightMean) -> Progress:
+    """Bring network, optimiser, running mean and random numbers to the state of a checkpoint."""
     facts = json.loads(content["progress"])
     facts["sums"] = tuple(facts["sums"])
     progress = Progress(**facts)
     if not progress.finished:
         net.load_state_dict(content["net"])
         optimiser.load_state_dict(content["optimiser"])
+        mean.load_state_dict(content["mean"])
         torch.set_rng_state(content["torch_rng"])
         if "cuda_rng" in content and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(content["cuda_rng"])

@@ -24,6 +24,7 @@ from cellpose.options import Training
 from cellpose.train import _checkpoint as checkpoints
 from cellpose.train import _records as records
 from cellpose.train._adapters import encoder_of
+from cellpose.train._average import WeightMean
 from cellpose.train._card import save_network
 from cellpose.train._checkpoint import Progress
 from cellpose.train._crops import Batch, Crops
@@ -63,6 +64,7 @@ class Run:
     replay_set: ImageSet | None = None
     class_weights: Any = None
     card: dict[str, Any] = field(default_factory=dict)
+    mean: WeightMean = field(default_factory=WeightMean)
     on_epoch: OnEpoch | None = None
 
     def loss(self, batch: Batch) -> Tensor:
@@ -166,6 +168,7 @@ def validate(run: Run) -> Scores:
 def train(run: Run, *, resume: bool = False) -> Progress:
     """All epochs, with their log lines, saved models, records and checkpoints."""
     optimiser = make_optimiser(run.net, run.options)
+    run.mean.follow(run.net, optimiser)
     logger.info(f">>> saving model to {run.path}")
     progress = _begin(run, optimiser, resume=resume)
     if progress.finished:
@@ -175,6 +178,7 @@ def train(run: Run, *, resume: bool = False) -> Progress:
         while progress.epoch < run.options.n_epochs and not _stops(run, progress):
             _epoch(run, optimiser, float(rates[progress.epoch]), progress)
     except KeyboardInterrupt:
+        run.mean.apply()
         save_network(run.net, run.path, run.card)
         logger.warning(f"interrupted in epoch {progress.epoch}: the model as it is was saved to {run.path}")
         raise
@@ -190,7 +194,7 @@ def _begin(run: Run, optimiser: torch.optim.Optimizer, *, resume: bool) -> Progr
         if resume:
             logger.info("there is no checkpoint to resume from: training starts")
         return Progress()
-    progress = checkpoints.restore(content, run.net, optimiser)
+    progress = checkpoints.restore(content, run.net, optimiser, run.mean)
     done = "is finished" if progress.finished else f"goes on with epoch {progress.epoch}"
     logger.info(f">>> the run of {run.path.name} {done}")
     return progress
@@ -208,9 +212,10 @@ def _epoch(run: Run, optimiser: torch.optim.Optimizer, rate: float, progress: Pr
     progress.test_losses.append(0.0)
     progress.sums = (progress.sums[0] + total, progress.sums[1] + n_crops)
     logged = epoch == 5 or epoch % 10 == 0
-    if logged and run.test_set is not None:
-        row["test_loss"] = progress.test_losses[-1] = _test_loss(run, run.test_set)
-    _validate_if_due(run, progress, row)
+    with run.mean.applied():
+        if logged and run.test_set is not None:
+            row["test_loss"] = progress.test_losses[-1] = _test_loss(run, run.test_set)
+        _validate_if_due(run, progress, row)
     progress.seconds += time.monotonic() - started
     row["seconds"] = progress.seconds
     if logged:
@@ -272,17 +277,20 @@ def _save_if_due(run: Run, optimiser: torch.optim.Optimizer, progress: Progress)
     last = progress.epoch == options.n_epochs
     if last or (epoch > 0 and epoch % options.save_every == 0):
         each = options.save_each and not last
-        save_network(run.net, run.path.with_name(f"{run.path.name}_epoch_{epoch:04d}") if each else run.path, run.card)
+        path = run.path.with_name(f"{run.path.name}_epoch_{epoch:04d}") if each else run.path
+        with run.mean.applied():
+            save_network(run.net, path, run.card)
     if run.folder is None:
         return
     records.write_table(run.folder, progress.rows)
     every = options.checkpoint_every or max(1, options.n_epochs // _CHECKPOINTS)
     if progress.epoch % every == 0 and not last:
-        checkpoints.write_checkpoint(run.folder / "checkpoint.pt", run.run_id, run.net, optimiser, progress)
+        checkpoints.write_checkpoint(run.folder / "checkpoint.pt", run.run_id, run.net, optimiser, progress, run.mean)
 
 
 def _end(run: Run, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
     """Bring back the best weights if they are wanted, and mark the run as finished."""
+    run.mean.apply()
     stopped_early = len(progress.rows) < run.options.n_epochs
     best = run.folder / "best.pt" if run.options.keep_best and run.folder is not None else None
     if best is not None and best.is_file() and progress.best_epoch != len(progress.rows) - 1:
@@ -295,7 +303,7 @@ def _end(run: Run, optimiser: torch.optim.Optimizer, progress: Progress) -> None
     if run.folder is not None:
         if best is not None:
             best.unlink(missing_ok=True)
-        checkpoints.write_checkpoint(run.folder / "checkpoint.pt", run.run_id, run.net, optimiser, progress)
+        checkpoints.write_checkpoint(run.folder / "checkpoint.pt", run.run_id, run.net, optimiser, progress, run.mean)
         records.write_plot(run.folder, progress.rows)
 
 

@@ -20,6 +20,7 @@ from cellpose.errors import OptionError
 from cellpose.options import Training
 from cellpose.train import _records
 from cellpose.train._adapters import trained_part
+from cellpose.train._average import WeightMean
 from cellpose.train._card import base_facts, family_name, save_network, software
 from cellpose.train._channels import Preparation
 from cellpose.train._checkpoint import Progress, fingerprint
@@ -81,6 +82,7 @@ def train_seg(
     mixed_precision: bool = False,
     validate_every: int | None = None,
     keep_best: bool = False,
+    average_weights: float = 0.0,
     patience: int | None = None,
     checkpoint_every: int | None = None,
     records: bool = False,
@@ -153,6 +155,9 @@ def train_seg(
     validate_every, keep_best, patience
         Segment the test images every so many epochs (AP at 0.5, 0.75, 0.9); keep the best weights rather than the last;
         stop after so many epochs without better ones. Without ``validate_every`` the test loss decides.
+    average_weights
+        Test, validate and save the mean of the weights over this share of the steps so far, 0.2 for example, which is
+        better than any of them while steps are large; 0: the last ones.
     records, checkpoint_every, report
         Keep losses, pictures and checkpoints in ``<save_path>/training/<model_name>``; compare the network before and
         after training on the test images, in the log and in ``report.json`` there.
@@ -204,6 +209,7 @@ def train_seg(
     run = Run(
         net, options, generation, device, train_set, test_set, path, class_weights=class_weights,
         folder=_folder(path) if options.records else None, replay_set=replay_set, on_epoch=on_epoch,
+        mean=WeightMean(options.average_weights),
         run_id=_run_id(net, options, train_set, test_set, replay_set),
         card=_card(net, options, preparation, train_set),
     )  # fmt: skip
