@@ -18,6 +18,7 @@ BATCH = 1024  # pixels moved in step: few enough for the first cache, many enoug
 CHECK = 4  # steps between looks for pixels at rest
 SHARE = 8  # pixels at rest are taken out when they are at least one in so many
 TILE = 32  # side of the tiles in which pixels are taken, so that a batch reads one small part of the field
+BRICK = 10  # side of the bricks in which voxels are taken
 REACH = 5  # pixels by which a seed may grow
 MOST = np.float32(1e30)  # flows above are not finite for our purposes: their differences would overflow
 ZERO = np.float32(0)
@@ -272,30 +273,68 @@ def _step_volume(p, n, flat, shape, limits, interp):
 
 
 @compiled
+def _settle_volume(p, ids, n, flat, shape, limits, niter, interp, end):
+    """As `_settle_plane`, for positions ``p`` (3, batch)."""
+    before = np.full((3, n), np.float32(-1))
+    done = np.zeros(n, np.uint8)
+    for step in range(niter):
+        _step_volume(p, n, flat, shape, limits, interp)
+        if (niter - step - 1) % CHECK == 0:
+            if _at_rest(p, before, n, done) * SHARE >= n:
+                n = _take_out(p, ids, n, done, end)
+                if n == 0:
+                    return
+            _copy(p, n, before)
+    done[:n] = 1
+    _take_out(p, ids, n, done, end)
+
+
+@compiled
 def follow_volume(start, stop, starts, flat, shape, niter, interp, end):
     """Ends ``(3, n)`` of a slice of the positions ``starts`` ``(3, n)`` after ``niter`` steps."""
     limits = _limits(shape)
     p = np.empty((3, BATCH), np.float32)
-    before = np.empty((3, BATCH), np.float32)
     ids = np.empty(BATCH, np.int64)
-    done = np.empty(BATCH, np.uint8)
     for first in range(start, stop, BATCH):
-        n = min(BATCH, stop - first)
-        before[:] = -1
+        n = np.int64(min(BATCH, stop - first))
         for j in range(n):
             ids[j] = first + j
             for axis in range(3):
                 p[axis, j] = starts[axis, first + j]
-        for step in range(niter):
-            _step_volume(p, n, flat, shape, limits, interp)
-            if (niter - step - 1) % CHECK == 0:
-                if _at_rest(p, before, n, done) * SHARE >= n:
-                    n = _take_out(p, ids, n, done, end)
-                    if n == 0:
-                        break
-                _copy(p, n, before)
-        done[:n] = 1
-        _take_out(p, ids, n, done, end)
+        _settle_volume(p, ids, n, flat, shape, limits, niter, interp, end)
+
+
+@compiled
+def ends_volume(start, stop, cellprob, threshold, flat, niter, interp, end):
+    """As `ends_plane`, for a slice of the bricks of a volume; bricks are `BRICK` voxels long along each axis."""
+    shape = cellprob.shape
+    limits = _limits(shape)
+    ny, nx = (shape[1] + BRICK - 1) // BRICK, (shape[2] + BRICK - 1) // BRICK
+    p = np.empty((3, BRICK**3), np.float32)
+    ids = np.empty(BRICK**3, np.int64)
+    ends = np.empty((3, BRICK**3), np.float32)
+    for brick in range(start, stop):
+        z0, y0, x0 = brick // (ny * nx) * BRICK, brick // nx % ny * BRICK, brick % nx * BRICK
+        z1, y1, x1 = min(z0 + BRICK, shape[0]), min(y0 + BRICK, shape[1]), min(x0 + BRICK, shape[2])
+        n = np.int64(0)
+        for z in range(z0, z1):
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    if cellprob[z, y, x] > threshold:
+                        p[0, n], p[1, n], p[2, n], ids[n] = z, y, x, n
+                        n += 1
+        if n > 0:
+            _settle_volume(p, ids, n, flat, shape, limits, niter, interp, ends)
+        n = 0
+        for z in range(z0, z1):
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    end[z, y, x] = -1
+                    if cellprob[z, y, x] > threshold:
+                        i = np.int64(ends[0, n]) + REACH
+                        i = i * (shape[1] + 2 * REACH) + np.int64(ends[1, n]) + REACH
+                        end[z, y, x] = i * (shape[2] + 2 * REACH) + np.int64(ends[2, n]) + REACH
+                        n += 1
 
 
 # ---- where pixels gather ---------------------------------------------------------------------------------------

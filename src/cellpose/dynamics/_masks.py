@@ -164,28 +164,25 @@ def _ends(
     from cellpose.dynamics import _follow_kernels as kernels
 
     shape = cellprob.shape
-    if on_gpu(device) or cellprob.ndim == 3:
+    if on_gpu(device):
+        from cellpose.dynamics._torch import follow
+
         ends = np.full(shape, -1, _index_type(shape))
         inside = np.nonzero(cellprob > threshold)
-        starts = np.array(inside, np.float32)
-        if on_gpu(device):
-            from cellpose.dynamics._torch import follow
-
-            network = np.where(cellprob > threshold, flows, 0) / np.float32(NETWORK_SCALE)
-            positions = as_array(follow(network, starts, niter, interp, device))
-        else:
-            field = field_of(flows, cellprob, threshold, NETWORK_SCALE)
-            positions = np.empty_like(starts)
-            args = (starts, words_of(field), shape, niter, interp, positions)
-            run_sliced(kernels.follow_volume, starts.shape[1], *args, smallest=FEWEST_PIXELS)
+        network = np.where(cellprob > threshold, flows, 0) / np.float32(NETWORK_SCALE)
+        positions = as_array(follow(network, np.array(inside, np.float32), niter, interp, device))
         ends[inside] = _index(positions, shape)
         return ends
     field = field_of(flows, cellprob, threshold, NETWORK_SCALE)
     ends = np.empty(shape, _index_type(shape))
-    tiles = int(np.prod([-(-side // kernels.TILE) for side in shape]))
-    logits, begin = np.ascontiguousarray(cellprob, np.float32), np.array(origin, np.int64)
-    args2 = (logits, np.float32(threshold), words_of(field), niter, interp, begin, ends)
-    run_sliced(kernels.ends_plane, tiles, *args2, smallest=FEWEST_PIXELS // kernels.TILE**2)
+    side = kernels.TILE if cellprob.ndim == 2 else kernels.BRICK
+    tiles = int(np.prod([-(-length // side) for length in shape]))
+    logits, fewest = np.ascontiguousarray(cellprob, np.float32), max(1, FEWEST_PIXELS // side**cellprob.ndim)
+    args = (logits, np.float32(threshold), words_of(field), niter, interp)
+    if cellprob.ndim == 3:
+        run_sliced(kernels.ends_volume, tiles, *args, ends, smallest=fewest)
+    else:
+        run_sliced(kernels.ends_plane, tiles, *args, np.array(origin, np.int64), ends, smallest=fewest)
     return ends
 
 
