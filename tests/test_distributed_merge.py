@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from cellpose.contrib.distributed_segmentation import (
+    block_faces,
+    determine_merge_relabeling,
     get_block_crops,
     get_nblocks,
     global_segment_ids,
@@ -101,3 +103,66 @@ def test_boxes():
     assert merge_all_boxes([], []) == []
     boxes = [(slice(4, 9), slice(0, 2)), (slice(0, 3), slice(5, 6)), (slice(2, 5), slice(1, 7))]
     assert merge_all_boxes(boxes, [9, 4, 9]) == [(slice(0, 3), slice(5, 6)), (slice(2, 9), slice(0, 7))]
+
+
+def one_by_one(present, matches):
+    """The rule of `number_cells` as it reads: the best pair first, none that gives a block two labels of a cell."""
+    cell = {(index, int(label)): {(index, int(label))} for index in present for label in present[index]}
+    pairs = [(-iou, (one, a), (other, b)) for one, other, rows in matches for a, b, iou in rows]
+    for _, first, second in sorted(pairs):
+        a, b = cell[first], cell[second]
+        if a is not b and not {index for index, _ in a} & {index for index, _ in b}:
+            a |= b
+            for key in b:
+                cell[key] = a
+    numbers = {}
+    return {key: numbers.setdefault(id(cell[key]), len(numbers) + 1) for key in sorted(cell)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cells_are_numbered_as_if_pairs_were_joined_one_by_one(seed):
+    rng = np.random.default_rng(seed)
+    blocks = [tuple(int(i) for i in at) for at in np.ndindex(3, 4)]
+    present = {index: np.sort(rng.choice(20, rng.integers(0, 12), replace=False)) + 1 for index in blocks}
+    matches = []
+    for index in blocks:
+        for other in later_neighbours(index, set(blocks)):
+            n = min(len(present[index]), len(present[other]), 3)
+            if n:
+                ours, theirs = (rng.choice(present[b], n, replace=False) for b in (index, other))
+                rows = zip(ours.tolist(), theirs.tolist(), rng.choice([0.3, 0.5, 0.9], n).tolist(), strict=True)
+                matches.append((index, other, list(rows)))
+    expected = one_by_one(present, matches)
+    tables, n_cells = number_cells(present, matches)
+    assert n_cells == max(expected.values())
+    found = {(index, int(label)): int(tables[index][label]) for index in blocks for label in present[index]}
+    assert found == expected
+    assert n_cells < len(expected)  # something was joined
+
+
+def test_more_than_a_million_cells_are_numbered():
+    side, cells = 8, 2500
+    blocks = [tuple(int(i) for i in at) for at in np.ndindex(side, side, side)]
+    present = {index: np.arange(1, cells + 1) for index in blocks}
+    matches = [(index, (*index[:2], index[2] + 1), [(cells, 1, 0.9)]) for index in blocks if index[2] + 1 < side]
+    tables, n_cells = number_cells(present, matches)
+    assert n_cells == side**3 * cells - len(matches) > 2**20
+    assert tables[0, 0, 0][cells] == tables[0, 0, 1][1] == cells
+    last = (side - 1,) * 3
+    assert tables[last].dtype == np.uint32
+    assert tables[last][cells] == n_cells
+    total = np.concatenate([table[1:] for table in tables.values()])
+    assert len(np.unique(total)) == n_cells
+
+
+def test_labels_are_joined_across_faces_where_only_faces_are_known():
+    left, right = np.zeros((2, 12, 6), np.uint32)
+    left[2:7, 3:], right[2:7, :4] = 1, 100_001  # one cell
+    left[8:11, 1:3], right[9:11, 3:5] = 2, 100_002
+    left[11, 5], right[7:12, 0] = 3, 100_003  # these only touch
+    used = np.array([1, 2, 3, 100_001, 100_002, 100_003])
+    new = determine_merge_relabeling([(0, 0), (0, 1)], [block_faces(left), block_faces(right)], used)
+    assert (new.dtype, new.shape) == (np.uint32, (100_004,))
+    assert new[used].tolist() == [1, 2, 3, 1, 4, 5]
+    assert np.count_nonzero(new) == 6
+    assert determine_merge_relabeling([], [], []).tolist() == [0]

@@ -22,12 +22,14 @@ from cellpose.contrib.distributed_segmentation._clusters import (
     myLocalCluster,
     slurm_cluster,
 )
-from cellpose.contrib.distributed_segmentation._merge import merge_all_boxes
+from cellpose.contrib.distributed_segmentation._merge import block_faces, determine_merge_relabeling, merge_all_boxes
 from cellpose.contrib.distributed_segmentation._process import process_block
 from cellpose.contrib.distributed_segmentation._run import distributed_eval
 
 __all__ = [
+    "block_faces",
     "cluster_of",
+    "determine_merge_relabeling",
     "distributed_eval",
     "get_block_crops",
     "get_nblocks",

@@ -22,7 +22,7 @@ from cellpose.contrib.distributed_segmentation._blocks import (
     neighbours,
     remove_overlaps,
 )
-from cellpose.contrib.distributed_segmentation._merge import Match, match_labels
+from cellpose.contrib.distributed_segmentation._merge import block_faces, match_labels
 from cellpose.io._write import temporary_beside
 from cellpose.io._zarr import create_array, open_zarr
 from cellpose.utils._labels import bounding_boxes
@@ -146,18 +146,19 @@ def _keep(path: Path, labels: Labels) -> None:
 
 def match_block(
     job: Job, index: Index, later: Sequence[Index]
-) -> tuple[Index, npt.NDArray[np.int64], list[tuple[Index, list[Match]]]]:
-    """Labels with a pixel in what a block fills, and those it shares with later neighbours."""
+) -> tuple[Index, npt.NDArray[np.int64], list[tuple[Index, npt.NDArray[np.float64]]]]:
+    """Labels with a pixel in what a block fills, and those it shares with later neighbours, see `number_cells`."""
     crop, labels = job.crop(index), open_zarr(job.labels_path(index))
     core = labels[_inside(job.core(index), crop)]
     present = np.unique(core).astype(np.int64)
-    found: list[tuple[Index, list[Match]]] = []
+    found: list[tuple[Index, npt.NDArray[np.float64]]] = []
     for other in later:
         theirs = job.crop(other)
         common = _common(crop, theirs)
         ours = labels[_inside(common, crop)]
         matches = match_labels(ours, open_zarr(job.labels_path(other))[_inside(common, theirs)]) if ours.any() else []
-        found.append((other, matches))
+        if matches:
+            found.append((other, np.array(matches, np.float64)))
     return index, present[present > 0], found
 
 
@@ -265,8 +266,7 @@ def process_block(
         return ids, boxes, names
     if output_zarr is not None:
         output_zarr[tuple(outer)] = ids
-    faces = [np.take(ids, [end], axis) for axis in range(ids.ndim) for end in (0, -1)]
-    return faces, boxes, names
+    return block_faces(ids), boxes, names
 
 
 def _channel_axis(ndim: int, eval_kwargs: Mapping[str, Any], n_space: int) -> int | None:

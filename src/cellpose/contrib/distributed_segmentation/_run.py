@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from cellpose.contrib.distributed_segmentation._blocks import (
     neighbours,
 )
 from cellpose.contrib.distributed_segmentation._clusters import client_of
-from cellpose.contrib.distributed_segmentation._merge import Match, merge_all_boxes, number_cells
+from cellpose.contrib.distributed_segmentation._merge import as_slices, merged_boxes, number_cells
 from cellpose.contrib.distributed_segmentation._process import (
     Job,
     Steps,
@@ -32,13 +33,16 @@ from cellpose.contrib.distributed_segmentation._process import (
     segment_block,
     write_block,
 )
+from cellpose.contrib.distributed_segmentation._source import open_source
 from cellpose.errors import FileWriteError, OptionError
 from cellpose.io._write import temporary_beside, write_text
 from cellpose.io._zarr import create_array, open_zarr
 
-__all__ = ["distributed_eval"]
+__all__ = ["distributed_eval", "job_of", "run_job"]
 
 logger = logging.getLogger("cellpose.contrib")
+
+Report = Callable[[str, int, int], None]
 
 _DIAMETER = 30
 _OVERLAP_DIAMETERS = 2
@@ -99,37 +103,61 @@ def distributed_eval(
     MissingExtraError
         If Dask or Zarr is not installed.
     """
-    if Path(write_path).exists():
+    target = Path(write_path)
+    source = open_source(input_zarr) if isinstance(input_zarr, (str, os.PathLike)) else input_zarr
+    folder = Path(temporary_directory or target.parent) / f"{target.name}.parts"
+    job = job_of(source, blocksize, eval_kwargs, preprocessing_steps, model_kwargs, folder)
+    with client_of(cluster, cluster_kwargs or {}) as client:
+        boxes = run_job(client, job, target, mask)
+    return open_zarr(target), as_slices(boxes)
+
+
+def run_job(
+    client: Any, job: Job, write_path: Path, mask: npt.ArrayLike | None = None, report: Report | None = None
+) -> npt.NDArray[np.int64]:
+    """Segment all blocks, number their cells and write them; the boxes (cell, axis, 2) of the cells 1..n.
+
+    ``report`` is called with what is done to the blocks, how many of them are done, and how many there are.
+    """
+    if write_path.exists():
         message = f"could not write {write_path}: it is there already; delete it, or choose another name"
         raise FileWriteError(message)
-    source = open_zarr(input_zarr) if isinstance(input_zarr, (str, os.PathLike)) else input_zarr
-    keywords = {"diameter": _DIAMETER, **(eval_kwargs or {})}
-    folder = Path(temporary_directory or Path(write_path).parent) / f"{Path(write_path).name}.parts"
-    job = _job(source, blocksize, keywords, preprocessing_steps, dict(model_kwargs or {}), folder.absolute())
+    report = report or _log
     indices, _ = get_block_crops(job.shape, job.blocksize, job.overlap, mask)
     _begin(job, indices)
-    with client_of(cluster, cluster_kwargs or {}) as client:
-        if client.dashboard_link:
-            logger.info("dashboard of the workers: %s", client.dashboard_link)
-        left = [index for index in indices if not job.is_done(index)]
-        logger.info("%d blocks, %d of them done before", len(indices), len(indices) - len(left))
-        for done, _ in enumerate(_map(client, segment_block, ((job, index) for index in left)), 1):
-            logger.info("block %d of %d segmented", done, len(left))
-        n_cells = _number(client, job, indices)
-        ids, boxes = _write(client, job, indices, Path(write_path))
+    if client.dashboard_link:
+        logger.info("dashboard of the workers: %s", client.dashboard_link)
+    left = [index for index in indices if not job.is_done(index)]
+    logger.info("%d blocks, %d of them done before", len(indices), len(indices) - len(left))
+    for done, _ in enumerate(_map(client, segment_block, ((job, index) for index in left)), 1):
+        report("segmented", done, len(left))
+    n_cells = _number(client, job, indices, report)
+    boxes = _write(client, job, indices, write_path, report)
     shutil.rmtree(job.folder, ignore_errors=True)
     logger.info("%d cells, written to %s", n_cells, write_path)
-    return open_zarr(write_path), merge_all_boxes(boxes, ids)
+    return boxes
 
 
-def _job(
+def _log(what: str, done: int, count: int) -> None:
+    logger.info("block %d of %d %s", done, count, what)
+
+
+def job_of(
     source: Any,
     blocksize: Sequence[int],
-    eval_kwargs: dict[str, Any],
+    eval_kwargs: Mapping[str, Any] | None,
     steps: Steps,
-    model_kwargs: dict[str, Any],
+    model_kwargs: Mapping[str, Any] | None,
     folder: Path,
 ) -> Job:
+    """A run, its arguments checked.
+
+    Raises
+    ------
+    OptionError
+        If the sides of a block do not fit the array.
+    """
+    eval_kwargs = {"diameter": _DIAMETER, **(eval_kwargs or {})}
     n_space = source.ndim - (eval_kwargs.get("channel_axis") is not None)
     channel_axis = _channel_axis(source.ndim, eval_kwargs, n_space)
     if len(blocksize) == source.ndim and channel_axis is not None:
@@ -145,7 +173,17 @@ def _job(
     diameter = eval_kwargs.get("diameter") or _DIAMETER
     overlap = round(_OVERLAP_DIAMETERS * float(diameter))
     sides = tuple(int(side) for side in blocksize)
-    return Job(source, shape, sides, overlap, channel_axis, tuple(steps), model_kwargs, eval_kwargs, folder)
+    return Job(
+        source,
+        shape,
+        sides,
+        overlap,
+        channel_axis,
+        tuple(steps),
+        dict(model_kwargs or {}),
+        eval_kwargs,
+        folder.absolute(),
+    )
 
 
 def _begin(job: Job, indices: Sequence[Index]) -> None:
@@ -175,41 +213,58 @@ def _begin(job: Job, indices: Sequence[Index]) -> None:
     write_text(record, described)
 
 
+@dataclass(frozen=True)
+class _Arguments:
+    """Arguments of a call that Dask does not look into: it would search each tuple of them for results of others."""
+
+    values: tuple[Any, ...]
+
+
+def _called(arguments: _Arguments, function: Callable[..., Any]) -> Any:
+    return function(*arguments.values)
+
+
 def _map(client: Any, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
-    """Results as they come; only so many calls are with the scheduler at a time."""
+    """Results as they come; only so many calls are with the scheduler at a time.
+
+    Calls are handed over, and results fetched, many in one message where many are ready: a message each would be
+    most of the time of a run of small blocks.
+    """
     from distributed import as_completed
 
-    rest = iter(calls)
-    first = [client.submit(function, *call, pure=False) for call in itertools.islice(rest, _WAITING)]
-    waiting = as_completed(first)
-    for future in waiting:
-        result = future.result()
-        future.release()
-        call = next(rest, None)
-        if call is not None:
-            waiting.add(client.submit(function, *call, pure=False))
-        yield result
+    rest = map(_Arguments, calls)
+
+    def submit(count: int) -> list[Any]:
+        some = list(itertools.islice(rest, count))
+        return list(client.map(_called, some, pure=False, function=function)) if some else []
+
+    waiting = as_completed(submit(_WAITING))
+    for done in waiting.batches():
+        results = client.gather(done)
+        for future in done:
+            future.release()
+        waiting.update(submit(len(done)))
+        yield from results
 
 
-def _number(client: Any, job: Job, indices: Sequence[Index]) -> int:
+def _number(client: Any, job: Job, indices: Sequence[Index], report: Report) -> int:
     """Find the cells that blocks share, and keep a table of their numbers for each block."""
     processed = set(indices)
     calls = ((job, index, list(later_neighbours(index, processed))) for index in indices)
     present: dict[Index, npt.NDArray[np.int64]] = {}
-    matches: list[tuple[Index, Index, list[Match]]] = []
-    for index, labels, found in _map(client, match_block, calls):
+    matches: list[tuple[Index, Index, npt.NDArray[np.float64]]] = []
+    for done, (index, labels, found) in enumerate(_map(client, match_block, calls), 1):
         present[index] = labels
         matches += [(index, other, pairs) for other, pairs in found]
+        report("compared", done, len(indices))
     tables, n_cells = number_cells(present, matches)
     for index, table in tables.items():
         np.save(job.table_path(index), table)
     return n_cells
 
 
-def _write(
-    client: Any, job: Job, indices: Sequence[Index], write_path: Path
-) -> tuple[list[int], list[tuple[slice, ...]]]:
-    """Write all blocks; ids and boxes of the pieces of cells in them."""
+def _write(client: Any, job: Job, indices: Sequence[Index], write_path: Path, report: Report) -> npt.NDArray[np.int64]:
+    """Write all blocks; boxes (cell, axis, 2) of the cells 1..n."""
     write_path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(write_path.absolute())
     create_array(temporary, job.shape, job.blocksize, np.uint32)
@@ -219,18 +274,19 @@ def _write(
         for index in (tuple(int(i) for i in at) for at in np.ndindex(*get_nblocks(job.shape, job.blocksize)))
         if index in processed or next(neighbours(index, processed), None) is not None
     ]
-    ids: list[int] = []
-    boxes: list[tuple[slice, ...]] = []
+    ids = [np.empty(0, np.uint32)]
+    boxes = [np.empty((0, len(job.shape), 2), np.int64)]
     try:
         calls = ((job, index, _around(index, processed), str(temporary)) for index in touched)
-        for some, theirs in _map(client, write_block, calls):
-            ids += some.tolist()
-            boxes += [tuple(slice(a, b) for a, b in box) for box in theirs.tolist()]
+        for done, (some, theirs) in enumerate(_map(client, write_block, calls), 1):
+            ids.append(some)
+            boxes.append(theirs)
+            report("written", done, len(touched))
         os.replace(temporary, write_path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return ids, boxes
+    return merged_boxes(np.concatenate(ids), np.concatenate(boxes))[1]
 
 
 def _around(index: Index, processed: set[Index]) -> set[Index]:
