@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cellpose.synthetic._noise import Field, blur, filaments, fractal, grains, smooth_noise
-from cellpose.synthetic._scene import Labels, Scene, dome, edge_distance, soft
+from cellpose.synthetic._scene import Labels, Scene, dome, edge_distance, relative_depth, soft
 
 __all__ = ["cytoplasm", "membrane", "nuclei"]
 
@@ -65,9 +65,9 @@ def cytoplasm(rng: np.random.Generator, scene: Scene) -> Field:
     if rng.random() < 0.25:
         holes = grains(rng, scene.depth > 0.12 * d, rng.uniform(1, 6) / d**2, max(0.8, rng.uniform(0.04, 0.1) * d), 0.2)
         light = light * np.clip(1 - rng.uniform(0.3, 0.9) * holes, 0.05, 1)
-    if rng.random() < 0.35:
-        rim = np.exp(-(((scene.depth - 0.5) / max(0.8, 0.04 * d)) ** 2)) * scene.inside
-        light = light + rng.uniform(0.1, 0.8) * rim
+    edge = np.exp(-(((scene.depth - 0.5) / max(0.9, rng.uniform(0.02, 0.06) * d)) ** 2)) * scene.inside
+    # most cells are thin where they end or touch, some dyes also mark the membrane
+    light = light * (1 + (rng.uniform(0.4, 1.5) if rng.random() < 0.3 else -rng.uniform(0.3, 0.8)) * edge)
     light = np.asarray(light * own * rng.uniform(0.35, 0.8), np.float32)
     light = out_of_focus(rng, scene, light)
     return _haze(rng, light + debris(rng, shape, d), d)
@@ -93,7 +93,7 @@ def nuclei(rng: np.random.Generator, labels: Labels, diameter: float, *, weak: b
     bright = rng.random(n) < rng.choice([0.0, 0.03, 0.08])
     own[bright] *= rng.uniform(1.8, 3.0)
     depth = edge_distance(labels)
-    ball = dome(labels, depth)
+    ball = dome(relative_depth(labels, depth))
     flat = rng.uniform(0.15, 0.9)
     body = (labels > 0) * ((1 - flat) + flat * ball)
     strength = rng.uniform(0.03, 0.25)

@@ -29,7 +29,7 @@ class Recipe:
 
     population: Callable[[Rng, float], Population]
     light: Callable[[Rng, Scene], Field]
-    optics: Callable[[Rng], Optics]
+    optics: Callable[[Rng, float], Optics]
     diameters: tuple[float, float]
     nuclei: float = 0.0
 
@@ -59,7 +59,8 @@ def _culture(rng: Rng, d: float) -> Population:
     long = {"elongated": (1.8, 4.0), "spread": (1.2, 2.5)}.get(form, (1.05, 1.4))
     return Population(
         form=form, diameter=d, variation=_between(rng, 0.1, 0.35), coverage=_between(rng, 0.1, 0.75),
-        clump=float(rng.choice([1, 1, 4, 12, 30])), gap=_between(rng, 0.85, 1.1), reach=_between(rng, 1.0, 1.25),
+        clump=float(rng.choice([1, 1, 4, 12, 30])), gap=_between(rng, 0.85, 1.1),
+        reach=1.35 if form == "rosettes" else _between(rng, 1.0, 1.25),
         elongation=_between(rng, *long), wobble=_between(rng, 0.02, 0.2 if form != "round" else 0.1),
         alignment=_between(rng, 0, 1) if form == "elongated" else 0.0,
     )  # fmt: skip
@@ -74,6 +75,11 @@ def _sheet(rng: Rng, d: float) -> Population:
         elongation=_between(rng, 1.0, 1.6), alignment=_between(rng, 0, 1), wobble=_between(rng, 0.0, 0.15),
         missing=0.0 if rng.random() < 0.6 else _between(rng, 0.02, 0.4),
     )  # fmt: skip
+
+
+def _lined(rng: Rng, d: float) -> Population:
+    """Mostly epithelium, as membranes are stained."""
+    return _sheet(rng, d) if rng.random() < 0.75 else _culture(rng, d)
 
 
 def _nuclei(rng: Rng, d: float) -> Population:
@@ -92,7 +98,7 @@ def _adherent(rng: Rng, d: float) -> Population:
     return Population(
         form=form, diameter=d, variation=_between(rng, 0.15, 0.35), coverage=_between(rng, 0.05, 0.7),
         clump=float(rng.choice([1, 1, 4, 12])), gap=_between(rng, 0.9, 1.1), elongation=_between(rng, *long),
-        wobble=_between(rng, 0.08, 0.25), alignment=_between(rng, 0, 0.7),
+        wobble=_between(rng, 0.05, 0.2), alignment=_between(rng, 0, 0.7),
     )  # fmt: skip
 
 
@@ -144,7 +150,7 @@ def _with_nuclear_stain(rng: Rng, scene: Scene, main: Field) -> Field:
     second = np.zeros_like(main)
     if scene.nuclei.any():
         second = _fluorescence.nuclei(rng, scene.nuclei, 0.4 * scene.diameter, weak=False)
-        second = second + rng.uniform(0, 0.08) * main  # bleed-through
+        second = second + rng.choice([0.0, 0.05, 0.1]) * main  # bleed-through
     return np.stack([main, second]).astype(np.float32)
 
 
@@ -152,20 +158,25 @@ def _cytoplasm(rng: Rng, scene: Scene) -> Field:
     return _with_nuclear_stain(rng, scene, _fluorescence.cytoplasm(rng, scene))
 
 
+def _maybe_nuclear_stain(rng: Rng, scene: Scene, main: Field) -> Field:
+    """As for fluorescence, but most images of transmitted light have no second channel."""
+    return _with_nuclear_stain(rng, scene, main) if rng.random() < 0.3 else main[None]
+
+
 def _membrane(rng: Rng, scene: Scene) -> Field:
     return _with_nuclear_stain(rng, scene, _fluorescence.membrane(rng, scene))
 
 
 def _phase(rng: Rng, scene: Scene) -> Field:
-    return _transmitted.phase_contrast(rng, scene)[None]
+    return _maybe_nuclear_stain(rng, scene, _transmitted.phase_contrast(rng, scene))
 
 
 def _dic(rng: Rng, scene: Scene) -> Field:
-    return _transmitted.dic(rng, scene)[None]
+    return _maybe_nuclear_stain(rng, scene, _transmitted.dic(rng, scene))
 
 
 def _brightfield(rng: Rng, scene: Scene) -> Field:
-    return _transmitted.brightfield(rng, scene)[None]
+    return _maybe_nuclear_stain(rng, scene, _transmitted.brightfield(rng, scene))
 
 
 def _rods_light(rng: Rng, scene: Scene) -> Field:
@@ -191,20 +202,26 @@ def _electron(rng: Rng, scene: Scene) -> Field:
 # ---- optics ----------------------------------------------------------------------------------------------------
 
 
-def _dim(rng: Rng) -> Optics:
-    """Of fluorescence: from clean to a handful of photons, sometimes overexposed."""
+def _sharpness(rng: Rng, d: float, most: float) -> float:
+    """Blur that leaves touching cells of a diameter apart."""
+    return _between(rng, 0.35, min(most, 0.4 + 0.045 * d))
+
+
+def _dim(rng: Rng, d: float) -> Optics:
+    """Of fluorescence: from clean to a handful of photons, sometimes overexposed; smaller cells need more."""
+    few = np.log(20 * (1 + (15 / d) ** 2))
     return Optics(
-        blur=_between(rng, 0.5, 1.8), shading=_between(rng, 0, 0.4), photons=float(np.exp(rng.uniform(np.log(25), 8))),
-        read_noise=_between(rng, 0, 0.02), offset=_between(rng, 0, 0.08), gain=float(np.exp(rng.normal(0, 0.5))),
+        blur=_sharpness(rng, d, 3.5), shading=_between(rng, 0, 0.4), photons=float(np.exp(rng.uniform(few, 8))),
+        read_noise=_between(rng, 0, 0.02), offset=_between(rng, 0, 0.08), gain=float(np.exp(rng.normal(-0.1, 0.35))),
         grain=0.0 if rng.random() < 0.7 else _between(rng, 0.4, 0.9),
     )  # fmt: skip
 
 
-def _bright(rng: Rng) -> Optics:
+def _bright(rng: Rng, d: float) -> Optics:
     """Of transmitted light: many photons."""
     return Optics(
-        blur=_between(rng, 0.4, 1.2), shading=_between(rng, 0, 0.2), photons=float(np.exp(rng.uniform(6, 10))),
-        read_noise=_between(rng, 0, 0.015), offset=0.0, gain=_between(rng, 0.8, 1.2),
+        blur=_sharpness(rng, d, 2.0), shading=_between(rng, 0, 0.08), photons=float(np.exp(rng.uniform(7, 11))),
+        read_noise=_between(rng, 0, 0.008), offset=0.0, gain=_between(rng, 0.8, 1.2),
         grain=0.0 if rng.random() < 0.5 else _between(rng, 0.4, 0.9),
     )  # fmt: skip
 
@@ -212,12 +229,12 @@ def _bright(rng: Rng) -> Optics:
 RECIPES = {
     "nuclei": Recipe(_nuclei, _nuclear_light, _dim, (7, 80)),
     "cytoplasm": Recipe(_culture, _cytoplasm, _dim, (12, 150), nuclei=0.7),
-    "membrane": Recipe(_sheet, _membrane, _dim, (12, 120), nuclei=0.6),
+    "membrane": Recipe(_lined, _membrane, _dim, (12, 120), nuclei=0.6),
     "neurons": Recipe(_neurons, _cytoplasm, _dim, (14, 50), nuclei=0.5),
     "phase": Recipe(_adherent, _phase, _bright, (16, 120), nuclei=0.9),
     "dic": Recipe(_adherent, _dic, _bright, (20, 150), nuclei=0.9),
     "brightfield": Recipe(_adherent, _brightfield, _bright, (14, 120), nuclei=0.7),
-    "bacteria": Recipe(_bacteria, _rods_light, _bright, (7, 28)),
+    "bacteria": Recipe(_bacteria, _rods_light, _bright, (7, 40)),
     "yeast": Recipe(_yeast, _yeast_light, _bright, (10, 60), nuclei=0.5),
     "tissue": Recipe(_tissue, _stained.stained_tissue, _bright, (8, 50)),
     "em": Recipe(_sections, _electron, _bright, (16, 150), nuclei=0.4),

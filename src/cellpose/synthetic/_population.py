@@ -88,13 +88,14 @@ class Bodies:
     """Rigid bodies after packing: a row of discs each, as ``settle`` takes them.
 
     ``centres`` (n, 2) y, x; ``angles`` (n,) from x to y; ``radii`` (n,) of the disc of equal area; ``elongation`` (n,)
-    length by width.
+    length by width; ``buds`` (n,) radius of the bud that lies in the direction of the angle, 0 for none.
     """
 
     centres: Floats
     angles: Floats
     radii: Floats
     elongation: Floats
+    buds: Floats
 
 
 def scatter(rng: np.random.Generator, size: tuple[int, int], population: Population) -> Bodies:
@@ -106,7 +107,8 @@ def scatter(rng: np.random.Generator, size: tuple[int, int], population: Populat
     rosettes = population.form == "rosettes"
     margin = population.diameter * (0.7 if not rosettes else 1.5)
     height, width = (side + 2 * margin for side in size)
-    one = np.pi * radius**2 * np.exp(2 * population.variation**2) * (7 if rosettes else 1)
+    members = {"rosettes": 5.0, "budding": 1.25}.get(population.form, 1.0)
+    one = np.pi * radius**2 * np.exp(2 * population.variation**2) * members
     count = population.coverage * height * width / one
     n = int(min(max(1, np.floor(count + rng.random())), MAX_BODIES))
     radii = radius * np.exp(rng.normal(0, population.variation, n))
@@ -119,13 +121,18 @@ def scatter(rng: np.random.Generator, size: tuple[int, int], population: Populat
     centres = middles[member]
     if groups < n:
         centres = centres + rng.normal(0, 1, (n, 2)) * width_of[:, None]
+    order = np.argsort(centres[:, 0], kind="stable")  # what packing sorts again is then almost in order
+    centres, member = centres[order], member[order]
     own = (rng.uniform(0, np.pi, groups) if population.clump > 1 else np.full(groups, rng.uniform(0, np.pi)))[member]
     angles = own + (1 - population.alignment) * rng.uniform(-np.pi / 2, np.pi / 2, n)
     angles += np.pi * rng.integers(0, 2, n)
     elongation = np.maximum(1.0, 1 + (population.elongation - 1) * np.exp(rng.normal(0, 0.25, n)))
     if population.form == "rods":
         elongation = np.maximum(1.2, population.elongation * rng.uniform(0.7, 1.5, n))
-    bodies = Bodies(centres, angles, radii, elongation)
+    buds = np.zeros(n)
+    if population.form == "budding":
+        buds = radii * rng.uniform(0.35, 0.9, n) * (rng.random(n) < 0.6)
+    bodies = Bodies(centres, angles, radii, elongation, buds)
     _settle(bodies, population)
     return bodies
 
@@ -153,5 +160,9 @@ def _settle(bodies: Bodies, population: Population) -> None:
     radii = (wide if discs > 1 else bodies.radii)[:, None] * slim[None]
     if population.form == "spread":
         radii = radii * 0.75
+    if population.form == "budding":
+        offsets = np.stack([np.zeros(len(bodies.radii)), 0.97 * (bodies.radii + bodies.buds)], axis=1)
+        offsets[bodies.buds == 0] = 0
+        radii = np.stack([bodies.radii, bodies.buds], axis=1)
     steps = 60 if population.clump > 1 or population.coverage > 0.3 else 25
     settle(bodies.centres, bodies.angles, offsets, radii, population.gap, steps)

@@ -89,9 +89,14 @@ class Scene:
         return np.asarray(cv2.distanceTransform(free, cv2.DIST_L2, 3), np.float32)
 
     @cached_property
+    def rise(self) -> Field:
+        """Depth in units of the greatest of the same cell, 0..1."""
+        return relative_depth(self.labels, self.depth)
+
+    @cached_property
     def dome(self) -> Field:
-        """Height of a cell over the ground 0..1: a flattened ball, smooth at the ridges of the distance."""
-        return dome(self.labels, self.depth)
+        """Height 0..1 of a ball over the cell: steep at the edge, flat in the middle."""
+        return dome(self.rise)
 
     def per_cell(self, values: npt.NDArray[Any]) -> Field:
         """A plane that has in each cell its value; ``values`` (n,), 0 outside."""
@@ -112,17 +117,24 @@ def edge_distance(labels: Labels) -> Field:
     return np.where(labels > 0, distance + 0.5, 0).astype(np.float32)
 
 
-def dome(labels: Labels, depth: Field) -> Field:
-    """Balls flattened by the width of the label: ``sqrt(1 - (1 - depth / greatest)^2)``, softened at ridges."""
+def relative_depth(labels: Labels, depth: Field) -> Field:
+    """Depth in units of the greatest depth of the same label, 0..1."""
     n = int(labels.max())
     flat = labels.ravel()
     area = np.maximum(np.bincount(flat, minlength=n + 1), 1)
     # in a disc the mean distance to the edge is a third of the greatest
     greatest = 3 * np.bincount(flat, depth.ravel(), minlength=n + 1) / area
-    greatest[0] = 1
-    share = np.minimum(depth / np.maximum(greatest, 1).astype(np.float32)[labels], 1)
-    ball = np.sqrt(1 - (1 - share) ** 2)
-    return np.where(labels > 0, ball, 0).astype(np.float32)
+    return np.asarray(np.minimum(depth / np.maximum(greatest, 1).astype(np.float32)[labels], 1), np.float32)
+
+
+def dome(rise: Field) -> Field:
+    """Height 0..1 of a ball at these depths relative to the deepest."""
+    return np.asarray(np.sqrt(1 - (1 - rise) ** 2), np.float32)
+
+
+def erode(mask: npt.NDArray[np.bool_], distance: float) -> npt.NDArray[np.bool_]:
+    """The pixels of a mask that lie deeper than ``distance`` pixels."""
+    return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3) > distance)
 
 
 def outlines(
@@ -140,12 +152,13 @@ def outlines(
         height = wobble * 1.6 / k * rng.normal(0, 1, (n, 1))
         radius = radius * np.exp(height * np.cos(k * turn + rng.uniform(0, 2 * np.pi, (n, 1))))
     if spikes:
-        for _ in range(5):
-            place = rng.uniform(0, 2 * np.pi, (n, 1))
+        tips = rng.choice([2, 2, 3, 3, 4, 5], (n, 1))
+        for k in range(5):
+            place = (k + rng.uniform(-0.3, 0.3, (n, 1))) * 2 * np.pi / tips
             away = np.abs((turn - place + np.pi) % (2 * np.pi) - np.pi)
-            height = np.maximum(0, rng.normal(0.3, 0.7, (n, 1)))
-            width = rng.uniform(0.25, 0.9, (n, 1))
-            radius = radius + height * np.maximum(0, 1 - away / width) ** rng.uniform(1.0, 2.5, (n, 1))
+            height = (k < tips) * rng.uniform(0.0, 1.6, (n, 1))
+            width = rng.uniform(0.3, 1.1, (n, 1))
+            radius = radius + height * np.maximum(0, 1 - away / width) ** rng.uniform(1.2, 2.6, (n, 1))
     return np.asarray(radius / np.sqrt((radius**2).mean(axis=1, keepdims=True)))
 
 
@@ -219,7 +232,7 @@ def _neurites(rng: np.random.Generator, cells: Cells) -> tuple[Labels, Floats]:
     owners, bones = [], []
     for i, ((y, x), radius) in enumerate(zip(cells.centres, cells.radii, strict=True), start=1):
         for _ in range(int(rng.integers(2, 7))):
-            angle, thick = rng.uniform(0, 2 * np.pi), radius * rng.uniform(0.2, 0.4)
+            angle, thick = rng.uniform(0, 2 * np.pi), radius * rng.uniform(0.12, 0.32)
             parts = int(rng.integers(3, 9))
             step = radius * rng.uniform(0.5, 1.1)
             at = (y + 0.6 * radius * np.sin(angle), x + 0.6 * radius * np.cos(angle))
@@ -275,13 +288,11 @@ def _paint_budding(
 ) -> tuple[Labels, Cells]:
     """Mothers, and at the side of some a bud of any smaller size."""
     mothers = Cells(bodies.centres, bodies.angles, bodies.radii, bodies.elongation)
-    budding = np.flatnonzero(rng.random(len(mothers.radii)) < 0.6)
-    parent = mothers.take(budding)
-    side = parent.angles + rng.normal(0, 0.5, len(budding))
-    radii = parent.radii * rng.uniform(0.35, 0.9, len(budding))
+    budding = np.flatnonzero(bodies.buds)
+    parent, radii = mothers.take(budding), bodies.buds[budding]
     away = (parent.radii + radii) * 0.97
-    centres = parent.centres + away[:, None] * np.stack([np.sin(side), np.cos(side)], 1)
-    buds = Cells(centres, side, radii, np.full(len(budding), 1.1))
+    centres = parent.centres + away[:, None] * np.stack([np.sin(parent.angles), np.cos(parent.angles)], 1)
+    buds = Cells(centres, parent.angles, radii, np.full(len(budding), 1.1))
     cells = Cells(*(np.concatenate([getattr(mothers, f), getattr(buds, f)]) for f in mothers.__dataclass_fields__))
     return _paint_cells(rng, size, population, cells)
 
@@ -295,9 +306,9 @@ def _paint_rosettes(
         n = int(rng.integers(5, 11))
         turns = (np.arange(n) + rng.uniform(-0.25, 0.25, n)) * 2 * np.pi / n + rng.uniform(0, 2 * np.pi)
         for turn in turns:
-            away = radius * rng.uniform(0.55, 0.7)
+            away = radius * rng.uniform(0.5, 0.62)
             own = radius * np.sqrt(0.9 / n) * rng.uniform(0.85, 1.15)
-            rows.append((centre[0] + away * np.sin(turn), centre[1] + away * np.cos(turn), turn, own, 1.5))
+            rows.append((centre[0] + away * np.sin(turn), centre[1] + away * np.cos(turn), turn, own, 1.4))
     table = np.array(rows)
     return _paint_cells(rng, size, population, Cells(table[:, :2], table[:, 2], table[:, 3], table[:, 4]))
 

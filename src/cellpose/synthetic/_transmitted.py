@@ -5,17 +5,23 @@ All three start from the optical thickness of the scene; what differs is the ope
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from cellpose.synthetic._noise import Field, blur, fractal, grains, smooth_noise
-from cellpose.synthetic._scene import Scene, soft
+from cellpose.synthetic._scene import Scene, erode, soft
 
 __all__ = ["brightfield", "dic", "optical_thickness", "phase_contrast"]
 
 
 def optical_thickness(rng: np.random.Generator, scene: Scene, roughness: float = 1.0) -> Field:
     """Optical path through the cells in units of the mean cell's height.
+
+    A cell is a flat sheet that ends at a step, and a hill that rises over it towards the middle; spread cells are more
+    of the first, rounded ones of the second.
 
     Parameters
     ----------
@@ -26,29 +32,36 @@ def optical_thickness(rng: np.random.Generator, scene: Scene, roughness: float =
     roughness
         Strength of grains, vacuoles and folds; 0 for the smooth bodies of bacteria.
     """
-    shape, d = scene.shape, scene.diameter
-    own = scene.per_cell(np.exp(rng.normal(0, 0.2, scene.n)))
-    thick = scene.dome ** np.float32(rng.uniform(0.6, 1.2))
-    # spread cells are highest around the nucleus
-    hill = blur(scene.dome, 0.12 * d)
-    body = blur(0.5 * thick + 0.5 * hill * scene.inside, max(0.5, 0.015 * d)) * own
+    d = scene.diameter
+    own = scene.per_cell(np.exp(rng.normal(0, 0.25, scene.n)))
+    flat = rng.uniform(0.2, 0.6) if roughness > 0 else rng.uniform(0.0, 0.3)
+    hill = blur(scene.rise ** np.float32(1.5), 0.04 * d) if roughness > 0.5 else scene.dome
+    # sheets thin out to their edges, also to those at which cells touch
+    sheet = np.clip(scene.depth / max(1.2, rng.uniform(0.01, 0.06) * d), 0, 1)
+    body = np.asarray((flat * sheet + (1 - flat) * hill) * own, np.float32)
     if roughness > 0:
-        folds = fractal(rng, shape, max(2.5, 0.25 * d), 4, 0.75)
-        body = body * (1 + roughness * rng.uniform(0.05, 0.25) * folds)
-        deep = scene.depth > 0.07 * d
-        if scene.nuclei.any():
-            core = soft(scene.nuclei > 0, max(0.8, 0.02 * d))
-            body = body + rng.uniform(-0.15, 0.2) * core
-            rim = np.abs(core - blur(core, max(1.0, 0.03 * d)))
-            body = body + roughness * rng.uniform(0, 0.5) * rim
-            nucleoli = grains(rng, scene.nuclei > 0, rng.uniform(4, 20) / d**2, max(0.8, 0.035 * d), 0.2)
-            body = body + roughness * rng.uniform(0.1, 0.4) * nucleoli
-            deep &= blur(core, 0.12 * d) > 0.08  # organelles lie around the nucleus
-            deep &= core < 0.5
-        dark = grains(rng, deep, rng.uniform(10, 90) / d**2, max(0.6, 0.014 * d), 0.5)
-        light = grains(rng, deep, rng.uniform(3, 40) / d**2, max(0.7, 0.02 * d), 0.5)
-        body = body + roughness * (rng.uniform(0.1, 0.6) * dark - rng.uniform(0.0, 0.35) * light)
-    return np.asarray(body, np.float32)
+        body = _organelles(rng, scene, body, roughness)
+    return body
+
+
+def _organelles(rng: np.random.Generator, scene: Scene, body: Field, roughness: float) -> Field:
+    """The thickness with folds, nuclei and nucleoli, and grains that crowd around nuclei of some cells."""
+    shape, d = scene.shape, scene.diameter
+    body = body * (1 + roughness * rng.uniform(0.05, 0.25) * fractal(rng, shape, max(2.5, 0.2 * d), 4, 0.6))
+    deep = scene.depth > max(1.0, 0.05 * d)
+    crowd = np.clip(0.6 + 0.8 * fractal(rng, shape, max(3.0, 0.15 * d), 2), 0, None)
+    if scene.nuclei.any():
+        core = soft(scene.nuclei > 0, max(0.7, 0.015 * d))
+        body = body + rng.uniform(-0.1, 0.15) * core
+        body = body + roughness * rng.uniform(0, 0.4) * np.abs(core - blur(core, max(1.0, 0.03 * d)))
+        nucleoli = grains(rng, erode(scene.nuclei > 0, 0.04 * d), rng.uniform(3, 15) / d**2, max(0.8, 0.03 * d), 0.2)
+        body = body + roughness * rng.uniform(0.1, 0.4) * nucleoli
+        crowd = crowd * (0.15 + 1.5 * blur(core, 0.15 * d)) * (1 - 0.9 * core)
+    crowd = crowd * scene.per_cell(rng.uniform(0, 1.4, scene.n) ** 2)
+    dark = grains(rng, deep, rng.uniform(40, 250) / d**2, max(0.55, 0.012 * d), 0.5)
+    light = grains(rng, deep, rng.uniform(5, 80) / d**2, max(0.6, 0.016 * d), 0.5)
+    grain = rng.uniform(0.1, 0.6) * dark - rng.uniform(0.0, 0.5) * light
+    return np.asarray(body + roughness * crowd * grain, np.float32)
 
 
 def dirt(rng: np.random.Generator, scene: Scene, amount: float) -> Field:
@@ -70,48 +83,49 @@ def phase_contrast(rng: np.random.Generator, scene: Scene, *, roughness: float =
     phase = optical_thickness(rng, scene, roughness)
     amount = rng.uniform(0, 1.5) if roughness > 0 else rng.uniform(0, 0.4)
     phase = phase + rng.uniform(0.3, 1.0) * dirt(rng, scene, amount)
-    phase, rounded = _round_up(rng, scene, phase, roughness)
-    halo = max(1.5, d * rng.uniform(0.08, 0.25))
-    wide = 0.6 * blur(phase, halo) + 0.4 * blur(phase, halo / 3)
-    strength = rng.uniform(0.25, 0.6)
-    light = 0.45 - strength * (phase - rng.uniform(0.85, 1.15) * wide)
-    # cells that round up turn phase by more than half a wave: they shine
-    light = light + rounded
-    if rng.random() < 0.5:
-        light = light + rng.uniform(0.01, 0.03) * smooth_noise(rng, scene.shape, max(30.0, d))
+    shine = np.zeros(scene.shape, np.float32)
+    if roughness > 0.5 and rng.random() < 0.6:
+        phase, shine = _round_up(rng, scene, phase)
+    halo, near = max(1.2, d * rng.uniform(0.03, 0.08)), rng.uniform(0.4, 0.75)
+    wide = near * blur(phase, halo) + (rng.uniform(0.85, 1.1) - near) * blur(phase, 4 * halo)
+    relief = wide - phase
+    relief = _to_contrast(scene, relief + rng.uniform(0, 1) * np.clip(relief, 0, None), rng.uniform(0.06, 0.2))
+    light = 0.4 + relief + shine + rng.uniform(0.0, 0.01) * smooth_noise(rng, scene.shape, max(30.0, d))
     return np.asarray(light, np.float32)
 
 
-def _round_up(rng: np.random.Generator, scene: Scene, phase: Field, roughness: float) -> tuple[Field, Field]:
-    """Some cells as bright balls with a dark ring, as before division: their phase, and the light they add."""
-    nothing = np.zeros(scene.shape, np.float32)
-    if roughness == 0 or scene.n == 0 or rng.random() < 0.5:
-        return phase, nothing
-    compact = scene.cells.elongation < 1.6
-    which = scene.per_cell(compact & (rng.random(scene.n) < rng.uniform(0.05, 0.5)))
-    ball = which * scene.dome
-    ring = blur(which * np.exp(-((scene.depth / max(1.0, 0.06 * scene.diameter)) ** 2)), 0.7)
-    shine = blur(ball**3, max(0.6, 0.03 * scene.diameter))
-    halo = blur(which, 0.07 * scene.diameter) * (which == 0)
-    return phase + np.float32(0.5) * ring, np.asarray(
-        rng.uniform(0.2, 0.7) * shine + rng.uniform(0.3, 0.8) * halo, np.float32
-    )
+def _to_contrast(scene: Scene, relief: npt.NDArray[Any], contrast: float) -> Field:
+    """The relief scaled so that its root mean square over cells is ``contrast``."""
+    power = float((relief**2).sum()) / max(1, int(scene.inside.sum()))
+    return np.asarray(relief * (contrast / (np.sqrt(power) + 1e-6)), np.float32)
+
+
+def _round_up(rng: np.random.Generator, scene: Scene, phase: Field) -> tuple[Field, Field]:
+    """Some compact cells as bright balls with a dark ring, as before division: their phase, and the light they add.
+
+    They turn the phase by more than half a wave.
+    """
+    d = scene.diameter
+    compact = (scene.cells.elongation < 2.0) & (rng.random(scene.n) < rng.uniform(0.05, 0.4))
+    which = scene.per_cell(compact)
+    ring = which * np.exp(-(((scene.depth - 0.06 * d) / max(1.0, 0.05 * d)) ** 2))
+    middle = which * scene.rise**2
+    halo = blur(which, 0.06 * d) * (which == 0)
+    shine = rng.uniform(0.1, 0.5) * blur(middle, 0.03 * d) + rng.uniform(0.3, 0.9) * halo
+    return np.asarray(phase + rng.uniform(0.3, 0.8) * blur(ring, 0.6), np.float32), np.asarray(shine, np.float32)
 
 
 def dic(rng: np.random.Generator, scene: Scene) -> Field:
     """Differential interference contrast: the slope of the optical thickness along the shear, lit from one side."""
     d = scene.diameter
-    phase = optical_thickness(rng, scene, rng.uniform(0.5, 1.5)) * max(1.0, 0.3 * d)
-    phase = phase + 0.3 * dirt(rng, scene, rng.uniform(0, 1))
+    phase = optical_thickness(rng, scene, rng.uniform(0.3, 0.9))
+    phase = blur(phase + 0.3 * dirt(rng, scene, rng.uniform(0, 1)), max(0.7, 0.012 * d))
     angle = rng.uniform(0, 2 * np.pi)
-    smooth = blur(phase, rng.uniform(0.6, 1.2))
-    slope = np.sin(angle) * cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=0.25) + np.cos(angle) * cv2.Sobel(
-        smooth, cv2.CV_32F, 1, 0, scale=0.25
-    )
-    scale = float(np.abs(slope).mean() / max(1e-3, float((scene.labels > 0).mean()))) + 1e-3
-    light = 0.45 + rng.uniform(0.08, 0.2) * np.tanh(slope / scale / 1.5)
-    light = light + rng.uniform(0, 0.03) * scene.dome
-    return np.asarray(light + rng.uniform(0, 0.02) * smooth_noise(rng, scene.shape, 40.0), np.float32)
+    slope = np.sin(angle) * cv2.Sobel(phase, cv2.CV_32F, 0, 1, scale=0.25)
+    slope = slope + np.cos(angle) * cv2.Sobel(phase, cv2.CV_32F, 1, 0, scale=0.25)
+    light = 0.45 + rng.uniform(0.1, 0.25) * np.tanh(_to_contrast(scene, slope, 0.5))
+    light = light + rng.uniform(-0.02, 0.03) * scene.rise
+    return np.asarray(light + rng.uniform(0, 0.015) * smooth_noise(rng, scene.shape, 40.0), np.float32)
 
 
 def brightfield(rng: np.random.Generator, scene: Scene, *, roughness: float = 1.0) -> Field:
@@ -122,9 +136,9 @@ def brightfield(rng: np.random.Generator, scene: Scene, *, roughness: float = 1.
     """
     d = scene.diameter
     phase = optical_thickness(rng, scene, roughness) + 0.4 * dirt(rng, scene, rng.uniform(0, 1))
-    fringe = max(0.9, d * rng.uniform(0.015, 0.06))
+    fringe = max(0.8, d * rng.uniform(0.01, 0.03))
     fine = blur(phase, fringe) - blur(phase, 1.6 * fringe)
     coarse = blur(phase, 2 * fringe) - blur(phase, 3.5 * fringe)
-    defocus = rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.8)
-    light = 0.6 + defocus * (fine + 0.7 * coarse) - rng.uniform(0.0, 0.12) * phase
-    return np.asarray(light + rng.uniform(0, 0.02) * smooth_noise(rng, scene.shape, 40.0), np.float32)
+    relief = fine + rng.uniform(0.1, 0.6) * coarse - rng.uniform(-0.05, 0.1) * phase
+    light = 0.55 + rng.choice([-1.0, 1.0]) * _to_contrast(scene, relief, rng.uniform(0.06, 0.16))
+    return np.asarray(light + rng.uniform(0, 0.008) * smooth_noise(rng, scene.shape, 40.0), np.float32)
