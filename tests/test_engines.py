@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from cellpose import core
 from cellpose.engines import Engine, TorchEngine, as_engine, is_transformer
 from cellpose.errors import DeviceMemoryError, InputError
 from cellpose.nets import CPnet
@@ -95,6 +96,49 @@ def test_batches_that_do_not_fit_are_split(most, batches, caplog):
 def test_one_tile_that_does_not_fit():
     with pytest.raises(DeviceMemoryError, match="8 x 8"):
         TorchEngine(Limited(0))(np.zeros((2, 1, 8, 8), np.float32))
+
+
+class Short(NumpyEngine):
+    """An engine of another library that cannot hold more than three tiles."""
+
+    def __init__(self, error):
+        self.error, self.batches = error, []
+
+    def __call__(self, tiles):
+        if len(tiles) > 3:
+            raise self.error
+        self.batches.append(len(tiles))
+        return super().__call__(tiles)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 3 GiB"),
+        RuntimeError("Failed to allocate memory for requested buffer of size 9"),
+        RuntimeError("std::bad_alloc"),
+        torch.cuda.OutOfMemoryError("CUDA out of memory"),
+    ],
+)
+def test_engines_of_other_libraries_get_smaller_batches(error, caplog):
+    engine = Short(error)
+    image = np.random.default_rng(0).random((1, 200, 200, 2), dtype=np.float32)
+    outputs, _ = core.run_net(engine, image, batch_size=16)
+    assert set(engine.batches) <= {1, 2}
+    warned = [record.getMessage() for record in caplog.records]
+    # once from 16 to 8, once from 8 to 4, once from 4 to 2: what fits is remembered for the rest of the image
+    assert warned == [f"out of memory on cpu with batches of {n} tiles: going on with {n // 2}" for n in (16, 8, 4)]
+    expected, _ = core.run_net(NumpyEngine(), image, batch_size=16)
+    np.testing.assert_array_equal(outputs, expected)
+
+
+def test_other_errors_are_not_tried_again(caplog):
+    engine = Short(RuntimeError("the graph has no such input"))
+    with pytest.raises(RuntimeError, match="no such input"):
+        core.run_net(engine, np.zeros((1, 200, 200, 2), np.float32), batch_size=16)
+    assert not caplog.records
+    with pytest.raises(DeviceMemoryError, match="64 x 64"):
+        core.run_net(TorchEngine(Limited(0)), np.zeros((1, 64, 64, 2), np.float32), bsize=64)
 
 
 def test_wrong_number_of_channels():

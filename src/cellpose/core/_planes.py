@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import transforms
-from cellpose.engines import Engine, is_transformer
+from cellpose.engines import Engine, SmallerBatches, is_transformer
 from cellpose.errors import InputError, OptionError
 from cellpose.options import Tiling
 from cellpose.transforms import TileAverage, TileGrid, iter_tiles
@@ -123,10 +123,11 @@ def _run(
     engine: Engine, planes: Iterator[FloatArray], n_planes: int, grid: TileGrid, batch_size: int, report: Report | None
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Outputs of the padded planes, and the sums of their styles."""
+    batches = SmallerBatches()
     running: dict[int, _Plane] = {}
     done = 0
     for indices, tiles in iter_tiles(grid, planes, batch_size):
-        outputs, styles = engine(tiles)
+        outputs, styles = batches.run(engine, tiles, engine.device)
         for (p, k), output, style in zip(indices, outputs, styles, strict=True):
             if p not in running:
                 running[p] = _Plane(grid.average(len(output)), np.zeros_like(style))

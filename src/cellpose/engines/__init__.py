@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cellpose.engines._batches import SmallerBatches
 from cellpose.engines._choose import ENGINE_ENV, ENGINES, choose_engine
 from cellpose.engines._graph import GraphEngine, open_engine, write_reference
 from cellpose.engines._protocol import Engine, is_transformer
@@ -21,6 +22,7 @@ __all__ = [
     "ENGINE_ENV",
     "Engine",
     "GraphEngine",
+    "SmallerBatches",
     "TorchEngine",
     "as_engine",
     "choose_engine",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import Any
 
@@ -11,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cellpose.engines._batches import SmallerBatches
 from cellpose.engines._protocol import is_transformer
-from cellpose.errors import DeviceMemoryError, InputError
+from cellpose.errors import InputError
 from cellpose.nets import CPnet
 
 __all__ = ["TorchEngine"]
-
-logger = logging.getLogger("cellpose.engines")
 
 FloatArray = NDArray[np.float32]
 
@@ -49,8 +47,7 @@ class TorchEngine:
         self.style_size = int(getattr(module, "style_size", 256))
         self.default_bsize = int(getattr(module, "default_bsize", _tile_side(self.backbone)))
         self.tile_multiple = _tile_multiple(module)
-        # The largest batch known to fit; found when a batch does not.
-        self._limit: int | None = None
+        self._batches = SmallerBatches()
 
     @property
     def device(self) -> torch.device:
@@ -76,32 +73,7 @@ class TorchEngine:
             raise InputError(message)
         if self.module.training:
             self.module.eval()
-        step = min(len(tiles), self._limit or len(tiles), _fastest_batch(self.module, self.device))
-        parts: list[tuple[FloatArray, FloatArray]] = []
-        start = 0
-        while start < len(tiles):
-            try:
-                parts.append(self._run(tiles[start : start + step]))
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
-                    raise
-                if step == 1:
-                    message = (
-                        f"one tile of {tiles.shape[-2]} x {tiles.shape[-1]} pixels does not fit into the memory of "
-                        f"{self.device}; close other programs that use it, or run on the CPU with gpu=False"
-                    )
-                    raise DeviceMemoryError(message) from error
-                step = step // 2
-            else:
-                start += step
-                continue
-            # Outside the handler, where the failed batch is no longer held by the traceback.
-            self._limit = step
-            logger.warning("out of memory on %s: going on with batches of %d tiles", self.device, step)
-            _free_memory(self.device)
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        return self._batches.run(self._run, tiles, self.device, _fastest_batch(self.module, self.device))
 
     def _run(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray]:
         device, dtype = self.device, _dtype_of(self.module)
@@ -167,16 +139,3 @@ def _split(result: Any, style_size: int) -> tuple[torch.Tensor, torch.Tensor]:
 def _to_numpy(tensor: torch.Tensor) -> FloatArray:
     array: FloatArray = tensor.to(device="cpu", dtype=torch.float32).numpy()
     return array
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # MPS and the CPU allocator raise a plain RuntimeError, told apart by its text only.
-    text = str(error).lower()
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
-
-
-def _free_memory(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "mps":
-        torch.mps.empty_cache()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.core._planes import tile_side
-from cellpose.engines import Engine, is_transformer
+from cellpose.engines import Engine, SmallerBatches, is_transformer
 from cellpose.errors import InputError
 from cellpose.options import Tiling
 from cellpose.transforms import TileGrid, get_pad_yx
@@ -175,13 +175,13 @@ def _tiles(rows: Rows, size: tuple[int, int], before: tuple[int, int], grid: Til
 
 def _outputs(engine: Engine, tiles: Iterator[tuple[int, Float32]], batch_size: int) -> Iterator[tuple[int, Float32]]:
     """Outputs of the tiles with their numbers, run in batches."""
+    batches = SmallerBatches()
     while numbered := list(itertools.islice(tiles, batch_size)):
-        outputs = _run(engine, [tile for _, tile in numbered])
+        outputs = _flows(batches.run(engine, np.stack([tile for _, tile in numbered]), engine.device)[0])
         yield from ((index, output) for (index, _), output in zip(numbered, outputs, strict=True))
 
 
-def _run(engine: Engine, batch: list[Float32]) -> Float32:
-    outputs, _ = engine(np.stack(batch))
+def _flows(outputs: Float32) -> Float32:
     if outputs.shape[1] < 3:
         message = f"this network has {outputs.shape[1]} outputs and no flows: it does not segment"
         raise InputError(message)
