@@ -23,7 +23,7 @@ def scripts():
         pytest.skip("the training scripts are in the source tree only")
     sys.path.insert(0, str(SCRIPTS))
     try:
-        yield {name: importlib.import_module(name) for name in ("bundled_data", "train_bundled")}
+        yield {name: importlib.import_module(name) for name in ("bundled_data", "bundled_crops", "train_bundled")}
     finally:
         sys.path.remove(str(SCRIPTS))
 
@@ -60,19 +60,86 @@ def packed(data, scripts, tmp_path_factory):
 
 
 def test_only_the_training_split_is_packed(packed, scripts):
-    crops = scripts["bundled_data"].Crops(packed, 0, 64, 2, 30.0)
+    crops = scripts["bundled_crops"].Crops(packed, 0, 64, 2, 30.0)
     assert [(e.source, e.id, e.channels) for e in crops.entries[:2]] == [("dsb2018", "p0", 1), ("dsb2018", "p1", 4)]
     assert {e.source for e in crops.entries[2:]} == {"synthetic"}
 
 
 def test_batches_can_be_repeated(packed, scripts):
-    crops, again = (scripts["bundled_data"].Crops(packed, 3, 64, 4, 30.0) for _ in range(2))
+    crops, again = (scripts["bundled_crops"].Crops(packed, 3, 64, 4, 30.0) for _ in range(2))
     first, _ = crops(0), crops(1)
-    np.testing.assert_array_equal(first[0], again(0)[0])
-    np.testing.assert_array_equal(first[1], again(0)[1])
-    assert not np.array_equal(first[0], crops(1)[0])
-    assert first[0].shape == (4, 2, 64, 64)
-    assert not first[0][:, 1].any()
+    repeated = again(0)
+    assert all(torch.equal(a, b) for a, b in zip(first, repeated, strict=True))
+    assert not torch.equal(first[0], crops(1)[0])
+    assert (first[0].shape, first[1].shape) == ((4, 2, 64, 64), (4, 4, 64, 64))
+
+
+def test_second_channel_is_filled_where_there_is_one_and_sometimes_for_others(packed, scripts):
+    crops = scripts["bundled_crops"].Crops(packed, 0, 64, 1, 30.0)
+    drawn = [crops.draw(step, 0) for step in range(400)]
+    share = {
+        kind: np.mean([len(cut.planes) > 1 for cut in drawn if (cut.entry.channels == 2) == kind])
+        for kind in (True, False)
+    }
+    assert share[True] == pytest.approx(0.7, abs=0.15)  # of about 200 draws
+    assert share[False] == pytest.approx(0.06, abs=0.05)
+    images, _ = crops.sample(next(i for i, cut in enumerate(drawn) if len(cut.planes) == 1), 0)
+    assert not images[1].any()
+
+
+def test_rims_of_cells_weigh_as_the_smallest_cell_beside_them(scripts):
+    labels = np.zeros((40, 60), np.int32)
+    labels[10:30, 5:25], labels[18:22, 28:32] = 1, 2
+    inverse = scripts["bundled_data"].inverse_diameters(labels)
+    large, small = (1 / (2 * np.sqrt(area / np.pi)) for area in (400, 16))
+    assert inverse[20, 10] == pytest.approx(large)
+    assert inverse[20, 26] == inverse[20, 30] == pytest.approx(small)
+    assert inverse[12, 26] == pytest.approx(large)
+    assert inverse[20, 50] == 0
+
+
+def test_small_cells_weigh_more(scripts):
+    module = scripts["train_bundled"]
+    target = torch.zeros(1, 4, 8, 8)
+    target[:, 0, :, :4] = 1
+    y = torch.zeros(1, 3, 8, 8)
+    y[:, 2, :, 4:] = -20  # right outside the cell, undecided inside
+    means = []
+    for diameter in (8.0, 40.0):
+        target[:, 3, :, :4] = 1 / diameter
+        means.append(float(module.loss_terms(y, target)[1]))
+    assert means[1] < np.log(2) / 2 < means[0]
+
+
+def test_crops_of_a_device_are_those_of_the_host(packed, scripts):
+    """The same plan gives the same crops; OpenCV rounds positions to 1/32 pixel, and noise is drawn elsewhere."""
+    module = scripts["bundled_crops"]
+    host = module.Crops(packed, 3, 64, 8, 30.0)
+    device = module.DeviceCrops(packed, 3, 64, 8, 30.0, "cpu")
+    compared = 0
+    for step in range(4):
+        images, targets = device.ready(device(step))
+        for place in range(8):
+            cut = host.draw(step, place)
+            image, target = host.sample(step, place)
+            assert (targets[place, 0].numpy() != target[0]).mean() < 0.02
+            if cut.scale >= module.BLUR_BELOW and not any(look.noise for look in cut.looks):
+                compared += 1
+                assert np.abs(images[place].numpy() - image).mean() < 0.02
+                assert np.abs(targets[place].numpy() - target).mean() < 0.02
+    assert compared > 8
+
+
+def test_bundle_holds_what_the_folder_holds(data, scripts, tmp_path):
+    module = scripts["bundled_data"]
+    module.write_bundle(data, tmp_path / "data.zip")
+    pairs = [list(module.real_pairs(place)) for place in (data, tmp_path / "data.zip")]
+    assert len(pairs[0]) == 2
+    for (row, digest, image, labels), (row2, digest2, image2, labels2) in zip(*pairs, strict=True):
+        assert digest == digest2
+        assert row.items() <= row2.items()
+        np.testing.assert_array_equal(image, image2)
+        np.testing.assert_array_equal(labels, labels2)
 
 
 @pytest.mark.parametrize(
@@ -81,20 +148,21 @@ def test_batches_can_be_repeated(packed, scripts):
 def test_flows_turn_with_the_image(packed, scripts, linear):
     from cellpose import dynamics
 
-    crops = scripts["bundled_data"].Crops(packed, 0, 128, 1, 30.0)
+    crops = scripts["bundled_crops"].Crops(packed, 0, 128, 1, 30.0)
     entry = crops.entries[0]
-    linear = np.array(linear, float)
-    _, target = crops._cut(entry, 0, np.array([64.0, 64.0]), linear)
-    _, plain = crops._cut(entry, 0, np.array([64.0, 64.0]), np.eye(2))
+    middle = np.array([64.0, 64.0])
+    cut = scripts["bundled_crops"].Cut
+    _, target = crops.cut(cut(entry, [0], middle, np.array(linear, float), []))
+    _, plain = crops.cut(cut(entry, [0], middle, np.eye(2), []))
     height, width = entry.shape
-    raw = crops.targets[: 3 * height * width].reshape(3, height, width).astype(np.float32)
+    raw = crops.targets[: 4 * height * width].reshape(4, height, width).astype(np.float32)
     np.testing.assert_allclose(plain, raw, atol=1e-6)  # nothing but a copy; OpenCV rounds weights to 1/32
     # flows point to the same cells after turning: followed, they find them again
-    followed = dynamics.compute_masks(5 * target[1:], np.where(target[0] > 0, 5.0, -5.0), niter=200, flow_threshold=0)
-    before = dynamics.compute_masks(5 * raw[1:], np.where(raw[0] > 0, 5.0, -5.0), niter=200, flow_threshold=0)
+    followed = dynamics.compute_masks(5 * target[1:3], np.where(target[0] > 0, 5.0, -5.0), niter=200, flow_threshold=0)
+    before = dynamics.compute_masks(5 * raw[1:3], np.where(raw[0] > 0, 5.0, -5.0), niter=200, flow_threshold=0)
     assert abs(int(followed.max()) - int(before.max())) <= 1  # a cell that touches the border may merge or vanish
     inside = target[0] > 0
-    assert np.hypot(*target[1:])[inside].mean() > 0.9
+    assert np.hypot(*target[1:3])[inside].mean() > 0.9
 
 
 def test_resumed_runs_equal_runs_in_one_go(packed, data, scripts, tmp_path, monkeypatch):
@@ -118,8 +186,48 @@ def test_resumed_runs_equal_runs_in_one_go(packed, data, scripts, tmp_path, monk
 def test_learning_rate_rises_stays_and_falls(scripts):
     module = scripts["train_bundled"]
     args = module.parse(["--data", "d", "--out", "o", "--steps", "100", "--cooldown", "40", "--warmup", "10"])
-    rates = [module.learning_rate(step, args) for step in range(101)]
+    rates = [module.learning_rate(module.State(None, None, None, step=step), args) for step in range(101)]
     assert rates[0] == pytest.approx(2e-4)
     assert rates[10:60] == [2e-3] * 50
     assert rates[60:] == sorted(rates[60:], reverse=True)
     assert rates[100] == 0
+
+
+def test_runs_by_the_clock_end_with_it(packed, data, scripts, tmp_path):
+    module = scripts["train_bundled"]
+    args = module.parse(["--data", "d", "--out", "o", "--minutes", "10", "--steps", "10", "--cooldown", "4"])
+    progress = [module.progress(module.State(None, None, None, wall_s=60.0 * minute), args) for minute in range(12)]
+    assert progress[:7] == [0] * 7
+    assert progress[8] == pytest.approx(0.5)
+    assert progress[10:] == [1, 1]
+
+
+def test_a_prepared_run_on_a_device(data, scripts, tmp_path, monkeypatch):
+    """As on a GPU: data from a bundle, crops and network on the device, an end by the clock, half precision to ship."""
+    module, source = scripts["train_bundled"], scripts["bundled_data"]
+    monkeypatch.setattr(module.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(source, "N_SYNTHETIC", 2)
+    source.write_bundle(data, tmp_path / "data.zip")
+    arguments = f"--data {tmp_path / 'data.zip'} --out {tmp_path / 'run'} --crops device --minutes 0.02 --size 64"
+    module.main([*arguments.split(), *["--batch", "2", "--width", "4", "--threads", "1", "--validate-every", "0"]])
+    exact = torch.load(tmp_path / "run" / "final.pt", weights_only=True)
+    shipped = module.weights.load_state_dict(tmp_path / "run" / "final.safetensors")
+    assert exact.keys() == shipped.keys()
+    assert all(torch.allclose(exact[k].float(), shipped[k].float(), rtol=1e-3, atol=1e-4) for k in exact)
+
+
+def test_a_run_may_start_from_shipped_weights(packed, scripts, tmp_path):
+    module = scripts["train_bundled"]
+    args = module.parse(["--data", "d", "--out", str(tmp_path), "--width", "4"])
+    old, new = module.build(args), module.build(args)
+    with torch.no_grad():
+        for value in old.net.state_dict().values():
+            value.add_(1)
+    old.net.state_dict()["downsample.down.res_down_0.proj.0.weight"][1] = 0
+    module.save_final(old.net, tmp_path)
+    module.start_from(new, tmp_path / "final.safetensors")
+    state = new.net.state_dict()
+    assert state["downsample.down.res_down_0.proj.0.weight"].tolist() == [2, 1]
+    key = "upsample.up.res_up_0.conv.conv_0.2.weight"
+    assert torch.allclose(state[key], old.net.state_dict()[key], rtol=1e-3)
+    assert torch.equal(state[key], new.mean.state_dict()[key])

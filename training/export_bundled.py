@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from bundled_data import read_split, read_unseen
 from bundled_eval import full_scores
+from train_bundled import half
 
 from cellpose import models, nets
 from cellpose.engines import write_reference
@@ -42,17 +43,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--hardware", default="2 CPU cores", help="what it was trained on, in words")
     parser.add_argument("--scores", action="store_true", help="evaluate on the test split")
     return parser.parse_args()
-
-
-def ignore_second_channel(state: dict[str, torch.Tensor]) -> None:
-    """Make the answer independent of the second channel, which was always empty in training.
-
-    Its normalised value was 0 throughout; with its scale set to 0 that holds for whatever it may contain.
-    """
-    for norm in ("downsample.down.res_down_0.conv.conv_0.0", "downsample.down.res_down_0.proj.0"):
-        state[f"{norm}.weight"][1] = 0
-        state[f"{norm}.running_mean"][1] = 0
-        state[f"{norm}.running_var"][1] = 1
 
 
 def load(path: Path) -> dict[str, torch.Tensor]:
@@ -108,12 +98,9 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]
 def main() -> None:
     args = parse()
     state = load(args.run / args.weights)
-    ignore_second_channel(state)
-    # Convolutions stand half precision; scales and statistics are few and stay exact.
-    stored = {k: v.half() if v.ndim == 4 else v for k, v in state.items()}
     args.out.mkdir(parents=True, exist_ok=True)
     weights = args.out / f"{NAME}.safetensors"
-    nets.write_state_dict(stored, weights)
+    nets.write_state_dict(half(state), weights)
     write_reference(weights)
     content = card(args, weights, state)
     if args.scores:

@@ -21,21 +21,29 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from bundled_data import Crops, manifest, pack, prefetch
+import torch.nn.functional as F
+from bundled_crops import Crops, DeviceCrops, prefetch
+from bundled_data import manifest, pack
 
-from cellpose import nets
-from cellpose.train._loss import segmentation_terms
+from cellpose import nets, weights
+
+# The network learns flows of this length; unit vectors would weigh little beside the cell probability.
+FLOW_SCALE = 5.0
+# Pixels of cells of this diameter weigh 1, those of others as 1 / diameter within a range.
+WEIGHT_DIAMETER = 18.0
+WEIGHT_RANGE = (0.8, 2.5)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the sources and split.csv")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the sources and split.csv, or a bundle")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
     parser.add_argument("--steps", type=int, default=12000, help="number of optimiser steps in all")
     parser.add_argument("--cooldown", type=int, default=3000, help="last steps, in which the learning rate falls to 0")
     parser.add_argument("--warmup", type=int, default=200, help="first steps, in which the learning rate rises")
+    parser.add_argument("--minutes", type=float, help="length of the run in minutes instead of --steps")
+    parser.add_argument("--init", type=Path, help="weights to start from, instead of random ones")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--weight-decay", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=8)
@@ -45,6 +53,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ema", type=float, default=0.999, help="decay of the running mean of the weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--crops", choices=("host", "device"), help="where crops are cut; default: the device of the network"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--float32", action="store_true", help="no bfloat16 in the convolutions")
     parser.add_argument("--nice", type=int, default=0, help="raise the niceness by this much")
@@ -88,11 +99,43 @@ def write(content: Any, path: Path) -> None:
     part.replace(path)
 
 
-def learning_rate(step: int, args: argparse.Namespace) -> float:
-    """Linear warm-up, constant, then a fall to 0 as 1 - sqrt(progress) over the last ``--cooldown`` steps."""
-    rise = min(1.0, (step + 1) / args.warmup)
-    progress = max(0.0, step - (args.steps - args.cooldown)) / max(1, args.cooldown)
-    return float(args.learning_rate * rise * (1 - min(1.0, progress) ** 0.5))
+def progress(state: State, args: argparse.Namespace) -> float:
+    """Share of the cool-down that is over, 0 to 1: by the clock if the run is so many minutes long, else by steps."""
+    if args.minutes:
+        start = args.minutes * 60 * (1 - args.cooldown / args.steps)
+        return min(1.0, max(0.0, state.wall_s - start) / (args.minutes * 60 - start))
+    return min(1.0, max(0, state.step - (args.steps - args.cooldown)) / max(1, args.cooldown))
+
+
+def learning_rate(state: State, args: argparse.Namespace) -> float:
+    """Linear warm-up, constant, then a fall to 0 as 1 - sqrt(progress) over the cool-down."""
+    rise = min(1.0, (state.step + 1) / args.warmup)
+    return float(args.learning_rate * rise * (1 - progress(state, args) ** 0.5))
+
+
+def loss_terms(y: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flow and cell terms of the segmentation loss, in which pixels of small cells weigh more.
+
+    With equal weights a nucleus of 8 pixels counts a fortieth of one of 50, though both are one object. Flows far from
+    any cell, which nothing follows, count half.
+    """
+    y, cell, inverse = y.float(), target[:, 0], target[:, 3]
+    weight = torch.where(inverse > 0, (WEIGHT_DIAMETER * inverse).clamp(*WEIGHT_RANGE), 1.0)
+    errors = (y[:, :2] - FLOW_SCALE * target[:, 1:3]).square().mean(dim=1)
+    flow_weight = torch.where(inverse > 0, weight, 0.5)
+    entropy = F.binary_cross_entropy_with_logits(y[:, 2], (cell > 0.5).to(y), reduction="none")
+    return (errors * flow_weight).sum() / flow_weight.sum() / 2, (entropy * weight).sum() / weight.sum()
+
+
+def start_from(state: State, path: Path) -> None:
+    """Take over weights; the input scales of the second channel begin anew, where it was always empty."""
+    old = weights.load_state_dict(path) if path.suffix != ".pt" else torch.load(path, weights_only=True)
+    for norm in ("downsample.down.res_down_0.conv.conv_0.0", "downsample.down.res_down_0.proj.0"):
+        if old[f"{norm}.running_var"][1] < 1e-6 or old[f"{norm}.weight"][1] == 0:
+            for name, value in (("weight", 1), ("bias", 0), ("running_mean", 0), ("running_var", 1)):
+                old[f"{norm}.{name}"][1] = value
+    for net in (state.net, state.mean):
+        net.load_state_dict(old)
 
 
 def build(args: argparse.Namespace) -> State:
@@ -124,20 +167,20 @@ def update_mean(state: State, decay: float) -> None:
             kept.copy_(new)
 
 
-def train_step(state: State, images: np.ndarray, targets: np.ndarray, args: argparse.Namespace) -> tuple[float, float]:
-    x = torch.from_numpy(images).to(args.device, memory_format=torch.channels_last)
-    target = torch.from_numpy(targets).to(args.device)
+def train_step(state: State, images: torch.Tensor, target: torch.Tensor, args: argparse.Namespace) -> torch.Tensor:
+    """One step of the optimiser; flow and cell terms of the loss."""
+    x = images.to(memory_format=torch.channels_last)
     for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(state.step, args)
+        group["lr"] = learning_rate(state, args)
     with torch.autocast(args.device.split(":")[0], torch.bfloat16, enabled=not args.float32):
         y = state.net(x)[0]
-    flow_term, cell_term = segmentation_terms(y, target[:, 0], target[:, 1:])
+    flow_term, cell_term = loss_terms(y, target)
     state.optimiser.zero_grad(set_to_none=True)
     (flow_term + cell_term).backward()
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 5.0)
     state.optimiser.step()
     update_mean(state, args.ema)
-    return float(flow_term.detach()), float(cell_term.detach())
+    return torch.stack([flow_term, cell_term]).detach()
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
@@ -147,6 +190,17 @@ def append(path: Path, row: dict[str, Any]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def half(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights as they are shipped: convolutions in half precision; scales and statistics are few and stay exact."""
+    return {k: (v.half() if v.ndim == 4 else v).cpu().contiguous() for k, v in state_dict.items()}
+
+
+def save_final(net: torch.nn.Module, out: Path) -> None:
+    """The running mean of the weights, exact and as shipped."""
+    write(net.state_dict(), out / "final.pt")
+    nets.write_state_dict(half(net.state_dict()), out / "final.safetensors")
 
 
 def validate(state: State, args: argparse.Namespace) -> None:
@@ -161,32 +215,41 @@ def validate(state: State, args: argparse.Namespace) -> None:
         write(state.mean.state_dict(), args.out / "best.pt")
 
 
+def crops_of(args: argparse.Namespace) -> Crops:
+    """Crops cut where the network is trained."""
+    options = (args.out / "packed", args.seed, args.size, args.batch, args.diam_mean)
+    on_device = args.device != "cpu" if args.crops is None else args.crops == "device"
+    return DeviceCrops(*options, args.device) if on_device else Crops(*options)
+
+
 def run(state: State, args: argparse.Namespace) -> None:
     """Train until ``--steps``, or until told to stop, which leaves a checkpoint."""
     stop: list[int] = []
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda number, _: stop.append(number))
-    crops = Crops(args.out / "packed", args.seed, args.size, args.batch, args.diam_mean)
+    crops = crops_of(args)
     cpu0, wall0, cpu_before, wall_before = time.process_time(), time.monotonic(), state.cpu_s, state.wall_s
-    sums, count = np.zeros(2), 0
+    sums, count = torch.zeros(2, device=args.device), 0
     state.net.train()
-    for _step, images, targets in prefetch(crops, state.step, args.steps):
-        sums += train_step(state, images, targets, args)
+    end = sys.maxsize if args.minutes else args.steps
+    for _step, batch in prefetch(crops, state.step, end):
+        sums += train_step(state, *crops.ready(batch), args)
         count += 1
         state.step += 1
         state.cpu_s = cpu_before + time.process_time() - cpu0
         state.wall_s = wall_before + time.monotonic() - wall0
-        last = state.step == args.steps or bool(stop)
+        over = bool(args.minutes) and state.wall_s >= args.minutes * 60
+        last = state.step == end or over or bool(stop)
         if state.step % 50 == 0 or last:
-            flow, cell = sums / count
+            flow, cell = (sums / count).tolist()
             row = {
-                "step": state.step, "learning_rate": f"{learning_rate(state.step - 1, args):.6f}",
+                "step": state.step, "learning_rate": f"{state.optimiser.param_groups[0]['lr']:.6f}",
                 "loss": f"{flow + cell:.4f}", "flow_loss": f"{flow:.4f}", "cell_loss": f"{cell:.4f}",
                 "cpu_s": f"{state.cpu_s:.0f}", "wall_s": f"{state.wall_s:.0f}",
             }  # fmt: skip
             append(args.out / "log.csv", row)
             print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
-            sums, count = np.zeros(2), 0
+            sums, count = torch.zeros(2, device=args.device), 0
         if args.validate_every and state.step % args.validate_every == 0:
             validate(state, args)
         if state.step % args.save_every == 0 or last:
@@ -194,7 +257,9 @@ def run(state: State, args: argparse.Namespace) -> None:
         if stop:
             print(f"stopped at step {state.step}", flush=True)
             return
-    write(state.mean.state_dict(), args.out / "final.pt")
+        if over:
+            break
+    save_final(state.mean, args.out)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -206,6 +271,8 @@ def main(argv: list[str] | None = None) -> None:
     if not (packed / "index.json").exists():
         pack(args.data, packed, args.seed)
     state = build(args)
+    if args.init is not None:
+        start_from(state, args.init)
     if (args.out / "checkpoint.pt").exists():
         state.load(args.out / "checkpoint.pt")
     started = {
