@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 from cellpose import metrics, utils
@@ -194,3 +195,49 @@ def test_no_pixels_and_no_images() -> None:
     assert [len(values) for values in metrics.mask_ious(empty, empty)] == [0, 0]
     with pytest.raises(InputError, match="masks_true is of type NoneType"):
         metrics.average_precision(None, empty)
+
+
+@given(tables)
+@settings(deadline=None, max_examples=500)
+def test_the_assignment_is_that_of_scipy_among_equals_too(table: np.ndarray) -> None:
+    costs = -table if len(table) <= table.shape[1] else -table.T
+    assert_assigned_as_scipy_does(costs)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_long_searches_are_those_of_scipy(seed: int) -> None:
+    """Many rows want the same columns; more costs in a row than a search keeps; as many rows as columns."""
+    rng = np.random.default_rng(seed)
+    rows, columns = 320, 320 + 20 * (seed % 2)
+    costs = np.zeros((rows, columns))
+    few = columns // 4 if seed % 4 < 2 else columns
+    costs[rng.integers(0, rows, 1500), rng.integers(0, few, 1500)] = -rng.choice([0.2, 0.3, 0.5, 1.1, 0.7], 1500)
+    if seed > 3:
+        costs[:3] = -rng.random((3, columns))
+    assert_assigned_as_scipy_does(costs)
+
+
+def assert_assigned_as_scipy_does(costs: np.ndarray) -> None:
+    from cellpose.metrics._kernels import assign
+
+    i, j = np.nonzero(costs)
+    pointers = np.searchsorted(i, np.arange(len(costs) + 1))
+    found = assign(pointers, j, costs[i, j], costs.shape[1])
+    np.testing.assert_array_equal(found, linear_sum_assignment(costs)[1])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("squared", [1, 2, 5, 30, 2500, 6000])
+def test_bits_are_dilated_by_a_disk(squared: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cellpose.metrics._boundary import _dilated
+
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    rng = np.random.default_rng(squared)
+    points = rng.random((3000, 150)) < 1e-3
+    bits = np.zeros((len(points), 192), bool)
+    bits[:, :150] = points
+    found = _dilated(np.packbits(bits, axis=1, bitorder="little").view(np.uint64), squared)
+    distance = ndimage.distance_transform_edt(~points)
+    np.testing.assert_array_equal(
+        np.unpackbits(found.view(np.uint8), axis=1, bitorder="little")[:, :150], np.rint(distance**2) <= squared
+    )

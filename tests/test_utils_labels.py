@@ -172,3 +172,37 @@ def test_kernels_work_where_machine_code_cannot_be_kept() -> None:
     names: dict[str, object] = {}
     exec("def double(x):\n    return 2 * x", names)  # a function without a file has no folder for its machine code
     assert compiled(names["double"])(21) == 42
+
+
+def large_labels(seed: int, n: int, shape: tuple[int, int] = (1000, 700)) -> np.ndarray:
+    """Random runs of labels, some of them absent: more pixels than one slice takes."""
+    rng = np.random.default_rng(seed)
+    starts = rng.integers(0, n + 1, shape[0] * shape[1] // 8) * (rng.random(shape[0] * shape[1] // 8) < 0.7)
+    return np.repeat(starts, 8)[: shape[0] * shape[1]].reshape(shape).astype(np.int32)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_slices_give_the_same_as_the_whole(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    labels, other = large_labels(0, 900), large_labels(1, 2000)
+    found = lb.scan(labels)
+    np.testing.assert_array_equal(found.counts, np.bincount(labels.reshape(-1)))
+    values, first = np.unique(labels, return_index=True)
+    np.testing.assert_array_equal(found.first[values[1:]], first[1:])
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is not None:
+            assert found.boxes[label].tolist() == [0, 1, box[0].start, box[0].stop, box[1].start, box[1].stop]
+            rows = labels[box] == label
+            starts = (np.diff(rows.astype(np.int8), axis=1, prepend=0) == 1).sum(axis=1)
+            assert found.broken[label] == (starts.max() > 1)
+    pairs, counts = np.unique(np.stack([labels, other]).reshape(2, -1), axis=1, return_counts=True)
+    shared = lb.overlap(labels, other)
+    np.testing.assert_array_equal([shared.a, shared.b, shared.counts], [*pairs, counts])
+    np.testing.assert_array_equal(lb.renumber(labels)[0] > 0, labels > 0)
+
+
+@given(label_images)
+def test_wide_boxes_are_filled_as_narrow_ones(labels: np.ndarray) -> None:
+    wide = np.repeat(labels, 80, axis=1)  # lines of boxes then hold more pixels than a word has bits
+    filled = lb.fill_holes_and_remove_small(labels, 0)
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(wide, 0), np.repeat(filled, 80, axis=1))

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.dynamics._device import Device, on_gpu
-from cellpose.dynamics._threads import run_sliced
 from cellpose.errors import InputError
 from cellpose.utils._labels import Labels, as_labels, renumber, scan
+from cellpose.utils._threads import run_sliced
 
 __all__ = [
     "Cells",
@@ -77,8 +77,8 @@ def cells_of(labels: Labels, boxes: npt.NDArray[np.int32], present: npt.NDArray[
 
 def find_cells(labels: Labels) -> Cells:
     """The cells of a label image ``(Y, X)`` or ``(Z, Y, X)``; label numbers may have gaps."""
-    boxes, counts, _ = scan(labels)
-    return cells_of(labels, boxes, np.flatnonzero(counts[1:]) + 1)
+    found = scan(labels)
+    return cells_of(labels, found.boxes, np.flatnonzero(found.counts[1:]) + 1)
 
 
 def fewest_cells(cells: Cells) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.dynamics._device import Device, as_array, on_gpu
-from cellpose.dynamics._threads import run_sliced
 from cellpose.errors import InputError
+from cellpose.utils._threads import run_sliced
 
 __all__ = ["field_of", "follow_flows", "map_coordinates", "steps2D", "steps3D", "steps_interp", "words_of"]
 

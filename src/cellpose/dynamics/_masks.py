@@ -11,9 +11,9 @@ from cellpose.dynamics._device import Device, as_array, on_gpu
 from cellpose.dynamics._flows import cells_of
 from cellpose.dynamics._follow import FEWEST_PIXELS, field_of, words_of
 from cellpose.dynamics._quality import NETWORK_SCALE, cell_errors
-from cellpose.dynamics._threads import run_sliced
 from cellpose.errors import InputError
-from cellpose.utils._labels import Labels, as_labels, fill_holes_and_remove_small, remove_labels, scan, smallest_dtype
+from cellpose.utils._labels import Labels, as_labels, fill_holes_and_remove_small, scan, smallest_dtype, without
+from cellpose.utils._threads import run_sliced
 
 __all__ = [
     "compute_masks",
@@ -77,8 +77,8 @@ def _gather(ends: Array, shape: tuple[int, ...], *, small_wins: bool = False) ->
 
 def _without_large(labels: Labels, max_size_fraction: float) -> Labels:
     """Labels numbered 1..n without those that cover more than a fraction of the image."""
-    _, counts, _ = scan(labels)
-    return remove_labels(labels, counts > labels.size * max_size_fraction)
+    found = scan(labels)
+    return without(labels, found, found.counts <= labels.size * max_size_fraction)
 
 
 def _smallest(labels: Labels) -> Array:
@@ -214,14 +214,14 @@ def _raw_masks(
 ) -> Labels:
     """Masks 1..n, neither too large nor, in a plane, with flows that disagree with those of the network."""
     labels = _gather(_ends(flows, cellprob, threshold, niter, interp, device, origin), cellprob.shape)
-    boxes, counts, _ = scan(labels)
-    keep = (counts > 0) & (counts <= labels.size * max_size_fraction)
+    found = scan(labels)
+    keep = (found.counts > 0) & (found.counts <= labels.size * max_size_fraction)
     keep[0] = False
     if labels.ndim == 2 and flow_threshold is not None and flow_threshold > 0:
         present = np.flatnonzero(keep)
-        cells = cells_of(labels, boxes, present)
+        cells = cells_of(labels, found.boxes, present)
         keep[present] = ~(cell_errors(labels, cells, flows, device) > flow_threshold)
-    return remove_labels(labels, ~keep)
+    return without(labels, found, keep)
 
 
 def compute_masks(

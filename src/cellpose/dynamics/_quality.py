@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from cellpose.dynamics._device import Device, as_array, on_gpu
 from cellpose.dynamics._flows import Cells, fewest_cells, find_cells, masks_to_flows
-from cellpose.dynamics._threads import run_sliced
 from cellpose.errors import InputError
 from cellpose.utils._labels import Labels, as_labels, remove_labels
+from cellpose.utils._threads import run_sliced
 
 __all__ = ["cell_errors", "flow_error", "remove_bad_flow_masks"]
 

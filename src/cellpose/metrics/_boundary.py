@@ -11,37 +11,41 @@ from numpy.typing import ArrayLike, NDArray
 from cellpose.metrics._inputs import image_pairs
 from cellpose.utils import diameters, masks_to_outlines
 from cellpose.utils._check import Labels, check_labels
+from cellpose.utils._labels import PIXELS_PER_SLICE
+from cellpose.utils._threads import run_sliced
 
 __all__ = ["boundary_scores"]
 
 Floats = NDArray[np.float64]
+Words = NDArray[np.uint64]
 
 
-def _distance_to_outlines(labels: Labels) -> NDArray[np.float32]:
-    """Distance of each pixel to the nearest outline pixel, infinite where there is no outline."""
-    import cv2
-
-    outlines = masks_to_outlines(labels)
-    if not outlines.any():
-        return np.full(labels.shape, np.inf, np.float32)
-    distance: NDArray[np.float32] = cv2.distanceTransform(
-        (~outlines).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-    )
-    return distance
+def _outline_bits(labels: Labels) -> Words:
+    """Outlines as bits, 64 pixels of a row in each word, beginning with the lowest bit."""
+    packed = np.packbits(masks_to_outlines(labels), axis=1, bitorder="little")
+    words = np.zeros((len(packed), -(-packed.shape[1] // 8)), "<u8")
+    words.view(np.uint8)[:, : packed.shape[1]] = packed
+    return words.astype(np.uint64, copy=False)
 
 
-def _reach(radius: float) -> float:
-    """A bound between the pixels whose distance is at most `radius` and those beyond.
+def _dilated(bits: Words, squared: int) -> Words:
+    """Pixels whose squared distance to one of the outlines is at most ``squared``."""
+    from cellpose.metrics._kernels import dilate_rows
 
-    Squared distances between pixels are whole numbers, so a bound half way between two of them leaves float32's error
-    without effect up to 2000 pixels.
-    """
+    out = np.zeros_like(bits)
+    smallest = max(1, 4 * math.isqrt(squared), (PIXELS_PER_SLICE >> 6) // max(bits.shape[1], 1))
+    run_sliced(dilate_rows, len(bits), bits, squared, out, smallest=smallest, per_thread=1)
+    return out
+
+
+def _squared_reach(radius: float) -> int:
+    """The largest squared distance between pixels, a whole number, whose root is at most the radius."""
     squared = math.floor(radius**2)
     while math.sqrt(squared + 1) <= radius:
         squared += 1
     while math.sqrt(squared) > radius:
         squared -= 1
-    return math.sqrt(squared + 0.5)
+    return squared
 
 
 def boundary_scores(
@@ -75,19 +79,20 @@ def boundary_scores(
     >>> precision.tolist(), recall.tolist(), fscore.tolist()
     ([[1.0]], [[1.0]], [[1.0]])
     """
+    from cellpose.metrics._kernels import count_bits
+
     images, _ = image_pairs(masks_true, masks_pred)
     widths = np.atleast_1d(np.asarray(scales, dtype=np.float64))
     tp, n_true, n_pred = (np.zeros((widths.size, len(images))) for _ in range(3))
     for k, (true, pred) in enumerate(images):
         check_labels(true, ndim=(2,), name="masks_true")
         diameter, _ = diameters(true)
-        to_true, to_pred = _distance_to_outlines(true), _distance_to_outlines(pred)
+        outlines_true, outlines_pred = _outline_bits(true), _outline_bits(pred)
         for s, width in enumerate(widths):
-            # a pixel lies in the outlines dilated by a disk if an outline pixel is at most the radius away
-            reach = _reach(max(1.0, width * diameter))
-            near_true, near_pred = to_true <= reach, to_pred <= reach
-            tp[s, k] = np.count_nonzero(near_true & near_pred)
-            n_true[s, k], n_pred[s, k] = np.count_nonzero(near_true), np.count_nonzero(near_pred)
+            squared = _squared_reach(max(1.0, width * diameter))
+            near_true, near_pred = _dilated(outlines_true, squared), _dilated(outlines_pred, squared)
+            parts = count_bits(0, len(true), near_true, near_pred, true.shape[1])
+            tp[s, k], n_true[s, k], n_pred[s, k] = parts
     with np.errstate(invalid="ignore"):
         precision, recall = tp / n_pred, tp / n_true
         fscore = 2 * precision * recall / (precision + recall)

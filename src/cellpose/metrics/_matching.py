@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from cellpose.errors import InputError
 from cellpose.metrics._inputs import check_pair, image_pairs
 from cellpose.utils._check import Labels, check_labels, check_same_shape
-from cellpose.utils._labels import as_labels, overlap, sizes
+from cellpose.utils._labels import as_labels, overlap
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -36,8 +36,10 @@ class _Pairs(NamedTuple):
 
 
 def _pairs(true: Labels, pred: Labels) -> _Pairs:
-    counts_true, counts_pred = sizes(true), sizes(pred)
     found = overlap(true, pred)
+    counts_true, counts_pred = (np.bincount(n, found.counts).astype(np.int64) for n in (found.a, found.b))
+    if not found.counts.size:
+        counts_true, counts_pred = np.zeros(1, np.int64), np.zeros(1, np.int64)
     cells = (found.a > 0) & (found.b > 0)
     a, b, n = found.a[cells], found.b[cells], found.counts[cells]
     iou = n / (counts_true[a] + counts_pred[b] - n)
@@ -206,20 +208,29 @@ def average_precision(
 
 
 def _matched(pairs: _Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The best one-to-one assignment at threshold 0.5: true labels and their predicted ones."""
-    from scipy.optimize import linear_sum_assignment
+    """The best one-to-one assignment at threshold 0.5: true labels and their predicted ones.
+
+    That of a dense table of all labels, those without pixels included, whose costs are 0 but for the given pairs; among
+    equals it is the one that ``scipy.optimize.linear_sum_assignment`` chooses.
+    """
+    from cellpose.metrics._kernels import assign
 
     rows = np.arange(1, pairs.counts_true.size)
     cols = np.arange(1, pairs.counts_pred.size)
     if rows.size * cols.size > _MAX_TABLE:
         rows, cols = (np.flatnonzero(counts[1:]) + 1 for counts in (pairs.counts_true, pairs.counts_pred))
-    if min(rows.size, cols.size) == 0:
+    fewer = min(rows.size, cols.size)
+    if fewer == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    cost = np.zeros((rows.size, cols.size))
-    weight = -(pairs.iou >= 0.5).astype(np.float64) - pairs.iou / (2 * min(cost.shape))
-    cost[np.searchsorted(rows, pairs.true), np.searchsorted(cols, pairs.pred)] = weight
-    row, col = linear_sum_assignment(cost)
-    return rows[row], cols[col]
+    costs = -(pairs.iou >= 0.5).astype(np.float64) - pairs.iou / (2 * fewer)
+    i, j = np.searchsorted(rows, pairs.true), np.searchsorted(cols, pairs.pred)
+    if rows.size > cols.size:
+        i, j = j, i
+    order = np.lexsort((j, i))
+    pointers = np.searchsorted(i[order], np.arange(fewer + 1))
+    found = assign(pointers, j[order], costs[order], max(rows.size, cols.size))
+    own = np.arange(fewer)
+    return (rows[own], cols[found]) if rows.size <= cols.size else (rows[found], cols[own])
 
 
 def mask_ious(masks_true: ArrayLike, masks_pred: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:

@@ -60,10 +60,13 @@ def _check_values(array: NDArray[Any], name: str) -> None:
         if not whole.all():
             message = f"{name} holds {array[~whole].flat[0]}; labels are whole numbers (0 = background)"
             raise InputError(message)
-    if array.dtype.kind in "if" and (low := array.min()) < 0:
+    if array.dtype.kind == "b" or array.dtype in (np.uint8, np.uint16):
+        return
+    low, top = array.min(), array.max()
+    if low < 0:
         message = f"{name} holds the label {low:g}; labels start at 1 and background is 0"
         raise InputError(message)
-    if array.dtype.itemsize >= np.dtype(np.int32).itemsize and (top := array.max()) > _INT32_MAX:
+    if top > _INT32_MAX:
         message = f"{name} holds the label {top:g}; the largest allowed is {_INT32_MAX}: renumber the labels"
         raise InputError(message)
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cellpose.errors import OptionError
 from cellpose.utils._check import Labels, check_labels, each_plane
-from cellpose.utils._labels import as_labels, bounding_boxes, fill_holes_and_remove_small
+from cellpose.utils._labels import as_labels, bounding_boxes, fill_holes_and_remove_small, relabeled, scan
 from cellpose.utils._outlines import contours
 
 __all__ = [
@@ -94,16 +94,13 @@ def remove_edge_masks(masks: ArrayLike, change_index: bool = True) -> NDArray[An
     if labels.size == 0:
         return labels.copy() if change_index else np.array(masks)
     dense = as_labels(labels)
-    keep = np.zeros(int(dense.max()) + 1, np.bool_)
-    keep[dense] = True
+    keep = scan(dense).counts > 0
     for face in _faces(dense):
         keep[face] = False
     keep[0] = False
     if not change_index:
         return np.where(keep[dense], labels, 0).astype(np.asarray(masks).dtype)
-    table = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    kept: NDArray[Any] = table[dense]
-    return kept
+    return relabeled(dense, np.where(keep, np.cumsum(keep), 0).astype(np.int32))
 
 
 def distance_to_boundary(masks: ArrayLike) -> NDArray[np.float64]:

@@ -11,22 +11,44 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import InputError
+from cellpose.utils._threads import run_sliced
 
 __all__ = [
+    "PIXELS_PER_SLICE",
     "Overlap",
+    "Scan",
     "as_labels",
     "bounding_boxes",
     "fill_holes_and_remove_small",
     "overlap",
+    "relabeled",
     "remove_labels",
     "remove_small",
     "renumber",
     "scan",
     "sizes",
     "smallest_dtype",
+    "without",
 ]
 
 Labels = npt.NDArray[np.int32]
+
+PIXELS_PER_SLICE = 1 << 18  # pixels worth a thread in passes that do little with each (a tenth of a millisecond)
+
+
+class Scan(NamedTuple):
+    """What one pass over a label image tells of the labels 0..max.
+
+    ``boxes`` int32 (max + 1, 6), rows ``z0, z1, y0, y1, x0, x1``, half open, all zero where a label is absent;
+    ``counts`` int64 (max + 1,), pixels; ``broken`` bool (max + 1,), whether a label has two runs in one line along x,
+    and so may have a hole; ``first`` int64 (max + 1,), index of its first pixel in reading order, -1 where it is
+    absent. Of the background only the pixels are counted.
+    """
+
+    boxes: npt.NDArray[np.int32]
+    counts: npt.NDArray[np.int64]
+    broken: npt.NDArray[np.bool_]
+    first: npt.NDArray[np.int64]
 
 
 class Overlap(NamedTuple):
@@ -90,18 +112,37 @@ def smallest_dtype(n: int) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if n < 2**16 else np.uint32
 
 
-def scan(labels: Labels) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Boxes, sizes and "may have holes" of the labels 0..max (see the kernel)."""
+def scan(labels: Labels) -> Scan:
+    """Boxes, sizes and places of all labels of a plane or volume."""
     from cellpose.utils._kernels import label_boxes
 
-    return label_boxes(_volume(labels), _largest(labels))  # type: ignore[no-any-return]
+    volume, n = _volume(labels), _largest(labels)
+    lines, width = volume.shape[0] * volume.shape[1], max(volume.shape[2], 1)
+    # Each slice has tables of all labels: they must not outgrow the pixels.
+    smallest = max(1, max(PIXELS_PER_SLICE, 16 * n) // width)
+    parts = [Scan(*part) for part in run_sliced(label_boxes, lines, volume, n, smallest=smallest, per_thread=1)]
+    found = parts[0]
+    for part in parts[1:]:
+        both = (found.first >= 0) & (part.first >= 0)
+        new = (found.first < 0) & (part.first >= 0)
+        found.boxes[new] = part.boxes[new]
+        found.boxes[both, ::2] = np.minimum(found.boxes[both, ::2], part.boxes[both, ::2])
+        found.boxes[both, 1::2] = np.maximum(found.boxes[both, 1::2], part.boxes[both, 1::2])
+        found.first[new] = part.first[new]
+        np.logical_or(found.broken, part.broken, out=found.broken)
+        np.add(found.counts, part.counts, out=found.counts)
+    return found
 
 
-def _relabel(labels: Labels, table: npt.NDArray[np.int32]) -> Labels:
+def relabeled(labels: Labels, table: npt.NDArray[np.int32]) -> Labels:
+    """``table[labels]``."""
     from cellpose.utils._kernels import relabel
 
     out = np.empty(labels.shape, np.int32)
-    relabel(labels.reshape(-1), table, out.reshape(-1))
+    if table.size and np.array_equal(table, np.arange(table.size)):
+        out[...] = labels
+        return out
+    run_sliced(relabel, labels.size, labels.reshape(-1), table, out.reshape(-1), smallest=PIXELS_PER_SLICE)
     return out
 
 
@@ -125,11 +166,12 @@ def renumber(labels: npt.ArrayLike) -> tuple[Labels, int]:
     (array([[0, 1, 1],
            [2, 0, 1]], dtype=int32), 2)
     """
-    from cellpose.utils._kernels import first_appearance
-
     array = as_labels(labels)
-    table, n = first_appearance(array.reshape(-1), _largest(array))
-    return _relabel(array, table), int(n)
+    found = scan(array.reshape(1, array.shape[0] if array.ndim else 1, -1)) if array.size else None
+    if found is None:
+        return array.copy(), 0
+    old = _in_order(found)
+    return _compact(array, old, found.counts.size - 1), old.size - 1
 
 
 def sizes(labels: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -141,8 +183,8 @@ def sizes(labels: npt.ArrayLike) -> npt.NDArray[np.int64]:
     array([2, 1, 3])
     """
     array = as_labels(labels)
-    flat = array.reshape(1, 1, -1)
-    return scan(flat)[1]
+    lines = array.shape[0] if array.ndim else 1
+    return scan(array.reshape(1, lines, -1) if array.size else np.zeros((1, 1, 0), np.int32)).counts
 
 
 def bounding_boxes(labels: npt.ArrayLike) -> npt.NDArray[np.int32]:
@@ -168,7 +210,7 @@ def bounding_boxes(labels: npt.ArrayLike) -> npt.NDArray[np.int32]:
             [1, 3]]], dtype=int32)
     """
     array = as_labels(labels)
-    boxes = scan(array)[0][1:]
+    boxes = scan(array).boxes[1:]
     return boxes.reshape(-1, 3, 2)[:, 3 - array.ndim :]
 
 
@@ -190,38 +232,34 @@ def overlap(a: npt.ArrayLike, b: npt.ArrayLike) -> Overlap:
     >>> overlap([[1, 1, 0]], [[2, 0, 0]])
     Overlap(a=array([0, 1, 1]), b=array([0, 0, 2]), counts=array([1, 1, 1]))
     """
-    from cellpose.utils._kernels import overlap_runs
-
     first, second = as_labels(a), as_labels(b)
     if first.shape != second.shape:
         message = f"label images of shapes {first.shape} and {second.shape} cannot be compared; give equal shapes"
         raise InputError(message)
+    from cellpose.utils._kernels import overlap_counts
+
     width = _largest(second) + 1
-    keys, lengths = overlap_runs(first.reshape(-1), second.reshape(-1), width)
+    args = (first.reshape(-1), second.reshape(-1), width)
+    parts = run_sliced(overlap_counts, first.size, *args, smallest=PIXELS_PER_SLICE, per_thread=1)
+    keys = np.concatenate([part[0][part[0] >= 0] for part in parts])
+    lengths = np.concatenate([part[1][part[0] >= 0] for part in parts])
     pairs, index = np.unique(keys, return_inverse=True)
     counts = np.bincount(index, lengths, pairs.size).astype(np.int64)
     return Overlap(pairs // width, pairs % width, counts)
 
 
-def _compact_table(labels: Labels, keep: npt.NDArray[np.bool_], *, by_number: bool = False) -> npt.NDArray[np.int32]:
-    """Old labels, indexed by the new ones 0..n: those flagged in ``keep``, as they are met or in ascending order."""
-    from cellpose.utils._kernels import first_appearance
-
-    kept = keep.copy()
-    kept[0] = False
-    old = np.flatnonzero(kept)
-    if not by_number:
-        numbers, _ = first_appearance(labels.reshape(-1), keep.size - 1)
-        old = old[numbers[old] > 0]
-        old = old[np.argsort(numbers[old], kind="stable")]
-    return np.concatenate([[0], old])
+def _in_order(found: Scan, keep: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.int32]:
+    """0, then the labels present (of those flagged in ``keep``) in the order in which they are met row by row."""
+    present = found.first >= 0 if keep is None else (found.first >= 0) & keep
+    old = np.flatnonzero(present)
+    return np.concatenate([[0], old[np.argsort(found.first[old])]])
 
 
 def _compact(labels: Labels, old: npt.NDArray[np.int32], n: int) -> Labels:
     """Labels ``old[1:]`` numbered 1..n, others (up to ``n``) become background."""
     table = np.zeros(n + 1, np.int32)
     table[old] = np.arange(old.size)
-    return _relabel(labels, table)
+    return relabeled(labels, table)
 
 
 def remove_small(labels: npt.ArrayLike, min_size: int) -> Labels:
@@ -233,7 +271,9 @@ def remove_small(labels: npt.ArrayLike, min_size: int) -> Labels:
     array([[0, 1, 1],
            [0, 0, 1]], dtype=int32)
     """
-    return remove_labels(labels, sizes(labels) < min_size)
+    array = as_labels(labels)
+    found = scan(array)
+    return without(array, found, found.counts >= min_size)
 
 
 def remove_labels(labels: npt.ArrayLike, remove: npt.NDArray[np.bool_]) -> Labels:
@@ -246,7 +286,12 @@ def remove_labels(labels: npt.ArrayLike, remove: npt.NDArray[np.bool_]) -> Label
            [1, 0, 2]], dtype=int32)
     """
     array = as_labels(labels)
-    return _compact(array, _compact_table(array, ~remove), remove.size - 1)
+    return without(array, scan(array), ~remove)
+
+
+def without(labels: Labels, found: Scan, keep: npt.NDArray[np.bool_]) -> Labels:
+    """Labels flagged in ``keep``, numbered 1..n as they are met; ``found`` is what `scan` tells of the labels."""
+    return _compact(labels, _in_order(found, keep), keep.size - 1)
 
 
 def fill_holes_and_remove_small(labels: npt.ArrayLike, min_size: int = 15) -> Labels:
@@ -284,11 +329,13 @@ def fill_holes_and_remove_small(labels: npt.ArrayLike, min_size: int = 15) -> La
     from cellpose.utils._kernels import fill_holes
 
     array = as_labels(labels)
-    boxes, counts, broken = scan(array)
-    old = _compact_table(array, counts >= max(min_size, 1), by_number=min_size <= 0)
-    out = _compact(array, old, counts.size - 1)
-    broken[0] = False
+    found = scan(array)
+    keep = found.counts >= max(min_size, 1)
+    keep[0] = False
+    old = _in_order(found, keep) if min_size > 0 else np.concatenate([[0], np.flatnonzero(keep)])
+    out = _compact(array, old, keep.size - 1)
+    broken = found.broken[old]
     if not broken.any():
         return out
-    taken = fill_holes(_volume(out), boxes[old], counts[old], broken[old], array.ndim == 2)
+    taken = fill_holes(_volume(out), found.boxes[old], found.counts[old], broken, array.ndim == 2)
     return remove_small(out, min_size) if taken and min_size > 0 else out

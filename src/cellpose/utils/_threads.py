@@ -32,7 +32,9 @@ def thread_count() -> int:
     return os.cpu_count() or 1
 
 
-def run_sliced(kernel: Callable[..., R], n: int, *args: Any, smallest: int = 1) -> list[R]:
+def run_sliced(
+    kernel: Callable[..., R], n: int, *args: Any, smallest: int = 1, per_thread: int = SLICES_PER_THREAD
+) -> list[R]:
     """``kernel(start, stop, *args)`` over slices of ``range(n)``, in threads; the results in order.
 
     Parameters
@@ -43,9 +45,11 @@ def run_sliced(kernel: Callable[..., R], n: int, *args: Any, smallest: int = 1) 
         Number of items.
     smallest
         Fewest items worth a slice of their own.
+    per_thread
+        Most slices for each thread.
     """
     threads = thread_count()
-    pieces = min(threads * SLICES_PER_THREAD, n // smallest) if threads > 1 else 1
+    pieces = min(threads * per_thread, n // smallest) if threads > 1 else 1
     if pieces <= 1:
         return [kernel(0, n, *args)]
     edges = [int(edge) for edge in np.linspace(0, n, pieces + 1)]

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellpose.utils._check import Labels, check_labels, each_plane
-from cellpose.utils._labels import as_labels
+from cellpose.utils._labels import PIXELS_PER_SLICE, as_labels, scan
+from cellpose.utils._threads import run_sliced
 
 # A contour of four points or fewer encloses no area and cannot be drawn as a region of interest.
 _MIN_POINTS = 5
@@ -82,8 +83,18 @@ def masks_to_outlines(masks: ArrayLike) -> NDArray[np.bool_]:
     labels = as_labels(check_labels(masks))
     outlines = np.zeros(labels.shape, np.bool_)
     for plane, border in zip(each_plane(labels), each_plane(outlines), strict=True):
-        border[...] = contours(plane).border
+        if plane.size:
+            _mark_borders(plane, border)
     return outlines
+
+
+def _mark_borders(plane: Labels, out: NDArray[np.bool_]) -> None:
+    """The borders of `contours`, without following them: only labels with holes are looked at one by one."""
+    from cellpose.utils._kernels import borders, outer_borders
+
+    run_sliced(borders, len(plane), plane, out, smallest=max(1, PIXELS_PER_SLICE // plane.shape[1]))
+    found = scan(plane)
+    outer_borders(plane[None], found.boxes, found.broken, out)
 
 
 def outlines_list(

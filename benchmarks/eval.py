@@ -1,0 +1,161 @@
+"""How long a whole `eval` takes, and how much memory, here and in version 3 of the original.
+
+    python benchmarks/eval.py --python-v3 /path/to/python
+
+The interpreter must have version 3 of the original installed; it is run as it is, in a process of its own, with the
+same number of threads (version 4 has no U-Net any more). The image is a mosaic of the example images, 2048 x 2048
+pixels of 8 bits. The network has the size of the published U-Nets and gives real cells: it is the bundled model, every
+channel of which is there twice with half the weight, so that it computes what the bundled model does with four times
+the work. Reported are seconds of the second of two runs, the most memory that the process ever held (imports and the
+network included), and how well the masks agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MODEL_SIDE = 30.0
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def mosaic(side: int) -> np.ndarray:
+    """Example images beside each other, some of them flipped, in gray."""
+    from cellpose import io
+
+    files = sorted(path for path in EXAMPLES.glob("*.png") if "_masks" not in path.name)
+    tiles = []
+    for path in files:
+        image = np.asarray(io.imread(str(path)))
+        tiles.append((image if image.ndim == 2 else image[..., :3].mean(axis=-1)).astype(np.uint8))
+    rng = np.random.default_rng(0)
+    out = np.zeros((side, side), np.uint8)
+    y = 0
+    while y < side:
+        x, height = 0, side
+        while x < side:
+            tile = tiles[rng.integers(len(tiles))][:: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
+            part = out[y : y + tile.shape[0], x : x + tile.shape[1]]
+            part[...] = tile[: part.shape[0], : part.shape[1]]
+            x += tile.shape[1]
+            height = min(height, tile.shape[0])
+        y += height
+    return out
+
+
+def widened(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same function by a U-Net of twice the width: channels are repeated, weights of what comes in halved."""
+    n_in, n_out = arrays["downsample.down.res_down_0.conv.conv_0.2.weight"].shape[1], len(arrays["output.2.bias"])
+    wide = {}
+    for key, value in arrays.items():
+        if key in ("diam_mean", "diam_labels"):
+            wide[key] = np.full(1, MODEL_SIDE, np.float32)
+            continue
+        array = value
+        if array.ndim >= 2 and array.shape[1] != n_in:
+            # The style has a length of 1 whatever its width: each half of it is smaller by the root of 2.
+            factor = 2**-0.5 if ".full." in key else 0.5
+            array = np.concatenate([array, array], axis=1) * np.float32(factor)
+        if array.ndim and len(array) not in ((n_in,) if array.ndim == 1 else ()) and not key.startswith("output.2."):
+            array = np.concatenate([array, array])
+        wide[key] = array
+    assert len(wide["output.2.bias"]) == n_out
+    return wide
+
+
+def make(folder: Path, side: int) -> None:
+    import torch
+
+    from cellpose import weights
+
+    arrays = weights.load_arrays(weights.resolve(weights.BUNDLED).path)
+    state = {key: torch.from_numpy(np.array(value)) for key, value in widened(arrays).items()}
+    torch.save(state, folder / "weights.pth")
+    np.save(folder / "image.npy", mosaic(side))
+
+
+def peak_mib() -> float:
+    """The most memory that this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def worker(folder: Path, engine: str) -> dict[str, Any]:
+    """Two runs in this process."""
+    started = time.perf_counter()
+    from cellpose import models
+
+    options = {"engine": engine} if engine else {}
+    model = models.CellposeModel(gpu=False, pretrained_model=str(folder / "weights.pth"), **options)
+    image = np.load(folder / "image.npy")
+    loaded = time.perf_counter() - started, peak_mib()
+    times = []
+    for _ in range(2):
+        began = time.perf_counter(), time.process_time()
+        masks, flows, _ = model.eval(image, diameter=MODEL_SIDE, channels=[0, 0], batch_size=8)[:3]
+        times.append((time.perf_counter() - began[0], time.process_time() - began[1]))
+    peak = peak_mib()
+    np.savez(folder / f"{engine or 'original'}.npz", masks=masks, dP=flows[1], cellprob=flows[2])
+    return {"loaded": loaded, "times": times, "peak": peak, "cells": int(masks.max())}
+
+
+def in_process(python: str, engine: str, folder: Path, threads: int) -> dict[str, Any]:
+    env = {**os.environ, "OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
+    env |= {"MKL_NUM_THREADS": str(threads), "CELLPOSE_LOCAL_MODELS_PATH": str(folder)}
+    env.pop("PYTHONPATH", None)
+    command = [python, "-W", "ignore", __file__, "--worker", engine, "--folder", str(folder)]
+    done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{python} {engine}: {done.stderr.strip()[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python-v3", help="interpreter with version 3 of the original")
+    parser.add_argument("--side", type=int, default=2048, help="side of the image in pixels")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--engines", nargs="+", default=["openvino", "onnx", "torch"])
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker is not None:
+        print(json.dumps(worker(args.folder, args.worker)))
+        return
+    from dynamics import agreement, processor
+
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    print(f"{processor()}, {os.cpu_count()} cores, load {load:.1f} before; {args.threads} threads")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make(folder, args.side)
+        rows = {engine: in_process(sys.executable, engine, folder, args.threads) for engine in args.engines}
+        if args.python_v3:
+            rows["3.1.1.3"] = in_process(args.python_v3, "", folder, args.threads)
+        print("| | clock s | processor s | peak MiB | cells | 3.1.1.3 / here: clock, processor, memory | AP at 0.5 |")
+        print("|---|---|---|---|---|---|---|")
+        theirs = rows.get("3.1.1.3")
+        for label, row in rows.items():
+            wall, cpu = row["times"][-1]
+            line = f"| {label} | {wall:.2f} | {cpu:.2f} | {row['peak']:.0f} | {row['cells']} |"
+            if theirs and row is not theirs:
+                ratios = [
+                    a / b for a, b in zip((*theirs["times"][-1], theirs["peak"]), (wall, cpu, row["peak"]), strict=True)
+                ]
+                both = [np.load(folder / f"{n}.npz")["masks"].astype(np.int32) for n in (label, "original")]
+                line += f" {ratios[0]:.1f}, {ratios[1]:.1f}, {ratios[2]:.1f} | {agreement(*both):.4f} |"
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
