@@ -10,5 +10,19 @@ from cellpose.synthetic._camera import Optics, expose
 from cellpose.synthetic._population import FORMS, Population
 from cellpose.synthetic._sample import KINDS, Sample, sample
 from cellpose.synthetic._scene import Scene, add_nuclei, populate
+from cellpose.synthetic._volume import VOLUME_KINDS, sample_volume
 
-__all__ = ["FORMS", "KINDS", "Optics", "Population", "Sample", "Scene", "add_nuclei", "expose", "populate", "sample"]
+__all__ = [
+    "FORMS",
+    "KINDS",
+    "VOLUME_KINDS",
+    "Optics",
+    "Population",
+    "Sample",
+    "Scene",
+    "add_nuclei",
+    "expose",
+    "populate",
+    "sample",
+    "sample_volume",
+]

@@ -220,7 +220,7 @@ def _dim(rng: Rng, d: float) -> Optics:
 def _bright(rng: Rng, d: float) -> Optics:
     """Of transmitted light: many photons."""
     return Optics(
-        blur=_sharpness(rng, d, 2.0), shading=_between(rng, 0, 0.08), photons=float(np.exp(rng.uniform(7, 11))),
+        blur=_sharpness(rng, d, 1.4), shading=_between(rng, 0, 0.08), photons=float(np.exp(rng.uniform(7.5, 11))),
         read_noise=_between(rng, 0, 0.008), offset=0.0, gain=_between(rng, 0.8, 1.2),
         grain=0.0 if rng.random() < 0.5 else _between(rng, 0.4, 0.9),
     )  # fmt: skip

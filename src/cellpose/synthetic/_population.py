@@ -117,6 +117,7 @@ def scatter(rng: np.random.Generator, size: tuple[int, int], population: Populat
     groups = max(1, round(n / population.clump)) if population.clump > 1 else n
     member = rng.integers(0, groups, n) if groups < n else np.arange(n)
     middles = rng.uniform(0, 1, (groups, 2)) * (height, width) - margin
+    middles[0] = rng.uniform(0, 1, 2) * size  # one is in the plane, or nearly so
     width_of = 0.75 * radius * np.sqrt(np.bincount(member, minlength=groups))[member]
     centres = middles[member]
     if groups < n:

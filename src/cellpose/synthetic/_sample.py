@@ -12,7 +12,7 @@ from cellpose.synthetic._kinds import RECIPES
 from cellpose.synthetic._noise import Field
 from cellpose.synthetic._scene import Labels
 
-__all__ = ["KINDS", "Sample", "generator", "sample"]
+__all__ = ["KINDS", "Sample", "check_side", "generator", "sample"]
 
 KINDS = tuple(RECIPES)
 MIN_SIDE = 16
@@ -101,8 +101,13 @@ def sample(
     return Sample(_channels(image, channels), scene.labels, name, scene.diameter)
 
 
+def check_side(side: float) -> bool:
+    """Whether a plane may be that high or wide: a whole number of pixels, not too few."""
+    return int(side) == side and side >= MIN_SIDE
+
+
 def _check(size: tuple[int, ...], kind: str | None, channels: int) -> None:
-    if len(size) != 2 or any(int(side) != side or side < MIN_SIDE for side in size):
+    if len(size) != 2 or not all(map(check_side, size)):
         message = f"size is {size!r}; give height and width in pixels, each a whole number of at least {MIN_SIDE}"
         raise OptionError(message)
     if kind is not None and kind not in RECIPES:

@@ -46,7 +46,10 @@ def electron(rng: np.random.Generator, scene: Scene) -> Field:
     shape, d = scene.shape, scene.diameter
     grey = rng.uniform(0.55, 0.8)
     own = scene.per_cell(rng.normal(0, 0.05, scene.n))
-    inner = grey + own + rng.uniform(0.03, 0.08) * fractal(rng, shape, max(2.0, 0.1 * d), 4, 0.9)
+    inner = grey + own + rng.uniform(0.04, 0.1) * fractal(rng, shape, max(2.0, 0.08 * d), 4, 1.0)
+    inner = inner - rng.uniform(0, 0.4) * grains(
+        rng, scene.inside, rng.uniform(0.01, 0.06), 0.7
+    )  # ribosomes, filaments
     outer = rng.uniform(0.25, 0.75) + 0.06 * fractal(rng, shape, max(2.0, 0.3 * d), 4, 0.8)
     light = np.where(scene.inside, inner, outer)
     thin = max(0.7, 0.012 * d)
@@ -64,8 +67,8 @@ def electron(rng: np.random.Generator, scene: Scene) -> Field:
         rim = np.clip(core - blur(core, max(1.5, 0.02 * d)), 0, 1) * 3
         clumps = fractal(rng, shape, max(3.0, 0.1 * d), 3, 0.7) > 0.7
         light = light - core * 0.12 * soft(clumps, 1.0) - 0.15 * rim + 0.04 * core
-    if rng.random() < 0.5:  # sheaths of myelin around cells
-        width = max(1.5, d * rng.uniform(0.06, 0.16))
+    if rng.random() < 0.6:  # sheaths of myelin around cells
+        width = max(1.5, d * rng.uniform(0.06, 0.3))
         sheath = np.clip(1.5 - scene.outside / width, 0, 1) * ~scene.inside
         rings = 1 + 0.15 * np.sin(scene.outside * 2.2)
         light = light * (1 - 0.85 * sheath * rings)

@@ -58,9 +58,9 @@ def _organelles(rng: np.random.Generator, scene: Scene, body: Field, roughness: 
         body = body + roughness * rng.uniform(0.1, 0.4) * nucleoli
         crowd = crowd * (0.15 + 1.5 * blur(core, 0.15 * d)) * (1 - 0.9 * core)
     crowd = crowd * scene.per_cell(rng.uniform(0, 1.4, scene.n) ** 2)
-    dark = grains(rng, deep, rng.uniform(40, 250) / d**2, max(0.55, 0.012 * d), 0.5)
+    dark = grains(rng, deep, rng.uniform(40, 250) / d**2, max(0.6, rng.uniform(0.01, 0.025) * d), 0.5)
     light = grains(rng, deep, rng.uniform(5, 80) / d**2, max(0.6, 0.016 * d), 0.5)
-    grain = rng.uniform(0.1, 0.6) * dark - rng.uniform(0.0, 0.5) * light
+    grain = rng.uniform(0.2, 0.9) * dark - rng.uniform(0.0, 0.5) * light
     return np.asarray(body + roughness * crowd * grain, np.float32)
 
 
@@ -86,10 +86,10 @@ def phase_contrast(rng: np.random.Generator, scene: Scene, *, roughness: float =
     shine = np.zeros(scene.shape, np.float32)
     if roughness > 0.5 and rng.random() < 0.6:
         phase, shine = _round_up(rng, scene, phase)
-    halo, near = max(1.2, d * rng.uniform(0.03, 0.08)), rng.uniform(0.4, 0.75)
+    halo, near = max(1.1, d * rng.uniform(0.02, 0.06)), rng.uniform(0.5, 0.85)
     wide = near * blur(phase, halo) + (rng.uniform(0.85, 1.1) - near) * blur(phase, 4 * halo)
     relief = wide - phase
-    relief = _to_contrast(scene, relief + rng.uniform(0, 1) * np.clip(relief, 0, None), rng.uniform(0.06, 0.2))
+    relief = _to_contrast(scene, relief + rng.uniform(0.2, 1.5) * np.clip(relief, 0, None), rng.uniform(0.09, 0.22))
     light = 0.4 + relief + shine + rng.uniform(0.0, 0.01) * smooth_noise(rng, scene.shape, max(30.0, d))
     return np.asarray(light, np.float32)
 
