@@ -253,11 +253,11 @@ def test_folders_that_cannot_be_written_to_are_no_hindrance(engine, tmp_path, mo
 def test_an_engine_that_differs_is_not_used(engine, tmp_path, folder, monkeypatch, caplog, wrong):
     real = _sessions.open_session
 
-    def distorted(name, graph):
+    def distorted(name, graph, **options):
         if wrong == "broken":
             message = "no such instruction"
             raise RuntimeError(message)
-        session = real(name, graph)
+        session = real(name, graph, **options)
         factor = np.float32(1.01 if wrong == "scaled" else np.nan)
         return lambda tiles: tuple(part * factor for part in session(tiles))
 

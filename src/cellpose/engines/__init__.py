@@ -1,7 +1,7 @@
 """Engines: whatever turns a batch of tiles into flows, cell probability and styles.
 
 Everything above speaks to a network through :class:`Engine` alone, so that another library can run it: torch (every
-network, every device), ONNX Runtime and OpenVINO (U-Nets in 2D on CPUs, faster). Torch is imported where it is used.
+network, every device), ONNX Runtime and OpenVINO (all but volumes, on CPUs, faster). Torch is imported where it is used.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cellpose.engines._batches import SmallerBatches
-from cellpose.engines._choose import ENGINE_ENV, ENGINES, choose_engine
+from cellpose.engines._choose import ENGINE_ENV, ENGINES, PRECISIONS, choose_engine
 from cellpose.engines._graph import GraphEngine, open_engine, write_reference
 from cellpose.engines._protocol import Engine, is_transformer
 from cellpose.engines._wrap import as_engine
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENGINES",
     "ENGINE_ENV",
+    "PRECISIONS",
     "Engine",
     "GraphEngine",
     "SmallerBatches",

@@ -7,10 +7,12 @@ import os
 
 from cellpose.errors import MissingExtraError, OptionError
 
-__all__ = ["ENGINES", "ENGINE_ENV", "choose_engine", "is_installed"]
+__all__ = ["ENGINES", "ENGINE_ENV", "PRECISIONS", "choose_engine", "is_installed"]
 
 #: Names that may be given as an engine.
 ENGINES = ("auto", "torch", "onnx", "openvino")
+#: How exactly networks may be computed.
+PRECISIONS = ("float32", "bfloat16", "int8")
 #: Environment variable that names the engine where no argument does.
 ENGINE_ENV = "CELLPOSE_ENGINE"
 
@@ -23,8 +25,10 @@ def is_installed(engine: str) -> bool:
     return engine not in _LIBRARIES or importlib.util.find_spec(_LIBRARIES[engine]) is not None
 
 
-def choose_engine(engine: str | None = None, *, gpu: bool = False) -> tuple[str, ...]:
-    """The engines to try, best first; the last one is always ``"torch"``, which runs everything.
+def choose_engine(
+    engine: str | None = None, *, gpu: bool = False, precision: str = "float32"
+) -> tuple[str, ...]:
+    """The engines to try, best first; the last one is ``"torch"``, which runs everything but numbers in 8 bits.
 
     Parameters
     ----------
@@ -33,13 +37,15 @@ def choose_engine(engine: str | None = None, *, gpu: bool = False) -> tuple[str,
         fastest one that is installed.
     gpu
         Whether the network runs on a GPU, where only torch does.
+    precision
+        One of ``PRECISIONS``: ``"int8"`` needs OpenVINO or ONNX Runtime, on the CPU.
 
     Raises
     ------
     OptionError
-        If there is no such engine, or it was given for a GPU that it cannot use.
+        If there is no such engine or precision, or it was given for a GPU or an engine that cannot use it.
     MissingExtraError
-        If it is not installed.
+        If it is not installed, or nothing that computes in 8 bits is.
 
     Examples
     --------
@@ -51,6 +57,11 @@ def choose_engine(engine: str | None = None, *, gpu: bool = False) -> tuple[str,
     if name not in ENGINES:
         message = f"{source}={name!r} is not allowed; choose one of {', '.join(ENGINES)}"
         raise OptionError(message)
+    if precision not in PRECISIONS:
+        message = f"precision={precision!r} is not allowed; choose one of {', '.join(PRECISIONS)}"
+        raise OptionError(message)
+    if precision == "int8":
+        return _with_int8(name, gpu=gpu)
     if gpu:
         if engine in _LIBRARIES:
             message = f"engine={engine!r} runs networks on the CPU only; leave it out to use the GPU, or set gpu=False"
@@ -61,3 +72,16 @@ def choose_engine(engine: str | None = None, *, gpu: bool = False) -> tuple[str,
     if not is_installed(name):
         raise MissingExtraError(_LIBRARIES[name], name, f"run networks with engine={name!r}")
     return (name, "torch") if name != "torch" else (name,)
+
+
+def _with_int8(engine: str, *, gpu: bool) -> tuple[str, ...]:
+    """The engines that compute in 8 bits."""
+    if gpu or engine not in ("auto", *_LIBRARIES):
+        where = "a GPU" if gpu else f"engine={engine!r}"
+        message = f"precision='int8' is not possible with {where}; OpenVINO or ONNX Runtime compute in 8 bits, on the CPU"
+        raise OptionError(message)
+    names = tuple(each for each in _LIBRARIES if is_installed(each) and engine in ("auto", each))
+    if not names:
+        missing = "openvino" if engine == "auto" else engine
+        raise MissingExtraError(_LIBRARIES[missing], missing, "run networks with precision='int8'")
+    return names

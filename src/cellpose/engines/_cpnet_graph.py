@@ -116,7 +116,7 @@ class _CPnetGraph:
     def style_of(self, features: str) -> str:
         """The direction of the mean feature vector; zeros stay zeros."""
         graph = self.graph
-        mean = graph.node("ReduceMean", features, axes=[2, 3], keepdims=0)
+        mean = graph.node("ReduceMean", features, graph.constant(np.array([2, 3])), keepdims=0)
         square = graph.node("ReduceSum", graph.node("Mul", mean, mean), graph.constant(np.array([1])), keepdims=1)
         least = graph.constant(np.array([np.finfo(np.float32).tiny], np.float32))
         return graph.node("Div", mean, graph.node("Sqrt", graph.node("Max", square, least)))

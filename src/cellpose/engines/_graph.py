@@ -1,25 +1,21 @@
-"""An engine that runs an ONNX graph, and the graph of a weight file: made, kept, and compared with torch."""
+"""An engine that runs an ONNX graph, and its comparison with torch before it is first used."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose import nets, weights
-from cellpose.engines._cpnet_graph import cpnet_graph
-from cellpose.engines._sessions import Session, open_session, version_of, workers
-from cellpose.errors import CellposeError, FileWriteError, InputError
-
-if TYPE_CHECKING:
-    from cellpose.nets import Family
+from cellpose import weights
+from cellpose.engines._dino_graph import rotations
+from cellpose.engines._sessions import Session, has_bfloat16, open_session, version_of, workers
+from cellpose.engines._source import Source, keep, source_of, variant_of
+from cellpose.errors import CellposeError, InputError
 
 __all__ = ["GraphEngine", "open_engine", "reference_path", "write_reference"]
 
@@ -27,31 +23,17 @@ logger = logging.getLogger("cellpose.engines")
 
 FloatArray = NDArray[np.float32]
 
-# Raised whenever graphs of the same weights are written otherwise: older ones are made anew.
-_GRAPH_VERSION = 1
-# Largest difference from torch, relative to the largest output, with which an engine is used.
-TOLERANCE = 1e-3
+# Largest difference from torch with which an engine is used. In float32: of any number, as part of the largest. With
+# fewer bits: root of the mean square of differences, as part of that of the numbers; to find faults, not to judge.
+TOLERANCES = {"float32": 1e-3, "bfloat16": 0.3, "int8": 0.3}
 _CHECK_SIDE = 64
-# Files with more bytes hold transformers, which are not read to be told so.
-_LARGEST = 400 << 20
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What is needed to run the network of a weight file: its graph and what the file says of itself.
-
-    ``checked`` are the libraries that gave what torch gives, and the difference that was found.
-    """
-
-    family: Family
-    diam_mean: float
-    diam_labels: float
-    graph: bytes = b""
-    checked: dict[str, float] = field(default_factory=dict)
+_STYLE_SIZE = 256  # of transformers, whose styles are zeros
+_DINO_SIDE = 384
+_N_FIXED = 5  # tokens of a CPDINO before those of the patches
 
 
 class GraphEngine:
-    """Runs the graph of a U-Net with another library than torch.
+    """Runs the graph of a network with another library than torch.
 
     Parameters
     ----------
@@ -61,24 +43,31 @@ class GraphEngine:
         The network.
     session
         Runs its graph.
+    precision
+        ``"float32"``, ``"bfloat16"`` or ``"int8"``.
 
     Attributes
     ----------
     nbase, diam_mean, diam_labels
-        What the weight file says: channels of each level, and diameters in pixels.
+        What the weight file says: channels of each level (U-Nets), and diameters in pixels.
     """
 
-    default_bsize = 224
-    backbone = "cpnet"
     device = "cpu"
 
-    def __init__(self, name: str, source: _Source, session: Session) -> None:
-        self.name = name
-        self.nout, self.nchan = source.family.nout, source.family.nchan
-        self.nbase = list(source.family.nbase)
-        self.style_size = self.nbase[-1]
-        self.tile_multiple = 2 ** (len(self.nbase) - 2)
+    def __init__(self, name: str, source: Source, session: Session, precision: str = "float32") -> None:
+        family = source.family
+        self.name, self.precision = name, precision
+        self.nout, self.nchan, self.backbone = family.nout, family.nchan, family.name
+        self.nbase = list(family.nbase)
         self.diam_mean, self.diam_labels = source.diam_mean, source.diam_labels
+        self._is_transformer, self._only_side = family.is_transformer, family.bsize
+        if family.is_transformer:
+            self.style_size, self.tile_multiple = _STYLE_SIZE, family.ps
+            self.default_bsize = family.bsize or _DINO_SIDE
+        else:
+            self.style_size, self.tile_multiple = self.nbase[-1], 2 ** (len(self.nbase) - 2)
+            self.default_bsize = 224
+        self._periods = np.array(source.periods, np.float32)
         self._session, self._workers = session, workers()
 
     def __call__(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -90,23 +79,24 @@ class GraphEngine:
         Raises
         ------
         InputError
-            If the number of channels is not that of the network, or sides are no multiples of ``tile_multiple``.
+            If the number of channels or the size of the tiles is not one that the network takes.
         """
+        self._check(tiles)
         n, channels, rows, columns = tiles.shape
-        if channels != self.nchan:
-            message = f"tiles of {channels} channels cannot be run: the network takes {self.nchan}"
-            raise InputError(message)
-        if rows % self.tile_multiple or columns % self.tile_multiple:
-            message = (
-                f"tiles of {rows} x {columns} pixels cannot be run: sides must be multiples of {self.tile_multiple}"
-            )
-            raise InputError(message)
         tiles = np.ascontiguousarray(tiles, np.float32)
+        if channels < self.nchan:  # transformers take missing channels as zeros
+            tiles = np.pad(tiles, ((0, 0), (0, self.nchan - channels), (0, 0), (0, 0)))
         outputs = np.empty((n, self.nout, rows, columns), np.float32)
-        styles = np.empty((n, self.style_size), np.float32)
+        styles = np.zeros((n, self.style_size), np.float32)
+        others: dict[str, FloatArray] = {}
+        if len(self._periods):
+            others = rotations(self._periods, rows // self.tile_multiple, columns // self.tile_multiple, _N_FIXED)
 
         def run(i: int) -> None:
-            outputs[i : i + 1], styles[i : i + 1] = self._session(tiles[i : i + 1])
+            results = self._session(tiles[i : i + 1], **others)
+            outputs[i] = results[0][0]
+            if not self._is_transformer:
+                styles[i] = results[1][0]
 
         if min(n, self._workers) == 1:
             for i in range(n):
@@ -117,26 +107,47 @@ class GraphEngine:
                 list(pool.map(run, range(n)))
         return outputs, styles
 
+    def _check(self, tiles: FloatArray) -> None:
+        _, channels, rows, columns = tiles.shape
+        if channels != self.nchan and not (self._is_transformer and 1 <= channels < self.nchan):
+            most = f"1 to {self.nchan}" if self._is_transformer else self.nchan
+            message = f"tiles of {channels} channels cannot be run: the network takes {most}"
+            raise InputError(message)
+        if self._only_side and (rows, columns) != (self._only_side, self._only_side):
+            message = f"tiles of {rows} x {columns} pixels do not fit CPSAM; they must have bsize={self._only_side}"
+            raise InputError(message)
+        if rows % self.tile_multiple or columns % self.tile_multiple:
+            message = (
+                f"tiles of {rows} x {columns} pixels cannot be run: sides must be multiples of {self.tile_multiple}"
+            )
+            raise InputError(message)
 
-def open_engine(names: Sequence[str], file: weights.ModelFile) -> GraphEngine | None:
+
+def open_engine(
+    names: Sequence[str], file: weights.ModelFile, precision: str = "float32"
+) -> GraphEngine | None:
     """The network of a weight file, run by the first of ``"openvino"`` and ``"onnx"`` in ``names`` that can; else None.
 
     The graph is made once for each weight file and kept in the models folder, by the hash of the file, where making it
-    needs torch. Before the first use it is compared with torch on a tile of random numbers. None means that torch must
-    run the network; the log tells why.
+    needs torch or it is large. Before the first use it is compared with torch on a tile of random numbers. None means
+    that torch must run the network; the log tells why.
     """
-    names = [name for name in names if name != "torch"]
-    source = _source(file) if names else None
-    if source is None:
-        if names:
-            logger.info("torch runs the network of %s: %s run U-Nets in 2D only", file.name, " and ".join(names))
-        return None
+    reference = _Reference(file)
     for name in names:
+        if name == "torch":
+            continue
         # Libraries fail in many ways: missing system libraries, unknown processors, graphs they do not take.
         try:
-            version = version_of(name)
-            engine = GraphEngine(name, source, open_session(name, source.graph))
-            if version in source.checked or _agrees(engine, version, source, file):
+            if precision == "bfloat16" and not has_bfloat16(name):
+                logger.info("%s has no bfloat16 on this processor", name)
+                continue
+            variant = variant_of(name, precision)
+            source = source_of(file, variant)
+            if source is None:
+                logger.info("torch runs the network of %s: %s has no graph of it", file.name, name)
+                continue
+            engine = _opened(name, source, precision, reference)
+            if engine is not None:
                 return engine
         except CellposeError:
             raise
@@ -145,83 +156,49 @@ def open_engine(names: Sequence[str], file: weights.ModelFile) -> GraphEngine | 
     return None
 
 
-def _source(file: weights.ModelFile) -> _Source | None:
-    """The network of a file, from the models folder if it was kept there; None for other kinds than U-Nets in 2D."""
-    if file.path.stat().st_size > _LARGEST:
+class _Reference:
+    """What torch gives for a tile of random numbers, for the networks of one weight file."""
+
+    def __init__(self, file: weights.ModelFile) -> None:
+        self.file = file
+        self.shipped = False
+        self._values: tuple[FloatArray, FloatArray] | None = None
+
+    def values(self, tile: FloatArray) -> tuple[FloatArray, FloatArray]:
+        if self._values is None:
+            self._values = _read_reference(self.file)
+            self.shipped = self._values is not None
+        if self._values is None:
+            self._values = _of_torch(weights.load_network(self.file), tile)
+        return self._values
+
+
+def _opened(name: str, source: Source, precision: str, reference: _Reference) -> GraphEngine | None:
+    """The network run by one library; None, with a warning, if it does not give what torch gives."""
+    file, version = reference.file, version_of(name)
+    noted = version if precision == "float32" else f"{version} {precision}"
+    tile = _tile(source.family.nchan, source.family.bsize)
+    expected = None
+    if noted not in source.checked:
+        # Before the graph is loaded, since both take much memory.
+        expected = reference.values(tile)
+    engine = GraphEngine(name, source, open_session(name, source.graph, bfloat16=precision == "bfloat16"), precision)
+    if expected is None:
+        return engine
+    measure = _difference if precision == "float32" else _mean_difference
+    found = engine(tile)
+    difference = max(measure(a, b) for a, b in zip(found, expected, strict=True))
+    if not difference <= TOLERANCES[precision]:  # NaN as well
+        logger.warning(
+            "%s differs from torch by %.1e (allowed: %.0e) on the network of %s and is not used",
+            noted, difference, TOLERANCES[precision], file.name,
+        )  # fmt: skip
         return None
-    arrays = weights.load_arrays(file.path)
-    kept = _read_kept(file)
-    if arrays is None:
-        if kept is not None and kept.graph:
-            return kept
-        arrays = {key: value.numpy() for key, value in weights.load_state_dict(file.path).items()}
-    family = weights.family_of(arrays, file.path)
-    if family.name != "cpnet" or family.conv_3D:
-        return None
-    default = file.info.diam_mean if file.info else 30.0
-    diam_mean, diam_labels = (
-        float(arrays[key].reshape(-1)[0]) if key in arrays else default for key in ("diam_mean", "diam_labels")
-    )
-    try:
-        graph = cpnet_graph(
-            arrays,
-            family.nbase,
-            family.nout,
-            residual_on=family.residual_on,
-            style_on=family.style_on,
-            concatenation=family.concatenation,
-        )
-    except KeyError:
-        return None  # torch tells best what is missing
-    return _Source(family, diam_mean, diam_labels, graph, kept.checked if kept else {})
-
-
-# ------------------------------------------------------------------------------------------------------------ kept
-
-
-def _kept_path(file: weights.ModelFile, folder: Path) -> Path:
-    # The name tells of networks without style, which their weights do not.
-    style = "-style_off" if "style_off" in file.path.name else ""
-    return folder / "cache" / f"{file.sha256[:32]}-{_GRAPH_VERSION}{style}.json"
-
-
-def _read_kept(file: weights.ModelFile) -> _Source | None:
-    path = _kept_path(file, weights.model_dir())
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        graph = path.with_suffix(".onnx").read_bytes() if found["graph"] else b""
-        known = {f.name for f in fields(nets.Family)}
-        family: dict[str, Any] = {
-            key: tuple(v) if isinstance(v, list) else v for key, v in found["family"].items() if key in known
-        }
-        checked = {str(key): float(value) for key, value in found["checked"].items()}
-        return _Source(nets.Family(**family), float(found["diam_mean"]), float(found["diam_labels"]), graph, checked)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _keep(source: _Source, file: weights.ModelFile) -> None:
-    """Write the record of a network, and its graph where it cannot be made without torch."""
-    with_graph = weights.load_arrays(file.path) is None
-    record = {
-        "family": asdict(source.family),
-        "diam_mean": source.diam_mean,
-        "diam_labels": source.diam_labels,
-        "graph": with_graph,
-        "checked": source.checked,
-    }
-    try:
-        path = _kept_path(file, weights.writable_dir())
-        if with_graph:
-            with weights.replaced(path.with_suffix(".onnx")) as temporary:
-                temporary.write_bytes(source.graph)
-        with weights.replaced(path) as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    except FileWriteError as error:
-        logger.debug("the graph of %s is not kept: %s", file.name, error)
-
-
-# --------------------------------------------------------------------------------------------------------- checked
+    logger.debug("%s differs from torch by %.1e on the network of %s", noted, difference, file.name)
+    if not (reference.shipped and precision == "float32"):
+        source.checked[noted] = difference
+        keep(source, file, variant_of(name, precision))
+    return engine
 
 
 def reference_path(weight_file: Path) -> Path:
@@ -238,27 +215,6 @@ def write_reference(weight_file: Path) -> Path:
     with weights.replaced(path) as temporary, temporary.open("wb") as opened:
         np.savez_compressed(opened, sha256=np.array(file.sha256), outputs=outputs, styles=styles)
     return path
-
-
-def _agrees(engine: GraphEngine, version: str, source: _Source, file: weights.ModelFile) -> bool:
-    """Whether an engine gives what torch gives; if so that is noted."""
-    tile = _tile(engine.nchan)
-    expected = _read_reference(file)
-    of_file = expected is not None
-    if expected is None:
-        expected = _of_torch(weights.load_network(file), tile)
-    difference = max(_difference(a, b) for a, b in zip(engine(tile), expected, strict=True))
-    if not difference <= TOLERANCE:  # NaN as well
-        logger.warning(
-            "%s differs from torch by %.1e (allowed: %.0e) on the network of %s and is not used",
-            version, difference, TOLERANCE, file.name,
-        )  # fmt: skip
-        return False
-    logger.debug("%s differs from torch by %.1e on the network of %s", version, difference, file.name)
-    if not of_file:
-        source.checked[version] = difference
-        _keep(source, file)
-    return True
 
 
 def _read_reference(file: weights.ModelFile) -> tuple[FloatArray, FloatArray] | None:
@@ -279,9 +235,14 @@ def _of_torch(net: Any, tile: FloatArray) -> tuple[FloatArray, FloatArray]:
     return run(tile)
 
 
-def _tile(channels: int) -> FloatArray:
-    return np.random.default_rng(0).random((1, channels, _CHECK_SIDE, _CHECK_SIDE), dtype=np.float32)
+def _tile(channels: int, side: int = 0) -> FloatArray:
+    side = side or _CHECK_SIDE
+    return np.random.default_rng(0).random((1, channels, side, side), dtype=np.float32)
 
 
 def _difference(a: FloatArray, b: FloatArray) -> float:
     return float(np.abs(a - b).max() / max(float(np.abs(b).max()), 1e-6))
+
+
+def _mean_difference(a: FloatArray, b: FloatArray) -> float:
+    return float(np.sqrt(np.square(a - b).mean() / max(float(np.square(b).mean()), 1e-12)))

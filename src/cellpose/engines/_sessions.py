@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Session", "open_session", "threads", "version_of", "workers"]
+from cellpose.engines._token_graph import INT8_GROUP
+
+__all__ = ["Session", "has_bfloat16", "open_session", "threads", "version_of", "workers"]
 
 FloatArray = NDArray[np.float32]
-#: Outputs and styles of tiles (n, channel, y, x). Several threads may call it at once.
-Session = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+#: The outputs of a graph for tiles (n, channel, y, x), and for its other inputs by name. Several threads may call it.
+Session = Callable[..., tuple[FloatArray, ...]]
 
 
 # Tiles run at the same time: as many as a batch usually has.
@@ -49,49 +52,72 @@ def version_of(engine: str) -> str:
     return f"openvino {openvino.__version__}"
 
 
-def open_session(engine: str, graph: bytes) -> Session:
-    """What runs an ONNX graph with ``"onnx"`` (ONNX Runtime) or ``"openvino"``, on the CPU, in float32."""
-    return _onnx(graph) if engine == "onnx" else _openvino(graph)
+def has_bfloat16(engine: str) -> bool:
+    """Whether a library computes in bfloat16 on this processor by instructions made for it; imports the library."""
+    if engine != "openvino":
+        return False
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _onnx(graph: bytes) -> Session:
+def open_session(engine: str, graph: bytes | Path, *, bfloat16: bool = False) -> Session:
+    """What runs an ONNX graph with ``"onnx"`` (ONNX Runtime) or ``"openvino"``, on the CPU.
+
+    Parameters
+    ----------
+    engine
+        The library.
+    graph
+        The graph, or its file, beside which its weights may lie.
+    bfloat16
+        Whether products may be computed in bfloat16 (OpenVINO only). Else they are as exact as the graph says.
+    """
+    return _onnx(graph) if engine == "onnx" else _openvino(graph, bfloat16=bfloat16)
+
+
+def _onnx(graph: bytes | Path) -> Session:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads() // workers()
     options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # warnings are about its own optimisations
     # Threads that wait in a busy loop take the time of those that follow the flows.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    content = graph if isinstance(graph, bytes) else str(graph)
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
-    def run(tiles: FloatArray) -> tuple[FloatArray, FloatArray]:
-        outputs, styles = session.run(["outputs", "styles"], {"tiles": tiles})
-        return outputs, styles
+    def run(tiles: FloatArray, **others: FloatArray) -> tuple[FloatArray, ...]:
+        return tuple(session.run(None, {"tiles": tiles, **others}))
 
     return run
 
 
-def _openvino(graph: bytes) -> Session:
+def _openvino(graph: bytes | Path, *, bfloat16: bool) -> Session:
     import openvino
 
     core = openvino.Core()
     settings: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         "INFERENCE_NUM_THREADS": threads(),
         "NUM_STREAMS": workers(),
+        # Without effect but where the weights of a layer are in 8 bits.
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": INT8_GROUP,
     }
     model = core.compile_model(core.read_model(graph), "CPU", settings)
+    outputs = range(len(model.outputs))
     idle: list[Any] = []
 
-    def run(tiles: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def run(tiles: FloatArray, **others: FloatArray) -> tuple[FloatArray, ...]:
         # A request runs one batch at a time: every thread takes one that is idle. Lists are safe to share.
         try:
             request = idle.pop()
         except IndexError:
             request = model.create_infer_request()
-        result = request.infer({"tiles": tiles}, share_inputs=True, share_outputs=True)
+        request.infer({"tiles": tiles, **others}, share_inputs=True, share_outputs=True)
         # Copies, since the next batch is written to the same place.
-        copies = np.array(result["outputs"]), np.array(result["styles"])
+        copies = tuple(np.array(request.get_output_tensor(i).data) for i in outputs)
         idle.append(request)
         return copies
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellpose import engines, weights
 from cellpose.engines import Engine, GraphEngine
+from cellpose.errors import OptionError
 
 if TYPE_CHECKING:
     import torch
@@ -28,24 +29,32 @@ class Loaded:
         Engines to try, best first.
     device
         Where torch runs it; ``None``: the CPU.
-    bfloat16
-        Whether torch computes in bfloat16.
+    precision
+        How exactly it is computed, one of ``engines.PRECISIONS``.
 
     Attributes
     ----------
     graph
         The engine that runs the network; ``None``: torch does.
+
+    Raises
+    ------
+    OptionError
+        If it cannot be run in 8 bits, and is to be.
     """
 
     def __init__(
-        self, file: weights.ModelFile, names: tuple[str, ...], device: Any = None, *, bfloat16: bool = False
+        self, file: weights.ModelFile, names: tuple[str, ...], device: Any = None, precision: str = "float32"
     ) -> None:
-        self._file, self._device, self._bfloat16 = file, device, bfloat16
+        self._file, self._device, self._precision = file, device, precision
         self._module: torch.nn.Module | None = None
         self._print: Any = None
         self._lock = threading.Lock()
-        self.graph: GraphEngine | None = engines.open_engine(names, file)
+        self.graph: GraphEngine | None = engines.open_engine(names, file, precision)
         if self.graph is None:
+            if precision == "int8":
+                message = f"precision='int8' is not possible for the network of {file.name}: the log tells why. Leave it out"
+                raise OptionError(message)
             self._load()
 
     @property
@@ -71,7 +80,7 @@ class Loaded:
     def _load(self) -> torch.nn.Module:
         import torch
 
-        dtype = torch.bfloat16 if self._bfloat16 else torch.float32
+        dtype = torch.bfloat16 if self._precision == "bfloat16" else torch.float32
         module = weights.load_network(self._file, device=self._device, dtype=dtype)
         if self.graph is not None:
             self._print = _print_of(module)

@@ -1,0 +1,197 @@
+"""The graph of a weight file: made from its arrays, and kept in the models folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellpose import nets, weights
+from cellpose.engines._cpnet_graph import cpnet_graph
+from cellpose.engines._dino_graph import dino_graph
+from cellpose.engines._onnx_file import Graph
+from cellpose.engines._sam_graph import sam_graph
+from cellpose.errors import FileWriteError
+
+if TYPE_CHECKING:
+    from cellpose.nets import Family
+
+__all__ = ["Source", "keep", "source_of", "variant_of"]
+
+logger = logging.getLogger("cellpose.engines")
+
+FloatArray = NDArray[np.float32]
+
+# Raised whenever graphs of the same weights are written otherwise: older ones are made anew.
+_GRAPH_VERSION = 2
+_PERIODS = "encoder.rope_embed.periods"
+# What must be left on the disc beside a graph that is kept.
+_SPARE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is needed to run the network of a weight file: its graph and what the file says of itself.
+
+    ``graph`` is a graph, or the file of one. ``checked`` are the libraries that gave what torch gives, and the
+    difference that was found. ``periods`` are those of the positions of a CPDINO.
+    """
+
+    family: Family
+    diam_mean: float
+    diam_labels: float
+    graph: bytes | Path = b""
+    checked: dict[str, float] = field(default_factory=dict)
+    periods: tuple[float, ...] = ()
+
+
+def variant_of(engine: str, precision: str) -> str:
+    """The graphs of engines are the same but for numbers in 8 bits."""
+    return f"int8-{engine}" if precision == "int8" else ""
+
+
+def source_of(file: weights.ModelFile, variant: str = "") -> Source | None:
+    """The network of a file, from the models folder if it was kept there; None for kinds that have no graph."""
+    kept = _read_kept(file, variant)
+    if kept is not None and kept.graph:
+        return kept
+    arrays = weights.load_arrays(file.path)
+    if arrays is None:
+        arrays = {key: value.numpy() for key, value in weights.load_state_dict(file.path).items()}
+    family = weights.family_of(arrays, file.path)
+    default = file.info.diam_mean if file.info else 30.0
+    diam_mean, diam_labels = (
+        float(arrays[key].reshape(-1)[0]) if key in arrays else default for key in ("diam_mean", "diam_labels")
+    )
+    source = Source(family, diam_mean, diam_labels, checked=kept.checked if kept else {})
+    try:
+        if family.is_transformer:
+            return _transformer(arrays, source, file, variant)
+        if family.name != "cpnet" or family.conv_3D or family.classes:
+            return None
+        return _replaced(source, graph=_cpnet(arrays, family))
+    except KeyError:
+        return None  # torch tells best what is missing
+
+
+def _replaced(source: Source, **changes: Any) -> Source:
+    return Source(**{**{f.name: getattr(source, f.name) for f in fields(source)}, **changes})
+
+
+def _cpnet(arrays: Mapping[str, FloatArray], family: Family) -> bytes:
+    return cpnet_graph(
+        arrays,
+        family.nbase,
+        family.nout,
+        residual_on=family.residual_on,
+        style_on=family.style_on,
+        concatenation=family.concatenation,
+    )
+
+
+def _transformer(
+    arrays: Mapping[str, FloatArray], source: Source, file: weights.ModelFile, variant: str
+) -> Source | None:
+    """The network with its graph written to the models folder; None, with a warning, where there is no room for it."""
+    make = sam_graph if source.family.name.startswith("sam") else dino_graph
+    try:
+        path = _kept_path(file, weights.writable_dir(), variant).with_suffix(".onnx")
+        data = path.with_suffix(".bin")
+        int8 = variant.removeprefix("int8-") or None
+        graph = make(arrays, source.family, int8=int8, data_file=data.name)
+        _write(graph, path, data)
+    except FileWriteError as error:
+        logger.warning("the network of %s is run by torch, since its graph cannot be kept: %s", file.name, error)
+        return None
+    periods = tuple(arrays[_PERIODS].tolist()) if _PERIODS in arrays else ()
+    return _replaced(source, graph=path, periods=periods)
+
+
+def _write(graph: Graph, path: Path, data: Path) -> None:
+    """Write a graph and the file beside it, each whole or not at all.
+
+    Raises
+    ------
+    FileWriteError
+        If the disc is too full, or cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if free < graph.data_bytes + _SPARE_BYTES:
+        message = (
+            f"{path.parent} has {free / 1e9:.1f} GB left and {graph.data_bytes / 1e9:.1f} GB are needed; free some "
+            "space, or name a larger disc with CELLPOSE_LOCAL_MODELS_PATH"
+        )
+        raise FileWriteError(message)
+    logger.info("writing %.1f GB of weights to %s, once for each model", graph.data_bytes / 1e9, data)
+    with weights.replaced(data) as temporary:
+        graph.write_data(temporary)
+    with weights.replaced(path) as temporary:
+        temporary.write_bytes(graph.to_bytes())
+
+
+def _kept_path(file: weights.ModelFile, folder: Path, variant: str) -> Path:
+    # The name tells of networks without style, which their weights do not.
+    style = "-style_off" if "style_off" in file.path.name else ""
+    variant = f"-{variant}" if variant else ""
+    return folder / "cache" / f"{file.sha256[:32]}-{_GRAPH_VERSION}{style}{variant}.json"
+
+
+def _read_kept(file: weights.ModelFile, variant: str) -> Source | None:
+    path = _kept_path(file, weights.model_dir(), variant)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        known = {f.name for f in fields(nets.Family)}
+        family: dict[str, Any] = {
+            key: tuple(v) if isinstance(v, list) else v for key, v in found["family"].items() if key in known
+        }
+        checked = {str(key): float(value) for key, value in found["checked"].items()}
+        periods = tuple(float(value) for value in found["periods"])
+        graph = _kept_graph(path.with_suffix(".onnx"), found)
+        diameters = float(found["diam_mean"]), float(found["diam_labels"])
+        return Source(nets.Family(**family), *diameters, graph, checked, periods)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _kept_graph(path: Path, record: Mapping[str, Any]) -> bytes | Path:
+    if not record["graph"]:
+        return b""
+    if not record["data_bytes"]:
+        return path.read_bytes()
+    data = path.with_suffix(".bin")
+    if not path.is_file() or data.stat().st_size != record["data_bytes"]:
+        message = f"{data} is not what was written"
+        raise ValueError(message)
+    return path
+
+
+def keep(source: Source, file: weights.ModelFile, variant: str) -> None:
+    """Write the record of a network, and its graph where it cannot be made without torch."""
+    separate = isinstance(source.graph, Path)
+    with_graph = separate or weights.load_arrays(file.path) is None
+    record = {
+        "family": asdict(source.family),
+        "diam_mean": source.diam_mean,
+        "diam_labels": source.diam_labels,
+        "periods": source.periods,
+        "graph": with_graph,
+        "data_bytes": source.graph.with_suffix(".bin").stat().st_size if isinstance(source.graph, Path) else 0,
+        "checked": source.checked,
+    }
+    try:
+        path = _kept_path(file, weights.writable_dir(), variant)
+        if with_graph and isinstance(source.graph, bytes):
+            with weights.replaced(path.with_suffix(".onnx")) as temporary:
+                temporary.write_bytes(source.graph)
+        with weights.replaced(path) as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    except FileWriteError as error:
+        logger.debug("the graph of %s is not kept: %s", file.name, error)
