@@ -31,7 +31,6 @@ class Retired:
 
 
 _ENSEMBLE = "one model runs instead of an ensemble of four"
-_SHAPE = "the layout of the network is read from the weight file"
 
 RETIRED: dict[str, Retired] = {
     row.flag: row
@@ -39,11 +38,6 @@ RETIRED: dict[str, Retired] = {
         Retired("--net_avg", _ENSEMBLE),
         Retired("--no_net_avg", _ENSEMBLE),
         Retired("--fast_mode", _ENSEMBLE),
-        Retired("--unet", "networks without flows are not supported"),
-        Retired("--nclasses", _SHAPE, takes_value=True),
-        Retired("--residual_on", _SHAPE, takes_value=True),
-        Retired("--style_on", _SHAPE, takes_value=True),
-        Retired("--concatenation", _SHAPE, takes_value=True),
         Retired("--transformer", "the kind of network is read from the weight file; use --pretrained_model"),
         Retired("--model_type", "names of models and files are one option now", True, "--pretrained_model"),
         Retired("--save_ncolor", "use --save_png, --save_tif or --save_outlines"),

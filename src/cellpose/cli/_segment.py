@@ -18,7 +18,8 @@ from cellpose.cli._images import find_images, folder_of_run
 from cellpose.cli._large import is_large, print_estimates, segment_large_file
 from cellpose.cli._manifest import Manifest, options_of
 from cellpose.cli._model import Result, Segmenter, load_segmenter
-from cellpose.cli._save import save_results, save_zarr
+from cellpose.cli._save import save_results, save_with_axes
+from cellpose.cli._table import layout_given
 from cellpose.errors import OptionError
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 
@@ -37,6 +38,7 @@ def segment_command(args: Namespace) -> int:
     """
     start = time.perf_counter()
     _check(args)
+    _warn_of_layout(args)
     files = find_images(args)
     segmenter = load_segmenter(args)
     if args.estimate_memory:
@@ -99,6 +101,11 @@ def _check(args: Namespace) -> None:
         tiling=Tiling(batch_size=8 if args.batch_size is None else args.batch_size, bsize=args.bsize),
         masking=Masking(flow_threshold=args.flow_threshold, min_size=args.min_size, niter=args.niter),
     )
+
+
+def _warn_of_layout(args: Namespace) -> None:
+    for name in layout_given(args):
+        logger.warning(f"the option --{name} has no effect without --train: the weight file tells how it is built")
 
 
 def _announce(segmenter: Segmenter, n: int) -> None:
@@ -168,17 +175,19 @@ def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, manifest: Ma
 def _segment_whole(file: Path, segmenter: Segmenter, args: Namespace) -> tuple[list[Path], dict[str, Any]]:
     """Segment one image that fits in memory; the files that were written, and facts for the manifest."""
     image = io.read_image(file)
+    if args.axes:
+        image = image.named(args.axes)
     if args.do_3D or args.stitch_threshold > 0:
         logger.info("loading image as 3D zstack")
         _check_format(args)
     result = _without_edge_masks(segmenter(image), args)
     outputs = save_results(file, image.data, result, segmenter.files["model"].name, args)
-    outputs += save_zarr(file, image, result.masks, args)
+    outputs += save_with_axes(file, image, result, args)
     return outputs, {
         "shape": list(image.data.shape),
         "axes": image.axes,
         "dtype": str(image.data.dtype),
-        "cells": int(np.count_nonzero(np.bincount(result.masks.ravel())[1:])),
+        "cells": result.n_cells,
         "diameter_px": None if np.isnan(result.diameter_px) else round(result.diameter_px, 3),
     }
 
@@ -194,5 +203,7 @@ def _without_edge_masks(result: Result, args: Namespace) -> Result:
         return result
     from cellpose import utils
 
-    masks = utils.remove_edge_masks(result.masks.copy())
-    return replace(result, masks=masks.astype(result.masks.dtype))
+    masks = result.masks.copy()
+    for frame in masks if result.is_movie else [masks]:
+        frame[...] = utils.remove_edge_masks(frame)
+    return replace(result, masks=masks)

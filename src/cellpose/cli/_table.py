@@ -6,12 +6,16 @@ on the generation of the model (see ``GENERATION_DEFAULTS``) or that the option 
 
 from __future__ import annotations
 
+from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any
 
 from cellpose.options import Evaluation, Masking, Normalization, Tiling, Training, describe
 
-__all__ = ["FLAGS", "GENERATION_DEFAULTS", "GROUPS", "UNABBREVIATED", "Flag"]
+__all__ = ["FLAGS", "GENERATION_DEFAULTS", "GROUPS", "LAYOUT", "UNABBREVIATED", "Flag", "layout_given"]
+
+# Options that say how a new network is built; of others the weight file tells.
+LAYOUT = ("unet", "nclasses", "residual_on", "style_on", "concatenation")
 
 # Options that clients do not know: an abbreviation means an older option that it also fits.
 UNABBREVIATED = frozenset(
@@ -20,6 +24,9 @@ UNABBREVIATED = frozenset(
         "large",
         "estimate_memory",
         "save_zarr",
+        "save_ome_tif",
+        "zarr_labels",
+        "axes",
         "engine",
         "seed",
         "accumulate",
@@ -29,6 +36,7 @@ UNABBREVIATED = frozenset(
         "adapter_rank",
         "replay_fraction",
         "average_weights",
+        *LAYOUT,
         "cache_gb",
         "workers",
         "deterministic",
@@ -124,6 +132,13 @@ def _input() -> list[Flag]:
         ),
         Flag("channel_axis", "input", "axis of the image that holds the channels", kind=int),
         Flag("z_axis", "input", "axis of the image that holds the planes", kind=int),
+        Flag(
+            "axes",
+            "input",
+            "axes of the images, such as TZYX, instead of what the files say: T times, Z planes, C channels, Y, X",
+            kind=str,
+            metavar="LETTERS",
+        ),
         Flag(
             "chan",
             "input",
@@ -225,6 +240,14 @@ def _output() -> list[Flag]:
         Flag("save_png", "output", "write masks as PNG"),
         Flag("save_tif", "output", "write masks as TIFF"),
         Flag("save_zarr", "output", "write masks as OME-Zarr"),
+        Flag("save_ome_tif", "output", "write masks as OME-TIFF, with their axes and the size of a pixel"),
+        Flag(
+            "zarr_labels",
+            "output",
+            "write masks into the labels of the OME-Zarr image, under this name; nothing is overwritten",
+            kind=str,
+            metavar="NAME",
+        ),
         Flag("output_name", "output", "what to put after the image's name instead of _cp_masks", kind=str),
         Flag("no_npy", "output", "do not write _seg.npy"),
         Flag(
@@ -284,7 +307,31 @@ def _training() -> list[Flag]:
         _shared("save_every", "training", Training, int),
         _shared("save_each", "training", Training, None, default=None),
         Flag("model_name_out", "training", "name of the trained model", str),
+        *_layout(),
         *_training_loop(),
+    ]
+
+
+def _layout() -> list[Flag]:
+    """The networks of the paper's comparison, for training from scratch."""
+    return [
+        Flag("unet", "training", "new network: a plain U-Net of classes in place of flows", neutral=True),
+        Flag("nclasses", "training", "2: background, cell; 3: also boundary; default 3", int, neutral=True),
+        Flag(
+            "residual_on",
+            "training",
+            "new network: 1 residual connections, 0 none; default 1, 0 with --unet",
+            int,
+            neutral=True,
+        ),
+        Flag("style_on", "training", "new network: 1 style, 0 none; default 1, 0 with --unet", int, neutral=True),
+        Flag(
+            "concatenation",
+            "training",
+            "new network: 1 skip connections concatenated, 0 added; default 0, 1 with --unet",
+            int,
+            neutral=True,
+        ),
     ]
 
 
@@ -315,3 +362,9 @@ def _training_loop() -> list[Flag]:
 
 
 FLAGS: tuple[Flag, ...] = (*_general(), *_input(), *_model(), *_algorithm(), *_output(), *_training())
+
+
+def layout_given(args: Namespace) -> list[str]:
+    """Names of the options of ``LAYOUT`` on a command line."""
+    # 0 is a choice, and equals False
+    return [name for name in LAYOUT if getattr(args, name) is not None and getattr(args, name) is not False]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from cellpose.cli._model import NO_MODEL, device_of, generation_of, resolve_model
-from cellpose.cli._table import GENERATION_DEFAULTS
+from cellpose.cli._table import GENERATION_DEFAULTS, LAYOUT, layout_given
 from cellpose.errors import OptionError
 from cellpose.options import Normalization
 
@@ -18,6 +19,9 @@ logger = logging.getLogger("cellpose.cli")
 
 # Stochastic gradient descent with a smaller learning rate does not move the weights: it is meant for AdamW.
 _SMALLEST_SGD_RATE = 1e-3
+
+# Diameter of cells as a new network sees them where it is not to rescale images.
+_DIAMETER_PX = 30.0
 
 # Channels of the levels of a U-Net with random weights: those of all published ones.
 _WIDTHS = (32, 64, 128, 256)
@@ -53,6 +57,24 @@ def _check(args: Namespace) -> None:
         raise OptionError(message)
     if args.train_size and not args.train and args.pretrained_model in (None, *NO_MODEL):
         message = "--train_size without --train needs the model it is for: --pretrained_model"
+        raise OptionError(message)
+    _check_layout(args)
+
+
+def _check_layout(args: Namespace) -> None:
+    given = layout_given(args)
+    if given and args.pretrained_model not in NO_MODEL:
+        message = (
+            f"--{given[0]} is for a new network, and a model keeps its own layout; add --pretrained_model None to "
+            "train from scratch"
+        )
+        raise OptionError(message)
+    for name, allowed in (("nclasses", (2, 3)), *((name, (0, 1)) for name in LAYOUT[2:])):
+        if getattr(args, name) not in (None, *allowed):
+            message = f"--{name} {getattr(args, name)} is not allowed; choose {allowed[0]} or {allowed[1]}"
+            raise OptionError(message)
+    if args.nclasses == 2 and not args.unet:
+        message = "--nclasses 2 is for --unet: networks of flows have three outputs"
         raise OptionError(message)
 
 
@@ -139,10 +161,30 @@ def _load_network(args: Namespace) -> tuple[Any, Path | None]:
     if args.pretrained_model in NO_MODEL:
         logger.info(">>>> no model weights loaded")
         nchan = 3 if args.all_channels else 2
-        return nets.CPnet([nchan, *_WIDTHS], nout=3, diam_mean=args.diam_mean).to(device), None
+        layout, nout = _layout(args), (args.nclasses or 3) if args.unet else 3
+        net = nets.CPnet(
+            [nchan, *_WIDTHS], nout=nout, diam_mean=args.diam_mean or _DIAMETER_PX, classes=bool(args.unet), **layout
+        )
+        return net.to(device), None
     file = resolve_model(args.pretrained_model)
     logger.info(f">>>> loading model {file.path}")
     return weights.load_network(file, device=device), file.path
+
+
+def _layout(args: Namespace) -> dict[str, bool]:
+    """What was asked for of a new network, else that of Cellpose, or of a plain U-Net."""
+    usual = {"residual_on": not args.unet, "style_on": not args.unet, "concatenation": bool(args.unet)}
+    return {name: value if getattr(args, name) is None else bool(getattr(args, name)) for name, value in usual.items()}
+
+
+def _model_name(args: Namespace) -> str | None:
+    """The name that was given; networks of another layout are named by it, as version 2 named them."""
+    if args.model_name_out or not layout_given(args):
+        return str(args.model_name_out) if args.model_name_out else None
+    kind = f"unet{args.nclasses or 3}" if args.unet else "cellpose"
+    layout = "_".join(f"{name}_{'on' if on else 'off'}" for name, on in _layout(args).items())
+    layout = layout.replace("_on_on", "_on").replace("_on_off", "_off")
+    return f"{kind}_{layout}_{Path(args.dir).resolve().name}_{datetime.now():%Y_%m_%d_%H_%M_%S.%f}"
 
 
 def _value(args: Namespace, generation: str, name: str) -> Any:
@@ -194,7 +236,7 @@ def _train_network(network: Any, generation: str, data: dict[str, Any], args: Na
         save_path=str(Path(args.dir).resolve()),
         save_every=args.save_every,
         save_each=args.save_each,
-        model_name=args.model_name_out,
+        model_name=_model_name(args),
         **_loop(args),
     )
     return Path(path)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import nets, weights
+from cellpose.engines._calibration import largest_inputs
 from cellpose.engines._cpnet_graph import cpnet_graph
 from cellpose.engines._dino_graph import dino_graph
 from cellpose.engines._onnx_file import Graph
@@ -76,7 +77,10 @@ def source_of(file: weights.ModelFile, variant: str = "") -> Source | None:
             return _transformer(arrays, source, file, variant)
         if family.name != "cpnet" or family.conv_3D or family.classes:
             return None
-        return _replaced(source, graph=_cpnet(arrays, family))
+        if variant not in ("", "int8-openvino"):
+            logger.info("U-Nets are run in 8 bits by OpenVINO only")
+            return None
+        return _replaced(source, graph=_cpnet(arrays, family, variant.removeprefix("int8-")))
     except KeyError:
         return None  # torch tells best what is missing
 
@@ -85,15 +89,21 @@ def _replaced(source: Source, **changes: Any) -> Source:
     return Source(**{**{f.name: getattr(source, f.name) for f in fields(source)}, **changes})
 
 
-def _cpnet(arrays: Mapping[str, FloatArray], family: Family) -> bytes:
-    return cpnet_graph(
-        arrays,
-        family.nbase,
-        family.nout,
-        residual_on=family.residual_on,
-        style_on=family.style_on,
-        concatenation=family.concatenation,
-    )
+def _cpnet(arrays: Mapping[str, FloatArray], family: Family, int8: str) -> bytes:
+    def graph(**options: Any) -> bytes:
+        return cpnet_graph(
+            arrays,
+            family.nbase,
+            family.nout,
+            residual_on=family.residual_on,
+            style_on=family.style_on,
+            concatenation=family.concatenation,
+            **options,
+        )
+
+    if not int8:
+        return graph()
+    return graph(largest=largest_inputs(int8, graph(observed=True), family.nchan))
 
 
 def _transformer(
@@ -174,9 +184,9 @@ def _kept_graph(path: Path, record: Mapping[str, Any]) -> bytes | Path:
 
 
 def keep(source: Source, file: weights.ModelFile, variant: str) -> None:
-    """Write the record of a network, and its graph where it cannot be made without torch."""
+    """Write the record of a network, and its graph where it cannot be made at once and without torch."""
     separate = isinstance(source.graph, Path)
-    with_graph = separate or weights.load_arrays(file.path) is None
+    with_graph = separate or bool(variant) or weights.load_arrays(file.path) is None
     record = {
         "family": asdict(source.family),
         "diam_mean": source.diam_mean,

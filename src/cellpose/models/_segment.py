@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cellpose import core, dynamics, plot, transforms, utils
 from cellpose.engines import Engine, is_transformer
 from cellpose.errors import InputError, OptionError
+from cellpose.models._classes import class_scores, masks_of_planes, picture_of_scores
 from cellpose.models._inputs import Layout
 from cellpose.models._retired import warn_once
 from cellpose.options import Evaluation, Normalization
@@ -64,6 +65,11 @@ class Network:
         """Whether images are prepared as version 4 did."""
         return is_transformer(self.engine.backbone)
 
+    @property
+    def classes(self) -> bool:
+        """Whether it is a plain U-Net, of classes in place of flows; only torch runs these."""
+        return bool(getattr(getattr(self.engine, "module", None), "classes", False))
+
 
 @dataclass(frozen=True)
 class Result:
@@ -106,6 +112,8 @@ def segment(
     stack = prepared(network, image, layout, options)
     scale = scale_of(network, options)
     _check_size(stack.shape, scale)
+    if network.classes:
+        return _segment_classes(network, stack, scale, options, report)
     run = run_volume if options.do_3D else run_stack
     flows, styles = run(network, stack, scale, options, _part(report, 0, _NETWORK_PART))
     # One plane has no z axis; other axes of length 1 are those of the image and stay.
@@ -120,6 +128,20 @@ def segment(
         styles = styles[0] if len(styles) == 1 else styles
     dP, cellprob = flows[:-1], flows[-1]
     return Result(masks, [plot.dx_to_circ(dP), dP, cellprob], styles)
+
+
+def _segment_classes(
+    network: Network, stack: FloatArray, scale: float, options: Evaluation, report: Report | None
+) -> Result:
+    """As :func:`segment`; the flows are zeros, the cell probability is the margin of cells over other classes."""
+    scores, styles = class_scores(network.engine, stack, scale, options, report)
+    masks = masks_of_planes(scores, options) if options.compute_masks else np.zeros(0, np.int32)
+    cellprob = scores[1] - np.delete(scores, 1, axis=0).max(axis=0)
+    flows = [picture_of_scores(scores), np.zeros((2, *cellprob.shape), np.float32), cellprob]
+    if stack.shape[0] == 1:
+        masks = masks[0] if masks.ndim > 1 else masks
+        flows, styles = [flows[0][0], flows[1][:, 0], flows[2][0]], styles[0]
+    return Result(_compact(masks), flows, styles)
 
 
 def prepared(network: Network, image: Array, layout: Layout, options: Evaluation) -> FloatArray:

@@ -32,7 +32,10 @@ class Family:
     nchan, nout
         Channels in (for transformers: at most) and out.
     nbase, sz, conv_3D, residual_on, concatenation, style_on
-        U-Nets: constructor arguments of ``CPnet``. ``style_on`` leaves no trace in a file and is always True.
+        U-Nets: constructor arguments of ``CPnet``. ``style_on`` leaves no trace in the tensors and is True here.
+    classes
+        U-Nets: whether the outputs are scores of background, cell (and boundary) in place of flows. Two outputs are;
+        of three the tensors do not tell.
     ps, bsize, embed_dim, depth, num_heads, offsets
         Transformers: constructor arguments of ``CPSAM`` and ``CPDINO``; ``bsize`` 0 where any size will do.
     """
@@ -46,6 +49,7 @@ class Family:
     residual_on: bool = True
     concatenation: bool = False
     style_on: bool = True
+    classes: bool = False
     ps: int = 8
     bsize: int = 0
     embed_dim: int = 0
@@ -114,16 +118,17 @@ def _cpnet(shapes: Shapes) -> Family:
     levels = {int(m[1]) for key in shapes if (m := re.match(rf"downsample\.down\.{down}_(\d+)\.", key))}
     kernels = [shapes[f"downsample.down.{down}_{n}.conv.conv_0.2.weight"] for n in range(max(len(levels), 1))]
     joined = shapes[f"upsample.up.{up}_0.conv.conv_1.conv.2.weight"]
-    nchan = shapes[_NORM.format(down)][0]
+    nchan, nout = shapes[_NORM.format(down)][0], shapes["output.2.weight"][0]
     return Family(
         "cpnet",
         nchan=nchan,
-        nout=shapes["output.2.weight"][0],
+        nout=nout,
         nbase=(nchan, *(kernel[0] for kernel in kernels)),
         sz=kernels[0][-1],
         conv_3D=len(kernels[0]) == 5,
         residual_on=residual_on,
         concatenation=joined[1] == 2 * joined[0],
+        classes=nout == 2,
     )
 
 
@@ -195,6 +200,7 @@ def build(family: Family, diam_mean: float = 30.0) -> NetFile:
             residual_on=family.residual_on,
             style_on=family.style_on,
             concatenation=family.concatenation,
+            classes=family.classes,
         )
     if family.name == "sam_vitl":
         from cellpose.nets._sam import CPSAM

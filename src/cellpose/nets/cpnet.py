@@ -256,6 +256,9 @@ class CPnet(NetFile):
     residual_on, style_on, concatenation
         The ablations of the paper: without residual connections, with a style of zeros in the decoder, with skip
         connections concatenated in place of added.
+    classes
+        The outputs are scores of background and cell (``nout=2``) or also boundary (``nout=3``) in place of flows: the
+        plain U-Nets to which the paper compares.
 
     Examples
     --------
@@ -280,8 +283,13 @@ class CPnet(NetFile):
         residual_on: bool = True,
         style_on: bool = True,
         concatenation: bool = False,
+        *,
+        classes: bool = False,
     ) -> None:
         super().__init__()
+        if classes and nout not in (2, 3):
+            message = f"nout={nout} is not allowed with classes=True; 2 are background and cell, 3 also boundary"
+            raise OptionError(message)
         if len(nbase) < 2 or min(nbase) < 1:
             message = (
                 f"nbase={list(nbase)!r} is not allowed; it is [input channels, channels of level 1, ...], "
@@ -295,7 +303,7 @@ class CPnet(NetFile):
         self.nchan, self.nout, self.sz = self.nbase[0], nout, sz
         self.mkldnn, self.conv_3D, self.max_pool = mkldnn, conv_3D, max_pool
         self.residual_on, self.style_on, self.concatenation = residual_on, style_on, concatenation
-        self.style_size = self.nbase[-1]
+        self.classes, self.style_size = classes, self.nbase[-1]
         self.diam_mean = nn.Parameter(torch.full((1,), float(diam_mean)), requires_grad=False)
         self.diam_labels = nn.Parameter(torch.full((1,), float(diam_mean)), requires_grad=False)
         self.downsample = _Downsample(self.nbase, sz, conv_3D, max_pool, residual_on)

@@ -28,7 +28,8 @@ from cellpose.train._average import WeightMean
 from cellpose.train._card import save_network
 from cellpose.train._checkpoint import Progress
 from cellpose.train._crops import Batch, Crops
-from cellpose.train._loss import _loss_fn_class, _loss_fn_seg
+from cellpose.train._loss import _loss_fn_class, _loss_fn_seg, class_entropy
+from cellpose.train._network import n_classes_of
 from cellpose.train._schedule import learning_rates
 from cellpose.train._sets import ImageSet, JoinedSet
 from cellpose.train._validate import THRESHOLDS, Scores, evaluate
@@ -72,6 +73,8 @@ class Run:
         half = self.options.mixed_precision and self.device.type == "cuda"
         with torch.autocast("cuda", torch.bfloat16) if half else nullcontext():
             y = self.net(batch.x)[0]
+        if n_classes_of(self.net):
+            return class_entropy(y, batch.target, self.class_weights, ignored=batch.ignored)
         loss = _loss_fn_seg(batch.target, y, self.device, ignored=batch.ignored)
         if y.shape[1] > 3:
             loss = loss + _loss_fn_class(batch.target, y, self.class_weights, ignored=batch.ignored)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cellpose.errors import InputError
 
-__all__ = ["FLOW_SCALE", "_loss_fn_class", "_loss_fn_seg", "ignored_of", "segmentation_terms"]
+__all__ = ["FLOW_SCALE", "_loss_fn_class", "_loss_fn_seg", "class_entropy", "ignored_of", "segmentation_terms"]
 
 # The network learns flows of this length; unit vectors would weigh little beside the cell probability.
 FLOW_SCALE = 5.0
@@ -139,7 +139,12 @@ def _loss_fn_class(lbl: Any, y: Tensor, class_weights: Any = None, *, ignored: T
     InputError
         If a class is out of range, or the number of weights is not the number of classes.
     """
-    logits = y[:, :-3].float()
+    return class_entropy(y[:, :-3], lbl, class_weights, ignored=ignored)
+
+
+def class_entropy(logits: Tensor, lbl: Any, class_weights: Any = None, *, ignored: Tensor | None = None) -> Tensor:
+    """As :func:`_loss_fn_class`, of class logits (n, classes, y, x): all that plain U-Nets have."""
+    y = logits = logits.float()
     n_classes = logits.shape[1]
     classes = _tensor(lbl, y.device)[:, 0].long()
     if ignored is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["device_of", "generation_of", "input_channels"]
+__all__ = ["device_of", "generation_of", "input_channels", "n_classes_of", "network_facts"]
 
 
 def generation_of(net: Any) -> str:
@@ -23,3 +23,15 @@ def device_of(net: Any) -> torch.device:
 def input_channels(net: Any) -> int:
     """Number of channels of the images that the network takes."""
     return int(getattr(net, "nchan", None) or getattr(net, "nbase", [2])[0])
+
+
+def n_classes_of(net: Any) -> int:
+    """Number of classes of a plain U-Net, whose outputs are class scores; 0 for networks of flows."""
+    return int(net.nout) if getattr(net, "classes", False) else 0
+
+
+def network_facts(net: Any) -> dict[str, Any]:
+    """What the tensors of a network do not tell, for the card of its file."""
+    facts = {"style_on": getattr(net, "style_on", True), "classes": bool(n_classes_of(net))}
+    usual = {"style_on": True, "classes": False}
+    return {} if facts == usual else {"network": facts}

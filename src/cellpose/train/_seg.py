@@ -24,9 +24,10 @@ from cellpose.train._average import WeightMean
 from cellpose.train._card import base_facts, family_name, save_network, software
 from cellpose.train._channels import Preparation
 from cellpose.train._checkpoint import Progress, fingerprint
+from cellpose.train._classes import with_classes
 from cellpose.train._data import Reading, Sources, build_set, build_sets
 from cellpose.train._loop import OnEpoch, Run, is_unet, losses_of, train, validate
-from cellpose.train._network import device_of, generation_of, input_channels
+from cellpose.train._network import device_of, generation_of, input_channels, n_classes_of, network_facts
 from cellpose.train._sets import ImageSet
 from cellpose.train._validate import Comparison, Scores
 
@@ -203,6 +204,9 @@ def train_seg(
     )
     replay = Sources(replay_data, replay_labels, replay_files, replay_labels_files)
     replay_set = build_set(replay, preparation, reading, "replay") if replay else None
+    if n_classes := n_classes_of(net):
+        train_set = with_classes(train_set, n_classes)
+        test_set, replay_set = (images and with_classes(images, n_classes) for images in (test_set, replay_set))
     n_test = 0 if test_set is None else len(test_set)
     logger.info(f">>> n_epochs={options.n_epochs}, n_train={len(train_set)}, n_test={n_test}")
     path = _model_path(save_path, model_name, resume=resume)
@@ -274,6 +278,7 @@ def _card(net: Any, options: Training, preparation: Preparation, train_set: Imag
         **software(),
         **base_facts(net),
         "family": family_name(net),
+        **network_facts(net),
         "diam_mean": round(float(net.diam_mean), 3),
         "diam_labels": round(float(diameters.mean()), 3),
         "diameters": f"{diameters.min():.1f} to {diameters.max():.1f} px",

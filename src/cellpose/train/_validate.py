@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from cellpose import core, dynamics, metrics, transforms, utils
 from cellpose.engines import as_engine
+from cellpose.models._classes import class_masks
 from cellpose.options import Tiling
 from cellpose.train._loss import FLOW_SCALE
+from cellpose.train._network import n_classes_of
 from cellpose.train._sets import ImageSet
 from cellpose.train._targets import ignored_pixels
 
@@ -70,7 +72,7 @@ def evaluate(net: Any, images: ImageSet, *, rescale: bool, batch_size: int = 8, 
     for i in chosen:
         image, targets = images.item(int(i))
         scale = float(net.diam_mean) / float(images.diameters[i]) if rescale else 1.0
-        masks, flows = _segment(engine, image, scale, batch_size)
+        masks, flows = _segment(engine, image, scale, batch_size, classes=n_classes_of(net) > 0)
         ignored = ignored_pixels(targets)
         true = np.maximum(targets[0], 0).astype(np.int32)
         masks = _without_ignored(masks, ignored)
@@ -84,8 +86,10 @@ def evaluate(net: Any, images: ImageSet, *, rescale: bool, batch_size: int = 8, 
     return Scores(tuple(map(float, means)), float(np.mean(errors)), tuple(float(ap[0]) for ap in aps), tuple(shown))
 
 
-def _segment(engine: Any, image: Any, scale: float, batch_size: int) -> tuple[Labels, npt.NDArray[np.float32]]:
-    """Labels and flows of a prepared image ``(C, Ly, Lx)``."""
+def _segment(
+    engine: Any, image: Any, scale: float, batch_size: int, *, classes: bool
+) -> tuple[Labels, npt.NDArray[np.float32]]:
+    """Labels and flows of a prepared image ``(C, Ly, Lx)``; networks of classes have flows of 0."""
     ly, lx = image.shape[-2:]
     height, width = transforms.scaled_shape((ly, lx), (scale, scale))
     stack = np.moveaxis(image, 0, -1)[np.newaxis]
@@ -93,6 +97,9 @@ def _segment(engine: Any, image: Any, scale: float, batch_size: int) -> tuple[La
     if output.shape[1:] != (ly, lx):
         planes = [np.ascontiguousarray(plane) for plane in output[-3:]]
         output = np.stack([transforms.resize_image(plane, Ly=ly, Lx=lx, no_channels=True) for plane in planes])
+    if classes:
+        found = utils.fill_holes_and_remove_small_masks(class_masks(output).astype(np.int32))
+        return np.asarray(found, np.int32), np.zeros((2, ly, lx), np.float32)
     flows = output[-3:-1]
     masks = dynamics.resize_and_compute_masks(
         flows, output[-1], niter=max(1, int(_STEPS / scale)), device=engine.device

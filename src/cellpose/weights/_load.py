@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellpose.errors import WeightsError
+from cellpose.weights._card import read_card
 from cellpose.weights._resolve import ModelFile, resolve
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def family_of(state: Mapping[str, Any], path: str | os.PathLike[str]) -> Family:
     """
     from cellpose import nets
 
-    return _named_style(nets.detect_family(state), Path(path))
+    return _told_by_file(nets.detect_family(state), Path(path))
 
 
 def family(path: str | os.PathLike[str] | ModelFile | None) -> Family:
@@ -170,8 +171,18 @@ def _assign(
         raise WeightsError(message) from error
 
 
-def _named_style(kind: Family, path: Path) -> Family:
-    """Networks trained without style say so in their file name alone (``..._style_off_...``)."""
-    if kind.name == "cpnet" and re.search(r"(^|_)style_off(_|$)", path.name):
-        return dataclasses.replace(kind, style_on=False)
-    return kind
+def _told_by_file(kind: Family, path: Path) -> Family:
+    """What tensors do not tell: files trained here have it in their card, older ones in their name alone.
+
+    These names are ``..._style_off_...`` for networks without style, ``unet3_...`` for those whose three outputs are
+    classes.
+    """
+    if kind.name != "cpnet":
+        return kind
+    network = read_card(path).get("network")
+    told = network if isinstance(network, dict) else {}
+    return dataclasses.replace(
+        kind,
+        style_on=bool(told.get("style_on", not re.search(r"(^|_)style_off(_|$)", path.name))),
+        classes=kind.classes or (kind.nout == 3 and bool(told.get("classes", path.name.startswith("unet3_")))),
+    )

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import dynamics, transforms
+from cellpose.errors import OptionError
 from cellpose.io import LazyPlane, open_plane, write_label_bands
 from cellpose.models._large._blocks import BlockSize, Follow, block_size, label_bands
 from cellpose.models._large._prepare import chosen_channels, prepare
@@ -123,6 +124,9 @@ def segment_large(
         masking=Masking(cellprob_threshold, flow_threshold, min_size, max_size_fraction, niter or None),
     )
     network = model._network()
+    if network.classes:
+        message = "a U-Net of classes segments planes as a whole only; use a model of flows, or leave out large"
+        raise OptionError(message)
     blocks = block_size(network, options, block, margin)
     shape = plane.shape[:2]
     counted = _Counted(_labels(network, plane, channels, options, blocks, progress))
