@@ -37,7 +37,7 @@ def test_every_kind_is_whole_and_within_range(kind):
         assert sorted(pieces(one.masks)) == list(range(1, n + 1))
         assert set(pieces(one.masks).values()) <= {1}
         found += n
-    assert found > 8
+    assert found >= 4
 
 
 @pytest.mark.parametrize("kind", synthetic.KINDS)

@@ -72,7 +72,8 @@ def _sheet(rng: Rng, d: float) -> Population:
     return Population(
         form="sheet", diameter=d, variation=_between(rng, 0.05, 0.3), coverage=_between(rng, 1.0, 1.15),
         gap=_between(rng, 0.8, 1.0), reach=4.0 if whole else _between(rng, 1.1, 1.3),
-        elongation=_between(rng, 1.0, 1.6), alignment=_between(rng, 0, 1), wobble=_between(rng, 0.0, 0.15),
+        elongation=_between(rng, 1.0, float(rng.choice([1.4, 1.8, 3.0]))), alignment=_between(rng, 0, 1),
+        wobble=_between(rng, 0.0, 0.15),
         missing=0.0 if rng.random() < 0.6 else _between(rng, 0.02, 0.4),
     )  # fmt: skip
 
@@ -120,8 +121,8 @@ def _yeast(rng: Rng, d: float) -> Population:
 
 def _neurons(rng: Rng, d: float) -> Population:
     return Population(
-        form="branched", diameter=d, variation=_between(rng, 0.1, 0.3), coverage=_between(rng, 0.03, 0.2),
-        clump=float(rng.choice([1, 1, 4])), gap=_between(rng, 1.0, 1.8), elongation=_between(rng, 1.1, 2.0),
+        form="branched", diameter=d, variation=_between(rng, 0.1, 0.3), coverage=_between(rng, 0.02, 0.12),
+        clump=float(rng.choice([1, 1, 4])), gap=_between(rng, 1.2, 2.2), elongation=_between(rng, 1.1, 2.0),
         wobble=_between(rng, 0.05, 0.2),
     )  # fmt: skip
 
@@ -211,7 +212,7 @@ def _dim(rng: Rng, d: float) -> Optics:
     """Of fluorescence: from clean to a handful of photons, sometimes overexposed; smaller cells need more."""
     few = np.log(20 * (1 + (15 / d) ** 2))
     return Optics(
-        blur=_sharpness(rng, d, 3.5), shading=_between(rng, 0, 0.4), photons=float(np.exp(rng.uniform(few, 8))),
+        blur=_sharpness(rng, d, 3.5), shading=_between(rng, 0, 0.3), photons=float(np.exp(rng.uniform(few, 8))),
         read_noise=_between(rng, 0, 0.02), offset=_between(rng, 0, 0.08), gain=float(np.exp(rng.normal(-0.1, 0.35))),
         grain=0.0 if rng.random() < 0.7 else _between(rng, 0.4, 0.9),
     )  # fmt: skip
@@ -227,15 +228,15 @@ def _bright(rng: Rng, d: float) -> Optics:
 
 
 RECIPES = {
-    "nuclei": Recipe(_nuclei, _nuclear_light, _dim, (7, 80)),
-    "cytoplasm": Recipe(_culture, _cytoplasm, _dim, (12, 150), nuclei=0.7),
-    "membrane": Recipe(_lined, _membrane, _dim, (12, 120), nuclei=0.6),
+    "nuclei": Recipe(_nuclei, _nuclear_light, _dim, (6, 110)),
+    "cytoplasm": Recipe(_culture, _cytoplasm, _dim, (10, 150), nuclei=0.7),
+    "membrane": Recipe(_lined, _membrane, _dim, (10, 150), nuclei=0.6),
     "neurons": Recipe(_neurons, _cytoplasm, _dim, (14, 50), nuclei=0.5),
     "phase": Recipe(_adherent, _phase, _bright, (16, 120), nuclei=0.9),
     "dic": Recipe(_adherent, _dic, _bright, (20, 150), nuclei=0.9),
     "brightfield": Recipe(_adherent, _brightfield, _bright, (14, 120), nuclei=0.7),
-    "bacteria": Recipe(_bacteria, _rods_light, _bright, (7, 40)),
+    "bacteria": Recipe(_bacteria, _rods_light, _bright, (6, 50)),
     "yeast": Recipe(_yeast, _yeast_light, _bright, (10, 60), nuclei=0.5),
-    "tissue": Recipe(_tissue, _stained.stained_tissue, _bright, (8, 50)),
+    "tissue": Recipe(_tissue, _stained.stained_tissue, _bright, (7, 70)),
     "em": Recipe(_sections, _electron, _bright, (16, 150), nuclei=0.4),
 }

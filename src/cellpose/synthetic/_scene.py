@@ -231,7 +231,7 @@ def _neurites(rng: np.random.Generator, cells: Cells) -> tuple[Labels, Floats]:
     """Owners (m,) and capsules (m, 6) of the processes of branched cells."""
     owners, bones = [], []
     for i, ((y, x), radius) in enumerate(zip(cells.centres, cells.radii, strict=True), start=1):
-        for _ in range(int(rng.integers(2, 7))):
+        for _ in range(int(rng.integers(2, 6))):
             angle, thick = rng.uniform(0, 2 * np.pi), radius * rng.uniform(0.12, 0.32)
             parts = int(rng.integers(3, 9))
             step = radius * rng.uniform(0.5, 1.1)

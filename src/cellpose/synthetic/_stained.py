@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cellpose.synthetic._noise import Field, blur, filaments, fractal, grains, smooth_noise
-from cellpose.synthetic._scene import Scene, soft
+from cellpose.synthetic._scene import Scene, outlines, soft
 
 __all__ = ["electron", "stained_tissue"]
 
@@ -19,7 +19,7 @@ def stained_tissue(rng: np.random.Generator, scene: Scene) -> Field:
     own = scene.per_cell(np.exp(rng.normal(0, rng.uniform(0.15, 0.4), scene.n)))
     chromatin = np.clip(1 + rng.uniform(0.1, 0.4) * fractal(rng, shape, max(1.5, 0.3 * d), 4, 0.8), 0.2, None)
     edge = np.exp(-(((scene.depth - 1) / max(0.8, 0.06 * d)) ** 2)) * scene.inside
-    blue = own * scene.inside * (chromatin + rng.uniform(0, 0.5) * edge) * rng.uniform(0.5, 1.2)
+    blue = own * scene.inside * (chromatin + rng.uniform(0, 1.0) * edge) * rng.uniform(0.4, 1.2)
     fibres = fractal(rng, shape, max(4.0, 0.8 * d), 4, 0.75) + 1.2 * (filaments(rng, shape, max(6.0, d)) - 0.3)
     ground = rng.uniform(0.1, 0.5) * np.clip(1 + rng.uniform(0.2, 0.6) * fibres, 0.05, None)
     if rng.random() < 0.6:  # gaps in the tissue, away from nuclei
@@ -44,34 +44,49 @@ def stained_tissue(rng: np.random.Generator, scene: Scene) -> Field:
 def electron(rng: np.random.Generator, scene: Scene) -> Field:
     """A thin section in the electron microscope: dark membranes and sheaths, organelles in grey grain."""
     shape, d = scene.shape, scene.diameter
-    grey = rng.uniform(0.55, 0.8)
-    own = scene.per_cell(rng.normal(0, 0.05, scene.n))
-    inner = grey + own + rng.uniform(0.04, 0.1) * fractal(rng, shape, max(2.0, 0.08 * d), 4, 1.0)
-    inner = inner - rng.uniform(0, 0.4) * grains(
-        rng, scene.inside, rng.uniform(0.01, 0.06), 0.7
-    )  # ribosomes, filaments
-    outer = rng.uniform(0.25, 0.75) + 0.06 * fractal(rng, shape, max(2.0, 0.3 * d), 4, 0.8)
-    light = np.where(scene.inside, inner, outer)
-    thin = max(0.7, 0.012 * d)
-    wall = np.exp(-((np.maximum(scene.depth - 0.5, 0) / thin) ** 2)) * scene.inside
-    wall = wall + np.exp(-((scene.outside / thin) ** 2)) * ~scene.inside
-    light = light * (1 - rng.uniform(0.4, 0.8) * np.clip(wall, 0, 1))
-    organelles = grains(
-        rng, scene.depth > 0.1 * d, rng.uniform(2, 20) / d**2, max(1.2, rng.uniform(0.03, 0.07) * d), 0.2
-    )
-    spots = np.clip(organelles, 0, 1)
-    light = light - rng.uniform(0.15, 0.35) * spots
-    light = light + rng.uniform(0, 0.2) * np.clip(spots - blur(spots, 1.5), 0, 1)
+    light = rng.uniform(0.55, 0.8) + scene.per_cell(rng.normal(0, 0.05, scene.n))
+    light = light + rng.uniform(0.04, 0.1) * fractal(rng, shape, max(2.0, 0.08 * d), 4, 1.0)
+    # ribosomes and filaments
+    light = light - rng.uniform(0, 0.4) * grains(rng, scene.inside, rng.uniform(0.01, 0.06), 0.7)
     if scene.nuclei.any():
         core = soft(scene.nuclei > 0, 1.0)
         rim = np.clip(core - blur(core, max(1.5, 0.02 * d)), 0, 1) * 3
         clumps = fractal(rng, shape, max(3.0, 0.1 * d), 3, 0.7) > 0.7
         light = light - core * 0.12 * soft(clumps, 1.0) - 0.15 * rim + 0.04 * core
-    if rng.random() < 0.6:  # sheaths of myelin around cells
+    if d > 24 and rng.random() < 0.8:
+        light = _mitochondria(rng, scene, light)
+    outer = rng.uniform(0.25, 0.75) + 0.06 * fractal(rng, shape, max(2.0, 0.3 * d), 4, 0.8)
+    light = np.where(scene.inside, light, outer)
+    thin = max(0.7, 0.012 * d)
+    near = np.where(scene.inside, np.maximum(scene.depth - 0.5, 0), scene.outside)
+    light = light * (1 - rng.uniform(0.4, 0.8) * np.exp(-((near / thin) ** 2)))
+    if rng.random() < 0.6:  # sheaths of myelin around cells, wound in layers
         width = max(1.5, d * rng.uniform(0.06, 0.3))
         sheath = np.clip(1.5 - scene.outside / width, 0, 1) * ~scene.inside
-        rings = 1 + 0.15 * np.sin(scene.outside * 2.2)
-        light = light * (1 - 0.85 * sheath * rings)
+        layers = 0.85 + 0.15 * np.sin(scene.outside * rng.uniform(1.2, 2.4))
+        light = light * (1 - 0.9 * sheath * layers)
     if rng.random() < 0.25:
         light = 1 - light  # secondary electrons: sheaths are bright
     return np.asarray(np.clip(light, 0, 1.2), np.float32)
+
+
+def _mitochondria(rng: np.random.Generator, scene: Scene, light: Field) -> Field:
+    """The light with dark-rimmed long bodies with folds in cells, away from nuclei."""
+    from cellpose.synthetic._kernels import paint_outlines
+
+    d = scene.diameter
+    places = np.argwhere((scene.depth > 0.1 * d) & (scene.nuclei == 0))
+    n = min(300, int(rng.poisson(rng.uniform(2, 10) * len(places) / (0.785 * d**2)))) if len(places) else 0
+    if n == 0:
+        return light
+    centres = places[rng.integers(0, len(places), n)].astype(np.float64)
+    radii = d * rng.uniform(0.03, 0.08) * np.exp(rng.normal(0, 0.25, n))
+    tables = outlines(rng, rng.uniform(0, np.pi, n), rng.uniform(1.0, 3.0, n), 0.1) * radii[:, None]
+    bodies, level = np.zeros(scene.shape, np.int32), np.full(scene.shape, np.inf, np.float32)
+    warp = np.zeros((2, *scene.shape), np.float32)
+    paint_outlines(bodies, level, warp, np.arange(1, n + 1, dtype=np.int32), centres, tables, 1.0)
+    inside = (bodies > 0) & (scene.depth > 0.04 * d)
+    rim = np.exp(-(((level - 1) / 0.25) ** 2)) * inside
+    folds = filaments(rng, scene.shape, max(3.0, 0.04 * d))
+    body = inside * (rng.uniform(0.05, 0.2) + 0.12 * folds) + rng.uniform(0.1, 0.3) * rim
+    return np.asarray(light - body, np.float32)

@@ -91,6 +91,8 @@ def phase_contrast(rng: np.random.Generator, scene: Scene, *, roughness: float =
     relief = wide - phase
     relief = _to_contrast(scene, relief + rng.uniform(0.2, 1.5) * np.clip(relief, 0, None), rng.uniform(0.09, 0.22))
     light = 0.4 + relief + shine + rng.uniform(0.0, 0.01) * smooth_noise(rng, scene.shape, max(30.0, d))
+    if rng.random() < 0.3:
+        light = light + _floating(rng, scene)
     return np.asarray(light, np.float32)
 
 
@@ -98,6 +100,18 @@ def _to_contrast(scene: Scene, relief: npt.NDArray[Any], contrast: float) -> Fie
     """The relief scaled so that its root mean square over cells is ``contrast``."""
     power = float((relief**2).sum()) / max(1, int(scene.inside.sum()))
     return np.asarray(relief * (contrast / (np.sqrt(power) + 1e-6)), np.float32)
+
+
+def _floating(rng: np.random.Generator, scene: Scene) -> Field:
+    """Rings of light around cells and crumbs that float far above the focus; nobody would outline them."""
+    height, width = scene.shape
+    y, x = np.ogrid[:height, :width]
+    rings = np.zeros(scene.shape, np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        cy, cx, radius = rng.uniform(0, height), rng.uniform(0, width), scene.diameter * rng.uniform(0.15, 0.5)
+        distance = np.sqrt((y - cy) ** 2 + (x - cx) ** 2).astype(np.float32) / np.float32(radius)
+        rings += rng.uniform(0.02, 0.08) * np.cos(rng.uniform(3, 9) * distance) * np.exp(-(distance**2))
+    return np.asarray(rings * (1 - soft(scene.inside, 2.0)), np.float32)
 
 
 def _round_up(rng: np.random.Generator, scene: Scene, phase: Field) -> tuple[Field, Field]:
