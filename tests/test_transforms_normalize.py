@@ -225,3 +225,22 @@ def test_arrays_that_are_refused():
 
 def test_narrow_kernel_is_no_nan():
     assert float(transforms.gaussian_kernel(1e-3, 7, 9).sum()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", ["smooth", "whole", "negative", "few", "infinite"])
+def test_percentiles_of_large_arrays_are_those_of_numpy(kind):
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal(100_000).astype(np.float32)
+    if kind == "whole":
+        values = np.round(values * 50 + 100)
+    elif kind == "negative":
+        values = -np.abs(values)
+    elif kind == "few":
+        values = rng.choice(np.array([0.0, -0.0, 1.0, 1e-40], np.float32), 100_000)
+    elif kind == "infinite":
+        values[rng.integers(0, values.size, 300)] = np.inf
+        values[rng.integers(0, values.size, 300)] = -np.inf
+    for lower, upper in ((1, 99), (0.7, 33.3), (50, 98)):
+        # float64 holds each order statistic exactly; what is left is the rounding of the interpolation
+        expected = np.percentile(values.astype(np.float64), [lower, upper])
+        np.testing.assert_allclose(percentiles(values, lower, upper), expected, rtol=1e-12)

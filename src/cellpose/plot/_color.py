@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from cellpose.errors import InputError, OptionError
 from cellpose.transforms import normalize99
+from cellpose.transforms._percentiles import LEAST_RANGE, percentiles
 from cellpose.utils import hsv_to_rgb, rgb_to_hsv
 from cellpose.utils._check import Labels, check_labels
+from cellpose.utils._labels import PIXELS_PER_SLICE
+from cellpose.utils._threads import run_sliced
 
 __all__ = ["channels_last", "dx_to_circ", "image_to_rgb", "mask_overlay", "mask_rgb"]
 
@@ -68,12 +70,18 @@ def dx_to_circ(dP: ArrayLike) -> Image8:
     if flows.ndim not in (3, 4) or flows.shape[0] not in (2, 3):
         message = f"dP has shape {flows.shape}; (2, Ly, Lx) or (3, Lz, Ly, Lx) is allowed"
         raise InputError(message)
-    flows = flows if flows.dtype.kind == "f" else flows.astype(np.float32)
-    length = np.sqrt((flows**2).sum(axis=0))
-    brightness = 255 * np.clip(normalize99(length), 0, 1) / 2
-    angle = np.arctan2(flows[1], flows[0]) + math.pi
-    rgb = np.stack([brightness * (np.cos(angle + k * 2 * math.pi / 3) + 1) for k in range(3)], axis=-1)
-    picture: Image8 = np.clip(rgb, 0, 255).astype(np.uint8)
+    from cellpose.plot._kernels import colors, lengths
+
+    vectors = np.ascontiguousarray(flows, np.float32).reshape(len(flows), -1)
+    length = np.empty(vectors.shape[1], np.float32)
+    picture = np.zeros((*flows.shape[1:], 3), np.uint8)
+    if length.size == 0:
+        return picture
+    run_sliced(lengths, length.size, vectors, length, smallest=PIXELS_PER_SLICE)
+    low, high = (np.float32(value) for value in percentiles(length, 1, 99))
+    if high - low > LEAST_RANGE:
+        pixels = picture.reshape(-1, 3)
+        run_sliced(colors, length.size, vectors, length, low, high - low, pixels, smallest=PIXELS_PER_SLICE)
     return picture
 
 
