@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,10 @@ from cellpose import core, dynamics, metrics
 Array = np.ndarray
 
 THRESHOLDS = (0.5, 0.75, 0.9)
+# Boundaries may be this part of a diameter away from each other.
+BOUNDARY = 0.1
+SCORES = (*(f"AP@{t}" for t in THRESHOLDS), "AJI", "boundary F")
+Segment = Callable[[dict[str, str], Array, list[int], float | None], Array]
 # Of each source every n-th validation image is enough to follow the training.
 QUICK_STEP = {"dsb2018": 3, "bbbc039": 4, "usiigaci": 1}
 QUICK_SHARE = {"dsb2018": 0.6, "bbbc039": 0.1, "usiigaci": 0.3}
@@ -63,25 +67,56 @@ def average_precision(truth: Array, found: Array) -> Array:
     return np.asarray(metrics.average_precision([truth], [found.astype(np.int32)], threshold=list(THRESHOLDS))[0][0])
 
 
-def full_scores(model: Any, data: Path, rows: Iterable[dict[str, str]], *, by_diameter: bool = False) -> dict[str, Any]:
-    """Mean AP of ``model.eval`` by source and kind of image; ``by_diameter``: the median diameter is told to it."""
+def scores(truth: Array, found: Array) -> Array:
+    """AP at ``THRESHOLDS``, aggregated Jaccard index, F-score of the boundaries within a tenth of a diameter."""
+    if not truth.any():
+        rest = [float(not found.any())] * 2
+    else:
+        rest = [
+            metrics.aggregated_jaccard_index([truth], [found])[0],
+            np.nan_to_num(metrics.boundary_scores([truth], [found], [BOUNDARY])[2][0, 0]),
+        ]
+    return np.array([*average_precision(truth, found), *rest])
+
+
+def median_diameter(truth: Array) -> float | None:
+    """Median diameter of the true cells in pixels; None where there are none."""
+    sizes = np.bincount(truth.ravel())[1:]
+    return float(np.median(2 * np.sqrt(sizes[sizes > 0] / np.pi))) if sizes.any() else None
+
+
+def measure(
+    segment: Segment, data: Path, rows: Iterable[dict[str, str]], *, by_diameter: bool = False
+) -> dict[str, Any]:
+    """Mean scores by source and kind of image; ``by_diameter``: the median diameter of the true cells is told.
+
+    ``segment(row, image, channels, diameter)`` gives labels.
+    """
     results: dict[str, list[Array]] = defaultdict(list)
     objects: dict[str, int] = defaultdict(int)
     for row in rows:
         image_file, masks_file = find_pair(data, row)
         image, truth = read_image(image_file), read_masks(masks_file)
-        sizes = np.bincount(truth.ravel())[1:]
-        diameter = float(np.median(2 * np.sqrt(sizes[sizes > 0] / np.pi))) if by_diameter and sizes.any() else None
-        found = model.eval(image, channels=CHANNELS.get(row["source"], [0, 0]), diameter=diameter)[0]
-        score = average_precision(truth, np.asarray(found))
+        diameter = median_diameter(truth) if by_diameter else None
+        found = np.asarray(segment(row, image, CHANNELS.get(row["source"], [0, 0]), diameter)).astype(np.int32)
+        values = scores(truth, found)
         for name in {row["source"], kind_of(row["source"], row["group"])}:
-            results[name].append(score)
-            objects[name] += int((sizes > 0).sum())
+            results[name].append(values)
+            objects[name] += int(np.count_nonzero(np.bincount(truth.ravel())[1:]))
     return {
         name: {
             "images": len(values),
             "objects": objects[name],
-            **{f"AP@{t}": round(float(v), 3) for t, v in zip(THRESHOLDS, np.mean(values, axis=0), strict=True)},
+            **{key: round(float(v), 3) for key, v in zip(SCORES, np.mean(values, axis=0), strict=True)},
         }
         for name, values in sorted(results.items())
     }
+
+
+def full_scores(model: Any, data: Path, rows: Iterable[dict[str, str]], *, by_diameter: bool = False) -> dict[str, Any]:
+    """Mean scores of ``model.eval`` with its default options."""
+
+    def segment(_row: dict[str, str], image: Array, channels: list[int], diameter: float | None) -> Array:
+        return np.asarray(model.eval(image, channels=channels, diameter=diameter)[0])
+
+    return measure(segment, data, rows, by_diameter=by_diameter)
