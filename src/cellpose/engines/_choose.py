@@ -25,9 +25,7 @@ def is_installed(engine: str) -> bool:
     return engine not in _LIBRARIES or importlib.util.find_spec(_LIBRARIES[engine]) is not None
 
 
-def choose_engine(
-    engine: str | None = None, *, gpu: bool = False, precision: str = "float32"
-) -> tuple[str, ...]:
+def choose_engine(engine: str | None = None, *, gpu: bool = False, precision: str = "float32") -> tuple[str, ...]:
     """The engines to try, best first; the last one is ``"torch"``, which runs everything but numbers in 8 bits.
 
     Parameters
@@ -78,7 +76,9 @@ def _with_int8(engine: str, *, gpu: bool) -> tuple[str, ...]:
     """The engines that compute in 8 bits."""
     if gpu or engine not in ("auto", *_LIBRARIES):
         where = "a GPU" if gpu else f"engine={engine!r}"
-        message = f"precision='int8' is not possible with {where}; OpenVINO or ONNX Runtime compute in 8 bits, on the CPU"
+        message = (
+            f"precision='int8' is not possible with {where}; OpenVINO or ONNX Runtime compute in 8 bits, on the CPU"
+        )
         raise OptionError(message)
     names = tuple(each for each in _LIBRARIES if is_installed(each) and engine in ("auto", each))
     if not names:

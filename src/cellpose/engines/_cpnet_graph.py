@@ -3,6 +3,9 @@
 A unit of CPnet is batch norm, ReLU, convolution. Where the values that a convolution gives go to one batch norm only,
 its scale and shift become part of the convolution before; where no ReLU stands between, of the one after. Those that
 remain, of values that are also added to others later, stay as nodes of their own.
+
+In 8 bits the inputs of convolutions of more than one pixel are rounded, and their weights, these with a scale for each
+output; what is added up stays in float32.
 """
 
 from __future__ import annotations
@@ -15,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose.engines._onnx_file import Graph
+from cellpose.engines._token_graph import rounded
 
 __all__ = ["cpnet_graph"]
 
 FloatArray = NDArray[np.float32]
 State = Mapping[str, FloatArray]
 _EPS = 1e-5  # of the batch norms of CPnet
+_LEAST_CHANNELS = 8  # convolutions of fewer are not rounded
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,19 @@ class _Conv:
 class _CPnetGraph:
     """Walks the network and writes its nodes; values are names in the graph."""
 
-    def __init__(self, state: State, residual_on: bool, style_on: bool, concatenation: bool, max_pool: bool) -> None:
+    def __init__(
+        self,
+        state: State,
+        residual_on: bool,
+        style_on: bool,
+        concatenation: bool,
+        max_pool: bool,
+        largest: Sequence[float] | None = None,
+    ) -> None:
         self.state, self.graph = state, Graph()
+        self.largest = largest
+        # Inputs of the convolutions that can be rounded, in their order: none of them is negative.
+        self.rounded: list[str] = []
         self.residual_on, self.style_on, self.concatenation = residual_on, style_on, concatenation
         self.pool = "MaxPool" if max_pool else "AveragePool"
         self.style = ""
@@ -69,11 +85,29 @@ class _CPnetGraph:
 
     # ---------------------------------------------------------------------------------------------------- nodes
 
+    def operands(self, x: str, weight: FloatArray, axis: int) -> tuple[str, str]:
+        """Input and weights of a convolution, rounded if all are; ``axis`` is that of the outputs."""
+        graph = self.graph
+        # Few products of single pixels, or of the image itself.
+        if weight.shape[-1] == 1 or weight.shape[1 - axis] < _LEAST_CHANNELS:
+            return x, graph.constant(weight)
+        self.rounded.append(x)
+        if self.largest is None:
+            return x, graph.constant(weight)
+        scale = graph.constant(np.array(max(self.largest[len(self.rounded) - 1], 1e-12) / 255, np.float32))
+        zero = graph.constant(np.array(0, np.uint8))
+        x = graph.node("DequantizeLinear", graph.node("QuantizeLinear", x, scale, zero), scale, zero)
+        by_output = np.moveaxis(weight, axis, 0)
+        numbers, scales = rounded(by_output.reshape(len(by_output), -1))
+        numbers = np.moveaxis(numbers.reshape(by_output.shape), 0, axis)
+        constants = (graph.constant(a) for a in (numbers, scales[:, 0], np.zeros(len(by_output), np.int8)))
+        return x, graph.node("DequantizeLinear", *constants, axis=axis)
+
     def convolved(self, x: str, conv: _Conv) -> str:
         size = conv.weight.shape[-1]
         graph = self.graph
         return graph.node(
-            "Conv", x, graph.constant(conv.weight), graph.constant(conv.bias),
+            "Conv", *self.operands(x, conv.weight, 0), graph.constant(conv.bias),
             kernel_shape=[size, size], pads=[size // 2] * 4, strides=[1, 1],
         )  # fmt: skip
 
@@ -109,7 +143,7 @@ class _CPnetGraph:
         kernel = _sums_of_taps(_sums_of_taps(conv.weight, 2), 3).transpose(1, 0, 2, 3)
         graph = self.graph
         return graph.node(
-            "ConvTranspose", x, graph.constant(kernel), graph.constant(conv.bias),
+            "ConvTranspose", *self.operands(x, kernel, 1), graph.constant(conv.bias),
             kernel_shape=[4, 4], pads=[1] * 4, strides=[2, 2],
         )  # fmt: skip
 
@@ -195,6 +229,11 @@ class _CPnetGraph:
         graph.output("outputs", y, ["n", nout, "y", "x"])
         graph.output("styles", self.style, ["n", nbase[-1]])
 
+    def show_rounded(self) -> None:
+        """Give out the inputs of convolutions that can be rounded, beside the results."""
+        for i, name in enumerate(self.rounded):
+            self.graph.output(f"input{i}", name, ["n", "channel", f"y{i}", f"x{i}"])
+
 
 def _sums_of_taps(kernel: FloatArray, axis: int) -> FloatArray:
     """The four taps of a transposed convolution of stride 2 from the three of a convolution of repeated pixels."""
@@ -211,6 +250,8 @@ def cpnet_graph(
     style_on: bool = True,
     concatenation: bool = False,
     max_pool: bool = True,
+    largest: Sequence[float] | None = None,
+    observed: bool = False,
     metadata: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The ONNX file of a CPnet in two dimensions.
@@ -221,6 +262,10 @@ def cpnet_graph(
         Its state dict as arrays.
     nbase, nout, residual_on, style_on, concatenation, max_pool
         Constructor arguments of ``CPnet``.
+    largest
+        The largest number that each rounded input of a convolution can be, in the order of the nodes: in 8 bits.
+    observed
+        Give these inputs out as well, to find what their largest numbers are.
     metadata
         Stored in the file.
 
@@ -230,6 +275,8 @@ def cpnet_graph(
         Graph with the input ``tiles`` (n, channel, y, x) and the outputs ``outputs`` (n, nout, y, x) and ``styles``
         (n, style), all float32.
     """
-    writer = _CPnetGraph(state, residual_on, style_on, concatenation, max_pool)
+    writer = _CPnetGraph(state, residual_on, style_on, concatenation, max_pool, largest)
     writer.write(nbase, nout)
+    if observed:
+        writer.show_rounded()
     return writer.graph.to_bytes({key: str(value) for key, value in (metadata or {}).items()})

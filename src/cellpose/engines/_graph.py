@@ -123,9 +123,7 @@ class GraphEngine:
             raise InputError(message)
 
 
-def open_engine(
-    names: Sequence[str], file: weights.ModelFile, precision: str = "float32"
-) -> GraphEngine | None:
+def open_engine(names: Sequence[str], file: weights.ModelFile, precision: str = "float32") -> GraphEngine | None:
     """The network of a weight file, run by the first of ``"openvino"`` and ``"onnx"`` in ``names`` that can; else None.
 
     The graph is made once for each weight file and kept in the models folder, by the hash of the file, where making it

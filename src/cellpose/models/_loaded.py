@@ -53,7 +53,9 @@ class Loaded:
         self.graph: GraphEngine | None = engines.open_engine(names, file, precision)
         if self.graph is None:
             if precision == "int8":
-                message = f"precision='int8' is not possible for the network of {file.name}: the log tells why. Leave it out"
+                message = (
+                    f"precision='int8' is not possible for the network of {file.name}: the log tells why. Leave it out"
+                )
                 raise OptionError(message)
             self._load()
 

@@ -71,9 +71,14 @@ class SizeModel:
             raise OptionError(message)
         self.pretrained_size = str(pretrained_size)
         self.cp = cp_model
-        self.device = cp_model.device if device is None else device
+        self._device = device
         self.params = _size_parameters(Path(pretrained_size))
         self.diam_mean = float(self.params["diam_mean"])
+
+    @property
+    def device(self) -> Any:
+        """The torch device, that of the segmentation model unless another was given."""
+        return self.cp.device if self._device is None else self._device
 
     def eval(
         self,
@@ -155,7 +160,7 @@ class Cellpose:
     model_type
         Name of a model that has a size model: ``cyto3``, ``cyto2``, ``cyto``, ``nuclei``, or the path of a weight file
         with ``<file>_size.npy`` beside it.
-    nchan, engine
+    nchan, engine, precision
         See :class:`CellposeModel`.
 
     Attributes
@@ -183,17 +188,29 @@ class Cellpose:
         device: torch.device | str | None = None,
         backbone: str = "default",
         engine: str | None = None,
+        precision: str | None = None,
         **retired: Any,
     ) -> None:
         _retired.drop_retired("Cellpose", retired, _retired.INIT)
         self.pretrained_size = size_model_path(model_type)
         self.cp = CellposeModel(
-            gpu=gpu, pretrained_model=model_type, device=device, nchan=nchan, backbone=backbone, engine=engine
+            gpu=gpu,
+            pretrained_model=model_type,
+            device=device,
+            nchan=nchan,
+            backbone=backbone,
+            engine=engine,
+            precision=precision,
         )
-        self.device, self.gpu = self.cp.device, self.cp.gpu
+        self.gpu = self.cp.gpu
         self.backbone, self.nchan = self.cp.backbone, self.cp.nchan
         self.diam_mean = self.cp.diam_mean
         self.sz = SizeModel(self.cp, pretrained_size=self.pretrained_size)
+
+    @property
+    def device(self) -> Any:
+        """The torch device."""
+        return self.cp.device
 
     def eval(
         self,
