@@ -30,7 +30,7 @@ VALUES = {
     **dict.fromkeys(("n_epochs", "train_batch_size", "nimg_per_epoch", "nimg_test_per_epoch", "min_train_masks"), "3"),
     **dict.fromkeys(("SGD", "save_every", "nclasses", "residual_on", "style_on", "concatenation"), "1"),
     **dict.fromkeys(
-        ("engine", "gpu_device", "dir", "image_path", "img_filter", "pretrained_model", "restore_type"), "x"
+        ("engine", "precision", "gpu_device", "dir", "image_path", "img_filter", "pretrained_model", "restore_type"), "x"
     ),
     **dict.fromkeys(("add_model", "pretrained_model_ortho", "output_name", "savedir", "test_dir", "file_list"), "x"),
     **dict.fromkeys(("mask_filter", "model_name_out", "model_type"), "x"),

@@ -151,7 +151,11 @@ def load_segmenter(args: Namespace) -> Segmenter:
         and _has_size_model(args.pretrained_model or file.name)
     ):
         model = models.Cellpose(
-            gpu=is_gpu, model_type=args.pretrained_model or file.name, device=device, engine=args.engine
+            gpu=is_gpu,
+            model_type=args.pretrained_model or file.name,
+            device=device,
+            engine=args.engine,
+            precision=args.precision,
         )
         sized = True
     else:
@@ -163,6 +167,7 @@ def load_segmenter(args: Namespace) -> Segmenter:
             pretrained_model=str(file.path),
             device=device,
             engine=args.engine,
+            precision=args.precision,
             pretrained_model_ortho=None if ortho is None else str(ortho.path),
         )
     segmenting = getattr(model, "cp", model)
@@ -204,6 +209,7 @@ def _restoring_model(args: Namespace, files: dict[str, Any], device: Any, is_gpu
         chan2_restore=args.chan2_restore,
         device=None if device == "cpu" else device,
         engine=args.engine,
+        precision=args.precision,
     )
 
 

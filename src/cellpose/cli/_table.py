@@ -28,6 +28,7 @@ UNABBREVIATED = frozenset(
         "zarr_labels",
         "axes",
         "engine",
+        "precision",
         "seed",
         "accumulate",
         "validate_every",
@@ -115,6 +116,12 @@ def _general() -> list[Flag]:
             "library that runs the network on the CPU: auto (the fastest installed), torch, onnx or openvino",
             kind=str,
             neutral=True,
+        ),
+        Flag(
+            "precision",
+            "general",
+            "how exactly the network is computed: float32, bfloat16, or int8 (faster on a CPU, needs openvino or onnx)",
+            kind=str,
         ),
         Flag(
             "gpu_device", "general", "number of the GPU, or mps", kind=str, metavar="DEVICE", default="0", neutral=True

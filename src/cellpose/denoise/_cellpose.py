@@ -33,8 +33,8 @@ class CellposeDenoiseModel:
         Number of channels of the segmentation model.
     chan2_restore
         Restore the second channel with the model for nuclei.
-    engine
-        What runs the segmentation network, see `CellposeModel`.
+    engine, precision
+        What runs the segmentation network, and how exactly, see `CellposeModel`.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class CellposeDenoiseModel:
         chan2_restore: bool = False,
         device: torch.device | None = None,
         engine: str | None = None,
+        precision: str | None = None,
     ) -> None:
         self.dn = DenoiseModel(gpu=gpu, model_type=restore_type, chan2=chan2_restore, device=device)
         self.cp = CellposeModel(
@@ -55,6 +56,7 @@ class CellposeDenoiseModel:
             nchan=nchan,
             device=device,
             engine=engine,
+            precision=precision,
         )
 
     def eval(
