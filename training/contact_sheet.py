@@ -47,20 +47,16 @@ def outlined(picture: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def real_tiles(data: Path, kind: str, count: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Crops of real images of the kind, those groups in turn, each around a cell; blank where there are none."""
+    """Crops of real images of the kind, of its groups in turn, each around a cell."""
     rows = read_split(data, "train")
     tiles = []
     for i in range(count):
-        groups = REAL.get(kind, ())
-        if not groups:
-            tiles.append((np.full((TILE, TILE, 3), 40, np.uint8), np.zeros((TILE, TILE), np.int32)))
-            continue
-        wanted = groups[i % len(groups)]
+        wanted = REAL[kind][i % len(REAL[kind])]
         fitting = [row for row in rows if f"{row['source']} {row['group']}".startswith(wanted)]
         image_file, masks_file = find_pair(data, fitting[int(rng.integers(len(fitting)))])
         picture, masks = shown(read_image(image_file)), read_masks(masks_file)
-        y, x = (int(v[rng.integers(len(v))]) - TILE // 2 for v in np.nonzero(masks))
-        y, x = (max(0, min(v, side - TILE)) for v, side in zip((y, x), masks.shape, strict=True))
+        y, x = np.argwhere(masks)[rng.integers(np.count_nonzero(masks))] - TILE // 2
+        y, x = (max(0, min(int(v), side - TILE)) for v, side in zip((y, x), masks.shape, strict=True))
         tiles.append((picture[y : y + TILE, x : x + TILE], masks[y : y + TILE, x : x + TILE]))
     return tiles
 
@@ -84,12 +80,14 @@ def name_of(text: str, height: int) -> np.ndarray:
 
 
 def row(kind: str, data: Path | None, seed: int, real: int, made: int) -> np.ndarray:
-    """Real images, the last outlined; synthetic ones, the last two outlined."""
-    rng = np.random.default_rng(seed)
+    """Real images, the last outlined, where there are some; synthetic ones, the last two outlined."""
+    line = np.full((TILE, 8, 3), 255, np.uint8)
     tiles = []
-    if data is not None:
-        pairs = real_tiles(data, kind, real, rng)
-        tiles = [picture for picture, _ in pairs[:-1]] + [outlined(*pairs[-1]), np.full((TILE, 8, 3), 255, np.uint8)]
+    if data is not None and kind in REAL:
+        pairs = real_tiles(data, kind, real, np.random.default_rng(seed))
+        tiles = [picture for picture, _ in pairs[:-1]] + [outlined(*pairs[-1]), line]
+    elif data is not None:
+        tiles, made = [line], made + real
     pairs = [synthetic_tile(seed + i, kind) for i in range(made)]
     tiles += [picture if i < made - 2 else outlined(picture, masks) for i, (picture, masks) in enumerate(pairs)]
     return np.hstack([name_of(kind, TILE), *tiles])

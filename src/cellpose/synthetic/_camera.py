@@ -55,9 +55,23 @@ class Optics:
 
 
 def expose(rng: np.random.Generator, light: Field, optics: Optics) -> Field:
-    """Pixels 0..1 of the light (C, Y, X) that reaches the objective.
+    """Pixels of the light that reaches the objective.
 
     Poisson noise is drawn as Gaussian noise of the same variance, which differs below ten photons only.
+
+    Parameters
+    ----------
+    rng
+        Source of all chance.
+    light
+        float32 (C, Y, X), 1 for the brightest that the camera takes at gain 1. A channel of zeros stays one.
+    optics
+        Microscope and camera.
+
+    Returns
+    -------
+    ndarray
+        float32 (C, Y, X), 0..1.
     """
     shape = (light.shape[1], light.shape[2])
     shade = np.ones(shape, np.float32)

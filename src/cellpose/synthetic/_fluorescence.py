@@ -45,7 +45,20 @@ def out_of_focus(rng: np.random.Generator, scene: Scene, light: Field) -> Field:
 
 
 def cytoplasm(rng: np.random.Generator, scene: Scene) -> Field:
-    """Cells full of a dye: thick middles, mesh and grains, nuclei darker or brighter, organelles left out."""
+    """Cells full of a dye: thick middles, mesh and grains, nuclei darker or brighter, organelles left out.
+
+    Parameters
+    ----------
+    rng
+        Source of all chance.
+    scene
+        Cells with or without nuclei.
+
+    Returns
+    -------
+    ndarray
+        float32 (Y, X): light, about 0.5 in cells.
+    """
     shape, d = scene.shape, scene.diameter
     own = scene.per_cell(_lognormal(rng, scene.n, rng.uniform(0.1, 0.5)))
     flat = rng.uniform(0.1, 1.0)
@@ -86,6 +99,11 @@ def nuclei(rng: np.random.Generator, labels: Labels, diameter: float, *, weak: b
         Of a nucleus, in pixels.
     weak
         Also cells out of focus and a background of dye in the cytoplasm.
+
+    Returns
+    -------
+    ndarray
+        float32 (Y, X): light, about 0.5 in nuclei.
     """
     shape = (labels.shape[0], labels.shape[1])
     n = int(labels.max())
@@ -126,7 +144,20 @@ def _nuclear_background(rng: np.random.Generator, labels: Labels, light: Field, 
 
 
 def membrane(rng: np.random.Generator, scene: Scene) -> Field:
-    """Outlines: bright where cells meet, brighter at some sides and corners, a weak inside."""
+    """Outlines: bright where cells meet, brighter at some sides and corners, a weak inside.
+
+    Parameters
+    ----------
+    rng
+        Source of all chance.
+    scene
+        Cells with or without nuclei.
+
+    Returns
+    -------
+    ndarray
+        float32 (Y, X): light, about 0.5 on outlines.
+    """
     shape, d = scene.shape, scene.diameter
     width = max(0.6, d * rng.uniform(0.01, 0.045))
     edge = np.exp(-((np.maximum(scene.depth - 0.5, 0) / width) ** 2)) * scene.inside

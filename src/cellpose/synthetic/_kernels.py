@@ -216,3 +216,21 @@ def largest_pieces(labels, n, min_size):
         if label and piece[i] == best[label]:
             out[i] = new[label]
     return out.reshape(labels.shape), old[: kept + 1]
+
+
+@compiled
+def close_gaps(labels, painted):
+    """Give pixels that were painted and lost their label to a neighbour by side, in place."""
+    height, width = labels.shape
+    changed = True
+    while changed:
+        changed = False
+        for y in range(height):
+            for x in range(width):
+                if labels[y, x] or not painted[y, x]:
+                    continue
+                for ny, nx in ((y - 1, x), (y, x - 1), (y + 1, x), (y, x + 1)):
+                    if 0 <= ny < height and 0 <= nx < width and labels[ny, nx]:
+                        labels[y, x] = labels[ny, nx]
+                        changed = True
+                        break

@@ -210,7 +210,7 @@ def _sharpness(rng: Rng, d: float, most: float) -> float:
 
 def _dim(rng: Rng, d: float) -> Optics:
     """Of fluorescence: from clean to a handful of photons, sometimes overexposed; smaller cells need more."""
-    few = np.log(20 * (1 + (15 / d) ** 2))
+    few = np.log(30 * (1 + (15 / d) ** 2))
     return Optics(
         blur=_sharpness(rng, d, 3.5), shading=_between(rng, 0, 0.3), photons=float(np.exp(rng.uniform(few, 8))),
         read_noise=_between(rng, 0, 0.02), offset=_between(rng, 0, 0.08), gain=float(np.exp(rng.normal(-0.1, 0.35))),

@@ -14,6 +14,18 @@ def stained_tissue(rng: np.random.Generator, scene: Scene) -> Field:
     """Tissue stained as with haematoxylin and eosin, (3, Y, X) red, green, blue; the labels are of the nuclei.
 
     Stains absorb after Beer and Lambert: light is ``exp(-sum of concentration times absorbance)``.
+
+    Parameters
+    ----------
+    rng
+        Source of all chance.
+    scene
+        Cells that are shown as nuclei.
+
+    Returns
+    -------
+    ndarray
+        float32 (3, Y, X): light, about 0.95 where there is no tissue.
     """
     shape, d = scene.shape, scene.diameter
     own = scene.per_cell(np.exp(rng.normal(0, rng.uniform(0.15, 0.4), scene.n)))
@@ -42,7 +54,20 @@ def stained_tissue(rng: np.random.Generator, scene: Scene) -> Field:
 
 
 def electron(rng: np.random.Generator, scene: Scene) -> Field:
-    """A thin section in the electron microscope: dark membranes and sheaths, organelles in grey grain."""
+    """A thin section in the electron microscope: dark membranes and sheaths, organelles in grey grain.
+
+    Parameters
+    ----------
+    rng
+        Source of all chance.
+    scene
+        Cells with or without nuclei.
+
+    Returns
+    -------
+    ndarray
+        float32 (Y, X): brightness 0..1.2, in some images inverted.
+    """
     shape, d = scene.shape, scene.diameter
     light = rng.uniform(0.55, 0.8) + scene.per_cell(rng.normal(0, 0.05, scene.n))
     light = light + rng.uniform(0.04, 0.1) * fractal(rng, shape, max(2.0, 0.08 * d), 4, 1.0)

@@ -77,7 +77,21 @@ def phase_contrast(rng: np.random.Generator, scene: Scene, *, roughness: float =
     """Zernike phase contrast: thick is dark, a bright halo outside of edges, shade-off within wide cells.
 
     The ring also shifts light diffracted little, so that the image is of the phase minus its wide blur; the blur's
-    width is that of the halo.
+    width is that of the halo (F. Zernike, Physica 9, 1942, gives the principle).
+
+    Parameters
+    ----------
+    rng
+        Source of all chance.
+    scene
+        Cells with or without nuclei.
+    roughness
+        Strength of grains, vacuoles and folds; 0 for the smooth bodies of bacteria.
+
+    Returns
+    -------
+    ndarray
+        float32 (Y, X): light, 0.4 in the background.
     """
     d = scene.diameter
     phase = optical_thickness(rng, scene, roughness)
@@ -130,7 +144,20 @@ def _round_up(rng: np.random.Generator, scene: Scene, phase: Field) -> tuple[Fie
 
 
 def dic(rng: np.random.Generator, scene: Scene) -> Field:
-    """Differential interference contrast: the slope of the optical thickness along the shear, lit from one side."""
+    """Differential interference contrast: the slope of the optical thickness along the shear, lit from one side.
+
+    Parameters
+    ----------
+    rng
+        Source of all chance.
+    scene
+        Cells with or without nuclei.
+
+    Returns
+    -------
+    ndarray
+        float32 (Y, X): light, 0.45 in the background.
+    """
     d = scene.diameter
     phase = optical_thickness(rng, scene, rng.uniform(0.3, 0.9))
     phase = blur(phase + 0.3 * dirt(rng, scene, rng.uniform(0, 1)), max(0.7, 0.012 * d))
@@ -147,6 +174,20 @@ def brightfield(rng: np.random.Generator, scene: Scene, *, roughness: float = 1.
 
     After the transport-of-intensity equation the change is ``-z`` times the Laplacian of the phase; differences of
     Gaussians stand for Laplacians at two widths of the fringes.
+
+    Parameters
+    ----------
+    rng
+        Source of all chance.
+    scene
+        Cells with or without nuclei.
+    roughness
+        Strength of grains, vacuoles and folds; 0 for the smooth bodies of bacteria.
+
+    Returns
+    -------
+    ndarray
+        float32 (Y, X): light, 0.55 in the background.
     """
     d = scene.diameter
     phase = optical_thickness(rng, scene, roughness) + 0.4 * dirt(rng, scene, rng.uniform(0, 1))
