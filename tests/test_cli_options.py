@@ -20,8 +20,9 @@ SWITCHES = [
     "dir_above", "in_folders", "save_flows", "save_outlines", "save_rois", "save_txt", "save_mpl", "train",
     "train_size", "save_each", "check_mkl", "transformer", "net_avg", "no_net_avg", "omni", "mxnet", "fast_mode",
     "testing", "save_ncolor", "mkldnn", "cluster", "unet",
-    "deterministic", "mixed_precision", "keep_best", "freeze_encoder", "stream", "no_records", "no_report",
-    "large", "estimate_memory", "save_zarr",
+    "deterministic", "mixed_precision", "keep_best", "tensorboard", "freeze_encoder", "stream", "no_records",
+    "no_report",
+    "large", "estimate_memory", "save_zarr", "save_ome_tif",
 ]  # fmt: skip
 VALUES = {
     **dict.fromkeys(("chan", "chan2", "channel_axis", "z_axis", "min_size", "niter", "batch_size", "bsize"), "1"),
@@ -30,13 +31,15 @@ VALUES = {
     **dict.fromkeys(("n_epochs", "train_batch_size", "nimg_per_epoch", "nimg_test_per_epoch", "min_train_masks"), "3"),
     **dict.fromkeys(("SGD", "save_every", "nclasses", "residual_on", "style_on", "concatenation"), "1"),
     **dict.fromkeys(
-        ("engine", "precision", "gpu_device", "dir", "image_path", "img_filter", "pretrained_model", "restore_type"), "x"
+        ("engine", "precision", "gpu_device", "dir", "image_path", "img_filter", "pretrained_model", "restore_type"),
+        "x",
     ),
     **dict.fromkeys(("add_model", "pretrained_model_ortho", "output_name", "savedir", "test_dir", "file_list"), "x"),
     **dict.fromkeys(("mask_filter", "model_name_out", "model_type"), "x"),
     **dict.fromkeys(("mask_threshold", "diam_threshold"), "1"),
     **dict.fromkeys(("seed", "accumulate", "validate_every", "patience", "checkpoint_every", "adapter_rank"), "2"),
     "diameter_um": "4.5",
+    **dict.fromkeys(("axes", "zarr_labels"), "x"),
     **dict.fromkeys(("replay_fraction", "average_weights", "cache_gb", "workers", "replay_dir"), "1"),
 }
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from cellpose import nets, train, utils
-from cellpose.errors import OptionError, WeightsError
+from cellpose.errors import MissingExtraError, OptionError, WeightsError
 from cellpose.train import _loop
 from cellpose.train._sets import ImageSet, ItemCache, in_advance
 from cellpose.train._validate import Comparison, Scores, evaluate
@@ -394,6 +394,34 @@ def test_batches_made_in_advance_keep_their_order_and_their_errors():
     assert [next(taken), next(taken)] == [5, 6]
     with pytest.raises(ValueError, match="broken"):
         next(taken)
+
+
+def scalars(folder: Path) -> dict[str, dict[int, float]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder)).Reload()
+    return {tag: {event.step: event.value for event in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
+
+
+def test_tensorboard_shows_the_losses_of_a_resumed_run(tmp_path):
+    pytest.importorskip("tensorboard")
+    options = with_test(tensorboard=True, checkpoint_every=2)
+    with pytest.raises(Killed):
+        run(small(), tmp_path, on_epoch=die_after(4), **options)
+    _, losses, _ = run(small(), tmp_path, resume=True, **options)
+    found = scalars(tmp_path / "training" / "m")
+    assert found.keys() == {"train_loss", "test_loss", "learning_rate", "seconds"}
+    # float32 in the file
+    np.testing.assert_allclose([found["train_loss"][epoch] for epoch in range(6)], losses, rtol=1e-6)
+    assert found["test_loss"].keys() == {0, 5}
+
+
+def test_tensorboard_is_missed_before_the_first_epoch(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    seen = []
+    with pytest.raises(MissingExtraError, match=r"cellpose\[tensorboard\]"):
+        run(small(), tmp_path, tensorboard=True, on_epoch=seen.append)
+    assert not seen
 
 
 def test_averaged_weights_are_what_is_tested_and_saved(tmp_path):

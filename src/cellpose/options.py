@@ -241,6 +241,7 @@ class Training(_Checked):
         None, "write a checkpoint, from which resume goes on, every so many epochs; None: ten times a run", low=1
     )
     records: bool = option(False, "keep losses, pictures and checkpoints in a folder training beside the models")
+    tensorboard: bool = option(False, "write the losses for TensorBoard too, beside the records")
     freeze_encoder: bool = option(False, "train the decoder or the head alone")
     adapter_rank: int | None = option(
         None, "train low-rank adapters of this rank in place of a transformer's encoder; None: all weights", low=1

@@ -41,6 +41,7 @@ UNABBREVIATED = frozenset(
         "cache_gb",
         "workers",
         "deterministic",
+        "tensorboard",
         "mixed_precision",
         "keep_best",
         "freeze_encoder",
@@ -357,7 +358,7 @@ def _training_loop() -> list[Flag]:
         "cache_gb": float,
         "workers": int,
     }
-    switches = ("deterministic", "mixed_precision", "keep_best", "freeze_encoder")
+    switches = ("deterministic", "mixed_precision", "keep_best", "tensorboard", "freeze_encoder")
     return [
         *(_shared(name, "training", Training, kind) for name, kind in numbers.items()),
         *(_shared(name, "training", Training, None, default=None) for name in switches),

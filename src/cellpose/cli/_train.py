@@ -137,7 +137,7 @@ def _loop(args: Namespace) -> dict[str, Any]:
     names = (
         "resume", "seed", "accumulate", "validate_every", "patience", "checkpoint_every", "adapter_rank",
         "average_weights", "replay_fraction", "cache_gb", "workers", "deterministic", "mixed_precision", "keep_best",
-        "freeze_encoder",
+        "tensorboard", "freeze_encoder",
     )  # fmt: skip
     loop = {name: getattr(args, name) for name in names}
     return {**loop, "records": not args.no_records, "report": not args.no_report, **_replayed(args)}

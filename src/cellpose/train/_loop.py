@@ -28,6 +28,7 @@ from cellpose.train._average import WeightMean
 from cellpose.train._card import save_network
 from cellpose.train._checkpoint import Progress
 from cellpose.train._crops import Batch, Crops
+from cellpose.train._events import Events
 from cellpose.train._loss import _loss_fn_class, _loss_fn_seg, class_entropy
 from cellpose.train._network import n_classes_of
 from cellpose.train._schedule import learning_rates
@@ -66,6 +67,7 @@ class Run:
     class_weights: Any = None
     card: dict[str, Any] = field(default_factory=dict)
     mean: WeightMean = field(default_factory=WeightMean)
+    events: Events = field(default_factory=Events)
     on_epoch: OnEpoch | None = None
 
     def loss(self, batch: Batch) -> Tensor:
@@ -224,6 +226,7 @@ def _epoch(run: Run, optimiser: torch.optim.Optimizer, rate: float, progress: Pr
     if logged:
         _log_line(progress, rate, options.n_epochs)
     progress.rows.append(row)
+    run.events.add(row)
     progress.epoch += 1
     _save_if_due(run, optimiser, progress)
     if run.on_epoch is not None:

@@ -26,6 +26,7 @@ from cellpose.train._channels import Preparation
 from cellpose.train._checkpoint import Progress, fingerprint
 from cellpose.train._classes import with_classes
 from cellpose.train._data import Reading, Sources, build_set, build_sets
+from cellpose.train._events import Events
 from cellpose.train._loop import OnEpoch, Run, is_unet, losses_of, train, validate
 from cellpose.train._network import device_of, generation_of, input_channels, n_classes_of, network_facts
 from cellpose.train._sets import ImageSet
@@ -36,7 +37,7 @@ __all__ = ["train_seg"]
 logger = logging.getLogger("cellpose.train")
 
 # Options that may change from a run to its continuation: they do not change its results.
-_NEUTRAL = {"save_every", "save_each", "checkpoint_every", "records", "cache_gb", "workers"}
+_NEUTRAL = {"save_every", "save_each", "checkpoint_every", "records", "tensorboard", "cache_gb", "workers"}
 
 
 def train_seg(
@@ -87,6 +88,7 @@ def train_seg(
     patience: int | None = None,
     checkpoint_every: int | None = None,
     records: bool = False,
+    tensorboard: bool = False,
     report: bool = False,
     freeze_encoder: bool = False,
     adapter_rank: int | None = None,
@@ -162,6 +164,8 @@ def train_seg(
     records, checkpoint_every, report
         Keep losses, pictures and checkpoints in ``<save_path>/training/<model_name>``; compare the network before and
         after training on the test images, in the log and in ``report.json`` there.
+    tensorboard
+        Write the losses there for TensorBoard too (``tensorboard --logdir <save_path>/training``).
     freeze_encoder, adapter_rank
         Train the rest alone; or low-rank adapters in a transformer's attention, which are merged into its weights.
     replay_data, replay_labels, replay_files, replay_labels_files, replay_fraction
@@ -184,6 +188,8 @@ def train_seg(
         If an option is outside its range.
     FileReadError
         If a file is missing or cannot be read.
+    MissingExtraError
+        If TensorBoard is to be written for, and not installed.
     KeyboardInterrupt
         After the model as it is has been saved.
     """
@@ -213,7 +219,7 @@ def train_seg(
     run = Run(
         net, options, generation, device, train_set, test_set, path, class_weights=class_weights,
         folder=_folder(path) if options.records else None, replay_set=replay_set, on_epoch=on_epoch,
-        mean=WeightMean(options.average_weights),
+        mean=WeightMean(options.average_weights), events=Events(_folder(path) if options.tensorboard else None),
         run_id=_run_id(net, options, train_set, test_set, replay_set),
         card=_card(net, options, preparation, train_set),
     )  # fmt: skip
@@ -238,7 +244,8 @@ def _options(net: Any, generation: str, given: dict[str, Any]) -> Training:
             message = f"bsize={chosen['bsize']} is not allowed; this network takes crops of {side} pixels only"
             raise OptionError(message)
     # these need a place on the disk
-    chosen["records"] = chosen["records"] or given["resume"] or chosen["keep_best"] or bool(chosen["checkpoint_every"])
+    needs = (given["resume"], chosen["keep_best"], chosen["tensorboard"], chosen["checkpoint_every"])
+    chosen["records"] = chosen["records"] or any(needs)
     return Training.of(generation, **chosen)
 
 
@@ -302,7 +309,10 @@ def _carried_out(run: Run, *, resume: bool, report: bool) -> Progress:
             run.net.to(memory_format=torch.channels_last)
         base = validate(run) if compares else None
         with trained_part(run.net, freeze_encoder=options.freeze_encoder, rank=options.adapter_rank):
-            progress = train(run, resume=resume)
+            try:
+                progress = train(run, resume=resume)
+            finally:
+                run.events.close()
         if base is not None:
             _report(run, base, validate(run))
     return progress
