@@ -3,7 +3,8 @@
     python training/export_bundled.py --run RUN --data DATA --scores
 
 writes ``<name>.safetensors`` (weights of convolutions in float16, the rest in float32) and ``<name>.json``. With
-``--scores`` the written file is evaluated on the splits ``test`` and ``unseen``, which nothing was chosen by.
+``--scores`` the written file is evaluated on the splits ``test`` and ``unseen``, which nothing was chosen by; with
+``--split val`` on the validation images, by which it is decided whether a model replaces another.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from train_bundled import half
 
 from cellpose import models, nets
 from cellpose.engines import write_reference
+from cellpose.weights import load_state_dict
 
 NAME = "nuclei-cells"
 LICENCES = {
@@ -38,16 +40,23 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
     parser.add_argument("--data", type=Path, required=True, help="folder of the sources and split.csv")
-    parser.add_argument("--weights", default="final.pt", help="final.pt, best.pt or checkpoint.pt (its running mean)")
+    parser.add_argument(
+        "--weights", default="final.pt", help="final.pt, final.safetensors, best.pt or checkpoint.pt (its mean)"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "src/cellpose/weights/bundled")
     parser.add_argument("--hardware", default="2 CPU cores", help="what it was trained on, in words")
-    parser.add_argument("--scores", action="store_true", help="evaluate on the test split")
+    parser.add_argument("--started-from", default="random weights", help="what the run began with, in words")
+    parser.add_argument("--scores", action="store_true", help="evaluate on the splits test and unseen")
+    parser.add_argument("--split", choices=("val",), help="evaluate on this split, to choose by")
     return parser.parse_args()
 
 
 def load(path: Path) -> dict[str, torch.Tensor]:
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    state = content.get("mean", content)
+    if path.suffix == ".safetensors":
+        state = load_state_dict(path)
+    else:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state = content.get("mean", content)
     return {key: value.clone().contiguous() for key, value in state.items()}
 
 
@@ -66,7 +75,7 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]
         "summary": "nuclei (fluorescence, stained tissue) and adherent cells in phase contrast, small and quick",
         "parameters": sum(v.numel() for k, v in state.items() if "running" not in k and "tracked" not in k),
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "input": "channel 1 is segmented (gray, or one colour); channel 2 is ignored; percentiles 1-99 to 0-1",
+        "input": "channel 1 is segmented (gray, or one colour); channel 2 may be a nuclear stain; percentiles 1-99",
         "diam_mean": float(state["diam_mean"]),
         "diam_labels": float(state["diam_labels"]),
         "diameter": "not needed for cells of about 10 to 80 pixels; given, it helps outside that range",
@@ -75,6 +84,7 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]
         "training": {
             "script": "training/train_bundled.py",
             "seed": int(options["seed"]),
+            "started_from": args.started_from,
             "steps": int(last["step"]),
             "crops": int(last["step"]) * int(options["batch"]),
             "crop_size": int(options["size"]),
@@ -89,7 +99,7 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]
         "limits": [
             "whole cells in fluorescence, DIC, bright field, bacteria, plant cells: seen as synthetic images only",
             "not for diagnosis",
-            "a second channel (nucleus beside cytoplasm) is not used",
+            "a second channel (nucleus beside cytoplasm) is known from synthetic images only",
             "objects above about 100 pixels need a diameter",
         ],
     }
@@ -103,9 +113,11 @@ def main() -> None:
     nets.write_state_dict(half(state), weights)
     write_reference(weights)
     content = card(args, weights, state)
-    if args.scores:
+    sets = {"test": read_split(args.data, "test"), "unseen": read_unseen(args.data)} if args.scores else {}
+    if args.split:
+        sets[args.split] = read_split(args.data, args.split)
+    if sets:
         model = models.CellposeModel(pretrained_model=str(weights))
-        sets = {"test": read_split(args.data, "test"), "unseen": read_unseen(args.data)}
         content["scores"] = {
             name: {
                 "without diameter": full_scores(model, args.data, rows),

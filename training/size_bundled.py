@@ -1,0 +1,77 @@
+"""Train the size model of the bundled model: the diameter of cells from the style of an image.
+
+    python training/size_bundled.py --data DATA
+
+Writes ``<name>_size.npy`` beside the weights, so that ``Cellpose(model_type="<name>")`` and a diameter of 0 estimate
+it, and prints how far from the truth the diameters and how good the masks of the validation images are: at the
+native size, with the estimated diameter and with the true median.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from bundled_data import find_pair, read_image, read_masks, read_split
+from bundled_eval import full_scores, median_diameter
+
+from cellpose import models, train, weights
+
+
+def fit(data: Path, model: Path, epochs: int, crop: int) -> None:
+    pairs = [find_pair(data, row) for row in read_split(data, "train")]
+    images = [read_image(image) for image, _ in pairs]
+    # Colours count by their mean, as in evaluation.
+    images = [image.mean(axis=-1) if image.ndim == 3 else image for image in images]
+    labels = [read_masks(masks) for _, masks in pairs]
+    net = weights.load_network(model)
+    train.train_size(
+        net, model, train_data=images, train_labels=labels, channels=[0, 0], batch_size=8, bsize=crop, n_epochs=epochs,
+        min_train_masks=3, scale_range=1.0,
+    )  # fmt: skip
+    Path(f"{model}_size.npy").replace(model.with_name(f"{model.stem}_size.npy"))
+
+
+def compare(data: Path, model: Path) -> None:
+    """Diameters and masks of the validation images."""
+    rows = read_split(data, "val")
+    sized = models.Cellpose(model_type=str(model))
+    ratios: dict[str, list[float]] = {}
+    for row in rows:
+        image, masks = find_pair(data, row)
+        truth = median_diameter(read_masks(masks))
+        if truth is not None:
+            found, style = sized.sz.eval(read_image(image), channels=[0, 0])
+            for name, value in (("estimated", found), ("of the style alone", style)):
+                ratios.setdefault(name, []).append(value / truth)
+    for name, values in ratios.items():
+        off = np.abs(np.log2(values))
+        print(f"{name}: median factor {2 ** np.median(off):.2f}, within 1.25: {np.mean(off < np.log2(1.25)):.2f}")
+    ways = {
+        "native size": full_scores(sized.cp, data, rows),
+        "estimated diameter": full_scores(sized, data, rows),
+        "true diameter": full_scores(sized.cp, data, rows, by_diameter=True),
+    }
+    for name, result in ways.items():
+        print(name, {key: (value["AP@0.5"], value["AP@0.75"]) for key, value in result.items()})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default=weights.BUNDLED, help="name or path of the weights")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--crop", type=int, default=224, help="side of the crops in pixels")
+    parser.add_argument("--only-compare", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    model = Path(weights.resolve(args.model).path)
+    if not args.only_compare:
+        fit(args.data, model, args.epochs, args.crop)
+    compare(args.data, model)
+
+
+if __name__ == "__main__":
+    main()
