@@ -1,7 +1,8 @@
 """Engines: whatever turns a batch of tiles into flows, cell probability and styles.
 
 Everything above speaks to a network through :class:`Engine` alone, so that another library can run it: torch (every
-network, every device), ONNX Runtime and OpenVINO (all but volumes, on CPUs, faster). Torch is imported where it is used.
+network, every device), ONNX Runtime and OpenVINO (all but networks in 3D, on CPUs, faster). Torch is imported where it
+is used.
 """
 
 from __future__ import annotations
