@@ -175,17 +175,29 @@ def train_original(python: Path, data: Path, run: Path, steps: int) -> Path:
     return last
 
 
-def table(results: dict[str, Any], part: str, score: str) -> str:
-    """Markdown: a row for each set of images, a column for each method."""
-    methods = [m for m in results if part in results[m]]
-    names = list(dict.fromkeys(name for m in methods for name in results[m][part]))
-    lines = [f"| {score}, {part} | images | " + " | ".join(methods) + " |", "|---" * (len(methods) + 2) + "|"]
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def one_method(result: dict[str, Any]) -> str:
+    """A row for each set of images, all scores of one method."""
+    rows = [
+        [name, str(row["images"]), str(row["objects"]), *(f"{row[score]:.3f}" for score in SCORES)]
+        for name, row in result.items()
+    ]
+    return markdown(["", "images", "objects", *SCORES], rows)
+
+
+def beside(results: dict[str, Any], part: str) -> str:
+    """A row for each set of images, AP@0.5 and AP@0.75 of every method."""
+    methods = [method for method in results if part in results[method]]
+    names = dict.fromkeys(name for method in methods for name in results[method][part])
+    rows = []
     for name in names:
-        rows = [results[m][part].get(name) for m in methods]
-        images = next(row["images"] for row in rows if row)
-        values = ("–" if row is None else f"{row[score]:.3f}" for row in rows)
-        lines.append(f"| {name} | {images} | " + " | ".join(values) + " |")
-    return "\n".join(lines)
+        found = [results[method][part].get(name) for method in methods]
+        rows.append([name, *("–" if f is None else f"{f['AP@0.5']:.3f} / {f['AP@0.75']:.3f}" for f in found)])
+    return markdown([part, *methods], rows)
 
 
 def run_all(segmenters: dict[str, Callable[[], Segment]], data: Path, out: Path) -> dict[str, Any]:
@@ -240,7 +252,10 @@ def main() -> None:
         segmenters = {name: make for name, make in segmenters.items() if name in args.methods}
     results = run_all(segmenters, args.data, args.out)
     parts = dict.fromkeys(part for method in results.values() for part in method)
-    sys.stdout.write("\n\n".join(table(results, part, score) for part in parts for score in SCORES) + "\n")
+    blocks = [
+        f"**{name}**, {part}\n\n{one_method(result[part])}" for name, result in results.items() for part in result
+    ]
+    sys.stdout.write("\n\n".join([*blocks, *(beside(results, part) for part in parts)]) + "\n")
 
 
 if __name__ == "__main__":
