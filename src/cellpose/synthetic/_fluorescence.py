@@ -17,7 +17,7 @@ def _lognormal(rng: np.random.Generator, n: int, deviation: float) -> np.ndarray
 def _haze(rng: np.random.Generator, light: Field, diameter: float) -> Field:
     """Light from above and below the focus: a wide blur of the cells, a background that is nowhere even."""
     wide = blur(light, diameter * rng.uniform(0.3, 1.0)) * np.float32(rng.uniform(0.02, 0.2))
-    level = rng.uniform(0.005, 0.06)
+    level = rng.uniform(0.003, 0.04)
     uneven = 1 + 0.3 * smooth_noise(rng, (light.shape[0], light.shape[1]), max(20.0, 2 * diameter))
     return np.asarray(light + wide + np.float32(level) * np.clip(uneven, 0, None), np.float32)
 
@@ -60,7 +60,7 @@ def cytoplasm(rng: np.random.Generator, scene: Scene) -> Field:
         float32 (Y, X): light, about 0.5 in cells.
     """
     shape, d = scene.shape, scene.diameter
-    own = scene.per_cell(_lognormal(rng, scene.n, rng.uniform(0.1, 0.5)))
+    own = scene.per_cell(_lognormal(rng, scene.n, rng.uniform(0.1, 0.65)))
     flat = rng.uniform(0.1, 1.0)
     body = scene.inside * ((1 - flat) + flat * scene.dome ** np.float32(rng.uniform(0.5, 1.6)))
     texture = rng.uniform(0.05, 0.3) * fractal(rng, shape, max(2.0, d * rng.uniform(0.08, 0.4)), 4, 0.7)
@@ -107,14 +107,14 @@ def nuclei(rng: np.random.Generator, labels: Labels, diameter: float, *, weak: b
     """
     shape = (labels.shape[0], labels.shape[1])
     n = int(labels.max())
-    own = _lognormal(rng, n, rng.uniform(0.08, 0.45))
+    own = _lognormal(rng, n, rng.uniform(0.08, 0.65))
     bright = rng.random(n) < rng.choice([0.0, 0.03, 0.08])
     own[bright] *= rng.uniform(1.8, 3.0)
     depth = edge_distance(labels)
     ball = dome(relative_depth(labels, depth))
     flat = rng.uniform(0.15, 0.9)
     body = (labels > 0) * ((1 - flat) + flat * ball)
-    strength = rng.uniform(0.03, 0.25)
+    strength = rng.uniform(0.05, 0.35)
     light = body * np.clip(1 + strength * fractal(rng, shape, max(1.5, diameter * 0.25), 4, 0.75), 0.2, None)
     deep = depth > 0.15 * diameter
     if diameter > 12 and rng.random() < 0.6:
@@ -164,7 +164,7 @@ def membrane(rng: np.random.Generator, scene: Scene) -> Field:
     free = np.exp(-((scene.outside / width) ** 2)) * ~scene.inside
     line = edge + free * rng.uniform(0.5, 1.0)
     uneven = np.clip(1 + rng.uniform(0.1, 0.5) * fractal(rng, shape, 0.6 * d, 3, 0.8), 0.1, None)
-    own = scene.per_cell(_lognormal(rng, scene.n, rng.uniform(0.1, 0.35)))
+    own = scene.per_cell(_lognormal(rng, scene.n, rng.uniform(0.1, 0.6)))
     sides = np.where(scene.inside, own, 1)
     light = line * uneven * blur(sides, 1.0)
     spotty = rng.random()

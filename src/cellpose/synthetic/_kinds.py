@@ -210,10 +210,10 @@ def _sharpness(rng: Rng, d: float, most: float) -> float:
 
 def _dim(rng: Rng, d: float) -> Optics:
     """Of fluorescence: from clean to a handful of photons, sometimes overexposed; smaller cells need more."""
-    few = np.log(30 * (1 + (15 / d) ** 2))
+    few = np.log(50 * (1 + (15 / d) ** 2))
     return Optics(
-        blur=_sharpness(rng, d, 3.5), shading=_between(rng, 0, 0.3), photons=float(np.exp(rng.uniform(few, 8))),
-        read_noise=_between(rng, 0, 0.02), offset=_between(rng, 0, 0.08), gain=float(np.exp(rng.normal(-0.1, 0.35))),
+        blur=_sharpness(rng, d, 3.5), shading=_between(rng, 0, 0.3), photons=float(np.exp(rng.uniform(few, 9.5))),
+        read_noise=_between(rng, 0, 0.01), offset=_between(rng, 0, 0.08), gain=float(np.exp(rng.normal(-0.1, 0.35))),
         grain=0.0 if rng.random() < 0.7 else _between(rng, 0.4, 0.9),
     )  # fmt: skip
 
@@ -221,9 +221,17 @@ def _dim(rng: Rng, d: float) -> Optics:
 def _bright(rng: Rng, d: float) -> Optics:
     """Of transmitted light: many photons."""
     return Optics(
-        blur=_sharpness(rng, d, 1.4), shading=_between(rng, 0, 0.08), photons=float(np.exp(rng.uniform(7.5, 11))),
-        read_noise=_between(rng, 0, 0.008), offset=0.0, gain=_between(rng, 0.8, 1.2),
+        blur=_sharpness(rng, d, 1.4), shading=_between(rng, 0, 0.08), photons=float(np.exp(rng.uniform(8, 12))),
+        read_noise=_between(rng, 0, 0.005), offset=0.0, gain=_between(rng, 0.8, 1.2),
         grain=0.0 if rng.random() < 0.5 else _between(rng, 0.4, 0.9),
+    )  # fmt: skip
+
+
+def _electrons(rng: Rng, d: float) -> Optics:
+    """Of electron microscopes: grainy, often scaled afterwards."""
+    return Optics(
+        blur=_sharpness(rng, d, 1.8), shading=_between(rng, 0, 0.1), photons=float(np.exp(rng.uniform(5, 8.5))),
+        offset=0.0, gain=_between(rng, 0.8, 1.2), grain=0.0 if rng.random() < 0.5 else _between(rng, 0.4, 0.9),
     )  # fmt: skip
 
 
@@ -238,5 +246,5 @@ RECIPES = {
     "bacteria": Recipe(_bacteria, _rods_light, _bright, (6, 50)),
     "yeast": Recipe(_yeast, _yeast_light, _bright, (10, 60), nuclei=0.5),
     "tissue": Recipe(_tissue, _stained.stained_tissue, _bright, (7, 70)),
-    "em": Recipe(_sections, _electron, _bright, (16, 150), nuclei=0.4),
+    "em": Recipe(_sections, _electron, _electrons, (16, 150), nuclei=0.4),
 }

@@ -33,11 +33,11 @@ def optical_thickness(rng: np.random.Generator, scene: Scene, roughness: float =
         Strength of grains, vacuoles and folds; 0 for the smooth bodies of bacteria.
     """
     d = scene.diameter
-    own = scene.per_cell(np.exp(rng.normal(0, 0.25, scene.n)))
+    own = scene.per_cell(np.exp(rng.normal(0, 0.4, scene.n)))
     flat = rng.uniform(0.2, 0.6) if roughness > 0 else rng.uniform(0.0, 0.3)
     hill = blur(scene.rise ** np.float32(1.5), 0.04 * d) if roughness > 0.5 else scene.dome
     # sheets thin out to their edges, also to those at which cells touch
-    sheet = np.clip(scene.depth / max(1.2, rng.uniform(0.01, 0.06) * d), 0, 1)
+    sheet = np.clip(scene.depth / max(1.5, rng.uniform(0.02, 0.08) * d), 0, 1)
     body = np.asarray((flat * sheet + (1 - flat) * hill) * own, np.float32)
     if roughness > 0:
         body = _organelles(rng, scene, body, roughness)
@@ -60,7 +60,7 @@ def _organelles(rng: np.random.Generator, scene: Scene, body: Field, roughness: 
     crowd = crowd * scene.per_cell(rng.uniform(0, 1.4, scene.n) ** 2)
     dark = grains(rng, deep, rng.uniform(40, 250) / d**2, max(0.6, rng.uniform(0.01, 0.025) * d), 0.5)
     light = grains(rng, deep, rng.uniform(5, 80) / d**2, max(0.6, 0.016 * d), 0.5)
-    grain = rng.uniform(0.2, 0.9) * dark - rng.uniform(0.0, 0.5) * light
+    grain = rng.uniform(0.3, 1.2) * dark - rng.uniform(0.0, 0.8) * light
     return np.asarray(body + roughness * crowd * grain, np.float32)
 
 
@@ -101,7 +101,7 @@ def phase_contrast(rng: np.random.Generator, scene: Scene, *, roughness: float =
     if roughness > 0.5 and rng.random() < 0.6:
         phase, shine = _round_up(rng, scene, phase)
     halo, near = max(1.1, d * rng.uniform(0.02, 0.06)), rng.uniform(0.5, 0.85)
-    wide = near * blur(phase, halo) + (rng.uniform(0.85, 1.1) - near) * blur(phase, 4 * halo)
+    wide = near * blur(phase, halo) + (rng.uniform(0.9, 1.2) - near) * blur(phase, 4 * halo)
     relief = wide - phase
     relief = _to_contrast(scene, relief + rng.uniform(0.2, 1.5) * np.clip(relief, 0, None), rng.uniform(0.09, 0.22))
     light = 0.4 + relief + shine + rng.uniform(0.0, 0.01) * smooth_noise(rng, scene.shape, max(30.0, d))
