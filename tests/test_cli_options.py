@@ -22,7 +22,7 @@ SWITCHES = [
     "testing", "save_ncolor", "mkldnn", "cluster", "unet",
     "deterministic", "mixed_precision", "keep_best", "tensorboard", "freeze_encoder", "stream", "no_records",
     "no_report",
-    "large", "estimate_memory", "save_zarr", "save_ome_tif",
+    "large", "estimate_memory", "save_zarr", "save_ome_tif", "isotropic_steps",
 ]  # fmt: skip
 VALUES = {
     **dict.fromkeys(("chan", "chan2", "channel_axis", "z_axis", "min_size", "niter", "batch_size", "bsize"), "1"),
@@ -40,6 +40,7 @@ VALUES = {
     **dict.fromkeys(("seed", "accumulate", "validate_every", "patience", "checkpoint_every", "adapter_rank"), "2"),
     "diameter_um": "4.5",
     **dict.fromkeys(("axes", "zarr_labels"), "x"),
+    "z_interpolation": "cubic",
     **dict.fromkeys(("replay_fraction", "average_weights", "cache_gb", "workers", "replay_dir"), "1"),
 }
 
@@ -60,7 +61,7 @@ def test_option_with_value_parses(name, value):
 
 
 def test_every_option_is_tested():
-    assert {flag.name for flag in FLAGS} - {*SWITCHES, *VALUES} == {"norm_percentile", "resume"}
+    assert {flag.name for flag in FLAGS} - {*SWITCHES, *VALUES} == {"norm_percentile", "resume", "view_weights"}
     assert {flag.removeprefix("--") for flag in RETIRED} <= {*SWITCHES, *VALUES}
 
 
@@ -89,6 +90,7 @@ def test_default_and_help_come_from_the_options():
         (["--cellprob_threshold", "-6"], "cellprob_threshold", -6.0),
         (["--norm_percentile", "3", "97"], "norm_percentile", [3.0, 97.0]),
         (["--flow3D_smooth", "1", "2", "2"], "flow3D_smooth", [1.0, 2.0, 2.0]),
+        (["--view_weights", "2", "1", "0.5"], "view_weights", [2.0, 1.0, 0.5]),
         (["--min_size", "-1"], "min_size", -1),
         (["--output_name", ""], "output_name", ""),
         (["--diam", "3", "--diameter", "4"], None, None),
@@ -145,6 +147,7 @@ def test_help_and_version_import_nothing_heavy(word):
         (["--dir", ".", "--batch_size", "0"], "batch_size=0 is not allowed"),
         (["--dir", ".", "--norm_percentile", "90", "10"], "percentile=(90.0, 10.0) is not allowed"),
         (["--dir", ".", "--do_3D", "--save_png"], "cannot save 3D outputs as PNG, use tif option instead"),
+        (["--dir", ".", "--z_interpolation", "best"], "z_interpolation='best' is not allowed; choose one of 'linear'"),
         (["--dir", ".", "--flow3D_smooth", "1", "2"], "--flow3D_smooth [1.0, 2.0] is not allowed"),
         (["--train", "--image_path", "x.png"], "--train needs --dir"),
         (["--train", "--dir", ".", "--test_dir", "nowhere"], "--test_dir nowhere is not a folder"),

@@ -188,6 +188,13 @@ class Evaluation(_Checked):
     do_3D: bool = option(False, "segment a stack in 3D from three plane directions")
     anisotropy: float | None = option(None, "distance between planes divided by the size of a pixel", low=0)
     flow3D_smooth: Any = option(0, "sigma of the Gaussian that smooths 3D flows: one, or one each for z, y, x")
+    view_weights: Any = option((1.0, 1.0, 1.0), "how much the planes YX, ZX and ZY count in 3D, such as 2 1 1")
+    isotropic_steps: bool = option(False, "3D with anisotropy: follow flows by true distances, not by planes along z")
+    z_interpolation: str = option(
+        "linear",
+        "3D with anisotropy: how planes are made between planes; linear, cubic (sharper) or spline (noisy stacks)",
+        choices=("linear", "cubic", "spline"),
+    )
     stitch_threshold: float = option(0.0, "overlap (IoU) from which masks of neighbouring planes are joined; 0: off")
     compute_masks: bool = option(True, "follow the flows to masks")
     normalization: Normalization = field(default_factory=Normalization)

@@ -241,6 +241,9 @@ def _eval_keywords(args: Namespace, generation: str) -> dict[str, Any]:
     }
     if args.bsize is not None:
         keywords["bsize"] = args.bsize
+    if args.do_3D:
+        keywords["isotropic_steps"], keywords["z_interpolation"] = args.isotropic_steps, args.z_interpolation
+        keywords["view_weights"] = args.view_weights or (1.0, 1.0, 1.0)
     return keywords
 
 

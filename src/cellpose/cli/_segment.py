@@ -97,6 +97,7 @@ def _check(args: Namespace) -> None:
         diameter=args.diameter,
         anisotropy=args.anisotropy,
         stitch_threshold=args.stitch_threshold,
+        z_interpolation=args.z_interpolation,
         normalization=Normalization(percentile=None if args.norm_percentile is None else tuple(args.norm_percentile)),
         tiling=Tiling(batch_size=8 if args.batch_size is None else args.batch_size, bsize=args.bsize),
         masking=Masking(flow_threshold=args.flow_threshold, min_size=args.min_size, niter=args.niter),

@@ -19,6 +19,8 @@ __all__ = ["VolumePlan", "run_volume"]
 
 logger = logging.getLogger("cellpose.core")
 
+_BETWEEN_PLANES = {"linear": Sampling.linear, "cubic": Sampling.cubic, "spline": Sampling.spline}
+
 FloatArray = NDArray[np.float32]
 
 # Planes that are added to the sums at once, so that those across x write whole lines of the processor's cache, and the
@@ -39,14 +41,15 @@ class VolumePlan:
         Size of the sums; ``None``: ``size``.
     weights
         Of the planes YX, ZX and ZY, 0 or more; those of weight 0 are not run. Only their ratios count.
-    smooth_z
-        Resize along z by smooth weights, and back by means, so that planes between planes are as noisy as others.
+    z_interpolation
+        How planes are made between planes: ``"linear"``, as published; ``"cubic"`` or ``"spline"``, and outputs are
+        brought back to the planes by means over all that lie in one.
     """
 
     size: tuple[int, int, int] | None = None
     out: tuple[int, int, int] | None = None
     weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    smooth_z: bool = False
+    z_interpolation: str = "linear"
 
 
 def run_volume(
@@ -105,7 +108,7 @@ def run_volume(
     for done, (n, view) in enumerate(chosen):
         one = engine_ortho if n and engine_ortho is not None else engine
         # The styles of the last direction are those of all its planes.
-        direction = _Direction(view, volume, (size, out), smooth_z=plan.smooth_z, all_planes=done == len(chosen) - 1)
+        direction = _Direction(view, volume, (size, out), plan.z_interpolation, all_planes=done == len(chosen) - 1)
         total = _Sum(direction, view.planes(np.moveaxis(flows, 0, -1)), _factors(view, plan.weights))
         logger.info("running %s: %d planes of %d x %d pixels", view.name, len(direction), *direction.plane_size)
         styles.clear()
@@ -128,8 +131,8 @@ class _Direction:
         view: PlaneView,
         volume: NDArray[np.generic],
         sizes: tuple[tuple[int, int, int], tuple[int, int, int]],
+        z_interpolation: str,
         *,
-        smooth_z: bool,
         all_planes: bool,
     ) -> None:
         size, out = sizes
@@ -138,11 +141,14 @@ class _Direction:
         self.plane_size = first, second
         self.out_size = out[view.permutation[1]], out[view.permutation[2]]
         z_across, z_first = view.permutation[0] == 0, view.permutation[1] == 0
-        there, back = (Sampling.smooth, Sampling.area) if smooth_z and out[0] != size[0] else (Sampling.linear,) * 2
+        linear = z_interpolation == "linear" or size[0] == volume.shape[0]
+        there, back = (
+            (Sampling.linear, Sampling.linear) if linear else (_BETWEEN_PLANES[z_interpolation], Sampling.area)
+        )
         self.sampling = (there if z_across else Sampling.linear)(self.planes.shape[0], across)
         self.back = (back if z_across else Sampling.linear)(across, out[view.permutation[0]])
-        self.first = there(self.planes.shape[1], first) if smooth_z and z_first else None
-        self.first_back = back(first, self.out_size[0]) if smooth_z and z_first else None
+        self.first = there(self.planes.shape[1], first) if z_first and not linear else None
+        self.first_back = back(first, self.out_size[0]) if z_first and not linear else None
         # Where planes are resized back and lie closer than needed, some would not be looked at.
         self.wanted = np.ones(across, bool) if all_planes else self.back.used
         rows = first if self.first is not None else self.planes.shape[1]

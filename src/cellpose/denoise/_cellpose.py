@@ -83,6 +83,7 @@ class CellposeDenoiseModel:
         interp: bool = True,
         bsize: int | None = None,
         flow3D_smooth: Any = 0,
+        **options_3d: Any,
     ) -> tuple[Any, Any, Any, Any]:
         """Restore, then segment.
 
@@ -94,6 +95,8 @@ class CellposeDenoiseModel:
             See `CellposeModel.eval`.
         niter, interp, flow3D_smooth
             See `CellposeModel.eval`.
+        **options_3d
+            Further options of `CellposeModel.eval`: ``view_weights``, ``isotropic_steps``, ``z_interpolation``.
 
         Returns
         -------
@@ -111,7 +114,7 @@ class CellposeDenoiseModel:
             diameter=self.dn.diam_mean if self.dn.ratio > 1 else diameter, tile_overlap=tile_overlap, augment=augment,
             resample=resample, invert=invert, flow_threshold=flow_threshold, cellprob_threshold=cellprob_threshold,
             do_3D=do_3D, anisotropy=anisotropy, stitch_threshold=stitch_threshold, min_size=min_size, niter=niter,
-            interp=interp, bsize=bsize, flow3D_smooth=flow3D_smooth,
+            interp=interp, bsize=bsize, flow3D_smooth=flow3D_smooth, **options_3d,
         )  # fmt: skip
         return masks, flows, styles, restored
 

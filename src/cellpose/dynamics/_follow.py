@@ -20,7 +20,9 @@ FEWEST_PIXELS = 4096  # pixels worth a thread
 _MOVING = 1e-3  # flow above which a pixel belonged to a cell before pixels were passed
 
 
-def field_of(flows: Array, cellprob: Array, threshold: float, divisor: float) -> Float32:
+def field_of(
+    flows: Array, cellprob: Array, threshold: float, divisor: float, divisor_z: float | None = None
+) -> Float32:
     """The field that the kernels follow: ``flows / divisor`` where ``cellprob > threshold``, else zero.
 
     Parameters
@@ -29,6 +31,8 @@ def field_of(flows: Array, cellprob: Array, threshold: float, divisor: float) ->
         ``(2, Y, X)`` or ``(3, Z, Y, X)``. Values that are not finite count as zero.
     cellprob
         ``(Y, X)`` or ``(Z, Y, X)``.
+    divisor_z
+        Divisor of the first component of a volume; None: ``divisor``.
 
     Returns
     -------
@@ -39,14 +43,15 @@ def field_of(flows: Array, cellprob: Array, threshold: float, divisor: float) ->
     field = np.empty((*(side + 1 for side in cellprob.shape), len(flows)), np.float32)
     for axis in range(cellprob.ndim):
         np.moveaxis(field, axis, 0)[-1] = 0
-    kernel = kernels.field_plane if cellprob.ndim == 2 else kernels.field_volume
+    args: tuple[Any, ...] = (np.float32(threshold), np.float32(divisor))
+    if cellprob.ndim == 3:
+        args = (*args, np.float32(divisor if divisor_z is None else divisor_z))
     run_sliced(
-        kernel,
+        kernels.field_plane if cellprob.ndim == 2 else kernels.field_volume,
         len(cellprob),
         np.ascontiguousarray(flows, np.float32),
         np.ascontiguousarray(cellprob, np.float32),
-        np.float32(threshold),
-        np.float32(divisor),
+        *args,
         field,
         smallest=max(1, FEWEST_PIXELS * len(cellprob) // max(cellprob.size, 1)),
     )

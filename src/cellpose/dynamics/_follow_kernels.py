@@ -36,14 +36,14 @@ def field_plane(start, stop, flows, cellprob, threshold, divisor, field):
 
 
 @compiled
-def field_volume(start, stop, flows, cellprob, threshold, divisor, field):
-    """As `field_plane`, for planes of a volume."""
+def field_volume(start, stop, flows, cellprob, threshold, divisor, divisor_z, field):
+    """As `field_plane`, for planes of a volume; the component along z has a divisor of its own."""
     for z in range(start, stop):
         for y in range(cellprob.shape[1]):
             for x in range(cellprob.shape[2]):
                 inside = cellprob[z, y, x] > threshold
                 for c in range(3):
-                    v = flows[c, z, y, x] / divisor
+                    v = flows[c, z, y, x] / (divisor if c else divisor_z)
                     field[z, y, x, c] = v if inside and abs(v) < MOST else ZERO
 
 

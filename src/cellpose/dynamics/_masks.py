@@ -159,6 +159,7 @@ def _ends(
     interp: bool,
     device: Device,
     origin: tuple[int, int] = (0, 0),
+    z_spacing: float = 1.0,
 ) -> Array:
     """For each pixel of the image the index of the pixel it ends in (see `_index`), -1 in the background."""
     from cellpose.dynamics import _follow_kernels as kernels
@@ -170,10 +171,12 @@ def _ends(
         ends = np.full(shape, -1, _index_type(shape))
         inside = np.nonzero(cellprob > threshold)
         network = np.where(cellprob > threshold, flows, 0) / np.float32(NETWORK_SCALE)
+        if cellprob.ndim == 3:
+            network[0] /= np.float32(z_spacing)
         positions = as_array(follow(network, np.array(inside, np.float32), niter, interp, device))
         ends[inside] = _index(positions, shape)
         return ends
-    field = field_of(flows, cellprob, threshold, NETWORK_SCALE)
+    field = field_of(flows, cellprob, threshold, NETWORK_SCALE, NETWORK_SCALE * z_spacing)
     ends = np.empty(shape, _index_type(shape))
     side = kernels.TILE if cellprob.ndim == 2 else kernels.BRICK
     tiles = int(np.prod([-(-length // side) for length in shape]))
@@ -211,9 +214,10 @@ def _raw_masks(
     max_size_fraction: float,
     device: Device,
     origin: tuple[int, int],
+    z_spacing: float = 1.0,
 ) -> Labels:
     """Masks 1..n, neither too large nor, in a plane, with flows that disagree with those of the network."""
-    labels = _gather(_ends(flows, cellprob, threshold, niter, interp, device, origin), cellprob.shape)
+    labels = _gather(_ends(flows, cellprob, threshold, niter, interp, device, origin, z_spacing), cellprob.shape)
     found = scan(labels)
     keep = (found.counts > 0) & (found.counts <= labels.size * max_size_fraction)
     keep[0] = False
@@ -238,6 +242,7 @@ def compute_masks(
     *,
     interp: bool = True,
     origin: tuple[int, int] = (0, 0),
+    z_spacing: float = 1.0,
 ) -> Array:
     """Masks from the flows and cell probability of a network.
 
@@ -271,6 +276,8 @@ def compute_masks(
     origin
         Row and column at which a plane begins that is part of a larger one: positions of pixels are rounded as they
         are when the larger one is followed, on the CPU.
+    z_spacing
+        Distance of planes divided by the size of a pixel, by which steps along z are shortened, in volumes.
 
     Returns
     -------
@@ -302,6 +309,7 @@ def compute_masks(
         max_size_fraction,
         device,
         origin,
+        z_spacing,
     )
     if min_size > 0:
         labels = fill_holes_and_remove_small(labels, min_size)
@@ -331,12 +339,13 @@ def resize_and_compute_masks(
     device: Device = None,
     *,
     interp: bool = True,
+    z_spacing: float = 1.0,
 ) -> Array:
     """Masks as `compute_masks` makes them, brought to another size, with holes filled and small ones removed.
 
     Parameters
     ----------
-    dP, cellprob, niter, cellprob_threshold, flow_threshold, do_3D, max_size_fraction, device, interp
+    dP, cellprob, niter, cellprob_threshold, flow_threshold, do_3D, max_size_fraction, device, interp, z_spacing
         As in `compute_masks`.
     min_size
         Masks with fewer pixels, counted after resizing, are removed; 0 or less: none, and holes are kept.
@@ -365,6 +374,7 @@ def resize_and_compute_masks(
         max_size_fraction,
         device,
         interp=interp,
+        z_spacing=z_spacing,
     )
     labels = as_labels(masks)
     if resize is not None:

@@ -13,6 +13,7 @@ from cellpose.io._bands import write_label_bands
 from cellpose.io._find import get_image_files, get_label_files
 from cellpose.io._image import Image
 from cellpose.io._lazy import LazyPlane, open_plane
+from cellpose.io._limits import available_memory
 from cellpose.io._log import logger_setup
 from cellpose.io._microscope import load_dax
 from cellpose.io._models import add_model, remove_model
@@ -40,6 +41,7 @@ __all__ = [
     "OutputPaths",
     "Segmentation",
     "add_model",
+    "available_memory",
     "check_dir",
     "get_image_files",
     "get_label_files",

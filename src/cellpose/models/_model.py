@@ -216,6 +216,9 @@ class CellposeModel:
         interp: bool = True,
         compute_masks: bool = True,
         progress: Any = None,
+        view_weights: Sequence[float] = (1.0, 1.0, 1.0),
+        isotropic_steps: bool = False,
+        z_interpolation: str = "linear",
         **retired: Any,
     ) -> tuple[Any, Any, Any]:
         """Segment an image, a stack, or several of them.
@@ -274,6 +277,16 @@ class CellposeModel:
             Follow the flows to masks; else ``masks`` is an empty array.
         progress
             An object with ``setValue(percent)``, such as a Qt progress bar, or a function of the percentage.
+        view_weights
+            How much the planes YX, ZX and ZY count in 3D. Only the ratios matter; at least two are above 0, and
+            planes of weight 0 are not run.
+        isotropic_steps
+            In 3D with ``anisotropy``: follow the flows by true distances. As published (False) a step along z is as
+            many planes as it is pixels along y and x, which is too far, and cells fall apart into rings.
+        z_interpolation
+            In 3D with ``anisotropy``, how planes are made between planes: ``"linear"``, as published; ``"cubic"``,
+            which follows round cells better; ``"spline"``, which damps noise alike in all planes, so that it makes no
+            stripes, at the price of a blur of 0.6 planes.
         **retired
             Options of older versions; they do nothing, and the log says so once.
 
@@ -303,6 +316,9 @@ class CellposeModel:
             do_3D=bool(do_3D),
             anisotropy=anisotropy,
             flow3D_smooth=given["flow3D_smooth"],
+            view_weights=view_weights,
+            isotropic_steps=bool(isotropic_steps),
+            z_interpolation=z_interpolation,
             stitch_threshold=stitch_threshold,
             compute_masks=bool(compute_masks),
             normalization=Normalization.of(normalize, invert=invert),

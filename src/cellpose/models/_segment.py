@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cellpose import core, dynamics, plot, transforms, utils
 from cellpose.engines import Engine, is_transformer
 from cellpose.errors import InputError, OptionError
+from cellpose.models import _scratch
 from cellpose.models._classes import class_scores, masks_of_planes, picture_of_scores
 from cellpose.models._inputs import Layout
 from cellpose.models._retired import warn_once
@@ -208,8 +209,10 @@ def run_volume(
     size = transforms.scaled_shape((z, y, x), factors)
     if size != (z, y, x):
         logger.info("running the stack of %s at %s", (z, y, x), size)
-    plan = core.VolumePlan((size[0], size[1], size[2]), (z, y, x) if options.resample else None)
-    flows, styles = core.run_volume(network.engine, stack, options.tiling, network.engine_ortho, report, plan)
+    out = (z, y, x) if options.resample else (size[0], size[1], size[2])
+    plan = core.VolumePlan((size[0], size[1], size[2]), out, _weights(options.view_weights), options.z_interpolation)
+    flows = _scratch.zeros((4, *out))
+    flows, styles = core.run_volume(network.engine, stack, options.tiling, network.engine_ortho, report, plan, flows)
     return _smoothed(flows, options.flow3D_smooth), styles
 
 
@@ -247,8 +250,16 @@ def masks_of(
     }
     if options.do_3D:
         resize = None if flows.shape[1:] == shape else list(shape)
+        # Flows at the size of the network are isotropic.
+        z_spacing = (options.anisotropy or 1.0) if options.isotropic_steps and resize is None else 1.0
         volume: Array = dynamics.resize_and_compute_masks(
-            flows[:3], flows[3], do_3D=True, min_size=masking.min_size, resize=resize, **arguments
+            flows[:3],
+            flows[3],
+            do_3D=True,
+            min_size=masking.min_size,
+            resize=resize,
+            z_spacing=z_spacing,
+            **arguments,
         )
         return _compact(volume)
     stitch = options.stitch_threshold > 0 and shape[0] > 1
@@ -286,6 +297,7 @@ def _check(network: Network, options: Evaluation) -> None:
         message = f"bsize={bsize} is not allowed; {backbone} runs on tiles of {_SAM_SIDE} pixels only, leave it out"
         raise OptionError(message)
     _sigmas(options.flow3D_smooth)
+    _weights(options.view_weights)
 
 
 def _sigmas(sigma: Any) -> NDArray[np.float64]:
@@ -300,6 +312,23 @@ def _sigmas(sigma: Any) -> NDArray[np.float64]:
         )
         raise OptionError(message)
     return sigmas
+
+
+def _weights(given: Any) -> tuple[float, float, float]:
+    """``view_weights`` as three numbers."""
+    try:
+        weights = np.asarray((1, 1, 1) if given is None else given, float)
+    except (TypeError, ValueError):
+        weights = np.full(3, np.nan)
+    good = weights.shape == (3,) and np.isfinite(weights).all() and (weights >= 0).all()
+    # Flows along each axis come from two of the three directions.
+    if not good or np.count_nonzero(weights) < 2:
+        message = (
+            f"view_weights={given!r} is not allowed; give three numbers, 0 or more, for the planes YX, ZX and ZY, at "
+            "least two of them above 0"
+        )
+        raise OptionError(message)
+    return float(weights[0]), float(weights[1]), float(weights[2])
 
 
 def _check_size(shape: tuple[int, ...], scale: float) -> None:
