@@ -1,12 +1,29 @@
-"""``python -m cellpose``."""
+"""``python -m cellpose``.
+
+The command line and the rooms beside it do not know each other; what one does for the other is handed over here.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
-from cellpose.cli import main
+from cellpose import cli
 
 __all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line, see `cellpose.cli.main`."""
+    return cli.main(argv, distributor=_distributor)
+
+
+def _distributor() -> Any:
+    from cellpose.contrib import distributed_segmentation
+
+    return distributed_segmentation
+
 
 if __name__ == "__main__":
     sys.exit(main())

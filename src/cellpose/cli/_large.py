@@ -20,6 +20,7 @@ logger = logging.getLogger("cellpose.cli")
 
 # Pixels from which a plane is run in blocks unasked: as a whole it takes about 9 GiB.
 _WHOLE_AT_MOST = 2**26
+_ROWS = 1024  # of labels that are copied together
 _PASSED_ON = (
     "channels",
     "diameter",
@@ -52,7 +53,7 @@ def is_large(file: Path, segmenter: Segmenter, args: Namespace) -> bool:
     if whole:
         return False
     try:
-        height, width, _ = io.open_plane(file, args.channel_axis).shape
+        height, width, _ = io.open_plane(file, args.channel_axis, args.axes).shape
     except (CellposeError, OSError):  # what is wrong with it is told when it is read
         return False
     if height * width <= _WHOLE_AT_MOST:
@@ -81,14 +82,14 @@ def segment_large_file(file: Path, segmenter: Segmenter, args: Namespace) -> tup
     """Segment an image in blocks; the files that were written, and facts for the manifest."""
     from cellpose import models
 
-    plane = io.open_plane(file, args.channel_axis)
+    plane = io.open_plane(file, args.channel_axis, args.axes)
     keywords = {name: value for name, value in segmenter.keywords_of(plane).items() if name in _PASSED_ON}
-    paths = output_paths(file, args)
-    target = paths.masks_zarr if args.save_zarr else paths.masks_tif
+    target, *others = _targets(file, args)
     target.parent.mkdir(parents=True, exist_ok=True)
-    result = models.segment_large(
-        segmenter.model, file, target, channel_axis=args.channel_axis, overwrite=True, **keywords
-    )
+    result = models.segment_large(segmenter.model, plane, target, overwrite=not args.zarr_labels, **keywords)
+    for other in others:
+        other.parent.mkdir(parents=True, exist_ok=True)
+        _copy(target, other, plane.pixel_size_um)
     diameter_px = keywords["diameter"] or segmenter.diameter_of_training()
     facts = {
         "shape": list(plane.shape) if plane.shape[2] > 1 else list(plane.shape[:2]),
@@ -98,7 +99,30 @@ def segment_large_file(file: Path, segmenter: Segmenter, args: Namespace) -> tup
         "diameter_px": None if math.isnan(diameter_px) else round(diameter_px, 3),
         "blocks": True,
     }
-    return [target], facts
+    return [target, *others], facts
+
+
+def _targets(file: Path, args: Namespace) -> list[Path]:
+    """Where masks are written; the first one while they are made."""
+    paths = output_paths(file, args)
+    asked = []
+    if args.zarr_labels:
+        asked.append(io.labels_group(file, args.zarr_labels))
+    if args.save_zarr:
+        asked.append(paths.masks_zarr)
+    if args.save_ome_tif:
+        asked.append(paths.masks_ome_tif)
+    if args.save_tif or args.save_png or not asked:
+        asked.append(paths.masks_tif)
+    return asked
+
+
+def _copy(source: Path, target: Path, pixel_size_um: tuple[float | None, float | None, float | None]) -> None:
+    """The same labels in another format, a few rows at a time."""
+    labels = io.open_plane(source)
+    shape = labels.shape[:2]
+    bands = ((first, labels.read(first, min(first + _ROWS, shape[0]))[..., 0]) for first in range(0, shape[0], _ROWS))
+    io.write_label_bands(target, shape, bands, labels.dtype, pixel_size_um)
 
 
 def print_estimates(files: Sequence[Path], segmenter: Segmenter, args: Namespace) -> int:
@@ -108,12 +132,11 @@ def print_estimates(files: Sequence[Path], segmenter: Segmenter, args: Namespace
     failed = 0
     for file in files:
         try:
-            plane = io.open_plane(file, args.channel_axis)
+            plane = io.open_plane(file, args.channel_axis, args.axes)
             keywords = segmenter.keywords_of(plane)
             estimate = models.estimate_memory(
                 segmenter.model,
-                file,
-                channel_axis=args.channel_axis,
+                plane,
                 diameter=keywords["diameter"],
                 batch_size=keywords["batch_size"],
             )

@@ -7,11 +7,15 @@ import logging
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from cellpose.cli._parser import get_arg_parser
 from cellpose.cli._retired import split_retired
 from cellpose.errors import CellposeError, FileMissingError, InputError, OptionError, UnknownModelError
+
+if TYPE_CHECKING:
+    from cellpose.cli._distribute import Distributor
 
 __all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_OK", "EXIT_USAGE", "main"]
 
@@ -20,13 +24,15 @@ logger = logging.getLogger("cellpose.cli")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, distributor: Callable[[], Distributor] | None = None) -> int:
     """Run the command line.
 
     Parameters
     ----------
     argv
         The arguments without the program's name; None: those of this process.
+    distributor
+        Gives what runs ``cellpose distribute``; None: there is no such command.
 
     Returns
     -------
@@ -37,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _accept_all_letters()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _command(words)
+        return _command(words, distributor)
     except SystemExit as stop:  # argparse leaves so, after --help and after an error
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except BrokenPipeError:  # the reader of our output has left, as `head` does
@@ -64,7 +70,7 @@ def _accept_all_letters() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _command(words: list[str]) -> int:
+def _command(words: list[str], distributor: Callable[[], Distributor] | None) -> int:
     if words[:1] == ["models"]:
         from cellpose.cli._models import models_command
 
@@ -73,6 +79,10 @@ def _command(words: list[str]) -> int:
         from cellpose.cli._doctor import doctor_command
 
         return doctor_command(words[1:])
+    if words[:1] == ["distribute"] and distributor is not None:
+        from cellpose.cli._distribute import distribute_command
+
+        return distribute_command(words[1:], distributor)
     return _flat(words)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cellpose.cli._table import GENERATION_DEFAULTS
-from cellpose.errors import AxesError, OptionError
+from cellpose.errors import OptionError
 from cellpose.io import Image, LazyPlane
 
 __all__ = ["Result", "Segmenter", "device_of", "load_segmenter", "resolve_model"]
@@ -23,12 +23,27 @@ NO_MODEL = ("None", "none", "False", "0", "")
 
 @dataclass(frozen=True)
 class Result:
-    """What came out for one image: masks, ``[rgb, dP, cellprob]``, diameter in pixels (NaN: none), restored image."""
+    """What came out for one image: masks, ``[rgb, dP, cellprob]``, diameter in pixels (NaN: none), restored image.
+
+    ``axes`` are those of the masks.
+    """
 
     masks: np.ndarray
     flows: list[Any]
     diameter_px: float
     restored: np.ndarray | None = None
+    axes: str = "YX"
+
+    @property
+    def is_movie(self) -> bool:
+        """Whether there are times, each with labels of its own."""
+        return "T" in self.axes
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells, of all times together."""
+        frames = self.masks if self.is_movie else [self.masks]
+        return sum(int(np.count_nonzero(np.bincount(frame.ravel())[1:])) for frame in frames)
 
 
 @dataclass(frozen=True)
@@ -49,20 +64,20 @@ class Segmenter:
 
     def __call__(self, image: Image) -> Result:
         """Segment one image, as it was read from its file."""
-        keywords = {**self.keywords_of(image), **self._axes(image)}
-        masks, flows, _, *more = self.model.eval(image.data, **keywords)
-        if isinstance(masks, list):
-            message = (
-                f"an image with axes {image.axes} of shape {image.data.shape} is more than one stack; "
-                "split it into files of at most four axes, for example one a time point"
-            )
-            raise AxesError(message)
+        from cellpose.models import segment_image
+
+        keywords = self.keywords_of(image)
+        stack = keywords["do_3D"] or keywords["stitch_threshold"] > 0
+        # transformers take planes one by one only unnamed
+        by_name = stack or self.generation == "unet"
+        masks, flows, _, *more = segment_image(self.model, image, planes_by_name=by_name, **keywords)
         restored = more[0] if self.restores else None
         if self.estimates_diameter and more:
             diameter_px = float(np.mean(more[0]))
         else:
             diameter_px = keywords["diameter"] or self.diameter_of_training()
-        return Result(masks, flows, diameter_px, restored)
+        time = "T" if image.axis("T") is not None and masks.ndim > 2 and image.axis("T") != keywords["z_axis"] else ""
+        return Result(masks, flows, diameter_px, restored, time + "ZYX"[len(time) - masks.ndim :])
 
     def keywords_of(self, image: Image | LazyPlane) -> dict[str, Any]:
         """The keywords of ``eval`` for one image: a diameter in micrometres becomes one in pixels.
@@ -82,18 +97,6 @@ class Segmenter:
             )
             raise OptionError(message)
         return {**self.keywords, "diameter": self.diameter_um / (x * y) ** 0.5}
-
-    def _axes(self, image: Image) -> dict[str, int | None]:
-        """The axes of channels and planes: as the command line says, else as the file says, else None (guessed)."""
-        channel_axis, z_axis = self.keywords["channel_axis"], self.keywords["z_axis"]
-        stack = self.keywords["do_3D"] or self.keywords["stitch_threshold"] > 0
-        if z_axis is None and (stack or self.generation == "unet"):  # transformers take planes one by one only unnamed
-            z_axis = image.axis("Z")
-            z_axis = None if z_axis == channel_axis else z_axis
-        if channel_axis is None and image.data.ndim > 2:
-            channel_axis = image.axis("C")
-            channel_axis = None if channel_axis == z_axis else channel_axis
-        return {"channel_axis": channel_axis, "z_axis": z_axis}
 
     def diameter_of_training(self) -> float:
         """The mean diameter, in pixels, of the cells a U-Net was trained on; NaN for transformers."""

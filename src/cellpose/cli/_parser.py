@@ -10,15 +10,16 @@ from typing import Any, NoReturn
 
 from cellpose.cli._table import FLAGS, GROUPS, UNABBREVIATED, Flag
 
-__all__ = ["SUBCOMMANDS", "get_arg_parser"]
+__all__ = ["SUBCOMMANDS", "add_flag", "get_arg_parser"]
 
-SUBCOMMANDS = ("models", "doctor")
+SUBCOMMANDS = ("models", "doctor", "distribute")
 
 _USAGE = """\
 cellpose --dir FOLDER [options]          segment the images of a folder
        cellpose --image_path FILE [options]     segment one image
        cellpose --train --dir FOLDER [options]  train a model
        cellpose models ... | cellpose doctor    models, and the state of the installation
+       cellpose distribute IMAGE LABELS ...     one image too large for a machine
        cellpose                                 open the window"""
 
 # What stands for the value of an option in the help.
@@ -34,6 +35,7 @@ examples:
 further commands:
   cellpose models list|pull|add|remove|info|path     the models on this machine and those that can be downloaded
   cellpose doctor [--json]                           what is installed, what is wrong and how to mend it
+  cellpose distribute IMAGE LABELS [--cluster slurm]  an image in blocks, on this machine, SLURM, LSF or Dask
 
 exit code: 0 all is well; 1 an image, the training or a download failed; 2 the command line is wrong; 130 Ctrl-C
 """
@@ -56,7 +58,7 @@ def get_arg_parser() -> argparse.ArgumentParser:
     )
     groups = {key: parser.add_argument_group(title) for key, title in GROUPS.items()}
     for flag in FLAGS:
-        _add(groups[flag.group], flag)
+        add_flag(groups[flag.group], flag)
     return parser
 
 
@@ -96,7 +98,7 @@ def _meant(message: str) -> str:
     return ""
 
 
-def _add(group: Any, flag: Flag) -> None:
+def add_flag(group: Any, flag: Flag) -> None:
     text = flag.help.replace("%", "%%")
     if flag.kind is None:
         group.add_argument(f"--{flag.name}", action="store_true", help=text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy as np
 from cellpose import io
 from cellpose.cli._model import Result
 
-__all__ = ["output_paths", "save_results", "save_zarr"]
+logger = logging.getLogger("cellpose.cli")
+
+__all__ = ["output_paths", "save_results", "save_with_axes"]
 
 
 def save_results(file: Path, image: np.ndarray, result: Result, model: str, args: Namespace) -> list[Path]:
@@ -37,6 +40,7 @@ def save_results(file: Path, image: np.ndarray, result: Result, model: str, args
         If the masks cannot be written in the format asked for.
     """
     paths = output_paths(file, args)
+    args = _possible(result, args)
     if args.save_png or args.save_tif or args.save_flows or args.save_outlines or args.save_txt or args.save_mpl:
         _save_masks(paths, file, image, result, args)
     if args.save_rois:
@@ -57,14 +61,32 @@ def output_paths(file: Path, args: Namespace) -> io.OutputPaths:
     )
 
 
-def save_zarr(file: Path, image: io.Image, masks: np.ndarray, args: Namespace) -> list[Path]:
-    """Write masks as OME-Zarr if the command line asks for it, with the pixel size that the image has."""
-    if not args.save_zarr:
-        return []
-    path = _in_place(output_paths(file, args).masks_zarr)
-    axes = "ZYX"[-masks.ndim :]
-    io.write_ome_zarr(path, masks, axes, pixel_size_um=image.pixel_size_um, labels=True, overwrite=True)
-    return [path]
+def save_with_axes(file: Path, image: io.Image, result: Result, args: Namespace) -> list[Path]:
+    """Write masks in the formats that know axes and sizes, if the command line asks for them."""
+    paths, axes, sizes = output_paths(file, args), result.axes, image.pixel_size_um
+    masks = io.smallest_labels(result.masks)
+    written: list[Path] = []
+    if args.save_zarr:
+        written.append(_in_place(paths.masks_zarr))
+        io.write_ome_zarr(written[-1], masks, axes, pixel_size_um=sizes, labels=True, overwrite=True)
+    if args.save_ome_tif:
+        written.append(_in_place(paths.masks_ome_tif))
+        io.write_ome_tiff(written[-1], masks, axes, pixel_size_um=sizes)
+    if args.zarr_labels:
+        written.append(io.write_labels(file, args.zarr_labels, masks, axes))
+    return written
+
+
+def _possible(result: Result, args: Namespace) -> Namespace:
+    """The command line without files that cannot hold times and planes both."""
+    if result.masks.ndim < 4:
+        return args
+    names = [
+        name for name in ("save_rois", "save_txt", "save_outlines", "save_flows", "save_mpl") if getattr(args, name)
+    ]
+    if names:
+        logger.warning(f"no {', '.join(names)} of a movie of stacks: masks are written as TIFF and OME-Zarr only")
+    return Namespace(**{**vars(args), **dict.fromkeys(names, False), "no_npy": True})
 
 
 def _in_place(path: Path) -> Path:
@@ -98,6 +120,7 @@ def _save_masks(paths: io.OutputPaths, file: Path, image: np.ndarray, result: Re
         savedir=args.savedir,
         save_txt=args.save_txt,
         save_mpl=args.save_mpl,
+        axes=result.axes,
     )
     if args.save_png and result.masks.ndim == 2 and not result.masks.any():
         # programs that started us read this file back whether or not there was a cell

@@ -10,6 +10,7 @@ import importlib.util
 from typing import Any
 
 from cellpose.io._bands import write_label_bands
+from cellpose.io._convert import tiff_to_zarr
 from cellpose.io._find import get_image_files, get_label_files
 from cellpose.io._image import Image
 from cellpose.io._lazy import LazyPlane, open_plane
@@ -18,7 +19,8 @@ from cellpose.io._log import logger_setup
 from cellpose.io._microscope import load_dax
 from cellpose.io._models import add_model, remove_model
 from cellpose.io._npy import load_npy
-from cellpose.io._ome_zarr import OmeZarr, open_ome_zarr, write_ome_zarr
+from cellpose.io._ome_zarr import OmeZarr, open_ome_zarr
+from cellpose.io._ome_zarr_write import finish_labels, labels_group, write_labels, write_ome_zarr
 from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, output_suffix
 from cellpose.io._read import imread, imread_2D, imread_3D, read_image
 from cellpose.io._results import save_masks, save_to_png
@@ -26,7 +28,7 @@ from cellpose.io._rois import outlines_to_text, save_rois, write_rois
 from cellpose.io._seg import Segmentation, read_seg, write_seg
 from cellpose.io._seg_content import masks_flows_to_seg, seg_content
 from cellpose.io._training_data import load_images_labels, load_train_test_data
-from cellpose.io._write import check_dir, imsave, replacing
+from cellpose.io._write import check_dir, imsave, replacing, smallest_labels, write_ome_tiff
 from cellpose.io._zarr import is_zarr
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "add_model",
     "available_memory",
     "check_dir",
+    "finish_labels",
     "get_image_files",
     "get_label_files",
     "imread",
@@ -50,6 +53,7 @@ __all__ = [
     "imread_3D",
     "imsave",
     "is_zarr",
+    "labels_group",
     "load_dax",
     "load_images_labels",
     "load_npy",
@@ -68,7 +72,11 @@ __all__ = [
     "save_rois",
     "save_to_png",
     "seg_content",
+    "smallest_labels",
+    "tiff_to_zarr",
     "write_label_bands",
+    "write_labels",
+    "write_ome_tiff",
     "write_ome_zarr",
     "write_rois",
     "write_seg",

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import InputError
-from cellpose.io._ome_zarr import write_zarr_bands
+from cellpose.io._ome_zarr_write import is_labels_place, write_zarr_bands
 from cellpose.io._tiff import TIFF_SUFFIXES
-from cellpose.io._write import CLASSIC_TIFF_LIMIT, replacing
+from cellpose.io._write import CLASSIC_TIFF_LIMIT, ome_metadata, replacing
 
 __all__ = ["write_label_bands"]
 
@@ -37,7 +37,8 @@ def write_label_bands(
     ----------
     path
         ``.zarr`` (OME-Zarr with coarser resolutions), ``.tif`` or ``.tiff`` (tiled; BigTIFF where 4 GiB may not
-        suffice), or ``.npy``.
+        suffice; ``.ome.tif``: OME-TIFF), or ``.npy``. Or a place in the labels of an OME-Zarr image, see
+        `labels_group`.
     shape
         Rows and columns of the whole.
     bands
@@ -58,7 +59,7 @@ def write_label_bands(
     """
     suffix = Path(path).suffix.lower()
     checked = _in_order(bands, shape)
-    if suffix == ".zarr":
+    if suffix == ".zarr" or is_labels_place(path):
         write_zarr_bands(path, shape, checked, dtype, pixel_size_um, overwrite)
     elif suffix in TIFF_SUFFIXES:
         _write_tiff(path, shape, checked, np.dtype(dtype), pixel_size_um)
@@ -92,6 +93,7 @@ def _write_tiff(
     import tifffile
 
     _, y, x = pixel_size_um
+    ome = os.fspath(path).lower().endswith((".ome.tif", ".ome.tiff"))
     # pixels a centimetre
     resolution = {"resolution": (1e4 / x, 1e4 / y), "resolutionunit": "CENTIMETER"} if x and y else {}
     with replacing(path) as file:
@@ -104,7 +106,8 @@ def _write_tiff(
             compression="zlib",
             photometric="minisblack",
             bigtiff=shape[0] * shape[1] * dtype.itemsize > CLASSIC_TIFF_LIMIT,
-            metadata={"axes": "YX"},
+            ome=ome,
+            metadata=ome_metadata("YX", pixel_size_um) if ome else {"axes": "YX"},
             **resolution,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import AxesError, FileReadError
-from cellpose.io._image import UNKNOWN_AXIS, Image
+from cellpose.io._image import UNKNOWN_AXIS, Image, check_axes
 from cellpose.io._ome_zarr import open_ome_zarr
 from cellpose.io._read import read_image
 from cellpose.io._tiff import TIFF_SUFFIXES, metadata_of, open_tiff
@@ -80,16 +80,19 @@ class _ChunkedRows:
         return self._rows[start - self._first : stop - self._first]
 
 
-def open_plane(source: Any, channel_axis: int | None = None) -> LazyPlane:
+def open_plane(source: Any, channel_axis: int | None = None, axes: str | None = None) -> LazyPlane:
     """A plane in a file or array, without reading its pixels.
 
     Parameters
     ----------
     source
-        Path of a TIFF (tiled or not, compressed or not, BigTIFF, OME, pyramids), an OME-Zarr, a Zarr array or a
+        An open plane stays as it is. Else the
+        path of a TIFF (tiled or not, compressed or not, BigTIFF, OME, pyramids), an OME-Zarr, a Zarr array or a
         ``.npy``; or an array, memory map or Zarr array. Images of other formats are read as a whole.
     channel_axis
         Axis of the channels; None: what the file says, else the shortest axis of three.
+    axes
+        Names of the axes, one letter of TZCYX for each that is longer than 1, instead of what the file says.
 
     Raises
     ------
@@ -98,31 +101,46 @@ def open_plane(source: Any, channel_axis: int | None = None) -> LazyPlane:
     FileReadError
         If the file cannot be read.
     """
+    if isinstance(source, LazyPlane):
+        return source
     if not isinstance(source, (str, os.PathLike)):
-        return _of_array(source, UNKNOWN_AXIS * len(source.shape), channel_axis)
+        return _of_array(source, _renamed(UNKNOWN_AXIS * len(source.shape), source.shape, axes), channel_axis)
     path = Path(source)
     if path.is_dir() and is_zarr(path):
         lazy = open_ome_zarr(path)
-        return _of_array(lazy.array, lazy.axes, channel_axis, lazy.pixel_size_um, lazy.channel_names)
+        names = _renamed(lazy.axes, lazy.array.shape, axes)
+        return _of_array(lazy.array, names, channel_axis, lazy.pixel_size_um, lazy.channel_names)
     if path.suffix.lower() == ".npy" and not path.name.endswith("_seg.npy"):
         try:
             data = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             message = f"{path} could not be read: {error}"
             raise FileReadError(message) from error
-        return _of_array(data, UNKNOWN_AXIS * data.ndim, channel_axis)
+        return _of_array(data, _renamed(UNKNOWN_AXIS * data.ndim, data.shape, axes), channel_axis)
     if path.suffix.lower() in TIFF_SUFFIXES:
-        return _of_tiff(path, channel_axis)
+        return _of_tiff(path, channel_axis, axes)
     image: Image = read_image(path)
-    return _of_array(image.data, image.axes, channel_axis, image.pixel_size_um, image.channel_names)
+    names = _renamed(image.axes, image.data.shape, axes)
+    return _of_array(image.data, names, channel_axis, image.pixel_size_um, image.channel_names)
 
 
-def _of_tiff(path: Path, channel_axis: int | None) -> LazyPlane:
+def _renamed(found: str, shape: Sequence[int], axes: str | None) -> str:
+    """The axes as they are named by the caller, who may leave out those of length 1."""
+    if axes is None:
+        return found
+    if len(axes) == len(shape):
+        return check_axes(axes, tuple(shape))
+    names = iter(check_axes(axes, tuple(n for n in shape if n > 1)))
+    return "".join(next(names) if n > 1 else UNKNOWN_AXIS for n in shape)
+
+
+def _of_tiff(path: Path, channel_axis: int | None, axes: str | None) -> LazyPlane:
     tiff = open_tiff(path)
     sizes, names = metadata_of(tiff.file)
-    plane, c = _places(tiff.shape, tiff.axes, channel_axis)
+    letters = _renamed(tiff.axes, tiff.shape, axes)
+    plane, c = _places(tiff.shape, letters, channel_axis)
     if tiff.mapped is not None:
-        return _of_array(tiff.mapped, tiff.axes, channel_axis, sizes, names)
+        return _of_array(tiff.mapped, letters, channel_axis, sizes, names)
     shape = (tiff.shape[plane[0]], tiff.shape[plane[1]], 1 if c is None else tiff.shape[c])
     return LazyPlane(shape, tiff.dtype, tiff.rows, sizes, names, tiff.chunk_rows)
 

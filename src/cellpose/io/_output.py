@@ -101,6 +101,10 @@ class OutputPaths:
         return self._in("masks", f"{self.base}{self.suffix}.tif")
 
     @property
+    def masks_ome_tif(self) -> Path:
+        return self._in("masks", f"{self.base}{self.suffix}.ome.tif")
+
+    @property
     def masks_zarr(self) -> Path:
         return self._in("masks", f"{self.base}{self.suffix}.zarr")
 

@@ -37,6 +37,7 @@ class _Wanted:
     outlines: bool
     text: bool
     summary: bool
+    axes: str | None = None
 
 
 def save_masks(
@@ -55,6 +56,7 @@ def save_masks(
     savedir: PathLike | None = None,
     save_txt: bool = False,
     save_mpl: bool = False,
+    axes: str | None = None,
 ) -> None:
     """Write the results of one image or of several.
 
@@ -92,6 +94,8 @@ def save_masks(
         Write ``<name>_cp_outlines.txt``, see ``outlines_to_text``, of single planes.
     save_mpl
         Write ``<name>_cp_output<suffix>.png``, a picture of image, outlines, masks and flows; needs matplotlib.
+    axes
+        Axes of the masks, kept in the TIFF, such as ``"TYX"``; None: planes and stacks of planes.
 
     Raises
     ------
@@ -103,7 +107,7 @@ def save_masks(
     MissingExtraError
         If ``save_mpl`` is asked for without matplotlib.
     """
-    wanted = _Wanted(png, tif, save_flows, save_outlines, save_outlines or save_txt, save_mpl)
+    wanted = _Wanted(png, tif, save_flows, save_outlines, save_outlines or save_txt, save_mpl, axes)
     for result in per_image(images, masks, flows, file_names):
         paths = OutputPaths(result.file_name, savedir, dir_above, in_folders, suffix)
         _save_one(result, smallest_labels(result.masks), paths, wanted, channels)
@@ -122,7 +126,7 @@ def _save_one(
     if wanted.png:
         write_png(_ready(paths.masks_png), labels)
     if wanted.tif:
-        write_tiff(_ready(paths.masks_tif), labels, axes="ZYX"[-labels.ndim :] if labels.ndim in (2, 3) else None)
+        write_tiff(_ready(paths.masks_tif), labels, axes=wanted.axes or _axes(labels.ndim))
     if wanted.text:
         from cellpose.utils import outlines_list
 
@@ -135,6 +139,10 @@ def _save_one(
         picture = _summary_picture(result, labels, channels)
         if picture is not None:
             write_bytes(_ready(paths.summary_png), picture)
+
+
+def _axes(ndim: int) -> str | None:
+    return "ZYX"[-ndim:] if ndim in (2, 3) else None
 
 
 def _possible(labels: npt.NDArray[Any], wanted: _Wanted) -> _Wanted:

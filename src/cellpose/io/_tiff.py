@@ -114,10 +114,11 @@ class LazyTiff:
 
     def rows(self, start: int, stop: int) -> ImageArray:
         """Rows (rows, columns, channels); channels are samples of a page, or pages."""
-        parts = [self._rows_of(page, start, stop) for page in self.pages]
+        parts = [self.page_rows(page, start, stop) for page in self.pages]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
-    def _rows_of(self, page: Any, start: int, stop: int) -> ImageArray:
+    def page_rows(self, page: Any, start: int, stop: int) -> ImageArray:
+        """Rows (rows, columns, samples) of one page."""
         key = page.keyframe
         height, width = key.imagelength, key.imagewidth
         tall = key.tilelength if key.is_tiled else min(key.rowsperstrip, height)

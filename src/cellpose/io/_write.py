@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +13,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import FileWriteError, InputError
+from cellpose.errors import AxesError, FileWriteError, InputError
+from cellpose.io._image import check_axes
 
 __all__ = [
     "CLASSIC_TIFF_LIMIT",
@@ -21,10 +22,12 @@ __all__ = [
     "encode_raster",
     "imsave",
     "make_folder",
+    "ome_metadata",
     "replacing",
     "smallest_labels",
     "temporary_beside",
     "write_bytes",
+    "write_ome_tiff",
     "write_png",
     "write_text",
     "write_tiff",
@@ -184,6 +187,74 @@ def write_tiff(
             bigtiff=array.nbytes > CLASSIC_TIFF_LIMIT,
             metadata=metadata,
         )
+
+
+def write_ome_tiff(
+    path: PathLike,
+    array: npt.ArrayLike,
+    axes: str,
+    *,
+    pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None),
+    channel_names: Sequence[str] = (),
+) -> None:
+    """An image or labels as OME-TIFF; BigTIFF where 4 GiB may not suffice.
+
+    Parameters
+    ----------
+    path
+        Where to write; the name should end in ``.ome.tif``.
+    array
+        Any dtype of OME: integers of up to 32 bits and floating-point numbers.
+    axes
+        One letter for each axis: any of TCZYX, Y and X last.
+    pixel_size_um
+        Along (z, y, x) in micrometres; None where unknown.
+    channel_names
+        Names of the channels.
+
+    Raises
+    ------
+    AxesError
+        If the axes do not fit.
+    InputError
+        If OME has no such dtype.
+    FileWriteError
+        If it cannot be written.
+    """
+    import tifffile
+
+    image = np.asarray(array)
+    letters = check_axes(axes, image.shape)
+    if not letters.endswith("YX") or "Q" in letters:
+        message = f"axes={axes!r} cannot be written as OME-TIFF; give letters of TCZYX, Y and X last"
+        raise AxesError(message)
+    if image.dtype.kind not in "uif" or image.dtype in (np.int64, np.uint64, np.float16):
+        message = f"an image of dtype {image.dtype} cannot be written as OME-TIFF; labels as uint16 or uint32 can"
+        raise InputError(message)
+    with replacing(path) as file:
+        tifffile.imwrite(
+            file,
+            image,
+            ome=True,
+            compression="zlib",
+            tile=(512, 512) if min(image.shape[-2:]) > 512 else None,
+            photometric="minisblack",
+            bigtiff=image.nbytes > CLASSIC_TIFF_LIMIT,
+            metadata=ome_metadata(letters, pixel_size_um, channel_names),
+        )
+
+
+def ome_metadata(
+    axes: str, pixel_size_um: tuple[float | None, float | None, float | None], channel_names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What OME-TIFF says of an image, as tifffile takes it."""
+    metadata: dict[str, Any] = {"axes": axes}
+    for letter, size in zip("ZYX", pixel_size_um, strict=True):
+        if size and letter in axes:
+            metadata |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": "µm"}
+    if channel_names:
+        metadata["Channel"] = {"Name": list(channel_names)}
+    return metadata
 
 
 def encode_raster(suffix: str, array: npt.NDArray[Any]) -> bytes:

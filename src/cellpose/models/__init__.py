@@ -17,6 +17,7 @@ from cellpose.models._files import (
     size_model_path,
 )
 from cellpose.models._files import NORMALIZE_DEFAULT as normalize_default
+from cellpose.models._frames import segment_image
 from cellpose.models._large import LargeResult, MemoryEstimate, estimate_memory, segment_large
 from cellpose.models._model import CellposeModel
 from cellpose.models._size import Cellpose, SizeModel
@@ -42,6 +43,7 @@ __all__ = [
     "normalize_default",
     "run_3D",
     "run_net",
+    "segment_image",
     "segment_large",
     "size_model_path",
 ]

@@ -19,25 +19,31 @@ from cellpose.contrib.distributed_segmentation._blocks import (
 from cellpose.contrib.distributed_segmentation._clusters import (
     cluster_of,
     janeliaLSFCluster,
+    job_script,
     myLocalCluster,
     slurm_cluster,
 )
+from cellpose.contrib.distributed_segmentation._distribute import Plan, distribute, plan
 from cellpose.contrib.distributed_segmentation._merge import block_faces, determine_merge_relabeling, merge_all_boxes
 from cellpose.contrib.distributed_segmentation._process import process_block
 from cellpose.contrib.distributed_segmentation._run import distributed_eval
 
 __all__ = [
+    "Plan",
     "block_faces",
     "cluster_of",
     "determine_merge_relabeling",
+    "distribute",
     "distributed_eval",
     "get_block_crops",
     "get_nblocks",
     "global_segment_ids",
     "janeliaLSFCluster",
+    "job_script",
     "merge_all_boxes",
     "myLocalCluster",
     "numpy_array_to_zarr",
+    "plan",
     "process_block",
     "remove_overlaps",
     "slurm_cluster",

@@ -10,7 +10,7 @@ from typing import Any
 
 from cellpose.errors import MissingExtraError, OptionError
 
-__all__ = ["client_of", "cluster_of", "janeliaLSFCluster", "myLocalCluster", "slurm_cluster"]
+__all__ = ["client_of", "cluster_of", "janeliaLSFCluster", "job_script", "myLocalCluster", "slurm_cluster"]
 
 _CONFIG_NAME = "distributed_cellpose_dask_config.yaml"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -141,8 +141,14 @@ def _job_cluster(
             "processor, and 0 <= min_workers <= max_workers"
         )
         raise OptionError(message)
-    jobqueue = _jobqueue()
     _configure(config, config_name, persist_config)
+    cluster = _jobs(kind, ncpus, kwargs)
+    cluster.adapt(minimum=min_workers, maximum=max_workers)
+    return cluster
+
+
+def _jobs(kind: str, ncpus: int, kwargs: dict[str, Any]) -> Any:
+    """A cluster without any job yet."""
     exports = [f"export {name}={ncpus}" for name in _THREADS]
     settings = {
         "cores": ncpus,
@@ -154,9 +160,33 @@ def _job_cluster(
         **kwargs,
     }
     settings["job_script_prologue"] = [*exports, *settings.get("job_script_prologue", ())]
-    cluster = getattr(jobqueue, kind)(**settings)
-    cluster.adapt(minimum=min_workers, maximum=max_workers)
-    return cluster
+    return getattr(_jobqueue(), kind)(**settings)
+
+
+def job_script(cluster_kwargs: Mapping[str, Any]) -> str:
+    """What would be handed to SLURM or LSF to start one worker; nothing is.
+
+    Parameters
+    ----------
+    cluster_kwargs
+        As in `cluster_of`.
+
+    Raises
+    ------
+    OptionError
+        If they mean workers on this machine.
+    """
+    kwargs = dict(cluster_kwargs)
+    scheduler = kwargs.pop("scheduler", "lsf" if "min_workers" in kwargs else "local")
+    kinds = {"slurm": "SLURMCluster", "lsf": "LSFCluster"}
+    if scheduler not in kinds:
+        message = f"scheduler={scheduler!r} starts no jobs, so there is no script; choose slurm or lsf"
+        raise OptionError(message)
+    for name in ("min_workers", "max_workers", "config", "config_name", "persist_config"):
+        kwargs.pop(name, None)
+    with _jobs(kinds[scheduler], int(kwargs.pop("ncpus", 1)), kwargs) as cluster:
+        script: str = cluster.job_script()
+    return script
 
 
 def cluster_of(cluster_kwargs: Mapping[str, Any]) -> Any:

@@ -41,6 +41,7 @@ from cellpose.io._zarr import create_array, open_zarr
 __all__ = ["distributed_eval", "job_of", "run_job"]
 
 logger = logging.getLogger("cellpose.contrib")
+_TOGETHER = 8  # blocks that are compared, or written, by one task: this takes seconds, segmenting takes minutes
 
 Report = Callable[[str, int, int], None]
 
@@ -109,6 +110,7 @@ def distributed_eval(
     job = job_of(source, blocksize, eval_kwargs, preprocessing_steps, model_kwargs, folder)
     with client_of(cluster, cluster_kwargs or {}) as client:
         boxes = run_job(client, job, target, mask)
+    shutil.rmtree(job.folder, ignore_errors=True)
     return open_zarr(target), as_slices(boxes)
 
 
@@ -117,7 +119,8 @@ def run_job(
 ) -> npt.NDArray[np.int64]:
     """Segment all blocks, number their cells and write them; the boxes (cell, axis, 2) of the cells 1..n.
 
-    ``report`` is called with what is done to the blocks, how many of them are done, and how many there are.
+    ``report`` is called with what is done to the blocks, how many of them are done, and how many there are. The folder
+    of the blocks stays.
     """
     if write_path.exists():
         message = f"could not write {write_path}: it is there already; delete it, or choose another name"
@@ -133,7 +136,6 @@ def run_job(
         report("segmented", done, len(left))
     n_cells = _number(client, job, indices, report)
     boxes = _write(client, job, indices, write_path, report)
-    shutil.rmtree(job.folder, ignore_errors=True)
     logger.info("%d cells, written to %s", n_cells, write_path)
     return boxes
 
@@ -214,37 +216,39 @@ def _begin(job: Job, indices: Sequence[Index]) -> None:
 
 
 @dataclass(frozen=True)
-class _Arguments:
-    """Arguments of a call that Dask does not look into: it would search each tuple of them for results of others."""
+class _Calls:
+    """Arguments of some calls. Dask does not look into it, as it would into tuples, for results of other calls."""
 
-    values: tuple[Any, ...]
-
-
-def _called(arguments: _Arguments, function: Callable[..., Any]) -> Any:
-    return function(*arguments.values)
+    arguments: list[tuple[Any, ...]]
 
 
-def _map(client: Any, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+def _called(calls: _Calls, function: Callable[..., Any]) -> list[Any]:
+    return [function(*arguments) for arguments in calls.arguments]
+
+
+def _map(
+    client: Any, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], together: int = 1
+) -> Iterator[Any]:
     """Results as they come; only so many calls are with the scheduler at a time.
 
-    Calls are handed over, and results fetched, many in one message where many are ready: a message each would be
-    most of the time of a run of small blocks.
+    Calls are handed over, and results fetched, many in one message where many are ready: a message each would take
+    longer than most of these calls do. ``together`` of them are one task, which costs about a millisecond.
     """
     from distributed import as_completed
 
-    rest = map(_Arguments, calls)
+    rest = iter(calls)
 
     def submit(count: int) -> list[Any]:
-        some = list(itertools.islice(rest, count))
-        return list(client.map(_called, some, pure=False, function=function)) if some else []
+        tasks = [_Calls(some) for _ in range(count) if (some := list(itertools.islice(rest, together)))]
+        return list(client.map(_called, tasks, pure=False, function=function)) if tasks else []
 
-    waiting = as_completed(submit(_WAITING))
+    waiting = as_completed(submit(max(1, _WAITING // together)))
     for done in waiting.batches():
         results = client.gather(done)
         for future in done:
             future.release()
         waiting.update(submit(len(done)))
-        yield from results
+        yield from itertools.chain.from_iterable(results)
 
 
 def _number(client: Any, job: Job, indices: Sequence[Index], report: Report) -> int:
@@ -253,7 +257,7 @@ def _number(client: Any, job: Job, indices: Sequence[Index], report: Report) -> 
     calls = ((job, index, list(later_neighbours(index, processed))) for index in indices)
     present: dict[Index, npt.NDArray[np.int64]] = {}
     matches: list[tuple[Index, Index, npt.NDArray[np.float64]]] = []
-    for done, (index, labels, found) in enumerate(_map(client, match_block, calls), 1):
+    for done, (index, labels, found) in enumerate(_map(client, match_block, calls, _TOGETHER), 1):
         present[index] = labels
         matches += [(index, other, pairs) for other, pairs in found]
         report("compared", done, len(indices))
@@ -278,7 +282,7 @@ def _write(client: Any, job: Job, indices: Sequence[Index], write_path: Path, re
     boxes = [np.empty((0, len(job.shape), 2), np.int64)]
     try:
         calls = ((job, index, _around(index, processed), str(temporary)) for index in touched)
-        for done, (some, theirs) in enumerate(_map(client, write_block, calls), 1):
+        for done, (some, theirs) in enumerate(_map(client, write_block, calls, _TOGETHER), 1):
             ids.append(some)
             boxes.append(theirs)
             report("written", done, len(touched))

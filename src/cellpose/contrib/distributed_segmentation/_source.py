@@ -59,7 +59,8 @@ class Selected:
 
 def open_source(path: str | os.PathLike[str]) -> Any:
     """The array at a path: a Zarr array as it is, of an OME-Zarr the finest resolution without axes of length 1."""
-    return spatial(io.open_ome_zarr(path), None)[0]
+    image = io.open_ome_zarr(path)
+    return spatial(image, None)[0] if "Y" in image.axes else image.array
 
 
 def spatial(image: OmeZarr, frame: int | None) -> tuple[Any, str]:
@@ -80,8 +81,6 @@ def spatial(image: OmeZarr, frame: int | None) -> tuple[Any, str]:
         If there is no such time.
     """
     shape, axes = image.array.shape, image.axes
-    if "Y" not in axes:
-        return image.array, axes
     fixed: list[int | None] = [
         0 if n == 1 and letter not in "YX" else None for n, letter in zip(shape, axes, strict=True)
     ]

@@ -1,0 +1,262 @@
+"""From the file of an image to OME-Zarr labels, by the workers of a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import io
+from cellpose.contrib.distributed_segmentation._blocks import get_block_crops
+from cellpose.contrib.distributed_segmentation._clusters import client_of
+from cellpose.contrib.distributed_segmentation._process import Job, Steps
+from cellpose.contrib.distributed_segmentation._run import Report, job_of, run_job
+from cellpose.contrib.distributed_segmentation._source import spatial
+from cellpose.errors import AxesError, FileWriteError, OptionError
+from cellpose.io import OmeZarr, finish_labels, tiff_to_zarr
+
+__all__ = ["Plan", "distribute", "plan"]
+
+logger = logging.getLogger("cellpose.contrib")
+
+# Sides of blocks where none are given: with the network they take some 2 GB.
+_SIDES = {2: 2048, 3: 256}
+_SAMPLE = 2**22  # intensities from which the scale of a whole image is taken
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run over an image will do.
+
+    Attributes
+    ----------
+    job
+        The image and how its blocks are segmented.
+    axes
+        Of the labels.
+    pixel_size_um
+        Along (z, y, x); None where unknown.
+    blocks
+        Number of blocks, and how many of them are done.
+    """
+
+    job: Job
+    axes: str
+    pixel_size_um: tuple[float | None, float | None, float | None]
+    blocks: tuple[int, int]
+
+    def __str__(self) -> str:
+        sides = " x ".join(map(str, self.job.blocksize))
+        n, done = self.blocks
+        more = f", {done} of them done" if done else ""
+        normalize = self.job.eval_kwargs.get("normalize", True)
+        return (
+            f"{' x '.join(map(str, self.job.shape))} pixels, axes {self.axes}: {n} blocks of {sides}{more}; each sees "
+            f"{self.job.overlap} pixels around it; normalize={normalize}"
+        )
+
+
+def plan(
+    image: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    blocksize: Sequence[int] | None = None,
+    *,
+    axes: str | None = None,
+    channel_axis: int | None = None,
+    frame: int | None = None,
+    mask: npt.ArrayLike | None = None,
+    preprocessing_steps: Steps = (),
+    model_kwargs: Mapping[str, Any] | None = None,
+    eval_kwargs: Mapping[str, Any] | None = None,
+    temporary_directory: str | os.PathLike[str] | None = None,
+    restart: bool = False,
+) -> Plan:
+    """See what a run over an image will do; parameters as in `distribute`. TIFF is converted to Zarr for it.
+
+    Raises
+    ------
+    AxesError, OptionError, FileReadError
+        If the image cannot be segmented so.
+    FileWriteError
+        If there is something at ``target``.
+    """
+    if Path(target).exists():
+        message = f"could not write {target}: it is there already; delete it, or choose another name"
+        raise FileWriteError(message)
+    name, folder = Path(target).name, Path(temporary_directory or Path(target).parent).absolute()
+    parts, converted = folder / f"{name}.parts", folder / f"{name}.source.zarr"
+    if restart:
+        for old in (parts, converted):
+            shutil.rmtree(old, ignore_errors=True)
+    if Path(image).is_dir():
+        opened = io.open_ome_zarr(image)
+    else:
+        opened = io.open_ome_zarr(tiff_to_zarr(image, converted, axes))
+        axes = None
+    source, letters = _selected(opened, axes, channel_axis, frame)
+    keywords = _keywords(source, letters, dict(eval_kwargs or {}))
+    space = letters.replace("C", "")
+    sides = _sides(blocksize, [n for n, letter in zip(source.shape, letters, strict=True) if letter != "C"])
+    job = job_of(source, sides, keywords, preprocessing_steps, model_kwargs, parts)
+    indices, _ = get_block_crops(job.shape, job.blocksize, job.overlap, mask)
+    done = sum(job.is_done(index) for index in indices)
+    return Plan(job, space, opened.pixel_size_um, (len(indices), done))
+
+
+def _selected(opened: OmeZarr, axes: str | None, channel_axis: int | None, frame: int | None) -> tuple[Any, str]:
+    """The axes of space and channels, and their letters."""
+    shape = tuple(opened.array.shape)
+    letters = axes.upper() if axes else opened.axes
+    if "Y" not in letters:  # a plain array
+        ndim = len(shape) - (channel_axis is not None)
+        if ndim not in (2, 3):
+            message = f"an array of shape {shape} does not name its axes; name them, such as axes='ZYX'"
+            raise AxesError(message)
+        rest = iter("ZYX"[-ndim:])
+        channels = None if channel_axis is None else channel_axis % len(shape)
+        letters = "".join("C" if k == channels else next(rest) for k in range(len(shape)))
+    if len(letters) != len(shape):
+        message = f"axes={letters!r} does not fit an array of shape {shape}; give one letter for each axis"
+        raise AxesError(message)
+    source, left = spatial(OmeZarr(opened.array, letters), frame)
+    if "".join(a for a in left if a != "C") not in ("YX", "ZYX"):
+        message = f"an image of shape {shape}, axes {letters}, is not one of axes [Z,] Y, X and channels"
+        raise AxesError(message)
+    return source, left
+
+
+def _keywords(source: Any, letters: str, keywords: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of ``eval`` for blocks of these axes."""
+    if "C" in letters:
+        keywords["channel_axis"] = letters.index("C")
+    if "Z" in letters:
+        if not keywords.get("do_3D") and not keywords.get("stitch_threshold"):
+            message = (
+                f"an image of axes {letters} has planes; segment it with do_3D, or with a stitch_threshold above 0, "
+                "so that its cells go through them"
+            )
+            raise OptionError(message)
+        keywords["z_axis"] = letters.index("Z")
+    elif keywords.get("do_3D"):
+        message = f"an image of axes {letters} has no planes; leave out do_3D"
+        raise OptionError(message)
+    normalize = keywords.get("normalize", True)
+    options = dict(normalize) if isinstance(normalize, Mapping) else {}
+    if normalize and options.get("normalize", True) and options.get("lowhigh") is None:
+        percentile = options.pop("percentile", None) or (1.0, 99.0)
+        keywords["normalize"] = {**options, "lowhigh": _scale(source, letters, percentile)}
+    return keywords
+
+
+def _scale(source: Any, letters: str, percentile: tuple[float, float]) -> Any:
+    """Intensities that become 0 and 1, the same in all blocks: percentiles of chunks from all over the image.
+
+    A pair; of an image with channels one for each of them.
+    """
+    c = letters.find("C")
+    chunks = _chunks_of(source)
+    corners = [range(0, n, chunk) for n, chunk in zip(source.shape, chunks, strict=True)]
+    if c >= 0:
+        chunks[c], corners[c] = source.shape[c], range(1)
+    count = int(np.prod([len(starts) for starts in corners]))
+    wanted = max(1, min(count, 4 * _SAMPLE // max(1, int(np.prod(chunks)))))
+    samples = []
+    for n in np.linspace(0, count - 1, max(wanted, min(count, 27))).round().astype(int):
+        at = np.unravel_index(n, [len(starts) for starts in corners])
+        where = tuple(slice(starts[k], starts[k] + chunk) for starts, k, chunk in zip(corners, at, chunks, strict=True))
+        part = np.moveaxis(np.asarray(source[where]), c, 0) if c >= 0 else np.asarray(source[where])[np.newaxis]
+        step = max(1, part[0].size * count // max(_SAMPLE, 1) // 4)
+        samples.append(part.reshape(len(part), -1)[:, :: min(step, 64)])
+    values = np.concatenate(samples, axis=1).astype(np.float32)
+    low, high = np.nanpercentile(values, percentile, axis=1)
+    pairs = [(float(a), float(b) if b > a else float(a) + 1) for a, b in zip(low, high, strict=True)]
+    return pairs if c >= 0 else pairs[0]
+
+
+def _chunks_of(source: Any) -> list[int]:
+    whole = getattr(source, "array", source)
+    fixed = getattr(source, "fixed", (None,) * whole.ndim)
+    return [int(n) for n, place in zip(whole.chunks, fixed, strict=True) if place is None]
+
+
+def _sides(blocksize: Sequence[int] | None, shape: Sequence[int]) -> list[int]:
+    if blocksize is None:
+        blocksize = [_SIDES[len(shape)]]
+    sides = list(blocksize) * len(shape) if len(blocksize) == 1 else list(blocksize)
+    if len(sides) != len(shape) or min(sides) < 1:
+        message = f"blocksize={tuple(blocksize)} does not fit {len(shape)} axes; give one side, or one for each axis"
+        raise OptionError(message)
+    return [min(side, n) for side, n in zip(sides, shape, strict=True)]
+
+
+def distribute(
+    image: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    blocksize: Sequence[int] | None = None,
+    *,
+    mask: npt.ArrayLike | None = None,
+    cluster: Any = None,
+    cluster_kwargs: Mapping[str, Any] | None = None,
+    report: Report | None = None,
+    say: Callable[[str], Any] | None = None,
+    **options: Any,
+) -> int:
+    """Segment the file of an image on the workers of a cluster, and write OME-Zarr labels.
+
+    Beside `distributed_eval`, which takes arrays as they are: axes and channels are those that the file names, all
+    blocks are scaled alike, TIFF is converted first, and labels have all resolutions. Called again after it was
+    stopped, it goes on.
+
+    Parameters
+    ----------
+    image
+        OME-Zarr, Zarr array (version 2 or 3) or TIFF.
+    target
+        Folder of the labels, not there yet.
+    blocksize
+        Side of a block in pixels, one for all axes of space or one for each; None: 2048, in 3D 256.
+    mask
+        Foreground, in any resolution; blocks without any are left out.
+    cluster, cluster_kwargs
+        As in `distributed_eval`.
+    report
+        Called with what is done to the blocks, how many of them are done, and how many there are.
+    say
+        Called with what a user may want to know before work begins; None: it is logged.
+    **options
+        ``axes`` and ``channel_axis``: of an array that does not name its axes; ``frame``: which time of a movie;
+        ``preprocessing_steps``, ``model_kwargs``, ``eval_kwargs`` and ``temporary_directory``: as in
+        `distributed_eval`; ``restart``: forget the blocks that are done.
+
+    Returns
+    -------
+    int
+        Number of cells; their labels are 1 to that number.
+
+    Raises
+    ------
+    AxesError, OptionError, FileReadError, FileWriteError, MissingExtraError
+        As `plan` and `distributed_eval` do.
+    """
+    say = say or logger.info
+    planned = plan(image, target, blocksize, mask=mask, **options)
+    say(str(planned))
+    job, folder = planned.job, Path(target)
+    staged = folder.with_name(f"{folder.name}.writing")
+    shutil.rmtree(staged, ignore_errors=True)
+    with client_of(cluster, cluster_kwargs or {}) as client:
+        if client.dashboard_link:
+            say(f"dashboard of the workers: {client.dashboard_link}")
+        boxes = run_job(client, job, staged / "0", mask, report)
+    finish_labels(staged, planned.axes, planned.pixel_size_um)
+    os.replace(staged, folder)
+    shutil.rmtree(job.folder, ignore_errors=True)
+    shutil.rmtree(job.folder.with_name(f"{folder.name}.source.zarr"), ignore_errors=True)
+    return len(boxes)

@@ -1,0 +1,106 @@
+"""TIFF to OME-Zarr, page by page, for programs on many machines that read parts of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellpose.errors import AxesError
+from cellpose.io._image import UNKNOWN_AXIS, ImageArray, check_axes
+from cellpose.io._ome_zarr_write import finish_image, new_folder
+from cellpose.io._tiff import LazyTiff, metadata_of, open_tiff
+from cellpose.io._zarr import create_array
+
+__all__ = ["tiff_to_zarr"]
+
+PathLike = str | os.PathLike[str]
+
+_CHUNK = {"Z": 32, "Y": 256, "X": 256}
+_FLAT_CHUNK = 1024
+_ROWS = 1024  # that are read together
+
+
+def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None) -> Path:
+    """An OME-Zarr with the pixels of a TIFF, in chunks that suit blocks; nothing is done where it is there already.
+
+    Parameters
+    ----------
+    path
+        TIFF of any size; of a pyramid the finest resolution is taken.
+    target
+        Folder to make; it appears when it is whole.
+    axes
+        Names of the axes, one letter of TZCYX for each, instead of what the file says.
+
+    Raises
+    ------
+    AxesError
+        If the file does not name its axes and ``axes`` is None.
+    FileReadError, FileWriteError
+        If it cannot be read or written.
+    """
+    out = Path(target)
+    if out.is_dir():
+        return out
+    tiff = open_tiff(Path(path))
+    names = _names(tiff, axes)
+    order = [names.index(letter) for letter in "TZCYX" if letter in names]
+    letters = "".join(names[k] for k in order)
+    shape = tuple(tiff.shape[k] for k in order)
+    sizes, channels = metadata_of(tiff.file)
+    flat = "Z" not in letters
+    chunks = tuple((_FLAT_CHUNK if flat else _CHUNK[a]) if a in "ZYX" else 1 for a in letters)
+    with new_folder(out) as folder:
+        array = create_array(folder / "0", shape, chunks, tiff.dtype)
+        for place, part in _parts(tiff, len(order)):
+            array[tuple(place[k] for k in order)] = part.transpose(order)
+        finish_image(folder, letters, sizes, channels)
+    return out
+
+
+def _names(tiff: LazyTiff, axes: str | None) -> str:
+    if axes is not None:
+        return check_axes(axes, tiff.shape)
+    if UNKNOWN_AXIS in tiff.axes:
+        message = (
+            f"a TIFF of shape {tiff.shape}, axes {tiff.axes}, does not name its axes (Q); name them, such as axes='ZYX'"
+        )
+        raise AxesError(message)
+    return tiff.axes
+
+
+def _parts(tiff: LazyTiff, ndim: int) -> Iterator[tuple[list[Any], ImageArray]]:
+    """Slices of the array of the file along all of its axes, and what stands there."""
+    if tiff.mapped is not None:
+        y = tiff.axes.index("Y") if "Y" in tiff.axes else ndim - 2
+        for lead in np.ndindex(tiff.shape[:y]):
+            for rows in _bands(tiff.shape[y]):
+                place: list[Any] = [*(slice(n, n + 1) for n in lead), rows, *(slice(None),) * (ndim - y - 1)]
+                yield place, np.asarray(tiff.mapped[tuple(place)])
+        return
+    # Each page is a plane, of one or several samples, which stand before or behind y and x.
+    height = tiff.pages[0].keyframe.imagelength
+    samples = tiff.pages[0].keyframe.samplesperpixel
+    first_axis = tiff.pages[0].keyframe.axes.startswith("S")
+    page_axes = 2 + (samples > 1)
+    lead_shape = tiff.shape[: ndim - page_axes]
+    for page, lead in zip(tiff.pages, np.ndindex(lead_shape), strict=True):
+        for rows in _bands(height):
+            part = tiff.page_rows(page, rows.start, rows.stop)
+            inside: list[Any] = [rows, slice(None)]
+            if samples == 1:
+                part = part[..., 0]
+            elif first_axis:
+                part, inside = np.moveaxis(part, -1, 0), [slice(None), *inside]
+            else:
+                inside = [*inside, slice(None)]
+            yield [*(slice(n, n + 1) for n in lead), *inside], part[(np.newaxis,) * len(lead)]
+
+
+def _bands(height: int) -> Iterator[slice]:
+    for first in range(0, height, _ROWS):
+        yield slice(first, min(first + _ROWS, height))

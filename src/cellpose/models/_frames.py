@@ -1,0 +1,115 @@
+"""Images whose axes are known: planes, channels and times are what the file, or the caller, says they are."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from cellpose.errors import AxesError
+from cellpose.io import Image, read_image
+
+__all__ = ["segment_image"]
+
+
+def segment_image(
+    model: Any,
+    image: Image | str | os.PathLike[str],
+    *,
+    channel_axis: int | None = None,
+    z_axis: int | None = None,
+    planes_by_name: bool = True,
+    **keywords: Any,
+) -> tuple[Any, ...]:
+    """Segment an image by the names of its axes; the frames of a movie one after the other.
+
+    Arrays alone do not tell planes, times and channels apart. Files do, and so does ``io.Image``.
+
+    Parameters
+    ----------
+    model
+        A `CellposeModel`, or whatever has its ``eval``.
+    image
+        What ``io.read_image`` gives, or the path of a file.
+    channel_axis, z_axis
+        Axes of ``image.data``, where the image does not name them or names them wrongly.
+    planes_by_name
+        Whether the axis that the image calls Z is given to ``eval``; else planes are found from the shape.
+    **keywords
+        Others of ``eval``.
+
+    Returns
+    -------
+    tuple
+        What ``eval`` returns. Of a movie masks are (T, [Z,] Y, X), numbered in each frame for itself; colours and cell
+        probabilities have T first, flows have it second, (axis, T, [Z,] Y, X); all others are stacked along T.
+
+    Raises
+    ------
+    AxesError
+        If there are more axes than one stack of channels and planes has, or a movie without planes is to be segmented
+        in 3D.
+
+    Examples
+    --------
+    >>> from cellpose.models import CellposeModel
+    >>> model = CellposeModel(pretrained_model="nuclei-cells")
+    >>> movie = Image(np.zeros((3, 40, 50), np.uint8), "TYX")
+    >>> masks, flows, styles = segment_image(model, movie)
+    >>> masks.shape, flows[1].shape
+    ((3, 40, 50), (2, 3, 40, 50))
+    """
+    if not isinstance(image, Image):
+        image = read_image(image)
+    axes = {"C": _given(image, channel_axis), "Z": _given(image, z_axis)}
+    t = image.axis("T")
+    if t is None or t in axes.values():
+        return _one(model, image, axes, planes_by_name, keywords)
+    # axes that were given are counted in the movie, and a frame has one less
+    if image.axis("Z") is None and (keywords.get("do_3D") or (keywords.get("stitch_threshold") or 0) > 0):
+        message = (
+            f"an image with axes {image.axes} of shape {image.data.shape} has times and no planes; if its times are "
+            f"planes say so with axes {image.axes.replace('T', 'Z')}, or z_axis={t}"
+        )
+        raise AxesError(message)
+    axes = {letter: None if axis is None else axis - (axis > t) for letter, axis in axes.items()}
+    return _stacked([_one(model, frame, axes, planes_by_name, keywords) for frame in image.frames()])
+
+
+def _given(image: Image, axis: int | None) -> int | None:
+    """An axis counted from the first one."""
+    if axis is None:
+        return None
+    if not -image.data.ndim <= axis < image.data.ndim:
+        message = f"axis {axis} is not one of an image of shape {image.data.shape}, axes {image.axes}"
+        raise AxesError(message)
+    return axis % image.data.ndim
+
+
+def _one(
+    model: Any, image: Image, axes: dict[str, int | None], planes_by_name: bool, keywords: dict[str, Any]
+) -> tuple[Any, ...]:
+    channel_axis, z_axis = axes["C"], axes["Z"]
+    if z_axis is None and planes_by_name:
+        z_axis = image.axis("Z")
+        z_axis = None if z_axis == channel_axis else z_axis
+    if channel_axis is None and image.data.ndim > 2:
+        channel_axis = image.axis("C")
+        channel_axis = None if channel_axis == z_axis else channel_axis
+    found: tuple[Any, ...] = model.eval(image.data, channel_axis=channel_axis, z_axis=z_axis, **keywords)
+    if isinstance(found[0], list):
+        message = (
+            f"an image with axes {image.axes} of shape {image.data.shape} is more than one stack or movie; "
+            "name its axes, T those of times, or split it into files of at most four axes"
+        )
+        raise AxesError(message)
+    return found
+
+
+def _stacked(frames: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    masks = np.stack([frame[0] for frame in frames])
+    parts = zip(*(frame[1] for frame in frames), strict=True)
+    # of [colours, flows, cell probability] the flows have the axis of their components first
+    flows = [np.stack(part, axis=1 if k == 1 else 0) for k, part in enumerate(parts)]
+    return (masks, flows, *(np.stack(part) for part in zip(*(frame[2:] for frame in frames), strict=True)))
