@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cellpose.errors import OptionError, WeightsError
 from cellpose.nets._base import NetFile
+from cellpose.nets._training import Workspace, fused_unit, interleaved, is_fused, phase_kernels
 
 __all__ = ["CPnet"]
 
@@ -46,13 +47,26 @@ def _upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-def _upsampled(unit: nn.Sequential, x: Tensor, *, training: bool) -> Tensor:
+def _unit(
+    unit: Any, x: Tensor, work: Workspace | None, *, feature: Tensor | None = None, upsample: bool = False
+) -> tuple[Tensor, Tensor]:
+    """``unit`` of ``x`` plus ``feature`` (n, channels), at twice its size where ``upsample``; and ``x`` for other uses.
+
+    ``work`` is there in training where it pays to do the layers as one.
+    """
+    if work is not None and is_fused(unit, upsample=upsample):
+        return fused_unit(unit, x, work, feature=feature, upsample=upsample)
+    moved = x if feature is None else x + feature.reshape(*feature.shape, *(1,) * (x.ndim - 2))
+    return _upsampled(unit, moved) if upsample else unit(moved), x
+
+
+def _upsampled(unit: nn.Sequential, x: Tensor) -> Tensor:
     """``unit`` of ``x`` at twice its size.
 
     All of a unit but its last convolution acts on each pixel alone and so gives the same values before and after
     nearest-neighbour upsampling, at a quarter of the work. The batch statistics of training count pixels: not then.
     """
-    if training:
+    if unit[0].training:
         return unit(_upsample(x))  # type: ignore[no-any-return]
     *pointwise, conv = unit
     for layer in pointwise:
@@ -66,28 +80,11 @@ def _upsampled(unit: nn.Sequential, x: Tensor, *, training: bool) -> Tensor:
 
 
 def _conv_of_upsampled(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """``conv(_upsample(x))`` for kernels of side 3, with 16 in place of 36 products a pixel of ``x``.
-
-    Three neighbours of an upsampled pixel come from only two pixels of ``x`` along each axis: the one before and its
-    own for even positions, its own and the one after for odd ones. The taps that fall on the same pixel are summed
-    beforehand, which gives one kernel of side 2 for each of the four combinations of even and odd.
-    """
-    n, _, rows, columns = x.shape
-    before, own, after = conv.weight.unbind(dim=2)
-    by_row = (torch.stack((before, own + after), dim=2), torch.stack((before + own, after), dim=2))
-    kernels = []
-    for kernel in by_row:
-        before, own, after = kernel.unbind(dim=3)
-        kernels += [torch.stack((before, own + after), dim=3), torch.stack((before + own, after), dim=3)]
+    """``conv(_upsample(x))`` for kernels of side 3, with 16 in place of 36 products a pixel of ``x``."""
     channels_last = x.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     bias = None if conv.bias is None else conv.bias.repeat(4)
-    phases = F.conv2d(x, torch.cat(kernels).contiguous(memory_format=layout), bias, padding=1)
-    y = torch.empty((n, conv.out_channels, 2 * rows, 2 * columns), dtype=phases.dtype, memory_format=layout)
-    for i, phase in enumerate(phases.chunk(4, dim=1)):
-        row, column = divmod(i, 2)
-        y[:, :, row::2, column::2] = phase[:, :, row : row + rows, column : column + columns]
-    return y
+    return interleaved(F.conv2d(x, phase_kernels(conv.weight).contiguous(memory_format=layout), bias, padding=1))
 
 
 class _StyleConv(nn.Module):
@@ -100,14 +97,13 @@ class _StyleConv(nn.Module):
         self.conv = _norm_relu_conv(width, n_out, size, conv_3D)
         self.full = nn.Linear(n_style, width)
 
-    def forward(self, x: Tensor, style: Tensor, skip: Tensor | None = None) -> Tensor:
-        feature = self.full(style)
-        feature = feature.reshape(*feature.shape, *(1,) * (x.ndim - 2))
-        if skip is None:
-            return self.conv(x + feature)  # type: ignore[no-any-return]
-        # The joined tensor is new, hence the style may be added in place.
-        joined = torch.cat((skip, x), dim=1) if self.concatenation else x + skip
-        return self.conv(joined.add_(feature))  # type: ignore[no-any-return]
+    def forward(
+        self, x: Tensor, style: Tensor, skip: Tensor | None = None, work: Workspace | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The result, and what was convolved before the style was added."""
+        if skip is not None:
+            x = torch.cat((skip, x), dim=1) if self.concatenation else x + skip
+        return _unit(self.conv, x, work, feature=self.full(style))
 
 
 class _ResDown(nn.Module):
@@ -119,10 +115,12 @@ class _ResDown(nn.Module):
         self.conv = nn.Sequential(OrderedDict(units))
         self.proj = _norm_conv(n_in, n_out, conv_3D)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, work: Workspace | None = None) -> Tensor:
         c0, c1, c2, c3 = self.conv
-        h = self.proj(x).add_(c1(c0(x)))
-        return c3(c2(h)).add_(h)  # type: ignore[no-any-return]
+        a, x = _unit(c0, x, work)
+        h = _unit(self.proj, x, work)[0].add_(_unit(c1, a, work)[0])
+        a, h = _unit(c2, h, work)
+        return _unit(c3, a, work)[0].add_(h)
 
 
 class _ConvDown(nn.Module):
@@ -133,8 +131,9 @@ class _ConvDown(nn.Module):
         units = [(f"conv_{t}", _norm_relu_conv(n_out if t else n_in, n_out, size, conv_3D)) for t in range(2)]
         self.conv = nn.Sequential(OrderedDict(units))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, work: Workspace | None = None) -> Tensor:
+        c0, c1 = self.conv
+        return _unit(c1, _unit(c0, x, work)[0], work)[0]
 
 
 class _ResUp(nn.Module):
@@ -149,15 +148,14 @@ class _ResUp(nn.Module):
         self.conv = nn.Sequential(OrderedDict(units))
         self.proj = _norm_conv(n_in, n_out, conv_3D)
 
-    def forward(self, x: Tensor, style: Tensor, skip: Tensor, *, upsample: bool) -> Tensor:
+    def forward(
+        self, x: Tensor, style: Tensor, skip: Tensor, work: Workspace | None = None, *, upsample: bool
+    ) -> Tensor:
         c0, c1, c2, c3 = self.conv
-        if upsample:
-            a = _upsampled(c0, x, training=self.training)  # type: ignore[arg-type]
-            h = _upsampled(self.proj, x, training=self.training)
-        else:
-            a, h = c0(x), self.proj(x)
-        h = h.add_(c1(a, style, skip))
-        return c3(c2(h, style), style).add_(h)  # type: ignore[no-any-return]
+        a, x = _unit(c0, x, work, upsample=upsample)
+        h = _unit(self.proj, x, work, upsample=upsample)[0].add_(c1(a, style, skip, work)[0])
+        a, h = c2(h, style, None, work)
+        return c3(a, style, None, work)[0].add_(h)  # type: ignore[no-any-return]
 
 
 class _ConvUp(nn.Module):
@@ -171,10 +169,12 @@ class _ConvUp(nn.Module):
         ]
         self.conv = nn.Sequential(OrderedDict(units))
 
-    def forward(self, x: Tensor, style: Tensor, skip: Tensor, *, upsample: bool) -> Tensor:
+    def forward(
+        self, x: Tensor, style: Tensor, skip: Tensor, work: Workspace | None = None, *, upsample: bool
+    ) -> Tensor:
         c0, c1 = self.conv
-        a = _upsampled(c0, x, training=self.training) if upsample else c0(x)  # type: ignore[arg-type]
-        return c1(a, style, skip)  # type: ignore[no-any-return]
+        a, _ = _unit(c0, x, work, upsample=upsample)
+        return c1(a, style, skip, work)[0]  # type: ignore[no-any-return]
 
 
 class _Downsample(nn.Module):
@@ -193,10 +193,10 @@ class _Downsample(nn.Module):
         }
         self.maxpool = pools[max_pool, conv_3D](2, 2)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, work: Workspace | None = None) -> list[Tensor]:
         features: list[Tensor] = []
         for level in self.down:
-            features.append(level(self.maxpool(features[-1]) if features else x))
+            features.append(level(self.maxpool(features[-1]) if features else x, work))
         return features
 
 
@@ -226,10 +226,10 @@ class _Upsample(nn.Module):
         ]
         self.up = nn.Sequential(OrderedDict(levels))
 
-    def forward(self, style: Tensor, features: Sequence[Tensor]) -> Tensor:
+    def forward(self, style: Tensor, features: Sequence[Tensor], work: Workspace | None = None) -> Tensor:
         x = features[-1]
         for n in range(len(self.up) - 1, -1, -1):
-            x = self.up[n](x, style, features[n], upsample=n < len(self.up) - 1)
+            x = self.up[n](x, style, features[n], work, upsample=n < len(self.up) - 1)
         return x
 
 
@@ -326,10 +326,11 @@ class CPnet(NetFile):
             Outputs (n, nout, y, x); unit style vectors (n, nbase[-1]), zeros where all features are zero; the feature
             map of each encoder level, finest first.
         """
-        features = self.downsample(x)
+        work = Workspace.of(x) if self.training else None
+        features = self.downsample(x, work)
         style = self.make_style(features[-1])
-        y = self.upsample(style if self.style_on else style * 0, features)
-        return self.output(y), style, features
+        y = self.upsample(style if self.style_on else style * 0, features, work)
+        return _unit(self.output, y, work)[0], style, features
 
     def check_family(self, state: Mapping[str, Any], filename: str) -> None:
         """Raise WeightsError if ``state`` is not that of a U-Net."""
