@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from cellpose import core
-from cellpose.engines import Engine, TorchEngine, as_engine, is_transformer
-from cellpose.errors import DeviceMemoryError, InputError
-from cellpose.nets import CPnet
+from cellpose import core, weights
+from cellpose.engines import Engine, TorchEngine, _torch, as_engine, choose_engine, is_transformer
+from cellpose.errors import DeviceMemoryError, InputError, OptionError
+from cellpose.models import _loaded
+from cellpose.nets import CPSAM, CPnet
 from toy import toy_from_formula
 
 
@@ -174,3 +178,136 @@ def test_batches_of_a_unet_are_cut_small_on_a_processor():
     with torch.no_grad():
         expected = net(torch.from_numpy(tiles))[0].numpy()
     np.testing.assert_allclose(outputs, expected, atol=1e-5)  # sums in another order
+
+
+# ------------------------------------------------------------------------------------------- compiled, and on GPUs
+
+
+def compiled_as(monkeypatch, function):
+    """Let ``torch.compile`` give what ``function`` makes of a module."""
+    monkeypatch.setattr(torch, "compile", lambda module, **options: function(module))
+
+
+def test_batches_of_compiled_networks_have_one_size(monkeypatch):
+    seen = []
+    compiled_as(monkeypatch, lambda module: lambda x: (seen.append(len(x)), module(x))[1])
+    net = toy_from_formula(2)
+    engine = TorchEngine(net, compiled=True)
+    assert engine.name == "compile"
+    tiles = np.random.default_rng(0).random((5, 2, 16, 16), dtype=np.float32)
+    for n in (4, 1, 3):
+        for a, b in zip(engine(tiles[:n]), TorchEngine(net)(tiles[:n]), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)  # sums of float32 in another order
+    assert seen == [4, 4, 4]
+    engine(tiles)  # a larger one is compiled again
+    assert seen == [4, 4, 4, 5]
+
+
+def test_networks_that_cannot_be_compiled_are_run_as_they_are(monkeypatch, caplog):
+    def fails(module):
+        def run(x):
+            message = "no such compiler\nmore"
+            raise RuntimeError(message)
+
+        return run
+
+    compiled_as(monkeypatch, fails)
+    engine = TorchEngine(toy_from_formula(2), compiled=True)
+    tiles = np.zeros((1, 2, 16, 16), np.float32)
+    np.testing.assert_array_equal(engine(tiles)[0], TorchEngine(toy_from_formula(2))(tiles)[0])
+    assert engine.name == "torch"
+    assert caplog.text.count("without torch.compile: no such compiler") == 1
+    engine(tiles)
+
+
+def test_compiled_networks_that_do_not_fit_are_run_in_parts(monkeypatch):
+    limited = Limited(2)
+    compiled_as(monkeypatch, lambda module: module)
+    engine = TorchEngine(limited, compiled=True)
+    engine(np.zeros((4, 2, 8, 8), np.float32))
+    assert engine.name == "compile"
+    assert limited.batches == [2, 2]
+
+
+@pytest.mark.slow
+def test_compiled_networks_give_the_same():
+    if not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        pytest.skip("needs a C++ compiler")
+    torch.manual_seed(0)
+    net = CPnet([2, 4, 8], nout=3).eval()
+    tiles = np.random.default_rng(0).random((2, 2, 32, 32), dtype=np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, about itself
+        engine = TorchEngine(net, compiled=True)
+        found = engine(tiles)
+    assert engine.name == "compile"
+    for a, b in zip(found, TorchEngine(net)(tiles), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)  # sums of float32 in another order
+
+
+def test_choice_of_the_compiler(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/g++" if name == "g++" else None)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("CXX", raising=False)
+    assert choose_engine("compile") == ("compile", "torch")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(OptionError, match="engine='compile' needs a C\\+\\+ compiler"):
+        choose_engine("compile")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(OptionError, match="needs Triton"):
+        choose_engine("compile", gpu=True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert choose_engine("compile", gpu=True) == ("compile", "torch")
+
+
+class FakeGPU:
+    """A device of which tensors think that they are on a GPU; all of it is on the CPU."""
+
+    type = "cuda"
+
+
+def test_batches_go_to_a_gpu_from_pinned_memory(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: (calls.append("pinned"), self)[1])
+    real = torch.Tensor.to
+
+    def to(self, *args, device=None, non_blocking=False, **options):
+        if isinstance(device, FakeGPU):
+            calls.append(("sent", non_blocking))
+            return self
+        return real(self, *args, **options) if device is None else real(self, *args, device=device, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    x = _torch._on_device(np.ones((1, 2, 4, 4)), FakeGPU(), torch.bfloat16)
+    assert calls == ["pinned", ("sent", True)]
+    assert x.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("kind", "capable", "expected"), [("sam", True, "bfloat16"), ("sam", False, "float32"), ("cpnet", True, "float32")]
+)
+def test_usual_precision_on_a_gpu(monkeypatch, tmp_path, kind, capable, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: capable)
+    net = CPSAM(bsize=64, embed_dim=32, num_heads=2, offsets=(5,)) if kind == "sam" else CPnet([2, 4], nout=3)
+    net.save_model(tmp_path / "net")
+    file = weights.resolve(tmp_path / "net")
+    assert _loaded._usual_precision(file, torch.device("cuda")) == expected
+    assert _loaded._usual_precision(file, torch.device("cpu")) == _loaded._usual_precision(file, None) == "float32"
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: CPSAM(bsize=64, embed_dim=32, num_heads=2, offsets=(5, 27)), lambda: CPnet([2, 8, 16], nout=3)]
+)
+def test_bfloat16_is_near_float32(make):
+    torch.manual_seed(0)
+    net = make().eval()
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad and "rel_pos" in name:
+            torch.nn.init.normal_(parameter, 0, 0.1)
+    tiles = np.random.default_rng(0).random((2, net.nchan, 64, 64), dtype=np.float32)
+    exact = TorchEngine(net)(tiles)[0]
+    net.dtype = torch.bfloat16
+    found = TorchEngine(net)(tiles)[0]
+    assert found.dtype == np.float32
+    # bfloat16 keeps 8 bits: each of some ten layers rounds by up to 0.4 %.
+    assert np.sqrt(np.mean((found - exact) ** 2)) < 0.03 * np.sqrt(np.mean(exact**2))

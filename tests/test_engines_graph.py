@@ -206,7 +206,9 @@ def test_a_model_says_what_runs_it(engine, tmp_path, monkeypatch):
     assert model.engine == engine
     assert (model.nchan, model.nclasses, model.nbase, model.backbone) == (2, 3, [2, 4, 8], "cpnet")
     assert (model.diam_mean, model.diam_labels) == (30, 30)
-    assert CellposeModel(pretrained_model=path, use_bfloat16=True).engine == "torch"
+    half = CellposeModel(pretrained_model=path, use_bfloat16=True)
+    assert half.precision == "bfloat16"
+    assert half.engine == (engine if _sessions.has_bfloat16(engine) else "torch")
 
 
 def test_other_networks_are_run_by_torch(engine, tmp_path):

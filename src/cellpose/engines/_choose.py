@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
+import sys
 
 from cellpose.errors import MissingExtraError, OptionError
 
 __all__ = ["ENGINES", "ENGINE_ENV", "PRECISIONS", "choose_engine", "is_installed"]
 
 #: Names that may be given as an engine.
-ENGINES = ("auto", "torch", "onnx", "openvino")
+ENGINES = ("auto", "torch", "onnx", "openvino", "compile")
 #: How exactly networks may be computed.
 PRECISIONS = ("float32", "bfloat16", "int8")
 #: Environment variable that names the engine where no argument does.
@@ -60,6 +62,9 @@ def choose_engine(engine: str | None = None, *, gpu: bool = False, precision: st
         raise OptionError(message)
     if precision == "int8":
         return _with_int8(name, gpu=gpu)
+    if name == "compile":
+        _require_compiler(source, gpu=gpu)
+        return ("compile", "torch")
     if gpu:
         if engine in _LIBRARIES:
             message = f"engine={engine!r} runs networks on the CPU only; leave it out to use the GPU, or set gpu=False"
@@ -85,3 +90,16 @@ def _with_int8(engine: str, *, gpu: bool) -> tuple[str, ...]:
         missing = "openvino" if engine == "auto" else engine
         raise MissingExtraError(_LIBRARIES[missing], missing, "run networks with precision='int8'")
     return names
+
+
+def _require_compiler(source: str, *, gpu: bool) -> None:
+    """Raise OptionError unless what torch.compile needs is here: Triton for a GPU, a C++ compiler for the CPU."""
+    if gpu:
+        needs, there = "Triton (pip install triton)", importlib.util.find_spec("triton") is not None
+    else:
+        usual = ("cl",) if sys.platform == "win32" else ("g++", "clang++", "c++")
+        needs = f"a C++ compiler ({' or '.join(usual)})"
+        there = any(shutil.which(name) for name in (os.environ.get("CXX", ""), *usual) if name)
+    if not there:
+        message = f"{source}='compile' needs {needs}, which was not found; install it, or leave {source} out"
+        raise OptionError(message)

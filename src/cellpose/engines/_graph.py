@@ -26,6 +26,7 @@ FloatArray = NDArray[np.float32]
 # Largest difference from torch with which an engine is used. In float32: of any number, as part of the largest. With
 # fewer bits: root of the mean square of differences, as part of that of the numbers; to find faults, not to judge.
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.3, "int8": 0.3}
+_GRAPHS = ("openvino", "onnx")
 _CHECK_SIDE = 64
 _STYLE_SIZE = 256  # of transformers, whose styles are zeros
 _DINO_SIDE = 384
@@ -132,7 +133,7 @@ def open_engine(names: Sequence[str], file: weights.ModelFile, precision: str = 
     """
     reference = _Reference(file)
     for name in names:
-        if name == "torch":
+        if name not in _GRAPHS:
             continue
         # Libraries fail in many ways: missing system libraries, unknown processors, graphs they do not take.
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -10,12 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cellpose.engines._batches import SmallerBatches
+from cellpose.engines._batches import SmallerBatches, is_out_of_memory
 from cellpose.engines._protocol import is_transformer
 from cellpose.errors import InputError
 from cellpose.nets import CPnet
 
 __all__ = ["TorchEngine"]
+
+logger = logging.getLogger("cellpose.engines")
 
 FloatArray = NDArray[np.float32]
 
@@ -29,6 +32,9 @@ class TorchEngine:
         The network. It is used as it is: on its device, in its dtype; it is put into evaluation mode.
     backbone
         Kind of the network; ``None``: what the module says of itself, else ``"cpnet"``.
+    compiled
+        Run it through ``torch.compile``, in CUDA graphs on such a GPU. Batches are filled up to one size, for which it
+        is compiled when it is first run; where that fails the log says so and it is run as it is.
 
     Examples
     --------
@@ -39,9 +45,12 @@ class TorchEngine:
     ((1, 3, 16, 16), (1, 8))
     """
 
-    def __init__(self, module: nn.Module, backbone: str | None = None) -> None:
+    def __init__(self, module: nn.Module, backbone: str | None = None, *, compiled: bool = False) -> None:
         own = getattr(module, "backbone", None)
         self.module = module
+        self.name = "compile" if compiled else "torch"
+        self._compiled = _compiled(module) if compiled else None
+        self._sizes: dict[tuple[int, ...], int] = {}
         self.backbone: str = backbone or (own if isinstance(own, str) else "cpnet")
         self.nout = int(getattr(module, "nout", 3))
         self.style_size = int(getattr(module, "style_size", 256))
@@ -76,13 +85,10 @@ class TorchEngine:
         return self._batches.run(self._run, tiles, self.device, _fastest_batch(self.module, self.device))
 
     def _run(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray]:
-        device, dtype = self.device, _dtype_of(self.module)
-        x = torch.from_numpy(np.ascontiguousarray(tiles, dtype=np.float32)).to(device=device, dtype=dtype)
-        if device.type == "cpu" and not is_transformer(self.backbone):
+        x = _on_device(tiles, self.device, _dtype_of(self.module))
+        if x.device.type in ("cpu", "cuda") and not is_transformer(self.backbone):
             x = x.contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            result = self.module(x)
-        outputs, style = _split(result, self.style_size)
+        outputs, style = _split(self._result(x), self.style_size)
         if outputs.shape[0] != x.shape[0] or outputs.shape[2:] != x.shape[2:]:
             message = (
                 f"the network returned an output of shape {tuple(outputs.shape)} for tiles of shape {tuple(x.shape)}; "
@@ -90,6 +96,46 @@ class TorchEngine:
             )
             raise InputError(message)
         return _to_numpy(outputs), _to_numpy(style)
+
+    def _result(self, x: torch.Tensor) -> Any:
+        if self._compiled is not None:
+            try:
+                return self._of_compiled(x)
+            # Compilers fail in many ways; running out of memory is no failure of theirs.
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                reason = str(error).strip().splitlines()
+                logger.warning("the network is run without torch.compile: %s", reason[0] if reason else repr(error))
+                self._compiled, self.name = None, "torch"
+        with torch.inference_mode():
+            return self.module(x)
+
+    def _of_compiled(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What the compiled network gives for a batch that is filled up to the size of the first of its kind."""
+        n, kind = len(x), tuple(x.shape[1:])
+        size = max(self._sizes.get(kind, n), n)
+        if size > n:
+            x = torch.cat((x, x.new_zeros((size - n, *x.shape[1:]))))
+        # Not in inference mode, whose tensors are not for compiled graphs that are kept.
+        with torch.no_grad():
+            result = self._compiled(x)  # type: ignore[misc]
+        self._sizes[kind] = size  # known to fit
+        return tuple(part[:n] for part in _split(result, self.style_size))
+
+
+def _compiled(module: nn.Module) -> Any:
+    mode = "reduce-overhead" if _device_of(module).type == "cuda" else None
+    return torch.compile(module, mode=mode, dynamic=False)
+
+
+def _on_device(tiles: FloatArray, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """A batch on its device. From memory that cannot be swapped out a GPU fetches it beside other work."""
+    host = torch.from_numpy(np.ascontiguousarray(tiles, dtype=np.float32))
+    if device.type == "cuda":
+        host = host.pin_memory()
+    # Cast there: to send fewer bytes costs more time here than it saves.
+    return host.to(device=device, non_blocking=device.type == "cuda").to(dtype)
 
 
 def _fastest_batch(module: nn.Module, device: torch.device) -> int:
@@ -137,5 +183,8 @@ def _split(result: Any, style_size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _to_numpy(tensor: torch.Tensor) -> FloatArray:
+    if tensor.is_cuda:  # written by the GPU itself to memory that cannot be swapped out
+        host = torch.empty(tensor.shape, dtype=torch.float32, pin_memory=True)
+        tensor = host.copy_(tensor.float())
     array: FloatArray = tensor.to(device="cpu", dtype=torch.float32).numpy()
     return array

@@ -30,12 +30,15 @@ class Loaded:
     device
         Where torch runs it; ``None``: the CPU.
     precision
-        How exactly it is computed, one of ``engines.PRECISIONS``.
+        How exactly it is computed, one of ``engines.PRECISIONS``. ``None``: transformers on a GPU that knows bfloat16
+        in that, as published; all else in float32.
 
     Attributes
     ----------
     graph
         The engine that runs the network; ``None``: torch does.
+    precision
+        How exactly it is computed.
 
     Raises
     ------
@@ -44,13 +47,15 @@ class Loaded:
     """
 
     def __init__(
-        self, file: weights.ModelFile, names: tuple[str, ...], device: Any = None, precision: str = "float32"
+        self, file: weights.ModelFile, names: tuple[str, ...], device: Any = None, precision: str | None = None
     ) -> None:
-        self._file, self._device, self._precision = file, device, precision
+        self._file, self._device, self._names = file, device, names
+        self.precision = precision or _usual_precision(file, device)
         self._module: torch.nn.Module | None = None
         self._print: Any = None
+        self._runner: Engine | None = None
         self._lock = threading.Lock()
-        self.graph: GraphEngine | None = engines.open_engine(names, file, precision)
+        self.graph: GraphEngine | None = engines.open_engine(names, file, self.precision)
         if self.graph is None:
             if precision == "int8":
                 message = (
@@ -68,12 +73,26 @@ class Loaded:
     def engine(self) -> Engine:
         """What to run: the graph, unless the module was changed (trained, say) after it was given out."""
         if self.graph is None:
-            return engines.as_engine(self.module)
+            return self._of_torch()
         if self._module is None or _print_of(self._module) == self._print:
             return self.graph
         logger.info("the network was changed after it was loaded: torch runs it")
         self.graph = None
-        return engines.as_engine(self._module)
+        return self._of_torch()
+
+    @property
+    def name(self) -> str:
+        """Name of the engine that runs the network."""
+        runner = self.graph or self._runner
+        return str(getattr(runner, "name", "compile" if "compile" in self._names else "torch"))
+
+    def _of_torch(self) -> Engine:
+        """The torch module as an engine, which learns how large a batch may be, and keeps what it compiled."""
+        module = self.module
+        with self._lock:
+            if self._runner is None:
+                self._runner = engines.TorchEngine(module, compiled="compile" in self._names)
+            return self._runner
 
     def described(self, name: str, default: Any) -> Any:
         """What the network says of itself, such as ``nout`` or ``diam_mean``."""
@@ -82,12 +101,23 @@ class Loaded:
     def _load(self) -> torch.nn.Module:
         import torch
 
-        dtype = torch.bfloat16 if self._precision == "bfloat16" else torch.float32
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         module = weights.load_network(self._file, device=self._device, dtype=dtype)
         if self.graph is not None:
             self._print = _print_of(module)
         self._module = module
         return module
+
+
+def _usual_precision(file: weights.ModelFile, device: Any) -> str:
+    """Transformers were trained for bfloat16: on GPUs that compute in it they are run so. All else is exact."""
+    if device is None or device.type != "cuda":
+        return "float32"
+    import torch
+
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        return "float32"
+    return "bfloat16" if weights.family(file).is_transformer else "float32"
 
 
 def _print_of(module: torch.nn.Module) -> Any:
