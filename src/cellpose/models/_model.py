@@ -62,19 +62,21 @@ class CellposeModel:
     use_bfloat16
         Whether the network computes in bfloat16 (half the memory, faster on GPUs, results differ slightly).
     engine
-        Library that runs the network: ``"torch"``, ``"onnx"`` or ``"openvino"`` (on the CPU, faster), or ``"auto"``:
-        the fastest one that is installed. ``None``: what the environment variable ``CELLPOSE_ENGINE`` names, else
-        ``"auto"``. Networks that it cannot run, and those that are replaced or trained, are run by torch.
+        Library that runs the network: ``"torch"``, ``"compile"`` (torch with ``torch.compile``; needs a compiler),
+        ``"onnx"`` or ``"openvino"`` (on the CPU, faster), or ``"auto"``: the fastest one that is installed. ``None``:
+        what the environment variable ``CELLPOSE_ENGINE`` names, else ``"auto"``. Networks that it cannot run, and
+        those that are replaced or trained, are run by torch.
     precision
         ``"float32"``, ``"bfloat16"`` or ``"int8"`` (8-bit weights and activations: faster on a CPU, results differ a
-        little; needs OpenVINO or ONNX Runtime). ``None``: float32, or as ``use_bfloat16`` says.
+        little; needs OpenVINO or ONNX Runtime). ``None``: as ``use_bfloat16`` says, else bfloat16 for transformers on
+        CUDA GPUs that have it, as published, and float32 for all else.
 
     Attributes
     ----------
     net, net_ortho
         The networks (torch modules), loaded when they are asked for; may be replaced.
     engine, precision
-        What runs the network, ``"torch"``, ``"onnx"`` or ``"openvino"``, and how exactly.
+        What runs the network, ``"torch"``, ``"compile"``, ``"onnx"`` or ``"openvino"``, and how exactly.
     device, gpu
         The device, and whether it is a GPU.
     pretrained_model
@@ -131,13 +133,14 @@ class CellposeModel:
         self.timing: list[float] = []
         self.pretrained_model = str(file.path)
         self.model_name = file.name
-        self.precision = _precision(precision, use_bfloat16)
-        names = choose_engine(engine, gpu=self.gpu, precision=self.precision)
-        self._net: Any = Loaded(file, names, self._device, self.precision)
+        wanted = _precision(precision, use_bfloat16)
+        names = choose_engine(engine, gpu=self.gpu, precision=wanted or "float32")
+        self._net: Any = Loaded(file, names, self._device, wanted)
+        self.precision: str = self._net.precision
         self._net_ortho: Any = None
         if pretrained_model_ortho:
             ortho = weights.resolve(pretrained_model_ortho)
-            self._net_ortho = Loaded(ortho, names, self._device, self.precision)
+            self._net_ortho = Loaded(ortho, names, self._device, wanted)
         self.pretrained_model_ortho = pretrained_model_ortho
         self.backbone: str = str(self._net.described("backbone", "cpnet"))
         self.net_type = f"cellpose_{self.backbone}"
@@ -184,9 +187,9 @@ class CellposeModel:
 
     @property
     def engine(self) -> str:
-        """What runs the network: ``"torch"``, ``"onnx"`` or ``"openvino"``; else the name of a class."""
+        """What runs the network: ``"torch"``, ``"compile"``, ``"onnx"`` or ``"openvino"``."""
         if isinstance(self._net, Loaded):
-            return self._net.graph.name if self._net.graph is not None else "torch"
+            return self._net.name
         return str(getattr(self._net, "name", "torch"))
 
     def eval(
@@ -395,9 +398,9 @@ def _wanted(pretrained_model: Any, model_type: str | None) -> PathLike | None:
     raise OptionError(message)
 
 
-def _precision(precision: str | None, use_bfloat16: bool | None) -> str:
+def _precision(precision: str | None, use_bfloat16: bool | None) -> str | None:
     if precision is None:
-        return "bfloat16" if use_bfloat16 else "float32"
+        return None if use_bfloat16 is None else "bfloat16" if use_bfloat16 else "float32"
     if use_bfloat16 and precision != "bfloat16":
         message = f"precision={precision!r} is not allowed with use_bfloat16=True; leave out one of them"
         raise OptionError(message)
