@@ -93,6 +93,20 @@ def row(kind: str, data: Path | None, seed: int, real: int, made: int) -> np.nda
     return np.hstack([name_of(kind, TILE), *tiles])
 
 
+def volume_row(kind: str, seed: int) -> np.ndarray:
+    """Four planes of a volume, the last two outlined, and a cut across its planes; the same with planes far apart."""
+    tiles = []
+    for anisotropy, planes in ((1.0, 48), (3.0, 16)):
+        one = synthetic.sample_volume(seed, (planes, TILE, TILE), kind, 1, diameter=32, anisotropy=anisotropy)
+        for place, outline in ((0.3, False), (0.45, False), (0.6, True), (0.75, True)):
+            at = int(place * planes)
+            picture = shown(one.image[0, at])
+            tiles.append(outlined(picture, one.masks[at]) if outline else picture)
+        cut = cv2.resize(shown(one.image[0, :, TILE // 2]), (TILE, TILE // 4), interpolation=cv2.INTER_NEAREST)
+        tiles.append(cv2.copyMakeBorder(cut, 3 * TILE // 8, 3 * TILE // 8, 0, 0, cv2.BORDER_CONSTANT, value=(255,) * 3))
+    return np.hstack([name_of(kind, TILE), *tiles])
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path)
@@ -102,8 +116,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--made", type=int, default=7, help="synthetic images a kind")
     parser.add_argument("--kinds", nargs="*", default=list(synthetic.KINDS))
     parser.add_argument("--width", type=int, default=1500, help="of the sheet, in pixels")
+    parser.add_argument("--volumes", action="store_true", help="planes of volumes instead of images")
     args = parser.parse_args(arguments)
-    sheet = np.vstack([row(kind, args.data, args.seed, args.real, args.made) for kind in args.kinds])
+    if args.volumes:
+        sheet = np.vstack([volume_row(kind, args.seed) for kind in synthetic.VOLUME_KINDS])
+    else:
+        sheet = np.vstack([row(kind, args.data, args.seed, args.real, args.made) for kind in args.kinds])
     height = round(sheet.shape[0] * args.width / sheet.shape[1])
     sheet = cv2.resize(sheet, (args.width, height), interpolation=cv2.INTER_AREA)
     args.out.parent.mkdir(parents=True, exist_ok=True)

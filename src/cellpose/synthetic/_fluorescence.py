@@ -78,7 +78,7 @@ def cytoplasm(rng: np.random.Generator, scene: Scene) -> Field:
     if rng.random() < 0.25:
         holes = grains(rng, scene.depth > 0.12 * d, rng.uniform(1, 6) / d**2, max(0.8, rng.uniform(0.04, 0.1) * d), 0.2)
         light = light * np.clip(1 - rng.uniform(0.3, 0.9) * holes, 0.05, 1)
-    edge = np.exp(-(((scene.depth - 0.5) / max(0.9, rng.uniform(0.02, 0.06) * d)) ** 2)) * scene.inside
+    edge = np.exp(-(((scene.depth - 0.5) / max(1.0, rng.uniform(0.03, 0.07) * d)) ** 2)) * scene.inside
     # most cells are thin where they end or touch, some dyes also mark the membrane
     light = light * (1 + (rng.uniform(0.4, 1.5) if rng.random() < 0.3 else -rng.uniform(0.3, 0.8)) * edge)
     light = np.asarray(light * own * rng.uniform(0.35, 0.8), np.float32)

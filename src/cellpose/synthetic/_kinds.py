@@ -29,7 +29,7 @@ class Recipe:
 
     population: Callable[[Rng, float], Population]
     light: Callable[[Rng, Scene], Field]
-    optics: Callable[[Rng, float], Optics]
+    optics: Callable[[Rng, float, Field], Optics]
     diameters: tuple[float, float]
     nuclei: float = 0.0
 
@@ -187,7 +187,10 @@ def _rods_light(rng: Rng, scene: Scene) -> Field:
 
 
 def _yeast_light(rng: Rng, scene: Scene) -> Field:
-    if rng.random() < 0.3:
+    contrast = rng.random()
+    if contrast < 0.12:
+        return _fluorescence.cytoplasm(rng, scene)[None]
+    if contrast < 0.4:
         return _transmitted.phase_contrast(rng, scene, roughness=0.4)[None]
     return _transmitted.brightfield(rng, scene, roughness=0.4)[None]
 
@@ -205,20 +208,25 @@ def _electron(rng: Rng, scene: Scene) -> Field:
 
 def _sharpness(rng: Rng, d: float, most: float) -> float:
     """Blur that leaves touching cells of a diameter apart."""
-    return _between(rng, 0.35, min(most, 0.4 + 0.045 * d))
+    return _between(rng, 0.35, min(most, 0.45 + 0.035 * d))
 
 
-def _dim(rng: Rng, d: float) -> Optics:
-    """Of fluorescence: from clean to a handful of photons, sometimes overexposed; smaller cells need more."""
+def _dim(rng: Rng, d: float, light: Field) -> Optics:
+    """Of fluorescence: from clean to a handful of photons; smaller cells need more.
+
+    Exposed for the brightest of the first channel, now and then for too long.
+    """
+    peak = max(0.15, float(np.percentile(light[0, ::2, ::2], 99.5)))
+    full = _between(rng, 0.25, 1.0) if rng.random() < 0.85 else _between(rng, 1.0, 2.5)
     few = np.log(50 * (1 + (15 / d) ** 2))
     return Optics(
-        blur=_sharpness(rng, d, 3.5), shading=_between(rng, 0, 0.3), photons=float(np.exp(rng.uniform(few, 9.5))),
-        read_noise=_between(rng, 0, 0.01), offset=_between(rng, 0, 0.08), gain=float(np.exp(rng.normal(-0.1, 0.35))),
+        blur=_sharpness(rng, d, 2.5), shading=_between(rng, 0, 0.3), photons=float(np.exp(rng.uniform(few, 9.5))),
+        read_noise=_between(rng, 0, 0.01), offset=_between(rng, 0, 0.08), gain=full / peak,
         grain=0.0 if rng.random() < 0.7 else _between(rng, 0.4, 0.9),
     )  # fmt: skip
 
 
-def _bright(rng: Rng, d: float) -> Optics:
+def _bright(rng: Rng, d: float, light: Field) -> Optics:
     """Of transmitted light: many photons."""
     return Optics(
         blur=_sharpness(rng, d, 1.4), shading=_between(rng, 0, 0.08), photons=float(np.exp(rng.uniform(8, 12))),
@@ -227,7 +235,7 @@ def _bright(rng: Rng, d: float) -> Optics:
     )  # fmt: skip
 
 
-def _electrons(rng: Rng, d: float) -> Optics:
+def _electrons(rng: Rng, d: float, light: Field) -> Optics:
     """Of electron microscopes: grainy, often scaled afterwards."""
     return Optics(
         blur=_sharpness(rng, d, 1.8), shading=_between(rng, 0, 0.1), photons=float(np.exp(rng.uniform(5, 8.5))),

@@ -97,7 +97,8 @@ def sample(
     name = kind if kind is not None else KINDS[int(rng.integers(len(KINDS)))]
     recipe = RECIPES[name]
     scene = recipe.scene(rng, (int(size[0]), int(size[1])), diameter)
-    image = expose(rng, recipe.light(rng, scene), recipe.optics(rng, scene.diameter))
+    light = recipe.light(rng, scene)
+    image = expose(rng, light, recipe.optics(rng, scene.diameter, light))
     return Sample(_channels(image, channels), scene.labels, name, scene.diameter)
 
 

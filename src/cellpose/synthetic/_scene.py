@@ -157,8 +157,8 @@ def outlines(
             place = (k + rng.uniform(-0.3, 0.3, (n, 1))) * 2 * np.pi / tips
             away = np.abs((turn - place + np.pi) % (2 * np.pi) - np.pi)
             height = (k < tips) * rng.uniform(0.0, 1.6, (n, 1))
-            width = rng.uniform(0.3, 1.1, (n, 1))
-            radius = radius + height * np.maximum(0, 1 - away / width) ** rng.uniform(1.2, 2.6, (n, 1))
+            width = rng.uniform(0.45, 1.1, (n, 1))
+            radius = radius + height * np.maximum(0, 1 - away / width) ** rng.uniform(1.0, 2.0, (n, 1))
     return np.asarray(radius / np.sqrt((radius**2).mean(axis=1, keepdims=True)))
 
 
