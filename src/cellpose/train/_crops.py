@@ -17,6 +17,9 @@ from cellpose.train._targets import ignored_pixels
 
 __all__ = ["Batch", "Crops"]
 
+# Batches that are made in another thread while the network is busy.
+_IN_ADVANCE = 2
+
 
 class Batch(NamedTuple):
     """Images (n, C, y, x), targets (n, 3 or more, y, x), pixels to ignore, bool (n, y, x) or None, and ``n``."""
@@ -29,10 +32,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Crops:
-    """How crops are made.
-
-    ``advance`` is the number of batches that are made in another thread while the network is busy.
-    """
+    """How crops are made."""
 
     generation: str
     device: torch.device
@@ -40,7 +40,6 @@ class Crops:
     batch_size: int
     scale_range: float
     diam_mean: float | None = None
-    advance: int = 0
     channels_last: bool = False
 
     def batches(self, images: ImageSet, order: npt.NDArray[np.intp], rng: np.random.RandomState) -> Iterator[Batch]:
@@ -49,7 +48,7 @@ class Crops:
         def make(start: int) -> Batch:
             return self._batch(images, order[start : start + self.batch_size], rng)
 
-        return in_advance(make, range(0, len(order), self.batch_size), self.advance)
+        return in_advance(make, range(0, len(order), self.batch_size), _IN_ADVANCE)
 
     def _batch(self, images: ImageSet, indices: npt.NDArray[np.intp], rng: np.random.RandomState) -> Batch:
         data, labels = images.batch(indices)

@@ -85,7 +85,6 @@ class Run:
     def crops(self, images: ImageSet) -> Crops:
         """How crops of these images are made."""
         options = self.options
-        busy = self.device.type != "cpu" or options.workers > 0 or not images.in_memory
         return Crops(
             self.generation,
             self.device,
@@ -93,7 +92,6 @@ class Run:
             options.batch_size,
             options.scale_range,
             diam_mean=float(self.net.diam_mean) if options.rescale else None,
-            advance=2 if busy else 0,
             channels_last=is_unet(self.net),
         )
 

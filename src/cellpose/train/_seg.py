@@ -28,6 +28,7 @@ from cellpose.train._classes import with_classes
 from cellpose.train._data import Reading, Sources, build_set, build_sets
 from cellpose.train._events import Events
 from cellpose.train._loop import OnEpoch, Run, is_unet, losses_of, train, validate
+from cellpose.train._memory import memory_is_kept
 from cellpose.train._network import device_of, generation_of, input_channels, n_classes_of, network_facts
 from cellpose.train._sets import ImageSet
 from cellpose.train._validate import Comparison, Scores
@@ -193,39 +194,51 @@ def train_seg(
     KeyboardInterrupt
         After the model as it is has been saved.
     """
-    given = dict(locals())
-    generation = generation_of(net)
+    run = _run_of(net, dict(locals()))
+    diameter_px = run.train_set.diameters.mean()
+    net.diam_labels.data = torch.tensor([diameter_px], dtype=torch.float32, device=run.device)
+    progress = _carried_out(run, resume=resume, report=report)
+    return run.path, *losses_of(progress, run.options.n_epochs)
+
+
+def _run_of(net: Any, given: dict[str, Any]) -> Run:
+    """The run that the arguments of the door describe."""
+    generation, device = generation_of(net), device_of(net)
     options = _options(net, generation, given)
     preparation = Preparation.of(
-        generation, normalize, channels=channels, channel_axis=channel_axis, rgb=rgb, nchan=input_channels(net)
-    )
-    device = device_of(net)
-    reading = Reading(device, load_files, compute_flows, options.cache_gb, options.workers)
-    train_set, test_set = build_sets(
-        Sources(train_data, train_labels, train_files, train_labels_files, train_probs),
-        Sources(test_data, test_labels, test_files, test_labels_files, test_probs),
-        preparation,
-        reading,
-        options.min_train_masks,
-    )
-    replay = Sources(replay_data, replay_labels, replay_files, replay_labels_files)
-    replay_set = build_set(replay, preparation, reading, "replay") if replay else None
-    if n_classes := n_classes_of(net):
-        train_set = with_classes(train_set, n_classes)
-        test_set, replay_set = (images and with_classes(images, n_classes) for images in (test_set, replay_set))
+        generation, given["normalize"], channels=given["channels"], channel_axis=given["channel_axis"],
+        rgb=given["rgb"], nchan=input_channels(net),
+    )  # fmt: skip
+    reading = Reading(device, given["load_files"], given["compute_flows"], options.cache_gb, options.workers)
+    train_set, test_set, replay_set = _image_sets(net, given, preparation, reading, options.min_train_masks)
     n_test = 0 if test_set is None else len(test_set)
     logger.info(f">>> n_epochs={options.n_epochs}, n_train={len(train_set)}, n_test={n_test}")
-    path = _model_path(save_path, model_name, resume=resume)
-    run = Run(
-        net, options, generation, device, train_set, test_set, path, class_weights=class_weights,
-        folder=_folder(path) if options.records else None, replay_set=replay_set, on_epoch=on_epoch,
+    path = _model_path(given["save_path"], given["model_name"], resume=given["resume"])
+    return Run(
+        net, options, generation, device, train_set, test_set, path, class_weights=given["class_weights"],
+        folder=_folder(path) if options.records else None, replay_set=replay_set, on_epoch=given["on_epoch"],
         mean=WeightMean(options.average_weights), events=Events(_folder(path) if options.tensorboard else None),
         run_id=_run_id(net, options, train_set, test_set, replay_set),
         card=_card(net, options, preparation, train_set),
     )  # fmt: skip
-    net.diam_labels.data = torch.tensor([train_set.diameters.mean()], dtype=torch.float32, device=device)
-    progress = _carried_out(run, resume=resume, report=report)
-    return path, *losses_of(progress, options.n_epochs)
+
+
+def _image_sets(
+    net: Any, given: dict[str, Any], preparation: Preparation, reading: Reading, min_train_masks: int
+) -> tuple[ImageSet, ImageSet | None, ImageSet | None]:
+    """The images to train on, to test on and to replay, from the arguments of the door."""
+    parts = ("data", "labels", "files", "labels_files")
+    training, test, replay = (
+        Sources(**{part: given[f"{what}_{part}"] for part in parts}, probs=given.get(f"{what}_probs"))
+        for what in ("train", "test", "replay")
+    )
+    train_set, test_set = build_sets(training, test, preparation, reading, min_train_masks)
+    replay_set = build_set(replay, preparation, reading, "replay") if replay else None
+    n_classes = n_classes_of(net)
+    if not n_classes:
+        return train_set, test_set, replay_set
+    test_set, replay_set = (images and with_classes(images, n_classes) for images in (test_set, replay_set))
+    return with_classes(train_set, n_classes), test_set, replay_set
 
 
 def _options(net: Any, generation: str, given: dict[str, Any]) -> Training:
@@ -304,7 +317,8 @@ def _carried_out(run: Run, *, resume: bool, report: bool) -> Progress:
     """The run between two looks at the test images, in float32, with the random numbers that were asked for."""
     options = run.options
     compares = run.test_set is not None and (report or options.validate_every is not None)
-    with _float32(run.net), _random_numbers(options, run.device):
+    on_processor = run.device.type == "cpu"
+    with _float32(run.net), _random_numbers(options, run.device), memory_is_kept(wanted=on_processor):
         if is_unet(run.net):
             run.net.to(memory_format=torch.channels_last)
         base = validate(run) if compares else None
