@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import mmap
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cellpose import dynamics, io, metrics
-from cellpose.errors import OptionError
+from cellpose import dynamics, io, metrics, models
+from cellpose.__main__ import main
+from cellpose.errors import InputError, OptionError
 from cellpose.models import _scratch
 from small_model import toy_model
 
@@ -132,3 +136,59 @@ def test_no_room_on_the_disk(monkeypatch, caplog):
     assert not array.any()
     assert not isinstance(array.base, mmap.mmap)
     assert "no room" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "least", "most"),
+    [
+        ((10, 2160, 2560), {}, 2.0, 3.7),
+        ((512, 512, 512), {}, 4.5, 6.5),
+        ((10, 2160, 2560), {"anisotropy": 5}, 2.0, 3.7),  # volumes are not enlarged as a whole
+        ((10, 2160, 2560), {"anisotropy": 2, "resample": False}, 4.0, 6.0),
+        ((10, 2160, 2560), {"do_3D": False}, 1.5, 3.0),
+    ],
+)
+def test_estimates(shape, options, least, most):
+    bundled = models.CellposeModel(pretrained_model="nuclei-cells")
+    assert least < models.estimate_volume_memory(bundled, shape, **options).total / 2**30 < most
+
+
+def test_a_plane_has_no_estimate(model):
+    with pytest.raises(InputError, match="is no stack"):
+        models.estimate_volume_memory(model, (10, 20))
+
+
+def test_estimates_of_the_command_line(tmp_path, capsys):
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((6, 40, 50), np.uint8), metadata={"axes": "ZYX"}, imagej=True)
+    tifffile.imwrite(tmp_path / "plane.tif", np.zeros((40, 50), np.uint8))
+    command = ["--dir", str(tmp_path), "--do_3D", "--estimate_memory", "--pretrained_model", "nuclei-cells"]
+    assert main(command) == 1
+    out = capsys.readouterr().out
+    assert "stack.tif: 6 x 40 x 50 uint8: 0.7 GiB (network" in out
+    assert "do_3D and stitch_threshold need a stack" in out
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from volumes import nuclei, run_one
+row = run_one({"shape": [10, 600, 640], "network": "stand-in", "options": {"anisotropy": float(sys.argv[2])}})
+print(row["bytes_per_voxel"], row["peak"], row["estimate"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("anisotropy", [1, 4])
+def test_memory_is_bounded(anisotropy):
+    # A process of its own, whose peak is that of this run.
+    benchmarks = Path(__file__).parent.parent / "benchmarks"
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(benchmarks), str(anisotropy)], capture_output=True, text=True, check=True
+    )
+    per_voxel, peak, estimate = map(float, done.stdout.split())
+    # Stack 8, flows 16, field and ends 18 with the rims of so flat a stack, and single planes; the original takes 300.
+    assert per_voxel < 70
+    assert peak < 1.1 * estimate

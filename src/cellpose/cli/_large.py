@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cellpose import io
 from cellpose.cli._model import Segmenter
 from cellpose.cli._save import output_paths
@@ -126,23 +128,50 @@ def _copy(source: Path, target: Path, pixel_size_um: tuple[float | None, float |
 
 
 def print_estimates(files: Sequence[Path], segmenter: Segmenter, args: Namespace) -> int:
-    """Print for each plane how much memory it will need, in blocks and as a whole; 1 if one cannot be read."""
-    from cellpose import models
+    """Print for each image how much memory it will need; 1 if one cannot be read.
 
+    Planes: in blocks and as a whole. With ``--do_3D`` or ``--stitch_threshold`` images are stacks.
+    """
+    estimate = _of_stack if args.do_3D or args.stitch_threshold > 0 else _of_plane
     failed = 0
     for file in files:
         try:
-            plane = io.open_plane(file, args.channel_axis, args.axes)
-            keywords = segmenter.keywords_of(plane)
-            estimate = models.estimate_memory(
-                segmenter.model,
-                plane,
-                diameter=keywords["diameter"],
-                batch_size=keywords["batch_size"],
-            )
+            print(f"{file}: {estimate(file, segmenter, args)}")
         except CellposeError as error:
             print(f"{file}: {error}")
             failed = 1
-            continue
-        print(f"{file}: {' x '.join(map(str, plane.shape))} {plane.dtype}: {estimate}")
     return failed
+
+
+def _of_plane(file: Path, segmenter: Segmenter, args: Namespace) -> str:
+    from cellpose import models
+
+    plane = io.open_plane(file, args.channel_axis, args.axes)
+    keywords = segmenter.keywords_of(plane)
+    estimate = models.estimate_memory(
+        segmenter.model, plane, diameter=keywords["diameter"], batch_size=keywords["batch_size"]
+    )
+    return f"{' x '.join(map(str, plane.shape))} {plane.dtype}: {estimate}"
+
+
+def _of_stack(file: Path, segmenter: Segmenter, args: Namespace) -> str:
+    from cellpose import models, transforms
+
+    image = io.read_image(file)
+    image = image.named(args.axes) if args.axes else image
+    keywords = segmenter.keywords_of(image)
+    axes = {
+        "channel_axis": args.channel_axis if args.channel_axis is not None else image.axis("C"),
+        "z_axis": args.z_axis if args.z_axis is not None else image.axis("Z"),
+    }
+    # One number stands for all: only the shape is asked for.
+    stand_in = np.broadcast_to(image.data.dtype.type(0), image.data.shape)
+    z, y, x, channels = transforms.convert_image(stand_in, do_3D=True, **axes).shape
+    estimate = models.estimate_volume_memory(
+        segmenter.model,
+        (z, y, x),
+        image.data.dtype,
+        channels=channels,
+        **{name: keywords[name] for name in ("do_3D", "diameter", "anisotropy", "resample", "batch_size")},
+    )
+    return f"{' x '.join(map(str, image.data.shape))} {image.data.dtype}: {estimate}"

@@ -21,6 +21,7 @@ from cellpose.models._frames import segment_image
 from cellpose.models._large import LargeResult, MemoryEstimate, estimate_memory, segment_large
 from cellpose.models._model import CellposeModel
 from cellpose.models._size import Cellpose, SizeModel
+from cellpose.models._volume_memory import VolumeEstimate, estimate_volume_memory
 
 __all__ = [
     "MODEL_DIR",
@@ -31,10 +32,12 @@ __all__ = [
     "LargeResult",
     "MemoryEstimate",
     "SizeModel",
+    "VolumeEstimate",
     "assign_device",
     "cache_model_path",
     "check_mkl",
     "estimate_memory",
+    "estimate_volume_memory",
     "get_backbone",
     "get_model_params",
     "get_user_models",

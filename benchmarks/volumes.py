@@ -1,0 +1,234 @@
+"""Volumes: peak memory and time, rings in thick planes, average precision of real volumes.
+
+    python benchmarks/volumes.py memory --shapes 10,2160,2560
+    python benchmarks/volumes.py memory --shapes 64,64,64 128,128,128 256,256,256 512,512,512
+    python benchmarks/volumes.py rings
+    python benchmarks/volumes.py quality --data FOLDER
+
+``memory`` runs each stack in a process of its own. ``--network stand-in`` puts a function that costs nothing in the
+network's place: of its peak only the tiles of a batch are missing; ``--network published`` is a U-Net of the size of
+the published ones with random weights. ``quality`` wants folders with ``*_img.tif`` and ``*_masks.tif``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+OPTIONS_OF_RINGS: dict[str, dict[str, Any]] = {
+    "as published": {},
+    "anisotropy left out": {"anisotropy": 1.0},
+    "isotropic_steps": {"isotropic_steps": True},
+    "isotropic_steps, cubic": {"isotropic_steps": True, "z_interpolation": "cubic"},
+    "isotropic_steps, spline": {"isotropic_steps": True, "z_interpolation": "spline"},
+}
+
+
+# ---- memory ------------------------------------------------------------------------------------------------------
+
+
+def nuclei(shape: tuple[int, int, int]) -> np.ndarray:
+    """Balls of random size and place, 16-bit; a tile of 256 x 256 pixels repeated."""
+    rng = np.random.default_rng(0)
+    depth = shape[0]
+    tile = np.full((depth, 256, 256), 200.0, np.float32)
+    z, y, x = np.mgrid[:depth, -12:13, -12:13]
+    for _ in range(max(1, 6 * depth)):
+        cz, cy, cx = rng.integers(0, depth), rng.integers(13, 243), rng.integers(13, 243)
+        inside = (z - cz) ** 2 + y**2 + x**2 < rng.uniform(6, 10) ** 2
+        tile[:, cy - 12 : cy + 13, cx - 12 : cx + 13][inside] = rng.uniform(800, 1600)
+    tile += rng.normal(0, 40, tile.shape)
+    plane = (1, -(-shape[1] // 256), -(-shape[2] // 256))
+    return np.tile(tile.clip(0, 65535).astype(np.uint16), plane)[:, : shape[1], : shape[2]]
+
+
+class StandIn:
+    """An engine that answers at once: brightness is the probability, its gradient the flow."""
+
+    nout, style_size, default_bsize, backbone, tile_multiple, device = 3, 256, 224, "cpnet", 1, "cpu"
+
+    def __call__(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs and styles of tiles (n, channel, y, x)."""
+        outputs = np.zeros((len(tiles), 3, *tiles.shape[2:]), np.float32)
+        bright = tiles[:, 0]
+        outputs[:, 0, 1:-1] = 5 * np.sign(bright[:, 2:] - bright[:, :-2])
+        outputs[:, 1, :, 1:-1] = 5 * np.sign(bright[:, :, 2:] - bright[:, :, :-2])
+        outputs[:, 2] = 8 * bright - 3
+        return outputs, np.ones((len(tiles), 256), np.float32)
+
+
+def make_model(network: str, folder: Path) -> Any:
+    from cellpose import models
+
+    if network != "published":
+        model = models.CellposeModel(pretrained_model="nuclei-cells")
+        if network == "stand-in":
+            model.net = StandIn()
+        return model
+    import torch
+
+    from cellpose.nets import CPnet
+
+    torch.manual_seed(0)
+    CPnet([2, 32, 64, 128, 256], nout=3).save_model(folder / "random")
+    return models.CellposeModel(pretrained_model=folder / "random")
+
+
+def run_one(job: dict[str, Any]) -> dict[str, Any]:
+    """One run over one stack, in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = make_model(job["network"], Path(folder))
+        image = nuclei(tuple(job["shape"]))
+        model.eval(image[:8, :64, :64], do_3D=True, z_axis=0, **job["options"])  # compiles, loads
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        clock, cpu = time.perf_counter(), time.process_time()
+        masks = model.eval(image, do_3D=True, z_axis=0, **job["options"])[0]
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        estimate = model_estimate(model, image, job["options"])
+    return {
+        "seconds": time.perf_counter() - clock,
+        "cpu": time.process_time() - cpu,
+        "peak": peak,
+        "bytes_per_voxel": (peak - before) / image.size,
+        "estimate": estimate,
+        "cells": int(masks.max()),
+    }
+
+
+def model_estimate(model: Any, image: np.ndarray, options: dict[str, Any]) -> int:
+    from cellpose import models
+
+    return models.estimate_volume_memory(model, image.shape, image.dtype, **options).total
+
+
+def memory(args: argparse.Namespace) -> None:
+    print("| stack | cells | seconds | of them on a processor | µs / voxel | peak GiB | bytes / voxel | estimate GiB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for text in args.shapes:
+        shape = [int(side) for side in text.split(",")]
+        job = {"shape": shape, "network": args.network, "options": json.loads(args.options)}
+        command = [sys.executable, __file__, "run", json.dumps(job)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        row = json.loads(done.stdout.splitlines()[-1])
+        size = np.prod(shape, dtype=float)
+        print(
+            f"| {' x '.join(map(str, shape))} | {row['cells']} | {row['seconds']:.0f} | {row['cpu']:.0f} | "
+            f"{1e6 * row['cpu'] / size:.1f} | {row['peak'] / 2**30:.2f} | {row['bytes_per_voxel']:.0f} | "
+            f"{row['estimate'] / 2**30:.2f} |",
+            flush=True,
+        )
+
+
+# ---- rings -------------------------------------------------------------------------------------------------------
+
+
+def ripple(masks: np.ndarray) -> float:
+    """Part of the voxels of masks that differ from both the voxels above and below, which are alike: rings, stripes."""
+    inner = masks[1:-1]
+    return float(np.mean(((inner != masks[:-2]) & (masks[:-2] == masks[2:]))[masks[:-2] > 0]))
+
+
+def rings(args: argparse.Namespace) -> None:
+    from cellpose import metrics, models
+    from cellpose.synthetic import sample_volume
+
+    model = models.CellposeModel(pretrained_model="nuclei-cells")
+    print("| anisotropy | options | AP@0.5 | AP@0.75 | found / true | rings |\n|---|---|---|---|---|---|")
+    for anisotropy in args.anisotropies:
+        planes = round(args.side / anisotropy)
+        samples = [
+            sample_volume(seed, (planes, 128, 128), "nuclei", 1, diameter=args.diameter, anisotropy=anisotropy)
+            for seed in range(args.seeds)
+        ]
+        for name, options in OPTIONS_OF_RINGS.items():
+            scores, counts, true, wrong = [], 0, 0, []
+            for sample in samples:
+                keywords = {"anisotropy": anisotropy, **options}
+                masks = model.eval(sample.image[0], do_3D=True, z_axis=0, min_size=15, **keywords)[0]
+                scores.append(metrics.average_precision(sample.masks, masks, threshold=[0.5, 0.75])[0])
+                counts, true = counts + int(masks.max()), true + int(sample.masks.max())
+                wrong.append(ripple(masks.astype(np.int32)))
+            ap = np.mean(scores, axis=0)
+            print(
+                f"| {anisotropy:g} | {name} | {ap[0]:.3f} | {ap[1]:.3f} | {counts} / {true} | "
+                f"{100 * np.mean(wrong):.1f} % |",
+                flush=True,
+            )
+
+
+# ---- real volumes ------------------------------------------------------------------------------------------------
+
+
+def annotated(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, image and true masks of the annotated volumes below a folder."""
+    import tifffile
+
+    for path in sorted(folder.rglob("*3d/*_img.tif")):
+        masks = tifffile.imread(path.with_name(path.name.replace("_img", "_masks")))
+        yield f"{path.parent.name}/{path.name.removesuffix('_img.tif')}", tifffile.imread(path), masks
+
+
+def quality(args: argparse.Namespace) -> None:
+    from cellpose import metrics, models
+
+    model = models.CellposeModel(pretrained_model=args.model)
+    runs = {
+        "3D": {"do_3D": True},
+        "3D, smoothed by 1": {"do_3D": True, "flow3D_smooth": 1},
+        "stitched": {"stitch_threshold": 0.25},
+    }
+    print("| volume | run | diameter | AP@0.5 | AP@0.75 | found / true | seconds |\n|---|---|---|---|---|---|---|")
+    for name, image, true in annotated(args.data):
+        scale = args.anisotropies.get(name.split("/")[0], 1.0)
+        volumes = np.bincount(true.ravel())[1:]
+        # The sphere of the same volume; planes cut it at smaller circles.
+        known = round(float((6 / np.pi * np.median(volumes[volumes > 0]) * scale) ** (1 / 3)), 1)
+        for diameter in (None, known):
+            for label, options in runs.items():
+                started = time.process_time()
+                extra = {"anisotropy": scale} if "do_3D" in options else {}
+                masks = model.eval(image, z_axis=0, diameter=diameter, **options, **extra)[0]
+                ap = metrics.average_precision(true.astype(np.int32), masks, threshold=[0.5, 0.75])[0]
+                print(
+                    f"| {name} | {label} | {diameter or '–'} | {ap[0]:.3f} | {ap[1]:.3f} | {int(masks.max())} / "
+                    f"{len(np.unique(true)) - 1} | {time.process_time() - started:.0f} |",
+                    flush=True,
+                )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("memory", help="peak memory and time over the size")
+    one.add_argument("--shapes", nargs="+", default=["10,540,640"], help="z,y,x in voxels")
+    one.add_argument("--network", choices=("bundled", "published", "stand-in"), default="bundled")
+    one.add_argument("--options", default="{}", help="further options of eval, JSON")
+    one = commands.add_parser("rings", help="synthetic volumes of thick planes")
+    one.add_argument("--anisotropies", type=float, nargs="+", default=[1, 2, 4, 6])
+    one.add_argument("--seeds", type=int, default=3)
+    one.add_argument("--side", type=int, default=96, help="depth in pixels")
+    one.add_argument("--diameter", type=float, default=20.0)
+    one = commands.add_parser("quality", help="annotated volumes")
+    one.add_argument("--data", type=Path, required=True)
+    one.add_argument("--model", default="nuclei-cells")
+    one.add_argument("--anisotropies", type=json.loads, default={}, help='JSON, such as {"folder": 2.2}')
+    commands.add_parser("run").add_argument("job", type=json.loads)
+    args = parser.parse_args()
+    if args.command == "run":
+        print(json.dumps(run_one(args.job)))
+        return
+    {"memory": memory, "rings": rings, "quality": quality}[args.command](args)
+
+
+if __name__ == "__main__":
+    main()
