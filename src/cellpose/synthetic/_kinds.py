@@ -92,9 +92,11 @@ def _nuclei(rng: Rng, d: float) -> Population:
 
 
 def _adherent(rng: Rng, d: float) -> Population:
-    form = str(rng.choice(["spread", "elongated", "round", "sheet"], p=[0.55, 0.2, 0.15, 0.1]))
+    form = str(rng.choice(["spread", "elongated", "round", "sheet", "branched"], p=[0.45, 0.2, 0.15, 0.1, 0.1]))
     if form == "sheet":
         return _sheet(rng, d)
+    if form == "branched":
+        return _neurons(rng, 0.7 * d)
     long = {"elongated": (2.0, 5.0), "spread": (1.3, 3.0)}.get(form, (1.05, 1.4))
     return Population(
         form=form, diameter=d, variation=_between(rng, 0.15, 0.35), coverage=_between(rng, 0.05, 0.7),

@@ -32,7 +32,7 @@ class Sample:
     kind
         One of ``KINDS``.
     diameter
-        Asked for or drawn, in pixels: of the disc that has the mean cell's area.
+        Asked for or drawn, in pixels: of the disc that has the mean cell's area, without the processes of neurons.
     """
 
     image: Field
@@ -99,7 +99,9 @@ def sample(
     scene = recipe.scene(rng, (int(size[0]), int(size[1])), diameter)
     light = recipe.light(rng, scene)
     image = expose(rng, light, recipe.optics(rng, scene.diameter, light))
-    return Sample(_channels(image, channels), scene.labels, name, scene.diameter)
+    return Sample(
+        _channels(image, channels), scene.labels, name, scene.diameter if diameter is None else float(diameter)
+    )
 
 
 def check_side(side: float) -> bool:
