@@ -108,6 +108,9 @@ EXPECTED = {
         "save_rois": "masks file_name multiprocessing prefix pad",
     },
     "denoise": {
+        "train": "net train_data train_labels train_files test_data test_labels test_files train_probs test_probs lam "
+        "scale_range seg_model_type save_path save_every save_each poisson beta blur gblur iso uniform_blur downsample "
+        "ds_max learning_rate n_epochs weight_decay batch_size nimg_per_epoch nimg_test_per_epoch model_name",
         "DenoiseModel": "gpu pretrained_model nchan model_type chan2 diam_mean device",
         "DenoiseModel.eval": "x batch_size channels channel_axis z_axis normalize rescale diameter tile do_3D "
         "tile_overlap bsize",

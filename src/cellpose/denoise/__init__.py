@@ -14,6 +14,7 @@ from cellpose.denoise._losses import (
     train_loss,
 )
 from cellpose.denoise._model import MODEL_NAMES, DenoiseModel
+from cellpose.denoise._train import train
 
 __all__ = [
     "MODEL_NAMES",
@@ -30,5 +31,6 @@ __all__ = [
     "one_chan_cellpose",
     "random_rotate_and_resize_noise",
     "test_loss",
+    "train",
     "train_loss",
 ]

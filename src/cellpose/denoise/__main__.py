@@ -1,0 +1,137 @@
+"""``python -m cellpose.denoise``: train a restoration network on a folder of images with masks."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cellpose import io, nets, weights
+from cellpose.core import assign_device
+from cellpose.denoise._data import clean_image
+from cellpose.denoise._train import train
+from cellpose.errors import CellposeError, InputError
+
+__all__ = ["NOISE_TYPES", "main"]
+
+_DS_MAX = 7
+#: How images are degraded for each published kind of model; what is not named stands at its default.
+NOISE_TYPES: dict[str, dict[str, Any]] = {
+    "poisson": {"poisson": 0.8, "blur": 0.0, "beta": 0.7},
+    "blur_expr": {"poisson": 0.8, "blur": 0.8, "beta": 0.1, "gblur": 0.5},
+    "blur": {"poisson": 0.8, "blur": 0.8, "beta": 0.1, "gblur": 10.0, "uniform_blur": True},
+    "downsample_expr": {"poisson": 0.8, "blur": 0.8, "downsample": 0.8, "beta": 0.03},
+    "downsample": {
+        "poisson": 0.8, "blur": 0.8, "downsample": 0.8, "beta": 0.03, "gblur": 5.0, "uniform_blur": True,
+    },
+    "all": {
+        "poisson": [0.8, 0.8, 0.8], "blur": [0.0, 0.8, 0.8], "downsample": [0.0, 0.0, 0.8],
+        "beta": [0.7, 0.1, 0.03], "gblur": [0.0, 10.0, 5.0], "uniform_blur": True,
+    },
+    "aniso": {"poisson": 0.8, "blur": 0.8, "downsample": 0.8, "beta": 0.1, "gblur": 1.5 * _DS_MAX, "iso": False},
+}  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as the command line says.
+
+    Returns
+    -------
+    int
+        0; errors of the user leave the program with a message and exit code 2.
+    """
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if (args.dir is None) == (args.file_list is None):
+        parser.error("give a folder of images with --dir, or files with --file_list")
+    io.logger_setup()
+    try:
+        noise = _noise(args)
+        data, folder = _from_list(args) if args.file_list is not None else _from_folders(args)
+        train(
+            _network(args.pretrained_model, args.diam_mean, gpu=args.use_gpu),
+            **data,
+            **noise,
+            lam=(args.lam_per, args.lam_seg, args.lam_rec),
+            seg_model_type=args.seg_model_type,
+            save_path=folder.resolve().parent / "models",
+            save_each=args.save_each,
+            learning_rate=args.learning_rate,
+            n_epochs=args.n_epochs,
+            nimg_per_epoch=args.nimg_per_epoch or None,
+            nimg_test_per_epoch=args.nimg_test_per_epoch or None,
+        )
+    except CellposeError as error:
+        parser.error(str(error))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cellpose.denoise", description=__doc__.split(": ")[1])
+    say = parser.add_argument
+    say("--dir", type=Path, help="folder of clean images with masks")
+    say("--test_dir", type=Path, help="folder of test images with masks")
+    say("--img_filter", default="_img", help="ending of the names of images (default: %(default)s)")
+    say("--file_list", type=Path, help=".npy file with a dict of train_files, test_files, train_probs, test_probs")
+    say("--use_gpu", action="store_true", help="train on a GPU where there is one")
+    say("--pretrained_model", help="name or path of a restoration model to start from (default: a new one)")
+    say("--seg_model_type", default="cyto2", help="segmentation model of the losses (default: %(default)s)")
+    say("--noise_type", choices=NOISE_TYPES, help="a published way of degrading; goes before the options of noise")
+    for name, default, text in (
+        ("poisson", 0.8, "part of the images with photon noise"),
+        ("beta", 0.7, "rate of the distribution of photon noise"),
+        ("blur", 0.0, "part of the images that are blurred"),
+        ("gblur", 1.0, "how much they are blurred"),
+        ("downsample", 0.0, "part of the images that are undersampled"),
+        ("lam_per", 1.0, "weight of the perceptual loss"),
+        ("lam_seg", 1.5, "weight of the segmentation loss"),
+        ("lam_rec", 0.0, "weight of the reconstruction loss"),
+        ("diam_mean", 30.0, "diameter in pixels to which cells are brought"),
+        ("learning_rate", 0.001, "learning rate"),
+    ):
+        say(f"--{name}", type=float, default=default, help=f"{text} (default: %(default)s)")
+    for name, count, text in (
+        ("ds_max", _DS_MAX, "strongest undersampling"),
+        ("n_epochs", 2000, "number of epochs"),
+        ("nimg_per_epoch", 0, "images an epoch; 0: all"),
+        ("nimg_test_per_epoch", 0, "test images a test; 0: all"),
+    ):
+        say(f"--{name}", type=int, default=count, help=f"{text} (default: %(default)s)")
+    say("--save_each", action="store_true", help="keep the model of every 100th epoch")
+    return parser
+
+
+def _noise(args: argparse.Namespace) -> dict[str, Any]:
+    if args.noise_type is not None:
+        return {"blur": 0.0, "downsample": 0.0, "gblur": 1.0, "ds_max": args.ds_max} | NOISE_TYPES[args.noise_type]
+    return {name: getattr(args, name) for name in ("poisson", "beta", "blur", "gblur", "downsample", "ds_max")}
+
+
+def _network(start: str | None, diam_mean: float, *, gpu: bool) -> Any:
+    device = assign_device(gpu=gpu)[0]
+    if start is not None:
+        return weights.load_network(weights.resolve(start).path, device=device)
+    return nets.CPnet([1, 32, 64, 128, 256], 1, diam_mean=diam_mean).to(device)
+
+
+def _from_folders(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
+    data: dict[str, Any] = {}
+    for role, folder in (("train", args.dir), ("test", args.test_dir)):
+        if folder is not None:
+            images, labels, _ = io.load_images_labels(folder, "_masks", args.img_filter)
+            data |= {f"{role}_data": [clean_image(image) for image in images], f"{role}_labels": labels}
+    return data, args.dir
+
+
+def _from_list(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
+    content = io.load_npy(args.file_list)
+    known = ("train_files", "test_files", "train_probs", "test_probs")
+    if not isinstance(content, dict) or "train_files" not in content:
+        message = f"--file_list {args.file_list} must hold a dict with train_files, saved with numpy.save"
+        raise InputError(message)
+    return {name: content[name] for name in known if content.get(name) is not None}, args.file_list.parent
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

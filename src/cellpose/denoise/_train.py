@@ -1,0 +1,309 @@
+"""Training of restoration networks: degrade clean images, restore them, and ask a segmentation network how well.
+
+Source: Stringer & Pachitariu, Nature Methods 2025, methods section "Training the restoration networks".
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from cellpose.denoise._batch import random_rotate_and_resize_noise
+from cellpose.denoise._data import CleanImages
+from cellpose.denoise._losses import one_chan_cellpose, test_loss, train_loss
+from cellpose.errors import InputError, OptionError
+
+__all__ = ["train"]
+
+logger = logging.getLogger("cellpose.denoise")
+
+_TEST_SEED = 42
+_WARM_UP, _BLOCKS, _BLOCK = 10, 10, 10  # epochs of rising rate; blocks of epochs with halved rates
+
+Numbers = float | Sequence[float]
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """One way of degrading images; see `add_noise`."""
+
+    poisson: float
+    beta: float
+    blur: float
+    gblur: float
+    downsample: float
+
+    @classmethod
+    def each(cls, **given: Numbers) -> list[_Noise]:
+        """One for each position of lists of equal length; numbers hold for all of them."""
+        lengths = {name: len(np.atleast_1d(np.asarray(value, float))) for name, value in given.items()}
+        n = max(lengths.values())
+        if any(length not in {1, n} for length in lengths.values()):
+            message = f"{lengths} numbers were given; give lists of one length, or single numbers"
+            raise OptionError(message)
+        columns = {name: np.broadcast_to(np.asarray(value, float).ravel(), n) for name, value in given.items()}
+        for name in ("poisson", "blur", "downsample"):
+            if columns[name].min() < 0 or columns[name].max() > 1:
+                message = f"{name}={given[name]} is not allowed; it is the part of images so degraded, from 0 to 1"
+                raise OptionError(message)
+        return [cls(**{name: float(column[i]) for name, column in columns.items()}) for i in range(n)]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same during one run."""
+
+    net: nn.Module
+    judge: nn.Module | None
+    noises: list[_Noise]
+    lam: tuple[float, float, float]
+    iso: bool
+    uniform_blur: bool
+    ds_max: int
+    batch_size: int
+    device: torch.device
+    diam_mean: float
+
+    def batches(
+        self, images: CleanImages, order: npt.NDArray[np.intp], noises: Sequence[_Noise]
+    ) -> Iterator[dict[str, Any]]:
+        """Degraded images, clean ones and targets, as the losses take them; one kind of noise a batch, in turn."""
+        for k, start in enumerate(range(0, len(order), self.batch_size)):
+            chosen = order[start : start + self.batch_size]
+            noise = noises[k % len(noises)]
+            both, targets, _ = random_rotate_and_resize_noise(
+                [images.image(i) for i in chosen],
+                [images.targets[i] for i in chosen],
+                images.diameters[chosen],
+                **vars(noise),
+                iso=self.iso,
+                uniform_blur=self.uniform_blur,
+                ds_max=self.ds_max,
+                diam_mean=self.diam_mean,
+                device=self.device,
+            )
+            yield {"X": both[:, :1], "img": both[:, 1:], "lbl": targets, "net1": self.judge, "lam": self.lam}
+
+    def train_epoch(
+        self, images: CleanImages, optimiser: torch.optim.Optimizer, epoch: int, n: int | None
+    ) -> tuple[float, float]:
+        """One pass over the images: means of the loss and of its perceptual part."""
+        _seed(epoch)
+        order = images.draw(n)
+        _seed(epoch)
+        turns = np.random.permutation(len(self.noises)) if len(self.noises) > 1 else [0]  # noqa: NPY002
+        self.net.train()
+        sums = np.zeros(2)
+        for batch in self.batches(images, order, [self.noises[turn] for turn in turns]):
+            loss, perceptual = train_loss(self.net, **batch)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            sums += len(batch["X"]) * np.array([float(loss.detach()), float(perceptual.detach())])
+        return float(sums[0]) / len(order), float(sums[1]) / len(order)
+
+    def test(self, images: CleanImages, epoch: int, n: int | None) -> float:
+        """Mean loss over test images, the same crops each time; kinds of noise take turns from epoch to epoch."""
+        _seed(_TEST_SEED, torch_seed=0)
+        order = images.draw(n)
+        noises = [self.noises[epoch % len(self.noises)]]
+        losses = [
+            len(batch["X"]) * float(test_loss(self.net, **batch)[0]) for batch in self.batches(images, order, noises)
+        ]
+        return sum(losses) / len(order)
+
+
+def train(
+    net: Any,
+    train_data: Any = None,
+    train_labels: Any = None,
+    train_files: Any = None,
+    test_data: Any = None,
+    test_labels: Any = None,
+    test_files: Any = None,
+    train_probs: Any = None,
+    test_probs: Any = None,
+    lam: Sequence[float] = (1.0, 1.5, 0.0),
+    scale_range: float = 0.5,
+    seg_model_type: str | Path = "cyto2",
+    save_path: str | Path | None = None,
+    save_every: int = 100,
+    save_each: bool = False,
+    poisson: Numbers = 0.7,
+    beta: Numbers = 0.7,
+    blur: Numbers = 0.7,
+    gblur: Numbers = 1.0,
+    iso: bool = True,
+    uniform_blur: bool = False,
+    downsample: Numbers = 0.0,
+    ds_max: int = 7,
+    learning_rate: float = 0.005,
+    n_epochs: int = 500,
+    weight_decay: float = 1e-5,
+    batch_size: int = 8,
+    nimg_per_epoch: int | None = None,
+    nimg_test_per_epoch: int | None = None,
+    model_name: str | None = None,
+) -> tuple[Path, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Train a network to restore images such that a segmentation network finds the cells.
+
+    Parameters
+    ----------
+    net
+        The network to train, ``nets.CPnet`` of one channel and one output. It is changed.
+    train_data, test_data
+        Clean images, each (Y, X) or (channels, Y, X), of which the first channel counts; not negative, about 0 to 1.
+    train_labels, test_labels
+        Of each image labels (Y, X), or (4, Y, X): labels, cell or not, flow along Y, flow along X.
+    train_files, test_files
+        Paths of images instead, read when they are needed and normalised; beside each ``<name>_flows.tif`` (4, Y, X).
+    train_probs, test_probs
+        How often each image is drawn; None: all alike.
+    lam
+        Weights of the perceptual, the segmentation and the reconstruction loss.
+    scale_range
+        Not used; crops are scaled at random by a factor of 0.5 to 2.
+    seg_model_type
+        Name or path of the segmentation network of the first two losses; not loaded where their weights are 0.
+    save_path
+        Folder for the model; None: the current one.
+    save_every
+        Save the model after as many epochs.
+    save_each
+        Keep each of these under its own name.
+    poisson, beta, blur, gblur, downsample
+        How images are degraded, see `add_noise`. Lists of equal length: several ways, which take turns.
+    iso, uniform_blur, ds_max
+        See `add_noise`.
+    learning_rate, weight_decay
+        Of AdamW. The rate rises over 10 epochs and is halved every 10 of the last 100 epochs.
+    n_epochs
+        Number of epochs.
+    batch_size
+        Crops a step.
+    nimg_per_epoch, nimg_test_per_epoch
+        Images drawn an epoch; None or 0: as many as there are.
+    model_name
+        Name of the file; None: made of the weights `lam`, the kinds of noise and the time.
+
+    Returns
+    -------
+    filename
+        Path of the model.
+    train_losses, test_losses
+        float64, after epochs 0 to 9 and every fifth one; test losses are 0 without test images.
+
+    Raises
+    ------
+    InputError
+        If images and labels do not belong together, or the network is not one for restoration.
+    OptionError
+        If an option is out of range.
+    UnknownModelError, DownloadError, WeightsError
+        If the segmentation network cannot be had.
+    """
+    weights = _loss_weights(lam)
+    if getattr(net, "nout", None) != 1:
+        message = (
+            f"the network has {getattr(net, 'nout', '?')} outputs; a restoration network has 1, "
+            "such as CPnet([1, 32, 64, 128, 256], 1)"
+        )
+        raise InputError(message)
+    for name, value in (("n_epochs", n_epochs), ("batch_size", batch_size), ("save_every", save_every)):
+        if value < 1:
+            message = f"{name}={value} is not allowed; give at least 1"
+            raise OptionError(message)
+    noises = _Noise.each(poisson=poisson, beta=beta, blur=blur, gblur=gblur, downsample=downsample)
+    device, diam_mean = torch.device(net.device), float(net.diam_mean)
+    images = CleanImages.of(train_data, train_labels, train_files, train_probs, diam_mean=diam_mean, role="train")
+    if images is None:
+        message = "there are no images to train on; give train_data and train_labels, or train_files"
+        raise InputError(message)
+    tests = CleanImages.of(test_data, test_labels, test_files, test_probs, diam_mean=diam_mean, role="test")
+    judge = one_chan_cellpose(device, pretrained_model=seg_model_type) if max(weights[:2]) > 0 else None
+    run = _Run(net, judge, noises, weights, iso, uniform_blur, ds_max, batch_size, device, diam_mean)
+
+    path = Path(save_path or ".") / (model_name or _name(weights, noises, iso))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    rates = _learning_rates(learning_rate, n_epochs)
+    losses: list[tuple[float, float]] = []
+    started = time.monotonic()
+    logger.info(f">>> training a restoration network on {len(images)} images; it will be saved to {path}")
+    with _generators_restored():
+        try:
+            for epoch, rate in enumerate(rates):
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                loss, perceptual = run.train_epoch(images, optimiser, epoch, nimg_per_epoch)
+                if epoch < 10 or epoch % 5 == 0:
+                    tested = run.test(tests, epoch, nimg_test_per_epoch) if tests is not None else 0.0
+                    losses.append((loss, tested))
+                    seconds = time.monotonic() - started
+                    logger.info(
+                        f"Epoch {epoch}, Time {seconds:4.1f}s, Loss {loss:0.3f}, loss_per {perceptual:0.3f}, "
+                        f"Loss Test {tested:0.3f}, LR {rate:2.4f}"
+                    )
+                if epoch > 0 and epoch % save_every == 0 and epoch != n_epochs - 1:
+                    _save(net, path.with_name(f"{path.name}_epoch_{epoch:04d}") if save_each else path)
+        finally:  # what was learnt until an interruption is kept as well
+            _save(net, path)
+    columns = np.array(losses, np.float64)
+    return path, columns[:, 0], columns[:, 1]
+
+
+def _save(net: Any, path: Path) -> None:
+    logger.info(f"saving network parameters to {path}")
+    net.save_model(path)
+
+
+def _loss_weights(lam: Sequence[float]) -> tuple[float, float, float]:
+    if len(lam) != 3 or min(lam) < 0 or max(lam) <= 0:
+        message = (
+            f"lam={list(lam)} is not allowed; give three weights of at least 0, not all 0: "
+            "of the perceptual, the segmentation and the reconstruction loss"
+        )
+        raise OptionError(message)
+    return float(lam[0]), float(lam[1]), float(lam[2])
+
+
+def _learning_rates(rate: float, n_epochs: int) -> npt.NDArray[np.float64]:
+    """Learning rate of each epoch, float64 (n_epochs,)."""
+    constant = np.full(max(0, n_epochs - _BLOCKS * _BLOCK), rate)
+    halved = np.repeat(rate * 0.5 ** np.arange(1, _BLOCKS + 1), _BLOCK)
+    return np.concatenate((np.linspace(0, rate, _WARM_UP), constant, halved))[:n_epochs]
+
+
+def _name(lam: Sequence[float], noises: Sequence[_Noise], iso: bool) -> str:
+    parts = [f"per_{lam[0]:.2f}_seg_{lam[1]:.2f}_rec_{lam[2]:.2f}"]
+    parts += [] if iso else ["aniso"]
+    parts += [kind for kind in ("poisson", "blur", "downsample") if any(getattr(noise, kind) > 0 for noise in noises)]
+    return "_".join([*parts, datetime.now().strftime("%Y_%m_%d_%H_%M_%S.%f")])
+
+
+def _seed(seed: int, torch_seed: int | None = None) -> None:
+    """Seed the generators that degradation and crops draw from, as published."""
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed if torch_seed is None else torch_seed)
+
+
+@contextmanager
+def _generators_restored() -> Iterator[None]:
+    """Leave the caller's random numbers as they were."""
+    numpy_state, torch_state = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        torch.set_rng_state(torch_state)
