@@ -64,7 +64,7 @@ class _Noise:
 class _Run:
     """What stays the same during one run."""
 
-    net: nn.Module
+    net: Any
     judge: nn.Module | None
     noises: list[_Noise]
     lam: tuple[float, float, float]
@@ -74,6 +74,13 @@ class _Run:
     batch_size: int
     device: torch.device
     diam_mean: float
+    images: CleanImages
+    tests: CleanImages | None
+    nimg_per_epoch: int | None
+    nimg_test_per_epoch: int | None
+    path: Path
+    save_every: int
+    save_each: bool
 
     def batches(
         self, images: CleanImages, order: npt.NDArray[np.intp], noises: Sequence[_Noise]
@@ -95,17 +102,15 @@ class _Run:
             )
             yield {"X": both[:, :1], "img": both[:, 1:], "lbl": targets, "net1": self.judge, "lam": self.lam}
 
-    def train_epoch(
-        self, images: CleanImages, optimiser: torch.optim.Optimizer, epoch: int, n: int | None
-    ) -> tuple[float, float]:
+    def train_epoch(self, optimiser: torch.optim.Optimizer, epoch: int) -> tuple[float, float]:
         """One pass over the images: means of the loss and of its perceptual part."""
         _seed(epoch)
-        order = images.draw(n)
+        order = self.images.draw(self.nimg_per_epoch)
         _seed(epoch)
         turns = np.random.permutation(len(self.noises)) if len(self.noises) > 1 else [0]  # noqa: NPY002
         self.net.train()
         sums = np.zeros(2)
-        for batch in self.batches(images, order, [self.noises[turn] for turn in turns]):
+        for batch in self.batches(self.images, order, [self.noises[turn] for turn in turns]):
             loss, perceptual = train_loss(self.net, **batch)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -113,15 +118,39 @@ class _Run:
             sums += len(batch["X"]) * np.array([float(loss.detach()), float(perceptual.detach())])
         return float(sums[0]) / len(order), float(sums[1]) / len(order)
 
-    def test(self, images: CleanImages, epoch: int, n: int | None) -> float:
+    def test(self, epoch: int) -> float:
         """Mean loss over test images, the same crops each time; kinds of noise take turns from epoch to epoch."""
+        if self.tests is None:
+            return 0.0
         _seed(_TEST_SEED, torch_seed=0)
-        order = images.draw(n)
-        noises = [self.noises[epoch % len(self.noises)]]
-        losses = [
-            len(batch["X"]) * float(test_loss(self.net, **batch)[0]) for batch in self.batches(images, order, noises)
-        ]
+        order = self.tests.draw(self.nimg_test_per_epoch)
+        batches = self.batches(self.tests, order, [self.noises[epoch % len(self.noises)]])
+        losses = [len(batch["X"]) * float(test_loss(self.net, **batch)[0]) for batch in batches]
         return sum(losses) / len(order)
+
+    def all_epochs(self, optimiser: torch.optim.Optimizer, rates: Sequence[float]) -> list[tuple[float, float]]:
+        """Train at these rates: losses of training and of test images whenever they are logged."""
+        losses: list[tuple[float, float]] = []
+        started = time.monotonic()
+        for epoch, rate in enumerate(rates):
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            loss, perceptual = self.train_epoch(optimiser, epoch)
+            if epoch < 10 or epoch % 5 == 0:
+                losses.append((loss, self.test(epoch)))
+                logger.info(
+                    f"Epoch {epoch}, Time {time.monotonic() - started:4.1f}s, Loss {loss:0.3f}, "
+                    f"loss_per {perceptual:0.3f}, Loss Test {losses[-1][1]:0.3f}, LR {rate:2.4f}"
+                )
+            if epoch > 0 and epoch % self.save_every == 0 and epoch != len(rates) - 1:
+                self.save(f"_epoch_{epoch:04d}" if self.save_each else "")
+        return losses
+
+    def save(self, ending: str = "") -> None:
+        """Write the network as it is."""
+        path = self.path.with_name(self.path.name + ending)
+        logger.info(f"saving network parameters to {path}")
+        self.net.save_model(path)
 
 
 def train(
@@ -232,40 +261,20 @@ def train(
         raise InputError(message)
     tests = CleanImages.of(test_data, test_labels, test_files, test_probs, diam_mean=diam_mean, role="test")
     judge = one_chan_cellpose(device, pretrained_model=seg_model_type) if max(weights[:2]) > 0 else None
-    run = _Run(net, judge, noises, weights, iso, uniform_blur, ds_max, batch_size, device, diam_mean)
-
     path = Path(save_path or ".") / (model_name or _name(weights, noises, iso))
+    run = _Run(
+        net, judge, noises, weights, iso, uniform_blur, ds_max, batch_size, device, diam_mean,
+        images, tests, nimg_per_epoch, nimg_test_per_epoch, path, save_every, save_each,
+    )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     optimiser = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    rates = _learning_rates(learning_rate, n_epochs)
-    losses: list[tuple[float, float]] = []
-    started = time.monotonic()
     logger.info(f">>> training a restoration network on {len(images)} images; it will be saved to {path}")
     with _generators_restored():
         try:
-            for epoch, rate in enumerate(rates):
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
-                loss, perceptual = run.train_epoch(images, optimiser, epoch, nimg_per_epoch)
-                if epoch < 10 or epoch % 5 == 0:
-                    tested = run.test(tests, epoch, nimg_test_per_epoch) if tests is not None else 0.0
-                    losses.append((loss, tested))
-                    seconds = time.monotonic() - started
-                    logger.info(
-                        f"Epoch {epoch}, Time {seconds:4.1f}s, Loss {loss:0.3f}, loss_per {perceptual:0.3f}, "
-                        f"Loss Test {tested:0.3f}, LR {rate:2.4f}"
-                    )
-                if epoch > 0 and epoch % save_every == 0 and epoch != n_epochs - 1:
-                    _save(net, path.with_name(f"{path.name}_epoch_{epoch:04d}") if save_each else path)
+            losses = np.array(run.all_epochs(optimiser, _learning_rates(learning_rate, n_epochs).tolist()), np.float64)
         finally:  # what was learnt until an interruption is kept as well
-            _save(net, path)
-    columns = np.array(losses, np.float64)
-    return path, columns[:, 0], columns[:, 1]
-
-
-def _save(net: Any, path: Path) -> None:
-    logger.info(f"saving network parameters to {path}")
-    net.save_model(path)
+            run.save()
+    return path, losses[:, 0], losses[:, 1]
 
 
 def _loss_weights(lam: Sequence[float]) -> tuple[float, float, float]:
