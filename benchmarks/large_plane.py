@@ -28,6 +28,7 @@ PERIOD = 500  # pixels after which nuclei repeat
 _ACROSS = 14  # nuclei in a period, along each axis
 _TILE = 512
 _WINDOW = 700
+_FROM_ENDS = 30  # pixels from the ends of a window in which cells are not compared
 
 
 def truth() -> np.ndarray:
@@ -145,46 +146,91 @@ def compare(target: Path, side: int) -> dict[str, object]:
     }
 
 
-def windows(path: Path, target: Path, model_name: str, count: int) -> dict[str, object]:
-    """Random windows segmented alone, on the scale of the whole plane, and compared with it.
+class Alone:
+    """Windows of the plane segmented without the rest of it, on the intensity scale of the whole plane."""
 
-    Tiles lie elsewhere in a window, so that its flows are not those of the plane to the last bit.
-    """
-    from cellpose import io, models
-    from cellpose.models._large._prepare import chosen_channels, prepare
-    from cellpose.options import Normalization
+    def __init__(self, path: Path, model_name: str) -> None:
+        from cellpose import io, models
+        from cellpose.models._large._prepare import chosen_channels, prepare
+        from cellpose.options import Evaluation
 
-    model = models.CellposeModel(pretrained_model=model_name)
-    plane = io.open_plane(path)
-    array = io.open_ome_zarr(target).array
-    chosen = chosen_channels(1, None, model._network().nchan, transformer=False)
-    low, width = prepare(plane, chosen, Normalization(), zero_constant=False).bounds[0]
-    rng = np.random.default_rng(2)
-    ious: list[float] = []
-    for _ in range(count):
-        y, x = (int(v) for v in rng.integers(0, np.array(plane.shape[:2]) - _WINDOW))
-        alone = model.eval(
-            plane.read(y, y + _WINDOW)[:, x : x + _WINDOW, 0],
-            normalize={"lowhigh": (float(low), float(low + width))},
-        )[0]
-        whole = np.asarray(array[y : y + _WINDOW, x : x + _WINDOW])
-        for label in np.unique(whole[60:-60, 60:-60]):
-            if label:
-                mask = whole == label
-                other = np.bincount(alone[mask])
-                other[0] = 0
-                if not other.any():
-                    ious.append(0.0)
+        self.model = models.CellposeModel(pretrained_model=model_name)
+        self.plane, self.options = io.open_plane(path), Evaluation()
+        self.network = self.model._network()
+        chosen = chosen_channels(1, None, self.network.nchan, transformer=False)
+        self.prepared = prepare(self.plane, chosen, self.options.normalization, zero_constant=False)
+
+    def as_image(self, y: int, x: int) -> np.ndarray:
+        """As any image. Its tiles lie elsewhere than those of the plane, so its flows differ a little."""
+        low, width = self.prepared.bounds[0]
+        pixels = self.plane.read(y, y + _WINDOW)[:, x : x + _WINDOW, 0]
+        return self.model.eval(pixels, normalize={"lowhigh": (float(low), float(low + width))})[0]
+
+    def with_tiles_of_the_plane(self, y: int, x: int) -> np.ndarray:
+        """By the tiles that the plane has there, so that flows should be those of the plane."""
+        from cellpose.models._large._run import _follow
+        from cellpose.models._segment import scale_of
+        from cellpose.transforms import TileGrid, get_pad_yx
+
+        height, width = self.plane.shape[:2]
+        scale = scale_of(self.network, self.options)
+        if scale != 1:
+            raise ValueError("windows can be compared by tiles only where the plane is not resized")
+        y0, y1, x0, x1 = get_pad_yx(height, width)
+        engine, tiling = self.network.engine, self.options.tiling
+        grid = TileGrid(height + y0 + y1, width + x0 + x1, engine.default_bsize, tiling.tile_overlap)
+        side = grid.bsize
+        flows = np.zeros((3, _WINDOW, _WINDOW), np.float32)
+        for j, top in enumerate(int(n) - y0 for n in grid.ystarts):
+            for i, left in enumerate(int(n) - x0 for n in grid.xstarts):
+                if top >= y + _WINDOW or top + side <= y or left >= x + _WINDOW or left + side <= x:
                     continue
-                same = alone == other.argmax()
-                ious.append(float((mask & same).sum() / (mask | same).sum()))
-    values = np.array(ious)
+                low, high, first, last = max(top, 0), min(top + side, height), max(left, 0), min(left + side, width)
+                tile = np.zeros((1, self.network.nchan, side, side), np.float32)
+                pixels = self.prepared(low, high)[:, first:last].transpose(2, 0, 1)
+                tile[0, :, low - top : high - top, first - left : last - left] = pixels
+                weighted = engine(tile)[0][0, -3:] * np.outer(grid.weights[0][j], grid.weights[1][i])
+                a, b = max(top, y), min(top + side, y + _WINDOW)
+                c, d = max(left, x), min(left + side, x + _WINDOW)
+                flows[:, a - y : b - y, c - x : d - x] += weighted[:, a - top : b - top, c - left : d - left]
+        follow = _follow(self.network, self.plane.shape[:2], scale, self.options)
+        return follow(flows[:2], flows[2], (y, x))
+
+
+def ious(whole: np.ndarray, alone: np.ndarray) -> list[float]:
+    """Of each cell of the plane that lies whole in a window, with what was found there alone."""
+    found = []
+    border = np.ones(whole.shape, bool)
+    border[_FROM_ENDS:-_FROM_ENDS, _FROM_ENDS:-_FROM_ENDS] = False
+    for label in np.setdiff1d(whole, [0, *whole[border]]):
+        mask = whole == label
+        counts = np.bincount(alone[mask], minlength=2)
+        same = alone == counts[1:].argmax() + 1
+        found.append(float((mask & same).sum() / (mask | same).sum()))
+    return found
+
+
+def windows(path: Path, target: Path, model_name: str, count: int) -> dict[str, object]:
+    """Random windows segmented alone, and how their cells differ from those of the plane."""
+    from cellpose import io
+
+    alone = Alone(path, model_name)
+    array = io.open_ome_zarr(target).array
+    rng = np.random.default_rng(2)
+    by_tiles: list[float] = []
+    as_images: list[float] = []
+    for _ in range(count):
+        y, x = (int(v) for v in rng.integers(0, np.array(array.shape) - _WINDOW))
+        whole = np.asarray(array[y : y + _WINDOW, x : x + _WINDOW])
+        by_tiles += ious(whole, alone.with_tiles_of_the_plane(y, x))
+        as_images += ious(whole, alone.as_image(y, x))
     return {
         "windows": count,
-        "cells": len(values),
-        "identical": float((values == 1).mean()),
-        "iou_over_0.9": float((values > 0.9).mean()),
-        "least_iou": float(values.min()),
+        "cells": len(by_tiles),
+        "identical_by_tiles": float((np.array(by_tiles) == 1).mean()),
+        "least_iou_by_tiles": min(by_tiles),
+        "least_iou_as_images": min(as_images),
+        "mean_iou_as_images": float(np.mean(as_images)),
     }
 
 

@@ -48,7 +48,7 @@ def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None) -> P
         return out
     tiff = open_tiff(Path(path))
     names = _names(tiff, axes)
-    order = [names.index(letter) for letter in "TZCYX" if letter in names]
+    order = [names.index(letter) for letter in "TCZYX" if letter in names]
     letters = "".join(names[k] for k in order)
     shape = tuple(tiff.shape[k] for k in order)
     sizes, channels = metadata_of(tiff.file)

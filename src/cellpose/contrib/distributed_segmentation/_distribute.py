@@ -57,9 +57,10 @@ class Plan:
         n, done = self.blocks
         more = f", {done} of them done" if done else ""
         normalize = self.job.eval_kwargs.get("normalize", True)
+        size, blocks = " x ".join(map(str, self.job.shape)), f"{n} block{'s' * (n != 1)}"
         return (
-            f"{' x '.join(map(str, self.job.shape))} pixels, axes {self.axes}: {n} blocks of {sides}{more}; each sees "
-            f"{self.job.overlap} pixels around it; normalize={normalize}"
+            f"{size} pixels, axes {self.axes}: {blocks} of {sides}{more}; each sees {self.job.overlap} pixels around "
+            f"it; normalize={normalize}"
         )
 
 

@@ -41,12 +41,11 @@ from cellpose.io._zarr import create_array, open_zarr
 __all__ = ["distributed_eval", "job_of", "run_job"]
 
 logger = logging.getLogger("cellpose.contrib")
-_TOGETHER = 8  # blocks that are compared, or written, by one task: this takes seconds, segmenting takes minutes
-
 Report = Callable[[str, int, int], None]
 
 _DIAMETER = 30
 _OVERLAP_DIAMETERS = 2
+_TOGETHER = 8  # blocks that are compared, or written, by one task: this takes seconds, segmenting takes minutes
 _WAITING = 2000  # blocks handed to the scheduler at a time: enough for any cluster, few enough for its memory
 
 

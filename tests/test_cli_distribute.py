@@ -1,0 +1,224 @@
+"""``cellpose distribute`` as a user types it, and what it does before blocks are run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+
+pytest.importorskip("distributed", reason="needs Dask: pip install 'cellpose[distributed]'")
+zarr = pytest.importorskip("zarr", reason="needs zarr: pip install 'cellpose[distributed]'")
+
+from cellpose import cli, io  # noqa: E402
+from cellpose.__main__ import main  # noqa: E402
+from cellpose.contrib import distributed_segmentation as ds  # noqa: E402
+from cellpose.contrib.distributed_segmentation import _process  # noqa: E402
+from cellpose.io._zarr import create_array  # noqa: E402
+from small_model import discs, toy_model  # noqa: E402
+
+# What Dask and its servers say when they are closed in the middle of something is not ours.
+pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.filterwarnings("ignore::UserWarning")]
+
+MODEL = ("--pretrained_model", "nuclei-cells")
+SCALE = ("--lowhigh", "0", "200", "--bsize", "704")
+
+
+@pytest.fixture(scope="module")
+def address():
+    from distributed import Client
+
+    with ds.myLocalCluster(1, n_workers=2, processes=False, dashboard_address=None) as cluster, Client(cluster):
+        yield cluster.scheduler_address
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    made = toy_model(tmp_path)
+    monkeypatch.setattr(_process, "_model", lambda kwargs: made)
+    return made
+
+
+def run(*words):
+    return main(["distribute", *map(str, words)])
+
+
+def check_same_cells(ours, theirs):
+    assert ours.max() == theirs.max() > 10
+    pairs = np.unique(np.stack((theirs.ravel(), ours.ravel())), axis=1)
+    assert pairs.shape[1] >= ours.max()
+    np.testing.assert_array_equal(ours > 0, theirs > 0)
+
+
+def test_a_tiff_on_an_existing_scheduler(address, model, tmp_path, capsys):
+    image = discs(150, 170)
+    tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, resolution=(4, 4), metadata={"unit": "um", "axes": "YX"})
+    out = tmp_path / "labels.zarr"
+    words = (tmp_path / "a.tif", out, *MODEL, *SCALE, "--diameter", 15, "--block", 60, "--cluster", address)
+    assert run(*words) == 0
+    labels = io.read_image(out)
+    whole = model.eval(image, normalize={"lowhigh": (0, 200)}, diameter=15, bsize=704)[0]
+    check_same_cells(labels.data, whole)
+    assert (labels.axes, labels.pixel_size_um, labels.data.dtype) == ("YX", (None, 0.25, 0.25), np.uint32)
+    printed = capsys.readouterr()
+    assert "150 x 170 pixels, axes YX: 9 blocks of 60 x 60; each sees 30 pixels around it" in printed.out
+    assert f"{whole.max()} cells, written to {out}" in printed.out
+    for step in ("segmented", "compared", "written"):
+        assert f"blocks {step}: 100%" in printed.err
+    # nothing is left behind, and nothing is overwritten
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tif", "labels.zarr", "small"]
+    assert run(*words) == 1
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_a_run_that_was_stopped_goes_on(address, model, tmp_path, capsys, monkeypatch):
+    io.write_ome_zarr(tmp_path / "a.zarr", discs(150, 170), "YX")
+    segmented, real = [], _process._eval
+
+    def once(source, crop, *rest):
+        segmented.append(crop)
+        if len(segmented) == 5:
+            raise KeyboardInterrupt  # Ctrl-C
+        return real(source, crop, *rest)
+
+    monkeypatch.setattr(_process, "_eval", once)
+    words = (tmp_path / "a.zarr", tmp_path / "b.zarr", *MODEL, *SCALE, "--block", 60)
+    # where blocks are run does not matter to a run
+    monkeypatch.setattr(ds._run, "_map", lambda client, f, calls, together=1: (f(*call) for call in calls))
+    assert run(*words, "--cluster", address) == 130
+    assert not (tmp_path / "b.zarr").exists()
+    assert run(*words, "--cluster", address, "--dry_run") == 0
+    assert "9 blocks of 60 x 60, 4 of them done" in capsys.readouterr().out
+    assert run(*words, "--cluster", address) == 0
+    assert len(segmented) == 5 + 9 - 4
+    first = io.imread(tmp_path / "b.zarr")
+    assert run(*words[:1], tmp_path / "c.zarr", *words[2:], "--cluster", address, "--restart") == 0
+    np.testing.assert_array_equal(io.imread(tmp_path / "c.zarr"), first)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zarr", "b.zarr", "c.zarr", "small"]
+
+
+def test_volumes_channels_and_times(address, model, tmp_path):
+    movie = np.stack([np.stack([discs(6, 48, 60), 255 - discs(6, 48, 60)])] * 2)  # TCZYX
+    movie[0] = 0
+    io.write_ome_zarr(tmp_path / "a.zarr", movie, "TCZYX", pixel_size_um=(1.0, 0.5, 0.5))
+    words = (*MODEL, *SCALE, "--do_3D", "--niter", 20, "--block", 6, 30, 30, "--cluster", address, "--chan", 1)
+    assert run(tmp_path / "a.zarr", tmp_path / "b.zarr", *words, "--frame", 1) == 0
+    labels = io.read_image(tmp_path / "b.zarr")
+    assert (labels.axes, labels.pixel_size_um, labels.data.shape) == ("ZYX", (1.0, 0.5, 0.5), (6, 48, 60))
+    scale = {"normalize": {"lowhigh": (0, 200)}, "diameter": 30, "bsize": 704, "niter": 20}
+    whole = model.eval(movie[1], channel_axis=0, z_axis=1, do_3D=True, channels=[1, 0], **scale)[0]
+    assert labels.data.max() == whole.max() > 1
+
+
+def test_what_will_be_done_is_printed(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    image = np.stack([rng.uniform(100, 200, (40, 300, 300)), rng.uniform(1000, 3000, (40, 300, 300))]).astype(np.uint16)
+    io.write_ome_zarr(tmp_path / "a.zarr", image, "CZYX")
+    assert run(tmp_path / "a.zarr", tmp_path / "b.zarr", "--do_3D", "--diameter", 10, *MODEL, "--dry_run") == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "blocks of" in line)
+    assert line.startswith("40 x 300 x 300 pixels, axes ZYX: 4 blocks of 40 x 256 x 256; each sees 20 pixels around it")
+    pairs = eval(line.partition("normalize=")[2], {"__builtins__": {}})["lowhigh"]  # noqa: S307  printed by ourselves
+    # one scale for all blocks, from a sample: the first and the 99th percentile of each channel
+    np.testing.assert_allclose(pairs, [(101, 199), (1020, 2980)], atol=5)
+    assert not (tmp_path / "b.zarr").exists()
+
+
+@pytest.mark.parametrize(("kind", "queue"), [("slurm", "#SBATCH -p gpu"), ("lsf", "#BSUB -q gpu")])
+def test_job_scripts_are_printed(tmp_path, capsys, kind, queue):
+    pytest.importorskip("dask_jobqueue", reason="needs dask-jobqueue: pip install 'cellpose[distributed]'")
+    io.write_ome_zarr(tmp_path / "a.zarr", discs(60, 60), "YX")
+    words = ("--cluster", kind, "--workers", 50, "--cpus", 4, "--memory", "20GB", "--queue", "gpu", "--dry_run")
+    assert run(tmp_path / "a.zarr", tmp_path / "b.zarr", *MODEL, *words, "--job_option=--gres=gpu:1") == 0
+    script = capsys.readouterr().out
+    assert queue in script
+    assert "--gres=gpu:1" in script
+    assert "export OMP_NUM_THREADS=4" in script
+    assert "dask_worker" in script
+
+
+def test_mistakes_are_told_before_work_begins(address, tmp_path, capsys):
+    io.write_ome_zarr(tmp_path / "stack.zarr", np.zeros((4, 40, 50), np.uint8), "ZYX")
+    io.write_ome_zarr(tmp_path / "movie.zarr", np.zeros((4, 40, 50), np.uint8), "TYX")
+    io.write_ome_zarr(tmp_path / "plane.zarr", np.zeros((40, 50), np.uint8), "YX")
+    create_array(tmp_path / "plain.zarr", (2, 3, 40, 50), (1, 1, 40, 50), np.uint8)
+    tifffile.imwrite(tmp_path / "pages.tif", np.zeros((3, 40, 50), np.uint8), photometric="minisblack", metadata=None)
+    for image, words, said in (
+        ("stack.zarr", (), "with do_3D"),
+        ("movie.zarr", (), "is a movie"),
+        ("movie.zarr", ("--frame", 4), "frame 4"),
+        ("plane.zarr", ("--do_3D",), "has no planes"),
+        ("plane.zarr", ("--block", 3, 3, 3), "blocksize"),
+        ("plain.zarr", (), "name its axes"),
+        ("pages.tif", (), "name its axes"),
+        ("none.zarr", (), "does not exist"),
+        ("plane.zarr", ("--cluster", "pbs"), "--cluster pbs"),
+        ("plane.zarr", ("--workers", 0), "--workers 0"),
+        ("plane.zarr", ("--queue", "gpu"), "for --cluster slurm and lsf"),
+        ("plane.zarr", ("--pretrained_model", "no_such_model"), "no_such_model"),
+    ):
+        cluster = () if "--cluster" in words or "--queue" in words else ("--cluster", address)
+        model = () if "--pretrained_model" in words else MODEL
+        assert run(tmp_path / image, tmp_path / "out.zarr", *model, *cluster, *words) == 2, said
+        assert said in capsys.readouterr().err
+    # the command exists only where something runs it
+    assert cli.main(["distribute", "a", "b"]) == 2
+    assert run() == 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "settings"),
+    [
+        ((70, 90), "YX", {}),
+        ((3, 70, 90), "ZYX", {"imagej": True}),
+        ((2, 3, 70, 90), "TZYX", {"ome": True, "compression": "zlib"}),
+        ((3, 2, 70, 90), "ZCYX", {"imagej": True}),
+        ((3, 2, 70, 90), "ZCYX", {"ome": True, "tile": (32, 32), "compression": "zlib"}),
+        ((70, 90, 3), "YXS", {"photometric": "rgb", "tile": (32, 32)}),
+        ((3, 70, 90), "SYX", {"photometric": "rgb", "planarconfig": "separate", "compression": "zlib"}),
+        ((2, 70, 90, 3), "ZYXS", {"photometric": "rgb", "compression": "zlib"}),
+    ],
+)
+def test_tiff_becomes_zarr(tmp_path, monkeypatch, shape, axes, settings):
+    monkeypatch.setattr("cellpose.io._convert._ROWS", 40)
+    image = np.arange(np.prod(shape)).reshape(shape).astype(np.uint16 if "S" not in axes else np.uint8)
+    settings = {"photometric": "minisblack", **settings}
+    tifffile.imwrite(tmp_path / "a.tif", image, metadata={"axes": axes}, **settings)
+    assert io.tiff_to_zarr(tmp_path / "a.tif", tmp_path / "a.zarr") == tmp_path / "a.zarr"
+    back = io.read_image(tmp_path / "a.zarr")
+    letters = axes.replace("S", "C")
+    order = [letters.index(letter) for letter in "TCZYX" if letter in letters]
+    assert back.axes == "".join(letters[k] for k in order)
+    np.testing.assert_array_equal(back.data, image.transpose(order))
+
+
+@pytest.mark.slow
+def test_workers_of_their_own_one_run_killed(tmp_path):
+    """As a user: processes on this machine; the whole run is killed in the middle and started again."""
+    io.write_ome_zarr(tmp_path / "a.zarr", discs(300, 330), "YX")
+    command = [sys.executable, "-m", "cellpose", "distribute", str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr")]
+    command += [*MODEL, "--lowhigh", "0", "200", "--diameter", "15", "--block", "90", "--workers", "2", "--cpus", "1"]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    blocks = tmp_path / "b.zarr.parts/blocks"
+    deadline = time.monotonic() + 120
+    while not (blocks.is_dir() and [p for p in blocks.iterdir() if not p.name.startswith(".")]):
+        assert time.monotonic() < deadline
+        assert first.poll() is None
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    kept = [p for p in blocks.iterdir() if not p.name.startswith(".")]
+    assert not (tmp_path / "b.zarr").exists()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"16 blocks of 90 x 90, {len(kept)} of them done" in done.stdout
+    assert "dashboard of the workers: http://" in done.stdout
+    command[5] = str(tmp_path / "c.zarr")
+    subprocess.run(command, capture_output=True, check=True)
+    labels, again = (io.imread(tmp_path / name) for name in ("b.zarr", "c.zarr"))
+    np.testing.assert_array_equal(labels, again)
+    assert labels.max() > 100
+    assert f"{labels.max()} cells, written to" in done.stdout
