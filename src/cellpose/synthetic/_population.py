@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -76,11 +77,25 @@ class Population:
 def check_limits(options: Any, limits: dict[str, tuple[float, float]]) -> None:
     """Raise OptionError where a field of a dataclass is outside its limits."""
     for field in fields(options):
-        value = getattr(options, field.name)
-        if field.name in limits and not limits[field.name][0] <= value <= limits[field.name][1]:
-            low, high = limits[field.name]
-            message = f"{type(options).__name__}.{field.name} is {value!r}; allowed: {low:g} to {high:g}"
-            raise OptionError(message)
+        if field.name in limits:
+            check_number(f"{type(options).__name__}.{field.name}", getattr(options, field.name), *limits[field.name])
+
+
+def check_number(name: str, value: Any, low: float, high: float) -> None:
+    """Raise OptionError unless the value is a number from ``low`` to ``high``."""
+    if not isinstance(value, numbers.Real) or not low <= float(value) <= high:
+        message = f"{name} is {value!r}; allowed: {low:g} to {high:g}"
+        raise OptionError(message)
+
+
+def check_size(size: Any, least: tuple[int, ...], what: str) -> tuple[int, ...]:
+    """The sides as whole numbers; OptionError if they are not as many as ``least``, or one is smaller or broken."""
+    sides = tuple(size) if isinstance(size, (tuple, list, np.ndarray)) else ()
+    whole = all(isinstance(side, numbers.Real) and float(side).is_integer() for side in sides)
+    if len(sides) != len(least) or not whole or any(side < low for side, low in zip(sides, least, strict=True)):
+        message = f"size is {size!r}; give {what}: whole numbers of at least {', '.join(map(str, least))}"
+        raise OptionError(message)
+    return tuple(int(side) for side in sides)
 
 
 @dataclass(frozen=True)

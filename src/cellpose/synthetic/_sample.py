@@ -10,9 +10,10 @@ from cellpose.errors import OptionError
 from cellpose.synthetic._camera import expose
 from cellpose.synthetic._kinds import RECIPES
 from cellpose.synthetic._noise import Field
+from cellpose.synthetic._population import check_size
 from cellpose.synthetic._scene import Labels
 
-__all__ = ["KINDS", "Sample", "check_side", "generator", "sample"]
+__all__ = ["KINDS", "Sample", "generator", "sample"]
 
 KINDS = tuple(RECIPES)
 MIN_SIDE = 16
@@ -92,11 +93,12 @@ def sample(
     >>> one.image.shape, one.masks.shape, one.kind
     ((1, 64, 80), (64, 80), 'nuclei')
     """
-    _check(size, kind, channels)
+    height, width = check_size(size, (MIN_SIDE, MIN_SIDE), "height and width in pixels")
+    _check(kind, channels)
     rng = generator(seed)
     name = kind if kind is not None else KINDS[int(rng.integers(len(KINDS)))]
     recipe = RECIPES[name]
-    scene = recipe.scene(rng, (int(size[0]), int(size[1])), diameter)
+    scene = recipe.scene(rng, (height, width), diameter)
     light = recipe.light(rng, scene)
     image = expose(rng, light, recipe.optics(rng, scene.diameter, light))
     return Sample(
@@ -104,15 +106,7 @@ def sample(
     )
 
 
-def check_side(side: float) -> bool:
-    """Whether a plane may be that high or wide: a whole number of pixels, not too few."""
-    return int(side) == side and side >= MIN_SIDE
-
-
-def _check(size: tuple[int, ...], kind: str | None, channels: int) -> None:
-    if len(size) != 2 or not all(map(check_side, size)):
-        message = f"size is {size!r}; give height and width in pixels, each a whole number of at least {MIN_SIDE}"
-        raise OptionError(message)
+def _check(kind: str | None, channels: int) -> None:
     if kind is not None and kind not in RECIPES:
         message = f"kind is {kind!r}; allowed: {', '.join(KINDS)}, or None for any"
         raise OptionError(message)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.synthetic._noise import Field, blur, smooth_noise
-from cellpose.synthetic._population import Bodies, Floats, Population, half_axes, scatter
+from cellpose.synthetic._population import Bodies, Floats, Population, check_size, half_axes, scatter
 
 __all__ = ["Labels", "Scene", "add_nuclei", "populate"]
 
@@ -191,6 +191,11 @@ def populate(rng: np.random.Generator, size: tuple[int, int], population: Popula
     Scene
         Pieces of cells smaller than an eighth of the mean cell are left out. Without nuclei; ``add_nuclei`` adds them.
 
+    Raises
+    ------
+    OptionError
+        If the size is not two whole numbers of at least 1.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)
@@ -200,6 +205,8 @@ def populate(rng: np.random.Generator, size: tuple[int, int], population: Popula
     """
     from cellpose.synthetic._kernels import close_gaps, largest_pieces
 
+    height, width = check_size(size, (1, 1), "height and width in pixels")
+    size = (height, width)
     bodies = scatter(rng, size, population)
     painter = {"rods": _paint_rods, "budding": _paint_budding, "rosettes": _paint_rosettes}
     labels, cells = painter.get(population.form, _paint_stars)(rng, size, population, bodies)

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from cellpose.errors import OptionError
 from cellpose.synthetic._camera import Optics, expose
-from cellpose.synthetic._sample import Sample, check_side, generator
+from cellpose.synthetic._population import check_number, check_size
+from cellpose.synthetic._sample import MIN_SIDE, Sample, generator
 from cellpose.synthetic._scene import Labels
 
 __all__ = ["VOLUME_KINDS", "sample_volume"]
@@ -64,9 +65,10 @@ def sample_volume(
     >>> one.image.shape, one.masks.shape
     ((1, 8, 48, 64), (8, 48, 64))
     """
-    _check(size, kind, channels, diameter, anisotropy)
+    planes, height, width = check_size(size, (4, MIN_SIDE, MIN_SIDE), "planes, height and width")
+    _check(kind, channels, diameter, anisotropy)
     rng = generator(seed)
-    shape = (int(size[0]), int(size[1]), int(size[2]))
+    shape = (planes, height, width)
     name = kind if kind is not None else VOLUME_KINDS[int(rng.integers(len(VOLUME_KINDS)))]
     d = float(diameter) if diameter is not None else float(np.exp(rng.uniform(np.log(12), np.log(40))))
     labels, nuclei, level = _cells(rng, shape, name, d, anisotropy)
@@ -81,22 +83,16 @@ def sample_volume(
     return Sample(_photograph(rng, light, d, anisotropy), labels, name, d)
 
 
-def _check(size: tuple[int, ...], kind: str | None, channels: int, diameter: float | None, anisotropy: float) -> None:
-    if len(size) != 3 or size[0] < 4 or not all(map(check_side, size[1:])) or int(size[0]) != size[0]:
-        message = f"size is {size!r}; give planes, height and width: whole numbers of at least 4, 16 and 16"
-        raise OptionError(message)
+def _check(kind: str | None, channels: int, diameter: float | None, anisotropy: float) -> None:
     if kind is not None and kind not in VOLUME_KINDS:
         message = f"kind is {kind!r}; allowed for volumes: {', '.join(VOLUME_KINDS)}, or None for any"
         raise OptionError(message)
     if channels not in {1, 2}:
         message = f"channels is {channels!r}; allowed for volumes: 1, 2"
         raise OptionError(message)
-    if diameter is not None and not 2 <= diameter <= 2000:
-        message = f"diameter is {diameter!r}; allowed: 2 to 2000 pixels"
-        raise OptionError(message)
-    if not 0.2 <= anisotropy <= 20:
-        message = f"anisotropy is {anisotropy!r}; allowed: 0.2 to 20"
-        raise OptionError(message)
+    if diameter is not None:
+        check_number("diameter", diameter, 2, 2000)
+    check_number("anisotropy", anisotropy, 0.2, 20)
 
 
 # ---- cells -----------------------------------------------------------------------------------------------------
