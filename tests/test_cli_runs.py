@@ -518,3 +518,46 @@ def test_a_reader_that_leaves_is_no_traceback(tmp_path):
     command = f"{sys.executable} -m cellpose models list | head -n 1"
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=120, check=True)
     assert "Traceback" not in done.stderr
+
+
+def test_several_at_once_write_and_tell_what_one_by_one_does(bench: Bench, monkeypatch):
+    """Same files, same order of the log, a broken image in the middle stays by itself."""
+    images = bench.images(*(f"{k:02d}.tif" for k in range(7)))
+    images[3].write_bytes(b"no image")
+    logs, entries = [], []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        out = bench.root / f"out{threads}"
+        out.mkdir()
+        assert bench.run(*U_NET, "--save_tif", "--verbose", "--savedir", out) == 1
+        of_images = re.findall(r"(\d\d\.tif)(?:: \d+ cells| failed:)", bench.log())
+        logs.append(of_images[-7:])
+        entries.append(
+            [{k: v for k, v in e.items() if k not in ("seconds", "outputs")} for e in bench.manifest(out)["images"]]
+        )
+    assert logs[0] == logs[1] == [f"{k:02d}.tif" for k in range(7)]
+    assert entries[0] == entries[1]
+    names = bench.new_files(bench.root / "out1")
+    assert names == bench.new_files(bench.root / "out2")
+    assert len(names) == 12
+    for name in names:
+        if name.endswith(".tif"):
+            one, other = (tifffile.imread(bench.root / f"out{t}" / name) for t in "12")
+            np.testing.assert_array_equal(one, other)
+
+
+def test_images_with_the_same_results_are_run_one_after_the_other(bench: Bench, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    bench.images("a.tif", "a.png", "b.tif")
+    alive = []
+    whole = _segment._segment_whole
+
+    def spy(*args):
+        import threading
+
+        alive.append(threading.current_thread() is threading.main_thread())
+        return whole(*args)
+
+    monkeypatch.setattr(_segment, "_segment_whole", spy)
+    assert bench.run(*U_NET) == 0
+    assert alive == [True] * 3

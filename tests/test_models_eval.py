@@ -281,7 +281,9 @@ def test_diameters(unet, sam):
         unet.eval(image, rescale=2.0)
         unet.eval([image, image], diameter=[15, 30])
         unet.eval([image, image], rescale=[1.0, 2.0])
-        assert sizes == [(112, 160), (112, 160), (112, 160), (64, 96), (64, 96), (112, 160)]
+        # Images of a list take their turns as they are ready.
+        pairs = [sorted(sizes[k : k + 2]) for k in (0, 2, 4)]
+        assert pairs == [[(112, 160), (112, 160)], [(64, 96), (112, 160)], [(64, 96), (112, 160)]]
     finally:
         hook.remove()
     unet.diam_labels = 15.0
@@ -439,3 +441,49 @@ def test_sixteen_bits_hold_labels_until_they_do_not():
 
     assert _compact(np.array([65535], np.int32)).dtype == np.uint16
     assert _compact(np.array([65536], np.int32)).dtype == np.uint32
+
+
+# ------------------------------------------------------------------------------------------------------ several at once
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_images_at_once_give_what_they_give_one_by_one(unet, monkeypatch, caplog, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    rng = np.random.default_rng(0)
+    images = [discs(72 + 8 * (k % 5), 96) + rng.normal(0, 0.02, (72 + 8 * (k % 5), 96)) for k in range(9)]
+    caplog.set_level("INFO", "cellpose.models")
+    seen: list[int] = []
+    masks, flows, styles = unet.eval(images, progress=seen.append)
+    assert seen == sorted(seen)
+    assert [r.getMessage().split(":")[0] for r in caplog.records] == [f"image {k + 1}" for k in range(9)]
+    assert len(unet.timing) == 9
+    for k, image in enumerate(images):
+        equal((masks[k], flows[k], styles[k]), unet.eval(image))
+
+
+def test_the_first_of_several_errors_is_told(unet, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    images = [discs(72, 96), np.zeros(3), discs(72, 96), "no such file.tif"]
+    with pytest.raises(InputError, match=r"shape \(3,\)"):
+        unet.eval(images)
+    assert unet.eval(images[0])[0].max() == 12
+
+
+def test_leaving_in_the_middle_stops_the_others(unet, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    begun = []
+
+    class Counted(list):
+        def __getitem__(self, k):
+            begun.append(k)
+            return super().__getitem__(k)
+
+        def __iter__(self):
+            return (self[k] for k in range(len(self)))
+
+    def leave(percent):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        unet.eval(Counted([discs(72, 96)] * 100), progress=leave)
+    assert len(begun) < 10

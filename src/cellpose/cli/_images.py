@@ -11,7 +11,7 @@ from pathlib import Path
 from cellpose.cli._manifest import outputs_of_last_run
 from cellpose.errors import OptionError
 
-__all__ = ["find_images", "folder_of_run"]
+__all__ = ["find_images", "folder_of_run", "groups_of_same_results"]
 
 logger = logging.getLogger("cellpose.cli")
 
@@ -98,13 +98,17 @@ def _write_error(folder: Path) -> str | None:
         return error.strerror or str(error)
 
 
-def _warn_of_same_results(files: list[Path], args: Namespace) -> None:
+def groups_of_same_results(files: list[Path], args: Namespace) -> list[list[Path]]:
+    """Images whose results have the same names."""
     same: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for file in files:
         same[_folder_of_results(file, args), file.stem].append(file)
-    for group in same.values():
-        if len(group) > 1:
-            logger.warning(
-                f"results of {', '.join(map(str, group))} have the same names: those of {group[-1]} stay in the end; "
-                "run them apart to keep all"
-            )
+    return [group for group in same.values() if len(group) > 1]
+
+
+def _warn_of_same_results(files: list[Path], args: Namespace) -> None:
+    for group in groups_of_same_results(files, args):
+        logger.warning(
+            f"results of {', '.join(map(str, group))} have the same names: those of {group[-1]} stay in the end; "
+            "run them apart to keep all"
+        )

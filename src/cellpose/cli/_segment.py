@@ -1,20 +1,21 @@
-"""``cellpose --dir …``: segment images, one after the other."""
+"""``cellpose --dir …``: segment images, a few at a time, reported one after the other."""
 
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cellpose import io
-from cellpose.cli._images import find_images, folder_of_run
+from cellpose.cli._images import find_images, folder_of_run, groups_of_same_results
 from cellpose.cli._large import is_large, print_estimates, segment_large_file
 from cellpose.cli._manifest import Manifest, options_of
 from cellpose.cli._model import Result, Segmenter, load_segmenter
@@ -22,12 +23,14 @@ from cellpose.cli._save import save_results, save_with_axes
 from cellpose.cli._table import layout_given
 from cellpose.errors import OptionError
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
+from cellpose.utils._pipeline import Room, Tell, in_order, worker_count
 
 __all__ = ["segment_command"]
 
 logger = logging.getLogger("cellpose.cli")
 
 _CHANNEL = ("GRAY", "RED", "GREEN", "BLUE")
+_VALUES_AT_ONCE = 2**23  # intensities of images that are worked on at once
 _MOST_NAMES = 20  # failed images named again in the last line; all reasons stand in the log and in the manifest
 
 
@@ -52,11 +55,12 @@ def segment_command(args: Namespace) -> int:
         resume=args.resume,
     )
     failed: list[str] = []
+    left = _left_to_do(files, manifest, args)
     try:
-        for file in _with_progress(_left_to_do(files, manifest, args), show=args.verbose):
-            error = _segment_one(file, segmenter, args, manifest)
-            if error:
-                failed.append(str(file))
+        for outcome in _with_progress(_segment_all(left, segmenter, args), len(left), show=args.verbose):
+            _note(outcome, manifest)
+            if outcome.error:
+                failed.append(str(outcome.file))
     except KeyboardInterrupt:
         done = manifest.n_results
         print(
@@ -145,42 +149,87 @@ def _left_to_do(files: list[Path], manifest: Manifest, args: Namespace) -> list[
     return left
 
 
-def _with_progress(files: list[Path], *, show: bool) -> Iterator[Path]:
-    """The files, with a progress line in the log before, between and after them, as TrackMate reads it."""
+def _with_progress(outcomes: Iterable[_Outcome], total: int, *, show: bool) -> Iterator[_Outcome]:
+    """The outcomes, with a progress line in the log before, between and after them, as TrackMate reads it."""
     from tqdm import tqdm
 
     from cellpose.utils import TqdmToLogger
 
     out = TqdmToLogger(logger, level=logging.INFO) if show else None
-    yield from tqdm(files, file=out, disable=not show)
+    yield from tqdm(outcomes, total=total, file=out, disable=not show)
 
 
-def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, manifest: Manifest) -> str | None:
-    """Segment one image and write its results; the reason, if it failed."""
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of one image: the files written and facts for the manifest, or the reason why it failed."""
+
+    file: Path
+    seconds: float
+    outputs: list[Path] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+
+def _segment_all(files: list[Path], segmenter: Segmenter, args: Namespace) -> Iterator[_Outcome]:
+    """Segment images and write their results, several at a time where they are small; outcomes in their order."""
+    room = Room(_VALUES_AT_ONCE)
+
+    def one(file: Path, tell: Tell | None) -> _Outcome:
+        return _segment_one(file, segmenter, args, room, tell)
+
+    # Figures are drawn by a library that knows one thread only; of images whose results have the same names the last
+    # one's are to stay; networks that restore are run by torch.
+    alone = args.large or args.save_mpl or segmenter.restores or groups_of_same_results(files, args)
+    workers = 1 if alone or len(files) == 1 else worker_count()
+    yield from in_order(one, files, workers) if workers > 1 else (one(file, None) for file in files)
+
+
+def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, room: Room, tell: Tell | None) -> _Outcome:
     start = time.perf_counter()
     try:
-        run = segment_large_file if is_large(file, segmenter, args) else _segment_whole
-        outputs, facts = run(file, segmenter, args)
+        if is_large(file, segmenter, args):
+            with room.of(math.inf):
+                outputs, facts = segment_large_file(file, segmenter, args)
+        else:
+            outputs, facts = _segment_whole(file, segmenter, args, room, tell)
     except Exception as error:  # whatever is wrong with one image must not stop the batch
         reason = f"{type(error).__name__}: {error}"
         logger.error(f"{file} failed: {reason}")
         logger.debug(f"{file} failed", exc_info=True)
-        manifest.add_failure(file, reason, time.perf_counter() - start)
-        return reason
-    facts["seconds"] = round(time.perf_counter() - start, 3)
-    manifest.add_result(file, outputs, facts)
-    logger.info(f"{file.name}: {facts['cells']} cells in {facts['seconds']:.2f} s")
-    return None
+        return _Outcome(file, time.perf_counter() - start, error=reason)
+    return _Outcome(file, time.perf_counter() - start, outputs, facts)
 
 
-def _segment_whole(file: Path, segmenter: Segmenter, args: Namespace) -> tuple[list[Path], dict[str, Any]]:
+def _note(done: _Outcome, manifest: Manifest) -> None:
+    """Put an outcome down in the manifest and in the log."""
+    if done.error is not None:
+        manifest.add_failure(done.file, done.error, done.seconds)
+        return
+    manifest.add_result(done.file, done.outputs, {**done.facts, "seconds": round(done.seconds, 3)})
+    logger.info(f"{done.file.name}: {done.facts['cells']} cells in {done.seconds:.2f} s")
+
+
+def _segment_whole(
+    file: Path, segmenter: Segmenter, args: Namespace, room: Room, tell: Tell | None
+) -> tuple[list[Path], dict[str, Any]]:
     """Segment one image that fits in memory; the files that were written, and facts for the manifest."""
     image = io.read_image(file)
+    with room.of(image.data.size):
+        return _segment_read(file, image, segmenter, args, tell)
+
+
+def _segment_read(
+    file: Path, image: io.Image, segmenter: Segmenter, args: Namespace, tell: Tell | None
+) -> tuple[list[Path], dict[str, Any]]:
+    """Segment one image that was read."""
     if args.axes:
         image = image.named(args.axes)
     if args.do_3D or args.stitch_threshold > 0:
         logger.info("loading image as 3D zstack")
         _check_format(args)
+    if tell is not None:
+        told: Tell = tell
+        segmenter = replace(segmenter, keywords={**segmenter.keywords, "progress": lambda done: told(done / 100)})
     result = _without_edge_masks(segmenter(image), args)
     outputs = save_results(file, image.data, result, segmenter.files["model"].name, args)
     outputs += save_with_axes(file, image, result, args)

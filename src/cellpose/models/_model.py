@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from cellpose import core, weights
-from cellpose.engines import Engine, as_engine, choose_engine, is_transformer
+from cellpose.engines import Engine, GraphEngine, as_engine, choose_engine, is_transformer
 from cellpose.errors import OptionError
 from cellpose.models import _retired
 from cellpose.models._inputs import Images, Layout, as_image, one_number
 from cellpose.models._loaded import Loaded
 from cellpose.models._segment import Network, Report, Result, segment
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
+from cellpose.utils._pipeline import Room, Tell, in_order, worker_count
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +36,8 @@ PathLike = str | os.PathLike[str]
 # Where no model is named: Cellpose-SAM if its weights are installed, else the bundled model.
 DEFAULT_MODEL = "default"
 _DIAMETER = 30.0
+# Intensities of images that are worked on at once: larger ones keep all cores busy alone, and take memory.
+_VALUES_AT_ONCE = 2**23
 
 
 class CellposeModel:
@@ -131,6 +136,7 @@ class CellposeModel:
         self._device, self.gpu = (None, False) if on_cpu else _device(device, gpu)
         self.mkldnn = mkldnn
         self.timing: list[float] = []
+        self._turn = threading.Lock()
         self.pretrained_model = str(file.path)
         self.model_name = file.name
         wanted = _precision(precision, use_bfloat16)
@@ -342,21 +348,32 @@ class CellposeModel:
         report: Report | None,
     ) -> tuple[Any, Any, Any]:
         network = self._network()
-        timing: list[float] = []
-        results: list[Result] = []
-        for index, item in enumerate(images.items):
+        room = Room(_VALUES_AT_ONCE)
+
+        def one(numbered: tuple[int, Any], tell: Tell | None) -> tuple[Result, float]:
+            index, item = numbered
             started = time.perf_counter()
             diameter, rescale = (
                 one_number(name, value, index, images.count, many=images.many)
                 for name, value in zip(("diameter", "rescale"), sizes, strict=True)
             )
-            one = replace(options, diameter=diameter or None, rescale=rescale or None)
-            of_all = _of_all(report, index, images.count)
-            results.append(segment(network, as_image(item), layout.of(index, images.count), one, of_all))
-            timing.append(time.perf_counter() - started)
-            logger.info("%s: %.2f s", f"image {index + 1}" if images.many else "image", timing[-1])
+            own = replace(options, diameter=diameter or None, rescale=rescale or None)
+            image = as_image(item)
+            with room.of(image.size):
+                result = segment(network, image, layout.of(index, images.count), own, tell)
+            seconds = time.perf_counter() - started
+            logger.info("%s: %.2f s", f"image {index + 1}" if images.many else "image", seconds)
+            return result, seconds
+
+        workers = worker_count() if images.many else 1
+        numbered = enumerate(images.items)
+        if workers > 1:
+            done = list(in_order(one, numbered, workers, _of_many(report, images.count)))
+        else:
+            done = [one(item, _of_all(report, item[0], images.count)) for item in numbered]
+        results = [result for result, _ in done]
         # Bound at once, so that threads that share the model do not mix their numbers.
-        self.timing = timing
+        self.timing = [seconds for _, seconds in done]
         if not images.many:
             return results[0].masks, results[0].flows, results[0].styles
         return [r.masks for r in results], [r.flows for r in results], [r.styles for r in results]
@@ -366,7 +383,11 @@ class CellposeModel:
         engine = self._engine_of(self._net)
         ortho = None if self._net_ortho is None else self._engine_of(self._net_ortho)
         device = self._device if self._device is not None and self._device.type != "cpu" else None
-        return Network(engine, ortho, self.nchan, float(self.diam_mean), float(self.diam_labels), device)
+        # Torch divides one image among all threads (and a GPU has one memory): two at once would only be in each
+        # other's way. The same is true of the large matrices of transformers.
+        shared = all(isinstance(e, GraphEngine) and not is_transformer(e.backbone) for e in (engine, ortho) if e)
+        turn = nullcontext() if shared else self._turn
+        return Network(engine, ortho, self.nchan, float(self.diam_mean), float(self.diam_labels), device, turn)
 
     def _engine_of(self, net: Any) -> Engine:
         if isinstance(net, Loaded):
@@ -458,6 +479,11 @@ def _reporter(progress: Any) -> Report | None:
         tell(round(100 * fraction))
 
     return report
+
+
+def _of_many(report: Report | None, count: int | None) -> Report | None:
+    """Progress of images that are worked on at the same time, from the number of those done."""
+    return None if report is None or not count else lambda number: report(number / count)
 
 
 def _of_all(report: Report | None, index: int, count: int | None) -> Report | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,8 @@ class Network:
         Diameters in pixels: to which cells are brought, and the mean one of the images it was trained on.
     device
         Where the flows are followed; ``None``: the CPU.
+    turn
+        Held while the network runs, where it can run one image at a time only.
     """
 
     engine: Engine
@@ -60,6 +63,7 @@ class Network:
     diam_mean: float
     diam_labels: float
     device: Any = None
+    turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
     @property
     def transformer(self) -> bool:
@@ -116,7 +120,8 @@ def segment(
     if network.classes:
         return _segment_classes(network, stack, scale, options, report)
     run = run_volume if options.do_3D else run_stack
-    flows, styles = run(network, stack, scale, options, _part(report, 0, _NETWORK_PART))
+    with network.turn:
+        flows, styles = run(network, stack, scale, options, _part(report, 0, _NETWORK_PART))
     # One plane has no z axis; other axes of length 1 are those of the image and stay.
     one_plane = stack.shape[0] == 1
     shape = stack.shape[:3]
