@@ -136,7 +136,7 @@ def test_optics():
     assert (synthetic.expose(rng, light, synthetic.Optics(**{**quiet, "gain": 3.0}))[0] == 1).all()
     noisy = synthetic.expose(rng, light, synthetic.Optics(**{**quiet, "photons": 200.0, "bits": 16}))[0]
     # 80 photons in each pixel, a deviation of their root; 200 make brightness 1
-    assert noisy.std() == pytest.approx(np.sqrt(80) / 200, rel=0.05)  # 4096 pixels tell a deviation to about one in a hundred
+    assert noisy.std() == pytest.approx(np.sqrt(80) / 200, rel=0.05)  # of 4096 pixels: to about 0.01
     point = np.zeros((1, 64, 64), np.float32)
     point[0, 32, 32] = 1
     spread = synthetic.expose(rng, point, synthetic.Optics(**{**quiet, "blur": 2.0, "gain": 20.0, "bits": 16}))[0]
