@@ -179,31 +179,54 @@ def annotated(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
 
 
 def quality(args: argparse.Namespace) -> None:
-    from cellpose import metrics, models
+    from cellpose import dynamics, metrics, models
 
     model = models.CellposeModel(pretrained_model=args.model)
-    runs = {
-        "3D": {"do_3D": True},
-        "3D, smoothed by 1": {"do_3D": True, "flow3D_smooth": 1},
-        "stitched": {"stitch_threshold": 0.25},
-    }
-    print("| volume | run | diameter | AP@0.5 | AP@0.75 | found / true | seconds |\n|---|---|---|---|---|---|---|")
+    print("| volume | anisotropy | run | AP@0.5 | AP@0.75 | found / true | seconds |\n|---|---|---|---|---|---|---|")
     for name, image, true in annotated(args.data):
-        scale = args.anisotropies.get(name.split("/")[0], 1.0)
-        volumes = np.bincount(true.ravel())[1:]
-        # The sphere of the same volume; planes cut it at smaller circles.
-        known = round(float((6 / np.pi * np.median(volumes[volumes > 0]) * scale) ** (1 / 3)), 1)
-        for diameter in (None, known):
-            for label, options in runs.items():
-                started = time.process_time()
-                extra = {"anisotropy": scale} if "do_3D" in options else {}
-                masks = model.eval(image, z_axis=0, diameter=diameter, **options, **extra)[0]
-                ap = metrics.average_precision(true.astype(np.int32), masks, threshold=[0.5, 0.75])[0]
-                print(
-                    f"| {name} | {label} | {diameter or '–'} | {ap[0]:.3f} | {ap[1]:.3f} | {int(masks.max())} / "
-                    f"{len(np.unique(true)) - 1} | {time.process_time() - started:.0f} |",
-                    flush=True,
-                )
+        spacing = args.anisotropies.get(name.split("/")[0], 1.0)
+        started = time.process_time()
+        masks, flows, _ = model.eval(image, z_axis=0, do_3D=True, anisotropy=spacing)
+        seconds = time.process_time() - started
+        found = {"3D": masks}
+        if spacing != 1:
+            found["3D, isotropic_steps"] = dynamics.resize_and_compute_masks(
+                flows[1], flows[2], do_3D=True, z_spacing=spacing
+            )
+        started = time.process_time()
+        found["stitched"] = model.eval(image, z_axis=0, stitch_threshold=0.25)[0]
+        times = {"3D": seconds, "stitched": time.process_time() - started}
+        for label, one in found.items():
+            ap = metrics.average_precision(true.astype(np.int32), one, threshold=[0.5, 0.75])[0]
+            print(
+                f"| {name} | {spacing:g} | {label} | {ap[0]:.3f} | {ap[1]:.3f} | {int(one.max())} / "
+                f"{len(np.unique(true)) - 1} | {times.get(label, seconds):.0f} |",
+                flush=True,
+            )
+        if args.pictures:
+            picture(args.pictures / f"{name.replace('/', '_')}.png", image, {"true": true, **found})
+
+
+def picture(path: Path, image: np.ndarray, labels: dict[str, np.ndarray]) -> None:
+    """A YX and a ZX slice of a volume, and of its masks, whose numbers are colours."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 1 + len(labels), figsize=(3 * (1 + len(labels)), 6), squeeze=False)
+    for row, cut in enumerate(((image.shape[0] // 2,), (slice(None), image.shape[1] // 2))):
+        axes[row, 0].imshow(image[cut], cmap="gray", vmin=image.min(), vmax=np.percentile(image, 99.7), aspect="auto")
+        for column, (name, masks) in enumerate(labels.items(), 1):
+            shown = np.where(masks[cut] > 0, 1 + masks[cut].astype(int) * 7 % 19, 0)
+            axes[row, column].imshow(shown, cmap="tab20", vmin=0, vmax=19, interpolation="nearest", aspect="auto")
+            axes[0, column].set_title(name)
+    for one in axes.flat:
+        one.set_axis_off()
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=60)
+    plt.close(figure)
 
 
 def main() -> None:
@@ -221,6 +244,7 @@ def main() -> None:
     one = commands.add_parser("quality", help="annotated volumes")
     one.add_argument("--data", type=Path, required=True)
     one.add_argument("--model", default="nuclei-cells")
+    one.add_argument("--pictures", type=Path, help="folder for pictures of slices")
     one.add_argument("--anisotropies", type=json.loads, default={}, help='JSON, such as {"folder": 2.2}')
     commands.add_parser("run").add_argument("job", type=json.loads)
     args = parser.parse_args()

@@ -79,6 +79,10 @@ def _command(words: list[str], distributor: Callable[[], Distributor] | None) ->
         from cellpose.cli._doctor import doctor_command
 
         return doctor_command(words[1:])
+    if words[:1] == ["slices"]:
+        from cellpose.cli._slices import slices_command
+
+        return slices_command(words[1:])
     if words[:1] == ["distribute"] and distributor is not None:
         from cellpose.cli._distribute import distribute_command
 

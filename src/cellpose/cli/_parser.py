@@ -12,7 +12,7 @@ from cellpose.cli._table import FLAGS, GROUPS, UNABBREVIATED, Flag
 
 __all__ = ["SUBCOMMANDS", "add_flag", "get_arg_parser"]
 
-SUBCOMMANDS = ("models", "doctor", "distribute")
+SUBCOMMANDS = ("models", "doctor", "distribute", "slices")
 
 _USAGE = """\
 cellpose --dir FOLDER [options]          segment the images of a folder
@@ -20,6 +20,7 @@ cellpose --dir FOLDER [options]          segment the images of a folder
        cellpose --train --dir FOLDER [options]  train a model
        cellpose models ... | cellpose doctor    models, and the state of the installation
        cellpose distribute IMAGE LABELS ...     one image too large for a machine
+       cellpose slices --dir FOLDER ...         cut training images from stacks
        cellpose                                 open the window"""
 
 # What stands for the value of an option in the help.
@@ -36,6 +37,7 @@ further commands:
   cellpose models list|pull|add|remove|info|path     the models on this machine and those that can be downloaded
   cellpose doctor [--json]                           what is installed, what is wrong and how to mend it
   cellpose distribute IMAGE LABELS [--cluster slurm]  an image in blocks, on this machine, SLURM, LSF or Dask
+  cellpose slices --dir stacks                       2D training images from annotated stacks, for segmenting in 3D
 
 exit code: 0 all is well; 1 an image, the training or a download failed; 2 the command line is wrong; 130 Ctrl-C
 """

@@ -8,9 +8,11 @@ from cellpose.train._data import _get_batch, _process_train_test
 from cellpose.train._loss import _loss_fn_class, _loss_fn_seg
 from cellpose.train._seg import train_seg
 from cellpose.train._size import train_size
+from cellpose.train._slices import Slice, cut_slices, make_slices
 
 __all__ = [
     "LabelReport",
+    "Slice",
     "_get_batch",
     "_loss_fn_class",
     "_loss_fn_seg",
@@ -18,6 +20,8 @@ __all__ = [
     "_reshape_norm",
     "check_labels",
     "convert_to_rgb",
+    "cut_slices",
+    "make_slices",
     "pad_to_rgb",
     "train_seg",
     "train_size",

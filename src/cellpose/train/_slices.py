@@ -1,0 +1,256 @@
+"""2D training images cut from 3D stacks, in the three directions in which volumes are segmented."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cellpose import io, transforms, utils
+from cellpose.errors import InputError, OptionError
+from cellpose.options import Normalization
+from cellpose.transforms import PLANE_VIEWS
+from cellpose.utils._labels import renumber
+
+__all__ = ["Slice", "cut_slices", "make_slices"]
+
+logger = logging.getLogger("cellpose.train")
+
+Array = NDArray[Any]
+PathLike = str | os.PathLike[str]
+
+# Pieces of cells with fewer pixels are no examples of cells.
+_LEAST_PIXELS = 5
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A training image cut from a stack.
+
+    Attributes
+    ----------
+    view
+        Axes of the plane: ``"YX"``, ``"ZY"`` or ``"ZX"``.
+    image
+        (y, x, channel), of the dtype of the stack.
+    masks
+        Labels 1..n (y, x), uint16 or uint32, each one connected piece; None where the stack has none.
+    """
+
+    view: str
+    image: Array
+    masks: Array | None
+
+
+def cut_slices(
+    stack: Array,
+    masks: Array | None = None,
+    *,
+    per_view: int = 10,
+    crop_size: int = 512,
+    anisotropy: float = 1.0,
+    seed: int = 0,
+) -> Iterator[Slice]:
+    """Planes of a stack in random order, as training images for networks that are to segment volumes.
+
+    Parameters
+    ----------
+    stack
+        (z, y, x, channel), any real dtype.
+    masks
+        True labels (z, y, x); then only planes that hold some are taken.
+    per_view
+        Most planes of each of the directions YX, ZY and ZX.
+    crop_size
+        Longest side in pixels; of larger planes a part at a random place is cut.
+    anisotropy
+        Distance of planes divided by the size of a pixel, by which planes that contain z are stretched.
+    seed
+        Of the random choices.
+
+    Yields
+    ------
+    Slice
+        Cells that a plane cuts in several pieces are several cells there.
+
+    Raises
+    ------
+    InputError
+        If the stack has not four axes, or the masks another shape.
+    OptionError
+        If a number is not allowed.
+
+    Examples
+    --------
+    >>> stack = np.zeros((4, 30, 40, 1), np.uint8)
+    >>> [(s.view, s.image.shape) for s in cut_slices(stack, per_view=1, anisotropy=2)]
+    [('YX', (30, 40, 1)), ('ZY', (8, 30, 1)), ('ZX', (8, 40, 1))]
+    """
+    _check(stack, masks, per_view, crop_size, anisotropy)
+    rng = np.random.default_rng(seed)
+    for view in (PLANE_VIEWS[0], PLANE_VIEWS[2], PLANE_VIEWS[1]):
+        planes = view.planes(stack)
+        labels = None if masks is None else view.planes(masks)
+        numbers = rng.permutation(len(planes))
+        if labels is not None:
+            numbers = np.array([n for n in numbers if labels[n].any()], np.int64)
+        # All crops of a direction are cut at one place.
+        part = rng.random(2)
+        stretch = anisotropy if view.name.startswith("Z") else 1.0
+        for n in numbers[:per_view]:
+            image = _crop(_stretched(planes[n], stretch, cv2.INTER_LINEAR), crop_size, part)
+            true = None
+            if labels is not None:
+                true = _pieces(_crop(_stretched(labels[n], stretch, cv2.INTER_NEAREST), crop_size, part))
+            yield Slice(view.name, image, true)
+
+
+def make_slices(
+    files: Sequence[PathLike],
+    folder: PathLike,
+    *,
+    channel_axis: int | None = None,
+    z_axis: int | None = None,
+    channels: Sequence[int] | None = None,
+    normalization: Normalization | None = None,
+    per_view: int = 10,
+    crop_size: int = 512,
+    anisotropy: float = 1.0,
+    mask_filter: str = "_masks",
+    seg: bool = False,
+) -> list[Path]:
+    """Cut training images from files of stacks, and from their masks where there are some.
+
+    Parameters
+    ----------
+    files
+        Stacks. Masks are looked for beside each: ``<name><mask_filter>.tif`` (or .npy, .png), else ``<name>_seg.npy``.
+    folder
+        Where ``<name>_<view>_<number>.tif`` and ``..._masks.tif`` are written; made if missing.
+    channel_axis, z_axis
+        Axes of channels and planes; None: what the file says, else found from the shape.
+    channels
+        Two channels to keep, counted from 1, as U-Nets take them; None: up to three in their order.
+    normalization
+        How to scale intensities before cutting, then float32; None: as they are.
+    per_view, crop_size, anisotropy
+        As in `cut_slices`.
+    mask_filter
+        End of the names of mask files.
+    seg
+        Also write each slice with masks as ``_seg.npy``, for the window.
+
+    Returns
+    -------
+    list of Path
+        The images that were written.
+
+    Raises
+    ------
+    InputError
+        If a file holds no stack, or its masks are of another shape.
+    FileReadError, FileWriteError
+        If a file cannot be read or written.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for file in map(Path, files):
+        image = io.read_image(file)
+        axes = {
+            "channel_axis": image.axis("C") if channel_axis is None else channel_axis,
+            "z_axis": image.axis("Z") if z_axis is None else z_axis,
+        }
+        if channels is None:
+            stack = transforms.convert_image(image.data, do_3D=True, **axes)
+        else:
+            stack = transforms.prepare_unet(image.data, channels, do_3D=True, **axes)
+        if normalization is not None:
+            stack = transforms.apply_normalization(stack, normalization, zero_constant=False)
+        masks = _masks_of(file, mask_filter)
+        slices = cut_slices(stack, masks, per_view=per_view, crop_size=crop_size, anisotropy=anisotropy)
+        before = len(written)
+        for number, one in enumerate(slices):
+            path = target / f"{file.stem}_{one.view}_{number}.tif"
+            _write(path, one, seg=seg)
+            written.append(path)
+        logger.info("%s: %d slices %s masks", file.name, len(written) - before, "without" if masks is None else "with")
+    return written
+
+
+def _check(stack: Array, masks: Array | None, per_view: int, crop_size: int, anisotropy: float) -> None:
+    if stack.ndim != 4 or 0 in stack.shape:
+        message = f"a stack of shape {stack.shape} cannot be cut; give (z, y, x, channel), none of them 0"
+        raise InputError(message)
+    if masks is not None and masks.shape != stack.shape[:3]:
+        message = f"masks of shape {masks.shape} do not fit a stack of {stack.shape[:3]}; both are (z, y, x)"
+        raise InputError(message)
+    if per_view < 1 or crop_size < 16 or not 0 < anisotropy < np.inf:
+        message = (
+            f"per_view={per_view}, crop_size={crop_size}, anisotropy={anisotropy:g} are not allowed together; give at "
+            "least 1 slice, 16 pixels, and an anisotropy above 0"
+        )
+        raise OptionError(message)
+
+
+def _stretched(plane: Array, factor: float, interpolation: int) -> Array:
+    """A plane whose first axis is z, with square pixels."""
+    if factor == 1:
+        return plane
+    height = transforms.scaled_shape(plane.shape[:1], (factor,))[0]
+    stretched: Array = transforms.resize_safe(np.ascontiguousarray(plane), height, plane.shape[1], interpolation)
+    return stretched
+
+
+def _crop(plane: Array, side: int, part: NDArray[np.float64]) -> Array:
+    y, x = (int(p * (max(0, n - side) + 1)) for p, n in zip(part, plane.shape[:2], strict=True))
+    return plane[y : y + side, x : x + side]
+
+
+def _pieces(labels: Array) -> Array:
+    """Each connected piece of each label under a number of its own, but for the smallest."""
+    from scipy import ndimage
+
+    cells, _ = renumber(labels)
+    numbers, count = np.zeros(labels.shape, np.int32), 0
+    for cell, box in enumerate(ndimage.find_objects(cells), 1):
+        pieces, n = ndimage.label(cells[box] == cell)
+        for piece in range(1, n + 1):
+            inside = pieces == piece
+            if inside.sum() >= _LEAST_PIXELS:
+                count += 1
+                numbers[box][inside] = count
+    return numbers.astype(np.uint16 if count < 2**16 else np.uint32)
+
+
+def _masks_of(file: Path, mask_filter: str) -> Array | None:
+    """The labels (z, y, x) beside an image; None where there are none."""
+    for ending in (".tif", ".tiff", ".npy", ".png"):
+        path = file.with_name(f"{file.stem}{mask_filter}{ending}")
+        if path.exists():
+            return np.asarray(io.imread(str(path)))
+    path = file.with_name(f"{file.stem}_seg.npy")
+    return io.read_seg(path).masks if path.exists() else None
+
+
+def _write(path: Path, one: Slice, *, seg: bool) -> None:
+    image = one.image[..., 0] if one.image.shape[-1] == 1 else one.image
+    io.imsave(str(path), np.ascontiguousarray(image))
+    if one.masks is None:
+        return
+    io.imsave(str(path.with_name(f"{path.stem}_masks.tif")), one.masks)
+    if seg:
+        content = {
+            "outlines": one.masks * utils.masks_to_outlines(one.masks),
+            "masks": one.masks,
+            "ismanual": np.zeros(int(one.masks.max(initial=0)), bool),
+            "filename": str(path),
+        }
+        io.write_seg(path.with_name(f"{path.stem}_seg.npy"), content)

@@ -1,0 +1,125 @@
+"""Training images cut from stacks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+from cellpose import io, train
+from cellpose.__main__ import main
+from cellpose.errors import InputError, OptionError
+from cellpose.train import cut_slices
+
+
+def stack_of_two():
+    """Two cells, of which the second is a bow whose ends only join below; voxel values tell where they are."""
+    z, y, x = np.mgrid[:6, :30, :40]
+    stack = (100 * z + y + x).astype(np.uint16)
+    masks = np.zeros(stack.shape, np.uint16)
+    masks[1:5, 4:12, 5:15] = 7
+    masks[:, 20:25, 5:10] = masks[:, 20:25, 30:35] = masks[5, 20:25, 5:35] = 9
+    return stack[..., np.newaxis], masks
+
+
+def test_planes_are_those_of_the_stack():
+    stack, masks = stack_of_two()
+    found = list(cut_slices(stack, masks, per_view=3))
+    assert [s.view for s in found] == ["YX"] * 3 + ["ZY"] * 3 + ["ZX"] * 3
+    for one in found:
+        axis = "ZYX".index(next(a for a in "ZYX" if a not in one.view))
+        planes = np.moveaxis(stack, axis, 0)
+        (number,) = [n for n, plane in enumerate(planes) if np.array_equal(plane, one.image)]
+        np.testing.assert_array_equal(one.masks > 0, np.moveaxis(masks, axis, 0)[number] > 0)
+        assert one.image.dtype == np.uint16
+
+
+def test_pieces_of_a_cell_are_cells():
+    stack, masks = stack_of_two()
+    tops = [s for s in cut_slices(stack, masks, per_view=6) if s.view == "YX" and s.image[0, 0, 0] in (100, 200, 300)]
+    assert [s.masks.max() for s in tops] == [3, 3, 3]
+    bottom = next(s for s in cut_slices(stack, masks, per_view=6) if s.view == "YX" and s.image[0, 0, 0] == 500)
+    assert bottom.masks.max() == 1
+
+
+def test_planes_with_z_are_stretched_and_cut():
+    stack, masks = stack_of_two()
+    for one in cut_slices(stack, masks, per_view=2, anisotropy=4, crop_size=20):
+        assert one.image.shape[:2] == one.masks.shape == (20, 20)
+    shapes = {s.view: s.image.shape for s in cut_slices(stack, per_view=1, anisotropy=2.5)}
+    assert shapes == {"YX": (30, 40, 1), "ZY": (15, 30, 1), "ZX": (15, 40, 1)}
+
+
+def test_planes_without_cells_are_left_out_and_choices_repeat():
+    stack, masks = stack_of_two()
+    masks[:, 15:], masks[:, :, 12:] = 0, 0
+    found = list(cut_slices(stack, masks, per_view=100))
+    assert [sum(s.view == v for s in found) for v in ("YX", "ZY", "ZX")] == [4, 7, 8]
+    again = list(cut_slices(stack, masks, per_view=100))
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(found, again, strict=True))
+    assert not all(
+        np.array_equal(a.image, b.image)
+        for a, b in zip(found, cut_slices(stack, masks, per_view=100, seed=1), strict=True)
+    )
+
+
+def test_refusals():
+    stack, masks = stack_of_two()
+    with pytest.raises(InputError, match="cannot be cut"):
+        next(cut_slices(stack[0]))
+    with pytest.raises(InputError, match="do not fit"):
+        next(cut_slices(stack, masks[:3]))
+    for options in ({"per_view": 0}, {"crop_size": 8}, {"anisotropy": 0.0}):
+        with pytest.raises(OptionError):
+            next(cut_slices(stack, **options))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    stack, masks = stack_of_two()
+    tifffile.imwrite(tmp_path / "one.tif", stack[..., 0], imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "one_masks.tif", masks)
+    two = np.stack((stack[..., 0], stack[..., 0] + 1), axis=1)
+    tifffile.imwrite(tmp_path / "two.tif", two, imagej=True, metadata={"axes": "ZCYX"})
+    return tmp_path
+
+
+def test_command(folder, capsys):
+    assert main(["slices", "--dir", str(folder), "--anisotropy", "2", "--nimg_per_tif", "2", "--seg_masks"]) == 0
+    assert "12 slices of 2 stacks" in capsys.readouterr().out
+    names = sorted(p.name for p in (folder / "train").iterdir())
+    places = (("YX", 0), ("YX", 1), ("ZX", 4), ("ZX", 5), ("ZY", 2), ("ZY", 3))
+    assert [n for n in names if n.startswith("two")] == [f"two_{view}_{n}.tif" for view, n in places]
+    assert sum(n.endswith("_masks.tif") for n in names) == sum(n.endswith("_seg.npy") for n in names) == 6
+    assert io.imread(str(folder / "train" / "two_ZX_4.tif")).shape == (12, 40, 2)
+    seg = io.read_seg(folder / "train" / "one_ZX_4_seg.npy")
+    np.testing.assert_array_equal(seg.masks, io.imread(str(folder / "train" / "one_ZX_4_masks.tif")))
+
+
+def test_masks_of_the_window_and_scaled_intensities(folder):
+    _, masks = stack_of_two()
+    (folder / "one_masks.tif").unlink()
+    io.write_seg(folder / "one_seg.npy", {"masks": masks, "outlines": np.zeros_like(masks)})
+    command = ["slices", "--image_path", str(folder / "one.tif"), "--invert", "--nimg_per_tif", "1"]
+    assert main(command) == 0
+    image = io.imread(str(folder / "train" / "one_YX_0.tif"))
+    assert image.dtype == np.float32
+    assert (folder / "train" / "one_YX_0_masks.tif").exists()
+    assert main(["slices"]) == 2
+
+
+def test_slices_are_trained_on(folder):
+    written = train.make_slices([folder / "one.tif"], folder / "train", per_view=3)
+    images, labels, names, *_ = io.load_train_test_data(str(folder / "train"), mask_filter="_masks")
+    assert sorted(names) == sorted(map(str, written))
+    assert len(images) == len(labels) == 9
+
+
+def test_older_name(folder):
+    command = [sys.executable, "-m", "cellpose.gui.make_train", "--dir", str(folder), "--nimg_per_tif", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list((folder / "train").glob("two_*.tif"))) == 3
