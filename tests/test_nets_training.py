@@ -116,6 +116,17 @@ def test_numbers_of_one_unit(*, upsample: bool, side: int, relu: bool, style: bo
         torch.testing.assert_close(value.double(), layers.state_dict()[key].double(), rtol=1e-5, atol=1e-6)
 
 
+def test_one_channel_in_any_layout(all_sizes) -> None:
+    """Images of one channel are laid out channels last whatever their strides say; the weights here are not."""
+    fused = make((1, 8, 16)).to(memory_format=torch.contiguous_format)
+    layers = copy.deepcopy(fused).double()
+    x = torch.rand(2, 1, 12, 20, generator=torch.Generator().manual_seed(1))
+    output, gradient, state = largest_differences(step(fused, x), step(layers, x.double()))
+    assert output < 1e-4
+    assert gradient < 2e-3  # as above
+    assert state < 1e-5
+
+
 def test_upsampled_pixels_count_in_the_running_variance(all_sizes) -> None:
     unit: Any = nn.Sequential(nn.BatchNorm2d(3, momentum=0.5), nn.ReLU(), nn.Conv2d(3, 2, 3, padding=1))
     unit = unit.to(memory_format=torch.channels_last)

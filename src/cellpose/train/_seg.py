@@ -27,7 +27,7 @@ from cellpose.train._checkpoint import Progress, fingerprint
 from cellpose.train._classes import with_classes
 from cellpose.train._data import Reading, Sources, build_set, build_sets
 from cellpose.train._events import Events
-from cellpose.train._loop import OnEpoch, Run, is_unet, losses_of, train, validate
+from cellpose.train._loop import HALF_PRECISION_DEVICES, OnEpoch, Run, is_unet, losses_of, train, validate
 from cellpose.train._memory import memory_is_kept
 from cellpose.train._network import device_of, generation_of, input_channels, n_classes_of, network_facts
 from cellpose.train._sets import ImageSet
@@ -213,6 +213,8 @@ def _run_of(net: Any, given: dict[str, Any]) -> Run:
     train_set, test_set, replay_set = _image_sets(net, given, preparation, reading, options.min_train_masks)
     n_test = 0 if test_set is None else len(test_set)
     logger.info(f">>> n_epochs={options.n_epochs}, n_train={len(train_set)}, n_test={n_test}")
+    if options.mixed_precision and device.type not in HALF_PRECISION_DEVICES:
+        logger.warning(f"mixed_precision is for CUDA GPUs; on {device.type} training computes in float32")
     path = _model_path(given["save_path"], given["model_name"], resume=given["resume"])
     return Run(
         net, options, generation, device, train_set, test_set, path, class_weights=given["class_weights"],
