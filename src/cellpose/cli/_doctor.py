@@ -32,13 +32,26 @@ def doctor_command(argv: Sequence[str]) -> int:
     """Print the report; 1 if there is something to mend."""
     parser = argparse.ArgumentParser(prog="cellpose doctor", description="what is installed, wrong, and to be mended")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "--warm", action="store_true", help="compile now what else is compiled during the first run on this machine"
+    )
     args = parser.parse_args(list(argv))
+    if args.warm:
+        return _warmed()
     report, problems = examine()
     if args.json:
         print(json.dumps({**report, "problems": problems}, indent=1, default=str))
     else:
         _print_report(report, problems)
     return 1 if problems else 0
+
+
+def _warmed() -> int:
+    from cellpose.cli._warm import warm
+
+    for name, seconds in warm().items():
+        print(f"{name}: {seconds:.1f} s")
+    return 0
 
 
 def examine() -> tuple[Report, Problems]:
