@@ -104,3 +104,40 @@ def test_adapters_choose_their_own_rate(bench: Bench, monkeypatch):
     args = get_arg_parser().parse_args(["--train", "--dir", str(bench.root), "--adapter_rank", "4"])
     _train._train_network(None, "transformer", {}, args)
     assert (seen["adapter_rank"], seen["learning_rate"]) == (4, None)
+
+
+def test_a_trained_model_is_used_by_its_name(folders: Bench, capsys, monkeypatch):
+    assert train(folders, "--no_records", "--no_report") == 0
+    monkeypatch.chdir(folders.root)
+    test = str(folders.root / "test")
+    assert main(["--dir", test, "--pretrained_model", "mine", "--save_tif", "--no_npy"]) == 0
+    assert main(["models", "list"]) == 0
+    assert "mine" in capsys.readouterr().out
+    (folders.root / "train" / "models" / "mine").unlink()
+    assert main(["--dir", test, "--pretrained_model", "mine", "--save_tif", "--no_npy"]) == 2
+    (folders.root / "models").mkdir(exist_ok=True)
+    nets.CPnet([2, 4, 8]).save_model(folders.root / "models" / "other")  # as train_seg leaves it in the current folder
+    assert main(["--dir", test, "--pretrained_model", "other", "--save_tif", "--no_npy"]) == 0
+
+
+@pytest.mark.parametrize("how", ["file_list", "stream"])
+def test_size_model_after_training_from_files(folders: Bench, how, capsys):
+    """The size model is the same as that after training from memory."""
+    import numpy as np
+
+    assert train(folders, "--train_size", "--no_records", "--no_report") == 0
+    expected = np.load(folders.root / "train" / "models" / "mine_size.npy", allow_pickle=True).item()
+    words = ["--stream"]
+    if how == "file_list":
+        files = {
+            f"{name}_{kind}": sorted(str(p) for p in (folders.root / name).glob(f"im?{end}.tif"))
+            for name in ("train", "test")
+            for kind, end in (("files", ""), ("labels_files", "_masks"))
+        }
+        np.save(folders.root / "list.npy", np.array({**files, "compute_flows": True}, dtype=object))
+        words = ["--file_list", str(folders.root / "list.npy")]
+    assert train(folders, "--train_size", "--model_name_out", "second", "--no_records", "--no_report", *words) == 0
+    found = np.load(folders.root / "train" / "models" / "second_size.npy", allow_pickle=True).item()
+    np.testing.assert_array_equal(found["A"], expected["A"])
+    predicted = folders.root / "test" / "second_predicted_diams.npy"
+    assert len(np.load(predicted, allow_pickle=True).item()["predicted_diams"]) == 1

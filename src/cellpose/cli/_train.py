@@ -10,7 +10,7 @@ from typing import Any
 
 from cellpose.cli._model import NO_MODEL, device_of, generation_of, resolve_model
 from cellpose.cli._table import GENERATION_DEFAULTS, LAYOUT, layout_given
-from cellpose.errors import OptionError
+from cellpose.errors import FileWriteError, OptionError
 from cellpose.options import Normalization
 
 __all__ = ["train_command"]
@@ -36,11 +36,24 @@ def train_command(args: Namespace) -> int:
     if args.train:
         path = _train_network(network, generation, data, args)
         logger.info(f">>>> model trained and saved to {path}")
+        _remember(path)
         if not args.verbose:
             print(f"model saved to {path}", flush=True)
     if args.train_size:
         _train_size(network, generation, path, data, args)
     return 0
+
+
+def _remember(path: Path) -> None:
+    """Let the name of the model do from now on, in every folder."""
+    from cellpose import weights
+
+    try:
+        weights.remember_trained(path)
+    except FileWriteError as error:
+        logger.warning(f"the model is used by its path, not by its name {path.name}: {error}")
+        return
+    logger.info(f">>>> use it with --pretrained_model {path.name}")
 
 
 def _check(args: Namespace) -> None:
@@ -254,20 +267,27 @@ def _train_size(network: Any, generation: str, path: Path | None, data: dict[str
         files = {key: value for key, value in files.items() if not key.endswith("labels_files")}
     train.train_size(network, path, **_common(args, generation, files))
     logger.info(f">>>> size model trained and saved to {path}_size.npy")
-    if data.get("test_data") and path is not None:
-        _write_predicted_diameters(path, data["test_data"], args)
+    if path is not None and (data.get("test_data") or data.get("test_files")):
+        _write_predicted_diameters(path, data, args)
 
 
-def _write_predicted_diameters(path: Path, images: Any, args: Namespace) -> None:
+def _write_predicted_diameters(path: Path, data: dict[str, Any], args: Namespace) -> None:
     """``<test_dir>/<model>_predicted_diams.npy``: diameters of the test images, in pixels, measured and from style."""
     import numpy as np
 
-    from cellpose import models
+    from cellpose import io, models
 
     model = models.CellposeModel(pretrained_model=str(path), device=device_of(args)[0])
     sizes = models.SizeModel(model, pretrained_size=f"{path}_size.npy")
-    measured, from_style = sizes.eval(images, channels=[args.chan, args.chan2], normalize=not args.no_norm)
-    target = Path(args.test_dir) / f"{path.name}_predicted_diams.npy"
-    content = {"predicted_diams": np.asarray(measured), "diams_style": np.asarray(from_style)}
+    # one by one: there may be more images than fit in memory
+    images = data.get("test_data") or (io.imread(file) for file in data["test_files"])
+    channels = [args.chan, args.chan2]
+    found = [sizes.eval(image, channels=channels, normalize=not args.no_norm) for image in images]
+    folder = Path(args.test_dir) if args.test_dir else Path(data["test_files"][0]).parent
+    target = folder / f"{path.name}_predicted_diams.npy"
+    content = {
+        "predicted_diams": np.array([float(measured) for measured, _ in found]),
+        "diams_style": np.array([float(from_style) for _, from_style in found]),
+    }
     np.save(target, np.array(content, dtype=object), allow_pickle=True)
     logger.info(f">>>> predicted diameters saved to {target}")

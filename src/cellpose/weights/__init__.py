@@ -7,7 +7,15 @@ Examples
 17.0
 """
 
-from cellpose.weights._cache import MODEL_DIR_ENV, hash, model_dir, replaced, user_models, writable_dir
+from cellpose.weights._cache import (
+    MODEL_DIR_ENV,
+    hash,
+    model_dir,
+    remember_trained,
+    replaced,
+    user_models,
+    writable_dir,
+)
 from cellpose.weights._download import Retry
 from cellpose.weights._load import family, family_of, load_arrays, load_network, load_state_dict
 from cellpose.weights._names import PUBLISHED, ModelInfo, lookup
@@ -52,6 +60,7 @@ __all__ = [
     "model_dir",
     "model_path",
     "pull",
+    "remember_trained",
     "remove_model",
     "replaced",
     "resolve",

@@ -16,13 +16,23 @@ from typing import Any
 
 from cellpose.errors import FileMissingError, FileWriteError, WeightsError
 
-__all__ = ["MODEL_DIR_ENV", "find_file", "hash", "model_dir", "user_models", "writable_dir"]
+__all__ = [
+    "MODEL_DIR_ENV",
+    "find_file",
+    "hash",
+    "model_dir",
+    "remember_trained",
+    "trained_models",
+    "user_models",
+    "writable_dir",
+]
 
 logger = logging.getLogger("cellpose.weights")
 
 MODEL_DIR_ENV = "CELLPOSE_LOCAL_MODELS_PATH"
 USER_LIST = "gui_models.txt"
 RECORDS = "downloads.json"
+TRAINED = "trained_models.json"
 
 _CHUNK = 1 << 20
 
@@ -101,6 +111,30 @@ def write_user_models(folder: Path, names: list[str]) -> None:
     """Replace the list of user models."""
     with replaced(folder / USER_LIST) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
+def trained_models() -> dict[str, Path]:
+    """Files that were trained on this machine and are still there, by name."""
+    found: dict[str, Path] = {}
+    for folder in search_dirs():
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+            listed = json.loads((folder / TRAINED).read_text(encoding="utf-8"))
+            found.update((str(name), Path(path)) for name, path in listed.items() if Path(path).is_file())
+    return found
+
+
+def remember_trained(path: Path) -> None:
+    """Note where a trained model is, so that its name will do.
+
+    Raises
+    ------
+    FileWriteError
+        If the note cannot be written.
+    """
+    folder = writable_dir()
+    known = {name: str(file) for name, file in trained_models().items()}
+    with replaced(folder / TRAINED) as temporary:
+        temporary.write_text(json.dumps({**known, path.name: str(path.resolve())}, indent=1), encoding="utf-8")
 
 
 def hash(path: str | Path) -> str:

@@ -95,8 +95,8 @@ class ModelFile:
 class ModelStatus:
     """One line of the list of models.
 
-    ``kind`` is ``"bundled"``, ``"published"`` or ``"user"``; ``path`` and ``n_bytes`` are None where the model is not
-    on this machine; ``info`` is what is published of it.
+    ``kind`` is ``"bundled"``, ``"published"``, ``"user"`` or ``"trained"``; ``path`` and ``n_bytes`` are None
+    where the model is not on this machine; ``info`` is what is published of it.
     """
 
     name: str
@@ -134,7 +134,8 @@ def resolve(
     Parameters
     ----------
     name_or_path
-        An existing file; the name of a bundled, published or user model; the file name of a published model
+        An existing file; the name of a bundled, published or user model, or of one that was trained on this machine
+        (``models/<name>`` in the current folder, or anywhere by the command line); the file name of a published model
         (``cyto2torch_0``). None: the default model.
     download
         Whether published models may be downloaded.
@@ -222,6 +223,8 @@ def list_models() -> list[ModelStatus]:
     """All bundled, user and published models, in this order, and whether they are here."""
     models = [_status(name, "bundled", path) for name, path in bundled_models().items()]
     models += [_status(name, "user", _cache.find_file(name)) for name in _cache.user_models() if lookup(name) is None]
+    listed = {model.name for model in models}
+    models += [_status(name, "trained", path) for name, path in _cache.trained_models().items() if name not in listed]
     models += [_status(name, "published", _cache.find_file(info.file), info) for name, info in PUBLISHED.items()]
     return models
 
@@ -348,12 +351,21 @@ def _find(name: str) -> ModelFile | None:
     file = published[1] if published else name
     here = _cache.find_file(file)
     if here is None:
-        return None
+        return _trained(name) if published is None else None
     _cache.verify(here)
     if published is None:
         return ModelFile(name, here)
     info = published[0]
     return ModelFile(info.name if file == info.file else file, here, info)
+
+
+def _trained(name: str) -> ModelFile | None:
+    """A model that was trained on this machine: below the current folder, or where the list of trained ones says."""
+    beside = Path.cwd() / "models" / name
+    if beside.is_file() and name not in ("", ".", ".."):
+        return ModelFile(name, beside)
+    path = _cache.trained_models().get(name)
+    return None if path is None else ModelFile(name, path)
 
 
 def _name_of(path: Path) -> str:
@@ -432,7 +444,7 @@ def _unknown(name: str) -> WeightsError | UnknownModelError:
             f"off the list with `cellpose models remove {name}`"
         )
         return UnknownModelError(message)
-    known = dict.fromkeys([BUNDLED, *bundled_models(), *_cache.user_models(), *PUBLISHED])
+    known = dict.fromkeys([BUNDLED, *bundled_models(), *_cache.user_models(), *_cache.trained_models(), *PUBLISHED])
     by_lower = {each.lower(): each for each in known}
     near = [by_lower[each] for each in difflib.get_close_matches(base.lower(), by_lower, n=4, cutoff=0.6)]
     suggestion = f"Did you mean {' or '.join(near)}? " if near else ""
