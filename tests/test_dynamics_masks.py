@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cellpose import dynamics
-from cellpose.dynamics import _follow, _masks, _quality
+from cellpose.dynamics import _flows, _follow, _masks, _quality
 from cellpose.errors import InputError
 from cellpose.utils._labels import renumber
 from test_dynamics_flows import REFERENCE, discs
@@ -304,8 +304,6 @@ def test_running_maximum() -> None:
 @pytest.fixture
 def on_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the CPU run what other devices run."""
-    from cellpose.dynamics import _flows
-
     for module in (_flows, _follow, _masks, _quality):
         monkeypatch.setattr(module, "on_gpu", lambda device: device is not None)
 
@@ -327,6 +325,36 @@ def test_tensors_give_the_masks_of_the_kernels(ndim: int, interp: bool) -> None:
         np.abs(p.numpy() - dynamics.follow_flows(flows / 5, np.nonzero(labels), 20, interp=interp)).max(axis=0) < 1e-3
     )
     assert close.mean() > 0.995
+
+
+@pytest.mark.parametrize("small_wins", [False, True])
+@pytest.mark.parametrize("shape", [(40, 50), (9, 20, 21)])
+def test_tensors_gather_as_the_kernels_do(shape: tuple[int, ...], small_wins: bool, monkeypatch) -> None:
+    """The very same labels: crowded seeds that meet, equal ones, ends at the border."""
+    from cellpose.dynamics import _torch
+    from cellpose.dynamics._follow_kernels import REACH
+
+    monkeypatch.setattr(_torch, "SEEDS", 7)  # several rounds
+    rng = np.random.default_rng(0)
+    middles = rng.integers(0, shape, (30, len(shape)))
+    ends = middles[rng.integers(0, 30, 9000)] + np.round(rng.normal(0, 1.2, (9000, len(shape))))
+    positions = np.clip(ends, 0, np.array(shape) - 1).astype(np.float32).T.copy()
+    want = _masks._gather(_masks._index(positions, shape), shape, small_wins=small_wins)
+    assert want.max() > 10
+    args = (shape, _masks.PEAK, _masks.FRINGE, REACH)
+    np.testing.assert_array_equal(_torch.gather(torch.from_numpy(positions), *args, small_wins=small_wins), want)
+    none = torch.zeros((len(shape), 0))
+    assert _torch.gather(none, *args).size == 0
+
+
+@pytest.mark.usefixtures("on_tensors")
+def test_tensors_find_the_errors_of_some_cells() -> None:
+    flows = noisy_flows(REFERENCE, 1.5)
+    cells = _flows.find_cells(REFERENCE)
+    some = _flows.cells_of(REFERENCE, cells.boxes, cells.labels[::2])
+    want = _quality.cell_errors(REFERENCE, some, flows, None)
+    # Sums in another order, in float64; the flows themselves are stored in float32.
+    np.testing.assert_allclose(_quality.cell_errors(REFERENCE, some, flows, "cpu"), want, rtol=1e-6)
 
 
 @pytest.mark.usefixtures("on_tensors")

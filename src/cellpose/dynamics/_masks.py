@@ -151,13 +151,35 @@ def get_masks(p: Any, iscell: Any = None, rpad: int = 20, max_size_fraction: flo
     return get_masks_orig(p, iscell, rpad, max_size_fraction)
 
 
-def _ends(
+def _labels_by_tensors(
     flows: Array,
     cellprob: Array,
     threshold: float,
     niter: int,
     interp: bool,
     device: Device,
+    z_spacing: float = 1.0,
+) -> Labels:
+    """`_ends` and `_gather` on a device: only the labels of the pixels come back."""
+    from cellpose.dynamics._follow_kernels import REACH
+    from cellpose.dynamics._torch import follow, gather
+
+    inside = np.nonzero(cellprob > threshold)
+    network = np.where(cellprob > threshold, flows, 0) / np.float32(NETWORK_SCALE)
+    if cellprob.ndim == 3:
+        network[0] /= np.float32(z_spacing)
+    ends = follow(network, np.array(inside, np.float32), niter, interp, device)
+    labels = np.zeros(cellprob.shape, np.int32)
+    labels[inside] = gather(ends, cellprob.shape, PEAK, FRINGE, REACH)
+    return labels
+
+
+def _ends(
+    flows: Array,
+    cellprob: Array,
+    threshold: float,
+    niter: int,
+    interp: bool,
     origin: tuple[int, int] = (0, 0),
     z_spacing: float = 1.0,
 ) -> Array:
@@ -165,17 +187,6 @@ def _ends(
     from cellpose.dynamics import _follow_kernels as kernels
 
     shape = cellprob.shape
-    if on_gpu(device):
-        from cellpose.dynamics._torch import follow
-
-        ends = np.full(shape, -1, _index_type(shape))
-        inside = np.nonzero(cellprob > threshold)
-        network = np.where(cellprob > threshold, flows, 0) / np.float32(NETWORK_SCALE)
-        if cellprob.ndim == 3:
-            network[0] /= np.float32(z_spacing)
-        positions = as_array(follow(network, np.array(inside, np.float32), niter, interp, device))
-        ends[inside] = _index(positions, shape)
-        return ends
     field = field_of(flows, cellprob, threshold, NETWORK_SCALE, NETWORK_SCALE * z_spacing)
     ends = np.empty(shape, _index_type(shape))
     side = kernels.TILE if cellprob.ndim == 2 else kernels.BRICK
@@ -217,7 +228,10 @@ def _raw_masks(
     z_spacing: float = 1.0,
 ) -> Labels:
     """Masks 1..n, neither too large nor, in a plane, with flows that disagree with those of the network."""
-    labels = _gather(_ends(flows, cellprob, threshold, niter, interp, device, origin, z_spacing), cellprob.shape)
+    if on_gpu(device):
+        labels = _labels_by_tensors(flows, cellprob, threshold, niter, interp, device, z_spacing)
+    else:
+        labels = _gather(_ends(flows, cellprob, threshold, niter, interp, origin, z_spacing), cellprob.shape)
     found = scan(labels)
     keep = (found.counts > 0) & (found.counts <= labels.size * max_size_fraction)
     keep[0] = False

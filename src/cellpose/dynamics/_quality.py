@@ -30,8 +30,14 @@ def cell_errors(labels: Labels, cells: Cells, flows: npt.NDArray[Any], device: D
     if out.size == 0:
         return out
     if on_gpu(device):
-        unit = masks_to_flows(labels, device)
-        return _errors(labels, unit, flows)[cells.labels - 1]
+        from cellpose.dynamics import _torch
+
+        own = np.zeros(len(cells.boxes), np.int32)
+        own[cells.labels] = cells.labels
+        steps = 2 * (cells.extents[:, 1:].sum(axis=1) + 4)
+        network = np.asarray(flows, np.float32)
+        places = cells.centres[:, 1:]
+        return _torch.cell_errors(own[labels], cells.labels, places, steps, network, 1 / NETWORK_SCALE, device)
     from cellpose.dynamics._kernels import errors_plane
 
     network = np.ascontiguousarray(flows, np.float32)

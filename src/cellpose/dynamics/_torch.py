@@ -15,10 +15,11 @@ import torch
 
 from cellpose.utils._labels import Labels
 
-__all__ = ["follow", "heat_flows"]
+__all__ = ["cell_errors", "follow", "gather", "heat_flows"]
 
 CHECK = 4  # steps between looks whether all pixels are at rest, as in the kernels
 MOST = 1e30
+SEEDS = 4096  # grown at once: 40 MB of a plane, 400 MB of a volume
 
 
 def _strides(shape: tuple[int, ...]) -> list[int]:
@@ -60,6 +61,41 @@ def heat_flows(
     -------
     float64 array (ndim, *labels.shape)
     """
+    unit, pixels = _unit_flows(labels, cells, centres, steps, device)
+    out = np.zeros((labels.ndim, labels.size), np.float64)
+    out[:, pixels] = unit.cpu().numpy()
+    return out.reshape(labels.ndim, *labels.shape)
+
+
+def cell_errors(
+    labels: Labels,
+    cells: npt.NDArray[np.integer[Any]],
+    centres: npt.NDArray[np.integer[Any]],
+    steps: npt.NDArray[np.integer[Any]],
+    flows: npt.NDArray[np.float32],
+    scale: float,
+    device: Any,
+) -> npt.NDArray[np.float64]:
+    """Mean over each cell of the squared difference between its unit flows and ``scale * flows``.
+
+    Arguments as those of `heat_flows`; ``flows`` (ndim, *labels.shape). The unit flows never leave the device.
+    """
+    unit, pixels = _unit_flows(labels, cells, centres, steps, device)
+    network = torch.from_numpy(flows.reshape(len(flows), -1)[:, pixels]).to(unit.device)
+    squares = ((unit - network.to(unit.dtype) * scale) ** 2).sum(dim=0)
+    number = torch.from_numpy(np.searchsorted(cells, labels.reshape(-1)[pixels])).to(unit.device)
+    sums = torch.zeros(len(cells), dtype=unit.dtype, device=unit.device).index_add_(0, number, squares)
+    return (sums / torch.bincount(number, minlength=len(cells))).cpu().numpy().astype(np.float64)
+
+
+def _unit_flows(
+    labels: Labels,
+    cells: npt.NDArray[np.integer[Any]],
+    centres: npt.NDArray[np.integer[Any]],
+    steps: npt.NDArray[np.integer[Any]],
+    device: Any,
+) -> tuple[torch.Tensor, npt.NDArray[np.int64]]:
+    """Unit flows ``(ndim, n)`` of the pixels of all cells, and the indices of these pixels in the flat image."""
     device = torch.device(device)
     dtype = torch.float32 if device.type == "mps" else torch.float64
     padded = np.pad(labels, 1)
@@ -95,9 +131,45 @@ def heat_flows(
         rises.append(rise)
     rising = torch.stack(rises)
     unit = rising / (torch.finfo(dtype).tiny + rising.norm(dim=0))
-    out = np.zeros((labels.ndim, *labels.shape), np.float64)
-    out[:, labels != 0] = unit[:, torch.from_numpy(np.argsort(order)).to(device)].cpu().numpy()
-    return out
+    inside = np.flatnonzero(labels)
+    # The k-th pixel in reading order is at place k of the padded image's pixels, of which `order` is a permutation.
+    return unit[:, torch.from_numpy(np.argsort(order)).to(device)], inside
+
+
+def gather(
+    positions: torch.Tensor, shape: tuple[int, ...], peak: int, fringe: int, reach: int, *, small_wins: bool = False
+) -> npt.NDArray[np.int32]:
+    """Label, 1..n in the order of the seeds, of pixels that end at ``positions`` (ndim, n); 0 for none.
+
+    As `_masks._gather` with the compiled kernels: seeds are where more than ``peak`` pixels end and no more do within 2
+    pixels along each axis; they grow ``reach`` times by neighbours in which more than ``fringe`` end. Whole numbers
+    all the way, so that the result is the same.
+    """
+    rimmed = tuple(side + 2 * reach for side in shape)
+    strides = _strides(rimmed)
+    sides = torch.tensor(shape, device=positions.device)[:, None] - 1
+    pixel = positions.long().clamp(min=0).minimum(sides) + reach
+    ends = _index(list(pixel), strides)
+    counts = torch.bincount(ends, minlength=int(np.prod(rimmed)))
+    image = counts.reshape(1, *rimmed).to(torch.float32)  # whole numbers of pixels, exact up to 16 million
+    pool = torch.nn.functional.max_pool2d if len(shape) == 2 else torch.nn.functional.max_pool3d
+    seeds = torch.nonzero(((image == pool(image, 5, 1, 2)) & (image > peak)).flatten())[:, 0]
+    sizes = counts[seeds]
+    seeds = seeds[torch.argsort(-sizes if small_wins else sizes, stable=True)]
+    table = torch.zeros_like(counts)
+    offsets = _index(torch.meshgrid(*[torch.arange(-reach, reach + 1)] * len(shape), indexing="ij"), strides)
+    around = offsets.to(seeds.device)
+    for first in range(0, len(seeds), SEEDS):
+        some = seeds[first : first + SEEDS]
+        places = some.reshape(-1, *[1] * len(shape)) + around
+        room = counts[places] > fringe
+        met = places == some.reshape(-1, *[1] * len(shape))
+        for _ in range(reach):
+            met = (pool(met.to(torch.float32)[:, None], 3, 1, 1)[:, 0] > 0) & room
+        number = torch.arange(first + 1, first + 1 + len(some), device=seeds.device).reshape(-1, *[1] * len(shape))
+        # Of two that meet the later one has the place.
+        table.scatter_reduce_(0, places[met], number.expand_as(places)[met], "amax")
+    return table[ends].to(torch.int32).cpu().numpy()
 
 
 def follow(
