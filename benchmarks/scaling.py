@@ -87,9 +87,10 @@ def main() -> None:
             row = {"side": side, "kind": kind, **measure(kind, path, args.model)}
             rows.append(row)
             power = "²" if ndim == 2 else "³"
+            per_pixel = 1e6 * row["processor_seconds"] / side**ndim
             print(
-                f"| {side}{power} | {kind} | {row['cells']} | {row['seconds']:.1f} | "
-                f"{row['processor_seconds']:.1f} | {1e6 * row['processor_seconds'] / side**ndim:.2f} | {row['peak_gib']:.2f} | {row['estimate_gib']:.2f} |",
+                f"| {side}{power} | {kind} | {row['cells']} | {row['seconds']:.1f} | {row['processor_seconds']:.1f} | "
+                f"{per_pixel:.2f} | {row['peak_gib']:.2f} | {row['estimate_gib']:.2f} |",
                 flush=True,
             )
     if args.out:
