@@ -20,6 +20,7 @@ import torch
 from cellpose import nets, train, utils
 from cellpose.errors import MissingExtraError, OptionError, WeightsError
 from cellpose.train import _loop
+from cellpose.train._average import measure_statistics
 from cellpose.train._sets import ImageSet, ItemCache, in_advance
 from cellpose.train._validate import Comparison, Scores, evaluate
 from cellpose.weights import ModelFile
@@ -444,9 +445,24 @@ def test_averaged_weights_are_what_is_tested_and_saved(tmp_path):
     assert test_losses[5] != plain_test[5]
     saved = torch.load(path, weights_only=True)
     assert equal_states_of(saved, net.state_dict())
-    for name in ("output.2.weight", "downsample.down.res_down_0.proj.0.running_mean"):
+    for name in ("output.2.weight", "downsample.down.res_down_0.proj.1.bias"):
         # float32 sums in another order
         torch.testing.assert_close(saved[name], torch.stack([s[name] for s in plain]).mean(0), rtol=1e-5, atol=1e-7)
+    assert saved["output.0.num_batches_tracked"] == plain[5]["output.0.num_batches_tracked"]
+
+
+def test_statistics_are_those_of_the_weights():
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2))
+    net.train()
+    net[2].eval()  # frozen
+    x = torch.randn(3, 4, 1, 5, 5)
+    measure_statistics(net, x)
+    features = torch.stack([net[0](batch).detach() for batch in x])
+    torch.testing.assert_close(net[1].running_mean, features.mean((0, 1, 3, 4)))
+    # the mean over batches of their unbiased variances
+    torch.testing.assert_close(net[1].running_var, features.transpose(1, 2).flatten(2).var(-1).mean(0))
+    assert (net[1].momentum, int(net[1].num_batches_tracked)) == (0.1, 0)
+    assert float(net[2].running_mean.abs().sum()) == 0
 
 
 def equal_states_of(a, b) -> bool:

@@ -24,7 +24,7 @@ from cellpose.options import Training
 from cellpose.train import _checkpoint as checkpoints
 from cellpose.train import _records as records
 from cellpose.train._adapters import encoder_of
-from cellpose.train._average import WeightMean
+from cellpose.train._average import WeightMean, measure_statistics
 from cellpose.train._card import save_network
 from cellpose.train._checkpoint import Progress
 from cellpose.train._crops import Batch, Crops
@@ -45,6 +45,8 @@ OnEpoch = Callable[[dict[str, float]], Any]
 HALF_PRECISION_DEVICES = frozenset({"cuda"})
 
 _TEST_SEED = 42
+_STATISTICS_SEED = 43
+_STATISTICS_BATCHES = 8
 _CHECKPOINTS = 10  # in a run, where nothing is said
 _MOST_VALIDATED = 50  # images that a validation segments at most
 
@@ -137,9 +139,7 @@ def _train_epoch(run: Run, optimiser: torch.optim.Optimizer, epoch: int) -> tupl
         replayed = len(images) + rng.choice(len(run.replay_set), size=n)
         order = rng.permutation(np.concatenate([order, replayed]))
         images = JoinedSet.of(images, run.replay_set)
-    run.net.train()
-    if run.options.freeze_encoder:
-        encoder_of(run.net).eval()
+    _to_training(run)
     total = 0.0
     for group in _groups(run.crops(images).batches(images, order, rng), run.options.accumulate):
         n_crops = sum(batch.n for batch in group)
@@ -151,6 +151,23 @@ def _train_epoch(run: Run, optimiser: torch.optim.Optimizer, epoch: int) -> tupl
             total += float(loss.detach()) * batch.n
         optimiser.step()
     return total, len(order)
+
+
+def _to_training(run: Run) -> None:
+    run.net.train()
+    if run.options.freeze_encoder:
+        encoder_of(run.net).eval()
+
+
+def _measure_statistics(run: Run) -> None:
+    """Statistics of batch norms for the weights as they are, from the same training crops at every call."""
+    rng = np.random.RandomState(_STATISTICS_SEED)
+    n = _STATISTICS_BATCHES * run.options.batch_size
+    order = rng.choice(len(run.train_set), size=n, p=run.train_set.probs)
+    training = run.net.training
+    _to_training(run)
+    measure_statistics(run.net, (batch.x for batch in run.crops(run.train_set).batches(run.train_set, order, rng)))
+    run.net.train(training)
 
 
 @torch.no_grad()
@@ -175,7 +192,7 @@ def validate(run: Run) -> Scores:
 def train(run: Run, *, resume: bool = False) -> Progress:
     """All epochs, with their log lines, saved models, records and checkpoints."""
     optimiser = make_optimiser(run.net, run.options)
-    run.mean.follow(run.net, optimiser)
+    run.mean.follow(run.net, optimiser, lambda: _measure_statistics(run))
     logger.info(f">>> saving model to {run.path}")
     progress = _begin(run, optimiser, resume=resume)
     if progress.finished:

@@ -67,8 +67,7 @@ def write_plot(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
         for column, color in (("ap50", "C2"), ("ap75", "C3"), ("ap90", "C4")):
             _line(right, rows, column, f"AP@0.{column[2:].rstrip('0')}", color=color, linestyle="--", marker=".")
         right.set(ylabel="average precision", ylim=(0, 1))
-        right.legend(loc="lower left", frameon=False)
-    axes.legend(loc="upper right", frameon=False)
+    figure.legend(loc="outside upper center", ncols=5, frameon=False)
     figure.savefig(folder / "losses.png")
 
 
@@ -94,10 +93,11 @@ def write_pictures(folder: Path, scores: Scores) -> None:
 def _tile(image: npt.NDArray[Any], masks: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     gray = (255 * np.clip(image, 0, 1)).astype(np.uint8)
     drawn = np.asarray(plot.outline_view(gray, masks, color=(255, 60, 0)), dtype=np.uint8)
-    shrink = min(1.0, _TILE / max(drawn.shape[:2]))
-    if shrink < 1:
-        size = (max(1, int(drawn.shape[1] * shrink)), max(1, int(drawn.shape[0] * shrink)))
-        drawn = np.asarray(cv2.resize(drawn, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    scale = _TILE / max(drawn.shape[:2])
+    if scale != 1:
+        size = (max(1, int(drawn.shape[1] * scale)), max(1, int(drawn.shape[0] * scale)))
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+        drawn = np.asarray(cv2.resize(drawn, size, interpolation=how), dtype=np.uint8)
     tile = np.zeros((_TILE + 4, _TILE + 4, 3), np.uint8)
     tile[: drawn.shape[0], : drawn.shape[1]] = drawn
     return tile

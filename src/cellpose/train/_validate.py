@@ -146,7 +146,8 @@ class Comparison:
         if self.harmed:
             verdict = (
                 f"training made the model WORSE on the {n} held-out images ({self.worse} clearly): use the base "
-                "model, or train with a smaller learning rate, fewer epochs, more images, or replay of base data"
+                "model, or train with more images, a smaller learning rate, more epochs where the loss still falls, "
+                "--average_weights 0.2, or replay of base data"
             )
         elif self.tuned.score > self.base.score + 0.005:
             verdict = f"training improved the model on the {n} held-out images ({self.worse} of them are worse)"
