@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
+from cellpose.contrib import distributed_segmentation as ds
 from cellpose.contrib.distributed_segmentation import (
     block_faces,
     determine_merge_relabeling,
@@ -166,3 +169,28 @@ def test_labels_are_joined_across_faces_where_only_faces_are_known():
     assert new[used].tolist() == [1, 2, 3, 1, 4, 5]
     assert np.count_nonzero(new) == 6
     assert determine_merge_relabeling([], [], []).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    {
+        "distributed_eval": "input_zarr blocksize write_path mask preprocessing_steps model_kwargs eval_kwargs cluster "
+        "cluster_kwargs temporary_directory",
+        "process_block": "block_index crop input_zarr model_kwargs eval_kwargs blocksize overlap output_zarr "
+        "preprocessing_steps worker_logs_directory test_mode",
+        "numpy_array_to_zarr": "write_path array chunks",
+        "wrap_folder_of_tiffs": "filename_pattern block_index_pattern",
+        "myLocalCluster": "ncpus config config_name persist_config kwargs",
+        "janeliaLSFCluster": "ncpus min_workers max_workers config config_name persist_config kwargs",
+        "get_block_crops": "shape blocksize overlap mask",
+        "get_nblocks": "shape blocksize",
+        "remove_overlaps": "array crop overlap blocksize",
+        "global_segment_ids": "segmentation block_index nblocks",
+        "block_faces": "segmentation",
+        "determine_merge_relabeling": "block_indices faces used_labels",
+        "merge_all_boxes": "boxes box_ids",
+    }.items(),
+)
+def test_names_and_parameters_that_scripts_use(name, parameters):
+    assert name in ds.__all__
+    assert list(inspect.signature(getattr(ds, name)).parameters) == parameters.split()
