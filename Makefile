@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow lint benchmarks clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py --out demo
@@ -22,6 +22,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# PYTHON_V3 and PYTHON_V4: interpreters with versions 3.1.1.3 and 4.2.1.1 of the original; one may be left out.
+benchmarks: $(STAMP)
+	$(BIN)/python benchmarks/goals.py $(if $(PYTHON_V3),--python-v3 $(PYTHON_V3)) $(if $(PYTHON_V4),--python-v4 $(PYTHON_V4)) $(FLAGS)
 
 $(STAMP): pyproject.toml requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)

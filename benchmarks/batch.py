@@ -12,6 +12,7 @@ and TIFF masks, and is a process of its own, imports and start included. Masks m
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import subprocess
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--python-v3", help="interpreter with version 3 of the original")
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path, help="write the seconds (clock, processor) as JSON")
     args = parser.parse_args()
     import eval as whole
     from dynamics import processor
@@ -103,6 +105,8 @@ def main() -> None:
             print(f"{tp + fp:.0f} cells; average precision against 3.1.1.3: {tp / (tp + fp + fn):.4f}")
     print("\n| run | clock s | processor s | cores busy | images / s | times longer: clock, processor |")
     print("|---|---|---|---|---|---|")
+    if args.json:
+        args.json.write_text(json.dumps(rows))
     first = rows["several at once"]
     for label, row in rows.items():
         print(

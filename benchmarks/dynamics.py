@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--pitch", type=int, default=34, help="distance between cells in pixels")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the seconds (clock, processor) as JSON")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -162,6 +163,8 @@ def main() -> None:
             print(f"masks equal to those of {version}: average precision {ap:.4f} at overlap 0.5")
             if ap < 0.99:
                 sys.exit(f"the masks differ from those of {version}")
+    if args.json:
+        args.json.write_text(json.dumps(results))
     others = [version for version in results if version != "ours"]
     for column, unit in ((0, "seconds by the clock"), (1, "seconds of all cores (little changed by other programs)")):
         print(

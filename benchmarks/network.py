@@ -220,6 +220,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tiles", type=int, help="number of tiles; those of an image of 1024 x 1024 if not given")
     parser.add_argument("--rows", nargs="*", choices=OURS, default=list(OURS))
+    parser.add_argument("--json", type=Path, help="write the seconds (clock, processor) as JSON")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -248,6 +249,8 @@ def main() -> None:
             others[label] = in_process(python, f"original {precision}", folder, args)
         if python and "error" not in others[version]:
             compare(rows, version, folder)
+    if args.json:
+        args.json.write_text(json.dumps({**rows, **others}))
     show(rows, others, kind.gflop * n_tiles)
 
 

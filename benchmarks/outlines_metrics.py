@@ -55,6 +55,7 @@ def calls(data: Any) -> dict[str, Callable[[], Any]]:
         "stitch3D, 3 planes": lambda: utils.stitch3D(np.stack([true, pred, true])),
         "average_precision": lambda: metrics.average_precision(true, pred),
         "mask_ious": lambda: metrics.mask_ious(true, pred),
+        "aggregated_jaccard_index": lambda: metrics.aggregated_jaccard_index([true], [pred]),
         "boundary_scores": lambda: metrics.boundary_scores([true], [pred], [0.1]),
         "dilate_masks, 1 round": lambda: utils.dilate_masks(true, n_iter=1),
     }
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=2048, help="side of the image in pixels")
     parser.add_argument("--pitch", type=int, default=34, help="distance between cells in pixels")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the seconds (clock, processor) as JSON")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--store", default="here", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -125,6 +127,8 @@ def main() -> None:
     print(
         f"{processor()}, one core; {args.side} x {args.side} pixels, {data['true'].max()} cells; seconds of processor"
     )
+    if args.json:
+        args.json.write_text(json.dumps(times))
     others = [k for k in times if k != "here"]
     print("| | here | " + " | ".join(f"{k} | {k} / here | largest difference" for k in others) + " |")
     print("|---|---|" + "---|---|---|" * len(others))

@@ -244,3 +244,13 @@ def test_percentiles_of_large_arrays_are_those_of_numpy(kind):
         # float64 holds each order statistic exactly; what is left is the rounding of the interpolation
         expected = np.percentile(values.astype(np.float64), [lower, upper])
         np.testing.assert_allclose(percentiles(values, lower, upper), expected, rtol=1e-12)
+
+
+def test_an_array_of_ones_own_is_not_copied():
+    options = Normalization(percentile=(2, 98), invert=True)
+    kept = WAVES.copy()
+    expected = transforms.apply_normalization(kept, options, zero_constant=False)
+    np.testing.assert_array_equal(kept, WAVES)
+    found = transforms.apply_normalization(kept, options, zero_constant=False, own=True)
+    assert np.shares_memory(found, kept)
+    np.testing.assert_array_equal(found, expected)

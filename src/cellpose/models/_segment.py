@@ -171,7 +171,8 @@ def prepared(network: Network, image: Array, layout: Layout, options: Evaluation
         normalization = _with_norm3D(normalization, True)
     elif not together and stack.shape[0] > 1:
         normalization = _with_norm3D(normalization, False)
-    return transforms.apply_normalization(stack, normalization, zero_constant=network.transformer)
+    # Made here, and not the caller's image.
+    return transforms.apply_normalization(stack, normalization, zero_constant=network.transformer, own=True)
 
 
 def scale_of(network: Network, options: Evaluation) -> float:

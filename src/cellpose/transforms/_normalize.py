@@ -14,7 +14,7 @@ from cellpose.transforms._filters import smooth_sharpen_img
 from cellpose.transforms._percentiles import LEAST_RANGE, check_percentiles, percentiles, scale_to, thinned
 from cellpose.transforms._resize import resize_safe
 from cellpose.transforms._tiles import TileGrid
-from cellpose.transforms._values import as_float32, as_stack, real_image
+from cellpose.transforms._values import as_float32, as_stack, fill_nonfinite, real_image
 
 __all__ = ["apply_normalization", "normalize99_tile", "normalize_img"]
 
@@ -212,29 +212,31 @@ def normalize_img(
     return np.ascontiguousarray(np.moveaxis(last, -1, axis))
 
 
-def apply_normalization(img: Array, options: Normalization, *, zero_constant: bool) -> Float32:
+def apply_normalization(img: Array, options: Normalization, *, zero_constant: bool, own: bool = False) -> Float32:
     """Normalise the channels of an image as its options say.
 
     Parameters
     ----------
     img
-        ``(Ly, Lx, C)`` or ``(Lz, Ly, Lx, C)``, any real dtype; not modified.
+        ``(Ly, Lx, C)`` or ``(Lz, Ly, Lx, C)``, any real dtype; not modified unless ``own``.
     options
         What to do.
     zero_constant
         A channel of constant intensity becomes 0, as the transformer models were trained; False: it stays as it is,
         as the U-Net models were. With ``normalize`` off nothing is set to 0.
+    own
+        The image is float32 and the caller's own: it may be written to instead of copied.
 
     Returns
     -------
     numpy.ndarray
-        New array, float32, of the same shape.
+        Float32, of the same shape; a new array unless ``own``.
     """
     scaled = options.normalize or options.lowhigh is not None or options.tile_norm_blocksize > 0
     if options.invert and not scaled:
         message = "invert=True needs a scale on which to invert; set normalize=True, lowhigh or tile_norm_blocksize"
         raise OptionError(message)
-    out = as_float32(img)
+    out = fill_nonfinite(img) if own else as_float32(img)
     if options.lowhigh is not None:
         _scale_lowhigh(out, options.lowhigh)
         return _inverted(out, [True] * out.shape[-1]) if options.invert else out

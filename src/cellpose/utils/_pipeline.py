@@ -150,7 +150,7 @@ def in_order(
                 if index < 0:
                     more = False
                 else:
-                    pool.submit(_work, call, index, item, stop, events)  # type: ignore[arg-type]
+                    pool.submit(_work, call, index, item, stop, events)
                     begun += 1
             if taken == begun:
                 break
