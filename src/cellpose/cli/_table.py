@@ -73,6 +73,7 @@ GENERATION_DEFAULTS: dict[str, dict[str, Any]] = {
         "weight_decay": 1e-5,
         "n_epochs": 500,
         "train_batch_size": 8,
+        "average_weights": 0.2,
     },
     "transformer": {
         "diameter": None,
@@ -80,6 +81,7 @@ GENERATION_DEFAULTS: dict[str, dict[str, Any]] = {
         "weight_decay": 0.1,
         "n_epochs": 100,
         "train_batch_size": 1,
+        "average_weights": 0.0,
     },
 }
 
@@ -365,7 +367,6 @@ def _training_loop() -> list[Flag]:
         "checkpoint_every": int,
     }
     numbers |= {
-        "average_weights": float,
         "adapter_rank": int,
         "replay_fraction": float,
         "cache_gb": float,
@@ -374,6 +375,7 @@ def _training_loop() -> list[Flag]:
     switches = ("deterministic", "mixed_precision", "keep_best", "tensorboard", "freeze_encoder")
     return [
         *(_shared(name, "training", Training, kind) for name, kind in numbers.items()),
+        _per_generation("average_weights", float),
         *(_shared(name, "training", Training, None, default=None) for name in switches),
         Flag("replay_dir", "training", "folder of images and masks of the base model's data, to train on too", str),
         Flag("stream", "training", "read images while training goes on: for folders larger than the memory"),

@@ -149,7 +149,7 @@ def _loop(args: Namespace) -> dict[str, Any]:
     """The options of the training loop, by the names that ``train_seg`` has for them."""
     names = (
         "resume", "seed", "accumulate", "validate_every", "patience", "checkpoint_every", "adapter_rank",
-        "average_weights", "replay_fraction", "cache_gb", "workers", "deterministic", "mixed_precision", "keep_best",
+        "replay_fraction", "cache_gb", "workers", "deterministic", "mixed_precision", "keep_best",
         "tensorboard", "freeze_encoder",
     )  # fmt: skip
     loop = {name: getattr(args, name) for name in names}
@@ -244,6 +244,7 @@ def _train_network(network: Any, generation: str, data: dict[str, Any], args: Na
         learning_rate=rate,
         weight_decay=_value(args, generation, "weight_decay"),
         n_epochs=_value(args, generation, "n_epochs"),
+        average_weights=_value(args, generation, "average_weights"),
         SGD=descent,
         rescale=rescale,
         save_path=str(Path(args.dir).resolve()),
