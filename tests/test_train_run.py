@@ -467,3 +467,22 @@ def test_statistics_are_those_of_the_weights():
 
 def equal_states_of(a, b) -> bool:
     return all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_dino_networks_train_on_crops_of_any_multiple(tmp_path):
+    torch.manual_seed(0)
+    net = nets.CPDINO("vitb", embed_dim=32, depth=2, num_heads=2)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    options = {"channels": None, "bsize": 32, "learning_rate": 1e-3, "n_epochs": 3, "average_weights": 0.5}
+    path, losses, _ = run(net, tmp_path, **options)
+    assert np.isfinite(losses).all()
+    assert losses[2] != losses[1]
+    saved = torch.load(path, weights_only=True)
+    changed = {k for k, v in saved.items() if not torch.equal(v, before[k])}
+    assert {"out.weight", "encoder.blocks.1.attn.qkv.weight", "encoder.patch_embed.proj.weight"} <= changed
+    assert not {"W2", "encoder.rope_embed.periods", "encoder.blocks.0.attn.qkv.bias_mask"} & changed
+    for wrong, multiple in ((net, 8), (small(), 2)):
+        with pytest.raises(OptionError, match=f"bsize=33 is not allowed; it must be a multiple of {multiple}"):
+            run(wrong, tmp_path, **{**options, "bsize": 33})
+    with pytest.raises(OptionError, match="32 pixels only"):
+        run(tiny_transformer(), tmp_path, **{**options, "bsize": 40})

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["device_of", "generation_of", "input_channels", "n_classes_of", "network_facts"]
+__all__ = ["crop_multiple", "device_of", "generation_of", "input_channels", "n_classes_of", "network_facts"]
 
 
 def generation_of(net: Any) -> str:
@@ -23,6 +23,12 @@ def device_of(net: Any) -> torch.device:
 def input_channels(net: Any) -> int:
     """Number of channels of the images that the network takes."""
     return int(getattr(net, "nchan", None) or getattr(net, "nbase", [2])[0])
+
+
+def crop_multiple(net: Any) -> int:
+    """What the sides of crops must be a multiple of: levels halve them, tokens are patches of them."""
+    nbase = getattr(net, "nbase", None)
+    return int(getattr(net, "ps", 1)) if nbase is None else int(2 ** (len(nbase) - 2))
 
 
 def n_classes_of(net: Any) -> int:

@@ -29,7 +29,7 @@ from cellpose.train._data import Reading, Sources, build_set, build_sets
 from cellpose.train._events import Events
 from cellpose.train._loop import HALF_PRECISION_DEVICES, OnEpoch, Run, is_unet, losses_of, train, validate
 from cellpose.train._memory import memory_is_kept
-from cellpose.train._network import device_of, generation_of, input_channels, n_classes_of, network_facts
+from cellpose.train._network import crop_multiple, device_of, generation_of, input_channels, n_classes_of, network_facts
 from cellpose.train._sets import ImageSet
 from cellpose.train._validate import Comparison, Scores
 
@@ -255,9 +255,12 @@ def _options(net: Any, generation: str, given: dict[str, Any]) -> Training:
         side = int(getattr(net, "default_bsize", 256))
         if chosen["bsize"] is None:
             chosen["bsize"] = side
-        elif chosen["bsize"] != side and hasattr(net, "default_bsize"):
+        elif chosen["bsize"] != side and str(net.backbone).startswith("sam") and hasattr(net, "default_bsize"):
             message = f"bsize={chosen['bsize']} is not allowed; this network takes crops of {side} pixels only"
             raise OptionError(message)
+    if chosen["bsize"] is not None and chosen["bsize"] % crop_multiple(net):
+        message = f"bsize={chosen['bsize']} is not allowed; it must be a multiple of {crop_multiple(net)} here"
+        raise OptionError(message)
     # these need a place on the disk
     needs = (given["resume"], chosen["keep_best"], chosen["tensorboard"], chosen["checkpoint_every"])
     chosen["records"] = chosen["records"] or any(needs)
