@@ -34,8 +34,9 @@ from bundled_eval import CHANNELS, SCORES, Segment, measure, median_diameter
 from cellpose import models, weights
 
 Array = np.ndarray
-# Steps between two saved states of the original's training; its schedule starts again in each.
-PART = 1000
+# Steps between two saved states of the original's training: its schedule of learning rates starts again in each, so
+# they are as few as they can be.
+PART = 5500
 ORIGINAL_BATCH = 8
 
 TRAIN_ORIGINAL = """

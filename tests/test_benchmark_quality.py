@@ -103,6 +103,7 @@ def test_training_of_the_original_goes_on_from_its_last_part(scripts, data, tmp_
         (tmp_path / "run" / "models" / job["name"]).touch()
 
     monkeypatch.setattr(quality.subprocess, "run", run)
+    monkeypatch.setattr(quality, "PART", 1000)
     monkeypatch.setattr(quality, "read_split", lambda *_: [{"source": "bbbc039", "id": "a"}] * 8)
     first = quality.train_original(Path("python"), data, tmp_path / "run", 1000)
     last = quality.train_original(Path("python"), data, tmp_path / "run", 2500)

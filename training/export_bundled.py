@@ -1,10 +1,14 @@
 """Turn a training run into the bundled model and its card.
 
-    python training/export_bundled.py --run RUN --data DATA --scores
+    python training/export_bundled.py --run RUN --data DATA --split val --out TRY
+    python training/export_bundled.py --run RUN
+    python benchmarks/quality.py --data DATA --out quality.json
+    python training/export_bundled.py --run RUN --scores quality.json
 
-writes ``<name>.safetensors`` (weights of convolutions in float16, the rest in float32) and ``<name>.json``. With
-``--scores`` the written file is evaluated on the splits ``test`` and ``unseen``, which nothing was chosen by; with
-``--split val`` on the validation images, by which it is decided whether a model replaces another.
+writes ``<name>.safetensors`` (weights of convolutions in float16, the rest in float32), reference outputs and the card
+``<name>.json``. With ``--split val`` the written file is evaluated on the validation images, by which it is decided
+whether a model replaces another. ``--scores`` puts into the card what was measured on the splits ``test`` and
+``unseen``, which nothing was chosen by.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bundled_data import read_split, read_unseen
+from bundled_data import read_split
 from bundled_eval import full_scores
 from train_bundled import half
 
@@ -39,14 +43,14 @@ LICENCES = {
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the sources and split.csv")
+    parser.add_argument("--data", type=Path, help="folder of the sources and split.csv, for --split")
     parser.add_argument(
         "--weights", default="final.pt", help="final.pt, final.safetensors, best.pt or checkpoint.pt (its mean)"
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "src/cellpose/weights/bundled")
     parser.add_argument("--hardware", default="2 CPU cores", help="what it was trained on, in words")
     parser.add_argument("--started-from", default="random weights", help="what the run began with, in words")
-    parser.add_argument("--scores", action="store_true", help="evaluate on the splits test and unseen")
+    parser.add_argument("--scores", type=Path, help="what benchmarks/quality.py measured of this model")
     parser.add_argument("--split", choices=("val",), help="evaluate on this split, to choose by")
     return parser.parse_args()
 
@@ -113,18 +117,11 @@ def main() -> None:
     nets.write_state_dict(half(state), weights)
     write_reference(weights)
     content = card(args, weights, state)
-    sets = {"test": read_split(args.data, "test"), "unseen": read_unseen(args.data)} if args.scores else {}
     if args.split:
-        sets[args.split] = read_split(args.data, args.split)
-    if sets:
         model = models.CellposeModel(pretrained_model=str(weights))
-        content["scores"] = {
-            name: {
-                "without diameter": full_scores(model, args.data, rows),
-                "with the median diameter of the true labels": full_scores(model, args.data, rows, by_diameter=True),
-            }
-            for name, rows in sets.items()
-        }
+        content["scores"] = {args.split: full_scores(model, args.data, read_split(args.data, args.split))}
+    if args.scores:
+        content["scores"] = json.loads(args.scores.read_text())[NAME]
     weights.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
     print(json.dumps(content, indent=2))
 
