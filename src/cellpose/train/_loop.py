@@ -45,6 +45,7 @@ OnEpoch = Callable[[dict[str, float]], Any]
 HALF_PRECISION_DEVICES = frozenset({"cuda"})
 
 _TEST_SEED = 42
+_LONG = 100  # seconds; above it minutes are told
 _STATISTICS_SEED = 43
 _STATISTICS_BATCHES = 8
 _CHECKPOINTS = 10  # in a run, where nothing is said
@@ -265,7 +266,8 @@ def _log_line(progress: Progress, rate: float, n_epochs: int) -> None:
     done = progress.epoch + 1
     if done < n_epochs and done > 1:
         left = progress.seconds / done * (n_epochs - done)
-        logger.info(f"epoch {done} of {n_epochs} is done, about {left / 60:.1f} min left")
+        words = f"{left / 60:.0f} min" if left > _LONG else f"{left:.0f} s"
+        logger.info(f"epoch {done} of {n_epochs} is done, about {words} left")
     progress.sums = (0.0, 0)
 
 
