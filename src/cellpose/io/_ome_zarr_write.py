@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ __all__ = [
 
 PathLike = str | os.PathLike[str]
 Bands = Iterable[tuple[int, npt.NDArray[Any]]]
+Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], None]
 Sizes = tuple[float | None, float | None, float | None]
 
 _CHUNK = 512
@@ -166,12 +167,11 @@ def new_folder(path: PathLike, overwrite: bool = False) -> Iterator[Path]:
         raise
 
 
-def _make_levels(folder: Path, pyramid: _Pyramid, dtype: Any, first: int = 0) -> list[Any]:
+def _make_levels(folder: Path, pyramid: _Pyramid, dtype: Any) -> list[Any]:
     chunks = (*(1 for _ in pyramid.shapes[0][:-2]), _CHUNK, _CHUNK)
     return [
         create_array(folder / str(level), shape, chunks, dtype, zarr_format=pyramid.zarr_format)
         for level, shape in enumerate(pyramid.shapes)
-        if level >= first
     ]
 
 
@@ -419,10 +419,10 @@ def finish_image(folder: PathLike, axes: str, pixel_size_um: Sizes, channel_name
     _write_group(Path(folder), pyramid.attributes(_omero(some, axes, channel_names)), 2)
 
 
-def finish_labels(folder: PathLike, axes: str, pixel_size_um: Sizes = _NO_SIZES) -> None:
+def finish_labels(folder: PathLike, axes: str, pixel_size_um: Sizes = _NO_SIZES, run: Run | None = None) -> None:
     """Make an OME-Zarr label image of a folder whose array ``0`` holds the labels already.
 
-    Coarser resolutions are made a few rows at a time, so labels may be of any size.
+    Coarser resolutions are made chunk by chunk, so labels may be of any size.
 
     Parameters
     ----------
@@ -430,18 +430,38 @@ def finish_labels(folder: PathLike, axes: str, pixel_size_um: Sizes = _NO_SIZES)
         Made by the caller; its name is that of the image.
     axes, pixel_size_um
         As in `write_ome_zarr`.
+    run
+        Makes many calls of a function, in any order and on any machine that sees the folder; None: one by one, here.
     """
     path = Path(folder)
     finest = open_zarr(path / "0")
     _check_axes(axes, finest.shape)
     pyramid = _halved(path.stem, tuple(finest.shape), axes, pixel_size_um, labels=True)
-    for level, array in enumerate(_make_levels(path, pyramid, finest.dtype, first=1), 1):
-        before = open_zarr(path / str(level - 1))
-        height = 2 * _CHUNK
-        for lead in np.ndindex(before.shape[:-2]):
-            for first in range(0, before.shape[-2], height):
-                taken = (*lead, slice(first, first + height))
-                rows = before[taken][::2, ::2]
-                place = (*lead, slice(first // 2, first // 2 + len(rows)))
-                array[place] = rows
+    for level, shape in enumerate(pyramid.shapes[1:], 1):
+        chunks = create_array(path / str(level), shape, tuple(finest.chunks), finest.dtype).chunks
+        counts = [-(-n // chunk) for n, chunk in zip(shape, chunks, strict=True)]
+        calls = ((os.fspath(path), level, tuple(int(k) for k in index)) for index in np.ndindex(*counts))
+        (run or _one_by_one)(_halve_chunk, calls)
     _write_group(path, pyramid.attributes(), 2)
+
+
+def _one_by_one(function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> None:
+    for call in calls:
+        function(*call)
+
+
+def _halve_chunk(folder: str, level: int, index: tuple[int, ...]) -> None:
+    """Fill a chunk of a resolution by every second row and column of the one before."""
+    import zarr
+
+    fine = open_zarr(Path(folder) / str(level - 1))
+    coarse = zarr.open(os.fspath(Path(folder) / str(level)), mode="r+")
+    place, taken = [], []
+    for axis, (k, chunk, n) in enumerate(zip(index, coarse.chunks, coarse.shape, strict=True)):
+        step = 2 if axis >= coarse.ndim - 2 else 1
+        start, stop = k * chunk, min((k + 1) * chunk, n)
+        place.append(slice(start, stop))
+        taken.append(slice(step * start, min(step * stop, fine.shape[axis])))
+    labels = fine[tuple(taken)][..., ::2, ::2]
+    if labels.any():  # chunks of background are not stored
+        coarse[tuple(place)] = labels

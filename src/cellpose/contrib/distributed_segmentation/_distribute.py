@@ -17,7 +17,7 @@ from cellpose import io
 from cellpose.contrib.distributed_segmentation._blocks import get_block_crops
 from cellpose.contrib.distributed_segmentation._clusters import client_of
 from cellpose.contrib.distributed_segmentation._process import Job, Steps
-from cellpose.contrib.distributed_segmentation._run import Report, job_of, run_job
+from cellpose.contrib.distributed_segmentation._run import Report, job_of, run_calls, run_job
 from cellpose.contrib.distributed_segmentation._source import spatial
 from cellpose.errors import AxesError, FileWriteError, OptionError
 from cellpose.io import OmeZarr, finish_labels, tiff_to_zarr
@@ -256,7 +256,7 @@ def distribute(
         if client.dashboard_link:
             say(f"dashboard of the workers: {client.dashboard_link}")
         boxes = run_job(client, job, staged / "0", mask, report)
-    finish_labels(staged, planned.axes, planned.pixel_size_um)
+        finish_labels(staged, planned.axes, planned.pixel_size_um, lambda f, calls: run_calls(client, f, calls))
     os.replace(staged, folder)
     shutil.rmtree(job.folder, ignore_errors=True)
     shutil.rmtree(job.folder.with_name(f"{folder.name}.source.zarr"), ignore_errors=True)

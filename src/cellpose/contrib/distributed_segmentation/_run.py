@@ -38,7 +38,7 @@ from cellpose.errors import FileWriteError, OptionError
 from cellpose.io._write import temporary_beside, write_text
 from cellpose.io._zarr import create_array, open_zarr
 
-__all__ = ["distributed_eval", "job_of", "run_job"]
+__all__ = ["distributed_eval", "job_of", "run_calls", "run_job"]
 
 logger = logging.getLogger("cellpose.contrib")
 Report = Callable[[str, int, int], None]
@@ -248,6 +248,12 @@ def _map(
             future.release()
         waiting.update(submit(len(done)))
         yield from itertools.chain.from_iterable(results)
+
+
+def run_calls(client: Any, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> None:
+    """Calls whose results nobody wants."""
+    for _ in _map(client, function, calls, _TOGETHER):
+        pass
 
 
 def _number(client: Any, job: Job, indices: Sequence[Index], report: Report) -> int:
