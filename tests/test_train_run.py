@@ -451,6 +451,16 @@ def test_averaged_weights_are_what_is_tested_and_saved(tmp_path):
     assert saved["output.0.num_batches_tracked"] == plain[5]["output.0.num_batches_tracked"]
 
 
+def test_statistics_are_measured_only_where_they_are_used(tmp_path, monkeypatch):
+    epochs = []
+    monkeypatch.setattr(_loop, "_measure_statistics", lambda run: epochs.append(run.mean.n_steps // 2))
+    run(small(), tmp_path, n_epochs=8, average_weights=0.5)
+    assert epochs == [8]  # two steps an epoch; the last save alone
+    epochs.clear()
+    run(small(), tmp_path, **with_test(n_epochs=8, average_weights=0.5, validate_every=4))
+    assert epochs == [1, 4, 6, 8]
+
+
 def test_statistics_are_those_of_the_weights():
     net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2))
     net.train()

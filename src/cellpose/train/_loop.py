@@ -237,10 +237,11 @@ def _epoch(run: Run, optimiser: torch.optim.Optimizer, rate: float, progress: Pr
     progress.test_losses.append(0.0)
     progress.sums = (progress.sums[0] + total, progress.sums[1] + n_crops)
     logged = epoch == 5 or epoch % 10 == 0
-    with run.mean.applied():
-        if logged and run.test_set is not None:
-            row["test_loss"] = progress.test_losses[-1] = _test_loss(run, run.test_set)
-        _validate_if_due(run, progress, row)
+    if run.test_set is not None and (logged or _validation_due(run, epoch)):
+        with run.mean.applied():
+            if logged:
+                row["test_loss"] = progress.test_losses[-1] = _test_loss(run, run.test_set)
+            _validate_if_due(run, progress, row)
     progress.seconds += time.monotonic() - started
     row["seconds"] = progress.seconds
     if logged:
@@ -271,11 +272,15 @@ def _log_line(progress: Progress, rate: float, n_epochs: int) -> None:
     progress.sums = (0.0, 0)
 
 
+def _validation_due(run: Run, epoch: int) -> bool:
+    every = run.options.validate_every
+    return every is not None and ((epoch + 1) % every == 0 or epoch == run.options.n_epochs - 1)
+
+
 def _validate_if_due(run: Run, progress: Progress, row: dict[str, float]) -> None:
     """Measure what models are chosen by, and keep the best weights."""
-    every, last = run.options.validate_every, progress.epoch == run.options.n_epochs - 1
-    score = -row["test_loss"] if "test_loss" in row and every is None else None
-    if every is not None and run.test_set is not None and ((progress.epoch + 1) % every == 0 or last):
+    score = -row["test_loss"] if "test_loss" in row and run.options.validate_every is None else None
+    if _validation_due(run, progress.epoch):
         scores = validate(run)
         row |= {f"ap{100 * t:.0f}": ap for t, ap in zip(THRESHOLDS, scores.ap, strict=True)}
         row["flow_error"] = scores.flow_error
