@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -311,3 +314,14 @@ def test_bfloat16_is_near_float32(make):
     assert found.dtype == np.float32
     # bfloat16 keeps 8 bits: each of some ten layers rounds by up to 0.4 %.
     assert np.sqrt(np.mean((found - exact) ** 2)) < 0.03 * np.sqrt(np.mean(exact**2))
+
+
+@pytest.mark.slow
+def test_benchmark_of_gpus_runs_on_a_cpu():
+    script = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu.py"
+    words = ["--device", "cpu", "--small", "--batches", "1", "--repeats", "1"]
+    done = subprocess.run([sys.executable, str(script), *words], capture_output=True, text=True, check=True)
+    assert "error" not in done.stdout
+    assert "average precision 1.0000 at 0.5" in done.stdout
+    for row in ("cpsam bfloat16", "cpnet float32", "compute_masks", "ours cpu"):
+        assert row in done.stdout
