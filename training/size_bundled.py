@@ -20,8 +20,8 @@ from bundled_eval import full_scores, median_diameter
 from cellpose import models, train, weights
 
 
-def fit(data: Path, model: Path, epochs: int, crop: int) -> None:
-    pairs = [find_pair(data, row) for row in read_split(data, "train")]
+def fit(data: Path, model: Path, epochs: int, crop: int, every: int) -> None:
+    pairs = [find_pair(data, row) for row in read_split(data, "train")[::every]]
     images = [read_image(image) for image, _ in pairs]
     # Colours count by their mean, as in evaluation.
     images = [image.mean(axis=-1) if image.ndim == 3 else image for image in images]
@@ -64,12 +64,13 @@ def main() -> None:
     parser.add_argument("--model", default=weights.BUNDLED, help="name or path of the weights")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--crop", type=int, default=224, help="side of the crops in pixels")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th training image")
     parser.add_argument("--only-compare", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = Path(weights.resolve(args.model).path)
     if not args.only_compare:
-        fit(args.data, model, args.epochs, args.crop)
+        fit(args.data, model, args.epochs, args.crop, args.every)
     compare(args.data, model)
 
 
