@@ -62,6 +62,8 @@ def _check_values(array: NDArray[Any], name: str) -> None:
             raise InputError(message)
     if array.dtype.kind == "b" or array.dtype in (np.uint8, np.uint16):
         return
+    if array.dtype == np.int32 and array.view(np.uint32).max() <= _INT32_MAX:  # negative ones would be huge
+        return
     low, top = array.min(), array.max()
     if low < 0:
         message = f"{name} holds the label {low:g}; labels start at 1 and background is 0"

@@ -85,8 +85,10 @@ def as_labels(labels: npt.ArrayLike) -> Labels:
         raise InputError(message)
     if array.size == 0:
         return np.zeros(array.shape, np.int32)
-    largest = int(array.max())
     table_limit = min(4 * array.size + 2**20, 2**31 - 1)
+    if array.dtype == np.int32 and array.view(np.uint32).max() <= table_limit:  # negative ones would be huge
+        return np.ascontiguousarray(array)
+    largest = int(array.max())
     if largest <= table_limit and (array.dtype.kind == "u" or array.min() >= 0):
         return np.ascontiguousarray(array, np.int32)
     values, numbers = np.unique(array, return_inverse=True)
