@@ -4,6 +4,7 @@
     python benchmarks/volumes.py memory --shapes 64,64,64 128,128,128 256,256,256 512,512,512
     python benchmarks/volumes.py rings
     python benchmarks/volumes.py quality --data FOLDER
+    python benchmarks/volumes.py training --data FOLDER
 
 ``memory`` runs each stack in a process of its own. ``--network stand-in`` puts a function that costs nothing in the
 network's place: of its peak only the tiles of a batch are missing; ``--network published`` is a U-Net of the size of
@@ -229,6 +230,65 @@ def picture(path: Path, image: np.ndarray, labels: dict[str, np.ndarray]) -> Non
     plt.close(figure)
 
 
+# ---- training ----------------------------------------------------------------------------------------------------
+
+
+def examples(data: Path | None) -> Iterator[tuple[str, float, list[tuple[np.ndarray, np.ndarray]]]]:
+    """Name, anisotropy, and two volumes with masks: to train on and to test with."""
+    from cellpose.synthetic import sample_volume
+
+    pair = [sample_volume(seed, (32, 112, 112), "membrane", 1, diameter=24, anisotropy=2) for seed in (1, 2)]
+    yield "synthetic membranes", 2.0, [(s.image[0], s.masks) for s in pair]
+    for name, image, true in annotated(data) if data else ():
+        if name.startswith("plantseg"):
+            spacing = 2.24 if "nuclei" in name else 1.57
+            middle = image.shape[2] // 2
+            yield name, spacing, [(v[0][..., c], v[1][..., c]) for v in [(image, true)] for c in halves(middle)]
+
+
+def halves(middle: int) -> tuple[slice, slice]:
+    return slice(0, middle), slice(middle, None)
+
+
+def training(args: argparse.Namespace) -> None:
+    """3D average precision before and after training on slices of another volume, or of the other half of it."""
+    from cellpose import metrics, models, train
+
+    print("| volume | slices | before | after, YX alone | after, all views | CPU seconds |\n|---|---|---|---|---|---|")
+    for name, spacing, ((image, true), (test_image, test_true)) in examples(args.data):
+        if args.only not in name:
+            continue
+        slices = list(train.cut_slices(image[..., None], true, per_view=12, anisotropy=spacing, seed=0))
+        started, scores, pictures = time.process_time(), [], {"true": test_true}
+        for chosen in ([], [s for s in slices if s.view == "YX"], slices):
+            model = models.CellposeModel(pretrained_model="nuclei-cells")
+            if chosen:
+                with tempfile.TemporaryDirectory() as folder:
+                    path, *_ = train.train_seg(
+                        model.net,
+                        [s.image[..., 0] for s in chosen],
+                        [s.masks for s in chosen],
+                        channels=[0, 0],
+                        n_epochs=args.epochs,
+                        nimg_per_epoch=24,
+                        rescale=False,
+                        bsize=128,
+                        min_train_masks=1,
+                        save_path=folder,
+                        seed=0,
+                    )
+                    model = models.CellposeModel(pretrained_model=path)
+            options = {"do_3D": True, "anisotropy": spacing, "isotropic_steps": True, "diameter": model.diam_mean}
+            masks = model.eval(test_image, z_axis=0, **options)[0]
+            ap = metrics.average_precision(test_true.astype(np.int32), masks, threshold=[0.5])[0]
+            scores.append(float(ap[0]))
+            pictures[f"{len(chosen)} slices: {scores[-1]:.2f}"] = masks
+        cpu = time.process_time() - started
+        print(f"| {name} | {len(slices)} | " + " | ".join(f"{s:.3f}" for s in scores) + f" | {cpu:.0f} |", flush=True)
+        if args.pictures:
+            picture(args.pictures / f"trained_{name.replace('/', '_').replace(' ', '_')}.png", test_image, pictures)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -246,12 +306,17 @@ def main() -> None:
     one.add_argument("--model", default="nuclei-cells")
     one.add_argument("--pictures", type=Path, help="folder for pictures of slices")
     one.add_argument("--anisotropies", type=json.loads, default={}, help='JSON, such as {"folder": 2.2}')
+    one = commands.add_parser("training", help="3D before and after training on slices of volumes")
+    one.add_argument("--data", type=Path, help="annotated volumes, beside a synthetic one")
+    one.add_argument("--epochs", type=int, default=30)
+    one.add_argument("--only", default="", help="part of the name of the volumes to take")
+    one.add_argument("--pictures", type=Path)
     commands.add_parser("run").add_argument("job", type=json.loads)
     args = parser.parse_args()
     if args.command == "run":
         print(json.dumps(run_one(args.job)))
         return
-    {"memory": memory, "rings": rings, "quality": quality}[args.command](args)
+    {"memory": memory, "rings": rings, "quality": quality, "training": training}[args.command](args)
 
 
 if __name__ == "__main__":
