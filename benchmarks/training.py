@@ -141,9 +141,12 @@ def measure_step(package: str, folder: Path, args: argparse.Namespace) -> dict[s
 
 def measure_epochs(package: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """From a folder to a trained model."""
+    import torch
+
     from cellpose import io, train
 
     net = network(package, folder)
+    torch.optim.SGD(net.parameters(), lr=RATE)  # the first optimiser of a process loads modules for seconds
     began = time.perf_counter(), time.process_time()
     images, labels, *_ = io.load_train_test_data(str(folder / "images"), mask_filter="_masks")
     with tempfile.TemporaryDirectory(dir=folder) as out:
