@@ -236,7 +236,8 @@ class CellposeModel:
         ----------
         x
             An image of 2 to 4 axes and any real dtype; the path of an image; or several: a list, tuple, generator or
-            5-D array of images or paths, or the path of a folder. Images are not changed.
+            5-D array of images or paths, or the path of a folder. Images are not changed. Several small ones are worked
+            on at once, as many as threads and memory allow (or ``CELLPOSE_IMAGES_AT_ONCE``, an environment variable).
         batch_size
             Number of tiles run at once.
         resample
