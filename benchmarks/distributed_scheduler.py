@@ -89,15 +89,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, nargs="+", default=[1000, 8000])
     parser.add_argument("--cells", type=int, default=30, help="cells in a block")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=100, help="blocks that are run at the same time")
     args = parser.parse_args()
     from distributed import Client
 
     print("| blocks | segment in s | compare | number | write | boxes | blocks / s | cells | peak GiB | processor s |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     with (
-        # workers of their own, as in a real run: what is measured here is the scheduler and the calling program
-        myLocalCluster(1, n_workers=args.workers, dashboard_address=None) as cluster,
+        # in processes of their own, as in a real run: what is measured here is the scheduler and the calling program
+        myLocalCluster(1, n_workers=2, threads_per_worker=args.workers // 2, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
         for wanted in args.blocks:

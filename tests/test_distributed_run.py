@@ -196,7 +196,8 @@ def test_many_blocks_are_handed_over_little_by_little(client, monkeypatch):
     got = []
     for result in _run._map(client, abs, calls()):
         got.append(result)
-        assert len(taken) <= len(got) + 4
+        # three with the scheduler, and three more whose results came together
+        assert len(taken) <= len(got) + 2 * 3
     assert sorted(got) == list(range(20))
 
 

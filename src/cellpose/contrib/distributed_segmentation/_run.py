@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ Report = Callable[[str, int, int], None]
 _DIAMETER = 30
 _OVERLAP_DIAMETERS = 2
 _TOGETHER = 8  # blocks that are compared, or written, by one task: this takes seconds, segmenting takes minutes
+_PAUSE = 0.05  # seconds in which results gather: a message for each would cost more than most calls do
 _WAITING = 2000  # blocks handed to the scheduler at a time: enough for any cluster, few enough for its memory
 
 
@@ -248,6 +250,7 @@ def _map(
             future.release()
         waiting.update(submit(len(done)))
         yield from itertools.chain.from_iterable(results)
+        time.sleep(_PAUSE)
 
 
 def run_calls(client: Any, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> None:
