@@ -71,3 +71,20 @@ def test_commands_use_options_that_exist(document):
     for line in lines:
         words = line.partition("  #")[0].split()
         get_arg_parser().parse_args(split_retired(words)[0])
+
+
+@pytest.mark.slow  # fifty epochs, though of a small network
+def test_the_python_of_the_training_page_runs(tmp_path, monkeypatch):
+    import numpy as np
+
+    from test_train_data import discs
+
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    images, masks = zip(*(discs(9, seed=seed) for seed in range(2)), strict=True)
+    names = {"images": list(images), "masks": list(masks), "image": images[0]}
+    exec(code, names)
+    assert names["found"].shape == images[0].shape
+    assert np.isfinite(names["losses"]).all()
+    assert (tmp_path / "models" / "my_cells").is_file()
