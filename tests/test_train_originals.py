@@ -53,6 +53,7 @@ import sys, numpy as np, torch
 from cellpose import models
 torch.set_num_threads(1)
 model = models.CellposeModel(gpu=False, pretrained_model=sys.argv[1], use_bfloat16=False)
+model.net.eval()
 with torch.no_grad():
     y = model.net(torch.from_numpy(np.load(sys.argv[2])))[0].float().numpy()
 np.savez(sys.argv[3], y=y, nout=model.net.nout)
