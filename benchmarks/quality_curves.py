@@ -117,6 +117,15 @@ def orders(model: Any, data: Path) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in sums.items()}
 
 
+def correct_cells(truth: Array, masks: Array) -> Array:
+    """(n,): whether each found cell overlaps the true one it is matched with by more than half."""
+    correct = np.zeros(masks.max() + 1, bool)
+    if truth.any():
+        overlap, partner = metrics.mask_ious(truth, masks)
+        correct[partner[overlap > 0.5]] = True
+    return correct[1:]
+
+
 def cell_scores(model: Any, data: Path) -> Array:
     """(n, 3): flow error, mean cell probability, and 1 for correct, of all found cells; none is sorted out."""
     rows = []
@@ -129,8 +138,7 @@ def cell_scores(model: Any, data: Path) -> Array:
         error = dynamics.flow_error(masks, flows[1])[0]
         counts = np.bincount(masks.ravel())
         probability = np.bincount(masks.ravel(), (1 / (1 + np.exp(-flows[2]))).ravel()) / np.maximum(counts, 1)
-        overlap = metrics.mask_ious([masks], [truth])[0][0] if truth.any() else np.zeros(masks.max())
-        rows.append(np.stack([error, probability[1:], np.asarray(overlap) > 0.5], axis=1))
+        rows.append(np.stack([error, probability[1:], correct_cells(truth, masks)], axis=1))
     return np.concatenate(rows)
 
 

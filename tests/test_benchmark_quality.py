@@ -130,3 +130,13 @@ def test_bins_of_the_reliability_plot(scripts):
     assert [round(share) for _, share, _ in by_probability] == [0] * 5 + [1] * 5
     by_error = scripts["quality_curves"].reliability(scores, 0)
     assert sum(n for *_, n in by_error) == sum(n for *_, n in by_probability) == 100
+
+
+def test_correct_cells_are_told_from_others(scripts):
+    found = np.zeros_like(TRUTH)
+    found[TRUTH == 3] = 1
+    found[:8, :8] = 2
+    found[np.roll(TRUTH, 9, axis=0) == 4] = 3
+    correct = scripts["quality_curves"].correct_cells
+    assert correct(TRUTH, found).tolist() == [True, False, False]
+    assert correct(0 * TRUTH, found).tolist() == [False] * 3

@@ -4,7 +4,7 @@
 
 Writes ``<name>_size.npy`` beside the weights, so that ``Cellpose(model_type="<name>")`` and a diameter of 0 estimate
 it, and prints how far from the truth the diameters and how good the masks of the validation images are: at the
-native size, with the estimated diameter and with the true median.
+native size and with the estimated diameter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from bundled_data import find_pair, read_image, read_masks, read_split
-from bundled_eval import full_scores, median_diameter
+from bundled_eval import measure, median_diameter
 
 from cellpose import models, train, weights
 
@@ -38,24 +38,22 @@ def compare(data: Path, model: Path) -> None:
     """Diameters and masks of the validation images."""
     rows = read_split(data, "val")
     sized = models.Cellpose(model_type=str(model))
-    ratios: dict[str, list[float]] = {}
-    for row in rows:
-        image, masks = find_pair(data, row)
-        truth = median_diameter(read_masks(masks))
-        if truth is not None:
-            found, style = sized.sz.eval(read_image(image), channels=[0, 0])
-            for name, value in (("estimated", found), ("of the style alone", style)):
-                ratios.setdefault(name, []).append(value / truth)
-    for name, values in ratios.items():
-        off = np.abs(np.log2(values))
-        print(f"{name}: median factor {2 ** np.median(off):.2f}, within 1.25: {np.mean(off < np.log2(1.25)):.2f}")
-    ways = {
-        "native size": full_scores(sized.cp, data, rows),
-        "estimated diameter": full_scores(sized, data, rows),
-        "true diameter": full_scores(sized.cp, data, rows, by_diameter=True),
-    }
-    for name, result in ways.items():
-        print(name, {key: (value["AP@0.5"], value["AP@0.75"]) for key, value in result.items()})
+    found: dict[str, float] = {}
+
+    def estimated(row: dict[str, str], image: np.ndarray, channels: list[int], _diameter: float | None) -> np.ndarray:
+        masks, _, _, diameter = sized.eval(image, channels=channels, diameter=None)
+        found[row["id"]] = float(diameter)
+        return np.asarray(masks)
+
+    def native(_row: dict[str, str], image: np.ndarray, channels: list[int], _diameter: float | None) -> np.ndarray:
+        return np.asarray(sized.cp.eval(image, channels=channels)[0])
+
+    for name, segment in (("estimated diameter", estimated), ("native size", native)):
+        result = measure(segment, data, rows)
+        print(name, {key: (value["AP@0.5"], value["AP@0.75"]) for key, value in result.items()}, flush=True)
+    truth = {row["id"]: median_diameter(read_masks(find_pair(data, row)[1])) for row in rows}
+    off = np.abs([np.log2(found[key] / true) for key, true in truth.items() if true is not None])
+    print(f"diameter: median factor {2 ** np.median(off):.2f}, within 1.25: {np.mean(off < np.log2(1.25)):.2f}")
 
 
 def main() -> None:
