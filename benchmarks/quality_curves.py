@@ -81,7 +81,7 @@ def inverted(pair: Pair, on: float) -> Pair:
 
 CHANGES: dict[str, tuple[Callable[[Pair, float], Pair], tuple[float, ...]]] = {
     "scale": (rescaled, (0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4)),
-    "noise (standard deviation, of the contrast)": (noisy, (0, 0.05, 0.1, 0.2, 0.4)),
+    "noise (deviation / contrast)": (noisy, (0, 0.05, 0.1, 0.2, 0.4)),
     "blur (sigma in pixels)": (blurred, (0, 1, 2, 3)),
     "uneven light (loss across the image)": (uneven, (0, 0.3, 0.6, 0.9)),
     "inversion (0 no, 1 yes)": (inverted, (0, 1)),
@@ -164,6 +164,7 @@ def draw_robustness(results: dict[str, dict[str, list[float]]], path: Path) -> N
         axes.set(xlabel=name, ylim=(0, 1), xscale="log" if name == "scale" else "linear")
         if name == "scale":
             axes.set_xticks([0.25, 0.5, 1, 2, 4], ["0.25", "0.5", "1", "2", "4"])
+            axes.minorticks_off()
             axes.set_ylabel("AP@0.5")
             axes.legend(fontsize=8)
         axes.grid(alpha=0.3)
