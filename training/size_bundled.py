@@ -10,6 +10,7 @@ native size and with the estimated diameter.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,22 @@ def compare(data: Path, model: Path) -> None:
         print(name, {key: (value["AP@0.5"], value["AP@0.75"]) for key, value in result.items()}, flush=True)
     truth = {row["id"]: median_diameter(read_masks(find_pair(data, row)[1])) for row in rows}
     off = np.abs([np.log2(found[key] / true) for key, true in truth.items() if true is not None])
-    print(f"diameter: median factor {2 ** np.median(off):.2f}, within 1.25: {np.mean(off < np.log2(1.25)):.2f}")
+    factor, share = 2 ** float(np.median(off)), float(np.mean(off < np.log2(1.25)))
+    print(f"diameter: median factor {factor:.2f}, within 1.25: {share:.2f}")
+    note(model, factor, share)
+
+
+def note(model: Path, factor: float, share: float) -> None:
+    """Tell of the size model in the card of the model, if it has one."""
+    card = model.with_suffix(".json")
+    if card.exists():
+        content = json.loads(card.read_text())
+        content["size_model"] = {
+            "file": f"{model.stem}_size.npy",
+            "median factor of error of the diameter, val": round(factor, 2),
+            "share of images within a factor of 1.25, val": round(share, 2),
+        }
+        card.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def main() -> None:
