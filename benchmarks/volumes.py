@@ -272,6 +272,7 @@ def training(args: argparse.Namespace) -> None:
                         n_epochs=args.epochs,
                         nimg_per_epoch=24,
                         rescale=False,
+                        average_weights=0.2,
                         bsize=128,
                         min_train_masks=1,
                         save_path=folder,

@@ -157,7 +157,7 @@ def test_bad_input(tmp_path: Path, options: dict[str, Any], error: type[Exceptio
 
 
 def test_script(tmp_path: Path, judge: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(script.io, "logger_setup", lambda: None)  # its handlers would stay for other tests
     folder = tmp_path / "images"
     folder.mkdir()
     for seed in range(2):

@@ -58,7 +58,7 @@ def split_retired(argv: Sequence[str]) -> tuple[list[str], list[Retired]]:
 
     Examples
     --------
-    >>> split_retired(["--dir", "d", "--net_avg", "--nclasses", "3", "--mask_threshold=1"])[0]
+    >>> split_retired(["--dir", "d", "--net_avg", "--mask_threshold=1"])[0]
     ['--dir', 'd', '--cellprob_threshold=1']
     """
     kept: list[str] = []

@@ -96,7 +96,7 @@ def _load_data(args: Namespace) -> dict[str, Any]:
     from cellpose import io
 
     if args.file_list:
-        listed = _file_list(Path(args.file_list))
+        listed = io.load_file_list(args.file_list)
         keys = ("train_files", "train_labels_files", "test_files", "test_labels_files", "train_probs", "test_probs")
         data = {key: listed[key] for key in keys if listed.get(key) is not None}
         return {**data, "load_files": False, "compute_flows": bool(listed.get("compute_flows", False))}
@@ -154,16 +154,6 @@ def _loop(args: Namespace) -> dict[str, Any]:
     )  # fmt: skip
     loop = {name: getattr(args, name) for name in names}
     return {**loop, "records": not args.no_records, "report": not args.no_report, **_replayed(args)}
-
-
-def _file_list(path: Path) -> dict[str, Any]:
-    from cellpose import io
-
-    content = io.load_npy(path)
-    if not isinstance(content, dict) or "train_files" not in content:
-        message = f"--file_list {path} must hold a dict with train_files, saved with numpy.save"
-        raise OptionError(message)
-    return content
 
 
 def _load_network(args: Namespace) -> tuple[Any, Path | None]:

@@ -11,7 +11,7 @@ from cellpose import io, nets, weights
 from cellpose.core import assign_device
 from cellpose.denoise._data import clean_image
 from cellpose.denoise._train import train
-from cellpose.errors import CellposeError, InputError
+from cellpose.errors import CellposeError
 
 __all__ = ["NOISE_TYPES", "main"]
 
@@ -125,11 +125,8 @@ def _from_folders(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
 
 
 def _from_list(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
-    content = io.load_npy(args.file_list)
+    content = io.load_file_list(args.file_list)
     known = ("train_files", "test_files", "train_probs", "test_probs")
-    if not isinstance(content, dict) or "train_files" not in content:
-        message = f"--file_list {args.file_list} must hold a dict with train_files, saved with numpy.save"
-        raise InputError(message)
     return {name: content[name] for name in known if content.get(name) is not None}, args.file_list.parent
 
 

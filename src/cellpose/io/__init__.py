@@ -27,7 +27,7 @@ from cellpose.io._results import save_masks, save_to_png
 from cellpose.io._rois import outlines_to_text, save_rois, write_rois
 from cellpose.io._seg import Segmentation, read_seg, write_seg
 from cellpose.io._seg_content import masks_flows_to_seg, seg_content
-from cellpose.io._training_data import load_images_labels, load_train_test_data
+from cellpose.io._training_data import load_file_list, load_images_labels, load_train_test_data
 from cellpose.io._write import check_dir, imsave, replacing, smallest_labels, write_ome_tiff
 from cellpose.io._zarr import is_zarr
 
@@ -55,6 +55,7 @@ __all__ = [
     "is_zarr",
     "labels_group",
     "load_dax",
+    "load_file_list",
     "load_images_labels",
     "load_npy",
     "load_train_test_data",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from cellpose.errors import FileReadError
+from cellpose.errors import FileReadError, InputError
 from cellpose.io._find import get_image_files, get_label_files
 from cellpose.io._image import ImageArray
+from cellpose.io._npy import load_npy
 from cellpose.io._read import imread
 
-__all__ = ["load_images_labels", "load_train_test_data"]
+__all__ = ["load_file_list", "load_images_labels", "load_train_test_data"]
 
 logger = logging.getLogger(__name__)
 
@@ -151,3 +153,20 @@ def load_train_test_data(
         return *train, None, None, None
     test = load_images_labels(test_dir, mask_filter, image_filter, look_one_level_down)
     return *train, *test
+
+
+def load_file_list(path: PathLike) -> dict[str, Any]:
+    """What ``--file_list`` names: a dict with ``train_files`` and more, saved with ``numpy.save``.
+
+    Raises
+    ------
+    InputError
+        If the file holds something else.
+    FileReadError, UnsafeFileError
+        If it cannot be read.
+    """
+    content = load_npy(path)
+    if not isinstance(content, dict) or "train_files" not in content:
+        message = f"--file_list {os.fspath(path)} must hold a dict with train_files, saved with numpy.save"
+        raise InputError(message)
+    return content

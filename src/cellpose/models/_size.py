@@ -80,6 +80,10 @@ class SizeModel:
         """The torch device, that of the segmentation model unless another was given."""
         return self.cp.device if self._device is None else self._device
 
+    @device.setter
+    def device(self, device: Any) -> None:
+        self._device = device
+
     def eval(
         self,
         x: Any,
@@ -211,6 +215,10 @@ class Cellpose:
     def device(self) -> Any:
         """The torch device."""
         return self.cp.device
+
+    @device.setter
+    def device(self, device: Any) -> None:
+        self.cp.device = device
 
     def eval(
         self,
