@@ -110,8 +110,17 @@ def test_wrong_lists_are_told():
         build_sets(Sources([image]), Sources(), UNET)
     with pytest.raises(InputError, match="no train images"):
         build_sets(Sources(), Sources(), UNET)
-    with pytest.raises(InputError, match="give 1 numbers"):
+    with pytest.raises(InputError, match=r"train_probs of shape \(2,\) .* give 1 finite numbers"):
         build_sets(Sources([image], [labels], probs=[0.5, 0.5]), Sources(), UNET)
+
+
+@pytest.mark.parametrize("probs", [[1, np.inf], [1, np.nan], [1, -1], [0, 0]])
+def test_probabilities_of_images_are_finite_numbers_of_at_least_0(probs, files):
+    image, labels = discs(6)
+    with pytest.raises(InputError, match=r"train_probs .* give 2 finite numbers"):
+        build_set(Sources([image, image], [labels, labels], probs=probs), UNET)
+    with pytest.raises(InputError, match=r"test_probs .* give 2 finite numbers"):
+        build_set(Sources(files=files[0][:2], labels_files=files[1][:2], probs=probs), UNET, what="test")
 
 
 def test_test_set_that_does_not_fit_is_left_out(caplog):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cellpose import dynamics, io, transforms, utils
 from cellpose.errors import InputError
+from cellpose.utils._shares import shares
 
 __all__ = ["CleanImages", "clean_image"]
 
@@ -77,8 +78,8 @@ class CleanImages:
                 raise InputError(message)
         diameters = np.array([utils.diameters(t[0].astype(np.int32))[0] for t in with_labels], np.float64)
         diameters[diameters == 0] = diam_mean
-        shares = _shares(probabilities, len(names), f"{role}_probs")
-        return cls(planes, [t[1:] for t in with_labels], diameters, shares, paths)
+        drawn = shares(probabilities, len(names), f"{role}_probs")
+        return cls(planes, [t[1:] for t in with_labels], diameters, drawn, paths)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -137,12 +138,3 @@ def _with_labels(label: Any, name: str) -> Floats:
         )
         raise InputError(message)
     return dynamics.labels_to_flows([array])[0]
-
-
-def _shares(probabilities: Any, n: int, what: str) -> npt.NDArray[np.float64]:
-    shares: npt.NDArray[np.float64] = np.asarray(np.ones(n) if probabilities is None else probabilities, np.float64)
-    if shares.shape != (n,) or not np.isfinite(shares).all() or shares.min() < 0 or shares.sum() <= 0:
-        message = f"{what} must be {n} numbers of at least 0, one an image and not all 0"
-        raise InputError(message)
-    result: npt.NDArray[np.float64] = shares / shares.sum()
-    return result

@@ -16,6 +16,7 @@ from cellpose.train._channels import Preparation
 from cellpose.train._checks import LabelReport, check_labels, listed, log_reports
 from cellpose.train._sets import ImageSet, ItemCache
 from cellpose.train._targets import flow_file, read_targets, targets_of
+from cellpose.utils._shares import shares
 
 __all__ = ["ImageSet", "Reading", "Sources", "_get_batch", "_process_train_test", "build_set", "build_sets"]
 
@@ -80,7 +81,7 @@ def _from_arrays(
     data, labels = list(sources.data or []), list(sources.labels or [])
     _check_arrays(data, labels, what)
     names = [str(f) for f in sources.files] if sources.files is not None else [str(i) for i in range(len(data))]
-    probs = _probs(sources.probs, len(data))
+    probs = shares(sources.probs, len(data), f"{what}_probs")
     prepared = preparation(data)
     usable = _usable(check_labels(labels, prepared, names), what)
     logger.info(f">>> computing flows of {len(usable)} {what} images")
@@ -89,7 +90,7 @@ def _from_arrays(
     targets = [targets_of(labels[i], reading.device, name) for i, name in zip(usable, beside, strict=True)]
     diameters, n_masks = _measure(target[0] for target in targets)
     return ImageSet(
-        preparation, diameters, n_masks, _probs(probs[usable], len(usable)),
+        preparation, diameters, n_masks, shares(probs[usable], len(usable), f"{what}_probs"),
         data=[prepared[i] for i in usable], labels=targets, files=files, names=[names[i] for i in usable],
     )  # fmt: skip
 
@@ -106,7 +107,7 @@ def _from_files(sources: Sources, preparation: Preparation, reading: Reading, wh
     if len(labels_files) != len(files):
         message = f"{len(files)} {what} files and {len(labels_files)} label files were given; give one an image"
         raise InputError(message)
-    probs = _probs(sources.probs, len(files))
+    probs = shares(sources.probs, len(files), f"{what}_probs")
     if reading.load_files:
         data, labels = [io.imread(f) for f in files], [np.asarray(io.imread(f)) for f in labels_files]
         return _from_arrays(
@@ -119,8 +120,9 @@ def _from_files(sources: Sources, preparation: Preparation, reading: Reading, wh
     files, labels_files = [files[i] for i in chosen], [labels_files[i] for i in chosen]
     diameters, n_masks = _measure(read_targets(f)[0] for f in labels_files)
     return ImageSet(
-        preparation, diameters, n_masks, _probs(probs[chosen], len(chosen)), files=files, labels_files=labels_files,
-        names=[str(f) for f in files], cache=ItemCache(reading.cache_gb * 2**30), workers=reading.workers,
+        preparation, diameters, n_masks, shares(probs[chosen], len(chosen), f"{what}_probs"),
+        files=files, labels_files=labels_files, names=[str(f) for f in files],
+        cache=ItemCache(reading.cache_gb * 2**30), workers=reading.workers,
     )  # fmt: skip
 
 
@@ -146,17 +148,6 @@ def _measure(label_images: Iterable[Any]) -> tuple[Floats, npt.NDArray[np.int64]
         diameters.append(max(_SMALLEST_DIAMETER_PX, float(diameter)))
         counts.append(len(sizes))
     return np.array(diameters, np.float64), np.array(counts, np.int64)
-
-
-def _probs(probs: Any, n: int) -> Floats:
-    if probs is None:
-        return np.full(n, 1.0 / max(n, 1))
-    values: Floats = np.asarray(probs, np.float64)
-    if values.shape != (n,) or not np.all(values >= 0) or not values.sum() > 0:
-        message = f"probabilities of shape {values.shape} are not allowed; give {n} numbers, none negative, not all 0"
-        raise InputError(message)
-    normalised: Floats = values / values.sum()
-    return normalised
 
 
 def build_set(
