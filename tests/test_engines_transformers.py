@@ -14,7 +14,7 @@ import torch
 from cellpose import nets, weights
 from cellpose.engines import TorchEngine, _calibration, _graph, _sessions, choose_engine, open_engine
 from cellpose.engines._dino_graph import rotations
-from cellpose.engines._sam_graph import sam_graph
+from cellpose.engines._sam_graph import SamGraph
 from cellpose.engines._token_graph import rounded
 from cellpose.errors import InputError, MissingExtraError, OptionError
 from cellpose.metrics import mask_ious
@@ -200,7 +200,7 @@ def test_bits_of_the_graph(tmp_path):
     state = {key: value.numpy() for key, value in sam().state_dict().items()}
     family = nets.detect_family(state)
     kinds = {
-        int8: [n.op_type for n in onnx.load_from_string(sam_graph(state, family, int8=int8).to_bytes()).graph.node]
+        int8: [n.op_type for n in onnx.load_from_string(SamGraph.of(state, family, int8=int8).to_bytes()).graph.node]
         for int8 in (None, "onnx", "openvino")
     }
     assert kinds[None].count("Gemm") == kinds["onnx"].count("MatMulNBits") == 6 * family.depth

@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose.engines._onnx_file import Graph
 from cellpose.engines._token_graph import TokenGraph
 
-if TYPE_CHECKING:
-    from cellpose.nets import Family
-
-__all__ = ["dino_graph", "rotations"]
+__all__ = ["DinoGraph", "rotations"]
 
 FloatArray = NDArray[np.float32]
 _EPS = 1e-5  # of its layer norms
-
-
-def dino_graph(
-    state: Mapping[str, FloatArray], family: Family, *, int8: str | None = None, data_file: str | None = None
-) -> Graph:
-    """The graph of a CPDINO, for one tile of any size that the patches fill.
-
-    Parameters
-    ----------
-    state
-        Its state dict as arrays.
-    family
-        What ``nets.detect_family`` says of it.
-    int8, data_file
-        See :class:`TokenGraph`.
-
-    Returns
-    -------
-    Graph
-        With the inputs ``tiles`` (1, nchan, y, x) and ``sin`` and ``cos`` (token, width of a head; see
-        :func:`rotations`) and the output ``outputs`` (1, nout, y, x), all float32.
-    """
-    writer = _DinoGraph(state, family.depth, family.num_heads, int8, data_file)
-    writer.write(family)
-    return writer.graph
 
 
 def rotations(periods: FloatArray, rows: int, columns: int, n_fixed: int) -> dict[str, FloatArray]:
@@ -63,7 +31,9 @@ def rotations(periods: FloatArray, rows: int, columns: int, n_fixed: int) -> dic
     }
 
 
-class _DinoGraph(TokenGraph):
+class DinoGraph(TokenGraph):
+    """Writes the graph of a CPDINO for one tile of any size that the patches fill."""
+
     def rotated(self, x: str, axis: int) -> str:
         """Queries or keys (head, token, width) turned by the positions of their tokens."""
         graph = self.graph
@@ -86,8 +56,13 @@ class _DinoGraph(TokenGraph):
         hidden = self.gelu(self.layer(self.layer_norm(x, f"{key}.norm2", _EPS), f"{key}.mlp.fc1"))
         return self.add(x, self.layer(hidden, f"{key}.mlp.fc2", second))
 
-    def write(self, family: Family) -> None:
-        graph, state, ps, dim = self.graph, self.state, family.ps, family.embed_dim
+    def write(self) -> None:
+        """Inputs ``tiles`` (1, nchan, y, x) and ``sin`` and ``cos`` (token, width of a head; see :func:`rotations`).
+
+        The output is ``outputs`` (1, nout, y, x), all are float32.
+        """
+        graph, state, family = self.graph, self.state, self.family
+        ps, dim = family.ps, family.embed_dim
         tiles = graph.input("tiles", [1, family.nchan, "y", "x"])
         for name in ("sin", "cos"):
             graph.input(name, ["token", dim // family.num_heads])

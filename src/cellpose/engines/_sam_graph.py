@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose.engines._onnx_file import Graph
 from cellpose.engines._token_graph import TokenGraph
 
-if TYPE_CHECKING:
-    from cellpose.nets import Family
-
-__all__ = ["sam_graph"]
+__all__ = ["SamGraph"]
 
 FloatArray = NDArray[np.float32]
 _EPS = 1e-6  # of its layer norms
 
 
-def sam_graph(
-    state: Mapping[str, FloatArray], family: Family, *, int8: str | None = None, data_file: str | None = None
-) -> Graph:
-    """The graph of a CPSAM, for one tile.
+class SamGraph(TokenGraph):
+    """Writes the graph of a CPSAM for one tile."""
 
-    Parameters
-    ----------
-    state
-        Its state dict as arrays.
-    family
-        What ``nets.detect_family`` says of it.
-    int8, data_file
-        See :class:`TokenGraph`.
-
-    Returns
-    -------
-    Graph
-        With the input ``tiles`` (1, nchan, bsize, bsize) and the output ``outputs`` (1, nout, bsize, bsize), float32.
-    """
-    writer = _SamGraph(state, family.depth, family.num_heads, int8, data_file)
-    writer.write(family)
-    return writer.graph
-
-
-class _SamGraph(TokenGraph):
     def attention(self, x: str, key: str, side: int, places: str) -> str:
         """Of tokens that carry their place in keys as a one-hot row and column, see ``nets.CPSAM``."""
         graph, heads = self.graph, self.num_heads
@@ -72,9 +43,10 @@ class _SamGraph(TokenGraph):
         hidden = self.gelu(self.layer(self.layer_norm(x, f"{key}.norm2", _EPS), f"{key}.mlp.lin1"))
         return self.add(x, self.layer(hidden, f"{key}.mlp.lin2"))
 
-    def write(self, family: Family) -> None:
-        graph, state, side = self.graph, self.state, family.bsize // family.ps
-        dim = family.embed_dim
+    def write(self) -> None:
+        """Input ``tiles`` (1, nchan, bsize, bsize) and output ``outputs`` (1, nout, bsize, bsize), float32."""
+        graph, state, family = self.graph, self.state, self.family
+        side, dim = family.bsize // family.ps, family.embed_dim
         tiles = graph.input("tiles", [1, family.nchan, family.bsize, family.bsize])
         stem = "encoder.patch_embed.proj"
         patches = self.conv(tiles, state[f"{stem}.weight"], state[f"{stem}.bias"], stride=family.ps)

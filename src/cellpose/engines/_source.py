@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from cellpose import nets, weights
 from cellpose.engines._calibration import largest_inputs
 from cellpose.engines._cpnet_graph import cpnet_graph
-from cellpose.engines._dino_graph import dino_graph
+from cellpose.engines._dino_graph import DinoGraph
 from cellpose.engines._onnx_file import Graph
-from cellpose.engines._sam_graph import sam_graph
+from cellpose.engines._sam_graph import SamGraph
 from cellpose.errors import FileWriteError
 
 if TYPE_CHECKING:
@@ -110,12 +110,12 @@ def _transformer(
     arrays: Mapping[str, FloatArray], source: Source, file: weights.ModelFile, variant: str
 ) -> Source | None:
     """The network with its graph written to the models folder; None, with a warning, where there is no room for it."""
-    make = sam_graph if source.family.name.startswith("sam") else dino_graph
+    writer = SamGraph if source.family.name.startswith("sam") else DinoGraph
     try:
         path = _kept_path(file, weights.writable_dir(), variant).with_suffix(".onnx")
         data = path.with_suffix(".bin")
         int8 = variant.removeprefix("int8-") or None
-        graph = make(arrays, source.family, int8=int8, data_file=data.name)
+        graph = writer.of(arrays, source.family, int8=int8, data_file=data.name)
         _write(graph, path, data)
     except FileWriteError as error:
         logger.warning("the network of %s is run by torch, since its graph cannot be kept: %s", file.name, error)

@@ -7,12 +7,17 @@ number spoils few others.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellpose.engines._onnx_file import Graph
+
+if TYPE_CHECKING:
+    from cellpose.nets import Family
 
 __all__ = ["INT8_GROUP", "TokenGraph"]
 
@@ -22,27 +27,45 @@ FloatArray = NDArray[np.float32]
 INT8_GROUP = 128
 
 
-class TokenGraph:
-    """Writes the nodes of a transformer for one tile; tokens are (token, width).
-
-    Parameters
-    ----------
-    state
-        Its state dict as arrays.
-    depth, num_heads
-        Blocks, and heads of each.
-    int8
-        ``"onnx"`` or ``"openvino"``: linear layers of the blocks in 8 bits, as this library runs them fastest.
-        ``None``: in float32.
-    data_file
-        Name of the file beside the graph that takes the weights.
-    """
+class TokenGraph(ABC):
+    """Writes the nodes of a transformer for one tile; tokens are (token, width)."""
 
     def __init__(
-        self, state: Mapping[str, FloatArray], depth: int, num_heads: int, int8: str | None, data_file: str | None
+        self, state: Mapping[str, FloatArray], family: Family, int8: str | None, data_file: str | None
     ) -> None:
-        self.state, self.depth, self.num_heads, self.int8 = state, depth, num_heads, int8
+        self.state, self.family, self.num_heads, self.int8 = state, family, family.num_heads, int8
         self.graph = Graph(data_file)
+
+    @classmethod
+    def of(
+        cls, state: Mapping[str, FloatArray], family: Family, *, int8: str | None = None, data_file: str | None = None
+    ) -> Graph:
+        """The graph of a network.
+
+        Parameters
+        ----------
+        state
+            Its state dict as arrays.
+        family
+            What ``nets.detect_family`` says of it.
+        int8
+            ``"onnx"`` or ``"openvino"``: linear layers of the blocks in 8 bits, as this library runs them fastest.
+            ``None``: in float32.
+        data_file
+            Name of the file beside the graph that takes the weights.
+
+        Returns
+        -------
+        Graph
+            With the inputs and outputs that :meth:`write` tells of.
+        """
+        writer = cls(state, family, int8, data_file)
+        writer.write()
+        return writer.graph
+
+    @abstractmethod
+    def write(self) -> None:
+        """Write the whole network, its inputs and outputs."""
 
     def shape(self, *lengths: int) -> str:
         return self.graph.constant(np.array(lengths))
