@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 
 from cellpose import models, weights
 from evaluations import save_recipe
@@ -110,6 +113,60 @@ def test_models_section_cellpose_sam(shared, desk, parity):
     space = {"models": models}
     exec(compile("\n".join(lines), "manual section 13", "exec"), space)
     assert space["model"].backbone == "sam_vitl"
+
+
+@pytest.fixture(params=[""])
+def training_desk(desk, request):
+    """Images with masks to train on and to test with, named as the manual says."""
+    for folder, count in (("train", 3), ("test", 1)):
+        (desk / folder).mkdir()
+        for number in range(count):
+            image = ndimage.gaussian_filter(discs(96, 96), 1)
+            labels = ndimage.label(discs(96, 96) > 95)[0].astype(np.uint16)
+            assert labels.max() == 9
+            tifffile.imwrite(f"{folder}/image{number:03d}{request.param}.tif", image)
+            tifffile.imwrite(f"{folder}/image{number:03d}_masks.tif", labels)
+    return desk
+
+
+@pytest.mark.parametrize("training_desk", ["_img"], indirect=True)
+def test_training_section(shared, training_desk):
+    """Trained as the manual does (fewer epochs: 2 in place of 100), and the model used by its name."""
+    train_block, use_block = blocks(shared, 18)
+    assert "n_epochs=100" in train_block
+    for what in ("train", "test"):
+        train_block = train_block.replace(f"/path/to/{what}/", str(training_desk / what))
+    space = {"new_image": tifffile.imread("test/image000_img.tif")}
+    exec(compile(train_block.replace("n_epochs=100", "n_epochs=2"), "manual section 18", "exec"), space)
+    assert Path(space["model_path"]).exists()
+    assert len(space["train_losses"]) == 2
+    assert np.all(np.isfinite(space["train_losses"]))
+    exec(compile(use_block, "manual section 18", "exec"), space)
+    assert space["model"].model_name == "my_cellpose_model"
+    assert space["masks"].max() > 0
+
+
+@pytest.mark.parametrize("source", ["_masks", "_seg.npy"])
+def test_training_commands(shared, training_desk, monkeypatch, source):
+    """The two commands of the manual that train: from label images, and from what was corrected in the window."""
+    text = (shared / "manual.md").read_text(encoding="utf-8")
+    commands = [
+        c.replace("\\\n", " ") for c in re.findall(r"^python -m cellpose \\\n(?:.*\\\n)*.*$", text, re.MULTILINE)
+    ]
+    (command,) = [c for c in commands if "--train " in c and ("_seg.npy" in c) == (source == "_seg.npy")]
+    assert "--n_epochs 100" in command
+    command = (
+        command.replace("--n_epochs 100", "--n_epochs 2").replace("~/images/", "").replace("train_images", "train")
+    )
+    if source == "_seg.npy":
+        run = "--dir train/ --save_tif --save_png"
+        subprocess.run([sys.executable, "-m", "cellpose", *shlex.split(run)], check=True, capture_output=True)
+    words = [sys.executable, *shlex.split(command)[1:]]
+    subprocess.run(words, check=True, capture_output=True)
+    (made,) = [path for path in (training_desk / "train" / "models").iterdir() if path.is_file()]
+    use = [sys.executable, "-m", "cellpose", "--dir", "images", "--pretrained_model", str(made), "--save_tif"]
+    subprocess.run(use, check=True, capture_output=True)
+    assert len(list((training_desk / "images").glob("*_cp_masks.tif"))) == 2
 
 
 def test_seg_file_section(shared, desk):

@@ -27,19 +27,19 @@ Array = np.ndarray
 
 # Share of the drawn crops a kind of image gets: kinds with few images would else hardly be seen.
 KINDS: dict[str, float] = {
-    "dsb2018 256x256 L": 0.24,
-    "dsb2018 320x256 RGB": 0.13,
+    "dsb2018 256x256 L": 0.22,
+    "dsb2018 320x256 RGB": 0.12,
     "dsb2018 360x360 L": 0.06,
-    "dsb2018 696x520 L": 0.06,
-    "dsb2018 1024x1024 L": 0.05,
+    "dsb2018 696x520 L": 0.05,
+    "dsb2018 1024x1024 L": 0.04,
     "dsb2018 other": 0.06,
     "bbbc039": 0.05,
-    "usiigaci": 0.12,
+    "usiigaci": 0.14,
     "axondeepseg_sem": 0.02,
     "axon_tem_unmyel": 0.02,
-    "synthetic": 0.19,
+    "synthetic": 0.22,
 }
-N_SYNTHETIC = 360
+N_SYNTHETIC = 1100
 SYNTHETIC_SIDE = 288
 # Planar sources of the split "unseen".
 UNSEEN = ("baby_yeast", "ep_yeast", "imagegrains_pebbles", "eval_only_deepcell2016")

@@ -43,7 +43,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cooldown", type=int, default=3000, help="last steps, in which the learning rate falls to 0")
     parser.add_argument("--warmup", type=int, default=200, help="first steps, in which the learning rate rises")
     parser.add_argument("--minutes", type=float, help="length of the run in minutes instead of --steps")
-    parser.add_argument("--init", type=Path, help="weights to start from, instead of random ones")
+    parser.add_argument("--init", type=Path, help="weights to start from, of the same width or half of it")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--weight-decay", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=8)
@@ -127,13 +127,39 @@ def loss_terms(y: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, tor
     return (errors * flow_weight).sum() / flow_weight.sum() / 2, (entropy * weight).sum() / weight.sum()
 
 
-def start_from(state: State, path: Path) -> None:
-    """Take over weights; the input scales of the second channel begin anew, where it was always empty."""
+def widen(old: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
+    """The same function by a U-Net of twice the width: every channel is there twice, and weights of what comes in are
+    shared out between the two at random, so that they learn different things (Net2WiderNet, Chen et al. 2016).
+    """
+    rng = torch.Generator().manual_seed(seed)
+    n_in = old["downsample.down.res_down_0.conv.conv_0.2.weight"].shape[1]
+    wide = {}
+    for name, value in old.items():
+        if value.ndim >= 2 and value.shape[1] != n_in:
+            share = torch.normal(0.5, 0.25, value.shape, generator=rng)
+            # the style has a length of 1 whatever its width: both halves of it are smaller by the root of 2
+            scale = 2**0.5 if ".full." in name else 1.0
+            value = torch.cat([value * share, value * (1 - share)], dim=1) * scale
+        is_output = name.startswith("output.2.")
+        is_input = value.ndim == 1 and len(value) == n_in
+        if value.ndim and value.numel() > 1 and not is_output and not is_input:
+            value = torch.cat([value, value])
+        wide[name] = value
+    return wide
+
+
+def start_from(state: State, path: Path, seed: int) -> None:
+    """Take over weights, those of a network of half the width too; the input scales of the second channel begin anew,
+    where it was always empty.
+    """
     old = weights.load_state_dict(path) if path.suffix != ".pt" else torch.load(path, weights_only=True)
     for norm in ("downsample.down.res_down_0.conv.conv_0.0", "downsample.down.res_down_0.proj.0"):
         if old[f"{norm}.running_var"][1] < 1e-6 or old[f"{norm}.weight"][1] == 0:
             for name, value in (("weight", 1), ("bias", 0), ("running_mean", 0), ("running_var", 1)):
                 old[f"{norm}.{name}"][1] = value
+    first = "downsample.down.res_down_0.proj.1.weight"
+    if 2 * len(old[first]) == len(state.net.state_dict()[first]):
+        old = widen(old, seed)
     for net in (state.net, state.mean):
         net.load_state_dict(old)
 
@@ -272,7 +298,7 @@ def main(argv: list[str] | None = None) -> None:
         pack(args.data, packed, args.seed)
     state = build(args)
     if args.init is not None:
-        start_from(state, args.init)
+        start_from(state, args.init, args.seed)
     if (args.out / "checkpoint.pt").exists():
         state.load(args.out / "checkpoint.pt")
     started = {
