@@ -225,9 +225,26 @@ def test_a_run_may_start_from_shipped_weights(packed, scripts, tmp_path):
             value.add_(1)
     old.net.state_dict()["downsample.down.res_down_0.proj.0.weight"][1] = 0
     module.save_final(old.net, tmp_path)
-    module.start_from(new, tmp_path / "final.safetensors")
+    module.start_from(new, tmp_path / "final.safetensors", seed=0)
     state = new.net.state_dict()
     assert state["downsample.down.res_down_0.proj.0.weight"].tolist() == [2, 1]
     key = "upsample.up.res_up_0.conv.conv_0.2.weight"
     assert torch.allclose(state[key], old.net.state_dict()[key], rtol=1e-3)
     assert torch.equal(state[key], new.mean.state_dict()[key])
+
+
+def test_a_wider_network_begins_with_the_same_function_and_different_channels(scripts, tmp_path):
+    module = scripts["train_bundled"]
+    narrow, wide = (module.build(module.parse(["--data", "d", "--out", "o", "--width", str(w)])) for w in (4, 8))
+    with torch.no_grad():
+        for value in narrow.net.state_dict().values():
+            if value.is_floating_point() and value.ndim == 1 and len(value) > 1:
+                value.add_(torch.rand(value.shape, generator=torch.Generator().manual_seed(len(value))))
+    torch.save(narrow.net.state_dict(), tmp_path / "narrow.pt")
+    module.start_from(wide, tmp_path / "narrow.pt", seed=0)
+    x = torch.randn(2, 2, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before, after = (state.net.eval()(x)[0] for state in (narrow, wide))
+    assert float((before - after).abs().max()) < 1e-4 * float(before.abs().max())  # rounding of float32
+    first, second = wide.net.state_dict()["downsample.down.res_down_1.conv.conv_0.2.weight"].chunk(2, dim=1)
+    assert not torch.allclose(first, second)

@@ -128,29 +128,30 @@ def loss_terms(y: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, tor
 
 
 def widen(old: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
-    """The same function by a U-Net of twice the width: every channel is there twice, and weights of what comes in are
-    shared out between the two at random, so that they learn different things (Net2WiderNet, Chen et al. 2016).
+    """The same function by a U-Net of twice the width, to go on from (Net2WiderNet, Chen et al. 2016).
+
+    Every channel is there twice; weights of what comes in are shared out between the two at random, so that they learn
+    different things.
     """
     rng = torch.Generator().manual_seed(seed)
     n_in = old["downsample.down.res_down_0.conv.conv_0.2.weight"].shape[1]
     wide = {}
     for name, value in old.items():
-        if value.ndim >= 2 and value.shape[1] != n_in:
-            share = torch.normal(0.5, 0.25, value.shape, generator=rng)
+        new = value
+        if new.ndim >= 2 and new.shape[1] != n_in:
+            share = torch.normal(0.5, 0.25, new.shape, generator=rng)
             # the style has a length of 1 whatever its width: both halves of it are smaller by the root of 2
             scale = 2**0.5 if ".full." in name else 1.0
-            value = torch.cat([value * share, value * (1 - share)], dim=1) * scale
-        is_output = name.startswith("output.2.")
-        is_input = value.ndim == 1 and len(value) == n_in
-        if value.ndim and value.numel() > 1 and not is_output and not is_input:
-            value = torch.cat([value, value])
-        wide[name] = value
+            new = torch.cat([new * share, new * (1 - share)], dim=1) * scale
+        stays = new.numel() == 1 or new.shape == (n_in,) or name.startswith("output.2.")
+        wide[name] = new if stays else torch.cat([new, new])
     return wide
 
 
 def start_from(state: State, path: Path, seed: int) -> None:
-    """Take over weights, those of a network of half the width too; the input scales of the second channel begin anew,
-    where it was always empty.
+    """Take over weights, also those of a network of half the width.
+
+    The input scales of the second channel begin anew where it was always empty.
     """
     old = weights.load_state_dict(path) if path.suffix != ".pt" else torch.load(path, weights_only=True)
     for norm in ("downsample.down.res_down_0.conv.conv_0.0", "downsample.down.res_down_0.proj.0"):
