@@ -12,7 +12,7 @@ from cellpose import io
 from cellpose.errors import AxesError, FileWriteError, InputError
 
 zarr = pytest.importorskip("zarr", reason="needs zarr: pip install 'cellpose[distributed]'")
-from cellpose.io._ome_zarr_write import finish_labels  # noqa: E402
+from cellpose.io._ome_zarr_labels import finish_labels  # noqa: E402
 from cellpose.io._zarr import create_array  # noqa: E402
 
 ORDER = {"time": 0, "channel": 1, "space": 2}

@@ -20,7 +20,8 @@ from cellpose.io._microscope import load_dax
 from cellpose.io._models import add_model, remove_model
 from cellpose.io._npy import load_npy
 from cellpose.io._ome_zarr import OmeZarr, open_ome_zarr
-from cellpose.io._ome_zarr_write import finish_labels, labels_group, write_labels, write_ome_zarr
+from cellpose.io._ome_zarr_labels import finish_labels, labels_group, write_labels
+from cellpose.io._ome_zarr_write import write_ome_zarr
 from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, output_suffix
 from cellpose.io._read import imread, imread_2D, imread_3D, read_image
 from cellpose.io._results import save_masks, save_to_png

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import InputError
-from cellpose.io._ome_zarr_write import is_labels_place, write_zarr_bands
+from cellpose.io._ome_zarr_labels import is_labels_place, write_zarr_bands
 from cellpose.io._tiff import TIFF_SUFFIXES
 from cellpose.io._write import CLASSIC_TIFF_LIMIT, ome_metadata, replacing
 

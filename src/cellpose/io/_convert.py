@@ -11,7 +11,8 @@ import numpy as np
 
 from cellpose.errors import AxesError
 from cellpose.io._image import UNKNOWN_AXIS, ImageArray, check_axes
-from cellpose.io._ome_zarr_write import finish_image, new_folder
+from cellpose.io._ome_zarr_pyramid import new_folder
+from cellpose.io._ome_zarr_write import finish_image
 from cellpose.io._tiff import LazyTiff, metadata_of, open_tiff
 from cellpose.io._zarr import create_array
 
