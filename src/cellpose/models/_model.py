@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
-from cellpose import core, weights
+from cellpose import weights
 from cellpose.engines import Engine, GraphEngine, as_engine, choose_engine, is_transformer
-from cellpose.errors import OptionError
 from cellpose.models import _retired
-from cellpose.models._inputs import Images, Layout, as_image, one_number
+from cellpose.models._choice import (
+    DEFAULT_MODEL,
+    PathLike,
+    diameters_of,
+    wanted_device,
+    wanted_model,
+    wanted_precision,
+)
+from cellpose.models._inputs import Images, Layout
 from cellpose.models._loaded import Loaded
-from cellpose.models._segment import Network, Report, Result, segment
+from cellpose.models._many import reporter, segment_images
+from cellpose.models._segment import Network
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
-from cellpose.utils._pipeline import Room, Tell, in_order, worker_count
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DEFAULT_MODEL", "CellposeModel"]
+__all__ = ["CellposeModel"]
 
 logger = logging.getLogger("cellpose.models")
-
-Array = NDArray[Any]
-PathLike = str | os.PathLike[str]
-
-# Where no model is named: Cellpose-SAM if its weights are installed, else the bundled model.
-DEFAULT_MODEL = "default"
-_DIAMETER = 30.0
-# Intensities of images that are worked on at once: larger ones keep all cores busy alone, and take memory.
-_VALUES_AT_ONCE = 2**23
 
 
 class CellposeModel:
@@ -129,17 +122,17 @@ class CellposeModel:
         _retired.drop_retired("CellposeModel", retired, _retired.INIT)
         if backbone not in ("default", "transformer") and not is_transformer(backbone):
             logger.debug("backbone=%r is read from the weight file instead", backbone)
-        file = weights.resolve(_wanted(pretrained_model, model_type))
+        file = weights.resolve(wanted_model(pretrained_model, model_type))
         # Known without torch, which need not be imported then.
         on_cpu = device == "cpu" or (device is None and not gpu)
         self._device: Any
-        self._device, self.gpu = (None, False) if on_cpu else _device(device, gpu)
+        self._device, self.gpu = (None, False) if on_cpu else wanted_device(device, gpu)
         self.mkldnn = mkldnn
         self.timing: list[float] = []
         self._turn = threading.Lock()
         self.pretrained_model = str(file.path)
         self.model_name = file.name
-        wanted = _precision(precision, use_bfloat16)
+        wanted = wanted_precision(precision, use_bfloat16)
         names = choose_engine(engine, gpu=self.gpu, precision=wanted or "float32")
         self._net: Any = Loaded(file, names, self._device, wanted)
         self.precision: str = self._net.precision
@@ -155,7 +148,7 @@ class CellposeModel:
         if nchan is not None and nchan != self.nchan:
             logger.warning("nchan=%d has no effect: the network of %s takes %d channels", nchan, file.name, self.nchan)
         self.nbase = list(self._net.described("nbase", []))
-        self.diam_mean, self.diam_labels = _diameters(self._net, file, diam_mean)
+        self.diam_mean, self.diam_labels = diameters_of(self._net, file, diam_mean)
         logger.info("model %s (%s) on %s, run by %s", file.name, file.path, self._device or "cpu", self.engine)
 
     @property
@@ -320,7 +313,9 @@ class CellposeModel:
         OptionError
             If an option is out of its range.
         """
-        given = _renamed(retired, flow3D_smooth=flow3D_smooth, cellprob_threshold=cellprob_threshold, diameter=diameter)
+        given = _retired.renamed(
+            retired, flow3D_smooth=flow3D_smooth, cellprob_threshold=cellprob_threshold, diameter=diameter
+        )
         options = Evaluation(
             resample=bool(resample),
             do_3D=bool(do_3D),
@@ -338,43 +333,11 @@ class CellposeModel:
             ),
         )
         layout = Layout(channels, channel_axis, z_axis)
-        return self._eval(Images.of(x), layout, options, (given["diameter"], rescale), _reporter(progress))
-
-    def _eval(
-        self,
-        images: Images,
-        layout: Layout,
-        options: Evaluation,
-        sizes: tuple[Any, Any],
-        report: Report | None,
-    ) -> tuple[Any, Any, Any]:
-        network = self._network()
-        room = Room(_VALUES_AT_ONCE)
-
-        def one(numbered: tuple[int, Any], tell: Tell | None) -> tuple[Result, float]:
-            index, item = numbered
-            started = time.perf_counter()
-            diameter, rescale = (
-                one_number(name, value, index, images.count, many=images.many)
-                for name, value in zip(("diameter", "rescale"), sizes, strict=True)
-            )
-            own = replace(options, diameter=diameter or None, rescale=rescale or None)
-            image = as_image(item)
-            with room.of(image.size):
-                result = segment(network, image, layout.of(index, images.count), own, tell)
-            seconds = time.perf_counter() - started
-            logger.info("%s: %.2f s", f"image {index + 1}" if images.many else "image", seconds)
-            return result, seconds
-
-        workers = worker_count() if images.many else 1
-        numbered = enumerate(images.items)
-        if workers > 1:
-            done = list(in_order(one, numbered, workers, _of_many(report, images.count)))
-        else:
-            done = [one(item, _of_all(report, item[0], images.count)) for item in numbered]
-        results = [result for result, _ in done]
+        images, report = Images.of(x), reporter(progress)
+        done = segment_images(self._network(), images, layout, options, (given["diameter"], rescale), report)
         # Bound at once, so that threads that share the model do not mix their numbers.
         self.timing = [seconds for _, seconds in done]
+        results = [result for result, _ in done]
         if not images.many:
             return results[0].masks, results[0].flows, results[0].styles
         return [r.masks for r in results], [r.flows for r in results], [r.styles for r in results]
@@ -394,101 +357,3 @@ class CellposeModel:
         if isinstance(net, Loaded):
             return net.engine()
         return as_engine(net, getattr(net, "backbone", None) or self.backbone)
-
-
-def _wanted(pretrained_model: Any, model_type: str | None) -> PathLike | None:
-    """The model that is meant, ``None`` for the default one."""
-    if isinstance(pretrained_model, (list, tuple)):
-        if len(pretrained_model) > 1:
-            _retired.warn_once("of several models only the first is run: averaging over networks is not supported")
-        pretrained_model = pretrained_model[0] if pretrained_model else None
-    if isinstance(pretrained_model, (str, os.PathLike)) and str(pretrained_model) not in ("", DEFAULT_MODEL):
-        if model_type:
-            logger.info("model_type=%r is not used, since pretrained_model is given", model_type)
-        return pretrained_model
-    if model_type:
-        return model_type
-    if pretrained_model == DEFAULT_MODEL:
-        name = weights.default_model()
-        logger.info("no model was named: using %s", name)
-        return name
-    message = (
-        f"pretrained_model={pretrained_model!r} is not allowed: a network without weights segments nothing. Leave it "
-        f"out for the default model ({weights.default_model()}), or give a name, such as cpsam or cyto3, or the path "
-        "of a weight file"
-    )
-    raise OptionError(message)
-
-
-def _precision(precision: str | None, use_bfloat16: bool | None) -> str | None:
-    if precision is None:
-        return None if use_bfloat16 is None else "bfloat16" if use_bfloat16 else "float32"
-    if use_bfloat16 and precision != "bfloat16":
-        message = f"precision={precision!r} is not allowed with use_bfloat16=True; leave out one of them"
-        raise OptionError(message)
-    return precision
-
-
-def _device(device: torch.device | str | int | None, gpu: bool) -> tuple[torch.device, bool]:
-    import torch
-
-    if device is None:
-        return core.assign_device(gpu=gpu)
-    if isinstance(device, int):
-        return core.assign_device(gpu=True, device=device)
-    chosen = torch.device(device)
-    return chosen, chosen.type != "cpu"
-
-
-def _diameters(net: Loaded, file: weights.ModelFile, diam_mean: float | None) -> tuple[float, float]:
-    """The diameters to which images are brought and of the training images.
-
-    Published files say 30 or, those of nuclei, 17; for these the constructor's diameter counts, except for nuclei.
-    Other files say their own.
-    """
-    own, labels = (
-        float(value) if value is not None else None
-        for value in (net.described(name, None) for name in ("diam_mean", "diam_labels"))
-    )
-    mean = own or diam_mean or _DIAMETER
-    published = file.info is not None and not is_transformer(file.info.family)
-    if published and file.info is not None:
-        mean = file.info.diam_mean if file.info.diam_mean != _DIAMETER else diam_mean or _DIAMETER
-    return mean, labels or mean
-
-
-def _renamed(retired: dict[str, Any], **given: Any) -> dict[str, Any]:
-    """Options with the values that were given under their older names; warns of retired ones."""
-    for old in [name for name in retired if name in _retired.RENAMED]:
-        new = _retired.RENAMED[old]
-        _retired.warn_once(f"eval({old}=...) is called {new} now")
-        given[new] = retired.pop(old)
-    _retired.drop_retired("eval", retired, _retired.EVAL)
-    return given
-
-
-def _reporter(progress: Any) -> Report | None:
-    """A function that tells ``progress`` the percentage of a fraction."""
-    if progress is None:
-        return None
-    tell: Callable[[int], Any] | None = getattr(progress, "setValue", progress if callable(progress) else None)
-    if tell is None:
-        message = f"progress={progress!r} is not allowed; give an object with setValue(percent), or a function"
-        raise OptionError(message)
-
-    def report(fraction: float) -> None:
-        tell(round(100 * fraction))
-
-    return report
-
-
-def _of_many(report: Report | None, count: int | None) -> Report | None:
-    """Progress of images that are worked on at the same time, from the number of those done."""
-    return None if report is None or not count else lambda number: report(number / count)
-
-
-def _of_all(report: Report | None, index: int, count: int | None) -> Report | None:
-    """Progress of one image as part of all."""
-    if report is None or not count:
-        return report
-    return lambda fraction: report((index + fraction) / count)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-__all__ = ["EVAL", "INIT", "RENAMED", "drop_retired", "warn_once"]
+__all__ = ["EVAL", "INIT", "drop_retired", "renamed", "warn_once"]
 
 logger = logging.getLogger("cellpose.models")
 
@@ -70,3 +70,13 @@ def drop_retired(function: str, given: Mapping[str, Any], table: Mapping[str, st
             message = f"{function}() got an unexpected keyword argument {name!r}"
             raise TypeError(message)
         warn_once(f"{function}({name}=...) has no effect any more: {table[name]}")
+
+
+def renamed(retired: dict[str, Any], **given: Any) -> dict[str, Any]:
+    """Options with the values that were given under their older names; warns of retired ones."""
+    for old in [name for name in retired if name in RENAMED]:
+        new = RENAMED[old]
+        warn_once(f"eval({old}=...) is called {new} now")
+        given[new] = retired.pop(old)
+    drop_retired("eval", retired, EVAL)
+    return given

@@ -15,9 +15,10 @@ from cellpose import utils
 from cellpose.errors import FileReadError, OptionError
 from cellpose.io._npy import load_npy
 from cellpose.models import _retired
+from cellpose.models._choice import PathLike
 from cellpose.models._files import size_model_path
 from cellpose.models._inputs import Images, Layout, as_image
-from cellpose.models._model import CellposeModel, PathLike
+from cellpose.models._model import CellposeModel
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,89 @@
+"""What a model is made of: which weights are meant, where they run and how exactly, and the diameters they say."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from cellpose import core, weights
+from cellpose.engines import is_transformer
+from cellpose.errors import OptionError
+from cellpose.models._loaded import Loaded
+from cellpose.models._retired import warn_once
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["DEFAULT_MODEL", "PathLike", "diameters_of", "wanted_device", "wanted_model", "wanted_precision"]
+
+logger = logging.getLogger("cellpose.models")
+
+PathLike = str | os.PathLike[str]
+
+# Where no model is named: Cellpose-SAM if its weights are installed, else the bundled model.
+DEFAULT_MODEL = "default"
+_DIAMETER = 30.0
+
+
+def wanted_model(pretrained_model: Any, model_type: str | None) -> PathLike | None:
+    """The model that is meant, ``None`` for the default one."""
+    if isinstance(pretrained_model, (list, tuple)):
+        if len(pretrained_model) > 1:
+            warn_once("of several models only the first is run: averaging over networks is not supported")
+        pretrained_model = pretrained_model[0] if pretrained_model else None
+    if isinstance(pretrained_model, (str, os.PathLike)) and str(pretrained_model) not in ("", DEFAULT_MODEL):
+        if model_type:
+            logger.info("model_type=%r is not used, since pretrained_model is given", model_type)
+        return pretrained_model
+    if model_type:
+        return model_type
+    if pretrained_model == DEFAULT_MODEL:
+        name = weights.default_model()
+        logger.info("no model was named: using %s", name)
+        return name
+    message = (
+        f"pretrained_model={pretrained_model!r} is not allowed: a network without weights segments nothing. Leave it "
+        f"out for the default model ({weights.default_model()}), or give a name, such as cpsam or cyto3, or the path "
+        "of a weight file"
+    )
+    raise OptionError(message)
+
+
+def wanted_device(device: torch.device | str | int | None, gpu: bool) -> tuple[torch.device, bool]:
+    """The device, and whether it is a GPU."""
+    import torch
+
+    if device is None:
+        return core.assign_device(gpu=gpu)
+    if isinstance(device, int):
+        return core.assign_device(gpu=True, device=device)
+    chosen = torch.device(device)
+    return chosen, chosen.type != "cpu"
+
+
+def wanted_precision(precision: str | None, use_bfloat16: bool | None) -> str | None:
+    """How exactly the network is to be run, ``None`` for what is usual."""
+    if precision is None:
+        return None if use_bfloat16 is None else "bfloat16" if use_bfloat16 else "float32"
+    if use_bfloat16 and precision != "bfloat16":
+        message = f"precision={precision!r} is not allowed with use_bfloat16=True; leave out one of them"
+        raise OptionError(message)
+    return precision
+
+
+def diameters_of(net: Loaded, file: weights.ModelFile, diam_mean: float | None) -> tuple[float, float]:
+    """The diameters to which images are brought and of the training images.
+
+    Published files say 30 or, those of nuclei, 17; for these the constructor's diameter counts, except for nuclei.
+    Other files say their own.
+    """
+    own, labels = (
+        float(value) if value is not None else None
+        for value in (net.described(name, None) for name in ("diam_mean", "diam_labels"))
+    )
+    mean = own or diam_mean or _DIAMETER
+    published = file.info is not None and not is_transformer(file.info.family)
+    if published and file.info is not None:
+        mean = file.info.diam_mean if file.info.diam_mean != _DIAMETER else diam_mean or _DIAMETER
+    return mean, labels or mean
