@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cellpose import dynamics
-from cellpose.dynamics import _flows, _follow, _masks, _quality
+from cellpose.dynamics import _flows, _follow, _gather, _masks, _quality
 from cellpose.errors import InputError
 from cellpose.utils._labels import renumber
 from test_dynamics_flows import REFERENCE, discs
@@ -339,9 +339,9 @@ def test_tensors_gather_as_the_kernels_do(shape: tuple[int, ...], small_wins: bo
     middles = rng.integers(0, shape, (30, len(shape)))
     ends = middles[rng.integers(0, 30, 9000)] + np.round(rng.normal(0, 1.2, (9000, len(shape))))
     positions = np.clip(ends, 0, np.array(shape) - 1).astype(np.float32).T.copy()
-    want = _masks._gather(_masks._index(positions, shape), shape, small_wins=small_wins)
+    want = _gather.gather(_gather.index_of(positions, shape), shape, small_wins=small_wins)
     assert want.max() > 10
-    args = (shape, _masks.PEAK, _masks.FRINGE, REACH)
+    args = (shape, _gather.PEAK, _gather.FRINGE, REACH)
     np.testing.assert_array_equal(_torch.gather(torch.from_numpy(positions), *args, small_wins=small_wins), want)
     none = torch.zeros((len(shape), 0))
     assert _torch.gather(none, *args).size == 0

@@ -15,17 +15,9 @@ from cellpose.dynamics._flows import (
     masks_to_flows_gpu_3d,
 )
 from cellpose.dynamics._follow import follow_flows, map_coordinates, steps2D, steps3D, steps_interp
-from cellpose.dynamics._masks import (
-    compute_masks,
-    get_masks,
-    get_masks_orig,
-    get_masks_torch,
-    max_pool1d,
-    max_pool2d,
-    max_pool3d,
-    max_pool_nd,
-    resize_and_compute_masks,
-)
+from cellpose.dynamics._gather import get_masks, get_masks_orig, get_masks_torch
+from cellpose.dynamics._masks import compute_masks, resize_and_compute_masks
+from cellpose.dynamics._pool import max_pool1d, max_pool2d, max_pool3d, max_pool_nd
 from cellpose.dynamics._quality import flow_error, remove_bad_flow_masks
 
 __all__ = [

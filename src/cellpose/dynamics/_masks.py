@@ -10,145 +10,15 @@ import numpy.typing as npt
 from cellpose.dynamics._device import Device, as_array, on_gpu
 from cellpose.dynamics._flows import cells_of
 from cellpose.dynamics._follow import FEWEST_PIXELS, field_of, words_of
+from cellpose.dynamics._gather import FRINGE, PEAK, compact, gather, index_type
 from cellpose.dynamics._quality import NETWORK_SCALE, cell_errors
 from cellpose.errors import InputError
-from cellpose.utils._labels import Labels, as_labels, fill_holes_and_remove_small, scan, smallest_dtype, without
+from cellpose.utils._labels import Labels, as_labels, fill_holes_and_remove_small, scan, without
 from cellpose.utils._threads import run_sliced
 
-__all__ = [
-    "compute_masks",
-    "get_masks",
-    "get_masks_orig",
-    "get_masks_torch",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-    "max_pool_nd",
-    "resize_and_compute_masks",
-]
+__all__ = ["compute_masks", "resize_and_compute_masks"]
 
 Array = npt.NDArray[Any]
-
-PEAK = 10  # a seed is where more pixels than this gather
-FRINGE = 2  # it grows over its surroundings where more pixels than this gather
-
-
-def _rimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    from cellpose.dynamics._follow_kernels import REACH
-
-    return tuple(side + 2 * REACH for side in shape)
-
-
-def _index_type(shape: tuple[int, ...]) -> type[np.int32] | type[np.int64]:
-    return np.int32 if np.prod(_rimmed(shape), dtype=np.float64) < 2**31 else np.int64
-
-
-def _index(positions: Array, shape: tuple[int, ...]) -> Array:
-    """Index, in an image with a rim, of the pixels that positions ``(ndim, n)`` are in."""
-    from cellpose.dynamics._follow_kernels import REACH
-
-    index = np.zeros(positions.shape[1], _index_type(shape))
-    for position, side in zip(positions, shape, strict=True):
-        index *= side + 2 * REACH
-        index += np.clip(position, 0, side - 1).astype(np.int64) + REACH
-    return index
-
-
-def _gather(ends: Array, shape: tuple[int, ...], *, small_wins: bool = False) -> Labels:
-    """Label, 1..n in the order of the seeds, of each of the pixels whose ends are given (see `_index`).
-
-    Seeds are where most pixels gather; of two that claim a place the larger wins, or the smaller.
-    """
-    from cellpose.dynamics import _follow_kernels as kernels
-
-    rimmed = _rimmed(shape)
-    counts = np.zeros(int(np.prod(rimmed)), np.int32)
-    flat = ends.reshape(-1)
-    kernels.count_ends(flat, counts)
-    volume = rimmed if len(shape) == 3 else (1, *rimmed)
-    seeds = kernels.find_peaks(counts.reshape(volume), PEAK)
-    sizes = counts[seeds]
-    seeds = seeds[np.argsort(-sizes if small_wins else sizes, kind="stable")]
-    kernels.grow_seeds(counts, volume, seeds, FRINGE)
-    labels = np.empty(flat.shape, np.int32)
-    run_sliced(kernels.labels_at, flat.size, flat, counts, labels, smallest=FEWEST_PIXELS)
-    return labels.reshape(ends.shape)
-
-
-def _without_large(labels: Labels, max_size_fraction: float) -> Labels:
-    """Labels numbered 1..n without those that cover more than a fraction of the image."""
-    found = scan(labels)
-    return without(labels, found, found.counts <= labels.size * max_size_fraction)
-
-
-def _smallest(labels: Labels) -> Array:
-    return labels.astype(smallest_dtype(int(labels.max(initial=0))))
-
-
-def get_masks_torch(
-    pt: Any, inds: Any, shape0: tuple[int, ...], rpad: int = 20, max_size_fraction: float = 0.4
-) -> Array:
-    """Masks from the positions in which pixels end.
-
-    A seed is a pixel in which more than 10 pixels end, and no fewer than in any within 2 pixels along each axis. It
-    grows five times by its neighbours in which more than 2 end. Where two meet, the one with more pixels wins.
-
-    Parameters
-    ----------
-    pt
-        Positions ``(ndim, n)`` in pixels, array or tensor; fractions are cut off.
-    inds
-        Pixels that they started from, one array of indices an axis.
-    shape0
-        Shape of the image, ``(Y, X)`` or ``(Z, Y, X)``.
-    rpad
-        Has no effect; kept for scripts that pass it.
-    max_size_fraction
-        Masks that cover more of the image are removed.
-
-    Returns
-    -------
-    uint16 array of shape ``shape0``, uint32 for more than 65535 masks
-        Labels 1..n in the order in which they are met row by row.
-    """
-    positions = np.trunc(as_array(pt))
-    labels = np.zeros(shape0, np.int32)
-    labels[tuple(as_array(i) for i in inds)] = _gather(_index(positions, tuple(shape0)), tuple(shape0))
-    return _smallest(_without_large(labels, max_size_fraction))
-
-
-def get_masks_orig(p: Any, iscell: Any = None, rpad: int = 20, max_size_fraction: float = 0.4) -> Array:
-    """Masks from the positions in which all pixels of an image end; of two seeds that meet the smaller wins.
-
-    Parameters
-    ----------
-    p
-        Positions ``(2, Y, X)`` or ``(3, Z, Y, X)`` in pixels; fractions are cut off.
-    iscell
-        Array ``(Y, X)`` or ``(Z, Y, X)``, False for pixels that stay where they are; None: as ``p`` says.
-    rpad
-        Has no effect; kept for scripts that pass it.
-    max_size_fraction
-        Masks that cover more of the image are removed.
-
-    Returns
-    -------
-    uint32 array (Y, X) or (Z, Y, X)
-        Labels 1..n in the order in which they are met row by row.
-    """
-    positions = np.trunc(as_array(p))
-    shape = positions.shape[1:]
-    if iscell is not None:
-        stay = ~as_array(iscell).astype(bool)
-        positions[:, stay] = np.array(np.nonzero(stay))
-    ends = _index(positions.reshape(len(positions), -1), shape)
-    labels = _gather(ends, shape, small_wins=True).reshape(shape)
-    return _without_large(labels, max_size_fraction).astype(np.uint32)
-
-
-def get_masks(p: Any, iscell: Any = None, rpad: int = 20, max_size_fraction: float = 0.4) -> Array:
-    """`get_masks_orig` under the name that scripts for versions 1 and 2 use."""
-    return get_masks_orig(p, iscell, rpad, max_size_fraction)
 
 
 def _labels_by_tensors(
@@ -160,17 +30,17 @@ def _labels_by_tensors(
     device: Device,
     z_spacing: float = 1.0,
 ) -> Labels:
-    """`_ends` and `_gather` on a device: only the labels of the pixels come back."""
+    """`_ends` and `gather` on a device: only the labels of the pixels come back."""
+    from cellpose.dynamics import _torch
     from cellpose.dynamics._follow_kernels import REACH
-    from cellpose.dynamics._torch import follow, gather
 
     inside = np.nonzero(cellprob > threshold)
     network = np.where(cellprob > threshold, flows, 0) / np.float32(NETWORK_SCALE)
     if cellprob.ndim == 3:
         network[0] /= np.float32(z_spacing)
-    ends = follow(network, np.array(inside, np.float32), niter, interp, device)
+    ends = _torch.follow(network, np.array(inside, np.float32), niter, interp, device)
     labels = np.zeros(cellprob.shape, np.int32)
-    labels[inside] = gather(ends, cellprob.shape, PEAK, FRINGE, REACH)
+    labels[inside] = _torch.gather(ends, cellprob.shape, PEAK, FRINGE, REACH)
     return labels
 
 
@@ -183,12 +53,12 @@ def _ends(
     origin: tuple[int, int] = (0, 0),
     z_spacing: float = 1.0,
 ) -> Array:
-    """For each pixel of the image the index of the pixel it ends in (see `_index`), -1 in the background."""
+    """For each pixel of the image the index of the pixel it ends in (see `index_of`), -1 in the background."""
     from cellpose.dynamics import _follow_kernels as kernels
 
     shape = cellprob.shape
     field = field_of(flows, cellprob, threshold, NETWORK_SCALE, NETWORK_SCALE * z_spacing)
-    ends = np.empty(shape, _index_type(shape))
+    ends = np.empty(shape, index_type(shape))
     side = kernels.TILE if cellprob.ndim == 2 else kernels.BRICK
     tiles = int(np.prod([-(-length // side) for length in shape]))
     logits, fewest = np.ascontiguousarray(cellprob, np.float32), max(1, FEWEST_PIXELS // side**cellprob.ndim)
@@ -231,7 +101,7 @@ def _raw_masks(
     if on_gpu(device):
         labels = _labels_by_tensors(flows, cellprob, threshold, niter, interp, device, z_spacing)
     else:
-        labels = _gather(_ends(flows, cellprob, threshold, niter, interp, origin, z_spacing), cellprob.shape)
+        labels = gather(_ends(flows, cellprob, threshold, niter, interp, origin, z_spacing), cellprob.shape)
     found = scan(labels)
     keep = (found.counts > 0) & (found.counts <= labels.size * max_size_fraction)
     keep[0] = False
@@ -327,7 +197,7 @@ def compute_masks(
     )
     if min_size > 0:
         labels = fill_holes_and_remove_small(labels, min_size)
-    return _smallest(labels)
+    return compact(labels)
 
 
 def _resized(labels: Array, shape: tuple[int, ...]) -> Array:
@@ -402,64 +272,4 @@ def resize_and_compute_masks(
         labels = as_labels(_resized(labels, shape))
     if min_size > 0:
         labels = fill_holes_and_remove_small(labels, min_size)
-    return _smallest(labels)
-
-
-def max_pool1d(h: Any, kernel_size: int = 5, axis: int = 1, out: Any = None) -> Any:
-    """Running maximum along one axis; beyond the ends of the axis nothing counts.
-
-    Parameters
-    ----------
-    h
-        Array or tensor.
-    kernel_size
-        Odd number of pixels.
-    axis
-        Axis along which to look.
-    out
-        Array or tensor of the same shape to write to; None: a new one.
-
-    Returns
-    -------
-    array or tensor of the shape and type of ``h``
-    """
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        message = f"kernel_size={kernel_size} is not allowed; give an odd positive number"
-        raise InputError(message)
-    from scipy.ndimage import maximum_filter1d
-
-    values = as_array(h)
-    result = maximum_filter1d(values, kernel_size, axis=axis, mode="nearest")
-    if out is not None:
-        out[...] = h.new_tensor(result) if hasattr(h, "new_tensor") else result
-        return out
-    return h.new_tensor(result) if hasattr(h, "new_tensor") else result
-
-
-def max_pool_nd(h: Any, kernel_size: int = 5) -> Any:
-    """Running maximum over a square or cube, for images ``(n, Y, X)`` or volumes ``(n, Z, Y, X)``.
-
-    Parameters
-    ----------
-    h
-        Array or tensor; the first axis counts the images.
-    kernel_size
-        Odd number of pixels along each axis.
-
-    Returns
-    -------
-    array or tensor of the shape and type of ``h``
-    """
-    for axis in range(1, h.ndim):
-        h = max_pool1d(h, kernel_size, axis)
-    return h
-
-
-def max_pool2d(h: Any, kernel_size: int = 5) -> Any:
-    """`max_pool_nd` of images ``(n, Y, X)``."""
-    return max_pool_nd(h, kernel_size)
-
-
-def max_pool3d(h: Any, kernel_size: int = 5) -> Any:
-    """`max_pool_nd` of volumes ``(n, Z, Y, X)``."""
-    return max_pool_nd(h, kernel_size)
+    return compact(labels)
