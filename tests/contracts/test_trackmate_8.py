@@ -37,7 +37,7 @@ def test_a_model_that_is_not_here_would_be_downloaded(bench: Bench, model, monke
         message = "no network here"
         raise DownloadError(message)
 
-    monkeypatch.setattr("cellpose.weights._resolve._fetch", refuse)
+    monkeypatch.setattr("cellpose.weights._resolve.fetch", refuse)
     bench.images("1.tif")
     assert bench.run("--pretrained_model", model, "--save_png", "--no_npy", "--verbose") == 1
     assert asked == [weights.lookup(model)[1]]

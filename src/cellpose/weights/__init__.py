@@ -17,24 +17,11 @@ from cellpose.weights._cache import (
     writable_dir,
 )
 from cellpose.weights._download import Retry
+from cellpose.weights._here import BUNDLED, ModelFile, bundled_models, default_model, find
 from cellpose.weights._load import family, family_of, load_arrays, load_network, load_state_dict
+from cellpose.weights._manage import ModelStatus, add_model, list_models, pull, remove_model
 from cellpose.weights._names import PUBLISHED, ModelInfo, lookup
-from cellpose.weights._resolve import (
-    BUNDLED,
-    MIRROR_ENV,
-    ModelFile,
-    ModelStatus,
-    add_model,
-    bundled_models,
-    default_model,
-    find,
-    list_models,
-    model_path,
-    pull,
-    remove_model,
-    resolve,
-    size_model_path,
-)
+from cellpose.weights._resolve import MIRROR_ENV, model_path, resolve, size_model_path
 
 __all__ = [
     "BUNDLED",

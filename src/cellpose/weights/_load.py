@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from cellpose.errors import WeightsError
 from cellpose.weights._card import read_card
-from cellpose.weights._resolve import ModelFile, resolve
+from cellpose.weights._here import ModelFile
+from cellpose.weights._resolve import resolve
 
 if TYPE_CHECKING:
     import numpy as np

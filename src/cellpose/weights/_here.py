@@ -1,0 +1,125 @@
+"""Models that are on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cellpose.errors import UnknownModelError, WeightsError
+from cellpose.weights import _cache
+from cellpose.weights._card import read_card
+from cellpose.weights._names import ModelInfo, lookup
+
+__all__ = ["BUNDLED", "BUNDLED_DIR", "ModelFile", "bundled_models", "default_model", "find", "locate"]
+
+#: Name of the model that comes with this package.
+BUNDLED = "nuclei-cells"
+#: Where the models are that come with this package.
+BUNDLED_DIR = Path(__file__).parent / "bundled"
+
+_PREFERRED = ("cpsam", "cpsam_v2")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model that is on this machine.
+
+    Attributes
+    ----------
+    name
+        Its name; for a file outside the models folder, the file name.
+    path
+        Its weight file.
+    info
+        What is published of it, or None.
+    """
+
+    name: str
+    path: Path
+    info: ModelInfo | None = None
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file, computed when first asked for."""
+        return _cache.hash(self.path)
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """The model card inside the file, or beside it (``<name>.json``), or an empty dict."""
+        inside = read_card(self.path)
+        if inside:
+            return inside
+        for path in (self.path.with_suffix(".json"), self.path.with_name(self.path.name + ".json")):
+            with contextlib.suppress(OSError, ValueError):
+                card = json.loads(path.read_text(encoding="utf-8"))
+                if isinstance(card, dict):
+                    return card
+        return {}
+
+
+def bundled_models() -> dict[str, Path]:
+    """The models that came with this package, by name."""
+    if not BUNDLED_DIR.is_dir():
+        return {}
+    return {path.stem: path for path in sorted(BUNDLED_DIR.glob("*.safetensors"))}
+
+
+def default_model() -> str:
+    """Name of the model used where none is named: ``cpsam`` (or ``cpsam_v2``) if its file is here, else the bundled."""
+    return next((name for name in _PREFERRED if _cache.find_file(name)), BUNDLED)
+
+
+def find(name_or_path: str | os.PathLike[str]) -> ModelFile | None:
+    """The file of a model if it is on this machine, otherwise None; nothing is downloaded and no name refused."""
+    try:
+        return locate(os.fspath(name_or_path))
+    except (WeightsError, UnknownModelError):
+        return None
+
+
+def locate(name: str) -> ModelFile | None:
+    """The file of this name on this machine. An existing path goes before all names, as it always has."""
+    path = Path(name)
+    # Not every string is a path: there may be no such user (~name), or characters no path may have.
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        path = path.expanduser()
+        if path.is_file():
+            return ModelFile(_name_of(path), path, _info_of(path.name))
+    bundled = bundled_models().get(name)
+    if bundled is not None:
+        return ModelFile(name, bundled)
+    if path.name != name:
+        return None
+    published = lookup(name)
+    file = published[1] if published else name
+    here = _cache.find_file(file)
+    if here is None:
+        return _trained(name) if published is None else None
+    _cache.verify(here)
+    if published is None:
+        return ModelFile(name, here)
+    info = published[0]
+    return ModelFile(info.name if file == info.file else file, here, info)
+
+
+def _trained(name: str) -> ModelFile | None:
+    """A model that was trained on this machine: below the current folder, or where the list of trained ones says."""
+    beside = Path.cwd() / "models" / name
+    if beside.is_file() and name not in ("", ".", ".."):
+        return ModelFile(name, beside)
+    path = _cache.trained_models().get(name)
+    return None if path is None else ModelFile(name, path)
+
+
+def _name_of(path: Path) -> str:
+    return path.stem if path.suffix == ".safetensors" else path.name
+
+
+def _info_of(file: str) -> ModelInfo | None:
+    published = lookup(file)
+    return published[0] if published and published[1] == file else None
