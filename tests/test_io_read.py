@@ -389,6 +389,8 @@ def test_a_folder_is_no_image(tmp_path):
     (tmp_path / "a.tif").mkdir()
     with pytest.raises(FileReadError, match="could not be opened"):
         io.imread(tmp_path / "a.tif")
+    with pytest.raises(FileReadError, match="could not be opened"):
+        io.tiff_to_zarr(tmp_path / "a.tif", tmp_path / "a.zarr")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")

@@ -6,13 +6,14 @@ import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from cellpose.errors import FileMissingError, FileReadError
+from cellpose.errors import FileReadError
 from cellpose.io._image import UNKNOWN_AXIS, Image
 from cellpose.io._limits import check_claim
+from cellpose.io._open import opened
 from cellpose.io._unpickle import unpickle_data
 from cellpose.io._write import PathLike, replacing
 
@@ -37,7 +38,7 @@ def load_npy(path: PathLike) -> Any:
         If it holds anything but numbers, texts, arrays, dates, paths and containers of them.
     """
     path = Path(path)
-    with _opened(path) as file:
+    with opened(path) as file:
         try:
             version = np.lib.format.read_magic(file)
             readers = {
@@ -55,17 +56,6 @@ def load_npy(path: PathLike) -> Any:
         check_claim(path, dtype.itemsize * math.prod(shape), stored)
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def _opened(path: Path) -> IO[bytes]:
-    try:
-        return open(path, "rb")
-    except FileNotFoundError as error:
-        message = f"{path} does not exist"
-        raise FileMissingError(message) from error
-    except OSError as error:
-        message = f"{path} could not be opened: {error.strerror or error}"
-        raise FileReadError(message) from error
 
 
 def read_npy(path: Path) -> Image:

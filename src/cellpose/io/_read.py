@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from cellpose.errors import AxesError, CellposeError, FileMissingError, FileReadError
+from cellpose.errors import AxesError, CellposeError, FileReadError
 from cellpose.io._image import Image, ImageArray
 from cellpose.io._microscope import BIOIO_SUFFIXES, read_bioio, read_dax, read_nrrd
 from cellpose.io._npy import read_npy
 from cellpose.io._ome_zarr import read_ome_zarr
+from cellpose.io._open import head_of
 from cellpose.io._raster import read_raster
 from cellpose.io._tiff import TIFF_SUFFIXES, is_tiff, read_tiff
 from cellpose.io._zarr import is_zarr
@@ -70,15 +71,7 @@ def read_image(path: PathLike) -> Image:
 def _reader_of(file: Path) -> Callable[[Path], Image]:
     if is_zarr(file):
         return read_ome_zarr
-    try:
-        with open(file, "rb") as handle:
-            head = handle.read(_HEAD_BYTES)
-    except FileNotFoundError as error:
-        message = f"{file} does not exist"
-        raise FileMissingError(message) from error
-    except OSError as error:
-        message = f"{file} could not be opened: {error.strerror or error}"
-        raise FileReadError(message) from error
+    head = head_of(file, _HEAD_BYTES)
     if not head:
         message = f"{file} is empty"
         raise FileReadError(message)

@@ -12,9 +12,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from cellpose.errors import FileMissingError, FileReadError
+from cellpose.errors import FileReadError
 from cellpose.io._image import UNKNOWN_AXIS, Image, ImageArray
 from cellpose.io._limits import check_claim
+from cellpose.io._open import head_of
 
 __all__ = ["TIFF_SUFFIXES", "LazyTiff", "is_tiff", "metadata_of", "micrometres", "open_tiff", "read_tiff"]
 
@@ -178,12 +179,7 @@ def open_tiff(path: Path) -> LazyTiff:
 
 
 def _reject_other(path: Path) -> None:
-    try:
-        with open(path, "rb") as file:
-            head = file.read(4)
-    except FileNotFoundError as error:
-        message = f"{path} does not exist"
-        raise FileMissingError(message) from error
+    head = head_of(path, 4)
     if not is_tiff(head):
         message = f"{path} is not a TIFF: it begins with {head!r}"
         raise FileReadError(message)

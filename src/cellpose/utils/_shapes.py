@@ -221,8 +221,9 @@ def _contour_lengths(found: Contours) -> Floats:
     return np.where(found.ends - found.starts > _MAX_POINTS_WITHOUT_LENGTH, lengths, 0.0)
 
 
-def _areas(labels: NDArray[np.int32], n: int) -> Floats:
-    return np.bincount(labels.ravel(), minlength=n + 1)[1:].astype(np.float64)
+def _areas(labels: NDArray[np.int32], n: int) -> NDArray[np.intp]:
+    """Number of pixels of the labels 1..n."""
+    return np.bincount(labels.ravel(), minlength=n + 1)[1:]
 
 
 def get_mask_compactness(masks: ArrayLike) -> Floats:
@@ -284,7 +285,7 @@ def get_mask_stats(masks_true: ArrayLike) -> tuple[Floats, Floats, Floats]:
         return convexity, solidity, compactness
     foreground = np.flatnonzero(labels)
     order = np.argsort(labels.ravel()[foreground], kind="stable")
-    counts = np.bincount(labels.ravel(), minlength=perimeters.size + 1)[1:]
+    counts = _areas(labels, perimeters.size)
     ys, xs = np.unravel_index(foreground[order], labels.shape)
     ends = np.cumsum(counts)
     disk = _mean_disk_distances(int(counts.max()))
