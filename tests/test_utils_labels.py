@@ -71,6 +71,7 @@ def test_labels_of_every_type(dtype: type) -> None:
 def test_huge_and_negative_numbers_become_small_ones() -> None:
     labels = lb.as_labels(np.array([[0, 2**40], [-3, 2**40]]))
     np.testing.assert_array_equal(labels, [[0, 2], [1, 2]])
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(np.array([[0, -3], [-3, 0]]), 0), [[0, 1], [1, 0]])
 
 
 @pytest.mark.parametrize("bad", [np.array([[0.5]]), np.array([[np.nan]]), np.array([["a"]])])
@@ -149,6 +150,89 @@ def test_holes_of_volumes_are_closed_on_all_sides() -> None:
 def test_filling_one_label_is_that_of_scipy(labels: np.ndarray) -> None:
     want = ndimage.binary_fill_holes(labels)
     np.testing.assert_array_equal(lb.fill_holes_and_remove_small(labels, 0) > 0, want)
+
+
+def filled_slowly(labels: np.ndarray, min_size: int) -> np.ndarray:
+    """What `fill_holes_and_remove_small` does, written as plainly as can be."""
+
+    def numbered(image: np.ndarray) -> np.ndarray:
+        values, first, counts = np.unique(image, return_index=True, return_counts=True)
+        rows = sorted((i if min_size > 0 else v, v) for v, i, n in zip(values, first, counts, strict=True)
+                      if v != 0 and n >= min_size)  # fmt: skip
+        return sum((k * (image == v) for k, (_, v) in enumerate(rows, start=1)), np.zeros_like(image))
+
+    out = numbered(labels)
+    boxes, before = ndimage.find_objects(out), np.bincount(out.reshape(-1))
+    pending = set(range(1, before.size))
+
+    def fill(label: int) -> None:
+        pending.discard(label)
+        box = out[boxes[label - 1]]  # a view
+        hole = ndimage.binary_fill_holes(box == label) & (box != label)
+        inside = [v for v in dict.fromkeys(box[hole]) if v and np.sum(out == v) == np.sum(box[hole] == v)]
+        first = [v for v in inside if v in pending]
+        pending.difference_update(first)
+        for v in reversed(first):
+            fill(v)
+        if first:
+            fill(label)
+        else:
+            box[hole & ~np.isin(box, inside)] = label
+
+    for label in range(1, before.size):
+        if label in pending:
+            fill(label)
+    lost = (np.bincount(out.reshape(-1), minlength=before.size) < before)[1:].any()
+    return numbered(out) if lost and min_size > 0 else out
+
+
+def rings(rng: np.random.Generator, shape: tuple[int, ...], n: int) -> np.ndarray:
+    """Boxes and shells of boxes, nested, crossing and cut by the border, with stray pixels and scattered numbers."""
+    out = np.zeros(shape, np.int32)
+    labels = rng.permutation(rng.choice(60, n, replace=False) + 1)
+    sizes = [[int(rng.integers(3, side + 2)) for side in shape] for _ in labels]
+    for label, size in zip(labels, sorted(sizes, key=lambda size: -np.prod(size)), strict=True):
+        low = [int(rng.integers(-1, max(side - length, 0) + 1)) for side, length in zip(shape, size, strict=True)]
+        outer = tuple(slice(max(a, 0), a + b) for a, b in zip(low, size, strict=True))
+        inner = tuple(slice(max(a + 1, 0), max(a + b - 1, 0)) for a, b in zip(low, size, strict=True))
+        keep = out[inner].copy()
+        out[outer] = label
+        if rng.random() < 0.8:
+            out[inner] = np.where(keep == label, 0, keep)
+    stray = rng.random(shape) < (0.04 if len(shape) == 2 else 0.005)  # shells have many voxels to lose
+    out[stray] = rng.choice(np.append(np.unique(out), 0), int(stray.sum()))
+    return out
+
+
+@pytest.mark.parametrize("min_size", [-1, 0, 3, 15])
+@pytest.mark.parametrize("shape", [(14, 17), (40, 70), (9, 150), (5, 8, 9), (7, 6, 70)])
+def test_filling_many_labels_is_that_of_the_plain_rule(shape: tuple[int, ...], min_size: int) -> None:
+    rng = np.random.default_rng(sum(shape) + min_size)
+    changed = 0
+    for _ in range(30):
+        labels = rings(rng, shape, 9 if len(shape) == 2 else 4)
+        want = filled_slowly(labels, min_size)
+        np.testing.assert_array_equal(lb.fill_holes_and_remove_small(labels, min_size), want)
+        changed += int(np.any((want > 0) & (labels == 0)))
+    assert changed > 0  # there were holes
+
+
+@given(label_images | label_volumes, st.integers(-1, 4))
+def test_filling_noise_is_that_of_the_plain_rule(labels: np.ndarray, min_size: int) -> None:
+    want = filled_slowly(labels, min_size)
+    np.testing.assert_array_equal(lb.fill_holes_and_remove_small(labels, min_size), want)
+
+
+@given(arrays(np.int32, st.integers(1, 300), elements=st.integers(0, 2)))
+def test_runs_of_any_length_are_found(line: np.ndarray) -> None:
+    # Words of 64 pixels and what is left of a line.
+    found = lb.scan(line[None])
+    for label in range(int(line.max()) + 1):
+        at = np.flatnonzero(line == label)
+        assert found.counts[label] == at.size
+        if label and at.size:
+            assert found.boxes[label].tolist() == [0, 1, 0, 1, at[0], at[-1] + 1]
+            assert found.broken[label] == (np.diff(at) > 1).any()
 
 
 @given(label_images, st.integers(-1, 5))

@@ -8,33 +8,49 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellpose.utils._bit_kernels import WORD, changes, differing, highest_bit, lowest_bit, spread, write_places
 from cellpose.utils._compiled import compiled
+
+COUNT, FIRST, LAST_LINE, BROKEN, ROW_0, ROW_1, COLUMN_0, COLUMN_1 = range(8)  # of the table of `label_boxes`
 
 CHUNK = 4096  # pixels whose runs are found at once: few enough for the first cache
 
 
 @compiled
 def _run_starts(values, starts):
-    """Where runs of equal values start, and the end of the last; how many runs there are. No branch to predict."""
-    n = 0
-    for i in range(values.size - 1):
-        starts[n + 1] = i + 1
-        n += values[i + 1] != values[i]
+    """Where runs of equal values start, and the end of the last; how many runs there are."""
     starts[0] = 0
-    starts[n + 1] = values.size
-    return n + 1
+    n = 1
+    for i in range(1, values.size, WORD):
+        n = write_places(changes(values, i), i, starts, n)
+    starts[n] = values.size
+    return n
 
 
 @compiled
 def _pair_starts(a, b, starts):
     """As `_run_starts`, for runs along which neither of two arrays changes."""
-    n = 0
-    for i in range(a.size - 1):
-        starts[n + 1] = i + 1
-        n += (a[i + 1] != a[i]) | (b[i + 1] != b[i])
     starts[0] = 0
-    starts[n + 1] = a.size
-    return n + 1
+    n = 1
+    for i in range(1, a.size, WORD):
+        n = write_places(changes(a, i) | changes(b, i), i, starts, n)
+    starts[n] = a.size
+    return n
+
+
+@compiled
+def _note(entry, line, row, start, stop, first):
+    """Add a run of a label to its entry of the table of `label_boxes`."""
+    if entry[LAST_LINE] < 0:
+        entry[FIRST] = first
+        entry[ROW_0], entry[COLUMN_0] = row, start
+    entry[COUNT] += stop - start
+    entry[BROKEN] |= entry[LAST_LINE] == line
+    entry[LAST_LINE] = line
+    entry[ROW_0] = min(entry[ROW_0], row)
+    entry[ROW_1] = max(entry[ROW_1], row + 1)
+    entry[COLUMN_0] = min(entry[COLUMN_0], start)
+    entry[COLUMN_1] = max(entry[COLUMN_1], stop)
 
 
 @compiled
@@ -46,36 +62,29 @@ def label_boxes(start, stop, labels, n):
     first pixel in reading order, -1 where the label is absent.
     """
     _, Ly, Lx = labels.shape
-    boxes = np.zeros((n + 1, 6), np.int32)
-    counts = np.zeros(n + 1, np.int64)
-    broken = np.zeros(n + 1, np.bool_)
-    first = np.full(n + 1, -1, np.int64)
-    last_line = np.full(n + 1, -1, np.int64)
+    # All of a label stands in one line of the cache, since each of its runs changes most of it.
+    table = np.zeros((n + 1, 8), np.int64)
+    table[:, FIRST] = -1
+    table[:, LAST_LINE] = -1
     starts = np.empty(Lx + 1, np.int64)
+    background = 0
     for line in range(start, stop if Lx > 0 else start):
-        z = line // Ly
-        y = line - z * Ly
-        row = labels[z, y]
+        row = labels[line // Ly, line % Ly]
         for k in range(_run_starts(row, starts)):
-            x0, x = starts[k], starts[k + 1]
+            x0, x1 = starts[k], starts[k + 1]
             label = np.uint32(row[x0])
-            counts[label] += x - x0
             if label == 0:
-                continue
-            if last_line[label] == line:
-                broken[label] = True
-            box = boxes[label]
-            if last_line[label] < 0:
-                first[label] = line * Lx + x0
-                box[0], box[1], box[2], box[3], box[4], box[5] = z, z + 1, y, y + 1, x0, x
+                background += x1 - x0
             else:
-                box[1] = z + 1
-                box[2] = min(box[2], y)
-                box[3] = max(box[3], y + 1)
-                box[4] = min(box[4], x0)
-                box[5] = max(box[5], x)
-            last_line[label] = line
-    return boxes, counts, broken, first
+                _note(table[label], line, line % Ly, x0, x1, line * Lx + x0)
+    boxes = np.zeros((n + 1, 6), np.int32)
+    for label in range(1, n + 1):
+        entry = table[label]
+        if entry[LAST_LINE] >= 0:
+            boxes[label, 0], boxes[label, 1] = entry[FIRST] // (Ly * Lx), entry[LAST_LINE] // Ly + 1
+            boxes[label, 2:] = entry[ROW_0:]
+    table[0, COUNT] = background
+    return boxes, table[:, COUNT].copy(), table[:, BROKEN] != 0, table[:, FIRST].copy()
 
 
 @compiled
@@ -207,63 +216,60 @@ def _drain(open_, h, w, d, plane, stack):
 
 
 @compiled
-def _spread(seeds, room):
-    """Bits of ``room`` that are in one run with a bit of ``seeds``, by doubling steps to either side."""
-    up = down = seeds & room
-    through_up = through_down = room
-    for power in range(6):
-        step = np.uint64(1 << power)
-        up |= through_up & (up << step)
-        down |= through_down & (down >> step)
-        through_up &= through_up << step
-        through_down &= through_down >> step
-    return up | down
+def _gaps(labels, label, box, opened, inner):
+    """Lines of a box of up to 64 columns as bits: pixels of other labels, and those of them between own pixels.
+
+    Returns the first line with such a gap, and the line after the last. In the first and the last line of the box all
+    other pixels are outside.
+    """
+    z, _, y0, y1, x0, x1 = box
+    own = np.full(WORD, label, np.int32)
+    all_ = ~np.uint64(0) >> np.uint64(WORD - (x1 - x0))
+    first, last = np.int64(y1 - y0), np.int64(0)
+    for y in range(y1 - y0):
+        word = differing(labels[z, y0 + y], x0, x1, own)
+        taken = ~word & all_
+        opened[y], inner[y] = word, 0
+        if taken != 0 and 0 < y < y1 - y0 - 1:
+            inner[y] = word & ((np.uint64(2) << np.uint64(highest_bit(taken))) - (np.uint64(1) << lowest_bit(taken)))
+            if inner[y] != 0:
+                first, last = min(first, y), y + 1
+    return first, last
 
 
 @compiled
-def _cut_off_narrow(labels, label, box, found):
+def _cut_off_narrow(labels, label, box, lines, found):
     """`_cut_off` in a plane for boxes of up to 64 columns, a line of which is the bits of one word."""
-    z, _, y0, y1, x0, x1 = box
-    height, width = np.int64(y1 - y0), np.int64(x1 - x0)
-    opened, reached = np.empty(height, np.uint64), np.empty(height, np.uint64)
-    ends = np.uint64(1) | (np.uint64(1) << np.uint64(width - 1))
-    for y in range(height):
-        row = labels[z, y0 + y, x0:x1]
-        word = np.uint64(0)
-        for x in range(width):
-            word |= np.uint64(row[x] != label) << np.uint64(x)
-        opened[y] = word
-        reached[y] = word if y in (0, height - 1) else _spread(ends, word)
-    again = True
+    opened, inner = lines[0], lines[1]
+    first, last = _gaps(labels, label, box, opened, inner)
+    again = first < last
     while again:
         again = False
         for sweep in range(2):
-            for k in range(1, height - 1):
-                y = k if sweep == 0 else height - 1 - k
-                new = (reached[y - 1] | reached[y + 1]) & opened[y] & ~reached[y]
-                if new != 0:
-                    reached[y] |= _spread(new, opened[y])
+            for k in range(first, last):
+                y = k if sweep == 0 else first + last - 1 - k
+                # What is next to pixels that are outside is outside.
+                outside = (opened[y - 1] & ~inner[y - 1]) | (opened[y + 1] & ~inner[y + 1])
+                if inner[y] & outside != 0:
+                    inner[y] &= ~spread(inner[y] & outside, inner[y])
                     again = True
+    z, _, y0, _, x0, _ = box
+    _, Ly, Lx = labels.shape
     n = 0
-    for y in range(height):
-        word = opened[y] & ~reached[y]
-        if word != 0:
-            for x in range(width):
-                if (word >> np.uint64(x)) & np.uint64(1):
-                    found[n] = y * width + x
-                    n += 1
+    for y in range(first, last):
+        n = write_places(inner[y], ((z * Ly) + y0 + y) * Lx + x0, found, n)
     return n
 
 
 @compiled
-def _cut_off(labels, label, box, plane, found):
+def _cut_off(labels, label, box, plane, lines, found):
     """Write to ``found`` the pixels of the box of a label that it cuts off from the faces; how many these are.
 
-    They are counted through the box in reading order.
+    They are counted through the image in reading order. ``lines`` is room for two words a line.
     """
     z0, z1, y0, y1, x0, x1 = box
-    if plane and x1 - x0 <= 64:
-        return _cut_off_narrow(labels, label, box, found)
+    if plane and x1 - x0 <= WORD:
+        return _cut_off_narrow(labels, label, box, lines, found)
     h, w, d = np.int64(z1 - z0), np.int64(y1 - y0), np.int64(x1 - x0)
     open_ = np.empty(h * w * d, np.bool_)
     i = 0
@@ -273,11 +279,15 @@ def _cut_off(labels, label, box, plane, found):
                 open_[i] = labels[z, y, x] != label
                 i += 1
     _drain(open_, h, w, d, plane, np.empty(h * w * d, np.int64))
-    n = 0
-    for i in range(open_.size):
-        if open_[i]:
-            found[n] = i
-            n += 1
+    _, Ly, Lx = labels.shape
+    i = n = 0
+    for z in range(z0, z1):
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                if open_[i]:
+                    found[n] = (z * Ly + y) * Lx + x
+                    n += 1
+                i += 1
     return n
 
 
@@ -293,19 +303,11 @@ def _room(boxes, chosen):
 
 
 @compiled
-def _at(box, i):
-    """Position z, y, x in the image of pixel ``i`` of a box."""
-    w, d = np.int64(box[3] - box[2]), np.int64(box[5] - box[4])
-    line = i // d
-    return box[0] + line // w, box[2] + line % w, box[4] + i - line * d
-
-
-@compiled
-def _tally(labels, box, hole, inside, met):
+def _tally(flat, hole, inside, met):
     """Add to ``inside`` how many pixels of a hole each label has; the labels met; how many these are."""
     n = 0
     for i in hole:
-        other = labels[_at(box, i)]
+        other = flat[i]
         if inside[other] == 0:
             met[n] = other
             n += 1
@@ -325,6 +327,8 @@ def fill_holes(labels, boxes, counts, pending, plane):
     met = np.empty(counts.size, np.int64)
     waiting = np.empty(counts.size, np.int64)
     found = np.empty(_room(boxes, pending), np.int64)
+    lines = np.empty((2, labels.shape[1]), np.uint64)
+    flat = labels.reshape(-1)
     taken = False
     for first in range(1, counts.size):
         top = 0
@@ -333,9 +337,8 @@ def fill_holes(labels, boxes, counts, pending, plane):
             top += 1
         while top > 0:
             label = waiting[top - 1]
-            box = boxes[label]
-            hole = found[: _cut_off(labels, label, box, plane, found)]
-            n = _tally(labels, box, hole, inside, met)
+            hole = found[: _cut_off(labels, label, boxes[label], plane, lines, found)]
+            n = _tally(flat, hole, inside, met)
             pending[label] = False
             ready = True
             for other in met[:n]:
@@ -347,10 +350,8 @@ def fill_holes(labels, boxes, counts, pending, plane):
             if ready:
                 top -= 1
                 for i in hole:
-                    at = _at(box, i)
-                    other = labels[at]
-                    if other == 0 or inside[other] < counts[other]:
-                        labels[at] = label
+                    if flat[i] == 0 or inside[flat[i]] < counts[flat[i]]:
+                        flat[i] = label
             for other in met[:n]:
                 if ready and (other == 0 or inside[other] < counts[other]):
                     counts[label] += inside[other]
@@ -364,18 +365,21 @@ def fill_holes(labels, boxes, counts, pending, plane):
 def outer_borders(labels, boxes, chosen, out):
     """Take the borders of the holes of labels, and of their parts that lie in them, out of the marks of `borders`."""
     found = np.empty(_room(boxes, chosen), np.int64)
-    flags = np.zeros(found.size, np.bool_)
+    lines = np.empty((2, labels.shape[1]), np.uint64)
+    flags = np.zeros(found.size, np.bool_)  # of the pixels of a box
     for label in range(chosen.size):
         if not chosen[label]:
             continue
         box = boxes[label]
-        hole = found[: _cut_off(labels, label, box, True, found)]
+        hole = found[: _cut_off(labels, label, box, True, lines, found)]
         if hole.size == 0:
             continue
-        for i in hole:
-            flags[i] = True
         _, _, y0, y1, x0, x1 = box
         width = x1 - x0
+        for k in range(hole.size):
+            y = hole[k] // labels.shape[2]
+            hole[k] = (y - y0) * width + hole[k] - y * labels.shape[2] - x0
+            flags[hole[k]] = True
         # What touches the edge of the box touches the outside.
         for y in range(y0 + 1, y1 - 1):
             for x in range(x0 + 1, x1 - 1):

@@ -74,9 +74,14 @@ def as_labels(labels: npt.ArrayLike) -> Labels:
     InputError
         If the values are not whole numbers.
     """
+    return _with_largest(labels)[0]
+
+
+def _with_largest(labels: npt.ArrayLike) -> tuple[Labels, int]:
+    """`as_labels` and the largest label, so that no pass is made only to look for it."""
     array = np.asarray(labels)
     if array.dtype == np.bool_:
-        return np.ascontiguousarray(array, np.int32)
+        return np.ascontiguousarray(array, np.int32), int(array.any())
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.trunc(array)).all()):
         message = "labels must be whole numbers, but the array holds fractions or NaN; give a label image"
         raise InputError(message)
@@ -84,17 +89,16 @@ def as_labels(labels: npt.ArrayLike) -> Labels:
         message = f"labels of type {array.dtype} are not allowed; give an array of integers"
         raise InputError(message)
     if array.size == 0:
-        return np.zeros(array.shape, np.int32)
+        return np.zeros(array.shape, np.int32), 0
     table_limit = min(4 * array.size + 2**20, 2**31 - 1)
-    if array.dtype == np.int32 and array.view(np.uint32).max() <= table_limit:  # negative ones would be huge
-        return np.ascontiguousarray(array)
-    largest = int(array.max())
-    if largest <= table_limit and (array.dtype.kind == "u" or array.min() >= 0):
-        return np.ascontiguousarray(array, np.int32)
+    # Negative numbers are huge ones without a sign.
+    largest = int((array.view(np.uint32) if array.dtype == np.int32 else array).max())
+    if largest <= table_limit and (array.dtype == np.int32 or array.dtype.kind == "u" or array.min() >= 0):
+        return np.ascontiguousarray(array, np.int32), largest
     values, numbers = np.unique(array, return_inverse=True)
     table = np.cumsum(values != 0)
     table[values == 0] = 0
-    return np.ascontiguousarray(table[numbers.reshape(array.shape)], np.int32)
+    return np.ascontiguousarray(table[numbers.reshape(array.shape)], np.int32), int(table.max())
 
 
 def _volume(labels: Labels) -> Labels:
@@ -114,11 +118,11 @@ def smallest_dtype(n: int) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if n < 2**16 else np.uint32
 
 
-def scan(labels: Labels) -> Scan:
-    """Boxes, sizes and places of all labels of a plane or volume."""
+def scan(labels: Labels, largest: int | None = None) -> Scan:
+    """Boxes, sizes and places of all labels of a plane or volume, of which the largest may be known."""
     from cellpose.utils._kernels import label_boxes
 
-    volume, n = _volume(labels), _largest(labels)
+    volume, n = _volume(labels), _largest(labels) if largest is None else largest
     lines, width = volume.shape[0] * volume.shape[1], max(volume.shape[2], 1)
     # Each slice has tables of all labels: they must not outgrow the pixels.
     smallest = max(1, max(PIXELS_PER_SLICE, 16 * n) // width)
@@ -330,8 +334,8 @@ def fill_holes_and_remove_small(labels: npt.ArrayLike, min_size: int = 15) -> La
     """
     from cellpose.utils._kernels import fill_holes
 
-    array = as_labels(labels)
-    found = scan(array)
+    array, largest = _with_largest(labels)
+    found = scan(array, largest)
     keep = found.counts >= max(min_size, 1)
     keep[0] = False
     old = _in_order(found, keep) if min_size > 0 else np.concatenate([[0], np.flatnonzero(keep)])
