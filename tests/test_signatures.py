@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 # module -> callable: parameters in the order in which scripts give them (others of ours may stand between or behind).
@@ -20,6 +22,7 @@ EXPECTED = {
         "SizeModel.eval": "x channels channel_axis normalize invert augment batch_size progress",
         "model_path": "model_type model_index",
         "size_model_path": "model_type",
+        "cache_model_path": "basename",
         "assign_device": "use_torch gpu device",
     },
     "core": {
@@ -88,6 +91,7 @@ EXPECTED = {
         "get_masks_unet": "output cell_threshold boundary_threshold",
         "download_url_to_file": "url dst progress",
         "TqdmToLogger": "logger level",
+        "TqdmToLogger.write": "buf",
     },
     "plot": {
         "show_segmentation": "fig img maski flowi channels file_name",
@@ -116,7 +120,12 @@ EXPECTED = {
         "tile_overlap bsize",
         "CellposeDenoiseModel": "gpu pretrained_model model_type restore_type nchan chan2_restore device",
     },
-    "resnet_torch": {"CPnet": "nbase nout sz mkldnn conv_3D max_pool diam_mean"},
+    "resnet_torch": {
+        "CPnet": "nbase nout sz mkldnn conv_3D max_pool diam_mean",
+        "CPnet.forward": "data",
+        "CPnet.load_model": "filename device",
+        "CPnet.save_model": "filename",
+    },
     "vit": {
         "CPSAM": "ps nout bsize rdrop dtype",
         "CPDINO": "model_name ps nout bsize rdrop dtype",
@@ -134,3 +143,24 @@ def test_parameters_and_their_order(module: str, name: str, names: str) -> None:
     places = [ours.index(parameter) if parameter in ours else -1 for parameter in names.split()]
     assert -1 not in places, [p for p, place in zip(names.split(), places, strict=True) if place < 0]
     assert places == sorted(places), ours
+
+
+def test_names_that_a_generation_gave_to_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One generation calls them so, another otherwise: both are taken."""
+    from cellpose import metrics, models
+    from cellpose.vit import CPDINO, CPSAM
+
+    masks = np.array([[0, 1], [2, 2]])
+    for names in (("x", "y"), ("masks_true", "masks_pred")):
+        overlap = metrics._label_overlap(**dict.fromkeys(names, masks))
+        assert overlap.toarray().tolist() == np.diag([1, 1, 2]).tolist()
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+    (tmp_path / "cpsam_v2").write_bytes(b"weights")
+    for name in ("basename", "backbone"):
+        assert models.cache_model_path(**{name: "cpsam_v2"}) == str(tmp_path / "cpsam_v2")
+    for family in (CPSAM, CPDINO):
+        for name in ("filename", "PATH"):
+            with pytest.raises(FileNotFoundError, match="no_such_file"):
+                family.load_model(None, device=None, **{name: tmp_path / "no_such_file"})
+    with pytest.raises(TypeError, match="got both filename and PATH"):
+        CPSAM.load_model(None, filename="a", PATH="b")

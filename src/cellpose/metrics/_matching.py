@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cellpose._keywords import also_called
 from cellpose.errors import InputError
 from cellpose.metrics._inputs import check_pair, image_pairs
 from cellpose.utils._check import Labels, check_labels, check_same_shape
@@ -46,13 +47,14 @@ def _pairs(true: Labels, pred: Labels) -> _Pairs:
     return _Pairs(a, b, n, iou, counts_true, counts_pred)
 
 
+@also_called(x="masks_true", y="masks_pred")
 def _label_overlap(masks_true: ArrayLike, masks_pred: ArrayLike) -> csr_array:
     """Number of pixels that each true label shares with each predicted one.
 
     Parameters
     ----------
     masks_true, masks_pred
-        Labels of the same shape, 0 is background.
+        Labels of the same shape, 0 is background. Also called ``x`` and ``y``.
 
     Returns
     -------

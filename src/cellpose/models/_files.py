@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cellpose import nets, weights
+from cellpose._keywords import also_called
 from cellpose.weights import PUBLISHED
 
 __all__ = [
@@ -69,8 +70,9 @@ def size_model_path(model_type: str | os.PathLike[str]) -> str:
     return str(weights.size_model_path(model_type))
 
 
+@also_called(backbone="basename")
 def cache_model_path(basename: str) -> str:
-    """Path in the models folder of a published file, downloaded if needed."""
+    """Path in the models folder of a published file (or model, the ``backbone``), downloaded if needed."""
     if basename.endswith(".npy"):
         owners = [name for name, info in PUBLISHED.items() if info.size_file == basename]
         if owners:

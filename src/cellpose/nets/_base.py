@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cellpose._keywords import also_called
 from cellpose.errors import WeightsError
 from cellpose.nets._files import read_state_dict, write_state_dict
 
@@ -51,13 +52,15 @@ class NetFile(nn.Module):
         """Write the weights to ``filename`` as a torch state dict (a safetensors file where so named)."""
         write_state_dict(self.state_dict(), Path(filename))
 
+    @also_called(PATH="filename")
     def load_model(self, filename: str | Path, device: Any = None, strict: bool = False) -> None:
         """Load the weights of ``filename``, and move to ``device`` if given.
 
         Parameters
         ----------
         filename
-            A torch or safetensors state dict. Keys this network does not have are ignored unless ``strict``.
+            A torch or safetensors state dict. Keys this network does not have are ignored unless ``strict``. Also
+            called ``PATH``.
         device
             Torch device or its name; ``None`` keeps the device.
         strict

@@ -311,12 +311,12 @@ class CPnet(NetFile):
         self.make_style = _Style()
         self.output = _norm_relu_conv(self.nbase[1], nout, 1, conv_3D)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def forward(self, data: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Outputs, style and encoder features of a batch.
 
         Parameters
         ----------
-        x
+        data
             Images, float (n, nchan, y, x), or (n, nchan, z, y, x) with ``conv_3D``. Every side must be a multiple of
             ``2 ** (levels - 1)``, 8 in the published networks.
 
@@ -326,8 +326,8 @@ class CPnet(NetFile):
             Outputs (n, nout, y, x); unit style vectors (n, nbase[-1]), zeros where all features are zero; the feature
             map of each encoder level, finest first.
         """
-        work = Workspace.of(x) if self.training else None
-        features = self.downsample(x, work)
+        work = Workspace.of(data) if self.training else None
+        features = self.downsample(data, work)
         style = self.make_style(features[-1])
         y = self.upsample(style if self.style_on else style * 0, features, work)
         return _unit(self.output, y, work)[0], style, features

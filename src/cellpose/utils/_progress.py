@@ -31,10 +31,10 @@ class TqdmToLogger(io.StringIO):
         self.level = level or logging.INFO
         self.buf = ""
 
-    def write(self, text: str) -> int:
+    def write(self, buf: str) -> int:
         """Keep the text, without the control characters of a progress bar, for the next flush."""
-        self.buf = text.strip("\r\n\t ")
-        return len(text)
+        self.buf = buf.strip("\r\n\t ")
+        return len(buf)
 
     def flush(self) -> None:
         """Log the text that was written last."""
