@@ -290,3 +290,20 @@ def test_wide_boxes_are_filled_as_narrow_ones(labels: np.ndarray) -> None:
     wide = np.repeat(labels, 80, axis=1)  # lines of boxes then hold more pixels than a word has bits
     filled = lb.fill_holes_and_remove_small(labels, 0)
     np.testing.assert_array_equal(lb.fill_holes_and_remove_small(wide, 0), np.repeat(filled, 80, axis=1))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_slices_cover_the_range_once_and_in_order(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cellpose.utils._threads import run_sliced
+
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    for n, smallest in ((0, 1), (5, 1), (100, 1), (100, 30)):
+        parts = run_sliced(lambda start, stop, offset: range(start + offset, stop + offset), n, 7, smallest=smallest)
+        assert [i for part in parts for i in part] == list(range(7, n + 7))
+
+    def fails(start: int, stop: int) -> None:
+        if start <= 50 < stop:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        run_sliced(fails, 100)

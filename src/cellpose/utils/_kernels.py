@@ -88,6 +88,21 @@ def label_boxes(start, stop, labels, n):
 
 
 @compiled
+def join_boxes(boxes, counts, broken, first, more_boxes, more_counts, more_broken, more_first):
+    """Add what `label_boxes` tells of a slice of lines to what it told, and this function added, of those before."""
+    counts += more_counts
+    broken |= more_broken
+    for label in range(1, first.size):
+        if first[label] < 0:
+            first[label] = more_first[label]
+            boxes[label] = more_boxes[label]
+        elif more_first[label] >= 0:
+            for k in range(0, 6, 2):
+                boxes[label, k] = min(boxes[label, k], more_boxes[label, k])
+                boxes[label, k + 1] = max(boxes[label, k + 1], more_boxes[label, k + 1])
+
+
+@compiled
 def relabel(start, stop, flat, table, out):
     """A slice of ``out = table[flat]``."""
     source, target = flat[start:stop], out[start:stop]

@@ -120,24 +120,16 @@ def smallest_dtype(n: int) -> type[np.uint16] | type[np.uint32]:
 
 def scan(labels: Labels, largest: int | None = None) -> Scan:
     """Boxes, sizes and places of all labels of a plane or volume, of which the largest may be known."""
-    from cellpose.utils._kernels import label_boxes
+    from cellpose.utils._kernels import join_boxes, label_boxes
 
     volume, n = _volume(labels), _largest(labels) if largest is None else largest
     lines, width = volume.shape[0] * volume.shape[1], max(volume.shape[2], 1)
     # Each slice has tables of all labels: they must not outgrow the pixels.
     smallest = max(1, max(PIXELS_PER_SLICE, 16 * n) // width)
     parts = [Scan(*part) for part in run_sliced(label_boxes, lines, volume, n, smallest=smallest, per_thread=1)]
-    found = parts[0]
     for part in parts[1:]:
-        both = (found.first >= 0) & (part.first >= 0)
-        new = (found.first < 0) & (part.first >= 0)
-        found.boxes[new] = part.boxes[new]
-        found.boxes[both, ::2] = np.minimum(found.boxes[both, ::2], part.boxes[both, ::2])
-        found.boxes[both, 1::2] = np.maximum(found.boxes[both, 1::2], part.boxes[both, 1::2])
-        found.first[new] = part.first[new]
-        np.logical_or(found.broken, part.broken, out=found.broken)
-        np.add(found.counts, part.counts, out=found.counts)
-    return found
+        join_boxes(*parts[0], *part)
+    return parts[0]
 
 
 def relabeled(labels: Labels, table: npt.NDArray[np.int32]) -> Labels:

@@ -7,9 +7,9 @@ costs no extra compile time, may be called from many threads at once and survive
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -53,5 +53,21 @@ def run_sliced(
     if pieces <= 1:
         return [kernel(0, n, *args)]
     edges = [int(edge) for edge in np.linspace(0, n, pieces + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda edge: kernel(*edge, *args), pairwise(edges)))
+    results: list[Any] = [None] * pieces
+    left = deque(range(pieces))
+
+    def work() -> None:
+        while True:
+            try:
+                k = left.popleft()  # safe in threads, as a look whether something is left would not be
+            except IndexError:
+                return
+            results[k] = kernel(edges[k], edges[k + 1], *args)
+
+    # The caller works, too: a thread less to begin and to wait for.
+    with ThreadPoolExecutor(min(threads, pieces) - 1) as pool:
+        others = [pool.submit(work) for _ in range(min(threads, pieces) - 1)]
+        work()
+        for other in others:
+            other.result()
+    return results
