@@ -327,6 +327,20 @@ def test_tensors_give_the_masks_of_the_kernels(ndim: int, interp: bool) -> None:
     assert close.mean() > 0.995
 
 
+@pytest.mark.usefixtures("on_tensors")
+def test_tensors_take_planes_far_apart_thresholds_and_what_is_no_number() -> None:
+    labels = discs((14, 24, 26), (6, 9, 9, 5), (7, 12, 17, 6))
+    flows, logits = noisy_flows(labels, 0.5), np.where(labels, 3.0, -3.0)
+    flows[:, 6, 9, 5], flows[0, 0, 0, 0] = np.nan, np.inf
+    logits[7] -= 2.6
+    for threshold in (0.0, 0.5, 9.0):
+        options = {"cellprob_threshold": threshold, "z_spacing": 2.0, "niter": 100}
+        ours = dynamics.compute_masks(flows, logits, **options)
+        theirs = dynamics.compute_masks(flows, logits, **options, device="cpu")
+        assert ours.max() == theirs.max() == (0 if threshold == 9 else 2)
+        assert (ours != theirs).mean() < 1e-3  # rounding may carry single pixels over a border
+
+
 @pytest.mark.parametrize("small_wins", [False, True])
 @pytest.mark.parametrize("shape", [(40, 50), (9, 20, 21)])
 def test_tensors_gather_as_the_kernels_do(shape: tuple[int, ...], small_wins: bool, monkeypatch) -> None:
@@ -344,7 +358,7 @@ def test_tensors_gather_as_the_kernels_do(shape: tuple[int, ...], small_wins: bo
     args = (shape, _gather.PEAK, _gather.FRINGE, REACH)
     np.testing.assert_array_equal(_torch.gather(torch.from_numpy(positions), *args, small_wins=small_wins), want)
     none = torch.zeros((len(shape), 0))
-    assert _torch.gather(none, *args).size == 0
+    assert _torch.gather(none, *args).numel() == 0
 
 
 @pytest.mark.usefixtures("on_tensors")

@@ -31,17 +31,11 @@ def _labels_by_tensors(
     z_spacing: float = 1.0,
 ) -> Labels:
     """`_ends` and `gather` on a device: only the labels of the pixels come back."""
-    from cellpose.dynamics import _torch
     from cellpose.dynamics._follow_kernels import REACH
+    from cellpose.dynamics._torch import labels_of
 
-    inside = np.nonzero(cellprob > threshold)
-    network = np.where(cellprob > threshold, flows, 0) / np.float32(NETWORK_SCALE)
-    if cellprob.ndim == 3:
-        network[0] /= np.float32(z_spacing)
-    ends = _torch.follow(network, np.array(inside, np.float32), niter, interp, device)
-    labels = np.zeros(cellprob.shape, np.int32)
-    labels[inside] = _torch.gather(ends, cellprob.shape, PEAK, FRINGE, REACH)
-    return labels
+    divisors = [NETWORK_SCALE * z_spacing, *[NETWORK_SCALE] * 2][-cellprob.ndim :]
+    return labels_of(flows, cellprob, threshold, divisors, niter, interp, (PEAK, FRINGE, REACH), device)
 
 
 def _ends(

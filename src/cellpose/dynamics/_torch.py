@@ -15,7 +15,7 @@ import torch
 
 from cellpose.utils._labels import Labels
 
-__all__ = ["cell_errors", "follow", "gather", "heat_flows"]
+__all__ = ["cell_errors", "follow", "gather", "heat_flows", "labels_of"]
 
 CHECK = 4  # steps between looks whether all pixels are at rest, as in the kernels
 MOST = 1e30
@@ -61,10 +61,10 @@ def heat_flows(
     -------
     float64 array (ndim, *labels.shape)
     """
-    unit, pixels = _unit_flows(labels, cells, centres, steps, device)
-    out = np.zeros((labels.ndim, labels.size), np.float64)
-    out[:, pixels] = unit.cpu().numpy()
-    return out.reshape(labels.ndim, *labels.shape)
+    unit, index, _ = _unit_flows(labels, cells, centres, steps, device)
+    out = torch.zeros((labels.ndim, labels.size), dtype=unit.dtype, device=unit.device)
+    out[:, index] = unit
+    return out.cpu().numpy().astype(np.float64, copy=False).reshape(labels.ndim, *labels.shape)
 
 
 def cell_errors(
@@ -78,14 +78,24 @@ def cell_errors(
 ) -> npt.NDArray[np.float64]:
     """Mean over each cell of the squared difference between its unit flows and ``scale * flows``.
 
-    Arguments as those of `heat_flows`; ``flows`` (ndim, *labels.shape). The unit flows never leave the device.
+    Arguments as those of `heat_flows`; ``flows`` (ndim, *labels.shape). Labels that are not among ``cells`` count as
+    background. The unit flows never leave the device.
     """
-    unit, pixels = _unit_flows(labels, cells, centres, steps, device)
-    network = torch.from_numpy(flows.reshape(len(flows), -1)[:, pixels]).to(unit.device)
+    unit, index, number = _unit_flows(labels, cells, centres, steps, device)
+    network = _tensor(flows, np.float32, unit.device).flatten(1)[:, index]
     squares = ((unit - network.to(unit.dtype) * scale) ** 2).sum(dim=0)
-    number = torch.from_numpy(np.searchsorted(cells, labels.reshape(-1)[pixels])).to(unit.device)
     sums = torch.zeros(len(cells), dtype=unit.dtype, device=unit.device).index_add_(0, number, squares)
     return (sums / torch.bincount(number, minlength=len(cells))).cpu().numpy().astype(np.float64)
+
+
+def _tensor(values: npt.NDArray[Any], dtype: Any, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype)).to(device)
+
+
+def _longer_than(steps: npt.NDArray[np.integer[Any]], numbers: npt.NDArray[np.integer[Any]]) -> list[int]:
+    """For each step 0, 1, ... how many have more steps than it, where ``numbers[k]`` have ``steps[k]``."""
+    per_step = np.bincount(steps, numbers, int(steps.max()) + 1).astype(np.int64)
+    return (per_step.sum() - np.cumsum(per_step))[:-1].tolist()  # type: ignore[no-any-return]
 
 
 def _unit_flows(
@@ -94,29 +104,36 @@ def _unit_flows(
     centres: npt.NDArray[np.integer[Any]],
     steps: npt.NDArray[np.integer[Any]],
     device: Any,
-) -> tuple[torch.Tensor, npt.NDArray[np.int64]]:
-    """Unit flows ``(ndim, n)`` of the pixels of all cells, and the indices of these pixels in the flat image."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Unit flows ``(ndim, n)`` of the pixels of all cells, in reading order.
+
+    Beside them the indices of these pixels in the flat image, and the places of their labels in ``cells``.
+    """
     device = torch.device(device)
     dtype = torch.float32 if device.type == "mps" else torch.float64
-    padded = np.pad(labels, 1)
-    strides = _strides(padded.shape)
-    pixels = np.flatnonzero(padded)
-    pixel_steps = steps[np.searchsorted(cells, padded.reshape(-1)[pixels])]
+    image = _tensor(labels, np.int32, device).long()
+    places = torch.full((int(max(labels.max(), cells.max())) + 1,), -1, device=device)
+    places[_tensor(cells, np.int64, device)] = torch.arange(len(cells), device=device)
+    image = places[image]  # -1 where there is no cell
+    padded = torch.nn.functional.pad(image, (1, 1) * image.ndim, value=-1)
+    strides = _strides(tuple(padded.shape))
+    flat = padded.flatten()
+    pixels = torch.nonzero(flat >= 0)[:, 0]
+    number = flat[pixels]
     # Most steps first, so that the pixels still at work are always the first ones.
-    order = np.argsort(-pixel_steps, kind="stable")
+    order = torch.argsort(_tensor(steps, np.int64, device)[number], descending=True, stable=True)
     cell_order = np.argsort(-steps, kind="stable")
     sources = ((centres[cell_order] + 1).astype(np.int64) * np.array(strides)).sum(axis=1)
-    left_pixels = np.searchsorted(-pixel_steps[order], -np.arange(int(steps.max())), side="left")
-    left_cells = np.searchsorted(-steps[cell_order], -np.arange(int(steps.max())), side="left")
+    left_pixels = _longer_than(steps, torch.bincount(number, minlength=len(cells)).cpu().numpy())
+    left_cells = _longer_than(steps, np.ones(len(cells), np.int64))
 
-    flat = torch.from_numpy(padded.reshape(-1)).to(device)
-    index = torch.from_numpy(pixels[order]).to(device)
-    source = torch.from_numpy(sources).to(device)
+    index = pixels[order]
+    source = _tensor(sources, np.int64, device)
     own = flat[index]
     offsets = _offsets(strides)
     same = [(flat[index + offset] == own).to(dtype) for offset in offsets]
     heat = torch.zeros(flat.numel(), dtype=dtype, device=device)
-    for n, k in zip(left_pixels.tolist(), left_cells.tolist(), strict=True):
+    for n, k in zip(left_pixels, left_cells, strict=True):
         heat[source[:k]] += 1
         here = index[:n]
         total = torch.zeros(n, dtype=dtype, device=device)
@@ -131,14 +148,51 @@ def _unit_flows(
         rises.append(rise)
     rising = torch.stack(rises)
     unit = rising / (torch.finfo(dtype).tiny + rising.norm(dim=0))
-    inside = np.flatnonzero(labels)
-    # The k-th pixel in reading order is at place k of the padded image's pixels, of which `order` is a permutation.
-    return unit[:, torch.from_numpy(np.argsort(order)).to(device)], inside
+    back = torch.empty_like(order)
+    back[order] = torch.arange(len(order), device=device)
+    return unit[:, back], torch.nonzero(image.flatten() >= 0)[:, 0], number
+
+
+def labels_of(
+    flows: npt.NDArray[Any],
+    cellprob: npt.NDArray[Any],
+    threshold: float,
+    divisors: Sequence[float],
+    niter: int,
+    interp: bool,
+    seeds: tuple[int, int, int],
+    device: Any,
+) -> Labels:
+    """Labels of an image from the flows and logits of a network: all that is copied back from the device.
+
+    Parameters
+    ----------
+    flows, cellprob
+        ``(ndim, ...)`` and ``(...)``.
+    threshold
+        Pixels with a higher logit are followed, and flows of others are zero.
+    divisors
+        What makes the flows steps in pixels, one number an axis.
+    niter, interp
+        As in `follow`.
+    seeds
+        ``peak, fringe, reach`` of `gather`.
+    device
+        A torch device.
+    """
+    device = torch.device(device)
+    inside = _tensor(cellprob, np.float32, device) > float(np.float32(threshold))
+    scale = torch.tensor(divisors, dtype=torch.float32, device=device).reshape(-1, *[1] * cellprob.ndim)
+    field = torch.where(inside, _tensor(flows, np.float32, device), 0) / scale
+    starts = torch.nonzero(inside).T.to(torch.float32).contiguous()
+    labels = torch.zeros(cellprob.shape, dtype=torch.int32, device=device)
+    labels[inside] = gather(_follow(field, starts, niter, interp), cellprob.shape, *seeds)
+    return labels.cpu().numpy()
 
 
 def gather(
     positions: torch.Tensor, shape: tuple[int, ...], peak: int, fringe: int, reach: int, *, small_wins: bool = False
-) -> npt.NDArray[np.int32]:
+) -> torch.Tensor:
     """Label, 1..n in the order of the seeds, of pixels that end at ``positions`` (ndim, n); 0 for none.
 
     As `_masks._gather` with the compiled kernels: seeds are where more than ``peak`` pixels end and no more do within 2
@@ -169,7 +223,7 @@ def gather(
         number = torch.arange(first + 1, first + 1 + len(some), device=seeds.device).reshape(-1, *[1] * len(shape))
         # Of two that meet the later one has the place.
         table.scatter_reduce_(0, places[met], number.expand_as(places)[met], "amax")
-    return table[ends].to(torch.int32).cpu().numpy()
+    return table[ends].to(torch.int32)
 
 
 def follow(
@@ -177,13 +231,15 @@ def follow(
 ) -> torch.Tensor:
     """Positions ``(ndim, n)`` after ``niter`` steps along ``flows`` (ndim, ...) from ``starts``, both in pixels."""
     device = torch.device(device)
-    field = torch.from_numpy(np.ascontiguousarray(flows, np.float32)).to(device)
+    return _follow(_tensor(flows, np.float32, device), _tensor(starts, np.float32, device), niter, interp)
+
+
+def _follow(field: torch.Tensor, p: torch.Tensor, niter: int, interp: bool) -> torch.Tensor:
+    limits = torch.tensor([side - 1 for side in field.shape[1:]], dtype=torch.float32, device=field.device)[:, None]
     field = torch.where(field.abs() < MOST, field, 0)
     field = torch.nn.functional.pad(field, (0, 1) * (field.ndim - 1))
     strides = _strides(tuple(field.shape[1:]))
     flat = field.flatten(1)
-    limits = torch.tensor([side - 1 for side in flows.shape[1:]], dtype=torch.float32, device=device)[:, None]
-    p = torch.from_numpy(np.ascontiguousarray(starts, np.float32)).to(device)
     for _ in range(niter % CHECK):
         p = _step(p, flat, strides, limits, interp)
     for _ in range(niter // CHECK):
