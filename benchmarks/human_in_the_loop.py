@@ -8,6 +8,9 @@ segments images from which nothing was corrected. Large images are cut for corre
 many cells as a person corrects in one sitting, and parts with hardly any are passed over; judged are large images as a
 whole, of which no part was corrected. Every order begins with other parts.
 
+The recipe was chosen on synthetic images (``--kinds cytoplasm membrane dic``, others by ``--recipe``), nothing on the
+images it is judged by.
+
 The folder DATA holds ``<source>/<id>_img.*`` and ``<source>/<id>_masks.*``. Results are one JSON object a line in
 ``RUN/results.jsonl``; a run that was stopped goes on with what is missing there.
 """
@@ -32,26 +35,33 @@ FEWEST = 8  # cells in a part that is worth correcting
 # That of docs/training.md; at least one batch of eight crops an epoch is drawn. Crops of 128 pixels in place of 224
 # hold fewer cells and take a third of the time.
 RECIPE: dict[str, Any] = {
-    "learning_rate": 0.1, "weight_decay": 1e-4, "n_epochs": 50, "SGD": True, "average_weights": 0.2, "bsize": 128,
+    "learning_rate": 0.003, "weight_decay": 1e-4, "n_epochs": 100, "SGD": False, "average_weights": 0.2, "bsize": 128,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of image: which files, into how many parts each is cut along both axes, how many large ones are judged."""
+    """A kind of image: which files, into how many parts each is cut along both axes, how many large ones are judged.
 
-    pattern: str
-    parts: int
-    judged: int
+    Without a pattern images of this kind are made.
+    """
+
     label: str
+    pattern: str = ""
+    parts: int = 1
+    judged: int = 3
     channel: int | None = None
 
 
 KINDS = {
-    "ecoli": Kind("eval_only_deepcell2016/bact_ecoli*", 6, 1, "E. coli, phase contrast"),
-    "pebbles": Kind("imagegrains_pebbles/*", 2, 3, "pebbles, photographs"),
-    "3t3": Kind("eval_only_deepcell2016/cyto_3T3*", 2, 1, "3T3 cells, phase contrast", channel=0),
+    "ecoli": Kind("E. coli, phase contrast", "eval_only_deepcell2016/bact_ecoli*", 6, 1),
+    "pebbles": Kind("pebbles, photographs", "imagegrains_pebbles/*", 2, 3),
+    "3t3": Kind("3T3 cells, phase contrast", "eval_only_deepcell2016/cyto_3T3*", 2, 1, channel=0),
+    "cytoplasm": Kind("synthetic cytoplasm"),
+    "membrane": Kind("synthetic membranes"),
+    "dic": Kind("synthetic DIC"),
 }
+REAL = [name for name, kind in KINDS.items() if kind.pattern]
 
 
 def load(data: Path, kind: Kind) -> list[tuple[Any, Any]]:
@@ -67,6 +77,14 @@ def load(data: Path, kind: Kind) -> list[tuple[Any, Any]]:
         (name,) = path.parent.glob(path.name.rsplit("_img", 1)[0] + "_masks.*")
         images.append((image, io.imread(str(name)).astype(np.int32)))
     return images
+
+
+def make(name: str, n: int, side: int, seed: int) -> list[tuple[Any, Any]]:
+    """Synthetic images of a kind and their masks."""
+    from cellpose import synthetic
+
+    samples = [synthetic.sample(np.random.default_rng([99, seed, i]), (side, side), name) for i in range(n)]
+    return [(s.image[0].astype(np.float32), s.masks.astype(np.int32)) for s in samples]
 
 
 def parts_of(image: Any, masks: Any, n: int) -> list[tuple[Any, Any]]:
@@ -85,8 +103,12 @@ def parts_of(image: Any, masks: Any, n: int) -> list[tuple[Any, Any]]:
     return parts
 
 
-def order_of(images: list[Any], kind: Kind, seed: int) -> tuple[list[Any], list[Any]]:
+def order_of(data: Path, name: str, seed: int) -> tuple[list[Any], list[Any]]:
     """What a person would correct, in this order, and what is judged."""
+    kind = KINDS[name]
+    if not kind.pattern:
+        return make(name, COUNTS[-1], 192, 2 * seed), make(name, kind.judged, 320, 2 * seed + 1)
+    images = load(data, kind)
     rng = np.random.default_rng(seed)
     chosen = np.roll(np.arange(len(images)), -seed)  # every large image is judged in some order
     judged = [images[i] for i in chosen[: kind.judged]]
@@ -119,10 +141,9 @@ def fine_tuned(corrected: list[Any], recipe: dict[str, Any], seed: int) -> Any:
 def measure(args: argparse.Namespace, name: str, seed: int, done: set[tuple[str, int, int]]) -> None:
     from cellpose import models
 
-    kind = KINDS[name]
     if all((name, seed, n) in done for n in (0, *COUNTS)):
         return
-    pool, judged = order_of(load(args.data, kind), kind, seed)
+    pool, judged = order_of(args.data, name, seed)
     for n in (0, *COUNTS):
         if (name, seed, n) in done:
             continue
@@ -189,7 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the sources")
     parser.add_argument("--out", type=Path, default=Path("human_in_the_loop"), help="folder of the results")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=REAL)
     parser.add_argument("--orders", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--figure", type=Path, help="picture to draw")
     parser.add_argument("--recipe", type=json.loads, help="keywords of train_seg, as JSON, in place of the recipe")
