@@ -327,6 +327,20 @@ def test_tensors_give_the_masks_of_the_kernels(ndim: int, interp: bool) -> None:
     assert close.mean() > 0.995
 
 
+@pytest.mark.parametrize("niter", [1, 7, 200])
+def test_tensors_are_followed_in_planes_bit_for_bit(niter: int) -> None:
+    from scipy.ndimage import gaussian_filter
+
+    from cellpose.dynamics._torch import follow
+
+    rng = np.random.default_rng(0)
+    flows = gaussian_filter(rng.standard_normal((2, 60, 83)), (0, 4, 4)).astype(np.float32) * 9
+    inds = np.nonzero(rng.random((60, 83)) < 0.8)
+    found = follow(flows, np.array(inds, np.float32), niter, True, "cpu")
+    # The same operations in the same order.
+    np.testing.assert_array_equal(found.numpy(), dynamics.follow_flows(flows, inds, niter))
+
+
 @pytest.mark.usefixtures("on_tensors")
 def test_tensors_take_planes_far_apart_thresholds_and_what_is_no_number() -> None:
     labels = discs((14, 24, 26), (6, 9, 9, 5), (7, 12, 17, 6))

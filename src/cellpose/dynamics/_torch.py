@@ -6,7 +6,7 @@ Same formulas as the compiled kernels. Results differ by rounding only, since su
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,13 +133,16 @@ def _unit_flows(
     offsets = _offsets(strides)
     same = [(flat[index + offset] == own).to(dtype) for offset in offsets]
     heat = torch.zeros(flat.numel(), dtype=dtype, device=device)
+    # Neighbours are read at one and the same index in images that begin elsewhere. Nothing is outside: pads are around.
+    reach = max(offsets)
+    low, begins = index - reach, [heat[reach + offset :] for offset in offsets]
     for n, k in zip(left_pixels, left_cells, strict=True):
         heat[source[:k]] += 1
-        here = index[:n]
-        total = torch.zeros(n, dtype=dtype, device=device)
-        for offset, weight in zip(offsets, same, strict=True):
-            total += heat[here + offset] * weight[:n]
-        heat[here] = total * (1 / len(offsets))
+        here = low[:n]
+        total = begins[0].index_select(0, here)  # the pixel itself
+        for begin, weight in zip(begins[1:], same[1:], strict=True):
+            total.addcmul_(begin.index_select(0, here), weight[:n])
+        heat[index[:n]] = total * (1 / len(offsets))
 
     rises = []
     for stride in strides:
@@ -238,17 +241,49 @@ def _follow(field: torch.Tensor, p: torch.Tensor, niter: int, interp: bool) -> t
     limits = torch.tensor([side - 1 for side in field.shape[1:]], dtype=torch.float32, device=field.device)[:, None]
     field = torch.where(field.abs() < MOST, field, 0)
     field = torch.nn.functional.pad(field, (0, 1) * (field.ndim - 1))
-    strides = _strides(tuple(field.shape[1:]))
-    flat = field.flatten(1)
+    if interp and len(p) == 2:
+        step, p, rows = _plane_step(field), p.T.contiguous(), True
+    else:
+        strides, flat, rows = _strides(tuple(field.shape[1:])), field.flatten(1), False
+
+        def step(q: torch.Tensor) -> torch.Tensor:
+            return _step(q, flat, strides, limits, interp)
+
     for _ in range(niter % CHECK):
-        p = _step(p, flat, strides, limits, interp)
+        p = step(p)
     for _ in range(niter // CHECK):
         before = p
         for _ in range(CHECK):
-            p = _step(p, flat, strides, limits, interp)
+            p = step(p)
         if torch.equal(p, before):
             break
-    return p
+    return p.T.contiguous() if rows else p
+
+
+def _plane_step(field: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A step of positions (n, 2) in a plane (2, Y + 1, X + 1) with a rim of zeros, interpolated.
+
+    As `_step`, with a third of its operations: both components of a pixel lie beside each other, and the four pixels
+    around a position are read at one index in fields that begin elsewhere.
+    """
+    stride = field.shape[2]
+    sides = torch.tensor(field.shape[1:], dtype=torch.float32, device=field.device) - 2
+    zero = torch.zeros_like(sides)
+    flat = field.flatten(1).T.contiguous()
+    kind = torch.int32 if len(flat) < 2**31 else torch.int64
+    begins = [flat[offset:] for offset in (0, stride, 1, stride + 1)]
+
+    def step(p: torch.Tensor) -> torch.Tensor:
+        low = p.to(kind)
+        f = p - low
+        index = low[:, 0] * stride + low[:, 1]
+        a, below, right, far = (begin.index_select(0, index) for begin in begins)
+        # Products and sums apart, in the order of the kernels: fused ones would round in another way.
+        left = below.sub_(a).mul_(f[:, :1]).add_(a)
+        right = far.sub_(right).mul_(f[:, :1]).add_(right)
+        return right.sub_(left).mul_(f[:, 1:]).add_(left).add_(p).clamp_(zero, sides)
+
+    return step
 
 
 def _step(p: torch.Tensor, flat: torch.Tensor, strides: list[int], limits: torch.Tensor, interp: bool) -> torch.Tensor:
