@@ -61,6 +61,7 @@ def _labels() -> None:
     utils.outlines_list(cells)
     utils.masks_to_outlines(cells)
     utils.fill_holes_and_remove_small_masks(cells.copy())
+    utils.fill_holes_and_remove_small_masks(_cells(1024))  # large enough for slices
     utils.stitch3D(np.stack([cells, cells]))
     utils.remove_edge_masks(cells.copy())
     utils.diameters(cells)

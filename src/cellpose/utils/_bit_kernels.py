@@ -64,21 +64,16 @@ def highest_bit(typing_context, word):
 
 @compiled
 def differing(values, start, stop, other):
-    """Bit ``k`` is whether ``values[start + k] != other[k]``, for the up to 64 items of a slice; others are 0.
+    """Bit ``k`` is whether ``values[start + k] != other[k]``, for the 1 to 64 items of a slice; others are 0.
 
     ``other`` has 64 items that are equal.
     """
-    n = stop - start
-    if n == WORD:
-        return _differing(values, start, other, 0)
-    keep = (np.uint64(1) << np.uint64(n)) - np.uint64(1)
-    if start + WORD <= values.size:
-        return _differing(values, start, other, 0) & keep
-    if values.size >= WORD:  # read backwards from the end
-        word = _differing(values, values.size - WORD, other, 0)
-        return (word >> np.uint64(start + WORD - values.size)) & keep
+    if values.size >= WORD:
+        first = min(start, values.size - WORD)  # so that what is read is there
+        word = _differing(values, first, other, 0) >> np.uint64(start - first)
+        return word & (~np.uint64(0) >> np.uint64(WORD - (stop - start)))
     word = np.uint64(0)
-    for k in range(n):
+    for k in range(stop - start):
         word |= np.uint64(values[start + k] != other[k]) << np.uint64(k)
     return word
 
@@ -86,14 +81,11 @@ def differing(values, start, stop, other):
 @compiled
 def changes(values, start):
     """Bit ``k`` is whether ``values[start + k]`` differs from the item before it; 0 beyond the end. ``start`` > 0."""
-    n = values.size - start
-    if n >= WORD:
-        return _differing(values, start, values, start - 1)
     if values.size > WORD:
-        end = values.size - WORD
-        return _differing(values, end, values, end - 1) >> np.uint64(start - end)
+        first = min(start, values.size - WORD)
+        return _differing(values, first, values, first - 1) >> np.uint64(start - first)
     word = np.uint64(0)
-    for k in range(n):
+    for k in range(values.size - start):
         word |= np.uint64(values[start + k] != values[start + k - 1]) << np.uint64(k)
     return word
 

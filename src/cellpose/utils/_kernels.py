@@ -64,8 +64,8 @@ def label_boxes(start, stop, labels, n):
     _, Ly, Lx = labels.shape
     # All of a label stands in one line of the cache, since each of its runs changes most of it.
     table = np.zeros((n + 1, 8), np.int64)
-    table[:, FIRST] = -1
-    table[:, LAST_LINE] = -1
+    for label in range(n + 1):  # slices of arrays would take seconds to compile
+        table[label, FIRST] = table[label, LAST_LINE] = -1
     starts = np.empty(Lx + 1, np.int64)
     background = 0
     for line in range(start, stop if Lx > 0 else start):
@@ -77,29 +77,34 @@ def label_boxes(start, stop, labels, n):
                 background += x1 - x0
             else:
                 _note(table[label], line, line % Ly, x0, x1, line * Lx + x0)
-    boxes = np.zeros((n + 1, 6), np.int32)
-    for label in range(1, n + 1):
+    table[0, COUNT] = background
+    boxes, counts = np.zeros((n + 1, 6), np.int32), np.empty(n + 1, np.int64)
+    broken, first = np.empty(n + 1, np.bool_), np.empty(n + 1, np.int64)
+    for label in range(n + 1):
         entry = table[label]
         if entry[LAST_LINE] >= 0:
             boxes[label, 0], boxes[label, 1] = entry[FIRST] // (Ly * Lx), entry[LAST_LINE] // Ly + 1
-            boxes[label, 2:] = entry[ROW_0:]
-    table[0, COUNT] = background
-    return boxes, table[:, COUNT].copy(), table[:, BROKEN] != 0, table[:, FIRST].copy()
+            for k in range(4):
+                boxes[label, 2 + k] = entry[ROW_0 + k]
+        counts[label], broken[label], first[label] = entry[COUNT], entry[BROKEN] != 0, entry[FIRST]
+    return boxes, counts, broken, first
 
 
 @compiled
 def join_boxes(boxes, counts, broken, first, more_boxes, more_counts, more_broken, more_first):
     """Add what `label_boxes` tells of a slice of lines to what it told, and this function added, of those before."""
-    counts += more_counts
-    broken |= more_broken
-    for label in range(1, first.size):
-        if first[label] < 0:
+    for label in range(first.size):
+        counts[label] += more_counts[label]
+        broken[label] |= more_broken[label]
+        if more_first[label] < 0:
+            continue
+        new = first[label] < 0
+        if new:
             first[label] = more_first[label]
-            boxes[label] = more_boxes[label]
-        elif more_first[label] >= 0:
-            for k in range(0, 6, 2):
-                boxes[label, k] = min(boxes[label, k], more_boxes[label, k])
-                boxes[label, k + 1] = max(boxes[label, k + 1], more_boxes[label, k + 1])
+        for k in range(0, 6, 2):
+            low, high = more_boxes[label, k], more_boxes[label, k + 1]
+            boxes[label, k] = low if new else min(boxes[label, k], low)
+            boxes[label, k + 1] = high if new else max(boxes[label, k + 1], high)
 
 
 @compiled
