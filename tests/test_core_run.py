@@ -31,7 +31,7 @@ class Local(nn.Module):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (230, 1), (17, 40), (250, 330)])
-@pytest.mark.parametrize("bsize", [32, 224])
+@pytest.mark.parametrize("bsize", [0, 32, 224])
 def test_tiles_join_to_the_whole(size, bsize):
     stack = np.random.default_rng(0).random((2, *size, 2))
     outputs, styles = core.run_net(Local(), stack, bsize=bsize)
@@ -39,6 +39,22 @@ def test_tiles_join_to_the_whole(size, bsize):
     assert styles.shape == (2, 2)
     # Weights are divided by their sum in float32.
     np.testing.assert_allclose(outputs, stack[..., :1] * [1, 2, 3], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "shape", "n_tiles"), [(256, (272, 272), 1), (432, (448, 448), 1), (500, (320, 320), 4)]
+)
+def test_tiles_that_fit_are_few(size, shape, n_tiles):
+    module = Local()
+    core.run_net(module, np.zeros((1, size, size, 2)), bsize=0)
+    assert {s[2:] for s in module.sizes} == {shape}
+    assert sum(s[0] for s in module.sizes) == n_tiles
+
+
+def test_tiles_of_transformers_have_one_size():
+    module = toy_from_formula(3, "dino_vitb")
+    fitted, given = (core.run_net(module, np.ones((1, 40, 50, 3)), bsize=bsize)[0] for bsize in (0, None))
+    np.testing.assert_array_equal(fitted, given)
 
 
 def test_augmented_tiles_turn_flows_back():

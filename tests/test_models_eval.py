@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 
 import numpy as np
@@ -10,7 +11,7 @@ import tifffile
 import torch
 from torch import nn
 
-from cellpose import models
+from cellpose import models, weights
 from cellpose.errors import AxesError, InputError, OptionError
 from cellpose.models import CellposeModel
 from small_model import discs, small_file, toy_model
@@ -487,3 +488,14 @@ def test_leaving_in_the_middle_stops_the_others(unet, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         unet.eval(Counted([discs(72, 96)] * 100), progress=leave)
     assert len(begun) < 10
+
+
+def test_bundled_models_take_tiles_that_fit_and_published_ones_those_they_were_published_with(tmp_path):
+    bundled = models.CellposeModel(pretrained_model=weights.BUNDLED)
+    same = models.CellposeModel(pretrained_model=shutil.copy(bundled.pretrained_model, tmp_path / "mine.safetensors"))
+    y, x = np.mgrid[:250, :250]
+    image = np.sin(y / 5) * np.sin(x / 6)
+    fitted, published = (bundled.eval(image, bsize=bsize)[1][1] for bsize in (0, 224))
+    assert not np.array_equal(fitted, published)
+    np.testing.assert_array_equal(bundled.eval(image)[1][1], fitted)
+    np.testing.assert_array_equal(same.eval(image)[1][1], published)

@@ -15,7 +15,7 @@ from cellpose.errors import InputError, OptionError
 from cellpose.options import Tiling
 from cellpose.transforms import TileAverage, TileGrid, iter_tiles
 
-__all__ = ["Report", "Stack", "run_planes", "tile_side"]
+__all__ = ["Report", "Stack", "padded_grid", "run_planes"]
 
 FloatArray = NDArray[np.float32]
 Report = Callable[[float], None]
@@ -89,26 +89,38 @@ def run_planes(
     if stack.ndim != 4 or 0 in stack.shape:
         message = f"a stack of shape {stack.shape} cannot be run; it must be (planes, y, x, channels), none of them 0"
         raise InputError(message)
-    bsize = tile_side(engine, tiling.bsize)
     ly, lx = size or (stack.shape[1], stack.shape[2])
-    transformer = is_transformer(engine.backbone)
-    # Transformers take tiles of one size only, hence small images are padded up to it.
-    pads = transforms.get_pad_yx(ly, lx, min_size=(bsize, bsize) if transformer else None)
-    grid = TileGrid(ly + sum(pads[:2]), lx + sum(pads[2:]), bsize, tiling.tile_overlap, tiling.augment)
+    has_style = not is_transformer(engine.backbone)
+    pads, grid = padded_grid(engine, (ly, lx), tiling)
     inside = slice(pads[0], pads[0] + ly), slice(pads[2], pads[2] + lx)
     planes = (_padded(transforms.resize_plane(plane, (ly, lx)), pads) for plane in stack)
     for output, style in _run(engine, planes, len(stack), grid, tiling.batch_size, report):
-        yield output[:, inside[0], inside[1]], np.zeros_like(style) if transformer else _direction(style)
+        yield (
+            output[:, inside[0], inside[1]],
+            _direction(style) if has_style else np.zeros_like(style),
+        )
 
 
-def tile_side(engine: Engine, bsize: int | None) -> int:
-    """Side of the tiles in pixels: ``bsize``, or what the network was made for.
+def padded_grid(engine: Engine, size: tuple[int, int], tiling: Tiling) -> tuple[tuple[int, int, int, int], TileGrid]:
+    """How many pixels are put before and after an image along y and x, and the tiles of what it is then.
 
     Raises
     ------
     OptionError
         If the network cannot run tiles of this side.
     """
+    transformer = is_transformer(engine.backbone)
+    side = _tile_side(engine, tiling.bsize or None)
+    # Transformers take tiles of one size only, hence small images are padded up to it.
+    pads = transforms.get_pad_yx(*size, min_size=(side, side) if transformer else None)
+    rows, columns = size[0] + sum(pads[:2]), size[1] + sum(pads[2:])
+    if tiling.bsize == 0 and not transformer:
+        return pads, TileGrid.fitted(rows, columns, tiling.tile_overlap, tiling.augment)
+    return pads, TileGrid(rows, columns, side, tiling.tile_overlap, tiling.augment)
+
+
+def _tile_side(engine: Engine, bsize: int | None) -> int:
+    """Side of the tiles in pixels: ``bsize``, or what the network was made for."""
     if bsize is None:
         return engine.default_bsize
     multiple = engine.tile_multiple

@@ -132,6 +132,8 @@ class CellposeModel:
         self._turn = threading.Lock()
         self.pretrained_model = str(file.path)
         self.model_name = file.name
+        # Published networks get the tiles they were published with, since these are part of the result.
+        self._bsize = 0 if file.path in weights.bundled_models().values() else None
         wanted = wanted_precision(precision, use_bfloat16)
         names = choose_engine(engine, gpu=self.gpu, precision=wanted or "float32")
         self._net: Any = Loaded(file, names, self._device, wanted)
@@ -273,7 +275,8 @@ class CellposeModel:
         tile_overlap
             Fraction by which tiles overlap, kept between 0.05 and 0.5.
         bsize
-            Side of tiles in pixels; ``None``: what the network was made for.
+            Side of tiles in pixels; ``None``: what the network was made for; 0: what fits the image, so that the
+            fewest pixels are run (U-Nets; the default of bundled models).
         interp
             Interpolate flows between pixels.
         compute_masks
@@ -327,7 +330,7 @@ class CellposeModel:
             stitch_threshold=stitch_threshold,
             compute_masks=bool(compute_masks),
             normalization=Normalization.of(normalize, invert=invert),
-            tiling=Tiling(batch_size, augment, tile_overlap, bsize),
+            tiling=Tiling(batch_size, augment, tile_overlap, self._bsize if bsize is None else bsize),
             masking=Masking(
                 given["cellprob_threshold"], flow_threshold, min_size, max_size_fraction, niter or None, interp
             ),

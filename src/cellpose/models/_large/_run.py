@@ -120,7 +120,7 @@ def segment_large(
     options = Evaluation(
         diameter=diameter or None,
         normalization=Normalization.of(normalize, invert=invert),
-        tiling=Tiling(batch_size, augment, tile_overlap, bsize),
+        tiling=Tiling(batch_size, augment, tile_overlap, model._bsize if bsize is None else bsize),
         masking=Masking(cellprob_threshold, flow_threshold, min_size, max_size_fraction, niter or None),
     )
     network = model._network()

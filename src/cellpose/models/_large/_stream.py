@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.core._planes import tile_side
-from cellpose.engines import Engine, SmallerBatches, is_transformer
+from cellpose.core._planes import padded_grid
+from cellpose.engines import Engine, SmallerBatches
 from cellpose.errors import InputError
 from cellpose.options import Tiling
-from cellpose.transforms import TileGrid, get_pad_yx
+from cellpose.transforms import TileGrid
 
 __all__ = ["Rows", "Stretch", "flow_rows"]
 
@@ -134,9 +134,7 @@ def _network_rows(
     engine: Engine, rows: Rows, size: tuple[int, int], tiling: Tiling, report: Report | None
 ) -> Iterator[tuple[int, Float32]]:
     """Outputs of the network, blended over its tiles, as bands of rows at the size of the network."""
-    bsize = tile_side(engine, tiling.bsize)
-    y0, y1, x0, x1 = get_pad_yx(*size, min_size=(bsize, bsize) if is_transformer(engine.backbone) else None)
-    grid = TileGrid(size[0] + y0 + y1, size[1] + x0 + x1, bsize, tiling.tile_overlap, tiling.augment)
+    (y0, _, x0, _), grid = padded_grid(engine, size, tiling)
     n_down, n_across = grid.shape
     starts = [int(s) for s in grid.ystarts]
     sums = np.zeros((3, grid.tile_shape[0], grid.size[1]), np.float32)
