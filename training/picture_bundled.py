@@ -1,6 +1,6 @@
 """Picture for the model card: test images with true (green) and found (magenta) outlines.
 
-python training/picture_bundled.py --data DATA --out docs/images/nuclei-cells.jpg dsb2018/ID usiigaci/ID ...
+python training/picture_bundled.py --data DATA --out PICTURE.jpg dsb2018/ID usiigaci/ID ...
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from bundled_data import find_pair, network_channels, read_image, read_masks
 from bundled_eval import average_precision
 
-from cellpose import models
+from cellpose import models, weights
 
 SIDE = 300
 TRUE, FOUND = (80, 220, 80), (255, 60, 255)
@@ -45,11 +45,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default=weights.BUNDLED, help="name or path")
     parser.add_argument("--side", type=int, default=420, help="part of the image that is shown, in pixels")
     parser.add_argument("--columns", type=int, default=4)
     parser.add_argument("images", nargs="+", help="SOURCE/ID")
     args = parser.parse_args()
-    model = models.CellposeModel(pretrained_model="nuclei-cells")
+    model = models.CellposeModel(pretrained_model=args.model)
     panels = []
     for name in args.images:
         source, identifier = name.split("/")
