@@ -7,8 +7,7 @@ same number of threads (version 4 has no U-Net any more). The image is a mosaic 
 pixels of 8 bits. The network has the size of the published U-Nets and gives real cells: it is ``nuclei-cells``, every
 channel of which is there twice with half the weight, so that it computes what that model does with four times
 the work. Reported are seconds of the second of two runs, the most memory that the process ever held (imports and the
-network included), and how well the masks agree. After the name of an engine ``fitted`` stands for ``bsize=0``:
-tiles that fit the image, fewer than the published grid has.
+network included), and how well the masks agree.
 """
 
 from __future__ import annotations
@@ -97,9 +96,7 @@ def worker(folder: Path, engine: str) -> dict[str, Any]:
     only_load, engine = engine.startswith("only load "), engine.removeprefix("only load ")
     from cellpose import models
 
-    label, (engine, _, fitted) = engine, engine.partition(" ")
     options = {"engine": engine} if engine else {}
-    tiles = {"bsize": 0} if fitted else {}
     model = models.CellposeModel(gpu=False, pretrained_model=str(folder / "weights.pth"), **options)
     image = np.load(folder / "image.npy")
     loaded = time.perf_counter() - started, peak_mib()
@@ -108,10 +105,10 @@ def worker(folder: Path, engine: str) -> dict[str, Any]:
     times = []
     for _ in range(2):
         began = time.perf_counter(), time.process_time()
-        masks, flows, _ = model.eval(image, diameter=MODEL_SIDE, channels=[0, 0], batch_size=8, **tiles)[:3]
+        masks, flows, _ = model.eval(image, diameter=MODEL_SIDE, channels=[0, 0], batch_size=8)[:3]
         times.append((time.perf_counter() - began[0], time.process_time() - began[1]))
     peak = peak_mib()
-    np.savez(folder / f"{label or 'original'}.npz", masks=masks, dP=flows[1], cellprob=flows[2])
+    np.savez(folder / f"{engine or 'original'}.npz", masks=masks, dP=flows[1], cellprob=flows[2])
     return {"loaded": loaded, "times": times, "peak": peak, "cells": int(masks.max())}
 
 
@@ -131,7 +128,7 @@ def main() -> None:
     parser.add_argument("--python-v3", help="interpreter with version 3 of the original")
     parser.add_argument("--side", type=int, default=2048, help="side of the image in pixels")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--engines", nargs="+", default=["openvino", "openvino fitted", "onnx", "torch"])
+    parser.add_argument("--engines", nargs="+", default=["openvino", "onnx", "torch"])
     parser.add_argument("--json", type=Path, help="write the seconds (clock, processor) as JSON")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -42,9 +42,9 @@ def test_tiles_join_to_the_whole(size, bsize):
 
 
 @pytest.mark.parametrize(
-    ("size", "shape", "n_tiles"), [(256, (272, 272), 1), (432, (448, 448), 1), (500, (320, 320), 4)]
+    ("size", "shape", "n_tiles"), [(256, (272, 272), 1), (432, (448, 448), 1), (440, (224, 224), 9)]
 )
-def test_tiles_that_fit_are_few(size, shape, n_tiles):
+def test_small_images_are_one_tile_where_asked_for(size, shape, n_tiles):
     module = Local()
     core.run_net(module, np.zeros((1, size, size, 2)), bsize=0)
     assert {s[2:] for s in module.sizes} == {shape}
@@ -53,8 +53,8 @@ def test_tiles_that_fit_are_few(size, shape, n_tiles):
 
 def test_tiles_of_transformers_have_one_size():
     module = toy_from_formula(3, "dino_vitb")
-    fitted, given = (core.run_net(module, np.ones((1, 40, 50, 3)), bsize=bsize)[0] for bsize in (0, None))
-    np.testing.assert_array_equal(fitted, given)
+    whole, given = (core.run_net(module, np.ones((1, 40, 50, 3)), bsize=bsize)[0] for bsize in (0, None))
+    np.testing.assert_array_equal(whole, given)
 
 
 def test_augmented_tiles_turn_flows_back():

@@ -490,12 +490,12 @@ def test_leaving_in_the_middle_stops_the_others(unet, monkeypatch):
     assert len(begun) < 10
 
 
-def test_bundled_models_take_tiles_that_fit_and_published_ones_those_they_were_published_with(tmp_path):
+def test_bundled_models_run_small_images_as_a_whole_and_published_ones_as_they_were_published(tmp_path):
     bundled = models.CellposeModel(pretrained_model=weights.BUNDLED)
     same = models.CellposeModel(pretrained_model=shutil.copy(bundled.pretrained_model, tmp_path / "mine.safetensors"))
     y, x = np.mgrid[:250, :250]
     image = np.sin(y / 5) * np.sin(x / 6)
-    fitted, published = (bundled.eval(image, bsize=bsize)[1][1] for bsize in (0, 224))
-    assert not np.array_equal(fitted, published)
-    np.testing.assert_array_equal(bundled.eval(image)[1][1], fitted)
+    whole, published = (bundled.eval(image, bsize=bsize)[1][1] for bsize in (0, 224))
+    assert not np.array_equal(whole, published)
+    np.testing.assert_array_equal(bundled.eval(image)[1][1], whole)
     np.testing.assert_array_equal(same.eval(image)[1][1], published)

@@ -63,18 +63,6 @@ def test_running_average_is_the_average(Ly, Lx, bsize, overlap, augment, batch_s
     np.testing.assert_allclose(average.result(), want, **BLENDED)
 
 
-@pytest.mark.parametrize("Ly", [16, 240, 449, 700, 2064])
-@pytest.mark.parametrize("Lx", [272, 1040])
-def test_fitted_tiles_cover_the_image_with_fewer_pixels_and_overlap(Ly, Lx):
-    fitted, usual = TileGrid.fitted(Ly, Lx), TileGrid(Ly, Lx)
-    assert len(fitted) * np.prod(fitted.tile_shape) <= len(usual) * np.prod(usual.tile_shape)
-    for starts, side, length in zip((fitted.ystarts, fitted.xstarts), fitted.tile_shape, (Ly, Lx), strict=True):
-        assert starts[0] == 0
-        assert starts[-1] + side == length
-        # a tenth of a tile, as the published grid
-        assert np.all(np.diff(starts) <= 0.9 * side)
-
-
 def test_batches_over_planes_are_full():
     planes = RNG.random((5, 2, 70, 50), np.float32)
     grid = TileGrid(70, 50, 32)

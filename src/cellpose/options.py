@@ -160,7 +160,7 @@ class Tiling(_Checked):
     augment: bool = option(False, "average over flipped, half-overlapping tiles")
     tile_overlap: float = option(0.1, "fraction by which neighbouring tiles overlap; kept between 0.05 and 0.5")
     bsize: int | None = option(
-        None, "side of a tile in pixels; None: what the network was made for; 0: what fits the image (U-Nets)", low=0
+        None, "side of a tile in pixels; None: what the network was made for; 0: that, but small images whole", low=0
     )
 
 

@@ -18,6 +18,9 @@ from cellpose.transforms import TileAverage, TileGrid, iter_tiles
 __all__ = ["Report", "Stack", "padded_grid", "run_planes"]
 
 FloatArray = NDArray[np.float32]
+# Images of up to so many pixels a side, with their padding, are one tile where that is asked for. In larger ones parts
+# may look different, and the style of a tile is one.
+_WHOLE = 448
 Report = Callable[[float], None]
 
 
@@ -114,8 +117,8 @@ def padded_grid(engine: Engine, size: tuple[int, int], tiling: Tiling) -> tuple[
     # Transformers take tiles of one size only, hence small images are padded up to it.
     pads = transforms.get_pad_yx(*size, min_size=(side, side) if transformer else None)
     rows, columns = size[0] + sum(pads[:2]), size[1] + sum(pads[2:])
-    if tiling.bsize == 0 and not transformer:
-        return pads, TileGrid.fitted(rows, columns, tiling.tile_overlap, tiling.augment)
+    if tiling.bsize == 0 and not transformer and max(rows, columns) <= _WHOLE:
+        side = max(rows, columns)
     return pads, TileGrid(rows, columns, side, tiling.tile_overlap, tiling.augment)
 
 

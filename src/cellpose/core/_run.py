@@ -44,7 +44,7 @@ def run_net(
     tile_overlap
         Fraction by which tiles overlap, kept between 0.05 and 0.5.
     bsize
-        Side of a tile in pixels; ``None``: what the network was made for (224 for U-Nets); 0: what fits the image.
+        Side of a tile in pixels; ``None``: what the network was made for (224 for U-Nets); 0: small images as a whole.
     rsz
         Factor by which planes are resized first, or one for y and one for x.
 

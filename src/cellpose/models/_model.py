@@ -275,8 +275,8 @@ class CellposeModel:
         tile_overlap
             Fraction by which tiles overlap, kept between 0.05 and 0.5.
         bsize
-            Side of tiles in pixels; ``None``: what the network was made for; 0: what fits the image, so that the
-            fewest pixels are run (U-Nets; the default of bundled models).
+            Side of tiles in pixels; ``None``: what the network was made for; 0: the same, but images of up to 432
+            pixels a side are run as a whole, in less than half the time (U-Nets; the default of bundled models).
         interp
             Interpolate flows between pixels.
         compute_masks

@@ -31,8 +31,6 @@ Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 
 _LEAST_OVERLAP, _MOST_OVERLAP = 0.05, 0.5
-# Sides in pixels of tiles that are fitted to an image: larger ones have less in common, but leave threads idle.
-_FITTED_SIDES = range(192, 449, 16)
 _TAPER_WIDTH = 7.5  # in pixels, how softly the weight of a tile falls towards its edge
 _TAPER_START = 20  # in pixels from the edge, where its weight is one half
 
@@ -73,18 +71,6 @@ class TileGrid:
         if math.isnan(self.overlap):
             message = f"tile_overlap={self.overlap} is not allowed; give a fraction between 0.05 and 0.5"
             raise OptionError(message)
-
-    @classmethod
-    def fitted(cls, Ly: int, Lx: int, overlap: float = 0.1, augment: bool = False) -> TileGrid:
-        """The grid that covers an image with the fewest pixels, of tiles of 192 to 448 pixels, a multiple of 16.
-
-        Examples
-        --------
-        >>> TileGrid.fitted(272, 272).tile_shape, len(TileGrid.fitted(272, 272)), len(TileGrid(272, 272))
-        ((272, 272), 1, 4)
-        """
-        grids = (cls(Ly, Lx, side, overlap, augment) for side in _FITTED_SIDES)
-        return min(grids, key=lambda grid: (len(grid) * math.prod(grid.tile_shape), len(grid)))
 
     @property
     def size(self) -> tuple[int, int]:
