@@ -188,7 +188,7 @@ class Crops:
 
 
 class DeviceCrops(Crops):
-    """The same crops, cut on a device that holds all the data (2 GiB)."""
+    """The same crops, cut on a device that holds all the data (2.4 GiB)."""
 
     def __init__(self, cache: Path, seed: int, size: int, batch: int, diam_mean: float, device: str) -> None:
         super().__init__(cache, seed, size, batch, diam_mean)
