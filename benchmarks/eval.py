@@ -5,7 +5,7 @@
 The interpreter must have version 3 of the original installed; it is run as it is, in a process of its own, with the
 same number of threads (version 4 has no U-Net any more). The image is a mosaic of the example images, 2048 x 2048
 pixels of 8 bits. The network has the size of the published U-Nets and gives real cells: it is ``nuclei-cells``, every
-channel of which is there twice with half the weight, so that it computes what that model does with four times
+channel of which is there twice with a share of the weight, so that it computes what that model does with four times
 the work. Reported are seconds of the second of two runs, the most memory that the process ever held (imports and the
 network included), and how well the masks agree.
 """
@@ -53,34 +53,16 @@ def mosaic(side: int) -> np.ndarray:
     return out
 
 
-def widened(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same function by a U-Net of twice the width: channels are repeated, weights of what comes in halved."""
-    n_in, n_out = arrays["downsample.down.res_down_0.conv.conv_0.2.weight"].shape[1], len(arrays["output.2.bias"])
-    wide = {}
-    for key, value in arrays.items():
-        if key in ("diam_mean", "diam_labels"):
-            wide[key] = np.full(1, MODEL_SIDE, np.float32)
-            continue
-        array = value
-        if array.ndim >= 2 and array.shape[1] != n_in:
-            # The style has a length of 1 whatever its width: each half of it is smaller by the root of 2.
-            factor = 2**-0.5 if ".full." in key else 0.5
-            array = np.concatenate([array, array], axis=1) * np.float32(factor)
-        if array.ndim and len(array) not in ((n_in,) if array.ndim == 1 else ()) and not key.startswith("output.2."):
-            array = np.concatenate([array, array])
-        wide[key] = array
-    assert len(wide["output.2.bias"]) == n_out
-    return wide
-
-
 def make(folder: Path, side: int) -> None:
     import torch
 
     from cellpose import weights
 
-    arrays = weights.load_arrays(weights.resolve("nuclei-cells").path)
-    state = {key: torch.from_numpy(np.array(value)) for key, value in widened(arrays).items()}
-    torch.save(state, folder / "weights.pth")
+    sys.path.insert(0, str(EXAMPLES.parent / "training"))
+    from train_bundled import widen
+
+    state = weights.load_state_dict(weights.resolve("nuclei-cells").path)
+    torch.save(widen(state, seed=0), folder / "weights.pth")
     np.save(folder / "image.npy", mosaic(side))
 
 

@@ -68,7 +68,7 @@ def load(path: Path) -> dict[str, torch.Tensor]:
 
 def cooldown(options: dict[str, Any]) -> str:
     """How long the learning rate fell: steps, or a part of a run by the clock."""
-    if options["minutes"] in (None, "None"):
+    if options["minutes"] is None:
         return f"{options['cooldown']} steps"
     return f"{int(options['cooldown']) / int(options['steps']):.0%} of the time"
 
