@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--python-v3", help="interpreter with version 3 of the original")
     parser.add_argument("--side", type=int, default=2048, help="side of the image in pixels")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--engines", nargs="+", default=["openvino", "onnx", "torch"])
+    parser.add_argument("--engines", nargs="+", default=["native", "openvino", "onnx", "torch"])
     parser.add_argument("--json", type=Path, help="write the seconds (clock, processor) as JSON")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -54,7 +54,7 @@ class Row:
 
 DYNAMICS, LABELS = "dynamics.py", "outlines_metrics.py"
 NETWORK, SAM, EVAL, BATCH = "network.py", "network.py --network cpsam", "eval.py", "batch.py"
-FLOAT32, INT8 = ("openvino", "onnx", "torch"), ("openvino int8", "onnx int8")
+FLOAT32, INT8 = ("native", "openvino", "onnx", "torch"), ("openvino int8", "onnx int8")
 ROWS = (
     Row("`compute_masks` with the flow check", DYNAMICS, ("ours",), "v3", "v4", "compute_masks", (20, 50)),
     Row("`labels_to_flows`", DYNAMICS, ("ours",), "v3", "v4", "labels_to_flows", (10, 30)),

@@ -49,6 +49,7 @@ NETWORKS = {
 }
 OURS = {
     "torch": ("torch", "float32"),
+    "native": ("native", "float32"),
     "onnx": ("onnx", "float32"),
     "openvino": ("openvino", "float32"),
     "openvino bfloat16": ("openvino", "bfloat16"),

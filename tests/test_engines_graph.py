@@ -17,15 +17,16 @@ import torch
 from cellpose import weights
 from cellpose.engines import TorchEngine, _graph, _sessions, choose_engine, open_engine
 from cellpose.engines._cpnet_graph import cpnet_graph
+from cellpose.engines._native_graph import native_graph
 from cellpose.engines._onnx_file import Graph
 from cellpose.errors import InputError, MissingExtraError, OptionError
 from cellpose.models import CellposeModel
-from cellpose.nets import CPnet
+from cellpose.nets import CPnet, Family
 from small_model import discs, small_file
 from toy import toy_from_formula
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-LIBRARIES = {"onnx": "onnxruntime", "openvino": "openvino"}
+LIBRARIES = {"native": "numba", "onnx": "onnxruntime", "openvino": "openvino"}
 
 
 @pytest.fixture(params=LIBRARIES)
@@ -62,6 +63,14 @@ def lively_file(folder, name="lively", **options):
     return weights.resolve(path)
 
 
+def graph_of(engine, net, nbase, nout, *, sz=3, **options):
+    state = {key: value.numpy() for key, value in net.state_dict().items()}
+    if engine == "native":  # a file does not tell how its network pools
+        options.pop("max_pool", None)
+        return native_graph(state, Family("cpnet", nbase[0], nout, tuple(nbase), sz, **options))
+    return cpnet_graph(state, nbase, nout, **options)
+
+
 @pytest.mark.parametrize(
     ("nbase", "nout", "options"),
     [
@@ -76,13 +85,18 @@ def lively_file(folder, name="lively", **options):
         ([2, 4, 8], 3, {"sz": 5}),
         ([2, 4, 8], 3, {"sz": 1}),
         ([2, 4, 8], 3, {"max_pool": False}),
+        ([2, 40, 56], 20, {}),
     ],
 )
 def test_every_network_gives_what_torch_gives(engine, nbase, nout, options):
     net = lively(CPnet(nbase, nout=nout, **options))
-    state = {key: value.numpy() for key, value in net.state_dict().items()}
-    known = {key: value for key, value in options.items() if key != "sz"}
-    session = _sessions.open_session(engine, cpnet_graph(state, nbase, nout, **known))
+    graph = graph_of(engine, net, nbase, nout, **options)
+    if engine == "native" and options.keys() & {"residual_on", "concatenation", "sz"}:
+        assert graph is None
+        return
+    if engine == "native" and "max_pool" in options:
+        pytest.skip("the kernels pool by the largest, as every file is taken to")
+    session = _sessions.open_session(engine, graph)
     rng = np.random.default_rng(0)
     for shape in ((1, 32, 48), (2, 48, 16)):
         tiles = rng.normal(size=(shape[0], nbase[0], *shape[1:])).astype(np.float32)
@@ -98,8 +112,8 @@ def test_an_image_without_features_has_no_style(engine):
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.zero_()
-    state = {key: value.numpy() for key, value in net.state_dict().items()}
-    outputs, styles = _sessions.open_session(engine, cpnet_graph(state, [2, 4, 8], 3))(np.zeros((1, 2, 8, 8), "f4"))
+    graph = graph_of(engine, net, [2, 4, 8], 3)
+    outputs, styles = _sessions.open_session(engine, graph)(np.zeros((1, 2, 8, 8), "f4"))
     assert not outputs.any()
     assert not styles.any()
 
@@ -178,16 +192,22 @@ def test_threads_as_the_environment_says(monkeypatch):
 
 def test_choice(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "onnxruntime" or None)
+    monkeypatch.setattr("platform.machine", lambda: "AMD64")
     monkeypatch.delenv("CELLPOSE_ENGINE")
-    assert choose_engine() == choose_engine("auto") == ("onnx", "torch")
+    assert choose_engine() == choose_engine("auto") == ("native", "onnx", "torch")
+    assert choose_engine("native") == ("native", "torch")
+    with monkeypatch.context() as patched:
+        patched.setattr("platform.machine", lambda: "arm64")
+        assert choose_engine("auto") == ("onnx", "native", "torch")
     assert choose_engine("auto", gpu=True) == ("torch",)
     monkeypatch.setenv("CELLPOSE_ENGINE", "torch")
     assert choose_engine() == ("torch",)
     assert choose_engine("onnx") == ("onnx", "torch")
     monkeypatch.setenv("CELLPOSE_ENGINE", "onnx")
     assert choose_engine(gpu=True) == ("torch",)
-    with pytest.raises(OptionError, match="gpu=False"):
-        choose_engine("onnx", gpu=True)
+    for name in ("onnx", "native"):
+        with pytest.raises(OptionError, match="gpu=False"):
+            choose_engine(name, gpu=True)
     with pytest.raises(MissingExtraError, match=r"cellpose\[openvino\]"):
         choose_engine("openvino")
     with pytest.raises(OptionError, match="engine='tensorflow' is not allowed; choose one of auto, torch"):
@@ -225,7 +245,8 @@ def test_other_networks_are_run_by_torch(engine, tmp_path):
 def test_graphs_of_torch_files_are_kept(engine, tmp_path, folder, monkeypatch):
     file = lively_file(tmp_path, diam_mean=21.0)
     first = open_engine([engine], file)
-    assert sorted(path.suffix for path in (folder / "cache").iterdir()) == [".json", ".onnx"]
+    suffix = ".npz" if engine == "native" else ".onnx"
+    assert sorted(path.suffix for path in (folder / "cache").iterdir()) == [".json", suffix]
     monkeypatch.setattr(weights, "load_state_dict", None)
     monkeypatch.setattr(weights, "load_network", None)
     second = open_engine([engine], weights.resolve(file.path))

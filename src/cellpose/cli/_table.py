@@ -119,7 +119,7 @@ def _general() -> list[Flag]:
         Flag(
             "engine",
             "general",
-            "library that runs the network on the CPU: auto (the fastest installed), torch, onnx or openvino",
+            "what runs the network on the CPU: auto (the fastest that is here), native, torch, onnx or openvino",
             kind=str,
             neutral=True,
         ),

@@ -1,8 +1,8 @@
 """Engines: whatever turns a batch of tiles into flows, cell probability and styles.
 
-Everything above speaks to a network through :class:`Engine` alone, so that another library can run it: torch (every
-network, every device), ONNX Runtime and OpenVINO (all but networks in 3D, on CPUs, faster). Torch is imported where it
-is used.
+Everything above speaks to a network through :class:`Engine` alone, so that something else can run it: torch (every
+network, every device), ONNX Runtime and OpenVINO (all but networks in 3D, on CPUs, faster), kernels of our own (U-Nets,
+on CPUs, faster still). Torch is imported where it is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An engine that runs an ONNX graph, and its comparison with torch before it is first used."""
+"""An engine that runs the graph of a network without torch, and its comparison with torch before it is first used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FloatArray = NDArray[np.float32]
 # Largest difference from torch with which an engine is used. In float32: of any number, as part of the largest. With
 # fewer bits: root of the mean square of differences, as part of that of the numbers; to find faults, not to judge.
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.3, "int8": 0.3}
-_GRAPHS = ("openvino", "onnx")
+_GRAPHS = ("native", "openvino", "onnx")
 _CHECK_SIDE = 64
 _STYLE_SIZE = 256  # of transformers, whose styles are zeros
 _DINO_SIDE = 384
@@ -34,12 +34,12 @@ _N_FIXED = 5  # tokens of a CPDINO before those of the patches
 
 
 class GraphEngine:
-    """Runs the graph of a network with another library than torch.
+    """Runs the graph of a network without torch.
 
     Parameters
     ----------
     name
-        ``"onnx"`` or ``"openvino"``.
+        ``"native"``, ``"onnx"`` or ``"openvino"``.
     source
         The network.
     session
@@ -125,7 +125,7 @@ class GraphEngine:
 
 
 def open_engine(names: Sequence[str], file: weights.ModelFile, precision: str = "float32") -> GraphEngine | None:
-    """The network of a weight file, run by the first of ``"openvino"`` and ``"onnx"`` in ``names`` that can; else None.
+    """The network of a weight file, run by the first of ``names`` other than torch that can; else None.
 
     The graph is made once for each weight file and kept in the models folder, by the hash of the file, where making it
     needs torch or it is large. Before the first use it is compared with torch on a tile of random numbers. None means
@@ -137,8 +137,8 @@ def open_engine(names: Sequence[str], file: weights.ModelFile, precision: str = 
             continue
         # Libraries fail in many ways: missing system libraries, unknown processors, graphs they do not take.
         try:
-            if precision == "bfloat16" and not has_bfloat16(name):
-                logger.info("%s has no bfloat16 on this processor", name)
+            if (precision == "bfloat16" and not has_bfloat16(name)) or (precision == "int8" and name == "native"):
+                logger.info("%s has no %s on this processor", name, precision)
                 continue
             variant = variant_of(name, precision)
             source = source_of(file, variant)

@@ -1,4 +1,4 @@
-"""ONNX Runtime and OpenVINO: one function each that makes a graph something to call with tiles."""
+"""ONNX Runtime, OpenVINO, our own kernels: one function each that makes a graph something to call with tiles."""
 
 from __future__ import annotations
 
@@ -43,6 +43,12 @@ def workers() -> int:
 
 def version_of(engine: str) -> str:
     """Name and version of the library of an engine; imports it."""
+    if engine == "native":
+        import numba
+
+        from cellpose.engines._vector_code import processor
+
+        return f"native, numba {numba.__version__}, {processor()}"
     if engine == "onnx":
         import onnxruntime
 
@@ -62,18 +68,26 @@ def has_bfloat16(engine: str) -> bool:
 
 
 def open_session(engine: str, graph: bytes | Path, *, bfloat16: bool = False) -> Session:
-    """What runs an ONNX graph with ``"onnx"`` (ONNX Runtime) or ``"openvino"``, on the CPU.
+    """What runs a graph with ``"onnx"`` (ONNX Runtime), ``"openvino"`` or ``"native"``, on the CPU.
 
     Parameters
     ----------
     engine
         The library.
     graph
-        The graph, or its file, beside which its weights may lie.
+        The graph, or its file, beside which its weights may lie: of ONNX, or of :func:`native_graph`.
     bfloat16
         Whether products may be computed in bfloat16 (OpenVINO only). Else they are as exact as the graph says.
     """
+    if engine == "native":
+        return _native(graph)
     return _onnx(graph) if engine == "onnx" else _openvino(graph, bfloat16=bfloat16)
+
+
+def _native(graph: bytes | Path) -> Session:
+    from cellpose.engines._native import NativeCPnet
+
+    return NativeCPnet.of(graph)
 
 
 def _onnx(graph: bytes | Path) -> Session:

@@ -17,6 +17,7 @@ from cellpose import nets, weights
 from cellpose.engines._calibration import largest_inputs
 from cellpose.engines._cpnet_graph import cpnet_graph
 from cellpose.engines._dino_graph import DinoGraph
+from cellpose.engines._native_graph import native_graph
 from cellpose.engines._onnx_file import Graph
 from cellpose.engines._sam_graph import SamGraph
 from cellpose.errors import FileWriteError
@@ -54,8 +55,8 @@ class Source:
 
 
 def variant_of(engine: str, precision: str) -> str:
-    """The graphs of engines are the same but for numbers in 8 bits."""
-    return f"int8-{engine}" if precision == "int8" else ""
+    """The graphs of libraries are the same but for numbers in 8 bits."""
+    return f"int8-{engine}" if precision == "int8" else engine if engine == "native" else ""
 
 
 def source_of(file: weights.ModelFile, variant: str = "") -> Source | None:
@@ -74,13 +75,9 @@ def source_of(file: weights.ModelFile, variant: str = "") -> Source | None:
     source = Source(family, diam_mean, diam_labels, checked=kept.checked if kept else {})
     try:
         if family.is_transformer:
-            return _transformer(arrays, source, file, variant)
-        if family.name != "cpnet" or family.conv_3D or family.classes:
-            return None
-        if variant not in ("", "int8-openvino"):
-            logger.info("U-Nets are run in 8 bits by OpenVINO only")
-            return None
-        return _replaced(source, graph=_cpnet(arrays, family, variant.removeprefix("int8-")))
+            return None if variant == "native" else _transformer(arrays, source, file, variant)
+        graph = native_graph(arrays, family) if variant == "native" else _cpnet(arrays, family, variant)
+        return None if graph is None else _replaced(source, graph=graph)
     except KeyError:
         return None  # torch tells best what is missing
 
@@ -89,7 +86,13 @@ def _replaced(source: Source, **changes: Any) -> Source:
     return Source(**{**{f.name: getattr(source, f.name) for f in fields(source)}, **changes})
 
 
-def _cpnet(arrays: Mapping[str, FloatArray], family: Family, int8: str) -> bytes:
+def _cpnet(arrays: Mapping[str, FloatArray], family: Family, variant: str) -> bytes | None:
+    if family.name != "cpnet" or family.conv_3D or family.classes:
+        return None
+    if variant not in ("", "int8-openvino"):
+        logger.info("U-Nets are run in 8 bits by OpenVINO only")
+        return None
+
     def graph(**options: Any) -> bytes:
         return cpnet_graph(
             arrays,
@@ -101,9 +104,9 @@ def _cpnet(arrays: Mapping[str, FloatArray], family: Family, int8: str) -> bytes
             **options,
         )
 
-    if not int8:
+    if not variant:
         return graph()
-    return graph(largest=largest_inputs(int8, graph(observed=True), family.nchan))
+    return graph(largest=largest_inputs("openvino", graph(observed=True), family.nchan))
 
 
 def _transformer(
@@ -154,6 +157,10 @@ def _kept_path(file: weights.ModelFile, folder: Path, variant: str) -> Path:
     return folder / "cache" / f"{file.sha256[:32]}-{_GRAPH_VERSION}{style}{variant}.json"
 
 
+def _suffix(variant: str) -> str:
+    return ".npz" if variant == "native" else ".onnx"
+
+
 def _read_kept(file: weights.ModelFile, variant: str) -> Source | None:
     path = _kept_path(file, weights.model_dir(), variant)
     try:
@@ -164,7 +171,7 @@ def _read_kept(file: weights.ModelFile, variant: str) -> Source | None:
         }
         checked = {str(key): float(value) for key, value in found["checked"].items()}
         periods = tuple(float(value) for value in found["periods"])
-        graph = _kept_graph(path.with_suffix(".onnx"), found)
+        graph = _kept_graph(path.with_suffix(_suffix(variant)), found)
         diameters = float(found["diam_mean"]), float(found["diam_labels"])
         return Source(nets.Family(**family), *diameters, graph, checked, periods)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -186,7 +193,7 @@ def _kept_graph(path: Path, record: Mapping[str, Any]) -> bytes | Path:
 def keep(source: Source, file: weights.ModelFile, variant: str) -> None:
     """Write the record of a network, and its graph where it cannot be made at once and without torch."""
     separate = isinstance(source.graph, Path)
-    with_graph = separate or bool(variant) or weights.load_arrays(file.path) is None
+    with_graph = separate or variant.startswith("int8") or weights.load_arrays(file.path) is None
     record = {
         "family": asdict(source.family),
         "diam_mean": source.diam_mean,
@@ -199,7 +206,7 @@ def keep(source: Source, file: weights.ModelFile, variant: str) -> None:
     try:
         path = _kept_path(file, weights.writable_dir(), variant)
         if with_graph and isinstance(source.graph, bytes):
-            with weights.replaced(path.with_suffix(".onnx")) as temporary:
+            with weights.replaced(path.with_suffix(_suffix(variant))) as temporary:
                 temporary.write_bytes(source.graph)
         with weights.replaced(path) as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -60,10 +60,10 @@ class CellposeModel:
     use_bfloat16
         Whether the network computes in bfloat16 (half the memory, faster on GPUs, results differ slightly).
     engine
-        Library that runs the network: ``"torch"``, ``"compile"`` (torch with ``torch.compile``; needs a compiler),
-        ``"onnx"`` or ``"openvino"`` (on the CPU, faster), or ``"auto"``: the fastest one that is installed. ``None``:
-        what the environment variable ``CELLPOSE_ENGINE`` names, else ``"auto"``. Networks that it cannot run, and
-        those that are replaced or trained, are run by torch.
+        What runs the network: ``"torch"``, ``"compile"`` (torch with ``torch.compile``; needs a compiler), ``"onnx"``,
+        ``"openvino"`` (on the CPU, faster), ``"native"`` (kernels of this package for U-Nets on the CPU, the fastest),
+        or ``"auto"``: the fastest one that is here. ``None``: what the environment variable ``CELLPOSE_ENGINE`` names,
+        else ``"auto"``. Networks that it cannot run, and those that are replaced or trained, are run by torch.
     precision
         ``"float32"``, ``"bfloat16"`` or ``"int8"`` (8-bit weights and activations: faster on a CPU, results differ a
         little; needs OpenVINO or ONNX Runtime). ``None``: as ``use_bfloat16`` says, else bfloat16 for transformers on
@@ -74,7 +74,7 @@ class CellposeModel:
     net, net_ortho
         The networks (torch modules), loaded when they are asked for; may be replaced.
     engine, precision
-        What runs the network, ``"torch"``, ``"compile"``, ``"onnx"`` or ``"openvino"``, and how exactly.
+        What runs the network, ``"torch"``, ``"compile"``, ``"native"``, ``"onnx"`` or ``"openvino"``, and how exactly.
     device, gpu
         The device, and whether it is a GPU.
     pretrained_model
@@ -188,7 +188,7 @@ class CellposeModel:
 
     @property
     def engine(self) -> str:
-        """What runs the network: ``"torch"``, ``"compile"``, ``"onnx"`` or ``"openvino"``."""
+        """What runs the network: ``"torch"``, ``"compile"``, ``"native"``, ``"onnx"`` or ``"openvino"``."""
         if isinstance(self._net, Loaded):
             return self._net.name
         return str(getattr(self._net, "name", "torch"))

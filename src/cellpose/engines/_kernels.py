@@ -1,0 +1,214 @@
+"""Layers of a U-Net on one image, for processors.
+
+Features are one-dimensional arrays float32, pixel by pixel, ``channels`` numbers each, row by row. Channels of features
+are whole vectors (``LANES``). Kernels work on bands of rows that stay in the cache between the steps of a convolution.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cellpose.engines._vector_code import (
+    LANES,
+    ROWS,
+    VECTORS,
+    activate,
+    add_winograd_output,
+    copy,
+    largest_of_four,
+    products,
+    products_one,
+    products_one_row,
+    products_one_row_one,
+    winograd_input,
+    winograd_output,
+)
+from cellpose.utils._compiled import compiled
+
+__all__ = ["convolve", "convolve_pixels", "convolve_points", "double", "halve", "means", "outputs"]
+
+# Pixels made from one transform are TILE x TILE, seen from POINTS x POINTS.
+TILE = 4
+POINTS = 36
+# Tiles that are transformed together: their numbers stay in the second cache.
+_TILES = 56
+
+
+@compiled
+def multiply(a, i, a_step, b, bias, out, o, n, length, channels):
+    """``out = bias + a @ b`` for ``n`` rows of ``length`` numbers, ``a_step`` apart from place ``i`` on."""
+    wide = VECTORS * LANES
+    c = 0
+    while c < channels:
+        broad = c + wide <= channels
+        r = 0
+        while r + ROWS <= n:
+            at, to = i + r * a_step, o + r * channels + c
+            if broad:
+                products(a, at, a_step, b, c, channels, bias, c, out, to, channels, length)
+            else:
+                products_one(a, at, a_step, b, c, channels, bias, c, out, to, channels, length)
+            r += ROWS
+        while r < n:
+            at, to = i + r * a_step, o + r * channels + c
+            if broad:
+                products_one_row(a, at, a_step, b, c, channels, bias, c, out, to, channels, length)
+            else:
+                products_one_row_one(a, at, a_step, b, c, channels, bias, c, out, to, channels, length)
+            r += 1
+        c += wide if broad else LANES
+
+
+@compiled
+def _fill_band(x, rows, columns, channels, scale, shift, doubled, top, left, band, band_rows, band_columns):
+    """Rectified pixels of a band whose first pixel is (``top``, ``left``); zeros outside the image."""
+    halved = 1 if doubled else 0
+    step = (columns >> halved) * channels
+    first, last = max(0, -left), min(band_columns, columns - left)
+    for r in range(band_rows):
+        y, start = top + r, r * band_columns * channels
+        if y < 0 or y >= rows:
+            band[start : start + band_columns * channels] = 0
+            continue
+        band[start : start + first * channels] = 0
+        row = (y >> halved) * step
+        for k in range(first, last):
+            to, at = start + k * channels, row + ((left + k) >> halved) * channels
+            for c in range(0, channels, LANES):
+                activate(x, at + c, scale, c, shift, c, band, to + c)
+        band[start + last * channels : start + band_columns * channels] = 0
+
+
+@compiled
+def _see(band, across, n, channels, out, plane):
+    """The ``n`` tiles of a band, ``across`` in a row, as seen from the points."""
+    row = (TILE * across + 2) * channels
+    for t in range(n):
+        corner = (t // across) * TILE * row + (t % across) * TILE * channels
+        for c in range(0, channels, LANES):
+            winograd_input(band, corner + c, channels, row, out, t * channels + c, plane)
+
+
+@compiled
+def _place(made, plane, t, bias, out, rows, columns, channels, y, x, add, rest):
+    """Tile ``t`` of what was made to the pixels from (``y``, ``x``) on; ``rest`` is room for a tile."""
+    corner, row = (y * columns + x) * channels, columns * channels
+    if y + TILE <= rows and x + TILE <= columns:
+        for c in range(0, channels, LANES):
+            if add:
+                add_winograd_output(made, t * channels + c, plane, bias, c, out, corner + c, channels, row)
+            else:
+                winograd_output(made, t * channels + c, plane, bias, c, out, corner + c, channels, row)
+        return
+    for c in range(0, channels, LANES):
+        winograd_output(made, t * channels + c, plane, bias, c, rest, c, channels, TILE * channels)
+    for r in range(min(TILE, rows - y)):
+        for k in range(min(TILE, columns - x) * channels):
+            value = rest[r * TILE * channels + k]
+            out[corner + r * row + k] = out[corner + r * row + k] + value if add else value
+
+
+@compiled
+def convolve(x, rows, columns, n_in, scale, shift, doubled, kernel, bias, out, n_out, add):
+    """3 x 3 convolution of the rectified ``scale * x + shift``, by 36 products a tile of 4 x 4 pixels in place of 144.
+
+    ``rows`` and ``columns`` are those of ``out``; with ``doubled`` those of ``x`` are half as many. ``kernel`` is
+    (36, n_in, n_out), transformed; ``add``: to what is in ``out``.
+    """
+    across, down = (columns + TILE - 1) // TILE, (rows + TILE - 1) // TILE
+    wide = min(across, _TILES)
+    high = min(down, _TILES // wide)
+    band = np.empty((TILE * high + 2) * (TILE * wide + 2) * n_in, np.float32)
+    # not a multiple of a page apart: numbers of one place in many planes would share a few lines of the cache
+    seen_plane, made_plane = high * wide * n_in + LANES, high * wide * n_out + LANES
+    seen, made = np.empty(POINTS * seen_plane, np.float32), np.empty(POINTS * made_plane, np.float32)
+    rest, nothing = np.empty(TILE * TILE * n_out, np.float32), np.zeros(n_out, np.float32)
+    for top in range(0, down, high):
+        for left in range(0, across, wide):
+            w = min(wide, across - left)
+            n = min(high, down - top) * w
+            y, x_ = TILE * top - 1, TILE * left - 1
+            height, width = TILE * (n // w) + 2, TILE * w + 2
+            _fill_band(x, rows, columns, n_in, scale, shift, doubled, y, x_, band, height, width)
+            _see(band, w, n, n_in, seen, seen_plane)
+            for p in range(POINTS):
+                weights = kernel[p * n_in * n_out : (p + 1) * n_in * n_out]
+                multiply(seen, p * seen_plane, n_in, weights, nothing, made, p * made_plane, n, n_in, n_out)
+            for t in range(n):
+                y, x_ = TILE * (top + t // w), TILE * (left + t % w)
+                _place(made, made_plane, t, bias, out, rows, columns, n_out, y, x_, add, rest)
+
+
+@compiled
+def convolve_points(x, rows, columns, n_in, scale, shift, kernel, bias, out, n_out):
+    """3 x 3 convolution of the rectified ``scale * x + shift`` with few channels; ``kernel`` is (9 * n_in, n_out)."""
+    step, line = (columns + 2) * n_in, 3 * n_in
+    framed = np.zeros((rows + 2) * step, np.float32)
+    for y in range(rows):
+        for x_ in range(columns):
+            at, to = (y * columns + x_) * n_in, (y + 1) * step + (x_ + 1) * n_in
+            for c in range(n_in):
+                framed[to + c] = max(np.float32(0), x[at + c] * scale[c] + shift[c])
+    around = np.empty(columns * 3 * line, np.float32)
+    for y in range(rows):
+        to = 0
+        for x_ in range(columns):
+            for dy in range(3):
+                at = (y + dy) * step + x_ * n_in
+                for k in range(line):
+                    around[to + k] = framed[at + k]
+                to += line
+        multiply(around, 0, 3 * line, kernel, bias, out, y * columns * n_out, columns, 3 * line, n_out)
+
+
+@compiled
+def convolve_pixels(x, n, n_in, kernel, bias, out, n_out):
+    """1 x 1 convolution of ``n`` pixels; ``kernel`` is (n_in, n_out)."""
+    multiply(x, 0, n_in, kernel, bias, out, 0, n, n_in, n_out)
+
+
+@compiled
+def halve(x, rows, columns, channels, out):
+    """The largest of each 2 x 2 pixels; ``rows`` and ``columns`` are those of ``out``."""
+    row = 2 * columns * channels
+    for y in range(rows):
+        for x_ in range(columns):
+            at, to = 2 * y * row + 2 * x_ * channels, (y * columns + x_) * channels
+            for c in range(0, channels, LANES):
+                largest_of_four(x, at + c, channels, row, out, to + c)
+
+
+@compiled
+def double(x, rows, columns, channels, out):
+    """Each pixel four times; ``rows`` and ``columns`` are those of ``out``."""
+    for y in range(rows):
+        for x_ in range(columns):
+            at, to = ((y >> 1) * (columns >> 1) + (x_ >> 1)) * channels, (y * columns + x_) * channels
+            for c in range(0, channels, LANES):
+                copy(x, at + c, out, to + c)
+
+
+@compiled
+def means(x, n, channels):
+    """Mean of each channel over ``n`` pixels."""
+    sums = np.zeros(channels, np.float64)
+    for p in range(n):
+        for c in range(channels):
+            sums[c] += x[p * channels + c]
+    return (sums / n).astype(np.float32)
+
+
+@compiled
+def outputs(x, n, n_in, scale, shift, kernel, bias, out, n_out):
+    """1 x 1 convolution of the rectified ``scale * x + shift`` to (n_out, n); ``kernel`` is (n_in, whole vectors)."""
+    together, whole = 16 * ROWS, len(bias)
+    moved, made = np.empty(together * n_in, np.float32), np.empty(together * whole, np.float32)
+    for first in range(0, n, together):
+        count = min(together, n - first)
+        for p in range(count):
+            for c in range(0, n_in, LANES):
+                activate(x, (first + p) * n_in + c, scale, c, shift, c, moved, p * n_in + c)
+        multiply(moved, 0, n_in, kernel, bias, made, 0, count, n_in, whole)
+        for k in range(n_out):
+            for p in range(count):
+                out[k * n + first + p] = made[p * whole + k]

@@ -1,0 +1,263 @@
+"""Vector instructions for the kernels of convolutions: products of small matrices, and the transforms of Winograd.
+
+A compiler does not keep a block of sums in registers by itself, nor make vector code of a transform that reads and
+writes 36 streams, so both are written out here in its own language. All arrays are contiguous, one-dimensional and
+float32; whole numbers are places in them. What is read or written at once are ``LANES`` items.
+
+Source of the transforms: Lavin and Gray, Fast algorithms for convolutional neural networks (2016), F(4 x 4, 3 x 3).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+__all__ = [
+    "LANES", "ROWS", "VECTORS", "activate", "add_winograd_output", "copy", "largest_of_four", "processor", "products",
+    "products_one", "products_one_row", "products_one_row_one", "winograd_input", "winograd_output",
+]  # fmt: skip
+
+
+def processor() -> str:
+    """The processor that code is made for."""
+    _, name, _ = cpu_target.target_context.codegen().magic_tuple()
+    return str(name)
+
+
+def _block() -> tuple[int, int, int]:
+    """Items of a vector; rows and vectors of the block of sums that the registers of this processor hold."""
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    if "+avx512f" in features:
+        return 16, 7, 2
+    if "+avx2" in features:
+        return 8, 6, 2
+    return 4, 6, 4 if "+neon" in features else 2
+
+
+LANES, ROWS, VECTORS = _block()
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+
+
+class _Code:
+    """Writes instructions on vectors; values are those of llvmlite."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, args: Any) -> None:
+        self.context, self.builder, self.signature, self.args = context, builder, signature, args
+        name, kind = f"llvm.fmuladd.v{LANES}f32", ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+        self._fused = cgutils.get_or_insert_function(builder.module, kind, name)
+
+    def at(self, k: int) -> Any:
+        """Address of the item that arguments ``k`` (array) and ``k + 1`` (place) name."""
+        array = self.context.make_array(self.signature.args[k])(self.context, self.builder, self.args[k])
+        return self.moved(array.data, self.args[k + 1])
+
+    def moved(self, pointer: Any, by: Any) -> Any:
+        return self.builder.gep(pointer, [ir.Constant(ir.IntType(64), by) if isinstance(by, int) else by])
+
+    def times(self, place: Any, number: int) -> Any:
+        return self.builder.mul(place, ir.Constant(place.type, number))
+
+    def load(self, pointer: Any) -> Any:
+        loaded = self.builder.load(self.builder.bitcast(pointer, _VECTOR.as_pointer()))
+        loaded.align = 4
+        return loaded
+
+    def store(self, value: Any, pointer: Any) -> None:
+        self.builder.store(value, self.builder.bitcast(pointer, _VECTOR.as_pointer())).align = 4
+
+    def number(self, value: float) -> Any:
+        return ir.Constant(_VECTOR, [float(value)] * LANES)
+
+    def repeated(self, scalar: Any) -> Any:
+        none, first = ir.Constant(_VECTOR, ir.Undefined), ir.IntType(32)
+        one = self.builder.insert_element(none, scalar, ir.Constant(first, 0))
+        return self.builder.shuffle_vector(one, none, ir.Constant(ir.VectorType(first, LANES), [0] * LANES))
+
+    def add(self, a: Any, b: Any) -> Any:
+        return self.builder.fadd(a, b)
+
+    def subtract(self, a: Any, b: Any) -> Any:
+        return self.builder.fsub(a, b)
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """``a * b + c``; a number may stand for ``a``."""
+        a = self.number(a) if isinstance(a, (int, float)) else a
+        return self.builder.call(self._fused, [a, b, c])
+
+    def larger(self, a: Any, b: Any) -> Any:
+        return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
+
+    def nothing(self) -> Any:
+        return self.context.get_dummy_value()
+
+
+def _products(rows: int, vectors: int) -> Any:
+    """``rows`` times ``vectors * LANES`` numbers of a product of matrices."""
+
+    @intrinsic
+    def product(typing_context, a, i, a_step, b, j, b_step, start, s, out, o, out_step, length):
+        """``out[r, c] = start[c] + sum of a[r, k] * b[k, c] over k < length``, matrices with steps between rows."""
+        place = types.intp
+
+        def code(context, builder, signature, args):
+            write = _Code(context, builder, signature, args)
+            a_step, b_step, out_step, length = args[2], args[5], args[10], args[11]
+            starts = [write.load(write.moved(write.at(6), v * LANES)) for v in range(vectors)]
+            a_rows = [write.moved(write.at(0), write.times(a_step, r)) for r in range(rows)]
+            b_first, out_first = write.at(3), write.at(8)
+            before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("end")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            k, b_row = builder.phi(length.type), builder.phi(b_first.type)
+            sums = [[builder.phi(_VECTOR) for _ in range(vectors)] for _ in range(rows)]
+            loaded = [write.load(write.moved(b_row, v * LANES)) for v in range(vectors)]
+            k.add_incoming(ir.Constant(length.type, 0), before)
+            b_row.add_incoming(b_first, before)
+            results = []
+            for r in range(rows):
+                factor = write.repeated(builder.load(write.moved(a_rows[r], k)))
+                results.append([write.multiply_add(factor, loaded[v], sums[r][v]) for v in range(vectors)])
+                for v in range(vectors):
+                    sums[r][v].add_incoming(starts[v], before)
+                    sums[r][v].add_incoming(results[r][v], loop)
+            k_next, b_next = builder.add(k, ir.Constant(k.type, 1)), write.moved(b_row, b_step)
+            k.add_incoming(k_next, loop)
+            b_row.add_incoming(b_next, loop)
+            builder.cbranch(builder.icmp_signed("<", k_next, length), loop, after)
+            builder.position_at_end(after)
+            for r in range(rows):
+                out_row = write.moved(out_first, write.times(out_step, r))
+                for v in range(vectors):
+                    write.store(results[r][v], write.moved(out_row, v * LANES))
+            return write.nothing()
+
+        signature = types.void(a, place, place, b, place, place, start, place, out, place, place, place)
+        return signature, code
+
+    return product
+
+
+products, products_one = _products(ROWS, VECTORS), _products(ROWS, 1)
+products_one_row, products_one_row_one = _products(1, VECTORS), _products(1, 1)
+
+
+@intrinsic
+def activate(typing_context, x, i, scale, s, shift, t, out, o):
+    """``out = max(0, x * scale + shift)``."""
+
+    def code(context, builder, signature, args):
+        write = _Code(context, builder, signature, args)
+        moved = write.multiply_add(write.load(write.at(0)), write.load(write.at(2)), write.load(write.at(4)))
+        write.store(write.larger(moved, write.number(0)), write.at(6))
+        return write.nothing()
+
+    return types.void(x, types.intp, scale, types.intp, shift, types.intp, out, types.intp), code
+
+
+@intrinsic
+def copy(typing_context, x, i, out, o):
+    """``out = x``."""
+
+    def code(context, builder, signature, args):
+        write = _Code(context, builder, signature, args)
+        write.store(write.load(write.at(0)), write.at(2))
+        return write.nothing()
+
+    return types.void(x, types.intp, out, types.intp), code
+
+
+@intrinsic
+def largest_of_four(typing_context, x, i, column, row, out, o):
+    """``out`` is the largest of ``x``, a column, a row, and both further."""
+
+    def code(context, builder, signature, args):
+        write = _Code(context, builder, signature, args)
+        first, column, row = write.at(0), args[2], args[3]
+        below = write.moved(first, row)
+        a, b, c, d = (write.load(p) for p in (first, write.moved(first, column), below, write.moved(below, column)))
+        write.store(write.larger(write.larger(a, b), write.larger(c, d)), write.at(4))
+        return write.nothing()
+
+    place = types.intp
+    return types.void(x, place, place, place, out, place), code
+
+
+def _input_line(write: _Code, d: list[Any]) -> list[Any]:
+    """Six values of a line as seen from the six points at which polynomials are multiplied."""
+    even, odd = write.multiply_add(-4, d[2], d[4]), write.multiply_add(-4, d[1], d[3])
+    low, high = write.subtract(d[4], d[2]), write.subtract(d[3], d[1])
+    return [
+        write.multiply_add(4, d[0], write.multiply_add(-5, d[2], d[4])),
+        write.add(even, odd),
+        write.subtract(even, odd),
+        write.multiply_add(2, high, low),
+        write.multiply_add(-2, high, low),
+        write.multiply_add(4, d[1], write.multiply_add(-5, d[3], d[5])),
+    ]
+
+
+def _output_line(write: _Code, m: list[Any]) -> list[Any]:
+    """Four values of a line from the products at the six points."""
+    sum_1, difference_1 = write.add(m[1], m[2]), write.subtract(m[1], m[2])
+    sum_2, difference_2 = write.add(m[3], m[4]), write.subtract(m[3], m[4])
+    return [
+        write.add(m[0], write.add(sum_1, sum_2)),
+        write.multiply_add(2, difference_2, difference_1),
+        write.multiply_add(4, sum_2, sum_1),
+        write.add(m[5], write.multiply_add(8, difference_2, difference_1)),
+    ]
+
+
+@intrinsic
+def winograd_input(typing_context, x, i, column, row, out, o, plane):
+    """36 vectors, ``plane`` apart, from the 6 x 6 pixels of ``x`` from place ``i`` on."""
+
+    def code(context, builder, signature, args):
+        write = _Code(context, builder, signature, args)
+        column, row, plane = args[2], args[3], args[6]
+        first, out_first = write.at(0), write.at(4)
+        lines = []
+        for k in range(6):
+            top = write.moved(first, write.times(column, k))
+            lines.append(_input_line(write, [write.load(write.moved(top, write.times(row, y))) for y in range(6)]))
+        for y in range(6):
+            for k, value in enumerate(_input_line(write, [line[y] for line in lines])):
+                write.store(value, write.moved(out_first, write.times(plane, 6 * y + k)))
+        return write.nothing()
+
+    place = types.intp
+    return types.void(x, place, place, place, out, place, place), code
+
+
+def _winograd_output(*, add: bool) -> Any:
+    @intrinsic
+    def output(typing_context, m, i, plane, bias, c, out, o, column, row):
+        """4 x 4 pixels of ``out`` from 36 vectors of products, ``plane`` apart, and a bias."""
+
+        def code(context, builder, signature, args):
+            write = _Code(context, builder, signature, args)
+            plane, column, row = args[2], args[7], args[8]
+            first, out_first, bias = write.at(0), write.at(5), write.load(write.at(3))
+            lines = []
+            for x in range(6):
+                places = (write.times(plane, 6 * y + x) for y in range(6))
+                lines.append(_output_line(write, [write.load(write.moved(first, p)) for p in places]))
+            for y in range(4):
+                out_row = write.moved(out_first, write.times(row, y))
+                for x, value in enumerate(_output_line(write, [line[y] for line in lines])):
+                    pointer = write.moved(out_row, write.times(column, x))
+                    base = write.add(bias, write.load(pointer)) if add else bias
+                    write.store(write.add(value, base), pointer)
+            return write.nothing()
+
+        place = types.intp
+        return types.void(m, place, place, bias, place, out, place, place, place), code
+
+    return output
+
+
+winograd_output, add_winograd_output = _winograd_output(add=False), _winograd_output(add=True)
