@@ -139,3 +139,18 @@ def test_the_network_of_the_losses_sees_one_channel(folder: Path) -> None:
         torch.testing.assert_close(
             two.eval()(torch.cat([plane, empty], dim=1))[2][0], features[0], rtol=1e-4, atol=1e-5
         )
+
+
+def test_faster_engines_restore_the_same(folder: Path, image: np.ndarray) -> None:
+    exact = denoise.DenoiseModel(model_type="denoise_cyto3", engine="torch")
+    model = denoise.DenoiseModel(model_type="denoise_cyto3", engine="native")
+    options = {"channels": [0, 0], "diameter": 20.0}
+    restored = exact.eval(image, **options)
+    np.testing.assert_allclose(model.eval(image, **options), restored, atol=1e-5 * np.abs(restored).max())
+    # Whoever changes the network gets what it then is.
+    with torch.no_grad():
+        for parameter in model.net.parameters():
+            parameter.mul_(0)
+    assert not model.eval(image, **options).any()
+    model.net = exact.net
+    np.testing.assert_array_equal(model.eval(image, **options), restored)

@@ -14,9 +14,8 @@ import torch
 from torch import nn
 
 from cellpose import core, weights
-from cellpose.engines import Engine, TorchEngine, _torch, as_engine, choose_engine, is_transformer
+from cellpose.engines import Engine, TorchEngine, _loaded, _torch, as_engine, choose_engine, is_transformer
 from cellpose.errors import DeviceMemoryError, InputError, OptionError
-from cellpose.models import _loaded
 from cellpose.nets import CPSAM, CPnet
 from toy import toy_from_formula
 

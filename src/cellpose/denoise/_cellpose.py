@@ -34,7 +34,7 @@ class CellposeDenoiseModel:
     chan2_restore
         Restore the second channel with the model for nuclei.
     engine, precision
-        What runs the segmentation network, and how exactly, see `CellposeModel`.
+        What runs the networks, and how exactly the one that segments is computed, see `CellposeModel`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CellposeDenoiseModel:
         engine: str | None = None,
         precision: str | None = None,
     ) -> None:
-        self.dn = DenoiseModel(gpu=gpu, model_type=restore_type, chan2=chan2_restore, device=device)
+        self.dn = DenoiseModel(gpu=gpu, model_type=restore_type, chan2=chan2_restore, device=device, engine=engine)
         self.cp = CellposeModel(
             gpu=gpu,
             pretrained_model=pretrained_model or model_type or "cyto3",

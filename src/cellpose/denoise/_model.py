@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from cellpose import core, transforms, weights
-from cellpose.engines import Engine, as_engine
+from cellpose.engines import Engine, Loaded, choose_engine, engine_of, module_of, replaced_by
 from cellpose.errors import InputError, WeightsError
 from cellpose.options import Normalization, Tiling
 
@@ -71,6 +71,14 @@ class DenoiseModel:
         Diameter in pixels to which cells are brought; 17 for models of nuclei.
     device
         Torch device; goes before `gpu`.
+    engine
+        What runs the networks, see `models.CellposeModel`.
+
+    Attributes
+    ----------
+    net, net_chan2
+        The networks of the first and the second channel (torch modules), loaded when they are asked for; may be
+        replaced. No second one: the first restores both.
 
     Raises
     ------
@@ -89,25 +97,46 @@ class DenoiseModel:
         chan2: bool = False,
         diam_mean: float = _CELL_DIAMETER,
         device: torch.device | None = None,
+        engine: str | None = None,
     ) -> None:
         name = str(pretrained_model or model_type or "denoise_cyto3")
         self.device, self.gpu = (device, device.type != "cpu") if device is not None else core.assign_device(gpu=gpu)
-        self.pretrained_model, self.net = self._load(name)
+        engines = choose_engine(engine, gpu=self.gpu)
+        self.pretrained_model, self._net = self._load(name, engines)
         self.model_type = model_type or Path(self.pretrained_model).name
         self.nchan = nchan
         self.diam_mean = _NUCLEUS_DIAMETER if self.model_type.endswith("nuclei") else float(diam_mean)
         # How much larger than the image the last result is; more than 1 after `upsample` of small cells.
         self.ratio = 1.0
-        self.net_chan2: Any = None
+        self._net_chan2: Any = None
         if chan2:
-            _, self.net_chan2 = self._load(f"{Path(name).name.split('_')[0]}_nuclei")
+            _, self._net_chan2 = self._load(f"{Path(name).name.split('_')[0]}_nuclei", engines)
 
-    def _load(self, name: str) -> tuple[str, Any]:
+    @property
+    def net(self) -> Any:
+        """The network, a torch module; may be replaced by another, or by an engine."""
+        return module_of(self._net)
+
+    @net.setter
+    def net(self, net: Any) -> None:
+        self._net = replaced_by(self._net, net)
+
+    @property
+    def net_chan2(self) -> Any:
+        """The network of the second channel; ``None``: the same."""
+        return module_of(self._net_chan2)
+
+    @net_chan2.setter
+    def net_chan2(self, net: Any) -> None:
+        self._net_chan2 = replaced_by(self._net_chan2, net)
+
+    def _load(self, name: str, engines: tuple[str, ...]) -> tuple[str, Any]:
         file = weights.resolve(name)
-        net = weights.load_network(file.path, device=self.device)
-        if getattr(net, "nout", None) != 1:
+        net = Loaded(file, engines, self.device)
+        nout = net.described("nout", None)
+        if nout != 1:
             message = (
-                f"{file.path} holds a network of {getattr(net, 'nout', '?')} outputs; a restoration network has 1. "
+                f"{file.path} holds a network of {nout or '?'} outputs; a restoration network has 1. "
                 f"Choose one of {', '.join(MODEL_NAMES[:4])}, …, or run this one with models.CellposeModel"
             )
             raise WeightsError(message)
@@ -202,9 +231,9 @@ class DenoiseModel:
         out = np.empty(stack.shape, np.float32)
         for c in range(stack.shape[-1]):
             second = c == 1
-            net = self.net_chan2 if second and self.net_chan2 is not None else self.net
+            net = self._net_chan2 if second and self._net_chan2 is not None else self._net
             of_channel = scale * (_CELL_DIAMETER / _NUCLEUS_DIAMETER if second else 1.0)
-            out[..., c] = _run(as_engine(net), stack[..., c : c + 1], of_channel, request)
+            out[..., c] = _run(engine_of(net), stack[..., c : c + 1], of_channel, request)
         return (out[0] if len(out) == 1 else out), ratio
 
 

@@ -7,9 +7,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cellpose import core, weights
-from cellpose.engines import is_transformer
+from cellpose.engines import Loaded, is_transformer
 from cellpose.errors import OptionError
-from cellpose.models._loaded import Loaded
 from cellpose.models._retired import warn_once
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from cellpose import weights
-from cellpose.engines import Engine, GraphEngine, as_engine, choose_engine, is_transformer
+from cellpose.engines import GraphEngine, Loaded, choose_engine, engine_of, is_transformer, module_of, replaced_by
 from cellpose.models import _retired
 from cellpose.models._choice import (
     DEFAULT_MODEL,
@@ -20,7 +20,6 @@ from cellpose.models._choice import (
     wanted_precision,
 )
 from cellpose.models._inputs import Images, Layout
-from cellpose.models._loaded import Loaded
 from cellpose.models._many import reporter, segment_images
 from cellpose.models._segment import Network
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
@@ -156,22 +155,20 @@ class CellposeModel:
     @property
     def net(self) -> Any:
         """The network, a torch module; may be replaced by another, or by an engine."""
-        return self._net.module if isinstance(self._net, Loaded) else self._net
+        return module_of(self._net)
 
     @net.setter
     def net(self, net: Any) -> None:
-        if net is not self._net and not (isinstance(self._net, Loaded) and net is self._net.module):
-            self._net = net
+        self._net = replaced_by(self._net, net)
 
     @property
     def net_ortho(self) -> Any:
         """The network for the planes that contain z; ``None``: the same."""
-        return self._net_ortho.module if isinstance(self._net_ortho, Loaded) else self._net_ortho
+        return module_of(self._net_ortho)
 
     @net_ortho.setter
     def net_ortho(self, net: Any) -> None:
-        if not (isinstance(self._net_ortho, Loaded) and net is self._net_ortho.module):
-            self._net_ortho = net
+        self._net_ortho = replaced_by(self._net_ortho, net)
 
     @property
     def device(self) -> Any:
@@ -347,16 +344,11 @@ class CellposeModel:
 
     def _network(self) -> Network:
         """What is to be run now: attributes may have been replaced since the last call."""
-        engine = self._engine_of(self._net)
-        ortho = None if self._net_ortho is None else self._engine_of(self._net_ortho)
+        engine = engine_of(self._net, self.backbone)
+        ortho = None if self._net_ortho is None else engine_of(self._net_ortho, self.backbone)
         device = self._device if self._device is not None and self._device.type != "cpu" else None
         # Torch divides one image among all threads (and a GPU has one memory): two at once would only be in each
         # other's way. The same is true of the large matrices of transformers.
         shared = all(isinstance(e, GraphEngine) and not is_transformer(e.backbone) for e in (engine, ortho) if e)
         turn = nullcontext() if shared else self._turn
         return Network(engine, ortho, self.nchan, float(self.diam_mean), float(self.diam_labels), device, turn)
-
-    def _engine_of(self, net: Any) -> Engine:
-        if isinstance(net, Loaded):
-            return net.engine()
-        return as_engine(net, getattr(net, "backbone", None) or self.backbone)

@@ -6,16 +6,18 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from cellpose import engines, weights
-from cellpose.engines import Engine, GraphEngine
+from cellpose import weights
+from cellpose.engines._graph import GraphEngine, open_engine
+from cellpose.engines._protocol import Engine
+from cellpose.engines._wrap import as_engine
 from cellpose.errors import OptionError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Loaded"]
+__all__ = ["Loaded", "engine_of", "module_of", "replaced_by"]
 
-logger = logging.getLogger("cellpose.models")
+logger = logging.getLogger("cellpose.engines")
 
 
 class Loaded:
@@ -55,7 +57,7 @@ class Loaded:
         self._print: Any = None
         self._runner: Engine | None = None
         self._lock = threading.Lock()
-        self.graph: GraphEngine | None = engines.open_engine(names, file, self.precision)
+        self.graph: GraphEngine | None = open_engine(names, file, self.precision)
         if self.graph is None:
             if precision == "int8":
                 message = (
@@ -91,7 +93,9 @@ class Loaded:
         module = self.module
         with self._lock:
             if self._runner is None:
-                self._runner = engines.TorchEngine(module, compiled="compile" in self._names)
+                from cellpose.engines._torch import TorchEngine
+
+                self._runner = TorchEngine(module, compiled="compile" in self._names)
             return self._runner
 
     def described(self, name: str, default: Any) -> Any:
@@ -107,6 +111,21 @@ class Loaded:
             self._print = _print_of(module)
         self._module = module
         return module
+
+
+def module_of(net: Any) -> Any:
+    """The torch module of a network that was loaded; else what was put in its place."""
+    return net.module if isinstance(net, Loaded) else net
+
+
+def replaced_by(old: Any, net: Any) -> Any:
+    """``net`` in the place of ``old``, which stays where ``net`` is only its module given back."""
+    return old if isinstance(old, Loaded) and net is old.module else net
+
+
+def engine_of(net: Any, backbone: str | None = None) -> Engine:
+    """What runs a network that was loaded, or a module or an engine that was put in its place."""
+    return net.engine() if isinstance(net, Loaded) else as_engine(net, getattr(net, "backbone", None) or backbone)
 
 
 def _usual_precision(file: weights.ModelFile, device: Any) -> str:
