@@ -39,7 +39,8 @@ def run(python: str, work: Path, out: Path, threads: int, extra: dict[str, str])
     """One run of a command line on the folder of images; seconds by the clock and of the processor."""
     env = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     env |= {"CELLPOSE_LOCAL_MODELS_PATH": str(work / "models"), **extra}
-    env.pop("PYTHONPATH", None)
+    for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
+        env.pop(name, None)
     images = work / "images"
     command = [python, "-W", "ignore", "-m", "cellpose", "--dir", str(images), "--diameter", "30", "--save_tif"]
     command += ["--pretrained_model", str(work / "weights.pth"), "--chan", "0", "--savedir", str(out)]

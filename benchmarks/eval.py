@@ -97,7 +97,8 @@ def worker(folder: Path, engine: str) -> dict[str, Any]:
 def in_process(python: str, engine: str, folder: Path, threads: int) -> dict[str, Any]:
     env = {**os.environ, "OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
     env |= {"MKL_NUM_THREADS": str(threads), "CELLPOSE_LOCAL_MODELS_PATH": str(folder)}
-    env.pop("PYTHONPATH", None)
+    for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
+        env.pop(name, None)
     command = [python, "-W", "ignore", __file__, "--worker", engine, "--folder", str(folder)]
     done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
     if done.returncode:

@@ -168,7 +168,8 @@ def gemm_rate() -> float:
 
 def in_process(python: str, row: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     env = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "CELLPOSE_LOCAL_MODELS_PATH": str(folder)}
-    env.pop("PYTHONPATH", None)
+    for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
+        env.pop(name, None)
     command = [python, "-W", "ignore", __file__, "--network", args.network, "--worker", row, "--folder", str(folder)]
     done = subprocess.run(
         [*command, "--repeats", str(args.repeats)], env=env, check=False, capture_output=True, text=True

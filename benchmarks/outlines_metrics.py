@@ -87,7 +87,8 @@ def run(folder: Path, repeats: int, store: str) -> dict[str, Any]:
 def run_original(python: str, folder: Path, repeats: int, store: str) -> dict[str, Any]:
     """`run` in another interpreter."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    env.pop("PYTHONPATH", None)
+    for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
+        env.pop(name, None)
     command = [python, "-W", "ignore", __file__, "--worker", str(folder), "--repeats", str(repeats), "--store", store]
     done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -104,7 +104,8 @@ def judge(args: argparse.Namespace, name: str) -> dict[str, Any]:
 def in_process(python: str, args: argparse.Namespace, *words: str) -> None:
     env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
     if python != sys.executable:
-        env.pop("PYTHONPATH", None)
+        for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
+            env.pop(name, None)
     given = [word for word in sys.argv[1:] if word]
     subprocess.run([python, "-W", "ignore", __file__, *given, *words], env=env, check=True)
 

@@ -170,7 +170,8 @@ def worker(args: argparse.Namespace) -> None:
 
 def in_process(python: str, package: str, what: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-    env.pop("PYTHONPATH", None)
+    for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
+        env.pop(name, None)
     command = [python, "-W", "ignore", __file__, "--worker", f"{package}:{what}", "--folder", str(folder)]
     command += ["--steps", str(args.steps), "--epochs", str(args.epochs)]
     done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)

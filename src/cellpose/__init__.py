@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cellpose._compile_cache import provide_compile_cache
+from cellpose._waiting import shorten_busy_waiting
 
 # The module of this name is loaded first, so that importing it later does not take the place of the string.
 from cellpose.version import version
@@ -43,6 +44,7 @@ __all__ = ["__version__", "version", "version_str", *_PUBLIC_MODULES]  # noqa: P
 
 logging.getLogger("cellpose").addHandler(logging.NullHandler())
 provide_compile_cache(Path(__file__).parent)
+shorten_busy_waiting()
 
 
 def __getattr__(name: str) -> Any:

@@ -11,20 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose.engines import _kernels as kernels
-from cellpose.engines._vector_code import LANES
+from cellpose.nets import _convolution as kernels
+from cellpose.nets._convolution import KERNELS, LANES, POINTS
 
 __all__ = ["NativeCPnet"]
 
 FloatArray = NDArray[np.float32]
 State = Mapping[str, FloatArray]
 _EPS = 1e-5  # of the batch norms of CPnet
-
-# A kernel of side 3 as seen from the six points at which polynomials are multiplied (Lavin and Gray 2016).
-_POINTS = np.array(
-    [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
-     [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]
-)  # fmt: skip
+_LOWEST = np.float32(0)  # that a rectifier gives
 
 
 def _whole(channels: int) -> int:
@@ -37,6 +32,13 @@ def _padded(values: Any, *lengths: int) -> FloatArray:
     missing = [(0, length - old) for length, old in zip(lengths, values.shape[-len(lengths) :], strict=True)]
     before = [(0, 0)] * (values.ndim - len(lengths))
     return np.ascontiguousarray(np.pad(values, before + missing), np.float32).reshape(-1)
+
+
+def _transformed(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Kernels (n_out, n_in, 3, 3) as seen from the points, (36, n_in, n_out)."""
+    n_out, n_in = weight.shape[:2]
+    at_points: NDArray[np.float64] = KERNELS @ weight.transpose(2, 3, 1, 0).reshape(9, -1)
+    return at_points.reshape(POINTS, n_in, n_out)
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class NativeCPnet:
         kernel = (
             _padded(weight.transpose(2, 3, 1, 0), _whole(n_out))
             if points
-            else _padded(np.einsum("py,qx,oiyx->pqio", _POINTS, _POINTS, weight), _whole(n_in), _whole(n_out))
+            else _padded(_transformed(weight), _whole(n_in), _whole(n_out))
         )
         style = None
         if styled:
@@ -237,4 +239,5 @@ class NativeCPnet:
         doubled: bool = False,
     ) -> None:
         shift = unit.shift if style is None else unit.shift_by(style)
-        kernels.convolve(x, *shape, unit.n_in, unit.scale, shift, doubled, unit.kernel, unit.bias, out, unit.n_out, add)
+        operands = unit.n_in, unit.scale, shift, _LOWEST, doubled, unit.kernel, unit.bias
+        kernels.convolve(x, *shape, *operands, out, unit.n_out, add)

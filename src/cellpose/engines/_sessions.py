@@ -46,7 +46,7 @@ def version_of(engine: str) -> str:
     if engine == "native":
         import numba
 
-        from cellpose.engines._vector_code import processor
+        from cellpose.nets._vector_code import processor
 
         return f"native, numba {numba.__version__}, {processor()}"
     if engine == "onnx":

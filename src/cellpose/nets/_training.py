@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from cellpose.nets._winograd import is_winograd, winograd, winograd_input_gradient, winograd_kernel_gradient
+
 __all__ = ["Workspace", "fused_unit", "interleaved", "is_fused", "phase_kernels"]
 
 # Below this size of its input maps a network gains nothing: they stay in the caches of the processor.
@@ -147,6 +149,8 @@ class _Unit(torch.autograd.Function):
         left = torch.from_numpy(sums[0] - n * mean_from_near)
         ctx.save_for_backward(x, (mean - added.double()).float(), scale, offset, inverse, left, gamma, weight, bias)
         ctx.has_feature = feature is not None
+        if is_winograd(weight):
+            return winograd(x, scale, offset, ctx.lowest, weight, bias, upsample=upsample), x
         return _convolved(_normed(ctx, x, scale, offset), weight, bias, upsample=upsample), x
 
     @staticmethod
@@ -155,8 +159,15 @@ class _Unit(torch.autograd.Function):
         if g is None:
             return g_same, *(None,) * 9
         x, origin, scale, offset, inverse, left, gamma, weight, bias = ctx.saved_tensors
-        y = _normed(ctx, x, scale, offset)
-        gy, g_weight, g_bias = _convolution_gradients(ctx, g, y, weight, bias)
+        g = g.contiguous(memory_format=torch.channels_last)
+        g_bias = g.sum(dim=(0, 2, 3)) if bias is not None else None
+        g_weight = None
+        if is_winograd(weight):
+            gy = winograd_input_gradient(g, weight, upsample=ctx.upsample)
+            if ctx.needs_input_grad[4]:
+                g_weight = winograd_kernel_gradient(g, x, scale, offset, ctx.lowest, upsample=ctx.upsample)
+        else:
+            gy, g_weight = _convolution_gradients(ctx, g, _normed(ctx, x, scale, offset), weight)
         n_images, _, rows, columns = x.shape
         n = rows * columns
         gy = gy.contiguous(memory_format=torch.channels_last)
@@ -209,26 +220,22 @@ def _convolved(y: Tensor, weight: Tensor, bias: Tensor | None, *, upsample: bool
     return interleaved(F.conv2d(y, kernels, None if bias is None else bias.repeat(4), padding=1))
 
 
-def _convolution_gradients(
-    ctx: Any, g: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Gradients with respect to ``y``, the kernels and the bias."""
-    g = g.contiguous(memory_format=torch.channels_last)
-    g_bias = g.sum(dim=(0, 2, 3)) if bias is not None else None
+def _convolution_gradients(ctx: Any, g: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients with respect to ``y`` and the kernels."""
     side = weight.shape[-1]
     if side == 1:
         gy, g_weight, _ = _conv_backward(_as_rows(g), _as_rows(y), weight, 0)
-        return _as_planes(gy, y), g_weight, g_bias
+        return _as_planes(gy, y), g_weight
     if not ctx.upsample:
         gy, g_weight, _ = _conv_backward(g, y, weight, side // 2)
-        return gy, g_weight, g_bias
+        return gy, g_weight
     with torch.enable_grad():
         leaf = weight.detach().requires_grad_()
         kernels = phase_kernels(leaf)
     phases = _taken_apart(g, ctx.work)
     gy, g_kernels, _ = _conv_backward(phases, y, kernels.detach().contiguous(memory_format=torch.channels_last), 1)
     (g_weight,) = torch.autograd.grad(kernels, leaf, g_kernels)
-    return gy, g_weight, g_bias
+    return gy, g_weight
 
 
 def _conv_backward(g: Tensor, y: Tensor, weight: Tensor, padding: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,7 +18,8 @@ from numba.extending import intrinsic
 
 __all__ = [
     "LANES", "ROWS", "VECTORS", "activate", "add_winograd_output", "copy", "largest_of_four", "processor", "products",
-    "products_one", "products_one_row", "products_one_row_one", "winograd_input", "winograd_output",
+    "products_one", "products_one_row", "products_one_row_one", "sum_of_four", "winograd_gradient", "winograd_input",
+    "winograd_output",
 ]  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def _block() -> tuple[int, int, int]:
     """Items of a vector; rows and vectors of the block of sums that the registers of this processor hold."""
     _, _, features = cpu_target.target_context.codegen().magic_tuple()
     if "+avx512f" in features:
-        return 16, 7, 2
+        return 16, 8, 2
     if "+avx2" in features:
         return 8, 6, 2
     return 4, 6, 4 if "+neon" in features else 2
@@ -91,6 +92,12 @@ class _Code:
     def larger(self, a: Any, b: Any) -> Any:
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
 
+    def square(self, k: int) -> list[Any]:
+        """What arguments ``k`` and ``k + 1`` name; the same a column and a row further (the next two), and both."""
+        first, column, row = self.at(k), self.args[k + 2], self.args[k + 3]
+        below = self.moved(first, row)
+        return [self.load(p) for p in (first, self.moved(first, column), below, self.moved(below, column))]
+
     def nothing(self) -> Any:
         return self.context.get_dummy_value()
 
@@ -99,34 +106,39 @@ def _products(rows: int, vectors: int) -> Any:
     """``rows`` times ``vectors * LANES`` numbers of a product of matrices."""
 
     @intrinsic
-    def product(typing_context, a, i, a_step, b, j, b_step, start, s, out, o, out_step, length):
-        """``out[r, c] = start[c] + sum of a[r, k] * b[k, c] over k < length``, matrices with steps between rows."""
+    def product(typing_context, a, i, a_row, a_k, b, j, b_step, start, s, start_step, out, o, out_step, length):
+        """``out[r, c] = start[r, c] + sum of a[r, k] * b[k, c] over k < length``, matrices with steps between rows.
+
+        ``a_row`` and ``a_k`` are the steps of ``a`` along its axes, of which either may be 1.
+        """
         place = types.intp
 
         def code(context, builder, signature, args):
             write = _Code(context, builder, signature, args)
-            a_step, b_step, out_step, length = args[2], args[5], args[10], args[11]
-            starts = [write.load(write.moved(write.at(6), v * LANES)) for v in range(vectors)]
-            a_rows = [write.moved(write.at(0), write.times(a_step, r)) for r in range(rows)]
-            b_first, out_first = write.at(3), write.at(8)
+            a_row, a_k, b_step, start_step, out_step, length = (args[n] for n in (2, 3, 6, 9, 12, 13))
+            start_rows = [write.moved(write.at(7), write.times(start_step, r)) for r in range(rows)]
+            starts = [[write.load(write.moved(row, v * LANES)) for v in range(vectors)] for row in start_rows]
+            a_first, b_first, out_first = write.at(0), write.at(4), write.at(10)
             before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("end")
             builder.branch(loop)
             builder.position_at_end(loop)
-            k, b_row = builder.phi(length.type), builder.phi(b_first.type)
+            k, a_column, b_row = (builder.phi(kind) for kind in (length.type, a_first.type, b_first.type))
             sums = [[builder.phi(_VECTOR) for _ in range(vectors)] for _ in range(rows)]
             loaded = [write.load(write.moved(b_row, v * LANES)) for v in range(vectors)]
             k.add_incoming(ir.Constant(length.type, 0), before)
+            a_column.add_incoming(a_first, before)
             b_row.add_incoming(b_first, before)
             results = []
             for r in range(rows):
-                factor = write.repeated(builder.load(write.moved(a_rows[r], k)))
+                factor = write.repeated(builder.load(write.moved(a_column, write.times(a_row, r))))
                 results.append([write.multiply_add(factor, loaded[v], sums[r][v]) for v in range(vectors)])
                 for v in range(vectors):
-                    sums[r][v].add_incoming(starts[v], before)
+                    sums[r][v].add_incoming(starts[r][v], before)
                     sums[r][v].add_incoming(results[r][v], loop)
-            k_next, b_next = builder.add(k, ir.Constant(k.type, 1)), write.moved(b_row, b_step)
+            k_next = builder.add(k, ir.Constant(k.type, 1))
             k.add_incoming(k_next, loop)
-            b_row.add_incoming(b_next, loop)
+            a_column.add_incoming(write.moved(a_column, a_k), loop)
+            b_row.add_incoming(write.moved(b_row, b_step), loop)
             builder.cbranch(builder.icmp_signed("<", k_next, length), loop, after)
             builder.position_at_end(after)
             for r in range(rows):
@@ -135,7 +147,9 @@ def _products(rows: int, vectors: int) -> Any:
                     write.store(results[r][v], write.moved(out_row, v * LANES))
             return write.nothing()
 
-        signature = types.void(a, place, place, b, place, place, start, place, out, place, place, place)
+        signature = types.void(
+            a, place, place, place, b, place, place, start, place, place, out, place, place, place
+        )  # fmt: skip
         return signature, code
 
     return product
@@ -146,16 +160,30 @@ products_one_row, products_one_row_one = _products(1, VECTORS), _products(1, 1)
 
 
 @intrinsic
-def activate(typing_context, x, i, scale, s, shift, t, out, o):
-    """``out = max(0, x * scale + shift)``."""
+def activate(typing_context, x, i, scale, s, shift, t, lowest, out, o):
+    """``out = max(lowest, x * scale + shift)``."""
 
     def code(context, builder, signature, args):
         write = _Code(context, builder, signature, args)
         moved = write.multiply_add(write.load(write.at(0)), write.load(write.at(2)), write.load(write.at(4)))
-        write.store(write.larger(moved, write.number(0)), write.at(6))
+        write.store(write.larger(moved, write.repeated(args[6])), write.at(7))
         return write.nothing()
 
-    return types.void(x, types.intp, scale, types.intp, shift, types.intp, out, types.intp), code
+    return types.void(x, types.intp, scale, types.intp, shift, types.intp, types.float32, out, types.intp), code
+
+
+@intrinsic
+def sum_of_four(typing_context, x, i, column, row, out, o):
+    """``out`` is the sum of ``x``, a column, a row, and both further."""
+
+    def code(context, builder, signature, args):
+        write = _Code(context, builder, signature, args)
+        a, b, c, d = write.square(0)
+        write.store(write.add(write.add(a, b), write.add(c, d)), write.at(4))
+        return write.nothing()
+
+    place = types.intp
+    return types.void(x, place, place, place, out, place), code
 
 
 @intrinsic
@@ -176,9 +204,7 @@ def largest_of_four(typing_context, x, i, column, row, out, o):
 
     def code(context, builder, signature, args):
         write = _Code(context, builder, signature, args)
-        first, column, row = write.at(0), args[2], args[3]
-        below = write.moved(first, row)
-        a, b, c, d = (write.load(p) for p in (first, write.moved(first, column), below, write.moved(below, column)))
+        a, b, c, d = write.square(0)
         write.store(write.larger(write.larger(a, b), write.larger(c, d)), write.at(4))
         return write.nothing()
 
@@ -212,25 +238,45 @@ def _output_line(write: _Code, m: list[Any]) -> list[Any]:
     ]
 
 
-@intrinsic
-def winograd_input(typing_context, x, i, column, row, out, o, plane):
-    """36 vectors, ``plane`` apart, from the 6 x 6 pixels of ``x`` from place ``i`` on."""
+def _gradient_line(write: _Code, g: list[Any]) -> list[Any]:
+    """Gradients of the products at the six points from those of the four values of a line."""
+    even, odd = write.add(g[0], g[2]), write.add(g[1], g[3])
+    low, high = write.multiply_add(4, g[2], g[0]), write.multiply_add(4, g[3], g[1])
+    return [
+        g[0],
+        write.add(even, odd),
+        write.subtract(even, odd),
+        write.multiply_add(2, high, low),
+        write.multiply_add(-2, high, low),
+        g[3],
+    ]
 
-    def code(context, builder, signature, args):
-        write = _Code(context, builder, signature, args)
-        column, row, plane = args[2], args[3], args[6]
-        first, out_first = write.at(0), write.at(4)
-        lines = []
-        for k in range(6):
-            top = write.moved(first, write.times(column, k))
-            lines.append(_input_line(write, [write.load(write.moved(top, write.times(row, y))) for y in range(6)]))
-        for y in range(6):
-            for k, value in enumerate(_input_line(write, [line[y] for line in lines])):
-                write.store(value, write.moved(out_first, write.times(plane, 6 * y + k)))
-        return write.nothing()
 
-    place = types.intp
-    return types.void(x, place, place, place, out, place, place), code
+def _seen_from_points(side: int, line: Any) -> Any:
+    @intrinsic
+    def seen(typing_context, x, i, column, row, out, o, plane):
+        """36 vectors, ``plane`` apart, from a square of pixels of ``x`` from place ``i`` on."""
+
+        def code(context, builder, signature, args):
+            write = _Code(context, builder, signature, args)
+            column, row, plane = args[2], args[3], args[6]
+            first, out_first = write.at(0), write.at(4)
+            lines = []
+            for k in range(side):
+                top = write.moved(first, write.times(column, k))
+                lines.append(line(write, [write.load(write.moved(top, write.times(row, y))) for y in range(side)]))
+            for y in range(6):
+                for k, value in enumerate(line(write, [one[y] for one in lines])):
+                    write.store(value, write.moved(out_first, write.times(plane, 6 * y + k)))
+            return write.nothing()
+
+        place = types.intp
+        return types.void(x, place, place, place, out, place, place), code
+
+    return seen
+
+
+winograd_input, winograd_gradient = _seen_from_points(6, _input_line), _seen_from_points(4, _gradient_line)
 
 
 def _winograd_output(*, add: bool) -> Any:

@@ -1,4 +1,4 @@
-"""Layers of a U-Net on one image, for processors.
+"""Convolutions and other layers of a U-Net on one image, for processors.
 
 Features are one-dimensional arrays float32, pixel by pixel, ``channels`` numbers each, row by row. Channels of features
 are whole vectors (``LANES``). Kernels work on bands of rows that stay in the cache between the steps of a convolution.
@@ -7,8 +7,9 @@ are whole vectors (``LANES``). Kernels work on bands of rows that stay in the ca
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
-from cellpose.engines._vector_code import (
+from cellpose.nets._vector_code import (
     LANES,
     ROWS,
     VECTORS,
@@ -20,48 +21,63 @@ from cellpose.engines._vector_code import (
     products_one,
     products_one_row,
     products_one_row_one,
+    sum_of_four,
+    winograd_gradient,
     winograd_input,
     winograd_output,
 )
-from cellpose.utils._compiled import compiled
 
-__all__ = ["convolve", "convolve_pixels", "convolve_points", "double", "halve", "means", "outputs"]
+compiled = njit(cache=True, nogil=True)
+__all__ = [
+    "KERNELS", "LANES", "POINTS", "add_up", "convolve", "convolve_pixels", "convolve_points", "double", "halve",
+    "kernel_gradient", "means", "outputs",
+]  # fmt: skip
 
 # Pixels made from one transform are TILE x TILE, seen from POINTS x POINTS.
 TILE = 4
 POINTS = 36
+# Pixels beside a tile that are seen too.
+MARGIN = 2
+# A kernel of side 3 as seen from the six points at which polynomials are multiplied.
+_KERNEL = np.array(
+    [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
+     [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]
+)  # fmt: skip
+# Numbers at all 36 points from the 9 taps of a kernel.
+KERNELS = np.kron(_KERNEL, _KERNEL)
+
 # Tiles that are transformed together: their numbers stay in the second cache.
 _TILES = 56
 
 
 @compiled
-def multiply(a, i, a_step, b, bias, out, o, n, length, channels):
-    """``out = bias + a @ b`` for ``n`` rows of ``length`` numbers, ``a_step`` apart from place ``i`` on."""
+def multiply(a, i, a_row, a_k, b, start, s, start_step, out, o, n, length, channels):
+    """``out = start + a @ b``, ``a`` (n, length) with steps ``a_row``, ``a_k`` and ``start`` with one between rows."""
     wide = VECTORS * LANES
     c = 0
     while c < channels:
         broad = c + wide <= channels
         r = 0
         while r + ROWS <= n:
-            at, to = i + r * a_step, o + r * channels + c
+            at, first, to = i + r * a_row, s + r * start_step + c, o + r * channels + c
             if broad:
-                products(a, at, a_step, b, c, channels, bias, c, out, to, channels, length)
+                products(a, at, a_row, a_k, b, c, channels, start, first, start_step, out, to, channels, length)
             else:
-                products_one(a, at, a_step, b, c, channels, bias, c, out, to, channels, length)
+                products_one(a, at, a_row, a_k, b, c, channels, start, first, start_step, out, to, channels, length)
             r += ROWS
         while r < n:
-            at, to = i + r * a_step, o + r * channels + c
+            at, first, to = i + r * a_row, s + r * start_step + c, o + r * channels + c
             if broad:
-                products_one_row(a, at, a_step, b, c, channels, bias, c, out, to, channels, length)
+                products_one_row(a, at, a_row, a_k, b, c, channels, start, first, 0, out, to, channels, length)
             else:
-                products_one_row_one(a, at, a_step, b, c, channels, bias, c, out, to, channels, length)
+                products_one_row_one(a, at, a_row, a_k, b, c, channels, start, first, 0, out, to, channels, length)
             r += 1
         c += wide if broad else LANES
 
 
 @compiled
-def _fill_band(x, rows, columns, channels, scale, shift, doubled, top, left, band, band_rows, band_columns):
-    """Rectified pixels of a band whose first pixel is (``top``, ``left``); zeros outside the image."""
+def _fill_band(x, rows, columns, channels, scale, shift, lowest, doubled, top, left, band, band_rows, band_columns):
+    """``max(lowest, scale * x + shift)`` in a band whose first pixel is (``top``, ``left``); zeros outside of ``x``."""
     halved = 1 if doubled else 0
     step = (columns >> halved) * channels
     first, last = max(0, -left), min(band_columns, columns - left)
@@ -75,18 +91,21 @@ def _fill_band(x, rows, columns, channels, scale, shift, doubled, top, left, ban
         for k in range(first, last):
             to, at = start + k * channels, row + ((left + k) >> halved) * channels
             for c in range(0, channels, LANES):
-                activate(x, at + c, scale, c, shift, c, band, to + c)
+                activate(x, at + c, scale, c, shift, c, lowest, band, to + c)
         band[start + last * channels : start + band_columns * channels] = 0
 
 
 @compiled
-def _see(band, across, n, channels, out, plane):
-    """The ``n`` tiles of a band, ``across`` in a row, as seen from the points."""
-    row = (TILE * across + 2) * channels
+def _see(band, across, n, channels, out, plane, margin):
+    """The ``n`` tiles of a band, ``across`` in a row, seen from the points: of features, or (no margin) gradients."""
+    row = (TILE * across + margin) * channels
     for t in range(n):
         corner = (t // across) * TILE * row + (t % across) * TILE * channels
         for c in range(0, channels, LANES):
-            winograd_input(band, corner + c, channels, row, out, t * channels + c, plane)
+            if margin:
+                winograd_input(band, corner + c, channels, row, out, t * channels + c, plane)
+            else:
+                winograd_gradient(band, corner + c, channels, row, out, t * channels + c, plane)
 
 
 @compiled
@@ -109,8 +128,8 @@ def _place(made, plane, t, bias, out, rows, columns, channels, y, x, add, rest):
 
 
 @compiled
-def convolve(x, rows, columns, n_in, scale, shift, doubled, kernel, bias, out, n_out, add):
-    """3 x 3 convolution of the rectified ``scale * x + shift``, by 36 products a tile of 4 x 4 pixels in place of 144.
+def convolve(x, rows, columns, n_in, scale, shift, lowest, doubled, kernel, bias, out, n_out, add):
+    """3 x 3 convolution of ``max(lowest, scale * x + shift)``, by 36 products a tile of 4 x 4 pixels in place of 144.
 
     ``rows`` and ``columns`` are those of ``out``; with ``doubled`` those of ``x`` are half as many. ``kernel`` is
     (36, n_in, n_out), transformed; ``add``: to what is in ``out``.
@@ -118,7 +137,7 @@ def convolve(x, rows, columns, n_in, scale, shift, doubled, kernel, bias, out, n
     across, down = (columns + TILE - 1) // TILE, (rows + TILE - 1) // TILE
     wide = min(across, _TILES)
     high = min(down, _TILES // wide)
-    band = np.empty((TILE * high + 2) * (TILE * wide + 2) * n_in, np.float32)
+    band = np.empty((TILE * high + MARGIN) * (TILE * wide + MARGIN) * n_in, np.float32)
     # not a multiple of a page apart: numbers of one place in many planes would share a few lines of the cache
     seen_plane, made_plane = high * wide * n_in + LANES, high * wide * n_out + LANES
     seen, made = np.empty(POINTS * seen_plane, np.float32), np.empty(POINTS * made_plane, np.float32)
@@ -128,15 +147,44 @@ def convolve(x, rows, columns, n_in, scale, shift, doubled, kernel, bias, out, n
             w = min(wide, across - left)
             n = min(high, down - top) * w
             y, x_ = TILE * top - 1, TILE * left - 1
-            height, width = TILE * (n // w) + 2, TILE * w + 2
-            _fill_band(x, rows, columns, n_in, scale, shift, doubled, y, x_, band, height, width)
-            _see(band, w, n, n_in, seen, seen_plane)
+            height, width = TILE * (n // w) + MARGIN, TILE * w + MARGIN
+            _fill_band(x, rows, columns, n_in, scale, shift, lowest, doubled, y, x_, band, height, width)
+            _see(band, w, n, n_in, seen, seen_plane, MARGIN)
             for p in range(POINTS):
                 weights = kernel[p * n_in * n_out : (p + 1) * n_in * n_out]
-                multiply(seen, p * seen_plane, n_in, weights, nothing, made, p * made_plane, n, n_in, n_out)
+                multiply(seen, p * seen_plane, n_in, 1, weights, nothing, 0, 0, made, p * made_plane, n, n_in, n_out)
             for t in range(n):
                 y, x_ = TILE * (top + t // w), TILE * (left + t % w)
                 _place(made, made_plane, t, bias, out, rows, columns, n_out, y, x_, add, rest)
+
+
+@compiled
+def kernel_gradient(x, rows, columns, n_in, scale, shift, lowest, doubled, g, n_out, sums):
+    """Add the gradient of the kernel of :func:`convolve`, (36, n_in, n_out), to ``sums``; ``g`` is that of ``out``."""
+    across, down = (columns + TILE - 1) // TILE, (rows + TILE - 1) // TILE
+    wide = min(across, _TILES)
+    high = min(down, _TILES // wide)
+    band = np.empty((TILE * high + MARGIN) * (TILE * wide + MARGIN) * max(n_in, n_out), np.float32)
+    seen_plane, g_plane = high * wide * n_in + LANES, high * wide * n_out + LANES
+    seen, g_seen = np.empty(POINTS * seen_plane, np.float32), np.empty(POINTS * g_plane, np.float32)
+    one, none, any_number = np.ones(n_out, np.float32), np.zeros(n_out, np.float32), np.float32(-np.inf)
+    for top in range(0, down, high):
+        for left in range(0, across, wide):
+            w = min(wide, across - left)
+            n = min(high, down - top) * w
+            y, x_ = TILE * top, TILE * left
+            height, width = TILE * (n // w), TILE * w
+            _fill_band(
+                x, rows, columns, n_in, scale, shift, lowest, doubled, y - 1, x_ - 1, band, height + MARGIN,
+                width + MARGIN,
+            )  # fmt: skip
+            _see(band, w, n, n_in, seen, seen_plane, MARGIN)
+            _fill_band(g, rows, columns, n_out, one, none, any_number, False, y, x_, band, height, width)
+            _see(band, w, n, n_out, g_seen, g_plane, 0)
+            for p in range(POINTS):
+                to = p * n_in * n_out
+                weights = g_seen[p * g_plane : p * g_plane + n * n_out]
+                multiply(seen, p * seen_plane, 1, n_in, weights, sums, to, n_out, sums, to, n_in, n, n_out)
 
 
 @compiled
@@ -158,13 +206,13 @@ def convolve_points(x, rows, columns, n_in, scale, shift, kernel, bias, out, n_o
                 for k in range(line):
                     around[to + k] = framed[at + k]
                 to += line
-        multiply(around, 0, 3 * line, kernel, bias, out, y * columns * n_out, columns, 3 * line, n_out)
+        multiply(around, 0, 3 * line, 1, kernel, bias, 0, 0, out, y * columns * n_out, columns, 3 * line, n_out)
 
 
 @compiled
 def convolve_pixels(x, n, n_in, kernel, bias, out, n_out):
     """1 x 1 convolution of ``n`` pixels; ``kernel`` is (n_in, n_out)."""
-    multiply(x, 0, n_in, kernel, bias, out, 0, n, n_in, n_out)
+    multiply(x, 0, n_in, 1, kernel, bias, 0, 0, out, 0, n, n_in, n_out)
 
 
 @compiled
@@ -176,6 +224,17 @@ def halve(x, rows, columns, channels, out):
             at, to = 2 * y * row + 2 * x_ * channels, (y * columns + x_) * channels
             for c in range(0, channels, LANES):
                 largest_of_four(x, at + c, channels, row, out, to + c)
+
+
+@compiled
+def add_up(x, rows, columns, channels, out):
+    """The sum of each 2 x 2 pixels; ``rows`` and ``columns`` are those of ``out``."""
+    row = 2 * columns * channels
+    for y in range(rows):
+        for x_ in range(columns):
+            at, to = 2 * y * row + 2 * x_ * channels, (y * columns + x_) * channels
+            for c in range(0, channels, LANES):
+                sum_of_four(x, at + c, channels, row, out, to + c)
 
 
 @compiled
@@ -207,8 +266,8 @@ def outputs(x, n, n_in, scale, shift, kernel, bias, out, n_out):
         count = min(together, n - first)
         for p in range(count):
             for c in range(0, n_in, LANES):
-                activate(x, (first + p) * n_in + c, scale, c, shift, c, moved, p * n_in + c)
-        multiply(moved, 0, n_in, kernel, bias, made, 0, count, n_in, whole)
+                activate(x, (first + p) * n_in + c, scale, c, shift, c, np.float32(0), moved, p * n_in + c)
+        multiply(moved, 0, n_in, 1, kernel, bias, 0, 0, made, 0, count, n_in, whole)
         for k in range(n_out):
             for p in range(count):
                 out[k * n + first + p] = made[p * whole + k]
