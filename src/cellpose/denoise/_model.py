@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from cellpose import core, transforms, weights
-from cellpose.engines import Engine, Loaded, choose_engine, engine_of, module_of, replaced_by
+from cellpose.engines import Engine, Loaded, NetworkAttribute, choose_engine, engine_of
 from cellpose.errors import InputError, WeightsError
 from cellpose.options import Normalization, Tiling
 
@@ -88,6 +88,8 @@ class DenoiseModel:
         If the weights are not those of a restoration network.
     """
 
+    net, net_chan2 = NetworkAttribute(), NetworkAttribute()
+
     def __init__(
         self,
         gpu: bool = False,
@@ -111,24 +113,6 @@ class DenoiseModel:
         self._net_chan2: Any = None
         if chan2:
             _, self._net_chan2 = self._load(f"{Path(name).name.split('_')[0]}_nuclei", engines)
-
-    @property
-    def net(self) -> Any:
-        """The network, a torch module; may be replaced by another, or by an engine."""
-        return module_of(self._net)
-
-    @net.setter
-    def net(self, net: Any) -> None:
-        self._net = replaced_by(self._net, net)
-
-    @property
-    def net_chan2(self) -> Any:
-        """The network of the second channel; ``None``: the same."""
-        return module_of(self._net_chan2)
-
-    @net_chan2.setter
-    def net_chan2(self, net: Any) -> None:
-        self._net_chan2 = replaced_by(self._net_chan2, net)
 
     def _load(self, name: str, engines: tuple[str, ...]) -> tuple[str, Any]:
         file = weights.resolve(name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cellpose.engines._batches import SmallerBatches
 from cellpose.engines._choose import ENGINE_ENV, ENGINES, PRECISIONS, choose_engine
 from cellpose.engines._graph import GraphEngine, open_engine, write_reference
-from cellpose.engines._loaded import Loaded, engine_of, module_of, replaced_by
+from cellpose.engines._loaded import Loaded, NetworkAttribute, engine_of
 from cellpose.engines._protocol import Engine, is_transformer
 from cellpose.engines._wrap import as_engine
 
@@ -26,15 +26,14 @@ __all__ = [
     "Engine",
     "GraphEngine",
     "Loaded",
+    "NetworkAttribute",
     "SmallerBatches",
     "TorchEngine",
     "as_engine",
     "choose_engine",
     "engine_of",
     "is_transformer",
-    "module_of",
     "open_engine",
-    "replaced_by",
     "write_reference",
 ]
 

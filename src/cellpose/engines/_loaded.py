@@ -15,7 +15,7 @@ from cellpose.errors import OptionError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Loaded", "engine_of", "module_of", "replaced_by"]
+__all__ = ["Loaded", "NetworkAttribute", "engine_of"]
 
 logger = logging.getLogger("cellpose.engines")
 
@@ -113,14 +113,25 @@ class Loaded:
         return module
 
 
-def module_of(net: Any) -> Any:
-    """The torch module of a network that was loaded; else what was put in its place."""
-    return net.module if isinstance(net, Loaded) else net
+class NetworkAttribute:
+    """An attribute that gives the torch module of a network, and takes another module or an engine in its place.
 
+    The object holds the network itself under the same name with an underscore before it.
+    """
 
-def replaced_by(old: Any, net: Any) -> Any:
-    """``net`` in the place of ``old``, which stays where ``net`` is only its module given back."""
-    return old if isinstance(old, Loaded) and net is old.module else net
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        net = getattr(instance, self._name)
+        return net.module if isinstance(net, Loaded) else net
+
+    def __set__(self, instance: Any, net: Any) -> None:
+        old = getattr(instance, self._name)
+        if not (isinstance(old, Loaded) and net is old.module):  # given back, it changes nothing
+            setattr(instance, self._name, net)
 
 
 def engine_of(net: Any, backbone: str | None = None) -> Engine:

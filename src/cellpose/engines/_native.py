@@ -186,7 +186,7 @@ class NativeCPnet:
             (rows, columns), out, middle = features.shapes[n], features.encoded[n], features.middle
             if n:
                 x = features.small
-                kernels.halve(features.encoded[n - 1], rows, columns, self.channels[n - 1], x)
+                kernels.halve(features.encoded[n - 1], rows, columns, self.channels[n - 1], False, x)
             unit = level.units[0]
             level.project(x, rows * columns, out)
             if n:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from cellpose import weights
-from cellpose.engines import GraphEngine, Loaded, choose_engine, engine_of, is_transformer, module_of, replaced_by
+from cellpose.engines import GraphEngine, Loaded, NetworkAttribute, choose_engine, engine_of, is_transformer
 from cellpose.models import _retired
 from cellpose.models._choice import (
     DEFAULT_MODEL,
@@ -102,6 +102,8 @@ class CellposeModel:
         If the engine is not installed, or none that computes in 8 bits where these are asked for.
     """
 
+    net, net_ortho = NetworkAttribute(), NetworkAttribute()
+
     def __init__(
         self,
         gpu: bool = False,
@@ -151,24 +153,6 @@ class CellposeModel:
         self.nbase = list(self._net.described("nbase", []))
         self.diam_mean, self.diam_labels = diameters_of(self._net, file, diam_mean)
         logger.info("model %s (%s) on %s, run by %s", file.name, file.path, self._device or "cpu", self.engine)
-
-    @property
-    def net(self) -> Any:
-        """The network, a torch module; may be replaced by another, or by an engine."""
-        return module_of(self._net)
-
-    @net.setter
-    def net(self, net: Any) -> None:
-        self._net = replaced_by(self._net, net)
-
-    @property
-    def net_ortho(self) -> Any:
-        """The network for the planes that contain z; ``None``: the same."""
-        return module_of(self._net_ortho)
-
-    @net_ortho.setter
-    def net_ortho(self, net: Any) -> None:
-        self._net_ortho = replaced_by(self._net_ortho, net)
 
     @property
     def device(self) -> Any:

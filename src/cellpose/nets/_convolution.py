@@ -29,7 +29,7 @@ from cellpose.nets._vector_code import (
 
 compiled = njit(cache=True, nogil=True)
 __all__ = [
-    "KERNELS", "LANES", "POINTS", "add_up", "convolve", "convolve_pixels", "convolve_points", "double", "halve",
+    "KERNELS", "LANES", "POINTS", "convolve", "convolve_pixels", "convolve_points", "double", "halve",
     "kernel_gradient", "means", "outputs",
 ]  # fmt: skip
 
@@ -216,25 +216,17 @@ def convolve_pixels(x, n, n_in, kernel, bias, out, n_out):
 
 
 @compiled
-def halve(x, rows, columns, channels, out):
-    """The largest of each 2 x 2 pixels; ``rows`` and ``columns`` are those of ``out``."""
+def halve(x, rows, columns, channels, add, out):
+    """The largest of each 2 x 2 pixels, or with ``add`` their sum; ``rows`` and ``columns`` are those of ``out``."""
     row = 2 * columns * channels
     for y in range(rows):
         for x_ in range(columns):
             at, to = 2 * y * row + 2 * x_ * channels, (y * columns + x_) * channels
             for c in range(0, channels, LANES):
-                largest_of_four(x, at + c, channels, row, out, to + c)
-
-
-@compiled
-def add_up(x, rows, columns, channels, out):
-    """The sum of each 2 x 2 pixels; ``rows`` and ``columns`` are those of ``out``."""
-    row = 2 * columns * channels
-    for y in range(rows):
-        for x_ in range(columns):
-            at, to = 2 * y * row + 2 * x_ * channels, (y * columns + x_) * channels
-            for c in range(0, channels, LANES):
-                sum_of_four(x, at + c, channels, row, out, to + c)
+                if add:
+                    sum_of_four(x, at + c, channels, row, out, to + c)
+                else:
+                    largest_of_four(x, at + c, channels, row, out, to + c)
 
 
 @compiled

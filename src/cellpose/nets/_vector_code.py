@@ -92,12 +92,6 @@ class _Code:
     def larger(self, a: Any, b: Any) -> Any:
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
 
-    def square(self, k: int) -> list[Any]:
-        """What arguments ``k`` and ``k + 1`` name; the same a column and a row further (the next two), and both."""
-        first, column, row = self.at(k), self.args[k + 2], self.args[k + 3]
-        below = self.moved(first, row)
-        return [self.load(p) for p in (first, self.moved(first, column), below, self.moved(below, column))]
-
     def nothing(self) -> Any:
         return self.context.get_dummy_value()
 
@@ -173,20 +167,6 @@ def activate(typing_context, x, i, scale, s, shift, t, lowest, out, o):
 
 
 @intrinsic
-def sum_of_four(typing_context, x, i, column, row, out, o):
-    """``out`` is the sum of ``x``, a column, a row, and both further."""
-
-    def code(context, builder, signature, args):
-        write = _Code(context, builder, signature, args)
-        a, b, c, d = write.square(0)
-        write.store(write.add(write.add(a, b), write.add(c, d)), write.at(4))
-        return write.nothing()
-
-    place = types.intp
-    return types.void(x, place, place, place, out, place), code
-
-
-@intrinsic
 def copy(typing_context, x, i, out, o):
     """``out = x``."""
 
@@ -198,18 +178,27 @@ def copy(typing_context, x, i, out, o):
     return types.void(x, types.intp, out, types.intp), code
 
 
-@intrinsic
-def largest_of_four(typing_context, x, i, column, row, out, o):
-    """``out`` is the largest of ``x``, a column, a row, and both further."""
+def _of_four(combined: Any) -> Any:
+    @intrinsic
+    def four(typing_context, x, i, column, row, out, o):
+        """``out`` is made of ``x``, what is a column further, a row, and both."""
 
-    def code(context, builder, signature, args):
-        write = _Code(context, builder, signature, args)
-        a, b, c, d = write.square(0)
-        write.store(write.larger(write.larger(a, b), write.larger(c, d)), write.at(4))
-        return write.nothing()
+        def code(context, builder, signature, args):
+            write = _Code(context, builder, signature, args)
+            first, column, row = write.at(0), args[2], args[3]
+            below = write.moved(first, row)
+            places = first, write.moved(first, column), below, write.moved(below, column)
+            a, b, c, d = (write.load(place) for place in places)
+            write.store(combined(write, combined(write, a, b), combined(write, c, d)), write.at(4))
+            return write.nothing()
 
-    place = types.intp
-    return types.void(x, place, place, place, out, place), code
+        place = types.intp
+        return types.void(x, place, place, place, out, place), code
+
+    return four
+
+
+largest_of_four, sum_of_four = _of_four(_Code.larger), _of_four(_Code.add)
 
 
 def _input_line(write: _Code, d: list[Any]) -> list[Any]:

@@ -52,7 +52,7 @@ def winograd(
 
 def winograd_input_gradient(g: Tensor, weight: Tensor, *, upsample: bool) -> Tensor:
     """Gradient with respect to what is convolved, from that of the result."""
-    from cellpose.nets._convolution import add_up, convolve
+    from cellpose.nets._convolution import convolve, halve
 
     (n, n_out, rows, columns), n_in = g.shape, weight.shape[1]
     gx = _empty(n, n_in, rows // 2, columns // 2) if upsample else _empty(n, n_in, rows, columns)
@@ -65,7 +65,7 @@ def winograd_input_gradient(g: Tensor, weight: Tensor, *, upsample: bool) -> Ten
         operands = n_out, one, none, np.float32(-np.inf), False, kernel, none
         convolve(images[i], rows, columns, *operands, out, n_in, False)
         if upsample:
-            add_up(out, rows // 2, columns // 2, n_in, results[i])
+            halve(out, rows // 2, columns // 2, n_in, True, results[i])
 
     _each(run, n)
     return gx
