@@ -405,3 +405,11 @@ assert "torch" not in sys.modules
     environment = {**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
     assert f"network run by {engine}" in done.stdout + done.stderr
+
+
+def test_memory_of_tiles_does_not_grow_with_their_sizes(tmp_path):
+    found = open_engine(["native"], lively_file(tmp_path))
+    for side in range(16, 160, 16):
+        found(np.zeros((1, 2, side, side), np.float32))
+    (kept,) = found._session._idle
+    assert kept.shapes[0] == (144, 144)

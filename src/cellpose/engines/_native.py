@@ -106,7 +106,7 @@ class NativeCPnet:
         kernel = state["output.2.weight"][:, :, 0, 0].T
         last = _whole(nout)
         self.output = scale, shift, _padded(kernel, self.channels[0], last), _padded(state["output.2.bias"], last)
-        self._idle: dict[tuple[int, int], list[_Features]] = {}
+        self._idle: list[_Features] = []
         del self.state
 
     @classmethod
@@ -162,15 +162,19 @@ class NativeCPnet:
         n, _, rows, columns = tiles.shape
         found = np.empty((n, self.nout, rows, columns), np.float32)
         styles = np.empty((n, self.nbase[-1]), np.float32)
-        idle = self._idle.setdefault((rows, columns), [])
-        try:
-            features = idle.pop()
-        except IndexError:
-            features = _Features((rows, columns), self.channels)
+        features = self._features((rows, columns))
         for i in range(n):
             styles[i] = self._run(tiles[i], features, found[i].reshape(-1))
-        idle.append(features)
+        self._idle.append(features)
         return found, styles
+
+    def _features(self, shape: tuple[int, int]) -> _Features:
+        """Those of another call that is over, if its tiles had this size, else new ones: never more than threads."""
+        try:
+            features = self._idle.pop()
+        except IndexError:
+            return _Features(shape, self.channels)
+        return features if features.shapes[0] == shape else _Features(shape, self.channels)
 
     def _run(self, tile: FloatArray, features: _Features, found: FloatArray) -> FloatArray:
         self._encode(tile, features)
@@ -214,13 +218,10 @@ class NativeCPnet:
             first, second, third, fourth = level.units
             if n == coarsest:
                 skip = x.copy()
-                kernels.convolve_pixels(x, rows * columns, first.n_in, level.kernel, level.bias, out, first.n_out)
+                level.project(x, rows * columns, out)
             else:
-                small = features.small
-                kernels.convolve_pixels(
-                    x, rows * columns // 4, first.n_in, level.kernel, level.bias, small, first.n_out
-                )
-                kernels.double(small, rows, columns, first.n_out, out)
+                level.project(x, rows * columns // 4, features.small)
+                kernels.double(features.small, rows, columns, first.n_out, out)
             self._convolve(first, x, shape, skip, add=True, doubled=n < coarsest)
             self._convolve(second, skip, shape, out, style, add=True)
             self._convolve(third, out, shape, features.middle, style)

@@ -27,13 +27,14 @@ from cellpose.nets._vector_code import (
     winograd_output,
 )
 
-compiled = njit(cache=True, nogil=True)
 __all__ = [
     "KERNELS", "LANES", "POINTS", "convolve", "convolve_pixels", "convolve_points", "double", "halve",
     "kernel_gradient", "means", "outputs",
 ]  # fmt: skip
 
-# Pixels made from one transform are TILE x TILE, seen from POINTS x POINTS.
+compiled = njit(cache=True, nogil=True)
+
+# Pixels made from one transform are TILE x TILE, seen from so many points.
 TILE = 4
 POINTS = 36
 # Pixels beside a tile that are seen too.
