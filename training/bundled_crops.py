@@ -89,12 +89,15 @@ def vary_intensity(look: Look, image: Array) -> Array:
 class Crops:
     """Augmented crops of the packed images; the same (seed, step) always gives the same batch."""
 
-    def __init__(self, cache: Path, seed: int, size: int, batch: int, diam_mean: float) -> None:
+    def __init__(
+        self, cache: Path, seed: int, size: int, batch: int, diam_mean: float, near_native: float = 0.55
+    ) -> None:
         index = json.loads((cache / "index.json").read_text())
         self.entries = [Entry(**{**e, "shape": tuple(e["shape"])}) for e in index["entries"]]
         self.images = np.memmap(cache / "images.f16", np.float16, "r")
         self.targets = np.memmap(cache / "targets.f16", np.float16, "r")
         self.seed, self.size, self.batch, self.diam_mean = seed, size, batch, diam_mean
+        self.near_native = near_native
         self.by_kind: dict[str, list[int]] = {}
         for i, entry in enumerate(self.entries):
             self.by_kind.setdefault(entry.kind, []).append(i)
@@ -105,9 +108,9 @@ class Crops:
     def _scale(self, rng: np.random.Generator, entry: Entry) -> float:
         """Mostly near the native size or above, so that images work without a diameter; else near ``diam_mean``."""
         chance = rng.random()
-        if chance < 0.55:
+        if chance < self.near_native:
             scale = 2 ** rng.uniform(-0.5, 1.0 if entry.diameter < SMALL else 0.6)
-        elif chance < 0.85:
+        elif chance < (2 + self.near_native) / 3:
             scale = self.diam_mean / entry.diameter * 2 ** rng.uniform(-0.6, 0.6)
         else:
             scale = np.exp(rng.uniform(np.log(9), np.log(100))) / entry.diameter
@@ -190,8 +193,10 @@ class Crops:
 class DeviceCrops(Crops):
     """The same crops, cut on a device that holds all the data (2.4 GiB)."""
 
-    def __init__(self, cache: Path, seed: int, size: int, batch: int, diam_mean: float, device: str) -> None:
-        super().__init__(cache, seed, size, batch, diam_mean)
+    def __init__(
+        self, cache: Path, seed: int, size: int, batch: int, diam_mean: float, device: str, near_native: float = 0.55
+    ) -> None:
+        super().__init__(cache, seed, size, batch, diam_mean, near_native)
         self.device = torch.device(device)
         self.pixels = torch.from_numpy(np.array(self.images)).to(self.device)
         self.planes = torch.from_numpy(np.array(self.targets)).to(self.device)

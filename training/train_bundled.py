@@ -50,6 +50,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=160, help="side of the training crops in pixels")
     parser.add_argument("--width", type=int, default=16, help="channels of the first level; doubled at each next")
     parser.add_argument("--diam-mean", type=float, default=30.0)
+    parser.add_argument("--near-native", type=float, default=0.55, help="share of crops near the size of the image")
     parser.add_argument("--ema", type=float, default=0.999, help="decay of the running mean of the weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -246,7 +247,9 @@ def crops_of(args: argparse.Namespace) -> Crops:
     """Crops cut where the network is trained."""
     options = (args.out / "packed", args.seed, args.size, args.batch, args.diam_mean)
     on_device = args.device != "cpu" if args.crops is None else args.crops == "device"
-    return DeviceCrops(*options, args.device) if on_device else Crops(*options)
+    if on_device:
+        return DeviceCrops(*options, args.device, args.near_native)
+    return Crops(*options, args.near_native)
 
 
 def run(state: State, args: argparse.Namespace) -> None:
