@@ -161,6 +161,9 @@ def measure_epochs(package: str, folder: Path, args: argparse.Namespace) -> dict
 def worker(args: argparse.Namespace) -> None:
     import resource
 
+    # The package before torch, as scripts do: what it says of waiting threads is read when torch is loaded.
+    import cellpose  # noqa: F401
+
     package, what = args.worker.split(":")
     measure = measure_step if what == "step" else measure_epochs
     row = measure(package, args.folder, args)
