@@ -162,10 +162,9 @@ def in_process(python: str, work: str, label: str, folder: Path, args: argparse.
         command += [f"--{name}", str(getattr(args, name))]
     command += ["--batches", *map(str, args.batches)] + ["--small"] * args.small
     env = {**os.environ, "CELLPOSE_LOCAL_MODELS_PATH": str(folder)}
-    for name in (
-        ("PYTHONPATH", "GOMP_SPINCOUNT") if label != "ours" else ()
-    ):  # the second is set by importing the package
-        env.pop(name, None)
+    if label != "ours":
+        for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
+            env.pop(name, None)
     done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or ["failed"])[-1]}

@@ -113,9 +113,9 @@ def test_numbers_of_one_unit(
     expected = layers(nn.functional.interpolate(moved, scale_factor=2.0) if upsample else moved)
     loss = (expected * weights).sum() + x.double().square().sum()
     inputs = [x, *layers.parameters(), *([feature] if style else [])]
-    # float32: seven digits of sums of several hundred numbers
-    # float32: six digits of sums of several hundred numbers
-    torch.testing.assert_close(y.double(), expected, rtol=1e-5, atol=1e-5 * float(expected.detach().abs().max()))
+    # float32: seven digits of sums of several hundred numbers; the kernels for whole vectors lose one of them
+    largest = float(expected.detach().abs().max())
+    torch.testing.assert_close(y.double(), expected, rtol=1e-5, atol=1e-5 * largest if n_in == 32 else 1e-5)
     for gradient, right in zip(got, torch.autograd.grad(loss, inputs), strict=True):
         torch.testing.assert_close(
             gradient.double(), right.double(), rtol=1e-4, atol=1e-5 * float(right.abs().max() + 10)
