@@ -20,12 +20,21 @@ from numpy.typing import NDArray
 from cellpose.engines._onnx_file import Graph
 from cellpose.engines._token_graph import rounded
 
-__all__ = ["cpnet_graph"]
+__all__ = ["cpnet_graph", "scale_and_shift"]
 
 FloatArray = NDArray[np.float32]
 State = Mapping[str, FloatArray]
 _EPS = 1e-5  # of the batch norms of CPnet
 _LEAST_CHANNELS = 8  # convolutions of fewer are not rounded
+
+
+def scale_and_shift(state: State, key: str) -> tuple[FloatArray, FloatArray]:
+    """A batch norm as ``scale * x + shift``."""
+    weight, bias, mean, variance = (
+        state[f"{key}.{name}"].astype(np.float64) for name in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = weight / np.sqrt(variance + _EPS)
+    return scale.astype(np.float32), (bias - mean * scale).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -74,11 +83,7 @@ class _CPnetGraph:
         self.style = ""
 
     def norm(self, key: str) -> _Norm:
-        weight, bias, mean, variance = (
-            self.state[f"{key}.{name}"].astype(np.float64) for name in ("weight", "bias", "running_mean", "running_var")
-        )
-        scale = weight / np.sqrt(variance + _EPS)
-        return _Norm(scale.astype(np.float32), (bias - mean * scale).astype(np.float32))
+        return _Norm(*scale_and_shift(self.state, key))
 
     def conv(self, key: str) -> _Conv:
         return _Conv(self.state[f"{key}.weight"], self.state[f"{key}.bias"])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cellpose.engines._cpnet_graph import scale_and_shift
 from cellpose.nets import _convolution as kernels
 from cellpose.nets._convolution import KERNELS, LANES, POINTS
 
@@ -18,7 +19,6 @@ __all__ = ["NativeCPnet"]
 
 FloatArray = NDArray[np.float32]
 State = Mapping[str, FloatArray]
-_EPS = 1e-5  # of the batch norms of CPnet
 _LOWEST = np.float32(0)  # that a rectifier gives
 
 
@@ -119,12 +119,9 @@ class NativeCPnet:
 
     def _norm(self, key: str) -> tuple[FloatArray, FloatArray]:
         """Scale and shift of a batch norm, in whole vectors."""
-        weight, bias, mean, variance = (
-            self.state[f"{key}.{name}"].astype(np.float64) for name in ("weight", "bias", "running_mean", "running_var")
-        )
-        scale = weight / np.sqrt(variance + _EPS)
+        scale, shift = scale_and_shift(self.state, key)
         length = _whole(len(scale))
-        return _padded(scale, length), _padded(bias - mean * scale, length)
+        return _padded(scale, length), _padded(shift, length)
 
     def _unit(self, key: str, *, points: bool = False) -> _Unit:
         """A unit; with ``points`` one of the first convolution, which has few channels."""
