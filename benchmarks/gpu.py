@@ -126,7 +126,7 @@ def kernels(args: argparse.Namespace) -> dict[str, Any]:
     """Every computation of masks on the device: seconds, and how far the results are from those of the CPU."""
     import torch
 
-    from cellpose import dynamics
+    from cellpose import dynamics, metrics
 
     side = 96 if args.small else 2048
     y, x = np.mgrid[:side, :side]
@@ -136,11 +136,16 @@ def kernels(args: argparse.Namespace) -> dict[str, Any]:
     labels = np.where(inside, cell, 0).astype(np.int32)
     flows = dynamics.labels_to_flows([labels])[0]
     dP, cellprob = 5 * flows[2:4].astype(np.float32), np.where(labels > 0, 6, -6).astype(np.float32)
+    cellprob[step // 2 :: step, step // 2 :: step] = -6  # a hole in every cell
+    moved = np.roll(labels, 3, axis=1)
     calls: dict[str, Callable[[Any], Any]] = {
         "masks_to_flows": lambda device: dynamics.labels_to_flows([labels], device=device)[0][2:4],
         "follow_flows": lambda device: dynamics.follow_flows(dP, np.nonzero(labels), niter=200, device=device),
         "compute_masks": lambda device: dynamics.compute_masks(dP, cellprob, device=device),
+        "compute_masks, holes filled": lambda device: dynamics.compute_masks(dP, cellprob, min_size=15, device=device),
         "flow_error": lambda device: dynamics.flow_error(labels, dP, device=device)[0],
+        "average_precision": lambda device: metrics.average_precision(labels, moved, device=device)[0],
+        "boundary_scores": lambda device: metrics.boundary_scores([labels], [moved], [0.1], device=device),
     }
     device, rows = torch.device(args.device), {}
     for name, call in calls.items():
@@ -240,7 +245,7 @@ def main() -> None:
         print("\ncomputations of masks: seconds on the CPU and on the device, largest difference")
         found = in_process(sys.executable, "kernels:", "ours", folder, args)
         for name, row in found.items():
-            print(f"{name:16}", row)
+            print(f"{name:28}", row)
         print("\nwhole eval with masks")
         from eval import make
 

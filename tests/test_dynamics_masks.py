@@ -355,6 +355,28 @@ def test_tensors_take_planes_far_apart_thresholds_and_what_is_no_number() -> Non
         assert (ours != theirs).mean() < 1e-3  # rounding may carry single pixels over a border
 
 
+@pytest.mark.parametrize("resize", [None, (70, 200), (90, 60)])
+@pytest.mark.parametrize("flow_threshold", [None, 0.05, 0.4])
+@pytest.mark.usefixtures("on_tensors")
+def test_tensors_check_resize_fill_and_filter_alike(
+    resize: tuple[int, int] | None, flow_threshold: float | None
+) -> None:
+    flows, logits = noisy_flows(REFERENCE, 0.8), np.where(REFERENCE, 3.0, -3.0)
+    for label in range(1, 5):  # holes
+        rows, columns = np.nonzero(label == REFERENCE)
+        middle = np.round(rows.mean()).astype(int) + 2, np.round(columns.mean()).astype(int)
+        logits[middle] = -3.0
+    fewest = np.median(np.bincount(REFERENCE.ravel())[1:])
+    for min_size in (-1, 15, int(fewest)):
+        options = {"flow_threshold": flow_threshold, "min_size": min_size, "resize": resize}
+        ours = dynamics.resize_and_compute_masks(flows, logits, **options)
+        theirs = dynamics.resize_and_compute_masks(flows, logits, **options, device="cpu")
+        assert ours.dtype == theirs.dtype
+        assert ours.shape == theirs.shape == (resize or REFERENCE.shape)
+        assert ours.max() == theirs.max()
+        assert (ours != theirs).mean() < 1e-3
+
+
 @pytest.mark.parametrize("small_wins", [False, True])
 @pytest.mark.parametrize("shape", [(40, 50), (9, 20, 21)])
 def test_tensors_gather_as_the_kernels_do(shape: tuple[int, ...], small_wins: bool, monkeypatch) -> None:

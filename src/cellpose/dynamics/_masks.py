@@ -13,29 +13,12 @@ from cellpose.dynamics._follow import FEWEST_PIXELS, field_of, words_of
 from cellpose.dynamics._gather import FRINGE, PEAK, compact, gather, index_type
 from cellpose.dynamics._quality import NETWORK_SCALE, cell_errors
 from cellpose.errors import InputError
-from cellpose.utils._labels import Labels, as_labels, fill_holes_and_remove_small, scan, without
+from cellpose.utils._labels import Labels, fill_holes_and_remove_small, scan, without
 from cellpose.utils._threads import run_sliced
 
 __all__ = ["compute_masks", "resize_and_compute_masks"]
 
 Array = npt.NDArray[Any]
-
-
-def _labels_by_tensors(
-    flows: Array,
-    cellprob: Array,
-    threshold: float,
-    niter: int,
-    interp: bool,
-    device: Device,
-    z_spacing: float = 1.0,
-) -> Labels:
-    """`_ends` and `gather` on a device: only the labels of the pixels come back."""
-    from cellpose.dynamics._follow_kernels import REACH
-    from cellpose.dynamics._torch import labels_of
-
-    divisors = [NETWORK_SCALE * z_spacing, *[NETWORK_SCALE] * 2][-cellprob.ndim :]
-    return labels_of(flows, cellprob, threshold, divisors, niter, interp, (PEAK, FRINGE, REACH), device)
 
 
 def _ends(
@@ -87,23 +70,86 @@ def _raw_masks(
     interp: bool,
     flow_threshold: float | None,
     max_size_fraction: float,
-    device: Device,
     origin: tuple[int, int],
-    z_spacing: float = 1.0,
+    z_spacing: float,
 ) -> Labels:
-    """Masks 1..n, neither too large nor, in a plane, with flows that disagree with those of the network."""
-    if on_gpu(device):
-        labels = _labels_by_tensors(flows, cellprob, threshold, niter, interp, device, z_spacing)
-    else:
-        labels = gather(_ends(flows, cellprob, threshold, niter, interp, origin, z_spacing), cellprob.shape)
+    """Masks 1..n, neither too large nor with flows that disagree with those of the network."""
+    labels = gather(_ends(flows, cellprob, threshold, niter, interp, origin, z_spacing), cellprob.shape)
     found = scan(labels)
     keep = (found.counts > 0) & (found.counts <= labels.size * max_size_fraction)
     keep[0] = False
-    if labels.ndim == 2 and flow_threshold is not None and flow_threshold > 0:
+    if flow_threshold is not None:
         present = np.flatnonzero(keep)
         cells = cells_of(labels, found.boxes, present)
-        keep[present] = ~(cell_errors(labels, cells, flows, device) > flow_threshold)
+        keep[present] = ~(cell_errors(labels, cells, flows, None) > flow_threshold)
     return without(labels, found, keep)
+
+
+def _masks(
+    dP: Any,
+    cellprob: Any,
+    niter: int | None,
+    threshold: float,
+    flow_threshold: float | None,
+    do_3D: bool,
+    min_size: int,
+    max_size_fraction: float,
+    resize: Any,
+    device: Device,
+    interp: bool,
+    origin: tuple[int, int],
+    z_spacing: float,
+) -> Array:
+    """What `compute_masks` and `resize_and_compute_masks` have in common."""
+    flows, logits = as_array(dP), as_array(cellprob)
+    _check(flows, logits, do_3D)
+    source = _source(logits.shape, resize)
+    errors_allowed = flow_threshold if flow_threshold and flow_threshold > 0 and logits.ndim == 2 else None
+    steps = int(niter or 200)
+    if on_gpu(device):
+        from cellpose.dynamics._follow_kernels import REACH
+        from cellpose.dynamics._torch import masks_of
+
+        labels = masks_of(
+            flows,
+            logits,
+            threshold,
+            [NETWORK_SCALE * z_spacing, *[NETWORK_SCALE] * 2][-logits.ndim :],
+            steps,
+            interp,
+            (PEAK, FRINGE, REACH),
+            flow_scale=NETWORK_SCALE,
+            flow_threshold=errors_allowed,
+            max_size_fraction=max_size_fraction,
+            source=source,
+            min_size=min_size,
+            device=device,
+        )
+        return compact(labels)
+    labels = _raw_masks(flows, logits, threshold, steps, interp, errors_allowed, max_size_fraction, origin, z_spacing)
+    for axis, pixels in enumerate(source):
+        if pixels is not None:
+            labels = labels.take(pixels, axis)
+    if min_size > 0:
+        labels = fill_holes_and_remove_small(labels, min_size)
+    return compact(labels)
+
+
+def _source(shape: tuple[int, ...], resize: Any) -> list[npt.NDArray[np.int64] | None]:
+    """Pixels that those of labels of another size are taken from, the nearest towards the corner; None: it stays."""
+    if resize is None:
+        return [None] * len(shape)
+    try:
+        sides = tuple(int(side) for side in resize)
+    except (TypeError, ValueError):
+        sides = ()
+    if len(sides) != len(shape) or min(sides) < 1:
+        message = f"resize={resize!r} does not fit masks of shape {shape}; give one positive side an axis"
+        raise InputError(message)
+    return [
+        None if side == old else np.minimum(np.floor(np.arange(side) * (1 / (side / old))).astype(np.int64), old - 1)
+        for side, old in zip(sides, shape, strict=True)
+    ]
 
 
 def compute_masks(
@@ -175,33 +221,21 @@ def compute_masks(
     >>> bool((masks == cells).all())
     True
     """
-    flows, logits = as_array(dP), as_array(cellprob)
-    _check(flows, logits, do_3D)
-    labels = _raw_masks(
-        flows,
-        logits,
+    return _masks(
+        dP,
+        cellprob,
+        niter,
         cellprob_threshold,
-        int(niter or 200),
-        interp,
-        None if do_3D else flow_threshold,
+        flow_threshold,
+        do_3D,
+        min_size,
         max_size_fraction,
+        None,
         device,
+        interp,
         origin,
         z_spacing,
     )
-    if min_size > 0:
-        labels = fill_holes_and_remove_small(labels, min_size)
-    return compact(labels)
-
-
-def _resized(labels: Array, shape: tuple[int, ...]) -> Array:
-    """Labels of another size: each pixel gets the label of the nearest pixel towards the corner."""
-    for axis, side in enumerate(shape):
-        old = labels.shape[axis]
-        if side != old:
-            source = np.minimum(np.floor(np.arange(side) * (1 / (side / old))).astype(np.int64), old - 1)
-            labels = labels.take(source, axis)
-    return labels
 
 
 def resize_and_compute_masks(
@@ -240,30 +274,18 @@ def resize_and_compute_masks(
     InputError
         If the shapes do not fit.
     """
-    masks = compute_masks(
+    return _masks(
         dP,
         cellprob,
-        None,
         niter,
         cellprob_threshold,
         flow_threshold,
         do_3D,
-        -1,
+        min_size,
         max_size_fraction,
+        resize,
         device,
-        interp=interp,
-        z_spacing=z_spacing,
+        interp,
+        (0, 0),
+        z_spacing,
     )
-    labels = as_labels(masks)
-    if resize is not None:
-        try:
-            shape = tuple(int(side) for side in resize)
-        except (TypeError, ValueError):
-            shape = ()
-        if len(shape) != labels.ndim or min(shape) < 1:
-            message = f"resize={resize!r} does not fit masks of shape {labels.shape}; give one positive side an axis"
-            raise InputError(message)
-        labels = as_labels(_resized(labels, shape))
-    if min_size > 0:
-        labels = fill_holes_and_remove_small(labels, min_size)
-    return compact(labels)

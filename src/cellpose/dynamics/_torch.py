@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cellpose.dynamics._tensor_labels import centres, fill_holes_and_remove_small, real, scan, without
 from cellpose.utils._labels import Labels
 
-__all__ = ["cell_errors", "follow", "gather", "heat_flows", "labels_of"]
+__all__ = ["cell_errors", "follow", "gather", "heat_flows", "masks_of"]
 
 CHECK = 4  # steps between looks whether all pixels are at rest, as in the kernels
 MOST = 1e30
@@ -68,11 +69,11 @@ def heat_flows(
 
 
 def cell_errors(
-    labels: Labels,
+    labels: Labels | torch.Tensor,
     cells: npt.NDArray[np.integer[Any]],
     centres: npt.NDArray[np.integer[Any]],
     steps: npt.NDArray[np.integer[Any]],
-    flows: npt.NDArray[np.float32],
+    flows: npt.NDArray[np.float32] | torch.Tensor,
     scale: float,
     device: Any,
 ) -> npt.NDArray[np.float64]:
@@ -88,7 +89,9 @@ def cell_errors(
     return (sums / torch.bincount(number, minlength=len(cells))).cpu().numpy().astype(np.float64)
 
 
-def _tensor(values: npt.NDArray[Any], dtype: Any, device: torch.device) -> torch.Tensor:
+def _tensor(values: npt.NDArray[Any] | torch.Tensor, dtype: Any, device: torch.device) -> torch.Tensor:
+    if isinstance(values, torch.Tensor):
+        return values
     return torch.from_numpy(np.ascontiguousarray(values, dtype)).to(device)
 
 
@@ -99,7 +102,7 @@ def _longer_than(steps: npt.NDArray[np.integer[Any]], numbers: npt.NDArray[np.in
 
 
 def _unit_flows(
-    labels: Labels,
+    labels: Labels | torch.Tensor,
     cells: npt.NDArray[np.integer[Any]],
     centres: npt.NDArray[np.integer[Any]],
     steps: npt.NDArray[np.integer[Any]],
@@ -110,9 +113,9 @@ def _unit_flows(
     Beside them the indices of these pixels in the flat image, and the places of their labels in ``cells``.
     """
     device = torch.device(device)
-    dtype = torch.float32 if device.type == "mps" else torch.float64
+    dtype = real(device)
     image = _tensor(labels, np.int32, device).long()
-    places = torch.full((int(max(labels.max(), cells.max())) + 1,), -1, device=device)
+    places = torch.full((max(int(image.max()), int(cells.max())) + 1,), -1, device=device)
     places[_tensor(cells, np.int64, device)] = torch.arange(len(cells), device=device)
     image = places[image]  # -1 where there is no cell
     padded = torch.nn.functional.pad(image, (1, 1) * image.ndim, value=-1)
@@ -156,7 +159,7 @@ def _unit_flows(
     return unit[:, back], torch.nonzero(image.flatten() >= 0)[:, 0], number
 
 
-def labels_of(
+def masks_of(
     flows: npt.NDArray[Any],
     cellprob: npt.NDArray[Any],
     threshold: float,
@@ -164,9 +167,15 @@ def labels_of(
     niter: int,
     interp: bool,
     seeds: tuple[int, int, int],
+    *,
+    flow_scale: float,
+    flow_threshold: float | None,
+    max_size_fraction: float,
+    source: Sequence[npt.NDArray[np.int64] | None],
+    min_size: int,
     device: Any,
 ) -> Labels:
-    """Labels of an image from the flows and logits of a network: all that is copied back from the device.
+    """Masks of an image from the flows and logits of a network: all that is copied back from the device.
 
     Parameters
     ----------
@@ -180,16 +189,49 @@ def labels_of(
         As in `follow`.
     seeds
         ``peak, fringe, reach`` of `gather`.
+    flow_scale
+        Length of the flows of a perfect network.
+    flow_threshold
+        Largest flow error of masks that are kept; None: keep all.
+    max_size_fraction
+        Masks that cover more of the image are removed.
+    source
+        Pixels that those of the result are taken from, along each axis; None: along this axis the size stays.
+    min_size
+        If positive, holes are filled and masks with fewer pixels removed.
     device
         A torch device.
+
+    Returns
+    -------
+    int32 array
     """
     device = torch.device(device)
+    network = _tensor(flows, np.float32, device)
     inside = _tensor(cellprob, np.float32, device) > float(np.float32(threshold))
     scale = torch.tensor(divisors, dtype=torch.float32, device=device).reshape(-1, *[1] * cellprob.ndim)
-    field = torch.where(inside, _tensor(flows, np.float32, device), 0) / scale
     starts = torch.nonzero(inside).T.to(torch.float32).contiguous()
     labels = torch.zeros(cellprob.shape, dtype=torch.int32, device=device)
-    labels[inside] = gather(_follow(field, starts, niter, interp), cellprob.shape, *seeds)
+    ends = _follow(torch.where(inside, network, 0) / scale, starts, niter, interp)
+    labels[inside] = gather(ends, cellprob.shape, *seeds)
+
+    found = scan(labels)
+    keep = (found.counts > 0) & (found.counts <= labels.numel() * max_size_fraction)
+    keep[0] = False
+    if flow_threshold is not None and bool(keep.any()):
+        present = torch.nonzero(keep)[:, 0]
+        box = found.boxes[present]
+        steps = 2 * ((box[:, 3] - box[:, 2]) + (box[:, 5] - box[:, 4]) + 4)
+        middles = centres(labels, found, present)[:, 1:]
+        cells = present.cpu().numpy(), middles.cpu().numpy(), steps.cpu().numpy()
+        errors = cell_errors(labels, *cells, network, 1 / flow_scale, device)
+        keep[present] = torch.from_numpy(~(errors > flow_threshold)).to(device)
+    labels = without(labels, found, keep)
+    for axis, pixels in enumerate(source):
+        if pixels is not None:
+            labels = labels.index_select(axis, torch.from_numpy(pixels).to(device))
+    if min_size > 0:
+        labels = fill_holes_and_remove_small(labels, min_size)
     return labels.cpu().numpy()
 
 

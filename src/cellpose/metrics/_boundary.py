@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellpose.metrics._inputs import image_pairs
-from cellpose.utils import diameters, masks_to_outlines
+from cellpose.dynamics._device import Device
+from cellpose.metrics._inputs import image_pairs, outlines_of
+from cellpose.utils import diameters
 from cellpose.utils._check import Labels, check_labels
 from cellpose.utils._labels import PIXELS_PER_SLICE
 from cellpose.utils._threads import run_sliced
@@ -20,9 +21,9 @@ Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
 
 
-def _outline_bits(labels: Labels) -> Words:
+def _outline_bits(labels: Labels, device: Device) -> Words:
     """Outlines as bits, 64 pixels of a row in each word, beginning with the lowest bit."""
-    packed = np.packbits(masks_to_outlines(labels), axis=1, bitorder="little")
+    packed = np.packbits(outlines_of(labels, device), axis=1, bitorder="little")
     words = np.zeros((len(packed), -(-packed.shape[1] // 8)), "<u8")
     words.view(np.uint8)[:, : packed.shape[1]] = packed
     return words.astype(np.uint64, copy=False)
@@ -49,7 +50,11 @@ def _squared_reach(radius: float) -> int:
 
 
 def boundary_scores(
-    masks_true: Sequence[ArrayLike], masks_pred: Sequence[ArrayLike], scales: Sequence[float] | NDArray[np.floating]
+    masks_true: Sequence[ArrayLike],
+    masks_pred: Sequence[ArrayLike],
+    scales: Sequence[float] | NDArray[np.floating],
+    *,
+    device: Device = None,
 ) -> tuple[Floats, Floats, Floats]:
     """Precision, recall and F-score of the outlines, thickened in proportion to the size of the cells.
 
@@ -60,6 +65,8 @@ def boundary_scores(
     scales
         Radii of thickening as fractions of the median diameter of the true labels of an image; at least 1 pixel is
         used.
+    device
+        Where to find the outlines: None or the CPU, or a torch device.
 
     Returns
     -------
@@ -87,7 +94,7 @@ def boundary_scores(
     for k, (true, pred) in enumerate(images):
         check_labels(true, ndim=(2,), name="masks_true")
         diameter, _ = diameters(true)
-        outlines_true, outlines_pred = _outline_bits(true), _outline_bits(pred)
+        outlines_true, outlines_pred = (_outline_bits(labels, device) for labels in (true, pred))
         for s, width in enumerate(widths):
             squared = _squared_reach(max(1.0, width * diameter))
             near_true, near_pred = _dilated(outlines_true, squared), _dilated(outlines_pred, squared)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from cellpose.dynamics._device import Device, on_gpu
 from cellpose.errors import InputError
+from cellpose.utils import masks_to_outlines
 from cellpose.utils._check import Labels, check_labels, check_same_shape
+from cellpose.utils._labels import Overlap, as_labels, overlap
 
-__all__ = ["check_pair", "image_pairs"]
+__all__ = ["check_pair", "image_pairs", "outlines_of", "overlap_of"]
 
 
 def check_pair(masks_true: ArrayLike, masks_pred: ArrayLike) -> tuple[Labels, Labels]:
@@ -38,3 +41,26 @@ def image_pairs(
         )
         raise InputError(message)
     return [check_pair(true, pred) for true, pred in zip(trues, preds, strict=True)], one
+
+
+def overlap_of(true: Labels, pred: Labels, device: Device) -> Overlap:
+    """Pairs of labels that share pixels, counted on the device."""
+    if not on_gpu(device):
+        return overlap(true, pred)
+    import torch
+
+    from cellpose.dynamics import _tensor_labels
+
+    return _tensor_labels.overlap(*(torch.from_numpy(as_labels(labels)).to(device) for labels in (true, pred)))
+
+
+def outlines_of(plane: Labels, device: Device) -> NDArray[np.bool_]:
+    """Pixels on the outlines of the labels, found on the device."""
+    if not on_gpu(device):
+        return masks_to_outlines(plane)
+    import torch
+
+    from cellpose.dynamics import _tensor_labels
+
+    marks: NDArray[np.bool_] = _tensor_labels.outlines(torch.from_numpy(as_labels(plane)).to(device)).cpu().numpy()
+    return marks

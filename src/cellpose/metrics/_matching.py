@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellpose._keywords import also_called
+from cellpose.dynamics._device import Device
 from cellpose.errors import InputError
-from cellpose.metrics._inputs import check_pair, image_pairs
+from cellpose.metrics._inputs import check_pair, image_pairs, overlap_of
 from cellpose.utils._check import Labels, check_labels, check_same_shape
 from cellpose.utils._labels import as_labels, overlap
 
@@ -36,8 +37,8 @@ class _Pairs(NamedTuple):
     counts_pred: NDArray[np.int64]
 
 
-def _pairs(true: Labels, pred: Labels) -> _Pairs:
-    found = overlap(true, pred)
+def _pairs(true: Labels, pred: Labels, device: Device) -> _Pairs:
+    found = overlap_of(true, pred, device)
     counts_true, counts_pred = (np.bincount(n, found.counts).astype(np.int64) for n in (found.a, found.b))
     if not found.counts.size:
         counts_true, counts_pred = np.zeros(1, np.int64), np.zeros(1, np.int64)
@@ -161,6 +162,8 @@ def average_precision(
     masks_true: ArrayLike | Sequence[ArrayLike],
     masks_pred: ArrayLike | Sequence[ArrayLike],
     threshold: float | ArrayLike = (0.5, 0.75, 0.9),
+    *,
+    device: Device = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Average precision ``tp / (tp + fp + fn)`` of predicted labels at thresholds on their intersection over union.
 
@@ -170,6 +173,8 @@ def average_precision(
         Labels of one image, or lists of as many images; 0 is background. Any number of dimensions.
     threshold
         Least intersection over union of a match, one number or several.
+    device
+        Where to count what they share: None or the CPU, or a torch device.
 
     Returns
     -------
@@ -199,7 +204,7 @@ def average_precision(
     thresholds = np.atleast_1d(np.asarray(threshold, dtype=np.float64))
     tp, n_true, n_pred = (np.zeros((len(images), thresholds.size), np.float32) for _ in range(3))
     for k, (true, pred) in enumerate(images):
-        pairs = _pairs(as_labels(true), as_labels(pred))
+        pairs = _pairs(as_labels(true), as_labels(pred), device)
         n_true[k] = np.count_nonzero(pairs.counts_true[1:])
         n_pred[k] = np.count_nonzero(pairs.counts_pred[1:])
         tp[k] = _image_true_positives(pairs, thresholds)
@@ -235,13 +240,17 @@ def _matched(pairs: _Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return (rows[own], cols[found]) if rows.size <= cols.size else (rows[found], cols[own])
 
 
-def mask_ious(masks_true: ArrayLike, masks_pred: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
+def mask_ious(
+    masks_true: ArrayLike, masks_pred: ArrayLike, *, device: Device = None
+) -> tuple[Floats, NDArray[np.int64]]:
     """Intersection over union of each true label with the predicted label it is matched with.
 
     Parameters
     ----------
     masks_true, masks_pred
         Labels of one image, same shape, 0 is background.
+    device
+        Where to count what they share: None or the CPU, or a torch device.
 
     Returns
     -------
@@ -264,7 +273,7 @@ def mask_ious(masks_true: ArrayLike, masks_pred: ArrayLike) -> tuple[Floats, NDA
     ([0.6667, 1.0], [2, 1])
     """
     true, pred = check_pair(masks_true, masks_pred)
-    pairs = _pairs_or_error(true, pred)
+    pairs = _pairs_or_error(true, pred, device)
     rows, cols = _matched(pairs)
     iou = np.zeros(pairs.counts_true.size - 1)
     preds = np.zeros(pairs.counts_true.size - 1, np.int64)
@@ -274,16 +283,18 @@ def mask_ious(masks_true: ArrayLike, masks_pred: ArrayLike) -> tuple[Floats, NDA
     return iou, preds
 
 
-def _pairs_or_error(true: Labels, pred: Labels) -> _Pairs:
+def _pairs_or_error(true: Labels, pred: Labels, device: Device) -> _Pairs:
     """Pairs by label number, where the numbers fit a table."""
     for labels, name in ((true, "masks_true"), (pred, "masks_pred")):
         if labels.size and as_labels(labels) is not labels:
             message = f"{name} holds the label {labels.max()} in an image of {labels.size} pixels; renumber the labels"
             raise InputError(message)
-    return _pairs(true, pred)
+    return _pairs(true, pred, device)
 
 
-def aggregated_jaccard_index(masks_true: Sequence[ArrayLike], masks_pred: Sequence[ArrayLike]) -> Floats:
+def aggregated_jaccard_index(
+    masks_true: Sequence[ArrayLike], masks_pred: Sequence[ArrayLike], *, device: Device = None
+) -> Floats:
     """Pixels that matched labels share, over the pixels of any label.
 
     This is not the index of Kumar et al. (2017): labels are matched one to one, as in :func:`mask_ious`.
@@ -292,6 +303,8 @@ def aggregated_jaccard_index(masks_true: Sequence[ArrayLike], masks_pred: Sequen
     ----------
     masks_true, masks_pred
         Lists of as many label images, 0 is background.
+    device
+        Where to count what they share: None or the CPU, or a torch device.
 
     Returns
     -------
@@ -313,7 +326,7 @@ def aggregated_jaccard_index(masks_true: Sequence[ArrayLike], masks_pred: Sequen
     for k, (true, pred) in enumerate(images):
         union = np.count_nonzero((true > 0) | (pred > 0))
         if union:
-            pairs = _pairs(as_labels(true), as_labels(pred))
+            pairs = _pairs(as_labels(true), as_labels(pred), device)
             partner = np.zeros(pairs.counts_true.size, np.int64)
             rows, cols = _matched(pairs)
             partner[rows] = cols
