@@ -24,7 +24,10 @@ def scripts():
     before = list(sys.path)
     sys.path[:0] = folders
     try:
-        yield {name: importlib.import_module(name) for name in ("quality", "quality_curves", "bundled_eval")}
+        yield {
+            name: importlib.import_module(name)
+            for name in ("quality", "quality_others", "quality_curves", "bundled_eval")
+        }
     finally:
         sys.path[:] = before
 
@@ -55,12 +58,12 @@ def data(tmp_path):
 @pytest.mark.parametrize("diameter", [None, 18.0])
 def test_classical_baseline_parts_touching_discs(scripts, bright, diameter):
     image = (TRUTH > 0) * 160.0 + 40 if bright else 200 - (TRUTH > 0) * 160.0
-    found = scripts["quality"].otsu_watershed({}, image, [0, 0], diameter)
+    found = scripts["quality_others"].otsu_watershed({}, image, [0, 0], diameter)
     assert scripts["bundled_eval"].average_precision(TRUTH, found)[1] == 1
 
 
 def test_nothing_in_an_empty_image_is_found(scripts):
-    assert not scripts["quality"].otsu_watershed({}, np.ones((32, 32)), [0, 0], None).any()
+    assert not scripts["quality_others"].otsu_watershed({}, np.ones((32, 32)), [0, 0], None).any()
 
 
 def test_scores_of_perfect_empty_and_shifted_masks(scripts):
@@ -92,23 +95,22 @@ def test_what_is_measured_is_kept(scripts, data, tmp_path):
     assert "| bbbc039 | 1 | 4 | 1.000 |" in quality.one_method(results["truth"]["test, without a diameter"])
 
 
-def test_training_of_the_original_goes_on_from_its_last_part(scripts, data, tmp_path, monkeypatch):
-    quality = scripts["quality"]
-    jobs = []
-
-    def run(command, *, input, text, check):
-        job = json.loads(input)
-        jobs.append((job["name"], job["start"]))
-        (tmp_path / "run" / "models").mkdir(exist_ok=True)
-        (tmp_path / "run" / "models" / job["name"]).touch()
-
-    monkeypatch.setattr(quality.subprocess, "run", run)
-    monkeypatch.setattr(quality, "PART", 1000)
-    monkeypatch.setattr(quality, "read_split", lambda *_: [{"source": "bbbc039", "id": "a"}] * 8)
-    first = quality.train_original(Path("python"), data, tmp_path / "run", 1000)
-    last = quality.train_original(Path("python"), data, tmp_path / "run", 2500)
-    assert jobs == [("part000.new", None), ("part001.new", str(first)), ("part002.new", str(last.with_name("part001")))]
-    assert last.name == "part002"
+def test_training_by_the_recipe_of_the_original(scripts, data, tmp_path, monkeypatch):
+    """It is trained once, and gives weights that can be run, here and in a process of its own."""
+    others = scripts["quality_others"]
+    rows = [{"source": "bbbc039", "id": "a"}]
+    monkeypatch.setattr(others, "read_split", lambda *_: rows)
+    monkeypatch.setattr(others, "RECIPE", {**others.RECIPE, "n_epochs": 2, "min_train_masks": 1})
+    trained = others.train_original(Path(sys.executable), data, tmp_path / "run", 1, 8)
+    assert trained.exists()
+    elsewhere = others.Elsewhere(Path(sys.executable), others.RUN_ORIGINAL, trained, tmp_path / "masks", data)
+    elsewhere.prepare(rows, by_diameter=True)
+    monkeypatch.setattr(others, "run", None)
+    assert others.train_original(Path(sys.executable), data, tmp_path / "run", 1, 8) == trained
+    elsewhere.prepare(rows, by_diameter=True)
+    image = cv2.imread(str(data / "bbbc039" / "a_img.png"), -1)
+    here = scripts["quality"].bundled(str(trained))(rows[0], image, [0, 0], 18.0)
+    assert elsewhere(rows[0], image, [0, 0], 18.0).shape == here.shape == image.shape
 
 
 def test_changes_of_the_robustness_curves(scripts):
