@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from original import environment
 
 
 def write_crops(folder: Path, n: int) -> None:
@@ -37,10 +38,8 @@ def write_crops(folder: Path, n: int) -> None:
 
 def run(python: str, work: Path, out: Path, threads: int, extra: dict[str, str]) -> dict[str, float]:
     """One run of a command line on the folder of images; seconds by the clock and of the processor."""
-    env = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    env |= {"CELLPOSE_LOCAL_MODELS_PATH": str(work / "models"), **extra}
-    for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
-        env.pop(name, None)
+    variables = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **extra}
+    env = environment(CELLPOSE_LOCAL_MODELS_PATH=work / "models", **variables)
     images = work / "images"
     command = [python, "-W", "ignore", "-m", "cellpose", "--dir", str(images), "--diameter", "30", "--save_tif"]
     command += ["--pretrained_model", str(work / "weights.pth"), "--chan", "0", "--savedir", str(out)]

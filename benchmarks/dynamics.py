@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from original import environment
 
 TASKS = ("compute_masks", "labels_to_flows", "fill_holes")
 
@@ -109,9 +110,7 @@ def run(folder: Path, repeats: int, ours: bool, threads: int) -> dict[str, Any]:
 
 def run_original(python: str, folder: Path, repeats: int, threads: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """`run` in another interpreter."""
-    env = {**os.environ, "OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
-    for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
-        env.pop(name, None)
+    env = environment(OMP_NUM_THREADS=threads, NUMBA_NUM_THREADS=threads)
     command = [python, "-W", "ignore", __file__, "--worker", str(folder), "--repeats", str(repeats)]
     done = subprocess.run([*command, "--threads", str(threads)], env=env, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.strip().splitlines()[-1]), {t: np.load(folder / f"{t}.npy") for t in TASKS}

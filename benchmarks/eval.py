@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from original import environment
 
 MODEL_SIDE = 30.0
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -95,10 +96,8 @@ def worker(folder: Path, engine: str) -> dict[str, Any]:
 
 
 def in_process(python: str, engine: str, folder: Path, threads: int) -> dict[str, Any]:
-    env = {**os.environ, "OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
-    env |= {"MKL_NUM_THREADS": str(threads), "CELLPOSE_LOCAL_MODELS_PATH": str(folder)}
-    for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
-        env.pop(name, None)
+    of_threads = {f"{library}_NUM_THREADS": threads for library in ("OMP", "NUMBA", "MKL")}
+    env = environment(CELLPOSE_LOCAL_MODELS_PATH=folder, **of_threads)
     command = [python, "-W", "ignore", __file__, "--worker", engine, "--folder", str(folder)]
     done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
     if done.returncode:

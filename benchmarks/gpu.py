@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from original import environment
 
 NBASE = [2, 32, 64, 128, 256]
 SMALL_SAM = {"bsize": 64, "embed_dim": 64, "num_heads": 2, "offsets": (27, 27)}
@@ -166,10 +166,7 @@ def in_process(python: str, work: str, label: str, folder: Path, args: argparse.
     for name in ("device", "tiles", "repeats"):
         command += [f"--{name}", str(getattr(args, name))]
     command += ["--batches", *map(str, args.batches)] + ["--small"] * args.small
-    env = {**os.environ, "CELLPOSE_LOCAL_MODELS_PATH": str(folder)}
-    if label != "ours":
-        for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
-            env.pop(name, None)
+    env = environment(ours=label == "ours", CELLPOSE_LOCAL_MODELS_PATH=folder)
     done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or ["failed"])[-1]}

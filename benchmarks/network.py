@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from original import environment
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,7 @@ def gemm_rate() -> float:
 
 
 def in_process(python: str, row: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    env = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "CELLPOSE_LOCAL_MODELS_PATH": str(folder)}
-    for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
-        env.pop(name, None)
+    env = environment(OMP_NUM_THREADS=args.threads, CELLPOSE_LOCAL_MODELS_PATH=folder)
     command = [python, "-W", "ignore", __file__, "--network", args.network, "--worker", row, "--folder", str(folder)]
     done = subprocess.run(
         [*command, "--repeats", str(args.repeats)], env=env, check=False, capture_output=True, text=True

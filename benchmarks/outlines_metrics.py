@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from original import environment
 
 
 def make_pair(side: int, pitch: int) -> dict[str, np.ndarray]:
@@ -86,9 +86,7 @@ def run(folder: Path, repeats: int, store: str) -> dict[str, Any]:
 
 def run_original(python: str, folder: Path, repeats: int, store: str) -> dict[str, Any]:
     """`run` in another interpreter."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
-        env.pop(name, None)
+    env = environment(OMP_NUM_THREADS=1, NUMBA_NUM_THREADS=1)
     command = [python, "-W", "ignore", __file__, "--worker", str(folder), "--repeats", str(repeats), "--store", store]
     done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from bundled_data import find_pair, read_masks, read_split
 from bundled_eval import CHANNELS, median_diameter
+from original import environment
 
 Array = np.ndarray
 NUCLEI = ("dsb2018", "bbbc039")
@@ -106,7 +108,8 @@ for item in job["items"]:
 
 
 def run(python: Path, script: str, job: dict[str, Any]) -> None:
-    subprocess.run([python, "-c", script], input=json.dumps(job), text=True, check=True)
+    env = environment(ours=python == Path(sys.executable))
+    subprocess.run([python, "-c", script], input=json.dumps(job), text=True, check=True, env=env)
 
 
 class Elsewhere:

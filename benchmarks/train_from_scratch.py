@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from original import environment
 
 RECIPE = {"batch_size": 8, "learning_rate": 0.005, "weight_decay": 1e-5, "channels": [0, 0]}
 THRESHOLDS = [0.5, 0.75, 0.9]
@@ -102,10 +102,7 @@ def judge(args: argparse.Namespace, name: str) -> dict[str, Any]:
 
 
 def in_process(python: str, args: argparse.Namespace, *words: str) -> None:
-    env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-    if python != sys.executable:
-        for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
-            env.pop(name, None)
+    env = environment(ours=python == sys.executable, OMP_NUM_THREADS=args.threads)
     given = [word for word in sys.argv[1:] if word]
     subprocess.run([python, "-W", "ignore", __file__, *given, *words], env=env, check=True)
 

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from original import environment
 
 NBASE = [2, 32, 64, 128, 256]
 CROPS, SIDE = 8, 224
@@ -172,9 +173,7 @@ def worker(args: argparse.Namespace) -> None:
 
 
 def in_process(python: str, package: str, what: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-    for name in ("PYTHONPATH", "GOMP_SPINCOUNT"):  # the second is set by importing the package
-        env.pop(name, None)
+    env = environment(OMP_NUM_THREADS=args.threads)
     command = [python, "-W", "ignore", __file__, "--worker", f"{package}:{what}", "--folder", str(folder)]
     command += ["--steps", str(args.steps), "--epochs", str(args.epochs)]
     done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)

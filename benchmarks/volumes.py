@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -85,16 +84,22 @@ def make_model(network: str, folder: Path) -> Any:
     return models.CellposeModel(pretrained_model=folder / "random")
 
 
+def peak_memory() -> int:
+    """Most bytes that this process has held, without those of the process that started it."""
+    with open("/proc/self/status") as file:
+        return 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
+
 def run_one(job: dict[str, Any]) -> dict[str, Any]:
     """One run over one stack, in this process."""
     with tempfile.TemporaryDirectory() as folder:
         model = make_model(job["network"], Path(folder))
         image = nuclei(tuple(job["shape"]))
         model.eval(image[:8, :64, :64], do_3D=True, z_axis=0, **job["options"])  # compiles, loads
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        before = peak_memory()
         clock, cpu = time.perf_counter(), time.process_time()
         masks = model.eval(image, do_3D=True, z_axis=0, **job["options"])[0]
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = peak_memory()
         estimate = model_estimate(model, image, job["options"])
     return {
         "seconds": time.perf_counter() - clock,
