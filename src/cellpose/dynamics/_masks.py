@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,33 +21,71 @@ __all__ = ["compute_masks", "resize_and_compute_masks"]
 Array = npt.NDArray[Any]
 
 
-def _ends(
-    flows: Array,
-    cellprob: Array,
-    threshold: float,
-    niter: int,
-    interp: bool,
-    origin: tuple[int, int] = (0, 0),
-    z_spacing: float = 1.0,
-) -> Array:
+class Rules(NamedTuple):
+    """What decides which masks there are; named as in `compute_masks`.
+
+    ``flow_threshold`` is None where flows are not checked. ``source`` are the pixels that those of the result are taken
+    from, along each axis; None: along this axis the size stays.
+    """
+
+    cellprob_threshold: float
+    niter: int
+    interp: bool
+    flow_threshold: float | None
+    max_size_fraction: float
+    min_size: int
+    source: list[npt.NDArray[np.int64] | None]
+    origin: tuple[int, int]
+    z_spacing: float
+
+
+def _ends(flows: Array, cellprob: Array, rules: Rules) -> Array:
     """For each pixel of the image the index of the pixel it ends in (see `index_of`), -1 in the background."""
     from cellpose.dynamics import _follow_kernels as kernels
 
     shape = cellprob.shape
-    field = field_of(flows, cellprob, threshold, NETWORK_SCALE, NETWORK_SCALE * z_spacing)
+    threshold = rules.cellprob_threshold
+    field = field_of(flows, cellprob, threshold, NETWORK_SCALE, NETWORK_SCALE * rules.z_spacing)
     ends = np.empty(shape, index_type(shape))
     side = kernels.TILE if cellprob.ndim == 2 else kernels.BRICK
     tiles = int(np.prod([-(-length // side) for length in shape]))
     logits, fewest = np.ascontiguousarray(cellprob, np.float32), max(1, FEWEST_PIXELS // side**cellprob.ndim)
-    args = (logits, np.float32(threshold), words_of(field), niter, interp)
+    args = (logits, np.float32(threshold), words_of(field), rules.niter, rules.interp)
     if cellprob.ndim == 3:
         run_sliced(kernels.ends_volume, tiles, *args, ends, smallest=fewest)
     else:
-        run_sliced(kernels.ends_plane, tiles, *args, np.array(origin, np.int64), ends, smallest=fewest)
+        run_sliced(kernels.ends_plane, tiles, *args, np.array(rules.origin, np.int64), ends, smallest=fewest)
     return ends
 
 
-def _check(flows: Array, cellprob: Array, do_3D: bool) -> None:
+def _masks_on_cpu(flows: Array, cellprob: Array, rules: Rules) -> Labels:
+    labels = gather(_ends(flows, cellprob, rules), cellprob.shape)
+    found = scan(labels)
+    keep = (found.counts > 0) & (found.counts <= labels.size * rules.max_size_fraction)
+    keep[0] = False
+    if rules.flow_threshold is not None:
+        present = np.flatnonzero(keep)
+        cells = cells_of(labels, found.boxes, present)
+        keep[present] = ~(cell_errors(labels, cells, flows, None) > rules.flow_threshold)
+    labels = without(labels, found, keep)
+    for axis, pixels in enumerate(rules.source):
+        if pixels is not None:
+            labels = labels.take(pixels, axis)
+    return fill_holes_and_remove_small(labels, rules.min_size) if rules.min_size > 0 else labels
+
+
+def _masks(flows: Array, logits: Array, rules: Rules, device: Device) -> Array:
+    if on_gpu(device):
+        from cellpose.dynamics._follow_kernels import REACH
+        from cellpose.dynamics._torch import masks_of
+
+        return compact(masks_of(flows, logits, rules, (PEAK, FRINGE, REACH), device))
+    return compact(_masks_on_cpu(flows, logits, rules))
+
+
+def _checked(dP: Any, cellprob: Any, do_3D: bool) -> tuple[Array, Array]:
+    """Flows and logits as arrays that fit each other."""
+    flows, cellprob = as_array(dP), as_array(cellprob)
     if cellprob.ndim not in (2, 3) or flows.shape != (cellprob.ndim, *cellprob.shape):
         message = (
             f"flows of shape {flows.shape} and cell probability of shape {cellprob.shape} do not fit; "
@@ -60,79 +98,11 @@ def _check(flows: Array, cellprob: Array, do_3D: bool) -> None:
     if do_3D and cellprob.ndim == 2:
         message = f"do_3D needs flows (3, Z, Y, X), got {flows.shape}; leave do_3D out for a plane"
         raise InputError(message)
+    return flows, cellprob
 
 
-def _raw_masks(
-    flows: Array,
-    cellprob: Array,
-    threshold: float,
-    niter: int,
-    interp: bool,
-    flow_threshold: float | None,
-    max_size_fraction: float,
-    origin: tuple[int, int],
-    z_spacing: float,
-) -> Labels:
-    """Masks 1..n, neither too large nor with flows that disagree with those of the network."""
-    labels = gather(_ends(flows, cellprob, threshold, niter, interp, origin, z_spacing), cellprob.shape)
-    found = scan(labels)
-    keep = (found.counts > 0) & (found.counts <= labels.size * max_size_fraction)
-    keep[0] = False
-    if flow_threshold is not None:
-        present = np.flatnonzero(keep)
-        cells = cells_of(labels, found.boxes, present)
-        keep[present] = ~(cell_errors(labels, cells, flows, None) > flow_threshold)
-    return without(labels, found, keep)
-
-
-def _masks(
-    dP: Any,
-    cellprob: Any,
-    niter: int | None,
-    threshold: float,
-    flow_threshold: float | None,
-    do_3D: bool,
-    min_size: int,
-    max_size_fraction: float,
-    resize: Any,
-    device: Device,
-    interp: bool,
-    origin: tuple[int, int],
-    z_spacing: float,
-) -> Array:
-    """What `compute_masks` and `resize_and_compute_masks` have in common."""
-    flows, logits = as_array(dP), as_array(cellprob)
-    _check(flows, logits, do_3D)
-    source = _source(logits.shape, resize)
-    errors_allowed = flow_threshold if flow_threshold and flow_threshold > 0 and logits.ndim == 2 else None
-    steps = int(niter or 200)
-    if on_gpu(device):
-        from cellpose.dynamics._follow_kernels import REACH
-        from cellpose.dynamics._torch import masks_of
-
-        labels = masks_of(
-            flows,
-            logits,
-            threshold,
-            [NETWORK_SCALE * z_spacing, *[NETWORK_SCALE] * 2][-logits.ndim :],
-            steps,
-            interp,
-            (PEAK, FRINGE, REACH),
-            flow_scale=NETWORK_SCALE,
-            flow_threshold=errors_allowed,
-            max_size_fraction=max_size_fraction,
-            source=source,
-            min_size=min_size,
-            device=device,
-        )
-        return compact(labels)
-    labels = _raw_masks(flows, logits, threshold, steps, interp, errors_allowed, max_size_fraction, origin, z_spacing)
-    for axis, pixels in enumerate(source):
-        if pixels is not None:
-            labels = labels.take(pixels, axis)
-    if min_size > 0:
-        labels = fill_holes_and_remove_small(labels, min_size)
-    return compact(labels)
+def _error_allowed(flow_threshold: float | None, logits: Array) -> float | None:
+    return flow_threshold if flow_threshold and flow_threshold > 0 and logits.ndim == 2 else None
 
 
 def _source(shape: tuple[int, ...], resize: Any) -> list[npt.NDArray[np.int64] | None]:
@@ -221,21 +191,19 @@ def compute_masks(
     >>> bool((masks == cells).all())
     True
     """
-    return _masks(
-        dP,
-        cellprob,
-        niter,
+    flows, logits = _checked(dP, cellprob, do_3D)
+    rules = Rules(
         cellprob_threshold,
-        flow_threshold,
-        do_3D,
-        min_size,
-        max_size_fraction,
-        None,
-        device,
+        int(niter or 200),
         interp,
+        _error_allowed(flow_threshold, logits),
+        max_size_fraction,
+        min_size,
+        _source(logits.shape, None),
         origin,
         z_spacing,
     )
+    return _masks(flows, logits, rules, device)
 
 
 def resize_and_compute_masks(
@@ -274,18 +242,16 @@ def resize_and_compute_masks(
     InputError
         If the shapes do not fit.
     """
-    return _masks(
-        dP,
-        cellprob,
-        niter,
+    flows, logits = _checked(dP, cellprob, do_3D)
+    rules = Rules(
         cellprob_threshold,
-        flow_threshold,
-        do_3D,
-        min_size,
-        max_size_fraction,
-        resize,
-        device,
+        int(niter or 200),
         interp,
+        _error_allowed(flow_threshold, logits),
+        max_size_fraction,
+        min_size,
+        _source(logits.shape, resize),
         (0, 0),
         z_spacing,
     )
+    return _masks(flows, logits, rules, device)

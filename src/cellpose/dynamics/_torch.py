@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from cellpose.dynamics._quality import NETWORK_SCALE
 from cellpose.dynamics._tensor_labels import centres, fill_holes_and_remove_small, real, scan, without
 from cellpose.utils._labels import Labels
+
+if TYPE_CHECKING:
+    from cellpose.dynamics._masks import Rules
 
 __all__ = ["cell_errors", "follow", "gather", "heat_flows", "masks_of"]
 
@@ -160,78 +164,40 @@ def _unit_flows(
 
 
 def masks_of(
-    flows: npt.NDArray[Any],
-    cellprob: npt.NDArray[Any],
-    threshold: float,
-    divisors: Sequence[float],
-    niter: int,
-    interp: bool,
-    seeds: tuple[int, int, int],
-    *,
-    flow_scale: float,
-    flow_threshold: float | None,
-    max_size_fraction: float,
-    source: Sequence[npt.NDArray[np.int64] | None],
-    min_size: int,
-    device: Any,
+    flows: npt.NDArray[Any], cellprob: npt.NDArray[Any], rules: Rules, seeds: tuple[int, int, int], device: Any
 ) -> Labels:
     """Masks of an image from the flows and logits of a network: all that is copied back from the device.
 
-    Parameters
-    ----------
-    flows, cellprob
-        ``(ndim, ...)`` and ``(...)``.
-    threshold
-        Pixels with a higher logit are followed, and flows of others are zero.
-    divisors
-        What makes the flows steps in pixels, one number an axis.
-    niter, interp
-        As in `follow`.
-    seeds
-        ``peak, fringe, reach`` of `gather`.
-    flow_scale
-        Length of the flows of a perfect network.
-    flow_threshold
-        Largest flow error of masks that are kept; None: keep all.
-    max_size_fraction
-        Masks that cover more of the image are removed.
-    source
-        Pixels that those of the result are taken from, along each axis; None: along this axis the size stays.
-    min_size
-        If positive, holes are filled and masks with fewer pixels removed.
-    device
-        A torch device.
-
-    Returns
-    -------
-    int32 array
+    ``flows`` are ``(ndim, ...)`` and ``cellprob`` ``(...)``; ``seeds`` are ``peak, fringe, reach`` of `gather`.
     """
     device = torch.device(device)
     network = _tensor(flows, np.float32, device)
-    inside = _tensor(cellprob, np.float32, device) > float(np.float32(threshold))
+    # Flows of pixels that are not followed are zero.
+    inside = _tensor(cellprob, np.float32, device) > float(np.float32(rules.cellprob_threshold))
+    divisors = [NETWORK_SCALE * rules.z_spacing, *[NETWORK_SCALE] * 2][-cellprob.ndim :]
     scale = torch.tensor(divisors, dtype=torch.float32, device=device).reshape(-1, *[1] * cellprob.ndim)
     starts = torch.nonzero(inside).T.to(torch.float32).contiguous()
     labels = torch.zeros(cellprob.shape, dtype=torch.int32, device=device)
-    ends = _follow(torch.where(inside, network, 0) / scale, starts, niter, interp)
+    ends = _follow(torch.where(inside, network, 0) / scale, starts, rules.niter, rules.interp)
     labels[inside] = gather(ends, cellprob.shape, *seeds)
 
     found = scan(labels)
-    keep = (found.counts > 0) & (found.counts <= labels.numel() * max_size_fraction)
+    keep = (found.counts > 0) & (found.counts <= labels.numel() * rules.max_size_fraction)
     keep[0] = False
-    if flow_threshold is not None and bool(keep.any()):
+    if rules.flow_threshold is not None and bool(keep.any()):
         present = torch.nonzero(keep)[:, 0]
         box = found.boxes[present]
         steps = 2 * ((box[:, 3] - box[:, 2]) + (box[:, 5] - box[:, 4]) + 4)
         middles = centres(labels, found, present)[:, 1:]
         cells = present.cpu().numpy(), middles.cpu().numpy(), steps.cpu().numpy()
-        errors = cell_errors(labels, *cells, network, 1 / flow_scale, device)
-        keep[present] = torch.from_numpy(~(errors > flow_threshold)).to(device)
+        errors = cell_errors(labels, *cells, network, 1 / NETWORK_SCALE, device)
+        keep[present] = torch.from_numpy(~(errors > rules.flow_threshold)).to(device)
     labels = without(labels, found, keep)
-    for axis, pixels in enumerate(source):
+    for axis, pixels in enumerate(rules.source):
         if pixels is not None:
             labels = labels.index_select(axis, torch.from_numpy(pixels).to(device))
-    if min_size > 0:
-        labels = fill_holes_and_remove_small(labels, min_size)
+    if rules.min_size > 0:
+        labels = fill_holes_and_remove_small(labels, rules.min_size)
     return labels.cpu().numpy()
 
 

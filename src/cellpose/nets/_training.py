@@ -12,7 +12,6 @@ a quarter of the work. That holds for the statistics of a batch too, in which ev
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from cellpose.nets._threads import in_threads, threads_for
 from cellpose.nets._winograd import is_winograd, winograd, winograd_input_gradient, winograd_kernel_gradient
 
 __all__ = ["Workspace", "fused_unit", "interleaved", "is_fused", "phase_kernels"]
@@ -322,9 +322,6 @@ def _in_threads(kernel: str, x: Tensor, *args: Any) -> list[Any]:
 
     call: Callable[..., Any] = getattr(_kernels, kernel)
     pixels = _pixels(x)
-    n_threads = max(1, min(torch.get_num_threads(), len(pixels) // _SMALLEST_SLICE))
-    if n_threads == 1:
-        return [call(0, len(pixels), pixels, *args)]
-    edges = [int(edge) for edge in np.linspace(0, len(pixels), n_threads + 1)]
-    with ThreadPoolExecutor(n_threads) as pool:
-        return list(pool.map(lambda edge: call(*edge, pixels, *args), pairwise(edges)))
+    n_slices = threads_for(len(pixels) // _SMALLEST_SLICE)
+    edges = [int(edge) for edge in np.linspace(0, len(pixels), n_slices + 1)]
+    return in_threads(lambda edge: call(*edge, pixels, *args), list(pairwise(edges)))

@@ -7,13 +7,13 @@ made again for the gradient of its kernels, so that what lies between is never i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from cellpose.nets._threads import in_threads, threads_for
 
 __all__ = ["is_winograd", "winograd", "winograd_input_gradient", "winograd_kernel_gradient"]
 
@@ -46,7 +46,7 @@ def winograd(
         operands = n_in, scale.numpy(), shifts[i], np.float32(lowest), upsample, kernel, added
         convolve(images[i], rows, columns, *operands, results[i], n_out, False)
 
-    _each(run, n)
+    in_threads(run, range(n))
     return out
 
 
@@ -67,7 +67,7 @@ def winograd_input_gradient(g: Tensor, weight: Tensor, *, upsample: bool) -> Ten
         if upsample:
             halve(out, rows // 2, columns // 2, n_in, True, results[i])
 
-    _each(run, n)
+    in_threads(run, range(n))
     return gx
 
 
@@ -79,7 +79,7 @@ def winograd_kernel_gradient(
 
     (n, n_in, rows, columns), n_out = _size(x, upsample=upsample), g.shape[1]
     images, gradients, shifts = _images(x), _images(g), offset.numpy()
-    parts = np.array_split(np.arange(n), _threads(n))
+    parts = np.array_split(np.arange(n), threads_for(n))
     sums = torch.zeros((len(parts), 36 * n_in * n_out))
 
     def run(part: int) -> None:
@@ -87,7 +87,7 @@ def winograd_kernel_gradient(
             operands = n_in, scale.numpy(), shifts[i], np.float32(lowest), upsample
             kernel_gradient(images[i], rows, columns, *operands, gradients[i], n_out, sums[part].numpy())
 
-    _each(run, len(parts))
+    in_threads(run, range(len(parts)))
     by_tap = _matrix().T @ sums.sum(dim=0).view(36, -1)
     return by_tap.view(3, 3, n_in, n_out).permute(3, 2, 0, 1).contiguous()
 
@@ -117,17 +117,3 @@ def _empty(n: int, channels: int, rows: int, columns: int) -> Tensor:
 def _images(x: Tensor) -> Any:
     """Channels-last features as (n, numbers of an image), without a copy."""
     return x.detach().permute(0, 2, 3, 1).reshape(len(x), -1).numpy()
-
-
-def _threads(n: int) -> int:
-    return max(1, min(n, torch.get_num_threads()))
-
-
-def _each(run: Callable[[int], None], n: int) -> None:
-    """Run all of ``n`` parts, in as many threads as torch has."""
-    if _threads(n) == 1:
-        for i in range(n):
-            run(i)
-        return
-    with ThreadPoolExecutor(_threads(n)) as pool:
-        list(pool.map(run, range(n)))

@@ -17,8 +17,8 @@ from cellpose.weights._names import ModelInfo, lookup
 
 __all__ = ["BUNDLED", "BUNDLED_DIR", "ModelFile", "bundled_models", "default_model", "find", "locate"]
 
-#: Name of the model that comes with this package.
-BUNDLED = "nuclei-cells"
+#: Name of the model that comes with this package and is used where no other is named.
+BUNDLED = "generalist"
 #: Where the models are that come with this package.
 BUNDLED_DIR = Path(__file__).parent / "bundled"
 
