@@ -73,7 +73,7 @@ def main() -> None:
     print("| network | way | clock | processor |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         whole.make(Path(name), 256)
-        for label, file in (("bundled", weights.BUNDLED), ("published size", Path(name) / "weights.pth")):
+        for label, file in (("nuclei-cells", "nuclei-cells"), ("published size", Path(name) / "weights.pth")):
             graph = source_of(weights.resolve(file), variant_of("openvino", "float32")).graph
             calls = ways(graph, args.threads, tiles)
             times: dict[str, list[tuple[float, float]]] = {way: [] for way in calls}

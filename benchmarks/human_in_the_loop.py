@@ -2,7 +2,7 @@
 
     python benchmarks/human_in_the_loop.py --data DATA --out RUN --figure docs/images/human-in-the-loop.png
 
-The bundled model meets images of a kind that it was not trained on. 1, 2, 3, 5 and 8 of them are corrected (their true
+A bundled model meets images of a kind that it was not trained on. 1, 2, 3, 5 and 8 of them are corrected (their true
 masks stand in for the person), the model is fine-tuned on these with the package's own fine-tuning recipe, and then
 segments images from which nothing was corrected. Large images are cut for correction, so that each part holds about as
 many cells as a person corrects in one sitting, and parts with hardly any are passed over; judged are large images as a
@@ -125,7 +125,7 @@ def score(model: Any, judged: list[Any], diameter: float | None) -> list[float]:
 
 
 def fine_tuned(corrected: list[Any], recipe: dict[str, Any], seed: int) -> Any:
-    """The bundled model, fine-tuned on the corrected images."""
+    """The model, fine-tuned on the corrected images."""
     from cellpose import models, train
 
     model = models.CellposeModel(pretrained_model=BASE, gpu=False, engine="torch")
