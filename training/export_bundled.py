@@ -133,7 +133,11 @@ def main() -> None:
         content["scores"] = {args.split: full_scores(model, args.data, read_split(args.data, args.split))}
     if args.scores:
         content["scores"] = json.loads(args.scores.read_text())[args.name]
-    weights.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
+    file = weights.with_suffix(".json")
+    before = json.loads(file.read_text()) if file.exists() else {}
+    if before.get("sha256") == content["sha256"] and "size_model" in before:  # of these very weights
+        content["size_model"] = before["size_model"]
+    file.write_text(json.dumps(content, indent=2) + "\n")
     print(json.dumps(content, indent=2))
 
 
