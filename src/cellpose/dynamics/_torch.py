@@ -95,7 +95,7 @@ def cell_errors(
 
 def _tensor(values: npt.NDArray[Any] | torch.Tensor, dtype: Any, device: torch.device) -> torch.Tensor:
     if isinstance(values, torch.Tensor):
-        return values
+        return values.to(device)
     return torch.from_numpy(np.ascontiguousarray(values, dtype)).to(device)
 
 
@@ -181,6 +181,8 @@ def masks_of(
     ends = _follow(torch.where(inside, network, 0) / scale, starts, rules.niter, rules.interp)
     labels[inside] = gather(ends, cellprob.shape, *seeds)
 
+    if device.type == "mps":  # which lacks some of what labels need, such as running maxima
+        labels = labels.cpu()
     found = scan(labels)
     keep = (found.counts > 0) & (found.counts <= labels.numel() * rules.max_size_fraction)
     keep[0] = False
@@ -191,11 +193,11 @@ def masks_of(
         middles = centres(labels, found, present)[:, 1:]
         cells = present.cpu().numpy(), middles.cpu().numpy(), steps.cpu().numpy()
         errors = cell_errors(labels, *cells, network, 1 / NETWORK_SCALE, device)
-        keep[present] = torch.from_numpy(~(errors > rules.flow_threshold)).to(device)
+        keep[present] = torch.from_numpy(~(errors > rules.flow_threshold)).to(keep.device)
     labels = without(labels, found, keep)
     for axis, pixels in enumerate(rules.source):
         if pixels is not None:
-            labels = labels.index_select(axis, torch.from_numpy(pixels).to(device))
+            labels = labels.index_select(axis, torch.from_numpy(pixels).to(labels.device))
     if rules.min_size > 0:
         labels = fill_holes_and_remove_small(labels, rules.min_size)
     return labels.cpu().numpy()
