@@ -138,3 +138,8 @@ def test_metrics_of_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
             np.testing.assert_array_equal(ours, theirs)
         assert counted
         assert set(counted) == {"cpu"}
+
+
+@pytest.mark.parametrize(("device", "there"), [("mps", "cpu"), ("cuda:1", "cuda:1"), ("cpu", "cpu")])
+def test_devices_that_lack_something_leave_labels_to_the_cpu(device: str, there: str) -> None:
+    assert _tensor_labels.device_for_labels(device) == torch.device(there)

@@ -285,5 +285,5 @@ def test_bundled_models_in_8_bits_find_the_same_cells(openvino, name, bundled):
     model = {p: CellposeModel(pretrained_model=bundled, engine="openvino", precision=p) for p in ("float32", "int8")}
     reference, found = (model[p].eval(image, channels=[0, 0])[0] for p in ("float32", "int8"))
     assert reference.max() > 10
-    # Of 7900 cells of test images 99.5 % agree so; of some seventy here a few may not.
-    assert (mask_ious(reference, found)[0] > 0.9).mean() > 0.92
+    # Of 7900 cells of test images 99.5 % agree so; of some fifty here one or two may not.
+    assert (mask_ious(reference, found)[0] > 0.9).mean() > 0.95

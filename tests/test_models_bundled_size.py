@@ -18,7 +18,7 @@ def test_the_bundled_models_have_size_models(model):
     name = model.cp.model_name
     assert models.size_model_path(name) == model.pretrained_size
     assert model.pretrained_size.endswith(f"{name}_size.npy")
-    features = model.cp.nbase[-1]  # the last level of the network
+    features = {"generalist": 256, "nuclei-cells": 128}[name]  # the last level of the network
     assert model.sz.params["A"].shape == model.sz.params["smean"].shape == (features,)
     assert model.sz.diam_mean == model.cp.diam_mean == 30
 

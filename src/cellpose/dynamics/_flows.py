@@ -60,6 +60,12 @@ class Cells(NamedTuple):
         return box[:, 1::2] - box[:, ::2]
 
     @property
+    def steps(self) -> npt.NDArray[np.int64]:
+        """Steps in which heat spreads through each cell of a plane, (n,)."""
+        steps: npt.NDArray[np.int64] = 2 * (self.extents[:, 1:].sum(axis=1) + 4)
+        return steps
+
+    @property
     def corners(self) -> npt.NDArray[np.int32]:
         """Lowest z, y, x of the boxes, (n, 3)."""
         return self.boxes[self.labels, ::2]
@@ -104,7 +110,7 @@ def flows_of_plane(labels: Labels, cells: Cells, niter: int, device: Device, out
     if on_gpu(device):
         from cellpose.dynamics._torch import heat_flows
 
-        steps = np.full(cells.labels.size, niter) if niter else 2 * (cells.extents[:, 1:].sum(axis=1) + 4)
+        steps = np.full(cells.labels.size, niter) if niter else cells.steps
         out[:] = heat_flows(labels, cells.labels, cells.centres[:, 1:], steps, device)
         return
     from cellpose.dynamics._kernels import flows_plane

@@ -32,10 +32,8 @@ def cell_errors(labels: Labels, cells: Cells, flows: npt.NDArray[Any], device: D
     if on_gpu(device):
         from cellpose.dynamics import _torch
 
-        steps = 2 * (cells.extents[:, 1:].sum(axis=1) + 4)
         network = np.asarray(flows, np.float32)
-        places = cells.centres[:, 1:]
-        return _torch.cell_errors(labels, cells.labels, places, steps, network, 1 / NETWORK_SCALE, device)
+        return _torch.cell_errors(labels, cells, network, 1 / NETWORK_SCALE, device)
     from cellpose.dynamics._kernels import errors_plane
 
     network = np.ascontiguousarray(flows, np.float32)

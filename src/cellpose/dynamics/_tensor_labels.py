@@ -18,6 +18,7 @@ from cellpose.utils._labels import fill_holes_and_remove_small as fill_holes_in_
 __all__ = [
     "Scan",
     "centres",
+    "device_for_labels",
     "fill_holes_and_remove_small",
     "outlines",
     "overlap",
@@ -50,6 +51,12 @@ class _Boxes(NamedTuple):
     places: Tensor
     inside: Tensor
     own: Tensor
+
+
+def device_for_labels(device: torch.device | str) -> torch.device:
+    """The device itself, or the CPU for one that lacks some of what labels need, such as running maxima."""
+    device = torch.device(device)
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def real(device: torch.device) -> torch.dtype:

@@ -13,8 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cellpose.dynamics._flows import Cells
 from cellpose.dynamics._quality import NETWORK_SCALE
-from cellpose.dynamics._tensor_labels import centres, fill_holes_and_remove_small, real, scan, without
+from cellpose.dynamics._tensor_labels import (
+    centres,
+    device_for_labels,
+    fill_holes_and_remove_small,
+    real,
+    scan,
+    without,
+)
 from cellpose.utils._labels import Labels
 
 if TYPE_CHECKING:
@@ -74,23 +82,21 @@ def heat_flows(
 
 def cell_errors(
     labels: Labels | torch.Tensor,
-    cells: npt.NDArray[np.integer[Any]],
-    centres: npt.NDArray[np.integer[Any]],
-    steps: npt.NDArray[np.integer[Any]],
+    cells: Cells,
     flows: npt.NDArray[np.float32] | torch.Tensor,
     scale: float,
     device: Any,
 ) -> npt.NDArray[np.float64]:
     """Mean over each cell of the squared difference between its unit flows and ``scale * flows``.
 
-    Arguments as those of `heat_flows`; ``flows`` (ndim, *labels.shape). Labels that are not among ``cells`` count as
-    background. The unit flows never leave the device.
+    ``labels`` (Y, X), ``flows`` (2, Y, X); both may be on the device already. Labels that are not among ``cells`` count
+    as background. The unit flows never leave the device.
     """
-    unit, index, number = _unit_flows(labels, cells, centres, steps, device)
+    unit, index, number = _unit_flows(labels, cells.labels, cells.centres[:, 1:], cells.steps, device)
     network = _tensor(flows, np.float32, unit.device).flatten(1)[:, index]
     squares = ((unit - network.to(unit.dtype) * scale) ** 2).sum(dim=0)
-    sums = torch.zeros(len(cells), dtype=unit.dtype, device=unit.device).index_add_(0, number, squares)
-    return (sums / torch.bincount(number, minlength=len(cells))).cpu().numpy().astype(np.float64)
+    sums = torch.zeros(len(cells.labels), dtype=unit.dtype, device=unit.device).index_add_(0, number, squares)
+    return (sums / torch.bincount(number, minlength=len(cells.labels))).cpu().numpy().astype(np.float64)
 
 
 def _tensor(values: npt.NDArray[Any] | torch.Tensor, dtype: Any, device: torch.device) -> torch.Tensor:
@@ -181,18 +187,14 @@ def masks_of(
     ends = _follow(torch.where(inside, network, 0) / scale, starts, rules.niter, rules.interp)
     labels[inside] = gather(ends, cellprob.shape, *seeds)
 
-    if device.type == "mps":  # which lacks some of what labels need, such as running maxima
-        labels = labels.cpu()
+    labels = labels.to(device_for_labels(device))
     found = scan(labels)
     keep = (found.counts > 0) & (found.counts <= labels.numel() * rules.max_size_fraction)
     keep[0] = False
     if rules.flow_threshold is not None and bool(keep.any()):
         present = torch.nonzero(keep)[:, 0]
-        box = found.boxes[present]
-        steps = 2 * ((box[:, 3] - box[:, 2]) + (box[:, 5] - box[:, 4]) + 4)
-        middles = centres(labels, found, present)[:, 1:]
-        cells = present.cpu().numpy(), middles.cpu().numpy(), steps.cpu().numpy()
-        errors = cell_errors(labels, *cells, network, 1 / NETWORK_SCALE, device)
+        facts = present, found.boxes, centres(labels, found, present)
+        errors = cell_errors(labels, Cells(*(f.cpu().numpy() for f in facts)), network, 1 / NETWORK_SCALE, device)
         keep[present] = torch.from_numpy(~(errors > rules.flow_threshold)).to(keep.device)
     labels = without(labels, found, keep)
     for axis, pixels in enumerate(rules.source):

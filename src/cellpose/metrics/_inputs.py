@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,9 @@ from cellpose.errors import InputError
 from cellpose.utils import masks_to_outlines
 from cellpose.utils._check import Labels, check_labels, check_same_shape
 from cellpose.utils._labels import Overlap, as_labels, overlap
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["check_pair", "image_pairs", "outlines_of", "overlap_of"]
 
@@ -47,20 +51,24 @@ def overlap_of(true: Labels, pred: Labels, device: Device) -> Overlap:
     """Pairs of labels that share pixels, counted on the device."""
     if not on_gpu(device):
         return overlap(true, pred)
-    import torch
-
     from cellpose.dynamics import _tensor_labels
 
-    return _tensor_labels.overlap(*(torch.from_numpy(as_labels(labels)).to(device) for labels in (true, pred)))
+    return _tensor_labels.overlap(*(_on_device(labels, device) for labels in (true, pred)))
 
 
 def outlines_of(plane: Labels, device: Device) -> NDArray[np.bool_]:
     """Pixels on the outlines of the labels, found on the device."""
     if not on_gpu(device):
         return masks_to_outlines(plane)
-    import torch
-
     from cellpose.dynamics import _tensor_labels
 
-    marks: NDArray[np.bool_] = _tensor_labels.outlines(torch.from_numpy(as_labels(plane)).to(device)).cpu().numpy()
+    marks: NDArray[np.bool_] = _tensor_labels.outlines(_on_device(plane, device)).cpu().numpy()
     return marks
+
+
+def _on_device(labels: Labels, device: Any) -> torch.Tensor:
+    import torch
+
+    from cellpose.dynamics._tensor_labels import device_for_labels
+
+    return torch.from_numpy(as_labels(labels)).to(device_for_labels(device))
