@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from cellpose import synthetic
 from cellpose.errors import OptionError
@@ -106,6 +109,46 @@ def test_renderings_are_finite_and_leave_the_scene_alone(render, cells):
         assert np.isfinite(light).all()
     np.testing.assert_array_equal(before[0], made.labels)
     np.testing.assert_array_equal(before[1], made.nuclei)
+
+
+@pytest.mark.parametrize("kind", synthetic.DEVICES)
+def test_no_cell_lies_in_a_wall_and_each_stays_whole(kind):
+    before = synthetic.add_nuclei(np.random.default_rng(1), scene("round", 3, (256, 256), coverage=0.6))
+    for seed in range(4):
+        made = synthetic.add_device(np.random.default_rng(seed), before, kind)
+        assert 0.02 < made.walls.mean() < 0.9
+        assert not made.labels[made.walls].any()
+        assert not made.nuclei[made.walls].any()
+        assert made.n == made.labels.max() < before.n
+        assert all(ndimage.label(made.labels == i)[1] == 1 for i in range(1, made.n + 1))
+        # a cell is what is left of one that was there, most of it
+        for label in range(1, made.n + 1):
+            old = np.unique(before.labels[made.labels == label])
+            assert len(old) == 1
+            assert (made.labels == label).sum() > 0.5 * (before.labels == old).sum()
+        assert set(np.unique(made.nuclei)) <= set(range(made.n + 1))
+
+
+@pytest.mark.parametrize("render", [synthetic.phase_contrast, synthetic.dic, synthetic.brightfield])
+def test_walls_are_seen_and_leave_the_contrast_of_cells(render):
+    plain = scene("round", 3, (256, 256), coverage=0.1)
+    made = synthetic.add_device(np.random.default_rng(0), plain, "pillars")
+    bare = dataclasses.replace(made, walls=None)
+    inner = ndimage.binary_erosion(made.walls, iterations=2)
+    edge = made.walls & ~inner
+    away = ~ndimage.binary_dilation(made.walls | made.inside, iterations=12)
+    contrasts = []
+    for seed in range(8):
+        light, without = (render(np.random.default_rng(seed), one) for one in (made, bare))
+        assert light[edge].std() > 2 * light[away].std()
+        contrasts.append([plane[made.inside].std() for plane in (light, without)])
+    with_walls, without_walls = np.mean(contrasts, axis=0)
+    assert with_walls > 0.5 * without_walls
+
+
+def test_unknown_device():
+    with pytest.raises(OptionError, match="'maze'; allowed: pillars, traps"):
+        synthetic.add_device(np.random.default_rng(0), scene("round"), "maze")
 
 
 def test_contrasts_are_as_physics_has_them():

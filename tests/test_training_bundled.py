@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -115,7 +117,7 @@ def test_crops_of_a_device_are_those_of_the_host(packed, scripts):
     """The same plan gives the same crops; OpenCV rounds positions to 1/32 pixel, and noise is drawn elsewhere."""
     module = scripts["bundled_crops"]
     host = module.Crops(packed, 3, 64, 8, 30.0)
-    device = module.DeviceCrops(packed, 3, 64, 8, 30.0, "cpu")
+    device = module.DeviceCrops(packed, 3, 64, 8, 30.0, device="cpu")
     compared = 0
     for step in range(4):
         images, targets = device.ready(device(step))
@@ -163,6 +165,60 @@ def test_flows_turn_with_the_image(packed, scripts, linear):
     assert abs(int(followed.max()) - int(before.max())) <= 1  # a cell that touches the border may merge or vanish
     inside = target[0] > 0
     assert np.hypot(*target[1:3])[inside].mean() > 0.9
+
+
+def test_exact_crops_are_the_pixels_of_the_image(packed, scripts):
+    module = scripts["bundled_crops"]
+    crops = module.Crops(packed, 0, 48, 1, 30.0, exact=1.0)
+    turns = set()
+    for step in range(40):
+        cut = crops.draw(step, 0)
+        turns.add(cut.linear.tobytes())
+        images, _ = crops.cut(cut)
+        height, width = cut.entry.shape
+        start = cut.entry.pixels + cut.planes[0] * height * width
+        whole = crops.images[start : start + height * width].reshape(height, width).astype(np.float32)
+        y, x = cut.centre.astype(int)
+        seen = whole[y - 24 : y + 24, x - 24 : x + 24]
+        assert np.array_equal(np.sort(images[0].ravel()), np.sort(seen.ravel()))
+        assert any(np.array_equal(images[0], np.rot90(s, k)) for s in (seen, seen.T) for k in range(4))
+    assert len(turns) == 8
+    assert all(module.Crops(packed, 0, 48, 1, 30.0).draw(step, 0).scale != 1 for step in range(40))
+
+
+@pytest.mark.slow
+def test_processes_share_a_batch(packed, data, tmp_path):
+    """Two processes agree on the length of the run and end with one set of weights; what they write is whole."""
+    (tmp_path / "packed").symlink_to(packed)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = f"--data {data} --out {tmp_path} --steps 3 --cooldown 1 --size 64 --batch 4 --width 4 --threads 1"
+    source = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS.parent / "src"), str(SCRIPTS)])}
+    done = subprocess.run(
+        [*command, str(SCRIPTS / "train_bundled.py"), *arguments.split(), "--float32", "--validate-every", "0"],
+        env=source,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "args.jsonl").read_text().splitlines()) == 1
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 3
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_gradients_are_the_mean_of_all_processes(scripts, monkeypatch):
+    module = scripts["train_bundled"]
+    net = torch.nn.Linear(3, 2)
+    for p in net.parameters():
+        p.grad = torch.full_like(p, 4.0)
+    monkeypatch.setattr(module.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(module.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(module.dist, "all_reduce", lambda flat: flat.add_(torch.arange(len(flat))))
+    module.share_gradients(net)
+    assert torch.equal(net.weight.grad, 2 + torch.arange(6).view(2, 3) / 2)
+    assert torch.equal(net.bias.grad, 2 + torch.arange(6, 8) / 2)
 
 
 def test_resumed_runs_equal_runs_in_one_go(packed, data, scripts, tmp_path, monkeypatch):

@@ -90,14 +90,21 @@ class Crops:
     """Augmented crops of the packed images; the same (seed, step) always gives the same batch."""
 
     def __init__(
-        self, cache: Path, seed: int, size: int, batch: int, diam_mean: float, near_native: float = 0.55
+        self,
+        cache: Path,
+        seed: int,
+        size: int,
+        batch: int,
+        diam_mean: float,
+        near_native: float = 0.55,
+        exact: float = 0.0,
     ) -> None:
         index = json.loads((cache / "index.json").read_text())
         self.entries = [Entry(**{**e, "shape": tuple(e["shape"])}) for e in index["entries"]]
         self.images = np.memmap(cache / "images.f16", np.float16, "r")
         self.targets = np.memmap(cache / "targets.f16", np.float16, "r")
         self.seed, self.size, self.batch, self.diam_mean = seed, size, batch, diam_mean
-        self.near_native = near_native
+        self.near_native, self.exact = near_native, exact
         self.by_kind: dict[str, list[int]] = {}
         for i, entry in enumerate(self.entries):
             self.by_kind.setdefault(entry.kind, []).append(i)
@@ -137,10 +144,16 @@ class Crops:
         rng = np.random.default_rng([self.seed, step, place])
         members = self.by_kind[self.kinds[rng.choice(len(self.kinds), p=self.share)]]
         entry = self.entries[members[rng.integers(len(members))]]
-        (first, second), scale = self._channels(rng, entry), self._scale(rng, entry)
+        first, second = self._channels(rng, entry)
+        exact = rng.random() < self.exact
+        scale = 1.0 if exact else self._scale(rng, entry)
         centre = self._centre(rng, entry, self.size / 2 / scale)
         angle = rng.uniform(0, 2 * np.pi)
+        if exact:
+            # pixels as they are: on their grid, and turned by quarters
+            centre, angle = np.round(centre), np.pi / 2 * int(angle / (np.pi / 2))
         linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        linear = np.round(linear) if exact else linear
         if rng.random() < 0.5:
             linear = linear @ np.diag([-1.0, 1.0])
         planes = [first] if second is None else [first, second]
@@ -193,14 +206,12 @@ class Crops:
 class DeviceCrops(Crops):
     """The same crops, cut on a device that holds all the data (2.4 GiB)."""
 
-    def __init__(
-        self, cache: Path, seed: int, size: int, batch: int, diam_mean: float, device: str, near_native: float = 0.55
-    ) -> None:
-        super().__init__(cache, seed, size, batch, diam_mean, near_native)
+    def __init__(self, *options: Any, device: str, **shares: float) -> None:
+        super().__init__(*options, **shares)
         self.device = torch.device(device)
         self.pixels = torch.from_numpy(np.array(self.images)).to(self.device)
         self.planes = torch.from_numpy(np.array(self.targets)).to(self.device)
-        steps = torch.arange(size, device=self.device, dtype=torch.float32) - (size - 1) / 2
+        steps = torch.arange(self.size, device=self.device, dtype=torch.float32) - (self.size - 1) / 2
         self.grid = torch.stack(torch.meshgrid(steps, steps, indexing="ij"))  # (2, y, x)
 
     def __call__(self, step: int) -> list[Array]:  # type: ignore[override]

@@ -106,7 +106,7 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]
             "cooldown": cooldown(options),
             "learning_rate": float(options["learning_rate"]),
             "wall_hours": round(float(last["wall_s"]) / 3600, 2),
-            "cpu_hours": round(float(last["cpu_s"]) / 3600, 2),
+            "cpu_hours": round(float(last["cpu_s"]) * starts[-1].get("processes", 1) / 3600, 2),
             "hardware": args.hardware,
             "dtype": "float32" if options["float32"] else "bfloat16 convolutions, float32 weights",
         },

@@ -6,6 +6,10 @@
 ``checkpoint.pt``, ``log.csv``, ``val.csv`` and ``args.jsonl``. The same command goes on where it was stopped; what a
 step does depends on the seed and the number of the step alone. The learning rate is constant until the last
 ``--cooldown`` steps, so a run may also be resumed with other ``--steps`` to end it sooner or later.
+
+    python -m torch.distributed.run --nproc-per-node 2 training/train_bundled.py --float32 --threads 1 ...
+
+shares every batch out among processes, which on a CPU use its cores better than threads of one process do.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from bundled_crops import Crops, DeviceCrops, prefetch
 from bundled_data import manifest, pack
@@ -46,11 +51,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--init", type=Path, help="weights to start from, of the same width or half of it")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--weight-decay", type=float, default=1e-3)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=8, help="crops a step, of all processes together")
     parser.add_argument("--size", type=int, default=160, help="side of the training crops in pixels")
     parser.add_argument("--width", type=int, default=16, help="channels of the first level; doubled at each next")
     parser.add_argument("--diam-mean", type=float, default=30.0)
     parser.add_argument("--near-native", type=float, default=0.55, help="share of crops near the size of the image")
+    parser.add_argument("--exact", type=float, default=0.0, help="share of crops that show the pixels as they are")
     parser.add_argument("--ema", type=float, default=0.999, help="decay of the running mean of the weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -195,6 +201,31 @@ def update_mean(state: State, decay: float) -> None:
             kept.copy_(new)
 
 
+def place_among_processes() -> tuple[int, int]:
+    """Number of this process, and how many there are."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def share_gradients(net: torch.nn.Module) -> None:
+    """The mean of the gradients of all processes in each; the statistics of norms are those of the first."""
+    if not dist.is_initialized():
+        return
+    gradients = [p.grad for p in net.parameters() if p.grad is not None]
+    flat = torch.cat([g.reshape(-1) for g in gradients])
+    dist.all_reduce(flat)
+    parts = (flat / dist.get_world_size()).split([g.numel() for g in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def agreed(*values: float) -> list[float]:
+    """What the first process says, in every process: clocks and signals differ."""
+    told = torch.tensor([*values, 0.0], dtype=torch.float64)
+    if dist.is_initialized():
+        dist.broadcast(told, 0)
+    return told[:-1].tolist()
+
+
 def train_step(state: State, images: torch.Tensor, target: torch.Tensor, args: argparse.Namespace) -> torch.Tensor:
     """One step of the optimiser; flow and cell terms of the loss."""
     x = images.to(memory_format=torch.channels_last)
@@ -205,6 +236,7 @@ def train_step(state: State, images: torch.Tensor, target: torch.Tensor, args: a
     flow_term, cell_term = loss_terms(y, target)
     state.optimiser.zero_grad(set_to_none=True)
     (flow_term + cell_term).backward()
+    share_gradients(state.net)
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 5.0)
     state.optimiser.step()
     update_mean(state, args.ema)
@@ -244,12 +276,14 @@ def validate(state: State, args: argparse.Namespace) -> None:
 
 
 def crops_of(args: argparse.Namespace) -> Crops:
-    """Crops cut where the network is trained."""
-    options = (args.out / "packed", args.seed, args.size, args.batch, args.diam_mean)
+    """Crops cut where the network is trained; of several processes each has its own."""
+    rank, processes = place_among_processes()
+    options = (args.out / "packed", args.seed + 1000 * rank, args.size, args.batch // processes, args.diam_mean)
+    shares = {"near_native": args.near_native, "exact": args.exact}
     on_device = args.device != "cpu" if args.crops is None else args.crops == "device"
     if on_device:
-        return DeviceCrops(*options, args.device, args.near_native)
-    return Crops(*options, args.near_native)
+        return DeviceCrops(*options, device=args.device, **shares)
+    return Crops(*options, **shares)
 
 
 def run(state: State, args: argparse.Namespace) -> None:
@@ -257,7 +291,7 @@ def run(state: State, args: argparse.Namespace) -> None:
     stop: list[int] = []
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda number, _: stop.append(number))
-    crops = crops_of(args)
+    crops, first = crops_of(args), place_among_processes()[0] == 0
     cpu0, wall0, cpu_before, wall_before = time.process_time(), time.monotonic(), state.cpu_s, state.wall_s
     sums, count = torch.zeros(2, device=args.device), 0
     state.net.train()
@@ -267,9 +301,13 @@ def run(state: State, args: argparse.Namespace) -> None:
         count += 1
         state.step += 1
         state.cpu_s = cpu_before + time.process_time() - cpu0
-        state.wall_s = wall_before + time.monotonic() - wall0
+        state.wall_s, told = agreed(wall_before + time.monotonic() - wall0, bool(stop))
         over = bool(args.minutes) and state.wall_s >= args.minutes * 60
-        last = state.step == end or over or bool(stop)
+        last = state.step == end or over or bool(told)
+        if not first:
+            if last:
+                return
+            continue
         if state.step % 50 == 0 or last:
             flow, cell = (sums / count).tolist()
             row = {
@@ -284,7 +322,7 @@ def run(state: State, args: argparse.Namespace) -> None:
             validate(state, args)
         if state.step % args.save_every == 0 or last:
             state.save(args.out / "checkpoint.pt")
-        if stop:
+        if told:
             print(f"stopped at step {state.step}", flush=True)
             return
         if over:
@@ -297,20 +335,26 @@ def main(argv: list[str] | None = None) -> None:
     os.nice(args.nice)
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
+    if dist.is_torchelastic_launched():
+        dist.init_process_group("gloo")
+    rank, processes = place_among_processes()
     packed = args.out / "packed"
-    if not (packed / "index.json").exists():
+    if rank == 0 and not (packed / "index.json").exists():
         pack(args.data, packed, args.seed)
+    agreed()  # the others wait until all is packed
     state = build(args)
     if args.init is not None:
         start_from(state, args.init, args.seed)
     if (args.out / "checkpoint.pt").exists():
         state.load(args.out / "checkpoint.pt")
     started = {
-        "from_step": state.step, "torch": torch.__version__, "argv": sys.argv[1:], "data": manifest(packed),
+        "from_step": state.step, "torch": torch.__version__, "argv": sys.argv[1:], "processes": processes,
+        "data": manifest(packed),
         "args": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
     }  # fmt: skip
-    with (args.out / "args.jsonl").open("a") as file:
-        file.write(json.dumps(started) + "\n")
+    if rank == 0:
+        with (args.out / "args.jsonl").open("a") as file:
+            file.write(json.dumps(started) + "\n")
     run(state, args)
 
 

@@ -8,6 +8,7 @@ from one generator, so the same seed gives the same pixels.
 from __future__ import annotations
 
 from cellpose.synthetic._camera import Optics, expose
+from cellpose.synthetic._device import DEVICES, add_device
 from cellpose.synthetic._fluorescence import cytoplasm, membrane, nuclei
 from cellpose.synthetic._population import FORMS, Population
 from cellpose.synthetic._sample import KINDS, Sample, sample
@@ -17,6 +18,7 @@ from cellpose.synthetic._transmitted import brightfield, dic, phase_contrast
 from cellpose.synthetic._volume import VOLUME_KINDS, sample_volume
 
 __all__ = [
+    "DEVICES",
     "FORMS",
     "KINDS",
     "VOLUME_KINDS",
@@ -24,6 +26,7 @@ __all__ = [
     "Population",
     "Sample",
     "Scene",
+    "add_device",
     "add_nuclei",
     "brightfield",
     "cytoplasm",

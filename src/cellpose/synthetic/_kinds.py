@@ -9,6 +9,7 @@ import numpy as np
 
 from cellpose.synthetic import _fluorescence, _stained, _transmitted
 from cellpose.synthetic._camera import Optics
+from cellpose.synthetic._device import add_device
 from cellpose.synthetic._noise import Field
 from cellpose.synthetic._population import Population
 from cellpose.synthetic._scene import Scene, add_nuclei, populate
@@ -24,7 +25,8 @@ class Recipe:
     """How images of a kind are made.
 
     ``population`` draws what the cells are like from a diameter in pixels; ``diameters`` is the range that the diameter
-    is drawn from; ``light`` renders (C, Y, X); ``nuclei`` is the share of scenes with nuclei.
+    is drawn from; ``light`` renders (C, Y, X); ``nuclei`` is the share of scenes with nuclei, ``devices`` the share of
+    those between the walls of a microfluidic device.
     """
 
     population: Callable[[Rng, float], Population]
@@ -32,6 +34,7 @@ class Recipe:
     optics: Callable[[Rng, float, Field], Optics]
     diameters: tuple[float, float]
     nuclei: float = 0.0
+    devices: float = 0.0
 
     def scene(self, rng: Rng, size: Size, diameter: float | None) -> Scene:
         """A scene of this kind."""
@@ -41,7 +44,7 @@ class Recipe:
         scene = populate(rng, size, self.population(rng, diameter))
         if rng.random() < self.nuclei:
             scene = add_nuclei(rng, scene, rng.uniform(0.3, 0.55))
-        return scene
+        return add_device(rng, scene) if rng.random() < self.devices else scene
 
 
 def _between(rng: Rng, low: float, high: float) -> float:
@@ -250,11 +253,11 @@ RECIPES = {
     "cytoplasm": Recipe(_culture, _cytoplasm, _dim, (10, 150), nuclei=0.7),
     "membrane": Recipe(_lined, _membrane, _dim, (10, 150), nuclei=0.6),
     "neurons": Recipe(_neurons, _cytoplasm, _dim, (14, 50), nuclei=0.5),
-    "phase": Recipe(_adherent, _phase, _bright, (16, 120), nuclei=0.9),
-    "dic": Recipe(_adherent, _dic, _bright, (20, 150), nuclei=0.9),
-    "brightfield": Recipe(_adherent, _brightfield, _bright, (14, 120), nuclei=0.7),
-    "bacteria": Recipe(_bacteria, _rods_light, _bright, (6, 50)),
-    "yeast": Recipe(_yeast, _yeast_light, _bright, (10, 60), nuclei=0.5),
+    "phase": Recipe(_adherent, _phase, _bright, (16, 120), nuclei=0.9, devices=0.1),
+    "dic": Recipe(_adherent, _dic, _bright, (20, 150), nuclei=0.9, devices=0.1),
+    "brightfield": Recipe(_adherent, _brightfield, _bright, (14, 120), nuclei=0.7, devices=0.2),
+    "bacteria": Recipe(_bacteria, _rods_light, _bright, (6, 50), devices=0.25),
+    "yeast": Recipe(_yeast, _yeast_light, _bright, (10, 60), nuclei=0.6, devices=0.5),
     "tissue": Recipe(_tissue, _stained.stained_tissue, _bright, (7, 70)),
     "em": Recipe(_sections, _electron, _electrons, (16, 150), nuclei=0.4),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -53,12 +53,15 @@ class Scene:
         Where the cells lie.
     population
         What they are like.
+    walls
+        bool (Y, X): where the walls of a device are; None without one.
     """
 
     labels: Labels
     nuclei: Labels
     cells: Cells
     population: Population
+    walls: npt.NDArray[np.bool_] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -371,7 +374,7 @@ def add_nuclei(rng: np.random.Generator, scene: Scene, share: float = 0.4, *, of
     warp = np.zeros((2, *scene.shape), np.float32)
     paint_outlines(nuclei, level, warp, np.arange(1, n + 1, dtype=np.int32), centres, tables, 1.0)
     own = (nuclei == scene.labels) & (scene.depth > min(1.5, 0.06 * scene.diameter))
-    return Scene(scene.labels, np.where(own, nuclei, 0).astype(np.int32), cells, scene.population)
+    return replace(scene, nuclei=np.where(own, nuclei, 0).astype(np.int32))
 
 
 def soft(mask: npt.NDArray[Any], sigma: float) -> Field:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.synthetic._device import wall_thickness
 from cellpose.synthetic._noise import Field, blur, fractal, grains, smooth_noise
 from cellpose.synthetic._scene import Scene, erode, soft
 
@@ -41,7 +42,7 @@ def optical_thickness(rng: np.random.Generator, scene: Scene, roughness: float =
     body = np.asarray((flat * sheet + (1 - flat) * hill) * own, np.float32)
     if roughness > 0:
         body = _organelles(rng, scene, body, roughness)
-    return body
+    return body if scene.walls is None else body + wall_thickness(rng, scene)
 
 
 def _organelles(rng: np.random.Generator, scene: Scene, body: Field, roughness: float) -> Field:
@@ -111,8 +112,9 @@ def phase_contrast(rng: np.random.Generator, scene: Scene, *, roughness: float =
 
 
 def _to_contrast(scene: Scene, relief: npt.NDArray[Any], contrast: float) -> Field:
-    """The relief scaled so that its root mean square over cells is ``contrast``."""
-    power = float((relief**2).sum()) / max(1, int(scene.inside.sum()))
+    """The relief scaled so that its root mean square over cells is ``contrast``; walls add nothing to it."""
+    own = relief if scene.walls is None else np.where(scene.outside < 0.2 * scene.diameter, relief, 0)
+    power = float((own**2).sum()) / max(1, int(scene.inside.sum()))
     return np.asarray(relief * (contrast / (np.sqrt(power) + 1e-6)), np.float32)
 
 
@@ -191,9 +193,12 @@ def brightfield(rng: np.random.Generator, scene: Scene, *, roughness: float = 1.
     """
     d = scene.diameter
     phase = optical_thickness(rng, scene, roughness) + 0.4 * dirt(rng, scene, rng.uniform(0, 1))
-    fringe = max(0.8, d * rng.uniform(0.01, 0.03))
+    fringe = max(0.8, d * rng.uniform(0.01, 0.06))
     fine = blur(phase, fringe) - blur(phase, 1.6 * fringe)
+    # far from the focus a second fringe follows the first, light where that is dark
     coarse = blur(phase, 2 * fringe) - blur(phase, 3.5 * fringe)
-    relief = fine + rng.uniform(0.1, 0.6) * coarse - rng.uniform(-0.05, 0.1) * phase
+    # cells are lenses too: their middles are lighter on one side of the focus, darker on the other
+    lens = rng.uniform(-0.1, 0.12) * rng.random() * phase
+    relief = fine + rng.uniform(-0.6, 0.6) * coarse - lens
     light = 0.55 + rng.choice([-1.0, 1.0]) * _to_contrast(scene, relief, rng.uniform(0.06, 0.16))
     return np.asarray(light + rng.uniform(0, 0.008) * smooth_noise(rng, scene.shape, 40.0), np.float32)
