@@ -95,6 +95,18 @@ def test_what_is_measured_is_kept(scripts, data, tmp_path):
     assert "| bbbc039 | 1 | 4 | 1.000 |" in quality.one_method(results["truth"]["test, without a diameter"])
 
 
+def test_kinds_within_a_source_are_told_apart(scripts, data):
+    measure = scripts["bundled_eval"].measure
+    row = {"source": "bbbc039", "id": "a", "group": "", "modality": "nuclei"}
+    same = measure(lambda *_: TRUTH, data, [row, row])
+    assert list(same) == ["bbbc039"]
+    masks = iter([TRUTH, 0 * TRUTH])
+    mixed = measure(lambda *_: next(masks), data, [row, {**row, "modality": "whole cells"}])
+    assert {k: (v["images"], v["AP@0.5"]) for k, v in mixed.items()} == {
+        "bbbc039": (2, 0.5), "bbbc039, nuclei": (1, 1.0), "bbbc039, whole cells": (1, 0.0),
+    }  # fmt: skip
+
+
 def test_training_by_the_recipe_of_the_original(scripts, data, tmp_path, monkeypatch):
     """It is trained once, and gives weights that can be run, here and in a process of its own."""
     others = scripts["quality_others"]

@@ -88,7 +88,7 @@ def median_diameter(truth: Array) -> float | None:
 def measure(
     segment: Segment, data: Path, rows: Iterable[dict[str, str]], *, by_diameter: bool = False
 ) -> dict[str, Any]:
-    """Mean scores by source and kind of image; ``by_diameter``: the median diameter of the true cells is told.
+    """Mean scores by source and by kind of image in it; ``by_diameter``: the median diameter of true cells is told.
 
     ``segment(row, image, channels, diameter)`` gives labels.
     """
@@ -100,9 +100,12 @@ def measure(
         diameter = median_diameter(truth) if by_diameter else None
         found = np.asarray(segment(row, image, CHANNELS.get(row["source"], [0, 0]), diameter)).astype(np.int32)
         values = scores(truth, found)
-        for name in {row["source"], kind_of(row["source"], row["group"])}:
+        source = row["source"]
+        for name in {source, kind_of(source, row["group"]), f"{source}, {row['modality']}"}:
             results[name].append(values)
             objects[name] += int(np.count_nonzero(np.bincount(truth.ravel())[1:]))
+    # a modality that is all of its source tells nothing more
+    whole = {name for name in results if len(results[name]) == len(results[name.partition(", ")[0]])}
     return {
         name: {
             "images": len(values),
@@ -110,6 +113,7 @@ def measure(
             **{key: round(float(v), 3) for key, v in zip(SCORES, np.mean(values, axis=0), strict=True)},
         }
         for name, values in sorted(results.items())
+        if ", " not in name or name not in whole
     }
 
 
