@@ -365,6 +365,9 @@ def test_models_commands(bench: Bench, capsys):
     assert models("path", "mine")[1].out.strip() == str(bench.models / "mine")
     assert models("path")[1].out.strip() == str(bench.models)
     assert "family       cpnet" in models("info", "mine")[1].out
+    card = models("info", weights.BUNDLED)[1].out
+    for part in ("\ndata\n", "licence CC0 1.0", "\ntraining\n", "  hardware: ", "\nfailures\n", "AP@0.75 0."):
+        assert part in card
     shown = models("list")[1].out
     assert "cpsam" in shown
     bundled = next(line for line in shown.splitlines() if weights.BUNDLED in line)

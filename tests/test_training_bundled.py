@@ -289,6 +289,22 @@ def test_a_run_may_start_from_shipped_weights(packed, scripts, tmp_path):
     assert torch.equal(state[key], new.mean.state_dict()[key])
 
 
+def test_the_mean_of_two_sets_of_weights(scripts):
+    mean = importlib.import_module("export_bundled").mean
+    one, other = ({"w": torch.tensor([w, 2.0]), "n": torch.tensor(n)} for w, n in ((1, 8), (3, 10)))
+    made = mean(one, other)
+    assert made["w"].tolist() == [2, 2]
+    assert made["n"] == 8  # a count stays that of the first
+
+
+def test_the_command_in_the_card_has_no_paths_of_a_machine(scripts):
+    command = importlib.import_module("export_bundled").command
+    words = ["--data", "/home/me/data", "--out", "runs/a", "--init", "/tmp/w.pt", "--seed", "5"]
+    end = "training/train_bundled.py --data DATA --out RUN --init WEIGHTS --seed 5"
+    assert command({"argv": words}) == f"python {end}"
+    assert command({"argv": words, "processes": 2}) == f"python -m torch.distributed.run --nproc-per-node 2 {end}"
+
+
 def test_a_wider_network_begins_with_the_same_function_and_different_channels(scripts, tmp_path):
     module = scripts["train_bundled"]
     narrow, wide = (module.build(module.parse(["--data", "d", "--out", "o", "--width", str(w)])) for w in (4, 8))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--weights", default="final.pt", help="final.pt, final.safetensors, best.pt or checkpoint.pt (its mean)"
     )
+    parser.add_argument(
+        "--mean-with", type=Path, help="weights that the run began with: the model becomes the mean of both"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "src/cellpose/weights/bundled")
     parser.add_argument("--hardware", default="2 CPU cores", help="what it was trained on, in words")
     parser.add_argument("--started-from", default="random weights", help="what the run began with, in words")
@@ -68,11 +72,25 @@ def load(path: Path) -> dict[str, torch.Tensor]:
     return {key: value.clone().contiguous() for key, value in state.items()}
 
 
+def mean(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Halfway between two sets of weights, the one of which began as the other."""
+    return {k: (v + other[k]) / 2 if v.is_floating_point() else v for k, v in one.items()}
+
+
 def cooldown(options: dict[str, Any]) -> str:
     """How long the learning rate fell: steps, or a part of a run by the clock."""
     if options["minutes"] is None:
         return f"{options['cooldown']} steps"
     return f"{int(options['cooldown']) / int(options['steps']):.0%} of the time"
+
+
+def command(start: dict[str, Any]) -> str:
+    """The training command, with names in place of the paths of one machine."""
+    names = {"--data": "DATA", "--out": "RUN", "--init": "WEIGHTS"}
+    words = [names.get(before, word) for before, word in itertools.pairwise(["", *start["argv"]])]
+    processes = start.get("processes", 1)
+    run = f"python -m torch.distributed.run --nproc-per-node {processes}" if processes > 1 else "python"
+    return " ".join([run, "training/train_bundled.py", *words])
 
 
 def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]) -> dict[str, Any]:
@@ -97,9 +115,10 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]
         "licence": "BSD-3-Clause",
         "data": {"split": "train", "sources": sources, "shares": data["shares"], "manifest_sha256": data["sha256"]},
         "training": {
-            "script": "training/train_bundled.py",
+            "command": command(starts[-1]),
             "seed": int(options["seed"]),
             "started_from": args.started_from,
+            "mean_with_the_start": args.mean_with is not None,
             "steps": int(last["step"]),
             "crops": int(last["step"]) * int(options["batch"]),
             "crop_size": int(options["size"]),
@@ -117,12 +136,21 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]
             "a second channel (nucleus beside cytoplasm) is known from synthetic images only",
             "objects above about 100 pixels need a diameter",
         ],
+        "failures": [
+            "nuclei under about 8 pixels are missed or merged; a diameter, given or found, helps",
+            "pale, out-of-focus and overlapping nuclei in stained tissue; small nuclei within cells of stained smears",
+            "yeast in the traps of microfluidic devices in bright field",
+            "thin protrusions of cells in phase contrast are drawn roughly; clusters are split or merged now and then",
+            "pictures: docs/models.md",
+        ],
     }
 
 
 def main() -> None:
     args = parse()
     state = load(args.run / args.weights)
+    if args.mean_with:
+        state = mean(state, load(args.mean_with))
     args.out.mkdir(parents=True, exist_ok=True)
     weights = args.out / f"{args.name}.safetensors"
     nets.write_state_dict(half(state), weights)

@@ -142,7 +142,26 @@ def _info(args: argparse.Namespace) -> int:
         facts |= _facts_of_file(file)
     for key, value in facts.items():
         print(f"{key:<12} {value}")
+    for key, value in (file.card if file is not None else {}).items():
+        if isinstance(value, (dict, list)):
+            print("\n".join(["", key, *_outline(value, 1)]))
     return 0
+
+
+def _outline(value: Any, depth: int) -> list[str]:
+    """Lines of a part of a card, parts of it farther in; what holds nothing but single values takes one line."""
+    indent = "  " * depth
+    if isinstance(value, list):
+        return [f"{indent}{item}" for item in value]
+    lines = []
+    for key, part in value.items():
+        if not isinstance(part, dict):
+            lines.append(f"{indent}{key}: {part}")
+        elif any(isinstance(inner, (dict, list)) for inner in part.values()):
+            lines += [f"{indent}{key}", *_outline(part, depth + 1)]
+        else:
+            lines.append(f"{indent}{key}: " + ", ".join(f"{name} {inner}" for name, inner in part.items()))
+    return lines
 
 
 def _facts_of_file(file: Any) -> dict[str, Any]:
