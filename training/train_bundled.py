@@ -356,7 +356,12 @@ def main(argv: list[str] | None = None) -> None:
         with (args.out / "args.jsonl").open("a") as file:
             file.write(json.dumps(started) + "\n")
     run(state, args)
+    agreed()  # no process leaves while others still talk to it
 
 
 if __name__ == "__main__":
     main()
+    if dist.is_initialized():
+        # All is written; threads of the process group now and then abort an interpreter that is taken down in order.
+        sys.stdout.flush()
+        os._exit(0)
