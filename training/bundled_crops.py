@@ -204,7 +204,7 @@ class Crops:
 
 
 class DeviceCrops(Crops):
-    """The same crops, cut on a device that holds all the data (2.4 GiB)."""
+    """The same crops, cut on a device that holds all the data (2.9 GiB)."""
 
     def __init__(self, *options: Any, device: str, **shares: float) -> None:
         super().__init__(*options, **shares)

@@ -62,13 +62,10 @@ def add_device(rng: np.random.Generator, scene: Scene, kind: str | None = None) 
     return replace(scene, labels=whole[0], nuclei=nuclei, cells=scene.cells.take(old[1:] - 1), walls=walls)
 
 
-def wall_thickness(rng: np.random.Generator, scene: Scene) -> Field:
-    """Optical thickness of the walls: flat on top, steep and often bevelled at the side, now and then with a seam."""
-    if scene.walls is None:
-        return np.zeros(scene.shape, np.float32)
-    d = scene.diameter
-    depth = cv2.distanceTransform(scene.walls.astype(np.uint8), cv2.DIST_L2, 3)
-    bevel = max(1.0, rng.uniform(0.02, 0.25) * d)
+def wall_thickness(rng: np.random.Generator, walls: Mask, diameter: float) -> Field:
+    """Optical thickness of walls: flat on top, steep and often bevelled at the side, now and then with a seam."""
+    depth = cv2.distanceTransform(walls.astype(np.uint8), cv2.DIST_L2, 3)
+    bevel = max(1.0, rng.uniform(0.02, 0.25) * diameter)
     top = np.clip(depth / bevel, 0, 1)
     if rng.random() < 0.4:
         seam = rng.uniform(1.5, 4.0) * bevel

@@ -42,7 +42,7 @@ def optical_thickness(rng: np.random.Generator, scene: Scene, roughness: float =
     body = np.asarray((flat * sheet + (1 - flat) * hill) * own, np.float32)
     if roughness > 0:
         body = _organelles(rng, scene, body, roughness)
-    return body if scene.walls is None else body + wall_thickness(rng, scene)
+    return body if scene.walls is None else body + wall_thickness(rng, scene.walls, d)
 
 
 def _organelles(rng: np.random.Generator, scene: Scene, body: Field, roughness: float) -> Field:
@@ -112,7 +112,7 @@ def phase_contrast(rng: np.random.Generator, scene: Scene, *, roughness: float =
 
 
 def _to_contrast(scene: Scene, relief: npt.NDArray[Any], contrast: float) -> Field:
-    """The relief scaled so that its root mean square over cells is ``contrast``; walls add nothing to it."""
+    """The relief scaled so that its root mean square over cells is ``contrast``, whatever the walls are like."""
     own = relief if scene.walls is None else np.where(scene.outside < 0.2 * scene.diameter, relief, 0)
     power = float((own**2).sum()) / max(1, int(scene.inside.sum()))
     return np.asarray(relief * (contrast / (np.sqrt(power) + 1e-6)), np.float32)
