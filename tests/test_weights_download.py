@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import socket
+import sys
 import threading
 import time
 import urllib.request
@@ -275,6 +276,24 @@ def test_two_at_once_do_not_mix(server: Server, tmp_path: Path) -> None:
     assert errors == []
     assert (tmp_path / "w").read_bytes() == server.content
     assert no_parts(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows renames no open file")
+def test_the_partial_file_is_locked_until_it_has_its_name(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, locked = Path.replace, []
+
+    def replace(self: Path, target: Path) -> Path:
+        if self.suffix == ".part":
+            other = _download._open_alone(self)
+            locked.append(other is None)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert locked == [True]
+    assert (tmp_path / "w").read_bytes() == server.content
 
 
 def test_a_wall_that_answers_nothing_does_not_take_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import re
 import shutil
 import socket
 import ssl
+import sys
 import tempfile
 import time
 import urllib.error
@@ -275,9 +276,12 @@ def _finish(part: _Part, target: Path) -> str:
         digest.update(chunk)
     part.file.flush()
     os.fsync(part.file.fileno())
-    # Closed first: Windows renames no open file.
-    part.file.close()
+    # Closing gives up the lock: renamed before that, no other call takes up the partial file in between and writes to
+    # what is the model by then. Windows renames no open file.
+    if sys.platform == "win32":
+        part.file.close()
     part.path.replace(target)
+    part.file.close()
     return digest.hexdigest()
 
 
