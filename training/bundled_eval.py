@@ -92,6 +92,10 @@ def measure(
 
     ``segment(row, image, channels, diameter)`` gives labels.
     """
+    rows = list(rows)
+    modalities = defaultdict(set)
+    for row in rows:
+        modalities[row["source"]].add(row["modality"])
     results: dict[str, list[Array]] = defaultdict(list)
     objects: dict[str, int] = defaultdict(int)
     for row in rows:
@@ -101,11 +105,12 @@ def measure(
         found = np.asarray(segment(row, image, CHANNELS.get(row["source"], [0, 0]), diameter)).astype(np.int32)
         values = scores(truth, found)
         source = row["source"]
-        for name in {source, kind_of(source, row["group"]), f"{source}, {row['modality']}"}:
+        names = {source, kind_of(source, row["group"])}
+        if len(modalities[source]) > 1:
+            names.add(f"{source}, {row['modality']}")
+        for name in names:
             results[name].append(values)
             objects[name] += int(np.count_nonzero(np.bincount(truth.ravel())[1:]))
-    # a modality that is all of its source tells nothing more
-    whole = {name for name in results if len(results[name]) == len(results[name.partition(", ")[0]])}
     return {
         name: {
             "images": len(values),
@@ -113,7 +118,6 @@ def measure(
             **{key: round(float(v), 3) for key, v in zip(SCORES, np.mean(values, axis=0), strict=True)},
         }
         for name, values in sorted(results.items())
-        if ", " not in name or name not in whole
     }
 
 

@@ -220,10 +220,16 @@ def share_gradients(net: torch.nn.Module) -> None:
 
 def agreed(*values: float) -> list[float]:
     """What the first process says, in every process: clocks and signals differ."""
-    told = torch.tensor([*values, 0.0], dtype=torch.float64)
+    told = torch.tensor(values, dtype=torch.float64)
     if dist.is_initialized():
         dist.broadcast(told, 0)
-    return told[:-1].tolist()
+    return told.tolist()
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come this far."""
+    if dist.is_initialized():
+        dist.barrier()
 
 
 def train_step(state: State, images: torch.Tensor, target: torch.Tensor, args: argparse.Namespace) -> torch.Tensor:
@@ -341,7 +347,7 @@ def main(argv: list[str] | None = None) -> None:
     packed = args.out / "packed"
     if rank == 0 and not (packed / "index.json").exists():
         pack(args.data, packed, args.seed)
-    agreed()  # the others wait until all is packed
+    wait_for_all()  # until all is packed
     state = build(args)
     if args.init is not None:
         start_from(state, args.init, args.seed)
@@ -356,7 +362,7 @@ def main(argv: list[str] | None = None) -> None:
         with (args.out / "args.jsonl").open("a") as file:
             file.write(json.dumps(started) + "\n")
     run(state, args)
-    agreed()  # no process leaves while others still talk to it
+    wait_for_all()  # no process leaves while others still talk to it
 
 
 if __name__ == "__main__":

@@ -124,10 +124,11 @@ def _info(args: argparse.Namespace) -> int:
         message = f"{args.name} is no model"
         raise OptionError(message)
     info = file.info if file is not None else published[0] if published else None
+    card = file.card if file is not None else {}
     facts: dict[str, Any] = {"name": file.name if file else args.name, "installed": file is not None}
     if file is not None:
         facts |= {"path": str(file.path), "sha256": file.sha256, "bytes": file.path.stat().st_size}
-        facts |= {key: value for key, value in file.card.items() if isinstance(value, (str, int, float))}
+        facts |= {key: value for key, value in card.items() if isinstance(value, (str, int, float))}
     if info is not None:
         facts |= {
             "family": info.family,
@@ -142,7 +143,7 @@ def _info(args: argparse.Namespace) -> int:
         facts |= _facts_of_file(file)
     for key, value in facts.items():
         print(f"{key:<12} {value}")
-    for key, value in (file.card if file is not None else {}).items():
+    for key, value in card.items():
         if isinstance(value, (dict, list)):
             print("\n".join(["", key, *_outline(value, 1)]))
     return 0

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cellpose.errors import OptionError
 from cellpose.synthetic._noise import Field, blur
-from cellpose.synthetic._scene import MIN_AREA, Scene
+from cellpose.synthetic._scene import Scene, smallest_piece
 
 __all__ = ["DEVICES", "add_device", "wall_thickness"]
 
@@ -56,8 +56,7 @@ def add_device(rng: np.random.Generator, scene: Scene, kind: str | None = None) 
     stays = hidden <= _MOST_HIDDEN * area
     stays[0] = False
     labels = np.where(stays[scene.labels] & ~walls, scene.labels, 0).astype(np.int32)
-    least = max(MIN_AREA, int(0.12 * scene.diameter**2 * 0.785))
-    whole, old = largest_pieces(labels[None], scene.n, least)
+    whole, old = largest_pieces(labels[None], scene.n, smallest_piece(scene.population))
     nuclei = np.where(scene.nuclei > 0, whole[0], 0).astype(np.int32)
     return replace(scene, labels=whole[0], nuclei=nuclei, cells=scene.cells.take(old[1:] - 1), walls=walls)
 

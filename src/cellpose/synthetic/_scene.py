@@ -217,11 +217,15 @@ def populate(rng: np.random.Generator, size: tuple[int, int], population: Popula
     if population.missing > 0:
         lost = np.concatenate([[False], rng.random(n) < population.missing])
         labels[lost[labels]] = 0
-    area = max(MIN_AREA, int(0.12 * population.diameter**2 * 0.785))
-    whole, old = largest_pieces(labels[None], n, area)
+    whole, old = largest_pieces(labels[None], n, smallest_piece(population))
     if population.reach > 1.5:  # sheets have no gaps but where cells were taken out
         close_gaps(whole[0], labels)
     return Scene(whole[0], np.zeros(size, np.int32), cells.take(old[1:] - 1), population)
+
+
+def smallest_piece(population: Population) -> int:
+    """Pixels below which a piece of a cell is left out: an eighth of the mean cell."""
+    return max(MIN_AREA, int(0.12 * population.diameter**2 * 0.785))
 
 
 def _blank(size: tuple[int, int]) -> tuple[Labels, Field]:
