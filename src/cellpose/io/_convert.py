@@ -56,7 +56,7 @@ def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None) -> P
     flat = "Z" not in letters
     chunks = tuple((_FLAT_CHUNK if flat else _CHUNK[a]) if a in "ZYX" else 1 for a in letters)
     with new_folder(out) as folder:
-        array = create_array(folder / "0", shape, chunks, tiff.dtype)
+        array = create_array(folder / "0", shape, chunks, tiff.dtype, every_chunk=True)
         for place, part in _parts(tiff, len(order)):
             array[tuple(place[k] for k in order)] = part.transpose(order)
         finish_image(folder, letters, sizes, channels)

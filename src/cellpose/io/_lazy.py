@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import AxesError, FileReadError
+from cellpose._reading import reading
+from cellpose.errors import AxesError
 from cellpose.io._image import UNKNOWN_AXIS, Image, check_axes
+from cellpose.io._limits import check_claim
+from cellpose.io._npy import map_npy
 from cellpose.io._ome_zarr import open_ome_zarr
 from cellpose.io._read import read_image
 from cellpose.io._tiff import TIFF_SUFFIXES, metadata_of, open_tiff
 from cellpose.io._zarr import is_zarr
+from cellpose.io._zarr_check import check_any_chunk
 
 __all__ = ["LazyPlane", "open_plane"]
 
@@ -106,16 +110,31 @@ def open_plane(source: Any, channel_axis: int | None = None, axes: str | None = 
     if not isinstance(source, (str, os.PathLike)):
         return _of_array(source, _renamed(UNKNOWN_AXIS * len(source.shape), source.shape, axes), channel_axis)
     path = Path(source)
+    with reading(path):
+        plane = _of_file(path, channel_axis, axes)
+    return replace(plane, read=_named(path, plane))
+
+
+def _named(path: Path, plane: LazyPlane) -> Callable[[int, int], Array]:
+    """The rows of a plane, where errors name the file and nothing is read that the memory does not hold."""
+    row_bytes = plane.shape[1] * plane.shape[2] * plane.dtype.itemsize
+
+    def read(start: int, stop: int) -> Array:
+        with reading(path):
+            check_claim(path, (stop - start) * row_bytes)
+            return plane.read(start, stop)
+
+    return read
+
+
+def _of_file(path: Path, channel_axis: int | None, axes: str | None) -> LazyPlane:
     if path.is_dir() and is_zarr(path):
         lazy = open_ome_zarr(path)
+        check_any_chunk(lazy.folder, lazy.array, lazy.is_image)
         names = _renamed(lazy.axes, lazy.array.shape, axes)
         return _of_array(lazy.array, names, channel_axis, lazy.pixel_size_um, lazy.channel_names)
     if path.suffix.lower() == ".npy" and not path.name.endswith("_seg.npy"):
-        try:
-            data = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            message = f"{path} could not be read: {error}"
-            raise FileReadError(message) from error
+        data = map_npy(path)
         return _of_array(data, _renamed(UNKNOWN_AXIS * data.ndim, data.shape, axes), channel_axis)
     if path.suffix.lower() in TIFF_SUFFIXES:
         return _of_tiff(path, channel_axis, axes)

@@ -42,7 +42,9 @@ def _free_of_container() -> int | None:
         return None
 
 
-def check_claim(path: Path, claimed: int, stored: int | None = None, ratio: float = 1.0) -> None:
+def check_claim(
+    path: Path, claimed: int, stored: int | None = None, ratio: float = 1.0, *, in_memory: bool = True
+) -> None:
     """Refuse a file before memory is taken for what its header claims.
 
     Parameters
@@ -55,6 +57,8 @@ def check_claim(path: Path, claimed: int, stored: int | None = None, ratio: floa
         Bytes of coded pixels that the file really has; None: not checked.
     ratio
         The most that the coding can expand a byte.
+    in_memory
+        Whether all of it will be in memory at the same time.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def check_claim(path: Path, claimed: int, stored: int | None = None, ratio: floa
             f"the file holds {stored} bytes of them"
         )
         raise FileReadError(message)
-    memory = available_memory()
+    memory = available_memory() if in_memory else None
     if memory is not None and claimed > memory:
         message = (
             f"{path} claims an image of {claimed / _GIB:.1f} GiB and {memory / _GIB:.1f} GiB of memory are free; "

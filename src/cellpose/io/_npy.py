@@ -6,18 +6,20 @@ import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from cellpose._reading import reading
 from cellpose.errors import FileReadError
 from cellpose.io._image import UNKNOWN_AXIS, Image
 from cellpose.io._limits import check_claim
 from cellpose.io._open import opened
-from cellpose.io._unpickle import unpickle_data
+from cellpose.io._unpickle import Clipped, unpickle_data
 from cellpose.io._write import PathLike, replacing
 
-__all__ = ["load_npy", "read_npy", "write_npy_object"]
+__all__ = ["load_npy", "map_npy", "read_npy", "write_npy_object"]
 
 _PICKLE_PROTOCOL = 4
 
@@ -38,24 +40,51 @@ def load_npy(path: PathLike) -> Any:
         If it holds anything but numbers, texts, arrays, dates, paths and containers of them.
     """
     path = Path(path)
-    with opened(path) as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            readers = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }
-            shape, _, dtype = readers[version](file)
-        except (ValueError, KeyError) as error:
-            message = f"{path} is not a NumPy file, or its header is corrupt: {error}"
-            raise FileReadError(message) from error
+    with reading(path), opened(path) as file:
+        shape, _, dtype = _header(path, file)
         if dtype.hasobject:
             content = unpickle_data(file, str(path))
             return content.item() if isinstance(content, np.ndarray) and content.ndim == 0 else content
-        stored = path.stat().st_size - file.tell()
-        check_claim(path, dtype.itemsize * math.prod(shape), stored)
+        check_claim(path, dtype.itemsize * math.prod(shape), _behind(path, file))
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def map_npy(path: Path) -> npt.NDArray[Any]:
+    """A memory map of the array in a ``.npy`` file; raises as `load_npy` does."""
+    with reading(path), opened(path) as file:
+        shape, fortran, dtype = _header(path, file)
+        if dtype.hasobject:
+            message = f"{path} holds Python objects; only an array of numbers can be read by rows"
+            raise FileReadError(message)
+        check_claim(path, dtype.itemsize * math.prod(shape), _behind(path, file), in_memory=False)
+        return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran else "C")
+
+
+def _header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and dtype; the file then stands at what follows."""
+    if not path.stat().st_size:
+        message = f"{path} is empty"
+        raise FileReadError(message)
+    try:
+        version = np.lib.format.read_magic(file)
+        readers = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        # the length that a header claims is asked for at once
+        shape, fortran, dtype = readers[version](Clipped(file))
+    except (ValueError, KeyError) as error:
+        message = f"{path} is not a NumPy file, or its header is corrupt: {error}"
+        raise FileReadError(message) from error
+    if dtype.itemsize < 1 or any(side < 0 for side in shape):
+        message = f"{path} is corrupt: it claims an array of shape {shape} and dtype {dtype}"
+        raise FileReadError(message)
+    return shape, fortran, dtype
+
+
+def _behind(path: Path, file: IO[bytes]) -> int:
+    return path.stat().st_size - file.tell()
 
 
 def read_npy(path: Path) -> Image:

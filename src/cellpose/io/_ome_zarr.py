@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cellpose._reading import reading
 from cellpose.errors import FileReadError
 from cellpose.io._image import UNKNOWN_AXIS, Image
 from cellpose.io._tiff import micrometres
 from cellpose.io._zarr import open_zarr
+from cellpose.io._zarr_check import checked, read_whole
 
 __all__ = ["OmeZarr", "open_ome_zarr", "read_ome_zarr"]
 
 PathLike = str | os.PathLike[str]
+
+_MOST_LEVELS = 64  # each halves the sides of the one before
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,9 @@ class OmeZarr:
     Attributes
     ----------
     array
-        The Zarr array of the finest resolution.
+        The Zarr array of the finest resolution; errors of reading it name its folder.
+    folder
+        Its folder.
     axes
         One letter an axis, as in `Image`.
     pixel_size_um
@@ -38,6 +45,8 @@ class OmeZarr:
         empty for a plain array.
     zarr_format
         Version of the format on disk, 2 or 3.
+    is_image
+        Whether the folder says that these are intensities: labels and plain arrays may be empty.
     """
 
     array: Any
@@ -46,6 +55,8 @@ class OmeZarr:
     channel_names: tuple[str, ...] = ()
     levels: tuple[tuple[tuple[int, ...], tuple[float, ...]], ...] = ()
     zarr_format: int = 2
+    folder: Path = Path()
+    is_image: bool = False
 
 
 def open_ome_zarr(path: PathLike) -> OmeZarr:
@@ -58,39 +69,47 @@ def open_ome_zarr(path: PathLike) -> OmeZarr:
     MissingExtraError
         If zarr is not installed.
     """
+    with reading(path):
+        return _opened(Path(path))
+
+
+def _opened(path: Path) -> OmeZarr:
     node = open_zarr(path)
     if hasattr(node, "shape"):
-        return OmeZarr(node, UNKNOWN_AXIS * len(node.shape))
+        return OmeZarr(checked(node, path), UNKNOWN_AXIS * len(node.shape), folder=path)
     attributes = dict(node.attrs)
     described = attributes.get("ome", attributes)
     try:
         image = described["multiscales"][0]
-        dataset = image["datasets"][0]
+        datasets = image["datasets"][:_MOST_LEVELS]
+        dataset = datasets[0]
         array = node[dataset["path"]]
         ndim = len(array.shape)
-        shapes = [tuple(int(n) for n in node[each["path"]].shape) for each in image["datasets"]]
+        shapes = [tuple(int(n) for n in node[each["path"]].shape) for each in datasets]
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         message = f"{path} is a Zarr group without an image; name the array in it, such as {path}/0"
         raise FileReadError(message) from error
     axes, units = _axes(image.get("axes"), ndim)
     names = tuple(str(channel.get("label", "")) for channel in described.get("omero", {}).get("channels", ()))
+    folder = path / dataset["path"]
     return OmeZarr(
-        array,
+        checked(array, folder),
         axes,
         _sizes(image, dataset, axes, units),
         names if any(names) else (),
-        tuple(
-            (shape, tuple(_scale(image, each, ndim)[0])) for shape, each in zip(shapes, image["datasets"], strict=True)
-        ),
+        tuple((shape, tuple(_scale(image, each, ndim)[0])) for shape, each in zip(shapes, datasets, strict=True)),
         3 if "ome" in attributes else 2,
+        folder,
+        "image-label" not in described,
     )
 
 
 def read_ome_zarr(path: PathLike) -> Image:
     """An OME-Zarr image or Zarr array in memory, squeezed of axes of length 1 that are neither Y nor X."""
     lazy = open_ome_zarr(path)
-    keep = [i for i, n in enumerate(lazy.array.shape) if n > 1 or lazy.axes[i] in "YX" + UNKNOWN_AXIS]
-    data = np.asarray(lazy.array[...]).reshape([lazy.array.shape[i] for i in keep])
+    shape = lazy.array.shape
+    keep = [i for i, n in enumerate(shape) if n > 1 or lazy.axes[i] in "YX" + UNKNOWN_AXIS]
+    data = read_whole(lazy.folder, lazy.array, lazy.axes, lazy.is_image).reshape([shape[i] for i in keep])
     return Image(data, "".join(lazy.axes[i] for i in keep), lazy.pixel_size_um, lazy.channel_names)
 
 

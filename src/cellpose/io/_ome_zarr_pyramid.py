@@ -123,7 +123,14 @@ def make_levels(folder: Path, pyramid: Pyramid, dtype: Any) -> list[Any]:
     """An empty array of each resolution, finest first."""
     chunks = (*(1 for _ in pyramid.shapes[0][:-2]), _CHUNK, _CHUNK)
     return [
-        create_array(folder / str(level), shape, chunks, dtype, zarr_format=pyramid.zarr_format)
+        create_array(
+            folder / str(level),
+            shape,
+            chunks,
+            dtype,
+            zarr_format=pyramid.zarr_format,
+            every_chunk=not pyramid.labels,
+        )
         for level, shape in enumerate(pyramid.shapes)
     ]
 

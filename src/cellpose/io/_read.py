@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from cellpose.errors import AxesError, CellposeError, FileReadError
+from cellpose._reading import reading
+from cellpose.errors import AxesError, FileReadError
 from cellpose.io._image import Image, ImageArray
 from cellpose.io._microscope import BIOIO_SUFFIXES, read_bioio, read_dax, read_nrrd
 from cellpose.io._npy import read_npy
@@ -54,18 +55,8 @@ def read_image(path: PathLike) -> Image:
         If the library for the format is not installed.
     """
     file = Path(path)
-    reader = _reader_of(file)
-    try:
-        return reader(file)
-    except CellposeError:
-        raise
-    except MemoryError as error:
-        message = f"{file} does not fit into memory; crop or tile it"
-        raise FileReadError(message) from error
-    except Exception as error:
-        # a broken file can make a decoder fail in any way; the caller is to see one error that names the file
-        message = f"{file} could not be read, it seems corrupt or truncated: {type(error).__name__}: {error}"
-        raise FileReadError(message) from error
+    with reading(file):
+        return _reader_of(file)(file)
 
 
 def _reader_of(file: Path) -> Callable[[Path], Image]:
@@ -131,7 +122,8 @@ def imread_2D(img_file: PathLike) -> ImageArray:
     """
     from cellpose.transforms import convert_image
 
-    image: ImageArray = convert_image(imread(img_file), do_3D=False)
+    with reading(img_file):
+        image: ImageArray = convert_image(imread(img_file), do_3D=False)
     return image
 
 
@@ -168,5 +160,6 @@ def imread_3D(img_file: PathLike) -> ImageArray:
         raise AxesError(message)
     channel_axis = int(min(range(4), key=image.shape.__getitem__)) if image.ndim == 4 else None
     z_axis = 1 if channel_axis == 0 else 0
-    stack: ImageArray = convert_image(image, channel_axis=channel_axis, z_axis=z_axis, do_3D=True)
+    with reading(img_file):
+        stack: ImageArray = convert_image(image, channel_axis=channel_axis, z_axis=z_axis, do_3D=True)
     return stack

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._reading import reading
 from cellpose.errors import FileReadError, InputError
 from cellpose.io._npy import load_npy, write_npy_object
 from cellpose.io._write import PathLike
@@ -126,6 +127,11 @@ def read_seg(path: PathLike) -> Segmentation:
         If it holds anything but plain data.
     """
     file = Path(path)
+    with reading(file):
+        return _read(file)
+
+
+def _read(file: Path) -> Segmentation:
     content = load_npy(file)
     if not isinstance(content, dict) or not isinstance(content.get("masks"), np.ndarray):
         message = f"{file} holds no segmentation: it has no 'masks'. Open it with numpy.load to see what it is"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import struct
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from cellpose._reading import reading
 from cellpose.errors import FileReadError
 from cellpose.io._image import UNKNOWN_AXIS, Image, ImageArray
-from cellpose.io._limits import check_claim
 from cellpose.io._open import head_of
+from cellpose.io._tiff_check import check_directories, check_file, check_rows, check_series
 
 __all__ = ["TIFF_SUFFIXES", "LazyTiff", "is_tiff", "metadata_of", "micrometres", "open_tiff", "read_tiff"]
 
@@ -24,10 +24,6 @@ logger = logging.getLogger(__name__)
 TIFF_SUFFIXES = (".tif", ".tiff", ".flex")
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-# the most that the byte-oriented codings can expand a byte; others (JPEG, Zstandard …) have no useful bound
-_UNCOMPRESSED = 1
-_EXPANSION = {1: 1.0, 5: 3000.0, 8: 1100.0, 32773: 130.0, 32946: 1100.0}
 
 _MICROMETRES = {
     "": None,
@@ -65,15 +61,10 @@ def read_tiff(path: Path) -> Image:
     """The first series of a TIFF, squeezed of axes of length 1, with the axes and sizes that it declares."""
     import tifffile
 
-    _check_directories(path)
+    check_directories(path)
     with tifffile.TiffFile(path) as tif:
-        if len(tif.pages) == 0 or not tif.series:
-            message = f"{path} is a TIFF without any image in it"
-            raise FileReadError(message)
-        if tif.is_imagej:
-            _check_imagej(path, tif)
-        series = tif.series[0]
-        _check_series(path, series)
+        series = _first_series(path, tif)
+        check_series(path, tif, series)
         data = np.asarray(series.asarray())
         axes = _axes(series.axes, data.ndim)
         if len(tif.series) > 1:
@@ -95,6 +86,8 @@ class LazyTiff:
 
     Attributes
     ----------
+    path
+        Of the file, for messages.
     file
         The open file; it is closed when nothing holds it any more.
     shape, axes, dtype
@@ -105,6 +98,7 @@ class LazyTiff:
         Rows that are stored together.
     """
 
+    path: Path
     file: Any
     pages: list[Any]
     shape: tuple[int, ...]
@@ -114,12 +108,22 @@ class LazyTiff:
     chunk_rows: int
 
     def rows(self, start: int, stop: int) -> ImageArray:
-        """Rows (rows, columns, channels); channels are samples of a page, or pages."""
+        """Rows (rows, columns, channels); channels are samples of a page, or pages.
+
+        Raises
+        ------
+        FileReadError
+            If they cannot be decoded.
+        """
         parts = [self.page_rows(page, start, stop) for page in self.pages]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
     def page_rows(self, page: Any, start: int, stop: int) -> ImageArray:
-        """Rows (rows, columns, samples) of one page."""
+        """Rows (rows, columns, samples) of one page; raises as `rows` does."""
+        with reading(self.path):
+            return self._decoded(page, start, stop)
+
+    def _decoded(self, page: Any, start: int, stop: int) -> ImageArray:
         key = page.keyframe
         height, width = key.imagelength, key.imagewidth
         tall = key.tilelength if key.is_tiled else min(key.rowsperstrip, height)
@@ -158,31 +162,41 @@ def open_tiff(path: Path) -> LazyTiff:
     """
     import tifffile
 
-    _reject_other(path)
-    _check_directories(path)
-    try:
+    with reading(path):
+        head = head_of(path, 4)
+        if not is_tiff(head):
+            message = f"{path} is not a TIFF: it begins with {head!r}"
+            raise FileReadError(message)
+        check_directories(path)
         tif = tifffile.TiffFile(path)
-        series = tif.series[0]
-    except (tifffile.TiffFileError, IndexError, ValueError, OSError) as error:
-        message = f"{path} could not be read as TIFF: {error}"
-        raise FileReadError(message) from error
-    level = series.levels[0]
+        try:
+            return _lazy(path, tif)
+        except BaseException:
+            tif.close()
+            raise
+
+
+def _lazy(path: Path, tif: Any) -> LazyTiff:
+    level = _first_series(path, tif).levels[0]
+    check_series(path, tif, level, rows=True)
     mapped = None
     if level.dataoffset is not None and level.pages[0].keyframe.is_memmappable:
-        check_claim(path, int(level.nbytes), max(path.stat().st_size - int(level.dataoffset), 0))
         mapped = np.memmap(path, level.dtype.newbyteorder(tif.byteorder), "r", level.dataoffset, level.shape)
     key = level.pages[0].keyframe
+    if mapped is None:
+        check_rows(path, key)
     rows = key.tilelength if key.is_tiled else min(key.rowsperstrip, key.imagelength)
-    lazy = LazyTiff(tif, list(level.pages), level.shape, _axes(level.axes, level.ndim), level.dtype, mapped, rows)
+    lazy = LazyTiff(path, tif, list(level.pages), level.shape, _axes(level.axes, level.ndim), level.dtype, mapped, rows)
     weakref.finalize(lazy, tif.close)
     return lazy
 
 
-def _reject_other(path: Path) -> None:
-    head = head_of(path, 4)
-    if not is_tiff(head):
-        message = f"{path} is not a TIFF: it begins with {head!r}"
+def _first_series(path: Path, tif: Any) -> Any:
+    check_file(path, tif)
+    if not tif.series:
+        message = f"{path} is a TIFF without any image in it"
         raise FileReadError(message)
+    return tif.series[0]
 
 
 def _axes(declared: str, ndim: int) -> str:
@@ -191,76 +205,6 @@ def _axes(declared: str, ndim: int) -> str:
     # samples of a pixel are channels, unless the file also has channels of its own
     renamed = declared.replace("S", "C") if "C" not in declared else declared
     return "".join(letter if letter in "TZCYX" else UNKNOWN_AXIS for letter in renamed)
-
-
-def _check_directories(path: Path) -> None:
-    """Follow the chain of pages to its end: of a cut file the pages that are left would be taken for all."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        head = file.read(16)
-        order = "<" if head[:2] == b"II" else ">"
-        big = head[2:4] in (b"+\0", b"\0+")
-        # BigTIFF: 8-byte offsets and counts, entries of 20 bytes instead of 12
-        number, offset, entry = ("Q", "Q", 20) if big else ("H", "I", 12)
-        seen: set[int] = set()
-        try:
-            (place,) = struct.unpack_from(order + offset, head, 8 if big else 4)
-            while place and place not in seen:
-                seen.add(place)
-                file.seek(place)
-                (entries,) = struct.unpack(order + number, file.read(struct.calcsize(number)))
-                if place + entries * entry > size:
-                    break
-                file.seek(entries * entry, 1)
-                (place,) = struct.unpack(order + offset, file.read(struct.calcsize(offset)))
-            else:
-                return
-        except struct.error:
-            pass
-    message = f"{path} is truncated: its {len(seen)}. page is not complete"
-    raise FileReadError(message)
-
-
-def _check_imagej(path: Path, tif: Any) -> None:
-    """ImageJ writes large stacks as one page and the pixels of all planes behind it."""
-    planes = int((tif.imagej_metadata or {}).get("images", 1))
-    first = tif.pages[0]
-    if planes > len(tif.pages) and first.compression == _UNCOMPRESSED:
-        check_claim(path, planes * int(first.nbytes), max(path.stat().st_size - int(first.dataoffsets[0]), 0))
-
-
-def _check_series(path: Path, series: Any) -> None:
-    """Compare what the pages claim with what the file holds, before anything is allocated."""
-    if series.dataoffset is not None and series.pages[0].compression == _UNCOMPRESSED:
-        stored = max(path.stat().st_size - int(series.dataoffset), 0)
-        check_claim(path, int(series.nbytes), stored, _unpacking(series.pages[0].keyframe))
-        return
-    check_claim(path, int(series.nbytes))
-    for page in series.pages:
-        if page is None:
-            continue
-        # the pages of an OME series may lie in several files
-        size = page.parent.filehandle.size
-        counts = [int(count) for count in page.databytecounts]
-        ends = [int(start) + count for start, count in zip(page.dataoffsets, counts, strict=False) if count]
-        if not counts or (ends and max(ends) > size):
-            message = (
-                f"{path} is truncated: a page ends at byte {max(ends, default=0)}, "
-                f"{page.parent.filename} has {size} bytes"
-            )
-            raise FileReadError(message)
-        expansion = _EXPANSION.get(int(page.keyframe.compression))
-        if expansion is not None:
-            # empty segments are allowed: sparse files have them where there is nothing
-            filled = sum(count > 0 for count in counts) / len(counts)
-            ratio = expansion * _unpacking(page.keyframe)
-            check_claim(path, int(page.keyframe.nbytes * filled), sum(counts), ratio)
-
-
-def _unpacking(page: Any) -> float:
-    """Bytes of the array for each byte in the file: more than one where samples have 1, 4, 12 … bits."""
-    bits = page.bitspersample
-    return 1.0 if not isinstance(bits, int) or bits < 1 else max(8 * page.dtype.itemsize / bits, 1.0)
 
 
 def micrometres(value: Any, unit: str | None) -> float | None:

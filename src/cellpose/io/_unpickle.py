@@ -20,7 +20,7 @@ import numpy as np
 
 from cellpose.errors import CellposeError, FileReadError, UnsafeFileError
 
-__all__ = ["unpickle_data"]
+__all__ = ["Clipped", "unpickle_data"]
 
 _PLAIN_DTYPE = re.compile(r"[<>|=]?(?:[biuf]\d{1,2}|c\d{1,2}|[SU]\d{1,9}|O8?|\?)")
 _PLAIN_VALUES = (
@@ -200,7 +200,7 @@ class _DataUnpickler(pickle._Unpickler):
     dispatch[pickle.BUILD[0]] = load_build
 
 
-class _Clipped:
+class Clipped:
     """A file that is never asked for more than it has: Python takes memory for all that is asked for."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -209,8 +209,8 @@ class _Clipped:
         self.end = file.seek(0, 2)
         file.seek(place)
 
-    def read(self, size: int) -> bytes:
-        return self.file.read(min(size, max(self.end - self.file.tell(), 0)))
+    def read(self, size: int = -1) -> bytes:
+        return self.file.read(min(size if size >= 0 else self.end, max(self.end - self.file.tell(), 0)))
 
     def readinto(self, buffer: Any) -> int:
         content = self.read(len(buffer))
@@ -278,7 +278,7 @@ def unpickle_data(file: IO[bytes], name: str) -> Any:
         If it is cut or broken.
     """
     try:
-        return _Resolver()(_DataUnpickler(_Clipped(file), encoding="latin1").load())
+        return _Resolver()(_DataUnpickler(Clipped(file), encoding="latin1").load())
     except UnsafeFileError as error:
         message = f"{name} is not loaded: {error}. A file made by another program may run code; make sure of its origin"
         raise UnsafeFileError(message) from error

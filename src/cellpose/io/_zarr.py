@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from cellpose._reading import reading
 from cellpose.errors import FileReadError, MissingExtraError
 
 __all__ = ["create_array", "is_zarr", "open_zarr", "zarr_library"]
@@ -48,16 +49,18 @@ def open_zarr(path: PathLike) -> Any:
     if not is_zarr(path):
         message = f"{path} is not a Zarr array or group: it has none of {', '.join(_MARKS)}"
         raise FileReadError(message)
-    try:
+    with reading(path):
         return zarr.open(os.fspath(path), mode="r")
-    except Exception as error:
-        # broken metadata can make the library fail in any way; the caller is to see one error that names the folder
-        message = f"{path} could not be read as Zarr: {type(error).__name__}: {error}"
-        raise FileReadError(message) from error
 
 
 def create_array(
-    path: PathLike, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: Any, *, zarr_format: int = 2
+    path: PathLike,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: Any,
+    *,
+    zarr_format: int = 2,
+    every_chunk: bool = False,
 ) -> Any:
     """A new array of zeros; chunks lie in nested folders, compressed as every reader understands.
 
@@ -69,6 +72,8 @@ def create_array(
         Of the array and of its chunks.
     zarr_format
         Version of the format on disk, 2 or 3 (3 only with version 3 of the library).
+    every_chunk
+        Store chunks of zeros as well: of an image none is then missing.
     """
     zarr = zarr_library(f"write {path}")
     from numcodecs import Zlib
@@ -84,6 +89,7 @@ def create_array(
             fill_value=0,
             compressor=Zlib(level=1),
             dimension_separator="/",
+            write_empty_chunks=every_chunk,
         )
     settings: dict[str, Any] = {}
     if zarr_format == 2:
@@ -99,5 +105,6 @@ def create_array(
         fill_value=0,
         zarr_format=zarr_format,
         overwrite=True,
+        config={"write_empty_chunks": every_chunk},
         **settings,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import utils
+from cellpose._reading import reading
 from cellpose.errors import FileReadError, OptionError
 from cellpose.io._npy import load_npy
 from cellpose.models import _retired
@@ -277,6 +278,14 @@ def _size_parameters(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping) or not {"A", "smean", "ymean", "diam_mean"} <= set(content):
         message = f"{path} is no size model: it must hold A, smean, ymean and diam_mean"
         raise FileReadError(message)
+    with reading(path):
+        shapes = {key: np.shape(content[key]) for key in ("A", "smean", "ymean", "diam_mean")}
+        finite = all(np.isfinite(np.asarray(content[key], float)).all() for key in shapes)
+        fits = len(shapes["A"]) == 1 and shapes["A"] == shapes["smean"]
+        single = all(np.size(content[key]) == 1 for key in ("ymean", "diam_mean"))
+        if not (finite and fits and single and float(np.ravel(content["diam_mean"])[0]) > 0):
+            message = f"{path} is corrupt: A and smean must be finite and of one length, here shapes are {shapes}"
+            raise FileReadError(message)
     return dict(content)
 
 

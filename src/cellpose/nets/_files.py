@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import tempfile
@@ -14,10 +13,12 @@ import torch
 from torch import Tensor
 
 from cellpose.errors import FileMissingError, FileReadError, FileWriteError, UnsafeFileError, WeightsError
+from cellpose.nets._archive import check_archive
 
 __all__ = ["read_state_dict", "write_state_dict"]
 
 _HEAD = 512  # bytes looked at to tell the format
+_REPEATED = 2**26  # bytes that a tensor may claim by repeating the same numbers
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -116,6 +117,8 @@ def _kind_of(path: Path) -> str:
 
 
 def _read_torch(path: Path, *, zipped: bool) -> Any:
+    if zipped:
+        check_archive(path)
     try:
         if path.suffix == ".safetensors":
             # Newer versions of torch go by the name of a file, not by what is in it.
@@ -132,7 +135,8 @@ def _read_torch(path: Path, *, zipped: bool) -> Any:
             raise UnsafeFileError(message) from error
         message = f"the weight file {path} is corrupt: {reason}"
         raise WeightsError(message) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
+    # a broken file can fail in any way
+    except Exception as error:
         if "TorchScript" in str(error):
             message = f"{path} is a TorchScript program and was not loaded; expected is a state dict"
             raise UnsafeFileError(message) from error
@@ -141,12 +145,11 @@ def _read_torch(path: Path, *, zipped: bool) -> Any:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path, device="cpu")  # type: ignore[no-any-return]
-    except (SafetensorError, json.JSONDecodeError, ValueError, OSError) as error:
+    except Exception as error:
         message = f"the weight file {path} is cut off or corrupt ({error}); fetch or copy it again"
         raise WeightsError(message) from error
 
@@ -157,7 +160,13 @@ def _checked(content: Any, path: Path) -> dict[str, Tensor]:
         raise WeightsError(message)
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
-            message = f"{path} holds {type(value).__name__} under {key!r}, expected is a state dict {{name: tensor}}"
+            message = (
+                f"{path} holds {type(value).__name__} under {key!r:.60}, expected is a state dict {{name: tensor}}"
+            )
+            raise WeightsError(message)
+        claimed = value.numel() * value.element_size()
+        if value.is_sparse or value.is_quantized or claimed > max(value.untyped_storage().nbytes(), _REPEATED):
+            message = f"{path} is corrupt: its tensor {key!r:.60} claims {claimed} bytes that are not in the file"
             raise WeightsError(message)
     return dict(content)
 

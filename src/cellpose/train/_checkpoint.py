@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from cellpose._reading import reading
 from cellpose.errors import FileWriteError, OptionError, WeightsError
+from cellpose.nets._archive import check_archive
 from cellpose.train._average import WeightMean
 
 __all__ = ["Progress", "fingerprint", "read_checkpoint", "restore", "write_atomically", "write_checkpoint"]
@@ -93,25 +94,35 @@ def read_checkpoint(path: Path, run_id: str) -> dict[str, Any] | None:
     """
     if not path.is_file():
         return None
-    try:
+    with reading(path, WeightsError):
+        check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-        known = content["version"] == _VERSION
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
-        message = f"the checkpoint {path} is corrupt ({error}); delete it, and train without resume"
-        raise WeightsError(message) from error
-    if not known:
-        message = f"the checkpoint {path} is of another version of this program; train without resume"
-        raise WeightsError(message)
-    if content["run"] != run_id:
-        before, now = json.loads(content["run"]), json.loads(run_id)
-        different = [f"{k} was {before.get(k)}, is {now.get(k)}" for k in now if before.get(k) != now.get(k)]
-        message = f"{path} is of another run: {'; '.join(different[:4])}. Use its options and data, or do not resume"
-        raise OptionError(message)
+        if content["version"] != _VERSION:
+            message = f"the checkpoint {path} is of another version of this program; train without resume"
+            raise WeightsError(message)
+        if content["run"] != run_id:
+            before, now = json.loads(content["run"]), json.loads(run_id)
+            different = [f"{k} was {before.get(k)}, is {now.get(k)}" for k in now if before.get(k) != now.get(k)]
+            message = (
+                f"{path} is of another run: {'; '.join(different[:4])}. Use its options and data, or do not resume"
+            )
+            raise OptionError(message)
     return dict(content)
 
 
-def restore(content: dict[str, Any], net: Any, optimiser: Any, mean: WeightMean) -> Progress:
-    """Bring network, optimiser, running mean and random numbers to the state of a checkpoint."""
+def restore(path: Path, content: dict[str, Any], net: Any, optimiser: Any, mean: WeightMean) -> Progress:
+    """Bring network, optimiser, running mean and random numbers to the state of a checkpoint.
+
+    Raises
+    ------
+    WeightsError
+        If its parts do not fit.
+    """
+    with reading(path, WeightsError):
+        return _restore(content, net, optimiser, mean)
+
+
+def _restore(content: dict[str, Any], net: Any, optimiser: Any, mean: WeightMean) -> Progress:
     facts = json.loads(content["progress"])
     facts["sums"] = tuple(facts["sums"])
     progress = Progress(**facts)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from cellpose import nets
 from cellpose.options import Training
 from cellpose.train import _checkpoint as checkpoints
 from cellpose.train import _records as records
@@ -212,14 +213,13 @@ def train(run: Run, *, resume: bool = False) -> Progress:
 
 
 def _begin(run: Run, optimiser: torch.optim.Optimizer, *, resume: bool) -> Progress:
-    content = None
-    if resume and run.folder is not None:
-        content = checkpoints.read_checkpoint(run.folder / "checkpoint.pt", run.run_id)
-    if content is None:
+    path = run.folder / "checkpoint.pt" if resume and run.folder is not None else None
+    content = None if path is None else checkpoints.read_checkpoint(path, run.run_id)
+    if path is None or content is None:
         if resume:
             logger.info("there is no checkpoint to resume from: training starts")
         return Progress()
-    progress = checkpoints.restore(content, run.net, optimiser, run.mean)
+    progress = checkpoints.restore(path, content, run.net, optimiser, run.mean)
     done = "is finished" if progress.finished else f"goes on with epoch {progress.epoch}"
     logger.info(f">>> the run of {run.path.name} {done}")
     return progress
@@ -326,7 +326,7 @@ def _end(run: Run, optimiser: torch.optim.Optimizer, progress: Progress) -> None
     stopped_early = len(progress.rows) < run.options.n_epochs
     best = run.folder / "best.pt" if run.options.keep_best and run.folder is not None else None
     if best is not None and best.is_file() and progress.best_epoch != len(progress.rows) - 1:
-        run.net.load_state_dict(torch.load(best, map_location="cpu", weights_only=True))
+        run.net.load_state_dict(nets.read_state_dict(best))
         logger.info(f"the weights of epoch {progress.best_epoch}, the best ones, are kept")
         save_network(run.net, run.path, {**run.card, "best_epoch": progress.best_epoch})
     elif stopped_early:

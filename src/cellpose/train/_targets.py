@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import dynamics, io
+from cellpose._reading import reading
 from cellpose.errors import FileReadError, InputError
 
 __all__ = ["IGNORED", "flow_file", "ignored_pixels", "read_targets", "targets_of"]
@@ -108,19 +109,12 @@ def _kept(path: Path, key: str) -> Floats | None:
     if not path.is_file():
         return None
     try:
-        with tifffile.TiffFile(path) as file:
+        with reading(path), tifffile.TiffFile(path) as file:
             facts = json.loads(file.pages[0].tags["ImageDescription"].value)
-        if facts.get("labels_sha256") == key and facts.get("flows_version") == _FLOWS_VERSION:
+            known = facts.get("labels_sha256") == key and facts.get("flows_version") == _FLOWS_VERSION
+        if known:
             return read_targets(path)
-    except (
-        tifffile.TiffFileError,
-        FileReadError,
-        InputError,
-        OSError,
-        LookupError,
-        ValueError,
-        AttributeError,
-    ) as error:
+    except (FileReadError, InputError) as error:
         logger.debug("%s is made anew: %s", path, error)
     return None
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cellpose.errors import FileMissingError, FileWriteError, WeightsError
+from cellpose._reading import read_json
+from cellpose.errors import FileMissingError, FileReadError, FileWriteError, WeightsError
 
 __all__ = [
     "MODEL_DIR_ENV",
@@ -117,9 +118,11 @@ def trained_models() -> dict[str, Path]:
     """Files that were trained on this machine and are still there, by name."""
     found: dict[str, Path] = {}
     for folder in search_dirs():
-        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-            listed = json.loads((folder / TRAINED).read_text(encoding="utf-8"))
-            found.update((str(name), Path(path)) for name, path in listed.items() if Path(path).is_file())
+        for name, path in _read_table(folder / TRAINED).items():
+            # what stands there may be no path at all
+            with contextlib.suppress(OSError, ValueError):
+                if isinstance(path, str) and Path(path).is_file():
+                    found[name] = Path(path)
     return found
 
 
@@ -237,11 +240,19 @@ def _print_of(path: Path) -> dict[str, int]:
 
 
 def _read_records(folder: Path) -> dict[str, Any]:
+    return _read_table(folder / RECORDS)
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    """A JSON file of ours; damaged ones are told and count as empty, since no model needs them."""
     try:
-        records = json.loads((folder / RECORDS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        table = read_json(path)
+    except FileMissingError:
         return {}
-    return records if isinstance(records, dict) else {}
+    except FileReadError as error:
+        logger.warning("%s; delete it, it is made anew", error)
+        return {}
+    return table if isinstance(table, dict) else {}
 
 
 def _write_records(folder: Path, records: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cellpose.errors import FileWriteError
+from cellpose._reading import reading
+from cellpose.errors import FileReadError, FileWriteError, WeightsError
 
 __all__ = ["embed_card", "read_card"]
 
@@ -41,13 +42,14 @@ def embed_card(path: Path, card: Mapping[str, Any]) -> None:
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The card in a weight file; empty where there is none."""
+    """The card in a weight file; empty where there is none, or the file is damaged: who loads its weights is told."""
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
-        text = _from_zip(path) if start == b"PK\x03\x04" else _from_safetensors(path)
-        card = json.loads(text) if text else {}
-    except (OSError, ValueError, zipfile.BadZipFile, struct.error):
+        with reading(path, WeightsError):
+            with path.open("rb") as file:
+                start = file.read(4)
+            text = _from_zip(path) if start == b"PK\x03\x04" else _from_safetensors(path)
+            card = json.loads(text) if text else {}
+    except (FileReadError, WeightsError):
         return {}
     return card if isinstance(card, dict) else {}
 

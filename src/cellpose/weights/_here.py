@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cellpose.errors import UnknownModelError, WeightsError
+from cellpose._reading import read_json
+from cellpose.errors import FileReadError, UnknownModelError, WeightsError
 from cellpose.weights import _cache
 from cellpose.weights._card import read_card
 from cellpose.weights._names import ModelInfo, lookup
@@ -55,8 +55,8 @@ class ModelFile:
         if inside:
             return inside
         for path in (self.path.with_suffix(".json"), self.path.with_name(self.path.name + ".json")):
-            with contextlib.suppress(OSError, ValueError):
-                card = json.loads(path.read_text(encoding="utf-8"))
+            with contextlib.suppress(FileReadError):
+                card = read_json(path)
                 if isinstance(card, dict):
                     return card
         return {}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellpose.errors import WeightsError
+from cellpose._reading import reading
+from cellpose.errors import FileReadError, WeightsError
 from cellpose.weights._card import read_card
 from cellpose.weights._here import ModelFile
 from cellpose.weights._resolve import resolve
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["family", "family_of", "load_arrays", "load_network", "load_state_dict"]
 
 logger = logging.getLogger("cellpose.weights")
+
+_NOT_USED = ("diam_mean", "diam_labels", "num_batches_tracked")  # a network runs without them
 
 
 def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
@@ -41,6 +45,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
 
     halves = (torch.float16, torch.bfloat16)
     state = read_state_dict(Path(path))
+    _check_finite(state, path)
     return {key: value.float() if value.dtype in halves else value for key, value in state.items()}
 
 
@@ -49,17 +54,39 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]] 
 
     Torch can read all of them, and says best what is wrong with a file.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     if Path(path).suffix != ".safetensors":
         return None
     try:
-        arrays = load_file(path)
+        with reading(path, WeightsError):
+            arrays = load_file(path)
     # Not a safetensors file; numbers that numpy does not have (bfloat16).
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, OSError):
+    except (FileReadError, WeightsError):
         return None
+    _check_finite(arrays, path)
     return {key.removeprefix("module."): value.astype("float32", copy=False) for key, value in arrays.items()}
+
+
+def _check_finite(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Weights that are no numbers make every image empty, without any error."""
+    # a sum is not finite if any number is not, and costs a fraction of looking at each
+    bad = [
+        key
+        for key, value in state.items()
+        if not key.endswith(_NOT_USED) and not math.isfinite(float(value.sum())) and not _is_finite(value)
+    ]
+    if bad:
+        message = (
+            f"the weights in {os.fspath(path)} are damaged: {bad[0]!r} ({len(bad)} of {len(state)} tensors) holds NaN "
+            "or infinity; fetch or copy the file again, or train with a lower learning rate"
+        )
+        raise WeightsError(message)
+
+
+def _is_finite(value: Any) -> bool:
+    # a sum of half-precision numbers may be beyond their range
+    return math.isfinite(float(abs(value).max()))
 
 
 def family_of(state: Mapping[str, Any], path: str | os.PathLike[str]) -> Family:
@@ -120,6 +147,7 @@ def load_network(
 
     file = resolve(path)
     state = nets.read_state_dict(file.path)
+    _check_finite(state, file.path)
     kind = family_of(state, file.path)
     diam_mean = file.info.diam_mean if file.info else 30.0
     # Weights of transformers are not drawn at random first: that takes longer than reading them.

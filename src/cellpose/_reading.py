@@ -1,0 +1,96 @@
+"""The one door through which files are read: whatever a damaged file raises leaves as an error that names it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cellpose.errors import (
+    CellposeError,
+    FileMissingError,
+    FileReadError,
+    InputError,
+    OptionError,
+    WeightsError,
+)
+
+__all__ = ["read_json", "reading"]
+
+_LONGEST = 300  # characters of a library's message; some print all that they read
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str], kind: type[FileReadError | WeightsError] = FileReadError) -> Iterator[None]:
+    """What is done inside reads this file: any error that leaves is one of ours and names the file.
+
+    A broken file can make a library fail in any way. Errors of ours pass as they are; one about an array or an
+    option is told the name of the file if it does not say it.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    kind
+        The error that damage becomes.
+
+    Raises
+    ------
+    FileMissingError
+        If the file, or one that it needs, is not there.
+    FileReadError, WeightsError
+        If it cannot be opened (always `FileReadError`), is damaged, or does not fit into memory.
+
+    Examples
+    --------
+    >>> with reading("a.tif"):
+    ...     raise ZeroDivisionError("division by zero")
+    Traceback (most recent call last):
+    cellpose.errors.FileReadError: a.tif could not be read, it seems corrupt or truncated: ZeroDivisionError: ...
+    """
+    name = os.fspath(path)
+    try:
+        yield
+    except (InputError, OptionError) as error:
+        if os.path.basename(name) not in str(error):
+            error.args = (f"{name}: {error}",)
+        raise
+    except CellposeError:
+        raise
+    except FileNotFoundError as error:
+        other = error.filename
+        itself = other is None or os.fspath(other) == name
+        message = f"{name} does not exist" if itself else f"{name} needs {os.fspath(other)!r}, which does not exist"
+        raise FileMissingError(message) from error
+    except MemoryError as error:
+        wanted = _told(error)
+        message = f"{name} does not fit into memory{f' ({wanted})' if wanted else ''}; crop or tile it"
+        raise kind(message) from error
+    except OSError as error:
+        # decoders raise OSError without a number; the system always gives one
+        if error.errno is None:
+            raise kind(_damaged(name, kind, error)) from error
+        message = f"{name} could not be opened: {error.strerror or error}"
+        raise FileReadError(message) from error
+    except Exception as error:
+        raise kind(_damaged(name, kind, error)) from error
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What a JSON file holds; raises as `reading` does."""
+    with reading(path), open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _damaged(name: str, kind: type[Exception], error: Exception) -> str:
+    told = f"{type(error).__name__}: {_told(error)}"
+    if issubclass(kind, WeightsError):
+        return f"{name} is cut off or corrupt ({told}); fetch or copy it again"
+    return f"{name} could not be read, it seems corrupt or truncated: {told}"
+
+
+def _told(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"

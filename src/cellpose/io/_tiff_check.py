@@ -1,0 +1,246 @@
+"""What a TIFF claims is compared with what it holds, before memory or time is taken for it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from cellpose.errors import FileReadError
+from cellpose.io._limits import check_claim
+
+__all__ = ["check_directories", "check_file", "check_rows", "check_series"]
+
+# The most that a coding can expand a byte; others (JPEG 2000, JPEG XL, WebP …) have no useful bound.
+_UNCOMPRESSED = 1
+_LZW, _DEFLATE, _PACKBITS, _JPEG, _LZMA, _ZSTD = 3000.0, 1100.0, 130.0, 5000.0, 20_000.0, 40_000.0
+_EXPANSION = {
+    1: 1.0,
+    5: _LZW,
+    6: _JPEG,
+    7: _JPEG,
+    8: _DEFLATE,
+    32773: _PACKBITS,
+    32946: _DEFLATE,
+    34925: _LZMA,
+    50000: _ZSTD,
+    50013: _DEFLATE,
+}
+
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+# offsets and byte counts of strips and of tiles: without them no pixel is found
+_PLACES = (273, 279, 324, 325)
+# A file of many planes names each; a number beyond this is none that a microscope wrote.
+_MOST_PLANES = 10_000_000
+
+
+def check_directories(path: Path) -> None:
+    """Follow the chain of pages to its end: of a cut file the pages that are left would be taken for all.
+
+    Directories of a sound file lie side by side, so together they are no longer than the file. That bounds the time,
+    too: directories that overlap can make thousands of pages of a few bytes.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        head = file.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        big = head[2:4] in (b"+\0", b"\0+")
+        # BigTIFF: 8-byte offsets and counts, entries of 20 bytes instead of 12
+        number, offset, entry = ("Q", "Q", "HHQQ") if big else ("H", "I", "HHII")
+        seen: set[int] = set()
+        read = 0
+        try:
+            (place,) = struct.unpack_from(order + offset, head, 8 if big else 4)
+            while place and place not in seen and read <= size:
+                seen.add(place)
+                file.seek(place)
+                (entries,) = struct.unpack(order + number, file.read(struct.calcsize(number)))
+                length = entries * struct.calcsize(order + entry)
+                if place + length > size:
+                    break
+                read += length
+                _check_places(path, struct.iter_unpack(order + entry, file.read(length)), size, 8 if big else 4)
+                (place,) = struct.unpack(order + offset, file.read(struct.calcsize(offset)))
+            else:
+                if not place:
+                    return
+        except (struct.error, OverflowError):
+            pass
+    message = f"{path} is truncated or corrupt: its {len(seen)}. page is not complete"
+    raise FileReadError(message)
+
+
+def _check_places(path: Path, entries: Iterable[tuple[int, int, int, int]], size: int, inline: int) -> None:
+    for tag, kind, count, value in entries:
+        if tag in _PLACES:
+            length = count * _TYPE_BYTES.get(kind, 1)
+            if length > inline and value + length > size:
+                message = f"{path} is truncated or corrupt: it claims {count} strips or tiles that are not in the file"
+                raise FileReadError(message)
+
+
+def check_file(path: Path, tif: Any) -> None:
+    """An open TIFF of which only the first page is known: whether the planes that its metadata name can be there.
+
+    Raises
+    ------
+    FileReadError
+        If it has no page, or fewer than are named.
+    """
+    if len(tif.pages) == 0:
+        message = f"{path} is a TIFF without any image in it"
+        raise FileReadError(message)
+    if tif.is_imagej:
+        _check_imagej(path, tif)
+    elif tif.is_ome:
+        _check_ome(path, tif)
+
+
+def _check_imagej(path: Path, tif: Any) -> None:
+    """ImageJ writes large stacks as one page and the pixels of all planes behind it."""
+    metadata = tif.imagej_metadata or {}
+    first, pages = tif.pages[0], len(tif.pages)
+    planes = int(metadata.get("images", 1))
+    if planes <= pages:
+        return
+    if pages == 1 and first.compression == _UNCOMPRESSED and len(first.dataoffsets):
+        check_claim(path, planes * int(first.nbytes), _behind(path, first.dataoffsets[0]), in_memory=False)
+        return
+    raise _missing(path, planes - pages, planes)
+
+
+def _check_ome(path: Path, tif: Any) -> None:
+    try:
+        root = ElementTree.fromstring(tif.ome_metadata or "")
+    except ElementTree.ParseError:
+        return  # the pages are read without it
+    for pixels in (element for element in root.iter() if _local(element) == "Pixels"):
+        planes = 1
+        for axis in "ZCT":
+            planes *= int(pixels.get(f"Size{axis}", 1))
+        named = [int(d.get(key, 0)) for d in pixels if _local(d) == "TiffData" for key in ("PlaneCount", "NumPlanes")]
+        if planes < 1 or max([planes, *named]) > _MOST_PLANES or min(named, default=0) < 0:
+            message = (
+                f"{path} is corrupt: its OME-XML names {max([planes, *named])} planes, the file has {len(tif.pages)}"
+            )
+            raise FileReadError(message)
+
+
+def _local(element: Any) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+def _missing(path: Path, count: int, named: int, files: Iterable[str] = ()) -> FileReadError:
+    which = ", ".join(files)
+    message = f"{count} of the {named} planes that {path} names are missing"
+    return FileReadError(f"{message}: {which} cannot be read" if which else f"{message}; copy or save the file again")
+
+
+def check_series(path: Path, tif: Any, series: Any, rows: bool = False) -> None:
+    """Compare what the pages claim with what the file holds, before anything is allocated.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    tif
+        The open file.
+    series
+        Pages that make up one array.
+    rows
+        The array will be read by rows: the memory need not hold all of it.
+
+    Raises
+    ------
+    FileReadError
+        If planes or pixels are missing, or the memory cannot hold the array.
+    """
+    pages = list(series.pages)
+    absent = sum(page is None for page in pages)
+    if absent:
+        raise _missing(path, absent, len(pages), _files_missing(path, tif))
+    if min(series.shape, default=0) < 1:
+        message = f"{path} is corrupt: it claims an image of shape {tuple(series.shape)}"
+        raise FileReadError(message)
+    claimed = int(series.nbytes)
+    if series.dataoffset is not None and pages[0].compression == _UNCOMPRESSED:
+        stored = _behind(path, series.dataoffset)
+        check_claim(path, claimed, stored, _unpacking(pages[0].keyframe), in_memory=not rows)
+        return
+    check_claim(path, claimed, in_memory=not rows)
+    empty = [not _check_page(path, page) for page in pages]
+    if any(empty):
+        raise _missing(path, sum(empty), len(pages))
+
+
+def _files_missing(path: Path, tif: Any) -> list[str]:
+    """Other files of the set that the OME-XML names and that are not beside this one."""
+    try:
+        root = ElementTree.fromstring(tif.ome_metadata or "")
+    except ElementTree.ParseError:
+        return []
+    names = {element.get("FileName", "") for element in root.iter() if _local(element) == "UUID"} - {""}
+    return sorted(name for name in names if not path.with_name(Path(name).name).is_file())
+
+
+def _check_page(path: Path, page: Any) -> bool:
+    """Whether a page stores anything; sparse files have empty strips and tiles where there is nothing."""
+    key = page.keyframe
+    # the pages of an OME series may lie in several files
+    size = page.parent.filehandle.size
+    counts = [int(count) for count in page.databytecounts]
+    ends = [int(start) + count for start, count in zip(page.dataoffsets, counts, strict=False) if count]
+    expected = _segments(key)
+    if len(page.dataoffsets) < expected or len(counts) < expected or max(ends, default=0) > size:
+        message = (
+            f"{path} is truncated or corrupt: a page has {len(counts)} of {expected} strips or tiles, "
+            f"ends at byte {max(ends, default=0)}, and {page.parent.filename} has {size} bytes"
+        )
+        raise FileReadError(message)
+    filled = sum(count > 0 for count in counts)
+    ratio = _EXPANSION.get(int(key.compression))
+    if ratio is not None and filled:
+        claimed = int(key.nbytes * (filled / len(counts)))
+        check_claim(path, claimed, sum(counts), ratio * _unpacking(key), in_memory=False)
+    return filled > 0
+
+
+def _segments(key: Any) -> int:
+    """Strips or tiles that a page of these sides has."""
+    height, width, planes = int(key.imagelength), int(key.imagewidth), 1
+    if int(key.planarconfig or 1) == 2:
+        planes = int(key.samplesperpixel)
+    down = int(key.tilelength) if key.is_tiled else min(int(key.rowsperstrip), height)
+    across = int(key.tilewidth) if key.is_tiled else width
+    if down < 1 or across < 1:
+        return 1
+    return -(-height // down) * -(-width // across) * planes * max(int(key.imagedepth), 1)
+
+
+def check_rows(path: Path, key: Any) -> None:
+    """Whether the memory holds one strip, or one row of tiles, of a page: the least that is decoded at a time.
+
+    Raises
+    ------
+    FileReadError
+        If not, or if strips or tiles have no pixels.
+    """
+    rows = int(key.tilelength) if key.is_tiled else min(int(key.rowsperstrip), int(key.imagelength))
+    across = int(key.tilewidth) if key.is_tiled else int(key.imagewidth)
+    if min(rows, across, int(key.samplesperpixel)) < 1:
+        message = f"{path} is corrupt: it claims strips or tiles of {rows} x {across} pixels"
+        raise FileReadError(message)
+    check_claim(path, rows * max(across, int(key.imagewidth)) * int(key.samplesperpixel) * int(key.dtype.itemsize))
+
+
+def _behind(path: Path, offset: Any) -> int:
+    """Bytes of a file from an offset to its end."""
+    return max(path.stat().st_size - int(offset), 0)
+
+
+def _unpacking(page: Any) -> float:
+    """Bytes of the array for each byte in the file: more than one where samples have 1, 4, 12 … bits."""
+    bits = page.bitspersample
+    return 1.0 if not isinstance(bits, int) or bits < 1 else max(8 * page.dtype.itemsize / bits, 1.0)
