@@ -16,7 +16,7 @@ import pytest
 from tqdm import tqdm
 
 from cellpose import utils
-from cellpose.errors import DownloadError, InputError, OptionError
+from cellpose.errors import DownloadError, FileWriteError, InputError, OptionError
 
 # ----------------------------------------------------------------------------------------------------------- colours
 
@@ -62,12 +62,28 @@ def test_a_cell_that_covers_the_image_is_a_cell() -> None:
 # --------------------------------------------------------------------------------------------------------- downloads
 
 
+ANSWERS = {
+    "/nothing": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "/empty": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "/part": b"HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\n\r\nx",
+    "/login": b"HTTP/1.1 200 OK\r\nContent-Type: Text/HTML\r\nContent-Length: 6\r\n\r\n<html>",
+    "/packed": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\n<html>",
+    "/away": b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n",
+    "/file": b"HTTP/1.1 302 Found\r\nLocation: file:///etc/hostname\r\n\r\n",
+    "/odd": b"no HTTP at all\r\n\r\n",
+}
+
+
 class Handler(BaseHTTPRequestHandler):
     """A server of one file that can break off."""
 
     def do_GET(self) -> None:
         if self.path == "/missing":
             self.send_error(404)
+            return
+        answer = ANSWERS.get(self.path)
+        if answer is not None:
+            self.wfile.write(answer)
             return
         self.send_response(200)
         self.send_header("Content-Length", "3000")
@@ -96,7 +112,9 @@ def test_a_file_arrives_whole(server: str, tmp_path: Path, progress: bool) -> No
     assert list(tmp_path.iterdir()) == [target]
 
 
-@pytest.mark.parametrize(("path", "message"), [("broken", "1000"), ("missing", "404")])
+@pytest.mark.parametrize(
+    ("path", "message"), [("broken", "1000"), ("missing", "404"), *((name[1:], name[1:]) for name in ANSWERS)]
+)
 def test_a_broken_download_leaves_nothing_behind(server: str, tmp_path: Path, path: str, message: str) -> None:
     target = tmp_path / "file.bin"
     target.write_bytes(b"before")
@@ -109,6 +127,15 @@ def test_a_broken_download_leaves_nothing_behind(server: str, tmp_path: Path, pa
 def test_other_addresses_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="https://"):
         utils.download_url_to_file("file:///etc/hostname", tmp_path / "x")
+    with pytest.raises(OptionError, match="dst=3"):
+        utils.download_url_to_file("http://127.0.0.1/", 3)
+    with pytest.raises(DownloadError):
+        utils.download_url_to_file("http://[::1", tmp_path / "x", progress=False)
+
+
+def test_a_file_that_cannot_be_written_is_told(server: str, tmp_path: Path) -> None:
+    with pytest.raises(FileWriteError, match="nowhere"):
+        utils.download_url_to_file(f"{server}/whole", tmp_path / "nowhere" / "x", progress=False)
 
 
 # ---------------------------------------------------------------------------------------------------------- progress

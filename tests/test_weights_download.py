@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
 import http.server
 import io
@@ -14,14 +16,37 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from cellpose import weights
+from cellpose import _connect, weights
 from cellpose.errors import DownloadError, UnknownModelError, WeightsError
 from cellpose.nets import CPnet
-from cellpose.weights import _connect, _download, _names
+from cellpose.weights import _content, _download, _names, _partial
 from cellpose.weights._download import Retry, download
+
+
+def archive(value: float = 0.0, n: int = 1000, **how: Any) -> bytes:
+    """A weight file as torch writes it."""
+    buffer = io.BytesIO()
+    torch.save({"a": torch.full((n,), value)}, buffer, **how)
+    return buffer.getvalue()
+
+
+def safetensors(n_bytes: int, value: int = 0) -> bytes:
+    """A weight file of so many bytes."""
+    n = n_bytes - 8 - 96
+    head = f'{{"a":{{"dtype":"U8","shape":[{n}],"data_offsets":[0,{n}]}}}}'.ljust(96).encode()
+    return (96).to_bytes(8, "little") + head + bytes([value]) * n
+
+
+def size_model(**entries: float) -> bytes:
+    """A size model as it is published."""
+    buffer = io.BytesIO()
+    np.save(buffer, {"A": np.zeros(3), **entries}, allow_pickle=True)
+    return buffer.getvalue()
+
 
 QUICK = Retry(attempts=3, backoff_s=0.0, timeout_s=5.0)
 
@@ -33,11 +58,12 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content = bytes(range(256)) * 4000
+        self.content = safetensors(1_024_000)
         self.tag = '"1"'
         self.ranges = True
         self.tells_length = True
         self.faults: list[Any] = []
+        self.bad: bytes | None = None  # what is sent under /bad
         self.asked: list[tuple[str, str | None]] = []
 
     @property
@@ -63,11 +89,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if isinstance(fault, int) and 400 <= fault < 600:
             self.send_error(fault)
             return
+        if server.bad is not None and self.path.startswith("/bad"):
+            fault = server.bad
+        if isinstance(fault, bytes):
+            self.wfile.write(fault)
+            self.close_connection = True
+            return
         first = self._first()
         if first >= len(server.content):
             self.send_error(416)
             return
-        body = server.content[first:]
+        body = size_model() if self.path.endswith(".npy") else server.content[first:]
         self.send_response(206 if first else 200)
         self.send_header("ETag", server.tag)
         self.send_header("Content-Type", "text/html" if fault == "page" else "application/octet-stream")
@@ -154,7 +186,7 @@ def test_starts_again_where_the_file_has_changed(
     server.faults = [300_000]
     with pytest.raises(DownloadError):
         download([f"{server.url}/w"], tmp_path / "w", False, Retry(1, 0))
-    server.content, server.tag = server.content[::-1], '"2"'
+    server.content, server.tag = safetensors(1_024_000, 1), '"2"'
     if not obeys_if_range:
         monkeypatch.setattr(
             Handler, "_first", lambda self: int((self.headers.get("Range") or "=0-")[:-1].split("=")[1])
@@ -173,7 +205,7 @@ def test_a_part_longer_than_the_file_is_dropped(server: Server, tmp_path: Path) 
     server.faults = [900_000]
     with pytest.raises(DownloadError):
         download([f"{server.url}/w"], tmp_path / "w", False, Retry(1, 0))
-    server.content = server.content[:1000]
+    server.content = safetensors(1000)
     download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
     assert (tmp_path / "w").read_bytes() == server.content
 
@@ -242,9 +274,7 @@ def test_a_web_page_is_no_model(server: Server, tmp_path: Path, monkeypatch: pyt
 
 
 def test_archives_of_unknown_length_are_checked(server: Server, tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    torch.save({"a": torch.zeros(1000)}, buffer)
-    server.content, server.tells_length, server.faults = buffer.getvalue(), False, [2000]
+    server.content, server.tells_length, server.faults = archive(), False, [2000]
     download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
     assert (tmp_path / "w").read_bytes() == server.content
     assert len(server.asked) == 2
@@ -286,7 +316,7 @@ def test_the_partial_file_is_locked_until_it_has_its_name(
 
     def replace(self: Path, target: Path) -> Path:
         if self.suffix == ".part":
-            other = _download._open_alone(self)
+            other = _partial.open_alone(self)
             locked.append(other is None)
         return rename(self, target)
 
@@ -381,9 +411,9 @@ def test_mirrors_go_first(folder: Path, server: Server, tmp_path: Path, monkeypa
     assert server.asked == [("/mirror/cyto3", None)]
     shelf = tmp_path / "shelf"
     shelf.mkdir()
-    (shelf / "cpsam").write_bytes(b"from the shelf")
+    (shelf / "cpsam").write_bytes(archive(2.0))
     monkeypatch.setenv(weights.MIRROR_ENV, f"{(tmp_path / 'nothing').as_uri()}, {shelf.as_uri()}")
-    assert weights.resolve("cpsam", progress=False).path.read_bytes() == b"from the shelf"
+    assert weights.resolve("cpsam", progress=False).path.read_bytes() == archive(2.0)
     assert weights.resolve("livecell", progress=False).path.read_bytes() == server.content
     assert server.asked[-1][0] == "/published/livecell"
 
@@ -392,3 +422,183 @@ def test_a_bar_needs_a_terminal(folder: Path, server: Server, capsys: pytest.Cap
     weights.resolve("cyto3")
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
+
+
+# ------------------------------------------------------------------------------------------- what a server sends
+
+
+WHOLE = archive()
+LEGACY = archive(_use_new_zipfile_serialization=False)
+
+
+def answer(body: bytes, *headers: str, status: str = "200 OK", length: int | str | None = None) -> bytes:
+    """An answer as it goes over the line."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def chunked(body: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(body), body) + end
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+NO_FILE = {
+    "204": answer(b"", status="204 No Content"),
+    "202": answer(WHOLE, status="202 Accepted"),
+    "206": answer(WHOLE, f"Content-Range: bytes 0-{len(WHOLE) - 1}/{len(WHOLE)}", status="206 Partial Content"),
+    "416": answer(b"", status="416 Range Not Satisfiable"),
+    "300": answer(b"", status="300 Multiple Choices"),
+    "nothing": answer(b""),
+    "text": answer(b"error", "Content-Type: text/plain"),
+    "long text": answer(b"Sorry, the file has moved. " * 40),
+    "html in capitals": answer(b"<HTML>" * 20, "Content-Type: Text/HTML"),
+    "html without a type": answer(b"\n <!doctype html>" * 20),
+    "json": answer(b'{"error": "login"}', "Content-Type: application/json"),
+    "gzip": answer(gzip.compress(b"<html>" * 30), "Content-Encoding: gzip"),
+    "gzip untold": answer(gzip.compress(b"<html>" * 30)),
+    "lfs": answer(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"),
+    "size model": answer(size_model()),
+    "no archive of torch": answer(b"PK\x05\x06" + bytes(18)),
+    "archive of something": answer(b"PK\x03\x04" + bytes(500)),
+    "archive cut": answer(WHOLE[:-200]),
+    "archive and more": answer(WHOLE + bytes(50)),
+    "archive with a flipped bit": answer(flipped(WHOLE, len(WHOLE) // 2)),
+    "legacy cut": answer(LEGACY[:-40]),
+    "safetensors cut": answer(safetensors(1000)[:-1]),
+    "safetensors and more": answer(safetensors(1000) + b"?"),
+    "safetensors with a broken head": answer((96).to_bytes(8, "little") + b"{" * 96 + bytes(500)),
+    "longer than told": answer(WHOLE, length=1000),
+    "absurd length": answer(WHOLE, length=10**20),
+    "length of no model": answer(WHOLE, length=10**12),
+    "to a broken address": answer(b"", "Location: http://[::1", status="302 Found"),
+    "to a file": answer(b"", "Location: file:///etc/hostname", status="302 Found"),
+    "to ftp": answer(b"", "Location: ftp://127.0.0.1/w", status="302 Found"),
+    "to nowhere": answer(b"", status="302 Found"),
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "a broken chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    "chunks that end early": chunked(WHOLE[:2000], b""),
+    "too many headers": answer(WHOLE, *(f"X-{i}: 1" for i in range(200))),
+    "closes at once": b"",
+}
+
+
+@pytest.mark.parametrize("what", NO_FILE)
+def test_what_is_no_weight_file_is_not_taken(folder: Path, server: Server, what: str, monkeypatch: Any) -> None:
+    """The next address is asked; where there is none, the reason is told and nothing is left."""
+    server.content, server.bad = WHOLE, NO_FILE[what]
+    folder.mkdir()
+    with pytest.raises(DownloadError, match=f"could not download w: {server.url}/bad: ") as caught:
+        download([f"{server.url}/bad"], folder / "w", False, QUICK)
+    assert len(str(caught.value)) < 600
+    assert not (folder / "w").exists()
+    # Whatever was left of the first call is no part of what comes from elsewhere.
+    monkeypatch.setattr(_download.time, "sleep", lambda _: None)
+    monkeypatch.setenv(weights.MIRROR_ENV, f"{server.url}/bad")
+    assert weights.resolve("cyto3", progress=False).path.read_bytes() == WHOLE
+    download([f"{server.url}/bad", f"{server.url}/good"], folder / "w", False, QUICK)
+    assert (folder / "w").read_bytes() == WHOLE
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "", "1e3", "٣"])
+def test_a_length_that_is_no_number_is_no_length(server: Server, tmp_path: Path, length: str) -> None:
+    server.faults = [answer(WHOLE, length="?").replace(b"Content-Length: ?", f"Content-Length: {length}".encode())]
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert (tmp_path / "w").read_bytes() == WHOLE
+
+
+@pytest.mark.parametrize("content", [WHOLE, LEGACY, safetensors(3000)], ids=["zip", "legacy", "safetensors"])
+@pytest.mark.parametrize("told", [True, False])
+def test_every_format_of_weights_is_taken(server: Server, tmp_path: Path, content: bytes, told: bool) -> None:
+    server.content, server.tells_length = content, told
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert (tmp_path / "w").read_bytes() == content
+    server.faults = [chunked(content)]
+    download([f"{server.url}/w"], tmp_path / "x", False, QUICK)
+    assert (tmp_path / "x").read_bytes() == content
+
+
+@pytest.mark.parametrize("body", [b"", b"error", size_model()[:-1], size_model() + b".", WHOLE, b"\x93NUMPY\1\0\x10\0"])
+def test_a_size_model_is_checked_too(folder: Path, server: Server, body: bytes) -> None:
+    folder.mkdir()
+    (folder / "cyto3").write_bytes(WHOLE)
+    server.faults = [answer(body)]
+    with pytest.raises(DownloadError, match=r"size_cyto3\.npy"):
+        weights.size_model_path("cyto3")
+    assert [path.name for path in folder.iterdir()] == ["cyto3"]
+    assert weights.size_model_path("cyto3").read_bytes() == size_model()
+
+
+def test_arrays_of_numbers_are_no_size_model(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(5))
+    with (tmp_path / "a.npy").open("r+b") as file:
+        assert "damaged" in str(_content.flaw_of(file, tmp_path / "a.npy", "size_a.npy"))
+
+
+def test_a_model_that_could_run_code_is_not_taken(server: Server, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save(CPnet([2, 4], 3), buffer)
+    server.content = buffer.getvalue()
+    with pytest.raises(DownloadError, match="could run code"):
+        download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("left", [b"<html>" * 100, WHOLE[:600], b"PK\x03\x04" + bytes(700)], ids=["page", "w", "junk"])
+@pytest.mark.parametrize(
+    "note", ['{"url": "URL", "validator": "\\"1\\"", "total": TOTAL}', '{"url": "URL"}', "[]", "{"]
+)
+def test_garbage_that_was_left_is_not_gone_on_from(server: Server, tmp_path: Path, left: bytes, note: str) -> None:
+    server.content = WHOLE
+    (tmp_path / ".w.part").write_bytes(left)
+    told = note.replace("URL", f"{server.url}/w").replace("TOTAL", str(len(WHOLE)))
+    (tmp_path / ".w.part.json").write_text(told)
+    download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
+    assert (tmp_path / "w").read_bytes() == WHOLE
+    assert len(server.asked) <= 2
+    assert no_parts(tmp_path)
+
+
+def test_a_server_that_drips_is_left(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes before the time of a single read is over."""
+
+    def drip(self: Handler) -> None:
+        parts = (b"HTTP/1.1 200 OK\r\nX: ", WHOLE) if self.path == "/head" else (answer(b"", length=len(WHOLE)), WHOLE)
+        with contextlib.suppress(OSError):
+            self.wfile.write(parts[0])
+            for place in range(200):
+                self.wfile.write(parts[1][place : place + 1])
+                time.sleep(0.02)
+        self.close_connection = True
+
+    monkeypatch.setattr(Handler, "do_GET", drip)
+    begin = time.monotonic()
+    with pytest.raises(DownloadError, match=r"does not answer.*less than 1024 bytes a second"):
+        download([f"{server.url}/head", f"{server.url}/body"], tmp_path / "w", False, Retry(3, 0, 0.3))
+    assert time.monotonic() - begin < 3
+
+
+def test_a_full_disk_is_told_and_not_the_fault_of_a_mirror(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Any) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    server.faults = [404]
+    monkeypatch.setattr(_download, "_finish", lambda *_: full(None))
+    with pytest.raises(DownloadError, match=r"/a: the server answered 404.*/b: .*No space left"):
+        download([f"{server.url}/{name}" for name in "abc"], tmp_path / "w", False, QUICK)
+    assert [path for path, _ in server.asked] == ["/a", "/b"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "w", "http://", "http://[::1", "http://127.0.0.1:99999/w", "http://127.0.0.1/ /", "http://127.0\n.0.1/w",
+     "data:,a", "http://127.0.0.1:1/w", "file:///", "file://elsewhere/w"],
+)  # fmt: skip
+def test_no_address_ends_the_search(server: Server, tmp_path: Path, url: str) -> None:
+    server.content = WHOLE
+    download([url, f"{server.url}/w"], tmp_path / "w", False, Retry(1, 0, 5))
+    assert (tmp_path / "w").read_bytes() == WHOLE

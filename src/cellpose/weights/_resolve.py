@@ -134,7 +134,7 @@ def fetch(file: str, info: ModelInfo, progress: Progress | bool, retry: Retry | 
     urls = [*(f"{mirror}/{file}" for mirror in mirrors), info.base_url + file]
     target = _cache.writable_dir() / file
     try:
-        sha256, url = download_file(urls, target, progress, retry)
+        sha256, url = download_file(urls, target, progress, retry, _largest_bytes(info))
     except DownloadError as error:
         message = (
             f"{error}. Without a connection, fetch {info.base_url}{file} on another machine and copy it to {target}; "
@@ -145,6 +145,11 @@ def fetch(file: str, info: ModelInfo, progress: Progress | bool, retry: Retry | 
     with contextlib.suppress(FileWriteError):
         _cache.record(target, sha256, url)
     return target
+
+
+def _largest_bytes(info: ModelInfo) -> int:
+    """Far more than a published file has, and far less than a disk."""
+    return int((4 * info.size_mib + 64) * 2**20)
 
 
 def _unknown(name: str) -> WeightsError | UnknownModelError:
