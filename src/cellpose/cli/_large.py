@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from cellpose import io
+from cellpose._stages import stage
 from cellpose.cli._model import Segmenter
 from cellpose.cli._save import output_paths
 from cellpose.errors import CellposeError, OptionError
+from cellpose.utils._pipeline import Tell
 
 __all__ = ["is_large", "print_estimates", "segment_large_file"]
 
@@ -80,7 +82,9 @@ def _needs_whole(segmenter: Segmenter, args: Namespace) -> str | None:
     return next((name for name, given in options.items() if given), None)
 
 
-def segment_large_file(file: Path, segmenter: Segmenter, args: Namespace) -> tuple[list[Path], dict[str, Any]]:
+def segment_large_file(
+    file: Path, segmenter: Segmenter, args: Namespace, tell: Tell
+) -> tuple[list[Path], dict[str, Any]]:
     """Segment an image in blocks; the files that were written, and facts for the manifest."""
     from cellpose import models
 
@@ -88,7 +92,10 @@ def segment_large_file(file: Path, segmenter: Segmenter, args: Namespace) -> tup
     keywords = {name: value for name, value in segmenter.keywords_of(plane).items() if name in _PASSED_ON}
     target, *others = _targets(file, args)
     target.parent.mkdir(parents=True, exist_ok=True)
-    result = models.segment_large(segmenter.model, plane, target, overwrite=not args.zarr_labels, **keywords)
+    result = models.segment_large(
+        segmenter.model, plane, target, overwrite=not args.zarr_labels, progress=tell, **keywords
+    )
+    stage("writing results")
     for other in others:
         other.parent.mkdir(parents=True, exist_ok=True)
         _copy(target, other, plane.pixel_size_um)

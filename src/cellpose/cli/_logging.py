@@ -1,4 +1,4 @@
-"""What the user sees: the log with --verbose, only warnings and errors without it."""
+"""What the user sees: the log with --verbose; without it warnings and errors, and on a terminal what goes on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cellpose._stages import TOLD
 from cellpose.errors import CellposeError
+from cellpose.utils._display import Display, can_show
 
-__all__ = ["logging_to_user"]
+__all__ = ["display_of", "is_watched", "logging_to_user", "say_at_end"]
 
 logger = logging.getLogger("cellpose.cli")
 
@@ -18,12 +20,47 @@ _NOTICE = (
 )
 
 
+def is_watched() -> bool:
+    """Whether a person looks at a terminal, rather than a program at pipes."""
+    return can_show() and sys.stdout is not None and sys.stdout.isatty()
+
+
+def display_of(what: str, total: int | None = None, *, verbose: bool) -> Display:
+    """The bars of a command; with ``verbose`` the log counts, and only what takes long has a bar."""
+    return Display("" if verbose else what, total, visible=can_show(), speaks=False)
+
+
+def say_at_end(text: str) -> None:
+    """Say what came of a run, also where no terminal is."""
+    logger.info(text, extra={**TOLD, "at_end": True})
+
+
+class _ToUser(logging.Filter):
+    """Lets warnings through, and what a person should see: of what goes on only on a terminal."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self._told = "told" if terminal else "at_end"
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING or getattr(record, self._told, False)
+
+
+class _Lines(logging.Formatter):
+    """Warnings and errors say that they are such."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return f"{record.levelname}: {line}" if record.levelno >= logging.WARNING else line
+
+
 @contextmanager
 def logging_to_user(*, verbose: bool) -> Iterator[None]:
     """Show the log while a command runs, and give back the handlers afterwards.
 
-    With ``verbose`` the log goes to stdout and to ``~/.cellpose/run.log``, which clients follow. Without it two lines
-    say so, and warnings and errors go to stderr.
+    With ``verbose`` the log goes to stdout and to ``~/.cellpose/run.log``, which clients follow. Without it warnings,
+    errors and what came of the run go to stderr, and on a terminal what goes on. Elsewhere two lines on stdout say that
+    nothing more will come.
     """
     ours = logging.getLogger("cellpose")
     before, level, propagate = list(ours.handlers), ours.level, ours.propagate
@@ -32,11 +69,13 @@ def logging_to_user(*, verbose: bool) -> Iterator[None]:
 
         io.logger_setup()
     else:
-        print(_NOTICE, flush=True)
-        warnings = logging.StreamHandler(sys.stderr)
-        warnings.setLevel(logging.WARNING)
-        warnings.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-        ours.addHandler(warnings)
+        if not is_watched():
+            print(_NOTICE, flush=True)
+        lines = logging.StreamHandler(sys.stderr)
+        lines.addFilter(_ToUser(terminal=can_show()))
+        lines.setFormatter(_Lines())
+        ours.addHandler(lines)
+        ours.setLevel(logging.INFO)
     try:
         yield
     except CellposeError as error:

@@ -15,14 +15,18 @@ from typing import Any
 import numpy as np
 
 from cellpose import io
+from cellpose._stages import TOLD, stage
 from cellpose.cli._images import find_images, folder_of_run, groups_of_same_results
 from cellpose.cli._large import is_large, print_estimates, segment_large_file
+from cellpose.cli._logging import display_of, say_at_end
 from cellpose.cli._manifest import Manifest, options_of
 from cellpose.cli._model import Result, Segmenter, load_segmenter
 from cellpose.cli._save import save_results, save_with_axes
+from cellpose.cli._summary import Summary, count_of
 from cellpose.cli._table import layout_given
 from cellpose.errors import OptionError
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
+from cellpose.utils._display import Display, waiting
 from cellpose.utils._pipeline import Room, Tell, in_order, worker_count
 
 __all__ = ["segment_command"]
@@ -42,8 +46,10 @@ def segment_command(args: Namespace) -> int:
     start = time.perf_counter()
     _check(args)
     _warn_of_layout(args)
-    files = find_images(args)
-    segmenter = load_segmenter(args)
+    with waiting("looking for images"):
+        files = find_images(args)
+    with waiting("loading the model"):
+        segmenter = load_segmenter(args)
     if args.estimate_memory:
         return print_estimates(files, segmenter, args)
     _announce(segmenter, len(files))
@@ -56,11 +62,14 @@ def segment_command(args: Namespace) -> int:
     )
     failed: list[str] = []
     left = _left_to_do(files, manifest, args)
+    summary = Summary()
     try:
-        for outcome in _with_progress(_segment_all(left, segmenter, args), len(left), show=args.verbose):
-            _note(outcome, manifest)
-            if outcome.error:
-                failed.append(str(outcome.file))
+        with display_of("images", len(left), verbose=args.verbose) as display:
+            outcomes = _segment_all(left, segmenter, args, display)
+            for outcome in _with_progress(outcomes, len(left), show=args.verbose):
+                _note(outcome, manifest, summary)
+                if outcome.error:
+                    failed.append(str(outcome.file))
     except KeyboardInterrupt:
         done = manifest.n_results
         print(
@@ -74,6 +83,7 @@ def segment_command(args: Namespace) -> int:
     if failed:
         names = ", ".join(failed[:_MOST_NAMES]) + ("" if len(failed) <= _MOST_NAMES else ", ...")
         logger.error(f"{len(failed)} of {len(files)} images failed, for the reasons above: {names}")
+    say_at_end(summary.line(manifest.path, len(files) - len(left)))
     return 1 if failed else 0
 
 
@@ -114,7 +124,8 @@ def _warn_of_layout(args: Namespace) -> None:
 
 
 def _announce(segmenter: Segmenter, n: int) -> None:
-    """The lines that clients look for before the first image."""
+    """The lines that clients look for before the first image, and one for persons."""
+    logger.info(f"{_in_words(segmenter)}, {count_of(n, 'image')}", extra=TOLD)
     if segmenter.keywords["channels"] is None:
         logger.info(f">>>> running cellpose on {n} images using all channels")
     else:
@@ -135,6 +146,18 @@ def _announce(segmenter: Segmenter, n: int) -> None:
         diameter_px = segmenter.diameter_of_training()
     if diameter_px:
         logger.info(f">>>> using diameter {diameter_px:0.3f} for all images")
+
+
+def _in_words(segmenter: Segmenter) -> str:
+    """Which models run, whether they came with the package, and where they run."""
+    from cellpose import weights
+
+    bundled = weights.bundled_models()
+    models = [
+        f"{file.name} ({'bundled' if bundled.get(file.name) == file.path else file.path})"
+        for file in segmenter.files.values()
+    ]
+    return f"model {' and '.join(models)} on {segmenter.device}"
 
 
 def _identity(file: Any) -> dict[str, Any]:
@@ -170,26 +193,32 @@ class _Outcome:
     error: str | None = None
 
 
-def _segment_all(files: list[Path], segmenter: Segmenter, args: Namespace) -> Iterator[_Outcome]:
+def _segment_all(files: list[Path], segmenter: Segmenter, args: Namespace, display: Display) -> Iterator[_Outcome]:
     """Segment images and write their results, several at a time where they are small; outcomes in their order."""
     room = Room(_VALUES_AT_ONCE)
 
-    def one(file: Path, tell: Tell | None) -> _Outcome:
-        return _segment_one(file, segmenter, args, room, tell)
+    def one(file: Path, tell: Tell) -> _Outcome:
+        with display.job(file.name):
+            return _segment_one(file, segmenter, args, room, tell)
 
     # Figures are drawn by a library that knows one thread only; of images whose results have the same names the last
     # one's are to stay; networks that restore are run by torch.
     alone = args.large or args.save_mpl or segmenter.restores or groups_of_same_results(files, args)
     workers = 1 if alone or len(files) == 1 else worker_count()
-    yield from in_order(one, files, workers) if workers > 1 else (one(file, None) for file in files)
+    if workers > 1:
+        yield from in_order(one, files, workers, display.advance)
+        return
+    for index, file in enumerate(files):
+        yield one(file, display.part(index))
+        display.advance(index + 1)
 
 
-def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, room: Room, tell: Tell | None) -> _Outcome:
+def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, room: Room, tell: Tell) -> _Outcome:
     start = time.perf_counter()
     try:
         if is_large(file, segmenter, args):
             with room.of(math.inf):
-                outputs, facts = segment_large_file(file, segmenter, args)
+                outputs, facts = segment_large_file(file, segmenter, args, tell)
         else:
             outputs, facts = _segment_whole(file, segmenter, args, room, tell)
     except Exception as error:  # whatever is wrong with one image must not stop the batch
@@ -200,26 +229,29 @@ def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, room: Room, 
     return _Outcome(file, time.perf_counter() - start, outputs, facts)
 
 
-def _note(done: _Outcome, manifest: Manifest) -> None:
-    """Put an outcome down in the manifest and in the log."""
+def _note(done: _Outcome, manifest: Manifest, summary: Summary) -> None:
+    """Put an outcome down in the manifest, in the summary and in the log."""
     if done.error is not None:
+        summary.add_failure()
         manifest.add_failure(done.file, done.error, done.seconds)
         return
     manifest.add_result(done.file, done.outputs, {**done.facts, "seconds": round(done.seconds, 3)})
+    summary.add(done.file, done.outputs, done.facts["cells"])
     logger.info(f"{done.file.name}: {done.facts['cells']} cells in {done.seconds:.2f} s")
 
 
 def _segment_whole(
-    file: Path, segmenter: Segmenter, args: Namespace, room: Room, tell: Tell | None
+    file: Path, segmenter: Segmenter, args: Namespace, room: Room, tell: Tell
 ) -> tuple[list[Path], dict[str, Any]]:
     """Segment one image that fits in memory; the files that were written, and facts for the manifest."""
+    stage("reading")
     image = io.read_image(file)
     with room.of(image.data.size):
         return _segment_read(file, image, segmenter, args, tell)
 
 
 def _segment_read(
-    file: Path, image: io.Image, segmenter: Segmenter, args: Namespace, tell: Tell | None
+    file: Path, image: io.Image, segmenter: Segmenter, args: Namespace, tell: Tell
 ) -> tuple[list[Path], dict[str, Any]]:
     """Segment one image that was read."""
     if args.axes:
@@ -227,10 +259,9 @@ def _segment_read(
     if args.do_3D or args.stitch_threshold > 0:
         logger.info("loading image as 3D zstack")
         _check_format(args)
-    if tell is not None:
-        told: Tell = tell
-        segmenter = replace(segmenter, keywords={**segmenter.keywords, "progress": lambda done: told(done / 100)})
+    segmenter = replace(segmenter, keywords={**segmenter.keywords, "progress": lambda done: tell(done / 100)})
     result = _without_edge_masks(segmenter(image), args)
+    stage("writing results")
     outputs = save_results(file, image.data, result, segmenter.files["model"].name, args)
     outputs += save_with_axes(file, image, result, args)
     return outputs, {

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import transforms
+from cellpose._stages import stage
 from cellpose.engines import Engine, SmallerBatches, is_transformer
 from cellpose.errors import InputError, OptionError
 from cellpose.options import Tiling
@@ -56,6 +57,7 @@ def run_planes(
     tiling: Tiling | None = None,
     size: tuple[int, int] | None = None,
     report: Report | None = None,
+    what: str = "running the network",
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Outputs of a network for each plane of a stack, one after another.
 
@@ -74,6 +76,8 @@ def run_planes(
         Size ``(y, x)`` to which planes are resized before the network sees them; ``None``: as they are.
     report
         Called with the fraction of tiles done, 0 to 1, after every batch. What it raises ends the run.
+    what
+        What a person who waits is shown.
 
     Yields
     ------
@@ -97,7 +101,9 @@ def run_planes(
     pads, grid = padded_grid(engine, (ly, lx), tiling)
     inside = slice(pads[0], pads[0] + ly), slice(pads[2], pads[2] + lx)
     planes = (_padded(transforms.resize_plane(plane, (ly, lx)), pads) for plane in stack)
-    for output, style in _run(engine, planes, len(stack), grid, tiling.batch_size, report):
+    for output, style in _run(
+        engine, planes, len(stack), grid, tiling.batch_size, _shown(report, len(stack) * len(grid), what)
+    ):
         yield (
             output[:, inside[0], inside[1]],
             _direction(style) if has_style else np.zeros_like(style),
@@ -154,6 +160,18 @@ def _run(
         for p in sorted(p for p, plane in running.items() if plane.average.complete):
             plane = running.pop(p)
             yield plane.average.result(), plane.style
+
+
+def _shown(report: Report | None, n_tiles: int, what: str) -> Report:
+    """Progress that is reported, and shown in tiles."""
+    advance = stage(what, n_tiles, "tiles")
+
+    def tell(fraction: float) -> None:
+        advance(fraction * n_tiles)
+        if report is not None:
+            report(fraction)
+
+    return tell
 
 
 def _padded(plane: NDArray[np.generic], pads: tuple[int, int, int, int]) -> FloatArray:

@@ -113,7 +113,9 @@ def run_volume(
         logger.info("running %s: %d planes of %d x %d pixels", view.name, len(direction), *direction.plane_size)
         styles.clear()
         share = _part(report, done, len(chosen))
-        for output, style in run_planes(one, direction, tiling, direction.plane_size, share):
+        for output, style in run_planes(
+            one, direction, tiling, direction.plane_size, share, f"running the network along {view.name}"
+        ):
             _require_flows(output)
             total.add(output[-3:])
             styles.append(style)

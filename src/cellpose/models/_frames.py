@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from cellpose._stages import part_of_job
 from cellpose.errors import AxesError
 from cellpose.io import Image, read_image
+from cellpose.models._many import fraction_of, reporter
+from cellpose.utils._display import shown
 
 __all__ = ["segment_image"]
 
@@ -74,7 +77,24 @@ def segment_image(
         )
         raise AxesError(message)
     axes = {letter: None if axis is None else axis - (axis > t) for letter, axis in axes.items()}
-    return _stacked([_one(model, frame, axes, planes_by_name, keywords) for frame in image.frames()])
+    return _stacked(_of_movie(model, image, axes, planes_by_name, keywords))
+
+
+def _of_movie(
+    model: Any, image: Image, axes: dict[str, int | None], planes_by_name: bool, keywords: dict[str, Any]
+) -> list[tuple[Any, ...]]:
+    """The results of each frame; its progress is part of that of the movie."""
+    count = image.data.shape[image.axes.index("T")]
+    report = reporter(progress := keywords.get("progress"))
+    done = []
+    with shown(progress, "frames", count) as display:
+        for index, frame in enumerate(image.frames()):
+            part = fraction_of(report, index, count)
+            own = keywords if part is None else {**keywords, "progress": lambda percent, tell=part: tell(percent / 100)}
+            with display.job("movie"), part_of_job(f"frame {index + 1} of {count}"):
+                done.append(_one(model, frame, axes, planes_by_name, own))
+            display.advance(index + 1)
+    return done
 
 
 def _given(image: Image, axis: int | None) -> int | None:

@@ -6,15 +6,18 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from cellpose._stages import stage
 from cellpose.errors import OptionError
 from cellpose.models._inputs import Images, Layout, as_image, one_number
 from cellpose.models._segment import Network, Report, Result, segment
 from cellpose.options import Evaluation
+from cellpose.utils._display import Display, shown
 from cellpose.utils._pipeline import Room, Tell, in_order, worker_count
 
-__all__ = ["reporter", "segment_images"]
+__all__ = ["fraction_of", "reporter", "segment_images"]
 
 logger = logging.getLogger("cellpose.models")
 
@@ -28,7 +31,7 @@ def segment_images(
     layout: Layout,
     options: Evaluation,
     sizes: tuple[Any, Any],
-    report: Report | None,
+    progress: Any = None,
 ) -> list[tuple[Result, float]]:
     """The result of each image in order, and the seconds that it took.
 
@@ -40,19 +43,38 @@ def segment_images(
         What it is run on, and how.
     sizes
         ``diameter`` and ``rescale``, each a number for all images or one an image.
-    report
-        Called with the fraction that is done.
+    progress
+        What is told of the progress, or whether it is shown, see `reporter` and `cellpose.utils._display.shown`.
     """
+    report = reporter(progress)
+    with shown(progress, "images" if images.many else "", images.count) as display:
+        return _segment_all(network, images, layout, options, sizes, report, display)
+
+
+def _segment_all(
+    network: Network,
+    images: Images,
+    layout: Layout,
+    options: Evaluation,
+    sizes: tuple[Any, Any],
+    report: Report | None,
+    display: Display,
+) -> list[tuple[Result, float]]:
     room = Room(_VALUES_AT_ONCE)
 
     def one(numbered: tuple[int, Any], tell: Tell | None) -> tuple[Result, float]:
         index, item = numbered
+        with display.job(_name_of(item, index, many=images.many)):
+            return timed(index, item, tell)
+
+    def timed(index: int, item: Any, tell: Tell | None) -> tuple[Result, float]:
         started = time.perf_counter()
         diameter, rescale = (
             one_number(name, value, index, images.count, many=images.many)
             for name, value in zip(("diameter", "rescale"), sizes, strict=True)
         )
         own = replace(options, diameter=diameter or None, rescale=rescale or None)
+        stage("reading")
         image = as_image(item)
         with room.of(image.size):
             result = segment(network, image, layout.of(index, images.count), own, tell)
@@ -63,17 +85,37 @@ def segment_images(
     workers = worker_count() if images.many else 1
     numbered = enumerate(images.items)
     if workers > 1:
-        return list(in_order(one, numbered, workers, _of_many(report, images.count)))
-    return [one(item, _of_all(report, item[0], images.count)) for item in numbered]
+        return list(in_order(one, numbered, workers, _both(_of_many(report, images.count), display.advance)))
+    return [one(item, _both(fraction_of(report, item[0], images.count), display.part(item[0]))) for item in numbered]
+
+
+def _name_of(item: Any, index: int, *, many: bool) -> str:
+    if isinstance(item, (str, Path)):
+        return Path(item).name
+    return f"image {index + 1}" if many else "image"
+
+
+def _both(report: Report | None, shown: Report) -> Report:
+    """Tells both."""
+    if report is None:
+        return shown
+
+    def tell(number: float) -> None:
+        shown(number)
+        report(number)
+
+    return tell
 
 
 def reporter(progress: Any) -> Report | None:
     """A function that tells ``progress`` the percentage of a fraction."""
-    if progress is None:
+    if progress is None or isinstance(progress, bool):  # whether there is a bar
         return None
     tell: Callable[[int], Any] | None = getattr(progress, "setValue", progress if callable(progress) else None)
     if tell is None:
-        message = f"progress={progress!r} is not allowed; give an object with setValue(percent), or a function"
+        message = (
+            f"progress={progress!r} is not allowed; give an object with setValue(percent), a function, True or False"
+        )
         raise OptionError(message)
 
     def report(fraction: float) -> None:
@@ -87,7 +129,7 @@ def _of_many(report: Report | None, count: int | None) -> Report | None:
     return None if report is None or not count else lambda number: report(number / count)
 
 
-def _of_all(report: Report | None, index: int, count: int | None) -> Report | None:
+def fraction_of(report: Report | None, index: int, count: int | None) -> Report | None:
     """Progress of one image as part of all."""
     if report is None or not count:
         return report

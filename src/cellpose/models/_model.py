@@ -20,7 +20,7 @@ from cellpose.models._choice import (
     wanted_precision,
 )
 from cellpose.models._inputs import Images, Layout
-from cellpose.models._many import reporter, segment_images
+from cellpose.models._many import segment_images
 from cellpose.models._segment import Network
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 
@@ -263,7 +263,9 @@ class CellposeModel:
         compute_masks
             Follow the flows to masks; else ``masks`` is an empty array.
         progress
-            An object with ``setValue(percent)``, such as a Qt progress bar, or a function of the percentage.
+            ``None``: where a person looks at a terminal or a notebook, bars show how many images are done, and what
+            takes more than a few seconds; False: they do not; True: they do in any case. Or what is told instead: an
+            object with ``setValue(percent)``, such as a Qt progress bar, or a function of the percentage.
         view_weights
             How much the planes YX, ZX and ZY count in 3D. Only the ratios matter; at least two are above 0, and
             planes of weight 0 are not run.
@@ -317,8 +319,8 @@ class CellposeModel:
             ),
         )
         layout = Layout(channels, channel_axis, z_axis)
-        images, report = Images.of(x), reporter(progress)
-        done = segment_images(self._network(), images, layout, options, (given["diameter"], rescale), report)
+        images = Images.of(x)
+        done = segment_images(self._network(), images, layout, options, (given["diameter"], rescale), progress)
         # Bound at once, so that threads that share the model do not mix their numbers.
         self.timing = [seconds for _, seconds in done]
         results = [result for result, _ in done]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import core, dynamics, plot, transforms, utils
+from cellpose._stages import stage
 from cellpose.engines import Engine, is_transformer
 from cellpose.errors import InputError, OptionError
 from cellpose.models import _scratch
@@ -114,6 +115,7 @@ def segment(
         Called with the fraction done, 0 to 1. What it raises ends the run.
     """
     _check(network, options)
+    stage("scaling intensities")
     stack = prepared(network, image, layout, options)
     scale = scale_of(network, options)
     _check_size(stack.shape, scale)
@@ -128,6 +130,7 @@ def segment(
     # The stack is as large as the flows and no longer needed while they are followed.
     del stack
     masks = masks_of(network, flows, shape, scale, options, _part(report, _NETWORK_PART, 1))
+    stage("colouring flows")
     if one_plane:
         flows = flows[:, 0]
         masks = masks[0] if masks.ndim > 1 else masks
@@ -229,6 +232,7 @@ def _smoothed(flows: FloatArray, sigma: Any) -> FloatArray:
         return flows
     from scipy.ndimage import gaussian_filter
 
+    stage("smoothing flows")
     for flow in flows[:-1]:
         gaussian_filter(flow, tuple(np.broadcast_to(sigmas, (3,))), output=flow)
     return flows
@@ -257,6 +261,7 @@ def masks_of(
     if options.do_3D:
         resize = None if flows.shape[1:] == shape else list(shape)
         # Flows at the size of the network are isotropic.
+        stage("following flows")
         z_spacing = (options.anisotropy or 1.0) if options.isotropic_steps and resize is None else 1.0
         volume: Array = dynamics.resize_and_compute_masks(
             flows[:3],
@@ -273,6 +278,7 @@ def masks_of(
         logger.warning("a stack with do_3D=False and stitch_threshold=0: each plane is segmented for itself")
     resize = None if flows.shape[2:] == shape[1:] else list(shape[1:])
     masks = np.zeros(shape, np.int32)
+    advance = stage("following flows", shape[0], "planes") if shape[0] > 1 else stage("following flows")
     for index in range(shape[0]):
         masks[index] = dynamics.resize_and_compute_masks(
             flows[:2, index],
@@ -281,9 +287,11 @@ def masks_of(
             resize=resize,
             **arguments,
         )
+        advance(index + 1)
         if report is not None:
             report((index + 1) / shape[0])
     if stitch:
+        stage("stitching planes")
         masks = utils.stitch3D(masks, stitch_threshold=options.stitch_threshold)
         masks = utils.fill_holes_and_remove_small_masks(masks, min_size=masking.min_size)
     return _compact(masks)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cellpose._stages import announce_compiling
 from cellpose.nets._vector_code import (
     LANES,
     ROWS,
@@ -33,6 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 compiled = njit(cache=True, nogil=True)
+announce_compiling()
 
 # Pixels made from one transform are TILE x TILE, seen from so many points.
 TILE = 4

@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from cellpose._stages import announce_compiling
+
 __all__ = ["norm_gradient", "norm_relu", "norm_relu_sums", "pixel_sums"]
+
+announce_compiling()
 
 # Rows that are added up in float32 before the sum goes to float64.
 _BLOCK = 64

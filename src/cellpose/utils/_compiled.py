@@ -8,9 +8,13 @@ from typing import Any
 
 from numba import njit
 
+from cellpose._stages import announce_compiling
+
 __all__ = ["compiled"]
 
 logger = logging.getLogger("cellpose.utils")
+
+announce_compiling()
 
 
 def compiled(function: Callable[..., Any]) -> Any:

@@ -1,0 +1,161 @@
+"""What is being done now, for a person who waits.
+
+Every room may say which stage its work is in. What it says reaches the display that was opened for this work, if there
+is one (`cellpose.utils._display`), and costs nothing otherwise. Lines that a person should see once go to the log too.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+__all__ = [
+    "TOLD", "Job", "Stage", "announce_compiling", "current_job", "part_of_job", "say", "stage", "working_on",
+]  # fmt: skip
+
+logger = logging.getLogger("cellpose")
+
+#: ``extra`` of log records that a person at a terminal sees without ``--verbose``.
+TOLD = {"told": True}
+
+_COMPILING = (
+    "compiling loops for this processor, which takes 10 to 20 seconds and happens on the first run only "
+    "(`cellpose doctor --warm` compiles all of them)"
+)
+
+
+class Stage(NamedTuple):
+    """A stage of a job: how far it is, of ``total`` (None: nobody knows) ``unit``s, and when it began."""
+
+    name: str
+    total: int | None = None
+    unit: str = ""
+    done: float = 0
+    began: float = 0.0
+
+
+class Job:
+    """One piece of work, such as an image or a model that is loaded.
+
+    Attributes
+    ----------
+    name
+        Of the piece.
+    part
+        Which part of it is worked on, such as a frame of a movie; "" where there is but one.
+    began
+        Time of ``time.monotonic``.
+    stage
+        What is being done with it.
+    """
+
+    def __init__(self, name: str, on_change: Callable[[], None] = lambda: None) -> None:
+        self.name, self.part = name, ""
+        self.began = time.monotonic()
+        self.stage = Stage("", began=self.began)
+        self._on_change = on_change
+
+    def begin(self, name: str, total: int | None, unit: str) -> Callable[[float], None]:
+        """Enter a stage; what is returned says how much of it is done."""
+        mine = self.stage = Stage(name, total, unit, 0, time.monotonic())
+        self._on_change()
+
+        def advance(done: float) -> None:
+            nonlocal mine
+            if self.stage is mine:  # else another stage has begun
+                mine = self.stage = mine._replace(done=done)
+                self._on_change()
+
+        return advance
+
+
+_job: ContextVar[Job | None] = ContextVar("cellpose_job", default=None)
+#: What writes a line above the bars of the display that is open.
+_line: list[Callable[[str], None]] = []
+
+
+def current_job() -> Job | None:
+    """What this thread works on, if somebody watches."""
+    return _job.get()
+
+
+@contextmanager
+def working_on(job: Job) -> Iterator[None]:
+    """Let stages that this thread enters be those of a job."""
+    before = _job.set(job)
+    try:
+        yield
+    finally:
+        _job.reset(before)
+
+
+def stage(name: str, total: int | None = None, unit: str = "") -> Callable[[float], None]:
+    """Say that the work of this thread enters a stage, which ends where the next one begins.
+
+    Parameters
+    ----------
+    name
+        What is done, such as "loading weights".
+    total, unit
+        Of how many parts it consists, and what they are; None: nobody knows.
+
+    Returns
+    -------
+    callable
+        To be called with the number of parts that are done.
+    """
+    job = _job.get()
+    return _ignore if job is None else job.begin(name, total, unit)
+
+
+def _ignore(done: float) -> None:
+    """Nobody watches."""
+
+
+@contextmanager
+def part_of_job(part: str) -> Iterator[None]:
+    """Name the part of its job that this thread works on, such as a frame of a movie."""
+    job = _job.get()
+    if job is None:
+        yield
+        return
+    before, job.part = job.part, part
+    try:
+        yield
+    finally:
+        job.part = before
+
+
+def say(text: str) -> None:
+    """Log a line that a person who waits should see at once."""
+    logger.info(text, extra=TOLD)
+    for write in _line:
+        write(text)
+
+
+def announce_compiling() -> None:
+    """Say once that loops are compiled, when the first one of this package really is."""
+    if _compiler_is_watched:
+        return
+    _compiler_is_watched.append(True)
+    from numba.core import event
+
+    class Listener(event.Listener):  # type: ignore[misc]
+        def on_start(self, event: Any) -> None:
+            module = event.data["dispatcher"].py_func.__module__ or ""
+            if not _compiling_was_said and module.startswith("cellpose."):
+                _compiling_was_said.append(True)
+                say(_COMPILING)
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    event.register("numba:compile", Listener())
+
+
+_compiler_is_watched: list[bool] = []
+_compiling_was_said: list[bool] = []
