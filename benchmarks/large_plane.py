@@ -158,7 +158,7 @@ class Alone:
         self.plane, self.options = io.open_plane(path), Evaluation()
         self.network = self.model._network()
         chosen = chosen_channels(1, None, self.network.nchan, transformer=False)
-        self.prepared = prepare(self.plane, chosen, self.options.normalization, zero_constant=False)
+        self.prepared = prepare(self.plane, chosen, self.options.normalization)
 
     def as_image(self, y: int, x: int) -> np.ndarray:
         """As any image. Its tiles lie elsewhere than those of the plane, so its flows differ a little."""

@@ -19,6 +19,7 @@ from cellpose import cli, io  # noqa: E402
 from cellpose.__main__ import main  # noqa: E402
 from cellpose.contrib import distributed_segmentation as ds  # noqa: E402
 from cellpose.contrib.distributed_segmentation import _process  # noqa: E402
+from cellpose.contrib.distributed_segmentation._distribute import plan  # noqa: E402
 from cellpose.io._zarr import create_array  # noqa: E402
 from small_model import discs, toy_model  # noqa: E402
 
@@ -126,6 +127,17 @@ def test_what_will_be_done_is_printed(tmp_path, capsys):
     # one scale for all blocks, from a sample: the first and the 99th percentile of each channel
     np.testing.assert_allclose(pairs, [(101, 199), (1020, 2980)], atol=5)
     assert not (tmp_path / "b.zarr").exists()
+
+
+def test_the_scale_of_sparse_and_flat_channels(tmp_path):
+    cell = np.zeros((2, 300, 320), np.uint16)
+    cell[0, 100:115, 200:215] = np.linspace(500, 1500, 15)
+    cell[1] = 7
+    io.write_ome_zarr(tmp_path / "a.zarr", cell, "CYX")
+    planned = plan(tmp_path / "a.zarr", tmp_path / "b.zarr", [128])
+    sparse, flat = planned.job.eval_kwargs["normalize"]["lowhigh"]
+    np.testing.assert_allclose(sparse, (0, 1500), atol=20)
+    assert flat == (7, 8)
 
 
 @pytest.mark.parametrize(("kind", "queue"), [("slurm", "#SBATCH -p gpu"), ("lsf", "#BSUB -q gpu")])

@@ -190,14 +190,41 @@ def test_all_real_dtypes_give_the_same(model, dtype):
     equal(model.eval(image.astype(dtype)), model.eval(image))
 
 
-def test_booleans_and_constants(model):
-    found = model.eval(discs(48, 72) > 100)[0]
-    assert found.max() == 6
-    for value in (0, 7):
-        masks, flows, styles = model.eval(np.full((40, 50), value, np.uint8))
-        assert np.isfinite(flows[1]).all()
-        assert np.isfinite(styles).all()
-        assert masks.max() == 0 or value  # version 3 leaves a constant image as it is
+def test_booleans(model):
+    assert model.eval(discs(48, 72) > 100)[0].max() == 6
+
+
+@pytest.mark.parametrize("options", [{}, {"invert": True}, {"normalize": {"lowhigh": (0, 10)}}])
+@pytest.mark.parametrize("value", [0, 7, 255])
+def test_an_image_without_contrast_has_no_cells(model, value, options):
+    for image in (np.full((40, 50), value, np.uint8), np.full((3, 40, 50), value, np.float32)):
+        for stack in ({}, {"do_3D": True}, {"stitch_threshold": 0.3}) if image.ndim == 3 else ({},):
+            axes = {"z_axis": 0} if image.ndim == 3 else {}
+            masks, flows, styles = model.eval(image, **axes, **stack, **options)
+            assert masks.max() == 0
+            assert np.isfinite(flows[1]).all()
+            assert np.isfinite(styles).all()
+
+
+@pytest.mark.parametrize("value", [7, 255])
+def test_a_second_channel_without_contrast_changes_nothing(model, value):
+    image = discs(48, 72)
+    flat = np.full_like(image, value)
+    wanted = model.eval(image)
+    equal(model.eval(np.dstack([image, flat])), wanted)
+    equal(model.eval(np.dstack([image, flat]), channels=[1, 2]), wanted)
+    equal(model.eval(np.dstack([image, flat, flat])), wanted)
+    scale = {"normalize": {"lowhigh": (0, 255)}}
+    equal(model.eval(np.dstack([image, flat]), **scale), model.eval(image, **scale))
+
+
+def test_cells_of_sparse_images_are_found(model, caplog):
+    image = np.zeros((200, 240), np.uint16)
+    image[90:106, 100:116] = 8 * discs(48, 72)[4:20, 4:20].astype(np.uint16)
+    image[image < 400] = 0
+    assert (image > 0).mean() < 0.01
+    assert model.eval(image)[0].max() == model.eval(image, normalize={"lowhigh": (0, int(image.max()))})[0].max() == 1
+    assert caplog.text.count("sparse image") == 1
 
 
 def test_what_is_not_a_number_does_not_spread(model, caplog):

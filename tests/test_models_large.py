@@ -113,7 +113,23 @@ def test_intensities_that_are_no_numbers_and_flat_channels(unet):
     image[70:75, 70:75] = np.nan, np.inf, -np.inf, 30, np.nan
     whole, result = whole_and_blocks(unet, image)
     assert identical_cells(result.labels, whole) == 1
-    assert models.segment_large(unet, np.full((80, 90), 7)).n_cells == 0
+    for options in ({}, {"invert": True}, {"normalize": {"lowhigh": (0, 10)}}):
+        assert models.segment_large(unet, np.full((80, 90), 7), **options).n_cells == 0
+    both = np.stack([blobs(150, 150), np.full((150, 150), 255)], axis=-1)
+    for options in ({}, {"normalize": {"lowhigh": (0, 200)}}):
+        whole, result = whole_and_blocks(unet, both, channel_axis=-1, **options)
+        np.testing.assert_array_equal(whole, unet.eval(both[..., 0], **options)[0])
+        assert identical_cells(result.labels, whole) == 1
+
+
+def test_sparse_planes(unet, caplog):
+    image = np.zeros((400, 420), np.uint16)
+    image[100:122, 200:222] = 9 * discs(48, 72)[1:23, 1:23].astype(np.uint16)
+    image[image < 500] = 0
+    whole, result = whole_and_blocks(unet, image)
+    assert result.n_cells == whole.max() == 1
+    np.testing.assert_array_equal(result.labels, whole)
+    assert caplog.text.count("sparse image") == 2
 
 
 def test_cells_longer_than_the_margin_are_seen_whole():

@@ -174,6 +174,26 @@ def test_normalization(caplog):
     np.testing.assert_array_equal(raw[0], image)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"percentile": (3, 98), "invert": True}, {"sharpen_radius": 3}, {"normalize": False}]
+)
+def test_training_sees_what_evaluation_sees(options, tmp_path):
+    from cellpose.models._inputs import Layout
+    from cellpose.models._segment import prepared
+    from cellpose.options import Evaluation
+    from small_model import toy_model
+
+    network = toy_model(tmp_path)._network()
+    chosen = Normalization(**options)
+    gray = discs(6)[0]
+    sparse = np.zeros_like(gray)
+    sparse[4:8, 5:10] = 200
+    for image in (gray, np.dstack([gray, np.full_like(gray, 7)]), np.dstack([gray, sparse])):
+        (trained,) = train._reshape_norm([image], channels=[1, 2], normalize_params=chosen)
+        evaluated = prepared(network, image, Layout([1, 2]), Evaluation(normalization=chosen))
+        np.testing.assert_array_equal(trained, np.moveaxis(evaluated[0], -1, 0))
+
+
 def test_rgb_padding():
     one, two = np.ones((1, 4, 5)), np.stack([np.ones((4, 5)), np.arange(20.0).reshape(4, 5)])
     np.testing.assert_array_equal(train.pad_to_rgb(one), np.ones((3, 4, 5)))

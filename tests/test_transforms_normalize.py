@@ -112,16 +112,127 @@ def test_blocks_without_contrast():
     assert np.isfinite(transforms.normalize99_tile(image, 20)).all()
 
 
-def test_constant_channels_follow_the_family():
+KINDS_OF_SCALE = [
+    {},
+    {"invert": True},
+    {"lowhigh": (0, 2)},
+    {"lowhigh": (0, 2), "invert": True},
+    {"percentile": (0, 100)},
+    {"sharpen_radius": 3},
+    {"sharpen_radius": 3, "smooth_radius": 2},
+    {"tile_norm_blocksize": 20},
+    {"tile_norm_blocksize": 20, "invert": True},
+    {"norm3D": False},
+]
+
+
+@pytest.mark.parametrize("options", KINDS_OF_SCALE)
+@pytest.mark.parametrize("value", [0, 7, 0.1, 60000, -3, np.nan, np.inf])
+def test_channels_without_contrast_are_nothing(options, value):
+    flat = np.full((60, 80), value, np.float32)
+    for image in (np.stack([WAVES[..., 0], flat], -1), np.stack([np.stack([WAVES[..., 0], flat], -1)] * 3)):
+        got = transforms.apply_normalization(image, Normalization(**options))
+        assert not got[..., 1].any()
+        alone = transforms.apply_normalization(image[..., :1], Normalization(**options))
+        # OpenCV resizes the bounds of the tiles of two channels at once, in another order of sums
+        np.testing.assert_allclose(got[..., :1], alone, rtol=0, atol=1e-5 if "tile_norm_blocksize" in options else 0)
+        assert np.ptp(got[..., 0]) > 0.9
+
+
+def test_rounding_is_no_contrast():
+    rounded = (0.1 * np.ones((60, 80), np.float32)) + RNG.normal(0, 1e-8, (60, 80)).astype(np.float32)
+    thousands = np.float32(50000) + RNG.integers(0, 2, (60, 80)).astype(np.float32) * np.float32(0.00390625)
+    for flat in (rounded, thousands):
+        assert np.ptp(flat) > 0
+        assert not transforms.normalize_img(flat[..., None]).any()
+
+
+def test_intensities_of_a_small_range_have_contrast():
+    """A dim image of 16 bits, divided by 65535."""
+    image = (WAVES[..., :1] + 2) * np.float32(1e-4)
+    # the same picture on another scale; rounding of 1e-4 in float32, divided by the range
+    np.testing.assert_allclose(transforms.normalize_img(image), transforms.normalize_img(WAVES[..., :1]), atol=1e-5)
+
+
+def test_planes_of_their_own_are_nothing_where_they_have_no_contrast():
+    stack = np.stack([WAVES, np.full_like(WAVES, 7), WAVES])
+    for options in ({}, {"invert": True}, {"lowhigh": (-3, 3)}):
+        apart = transforms.apply_normalization(stack, Normalization(norm3D=False, **options))
+        assert not apart[1].any()
+        assert apart[0].any()
+    # with one scale for all a plane of one intensity is as bright as that is elsewhere
+    together = transforms.apply_normalization(stack, Normalization())
+    assert (together[1] == together[1, 0, 0]).all()
+    assert together[1].any()
+
+
+def test_network_input_is_normalised_or_as_it_is():
     image = np.stack([WAVES[..., 0], np.full((60, 80), 7, np.float32)], axis=-1)
-    options = Normalization()
-    assert not transforms.apply_normalization(image, options, zero_constant=True)[..., 1].any()
-    assert (transforms.apply_normalization(image, options, zero_constant=False)[..., 1] == 7).all()
-    off = Normalization(normalize=False)
-    np.testing.assert_array_equal(transforms.apply_normalization(image, off, zero_constant=True), image)
+    np.testing.assert_array_equal(transforms.network_input(image, Normalization()), transforms.normalize_img(image))
+    for off in (Normalization(normalize=False), Normalization(normalize=False, lowhigh=(0, 9), invert=True)):
+        np.testing.assert_array_equal(transforms.network_input(image, off), image)
 
 
-def test_parity_of_constant_channels_in_both_families(parity):
+def sparse_image(offset: float = 0, height: float = 2000, dtype: str = "f4") -> np.ndarray:
+    """A cell on 0.5 % of a plane that has one intensity elsewhere."""
+    y, x = np.mgrid[:100, :120]
+    cell = height * np.exp(-(((y - 30) / 6) ** 2) - ((x - 70) / 6) ** 2)
+    return (offset + cell * (np.hypot(y - 30, x - 70) < 4.3)).astype(dtype)[..., None]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+@pytest.mark.parametrize(("offset", "height"), [(0, 200), (40, 200), (255, -200)])
+def test_sparse_images_are_scaled_by_what_is_there(caplog, dtype, offset, height):
+    image = sparse_image(offset, height, dtype)
+    got = transforms.normalize_img(image)
+    assert np.percentile(image, 1) == np.percentile(image, 99)
+    assert got[0, 0, 0] == (0 if height > 0 else 1)
+    assert 0.95 < np.ptp(got) < 1.2
+    assert caplog.text.count("sparse") == 1
+    assert "--norm_percentile" in caplog.text
+
+
+def test_sparse_by_a_grey_level():
+    """Percentiles of a dark background with single photons are 0 and 1: cells of 2000 lie far beyond."""
+    photons = RNG.poisson(0.02, (100, 120, 1))
+    got = transforms.normalize_img(sparse_image() + photons)
+    assert 0.9 < got.max() < 1.2
+    # a few hot pixels are no reason to lose sight of the rest
+    dim = RNG.poisson(2, (100, 120, 1)).astype(np.float32)
+    hot = dim.copy()
+    hot.reshape(-1)[:5] = 60000
+    np.testing.assert_array_equal(transforms.normalize_img(hot)[1:], transforms.normalize_img(dim)[1:])
+
+
+def test_sparse_channels_planes_and_tiles(caplog):
+    sparse = sparse_image()
+    varied = RNG.random(sparse.shape).astype(np.float32)
+    got = transforms.normalize_img(np.concatenate([varied, sparse], axis=-1))
+    np.testing.assert_array_equal(got[..., :1], transforms.normalize_img(varied))
+    np.testing.assert_array_equal(got[..., 1:], transforms.normalize_img(sparse))
+    caplog.clear()
+    stack = np.stack([sparse, 3 * sparse, np.zeros_like(sparse)])
+    for norm3D in (False, True):
+        got = transforms.normalize_img(stack, norm3D=norm3D)
+        assert got.max() == pytest.approx(1, abs=0.1)
+        assert not got[2].any()
+    assert caplog.text.count("sparse") == 2
+    assert "2 of 3 planes" in caplog.text
+    # one block and its neighbours hold the cell on less than 1 % of their pixels, or not at all
+    got = transforms.normalize_img(sparse, tile_norm_blocksize=100)
+    assert got.max() == pytest.approx(1, abs=0.1)
+
+
+def test_sparse_in_an_array_that_is_thinned_out():
+    from cellpose.transforms._percentiles import scale_of
+
+    # the values at hand miss what is there: the extremes of the whole serve
+    scale = scale_of(np.zeros(1000, np.float32), 1, 99, (0.0, 500.0))
+    assert (scale.low, scale.high, scale.percentiles) == (0, 500, (0, 0))
+
+
+def test_parity_of_constant_channels(parity):
+    """The rule for all families is that of version 4."""
     fixtures = parity.load("transforms")
     image = fixtures["in/norm/const"]
     cases = {
@@ -130,12 +241,14 @@ def test_parity_of_constant_channels_in_both_families(parity):
         "sharp3": {"sharpen_radius": 3},
         "both": {"sharpen_radius": 6, "smooth_radius": 1.5},
     }
-    for version, zero in (("v3", False), ("v4", True)):
-        for case, options in cases.items():
-            got = transforms.apply_normalization(image, Normalization(**options), zero_constant=zero)
-            want = fixtures[f"{version}/normalize_img/const_{case}"]
-            # the tolerance of the fixture
-            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5, err_msg=f"{version} {case}")
+    for case, options in cases.items():
+        got = transforms.apply_normalization(image, Normalization(**options))
+        # the tolerance of the fixture
+        np.testing.assert_allclose(got, fixtures[f"v4/normalize_img/const_{case}"], rtol=1e-5, atol=1e-5, err_msg=case)
+    # both versions leave a constant channel at its place on a scale that is given
+    for case, options in {"low_high": {"lowhigh": (10, 120)}, "tile25": {"tile_norm_blocksize": 25}}.items():
+        assert fixtures[f"both/normalize_img/const_{case}"].any()
+        assert not transforms.apply_normalization(image, Normalization(**options)).any()
 
 
 def test_parity_of_planes_left_as_they_are(parity):
@@ -249,8 +362,8 @@ def test_percentiles_of_large_arrays_are_those_of_numpy(kind):
 def test_an_array_of_ones_own_is_not_copied():
     options = Normalization(percentile=(2, 98), invert=True)
     kept = WAVES.copy()
-    expected = transforms.apply_normalization(kept, options, zero_constant=False)
+    expected = transforms.apply_normalization(kept, options)
     np.testing.assert_array_equal(kept, WAVES)
-    found = transforms.apply_normalization(kept, options, zero_constant=False, own=True)
+    found = transforms.apply_normalization(kept, options, own=True)
     assert np.shares_memory(found, kept)
     np.testing.assert_array_equal(found, expected)

@@ -29,6 +29,7 @@ DIFFERENT = {
     r"v3/get_pad_yx/table": "with min_size the sides become min_size, as in version 4",
     r"v3/pad_image_ND/min_.*": "with min_size the sides become min_size, as in version 4",
     r"v3/normalize_img/const_(default|invert|sharp3)": "a constant channel becomes 0, as in version 4",
+    r"both/normalize_img/const_(low_high|tile25)": "a constant channel becomes 0 with every kind of scale",
     r"v4/normalize_img/(img2|stack)_off(_sharp)?": "normalize=False leaves the image as it is, as in version 3",
     r"both/(normalize_img/stack_norm3D_off_tile|normalize99_tile/stack_b.*)": "planes have bounds of their own",
     r"v[34]/normalize_img/img2_(tile25|tile20_s0|sharp_tile|norm3D_off_tile)": "all rows have bounds of their own",

@@ -15,6 +15,7 @@ from cellpose import core, transforms, weights
 from cellpose.engines import Engine, Loaded, NetworkAttribute, choose_engine, engine_of
 from cellpose.errors import InputError, WeightsError
 from cellpose.options import Normalization, Tiling
+from cellpose.transforms._percentiles import has_contrast
 
 __all__ = ["MODEL_NAMES", "DenoiseModel"]
 
@@ -34,7 +35,6 @@ MODEL_NAMES = [f"{task}_cyto3" for task in _TASKS] + [
 _CELL_DIAMETER, _NUCLEUS_DIAMETER = 30.0, 17.0
 # Cells smaller than this are noise, which no enlargement helps.
 _SMALLEST_DIAMETER = 3.0
-_SMALLEST_RANGE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -223,9 +223,9 @@ class DenoiseModel:
 
 def _run(engine: Engine, stack: FloatArray, scale: float, request: _Request) -> FloatArray:
     """One channel (plane, Y, X, 1) restored, (plane, Y, X)."""
-    options = request.normalization
-    if options.normalize:
-        stack = transforms.apply_normalization(stack, options, zero_constant=False)
+    stack = transforms.network_input(stack, request.normalization)
+    if not stack.any():  # of a channel without contrast nothing is restored
+        return np.zeros(stack.shape[:3], np.float32)
     size = transforms.scaled_shape(stack.shape[1:3], (scale, scale))
     planes = core.run_planes(engine, stack, request.tiling, (size[0], size[1]))
     return np.stack([transforms.resize_plane(output[0], stack.shape[1:3]) for output, _ in planes])
@@ -235,7 +235,7 @@ def _has_no_second_channel(stack: FloatArray, channels: Any) -> bool:
     """Whether the second channel is empty, or was not asked for."""
     if stack.shape[-1] != 2:
         return False
-    flat = float(np.ptp(stack[..., 1])) < _SMALLEST_RANGE
+    flat = not has_contrast(float(stack[..., 1].min()), float(stack[..., 1].max()))
     return flat or (channels is not None and np.ravel(channels)[-1] == 0)
 
 

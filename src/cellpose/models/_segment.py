@@ -166,16 +166,12 @@ def prepared(network: Network, image: Array, layout: Layout, options: Evaluation
         )
     stack = arranged if arranged.ndim == 4 else arranged[np.newaxis]
     normalization = options.normalization
-    if not normalization.normalize:
-        if normalization.invert:
-            logger.warning("the image is not inverted, since normalize is off")
-        return stack
     if options.do_3D:
         normalization = _with_norm3D(normalization, True)
     elif not together and stack.shape[0] > 1:
         normalization = _with_norm3D(normalization, False)
     # Made here, and not the caller's image.
-    return transforms.apply_normalization(stack, normalization, zero_constant=network.transformer, own=True)
+    return transforms.network_input(stack, normalization, own=True)
 
 
 def scale_of(network: Network, options: Evaluation) -> float:

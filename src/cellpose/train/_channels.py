@@ -61,14 +61,8 @@ class Preparation:
         return converted
 
     def _normalised(self, array: Any) -> Any:
-        array = np.array(array, dtype=np.float32)
-        chosen = self.normalization
-        if not chosen.normalize:
-            return array
-        if chosen == Normalization():
-            return transforms.normalize_img(array, normalize=True, percentile=_PERCENTILES, axis=0)
-        options = {name: value for name, value in vars(chosen).items() if value is not None}
-        return transforms.normalize_img(array, **options, axis=0)
+        last = transforms.network_input(np.moveaxis(np.asarray(array), 0, -1), self.normalization)
+        return np.ascontiguousarray(np.moveaxis(last, -1, 0))
 
 
 def training_normalization(normalize: Any) -> Normalization:

@@ -173,7 +173,7 @@ def make_slices(
         else:
             stack = transforms.prepare_unet(image.data, channels, do_3D=True, **axes)
         if normalization is not None:
-            stack = transforms.apply_normalization(stack, normalization, zero_constant=False)
+            stack = transforms.apply_normalization(stack, normalization)
         masks = _masks_of(file, mask_filter)
         slices = cut_slices(stack, masks, per_view=per_view, crop_size=crop_size, anisotropy=anisotropy)
         before = len(written)

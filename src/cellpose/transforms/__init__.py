@@ -9,7 +9,7 @@ from cellpose.transforms._augment import random_rotate_and_resize
 from cellpose.transforms._axes import convert_image, prepare_transformer, prepare_unet
 from cellpose.transforms._filters import gaussian_kernel, smooth_sharpen_img
 from cellpose.transforms._legacy import move_axis, move_min_dim, reshape, update_axis
-from cellpose.transforms._normalize import apply_normalization, normalize99_tile, normalize_img
+from cellpose.transforms._normalize import apply_normalization, network_input, normalize99_tile, normalize_img
 from cellpose.transforms._padding import get_pad_yx, pad_image_ND
 from cellpose.transforms._percentiles import normalize99
 from cellpose.transforms._resize import (
@@ -50,6 +50,7 @@ __all__ = [
     "make_tiles",
     "move_axis",
     "move_min_dim",
+    "network_input",
     "normalize99",
     "normalize99_tile",
     "normalize_img",

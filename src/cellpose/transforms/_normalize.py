@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -11,12 +13,22 @@ import numpy.typing as npt
 from cellpose.errors import AxesError, OptionError
 from cellpose.options import Normalization
 from cellpose.transforms._filters import smooth_sharpen_img
-from cellpose.transforms._percentiles import LEAST_RANGE, check_percentiles, percentiles, scale_to, thinned
+from cellpose.transforms._percentiles import (
+    LEAST_RANGE,
+    Scale,
+    check_percentiles,
+    has_contrast,
+    percentiles,
+    scale_of,
+    thinned,
+)
 from cellpose.transforms._resize import resize_safe
 from cellpose.transforms._tiles import TileGrid
 from cellpose.transforms._values import as_float32, as_stack, fill_nonfinite, real_image
 
-__all__ = ["apply_normalization", "normalize99_tile", "normalize_img"]
+__all__ = ["apply_normalization", "network_input", "normalize99_tile", "normalize_img", "tell_of_sparse"]
+
+logger = logging.getLogger("cellpose.transforms")
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
@@ -39,8 +51,9 @@ def normalize99_tile(
 ) -> Float32:
     """Scale an image by percentiles that vary over it, for uneven light.
 
-    The percentiles of overlapping blocks are smoothed over their grid and interpolated between the blocks. Blocks of
-    constant intensity take those of the nearest block that is not.
+    The percentiles of overlapping blocks are smoothed over their grid and interpolated between the blocks. Blocks
+    whose percentiles are the same take those of the nearest block where they are not; where there is none, the
+    scale of the whole plane serves all.
 
     Parameters
     ----------
@@ -92,24 +105,29 @@ def _tile_bounds(stack: Float32, blocksize: int, lower: float, upper: float, ove
             for c in range(C):
                 bounds[:, z, k, c] = percentiles(stack[z, rows, columns, c], lower, upper)
     bounds = bounds.reshape(2, Lz, *grid.shape, C)
+    whole: list[Scale | None] = [None] * (C * Lz)
     for z in range(Lz):
         for c in range(C):
-            _fill_flat_blocks(bounds[:, z, :, :, c])
+            if not _fill_flat_blocks(bounds[:, z, :, :, c]):
+                whole[c * Lz + z] = scale_of(stack[z, ..., c], lower, upper)
+                scale = whole[c * Lz + z] or Scale(0, 1)
+                bounds[0, z, ..., c], bounds[1, z, ..., c] = scale.low, scale.high
+    tell_of_sparse(whole, C, (lower, upper))
     return bounds
 
 
-def _fill_flat_blocks(bounds: Float32) -> None:
-    """Give blocks without contrast, in place, the bounds (2, ny, nx) of the nearest block that has some."""
+def _fill_flat_blocks(bounds: Float32) -> bool:
+    """Give blocks without contrast, in place, the bounds (2, ny, nx) of the nearest block that has some; or False."""
     flat = bounds[1] - bounds[0] < LEAST_RANGE
     if not flat.any():
-        return
+        return True
     if flat.all():
-        bounds[0], bounds[1] = 0, 1
-        return
+        return False
     good = np.argwhere(~flat)
     for j, i in np.argwhere(flat):
         nearest = good[np.argmin(((good - (j, i)) ** 2).sum(axis=1))]
         bounds[:, j, i] = bounds[:, nearest[0], nearest[1]]
+    return True
 
 
 def _scale_by_bounds(stack: Float32, bounds: Float32, norm3D: bool, smooth3D: float) -> None:
@@ -208,11 +226,31 @@ def normalize_img(
     if not -image.ndim <= axis < image.ndim:
         message = f"axis={axis} does not exist in an image of shape {image.shape}; give the channel axis"
         raise AxesError(message)
-    last = apply_normalization(np.moveaxis(image, axis, -1), options, zero_constant=True)
+    last = apply_normalization(np.moveaxis(image, axis, -1), options)
     return np.ascontiguousarray(np.moveaxis(last, -1, axis))
 
 
-def apply_normalization(img: Array, options: Normalization, *, zero_constant: bool, own: bool = False) -> Float32:
+def network_input(stack: Array, options: Normalization, *, own: bool = False) -> Float32:
+    """Channels of an image as networks take them: in training, evaluation and restoration, for all families.
+
+    Parameters
+    ----------
+    stack, options, own
+        As `apply_normalization`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Float32, of the same shape. With ``normalize`` off the image as it is, its channels without contrast too.
+    """
+    if options.normalize:
+        return apply_normalization(stack, options, own=own)
+    if options.invert:
+        logger.warning("the image is not inverted, since normalize is off")
+    return fill_nonfinite(stack) if own else as_float32(stack)
+
+
+def apply_normalization(img: Array, options: Normalization, *, own: bool = False) -> Float32:
     """Normalise the channels of an image as its options say.
 
     Parameters
@@ -220,35 +258,35 @@ def apply_normalization(img: Array, options: Normalization, *, zero_constant: bo
     img
         ``(Ly, Lx, C)`` or ``(Lz, Ly, Lx, C)``, any real dtype; not modified unless ``own``.
     options
-        What to do.
-    zero_constant
-        A channel of constant intensity becomes 0, as the transformer models were trained; False: it stays as it is,
-        as the U-Net models were. With ``normalize`` off nothing is set to 0.
+        What to do. Nothing to be done leaves the image as it is.
     own
         The image is float32 and the caller's own: it may be written to instead of copied.
 
     Returns
     -------
     numpy.ndarray
-        Float32, of the same shape; a new array unless ``own``.
+        Float32, of the same shape; a new array unless ``own``. A channel without contrast becomes 0 (with
+        ``norm3D`` off each plane for itself), also with ``lowhigh`` and ``invert``.
     """
     scaled = options.normalize or options.lowhigh is not None or options.tile_norm_blocksize > 0
     if options.invert and not scaled:
         message = "invert=True needs a scale on which to invert; set normalize=True, lowhigh or tile_norm_blocksize"
         raise OptionError(message)
     out = fill_nonfinite(img) if own else as_float32(img)
+    filtered = options.lowhigh is None and (options.sharpen_radius > 0 or options.smooth_radius > 0)
+    if not scaled:
+        return smooth_sharpen_img(out, options.smooth_radius, options.sharpen_radius) if filtered else out
+    together = options.norm3D or out.ndim == 3
+    # looked for before the filters, whose rounding would give a constant channel a range
+    extremes = [_extremes(part) for part in _parts(out, together=together)]
+    varied = [has_contrast(*pair) for pair in extremes]
+    if filtered:
+        out = smooth_sharpen_img(out, options.smooth_radius, options.sharpen_radius)
+        extremes = [_extremes(part) for part in _parts(out, together=together)]
+    lower, upper = options.percentile or _DEFAULT_PERCENTILE
     if options.lowhigh is not None:
         _scale_lowhigh(out, options.lowhigh)
-        return _inverted(out, [True] * out.shape[-1]) if options.invert else out
-    # looked for before the filters, whose rounding would give a constant channel a range
-    varied = [bool(np.ptp(out[..., c]) > 0) for c in range(out.shape[-1])]
-    if options.sharpen_radius > 0 or options.smooth_radius > 0:
-        out = smooth_sharpen_img(out, options.smooth_radius, options.sharpen_radius)
-    if not scaled:
-        return out
-    lower, upper = options.percentile or _DEFAULT_PERCENTILE
-    if options.tile_norm_blocksize > 0:
-        varied = [True] * out.shape[-1]
+    elif options.tile_norm_blocksize > 0:
         out = normalize99_tile(
             out,
             options.tile_norm_blocksize,
@@ -258,12 +296,24 @@ def apply_normalization(img: Array, options: Normalization, *, zero_constant: bo
             smooth3D=options.tile_norm_smooth3D,
         )
     else:
-        _scale_channels(out, varied, lower, upper, together=options.norm3D or out.ndim == 3)
-    if options.invert:
-        _inverted(out, varied)
-    if zero_constant:
-        out[..., ~np.array(varied)] = 0
+        known = [pair if contrast else (0.0, 0.0) for pair, contrast in zip(extremes, varied, strict=True)]
+        varied = _scale_channels(out, known, (lower, upper), together=together)
+    for part, contrast in zip(_parts(out, together=together), varied, strict=True):
+        if not contrast:
+            part[...] = 0
+        elif options.invert:
+            np.subtract(1, part, out=part)
     return out
+
+
+def _parts(out: Float32, *, together: bool) -> list[Float32]:
+    """Views of what has one scale: the channels, or those of each plane."""
+    planes = [out] if together or out.ndim == 3 else list(out)
+    return [plane[..., c] for c in range(out.shape[-1]) for plane in planes]
+
+
+def _extremes(part: Float32) -> tuple[float, float]:
+    return float(part.min()), float(part.max())
 
 
 def _scale_lowhigh(out: Float32, lowhigh: Any) -> None:
@@ -280,16 +330,42 @@ def _scale_lowhigh(out: Float32, lowhigh: Any) -> None:
     out /= (bounds[:, 1] - bounds[:, 0]).astype(np.float32)
 
 
-def _scale_channels(out: Float32, varied: list[bool], lower: float, upper: float, *, together: bool) -> None:
-    for c in range(out.shape[-1]):
-        if not varied[c]:
-            continue
-        for part in [out[..., c]] if together else list(out[..., c]):
-            scale_to(part, *percentiles(thinned(part), lower, upper))
+def _scale_channels(
+    out: Float32, extremes: Sequence[tuple[float, float]], percentile: tuple[float, float], *, together: bool
+) -> list[bool]:
+    """Scale by percentiles, in place, what has contrast between its extremes; whether each part has."""
+    parts = _parts(out, together=together)
+    scales = [scale_of(thinned(part), *percentile, pair) for part, pair in zip(parts, extremes, strict=True)]
+    tell_of_sparse(scales, out.shape[-1], percentile)
+    for part, scale in zip(parts, scales, strict=True):
+        if scale is not None:
+            scale(part)
+    return [scale is not None for scale in scales]
 
 
-def _inverted(out: Float32, channels: list[bool]) -> Float32:
-    for c, wanted in enumerate(channels):
-        if wanted:
-            np.subtract(1, out[..., c], out=out[..., c])
-    return out
+def tell_of_sparse(scales: Sequence[Scale | None], channels: int, percentile: tuple[float, float]) -> None:
+    """Warn, once per image, of channels whose percentiles say nothing about their cells.
+
+    Parameters
+    ----------
+    scales
+        Of each plane of each channel, channels first.
+    channels
+        How many there are.
+    percentile
+        The percentiles that were asked for.
+    """
+    planes = len(scales) // channels
+    found = [(k, scale) for k, scale in enumerate(scales) if scale is not None and scale.percentiles is not None]
+    if not found:
+        return
+    scale = found[0][1]
+    low, high = scale.percentiles or (0.0, 0.0)
+    names = ", ".join(str(c + 1) for c in sorted({k // planes for k, _ in found}))
+    where = f"channel {names}" if planes == 1 else f"channel {names} in {len(found)} of {len(scales)} planes"
+    logger.warning(
+        "sparse image (%s of the network): percentiles %g and %g are %g and %g; it is scaled from %g to %g instead, by "
+        "the pixels that stand out. To choose the scale give other percentiles, normalize={'percentile': (1, 99.9)} "
+        "(--norm_percentile 1 99.9), or intensities, normalize={'lowhigh': (low, high)}",
+        where, *percentile, low, high, scale.low, scale.high,
+    )  # fmt: skip

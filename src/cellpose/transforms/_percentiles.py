@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,12 @@ from cellpose.transforms._values import real_image
 __all__ = [
     "LARGEST_EXACT",
     "LEAST_RANGE",
+    "Scale",
     "check_percentiles",
+    "has_contrast",
     "normalize99",
     "percentiles",
+    "scale_of",
     "scale_to",
     "thinned",
     "thinning",
@@ -29,6 +33,12 @@ Floats = npt.NDArray[np.floating[Any]]
 LEAST_RANGE = 1e-3  # a range of intensities below this is taken for noise of the arithmetic
 LARGEST_EXACT = 224**3  # arrays of more values are thinned out before their percentiles are taken
 _WORTH_COUNTING = 2**16  # values from which the tables of counts are worth their time
+
+_LEAST_CONTRAST = 1e-5  # less than one grey level of 16 bits where 1 is white
+_ROUNDING = 1e-6  # of the largest intensity: eight steps of float32
+# Networks see cells up to about 40 times the range of the percentiles, and none from 90 times on.
+_FAR = 64.0
+_LEAST_SHARE = 0.1  # of the pixels beyond a percentile that must stand out, so that hot pixels do not change the scale
 
 
 def percentiles(values: Array, lower: float, upper: float) -> tuple[float, float]:
@@ -126,3 +136,73 @@ def scale_to(values: Floats, low: float, high: float) -> Floats:
     else:
         values[...] = 0
     return values
+
+
+# ------------------------------------------------------------------------------------------ the scale of a channel
+
+
+def has_contrast(least: float, most: float) -> bool:
+    """Whether the smallest and the largest intensity of a channel differ by more than rounding."""
+    return most - least > max(_LEAST_CONTRAST, _ROUNDING * max(abs(least), abs(most)))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Intensities that become 0 and 1.
+
+    Attributes
+    ----------
+    low, high
+        The intensities.
+    percentiles
+        Where these are not the percentiles that were asked for, since those say nothing: the percentiles.
+    """
+
+    low: float
+    high: float
+    percentiles: tuple[float, float] | None = None
+
+    def __call__(self, values: Array) -> None:
+        """Scale floats in place."""
+        low = values.dtype.type(self.low)
+        values -= low
+        values /= values.dtype.type(self.high) - low
+
+
+def scale_of(values: Array, lower: float, upper: float, extremes: tuple[float, float] | None = None) -> Scale | None:
+    """The scale of a channel by its percentiles, or None where it has no contrast.
+
+    Cells that cover less than one percent of a clean background lie beyond the percentiles: these are then the same
+    number, or that of the background and one grey level more. The pixels that stand out make the scale in that case,
+    and the background keeps its place at the end of it.
+
+    Parameters
+    ----------
+    values
+        Intensities, or a part of them from all over the channel; finite.
+    lower, upper
+        Percentiles.
+    extremes
+        Smallest and largest intensity of the whole channel; None: those of ``values``.
+    """
+    least, most = extremes if extremes is not None else (float(values.min()), float(values.max()))
+    if not has_contrast(least, most):
+        return None
+    low, high = percentiles(values, lower, upper)
+    same = not has_contrast(low, high)
+    far = 0.0 if same else _FAR * (high - low)
+    if not same and most - high <= far and low - least <= far:
+        return Scale(low, high)
+    flat = values.ravel()
+    above, below = flat[flat > high + far], flat[flat < low - far]
+    if not same and above.size < _LEAST_SHARE * (100 - upper) / 100 * flat.size:
+        above = above[:0]
+    if not same and below.size < _LEAST_SHARE * lower / 100 * flat.size:
+        below = below[:0]
+    if not same and not above.size and not below.size:
+        return Scale(low, high)
+    bottom = percentiles(below, lower, upper)[0] if below.size else low
+    top = percentiles(above, lower, upper)[1] if above.size else high
+    if not has_contrast(bottom, top):  # the values at hand miss what is there
+        bottom, top = least, most
+    return Scale(bottom, top, (low, high))

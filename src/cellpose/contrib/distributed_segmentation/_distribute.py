@@ -21,6 +21,9 @@ from cellpose.contrib.distributed_segmentation._run import Report, job_of, run_c
 from cellpose.contrib.distributed_segmentation._source import spatial
 from cellpose.errors import AxesError, FileWriteError, OptionError
 from cellpose.io import OmeZarr, finish_labels, tiff_to_zarr
+from cellpose.transforms import fill_nonfinite
+from cellpose.transforms._normalize import tell_of_sparse
+from cellpose.transforms._percentiles import scale_of
 
 __all__ = ["Plan", "distribute", "plan"]
 
@@ -176,8 +179,10 @@ def _scale(source: Any, letters: str, percentile: tuple[float, float]) -> Any:
         step = max(1, part[0].size * count // max(_SAMPLE, 1) // 4)
         samples.append(part.reshape(len(part), -1)[:, :: min(step, 64)])
     values = np.concatenate(samples, axis=1).astype(np.float32)
-    low, high = np.nanpercentile(values, percentile, axis=1)
-    pairs = [(float(a), float(b) if b > a else float(a) + 1) for a, b in zip(low, high, strict=True)]
+    values = np.ascontiguousarray(fill_nonfinite(values.T).T)
+    scales = [scale_of(channel, *percentile) for channel in values]
+    tell_of_sparse(scales, len(scales), percentile)
+    pairs = [(s.low, s.high) if s else (float(v[0]), float(v[0]) + 1) for s, v in zip(scales, values, strict=True)]
     return pairs if c >= 0 else pairs[0]
 
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from cellpose.errors import OptionError
 from cellpose.io import LazyPlane
 from cellpose.options import Normalization
-from cellpose.transforms._percentiles import LARGEST_EXACT, LEAST_RANGE, percentiles, thinning
+from cellpose.transforms._normalize import tell_of_sparse
+from cellpose.transforms._percentiles import LARGEST_EXACT, Scale, has_contrast, scale_of, thinning
 from cellpose.transforms._values import channel_numbers, check_channels
 
 __all__ = ["Channels", "Preparation", "chosen_channels", "prepare"]
@@ -71,7 +72,7 @@ class Preparation:
     channels: Channels
     bounds: tuple[tuple[np.float32, np.float32] | None, ...]
     finite: tuple[tuple[float, float], ...]
-    invert: tuple[bool, ...]
+    invert: bool
 
     def __call__(self, start: int, stop: int) -> Float32:
         rows = self.channels.of(self.read(start, stop))
@@ -84,7 +85,7 @@ class Preparation:
             np.nan_to_num(channel, copy=False, nan=low, posinf=high, neginf=low)
             channel -= bounds[0]
             channel /= bounds[1]
-            if self.invert[c]:
+            if self.invert:
                 np.subtract(1, channel, out=channel)
         return rows
 
@@ -107,8 +108,8 @@ def chosen_channels(count: int, channels: Any, nchan: int, *, transformer: bool)
     return Channels((0,), count > 1, 2)
 
 
-def prepare(plane: LazyPlane, channels: Channels, normalization: Normalization, *, zero_constant: bool) -> Preparation:
-    """Look through the whole plane once, for the scale of its intensities.
+def prepare(plane: LazyPlane, channels: Channels, normalization: Normalization) -> Preparation:
+    """Look through the whole plane once, for the scale of its intensities: that of `transforms.network_input`.
 
     Raises
     ------
@@ -121,24 +122,22 @@ def prepare(plane: LazyPlane, channels: Channels, normalization: Normalization, 
             raise OptionError(message)
     samples, finite = _look_through(plane, channels)
     bounds: list[tuple[np.float32, np.float32] | None] = []
-    as_it_is = (np.float32(0), np.float32(1))
-    invert = [False] * channels.count
+    scales: list[Scale | None] = [None] * channels.count
     given = _given_bounds(normalization.lowhigh, channels.count)
+    percentile = normalization.percentile or (1.0, 99.0)
     for c in range(channels.count):
-        varied = finite[c][1] > finite[c][0]
         if not normalization.normalize:
-            bounds.append(as_it_is)
+            bounds.append((np.float32(0), np.float32(1)))
+        elif not has_contrast(*finite[c]):
+            bounds.append(None)
         elif given is not None:
             bounds.append(given[c])
-            invert[c] = normalization.invert
-        elif varied:
-            low, high = (np.float32(v) for v in percentiles(samples[c], *(normalization.percentile or (1.0, 99.0))))
-            bounds.append((low, high - low) if high - low > LEAST_RANGE else None)
-            invert[c] = normalization.invert
         else:
-            bounds.append(None if zero_constant else as_it_is)
-    shape = plane.shape[:2]
-    return Preparation(shape, plane.reader(), channels, tuple(bounds), tuple(finite), tuple(invert))
+            scale = scales[c] = scale_of(samples[c], *percentile, finite[c])
+            bounds.append(None if scale is None else (np.float32(scale.low), np.float32(scale.high - scale.low)))
+    tell_of_sparse(scales, channels.count, percentile)
+    invert = normalization.invert and normalization.normalize
+    return Preparation(plane.shape[:2], plane.reader(), channels, tuple(bounds), tuple(finite), invert)
 
 
 def _given_bounds(lowhigh: Any, count: int) -> list[tuple[np.float32, np.float32]] | None:

@@ -163,7 +163,7 @@ def _labels(
 ) -> Iterator[tuple[int, Array, int]]:
     shape = plane.shape[:2]
     chosen = chosen_channels(plane.shape[2], channels, network.nchan, transformer=network.transformer)
-    prepared = prepare(plane, chosen, options.normalization, zero_constant=network.transformer)
+    prepared = prepare(plane, chosen, options.normalization)
     scale = scale_of(network, options)
     height, width = transforms.scaled_shape(shape, (scale, scale))
     flows = flow_rows(network.engine, prepared, shape, (height, width), options.tiling)
