@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -52,6 +53,7 @@ def reading(path: str | os.PathLike[str], kind: type[FileReadError | WeightsErro
     """
     name = os.fspath(path)
     try:
+        _refuse_endless(name)
         yield
     except (InputError, OptionError) as error:
         if os.path.basename(name) not in str(error):
@@ -82,6 +84,17 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """What a JSON file holds; raises as `reading` does."""
     with reading(path), open(path, encoding="utf-8") as file:
         return json.load(file)
+
+
+def _refuse_endless(name: str) -> None:
+    """Pipes, sockets and devices are no files: opening them may wait for ever, and reading them never end."""
+    try:
+        kind = os.stat(name).st_mode
+    except (OSError, ValueError):  # told by what opens it
+        return
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        message = f"{name} could not be opened: it is a pipe, socket or device; give a file"
+        raise FileReadError(message)
 
 
 def _damaged(name: str, kind: type[Exception], error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from argparse import Namespace
 from collections import defaultdict
@@ -26,20 +27,21 @@ def find_images(args: Namespace) -> list[Path]:
     InputError
         If the folder holds no image.
     """
-    if args.savedir and not Path(args.savedir).is_dir():
+    # os.path rather than Path: a name that no file system takes is one that is not there
+    if args.savedir and not os.path.isdir(args.savedir):
         message = f"--savedir {args.savedir} does not exist; create the folder first"
         raise OptionError(message)
     if not args.dir:
         image = Path(args.image_path)
-        if not image.is_file() and not _is_zarr(image):
+        if not os.path.isfile(image) and not _is_zarr(image):
             message = f"ERROR: no file found at {args.image_path}"
-            if image.is_dir():
+            if os.path.isdir(image):
                 message = f"--image_path {args.image_path} is a folder; for all images in it use --dir"
             raise OptionError(message)
         _check_writable([image], args)
         return [image]
     folder = Path(args.dir)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         message = f"--dir {args.dir} is not a folder; for a single image use --image_path"
         raise OptionError(message)
     from cellpose import io
@@ -49,7 +51,7 @@ def find_images(args: Namespace) -> list[Path]:
     )
     results = outputs_of_last_run(folder_of_run(args, [folder]))
     files = [Path(name) for name in names]
-    files = [file for file in files if file.resolve() not in results] or files
+    files = [file for file in files if Path(os.path.realpath(file)) not in results] or files
     _check_writable(files, args)
     _warn_of_same_results(files, args)
     return files
@@ -58,7 +60,7 @@ def find_images(args: Namespace) -> list[Path]:
 def _is_zarr(path: Path) -> bool:
     from cellpose import io
 
-    return path.is_dir() and io.is_zarr(path)
+    return os.path.isdir(path) and io.is_zarr(path)
 
 
 def folder_of_run(args: Namespace, files: list[Path]) -> Path:
@@ -89,7 +91,7 @@ def _check_writable(files: list[Path], args: Namespace) -> None:
 
 def _write_error(folder: Path) -> str | None:
     """Why no file can be made in a folder that is there; None if one can."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return None  # it is made when it is needed
     try:
         with tempfile.TemporaryFile(dir=folder):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from cellpose._streams import guard_streams, is_output_lost
 from cellpose.cli._parser import get_arg_parser
 from cellpose.cli._retired import split_retired
 from cellpose.errors import CellposeError, FileMissingError, InputError, OptionError, UnknownModelError
@@ -40,21 +39,26 @@ def main(argv: Sequence[str] | None = None, distributor: Callable[[], Distributo
         0: all is well; 1: an image, the training or a download failed; 2: the command line is wrong; 130: Ctrl-C.
     """
     if argv is None:
-        _accept_all_letters()
+        guard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return _command(words, distributor)
     except SystemExit as stop:  # argparse leaves so, after --help and after an error
-        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
-    except BrokenPipeError:  # the reader of our output has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+        return _printed(stop.code if isinstance(stop.code, int) else EXIT_USAGE)
     except KeyboardInterrupt:
         return _say("interrupted", EXIT_INTERRUPTED)
     except (OptionError, UnknownModelError, InputError, FileMissingError) as error:
         return _say(_in_one_line(error), EXIT_USAGE)
     except CellposeError as error:
         return _say(_in_one_line(error), EXIT_FAILED)
+    finally:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+
+
+def _printed(code: int) -> int:
+    """The exit code of a command whose result is what it prints."""
+    return EXIT_FAILED if code == EXIT_OK and is_output_lost() else code
 
 
 def _in_one_line(error: CellposeError) -> str:
@@ -63,22 +67,15 @@ def _in_one_line(error: CellposeError) -> str:
     return message if message.startswith("ERROR: ") else f"cellpose: error: {message}"
 
 
-def _accept_all_letters() -> None:
-    """Names of files in other alphabets must not stop a program whose output goes through an old code page."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def _command(words: list[str], distributor: Callable[[], Distributor] | None) -> int:
     if words[:1] == ["models"]:
         from cellpose.cli._models import models_command
 
-        return models_command(words[1:])
+        return _printed(models_command(words[1:]))
     if words[:1] == ["doctor"]:
         from cellpose.cli._doctor import doctor_command
 
-        return doctor_command(words[1:])
+        return _printed(doctor_command(words[1:]))
     if words[:1] == ["slices"]:
         from cellpose.cli._slices import slices_command
 
@@ -103,7 +100,7 @@ def _flat(words: list[str]) -> int:
         from cellpose._version import version_block
 
         print(version_block())
-        return EXIT_OK
+        return _printed(EXIT_OK)
     if not (args.dir or args.image_path or args.train or args.train_size):
         return _without_images(args)
     from cellpose.cli._logging import logging_to_user
@@ -117,7 +114,8 @@ def _flat(words: list[str]) -> int:
             return train_command(args)
         from cellpose.cli._segment import segment_command
 
-        return segment_command(args)
+        code = segment_command(args)
+        return _printed(code) if args.estimate_memory else code
 
 
 def _without_images(args: Namespace) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from cellpose._reading import read_json
 from cellpose._version import version
 from cellpose.cli._table import FLAGS
+from cellpose.errors import FileMissingError, FileReadError
 from cellpose.io import replacing
 
 __all__ = ["MANIFEST_NAME", "Manifest", "options_of", "outputs_of_last_run"]
@@ -30,6 +33,7 @@ _SHARE_OF_TIME = 0.05
 
 # Models are compared by their hash, not by the name they were given.
 _NOT_COMPARED = {"pretrained_model", "pretrained_model_ortho", "restore_type", "add_model", "resume"}
+_PLAIN = (str, int, float, bool, type(None))
 _COMPARED = tuple(
     flag.name for flag in FLAGS if flag.group != "training" and not flag.neutral and flag.name not in _NOT_COMPARED
 )
@@ -89,15 +93,13 @@ class Manifest:
         entry = self._images.get(self._relative(image))
         if entry is None or "error" in entry:
             return False
-        try:
-            same = entry["modified_ns"] == image.stat().st_mtime_ns
-        except (KeyError, OSError):
-            return False
-        return same and all((self.path.parent / name).exists() for name in entry.get("outputs", ()))
+        modified = _modified_ns(image)
+        same = modified is not None and entry.get("modified_ns") == modified
+        return same and all(os.path.exists(self.path.parent / name) for name in entry.get("outputs", ()))
 
     def add_result(self, image: Path, outputs: Sequence[Path], facts: Mapping[str, Any]) -> None:
         """Note a finished image and the files written for it."""
-        entry = {**facts, "modified_ns": image.stat().st_mtime_ns, "outputs": [self._relative(p) for p in outputs]}
+        entry = {**facts, "modified_ns": _modified_ns(image), "outputs": [self._relative(p) for p in outputs]}
         self._add(image, entry)
 
     def add_failure(self, image: Path, error: str, seconds: float) -> None:
@@ -115,25 +117,25 @@ class Manifest:
             self._write()
 
     def _relative(self, path: Path) -> str:
+        # realpath goes on where links run in a circle
+        full = Path(os.path.realpath(path))
         try:
-            return path.resolve().relative_to(self.path.parent.resolve()).as_posix()
+            return full.relative_to(os.path.realpath(self.path.parent)).as_posix()
         except ValueError:
-            return str(path.resolve())
+            return str(full)
 
     def _earlier(self) -> dict[str, dict[str, Any]]:
         try:
-            earlier = json.loads(self.path.read_text(encoding="utf-8"))
-            same = _settings(earlier) == _settings(json.loads(json.dumps(self._head)))
-            images = {entry.pop("image"): entry for entry in earlier["images"]}
-        except FileNotFoundError:
+            earlier = _read(self.path)
+        except FileMissingError:
             return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.warning(f"{self.path} cannot be read ({error}); all images are done anew")
+        except FileReadError as error:
+            logger.warning(f"{error}; all images are done anew")
             return {}
-        if not same:
+        if _settings(earlier) != _settings(json.loads(json.dumps(self._head))):
             logger.warning(f"{self.path} is of another model or other options; all images are done anew")
             return {}
-        return images
+        return {entry.pop("image"): entry for entry in earlier["images"]}
 
     def _write(self) -> None:
         if not self._writable:
@@ -142,7 +144,8 @@ class Manifest:
         content = {**self._head, "images": [{"image": name, **entry} for name, entry in self._images.items()]}
         try:
             with replacing(self.path) as file:
-                file.write(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8"))
+                # of names that are no UTF-8 the bytes stand in the escapes of JSON, which give them back
+                file.write(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace"))
         except OSError as error:
             self._writable = False
             logger.warning(f"{self.path} cannot be written ({error}); the run goes on without it")
@@ -156,13 +159,63 @@ def outputs_of_last_run(folder: Path) -> frozenset[Path]:
     Names of results that the user chose with ``--output_name`` cannot be told from names of images otherwise.
     """
     try:
-        content = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
-        names = [name for entry in content["images"] for name in entry.get("outputs", ())]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        content = _read(folder / MANIFEST_NAME)
+    except FileMissingError:
         return frozenset()
-    return frozenset((folder / name).resolve() for name in names)
+    except FileReadError as error:
+        logger.warning(f"{error}; it is written anew")
+        return frozenset()
+    return frozenset(
+        Path(os.path.realpath(folder / name)) for entry in content["images"] for name in entry.get("outputs", ())
+    )
+
+
+def _modified_ns(image: Path) -> int | None:
+    """When an image was changed; None where it is not there any more."""
+    try:
+        return image.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A manifest as this program writes it.
+
+    Raises
+    ------
+    FileReadError
+        If it is missing (`FileMissingError`), or anything else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("models", "options")):
+        message = f"{path} is no manifest of a run"
+        raise FileReadError(message)
+    images = content.get("images")
+    if not isinstance(images, list) or not all(map(_is_entry, images)):
+        message = f"{path} holds entries that are not those of images"
+        raise FileReadError(message)
+    return content
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether this is what stands in a manifest of one image: flat, its paths such as a file system may have."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("outputs", []), list):
+        return False
+    flat = all(
+        isinstance(value, _PLAIN) or (isinstance(value, list) and all(isinstance(item, _PLAIN) for item in value))
+        for value in entry.values()
+    )
+    return flat and all(map(_is_path, [entry.get("image"), *entry.get("outputs", [])]))
+
+
+def _is_path(name: Any) -> bool:
+    try:
+        return isinstance(name, str) and "\0" not in name and bool(os.fsencode(name))
+    except UnicodeEncodeError:
+        return False
 
 
 def _settings(manifest: Mapping[str, Any]) -> tuple[Any, Any]:
-    hashes = {role: model["sha256"] for role, model in manifest["models"].items()}
+    models = manifest["models"].items()
+    hashes = {role: model.get("sha256") if isinstance(model, dict) else None for role, model in models}
     return hashes, {name: manifest["options"].get(name) for name in _COMPARED}

@@ -80,10 +80,10 @@ def segment_command(args: Namespace) -> int:
     finally:
         manifest.close()
     logger.info(f">>>> completed in {time.perf_counter() - start:0.3f} sec")
-    if failed:
+    say_at_end(summary.line(manifest.path, len(files) - len(left)))
+    if failed:  # in the last line, where nobody overlooks it
         names = ", ".join(failed[:_MOST_NAMES]) + ("" if len(failed) <= _MOST_NAMES else ", ...")
         logger.error(f"{len(failed)} of {len(files)} images failed, for the reasons above: {names}")
-    say_at_end(summary.line(manifest.path, len(files) - len(left)))
     return 1 if failed else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from argparse import Namespace
 from datetime import datetime
 from pathlib import Path
@@ -62,7 +63,7 @@ def _check(args: Namespace) -> None:
         raise OptionError(message)
     for name in ("dir", "test_dir", "replay_dir"):
         folder = getattr(args, name)
-        if folder and not Path(folder).is_dir():
+        if folder and not os.path.isdir(folder):
             message = f"--{name} {folder} is not a folder"
             raise OptionError(message)
     if args.restore_type:

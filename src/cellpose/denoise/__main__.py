@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cellpose import io, nets, weights
+from cellpose._streams import guard_streams
 from cellpose.core import assign_device
 from cellpose.denoise._data import clean_image
 from cellpose.denoise._train import train
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0; errors of the user leave the program with a message and exit code 2.
     """
+    if argv is None:
+        guard_streams()
     parser = _parser()
     args = parser.parse_args(argv)
     if (args.dir is None) == (args.file_list is None):

@@ -54,8 +54,9 @@ def get_image_files(
     from natsort import natsorted
 
     root = os.fspath(folder)
-    folders = [*_sub_folders(root), root] if look_one_level_down else [root]
-    files = [os.path.join(place, name) for place in folders for name in _names(place)]
+    below = _sub_folders(root) if look_one_level_down else []
+    files = [os.path.join(place, name) for place in below for name in _names_below(place)]
+    files += [os.path.join(root, name) for name in _names(root)]
     if not files:
         message = f"ERROR: no files in --dir folder {root}"
         raise InputError(message)
@@ -79,22 +80,56 @@ def get_image_files(
 
 
 def _names(folder: str) -> list[str]:
+    """Names of the files in a folder; what bears the name of an image and is none is told and left out."""
     try:
         with os.scandir(folder) as entries:
             # hidden files are no images of the user: other systems leave such beside every image
-            return [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError) as error:
         message = f"ERROR: no files in --dir folder {folder}, which is not a folder"
         raise InputError(message) from error
     except OSError as error:
         message = f"the folder {folder} could not be read: {error.strerror or error}"
         raise FileReadError(message) from error
+    names = []
+    for entry in shown:
+        if os.path.isfile(entry.path):
+            names.append(entry.name)
+        elif entry.name.lower().endswith(_IMAGE_SUFFIXES) and not os.path.isdir(entry.path):
+            logger.warning(f"{entry.path} is left out: {_why_no_file(entry.path)}")
+    return names
+
+
+def _why_no_file(path: str) -> str:
+    try:
+        os.stat(path)
+    except OSError as error:
+        return f"it is a link that leads to nothing ({error.strerror or error})" if os.path.islink(path) else str(error)
+    return "it is a pipe, socket or device"
 
 
 def _sub_folders(folder: str) -> list[str]:
-    _names(folder)
-    with os.scandir(folder) as entries:
-        return [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    """The folders in a folder, each once, whatever links lead to it."""
+    try:
+        with os.scandir(folder) as entries:
+            inside = [entry.path for entry in entries if not entry.name.startswith(".")]
+    except OSError:  # told by _names
+        return []
+    # a folder itself goes before links to it
+    inside = sorted((path for path in inside if os.path.isdir(path)), key=os.path.islink)
+    found = {os.path.realpath(folder): folder}
+    for path in inside:
+        found.setdefault(os.path.realpath(path), path)
+    return list(found.values())[1:]
+
+
+def _names_below(folder: str) -> list[str]:
+    """The names in a sub-folder; one that cannot be read is told and left out."""
+    try:
+        return _names(folder)
+    except (InputError, FileReadError) as error:
+        logger.warning(f"{folder} is left out: {error}")
+        return []
 
 
 def _stem_name(file: str) -> str:

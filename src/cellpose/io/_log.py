@@ -7,12 +7,19 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:
+    _StreamHandler = logging.StreamHandler
 
 __all__ = ["logger_setup"]
 
 # clients read the progress from the file by this format; it is part of the interface
 _FORMAT = "%(asctime)s [%(levelname)s] %(message)s"
 _OURS = "_cellpose_handler"
+_ESCAPES = "backslashreplace"
 
 
 def logger_setup(
@@ -62,8 +69,16 @@ def logger_setup(
 
 def _screen(replacement: str | os.PathLike[str] | None) -> logging.Handler:
     if replacement is None:
-        return logging.StreamHandler(sys.stdout)
-    return logging.FileHandler(replacement, encoding="utf-8")
+        return _Screen(sys.stdout)
+    return logging.FileHandler(replacement, encoding="utf-8", errors=_ESCAPES)
+
+
+class _Screen(_StreamHandler):
+    """Names of files may hold letters that the screen does not know, or none at all: they are written as escapes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        return super().format(record).encode(encoding, _ESCAPES).decode(encoding)
 
 
 def _add(logger: logging.Logger, handler: logging.Handler, level: int) -> None:
@@ -81,7 +96,7 @@ def _add_log_file(logger: logging.Logger, folder: Path, name: str) -> tuple[Path
         # removed rather than emptied: another run that still writes to the old one keeps it whole
         with suppress(OSError):
             log_file.unlink()
-        _add(logger, logging.FileHandler(log_file, mode="w", encoding="utf-8"), logging.DEBUG)
+        _add(logger, logging.FileHandler(log_file, mode="w", encoding="utf-8", errors=_ESCAPES), logging.DEBUG)
     except (OSError, RuntimeError) as error:
         return None, str(error)
     return log_file, ""

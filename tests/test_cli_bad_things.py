@@ -1,0 +1,232 @@
+"""One bad thing never ends a batch: names, links, pipes, damaged manifests, streams that fail."""
+
+from __future__ import annotations
+
+import io as streams
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import Bench, make_bench
+from cellpose import _streams, io
+from cellpose.cli import main
+
+U_NET = ("--pretrained_model", "cyto3")
+posix = pytest.mark.skipif(sys.platform != "linux", reason="names of bytes, pipes and /dev/full are those of Linux")
+
+
+@pytest.fixture
+def bench(tmp_path):
+    with make_bench(tmp_path) as place:
+        place.model("cyto3")
+        yield place
+
+
+def _entry(**content: object) -> str:
+    return json.dumps({"models": {}, "options": {}, "images": [{"image": "a.tif", "outputs": [], **content}]})
+
+
+MANIFESTS = {
+    "deep": "[" * 100_000,
+    "deep within": _entry(shape=[[[0]]]),
+    "text": '"a"',
+    "number": "1e999",
+    "huge number": "1" + "0" * 5000,
+    "no entries": "{}",
+    "no list": '{"models": {}, "options": {}, "images": {"image": "a"}}',
+    "outputs in lists": _entry(outputs=[[]]),
+    "a zero byte": _entry(outputs=["a\0b"]),
+    "an impossible letter": _entry(outputs=["\ud800"]),
+    "outputs no list": _entry(outputs=5),
+    "image no text": _entry(image=[1]),
+    "names too long": _entry(outputs=["x" * 5000]),
+    "models no dict": '{"models": 1, "options": {}, "images": []}',
+    "a key twice": '{"models": {}, "models": [], "options": {}, "options": 3, "images": []}',
+    "no UTF-8": b"\xff\xfe{}",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_damaged_manifests(bench: Bench, kind, resume, capsys):
+    bench.images("a.tif")
+    content = MANIFESTS[kind]
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+    (bench.folder / "cellpose_run.json").write_bytes(data)
+    assert bench.run(*U_NET, "--save_tif", "--no_npy", *resume) == 0
+    assert io.imread(bench.folder / "a_cp_masks.tif").max() == 9
+    assert bench.manifest()["images"][0]["cells"] == 9
+    assert "cellpose_run.json" in capsys.readouterr().err or kind == "names too long"
+
+
+@posix
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_what_is_no_manifest_at_all(bench: Bench, kind):
+    bench.images("a.tif")
+    place = bench.folder / "cellpose_run.json"
+    {"folder": place.mkdir, "pipe": lambda: os.mkfifo(place), "device": lambda: place.symlink_to("/dev/zero")}[kind]()
+    assert bench.run(*U_NET, "--save_tif", "--no_npy", "--resume") == 0
+    assert (bench.folder / "a_cp_masks.tif").exists()
+
+
+@posix
+def test_names_that_are_no_utf8(bench: Bench, capfd):
+    bench.images("a.tif", "b.tif", "c.tif")
+    name = os.fsencode(bench.folder) + b"/b\xff\xfe.tif"
+    os.rename(bench.folder / "b.tif", name)
+    every = ("--save_png", "--save_tif", "--save_flows", "--save_outlines", "--save_txt", "--save_rois", "--save_zarr")
+    words = (*U_NET, *every, "--save_ome_tif", "--save_mpl", "--verbose")
+    assert bench.run(*words) == 0
+    out = capfd.readouterr()
+    assert "Logging error" not in out.err
+    assert "Traceback" not in out.err
+    masks = {bytes(file) for file in os.listdir(os.fsencode(bench.folder)) if file.endswith(b"_cp_masks.tif")}
+    assert b"b\xff\xfe_cp_masks.tif" in masks
+    assert (bench.home / ".cellpose" / "run.log").read_bytes().count(b"\\udcff\\udcfe.tif: 9 cells") == 1
+    seg = io.read_seg(os.fsdecode(os.fsencode(bench.folder) + b"/b\xff\xfe_seg.npy"))
+    assert os.fsencode(seg.filename) == name
+    assert bench.run(*words, "--resume") == 0
+    assert "resuming: 3 of 3" in bench.log()
+
+
+@posix
+def test_what_is_no_file_is_left_out_and_named(bench: Bench, capsys):
+    bench.images("a.tif")
+    (bench.folder / "loop.tif").symlink_to("loop.tif")
+    (bench.folder / "one.tif").symlink_to("two.tif")
+    (bench.folder / "two.tif").symlink_to("one.tif")
+    (bench.folder / "dangling.png").symlink_to("nowhere.png")
+    (bench.folder / "folder.tif").mkdir()
+    (bench.folder / "device.tif").symlink_to("/dev/zero")
+    os.mkfifo(bench.folder / "pipe.tif")
+    assert bench.run(*U_NET, "--save_tif", "--no_npy") == 0
+    told = capsys.readouterr().err
+    for name in ("loop.tif", "one.tif", "two.tif", "dangling.png", "pipe.tif", "device.tif"):
+        assert f"{name} is left out" in told
+    assert [entry["image"] for entry in bench.manifest()["images"]] == ["a.tif"]
+
+
+@posix
+def test_links_to_folders_give_each_image_once(bench: Bench):
+    below = bench.folder / "below"
+    below.mkdir()
+    bench.images("a.tif", "below/b.tif")
+    (bench.folder / "up").symlink_to("..")
+    (bench.folder / "self").symlink_to(".")
+    (bench.folder / "again").symlink_to("below")
+    (bench.folder / "loop").symlink_to("loop")
+    found = io.get_image_files(bench.folder, look_one_level_down=True)
+    assert [Path(file).relative_to(bench.folder).as_posix() for file in found] == ["a.tif", "below/b.tif"]
+
+
+def test_a_sub_folder_that_may_not_be_read(bench: Bench, monkeypatch, caplog):
+    (bench.folder / "closed").mkdir()
+    bench.images("a.tif", "closed/b.tif")
+    scan = os.scandir
+
+    # permissions do not bind root, who runs tests in containers
+    def refuse(folder):
+        if os.fspath(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(logging.getLogger("cellpose"), "propagate", True)
+    assert len(io.get_image_files(bench.folder, look_one_level_down=True)) == 1
+    assert "closed is left out: " in caplog.text
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_image_that_vanishes(bench: Bench, monkeypatch, when):
+    from cellpose.cli import _segment
+
+    images = bench.images("a.tif", "b.tif", "c.tif")
+    whole = _segment._segment_whole
+
+    def vanish(file, *rest):
+        if when == "before" and file.name == "b.tif":
+            images[1].unlink()
+        done = whole(file, *rest)
+        if when == "after" and file.name == "b.tif":
+            images[1].unlink()
+        return done
+
+    monkeypatch.setattr(_segment, "_segment_whole", vanish)
+    assert bench.run(*U_NET, "--save_tif", "--no_npy") == (1 if when == "before" else 0)
+    assert {"a_cp_masks.tif", "c_cp_masks.tif"} < set(bench.new_files())
+    assert len(bench.manifest()["images"]) == 3
+
+
+@pytest.mark.parametrize("option", ["--dir", "--image_path", "--savedir", "--test_dir"])
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_names_that_no_file_can_have(bench: Bench, option, name, capsys):
+    words = [] if option in ("--dir", "--image_path") else ["--dir", str(bench.folder)]
+    assert main([*words, option, name, *(["--train"] if option == "--test_dir" else [])]) == 2
+    assert name[:9] in capsys.readouterr().err
+
+
+@posix
+@pytest.mark.parametrize("words", ["--version", "models list", "--help"])
+def test_a_result_that_cannot_be_printed_is_an_error(words):
+    command = f"{sys.executable} -m cellpose {words} > /dev/full"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "cellpose: what is printed is lost: No space left on device\n"
+
+
+@posix
+@pytest.mark.parametrize("stream", ["full", "pipe"])
+def test_a_batch_goes_on_where_nothing_can_be_printed(bench: Bench, monkeypatch, stream):
+    bench.images("a.tif", "b.tif")
+    if stream == "full":
+        end = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, end = os.pipe()
+        os.close(reader)
+    with os.fdopen(end, "w", buffering=1, encoding="ascii") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "argv", ["cellpose", "--dir", str(bench.folder), *U_NET, "--save_tif", "--verbose"])
+        assert main() == 0
+        assert _streams.is_output_lost()
+    assert {"a_cp_masks.tif", "b_cp_masks.tif"} < set(bench.new_files())
+
+
+def test_letters_that_a_stream_does_not_know(monkeypatch):
+    data = streams.BytesIO()
+    monkeypatch.setattr(sys, "stdout", streams.TextIOWrapper(data, encoding="ascii"))
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    _streams.guard_streams()
+    print("细 \udcff", flush=True)
+    assert data.getvalue().splitlines() == [rb"\u7ec6 \udcff"]
+    assert not _streams.is_output_lost()
+
+
+@posix
+@pytest.mark.parametrize("read", [io.imread, io.read_seg, io.open_plane, io.load_npy])
+def test_reading_a_pipe_does_not_wait_for_ever(tmp_path, read):
+    for name in ("a.tif", "a.npy", "a.dax", "a.png"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(OSError, match="pipe, socket or device"):
+            read(tmp_path / name)
+
+
+def test_many_things_at_once(bench: Bench, capsys):
+    """Whatever is wrong with a file is told with its name, and the sound ones are done."""
+    bench.images("a.tif", "z.tif")
+    (bench.folder / "empty.tif").touch()
+    (bench.folder / "text.png").write_text("no picture")
+    np.save(bench.folder / "other.npy", np.zeros(3))
+    (bench.folder / "cut.tif").write_bytes((bench.folder / "a.tif").read_bytes()[:200])
+    assert bench.run(*U_NET, "--save_tif", "--no_npy") == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.count("3 of 5 images failed") == 1
+    for name in ("empty.tif", "text.png", "cut.tif"):
+        assert name in last
+    assert {"a_cp_masks.tif", "z_cp_masks.tif"} < set(bench.new_files())
