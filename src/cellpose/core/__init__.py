@@ -2,6 +2,7 @@
 
 import logging
 
+from cellpose._door import guard
 from cellpose.core._devices import assign_device, check_mkl, use_gpu
 from cellpose.core._planes import run_planes
 from cellpose.core._run import _forward, run_3D, run_net
@@ -23,3 +24,5 @@ __all__ = [
     "run_volume",
     "use_gpu",
 ]
+
+guard(globals())

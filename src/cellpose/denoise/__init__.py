@@ -1,5 +1,6 @@
 """Image restoration: degrade, learn to restore, restore, and segment what was restored (Cellpose 3)."""
 
+from cellpose._door import guard
 from cellpose.denoise._batch import random_rotate_and_resize_noise
 from cellpose.denoise._cellpose import CellposeDenoiseModel
 from cellpose.denoise._degrade import add_noise, deterministic, img_norm
@@ -34,3 +35,5 @@ __all__ = [
     "train",
     "train_loss",
 ]
+
+guard(globals())

@@ -5,6 +5,7 @@ On the CPU compiled kernels run on all cores; on another torch device the same i
 
 from __future__ import annotations
 
+from cellpose._door import guard
 from cellpose.dynamics._flows import (
     center_of_mass,
     get_centers,
@@ -45,3 +46,5 @@ __all__ = [
     "steps3D",
     "steps_interp",
 ]
+
+guard(globals())

@@ -82,6 +82,14 @@ def _check(flows: Array) -> None:
         raise InputError(message)
 
 
+def check_positions(positions: Array, shape: tuple[int, ...]) -> None:
+    """Refuse positions ``(ndim, n)`` outside an image, from which no kernel may read."""
+    limits = np.array(shape, np.float32).reshape(-1, 1) - 1
+    if positions.size and not ((positions >= 0) & (positions <= limits)).all():  # also those that are no numbers
+        message = f"some positions are outside the image of shape {shape}, or no numbers; give indices of its pixels"
+        raise InputError(message)
+
+
 def follow_flows(
     dP: Any, inds: Any = None, niter: int | None = 200, device: Device = None, *, interp: bool = True
 ) -> Any:
@@ -129,6 +137,7 @@ def follow_flows(
     if inds is None:
         inds = np.nonzero(np.abs(flows[0]) > _MOVING)
     starts = np.array([as_array(i) for i in inds], np.float32).reshape(len(flows), -1)
+    check_positions(starts, flows.shape[1:])
     steps = 200 if niter is None else int(niter)
     if on_gpu(device):
         from cellpose.dynamics._torch import follow
@@ -179,6 +188,9 @@ def _steps(p: Array, dP: Array, niter: int, ndim: int) -> Float32:
             f"positions of shape {positions.shape} and flows of shape {flows.shape} do not fit {ndim} axes; give "
             f"({ndim}, n) and ({ndim}, ...)"
         )
+        raise InputError(message)
+    if not np.isfinite(positions).all():
+        message = "some positions are no finite numbers; give pixels from which to start"
         raise InputError(message)
     limits = np.array(flows.shape[1:], np.float32).reshape(-1, 1) - 1
     return _follow(flows, np.ascontiguousarray(np.clip(positions, 0, limits)), int(niter), False)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from cellpose.dynamics._device import as_array
 from cellpose.dynamics._follow import FEWEST_PIXELS
+from cellpose.errors import InputError
 from cellpose.utils._labels import Labels, scan, smallest_dtype, without
 from cellpose.utils._threads import run_sliced
 
@@ -46,6 +47,12 @@ def index_of(positions: Array, shape: tuple[int, ...]) -> Array:
     """Index, in an image with a rim, of the pixels that positions ``(ndim, n)`` are in."""
     from cellpose.dynamics._follow_kernels import REACH
 
+    if len(positions) != len(shape) or not np.isfinite(positions).all():
+        message = (
+            f"positions of shape {positions.shape} do not fit an image of shape {shape}, or some are no finite "
+            "numbers; give one row of positions for each axis"
+        )
+        raise InputError(message)
     index = np.zeros(positions.shape[1], index_type(shape))
     for position, side in zip(positions, shape, strict=True):
         index *= side + 2 * REACH

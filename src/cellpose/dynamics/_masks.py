@@ -101,6 +101,14 @@ def _checked(dP: Any, cellprob: Any, do_3D: bool) -> tuple[Array, Array]:
     return flows, cellprob
 
 
+def _corner(origin: Any) -> tuple[int, int]:
+    corner = np.asarray(origin)
+    if corner.shape != (2,) or corner.dtype.kind not in "iu" or abs(corner).max() > 2**40:
+        message = f"origin={origin!r} is not allowed; give a row and a column, two whole numbers"
+        raise InputError(message)
+    return int(corner[0]), int(corner[1])
+
+
 def _error_allowed(flow_threshold: float | None, logits: Array) -> float | None:
     return flow_threshold if flow_threshold and flow_threshold > 0 and logits.ndim == 2 else None
 
@@ -200,7 +208,7 @@ def compute_masks(
         max_size_fraction,
         min_size,
         _source(logits.shape, None),
-        origin,
+        _corner(origin),
         z_spacing,
     )
     return _masks(flows, logits, rules, device)

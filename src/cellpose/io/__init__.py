@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+from cellpose._door import guard
 from cellpose.io._bands import write_label_bands
 from cellpose.io._convert import tiff_to_zarr
 from cellpose.io._find import get_image_files, get_label_files
@@ -83,6 +84,8 @@ __all__ = [
     "write_rois",
     "write_seg",
 ]
+
+guard(globals())
 
 # whether an optional part is installed, by the names that scripts know
 _FLAGS = {"GUI": "qtpy", "ND2": "bioio", "NRRD": "nrrd", "MATPLOTLIB": "matplotlib"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellpose._door import guard
 from cellpose.metrics._boundary import boundary_scores
 from cellpose.metrics._flow import flow_error
 from cellpose.metrics._matching import (
@@ -23,3 +24,5 @@ __all__ = [
     "flow_error",
     "mask_ious",
 ]
+
+guard(globals())

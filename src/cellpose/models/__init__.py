@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from cellpose import weights
+from cellpose._door import guard
 from cellpose.core import assign_device, check_mkl, run_3D, run_net
 from cellpose.models._files import (
     MODEL_NAMES,
@@ -50,6 +51,8 @@ __all__ = [
     "segment_large",
     "size_model_path",
 ]
+
+guard(globals())
 
 models_logger = logging.getLogger("cellpose.models")
 

@@ -74,6 +74,8 @@ class Images:
         """
         if isinstance(x, (str, Path)):
             return cls._of_path(Path(x))
+        if isinstance(x, memoryview):
+            return cls.of(as_array(x))
         if isinstance(x, np.ndarray) and x.dtype != object:
             squeezed = x.squeeze() if x.ndim >= 5 else x
             if squeezed.ndim > 5:
@@ -138,7 +140,7 @@ def as_array(x: Any) -> Array:
             x = x.float()
     try:
         return np.asarray(x)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, NotImplementedError, BufferError) as error:
         message = f"an image of type {type(x).__name__} cannot be made an array: {error}"
         raise InputError(message) from error
 

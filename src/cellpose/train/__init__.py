@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellpose._door import guard
 from cellpose.train._channels import _reshape_norm, convert_to_rgb, pad_to_rgb
 from cellpose.train._checks import LabelReport, check_labels
 from cellpose.train._data import _get_batch, _process_train_test
@@ -26,3 +27,5 @@ __all__ = [
     "train_seg",
     "train_size",
 ]
+
+guard(globals())

@@ -5,6 +5,7 @@ Pure functions on arrays: none writes into what it is given.
 
 from __future__ import annotations
 
+from cellpose._door import guard
 from cellpose.transforms._augment import random_rotate_and_resize
 from cellpose.transforms._axes import convert_image, prepare_transformer, prepare_unet
 from cellpose.transforms._filters import gaussian_kernel, smooth_sharpen_img
@@ -68,3 +69,5 @@ __all__ = [
     "unaugment_tiles",
     "update_axis",
 ]
+
+guard(globals())

@@ -5,6 +5,7 @@ Nothing here changes its arguments. The kernels import numba when they are first
 
 from __future__ import annotations
 
+from cellpose._door import guard
 from cellpose.utils._color import hsv_to_rgb, rgb_to_hsv
 from cellpose.utils._download import download_url_to_file
 from cellpose.utils._edit import (
@@ -61,3 +62,5 @@ __all__ = [
     "size_distribution",
     "stitch3D",
 ]
+
+guard(globals())

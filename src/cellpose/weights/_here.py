@@ -109,9 +109,11 @@ def locate(name: str) -> ModelFile | None:
 
 def _trained(name: str) -> ModelFile | None:
     """A model that was trained on this machine: below the current folder, or where the list of trained ones says."""
-    beside = Path.cwd() / "models" / name
-    if beside.is_file() and name not in ("", ".", ".."):
-        return ModelFile(name, beside)
+    # A name may be longer than that of a file can be.
+    with contextlib.suppress(OSError, ValueError):
+        beside = Path.cwd() / "models" / name
+        if beside.is_file() and name not in ("", ".", ".."):
+            return ModelFile(name, beside)
     path = _cache.trained_models().get(name)
     return None if path is None else ModelFile(name, path)
 

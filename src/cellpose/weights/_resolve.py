@@ -174,7 +174,7 @@ def _unknown(name: str) -> WeightsError | UnknownModelError:
     near = [by_lower[each] for each in difflib.get_close_matches(base.lower(), by_lower, n=4, cutoff=0.6)]
     suggestion = f"Did you mean {' or '.join(near)}? " if near else ""
     message = (
-        f"{name!r} is neither a file nor the name of a model. {suggestion}"
+        f"{name[:200]!r} is neither a file nor the name of a model. {suggestion}"
         "`cellpose models list` shows all names; `cellpose models add FILE` adds a file of your own"
     )
     return UnknownModelError(message)

@@ -1,0 +1,169 @@
+"""The door of public functions: what is no number, path or array is refused by name before a function begins."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import numbers
+import os
+import traceback
+from collections.abc import Callable
+from types import FunctionType, TracebackType
+from typing import Any, TypeVar
+
+from cellpose.errors import CellposeError, InputError, OptionError
+
+__all__ = ["door", "guard"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NUMBERS = {"int", "float", "None", "bool", "np.number"}
+_PATHS = {"str", "Path", "os.PathLike[str]", "None"}
+_LONGEST = 60  # characters of a value in a message
+#: What wrong arguments end in where they are not noticed before; other errors are none of the caller's.
+_RAW = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, NotImplementedError, BufferError)
+_LIBRARIES = ("cv2", "numba", "scipy", "tifffile", "roifile", "imagecodecs")
+
+
+def guard(face: dict[str, Any]) -> None:
+    """Put the door before the functions of a module that its ``__all__`` names; inside they call each other without.
+
+    Parameters
+    ----------
+    face
+        ``globals()`` of the module.
+    """
+    for name in face["__all__"]:
+        function = face.get(name)
+        # Generators begin after the call; functions of another face have the door already.
+        if not isinstance(function, FunctionType) or hasattr(function, "__cellpose_door__"):
+            continue
+        if not inspect.isgeneratorfunction(inspect.unwrap(function)):
+            face[name] = door(function, face["__name__"])
+
+
+def door(function: F, module: str | None = None) -> F:
+    """A function whose arguments are checked by its annotations, and which fails with errors of ours alone.
+
+    A raw error from inside becomes an `InputError` that shows the arguments, with the raw one as its cause, except
+    where a network of the caller's has run: what that raises is its own.
+    """
+    signature: list[inspect.Signature] = []
+
+    @functools.wraps(function)
+    def checked(*args: Any, **keywords: Any) -> Any:
+        if not signature:  # made when first needed: importing stays quick
+            signature.append(inspect.signature(function))
+        try:
+            given = signature[0].bind(*args, **keywords)
+        except TypeError:
+            # Names that only `also_called` knows, or a wrong call, which the function says best.
+            return function(*args, **keywords)
+        for name, value in given.arguments.items():
+            parameter = signature[0].parameters[name]
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                given.arguments[name] = _checked(name, value, str(parameter.annotation))
+        try:
+            return function(*given.args, **given.kwargs)
+        except CellposeError:
+            raise
+        except Exception as error:
+            if not _is_of_arguments(error):
+                raise
+            shown = ", ".join(f"{name}={_shown(value)}" for name, value in given.arguments.items())
+            told = " ".join(str(error).split())[:300]
+            message = (
+                f"{function.__name__}({shown}) is not possible ({type(error).__name__}: {told}); check these values"
+            )
+            raise InputError(message) from error
+
+    checked.__cellpose_door__ = True  # type: ignore[attr-defined]
+    if module is not None:
+        checked.__module__ = module  # where it is found again when it is unpickled
+    return checked  # type: ignore[return-value]
+
+
+def _checked(name: str, value: Any, annotation: str) -> Any:
+    """The value of one argument; an array of another library becomes one of NumPy."""
+    if value is None:
+        return value
+    kinds = {kind.strip() for kind in annotation.split("|")}
+    # Axes are checked where they are sought, with the shape of the array at hand.
+    if name.endswith("axis"):
+        return value
+    if kinds <= _NUMBERS and kinds & {"int", "float"}:
+        _check_number(name, value, whole="float" not in kinds)
+    elif kinds <= {"bool", "None"}:
+        many = math.prod(getattr(value, "shape", ())) != 1
+        if many or isinstance(value, (str, bytes, bytearray, complex)):
+            message = f"{name}={_shown(value)} is not allowed; it must be True or False"
+            raise OptionError(message)
+        return bool(value)
+    elif kinds <= _PATHS:
+        _check_path(name, value)
+    elif "ArrayLike" in annotation or "NDArray" in annotation:
+        return _array(name, value)
+    return value
+
+
+def _check_number(name: str, value: Any, whole: bool) -> None:
+    import numpy as np
+
+    number = value
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        number = value.item()
+    good = isinstance(number, (numbers.Real, np.bool_)) and not math.isnan(number)
+    if not good or (whole and not math.isfinite(number)):
+        message = f"{name}={_shown(value)} is not allowed; it must be a {'whole ' if whole else ''}number"
+        raise OptionError(message)
+
+
+def _check_path(name: str, value: Any) -> None:
+    if not isinstance(value, (str, os.PathLike)):
+        message = f"{name}={_shown(value)} is not allowed; it must be a text or a path"
+        raise OptionError(message)
+    if "\0" in str(value):
+        message = f"{name}={_shown(value)} is not allowed; names have no zero byte"
+        raise OptionError(message)
+
+
+def _array(name: str, value: Any) -> Any:
+    """What is to be an array; tensors give up their gradient, buffers become arrays."""
+    import numpy as np
+
+    if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
+        return value.detach() if value.requires_grad else value
+    if isinstance(value, memoryview):
+        try:
+            return np.asarray(value)
+        except (NotImplementedError, TypeError, ValueError, BufferError) as error:
+            message = f"{name} is a memoryview that is no array of numbers ({error}); pass a NumPy array"
+            raise InputError(message) from error
+    if isinstance(value, (list, tuple)) and any(hasattr(each, "detach") for each in value):
+        return [_array(name, each) for each in value]
+    return value
+
+
+def _is_of_arguments(error: Exception) -> bool:
+    known = isinstance(error, _RAW) or type(error).__module__.partition(".")[0] in _LIBRARIES
+    # What torch says of arguments; of devices that fail or are full it tells in others, or by their names.
+    if type(error) is RuntimeError:
+        known = not any(word in str(error) for word in ("CUDA", "MPS", "memory"))
+    return known and not _ran_network(error.__traceback__)
+
+
+def _ran_network(trace: TracebackType | None) -> bool:
+    frames = (frame.f_code.co_filename.replace(os.sep, "/") for frame, _ in traceback.walk_tb(trace))
+    return any(name.endswith("torch/nn/modules/module.py") for name in frames)
+
+
+def _shown(value: Any) -> str:
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is not None and dtype is not None and shape != ():
+        return f"<array of shape {tuple(shape)} and type {dtype}>"
+    try:
+        text = repr(value)
+    except Exception:  # the value may be anything
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
