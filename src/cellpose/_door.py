@@ -93,21 +93,21 @@ def _checked(name: str, value: Any, annotation: str) -> Any:
     if name.endswith("axis"):
         return value
     if kinds <= _NUMBERS and kinds & {"int", "float"}:
-        _check_number(name, value, whole="float" not in kinds)
-    elif kinds <= {"bool", "None"}:
+        return _number(name, value, whole="float" not in kinds)
+    if kinds <= {"bool", "None"}:
         many = math.prod(getattr(value, "shape", ())) != 1
         if many or isinstance(value, (str, bytes, bytearray, complex)):
             message = f"{name}={_shown(value)} is not allowed; it must be True or False"
             raise OptionError(message)
         return bool(value)
-    elif kinds <= _PATHS:
+    if kinds <= _PATHS:
         _check_path(name, value)
-    elif "ArrayLike" in annotation or "NDArray" in annotation:
+    if "Array" in annotation or "Labels" in annotation:
         return _array(name, value)
     return value
 
 
-def _check_number(name: str, value: Any, whole: bool) -> None:
+def _number(name: str, value: Any, whole: bool) -> Any:
     import numpy as np
 
     number = value
@@ -117,6 +117,7 @@ def _check_number(name: str, value: Any, whole: bool) -> None:
     if not good or (whole and not math.isfinite(number)):
         message = f"{name}={_shown(value)} is not allowed; it must be a {'whole ' if whole else ''}number"
         raise OptionError(message)
+    return number
 
 
 def _check_path(name: str, value: Any) -> None:
