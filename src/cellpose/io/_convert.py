@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cellpose._reading import reading
 from cellpose.errors import AxesError
 from cellpose.io._image import UNKNOWN_AXIS, ImageArray, check_axes
 from cellpose.io._ome_zarr_pyramid import new_folder
@@ -48,7 +49,8 @@ def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None) -> P
     if out.is_dir():
         return out
     tiff = open_tiff(Path(path))
-    names = _names(tiff, axes)
+    with reading(path):
+        names = _names(tiff, axes)
     order = [names.index(letter) for letter in "TCZYX" if letter in names]
     letters = "".join(names[k] for k in order)
     shape = tuple(tiff.shape[k] for k in order)

@@ -10,10 +10,12 @@ from xml.etree import ElementTree
 
 from cellpose.errors import FileReadError
 from cellpose.io._limits import check_claim
+from cellpose.io._raster_check import size_of_picture
 
 __all__ = ["check_directories", "check_file", "check_rows", "check_series"]
 
-# The most that a coding can expand a byte; others (JPEG 2000, JPEG XL, WebP …) have no useful bound.
+# The most that a coding can expand a byte. Others (JPEG 2000, JPEG XL, WebP …) have no bound, but a real picture stays
+# far below this one.
 _UNCOMPRESSED = 1
 _LZW, _DEFLATE, _PACKBITS, _JPEG, _LZMA, _ZSTD = 3000.0, 1100.0, 130.0, 5000.0, 20_000.0, 40_000.0
 _EXPANSION = {
@@ -29,9 +31,15 @@ _EXPANSION = {
     50013: _DEFLATE,
 }
 
+_OTHER_EXPANSION = 100_000.0
+_SMALL = 2**26  # bytes; what claims less may be any picture
+
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 # offsets and byte counts of strips and of tiles: without them no pixel is found
 _PLACES = (273, 279, 324, 325)
+# compressions whose strips and tiles are pictures: JPEG, JPEG 2000, WebP, PNG
+_PICTURES = (7, 33003, 33004, 33005, 34712, 34892, 34933, 50001)
+_HEAD = 1 << 12
 # A file of many planes names each; a number beyond this is none that a microscope wrote.
 _MOST_PLANES = 10_000_000
 
@@ -201,10 +209,33 @@ def _check_page(path: Path, page: Any) -> bool:
         raise FileReadError(message)
     filled = sum(count > 0 for count in counts)
     ratio = _EXPANSION.get(int(key.compression))
-    if ratio is not None and filled:
-        claimed = int(key.nbytes * (filled / len(counts)))
+    claimed = int(key.nbytes * (filled / max(len(counts), 1)))
+    if ratio is not None or claimed > _SMALL:
+        ratio = _OTHER_EXPANSION if ratio is None else ratio
         check_claim(path, claimed, sum(counts), ratio * _unpacking(key), in_memory=False)
+    if int(key.compression) in _PICTURES:
+        _check_pictures(path, page, counts)
     return filled > 0
+
+
+def _check_pictures(path: Path, page: Any, counts: list[int]) -> None:
+    """Strips and tiles that are pictures with headers of their own: their sides must be about those of the page."""
+    key, handle = page.keyframe, page.parent.filehandle
+    area = _sides(key)[0] * _sides(key)[1]
+    for start, count in zip(page.dataoffsets, counts, strict=False):
+        if not count:
+            continue
+        handle.seek(start)
+        width, height = size_of_picture(handle.read(min(count, _HEAD)))
+        if width * height > 4 * area + _HEAD:
+            message = f"{path} is corrupt: it has strips or tiles of {area} pixels, one claims {width} x {height}"
+            raise FileReadError(message)
+
+
+def _sides(key: Any) -> tuple[int, int]:
+    """Rows and columns of a strip or tile."""
+    height, width = int(key.imagelength), int(key.imagewidth)
+    return (int(key.tilelength), int(key.tilewidth)) if key.is_tiled else (min(int(key.rowsperstrip), height), width)
 
 
 def _segments(key: Any) -> int:
@@ -212,8 +243,7 @@ def _segments(key: Any) -> int:
     height, width, planes = int(key.imagelength), int(key.imagewidth), 1
     if int(key.planarconfig or 1) == 2:
         planes = int(key.samplesperpixel)
-    down = int(key.tilelength) if key.is_tiled else min(int(key.rowsperstrip), height)
-    across = int(key.tilewidth) if key.is_tiled else width
+    down, across = _sides(key)
     if down < 1 or across < 1:
         return 1
     return -(-height // down) * -(-width // across) * planes * max(int(key.imagedepth), 1)
@@ -227,8 +257,7 @@ def check_rows(path: Path, key: Any) -> None:
     FileReadError
         If not, or if strips or tiles have no pixels.
     """
-    rows = int(key.tilelength) if key.is_tiled else min(int(key.rowsperstrip), int(key.imagelength))
-    across = int(key.tilewidth) if key.is_tiled else int(key.imagewidth)
+    rows, across = _sides(key)
     if min(rows, across, int(key.samplesperpixel)) < 1:
         message = f"{path} is corrupt: it claims strips or tiles of {rows} x {across} pixels"
         raise FileReadError(message)

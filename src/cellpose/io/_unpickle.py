@@ -39,6 +39,9 @@ _PLAIN_VALUES = (
     datetime.tzinfo,
 )
 
+_CONTAINERS = (list, tuple, set, frozenset, dict, OrderedDict)
+_PARTS_A_BYTE, _FEW_PARTS = 16, 100_000
+
 
 class _Dtype:
     """A dtype of the file: only its name and byte order are taken over."""
@@ -206,11 +209,14 @@ class Clipped:
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         place = file.tell()
-        self.end = file.seek(0, 2)
+        # counted here: to ask the file before each of a million reads takes seconds
+        self.left = file.seek(0, 2) - place
         file.seek(place)
 
     def read(self, size: int = -1) -> bytes:
-        return self.file.read(min(size if size >= 0 else self.end, max(self.end - self.file.tell(), 0)))
+        content = self.file.read(self.left if size < 0 or size > self.left else size)
+        self.left -= len(content)
+        return content
 
     def readinto(self, buffer: Any) -> int:
         content = self.read(len(buffer))
@@ -218,19 +224,27 @@ class Clipped:
         return len(content)
 
     def readline(self) -> bytes:
-        return self.file.readline()
+        line = self.file.readline()
+        self.left -= len(line)
+        return line
 
 
 class _Resolver:
     """Replaces the stand-ins within nested containers by what they stand for, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        # parts that a container may be made of, each counted as often as it is named: a file of a few bytes can name
+        # lists within lists, whose copies would fill any memory
+        self.most = most
+        self.sizes: dict[int, int] = {}
         self.done: dict[int, Any] = {}
         self.kept: list[Any] = []
         self.open: set[int] = set()
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, _PLAIN_VALUES) and not isinstance(value, type):
+            return value
+        if type(value) in _CONTAINERS and not value:
             return value
         key = id(value)
         if key in self.done:
@@ -241,10 +255,21 @@ class _Resolver:
         self.open.add(key)
         built = self._build(value)
         self.open.discard(key)
+        self.sizes[key] = size = self._size(value)
+        if size > self.most:
+            message = f"it holds a container of {size} parts, more than its bytes can be"
+            raise UnsafeFileError(message)
         self.done[key] = built
         # an id is only good as long as its object lives
         self.kept.append(value)
         return built
+
+    def _size(self, value: Any) -> int:
+        if isinstance(value, dict):
+            return 1 + sum(self.sizes.get(id(item), 1) for pair in value.items() for item in pair)
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return 1 + sum(self.sizes.get(id(item), 1) for item in value)
+        return 1
 
     def _build(self, value: Any) -> Any:
         kind = type(value)
@@ -278,7 +303,9 @@ def unpickle_data(file: IO[bytes], name: str) -> Any:
         If it is cut or broken.
     """
     try:
-        return _Resolver()(_DataUnpickler(Clipped(file), encoding="latin1").load())
+        clipped = Clipped(file)
+        most = _PARTS_A_BYTE * clipped.left + _FEW_PARTS
+        return _Resolver(most)(_DataUnpickler(clipped, encoding="latin1").load())
     except UnsafeFileError as error:
         message = f"{name} is not loaded: {error}. A file made by another program may run code; make sure of its origin"
         raise UnsafeFileError(message) from error
