@@ -70,12 +70,15 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]] 
 
 def _check_finite(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Weights that are no numbers make every image empty, without any error."""
-    # a sum is not finite if any number is not, and costs a fraction of looking at each
-    bad = [
-        key
-        for key, value in state.items()
-        if not key.endswith(_NOT_USED) and not math.isfinite(float(value.sum())) and not _is_finite(value)
-    ]
+    import numpy as np
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        # a sum is not finite if any number is not, and costs a fraction of looking at each
+        bad = [
+            key
+            for key, value in state.items()
+            if not key.endswith(_NOT_USED) and not math.isfinite(float(value.sum())) and not _is_finite(value)
+        ]
     if bad:
         message = (
             f"the weights in {os.fspath(path)} are damaged: {bad[0]!r} ({len(bad)} of {len(state)} tensors) holds NaN "
