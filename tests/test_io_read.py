@@ -107,6 +107,34 @@ def test_animated_gif_gives_the_first_picture_and_says_so(tmp_path, gray, caplog
     assert "animation of 2 pictures" in caplog.text
 
 
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_alpha_is_no_channel(tmp_path, gray, dtype):
+    import imagecodecs
+
+    gray = gray.astype(dtype)
+    opaque = np.iinfo(gray.dtype).max
+    alpha = np.where(np.arange(30) < 12, 0, opaque).astype(dtype) * np.ones_like(gray)
+    (tmp_path / "la.png").write_bytes(imagecodecs.png_encode(np.dstack([gray, alpha])))
+    keywords = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unassalpha"]}
+    tifffile.imwrite(tmp_path / "la.tif", np.dstack([gray, gray[::-1]]), **keywords)
+    for name in ("la.png", "la.tif"):
+        image = io.read_image(tmp_path / name)
+        assert image.axes == "YX"
+        np.testing.assert_array_equal(image.data, gray)
+    colours = np.dstack([gray, gray // 2, gray // 3])
+    for number, masked in enumerate((alpha, np.full_like(gray, opaque))):
+        tifffile.imwrite(tmp_path / f"rgba{number}.tif", np.dstack([colours, masked]), photometric="rgb")
+        image = io.read_image(tmp_path / f"rgba{number}.tif")
+        assert image.axes == "YXC"
+        np.testing.assert_array_equal(image.data, colours)
+    # writers declare every fourth channel as alpha, and every second one as unspecified
+    four = np.dstack([colours, gray[::-1]])
+    tifffile.imwrite(tmp_path / "four.tif", four, photometric="rgb")
+    np.testing.assert_array_equal(io.imread(tmp_path / "four.tif"), four)
+    tifffile.imwrite(tmp_path / "two.tif", four[..., :2], photometric="minisblack", planarconfig="contig")
+    np.testing.assert_array_equal(io.imread(tmp_path / "two.tif"), four[..., :2])
+
+
 def test_sixteen_bits_alpha_and_one_bit(tmp_path, gray):
     import cv2
 

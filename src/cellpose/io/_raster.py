@@ -15,7 +15,7 @@ import numpy as np
 from cellpose.errors import FileReadError
 from cellpose.io._image import Image, ImageArray
 from cellpose.io._limits import check_claim
-from cellpose.io._raster_check import check_header, is_gif, is_jpeg, padding_of_jpeg
+from cellpose.io._raster_check import check_header, is_gif, is_gray_with_alpha, is_jpeg, padding_of_jpeg
 
 __all__ = ["read_raster"]
 
@@ -54,8 +54,8 @@ def _decode_opencv(path: Path, coded: bytes) -> ImageArray:
         )
         raise FileReadError(message)
     image: ImageArray = decoded
-    if image.ndim == 3 and image.shape[-1] == 1:
-        return image[..., 0]
+    if image.ndim == 3 and (image.shape[-1] == 1 or is_gray_with_alpha(coded)):  # which OpenCV makes colours of
+        return np.ascontiguousarray(image[..., 0])
     return np.ascontiguousarray(image[..., 2::-1]) if image.ndim == 3 and image.shape[-1] >= 3 else image
 
 

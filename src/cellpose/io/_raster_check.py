@@ -10,7 +10,7 @@ from pathlib import Path
 from cellpose.errors import FileReadError
 from cellpose.io._limits import check_claim
 
-__all__ = ["check_header", "is_gif", "is_jpeg", "padding_of_jpeg", "size_of_picture"]
+__all__ = ["check_header", "is_gif", "is_gray_with_alpha", "is_jpeg", "padding_of_jpeg", "size_of_picture"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -36,6 +36,11 @@ _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 def is_gif(coded: bytes) -> bool:
     """Whether this is a GIF."""
     return coded[:6] in _GIF
+
+
+def is_gray_with_alpha(coded: bytes) -> bool:
+    """Whether a file is a PNG of one gray channel and alpha, as its header says."""
+    return coded.startswith(_PNG) and coded[25:26] == b"\4"
 
 
 def is_jpeg(coded: bytes) -> bool:

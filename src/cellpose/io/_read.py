@@ -89,7 +89,7 @@ def imread(filename: PathLike) -> ImageArray:
     -------
     ndarray
         Any dtype. PNG, JPEG, GIF and BMP give (Y, X) or (Y, X, 3) in RGB order, without alpha channel; TIFF what it
-        declares, without axes of length 1.
+        declares, without axes of length 1 and without a declared alpha channel that is only opaque and clear.
 
     Raises
     ------

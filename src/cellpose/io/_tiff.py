@@ -67,10 +67,29 @@ def read_tiff(path: Path) -> Image:
         check_series(path, tif, series)
         data = np.asarray(series.asarray())
         axes = _axes(series.axes, data.ndim)
+        data, axes = _without_alpha(series.keyframe, data, axes)
         if len(tif.series) > 1:
             logger.warning(f"{path} holds {len(tif.series)} series of images; only the first is read")
         sizes, names = metadata_of(tif)
     return Image(data, axes, sizes, names)
+
+
+def _without_alpha(page: Any, data: ImageArray, axes: str) -> tuple[ImageArray, str]:
+    """The image without an alpha channel that the file declares.
+
+    Writers declare the fourth channel of anything as alpha. It is taken for one if it is only opaque and clear, which
+    no channel of intensities is. Beside a single gray channel it is declared on purpose.
+    """
+    declared = [int(kind) for kind in page.extrasamples]
+    if declared not in ([1], [2]) or not axes.endswith("YXC") or data.shape[-1] not in (2, 4):
+        return data, axes
+    if data.shape[-1] == 2:
+        return np.ascontiguousarray(data[..., 0]), axes[:-1]
+    opaque = np.iinfo(data.dtype).max if data.dtype.kind == "u" else 1
+    alpha = data[..., 3]
+    if not ((alpha == 0) | (alpha == opaque)).all() or not alpha.any():
+        return data, axes
+    return np.ascontiguousarray(data[..., :3]), axes
 
 
 def metadata_of(tif: Any) -> tuple[tuple[float | None, float | None, float | None], tuple[str, ...]]:

@@ -221,11 +221,12 @@ class CellposeModel:
         channels
             ``[channel to segment, channel of nuclei]``, 1-based, 0 for gray or none; or one pair an image. For
             transformers, which take them in any order, the channels to use; ``[0, 0]`` or ``None``: the first three.
+            A channel without contrast counts as empty, also an opaque alpha channel; leave out one that is not.
         channel_axis, z_axis
             Axes of channels and planes; ``None``: found from the shape.
         normalize
-            Scale intensities: True (1st and 99th percentile), False, or a dict of the fields of
-            ``cellpose.options.Normalization``.
+            Scale intensities: True (1st and 99th percentile), False (they stay as they are, those of constant channels
+            too), or a dict of the fields of ``cellpose.options.Normalization``.
         invert
             Invert intensities, where ``normalize`` is a bool.
         rescale
