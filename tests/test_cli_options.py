@@ -181,8 +181,10 @@ def test_unknown_model_is_an_error_that_names_it(tmp_path, capsys):
     assert "no-such-model" in capsys.readouterr().err
 
 
-def test_without_the_window_a_message_and_1(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "cellpose.gui", None)
-    monkeypatch.setitem(sys.modules, "cellpose.gui.gui", None)
-    assert main([]) == 1
-    assert "pip install 'cellpose[gui]'" in capsys.readouterr().err
+@pytest.mark.parametrize(("words", "example"), [([], "--dir my_images --save_tif"), (["--Zstack"], "--do_3D")])
+def test_without_the_window_a_message_that_says_what_works_and_1(capsys, words, example):
+    assert main(words) == 1
+    message = capsys.readouterr().err
+    assert "no window yet" in message
+    assert "pip install" not in message
+    assert example in message

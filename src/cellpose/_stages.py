@@ -22,10 +22,7 @@ logger = logging.getLogger("cellpose")
 #: ``extra`` of log records that a person at a terminal sees without ``--verbose``.
 TOLD = {"told": True}
 
-_COMPILING = (
-    "compiling loops for this processor, which takes 10 to 20 seconds and happens on the first run only "
-    "(`cellpose doctor --warm` compiles all of them)"
-)
+_COMPILING = "compiling loops for this processor: on the first run only, 10 to 20 seconds in all"
 
 
 class Stage(NamedTuple):
@@ -65,12 +62,16 @@ class Job:
         self._on_change()
 
         def advance(done: float) -> None:
-            nonlocal mine
-            if self.stage is mine:  # else another stage has begun
-                mine = self.stage = mine._replace(done=done)
+            if self.stage.began == mine.began and self.stage.name == name:  # else another stage has begun
+                self.stage = mine._replace(done=done)
                 self._on_change()
 
         return advance
+
+    def step(self) -> None:
+        """Count one more part of the stage as done; who entered it corrects the number."""
+        if self.stage.total:
+            self.stage = self.stage._replace(done=self.stage.done + 1)
 
 
 _job: ContextVar[Job | None] = ContextVar("cellpose_job", default=None)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cellpose._version import version
+from cellpose.utils._display import waiting
 
 __all__ = ["doctor_command", "examine"]
 
@@ -38,7 +39,8 @@ def doctor_command(argv: Sequence[str]) -> int:
     args = parser.parse_args(list(argv))
     if args.warm:
         return _warmed()
-    report, problems = examine()
+    with waiting("looking at this installation"):
+        report, problems = examine()
     if args.json:
         print(json.dumps({**report, "problems": problems}, indent=1, default=str))
     else:

@@ -1,25 +1,27 @@
-"""The command without --dir and --image_path: the window."""
+"""The command without --dir and --image_path: the window, once it is there."""
 
 from __future__ import annotations
 
-import importlib
 import sys
+
+from cellpose._version import version
 
 __all__ = ["open_window"]
 
+_MESSAGE = """\
+cellpose {version} has no window yet; no package that could be installed brings it.
+The command line and Python do all else. To segment the images of a folder:
+
+    {example}
+
+Each image gets its labels as a TIFF, and a _seg.npy that the window of other Cellpose versions opens.
+One image: --image_path FILE; training: --train; all options: `cellpose --help`. In Python: cellpose.models."""
+_IMAGES = "cellpose --dir my_images --save_tif"
+_STACKS = "cellpose --dir my_stacks --do_3D --save_tif"
+
 
 def open_window(*, three_d: bool) -> int:
-    """Open the window for images or, if ``three_d``, for stacks; 1 and a message if its libraries are missing."""
-    try:
-        window = importlib.import_module("cellpose.gui.gui3d" if three_d else "cellpose.gui.gui")
-    except ImportError as error:
-        print(
-            f"GUI ERROR: {error}\n"
-            "GUI FAILED: GUI dependencies may not be installed, to install, run\n"
-            "     pip install 'cellpose[gui]'\n"
-            "To segment images without the window give --dir or --image_path; see `cellpose --help`.",
-            file=sys.stderr,
-        )
-        return 1
-    window.run()
-    return 0
+    """Say that there is no window yet, and what works instead; 1."""
+    example = _STACKS if three_d else _IMAGES
+    print(_MESSAGE.format(version=version, example=example), file=sys.stderr)
+    return 1

@@ -16,6 +16,7 @@ from cellpose._stages import stage
 from cellpose.cli._model import Segmenter
 from cellpose.cli._save import output_paths
 from cellpose.errors import CellposeError, OptionError
+from cellpose.utils._display import waiting
 from cellpose.utils._pipeline import Tell
 
 __all__ = ["is_large", "print_estimates", "segment_large_file"]
@@ -143,7 +144,9 @@ def print_estimates(files: Sequence[Path], segmenter: Segmenter, args: Namespace
     failed = 0
     for file in files:
         try:
-            print(f"{file}: {estimate(file, segmenter, args)}")
+            with waiting(file.name):
+                words = estimate(file, segmenter, args)
+            print(f"{file}: {words}")
         except CellposeError as error:
             print(f"{file}: {error}")
             failed = 1

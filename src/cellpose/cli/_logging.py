@@ -26,8 +26,8 @@ def is_watched() -> bool:
 
 
 def display_of(what: str, total: int | None = None, *, verbose: bool) -> Display:
-    """The bars of a command; with ``verbose`` the log counts, and only what takes long has a bar."""
-    return Display("" if verbose else what, total, visible=can_show(), speaks=False)
+    """The bars of a command; where ``verbose`` the log counts, and of one piece only what is done with it is shown."""
+    return Display("" if verbose or total == 1 else what, total, visible=can_show())
 
 
 def say_at_end(text: str) -> None:

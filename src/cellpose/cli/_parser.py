@@ -21,7 +21,7 @@ cellpose --dir FOLDER [options]          segment the images of a folder
        cellpose models ... | cellpose doctor    models, and the state of the installation
        cellpose distribute IMAGE LABELS ...     one image too large for a machine
        cellpose slices --dir FOLDER ...         cut training images from stacks
-       cellpose                                 open the window"""
+       cellpose --version                       versions of the program, of Python and of torch"""
 
 # What stands for the value of an option in the help.
 _PLACEHOLDERS: dict[type, str] = {int: "N", float: "X", str: "TEXT"}

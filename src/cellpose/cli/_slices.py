@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cellpose.errors import OptionError
 from cellpose.options import Normalization
+from cellpose.utils._display import waiting
 
 __all__ = ["slices_command"]
 
@@ -41,7 +42,7 @@ def slices_command(words: Sequence[str]) -> int:
         sharpen_radius=args.sharpen_radius, tile_norm_blocksize=args.tile_norm, invert=args.invert
     )
     folder = Path(args.dir or Path(args.image_path).parent) / "train"
-    with logging_to_user(verbose=True):
+    with logging_to_user(verbose=True), waiting("slices"):
         written = train.make_slices(
             files,
             folder,

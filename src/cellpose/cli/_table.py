@@ -113,8 +113,8 @@ def _shared(name: str, group: str, options: type, kind: type | None, **changes: 
 def _general() -> list[Flag]:
     return [
         Flag("version", "general", "print the versions of cellpose, Python and torch, and stop", neutral=True),
-        Flag("verbose", "general", "show progress, and write it to ~/.cellpose/run.log", neutral=True),
-        Flag("Zstack", "general", "open the window for 3D stacks (without --dir and --image_path)", neutral=True),
+        Flag("verbose", "general", "show the log in full, and write it to ~/.cellpose/run.log", neutral=True),
+        Flag("Zstack", "general", "for the window, which is not part of this version", neutral=True),
         Flag("use_gpu", "general", "use the GPU (CUDA or MPS) where one works, else the CPU", neutral=True),
         Flag(
             "engine",
@@ -317,7 +317,7 @@ def _training() -> list[Flag]:
             kind=str,
             metavar="FILE",
         ),
-        Flag("mask_filter", "training", "end of the names of mask files; _seg.npy: masks of the GUI", str, "_masks"),
+        Flag("mask_filter", "training", "end of the names of mask files; _seg.npy: masks of a window", str, "_masks"),
         Flag("diam_mean", "training", "diameter to which a new U-Net brings cells; 0: no rescaling", float, 30.0),
         _per_generation("learning_rate", float),
         _per_generation("weight_decay", float),

@@ -9,10 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cellpose._stages import TOLD
 from cellpose.cli._model import NO_MODEL, device_of, generation_of, resolve_model
 from cellpose.cli._table import GENERATION_DEFAULTS, LAYOUT, layout_given
 from cellpose.errors import FileWriteError, OptionError
 from cellpose.options import Normalization
+from cellpose.utils._display import waiting
 
 __all__ = ["train_command"]
 
@@ -31,8 +33,10 @@ _WIDTHS = (32, 64, 128, 256)
 def train_command(args: Namespace) -> int:
     """Train on ``--dir`` and say where the model was saved."""
     _check(args)
-    data = _load_data(args)
-    network, path = _load_network(args)
+    with waiting("reading images"):
+        data = _load_data(args)
+    with waiting("loading the model"):
+        network, path = _load_network(args)
     generation = generation_of(network)
     if args.train:
         path = _train_network(network, generation, data, args)
@@ -54,7 +58,7 @@ def _remember(path: Path) -> None:
     except FileWriteError as error:
         logger.warning(f"the model is used by its path, not by its name {path.name}: {error}")
         return
-    logger.info(f">>>> use it with --pretrained_model {path.name}")
+    logger.info(f">>>> use it with --pretrained_model {path.name}", extra=TOLD)
 
 
 def _check(args: Namespace) -> None:
@@ -163,7 +167,7 @@ def _load_network(args: Namespace) -> tuple[Any, Path | None]:
 
     device, _ = device_of(args)
     if args.pretrained_model in NO_MODEL:
-        logger.info(">>>> no model weights loaded")
+        logger.info(">>>> no model weights loaded", extra=TOLD)
         nchan = 3 if args.all_channels else 2
         layout, nout = _layout(args), (args.nclasses or 3) if args.unet else 3
         net = nets.CPnet(
@@ -172,6 +176,7 @@ def _load_network(args: Namespace) -> tuple[Any, Path | None]:
         return net.to(device), None
     file = resolve_model(args.pretrained_model)
     logger.info(f">>>> loading model {file.path}")
+    logger.info(f"training begins with {file.name} on {device}", extra=TOLD)
     return weights.load_network(file, device=device), file.path
 
 
@@ -228,7 +233,7 @@ def _train_network(network: Any, generation: str, data: dict[str, Any], args: Na
     if rescale:
         diameter_px = float(network.diam_mean)
         logger.info(f">>>> during training rescaling images to fixed diameter of {diameter_px:0.1f} pixels")
-    path, *_ = train.train_seg(
+    path, losses, test_losses = train.train_seg(
         network,
         **_common(args, generation, data),
         batch_size=GENERATION_DEFAULTS[generation]["train_batch_size"] if batch is None else batch,
@@ -244,7 +249,16 @@ def _train_network(network: Any, generation: str, data: dict[str, Any], args: Na
         model_name=_model_name(args),
         **_loop(args),
     )
+    _say_losses(losses, test_losses)
     return Path(path)
+
+
+def _say_losses(losses: Any, test_losses: Any) -> None:
+    """What the bar has shown, after it is gone."""
+    trained, tested = losses[losses > 0], test_losses[test_losses > 0]
+    if len(trained):
+        words = f"; test loss {tested[0]:.4f} to {tested[-1]:.4f}" if len(tested) else ""
+        logger.info(f"loss {trained[0]:.4f} to {trained[-1]:.4f} in {len(trained)} epochs{words}", extra=TOLD)
 
 
 def _train_size(network: Any, generation: str, path: Path | None, data: dict[str, Any], args: Namespace) -> None:

@@ -11,6 +11,8 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from cellpose.utils._display import waiting
+
 __all__ = ["warm"]
 
 logger = logging.getLogger("cellpose.cli")
@@ -22,7 +24,8 @@ def warm() -> dict[str, float]:
     seconds = {}
     for name, part in parts.items():
         started = time.perf_counter()
-        part()
+        with waiting(f"compiling for {name}"):
+            part()
         seconds[name] = round(time.perf_counter() - started, 2)
     return seconds
 

@@ -57,7 +57,7 @@ def run_planes(
     tiling: Tiling | None = None,
     size: tuple[int, int] | None = None,
     report: Report | None = None,
-    what: str = "running the network",
+    what: str | None = "running the network",
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Outputs of a network for each plane of a stack, one after another.
 
@@ -77,7 +77,7 @@ def run_planes(
     report
         Called with the fraction of tiles done, 0 to 1, after every batch. What it raises ends the run.
     what
-        What a person who waits is shown.
+        What a person who waits is shown; None: the caller shows it.
 
     Yields
     ------
@@ -100,10 +100,10 @@ def run_planes(
     has_style = not is_transformer(engine.backbone)
     pads, grid = padded_grid(engine, (ly, lx), tiling)
     inside = slice(pads[0], pads[0] + ly), slice(pads[2], pads[2] + lx)
+    if what is not None:
+        report = _shown(report, len(stack) * len(grid), what)
     planes = (_padded(transforms.resize_plane(plane, (ly, lx)), pads) for plane in stack)
-    for output, style in _run(
-        engine, planes, len(stack), grid, tiling.batch_size, _shown(report, len(stack) * len(grid), what)
-    ):
+    for output, style in _run(engine, planes, len(stack), grid, tiling.batch_size, report):
         yield (
             output[:, inside[0], inside[1]],
             _direction(style) if has_style else np.zeros_like(style),

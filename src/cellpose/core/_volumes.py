@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose.core._planes import Report, run_planes
+from cellpose._stages import stage
+from cellpose.core._planes import Report, padded_grid, run_planes
 from cellpose.engines import Engine
 from cellpose.errors import InputError
 from cellpose.options import Tiling
@@ -105,17 +106,21 @@ def run_volume(
         flows = np.zeros((4, *out), np.float32)
     styles: list[FloatArray] = []
     chosen = [(n, view) for n, view in enumerate(PLANE_VIEWS) if plan.weights[n] > 0]
-    for done, (n, view) in enumerate(chosen):
-        one = engine_ortho if n and engine_ortho is not None else engine
-        # The styles of the last direction are those of all its planes.
-        direction = _Direction(view, volume, (size, out), plan.z_interpolation, all_planes=done == len(chosen) - 1)
+    # The styles of the last direction are those of all its planes.
+    directions = [
+        _Direction(view, volume, (size, out), plan.z_interpolation, all_planes=n == chosen[-1][0]) for n, view in chosen
+    ]
+    engines = [engine_ortho if n and engine_ortho is not None else engine for n, _ in chosen]
+    tiles = [
+        len(direction) * len(padded_grid(one, direction.plane_size, tiling or Tiling())[1])
+        for one, direction in zip(engines, directions, strict=True)
+    ]
+    shares = _shares(report, tiles)
+    for (_, view), direction, one, share in zip(chosen, directions, engines, shares, strict=True):
         total = _Sum(direction, view.planes(np.moveaxis(flows, 0, -1)), _factors(view, plan.weights))
         logger.info("running %s: %d planes of %d x %d pixels", view.name, len(direction), *direction.plane_size)
         styles.clear()
-        share = _part(report, done, len(chosen))
-        for output, style in run_planes(
-            one, direction, tiling, direction.plane_size, share, f"running the network along {view.name}"
-        ):
+        for output, style in run_planes(one, direction, tiling, direction.plane_size, share, what=None):
             _require_flows(output)
             total.add(output[-3:])
             styles.append(style)
@@ -241,6 +246,16 @@ def _require_flows(output: FloatArray) -> None:
         raise InputError(message)
 
 
-def _part(report: Report | None, direction: int, count: int) -> Report | None:
-    """Progress of one of the directions as part of the whole."""
-    return None if report is None else lambda fraction: report((direction + fraction) / count)
+def _shares(report: Report | None, tiles: Sequence[int]) -> list[Report]:
+    """Progress of each direction, of so many tiles, as part of the whole."""
+    advance = stage("running the network", sum(tiles), "tiles")
+
+    def share(before: int, own: int) -> Report:
+        def tell(fraction: float) -> None:
+            advance(before + fraction * own)
+            if report is not None:
+                report((before + fraction * own) / sum(tiles))
+
+        return tell
+
+    return [share(sum(tiles[:n]), own) for n, own in enumerate(tiles)]

@@ -83,6 +83,7 @@ class CellposeDenoiseModel:
         interp: bool = True,
         bsize: int | None = None,
         flow3D_smooth: Any = 0,
+        progress: Any = None,
         **options_3d: Any,
     ) -> tuple[Any, Any, Any, Any]:
         """Restore, then segment.
@@ -93,7 +94,7 @@ class CellposeDenoiseModel:
             See `DenoiseModel.eval`; the normalisation is that of the restoration.
         augment, resample, invert, flow_threshold, cellprob_threshold, anisotropy, stitch_threshold, min_size
             See `CellposeModel.eval`.
-        niter, interp, flow3D_smooth
+        niter, interp, flow3D_smooth, progress
             See `CellposeModel.eval`.
         **options_3d
             Further options of `CellposeModel.eval`: ``view_weights``, ``isotropic_steps``, ``z_interpolation``.
@@ -106,6 +107,7 @@ class CellposeDenoiseModel:
         restored = self.dn.eval(
             x, batch_size=batch_size, channels=channels, channel_axis=channel_axis, z_axis=z_axis, normalize=normalize,
             rescale=rescale, diameter=diameter, tile_overlap=tile_overlap, do_3D=do_3D, bsize=bsize,
+            progress=progress if isinstance(progress, bool) or progress is None else False,
         )  # fmt: skip
         stack = do_3D or stitch_threshold > 0
         masks, flows, styles = self.cp.eval(
@@ -114,7 +116,7 @@ class CellposeDenoiseModel:
             diameter=self.dn.diam_mean if self.dn.ratio > 1 else diameter, tile_overlap=tile_overlap, augment=augment,
             resample=resample, invert=invert, flow_threshold=flow_threshold, cellprob_threshold=cellprob_threshold,
             do_3D=do_3D, anisotropy=anisotropy, stitch_threshold=stitch_threshold, min_size=min_size, niter=niter,
-            interp=interp, bsize=bsize, flow3D_smooth=flow3D_smooth, **options_3d,
+            interp=interp, bsize=bsize, flow3D_smooth=flow3D_smooth, progress=progress, **options_3d,
         )  # fmt: skip
         return masks, flows, styles, restored
 

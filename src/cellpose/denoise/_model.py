@@ -16,6 +16,7 @@ from cellpose.engines import Engine, Loaded, NetworkAttribute, choose_engine, en
 from cellpose.errors import InputError, WeightsError
 from cellpose.options import Normalization, Tiling
 from cellpose.transforms._percentiles import has_contrast
+from cellpose.utils._display import shown, waiting
 
 __all__ = ["MODEL_NAMES", "DenoiseModel"]
 
@@ -140,6 +141,7 @@ class DenoiseModel:
         do_3D: bool = False,
         tile_overlap: float = 0.1,
         bsize: int | None = None,
+        progress: bool | None = None,
     ) -> Any:
         """Restore an image, a stack, or a list of these.
 
@@ -165,6 +167,8 @@ class DenoiseModel:
             Whether `x` is a volume; planes are restored one by one all the same.
         tile_overlap, bsize
             Overlap and side in pixels of the tiles; None: the side that the network was made for.
+        progress
+            Whether bars show how far it is; None: where a person looks at a terminal or a notebook.
 
         Returns
         -------
@@ -181,11 +185,17 @@ class DenoiseModel:
 
         if isinstance(x, (list, tuple)) or (isinstance(x, np.ndarray) and x.squeeze().ndim == 5):
             diameters, rescales = _one_each(diameter, len(x)), _one_each(rescale, len(x))
-            results = [restored(*one) for one in zip(x, diameters, rescales, strict=True)]
+            results = []
+            with shown(progress, "restored images", len(x)) as display:
+                for index, one in enumerate(zip(x, diameters, rescales, strict=True)):
+                    with display.job(f"image {index + 1}"):
+                        results.append(restored(*one))
+                    display.advance(index + 1)
             self.ratio = results[-1][1] if results else 1.0
             images = [image for image, _ in results]
             return images if isinstance(x, (list, tuple)) else np.stack(images)
-        image, self.ratio = restored(x, _one_each(diameter, 1)[0], _one_each(rescale, 1)[0])
+        with waiting("image", progress):
+            image, self.ratio = restored(x, _one_each(diameter, 1)[0], _one_each(rescale, 1)[0])
         return image
 
     def _restore(self, image: NDArray[Any], request: _Request) -> tuple[FloatArray, float]:
@@ -227,7 +237,7 @@ def _run(engine: Engine, stack: FloatArray, scale: float, request: _Request) -> 
     if not stack.any():  # of a channel without contrast nothing is restored
         return np.zeros(stack.shape[:3], np.float32)
     size = transforms.scaled_shape(stack.shape[1:3], (scale, scale))
-    planes = core.run_planes(engine, stack, request.tiling, (size[0], size[1]))
+    planes = core.run_planes(engine, stack, request.tiling, (size[0], size[1]), what="restoring")
     return np.stack([transforms.resize_plane(output[0], stack.shape[1:3]) for output, _ in planes])
 
 

@@ -19,10 +19,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from cellpose._stages import stage
 from cellpose.denoise._batch import random_rotate_and_resize_noise
 from cellpose.denoise._data import CleanImages
 from cellpose.denoise._losses import one_chan_cellpose, test_loss, train_loss
 from cellpose.errors import InputError, OptionError
+from cellpose.utils._display import Display, shown
 
 __all__ = ["train"]
 
@@ -109,12 +111,15 @@ class _Run:
         _seed(epoch)
         turns = np.random.permutation(len(self.noises)) if len(self.noises) > 1 else [0]  # noqa: NPY002
         self.net.train()
-        sums = np.zeros(2)
+        sums, n_done = np.zeros(2), 0
+        advance = stage("training", len(order), "crops")
         for batch in self.batches(self.images, order, [self.noises[turn] for turn in turns]):
             loss, perceptual = train_loss(self.net, **batch)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+            n_done += len(batch["X"])
+            advance(n_done)
             sums += len(batch["X"]) * np.array([float(loss.detach()), float(perceptual.detach())])
         return float(sums[0]) / len(order), float(sums[1]) / len(order)
 
@@ -128,14 +133,18 @@ class _Run:
         losses = [len(batch["X"]) * float(test_loss(self.net, **batch)[0]) for batch in batches]
         return sum(losses) / len(order)
 
-    def all_epochs(self, optimiser: torch.optim.Optimizer, rates: Sequence[float]) -> list[tuple[float, float]]:
+    def all_epochs(
+        self, optimiser: torch.optim.Optimizer, rates: Sequence[float], display: Display
+    ) -> list[tuple[float, float]]:
         """Train at these rates: losses of training and of test images whenever they are logged."""
         losses: list[tuple[float, float]] = []
         started = time.monotonic()
         for epoch, rate in enumerate(rates):
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            loss, perceptual = self.train_epoch(optimiser, epoch)
+            with display.job(f"epoch {epoch + 1}"):
+                loss, perceptual = self.train_epoch(optimiser, epoch)
+            display.advance(epoch + 1, f"loss {loss:0.3f}")
             if epoch < 10 or epoch % 5 == 0:
                 losses.append((loss, self.test(epoch)))
                 logger.info(
@@ -184,6 +193,7 @@ def train(
     nimg_per_epoch: int | None = None,
     nimg_test_per_epoch: int | None = None,
     model_name: str | None = None,
+    progress: bool | None = None,
 ) -> tuple[Path, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Train a network to restore images such that a segmentation network finds the cells.
 
@@ -225,6 +235,8 @@ def train(
         Images drawn an epoch; None or 0: as many as there are.
     model_name
         Name of the file; None: made of the weights `lam`, the kinds of noise and the time.
+    progress
+        Whether a bar shows epochs, the loss and the time left; None: where a person looks at a terminal or a notebook.
 
     Returns
     -------
@@ -270,8 +282,10 @@ def train(
     optimiser = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=weight_decay)
     logger.info(f">>> training a restoration network on {len(images)} images; it will be saved to {path}")
     with _generators_restored():
+        rates = _learning_rates(learning_rate, n_epochs).tolist()
         try:
-            losses = np.array(run.all_epochs(optimiser, _learning_rates(learning_rate, n_epochs).tolist()), np.float64)
+            with shown(progress, "epochs", n_epochs) as display:
+                losses = np.array(run.all_epochs(optimiser, rates, display), np.float64)
         finally:  # what was learnt until an interruption is kept as well
             run.save()
     return path, losses[:, 0], losses[:, 1]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import weights
+from cellpose._stages import current_job, stage
 from cellpose.engines._dino_graph import rotations
 from cellpose.engines._sessions import Session, has_bfloat16, open_session, version_of, workers
 from cellpose.engines._source import Source, keep, source_of, variant_of
@@ -93,8 +94,12 @@ class GraphEngine:
         if len(self._periods):
             others = rotations(self._periods, rows // self.tile_multiple, columns // self.tile_multiple, _N_FIXED)
 
+        job = current_job()
+
         def run(i: int) -> None:
             results = self._session(tiles[i : i + 1], **others)
+            if job is not None:
+                job.step()
             outputs[i] = results[0][0]
             if not self._is_transformer:
                 styles[i] = results[1][0]
@@ -140,6 +145,7 @@ def open_engine(names: Sequence[str], file: weights.ModelFile, precision: str = 
             if (precision == "bfloat16" and not has_bfloat16(name)) or (precision == "int8" and name == "native"):
                 logger.info("%s has no %s on this processor", name, precision)
                 continue
+            stage(f"preparing the network for {name}")
             variant = variant_of(name, precision)
             source = source_of(file, variant)
             if source is None:
@@ -168,6 +174,7 @@ class _Reference:
             self._values = _read_reference(self.file)
             self.shipped = self._values is not None
         if self._values is None:
+            stage("comparing with torch")
             self._values = _of_torch(weights.load_network(self.file), tile)
         return self._values
 

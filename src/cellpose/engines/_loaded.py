@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from cellpose import weights
+from cellpose._stages import stage
 from cellpose.engines._graph import GraphEngine, open_engine
 from cellpose.engines._protocol import Engine
 from cellpose.engines._wrap import as_engine
@@ -105,6 +106,7 @@ class Loaded:
     def _load(self) -> torch.nn.Module:
         import torch
 
+        stage("loading weights")
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         module = weights.load_network(self._file, device=self._device, dtype=dtype)
         if self.graph is not None:

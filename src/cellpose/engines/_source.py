@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import nets, weights
+from cellpose._stages import say
 from cellpose.engines._calibration import largest_inputs
 from cellpose.engines._cpnet_graph import cpnet_graph
 from cellpose.engines._dino_graph import DinoGraph
@@ -143,7 +144,7 @@ def _write(graph: Graph, path: Path, data: Path) -> None:
             "space, or name a larger disc with CELLPOSE_LOCAL_MODELS_PATH"
         )
         raise FileWriteError(message)
-    logger.info("writing %.1f GB of weights to %s, once for each model", graph.data_bytes / 1e9, data)
+    say(f"writing {graph.data_bytes / 1e9:.1f} GB of weights to {data}, once for each model")
     with weights.replaced(data) as temporary:
         graph.write_data(temporary)
     with weights.replaced(path) as temporary:

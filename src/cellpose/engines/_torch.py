@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cellpose._stages import say
 from cellpose.engines._batches import SmallerBatches, is_out_of_memory
 from cellpose.engines._protocol import is_transformer
 from cellpose.errors import InputError
@@ -125,6 +126,7 @@ class TorchEngine:
 
 
 def _compiled(module: nn.Module) -> Any:
+    say("compiling the network by torch.compile at its first run, which takes a minute or more")
     mode = "reduce-overhead" if _device_of(module).type == "cuda" else None
     return torch.compile(module, mode=mode, dynamic=False)
 

@@ -17,7 +17,7 @@ from cellpose.options import Evaluation
 from cellpose.utils._display import Display, shown
 from cellpose.utils._pipeline import Room, Tell, in_order, worker_count
 
-__all__ = ["fraction_of", "reporter", "segment_images"]
+__all__ = ["fraction_of", "name_of", "reporter", "segment_images"]
 
 logger = logging.getLogger("cellpose.models")
 
@@ -47,7 +47,7 @@ def segment_images(
         What is told of the progress, or whether it is shown, see `reporter` and `cellpose.utils._display.shown`.
     """
     report = reporter(progress)
-    with shown(progress, "images" if images.many else "", images.count) as display:
+    with shown(progress, "images" if images.many and images.count != 1 else "", images.count) as display:
         return _segment_all(network, images, layout, options, sizes, report, display)
 
 
@@ -64,7 +64,7 @@ def _segment_all(
 
     def one(numbered: tuple[int, Any], tell: Tell | None) -> tuple[Result, float]:
         index, item = numbered
-        with display.job(_name_of(item, index, many=images.many)):
+        with display.job(name_of(item, index, many=images.many)):
             return timed(index, item, tell)
 
     def timed(index: int, item: Any, tell: Tell | None) -> tuple[Result, float]:
@@ -89,7 +89,7 @@ def _segment_all(
     return [one(item, _both(fraction_of(report, item[0], images.count), display.part(item[0]))) for item in numbered]
 
 
-def _name_of(item: Any, index: int, *, many: bool) -> str:
+def name_of(item: Any, index: int, *, many: bool) -> str:
     if isinstance(item, (str, Path)):
         return Path(item).name
     return f"image {index + 1}" if many else "image"

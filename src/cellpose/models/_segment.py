@@ -37,7 +37,7 @@ _SAM_SIDE = 256
 # Pixels of an enlarged plane above which the diameter must be wrong: its flows alone would take 24 GiB.
 _MOST_PIXELS = 2**31
 # Part of the progress that is the network; the rest are the masks.
-_NETWORK_PART = 0.75
+_NETWORK_PART = 0.9
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from cellpose.models import _retired
 from cellpose.models._choice import PathLike
 from cellpose.models._files import size_model_path
 from cellpose.models._inputs import Images, Layout, as_image
+from cellpose.models._many import name_of
 from cellpose.models._model import CellposeModel
+from cellpose.utils._display import shown
 
 if TYPE_CHECKING:
     import torch
@@ -126,10 +128,12 @@ class SizeModel:
             "batch_size": batch_size,
             "progress": progress,
         }
-        found = [
-            self._one(as_image(item), layout.of(index, images.count), options)
-            for index, item in enumerate(images.items)
-        ]
+        found = []
+        with shown(progress, "diameters of images" if images.many else "", images.count) as display:
+            for index, item in enumerate(images.items):
+                with display.job(name_of(item, index, many=images.many)):
+                    found.append(self._one(as_image(item), layout.of(index, images.count), options))
+                display.advance(index + 1)
         if not images.many:
             return found[0]
         return [d for d, _ in found], [s for _, s in found]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io, utils
+from cellpose._stages import stage
 from cellpose.errors import FileReadError, FileWriteError, InputError
 from cellpose.train._channels import Preparation
 from cellpose.train._checks import LabelReport, check_labels, listed, log_reports
@@ -87,7 +88,11 @@ def _from_arrays(
     logger.info(f">>> computing flows of {len(usable)} {what} images")
     files = [names[i] for i in usable] if sources.files is not None else None
     beside = [names[i] if write and files is not None else None for i in usable]
-    targets = [targets_of(labels[i], reading.device, name) for i, name in zip(usable, beside, strict=True)]
+    advance = stage("computing flows", len(usable), "images")
+    targets = []
+    for i, name in zip(usable, beside, strict=True):
+        targets.append(targets_of(labels[i], reading.device, name))
+        advance(len(targets))
     diameters, n_masks = _measure(target[0] for target in targets)
     return ImageSet(
         preparation, diameters, n_masks, shares(probs[usable], len(usable), f"{what}_probs"),
@@ -109,6 +114,7 @@ def _from_files(sources: Sources, preparation: Preparation, reading: Reading, wh
         raise InputError(message)
     probs = shares(sources.probs, len(files), f"{what}_probs")
     if reading.load_files:
+        stage("reading")
         data, labels = [io.imread(f) for f in files], [np.asarray(io.imread(f)) for f in labels_files]
         return _from_arrays(
             Sources(data, labels, files, None, probs), preparation, reading, what, write=reading.compute_flows
@@ -128,7 +134,8 @@ def _from_files(sources: Sources, preparation: Preparation, reading: Reading, wh
 
 def _write_targets(files: Sequence[Any], labels_files: Sequence[Any], device: Any, what: str) -> list[int]:
     """Write the targets of label files beside the images; the numbers of the images that can be used."""
-    reports = []
+    reports: list[LabelReport] = []
+    advance = stage("computing flows", len(files), "images")
     for image_file, label_file in zip(files, labels_files, strict=True):
         labels = np.asarray(io.imread(label_file))
         reports += check_labels([labels], names=[image_file])
@@ -137,6 +144,7 @@ def _write_targets(files: Sequence[Any], labels_files: Sequence[Any], device: An
             if not flow_file(image_file).exists():
                 message = f"{flow_file(image_file)} is needed and could not be written; load_files=True does without"
                 raise FileWriteError(message)
+        advance(len(reports))
     return _usable(reports, what)
 
 

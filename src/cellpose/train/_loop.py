@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from cellpose import nets
+from cellpose._stages import stage
 from cellpose.options import Training
 from cellpose.train import _checkpoint as checkpoints
 from cellpose.train import _records as records
@@ -35,6 +36,7 @@ from cellpose.train._network import n_classes_of
 from cellpose.train._schedule import learning_rates
 from cellpose.train._sets import ImageSet, JoinedSet
 from cellpose.train._validate import THRESHOLDS, Scores, evaluate
+from cellpose.utils._display import Display
 
 __all__ = ["HALF_PRECISION_DEVICES", "OnEpoch", "Run", "train", "validate"]
 
@@ -76,6 +78,7 @@ class Run:
     mean: WeightMean = field(default_factory=WeightMean)
     events: Events = field(default_factory=Events)
     on_epoch: OnEpoch | None = None
+    display: Display = field(default_factory=lambda: Display("", visible=False))
 
     def loss(self, batch: Batch) -> Tensor:
         """Loss of a batch, a scalar that gradients can be taken of."""
@@ -142,7 +145,8 @@ def _train_epoch(run: Run, optimiser: torch.optim.Optimizer, epoch: int) -> tupl
         order = rng.permutation(np.concatenate([order, replayed]))
         images = JoinedSet.of(images, run.replay_set)
     _to_training(run)
-    total = 0.0
+    total, n_done = 0.0, 0
+    advance = stage("training", len(order), "crops")
     for group in _groups(run.crops(images).batches(images, order, rng), run.options.accumulate):
         n_crops = sum(batch.n for batch in group)
         optimiser.zero_grad()
@@ -152,6 +156,8 @@ def _train_epoch(run: Run, optimiser: torch.optim.Optimizer, epoch: int) -> tupl
             part.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach()) * batch.n
         optimiser.step()
+        n_done += n_crops
+        advance(n_done)
     return total, len(order)
 
 
@@ -178,6 +184,7 @@ def _test_loss(run: Run, images: ImageSet) -> float:
     rng = np.random.RandomState(_TEST_SEED)
     order = images.draw(run.options.nimg_test_per_epoch, rng)
     run.net.eval()
+    stage("test loss")
     total = sum(float(run.loss(batch)) * batch.n for batch in run.crops(images).batches(images, order, rng))
     return total / len(order)
 
@@ -187,6 +194,7 @@ def validate(run: Run) -> Scores:
     if run.test_set is None:
         message = "a run without test images cannot be validated"
         raise ValueError(message)
+    stage("segmenting test images")
     most = run.options.nimg_test_per_epoch or _MOST_VALIDATED
     return evaluate(run.net, run.test_set, rescale=run.options.rescale, most=most)
 
@@ -199,10 +207,14 @@ def train(run: Run, *, resume: bool = False) -> Progress:
     progress = _begin(run, optimiser, resume=resume)
     if progress.finished:
         return progress
+    run.display.first = progress.epoch
+    run.display.advance(progress.epoch)
     rates = learning_rates(run.options.learning_rate, run.options.n_epochs, run.generation)
     try:
         while progress.epoch < run.options.n_epochs and not _stops(run, progress):
-            _epoch(run, optimiser, float(rates[progress.epoch]), progress)
+            with run.display.job(f"epoch {progress.epoch + 1}"):
+                _epoch(run, optimiser, float(rates[progress.epoch]), progress)
+            run.display.advance(progress.epoch, _losses_in_words(progress))
     except KeyboardInterrupt:
         run.mean.apply()
         save_network(run.net, run.path, run.card)
@@ -270,6 +282,13 @@ def _log_line(progress: Progress, rate: float, n_epochs: int) -> None:
         words = f"{left / 60:.0f} min" if left > _LONG else f"{left:.0f} s"
         logger.info(f"epoch {done} of {n_epochs} is done, about {words} left")
     progress.sums = (0.0, 0)
+
+
+def _losses_in_words(progress: Progress) -> str:
+    """The last losses, for the bar."""
+    words = f"loss {progress.train_losses[-1]:.4f}"
+    measured = [loss for loss in progress.test_losses if loss]
+    return f"{words}, test {measured[-1]:.4f}" if measured else words
 
 
 def _validation_due(run: Run, epoch: int) -> bool:

@@ -32,6 +32,7 @@ from cellpose.train._memory import memory_is_kept
 from cellpose.train._network import crop_multiple, device_of, generation_of, input_channels, n_classes_of, network_facts
 from cellpose.train._sets import ImageSet
 from cellpose.train._validate import Comparison, Scores
+from cellpose.utils._display import shown, waiting
 
 __all__ = ["train_seg"]
 
@@ -101,6 +102,7 @@ def train_seg(
     cache_gb: float = 1.0,
     workers: int = 0,
     on_epoch: OnEpoch | None = None,
+    progress: bool | None = None,
 ) -> tuple[Path, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Train a segmentation network on images and masks.
 
@@ -175,6 +177,8 @@ def train_seg(
         Memory for images, with ``load_files=False``; threads that read them.
     on_epoch
         Called after every epoch with its losses; training stops if it returns False.
+    progress
+        Whether a bar shows epochs, losses and the time left; None: where a person looks at a terminal or a notebook.
 
     Returns
     -------
@@ -194,11 +198,14 @@ def train_seg(
     KeyboardInterrupt
         After the model as it is has been saved.
     """
-    run = _run_of(net, dict(locals()))
+    given = dict(locals())
+    with waiting("images to train on", progress):
+        run = _run_of(net, given)
     diameter_px = run.train_set.diameters.mean()
     net.diam_labels.data = torch.tensor([diameter_px], dtype=torch.float32, device=run.device)
-    progress = _carried_out(run, resume=resume, report=report)
-    return run.path, *losses_of(progress, run.options.n_epochs)
+    with shown(progress, "epochs", run.options.n_epochs) as display:
+        done = _carried_out(dataclasses.replace(run, display=display), resume=resume, report=report)
+    return run.path, *losses_of(done, run.options.n_epochs)
 
 
 def _run_of(net: Any, given: dict[str, Any]) -> Run:
@@ -326,14 +333,16 @@ def _carried_out(run: Run, *, resume: bool, report: bool) -> Progress:
     with _float32(run.net), _random_numbers(options, run.device), memory_is_kept(wanted=on_processor):
         if is_unet(run.net):
             run.net.to(memory_format=torch.channels_last)
-        base = validate(run) if compares else None
+        with run.display.job("before training"):
+            base = validate(run) if compares else None
         with trained_part(run.net, freeze_encoder=options.freeze_encoder, rank=options.adapter_rank):
             try:
                 progress = train(run, resume=resume)
             finally:
                 run.events.close()
         if base is not None:
-            _report(run, base, validate(run))
+            with run.display.job("after training"):
+                _report(run, base, validate(run))
     return progress
 
 

@@ -15,11 +15,13 @@ import numpy.typing as npt
 import torch
 
 from cellpose import transforms, utils
+from cellpose._stages import stage
 from cellpose.errors import InputError
 from cellpose.train._channels import Preparation
 from cellpose.train._data import Reading, Sources, build_sets
 from cellpose.train._network import device_of, input_channels
 from cellpose.train._sets import ImageSet
+from cellpose.utils._display import Display, shown
 
 __all__ = ["train_size"]
 
@@ -47,7 +49,9 @@ class _Crops:
         """Styles ``(n, style length)``, scales ``(n,)`` and, if wanted, the cut label images of random crops."""
         styles, scales = [], []
         cut: list[Any] = []
+        advance = stage("styles", len(order), "crops")
         for start in range(0, len(order), self.batch_size):
+            advance(start)
             data, labels = images.batch(order[start : start + self.batch_size], numbers=True)
             crops, numbers, scale = transforms.random_rotate_and_resize(
                 data,
@@ -100,6 +104,7 @@ def train_size(
     bsize: int = 512,
     l2_regularization: float = 1.0,
     n_epochs: int = 10,
+    progress: bool | None = None,
 ) -> dict[str, Any]:
     """Train the size model of a U-Net: it estimates cell diameters from styles.
 
@@ -123,6 +128,8 @@ def train_size(
         Weight of the squared length of the regression weights.
     n_epochs
         Passes over the images, each with other crops.
+    progress
+        Whether a bar is shown, as for :func:`train_seg`.
 
     Returns
     -------
@@ -152,7 +159,8 @@ def train_size(
     net.eval()
     crops = _Crops(net, device, batch_size, scale_range, bsize)
     diam_mean = float(net.diam_mean)
-    styles, targets = _collect(crops, train_set, nimg_per_epoch, n_epochs, diam_mean)
+    with shown(progress, "passes for the size model", n_epochs) as display:
+        styles, targets = _collect(crops, train_set, nimg_per_epoch, n_epochs, diam_mean, display)
     A, smean, ymean = _regress(styles, targets, l2_regularization)
     logger.info(f"train correlation: {_correlation((styles - smean) @ A + ymean, targets):.4f}")
     params = {"A": A, "smean": smean, "diam_mean": diam_mean, "ymean": ymean}
@@ -165,13 +173,17 @@ def train_size(
     return params
 
 
-def _collect(crops: _Crops, images: ImageSet, n: int | None, n_epochs: int, diam_mean: float) -> tuple[Floats, Floats]:
+def _collect(
+    crops: _Crops, images: ImageSet, n: int | None, n_epochs: int, diam_mean: float, display: Display
+) -> tuple[Floats, Floats]:
     """Styles and logarithms of relative diameters of all crops of all epochs."""
     styles, targets = [], []
     for epoch in range(n_epochs):
         rng = np.random.RandomState(epoch)
         order = images.draw(n, rng)
-        style, scale, _ = crops.styles(images, order, rng)
+        with display.job(f"pass {epoch + 1}"):
+            style, scale, _ = crops.styles(images, order, rng)
+        display.advance(epoch + 1)
         styles.append(style)
         targets.append(np.log(images.diameters[order]) - np.log(diam_mean) + np.log(scale))
         logger.info(f"epoch {epoch + 1} of {n_epochs}: {len(order)} styles")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import io, transforms, utils
+from cellpose._stages import stage
 from cellpose.errors import InputError, OptionError
 from cellpose.options import Normalization
 from cellpose.transforms import PLANE_VIEWS
@@ -162,7 +163,9 @@ def make_slices(
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for file in map(Path, files):
+    advance = stage("cutting", len(files), "stacks")
+    for index, file in enumerate(map(Path, files)):
+        advance(index)
         image = io.read_image(file)
         axes = {
             "channel_axis": image.axis("C") if channel_axis is None else channel_axis,

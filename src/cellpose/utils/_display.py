@@ -71,8 +71,11 @@ class Display:
         Whether the bar of all stays when all is done.
     visible
         Whether anything is shown. If not, all methods do nothing.
-    speaks
-        Whether lines that a person should see are written above the bars; else the log shows them.
+
+    Attributes
+    ----------
+    first
+        How many were done before, which took no time.
     """
 
     def __init__(
@@ -83,12 +86,13 @@ class Display:
         after: float = 0.0,
         keep: bool = False,
         visible: bool = True,
-        speaks: bool = True,
     ) -> None:
         self.what, self.total, self.visible = what, total, visible
-        self._after, self._keep, self._speaks = after, keep, speaks
+        self._after, self._keep, self._speaks = after, keep, False
+        self.first = 0.0
         self._began = time.monotonic()
         self._done, self._note = 0.0, ""
+        self._finished = 0
         self._jobs: list[Job] = []
         self._bars: dict[str, Any] = {}
         self._shown: Any = None  # name and kind of the stage that has the second bar
@@ -103,6 +107,8 @@ class Display:
         if not self.visible:
             return self
         self._guard_log_lines()
+        # Lines that a person should see are written here where the log does not show them.
+        self._speaks = not (self._filters and logging.getLogger("cellpose").isEnabledFor(logging.INFO))
         if self._speaks:
             _stages._line.append(self.line)
         if not self._notebook:
@@ -149,6 +155,7 @@ class Display:
                 yield
         finally:
             with self._lock:
+                self._finished += 1
                 if job in self._jobs:
                     self._jobs.remove(job)
 
@@ -202,7 +209,9 @@ class Display:
                 self._close("part")
 
     def _draw_all(self) -> None:
-        count = f"{int(self._done)}" if self.total is None else f"{int(self._done)}/{self.total}"
+        # Parts of several pieces add up to no piece.
+        done = int(min(self._done, self.first + self._finished))
+        count = f"{done}" if self.total is None else f"{done}/{self.total}"
         text = f"{self.what} {count}{f', {self._note}' if self._note else ''}"
         self._show("all", text, self._done, self.total, _ALL if self.total else _ALL_UNKNOWN, self._began)
 
@@ -228,6 +237,7 @@ class Display:
                 mininterval=0, delay=1e9,
             )  # fmt: skip
             bar.delay = 0
+            bar.initial = self.first if name == "all" else 0
             bar.start_t = bar._time() - (time.monotonic() - began)
             if self._notebook and hasattr(bar, "container"):
                 _put_into_notebook(bar)

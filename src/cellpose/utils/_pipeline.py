@@ -103,7 +103,7 @@ class _Hold(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         records = getattr(self._here, "records", None)
-        if records is None:
+        if records is None or getattr(record, "told", False):  # what a person should see at once
             return True
         records.append(record)
         return False

@@ -94,7 +94,7 @@ def download(
     """
     retry = retry or Retry()
     failures: list[str] = []
-    with partial(target) as part, _reporter(progress, target.name) as report:
+    with partial(target) as part, _reporter(progress, f"{target.name} to {target.parent}") as report:
         fetch = _Fetch(part, target.name, report, retry, largest_bytes)
         for url in urls:
             try:

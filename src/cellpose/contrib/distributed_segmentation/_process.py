@@ -109,7 +109,7 @@ def _eval(
     image = np.asarray(source[tuple(where)])
     for function, keywords in steps:
         image = function(image, **{**keywords, "crop": tuple(where)})
-    labels: Labels = np.asarray(_model(model_kwargs).eval(image, **eval_kwargs)[0])
+    labels: Labels = np.asarray(_model(model_kwargs).eval(image, **{"progress": False, **eval_kwargs})[0])
     # axes of length 1 may have been squeezed
     return labels.reshape([part.stop - part.start for part in crop])
 

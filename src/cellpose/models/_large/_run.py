@@ -6,12 +6,14 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cellpose import dynamics, transforms
+from cellpose._stages import stage
 from cellpose.errors import OptionError
 from cellpose.io import LazyPlane, open_plane, write_label_bands
 from cellpose.models._large._blocks import BlockSize, Follow, block_size, label_bands
@@ -19,6 +21,7 @@ from cellpose.models._large._prepare import chosen_channels, prepare
 from cellpose.models._large._stream import flow_rows
 from cellpose.models._segment import Network, scale_of, steps
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
+from cellpose.utils._display import waiting
 
 if TYPE_CHECKING:
     from cellpose.models._model import CellposeModel
@@ -28,6 +31,10 @@ __all__ = ["LargeResult", "segment_large"]
 logger = logging.getLogger("cellpose.models")
 
 Array = npt.NDArray[Any]
+Report = Callable[[float], None]
+
+# Part of the progress that is the network; the rest are labels.
+_NETWORK_PART = 0.9
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def segment_large(
     block: int = 1024,
     margin: int | None = None,
     overwrite: bool = False,
-    progress: Callable[[float], Any] | None = None,
+    progress: Callable[[float], Any] | bool | None = None,
 ) -> LargeResult:
     """Segment a plane of any size, in memory that grows with its width only.
 
@@ -102,7 +109,8 @@ def segment_large(
     overwrite
         Whether a Zarr folder at ``target`` may be replaced; files always are.
     progress
-        Called with the fraction done, 0 to 1. What it raises ends the run.
+        Called with the fraction done, 0 to 1. What it raises ends the run. None, True, False: whether a bar is shown,
+        as in :meth:`CellposeModel.eval`.
 
     Returns
     -------
@@ -129,13 +137,15 @@ def segment_large(
         raise OptionError(message)
     blocks = block_size(network, options, block, margin)
     shape = plane.shape[:2]
-    counted = _Counted(_labels(network, plane, channels, options, blocks, progress))
-    if target is None:
-        labels = np.zeros(shape, np.uint32)
-        for first, rows in counted:
-            labels[first : first + len(rows)] = rows
-        return LargeResult(counted.n_cells, shape, labels)
-    write_label_bands(target, shape, counted, np.uint32, plane.pixel_size_um, overwrite)
+    report = progress if callable(progress) else None
+    counted = _Counted(_labels(network, plane, channels, options, blocks, report))
+    with waiting(Path(source).name if isinstance(source, (str, os.PathLike)) else "plane", progress):
+        if target is None:
+            labels = np.zeros(shape, np.uint32)
+            for first, rows in counted:
+                labels[first : first + len(rows)] = rows
+            return LargeResult(counted.n_cells, shape, labels)
+        write_label_bands(target, shape, counted, np.uint32, plane.pixel_size_um, overwrite)
     logger.info("%d cells in %d x %d pixels, written to %s", counted.n_cells, *shape, target)
     return LargeResult(counted.n_cells, shape)
 
@@ -163,11 +173,31 @@ def _labels(
 ) -> Iterator[tuple[int, Array, int]]:
     shape = plane.shape[:2]
     chosen = chosen_channels(plane.shape[2], channels, network.nchan, transformer=network.transformer)
+    stage("looking for the scale of intensities")
     prepared = prepare(plane, chosen, options.normalization)
     scale = scale_of(network, options)
     height, width = transforms.scaled_shape(shape, (scale, scale))
-    flows = flow_rows(network.engine, prepared, shape, (height, width), options.tiling)
-    return label_bands(flows, shape, _follow(network, shape, scale, options), blocks, progress)
+    network_part, blocks_part = _parts(progress, shape[0])
+    flows = flow_rows(network.engine, prepared, shape, (height, width), options.tiling, network_part)
+    return label_bands(flows, shape, _follow(network, shape, scale, options), blocks, blocks_part)
+
+
+def _parts(progress: Callable[[float], Any] | None, n_rows: int) -> tuple[Report, Report]:
+    """What takes the fractions of rows that the network has seen, and that have labels, and tells the whole."""
+    advance = stage("running the network and following flows", n_rows, "rows")
+    done = {"network": 0.0, "labels": 0.0}
+
+    def part(name: str) -> Report:
+        def tell(fraction: float) -> None:
+            done[name] = fraction
+            whole = _NETWORK_PART * done["network"] + (1 - _NETWORK_PART) * done["labels"]
+            advance(whole * n_rows)
+            if progress is not None:
+                progress(whole)
+
+        return tell
+
+    return part("network"), part("labels")
 
 
 def _follow(network: Network, shape: tuple[int, int], scale: float, options: Evaluation) -> Follow:
