@@ -45,7 +45,8 @@ def test_a_failed_image_in_the_middle(bench: Bench):
     screen = terminal.screen_of(written)
     assert code == 1
     assert any(line.startswith(f"ERROR: {bench.folder / 'b.png'} failed:") for line in screen)
-    assert screen[-1].startswith("18 cells in 2 images, 1 failed; results in")
+    assert screen[-2].startswith("18 cells in 2 images, 1 failed; results in")
+    assert screen[-1].startswith("ERROR: 1 of 3 images failed")
 
 
 SLOWLY = """
