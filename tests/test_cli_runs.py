@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from bench import Bench, make_bench
-from blobs import write_images
+from blobs import blob_image, write_images
 from cellpose import io, weights
 from cellpose.cli import _segment
 
@@ -564,3 +564,24 @@ def test_images_with_the_same_results_are_run_one_after_the_other(bench: Bench, 
     monkeypatch.setattr(_segment, "_segment_whole", spy)
     assert bench.run(*U_NET) == 0
     assert alive == [True] * 3
+
+
+def test_files_of_one_set_are_read_once(bench: Bench, capsys):
+    text = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+        '<Pixels DimensionOrder="XYCZT" Type="uint8" SizeX="72" SizeY="64" SizeC="1" SizeZ="1" SizeT="2">'
+        '<TiffData IFD="0" FirstT="0"><UUID FileName="a.ome.tif"/></TiffData>'
+        '<TiffData IFD="0" FirstT="1"><UUID FileName="b.ome.tif"/></TiffData></Pixels></Image></OME>'
+    )
+    for name in "ab":
+        tifffile.imwrite(bench.folder / f"{name}.ome.tif", blob_image((64, 72)), description=text, metadata=None)
+    assert bench.run("--pretrained_model", "cyto3", "--save_tif", "--no_npy") == 0
+    assert "a.ome.tif, b.ome.tif are one set of 2 files: read once" in capsys.readouterr().err
+    assert len(bench.manifest()["images"]) == 1
+    labels = io.read_image(bench.folder / "a.ome_cp_masks.tif")
+    assert (labels.axes, labels.data.shape) == ("TYX", (2, 64, 72))
+    # without the other one it is an image of its own
+    (bench.folder / "a.ome.tif").unlink()
+    assert bench.run("--pretrained_model", "cyto3", "--save_tif", "--no_npy") == 0
+    assert io.imread(bench.folder / "b.ome_cp_masks.tif").shape == (64, 72)
+    assert "a.ome.tif" in capsys.readouterr().err

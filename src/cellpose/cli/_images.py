@@ -38,8 +38,10 @@ def find_images(args: Namespace) -> list[Path]:
             if os.path.isdir(image):
                 message = f"--image_path {args.image_path} is a folder; for all images in it use --dir"
             raise OptionError(message)
+        from cellpose import io
+
         _check_writable([image], args)
-        return [image]
+        return io.once_per_set([image])
     folder = Path(args.dir)
     if not os.path.isdir(folder):
         message = f"--dir {args.dir} is not a folder; for a single image use --image_path"
@@ -52,6 +54,7 @@ def find_images(args: Namespace) -> list[Path]:
     results = outputs_of_last_run(folder_of_run(args, [folder]))
     files = [Path(name) for name in names]
     files = [file for file in files if Path(os.path.realpath(file)) not in results] or files
+    files = io.once_per_set(files)
     _check_writable(files, args)
     _warn_of_same_results(files, args)
     return files

@@ -37,6 +37,7 @@ def slices_command(words: Sequence[str]) -> int:
         )
     else:
         files = [args.image_path]
+    stacks = io.once_per_set([Path(file) for file in files])
     scaled = args.invert or args.sharpen_radius > 0 or args.tile_norm > 0
     normalization = Normalization(
         sharpen_radius=args.sharpen_radius, tile_norm_blocksize=args.tile_norm, invert=args.invert
@@ -44,7 +45,7 @@ def slices_command(words: Sequence[str]) -> int:
     folder = Path(args.dir or Path(args.image_path).parent) / "train"
     with logging_to_user(verbose=True), waiting("slices"):
         written = train.make_slices(
-            files,
+            stacks,
             folder,
             channel_axis=args.channel_axis,
             z_axis=args.z_axis,
@@ -56,7 +57,7 @@ def slices_command(words: Sequence[str]) -> int:
             mask_filter=args.mask_filter,
             seg=args.seg_masks,
         )
-    print(f"{len(written)} slices of {len(files)} stacks written to {folder}")
+    print(f"{len(written)} slices of {len(stacks)} stacks written to {folder}")
     return 0
 
 

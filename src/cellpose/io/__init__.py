@@ -20,6 +20,7 @@ from cellpose.io._log import logger_setup
 from cellpose.io._microscope import load_dax
 from cellpose.io._models import add_model, remove_model
 from cellpose.io._npy import load_npy
+from cellpose.io._ome_set import once_per_set
 from cellpose.io._ome_zarr import OmeZarr, open_ome_zarr
 from cellpose.io._ome_zarr_labels import finish_labels, labels_group, write_labels
 from cellpose.io._ome_zarr_write import write_ome_zarr
@@ -63,6 +64,7 @@ __all__ = [
     "load_train_test_data",
     "logger_setup",
     "masks_flows_to_seg",
+    "once_per_set",
     "open_ome_zarr",
     "open_plane",
     "outlines_to_text",

@@ -14,7 +14,7 @@ from cellpose.errors import AxesError
 from cellpose.io._image import UNKNOWN_AXIS, ImageArray, check_axes
 from cellpose.io._ome_zarr_pyramid import new_folder
 from cellpose.io._ome_zarr_write import finish_image
-from cellpose.io._tiff import LazyTiff, metadata_of, open_tiff
+from cellpose.io._tiff import LazyTiff, open_tiff
 from cellpose.io._zarr import create_array
 
 __all__ = ["tiff_to_zarr"]
@@ -54,7 +54,7 @@ def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None) -> P
     order = [names.index(letter) for letter in "TCZYX" if letter in names]
     letters = "".join(names[k] for k in order)
     shape = tuple(tiff.shape[k] for k in order)
-    sizes, channels = metadata_of(tiff.file)
+    sizes, channels = tiff.metadata
     flat = "Z" not in letters
     chunks = tuple((_FLAT_CHUNK if flat else _CHUNK[a]) if a in "ZYX" else 1 for a in letters)
     with new_folder(out) as folder:

@@ -18,7 +18,7 @@ from cellpose.io._limits import check_claim
 from cellpose.io._npy import map_npy
 from cellpose.io._ome_zarr import open_ome_zarr
 from cellpose.io._read import read_image
-from cellpose.io._tiff import TIFF_SUFFIXES, metadata_of, open_tiff
+from cellpose.io._tiff import TIFF_SUFFIXES, open_tiff
 from cellpose.io._zarr import is_zarr
 from cellpose.io._zarr_check import check_any_chunk
 
@@ -155,7 +155,7 @@ def _renamed(found: str, shape: Sequence[int], axes: str | None) -> str:
 
 def _of_tiff(path: Path, channel_axis: int | None, axes: str | None) -> LazyPlane:
     tiff = open_tiff(path)
-    sizes, names = metadata_of(tiff.file)
+    sizes, names = tiff.metadata
     letters = _renamed(tiff.axes, tiff.shape, axes)
     plane, c = _places(tiff.shape, letters, channel_axis)
     if tiff.mapped is not None:

@@ -11,10 +11,11 @@ from cellpose.errors import AxesError, FileReadError
 from cellpose.io._image import Image, ImageArray
 from cellpose.io._microscope import BIOIO_SUFFIXES, read_bioio, read_dax, read_nrrd
 from cellpose.io._npy import read_npy
+from cellpose.io._ome_set import COMPANION
 from cellpose.io._ome_zarr import read_ome_zarr
 from cellpose.io._open import head_of
 from cellpose.io._raster import read_raster
-from cellpose.io._tiff import TIFF_SUFFIXES, is_tiff, read_tiff
+from cellpose.io._tiff import TIFF_SUFFIXES, is_tiff, read_companion, read_tiff
 from cellpose.io._zarr import is_zarr
 
 __all__ = ["imread", "imread_2D", "imread_3D", "read_image"]
@@ -67,6 +68,8 @@ def _reader_of(file: Path) -> Callable[[Path], Image]:
         message = f"{file} is empty"
         raise FileReadError(message)
     suffix = file.suffix.lower()
+    if file.name.lower().endswith(COMPANION):
+        return read_companion
     if suffix in _READERS:
         return _READERS[suffix]
     if is_tiff(head):

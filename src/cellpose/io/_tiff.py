@@ -14,14 +14,19 @@ import numpy as np
 from cellpose._reading import reading
 from cellpose.errors import FileReadError
 from cellpose.io._image import UNKNOWN_AXIS, Image, ImageArray
+from cellpose.io._limits import check_claim
+from cellpose.io._ome_series import OmeSeries, file_of
+from cellpose.io._ome_set import companion_series, series_of_set
 from cellpose.io._open import head_of
 from cellpose.io._tiff_check import check_directories, check_file, check_rows, check_series
 
-__all__ = ["TIFF_SUFFIXES", "LazyTiff", "is_tiff", "metadata_of", "micrometres", "open_tiff", "read_tiff"]
+__all__ = ["TIFF_SUFFIXES", "LazyTiff", "is_tiff", "micrometres", "open_tiff", "read_companion", "read_tiff"]
 
 logger = logging.getLogger(__name__)
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".flex")
+
+Metadata = tuple[tuple[float | None, float | None, float | None], tuple[str, ...]]
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -68,9 +73,10 @@ def read_tiff(path: Path) -> Image:
         data = np.asarray(series.asarray())
         axes = _axes(series.axes, data.ndim)
         data, axes = _without_alpha(series.keyframe, data, axes)
-        if len(tif.series) > 1:
-            logger.warning(f"{path} holds {len(tif.series)} series of images; only the first is read")
-        sizes, names = metadata_of(tif)
+        count = series.n_images if isinstance(series, OmeSeries) else len(tif.series)
+        if count > 1:
+            logger.warning(f"{path} holds {count} series of images; only the first is read")
+        sizes, names = _metadata(tif, series)
     return Image(data, axes, sizes, names)
 
 
@@ -92,8 +98,19 @@ def _without_alpha(page: Any, data: ImageArray, axes: str) -> tuple[ImageArray, 
     return np.ascontiguousarray(data[..., :3]), axes
 
 
-def metadata_of(tif: Any) -> tuple[tuple[float | None, float | None, float | None], tuple[str, ...]]:
+def read_companion(path: Path) -> Image:
+    """The set of TIFF files that a file of OME-XML (``.companion.ome``) describes."""
+    check_claim(path, path.stat().st_size)
+    series = companion_series(path)
+    check_series(path, None, series)
+    sizes, names = _of_pixels(series.pixels)
+    return Image(series.asarray(), _axes(series.axes, series.ndim), sizes, names)
+
+
+def _metadata(tif: Any, series: Any) -> Metadata:
     """Pixel size in micrometres along (z, y, x), and names of the channels, as an open file tells them."""
+    if isinstance(series, OmeSeries):
+        return _of_pixels(series.pixels)
     if tif.is_ome:
         return _of_ome(tif.ome_metadata)
     return (_of_imagej(tif), ()) if tif.is_imagej else ((None, None, None), ())
@@ -109,6 +126,10 @@ class LazyTiff:
         Of the file, for messages.
     file
         The open file; it is closed when nothing holds it any more.
+    metadata
+        Size of a pixel in micrometres along (z, y, x), and names of the channels.
+    pages
+        In order; of a set of files, pages of several.
     shape, axes, dtype
         Of the whole array.
     mapped
@@ -119,6 +140,7 @@ class LazyTiff:
 
     path: Path
     file: Any
+    metadata: Metadata
     pages: list[Any]
     shape: tuple[int, ...]
     axes: str
@@ -139,7 +161,7 @@ class LazyTiff:
 
     def page_rows(self, page: Any, start: int, stop: int) -> ImageArray:
         """Rows (rows, columns, samples) of one page; raises as `rows` does."""
-        with reading(self.path):
+        with reading(self.path), file_of(page):
             return self._decoded(page, start, stop)
 
     def _decoded(self, page: Any, start: int, stop: int) -> ImageArray:
@@ -196,7 +218,8 @@ def open_tiff(path: Path) -> LazyTiff:
 
 
 def _lazy(path: Path, tif: Any) -> LazyTiff:
-    level = _first_series(path, tif).levels[0]
+    series = _first_series(path, tif)
+    level = series.levels[0]
     check_series(path, tif, level, rows=True)
     mapped = None
     if level.dataoffset is not None and level.pages[0].keyframe.is_memmappable:
@@ -205,13 +228,18 @@ def _lazy(path: Path, tif: Any) -> LazyTiff:
     if mapped is None:
         check_rows(path, key)
     rows = key.tilelength if key.is_tiled else min(key.rowsperstrip, key.imagelength)
-    lazy = LazyTiff(path, tif, list(level.pages), level.shape, _axes(level.axes, level.ndim), level.dtype, mapped, rows)
+    axes = _axes(level.axes, level.ndim)
+    metadata = _metadata(tif, series)
+    lazy = LazyTiff(path, tif, metadata, list(level.pages), level.shape, axes, level.dtype, mapped, rows)
     weakref.finalize(lazy, tif.close)
     return lazy
 
 
 def _first_series(path: Path, tif: Any) -> Any:
     check_file(path, tif)
+    of_set = series_of_set(path, tif)
+    if of_set is not None:
+        return of_set
     if not tif.series:
         message = f"{path} is a TIFF without any image in it"
         raise FileReadError(message)
@@ -247,12 +275,15 @@ def _of_imagej(tif: Any) -> tuple[float | None, float | None, float | None]:
     return z, sides[0], sides[1]
 
 
-def _of_ome(xml: str | None) -> tuple[tuple[float | None, float | None, float | None], tuple[str, ...]]:
+def _of_ome(xml: str | None) -> Metadata:
     try:
         root = ElementTree.fromstring(xml or "")
     except ElementTree.ParseError:
         return (None, None, None), ()
-    pixels = next((element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"), None)
+    return _of_pixels(next((element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"), None))
+
+
+def _of_pixels(pixels: Any) -> Metadata:
     if pixels is None:
         return (None, None, None), ()
     z, y, x = (

@@ -100,7 +100,7 @@ class Images:
             return cls([path], 1, False)
         from cellpose import io
 
-        files = io.get_image_files(path, "_masks")
+        files = io.once_per_set([Path(file) for file in io.get_image_files(path, "_masks")])
         return cls(files, len(files), True)
 
 
