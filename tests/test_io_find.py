@@ -156,6 +156,32 @@ def test_flows_beside_the_image_go_first(tmp_path):
     assert names_of(flows, tmp_path) == ["a_img_flows.tif"]
 
 
+def test_capitals_in_endings_do_not_matter(tmp_path):
+    touch(tmp_path, "a.TIF", "A_MASKS.TIF", "a_Masks.PNG", "a_Flows.TIF", "b_Img.png", "b_CP_OUTPUT.png", "a_SEG.npy")
+    assert found(tmp_path) == ["a.TIF", "b_Img.png"]
+    assert found(tmp_path, imf="_IMG") == ["b_Img.png"]
+    assert names_of(io.get_label_files([tmp_path / "a.TIF"])[0], tmp_path) == ["a_Masks.PNG"]
+    assert names_of(io.get_label_files([tmp_path / "a.TIF"], "_MASKS")[1], tmp_path) == ["a_Flows.TIF"]
+    assert names_of(io.get_label_files([tmp_path / "a.TIF"], "_seg.npy")[0], tmp_path) == ["a_SEG.npy"]
+    touch(tmp_path, "b_LABEL.tiff")
+    assert names_of(io.get_label_files([tmp_path / "b_Img.png"], "_label", "_img")[0], tmp_path) == ["b_LABEL.tiff"]
+
+
+def test_which_of_two_label_files_is_taken_is_told(tmp_path, caplog):
+    touch(tmp_path, "a.tif", "a_masks.png", "a_masks.TIF", "a_Masks.tif")
+    if len(os.listdir(tmp_path)) == 4:  # elsewhere capitals do not matter to the file system
+        assert names_of(io.get_label_files([tmp_path / "a.tif"])[0], tmp_path) == ["a_Masks.tif"]
+        assert "a_Masks.tif is taken, and not a_masks.TIF, a_masks.png" in caplog.text
+        touch(tmp_path, "a_masks.tif")
+    assert names_of(io.get_label_files([tmp_path / "a.tif"])[0], tmp_path) == ["a_masks.tif"]
+
+
+def test_what_may_be_labels_is_told(tmp_path):
+    touch(tmp_path, "a.tif", "a_label.tif", "a_Masks.jpg")
+    with pytest.raises(InputError, match=r"files that begin so end in _Masks\.jpg, _label\.tif"):
+        io.get_label_files([tmp_path / "a.tif"])
+
+
 def test_missing_labels_are_named(tmp_path):
     touch(tmp_path, "a.tif", "b.tif", "a_masks.tif")
     images = [tmp_path / "a.tif", tmp_path / "b.tif"]
@@ -215,12 +241,19 @@ def test_flows_without_labels(tmp_path):
         io.load_images_labels(folder_with(tmp_path / "three", 3, labels=False))
 
 
-def test_flows_of_another_size_are_told(tmp_path):
+def test_flows_of_another_size_are_told(tmp_path, caplog):
     folder = folder_with(tmp_path / "t", 3)
     io.imsave(folder / "b_masks.png", LABELS[:5])
-    with pytest.raises(FileReadError, match="must be equal"):
-        io.load_images_labels(folder)
+    _, labels, _ = io.load_images_labels(folder)
+    assert [label.shape for label in labels] == [(4, 10, 20), (5, 20)]
+    assert "b_flows.tif is of other labels than" in caplog.text
     io.imsave(folder / "b_flows.tif", IMAGE)
+    _, labels, _ = io.load_images_labels(folder)
+    assert [label.shape for label in labels] == [(4, 10, 20), (5, 20)]
+    assert "b_flows.tif holds no flows for training, but uint8 of shape (10, 20)" in caplog.text
+    for name in ("a", "b"):
+        (folder / f"{name}_masks.png").unlink()
+    io.imsave(folder / "a_flows.tif", np.stack([IMAGE] * 5))
     with pytest.raises(FileReadError, match="Delete the file"):
         io.load_images_labels(folder)
 

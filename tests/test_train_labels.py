@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import torch
 
-from cellpose import io, nets, train
+from cellpose import dynamics, io, nets, train
 from cellpose.errors import InputError
 from cellpose.train._data import Reading, Sources, build_set, build_sets
 from cellpose.train._targets import flow_file, ignored_pixels, targets_of
@@ -55,7 +55,7 @@ def test_images_with_few_masks_are_named(tmp_path, caplog):
 
 def test_nothing_usable_tells_the_first_reason():
     image, labels = discs(7)
-    with pytest.raises(InputError, match=r"no train image can be used; the first, 0, has labels that are no whole"):
+    with pytest.raises(InputError, match=r"no train image can be used; the first, 0: has labels that are no whole"):
         build_set(Sources([image], [labels + 0.5]), UNET)
 
 
@@ -154,6 +154,30 @@ def test_flow_files_of_other_labels_are_not_loaded(tmp_path, caplog):
         loaded = io.load_train_test_data(tmp_path)[1][0]
     assert loaded.ndim == 2
     assert "im_flows.tif" in caplog.text
+
+
+def test_flow_files_are_of_the_same_cells_whatever_their_numbers(tmp_path, caplog, monkeypatch):
+    _, labels = discs(7)
+    table = np.array([0, 7, 30, 2, 900, 11, 5, 1])
+    numbered = table[labels].astype(np.int32)
+    numbered[:, 65:] = -2
+    tifffile.imwrite(tmp_path / "im.tif", labels)
+    tifffile.imwrite(tmp_path / "im_masks.tif", numbered)
+    _, read, names, *_ = io.load_train_test_data(tmp_path)
+    flows = dynamics.labels_to_flows(read, files=names)[0]
+    np.testing.assert_array_equal(flows[0], np.maximum(numbered, 0))
+    for same in (numbered, np.where(numbered < 0, -1, labels)):
+        tifffile.imwrite(tmp_path / "im_masks.tif", same.astype(np.int32))
+        np.testing.assert_array_equal(io.load_train_test_data(tmp_path)[1][0], flows)
+    assert "other labels" not in caplog.text
+    for other in (np.where(labels == 2, 1, labels), np.where(labels == 2, 0, labels), labels):
+        tifffile.imwrite(tmp_path / "im_masks.tif", other.astype(np.int32))
+        caplog.clear()
+        assert io.load_train_test_data(tmp_path)[1][0].ndim == 2
+        assert "other labels" in caplog.text
+    targets_of(labels, image_file=tmp_path / "im.tif")
+    monkeypatch.setattr(dynamics, "labels_to_flows", None)  # is not called any more
+    targets_of(table[labels], image_file=tmp_path / "im.tif")
 
 
 def test_read_only_folders_do_without_flow_files(files, monkeypatch, caplog):  # noqa: F811

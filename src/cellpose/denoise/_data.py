@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cellpose import dynamics, io, transforms, utils
 from cellpose.errors import InputError
+from cellpose.utils._label_kinds import label_plane
 from cellpose.utils._shares import shares
 
 __all__ = ["CleanImages", "clean_image"]
@@ -128,13 +129,9 @@ def _plane(image: Any, name: str) -> Floats:
 
 def _with_labels(label: Any, name: str) -> Floats:
     """Labels, cell or not and flows, float32 (4, Y, X), from labels alone or from such flows."""
-    array = np.asarray(label)
-    if array.ndim == 3 and len(array) == 4:
-        return array.astype(np.float32)
-    if array.ndim != 2:
-        message = (
-            f"the labels of {name} have the shape {array.shape}; allowed are labels (Y, X), or (4, Y, X) with labels, "
-            "cell or not, flow along Y and flow along X"
-        )
-        raise InputError(message)
-    return dynamics.labels_to_flows([array])[0]
+    try:
+        targets = dynamics.labels_to_flows([label_plane(label)])[0]
+    except InputError as error:
+        message = f"{name}: {error}"
+        raise InputError(message) from error
+    return np.concatenate([targets[:1], targets[-3:]])  # without classes

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from cellpose.dynamics._device import Device, on_gpu
 from cellpose.errors import InputError
+from cellpose.utils._label_kinds import label_plane
 from cellpose.utils._labels import Labels, as_labels, renumber, scan
 from cellpose.utils._threads import run_sliced
 
@@ -39,6 +40,8 @@ logger = logging.getLogger("cellpose.dynamics")
 Floats = npt.NDArray[np.floating[Any]]
 
 FEWEST_CELLS = 64  # cells worth a thread where the work is short
+IGNORED = -1.0  # value of the cell mask where nobody knows what is there
+_LAST_WHOLE_FLOAT32 = 2**24
 LEAST_HEAT = 2_000_000  # steps times pixels of heat (about a millisecond) from which threads are worth their start
 
 
@@ -250,10 +253,13 @@ def masks_to_flows_gpu_3d(masks: npt.ArrayLike, device: Device = None, niter: in
 
 
 def _flows_with_labels(labels: npt.NDArray[Any], device: Device, niter: int | None) -> npt.NDArray[np.float32]:
-    numbered, _ = renumber(labels)
+    ignored = labels < 0
+    labels = np.where(ignored, 0, labels) if ignored.any() else labels
+    numbered, n = renumber(labels)
     out = np.zeros((4, *numbered.shape), np.float32)
-    out[0] = numbered
-    out[1] = numbered > 0
+    # the numbers that were given, unless they are beyond those that float32 tells apart
+    out[0] = labels if n and labels.max() <= _LAST_WHOLE_FLOAT32 else numbered
+    out[1] = np.where(ignored, IGNORED, numbered > 0)
     flows_of_plane(numbered, find_cells(numbered), niter or 0, device, out[2:])
     return out
 
@@ -284,7 +290,7 @@ def labels_to_flows(
     Parameters
     ----------
     labels
-        Label images ``(Y, X)`` or ``(1, Y, X)``, or results of this function ``(C, Y, X)``, which are kept.
+        Label images ``(Y, X)`` or ``(1, Y, X)``, or results of this function ``(4 or more, Y, X)``, which are kept.
     files
         Image files beside which the results are written as ``<stem>_flows.tif`` (float32, 4 planes).
     device
@@ -299,12 +305,13 @@ def labels_to_flows(
     Returns
     -------
     list of float32 arrays (4, Y, X)
-        Channels: label 1..n, 1 in cells and 0 elsewhere, flow along y, flow along x.
+        Channels: labels as numbered in the label image, 1 in cells and 0 elsewhere (-1 where labels are negative:
+        regions to ignore), flow along y, flow along x.
 
     Raises
     ------
     InputError
-        If an image has neither two nor three axes, or there are not as many files as images.
+        If an image is neither of these (planes of a stack, a colour picture), or there are not as many files as images.
 
     Examples
     --------
@@ -316,12 +323,12 @@ def labels_to_flows(
         raise InputError(message)
     results = []
     for i, image in enumerate(labels):
-        array = np.asarray(image)
-        if array.ndim not in (2, 3):
-            message = f"labels of shape {array.shape} are not allowed; give (Y, X), (1, Y, X) or (4, Y, X)"
-            raise InputError(message)
-        given = array.ndim == 3 and array.shape[0] > 1
-        if given and not redo_flows:
+        try:
+            array = label_plane(image)
+        except InputError as error:
+            message = f"{i if files is None else files[i]}: {error}"
+            raise InputError(message) from error
+        if array.ndim == 3 and not redo_flows:
             flows = array.astype(np.float32)
         else:
             flows = _flows_with_labels(array[0] if array.ndim == 3 else array, device, niter)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from cellpose.errors import FileReadError, InputError
 
@@ -21,6 +20,8 @@ _FURTHER_SUFFIXES = (".czi", ".lif", ".bmp", ".gif")
 _RESULT_ENDINGS = ("_cp_output", "_flows", "_flows_0", "_flows_1", "_flows_2", "_cellprob", "_masks")
 _LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 _SEG = "_seg.npy"
+_FLOWS = "_flows.tif"
+_MOST_ENDINGS = 5  # that one message lists
 
 
 def get_image_files(
@@ -33,7 +34,7 @@ def get_image_files(
     folder
         The folder.
     mask_filter
-        Ending of the names of labels, before the extension; such files are left out.
+        Ending of the names of labels, before the extension; such files are left out. No ending minds capitals.
     imf
         Ending of the names of images, before the extension; other files are left out. None or "": any.
     look_one_level_down
@@ -137,12 +138,17 @@ def _stem_name(file: str) -> str:
 
 
 def _with_suffix(files: Sequence[str], suffixes: tuple[str, ...], ending: str) -> list[str]:
-    return [file for file in files if file.lower().endswith(suffixes) and _stem_name(file).endswith(ending)]
+    return [file for file in files if file.lower().endswith(suffixes) and _ends_in(_stem_name(file), ending)]
+
+
+def _ends_in(name: str, ending: str) -> bool:
+    """Whether a name has an ending; programs and systems differ in capitals."""
+    return name.lower().endswith(ending.lower())
 
 
 def _is_result(stem: str, mask_filter: str) -> bool:
     return any(
-        ending and stem.endswith(ending) and len(stem) > len(ending) for ending in (*_RESULT_ENDINGS, mask_filter)
+        ending and _ends_in(stem, ending) and len(stem) > len(ending) for ending in (*_RESULT_ENDINGS, mask_filter)
     )
 
 
@@ -156,8 +162,9 @@ def get_label_files(
     image_names
         Paths of the images.
     mask_filter
-        What follows the name of the image: "_masks" (then ``.tif``, ``.tiff`` or ``.png``, the same for all images),
-        or "_seg.npy" for labels of the GUI.
+        What follows the name of the image: "_masks" (then ``.tif``, ``.tiff`` or ``.png``), or "_seg.npy" for labels of
+        the GUI. Capitals do not matter; where files differ by them alone, or by their format, one is taken and the log
+        says which.
     imf
         Ending of the names of the images that the names of the labels do not have.
 
@@ -177,40 +184,76 @@ def get_label_files(
     if not full:
         message = "no images are given to look for labels of"
         raise InputError(message)
-    cut = [stem[: -len(imf)] if imf and stem.endswith(imf) else stem for stem in full]
-    if mask_filter == _SEG:
-        labels = [stem + _SEG for stem in cut]
-        _check_complete(labels, mask_filter)
-        return labels, None
-    flows = _flow_files(full, cut)
-    suffix = next((suffix for suffix in _LABEL_SUFFIXES if Path(cut[0] + mask_filter + suffix).exists()), None)
-    if suffix is None:
-        if flows is None:
-            message = (
-                f"labels not provided with correct --mask_filter: there is no {cut[0]}{mask_filter} with any of "
-                f"{', '.join(_LABEL_SUFFIXES)}"
-            )
-            raise InputError(message)
+    beside = Beside()
+    cut = [stem[: -len(imf)] if imf and _ends_in(stem, imf) else stem for stem in full]
+    if mask_filter.lower() == _SEG:
+        labels = [beside.one_of(stem, (_SEG,)) for stem in cut]
+        return _complete(labels, [stem + _SEG for stem in cut], mask_filter), None
+    flows = _flow_files(full, cut, beside)
+    endings = tuple(mask_filter + suffix for suffix in _LABEL_SUFFIXES)
+    labels = [beside.one_of(stem, endings) for stem in cut]
+    if flows is not None and None in labels:
         return None, flows
-    labels = [stem + mask_filter + suffix for stem in cut]
-    if flows is None:
-        _check_complete(labels, mask_filter)
-    elif not all(map(os.path.exists, labels)):
-        return None, flows
-    return labels, flows
+    if not any(labels):
+        message = (
+            f"labels not provided with correct --mask_filter: there is no {cut[0]}{mask_filter} with any of "
+            f"{', '.join(_LABEL_SUFFIXES)}{_perhaps(cut[0], beside)}"
+        )
+        raise InputError(message)
+    suffix = next(label for label in labels if label).rpartition(".")[2]
+    return _complete(labels, [f"{stem}{mask_filter}.{suffix}" for stem in cut], mask_filter), flows
 
 
-def _flow_files(full: list[str], cut: list[str]) -> list[str] | None:
-    stems = full if os.path.exists(f"{full[0]}_flows.tif") else cut
-    flows = [f"{stem}_flows.tif" for stem in stems]
-    if all(map(os.path.exists, flows)):
+class Beside:
+    """The files beside images: folders are listed once, and capitals in the endings of names do not matter."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, dict[str, list[str]]] = {}
+
+    def one_of(self, stem: str, endings: Sequence[str]) -> str | None:
+        """The file of this path and the first of the endings that there is, or None."""
+        found = [path for ending in endings for path in self.all_of(stem, ending)]
+        if len(found) > 1:
+            others = ", ".join(os.path.basename(path) for path in found[1:])
+            logger.warning(f"{found[0]} is taken, and not {others}")
+        return found[0] if found else None
+
+    def all_of(self, stem: str, ending: str) -> list[str]:
+        """The files of this path and ending; first that with the very ending."""
+        folder, name = os.path.split(stem)
+        names = self._listed(folder).get((name + ending).lower(), [])
+        same = sorted((n for n in names if n.startswith(name)), key=lambda n: (n != name + ending, n))
+        return [os.path.join(folder, n) for n in same]
+
+    def endings_of(self, stem: str) -> list[str]:
+        """What follows this path in the names of files."""
+        folder, name = os.path.split(stem)
+        names = [n for same in self._listed(folder).values() for n in same]
+        return sorted(n[len(name) :] for n in names if n.startswith(name))
+
+    def _listed(self, folder: str) -> dict[str, list[str]]:
+        if folder not in self._folders:
+            names: dict[str, list[str]] = {}
+            try:
+                for name in os.listdir(folder or os.curdir):
+                    names.setdefault(name.lower(), []).append(name)
+            except OSError as error:
+                logger.debug("%s could not be listed: %s", folder, error)
+            self._folders[folder] = names
+        return self._folders[folder]
+
+
+def _flow_files(full: list[str], cut: list[str], beside: Beside) -> list[str] | None:
+    stems = full if beside.all_of(full[0], _FLOWS) else cut
+    flows = [found[0] for stem in stems if (found := beside.all_of(stem, _FLOWS))]
+    if len(flows) == len(stems):
         return flows
     logger.info("not all flows are present, running flow generation for all images")
     return None
 
 
-def _check_complete(labels: list[str], mask_filter: str) -> None:
-    missing = [label for label in labels if not os.path.exists(label)]
+def _complete(labels: Sequence[str | None], wanted: Sequence[str], mask_filter: str) -> list[str]:
+    missing = [name for label, name in zip(labels, wanted, strict=True) if label is None]
     if missing:
         message = (
             f"labels not provided for all images in train and/or test set: {len(missing)} of {len(labels)} are "
@@ -218,3 +261,10 @@ def _check_complete(labels: list[str], mask_filter: str) -> None:
             f"or choose another --mask_filter than {mask_filter!r}"
         )
         raise InputError(message)
+    return [label for label in labels if label is not None]
+
+
+def _perhaps(stem: str, beside: Beside) -> str:
+    """The endings that there are, one of which may be that of the labels."""
+    endings = [ending for ending in beside.endings_of(stem) if len(os.path.splitext(ending)[0]) > 1]
+    return f"; files that begin so end in {', '.join(endings[:_MOST_ENDINGS])}" if endings else ""

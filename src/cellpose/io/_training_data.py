@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from cellpose.errors import FileReadError, InputError
+from cellpose.errors import CellposeError, FileReadError, InputError
 from cellpose.io._find import get_image_files, get_label_files
 from cellpose.io._image import ImageArray
+from cellpose.io._label_image import read_labels
 from cellpose.io._npy import load_npy
-from cellpose.io._read import imread
+from cellpose.io._read import imread, read_image
+from cellpose.utils._label_kinds import label_plane
+from cellpose.utils._labels import same_cells
 
 __all__ = ["load_file_list", "load_images_labels", "load_train_test_data"]
 
@@ -26,7 +30,7 @@ DataSet = tuple[list[ImageArray], list[ImageArray], list[str]]
 def load_images_labels(
     tdir: PathLike, mask_filter: str = "_masks", image_filter: str | None = None, look_one_level_down: bool = False
 ) -> DataSet:
-    """The images of a folder that have labels or flows, and these.
+    """The images of a folder that have labels or flows, and these; those that cannot be used are named and left out.
 
     Parameters
     ----------
@@ -51,59 +55,100 @@ def load_images_labels(
     Raises
     ------
     InputError
-        If there are no images, or labels are missing.
+        If there are no images, labels are missing, or none is of planes.
     FileReadError
-        If a file cannot be read.
+        If no image can be read with its labels.
     """
     names = get_image_files(tdir, mask_filter, imf=image_filter, look_one_level_down=look_one_level_down)
     label_names, flow_names = get_label_files(names, mask_filter, imf=image_filter)
-    images = [imread(name) for name in names]
-    labels = [
-        _read_label(_item(label_names, index), _item(flow_names, index), names[index]) for index in range(len(names))
-    ]
+    images: list[ImageArray] = []
+    labels: list[ImageArray] = []
+    used: list[str] = []
+    wrong: list[CellposeError] = []
+    for index, name in enumerate(names):
+        try:
+            pair = _plane(name), _read_label(_item(label_names, index), _item(flow_names, index), name)
+        except CellposeError as error:
+            logger.warning(f"{name} is left out: {error}")
+            wrong.append(error)
+            continue
+        images.append(pair[0])
+        labels.append(pair[1])
+        used.append(name)
+    if not used:
+        raise wrong[0]
     logger.info(f"{len(labels)} / {len(names)} images in {os.fspath(tdir)} folder have labels")
-    return images, labels, names
+    return images, labels, used
 
 
 def _item(names: Sequence[str] | None, index: int) -> str | None:
     return names[index] if names is not None else None
 
 
+def _plane(name: str) -> ImageArray:
+    image = read_image(name)
+    planes = [(axis, n) for axis, n in zip(image.axes, image.data.shape, strict=True) if axis in "TZ" and n > 1]
+    if planes:
+        n = math.prod(n for _, n in planes)
+        message = (
+            f"{name} of shape {image.data.shape} and axes {image.axes} has {n} planes; training takes planes: cut them "
+            "with `cellpose slices`"
+        )
+        raise InputError(message)
+    return image.data
+
+
 def _read_label(label_name: str | None, flow_name: str | None, image_name: str) -> ImageArray:
-    if flow_name is None:
-        # get_label_files leaves no image without both
-        return imread(label_name or image_name)
-    flows = imread(flow_name)
-    if flows.ndim != 3:
-        message = f"{flow_name} has the shape {flows.shape}; flows for training have (3 or 4, Y, X). Delete the file"
-        raise FileReadError(message)
-    if len(flows) >= 4:
-        if label_name is None:
-            return flows
-        labels = imread(label_name)
-        if _same_cells(labels, flows):
-            return flows
-        logger.warning(f"{flow_name} is of other labels than {label_name} holds: its flows are computed anew")
+    """The labels of an image (Y, X), or these with flows where they are of these labels."""
+    labels = None if label_name is None else _label_plane(label_name)
+    flows = None if flow_name is None else _read_flows(flow_name, labels, image_name)
+    if flows is None:
+        if labels is None:  # get_label_files leaves no image without both
+            message = f"no labels of {image_name} were found"
+            raise FileReadError(message)
         return labels
-    if label_name is None:
-        message = f"{flow_name} holds {len(flows)} channels and no labels, and no labels of {image_name} were found"
+    if labels is None:
+        return flows
+    if labels.ndim == 3:
+        return labels
+    if labels.shape == flows.shape[1:] and len(flows) == 3:  # cell mask and flows
+        return np.concatenate((labels[np.newaxis], flows), axis=0)
+    if len(flows) > 3 and _same_cells(labels, flows):
+        return flows
+    logger.warning(f"{flow_name} is of other labels than {label_name} holds: its flows are computed anew")
+    return labels
+
+
+def _label_plane(name: str) -> ImageArray:
+    try:
+        return label_plane(read_labels(name))
+    except InputError as error:
+        message = f"{name}: {error}"
+        raise InputError(message) from error
+
+
+def _read_flows(name: str, labels: ImageArray | None, image_name: str) -> ImageArray | None:
+    """Flows with what belongs to them (3 or more, Y, X); None where a file of this name holds something else."""
+    flows = imread(name)
+    wanted = 4 if labels is None else 3
+    if flows.ndim == 3 and len(flows) >= wanted and flows.dtype.kind == "f":
+        return flows
+    message = (
+        f"{name} holds no flows for training, but {flows.dtype} of shape {flows.shape}; they are floats (4, Y, X): "
+        "labels, cell or not, flow along y and along x"
+    )
+    if labels is None:
+        message += f", and no labels of {image_name} were found. Delete the file, or add labels"
         raise FileReadError(message)
-    labels = imread(label_name)
-    if labels.shape != flows.shape[1:]:
-        message = f"{label_name} has the shape {labels.shape}, {flow_name} {flows.shape[1:]}; they must be equal"
-        raise FileReadError(message)
-    return np.concatenate((labels[np.newaxis], flows), axis=0)
+    logger.warning(f"{message}. It is not used")
+    return None
 
 
 def _same_cells(labels: ImageArray, flows: ImageArray) -> bool:
-    """Whether flows are of these labels, whose numbers may have gaps that those in the flows have not."""
+    """Whether flows are of these labels, whatever their numbers; labels below 0 are regions to ignore."""
     if labels.shape != flows.shape[1:] or not np.array_equal(labels < 0, flows[-3] < 0):
         return False
-    ours, theirs = np.maximum(labels, 0), flows[0]
-    if np.array_equal(ours, theirs):
-        return True
-    same: bool = np.array_equal(np.unique(ours, return_inverse=True)[1], np.unique(theirs, return_inverse=True)[1])
-    return same and np.array_equal(ours > 0, theirs > 0)
+    return same_cells(np.maximum(labels, 0), np.maximum(flows[0], 0))
 
 
 def load_train_test_data(
@@ -144,9 +189,9 @@ def load_train_test_data(
     Raises
     ------
     InputError
-        If there are no images, or labels are missing.
+        If there are no images, labels are missing, or none is of planes.
     FileReadError
-        If a file cannot be read.
+        If no image can be read with its labels.
     """
     train = load_images_labels(train_dir, mask_filter, image_filter, look_one_level_down)
     if not test_dir:

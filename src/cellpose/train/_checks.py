@@ -11,11 +11,24 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.errors import InputError
+from cellpose.utils._label_kinds import label_plane
+from cellpose.utils._labels import Labels, as_labels, scan
+
 __all__ = ["LabelReport", "check_labels", "listed", "log_reports"]
 
 logger = logging.getLogger("cellpose.train")
 
 _MOST_NAMED = 5  # labels or images that one message lists
+
+# What tells classes of pixels, and pictures, from cells.
+_FEW_LABELS = 5  # so many may be classes
+_MANY_PIECES = 3  # a cell may be in two, of which the smaller ...
+_WORTH_COUNTING = 0.1  # ... is at least this part of the larger one: a slip of the brush is not counted
+_PIECES_OF_A_PICTURE = 10
+_SCATTERED = 20  # sum of the boxes of all labels, in images, from which a sample of labels is looked at
+_SAMPLE = 20
+_LARGEST_NUMBERS = (127, 255, 32767, 65535)  # at which numbers wrap
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,8 @@ class LabelReport:
         Fraction of the image that is to be ignored (negative labels).
     error
         Why the image cannot be used; None: it can.
+    notes
+        What makes it doubtful that the labels are cells.
     """
 
     name: str
@@ -44,6 +59,7 @@ class LabelReport:
     in_pieces: tuple[int, ...] = ()
     ignored: float = 0.0
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
     def remarks(self, min_masks: int = 0) -> list[str]:
         """What a person should look at, each remark a sentence without the name of the image."""
@@ -54,7 +70,7 @@ class LabelReport:
             found.append(f"{self.n_masks} masks, fewer than {min_masks}")
         if self.in_pieces:
             found.append(f"labels in several pieces: {listed(self.in_pieces)}")
-        return found
+        return [*found, *self.notes]
 
 
 def check_labels(
@@ -81,7 +97,7 @@ def check_labels(
     --------
     >>> labels = np.array([[1, 0, 1], [0, 0, 0], [4, 4, 4]])
     >>> check_labels([labels])
-    [LabelReport(name='0', n_masks=2, gaps=2, in_pieces=(1,), ignored=0.0, error=None)]
+    [LabelReport(name='0', n_masks=2, gaps=2, in_pieces=(1,), ignored=0.0, error=None, notes=())]
     """
     reports = []
     for i, label in enumerate(labels):
@@ -91,36 +107,130 @@ def check_labels(
     return reports
 
 
-def _report(name: str, label: npt.NDArray[Any], shape: tuple[int, ...] | None) -> LabelReport:
-    targets = label.ndim == 3 and len(label) > 1
+def _report(name: str, given: npt.NDArray[Any], shape: tuple[int, ...] | None) -> LabelReport:
+    try:
+        label = label_plane(given)
+    except InputError as error:
+        return LabelReport(name, error=str(error))
     numbers = label[0] if label.ndim == 3 else label
-    if numbers.ndim != 2:
-        return LabelReport(name, error=f"labels of shape {label.shape} where (y, x) is needed")
-    if shape is not None and numbers.shape != shape:
-        sizes = f"{shape[0]} x {shape[1]} pixels and its labels have {numbers.shape[0]} x {numbers.shape[1]}"
-        return LabelReport(name, error=f"has {sizes}; they must agree (is the channel axis right?)")
-    if not np.issubdtype(numbers.dtype, np.integer) and not np.array_equal(numbers, np.rint(numbers)):
-        return LabelReport(name, error="has labels that are no whole numbers")
-    whole = numbers.astype(np.int32)
-    present = np.unique(whole)
-    ignored = float(np.mean(label[-3] < 0 if targets else whole < 0))
-    present = present[present > 0]
-    gaps = int(present[-1]) - len(present) if len(present) else 0
-    return LabelReport(name, len(present), gaps, _in_pieces(whole), ignored)
+    error = _wrong_size(numbers.shape, shape) or _no_numbers(numbers)
+    if error is not None:
+        return LabelReport(name, error=error)
+    unknown = label[-3] < 0 if label.ndim == 3 else numbers < 0
+    cells = as_labels(np.where(numbers < 0, 0, numbers)) if unknown.any() else as_labels(numbers)
+    found = scan(cells)
+    present = np.flatnonzero(found.counts[1:]) + 1
+    gaps = int(numbers.max()) - len(present) if len(present) else 0
+    notes = []
+    if numbers.dtype == np.int8 and unknown.any():
+        notes.append("negative labels of 8 bits are regions to ignore; save more than 127 cells with 16 bits")
+    pieces = _Pieces.of(cells, found.boxes, present)
+    error, doubt = _no_cells(pieces, int(numbers.max(initial=0)))
+    if error is None:
+        error, background = _no_background(cells, len(present), found.counts[0])
+        notes += [note for note in (doubt, background) if note]
+    return LabelReport(name, len(present), gaps, pieces.several, float(np.mean(unknown)), error, tuple(notes))
 
 
-def _in_pieces(labels: npt.NDArray[np.int32]) -> tuple[int, ...]:
-    """Labels that are not one piece; pixels that touch at a corner hang together."""
-    from scipy import ndimage
+def _wrong_size(shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> str | None:
+    if wanted is None or shape == wanted:
+        return None
+    turned = "the labels are turned: transpose them" if shape == wanted[::-1] else "is the channel axis right?"
+    sizes = f"{wanted[0]} x {wanted[1]} pixels and its labels have {shape[0]} x {shape[1]}"
+    return f"has {sizes}; they must agree ({turned})"
 
-    found = []
-    for number, box in enumerate(ndimage.find_objects(np.maximum(labels, 0)), start=1):
-        if box is None:
-            continue
-        mask = np.ascontiguousarray(labels[box] == number, dtype=np.uint8)
-        if cv2.connectedComponents(mask, connectivity=8)[0] > 2:  # the background counts too
-            found.append(number)
-    return tuple(found)
+
+def _no_numbers(numbers: npt.NDArray[Any]) -> str | None:
+    if numbers.dtype.kind not in "biuf":
+        return f"has labels of type {numbers.dtype}; give whole numbers, 0 the background"
+    if numbers.dtype.kind != "f" or np.array_equal(numbers, np.rint(numbers)):
+        return None
+    low, high = numbers.min(), numbers.max()
+    kind = ", a map of probabilities?" if 0 <= low < high <= 1 else ""
+    return f"has labels that are no whole numbers ({low:g} to {high:g}{kind}); give one number a cell, 0 the background"
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Of the labels looked at their numbers, all their pieces, and those of them that are worth counting."""
+
+    labels: npt.NDArray[np.int64]
+    all: npt.NDArray[np.int64]
+    counted: npt.NDArray[np.int64]
+    whole: bool = True
+
+    @classmethod
+    def of(cls, cells: Labels, boxes: npt.NDArray[np.int32], present: npt.NDArray[np.int64]) -> _Pieces:
+        """The pieces of all labels; of some where labels are scattered over the image, as those of a picture are."""
+        y0, y1, x0, x1 = boxes[present, 2:].astype(np.int64).T
+        scattered = ((y1 - y0) * (x1 - x0)).sum() > _SCATTERED * cells.size and len(present) > _SAMPLE
+        if scattered:
+            sample = cls._counted(cells, boxes, present[:: len(present) // _SAMPLE])
+            if np.median(sample.all) > _PIECES_OF_A_PICTURE:
+                return sample
+        return cls._counted(cells, boxes, present, whole=True)
+
+    @classmethod
+    def _counted(
+        cls, cells: Labels, boxes: npt.NDArray[np.int32], labels: npt.NDArray[np.int64], *, whole: bool = False
+    ) -> _Pieces:
+        every, counted = np.zeros(len(labels), np.int64), np.zeros(len(labels), np.int64)
+        for i, number in enumerate(labels):
+            y0, y1, x0, x1 = boxes[number, 2:]
+            mask = np.ascontiguousarray(cells[y0:y1, x0:x1] == number, dtype=np.uint8)
+            areas = _areas(mask)
+            every[i], counted[i] = len(areas), np.count_nonzero(areas >= _WORTH_COUNTING * areas.max())
+        return cls(labels, every, counted, whole)
+
+    @property
+    def several(self) -> tuple[int, ...]:
+        """Labels that are not one piece."""
+        return tuple(self.labels[self.all > 1].tolist())
+
+
+def _areas(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Pixels of each piece of a mask; pixels that touch at a corner hang together."""
+    stats = cv2.connectedComponentsWithStats(mask, connectivity=8)[2]
+    return np.asarray(stats[1:, cv2.CC_STAT_AREA], np.int64)  # the first is the background
+
+
+def _no_cells(pieces: _Pieces, largest: int) -> tuple[str | None, str | None]:
+    """Why labels are no cells, or why that is doubtful: classes of pixels and pictures are in pieces."""
+    n = len(pieces.labels)
+    if n == 0:
+        return None, None
+    wanted = "training takes one number a cell"
+    if n <= _FEW_LABELS and pieces.counted.min() >= _MANY_PIECES:
+        number_them = f"{wanted}: number the pieces, such as with scipy.ndimage.label"
+        if n == 1:
+            return f"has one label, {largest}, in {pieces.all[0]} pieces: a binary mask? {number_them}", None
+        return f"has {n} labels in {listed(pieces.all.tolist())} pieces: classes of pixels? {number_them}", None
+    typical = np.median(pieces.all)
+    if n > _FEW_LABELS and typical > _PIECES_OF_A_PICTURE:
+        labels = f"{n} labels" if pieces.whole else "labels"
+        kind = "a picture, or labels with smooth edges (JPEG, resized)?"
+        return f"has {labels} in {typical:g} pieces each: {kind} {wanted}", None
+    if n > _FEW_LABELS and np.mean(pieces.counted > 1) > 0.5:
+        kind = f"their numbers have wrapped at {largest}?" if largest in _LARGEST_NUMBERS else "classes of pixels?"
+        return None, f"most labels are in several pieces: {kind} {wanted}, of 16 or 32 bits"
+    return None, None
+
+
+def _no_background(cells: Labels, n: int, n_background: int) -> tuple[str | None, str | None]:
+    """Why the background is not 0, or why that is doubtful: one label is on most of all four sides, and in corners."""
+    if not n:
+        return None, None
+    corners = cells[[0, 0, -1, -1], [0, -1, 0, -1]]
+    label = int(np.bincount(corners).argmax())
+    sides = (cells[0], cells[-1], cells[:, 0], cells[:, -1])
+    if not label or np.sum(corners == label) < 3 or min(np.mean(side == label) for side in sides) < 0.5:
+        return None, None
+    is_it = f"label {label} covers most of the border: is it the background? That must be 0"
+    if n > 1 and not n_background:
+        return f"has labels without background, and {is_it}", None
+    if n == 1 and len(_areas((cells == 0).astype(np.uint8))) > 1:
+        return f"has inverted labels: {is_it}, and each cell one number", None
+    return None, is_it if n_background else None
 
 
 def log_reports(reports: Iterable[LabelReport], what: str, min_masks: int = 0) -> None:
@@ -128,7 +238,7 @@ def log_reports(reports: Iterable[LabelReport], what: str, min_masks: int = 0) -
     found = list(reports)
     for report in found:
         remarks = report.remarks(min_masks)
-        left_out = " and is left out" if report.error else ""
+        left_out = "; it is left out" if report.error else ""
         for remark in remarks:
             logger.warning(f"{what} image {report.name}: {remark}{left_out}")
     gaps = [r.name for r in found if r.gaps]

@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from cellpose import io, utils
 from cellpose._stages import stage
-from cellpose.errors import FileReadError, FileWriteError, InputError
+from cellpose.errors import CellposeError, FileReadError, FileWriteError, InputError
+from cellpose.io._label_image import read_labels
 from cellpose.train._channels import Preparation
 from cellpose.train._checks import LabelReport, check_labels, listed, log_reports
+from cellpose.train._images import image_error, log_doubts, log_shared_images, prepared_each, size_error
 from cellpose.train._sets import ImageSet, ItemCache
 from cellpose.train._targets import flow_file, read_targets, targets_of
 from cellpose.utils._shares import shares
@@ -53,25 +55,21 @@ class Sources:
         return self.data is not None or self.files is not None
 
 
-def _check_arrays(data: Sequence[Any], labels: Sequence[Any], what: str) -> None:
-    if len(data) != len(labels):
-        message = f"{len(data)} {what} images and {len(labels)} labels were given; give one label array an image"
+def _check_lengths(images: Sequence[Any], labels: Sequence[Any], what: str, kinds: tuple[str, str]) -> None:
+    if len(images) != len(labels):
+        message = f"{len(images)} {what} {kinds[0]} and {len(labels)} {kinds[1]} were given; give one an image"
         raise InputError(message)
-    for i, (image, label) in enumerate(zip(data, labels, strict=True)):
-        if np.ndim(image) not in (2, 3):
-            message = f"{what} image {i} has shape {np.shape(image)}; give (y, x) or (y, x) with channels"
-            raise InputError(message)
-        if np.ndim(label) < 2:
-            message = f"labels of {what} image {i} have shape {np.shape(label)}; give (y, x) or (channels, y, x)"
-            raise InputError(message)
 
 
 def _usable(reports: Sequence[LabelReport], what: str) -> list[int]:
     """Numbers of the images that can be used; the others, and what else is odd, are named in the log."""
     log_reports(reports, what)
     usable = [i for i, report in enumerate(reports) if report.error is None]
+    if not reports:
+        message = f"no {what} images were given; give at least one"
+        raise InputError(message)
     if not usable:
-        message = f"no {what} image can be used; the first, {reports[0].name}, {reports[0].error}"
+        message = f"no {what} image can be used; the first, {reports[0].name}: {reports[0].error}"
         raise InputError(message)
     return usable
 
@@ -80,11 +78,16 @@ def _from_arrays(
     sources: Sources, preparation: Preparation, reading: Reading, what: str, *, write: bool = True
 ) -> ImageSet:
     data, labels = list(sources.data or []), list(sources.labels or [])
-    _check_arrays(data, labels, what)
+    _check_lengths(data, labels, what, ("images", "labels"))
     names = [str(f) for f in sources.files] if sources.files is not None else [str(i) for i in range(len(data))]
     probs = shares(sources.probs, len(data), f"{what}_probs")
-    prepared = preparation(data)
-    usable = _usable(check_labels(labels, prepared, names), what)
+    prepared, errors = prepared_each(preparation, data)
+    reports = [
+        LabelReport(name, error=error) if error else check_labels([label], [image], [name])[0]
+        for name, error, label, image in zip(names, errors, labels, prepared, strict=True)
+    ]
+    usable = _usable(reports, what)
+    log_doubts([data[i] for i in usable], [labels[i] for i in usable], [names[i] for i in usable], what)
     logger.info(f">>> computing flows of {len(usable)} {what} images")
     files = [names[i] for i in usable] if sources.files is not None else None
     beside = [names[i] if write and files is not None else None for i in usable]
@@ -109,22 +112,22 @@ def _from_files(sources: Sources, preparation: Preparation, reading: Reading, wh
         if missing:
             message = f"{len(missing)} flow files are missing, such as {missing[0]}; give label files or labels"
             raise FileReadError(message)
-    if len(labels_files) != len(files):
-        message = f"{len(files)} {what} files and {len(labels_files)} label files were given; give one an image"
-        raise InputError(message)
+    _check_lengths(files, labels_files, what, ("files", "label files"))
     probs = shares(sources.probs, len(files), f"{what}_probs")
     if reading.load_files:
-        stage("reading")
-        data, labels = [io.imread(f) for f in files], [np.asarray(io.imread(f)) for f in labels_files]
-        return _from_arrays(
-            Sources(data, labels, files, None, probs), preparation, reading, what, write=reading.compute_flows
-        )
-    chosen = list(range(len(files)))
+        return _all_read(files, labels_files, probs, preparation, reading, what)
+    reports, measured = [], []
+    advance = stage("computing flows" if reading.compute_flows else "reading", len(files), "images")
+    for image_file, label_file in zip(files, labels_files, strict=True):
+        report, facts = _looked_at(image_file, label_file, preparation, reading)
+        reports.append(report)
+        measured += facts
+        advance(len(reports))
+    chosen = _usable(reports, what)
     if reading.compute_flows:
-        chosen = _write_targets(files, labels_files, reading.device, what)
         labels_files = [flow_file(f) for f in files]
     files, labels_files = [files[i] for i in chosen], [labels_files[i] for i in chosen]
-    diameters, n_masks = _measure(read_targets(f)[0] for f in labels_files)
+    diameters, n_masks = (np.concatenate(numbers) for numbers in zip(*measured, strict=True))
     return ImageSet(
         preparation, diameters, n_masks, shares(probs[chosen], len(chosen), f"{what}_probs"),
         files=files, labels_files=labels_files, names=[str(f) for f in files],
@@ -132,20 +135,54 @@ def _from_files(sources: Sources, preparation: Preparation, reading: Reading, wh
     )  # fmt: skip
 
 
-def _write_targets(files: Sequence[Any], labels_files: Sequence[Any], device: Any, what: str) -> list[int]:
-    """Write the targets of label files beside the images; the numbers of the images that can be used."""
-    reports: list[LabelReport] = []
-    advance = stage("computing flows", len(files), "images")
+def _all_read(
+    files: Sequence[Any], labels_files: Sequence[Any], probs: Floats, preparation: Preparation, reading: Reading,
+    what: str,
+) -> ImageSet:  # fmt: skip
+    """The set in memory, of those files that can be read."""
+    data, labels, reports = [], [], []
+    stage("reading")
     for image_file, label_file in zip(files, labels_files, strict=True):
-        labels = np.asarray(io.imread(label_file))
-        reports += check_labels([labels], names=[image_file])
-        if reports[-1].error is None:
-            targets_of(labels, device, image_file)
-            if not flow_file(image_file).exists():
-                message = f"{flow_file(image_file)} is needed and could not be written; load_files=True does without"
-                raise FileWriteError(message)
-        advance(len(reports))
-    return _usable(reports, what)
+        error = None
+        try:
+            pair = io.imread(image_file), read_labels(label_file)
+        except CellposeError as reason:
+            error = str(reason)
+        else:
+            data.append(pair[0])
+            labels.append(pair[1])
+        reports.append(LabelReport(str(image_file), error=error))
+    chosen = _usable(reports, what)
+    sources = Sources(data, labels, [files[i] for i in chosen], None, probs[chosen])
+    return _from_arrays(sources, preparation, reading, what, write=reading.compute_flows)
+
+
+def _looked_at(
+    image_file: Any, label_file: Any, preparation: Preparation, reading: Reading
+) -> tuple[LabelReport, list[tuple[Floats, npt.NDArray[np.int64]]]]:
+    """What is found in files that will be read while training goes on, and the sizes of their cells where all is well.
+
+    Raises
+    ------
+    FileWriteError
+        If flows are to be computed, and cannot be written.
+    """
+    name = str(image_file)
+    try:
+        image = io.imread(image_file)
+        labels = read_labels(label_file) if reading.compute_flows else read_targets(label_file)
+    except CellposeError as reason:
+        return LabelReport(name, error=str(reason)), []
+    (report,) = check_labels([labels], names=[name])
+    error = image_error(image) or report.error or size_error(image, labels.shape[-2:], preparation.channel_axis)
+    if error is not None:
+        return LabelReport(name, error=error), []
+    if reading.compute_flows:
+        labels = targets_of(labels, reading.device, image_file)
+        if not flow_file(image_file).exists():
+            message = f"{flow_file(image_file)} is needed and could not be written; load_files=True does without"
+            raise FileWriteError(message)
+    return report, [_measure([labels[0]])]
 
 
 def _measure(label_images: Iterable[Any]) -> tuple[Floats, npt.NDArray[np.int64]]:
@@ -207,7 +244,10 @@ def build_sets(
     if not len(train_set):
         message = f"no training image has min_train_masks={min_train_masks} masks or more; lower it or add images"
         raise InputError(message)
-    return train_set, _test_set(test, preparation, reading)
+    test_set = _test_set(test, preparation, reading)
+    if test_set is not None:
+        log_shared_images(train_set, test_set)
+    return train_set, test_set
 
 
 def _test_set(test: Sources, preparation: Preparation, reading: Reading) -> ImageSet | None:

@@ -18,6 +18,8 @@ import numpy.typing as npt
 from cellpose import dynamics, io
 from cellpose._reading import reading
 from cellpose.errors import FileReadError, InputError
+from cellpose.utils._label_kinds import holds_targets, label_plane
+from cellpose.utils._labels import renumber
 
 __all__ = ["IGNORED", "flow_file", "ignored_pixels", "read_targets", "targets_of"]
 
@@ -39,13 +41,13 @@ def flow_file(image_file: Any) -> Path:
 
 
 def targets_of(labels: Any, device: Any = None, image_file: Any = None) -> Floats:
-    """Targets of a label image, float32 ``(4, Ly, Lx)``: label 1..n, cell mask, dY, dX.
+    """Targets of a label image, float32 ``(4, Ly, Lx)``: labels, cell mask, dY, dX.
 
     Parameters
     ----------
     labels
         ``(Ly, Lx)`` or ``(1, Ly, Lx)``, 0 background, negative: region to ignore; or targets ``(4 or more, Ly, Lx)``,
-        which are taken as they are.
+        which are taken as they are; see `cellpose.utils._label_kinds.label_plane`.
     device
         Where flows are computed; None: the CPU.
     image_file
@@ -54,20 +56,17 @@ def targets_of(labels: Any, device: Any = None, image_file: Any = None) -> Float
     Raises
     ------
     InputError
-        If the labels have another shape, or are no whole numbers.
+        If the labels are something else, or no whole numbers.
     """
-    array = np.asarray(labels)
-    if array.ndim == 3 and len(array) > 1:
+    array = label_plane(labels)
+    if array.ndim == 3:
         return array.astype(np.float32)
-    array = array[0] if array.ndim == 3 else array
     key = None if image_file is None else _key(array)
     if image_file is not None and key is not None:
         kept = _kept(flow_file(image_file), key)
         if kept is not None:
             return kept
-    ignored = array < 0
-    targets: Floats = dynamics.labels_to_flows([np.where(ignored, 0, array)], device=device)[0]
-    targets[1][ignored] = IGNORED
+    targets: Floats = dynamics.labels_to_flows([array], device=device)[0]
     if image_file is not None and key is not None:
         _keep(flow_file(image_file), targets, key)
     return targets
@@ -87,7 +86,7 @@ def read_targets(path: Any) -> Floats:
         If the file holds something else.
     """
     targets: Floats = np.asarray(io.imread(path), dtype=np.float32)
-    if targets.ndim != 3 or targets.shape[0] < 4:
+    if not holds_targets(targets):
         message = (
             f"{path} holds an array of shape {targets.shape} where label numbers, cell mask and flows (4, Ly, Lx) are "
             "needed; give files written by labels_to_flows, or masks with compute_flows=True"
@@ -97,9 +96,10 @@ def read_targets(path: Any) -> Floats:
 
 
 def _key(labels: npt.NDArray[Any]) -> str:
-    """What tells these labels from others: a hash of their shape and values."""
-    whole = np.ascontiguousarray(labels, dtype=np.int64)
-    return hashlib.sha256(repr(whole.shape).encode() + whole.tobytes()).hexdigest()
+    """What tells these cells from others, whatever their numbers: a hash of their shape and pixels."""
+    ignored = labels < 0
+    cells = np.where(ignored, -1, renumber(np.where(ignored, 0, labels))[0]).astype(np.int32)
+    return hashlib.sha256(repr(cells.shape).encode() + cells.tobytes()).hexdigest()
 
 
 def _kept(path: Path, key: str) -> Floats | None:

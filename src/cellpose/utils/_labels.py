@@ -25,6 +25,7 @@ __all__ = [
     "remove_labels",
     "remove_small",
     "renumber",
+    "same_cells",
     "scan",
     "sizes",
     "smallest_dtype",
@@ -244,6 +245,26 @@ def overlap(a: npt.ArrayLike, b: npt.ArrayLike) -> Overlap:
     pairs, index = np.unique(keys, return_inverse=True)
     counts = np.bincount(index, lengths, pairs.size).astype(np.int64)
     return Overlap(pairs // width, pairs % width, counts)
+
+
+def same_cells(a: npt.ArrayLike, b: npt.ArrayLike) -> bool:
+    """Whether two label images hold the same cells, whatever their numbers.
+
+    Examples
+    --------
+    >>> same_cells([[0, 5, 5], [2, 0, 0]], [[0, 1, 1], [3, 0, 0]])
+    True
+    >>> same_cells([[0, 5, 5], [2, 0, 0]], [[0, 1, 1], [1, 0, 0]])
+    False
+    """
+    first, second = as_labels(a), as_labels(b)
+    if first.shape != second.shape:
+        return False
+    if np.array_equal(first, second):
+        return True
+    pairs = overlap(first, second)
+    ours, theirs = np.unique(pairs.a), np.unique(pairs.b)
+    return bool(ours.size == theirs.size == pairs.a.size and ((pairs.a == 0) == (pairs.b == 0)).all())
 
 
 def _in_order(found: Scan, keep: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.int32]:

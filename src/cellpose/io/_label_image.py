@@ -1,0 +1,71 @@
+"""Label images from files, in which a number is a cell and a colour is none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellpose.errors import FileReadError
+from cellpose.io._image import ImageArray
+from cellpose.io._open import head_of
+from cellpose.io._read import imread
+
+__all__ = ["read_labels"]
+
+logger = logging.getLogger(__name__)
+
+PathLike = str | os.PathLike[str]
+
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_DEPTH_AT, _COLOUR_AT = 24, 25  # bytes of a PNG file
+_GRAY, _PALETTE = 0, 3
+
+
+def read_labels(path: PathLike) -> ImageArray:
+    """The array of a label file: as `imread` gives it, but of a PNG with a palette the indices, which are the labels.
+
+    Raises
+    ------
+    FileReadError
+        If the file cannot be read, or is a JPEG picture, whose pixels are not those that were saved.
+    """
+    file = Path(path)
+    head = head_of(file, 64) if file.is_file() else b""
+    if head.startswith(_JPEG):
+        message = f"{file} is a JPEG picture, which does not keep the numbers of labels; save them as TIFF or PNG"
+        raise FileReadError(message)
+    array = imread(file)
+    if head.startswith(_PNG) and head[_COLOUR_AT : _COLOUR_AT + 1] == bytes([_PALETTE]):
+        logger.warning(f"{file} is a picture with a palette: its indices are the labels, not its colours")
+        return _indices(file)
+    return array
+
+
+def _indices(file: Path) -> ImageArray:
+    """The indices into the palette: the file is decoded as if it were gray."""
+    import cv2
+
+    coded = bytearray(file.read_bytes())
+    depth = coded[_DEPTH_AT]
+    coded[_COLOUR_AT] = _GRAY
+    coded[29:33] = struct.pack(">I", zlib.crc32(coded[12:29]))
+    place = len(_PNG)
+    kept: list[Any] = [coded[:place]]
+    while place < len(coded):
+        (length,) = struct.unpack_from(">I", coded, place)
+        if coded[place + 4 : place + 8] in (b"IHDR", b"IDAT", b"IEND"):  # others may not suit a gray picture
+            kept.append(coded[place : place + 12 + length])
+        place += 12 + length
+    gray = cv2.imdecode(np.frombuffer(b"".join(kept), np.uint8), cv2.IMREAD_UNCHANGED)
+    if gray is None:
+        message = f"the indices in the palette of {file} could not be decoded; save the labels as gray PNG or TIFF"
+        raise FileReadError(message)
+    # a gray picture of fewer bits is stretched to 8
+    indices: ImageArray = gray // (255 // (2**depth - 1))
+    return indices

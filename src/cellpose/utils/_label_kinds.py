@@ -1,0 +1,105 @@
+"""What training is given as labels: a label image, training targets, or something else that is told as what it is."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import InputError
+
+__all__ = ["holds_targets", "label_plane"]
+
+logger = logging.getLogger("cellpose.utils")
+
+Array = npt.NDArray[Any]
+
+_FEWEST_CHANNELS = 4  # label numbers, [classes,] cell mask, flow along y, flow along x
+_LONGEST = 1.01  # flows are unit vectors, give or take what half precision and resizing do to them
+_TINY = 1e-3
+
+
+def label_plane(labels: Any) -> Array:
+    """The label image ``(Y, X)`` in an array, or training targets ``(4 or more, Y, X)`` as they are.
+
+    Parameters
+    ----------
+    labels
+        ``(Y, X)``, the same with another axis of length 1 before or behind it, the same in three equal colours, or
+        targets as `labels_to_flows` makes them.
+
+    Raises
+    ------
+    InputError
+        If the array is something else: planes of a stack, a colour picture. The message begins with "labels of shape".
+
+    Examples
+    --------
+    >>> label_plane(np.ones((1, 4, 5), int)).shape
+    (4, 5)
+    """
+    array = np.asarray(labels)
+    if array.ndim == 2:
+        return array
+    if array.ndim == 3 and len(array) == 1:
+        return np.asarray(array[0])
+    if array.ndim == 3 and array.shape[-1] == 1:
+        return np.asarray(array[..., 0])
+    if holds_targets(array):
+        return array
+    if _is_colour(array):
+        return _one_colour(array)
+    message = f"labels of shape {array.shape} {_what_it_is(array)}"
+    raise InputError(message)
+
+
+def holds_targets(array: Array) -> bool:
+    """Whether an array is training targets: label numbers, [classes,] cell mask and flows, floats ``(4 or more, Y, X)``.
+
+    Flows are told from planes of labels by their values: the numbers are whole, the cell mask is 0 or 1 (-1 where
+    nobody knows), the vectors are at most 1 long and 0 outside of cells.
+
+    Examples
+    --------
+    >>> holds_targets(np.zeros((4, 5, 6), np.float32)), holds_targets(np.zeros((4, 5, 6), np.uint16))
+    (True, False)
+    """
+    if array.ndim != 3 or len(array) < _FEWEST_CHANNELS or array.dtype.kind != "f":
+        return False
+    numbers, cells = array[0], array[-3]
+    if not np.array_equal(numbers, np.rint(numbers)) or not np.isin(cells, (-1, 0, 1)).all():
+        return False
+    squares = array[-1].astype(np.float32) ** 2 + array[-2].astype(np.float32) ** 2
+    # a comparison with NaN is false
+    return bool((squares <= np.where(cells > 0, np.float32(_LONGEST**2), np.float32(_TINY**2))).all())
+
+
+def _is_colour(array: Array) -> bool:
+    return array.ndim == 3 and array.shape[-1] in (3, 4) and min(array.shape[:2]) > array.shape[-1]
+
+
+def _one_colour(picture: Array) -> Array:
+    """The labels in a gray picture that was saved in colours, of which a fourth channel is how opaque it is."""
+    if (picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all():
+        logger.warning(f"labels of shape {picture.shape} are a gray picture saved in colours; its values are the labels")
+        return np.asarray(picture[..., 0])
+    message = (
+        f"labels of shape {picture.shape} are a colour picture; training takes one number a cell, 0 the background: "
+        "save the labels as gray TIFF or PNG of 16 bits, not as a picture of them"
+    )
+    raise InputError(message)
+
+
+def _what_it_is(array: Array) -> str:
+    if array.ndim != 3:
+        return f"have {array.ndim} axes; training takes label images (y, x)"
+    if array.dtype.kind == "f" and len(array) >= _FEWEST_CHANNELS and not np.array_equal(array, np.rint(array)):
+        return (
+            "are neither planes of labels nor training targets: those are label numbers, cell mask (0 or 1) and flows "
+            "(at most 1 long, 0 outside of cells); make them with labels_to_flows"
+        )
+    return (
+        f"are {len(array)} planes; training takes planes: cut them with `cellpose slices`, or give them one by one"
+    )
