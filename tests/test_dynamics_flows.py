@@ -48,7 +48,8 @@ def test_flows_are_unit_vectors_in_cells_and_zero_elsewhere() -> None:
 
 def test_reference_numbers() -> None:
     flows = dynamics.labels_to_flows([REFERENCE])[0]
-    np.testing.assert_allclose(flows.sum(axis=(1, 2)), [REFERENCE.sum(), 1444, -1, 0], atol=1e-3)  # sums of 1444 float32
+    # sums of 1444 float32
+    np.testing.assert_allclose(flows.sum(axis=(1, 2)), [REFERENCE.sum(), 1444, -1, 0], atol=1e-3)
     np.testing.assert_allclose(np.abs(flows[2:]).sum(axis=(1, 2)), [906.872192, 905.872192], rtol=1e-6)
     np.testing.assert_allclose(flows[2:, 18, 25], [0, -1], atol=1e-6)
     np.testing.assert_allclose(flows[2:, 25, 33], [-0.682380, 0.730998], atol=1e-6)

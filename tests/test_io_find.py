@@ -177,8 +177,8 @@ def test_which_of_two_label_files_is_taken_is_told(tmp_path, caplog):
 
 
 def test_what_may_be_labels_is_told(tmp_path):
-    touch(tmp_path, "a.tif", "a_label.tif", "a_Masks.jpg")
-    with pytest.raises(InputError, match=r"files that begin so end in _Masks\.jpg, _label\.tif"):
+    touch(tmp_path, "a.tif", "a_label.tif", "a_Masks.jpg", "ab.tif")
+    with pytest.raises(InputError, match=r"there are \.\.\._Masks\.jpg, \.\.\._label\.tif"):
         io.get_label_files([tmp_path / "a.tif"])
 
 

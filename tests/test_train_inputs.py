@@ -1,4 +1,4 @@
-"""What training is given in place of planes and labels is told as what it is: stacks, pictures, binary masks.
+"""What training is given in place of planes and labels is told as what it is: stacks, pictures, binary masks."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_stacks_of_images_are_left_out(tmp_path, caplog):
     assert "is taken for 5 channels" in caplog.text
 
 
-# ---------------------------------------------------------------------------------------------------- what else is no label
+# ------------------------------------------------------------------------------------------- what else is no label
 
 
 def told_of(labels, caplog) -> str:
@@ -145,7 +145,13 @@ def palette_png(path, indices, depth=8):
     packed = sum(padded[:, i::per_byte].astype(int) << depth * (per_byte - 1 - i) for i in range(per_byte))
     rows = b"".join(b"\0" + row.astype(np.uint8).tobytes() for row in packed)
     header = struct.pack(">IIBBBBB", indices.shape[1], indices.shape[0], depth, 3, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"PLTE", colours.tobytes()), (b"tRNS", b"\0"), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    chunks = (
+        (b"IHDR", header),
+        (b"PLTE", colours.tobytes()),
+        (b"tRNS", b"\0"),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
     coded = [struct.pack(">I", len(c)) + kind + c + struct.pack(">I", zlib.crc32(kind + c)) for kind, c in chunks]
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(coded))
 

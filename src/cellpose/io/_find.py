@@ -266,5 +266,6 @@ def _complete(labels: Sequence[str | None], wanted: Sequence[str], mask_filter: 
 
 def _perhaps(stem: str, beside: Beside) -> str:
     """The endings that there are, one of which may be that of the labels."""
-    endings = [ending for ending in beside.endings_of(stem) if len(os.path.splitext(ending)[0]) > 1]
-    return f"; files that begin so end in {', '.join(endings[:_MOST_ENDINGS])}" if endings else ""
+    # what goes on with a letter or a digit is another image
+    endings = [e for e in beside.endings_of(stem) if e[:1] and e[0] != "." and not e[0].isalnum()]
+    return f"; there are {', '.join('...' + e for e in endings[:_MOST_ENDINGS])}" if endings else ""

@@ -59,7 +59,7 @@ def _indices(file: Path) -> ImageArray:
     kept: list[Any] = [coded[:place]]
     while place < len(coded):
         (length,) = struct.unpack_from(">I", coded, place)
-        if coded[place + 4 : place + 8] in (b"IHDR", b"IDAT", b"IEND"):  # others may not suit a gray picture
+        if bytes(coded[place + 4 : place + 8]) in (b"IHDR", b"IDAT", b"IEND"):  # others may not suit a gray picture
             kept.append(coded[place : place + 12 + length])
         place += 12 + length
     gray = cv2.imdecode(np.frombuffer(b"".join(kept), np.uint8), cv2.IMREAD_UNCHANGED)

@@ -110,8 +110,8 @@ def check_labels(
 def _report(name: str, given: npt.NDArray[Any], shape: tuple[int, ...] | None) -> LabelReport:
     try:
         label = label_plane(given)
-    except InputError as error:
-        return LabelReport(name, error=str(error))
+    except InputError as reason:
+        return LabelReport(name, error=str(reason))
     numbers = label[0] if label.ndim == 3 else label
     error = _wrong_size(numbers.shape, shape) or _no_numbers(numbers)
     if error is not None:

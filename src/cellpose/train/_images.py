@@ -73,8 +73,8 @@ def log_doubts(images: Sequence[Any], labels: Sequence[Any], names: Sequence[str
         channels = min(array.shape) if array.ndim == 3 else 1
         if channels > _MOST_CHANNELS:
             logger.warning(
-                f"{what} image {name}: its shape {array.shape} is taken for {channels} channels, of which a network sees "
-                "the first; planes are cut from stacks with `cellpose slices`"
+                f"{what} image {name}: its shape {array.shape} is taken for {channels} channels, of which a network "
+                "sees the first; planes are cut from stacks with `cellpose slices`"
             )
         earlier = first.setdefault(_key(array), name)
         if earlier != name:

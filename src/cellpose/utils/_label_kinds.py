@@ -56,7 +56,7 @@ def label_plane(labels: Any) -> Array:
 
 
 def holds_targets(array: Array) -> bool:
-    """Whether an array is training targets: label numbers, [classes,] cell mask and flows, floats ``(4 or more, Y, X)``.
+    """Whether an array is training targets: labels, [classes,] cell mask and flows, floats ``(4 or more, Y, X)``.
 
     Flows are told from planes of labels by their values: the numbers are whole, the cell mask is 0 or 1 (-1 where
     nobody knows), the vectors are at most 1 long and 0 outside of cells.
@@ -83,7 +83,7 @@ def _is_colour(array: Array) -> bool:
 def _one_colour(picture: Array) -> Array:
     """The labels in a gray picture that was saved in colours, of which a fourth channel is how opaque it is."""
     if (picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all():
-        logger.warning(f"labels of shape {picture.shape} are a gray picture saved in colours; its values are the labels")
+        logger.warning(f"labels of shape {picture.shape} are a gray picture in colours: its values are the labels")
         return np.asarray(picture[..., 0])
     message = (
         f"labels of shape {picture.shape} are a colour picture; training takes one number a cell, 0 the background: "
@@ -100,6 +100,4 @@ def _what_it_is(array: Array) -> str:
             "are neither planes of labels nor training targets: those are label numbers, cell mask (0 or 1) and flows "
             "(at most 1 long, 0 outside of cells); make them with labels_to_flows"
         )
-    return (
-        f"are {len(array)} planes; training takes planes: cut them with `cellpose slices`, or give them one by one"
-    )
+    return f"are {len(array)} planes; training takes planes: cut them with `cellpose slices`, or give them one by one"
