@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io as streams
 import json
 import os
@@ -56,6 +57,17 @@ def npy(content) -> bytes:
     return file.getvalue()
 
 
+def gif() -> bytes:
+    import imagecodecs
+
+    return bytes(imagecodecs.gif_encode(PLANE))
+
+
+def nrrd(more: bytes = b"") -> bytes:
+    head = b"NRRD0004\ntype: uint8\ndimension: 2\nsizes: 48 40\nencoding: gzip\n" + more + b"\n"
+    return head + gzip.compress(PLANE.tobytes())
+
+
 def torch_file(zipped: bool) -> bytes:
     import torch
 
@@ -88,6 +100,8 @@ FORMATS = {
     "ome.tif": lambda: tiff(STACK, ome=True, compression="zlib", metadata={"axes": "ZYX"}),
     "pages.tif": lambda: tiff(STACK, metadata=None),
     **{f"a{suffix}": lambda suffix=suffix: encoded(suffix) for suffix in (".png", ".jpg", ".bmp", ".webp", ".jp2")},
+    "a.gif": gif,
+    "a.nrrd": nrrd,
     "a.npy": lambda: npy(PLANE),
     "a_seg.npy": lambda: npy(SEG),
     "zip.pth": lambda: torch_file(True),
@@ -127,6 +141,8 @@ def read_rows(file: Path) -> None:
 @pytest.mark.filterwarnings("ignore")  # of libraries, about what they found
 @pytest.mark.parametrize("name", FORMATS)
 def test_any_damage_is_an_error_of_ours_that_names_the_file(tmp_path, name):
+    if name.endswith("nrrd"):
+        pytest.importorskip("nrrd")
     whole, file, chance = FORMATS[name](), tmp_path / name, random.Random(name)
     for _ in range(_FILES):
         file.write_bytes(damaged(whole, chance))
@@ -263,12 +279,27 @@ def test_more_planes_than_any_file_has(tmp_path):
             io.imread(file)
 
 
-def test_planes_that_imagej_names_and_the_file_lacks(tmp_path):
-    file = tmp_path / "a.tif"
-    whole = tiff(STACK, imagej=True, compression="zlib", metadata={"axes": "ZYX"})
-    file.write_bytes(whole.replace(b"images=4", b"images=9").replace(b"slices=4", b"slices=9"))
-    with pytest.raises(FileReadError, match="5 of the 9 planes"):
-        io.imread(file)
+@pytest.mark.parametrize("kind", ["imagej", "shaped", "ome"])
+def test_a_chain_of_pages_that_ends_too_early(tmp_path, kind):
+    settings = {"imagej": {"imagej": True}, "shaped": {}, "ome": {"ome": True}}[kind]
+    content = bytearray(tiff(STACK, compression="zlib", metadata={"axes": "ZYX"}, **settings))
+    (first,) = struct.unpack_from("<I", content, 4)
+    (entries,) = struct.unpack_from("<H", content, first)
+    struct.pack_into("<I", content, first + 2 + 12 * entries, 0)
+    (tmp_path / "a.tif").write_bytes(content)
+    for call in (io.imread, read_rows):
+        with pytest.raises(FileReadError, match=r"3 of the 4 planes that .*a\.tif names"):
+            call(tmp_path / "a.tif")
+
+
+def test_planes_behind_a_single_page(tmp_path):
+    whole = tiff(STACK, imagej=True, metadata={"axes": "ZYX"})
+    (tmp_path / "a.tif").write_bytes(whole[: -STACK[0].nbytes * 2])
+    with pytest.raises(FileReadError, match=r"a\.tif"):
+        io.imread(tmp_path / "a.tif")
+    planar = np.moveaxis(RGB, -1, 0)  # some programs count the samples of a page as planes
+    tifffile.imwrite(tmp_path / "b.tif", planar, imagej=True, metadata={"axes": "CYX"})
+    np.testing.assert_array_equal(io.imread(tmp_path / "b.tif"), planar)
 
 
 def test_a_page_without_any_strip(tmp_path):
@@ -416,6 +447,23 @@ def test_pictures_that_claim_too_much(tmp_path, suffix):
     (tmp_path / f"a{suffix}").write_bytes(content)
     with pytest.raises(FileReadError, match="claims an image"):
         io.imread(tmp_path / f"a{suffix}")
+
+
+def test_pictures_of_an_animation_are_claimed_together(tmp_path):
+    picture = b",\0\0\0\0\1\0\1\0\0\2\2\x44\1\0"
+    content = b"GIF89a" + struct.pack("<HHBBB", 4000, 4000, 0x80, 0, 0) + bytes(6) + picture * 500 + b";"
+    (tmp_path / "a.gif").write_bytes(content)
+    with pytest.raises(FileReadError, match="header claims 24000000000 bytes"):
+        io.imread(tmp_path / "a.gif")
+
+
+def test_lines_that_an_nrrd_leaves_out(tmp_path):
+    pytest.importorskip("nrrd")
+    (tmp_path / "a.nrrd").write_bytes(nrrd())
+    np.testing.assert_array_equal(io.imread(tmp_path / "a.nrrd"), PLANE.T)
+    (tmp_path / "a.nrrd").write_bytes(nrrd(b"line skip: 1000000000000\n"))
+    with pytest.raises(FileReadError, match="leaves out 1000000000000 lines"):
+        io.imread(tmp_path / "a.nrrd")
 
 
 # --------------------------------------------------------------------------------------------------------------- NumPy

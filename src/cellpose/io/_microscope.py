@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cellpose.errors import FileMissingError, FileReadError, MissingExtraError
 from cellpose.io._image import UNKNOWN_AXIS, Image
 from cellpose.io._limits import check_claim
+from cellpose.io._open import head_of
 
 __all__ = ["BIOIO_SUFFIXES", "load_dax", "read_bioio", "read_dax", "read_nrrd"]
 
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 BIOIO_SUFFIXES = (".czi", ".lif", ".nd2")
 
+_INF_BYTES = 1 << 16  # a description has some lines
 _DAX_SIZE = re.compile(r"frame dimensions\s*=\s*(\d+)\s*x\s*(\d+)", re.IGNORECASE)
 _DAX_FRAMES = re.compile(r"number of frames\s*=\s*(\d+)", re.IGNORECASE)
 
@@ -30,7 +32,7 @@ def read_dax(path: Path) -> Image:
     if not description.is_file():
         message = f"{path} needs the description {description}, which is not there"
         raise FileMissingError(message)
-    text = description.read_text(encoding="utf-8", errors="replace")
+    text = head_of(description, _INF_BYTES).decode("utf-8", "replace")
     size, frames = _DAX_SIZE.search(text), _DAX_FRAMES.search(text)
     if size is None:
         message = f"{description} has no line 'frame dimensions = WIDTH x HEIGHT'"
@@ -87,6 +89,10 @@ def read_nrrd(path: Path) -> Image:
         if "data file" in header or "datafile" in header:
             # another path named by the file: following it could read anything
             message = f"{path} keeps its pixels in another file; save it as one .nrrd with the pixels inside"
+            raise FileReadError(message)
+        skipped = max(int(header.get(key, 0)) for key in ("line skip", "lineskip", "byte skip", "byteskip"))
+        if min(sizes, default=0) < 1 or skipped > path.stat().st_size:
+            message = f"{path} is corrupt: its header gives sizes {sizes} and leaves out {skipped} lines or bytes"
             raise FileReadError(message)
         data = nrrd.read_data(header, file, str(path))
     if data.ndim == 3:

@@ -15,6 +15,7 @@ __all__ = ["check_header", "is_gif", "is_gray_with_alpha", "is_jpeg", "padding_o
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _GIF = (b"GIF87a", b"GIF89a")
+_GIF_PICTURE, _GIF_EXTENSION = b",", b"!"
 _BMP = b"BM"
 _JPEG_2000 = b"\xff\x4f\xff\x51"  # start of its codestream
 _SUN = b"\x59\xa6\x6a\x95"
@@ -68,8 +69,7 @@ def check_header(path: Path, coded: bytes) -> None:
         elif coded.startswith(_JPEG):
             _check_jpeg(path, coded)
         elif coded[:6] in _GIF:
-            width, height = struct.unpack_from("<HH", coded, 6)
-            check_claim(path, width * height * 3, len(coded), _GIF_EXPANSION)
+            _check_gif(path, coded)
         elif coded.startswith(_BMP):
             _check_bmp(path, coded)
         else:
@@ -128,6 +128,27 @@ def _check_jpeg(path: Path, coded: bytes) -> None:
     # within a scan an FF is always followed by a zero or a restart marker, so this can only be the end
     if coded.rfind(_JPEG_END, place) < 0:
         raise _truncated(path)
+
+
+def _check_gif(path: Path, coded: bytes) -> None:
+    """The pictures of an animation are decoded together, each as large as the whole."""
+    width, height, flags = struct.unpack_from("<HHB", coded, 6)
+    place, claimed = 13 + _palette(flags), 0
+    while coded[place : place + 1] in (_GIF_PICTURE, _GIF_EXTENSION):
+        if coded[place : place + 1] == _GIF_PICTURE:
+            across, down, flags = struct.unpack_from("<HHB", coded, place + 5)
+            claimed += max(width * height, across * down) * 3
+            place += 11 + _palette(flags)
+        else:
+            place += 2
+        while place < len(coded) and coded[place]:
+            place += 1 + coded[place]
+        place += 1
+    check_claim(path, max(claimed, width * height * 3), len(coded), _GIF_EXPANSION)
+
+
+def _palette(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _check_bmp(path: Path, coded: bytes) -> None:

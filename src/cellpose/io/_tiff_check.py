@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -69,7 +71,7 @@ def check_directories(path: Path) -> None:
                 if place + length > size:
                     break
                 read += length
-                _check_places(path, struct.iter_unpack(order + entry, file.read(length)), size, 8 if big else 4)
+                _check_values(path, struct.iter_unpack(order + entry, file.read(length)), size, 8 if big else 4)
                 (place,) = struct.unpack(order + offset, file.read(struct.calcsize(offset)))
             else:
                 if not place:
@@ -80,13 +82,13 @@ def check_directories(path: Path) -> None:
     raise FileReadError(message)
 
 
-def _check_places(path: Path, entries: Iterable[tuple[int, int, int, int]], size: int, inline: int) -> None:
+def _check_values(path: Path, entries: Iterable[tuple[int, int, int, int]], size: int, inline: int) -> None:
+    """No value of a tag is longer than the file, and strips and tiles are where they are said to be."""
     for tag, kind, count, value in entries:
-        if tag in _PLACES:
-            length = count * _TYPE_BYTES.get(kind, 1)
-            if length > inline and value + length > size:
-                message = f"{path} is truncated or corrupt: it claims {count} strips or tiles that are not in the file"
-                raise FileReadError(message)
+        length = count * _TYPE_BYTES.get(kind, 1)
+        if length > size or (tag in _PLACES and length > inline and value + length > size):
+            message = f"{path} is truncated or corrupt: its tag {tag} claims {count} values that are not in the file"
+            raise FileReadError(message)
 
 
 def check_file(path: Path, tif: Any) -> None:
@@ -104,19 +106,37 @@ def check_file(path: Path, tif: Any) -> None:
         _check_imagej(path, tif)
     elif tif.is_ome:
         _check_ome(path, tif)
+    elif tif.is_shaped:
+        _check_shaped(path, tif)
 
 
 def _check_imagej(path: Path, tif: Any) -> None:
-    """ImageJ writes large stacks as one page and the pixels of all planes behind it."""
-    metadata = tif.imagej_metadata or {}
+    # the samples of a page may be counted as planes
+    samples = max(int(tif.pages[0].samplesperpixel or 1), 1)
+    planes = int((tif.imagej_metadata or {}).get("images", 1))
+    if len(tif.pages) * samples < planes:
+        _check_pages(path, tif, planes)
+
+
+def _check_shaped(path: Path, tif: Any) -> None:
+    """Files of tifffile name the shape of their first array."""
+    page = tif.pages[0]
+    try:
+        facts = json.loads(page.shaped_description or "{}")
+    except (ValueError, RecursionError):
+        return  # the pages are read without it
+    if not facts.get("truncated") and page.size:
+        _check_pages(path, tif, math.prod(int(side) for side in facts.get("shape", ())) // int(page.size))
+
+
+def _check_pages(path: Path, tif: Any, planes: int) -> None:
+    """A large stack may be one page, and the pixels of all planes behind it."""
     first, pages = tif.pages[0], len(tif.pages)
-    planes = int(metadata.get("images", 1))
-    if planes <= pages:
-        return
-    if pages == 1 and first.compression == _UNCOMPRESSED and len(first.dataoffsets):
-        check_claim(path, planes * int(first.nbytes), _behind(path, first.dataoffsets[0]), in_memory=False)
-        return
-    raise _missing(path, planes - pages, planes)
+    behind = pages == 1 or not tif.is_imagej  # ImageJ has one page, or all
+    if behind and first.compression == _UNCOMPRESSED and first.is_contiguous and first.nbytes:
+        pages = max(pages, _behind(path, first.dataoffsets[0]) // int(first.nbytes))
+    if planes > pages:
+        raise _missing(path, planes - pages, planes)
 
 
 def _check_ome(path: Path, tif: Any) -> None:

@@ -42,7 +42,7 @@ class NamedArray:
 
     def __getitem__(self, index: Any) -> Any:
         with reading(self._folder):
-            return self._zarr[index]
+            return _whole(Path(self._folder), self._zarr) if index is ... else self._zarr[index]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         whole = np.asarray(self[...])
@@ -103,29 +103,40 @@ def read_whole(folder: Path, array: Any, axes: str, image: bool) -> npt.NDArray[
     FileReadError
         If the memory does not hold them, or no chunk of an image is there.
     """
+    check_any_chunk(folder, array, image)
+    whole = _whole(folder, array)
+    if image:
+        _tell_empty_planes(folder, array, axes)
+    return whole
+
+
+def _whole(folder: Path, array: Any) -> npt.NDArray[Any]:
     dtype = np.dtype(array.dtype)
     check_claim(folder, math.prod(array.shape) * dtype.itemsize)
-    check_any_chunk(folder, array, image)
-    grid, chunk = _grid(array), _chunk(array)
-    stored = {place for place in _stored(folder, len(grid)) if all(k < n for k, n in zip(place, grid, strict=True))}
-    if image:
-        _tell_empty_planes(folder, array, axes, stored)
-    if math.prod(grid) <= max(_FEW_CHUNKS, _SPARSE * len(stored)):
-        return np.asarray(array[...])
-    # asking for each of very many chunks that are not there takes minutes
+    if math.prod(_grid(array)) > _FEW_CHUNKS:
+        # asking for each of very many chunks that are not there takes minutes
+        stored = _stored_within(folder, array)
+        if _SPARSE * len(stored) < math.prod(_grid(array)):
+            return _of_chunks(array, stored, dtype)
+    return np.asarray(array[tuple(slice(None) for _ in array.shape)])
+
+
+def _of_chunks(array: Any, places: set[Chunk], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """An array of which only these chunks are read; the others have its fill value."""
     whole = np.full(array.shape, array.fill_value or 0, dtype)
-    for place in stored:
-        region = tuple(slice(k * c, min((k + 1) * c, n)) for k, c, n in zip(place, chunk, array.shape, strict=True))
+    for place in places:
+        sides = zip(place, _chunk(array), array.shape, strict=True)
+        region = tuple(slice(k * c, min((k + 1) * c, n)) for k, c, n in sides)
         whole[region] = array[region]
     return whole
 
 
-def _tell_empty_planes(folder: Path, array: Any, axes: str, stored: set[Chunk]) -> None:
+def _tell_empty_planes(folder: Path, array: Any, axes: str) -> None:
     lead = [i for i, letter in enumerate(axes) if letter in "TZC"]
     if not {"Y", "X"} <= set(axes) or not lead:
         return
     chunk, shape = _chunk(array), array.shape
-    places = {tuple(place[i] for i in lead) for place in stored}
+    places = {tuple(place[i] for i in lead) for place in _stored_within(folder, array)}
     there = sum(
         math.prod(min(chunk[i], shape[i] - k * chunk[i]) for i, k in zip(lead, place, strict=True)) for place in places
     )
@@ -144,6 +155,12 @@ def _chunk(array: Any) -> Chunk:
 
 def _grid(array: Any) -> Chunk:
     return tuple(-(-int(n) // int(c)) for n, c in zip(array.shape, _chunk(array), strict=True))
+
+
+def _stored_within(folder: Path, array: Any) -> set[Chunk]:
+    """Places of the chunks that are there, without those of a larger array that was there before."""
+    grid = _grid(array)
+    return {place for place in _stored(folder, len(grid)) if all(k < n for k, n in zip(place, grid, strict=True))}
 
 
 def _stored(folder: Path, ndim: int) -> Iterator[Chunk]:

@@ -22,6 +22,7 @@ __all__ = ["check_archive"]
 
 _LOCAL_HEADER = struct.Struct("<26xHH")
 _SLICE = 1 << 24  # bytes summed at a time
+_UNPACKED = 100
 _LARGE = 1 << 26  # from here on the faster function is worth loading its library
 
 
@@ -49,7 +50,12 @@ def _check(path: Path, size: int, _changed_ns: int) -> None:
         zipfile.ZipFile(file) as archive,
         memoryview(mapped) as content,
     ):
-        damaged = [entry.filename for entry in archive.infolist() if not _is_whole(archive, entry, content, crc32)]
+        entries = archive.infolist()
+        # records that overlap, or unpack to far more than the file, are those of no weights and take any time
+        if sum(e.compress_size for e in entries) > size or sum(e.file_size for e in entries) > _UNPACKED * size:
+            message = f"the weight file {path} is corrupt: its records claim more than the file can hold"
+            raise WeightsError(message)
+        damaged = [entry.filename for entry in entries if not _is_whole(archive, entry, content, crc32)]
         if damaged:
             more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
             message = (

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from cellpose._reading import reading
 from cellpose.io._zarr import create_array, open_zarr, zarr_library
 
 __all__ = ["numpy_array_to_zarr", "wrap_folder_of_tiffs"]
@@ -58,4 +59,5 @@ def wrap_folder_of_tiffs(filename_pattern: str, block_index_pattern: str | None 
     if block_index_pattern is not None:
         axes = block_index_pattern.count(r"(\d+)")
         settings |= {"pattern": block_index_pattern, "axestiled": {axis: axis for axis in range(axes)}}
-    return zarr.open(tifffile.imread(filename_pattern, **settings), mode="r")
+    with reading(filename_pattern):
+        return zarr.open(tifffile.imread(filename_pattern, **settings), mode="r")

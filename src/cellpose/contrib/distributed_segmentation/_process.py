@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._reading import reading
 from cellpose.contrib.distributed_segmentation._blocks import (
     Crop,
     Index,
@@ -175,14 +176,14 @@ def write_block(
     out = np.zeros([part.stop - part.start for part in core], np.uint32)
     if index in processed:
         labels = open_zarr(job.labels_path(index))[_inside(core, job.crop(index))]
-        out = np.load(job.table_path(index))[labels]
+        out = _table(job, index)[labels]
     mine = np.unique(out)
     for other in neighbours(index, processed):
         crop = job.crop(other)
         common = _common(core, crop)
         if any(part.start >= part.stop for part in common):
             continue
-        table = np.load(job.table_path(other))
+        table = _table(job, other)
         theirs = _numbered(open_zarr(job.labels_path(other))[_inside(common, crop)], table)
         theirs[np.isin(theirs, mine)] = 0
         place = out[_inside(common, core)]
@@ -272,3 +273,10 @@ def process_block(
 def _channel_axis(ndim: int, eval_kwargs: Mapping[str, Any], n_space: int) -> int | None:
     axis = eval_kwargs.get("channel_axis")
     return None if axis is None or ndim == n_space else int(axis) % ndim
+
+
+def _table(job: Job, index: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Numbers of the labels of a block in the whole."""
+    with reading(job.table_path(index)):
+        table: npt.NDArray[Any] = np.load(job.table_path(index), allow_pickle=False)
+        return table
