@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from cellpose.errors import FileReadError
 from cellpose.io._limits import check_claim
+from cellpose.io._ome_series import file_of
 from cellpose.io._raster_check import size_of_picture
 
 __all__ = ["check_directories", "check_file", "check_rows", "check_series"]
@@ -174,7 +175,7 @@ def check_series(path: Path, tif: Any, series: Any, rows: bool = False) -> None:
     path
         The file, for messages.
     tif
-        The open file.
+        The open file; None where the file holds only the names of others.
     series
         Pages that make up one array.
     rows
@@ -206,7 +207,7 @@ def check_series(path: Path, tif: Any, series: Any, rows: bool = False) -> None:
 def _files_missing(path: Path, tif: Any) -> list[str]:
     """Other files of the set that the OME-XML names and that are not beside this one."""
     try:
-        root = ElementTree.fromstring(tif.ome_metadata or "")
+        root = ElementTree.fromstring((tif.ome_metadata if tif is not None else path.read_bytes()) or "")
     except ElementTree.ParseError:
         return []
     names = {element.get("FileName", "") for element in root.iter() if _local(element) == "UUID"} - {""}
@@ -245,8 +246,9 @@ def _check_pictures(path: Path, page: Any, counts: list[int]) -> None:
     for start, count in zip(page.dataoffsets, counts, strict=False):
         if not count:
             continue
-        handle.seek(start)
-        width, height = size_of_picture(handle.read(min(count, _HEAD)))
+        with file_of(page):
+            handle.seek(start)
+            width, height = size_of_picture(handle.read(min(count, _HEAD)))
         if width * height > 4 * area + _HEAD:
             message = f"{path} is corrupt: it has strips or tiles of {area} pixels, one claims {width} x {height}"
             raise FileReadError(message)
