@@ -568,6 +568,29 @@ def test_weights_that_are_no_numbers(tmp_path):
     assert weights.load_arrays(tmp_path / "w.safetensors")["a"].shape == (9,)
 
 
+def test_a_missing_tensor_is_told_with_its_file(tmp_path):
+    import torch
+
+    from cellpose import resnet_torch, weights
+
+    state = resnet_torch.CPnet([2, 4, 8], 3, 3).state_dict()
+    state = {key: value for key, value in state.items() if "res_down_0.conv.conv_0" not in key}
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"w\.pth"):
+        weights.family(tmp_path / "w.pth")
+
+
+def test_numbers_without_a_sum(tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    from cellpose import weights
+
+    state = {"a": torch.ones(3).to(torch.float8_e4m3fn), "b": torch.ones(3, dtype=torch.complex64)}
+    save_file(state, tmp_path / "w.safetensors")
+    assert weights.load_state_dict(tmp_path / "w.safetensors").keys() == state.keys()
+
+
 def test_a_tensor_that_repeats_a_number_for_ever(tmp_path):
     import torch
 

@@ -27,8 +27,8 @@ _LONGEST = 300  # characters of a library's message; some print all that they re
 def reading(path: str | os.PathLike[str], kind: type[FileReadError | WeightsError] = FileReadError) -> Iterator[None]:
     """What is done inside reads this file: any error that leaves is one of ours and names the file.
 
-    A broken file can make a library fail in any way. Errors of ours pass as they are; one about an array or an
-    option is told the name of the file if it does not say it.
+    A broken file can make a library fail in any way. Errors of ours pass as they are; one about an array,
+    an option or weights is told the name of the file if it does not say it.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def reading(path: str | os.PathLike[str], kind: type[FileReadError | WeightsErro
     try:
         _refuse_endless(name)
         yield
-    except (InputError, OptionError) as error:
+    except (InputError, OptionError, WeightsError) as error:
         if os.path.basename(name) not in str(error):
             error.args = (f"{name}: {error}",)
         raise

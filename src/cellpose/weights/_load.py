@@ -28,6 +28,7 @@ __all__ = ["family", "family_of", "load_arrays", "load_network", "load_state_dic
 
 logger = logging.getLogger("cellpose.weights")
 
+_SUMMED = ("float16", "bfloat16", "float32", "float64")  # others have no sum
 _NOT_USED = ("diam_mean", "diam_labels", "num_batches_tracked")  # a network runs without them
 
 
@@ -77,7 +78,7 @@ def _check_finite(state: Mapping[str, Any], path: str | os.PathLike[str]) -> Non
         bad = [
             key
             for key, value in state.items()
-            if not key.endswith(_NOT_USED) and not math.isfinite(float(value.sum())) and not _is_finite(value)
+            if _is_judged(key, value) and not math.isfinite(float(value.sum())) and not _is_finite(value)
         ]
     if bad:
         message = (
@@ -85,6 +86,10 @@ def _check_finite(state: Mapping[str, Any], path: str | os.PathLike[str]) -> Non
             "or infinity; fetch or copy the file again, or train with a lower learning rate"
         )
         raise WeightsError(message)
+
+
+def _is_judged(key: str, value: Any) -> bool:
+    return not key.endswith(_NOT_USED) and str(value.dtype).removeprefix("torch.") in _SUMMED
 
 
 def _is_finite(value: Any) -> bool:
@@ -102,7 +107,8 @@ def family_of(state: Mapping[str, Any], path: str | os.PathLike[str]) -> Family:
     """
     from cellpose import nets
 
-    return _told_by_file(nets.detect_family(state), Path(path))
+    with reading(path, WeightsError):
+        return _told_by_file(nets.detect_family(state), Path(path))
 
 
 def family(path: str | os.PathLike[str] | ModelFile | None) -> Family:
