@@ -74,12 +74,86 @@ def test_pictures_are_saved_without_masks(bench: Bench, flag, name):
     assert (bench.folder / name).stat().st_size > 0
 
 
-def test_masks_are_written_even_if_there_is_no_cell(bench: Bench):
+EVERY = (
+    "--save_png", "--save_tif", "--save_flows", "--save_outlines", "--save_rois", "--save_txt", "--save_mpl",
+    "--save_zarr", "--save_ome_tif",
+)  # fmt: skip
+
+
+def test_every_file_is_written_even_if_there_is_no_cell(bench: Bench, capsys):
     bench.images("a.tif")
-    assert bench.run(*U_NET, "--no_npy", "--save_png", "--save_tif", "--cellprob_threshold", "99") == 0
+    assert bench.run(*U_NET, *EVERY) == 0
+    with_cells = bench.new_files()
+    for name in with_cells:
+        if name != "a.tif" and not name.startswith("a_cp_masks.zarr"):
+            (bench.folder / name).unlink()
+    assert bench.run(*U_NET, *EVERY, "--cellprob_threshold", "99") == 0
+    zarr = "a_cp_masks.zarr"
+    assert [n for n in bench.new_files() if zarr not in n] == [n for n in with_cells if zarr not in n]
     for name in ("a_cp_masks.png", "a_cp_masks.tif"):
         masks = io.imread(bench.folder / name)
         assert (masks.shape, masks.dtype, masks.max()) == ((64, 72), np.uint16, 0)
+    assert (bench.folder / "a_cp_outlines.txt").read_text() == ""
+    assert "a.tif: no masks found" in capsys.readouterr().err
+    assert len(bench.manifest()["images"][0]["outputs"]) == 12
+
+
+MOVIE = {"TYX": 3, "ZYX": 3, "TZYX": 4}
+
+
+@pytest.fixture(params=MOVIE)
+def movie(request, bench: Bench):
+    """The axes of a movie or stack in the folder of images."""
+    plane = blob_image()
+    shape = (*(2 for _ in request.param[:-2]), *plane.shape)
+    tifffile.imwrite(bench.folder / "m.ome.tif", np.broadcast_to(plane, shape), metadata={"axes": request.param})
+    return request.param
+
+
+def test_outputs_that_a_movie_cannot_have_are_named(bench: Bench, movie, capsys):
+    assert bench.run(*U_NET, *(word for word in EVERY if word != "--save_zarr")) == 0
+    told = capsys.readouterr().err
+    for option in ("--save_png", "--save_outlines", "--save_txt", "--save_mpl"):
+        assert option in told
+    assert "m.ome.tif: not written, since a " in told
+    written = ["cellprob_cp_masks.tif", "cp_masks.ome.tif", "cp_masks.tif", "dP_cp_masks.tif", "flows_cp_masks.tif"]
+    written += [] if MOVIE[movie] == 4 else ["rois.zip", "seg.npy"]
+    assert bench.new_files() == sorted(["m.ome.tif", *(f"m.ome_{name}" for name in written)])
+    assert ("--save_rois, _seg.npy" in told) == (MOVIE[movie] == 4)
+
+
+def test_a_movie_as_png_only_is_refused_before_the_network_runs(bench: Bench, movie, monkeypatch, capsys):
+    monkeypatch.setattr(_segment.Segmenter, "__call__", None)
+    assert bench.run(*U_NET, "--save_png", "--no_npy") == 1
+    assert "cannot save 3D outputs as PNG, use tif option instead: --save_tif (m.ome.tif" in capsys.readouterr().err
+    assert bench.run(*U_NET, "--save_txt", "--save_mpl", "--no_npy") == 1
+    assert "cannot have --save_txt, --save_mpl; add --save_tif" in capsys.readouterr().err
+
+
+def test_masks_of_a_stack_that_did_not_look_like_one_are_kept(bench: Bench, capsys):
+    tifffile.imwrite(bench.folder / "s.tif", np.stack([blob_image()] * 12))
+    assert bench.run(*U_NET, "--save_png", "--no_npy") in (0, 1)
+    told = capsys.readouterr().err
+    assert "--save_png" in told or "cannot save 3D outputs as PNG" in told
+    if (bench.folder / "s_cp_masks.tif").exists():
+        assert "the masks are written as TIFF" in told
+
+
+def test_images_of_many_channels_have_their_summary_picture(bench: Bench):
+    tifffile.imwrite(bench.folder / "c.tif", np.stack([blob_image()] * 5), metadata={"axes": "CYX"})
+    assert bench.run(*U_NET, "--save_mpl", "--no_npy") == 0
+    assert "c_cp_output_cp_masks.png" in bench.new_files()
+
+
+def test_warnings_name_the_image_that_they_are_about(bench: Bench, capsys):
+    for name in ("s.tif", "t.tif"):
+        tifffile.imwrite(
+            bench.folder / name, np.stack([blob_image()] * 3), metadata={"axes": "ZYX"}, photometric="minisblack"
+        )
+    assert bench.run(*U_NET, "--no_npy") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("WARNING")]
+    assert told
+    assert not [line for line in told if "s.tif" not in line and "t.tif" not in line]
 
 
 def test_names_of_all_alphabets(bench: Bench):

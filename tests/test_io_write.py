@@ -313,11 +313,35 @@ def test_save_outlines_gives_picture_and_text(tmp_path):
     assert lines == [",".join(map(str, outline.ravel())) for outline in outlines]
 
 
-def test_masks_too_small_for_an_outline_keep_their_line(tmp_path):
-    masks = MASKS.copy()
-    masks[0, 0] = 3
-    io.save_masks(IMAGE, masks, FLOWS, tmp_path / "im.tif", png=False, save_txt=True)
-    assert (tmp_path / "im_cp_outlines.txt").read_text().count("\n") == 3
+TINY = MASKS.copy()
+TINY[0, 0] = 3
+TINY[0, 3:5] = 4
+TINY[0, 7], TINY[1, 8] = 5, 5
+TINY[0:2, 11:13] = 6
+
+
+def test_masks_of_few_pixels_have_a_line_and_a_roi_each(tmp_path, caplog):
+    io.save_masks(IMAGE, TINY, FLOWS, tmp_path / "im.tif", png=False, save_txt=True)
+    io.outlines_to_text(tmp_path / "alone", utils.outlines_list(TINY))
+    for name in ("im", "alone"):
+        lines = (tmp_path / f"{name}_cp_outlines.txt").read_text().splitlines()
+        assert lines[2:] == [
+            "0,0,0,1,1,1,1,0",
+            "3,0,3,1,5,1,5,0",
+            "7,0,7,1,8,1,8,2,9,2,9,1,8,1,8,0",
+            "11,0,11,2,13,2,13,0",
+        ]
+    io.save_rois(TINY, tmp_path / "im.tif")
+    io.save_rois(np.stack([TINY, TINY]), tmp_path / "stack.tif")
+    assert [roi.name for roi in read_rois(tmp_path / "im_rois.zip")] == list("123456")
+    assert len(read_rois(tmp_path / "stack_rois.zip")) == 12
+    assert caplog.text == ""
+
+
+def test_outlines_without_points_are_counted(tmp_path, caplog):
+    io.outlines_to_text(tmp_path / "im", [[[1, 2], [3, 4]], np.zeros((0, 2))])
+    assert (tmp_path / "im_cp_outlines.txt").read_text() == "1,2,3,4\n\n"
+    assert "1 of the outlines given for" in caplog.text
 
 
 def outline_picture(folder, image, channels=(0, 0)):
@@ -390,18 +414,41 @@ def test_lists_of_different_lengths(tmp_path):
 
 def test_image_without_masks(tmp_path, caplog):
     options = {"save_flows": True, "save_outlines": True, "save_txt": True, "save_mpl": True}
+    io.save_masks(IMAGE, MASKS, FLOWS, tmp_path / "full.png", tif=True, **options)
     io.save_masks(IMAGE, MASKS * 0, FLOWS, tmp_path / "im.png", tif=True, **options)
-    assert listing(tmp_path) == ["im_cp_masks.tif"]
-    assert not io.imread(tmp_path / "im_cp_masks.tif").any()
-    assert "no masks found" in caplog.text
+    names = listing(tmp_path)
+    assert [name for name in names if name.startswith("im")] == [
+        name.replace("full", "im") for name in names if name.startswith("full")
+    ]
+    for name in ("im_cp_masks.tif", "im_cp_masks.png"):
+        assert not io.imread(tmp_path / name).any()
+    assert (tmp_path / "im_cp_outlines.txt").read_text() == ""
+    assert f"{tmp_path / 'im.png'}: no masks found" in caplog.text
 
 
-def test_stacks(tmp_path):
+def test_stacks(tmp_path, caplog):
     stack = np.stack([MASKS] * 3)
     with pytest.raises(ValueError, match="cannot save 3D outputs as PNG"):
         io.save_masks(None, stack, FLOWS, tmp_path / "im.tif")
-    io.save_masks(None, stack, FLOWS, tmp_path / "im.tif", tif=True)
+    io.save_masks(None, stack, FLOWS, tmp_path / "im.tif", png=False, tif=True)
+    assert caplog.text == ""
     assert listing(tmp_path) == ["im_cp_masks.tif"]
+    flows = [np.stack([FLOWS[0]] * 3), np.stack([FLOWS[1]] * 3, 1), np.stack([FLOWS[2]] * 3)]
+    options = {"save_flows": True, "save_outlines": True, "save_mpl": True}
+    io.save_masks(None, stack, flows, tmp_path / "im.tif", tif=True, **options)
+    assert listing(tmp_path) == [
+        "im_cellprob_cp_masks.tif", "im_cp_masks.tif", "im_dP_cp_masks.tif", "im_flows_cp_masks.tif",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(io.imread(tmp_path / "im_dP_cp_masks.tif"), flows[1])
+    assert "im.tif: not written are masks as PNG, the picture of outlines, outlines as text, the summary picture" in (
+        caplog.text
+    )
+
+
+@pytest.mark.parametrize("flows", [None, FLOWS[:2]])
+def test_flows_that_are_not_there(tmp_path, flows):
+    with pytest.raises(InputError, match="give the three that eval returns"):
+        io.save_masks(IMAGE, MASKS, flows, tmp_path / "im.tif", save_flows=True)
 
 
 def test_the_image_is_never_overwritten(tmp_path):
@@ -497,18 +544,12 @@ def test_rois_of_a_stack_are_bound_to_their_planes(tmp_path):
     assert [(roi.name, roi.position) for roi in rois] == [("1-z1", 1), ("2-z1", 1), ("2-z3", 3)]
 
 
-def test_no_masks_no_rois(tmp_path, caplog):
-    io.save_rois(MASKS * 0, tmp_path / "im.tif")
-    assert listing(tmp_path) == []
-    assert "no masks found" in caplog.text
-
-
-def test_tiny_masks_are_left_out_of_rois_and_told(tmp_path, caplog):
-    masks = MASKS.copy()
-    masks[0, 0] = 3
-    io.save_rois(masks, tmp_path / "im.tif")
-    assert zipfile.ZipFile(tmp_path / "im_rois.zip").namelist() == ["1.roi", "2.roi"]
-    assert "saving 2 ImageJ ROIs" in caplog.text
+@pytest.mark.parametrize("shape", [(8, 9), (2, 8, 9)])
+def test_no_masks_no_rois(tmp_path, caplog, shape):
+    io.save_rois(np.zeros(shape, np.uint16), tmp_path / "im.tif")
+    assert zipfile.ZipFile(tmp_path / "im_rois.zip").namelist() == []
+    assert "no masks found: " in caplog.text
+    assert "im_rois.zip holds no ROIs" in caplog.text
 
 
 def test_rois_of_wide_images_and_of_no_images(tmp_path):

@@ -14,7 +14,8 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 __all__ = [
-    "TOLD", "Job", "Stage", "announce_compiling", "current_job", "part_of_job", "say", "stage", "working_on",
+    "TOLD", "Job", "Stage", "about_image", "announce_compiling", "current_job", "name_image",
+    "part_of_job", "say", "stage", "working_on",
 ]  # fmt: skip
 
 logger = logging.getLogger("cellpose")
@@ -129,6 +130,29 @@ def part_of_job(part: str) -> Iterator[None]:
         yield
     finally:
         job.part = before
+
+
+_image: ContextVar[str] = ContextVar("cellpose_image", default="")
+
+
+@contextmanager
+def about_image(name: str) -> Iterator[None]:
+    """Let warnings of this thread name the image that it works on, where they do not already."""
+    before = _image.set(name)
+    try:
+        yield
+    finally:
+        _image.reset(before)
+
+
+def name_image(record: logging.LogRecord) -> bool:
+    """Add the name of the image that this thread works on to a warning about it; a filter that lets all pass."""
+    name = _image.get()
+    if name and record.levelno >= logging.WARNING:
+        message = record.getMessage()
+        if name not in message:
+            record.msg, record.args = f"{name}: {message}", None
+    return True
 
 
 def say(text: str) -> None:

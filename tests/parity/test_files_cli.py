@@ -31,7 +31,7 @@ TOPICS = ("files", "files_np1")
 # ---------------------------------------------------------------- what differs on purpose, and why
 
 CRASHED = "the original stopped with an error of its own; here the command works"
-EMPTY_PNG = "programs read the masks back whether or not there was a cell: an empty PNG is written"
+EMPTY = "programs wait for the files that they ask for whether or not there was a cell: all are written"
 SAVEDIR = "--savedir holds for every result, _seg.npy too"
 ALONE = "--save_outlines works alone; outlines come as text too"
 SUMMARY = "the fixture was made without matplotlib"
@@ -45,11 +45,21 @@ FILES: dict[tuple[str, str], tuple[list[str], list[str], str]] = {
         ["in/a_img_seg.npy", "in/b_img_seg.npy"],
         SAVEDIR,
     ),
-    ("*", "none_found"): (["in/a_img_cp_masks.png", "in/b_img_cp_masks.png"], [], EMPTY_PNG),
-    ("v3", "no_norm"): (["in/a_img_cp_masks.png", "in/b_img_cp_masks.png"], [], EMPTY_PNG),
-    ("v3", "exclude_edges"): (["in/b_img_cp_masks.png"], [], EMPTY_PNG),
-    ("v3", "custom_diameter0"): (["in/a_img_cp_masks.png", "in/b_img_cp_masks.png"], [], EMPTY_PNG),
-    ("v3", "quiet"): (["in/a_img_cp_masks.png", "in/b_img_cp_masks.png"], [], EMPTY_PNG),
+    ("*", "none_found"): ([f"in/{i}_img_cp_{k}" for i in "ab" for k in ("masks.png", "outlines.txt")], [], EMPTY),
+    ("*", "none_found_tif"): (
+        [f"in/{i}_img_{k}_cp_masks.tif" for i in "ab" for k in ("cellprob", "dP", "flows")],
+        [],
+        EMPTY,
+    ),
+    ("*", "np1_none_found_tif"): (
+        [f"in/{i}_img_{k}_cp_masks.tif" for i in "ab" for k in ("cellprob", "dP", "flows")],
+        [],
+        EMPTY,
+    ),
+    ("v3", "no_norm"): (["in/a_img_cp_masks.png", "in/b_img_cp_masks.png"], [], EMPTY),
+    ("v3", "exclude_edges"): (["in/b_img_cp_masks.png"], [], EMPTY),
+    ("v3", "custom_diameter0"): (["in/a_img_cp_masks.png", "in/b_img_cp_masks.png"], [], EMPTY),
+    ("v3", "quiet"): (["in/a_img_cp_masks.png", "in/b_img_cp_masks.png"], [], EMPTY),
     ("*", "image_path_savedir_output_name"): (["out/a_img_z.png"], [], CRASHED),
     ("*", "stack_rois"): (["st/s_stack_rois.zip"], [], CRASHED),
     ("v4", "stack_stitch_z"): (["st/s_stack_cp_masks.tif", "st/s_stack_seg.npy"], [], CRASHED),
@@ -317,7 +327,7 @@ def _check_stored(case: Case, name: str, path: Path) -> None:
 # lines that programs read, without prefix and numbers of time
 _READ = re.compile(
     r"^(>>>> (running cellpose on|loading model|using|estimating|completed in|model trained)"
-    r"|WRITING LOG OUTPUT TO|no masks found|(cellpose version|platform|python version|torch version):"
+    r"|WRITING LOG OUTPUT TO|(cellpose version|platform|python version|torch version):"
     r"|\d+, train_loss=|100%\|#+\| [12]/[12])"  # not those of planes
 )
 

@@ -26,6 +26,14 @@ DIFFERENT = {
     "v3/io/save_masks__png": "the original stops with an OverflowError under NumPy 2 before the flows are written",
     "v3/io/save_masks__list_in_folders": "the same OverflowError",
     "both/io/get_label_files/masks": "each image has labels, of TIFF or PNG: they need not be of one format",
+    "both/io/save_masks__empty": "all that is asked for is written, also without masks",
+}
+
+# Rows whose line of the log differs: ours names the image, or there is nothing to tell.
+TOLD = {
+    "both/io/save_masks__empty": ["im.png: no masks found, the files hold none"],
+    "both/io/save_masks__65k": ["im.png: found more than 65535 masks, cannot save PNG, saving as TIF"],
+    "both/io/save_rois__tiny": [],  # every label has its ROI
 }
 
 
@@ -130,8 +138,8 @@ def check_written(row: dict[str, Any], text: str, tmp_path: Path, case: Any, inp
     do_save(name, tmp_path, case, inputs)
     if row["key"] not in DIFFERENT:
         assert listing(tmp_path) == files
-    messages = [record.getMessage() for record in log.records]
-    assert messages == lines
+    messages = [record.getMessage().replace(f"{tmp_path}{os.sep}", "") for record in log.records]
+    assert messages == TOLD.get(row["key"], lines)
 
 
 def sum_of(line: str) -> float:

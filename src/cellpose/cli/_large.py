@@ -14,7 +14,7 @@ import numpy as np
 from cellpose import io
 from cellpose._stages import stage
 from cellpose.cli._model import Segmenter
-from cellpose.cli._save import output_paths
+from cellpose.cli._save import output_paths, warn_of_blocks
 from cellpose.errors import CellposeError, OptionError
 from cellpose.utils._display import waiting
 from cellpose.utils._pipeline import Tell
@@ -63,9 +63,7 @@ def is_large(file: Path, segmenter: Segmenter, args: Namespace) -> bool:
         return False
     if height * width <= _WHOLE_AT_MOST:
         return False
-    logger.warning(
-        f"{file.name} has {height} x {width} pixels: it is segmented in blocks, and masks are all that is written"
-    )
+    logger.warning(f"{file.name} has {height} x {width} pixels: it is segmented in blocks")
     return True
 
 
@@ -91,6 +89,7 @@ def segment_large_file(
 
     plane = io.open_plane(file, args.channel_axis, args.axes)
     keywords = {name: value for name, value in segmenter.keywords_of(plane).items() if name in _PASSED_ON}
+    warn_of_blocks(file, args)
     target, *others = _targets(file, args)
     target.parent.mkdir(parents=True, exist_ok=True)
     result = models.segment_large(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cellpose._stages import TOLD
+from cellpose._stages import TOLD, name_image
 from cellpose.errors import CellposeError
 from cellpose.utils._display import Display, can_show
 
@@ -76,6 +76,9 @@ def logging_to_user(*, verbose: bool) -> Iterator[None]:
         lines.setFormatter(_Lines())
         ours.addHandler(lines)
         ours.setLevel(logging.INFO)
+    for handler in ours.handlers:
+        if handler not in before:
+            handler.addFilter(name_image)
     try:
         yield
     except CellposeError as error:

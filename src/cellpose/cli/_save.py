@@ -10,10 +10,11 @@ import numpy as np
 
 from cellpose import io
 from cellpose.cli._model import Result
+from cellpose.errors import OptionError
 
 logger = logging.getLogger("cellpose.cli")
 
-__all__ = ["output_paths", "save_results", "save_with_axes"]
+__all__ = ["check_possible", "output_paths", "save_results", "save_with_axes", "warn_of_blocks"]
 
 
 def save_results(file: Path, image: np.ndarray, result: Result, model: str, args: Namespace) -> list[Path]:
@@ -40,7 +41,7 @@ def save_results(file: Path, image: np.ndarray, result: Result, model: str, args
         If the masks cannot be written in the format asked for.
     """
     paths = output_paths(file, args)
-    args = _possible(result, args)
+    args = _possible(file, result.masks.ndim, args)
     if args.save_png or args.save_tif or args.save_flows or args.save_outlines or args.save_txt or args.save_mpl:
         _save_masks(paths, file, image, result, args)
     if args.save_rois:
@@ -77,16 +78,86 @@ def save_with_axes(file: Path, image: io.Image, result: Result, args: Namespace)
     return written
 
 
-def _possible(result: Result, args: Namespace) -> Namespace:
-    """The command line without files that cannot hold times and planes both."""
-    if result.masks.ndim < 4:
+def check_possible(file: Path, image: io.Image, args: Namespace, *, planes_by_name: bool) -> None:
+    """Refuse an image before its network runs if nothing that is asked for can be written of it.
+
+    Parameters
+    ----------
+    file, image, args
+        The image file, what is in it, and the command line.
+    planes_by_name
+        Whether an axis that the file calls Z is one of planes to the model.
+
+    Raises
+    ------
+    OptionError
+        If so, as the file's axes tell.
+    """
+    ndim = _ndim_of_masks(image, args, planes_by_name=planes_by_name)
+    refused = _refused(ndim, args)
+    if refused and set(refused) == set(_asked(args)):
+        hint = "cannot save 3D outputs as PNG, use tif option instead: --save_tif"
+        if refused != ["save_png"]:
+            hint = f"{_KINDS[ndim]} cannot have {_in_words(refused)}; add --save_tif"
+        message = f"{hint} ({file.name} has axes {image.axes}, shape {image.data.shape})"
+        raise OptionError(message)
+
+
+def _possible(file: Path, ndim: int, args: Namespace) -> Namespace:
+    """The command line without the results that masks of so many axes cannot have; a warning names these.
+
+    Masks that would then be lost are written as TIFF.
+    """
+    refused = _refused(ndim, args)
+    if not refused:
         return args
-    names = [
-        name for name in ("save_rois", "save_txt", "save_outlines", "save_flows", "save_mpl") if getattr(args, name)
-    ]
-    if names:
-        logger.warning(f"no {', '.join(names)} of a movie of stacks: masks are written as TIFF and OME-Zarr only")
-    return Namespace(**{**vars(args), **dict.fromkeys(names, False), "no_npy": True})
+    kept = {name: False for name in refused if name != "no_npy"} | ({"no_npy": True} if "no_npy" in refused else {})
+    told = f"{file.name}: not written, since {_KINDS[ndim]} cannot have that: {_in_words(refused)}"
+    if set(refused) == set(_asked(args)):
+        told += "; the masks are written as TIFF"
+        kept["save_tif"] = True
+    logger.warning(told)
+    return Namespace(**{**vars(args), **kept})
+
+
+# Results that only a plane has, and those that neither stacks nor movies of stacks have.
+_OF_PLANES = ("save_png", "save_outlines", "save_txt", "save_mpl")
+_OF_STACKS = ("save_rois", "no_npy")
+_ALWAYS = ("save_tif", "save_flows", "save_zarr", "save_ome_tif", "zarr_labels")
+_KINDS = {3: "a stack or movie", 4: "a movie of stacks"}
+
+
+def _asked(args: Namespace) -> list[str]:
+    """The options that ask for a result; ``no_npy`` stands for the ``_seg.npy`` that it leaves out."""
+    names = (*_OF_PLANES, *_OF_STACKS, *_ALWAYS)
+    return [name for name in names if bool(getattr(args, name)) != (name == "no_npy")]
+
+
+def _refused(ndim: int, args: Namespace) -> list[str]:
+    cannot = {3: _OF_PLANES, 4: (*_OF_PLANES, *_OF_STACKS)}.get(ndim, ())
+    return [name for name in _asked(args) if name in cannot]
+
+
+def _in_words(names: list[str]) -> str:
+    return ", ".join("_seg.npy" if name == "no_npy" else f"--{name}" for name in names)
+
+
+def warn_of_blocks(file: Path, args: Namespace) -> None:
+    """Name the results that are asked for and not written where an image is segmented in blocks."""
+    lost = [name for name in _asked(args) if name not in _ALWAYS or name == "save_flows"]
+    if lost:
+        as_tif = "; the masks are written as TIFF" if "save_png" in lost else ""
+        told = f"{file.name}: not written, since it is segmented in blocks: {_in_words(lost)}"
+        logger.warning(told + as_tif)
+
+
+def _ndim_of_masks(image: io.Image, args: Namespace, *, planes_by_name: bool) -> int:
+    """Number of axes that the masks of an image will have; 2 also where its axes are not named."""
+    given = {axis % image.data.ndim for axis in (args.channel_axis, args.z_axis) if axis is not None}
+    planes = args.z_axis is not None
+    letters = [letter for k, letter in enumerate(image.axes) if k not in given and image.data.shape[k] > 1]
+    repeated = {"T", "Z"} if planes_by_name and not planes else {"T"}
+    return 2 + planes + len(repeated & set(letters)) if "Y" in letters else 2
 
 
 def _in_place(path: Path) -> Path:
@@ -122,9 +193,6 @@ def _save_masks(paths: io.OutputPaths, file: Path, image: np.ndarray, result: Re
         save_mpl=args.save_mpl,
         axes=result.axes,
     )
-    if args.save_png and result.masks.ndim == 2 and not result.masks.any():
-        # programs that started us read this file back whether or not there was a cell
-        io.imsave(_in_place(paths.masks_png), result.masks.astype(np.uint16))
 
 
 def _save_seg(paths: io.OutputPaths, file: Path, result: Result, model: str, args: Namespace) -> None:

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from cellpose import io
-from cellpose._stages import TOLD, stage
+from cellpose._stages import TOLD, about_image, stage
 from cellpose.cli._images import find_images, folder_of_run, groups_of_same_results
 from cellpose.cli._large import is_large, print_estimates, segment_large_file
 from cellpose.cli._logging import display_of, say_at_end
 from cellpose.cli._manifest import Manifest, options_of
 from cellpose.cli._model import Result, Segmenter, load_segmenter
-from cellpose.cli._save import save_results, save_with_axes
+from cellpose.cli._save import check_possible, save_results, save_with_axes
 from cellpose.cli._summary import Summary, count_of
 from cellpose.cli._table import layout_given
 from cellpose.errors import OptionError
@@ -198,7 +198,7 @@ def _segment_all(files: list[Path], segmenter: Segmenter, args: Namespace, displ
     room = Room(_VALUES_AT_ONCE)
 
     def one(file: Path, tell: Tell) -> _Outcome:
-        with display.job(file.name):
+        with display.job(file.name), about_image(file.name):
             return _segment_one(file, segmenter, args, room, tell)
 
     # Figures are drawn by a library that knows one thread only; of images whose results have the same names the last
@@ -259,6 +259,7 @@ def _segment_read(
     if args.do_3D or args.stitch_threshold > 0:
         logger.info("loading image as 3D zstack")
         _check_format(args)
+    check_possible(file, image, args, planes_by_name=segmenter.generation == "unet")
     segmenter = replace(segmenter, keywords={**segmenter.keywords, "progress": lambda done: tell(done / 100)})
     result = _without_edge_masks(segmenter(image), args)
     stage("writing results")

@@ -60,7 +60,7 @@ def save_masks(
 ) -> None:
     """Write the results of one image or of several.
 
-    Of an image without masks only the TIFF is written, if asked for.
+    All that is asked for is written, also of an image without masks; what a stack cannot have is named in a warning.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def save_masks(
     file_names
         Path of the image, or a list of paths.
     png
-        Write ``<name><suffix>.png`` (only (Y, X) and up to 65535 labels; else a TIFF instead).
+        Write ``<name><suffix>.png`` (only (Y, X) and up to 65535 labels; of more a TIFF instead).
     tif
         Write ``<name><suffix>.tif``, losslessly compressed.
     channels
@@ -81,7 +81,7 @@ def save_masks(
     suffix
         What follows the name of the image.
     save_flows
-        Write ``<name>_flows<suffix>.tif`` (colours), ``_dP`` (flows) and ``_cellprob``, of single planes.
+        Write ``<name>_flows<suffix>.tif`` (colours), ``_dP`` (flows) and ``_cellprob``.
     save_outlines
         Write ``<name>_outlines<suffix>.png``, the image with red outlines, and the outlines as text, of single planes.
     dir_above
@@ -93,7 +93,8 @@ def save_masks(
     save_txt
         Write ``<name>_cp_outlines.txt``, see ``outlines_to_text``, of single planes.
     save_mpl
-        Write ``<name>_cp_output<suffix>.png``, a picture of image, outlines, masks and flows; needs matplotlib.
+        Write ``<name>_cp_output<suffix>.png``, a picture of image, outlines, masks and flows, of single planes; needs
+        matplotlib.
     axes
         Axes of the masks, kept in the TIFF, such as ``"TYX"``; None: planes and stacks of planes.
 
@@ -121,7 +122,7 @@ def save_to_png(images: Any, masks: Any, flows: Any, file_names: Any) -> None:
 def _save_one(
     result: Result, labels: npt.NDArray[Any], paths: OutputPaths, wanted: _Wanted, channels: Sequence[int]
 ) -> None:
-    wanted = _possible(labels, wanted)
+    wanted = _possible(labels, wanted, result.file_name)
     _check_keeps_image(result.file_name, paths, wanted)
     if wanted.png:
         write_png(_ready(paths.masks_png), labels)
@@ -136,29 +137,33 @@ def _save_one(
     if wanted.flows:
         _write_flows(result.flows, paths)
     if wanted.summary:
-        picture = _summary_picture(result, labels, channels)
-        if picture is not None:
-            write_bytes(_ready(paths.summary_png), picture)
+        write_bytes(_ready(paths.summary_png), _summary_picture(result, labels, channels))
 
 
 def _axes(ndim: int) -> str | None:
     return "ZYX"[-ndim:] if ndim in (2, 3) else None
 
 
-def _possible(labels: npt.NDArray[Any], wanted: _Wanted) -> _Wanted:
-    """What can be written of these labels."""
+def _possible(labels: npt.NDArray[Any], wanted: _Wanted, name: str) -> _Wanted:
+    """What can be written of these labels; what cannot is named."""
     if labels.ndim > 2:
         if wanted.png and not wanted.tif:
             message = "cannot save 3D outputs as PNG, use tif option instead"
             raise InputError(message)
-        if wanted.flows or wanted.text:
-            logger.warning("flows and outlines of stacks are not saved as files of their own; _seg.npy holds them")
-        wanted = replace(wanted, png=False, flows=False, outlines=False, text=False, summary=False)
+        of_planes = {
+            "masks as PNG": wanted.png,
+            "the picture of outlines": wanted.outlines,
+            "outlines as text": wanted.text,
+            "the summary picture": wanted.summary,
+        }
+        refused = ", ".join(what for what, asked in of_planes.items() if asked)
+        if refused:
+            logger.warning(f"{name}: not written are {refused}: masks of shape {labels.shape} are more than one plane")
+        wanted = replace(wanted, png=False, outlines=False, text=False, summary=False)
     if not labels.any():
-        logger.warning("no masks found, will not save PNG or outlines")
-        return replace(wanted, png=False, flows=False, outlines=False, text=False, summary=False)
-    if wanted.png and int(labels.max()) > _PNG_LABELS:
-        logger.warning("found more than 65535 masks in each image, cannot save PNG, saving as TIF")
+        logger.warning(f"{name}: no masks found, the files hold none")
+    if wanted.png and int(labels.max(initial=0)) > _PNG_LABELS:
+        logger.warning(f"{name}: found more than 65535 masks, cannot save PNG, saving as TIF")
         wanted = replace(wanted, png=False, tif=True)
     return wanted
 
@@ -176,9 +181,10 @@ def _ready(path: Path) -> Path:
     return path
 
 
-def _write_flows(flows: Sequence[Any], paths: OutputPaths) -> None:
-    if len(flows) < 3:
-        message = f"flows hold {len(flows)} arrays; give the three that eval returns: colours, flows, cell probability"
+def _write_flows(flows: Sequence[Any] | None, paths: OutputPaths) -> None:
+    if flows is None or len(flows) < 3:
+        held = 0 if flows is None else len(flows)
+        message = f"flows hold {held} arrays; give the three that eval returns: colours, flows, cell probability"
         raise InputError(message)
     colours, dP, cellprob = (np.asarray(item) for item in flows[:3])
     write_tiff(_ready(paths.flows_tif), colours)
@@ -217,7 +223,7 @@ def _colours(image: npt.NDArray[Any], shape: tuple[int, ...], channels: Sequence
     return picture
 
 
-def _summary_picture(result: Result, labels: npt.NDArray[Any], channels: Sequence[int]) -> bytes | None:
+def _summary_picture(result: Result, labels: npt.NDArray[Any], channels: Sequence[int]) -> bytes:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -226,9 +232,8 @@ def _summary_picture(result: Result, labels: npt.NDArray[Any], channels: Sequenc
     from cellpose.plot import show_segmentation
 
     image = np.asarray(result.image)
-    if image.ndim not in (2, 3) or (image.ndim == 3 and min(image.shape) > 3):
-        logger.warning(f"no summary picture of an image of shape {image.shape}: it has no channel axis of at most 3")
-        return None
+    if image.ndim == 3 and min(image.shape) > 3:  # more channels than colours
+        image = _colours(image, labels.shape, channels)
     figure = Figure(figsize=(12, 3))
     FigureCanvasAgg(figure)
     show_segmentation(figure, image.copy(), labels, result.flows[0], channels=list(channels))

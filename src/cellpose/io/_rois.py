@@ -45,7 +45,12 @@ def outlines_to_text(base: PathLike, outlines: Iterable[npt.ArrayLike]) -> None:
     FileWriteError
         If the file cannot be written.
     """
-    write_text(f"{os.fspath(base)}_cp_outlines.txt", format_outlines(outlines))
+    target = f"{os.fspath(base)}_cp_outlines.txt"
+    lines = format_outlines(outlines)
+    empty = sum(not line for line in lines.splitlines())
+    if empty:  # of other origin than outlines_list, which gives every label an outline
+        logger.warning(f"{empty} of the outlines given for {target} have no points: their lines are empty")
+    write_text(target, lines)
 
 
 def save_rois(
@@ -56,6 +61,8 @@ def save_rois(
     pad: bool = False,
 ) -> None:
     """Write the outlines of masks as ROIs of ImageJ to ``<file name without extension>_rois.zip``.
+
+    Every label has its ROI; without labels the archive is empty.
 
     Parameters
     ----------
@@ -94,18 +101,11 @@ def write_rois(
         message = f"masks of shape {labels.shape} have no outlines; give (Y, X) or (Z, Y, X)"
         raise InputError(message)
     if not labels.any():
-        logger.warning("no masks found, no ROIs are saved")
-        return
-    digits = len(str(int(labels.max()))) if pad else 0
-    named = [
-        (f"{prefix}{label:0{digits}d}" + ("" if plane is None else f"-z{plane + 1}"), plane, outline)
-        for plane, label, outline in _labelled_outlines(labels, multiprocessing)
-    ]
-    filled = [item for item in named if len(item[2])]
-    if len(filled) < len(named):
-        logger.warning(f"empty outlines found, saving {len(filled)} ImageJ ROIs to .zip archive.")
+        logger.warning(f"no masks found: {os.fspath(target)} holds no ROIs")
+    digits = len(str(int(labels.max(initial=0)))) if pad else 0
     with replacing(target) as file, zipfile.ZipFile(file, "w") as archive:
-        for name, plane, outline in filled:
+        for plane, label, outline in _labelled_outlines(labels, multiprocessing):
+            name = f"{prefix}{label:0{digits}d}" + ("" if plane is None else f"-z{plane + 1}")
             # a date of its own in every file would make equal results differ
             archive.writestr(zipfile.ZipInfo(f"{name}.roi"), _roi(name, plane, outline))
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from cellpose._stages import name_image
 from cellpose.utils._threads import thread_count
 
 __all__ = ["AT_ONCE_ENV", "Room", "Stopped", "Tell", "in_order", "worker_count"]
@@ -105,6 +106,7 @@ class _Hold(logging.Filter):
         records = getattr(self._here, "records", None)
         if records is None or getattr(record, "told", False):  # what a person should see at once
             return True
+        name_image(record)  # only this thread knows
         records.append(record)
         return False
 

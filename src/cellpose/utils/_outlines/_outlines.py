@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from cellpose.utils._check import Labels, check_labels, each_plane
 from cellpose.utils._labels import PIXELS_PER_SLICE, as_labels, scan
+from cellpose.utils._outlines._pixels import pixel_border
 from cellpose.utils._threads import run_sliced
 
-# A contour of four points or fewer encloses no area and cannot be drawn as a region of interest.
+# A contour of four points or fewer encloses no area, or a single pixel, and cannot be drawn as a region of interest.
 _MIN_POINTS = 5
 
 
@@ -101,7 +102,7 @@ def outlines_list(
     masks: ArrayLike,
     multiprocessing_threshold: int = 50000,
     multiprocessing: bool | None = None,
-) -> list[NDArray[np.int64] | NDArray[np.float64]]:
+) -> list[NDArray[np.int64]]:
     """Outline of every label as a list of points.
 
     Parameters
@@ -115,8 +116,9 @@ def outlines_list(
     -------
     list of ndarray
         For each label present, in ascending order, the contour with the most points: int64 (n, 2), columns x, y in
-        pixels, beginning at its first pixel in raster order and running down its left side. A contour of four points or
-        fewer becomes an empty float array (0, 2).
+        pixels, beginning at its first pixel in raster order and running down its left side. Where that has four points
+        or fewer (a few pixels, or a line of up to three), the corners of the area that the pixels cover, pixel (x, y)
+        reaching from (x, y) to (x + 1, y + 1).
 
     Raises
     ------
@@ -129,6 +131,8 @@ def outlines_list(
     >>> masks[1:3, 1:4] = 7
     >>> outlines_list(masks)[0].tolist()
     [[1, 1], [1, 2], [2, 2], [3, 2], [3, 1], [2, 1]]
+    >>> outlines_list(np.eye(1, 3, 1, dtype=np.uint8))[0].tolist()
+    [[1, 0], [1, 1], [2, 1], [2, 0]]
     """
     found = contours(as_labels(check_labels(masks, ndim=(2,))))
     lengths = found.ends - found.starts
@@ -136,25 +140,21 @@ def outlines_list(
     order = np.lexsort((-np.arange(lengths.size), -lengths, found.owners))
     _, first = np.unique(found.owners[order], return_index=True)
     points = found.points.astype(np.int64)
-    return [
-        points[found.starts[k] : found.ends[k]].copy() if lengths[k] >= _MIN_POINTS else np.zeros((0, 2))
-        for k in order[first]
-    ]
+    parts = (points[found.starts[k] : found.ends[k]] for k in order[first])
+    return [part.copy() if len(part) >= _MIN_POINTS else pixel_border(part) for part in parts]
 
 
-def outlines_list_single(masks: ArrayLike) -> list[NDArray[np.int64] | NDArray[np.float64]]:
+def outlines_list_single(masks: ArrayLike) -> list[NDArray[np.int64]]:
     """Outline of every label as a list of points: :func:`outlines_list`, under a name that scripts use."""
     return outlines_list(masks)
 
 
-def outlines_list_multi(
-    masks: ArrayLike, num_processes: int | None = None
-) -> list[NDArray[np.int64] | NDArray[np.float64]]:
+def outlines_list_multi(masks: ArrayLike, num_processes: int | None = None) -> list[NDArray[np.int64]]:
     """Outline of every label as a list of points: :func:`outlines_list`; `num_processes` has no effect."""
     return outlines_list(masks)
 
 
-def get_outline_multi(args: tuple[ArrayLike, int]) -> NDArray[np.int64] | NDArray[np.float64]:
+def get_outline_multi(args: tuple[ArrayLike, int]) -> NDArray[np.int64]:
     """Outline of one label.
 
     Parameters
@@ -169,4 +169,4 @@ def get_outline_multi(args: tuple[ArrayLike, int]) -> NDArray[np.int64] | NDArra
     """
     masks, label = args
     found = outlines_list(check_labels(masks, ndim=(2,)) == label)
-    return found[0] if found else np.zeros((0, 2))
+    return found[0] if found else np.zeros((0, 2), np.int64)
