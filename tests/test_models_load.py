@@ -51,9 +51,25 @@ def test_published_model_that_cannot_be_downloaded(folder, no_download):
         CellposeModel(pretrained_model="cyto3")
 
 
-@pytest.mark.parametrize("nothing", [None, False, []])
-def test_a_network_without_weights_is_no_model(folder, nothing):
-    with pytest.raises(ValueError, match="path of a weight file"):
+@pytest.mark.parametrize("nothing", [None, False])
+def test_a_network_without_weights_is_there_to_be_trained(folder, nothing):
+    model = CellposeModel(pretrained_model=nothing, nchan=1, diam_mean=20.0)
+    assert (model.nchan, model.nbase, model.diam_mean) == (1, [1, 32, 64, 128, 256], 20.0)
+    assert model.pretrained_model is None
+    image = np.random.default_rng(0).random((32, 32), dtype=np.float32)
+    # What random weights find looks like a result and is none.
+    for _ in range(2):
+        with pytest.raises(WeightsError, match="random weights"):
+            model.eval(image)
+    with torch.no_grad():
+        model.net.output[2].bias += 1
+    assert model.eval(image)[0].shape == (32, 32)
+    assert CellposeModel(pretrained_model=nothing).nchan == 2
+
+
+@pytest.mark.parametrize("nothing", [[], "", 3])
+def test_what_names_no_model_is_refused(folder, nothing):
+    with pytest.raises(OptionError, match="path of a weight file"):
         CellposeModel(pretrained_model=nothing)
 
 

@@ -195,3 +195,34 @@ def test_flat_tuple_for_bioimage_io() -> None:
     net = CPnetBioImageIO([2, 4, 8]).eval()
     results = net(torch.zeros(1, 2, 8, 8))
     assert [tuple(r.shape) for r in results] == [(1, 3, 8, 8), (1, 8), (1, 4, 8, 8), (1, 8, 4, 4)]
+
+
+def test_the_parts_under_their_published_names():
+    from cellpose import resnet_torch
+
+    torch.manual_seed(0)
+    net = resnet_torch.CPnet([2, 4, 8], 3, 3).eval()
+    down, up = resnet_torch.downsample([2, 4, 8], 3), resnet_torch.upsample([4, 8, 8], 3)
+    down.load_state_dict(net.downsample.state_dict())
+    up.load_state_dict(net.upsample.state_dict())
+    x = torch.randn(1, 2, 16, 16)
+
+    class Own(resnet_torch.CPnet):
+        def forward(self, data):
+            features = self.downsample(data)
+            style = self.make_style(features[-1])
+            return self.output(self.upsample(style, features, self.mkldnn)), style, features
+
+    own = Own([2, 4, 8], 3, 3)
+    own.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        expected, style, features = net(x)
+        torch.testing.assert_close(resnet_torch.make_style()(down.eval()(x)[-1]), style)
+        torch.testing.assert_close(net.output(up.eval()(style, features, False)), expected)
+        torch.testing.assert_close(own.eval()(x)[0], expected)
+    assert own.train()(torch.randn(4, 2, 224, 224))[0].shape == (4, 3, 224, 224)
+    joined = resnet_torch.batchconvstyle(4, 4, 8, 3)(style, features[0], False, features[0])
+    assert joined.shape == features[0].shape
+    assert resnet_torch.resup(8, 4, 8, 3)(torch.randn(1, 8, 16, 16), features[0], style).shape == features[0].shape
+    assert resnet_torch.resdown(2, 4, 3)(x).shape == features[0].shape
+    assert resnet_torch.batchconv0(2, 3, 1)(resnet_torch.batchconv(2, 2, 3)(x)).shape == (1, 3, 16, 16)

@@ -262,3 +262,41 @@ def test_families_refuse_each_other(tmp_path: Any) -> None:
         small_sam().load_model(tmp_path / "unet")
     with pytest.raises(WeightsError, match="Cellpose-SAM"):
         nets.CPnet([2, 4, 8]).load_model(tmp_path / "dino")
+
+
+def test_the_parts_of_a_derived_transformer_can_be_called(tmp_path):
+    """A class of the user's with a ``forward`` of its own, of the parts that published scripts call."""
+    import numpy as np
+
+    from cellpose.models import CellposeModel
+    from cellpose.vit_sam import Transformer
+
+    class Own(Transformer):
+        def forward(self, x):
+            tokens = self.encoder.patch_embed(x)
+            assert tokens.shape == (len(x), 32, 32, 32)
+            tokens = tokens + self.encoder.pos_embed
+            for block in self.encoder.blocks:
+                tokens = block(tokens)
+            features = self.encoder.neck(tokens.permute(0, 3, 1, 2))
+            y = torch.nn.functional.conv_transpose2d(self.out(features), self.W2, stride=self.ps)
+            return y, torch.zeros(len(x), 256)
+
+    torch.manual_seed(0)
+    own = Own(embed_dim=32, num_heads=2, offsets=(27, 63)).eval()
+    with torch.no_grad():
+        for parameter in own.encoder.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.02)
+    tiles = torch.randn(2, 3, 256, 256)
+    with torch.no_grad():
+        ours, _ = Transformer.forward(own, tiles)
+        torch.testing.assert_close(own(tiles)[0], ours, atol=1e-5, rtol=1e-4)  # other orders of additions
+        torch.testing.assert_close(own.encoder(tiles).shape, torch.Size([2, 256, 32, 32]))
+    # In place of the network of a model it is what runs, and not an engine made of the old weights.
+    model = CellposeModel(pretrained_model="nuclei-cells", engine="auto")
+    calls = []
+    own.register_forward_pre_hook(lambda *_: calls.append(1))
+    model.net = own
+    image = np.random.default_rng(0).random((64, 64), dtype=np.float32)
+    assert model.eval(image, diameter=30)[1][1].shape == (2, 64, 64)
+    assert calls

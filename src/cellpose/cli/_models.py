@@ -11,6 +11,9 @@ from cellpose.errors import OptionError
 
 __all__ = ["add", "models_command"]
 
+# Published models that are shown before they are here; with --all the rest.
+_RECOMMENDED = ("cpsam", "cpsam_v2", "cyto3", "nuclei", "denoise_cyto3")
+
 
 def models_command(argv: Sequence[str]) -> int:
     """Run one of the sub-commands list, pull, add, remove, info, path."""
@@ -36,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    sub = command("list", _list, "show bundled, own and published models")
+    sub = command("list", _list, "show the models on this machine and those to begin with")
+    sub.add_argument("--all", action="store_true", help="also the published models that few need")
     sub.add_argument("--installed", action="store_true", help="only those on this machine")
     sub.add_argument("--json", action="store_true", help="print JSON")
     sub = command("pull", _pull, "download published models")
@@ -58,14 +62,17 @@ def _list(args: argparse.Namespace) -> int:
     from cellpose import weights
 
     rows = [row for row in weights.list_models() if row.installed or not args.installed]
+    shown = rows if args.all else [row for row in rows if row.installed or row.name in _RECOMMENDED]
     default = weights.default_model()
     if args.json:
         print(json.dumps([_facts(row, default) for row in rows], indent=1))
         return 0
-    for row in rows:
+    for row in shown:
         mark = "*" if row.name == default else " "
         size = row.info.size_mib if row.info else (row.n_bytes or 0) / 2**20
         print(f"{mark} {row.name:<28} {row.kind:<9} {_where(row):<17} {size:>7.1f} MiB  {_note(row)}".rstrip())
+    if len(shown) < len(rows):
+        print(f"\n{len(rows) - len(shown)} more can be downloaded: cellpose models list --all")
     print(f"\n* is used without --pretrained_model; models folder: {weights.model_dir()}")
     return 0
 

@@ -2,6 +2,7 @@
 
 import logging
 
+from cellpose._also import other_names
 from cellpose._door import guard
 from cellpose.core._devices import assign_device, check_mkl, use_gpu
 from cellpose.core._planes import run_planes
@@ -26,3 +27,4 @@ __all__ = [
 ]
 
 guard(globals())
+__getattr__ = other_names("core")

@@ -1,5 +1,6 @@
 """Image restoration: degrade, learn to restore, restore, and segment what was restored (Cellpose 3)."""
 
+from cellpose._also import other_names
 from cellpose._door import guard
 from cellpose.denoise._batch import random_rotate_and_resize_noise
 from cellpose.denoise._cellpose import CellposeDenoiseModel
@@ -37,3 +38,4 @@ __all__ = [
 ]
 
 guard(globals())
+__getattr__ = other_names("denoise")

@@ -140,7 +140,8 @@ def train_loss(
     lbl: torch.Tensor | None = None,
     lam: Sequence[float] = (1.0, 1.5, 0.0),
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Like `test_loss`, but with gradient and in the mode that `net0` is in."""
+    """Like `test_loss`, but in training mode and with gradient."""
+    net0.train()
     return _restoration_loss(net0, X, net1, img, lbl, lam)
 
 

@@ -5,6 +5,7 @@ On the CPU compiled kernels run on all cores; on another torch device the same i
 
 from __future__ import annotations
 
+from cellpose._also import other_names
 from cellpose._door import guard
 from cellpose.dynamics._flows import (
     center_of_mass,
@@ -48,3 +49,4 @@ __all__ = [
 ]
 
 guard(globals())
+__getattr__ = other_names("dynamics")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+from cellpose._also import other_names
 from cellpose._door import guard
 from cellpose.io._bands import write_label_bands
 from cellpose.io._convert import tiff_to_zarr
@@ -96,5 +97,4 @@ _FLAGS = {"GUI": "qtpy", "ND2": "bioio", "NRRD": "nrrd", "MATPLOTLIB": "matplotl
 def __getattr__(name: str) -> Any:
     if name in _FLAGS:
         return importlib.util.find_spec(_FLAGS[name]) is not None
-    message = f"module 'cellpose.io' has no attribute {name!r}"
-    raise AttributeError(message)
+    return other_names("io")(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellpose._also import other_names
 from cellpose._door import guard
 from cellpose.metrics._boundary import boundary_scores
 from cellpose.metrics._flow import flow_error
@@ -26,3 +27,4 @@ __all__ = [
 ]
 
 guard(globals())
+__getattr__ = other_names("metrics")

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from cellpose import weights
+from cellpose._also import other_names
 from cellpose._door import guard
 from cellpose.core import assign_device, check_mkl, run_3D, run_net
 from cellpose.models._files import (
@@ -70,5 +71,4 @@ def __getattr__(name: str) -> Any:
         from pathlib import Path
 
         return Path.home() / ".cellpose" / "models"
-    message = f"module 'cellpose.models' has no attribute {name!r}"
-    raise AttributeError(message)
+    return other_names("models")(name)

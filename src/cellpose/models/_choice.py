@@ -14,7 +14,15 @@ from cellpose.models._retired import warn_once
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DEFAULT_MODEL", "PathLike", "diameters_of", "wanted_device", "wanted_model", "wanted_precision"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "PathLike",
+    "diameters_of",
+    "wanted_device",
+    "wanted_model",
+    "wanted_precision",
+    "weight_bytes",
+]
 
 logger = logging.getLogger("cellpose.models")
 
@@ -26,11 +34,11 @@ _DIAMETER = 30.0
 
 
 def wanted_model(pretrained_model: Any, model_type: str | None) -> PathLike | None:
-    """The model that is meant, ``None`` for the default one."""
+    """The model that is meant, ``None`` for a network without weights."""
     if isinstance(pretrained_model, (list, tuple)):
         if len(pretrained_model) > 1:
             warn_once("of several models only the first is run: averaging over networks is not supported")
-        pretrained_model = pretrained_model[0] if pretrained_model else None
+        pretrained_model = pretrained_model[0] if pretrained_model else ""
     if isinstance(pretrained_model, (str, os.PathLike)) and str(pretrained_model) not in ("", DEFAULT_MODEL):
         if model_type:
             logger.info("model_type=%r is not used, since pretrained_model is given", model_type)
@@ -41,9 +49,11 @@ def wanted_model(pretrained_model: Any, model_type: str | None) -> PathLike | No
         name = weights.default_model()
         logger.info("no model was named: using %s", name)
         return name
+    if pretrained_model is None or pretrained_model is False:
+        return None
     message = (
-        f"pretrained_model={pretrained_model!r} is not allowed: a network without weights segments nothing. Leave it "
-        f"out for the default model ({weights.default_model()}), or give a name, such as cpsam or cyto3, or the path "
+        f"pretrained_model={pretrained_model!r} is not allowed. Leave it out "
+        f"for the default model ({weights.default_model()}), or give a name, such as cpsam or cyto3, or the path "
         "of a weight file"
     )
     raise OptionError(message)
@@ -71,7 +81,7 @@ def wanted_precision(precision: str | None, use_bfloat16: bool | None) -> str | 
     return precision
 
 
-def diameters_of(net: Loaded, file: weights.ModelFile, diam_mean: float | None) -> tuple[float, float]:
+def diameters_of(net: Loaded, file: weights.ModelFile | None, diam_mean: float | None) -> tuple[float, float]:
     """The diameters to which images are brought and of the training images.
 
     Published files say 30 or, those of nuclei, 17; for these the constructor's diameter counts, except for nuclei.
@@ -82,7 +92,14 @@ def diameters_of(net: Loaded, file: weights.ModelFile, diam_mean: float | None) 
         for value in (net.described(name, None) for name in ("diam_mean", "diam_labels"))
     )
     mean = own or diam_mean or _DIAMETER
-    published = file.info is not None and not is_transformer(file.info.family)
-    if published and file.info is not None:
-        mean = file.info.diam_mean if file.info.diam_mean != _DIAMETER else diam_mean or _DIAMETER
+    info = None if file is None else file.info
+    if info is not None and not is_transformer(info.family):
+        mean = info.diam_mean if info.diam_mean != _DIAMETER else diam_mean or _DIAMETER
     return mean, labels or mean
+
+
+def weight_bytes(model: Any) -> int:
+    """Size of the weights of a model, as a file or, where there is none, of its parameters."""
+    if model.pretrained_model is not None:
+        return os.path.getsize(model.pretrained_model)
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.net.parameters())

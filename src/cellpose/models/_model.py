@@ -19,6 +19,7 @@ from cellpose.models._choice import (
     wanted_model,
     wanted_precision,
 )
+from cellpose.models._fresh import Fresh
 from cellpose.models._inputs import Images, Layout
 from cellpose.models._many import segment_images
 from cellpose.models._segment import Network
@@ -41,7 +42,8 @@ class CellposeModel:
         Whether to run on a GPU (CUDA or MPS), where one works.
     pretrained_model
         Name of a published, bundled or own model, or the path of a weight file. Left out: ``cpsam`` where its weights
-        are installed, else the bundled model; the log tells which.
+        are installed, else the bundled model; the log tells which. ``None`` or ``False``, without ``model_type``: a
+        U-Net with random weights, to be trained; until then ``eval`` refuses.
     model_type
         Older name of the same, used where ``pretrained_model`` is not given.
     mkldnn
@@ -77,7 +79,7 @@ class CellposeModel:
     device, gpu
         The device, and whether it is a GPU.
     pretrained_model
-        Path of the weight file.
+        Path of the weight file; ``None`` where there is none.
     model_name
         Name of the model.
     diam_mean, diam_labels
@@ -96,8 +98,7 @@ class CellposeModel:
     WeightsError, UnsafeFileError
         If the weights cannot be used.
     OptionError
-        If the model is ``None`` or ``False``: a network without weights segments nothing; or if there is no such
-        engine or precision.
+        If the model is given as something else; or if there is no such engine or precision.
     MissingExtraError
         If the engine is not installed, or none that computes in 8 bits where these are asked for.
     """
@@ -123,7 +124,8 @@ class CellposeModel:
         _retired.drop_retired("CellposeModel", retired, _retired.INIT)
         if backbone not in ("default", "transformer") and not is_transformer(backbone):
             logger.debug("backbone=%r is read from the weight file instead", backbone)
-        file = weights.resolve(wanted_model(pretrained_model, model_type))
+        named = wanted_model(pretrained_model, model_type)
+        file = None if named is None else weights.resolve(named)
         # Known without torch, which need not be imported then.
         on_cpu = device == "cpu" or (device is None and not gpu)
         self._device: Any
@@ -131,13 +133,17 @@ class CellposeModel:
         self.mkldnn = mkldnn
         self.timing: list[float] = []
         self._turn = threading.Lock()
-        self.pretrained_model = str(file.path)
-        self.model_name = file.name
+        self.pretrained_model = None if file is None else str(file.path)
+        self.model_name = "untrained" if file is None else file.name
         # Published networks get the tiles they were published with, since these are part of the result.
-        self._bsize = 0 if file.path in weights.bundled_models().values() else None
+        self._small_whole = file is not None and file.path in weights.bundled_models().values()
         wanted = wanted_precision(precision, use_bfloat16)
         names = choose_engine(engine, gpu=self.gpu, precision=wanted or "float32")
-        self._net: Any = Loaded(file, names, self._device, wanted)
+        self._net: Any
+        if file is None:
+            self._net = Fresh(nchan or 2, diam_mean or 30.0, self._device)
+        else:
+            self._net = Loaded(file, names, self._device, wanted)
         self.precision: str = self._net.precision
         self._net_ortho: Any = None
         if pretrained_model_ortho:
@@ -149,10 +155,12 @@ class CellposeModel:
         self.nclasses = int(self._net.described("nout", 3))
         self.nchan = int(self._net.described("nchan", 2))
         if nchan is not None and nchan != self.nchan:
-            logger.warning("nchan=%d has no effect: the network of %s takes %d channels", nchan, file.name, self.nchan)
+            name = self.model_name
+            logger.warning("nchan=%d has no effect: the network of %s takes %d channels", nchan, name, self.nchan)
         self.nbase = list(self._net.described("nbase", []))
         self.diam_mean, self.diam_labels = diameters_of(self._net, file, diam_mean)
-        logger.info("model %s (%s) on %s, run by %s", file.name, file.path, self._device or "cpu", self.engine)
+        where = self.pretrained_model or "random weights, to be trained"
+        logger.info("model %s (%s) on %s, run by %s", self.model_name, where, self._device or "cpu", self.engine)
 
     @property
     def device(self) -> Any:
@@ -166,6 +174,12 @@ class CellposeModel:
     @device.setter
     def device(self, device: Any) -> None:
         self._device = device
+
+    @property
+    def _bsize(self) -> int | None:
+        """Side of tiles where none is given: small images whole by bundled models, but not by what replaced them."""
+        replaced_by = str(getattr(self._net, "backbone", "cpnet"))
+        return 0 if self._small_whole and not is_transformer(replaced_by) else None
 
     @property
     def engine(self) -> str:

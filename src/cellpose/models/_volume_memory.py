@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellpose.errors import InputError
+from cellpose.models._choice import weight_bytes
 from cellpose.models._segment import scale_of
 from cellpose.options import Evaluation
 
@@ -130,5 +130,5 @@ def estimate_volume_memory(
     # Preparing a stack takes a second one for a while.
     work = max(2 * stack + voxels, stack + flows, *stages)
     tiles = batch_size * (_PER_TILE_PIXEL * 224**2 * model.nbase[1] // 32 if model.nbase else _TRANSFORMER_TILE)
-    network = _LIBRARIES + 2 * os.path.getsize(model.pretrained_model) + tiles
+    network = _LIBRARIES + 2 * weight_bytes(model) + tiles
     return VolumeEstimate(network, channels * voxels * np.dtype(dtype).itemsize, work)

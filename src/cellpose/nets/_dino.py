@@ -136,6 +136,10 @@ class _PatchEmbed(nn.Module):
         # The padding centres each kernel on its patch, so that there are as many tokens as patches.
         self.proj = nn.Conv2d(nchan, dim, _PATCH_KERNEL, stride=ps, padding=(_PATCH_KERNEL - ps) // 2)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens (n, rows, columns, dim) of images (n, channels, y, x)."""
+        return patch_tokens(self.proj, x)
+
 
 class _Encoder(nn.Module):
     def __init__(self, nchan: int, ps: int, dim: int, depth: int, num_heads: int) -> None:
@@ -207,7 +211,7 @@ class CPDINO(TokenNet):
         """
         self.check_input(x)
         encoder = self.encoder
-        patches = patch_tokens(encoder.patch_embed.proj, x)
+        patches = encoder.patch_embed(x)
         n, rows, columns, dim = patches.shape
         fixed = torch.cat((encoder.cls_token, encoder.storage_tokens), dim=1).expand(n, -1, -1)
         tokens = torch.cat((fixed, patches.reshape(n, rows * columns, dim)), dim=1)

@@ -124,6 +124,10 @@ class _PatchEmbed(nn.Module):
         super().__init__()
         self.proj = nn.Conv2d(nchan, dim, ps, stride=ps)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens (n, rows, columns, dim) of images (n, channels, y, x)."""
+        return patch_tokens(self.proj, x)
+
 
 class _Encoder(nn.Module):
     def __init__(self, nchan: int, ps: int, grid: int, dim: int, num_heads: int, offsets: Sequence[int]) -> None:
@@ -137,6 +141,13 @@ class _Encoder(nn.Module):
             nn.Conv2d(256, 256, 3, padding=1, bias=False),
             _ChannelNorm(256),
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (n, 256, rows, columns) of images (n, channels, y, x)."""
+        tokens = self.patch_embed(x) + self.pos_embed
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.neck(tokens.permute(0, 3, 1, 2))  # type: ignore[no-any-return]
 
 
 def sam_offsets(depth: int = 24) -> tuple[int, ...]:
@@ -198,7 +209,7 @@ class CPSAM(TokenNet):
             message = f"tiles of {x.shape[2]} x {x.shape[3]} pixels do not fit CPSAM; they must have bsize={self.bsize}"
             raise InputError(message)
         encoder = self.encoder
-        tokens = patch_tokens(encoder.patch_embed.proj, x) + encoder.pos_embed
+        tokens = encoder.patch_embed(x) + encoder.pos_embed
         depth = len(encoder.blocks)
         for i, block in enumerate(encoder.blocks):
             tokens = run_block(block, tokens, drop_rate(self.rdrop, i, depth) if self.training else 0.0)

@@ -226,7 +226,9 @@ class _Upsample(nn.Module):
         ]
         self.up = nn.Sequential(OrderedDict(levels))
 
-    def forward(self, style: Tensor, features: Sequence[Tensor], work: Workspace | None = None) -> Tensor:
+    def forward(self, style: Tensor, features: Sequence[Tensor], work: Workspace | bool | None = None) -> Tensor:
+        # Networks derived from CPnet give the flag `mkldnn` here, which has no effect.
+        work = None if isinstance(work, bool) else work
         x = features[-1]
         for n in range(len(self.up) - 1, -1, -1):
             x = self.up[n](x, style, features[n], work, upsample=n < len(self.up) - 1)

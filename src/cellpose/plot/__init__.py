@@ -5,6 +5,7 @@ Results are arrays; only :func:`show_segmentation` needs matplotlib, through the
 
 from __future__ import annotations
 
+from cellpose._also import other_names
 from cellpose._door import guard
 from cellpose.plot._color import dx_to_circ, image_to_rgb, mask_overlay, mask_rgb
 from cellpose.plot._figure import show_segmentation
@@ -23,3 +24,4 @@ __all__ = [
 ]
 
 guard(globals())
+__getattr__ = other_names("plot")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellpose._also import other_names
 from cellpose._door import guard
 from cellpose.train._channels import _reshape_norm, convert_to_rgb, pad_to_rgb
 from cellpose.train._checks import LabelReport, check_labels
@@ -29,3 +30,4 @@ __all__ = [
 ]
 
 guard(globals())
+__getattr__ = other_names("train")

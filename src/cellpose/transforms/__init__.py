@@ -5,6 +5,7 @@ Pure functions on arrays: none writes into what it is given.
 
 from __future__ import annotations
 
+from cellpose._also import other_names
 from cellpose._door import guard
 from cellpose.transforms._augment import random_rotate_and_resize
 from cellpose.transforms._axes import convert_image, prepare_transformer, prepare_unet
@@ -71,3 +72,4 @@ __all__ = [
 ]
 
 guard(globals())
+__getattr__ = other_names("transforms")

@@ -5,6 +5,7 @@ Nothing here changes its arguments. The kernels import numba when they are first
 
 from __future__ import annotations
 
+from cellpose._also import other_names
 from cellpose._door import guard
 from cellpose.utils._color import hsv_to_rgb, rgb_to_hsv
 from cellpose.utils._download import download_url_to_file
@@ -64,3 +65,4 @@ __all__ = [
 ]
 
 guard(globals())
+__getattr__ = other_names("utils")

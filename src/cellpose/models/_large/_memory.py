@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cellpose.io import LazyPlane, open_plane
+from cellpose.models._choice import weight_bytes
 from cellpose.models._large._blocks import BlockSize, block_size
 from cellpose.models._segment import scale_of
 from cellpose.options import Evaluation
@@ -98,7 +98,7 @@ def estimate_memory(
         plane,
         block_size(network, options, block, margin),
         scale_of(network, options),
-        os.path.getsize(model.pretrained_model),
+        weight_bytes(model),
         batch_size * _tile(model.nbase),
     )
 

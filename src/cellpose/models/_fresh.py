@@ -1,0 +1,54 @@
+"""A network without weights, to be trained."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from cellpose.engines import Engine, Loaded
+from cellpose.errors import WeightsError
+
+__all__ = ["Fresh"]
+
+_WIDTHS = (32, 64, 128, 256)  # of all published U-Nets
+
+
+class Fresh(Loaded):
+    """A U-Net of the published size with random weights; it segments nothing before they are trained.
+
+    Parameters
+    ----------
+    nchan
+        Channels it takes.
+    diam_mean
+        Diameter in pixels to which images are brought.
+    device
+        Where torch runs it; None: the CPU.
+    """
+
+    def __init__(self, nchan: int, diam_mean: float, device: Any = None) -> None:
+        from cellpose.nets import CPnet
+
+        self._device, self._names, self.precision = device, ("torch",), "float32"
+        self._runner, self.graph, self._lock = None, None, threading.Lock()
+        self._module = CPnet([nchan, *_WIDTHS], 3, 3, diam_mean=diam_mean).eval().to(device or "cpu")
+        self._begin = self._sums()
+
+    def engine(self) -> Engine:
+        """What runs the network, once it is trained.
+
+        Raises
+        ------
+        WeightsError
+            While it has the weights that it began with.
+        """
+        if self._sums() == self._begin:
+            message = (
+                "this network has random weights, which segment nothing: train it (train.train_seg, net.load_model), "
+                "or name a model, such as cpsam or cyto3"
+            )
+            raise WeightsError(message)
+        return super().engine()
+
+    def _sums(self) -> list[float]:
+        return [float(parameter.detach().double().sum()) for parameter in self.module.parameters()]
