@@ -175,6 +175,6 @@ def _unknown(name: str) -> WeightsError | UnknownModelError:
     suggestion = f"Did you mean {' or '.join(near)}? " if near else ""
     message = (
         f"{name[:200]!r} is neither a file nor the name of a model. {suggestion}"
-        "`cellpose models list` shows all names; `cellpose models add FILE` adds a file of your own"
+        "`cellpose models list --all` shows all names; `cellpose models add FILE` adds a file of your own"
     )
     return UnknownModelError(message)
