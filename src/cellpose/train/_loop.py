@@ -174,8 +174,17 @@ def _measure_statistics(run: Run) -> None:
     order = rng.choice(len(run.train_set), size=n, p=run.train_set.probs)
     training = run.net.training
     _to_training(run)
-    measure_statistics(run.net, (batch.x for batch in run.crops(run.train_set).batches(run.train_set, order, rng)))
+    measure_statistics(run.net, (batch.x for batch in _counted(run, run.train_set, order, rng, "averaging weights")))
     run.net.train(training)
+
+
+def _counted(run: Run, images: ImageSet, order: Any, rng: np.random.RandomState, name: str) -> Iterator[Batch]:
+    """Batches of a stage of this name."""
+    advance, done = stage(name, len(order), "crops"), 0
+    for batch in run.crops(images).batches(images, order, rng):
+        yield batch
+        done += batch.n
+        advance(done)
 
 
 @torch.no_grad()
@@ -184,8 +193,7 @@ def _test_loss(run: Run, images: ImageSet) -> float:
     rng = np.random.RandomState(_TEST_SEED)
     order = images.draw(run.options.nimg_test_per_epoch, rng)
     run.net.eval()
-    stage("test loss")
-    total = sum(float(run.loss(batch)) * batch.n for batch in run.crops(images).batches(images, order, rng))
+    total = sum(float(run.loss(batch)) * batch.n for batch in _counted(run, images, order, rng, "test loss"))
     return total / len(order)
 
 
@@ -220,7 +228,8 @@ def train(run: Run, *, resume: bool = False) -> Progress:
         save_network(run.net, run.path, run.card)
         logger.warning(f"interrupted in epoch {progress.epoch}: the model as it is was saved to {run.path}")
         raise
-    _end(run, optimiser, progress)
+    with run.display.job("the last steps"):
+        _end(run, optimiser, progress)
     return progress
 
 
@@ -328,6 +337,7 @@ def _save_if_due(run: Run, optimiser: torch.optim.Optimizer, progress: Progress)
     last = progress.epoch == options.n_epochs
     if last or (epoch > 0 and epoch % options.save_every == 0):
         each = options.save_each and not last
+        stage("saving")
         path = run.path.with_name(f"{run.path.name}_epoch_{epoch:04d}") if each else run.path
         with run.mean.applied():
             save_network(run.net, path, run.card)

@@ -251,6 +251,8 @@ class Display:
             self._shown = None
         if bar is not None:
             bar.leave = keep
+            if self._notebook and not keep:
+                bar.n = bar.total or bar.n  # else a notebook keeps it, in red
             bar.close()
 
     def _clear(self) -> None:
