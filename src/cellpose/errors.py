@@ -12,6 +12,7 @@ __all__ = [
     "CellposeError",
     "DeviceMemoryError",
     "DownloadError",
+    "EditRefusedError",
     "FileMissingError",
     "FileReadError",
     "FileWriteError",
@@ -38,6 +39,10 @@ class AxesError(InputError):
 
 class AxisRangeError(AxesError, IndexError):
     """An axis or a channel that the array does not have."""
+
+
+class EditRefusedError(InputError):
+    """An edit of labels that makes no sense, such as a cell of too few pixels; nothing was changed."""
 
 
 class OptionError(CellposeError, ValueError):

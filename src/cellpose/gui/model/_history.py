@@ -1,0 +1,85 @@
+"""What was done to an image, and can be taken back and done again without limit."""
+
+from __future__ import annotations
+
+from cellpose.gui.model._labels import Edit, LabelStore
+
+__all__ = ["History"]
+
+
+class History:
+    """The edits of one label store.
+
+    Parameters
+    ----------
+    store
+        The labels. All of their edits are to be recorded here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cellpose.gui.model._box import Box
+    >>> store = LabelStore(np.zeros((9, 9), np.int32))
+    >>> history = History(store)
+    >>> history.record(store.write("draw cell", [(Box(0, 1, 2, 5, 2, 5), np.full((1, 3, 3), 1, np.int32))]))
+    >>> history.undo().name, store.count, history.redo().name, store.count
+    ('draw cell', 0, 'draw cell', 1)
+    """
+
+    def __init__(self, store: LabelStore) -> None:
+        self._store = store
+        self._done: list[Edit] = []
+        self._undone: list[Edit] = []
+        self._saved = 0
+
+    def __len__(self) -> int:
+        return len(self._done)
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """All that is done now, in order."""
+        return tuple(self._done)
+
+    @property
+    def next_undo(self) -> str | None:
+        """Name of what `undo` takes back; None if there is nothing."""
+        return self._done[-1].name if self._done else None
+
+    @property
+    def next_redo(self) -> str | None:
+        """Name of what `redo` does again; None if there is nothing."""
+        return self._undone[-1].name if self._undone else None
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the labels are those that were last saved."""
+        return self._saved == len(self._done)
+
+    def mark_saved(self) -> None:
+        """The labels as they are now are in a file."""
+        self._saved = len(self._done)
+
+    def record(self, edit: Edit) -> None:
+        """Put down an edit that was just done; what was taken back before is gone."""
+        if self._saved > len(self._done):  # what was saved can no longer be reached
+            self._saved = -1
+        self._done.append(edit)
+        self._undone.clear()
+
+    def undo(self) -> Edit | None:
+        """Take back the last edit; None if there is none."""
+        if not self._done:
+            return None
+        edit = self._done.pop()
+        self._store.revert(edit)
+        self._undone.append(edit)
+        return edit
+
+    def redo(self) -> Edit | None:
+        """Do the edit again that was taken back last; None if there is none."""
+        if not self._undone:
+            return None
+        edit = self._undone.pop()
+        self._store.apply(edit)
+        self._done.append(edit)
+        return edit

@@ -1,0 +1,280 @@
+"""Labels that are edited: planes of pixels, a table of cells, and edits as patches that go back and forth.
+
+An edit costs the cells it touches, not the image. Numbers of cells never change and are never used again while an image
+is open, so that an edit can be taken back whatever happened meanwhile; files get numbers 1..n when they are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import InputError
+from cellpose.gui.model._box import Box, Mask, box_of_mask, hull
+from cellpose.gui.model._packed import Packed
+from cellpose.utils._labels import scan
+
+__all__ = ["CELL", "Edit", "LabelStore", "Patch", "Table"]
+
+Planes = npt.NDArray[np.int32]
+Table = npt.NDArray[Any]
+
+CELL = np.dtype(
+    [
+        ("area", np.int64),  # pixels; 0: there is no such cell
+        ("box", np.int32, (6,)),  # a Box
+        ("score", np.float32),  # how sure the model is, 0 to 1; NaN: unknown
+        ("manual", np.bool_),  # drawn or corrected by hand
+        ("checked", np.bool_),  # looked at and found right
+        ("kind", np.int16),  # class given by the user, 0: none
+    ]
+)
+
+# With more cells than this touched at once, one pass over all of their pixels is faster than a look at each.
+_FEW = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """The labels of a box before and after an edit."""
+
+    box: Box
+    before: Packed
+    after: Packed
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """One step of the history: what changed in the pixels and in the table.
+
+    Parameters
+    ----------
+    name
+        What was done, as the Edit menu shows it: "Undo draw cell".
+    patches
+        Changed boxes; none where only the table changed.
+    ids, rows_before, rows_after
+        Numbers (n,) of the cells concerned and their rows of the table, of dtype ``CELL``.
+    note
+        What the user should know, such as pieces that were left out; may be empty.
+    """
+
+    name: str
+    patches: tuple[Patch, ...]
+    ids: npt.NDArray[np.int32]
+    rows_before: Table
+    rows_after: Table
+    note: str = ""
+
+    @property
+    def box(self) -> Box:
+        """The smallest box around all that changed."""
+        return hull(patch.box for patch in self.patches)
+
+    @property
+    def added(self) -> npt.NDArray[np.int32]:
+        """Numbers of the cells that this edit made."""
+        return self.ids[(self.rows_before["area"] == 0) & (self.rows_after["area"] > 0)]
+
+    @property
+    def removed(self) -> npt.NDArray[np.int32]:
+        """Numbers of the cells that are gone after this edit."""
+        return self.ids[(self.rows_before["area"] > 0) & (self.rows_after["area"] == 0)]
+
+
+class LabelStore:
+    """The labels of one image.
+
+    Parameters
+    ----------
+    labels
+        Label image, (Y, X) or (Z, Y, X), any integer dtype; copied. 0 is background.
+
+    Attributes
+    ----------
+    planes
+        int32 (Z, Y, X). To be read only: all changes go through `write`, `apply` and `revert`.
+
+    Examples
+    --------
+    >>> labels = np.zeros((20, 20), np.uint16)
+    >>> labels[2:8, 2:8] = 1
+    >>> store = LabelStore(labels)
+    >>> box = Box(0, 1, 10, 15, 10, 15)
+    >>> edit = store.write("draw cell", [(box, np.full(box.shape, store.next_id, np.int32))])
+    >>> store.count, edit.added.tolist(), int(store.table["area"][2])
+    (2, [2], 25)
+    >>> store.revert(edit)
+    >>> store.count, bool((store.planes[0] == labels).all())
+    (1, True)
+    """
+
+    def __init__(self, labels: npt.NDArray[Any]) -> None:
+        if labels.ndim not in (2, 3) or labels.dtype.kind not in "iub":
+            message = f"labels of shape {labels.shape} and dtype {labels.dtype}; give whole numbers (Y, X) or (Z, Y, X)"
+            raise InputError(message)
+        self.planes: Planes = np.array(labels if labels.ndim == 3 else labels[None], np.int32, order="C")
+        if self.planes.size and self.planes.min() < 0:
+            message = f"labels down to {self.planes.min()} are not allowed; the background is 0, cells are 1, 2, 3, ..."
+            raise InputError(message)
+        found = scan(self.planes)
+        self._rows = np.zeros(max(64, len(found.counts)), CELL)
+        self._rows["score"] = np.nan
+        self._rows["area"][: len(found.counts)] = found.counts
+        self._rows["box"][: len(found.counts)] = found.boxes
+        self._rows["area"][0] = 0
+        self._end = max(1, len(found.counts))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the planes, (Z, Y, X)."""
+        z, y, x = self.planes.shape
+        return z, y, x
+
+    @property
+    def table(self) -> Table:
+        """Rows of dtype ``CELL``, one per number, 0 included; rows of area 0 are no cells."""
+        view: Table = self._rows[: self._end]
+        view.flags.writeable = False
+        return view
+
+    @property
+    def ids(self) -> npt.NDArray[np.int32]:
+        """Numbers of the cells that are there, ascending."""
+        return np.asarray(np.flatnonzero(self.table["area"]), np.int32)
+
+    @property
+    def count(self) -> int:
+        """How many cells there are."""
+        return int(np.count_nonzero(self.table["area"]))
+
+    @property
+    def next_id(self) -> int:
+        """The number that a new cell gets."""
+        return self._end
+
+    def at(self, z: int, y: int, x: int) -> int:
+        """The cell at a pixel; 0 where there is none, or no such pixel."""
+        inside = all(0 <= place < length for place, length in zip((z, y, x), self.shape, strict=True))
+        return int(self.planes[z, y, x]) if inside else 0
+
+    def box(self, cell: int) -> Box:
+        """Box of a cell.
+
+        Raises
+        ------
+        InputError
+            If there is no such cell.
+        """
+        if not 0 < cell < self._end or not self._rows["area"][cell]:
+            message = f"there is no cell {cell}"
+            raise InputError(message)
+        return Box(*(int(end) for end in self._rows["box"][cell]))
+
+    def mask(self, cell: int) -> tuple[Box, Mask]:
+        """Box of a cell, and which of its pixels belong to the cell."""
+        box = self.box(cell)
+        return box, self.planes[box.slices] == cell
+
+    def write(
+        self,
+        name: str,
+        pieces: Iterable[tuple[Box, Planes]] = (),
+        facts: Mapping[int, Mapping[str, Any]] | None = None,
+        note: str = "",
+    ) -> Edit:
+        """Change pixels and facts of cells, and tell how to go back and forth.
+
+        Parameters
+        ----------
+        name
+            What is done.
+        pieces
+            Boxes with the labels (of the shape of the box) that they get, one after the other.
+        facts
+            For numbers of cells values of fields of the table but ``area`` and ``box``, which follow from the pixels.
+        note
+            Kept with the edit.
+        """
+        patches: list[Patch] = []
+        hulls: dict[int, Box] = {}
+        for box, after in pieces:
+            before = self.planes[box.slices].copy()
+            changed = before != after
+            if not changed.any():
+                continue
+            self._make_room(int(after.max(initial=0)))
+            for cell in _numbers(before[changed]):
+                hulls.setdefault(cell, self._known_box(cell, box))
+            for cell in _numbers(after[changed]):
+                hulls[cell] = hulls.get(cell, self._known_box(cell, box)).joined(box)
+            self.planes[box.slices] = after
+            patches.append(Patch(box, Packed.of(before), Packed.of(after)))
+        hulls.pop(0, None)
+        ids = np.array(sorted({*hulls, *(facts or {})}), np.int32)
+        if ids.size:
+            self._make_room(int(ids[-1]))
+        before_rows = self._rows[ids].copy()
+        self._measure(hulls)
+        for cell, values in (facts or {}).items():
+            for field, value in values.items():
+                self._rows[field][cell] = value
+        return Edit(name, tuple(patches), ids, before_rows, self._rows[ids].copy(), note)
+
+    def apply(self, edit: Edit) -> None:
+        """Do an edit again that was taken back."""
+        for patch in edit.patches:
+            self.planes[patch.box.slices] = patch.after.unpacked()
+        self._rows[edit.ids] = edit.rows_after
+
+    def revert(self, edit: Edit) -> None:
+        """Take back the edit that was done last."""
+        for patch in reversed(edit.patches):
+            self.planes[patch.box.slices] = patch.before.unpacked()
+        self._rows[edit.ids] = edit.rows_before
+
+    def numbered(self) -> tuple[Planes, Table]:
+        """Labels (Z, Y, X) with the numbers 1..n in their order, and the rows (n,) of these cells."""
+        ids = self.ids
+        if ids.size == self._end - 1:
+            return self.planes, self.table[1:]
+        numbers = np.zeros(self._end, np.int32)
+        numbers[ids] = np.arange(1, ids.size + 1, dtype=np.int32)
+        return numbers[self.planes], self.table[ids]
+
+    def _known_box(self, cell: int, otherwise: Box) -> Box:
+        return Box(*(int(end) for end in self._rows["box"][cell])) if self._rows["area"][cell] else otherwise
+
+    def _make_room(self, cell: int) -> None:
+        if cell >= len(self._rows):
+            more = np.zeros(2 * cell + 1 - len(self._rows), CELL)
+            more["score"] = np.nan
+            self._rows = np.concatenate([self._rows, more])
+        self._end = max(self._end, cell + 1)
+
+    def _measure(self, hulls: Mapping[int, Box]) -> None:
+        """Areas and boxes of cells that lie within these boxes."""
+        if len(hulls) > _FEW:
+            around = hull(hulls.values())
+            found = scan(np.ascontiguousarray(self.planes[around.slices]), self._end - 1)
+            ids = np.fromiter(hulls, np.int32, len(hulls))
+            self._rows["area"][ids] = found.counts[ids]
+            corner = np.repeat(np.array(around[::2], np.int32), 2)
+            self._rows["box"][ids] = np.where(found.counts[ids, None] > 0, found.boxes[ids] + corner, 0)
+            return
+        for cell, around in hulls.items():
+            mask = self.planes[around.slices] == cell
+            box = box_of_mask(mask, around[::2])
+            self._rows["area"][cell] = np.count_nonzero(mask)
+            self._rows["box"][cell] = box or 0
+
+
+def _numbers(values: Planes) -> list[int]:
+    """The numbers that occur."""
+    if values.size < 2**16:
+        return [int(value) for value in np.unique(values)]
+    return [int(value) for value in np.flatnonzero(np.bincount(values))]

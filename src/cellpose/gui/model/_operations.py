@@ -1,0 +1,331 @@
+"""What can be done to labels: each operation changes a `LabelStore` and gives the edit that it was.
+
+Where an operation makes no sense (a cell too small, nothing there), it raises `EditRefusedError` and changes nothing.
+No operation lets cells overlap; where a cell falls into pieces, the note of the edit says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import EditRefusedError
+from cellpose.gui.model._box import Box, Mask, hull
+from cellpose.gui.model._labels import Edit, LabelStore
+from cellpose.gui.model._strokes import disk
+
+__all__ = [
+    "FEWEST_PIXELS",
+    "add_cell",
+    "add_to_cell",
+    "change_number",
+    "clear",
+    "delete",
+    "erase",
+    "fill_holes",
+    "grow",
+    "mark",
+    "merge",
+    "smooth",
+    "split",
+]
+
+FEWEST_PIXELS = 10  # a new cell, or a piece that becomes a cell, has at least as many
+
+Planes = npt.NDArray[np.int32]
+
+
+def pieces_of(mask: Mask) -> list[Mask]:
+    """Parts of a mask (Z, Y, X) that do not touch by an edge, the largest first."""
+    from scipy import ndimage
+
+    numbered, n = ndimage.label(mask)
+    if n < 2:
+        return [mask] if n else []
+    order = np.argsort(-np.bincount(numbered.ravel())[1:], kind="stable") + 1
+    return [numbered == number for number in order]
+
+
+def add_cell(store: LabelStore, box: Box, mask: Mask, *, name: str = "draw cell", facts: Any = None) -> Edit:
+    """A new cell, of the pixels of a mask that belong to no other cell.
+
+    Parameters
+    ----------
+    store
+        The labels.
+    box, mask
+        Where the cell is, and which pixels of the box it has, bool of the shape of the box.
+    name
+        Name of the edit.
+    facts
+        Values of fields of its row; by default it is drawn by hand.
+
+    Raises
+    ------
+    EditRefusedError
+        If fewer than ``FEWEST_PIXELS`` pixels are free.
+    """
+    labels = store.planes[box.slices]
+    free = pieces_of(mask & (labels == 0))
+    pixels = int(np.count_nonzero(free[0])) if free else 0
+    if pixels < FEWEST_PIXELS:
+        message = f"the cell would have {pixels} free pixels, at least {FEWEST_PIXELS} are needed; it was not drawn"
+        raise EditRefusedError(message)
+    lost = sum(int(np.count_nonzero(piece)) for piece in free[1:])
+    note = f"other cells cut it into {len(free)} pieces; the largest stayed, {lost} pixels did not" if lost else ""
+    cell = store.next_id
+    piece = np.where(free[0], np.int32(cell), labels)
+    return store.write(name, [(box, piece)], {cell: facts or {"manual": True, "score": np.nan}}, note)
+
+
+def delete(store: LabelStore, cells: Iterable[int]) -> Edit:
+    """Remove cells.
+
+    Raises
+    ------
+    EditRefusedError
+        If none of them is there.
+    """
+    present = _present(store, cells)
+    name = "remove cell" if len(present) == 1 else f"remove {len(present)} cells"
+    return store.write(name, _relabelled(store, present, 0))
+
+
+def merge(store: LabelStore, cells: Sequence[int]) -> Edit:
+    """Make one cell of several; it keeps the number of the first.
+
+    Raises
+    ------
+    EditRefusedError
+        If fewer than two of them are there.
+    """
+    present = _present(store, cells)
+    if len(present) < 2:
+        message = "select at least two cells to merge"
+        raise EditRefusedError(message)
+    first = present[0]
+    edit = store.write("merge cells", _relabelled(store, present[1:], first), {first: {"manual": True}})
+    return _with_pieces_told(store, edit, first)
+
+
+def add_to_cell(store: LabelStore, cell: int, box: Box, mask: Mask, *, over_others: bool = False) -> Edit:
+    """Give more pixels to a cell: those that are free or, if wanted, also those of other cells.
+
+    Raises
+    ------
+    EditRefusedError
+        If nothing would change.
+    """
+    labels = store.planes[box.slices]
+    wanted = mask & (labels != cell) if over_others else mask & (labels == 0)
+    if not wanted.any():
+        message = f"cell {cell} has these pixels already, or they belong to other cells"
+        raise EditRefusedError(message)
+    edit = store.write("paint", [(box, np.where(wanted, np.int32(cell), labels))], {cell: {"manual": True}})
+    return _with_pieces_told(store, edit, cell)
+
+
+def erase(store: LabelStore, box: Box, mask: Mask, cell: int | None = None) -> Edit:
+    """Take pixels away from one cell, or from all. Pieces that are cut off become cells of their own.
+
+    Raises
+    ------
+    EditRefusedError
+        If there is nothing to take away.
+    """
+    labels = store.planes[box.slices]
+    gone = mask & (labels > 0 if cell is None else labels == cell)
+    touched = [int(value) for value in np.unique(labels[gone])]
+    if not touched:
+        message = "there is no cell to erase from"
+        raise EditRefusedError(message)
+    around = hull([box, *(store.box(number) for number in touched)])
+    after = store.planes[around.slices].copy()
+    after[box.within(around)][gone] = 0
+    facts: dict[int, dict[str, Any]] = {number: {"manual": True} for number in touched}
+    notes, new = [], store.next_id
+    for number in touched:
+        pieces = pieces_of(after == number)
+        for piece in pieces[1:]:
+            large = np.count_nonzero(piece) >= FEWEST_PIXELS
+            after[piece] = new if large else 0
+            if large:
+                facts[new] = {"manual": True, "score": np.nan}
+                new += 1
+        if len(pieces) > 1:
+            notes.append(f"cell {number} fell into {len(pieces)} pieces")
+    return store.write("erase", [(around, after)], facts, "; ".join(notes))
+
+
+def split(store: LabelStore, cell: int, line: npt.NDArray[Any]) -> Edit:
+    """Cut a cell along a line; no pixel is lost.
+
+    Parameters
+    ----------
+    store
+        The labels.
+    cell
+        The cell.
+    line
+        Corners (n, 2) of the line, y and x in pixels, on the plane of the cell.
+
+    Raises
+    ------
+    EditRefusedError
+        If the line does not cut the cell into parts of at least ``FEWEST_PIXELS`` pixels.
+    """
+    from scipy import ndimage
+
+    box, mask = store.mask(cell)
+    wall = np.zeros(box.shape[1:], np.uint8)
+    corners = np.rint(np.asarray(line, np.float64) - (box.y0, box.x0)).astype(np.int32)[:, None, ::-1]
+    cv2.polylines(wall, [np.ascontiguousarray(corners)], isClosed=False, color=1)
+    parts = [part for part in pieces_of(mask & (wall == 0)) if np.count_nonzero(part) >= FEWEST_PIXELS]
+    if len(parts) < 2:
+        message = f"the line does not cut cell {cell} in two; begin and end it outside of the cell"
+        raise EditRefusedError(message)
+    numbers = np.zeros(box.shape, np.int32)
+    for number, part in enumerate(parts):
+        numbers[part] = cell if number == 0 else store.next_id + number - 1
+    nearest = ndimage.distance_transform_edt(numbers == 0, return_distances=False, return_indices=True)
+    after = np.where(mask, numbers[tuple(nearest)], store.planes[box.slices])
+    facts = {int(number): {"manual": True} for number in np.unique(numbers[numbers > 0])}
+    return store.write("split cell", [(box, after)], facts)
+
+
+def fill_holes(store: LabelStore, cells: Iterable[int]) -> Edit:
+    """Fill holes of cells, plane by plane: background that they enclose.
+
+    Raises
+    ------
+    EditRefusedError
+        If there is none.
+    """
+    from scipy import ndimage
+
+    def filled(mask: Mask) -> Mask:
+        return np.stack([ndimage.binary_fill_holes(plane) for plane in mask])
+
+    return _reshaped(store, cells, "fill holes", filled, margin=0)
+
+
+def smooth(store: LabelStore, cells: Iterable[int], radius: float = 2.0) -> Edit:
+    """Make the outlines of cells smoother: a Gaussian of ``radius`` pixels, cut at one half.
+
+    Raises
+    ------
+    EditRefusedError
+        If nothing would change.
+    """
+
+    def smoothed(mask: Mask) -> Mask:
+        soft = [cv2.GaussianBlur(plane.astype(np.float32), (0, 0), radius) for plane in mask]
+        return np.stack([plane > 0.5 for plane in soft])
+
+    return _reshaped(store, cells, "smooth", smoothed, margin=int(3 * radius) + 1)
+
+
+def grow(store: LabelStore, cells: Iterable[int], pixels: int) -> Edit:
+    """Grow cells by so many pixels into the background, or shrink them by a negative number.
+
+    Raises
+    ------
+    EditRefusedError
+        If nothing would change.
+    """
+    change = cv2.dilate if pixels > 0 else cv2.erode
+
+    def changed(mask: Mask) -> Mask:
+        planes = (
+            change(plane.view(np.uint8), disk(2 * abs(pixels) + 1), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+            for plane in mask
+        )
+        return np.stack([plane > 0 for plane in planes])
+
+    return _reshaped(store, cells, "grow" if pixels > 0 else "shrink", changed, margin=abs(pixels) + 1)
+
+
+def change_number(store: LabelStore, cell: int, number: int) -> Edit:
+    """Give a cell another number, one that no cell has.
+
+    Raises
+    ------
+    EditRefusedError
+        If the number is not free.
+    """
+    _present(store, [cell])
+    if number < 1 or (number < store.next_id and store.table["area"][number]):
+        message = f"number {number} is not free; give one that no cell has, from 1 upwards, or merge the cells"
+        raise EditRefusedError(message)
+    row = store.table[cell]
+    facts = {number: {name: row[name] for name in ("score", "manual", "checked", "kind")}}
+    return store.write("change number", _relabelled(store, [cell], number), facts)
+
+
+def mark(store: LabelStore, cells: Iterable[int], **facts: Any) -> Edit:
+    """Note facts of cells: ``kind``, ``checked``, ``manual`` or ``score``."""
+    return store.write("mark", facts=dict.fromkeys(_present(store, cells), facts))
+
+
+def clear(store: LabelStore) -> Edit:
+    """Remove all cells.
+
+    Raises
+    ------
+    EditRefusedError
+        If there is none.
+    """
+    if not store.count:
+        message = "there are no cells to clear"
+        raise EditRefusedError(message)
+    around = hull(Box(*(int(end) for end in store.table["box"][cell])) for cell in store.ids)
+    return store.write("clear all cells", [(around, np.zeros(around.shape, np.int32))])
+
+
+def _present(store: LabelStore, cells: Iterable[int]) -> list[int]:
+    """Those of the cells that are there, each once, in their order."""
+    there = [cell for cell in dict.fromkeys(cells) if 0 < cell < store.next_id and store.table["area"][cell]]
+    if not there:
+        message = "no cell is selected"
+        raise EditRefusedError(message)
+    return there
+
+
+def _relabelled(store: LabelStore, cells: Iterable[int], number: int) -> Iterator[tuple[Box, Planes]]:
+    """The pixels of the cells with another number; one cell after the other, since boxes of neighbours overlap."""
+    for cell in cells:
+        box, mask = store.mask(cell)
+        yield box, np.where(mask, np.int32(number), store.planes[box.slices])
+
+
+def _reshaped(
+    store: LabelStore, cells: Iterable[int], name: str, change: Callable[[Mask], Mask], *, margin: int
+) -> Edit:
+    """Change the shape of cells one by one; they take free pixels only, and none of them vanishes."""
+    present = _present(store, cells)
+    around = hull(store.box(cell) for cell in present).grown(margin, store.shape)
+    after = store.planes[around.slices].copy()
+    facts: dict[int, dict[str, Any]] = {}
+    for cell in present:
+        box = store.box(cell).grown(margin, store.shape)
+        labels = after[box.within(around)]
+        mask = labels == cell
+        wanted = change(mask) & ((labels == 0) | mask)
+        if wanted.any() and not np.array_equal(wanted, mask):
+            labels[mask] = 0
+            labels[wanted] = cell
+            facts[cell] = {"manual": True}
+    if not facts:
+        message = f"{name}: nothing to change"
+        raise EditRefusedError(message)
+    return store.write(name, [(around, after)], facts)
+
+
+def _with_pieces_told(store: LabelStore, edit: Edit, cell: int) -> Edit:
+    n = len(pieces_of(store.mask(cell)[1]))
+    return edit if n < 2 else replace(edit, note=f"cell {cell} is in {n} pieces")

@@ -1,0 +1,43 @@
+"""Labels kept for the history: small boxes as they are, large ones compressed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Packed"]
+
+_LARGE = 2**16  # pixels; labels are even over large parts, and shrink to a hundredth
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """An array of int32 labels, compressed where it is large."""
+
+    content: npt.NDArray[np.int32] | bytes
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, labels: npt.NDArray[np.int32]) -> Packed:
+        """Keep a copy of the labels."""
+        if labels.size < _LARGE:
+            return cls(labels.copy(), labels.shape)
+        import imagecodecs
+
+        return cls(bytes(imagecodecs.zstd_encode(np.ascontiguousarray(labels).tobytes(), level=1)), labels.shape)
+
+    def unpacked(self) -> npt.NDArray[np.int32]:
+        """The labels."""
+        if not isinstance(self.content, bytes):
+            return self.content
+        import imagecodecs
+
+        content = imagecodecs.zstd_decode(self.content, out=4 * int(np.prod(self.shape)))
+        return np.frombuffer(content, np.int32).reshape(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.nbytes

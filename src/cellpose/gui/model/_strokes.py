@@ -1,0 +1,87 @@
+"""From the path of a pen to pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import EditRefusedError
+from cellpose.gui.model._box import Box, Mask
+
+__all__ = ["FEWEST_POINTS", "disk", "outlined", "painted"]
+
+FEWEST_POINTS = 9  # of a stroke that is the outline of a cell
+
+Points = npt.NDArray[Any]
+
+
+def outlined(points: Points, shape: tuple[int, ...], plane: int = 0) -> tuple[Box, Mask]:
+    """What a closed stroke encloses, the pixels under the stroke included.
+
+    Parameters
+    ----------
+    points
+        Path (n, 2), y and x in pixels; the last point is joined to the first.
+    shape
+        Of the planes, (Z, Y, X).
+    plane
+        The plane that the stroke was drawn on.
+
+    Raises
+    ------
+    EditRefusedError
+        If the stroke has fewer than ``FEWEST_POINTS`` points, or lies outside of the image.
+    """
+    if len(points) < FEWEST_POINTS:
+        message = f"the stroke has {len(points)} points, too few for a cell; it was not drawn"
+        raise EditRefusedError(message)
+    corners, box = _inside(points, shape, plane, margin=2)
+    mask = np.zeros(box.shape[1:], np.uint8)
+    cv2.fillPoly(mask, [corners], 1)
+    return box, (mask > 0)[None]
+
+
+def painted(points: Points, diameter: float, shape: tuple[int, ...], plane: int = 0) -> tuple[Box, Mask]:
+    """What a round brush covers along a path.
+
+    Parameters
+    ----------
+    points
+        Path (n, 2), y and x in pixels, one point at least.
+    diameter
+        Of the brush, in pixels; 1 is a single pixel.
+    shape, plane
+        As in `outlined`.
+
+    Raises
+    ------
+    EditRefusedError
+        If the path lies outside of the image.
+    """
+    corners, box = _inside(points, shape, plane, margin=int(diameter) + 2)
+    path = np.zeros(box.shape[1:], np.uint8)
+    cv2.polylines(path, [corners[[0, *range(len(corners))]]], isClosed=False, color=1)  # two points at least
+    mask = cv2.dilate(path, disk(diameter), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return box, (mask > 0)[None]
+
+
+def disk(diameter: float) -> npt.NDArray[np.uint8]:
+    """The pixels of a round brush, uint8, an odd number along each side; a diameter of 1 is one pixel."""
+    reach = max(0, int(diameter / 2))
+    y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+    return np.array(y**2 + x**2 <= max(diameter, 1) ** 2 / 4, np.uint8)
+
+
+def _inside(points: Points, shape: tuple[int, ...], plane: int, margin: int) -> tuple[npt.NDArray[np.int32], Box]:
+    """The path as OpenCV takes it, (n, 1, 2) x and y from the corner of the box around it, and that box."""
+    path = np.rint(np.asarray(points, np.float64).reshape(-1, 2)).astype(np.int64)
+    _, height, width = shape
+    (y0, x0), (y1, x1) = path.min(0) - margin, path.max(0) + margin + 1
+    box = Box(plane, plane + 1, max(0, int(y0)), min(height, int(y1)), max(0, int(x0)), min(width, int(x1)))
+    if box.y0 >= box.y1 or box.x0 >= box.x1:
+        message = "the stroke lies outside of the image; it was not drawn"
+        raise EditRefusedError(message)
+    return (path - (box.y0, box.x0)).astype(np.int32)[:, None, ::-1].copy(), box
