@@ -1,3 +1,11 @@
 """What the window edits, without the window: images, labels with their history, flows, settings. No Qt here."""
 
 from __future__ import annotations
+
+from cellpose.gui.model._box import Box
+from cellpose.gui.model._document import Document
+from cellpose.gui.model._labels import CELL, Edit, LabelStore
+from cellpose.gui.model._picture import Picture
+from cellpose.gui.model._view import ViewState
+
+__all__ = ["CELL", "Box", "Document", "Edit", "LabelStore", "Picture", "ViewState"]

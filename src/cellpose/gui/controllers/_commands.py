@@ -1,0 +1,54 @@
+"""The one list of commands: titles, menus, keys. Menus, shortcuts, the palette and the sheet of keys are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from cellpose.gui.controllers._session import Session
+
+__all__ = ["MENUS", "Command", "commands"]
+
+MENUS = {"file": "&File", "edit": "&Edit", "view": "&View", "models": "&Models", "help": "&Help"}
+
+
+class Command(NamedTuple):
+    """What a menu entry or a key does.
+
+    Parameters
+    ----------
+    id
+        ``"edit.undo"``: its menu and a name.
+    title
+        As the menu shows it.
+    run
+        Called without arguments.
+    keys
+        Shortcuts, the first of which stands in the menu.
+    """
+
+    id: str
+    title: str
+    run: Callable[[], object]
+    keys: tuple[str, ...] = ()
+
+
+def commands(session: Session) -> list[Command]:
+    """All commands of a session that need no widget."""
+    return [
+        Command("edit.undo", "Undo previous mask/trace", session.undo, ("Ctrl+Z",)),
+        Command("edit.redo", "Undo remove mask", session.redo, ("Ctrl+Y", "Ctrl+Shift+Z")),
+        Command("edit.clear", "Clear all masks", session.clear, ("Ctrl+0",)),
+        Command("edit.remove", "Remove selected cell (Ctrl+Click)", session.remove_selected, ("Delete",)),
+        Command("view.masks", "Masks on/off", session.toggle_masks, ("X",)),
+        Command("view.outlines", "Outlines on/off", session.toggle_outlines, ("Z",)),
+        Command("view.next_color", "Next colour mode", session.next_color, ("S", "Down")),
+        Command("view.previous_color", "Previous colour mode", lambda: session.next_color(-1), ("W", "Up")),
+        Command("view.red", "Red channel alone", lambda: session.toggle_color("red"), ("R",)),
+        Command("view.green", "Green channel alone", lambda: session.toggle_color("green"), ("G",)),
+        Command("view.blue", "Blue channel alone", lambda: session.toggle_color("blue"), ("B",)),
+        Command("view.smaller_brush", "Smaller brush", lambda: session.next_brush(-1), (",",)),
+        Command("view.larger_brush", "Larger brush", lambda: session.next_brush(1), (".",)),
+        Command("view.cancel", "Give up the stroke", session.pointer.cancel, ("Escape",)),
+        Command("view.finish", "Finish the cell", session.pointer.finish, ("Return", "Enter")),
+    ]

@@ -1,0 +1,134 @@
+"""The running window without its widgets: what is open, how it is looked at, and every command on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import Signal
+
+from cellpose.gui.controllers._jobs import Jobs
+from cellpose.gui.controllers._pointer import Pointer
+from cellpose.gui.model import Document, ViewState
+from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._view import BRUSHES, COLOR_MODES
+
+__all__ = ["Session"]
+
+
+class Session:
+    """What the window shows and does.
+
+    Parameters
+    ----------
+    to_main
+        Runs a function in the main thread, soon; see `Jobs`.
+
+    Attributes
+    ----------
+    opened : Signal(object)
+        Another `Document` is open, or None.
+    told : Signal(str)
+        Something the user should read.
+    """
+
+    opened = Signal(object)
+    told = Signal(str)
+
+    def __init__(self, to_main: Callable[[Callable[[], None]], None]) -> None:
+        self.view = ViewState()
+        self.pointer = Pointer(self.view)
+        self.jobs = Jobs(to_main)
+        self.document: Document | None = None
+
+    def open_array(
+        self, stack: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None, path: Path | None = None
+    ) -> Document:
+        """Show an image (Z, C, Y, X) with its labels."""
+        document = Document(stack, labels, path)
+        self.jobs.cancel()
+        if self.document is not None:
+            self.document.told.disconnect()
+        self.document = document
+        document.told.connect(lambda text: self.told.emit(text))
+        self.pointer.open(document)
+        self.view.plane = document.labels.shape[0] // 2
+        if self.view.auto_levels:
+            self.auto_levels()
+        self.opened.emit(document)
+        return document
+
+    # --- what is seen ---
+
+    def auto_levels(self) -> None:
+        """Levels from the 1st and 99th percentile of the stack; of one channel for all three."""
+        if self.document is None:
+            return
+        found = self.document.picture.levels(None, 1.0, 99.0)
+        self.view.levels = [*found, *[found[0] if len(found) == 1 else (0.0, 255.0)] * (3 - len(found))]
+
+    def toggle_masks(self) -> None:
+        """Masks on or off."""
+        self.view.masks_on = not self.view.masks_on
+
+    def toggle_outlines(self) -> None:
+        """Outlines on or off."""
+        self.view.outlines_on = not self.view.outlines_on
+
+    def toggle_single_stroke(self) -> None:
+        """Whether a stroke makes a cell by itself."""
+        self.view.single_stroke = not self.view.single_stroke
+
+    def next_color(self, by: int = 1) -> None:
+        """The next colour mode, or the one before."""
+        self.view.color = COLOR_MODES[(COLOR_MODES.index(self.view.color) + by) % len(COLOR_MODES)]
+
+    def toggle_color(self, color: str) -> None:
+        """One channel alone, or all."""
+        self.view.color = "RGB" if self.view.color == color else color
+
+    def next_brush(self, by: int) -> None:
+        """A larger brush, or a smaller one."""
+        place = BRUSHES.index(min(BRUSHES, key=lambda size: abs(size - self.view.brush)))
+        self.view.brush = BRUSHES[min(max(place + by, 0), len(BRUSHES) - 1)]
+
+    # --- labels ---
+
+    def undo(self) -> None:
+        """Give up the open stroke, or else take back the last edit."""
+        if self.pointer.mode == "drawing":
+            self.pointer.cancel()
+        elif self.document is not None:
+            self.document.undo()
+
+    def redo(self) -> None:
+        """Do again what was taken back last."""
+        if self.document is not None:
+            self.document.redo()
+
+    def clear(self) -> None:
+        """Remove all cells."""
+        if self.document is not None:
+            self.document.do(operations.clear)
+
+    def remove_selected(self) -> None:
+        """Remove the selected cells."""
+        if self.document is not None:
+            self.document.do(operations.delete, sorted(self.document.selection))
+
+    def cell_count(self) -> int:
+        """How many cells there are."""
+        return 0 if self.document is None else self.document.labels.count
+
+
+def as_stack(data: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
+    """An image with axes among Z, C, Y, X as (Z, C, Y, X); a view where that is possible."""
+    order = [axes.index(letter) for letter in "ZCYX" if letter in axes]
+    moved = data.transpose(order)
+    for place, letter in enumerate("ZCYX"):
+        if letter not in axes:
+            moved = np.expand_dims(moved, place)
+    return moved

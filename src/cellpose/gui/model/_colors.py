@@ -1,0 +1,45 @@
+"""Colours of cells, and of channels."""
+
+from __future__ import annotations
+
+import colorsys
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["CHANNEL_COLORS", "OUTLINE", "SELECTED", "cell_colors", "spectral"]
+
+OUTLINE = (200, 200, 255, 200)  # red, green, blue, opacity
+SELECTED = (255, 255, 255)
+
+# For each colour mode the colour of each of three channels. Gray is the mean, so each channel gives a share.
+CHANNEL_COLORS = {
+    "RGB": np.eye(3, dtype=np.float32),
+    "red": np.diag([1, 0, 0]).astype(np.float32),
+    "green": np.diag([0, 1, 0]).astype(np.float32),
+    "blue": np.diag([0, 0, 1]).astype(np.float32),
+}
+
+_N = 1009  # colours until they begin again: a prime, so that no stride of numbers repeats few of them
+
+
+@cache
+def cell_colors() -> npt.NDArray[np.uint8]:
+    """Colours (n, 3) that cells get by their numbers, bright, and far apart for numbers that follow each other."""
+    golden = 0.618034
+    hues = (np.arange(_N) * golden) % 1
+    values = 0.75 + 0.25 * ((np.arange(_N) * 0.37) % 1)
+    pairs = zip(hues, values, strict=True)
+    return np.array([[255 * part for part in colorsys.hsv_to_rgb(hue, 0.85, value)] for hue, value in pairs], np.uint8)
+
+
+@cache
+def spectral() -> npt.NDArray[np.uint8]:
+    """A rainbow (256, 3) from violet over blue, green, yellow to red, black at 0 and white at 255."""
+    stops = np.array(
+        [(0, 0, 0), (110, 0, 160), (0, 0, 255), (0, 190, 230), (0, 200, 0), (230, 230, 0), (255, 110, 0), (230, 0, 0),
+         (255, 255, 255)], np.float64
+    )  # fmt: skip
+    places = np.linspace(0, 255, len(stops))
+    return np.stack([np.interp(np.arange(256), places, stops[:, c]) for c in range(3)], axis=1).astype(np.uint8)

@@ -1,0 +1,135 @@
+"""What is open: an image with its labels, their history, what is selected, and the flows they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import Signal
+
+from cellpose.errors import EditRefusedError, InputError
+from cellpose.gui.model._box import Box
+from cellpose.gui.model._history import History
+from cellpose.gui.model._labels import Edit, LabelStore
+from cellpose.gui.model._picture import Picture
+
+__all__ = ["Document", "Flows"]
+
+
+@dataclass(frozen=True, eq=False)
+class Flows:
+    """What a network found, kept to make masks anew.
+
+    Parameters
+    ----------
+    rgb
+        Flows as colours, uint8 (Z, Y, X, 3).
+    dP, cellprob
+        Flows (2, Y, X) or (2 or 3, Z, Y, X) and logits of the cell probability, float32; None where a file did not
+        keep them.
+    model
+        Name of the model.
+    """
+
+    rgb: npt.NDArray[np.uint8] | None
+    dP: npt.NDArray[Any] | None
+    cellprob: npt.NDArray[Any] | None
+    model: str = ""
+
+
+class Document:
+    """One open image. All changes of its labels go through `do`, `undo` and `redo`.
+
+    Parameters
+    ----------
+    stack
+        Image (Z, C, Y, X) as it is given to networks.
+    labels
+        Its labels, (Y, X) or (Z, Y, X); None: no cells.
+    path
+        The file it came from; None: none.
+
+    Attributes
+    ----------
+    changed : Signal(Box)
+        Labels changed within a box, or rows of the table (the box may be empty).
+    selection_changed : Signal(frozenset)
+        Numbers of the selected cells.
+    told : Signal(str)
+        Something the user should read: why an edit was refused, what else it did.
+    """
+
+    changed = Signal(Box)
+    selection_changed = Signal(frozenset)
+    flows_changed = Signal()
+    told = Signal(str)
+
+    def __init__(
+        self, stack: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None, path: Path | None = None
+    ) -> None:
+        self.stack = stack
+        self.picture = Picture.of(stack)
+        self.path = path
+        self.labels = LabelStore(np.zeros(self.picture.shape, np.int32) if labels is None else labels)
+        if self.labels.shape != self.picture.shape:
+            message = f"labels of shape {self.labels.shape} do not fit the image, of shape {self.picture.shape}"
+            raise InputError(message)
+        self.history = History(self.labels)
+        self._flows: Flows | None = None
+        self._selection: frozenset[int] = frozenset()
+
+    @property
+    def flows(self) -> Flows | None:
+        """What the network found; None where nothing is known."""
+        return self._flows
+
+    @flows.setter
+    def flows(self, flows: Flows | None) -> None:
+        self._flows = flows
+        self.flows_changed.emit()
+
+    @property
+    def selection(self) -> frozenset[int]:
+        """Numbers of the selected cells."""
+        return self._selection
+
+    def select(self, cells: Iterable[int]) -> None:
+        """Select these cells, and no others."""
+        chosen = frozenset(int(cell) for cell in cells if 0 < cell < self.labels.next_id)
+        there = frozenset(cell for cell in chosen if self.labels.table["area"][cell])
+        if there != self._selection:
+            self._selection = there
+            self.selection_changed.emit(there)
+
+    def do(self, operation: Callable[..., Edit], *args: Any, **options: Any) -> Edit | None:
+        """Run an operation on the labels and record it; None, and the reason is told, where it is refused."""
+        try:
+            edit = operation(self.labels, *args, **options)
+        except EditRefusedError as refused:
+            self.told.emit(str(refused))
+            return None
+        self.history.record(edit)
+        self._tell(edit)
+        return edit
+
+    def undo(self) -> Edit | None:
+        """Take back the last edit."""
+        return self._tell(self.history.undo(), otherwise="nothing to undo")
+
+    def redo(self) -> Edit | None:
+        """Do again what was taken back last."""
+        return self._tell(self.history.redo(), otherwise="nothing to redo")
+
+    def _tell(self, edit: Edit | None, otherwise: str = "") -> Edit | None:
+        if edit is None:
+            self.told.emit(otherwise)
+            return None
+        self.select(self._selection)  # those that are still there
+        self.changed.emit(edit.box)
+        if edit.note:
+            self.told.emit(edit.note)
+        return edit

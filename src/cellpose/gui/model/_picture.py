@@ -1,0 +1,109 @@
+"""The image as the window shows it: its planes and channels, and how intensities become brightness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import InputError
+
+__all__ = ["FULL", "Picture"]
+
+FULL = 255.0  # levels are told on a scale from 0, the lowest intensity of the stack, to this, the highest
+
+_MOST_CHANNELS = 3
+_TABLES = {np.dtype(np.uint8): 2**8, np.dtype(np.uint16): 2**16}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Planes that are looked at.
+
+    Parameters
+    ----------
+    planes
+        uint8 or uint16 (Z, C, Y, X), at most three channels.
+    low, high
+        The values of ``planes`` that are shown as 0 and as 255 where levels are not changed.
+    constant
+        bool (C,): channels of one intensity only.
+
+    Examples
+    --------
+    >>> picture = Picture.of(np.arange(12, dtype=np.uint16).reshape(1, 1, 3, 4) * 10)
+    >>> picture.low, picture.high, picture.table(0, 255)[[0, 50, 110]].tolist()
+    (0.0, 110.0, [0, 116, 255])
+    """
+
+    planes: npt.NDArray[Any]
+    low: float
+    high: float
+    constant: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, stack: npt.NDArray[Any]) -> Picture:
+        """Of a stack (Z, C, Y, X) of any real dtype; only integers of 8 and 16 bits are not copied."""
+        if stack.ndim != 4 or stack.dtype.kind not in "buif":  # noqa: PLR2004
+            message = f"a picture of shape {stack.shape} and dtype {stack.dtype}; give real numbers (Z, C, Y, X)"
+            raise InputError(message)
+        seen = stack[:, :_MOST_CHANNELS]
+        if seen.dtype == np.bool_:
+            seen = seen.astype(np.uint8)
+        if seen.dtype not in _TABLES:
+            seen = _in_16_bits(seen)
+        lows, highs = seen.min(axis=(0, 2, 3)), seen.max(axis=(0, 2, 3))
+        return cls(seen, float(lows.min()), float(highs.max()), lows == highs)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of its labels: (Z, Y, X)."""
+        z, _, y, x = self.planes.shape
+        return z, y, x
+
+    @property
+    def n_channels(self) -> int:
+        """How many channels it has, 1 to 3."""
+        return int(self.planes.shape[1])
+
+    def table(self, low: float, high: float, gamma: float = 1.0) -> npt.NDArray[np.uint8]:
+        """Brightness 0 to 255 of each value: 0 up to the level ``low``, 255 from ``high`` on, levels from 0 to 255."""
+        values = np.arange(_TABLES[self.planes.dtype], dtype=np.float32)
+        levels = (values - self.low) * (FULL / max(self.high - self.low, 1e-9))
+        share = np.clip((levels - low) / max(high - low, 1e-6), 0, 1)
+        return (share**gamma * FULL).round().astype(np.uint8)
+
+    def levels(self, plane: int | None, lower: float, upper: float) -> list[tuple[float, float]]:
+        """For each channel two percentiles as levels; of one plane or, for None, of the whole stack.
+
+        Channels of one intensity get the whole range.
+        """
+        found = []
+        for channel in range(self.n_channels):
+            seen = self.planes[:, channel] if plane is None else self.planes[plane, channel]
+            counts = np.bincount(_thinned(seen).ravel(), minlength=1)
+            shares = np.cumsum(counts) / counts.sum()
+            ends = [float(np.searchsorted(shares, percent / 100)) for percent in (lower, upper)]
+            low, high = ((end - self.low) * (FULL / max(self.high - self.low, 1e-9)) for end in ends)
+            found.append((0.0, FULL) if self.constant[channel] or high <= low else (low, high))
+        return found
+
+
+def _thinned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """At most some million of the values, for percentiles that are only looked at."""
+    step = max(1, int(np.sqrt(values.size / 2**21)))
+    return values[..., ::step, ::step]
+
+
+def _in_16_bits(stack: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
+    """Scaled from the lowest to the highest intensity; what is no number is shown as the lowest."""
+    finite = np.isfinite(stack) if stack.dtype.kind == "f" else np.ones((), bool)
+    low = float(stack.min(where=finite, initial=np.inf)) if finite.any() else 0.0
+    high = float(stack.max(where=finite, initial=-np.inf)) if finite.any() else 0.0
+    out = np.empty(stack.shape, np.uint16)
+    for plane, target in zip(stack, out, strict=True):  # plane by plane: no second stack of floats
+        scaled = (plane.astype(np.float64) - low) * ((2**16 - 1) / max(high - low, 1e-30))
+        target[...] = np.nan_to_num(scaled, nan=0.0).clip(0, 2**16 - 1).round()
+    return out

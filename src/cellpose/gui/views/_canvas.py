@@ -1,0 +1,182 @@
+"""The image with its cells: one item that fills the visible pixels and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyqtgraph as pg
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen
+from qtpy.QtWidgets import QGraphicsEllipseItem, QGraphicsPathItem
+
+from cellpose.gui.views._kernels import fill_rows
+from cellpose.utils._threads import run_sliced
+
+__all__ = ["Canvas", "Picturing", "Scene"]
+
+BACKGROUND = 0xFF1E1E1E
+_STROKE = QColor(255, 0, 255, 100)
+_START = QColor(255, 0, 0)
+_DISK = QColor(150, 50, 150)
+
+
+@dataclass(eq=False)
+class Picturing:
+    """All that decides what colour a pixel of the image has.
+
+    Parameters
+    ----------
+    image
+        One plane, uint8 or uint16 (C, Y, X).
+    tables
+        Brightness of each value per channel, uint8 (C, values).
+    colors
+        Colour of each channel, float32 (C, 3), of parts from 0 to 1.
+    palette
+        uint8 (256, 3) for colour modes that look up the sum of the channels, else (0, 3).
+    labels
+        int32 (Y, X).
+    cells
+        0xAARRGGBB of the inside and the outline of each label, uint32 (labels, 2).
+    outlines
+        Whether outlines are drawn.
+    """
+
+    image: npt.NDArray[Any]
+    tables: npt.NDArray[np.uint8]
+    colors: npt.NDArray[np.float32]
+    palette: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int32]
+    cells: npt.NDArray[np.uint32]
+    outlines: bool
+
+
+class Canvas(pg.GraphicsObject):  # type: ignore[misc]
+    """Draws a `Picturing` in image coordinates: the pixel (y, x) covers y to y + 1, x to x + 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: Picturing | None = None
+        self._version = 0
+        self._drawn: tuple[Any, ...] = ()
+        self._pixels = np.zeros((0, 0), np.uint32)
+        self.setFlag(self.GraphicsItemFlag.ItemUsesExtendedStyleOption, True)
+
+    def show(self, picturing: Picturing | None) -> None:
+        """Draw this from now on; call it, or `refresh`, whenever a part of it changes."""
+        if (picturing is None) != (self._shown is None) or (
+            picturing is not None and self._shown is not None and picturing.image.shape != self._shown.image.shape
+        ):
+            self.prepareGeometryChange()
+        self._shown = picturing
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Something of what is drawn has changed."""
+        self._version += 1
+        self.update()
+
+    def boundingRect(self) -> QRectF:  # noqa: N802  (Qt's name)
+        """Of the image."""
+        if self._shown is None:
+            return QRectF()
+        _, height, width = self._shown.image.shape
+        return QRectF(0, 0, width, height)
+
+    def paint(self, painter: QPainter, _option: Any, widget: Any = None) -> None:
+        """Fill the pixels that are seen, if they are not those that were drawn last, and put them on the screen."""
+        if self._shown is None or widget is None:
+            return
+        ratio = widget.devicePixelRatioF()
+        to_screen = painter.deviceTransform()
+        seen = to_screen.mapRect(self.boundingRect())
+        left, top = max(0, int(np.floor(seen.left()))), max(0, int(np.floor(seen.top())))
+        right = min(int(np.ceil(widget.width() * ratio)), int(np.ceil(seen.right())))
+        bottom = min(int(np.ceil(widget.height() * ratio)), int(np.ceil(seen.bottom())))
+        if right <= left or bottom <= top:
+            return
+        place = (left, top, right, bottom, to_screen.m11(), to_screen.m22(), to_screen.dx(), to_screen.dy())
+        if (*place, self._version) != self._drawn:
+            self._fill(*place)
+            self._drawn = (*place, self._version)
+        height, width = self._pixels.shape
+        image = QImage(self._pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32)
+        image.setDevicePixelRatio(ratio)
+        painter.save()
+        painter.resetTransform()
+        painter.drawImage(QPointF(left / ratio, top / ratio), image)
+        painter.restore()
+
+    def _fill(self, left: int, top: int, right: int, bottom: int, *transform: float) -> None:
+        shown = self._shown
+        if shown is None:
+            return
+        scale_x, scale_y, move_x, move_y = transform
+        _, height, width = shown.image.shape
+        columns = _sources(left, right, scale_x, move_x, width)
+        rows = _sources(top, bottom, scale_y, move_y, height)
+        out = np.empty((rows.size, columns.size), np.uint32)
+        given = (shown.image, shown.tables, shown.colors, shown.palette, shown.labels, shown.cells)
+        run_sliced(fill_rows, rows.size, out, rows, columns, *given, shown.outlines, np.uint32(BACKGROUND), smallest=32)
+        self._pixels = out
+
+
+def _sources(start: int, stop: int, scale: float, move: float, length: int) -> npt.NDArray[np.int32]:
+    """The pixel of the image that each pixel of the screen shows along one axis; -1 where there is none."""
+    places = np.floor((np.arange(start, stop) + 0.5 - move) / scale)
+    return np.where((places >= 0) & (places < length), places, -1).astype(np.int32)
+
+
+class Scene(pg.GraphicsView):  # type: ignore[misc]
+    """The view with the canvas, the stroke that is being drawn, its start, and the disk of the diameter."""
+
+    def __init__(self) -> None:
+        super().__init__(background=QColor(BACKGROUND & 0xFFFFFF))
+        pg.setConfigOptions(mouseRateLimit=-1)  # a fast hand must not lose points
+        self.box = pg.ViewBox(lockAspect=True, invertY=True, enableMenu=False, border=None)
+        self.setCentralItem(self.box)
+        self.canvas = Canvas()
+        self.box.addItem(self.canvas, ignoreBounds=True)
+        self.stroke = QGraphicsPathItem()
+        self.start = QGraphicsEllipseItem()
+        self.disk = QGraphicsEllipseItem()
+        for item, color in ((self.start, _START), (self.disk, _DISK)):
+            item.setBrush(color)
+            item.setPen(QPen(Qt.PenStyle.NoPen))
+        for item in (self.stroke, self.start, self.disk):
+            self.box.addItem(item, ignoreBounds=True)
+            item.setVisible(False)
+        self.viewport().setMouseTracking(True)
+        self.setCursor(Qt.CursorShape.CrossCursor)
+
+    def fit(self, height: int, width: int) -> None:
+        """Show all of an image."""
+        self.box.setRange(xRange=(0, width), yRange=(0, height), padding=0.01)
+
+    def zoom(self, factor: float) -> None:
+        """See so many times as much around the centre."""
+        self.box.scaleBy((factor, factor))
+
+    def place(self, position: QPointF) -> tuple[float, float]:
+        """Of the image, (y, x), under a position of the viewport."""
+        point = self.box.mapSceneToView(self.mapToScene(position.toPoint()))
+        return float(point.y()), float(point.x())
+
+    def show_stroke(self, points: list[tuple[float, float]], brush: int) -> None:
+        """Show the path of the pen, (y, x) of pixels; nothing where there are no points."""
+        for item in (self.stroke, self.start):
+            item.setVisible(bool(points))
+        if not points:
+            return
+        path = QPainterPath(QPointF(points[0][1] + 0.5, points[0][0] + 0.5))
+        for y, x in points[1:]:
+            path.lineTo(x + 0.5, y + 0.5)
+        pen = QPen(_STROKE, max(1, brush))
+        pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+        self.stroke.setPen(pen)
+        self.stroke.setPath(path)
+        y, x = points[0]
+        self.start.setRect(QRectF(x + 0.5 - brush / 2, y + 0.5 - brush / 2, brush, brush))

@@ -1,0 +1,160 @@
+"""The main window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from app_model import Action, Application
+from app_model.backends.qt import QModelMainWindow
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtGui import QKeySequence, QMouseEvent, QShortcut
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
+
+from cellpose.gui.controllers._commands import MENUS, Command, commands
+from cellpose.gui.controllers._pointer import PointerEvent
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.model import Document
+from cellpose.gui.views._canvas import Scene
+from cellpose.gui.views._renderer import picturing
+from cellpose.version import version
+
+__all__ = ["Window"]
+
+_numbers = count()
+_BUTTONS = {
+    Qt.MouseButton.LeftButton: "left",
+    Qt.MouseButton.RightButton: "right",
+    Qt.MouseButton.MiddleButton: "middle",
+}
+_KINDS = {
+    QEvent.Type.MouseButtonPress: "press",
+    QEvent.Type.MouseMove: "move",
+    QEvent.Type.MouseButtonRelease: "release",
+}
+
+
+class _Door(QObject):
+    """The one way back to the main thread: functions given to `call` run there, in order."""
+
+    _called = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._called.connect(lambda function: function(), Qt.ConnectionType.QueuedConnection)
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run a function in the main thread, soon."""
+        self._called.emit(function)
+
+
+class Window(QModelMainWindow):  # type: ignore[misc]
+    """The window: menus, the view, the status bar, and a session behind them."""
+
+    def __init__(self) -> None:
+        self._app = Application(f"cellpose-{next(_numbers)}")
+        super().__init__(self._app)
+        self._door = _Door()
+        self.session = Session(self._door.call)
+        self.scene = Scene()
+        self._count = QLabel("0 ROIs")
+        self._mode = QLabel()
+        self._build()
+        self._connect()
+        self.setWindowTitle(f"cellpose v{version}")
+        self.setGeometry(50, 50, 1200, 1000)
+
+    def _build(self) -> None:
+        central = QWidget()
+        layout = QHBoxLayout(central)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.scene)
+        self.setCentralWidget(central)
+        for label in (self._mode, self._count):
+            self.statusBar().addPermanentWidget(label)
+        for command in [*commands(self.session), *self._own_commands()]:
+            self._register(command)
+        self.setModelMenuBar({f"cellpose/{name}": title for name, title in MENUS.items()})
+
+    def _own_commands(self) -> list[Command]:
+        """Commands on the view itself."""
+        return [
+            Command("view.fit", "Full view", self.fit, ("Space",)),
+            Command("view.zoom_in", "Zoom in", lambda: self.scene.zoom(0.9), ("=", "+")),
+            Command("view.zoom_out", "Zoom out", lambda: self.scene.zoom(1.1), ("-",)),
+        ]
+
+    def _register(self, command: Command) -> None:
+        menu = command.id.split(".")[0]
+        first = [{"primary": command.keys[0]}] if command.keys else None
+        self._app.register_action(
+            Action(
+                id=command.id,
+                title=command.title,
+                callback=command.run,
+                menus=[{"id": f"cellpose/{menu}"}],
+                keybindings=first,
+            )
+        )
+        for keys in command.keys[1:]:
+            QShortcut(QKeySequence(keys), self, command.run)
+
+    def _connect(self) -> None:
+        session = self.session
+        session.opened.connect(self._show_document)
+        session.told.connect(lambda text: self.statusBar().showMessage(text, 8000))
+        session.view.events.connect(lambda _: self._repaint())
+        session.pointer.stroke_changed.connect(lambda points: self.scene.show_stroke(points, session.view.brush))
+        session.pointer.mode_changed.connect(lambda mode: self._mode.setText(mode))
+        self.scene.viewport().installEventFilter(self)
+
+    def _show_document(self, document: Document | None) -> None:
+        if document is None:
+            self.scene.canvas.show(None)
+            return
+        document.changed.connect(lambda _: self._repaint())
+        document.selection_changed.connect(lambda _: self._repaint())
+        name = document.path.name if document.path else f"cellpose v{version}"
+        self.setWindowTitle(name)
+        self._repaint()
+        self.fit()
+
+    def fit(self) -> None:
+        """Show all of the image."""
+        if self.session.document is not None:
+            _, height, width = self.session.document.picture.shape
+            self.scene.fit(height, width)
+
+    def _repaint(self) -> None:
+        document = self.session.document
+        if document is not None:
+            self.scene.canvas.show(picturing(document, self.session.view))
+            self._count.setText(f"{document.labels.count} ROIs")
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  (Qt's name)
+        """What the pointer does in the view goes to the tools first; what they leave pans and zooms."""
+        kind = _KINDS.get(event.type())
+        if kind is not None and isinstance(event, QMouseEvent):
+            return bool(self.session.pointer.handle(self._pointer_event(kind, event)))
+        return bool(super().eventFilter(watched, event))
+
+    def _pointer_event(self, kind: str, event: QMouseEvent) -> PointerEvent:
+        y, x = self.scene.place(event.position())
+        keys: Any = event.modifiers()
+        return PointerEvent(
+            kind,
+            y,
+            x,
+            _BUTTONS.get(event.button(), ""),
+            shift=bool(keys & Qt.KeyboardModifier.ShiftModifier),
+            ctrl=bool(keys & Qt.KeyboardModifier.ControlModifier),
+            alt=bool(keys & Qt.KeyboardModifier.AltModifier),
+            screen=(event.position().x(), event.position().y()),
+        )
+
+    def closeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
+        """End the jobs, and forget the commands of this window."""
+        self.session.jobs.cancel()
+        Application.destroy(self._app.name)
+        super().closeEvent(event)
