@@ -49,6 +49,10 @@ def commands(session: Session) -> list[Command]:
         Command("view.blue", "Blue channel alone", lambda: session.toggle_color("blue"), ("B",)),
         Command("view.smaller_brush", "Smaller brush", lambda: session.next_brush(-1), (",",)),
         Command("view.larger_brush", "Larger brush", lambda: session.next_brush(1), (".",)),
+        Command("view.single_stroke", "Single stroke on/off", session.toggle_single_stroke),
+        Command("view.previous", "Previous image", lambda: session.files.go(-1), ("A", "Left")),
+        Command("view.next", "Next image", lambda: session.files.go(1), ("D", "Right")),
+        Command("models.run", "Run segmentation", session.segmentation.run, ("Shift+Return", "Shift+Enter")),
         Command("view.cancel", "Give up the stroke", session.pointer.cancel, ("Escape",)),
         Command("view.finish", "Finish the cell", session.pointer.finish, ("Return", "Enter")),
     ]

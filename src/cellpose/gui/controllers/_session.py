@@ -12,7 +12,9 @@ from psygnal import Signal
 
 from cellpose.gui.controllers._jobs import Jobs
 from cellpose.gui.controllers._pointer import Pointer
-from cellpose.gui.model import Document, ViewState
+from cellpose.gui.controllers._files import Files
+from cellpose.gui.controllers._segmentation import Segmentations
+from cellpose.gui.model import Document, SegmentationSettings, ViewState
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._view import BRUSHES, COLOR_MODES
 
@@ -40,6 +42,9 @@ class Session:
 
     def __init__(self, to_main: Callable[[Callable[[], None]], None]) -> None:
         self.view = ViewState()
+        self.settings = SegmentationSettings()
+        self.files = Files(self)
+        self.segmentation = Segmentations(self)
         self.pointer = Pointer(self.view)
         self.jobs = Jobs(to_main)
         self.document: Document | None = None
@@ -122,13 +127,3 @@ class Session:
     def cell_count(self) -> int:
         """How many cells there are."""
         return 0 if self.document is None else self.document.labels.count
-
-
-def as_stack(data: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
-    """An image with axes among Z, C, Y, X as (Z, C, Y, X); a view where that is possible."""
-    order = [axes.index(letter) for letter in "ZCYX" if letter in axes]
-    moved = data.transpose(order)
-    for place, letter in enumerate("ZCYX"):
-        if letter not in axes:
-            moved = np.expand_dims(moved, place)
-    return moved

@@ -31,6 +31,7 @@ __all__ = [
     "grow",
     "mark",
     "merge",
+    "replace_all",
     "smooth",
     "split",
 ]
@@ -285,6 +286,52 @@ def clear(store: LabelStore) -> Edit:
         raise EditRefusedError(message)
     around = hull(Box(*(int(end) for end in store.table["box"][cell])) for cell in store.ids)
     return store.write("clear all cells", [(around, np.zeros(around.shape, np.int32))])
+
+
+def replace_all(
+    store: LabelStore,
+    labels: npt.NDArray[Any],
+    scores: npt.NDArray[Any] | None = None,
+    *,
+    keep: Iterable[int] = (),
+    name: str = "segment",
+) -> Edit:
+    """The cells of a segmentation in place of those that are there.
+
+    Parameters
+    ----------
+    store
+        The labels.
+    labels
+        New labels 1..n, of the shape of the planes.
+    scores
+        Of the new cells, (n,); None: unknown.
+    keep
+        Cells that stay as they are. New cells give way to them, and those that lie under one for more than a half are
+        the same cell found again, and left out.
+    name
+        Name of the edit.
+    """
+    n, first = int(labels.max(initial=0)), store.next_id - 1
+    numbers = np.arange(first, first + n + 1, dtype=np.int32)
+    numbers[0] = 0
+    kept = np.zeros(store.next_id, bool)
+    kept[[cell for cell in keep if 0 < cell < store.next_id and store.table["area"][cell]]] = True
+    after = labels.astype(np.int32, copy=True)
+    if kept.any():
+        stays = kept[store.planes]
+        sizes, hidden = np.bincount(after.ravel(), minlength=n + 1), np.bincount(after[stays], minlength=n + 1)
+        numbers[2 * hidden > sizes] = 0
+        after = numbers[after]
+        after[stays] = store.planes[stays]
+    else:
+        after = numbers[after]
+    facts = {
+        int(numbers[label]): {"score": np.nan if scores is None else scores[label - 1], "manual": False}
+        for label in np.flatnonzero(numbers[1:]) + 1
+    }
+    z, y, x = store.shape
+    return store.write(name, [(Box(0, z, 0, y, 0, x), after)], facts)
 
 
 def _present(store: LabelStore, cells: Iterable[int]) -> list[int]:

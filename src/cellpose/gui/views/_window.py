@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from app_model import Action, Application
 from app_model.backends.qt import QModelMainWindow
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QKeySequence, QMouseEvent, QShortcut
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
 
 from cellpose.gui.controllers._commands import MENUS, Command, commands
 from cellpose.gui.controllers._pointer import PointerEvent
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Document
 from cellpose.gui.views._canvas import Scene
+from cellpose.gui.views._panel import Panel
 from cellpose.gui.views._renderer import picturing
 from cellpose.version import version
 
@@ -58,7 +60,7 @@ class Window(QModelMainWindow):  # type: ignore[misc]
         self._door = _Door()
         self.session = Session(self._door.call)
         self.scene = Scene()
-        self._count = QLabel("0 ROIs")
+        self.panel = Panel(self.session)
         self._mode = QLabel()
         self._build()
         self._connect()
@@ -69,17 +71,19 @@ class Window(QModelMainWindow):  # type: ignore[misc]
         central = QWidget()
         layout = QHBoxLayout(central)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.scene)
+        layout.addWidget(self.panel)
+        layout.addWidget(self.scene, 1)
         self.setCentralWidget(central)
-        for label in (self._mode, self._count):
-            self.statusBar().addPermanentWidget(label)
+        self.statusBar().addPermanentWidget(self._mode)
         for command in [*commands(self.session), *self._own_commands()]:
             self._register(command)
         self.setModelMenuBar({f"cellpose/{name}": title for name, title in MENUS.items()})
 
     def _own_commands(self) -> list[Command]:
-        """Commands on the view itself."""
+        """Commands that need a dialog, or are on the view itself."""
         return [
+            Command("file.open", "Load image", self.ask_for_image, ("Ctrl+L",)),
+            Command("file.save", "Save masks and image (_seg.npy)", self.session.files.save, ("Ctrl+S",)),
             Command("view.fit", "Full view", self.fit, ("Space",)),
             Command("view.zoom_in", "Zoom in", lambda: self.scene.zoom(0.9), ("=", "+")),
             Command("view.zoom_out", "Zoom out", lambda: self.scene.zoom(1.1), ("-",)),
@@ -120,6 +124,12 @@ class Window(QModelMainWindow):  # type: ignore[misc]
         self._repaint()
         self.fit()
 
+    def ask_for_image(self) -> None:
+        """Open the image that the user chooses."""
+        name, _ = QFileDialog.getOpenFileName(self, "Load image")
+        if name:
+            self.session.files.open(Path(name))
+
     def fit(self) -> None:
         """Show all of the image."""
         if self.session.document is not None:
@@ -130,7 +140,7 @@ class Window(QModelMainWindow):  # type: ignore[misc]
         document = self.session.document
         if document is not None:
             self.scene.canvas.show(picturing(document, self.session.view))
-            self._count.setText(f"{document.labels.count} ROIs")
+            self.panel.count.setText(f"{document.labels.count} ROIs")
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  (Qt's name)
         """What the pointer does in the view goes to the tools first; what they leave pans and zooms."""

@@ -1,0 +1,120 @@
+"""Opening and saving: images, their segmentations, and the way through a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import io
+from cellpose.errors import CellposeError, FileReadError
+from cellpose.gui.model._images import plane_of_file
+from cellpose.gui.model._seg_file import content_of, restore, seg_path
+
+if TYPE_CHECKING:
+    from cellpose.gui.controllers._session import Session
+
+__all__ = ["Files"]
+
+
+class Files:
+    """The files of a session.
+
+    Parameters
+    ----------
+    session
+        Whose images are opened and saved.
+
+    Attributes
+    ----------
+    autosave
+        Write the ``_seg.npy`` after every edit.
+    autoload_masks
+        Open ``<image>_masks.tif`` beside an image instead of its ``_seg.npy``.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.autosave = True
+        self.autoload_masks = False
+
+    def open(self, path: Path) -> bool:
+        """Open an image with its segmentation, or a ``_seg.npy`` with its image; whether that succeeded."""
+        try:
+            if path.name.endswith("_seg.npy"):
+                self._open_seg(path)
+            else:
+                self._open_image(path)
+        except CellposeError as error:
+            self._session.told.emit(str(error))
+            return False
+        return True
+
+    def save(self) -> Path | None:
+        """Write the ``_seg.npy`` of the open image; None where there is no image, or it cannot be written."""
+        document = self._session.document
+        if document is None or document.path is None:
+            return None
+        path = seg_path(document.path)
+        try:
+            io.write_seg(path, content_of(document, self._session.settings))
+        except CellposeError as error:
+            self._session.told.emit(str(error))
+            return None
+        document.history.mark_saved()
+        self._session.told.emit(f"saved {path.name}")
+        return path
+
+    def neighbour(self, step: int) -> Path | None:
+        """The image so many places on in the folder of the open one, round and round; None where there is none."""
+        document = self._session.document
+        if document is None or document.path is None:
+            return None
+        try:
+            names = [Path(name) for name in io.get_image_files(str(document.path.parent), "_masks")]
+        except CellposeError:
+            return None
+        if document.path not in names:
+            return names[0] if names else None
+        return names[(names.index(document.path) + step) % len(names)]
+
+    def go(self, step: int) -> None:
+        """Open the image so many places on in the folder."""
+        path = self.neighbour(step)
+        if path is not None:
+            self.open(path)
+
+    def _open_image(self, path: Path) -> None:
+        stack = plane_of_file(path)
+        seg = seg_path(path)
+        if self.autoload_masks:
+            self._session.open_array(stack, _masks_beside(path), path)
+        elif seg.is_file():
+            self._open_with(stack, io.read_seg(seg), path)
+        else:
+            self._session.open_array(stack, None, path)
+
+    def _open_seg(self, path: Path) -> None:
+        seg = io.read_seg(path)
+        named = Path(seg.filename) if seg.filename else None
+        beside = path.parent / named.name if named else None
+        image = next((place for place in (named, beside) if place is not None and place.is_file()), None)
+        if image is None:
+            message = f"{path} names the image {seg.filename!r}, which is not there; put the image beside the file"
+            raise FileReadError(message)
+        self._open_with(plane_of_file(image), seg, image)
+
+    def _open_with(self, stack: npt.NDArray[Any], seg: io.Segmentation, path: Path) -> None:
+        document = self._session.open_array(stack, np.asarray(seg.masks), path)
+        restore(document, seg)
+        if seg.diameter:
+            self._session.settings.diameter = seg.diameter
+
+
+def _masks_beside(path: Path) -> npt.NDArray[Any] | None:
+    for name in (f"{path.stem}_masks{path.suffix}", f"{path.stem}_masks.tif"):
+        if path.with_name(name).is_file():
+            return io.imread(path.with_name(name))
+    return None

@@ -1,0 +1,74 @@
+"""Documents as ``_seg.npy``, and back: what the original writes and reads, with some keys more that it ignores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import io
+from cellpose.gui.model._colors import cell_colors
+from cellpose.gui.model._document import Document, Flows
+from cellpose.gui.model._settings import SegmentationSettings
+from cellpose.io import Segmentation
+
+__all__ = ["content_of", "restore", "seg_path"]
+
+# Rows of the table that are kept beside the masks, by their keys in the file.
+_KEPT = {"ismanual": "manual", "scores": "score", "checked": "checked", "classes": "kind"}
+
+
+def seg_path(image: Path) -> Path:
+    """Where the segmentation of an image is kept."""
+    return image.with_name(f"{image.stem}_seg.npy")
+
+
+def content_of(document: Document, settings: SegmentationSettings) -> dict[str, Any]:
+    """The dict of a ``_seg.npy``."""
+    labels, rows = document.labels.numbered()
+    planes = labels[0] if labels.shape[0] == 1 else labels
+    flows = document.flows
+    palette = cell_colors()
+    content = io.seg_content(
+        planes,
+        _flows_to_write(flows, planes.shape),
+        document.path or "",
+        channels=settings.channels,
+        diameter=settings.diameter,
+        model=flows.model if flows else None,
+    )
+    kept = {key: rows[field].copy() for key, field in _KEPT.items()}
+    return {
+        **content,
+        **kept,
+        "colors": palette[document.labels.ids % len(palette)],
+        "manual_changes": [],
+        "flow_threshold": settings.flow_threshold,
+        "cellprob_threshold": settings.cellprob_threshold,
+        "normalize_params": {"percentile": [settings.lower, settings.upper], "norm3D": settings.norm3D},
+    }
+
+
+def restore(document: Document, seg: Segmentation) -> None:
+    """Facts of cells and flows of a file, for a document that was made with its labels."""
+    for key, field in _KEPT.items():
+        values = seg.ismanual if key == "ismanual" else seg.content.get(key)
+        if isinstance(values, np.ndarray) and values.shape == (seg.count,):
+            facts = {number: {field: value} for number, value in enumerate(values.tolist(), 1)}
+            document.labels.write("load", facts={cell: facts[cell] for cell in document.labels.ids.tolist()})
+    if seg.dP is not None or seg.flows_rgb is not None:
+        rgb = seg.flows_rgb
+        planes = rgb if rgb is None or rgb.ndim == 4 else rgb[None]  # noqa: PLR2004
+        document.flows = Flows(planes, seg.dP, seg.cellprob, seg.model or "")
+
+
+def _flows_to_write(flows: Flows | None, shape: tuple[int, ...]) -> list[npt.NDArray[Any]]:
+    """The three arrays that a file holds; zeros where nothing is known."""
+    ndim = len(shape)
+    if flows is None or flows.dP is None or flows.cellprob is None:
+        empty = np.zeros(shape, np.float32)
+        return [np.zeros((*shape, 3), np.uint8), np.zeros((ndim, *shape), np.float32), empty]
+    rgb = np.zeros((*shape, 3), np.uint8) if flows.rgb is None else flows.rgb
+    return [rgb[0] if ndim == 2 and rgb.ndim == 4 else rgb, flows.dP, flows.cellprob]  # noqa: PLR2004

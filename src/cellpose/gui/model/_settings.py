@@ -1,0 +1,78 @@
+"""What a segmentation is asked for: model, diameter, channels, thresholds. Each field has an event of its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psygnal import SignalGroupDescriptor
+
+from cellpose.options import Masking, Normalization, describe
+
+__all__ = ["SegmentationSettings"]
+
+_MASKING = describe(Masking)
+
+
+@dataclass
+class SegmentationSettings:
+    """Parameters of a run, named as those of ``CellposeModel.eval``.
+
+    Parameters
+    ----------
+    model
+        Name or path; empty: the default model.
+    diameter
+        In pixels; 0: what the model was made for.
+    channels
+        1-based channel to segment and channel of nuclei, 0 for gray or none; for U-Nets.
+    gpu
+        Whether to run on a GPU.
+    lower, upper
+        Percentiles that become 0 and 1.
+    niter
+        0: from the diameter.
+    keep_corrected
+        Cells drawn or corrected by hand survive another run.
+    """
+
+    events = SignalGroupDescriptor()
+
+    model: str = ""
+    diameter: float = 30.0
+    channels: tuple[int, int] = (0, 0)
+    gpu: bool = False
+    flow_threshold: float = _MASKING["flow_threshold"]["default"]
+    cellprob_threshold: float = _MASKING["cellprob_threshold"]["default"]
+    min_size: int = _MASKING["min_size"]["default"]
+    niter: int = 0
+    lower: float = 1.0
+    upper: float = 99.0
+    norm3D: bool = True
+    invert: bool = False
+    sharpen_radius: float = 0.0
+    smooth_radius: float = 0.0
+    tile_norm_blocksize: float = 0.0
+    tile_norm_smooth3D: float = 0.0
+    keep_corrected: bool = True
+
+    def normalization(self) -> Normalization:
+        """How the image is prepared; raises `OptionError` where the numbers make no sense."""
+        return Normalization(
+            percentile=(self.lower, self.upper),
+            norm3D=self.norm3D,
+            invert=self.invert,
+            sharpen_radius=self.sharpen_radius,
+            smooth_radius=self.smooth_radius,
+            tile_norm_blocksize=self.tile_norm_blocksize,
+            tile_norm_smooth3D=self.tile_norm_smooth3D,
+        )
+
+    def masking(self) -> dict[str, Any]:
+        """Keywords of ``dynamics.resize_and_compute_masks`` that make masks from flows."""
+        return {
+            "cellprob_threshold": self.cellprob_threshold,
+            "flow_threshold": self.flow_threshold,
+            "min_size": self.min_size,
+            "niter": self.niter or None,
+        }
