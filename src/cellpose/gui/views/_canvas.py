@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen
+from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QTransform
 from qtpy.QtWidgets import QGraphicsEllipseItem, QGraphicsPathItem
 
 from cellpose.gui.views._kernels import fill_rows
@@ -91,7 +91,7 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         if self._shown is None or widget is None:
             return
         ratio = widget.devicePixelRatioF()
-        to_screen = painter.deviceTransform()
+        to_screen = painter.worldTransform() * QTransform.fromScale(ratio, ratio)
         seen = to_screen.mapRect(self.boundingRect())
         left, top = max(0, int(np.floor(seen.left()))), max(0, int(np.floor(seen.top())))
         right = min(int(np.ceil(widget.width() * ratio)), int(np.ceil(seen.right())))
@@ -149,16 +149,29 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         for item in (self.stroke, self.start, self.disk):
             self.box.addItem(item, ignoreBounds=True)
             item.setVisible(False)
+        self._whole: tuple[int, int] | None = None  # the image that is shown as a whole, until the user zooms or pans
+        self.box.sigRangeChangedManually.connect(lambda *_: self._forget_whole())
         self.viewport().setMouseTracking(True)
         self.setCursor(Qt.CursorShape.CrossCursor)
 
     def fit(self, height: int, width: int) -> None:
-        """Show all of an image."""
+        """Show all of an image, and go on to do so when the window changes its size."""
+        self._whole = (height, width)
         self.box.setRange(xRange=(0, width), yRange=(0, height), padding=0.01)
 
     def zoom(self, factor: float) -> None:
         """See so many times as much around the centre."""
+        self._forget_whole()
         self.box.scaleBy((factor, factor))
+
+    def _forget_whole(self) -> None:
+        self._whole = None
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
+        """Keep the whole image in view where it was."""
+        super().resizeEvent(event)
+        if getattr(self, "_whole", None):
+            self.fit(*self._whole)
 
     def place(self, position: QPointF) -> tuple[float, float]:
         """Of the image, (y, x), under a position of the viewport."""
