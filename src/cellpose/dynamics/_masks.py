@@ -16,7 +16,7 @@ from cellpose.errors import InputError
 from cellpose.utils._labels import Labels, fill_holes_and_remove_small, scan, without
 from cellpose.utils._threads import run_sliced
 
-__all__ = ["compute_masks", "resize_and_compute_masks"]
+__all__ = ["Rules", "compute_masks", "ends_of", "resize_and_compute_masks"]
 
 Array = npt.NDArray[Any]
 
@@ -39,7 +39,7 @@ class Rules(NamedTuple):
     z_spacing: float
 
 
-def _ends(flows: Array, cellprob: Array, rules: Rules) -> Array:
+def ends_of(flows: Array, cellprob: Array, rules: Rules) -> Array:
     """For each pixel of the image the index of the pixel it ends in (see `index_of`), -1 in the background."""
     from cellpose.dynamics import _follow_kernels as kernels
 
@@ -59,7 +59,7 @@ def _ends(flows: Array, cellprob: Array, rules: Rules) -> Array:
 
 
 def _masks_on_cpu(flows: Array, cellprob: Array, rules: Rules) -> Labels:
-    labels = gather(_ends(flows, cellprob, rules), cellprob.shape)
+    labels = gather(ends_of(flows, cellprob, rules), cellprob.shape)
     found = scan(labels)
     keep = (found.counts > 0) & (found.counts <= labels.size * rules.max_size_fraction)
     keep[0] = False
