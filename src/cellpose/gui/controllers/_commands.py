@@ -24,7 +24,7 @@ class Command(NamedTuple):
     run
         Called without arguments.
     keys
-        Shortcuts, the first of which stands in the menu.
+        Shortcuts, the first of which stands in the menu. Return is the key of the letters, Enter that of the numbers.
     """
 
     id: str
@@ -52,7 +52,11 @@ def commands(session: Session) -> list[Command]:
         Command("view.single_stroke", "Single stroke on/off", session.toggle_single_stroke),
         Command("view.previous", "Previous image", lambda: session.files.go(-1), ("A", "Left")),
         Command("view.next", "Next image", lambda: session.files.go(1), ("D", "Right")),
-        Command("models.run", "Run segmentation", session.segmentation.run, ("Shift+Return", "Shift+Enter")),
+        Command("models.run", "Run segmentation", session.segmentation.run, ("Shift+Enter", "Shift+Return")),
+        Command("edit.click", "Add cells by click", lambda: session.pointer.choose("click"), ("C",)),
+        Command("edit.brush", "Brush", lambda: session.pointer.choose("brush"), ("P",)),
+        Command("edit.eraser", "Eraser", lambda: session.pointer.choose("eraser"), ("E",)),
+        Command("edit.cut", "Split a cell by a line", lambda: session.pointer.choose("cut"), ("K",)),
         Command("view.cancel", "Give up the stroke", session.pointer.cancel, ("Escape",)),
-        Command("view.finish", "Finish the cell", session.pointer.finish, ("Return", "Enter")),
+        Command("view.finish", "Finish the cell", session.pointer.finish, ("Enter", "Return")),
     ]

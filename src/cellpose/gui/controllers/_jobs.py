@@ -17,7 +17,7 @@ R = TypeVar("R")
 Report = Callable[[float], None]  # takes the share that is done, 0 to 1
 
 
-class Cancelled(Exception):  # noqa: N818  (no error: the user asked for it)
+class Cancelled(Exception):
     """Raised inside a job that was cancelled, where it reports its progress."""
 
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
-from cellpose.gui.controllers._jobs import Jobs
-from cellpose.gui.controllers._pointer import Pointer
 from cellpose.gui.controllers._files import Files
+from cellpose.gui.controllers._jobs import Jobs
 from cellpose.gui.controllers._segmentation import Segmentations
+from cellpose.gui.controllers.tools import Pointer
 from cellpose.gui.model import Document, SegmentationSettings, ViewState
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._view import BRUSHES, COLOR_MODES
@@ -103,10 +102,8 @@ class Session:
     # --- labels ---
 
     def undo(self) -> None:
-        """Give up the open stroke, or else take back the last edit."""
-        if self.pointer.mode == "drawing":
-            self.pointer.cancel()
-        elif self.document is not None:
+        """Give up an unfinished stroke, or else take back the last edit."""
+        if not self.pointer.take_back() and self.document is not None:
             self.document.undo()
 
     def redo(self) -> None:

@@ -31,8 +31,8 @@ def plane_of_file(path: Path) -> npt.NDArray[Any]:
 
 def stack_of_plane(image: npt.NDArray[Any], name: str = "the image") -> npt.NDArray[Any]:
     """An image (Y, X) or (Y, X, C) as a stack (1, C, Y, X); a view, constant channels after the first left out."""
-    plane = image[..., None] if image.ndim == 2 else image  # noqa: PLR2004
-    if plane.ndim != 3:  # noqa: PLR2004
+    plane = image[..., None] if image.ndim == 2 else image
+    if plane.ndim != 3:
         message = f"{name} has shape {image.shape}, more than one plane; open stacks with `cellpose --Zstack`"
         raise AxesError(message)
     channels = np.moveaxis(plane[..., :MOST_CHANNELS], -1, 0)

@@ -46,7 +46,7 @@ class Picture:
     @classmethod
     def of(cls, stack: npt.NDArray[Any]) -> Picture:
         """Of a stack (Z, C, Y, X) of any real dtype; only integers of 8 and 16 bits are not copied."""
-        if stack.ndim != 4 or stack.dtype.kind not in "buif":  # noqa: PLR2004
+        if stack.ndim != 4 or stack.dtype.kind not in "buif":
             message = f"a picture of shape {stack.shape} and dtype {stack.dtype}; give real numbers (Z, C, Y, X)"
             raise InputError(message)
         seen = stack[:, :_MOST_CHANNELS]

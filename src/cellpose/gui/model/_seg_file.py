@@ -60,7 +60,7 @@ def restore(document: Document, seg: Segmentation) -> None:
             document.labels.write("load", facts={cell: facts[cell] for cell in document.labels.ids.tolist()})
     if seg.dP is not None or seg.flows_rgb is not None:
         rgb = seg.flows_rgb
-        planes = rgb if rgb is None or rgb.ndim == 4 else rgb[None]  # noqa: PLR2004
+        planes = rgb if rgb is None or rgb.ndim == 4 else rgb[None]
         document.flows = Flows(planes, seg.dP, seg.cellprob, seg.model or "")
 
 
@@ -71,4 +71,4 @@ def _flows_to_write(flows: Flows | None, shape: tuple[int, ...]) -> list[npt.NDA
         empty = np.zeros(shape, np.float32)
         return [np.zeros((*shape, 3), np.uint8), np.zeros((ndim, *shape), np.float32), empty]
     rgb = np.zeros((*shape, 3), np.uint8) if flows.rgb is None else flows.rgb
-    return [rgb[0] if ndim == 2 and rgb.ndim == 4 else rgb, flows.dP, flows.cellprob]  # noqa: PLR2004
+    return [rgb[0] if ndim == 2 and rgb.ndim == 4 else rgb, flows.dP, flows.cellprob]

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QTransform
-from qtpy.QtWidgets import QGraphicsEllipseItem, QGraphicsPathItem
+from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap, QTransform
+from qtpy.QtWidgets import QGraphicsEllipseItem, QGraphicsPathItem, QGraphicsPixmapItem
 
+from cellpose.gui.controllers.tools import Preview
 from cellpose.gui.views._kernels import fill_rows
 from cellpose.utils._threads import run_sliced
 
@@ -20,6 +21,7 @@ __all__ = ["Canvas", "Picturing", "Scene"]
 BACKGROUND = 0xFF1E1E1E
 _STROKE = QColor(255, 0, 255, 100)
 _START = QColor(255, 0, 0)
+_PREVIEW, _PREVIEW_EDGE = 0x60FFFF00, 0xFFFFFF00
 _DISK = QColor(150, 50, 150)
 
 
@@ -79,7 +81,7 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         self._version += 1
         self.update()
 
-    def boundingRect(self) -> QRectF:  # noqa: N802  (Qt's name)
+    def boundingRect(self) -> QRectF:
         """Of the image."""
         if self._shown is None:
             return QRectF()
@@ -141,12 +143,13 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         self.canvas = Canvas()
         self.box.addItem(self.canvas, ignoreBounds=True)
         self.stroke = QGraphicsPathItem()
+        self.pixels = QGraphicsPixmapItem()
         self.start = QGraphicsEllipseItem()
         self.disk = QGraphicsEllipseItem()
         for item, color in ((self.start, _START), (self.disk, _DISK)):
             item.setBrush(color)
             item.setPen(QPen(Qt.PenStyle.NoPen))
-        for item in (self.stroke, self.start, self.disk):
+        for item in (self.stroke, self.pixels, self.start, self.disk):
             self.box.addItem(item, ignoreBounds=True)
             item.setVisible(False)
         self._whole: tuple[int, int] | None = None  # the image that is shown as a whole, until the user zooms or pans
@@ -167,7 +170,7 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
     def _forget_whole(self) -> None:
         self._whole = None
 
-    def resizeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
+    def resizeEvent(self, event: Any) -> None:
         """Keep the whole image in view where it was."""
         super().resizeEvent(event)
         if getattr(self, "_whole", None):
@@ -178,18 +181,42 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         point = self.box.mapSceneToView(self.mapToScene(position.toPoint()))
         return float(point.y()), float(point.x())
 
-    def show_stroke(self, points: list[tuple[float, float]], brush: int) -> None:
-        """Show the path of the pen, (y, x) of pixels; nothing where there are no points."""
+    def show_preview(self, preview: Preview | None) -> None:
+        """Show what a tool is about to do: a path, pixels, or nothing."""
+        path = preview.path if preview is not None else ()
         for item in (self.stroke, self.start):
-            item.setVisible(bool(points))
-        if not points:
+            item.setVisible(len(path) > 0)
+        self.pixels.setVisible(preview is not None and preview.mask is not None)
+        if preview is None:
             return
-        path = QPainterPath(QPointF(points[0][1] + 0.5, points[0][0] + 0.5))
-        for y, x in points[1:]:
-            path.lineTo(x + 0.5, y + 0.5)
-        pen = QPen(_STROKE, max(1, brush))
+        if len(path):
+            self._show_path(preview)
+        if preview.mask is not None:
+            self.pixels.setPixmap(_tinted(preview.mask))
+            self.pixels.setPos(preview.corner[1], preview.corner[0])
+
+    def _show_path(self, preview: Preview) -> None:
+        points = [QPointF(x + 0.5, y + 0.5) for y, x in preview.path.tolist()]
+        path = QPainterPath(points[0])
+        for point in points[1:] or points:
+            path.lineTo(point)
+        if preview.closed:
+            path.closeSubpath()
+        pen = QPen(_STROKE, preview.width or 2)
+        pen.setCosmetic(preview.width == 0)
         pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+        pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
         self.stroke.setPen(pen)
         self.stroke.setPath(path)
-        y, x = points[0]
-        self.start.setRect(QRectF(x + 0.5 - brush / 2, y + 0.5 - brush / 2, brush, brush))
+        side = max(1.0, preview.width)
+        self.start.setRect(QRectF(points[0].x() - side / 2, points[0].y() - side / 2, side, side))
+
+
+def _tinted(mask: npt.NDArray[np.bool_]) -> QPixmap:
+    """Pixels of a mask, those of its outline opaque."""
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    colors = np.where(mask & ~inner, _PREVIEW_EDGE, np.where(mask, _PREVIEW, 0)).astype(np.uint32)
+    height, width = colors.shape
+    image = QImage(colors.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32)
+    return QPixmap.fromImage(image)

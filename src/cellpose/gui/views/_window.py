@@ -10,12 +10,12 @@ from typing import Any
 from app_model import Action, Application
 from app_model.backends.qt import QModelMainWindow
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
-from qtpy.QtGui import QKeySequence, QMouseEvent, QShortcut
+from qtpy.QtGui import QKeySequence, QMouseEvent, QShortcut, QWheelEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
 
 from cellpose.gui.controllers._commands import MENUS, Command, commands
-from cellpose.gui.controllers._pointer import PointerEvent
 from cellpose.gui.controllers._session import Session
+from cellpose.gui.controllers.tools import PointerEvent
 from cellpose.gui.model import Document
 from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._panel import Panel
@@ -34,6 +34,7 @@ _KINDS = {
     QEvent.Type.MouseButtonPress: "press",
     QEvent.Type.MouseMove: "move",
     QEvent.Type.MouseButtonRelease: "release",
+    QEvent.Type.MouseButtonDblClick: "press",
 }
 
 
@@ -109,7 +110,7 @@ class Window(QModelMainWindow):  # type: ignore[misc]
         session.opened.connect(self._show_document)
         session.told.connect(lambda text: self.statusBar().showMessage(text, 8000))
         session.view.events.connect(lambda _: self._repaint())
-        session.pointer.stroke_changed.connect(lambda points: self.scene.show_stroke(points, session.view.brush))
+        session.pointer.preview_changed.connect(lambda preview: self.scene.show_preview(preview))
         session.pointer.mode_changed.connect(lambda mode: self._mode.setText(mode))
         self.scene.viewport().installEventFilter(self)
 
@@ -142,28 +143,37 @@ class Window(QModelMainWindow):  # type: ignore[misc]
             self.scene.canvas.show(picturing(document, self.session.view))
             self.panel.count.setText(f"{document.labels.count} ROIs")
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  (Qt's name)
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """What the pointer does in the view goes to the tools first; what they leave pans and zooms."""
+        if isinstance(event, QWheelEvent):
+            return bool(self.session.pointer.handle(self._wheel_event(event)))
         kind = _KINDS.get(event.type())
         if kind is not None and isinstance(event, QMouseEvent):
             return bool(self.session.pointer.handle(self._pointer_event(kind, event)))
         return bool(super().eventFilter(watched, event))
 
     def _pointer_event(self, kind: str, event: QMouseEvent) -> PointerEvent:
+        held = next((name for button, name in _BUTTONS.items() if event.buttons() & button), "")
+        return self._at(event, kind=kind, button=held if kind == "move" else _BUTTONS.get(event.button(), ""))
+
+    def _wheel_event(self, event: QWheelEvent) -> PointerEvent:
+        return self._at(event, kind="wheel", steps=(event.angleDelta().y() or event.angleDelta().x()) / 120)
+
+    def _at(self, event: QMouseEvent | QWheelEvent, **facts: Any) -> PointerEvent:
+        """What the pointer did, with its place and the keys that are held."""
         y, x = self.scene.place(event.position())
         keys: Any = event.modifiers()
         return PointerEvent(
-            kind,
-            y,
-            x,
-            _BUTTONS.get(event.button(), ""),
+            y=y,
+            x=x,
             shift=bool(keys & Qt.KeyboardModifier.ShiftModifier),
             ctrl=bool(keys & Qt.KeyboardModifier.ControlModifier),
             alt=bool(keys & Qt.KeyboardModifier.AltModifier),
             screen=(event.position().x(), event.position().y()),
+            **facts,
         )
 
-    def closeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
+    def closeEvent(self, event: Any) -> None:
         """End the jobs, and forget the commands of this window."""
         self.session.jobs.cancel()
         Application.destroy(self._app.name)

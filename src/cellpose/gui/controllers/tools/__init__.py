@@ -1,0 +1,8 @@
+"""What the pointer does in the image: tools as state machines without widgets, and who of them is at work."""
+
+from __future__ import annotations
+
+from cellpose.gui.controllers.tools._pointer import Pointer
+from cellpose.gui.controllers.tools._tool import PointerEvent, Preview, Tool
+
+__all__ = ["Pointer", "PointerEvent", "Preview", "Tool"]

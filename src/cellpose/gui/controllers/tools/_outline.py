@@ -1,0 +1,154 @@
+"""Cells by their outline: right click, move around the cell, right click again or return to the start."""
+
+from __future__ import annotations
+
+from math import hypot
+
+import numpy as np
+
+from cellpose.errors import EditRefusedError
+from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool
+from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._strokes import outlined, painted
+
+__all__ = ["Outline"]
+
+Stroke = list[tuple[float, float]]
+
+# A right click so soon and so near after a stroke closed by itself was meant to end that stroke.
+_SAME_CLICK_S, _SAME_CLICK_PX = 0.3, 10.0
+
+
+class Outline(Tool):
+    """Draws outlines. It is at work beside every other tool, since the right button is its own."""
+
+    name = "outline"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._stroke: Stroke = []
+        self._finished: list[Stroke] = []
+        self._left_start = False
+        self._closed: tuple[float, PointerEvent, tuple[float, float]] | None = None  # when, where, and its start
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a stroke is open."""
+        return bool(self._stroke)
+
+    @property
+    def has_strokes(self) -> bool:
+        """Whether strokes wait for Enter."""
+        return bool(self._finished)
+
+    def handle(self, event: PointerEvent) -> bool:
+        """Start, draw and close strokes."""
+        if event.kind == "move":
+            return self._move(event)
+        if event.kind == "press":
+            return self._press(event)
+        return event.button == "right" and event.kind in ("release", "double")
+
+    def cancel(self) -> None:
+        """Give up the open stroke."""
+        if self._stroke:
+            self._end()
+
+    def forget(self) -> None:
+        """Give up all strokes."""
+        self.cancel()
+        self._finished = []
+
+    def take_back(self) -> bool:
+        """Give up the open stroke or the last that waits for Enter; whether there was one."""
+        if self._stroke:
+            self.cancel()
+        elif self._finished:
+            self._finished.pop()
+        else:
+            return False
+        return True
+
+    def finish(self) -> None:
+        """Make one cell of all strokes that wait."""
+        strokes, self._finished = self._finished, []
+        if strokes:
+            self._add([point for stroke in strokes for point in stroke])
+
+    def _press(self, event: PointerEvent) -> bool:
+        starts = event.button == "right" or (event.button == "left" and event.shift)
+        if not starts:
+            return self.is_busy
+        if self._stroke:
+            self._close()
+        elif not self._meant_to_end(event):
+            self._start(event)
+        return True
+
+    def _move(self, event: PointerEvent) -> bool:
+        if not self._stroke:
+            return False
+        place = (float(np.floor(event.y)), float(np.floor(event.x)))
+        if place == self._stroke[-1]:
+            return True
+        self._stroke.append(place)
+        start, brush = self._stroke[0], self.context.view.brush
+        away = hypot(place[0] - start[0], place[1] - start[1])
+        self._left_start = self._left_start or away > max(6, 3 * brush)
+        if self._left_start and away <= self._closing():
+            self._closed = (self.context.clock(), event, start)
+            self._close()
+        else:
+            self._show()
+        return True
+
+    def _meant_to_end(self, event: PointerEvent) -> bool:
+        """Whether a right click is the end of a stroke that just closed by itself."""
+        if self._closed is None:
+            return False
+        when, where, start = self._closed
+        self._closed = None
+        near = hypot(*np.subtract(event.screen, where.screen)) <= _SAME_CLICK_PX
+        at_start = hypot(event.y - start[0], event.x - start[1]) <= self._closing()
+        return (near or at_start) and self.context.clock() - when <= _SAME_CLICK_S
+
+    def _closing(self) -> float:
+        """Pixels from its start within which a stroke closes."""
+        return max(3.0, 1.8 * self.context.view.brush)
+
+    def _start(self, event: PointerEvent) -> None:
+        self._stroke = [(float(np.floor(event.y)), float(np.floor(event.x)))]
+        self._left_start = False
+        self._show()
+
+    def _show(self) -> None:
+        self.context.show(Preview(np.array(self._stroke), self.context.view.brush))
+
+    def _end(self) -> Stroke:
+        stroke, self._stroke = self._stroke, []
+        self.context.show(None)
+        return stroke
+
+    def _close(self) -> None:
+        stroke = self._end()
+        if self.context.view.single_stroke:
+            self._add(stroke)
+        else:
+            self._finished.append(stroke)
+
+    def _add(self, stroke: Stroke) -> None:
+        document, plane = self.context.document, self.context.view.plane
+        if document is None:
+            return
+        points, shape = np.array(stroke), document.labels.shape
+        try:
+            inside, mask = outlined(points, shape, plane)
+            path_box, path = painted(points, 1, shape, plane)
+        except EditRefusedError as refused:
+            document.told.emit(str(refused))
+            return
+        around = inside.joined(path_box)
+        whole = np.zeros(around.shape, bool)
+        whole[inside.within(around)] |= mask
+        whole[path_box.within(around)] |= path
+        document.do(operations.add_cell, around, whole)

@@ -1,0 +1,122 @@
+"""Who gets what the pointer does: the outline, whose button is the right one, then the chosen tool, then clicks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from psygnal import Signal
+
+from cellpose.gui.controllers.tools._brush import Brush, Eraser
+from cellpose.gui.controllers.tools._click import Click
+from cellpose.gui.controllers.tools._cut import Cut
+from cellpose.gui.controllers.tools._outline import Outline
+from cellpose.gui.controllers.tools._select import Select
+from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool
+from cellpose.gui.model import Document, ViewState
+
+__all__ = ["Pointer"]
+
+
+class Pointer:
+    """The tools, of which one is chosen.
+
+    Parameters
+    ----------
+    view
+        How the image is looked at: plane, brush, whether cells can be seen.
+    clock
+        Seconds; for tests.
+
+    Attributes
+    ----------
+    preview_changed : Signal(object)
+        A `Preview` to be shown, or None.
+    mode_changed : Signal(str)
+        What the user is doing, for the status bar: ``"drawing"`` while a stroke is open, else the tool.
+    """
+
+    preview_changed = Signal(object)
+    mode_changed = Signal(str)
+
+    def __init__(self, view: ViewState, clock: Callable[[], float] = time.monotonic) -> None:
+        self._context = Context(view, self._show, clock)
+        self._outline = Outline(self._context)
+        self._select = Select(self._context)
+        tools: list[Tool] = [self._select, Click(self._context), Brush(self._context), Eraser(self._context)]
+        self.tools = {tool.name: tool for tool in [*tools, Cut(self._context)]}
+        self._tool: Tool = self._select
+        self._mode = "select"
+
+    @property
+    def tool(self) -> str:
+        """Name of the chosen tool."""
+        return self._tool.name
+
+    @property
+    def mode(self) -> str:
+        """``"drawing"`` while something is unfinished, else the name of the tool."""
+        busy = self._outline.is_busy or self._tool.is_busy
+        return "drawing" if busy else self._tool.name
+
+    def choose(self, name: str) -> None:
+        """Take another tool; what is unfinished is given up. Chosen again, a tool is laid down."""
+        self.cancel()
+        self._tool = self._select if name == self._tool.name else self.tools[name]
+        self._tell()
+
+    def open(self, document: Document | None) -> None:
+        """Work on another image; what is unfinished is given up."""
+        self.cancel()
+        self._outline.forget()
+        self._context.document = document
+
+    def cancel(self) -> None:
+        """Give up what is unfinished."""
+        for tool in (self._outline, self._tool, self._select):
+            tool.cancel()
+        self._tell()
+
+    def take_back(self) -> bool:
+        """Give up the last unfinished stroke; whether there was one."""
+        if self._tool.is_busy:
+            self._tool.cancel()
+            taken = True
+        else:
+            taken = self._outline.take_back()
+        self._tell()
+        return taken
+
+    def finish(self) -> None:
+        """Make a cell of the strokes that wait for it."""
+        self._outline.finish()
+        self._tool.finish()
+        self._tell()
+
+    def handle(self, event: PointerEvent) -> bool:
+        """React to what the pointer did; True where the view should not pan or zoom."""
+        if self._context.document is None:
+            return False
+        taken = self._taken(event)
+        self._tell()
+        return taken
+
+    def _taken(self, event: PointerEvent) -> bool:
+        if self._outline.is_busy or (event.kind == "press" and not self._tool.is_busy):
+            # Shift+left starts an outline too, unless the tool has a meaning of its own for it.
+            own = event.button == "left" and event.shift and self._tool.name == "click"
+            if not own and self._outline.handle(event):
+                return True
+        elif event.button == "right":
+            return True
+        if self._tool.handle(event):
+            return True
+        return self._tool is not self._select and not self._tool.is_busy and self._select.handle(event)
+
+    def _show(self, preview: Preview | None) -> None:
+        self.preview_changed.emit(preview)
+
+    def _tell(self) -> None:
+        if self.mode != self._mode:
+            self._mode = self.mode
+            self.mode_changed.emit(self._mode)

@@ -1,0 +1,60 @@
+"""Selecting with the left button; with Ctrl a cell is removed, with Alt it is merged into the selected one."""
+
+from __future__ import annotations
+
+from math import hypot
+
+import numpy as np
+
+from cellpose.gui.controllers.tools._tool import CLICK_PX, Context, PointerEvent, Tool, pixel
+from cellpose.gui.model import _operations as operations
+
+__all__ = ["Select"]
+
+
+class Select(Tool):
+    """Clicks on cells. Drags are left to the view, which pans."""
+
+    name = "select"
+    title = "Select"
+    hint = "click: select, Shift+click in the table: several; Ctrl+click: remove; Alt+click: merge into the selected"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._pressed: PointerEvent | None = None
+
+    def cancel(self) -> None:
+        """Forget the press."""
+        self._pressed = None
+
+    def handle(self, event: PointerEvent) -> bool:
+        """Click where the left button goes down and up at one place."""
+        if event.kind == "press" and event.button == "left":
+            self._pressed = event
+            return event.ctrl or event.alt  # without a key a drag pans
+        if event.kind != "release" or event.button != "left":
+            return False
+        pressed, self._pressed = self._pressed, None
+        if pressed is None or hypot(*np.subtract(event.screen, pressed.screen)) > CLICK_PX:
+            return False
+        self._click(pressed)
+        return pressed.ctrl or pressed.alt
+
+    def _click(self, event: PointerEvent) -> None:
+        document, view = self.context.document, self.context.view
+        if document is None:
+            return
+        visible = view.masks_on or view.outlines_on
+        cell = document.labels.at(view.plane, *pixel(event)) if visible else 0
+        if event.ctrl:
+            if cell:
+                document.do(operations.delete, [cell])
+        elif event.alt:
+            chosen = sorted(document.selection - {cell})
+            if cell and chosen:
+                document.do(operations.merge, [*chosen, cell])
+                document.select(chosen[:1])
+        elif document.selection == {cell}:
+            document.select([])
+        else:
+            document.select([cell])

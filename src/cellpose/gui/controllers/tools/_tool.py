@@ -1,0 +1,132 @@
+"""What all tools have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.gui.model import Document, ViewState
+
+__all__ = ["CLICK_PX", "Context", "PointerEvent", "Preview", "Tool", "pixel"]
+
+CLICK_PX = 4.0  # of the screen; a press and a release farther apart are a drag
+
+
+@dataclass(frozen=True)
+class PointerEvent:
+    """What the pointer did.
+
+    Parameters
+    ----------
+    kind
+        ``"press"``, ``"move"``, ``"release"``, ``"double"`` or ``"wheel"``.
+    y, x
+        Place in the image, in pixels.
+    button
+        ``"left"``, ``"right"``, ``"middle"``, or ``""`` for moves and the wheel.
+    shift, ctrl, alt
+        Keys that are held.
+    screen
+        Place on the screen, in its pixels.
+    steps
+        Of the wheel; positive: away from the user.
+    pressure
+        Of a pen on a tablet, 0 to 1; 1 for a mouse.
+    """
+
+    kind: str
+    y: float
+    x: float
+    button: str = ""
+    shift: bool = False
+    ctrl: bool = False
+    alt: bool = False
+    screen: tuple[float, float] = (0.0, 0.0)
+    steps: float = 0.0
+    pressure: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What a tool shows above the image until it is done.
+
+    Parameters
+    ----------
+    path
+        Corners (n, 2) of a line, y and x in pixels.
+    width
+        Of the line in pixels; 0: as thin as the screen can show.
+    closed
+        Whether the last corner is joined to the first.
+    mask, corner
+        Pixels that would change, bool (h, w), and the row and column of the first.
+    """
+
+    path: npt.NDArray[Any] = field(default_factory=lambda: np.zeros((0, 2)))
+    width: float = 0.0
+    closed: bool = False
+    mask: npt.NDArray[np.bool_] | None = None
+    corner: tuple[int, int] = (0, 0)
+
+
+@dataclass
+class Context:
+    """What tools work with.
+
+    Parameters
+    ----------
+    view
+        How the image is looked at.
+    show
+        Shows a preview in place of the last one; None: nothing.
+    clock
+        Seconds; for tests.
+    document
+        The open image.
+    """
+
+    view: ViewState
+    show: Callable[[Preview | None], None]
+    clock: Callable[[], float]
+    document: Document | None = None
+
+
+class Tool:
+    """A way to use the pointer. Events that it does not want go to the next: selecting, panning, zooming.
+
+    Parameters
+    ----------
+    context
+        What it works with.
+    """
+
+    name = ""
+    title = ""
+    hint = ""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is in the middle of something that Escape would give up."""
+        return False
+
+    def handle(self, event: PointerEvent) -> bool:
+        """React to what the pointer did; True where nobody else should."""
+        return False
+
+    def cancel(self) -> None:
+        """Give up what is not finished, and show nothing more of it."""
+
+    def finish(self) -> None:
+        """Do what was prepared (Enter)."""
+
+
+def pixel(event: PointerEvent) -> tuple[int, int]:
+    """The pixel under the pointer, (y, x)."""
+    return int(np.floor(event.y)), int(np.floor(event.x))
