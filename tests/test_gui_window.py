@@ -224,7 +224,7 @@ def test_a_file_is_opened_segmented_saved_and_opened_again(window: Window, qtbot
     window.session.pointer.choose("click")
     click(window, 25, 25, keys=Modifier.ControlModifier)
     assert window.session.document.labels.count == 2
-    hover(window, 25, 25)
+    hover(window, 27, 26)
     assert window.scene.pixels.isVisible()
     click(window, 25, 25)
     assert window.session.document.labels.count == 3
