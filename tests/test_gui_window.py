@@ -10,8 +10,10 @@ import pytest
 
 pytest.importorskip("pytestqt", reason="needs pytest-qt and the libraries of the window (the extra `gui`)")
 
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, Qt
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from cellpose.gui.views._window import Window
 
@@ -51,7 +53,11 @@ def click(window: Window, y: float, x: float, button: str = "LeftButton", keys: 
 
 
 def hover(window: Window, y: float, x: float) -> None:
-    QTest.mouseMove(window.scene.viewport(), place(window, y, x))
+    """Move without buttons and keys (QTest keeps those of the last click)."""
+    viewport, spot = window.scene.viewport(), place(window, y, x)
+    none = Qt.MouseButton.NoButton
+    event = QMouseEvent(QEvent.Type.MouseMove, spot, viewport.mapToGlobal(spot), none, none, Modifier.NoModifier)
+    QApplication.sendEvent(viewport, event)
 
 
 def key(window: Window, name: str, keys: Modifier = Modifier.NoModifier) -> None:
