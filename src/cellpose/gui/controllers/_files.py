@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from cellpose import io
 from cellpose.errors import CellposeError, FileReadError
+from cellpose.gui.controllers._autosave import Autosave
 from cellpose.gui.model._images import plane_of_file
-from cellpose.gui.model._seg_file import content_of, restore, seg_path
+from cellpose.gui.model._journal import state_of
+from cellpose.gui.model._seg_file import restore, seg_path
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -30,14 +32,14 @@ class Files:
     Attributes
     ----------
     autosave
-        Write the ``_seg.npy`` after every edit.
+        What writes the ``_seg.npy`` by itself, and the journal.
     autoload_masks
         Open ``<image>_masks.tif`` beside an image instead of its ``_seg.npy``.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.autosave = True
+        self.autosave = Autosave(session)
         self.autoload_masks = False
 
     def open(self, path: Path) -> bool:
@@ -52,20 +54,12 @@ class Files:
             return False
         return True
 
-    def save(self) -> Path | None:
-        """Write the ``_seg.npy`` of the open image; None where there is no image, or it cannot be written."""
-        document = self._session.document
-        if document is None or document.path is None:
-            return None
-        path = seg_path(document.path)
-        try:
-            io.write_seg(path, content_of(document, self._session.settings))
-        except CellposeError as error:
-            self._session.told.emit(str(error))
-            return None
-        document.history.mark_saved()
-        self._session.told.emit(f"saved {path.name}")
-        return path
+    def save(self) -> None:
+        """Write the ``_seg.npy`` of the open image, in the background."""
+        if self._session.document is None or self._session.document.path is None:
+            self._session.told.emit("there is no image of a file to save")
+            return
+        self.autosave.save()
 
     def neighbour(self, step: int) -> Path | None:
         """The image so many places on in the folder of the open one, round and round; None where there is none."""
@@ -89,12 +83,12 @@ class Files:
     def _open_image(self, path: Path) -> None:
         stack = plane_of_file(path)
         seg = seg_path(path)
-        if self.autoload_masks:
-            self._session.open_array(stack, _masks_beside(path), path)
-        elif seg.is_file():
+        if seg.is_file() and not self.autoload_masks:
             self._open_with(stack, io.read_seg(seg), path)
-        else:
-            self._session.open_array(stack, None, path)
+            return
+        labels = _masks_beside(path) if self.autoload_masks else None
+        self.autosave.leave()
+        self.autosave.attach(self._session.open_array(stack, labels, path), "masks" if self.autoload_masks else "none")
 
     def _open_seg(self, path: Path) -> None:
         seg = io.read_seg(path)
@@ -107,8 +101,10 @@ class Files:
         self._open_with(plane_of_file(image), seg, image)
 
     def _open_with(self, stack: npt.NDArray[Any], seg: io.Segmentation, path: Path) -> None:
+        self.autosave.leave()
         document = self._session.open_array(stack, np.asarray(seg.masks), path)
         restore(document, seg)
+        self.autosave.attach(document, state_of(seg_path(path), seg.content))
         if seg.diameter:
             self._session.settings.diameter = seg.diameter
 

@@ -32,11 +32,14 @@ class Session:
     ----------
     opened : Signal(object)
         Another `Document` is open, or None.
+    saved : Signal(object)
+        The path of a ``_seg.npy`` that was written.
     told : Signal(str)
         Something the user should read.
     """
 
     opened = Signal(object)
+    saved = Signal(object)
     told = Signal(str)
 
     def __init__(self, to_main: Callable[[Callable[[], None]], None]) -> None:
@@ -45,6 +48,7 @@ class Session:
         self.files = Files(self)
         self.segmentation = Segmentations(self)
         self.pointer = Pointer(self.view)
+        self.in_main = to_main
         self.jobs = Jobs(to_main)
         self.document: Document | None = None
 
@@ -53,7 +57,7 @@ class Session:
     ) -> Document:
         """Show an image (Z, C, Y, X) with its labels."""
         document = Document(stack, labels, path)
-        self.jobs.cancel()
+        self.jobs.cancel(self.segmentation.name)
         if self.document is not None:
             self.document.told.disconnect()
         self.document = document

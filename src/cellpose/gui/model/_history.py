@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from psygnal import Signal
+
 from cellpose.gui.model._labels import Edit, LabelStore
 
 __all__ = ["History"]
@@ -25,6 +27,8 @@ class History:
     >>> history.undo().name, store.count, history.redo().name, store.count
     ('draw cell', 0, 'draw cell', 1)
     """
+
+    recorded = Signal(str, object)  # "edit" and the `Edit`, or "undo" or "redo" and None
 
     def __init__(self, store: LabelStore) -> None:
         self._store = store
@@ -55,9 +59,9 @@ class History:
         """Whether the labels are those that were last saved."""
         return self._saved == len(self._done)
 
-    def mark_saved(self) -> None:
-        """The labels as they are now are in a file."""
-        self._saved = len(self._done)
+    def mark_saved(self, after: int | None = None) -> None:
+        """The labels as they are now, or as they were after so many edits, are in a file."""
+        self._saved = len(self._done) if after is None else after
 
     def record(self, edit: Edit) -> None:
         """Put down an edit that was just done; what was taken back before is gone."""
@@ -65,6 +69,7 @@ class History:
             self._saved = -1
         self._done.append(edit)
         self._undone.clear()
+        self.recorded.emit("edit", edit)
 
     def undo(self) -> Edit | None:
         """Take back the last edit; None if there is none."""
@@ -73,6 +78,7 @@ class History:
         edit = self._done.pop()
         self._store.revert(edit)
         self._undone.append(edit)
+        self.recorded.emit("undo", None)
         return edit
 
     def redo(self) -> Edit | None:
@@ -82,4 +88,15 @@ class History:
         edit = self._undone.pop()
         self._store.apply(edit)
         self._done.append(edit)
+        self.recorded.emit("redo", None)
         return edit
+
+    def replay(self, what: str, edit: Edit | None) -> None:
+        """Do what a journal tells was done: an edit, an undo or a redo."""
+        if what == "edit" and edit is not None:
+            self._store.apply(edit)
+            self.record(edit)
+        elif what == "undo":
+            self.undo()
+        elif what == "redo":
+            self.redo()

@@ -6,7 +6,7 @@ is open, so that an edit can be taken back whatever happened meanwhile; files ge
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,7 +226,9 @@ class LabelStore:
         return Edit(name, tuple(patches), ids, before_rows, self._rows[ids].copy(), note)
 
     def apply(self, edit: Edit) -> None:
-        """Do an edit again that was taken back."""
+        """Do an edit again that was taken back, or that was done to the same labels before."""
+        if edit.ids.size:
+            self._make_room(int(edit.ids.max()))
         for patch in edit.patches:
             self.planes[patch.box.slices] = patch.after.unpacked()
         self._rows[edit.ids] = edit.rows_after
@@ -236,6 +238,17 @@ class LabelStore:
         for patch in reversed(edit.patches):
             self.planes[patch.box.slices] = patch.before.unpacked()
         self._rows[edit.ids] = edit.rows_before
+
+    def renumber_to(self, ids: Sequence[int]) -> None:
+        """Give the cells 1..n of labels just read, in their order, the numbers that a journal knows them by."""
+        numbers = np.array([0, *ids], np.int32)
+        if np.array_equal(numbers, np.arange(self._end)):
+            return
+        rows = self._rows[1 : self._end].copy()
+        self.planes = numbers[self.planes]
+        self._rows[1 : self._end] = np.zeros((), CELL)
+        self._make_room(int(numbers.max()))
+        self._rows[numbers[1:]] = rows
 
     def numbered(self) -> tuple[Planes, Table]:
         """Labels (Z, Y, X) with the numbers 1..n in their order, and the rows (n,) of these cells."""

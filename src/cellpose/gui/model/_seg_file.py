@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose.gui.model._colors import cell_colors
 from cellpose.gui.model._document import Document, Flows
+from cellpose.gui.model._journal import STATE_KEY
+from cellpose.gui.model._labels import Table
 from cellpose.gui.model._settings import SegmentationSettings
 from cellpose.io import Segmentation
 
-__all__ = ["content_of", "restore", "seg_path"]
+__all__ = ["Snapshot", "content_of", "restore", "seg_path"]
 
 # Rows of the table that are kept beside the masks, by their keys in the file.
 _KEPT = {"ismanual": "manual", "scores": "score", "checked": "checked", "classes": "kind"}
@@ -25,29 +28,61 @@ def seg_path(image: Path) -> Path:
     return image.with_name(f"{image.stem}_seg.npy")
 
 
-def content_of(document: Document, settings: SegmentationSettings) -> dict[str, Any]:
-    """The dict of a ``_seg.npy``."""
-    labels, rows = document.labels.numbered()
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A document at one moment, to be written while it is edited on.
+
+    Parameters
+    ----------
+    labels
+        int32 (Z, Y, X), numbered 1..n; a copy.
+    rows
+        Of the table, dtype ``CELL`` (n,).
+    ids
+        The numbers of these cells in the document, int32 (n,).
+    flows, path
+        Of the document.
+    settings
+        As they were.
+    """
+
+    labels: npt.NDArray[np.int32]
+    rows: Table
+    ids: npt.NDArray[np.int32]
+    flows: Flows | None
+    path: Path
+    settings: SegmentationSettings
+
+    @classmethod
+    def of(cls, document: Document, settings: SegmentationSettings) -> Snapshot:
+        """Of a document that has a path."""
+        labels, rows = document.labels.numbered()
+        own = labels.copy() if labels is document.labels.planes else labels
+        return cls(own, rows.copy(), document.labels.ids, document.flows, document.path or Path(), replace(settings))
+
+
+def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
+    """The dict of a ``_seg.npy``; ``state`` tells this file from all others, see `state_of`."""
+    labels, settings, flows = snapshot.labels, snapshot.settings, snapshot.flows
     planes = labels[0] if labels.shape[0] == 1 else labels
-    flows = document.flows
     palette = cell_colors()
     content = io.seg_content(
         planes,
         _flows_to_write(flows, planes.shape),
-        document.path or "",
+        snapshot.path,
         channels=settings.channels,
         diameter=settings.diameter,
         model=flows.model if flows else None,
     )
-    kept = {key: rows[field].copy() for key, field in _KEPT.items()}
     return {
         **content,
-        **kept,
-        "colors": palette[document.labels.ids % len(palette)],
+        **{key: snapshot.rows[field].copy() for key, field in _KEPT.items()},
+        "colors": palette[snapshot.ids % len(palette)],
         "manual_changes": [],
         "flow_threshold": settings.flow_threshold,
         "cellprob_threshold": settings.cellprob_threshold,
         "normalize_params": {"percentile": [settings.lower, settings.upper], "norm3D": settings.norm3D},
+        STATE_KEY: state,
     }
 
 

@@ -109,6 +109,7 @@ class Window(QModelMainWindow):  # type: ignore[misc]
         session = self.session
         session.opened.connect(self._show_document)
         session.told.connect(lambda text: self.statusBar().showMessage(text, 8000))
+        session.saved.connect(lambda path: self.statusBar().showMessage(f"saved {path.name}", 8000))
         session.view.events.connect(lambda _: self._repaint())
         session.pointer.preview_changed.connect(lambda preview: self.scene.show_preview(preview))
         session.pointer.mode_changed.connect(lambda mode: self._mode.setText(mode))
@@ -175,6 +176,8 @@ class Window(QModelMainWindow):  # type: ignore[misc]
 
     def closeEvent(self, event: Any) -> None:
         """End the jobs, and forget the commands of this window."""
+        self.session.pointer.cancel()
+        self.session.files.autosave.leave()
         self.session.jobs.cancel()
         Application.destroy(self._app.name)
         super().closeEvent(event)

@@ -1,0 +1,180 @@
+"""Nothing is lost: every edit goes into a journal at once, and all of it into the ``_seg.npy`` when the hand rests."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from cellpose import io
+from cellpose.errors import CellposeError
+from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.model import Document, Edit
+from cellpose.gui.model._journal import Base, Journal, forget_others, journal_path, new_state
+from cellpose.gui.model._seg_file import Snapshot, content_of, seg_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cellpose.gui.controllers._session import Session
+
+__all__ = ["Autosave"]
+
+_REST_S = 2.0  # without an edit until the file is written
+
+
+class Autosave:
+    """The journal and the file of the open image.
+
+    While a file is written edits go into two journals: that of the file as it was, and that of the file to come. So
+    whichever of the two is there after a crash, its journal is whole.
+
+    Parameters
+    ----------
+    session
+        Whose labels are saved.
+
+    Attributes
+    ----------
+    enabled
+        Whether the ``_seg.npy`` is written without being asked for. The journal always is.
+    """
+
+    name = "save"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._document: Document | None = None
+        self._journals: list[Journal] = []
+        self._timer: threading.Timer | None = None
+        self.enabled = True
+
+    def attach(self, document: Document, state: str) -> None:
+        """Begin to write down the edits of a document, after those that a journal of its state holds are done again.
+
+        Parameters
+        ----------
+        document
+            Just opened.
+        state
+            `state_of` the file that its labels came from.
+        """
+        if document.path is None:
+            return
+        journal = Journal(journal_path(document.path, state))
+        n = self._replay(document, journal)
+        self._document, self._journals = document, [journal]
+        document.history.recorded.connect(self._record)
+        if n:
+            self._session.told.emit(f"{n} edits that were not saved are back")
+            self._soon()
+
+    def leave(self) -> None:
+        """Another image is about to be opened, or the window closed: save what is not saved, and wait for it."""
+        document = self._document
+        if document is None:
+            return
+        self._stop_timer()
+        document.history.recorded.disconnect(self._record)
+        if self.enabled and not document.history.is_saved and document.path is not None:
+            self._session.jobs.cancel(self.name)
+            state = new_state()
+            try:
+                io.write_seg(seg_path(document.path), content_of(Snapshot.of(document, self._session.settings), state))
+            except CellposeError as error:
+                self._session.told.emit(f"not saved, the edits are kept and come back with the image: {error}")
+            else:
+                self._all_saved(document.path, state)
+        self._document, self._journals = None, []
+
+    def save(self) -> None:
+        """Write the file now, in the background."""
+        document = self._document
+        if document is None or document.path is None:
+            return
+        self._stop_timer()
+        path, state, done = document.path, new_state(), len(document.history)
+        snapshot = Snapshot.of(document, self._session.settings)
+        journal = Journal(journal_path(path, state))
+        try:
+            journal.begin(_base(document, snapshot))
+        except OSError as error:
+            self._session.told.emit(f"edits cannot be written down at {journal.path.parent}: {error}")
+        self._journals.append(journal)
+
+        def work(_report: Report) -> None:
+            io.write_seg(seg_path(path), content_of(snapshot, state))
+
+        def finished(_result: None) -> None:
+            if self._document is not document:
+                return
+            document.history.mark_saved(done)
+            self._journals = [journal]
+            self._all_saved(path, state)
+
+        self._session.jobs.start(self.name, work, finished, lambda error: self._not_saved(journal, error))
+
+    def _all_saved(self, path: Path, state: str) -> None:
+        forget_others(path, state)
+        self._session.saved.emit(seg_path(path))
+
+    def _not_saved(self, journal: Journal, error: Exception) -> None:
+        if journal in self._journals:
+            self._journals.remove(journal)
+        journal.remove()
+        self._session.told.emit(f"not saved: {error}")
+
+    def _record(self, what: str, edit: Edit | None) -> None:
+        document = self._document
+        if document is None:
+            return
+        for journal in self._journals:
+            try:
+                if not journal.path.exists():
+                    journal.begin(self._first_base)
+                journal.append(what, edit)
+            except OSError as error:
+                self._session.told.emit(f"edits cannot be written down at {journal.path.parent}: {error}")
+        self._soon()
+
+    def _replay(self, document: Document, journal: Journal) -> int:
+        """Edits of the journal done again; how many."""
+        ids = document.labels.ids
+        self._first_base = Base(str(document.path), document.labels.shape, tuple(int(cell) for cell in ids))
+        found = journal.read()
+        if found is None:
+            return 0
+        base, records = found
+        if base.shape != document.labels.shape or len(base.ids) != ids.size:
+            journal.remove()
+            return 0
+        document.labels.renumber_to(base.ids)
+        n = 0
+        try:
+            for what, edit in records:
+                document.history.replay(what, edit)
+                n += 1
+        except CellposeError as error:
+            self._session.told.emit(str(error))
+        return n
+
+    def _soon(self) -> None:
+        self._stop_timer()
+        if self.enabled:
+            timer = threading.Timer(_REST_S, lambda: self._session.in_main(self._rested))
+            timer.daemon = True
+            timer.start()
+            self._timer = timer
+
+    def _rested(self) -> None:
+        document = self._document
+        if document is not None and not document.history.is_saved and self._session.jobs.running(self.name) is None:
+            self.save()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _base(document: Document, snapshot: Snapshot) -> Base:
+    return Base(str(document.path), document.labels.shape, tuple(int(cell) for cell in snapshot.ids))

@@ -1,0 +1,200 @@
+"""Edits written down as they are made, so that a program that dies loses nothing but the stroke that was open.
+
+A journal belongs to one image. It begins with what the labels were based on, the ``_seg.npy`` as it was then, and goes
+on with a record per edit, undo and redo. Records are checked by CRC-32; reading ends at the first that is not whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import struct
+import uuid
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellpose.errors import FileReadError
+from cellpose.gui.model._box import Box
+from cellpose.gui.model._labels import CELL, Edit, Patch
+from cellpose.gui.model._packed import Packed
+
+__all__ = ["STATE_KEY", "Base", "Journal", "forget_others", "journal_path", "new_state", "state_of"]
+
+STATE_KEY = "journal"  # of a _seg.npy
+
+_HEAD = struct.Struct("<4sII")  # magic, length and CRC-32 of what follows
+_MAGIC = b"CPJ1"
+
+
+@dataclass(frozen=True)
+class Base:
+    """What the edits of a journal begin with.
+
+    Parameters
+    ----------
+    image
+        Path of the image.
+    shape
+        Of its labels, (Z, Y, X).
+    ids
+        The number in the journal of each label 1..n of that file, in their order.
+    """
+
+    image: str
+    shape: tuple[int, int, int]
+    ids: tuple[int, ...]
+
+
+class Journal:
+    """The journal of one image.
+
+    Parameters
+    ----------
+    path
+        Its file; see `journal_path`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(self, base: Base) -> None:
+        """Start anew: what was written before is in a file by now, or not wanted."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        part.write_bytes(_framed(json.dumps(asdict(base)).encode()))
+        part.replace(self.path)
+
+    def append(self, what: str, edit: Edit | None = None) -> None:
+        """Write down an ``"edit"``, with what it changed, or an ``"undo"`` or ``"redo"``."""
+        with self.path.open("ab") as file:
+            file.write(_framed(_packed(what, edit)))
+
+    def remove(self) -> None:
+        """Everything is saved: no journal is needed."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def read(self) -> tuple[Base, Iterator[tuple[str, Edit | None]]] | None:
+        """What the edits begin with, and the edits; None where there is no whole journal."""
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return None
+        records = _records(content)
+        try:
+            head = json.loads(next(records))
+            base = Base(str(head["image"]), tuple(head["shape"]), tuple(head["ids"]))
+        except (StopIteration, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return base, (_unpacked(record, self.path) for record in records)
+
+
+def journal_path(image: Path, state: str) -> Path:
+    """Where the journal of an image is kept: in the home folder, since that of the image may be read-only.
+
+    Parameters
+    ----------
+    image
+        The image.
+    state
+        `state_of` the ``_seg.npy`` that the journal begins with. A journal of another state is of other labels.
+    """
+    return _folder() / f"{_name(image)}-{state}.journal"
+
+
+def forget_others(image: Path, state: str) -> None:
+    """Remove the journals of an image that begin with another state."""
+    kept = journal_path(image, state)
+    with suppress(OSError):
+        for path in _folder().glob(f"{_name(image)}-*"):
+            if path != kept:
+                path.unlink(missing_ok=True)
+
+
+def state_of(seg: Path, content: Mapping[str, Any] | None = None) -> str:
+    """What tells a ``_seg.npy`` from all others: the key that the window wrote into it, else its size and time."""
+    if content is not None and isinstance(content.get(STATE_KEY), str):
+        return "".join(letter for letter in content[STATE_KEY] if letter.isalnum())[:64]
+    try:
+        status = seg.stat()
+    except OSError:
+        return "none"
+    return f"{status.st_size}x{status.st_mtime_ns}"
+
+
+def new_state() -> str:
+    """The state of a file that is about to be written."""
+    return uuid.uuid4().hex
+
+
+def _folder() -> Path:
+    return Path.home() / ".cellpose" / "autosave"
+
+
+def _name(image: Path) -> str:
+    return hashlib.sha256(os.fsencode(os.path.abspath(image))).hexdigest()[:16]
+
+
+def _framed(payload: bytes) -> bytes:
+    return _HEAD.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload
+
+
+def _records(content: bytes) -> Iterator[bytes]:
+    place = 0
+    while place + _HEAD.size <= len(content):
+        magic, length, crc = _HEAD.unpack_from(content, place)
+        place += _HEAD.size
+        payload = content[place : place + length]
+        if magic != _MAGIC or len(payload) != length or zlib.crc32(payload) != crc:
+            return
+        place += length
+        yield payload
+
+
+def _packed(what: str, edit: Edit | None) -> bytes:
+    arrays: dict[str, Any] = {"what": np.array(what)}
+    if edit is not None:
+        arrays |= {"name": np.array(edit.name), "note": np.array(edit.note), "ids": edit.ids}
+        arrays |= {"rows_before": edit.rows_before, "rows_after": edit.rows_after}
+        arrays["boxes"] = np.array([patch.box for patch in edit.patches], np.int64).reshape(-1, 6)
+        for number, patch in enumerate(edit.patches):
+            for side, labels in (("before", patch.before), ("after", patch.after)):
+                content = labels.content
+                raw = np.frombuffer(content, np.uint8) if isinstance(content, bytes) else content
+                arrays[f"{side}{number}"] = raw
+    out = io.BytesIO()
+    np.savez(out, **arrays)
+    return out.getvalue()
+
+
+def _unpacked(record: bytes, path: Path) -> tuple[str, Edit | None]:
+    try:
+        with np.load(io.BytesIO(record), allow_pickle=False) as arrays:
+            what = str(arrays["what"])
+            if "ids" not in arrays:
+                return what, None
+            patches = [
+                Patch(Box(*(int(end) for end in box)), *(_labels(arrays[f"{side}{number}"], box) for side in _SIDES))
+                for number, box in enumerate(arrays["boxes"])
+            ]
+            rows = [arrays[f"rows_{side}"].astype(CELL) for side in _SIDES]
+            return what, Edit(str(arrays["name"]), tuple(patches), arrays["ids"], *rows, str(arrays["note"]))
+    except (ValueError, KeyError, OSError) as error:
+        message = f"{path} holds an edit that cannot be read ({error}); move the file away to open the image without it"
+        raise FileReadError(message) from error
+
+
+_SIDES = ("before", "after")
+
+
+def _labels(raw: Any, box: Any) -> Packed:
+    shape = tuple(int(length) for length in box[1::2] - box[::2])
+    return Packed(raw.tobytes() if raw.dtype == np.uint8 else raw, shape)

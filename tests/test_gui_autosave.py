@@ -1,0 +1,175 @@
+"""Nothing is lost: journal, background saving, what comes back after a crash."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("psygnal", reason="needs the libraries of the window (the extra `gui`)")
+
+from cellpose import io
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.model import Box
+from cellpose.gui.model import _operations as operations
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "cells.tif"
+    io.imsave(str(path), np.arange(60 * 60, dtype=np.uint16).reshape(60, 60))
+    return path
+
+
+def session() -> Session:
+    made = Session(lambda function: function())
+    made.told_texts = []
+    made.told.connect(lambda text: made.told_texts.append(text))
+    return made
+
+
+def square(made: Session, y: int, x: int, side: int = 10) -> None:
+    box = Box(0, 1, y, y + side, x, x + side)
+    assert made.document.do(operations.add_cell, box, np.ones(box.shape, bool))
+
+
+def wait_for_jobs(made: Session) -> None:
+    end = time.monotonic() + 30
+    while made.jobs.any and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not made.jobs.any
+
+
+def test_edits_without_a_saved_file_come_back_with_their_history(image: Path) -> None:
+    first = session()
+    first.files.autosave.enabled = False
+    first.files.open(image)
+    square(first, 5, 5)
+    square(first, 30, 30)
+    first.document.do(operations.delete, [1])
+    first.undo()
+    expected = first.document.labels.planes.copy()
+
+    again = session()
+    again.files.open(image)
+    assert "4 edits that were not saved are back" in again.told_texts
+    assert np.array_equal(again.document.labels.planes, expected)
+    assert again.document.labels.table["manual"][1:].all()
+    again.redo()
+    assert again.document.labels.ids.tolist() == [2]
+    for _ in range(3):
+        again.undo()
+    assert again.document.labels.count == 0
+
+
+def test_a_saved_file_and_the_edits_after_it(image: Path) -> None:
+    first = session()
+    first.files.open(image)
+    first.files.autosave.enabled = False
+    square(first, 5, 5)
+    square(first, 30, 30)
+    first.document.do(operations.delete, [1])  # cell 2 becomes label 1 of the file
+    first.files.save()
+    wait_for_jobs(first)
+    assert first.document.history.is_saved
+    square(first, 5, 40)
+    expected = first.document.labels.planes.copy()
+    assert int(io.read_seg(image.with_name("cells_seg.npy")).masks.max()) == 1
+
+    again = session()
+    again.files.open(image)
+    assert np.array_equal(again.document.labels.planes, expected)
+    again.undo()
+    assert again.document.labels.ids.tolist() == [2]
+
+
+def test_a_file_written_by_another_program_is_not_mixed_with_old_edits(image: Path) -> None:
+    first = session()
+    first.files.open(image)
+    first.files.autosave.enabled = False
+    square(first, 5, 5)
+    other = np.zeros((60, 60), np.uint16)
+    other[20:40, 20:40] = 1
+    io.write_seg(image.with_name("cells_seg.npy"), {"masks": other, "outlines": other * 0, "filename": str(image)})
+    again = session()
+    again.files.open(image)
+    assert np.array_equal(again.document.labels.planes[0], other)
+
+
+def test_leaving_an_image_saves_it_and_removes_the_journal(image: Path, home: Path) -> None:
+    made = session()
+    made.files.open(image)
+    square(made, 5, 5)
+    made.files.autosave.leave()
+    assert io.read_seg(image.with_name("cells_seg.npy")).ismanual.tolist() == [True]
+    assert not list((home / ".cellpose" / "autosave").iterdir())
+
+
+def test_a_folder_that_takes_no_files_is_told_and_loses_nothing(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cellpose.errors import FileWriteError
+
+    def refuse(*_: object) -> None:
+        message = "read-only file system"
+        raise FileWriteError(message)
+
+    made = session()
+    made.files.open(image)
+    square(made, 5, 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "write_seg", refuse)
+        made.files.autosave.leave()
+    assert any("not saved" in text and "read-only" in text for text in made.told_texts)
+    again = session()
+    again.files.open(image)
+    assert again.document.labels.count == 1
+
+
+def test_a_journal_cut_anywhere_gives_the_edits_before_the_cut(image: Path, home: Path) -> None:
+    first = session()
+    first.files.autosave.enabled = False
+    first.files.open(image)
+    for k in range(4):
+        square(first, 12 * k, 12 * k)
+    (journal,) = (home / ".cellpose" / "autosave").iterdir()
+    whole = journal.read_bytes()
+    counts = []
+    for cut in np.linspace(0, len(whole), 15).astype(int):
+        journal.write_bytes(whole[:cut])
+        again = session()
+        again.files.autosave.enabled = False
+        again.files.open(image)
+        counts.append(again.document.labels.count)
+    assert counts == sorted(counts)
+    assert counts[0] == 0
+    assert counts[-1] == 4
+
+
+def test_a_killed_program_loses_nothing_that_was_done(image: Path, home: Path) -> None:
+    code = f"""
+import os, signal, numpy as np
+from pathlib import Path
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.model import Box, _operations as operations
+made = Session(lambda function: function())
+made.files.open(Path({str(image)!r}))
+for k in range(4):
+    box = Box(0, 1, 12 * k, 12 * k + 10, 5, 15)
+    made.document.do(operations.add_cell, box, np.ones(box.shape, bool))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -9, done.stderr
+    again = session()
+    again.files.open(image)
+    assert again.document.labels.count == 4
