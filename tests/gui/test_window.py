@@ -2,80 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-pytest.importorskip("pytestqt", reason="needs pytest-qt and the libraries of the window (the extra `gui`)")
-
-from qtpy.QtCore import QEvent, QPoint, Qt
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
-
 from cellpose.gui.views._window import Window
+from hand import Modifier, click, drag, draw, hover, key, place
 
-SIDE = 120
-Modifier = Qt.KeyboardModifier
-
-
-@pytest.fixture
-def window(qtbot: object) -> Iterator[Window]:
-    made = Window()
-    qtbot.addWidget(made)
-    made.resize(900, 700)
-    with qtbot.waitExposed(made):
-        made.show()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def filled(window: Window) -> Window:
-    """The window with two cells that touch, 1 at the left and 2 at the right."""
-    image = np.tile(np.arange(SIDE, dtype=np.uint8), (SIDE, 1))[None, None]
-    labels = np.zeros((SIDE, SIDE), np.int32)
-    labels[40:60, 20:40], labels[40:60, 40:60] = 1, 2
-    window.session.open_array(image, labels)
-    return window
-
-
-def place(window: Window, y: float, x: float) -> QPoint:
-    from qtpy.QtCore import QPointF
-
-    return window.scene.mapFromScene(window.scene.box.mapViewToScene(QPointF(x + 0.5, y + 0.5)))
-
-
-def click(window: Window, y: float, x: float, button: str = "LeftButton", keys: Modifier = Modifier.NoModifier) -> None:
-    QTest.mouseClick(window.scene.viewport(), getattr(Qt.MouseButton, button), keys, place(window, y, x))
-
-
-def hover(window: Window, y: float, x: float) -> None:
-    """Move without buttons and keys (QTest keeps those of the last click)."""
-    viewport, spot = window.scene.viewport(), place(window, y, x)
-    none = Qt.MouseButton.NoButton
-    event = QMouseEvent(QEvent.Type.MouseMove, spot, viewport.mapToGlobal(spot), none, none, Modifier.NoModifier)
-    QApplication.sendEvent(viewport, event)
-
-
-def key(window: Window, name: str, keys: Modifier = Modifier.NoModifier) -> None:
-    QTest.keyClick(window, getattr(Qt.Key, f"Key_{name}"), keys)
-
-
-def circle(y: float, x: float, radius: float, share: float = 1.0) -> np.ndarray:
-    angle = np.linspace(0, 2 * np.pi * share, 40)
-    return np.stack([y + radius * np.sin(angle), x + radius * np.cos(angle)], axis=1)
-
-
-def draw(window: Window, y: float, x: float, radius: float, share: float = 0.85) -> None:
-    """Right click, hover around, right click."""
-    path = circle(y, x, radius, share)
-    click(window, *path[0], "RightButton")
-    for point in path[1:]:
-        hover(window, *point)
-    click(window, *path[-1], "RightButton")
+SIDE = 120  # of the image of the fixture
 
 
 def test_left_click_selects_and_elsewhere_unselects(filled: Window) -> None:
@@ -166,25 +101,18 @@ def test_keys_of_colours_and_brushes(filled: Window) -> None:
 
 
 def test_brush_eraser_and_cut(filled: Window) -> None:
-    labels, viewport = filled.session.document.labels, filled.scene.viewport()
-
-    def drag(*points: tuple[float, float]) -> None:
-        QTest.mousePress(viewport, Qt.MouseButton.LeftButton, Modifier.NoModifier, place(filled, *points[0]))
-        for point in points[1:]:
-            QTest.mouseMove(viewport, place(filled, *point))
-        QTest.mouseRelease(viewport, Qt.MouseButton.LeftButton, Modifier.NoModifier, place(filled, *points[-1]))
-
+    labels = filled.session.document.labels
     filled.session.view.brush = 7
     filled.session.pointer.choose("brush")
-    drag((50, 25), (50, 10))
+    drag(filled, (50, 25), (50, 10))
     assert labels.table["area"][1] > 440
-    drag((90, 20), (90, 60))
+    drag(filled, (90, 20), (90, 60))
     assert labels.count == 3
     filled.session.pointer.choose("eraser")
-    drag((50, 50), (50, 70))
+    drag(filled, (50, 50), (50, 70))
     assert labels.table["area"][2] < 360
     filled.session.pointer.choose("cut")
-    drag((85, 40), (95, 40))
+    drag(filled, (85, 40), (95, 40))
     assert labels.count == 4
 
 
@@ -222,6 +150,7 @@ def test_a_file_is_opened_segmented_saved_and_opened_again(window: Window, qtbot
     assert window.session.document.labels.count == 3
     assert window.session.document.flows is not None
     key(window, "S", Modifier.ControlModifier)
+    qtbot.waitUntil(lambda: not window.session.jobs.any, timeout=60_000)
     assert (tmp_path / "cells_seg.npy").is_file()
     before = window.session.document.labels.planes.copy()
     assert window.session.files.open(tmp_path / "cells_seg.npy")
