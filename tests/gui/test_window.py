@@ -25,7 +25,7 @@ def test_left_click_selects_and_elsewhere_unselects(filled: Window) -> None:
 def test_ctrl_click_removes_and_undo_brings_back(filled: Window) -> None:
     click(filled, 50, 30, keys=Modifier.ControlModifier)
     assert filled.session.document.labels.ids.tolist() == [2]
-    assert filled.panel.count.text() == "1 ROIs"
+    assert filled.panel.segmentation.count.text() == "1 ROIs"
     key(filled, "Z", Modifier.ControlModifier)
     assert filled.session.document.labels.ids.tolist() == [1, 2]
     key(filled, "Y", Modifier.ControlModifier)
@@ -97,7 +97,7 @@ def test_keys_of_colours_and_brushes(filled: Window) -> None:
     for name, brush in (("Period", 5), ("Comma", 3), ("Comma", 1), ("Comma", 1)):
         key(filled, name)
         assert view.brush == brush
-    assert filled.panel.brush.currentText() == "1"
+    assert filled.panel.drawing.brush.currentText() == "1"
 
 
 def test_brush_eraser_and_cut(filled: Window) -> None:

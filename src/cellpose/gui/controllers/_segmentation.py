@@ -78,11 +78,10 @@ class Segmentations:
         document.do(operations.replace_all, labels[None], keep=self._kept(document), name="thresholds")
 
     def _loaded(self, name: str, gpu: bool) -> Any:
-        from cellpose import models
+        from cellpose import models, weights
 
         if self._model[0] != (name, gpu):
-            chosen = {"pretrained_model": name} if name else {}
-            self._model = ((name, gpu), models.CellposeModel(gpu=gpu, **chosen))
+            self._model = ((name, gpu), models.CellposeModel(gpu=gpu, pretrained_model=name or weights.default_model()))
         return self._model[1]
 
     def _take(self, document: Document, masks: npt.NDArray[Any], flows: list[Any], model: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 from psygnal import Signal
 
+from cellpose.gui.controllers._dialogs import Dialogs, NoDialogs
 from cellpose.gui.controllers._files import Files
 from cellpose.gui.controllers._jobs import Jobs
 from cellpose.gui.controllers._segmentation import Segmentations
@@ -27,6 +28,8 @@ class Session:
     ----------
     to_main
         Runs a function in the main thread, soon; see `Jobs`.
+    dialogs
+        Asks the user; None: nobody is asked.
 
     Attributes
     ----------
@@ -36,19 +39,26 @@ class Session:
         The path of a ``_seg.npy`` that was written.
     told : Signal(str)
         Something the user should read.
+    fit : Signal()
+        The whole image is to be seen.
+    zoom : Signal(float)
+        So many times as much is to be seen.
     """
 
     opened = Signal(object)
     saved = Signal(object)
     told = Signal(str)
+    fit = Signal()
+    zoom = Signal(float)
 
-    def __init__(self, to_main: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, to_main: Callable[[Callable[[], None]], None], dialogs: Dialogs | None = None) -> None:
         self.view = ViewState()
         self.settings = SegmentationSettings()
         self.files = Files(self)
         self.segmentation = Segmentations(self)
         self.pointer = Pointer(self.view)
         self.in_main = to_main
+        self.dialogs: Dialogs = dialogs or NoDialogs()
         self.jobs = Jobs(to_main)
         self.document: Document | None = None
 

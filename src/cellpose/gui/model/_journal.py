@@ -185,8 +185,8 @@ def _unpacked(record: bytes, path: Path) -> tuple[str, Edit | None]:
                 Patch(Box(*(int(end) for end in box)), *(_labels(arrays[f"{side}{number}"], box) for side in _SIDES))
                 for number, box in enumerate(arrays["boxes"])
             ]
-            rows = [arrays[f"rows_{side}"].astype(CELL) for side in _SIDES]
-            return what, Edit(str(arrays["name"]), tuple(patches), arrays["ids"], *rows, str(arrays["note"]))
+            before, after = (arrays[f"rows_{side}"].astype(CELL) for side in _SIDES)
+            return what, Edit(str(arrays["name"]), tuple(patches), arrays["ids"], before, after, str(arrays["note"]))
     except (ValueError, KeyError, OSError) as error:
         message = f"{path} holds an edit that cannot be read ({error}); move the file away to open the image without it"
         raise FileReadError(message) from error

@@ -78,12 +78,12 @@ class Edit:
     @property
     def added(self) -> npt.NDArray[np.int32]:
         """Numbers of the cells that this edit made."""
-        return self.ids[(self.rows_before["area"] == 0) & (self.rows_after["area"] > 0)]
+        return np.asarray(self.ids[(self.rows_before["area"] == 0) & (self.rows_after["area"] > 0)])
 
     @property
     def removed(self) -> npt.NDArray[np.int32]:
         """Numbers of the cells that are gone after this edit."""
-        return self.ids[(self.rows_before["area"] > 0) & (self.rows_after["area"] == 0)]
+        return np.asarray(self.ids[(self.rows_before["area"] > 0) & (self.rows_after["area"] == 0)])
 
 
 class LabelStore:

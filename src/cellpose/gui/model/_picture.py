@@ -73,7 +73,7 @@ class Picture:
         values = np.arange(_TABLES[self.planes.dtype], dtype=np.float32)
         levels = (values - self.low) * (FULL / max(self.high - self.low, 1e-9))
         share = np.clip((levels - low) / max(high - low, 1e-6), 0, 1)
-        return (share**gamma * FULL).round().astype(np.uint8)
+        return np.asarray((share**gamma * FULL).round(), np.uint8)
 
     def levels(self, plane: int | None, lower: float, upper: float) -> list[tuple[float, float]]:
         """For each channel two percentiles as levels; of one plane or, for None, of the whole stack.

@@ -173,8 +173,9 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
     def resizeEvent(self, event: Any) -> None:
         """Keep the whole image in view where it was."""
         super().resizeEvent(event)
-        if getattr(self, "_whole", None):
-            self.fit(*self._whole)
+        whole = getattr(self, "_whole", None)  # Qt sends this before the constructor is through
+        if whole:
+            self.fit(*whole)
 
     def place(self, position: QPointF) -> tuple[float, float]:
         """Of the image, (y, x), under a position of the viewport."""
@@ -183,13 +184,13 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
 
     def show_preview(self, preview: Preview | None) -> None:
         """Show what a tool is about to do: a path, pixels, or nothing."""
-        path = preview.path if preview is not None else ()
+        drawn = preview is not None and len(preview.path) > 0
         for item in (self.stroke, self.start):
-            item.setVisible(len(path) > 0)
+            item.setVisible(drawn)
         self.pixels.setVisible(preview is not None and preview.mask is not None)
         if preview is None:
             return
-        if len(path):
+        if drawn:
             self._show_path(preview)
         if preview.mask is not None:
             self.pixels.setPixmap(_tinted(preview.mask))

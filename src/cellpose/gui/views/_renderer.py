@@ -61,5 +61,5 @@ def cell_table(document: Document, view: ViewState) -> npt.NDArray[np.uint32]:
     return table
 
 
-def _packed(red: int, green: int, blue: int, alpha: int) -> np.uint32:
-    return np.uint32((alpha << 24) | (red << 16) | (green << 8) | blue)
+def _packed(red: int, green: int, blue: int, alpha: int) -> int:
+    return (alpha << 24) | (red << 16) | (green << 8) | blue

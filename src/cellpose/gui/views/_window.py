@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from app_model import Action, Application
 from app_model.backends.qt import QModelMainWindow
+from app_model.types import KeyBindingRule, MenuRule
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QKeySequence, QMouseEvent, QShortcut, QWheelEvent
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
-from cellpose.gui.controllers._commands import MENUS, Command, commands
 from cellpose.gui.controllers._session import Session
+from cellpose.gui.controllers.commands import MENUS, Command, commands
 from cellpose.gui.controllers.tools import PointerEvent
 from cellpose.gui.model import Document
 from cellpose.gui.views._canvas import Scene
-from cellpose.gui.views._panel import Panel
+from cellpose.gui.views._dialogs import QtDialogs
 from cellpose.gui.views._renderer import picturing
+from cellpose.gui.views.panels import Column
 from cellpose.version import version
 
 __all__ = ["Window"]
@@ -38,7 +39,7 @@ _KINDS = {
 }
 
 
-class _Door(QObject):
+class _Door(QObject):  # type: ignore[misc]
     """The one way back to the main thread: functions given to `call` run there, in order."""
 
     _called = Signal(object)
@@ -52,16 +53,17 @@ class _Door(QObject):
         self._called.emit(function)
 
 
-class Window(QModelMainWindow):  # type: ignore[misc]
+class Window(QModelMainWindow):
     """The window: menus, the view, the status bar, and a session behind them."""
 
     def __init__(self) -> None:
         self._app = Application(f"cellpose-{next(_numbers)}")
         super().__init__(self._app)
         self._door = _Door()
-        self.session = Session(self._door.call)
+        self.session = Session(self._door.call, QtDialogs(self))
+        self.commands = commands(self.session)
         self.scene = Scene()
-        self.panel = Panel(self.session)
+        self.panel = Column(self.session)
         self._mode = QLabel()
         self._build()
         self._connect()
@@ -76,29 +78,18 @@ class Window(QModelMainWindow):  # type: ignore[misc]
         layout.addWidget(self.scene, 1)
         self.setCentralWidget(central)
         self.statusBar().addPermanentWidget(self._mode)
-        for command in [*commands(self.session), *self._own_commands()]:
+        for command in self.commands:
             self._register(command)
         self.setModelMenuBar({f"cellpose/{name}": title for name, title in MENUS.items()})
 
-    def _own_commands(self) -> list[Command]:
-        """Commands that need a dialog, or are on the view itself."""
-        return [
-            Command("file.open", "Load image", self.ask_for_image, ("Ctrl+L",)),
-            Command("file.save", "Save masks and image (_seg.npy)", self.session.files.save, ("Ctrl+S",)),
-            Command("view.fit", "Full view", self.fit, ("Space",)),
-            Command("view.zoom_in", "Zoom in", lambda: self.scene.zoom(0.9), ("=", "+")),
-            Command("view.zoom_out", "Zoom out", lambda: self.scene.zoom(1.1), ("-",)),
-        ]
-
     def _register(self, command: Command) -> None:
-        menu = command.id.split(".")[0]
-        first = [{"primary": command.keys[0]}] if command.keys else None
+        first = [KeyBindingRule(primary=command.keys[0])] if command.keys else None
         self._app.register_action(
             Action(
                 id=command.id,
                 title=command.title,
                 callback=command.run,
-                menus=[{"id": f"cellpose/{menu}"}],
+                menus=[MenuRule(id=f"cellpose/{command.menu}", group=command.group)],
                 keybindings=first,
             )
         )
@@ -110,6 +101,8 @@ class Window(QModelMainWindow):  # type: ignore[misc]
         session.opened.connect(self._show_document)
         session.told.connect(lambda text: self.statusBar().showMessage(text, 8000))
         session.saved.connect(lambda path: self.statusBar().showMessage(f"saved {path.name}", 8000))
+        session.fit.connect(self.fit)
+        session.zoom.connect(self.scene.zoom)
         session.view.events.connect(lambda _: self._repaint())
         session.pointer.preview_changed.connect(lambda preview: self.scene.show_preview(preview))
         session.pointer.mode_changed.connect(lambda mode: self._mode.setText(mode))
@@ -126,12 +119,6 @@ class Window(QModelMainWindow):  # type: ignore[misc]
         self._repaint()
         self.fit()
 
-    def ask_for_image(self) -> None:
-        """Open the image that the user chooses."""
-        name, _ = QFileDialog.getOpenFileName(self, "Load image")
-        if name:
-            self.session.files.open(Path(name))
-
     def fit(self) -> None:
         """Show all of the image."""
         if self.session.document is not None:
@@ -142,7 +129,7 @@ class Window(QModelMainWindow):  # type: ignore[misc]
         document = self.session.document
         if document is not None:
             self.scene.canvas.show(picturing(document, self.session.view))
-            self.panel.count.setText(f"{document.labels.count} ROIs")
+            self.panel.segmentation.count.setText(f"{document.labels.count} ROIs")
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """What the pointer does in the view goes to the tools first; what they leave pans and zooms."""

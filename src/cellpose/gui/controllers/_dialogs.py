@@ -1,0 +1,43 @@
+"""What the session asks the user; the window answers with dialogs, tests with answers of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+__all__ = ["Dialogs", "NoDialogs"]
+
+
+class Dialogs(Protocol):
+    """Questions to the user."""
+
+    def ask_open(self, title: str, kinds: str = "") -> Path | None:
+        """A file to open; None where the user chose none. ``kinds`` as Qt's name filters."""
+
+    def ask_save(self, title: str, suggested: Path) -> Path | None:
+        """A file to write; None where the user chose none."""
+
+    def ask_yes(self, title: str, question: str) -> bool:
+        """Whether the user agrees."""
+
+    def show_text(self, title: str, text: str) -> None:
+        """Show a text with some HTML in it."""
+
+
+class NoDialogs:
+    """Where there is nobody to ask."""
+
+    def ask_open(self, title: str, kinds: str = "") -> Path | None:
+        """None."""
+        return None
+
+    def ask_save(self, title: str, suggested: Path) -> Path | None:
+        """None."""
+        return None
+
+    def ask_yes(self, title: str, question: str) -> bool:
+        """No."""
+        return False
+
+    def show_text(self, title: str, text: str) -> None:
+        """Nothing."""

@@ -1,0 +1,16 @@
+"""The one list of commands: menus, shortcuts, the palette and the sheet of keys are made of it."""
+
+from __future__ import annotations
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.controllers.commands import _edit, _file, _models, _view
+from cellpose.gui.controllers.commands._command import Command
+
+__all__ = ["MENUS", "Command", "commands"]
+
+MENUS = {"file": "&File", "edit": "&Edit", "view": "&View", "models": "&Models", "help": "&Help"}
+
+
+def commands(session: Session) -> list[Command]:
+    """All commands of a session."""
+    return [command for menu in (_file, _edit, _view, _models) for command in menu.commands(session)]

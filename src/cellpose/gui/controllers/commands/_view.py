@@ -1,0 +1,34 @@
+"""The View menu: what is seen and how."""
+
+from __future__ import annotations
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.controllers.commands._command import Command
+
+__all__ = ["commands"]
+
+
+def commands(session: Session) -> list[Command]:
+    """Layers, colours, brush, zoom."""
+    view = session.view
+
+    def alone(color: str, key: str) -> Command:
+        title = f"{color.capitalize()} channel alone"
+        return Command(f"view.{color}", title, lambda: session.toggle_color(color), (key,), "2")
+
+    channels = [alone(color, key) for color, key in (("red", "R"), ("green", "G"), ("blue", "B"))]
+    return [
+        Command("view.masks", "Masks", session.toggle_masks, ("X",), checked=lambda: view.masks_on),
+        Command("view.outlines", "Outlines", session.toggle_outlines, ("Z",), checked=lambda: view.outlines_on),
+        Command(
+            "view.single_stroke", "Single stroke", session.toggle_single_stroke, checked=lambda: view.single_stroke
+        ),
+        Command("view.next_color", "Next colour mode", session.next_color, ("Down", "S"), "2"),
+        Command("view.previous_color", "Previous colour mode", lambda: session.next_color(-1), ("Up", "W"), "2"),
+        *channels,
+        Command("view.smaller_brush", "Smaller brush", lambda: session.next_brush(-1), (",",), "3"),
+        Command("view.larger_brush", "Larger brush", lambda: session.next_brush(1), (".",), "3"),
+        Command("view.fit", "Full view", session.fit.emit, ("Space",), "4"),
+        Command("view.zoom_in", "Zoom in", lambda: session.zoom.emit(0.9), ("=", "+"), "4"),
+        Command("view.zoom_out", "Zoom out", lambda: session.zoom.emit(1.1), ("-",), "4"),
+    ]

@@ -1,0 +1,53 @@
+"""Questions to the user as Qt's own dialogs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QMessageBox, QTextBrowser, QVBoxLayout, QWidget
+
+__all__ = ["QtDialogs"]
+
+
+class QtDialogs:
+    """Dialogs above a window; see `controllers._dialogs.Dialogs`.
+
+    Parameters
+    ----------
+    parent
+        The window.
+    """
+
+    def __init__(self, parent: QWidget) -> None:
+        self._parent = parent
+
+    def ask_open(self, title: str, kinds: str = "") -> Path | None:
+        """A file to open; None where the user chose none."""
+        name, _ = QFileDialog.getOpenFileName(self._parent, title, "", kinds)
+        return Path(name) if name else None
+
+    def ask_save(self, title: str, suggested: Path) -> Path | None:
+        """A file to write; None where the user chose none."""
+        name, _ = QFileDialog.getSaveFileName(self._parent, title, str(suggested))
+        return Path(name) if name else None
+
+    def ask_yes(self, title: str, question: str) -> bool:
+        """Whether the user agrees."""
+        answer = QMessageBox.question(self._parent, title, question)
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def show_text(self, title: str, text: str) -> None:
+        """Show a text with some HTML in it."""
+        dialog = QDialog(self._parent)
+        dialog.setWindowTitle(title)
+        layout, page = QVBoxLayout(dialog), QTextBrowser()
+        page.setOpenExternalLinks(True)
+        page.setHtml(text)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(dialog.reject)
+        layout.addWidget(page)
+        layout.addWidget(buttons)
+        dialog.resize(700, 600)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
