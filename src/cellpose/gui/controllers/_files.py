@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io
-from cellpose.errors import CellposeError, FileReadError
+from cellpose.errors import CellposeError, FileReadError, InputError
 from cellpose.gui.controllers._autosave import Autosave
+from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._images import plane_of_file
 from cellpose.gui.model._journal import state_of
 from cellpose.gui.model._seg_file import restore, seg_path
@@ -53,6 +54,28 @@ class Files:
             self._session.told.emit(str(error))
             return False
         return True
+
+    def open_masks(self, path: Path) -> bool:
+        """Take the labels of an image file for the open image; whether that succeeded."""
+        document = self._session.document
+        if document is None:
+            self._session.told.emit("open an image first, then its masks")
+            return False
+        try:
+            labels = np.asarray(io.imread(path))
+            planes = labels[None] if labels.ndim == 2 else labels
+            if planes.shape != document.labels.shape or planes.dtype.kind not in "biu":
+                message = (
+                    f"{path.name} holds {labels.dtype} of shape {labels.shape}; masks of this image are whole numbers "
+                    f"of shape {document.labels.shape[1:]}"
+                )
+                raise InputError(message)
+        except CellposeError as error:
+            self._session.told.emit(str(error))
+            return False
+        numbers, flat = np.unique(planes, return_inverse=True)
+        dense = flat.reshape(planes.shape) + (0 if numbers[0] == 0 else 1)
+        return document.do(operations.replace_all, dense, name="load masks") is not None
 
     def save(self) -> None:
         """Write the ``_seg.npy`` of the open image, in the background."""

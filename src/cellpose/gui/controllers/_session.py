@@ -10,13 +10,14 @@ import numpy.typing as npt
 from psygnal import Signal
 
 from cellpose.gui.controllers._dialogs import Dialogs, NoDialogs
+from cellpose.gui.controllers._exports import Exports
 from cellpose.gui.controllers._files import Files
 from cellpose.gui.controllers._jobs import Jobs
 from cellpose.gui.controllers._segmentation import Segmentations
 from cellpose.gui.controllers.tools import Pointer
 from cellpose.gui.model import Document, SegmentationSettings, ViewState
 from cellpose.gui.model import _operations as operations
-from cellpose.gui.model._view import BRUSHES, COLOR_MODES
+from cellpose.gui.model._view import BRUSHES, COLOR_MODES, VIEWS
 
 __all__ = ["Session"]
 
@@ -55,6 +56,7 @@ class Session:
         self.view = ViewState()
         self.settings = SegmentationSettings()
         self.files = Files(self)
+        self.exports = Exports(self)
         self.segmentation = Segmentations(self)
         self.pointer = Pointer(self.view)
         self.in_main = to_main
@@ -107,6 +109,19 @@ class Session:
     def toggle_color(self, color: str) -> None:
         """One channel alone, or all."""
         self.view.color = "RGB" if self.view.color == color else color
+
+    def next_view(self, by: int = 1) -> None:
+        """The next picture that there is, or the one before."""
+        views = self.available_views()
+        place = views.index(self.view.view) if self.view.view in views else 0
+        self.view.view = views[(place + by) % len(views)]
+
+    def available_views(self) -> list[str]:
+        """The pictures that there are of the open image."""
+        flows = None if self.document is None else self.document.flows
+        there = {"image": True, "gradXY": flows is not None and flows.rgb is not None}
+        there["cellprob"] = flows is not None and flows.cellprob is not None
+        return [view for view in VIEWS if there.get(view, False)]
 
     def next_brush(self, by: int) -> None:
         """A larger brush, or a smaller one."""

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CHANNEL_COLORS", "OUTLINE", "SELECTED", "cell_colors", "spectral"]
+__all__ = ["CHANNEL_COLORS", "OUTLINE", "SELECTED", "blue_white_red", "cell_colors", "spectral"]
 
 OUTLINE = (200, 200, 255, 200)  # red, green, blue, opacity
 SELECTED = (255, 255, 255)
@@ -41,5 +41,16 @@ def spectral() -> npt.NDArray[np.uint8]:
         [(0, 0, 0), (110, 0, 160), (0, 0, 255), (0, 190, 230), (0, 200, 0), (230, 230, 0), (255, 110, 0), (230, 0, 0),
          (255, 255, 255)], np.float64
     )  # fmt: skip
+    return _between(stops)
+
+
+@cache
+def blue_white_red() -> npt.NDArray[np.uint8]:
+    """Colours (256, 3) from blue over white to red."""
+    return _between(np.array([(0, 0, 255), (255, 255, 255), (255, 0, 0)], np.float64))
+
+
+def _between(stops: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """256 colours along stops (n, 3) at equal distances."""
     places = np.linspace(0, 255, len(stops))
     return np.stack([np.interp(np.arange(256), places, stops[:, c]) for c in range(3)], axis=1).astype(np.uint8)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.gui.model import Document, ViewState
-from cellpose.gui.model._colors import CHANNEL_COLORS, OUTLINE, SELECTED, cell_colors, spectral
+from cellpose.gui.model._colors import CHANNEL_COLORS, OUTLINE, SELECTED, blue_white_red, cell_colors, spectral
 from cellpose.gui.views._canvas import Picturing
 
 __all__ = ["cell_table", "picturing"]
@@ -21,8 +21,13 @@ def picturing(document: Document, view: ViewState) -> Picturing:
     tables = np.stack([picture.table(*view.levels[channel]) for channel in range(n)])
     colors, palette = _coloring(view.color, n, picture.constant)
     plane = min(view.plane, picture.shape[0] - 1)
+    image = picture.planes[plane]
+    seen = _flow_picture(document, view.view, plane)
+    if seen is not None:
+        image, colors, palette = seen
+        tables = np.repeat(np.arange(256, dtype=np.uint8)[None], len(image), axis=0)
     return Picturing(
-        image=picture.planes[plane],
+        image=image,
         tables=tables,
         colors=colors,
         palette=palette,
@@ -30,6 +35,33 @@ def picturing(document: Document, view: ViewState) -> Picturing:
         cells=cell_table(document, view),
         outlines=view.outlines_on,
     )
+
+
+def _flow_picture(
+    document: Document, view: str, plane: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
+    """Picture (C, Y, X), colours and palette of what the network found; None where the image itself is to be seen."""
+    flows = document.flows
+    size = document.labels.shape[1:]
+    if flows is None or view not in ("gradXY", "cellprob"):
+        return None
+    if view == "gradXY":
+        if flows.rgb is None:
+            return None
+        return _of_size(np.moveaxis(flows.rgb[plane], -1, 0), size), CHANNEL_COLORS["RGB"], _NO_PALETTE
+    if flows.cellprob is None:
+        return None
+    logits = np.asarray(flows.cellprob if flows.cellprob.ndim == 2 else flows.cellprob[plane], np.float32)
+    shown = (255 / (1 + np.exp(-logits.clip(-30, 30)))).astype(np.uint8)[None]
+    return _of_size(shown, size), np.ones((1, 3), np.float32), blue_white_red()
+
+
+def _of_size(picture: npt.NDArray[np.uint8], size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """The picture (C, Y, X) with as many pixels as the image, by the nearest."""
+    if picture.shape[1:] == size:
+        return picture
+    rows, columns = (np.arange(new) * old // new for new, old in zip(size, picture.shape[1:], strict=True))
+    return np.ascontiguousarray(picture[:, rows[:, None], columns])
 
 
 def _coloring(

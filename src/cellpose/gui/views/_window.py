@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from app_model import Action, Application
@@ -107,12 +108,14 @@ class Window(QModelMainWindow):
         session.pointer.preview_changed.connect(lambda preview: self.scene.show_preview(preview))
         session.pointer.mode_changed.connect(lambda mode: self._mode.setText(mode))
         self.scene.viewport().installEventFilter(self)
+        self.setAcceptDrops(True)
 
     def _show_document(self, document: Document | None) -> None:
         if document is None:
             self.scene.canvas.show(None)
             return
         document.changed.connect(lambda _: self._repaint())
+        document.flows_changed.connect(lambda: self._repaint())
         document.selection_changed.connect(lambda _: self._repaint())
         name = document.path.name if document.path else f"cellpose v{version}"
         self.setWindowTitle(name)
@@ -160,6 +163,17 @@ class Window(QModelMainWindow):
             screen=(event.position().x(), event.position().y()),
             **facts,
         )
+
+    def dragEnterEvent(self, event: Any) -> None:
+        """Files may be dropped."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Open the first file that is dropped."""
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            self.session.files.open(paths[0])
 
     def closeEvent(self, event: Any) -> None:
         """End the jobs, and forget the commands of this window."""

@@ -7,19 +7,70 @@ from cellpose.gui.controllers.commands._command import Command
 
 __all__ = ["commands"]
 
+_MASKS = "Masks (*.tif *.tiff *.png *.jpg *.jpeg)"
+_SEGS = "Segmentations (*_seg.npy *.npy)"
+
 
 def commands(session: Session) -> list[Command]:
     """Opening, the way through the folder, saving."""
-    files = session.files
+    files, exports, saving = session.files, session.exports, session.files.autosave
 
     def load() -> None:
         path = session.dialogs.ask_open("Load image")
         if path is not None:
             files.open(path)
 
+    def load_seg() -> None:
+        path = session.dialogs.ask_open("Load processed/labelled image (_seg.npy)", _SEGS)
+        if path is not None:
+            files.open(path)
+
+    def load_masks() -> None:
+        path = session.dialogs.ask_open("Load masks", _MASKS)
+        if path is not None:
+            files.open_masks(path)
+
+    def toggle_autoload() -> None:
+        files.autoload_masks = not files.autoload_masks
+
+    def toggle_autosave() -> None:
+        saving.enabled = not saving.enabled
+
+    has_cells = lambda: session.cell_count() > 0  # noqa: E731
     return [
         Command("file.open", "Load image", load, ("Ctrl+L",)),
-        Command("file.previous", "Previous image", lambda: files.go(-1), ("Left", "A"), "2"),
-        Command("file.next", "Next image", lambda: files.go(1), ("Right", "D"), "2"),
-        Command("file.save", "Save masks and image (_seg.npy)", files.save, ("Ctrl+S",), "3"),
+        Command(
+            "file.autoload",
+            "Autoload masks from _masks.tif file",
+            toggle_autoload,
+            group="2",
+            checked=lambda: files.autoload_masks,
+        ),
+        Command(
+            "file.autosave",
+            "Disable autosave _seg.npy file",
+            toggle_autosave,
+            group="2",
+            checked=lambda: not saving.enabled,
+        ),
+        Command("file.masks", "Load masks (tif/png/jpg)", load_masks, ("Ctrl+M",), "3"),
+        Command("file.seg", "Load processed/labelled image (_seg.npy)", load_seg, ("Ctrl+P",), "3"),
+        Command("file.previous", "Previous image", lambda: files.go(-1), ("Left", "A"), "4"),
+        Command("file.next", "Next image", lambda: files.go(1), ("Right", "D"), "4"),
+        Command("file.save", "Save masks and image (_seg.npy)", files.save, ("Ctrl+S",), "5", enabled=has_cells),
+        Command("file.save_masks", "Save masks as PNG/tif", exports.masks, ("Ctrl+N",), "5", enabled=has_cells),
+        Command(
+            "file.save_outlines",
+            "Save Outlines as text for imageJ",
+            exports.outlines,
+            ("Ctrl+O",),
+            "5",
+            enabled=has_cells,
+        ),
+        Command(
+            "file.save_rois", "Save outlines as .zip of ROI files", exports.rois, ("Ctrl+R",), "5", enabled=has_cells
+        ),
+        Command(
+            "file.save_flows", "Save Flows and cellprob as tif", exports.flows, ("Ctrl+F",), "5", enabled=has_cells
+        ),
     ]

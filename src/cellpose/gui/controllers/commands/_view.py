@@ -26,6 +26,8 @@ def commands(session: Session) -> list[Command]:
         Command("view.next_color", "Next colour mode", session.next_color, ("Down", "S"), "2"),
         Command("view.previous_color", "Previous colour mode", lambda: session.next_color(-1), ("Up", "W"), "2"),
         *channels,
+        Command("view.next_view", "Next view", session.next_view, ("PgDown", "PgDown"), "2"),
+        Command("view.previous_view", "Previous view", lambda: session.next_view(-1), ("PgUp", "PgUp"), "2"),
         Command("view.smaller_brush", "Smaller brush", lambda: session.next_brush(-1), (",",), "3"),
         Command("view.larger_brush", "Larger brush", lambda: session.next_brush(1), (".",), "3"),
         Command("view.fit", "Full view", session.fit.emit, ("Space",), "4"),

@@ -1,0 +1,103 @@
+"""Saving what is seen as the files that other programs read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import io
+from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.model import Document
+
+if TYPE_CHECKING:
+    from cellpose.gui.controllers._session import Session
+
+__all__ = ["Exports"]
+
+
+class Exports:
+    """The entries of the File menu that write files beside the image, each in the background.
+
+    Parameters
+    ----------
+    session
+        Whose labels are written.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def masks(self) -> None:
+        """Labels as ``_cp_masks.png``, or as a TIFF where PNG cannot hold them."""
+        self._write("masks", lambda document, labels, path: _save(document, labels, path, png=labels.ndim == 2))
+
+    def outlines(self) -> None:
+        """Outlines as ``_cp_outlines.txt``, for ImageJ."""
+        self._write("outlines", lambda document, labels, path: _save(document, labels, path, text=True))
+
+    def rois(self) -> None:
+        """Outlines as ``_rois.zip``, for ImageJ."""
+        self._write("ROIs", lambda _document, labels, path: io.save_rois(labels, path))
+
+    def flows(self) -> None:
+        """Flows and cell probability as TIFF."""
+        document = self._session.document
+        if document is not None and (document.flows is None or document.flows.dP is None):
+            self._session.told.emit("there are no flows to save; run a segmentation first")
+            return
+        self._write("flows", lambda document, labels, path: _save(document, labels, path, flows=True))
+
+    def _write(self, what: str, write: Callable[[Document, npt.NDArray[Any], Path], None]) -> None:
+        session, document = self._session, self._session.document
+        if document is None or document.path is None:
+            session.told.emit(f"there is no image of a file to save {what} of")
+            return
+        if not document.labels.count:
+            session.told.emit(f"there are no cells to save {what} of")
+            return
+        path, labels = document.path, document.labels.numbered()[0].copy()
+        planes = labels[0] if labels.shape[0] == 1 else labels
+
+        def work(_report: Report) -> None:
+            write(document, planes, path)
+
+        session.jobs.start(
+            f"save {what}",
+            work,
+            lambda _: session.told.emit(f"saved {what} of {path.name}"),
+            lambda error: session.told.emit(f"{what} not saved: {error}"),
+        )
+
+
+def _save(
+    document: Document,
+    labels: npt.NDArray[Any],
+    path: Path,
+    *,
+    png: bool = False,
+    text: bool = False,
+    flows: bool = False,
+) -> None:
+    nothing = not (png or text or flows)
+    io.save_masks(
+        np.moveaxis(document.stack[0], 0, -1),
+        labels,
+        _flows(document, labels.shape),
+        str(path),
+        png=png,
+        tif=nothing,
+        save_txt=text,
+        save_flows=flows,
+    )
+
+
+def _flows(document: Document, shape: tuple[int, ...]) -> list[npt.NDArray[Any]]:
+    flows = document.flows
+    if flows is None or flows.dP is None or flows.cellprob is None:
+        return [np.zeros((*shape, 3), np.uint8), np.zeros((2, *shape), np.float32), np.zeros(shape, np.float32)]
+    rgb = flows.rgb[0] if flows.rgb is not None else np.zeros((*shape, 3), np.uint8)
+    return [rgb, np.asarray(flows.dP), np.asarray(flows.cellprob)]
