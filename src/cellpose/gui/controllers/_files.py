@@ -45,13 +45,16 @@ class Files:
 
     def open(self, path: Path) -> bool:
         """Open an image with its segmentation, or a ``_seg.npy`` with its image; whether that succeeded."""
+        if self._session.removing:
+            self._session.told.emit("finish deleting first")
+            return False
         try:
-            if path.name.endswith("_seg.npy"):
+            if path.suffix == ".npy":
                 self._open_seg(path)
             else:
                 self._open_image(path)
-        except CellposeError as error:
-            self._session.told.emit(str(error))
+        except (CellposeError, OSError, MemoryError) as error:
+            self._session.failed.emit(f"{path.name} was not opened: {error}")
             return False
         return True
 
@@ -59,7 +62,7 @@ class Files:
         """Take the labels of an image file for the open image; whether that succeeded."""
         document = self._session.document
         if document is None:
-            self._session.told.emit("open an image first, then its masks")
+            self._session.failed.emit("open an image first, then its masks")
             return False
         try:
             labels = np.asarray(io.imread(path))
@@ -70,8 +73,8 @@ class Files:
                     f"of shape {document.labels.shape[1:]}"
                 )
                 raise InputError(message)
-        except CellposeError as error:
-            self._session.told.emit(str(error))
+        except (CellposeError, OSError, MemoryError) as error:
+            self._session.failed.emit(f"{path.name} was not opened: {error}")
             return False
         numbers, flat = np.unique(planes, return_inverse=True)
         dense = flat.reshape(planes.shape) + (0 if numbers[0] == 0 else 1)

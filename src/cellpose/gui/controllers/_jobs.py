@@ -60,11 +60,16 @@ class Jobs:
     def __init__(self, to_main: Callable[[Callable[[], None]], None]) -> None:
         self._to_main = to_main
         self._running: dict[str, Job[Any]] = {}
+        self._ending: list[Job[Any]] = []  # cancelled, but not yet at their next report
         self._generation = 0
 
     def running(self, name: str) -> Job[Any] | None:
         """The job of this name, while it runs."""
         return self._running.get(name)
+
+    def is_ending(self, name: str) -> bool:
+        """Whether a cancelled job of this name has not ended yet."""
+        return any(job.name == name for job in self._ending)
 
     @property
     def any(self) -> bool:
@@ -97,6 +102,7 @@ class Jobs:
         for job in [self._running[key] for key in list(self._running) if name in (None, key)]:
             job.cancel()
             self._running.pop(job.name, None)
+            self._ending.append(job)
             self.changed.emit(job)
 
     def _run(
@@ -115,7 +121,7 @@ class Jobs:
         try:
             result = work(report)
         except Cancelled:
-            return
+            self._to_main(lambda: self._finish(job, lambda: None))
         except Exception as error:  # whatever went wrong is the user's to read, not the end of the window
             logger.debug("%s failed", job.name, exc_info=True)
             reason = error
@@ -129,6 +135,9 @@ class Jobs:
 
     def _finish(self, job: Job[Any], then: Callable[[], None]) -> None:
         """In the main thread: the result is used only if nothing took its place meanwhile."""
+        if job in self._ending:
+            self._ending.remove(job)
+            self.changed.emit(job)
         if self._running.get(job.name) is not job:
             return
         del self._running[job.name]

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import platform
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from psygnal import Signal
 
+from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
-from cellpose.gui.model import Document, Flows
+from cellpose.gui.model import Document, Edit, Flows
 from cellpose.gui.model import _operations as operations
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
 
-__all__ = ["Segmentations"]
+__all__ = ["Segmentations", "allowed_channels"]
+
+_LEAST_DIAMETER = 5.0
+_LIVE = ("flow_threshold", "cellprob_threshold", "niter", "min_size")  # fields that change the masks of known flows
 
 
 class Segmentations:
@@ -24,32 +33,57 @@ class Segmentations:
     ----------
     session
         Whose image is segmented.
+
+    Attributes
+    ----------
+    gpu_found : Signal(bool)
+        Whether a GPU works.
     """
 
+    gpu_found = Signal(bool)
     name = "segment"
+    anew = "masks"
+    sizing = "calibrate"
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._model: tuple[Any, Any] = (None, None)  # what was asked for, and the loaded model
+        self._stale = False  # thresholds changed while masks were made
+        self._gesture = 0  # changes of thresholds of one gesture are one step of the history
+        self._last: tuple[int, Edit | None] = (-1, None)
+        for field in _LIVE:
+            getattr(session.settings.events, field).connect(lambda _: self.masks_anew())
 
     @property
     def is_running(self) -> bool:
         """Whether a network runs."""
         return self._session.jobs.running(self.name) is not None
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether a network that was cancelled is still busy with its last tile."""
+        return self._session.jobs.is_ending(self.name)
+
     def run(self) -> None:
         """Segment the open image with the present settings, in the background."""
-        document, settings = self._session.document, self._session.settings
+        session, document, settings = self._session, self._session.document, self._session.settings
         if document is None:
-            self._session.told.emit("open an image first")
+            session.failed.emit("open an image first, then run")
+            return
+        if session.removing or self.is_ending:
+            session.told.emit("finish deleting first" if session.removing else "the last run is still being canceled")
             return
         wanted = (settings.model, settings.gpu)
-        options = {
-            "diameter": settings.diameter or None,
-            "channels": list(settings.channels),
-            "normalize": settings.normalization(),
-            **settings.masking(),
-        }
+        try:
+            options = {
+                "diameter": settings.diameter or None,
+                "normalize": settings.normalization(document.restored.filters if document.restored else None),
+                **self._channels(),
+                **settings.masking(),
+            }
+        except CellposeError as error:
+            session.failed.emit(str(error))
+            return
         image = np.moveaxis(document.stack[0], 0, -1)
 
         def work(report: Report) -> tuple[npt.NDArray[Any], list[Any], str]:
@@ -60,22 +94,98 @@ class Segmentations:
         def done(result: tuple[npt.NDArray[Any], list[Any], str]) -> None:
             self._take(document, *result)
 
-        self._session.jobs.start(self.name, work, done, lambda error: self._session.told.emit(f"NET ERROR: {error}"))
+        session.jobs.start(self.name, work, done, lambda error: session.failed.emit(f"NET ERROR: {error}"))
+
+    def find_gpu(self) -> None:
+        """Use a GPU if one works, which is found out in the background; torch is not loaded where none can be."""
+        if not _gpu_likely():
+            return
+
+        def work(_report: Report) -> bool:
+            from cellpose import core
+
+            return core.use_gpu()
+
+        def done(found: bool) -> None:
+            self._session.settings.gpu = found
+            self.gpu_found.emit(found)
+
+        self._session.jobs.start("gpu", work, done, lambda _: self.gpu_found.emit(False))
+
+    def cancel(self) -> None:
+        """Stop the run, or the calibration; its result is not used."""
+        self._session.jobs.cancel(self.name)
+        self._session.jobs.cancel(self.sizing)
+
+    def calibrate(self) -> None:
+        """Estimate the diameter of the cells, in the background, and set it."""
+        session, document, settings = self._session, self._session.document, self._session.settings
+        if document is None:
+            session.failed.emit("open an image first, then calibrate")
+            return
+        name, gpu, options = settings.model, settings.gpu, self._channels()
+        image = np.moveaxis(document.stack[0], 0, -1)
+
+        def work(report: Report) -> float:
+            from cellpose import models
+
+            sized, path = _with_size_model(name)
+            sizes = models.SizeModel(self._loaded(sized, gpu), pretrained_size=path)
+            told = lambda done: report(done / 100)  # noqa: E731
+            return float(sizes.eval(image, channel_axis=-1, progress=told, **options)[0])
+
+        def done(diameter: float) -> None:
+            settings.diameter = round(max(_LEAST_DIAMETER, diameter), 1)
+            session.told.emit(f"cells are about {settings.diameter:g} pixels wide")
+
+        session.jobs.start(self.sizing, work, done, lambda error: session.failed.emit(f"no diameter found: {error}"))
 
     def masks_anew(self) -> None:
-        """Masks from the kept flows, with the thresholds as they are now."""
-        document = self._session.document
-        if document is None or document.flows is None or document.flows.dP is None or document.flows.cellprob is None:
-            return
-        from cellpose import dynamics
+        """Masks from the kept flows with the thresholds as they are now, in the background; soon, not each time."""
+        self._stale = True
+        if self._session.jobs.running(self.anew) is None:
+            self._make_masks()
 
-        labels = dynamics.resize_and_compute_masks(
-            document.flows.dP,
-            document.flows.cellprob,
-            resize=document.labels.shape[1:],
-            **self._session.settings.masking(),
-        )
-        document.do(operations.replace_all, labels[None], keep=self._kept(document), name="thresholds")
+    def settle(self) -> None:
+        """The hand has let go: what changes from now on is another step of the history."""
+        self._gesture += 1
+
+    def _make_masks(self) -> None:
+        self._stale = False
+        document, gesture = self._session.document, self._gesture
+        flows = document.flows if document is not None else None
+        if document is None or flows is None or flows.dP is None or flows.cellprob is None:
+            return
+        dP, cellprob, masking = flows.dP, flows.cellprob, self._session.settings.masking()
+        if np.ndim(cellprob) != 2:
+            return
+        size = document.labels.shape[1:]
+
+        def work(_report: Report) -> npt.NDArray[Any]:
+            from cellpose import dynamics
+
+            return dynamics.resize_and_compute_masks(dP, cellprob, resize=size, **masking)
+
+        def done(labels: npt.NDArray[Any]) -> None:
+            if document is self._session.document and document.flows is flows:
+                self._replace(document, labels, gesture)
+            if self._stale:
+                self._make_masks()
+
+        self._session.jobs.start(self.anew, work, done, lambda error: self._session.failed.emit(str(error)))
+
+    def _replace(self, document: Document, labels: npt.NDArray[Any], gesture: int) -> None:
+        step, last = self._last
+        if step == gesture and last is not None and document.history.edits[-1:] == (last,):
+            document.undo()
+        edit = document.do(operations.replace_all, labels[None], keep=self._kept(document), name="thresholds")
+        self._last = (gesture, edit)
+
+    def _channels(self) -> dict[str, Any]:
+        """The keyword for channels, of models that take them."""
+        choice = self._session.models.chosen()
+        takes = choice is None or choice.takes_channels
+        return {"channels": list(self._session.settings.channels)} if takes else {}
 
     def _loaded(self, name: str, gpu: bool) -> Any:
         from cellpose import models, weights
@@ -94,3 +204,42 @@ class Segmentations:
             return []
         table = document.labels.table
         return [int(cell) for cell in np.flatnonzero((table["area"] > 0) & (table["manual"] | table["checked"]))]
+
+
+def _gpu_likely() -> bool:
+    """Whether it makes sense to ask torch, which takes seconds to load."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    return Path("/dev/nvidia0").exists() or Path("/dev/kfd").exists() or shutil.which("nvidia-smi") is not None
+
+
+def _with_size_model(name: str) -> tuple[str, Any]:
+    """A model and the file of its size model: those of ``name``, or else of the bundled model."""
+    from cellpose import weights
+
+    try:
+        return name, weights.size_model_path(name)
+    except CellposeError:
+        return weights.BUNDLED, weights.size_model_path(weights.BUNDLED)
+
+
+def allowed_channels(wanted: tuple[int, int], n_channels: int, model: str) -> tuple[int, int]:
+    """The channel to segment and that of nuclei as they can be, for an image with so many channels.
+
+    Gray has no second channel, nor has the model of nuclei; an image of one channel is gray; of two, blue becomes
+    green where cells are, red where nuclei are.
+
+    Examples
+    --------
+    >>> allowed_channels((2, 3), 3, "cyto3"), allowed_channels((0, 3), 3, "cyto3"), allowed_channels((2, 3), 2, "cyto3")
+    ((2, 3), (0, 0), (2, 1))
+    >>> allowed_channels((2, 3), 1, "cyto3"), allowed_channels((3, 1), 3, "nuclei")
+    ((0, 0), (3, 0))
+    """
+    first, second = wanted
+    if n_channels == 1:
+        return 0, 0
+    if n_channels == 2:
+        first = 2 if first == 3 else first
+        second = 1 if second == 3 else second
+    return first, 0 if first == 0 or model == "nuclei" else second

@@ -9,13 +9,16 @@ from typing import Any
 import numpy.typing as npt
 from psygnal import Signal
 
+from cellpose import weights
 from cellpose.gui.controllers._dialogs import Dialogs, NoDialogs
 from cellpose.gui.controllers._exports import Exports
 from cellpose.gui.controllers._files import Files
+from cellpose.gui.controllers._filters import Filters
 from cellpose.gui.controllers._jobs import Jobs
-from cellpose.gui.controllers._segmentation import Segmentations
+from cellpose.gui.controllers._models import Models
+from cellpose.gui.controllers._segmentation import Segmentations, allowed_channels
 from cellpose.gui.controllers.tools import Pointer
-from cellpose.gui.model import Document, SegmentationSettings, ViewState
+from cellpose.gui.model import Document, Picture, SegmentationSettings, ViewState
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._view import BRUSHES, COLOR_MODES, VIEWS
 
@@ -40,6 +43,10 @@ class Session:
         The path of a ``_seg.npy`` that was written.
     told : Signal(str)
         Something the user should read.
+    failed : Signal(str)
+        Something that was asked for and did not happen, to be seen until it is put away.
+    seen
+        The part of the image in view: first row, first column, last row, last column.
     fit : Signal()
         The whole image is to be seen.
     zoom : Signal(float)
@@ -49,46 +56,101 @@ class Session:
     opened = Signal(object)
     saved = Signal(object)
     told = Signal(str)
+    failed = Signal(str)
     fit = Signal()
     zoom = Signal(float)
 
     def __init__(self, to_main: Callable[[Callable[[], None]], None], dialogs: Dialogs | None = None) -> None:
         self.view = ViewState()
         self.settings = SegmentationSettings()
-        self.files = Files(self)
-        self.exports = Exports(self)
-        self.segmentation = Segmentations(self)
-        self.pointer = Pointer(self.view)
+        self.settings.model = weights.default_model()
         self.in_main = to_main
         self.dialogs: Dialogs = dialogs or NoDialogs()
         self.jobs = Jobs(to_main)
+        self.models = Models(self)
+        self.files = Files(self)
+        self.exports = Exports(self)
+        self.segmentation = Segmentations(self)
+        self.filters = Filters(self)
+        self.pointer = Pointer(self.view)
+        self.seen = (0.0, 0.0, 0.0, 0.0)
         self.document: Document | None = None
+        self._connect()
+
+    def _connect(self) -> None:
+        """What follows from a change of a field."""
+        view, settings = self.view.events, self.settings.events
+        view.color.connect(lambda _: setattr(self.view, "view", "image"))
+        for event in (view.auto_levels, view.view, settings.lower, settings.upper):
+            event.connect(lambda _: self._adjust())
+        for event in (settings.channels, settings.model):
+            event.connect(lambda _: self._check_channels())
 
     def open_array(
         self, stack: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None, path: Path | None = None
     ) -> Document:
         """Show an image (Z, C, Y, X) with its labels."""
         document = Document(stack, labels, path)
-        self.jobs.cancel(self.segmentation.name)
+        for job in (self.segmentation.name, self.segmentation.anew, self.segmentation.sizing, self.filters.job):
+            self.jobs.cancel(job)
+        before = self.document
         if self.document is not None:
             self.document.told.disconnect()
         self.document = document
         document.told.connect(lambda text: self.told.emit(text))
+        document.restored_changed.connect(self._see_what_is_there)
         self.pointer.open(document)
         self.view.plane = document.labels.shape[0] // 2
-        if self.view.auto_levels:
-            self.auto_levels()
+        if before is None or _is_gray(before.picture) != _is_gray(document.picture):
+            self.view.color = "gray" if _is_gray(document.picture) else "RGB"
+        self._see_what_is_there()
+        self._check_channels()
         self.opened.emit(document)
         return document
 
     # --- what is seen ---
 
+    @property
+    def removing(self) -> bool:
+        """Whether cells are chosen to be removed together; nothing is run, opened or saved meanwhile."""
+        return self.pointer.tool == "remove"
+
+    def picture(self) -> Picture | None:
+        """The picture that is seen: the image, or what a filter made of it."""
+        document = self.document
+        if document is None:
+            return None
+        restored = document.restored if self.view.view == "restored" else None
+        return document.picture if restored is None else restored.picture
+
     def auto_levels(self) -> None:
-        """Levels from the 1st and 99th percentile of the stack; of one channel for all three."""
+        """Levels from the percentiles of the settings, of the whole stack; those of one channel for all three."""
+        picture = self.picture()
+        if picture is None or not self.settings.percentiles_valid:
+            return
+        found = picture.levels(None, self.settings.lower, self.settings.upper)
+        self.view.levels = [*found, *[found[0] if len(found) == 1 else (0.0, 255.0)] * (3 - len(found))]
+
+    def _adjust(self) -> None:
+        if self.view.auto_levels:
+            self.auto_levels()
+
+    def _see_what_is_there(self) -> None:
+        """Look at the image where the picture that was looked at is gone; its levels anew."""
+        if self.view.view not in self.available_views():
+            self.view.view = "image"
+        self._adjust()
+
+    def _check_channels(self) -> None:
+        """Keep the channels to those that the image and the model have."""
         if self.document is None:
             return
-        found = self.document.picture.levels(None, 1.0, 99.0)
-        self.view.levels = [*found, *[found[0] if len(found) == 1 else (0.0, 255.0)] * (3 - len(found))]
+        wanted, settings = self.settings.channels, self.settings
+        allowed = allowed_channels(wanted, self.document.stack.shape[1], settings.model)
+        if allowed != wanted:
+            if self.document.stack.shape[1] == 2 and 3 in wanted:
+                self.told.emit("the image has two channels, red and green: blue was replaced")
+            settings.channels = allowed
 
     def toggle_masks(self) -> None:
         """Masks on or off."""
@@ -121,6 +183,7 @@ class Session:
         flows = None if self.document is None else self.document.flows
         there = {"image": True, "gradXY": flows is not None and flows.rgb is not None}
         there["cellprob"] = flows is not None and flows.cellprob is not None
+        there["restored"] = self.document is not None and self.document.restored is not None
         return [view for view in VIEWS if there.get(view, False)]
 
     def next_brush(self, by: int) -> None:
@@ -153,3 +216,8 @@ class Session:
     def cell_count(self) -> int:
         """How many cells there are."""
         return 0 if self.document is None else self.document.labels.count
+
+
+def _is_gray(picture: Picture) -> bool:
+    """Whether at most its first channel shows something."""
+    return bool(picture.constant[1:].all())

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from cellpose.gui.model._box import Box
-from cellpose.gui.model._document import Document, Flows
+from cellpose.gui.model._document import Document, Flows, Restored
 from cellpose.gui.model._labels import CELL, Edit, LabelStore
 from cellpose.gui.model._picture import Picture
 from cellpose.gui.model._settings import SegmentationSettings
 from cellpose.gui.model._view import ViewState
 
-__all__ = ["CELL", "Box", "Document", "Edit", "Flows", "LabelStore", "Picture", "SegmentationSettings", "ViewState"]
+__all__ = [
+    "CELL",
+    "Box",
+    "Document",
+    "Edit",
+    "Flows",
+    "LabelStore",
+    "Picture",
+    "Restored",
+    "SegmentationSettings",
+    "ViewState",
+]

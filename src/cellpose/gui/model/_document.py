@@ -17,7 +17,7 @@ from cellpose.gui.model._history import History
 from cellpose.gui.model._labels import Edit, LabelStore
 from cellpose.gui.model._picture import Picture
 
-__all__ = ["Document", "Flows"]
+__all__ = ["Document", "Flows", "Restored"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,22 @@ class Flows:
     dP: npt.NDArray[Any] | None
     cellprob: npt.NDArray[Any] | None
     model: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """The image after a filter, to be looked at. Networks get the raw image and do the filter themselves.
+
+    Parameters
+    ----------
+    picture
+        The filtered image.
+    filters
+        Keywords of ``Normalization``, as `SegmentationSettings.filters` gives them.
+    """
+
+    picture: Picture
+    filters: dict[str, Any]
 
 
 class Document:
@@ -66,6 +82,7 @@ class Document:
     changed = Signal(Box)
     selection_changed = Signal(frozenset)
     flows_changed = Signal()
+    restored_changed = Signal()
     told = Signal(str)
 
     def __init__(
@@ -80,6 +97,7 @@ class Document:
             raise InputError(message)
         self.history = History(self.labels)
         self._flows: Flows | None = None
+        self._restored: Restored | None = None
         self._selection: frozenset[int] = frozenset()
 
     @property
@@ -91,6 +109,16 @@ class Document:
     def flows(self, flows: Flows | None) -> None:
         self._flows = flows
         self.flows_changed.emit()
+
+    @property
+    def restored(self) -> Restored | None:
+        """The filtered image; None where no filter is on."""
+        return self._restored
+
+    @restored.setter
+    def restored(self, restored: Restored | None) -> None:
+        self._restored = restored
+        self.restored_changed.emit()
 
     @property
     def selection(self) -> frozenset[int]:

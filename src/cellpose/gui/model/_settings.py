@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,8 @@ class SegmentationSettings:
         Percentiles that become 0 and 1.
     niter
         0: from the diameter.
+    sharpen_radius, smooth_radius, tile_norm_blocksize, tile_norm_smooth3D, invert
+        Of the filter; they count once the image is filtered.
     keep_corrected
         Cells drawn or corrected by hand survive another run.
     """
@@ -56,17 +59,24 @@ class SegmentationSettings:
     tile_norm_smooth3D: float = 0.0
     keep_corrected: bool = True
 
-    def normalization(self) -> Normalization:
-        """How the image is prepared; raises `OptionError` where the numbers make no sense."""
-        return Normalization(
-            percentile=(self.lower, self.upper),
-            norm3D=self.norm3D,
-            invert=self.invert,
-            sharpen_radius=self.sharpen_radius,
-            smooth_radius=self.smooth_radius,
-            tile_norm_blocksize=self.tile_norm_blocksize,
-            tile_norm_smooth3D=self.tile_norm_smooth3D,
-        )
+    @property
+    def percentiles_valid(self) -> bool:
+        """Whether the lower percentile is below the upper."""
+        return 0 <= self.lower < self.upper <= 100
+
+    def filters(self) -> dict[str, Any]:
+        """Keywords of ``Normalization`` that are a filter of the image."""
+        return {
+            "sharpen_radius": self.sharpen_radius,
+            "smooth_radius": self.smooth_radius,
+            "tile_norm_blocksize": self.tile_norm_blocksize,
+            "tile_norm_smooth3D": self.tile_norm_smooth3D,
+            "invert": self.invert,
+        }
+
+    def normalization(self, filters: Mapping[str, Any] | None = None) -> Normalization:
+        """How the raw image is prepared, with the filters that it is shown with; raises `OptionError`."""
+        return Normalization(percentile=(self.lower, self.upper), norm3D=self.norm3D, **(filters or {}))
 
     def masking(self) -> dict[str, Any]:
         """Keywords of ``dynamics.resize_and_compute_masks`` that make masks from flows."""

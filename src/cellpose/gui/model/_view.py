@@ -37,6 +37,10 @@ class ViewState:
         Diameter of the pen in pixels.
     single_stroke
         A cell is made when a stroke closes; else by Enter, of all strokes.
+    disk_on
+        Whether a disk as large as the diameter is shown below the image.
+    dark
+        Whether the window is dark.
     """
 
     events = SignalGroupDescriptor()
@@ -51,3 +55,5 @@ class ViewState:
     auto_levels: bool = True
     brush: int = 3
     single_stroke: bool = True
+    disk_on: bool = True
+    dark: bool = True

@@ -152,6 +152,7 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         for item in (self.stroke, self.pixels, self.start, self.disk):
             self.box.addItem(item, ignoreBounds=True)
             item.setVisible(False)
+        self._below = 0.0  # rows below the image that belong to the whole
         self._whole: tuple[int, int] | None = None  # the image that is shown as a whole, until the user zooms or pans
         self.box.sigRangeChangedManually.connect(lambda *_: self._forget_whole())
         self.viewport().setMouseTracking(True)
@@ -160,7 +161,17 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
     def fit(self, height: int, width: int) -> None:
         """Show all of an image, and go on to do so when the window changes its size."""
         self._whole = (height, width)
-        self.box.setRange(xRange=(0, width), yRange=(0, height), padding=0.01)
+        self.box.setRange(xRange=(0, width), yRange=(0, height + self._below), padding=0.01)
+
+    def show_disk(self, diameter: float | None, height: int) -> None:
+        """Show a disk of a diameter in pixels below an image of so many rows; None: no disk."""
+        self.disk.setVisible(diameter is not None)
+        gap = 0.02 * height
+        self._below = 0.0 if diameter is None else diameter + gap
+        if diameter is not None:
+            self.disk.setRect(QRectF(0, height + gap, diameter, diameter))
+        if self._whole is not None:
+            self.fit(*self._whole)
 
     def zoom(self, factor: float) -> None:
         """See so many times as much around the centre."""

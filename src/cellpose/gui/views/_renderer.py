@@ -16,7 +16,8 @@ _NO_PALETTE = np.zeros((0, 3), np.uint8)
 
 def picturing(document: Document, view: ViewState) -> Picturing:
     """What is to be seen of an image."""
-    picture = document.picture
+    restored = document.restored if view.view == "restored" else None
+    picture = document.picture if restored is None else restored.picture
     n = picture.n_channels
     tables = np.stack([picture.table(*view.levels[channel]) for channel in range(n)])
     colors, palette = _coloring(view.color, n, picture.constant)

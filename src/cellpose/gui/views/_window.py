@@ -9,10 +9,10 @@ from typing import Any
 
 from app_model import Action, Application
 from app_model.backends.qt import QModelMainWindow
-from app_model.types import KeyBindingRule, MenuRule
+from app_model.types import KeyBindingRule, MenuRule, ToggleRule
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QKeySequence, QMouseEvent, QShortcut, QWheelEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import MENUS, Command, commands
@@ -20,12 +20,16 @@ from cellpose.gui.controllers.tools import PointerEvent
 from cellpose.gui.model import Document
 from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._dialogs import QtDialogs
+from cellpose.gui.views._notice import Notice
+from cellpose.gui.views._region import Region
 from cellpose.gui.views._renderer import picturing
+from cellpose.gui.views._style import dress, window_icon
 from cellpose.gui.views.panels import Column
 from cellpose.version import version
 
 __all__ = ["Window"]
 
+_UNKNOWN_DIAMETER = 30.0  # of the disk where none is set
 _numbers = count()
 _BUTTONS = {
     Qt.MouseButton.LeftButton: "left",
@@ -64,24 +68,39 @@ class Window(QModelMainWindow):
         self.session = Session(self._door.call, QtDialogs(self))
         self.commands = commands(self.session)
         self.scene = Scene()
+        dress(QApplication.instance(), self.session.view.dark)
         self.panel = Column(self.session)
+        self.notice = Notice()
+        self.region = Region(self.scene.box, self.session.pointer.removal)
         self._mode = QLabel()
         self._build()
         self._connect()
         self.setWindowTitle(f"cellpose v{version}")
+        self.setWindowIcon(window_icon())
         self.setGeometry(50, 50, 1200, 1000)
+        self.scene.setFocus()
+        self.session.segmentation.find_gpu()
 
     def _build(self) -> None:
         central = QWidget()
         layout = QHBoxLayout(central)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.panel)
-        layout.addWidget(self.scene, 1)
+        layout.setSpacing(0)
+        right = QVBoxLayout()
+        right.setSpacing(0)
+        right.addWidget(self.notice)
+        right.addWidget(self.scene, 1)
+        layout.addLayout(right, 1)
         self.setCentralWidget(central)
         self.statusBar().addPermanentWidget(self._mode)
         for command in self.commands:
             self._register(command)
         self.setModelMenuBar({f"cellpose/{name}": title for name, title in MENUS.items()})
+        for action in self.menuBar().actions():
+            menu = action.menu()
+            menu.aboutToShow.connect(lambda menu=menu: self._enable(menu))
+            menu.aboutToHide.connect(lambda menu=menu: self._enable(menu, everything=True))
 
     def _register(self, command: Command) -> None:
         first = [KeyBindingRule(primary=command.keys[0])] if command.keys else None
@@ -89,24 +108,37 @@ class Window(QModelMainWindow):
             Action(
                 id=command.id,
                 title=command.title,
-                callback=command.run,
+                callback=command.trigger,
+                toggled=ToggleRule(get_current=command.checked) if command.checked else None,
                 menus=[MenuRule(id=f"cellpose/{command.menu}", group=command.group)],
                 keybindings=first,
             )
         )
         for keys in command.keys[1:]:
-            QShortcut(QKeySequence(keys), self, command.run)
+            QShortcut(QKeySequence(keys), self, command.trigger)
+
+    def _enable(self, menu: QWidget, everything: bool = False) -> None:
+        """Show which entries can be used. Hidden they are all on, since keys ask for themselves, see `Command`."""
+        usable = {command.id: command.enabled for command in self.commands}
+        for action in menu.actions():
+            enabled = usable.get(action.objectName())
+            action.setEnabled(everything or enabled is None or enabled())
 
     def _connect(self) -> None:
         session = self.session
         session.opened.connect(self._show_document)
         session.told.connect(lambda text: self.statusBar().showMessage(text, 8000))
+        session.failed.connect(self._show_failure)
         session.saved.connect(lambda path: self.statusBar().showMessage(f"saved {path.name}", 8000))
         session.fit.connect(self.fit)
         session.zoom.connect(self.scene.zoom)
         session.view.events.connect(lambda _: self._repaint())
+        session.view.events.dark.connect(lambda dark: dress(QApplication.instance(), dark))
+        session.view.events.disk_on.connect(lambda _: self._show_disk())
+        session.settings.events.diameter.connect(lambda _: self._show_disk())
+        self.scene.box.sigRangeChanged.connect(lambda *_: self._tell_what_is_seen())
         session.pointer.preview_changed.connect(lambda preview: self.scene.show_preview(preview))
-        session.pointer.mode_changed.connect(lambda mode: self._mode.setText(mode))
+        session.pointer.mode_changed.connect(self._show_mode)
         self.scene.viewport().installEventFilter(self)
         self.setAcceptDrops(True)
 
@@ -119,8 +151,29 @@ class Window(QModelMainWindow):
         document.selection_changed.connect(lambda _: self._repaint())
         name = document.path.name if document.path else f"cellpose v{version}"
         self.setWindowTitle(name)
+        document.restored_changed.connect(lambda: self._repaint())
+        self.notice.hide()
+        self._show_disk()
         self._repaint()
         self.fit()
+
+    def _show_mode(self, mode: str) -> None:
+        tool = self.session.pointer.tools.get(mode)
+        self._mode.setText(tool.title if tool else mode)
+
+    def _show_failure(self, text: str) -> None:
+        self.statusBar().showMessage(text, 8000)
+        self.notice.show_text(text)
+
+    def _show_disk(self) -> None:
+        session = self.session
+        if session.document is not None:
+            diameter = session.settings.diameter or _UNKNOWN_DIAMETER
+            self.scene.show_disk(diameter if session.view.disk_on else None, session.document.picture.shape[1])
+
+    def _tell_what_is_seen(self) -> None:
+        (x0, x1), (y0, y1) = self.scene.box.viewRange()
+        self.session.seen = (y0, x0, y1, x1)
 
     def fit(self) -> None:
         """Show all of the image."""
@@ -140,7 +193,11 @@ class Window(QModelMainWindow):
             return bool(self.session.pointer.handle(self._wheel_event(event)))
         kind = _KINDS.get(event.type())
         if kind is not None and isinstance(event, QMouseEvent):
-            return bool(self.session.pointer.handle(self._pointer_event(kind, event)))
+            taken = self.session.pointer.handle(self._pointer_event(kind, event))
+            double = event.type() == QEvent.Type.MouseButtonDblClick and event.button() == Qt.MouseButton.LeftButton
+            if double and not taken and self.session.pointer.mode == "select":
+                self.session.fit.emit()
+            return bool(taken)
         return bool(super().eventFilter(watched, event))
 
     def _pointer_event(self, kind: str, event: QMouseEvent) -> PointerEvent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.controllers.commands import _edit, _file, _models, _view
+from cellpose.gui.controllers.commands import _edit, _file, _help, _models, _view
 from cellpose.gui.controllers.commands._command import Command
 
 __all__ = ["MENUS", "Command", "commands"]
@@ -13,4 +13,5 @@ MENUS = {"file": "&File", "edit": "&Edit", "view": "&View", "models": "&Models",
 
 def commands(session: Session) -> list[Command]:
     """All commands of a session."""
-    return [command for menu in (_file, _edit, _view, _models) for command in menu.commands(session)]
+    listed = [command for menu in (_file, _edit, _view, _models) for command in menu.commands(session)]
+    return [*listed, *_help.commands(session, listed)]

@@ -37,6 +37,11 @@ class Command(NamedTuple):
     checked: Callable[[], bool] | None = None
     enabled: Callable[[], bool] | None = None
 
+    def trigger(self) -> None:
+        """Run it, if it can be used now: keys ask here too."""
+        if self.enabled is None or self.enabled():
+            self.run()
+
     @property
     def menu(self) -> str:
         """The menu that it stands in."""

@@ -17,7 +17,17 @@ _TOOLS = (
 
 def commands(session: Session) -> list[Command]:
     """History, selection, tools."""
-    pointer = session.pointer
+    pointer, removal = session.pointer, session.pointer.removal
+
+    def remove_by(region: bool) -> None:
+        if not session.removing:
+            pointer.choose(removal.name)
+        if region:
+            removal.show_region(session.seen)
+
+    open_ = lambda: session.document is not None  # noqa: E731
+    removing = lambda: session.removing  # noqa: E731
+    has_cells = lambda: session.cell_count() > 0  # noqa: E731
 
     def tool(name: str, title: str, key: str) -> Command:
         return Command(
@@ -27,8 +37,34 @@ def commands(session: Session) -> list[Command]:
     return [
         Command("edit.undo", "Undo previous mask/trace", session.undo, ("Ctrl+Z",)),
         Command("edit.redo", "Undo remove mask", session.redo, ("Ctrl+Y", "Ctrl+Shift+Z")),
-        Command("edit.clear", "Clear all masks", session.clear, ("Ctrl+0",), "2"),
-        Command("edit.remove", "Remove selected cell (Ctrl+Click)", session.remove_selected, ("Delete",), "2"),
+        Command("edit.clear", "Clear all masks", session.clear, ("Ctrl+0",), "2", enabled=has_cells),
+        Command(
+            "edit.remove",
+            "Remove selected cell (Ctrl+Click)",
+            session.remove_selected,
+            ("Delete",),
+            "2",
+            enabled=lambda: session.document is not None and bool(session.document.selection),
+        ),
+        Command("edit.merge", "Merge cells by Alt+Click", lambda: None, (), "2", enabled=lambda: False),
+        Command(
+            "edit.remove_region",
+            "Delete multiple ROIs: region-select",
+            lambda: remove_by(region=True),
+            (),
+            "25",
+            enabled=open_,
+        ),
+        Command(
+            "edit.remove_click",
+            "Delete multiple ROIs: click-select",
+            lambda: remove_by(region=False),
+            (),
+            "25",
+            enabled=open_,
+        ),
+        Command("edit.remove_done", "Delete multiple ROIs: done", pointer.finish, (), "25", enabled=removing),
+        Command("edit.remove_cancel", "Delete multiple ROIs: cancel", pointer.cancel, (), "25", enabled=removing),
         *(tool(*described) for described in _TOOLS),
         Command("edit.finish", "Finish the cell", pointer.finish, ("Enter", "Return"), "4"),
         Command("edit.cancel", "Give up what is unfinished", pointer.cancel, ("Escape",), "4"),

@@ -36,9 +36,13 @@ def commands(session: Session) -> list[Command]:
     def toggle_autosave() -> None:
         saving.enabled = not saving.enabled
 
-    has_cells = lambda: session.cell_count() > 0  # noqa: E731
+    def quiet() -> bool:
+        return not session.removing
+
+    has_image = lambda: session.document is not None and quiet()  # noqa: E731
+    has_cells = lambda: session.cell_count() > 0 and quiet()  # noqa: E731
     return [
-        Command("file.open", "Load image", load, ("Ctrl+L",)),
+        Command("file.open", "Load image", load, ("Ctrl+L",), enabled=quiet),
         Command(
             "file.autoload",
             "Autoload masks from _masks.tif file",
@@ -53,10 +57,10 @@ def commands(session: Session) -> list[Command]:
             group="2",
             checked=lambda: not saving.enabled,
         ),
-        Command("file.masks", "Load masks (tif/png/jpg)", load_masks, ("Ctrl+M",), "3"),
-        Command("file.seg", "Load processed/labelled image (_seg.npy)", load_seg, ("Ctrl+P",), "3"),
-        Command("file.previous", "Previous image", lambda: files.go(-1), ("Left", "A"), "4"),
-        Command("file.next", "Next image", lambda: files.go(1), ("Right", "D"), "4"),
+        Command("file.masks", "Load masks (tif/png/jpg)", load_masks, ("Ctrl+M",), "3", enabled=has_image),
+        Command("file.seg", "Load processed/labelled image (_seg.npy)", load_seg, ("Ctrl+P",), "3", enabled=quiet),
+        Command("file.previous", "Previous image", lambda: files.go(-1), ("Left", "Shift+A"), "4", enabled=has_image),
+        Command("file.next", "Next image", lambda: files.go(1), ("Right", "D"), "4", enabled=has_image),
         Command("file.save", "Save masks and image (_seg.npy)", files.save, ("Ctrl+S",), "5", enabled=has_cells),
         Command("file.save_masks", "Save masks as PNG/tif", exports.masks, ("Ctrl+N",), "5", enabled=has_cells),
         Command(

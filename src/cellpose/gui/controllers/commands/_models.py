@@ -4,12 +4,32 @@ from __future__ import annotations
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command
+from cellpose.gui.controllers.commands._help import show
 
 __all__ = ["commands"]
 
 
 def commands(session: Session) -> list[Command]:
-    """Running and training."""
+    """Running, the list of models, training."""
+    models, run = session.models, session.segmentation
+
+    def add() -> None:
+        path = session.dialogs.ask_open("Add custom torch model to GUI")
+        if path is not None:
+            models.add(path)
+
+    can_run = lambda: session.document is not None and not session.removing  # noqa: E731
     return [
-        Command("models.run", "Run segmentation", session.segmentation.run, ("Shift+Enter", "Shift+Return")),
+        Command("models.run", "Run segmentation", run.run, ("Shift+Enter", "Shift+Return"), enabled=can_run),
+        Command("models.calibrate", "Estimate the diameter", run.calibrate, enabled=can_run),
+        Command("models.add", "Add custom torch model to GUI", add, (), "2"),
+        Command(
+            "models.remove",
+            "Remove selected custom model from GUI",
+            models.remove_chosen,
+            (),
+            "2",
+            enabled=models.can_remove,
+        ),
+        Command("models.help", "Training instructions", lambda: show(session, "training"), (), "4"),
     ]

@@ -16,18 +16,30 @@ def commands(session: Session) -> list[Command]:
         title = f"{color.capitalize()} channel alone"
         return Command(f"view.{color}", title, lambda: session.toggle_color(color), (key,), "2")
 
+    def toggle_theme() -> None:
+        view.dark = not view.dark
+
+    def toggle_disk() -> None:
+        view.disk_on = not view.disk_on
+
     channels = [alone(color, key) for color, key in (("red", "R"), ("green", "G"), ("blue", "B"))]
     return [
         Command("view.masks", "Masks", session.toggle_masks, ("X",), checked=lambda: view.masks_on),
         Command("view.outlines", "Outlines", session.toggle_outlines, ("Z",), checked=lambda: view.outlines_on),
         Command(
-            "view.single_stroke", "Single stroke", session.toggle_single_stroke, checked=lambda: view.single_stroke
+            "view.single_stroke",
+            "Single stroke",
+            session.toggle_single_stroke,
+            ("A",),
+            checked=lambda: view.single_stroke,
         ),
+        Command("view.disk", "Scale disk", toggle_disk, checked=lambda: view.disk_on),
+        Command("view.dark", "Dark window", toggle_theme, (), "5", checked=lambda: view.dark),
         Command("view.next_color", "Next colour mode", session.next_color, ("Down", "S"), "2"),
         Command("view.previous_color", "Previous colour mode", lambda: session.next_color(-1), ("Up", "W"), "2"),
         *channels,
-        Command("view.next_view", "Next view", session.next_view, ("PgDown", "PgDown"), "2"),
-        Command("view.previous_view", "Previous view", lambda: session.next_view(-1), ("PgUp", "PgUp"), "2"),
+        Command("view.next_view", "Next view", session.next_view, ("PgDown",), "2"),
+        Command("view.previous_view", "Previous view", lambda: session.next_view(-1), ("PgUp",), "2"),
         Command("view.smaller_brush", "Smaller brush", lambda: session.next_brush(-1), (",",), "3"),
         Command("view.larger_brush", "Larger brush", lambda: session.next_brush(1), (".",), "3"),
         Command("view.fit", "Full view", session.fit.emit, ("Space",), "4"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cellpose.gui.controllers.tools._pointer import Pointer
+from cellpose.gui.controllers.tools._remove import RemoveMany
 from cellpose.gui.controllers.tools._tool import PointerEvent, Preview, Tool
 
-__all__ = ["Pointer", "PointerEvent", "Preview", "Tool"]
+__all__ = ["Pointer", "PointerEvent", "Preview", "RemoveMany", "Tool"]

@@ -11,6 +11,7 @@ from cellpose.gui.controllers.tools._brush import Brush, Eraser
 from cellpose.gui.controllers.tools._click import Click
 from cellpose.gui.controllers.tools._cut import Cut
 from cellpose.gui.controllers.tools._outline import Outline
+from cellpose.gui.controllers.tools._remove import RemoveMany
 from cellpose.gui.controllers.tools._select import Select
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool
 from cellpose.gui.model import Document, ViewState
@@ -43,8 +44,10 @@ class Pointer:
         self._context = Context(view, self._show, clock)
         self._outline = Outline(self._context)
         self._select = Select(self._context)
-        tools: list[Tool] = [self._select, Click(self._context), Brush(self._context), Eraser(self._context)]
-        self.tools = {tool.name: tool for tool in [*tools, Cut(self._context)]}
+        self.removal = RemoveMany(self._context)
+        drawing = Click(self._context), Brush(self._context), Eraser(self._context), Cut(self._context)
+        tools: list[Tool] = [self._select, self.removal, *drawing]
+        self.tools = {tool.name: tool for tool in tools}
         self._tool: Tool = self._select
         self._mode = "select"
 
@@ -61,8 +64,9 @@ class Pointer:
 
     def choose(self, name: str) -> None:
         """Take another tool; what is unfinished is given up. Chosen again, a tool is laid down."""
+        before = self._tool.name
         self.cancel()
-        self._tool = self._select if name == self._tool.name else self.tools[name]
+        self._tool = self._select if name == before else self.tools[name]
         self._tell()
 
     def open(self, document: Document | None) -> None:
@@ -75,6 +79,7 @@ class Pointer:
         """Give up what is unfinished."""
         for tool in (self._outline, self._tool, self._select):
             tool.cancel()
+        self._end_modal()
         self._tell()
 
     def take_back(self) -> bool:
@@ -91,6 +96,7 @@ class Pointer:
         """Make a cell of the strokes that wait for it."""
         self._outline.finish()
         self._tool.finish()
+        self._end_modal()
         self._tell()
 
     def handle(self, event: PointerEvent) -> bool:
@@ -101,7 +107,13 @@ class Pointer:
         self._tell()
         return taken
 
+    def _end_modal(self) -> None:
+        if self._tool.modal:
+            self._tool = self._select
+
     def _taken(self, event: PointerEvent) -> bool:
+        if self._tool.modal:
+            return self._tool.handle(event)
         if self._outline.is_busy or (event.kind == "press" and not self._tool.is_busy):
             # Shift+left starts an outline too, unless the tool has a meaning of its own for it.
             own = event.button == "left" and event.shift and self._tool.name == "click"

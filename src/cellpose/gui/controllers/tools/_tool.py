@@ -107,6 +107,7 @@ class Tool:
     name = ""
     title = ""
     hint = ""
+    modal = False  # it gets all events while it is chosen; Enter and Escape end it
 
     def __init__(self, context: Context) -> None:
         self.context = context

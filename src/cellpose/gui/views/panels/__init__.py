@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.views.panels._drawing import Drawing
+from cellpose.gui.views.panels._filters import Filtering
 from cellpose.gui.views.panels._segmentation import SegmentationPanel
 from cellpose.gui.views.panels._views import Views
 
@@ -21,12 +22,16 @@ class Column(QScrollArea):  # type: ignore[misc]
         self.views = Views(session)
         self.drawing = Drawing(session)
         self.segmentation = SegmentationPanel(session)
+        self.filtering = Filtering(session)
         inner = QWidget()
         column = QVBoxLayout(inner)
-        for group in (self.views, self.drawing, self.segmentation):
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(10)
+        for group in (self.views, self.drawing, self.segmentation, self.filtering):
             column.addWidget(group)
         column.addStretch(1)
         self.setWidget(inner)
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(330)
+        self.setFixedWidth(340)
+        self.setFrameShape(self.Shape.NoFrame)

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QGroupBox
+import qtawesome
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QPushButton,
+    QWidget,
+)
+from superqt import QCollapsible, QDoubleSlider
 
-__all__ = ["Group", "check_box", "choice_box", "number_box"]
+__all__ = ["Folding", "Group", "SliderRow", "button", "check_box", "choice_box", "number_box", "own_keys", "row"]
+
+_GRAY = "#8a8f98"
+_LEAVING = {Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape}
 
 
 class Group(QGroupBox):  # type: ignore[misc]
@@ -15,12 +31,49 @@ class Group(QGroupBox):  # type: ignore[misc]
 
     def __init__(self, title: str) -> None:
         super().__init__(title)
-        self.form = QFormLayout(self)
+        self.form = form_of(self)
+
+
+def form_of(widget: QWidget) -> QFormLayout:
+    """Rows of a label and a widget, as wide as the column."""
+    form = QFormLayout(widget)
+    form.setContentsMargins(10, 8, 10, 8)
+    form.setVerticalSpacing(6)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    return form
+
+
+class _OwnKeys(QObject):  # type: ignore[misc]
+    """Keeps plain keys for a widget that has the focus, which would be commands of the window otherwise."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Enter and Escape give the focus back; the wheel scrolls the column unless the widget has the focus."""
+        kind = event.type()
+        if kind == QEvent.Type.ShortcutOverride:
+            keys: Any = event.modifiers()
+            if not keys & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier):
+                event.accept()
+                return True
+        elif kind == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        elif kind == QEvent.Type.KeyRelease and event.key() in _LEAVING and isinstance(watched, QWidget):
+            watched.clearFocus()
+        return bool(super().eventFilter(watched, event))
+
+
+def own_keys(widget: QWidget) -> None:
+    """Let a widget have plain keys while it has the focus, and the focus only by Tab, or a click into text."""
+    widget.installEventFilter(_OwnKeys(widget))
+    writes = isinstance(widget, QAbstractSpinBox)
+    widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus if writes else Qt.FocusPolicy.TabFocus)
 
 
 def choice_box(choices: Sequence[Any], state: Any, field: str) -> QComboBox:
     """A box for a field of few values."""
     box = QComboBox()
+    own_keys(box)
     box.addItems([str(choice) for choice in choices])
     box.setCurrentIndex(choices.index(getattr(state, field)))
     box.currentIndexChanged.connect(lambda place: setattr(state, field, choices[place]))
@@ -31,19 +84,122 @@ def choice_box(choices: Sequence[Any], state: Any, field: str) -> QComboBox:
 def check_box(title: str, state: Any, field: str) -> QCheckBox:
     """A box for a field that is true or false."""
     box = QCheckBox(title)
+    own_keys(box)
     box.setChecked(getattr(state, field))
     box.toggled.connect(lambda on: setattr(state, field, on))
     getattr(state.events, field).connect(lambda on: box.setChecked(on))
     return box
 
 
-def number_box(state: Any, field: str, low: float, high: float, step: float, decimals: int = 2) -> QDoubleSpinBox:
-    """A box for a field that is a number."""
+def number_box(
+    state: Any,
+    field: str,
+    low: float,
+    high: float,
+    step: float,
+    decimals: int = 2,
+    entered: Callable[[], object] | None = None,
+) -> QDoubleSpinBox:
+    """A box for a field that is a number; ``entered`` is called for Enter, also where the number is the same."""
     box = QDoubleSpinBox()
+    own_keys(box)
+    box.setKeyboardTracking(False)  # a number counts when it is whole
     box.setDecimals(decimals)
     box.setRange(low, high)
     box.setSingleStep(step)
     box.setValue(getattr(state, field))
+
+    def show(value: float) -> None:
+        with QSignalBlocker(box):  # what it rounds for the eye stays as it is in the state
+            box.setValue(value)
+
     box.valueChanged.connect(lambda value: setattr(state, field, int(value) if decimals == 0 else value))
-    getattr(state.events, field).connect(lambda value: box.setValue(value))
+    getattr(state.events, field).connect(show)
+    if entered is not None:
+        box.lineEdit().returnPressed.connect(lambda: entered())
     return box
+
+
+class SliderRow(QWidget):  # type: ignore[misc]
+    """A slider and a box for one number; the box takes what is beyond the slider too.
+
+    Parameters
+    ----------
+    box
+        Of `number_box`.
+    state, field
+        As for the box.
+    ends
+        Of the slider.
+    settled
+        Called when the slider is let go, and after each change by other means.
+    """
+
+    def __init__(
+        self,
+        box: QDoubleSpinBox,
+        state: Any,
+        field: str,
+        ends: tuple[float, float],
+        settled: Callable[[], object] = lambda: None,
+    ) -> None:
+        super().__init__()
+        self.box, self.slider = box, QDoubleSlider(Qt.Orientation.Horizontal)
+        own_keys(self.slider)
+        self.slider.setRange(*ends)
+        self.slider.setSingleStep(box.singleStep())
+        self.slider.setPageStep(box.singleStep())
+        self.slider.setValue(getattr(state, field))
+        step = 10.0 ** -box.decimals()
+
+        def change(value: float) -> None:
+            setattr(state, field, round(value) if step == 1 else round(value / step) * step)
+            if not self.slider.isSliderDown():
+                settled()
+
+        def show(value: float) -> None:
+            with QSignalBlocker(self.slider):
+                self.slider.setValue(min(max(value, ends[0]), ends[1]))
+
+        self.slider.valueChanged.connect(change)
+        self.slider.sliderReleased.connect(lambda: settled())
+        box.valueChanged.connect(lambda _: settled())
+        getattr(state.events, field).connect(show)
+        box.setFixedWidth(92)
+        row(self.slider, self.box, into=self)
+
+
+def button(text: str, run: Callable[[], object], hint: str = "") -> QPushButton:
+    """A button that a click does not give the keys to."""
+    made = QPushButton(text)
+    own_keys(made)
+    made.setToolTip(hint)
+    made.clicked.connect(lambda: run())
+    return made
+
+
+def row(*widgets: QWidget, into: QWidget | None = None, even: bool = False) -> QWidget:
+    """Widgets side by side; the first of them takes what room is left, or all are as wide."""
+    whole = into or QWidget()
+    layout = QHBoxLayout(whole)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for place, widget in enumerate(widgets):
+        layout.addWidget(widget, 1 if even or not place else 0)
+    return whole
+
+
+class Folding(QCollapsible):  # type: ignore[misc]
+    """Rows of a group that open and close."""
+
+    def __init__(self, title: str) -> None:
+        icons = {name: qtawesome.icon(f"mdi6.chevron-{name}", color=_GRAY) for name in ("down", "right")}
+        super().__init__(title, expandedIcon=icons["down"], collapsedIcon=icons["right"])
+        own_keys(self.toggleButton())
+        inner = QWidget()
+        self.form = form_of(inner)
+        self.form.setContentsMargins(0, 4, 0, 0)
+        self.setDuration(120)
+        self.layout().setContentsMargins(0, 0, 0, 0)
+        self.layout().setSpacing(0)
+        self.setContent(inner)
+        self.collapse(animate=False)

@@ -1,24 +1,62 @@
-"""How cells are drawn."""
+"""How cells are drawn, and removed together."""
 
 from __future__ import annotations
 
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._view import BRUSHES
-from cellpose.gui.views.panels._bound import Group, check_box, choice_box
+from cellpose.gui.views.panels._bound import Group, button, check_box, choice_box
 
 __all__ = ["Drawing"]
 
 
 class Drawing(Group):
-    """Brush, layers, strokes."""
+    """Brush, layers, strokes, and the box to delete several cells."""
 
     def __init__(self, session: Session) -> None:
         super().__init__("Drawing")
-        view = session.view
+        self._session = session
+        view, pointer = session.view, session.pointer
         self.brush = choice_box(BRUSHES, view, "brush")
         self.masks = check_box("MASKS ON [X]", view, "masks_on")
         self.outlines = check_box("outlines on [Z]", view, "outlines_on")
-        self.single = check_box("single stroke", view, "single_stroke")
+        self.single = check_box("single stroke [A]", view, "single_stroke")
+        self.single.setToolTip("on: a closed stroke is a cell; off: draw several strokes, then Enter")
         self.form.addRow("brush size", self.brush)
-        for box in (self.masks, self.outlines, self.single):
-            self.form.addRow(box)
+        layers = QWidget()
+        grid = QGridLayout(layers)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.addWidget(self.masks, 0, 0)
+        grid.addWidget(self.outlines, 0, 1)
+        grid.addWidget(self.single, 1, 0)
+        self.form.addRow(layers)
+        self.region = button("region-select", self._by_region, "drag the yellow rectangle over the cells")
+        self.click = button("click-select", self._by_click, "click the cells")
+        self.done = button("done", pointer.finish, "delete the chosen cells (Enter)")
+        self.cancel = button("cancel", pointer.cancel, "keep all cells (Esc)")
+        box = QWidget()
+        buttons = QGridLayout(box)
+        buttons.setContentsMargins(0, 0, 0, 0)
+        for place, made in enumerate((self.click, self.region, self.done, self.cancel)):
+            buttons.addWidget(made, place // 2, place % 2)
+        self.form.addRow(QLabel("delete multiple ROIs"))
+        self.form.addRow(box)
+        for signal in (pointer.mode_changed, session.opened):
+            signal.connect(lambda _: self._show_state())
+        self._show_state()
+
+    def _by_click(self) -> None:
+        if not self._session.removing:
+            self._session.pointer.choose("remove")
+
+    def _by_region(self) -> None:
+        self._by_click()
+        self._session.pointer.removal.show_region(self._session.seen)
+
+    def _show_state(self) -> None:
+        removing, opened = self._session.removing, self._session.document is not None
+        self.click.setEnabled(opened and not removing)
+        self.region.setEnabled(opened)
+        self.done.setEnabled(removing)
+        self.cancel.setEnabled(removing)

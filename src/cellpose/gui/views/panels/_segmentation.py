@@ -4,52 +4,176 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QPushButton
+import qtawesome
+from qtpy.QtCore import QSignalBlocker, QSize
+from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar
 
-from cellpose import weights
 from cellpose.gui.controllers._jobs import Job
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.views.panels._bound import Group, number_box
+from cellpose.gui.views.panels._bound import (
+    Folding,
+    Group,
+    SliderRow,
+    button,
+    check_box,
+    number_box,
+    own_keys,
+    row,
+)
 
 __all__ = ["SegmentationPanel"]
 
+_CHANNELS = ("0: gray", "1: red", "2: green", "3: blue")
+_SECOND = ("0: none", "1: red", "2: green", "3: blue")
+_HERE, _AWAY = "#3fb27f", "#8a8f98"
+_INVALID = "border: 1px solid #e5484d; border-radius: 3px;"
+
 
 class SegmentationPanel(Group):
-    """Model, diameter, thresholds, run."""
+    """Model, diameter, channels, run, thresholds."""
 
     def __init__(self, session: Session) -> None:
         super().__init__("Segmentation")
         self._session = session
-        settings = session.settings
+        self._add_model()
+        self._add_size_and_channels()
+        self._add_run()
+        self._add_more()
+        session.jobs.changed.connect(self._show_job)
+        session.failed.connect(lambda _: self.progress.setValue(0))
+        session.opened.connect(lambda _: self._show_state())
+        session.pointer.mode_changed.connect(lambda _: self._show_state())
+        self._show_state()
+
+    def _add_model(self) -> None:
+        session = self._session
         self.model = QComboBox()
-        for name in sorted(weights.bundled_models()):
-            self.model.addItem(name, name)
-        self.model.currentIndexChanged.connect(lambda _: setattr(settings, "model", self.model.currentData()))
-        settings.model = str(self.model.currentData())
+        own_keys(self.model)
+        self.model.setMaxVisibleItems(24)
+        self.model.setIconSize(QSize(14, 14))
+        self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.model.activated.connect(lambda place: session.models.choose(self.model.itemData(place)))
+        self.stop_download = button("cancel", session.models.cancel_download, "give up the download")
+        self.form.addRow("model", row(self.model, self.stop_download))
+        session.models.changed.connect(self._show_models)
+        session.settings.events.model.connect(lambda _: self._show_models())
+        self._show_models()
+
+    def _add_size_and_channels(self) -> None:
+        session, settings = self._session, self._session.settings
         self.diameter = number_box(settings, "diameter", 0, 10_000, 1, decimals=1)
-        self.flow = number_box(settings, "flow_threshold", 0, 10, 0.1)
-        self.cellprob = number_box(settings, "cellprob_threshold", -10, 10, 0.5)
-        self.run = QPushButton("run")
-        self.run.clicked.connect(self._run_or_cancel)
-        self.progress = QProgressBar()
+        self.diameter.setToolTip("of the cells; 0: as the model was trained")
+        self.calibrate = button("calibrate", session.segmentation.calibrate, "estimate the diameter of the cells")
+        self.form.addRow("diameter (pixels)", row(self.diameter, self.calibrate))
+        self.channels = []
+        for label, names in (("chan to segment", _CHANNELS), ("chan2 (optional)", _SECOND)):
+            box = QComboBox()
+            own_keys(box)
+            box.addItems(names)
+            box.activated.connect(lambda _: self._set_channels())
+            self.channels.append(box)
+            self.form.addRow(label, box)
+        settings.events.channels.connect(lambda _: self._show_channels())
+        self.gpu = check_box("use GPU", settings, "gpu")
+        self.gpu.setEnabled(False)
+        self.gpu.setToolTip("no GPU was found")
+        session.segmentation.gpu_found.connect(self._show_gpu)
+        self.form.addRow(self.gpu)
+
+    def _add_run(self) -> None:
+        self.run = button("run", self._run_or_cancel, "segment the image (Shift+Enter)")
+        self.run.setObjectName("run")
         self.count = QLabel("0 ROIs")
-        self.form.addRow("model", self.model)
-        self.form.addRow("diameter (pixels)", self.diameter)
-        self.form.addRow("flow threshold", self.flow)
-        self.form.addRow("cellprob threshold", self.cellprob)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(10)
         self.form.addRow(self.run)
         self.form.addRow(self.count, self.progress)
-        session.jobs.changed.connect(self._show_job)
+
+    def _add_more(self) -> None:
+        settings, runs = self._session.settings, self._session.segmentation
+        self.more = Folding("additional settings")
+        form = self.more.form
+
+        def threshold(field: str, low: float, high: float, ends: tuple[float, float], step: float, places: int) -> Any:
+            box = number_box(settings, field, low, high, step, places, entered=runs.masks_anew)
+            return SliderRow(box, settings, field, ends, runs.settle)
+
+        self.flow = threshold("flow_threshold", 0, 100, (0, 3), 0.1, 2)
+        self.cellprob = threshold("cellprob_threshold", -50, 50, (-6, 6), 0.25, 2)
+        self.min_size = threshold("min_size", -1, 10_000_000, (0, 500), 5, 0)
+        self.lower = number_box(settings, "lower", 0, 100, 0.5, 1)
+        self.upper = number_box(settings, "upper", 0, 100, 0.5, 1)
+        self.niter = number_box(settings, "niter", 0, 100_000, 50, 0, entered=runs.masks_anew)
+        self.niter.setToolTip("steps along the flows; 0: from the diameter; more for long cells")
+        self.keep = check_box("keep cells corrected by hand", settings, "keep_corrected")
+        form.addRow("flow threshold", self.flow)
+        form.addRow("cellprob threshold", self.cellprob)
+        form.addRow("min size (pixels)", self.min_size)
+        form.addRow("norm percentiles", row(self.lower, self.upper, even=True))
+        form.addRow("niter dynamics", self.niter)
+        form.addRow(self.keep)
+        self.form.addRow(self.more)
+        self.more.expand(animate=False)
+        for field in ("lower", "upper"):
+            getattr(settings.events, field).connect(lambda _: self._show_percentiles())
 
     def _run_or_cancel(self) -> None:
         runs = self._session.segmentation
-        if runs.is_running:
-            self._session.jobs.cancel(runs.name)
+        if runs.is_running or self._session.jobs.running(runs.sizing) is not None:
+            runs.cancel()
         else:
             runs.run()
 
     def _show_job(self, job: Job[Any]) -> None:
-        runs = self._session.segmentation
-        if job.name == runs.name:
-            self.progress.setValue(round(100 * job.progress))
-            self.run.setText("cancel" if runs.is_running else "run")
+        session, runs = self._session, self._session.segmentation
+        if job.name not in (runs.name, runs.sizing, session.models.job, session.filters.job):
+            return
+        self.progress.setValue(0 if job.cancelled else round(100 * job.progress))
+        self._show_state()
+
+    def _show_state(self) -> None:
+        session, runs = self._session, self._session.segmentation
+        works = runs.is_running or session.jobs.running(runs.sizing) is not None
+        ready = session.document is not None and not session.removing
+        self.run.setText("cancel" if works else "canceling..." if runs.is_ending else "run")
+        self.run.setEnabled(works or (ready and not runs.is_ending))
+        self.calibrate.setEnabled(ready and not works)
+        self.stop_download.setVisible(session.jobs.running(session.models.job) is not None)
+
+    def _show_models(self) -> None:
+        here = qtawesome.icon("mdi6.check-circle", color=_HERE)
+        away = qtawesome.icon("mdi6.cloud-download-outline", color=_AWAY)
+        session, last = self._session, None
+        with QSignalBlocker(self.model):
+            self.model.clear()
+            for choice in session.models.choices():
+                kind = choice.kind == "published"
+                if last is not None and kind != last:
+                    self.model.insertSeparator(self.model.count())
+                last = kind
+                self.model.addItem(here if choice.installed else away, choice.name, choice.name)
+                state = "" if choice.installed else f" (not here yet, about {choice.size_mib:.0f} MB)"
+                self.model.setItemData(self.model.count() - 1, choice.note + state, 3)  # Qt.ToolTipRole
+            self.model.setCurrentIndex(self.model.findData(session.models.wanted or session.settings.model))
+        chosen = session.models.chosen()
+        for box in getattr(self, "channels", []):
+            box.setEnabled(chosen is None or chosen.takes_channels)
+
+    def _set_channels(self) -> None:
+        first, second = (box.currentIndex() for box in self.channels)
+        self._session.settings.channels = (first, second)
+        self._show_channels()  # also where they were changed back
+
+    def _show_channels(self) -> None:
+        for box, channel in zip(self.channels, self._session.settings.channels, strict=True):
+            box.setCurrentIndex(channel)
+
+    def _show_gpu(self, found: bool) -> None:
+        self.gpu.setEnabled(found)
+        self.gpu.setToolTip("run the network on the GPU" if found else "no GPU was found")
+
+    def _show_percentiles(self) -> None:
+        style = "" if self._session.settings.percentiles_valid else _INVALID
+        for box in (self.lower, self.upper):
+            box.setStyleSheet(style)

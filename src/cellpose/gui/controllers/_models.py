@@ -1,0 +1,189 @@
+"""Which models there are to choose from, and bringing those here that are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from psygnal import Signal
+
+from cellpose import weights
+from cellpose.errors import CellposeError
+from cellpose.gui.controllers._jobs import Report
+
+if TYPE_CHECKING:
+    from cellpose.gui.controllers._session import Session
+
+__all__ = ["ModelChoice", "Models"]
+
+_KINDS = {"bundled": "comes with cellpose", "user": "added by you", "trained": "trained here"}
+
+
+class ModelChoice(NamedTuple):
+    """A model that can be chosen.
+
+    Parameters
+    ----------
+    name
+        As ``CellposeModel`` takes it.
+    kind
+        ``"bundled"``, ``"user"``, ``"trained"`` or ``"published"``.
+    installed
+        Whether its file is here.
+    note
+        For what it was made.
+    size_mib
+        Of its file; 0: unknown.
+    takes_channels
+        Whether it wants to know the channel of cells and that of nuclei, as U-Nets do.
+    """
+
+    name: str
+    kind: str
+    installed: bool
+    note: str
+    size_mib: float
+    takes_channels: bool
+
+
+class Models:
+    """The models of a session.
+
+    Parameters
+    ----------
+    session
+        Whose settings name the chosen one.
+
+    Attributes
+    ----------
+    changed : Signal()
+        There are other models, or other ones are here.
+    """
+
+    job = "download"
+    changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._asked: list[str] = []
+        self.wanted: str | None = None  # what is being downloaded
+
+    def choices(self) -> list[ModelChoice]:
+        """Bundled models first, then the user's own, then what is published, the newest first."""
+        found: dict[str, ModelChoice] = {}
+        for model in weights.list_models():
+            info = model.info
+            if info is not None and (info.task != "segmentation" or not info.supported):
+                continue
+            note = info.note if info else _KINDS.get(model.kind, "")
+            unet = info is None or info.family == "cpnet"
+            size = info.size_mib if info else 0.0
+            found.setdefault(model.name, ModelChoice(model.name, model.kind, model.installed, note, size, unet))
+        for name in self._asked:
+            found.setdefault(name, ModelChoice(name, "user", True, _KINDS["user"], 0.0, True))
+        return list(found.values())
+
+    def chosen(self) -> ModelChoice | None:
+        """What the settings name; None where there is no such model."""
+        return self._named(self._session.settings.model)
+
+    def choose(self, name: str) -> None:
+        """Take a model for the next run; one that is not here is offered to be downloaded first."""
+        choice = self._named(name)
+        if choice is None:
+            return
+        if choice.installed:
+            self._take(choice)
+            return
+        size = f" (about {choice.size_mib:.0f} MB)" if choice.size_mib else ""
+        question = f"The model {name} is not on this computer. Download it{size}?"
+        if self._session.dialogs.ask_yes("Download a model", question):
+            self.download(name)
+        self.changed.emit()  # what is shown as chosen is what the settings name
+
+    def download(self, name: str) -> None:
+        """Bring a published model here, in the background, and take it when it has come."""
+        session = self._session
+
+        def work(report: Report) -> None:
+            weights.pull(name, progress=lambda have, total: report(have / total if total else 0.0))
+
+        def done(_result: None) -> None:
+            self.wanted = None
+            session.told.emit(f"{name} is here")
+            choice = self._named(name)
+            if choice is not None:
+                self._take(choice)
+            self.changed.emit()
+
+        def failed(error: Exception) -> None:
+            self.wanted = None
+            session.failed.emit(f"NET ERROR: {error}")
+            self.changed.emit()
+
+        self.wanted = name
+        session.jobs.start(self.job, work, done, failed)
+        session.told.emit(f"downloading {name}")
+
+    def cancel_download(self) -> None:
+        """Give up the download; what has come is kept, and the next one goes on from there."""
+        self._session.jobs.cancel(self.job)
+        self.wanted = None
+        self.changed.emit()
+
+    def add(self, path: Path) -> None:
+        """Copy a model file into the models folder and choose it."""
+        try:
+            file = weights.add_model(path)
+        except CellposeError as error:
+            self._session.failed.emit(str(error))
+            return
+        self.changed.emit()
+        self.choose(file.name)
+        self._session.told.emit(f"added the model {file.name}")
+
+    def remove_chosen(self) -> None:
+        """Take the chosen model off the list of the user's own; its file stays."""
+        name = self._session.settings.model
+        try:
+            weights.remove_model(name)
+        except CellposeError as error:
+            self._session.failed.emit(str(error))
+            return
+        self._session.settings.model = weights.default_model()
+        self.changed.emit()
+        self._session.told.emit(f"{name} is off the list; its file stays in {weights.model_dir()}")
+
+    def can_remove(self) -> bool:
+        """Whether the chosen model is one that the user added."""
+        choice = self.chosen()
+        return choice is not None and choice.kind == "user"
+
+    def _named(self, name: str) -> ModelChoice | None:
+        for choice in self.choices():
+            if choice.name == name:
+                return choice
+        if name and Path(name).is_file():  # a file that was named by its path
+            self._asked.append(name)
+            return ModelChoice(name, "user", True, _KINDS["user"], 0.0, True)
+        return None
+
+    def _take(self, choice: ModelChoice) -> None:
+        settings = self._session.settings
+        settings.model = choice.name
+        diameter = _diameter_of(choice)
+        if diameter:
+            settings.diameter = diameter
+
+
+def _diameter_of(choice: ModelChoice) -> float:
+    """To which its images were brought in training, as far as that is known without loading it; else 0."""
+    file = weights.find(choice.name)
+    if file is None:
+        return 0.0
+    if file.info is not None:
+        return file.info.diam_mean
+    try:
+        return float(file.card.get("diam_labels") or 0.0)
+    except (TypeError, ValueError):
+        return 0.0
