@@ -49,7 +49,7 @@ class Segmentations:
         self._session = session
         self._model: tuple[Any, Any] = (None, None)  # what was asked for, and the loaded model
         self._stale = False  # thresholds changed while masks were made
-        self._gesture = 0  # changes of thresholds of one gesture are one step of the history
+        self._gesture = self._asked = 0  # changes of thresholds of one gesture are one step of the history
         self._last: tuple[int, Edit | None] = (-1, None)
         for field in _LIVE:
             getattr(session.settings.events, field).connect(lambda _: self.masks_anew())
@@ -142,7 +142,7 @@ class Segmentations:
 
     def masks_anew(self) -> None:
         """Masks from the kept flows with the thresholds as they are now, in the background; soon, not each time."""
-        self._stale = True
+        self._stale, self._asked = True, self._gesture
         if self._session.jobs.running(self.anew) is None:
             self._make_masks()
 
@@ -152,7 +152,7 @@ class Segmentations:
 
     def _make_masks(self) -> None:
         self._stale = False
-        document, gesture = self._session.document, self._gesture
+        document, gesture = self._session.document, self._asked
         flows = document.flows if document is not None else None
         if document is None or flows is None or flows.dP is None or flows.cellprob is None:
             return

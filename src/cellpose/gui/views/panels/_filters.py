@@ -32,8 +32,9 @@ class Filtering(Group):
         settings, filters = session.settings, session.filters
         self.none = button("none", filters.clear, "the raw image, for the eye and for the model")
         self.filter = button("filter", filters.apply, "filter the image; the model sees it so too")
-        self.none.setCheckable(True)
-        self.filter.setCheckable(True)
+        for choice in (self.none, self.filter):
+            choice.setCheckable(True)
+            choice.clicked.connect(lambda: self._show_state())  # also where nothing came of it
         self.form.addRow(row(self.none, self.filter, even=True))
         self.more = Folding("custom filter settings")
         form = self.more.form

@@ -1,0 +1,295 @@
+"""The controls of a segmentation: thresholds that act at once, running and cancelling, models, channels, filters."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from cellpose import dynamics, weights
+from cellpose.gui.controllers._segmentation import allowed_channels
+from cellpose.gui.model import Flows
+from cellpose.gui.views._window import Window
+from hand import Modifier, draw, key
+
+SIDE = 120
+
+
+def rest(window: Window, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: not window.session.jobs.any, timeout=30_000)
+
+
+@pytest.fixture
+def flowing(window: Window) -> Window:
+    """The window with the flows of four disks, whose probability falls from 4 at the first to 1 at the last."""
+    labels, cellprob = np.zeros((SIDE, SIDE), np.uint16), np.full((SIDE, SIDE), -5, np.float32)
+    for number, (x, y) in enumerate(((30, 30), (90, 30), (30, 90), (90, 90)), 1):
+        cv2.circle(labels, (x, y), 14, number, -1)
+        cellprob[labels == number] = 5 - number
+    flows = np.asarray(dynamics.labels_to_flows([labels])[0], np.float32)
+    window.session.open_array(np.zeros((1, 1, SIDE, SIDE), np.uint8))
+    window.session.document.flows = Flows(None, 5 * flows[-2:], cellprob)
+    return window
+
+
+def test_masks_follow_a_threshold(flowing: Window, qtbot: Any) -> None:
+    panel = flowing.panel.segmentation
+    for threshold, count in ((0.5, 4), (2.5, 2), (3.5, 1), (0.0, 4)):
+        panel.cellprob.box.setValue(threshold)
+        rest(flowing, qtbot)
+        assert panel.count.text() == f"{count} ROIs"
+    assert len(flowing.session.document.history) == 4
+
+
+def test_enter_in_a_box_makes_masks_also_with_the_same_number(flowing: Window, qtbot: Any) -> None:
+    for box in (flowing.panel.segmentation.cellprob.box, flowing.panel.segmentation.niter):
+        QTest.keyClick(box, Qt.Key.Key_Return)
+        rest(flowing, qtbot)
+        assert flowing.session.cell_count() == 4
+        key(flowing, "0", Modifier.ControlModifier)
+        assert flowing.session.cell_count() == 0
+
+
+def test_a_drag_of_the_slider_is_one_step_and_the_last_value_counts(flowing: Window, qtbot: Any) -> None:
+    slider = flowing.panel.segmentation.cellprob.slider
+    slider.setSliderDown(True)
+    for value in np.arange(0.25, 2.75, 0.25):
+        slider.setValue(float(value))
+        QTest.qWait(5)
+    slider.setSliderDown(False)
+    rest(flowing, qtbot)
+    assert flowing.session.settings.cellprob_threshold == 2.5
+    assert flowing.session.cell_count() == 2
+    assert len(flowing.session.document.history) == 1
+    flowing.session.undo()
+    assert flowing.session.cell_count() == 0
+
+
+def test_cells_drawn_by_hand_survive_a_threshold(flowing: Window, qtbot: Any) -> None:
+    draw(flowing, 60, 60, 8)
+    flowing.panel.segmentation.cellprob.box.setValue(2.5)
+    rest(flowing, qtbot)
+    assert flowing.session.cell_count() == 3
+    flowing.session.settings.keep_corrected = False
+    flowing.panel.segmentation.cellprob.box.setValue(1.5)
+    rest(flowing, qtbot)
+    assert flowing.session.cell_count() == 3, "the three above the threshold, and no other"
+
+
+def test_percentiles_that_make_no_sense_are_red_and_refused(filled: Window) -> None:
+    panel = filled.panel.segmentation
+    before = list(filled.session.view.levels)
+    panel.lower.setValue(99.5)
+    assert "border" in panel.lower.styleSheet()
+    assert filled.session.view.levels == before
+    panel.run.click()
+    assert not filled.session.jobs.any
+    assert filled.notice.isVisible()
+    panel.lower.setValue(20)
+    assert not panel.lower.styleSheet()
+    assert filled.session.view.levels[0][0] > before[0][0], "the percentiles are those of the picture too"
+
+
+def test_auto_adjust_sets_the_levels_again(filled: Window) -> None:
+    view, auto = filled.session.view, filled.panel.views.auto
+    found = list(view.levels)
+    auto.setChecked(False)
+    view.levels = [(10.0, 20.0)] * 3
+    auto.setChecked(True)
+    assert view.levels == found
+
+
+class Slow:
+    """A network that waits, then reports, then returns nothing found."""
+
+    model_name, diam_labels = "slow", 30.0
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    def eval(self, image: np.ndarray, progress: Callable[[float], None], **_options: Any) -> tuple[Any, ...]:
+        progress(40)
+        assert self.go.wait(20)
+        progress(80)
+        plane = np.zeros(image.shape[:2], np.float32)
+        return plane.astype(np.uint16), [np.zeros((*plane.shape, 3), np.uint8), np.stack([plane] * 2), plane], None
+
+
+def test_the_run_button_cancels_and_says_until_when(
+    filled: Window, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, run = Slow(), filled.panel.segmentation.run
+    monkeypatch.setattr(filled.session.segmentation, "_loaded", lambda *_: network)
+    run.click()
+    qtbot.waitUntil(lambda: filled.panel.segmentation.progress.value() == 40)
+    assert run.text() == "cancel"
+    run.click()
+    assert (run.text(), run.isEnabled()) == ("canceling...", False)
+    key(filled, "Return", Modifier.ShiftModifier)
+    assert not filled.session.jobs.any
+    network.go.set()
+    qtbot.waitUntil(lambda: run.text() == "run")
+    assert run.isEnabled()
+    assert filled.panel.segmentation.progress.value() == 0
+    assert filled.session.cell_count() == 2, "the result of a cancelled run is not used"
+    run.click()
+    rest(filled, qtbot)
+    assert filled.panel.segmentation.count.text() == "0 ROIs"
+
+
+def test_a_run_that_fails_is_told(filled: Window, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(filled.session.segmentation, "_loaded", broken)
+    filled.panel.segmentation.run.click()
+    rest(filled, qtbot)
+    assert filled.notice.text.text() == "NET ERROR: out of memory"
+    assert filled.panel.segmentation.progress.value() == 0
+    assert filled.session.cell_count() == 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "channels", "model", "allowed"),
+    [
+        ((1, 2), 3, "cyto3", (1, 2)),
+        ((0, 2), 3, "cyto3", (0, 0)),
+        ((2, 1), 3, "nuclei", (2, 0)),
+        ((2, 1), 1, "cyto3", (0, 0)),
+        ((3, 2), 2, "cyto3", (2, 2)),
+        ((1, 3), 2, "cyto3", (1, 1)),
+    ],
+)
+def test_channels_that_are_not_there(
+    wanted: tuple[int, int], channels: int, model: str, allowed: tuple[int, int]
+) -> None:
+    assert allowed_channels(wanted, channels, model) == allowed
+
+
+def test_channel_boxes_show_what_is_used(window: Window) -> None:
+    rng = np.random.default_rng(0)
+    window.session.open_array(rng.integers(0, 255, (1, 3, 20, 20)).astype(np.uint8))
+    first, second = window.panel.segmentation.channels
+    first.setCurrentIndex(2)
+    first.activated.emit(2)
+    second.setCurrentIndex(3)
+    second.activated.emit(3)
+    assert window.session.settings.channels == (2, 3)
+    first.setCurrentIndex(0)
+    first.activated.emit(0)
+    assert window.session.settings.channels == (0, 0)
+    assert second.currentIndex() == 0
+
+
+@pytest.fixture
+def pulled(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
+    """No model is installed, and a download of one puts a file there; what was downloaded."""
+    asked: list[str] = []
+    monkeypatch.setenv(weights.MODEL_DIR_ENV, str(tmp_path))
+
+    def pull(name: str, progress: Callable[[int, int | None], None]) -> None:
+        asked.append(name)
+        for have in (10, 50, 100):
+            progress(have, 100)
+        (tmp_path / weights.PUBLISHED[name].file).write_bytes(b"weights")
+
+    monkeypatch.setattr(weights, "pull", pull)
+    return asked
+
+
+def choose(window: Window, name: str) -> None:
+    box = window.panel.segmentation.model
+    place = box.findData(name)
+    box.setCurrentIndex(place)
+    box.activated.emit(place)
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_model_that_is_not_here_is_downloaded_if_wanted(
+    window: Window, qtbot: Any, pulled: list[str], monkeypatch: pytest.MonkeyPatch, yes: bool
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(window.session.dialogs, "ask_yes", lambda _, question: asked.append(question) or yes)
+    window.session.models.changed.emit()
+    choose(window, "nuclei")
+    rest(window, qtbot)
+    assert "25 MB" in asked[0]
+    assert pulled == (["nuclei"] if yes else [])
+    assert window.session.settings.model == ("nuclei" if yes else weights.default_model())
+    assert window.panel.segmentation.model.currentData() == window.session.settings.model
+    assert window.session.settings.diameter == (17 if yes else 30)
+
+
+def test_a_download_that_fails_is_told(
+    window: Window, qtbot: Any, pulled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise weights._download.DownloadError("no route to host")
+
+    monkeypatch.setattr(weights, "pull", broken)
+    monkeypatch.setattr(window.session.dialogs, "ask_yes", lambda *_: True)
+    before = window.session.settings.model
+    window.session.models.changed.emit()
+    choose(window, "cyto3")
+    rest(window, qtbot)
+    assert window.notice.text.text() == "NET ERROR: no route to host"
+    assert window.panel.segmentation.model.currentData() == before
+
+
+def test_models_for_segmentation_are_listed_once_each(window: Window) -> None:
+    box = window.panel.segmentation.model
+    names = [box.itemData(place) for place in range(box.count()) if box.itemData(place)]
+    assert len(names) == len(set(names))
+    assert {*weights.bundled_models(), "cyto3", "cyto2", "nuclei", "cpsam", "cpdino-vitb", "CPx"} <= set(names)
+    assert not any(name.startswith(("denoise", "deblur", "oneclick")) for name in names)
+
+
+def test_filter_shows_the_image_and_networks_get_the_raw_one_with_its_parameters(
+    filled: Window, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel, session = filled.panel.filtering, filled.session
+    given: dict[str, Any] = {}
+
+    class Network(Slow):
+        def eval(self, image: np.ndarray, progress: Callable[[float], None], **options: Any) -> tuple[Any, ...]:
+            self.go.set()
+            given.update(options, image=image)
+            return super().eval(image, progress)
+
+    monkeypatch.setattr(session.segmentation, "_loaded", lambda *_: Network())
+    panel.filter.click()
+    assert "nothing to do" in filled.notice.text.text()
+    assert not panel.filter.isChecked()
+    panel.numbers["sharpen_radius"].setValue(3)
+    panel.numbers["tile_norm_blocksize"].setValue(2 * SIDE)
+    panel.filter.click()
+    rest(filled, qtbot)
+    assert (session.view.view, panel.filter.isChecked()) == ("restored", True)
+    assert session.settings.tile_norm_blocksize == 0, "larger than the image"
+    session.segmentation.run()
+    rest(filled, qtbot)
+    assert given["normalize"].sharpen_radius == 3
+    assert np.array_equal(given["image"][..., 0], session.document.stack[0, 0])
+    panel.none.click()
+    assert (session.view.view, panel.none.isChecked()) == ("image", True)
+    assert session.settings.sharpen_radius == 0
+    session.segmentation.run()
+    rest(filled, qtbot)
+    assert given["normalize"].sharpen_radius == 0
+
+
+def test_restored_can_be_looked_at_only_once_there_is_a_filtered_image(filled: Window, qtbot: Any) -> None:
+    item = filled.panel.views.picture.model().item(3)
+    assert (item.text(), item.isEnabled()) == ("restored", False)
+    filled.session.settings.invert = True
+    filled.session.filters.apply()
+    rest(filled, qtbot)
+    assert item.isEnabled()
+    planes = filled.session.document.restored.picture.planes
+    assert planes[0, 0, 0, 0] > planes[0, 0, 0, -1]
