@@ -31,10 +31,11 @@ def hover(window: object, y: float, x: float) -> None:
 def drag(window: object, *points: tuple[float, float], keys: Modifier = Modifier.NoModifier) -> None:
     """Press the left button at the first point, move over the others, release at the last."""
     viewport = window.scene.viewport()
-    QTest.mousePress(viewport, Qt.MouseButton.LeftButton, keys, place(window, *points[0]))
-    for point in points[1:]:
-        QTest.mouseMove(viewport, place(window, *point))
-    QTest.mouseRelease(viewport, Qt.MouseButton.LeftButton, keys, place(window, *points[-1]))
+    first, *others = [place(window, *point) for point in points]  # before the view pans
+    QTest.mousePress(viewport, Qt.MouseButton.LeftButton, keys, first)
+    for spot in others:
+        QTest.mouseMove(viewport, spot)
+    QTest.mouseRelease(viewport, Qt.MouseButton.LeftButton, keys, [first, *others][-1])
 
 
 def key(window: object, name: str, keys: Modifier = Modifier.NoModifier) -> None:

@@ -12,9 +12,9 @@ from cellpose import io
 from cellpose.errors import CellposeError, FileReadError, InputError
 from cellpose.gui.controllers._autosave import Autosave
 from cellpose.gui.model import _operations as operations
-from cellpose.gui.model._images import plane_of_file
+from cellpose.gui.model._images import plane_of_file, stack_of_plane
 from cellpose.gui.model._journal import state_of
-from cellpose.gui.model._seg_file import restore, seg_path
+from cellpose.gui.model._seg_file import restore, restore_settings, seg_path
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -121,18 +121,26 @@ class Files:
         named = Path(seg.filename) if seg.filename else None
         beside = path.parent / named.name if named else None
         image = next((place for place in (named, beside) if place is not None and place.is_file()), None)
-        if image is None:
+        if image is not None:
+            self._open_with(plane_of_file(image), seg, image)
+        elif seg.image is not None:  # files of older versions hold the image itself
+            self._open_with(stack_of_plane(np.asarray(seg.image), str(path)), seg, path.with_name(_image_name(path)))
+        else:
             message = f"{path} names the image {seg.filename!r}, which is not there; put the image beside the file"
             raise FileReadError(message)
-        self._open_with(plane_of_file(image), seg, image)
 
     def _open_with(self, stack: npt.NDArray[Any], seg: io.Segmentation, path: Path) -> None:
         self.autosave.leave()
         document = self._session.open_array(stack, np.asarray(seg.masks), path)
         restore(document, seg)
         self.autosave.attach(document, state_of(seg_path(path), seg.content))
-        if seg.diameter:
-            self._session.settings.diameter = seg.diameter
+        if restore_settings(self._session.settings, seg):
+            self._session.filters.apply()
+
+
+def _image_name(seg: Path) -> str:
+    """Of the image that a ``_seg.npy`` belongs to, where only that file is left."""
+    return f"{seg.stem.removesuffix('_seg')}.tif"
 
 
 def _masks_beside(path: Path) -> npt.NDArray[Any] | None:

@@ -42,7 +42,7 @@ class Filters:
             session.failed.emit("open an image first, then filter it")
             return
         filters = self._fitting(document.stack.shape)
-        if not any(filters[name] for name in ("sharpen_radius", "smooth_radius", "tile_norm_blocksize", "invert")):
+        if not settings.filters_something:
             session.failed.emit(
                 "the filter has nothing to do; set a radius to sharpen or smooth, a tile_norm blocksize, or invert"
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io
+from cellpose.errors import OptionError
 from cellpose.gui.model._colors import cell_colors
 from cellpose.gui.model._document import Document, Flows
 from cellpose.gui.model._journal import STATE_KEY
 from cellpose.gui.model._labels import Table
 from cellpose.gui.model._settings import SegmentationSettings
 from cellpose.io import Segmentation
+from cellpose.options import Normalization
 
-__all__ = ["Snapshot", "content_of", "restore", "seg_path"]
+__all__ = ["Snapshot", "content_of", "restore", "restore_settings", "seg_path"]
 
 # Rows of the table that are kept beside the masks, by their keys in the file.
 _KEPT = {"ismanual": "manual", "scores": "score", "checked": "checked", "classes": "kind"}
@@ -44,6 +47,8 @@ class Snapshot:
         Of the document.
     settings
         As they were.
+    filters
+        Of the image, as in `Restored`; empty: none.
     """
 
     labels: npt.NDArray[np.int32]
@@ -52,13 +57,16 @@ class Snapshot:
     flows: Flows | None
     path: Path
     settings: SegmentationSettings
+    filters: Mapping[str, Any]
 
     @classmethod
     def of(cls, document: Document, settings: SegmentationSettings) -> Snapshot:
         """Of a document that has a path."""
         labels, rows = document.labels.numbered()
         own = labels.copy() if labels is document.labels.planes else labels
-        return cls(own, rows.copy(), document.labels.ids, document.flows, document.path or Path(), replace(settings))
+        ids, path = document.labels.ids, document.path or Path()
+        filters = document.restored.filters if document.restored else {}
+        return cls(own, rows.copy(), ids, document.flows, path, replace(settings), filters)
 
 
 def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
@@ -81,7 +89,12 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
         "manual_changes": [],
         "flow_threshold": settings.flow_threshold,
         "cellprob_threshold": settings.cellprob_threshold,
-        "normalize_params": {"percentile": [settings.lower, settings.upper], "norm3D": settings.norm3D},
+        "normalize_params": {
+            **asdict(Normalization()),
+            "percentile": [settings.lower, settings.upper],
+            "norm3D": settings.norm3D,
+            **snapshot.filters,
+        },
         STATE_KEY: state,
     }
 
@@ -97,6 +110,33 @@ def restore(document: Document, seg: Segmentation) -> None:
         rgb = seg.flows_rgb
         planes = rgb if rgb is None or rgb.ndim == 4 else rgb[None]
         document.flows = Flows(planes, seg.dP, seg.cellprob, seg.model or "")
+
+
+def restore_settings(settings: SegmentationSettings, seg: Segmentation) -> bool:
+    """Diameter, channels, percentiles and filter as a file has them; whether the image is to be filtered.
+
+    Thresholds stay as they are: to change them would make other masks than those of the file.
+    """
+    if seg.diameter:
+        settings.diameter = seg.diameter
+    channels = seg.content.get("chan_choose")
+    if isinstance(channels, (list, tuple, np.ndarray)) and np.shape(channels) == (2,):
+        first, second = (int(channel) for channel in channels)
+        if first in range(4) and second in range(4):
+            settings.channels = (first, second)
+    kept = seg.content.get("normalize_params")
+    if not isinstance(kept, Mapping):
+        return False
+    try:
+        known = {key: value for key, value in kept.items() if key in settings.filters() and value is not None}
+        options = Normalization.of({**known, "percentile": kept.get("percentile"), "norm3D": kept.get("norm3D", True)})
+    except OptionError:
+        return False
+    settings.lower, settings.upper = (float(percent) for percent in options.percentile or (1.0, 99.0))
+    settings.norm3D = bool(options.norm3D)
+    for name in known:
+        setattr(settings, name, getattr(options, name))
+    return settings.filters_something
 
 
 def _flows_to_write(flows: Flows | None, shape: tuple[int, ...]) -> list[npt.NDArray[Any]]:

@@ -74,6 +74,11 @@ class SegmentationSettings:
             "invert": self.invert,
         }
 
+    @property
+    def filters_something(self) -> bool:
+        """Whether the filter would change the image."""
+        return bool(self.sharpen_radius or self.smooth_radius or self.tile_norm_blocksize or self.invert)
+
     def normalization(self, filters: Mapping[str, Any] | None = None) -> Normalization:
         """How the raw image is prepared, with the filters that it is shown with; raises `OptionError`."""
         return Normalization(percentile=(self.lower, self.upper), norm3D=self.norm3D, **(filters or {}))

@@ -34,6 +34,7 @@ class Filtering(Group):
         self.filter = button("filter", filters.apply, "filter the image; the model sees it so too")
         for choice in (self.none, self.filter):
             choice.setCheckable(True)
+            choice.setProperty("choice", True)
             choice.clicked.connect(lambda: self._show_state())  # also where nothing came of it
         self.form.addRow(row(self.none, self.filter, even=True))
         self.more = Folding("custom filter settings")
