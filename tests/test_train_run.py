@@ -210,6 +210,20 @@ def test_a_callback_stops_training(tmp_path):
     assert (tmp_path / "models" / "m").is_file()
 
 
+def test_a_callback_stops_training_in_the_middle_of_an_epoch(tmp_path):
+    seen = []
+    net = small()
+    _, losses, _ = run(
+        net, tmp_path, nimg_per_epoch=6, on_step=lambda step: seen.append(step) or len(seen) < 4, average_weights=0.5
+    )
+    assert [(step["epoch"], step["crops"]) for step in seen] == [(0, 2), (0, 4), (0, 6), (1, 2)]
+    assert seen[0]["n_crops"] == 6
+    assert np.count_nonzero(losses) == 2
+    fresh = small(1)
+    fresh.load_model(tmp_path / "models" / "m")
+    assert equal_states(fresh, net)
+
+
 def test_best_weights_are_kept_and_training_stops_early(tmp_path, monkeypatch):
     values = iter([0.1, 0.6, 0.2, 0.3, 0.4, 0.5])
     states = []

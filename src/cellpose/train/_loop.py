@@ -38,11 +38,12 @@ from cellpose.train._sets import ImageSet, JoinedSet
 from cellpose.train._validate import THRESHOLDS, Scores, evaluate
 from cellpose.utils._display import Display
 
-__all__ = ["HALF_PRECISION_DEVICES", "OnEpoch", "Run", "train", "validate"]
+__all__ = ["HALF_PRECISION_DEVICES", "OnEpoch", "OnStep", "Run", "train", "validate"]
 
 logger = logging.getLogger("cellpose.train")
 
 OnEpoch = Callable[[dict[str, float]], Any]
+OnStep = Callable[[dict[str, int]], Any]
 
 # Where bfloat16 is faster than float32.
 HALF_PRECISION_DEVICES = frozenset({"cuda"})
@@ -78,6 +79,7 @@ class Run:
     mean: WeightMean = field(default_factory=WeightMean)
     events: Events = field(default_factory=Events)
     on_epoch: OnEpoch | None = None
+    on_step: OnStep | None = None
     display: Display = field(default_factory=lambda: Display("", visible=False))
 
     def loss(self, batch: Batch) -> Tensor:
@@ -133,8 +135,8 @@ def _groups(batches: Iterator[Batch], n: int) -> Iterator[list[Batch]]:
         yield group
 
 
-def _train_epoch(run: Run, optimiser: torch.optim.Optimizer, epoch: int) -> tuple[float, int]:
-    """One pass over the training images: the sum of the losses of its crops, and their number."""
+def _train_epoch(run: Run, optimiser: torch.optim.Optimizer, epoch: int) -> tuple[float, int, bool]:
+    """One pass over the training images: the sum of the losses of its crops, their number, and if it was stopped."""
     rng = run.rng(epoch)
     images = run.train_set
     order = images.draw(run.options.nimg_per_epoch, rng)
@@ -158,7 +160,9 @@ def _train_epoch(run: Run, optimiser: torch.optim.Optimizer, epoch: int) -> tupl
         optimiser.step()
         n_done += n_crops
         advance(n_done)
-    return total, len(order)
+        if run.on_step is not None and run.on_step({"epoch": epoch, "crops": n_done, "n_crops": len(order)}) is False:
+            return total, n_done, True
+    return total, len(order), False
 
 
 def _to_training(run: Run) -> None:
@@ -252,13 +256,13 @@ def _epoch(run: Run, optimiser: torch.optim.Optimizer, rate: float, progress: Pr
     started = time.monotonic()
     for group in optimiser.param_groups:
         group["lr"] = rate
-    total, n_crops = _train_epoch(run, optimiser, epoch)
+    total, n_crops, stopped = _train_epoch(run, optimiser, epoch)
     row: dict[str, float] = {"epoch": epoch, "train_loss": total / n_crops, "learning_rate": rate}
     progress.train_losses.append(total / n_crops)
     progress.test_losses.append(0.0)
     progress.sums = (progress.sums[0] + total, progress.sums[1] + n_crops)
     logged = epoch == 5 or epoch % 10 == 0
-    if run.test_set is not None and (logged or _validation_due(run, epoch)):
+    if run.test_set is not None and not stopped and (logged or _validation_due(run, epoch)):
         with run.mean.applied():
             if logged:
                 row["test_loss"] = progress.test_losses[-1] = _test_loss(run, run.test_set)
@@ -273,9 +277,10 @@ def _epoch(run: Run, optimiser: torch.optim.Optimizer, rate: float, progress: Pr
     _save_if_due(run, optimiser, progress)
     if run.on_epoch is not None:
         left = progress.seconds / progress.epoch * (options.n_epochs - progress.epoch)
-        if run.on_epoch({**row, "n_epochs": options.n_epochs, "seconds_left": left}) is False:
-            logger.info(f"training is stopped after epoch {epoch}")
-            progress.epoch = options.n_epochs
+        stopped |= run.on_epoch({**row, "n_epochs": options.n_epochs, "seconds_left": left}) is False
+    if stopped:
+        logger.info(f"training is stopped after epoch {epoch}")
+        progress.epoch = options.n_epochs
 
 
 def _log_line(progress: Progress, rate: float, n_epochs: int) -> None:

@@ -27,7 +27,7 @@ from cellpose.train._checkpoint import Progress, fingerprint
 from cellpose.train._classes import with_classes
 from cellpose.train._data import Reading, Sources, build_set, build_sets
 from cellpose.train._events import Events
-from cellpose.train._loop import HALF_PRECISION_DEVICES, OnEpoch, Run, is_unet, losses_of, train, validate
+from cellpose.train._loop import HALF_PRECISION_DEVICES, OnEpoch, OnStep, Run, is_unet, losses_of, train, validate
 from cellpose.train._memory import memory_is_kept
 from cellpose.train._network import crop_multiple, device_of, generation_of, input_channels, n_classes_of, network_facts
 from cellpose.train._sets import ImageSet
@@ -102,6 +102,7 @@ def train_seg(
     cache_gb: float = 1.0,
     workers: int = 0,
     on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
     progress: bool | None = None,
 ) -> tuple[Path, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Train a segmentation network on images and masks.
@@ -177,6 +178,9 @@ def train_seg(
         Memory for images, with ``load_files=False``; threads that read them.
     on_epoch
         Called after every epoch with its losses; training stops if it returns False.
+    on_step
+        Called after every step with its epoch, the ``"crops"`` done in this epoch and ``"n_crops"``, those of the whole
+        epoch; training stops at once if it returns False, and the model as it is then is saved.
     progress
         Whether a bar shows epochs, losses and the time left; None: where a person looks at a terminal or a notebook.
 
@@ -225,7 +229,8 @@ def _run_of(net: Any, given: dict[str, Any]) -> Run:
     path = _model_path(given["save_path"], given["model_name"], resume=given["resume"])
     return Run(
         net, options, generation, device, train_set, test_set, path, class_weights=given["class_weights"],
-        folder=_folder(path) if options.records else None, replay_set=replay_set, on_epoch=given["on_epoch"],
+        folder=_folder(path) if options.records else None, replay_set=replay_set,
+        on_epoch=given["on_epoch"], on_step=given["on_step"],
         mean=WeightMean(options.average_weights), events=Events(_folder(path) if options.tensorboard else None),
         run_id=_run_id(net, options, train_set, test_set, replay_set),
         card=_card(net, options, preparation, train_set),

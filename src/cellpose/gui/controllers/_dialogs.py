@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
+
+from cellpose.gui.model._training_set import TrainingSet
+from cellpose.gui.model._training_settings import TrainingSettings
 
 __all__ = ["Dialogs", "NoDialogs"]
 
@@ -23,6 +27,9 @@ class Dialogs(Protocol):
     def show_text(self, title: str, text: str) -> None:
         """Show a text with some HTML in it."""
 
+    def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
+        """Let the user change what a training is asked for, then call ``start``, or not; returns at once."""
+
 
 class NoDialogs:
     """Where there is nobody to ask."""
@@ -41,3 +48,6 @@ class NoDialogs:
 
     def show_text(self, title: str, text: str) -> None:
         """Nothing."""
+
+    def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
+        """Nothing is trained."""

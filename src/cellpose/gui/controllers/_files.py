@@ -12,6 +12,7 @@ from cellpose import io
 from cellpose.errors import CellposeError, FileReadError, InputError
 from cellpose.gui.controllers._autosave import Autosave
 from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._folder import images_of
 from cellpose.gui.model._images import plane_of_file, stack_of_plane
 from cellpose.gui.model._journal import state_of
 from cellpose.gui.model._seg_file import restore, restore_settings, seg_path
@@ -92,13 +93,21 @@ class Files:
         document = self._session.document
         if document is None or document.path is None:
             return None
-        try:
-            names = [Path(name) for name in io.get_image_files(str(document.path.parent), "_masks")]
-        except CellposeError:
-            return None
+        names = self.images()
         if document.path not in names:
             return names[0] if names else None
         return names[(names.index(document.path) + step) % len(names)]
+
+    def images(self) -> list[Path]:
+        """The images of the folder of the open one, in the order in which they are gone through."""
+        document, folder = self._session.document, self._session.folder
+        if document is None or document.path is None:
+            return []
+        here = images_of(document.path.parent)
+        if not folder.doubt_first or folder.path != document.path.parent:
+            return here
+        listed = [path for path in folder.images if path in here]
+        return [*listed, *(path for path in here if path not in listed)]
 
     def go(self, step: int) -> None:
         """Open the image so many places on in the folder."""

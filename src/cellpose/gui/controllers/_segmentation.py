@@ -16,6 +16,7 @@ from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, Edit, Flows
 from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._corrections import Found
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -178,6 +179,7 @@ class Segmentations:
         step, last = self._last
         if step == gesture and last is not None and document.history.edits[-1:] == (last,):
             document.undo()
+        document.found = Found.of(labels[None], document.flows.model if document.flows else "")
         edit = document.do(operations.replace_all, labels[None], keep=self._kept(document), name="thresholds")
         self._last = (gesture, edit)
 
@@ -196,6 +198,7 @@ class Segmentations:
 
     def _take(self, document: Document, masks: npt.NDArray[Any], flows: list[Any], model: str) -> None:
         document.flows = Flows(np.asarray(flows[0])[None], np.asarray(flows[1]), np.asarray(flows[2]), model)
+        document.found = Found.of(masks[None], model)
         document.do(operations.replace_all, masks[None], keep=self._kept(document))
         self._session.told.emit(f"{model}: {int(masks.max(initial=0))} cells found")
 

@@ -14,9 +14,11 @@ from cellpose.gui.controllers._dialogs import Dialogs, NoDialogs
 from cellpose.gui.controllers._exports import Exports
 from cellpose.gui.controllers._files import Files
 from cellpose.gui.controllers._filters import Filters
+from cellpose.gui.controllers._folder import Folder
 from cellpose.gui.controllers._jobs import Jobs
 from cellpose.gui.controllers._models import Models
 from cellpose.gui.controllers._segmentation import Segmentations, allowed_channels
+from cellpose.gui.controllers._training import Training
 from cellpose.gui.controllers.tools import Pointer
 from cellpose.gui.model import Document, Picture, SegmentationSettings, ViewState
 from cellpose.gui.model import _operations as operations
@@ -72,6 +74,8 @@ class Session:
         self.exports = Exports(self)
         self.segmentation = Segmentations(self)
         self.filters = Filters(self)
+        self.training = Training(self)
+        self.folder = Folder(self)
         self.pointer = Pointer(self.view)
         self.seen = (0.0, 0.0, 0.0, 0.0)
         self.document: Document | None = None

@@ -13,6 +13,7 @@ from psygnal import Signal
 
 from cellpose.errors import EditRefusedError, InputError
 from cellpose.gui.model._box import Box
+from cellpose.gui.model._corrections import Found
 from cellpose.gui.model._history import History
 from cellpose.gui.model._labels import Edit, LabelStore
 from cellpose.gui.model._picture import Picture
@@ -71,6 +72,8 @@ class Document:
 
     Attributes
     ----------
+    found
+        The cells as a model found them, before they were corrected; None where no model did.
     changed : Signal(Box)
         Labels changed within a box, or rows of the table (the box may be empty).
     selection_changed : Signal(frozenset)
@@ -97,6 +100,7 @@ class Document:
             raise InputError(message)
         self.history = History(self.labels)
         self._flows: Flows | None = None
+        self.found: Found | None = None
         self._restored: Restored | None = None
         self._selection: frozenset[int] = frozenset()
 

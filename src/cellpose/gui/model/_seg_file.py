@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose.errors import OptionError
 from cellpose.gui.model._colors import cell_colors
+from cellpose.gui.model._corrections import FOUND_KEY, Found
 from cellpose.gui.model._document import Document, Flows
 from cellpose.gui.model._journal import STATE_KEY
 from cellpose.gui.model._labels import Table
@@ -43,7 +44,7 @@ class Snapshot:
         Of the table, dtype ``CELL`` (n,).
     ids
         The numbers of these cells in the document, int32 (n,).
-    flows, path
+    flows, path, found
         Of the document.
     settings
         As they were.
@@ -58,6 +59,7 @@ class Snapshot:
     path: Path
     settings: SegmentationSettings
     filters: Mapping[str, Any]
+    found: Found | None = None
 
     @classmethod
     def of(cls, document: Document, settings: SegmentationSettings) -> Snapshot:
@@ -66,7 +68,7 @@ class Snapshot:
         own = labels.copy() if labels is document.labels.planes else labels
         ids, path = document.labels.ids, document.path or Path()
         filters = document.restored.filters if document.restored else {}
-        return cls(own, rows.copy(), ids, document.flows, path, replace(settings), filters)
+        return cls(own, rows.copy(), ids, document.flows, path, replace(settings), filters, document.found)
 
 
 def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
@@ -95,6 +97,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
             "norm3D": settings.norm3D,
             **snapshot.filters,
         },
+        **({} if snapshot.found is None else {FOUND_KEY: snapshot.found.content()}),
         STATE_KEY: state,
     }
 
@@ -106,6 +109,7 @@ def restore(document: Document, seg: Segmentation) -> None:
         if isinstance(values, np.ndarray) and values.shape == (seg.count,):
             facts = {number: {field: value} for number, value in enumerate(values.tolist(), 1)}
             document.labels.write("load", facts={cell: facts[cell] for cell in document.labels.ids.tolist()})
+    document.found = Found.read(seg.content.get(FOUND_KEY), document.labels.shape)
     if seg.dP is not None or seg.flows_rgb is not None:
         rgb = seg.flows_rgb
         planes = rgb if rgb is None or rgb.ndim == 4 else rgb[None]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QMessageBox, QTextBrowser, QVBoxLayout, QWidget
+
+from cellpose.gui.model._training_set import TrainingSet
+from cellpose.gui.model._training_settings import TrainingSettings
+from cellpose.gui.views._training_dialog import TrainingDialog
 
 __all__ = ["QtDialogs"]
 
@@ -51,3 +56,7 @@ class QtDialogs:
         dialog.resize(700, 600)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
+
+    def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
+        """Let the user change what a training is asked for, then call ``start``, or not; returns at once."""
+        TrainingDialog(settings, images, start, self._parent).open()

@@ -20,10 +20,12 @@ from cellpose.gui.controllers.tools import PointerEvent
 from cellpose.gui.model import Document
 from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._dialogs import QtDialogs
+from cellpose.gui.views._folder_dock import FolderDock
 from cellpose.gui.views._notice import Notice
 from cellpose.gui.views._region import Region
 from cellpose.gui.views._renderer import picturing
 from cellpose.gui.views._style import dress, window_icon
+from cellpose.gui.views._training_dock import TrainingDock
 from cellpose.gui.views.panels import Column
 from cellpose.version import version
 
@@ -93,6 +95,10 @@ class Window(QModelMainWindow):
         right.addWidget(self.scene, 1)
         layout.addLayout(right, 1)
         self.setCentralWidget(central)
+        self.folder, self.training = FolderDock(self.session), TrainingDock(self.session)
+        self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.folder)
+        self.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self.training)
+        self.resizeDocks([self.folder], [240], Qt.Orientation.Horizontal)
         self.statusBar().addPermanentWidget(self._mode)
         for command in self.commands:
             self._register(command)

@@ -18,6 +18,7 @@ def commands(session: Session) -> list[Command]:
         if path is not None:
             models.add(path)
 
+    training = session.training
     can_run = lambda: session.document is not None and not session.removing  # noqa: E731
     return [
         Command("models.run", "Run segmentation", run.run, ("Shift+Enter", "Shift+Return"), enabled=can_run),
@@ -30,6 +31,10 @@ def commands(session: Session) -> list[Command]:
             (),
             "2",
             enabled=models.can_remove,
+        ),
+        Command("models.train", "Train new model with image+masks in folder", training.ask, ("Ctrl+T",), "3"),
+        Command(
+            "models.stop", "Stop training, keep the model", training.stop, (), "3", enabled=lambda: training.is_running
         ),
         Command("models.help", "Training instructions", lambda: show(session, "training"), (), "4"),
     ]

@@ -1,0 +1,156 @@
+"""The folder of the open image: how far each image is, and how good the models were before the user corrected them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.model import Document
+from cellpose.gui.model._corrections import Correction, compare, verdict
+from cellpose.gui.model._folder import STATES, ImageState, by_doubt, images_of, state_of_image
+from cellpose.gui.model._seg_file import seg_path
+
+if TYPE_CHECKING:
+    from cellpose.gui.controllers._session import Session
+
+__all__ = ["Folder"]
+
+_BY_MACHINE = ("segment", "thresholds", "load masks")  # edits that are no corrections
+
+
+class Folder:
+    """The images of the folder that the open image is in.
+
+    Parameters
+    ----------
+    session
+        Whose image is open.
+
+    Attributes
+    ----------
+    changed : Signal()
+        Another folder, another state of an image, or another order.
+    corrected : Signal(Correction)
+        An image that a model had segmented was corrected and left.
+    corrections
+        Of this session and of the files of the folder, in the order in which they were made or read.
+    """
+
+    changed = Signal()
+    corrected = Signal(object)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._states: dict[Path, ImageState] = {}
+        self._left: Document | None = None
+        self.path: Path | None = None
+        self.doubt_first = False
+        self.corrections: list[Correction] = []
+        session.opened.connect(self._opened)
+        session.saved.connect(self._saved)
+
+    @property
+    def states(self) -> list[ImageState]:
+        """How far each image is, in the order in which they are gone through."""
+        states = list(self._states.values())
+        return by_doubt(states) if self.doubt_first else states
+
+    @property
+    def images(self) -> list[Path]:
+        """The images in that order."""
+        return [state.path for state in self.states]
+
+    def set_doubt_first(self, wanted: bool) -> None:
+        """Order the images by doubt, or by name."""
+        self.doubt_first = wanted
+        self.changed.emit()
+
+    def look(self) -> None:
+        """List the images anew, and see how far each is, in the background."""
+        folder, session = self.path, self._session
+        if folder is None:
+            return
+        self._states = {
+            path: self._states.get(path, ImageState(path, STATES[1 if seg_path(path).is_file() else 0]))
+            for path in images_of(folder)
+        }
+        paths = [path for path, state in self._states.items() if state.state != STATES[0]]
+        self.changed.emit()
+
+        def work(report: Report) -> None:
+            for number, path in enumerate(paths, 1):
+                state = state_of_image(path)
+                session.in_main(lambda state=state: self._take(folder, state))  # type: ignore[misc]
+                report(number / len(paths))
+
+        if paths:
+            session.jobs.start("folder", work, lambda _: None, lambda error: session.told.emit(str(error)))
+
+    def _take(self, folder: Path, state: ImageState) -> None:
+        if folder != self.path or state.path not in self._states:
+            return
+        self._states[state.path] = state
+        told = state.correction
+        if told is not None and not any(
+            (each.image, each.model) == (told.image, told.model) for each in self.corrections
+        ):
+            self.corrections.append(told)
+        self.changed.emit()
+
+    def _opened(self, document: Document | None) -> None:
+        left, self._left = self._left, document
+        if left is not None and left is not document:
+            self._judge(left)
+        folder = None if document is None or document.path is None else document.path.parent
+        if folder is None or (folder == self.path and document is not None and document.path in self._states):
+            self.changed.emit()
+            return
+        if folder != self.path:
+            self._states, self.corrections = {}, []
+        self.path = folder
+        self.look()
+
+    def _saved(self, seg: Path) -> None:
+        """The state of one image, told from its file."""
+        image = next((path for path in self._states if seg_path(path) == seg), None)
+        if image is None:
+            return
+        folder = image.parent
+        self._session.jobs.start(
+            f"state of {image.name}",
+            lambda _report: state_of_image(image),
+            lambda state: self._take(folder, state),
+            lambda error: self._session.told.emit(str(error)),
+        )
+
+    def _judge(self, document: Document) -> None:
+        """How good the model was on an image that is left, if it was corrected since a model segmented it."""
+        found = document.found
+        if found is None or not _corrected_by_hand(document):
+            return
+        labels = document.labels.planes.copy()
+        name = document.path.name if document.path else "the image"
+        self._session.jobs.start(
+            f"judge {name}",
+            lambda _report: compare(found, labels, name),
+            self._add,
+            lambda error: self._session.told.emit(str(error)),
+        )
+
+    def _add(self, correction: Correction) -> None:
+        self.corrections = [
+            each for each in self.corrections if (each.image, each.model) != (correction.image, correction.model)
+        ]
+        self.corrections.append(correction)
+        words = verdict(self.corrections)
+        self._session.told.emit(f"{correction}; {words}" if words else str(correction))
+        self.corrected.emit(correction)
+        self.changed.emit()
+
+
+def _corrected_by_hand(document: Document) -> bool:
+    names = [edit.name for edit in document.history.edits]
+    return bool(names) and names[-1] not in _BY_MACHINE

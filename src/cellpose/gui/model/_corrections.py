@@ -1,0 +1,130 @@
+"""What a model found and what the user made of it: how good the model was, and whether training it on still helps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import metrics
+from cellpose.gui.model._packed import Packed
+
+__all__ = ["FOUND_KEY", "Correction", "Found", "compare", "verdict"]
+
+FOUND_KEY = "found"  # of a _seg.npy
+
+_AP_THRESHOLD = 0.5
+_UNCHANGED = 0.999  # intersection over union: such a cell was left as it was found
+_FEW_CHANGES = 0.05
+_IN_A_ROW = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The cells of an image as a model found them, before anybody corrected them.
+
+    Parameters
+    ----------
+    labels
+        int32 (Z, Y, X).
+    model
+        Name of the model.
+    """
+
+    labels: Packed
+    model: str
+
+    @classmethod
+    def of(cls, labels: npt.NDArray[Any], model: str) -> Found:
+        """Keep labels (Z, Y, X)."""
+        return cls(Packed.of(labels.astype(np.int32, copy=False)), model)
+
+    def content(self) -> dict[str, Any]:
+        """For a ``_seg.npy``."""
+        raw = self.labels.content
+        kept = np.frombuffer(raw, np.uint8) if isinstance(raw, bytes) else raw
+        return {"labels": kept, "shape": tuple(self.labels.shape), "model": self.model}
+
+    @classmethod
+    def read(cls, content: Any, shape: tuple[int, ...]) -> Found | None:
+        """Of a ``_seg.npy``; None where it holds none for labels of this shape."""
+        if not isinstance(content, Mapping):
+            return None
+        raw, model = content.get("labels"), content.get("model")
+        if not isinstance(raw, np.ndarray) or raw.dtype not in (np.uint8, np.int32) or not isinstance(model, str):
+            return None
+        if tuple(np.ravel(content.get("shape", ()))) != shape:
+            return None
+        try:
+            packed = Packed(raw.tobytes() if raw.dtype == np.uint8 else raw.reshape(shape), shape)
+            packed.unpacked()
+        except (ValueError, RuntimeError):  # not what was written; imagecodecs raises RuntimeErrors
+            return None
+        return cls(packed, model)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One corrected image.
+
+    Parameters
+    ----------
+    image
+        Its name.
+    model
+        The model that segmented it.
+    ap
+        Average precision at 0.5 that the model had, judged by the corrected cells.
+    changed, cells
+        Cells that were added, removed or reshaped, and the cells there are now.
+    """
+
+    image: str
+    model: str
+    ap: float
+    changed: int
+    cells: int
+
+    @property
+    def share(self) -> float:
+        """Part of the cells that had to be corrected, 0 to 1."""
+        return min(1.0, self.changed / max(self.cells, 1))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model} had AP {self.ap:.2f} on {self.image}: {self.changed} corrections, {self.cells} cells "
+            f"({self.share:.0%})"
+        )
+
+
+def compare(found: Found, labels: npt.NDArray[Any], image: str) -> Correction:
+    """How good a model was, judged by the labels (Z, Y, X) as they are after correction.
+
+    Examples
+    --------
+    >>> labels = np.zeros((1, 20, 20), np.int32)
+    >>> labels[0, 2:8, 2:8], labels[0, 12:18, 2:8] = 1, 2
+    >>> found = Found.of(labels, "generalist")
+    >>> labels[0, 2:8, 12:18] = 3
+    >>> str(compare(found, labels, "a.png"))
+    'generalist had AP 0.67 on a.png: 1 corrections, 3 cells (33%)'
+    """
+    before = found.labels.unpacked()
+    ap, matched, extra, missed = metrics.average_precision(labels, before, [_AP_THRESHOLD, _UNCHANGED])
+    n_before, n_now = int(matched[0] + extra[0]), int(matched[0] + missed[0])
+    changed = max(n_before, n_now) - int(matched[1])
+    return Correction(image, found.model, float(ap[0]) if n_before + n_now else 1.0, changed, n_now)
+
+
+def verdict(corrections: Sequence[Correction]) -> str:
+    """What the last corrections say about training on; empty where they say nothing yet."""
+    last = corrections[-_IN_A_ROW:]
+    if len(last) < _IN_A_ROW:
+        return ""
+    share = sum(each.changed for each in last) / max(sum(each.cells for each in last), 1)
+    if share <= _FEW_CHANGES:
+        return f"the last {_IN_A_ROW} images needed {share:.0%} corrections: further training changes little"
+    return f"the last {_IN_A_ROW} images needed {share:.0%} corrections: train with them (Ctrl+T)"

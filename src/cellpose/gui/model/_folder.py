@@ -1,0 +1,101 @@
+"""The images of a folder, and how far the work on each of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cellpose import io
+from cellpose.errors import CellposeError, InputError
+from cellpose.gui.model._corrections import FOUND_KEY, Correction, Found, compare
+from cellpose.gui.model._seg_file import seg_path
+from cellpose.io import Segmentation
+from cellpose.utils._labels import same_cells
+
+__all__ = ["STATES", "ImageState", "by_doubt", "images_of", "is_corrected", "state_of_image"]
+
+STATES = ("no masks", "segmented", "corrected", "checked")
+
+
+@dataclass(frozen=True)
+class ImageState:
+    """How far the work on an image is.
+
+    Parameters
+    ----------
+    path
+        The image.
+    state
+        Of ``STATES``; ``"cannot be read"`` where its ``_seg.npy`` cannot.
+    cells
+        How many it has.
+    doubt
+        1 less the mean score of its cells, 0 to 1; None where no cell has a score.
+    correction
+        How good the model was that segmented it, if that is known.
+    """
+
+    path: Path
+    state: str = STATES[0]
+    cells: int = 0
+    doubt: float | None = None
+    correction: Correction | None = None
+
+
+def images_of(folder: Path) -> list[Path]:
+    """The images of a folder in natural order; none where it has none or cannot be read."""
+    try:
+        return [Path(name) for name in io.get_image_files(str(folder), "_masks")]
+    except CellposeError:
+        return []
+
+
+def is_corrected(seg: Segmentation, found: Found | None) -> bool:
+    """Whether a person changed what a model found, or drew the cells."""
+    checked = seg.content.get("checked")
+    if seg.ismanual.any() or seg.manual_changes or (isinstance(checked, np.ndarray) and checked.any()):
+        return True
+    return found is not None and not same_cells(found.labels.unpacked(), seg.masks.reshape(found.labels.shape))
+
+
+def state_of_image(path: Path) -> ImageState:
+    """Look into the ``_seg.npy`` of an image."""
+    file = seg_path(path)
+    if not file.is_file():
+        return ImageState(path)
+    try:
+        seg = io.read_seg(file)
+    except CellposeError:
+        return ImageState(path, "cannot be read")
+    if not seg.count:
+        return ImageState(path)
+    shape = seg.masks.shape if seg.masks.ndim == 3 else (1, *seg.masks.shape)
+    found = Found.read(seg.content.get(FOUND_KEY), shape)
+    checked = seg.content.get("checked")
+    corrected = is_corrected(seg, found)
+    state = STATES[2] if corrected else STATES[1]
+    if isinstance(checked, np.ndarray) and checked.size == seg.count and checked.all():
+        state = STATES[3]
+    correction = None
+    if corrected and found is not None:
+        try:
+            correction = compare(found, seg.masks.reshape(shape), path.name)
+        except InputError:
+            correction = None
+    return ImageState(path, state, seg.count, _doubt(seg), correction)
+
+
+def _doubt(seg: Segmentation) -> float | None:
+    scores = seg.content.get("scores")
+    if not isinstance(scores, np.ndarray) or scores.dtype.kind != "f":
+        return None
+    known = scores[np.isfinite(scores)]
+    return float(1 - known.mean().clip(0, 1)) if known.size else None
+
+
+def by_doubt(states: Sequence[ImageState]) -> list[ImageState]:
+    """Images whose cells the model doubts most first; then those of which nothing is known, in their order."""
+    return sorted(states, key=lambda image: -1.0 if image.doubt is None else image.doubt, reverse=True)

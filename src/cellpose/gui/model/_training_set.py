@@ -1,0 +1,175 @@
+"""What a model is trained with: the segmented images of a folder, some of them held out to see whether it helped."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import io
+from cellpose.errors import CellposeError
+from cellpose.gui.model._corrections import FOUND_KEY, Found
+from cellpose.gui.model._folder import images_of, is_corrected
+from cellpose.gui.model._images import plane_of_file
+from cellpose.gui.model._seg_file import seg_path
+from cellpose.utils._labels import renumber
+
+__all__ = ["Example", "OpenImage", "TrainingSet", "training_set"]
+
+_CORRECTED_PER_HELD_OUT = 4
+_MOST_HELD_OUT = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """An image with its cells.
+
+    Parameters
+    ----------
+    path
+        The image.
+    image
+        (Y, X, C), as it is given to networks.
+    labels
+        int32 (Y, X), 1..n.
+    corrected
+        Whether a person drew, corrected or checked cells of it.
+    """
+
+    path: Path
+    image: npt.NDArray[Any]
+    labels: npt.NDArray[np.int32]
+    corrected: bool
+
+    @property
+    def cells(self) -> int:
+        """How many it has."""
+        return int(self.labels.max(initial=0))
+
+
+@dataclass(frozen=True, eq=False)
+class OpenImage:
+    """The image that is open, whose cells may be newer than its file.
+
+    Parameters
+    ----------
+    path
+        The image.
+    stack
+        (1, C, Y, X).
+    labels
+        int32 (1, Y, X), 1..n; a copy.
+    corrected
+        Whether cells were drawn, corrected or checked.
+    """
+
+    path: Path
+    stack: npt.NDArray[Any]
+    labels: npt.NDArray[np.int32]
+    corrected: bool
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """The segmented images of a folder.
+
+    Parameters
+    ----------
+    folder
+        Where they are.
+    train, held_out
+        To train on; to compare the model before and after with, never trained on.
+    left_out
+        For images that cannot be used: name and why.
+    """
+
+    folder: Path
+    train: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def cells(self) -> int:
+        """In all images that are trained on."""
+        return sum(example.cells for example in self.train)
+
+    @property
+    def corrected(self) -> int:
+        """How many images a person worked on, held-out ones included."""
+        return sum(example.corrected for example in (*self.train, *self.held_out))
+
+    def only_corrected(self) -> TrainingSet:
+        """The same without the images that nobody worked on: a model that learns what it found itself learns little."""
+        others = tuple((e.path.name, "not corrected") for e in self.train if not e.corrected)
+        kept = tuple(example for example in self.train if example.corrected)
+        return TrainingSet(self.folder, kept, self.held_out, (*self.left_out, *others))
+
+
+def training_set(
+    folder: Path, opened: OpenImage | None = None, report: Callable[[float], None] = lambda _: None
+) -> TrainingSet:
+    """All images of a folder that have cells in a ``_seg.npy`` of one plane.
+
+    Of four corrected images one is held out, of eight two. Which ones depends on their names alone, so that they stay
+    the same while images are added, and models trained one after the other are judged by the same images.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    opened
+        An image that is open: its cells are taken in place of those of its file.
+    report
+        Told the share of the images that were looked at.
+    """
+    examples: list[Example] = []
+    left_out: list[tuple[str, str]] = []
+    paths = images_of(folder)
+    for number, path in enumerate(paths, 1):
+        try:
+            example = _of_document(opened) if opened is not None and opened.path == path else _of_file(path)
+        except CellposeError as error:
+            left_out.append((path.name, str(error)))
+        else:
+            if isinstance(example, str):
+                left_out.append((path.name, example))
+            elif example is not None:
+                examples.append(example)
+        report(number / len(paths))
+    held_out = _held_out(examples)
+    train = tuple(example for example in examples if example.path not in held_out)
+    return TrainingSet(folder, train, tuple(e for e in examples if e.path in held_out), tuple(left_out))
+
+
+def _of_document(opened: OpenImage) -> Example | str:
+    if not opened.labels.any():
+        return "no cells"
+    return Example(opened.path, np.moveaxis(opened.stack[0], 0, -1), opened.labels[0], opened.corrected)
+
+
+def _of_file(path: Path) -> Example | str | None:
+    """Of an image and its file; why there is none, or None where nobody segmented it yet."""
+    file = seg_path(path)
+    if not file.is_file():
+        return None
+    seg = io.read_seg(file)
+    if seg.masks.ndim != 2:
+        return f"a stack of {len(seg.masks)} planes; only images of one plane are trained on"
+    if not seg.count:
+        return "no cells"
+    image = np.moveaxis(plane_of_file(path)[0], 0, -1)
+    if image.shape[:2] != seg.masks.shape:
+        return f"the masks are of shape {seg.masks.shape}, the image of shape {image.shape[:2]}"
+    found = Found.read(seg.content.get(FOUND_KEY), (1, *seg.masks.shape))
+    return Example(path, image, renumber(seg.masks)[0], is_corrected(seg, found))
+
+
+def _held_out(examples: Sequence[Example]) -> set[Path]:
+    corrected = [example.path for example in examples if example.corrected]
+    n = min(len(corrected) // _CORRECTED_PER_HELD_OUT, _MOST_HELD_OUT)
+    return set(sorted(corrected, key=lambda path: zlib.crc32(path.name.encode()))[:n])

@@ -1,0 +1,111 @@
+"""What a training is asked for, with the values that do well for each family of networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psygnal import SignalGroupDescriptor
+
+from cellpose import weights
+
+__all__ = ["SCRATCH", "TrainingSettings", "base_models", "family_of_model", "start_for"]
+
+SCRATCH = "scratch"  # in place of a base model: random weights
+
+_UNET = "cpnet"
+_LARGEST_UNET = 2**28  # bytes; transformers are larger
+# Measured on corrected images, docs/training.md, "How many cells have to be corrected".
+_RECIPES = {
+    "unet": {"learning_rate": 0.003, "weight_decay": 1e-4, "n_epochs": 100},
+    "scratch": {"learning_rate": 0.005, "weight_decay": 1e-5, "n_epochs": 300},
+    "transformer": {"learning_rate": 1e-5, "weight_decay": 0.1, "n_epochs": 100},
+}
+
+
+@dataclass
+class TrainingSettings:
+    """Parameters of a training, named as those of ``train.train_seg``.
+
+    Parameters
+    ----------
+    base
+        Model to start from, or ``SCRATCH``.
+    learning_rate, weight_decay, n_epochs
+        Of AdamW, whose steps do not depend on how large the loss of a new kind of image is.
+    model_name
+        Name of the new model.
+    channels
+        1-based channel of the cells and channel of nuclei, 0 for gray or none; for U-Nets.
+    only_corrected
+        Leave out images that were segmented and never corrected.
+    """
+
+    events = SignalGroupDescriptor()
+
+    base: str = weights.BUNDLED
+    learning_rate: float = _RECIPES["unet"]["learning_rate"]
+    weight_decay: float = _RECIPES["unet"]["weight_decay"]
+    n_epochs: int = int(_RECIPES["unet"]["n_epochs"])
+    model_name: str = ""
+    channels: tuple[int, int] = (0, 0)
+    only_corrected: bool = False
+
+    @classmethod
+    def of(cls, base: str, channels: tuple[int, int], now: datetime) -> TrainingSettings:
+        """Those that do well for a base model, with a name of the present time.
+
+        Examples
+        --------
+        >>> settings = TrainingSettings.of("generalist", (1, 0), datetime(2026, 1, 31, 9, 5, 0))
+        >>> settings.model_name, settings.learning_rate, settings.n_epochs, settings.is_unet
+        ('CP_20260131_090500', 0.003, 100, True)
+        """
+        made = cls(channels=channels, model_name=f"CP_{now:%Y%m%d_%H%M%S}")
+        made.start_from(base)
+        return made
+
+    @property
+    def is_unet(self) -> bool:
+        """Whether the base model is a U-Net."""
+        return self.base == SCRATCH or family_of_model(self.base) == _UNET
+
+    def start_from(self, base: str) -> None:
+        """Another base model, with the rate, decay and epochs of its family."""
+        self.base = base
+        recipe = _RECIPES[SCRATCH if base == SCRATCH else "unet" if self.is_unet else "transformer"]
+        self.learning_rate, self.weight_decay = recipe["learning_rate"], recipe["weight_decay"]
+        self.n_epochs = int(recipe["n_epochs"])
+
+
+def family_of_model(name: str) -> str:
+    """The family of a model's network, without reading its weights."""
+    published = weights.lookup(name)
+    if published is not None:
+        return str(published[0].family)
+    file = weights.find(name)
+    if file is None:
+        return _UNET
+    told = file.card.get("family")
+    if isinstance(told, str) and told:
+        return told
+    return _UNET if file.path.stat().st_size < _LARGEST_UNET else "transformer"
+
+
+def base_models() -> list[str]:
+    """Models on this machine that a training can start from, and ``SCRATCH``."""
+    found = [
+        model.name
+        for model in weights.list_models()
+        if model.installed and (model.info is None or (model.info.task == "segmentation" and model.info.supported))
+    ]
+    return [*dict.fromkeys(found), SCRATCH]
+
+
+def start_for(model: str) -> str:
+    """Where to start when this model is in use: from what it was itself fine-tuned from, since errors add up."""
+    file = weights.find(model or weights.default_model())
+    parent = "" if file is None else str(file.card.get("parent", ""))
+    if parent and weights.find(parent) is not None:
+        return parent
+    return weights.default_model() if file is None else file.name

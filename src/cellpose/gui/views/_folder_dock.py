@@ -1,0 +1,112 @@
+"""The dock with the images of the folder, how far each is, and how good the models were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyqtgraph as pg
+import qtawesome
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDockWidget,
+    QHeaderView,
+    QLabel,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.model._corrections import verdict
+from cellpose.gui.model._folder import ImageState
+from cellpose.gui.views._training_dock import BLUE, curve
+
+__all__ = ["FolderDock"]
+
+_ICONS = {
+    "no masks": ("mdi6.circle-outline", "#888888"),
+    "segmented": ("mdi6.circle-half-full", "#4c9be8"),
+    "corrected": ("mdi6.pencil-circle", "#e8984c"),
+    "checked": ("mdi6.check-circle", "#5bb974"),
+    "cannot be read": ("mdi6.alert-circle", "#d9534f"),
+}
+
+
+class FolderDock(QDockWidget):  # type: ignore[misc]
+    """A row per image; a click opens it. Below, the AP that models had on images before they were corrected.
+
+    Parameters
+    ----------
+    session
+        Whose folder is shown.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("Folder")
+        self.setObjectName("folder")
+        self._session = session
+        self.order, self.rows, self.words = QComboBox(), QTreeWidget(), QLabel()
+        self.order.addItems(["by name", "most doubtful first"])
+        self.rows.setHeaderLabels(["image", "cells", "AP"])
+        self.rows.headerItem().setToolTip(2, "average precision at 0.5 that the model had before the correction")
+        self.rows.setRootIsDecorated(False)
+        self.rows.setUniformRowHeights(True)
+        header = self.rows.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in (1, 2):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self.history = curve("AP before correction", "corrected image")
+        self.history.setYRange(0, 1, padding=0.05)
+        self.line = self.history.plot(pen=pg.mkPen(BLUE, width=2), symbol="o", symbolSize=7, symbolBrush=BLUE)
+        self.words.setWordWrap(True)
+        inner = QWidget()
+        column_of = QVBoxLayout(inner)
+        for widget, stretch in ((self.order, 0), (self.rows, 1), (self.history, 0), (self.words, 0)):
+            column_of.addWidget(widget, stretch)
+        self.setWidget(inner)
+        self.order.currentIndexChanged.connect(lambda place: session.folder.set_doubt_first(place == 1))
+        self.rows.itemClicked.connect(lambda row, _column: self._open(row))
+        session.folder.changed.connect(lambda: self._show())
+        self._show()
+
+    def _open(self, row: QTreeWidgetItem) -> None:
+        path = row.data(0, Qt.ItemDataRole.UserRole)
+        document = self._session.document
+        if document is None or document.path != Path(path):
+            self._session.files.open(Path(path))
+
+    def _show(self) -> None:
+        states = self._session.folder.states
+        if self.rows.topLevelItemCount() != len(states):
+            self.rows.clear()
+            self.rows.addTopLevelItems([QTreeWidgetItem() for _ in states])
+        document = self._session.document
+        for place, state in enumerate(states):
+            row = self.rows.topLevelItem(place)
+            _fill(row, state)
+            if document is not None and document.path == state.path:
+                self.rows.setCurrentItem(row)
+        self._show_history()
+
+    def _show_history(self) -> None:
+        corrections = self._session.folder.corrections
+        self.history.setVisible(bool(corrections))
+        self.line.setData(range(1, len(corrections) + 1), [each.ap for each in corrections])
+        words = verdict(corrections)
+        self.words.setVisible(bool(words))
+        self.words.setText(words[:1].upper() + words[1:] + "." if words else "")
+
+
+def _fill(row: QTreeWidgetItem, state: ImageState) -> None:
+    name, color = _ICONS[state.state]
+    row.setIcon(0, qtawesome.icon(name, color=color))
+    row.setText(0, state.path.name)
+    row.setText(1, str(state.cells) if state.cells else "")
+    row.setText(2, f"{state.correction.ap:.2f}" if state.correction else "")
+    row.setToolTip(0, f"{state.path.name}: {state.state}")
+    row.setData(0, Qt.ItemDataRole.UserRole, str(state.path))
+    for column in (1, 2):
+        row.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

@@ -1,0 +1,204 @@
+"""The dialog that asks how to train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QBrush
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QSpinBox,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from cellpose.gui.model._training_set import TrainingSet
+from cellpose.gui.model._training_settings import TrainingSettings, base_models
+
+__all__ = ["TrainingDialog"]
+
+_MOST_ROWS = 10
+_CHANNELS = ("gray", "red", "green", "blue")
+_SECOND = ("none", "red", "green", "blue")
+
+
+class _Rate(QDoubleSpinBox):  # type: ignore[misc]
+    """A box for rates, which are small: shown without trailing zeros, stepped by halves and doubles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setDecimals(8)
+        self.setRange(0, 10)
+
+    def textFromValue(self, value: float) -> str:
+        """As short as it can be told."""
+        return f"{value:.8f}".rstrip("0").rstrip(".")
+
+    def stepBy(self, steps: int) -> None:
+        """Twice, or half, as much."""
+        self.setValue(self.value() * 2.0**steps)
+
+
+class TrainingDialog(QDialog):  # type: ignore[misc]
+    """Shows what will be trained on, and lets the user change how.
+
+    Parameters
+    ----------
+    settings
+        Changed while the user does.
+    images
+        What the folder holds.
+    start
+        Called when the user agrees.
+    parent
+        The window.
+    """
+
+    def __init__(
+        self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Train a model")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.resize(900, 550)
+        self._settings, self._images = settings, images
+        self.base, self.chan, self.chan2 = QComboBox(), QComboBox(), QComboBox()
+        self.rate, self.decay, self.epochs, self.name = _Rate(), _Rate(), QSpinBox(), QLineEdit(settings.model_name)
+        self.only = QCheckBox(f"corrected images only ({images.corrected})")
+        self.rows, self.summary, self.left_out = QTreeWidget(), QLabel(), QLabel()
+        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        self.train = self.buttons.addButton("Train", QDialogButtonBox.ButtonRole.AcceptRole)
+        self._fill()
+        self._lay_out()
+        self._connect(start)
+        self._show_family()
+        self._show_images()
+
+    def _fill(self) -> None:
+        settings = self._settings
+        names = base_models()
+        self.base.addItems(names if settings.base in names else [settings.base, *names])
+        self.base.setCurrentText(settings.base)
+        self.chan.addItems(_CHANNELS)
+        self.chan2.addItems(_SECOND)
+        self.chan.setCurrentIndex(settings.channels[0])
+        self.chan2.setCurrentIndex(settings.channels[1])
+        self.epochs.setRange(1, 100_000)
+        self.only.setEnabled(self._images.corrected > len(self._images.held_out))
+        self._show_rates()
+
+    def _lay_out(self) -> None:
+        self.form = QFormLayout()
+        self.form.setHorizontalSpacing(16)
+        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for title, box in (
+            ("initial model", self.base),
+            ("chan to segment", self.chan),
+            ("chan2 (optional)", self.chan2),
+            ("learning rate", self.rate),
+            ("weight decay", self.decay),
+            ("epochs", self.epochs),
+            ("model name", self.name),
+        ):
+            self.form.addRow(title, box)
+        self.form.addRow(self.only)
+        left = QVBoxLayout()
+        left.addLayout(self.form)
+        left.addStretch(1)
+        self.rows.setHeaderLabels(["image", "cells", "used to"])
+        self.rows.setRootIsDecorated(False)
+        self.rows.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.rows.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.rows.header().setStretchLastSection(False)
+        self.rows.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for label in (self.summary, self.left_out):
+            label.setWordWrap(True)
+        right = QVBoxLayout()
+        right.addWidget(self.summary)
+        right.addWidget(self.rows, 1)
+        right.addWidget(self.left_out)
+        both = QHBoxLayout()
+        both.setSpacing(24)
+        both.addLayout(left, 2)
+        both.addLayout(right, 3)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(20, 20, 20, 16)
+        whole.setSpacing(16)
+        whole.addLayout(both, 1)
+        whole.addWidget(self.buttons)
+
+    def _connect(self, start: Callable[[], None]) -> None:
+        settings = self._settings
+        self.base.currentTextChanged.connect(self._choose_base)
+        self.rate.valueChanged.connect(lambda value: setattr(settings, "learning_rate", value))
+        self.decay.valueChanged.connect(lambda value: setattr(settings, "weight_decay", value))
+        self.epochs.valueChanged.connect(lambda value: setattr(settings, "n_epochs", value))
+        self.name.textChanged.connect(self._choose_name)
+        self.only.toggled.connect(self._choose_only)
+        for box in (self.chan, self.chan2):
+            box.currentIndexChanged.connect(
+                lambda _: setattr(settings, "channels", (self.chan.currentIndex(), self.chan2.currentIndex()))
+            )
+        self.buttons.rejected.connect(self.reject)
+        self.buttons.accepted.connect(self.accept)
+        self.accepted.connect(start)
+
+    def _choose_base(self, base: str) -> None:
+        self._settings.start_from(base)
+        self._show_rates()
+        self._show_family()
+
+    def _choose_name(self, name: str) -> None:
+        stripped = name.strip()
+        self._settings.model_name = stripped
+        allowed = bool(stripped) and not set(stripped) & set('/\\:*?"<>|') and stripped.strip(".") != ""
+        self.train.setEnabled(allowed)
+        self.name.setToolTip("" if allowed else 'a file name: not empty, without / \\ : * ? " < > |')
+
+    def _choose_only(self, only: bool) -> None:
+        self._settings.only_corrected = only
+        self._show_images()
+
+    def _show_rates(self) -> None:
+        self.rate.setValue(self._settings.learning_rate)
+        self.decay.setValue(self._settings.weight_decay)
+        self.epochs.setValue(self._settings.n_epochs)
+
+    def _show_family(self) -> None:
+        for box in (self.chan, self.chan2):
+            self.form.setRowVisible(box, self._settings.is_unet)
+
+    def _show_images(self) -> None:
+        images = self._images.only_corrected() if self._settings.only_corrected else self._images
+        used = [(example, "train") for example in images.train] + [(e, "compare") for e in images.held_out]
+        self.rows.clear()
+        for example, what in used[:_MOST_ROWS]:
+            row = QTreeWidgetItem([example.path.name, str(example.cells), what])
+            row.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            if what == "compare":
+                for column in range(3):
+                    row.setForeground(column, QBrush(self.palette().placeholderText().color()))
+            self.rows.addTopLevelItem(row)
+        if len(used) > _MOST_ROWS:
+            self.rows.addTopLevelItem(QTreeWidgetItem([f"and {len(used) - _MOST_ROWS} more"]))
+        held = f"{len(images.held_out)} held out to compare the model before and after training"
+        none = "none held out: with 4 corrected images the model is compared before and after training"
+        self.summary.setText(
+            f"{images.cells} cells in {len(images.train)} images; {held if images.held_out else none}."
+        )
+        reasons = "; ".join(f"{name}: {why}" for name, why in images.left_out[:3])
+        self.left_out.setVisible(bool(reasons))
+        self.left_out.setText(f"Left out: {reasons}{' ...' if len(images.left_out) > 3 else ''}")

@@ -1,0 +1,142 @@
+"""The dock that shows a training while it runs, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPalette
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from cellpose.gui.controllers._jobs import Job
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.controllers._training import Epochs, Trained
+
+__all__ = ["TrainingDock", "curve"]
+
+BLUE, ORANGE, GREEN = "#4c9be8", "#e8984c", "#5bb974"
+_HEIGHT = 150  # of a plot, in pixels
+_MINUTE = 60
+_LONG = 100  # seconds; above it minutes are told
+
+
+def curve(title: str, below: str) -> pg.PlotWidget:
+    """A small plot without menu, in the colours of the window."""
+    plot = pg.PlotWidget()
+    palette = plot.palette()
+    plot.setBackground(palette.color(QPalette.ColorRole.Base))
+    ink = palette.color(QPalette.ColorRole.Text)
+    plot.setTitle(title, color=ink, size="9pt")
+    plot.setLabel("bottom", below, color=ink)
+    plot.setMenuEnabled(False)
+    plot.hideButtons()
+    plot.setMouseEnabled(False, False)
+    plot.showGrid(y=True, alpha=0.2)
+    for side in ("left", "bottom"):
+        plot.getAxis(side).setPen(ink)
+        plot.getAxis(side).setTextPen(ink)
+    plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # its own hint is half a screen
+    plot.setFixedHeight(_HEIGHT)
+    return plot
+
+
+class TrainingDock(QDockWidget):  # type: ignore[misc]
+    """Epoch, time left, curves of loss and AP, the button that stops, and the result.
+
+    Parameters
+    ----------
+    session
+        Whose trainings are shown.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("Training")
+        self.setObjectName("training")
+        self._session = session
+        self.line, self.bar, self.stop = QLabel(), QProgressBar(), QPushButton("Stop")
+        self.stop.setToolTip("end now and keep the model as it is")
+        self.line.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.bar.setFixedWidth(180)
+        self.bar.setTextVisible(False)
+        self.loss, self.ap = curve("loss", "epoch"), curve("AP@0.5 of held-out images", "epoch")
+        self.ap.setYRange(0, 1, padding=0.05)
+        self.loss.setLimits(yMin=0)
+        legend = self.loss.addLegend(offset=(-10, 5), labelTextColor=self.palette().color(QPalette.ColorRole.Text))
+        legend.setLabelTextSize("8pt")
+        self.train_curve = self.loss.plot(pen=pg.mkPen(BLUE, width=2), name="training")
+        self.test_curve = self.loss.plot(pen=None, symbol="o", symbolSize=6, symbolBrush=ORANGE, name="held out")
+        self.ap_curve = self.ap.plot(pen=pg.mkPen(GREEN, width=2), symbol="o", symbolSize=6, symbolBrush=GREEN)
+        self._lay_out()
+        self.stop.clicked.connect(session.training.stop)
+        session.training.progressed.connect(lambda epochs: self._show(epochs))
+        session.training.finished.connect(lambda trained: self._show_result(trained))
+        session.training.failed.connect(lambda why: self._end(f"training failed: {why}"))
+        session.jobs.changed.connect(lambda job: self._show_job(job))
+        self.hide()
+
+    def _lay_out(self) -> None:
+        head = QHBoxLayout()
+        head.addWidget(self.line, 1)
+        head.addWidget(self.bar)
+        head.addWidget(self.stop)
+        plots = QHBoxLayout()
+        plots.addWidget(self.loss)
+        plots.addWidget(self.ap)
+        inner = QWidget()
+        column = QVBoxLayout(inner)
+        column.addLayout(head)
+        column.addLayout(plots)
+        self.setWidget(inner)
+
+    def _show(self, epochs: Epochs) -> None:
+        if not epochs.rows:
+            self.bar.setValue(0)
+            self.show()
+        self.bar.show()
+        self.stop.show()
+        self.stop.setEnabled(not epochs.stopping)
+        self.stop.setText("Stopping ..." if epochs.stopping else "Stop")
+        self.line.setText(_in_words(epochs))
+        self._draw(epochs.rows)
+
+    def _draw(self, rows: tuple[dict[str, float], ...]) -> None:
+        for line, column in ((self.train_curve, "train_loss"), (self.test_curve, "test_loss"), (self.ap_curve, "ap50")):
+            there = [row for row in rows if column in row]
+            line.setData([row["epoch"] + 1 for row in there], [row[column] for row in there])
+        self.ap.setVisible(any("ap50" in row for row in rows) or not rows)
+
+    def _show_job(self, job: Job[Any]) -> None:
+        if job.name == self._session.training.name:
+            self.bar.setValue(round(100 * job.progress))
+
+    def _show_result(self, trained: Trained) -> None:
+        self._end(str(trained))
+        if trained.before is not None:
+            line = pg.InfiniteLine(trained.before, angle=0, pen=pg.mkPen(ORANGE, style=Qt.PenStyle.DashLine))
+            self.ap.addItem(line)
+
+    def _end(self, words: str) -> None:
+        self.line.setText(words)
+        self.bar.hide()
+        self.stop.hide()
+
+
+def _in_words(epochs: Epochs) -> str:
+    done = len(epochs.rows)
+    if epochs.stopping:
+        return f"{epochs.name}: stopping; the model as it is will be kept"
+    if not done:
+        return f"{epochs.name}: preparing images"
+    left = epochs.seconds_left
+    time = "" if left is None else f", about {left / _MINUTE:.0f} min left" if left > _LONG else f", {left:.0f} s left"
+    return f"{epochs.name}: epoch {done} of {epochs.n_epochs}{time}"

@@ -1,0 +1,412 @@
+"""The loop: correct, train, see how much better the next image is; the manual's sections 17 and 30."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from cellpose import io, weights
+from cellpose.gui.controllers._dialogs import NoDialogs
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._corrections import Correction, Found, compare, verdict
+from cellpose.gui.model._folder import ImageState, by_doubt, state_of_image
+from cellpose.gui.model._training_set import OpenImage, TrainingSet, training_set
+from cellpose.gui.model._training_settings import SCRATCH, TrainingSettings, base_models, start_for
+from cellpose.nets import CPnet
+
+SIDE = 64
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> object:
+    """Threads that wait for each other make runs of tiny networks slow on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def models_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of models of the test, with a small U-Net that trains in no time."""
+    folder = home / "models"
+    folder.mkdir()
+    monkeypatch.setenv(weights.MODEL_DIR_ENV, str(folder))
+    torch.manual_seed(0)
+    CPnet([2, 4, 8], nout=3).save_model(home / "small")
+    io.add_model(home / "small")
+    return folder
+
+
+def cells(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A small image with four discs, and their labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((SIDE, SIDE), np.int32)
+    for number, (y, x) in enumerate(((16, 16), (16, 47), (47, 16), (47, 47)), 1):
+        cv2.circle(labels, (x + int(rng.integers(-3, 4)), y + int(rng.integers(-3, 4))), 9, number, -1)
+    image = 20 + 150 * (labels > 0) + rng.normal(0, 5, labels.shape)
+    return image.clip(0, 255).astype(np.uint8), labels
+
+
+def write_image(path: Path, seed: int) -> np.ndarray:
+    image, labels = cells(seed)
+    cv2.imwrite(str(path), image)
+    return labels
+
+
+def write_seg(path: Path, labels: np.ndarray, **more: object) -> None:
+    empty = [np.zeros((*labels.shape, 3), np.uint8), np.zeros((labels.ndim, *labels.shape), np.float32)]
+    content = io.seg_content(labels, [*empty, np.zeros(labels.shape, np.float32)], path)
+    io.write_seg(path.with_name(f"{path.stem}_seg.npy"), {**content, **more})
+
+
+def fill(folder: Path, n: int, *, corrected: int = 0, bare: int = 0) -> list[Path]:
+    """Images with a segmentation, the first of them corrected, and some without."""
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{number:02d}.png" for number in range(n + bare)]
+    for number, path in enumerate(paths):
+        labels = write_image(path, number)
+        if number < n:
+            write_seg(path, labels, ismanual=np.full(4, number < corrected))
+    return paths
+
+
+class Desk:
+    """A session without a window: what its threads send back waits until somebody looks."""
+
+    def __init__(self, answer: Callable[[TrainingSettings, TrainingSet], bool] = lambda *_: False) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.told: list[str] = []
+        desk = self
+
+        class Answers(NoDialogs):
+            def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
+                desk.asked = (settings, images)
+                if answer(settings, images):
+                    start()
+
+        self.asked: tuple[TrainingSettings, TrainingSet] | None = None
+        self.session = Session(self._calls.put, Answers())
+        self.session.told.connect(self.told.append)
+
+    def work(self, seconds: float = 60) -> None:
+        """Until no job runs."""
+        end = time.monotonic() + seconds
+        while self.session.jobs.any or not self._calls.empty():
+            assert time.monotonic() < end, "a job did not end"
+            if self._calls.empty():
+                time.sleep(0.005)
+            else:
+                self._calls.get()()
+
+
+# --- what is trained on ---
+
+
+def test_the_training_set_are_the_images_with_cells_in_a_seg_file(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 3, corrected=2, bare=1)
+    gaps = cells(0)[1]
+    gaps[gaps == 2] = 900
+    write_seg(paths[0], gaps)
+    write_seg(paths[2], np.zeros((SIDE, SIDE), np.int32))
+    write_image(tmp_path / "data" / "stack.png", 9)
+    write_seg(tmp_path / "data" / "stack.png", np.stack([cells(9)[1]] * 2))
+    found = training_set(tmp_path / "data")
+    assert [example.path.name for example in found.train] == ["00.png", "01.png"]
+    assert np.unique(found.train[0].labels).tolist() == [0, 1, 2, 3, 4], "masks are not renumbered"
+    assert found.cells == 8
+    assert dict(found.left_out)["02.png"] == "no cells"
+    assert "2 planes" in dict(found.left_out)["stack.png"]
+    assert not found.held_out
+
+
+def test_a_damaged_file_and_masks_of_another_shape_are_named(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 3)
+    write_seg(paths[0], np.ones((8, 8), np.int32))
+    (tmp_path / "data" / "01_seg.npy").write_bytes(b"no file of numpy")
+    found = training_set(tmp_path / "data")
+    assert [example.path.name for example in found.train] == ["02.png"]
+    assert "(8, 8)" in dict(found.left_out)["00.png"]
+    assert "01_seg.npy" in dict(found.left_out)["01.png"]
+
+
+def test_the_cells_of_the_open_image_go_before_those_of_its_file(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 1, bare=1)
+    image, labels = cells(1)
+    opened = OpenImage(paths[1], image[None, None], np.where(labels == 4, 0, labels)[None], corrected=True)
+    found = training_set(tmp_path / "data", opened)
+    assert [example.cells for example in found.train] == [4, 3]
+    assert found.corrected == 1
+    only = found.only_corrected()
+    assert [example.path for example in only.train] == [paths[1]]
+    assert ("00.png", "not corrected") in only.left_out
+
+
+@pytest.mark.parametrize(("n", "corrected", "held"), [(5, 3, 0), (5, 4, 1), (9, 9, 2)])
+def test_corrected_images_are_held_out_where_there_are_enough(
+    tmp_path: Path, n: int, corrected: int, held: int
+) -> None:
+    fill(tmp_path / "data", n, corrected=corrected)
+    found = training_set(tmp_path / "data")
+    assert len(found.held_out) == held
+    assert all(example.corrected for example in found.held_out)
+    assert len(found.train) == n - held
+    assert [e.path for e in training_set(tmp_path / "data").held_out] == [e.path for e in found.held_out]
+
+
+def test_settings_follow_the_family_of_the_base_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = TrainingSettings.of("nuclei-cells", (2, 1), datetime(2026, 3, 4, 5, 6, 7))
+    assert settings.model_name == "CP_20260304_050607"
+    assert (settings.learning_rate, settings.weight_decay, settings.n_epochs) == (0.003, 1e-4, 100)
+    settings.start_from("cpsam")
+    assert not settings.is_unet
+    assert (settings.learning_rate, settings.weight_decay, settings.n_epochs) == (1e-5, 0.1, 100)
+    settings.start_from(SCRATCH)
+    assert settings.is_unet
+    names = base_models()
+    assert names[-1] == SCRATCH
+    assert {"generalist", "nuclei-cells", "small"} <= set(names)
+    assert "cpsam" not in names, "a model that is not on this machine cannot be trained on"
+
+
+# --- what a model found, and what became of it ---
+
+
+def test_corrections_are_judged_and_told() -> None:
+    labels = cells(3)[1][None]
+    found = Found.of(labels, "m")
+    unchanged = compare(found, labels, "a.png")
+    assert (unchanged.ap, unchanged.changed, unchanged.cells) == (1.0, 0, 4)
+    fewer = compare(found, np.where(labels == 2, 0, labels), "a.png")
+    assert fewer.ap == pytest.approx(0.75)
+    assert (fewer.changed, fewer.cells) == (1, 3)
+    empty = np.zeros_like(labels)
+    assert compare(Found.of(empty, "m"), empty, "a.png").ap == 1.0
+    assert compare(Found.of(empty, "m"), labels, "a.png").ap == 0.0
+
+
+def test_the_user_is_told_when_training_on_changes_little() -> None:
+    few = [Correction(f"{n}.png", "m", 0.98, 1, 50) for n in range(3)]
+    assert verdict(few[:2]) == ""
+    assert verdict(few) == "the last 3 images needed 2% corrections: further training changes little"
+    assert "Ctrl+T" in verdict([*few, Correction("3.png", "m", 0.5, 40, 50)])
+
+
+@pytest.mark.parametrize("side", [SIDE, 300])
+def test_what_a_model_found_survives_its_file(tmp_path: Path, side: int) -> None:
+    labels = cv2.resize(cells(0)[1], (side, side), interpolation=cv2.INTER_NEAREST)
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((side, side), np.uint8))
+    found = Found.of(labels[None], "my model")
+    write_seg(tmp_path / "a.png", labels, found=found.content())
+    seg = io.read_seg(tmp_path / "a_seg.npy")
+    read = Found.read(seg.content["found"], (1, side, side))
+    assert read.model == "my model"
+    assert np.array_equal(read.labels.unpacked(), labels[None])
+    assert Found.read(seg.content["found"], (1, side, side + 1)) is None
+    assert Found.read({**seg.content["found"], "labels": np.zeros(9, np.uint8)}, (1, side, side)) is None
+    assert state_of_image(tmp_path / "a.png").state == "segmented"
+    write_seg(tmp_path / "a.png", np.where(labels == 1, 0, labels), found=found.content())
+    state = state_of_image(tmp_path / "a.png")
+    assert state.state == "corrected"
+    assert state.correction.ap == pytest.approx(0.75)
+
+
+def test_states_of_images_and_their_order_by_doubt(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 3, corrected=1, bare=1)
+    write_seg(paths[2], cells(2)[1], checked=np.ones(4, bool), scores=np.full(4, 0.25, np.float32))
+    states = [state_of_image(path) for path in paths]
+    assert [state.state for state in states] == ["corrected", "segmented", "checked", "no masks"]
+    assert [state.doubt for state in states] == [None, None, pytest.approx(0.75), None]
+    more = ImageState(paths[1], "segmented", 4, 0.9)
+    assert [state.path for state in by_doubt([states[0], states[2], more, states[3]])] == [
+        paths[1], paths[2], paths[0], paths[3],
+    ]  # fmt: skip
+
+
+# --- training ---
+
+
+def quick(settings: TrainingSettings, images: TrainingSet) -> bool:
+    settings.start_from("small")
+    settings.model_name, settings.n_epochs, settings.learning_rate = "mine", 2, 0.001
+    return True
+
+
+def test_a_model_is_trained_listed_selected_and_segments_the_next_image(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 5, corrected=4, bare=1)
+    desk = Desk(quick)
+    rows, trained = [], []
+    desk.session.training.progressed.connect(rows.append)
+    desk.session.training.finished.connect(trained.append)
+    desk.session.files.open(paths[1])
+    desk.session.training.ask()
+    desk.work()
+    _, images = desk.asked
+    assert len(images.train) == 4
+    assert len(images.held_out) == 1
+    path = tmp_path / "data" / "models" / "mine"
+    assert path.is_file()
+    assert np.load(f"{path}_train_losses.npy").shape == (2,)
+    assert "mine" in weights.user_models()
+    assert [row["epoch"] for row in rows[-1].rows] == [0, 1]
+    assert all("ap50" in row for row in rows[-1].rows)
+    assert trained[0].before is not None
+    assert trained[0].n_held_out == 1
+    assert any("AP@0.5" in text for text in desk.told)
+    if not trained[0].harmed:
+        assert desk.session.settings.model == "mine"
+        assert desk.session.settings.diameter == pytest.approx(19, abs=3)
+        assert desk.session.document.path == paths[5]
+        assert desk.session.document.flows.model == "mine"
+        assert start_for("mine") == "small", "the next training begins with the same base model"
+
+
+def test_a_worse_model_is_not_selected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = fill(tmp_path / "data", 4, corrected=4, bare=1)
+    desk = Desk(quick)
+    desk.session.settings.model = "nuclei-cells"
+    desk.session.files.open(paths[0])
+    monkeypatch.setattr("cellpose.train._validate.Comparison.harmed", property(lambda _: True))
+    desk.session.training.ask()
+    desk.work()
+    assert desk.session.settings.model == "nuclei-cells"
+    assert desk.session.document.path == paths[0]
+    assert "the old one stays selected" in desk.told[-1]
+    assert (tmp_path / "data" / "models" / "mine").is_file()
+
+
+def test_a_stopped_training_leaves_a_usable_model(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 2)
+
+    def long(settings: TrainingSettings, images: TrainingSet) -> bool:
+        quick(settings, images)
+        settings.n_epochs = 5000
+        return True
+
+    desk = Desk(long)
+    desk.session.files.open(paths[0])
+    desk.session.training.ask()
+    seen = []
+    desk.session.training.progressed.connect(
+        lambda epochs: (
+            seen.append(epochs) or desk.session.training.stop() if epochs.rows and not epochs.stopping else None
+        )
+    )
+    desk.work()
+    assert seen
+    from cellpose.models import CellposeModel
+
+    model = CellposeModel(pretrained_model=str(tmp_path / "data" / "models" / "mine"))
+    assert model.eval(cells(0)[0], diameter=18)[0].shape == (SIDE, SIDE)
+    assert desk.session.settings.model == "mine"
+
+
+def test_a_failing_training_is_told_and_the_old_model_stays(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 2)
+
+    def broken(settings: TrainingSettings, images: TrainingSet) -> bool:
+        quick(settings, images)
+        settings.base = "no such model"
+        return True
+
+    desk = Desk(broken)
+    failures = []
+    desk.session.training.failed.connect(failures.append)
+    desk.session.settings.model = "small"
+    desk.session.files.open(paths[0])
+    desk.session.training.ask()
+    desk.work()
+    assert "no such model" in failures[0]
+    assert desk.told[-1].startswith("training failed: ")
+    assert desk.session.settings.model == "small"
+    assert not desk.session.training.is_running
+
+
+def test_without_masks_nothing_is_asked(tmp_path: Path) -> None:
+    desk = Desk(quick)
+    desk.session.training.ask()
+    assert desk.told[-1] == "open an image of the folder to train with first"
+    paths = fill(tmp_path / "data", 0, bare=2)
+    desk.session.files.open(paths[0])
+    desk.session.training.ask()
+    desk.work()
+    assert desk.asked is None
+    assert "to train with" in desk.told[-1]
+
+
+def test_corrections_of_other_images_are_never_written_over(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 3, corrected=1)
+    before = {path: path.with_name(f"{path.stem}_seg.npy").read_bytes() for path in paths}
+    desk = Desk(quick)
+    desk.session.files.open(paths[0])
+    desk.session.training.ask()
+    desk.work()
+    assert desk.session.document.path == paths[0]
+    assert "All images of this folder have masks" in desk.told[-1]
+    assert {path: path.with_name(f"{path.stem}_seg.npy").read_bytes() for path in paths} == before
+
+
+def test_the_window_does_not_jump_away_from_another_image(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 2, bare=2)
+    desk = Desk(quick)
+    desk.session.files.open(paths[0])
+    desk.session.training.progressed.connect(
+        lambda epochs: desk.session.files.open(paths[3]) if len(epochs.rows) == 1 else None
+    )
+    desk.session.training.ask()
+    desk.work()
+    assert desk.session.settings.model == "mine"
+    assert desk.session.document.path == paths[3]
+    assert desk.session.document.flows is None
+
+
+# --- what leaving a corrected image tells ---
+
+
+def test_leaving_a_corrected_image_tells_how_good_the_model_was(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 0, bare=4)
+    desk = Desk()
+    corrections = []
+    desk.session.folder.corrected.connect(corrections.append)
+    desk.session.files.open(paths[0])
+    for number in range(3):
+        document = desk.session.document
+        labels = cells(number)[1][None]
+        document.found = Found.of(labels, "m")
+        document.do(operations.replace_all, labels)
+        document.do(operations.delete, [int(document.labels.ids[0])])
+        desk.session.files.go(1)
+        desk.work()
+    assert [(each.image, each.changed) for each in corrections] == [("00.png", 1), ("01.png", 1), ("02.png", 1)]
+    assert corrections[0].ap == pytest.approx(0.75)
+    assert "the last 3 images needed 33% corrections" in desk.told[-1]
+    states = {state.path.name: state.state for state in desk.session.folder.states}
+    assert states == {"00.png": "corrected", "01.png": "corrected", "02.png": "corrected", "03.png": "no masks"}
+    desk.session.files.open(paths[0])
+    desk.session.files.go(1)
+    desk.work()
+    assert len(corrections) == 3, "an image that was only looked at is no correction"
+
+
+def test_arrows_follow_the_doubt_if_wanted(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 3)
+    for path, score in zip(paths, (0.9, 0.2, 0.5), strict=True):
+        write_seg(path, cells(0)[1], scores=np.full(4, score, np.float32))
+    desk = Desk()
+    desk.session.files.open(paths[0])
+    desk.work()
+    desk.session.folder.set_doubt_first(True)
+    order = []
+    for _ in range(3):
+        desk.session.files.go(1)
+        order.append(desk.session.document.path.name)
+    assert order == ["01.png", "02.png", "00.png"]
