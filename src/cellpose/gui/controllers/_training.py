@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from psygnal import Signal
 
-from cellpose import io, weights
-from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.controllers._jobs import Cancelled, Report
+from cellpose.gui.controllers._trainer import TrainingRequest, messages
 from cellpose.gui.model import Document
 from cellpose.gui.model._seg_file import seg_path
 from cellpose.gui.model._training_set import OpenImage, TrainingSet, training_set
-from cellpose.gui.model._training_settings import SCRATCH, TrainingSettings, start_for
-from cellpose.options import Normalization
+from cellpose.gui.model._training_settings import TrainingSettings, start_for
 from cellpose.utils._labels import same_cells
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
 
-__all__ = ["Epochs", "Trained", "Training", "TrainingRequest"]
-
-_LEAST_CROPS = 8  # in an epoch: one batch, so that one or two images do
-_VALIDATIONS = 10  # in a run
-_CROP = 128  # side in pixels with which the recipe for U-Nets was measured
-_AVERAGED = 0.2
-_NICE = 10  # steps by which the threads of a training give way to the window
-
-
-@dataclass(frozen=True)
-class TrainingRequest:
-    """All that one training needs, fixed when it begins."""
-
-    settings: TrainingSettings
-    images: TrainingSet
-    normalization: Normalization
-    gpu: bool
-    save_path: Path
+__all__ = ["Epochs", "Trained", "Training"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +74,7 @@ class Trained:
     """
 
     name: str
-    path: Path
+    path: str
     diameter: float
     epochs: int
     before: float | None = None
@@ -182,8 +161,13 @@ class Training:
             return
         writable = os.access(images.folder, os.W_OK)
         save_path = images.folder if writable else Path(tempfile.mkdtemp(prefix="cellpose-"))
-        request = TrainingRequest(
-            replace(settings), chosen, session.settings.normalization(), session.settings.gpu, save_path
+        request = TrainingRequest.of(
+            settings,
+            train=tuple((example.image, example.labels) for example in chosen.train),
+            held_out=tuple((example.image, example.labels) for example in chosen.held_out),
+            normalization=session.settings.normalization(),
+            gpu=session.settings.gpu,
+            save_path=save_path,
         )
         began_with = session.document
         self._stop.clear()
@@ -201,59 +185,21 @@ class Training:
             self._stop.set()
             self._tell(replace(self._epochs, stopping=True))
 
-    # --- in the thread of the job ---
-
     def _train(self, request: TrainingRequest, report: Report) -> Trained:
-        _give_way()
-        from cellpose import models, train
-
-        settings, images = request.settings, request.images
-        scratch = settings.base == SCRATCH
-        model = models.CellposeModel(
-            gpu=request.gpu, pretrained_model=False if scratch else settings.base, engine="torch"
-        )
+        """In the thread of the job: pass on what the training tells."""
+        name, n_epochs = request.settings["model_name"], request.settings["n_epochs"]
         rows: list[dict[str, float]] = []
-
-        def on_step(step: dict[str, int]) -> bool:
-            report((step["epoch"] + step["crops"] / step["n_crops"]) / settings.n_epochs)
-            return not self._stop.is_set()
-
-        def on_epoch(row: dict[str, float]) -> bool:
-            rows.append(row)
-            told = Epochs(settings.model_name, settings.n_epochs, tuple(rows), row["seconds_left"], self._stop.is_set())
-            self._session.in_main(lambda: self._tell(told))
-            return not self._stop.is_set()
-
-        options = _held_out(images, settings)
-        if settings.is_unet:
-            options |= {"channels": list(settings.channels), "bsize": _CROP}
-        path, losses, _ = train.train_seg(
-            model.net,
-            [example.image for example in images.train],
-            [example.labels for example in images.train],
-            normalize=request.normalization,
-            channel_axis=-1,
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            n_epochs=settings.n_epochs,
-            nimg_per_epoch=max(_LEAST_CROPS, len(images.train)),
-            min_train_masks=0,
-            save_path=request.save_path,
-            model_name=settings.model_name,
-            average_weights=_AVERAGED,
-            on_epoch=on_epoch,
-            on_step=on_step,
-            progress=False,
-            **options,
-        )
-        io.add_model(path)
-        np.save(path.with_name(f"{path.name}_train_losses.npy"), losses)
-        compared = weights.ModelFile(path.name, path).card.get("validation", {})
-        before, after = (compared.get(key, [None])[0] for key in ("ap_base", "ap_tuned"))
-        return Trained(
-            path.name, path, float(model.net.diam_labels), len(rows), before, after,
-            bool(compared.get("harmed", False)), len(images.held_out), settings.is_unet,
-        )  # fmt: skip
+        for told in messages(request, self._stop):
+            if "share" in told:
+                report(told["share"])
+            elif "row" in told:
+                rows.append(told["row"])
+                epochs = Epochs(name, n_epochs, tuple(rows), told["row"]["seconds_left"])
+                self._session.in_main(lambda epochs=epochs: self._tell(epochs))  # type: ignore[misc]
+            else:
+                unet = TrainingSettings(**request.settings).is_unet
+                return Trained(**told["done"], n_held_out=len(request.held_out), unet=unet)
+        raise Cancelled
 
     # --- in the main thread ---
 
@@ -295,28 +241,9 @@ class Training:
         return next((path for path in ordered if not seg_path(path).exists()), None)
 
 
-def _held_out(images: TrainingSet, settings: TrainingSettings) -> dict[str, Any]:
-    """Keywords of the training for the images that both models are compared on."""
-    if not images.held_out:
-        return {}
-    return {
-        "test_data": [example.image for example in images.held_out],
-        "test_labels": [example.labels for example in images.held_out],
-        "validate_every": max(1, settings.n_epochs // _VALIDATIONS),
-        "report": True,
-    }
-
-
 def _opened(document: Document) -> OpenImage:
     labels, rows = document.labels.numbered()
     corrected = bool(rows["manual"].any() or rows["checked"].any())
     if not corrected and document.found is not None:
         corrected = not same_cells(document.found.labels.unpacked(), labels)
     return OpenImage(document.path or Path(), document.stack, labels.copy(), corrected)
-
-
-def _give_way() -> None:
-    """Let this thread, and those that it starts, run after the window's where there are few processors."""
-    if sys.platform == "linux":  # elsewhere priorities are those of whole programs
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
