@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -97,6 +98,7 @@ class Desk:
         self.asked: tuple[TrainingSettings, TrainingSet] | None = None
         self.session = Session(self._calls.put, Answers())
         self.session.told.connect(self.told.append)
+        self.session.failed.connect(self.told.append)
 
     def work(self, seconds: float = 240) -> None:
         """Until no job runs."""
@@ -276,6 +278,8 @@ def pretend(monkeypatch: pytest.MonkeyPatch, **facts: object) -> None:
     def messages(request: TrainingRequest, stop: threading.Event) -> Iterator[dict[str, object]]:
         yield {"share": 0.5}
         yield {"row": {"epoch": 0, "train_loss": 0.5, "seconds_left": 0.0}}
+        shutil.copy(weights.find("small").path, request.save_path / "mine")
+        io.add_model(request.save_path / "mine")
         done = {"name": "mine", "path": "mine", "diameter": 18.0, "epochs": 1, "before": None, "after": None}
         yield {"done": {**done, "harmed": False, **facts}}
 

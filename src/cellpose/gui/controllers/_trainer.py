@@ -134,13 +134,12 @@ def _pass_on(stop: threading.Event, process: subprocess.Popen[str]) -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Let it stop and save by itself; nobody waits for it."""
+    """Let it stop, and save the model as it is."""
     for pipe in (process.stdin, process.stdout):
         with suppress(OSError):
             if pipe is not None:
                 pipe.close()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=10)
+    process.wait()
 
 
 # --- in the other process ---
@@ -228,6 +227,8 @@ def main(file: str, nice: str = "0") -> None:
         train_model(wanted, tell, stop)
     except (CellposeError, OSError, MemoryError, RuntimeError) as error:
         tell({"failed": str(error) or type(error).__name__})
+    out.close()
+    os._exit(0)  # at once: the thread that listens cannot be ended otherwise
 
 
 if __name__ == "__main__":

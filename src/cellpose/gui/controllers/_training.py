@@ -69,8 +69,6 @@ class Trained:
         Whether the new model is worse.
     n_held_out
         How many images were held out.
-    unet
-        Whether it is a U-Net, which is run at the diameter it was trained with.
     """
 
     name: str
@@ -81,7 +79,6 @@ class Trained:
     after: float | None = None
     harmed: bool = False
     n_held_out: int = 0
-    unet: bool = True
 
     def __str__(self) -> str:
         if self.before is None or self.after is None:
@@ -128,18 +125,18 @@ class Training:
         """Collect the images of the folder, in the background, then ask how to train."""
         session, document = self._session, self._session.document
         if self.is_running:
-            session.told.emit("a model is being trained; stop it first to train another")
+            session.failed.emit("a model is being trained; stop it first to train another")
             return
         if document is None or document.path is None:
-            session.told.emit("open an image of the folder to train with first")
+            session.failed.emit("open an image of the folder to train with first")
             return
         if document.labels.shape[0] > 1:
-            session.told.emit("training needs images of one plane; `cellpose slices` cuts them from stacks")
+            session.failed.emit("training needs images of one plane; `cellpose slices` cuts them from stacks")
             return
         opened, folder = _opened(document), document.path.parent
 
         def failed(error: Exception) -> None:
-            session.told.emit(f"the images to train with cannot be read: {error}")
+            session.failed.emit(f"the images to train with cannot be read: {error}")
 
         session.jobs.start("training set", lambda report: training_set(folder, opened, report), self._ask_with, failed)
 
@@ -147,7 +144,7 @@ class Training:
         session = self._session
         if not images.train:
             why = f" ({images.left_out[0][0]}: {images.left_out[0][1]})" if images.left_out else ""
-            session.told.emit(f"no image in {images.folder} has masks in a _seg.npy to train with{why}")
+            session.failed.emit(f"no image in {images.folder} has masks in a _seg.npy to train with{why}")
             return
         settings = TrainingSettings.of(start_for(session.settings.model), session.settings.channels, datetime.now())
         session.dialogs.ask_training(settings, images, lambda: self.start(settings, images))
@@ -157,7 +154,7 @@ class Training:
         session = self._session
         chosen = images.only_corrected() if settings.only_corrected else images
         if not chosen.train:
-            session.told.emit("no corrected image is left to train with")
+            session.failed.emit("no corrected image is left to train with")
             return
         writable = os.access(images.folder, os.W_OK)
         save_path = images.folder if writable else Path(tempfile.mkdtemp(prefix="cellpose-"))
@@ -197,8 +194,7 @@ class Training:
                 epochs = Epochs(name, n_epochs, tuple(rows), told["row"]["seconds_left"])
                 self._session.in_main(lambda epochs=epochs: self._tell(epochs))  # type: ignore[misc]
             else:
-                unet = TrainingSettings(**request.settings).is_unet
-                return Trained(**told["done"], n_held_out=len(request.held_out), unet=unet)
+                return Trained(**told["done"], n_held_out=len(request.held_out))
         raise Cancelled
 
     # --- in the main thread ---
@@ -208,19 +204,18 @@ class Training:
         self.progressed.emit(self._epochs)
 
     def _tell_failure(self, error: Exception) -> None:
-        self._session.told.emit(f"training failed: {error}")
+        self._session.failed.emit(f"training failed: {error}")
         self.failed.emit(str(error))
 
     def _use(self, trained: Trained, began_with: Document | None) -> None:
         """Select the new model unless it is worse, and segment the next image that nobody segmented yet."""
         session = self._session
         self.finished.emit(trained)
+        session.models.changed.emit()
         session.told.emit(str(trained))
         if trained.harmed:
             return
-        if trained.unet:
-            session.settings.diameter = round(trained.diameter, 1)
-        session.settings.model = trained.name
+        session.models.choose(trained.name)
         document = session.document
         if document is None or document is not began_with or session.pointer.mode != "select":
             return  # the user works on something else by now
