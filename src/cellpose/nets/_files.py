@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cellpose._temporary import temporary_beside
 from cellpose.errors import FileMissingError, FileReadError, FileWriteError, UnsafeFileError, WeightsError
 from cellpose.nets._archive import check_archive
 
@@ -57,22 +56,20 @@ def write_state_dict(state: Mapping[str, Tensor], path: str | Path, metadata: Ma
     """
     path = Path(path)
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    temporary = temporary_beside(path)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        opened = temporary.open("xb")
     except OSError as error:
         message = f"cannot write weights to {path}: {error}; check that the folder exists and is writable"
         raise FileWriteError(message) from error
-    temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with opened as file:
             if path.suffix == ".safetensors":
                 from safetensors.torch import save
 
                 file.write(save(tensors, metadata=dict(metadata) if metadata else None))
             else:
                 torch.save(tensors, file)
-        # mkstemp makes files that only their owner can read; weights are shared like any other result.
-        temporary.chmod(0o644)
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         message = f"cannot write weights to {path}: {error}"

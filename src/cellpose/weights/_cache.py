@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cellpose._reading import read_json
+from cellpose._temporary import temporary_beside
 from cellpose.errors import FileMissingError, FileReadError, FileWriteError, WeightsError
 
 __all__ = [
@@ -171,12 +172,10 @@ def replaced(path: Path) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(descriptor)
-        temporary = Path(name)
+        temporary = temporary_beside(path)
+        temporary.touch(exist_ok=False)
         yield temporary
-        # mkstemp makes files that only their owner can read; models folders are shared.
-        temporary.chmod(0o644)
+        temporary.chmod(0o644)  # models folders are shared
         temporary.replace(path)
     except OSError as error:
         message = f"cannot write {path}: {error.strerror or error}"

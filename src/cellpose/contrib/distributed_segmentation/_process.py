@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose._reading import reading
+from cellpose._temporary import temporary_beside
 from cellpose.contrib.distributed_segmentation._blocks import (
     Crop,
     Index,
@@ -24,7 +25,6 @@ from cellpose.contrib.distributed_segmentation._blocks import (
     remove_overlaps,
 )
 from cellpose.contrib.distributed_segmentation._merge import block_faces, match_labels
-from cellpose.io._write import temporary_beside
 from cellpose.io._zarr import create_array, open_zarr
 from cellpose.utils._labels import bounding_boxes
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._temporary import temporary_beside
 from cellpose.contrib.distributed_segmentation._blocks import (
     Index,
     get_block_crops,
@@ -36,7 +37,7 @@ from cellpose.contrib.distributed_segmentation._process import (
 )
 from cellpose.contrib.distributed_segmentation._source import open_source
 from cellpose.errors import FileWriteError, OptionError
-from cellpose.io._write import temporary_beside, write_text
+from cellpose.io._write import write_text
 from cellpose.io._zarr import create_array, open_zarr
 
 __all__ = ["distributed_eval", "job_of", "run_calls", "run_job"]
