@@ -146,7 +146,7 @@ def print_estimates(files: Sequence[Path], segmenter: Segmenter, args: Namespace
             with waiting(file.name):
                 words = estimate(file, segmenter, args)
             print(f"{file}: {words}")
-        except CellposeError as error:
+        except (CellposeError, OSError, ValueError, MemoryError) as error:
             print(f"{file}: {error}")
             failed = 1
     return failed

@@ -113,12 +113,20 @@ def _kind_of(path: Path) -> str:
     raise WeightsError(message)
 
 
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _read_torch(path: Path, *, zipped: bool) -> Any:
     if zipped:
         check_archive(path)
     try:
-        if path.suffix == ".safetensors":
-            # Newer versions of torch go by the name of a file, not by what is in it.
+        if path.suffix == ".safetensors" or not _is_utf8(path):
+            # Newer versions of torch go by the name of a file, not by what is in it, and open no name but UTF-8.
             with path.open("rb") as file:
                 return torch.load(file, map_location="cpu", weights_only=True)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)

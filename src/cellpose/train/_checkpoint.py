@@ -97,7 +97,8 @@ def read_checkpoint(path: Path, run_id: str) -> dict[str, Any] | None:
         return None
     with reading(path, WeightsError):
         check_archive(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # torch opens no name but UTF-8
+            content = torch.load(file, map_location="cpu", weights_only=True)
         if content["version"] != _VERSION:
             message = f"the checkpoint {path} is of another version of this program; train without resume"
             raise WeightsError(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,7 @@ def make_slices(
     anisotropy: float = 1.0,
     mask_filter: str = "_masks",
     seg: bool = False,
+    on_error: Callable[[Path, Exception], None] | None = None,
 ) -> list[Path]:
     """Cut training images from files of stacks, and from their masks where there are some.
 
@@ -147,6 +148,8 @@ def make_slices(
         End of the names of mask files.
     seg
         Also write each slice with masks as ``_seg.npy``, for the window.
+    on_error
+        Called with each stack that cannot be cut and the reason, and the others go on; None: the error is raised.
 
     Returns
     -------
@@ -164,8 +167,8 @@ def make_slices(
     target.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     advance = stage("cutting", len(files), "stacks")
-    for index, file in enumerate(map(Path, files)):
-        advance(index)
+
+    def cut(file: Path) -> None:
         image = io.read_image(file)
         axes = {
             "channel_axis": image.axis("C") if channel_axis is None else channel_axis,
@@ -185,6 +188,17 @@ def make_slices(
             _write(path, one, seg=seg)
             written.append(path)
         logger.info("%s: %d slices %s masks", file.name, len(written) - before, "without" if masks is None else "with")
+
+    for index, file in enumerate(map(Path, files)):
+        advance(index)
+        try:
+            cut(file)
+        except OptionError:  # of all stacks
+            raise
+        except Exception as error:
+            if on_error is None:
+                raise
+            on_error(file, error)
     return written
 
 

@@ -112,7 +112,7 @@ def user_models() -> list[str]:
 def write_user_models(folder: Path, names: list[str]) -> None:
     """Replace the list of user models."""
     with replaced(folder / USER_LIST) as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", errors="surrogateescape")
 
 
 def trained_models() -> dict[str, Path]:
@@ -261,7 +261,7 @@ def _write_records(folder: Path, records: dict[str, Any]) -> None:
 
 def _read_list(folder: Path) -> list[str]:
     try:
-        text = (folder / USER_LIST).read_text(encoding="utf-8", errors="replace")
+        text = (folder / USER_LIST).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return []
     return [name for line in text.splitlines() if (name := line.strip())]
