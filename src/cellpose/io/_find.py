@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from cellpose.errors import FileReadError, InputError
 
-__all__ = ["get_image_files", "get_label_files"]
+__all__ = ["FLOWS", "Beside", "get_image_files", "get_label_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _FURTHER_SUFFIXES = (".czi", ".lif", ".bmp", ".gif")
 _RESULT_ENDINGS = ("_cp_output", "_flows", "_flows_0", "_flows_1", "_flows_2", "_cellprob", "_masks")
 _LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 _SEG = "_seg.npy"
-_FLOWS = "_flows.tif"
+FLOWS = "_flows.tif"
 _MOST_ENDINGS = 5  # that one message lists
 
 
@@ -244,8 +244,8 @@ class Beside:
 
 
 def _flow_files(full: list[str], cut: list[str], beside: Beside) -> list[str] | None:
-    stems = full if beside.all_of(full[0], _FLOWS) else cut
-    flows = [found[0] for stem in stems if (found := beside.all_of(stem, _FLOWS))]
+    stems = full if beside.all_of(full[0], FLOWS) else cut
+    flows = [found[0] for stem in stems if (found := beside.all_of(stem, FLOWS))]
     if len(flows) == len(stems):
         return flows
     logger.info("not all flows are present, running flow generation for all images")

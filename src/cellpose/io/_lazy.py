@@ -133,7 +133,7 @@ def _of_file(path: Path, channel_axis: int | None, axes: str | None) -> LazyPlan
         check_any_chunk(lazy.folder, lazy.array, lazy.is_image)
         names = _renamed(lazy.axes, lazy.array.shape, axes)
         return _of_array(lazy.array, names, channel_axis, lazy.pixel_size_um, lazy.channel_names)
-    if path.suffix.lower() == ".npy" and not path.name.endswith("_seg.npy"):
+    if path.suffix.lower() == ".npy" and not path.name.lower().endswith("_seg.npy"):
         data = map_npy(path)
         return _of_array(data, _renamed(UNKNOWN_AXIS * data.ndim, data.shape, axes), channel_axis)
     if path.suffix.lower() in TIFF_SUFFIXES:

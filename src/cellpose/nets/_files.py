@@ -64,7 +64,7 @@ def write_state_dict(state: Mapping[str, Tensor], path: str | Path, metadata: Ma
         raise FileWriteError(message) from error
     try:
         with opened as file:
-            if path.suffix == ".safetensors":
+            if path.suffix.lower() == ".safetensors":
                 from safetensors.torch import save
 
                 file.write(save(tensors, metadata=dict(metadata) if metadata else None))
@@ -125,7 +125,7 @@ def _read_torch(path: Path, *, zipped: bool) -> Any:
     if zipped:
         check_archive(path)
     try:
-        if path.suffix == ".safetensors" or not _is_utf8(path):
+        if path.suffix.lower() == ".safetensors" or not _is_utf8(path):
             # Newer versions of torch go by the name of a file, not by what is in it, and open no name but UTF-8.
             with path.open("rb") as file:
                 return torch.load(file, map_location="cpu", weights_only=True)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from cellpose import io, transforms, utils
 from cellpose._stages import stage
 from cellpose.errors import InputError, OptionError
+from cellpose.io._find import Beside
+from cellpose.io._label_image import read_labels
 from cellpose.options import Normalization
 from cellpose.transforms import PLANE_VIEWS
 from cellpose.utils._labels import renumber
@@ -249,12 +251,12 @@ def _pieces(labels: Array) -> Array:
 
 def _masks_of(file: Path, mask_filter: str) -> Array | None:
     """The labels (z, y, x) beside an image; None where there are none."""
-    for ending in (".tif", ".tiff", ".npy", ".png"):
-        path = file.with_name(f"{file.stem}{mask_filter}{ending}")
-        if path.exists():
-            return np.asarray(io.imread(str(path)))
-    path = file.with_name(f"{file.stem}_seg.npy")
-    return io.read_seg(path).masks if path.exists() else None
+    beside, stem = Beside(), str(file.with_suffix(""))
+    path = beside.one_of(stem, [mask_filter + suffix for suffix in (".tif", ".tiff", ".npy", ".png")])
+    if path is not None:
+        return np.asarray(read_labels(path))
+    path = beside.one_of(stem, ("_seg.npy",))
+    return None if path is None else io.read_seg(path).masks
 
 
 def _write(path: Path, one: Slice, *, seg: bool) -> None:
