@@ -197,7 +197,8 @@ def get_label_files(
     if not any(labels):
         message = (
             f"labels not provided with correct --mask_filter: there is no {cut[0]}{mask_filter} with any of "
-            f"{', '.join(_LABEL_SUFFIXES)}{_perhaps(cut[0], beside)}"
+            f"{', '.join(_LABEL_SUFFIXES)}{_perhaps(cut[0], beside)}; put label images beside the images, or choose "
+            "another --mask_filter"
         )
         raise InputError(message)
     suffix = next(label for label in labels if label).rpartition(".")[2]
