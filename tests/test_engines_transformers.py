@@ -12,7 +12,15 @@ import pytest
 import torch
 
 from cellpose import nets, weights
-from cellpose.engines import TorchEngine, _calibration, _graph, _sessions, choose_engine, open_engine
+from cellpose.engines import (
+    TorchEngine,
+    _calibration,
+    _graph,
+    _sessions,
+    choose_engine,
+    open_engine,
+    worthwhile_precision,
+)
 from cellpose.engines._dino_graph import rotations
 from cellpose.engines._sam_graph import SamGraph
 from cellpose.engines._token_graph import rounded
@@ -241,11 +249,37 @@ def test_choice_of_8_bits(monkeypatch):
 
 def test_precision_of_a_model(openvino, tmp_path, monkeypatch):
     monkeypatch.setenv("CELLPOSE_ENGINE", "auto")
+    monkeypatch.setattr("cellpose.nets._vector_code.has_8_bit_products", lambda: True)
     model = CellposeModel(pretrained_model=small_file(tmp_path), precision="int8")
     assert (model.engine, model.precision) == ("openvino", "int8")
     assert model.net.dtype == torch.float32
     with pytest.raises(OptionError, match="leave out one of them"):
         CellposeModel(pretrained_model=small_file(tmp_path), precision="int8", use_bfloat16=True)
+
+
+@pytest.mark.parametrize(("machine", "there", "taken"), [
+    ("x86_64", False, "float32"), ("AMD64", False, "float32"), ("x86_64", True, "int8"), ("arm64", False, "int8"),
+])  # fmt: skip
+def test_8_bits_are_not_taken_where_they_are_slower(machine, there, taken, monkeypatch, caplog):
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("cellpose.nets._vector_code.has_8_bit_products", lambda: there)
+    monkeypatch.delenv("CELLPOSE_ENGINE", raising=False)
+    assert worthwhile_precision("int8") == worthwhile_precision("int8", "auto") == taken
+    assert caplog.text.count("slower here than float32") == (2 if taken == "float32" else 0)
+    assert worthwhile_precision("bfloat16") == "bfloat16"
+    # GPUs do not compute in 8 bits, which is told elsewhere.
+    assert worthwhile_precision("int8", "openvino") == worthwhile_precision("int8", gpu=True) == "int8"
+    monkeypatch.setenv("CELLPOSE_ENGINE", "openvino")
+    assert worthwhile_precision("int8") == "int8"
+
+
+def test_a_model_in_8_bits_is_exact_where_that_is_faster(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("cellpose.nets._vector_code.has_8_bit_products", lambda: False)
+    monkeypatch.setenv("CELLPOSE_ENGINE", "auto")
+    model = CellposeModel(pretrained_model=small_file(tmp_path), precision="int8")
+    assert (model.engine, model.precision) == ("native", "float32")
+    assert caplog.text.count("slower here than float32") == 1
 
 
 def test_networks_that_have_no_8_bits_are_refused(tmp_path):
