@@ -269,7 +269,7 @@ def _train_network(network: Any, generation: str, data: dict[str, Any], args: Na
 
 def _say_losses(losses: Any, test_losses: Any) -> None:
     """What the bar has shown, after it is gone."""
-    trained, tested = losses[losses > 0], test_losses[test_losses > 0]
+    trained, tested = ([loss for loss in of if loss > 0] for of in (losses, test_losses))
     if len(trained):
         words = f"; test loss {tested[0]:.4f} to {tested[-1]:.4f}" if len(tested) else ""
         logger.info(f"loss {trained[0]:.4f} to {trained[-1]:.4f} in {len(trained)} epochs{words}", extra=TOLD)
