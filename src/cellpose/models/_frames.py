@@ -10,6 +10,7 @@ import numpy as np
 from cellpose._stages import part_of_job
 from cellpose.errors import AxesError
 from cellpose.io import Image, read_image
+from cellpose.models._doubt import one_doubt
 from cellpose.models._many import fraction_of, reporter
 from cellpose.utils._display import shown
 
@@ -87,7 +88,7 @@ def _of_movie(
     count = image.data.shape[image.axes.index("T")]
     report = reporter(progress := keywords.get("progress"))
     done = []
-    with shown(progress, "frames", count) as display:
+    with shown(progress, "frames", count) as display, one_doubt():
         for index, frame in enumerate(image.frames()):
             part = fraction_of(report, index, count)
             own = keywords if part is None else {**keywords, "progress": lambda percent, tell=part: tell(percent / 100)}

@@ -11,8 +11,9 @@ from typing import Any
 
 from cellpose._stages import stage
 from cellpose.errors import OptionError
+from cellpose.models._doubt import doubt_of, doubts_left, signs_of, tell_doubt
 from cellpose.models._inputs import Images, Layout, as_image, one_number
-from cellpose.models._segment import Network, Report, Result, segment
+from cellpose.models._segment import Network, Report, Result, diameter_assumed, segment
 from cellpose.options import Evaluation
 from cellpose.utils._display import Display, shown
 from cellpose.utils._pipeline import Room, Tell, in_order, worker_count
@@ -60,7 +61,7 @@ def _segment_all(
     report: Report | None,
     display: Display,
 ) -> list[tuple[Result, float]]:
-    room = Room(_VALUES_AT_ONCE)
+    room, left = Room(_VALUES_AT_ONCE), doubts_left()
 
     def one(numbered: tuple[int, Any], tell: Tell | None) -> tuple[Result, float]:
         index, item = numbered
@@ -78,6 +79,8 @@ def _segment_all(
         image = as_image(item)
         with room.of(image.size):
             result = segment(network, image, layout.of(index, images.count), own, tell)
+        if left != [0]:
+            tell_doubt(_doubt(network, result, own), name_of(item, index, many=images.many), left)
         seconds = time.perf_counter() - started
         logger.info("%s: %.2f s", f"image {index + 1}" if images.many else "image", seconds)
         return result, seconds
@@ -87,6 +90,14 @@ def _segment_all(
     if workers > 1:
         return list(in_order(one, numbered, workers, _both(_of_many(report, images.count), display.advance)))
     return [one(item, _both(fraction_of(report, item[0], images.count), display.part(item[0]))) for item in numbered]
+
+
+def _doubt(network: Network, result: Result, options: Evaluation) -> str | None:
+    if result.masks.ndim < 2 or network.classes:  # no masks were asked for, or there are no flows
+        return None
+    signs = signs_of(result.masks, result.flows[2], options.masking.cellprob_threshold)
+    n_planes = result.masks.shape[0] if result.masks.ndim > 2 else 1
+    return doubt_of(signs, options, diameter_assumed(network, options), n_planes)
 
 
 def name_of(item: Any, index: int, *, many: bool) -> str:

@@ -107,10 +107,13 @@ def _eval(
     where: list[Any] = list(crop)
     if channel_axis is not None:
         where.insert(channel_axis, slice(None))
+    from cellpose.models._doubt import doubts_untold
+
     image = np.asarray(source[tuple(where)])
     for function, keywords in steps:
         image = function(image, **{**keywords, "crop": tuple(where)})
-    labels: Labels = np.asarray(_model(model_kwargs).eval(image, **{"progress": False, **eval_kwargs})[0])
+    with doubts_untold():
+        labels: Labels = np.asarray(_model(model_kwargs).eval(image, **{"progress": False, **eval_kwargs})[0])
     # axes of length 1 may have been squeezed
     return labels.reshape([part.stop - part.start for part in crop])
 
