@@ -170,8 +170,8 @@ def _of_stack(file: Path, segmenter: Segmenter, args: Namespace) -> str:
     image = image.named(args.axes) if args.axes else image
     keywords = segmenter.keywords_of(image)
     axes = {
-        "channel_axis": args.channel_axis if args.channel_axis is not None else image.axis("C"),
-        "z_axis": args.z_axis if args.z_axis is not None else image.axis("Z"),
+        "channel_axis": image.place("C", args.channel_axis) if args.channel_axis is not None else image.axis("C"),
+        "z_axis": image.place("Z", args.z_axis) if args.z_axis is not None else image.axis("Z"),
     }
     # One number stands for all: only the shape is asked for.
     stand_in = np.broadcast_to(image.data.dtype.type(0), image.data.shape)

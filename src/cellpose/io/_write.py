@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cellpose._temporary import temporary_beside
 from cellpose.errors import AxesError, FileWriteError, InputError
-from cellpose.io._image import check_axes
+from cellpose.io._axes import check_axes
 
 __all__ = [
     "CLASSIC_TIFF_LIMIT",

@@ -19,7 +19,7 @@ from cellpose.models import _retired
 from cellpose.models._choice import PathLike
 from cellpose.models._doubt import doubts_untold
 from cellpose.models._files import size_model_path
-from cellpose.models._inputs import Images, Layout, as_image
+from cellpose.models._inputs import Images, Layout, as_image, read_with_axes
 from cellpose.models._many import name_of
 from cellpose.models._model import CellposeModel
 from cellpose.models._segment import arranged
@@ -139,7 +139,8 @@ class SizeModel:
         with shown(progress, "diameters of images" if images.many else "", images.count) as display:
             for index, item in enumerate(images.items):
                 with display.job(name_of(item, index, many=images.many)):
-                    found.append(self._one(as_image(item), layout.of(index, images.count), options, stack=do_3D))
+                    read = read_with_axes(item, layout.of(index, images.count), planes_by_name=True)
+                    found.append(self._one(*read, options, stack=do_3D))
                 display.advance(index + 1)
         if not images.many:
             return found[0]
@@ -263,7 +264,7 @@ class Cellpose:
         """
         images = Images.of(x)
         # Read once: a generator cannot be run through a second time.
-        loaded = [as_image(item) for item in images.items]
+        loaded = [item if isinstance(item, (str, Path)) else as_image(item) for item in images.items]
         image: Any = loaded if images.many else loaded[0]
         channels = list(channels) if isinstance(channels, tuple) else channels
         common = {

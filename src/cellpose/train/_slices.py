@@ -139,7 +139,7 @@ def make_slices(
     folder
         Where ``<name>_<view>_<number>.tif`` and ``..._masks.tif`` are written; made if missing.
     channel_axis, z_axis
-        Axes of channels and planes; None: what the file says, else found from the shape.
+        Axes of channels and planes, counted in the axes of the file; None: what it says, else found from the shape.
     channels
         Two channels to keep, counted from 1, as U-Nets take them; None: up to three in their order.
     normalization
@@ -173,8 +173,8 @@ def make_slices(
     def cut(file: Path) -> None:
         image = io.read_image(file)
         axes = {
-            "channel_axis": image.axis("C") if channel_axis is None else channel_axis,
-            "z_axis": image.axis("Z") if z_axis is None else z_axis,
+            "channel_axis": _axis(image, "C", channel_axis),
+            "z_axis": _axis(image, "Z", z_axis),
         }
         if channels is None:
             stack = transforms.convert_image(image.data, do_3D=True, **axes)
@@ -202,6 +202,13 @@ def make_slices(
                 raise
             on_error(file, error)
     return written
+
+
+def _axis(image: io.Image, letter: str, number: int | None) -> int | None:
+    """The axis that the caller gives, else the one that the file declares."""
+    if number is not None:
+        return image.place(letter, number)
+    return image.axis(letter) if image.declares(letter) else None
 
 
 def _check(stack: Array, masks: Array | None, per_view: int, crop_size: int, anisotropy: float) -> None:
