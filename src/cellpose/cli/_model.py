@@ -103,7 +103,8 @@ class Segmenter:
         if not letters:
             return image
         alike = (letters, min(image.data.shape))
-        level = logging.INFO if alike in self.told else logging.WARNING
+        # of planes without do_3D another line tells
+        level = logging.INFO if alike in self.told or "C" not in letters else logging.WARNING
         self.told.add(alike)
         logger.log(level, assumption(image.name, image.data.shape, letters, on_command_line=True))
         return image.named(letters)

@@ -39,8 +39,8 @@ class FileAxes:
         if elsewhere >= 0 and letter not in self.assumed and self.shape[elsewhere] > 1:
             return False
         # many programs write planes as times
-        times_for_planes = letter == "Z" and found == "T" and elsewhere < 0
-        return found == UNKNOWN_AXIS or found in self.assumed or times_for_planes
+        times_for_planes = letter == "Z" and found == "T"
+        return found == UNKNOWN_AXIS or found in self.assumed or (times_for_planes and self.shape[index] > 1)
 
 
 def known_letters(declared: str, shape: tuple[int, ...]) -> str:
@@ -119,20 +119,24 @@ def _contradiction(letter: str, index: int, axes: str, shape: tuple[int, ...], f
     if file.letters != axes:
         has += f" (without those of length 1: {axes}, shape {tuple(shape)})"
     at = file.letters.find(letter)
-    advice = f"it has no axis {letter}: leave {option} out" if at < 0 else f"give {option}={at}, or leave it out"
+    long = at >= 0 and file.shape[at] > 1
+    advice = f"give {option}={at}, or leave it out" if long else f"it has no axis {letter}: leave {option} out"
     if not -ndim <= index < ndim:
         message = f"{option}={index} is not allowed: there is no axis {index} in an image of {has}; {advice}"
         return AxisRangeError(message)
-    found = file.letters[index]
-    renamed = list(file.letters)
-    if at >= 0:
-        renamed[at] = found
-    renamed[index] = letter
-    example = "" if found in "YX" else f", such as axes={''.join(renamed)!r}"
     return AxesError(
-        f"{option}={index} contradicts the image, which has {has}: axis {index} is {found}; {advice}. "
-        f"If the file names them wrongly, name all of them{example}"
+        f"{option}={index} contradicts the image, which has {has}: axis {index} is {file.letters[index]}; {advice}. "
+        f"If the file names them wrongly, name all of them{_renamed_example(letter, index, axes, shape, file)}"
     )
+
+
+def _renamed_example(letter: str, index: int, axes: str, shape: tuple[int, ...], file: FileAxes) -> str:
+    """Names under which the number would be right."""
+    place = _in_array(index % len(file.shape), axes, shape, file)
+    if place is None or axes[place] in "YX":
+        return ""
+    swapped = axes.replace(letter, axes[place])
+    return f", such as axes={swapped[:place] + letter + swapped[place + 1 :]!r}"
 
 
 def named_axes(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,8 @@ class LazyPlane:
         Empty where unknown.
     chunk_rows
         Rows that are stored together: reading one of them costs as much as reading all.
+    names_channels
+        Whether the file or the caller says which axis the channels are; else the shortest one was taken.
     """
 
     shape: tuple[int, int, int]
@@ -55,6 +57,7 @@ class LazyPlane:
     pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None)
     channel_names: tuple[str, ...] = ()
     chunk_rows: int = 1
+    names_channels: bool = True
 
     def reader(self) -> Callable[[int, int], Array]:
         """A function of first and last + 1 row that gives (rows, columns, channels).
@@ -144,39 +147,49 @@ def _of_file(path: Path, channel_axis: int | None, axes: str | None) -> LazyPlan
     return _of_array(image.data, names, image.pixel_size_um, image.channel_names)
 
 
+class _Named(NamedTuple):
+    """Letters of the axes, the axis that the caller gives for channels, and whether channels are named at all."""
+
+    letters: str
+    channels: int | None
+    sure: bool
+
+
 def _named_by_caller(
     found: str,
     shape: Sequence[int],
     axes: str | None,
     channel_axis: int | None,
     file_axes: FileAxes | None = None,
-) -> tuple[str, int | None]:
-    """The axes as the caller names them, who may leave out those of length 1, and the axis given for channels."""
+) -> _Named:
+    """The axes as the caller names them, who may leave out those of length 1."""
     shape = tuple(int(n) for n in shape)
     if axes is not None:
         found, file_axes = named_axes(axes, found, shape, file_axes)
-    return found, place_of_axis("C", channel_axis, found, shape, file_axes)
+    sure = "C" in found and (file_axes is None or "C" not in file_axes.assumed)
+    given = place_of_axis("C", channel_axis, found, shape, file_axes)
+    return _Named(found, given, sure or given is not None)
 
 
 def _of_tiff(path: Path, channel_axis: int | None, axes: str | None) -> LazyPlane:
     tiff = open_tiff(path)
     sizes, names = tiff.metadata
     named = _named_by_caller(tiff.axes, tiff.shape, axes, channel_axis, tiff.file_axes)
-    plane, c = _places(tiff.shape, *named)
+    plane, c = _places(tiff.shape, named.letters, named.channels)
     if tiff.mapped is not None:
         return _of_array(tiff.mapped, named, sizes, names)
     shape = (tiff.shape[plane[0]], tiff.shape[plane[1]], 1 if c is None else tiff.shape[c])
-    return LazyPlane(shape, tiff.dtype, tiff.rows, sizes, names, tiff.chunk_rows)
+    return LazyPlane(shape, tiff.dtype, tiff.rows, sizes, names, tiff.chunk_rows, named.sure or c is None)
 
 
 def _of_array(
     data: Any,
-    named: tuple[str, int | None],
+    named: _Named,
     pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None),
     channel_names: tuple[str, ...] = (),
 ) -> LazyPlane:
     shape = tuple(int(n) for n in data.shape)
-    (y, x), c = _places(shape, *named)
+    (y, x), c = _places(shape, named.letters, named.channels)
     order = [axis for axis in (y, x, c) if axis is not None]
 
     def read(start: int, stop: int) -> Array:
@@ -192,7 +205,8 @@ def _of_array(
     chunks = getattr(data, "chunks", None)
     chunk_rows = int(chunks[y]) if isinstance(chunks, tuple) and isinstance(chunks[y], int) else 1
     full = (shape[y], shape[x], 1 if c is None else shape[c])
-    return LazyPlane(full, np.dtype(data.dtype), read, pixel_size_um, channel_names, chunk_rows)
+    sure = named.sure or c is None
+    return LazyPlane(full, np.dtype(data.dtype), read, pixel_size_um, channel_names, chunk_rows, sure)
 
 
 def _places(shape: tuple[int, ...], axes: str, given: int | None) -> tuple[tuple[int, int], int | None]:
