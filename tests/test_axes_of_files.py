@@ -155,11 +155,6 @@ def test_command_line(bench: Bench, capsys):
         ("tif", (4, 64, 72), "taken for 4 channels of a plane; if they are z planes: --z_axis 0"),
         ("tif", (2, 64, 72), "taken for 2 channels of a plane"),
         ("npy", (64, 72, 3), "--z_axis 2 with --do_3D or --stitch_threshold, or --axes YXZ"),
-        (
-            "tif",
-            (9, 64, 72),
-            "taken for 9 planes, each for itself; if they are channels: --channel_axis 0, or --axes CYX",
-        ),
         ("npy", (5, 2, 64, 72), "taken for 5 planes along axis 0 of 2 channels along axis 1"),
     ],
 )
@@ -222,3 +217,24 @@ def test_a_plane_of_colours_is_no_stack(bench: Bench, capsys, write, option):
     io.imsave(path.with_suffix(".png"), plane)
     assert bench.run(*U_NET, "--image_path", path.with_suffix(".png"), *option.split()) == 1
     assert "is one plane" in capsys.readouterr().err
+
+
+def test_times_may_be_planes(bench: Bench, capsys):
+    """ImageJ and OME-TIFF have all five axes; z has length 1 where planes were written as times."""
+    stack = np.stack([blob_image((64, 72))] * 3)
+    tifffile.imwrite(bench.folder / "a.tif", stack, imagej=True, metadata={"axes": "TYX"})
+    for options in ("--z_axis 0", "--axes ZYX"):
+        assert bench.run(*U_NET, "--stitch_threshold", "0.2", *options.split()) == 0
+        assert io.imread(bench.folder / "a_cp_masks.tif").shape == (3, 64, 72)
+    capsys.readouterr()
+    assert bench.run(*U_NET, "--channel_axis", "0") == 1
+    assert "no axis C: leave channel_axis out" in (err := capsys.readouterr().err)
+    assert "axes='CYX'" in err
+
+
+def test_large_planes_without_names_are_told(bench: Bench, capsys):
+    image = np.stack([blob_image((64, 72))] * 4)
+    tifffile.imwrite(bench.folder / "a.tif", image, photometric="rgb", planarconfig="separate")
+    for options, said in (("", True), ("--channel_axis 0", False), ("--axes CYX", False)):
+        assert bench.run(*U_NET, "--large", *options.split()) == 0
+        assert ("a.tif: axes without names: taken for 4 channels" in capsys.readouterr().err) == said
