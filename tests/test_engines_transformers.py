@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -188,6 +189,8 @@ def test_rounding_keeps_numbers_within_half_a_step():
 
 @pytest.mark.parametrize("make", [sam, dino])
 def test_transformers_in_8_bits_are_near(engine, tmp_path, folder, make):
+    if engine == "openvino" and "ONEDNN_MAX_CPU_ISA" in os.environ:
+        pytest.skip("OpenVINO asks the processor which kernels to plan, and the variable takes them away")
     net = make()
     found = open_engine([engine], file_of(net, tmp_path), "int8")
     assert found.precision == "int8"
@@ -213,6 +216,18 @@ def test_bits_of_the_graph(tmp_path):
     }
     assert kinds[None].count("Gemm") == kinds["onnx"].count("MatMulNBits") == 6 * family.depth
     assert kinds["openvino"].count("DequantizeLinear") == 6 * family.depth
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowed"), [("AVX2", False), ("AVX512_CORE_VNNI", False), ("AVX512_CORE_AMX", True), ("", True)]
+)
+def test_bfloat16_is_not_asked_of_kernels_that_may_not_use_it(openvino, limit, allowed, monkeypatch):
+    """OpenVINO asks the processor for what it has, but its kernels obey the variable: such networks cannot be run."""
+    capabilities = SimpleNamespace(get_property=lambda *_: ["BF16"])
+    monkeypatch.setattr("openvino.Core", lambda: capabilities)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    assert _sessions.has_bfloat16("openvino") == allowed
 
 
 def test_bfloat16_where_the_processor_has_it(engine, tmp_path, monkeypatch):
