@@ -68,6 +68,8 @@ def door(function: F, module: str | None = None) -> F:
             return function(*args, **keywords)
         for name, value in given.arguments.items():
             parameter = signature[0].parameters[name]
+            if _is_nan(value) and _is_nan(parameter.default):
+                continue  # the number is not known
             if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 given.arguments[name] = _checked(name, value, str(parameter.annotation))
         try:
@@ -88,6 +90,10 @@ def door(function: F, module: str | None = None) -> F:
     if module is not None:
         checked.__module__ = module  # where it is found again when it is unpickled
     return checked  # type: ignore[return-value]
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _checked(name: str, value: Any, annotation: str) -> Any:

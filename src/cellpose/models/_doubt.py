@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cellpose._stages import image_name
 from cellpose.options import Evaluation
 
 __all__ = ["Signs", "doubt_of", "doubts_left", "doubts_untold", "one_doubt", "signs_of", "tell_doubt"]
@@ -175,7 +176,7 @@ def tell_doubt(doubt: str | None, name: str, left: list[int] | None) -> None:
         return
     if left is not None:
         left[0] -= 1
-    logger.warning("%s: %s", name, doubt)
+    logger.warning("%s: %s", image_name() or name, doubt)
 
 
 @contextmanager
