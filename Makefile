@@ -1,18 +1,22 @@
 # Two commands do everything on a fresh machine, creating their own virtual environment:
 #   make demo   segment the example images with the bundled model
 #   make test   run the checks and the fast tests
+# make test-avx2 runs these as on a processor without AVX-512.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test slow lint benchmarks clean
+.PHONY: demo test test-avx2 slow lint benchmarks clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py --out demo
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -m "not slow" -n auto
+
+test-avx2: $(STAMP)
+	$(BIN)/python benchmarks/as_processor.py avx2 python -m pytest -m "not slow" -n auto
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

@@ -230,3 +230,25 @@ def test_many_things_at_once(bench: Bench, capsys):
     for name in ("empty.tif", "text.png", "cut.tif"):
         assert name in last
     assert {"a_cp_masks.tif", "z_cp_masks.tif"} < set(bench.new_files())
+
+
+def test_a_broken_stack_does_not_end_the_slices(bench: Bench, capsys):
+    io.imsave(bench.folder / "a.tif", np.zeros((5, 40, 42), np.uint8))
+    io.imsave(bench.folder / "z.tif", np.zeros((5, 40, 42), np.uint8))
+    (bench.folder / "b.tif").write_bytes(b"II*\0 cut")
+    assert main(["slices", "--dir", str(bench.folder), "--nimg_per_tif", "1"]) == 1
+    assert capsys.readouterr().err.strip().splitlines()[-1] == f"1 of 3 stacks failed: {bench.folder / 'b.tif'}"
+    assert {file.name[0] for file in (bench.folder / "train").glob("*.tif")} == {"a", "z"}
+
+
+@posix
+def test_a_model_whose_name_is_no_utf8(bench: Bench):
+    from cellpose import weights
+
+    file = bench.root / os.fsdecode(b"mine\xff")
+    os.rename(bench.model("own"), file)
+    assert main(["models", "add", str(file)]) == 0
+    assert file.name in weights.user_models()
+    assert main(["models", "list"]) == 0
+    bench.images("a.tif")
+    assert bench.run("--pretrained_model", file.name, "--save_tif", "--no_npy") == 0

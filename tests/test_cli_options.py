@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import tempfile
@@ -188,3 +189,32 @@ def test_without_the_window_a_message_that_says_what_works_and_1(capsys, words, 
     assert "no window yet" in message
     assert "pip install" not in message
     assert example in message
+
+
+def test_every_option_is_known_to_have_an_effect_somewhere():
+    from cellpose.cli._unused import _BESIDE, _GROUPS, _INSTEAD, _OTHERS
+
+    names = {flag.name for flag in FLAGS}
+    assert {flag.group for flag in FLAGS} == set(_GROUPS)
+    assert {*_OTHERS, *_BESIDE, *_INSTEAD, *sum([*_BESIDE.values(), *_INSTEAD.values()], ())} <= names
+
+
+@pytest.mark.parametrize(
+    ("words", "training", "told"),
+    [
+        ("--dir d --flow_threshold 0 --save_tif", True, "--flow_threshold, --save_tif have no effect in training"),
+        ("--dir d --n_epochs 3 --mask_filter _m --no_norm", False, "option --n_epochs has no effect without --train"),
+        ("--dir d --anisotropy 2", False, "--anisotropy has no effect without --do_3D"),
+        ("--dir d --validate_every 2 --batch_size 2", True, "--validate_every has no effect without --test_dir or"),
+        ("--dir d --file_list f --test_dir t", True, "--test_dir has no effect beside --file_list"),
+        ("--dir d --add_model m", False, "--add_model has no effect beside images"),
+        ("--dir d --do_3D --anisotropy 2 --flow_threshold 0.4 --resume --test_dir t", False, "--test_dir has"),
+        ("--dir d --resume --no_norm --batch_size 2 --chan 2 --test_dir t --patience 3 --stream --workers 2", True, ""),
+    ],
+)  # fmt: skip
+def test_options_without_effect_are_named(words, training, told, caplog, monkeypatch):
+    from cellpose.cli._unused import warn_of_unused
+
+    monkeypatch.setattr(logging.getLogger("cellpose"), "propagate", True)
+    warn_of_unused(get_arg_parser().parse_args(words.split()), training=training)
+    assert [told in line for line in caplog.messages] == ([True] if told else [])

@@ -61,6 +61,14 @@ def test_nuclei_have_a_network_of_their_own(folder: Path, image: np.ndarray) -> 
     assert not np.allclose(one_net[..., 1], two_nets[..., 1])
 
 
+def test_of_channels_without_contrast_nothing_is_restored(folder: Path, image: np.ndarray) -> None:
+    model = denoise.DenoiseModel(model_type="denoise_cyto3")
+    assert not model.eval(np.full((40, 50), 7, np.uint8), channels=[0, 0]).any()
+    # a second channel that is blank is none
+    two = model.eval(np.dstack([image, np.full_like(image, 255)]), channels=[1, 2])
+    np.testing.assert_array_equal(two, model.eval(image, channels=[0, 0]))
+
+
 def test_unknown_models_are_errors(folder: Path) -> None:
     with pytest.raises(UnknownModelError, match="denoise_cyto3"):
         denoise.DenoiseModel(model_type="denoise_cyto33")

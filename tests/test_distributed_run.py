@@ -361,3 +361,12 @@ def test_a_worker_loads_its_model_once(tmp_path):
     assert models.count("0") == 1  # only the first block found none
     assert len(set(models)) == 2
     assert io.open_plane(tmp_path / "out.zarr").shape == (100, 160, 1)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "told"),
+    [({"eval_kwargs": {"diametre": 9}}, "did you mean diameter"), ({"model_kwargs": {"gpuu": True}}, "keys gpuu")],
+)
+def test_unknown_keywords_are_told_before_a_cluster_starts(keywords, told, tmp_path):
+    with pytest.raises(OptionError, match=told):
+        ds.distributed_eval(np.zeros((9, 9), np.uint8), (9, 9), tmp_path / "o.zarr", **keywords)

@@ -23,6 +23,7 @@ from cellpose.errors import InputError, MissingExtraError, OptionError
 from cellpose.models import CellposeModel
 from cellpose.nets import CPnet, Family
 from small_model import discs, small_file
+from tolerances import assert_same_network
 from toy import toy_from_formula
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -102,9 +103,8 @@ def test_every_network_gives_what_torch_gives(engine, nbase, nout, options):
         tiles = rng.normal(size=(shape[0], nbase[0], *shape[1:])).astype(np.float32)
         outputs, styles = session(tiles)
         y, s = TorchEngine(net)(tiles)
-        # The same sums in another order: float32 with 24 bits, some hundred terms a sum, outputs of up to some ten.
-        np.testing.assert_allclose(outputs, y, atol=2e-5 * max(1, np.abs(y).max()))
-        np.testing.assert_allclose(styles, s, atol=1e-5)
+        assert_same_network(outputs, y)
+        assert_same_network(styles, s)
 
 
 def test_an_image_without_features_has_no_style(engine):
@@ -370,9 +370,8 @@ def test_reference_of_the_bundled_model_is_current():
     expected = _graph._read_reference(file)
     assert expected is not None
     outputs, styles = TorchEngine(weights.load_network(file))(_graph._tile(2))
-    # Another processor sums in another order.
-    np.testing.assert_allclose(outputs, expected[0], atol=1e-4)
-    np.testing.assert_allclose(styles, expected[1], atol=1e-5)
+    assert_same_network(outputs, expected[0])
+    assert_same_network(styles, expected[1])
 
 
 def test_bundled_model_without_torch(engine, folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,15 @@ import pytest
 import torch
 
 from cellpose import nets, weights
-from cellpose.engines import TorchEngine, _calibration, _graph, _sessions, choose_engine, open_engine
+from cellpose.engines import (
+    TorchEngine,
+    _calibration,
+    _graph,
+    _sessions,
+    choose_engine,
+    open_engine,
+    worthwhile_precision,
+)
 from cellpose.engines._dino_graph import rotations
 from cellpose.engines._sam_graph import SamGraph
 from cellpose.engines._token_graph import rounded
@@ -180,6 +189,8 @@ def test_rounding_keeps_numbers_within_half_a_step():
 
 @pytest.mark.parametrize("make", [sam, dino])
 def test_transformers_in_8_bits_are_near(engine, tmp_path, folder, make):
+    if engine == "openvino" and "ONEDNN_MAX_CPU_ISA" in os.environ:
+        pytest.skip("OpenVINO asks the processor which kernels to plan, and the variable takes them away")
     net = make()
     found = open_engine([engine], file_of(net, tmp_path), "int8")
     assert found.precision == "int8"
@@ -205,6 +216,18 @@ def test_bits_of_the_graph(tmp_path):
     }
     assert kinds[None].count("Gemm") == kinds["onnx"].count("MatMulNBits") == 6 * family.depth
     assert kinds["openvino"].count("DequantizeLinear") == 6 * family.depth
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowed"), [("AVX2", False), ("AVX512_CORE_VNNI", False), ("AVX512_CORE_AMX", True), ("", True)]
+)
+def test_bfloat16_is_not_asked_of_kernels_that_may_not_use_it(openvino, limit, allowed, monkeypatch):
+    """OpenVINO asks the processor for what it has, but its kernels obey the variable: such networks cannot be run."""
+    capabilities = SimpleNamespace(get_property=lambda *_: ["BF16"])
+    monkeypatch.setattr("openvino.Core", lambda: capabilities)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    assert _sessions.has_bfloat16("openvino") == allowed
 
 
 def test_bfloat16_where_the_processor_has_it(engine, tmp_path, monkeypatch):
@@ -241,11 +264,37 @@ def test_choice_of_8_bits(monkeypatch):
 
 def test_precision_of_a_model(openvino, tmp_path, monkeypatch):
     monkeypatch.setenv("CELLPOSE_ENGINE", "auto")
+    monkeypatch.setattr("cellpose.nets._vector_code.has_8_bit_products", lambda: True)
     model = CellposeModel(pretrained_model=small_file(tmp_path), precision="int8")
     assert (model.engine, model.precision) == ("openvino", "int8")
     assert model.net.dtype == torch.float32
     with pytest.raises(OptionError, match="leave out one of them"):
         CellposeModel(pretrained_model=small_file(tmp_path), precision="int8", use_bfloat16=True)
+
+
+@pytest.mark.parametrize(("machine", "there", "taken"), [
+    ("x86_64", False, "float32"), ("AMD64", False, "float32"), ("x86_64", True, "int8"), ("arm64", False, "int8"),
+])  # fmt: skip
+def test_8_bits_are_not_taken_where_they_are_slower(machine, there, taken, monkeypatch, caplog):
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("cellpose.nets._vector_code.has_8_bit_products", lambda: there)
+    monkeypatch.delenv("CELLPOSE_ENGINE", raising=False)
+    assert worthwhile_precision("int8") == worthwhile_precision("int8", "auto") == taken
+    assert caplog.text.count("slower here than float32") == (2 if taken == "float32" else 0)
+    assert worthwhile_precision("bfloat16") == "bfloat16"
+    # GPUs do not compute in 8 bits, which is told elsewhere.
+    assert worthwhile_precision("int8", "openvino") == worthwhile_precision("int8", gpu=True) == "int8"
+    monkeypatch.setenv("CELLPOSE_ENGINE", "openvino")
+    assert worthwhile_precision("int8") == "int8"
+
+
+def test_a_model_in_8_bits_is_exact_where_that_is_faster(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("cellpose.nets._vector_code.has_8_bit_products", lambda: False)
+    monkeypatch.setenv("CELLPOSE_ENGINE", "auto")
+    model = CellposeModel(pretrained_model=small_file(tmp_path), precision="int8")
+    assert (model.engine, model.precision) == ("native", "float32")
+    assert caplog.text.count("slower here than float32") == 1
 
 
 def test_networks_that_have_no_8_bits_are_refused(tmp_path):

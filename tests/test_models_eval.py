@@ -200,7 +200,8 @@ def test_an_image_without_contrast_has_no_cells(model, value, options):
     for image in (np.full((40, 50), value, np.uint8), np.full((3, 40, 50), value, np.float32)):
         for stack in ({}, {"do_3D": True}, {"stitch_threshold": 0.3}) if image.ndim == 3 else ({},):
             axes = {"z_axis": 0} if image.ndim == 3 else {}
-            masks, flows, styles = model.eval(image, **axes, **stack, **options)
+            # a threshold that the network's answer to an empty image exceeds
+            masks, flows, styles = model.eval(image, **axes, **stack, **options, cellprob_threshold=-20)
             assert masks.max() == 0
             assert np.isfinite(flows[1]).all()
             assert np.isfinite(styles).all()
@@ -483,7 +484,8 @@ def test_images_at_once_give_what_they_give_one_by_one(unet, monkeypatch, caplog
     seen: list[int] = []
     masks, flows, styles = unet.eval(images, progress=seen.append)
     assert seen == sorted(seen)
-    assert [r.getMessage().split(":")[0] for r in caplog.records] == [f"image {k + 1}" for k in range(9)]
+    done = [r.getMessage().split(":")[0] for r in caplog.records if r.levelname == "INFO"]
+    assert done == [f"image {k + 1}" for k in range(9)]
     assert len(unet.timing) == 9
     for k, image in enumerate(images):
         equal((masks[k], flows[k], styles[k]), unet.eval(image))

@@ -113,7 +113,7 @@ def test_intensities_that_are_no_numbers_and_flat_channels(unet):
     image[70:75, 70:75] = np.nan, np.inf, -np.inf, 30, np.nan
     whole, result = whole_and_blocks(unet, image)
     assert identical_cells(result.labels, whole) == 1
-    for options in ({}, {"invert": True}, {"normalize": {"lowhigh": (0, 10)}}):
+    for options in ({}, {"invert": True}, {"normalize": {"lowhigh": (0, 10)}}, {"cellprob_threshold": -20}):
         assert models.segment_large(unet, np.full((80, 90), 7), **options).n_cells == 0
     both = np.stack([blobs(150, 150), np.full((150, 150), 255)], axis=-1)
     for options in ({}, {"normalize": {"lowhigh": (0, 200)}}):

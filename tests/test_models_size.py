@@ -58,12 +58,39 @@ def test_nothing_found(cellpose):
     assert cellpose.sz.eval(np.zeros((40, 50)), channels=[0, 0]) == (30.0, pytest.approx(15))
 
 
-def test_stacks_are_not_sized(cellpose, caplog):
-    volume = discs(6, 40, 50)
-    assert cellpose.eval(volume, diameter=None, do_3D=True, z_axis=0)[3] == 30
-    assert cellpose.eval(volume, diameter=None, stitch_threshold=0.3, z_axis=0)[3] == 30
-    assert cellpose.sz.eval(np.zeros((6, 2, 40, 50)), channels=[0, 0]) == (30, 30)
-    assert "single planes" in caplog.text
+def test_stacks_are_sized_by_planes(cellpose, caplog):
+    plane = discs(48, 72)
+    volume = np.stack([np.full_like(plane, 20), plane, plane, plane, np.full_like(plane, 20)])
+    alone = cellpose.sz.eval(plane, channels=[0, 0])[0]
+    assert alone != 30
+    # planes without cells do not count
+    for image, axes in (
+        (volume, {"z_axis": 0}),
+        (np.stack([volume, volume], axis=1), {"z_axis": 0, "channel_axis": 1}),
+    ):
+        sized, of_style = cellpose.sz.eval(image, do_3D=True, channels=[0, 0], **axes)
+        assert sized == pytest.approx(alone)
+        assert of_style == pytest.approx(15)
+    for options in ({"do_3D": True, "anisotropy": 2.0}, {"stitch_threshold": 0.3}, {}):
+        masks, _, _, diams = cellpose.eval(volume, diameter=None, z_axis=0, **options)
+        assert diams == sized
+        given = cellpose.cp.eval(volume, diameter=sized, z_axis=0, channels=[0, 0], **options)[0]
+        np.testing.assert_array_equal(masks, given)
+    several = cellpose.eval([volume, volume], diameter=0, z_axis=0, stitch_threshold=0.3)[3]
+    assert several == [sized] * 2
+
+
+def test_nothing_in_a_stack(cellpose):
+    assert cellpose.sz.eval(np.zeros((6, 2, 40, 50)), channels=[0, 0]) == (30, pytest.approx(15))
+
+
+def test_a_large_stack_is_looked_at_in_some_planes(cellpose, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        cellpose.cp, "eval", lambda x, **k: (seen.append(len(x)), type(cellpose.cp).eval(cellpose.cp, x, **k))[1]
+    )
+    cellpose.sz.eval(np.stack([discs(30, 40)] * 50), do_3D=True, z_axis=0, channels=[0, 0])
+    assert seen == [5, 5]
 
 
 def test_estimates_of_styles(cellpose):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import tifffile
 import torch
@@ -100,7 +101,9 @@ def test_adapters_choose_their_own_rate(bench: Bench, monkeypatch):
     from cellpose.cli import get_arg_parser
 
     seen = {}
-    monkeypatch.setattr(room, "train_seg", lambda net, **keywords: seen.update(keywords) or ("x", [], []))
+    monkeypatch.setattr(
+        room, "train_seg", lambda net, **keywords: seen.update(keywords) or ("x", np.zeros(0), np.zeros(0))
+    )
     args = get_arg_parser().parse_args(["--train", "--dir", str(bench.root), "--adapter_rank", "4"])
     _train._train_network(None, "transformer", {}, args)
     assert (seen["adapter_rank"], seen["learning_rate"]) == (4, None)
@@ -123,7 +126,6 @@ def test_a_trained_model_is_used_by_its_name(folders: Bench, capsys, monkeypatch
 @pytest.mark.parametrize("how", ["file_list", "stream"])
 def test_size_model_after_training_from_files(folders: Bench, how, capsys):
     """The size model is the same as that after training from memory."""
-    import numpy as np
 
     assert train(folders, "--train_size", "--no_records", "--no_report") == 0
     expected = np.load(folders.root / "train" / "models" / "mine_size.npy", allow_pickle=True).item()

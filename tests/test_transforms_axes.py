@@ -296,3 +296,31 @@ def test_reshape_of_a_stack():
 def test_update_axis():
     assert transforms.update_axis(None, [0], 4) is None
     assert transforms.update_axis(3, np.array([0, 1]), 4) == 1
+
+
+@pytest.mark.parametrize("prepare", [lambda x, **k: prepare_unet(x, [0, 0], **k), prepare_transformer])
+def test_a_plane_of_colours_is_no_stack(prepare):
+    for shape, axis in (
+        ((64, 72, 3), {}),
+        ((64, 72, 4), {}),
+        ((64, 72, 3), {"channel_axis": 2}),
+        ((3, 64, 72), {"channel_axis": 0}),
+    ):
+        with pytest.raises(AxesError, match="one plane with"):
+            prepare(ramp(*shape), do_3D=True, **axis)
+    assert prepare(ramp(64, 72, 3), do_3D=True, z_axis=0).shape[:3] == (64, 72, 3)
+    assert prepare(ramp(64, 72, 3), do_3D=True, z_axis=2).shape[:3] == (3, 64, 72)
+    assert prepare(ramp(3, 64, 72), do_3D=True).shape[:3] == (3, 64, 72)
+
+
+@pytest.mark.parametrize("transformer", [False, True])
+@pytest.mark.parametrize("do_3D", [False, True])
+def test_what_is_assumed_is_what_is_done(transformer, do_3D):
+    for shape in ((4, 30, 32), (30, 32, 3), (9, 30, 32), (5, 2, 30, 32), (2, 5, 30, 32), (5, 30, 32, 3), (12, 30, 32)):
+        if do_3D and shape == (30, 32, 3):
+            continue
+        letters = transforms.assumed_axes(shape, transformer=transformer, choosing=True, do_3D=do_3D)
+        named = {name: letters.index(a) for name, a in (("channel_axis", "C"), ("z_axis", "Z")) if a in letters}
+        prepare = prepare_transformer if transformer else lambda x, **k: prepare_unet(x, [0, 0], **k)
+        same(prepare(ramp(*shape), do_3D=do_3D), prepare(ramp(*shape), do_3D=do_3D, **named))
+    assert transforms.assumed_axes((30, 32), transformer=transformer, choosing=True, do_3D=do_3D) == ""

@@ -7,6 +7,7 @@ import inspect
 import math
 import numbers
 import os
+import sysconfig
 import traceback
 from collections.abc import Callable
 from types import FunctionType, TracebackType
@@ -23,6 +24,11 @@ _PATHS = {"str", "Path", "os.PathLike[str]", "None"}
 _LONGEST = 60  # characters of a value in a message
 #: What wrong arguments end in where they are not noticed before; other errors are none of the caller's.
 _RAW = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, NotImplementedError, BufferError)
+_HOME = os.path.dirname(os.path.abspath(__file__)).replace(os.sep, "/")
+#: Where code lies that is not the caller's.
+_INSTALLED = tuple(
+    {_HOME, *(sysconfig.get_path(name).replace(os.sep, "/") for name in ("stdlib", "platstdlib", "purelib", "platlib"))}
+)
 _LIBRARIES = ("cv2", "numba", "scipy", "tifffile", "roifile", "imagecodecs")
 
 
@@ -47,7 +53,7 @@ def door(function: F, module: str | None = None) -> F:
     """A function whose arguments are checked by its annotations, and which fails with errors of ours alone.
 
     A raw error from inside becomes an `InputError` that shows the arguments, with the raw one as its cause, except
-    where a network of the caller's has run: what that raises is its own.
+    where a network, an engine or a function of the caller's has run: what that raises is its own.
     """
     signature: list[inspect.Signature] = []
 
@@ -62,6 +68,8 @@ def door(function: F, module: str | None = None) -> F:
             return function(*args, **keywords)
         for name, value in given.arguments.items():
             parameter = signature[0].parameters[name]
+            if _is_nan(value) and _is_nan(parameter.default):
+                continue  # the number is not known
             if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 given.arguments[name] = _checked(name, value, str(parameter.annotation))
         try:
@@ -82,6 +90,10 @@ def door(function: F, module: str | None = None) -> F:
     if module is not None:
         checked.__module__ = module  # where it is found again when it is unpickled
     return checked  # type: ignore[return-value]
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _checked(name: str, value: Any, annotation: str) -> Any:
@@ -151,12 +163,18 @@ def _is_of_arguments(error: Exception) -> bool:
     # What torch says of arguments; of devices that fail or are full it tells in others, or by their names.
     if type(error) is RuntimeError:
         known = not any(word in str(error) for word in ("CUDA", "MPS", "memory"))
-    return known and not _ran_network(error.__traceback__)
+    return known and not _is_of_others(error.__traceback__)
 
 
-def _ran_network(trace: TracebackType | None) -> bool:
-    frames = (frame.f_code.co_filename.replace(os.sep, "/") for frame, _ in traceback.walk_tb(trace))
-    return any(name.endswith("torch/nn/modules/module.py") for name in frames)
+def _is_of_others(trace: TracebackType | None) -> bool:
+    """Whether an error came up in a network, in an engine, or in what the caller gave to be called."""
+    for frame, _ in traceback.walk_tb(trace):
+        file = frame.f_code.co_filename.replace(os.sep, "/")
+        if file.endswith("torch/nn/modules/module.py") or file.startswith(f"{_HOME}/engines/"):
+            return True
+        if not file.startswith(("<", *_INSTALLED)):
+            return True
+    return False
 
 
 def _shown(value: Any) -> str:

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["also_called"]
+from cellpose.errors import OptionError
+
+__all__ = ["also_called", "check_keywords"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def check_keywords(given: Iterable[str], function: Callable[..., Any], name: str) -> None:
+    """Refuse keywords that a function does not take, before it is called elsewhere and much later.
+
+    Raises
+    ------
+    OptionError
+        That names them, and what may have been meant.
+    """
+    known = [p for p in inspect.signature(function).parameters if p != "self"]
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        message = f"{name} has unknown keys {', '.join(unknown)}{meant}; allowed are {', '.join(known)}"
+        raise OptionError(message)
 
 
 def also_called(**names: str) -> Callable[[F], F]:

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 __all__ = [
-    "TOLD", "Job", "Stage", "about_image", "announce_compiling", "current_job", "name_image",
+    "TOLD", "Job", "Stage", "about_image", "announce_compiling", "current_job", "image_name", "name_image",
     "part_of_job", "say", "stage", "working_on",
 ]  # fmt: skip
 
@@ -143,6 +143,11 @@ def about_image(name: str) -> Iterator[None]:
         yield
     finally:
         _image.reset(before)
+
+
+def image_name() -> str:
+    """The image that this thread works on, as `about_image` says; empty where nothing does."""
+    return _image.get()
 
 
 def name_image(record: logging.LogRecord) -> bool:

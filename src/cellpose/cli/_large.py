@@ -88,6 +88,11 @@ def segment_large_file(
     from cellpose import models
 
     plane = io.open_plane(file, args.channel_axis, args.axes)
+    if not plane.names_channels:
+        logger.warning(
+            f"{file.name}: axes without names: taken for {plane.shape[2]} channels of a plane; if they are z planes: "
+            "--axes ZYX with --do_3D or --stitch_threshold, without --large"
+        )
     keywords = {name: value for name, value in segmenter.keywords_of(plane).items() if name in _PASSED_ON}
     warn_of_blocks(file, args)
     target, *others = _targets(file, args)
@@ -146,7 +151,7 @@ def print_estimates(files: Sequence[Path], segmenter: Segmenter, args: Namespace
             with waiting(file.name):
                 words = estimate(file, segmenter, args)
             print(f"{file}: {words}")
-        except CellposeError as error:
+        except (CellposeError, OSError, ValueError, MemoryError) as error:
             print(f"{file}: {error}")
             failed = 1
     return failed
@@ -170,8 +175,8 @@ def _of_stack(file: Path, segmenter: Segmenter, args: Namespace) -> str:
     image = image.named(args.axes) if args.axes else image
     keywords = segmenter.keywords_of(image)
     axes = {
-        "channel_axis": args.channel_axis if args.channel_axis is not None else image.axis("C"),
-        "z_axis": args.z_axis if args.z_axis is not None else image.axis("Z"),
+        "channel_axis": image.place("C", args.channel_axis) if args.channel_axis is not None else image.axis("C"),
+        "z_axis": image.place("Z", args.z_axis) if args.z_axis is not None else image.axis("Z"),
     }
     # One number stands for all: only the shape is asked for.
     stand_in = np.broadcast_to(image.data.dtype.type(0), image.data.shape)

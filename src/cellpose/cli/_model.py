@@ -61,6 +61,7 @@ class Segmenter:
     estimates_diameter: bool = False
     restores: bool = False
     diameter_um: float | None = None
+    told: set[Any] = field(default_factory=set)
 
     def __call__(self, image: Image) -> Result:
         """Segment one image, as it was read from its file."""
@@ -70,14 +71,43 @@ class Segmenter:
         stack = keywords["do_3D"] or keywords["stitch_threshold"] > 0
         # transformers take planes one by one only unnamed
         by_name = stack or self.generation == "unet"
+        image = self._named(image, keywords, stack=stack)
         masks, flows, _, *more = segment_image(self.model, image, planes_by_name=by_name, **keywords)
         restored = more[0] if self.restores else None
         if self.estimates_diameter and more:
             diameter_px = float(np.mean(more[0]))
         else:
             diameter_px = keywords["diameter"] or self.diameter_of_training()
-        time = "T" if image.axis("T") is not None and masks.ndim > 2 and image.axis("T") != keywords["z_axis"] else ""
+        times = image.axis("T") if masks.ndim > 2 else None
+        time = "" if times is None or times == image.place("Z", keywords["z_axis"]) else "T"
         return Result(masks, flows, diameter_px, restored, time + "ZYX"[len(time) - masks.ndim :])
+
+    def _named(self, image: Image, keywords: dict[str, Any], *, stack: bool) -> Image:
+        """The image with names for all axes; what is assumed is told, of images alike once aloud."""
+        from cellpose import transforms
+        from cellpose.models._assumed import assumption
+
+        given = keywords["channel_axis"] is not None or keywords["z_axis"] is not None
+        if given or stack or image.data.ndim not in (3, 4) or any(image.declares(letter) for letter in "TCZ"):
+            return image
+        letters = image.axes
+        if "C" in letters:  # planes side by side, which the format calls channels
+            letters = letters.replace("Q", "Z")
+        elif "Q" in letters:
+            letters = transforms.assumed_axes(
+                image.data.shape,
+                transformer=self.generation == "transformer",
+                choosing=keywords["channels"] is not None,
+                do_3D=False,
+            )
+        if not letters:
+            return image
+        alike = (letters, min(image.data.shape))
+        # of planes without do_3D another line tells
+        level = logging.INFO if alike in self.told or "C" not in letters else logging.WARNING
+        self.told.add(alike)
+        logger.log(level, assumption(image.name, image.data.shape, letters, on_command_line=True))
+        return image.named(letters)
 
     def keywords_of(self, image: Image | LazyPlane) -> dict[str, Any]:
         """The keywords of ``eval`` for one image: a diameter in micrometres becomes one in pixels.

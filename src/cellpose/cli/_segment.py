@@ -23,7 +23,7 @@ from cellpose.cli._manifest import Manifest, options_of
 from cellpose.cli._model import Result, Segmenter, load_segmenter
 from cellpose.cli._save import check_possible, save_results, save_with_axes
 from cellpose.cli._summary import Summary, count_of
-from cellpose.cli._table import layout_given
+from cellpose.cli._unused import warn_of_unused
 from cellpose.errors import OptionError
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 from cellpose.utils._display import Display, waiting
@@ -45,7 +45,7 @@ def segment_command(args: Namespace) -> int:
     """
     start = time.perf_counter()
     _check(args)
-    _warn_of_layout(args)
+    warn_of_unused(args, training=False)
     with waiting("looking for images"):
         files = find_images(args)
     with waiting("loading the model"):
@@ -116,11 +116,6 @@ def _check(args: Namespace) -> None:
         tiling=Tiling(batch_size=8 if args.batch_size is None else args.batch_size, bsize=args.bsize),
         masking=Masking(flow_threshold=args.flow_threshold, min_size=args.min_size, niter=args.niter),
     )
-
-
-def _warn_of_layout(args: Namespace) -> None:
-    for name in layout_given(args):
-        logger.warning(f"the option --{name} has no effect without --train: the weight file tells how it is built")
 
 
 def _announce(segmenter: Segmenter, n: int) -> None:

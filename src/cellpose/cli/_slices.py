@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from cellpose.options import Normalization
 from cellpose.utils._display import waiting
 
 __all__ = ["slices_command"]
+
+logger = logging.getLogger("cellpose.cli")
 
 _EPILOG = """\
 The slices are written to the folder train in --dir, with their masks where a stack has masks (stack_masks.tif or
@@ -23,7 +27,7 @@ stack_seg.npy beside stack.tif). Train on them, then segment stacks:
 
 
 def slices_command(words: Sequence[str]) -> int:
-    """Cut the slices of a command line; 0."""
+    """Cut the slices of a command line; 0, or 1 where a stack cannot be cut, which is named while the others go on."""
     from cellpose import io, train
     from cellpose.cli._logging import logging_to_user
 
@@ -43,6 +47,12 @@ def slices_command(words: Sequence[str]) -> int:
         sharpen_radius=args.sharpen_radius, tile_norm_blocksize=args.tile_norm, invert=args.invert
     )
     folder = Path(args.dir or Path(args.image_path).parent) / "train"
+    failed: list[Path] = []
+
+    def note(file: Path, error: Exception) -> None:
+        failed.append(file)
+        logger.error(f"{file} failed: {type(error).__name__}: {error}")
+
     with logging_to_user(verbose=True), waiting("slices"):
         written = train.make_slices(
             stacks,
@@ -56,9 +66,12 @@ def slices_command(words: Sequence[str]) -> int:
             anisotropy=args.anisotropy,
             mask_filter=args.mask_filter,
             seg=args.seg_masks,
+            on_error=note if args.dir else None,
         )
     print(f"{len(written)} slices of {len(stacks)} stacks written to {folder}")
-    return 0
+    if failed:
+        print(f"{len(failed)} of {len(stacks)} stacks failed: {', '.join(map(str, failed))}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -143,8 +143,13 @@ def _input() -> list[Flag]:
         Flag(
             "img_filter", "input", "take only images whose name ends so, before the extension", kind=str, neutral=True
         ),
-        Flag("channel_axis", "input", "axis of the image that holds the channels", kind=int),
-        Flag("z_axis", "input", "axis of the image that holds the planes", kind=int),
+        Flag(
+            "channel_axis",
+            "input",
+            "axis of the channels, counted from 0 in the axes of the file, those of length 1 among them",
+            kind=int,
+        ),
+        Flag("z_axis", "input", "axis of the planes, counted likewise", kind=int),
         Flag(
             "axes",
             "input",

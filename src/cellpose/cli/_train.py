@@ -12,6 +12,7 @@ from typing import Any
 from cellpose._stages import TOLD
 from cellpose.cli._model import NO_MODEL, device_of, generation_of, resolve_model
 from cellpose.cli._table import GENERATION_DEFAULTS, LAYOUT, layout_given
+from cellpose.cli._unused import warn_of_unused
 from cellpose.errors import FileWriteError, OptionError
 from cellpose.options import Normalization
 from cellpose.utils._display import waiting
@@ -33,6 +34,7 @@ _WIDTHS = (32, 64, 128, 256)
 def train_command(args: Namespace) -> int:
     """Train on ``--dir`` and say where the model was saved."""
     _check(args)
+    warn_of_unused(args, training=True)
     with waiting("reading images"):
         data = _load_data(args)
     with waiting("loading the model"):
@@ -103,6 +105,12 @@ def _load_data(args: Namespace) -> dict[str, Any]:
     if args.file_list:
         listed = io.load_file_list(args.file_list)
         keys = ("train_files", "train_labels_files", "test_files", "test_labels_files", "train_probs", "test_probs")
+        unknown = sorted(map(str, set(listed) - {*keys, "compute_flows"}))
+        if unknown:
+            known = ", ".join((*keys, "compute_flows"))
+            logger.warning(
+                f"--file_list {args.file_list} has keys without effect: {', '.join(unknown)}; known are {known}"
+            )
         data = {key: listed[key] for key in keys if listed.get(key) is not None}
         return {**data, "load_files": False, "compute_flows": bool(listed.get("compute_flows", False))}
     if args.stream:
@@ -216,6 +224,8 @@ def _common(args: Namespace, generation: str, data: dict[str, Any]) -> dict[str,
     if generation == "unet":
         common["channels"] = None if args.all_channels else [args.chan, args.chan2]
         common["rgb"] = bool(args.all_channels)
+    elif args.chan or args.chan2:
+        logger.warning("--chan and --chan2 have no effect: transformers are trained on the first three channels")
     return common
 
 
@@ -232,6 +242,10 @@ def _train_network(network: Any, generation: str, data: dict[str, Any], args: Na
     rescale = generation == "unet" and args.diam_mean > 0
     if rescale:
         diameter_px = float(network.diam_mean)
+        if args.diam_mean not in (_DIAMETER_PX, diameter_px):
+            logger.warning(
+                f"--diam_mean {args.diam_mean:g} has no effect: a model keeps its own, {diameter_px:g} pixels"
+            )
         logger.info(f">>>> during training rescaling images to fixed diameter of {diameter_px:0.1f} pixels")
     path, losses, test_losses = train.train_seg(
         network,
@@ -255,7 +269,7 @@ def _train_network(network: Any, generation: str, data: dict[str, Any], args: Na
 
 def _say_losses(losses: Any, test_losses: Any) -> None:
     """What the bar has shown, after it is gone."""
-    trained, tested = losses[losses > 0], test_losses[test_losses > 0]
+    trained, tested = ([loss for loss in of if loss > 0] for of in (losses, test_losses))
     if len(trained):
         words = f"; test loss {tested[0]:.4f} to {tested[-1]:.4f}" if len(tested) else ""
         logger.info(f"loss {trained[0]:.4f} to {trained[-1]:.4f} in {len(trained)} epochs{words}", extra=TOLD)

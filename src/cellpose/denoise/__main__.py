@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from cellpose.denoise._train import train
 from cellpose.errors import CellposeError
 
 __all__ = ["NOISE_TYPES", "main"]
+
+logger = logging.getLogger("cellpose.denoise")
 
 _DS_MAX = 7
 #: How images are degraded for each published kind of model; what is not named stands at its default.
@@ -130,6 +133,9 @@ def _from_folders(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
 def _from_list(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
     content = io.load_file_list(args.file_list)
     known = ("train_files", "test_files", "train_probs", "test_probs")
+    unknown = sorted(map(str, set(content) - set(known)))
+    if unknown:
+        logger.warning(f"--file_list has keys without effect: {', '.join(unknown)}; known are {', '.join(known)}")
     return {name: content[name] for name in known if content.get(name) is not None}, args.file_list.parent
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cellpose import dynamics, io, transforms, utils
 from cellpose.errors import InputError
+from cellpose.io._find import FLOWS, Beside
 from cellpose.utils._label_kinds import label_plane
 from cellpose.utils._shares import shares
 
@@ -60,7 +61,8 @@ class CleanImages:
             return None
         if files is not None:
             paths = [Path(name) for name in files]
-            found = [io.imread(path.with_name(f"{path.name[:-4]}_flows.tif")) for path in paths]
+            beside, stems = Beside(), [str(path.with_suffix("")) for path in paths]
+            found = [io.imread(beside.one_of(stem, (FLOWS,)) or stem + FLOWS) for stem in stems]
             names = [str(path) for path in paths]
         else:
             paths, found = [], labels

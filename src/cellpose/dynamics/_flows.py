@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._temporary import temporary_beside
 from cellpose.dynamics._device import Device, on_gpu
 from cellpose.errors import InputError
 from cellpose.utils._label_kinds import label_plane
@@ -269,7 +270,7 @@ def _write_flows(flows: npt.NDArray[np.float32], image_name: str | os.PathLike[s
     import tifffile
 
     target = Path(os.path.splitext(os.fspath(image_name))[0] + "_flows.tif")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    partial = temporary_beside(target)
     try:
         tifffile.imwrite(partial, flows, photometric="minisblack")
         partial.replace(target)

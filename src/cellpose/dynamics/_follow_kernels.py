@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellpose.dynamics._vector_code import interpolate_rows
 from cellpose.utils._compiled import compiled
 
 BATCH = 1024  # pixels moved in step: few enough for the first cache, many enough to hide latencies
@@ -48,14 +49,14 @@ def field_volume(start, stop, flows, cellprob, threshold, divisor, divisor_z, fi
 
 
 @compiled
-def _step_plane(p, n, words, width, base, limits, index, fraction, corners):
+def _step_plane(p, n, words, width, base, limits, index, fraction, room):
     """Move the first ``n`` positions ``p`` (2, batch) one step along the flow at the exact position.
 
     ``base`` is the index that the pixel 0, 0 would have in ``words``, with its sign changed; ``limits`` are the lowest
     and highest y and x.
 
     Three loops, of which the compiler turns the first and the last into vector instructions: where each position is,
-    the flows at the corners of its square, and the step.
+    the flows left and right of it, and the step.
     """
     py, px, fy, fx = p[0], p[1], fraction[0], fraction[1]
     for j in range(n):
@@ -64,19 +65,12 @@ def _step_plane(p, n, words, width, base, limits, index, fraction, corners):
         fy[j] = py[j] - np.float32(y0)
         fx[j] = px[j] - np.float32(x0)
         index[j] = np.int64(y0) * width + x0 - base
-    a, b, c, d = corners[0], corners[1], corners[2], corners[3]
-    # Unsigned indices spare the test whether they count from the end.
-    right, below = np.uint64(1), np.uint64(width)
+    sides = room.view(np.float32)
     for j in range(n):
-        i = np.uint64(index[j])
-        a[j], b[j], c[j], d[j] = words[i], words[i + right], words[i + below], words[i + below + right]
-    a, b, c, d = a.view(np.float32), b.view(np.float32), c.view(np.float32), d.view(np.float32)
+        interpolate_rows(words, index[j], width, fy[j], sides, 4 * j)
     ymin, xmin, ymax, xmax = limits[0], limits[1], limits[2], limits[3]
     for j in range(n):
-        ly = a[2 * j] + fy[j] * (c[2 * j] - a[2 * j])
-        ry = b[2 * j] + fy[j] * (d[2 * j] - b[2 * j])
-        lx = a[2 * j + 1] + fy[j] * (c[2 * j + 1] - a[2 * j + 1])
-        rx = b[2 * j + 1] + fy[j] * (d[2 * j + 1] - b[2 * j + 1])
+        ly, lx, ry, rx = sides[4 * j], sides[4 * j + 1], sides[4 * j + 2], sides[4 * j + 3]
         y = py[j] + (ly + fx[j] * (ry - ly))
         x = px[j] + (lx + fx[j] * (rx - lx))
         y = y if y > ymin else ymin
@@ -86,15 +80,14 @@ def _step_plane(p, n, words, width, base, limits, index, fraction, corners):
 
 
 @compiled
-def _hop_plane(p, n, words, width, base, limits, index, corners):
+def _hop_plane(p, n, words, width, base, limits, index, room):
     """Move the first ``n`` positions one step along the flow of the pixel that each is in."""
     py, px = p[0], p[1]
     for j in range(n):
         index[j] = np.int64(np.int32(py[j])) * width + np.int32(px[j]) - base
-    flow = corners[0]
     for j in range(n):
-        flow[j] = words[np.uint64(index[j])]
-    flow = flow.view(np.float32)
+        room[j] = words[np.uint64(index[j])]
+    flow = room.view(np.float32)
     for j in range(n):
         py[j] = min(max(py[j] + flow[2 * j], limits[0]), limits[2])
         px[j] = min(max(px[j] + flow[2 * j + 1], limits[1]), limits[3])
@@ -142,14 +135,14 @@ def _settle_plane(p, ids, n, words, width, base, limits, niter, interp, end):
     """Move the first ``n`` positions ``p`` for ``niter`` steps and write them to ``end[:, ids]``."""
     index = np.empty(n, np.int64)
     fraction = np.empty((2, n), np.float32)
-    corners = np.empty((4, n), np.uint64)
+    room = np.empty(2 * n, np.uint64)
     before = np.full((2, n), np.float32(-1))
     done = np.zeros(n, np.uint8)
     for step in range(niter):
         if interp:
-            _step_plane(p, n, words, width, base, limits, index, fraction, corners)
+            _step_plane(p, n, words, width, base, limits, index, fraction, room)
         else:
-            _hop_plane(p, n, words, width, base, limits, index, corners)
+            _hop_plane(p, n, words, width, base, limits, index, room)
         if (niter - step - 1) % CHECK == 0:
             if _at_rest(p, before, n, done) * SHARE >= n:
                 n = _take_out(p, ids, n, done, end)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellpose.dynamics._vector_code import LENGTH, mean_nine
 from cellpose.utils._compiled import compiled
 
 # ---- labels to flows -------------------------------------------------------------------------------------------
@@ -43,21 +44,6 @@ def centres(start, stop, labels, boxes, cells, out):
                         if distance < nearest:
                             nearest = distance
                             out[k, 0], out[k, 1], out[k, 2] = z, y, x
-
-
-@compiled
-def _mean_nine(weight, heat, stride, out):
-    """``out = weight * (sum over 3 x 3)`` where ``heat`` starts one row and one pixel before ``out``.
-
-    The order of the sum is that of the parity fixtures: at the middle of a symmetric cell the gradient is rounding
-    error, which normalisation turns into a unit vector.
-    """
-    up_left, up, up_right = heat, heat[1:], heat[2:]
-    left, here, right = heat[stride:], heat[stride + 1 :], heat[stride + 2 :]
-    down_left, down, down_right = heat[2 * stride :], heat[2 * stride + 1 :], heat[2 * stride + 2 :]
-    for i in range(out.size):
-        faces = here[i] + up[i] + down[i] + left[i] + right[i]
-        out[i] = weight[i] * (faces + up_left[i] + up_right[i] + down_left[i] + down_right[i])
 
 
 @compiled
@@ -98,12 +84,13 @@ def _heat_plane(labels, label, region, cy, cx, niter, work):
 
     Each step adds 1 at the centre, then every pixel of the cell becomes the mean of its 3 x 3 neighbours, outside 0.
     One zero row above and below and one zero column (shared by the end of a row and the start of the next) surround
-    the region, so the loop runs over all of it without edges. Only rows that heat has reached are computed. ``work``
-    is used for it, or replaced if it is too small.
+    the region, so the loop runs over all of it without edges. Only pixels that heat has reached are computed, two rows
+    at a time, and what vectors have beyond the end of a row is computed twice; behind the last row there is room for
+    both, where all stays zero. ``work`` is used for it, or replaced if it is too small.
     """
     y0, y1, x0, x1 = region
     h, stride = np.int64(y1 - y0), np.int64(x1 - x0 + 1)
-    n = (h + 2) * stride + 2
+    n = (h + 3) * stride + 2 + LENGTH
     if work.size < 3 * n:
         work = np.empty(3 * n, np.float64)
     heat, other, weight = work[:n], work[n : 2 * n], work[2 * n : 3 * n]
@@ -115,12 +102,13 @@ def _heat_plane(labels, label, region, cy, cx, niter, work):
         for x in range(x0, x1):
             if labels[y, x] == label:
                 weight[base + x] = 1.0 / 9.0
-    cy = cy - y0 + 1
-    centre = 1 + cy * stride + cx - x0
+    cy, column = cy - y0 + 1, cx - x0
+    centre = 1 + cy * stride + column
     for step in range(1, niter + 1):
-        a, b = 1 + max(1, cy - step) * stride, 1 + (min(h, cy + step) + 1) * stride
         heat[centre] += 1.0
-        _mean_nine(weight[a:b], heat[a - stride - 1 : b + stride + 1], stride, other[a:b])
+        for row in range(max(1, cy - step), min(h, cy + step) + 1, 2):
+            for x in range(max(0, column - step), min(stride, column + step + 1), LENGTH):
+                mean_nine(weight, heat, 1 + row * stride + x, stride, other)
         heat, other = other, heat
     return heat, stride, work
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cellpose.engines._batches import SmallerBatches
-from cellpose.engines._choose import ENGINE_ENV, ENGINES, PRECISIONS, choose_engine
+from cellpose.engines._choose import ENGINE_ENV, ENGINES, PRECISIONS, choose_engine, worthwhile_precision
 from cellpose.engines._graph import GraphEngine, open_engine, write_reference
 from cellpose.engines._loaded import Loaded, NetworkAttribute, engine_of
 from cellpose.engines._protocol import Engine, is_transformer
@@ -34,6 +34,7 @@ __all__ = [
     "engine_of",
     "is_transformer",
     "open_engine",
+    "worthwhile_precision",
     "write_reference",
 ]
 

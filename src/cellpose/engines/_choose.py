@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import platform
 import shutil
@@ -10,7 +11,9 @@ import sys
 
 from cellpose.errors import MissingExtraError, OptionError
 
-__all__ = ["ENGINES", "ENGINE_ENV", "PRECISIONS", "choose_engine", "is_installed"]
+__all__ = ["ENGINES", "ENGINE_ENV", "PRECISIONS", "choose_engine", "is_installed", "worthwhile_precision"]
+
+logger = logging.getLogger("cellpose.engines")
 
 #: Names that may be given as an engine.
 ENGINES = ("auto", "torch", "native", "onnx", "openvino", "compile")
@@ -21,7 +24,7 @@ ENGINE_ENV = "CELLPOSE_ENGINE"
 
 # Engines of other libraries, fastest first: the library that each needs.
 _LIBRARIES = {"openvino": "openvino", "onnx": "onnxruntime"}
-# Processors on which the kernels of "native" are known to be faster than any library.
+# Processors on which the kernels of "native" are known to be faster than any library, but for one in 8 bits.
 _NATIVE_FIRST = ("x86_64", "amd64")
 
 
@@ -80,6 +83,31 @@ def choose_engine(engine: str | None = None, *, gpu: bool = False, precision: st
     if not is_installed(name):
         raise MissingExtraError(_LIBRARIES[name], name, f"run networks with engine={name!r}")
     return (name, "torch") if name != "torch" else (name,)
+
+
+def worthwhile_precision(precision: str, engine: str | None = None, *, gpu: bool = False) -> str:
+    """``precision``, or ``"float32"`` where 8 bits would be slower, which the log tells.
+
+    Without instructions for products of 8 bits (VNNI) libraries need more time for them than the kernels of
+    ``"native"`` for exact numbers. An engine that is named, by the argument or ``CELLPOSE_ENGINE``, is obeyed.
+
+    Examples
+    --------
+    >>> worthwhile_precision("int8", "openvino"), worthwhile_precision("float32")
+    ('int8', 'float32')
+    """
+    free = (engine or os.environ.get(ENGINE_ENV) or "auto") == "auto" and not gpu
+    if precision != "int8" or not free or platform.machine().lower() not in _NATIVE_FIRST:
+        return precision
+    from cellpose.nets._vector_code import has_8_bit_products
+
+    if has_8_bit_products():
+        return precision
+    logger.warning(
+        "precision='int8' would be slower here than float32, which is taken: this processor has no instructions for "
+        "products of 8 bits (VNNI). Name an engine ('openvino') to have 8 bits all the same"
+    )
+    return "float32"
 
 
 def _with_int8(engine: str, *, gpu: bool) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ __all__ = ["NativeCPnet"]
 FloatArray = NDArray[np.float32]
 State = Mapping[str, FloatArray]
 _LOWEST = np.float32(0)  # that a rectifier gives
+_LINE = 64  # bytes of a line of the cache
 
 
 def _whole(channels: int) -> int:
@@ -27,11 +28,32 @@ def _whole(channels: int) -> int:
     return -(-channels // LANES) * LANES
 
 
-def _padded(values: Any, *lengths: int) -> FloatArray:
-    """Zeros appended to the last axes, so that they have these lengths; flat."""
+def _empty(size: int) -> FloatArray:
+    """Room for numbers that begins with a line of the cache: no vector lies across two."""
+    room = np.empty(size + _LINE // 4, np.float32)
+    first = -room.ctypes.data % _LINE // 4
+    return room[first : first + size]
+
+
+def _filled(values: Any, *lengths: int) -> Any:
+    """Zeros appended to the last axes, so that they have these lengths."""
     missing = [(0, length - old) for length, old in zip(lengths, values.shape[-len(lengths) :], strict=True)]
     before = [(0, 0)] * (values.ndim - len(lengths))
-    return np.ascontiguousarray(np.pad(values, before + missing), np.float32).reshape(-1)
+    return np.pad(values, before + missing)
+
+
+def _padded(values: Any, *lengths: int) -> FloatArray:
+    """As :func:`_filled`, flat."""
+    filled = _filled(values, *lengths)
+    flat = _empty(filled.size)
+    flat[:] = filled.reshape(-1)
+    return flat
+
+
+def _packed(values: Any, *lengths: int) -> FloatArray:
+    """As :func:`_padded`, matrices as kernels read them."""
+    whole = kernels.packed(_filled(values, *lengths))
+    return _padded(whole, whole.shape[-1])
 
 
 def _transformed(weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -77,9 +99,9 @@ class _Features:
     def __init__(self, shape: tuple[int, int], channels: Sequence[int]) -> None:
         self.shapes = [(shape[0] >> n, shape[1] >> n) for n in range(len(channels))]
         sizes = [y * x * c for (y, x), c in zip(self.shapes, channels, strict=True)]
-        self.encoded, self.decoded = ([np.empty(size, np.float32) for size in sizes] for _ in range(2))
+        self.encoded, self.decoded = ([_empty(size) for size in sizes] for _ in range(2))
         # the first units of a level may have the channels of the next one
-        self.middle, self.small = (np.empty(max(sizes), np.float32) for _ in range(2))
+        self.middle, self.small = (_empty(max(sizes)) for _ in range(2))
 
 
 class NativeCPnet:
@@ -105,7 +127,7 @@ class NativeCPnet:
         scale, shift = self._norm("output.0")
         kernel = state["output.2.weight"][:, :, 0, 0].T
         last = _whole(nout)
-        self.output = scale, shift, _padded(kernel, self.channels[0], last), _padded(state["output.2.bias"], last)
+        self.output = scale, shift, _packed(kernel, self.channels[0], last), _padded(state["output.2.bias"], last)
         self._idle: list[_Features] = []
         del self.state
 
@@ -131,9 +153,9 @@ class NativeCPnet:
         n_out, n_in = weight.shape[:2]
         scale, shift = self._norm(f"{conv}.0")
         kernel = (
-            _padded(weight.transpose(2, 3, 1, 0), _whole(n_out))
+            _packed(weight.transpose(2, 3, 1, 0).reshape(-1, n_out), 9 * n_in, _whole(n_out))
             if points
-            else _padded(_transformed(weight), _whole(n_in), _whole(n_out))
+            else _packed(_transformed(weight), _whole(n_in), _whole(n_out))
         )
         style = None
         if styled:
@@ -151,7 +173,7 @@ class NativeCPnet:
         weight = self.state[f"{key}.proj.1.weight"][:, :, 0, 0]
         n_out, n_in = weight.shape
         bias = _padded(self.state[f"{key}.proj.1.bias"] + weight @ shift[:n_in], _whole(n_out))
-        kernel = _padded((weight * scale[:n_in]).T, n_in if first else _whole(n_in), _whole(n_out))
+        kernel = _packed((weight * scale[:n_in]).T, n_in if first else _whole(n_in), _whole(n_out))
         return _Level(units, kernel, bias)
 
     def __call__(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray]:

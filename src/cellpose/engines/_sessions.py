@@ -60,11 +60,17 @@ def version_of(engine: str) -> str:
 
 def has_bfloat16(engine: str) -> bool:
     """Whether a library computes in bfloat16 on this processor by instructions made for it; imports the library."""
-    if engine != "openvino":
+    if engine != "openvino" or not _may_use_bfloat16():
         return False
     import openvino
 
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _may_use_bfloat16() -> bool:
+    """Whether the variable that limits the instructions of OpenVINO's kernels, which asks the processor, allows it."""
+    limit = (os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "ALL").upper()
+    return limit == "DEFAULT" or any(name in limit for name in ("ALL", "BF16", "FP16", "AMX", "AVX10", "VNNI_2"))
 
 
 def open_session(engine: str, graph: bytes | Path, *, bfloat16: bool = False) -> Session:

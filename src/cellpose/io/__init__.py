@@ -11,6 +11,7 @@ from typing import Any
 
 from cellpose._also import other_names
 from cellpose._door import guard
+from cellpose.io._axes import FileAxes
 from cellpose.io._bands import write_label_bands
 from cellpose.io._convert import tiff_to_zarr
 from cellpose.io._find import get_image_files, get_label_files
@@ -41,6 +42,7 @@ __all__ = [
     "MATPLOTLIB",
     "ND2",
     "NRRD",
+    "FileAxes",
     "Image",
     "LazyPlane",
     "OmeZarr",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,16 @@ import numpy as np
 
 from cellpose._reading import reading
 from cellpose.errors import AxesError
-from cellpose.io._image import UNKNOWN_AXIS, ImageArray, check_axes
+from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, named_axes, place_of_axis
+from cellpose.io._image import ImageArray
 from cellpose.io._ome_zarr_pyramid import new_folder
 from cellpose.io._ome_zarr_write import finish_image
 from cellpose.io._tiff import LazyTiff, open_tiff
 from cellpose.io._zarr import create_array
 
 __all__ = ["tiff_to_zarr"]
+
+logger = logging.getLogger(__name__)
 
 PathLike = str | os.PathLike[str]
 
@@ -26,7 +30,7 @@ _FLAT_CHUNK = 1024
 _ROWS = 1024  # that are read together
 
 
-def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None) -> Path:
+def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None, channel_axis: int | None = None) -> Path:
     """An OME-Zarr with the pixels of a TIFF, in chunks that suit blocks; nothing is done where it is there already.
 
     Parameters
@@ -37,11 +41,13 @@ def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None) -> P
         Folder to make; it appears when it is whole.
     axes
         Names of the axes, one letter of TZCYX for each, instead of what the file says.
+    channel_axis
+        Axis of the channels, where the file does not name its axes.
 
     Raises
     ------
     AxesError
-        If the file does not name its axes and ``axes`` is None.
+        If the file does not name its axes and neither ``axes`` nor ``channel_axis`` says them, or they contradict it.
     FileReadError, FileWriteError
         If it cannot be read or written.
     """
@@ -50,7 +56,7 @@ def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None) -> P
         return out
     tiff = open_tiff(Path(path))
     with reading(path):
-        names = _names(tiff, axes)
+        names = _names(tiff, axes, channel_axis)
     order = [names.index(letter) for letter in "TCZYX" if letter in names]
     letters = "".join(names[k] for k in order)
     shape = tuple(tiff.shape[k] for k in order)
@@ -65,15 +71,24 @@ def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None) -> P
     return out
 
 
-def _names(tiff: LazyTiff, axes: str | None) -> str:
+def _names(tiff: LazyTiff, axes: str | None, channel_axis: int | None) -> str:
+    letters, file_axes = tiff.axes, tiff.file_axes
     if axes is not None:
-        return check_axes(axes, tiff.shape)
-    if UNKNOWN_AXIS in tiff.axes:
-        message = (
-            f"a TIFF of shape {tiff.shape}, axes {tiff.axes}, does not name its axes (Q); name them, such as axes='ZYX'"
-        )
+        letters, named = named_axes(axes, letters, tiff.shape, file_axes)
+        file_axes = named or FileAxes(letters, tiff.shape)
+    channels = place_of_axis("C", channel_axis, letters, tiff.shape, file_axes)
+    if UNKNOWN_AXIS not in letters and (channels is None or letters[channels] == "C"):
+        if "C" in file_axes.assumed and channels is None:
+            logger.warning(
+                f"{tiff.path}: shape {tiff.shape} without named axes: taken for {letters}; if that is not so name "
+                f"them, such as axes={letters.replace('C', 'Z')!r}"
+            )
+        return letters
+    rest = iter("ZYX"[-(len(letters) - 1) :])
+    if channels is None or len(letters) not in (3, 4):
+        message = f"a TIFF of shape {tiff.shape}, axes {letters}, does not name its axes; name them, such as axes='ZYX'"
         raise AxesError(message)
-    return tiff.axes
+    return "".join("C" if k == channels else next(rest) for k in range(len(letters)))
 
 
 def _parts(tiff: LazyTiff, ndim: int) -> Iterator[tuple[list[Any], ImageArray]]:

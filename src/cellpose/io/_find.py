@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from cellpose.errors import FileReadError, InputError
 
-__all__ = ["get_image_files", "get_label_files"]
+__all__ = ["FLOWS", "Beside", "get_image_files", "get_label_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _FURTHER_SUFFIXES = (".czi", ".lif", ".bmp", ".gif")
 _RESULT_ENDINGS = ("_cp_output", "_flows", "_flows_0", "_flows_1", "_flows_2", "_cellprob", "_masks")
 _LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 _SEG = "_seg.npy"
-_FLOWS = "_flows.tif"
+FLOWS = "_flows.tif"
 _MOST_ENDINGS = 5  # that one message lists
 
 
@@ -197,7 +197,8 @@ def get_label_files(
     if not any(labels):
         message = (
             f"labels not provided with correct --mask_filter: there is no {cut[0]}{mask_filter} with any of "
-            f"{', '.join(_LABEL_SUFFIXES)}{_perhaps(cut[0], beside)}"
+            f"{', '.join(_LABEL_SUFFIXES)}{_perhaps(cut[0], beside)}; put label images beside the images, or choose "
+            "another --mask_filter"
         )
         raise InputError(message)
     suffix = next(label for label in labels if label).rpartition(".")[2]
@@ -244,8 +245,8 @@ class Beside:
 
 
 def _flow_files(full: list[str], cut: list[str], beside: Beside) -> list[str] | None:
-    stems = full if beside.all_of(full[0], _FLOWS) else cut
-    flows = [found[0] for stem in stems if (found := beside.all_of(stem, _FLOWS))]
+    stems = full if beside.all_of(full[0], FLOWS) else cut
+    flows = [found[0] for stem in stems if (found := beside.all_of(stem, FLOWS))]
     if len(flows) == len(stems):
         return flows
     logger.info("not all flows are present, running flow generation for all images")

@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import AxesError
+from cellpose.io._axes import FileAxes, named_axes, place_of_axis
 
-__all__ = ["UNKNOWN_AXIS", "Image", "ImageArray", "check_axes"]
+__all__ = ["Image", "ImageArray"]
 
 ImageArray = npt.NDArray[Any]
-
-UNKNOWN_AXIS = "Q"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +30,10 @@ class Image:
         Size of a pixel along (z, y, x) in micrometres; None where unknown.
     channel_names
         Names of the channels; empty where unknown.
+    file_axes
+        The axes of the file, where it has others than ``data`` or does not declare all of them; None: ``axes``.
+    name
+        Of the file, for messages.
 
     Examples
     --------
@@ -45,6 +47,8 @@ class Image:
     axes: str
     pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None)
     channel_names: tuple[str, ...] = ()
+    file_axes: FileAxes | None = None
+    name: str = ""
 
     def __post_init__(self) -> None:
         if len(self.axes) != np.ndim(self.data):
@@ -71,15 +75,45 @@ class Image:
             yield self
             return
         for time in range(self.data.shape[t]):
-            yield replace(self, data=self.data.take(time, t), axes=self.axes[:t] + self.axes[t + 1 :])
+            yield replace(self, data=self.data.take(time, t), axes=self.axes[:t] + self.axes[t + 1 :], file_axes=None)
 
-    def named(self, axes: str) -> Image:
-        """The same pixels with other names for their axes.
+    def place(self, letter: str, number: int | None) -> int | None:
+        """Which axis of ``data`` is meant by the number that the caller gives for channels (C) or planes (Z).
+
+        Numbers are counted in the axes of the file, those of length 1 among them.
+
+        Returns
+        -------
+        int or None
+            None where no number is given, or the axis has length 1 and is not in ``data``.
 
         Raises
         ------
         AxesError
-            If these are not as many letters of TZCYXQ as the data has axes, or one but Q is there twice.
+            If there is no such axis (`AxisRangeError`), or the file says that it is another.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> file_axes = FileAxes("TCZYX", (1, 3, 4, 64, 64))
+        >>> image = Image(np.zeros((3, 4, 64, 64), np.uint8), "CZYX", file_axes=file_axes)
+        >>> image.place("Z", 2), image.place("C", -4), image.place("Z", None)
+        (1, 0, None)
+        """
+        return place_of_axis(letter, number, self.axes, self.data.shape, self.file_axes)
+
+    def named(self, axes: str) -> Image:
+        """The same pixels with other names for their axes.
+
+        Parameters
+        ----------
+        axes
+            One letter of TZCYXQ for each axis of the data, or for each axis of the file.
+
+        Raises
+        ------
+        AxesError
+            If there are more or fewer, or one but Q is there twice.
 
         Examples
         --------
@@ -87,29 +121,15 @@ class Image:
         >>> Image(np.zeros((9, 64, 64), np.uint8), "QYX").named("tyx").axes
         'TYX'
         """
-        return replace(self, axes=check_axes(axes, self.data.shape))
+        letters, file_axes = named_axes(axes, self.axes, self.data.shape, self.file_axes)
+        return replace(self, axes=letters, file_axes=file_axes)
+
+    def declares(self, letter: str) -> bool:
+        """Whether an axis has this name, and not only because the format suggests it."""
+        return letter in self.axes and (self.file_axes is None or letter not in self.file_axes.assumed)
 
     @property
     def anisotropy(self) -> float | None:
         """Distance between planes divided by the size of a pixel, or None where the file does not say."""
         z, _, x = self.pixel_size_um
         return z / x if z and x else None
-
-
-def check_axes(axes: str, shape: tuple[int, ...]) -> str:
-    """Names of the axes of an array, in capitals.
-
-    Raises
-    ------
-    AxesError
-        If they do not fit.
-    """
-    names = axes.upper()
-    known = [letter for letter in names if letter != UNKNOWN_AXIS]
-    if len(names) != len(shape) or not set(known) <= set("TZCYX") or len(set(known)) != len(known):
-        message = (
-            f"axes={axes!r} does not fit an array of shape {tuple(shape)}; give one letter for each axis: T time, Z "
-            f"plane, C channel, Y, X, each at most once, or {UNKNOWN_AXIS} for others"
-        )
-        raise AxesError(message)
-    return names

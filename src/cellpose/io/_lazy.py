@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from cellpose._reading import reading
 from cellpose.errors import AxesError
-from cellpose.io._image import UNKNOWN_AXIS, Image, check_axes
+from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, named_axes, place_of_axis
+from cellpose.io._image import Image
 from cellpose.io._limits import check_claim
 from cellpose.io._npy import map_npy
 from cellpose.io._ome_zarr import open_ome_zarr
@@ -46,6 +47,8 @@ class LazyPlane:
         Empty where unknown.
     chunk_rows
         Rows that are stored together: reading one of them costs as much as reading all.
+    names_channels
+        Whether the file or the caller says which axis the channels are; else the shortest one was taken.
     """
 
     shape: tuple[int, int, int]
@@ -54,6 +57,7 @@ class LazyPlane:
     pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None)
     channel_names: tuple[str, ...] = ()
     chunk_rows: int = 1
+    names_channels: bool = True
 
     def reader(self) -> Callable[[int, int], Array]:
         """A function of first and last + 1 row that gives (rows, columns, channels).
@@ -94,7 +98,7 @@ def open_plane(source: Any, channel_axis: int | None = None, axes: str | None = 
         path of a TIFF (tiled or not, compressed or not, BigTIFF, OME, pyramids), an OME-Zarr, a Zarr array or a
         ``.npy``; or an array, memory map or Zarr array. Images of other formats are read as a whole.
     channel_axis
-        Axis of the channels; None: what the file says, else the shortest axis of three.
+        Axis of the channels, counted in the axes of the file; None: what the file says, else the shortest of three.
     axes
         Names of the axes, one letter of TZCYX for each that is longer than 1, instead of what the file says.
 
@@ -108,7 +112,7 @@ def open_plane(source: Any, channel_axis: int | None = None, axes: str | None = 
     if isinstance(source, LazyPlane):
         return source
     if not isinstance(source, (str, os.PathLike)):
-        return _of_array(source, _renamed(UNKNOWN_AXIS * len(source.shape), source.shape, axes), channel_axis)
+        return _of_array(source, _named_by_caller(UNKNOWN_AXIS * len(source.shape), source.shape, axes, channel_axis))
     path = Path(source)
     with reading(path):
         plane = _of_file(path, channel_axis, axes)
@@ -131,48 +135,61 @@ def _of_file(path: Path, channel_axis: int | None, axes: str | None) -> LazyPlan
     if path.is_dir() and is_zarr(path):
         lazy = open_ome_zarr(path)
         check_any_chunk(lazy.folder, lazy.array, lazy.is_image)
-        names = _renamed(lazy.axes, lazy.array.shape, axes)
-        return _of_array(lazy.array, names, channel_axis, lazy.pixel_size_um, lazy.channel_names)
-    if path.suffix.lower() == ".npy" and not path.name.endswith("_seg.npy"):
+        names = _named_by_caller(lazy.axes, lazy.array.shape, axes, channel_axis)
+        return _of_array(lazy.array, names, lazy.pixel_size_um, lazy.channel_names)
+    if path.suffix.lower() == ".npy" and not path.name.lower().endswith("_seg.npy"):
         data = map_npy(path)
-        return _of_array(data, _renamed(UNKNOWN_AXIS * data.ndim, data.shape, axes), channel_axis)
+        return _of_array(data, _named_by_caller(UNKNOWN_AXIS * data.ndim, data.shape, axes, channel_axis))
     if path.suffix.lower() in TIFF_SUFFIXES:
         return _of_tiff(path, channel_axis, axes)
     image: Image = read_image(path)
-    names = _renamed(image.axes, image.data.shape, axes)
-    return _of_array(image.data, names, channel_axis, image.pixel_size_um, image.channel_names)
+    names = _named_by_caller(image.axes, image.data.shape, axes, channel_axis, image.file_axes)
+    return _of_array(image.data, names, image.pixel_size_um, image.channel_names)
 
 
-def _renamed(found: str, shape: Sequence[int], axes: str | None) -> str:
-    """The axes as they are named by the caller, who may leave out those of length 1."""
-    if axes is None:
-        return found
-    if len(axes) == len(shape):
-        return check_axes(axes, tuple(shape))
-    names = iter(check_axes(axes, tuple(n for n in shape if n > 1)))
-    return "".join(next(names) if n > 1 else UNKNOWN_AXIS for n in shape)
+class _Named(NamedTuple):
+    """Letters of the axes, the axis that the caller gives for channels, and whether channels are named at all."""
+
+    letters: str
+    channels: int | None
+    sure: bool
+
+
+def _named_by_caller(
+    found: str,
+    shape: Sequence[int],
+    axes: str | None,
+    channel_axis: int | None,
+    file_axes: FileAxes | None = None,
+) -> _Named:
+    """The axes as the caller names them, who may leave out those of length 1."""
+    shape = tuple(int(n) for n in shape)
+    if axes is not None:
+        found, file_axes = named_axes(axes, found, shape, file_axes)
+    sure = "C" in found and (file_axes is None or "C" not in file_axes.assumed)
+    given = place_of_axis("C", channel_axis, found, shape, file_axes)
+    return _Named(found, given, sure or given is not None)
 
 
 def _of_tiff(path: Path, channel_axis: int | None, axes: str | None) -> LazyPlane:
     tiff = open_tiff(path)
     sizes, names = tiff.metadata
-    letters = _renamed(tiff.axes, tiff.shape, axes)
-    plane, c = _places(tiff.shape, letters, channel_axis)
+    named = _named_by_caller(tiff.axes, tiff.shape, axes, channel_axis, tiff.file_axes)
+    plane, c = _places(tiff.shape, named.letters, named.channels)
     if tiff.mapped is not None:
-        return _of_array(tiff.mapped, letters, channel_axis, sizes, names)
+        return _of_array(tiff.mapped, named, sizes, names)
     shape = (tiff.shape[plane[0]], tiff.shape[plane[1]], 1 if c is None else tiff.shape[c])
-    return LazyPlane(shape, tiff.dtype, tiff.rows, sizes, names, tiff.chunk_rows)
+    return LazyPlane(shape, tiff.dtype, tiff.rows, sizes, names, tiff.chunk_rows, named.sure or c is None)
 
 
 def _of_array(
     data: Any,
-    axes: str,
-    channel_axis: int | None,
+    named: _Named,
     pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None),
     channel_names: tuple[str, ...] = (),
 ) -> LazyPlane:
     shape = tuple(int(n) for n in data.shape)
-    (y, x), c = _places(shape, axes, channel_axis)
+    (y, x), c = _places(shape, named.letters, named.channels)
     order = [axis for axis in (y, x, c) if axis is not None]
 
     def read(start: int, stop: int) -> Array:
@@ -188,12 +205,12 @@ def _of_array(
     chunks = getattr(data, "chunks", None)
     chunk_rows = int(chunks[y]) if isinstance(chunks, tuple) and isinstance(chunks[y], int) else 1
     full = (shape[y], shape[x], 1 if c is None else shape[c])
-    return LazyPlane(full, np.dtype(data.dtype), read, pixel_size_um, channel_names, chunk_rows)
+    sure = named.sure or c is None
+    return LazyPlane(full, np.dtype(data.dtype), read, pixel_size_um, channel_names, chunk_rows, sure)
 
 
-def _places(shape: tuple[int, ...], axes: str, channel_axis: int | None) -> tuple[tuple[int, int], int | None]:
+def _places(shape: tuple[int, ...], axes: str, given: int | None) -> tuple[tuple[int, int], int | None]:
     """Axes of y and x, and of the channels where there are any; all others must have length 1."""
-    given = None if channel_axis is None else range(len(shape))[channel_axis]
     long = [i for i, n in enumerate(shape) if n > 1 or axes[i] in "YX"]
     c = given if given is not None else axes.find("C") if "C" in axes else None
     if c is not None and c not in long:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import FileMissingError, FileReadError, MissingExtraError
-from cellpose.io._image import UNKNOWN_AXIS, Image
+from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, known_letters
+from cellpose.io._image import Image
 from cellpose.io._limits import check_claim
 from cellpose.io._open import head_of
 
@@ -96,7 +97,8 @@ def read_nrrd(path: Path) -> Image:
             raise FileReadError(message)
         data = nrrd.read_data(header, file, str(path))
     if data.ndim == 3:
-        return Image(np.ascontiguousarray(data.transpose(2, 0, 1)), "ZYX")
+        stack = np.ascontiguousarray(data.transpose(2, 0, 1))
+        return Image(stack, "ZYX", file_axes=FileAxes("ZYX", stack.shape, assumed="ZYX"))
     return Image(np.ascontiguousarray(data), "YX" if data.ndim == 2 else UNKNOWN_AXIS * data.ndim)
 
 
@@ -109,19 +111,21 @@ def _bytes_of_nrrd(kind: str) -> int:
 
 
 def read_bioio(path: Path) -> Image:
-    """CZI, ND2 or LIF: channels, planes, Y and X of the first scene, the first of all other axes."""
+    """CZI, ND2 or LIF: times, channels, planes, Y and X of the first scene, the first of all other axes."""
     reader = _open_bioio(path)
     sizes = {letter: int(reader.dims[letter][0]) for letter in reader.dims.order}
-    others = [letter for letter, length in sizes.items() if letter not in "CZYXS" and length > 1]
+    others = [letter for letter, length in sizes.items() if letter not in "TCZYXS" and length > 1]
     if others:
         logger.warning(f"{path} has more than one of {', '.join(others)}; only the first is read")
     # bioio names every axis; those of length 1 say nothing
-    axes = "".join(letter for letter in "ZCYXS" if sizes.get(letter, 1) > 1 or letter in "YX")
+    axes = "".join(letter for letter in "TZCYXS" if sizes.get(letter, 1) > 1 or letter in "YX")
     itemsize = np.dtype(reader.dtype).itemsize
     check_claim(path, itemsize * int(np.prod([sizes[letter] for letter in axes], dtype=object)))
     data = np.asarray(reader.get_image_data(axes))
-    named = axes.replace("S", "C") if "C" not in axes else axes.replace("S", UNKNOWN_AXIS)
-    return Image(data, named, _bioio_pixel_size(reader), tuple(str(name) for name in reader.channel_names or ()))
+    shape = tuple(sizes.values())
+    file_axes = FileAxes(known_letters("".join(sizes), shape), shape)
+    names = tuple(str(name) for name in reader.channel_names or ())
+    return Image(data, known_letters(axes, data.shape), _bioio_pixel_size(reader), names, file_axes)
 
 
 def _open_bioio(path: Path) -> Any:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from cellpose._reading import reading
 from cellpose.errors import FileReadError
-from cellpose.io._image import UNKNOWN_AXIS, Image
+from cellpose.io._axes import UNKNOWN_AXIS
+from cellpose.io._image import Image
 from cellpose.io._limits import check_claim
 from cellpose.io._open import opened
 from cellpose.io._unpickle import Clipped, unpickle_data

@@ -12,7 +12,8 @@ import numpy as np
 
 from cellpose._reading import reading
 from cellpose.errors import FileReadError
-from cellpose.io._image import UNKNOWN_AXIS, Image
+from cellpose.io._axes import UNKNOWN_AXIS, FileAxes
+from cellpose.io._image import Image
 from cellpose.io._tiff import micrometres
 from cellpose.io._zarr import open_zarr
 from cellpose.io._zarr_check import checked, read_whole
@@ -110,7 +111,8 @@ def read_ome_zarr(path: PathLike) -> Image:
     shape = lazy.array.shape
     keep = [i for i, n in enumerate(shape) if n > 1 or lazy.axes[i] in "YX" + UNKNOWN_AXIS]
     data = read_whole(lazy.folder, lazy.array, lazy.axes, lazy.is_image).reshape([shape[i] for i in keep])
-    return Image(data, "".join(lazy.axes[i] for i in keep), lazy.pixel_size_um, lazy.channel_names)
+    file_axes = FileAxes(lazy.axes, tuple(int(n) for n in lazy.array.shape))
+    return Image(data, "".join(lazy.axes[i] for i in keep), lazy.pixel_size_um, lazy.channel_names, file_axes)
 
 
 def _axes(declared: Any, ndim: int) -> tuple[str, list[str | None]]:

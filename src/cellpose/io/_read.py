@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from cellpose._reading import reading
@@ -57,7 +58,7 @@ def read_image(path: PathLike) -> Image:
     """
     file = Path(path)
     with reading(file):
-        return _reader_of(file)(file)
+        return replace(_reader_of(file)(file), name=file.name)
 
 
 def _reader_of(file: Path) -> Callable[[Path], Image]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from cellpose._reading import reading
 from cellpose.errors import FileReadError
-from cellpose.io._image import UNKNOWN_AXIS, Image, ImageArray
+from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, known_letters
+from cellpose.io._image import Image, ImageArray
 from cellpose.io._limits import check_claim
 from cellpose.io._ome_series import OmeSeries, file_of
 from cellpose.io._ome_set import companion_series, series_of_set
@@ -71,13 +72,13 @@ def read_tiff(path: Path) -> Image:
         series = _first_series(path, tif)
         check_series(path, tif, series)
         data = np.asarray(series.asarray())
-        axes = _axes(series.axes, data.ndim)
+        axes = known_letters(series.axes, data.shape)
         data, axes = _without_alpha(series.keyframe, data, axes)
         count = series.n_images if isinstance(series, OmeSeries) else len(tif.series)
         if count > 1:
             logger.warning(f"{path} holds {count} series of images; only the first is read")
         sizes, names = _metadata(tif, series)
-    return Image(data, axes, sizes, names)
+        return Image(data, axes, sizes, names, _file_axes(tif, series))
 
 
 def _without_alpha(page: Any, data: ImageArray, axes: str) -> tuple[ImageArray, str]:
@@ -104,7 +105,22 @@ def read_companion(path: Path) -> Image:
     series = companion_series(path)
     check_series(path, None, series)
     sizes, names = _of_pixels(series.pixels)
-    return Image(series.asarray(), _axes(series.axes, series.ndim), sizes, names)
+    axes = known_letters(series.axes, series.shape)
+    return Image(series.asarray(), axes, sizes, names, _file_axes(None, series))
+
+
+def _file_axes(tif: Any, series: Any) -> FileAxes:
+    """All axes of the file; letters that only the order of its pages or of its samples suggests are no declaration."""
+    letters, shape = series.get_axes(False), tuple(series.get_shape(False))
+    kept = [k for k, (a, n) in enumerate(zip(letters, shape, strict=True)) if a != "S" or n > 1]
+    letters, shape = "".join(letters[k] for k in kept), tuple(shape[k] for k in kept)
+    known = known_letters(letters, shape)
+    if tif is None or tif.is_ome or tif.is_imagej:
+        return FileAxes(known, shape)
+    # what is written as three or four planes side by side may be channels as well as planes
+    side_by_side = 0 <= letters.find("S") < letters.find("Y")
+    assumed = "CYX" if side_by_side else "YX" if UNKNOWN_AXIS in known else ""
+    return FileAxes(known, shape, assumed)
 
 
 def _metadata(tif: Any, series: Any) -> Metadata:
@@ -130,8 +146,8 @@ class LazyTiff:
         Size of a pixel in micrometres along (z, y, x), and names of the channels.
     pages
         In order; of a set of files, pages of several.
-    shape, axes, dtype
-        Of the whole array.
+    shape, axes, file_axes, dtype
+        Of the whole array, as those of `Image`.
     mapped
         A memory map of it, where the file holds it in one piece.
     chunk_rows
@@ -144,6 +160,7 @@ class LazyTiff:
     pages: list[Any]
     shape: tuple[int, ...]
     axes: str
+    file_axes: FileAxes
     dtype: np.dtype[Any]
     mapped: ImageArray | None
     chunk_rows: int
@@ -228,9 +245,9 @@ def _lazy(path: Path, tif: Any) -> LazyTiff:
     if mapped is None:
         check_rows(path, key)
     rows = key.tilelength if key.is_tiled else min(key.rowsperstrip, key.imagelength)
-    axes = _axes(level.axes, level.ndim)
+    axes, file_axes = known_letters(level.axes, level.shape), _file_axes(tif, series)
     metadata = _metadata(tif, series)
-    lazy = LazyTiff(path, tif, metadata, list(level.pages), level.shape, axes, level.dtype, mapped, rows)
+    lazy = LazyTiff(path, tif, metadata, list(level.pages), level.shape, axes, file_axes, level.dtype, mapped, rows)
     weakref.finalize(lazy, tif.close)
     return lazy
 
@@ -244,14 +261,6 @@ def _first_series(path: Path, tif: Any) -> Any:
         message = f"{path} is a TIFF without any image in it"
         raise FileReadError(message)
     return tif.series[0]
-
-
-def _axes(declared: str, ndim: int) -> str:
-    if len(declared) != ndim:
-        return UNKNOWN_AXIS * ndim
-    # samples of a pixel are channels, unless the file also has channels of its own
-    renamed = declared.replace("S", "C") if "C" not in declared else declared
-    return "".join(letter if letter in "TZCYX" else UNKNOWN_AXIS for letter in renamed)
 
 
 def micrometres(value: Any, unit: str | None) -> float | None:

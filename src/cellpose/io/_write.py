@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,8 +12,9 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._temporary import temporary_beside
 from cellpose.errors import AxesError, FileWriteError, InputError
-from cellpose.io._image import check_axes
+from cellpose.io._axes import check_axes
 
 __all__ = [
     "CLASSIC_TIFF_LIMIT",
@@ -25,7 +25,6 @@ __all__ = [
     "ome_metadata",
     "replacing",
     "smallest_labels",
-    "temporary_beside",
     "write_bytes",
     "write_ome_tiff",
     "write_png",
@@ -96,11 +95,6 @@ def check_dir(path: PathLike) -> None:
         If it cannot be made.
     """
     make_folder(path)
-
-
-def temporary_beside(target: Path) -> Path:
-    # a short name of its own: the target's name may already be as long as the file system allows
-    return target.with_name(f".cellpose-{os.getpid()}-{secrets.token_hex(6)}.part")
 
 
 @contextmanager

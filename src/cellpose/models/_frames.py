@@ -10,6 +10,7 @@ import numpy as np
 from cellpose._stages import part_of_job
 from cellpose.errors import AxesError
 from cellpose.io import Image, read_image
+from cellpose.models._doubt import one_doubt
 from cellpose.models._many import fraction_of, reporter
 from cellpose.utils._display import shown
 
@@ -36,7 +37,7 @@ def segment_image(
     image
         What ``io.read_image`` gives, or the path of a file.
     channel_axis, z_axis
-        Axes of ``image.data``, where the image does not name them or names them wrongly.
+        Axes of channels and planes, counted in the axes of the file, where it does not name them.
     planes_by_name
         Whether the axis that the image calls Z is given to ``eval``; else planes are found from the shape.
     **keywords
@@ -51,8 +52,8 @@ def segment_image(
     Raises
     ------
     AxesError
-        If there are more axes than one stack of channels and planes has, or a movie without planes is to be segmented
-        in 3D.
+        If there are more axes than one stack of channels and planes has, a movie without planes is to be segmented in
+        3D, or numbers of axes contradict what the image says.
 
     Examples
     --------
@@ -65,12 +66,12 @@ def segment_image(
     """
     if not isinstance(image, Image):
         image = read_image(image)
-    axes = {"C": _given(image, channel_axis), "Z": _given(image, z_axis)}
+    axes = {"C": image.place("C", channel_axis), "Z": image.place("Z", z_axis)}
     t = image.axis("T")
     if t is None or t in axes.values():
         return _one(model, image, axes, planes_by_name, keywords)
     # axes that were given are counted in the movie, and a frame has one less
-    if image.axis("Z") is None and (keywords.get("do_3D") or (keywords.get("stitch_threshold") or 0) > 0):
+    if image.axis("Z") is None and _as_stack(keywords):
         message = (
             f"an image with axes {image.axes} of shape {image.data.shape} has times and no planes; if its times are "
             f"planes say so with axes {image.axes.replace('T', 'Z')}, or z_axis={t}"
@@ -87,7 +88,7 @@ def _of_movie(
     count = image.data.shape[image.axes.index("T")]
     report = reporter(progress := keywords.get("progress"))
     done = []
-    with shown(progress, "frames", count) as display:
+    with shown(progress, "frames", count) as display, one_doubt():
         for index, frame in enumerate(image.frames()):
             part = fraction_of(report, index, count)
             own = keywords if part is None else {**keywords, "progress": lambda percent, tell=part: tell(percent / 100)}
@@ -97,16 +98,6 @@ def _of_movie(
     return done
 
 
-def _given(image: Image, axis: int | None) -> int | None:
-    """An axis counted from the first one."""
-    if axis is None:
-        return None
-    if not -image.data.ndim <= axis < image.data.ndim:
-        message = f"axis {axis} is not one of an image of shape {image.data.shape}, axes {image.axes}"
-        raise AxesError(message)
-    return axis % image.data.ndim
-
-
 def _one(
     model: Any, image: Image, axes: dict[str, int | None], planes_by_name: bool, keywords: dict[str, Any]
 ) -> tuple[Any, ...]:
@@ -114,7 +105,7 @@ def _one(
     if z_axis is None and planes_by_name:
         z_axis = image.axis("Z")
         z_axis = None if z_axis == channel_axis else z_axis
-    if channel_axis is None and image.data.ndim > 2:
+    if channel_axis is None and image.data.ndim > 2 and not (_as_stack(keywords) and _may_be_planes(image)):
         channel_axis = image.axis("C")
         channel_axis = None if channel_axis == z_axis else channel_axis
     found: tuple[Any, ...] = model.eval(image.data, channel_axis=channel_axis, z_axis=z_axis, **keywords)
@@ -125,6 +116,15 @@ def _one(
         )
         raise AxesError(message)
     return found
+
+
+def _as_stack(keywords: dict[str, Any]) -> bool:
+    return bool(keywords.get("do_3D")) or (keywords.get("stitch_threshold") or 0) > 0
+
+
+def _may_be_planes(image: Image) -> bool:
+    """Whether the only axis beside Y and X is called channels, but not by the file."""
+    return image.data.ndim == 3 and not image.declares("C")
 
 
 def _stacked(frames: list[tuple[Any, ...]]) -> tuple[Any, ...]:

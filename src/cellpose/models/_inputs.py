@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cellpose.errors import InputError, OptionError
 
-__all__ = ["Images", "Layout", "as_image", "one_number"]
+__all__ = ["Images", "Layout", "as_image", "one_number", "read_with_axes"]
 
 Array = NDArray[Any]
 
@@ -96,12 +96,35 @@ class Images:
 
     @classmethod
     def _of_path(cls, path: Path) -> Images:
-        if not path.is_dir():
-            return cls([path], 1, False)
         from cellpose import io
 
+        if not path.is_dir() or io.is_zarr(path):
+            return cls([path], 1, False)
         files = io.once_per_set([Path(file) for file in io.get_image_files(path, "_masks")])
         return cls(files, len(files), True)
+
+
+def read_with_axes(item: Any, layout: Layout, *, planes_by_name: bool) -> tuple[Array, Layout]:
+    """One image as `as_image` gives it, and its layout: of a file, numbers of axes are those that the file has.
+
+    Axes that no number is given for are those that the file declares; planes only ``planes_by_name``.
+
+    Raises
+    ------
+    AxesError
+        If the numbers contradict the file; others as `as_image`.
+    """
+    if not isinstance(item, (str, Path)):
+        return as_image(item), layout
+    from cellpose import io
+
+    image = io.read_image(item)
+    c, z = image.place("C", layout.channel_axis), image.place("Z", layout.z_axis)
+    if c is None and image.declares("C") and image.axis("C") != z:
+        c = image.axis("C")
+    if z is None and planes_by_name and image.declares("Z") and image.axis("Z") != c:
+        z = image.axis("Z")
+    return as_image(image.data), Layout(layout.channels, c, z)
 
 
 def as_image(item: Any) -> Array:

@@ -9,10 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cellpose import transforms
 from cellpose._stages import stage
 from cellpose.errors import OptionError
-from cellpose.models._inputs import Images, Layout, as_image, one_number
-from cellpose.models._segment import Network, Report, Result, segment
+from cellpose.models._assumed import assumption
+from cellpose.models._doubt import doubt_of, doubts_left, signs_of, tell_doubt
+from cellpose.models._inputs import Images, Layout, one_number, read_with_axes
+from cellpose.models._segment import Network, Report, Result, diameter_assumed, segment
 from cellpose.options import Evaluation
 from cellpose.utils._display import Display, shown
 from cellpose.utils._pipeline import Room, Tell, in_order, worker_count
@@ -23,6 +26,7 @@ logger = logging.getLogger("cellpose.models")
 
 # Intensities of images that are worked on at once: larger ones keep all cores busy alone, and take memory.
 _VALUES_AT_ONCE = 2**23
+_USUAL_CHANNELS = 4  # behind y and x
 
 
 def segment_images(
@@ -60,7 +64,8 @@ def _segment_all(
     report: Report | None,
     display: Display,
 ) -> list[tuple[Result, float]]:
-    room = Room(_VALUES_AT_ONCE)
+    room, left = Room(_VALUES_AT_ONCE), doubts_left()
+    told: list[str] = []
 
     def one(numbered: tuple[int, Any], tell: Tell | None) -> tuple[Result, float]:
         index, item = numbered
@@ -75,9 +80,14 @@ def _segment_all(
         )
         own = replace(options, diameter=diameter or None, rescale=rescale or None)
         stage("reading")
-        image = as_image(item)
+        by_name = not network.transformer or own.do_3D or own.stitch_threshold > 0
+        image, axes = read_with_axes(item, layout.of(index, images.count), planes_by_name=by_name)
+        if not told:
+            _tell_assumed(name_of(item, index, many=images.many), image, axes, network, own, told)
         with room.of(image.size):
-            result = segment(network, image, layout.of(index, images.count), own, tell)
+            result = segment(network, image, axes, own, tell)
+        if left != [0]:
+            tell_doubt(_doubt(network, result, own), name_of(item, index, many=images.many), left)
         seconds = time.perf_counter() - started
         logger.info("%s: %.2f s", f"image {index + 1}" if images.many else "image", seconds)
         return result, seconds
@@ -87,6 +97,30 @@ def _segment_all(
     if workers > 1:
         return list(in_order(one, numbered, workers, _both(_of_many(report, images.count), display.advance)))
     return [one(item, _both(fraction_of(report, item[0], images.count), display.part(item[0]))) for item in numbered]
+
+
+def _doubt(network: Network, result: Result, options: Evaluation) -> str | None:
+    if result.masks.ndim < 2 or network.classes:  # no masks were asked for, or there are no flows
+        return None
+    signs = signs_of(result.masks, result.flows[2], options.masking.cellprob_threshold)
+    n_planes = result.masks.shape[0] if result.masks.ndim > 2 else 1
+    return doubt_of(signs, options, diameter_assumed(network, options), n_planes)
+
+
+def _tell_assumed(
+    name: str, image: Any, layout: Layout, network: Network, options: Evaluation, told: list[str]
+) -> None:
+    """Say once in a call what an image is taken for whose axes nobody names; channels that come last are usual."""
+    if image.ndim != 3 or layout.channel_axis is not None or layout.z_axis is not None:
+        return
+    if options.do_3D or options.stitch_threshold > 0:
+        return  # planes come first, as is documented
+    choosing = layout.channels is not None
+    letters = transforms.assumed_axes(image.shape, transformer=network.transformer, choosing=choosing, do_3D=False)
+    usual = letters == "YXC" and image.shape[-1] <= _USUAL_CHANNELS
+    if not usual:
+        told.append(name)
+    logger.log(logging.INFO if usual or "Z" in letters else logging.WARNING, assumption(name, image.shape, letters))
 
 
 def name_of(item: Any, index: int, *, many: bool) -> str:

@@ -9,7 +9,15 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from cellpose import weights
-from cellpose.engines import GraphEngine, Loaded, NetworkAttribute, choose_engine, engine_of, is_transformer
+from cellpose.engines import (
+    GraphEngine,
+    Loaded,
+    NetworkAttribute,
+    choose_engine,
+    engine_of,
+    is_transformer,
+    worthwhile_precision,
+)
 from cellpose.models import _retired
 from cellpose.models._choice import (
     DEFAULT_MODEL,
@@ -67,8 +75,9 @@ class CellposeModel:
         else ``"auto"``. Networks that it cannot run, and those that are replaced or trained, are run by torch.
     precision
         ``"float32"``, ``"bfloat16"`` or ``"int8"`` (8-bit weights and activations: faster on a CPU, results differ a
-        little; needs OpenVINO or ONNX Runtime). ``None``: as ``use_bfloat16`` says, else bfloat16 for transformers on
-        CUDA GPUs that have it, as published, and float32 for all else.
+        little; needs OpenVINO or ONNX Runtime; float32 is taken instead, and the log says so, on processors that are
+        slower in 8 bits, unless an engine is named). ``None``: as ``use_bfloat16`` says, else bfloat16 for
+        transformers on CUDA GPUs that have it, as published, and float32 for all else.
 
     Attributes
     ----------
@@ -138,6 +147,8 @@ class CellposeModel:
         # Published networks get the tiles they were published with, since these are part of the result.
         self._small_whole = file is not None and file.path in weights.bundled_models().values()
         wanted = wanted_precision(precision, use_bfloat16)
+        if wanted is not None:
+            wanted = worthwhile_precision(wanted, engine, gpu=self.gpu)
         names = choose_engine(engine, gpu=self.gpu, precision=wanted or "float32")
         self._net: Any
         if file is None:

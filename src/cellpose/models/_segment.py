@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -127,9 +127,10 @@ def segment(
     # One plane has no z axis; other axes of length 1 are those of the image and stay.
     one_plane = stack.shape[0] == 1
     shape = stack.shape[:3]
+    blank = [not plane.any() for plane in stack]
     # The stack is as large as the flows and no longer needed while they are followed.
     del stack
-    masks = masks_of(network, flows, shape, scale, options, _part(report, _NETWORK_PART, 1))
+    masks = masks_of(network, flows, shape, scale, options, _part(report, _NETWORK_PART, 1), blank)
     stage("colouring flows")
     if one_plane:
         flows = flows[:, 0]
@@ -153,18 +154,23 @@ def _segment_classes(
     return Result(_compact(masks), flows, styles)
 
 
+def arranged(network: Network, image: Array, layout: Layout, *, stack: bool) -> FloatArray:
+    """The channels that the network sees, float32 (z, y, x, channel), on the scale of the image.
+
+    ``stack``: the image is one, else its shape tells.
+    """
+    axes = (layout.channels, layout.channel_axis, layout.z_axis)
+    if network.transformer:
+        found = transforms.prepare_transformer(image, *axes, do_3D=stack)
+    else:
+        found = transforms.prepare_unet(image, *axes, do_3D=stack, nchan=network.nchan)
+    return found if found.ndim == 4 else found[np.newaxis]
+
+
 def prepared(network: Network, image: Array, layout: Layout, options: Evaluation) -> FloatArray:
     """The image as the network takes it, float32 (z, y, x, channel), normalised."""
     together = options.do_3D or options.stitch_threshold > 0
-    if network.transformer:
-        arranged = transforms.prepare_transformer(
-            image, layout.channels, layout.channel_axis, layout.z_axis, do_3D=together
-        )
-    else:
-        arranged = transforms.prepare_unet(
-            image, layout.channels, layout.channel_axis, layout.z_axis, do_3D=together, nchan=network.nchan
-        )
-    stack = arranged if arranged.ndim == 4 else arranged[np.newaxis]
+    stack = arranged(network, image, layout, stack=together)
     normalization = options.normalization
     if options.do_3D:
         normalization = _with_norm3D(normalization, True)
@@ -185,6 +191,13 @@ def scale_of(network: Network, options: Evaluation) -> float:
     if options.rescale:
         return options.rescale
     return network.diam_mean / network.diam_labels
+
+
+def diameter_assumed(network: Network, options: Evaluation) -> float | None:
+    """The diameter in pixels that cells are taken to have; None where none was given to a transformer."""
+    if network.transformer:
+        return options.diameter
+    return network.diam_mean / scale_of(network, options)
 
 
 def run_stack(
@@ -241,10 +254,16 @@ def masks_of(
     scale: float,
     options: Evaluation,
     report: Report | None,
+    blank: Sequence[bool],
 ) -> Array:
-    """Labels (z, y, x) of the size of the image, ``shape``; an empty array where masks were not asked for."""
+    """Labels (z, y, x) of the size of the image, ``shape``; an empty array where masks were not asked for.
+
+    ``blank`` says of which planes the network saw nothing: there are no cells, whatever the thresholds.
+    """
     if not options.compute_masks:
         return np.zeros(0)
+    if all(blank):
+        return np.zeros(shape, np.uint16)
     masking = options.masking
     arguments: dict[str, Any] = {
         "niter": steps(scale, options),
@@ -276,6 +295,8 @@ def masks_of(
     masks = np.zeros(shape, np.int32)
     advance = stage("following flows", shape[0], "planes") if shape[0] > 1 else stage("following flows")
     for index in range(shape[0]):
+        if blank[index]:
+            continue
         masks[index] = dynamics.resize_and_compute_masks(
             flows[:2, index],
             flows[2, index],

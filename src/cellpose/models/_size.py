@@ -17,10 +17,12 @@ from cellpose.errors import FileReadError, OptionError
 from cellpose.io._npy import load_npy
 from cellpose.models import _retired
 from cellpose.models._choice import PathLike
+from cellpose.models._doubt import doubts_untold
 from cellpose.models._files import size_model_path
-from cellpose.models._inputs import Images, Layout, as_image
+from cellpose.models._inputs import Images, Layout, as_image, read_with_axes
 from cellpose.models._many import name_of
 from cellpose.models._model import CellposeModel
+from cellpose.models._segment import arranged
 from cellpose.utils._display import shown
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ Array = NDArray[Any]
 
 # Smaller estimates from the style are not trusted.
 _LEAST_DIAMETER = 5.0
-_PLANE_AXES = 3
+_PLANES = 5  # of a stack are looked at
 
 
 class SizeModel:
@@ -98,29 +100,34 @@ class SizeModel:
         augment: bool = False,
         batch_size: int = 8,
         progress: Any = None,
+        z_axis: int | None = None,
+        do_3D: bool = False,
         **retired: Any,
     ) -> tuple[Any, Any]:
         """Diameter of the cells of an image, or of each of several.
 
         Parameters
         ----------
-        x, channels, channel_axis, normalize, invert, augment, batch_size, progress
+        x, channels, channel_axis, normalize, invert, augment, batch_size, progress, z_axis
             See :meth:`CellposeModel.eval`.
+        do_3D
+            The image is a stack; else its shape tells.
         **retired
             Options of older versions; they do nothing, and the log says so once.
 
         Returns
         -------
         diameter : float
-            Of the masks of a first segmentation, in pixels of the image; ``diam_mean`` where there are none.
+            Of the masks of a first segmentation, in pixels of the image; ``diam_mean`` where there are none. Of stacks
+            the median of the cells in five planes (y, x) of it, so that anisotropy is of no matter.
         diameter_style : float
             From the style alone.
 
-        For several images each is a list. For stacks both are ``diam_mean``.
+        For several images each is a list.
         """
         _retired.drop_retired("SizeModel.eval", retired, _retired.EVAL)
         images = Images.of(x)
-        layout = Layout(channels, channel_axis)
+        layout = Layout(channels, channel_axis, z_axis)
         options = {
             "normalize": normalize,
             "invert": invert,
@@ -132,24 +139,25 @@ class SizeModel:
         with shown(progress, "diameters of images" if images.many else "", images.count) as display:
             for index, item in enumerate(images.items):
                 with display.job(name_of(item, index, many=images.many)):
-                    found.append(self._one(as_image(item), layout.of(index, images.count), options))
+                    read = read_with_axes(item, layout.of(index, images.count), planes_by_name=True)
+                    found.append(self._one(*read, options, stack=do_3D))
                 display.advance(index + 1)
         if not images.many:
             return found[0]
         return [d for d, _ in found], [s for _, s in found]
 
-    def _one(self, image: Array, layout: Layout, options: Mapping[str, Any]) -> tuple[float, float]:
-        if image.squeeze().ndim > _PLANE_AXES:
-            logger.warning("diameters are estimated of single planes only; taking %g for the stack", self.diam_mean)
-            return self.diam_mean, self.diam_mean
-        common = {**options, "channels": layout.channels, "channel_axis": layout.channel_axis, "resample": False}
-        _, _, style = self.cp.eval(image, compute_masks=False, **common)
-        if np.ndim(style) != 1:
-            logger.warning("diameters are estimated of single planes only; taking %g for the stack", self.diam_mean)
-            return self.diam_mean, self.diam_mean
-        of_style = _or_default(float(self._size_estimation(style)), self.diam_mean)
-        masks, _, _ = self.cp.eval(image, rescale=self.diam_mean / of_style, interp=False, **common)
-        diameter = _or_default(float(utils.diameters(masks)[0]), self.diam_mean)
+    def _one(self, image: Array, layout: Layout, options: Mapping[str, Any], *, stack: bool) -> tuple[float, float]:
+        planes = arranged(self.cp._network(), image, layout, stack=stack)
+        # The planes have the channels of the network already.
+        common = {**options, "channels": None, "channel_axis": -1, "resample": False}
+        chosen = list(planes[_middle_planes(len(planes))])
+        with doubts_untold():
+            _, _, styles = self.cp.eval(chosen, compute_masks=False, **common)
+            of_styles = [_or_default(float(self._size_estimation(style)), self.diam_mean) for style in styles]
+            rescale = [self.diam_mean / diameter for diameter in of_styles]
+            masks, _, _ = self.cp.eval(chosen, rescale=rescale, interp=False, **common)
+        diameter = _or_default(float(utils.diameters(_numbered_apart(masks))[0]), self.diam_mean)
+        of_style = float(np.median(of_styles))
         logger.info("diameter %.2f pixels (%.2f from the style)", diameter, of_style)
         return diameter, of_style
 
@@ -245,7 +253,7 @@ class Cellpose:
         x, batch_size, channels, channel_axis, invert, normalize, do_3D
             See :meth:`CellposeModel.eval`.
         diameter
-            Diameter of the cells in pixels, or one an image; ``None`` or 0: estimated, of volumes ``diam_mean``.
+            Diameter of the cells in pixels, or one an image; ``None`` or 0: estimated, of stacks in some planes.
         **kwargs
             All other options of :meth:`CellposeModel.eval`.
 
@@ -256,7 +264,7 @@ class Cellpose:
         """
         images = Images.of(x)
         # Read once: a generator cannot be run through a second time.
-        loaded = [as_image(item) for item in images.items]
+        loaded = [item if isinstance(item, (str, Path)) else as_image(item) for item in images.items]
         image: Any = loaded if images.many else loaded[0]
         channels = list(channels) if isinstance(channels, tuple) else channels
         common = {
@@ -268,11 +276,9 @@ class Cellpose:
         }
         diams: Any = diameter
         if diameter is None or (np.ndim(diameter) == 0 and float(diameter) == 0):  # type: ignore[arg-type]
-            if do_3D or kwargs.get("stitch_threshold", 0) > 0:
-                diams = self.diam_mean
-            else:
-                sized = {**common, "augment": kwargs.get("augment", False), "progress": kwargs.get("progress")}
-                diams, _ = self.sz.eval(image, **sized)
+            sized = {name: kwargs[name] for name in ("augment", "progress", "z_axis") if name in kwargs}
+            stack = do_3D or (kwargs.get("stitch_threshold") or 0) > 0
+            diams, _ = self.sz.eval(image, **common, **sized, do_3D=stack)
         masks, flows, styles = self.cp.eval(image, diameter=diams, do_3D=do_3D, **common, **kwargs)
         return masks, flows, styles, diams
 
@@ -291,6 +297,17 @@ def _size_parameters(path: Path) -> dict[str, Any]:
             message = f"{path} is corrupt: A and smean must be finite and of one length, here shapes are {shapes}"
             raise FileReadError(message)
     return dict(content)
+
+
+def _middle_planes(count: int) -> list[int]:
+    """Numbers of some planes of a stack, evenly spaced, none at its ends."""
+    return sorted({int((k + 1) * count / (_PLANES + 1)) for k in range(_PLANES)})
+
+
+def _numbered_apart(planes: Sequence[Array]) -> Array:
+    """Labels (plane, y, x) of all cells together, so that planes count by what is in them."""
+    before = np.cumsum([0, *(int(plane.max(initial=0)) for plane in planes)])
+    return np.stack([plane + (plane > 0) * first for plane, first in zip(planes, before[:-1], strict=True)])
 
 
 def _or_default(value: float, default: float) -> float:

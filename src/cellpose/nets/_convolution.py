@@ -6,6 +6,8 @@ are whole vectors (``LANES``). Kernels work on bands of rows that stay in the ca
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -19,9 +21,6 @@ from cellpose.nets._vector_code import (
     copy,
     largest_of_four,
     products,
-    products_one,
-    products_one_row,
-    products_one_row_one,
     sum_of_four,
     winograd_gradient,
     winograd_input,
@@ -30,7 +29,7 @@ from cellpose.nets._vector_code import (
 
 __all__ = [
     "KERNELS", "LANES", "POINTS", "convolve", "convolve_pixels", "convolve_points", "double", "halve",
-    "kernel_gradient", "means", "outputs",
+    "kernel_gradient", "means", "outputs", "packed",
 ]  # fmt: skip
 
 compiled = njit(cache=True, nogil=True)
@@ -49,33 +48,58 @@ _KERNEL = np.array(
 # Numbers at all 36 points from the 9 taps of a kernel.
 KERNELS = np.kron(_KERNEL, _KERNEL)
 
-# Tiles that are transformed together: their numbers stay in the second cache.
+# Tiles that are transformed together: their numbers stay in the second cache. Processors with vectors of 16 numbers
+# have one of a megabyte or more, others half of that, which few channels fill; of many the kernels take most of it.
 _TILES = 56
+_WIDEST = 8
+_FEW_CHANNELS = 0 if LANES > 8 else 128
+
+
+def packed(kernel: Any) -> Any:
+    """A matrix (..., length, channels) as :func:`multiply` reads it: block of columns after block, flat.
+
+    Each block is read from its first number to its last; rows of many channels would lie a power of two apart, of which
+    the first cache holds few.
+    """
+    wide = VECTORS * LANES
+    blocks = [kernel[..., c : c + wide] for c in range(0, kernel.shape[-1], wide)]
+    return np.concatenate([block.reshape(*kernel.shape[:-2], -1) for block in blocks], axis=-1)
 
 
 @compiled
-def multiply(a, i, a_row, a_k, b, start, s, start_step, out, o, n, length, channels):
-    """``out = start + a @ b``, ``a`` (n, length) with steps ``a_row``, ``a_k`` and ``start`` with one between rows."""
+def multiply(a, i, a_row, a_k, b, in_blocks, start, s, start_step, out, o, n, length, channels):
+    """``out = start + a @ b``, ``a`` (n, length) with steps ``a_row``, ``a_k`` and ``start`` with one between rows.
+
+    ``b`` is (length, channels), or :func:`packed` where ``in_blocks``. Rows are shared out evenly among the blocks of
+    sums, so that none has too few to keep the processor busy.
+    """
     wide = VECTORS * LANES
+    blocks = (n + ROWS - 1) // ROWS
+    fewest, with_one_more = n // max(blocks, 1), n % max(blocks, 1)
     c = 0
     while c < channels:
         broad = c + wide <= channels
+        width = wide if broad else LANES
+        first_b, step = (c * length, width) if in_blocks else (c, channels)
         r = 0
-        while r + ROWS <= n:
+        for block in range(blocks):
+            rows = fewest + (1 if block < with_one_more else 0)
             at, first, to = i + r * a_row, s + r * start_step + c, o + r * channels + c
-            if broad:
-                products(a, at, a_row, a_k, b, c, channels, start, first, start_step, out, to, channels, length)
-            else:
-                products_one(a, at, a_row, a_k, b, c, channels, start, first, start_step, out, to, channels, length)
-            r += ROWS
-        while r < n:
-            at, first, to = i + r * a_row, s + r * start_step + c, o + r * channels + c
-            if broad:
-                products_one_row(a, at, a_row, a_k, b, c, channels, start, first, 0, out, to, channels, length)
-            else:
-                products_one_row_one(a, at, a_row, a_k, b, c, channels, start, first, 0, out, to, channels, length)
-            r += 1
-        c += wide if broad else LANES
+            products(
+                a, at, a_row, a_k, b, first_b, step, start, first, start_step, out, to, channels, length, rows, broad
+            )
+            r += rows
+        c += width
+
+
+@compiled
+def _block(down, across, most):
+    """Rows and columns of tiles that are transformed together: nearly a square, whose margin is small, of one size."""
+    columns = (across + _WIDEST - 1) // _WIDEST
+    wide = (across + columns - 1) // columns
+    high = most // wide
+    rows = (down + high - 1) // high
+    return (down + rows - 1) // rows, wide
 
 
 @compiled
@@ -135,11 +159,10 @@ def convolve(x, rows, columns, n_in, scale, shift, lowest, doubled, kernel, bias
     """3 x 3 convolution of ``max(lowest, scale * x + shift)``, by 36 products a tile of 4 x 4 pixels in place of 144.
 
     ``rows`` and ``columns`` are those of ``out``; with ``doubled`` those of ``x`` are half as many. ``kernel`` is
-    (36, n_in, n_out), transformed; ``add``: to what is in ``out``.
+    (36, n_in, n_out), transformed, each of the 36 :func:`packed`; ``add``: to what is in ``out``.
     """
     across, down = (columns + TILE - 1) // TILE, (rows + TILE - 1) // TILE
-    wide = min(across, _TILES)
-    high = min(down, _TILES // wide)
+    high, wide = _block(down, across, _TILES // 2 if n_in + n_out <= _FEW_CHANNELS else _TILES)
     band = np.empty((TILE * high + MARGIN) * (TILE * wide + MARGIN) * n_in, np.float32)
     # not a multiple of a page apart: numbers of one place in many planes would share a few lines of the cache
     seen_plane, made_plane = high * wide * n_in + LANES, high * wide * n_out + LANES
@@ -155,7 +178,9 @@ def convolve(x, rows, columns, n_in, scale, shift, lowest, doubled, kernel, bias
             _see(band, w, n, n_in, seen, seen_plane, MARGIN)
             for p in range(POINTS):
                 weights = kernel[p * n_in * n_out : (p + 1) * n_in * n_out]
-                multiply(seen, p * seen_plane, n_in, 1, weights, nothing, 0, 0, made, p * made_plane, n, n_in, n_out)
+                multiply(
+                    seen, p * seen_plane, n_in, 1, weights, True, nothing, 0, 0, made, p * made_plane, n, n_in, n_out
+                )
             for t in range(n):
                 y, x_ = TILE * (top + t // w), TILE * (left + t % w)
                 _place(made, made_plane, t, bias, out, rows, columns, n_out, y, x_, add, rest)
@@ -165,8 +190,7 @@ def convolve(x, rows, columns, n_in, scale, shift, lowest, doubled, kernel, bias
 def kernel_gradient(x, rows, columns, n_in, scale, shift, lowest, doubled, g, n_out, sums):
     """Add the gradient of the kernel of :func:`convolve`, (36, n_in, n_out), to ``sums``; ``g`` is that of ``out``."""
     across, down = (columns + TILE - 1) // TILE, (rows + TILE - 1) // TILE
-    wide = min(across, _TILES)
-    high = min(down, _TILES // wide)
+    high, wide = _block(down, across, _TILES)
     band = np.empty((TILE * high + MARGIN) * (TILE * wide + MARGIN) * max(n_in, n_out), np.float32)
     seen_plane, g_plane = high * wide * n_in + LANES, high * wide * n_out + LANES
     seen, g_seen = np.empty(POINTS * seen_plane, np.float32), np.empty(POINTS * g_plane, np.float32)
@@ -187,12 +211,15 @@ def kernel_gradient(x, rows, columns, n_in, scale, shift, lowest, doubled, g, n_
             for p in range(POINTS):
                 to = p * n_in * n_out
                 weights = g_seen[p * g_plane : p * g_plane + n * n_out]
-                multiply(seen, p * seen_plane, 1, n_in, weights, sums, to, n_out, sums, to, n_in, n, n_out)
+                multiply(seen, p * seen_plane, 1, n_in, weights, False, sums, to, n_out, sums, to, n_in, n, n_out)
 
 
 @compiled
 def convolve_points(x, rows, columns, n_in, scale, shift, kernel, bias, out, n_out):
-    """3 x 3 convolution of the rectified ``scale * x + shift`` with few channels; ``kernel`` is (9 * n_in, n_out)."""
+    """3 x 3 convolution of the rectified ``scale * x + shift`` with few channels.
+
+    ``kernel`` is (9 * n_in, n_out), packed.
+    """
     step, line = (columns + 2) * n_in, 3 * n_in
     framed = np.zeros((rows + 2) * step, np.float32)
     for y in range(rows):
@@ -209,13 +236,13 @@ def convolve_points(x, rows, columns, n_in, scale, shift, kernel, bias, out, n_o
                 for k in range(line):
                     around[to + k] = framed[at + k]
                 to += line
-        multiply(around, 0, 3 * line, 1, kernel, bias, 0, 0, out, y * columns * n_out, columns, 3 * line, n_out)
+        multiply(around, 0, 3 * line, 1, kernel, True, bias, 0, 0, out, y * columns * n_out, columns, 3 * line, n_out)
 
 
 @compiled
 def convolve_pixels(x, n, n_in, kernel, bias, out, n_out):
-    """1 x 1 convolution of ``n`` pixels; ``kernel`` is (n_in, n_out)."""
-    multiply(x, 0, n_in, 1, kernel, bias, 0, 0, out, 0, n, n_in, n_out)
+    """1 x 1 convolution of ``n`` pixels; ``kernel`` is (n_in, n_out), packed."""
+    multiply(x, 0, n_in, 1, kernel, True, bias, 0, 0, out, 0, n, n_in, n_out)
 
 
 @compiled
@@ -254,7 +281,10 @@ def means(x, n, channels):
 
 @compiled
 def outputs(x, n, n_in, scale, shift, kernel, bias, out, n_out):
-    """1 x 1 convolution of the rectified ``scale * x + shift`` to (n_out, n); ``kernel`` is (n_in, whole vectors)."""
+    """1 x 1 convolution of the rectified ``scale * x + shift`` to (n_out, n).
+
+    ``kernel`` is (n_in, whole vectors), packed.
+    """
     together, whole = 16 * ROWS, len(bias)
     moved, made = np.empty(together * n_in, np.float32), np.empty(together * whole, np.float32)
     for first in range(0, n, together):
@@ -262,7 +292,7 @@ def outputs(x, n, n_in, scale, shift, kernel, bias, out, n_out):
         for p in range(count):
             for c in range(0, n_in, LANES):
                 activate(x, (first + p) * n_in + c, scale, c, shift, c, np.float32(0), moved, p * n_in + c)
-        multiply(moved, 0, n_in, 1, kernel, bias, 0, 0, made, 0, count, n_in, whole)
+        multiply(moved, 0, n_in, 1, kernel, True, bias, 0, 0, made, 0, count, n_in, whole)
         for k in range(n_out):
             for p in range(count):
                 out[k * n + first + p] = made[p * whole + k]

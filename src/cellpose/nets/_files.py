@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cellpose._temporary import temporary_beside
 from cellpose.errors import FileMissingError, FileReadError, FileWriteError, UnsafeFileError, WeightsError
 from cellpose.nets._archive import check_archive
 
@@ -57,22 +56,20 @@ def write_state_dict(state: Mapping[str, Tensor], path: str | Path, metadata: Ma
     """
     path = Path(path)
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    temporary = temporary_beside(path)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        opened = temporary.open("xb")
     except OSError as error:
         message = f"cannot write weights to {path}: {error}; check that the folder exists and is writable"
         raise FileWriteError(message) from error
-    temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            if path.suffix == ".safetensors":
+        with opened as file:
+            if path.suffix.lower() == ".safetensors":
                 from safetensors.torch import save
 
                 file.write(save(tensors, metadata=dict(metadata) if metadata else None))
             else:
                 torch.save(tensors, file)
-        # mkstemp makes files that only their owner can read; weights are shared like any other result.
-        temporary.chmod(0o644)
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         message = f"cannot write weights to {path}: {error}"
@@ -116,12 +113,20 @@ def _kind_of(path: Path) -> str:
     raise WeightsError(message)
 
 
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _read_torch(path: Path, *, zipped: bool) -> Any:
     if zipped:
         check_archive(path)
     try:
-        if path.suffix == ".safetensors":
-            # Newer versions of torch go by the name of a file, not by what is in it.
+        if path.suffix.lower() == ".safetensors" or not _is_utf8(path):
+            # Newer versions of torch go by the name of a file, not by what is in it, and open no name but UTF-8.
             with path.open("rb") as file:
                 return torch.load(file, map_location="cpu", weights_only=True)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)

@@ -17,9 +17,8 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 __all__ = [
-    "LANES", "ROWS", "VECTORS", "activate", "add_winograd_output", "copy", "largest_of_four", "processor", "products",
-    "products_one", "products_one_row", "products_one_row_one", "sum_of_four", "winograd_gradient", "winograd_input",
-    "winograd_output",
+    "LANES", "ROWS", "VECTORS", "activate", "add_winograd_output", "copy", "has_8_bit_products", "largest_of_four",
+    "processor", "products", "sum_of_four", "winograd_gradient", "winograd_input", "winograd_output",
 ]  # fmt: skip
 
 
@@ -27,6 +26,12 @@ def processor() -> str:
     """The processor that code is made for."""
     _, name, _ = cpu_target.target_context.codegen().magic_tuple()
     return str(name)
+
+
+def has_8_bit_products() -> bool:
+    """Whether the processor has instructions (VNNI) that add up products of numbers of 8 bits."""
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return any(name in features for name in ("+avx512vnni", "+avxvnni"))
 
 
 def _block() -> tuple[int, int, int]:
@@ -96,61 +101,76 @@ class _Code:
         return self.context.get_dummy_value()
 
 
-def _products(rows: int, vectors: int) -> Any:
-    """``rows`` times ``vectors * LANES`` numbers of a product of matrices."""
-
-    @intrinsic
-    def product(typing_context, a, i, a_row, a_k, b, j, b_step, start, s, start_step, out, o, out_step, length):
-        """``out[r, c] = start[r, c] + sum of a[r, k] * b[k, c] over k < length``, matrices with steps between rows.
-
-        ``a_row`` and ``a_k`` are the steps of ``a`` along its axes, of which either may be 1.
-        """
-        place = types.intp
-
-        def code(context, builder, signature, args):
-            write = _Code(context, builder, signature, args)
-            a_row, a_k, b_step, start_step, out_step, length = (args[n] for n in (2, 3, 6, 9, 12, 13))
-            start_rows = [write.moved(write.at(7), write.times(start_step, r)) for r in range(rows)]
-            starts = [[write.load(write.moved(row, v * LANES)) for v in range(vectors)] for row in start_rows]
-            a_first, b_first, out_first = write.at(0), write.at(4), write.at(10)
-            before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("end")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            k, a_column, b_row = (builder.phi(kind) for kind in (length.type, a_first.type, b_first.type))
-            sums = [[builder.phi(_VECTOR) for _ in range(vectors)] for _ in range(rows)]
-            loaded = [write.load(write.moved(b_row, v * LANES)) for v in range(vectors)]
-            k.add_incoming(ir.Constant(length.type, 0), before)
-            a_column.add_incoming(a_first, before)
-            b_row.add_incoming(b_first, before)
-            results = []
-            for r in range(rows):
-                factor = write.repeated(builder.load(write.moved(a_column, write.times(a_row, r))))
-                results.append([write.multiply_add(factor, loaded[v], sums[r][v]) for v in range(vectors)])
-                for v in range(vectors):
-                    sums[r][v].add_incoming(starts[r][v], before)
-                    sums[r][v].add_incoming(results[r][v], loop)
-            k_next = builder.add(k, ir.Constant(k.type, 1))
-            k.add_incoming(k_next, loop)
-            a_column.add_incoming(write.moved(a_column, a_k), loop)
-            b_row.add_incoming(write.moved(b_row, b_step), loop)
-            builder.cbranch(builder.icmp_signed("<", k_next, length), loop, after)
-            builder.position_at_end(after)
-            for r in range(rows):
-                out_row = write.moved(out_first, write.times(out_step, r))
-                for v in range(vectors):
-                    write.store(results[r][v], write.moved(out_row, v * LANES))
-            return write.nothing()
-
-        signature = types.void(
-            a, place, place, place, b, place, place, start, place, place, out, place, place, place
-        )  # fmt: skip
-        return signature, code
-
-    return product
+def _block_of_sums(write: _Code, rows: int, vectors: int) -> None:
+    """Instructions of :func:`products` for one number of rows and of vectors; ends in a block of its own."""
+    builder, args = write.builder, write.args
+    a_row, a_k, b_step, start_step, out_step, length = (args[n] for n in (2, 3, 6, 9, 12, 13))
+    start_rows = [write.moved(write.at(7), write.times(start_step, r)) for r in range(rows)]
+    starts = [[write.load(write.moved(row, v * LANES)) for v in range(vectors)] for row in start_rows]
+    a_first, b_first, out_first = write.at(0), write.at(4), write.at(10)
+    before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("end")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    k, a_column, b_row = (builder.phi(kind) for kind in (length.type, a_first.type, b_first.type))
+    sums = [[builder.phi(_VECTOR) for _ in range(vectors)] for _ in range(rows)]
+    loaded = [write.load(write.moved(b_row, v * LANES)) for v in range(vectors)]
+    k.add_incoming(ir.Constant(length.type, 0), before)
+    a_column.add_incoming(a_first, before)
+    b_row.add_incoming(b_first, before)
+    results = []
+    for r in range(rows):
+        factor = write.repeated(builder.load(write.moved(a_column, write.times(a_row, r))))
+        results.append([write.multiply_add(factor, loaded[v], sums[r][v]) for v in range(vectors)])
+        for v in range(vectors):
+            sums[r][v].add_incoming(starts[r][v], before)
+            sums[r][v].add_incoming(results[r][v], loop)
+    k_next = builder.add(k, ir.Constant(k.type, 1))
+    k.add_incoming(k_next, loop)
+    a_column.add_incoming(write.moved(a_column, a_k), loop)
+    b_row.add_incoming(write.moved(b_row, b_step), loop)
+    builder.cbranch(builder.icmp_signed("<", k_next, length), loop, after)
+    builder.position_at_end(after)
+    for r in range(rows):
+        out_row = write.moved(out_first, write.times(out_step, r))
+        for v in range(vectors):
+            write.store(results[r][v], write.moved(out_row, v * LANES))
 
 
-products, products_one = _products(ROWS, VECTORS), _products(ROWS, 1)
-products_one_row, products_one_row_one = _products(1, VECTORS), _products(1, 1)
+@intrinsic
+def products(
+    typing_context, a, i, a_row, a_k, b, j, b_step, start, s, start_step, out, o, out_step, length, rows, wide
+):
+    """``out[r, c] = start[r, c] + sum of a[r, k] * b[k, c] over k < length``, matrices with steps between rows.
+
+    ``a_row`` and ``a_k`` are the steps of ``a`` along its axes, of which either may be 1. There are 1 to ``ROWS``
+    rows, and ``VECTORS`` vectors of columns where ``wide``, else one. Each number of rows has a loop of its own, whose
+    sums are all in registers.
+    """
+    place = types.intp
+
+    def code(context, builder, signature, args):
+        write, number = _Code(context, builder, signature, args), args[14]
+        done = builder.append_basic_block("done")
+        for vectors, condition in ((VECTORS, args[15]), (1, builder.not_(args[15]))):
+            chosen, other = builder.append_basic_block("vectors"), builder.append_basic_block("other")
+            builder.cbranch(condition, chosen, other)
+            builder.position_at_end(chosen)
+            by_rows = builder.switch(number, done)
+            for r in range(1, ROWS + 1):
+                case = builder.append_basic_block(f"rows_{r}")
+                by_rows.add_case(ir.Constant(number.type, r), case)
+                builder.position_at_end(case)
+                _block_of_sums(write, r, vectors)
+                builder.branch(done)
+            builder.position_at_end(other)
+        builder.branch(done)
+        builder.position_at_end(done)
+        return write.nothing()
+
+    signature = types.void(
+        a, place, place, place, b, place, place, start, place, place, out, place, place, place, place, types.boolean
+    )  # fmt: skip
+    return signature, code
 
 
 @intrinsic

@@ -100,9 +100,12 @@ def _matrix() -> Tensor:
 
 
 def _at_points(weight: Tensor) -> Any:
-    """Kernels (n_out, n_in, 3, 3) as seen from the points, (36, n_in, n_out), flat."""
+    """Kernels (n_out, n_in, 3, 3) as seen from the points, (36, n_in, n_out), each of the 36 packed; flat."""
+    from cellpose.nets._convolution import packed
+
+    by_tap = torch.from_numpy(packed(weight.detach().permute(2, 3, 1, 0).reshape(9, *weight.shape[1::-1]).numpy()))
     # By torch: the threads of numpy's products would wait in a busy loop for the next one.
-    return (_matrix() @ weight.permute(2, 3, 1, 0).reshape(9, -1)).view(-1).numpy()
+    return (_matrix() @ by_tap).view(-1).numpy()
 
 
 def _size(x: Tensor, *, upsample: bool) -> tuple[int, int, int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cellpose._temporary import temporary_beside
 from cellpose.errors import FileWriteError, InputError
 from cellpose.plot._color import channels_last, image_to_rgb, mask_overlay
 from cellpose.plot._outline import three_channels
@@ -110,7 +110,7 @@ def _write_jpg(path: Path, picture: NDArray[Any]) -> None:
     import cv2
 
     done, code = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]).astype(np.uint8, copy=False))
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = temporary_beside(path)
     try:
         if not done:
             message = f"{path} could not be written: the picture of shape {picture.shape} cannot be a JPEG"

@@ -27,7 +27,7 @@ def save_network(net: Any, path: Path, card: dict[str, Any] | None = None) -> No
     logger.info(f"saving network parameters to {path}")
     state = merged_state(net)
     text = {} if card is None else {**card, "name": path.name, "created": datetime.now(timezone.utc).isoformat()}
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         nets.write_state_dict(state, path, {"cellpose": json.dumps(text)})
         return
     partial = path.with_name(f".{path.name}.{os.getpid()}.saving")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from cellpose._reading import reading
+from cellpose._temporary import temporary_beside
 from cellpose.errors import FileWriteError, OptionError, WeightsError
 from cellpose.nets._archive import check_archive
 from cellpose.train._average import WeightMean
@@ -57,7 +58,7 @@ def write_atomically(path: Path, content: Any) -> None:
     FileWriteError
         If the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = temporary_beside(path)
     try:
         with partial.open("wb") as file:
             torch.save(content, file)
@@ -96,7 +97,8 @@ def read_checkpoint(path: Path, run_id: str) -> dict[str, Any] | None:
         return None
     with reading(path, WeightsError):
         check_archive(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # torch opens no name but UTF-8
+            content = torch.load(file, map_location="cpu", weights_only=True)
         if content["version"] != _VERSION:
             message = f"the checkpoint {path} is of another version of this program; train without resume"
             raise WeightsError(message)

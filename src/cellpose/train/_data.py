@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy.typing as npt
 from cellpose import io, utils
 from cellpose._stages import stage
 from cellpose.errors import CellposeError, FileReadError, FileWriteError, InputError
+from cellpose.io._find import FLOWS, Beside
 from cellpose.io._label_image import read_labels
 from cellpose.train._channels import Preparation
 from cellpose.train._checks import LabelReport, check_labels, listed, log_reports
@@ -107,8 +110,9 @@ def _from_files(sources: Sources, preparation: Preparation, reading: Reading, wh
     files = list(sources.files or [])
     labels_files = sources.labels_files
     if labels_files is None:
-        labels_files = [flow_file(f) for f in files]
-        missing = [str(f) for f in labels_files if not f.exists()]
+        beside = Beside()
+        labels_files = [beside.one_of(os.path.splitext(os.fspath(f))[0], (FLOWS,)) or flow_file(f) for f in files]
+        missing = [str(f) for f in labels_files if not Path(f).exists()]
         if missing:
             message = f"{len(missing)} flow files are missing, such as {missing[0]}; give label files or labels"
             raise FileReadError(message)

@@ -3,6 +3,10 @@
 Every step of a U-Net needs the same gigabyte or two. The C library of Linux returns blocks above 32 MB to the system at
 once and gets new ones, which the system has to clear page by page at their first use: a tenth of the time of a step on
 the processor.
+
+Kept is the memory of the library's main arena: that of the main thread, unless the system refused it a block before
+(the library then serves the thread from another arena for good, whose large blocks always go back). Elsewhere steps
+take a little longer.
 """
 
 from __future__ import annotations
@@ -22,12 +26,15 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 # What the library arrives at by itself in a process that uses large blocks, and what it starts with.
 _USUAL = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20}
 
+# Parameters that a user may have set, by a variable each or in that of all (which names them in small letters).
+_OF_USERS = ("TRIM_THRESHOLD", "MMAP_THRESHOLD", "MMAP_MAX", "TOP_PAD")
+
 
 @contextmanager
 def memory_is_kept(*, wanted: bool = True) -> Iterator[None]:
     """Inside the block freed memory stays with the process; afterwards it goes back to the system.
 
-    Does nothing where the C library is another one, or where its parameters are set by environment variables.
+    Does nothing where the C library is another one, or where these parameters are set by environment variables.
     """
     library = _c_library() if wanted else None
     if library is None:
@@ -44,7 +51,13 @@ def memory_is_kept(*, wanted: bool = True) -> Iterator[None]:
 
 
 def _c_library() -> Any:
-    if sys.platform != "linux" or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+    if sys.platform != "linux" or _set_by_user():
         return None
     library = ctypes.CDLL(None)
     return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
+
+
+def _set_by_user() -> bool:
+    """Whether variables for the C library say what is to be kept; others, as the number of arenas, do not matter."""
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    return any(f"MALLOC_{name}_" in os.environ or f"malloc.{name.lower()}" in tunables for name in _OF_USERS)

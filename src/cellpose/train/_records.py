@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import plot
+from cellpose._temporary import temporary_beside
 from cellpose.train._validate import Scores
 
 __all__ = ["COLUMNS", "run_folder", "write_pictures", "write_plot", "write_report", "write_table"]
@@ -35,7 +35,7 @@ def run_folder(model: Path) -> Path:
 
 def write_table(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """``losses.csv``: one line an epoch, empty where nothing was measured."""
-    partial = folder / f".losses.{os.getpid()}.part"
+    partial = temporary_beside(folder / "losses.csv")
     with partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS, restval="")
         table.writeheader()

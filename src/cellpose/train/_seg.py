@@ -281,7 +281,7 @@ def _options(net: Any, generation: str, given: dict[str, Any]) -> Training:
 
 def _model_path(save_path: Any, model_name: Any, *, resume: bool) -> Path:
     folder = (Path.cwd() if save_path is None else Path(save_path)) / "models"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     if model_name is None and resume:
         model_name = _newest_run(folder)
     return folder / (f"cellpose_{time.time()}" if model_name is None else str(model_name))

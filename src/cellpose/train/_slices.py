@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from cellpose import io, transforms, utils
 from cellpose._stages import stage
 from cellpose.errors import InputError, OptionError
+from cellpose.io._find import Beside
+from cellpose.io._label_image import read_labels
 from cellpose.options import Normalization
 from cellpose.transforms import PLANE_VIEWS
 from cellpose.utils._labels import renumber
@@ -126,6 +128,7 @@ def make_slices(
     anisotropy: float = 1.0,
     mask_filter: str = "_masks",
     seg: bool = False,
+    on_error: Callable[[Path, Exception], None] | None = None,
 ) -> list[Path]:
     """Cut training images from files of stacks, and from their masks where there are some.
 
@@ -136,7 +139,7 @@ def make_slices(
     folder
         Where ``<name>_<view>_<number>.tif`` and ``..._masks.tif`` are written; made if missing.
     channel_axis, z_axis
-        Axes of channels and planes; None: what the file says, else found from the shape.
+        Axes of channels and planes, counted in the axes of the file; None: what it says, else found from the shape.
     channels
         Two channels to keep, counted from 1, as U-Nets take them; None: up to three in their order.
     normalization
@@ -147,6 +150,8 @@ def make_slices(
         End of the names of mask files.
     seg
         Also write each slice with masks as ``_seg.npy``, for the window.
+    on_error
+        Called with each stack that cannot be cut and the reason, and the others go on; None: the error is raised.
 
     Returns
     -------
@@ -164,12 +169,12 @@ def make_slices(
     target.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     advance = stage("cutting", len(files), "stacks")
-    for index, file in enumerate(map(Path, files)):
-        advance(index)
+
+    def cut(file: Path) -> None:
         image = io.read_image(file)
         axes = {
-            "channel_axis": image.axis("C") if channel_axis is None else channel_axis,
-            "z_axis": image.axis("Z") if z_axis is None else z_axis,
+            "channel_axis": _axis(image, "C", channel_axis),
+            "z_axis": _axis(image, "Z", z_axis),
         }
         if channels is None:
             stack = transforms.convert_image(image.data, do_3D=True, **axes)
@@ -185,7 +190,25 @@ def make_slices(
             _write(path, one, seg=seg)
             written.append(path)
         logger.info("%s: %d slices %s masks", file.name, len(written) - before, "without" if masks is None else "with")
+
+    for index, file in enumerate(map(Path, files)):
+        advance(index)
+        try:
+            cut(file)
+        except OptionError:  # of all stacks
+            raise
+        except Exception as error:
+            if on_error is None:
+                raise
+            on_error(file, error)
     return written
+
+
+def _axis(image: io.Image, letter: str, number: int | None) -> int | None:
+    """The axis that the caller gives, else the one that the file declares."""
+    if number is not None:
+        return image.place(letter, number)
+    return image.axis(letter) if image.declares(letter) else None
 
 
 def _check(stack: Array, masks: Array | None, per_view: int, crop_size: int, anisotropy: float) -> None:
@@ -235,12 +258,12 @@ def _pieces(labels: Array) -> Array:
 
 def _masks_of(file: Path, mask_filter: str) -> Array | None:
     """The labels (z, y, x) beside an image; None where there are none."""
-    for ending in (".tif", ".tiff", ".npy", ".png"):
-        path = file.with_name(f"{file.stem}{mask_filter}{ending}")
-        if path.exists():
-            return np.asarray(io.imread(str(path)))
-    path = file.with_name(f"{file.stem}_seg.npy")
-    return io.read_seg(path).masks if path.exists() else None
+    beside, stem = Beside(), str(file.with_suffix(""))
+    path = beside.one_of(stem, [mask_filter + suffix for suffix in (".tif", ".tiff", ".npy", ".png")])
+    if path is not None:
+        return np.asarray(read_labels(path))
+    path = beside.one_of(stem, ("_seg.npy",))
+    return None if path is None else io.read_seg(path).masks
 
 
 def _write(path: Path, one: Slice, *, seg: bool) -> None:

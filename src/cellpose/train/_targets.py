@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from cellpose import dynamics, io
 from cellpose._reading import reading
+from cellpose._temporary import temporary_beside
 from cellpose.errors import FileReadError, InputError
 from cellpose.utils._label_kinds import holds_targets, label_plane
 from cellpose.utils._labels import renumber
@@ -123,7 +123,7 @@ def _keep(path: Path, targets: Floats, key: str) -> None:
     """Write targets, whole or not at all; where that is not possible training goes on without the file."""
     import tifffile
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = temporary_beside(path)
     facts = {"labels_sha256": key, "flows_version": _FLOWS_VERSION}
     try:
         tifffile.imwrite(partial, targets, photometric="minisblack", metadata=facts)

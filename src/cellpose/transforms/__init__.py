@@ -8,7 +8,7 @@ from __future__ import annotations
 from cellpose._also import other_names
 from cellpose._door import guard
 from cellpose.transforms._augment import random_rotate_and_resize
-from cellpose.transforms._axes import convert_image, prepare_transformer, prepare_unet
+from cellpose.transforms._axes import assumed_axes, convert_image, prepare_transformer, prepare_unet
 from cellpose.transforms._filters import gaussian_kernel, smooth_sharpen_img
 from cellpose.transforms._legacy import move_axis, move_min_dim, reshape, update_axis
 from cellpose.transforms._normalize import apply_normalization, network_input, normalize99_tile, normalize_img
@@ -43,6 +43,7 @@ __all__ = [
     "TileGrid",
     "_taper_mask",
     "apply_normalization",
+    "assumed_axes",
     "average_tiles",
     "convert_image",
     "fill_nonfinite",

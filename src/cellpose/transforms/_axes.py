@@ -24,6 +24,7 @@ from cellpose.transforms._values import as_float32, channel_numbers, check_chann
 
 __all__ = [
     "UNSET",
+    "assumed_axes",
     "convert_image",
     "prepare_transformer",
     "prepare_unet",
@@ -33,6 +34,7 @@ logger = logging.getLogger("cellpose.transforms")
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
+_Pair = tuple[int | None, int | None]
 
 
 class _Unset:
@@ -47,6 +49,7 @@ UNSET: Any = _Unset()
 _FEWEST_PLANES = 6  # U-Net: a smallest axis at least this long is z where channels are chosen
 _MOST_CHANNELS = 9  # U-Net: a smallest axis at most this long holds channels
 _MOST_TRANSFORMER_CHANNELS = 3
+_MOST_COLOURS, _LEAST_SIDE = 4, 8  # a last axis so short, behind two that are longer, holds channels
 
 
 # ---------------------------------------------------------------------------------------------------------- public
@@ -226,9 +229,10 @@ def _arrange_unet(image: Array, choosing: bool, channel_axis: int | None, z_axis
         return _arrange_unet_stack(image, c, z)
     if c is None and z is None:
         c, z = _conclude_unet_axes(image.shape, choosing, do_3D)
+        _log_assumed(image.shape, (None, None), (c, z))
     if z is None:
         if do_3D:
-            raise AxesError(_no_stack(given))
+            raise AxesError(_no_stack(given, c))
         moved = np.moveaxis(image, c if c is not None else -1, -1)
         return _channels_first_after_all(moved, channel_axis) if choosing and channel_axis is not None else moved
     if c is None or (channel_axis == -1 and len(given) == 3):
@@ -244,29 +248,32 @@ def _conclude_unet_axes(shape: tuple[int, ...], choosing: bool, do_3D: bool) -> 
     if choosing and least >= _FEWEST_PLANES:
         c, z = None, shape.index(least)
     elif do_3D:
+        _refuse_colours(shape)
         c, z = None, 0
     elif least <= _MOST_CHANNELS:
         c, z = _last_index(shape, least), None
     else:
         c, z = None, shape.index(least)
-    what, axis = ("z_axis", z) if z is not None else ("channel_axis", c)
-    logger.info("shape %s: %s=%s assumed; give channel_axis or z_axis if that is wrong", shape, what, axis)
     return c, z
 
 
 def _arrange_unet_stack(image: Array, c: int | None, z: int | None) -> Array:
+    found = _conclude_unet_stack_axes(image.shape, c, z)
+    _log_assumed(image.shape, (c, z), found)
+    return np.moveaxis(image, (found[1], found[0]), (0, -1))
+
+
+def _conclude_unet_stack_axes(shape: tuple[int, ...], c: int | None, z: int | None) -> tuple[int, int]:
     if c is None:
-        rest = [n if axis != z else np.inf for axis, n in enumerate(image.shape)]
+        rest = [n if axis != z else np.inf for axis, n in enumerate(shape)]
         least = min(rest)
         if least > _MOST_CHANNELS:
-            message = f"no axis of shape {image.shape} is short enough for channels; give channel_axis"
+            message = f"no axis of shape {shape} is short enough for channels; give channel_axis"
             raise AxesError(message)
         c = _last_index(rest, least)
-        logger.info("shape %s: channel_axis=%d assumed; give channel_axis if that is wrong", image.shape, c)
     if z is None:
         z = 0 if c != 0 else 1
-        logger.info("shape %s: z_axis=%d assumed; give z_axis if that is wrong", image.shape, z)
-    return np.moveaxis(image, (z, c), (0, -1))
+    return c, z
 
 
 def _channels_first_after_all(image: Array, channel_axis: int) -> Array:
@@ -305,43 +312,101 @@ def _arrange_transformer(
 
 
 def _arrange_transformer_three(image: Array, c: int | None, z: int | None, do_3D: bool) -> Array:
-    if do_3D and z is None:
-        z = 0
-        logger.info("shape %s: z_axis=0 assumed; give z_axis if that is wrong", image.shape)
+    if do_3D and z is None and c is not None:
+        raise AxesError(_no_stack(image.shape, c))
+    if c is None and z is None:
+        c, z = _conclude_transformer_axes(image.shape, do_3D)
+        _log_assumed(image.shape, (None, None), (c, z))
+    elif c is not None and z is not None:
+        logger.info("shape %s has no axis for channels besides z, y and x: channel_axis is not used", image.shape)
     if z is not None:
-        if c is not None:
-            logger.info("shape %s has no axis for channels besides z, y and x: channel_axis is not used", image.shape)
         return np.moveaxis(image, z, 0)[..., np.newaxis]
-    if c is None:
-        c = 0 if image.shape[0] < image.shape[-1] else 2
-        logger.info("shape %s: channel_axis=%d assumed; give channel_axis or z_axis if that is wrong", image.shape, c)
-    return np.moveaxis(image, c, -1)
+    return np.moveaxis(image, c if c is not None else -1, -1)
+
+
+def _conclude_transformer_axes(shape: tuple[int, ...], do_3D: bool) -> tuple[int | None, int | None]:
+    """Channel and z axis of a shape of three axes of which nothing is known; one of the two."""
+    if do_3D:
+        _refuse_colours(shape)
+        return None, 0
+    return 0 if shape[0] < shape[-1] else 2, None
 
 
 def _arrange_transformer_four(image: Array, c: int | None, z: int | None, do_3D: bool) -> Array:
+    found = _conclude_transformer_stack_axes(image.shape, c, z, do_3D)
+    _log_assumed(image.shape, (c, z), found)
+    return np.moveaxis(image, (found[1], found[0]), (0, -1))
+
+
+def _conclude_transformer_stack_axes(
+    shape: tuple[int, ...], c: int | None, z: int | None, do_3D: bool
+) -> tuple[int, int]:
     planes = z is None and not do_3D
     if z is None:
         z = 0
         if c == 0:
+            message = f"channel_axis=0 and no z_axis were given for shape {shape}, whose first axis is z; give both"
+            raise AxesError(message)
+    if c is None and planes:
+        c = 1 if shape[1] < shape[3] else 3
+    elif c is None:
+        rest = sorted((n, axis) for axis, n in enumerate(shape) if axis != z)
+        if rest[0][0] == rest[1][0]:
             message = (
-                f"channel_axis=0 and no z_axis were given for shape {image.shape}, whose first axis is z; give both"
+                f"shape {shape} with z_axis={z} has more than one axis of length {rest[0][0]} that may "
+                f"hold the channels: give channel_axis={rest[0][1]} or channel_axis={rest[1][1]}"
             )
             raise AxesError(message)
-        logger.info("shape %s: z_axis=0 assumed; give z_axis if that is wrong", image.shape)
-    if c is None:
-        if planes:
-            c = 1 if image.shape[1] < image.shape[3] else 3
-        else:
-            rest = sorted((n, axis) for axis, n in enumerate(image.shape) if axis != z)
-            if rest[0][0] == rest[1][0]:
-                message = (
-                    f"shape {image.shape} with z_axis={z} has more than one axis of length {rest[0][0]} that may "
-                    f"hold the channels: give channel_axis={rest[0][1]} or channel_axis={rest[1][1]}"
-                )
-                raise AxesError(message)
-            c = rest[0][1]
-        logger.info("shape %s: channel_axis=%d assumed; give channel_axis if that is wrong", image.shape, c)
-    return np.moveaxis(image, (z, c), (0, -1))
+        c = rest[0][1]
+    return c, z
+
+
+def assumed_axes(shape: tuple[int, ...], *, transformer: bool, choosing: bool, do_3D: bool) -> str:
+    """What an array is taken for if nobody names its axes.
+
+    Parameters
+    ----------
+    shape
+        Of the array.
+    transformer, choosing, do_3D
+        Whether it is prepared by `prepare_transformer`, with ``channels``, as a stack.
+
+    Returns
+    -------
+    str
+        One letter of ZCYX for each axis; "" where there is nothing to assume.
+
+    Raises
+    ------
+    AxesError
+        If the shape allows no conclusion.
+
+    Examples
+    --------
+    >>> assumed_axes((4, 120, 120), transformer=False, choosing=True, do_3D=False)
+    'CYX'
+    """
+    c: int | None
+    z: int | None
+    if len(shape) == 3 and transformer:
+        c, z = _conclude_transformer_axes(shape, do_3D)
+    elif len(shape) == 3:
+        c, z = _conclude_unet_axes(shape, choosing, do_3D)
+    elif len(shape) == 4 and transformer:
+        c, z = _conclude_transformer_stack_axes(shape, None, None, do_3D)
+    elif len(shape) == 4 and 1 not in shape:
+        c, z = _conclude_unet_stack_axes(shape, None, None)
+    else:
+        return ""
+    rest = iter("YX")
+    return "".join("C" if k == c else "Z" if k == z else next(rest) for k in range(len(shape)))
+
+
+def _log_assumed(shape: tuple[int, ...], given: _Pair, found: _Pair) -> None:
+    """Say which axes were concluded, of channels and of planes."""
+    for name, before, axis in zip(("channel_axis", "z_axis"), given, found, strict=True):
+        if before is None and axis is not None:
+            logger.info("shape %s: %s=%d assumed; give channel_axis or z_axis if that is wrong", shape, name, axis)
 
 
 # -------------------------------------------------------------------------------------------------------- channels
@@ -395,11 +460,19 @@ def _checked_axes(image: Array, channel_axis: int | None, z_axis: int | None) ->
     return c, z
 
 
-def _no_stack(shape: tuple[int, ...]) -> str:
+def _no_stack(shape: tuple[int, ...], channels: int | None = None) -> str:
+    plane = "one plane" if channels is None else f"one plane with {shape[channels]} channels along axis {channels}"
     return (
-        f"do_3D and stitch_threshold need a stack, but shape {shape} is one plane; give (Lz, Ly, Lx) or four axes, or "
+        f"do_3D and stitch_threshold need a stack, but shape {shape} is {plane}; give (Lz, Ly, Lx) or four axes, or "
         "leave them out"
     )
+
+
+def _refuse_colours(shape: tuple[int, ...]) -> None:
+    """Refuse a plane with its channels last where a stack is wanted: nobody has planes a few pixels wide."""
+    if shape[-1] <= _MOST_COLOURS and min(shape[:2]) > _LEAST_SIDE:
+        message = f"{_no_stack(shape, 2)}; if its axes are z, y and x say so with z_axis=0"
+        raise AxesError(message)
 
 
 def _checked_axis(image: Array, name: str, axis: int | None) -> int | None:

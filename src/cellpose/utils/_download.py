@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from cellpose._connect import announced_length, opener, pieces
+from cellpose._temporary import temporary_beside
 from cellpose._version import version
 from cellpose.errors import DownloadError, FileWriteError, OptionError
 
@@ -48,7 +48,7 @@ def download_url_to_file(url: str, dst: str | os.PathLike[str], progress: bool =
         raise OptionError(message)
     target = Path(dst).expanduser()
     # opened by name, not with mkstemp, so that the file gets the permissions of any other
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    part = temporary_beside(target)
     try:
         with part.open("xb") as file:
             _fetch(url, file, target.name, progress)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cellpose._reading import read_json
+from cellpose._temporary import temporary_beside
 from cellpose.errors import FileMissingError, FileReadError, FileWriteError, WeightsError
 
 __all__ = [
@@ -111,7 +112,7 @@ def user_models() -> list[str]:
 def write_user_models(folder: Path, names: list[str]) -> None:
     """Replace the list of user models."""
     with replaced(folder / USER_LIST) as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", errors="surrogateescape")
 
 
 def trained_models() -> dict[str, Path]:
@@ -171,12 +172,10 @@ def replaced(path: Path) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(descriptor)
-        temporary = Path(name)
+        temporary = temporary_beside(path)
+        temporary.touch(exist_ok=False)
         yield temporary
-        # mkstemp makes files that only their owner can read; models folders are shared.
-        temporary.chmod(0o644)
+        temporary.chmod(0o644)  # models folders are shared
         temporary.replace(path)
     except OSError as error:
         message = f"cannot write {path}: {error.strerror or error}"
@@ -262,7 +261,7 @@ def _write_records(folder: Path, records: dict[str, Any]) -> None:
 
 def _read_list(folder: Path) -> list[str]:
     try:
-        text = (folder / USER_LIST).read_text(encoding="utf-8", errors="replace")
+        text = (folder / USER_LIST).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return []
     return [name for line in text.splitlines() if (name := line.strip())]

@@ -119,7 +119,7 @@ def _trained(name: str) -> ModelFile | None:
 
 
 def _name_of(path: Path) -> str:
-    return path.stem if path.suffix == ".safetensors" else path.name
+    return path.stem if path.suffix.lower() == ".safetensors" else path.name
 
 
 def _info_of(file: str) -> ModelInfo | None:

@@ -57,7 +57,7 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]] 
     """
     from safetensors.numpy import load_file
 
-    if Path(path).suffix != ".safetensors":
+    if Path(path).suffix.lower() != ".safetensors":
         return None
     try:
         with reading(path, WeightsError):

@@ -21,6 +21,7 @@ from cellpose.contrib.distributed_segmentation._run import Report, job_of, run_c
 from cellpose.contrib.distributed_segmentation._source import spatial
 from cellpose.errors import AxesError, FileWriteError, OptionError
 from cellpose.io import OmeZarr, finish_labels, tiff_to_zarr
+from cellpose.io._axes import place_of_axis
 from cellpose.transforms import fill_nonfinite
 from cellpose.transforms._normalize import tell_of_sparse
 from cellpose.transforms._percentiles import scale_of
@@ -102,8 +103,8 @@ def plan(
     if Path(image).is_dir():
         opened = io.open_ome_zarr(image)
     else:
-        opened = io.open_ome_zarr(tiff_to_zarr(image, converted, axes))
-        axes = None
+        opened = io.open_ome_zarr(tiff_to_zarr(image, converted, axes, channel_axis))
+        axes = channel_axis = None
     source, letters = _selected(opened, axes, channel_axis, frame)
     keywords = _keywords(source, letters, dict(eval_kwargs or {}))
     space = letters.replace("C", "")
@@ -126,6 +127,8 @@ def _selected(opened: OmeZarr, axes: str | None, channel_axis: int | None, frame
         rest = iter("ZYX"[-ndim:])
         channels = None if channel_axis is None else channel_axis % len(shape)
         letters = "".join("C" if k == channels else next(rest) for k in range(len(shape)))
+    elif channel_axis is not None:
+        place_of_axis("C", channel_axis, letters, shape, None)  # a number that contradicts the names is refused
     if len(letters) != len(shape):
         message = f"axes={letters!r} does not fit an array of shape {shape}; give one letter for each axis"
         raise AxesError(message)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose._reading import reading
+from cellpose._temporary import temporary_beside
 from cellpose.contrib.distributed_segmentation._blocks import (
     Crop,
     Index,
@@ -24,7 +25,6 @@ from cellpose.contrib.distributed_segmentation._blocks import (
     remove_overlaps,
 )
 from cellpose.contrib.distributed_segmentation._merge import block_faces, match_labels
-from cellpose.io._write import temporary_beside
 from cellpose.io._zarr import create_array, open_zarr
 from cellpose.utils._labels import bounding_boxes
 
@@ -107,10 +107,13 @@ def _eval(
     where: list[Any] = list(crop)
     if channel_axis is not None:
         where.insert(channel_axis, slice(None))
+    from cellpose.models._doubt import doubts_untold
+
     image = np.asarray(source[tuple(where)])
     for function, keywords in steps:
         image = function(image, **{**keywords, "crop": tuple(where)})
-    labels: Labels = np.asarray(_model(model_kwargs).eval(image, **{"progress": False, **eval_kwargs})[0])
+    with doubts_untold():
+        labels: Labels = np.asarray(_model(model_kwargs).eval(image, **{"progress": False, **eval_kwargs})[0])
     # axes of length 1 may have been squeezed
     return labels.reshape([part.stop - part.start for part in crop])
 

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._keywords import check_keywords
+from cellpose._temporary import temporary_beside
 from cellpose.contrib.distributed_segmentation._blocks import (
     Index,
     get_block_crops,
@@ -36,7 +38,7 @@ from cellpose.contrib.distributed_segmentation._process import (
 )
 from cellpose.contrib.distributed_segmentation._source import open_source
 from cellpose.errors import FileWriteError, OptionError
-from cellpose.io._write import temporary_beside, write_text
+from cellpose.io._write import write_text
 from cellpose.io._zarr import create_array, open_zarr
 
 __all__ = ["distributed_eval", "job_of", "run_calls", "run_job"]
@@ -158,8 +160,12 @@ def job_of(
     Raises
     ------
     OptionError
-        If the sides of a block do not fit the array.
+        If the sides of a block do not fit the array, or a keyword is unknown.
     """
+    from cellpose.models import CellposeModel
+
+    check_keywords(model_kwargs or {}, CellposeModel, "model_kwargs")
+    check_keywords(eval_kwargs or {}, CellposeModel.eval, "eval_kwargs")
     eval_kwargs = {"diameter": _DIAMETER, **(eval_kwargs or {})}
     n_space = source.ndim - (eval_kwargs.get("channel_axis") is not None)
     channel_axis = _channel_axis(source.ndim, eval_kwargs, n_space)

@@ -179,7 +179,8 @@ def _labels(
     height, width = transforms.scaled_shape(shape, (scale, scale))
     network_part, blocks_part = _parts(progress, shape[0])
     flows = flow_rows(network.engine, prepared, shape, (height, width), options.tiling, network_part)
-    return label_bands(flows, shape, _follow(network, shape, scale, options), blocks, blocks_part)
+    blank = all(bounds is None for bounds in prepared.bounds)
+    return label_bands(flows, shape, _follow(network, shape, scale, options, blank=blank), blocks, blocks_part)
 
 
 def _parts(progress: Callable[[float], Any] | None, n_rows: int) -> tuple[Report, Report]:
@@ -200,11 +201,13 @@ def _parts(progress: Callable[[float], Any] | None, n_rows: int) -> tuple[Report
     return part("network"), part("labels")
 
 
-def _follow(network: Network, shape: tuple[int, int], scale: float, options: Evaluation) -> Follow:
+def _follow(
+    network: Network, shape: tuple[int, int], scale: float, options: Evaluation, *, blank: bool = False
+) -> Follow:
     masking = options.masking
 
     def follow(flows: Array, cellprob: Array, origin: tuple[int, int]) -> Array:
-        if not (cellprob > masking.cellprob_threshold).any():
+        if blank or not (cellprob > masking.cellprob_threshold).any():
             return np.zeros(cellprob.shape, np.uint16)
         masks: Array = dynamics.compute_masks(
             flows,

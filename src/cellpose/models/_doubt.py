@@ -1,0 +1,199 @@
+"""What a result says against itself: one line, with what to try.
+
+The signs are those that are at hand, labels and cell probability; a look at some of the pixels tells them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellpose._stages import image_name
+from cellpose.options import Evaluation
+
+__all__ = ["Signs", "doubt_of", "doubts_left", "doubts_untold", "one_doubt", "signs_of", "tell_doubt"]
+
+logger = logging.getLogger("cellpose.models")
+
+Array = NDArray[Any]
+
+# How many doubts may still be told; None: all.
+_left: ContextVar[list[int] | None] = ContextVar("cellpose_doubts_left", default=None)
+
+_FEWEST_CELLS = 5  # of fewer nothing is concluded
+_FACTOR = 2.0  # between the diameter found and the one that was given
+_FACTOR_OF_TRAINING = 2.5  # the same where none was given: networks bear twice the diameter they were trained on
+_SLICES = 2  # planes of cells that are slices
+_LEAST_LOGIT = 1.5  # of the median cell, mean over its pixels; cells of real images have 1.8 and more, those of noise 1
+_LEAST_KEPT = 0.5  # of the pixels above the threshold of the cell probability
+_LEAST_FOREGROUND = 0.005  # of the image, from which pixels that were not kept are worth a word
+_MOST_PIXELS = 2**20  # that are looked at for the cell probability
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What labels and cell probability say about a result.
+
+    Attributes
+    ----------
+    n_cells
+        Number of labels.
+    diameter_px
+        Median diameter of the cells, in stacks of their sections (y, x).
+    logit
+        Mean cell probability (logit) of the median cell.
+    kept
+        Part of the pixels above the threshold of the cell probability that became cells.
+    foreground
+        Part of all pixels that is above it.
+    planes
+        Planes that the median cell goes through.
+    """
+
+    n_cells: int
+    diameter_px: float
+    logit: float
+    kept: float
+    foreground: float
+    planes: float
+
+
+def signs_of(masks: Array, cellprob: Array, threshold: float) -> Signs:
+    """The signs of labels ([z,] y, x) and logits, which may be of another size."""
+    stack = masks if masks.ndim == 3 else masks[np.newaxis]
+    count = int(stack.max(initial=0)) + 1
+    pixels = np.zeros(count, np.int64)  # of each cell, and in how many planes
+    planes = np.zeros(count, np.int64)
+    for plane in stack:
+        own = np.bincount(plane.ravel(), minlength=count)
+        pixels += own
+        planes += own > 0
+    pixels[0] = planes[0] = 0
+    cells = np.flatnonzero(pixels)
+    logit, kept, foreground = math.nan, math.nan, math.nan
+    if cellprob.shape == masks.shape:
+        logit, kept, foreground = _of_probability(stack, cellprob.reshape(stack.shape), threshold, count)
+    sections = pixels[cells] / planes[cells]
+    return Signs(
+        len(cells),
+        float(2 * np.sqrt(np.median(sections) / np.pi)) if len(cells) else math.nan,
+        logit,
+        kept,
+        foreground,
+        float(np.median(planes[cells])) if len(cells) else math.nan,
+    )
+
+
+def _of_probability(stack: Array, cellprob: Array, threshold: float, count: int) -> tuple[float, float, float]:
+    step = max(1, math.ceil(math.sqrt(stack.size / _MOST_PIXELS)))
+    labels, logits = (a[:, ::step, ::step].ravel() for a in (stack, cellprob))
+    above = logits > threshold
+    kept = float((labels[above] > 0).mean()) if above.any() else math.nan
+    inside = np.flatnonzero(labels)
+    numbers = labels[inside]
+    pixels = np.bincount(numbers, minlength=count)
+    sums = np.bincount(numbers, logits[inside], minlength=count)
+    seen = pixels > 0
+    logit = float(np.median(sums[seen] / pixels[seen])) if seen.any() else math.nan
+    return logit, kept, float(above.mean())
+
+
+def doubt_of(signs: Signs, options: Evaluation, diameter_px: float | None, n_planes: int) -> str | None:
+    """The strongest doubt about a result and what to try, or None.
+
+    Parameters
+    ----------
+    signs
+        See `signs_of`.
+    options
+        Of the evaluation.
+    diameter_px
+        The diameter that was assumed; None: none was.
+    n_planes
+        Of the image.
+    """
+    if signs.n_cells >= _FEWEST_CELLS:
+        if options.do_3D or (options.stitch_threshold > 0 and n_planes > 1):
+            crumbs = _crumbs(signs, options, diameter_px, n_planes)
+            if crumbs:
+                return crumbs
+        factor = _FACTOR if options.diameter else _FACTOR_OF_TRAINING
+        if diameter_px and not 1 / factor <= signs.diameter_px / diameter_px <= factor:
+            return (
+                f"the cells found are {signs.diameter_px:.0f} pixels across and {diameter_px:.0f} were assumed; try "
+                f"--diameter 0 (it is estimated), or --diameter {signs.diameter_px:.0f} if the cells found are right"
+            )
+        if signs.logit < _LEAST_LOGIT + min(0.0, options.masking.cellprob_threshold):
+            return (
+                f"the model is unsure of most of the {signs.n_cells} cells it found; look at them, and try another "
+                "channel (--chan), --diameter 0 or another model"
+            )
+    # Where many cells were found, what was dropped is mostly a ground that looks like cells.
+    elif signs.kept < _LEAST_KEPT and signs.foreground > _LEAST_FOREGROUND:
+        return (
+            f"the model doubted most of what it took for cells: {100 * (1 - signs.kept):.0f} % of their pixels were "
+            "dropped; try another channel (--chan), --diameter 0 or another model"
+        )
+    return None
+
+
+def _crumbs(signs: Signs, options: Evaluation, diameter_px: float | None, n_planes: int) -> str | None:
+    """Whether the cells of a volume are slices or crumbs of cells."""
+    expected = min(n_planes, (diameter_px or signs.diameter_px) / (options.anisotropy or 1.0))
+    if signs.planes <= _SLICES and signs.planes < expected / 4:
+        what = f"most of the {signs.n_cells} cells found go through {signs.planes:.0f} of {n_planes} planes only"
+    elif diameter_px and signs.diameter_px * _FACTOR < diameter_px:
+        what = (
+            f"the {signs.n_cells} cells found are {signs.diameter_px:.0f} pixels across and {diameter_px:.0f} were "
+            "assumed: cells may be cut into crumbs"
+        )
+    else:
+        return None
+    if options.do_3D:
+        return (
+            f"{what}; try --diameter 0 (it is estimated), --anisotropy N (the distance of planes divided by the size "
+            "of a pixel), or --stitch_threshold 0.3 in place of --do_3D"
+        )
+    return f"{what}; try a lower --stitch_threshold, --diameter 0 (it is estimated) or --do_3D"
+
+
+def doubts_left() -> list[int] | None:
+    """How many doubts may still be told here, for `tell_doubt`: threads begin with a context of their own."""
+    return _left.get()
+
+
+def tell_doubt(doubt: str | None, name: str, left: list[int] | None) -> None:
+    """Warn of a doubt about an image, and count it."""
+    if doubt is None or left == [0]:
+        return
+    if left is not None:
+        left[0] -= 1
+    logger.warning("%s: %s", image_name() or name, doubt)
+
+
+@contextmanager
+def _at_most(count: int) -> Iterator[None]:
+    outer = _left.get()
+    token = _left.set([count] if outer is None or count == 0 else outer)
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def doubts_untold() -> Any:
+    """A context in which no doubt is told: of first looks at an image, and of blocks."""
+    return _at_most(0)
+
+
+def one_doubt() -> Any:
+    """A context in which one doubt is told: of all frames of a movie."""
+    return _at_most(1)
