@@ -1,16 +1,21 @@
 # Two commands do everything on a fresh machine, creating their own virtual environment:
 #   make demo   segment the example images with the bundled model
 #   make test   run the checks and the fast tests
-# make test-avx2 runs these as on a processor without AVX-512.
+# And one opens the window on an example:
+#   make window
+# make test-avx2 runs the tests as on a processor without AVX-512.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-avx2 slow lint benchmarks clean
+.PHONY: demo window test test-avx2 slow lint benchmarks clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py --out demo
+
+window: $(STAMP)
+	$(BIN)/python -c "from cellpose.gui import gui; gui.run('examples/nuclei_dense.png')"
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -m "not slow" -n auto

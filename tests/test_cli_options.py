@@ -182,13 +182,27 @@ def test_unknown_model_is_an_error_that_names_it(tmp_path, capsys):
     assert "no-such-model" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("words", "example"), [([], "--dir my_images --save_tif"), (["--Zstack"], "--do_3D")])
-def test_without_the_window_a_message_that_says_what_works_and_1(capsys, words, example):
+@pytest.mark.parametrize(
+    ("words", "reason", "example"),
+    [([], "There is no screen", "--dir my_images --save_tif"), (["--Zstack"], "not there yet", "--do_3D")],
+)
+def test_without_the_window_a_message_that_says_what_works_and_1(capsys, monkeypatch, words, reason, example):
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
     assert main(words) == 1
     message = capsys.readouterr().err
-    assert "no window yet" in message
-    assert "pip install" not in message
+    assert reason in message
     assert example in message
+
+
+def test_without_its_libraries_the_window_says_what_to_install(capsys, monkeypatch):
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.setitem(sys.modules, "qtpy.QtWidgets", None)
+    assert main([]) == 1
+    message = capsys.readouterr().err
+    assert "pip install 'cellpose[gui]'" in message
+    assert "--dir my_images" in message
 
 
 def test_every_option_is_known_to_have_an_effect_somewhere():

@@ -25,6 +25,7 @@ _PUBLIC_MODULES = (
     "denoise",
     "dynamics",
     "errors",
+    "gui",
     "io",
     "metrics",
     "models",

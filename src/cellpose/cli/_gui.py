@@ -1,27 +1,55 @@
-"""The command without --dir and --image_path: the window, once it is there."""
+"""The command without --dir and --image_path: the window, or what works where it cannot open."""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import sys
 
-from cellpose._version import version
+from cellpose.errors import MissingExtraError
 
 __all__ = ["open_window"]
 
-_MESSAGE = """\
-cellpose {version} has no window yet; no package that could be installed brings it.
-The command line and Python do all else. To segment the images of a folder:
+_INSTEAD = """\
+Without the window the command line does all of it. To segment the images of a folder:
 
     {example}
 
-Each image gets its labels as a TIFF, and a _seg.npy that the window of other Cellpose versions opens.
-One image: --image_path FILE; training: --train; all options: `cellpose --help`. In Python: cellpose.models."""
+All options: `cellpose --help`. In Python: cellpose.models."""
 _IMAGES = "cellpose --dir my_images --save_tif"
 _STACKS = "cellpose --dir my_stacks --do_3D --save_tif"
 
 
 def open_window(*, three_d: bool) -> int:
-    """Say that there is no window yet, and what works instead; 1."""
-    example = _STACKS if three_d else _IMAGES
-    print(_MESSAGE.format(version=version, example=example), file=sys.stderr)
+    """Open the window; 1 and a message that says what works instead where it cannot be opened."""
+    reason = "The window for stacks (--Zstack) is not there yet; that for planes is: `cellpose`." if three_d else None
+    reason = reason or _no_screen()
+    if reason is None:
+        from cellpose.gui import gui
+
+        try:
+            gui.run()
+        except MissingExtraError as error:
+            reason = str(error)
+    if reason is None:
+        return 0
+    print(reason, _INSTEAD.format(example=_STACKS if three_d else _IMAGES), sep="\n", file=sys.stderr)
     return 1
+
+
+def _no_screen() -> str | None:
+    """Why Qt would end the process at once, which it does where it finds no screen; None where it will find one."""
+    if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM"):
+        return None
+    if os.environ.get("WAYLAND_DISPLAY"):
+        return None
+    if not os.environ.get("DISPLAY"):
+        return (
+            "There is no screen to open the window on: neither DISPLAY nor WAYLAND_DISPLAY is set. Over SSH connect "
+            "with `ssh -X`."
+        )
+    try:
+        ctypes.CDLL("libxcb-cursor.so.0")
+    except OSError:
+        return "A library of the system is missing that Qt needs: libxcb-cursor0 (Debian, Ubuntu: apt install it)."
+    return None

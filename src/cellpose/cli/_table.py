@@ -114,7 +114,7 @@ def _general() -> list[Flag]:
     return [
         Flag("version", "general", "print the versions of cellpose, Python and torch, and stop", neutral=True),
         Flag("verbose", "general", "show the log in full, and write it to ~/.cellpose/run.log", neutral=True),
-        Flag("Zstack", "general", "for the window, which is not part of this version", neutral=True),
+        Flag("Zstack", "general", "for the window, which shows planes only so far", neutral=True),
         Flag("use_gpu", "general", "use the GPU (CUDA or MPS) where one works, else the CPU", neutral=True),
         Flag(
             "engine",

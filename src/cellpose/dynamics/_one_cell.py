@@ -162,9 +162,7 @@ def _bins_around(end: int, counts: Array, width: int) -> npt.NDArray[np.uint8] |
     return bins
 
 
-def _piece(
-    mask: npt.NDArray[np.uint8], y: int, x: int
-) -> tuple[tuple[int, int], npt.NDArray[np.bool_]] | None:
+def _piece(mask: npt.NDArray[np.uint8], y: int, x: int) -> tuple[tuple[int, int], npt.NDArray[np.bool_]] | None:
     """The piece of a mask at a pixel, or else the largest, without its holes, and where it begins."""
     n, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
     if n < 2:
