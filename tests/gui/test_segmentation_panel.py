@@ -293,3 +293,30 @@ def test_restored_can_be_looked_at_only_once_there_is_a_filtered_image(filled: W
     assert item.isEnabled()
     planes = filled.session.document.restored.picture.planes
     assert planes[0, 0, 0, 0] > planes[0, 0, 0, -1]
+
+
+def test_a_download_can_be_given_up(
+    window: Window, qtbot: Any, pulled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    def slow(_name: str, progress: Callable[[int, int | None], None]) -> None:
+        progress(30, 100)
+        assert go.wait(20)
+        progress(60, 100)
+        pulled.append("went on")
+
+    monkeypatch.setattr(weights, "pull", slow)
+    monkeypatch.setattr(window.session.dialogs, "ask_yes", lambda *_: True)
+    panel = window.panel.segmentation
+    before = window.session.settings.model
+    window.session.models.changed.emit()
+    assert not panel.stop_download.isVisible()
+    choose(window, "cyto3")
+    qtbot.waitUntil(lambda: panel.progress.value() == 30)
+    assert panel.model.currentData() == "cyto3"
+    panel.stop_download.click()
+    go.set()
+    qtbot.waitUntil(lambda: not window.session.jobs.is_ending("download"))
+    assert (panel.model.currentData(), panel.stop_download.isVisible(), panel.progress.value()) == (before, False, 0)
+    assert not pulled

@@ -9,6 +9,7 @@ import numpy as np
 from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Picture, Restored
+from cellpose.gui.model._settings import filters_something
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -42,7 +43,7 @@ class Filters:
             session.failed.emit("open an image first, then filter it")
             return
         filters = self._fitting(document.stack.shape)
-        if not settings.filters_something:
+        if not filters_something(filters):
             session.failed.emit(
                 "the filter has nothing to do; set a radius to sharpen or smooth, a tile_norm blocksize, or invert"
             )

@@ -17,7 +17,7 @@ from cellpose.gui.model._corrections import FOUND_KEY, Found
 from cellpose.gui.model._document import Document, Flows
 from cellpose.gui.model._journal import STATE_KEY
 from cellpose.gui.model._labels import Table
-from cellpose.gui.model._settings import SegmentationSettings
+from cellpose.gui.model._settings import SegmentationSettings, filters_something
 from cellpose.io import Segmentation
 from cellpose.options import Normalization
 
@@ -140,7 +140,7 @@ def restore_settings(settings: SegmentationSettings, seg: Segmentation) -> bool:
     settings.norm3D = bool(options.norm3D)
     for name in known:
         setattr(settings, name, getattr(options, name))
-    return settings.filters_something
+    return filters_something(known)
 
 
 def _flows_to_write(flows: Flows | None, shape: tuple[int, ...]) -> list[npt.NDArray[Any]]:

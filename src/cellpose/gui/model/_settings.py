@@ -10,7 +10,7 @@ from psygnal import SignalGroupDescriptor
 
 from cellpose.options import Masking, Normalization, describe
 
-__all__ = ["SegmentationSettings"]
+__all__ = ["SegmentationSettings", "filters_something"]
 
 _MASKING = describe(Masking)
 
@@ -74,11 +74,6 @@ class SegmentationSettings:
             "invert": self.invert,
         }
 
-    @property
-    def filters_something(self) -> bool:
-        """Whether the filter would change the image."""
-        return bool(self.sharpen_radius or self.smooth_radius or self.tile_norm_blocksize or self.invert)
-
     def normalization(self, filters: Mapping[str, Any] | None = None) -> Normalization:
         """How the raw image is prepared, with the filters that it is shown with; raises `OptionError`."""
         return Normalization(percentile=(self.lower, self.upper), norm3D=self.norm3D, **(filters or {}))
@@ -91,3 +86,8 @@ class SegmentationSettings:
             "min_size": self.min_size,
             "niter": self.niter or None,
         }
+
+
+def filters_something(filters: Mapping[str, Any]) -> bool:
+    """Whether a filter, as `SegmentationSettings.filters` gives it, changes an image."""
+    return any(filters.get(name) for name in ("sharpen_radius", "smooth_radius", "tile_norm_blocksize", "invert"))
