@@ -91,13 +91,16 @@ def test_ctrl_click_on_the_background_removes_nothing(filled: Window) -> None:
     assert filled.session.cell_count() == 2
 
 
-def test_a_selected_cell_is_white_unless_masks_are_off(filled: Window) -> None:
+def test_a_selected_cell_is_white_unless_both_layers_are_off(filled: Window) -> None:
     from cellpose.gui.views._renderer import cell_table
 
     click(filled, 50, 30)
     document, view = filled.session.document, filled.session.view
     assert cell_table(document, view)[1, 0] == 0x80FFFFFF
-    view.masks_on = view.outlines_on = False
+    view.masks_on, view.outlines_on = False, True
+    assert cell_table(document, view)[1, 0] == 0x40FFFFFF, "with outlines alone a veil"
+    assert cell_table(document, view)[2, 0] == 0
+    view.outlines_on = False
     assert not cell_table(document, view).any(), "both layers off show nothing of the cells"
 
 

@@ -85,10 +85,12 @@ def cell_table(document: Document, view: ViewState) -> npt.NDArray[np.uint32]:
     table = np.zeros((n, 2), np.uint32)
     colors = palette[np.arange(n) % len(palette)].astype(np.uint32)
     inside = (colors[:, 0] << 16) | (colors[:, 1] << 8) | colors[:, 2]
+    chosen = list(document.selection)
     if view.masks_on:
         table[:, 0] = inside | np.uint32(view.opacity << 24)
-        chosen = list(document.selection)
         table[chosen, 0] = _packed(*SELECTED, view.opacity)
+    elif view.outlines_on:  # what is chosen must be seen, or the wrong cells are removed
+        table[chosen, 0] = _packed(*SELECTED, view.opacity // 2)
     table[:, 1] = _packed(*OUTLINE) if view.outlines_on else table[:, 0]
     table[0] = 0
     return table
