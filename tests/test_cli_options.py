@@ -196,6 +196,16 @@ def test_without_the_window_a_message_that_says_what_works_and_1(capsys, monkeyp
     assert example in message
 
 
+def test_missing_libraries_of_the_system_are_named(capsys, monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("DISPLAY", ":0")
+    for name in ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("cellpose.cli._gui._is_there", lambda library: "keysyms" not in library)
+    assert main([]) == 1
+    assert "apt install libxcb-keysyms1)" in capsys.readouterr().err
+
+
 def test_without_its_libraries_the_window_says_what_to_install(capsys, monkeypatch):
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setitem(sys.modules, "qtpy.QtWidgets", None)

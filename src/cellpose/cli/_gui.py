@@ -16,6 +16,15 @@ Without the window the command line does all of it. To segment the images of a f
     {example}
 
 All options: `cellpose --help`. In Python: cellpose.models."""
+# What Qt loads to draw on X11 and does not bring along, by the packages of Debian that hold it.
+_NEEDED = {
+    "libxcb-cursor.so.0": "libxcb-cursor0",
+    "libxcb-icccm.so.4": "libxcb-icccm4",
+    "libxcb-image.so.0": "libxcb-image0",
+    "libxcb-keysyms.so.1": "libxcb-keysyms1",
+    "libxcb-render-util.so.0": "libxcb-render-util0",
+    "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
+}
 _IMAGES = "cellpose --dir my_images --save_tif"
 _STACKS = "cellpose --dir my_stacks --do_3D --save_tif"
 
@@ -48,8 +57,15 @@ def _no_screen() -> str | None:
             "There is no screen to open the window on: neither DISPLAY nor WAYLAND_DISPLAY is set. Over SSH connect "
             "with `ssh -X`."
         )
-    try:
-        ctypes.CDLL("libxcb-cursor.so.0")
-    except OSError:
-        return "A library of the system is missing that Qt needs: libxcb-cursor0 (Debian, Ubuntu: apt install it)."
+    missing = [package for library, package in _NEEDED.items() if not _is_there(library)]
+    if missing:
+        return f"Libraries of the system that Qt needs are missing (Debian, Ubuntu: apt install {' '.join(missing)})."
     return None
+
+
+def _is_there(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
