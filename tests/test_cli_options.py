@@ -9,6 +9,7 @@ import tempfile
 
 import pytest
 
+from cellpose.__main__ import main as with_window
 from cellpose.cli import get_arg_parser, main
 from cellpose.cli._retired import RETIRED, split_retired
 from cellpose.cli._table import FLAGS
@@ -190,7 +191,7 @@ def test_without_the_window_a_message_that_says_what_works_and_1(capsys, monkeyp
     monkeypatch.setattr("sys.platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
-    assert main(words) == 1
+    assert with_window(words) == 1
     message = capsys.readouterr().err
     assert reason in message
     assert example in message
@@ -202,14 +203,14 @@ def test_missing_libraries_of_the_system_are_named(capsys, monkeypatch):
     for name in ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("cellpose.cli._gui._is_there", lambda library: "keysyms" not in library)
-    assert main([]) == 1
+    assert with_window([]) == 1
     assert "apt install libxcb-keysyms1)" in capsys.readouterr().err
 
 
 def test_without_its_libraries_the_window_says_what_to_install(capsys, monkeypatch):
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setitem(sys.modules, "qtpy.QtWidgets", None)
-    assert main([]) == 1
+    assert with_window([]) == 1
     message = capsys.readouterr().err
     assert "pip install 'cellpose[gui]'" in message
     assert "--dir my_images" in message

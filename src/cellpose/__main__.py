@@ -16,13 +16,19 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, see `cellpose.cli.main`."""
-    return cli.main(argv, distributor=_distributor)
+    return cli.main(argv, distributor=_distributor, window=_window)
 
 
 def _distributor() -> Any:
     from cellpose.contrib import distributed_segmentation
 
     return distributed_segmentation
+
+
+def _window() -> None:
+    from cellpose.gui import gui
+
+    gui.run()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Callable
 
 from cellpose.errors import MissingExtraError
 
@@ -29,15 +30,16 @@ _IMAGES = "cellpose --dir my_images --save_tif"
 _STACKS = "cellpose --dir my_stacks --do_3D --save_tif"
 
 
-def open_window(*, three_d: bool) -> int:
-    """Open the window; 1 and a message that says what works instead where it cannot be opened."""
+def open_window(window: Callable[[], None], *, three_d: bool) -> int:
+    """Open the window; 1 and a message that says what works instead where it cannot be opened.
+
+    ``window`` opens it and returns when it is closed.
+    """
     reason = "The window for stacks (--Zstack) is not there yet; that for planes is: `cellpose`." if three_d else None
     reason = reason or _no_screen()
     if reason is None:
-        from cellpose.gui import gui
-
         try:
-            gui.run()
+            window()
         except MissingExtraError as error:
             reason = str(error)
     if reason is None:

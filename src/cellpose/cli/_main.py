@@ -23,7 +23,11 @@ logger = logging.getLogger("cellpose.cli")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
-def main(argv: Sequence[str] | None = None, distributor: Callable[[], Distributor] | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None,
+    distributor: Callable[[], Distributor] | None = None,
+    window: Callable[[], None] | None = None,
+) -> int:
     """Run the command line.
 
     Parameters
@@ -32,6 +36,8 @@ def main(argv: Sequence[str] | None = None, distributor: Callable[[], Distributo
         The arguments without the program's name; None: those of this process.
     distributor
         Gives what runs ``cellpose distribute``; None: there is no such command.
+    window
+        Opens the window, for a command line without images; None: there is none, and the help is printed.
 
     Returns
     -------
@@ -42,7 +48,7 @@ def main(argv: Sequence[str] | None = None, distributor: Callable[[], Distributo
         guard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _command(words, distributor)
+        return _command(words, distributor, window)
     except SystemExit as stop:  # argparse leaves so, after --help and after an error
         return _printed(stop.code if isinstance(stop.code, int) else EXIT_USAGE)
     except KeyboardInterrupt:
@@ -67,7 +73,7 @@ def _in_one_line(error: CellposeError) -> str:
     return message if message.startswith("ERROR: ") else f"cellpose: error: {message}"
 
 
-def _command(words: list[str], distributor: Callable[[], Distributor] | None) -> int:
+def _command(words: list[str], distributor: Callable[[], Distributor] | None, window: Callable[[], None] | None) -> int:
     if words[:1] == ["models"]:
         from cellpose.cli._models import models_command
 
@@ -84,7 +90,7 @@ def _command(words: list[str], distributor: Callable[[], Distributor] | None) ->
         from cellpose.cli._distribute import distribute_command
 
         return distribute_command(words[1:], distributor)
-    return _flat(words)
+    return _flat(words, window)
 
 
 def _say(message: str, code: int) -> int:
@@ -93,7 +99,7 @@ def _say(message: str, code: int) -> int:
     return code
 
 
-def _flat(words: list[str]) -> int:
+def _flat(words: list[str], window: Callable[[], None] | None) -> int:
     words, retired = split_retired(words)
     args = get_arg_parser().parse_args(words)
     if args.version:
@@ -102,7 +108,7 @@ def _flat(words: list[str]) -> int:
         print(version_block())
         return _printed(EXIT_OK)
     if not (args.dir or args.image_path or args.train or args.train_size):
-        return _without_images(args)
+        return _without_images(args, window)
     from cellpose.cli._logging import logging_to_user
 
     with logging_to_user(verbose=args.verbose):
@@ -118,11 +124,14 @@ def _flat(words: list[str]) -> int:
         return _printed(code) if args.estimate_memory else code
 
 
-def _without_images(args: Namespace) -> int:
+def _without_images(args: Namespace, window: Callable[[], None] | None) -> int:
     if args.add_model:
         from cellpose.cli._models import add
 
         return add(args.add_model)
+    if window is None:
+        get_arg_parser().print_help()
+        return EXIT_USAGE
     from cellpose.cli._gui import open_window
 
-    return open_window(three_d=args.Zstack)
+    return open_window(window, three_d=args.Zstack)
