@@ -37,6 +37,7 @@ ENTRIES = {
     "Models": {
         "Add custom torch model to GUI": "",
         "Remove selected custom model from GUI": "",
+        "Train new model with image+masks in folder": "Ctrl+T",
         "Training instructions": "",
     },
     "Help": {"Help with GUI": "Ctrl+H", "GUI layout": "Ctrl+G", "Training instructions": ""},
@@ -176,3 +177,10 @@ def test_gray_images_open_in_gray_and_others_in_colour(window: Window) -> None:
     assert window.session.view.color == "gray"
     window.session.open_array(np.concatenate([one, one.transpose(0, 1, 3, 2)], axis=1))
     assert window.session.view.color == "RGB"
+
+
+def test_running_without_an_image_tells_what_to_do_first(window: Window) -> None:
+    key(window, "Return", Modifier.ShiftModifier)
+    assert window.notice.text.text() == "open an image first, then run"
+    window.session.open_array(np.zeros((1, 1, 20, 20), np.uint8))
+    assert not window.notice.isVisible()

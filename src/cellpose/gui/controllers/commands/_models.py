@@ -19,10 +19,10 @@ def commands(session: Session) -> list[Command]:
             models.add(path)
 
     training = session.training
-    can_run = lambda: session.document is not None and not session.removing  # noqa: E731
+    quiet = lambda: not session.removing  # noqa: E731 - without an image they tell what to do first
     return [
-        Command("models.run", "Run segmentation", run.run, ("Shift+Enter", "Shift+Return"), enabled=can_run),
-        Command("models.calibrate", "Estimate the diameter", run.calibrate, enabled=can_run),
+        Command("models.run", "Run segmentation", run.run, ("Shift+Enter", "Shift+Return"), enabled=quiet),
+        Command("models.calibrate", "Estimate the diameter", run.calibrate, enabled=quiet),
         Command("models.add", "Add custom torch model to GUI", add, (), "2"),
         Command(
             "models.remove",
@@ -32,7 +32,14 @@ def commands(session: Session) -> list[Command]:
             "2",
             enabled=models.can_remove,
         ),
-        Command("models.train", "Train new model with image+masks in folder", training.ask, ("Ctrl+T",), "3"),
+        Command(
+            "models.train",
+            "Train new model with image+masks in folder",
+            training.ask,
+            ("Ctrl+T",),
+            "3",
+            enabled=quiet,
+        ),
         Command(
             "models.stop", "Stop training, keep the model", training.stop, (), "3", enabled=lambda: training.is_running
         ),
