@@ -157,3 +157,25 @@ def test_memory_views_are_arrays() -> None:
     assert (as_image(item) == LABELS).all()
     with pytest.raises(InputError):
         [as_image(item) for item in Images.of(memoryview(np.array([None]))).items]
+
+
+@pytest.mark.parametrize("name", ["diameter", "rescale"])
+@pytest.mark.parametrize("wrong", [1j, np.complex64(3), b"12", "30", [b"12"], 10**400], ids=lambda v: repr(v)[:12])
+def test_sizes_of_cells_are_numbers(name: str, wrong: Any) -> None:
+    with pytest.raises((OptionError, InputError), match=name):
+        models.CellposeModel(pretrained_model="nuclei-cells").eval(IMAGE, **{name: wrong})
+
+
+def test_bytes_and_what_has_no_order_are_no_list_of_numbers() -> None:
+    for wrong in (b"12", {1: 2}, {0.5}):
+        with pytest.raises(InputError, match="threshold"):
+            metrics.average_precision(LABELS, LABELS, threshold=wrong)  # type: ignore[arg-type]
+
+
+def test_names_too_long_for_a_file(tmp_path: Path) -> None:
+    name = str(tmp_path / ("x" * 5000))
+    assert not io.is_zarr(name)
+    with pytest.raises(CellposeError, match="xxx"):
+        io.load_dax(name)
+    with pytest.raises(CellposeError, match="xxx"):
+        io.write_ome_zarr(name, LABELS, "YX")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,3 +75,10 @@ def test_missing_extra_tells_how_to_install_it() -> None:
     error = MissingExtraError("dask", "distributed", "run on a cluster")
     assert "pip install 'cellpose[distributed]'" in str(error)
     assert isinstance(error, ImportError)
+
+
+@pytest.mark.parametrize("name", ["normalize", "norm3D", "invert"])
+@pytest.mark.parametrize("wrong", ["no", b"", 1j, [], {}, object()], ids=str)
+def test_what_is_true_or_false_is_checked(name: str, wrong: Any) -> None:
+    with pytest.raises(OptionError, match=name):
+        Normalization.of({name: wrong})

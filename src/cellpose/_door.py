@@ -7,9 +7,10 @@ import inspect
 import math
 import numbers
 import os
+import re
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from types import FunctionType, TracebackType
 from typing import Any, TypeVar
 
@@ -35,18 +36,24 @@ _LIBRARIES = ("cv2", "numba", "scipy", "tifffile", "roifile", "imagecodecs")
 def guard(face: dict[str, Any]) -> None:
     """Put the door before the functions of a module that its ``__all__`` names; inside they call each other without.
 
+    Methods have none: clients look for the names of options in their code objects.
+
     Parameters
     ----------
     face
         ``globals()`` of the module.
     """
     for name in face["__all__"]:
-        function = face.get(name)
-        # Generators begin after the call; functions of another face have the door already.
-        if not isinstance(function, FunctionType) or hasattr(function, "__cellpose_door__"):
-            continue
-        if not inspect.isgeneratorfunction(inspect.unwrap(function)):
-            face[name] = door(function, face["__name__"])
+        value: Any = face.get(name)
+        if _wants_door(value):
+            face[name] = door(value, face["__name__"])
+
+
+def _wants_door(value: Any) -> bool:
+    """Generators begin after the call; functions of another face have the door already."""
+    if not isinstance(value, FunctionType) or hasattr(value, "__cellpose_door__"):
+        return False
+    return not inspect.isgeneratorfunction(inspect.unwrap(value))
 
 
 def door(function: F, module: str | None = None) -> F:
@@ -107,16 +114,32 @@ def _checked(name: str, value: Any, annotation: str) -> Any:
     if kinds <= _NUMBERS and kinds & {"int", "float"}:
         return _number(name, value, whole="float" not in kinds)
     if kinds <= {"bool", "None"}:
-        many = math.prod(getattr(value, "shape", ())) != 1
-        if many or isinstance(value, (str, bytes, bytearray, complex)):
-            message = f"{name}={_shown(value)} is not allowed; it must be True or False"
-            raise OptionError(message)
-        return bool(value)
+        return _truth(name, value)
     if kinds <= _PATHS:
         _check_path(name, value)
-    if "Array" in annotation or "Labels" in annotation:
+    if "Array" in annotation or "Labels" in annotation or "Sequence" in annotation:
+        _check_sequence(name, value, annotation)
         return _array(name, value)
     return value
+
+
+def _truth(name: str, value: Any) -> bool:
+    """True or False, also of a number or of an array of one."""
+    import numpy as np
+
+    one = value.item() if math.prod(getattr(value, "shape", (0,))) == 1 and hasattr(value, "item") else value
+    if not isinstance(one, (numbers.Real, np.bool_)) or math.isnan(one):
+        message = f"{name}={_shown(value)} is not allowed; it must be True or False"
+        raise OptionError(message)
+    return bool(one)
+
+
+def _check_sequence(name: str, value: Any, annotation: str) -> None:
+    """Bytes are no list of numbers, and what has no order is no list at all."""
+    mapping = isinstance(value, Mapping) and not re.search("Mapping|dict", annotation)
+    if mapping or isinstance(value, (bytes, bytearray, Set)):
+        message = f"{name}={_shown(value)} is not allowed; it must be an array, list or tuple"
+        raise InputError(message)
 
 
 def _number(name: str, value: Any, whole: bool) -> Any:
@@ -159,6 +182,8 @@ def _array(name: str, value: Any) -> Any:
 
 
 def _is_of_arguments(error: Exception) -> bool:
+    if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
+        return False  # a wrong call, as Python itself says it
     known = isinstance(error, _RAW) or type(error).__module__.partition(".")[0] in _LIBRARIES
     # What torch says of arguments; of devices that fail or are full it tells in others, or by their names.
     if type(error) is RuntimeError:

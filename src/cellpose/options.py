@@ -66,8 +66,11 @@ class _Checked:
             self._check_one(f.name, value, f.metadata)
 
     def _check_number(self, f: dataclasses.Field[Any], value: Any) -> None:
-        """Refuse what is no number where the annotation of the field, a text, says that it is one."""
+        """Refuse what is no number, or not true or false, where the annotation of the field, a text, says so."""
         kinds = str(f.type).split(" | ")
+        if kinds[0] == "bool" and not isinstance(value, (numbers.Real, np.bool_, type(None))):
+            message = f"{f.name}={value!r} is not allowed; it must be True or False"
+            raise OptionError(message)
         if kinds[0] not in ("int", "float") or (value is None and "None" in kinds):
             return
         wanted = "a whole number" if kinds[0] == "int" and f.metadata.get("whole", True) else "a number"

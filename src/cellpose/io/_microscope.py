@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._reading import reading
 from cellpose.errors import FileMissingError, FileReadError, MissingExtraError
 from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, known_letters
 from cellpose.io._image import Image
@@ -71,7 +72,8 @@ def load_dax(filename: str | Path) -> npt.NDArray[np.uint16]:
     FileReadError
         If one of the two files is missing, incomplete or wrong.
     """
-    data: npt.NDArray[np.uint16] = read_dax(Path(filename)).data
+    with reading(filename):
+        data: npt.NDArray[np.uint16] = read_dax(Path(filename)).data
     return data
 
 

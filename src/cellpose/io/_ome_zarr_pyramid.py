@@ -161,7 +161,7 @@ def write_group(folder: Path, attributes: dict[str, Any], zarr_format: int) -> N
 def new_folder(path: PathLike, overwrite: bool = False) -> Iterator[Path]:
     """A folder that gets its name when it is whole; what stands there is untouched until then."""
     target = Path(path)
-    if target.exists() and not (overwrite and is_zarr(target)):
+    if os.path.exists(target) and not (overwrite and is_zarr(target)):
         message = f"could not write {path}: it is there already; delete it, or choose another name"
         raise FileWriteError(message)
     make_folder(target.parent)

@@ -111,7 +111,7 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     """
     # a link stays a link: what it points to is replaced
     target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
+    if os.path.exists(target) and not os.path.isfile(target):
         message = f"could not write {path}: there is something there that is not a file"
         raise FileWriteError(message)
     temporary = temporary_beside(target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from cellpose._reading import reading
@@ -34,7 +33,7 @@ def zarr_library(purpose: str) -> Any:
 
 def is_zarr(path: PathLike) -> bool:
     """Whether a folder is a Zarr array or group, of format 2 or 3."""
-    return any(Path(path, mark).is_file() for mark in _MARKS)
+    return any(os.path.isfile(os.path.join(path, mark)) for mark in _MARKS)
 
 
 def open_zarr(path: PathLike) -> Any:

@@ -194,8 +194,10 @@ def one_number(name: str, value: Any, index: int, n: int | None, *, many: bool) 
     if found is None:
         return None
     try:
+        if isinstance(found, (str, bytes)) or np.iscomplexobj(found):
+            raise TypeError  # float() reads texts, and of complex numbers takes a part
         return float(found)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         message = f"{name}={value!r} is not allowed; give a number, or a list of one number an image"
         raise OptionError(message) from error
 
