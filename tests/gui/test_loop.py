@@ -14,8 +14,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from cellpose import io, weights
+from cellpose.cli import main
+from cellpose.errors import InputError
 from cellpose.gui.controllers._dialogs import NoDialogs
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers._trainer import TrainingRequest
@@ -24,7 +29,10 @@ from cellpose.gui.model._corrections import Correction, Found, compare, verdict
 from cellpose.gui.model._folder import ImageState, by_doubt, state_of_image
 from cellpose.gui.model._training_set import OpenImage, TrainingSet, training_set
 from cellpose.gui.model._training_settings import SCRATCH, TrainingSettings, base_models, start_for
+from cellpose.gui.views._training_dialog import TrainingDialog
+from cellpose.gui.views._window import Window
 from cellpose.nets import CPnet
+from hand import Modifier, click, draw, key
 
 SIDE = 64
 
@@ -427,3 +435,192 @@ def test_arrows_follow_the_doubt_if_wanted(tmp_path: Path) -> None:
         desk.session.files.go(1)
         order.append(desk.session.document.path.name)
     assert order == ["01.png", "02.png", "00.png"]
+
+
+# --- with the window, by keys and clicks ---
+
+
+def until_idle(window: Window, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: not window.session.jobs.any, timeout=240_000)
+
+
+def ask(window: Window, qtbot: QtBot) -> TrainingDialog:
+    """The dialog of Ctrl+T."""
+    key(window, "T", Modifier.ControlModifier)
+    qtbot.waitUntil(lambda: bool(window.findChildren(TrainingDialog)), timeout=60_000)
+    (dialog,) = window.findChildren(TrainingDialog)
+    qtbot.waitExposed(dialog)
+    return dialog
+
+
+def middle(mask: np.ndarray) -> tuple[int, int]:
+    """The pixel farthest from the border of a cell."""
+    place = np.argmax(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3))
+    return tuple(int(axis) for axis in np.unravel_index(place, mask.shape))
+
+
+def write_in(box: object, text: str) -> None:
+    """Type into a box in place of what stands there."""
+    QTest.keyClick(box, Qt.Key.Key_A, Modifier.ControlModifier)
+    QTest.keyClicks(box, text)
+    QTest.keyClick(box, Qt.Key.Key_Tab)
+
+
+def test_the_dialog_shows_what_is_trained_on_and_takes_other_values(
+    window: Window, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(window.session.training, "start", lambda settings, images: seen.append((settings, images)))
+    paths = fill(tmp_path / "data", 13, corrected=4)
+    window.session.files.open(paths[0])
+    dialog = ask(window, qtbot)
+    assert (dialog.width(), dialog.height()) == (900, 550)
+    rows = [dialog.rows.topLevelItem(place) for place in range(dialog.rows.topLevelItemCount())]
+    assert [row.text(0) for row in rows][-1] == "and 3 more"
+    assert len(rows) == 11
+    assert rows[0].text(1) == "4"
+    assert dialog.name.text().startswith("CP_")
+    assert (dialog.rate.text(), dialog.decay.text(), dialog.epochs.text()) == ("0.003", "0.0001", "100")
+    dialog.only.click()
+    assert [dialog.rows.topLevelItem(n).text(2) for n in range(4)] == ["train"] * 3 + ["compare"]
+    dialog.base.setCurrentText(SCRATCH)
+    assert dialog.rate.text() == "0.005"
+    write_in(dialog.rate, "0.01")
+    write_in(dialog.epochs, "7")
+    write_in(dialog.name, "../mine")
+    assert not dialog.train.isEnabled()
+    write_in(dialog.name, "mine")
+    dialog.chan.setCurrentIndex(2)
+    QTest.mouseClick(dialog.train, Qt.MouseButton.LeftButton)
+    settings, images = seen[0]
+    assert (settings.base, settings.learning_rate, settings.n_epochs) == (SCRATCH, 0.01, 7)
+    assert (settings.model_name, settings.channels, settings.only_corrected) == ("mine", (2, 0), True)
+    assert len(images.train) == 12
+
+
+def test_a_dialog_that_is_cancelled_trains_nothing(window: Window, qtbot: QtBot, tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 1)
+    window.session.files.open(paths[0])
+    dialog = ask(window, qtbot)
+    QTest.keyClick(dialog, Qt.Key.Key_Escape)
+    assert not window.session.training.is_running
+    assert not window.training.isVisible()
+
+
+def test_the_dock_shows_how_far_a_training_is_and_stops_it(
+    window: Window, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def messages(request: TrainingRequest, stop: threading.Event) -> Iterator[dict[str, object]]:
+        for epoch in range(3):
+            yield {"share": (epoch + 1) / 10}
+            yield {"row": {"epoch": epoch, "train_loss": 1 / (epoch + 1), "seconds_left": 250.0, "ap50": 0.5}}
+        assert stop.wait(60)
+        assert go_on.wait(60)
+        raise InputError("the card is full")
+
+    monkeypatch.setattr("cellpose.gui.controllers._training.messages", messages)
+    paths = fill(tmp_path / "data", 2)
+    window.session.files.open(paths[0])
+    dialog = ask(window, qtbot)
+    write_in(dialog.epochs, "10")
+    QTest.mouseClick(dialog.train, Qt.MouseButton.LeftButton)
+    dock = window.training
+    qtbot.waitUntil(lambda: "epoch 3 of 10, about 4 min left" in dock.line.text(), timeout=60_000)
+    assert dock.isVisible()
+    assert dock.bar.value() == 30
+    assert dock.train_curve.getData()[1].tolist() == pytest.approx([1, 1 / 2, 1 / 3])
+    click(window, 16, 16)
+    assert window.session.document.selection, "the window cannot be used while a model is trained"
+    QTest.mouseClick(dock.stop, Qt.MouseButton.LeftButton)
+    assert not dock.stop.isEnabled()
+    assert "stopping" in dock.line.text()
+    go_on.set()
+    until_idle(window, qtbot)
+    assert dock.line.text() == "training failed: the card is full"
+    assert not dock.stop.isVisible()
+
+
+def test_the_folder_dock_shows_states_and_opens_images(window: Window, qtbot: QtBot, tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 2, corrected=1, bare=1)
+    window.session.files.open(paths[2])
+    until_idle(window, qtbot)
+    rows = window.folder.rows
+    assert [rows.topLevelItem(n).toolTip(0) for n in range(3)] == [
+        "00.png: corrected", "01.png: segmented", "02.png: no masks",
+    ]  # fmt: skip
+    assert [rows.topLevelItem(n).text(1) for n in range(3)] == ["4", "4", ""]
+    assert rows.currentItem().text(0) == "02.png"
+    spot = rows.visualItemRect(rows.topLevelItem(0)).center()
+    QTest.mouseClick(rows.viewport(), Qt.MouseButton.LeftButton, Modifier.NoModifier, spot)
+    assert window.session.document.path == paths[0]
+
+
+def test_section_17_from_the_first_image_to_the_trained_model_on_a_new_one(
+    window: Window, qtbot: QtBot, tmp_path: Path, models_folder: Path
+) -> None:
+    paths = fill(tmp_path / "data", 0, bare=4)
+    session = window.session
+    session.files.open(paths[0])  # 2. load an image
+    session.models.choose("nuclei-cells")
+    session.settings.diameter = 18
+    for number, path in enumerate(paths[:3]):
+        assert session.document.path == path
+        key(window, "Return", Modifier.ShiftModifier)  # 3. run the model
+        until_idle(window, qtbot)
+        found = session.document.labels.count
+        assert found == 4
+        y, x = middle(session.document.labels.planes[0] == session.document.labels.ids[0])
+        click(window, y, x, keys=Modifier.ControlModifier)  # 4. delete one that is wrong,
+        assert session.document.labels.count == 3
+        draw(window, y, x, 6)  # and draw one that is missing
+        assert session.document.labels.count == 4
+        key(window, "Right")  # 5. the next image; what was corrected is saved
+        until_idle(window, qtbot)
+        assert path.with_name(f"{path.stem}_seg.npy").is_file()
+        assert session.folder.corrections[number].changed == 1
+        assert session.folder.corrections[number].ap >= 0.6
+    assert "corrections" in window.folder.words.text()
+    key(window, "Left")
+    dialog = ask(window, qtbot)  # 6. train
+    assert dialog.base.currentText() == "nuclei-cells"
+    assert dialog.rows.topLevelItemCount() == 3
+    write_in(dialog.epochs, "1")
+    write_in(dialog.name, "mine")
+    QTest.mouseClick(dialog.train, Qt.MouseButton.LeftButton)
+    until_idle(window, qtbot)
+    qtbot.waitUntil(lambda: not window.session.jobs.any and session.document.flows is not None, timeout=240_000)
+    assert (models_folder / "mine").is_file()
+    assert (tmp_path / "data" / "models" / "mine").is_file()
+    assert session.settings.model == "mine"
+    assert session.document.path == paths[3]  # 7. a new image, segmented by the new model
+    assert session.document.flows.model == "mine"
+    assert session.document.labels.count >= 3
+    assert "mine is trained" in window.training.line.text()
+
+
+def test_section_30_command_line_window_command_line(window: Window, qtbot: QtBot, tmp_path: Path) -> None:
+    folder, others = tmp_path / "train_images", tmp_path / "test_images"
+    paths = fill(folder, 0, bare=2)
+    fill(others, 0, bare=1)
+    first = ["--pretrained_model", "nuclei-cells", "--diameter", "18"]
+    assert main(["--dir", str(folder), *first, "--save_tif", "--save_png"]) in (0, None)  # 1. run on all images
+    window.session.files.open(paths[0])  # 2. correct in the window
+    until_idle(window, qtbot)
+    assert window.session.document.labels.count == 4
+    assert {state.state for state in window.session.folder.states} == {"segmented"}
+    y, x = middle(window.session.document.labels.planes[0] == 1)
+    click(window, y, x, keys=Modifier.ControlModifier)
+    draw(window, y, x, 6)
+    key(window, "Right")
+    until_idle(window, qtbot)
+    assert [state.state for state in window.session.folder.states] == ["corrected", "segmented"]
+    train = ["--train", "--dir", str(folder), "--mask_filter", "_seg.npy", "--pretrained_model", "nuclei-cells"]
+    few = ["--n_epochs", "1", "--bsize", "64", "--min_train_masks", "1", "--model_name_out", "mine"]
+    assert main([*train, *few, "--learning_rate", "0.00001", "--weight_decay", "0.1"]) in (0, None)  # 3. train
+    model = folder / "models" / "mine"
+    assert model.is_file()
+    assert main(["--dir", str(others), "--pretrained_model", str(model), "--diameter", "18"]) in (0, None)  # 4.
+    assert io.read_seg(others / "00_seg.npy").count == 4
+    assert "mine" in [choice.name for choice in window.session.models.choices()]

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._corrections import verdict
 from cellpose.gui.model._folder import ImageState
-from cellpose.gui.views._training_dock import BLUE, curve
+from cellpose.gui.views._training_dock import BLUE, Curve
 
 __all__ = ["FolderDock"]
 
@@ -58,8 +58,8 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in (1, 2):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        self.history = curve("AP before correction", "corrected image")
-        self.history.setYRange(0, 1, padding=0.05)
+        self.history = Curve("AP before correction", "corrected image")
+        self.history.show_shares()
         self.line = self.history.plot(pen=pg.mkPen(BLUE, width=2), symbol="o", symbolSize=7, symbolBrush=BLUE)
         self.words.setWordWrap(True)
         inner = QWidget()

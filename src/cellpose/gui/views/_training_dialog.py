@@ -97,7 +97,8 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.chan.setCurrentIndex(settings.channels[0])
         self.chan2.setCurrentIndex(settings.channels[1])
         self.epochs.setRange(1, 100_000)
-        self.only.setEnabled(self._images.corrected > len(self._images.held_out))
+        worked_on = [example.corrected for example in self._images.train]
+        self.only.setEnabled(any(worked_on) and not all(worked_on))
         self._show_rates()
 
     def _lay_out(self) -> None:
@@ -120,6 +121,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         left.addStretch(1)
         self.rows.setHeaderLabels(["image", "cells", "used to"])
         self.rows.setRootIsDecorated(False)
+        self.rows.setStyleSheet("QTreeView::item { padding: 3px 0 }")
         self.rows.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.rows.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.rows.header().setStretchLastSection(False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pyqtgraph as pg
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import (
+    QApplication,
     QDockWidget,
     QHBoxLayout,
     QLabel,
@@ -22,7 +23,7 @@ from cellpose.gui.controllers._jobs import Job
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers._training import Epochs, Trained
 
-__all__ = ["TrainingDock", "curve"]
+__all__ = ["BLUE", "Curve", "TrainingDock"]
 
 BLUE, ORANGE, GREEN = "#4c9be8", "#e8984c", "#5bb974"
 _HEIGHT = 150  # of a plot, in pixels
@@ -30,24 +31,48 @@ _MINUTE = 60
 _LONG = 100  # seconds; above it minutes are told
 
 
-def curve(title: str, below: str) -> pg.PlotWidget:
-    """A small plot without menu, in the colours of the window."""
-    plot = pg.PlotWidget()
-    palette = plot.palette()
-    plot.setBackground(palette.color(QPalette.ColorRole.Base))
-    ink = palette.color(QPalette.ColorRole.Text)
-    plot.setTitle(title, color=ink, size="9pt")
-    plot.setLabel("bottom", below, color=ink)
-    plot.setMenuEnabled(False)
-    plot.hideButtons()
-    plot.setMouseEnabled(False, False)
-    plot.showGrid(y=True, alpha=0.2)
-    for side in ("left", "bottom"):
-        plot.getAxis(side).setPen(ink)
-        plot.getAxis(side).setTextPen(ink)
-    plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # its own hint is half a screen
-    plot.setFixedHeight(_HEIGHT)
-    return plot
+class Curve(pg.PlotWidget):  # type: ignore[misc]
+    """A small plot in the colours of the window, without menu.
+
+    Parameters
+    ----------
+    title
+        What is drawn.
+    below
+        What stands below the axis.
+    """
+
+    def __init__(self, title: str, below: str) -> None:
+        super().__init__()
+        self._title, self._below = title, below
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.setMouseEnabled(False, False)
+        self.showGrid(y=True, alpha=0.2)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # its own hint is half a screen
+        self.setFixedHeight(_HEIGHT)
+        self._color()
+
+    def show_shares(self) -> None:
+        """Let the axis go from 0 to 1."""
+        self.setYRange(0, 1, padding=0.05)
+        self.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the window from dark to light."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_below"):
+            self._color()
+
+    def _color(self) -> None:
+        palette = QApplication.palette()
+        ink = palette.color(QPalette.ColorRole.Text)
+        self.setBackground(palette.color(QPalette.ColorRole.Base))
+        self.setTitle(self._title, color=ink, size="9pt")
+        self.setLabel("bottom", self._below, color=ink)
+        for side in ("left", "bottom"):
+            self.getAxis(side).setPen(ink)
+            self.getAxis(side).setTextPen(ink)
 
 
 class TrainingDock(QDockWidget):  # type: ignore[misc]
@@ -68,14 +93,15 @@ class TrainingDock(QDockWidget):  # type: ignore[misc]
         self.line.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.bar.setFixedWidth(180)
         self.bar.setTextVisible(False)
-        self.loss, self.ap = curve("loss", "epoch"), curve("AP@0.5 of held-out images", "epoch")
-        self.ap.setYRange(0, 1, padding=0.05)
-        self.loss.setLimits(yMin=0)
+        self.loss, self.ap = Curve("loss", "epoch"), Curve("AP@0.5 of held-out images", "epoch")
+        self.ap.show_shares()
         legend = self.loss.addLegend(offset=(-10, 5), labelTextColor=self.palette().color(QPalette.ColorRole.Text))
         legend.setLabelTextSize("8pt")
         self.train_curve = self.loss.plot(pen=pg.mkPen(BLUE, width=2), name="training")
         self.test_curve = self.loss.plot(pen=None, symbol="o", symbolSize=6, symbolBrush=ORANGE, name="held out")
         self.ap_curve = self.ap.plot(pen=pg.mkPen(GREEN, width=2), symbol="o", symbolSize=6, symbolBrush=GREEN)
+        self.before = pg.InfiniteLine(0, angle=0, pen=pg.mkPen(ORANGE, style=Qt.PenStyle.DashLine))
+        self.ap.addItem(self.before)
         self._lay_out()
         self.stop.clicked.connect(session.training.stop)
         session.training.progressed.connect(lambda epochs: self._show(epochs))
@@ -101,6 +127,7 @@ class TrainingDock(QDockWidget):  # type: ignore[misc]
     def _show(self, epochs: Epochs) -> None:
         if not epochs.rows:
             self.bar.setValue(0)
+            self.before.hide()
             self.show()
         self.bar.show()
         self.stop.show()
@@ -113,6 +140,8 @@ class TrainingDock(QDockWidget):  # type: ignore[misc]
         for line, column in ((self.train_curve, "train_loss"), (self.test_curve, "test_loss"), (self.ap_curve, "ap50")):
             there = [row for row in rows if column in row]
             line.setData([row["epoch"] + 1 for row in there], [row[column] for row in there])
+        losses = [row[column] for row in rows for column in ("train_loss", "test_loss") if column in row]
+        self.loss.setYRange(0, max(losses, default=1.0), padding=0.05)
         self.ap.setVisible(any("ap50" in row for row in rows) or not rows)
 
     def _show_job(self, job: Job[Any]) -> None:
@@ -122,8 +151,8 @@ class TrainingDock(QDockWidget):  # type: ignore[misc]
     def _show_result(self, trained: Trained) -> None:
         self._end(str(trained))
         if trained.before is not None:
-            line = pg.InfiniteLine(trained.before, angle=0, pen=pg.mkPen(ORANGE, style=Qt.PenStyle.DashLine))
-            self.ap.addItem(line)
+            self.before.setValue(trained.before)
+            self.before.show()
 
     def _end(self, words: str) -> None:
         self.line.setText(words)
