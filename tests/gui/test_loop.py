@@ -62,7 +62,7 @@ def cells(seed: int) -> tuple[np.ndarray, np.ndarray]:
     labels = np.zeros((SIDE, SIDE), np.int32)
     for number, (y, x) in enumerate(((16, 16), (16, 47), (47, 16), (47, 47)), 1):
         cv2.circle(labels, (x + int(rng.integers(-3, 4)), y + int(rng.integers(-3, 4))), 9, number, -1)
-    image = 20 + 150 * (labels > 0) + rng.normal(0, 5, labels.shape)
+    image = cv2.GaussianBlur(20 + 150.0 * (labels > 0), (0, 0), 2) + rng.normal(0, 3, labels.shape)
     return image.clip(0, 255).astype(np.uint8), labels
 
 
