@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cellpose import models, weights
-from cellpose.errors import DownloadError, OptionError, UnknownModelError, WeightsError
+from cellpose.errors import DownloadError, InputError, OptionError, UnknownModelError, WeightsError
 from cellpose.models import Cellpose, CellposeModel, SizeModel
 from cellpose.models._choice import wanted_device
 from cellpose.nets import CPnet
@@ -224,3 +224,18 @@ def test_signatures_keep_real_names():
         "backbone",
     }
     assert given <= names
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"device": object()}, {"device": "bad text"}, {"model_type": np.zeros(3)}, {"nchan": np.zeros(3)},
+        {"nchan": -1}, {"nchan": 10**9}, {"diam_mean": -1}, {"diam_mean": float("nan")}, {"diam_mean": b"30"},
+        {"pretrained_model": np.zeros(3)}, {"pretrained_model": b"cyto"}, {"pretrained_model_ortho": 5},
+        {"pretrained_model_ortho": b""}, {"gpu": "yes"}, {"engine": 5}, {"precision": b"int8"}, {"backbone": 1j},
+    ],
+    ids=lambda option: next(iter(option)),
+)  # fmt: skip
+def test_wrong_values_are_named(option):
+    with pytest.raises((OptionError, InputError), match=next(iter(option))):
+        CellposeModel(**{"pretrained_model": "nuclei-cells", **option})

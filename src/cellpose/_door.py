@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 
 from cellpose.errors import CellposeError, InputError, OptionError
 
-__all__ = ["door", "guard"]
+__all__ = ["check_arguments", "door", "guard"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _NUMBERS = {"int", "float", "None", "bool", "np.number"}
-_PATHS = {"str", "Path", "os.PathLike[str]", "None"}
+_PATHS = {"str", "Path", "PathLike", "os.PathLike[str]", "None"}
 _LONGEST = 60  # characters of a value in a message
 #: What wrong arguments end in where they are not noticed before; other errors are none of the caller's.
 _RAW = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, NotImplementedError, BufferError)
@@ -54,6 +54,26 @@ def _wants_door(value: Any) -> bool:
     if not isinstance(value, FunctionType) or hasattr(value, "__cellpose_door__"):
         return False
     return not inspect.isgeneratorfunction(inspect.unwrap(value))
+
+
+def check_arguments(function: Callable[..., Any], given: dict[str, Any]) -> None:
+    """Refuse, by name, values that the annotations of a method do not allow; for constructors, which have no door.
+
+    Parameters
+    ----------
+    function
+        The method.
+    given
+        Its ``locals()`` before anything else.
+
+    Raises
+    ------
+    OptionError, InputError
+        If a value is no number, path or truth where one is needed.
+    """
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in given and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            _checked(name, given[name], str(parameter.annotation))
 
 
 def door(function: F, module: str | None = None) -> F:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_MODEL",
     "PathLike",
+    "check_sizes",
     "diameters_of",
     "wanted_device",
     "wanted_model",
@@ -31,6 +33,7 @@ PathLike = str | os.PathLike[str]
 # Where no model is named: Cellpose-SAM if its weights are installed, else the bundled model.
 DEFAULT_MODEL = "default"
 _DIAMETER = 30.0
+_MOST_CHANNELS = 1024
 
 
 def wanted_model(pretrained_model: Any, model_type: str | None) -> PathLike | None:
@@ -45,7 +48,7 @@ def wanted_model(pretrained_model: Any, model_type: str | None) -> PathLike | No
         return pretrained_model
     if model_type:
         return model_type
-    if pretrained_model == DEFAULT_MODEL:
+    if isinstance(pretrained_model, str) and pretrained_model == DEFAULT_MODEL:
         name = weights.default_model()
         logger.info("no model was named: using %s", name)
         return name
@@ -67,7 +70,11 @@ def wanted_device(device: torch.device | str | int | None, gpu: bool) -> tuple[t
         return core.assign_device(gpu=gpu)
     if isinstance(device, int):
         return core.assign_device(gpu=True, device=device)
-    chosen = torch.device(device)
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError, ValueError) as error:
+        message = f"device={device!r} is not allowed; give a torch device or its name, such as 'cpu', 'cuda:0' or 'mps'"
+        raise OptionError(message) from error
     return chosen, chosen.type != "cpu"
 
 
@@ -79,6 +86,16 @@ def wanted_precision(precision: str | None, use_bfloat16: bool | None) -> str | 
         message = f"precision={precision!r} is not allowed with use_bfloat16=True; leave out one of them"
         raise OptionError(message)
     return precision
+
+
+def check_sizes(diam_mean: float | None, nchan: int | None) -> None:
+    """Refuse sizes of a network that none can have."""
+    if diam_mean is not None and not 0 < diam_mean < math.inf:
+        message = f"diam_mean={diam_mean!r} is not allowed; it is a diameter in pixels, more than 0"
+        raise OptionError(message)
+    if nchan is not None and not 1 <= nchan <= _MOST_CHANNELS:
+        message = f"nchan={nchan!r} is not allowed; it is a number of channels, from 1 to {_MOST_CHANNELS}"
+        raise OptionError(message)
 
 
 def diameters_of(net: Loaded, file: weights.ModelFile | None, diam_mean: float | None) -> tuple[float, float]:

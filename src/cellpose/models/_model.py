@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from cellpose import weights
+from cellpose._door import check_arguments
 from cellpose.engines import (
     GraphEngine,
     Loaded,
@@ -22,6 +23,7 @@ from cellpose.models import _retired
 from cellpose.models._choice import (
     DEFAULT_MODEL,
     PathLike,
+    check_sizes,
     diameters_of,
     wanted_device,
     wanted_model,
@@ -130,6 +132,8 @@ class CellposeModel:
         precision: str | None = None,
         **retired: Any,
     ) -> None:
+        check_arguments(CellposeModel.__init__, locals())
+        check_sizes(diam_mean, nchan)
         _retired.drop_retired("CellposeModel", retired, _retired.INIT)
         if backbone not in ("default", "transformer") and not is_transformer(backbone):
             logger.debug("backbone=%r is read from the weight file instead", backbone)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import utils
+from cellpose._door import check_arguments
 from cellpose._reading import reading
 from cellpose.errors import FileReadError, OptionError
 from cellpose.io._npy import load_npy
@@ -71,6 +72,7 @@ class SizeModel:
     def __init__(
         self, cp_model: CellposeModel, device: Any = None, pretrained_size: PathLike | None = None, **retired: Any
     ) -> None:
+        check_arguments(SizeModel.__init__, locals())
         _retired.drop_retired("SizeModel", retired, _retired.INIT)
         if pretrained_size is None:
             message = "pretrained_size=None is not allowed; give the file of a size model, such as size_cyto3.npy"
@@ -209,6 +211,7 @@ class Cellpose:
         precision: str | None = None,
         **retired: Any,
     ) -> None:
+        check_arguments(Cellpose.__init__, locals())
         _retired.drop_retired("Cellpose", retired, _retired.INIT)
         self.pretrained_size = size_model_path(model_type)
         self.cp = CellposeModel(
