@@ -78,7 +78,7 @@ def test_missing_extra_tells_how_to_install_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["normalize", "norm3D", "invert"])
-@pytest.mark.parametrize("wrong", ["no", b"", 1j, [], {}, object()], ids=str)
+@pytest.mark.parametrize("wrong", ["no", b"", 1j, [], {}, object()], ids=lambda wrong: type(wrong).__name__)
 def test_what_is_true_or_false_is_checked(name: str, wrong: Any) -> None:
     with pytest.raises(OptionError, match=name):
         Normalization.of({name: wrong})
