@@ -44,7 +44,7 @@ def random_rotate_and_resize_noise(
     labels
         Targets of each image, float32 (3, Y, X): cell or not, flow along Y, flow along X.
     diams
-        Diameter in pixels of the cells, one for all images or one an image; None: `diam_mean`.
+        Diameter in pixels of the cells, one for all images or one per image; None: `diam_mean`.
     poisson, blur, downsample, beta, gblur, ds_max, uniform_blur, iso
         See `add_noise`.
     diam_mean

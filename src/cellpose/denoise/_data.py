@@ -31,7 +31,7 @@ class CleanImages:
     targets
         Of each image float32 (3, Y, X): cell or not, flow along Y, flow along X.
     diameters
-        Median diameter of the cells in pixels, one an image.
+        Median diameter of the cells in pixels, one per image.
     probabilities
         How often each image is drawn; they sum to 1.
     files
@@ -68,7 +68,7 @@ class CleanImages:
             paths, found = [], labels
             names = [f"{role} image {index}" for index in range(len(images))]
         if found is None or len(found) != len(names):
-            message = f"{len(names)} {role} images and {0 if found is None else len(found)} labels; give one an image"
+            message = f"{len(names)} {role} images and {0 if found is None else len(found)} labels; give one per image"
             raise InputError(message)
         if not names:
             message = f"there are no {role} images; give at least one"

@@ -160,7 +160,7 @@ class DenoiseModel:
         rescale
             Factor by which the image is resized for the network; a diameter goes before it.
         diameter
-            Diameter of the cells in pixels, one for all images or one an image.
+            Diameter of the cells in pixels, one for all images or one per image.
         tile
             Has no effect: images are always run in tiles, with the same result.
         do_3D
@@ -253,6 +253,6 @@ def _one_each(value: Any, n: int) -> list[float | None]:
     """A number for each of n images, None where it is not given or 0."""
     values = list(np.ravel(value)) if isinstance(value, (list, tuple, np.ndarray)) else [value] * n
     if len(values) != n:
-        message = f"{len(values)} diameters or scales were given for {n} images; give one for all, or one an image"
+        message = f"{len(values)} diameters or scales were given for {n} images; give one for all, or one per image"
         raise InputError(message)
     return [float(one) if one else None for one in values]

@@ -186,7 +186,7 @@ def one_number(name: str, value: Any, index: int, n: int | None, *, many: bool) 
             message = f"{name} has {len(values)} values for one image; give one"
             raise InputError(message)
         if n is not None and len(values) != n:
-            message = f"{name} has {len(values)} values for {n} images; give one for all, or one an image"
+            message = f"{name} has {len(values)} values for {n} images; give one for all, or one per image"
             raise InputError(message)
         found = _entry(name, values, index)
     else:
@@ -204,7 +204,7 @@ def one_number(name: str, value: Any, index: int, n: int | None, *, many: bool) 
 
 def _entry(name: str, values: Any, index: int) -> Any:
     if index >= len(values):
-        message = f"{name} has {len(values)} entries and there are more images; give one an image"
+        message = f"{name} has {len(values)} entries and there are more images; give one per image"
         raise InputError(message)
     return values[index]
 

@@ -46,7 +46,7 @@ def segment_images(
     images, layout, options
         What it is run on, and how.
     sizes
-        ``diameter`` and ``rescale``, each a number for all images or one an image.
+        ``diameter`` and ``rescale``, each a number for all images or one per image.
     progress
         What is told of the progress, or whether it is shown, see `reporter` and `cellpose.utils._display.shown`.
     """

@@ -259,9 +259,9 @@ class CellposeModel:
         invert
             Invert intensities, where ``normalize`` is a bool.
         rescale
-            U-Nets: factor by which the image is resized, where no diameter is given; or one an image.
+            U-Nets: factor by which the image is resized, where no diameter is given; or one per image.
         diameter
-            Diameter of the cells in pixels, or one an image. ``None`` or 0: that of the training images (U-Nets), no
+            Diameter of the cells in pixels, or one per image. ``None`` or 0: that of the training images (U-Nets), no
             resizing (transformers).
         flow_threshold
             Largest flow error of masks that are kept, not used in 3D; 0 or None: keep all.
@@ -318,7 +318,7 @@ class CellposeModel:
             order y, x, or (3, z, y, x) in 3D; logit of the cell probability, float32 ([z,] y, x). With
             ``resample=False`` flows and cellprob are at the size of the network.
         styles : numpy.ndarray
-            Style vector, float32 (256,), one a plane for stacks; zeros for transformers.
+            Style vector, float32 (256,), one per plane for stacks; zeros for transformers.
 
         For several images each of the three is a list.
 

@@ -256,7 +256,7 @@ class Cellpose:
         x, batch_size, channels, channel_axis, invert, normalize, do_3D
             See :meth:`CellposeModel.eval`.
         diameter
-            Diameter of the cells in pixels, or one an image; ``None`` or 0: estimated, of stacks in some planes.
+            Diameter of the cells in pixels, or one per image; ``None`` or 0: estimated, of stacks in some planes.
         **kwargs
             All other options of :meth:`CellposeModel.eval`.
 

@@ -60,7 +60,7 @@ class Sources:
 
 def _check_lengths(images: Sequence[Any], labels: Sequence[Any], what: str, kinds: tuple[str, str]) -> None:
     if len(images) != len(labels):
-        message = f"{len(images)} {what} {kinds[0]} and {len(labels)} {kinds[1]} were given; give one an image"
+        message = f"{len(images)} {what} {kinds[0]} and {len(labels)} {kinds[1]} were given; give one per image"
         raise InputError(message)
 
 

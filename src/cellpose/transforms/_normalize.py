@@ -173,7 +173,7 @@ def normalize_img(
     normalize
         Scale each channel so that its percentiles become 0 and 1.
     norm3D
-        One scale for all planes of a stack instead of one a plane.
+        One scale for all planes of a stack instead of one per plane.
     invert
         Turn intensities round afterwards: 1 - x.
     lowhigh

@@ -40,7 +40,7 @@ def shares(probabilities: Any, n: int, name: str) -> NDArray[np.float64]:
     # A sum that is finite has only finite terms.
     if values.shape != (n,) or not np.all(values >= 0) or not 0 < values.sum() < np.inf:
         message = (
-            f"{name} of shape {values.shape} are not allowed; give {n} finite numbers of at least 0, one an image and "
+            f"{name} of shape {values.shape} are not allowed; give {n} finite numbers of at least 0, one per image and "
             "not all 0"
         )
         raise InputError(message)

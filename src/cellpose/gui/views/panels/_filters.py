@@ -48,7 +48,7 @@ class Filtering(Group):
             self.numbers[name] = box
             form.addRow(title, box)
         self.norm3d = check_box("norm3D", settings, "norm3D")
-        self.norm3d.setToolTip("one brightness for the whole stack instead of one a plane")
+        self.norm3d.setToolTip("one brightness for the whole stack instead of one per plane")
         self.invert = check_box("invert", settings, "invert")
         form.addRow(row(self.norm3d, self.invert))
         self.form.addRow(self.more)
