@@ -10,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("QT_API", "pyside6")
 
 collect_ignore_glob = [] if importlib.util.find_spec("pytestqt") and importlib.util.find_spec("psygnal") else ["*.py"]
 
 SIDE = 120
+
+
+@pytest.fixture(scope="session")
+def qapp_args() -> list[str]:
+    """No screen; told to Qt alone, so that no other test opens a window."""
+    return ["pytest", "-platform", os.environ.get("QT_QPA_PLATFORM", "offscreen")]
 
 
 @pytest.fixture(autouse=True)
