@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QMenu
 
 Modifier = Qt.KeyboardModifier
 
@@ -54,3 +56,41 @@ def draw(window: object, y: float, x: float, radius: float, share: float = 0.85)
     for point in path[1:]:
         hover(window, *point)
     click(window, *path[-1], "RightButton")
+
+
+class Answers:
+    """Dialogs that answer by themselves and keep what they were shown."""
+
+    def __init__(self, path: Path | None = None, yes: bool = False, number: int | None = None) -> None:
+        self.path, self.yes, self.number = path, yes, number
+        self.asked: list[str] = []
+        self.shown: list[str] = []
+
+    def ask_open(self, title: str, _kinds: str = "") -> Path | None:
+        self.asked.append(title)
+        return self.path
+
+    def ask_save(self, title: str, _suggested: Path) -> Path | None:
+        self.asked.append(title)
+        return self.path
+
+    def ask_yes(self, title: str, question: str) -> bool:
+        self.asked.append(f"{title}: {question}")
+        return self.yes
+
+    def ask_number(self, _title: str, question: str, _suggested: int) -> int | None:
+        self.asked.append(question)
+        return self.number
+
+    def show_text(self, _title: str, text: str) -> None:
+        self.shown.append(text)
+
+
+def menu(window: object, title: str) -> QMenu:
+    found = next(action.menu() for action in window.menuBar().actions() if action.text().replace("&", "") == title)
+    found.aboutToShow.emit()
+    return found
+
+
+def entry(window: object, title: str, text: str) -> object:
+    return next(action for action in menu(window, title).actions() if action.text() == text)

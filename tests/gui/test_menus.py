@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QMenu
 
 from cellpose.gui.controllers import commands as registry
 from cellpose.gui.controllers.commands._help import page
 from cellpose.gui.views._window import Window
-from hand import Modifier, click, key
+from hand import Answers, Modifier, click, entry, key, menu
 
 # Menu: title and first key of each entry that users of the original know.
 ENTRIES = {
@@ -43,40 +42,6 @@ ENTRIES = {
     "Help": {"Help with GUI": "Ctrl+H", "GUI layout": "Ctrl+G", "Training instructions": ""},
 }
 SAVING = ["Save masks and image (_seg.npy)", "Save masks as PNG/tif", "Save outlines as .zip of ROI files"]
-
-
-class Answers:
-    """Dialogs that answer by themselves and keep what they were shown."""
-
-    def __init__(self, path: Path | None = None, yes: bool = False) -> None:
-        self.path, self.yes = path, yes
-        self.asked: list[str] = []
-        self.shown: list[str] = []
-
-    def ask_open(self, title: str, _kinds: str = "") -> Path | None:
-        self.asked.append(title)
-        return self.path
-
-    def ask_save(self, title: str, _suggested: Path) -> Path | None:
-        self.asked.append(title)
-        return self.path
-
-    def ask_yes(self, title: str, question: str) -> bool:
-        self.asked.append(f"{title}: {question}")
-        return self.yes
-
-    def show_text(self, _title: str, text: str) -> None:
-        self.shown.append(text)
-
-
-def menu(window: Window, title: str) -> QMenu:
-    found = next(action.menu() for action in window.menuBar().actions() if action.text().replace("&", "") == title)
-    found.aboutToShow.emit()
-    return found
-
-
-def entry(window: Window, title: str, text: str) -> object:
-    return next(action for action in menu(window, title).actions() if action.text() == text)
 
 
 @pytest.mark.parametrize("title", ENTRIES)

@@ -24,6 +24,9 @@ class Dialogs(Protocol):
     def ask_yes(self, title: str, question: str) -> bool:
         """Whether the user agrees."""
 
+    def ask_number(self, title: str, question: str, suggested: int) -> int | None:
+        """A whole number from 1 upwards; None where the user gave none."""
+
     def show_text(self, title: str, text: str) -> None:
         """Show a text with some HTML in it."""
 
@@ -45,6 +48,10 @@ class NoDialogs:
     def ask_yes(self, title: str, question: str) -> bool:
         """No."""
         return False
+
+    def ask_number(self, title: str, question: str, suggested: int) -> int | None:
+        """None."""
+        return None
 
     def show_text(self, title: str, text: str) -> None:
         """Nothing."""

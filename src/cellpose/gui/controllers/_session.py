@@ -10,6 +10,7 @@ import numpy.typing as npt
 from psygnal import Signal
 
 from cellpose import weights
+from cellpose.gui.controllers._cells import Cells
 from cellpose.gui.controllers._dialogs import Dialogs, NoDialogs
 from cellpose.gui.controllers._exports import Exports
 from cellpose.gui.controllers._files import Files
@@ -77,6 +78,7 @@ class Session:
         self.training = Training(self)
         self.folder = Folder(self)
         self.pointer = Pointer(self.view)
+        self.cells = Cells(self)
         self.seen = (0.0, 0.0, 0.0, 0.0)
         self.document: Document | None = None
         self._connect()

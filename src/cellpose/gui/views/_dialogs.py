@@ -6,13 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QMessageBox, QTextBrowser, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QInputDialog,
+    QMessageBox,
+    QTextBrowser,
+    QVBoxLayout,
+    QWidget,
+)
 
 from cellpose.gui.model._training_set import TrainingSet
 from cellpose.gui.model._training_settings import TrainingSettings
 from cellpose.gui.views._training_dialog import TrainingDialog
 
 __all__ = ["QtDialogs"]
+
+_HIGHEST_NUMBER = 1_000_000  # of a cell: the table has a row for each number below
 
 
 class QtDialogs:
@@ -41,6 +52,11 @@ class QtDialogs:
         """Whether the user agrees."""
         answer = QMessageBox.question(self._parent, title, question)
         return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def ask_number(self, title: str, question: str, suggested: int) -> int | None:
+        """A whole number from 1 upwards; None where the user gave none."""
+        number, given = QInputDialog.getInt(self._parent, title, question, suggested, 1, _HIGHEST_NUMBER)
+        return int(number) if given else None
 
     def show_text(self, title: str, text: str) -> None:
         """Show a text with some HTML in it."""

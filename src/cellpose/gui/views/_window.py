@@ -114,14 +114,19 @@ class Window(QModelMainWindow):
             Action(
                 id=command.id,
                 title=command.title,
-                callback=command.trigger,
+                callback=lambda: self._run(command),
                 toggled=ToggleRule(get_current=command.checked) if command.checked else None,
                 menus=[MenuRule(id=f"cellpose/{command.menu}", group=command.group)],
                 keybindings=first,
             )
         )
         for keys in command.keys[1:]:
-            QShortcut(QKeySequence(keys), self, command.trigger)
+            QShortcut(QKeySequence(keys), self, lambda: self._run(command))
+
+    def _run(self, command: Command) -> None:
+        obstacle = command.trigger()
+        if obstacle:
+            self.session.told.emit(f"{command.title}: {obstacle}")
 
     def _enable(self, menu: QWidget, everything: bool = False) -> None:
         """Show which entries can be used. Hidden they are all on, since keys ask for themselves, see `Command`."""

@@ -1,11 +1,59 @@
-"""What a command is."""
+"""What a command is, and when it can be used."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-__all__ = ["Command"]
+from cellpose.gui.controllers._session import Session
+
+__all__ = ["Command", "Conditions", "When"]
+
+
+class When:
+    """Whether a command can be used now, and what to do first where it cannot.
+
+    Parameters
+    ----------
+    needs
+        What must hold, each with the words that tell the user what to do first.
+
+    Examples
+    --------
+    >>> cells = []
+    >>> has_cells = When((lambda: bool(cells), "there are no cells yet"))
+    >>> has_cells(), has_cells.missing()
+    (False, 'there are no cells yet')
+    """
+
+    def __init__(self, *needs: tuple[Callable[[], bool], str]) -> None:
+        self._needs = needs
+
+    def __call__(self) -> bool:
+        return not self.missing()
+
+    def __and__(self, other: When) -> When:
+        return When(*self._needs, *other._needs)
+
+    def missing(self) -> str:
+        """What to do first; empty where nothing is missing."""
+        return next((words for holds, words in self._needs if not holds()), "")
+
+
+class Conditions:
+    """What commands need, for a session."""
+
+    def __init__(self, session: Session) -> None:
+        def selected(least: int) -> bool:
+            return session.document is not None and len(session.document.selection) >= least
+
+        self.quiet = When((lambda: not session.removing, "finish deleting first"))
+        self.open = When((lambda: session.document is not None, "open an image first"))
+        self.image = self.open & self.quiet
+        self.cells = self.open & When((lambda: session.cell_count() > 0, "there are no cells yet"))
+        self.selection = self.open & When((lambda: selected(1), "select a cell first: click on it"))
+        self.several = self.open & When((lambda: selected(2), "select at least two cells first"))
+        self.removing = When((lambda: session.removing, "choose cells to delete first"))
 
 
 class Command(NamedTuple):
@@ -21,12 +69,13 @@ class Command(NamedTuple):
         Called without arguments.
     keys
         Shortcuts, the first of which stands in the menu. Return is the key of the letters, Enter that of the numbers.
+        The user may have chosen others, see ``KeyMap``.
     group
         Entries of one menu with the same group stand together, in the order of the groups.
     checked
         For entries that are on or off: whether it is on.
     enabled
-        Whether it can be used now; None: always.
+        Whether it can be used now, best as a `When`, which tells what is missing; None: always.
     """
 
     id: str
@@ -37,10 +86,18 @@ class Command(NamedTuple):
     checked: Callable[[], bool] | None = None
     enabled: Callable[[], bool] | None = None
 
-    def trigger(self) -> None:
-        """Run it, if it can be used now: keys ask here too."""
+    def obstacle(self) -> str:
+        """Why it cannot be used now; empty where it can."""
         if self.enabled is None or self.enabled():
+            return ""
+        return self.enabled.missing() if isinstance(self.enabled, When) else "this cannot be used now"
+
+    def trigger(self) -> str:
+        """Run it, if it can be used now: keys ask here too; else why not."""
+        obstacle = self.obstacle()
+        if not obstacle:
             self.run()
+        return obstacle
 
     @property
     def menu(self) -> str:

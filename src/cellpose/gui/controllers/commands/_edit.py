@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.controllers.commands._command import Command
+from cellpose.gui.controllers.commands._command import Command, Conditions, When
 
 __all__ = ["commands"]
 
@@ -25,9 +25,7 @@ def commands(session: Session) -> list[Command]:
         if region:
             removal.show_region(session.seen)
 
-    open_ = lambda: session.document is not None  # noqa: E731
-    removing = lambda: session.removing  # noqa: E731
-    has_cells = lambda: session.cell_count() > 0  # noqa: E731
+    when = Conditions(session)
 
     def tool(name: str, title: str, key: str) -> Command:
         return Command(
@@ -37,23 +35,30 @@ def commands(session: Session) -> list[Command]:
     return [
         Command("edit.undo", "Undo previous mask/trace", session.undo, ("Ctrl+Z",)),
         Command("edit.redo", "Undo remove mask", session.redo, ("Ctrl+Y", "Ctrl+Shift+Z")),
-        Command("edit.clear", "Clear all masks", session.clear, ("Ctrl+0",), "2", enabled=has_cells),
+        Command("edit.clear", "Clear all masks", session.clear, ("Ctrl+0",), "2", enabled=when.cells),
         Command(
             "edit.remove",
             "Remove selected cell (Ctrl+Click)",
             session.remove_selected,
             ("Delete",),
             "2",
-            enabled=lambda: session.document is not None and bool(session.document.selection),
+            enabled=when.selection,
         ),
-        Command("edit.merge", "Merge cells by Alt+Click", lambda: None, (), "2", enabled=lambda: False),
+        Command(
+            "edit.merge",
+            "Merge cells by Alt+Click",
+            lambda: None,
+            (),
+            "2",
+            enabled=When((lambda: False, "select a cell, then Alt+click the cell to merge into it")),
+        ),
         Command(
             "edit.remove_region",
             "Delete multiple ROIs: region-select",
             lambda: remove_by(region=True),
             (),
             "25",
-            enabled=open_,
+            enabled=when.open,
         ),
         Command(
             "edit.remove_click",
@@ -61,10 +66,10 @@ def commands(session: Session) -> list[Command]:
             lambda: remove_by(region=False),
             (),
             "25",
-            enabled=open_,
+            enabled=when.open,
         ),
-        Command("edit.remove_done", "Delete multiple ROIs: done", pointer.finish, (), "25", enabled=removing),
-        Command("edit.remove_cancel", "Delete multiple ROIs: cancel", pointer.cancel, (), "25", enabled=removing),
+        Command("edit.remove_done", "Delete multiple ROIs: done", pointer.finish, (), "25", enabled=when.removing),
+        Command("edit.remove_cancel", "Delete multiple ROIs: cancel", pointer.cancel, (), "25", enabled=when.removing),
         *(tool(*described) for described in _TOOLS),
         Command("edit.finish", "Finish the cell", pointer.finish, ("Enter", "Return"), "4"),
         Command("edit.cancel", "Give up what is unfinished", pointer.cancel, ("Escape",), "4"),

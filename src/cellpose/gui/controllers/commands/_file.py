@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.controllers.commands._command import Command
+from cellpose.gui.controllers.commands._command import Command, Conditions
 
 __all__ = ["commands"]
 
@@ -36,11 +36,8 @@ def commands(session: Session) -> list[Command]:
     def toggle_autosave() -> None:
         saving.enabled = not saving.enabled
 
-    def quiet() -> bool:
-        return not session.removing
-
-    has_image = lambda: session.document is not None and quiet()  # noqa: E731
-    has_cells = lambda: session.cell_count() > 0 and quiet()  # noqa: E731
+    when = Conditions(session)
+    quiet, has_image, has_cells = when.quiet, when.image, when.cells & when.quiet
     return [
         Command("file.open", "Load image", load, ("Ctrl+L",), enabled=quiet),
         Command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.controllers.commands._command import Command
+from cellpose.gui.controllers.commands._command import Command, Conditions, When
 from cellpose.gui.controllers.commands._help import show
 
 __all__ = ["commands"]
@@ -19,7 +19,7 @@ def commands(session: Session) -> list[Command]:
             models.add(path)
 
     training = session.training
-    quiet = lambda: not session.removing  # noqa: E731 - without an image they tell what to do first
+    quiet = Conditions(session).quiet  # without an image they tell what to do first
     return [
         Command("models.run", "Run segmentation", run.run, ("Shift+Enter", "Shift+Return"), enabled=quiet),
         Command("models.calibrate", "Estimate the diameter", run.calibrate, enabled=quiet),
@@ -30,7 +30,7 @@ def commands(session: Session) -> list[Command]:
             models.remove_chosen,
             (),
             "2",
-            enabled=models.can_remove,
+            enabled=When((models.can_remove, "choose a model that you added first")),
         ),
         Command(
             "models.train",
@@ -41,7 +41,12 @@ def commands(session: Session) -> list[Command]:
             enabled=quiet,
         ),
         Command(
-            "models.stop", "Stop training, keep the model", training.stop, (), "3", enabled=lambda: training.is_running
+            "models.stop",
+            "Stop training, keep the model",
+            training.stop,
+            (),
+            "3",
+            enabled=When((lambda: training.is_running, "no model is being trained")),
         ),
         Command("models.help", "Training instructions", lambda: show(session, "training"), (), "4"),
     ]

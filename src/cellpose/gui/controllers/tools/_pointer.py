@@ -10,6 +10,7 @@ from psygnal import Signal
 from cellpose.gui.controllers.tools._brush import Brush, Eraser
 from cellpose.gui.controllers.tools._click import Click
 from cellpose.gui.controllers.tools._cut import Cut
+from cellpose.gui.controllers.tools._merge_box import MergeBox
 from cellpose.gui.controllers.tools._outline import Outline
 from cellpose.gui.controllers.tools._remove import RemoveMany
 from cellpose.gui.controllers.tools._select import Select
@@ -46,7 +47,7 @@ class Pointer:
         self._select = Select(self._context)
         self.removal = RemoveMany(self._context)
         drawing = Click(self._context), Brush(self._context), Eraser(self._context), Cut(self._context)
-        tools: list[Tool] = [self._select, self.removal, *drawing]
+        tools: list[Tool] = [self._select, self.removal, *drawing, MergeBox(self._context)]
         self.tools = {tool.name: tool for tool in tools}
         self._tool: Tool = self._select
         self._mode = "select"
