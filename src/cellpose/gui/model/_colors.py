@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CHANNEL_COLORS", "OUTLINE", "SELECTED", "blue_white_red", "cell_colors", "spectral"]
+__all__ = ["CHANNEL_COLORS", "OUTLINE_OPACITY", "SELECTED", "blue_white_red", "cell_colors", "spectral"]
 
-OUTLINE = (200, 200, 255, 200)  # red, green, blue, opacity
+OUTLINE_OPACITY = 200  # where all outlines have one colour
 SELECTED = (255, 255, 255)
 
 # For each colour mode the colour of each of three channels. Gray is the mean, so each channel gives a share.

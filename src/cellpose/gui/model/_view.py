@@ -29,6 +29,11 @@ class ViewState:
         Whether the inside and the outlines of cells are drawn.
     opacity
         Of the masks, 0 to 255.
+    coloring, palette, cell_color
+        What gives a cell its colour, of ``COLORINGS``; from which colours, of ``PALETTES``; that of the palette of one
+        colour, ``"#rrggbb"``.
+    outline_width, outlines_own, outline_color
+        Of the outlines in pixels of the screen; whether each has the colour of its cell; else the colour of all.
     levels
         For three channels the levels that are shown as black and as white, 0 to 255.
     auto_levels
@@ -51,6 +56,12 @@ class ViewState:
     masks_on: bool = True
     outlines_on: bool = False
     opacity: int = 128
+    coloring: str = "number"
+    palette: str = "many colours"
+    cell_color: str = "#ffb000"
+    outline_width: int = 1
+    outlines_own: bool = False
+    outline_color: str = "#c8c8ff"
     levels: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 255.0)] * 3)
     auto_levels: bool = True
     brush: int = 3

@@ -43,8 +43,8 @@ class Picturing:
         int32 (Y, X).
     cells
         0xAARRGGBB of the inside and the outline of each label, uint32 (labels, 2).
-    outlines
-        Whether outlines are drawn.
+    outline_width
+        Of the outlines in pixels of the screen, those of a screen of 96 dpi; 0: there are none.
     """
 
     image: npt.NDArray[Any]
@@ -53,7 +53,7 @@ class Picturing:
     palette: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int32]
     cells: npt.NDArray[np.uint32]
-    outlines: bool
+    outline_width: float
 
 
 class Canvas(pg.GraphicsObject):  # type: ignore[misc]
@@ -102,7 +102,7 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
             return
         place = (left, top, right, bottom, to_screen.m11(), to_screen.m22(), to_screen.dx(), to_screen.dy())
         if (*place, self._version) != self._drawn:
-            self._fill(*place)
+            self._fill(ratio, *place)
             self._drawn = (*place, self._version)
         height, width = self._pixels.shape
         image = QImage(self._pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32)
@@ -112,7 +112,7 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         painter.drawImage(QPointF(left / ratio, top / ratio), image)
         painter.restore()
 
-    def _fill(self, left: int, top: int, right: int, bottom: int, *transform: float) -> None:
+    def _fill(self, ratio: float, left: int, top: int, right: int, bottom: int, *transform: float) -> None:
         shown = self._shown
         if shown is None:
             return
@@ -122,7 +122,8 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         rows = _sources(top, bottom, scale_y, move_y, height)
         out = np.empty((rows.size, columns.size), np.uint32)
         given = (shown.image, shown.tables, shown.colors, shown.palette, shown.labels, shown.cells)
-        run_sliced(fill_rows, rows.size, out, rows, columns, *given, shown.outlines, np.uint32(BACKGROUND), smallest=32)
+        width = max(1, round(shown.outline_width * ratio)) if shown.outline_width else 0
+        run_sliced(fill_rows, rows.size, out, rows, columns, *given, width, np.uint32(BACKGROUND), smallest=32)
         self._pixels = out
 
 

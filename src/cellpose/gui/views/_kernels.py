@@ -8,20 +8,19 @@ from cellpose.utils._compiled import compiled
 
 
 @compiled
-def fill_rows(start, stop, out, rows, columns, image, tables, colors, palette, labels, cells, outlines, background):
+def fill_rows(start, stop, out, rows, columns, image, tables, colors, palette, labels, cells, width, background):
     """Pixels of some rows of the screen, 0xffRRGGBB.
 
     ``rows`` and ``columns`` (int32) name the pixel of the image for each row and column of the screen, -1 outside.
     ``image`` (C, Y, X); ``tables`` uint8 (C, values), brightness of each value. Channels are added up in their
     ``colors`` float32 (C, 3), or, where ``palette`` uint8 (256, 3) is not empty, their weighted sum is looked up there.
     ``labels`` int32 (Y, X). ``cells`` uint32 (labels, 2), 0xAARRGGBB of the inside and of the outline of each cell.
-    An outline is where a neighbour on the screen has another label, so that it is as thin at any zoom.
+    An outline is where a pixel of the screen up to ``width`` away, along an axis, has another label, so that it is as
+    wide at any zoom; 0: none.
     """
     n_channels = image.shape[0]
     for i in range(start, stop):
         y = rows[i]
-        above = rows[i - 1] if i > 0 else y
-        below = rows[i + 1] if i + 1 < rows.size else y
         for j in range(columns.size):
             x = columns[j]
             if y < 0 or x < 0:
@@ -41,14 +40,20 @@ def fill_rows(start, stop, out, rows, columns, image, tables, colors, palette, l
             label = labels[y, x]
             if label > 0:
                 color = cells[label, 0]
-                if outlines:
-                    left = columns[j - 1] if j > 0 else x
-                    right = columns[j + 1] if j + 1 < columns.size else x
-                    edge = above < 0 or below < 0 or left < 0 or right < 0
-                    if not edge:
-                        edge = labels[above, x] != label or labels[below, x] != label
-                    if not edge:
-                        edge = labels[y, left] != label or labels[y, right] != label
+                if width:
+                    edge = False
+                    for step in range(1, width + 1):
+                        above = rows[i - step] if i >= step else y
+                        below = rows[i + step] if i + step < rows.size else y
+                        left = columns[j - step] if j >= step else x
+                        right = columns[j + step] if j + step < columns.size else x
+                        edge = above < 0 or below < 0 or left < 0 or right < 0
+                        if not edge:
+                            edge = labels[above, x] != label or labels[below, x] != label
+                        if not edge:
+                            edge = labels[y, left] != label or labels[y, right] != label
+                        if edge:
+                            break
                     if edge:
                         color = cells[label, 1]
                 alpha = np.float32(color >> 24) * np.float32(1 / 255)

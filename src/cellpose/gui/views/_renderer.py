@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.gui.model import Document, ViewState
-from cellpose.gui.model._colors import CHANNEL_COLORS, OUTLINE, SELECTED, blue_white_red, cell_colors, spectral
+from cellpose.gui.model._colors import CHANNEL_COLORS, OUTLINE_OPACITY, SELECTED, blue_white_red, spectral
+from cellpose.gui.model._palettes import cell_rgb, rgb_of
 from cellpose.gui.views._canvas import Picturing
 
 __all__ = ["cell_table", "picturing"]
@@ -34,7 +35,7 @@ def picturing(document: Document, view: ViewState) -> Picturing:
         palette=palette,
         labels=document.labels.planes[plane],
         cells=cell_table(document, view),
-        outlines=view.outlines_on,
+        outline_width=view.outline_width if view.outlines_on else 0,
     )
 
 
@@ -81,9 +82,9 @@ def _coloring(
 
 def cell_table(document: Document, view: ViewState) -> npt.NDArray[np.uint32]:
     """0xAARRGGBB of the inside and the outline of each label, (labels, 2)."""
-    n, palette = document.labels.next_id, cell_colors()
-    table = np.zeros((n, 2), np.uint32)
-    colors = palette[np.arange(n) % len(palette)].astype(np.uint32)
+    cells = document.labels.table
+    table = np.zeros((len(cells), 2), np.uint32)
+    colors = cell_rgb(cells, view).astype(np.uint32)
     inside = (colors[:, 0] << 16) | (colors[:, 1] << 8) | colors[:, 2]
     chosen = list(document.selection)
     if view.masks_on:
@@ -91,7 +92,10 @@ def cell_table(document: Document, view: ViewState) -> npt.NDArray[np.uint32]:
         table[chosen, 0] = _packed(*SELECTED, view.opacity)
     elif view.outlines_on:  # what is chosen must be seen, or the wrong cells are removed
         table[chosen, 0] = _packed(*SELECTED, view.opacity // 2)
-    table[:, 1] = _packed(*OUTLINE) if view.outlines_on else table[:, 0]
+    table[:, 1] = table[:, 0]
+    if view.outlines_on:
+        own = inside | np.uint32(0xFF << 24)
+        table[:, 1] = own if view.outlines_own else _packed(*rgb_of(view.outline_color), OUTLINE_OPACITY)
     table[0] = 0
     return table
 

@@ -39,6 +39,10 @@ QPushButton#run {{ padding: 6px 10px; font-weight: 600; }}
 QPushButton[choice="true"]:checked {{ border: 1px solid #3d7bd9; border-radius: 3px; }}
 QProgressBar {{ border: 1px solid {line}; border-radius: 4px; }}
 QProgressBar::chunk {{ background: #3d7bd9; border-radius: 3px; }}
+QStatusBar {{ border-top: 1px solid {line}; }}
+QStatusBar::item {{ border: none; }}
+QLabel#mode {{ font-weight: 600; }}
+QLabel#faint {{ color: {faint}; }}
 QToolTip {{ border: 1px solid {line}; padding: 3px; }}
 """
 
@@ -50,7 +54,7 @@ def dress(application: QApplication, dark: bool) -> None:
         palette.setColor(role, QColor(colors[place]))
     for role in _FAINT_ROLES:
         palette.setColor(_Group.Disabled, role, QColor(_FAINT[place]))
-    sheet = _SHEET.format(line="#41454c" if dark else "#cfd3d9")
+    sheet = _SHEET.format(line="#41454c" if dark else "#cfd3d9", faint="#9aa0a9" if dark else "#636a74")
     if application.styleSheet() != sheet:
         application.setStyle("Fusion")
         application.setPalette(palette)

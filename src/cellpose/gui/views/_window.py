@@ -12,7 +12,7 @@ from app_model.backends.qt import QModelMainWindow
 from app_model.types import KeyBindingRule, MenuRule, ToggleRule
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QKeySequence, QMouseEvent, QShortcut, QWheelEvent
-from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import MENUS, Command, commands
@@ -24,6 +24,7 @@ from cellpose.gui.views._folder_dock import FolderDock
 from cellpose.gui.views._notice import Notice
 from cellpose.gui.views._region import Region
 from cellpose.gui.views._renderer import picturing
+from cellpose.gui.views._status import Status
 from cellpose.gui.views._style import dress, window_icon
 from cellpose.gui.views._training_dock import TrainingDock
 from cellpose.gui.views.panels import Column
@@ -74,7 +75,6 @@ class Window(QModelMainWindow):
         self.panel = Column(self.session)
         self.notice = Notice()
         self.region = Region(self.scene.box, self.session.pointer.removal)
-        self._mode = QLabel()
         self._build()
         self._connect()
         self.setWindowTitle(f"cellpose v{version}")
@@ -99,7 +99,6 @@ class Window(QModelMainWindow):
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.folder)
         self.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self.training)
         self.resizeDocks([self.folder], [240], Qt.Orientation.Horizontal)
-        self.statusBar().addPermanentWidget(self._mode)
         for command in self.commands:
             self._register(command)
         self.setModelMenuBar({f"cellpose/{name}": title for name, title in MENUS.items()})
@@ -149,8 +148,9 @@ class Window(QModelMainWindow):
         session.settings.events.diameter.connect(lambda _: self._show_disk())
         self.scene.box.sigRangeChanged.connect(lambda *_: self._tell_what_is_seen())
         session.pointer.preview_changed.connect(lambda preview: self.scene.show_preview(preview))
-        session.pointer.mode_changed.connect(self._show_mode)
         self.scene.viewport().installEventFilter(self)
+        self.status = Status(session, self.scene, self.statusBar())
+        session.saved.connect(lambda _: self._show_title())
         self.setAcceptDrops(True)
 
     def _show_document(self, document: Document | None) -> None:
@@ -160,17 +160,20 @@ class Window(QModelMainWindow):
         document.changed.connect(lambda _: self._repaint())
         document.flows_changed.connect(lambda: self._repaint())
         document.selection_changed.connect(lambda _: self._repaint())
-        name = document.path.name if document.path else f"cellpose v{version}"
-        self.setWindowTitle(name)
+        document.history.recorded.connect(lambda *_: self._show_title())
+        self._show_title()
         document.restored_changed.connect(lambda: self._repaint())
         self.notice.hide()
         self._show_disk()
         self._repaint()
         self.fit()
 
-    def _show_mode(self, mode: str) -> None:
-        tool = self.session.pointer.tools.get(mode)
-        self._mode.setText(tool.title if tool else mode)
+    def _show_title(self) -> None:
+        """The name of the image, with a dot while edits are not in its file."""
+        document = self.session.document
+        if document is not None:
+            name = document.path.name if document.path else f"cellpose v{version}"
+            self.setWindowTitle(name if document.history.is_saved else f"{name} \N{BLACK CIRCLE}")
 
     def _show_failure(self, text: str) -> None:
         self.statusBar().showMessage(text, 8000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.controllers.commands import _cells, _edit, _file, _help, _models, _view
+from cellpose.gui.controllers.commands import _cells, _edit, _file, _help, _look, _models, _view
 from cellpose.gui.controllers.commands._command import Command, Conditions, When
 
 __all__ = ["MENUS", "Command", "Conditions", "When", "commands"]
@@ -13,5 +13,5 @@ MENUS = {"file": "&File", "edit": "&Edit", "cells": "&Cells", "view": "&View", "
 
 def commands(session: Session) -> list[Command]:
     """All commands of a session."""
-    listed = [command for menu in (_file, _edit, _cells, _view, _models) for command in menu.commands(session)]
+    listed = [command for menu in (_file, _edit, _cells, _view, _look, _models) for command in menu.commands(session)]
     return [*listed, *_help.commands(session, listed)]

@@ -63,6 +63,16 @@ class Pointer:
         busy = self._outline.is_busy or self._tool.is_busy
         return "drawing" if busy else self._tool.name
 
+    @property
+    def words(self) -> tuple[str, str]:
+        """What the user is doing, and how to go on or to end it."""
+        tool = self._tool
+        if self._outline.is_busy:
+            return "drawing", "right click or Esc ends"
+        if tool.is_busy and not tool.modal:
+            return tool.title, "let go to end, Esc gives up"
+        return tool.title, tool.hint
+
     def choose(self, name: str) -> None:
         """Take another tool; what is unfinished is given up. Chosen again, a tool is laid down."""
         before = self._tool.name

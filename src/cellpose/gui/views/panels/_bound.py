@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pyqtgraph as pg
 import qtawesome
 from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt
 from qtpy.QtWidgets import (
@@ -20,7 +21,18 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible, QDoubleSlider
 
-__all__ = ["Folding", "Group", "SliderRow", "button", "check_box", "choice_box", "number_box", "own_keys", "row"]
+__all__ = [
+    "Folding",
+    "Group",
+    "SliderRow",
+    "button",
+    "check_box",
+    "choice_box",
+    "color_button",
+    "number_box",
+    "own_keys",
+    "row",
+]
 
 _GRAY = "#8a8f98"
 _LEAVING = {Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape}
@@ -89,6 +101,23 @@ def check_box(title: str, state: Any, field: str) -> QCheckBox:
     box.toggled.connect(lambda on: setattr(state, field, on))
     getattr(state.events, field).connect(lambda on: box.setChecked(on))
     return box
+
+
+def color_button(state: Any, field: str, hint: str = "") -> pg.ColorButton:
+    """A button for a field that is a colour, ``"#rrggbb"``; it opens a dialog."""
+    made = pg.ColorButton(color=getattr(state, field), padding=4)
+    own_keys(made)
+    made.setFixedSize(30, 22)
+    made.setToolTip(hint)
+    made.sigColorChanging.connect(lambda button: setattr(state, field, button.color().name()))
+    made.sigColorChanged.connect(lambda button: setattr(state, field, button.color().name()))
+
+    def show(color: str) -> None:
+        if made.color().name() != color:
+            made.setColor(color)
+
+    getattr(state.events, field).connect(show)
+    return made
 
 
 def number_box(

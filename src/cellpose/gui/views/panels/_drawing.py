@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._view import BRUSHES
 from cellpose.gui.views.panels._bound import Group, button, check_box, choice_box
+from cellpose.gui.views.panels._cells import CellLook
 
 __all__ = ["Drawing"]
 
@@ -31,6 +32,8 @@ class Drawing(Group):
         grid.addWidget(self.outlines, 0, 1)
         grid.addWidget(self.single, 1, 0)
         self.form.addRow(layers)
+        self.look = CellLook(session)
+        self.form.addRow(self.look)
         self.region = button("region-select", self._by_region, "drag the yellow rectangle over the cells")
         self.click = button("click-select", self._by_click, "click the cells")
         self.done = button("done", pointer.finish, "delete the chosen cells (Enter)")

@@ -1,0 +1,27 @@
+"""What stands at one place of an image, in words for the status bar."""
+
+from __future__ import annotations
+
+from cellpose.gui.model._document import Document
+
+__all__ = ["readout"]
+
+
+def readout(document: Document, plane: int, y: int, x: int) -> str:
+    """Place, intensities as they stand in the file, and cell of a pixel; empty outside the image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.full((1, 2, 9, 9), 700, np.uint16)
+    >>> readout(Document(image, np.ones((9, 9), np.int32)), 0, 4, 3)
+    'x 3  y 4     700  700     cell 1'
+    >>> readout(Document(image), 0, 4, 3), readout(Document(image), 0, -1, 3)
+    ('x 3  y 4     700  700', '')
+    """
+    _, height, width = document.labels.shape
+    if not (0 <= y < height and 0 <= x < width):
+        return ""
+    values = "  ".join(f"{value:.5g}" for value in document.stack[plane, :, y, x].tolist())
+    cell = document.labels.at(plane, y, x)
+    return "     ".join([f"x {x}  y {y}", values, *([f"cell {cell}"] if cell else [])])

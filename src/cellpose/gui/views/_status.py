@@ -1,0 +1,116 @@
+"""The bar at the bottom: what the pointer does, what is under it, the zoom, and whether all is saved."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from math import floor
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, QPointF, Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QStatusBar, QWidget
+from superqt import QElidingLabel
+from superqt.utils import qthrottled
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.model import Document
+from cellpose.gui.model._readout import readout
+from cellpose.gui.views._canvas import Scene
+
+__all__ = ["Status"]
+
+_FRAME_MS = 16
+
+
+class Status(QWidget):  # type: ignore[misc]
+    """All of the status bar; messages of the bar are shown between the mode and the rest.
+
+    Parameters
+    ----------
+    session
+        Whose state is told.
+    scene
+        Where the pointer is.
+    bar
+        That it fills.
+    """
+
+    def __init__(self, session: Session, scene: Scene, bar: QStatusBar) -> None:
+        super().__init__(bar)
+        self._session, self._scene = session, scene
+        self._pointed: QPointF | None = None
+        self._hint = ""
+        self.mode, self.message = QLabel(), QElidingLabel()
+        self.place, self.zoom, self.saved = QLabel(), QLabel(), QLabel()
+        self.mode.setObjectName("mode")
+        self.message.setObjectName("faint")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(8, 2, 8, 2)
+        layout.setSpacing(16)
+        layout.addWidget(self.mode)
+        layout.addWidget(self.message, 1)
+        for label, text in ((self.place, ""), (self.zoom, "0000 %"), (self.saved, "saved 00:00")):
+            label.setMinimumWidth(label.fontMetrics().horizontalAdvance(text))  # a new text moves nothing
+            label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            layout.addWidget(label)
+        bar.addPermanentWidget(self, 1)
+        bar.messageChanged.connect(lambda text: self.message.setText(text or self._hint))
+        bar.setSizeGripEnabled(False)
+        self._connect()
+        self._show_mode()
+
+    def _connect(self) -> None:
+        session = self._session
+        session.pointer.mode_changed.connect(lambda _: self._show_mode())
+        session.opened.connect(self._watch)
+        session.saved.connect(lambda _: self._show_saved(f"saved {datetime.now():%H:%M}"))
+        self._scene.box.sigRangeChanged.connect(lambda *_: self._show_zoom())
+        self._scene.viewport().installEventFilter(self)
+
+    def _watch(self, document: Document | None) -> None:
+        if document is not None:
+            document.changed.connect(lambda _: self._show_place())
+            document.history.recorded.connect(lambda *_: self._show_saved(""))
+        self._show_place()
+        self._show_zoom()
+        self._show_saved("")
+
+    def _show_mode(self) -> None:
+        title, self._hint = self._session.pointer.words
+        self.mode.setText(title)
+        bar = self.parent()
+        self.message.setText((bar.currentMessage() if isinstance(bar, QStatusBar) else "") or self._hint)
+
+    def _show_saved(self, text: str) -> None:
+        document = self._session.document
+        if document is not None and not document.history.is_saved:
+            text = "not saved"
+        self.saved.setText(text)
+
+    @qthrottled(timeout=_FRAME_MS)  # type: ignore[untyped-decorator]
+    def _show_zoom(self) -> None:
+        """In points of the screen per pixel of the image; at 100 % each pixel is one point."""
+        (x0, x1), _ = self._scene.box.viewRange()
+        width = self._scene.viewport().width() * self._scene.devicePixelRatioF()
+        percent = 100 * width / max(x1 - x0, 1e-9)
+        shown = self._session.document is not None
+        self.zoom.setText(f"{percent:.{0 if percent >= 10 else 1}f} %" if shown else "")
+
+    @qthrottled(timeout=_FRAME_MS)  # type: ignore[untyped-decorator]
+    def _show_place(self) -> None:
+        document, pointed = self._session.document, self._pointed
+        text = ""
+        if document is not None and pointed is not None:
+            y, x = self._scene.place(pointed)
+            text = readout(document, self._session.view.plane, floor(y), floor(x))
+        self.place.setText(text)
+        self.place.setMinimumWidth(max(self.place.minimumWidth(), self.place.sizeHint().width()) if text else 0)
+
+    def eventFilter(self, watched: QObject, event: QEvent | Any) -> bool:
+        """Follow the pointer; all events go on."""
+        if event.type() == QEvent.Type.MouseMove:
+            self._pointed = event.position()
+            self._show_place()
+        elif event.type() == QEvent.Type.Leave:
+            self._pointed = None
+            self._show_place()
+        return bool(super().eventFilter(watched, event))

@@ -1,0 +1,47 @@
+"""How cells look: opacity, colours, outlines."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QSlider
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.model._palettes import ONE_COLOR, PALETTES
+from cellpose.gui.views.panels._bound import Folding, check_box, choice_box, color_button, number_box, own_keys, row
+
+__all__ = ["CellLook"]
+
+
+class CellLook(Folding):
+    """Rows for the masks and for the outlines."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("look of cells")
+        self._view = view = session.view
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        own_keys(self.opacity)
+        self.opacity.setRange(0, 255)
+        self.opacity.setValue(view.opacity)
+        self.opacity.setToolTip("opacity of the masks")
+        self.opacity.valueChanged.connect(lambda value: setattr(view, "opacity", value))
+        view.events.opacity.connect(lambda value: self.opacity.setValue(value))
+        self.palette_box = choice_box(PALETTES, view, "palette")
+        self.palette_box.setToolTip("Okabe-Ito and Tol: can be told apart by the colour-blind, too")
+        self.cell_color = color_button(view, "cell_color", "the one colour of all masks")
+        self.width_box = number_box(view, "outline_width", 1, 9, 1, decimals=0)
+        self.width_box.setSuffix(" px")
+        self.width_box.setToolTip("width of the outlines on the screen")
+        self.own = check_box("as the cell", view, "outlines_own")
+        self.own.setToolTip("each outline in the colour of its cell")
+        self.outline_color = color_button(view, "outline_color", "colour of all outlines")
+        self.form.addRow("opacity", self.opacity)
+        self.form.addRow("colours", row(self.palette_box, self.cell_color))
+        self.form.addRow("outlines", row(self.width_box, self.own, self.outline_color))
+        for event in (view.events.palette, view.events.outlines_own):
+            event.connect(lambda _: self._show_state())
+        self._show_state()
+
+    def _show_state(self) -> None:
+        """A colour can be chosen where it is used."""
+        self.cell_color.setVisible(self._view.palette == ONE_COLOR)
+        self.outline_color.setEnabled(not self._view.outlines_own)
