@@ -175,6 +175,10 @@ def test_errors_take_one_line_and_point_to_the_help(capsys):
 def test_a_folder_without_images_ends_with_2(tmp_path, capsys):
     assert main(["--dir", str(tmp_path)]) == 2
     assert "ERROR: no files in --dir folder" in capsys.readouterr().err
+    (tmp_path / "slide.ome.zarr").mkdir()
+    (tmp_path / "slide.ome.zarr" / ".zgroup").write_text("{}")
+    assert main(["--dir", str(tmp_path)]) == 2
+    assert "--image_path slide.ome.zarr" in capsys.readouterr().err
 
 
 def test_unknown_model_is_an_error_that_names_it(tmp_path, capsys):

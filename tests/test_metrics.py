@@ -13,7 +13,7 @@ from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 from cellpose import metrics, utils
-from cellpose.errors import InputError
+from cellpose.errors import InputError, OptionError
 
 tables = hnp.arrays(
     np.float64,
@@ -241,3 +241,13 @@ def test_bits_are_dilated_by_a_disk(squared: int, threads: int, monkeypatch: pyt
     np.testing.assert_array_equal(
         np.unpackbits(found.view(np.uint8), axis=1, bitorder="little")[:, :150], np.rint(distance**2) <= squared
     )
+
+
+def test_boundary_scores_of_any_scale_end_and_bad_scales_are_named() -> None:
+    true = np.zeros((16, 16), int)
+    true[4:10, 4:10] = 1
+    everywhere = metrics.boundary_scores([true], [true], [1e30, np.inf])
+    assert np.array_equal(everywhere, np.ones((3, 2, 1)))
+    for bad in (-0.1, np.nan):
+        with pytest.raises(OptionError, match="scales"):
+            metrics.boundary_scores([true], [true], [bad])

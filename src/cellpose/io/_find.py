@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from cellpose.errors import FileReadError, InputError
+from cellpose.io._zarr import is_zarr
 
 __all__ = ["FLOWS", "Beside", "get_image_files", "get_label_files"]
 
@@ -59,7 +60,7 @@ def get_image_files(
     files = [os.path.join(place, name) for place in below for name in _names_below(place)]
     files += [os.path.join(root, name) for name in _names(root)]
     if not files:
-        message = f"ERROR: no files in --dir folder {root}"
+        message = f"ERROR: no files in --dir folder {root}{_zarr_beside(root)}"
         raise InputError(message)
     ending = imf or ""
     images = _with_suffix(files, _IMAGE_SUFFIXES, ending) or _with_suffix(files, _FURTHER_SUFFIXES, ending)
@@ -68,6 +69,7 @@ def get_image_files(
             f"ERROR: no images in --dir folder {root} with extensions {', '.join(_IMAGE_SUFFIXES)}"
             + (f" whose names end in {ending!r}" if ending else "")
             + "; check the folder and --img_filter, or convert the images to TIFF"
+            + _zarr_beside(root)
         )
         raise InputError(message)
     kept = [file for file in images if not _is_result(_stem_name(file), mask_filter)]
@@ -78,6 +80,12 @@ def get_image_files(
         )
         raise InputError(message)
     return [str(file) for file in natsorted(set(kept))]
+
+
+def _zarr_beside(folder: str) -> str:
+    """What to do with images that are folders, for a message; empty where there are none."""
+    zarr = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and is_zarr(entry.path))
+    return f"; Zarr images such as {zarr[0]} are given one by one: --image_path {zarr[0]}" if zarr else ""
 
 
 def _names(folder: str) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellpose.dynamics._device import Device
+from cellpose.errors import OptionError
 from cellpose.metrics._inputs import image_pairs, outlines_of
 from cellpose.utils import diameters
 from cellpose.utils._check import Labels, check_labels
@@ -77,6 +78,8 @@ def boundary_scores(
     ------
     InputError
         If the lists differ in length, the images in shape, or one is not a label image of two dimensions.
+    OptionError
+        If a scale is negative or no number.
 
     Examples
     --------
@@ -90,13 +93,16 @@ def boundary_scores(
 
     images, _ = image_pairs(masks_true, masks_pred)
     widths = np.atleast_1d(np.asarray(scales, dtype=np.float64))
+    if not (widths >= 0).all():
+        message = f"scales={widths.tolist()} are not allowed; each is a fraction of the median diameter, 0 or more"
+        raise OptionError(message)
     tp, n_true, n_pred = (np.zeros((widths.size, len(images))) for _ in range(3))
     for k, (true, pred) in enumerate(images):
         check_labels(true, ndim=(2,), name="masks_true")
         diameter, _ = diameters(true)
         outlines_true, outlines_pred = (_outline_bits(labels, device) for labels in (true, pred))
         for s, width in enumerate(widths):
-            squared = _squared_reach(max(1.0, width * diameter))
+            squared = _squared_reach(min(max(1.0, width * diameter), math.hypot(*true.shape)))
             near_true, near_pred = _dilated(outlines_true, squared), _dilated(outlines_pred, squared)
             parts = count_bits(0, len(true), near_true, near_pred, true.shape[1])
             tp[s, k], n_true[s, k], n_pred[s, k] = parts

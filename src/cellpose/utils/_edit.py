@@ -195,7 +195,7 @@ def dilate_masks(masks: ArrayLike, n_iter: int = 5) -> NDArray[Any]:
     InputError
         If `masks` is not a label image of two or three dimensions.
     OptionError
-        If `n_iter` is negative.
+        If `n_iter` is negative or no whole number.
 
     Examples
     --------
@@ -204,13 +204,16 @@ def dilate_masks(masks: ArrayLike, n_iter: int = 5) -> NDArray[Any]:
     array([[3, 3, 3, 0, 0],
            [3, 3, 3, 0, 0]])
     """
-    if n_iter < 0:
-        message = f"n_iter={n_iter} is not allowed; it is a number of rounds, 0 or more"
+    if not isinstance(n_iter, (int, np.integer)) or n_iter < 0:
+        message = f"n_iter={n_iter} is not allowed; it is a whole number of rounds, 0 or more"
         raise OptionError(message)
     labels = check_labels(masks).copy()
     for plane in each_plane(labels):
         for _ in range(n_iter):
+            before = plane.copy()
             _dilate_once(plane)
+            if np.array_equal(plane, before):  # nothing is left to take
+                break
     dilated: NDArray[Any] = labels.astype(np.asarray(masks).dtype, copy=False)
     return dilated
 
