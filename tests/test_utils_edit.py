@@ -183,5 +183,5 @@ def test_dilation_ends_when_nothing_is_left_and_counts_whole_rounds() -> None:
     masks = square(4, 4, side=3, shape=(16, 16))
     masks[10:12, 10:12] = 2
     assert np.array_equal(utils.dilate_masks(masks, n_iter=10**30), utils.dilate_masks(masks, n_iter=100))
-    with pytest.raises(OptionError, match="n_iter=1.5"):
+    with pytest.raises(OptionError, match=r"n_iter=1\.5"):
         utils.dilate_masks(masks, n_iter=1.5)
