@@ -42,6 +42,7 @@ QProgressBar::chunk {{ background: #3d7bd9; border-radius: 3px; }}
 QStatusBar {{ border-top: 1px solid {line}; }}
 QStatusBar::item {{ border: none; }}
 QLabel#mode {{ font-weight: 600; }}
+QLabel#welcome {{ font-size: 20px; font-weight: 600; }}
 QLabel#faint {{ color: {faint}; }}
 QToolTip {{ border: 1px solid {line}; padding: 3px; }}
 """

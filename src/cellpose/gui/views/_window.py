@@ -10,7 +10,7 @@ from typing import Any
 from app_model import Action, Application
 from app_model.backends.qt import QModelMainWindow
 from app_model.types import KeyBindingRule, MenuRule, ToggleRule
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QRect, Qt, Signal
 from qtpy.QtGui import QKeySequence, QMouseEvent, QShortcut, QWheelEvent
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -27,12 +27,14 @@ from cellpose.gui.views._renderer import picturing
 from cellpose.gui.views._status import Status
 from cellpose.gui.views._style import dress, window_icon
 from cellpose.gui.views._training_dock import TrainingDock
+from cellpose.gui.views._welcome import Welcome
 from cellpose.gui.views.panels import Column
 from cellpose.version import version
 
 __all__ = ["Window"]
 
 _UNKNOWN_DIAMETER = 30.0  # of the disk where none is set
+_FRAME = 40  # pixels that a desktop may take around a window
 _numbers = count()
 _BUTTONS = {
     Qt.MouseButton.LeftButton: "left",
@@ -79,11 +81,17 @@ class Window(QModelMainWindow):
         self._connect()
         self.setWindowTitle(f"cellpose v{version}")
         self.setWindowIcon(window_icon())
-        self.setGeometry(50, 50, 1200, 1000)
+        self._place()
         self.scene.setFocus()
         self.session.segmentation.find_gpu()
 
+    def _place(self) -> None:
+        """As large as the original's window, where the screen has room for it and its frame."""
+        room = self.screen().availableGeometry().adjusted(_FRAME, _FRAME, -_FRAME, -_FRAME)
+        self.setGeometry(QRect(50, 50, 1200, 1000).intersected(room))
+
     def _build(self) -> None:
+        self.welcome = Welcome(self.scene)
         central = QWidget()
         layout = QHBoxLayout(central)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -137,6 +145,7 @@ class Window(QModelMainWindow):
     def _connect(self) -> None:
         session = self.session
         session.opened.connect(self._show_document)
+        self.welcome.load.connect(lambda: self._app.commands.execute_command("file.open"))
         session.told.connect(lambda text: self.statusBar().showMessage(text, 8000))
         session.failed.connect(self._show_failure)
         session.saved.connect(lambda path: self.statusBar().showMessage(f"saved {path.name}", 8000))
@@ -154,6 +163,7 @@ class Window(QModelMainWindow):
         self.setAcceptDrops(True)
 
     def _show_document(self, document: Document | None) -> None:
+        self.welcome.setVisible(document is None)
         if document is None:
             self.scene.canvas.show(None)
             return
