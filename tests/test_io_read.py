@@ -470,3 +470,25 @@ def test_imread_2d(tmp_path, gray, colour):
     np.testing.assert_array_equal(io.imread_2D(tmp_path / "b.png"), colour)
     with pytest.raises(ValueError, match="does not exist"):
         io.imread_2D(tmp_path / "c.png")
+
+
+@pytest.mark.parametrize(
+    ("resolution", "unit", "size"),
+    [((40_000, 20_000), "CENTIMETER", (0.5, 0.25)), ((300, 300), "INCH", (None, None)), ((1, 1), "NONE", (None, None))],
+)
+def test_pixel_size_of_a_plain_tiff_if_finer_than_a_printer(tmp_path, resolution, unit, size):
+    path = tmp_path / "plain.tif"
+    tifffile.imwrite(path, np.zeros((9, 8), np.uint8), resolution=resolution, resolutionunit=unit, metadata=None)
+    assert io.read_image(path).pixel_size_um == (None, *size)
+
+
+@pytest.mark.parametrize(("per_metre", "size"), [((4_000_000, 2_000_000), (0.5, 0.25)), ((2835, 2835), (None, None))])
+def test_pixel_size_of_a_png(tmp_path, per_metre, size):
+    path = tmp_path / "a.png"
+    io.imsave(path, np.zeros((9, 8), np.uint8))
+    coded = path.read_bytes()
+    body = b"pHYs" + struct.pack(">IIB", *per_metre, 1)
+    chunk = struct.pack(">I", 9) + body + struct.pack(">I", zlib.crc32(body))
+    end_of_header = 8 + 8 + 13 + 4
+    path.write_bytes(coded[:end_of_header] + chunk + coded[end_of_header:])
+    assert io.read_image(path).pixel_size_um == (None, *size)

@@ -11,9 +11,13 @@ import numpy.typing as npt
 
 from cellpose.io._axes import FileAxes, named_axes, place_of_axis
 
-__all__ = ["Image", "ImageArray"]
+__all__ = ["FINEST_PRINT_UM", "Image", "ImageArray"]
 
 ImageArray = npt.NDArray[Any]
+
+# Resolutions are kept by plain formats for printers and screens, too, and most say 72 or 300 dpi of any image. Pixels
+# smaller than this, of more than 1,270 dpi, are those of a microscope.
+FINEST_PRINT_UM = 20.0
 
 
 @dataclass(frozen=True, eq=False)

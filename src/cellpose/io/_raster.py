@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import struct
 import tempfile
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cellpose.errors import FileReadError
-from cellpose.io._image import Image, ImageArray
+from cellpose.io._image import FINEST_PRINT_UM, Image, ImageArray
 from cellpose.io._limits import check_claim
 from cellpose.io._raster_check import check_header, is_gif, is_gray_with_alpha, is_jpeg, padding_of_jpeg
 
@@ -21,6 +22,8 @@ __all__ = ["read_raster"]
 
 logger = logging.getLogger(__name__)
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_CHUNK, _PHYS, _PER_METRE = struct.Struct(">I4s"), struct.Struct(">IIB"), 1
 _STDERR = 2
 # libjpeg writes what it finds wrong to the standard error of the process, and hands out a picture all the same
 _OF_LIBJPEG = re.compile(rb"JPEG|JFIF|Huffman|marker|\bSOS\b")
@@ -35,7 +38,24 @@ def read_raster(path: Path) -> Image:
     coded = path.read_bytes()
     check_header(path, coded)
     data = _decode_gif(path, coded) if is_gif(coded) else _decode_opencv(path, coded)
-    return Image(data, "YX" if data.ndim == 2 else "YXC")
+    return Image(data, "YX" if data.ndim == 2 else "YXC", (None, *_pixel_size(coded)))
+
+
+def _pixel_size(coded: bytes) -> tuple[float | None, float | None]:
+    """Height and width of a pixel of a PNG in micrometres, where it says so (chunk pHYs) and was not made to print."""
+    if not coded.startswith(_PNG):
+        return None, None
+    place = len(_PNG)
+    while place + _CHUNK.size <= len(coded):
+        length, kind = _CHUNK.unpack_from(coded, place)
+        if kind == b"IDAT":
+            break
+        if kind == b"pHYs" and length == _PHYS.size and place + _CHUNK.size + length <= len(coded):
+            x, y, unit = _PHYS.unpack_from(coded, place + _CHUNK.size)
+            if unit == _PER_METRE and x and y and 1e6 / min(x, y) < FINEST_PRINT_UM:
+                return 1e6 / y, 1e6 / x
+        place += _CHUNK.size + length + 4  # a checksum follows
+    return None, None
 
 
 def _decode_opencv(path: Path, coded: bytes) -> ImageArray:

@@ -14,7 +14,7 @@ import numpy as np
 from cellpose._reading import reading
 from cellpose.errors import FileReadError
 from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, known_letters
-from cellpose.io._image import Image, ImageArray
+from cellpose.io._image import FINEST_PRINT_UM, Image, ImageArray
 from cellpose.io._limits import check_claim
 from cellpose.io._ome_series import OmeSeries, file_of
 from cellpose.io._ome_set import companion_series, series_of_set
@@ -27,7 +27,10 @@ logger = logging.getLogger(__name__)
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".flex")
 
-Metadata = tuple[tuple[float | None, float | None, float | None], tuple[str, ...]]
+Sizes = tuple[float | None, float | None, float | None]
+Metadata = tuple[Sizes, tuple[str, ...]]
+
+_RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -129,7 +132,7 @@ def _metadata(tif: Any, series: Any) -> Metadata:
         return _of_pixels(series.pixels)
     if tif.is_ome:
         return _of_ome(tif.ome_metadata)
-    return (_of_imagej(tif), ()) if tif.is_imagej else ((None, None, None), ())
+    return (_of_imagej(tif) if tif.is_imagej else _of_tags(tif)), ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,16 +275,27 @@ def micrometres(value: Any, unit: str | None) -> float | None:
     return size * factor if factor is not None and np.isfinite(size) and size > 0 else None
 
 
-def _of_imagej(tif: Any) -> tuple[float | None, float | None, float | None]:
+def _of_imagej(tif: Any) -> Sizes:
     metadata = tif.imagej_metadata or {}
     unit = str(metadata.get("unit", ""))
-    z = micrometres(metadata.get("spacing"), unit)
-    sides: list[float | None] = []
+    return micrometres(metadata.get("spacing"), unit), *_sides(tif, unit)
+
+
+def _of_tags(tif: Any) -> Sizes:
+    """Of a TIFF that declares nothing but a resolution, where it is finer than that of any printer."""
+    tag = tif.pages[0].tags.get("ResolutionUnit")
+    y, x = _sides(tif, _RESOLUTION_UNITS.get(int(tag.value) if tag is not None else 0, ""))
+    return (None, y, x) if x and y and max(x, y) < FINEST_PRINT_UM else (None, None, None)
+
+
+def _sides(tif: Any, unit: str) -> tuple[float | None, float | None]:
+    """Height and width of a pixel in micrometres, where the resolution counts pixels per this unit."""
+    found: list[float | None] = []
     for name in ("YResolution", "XResolution"):
         tag = tif.pages[0].tags.get(name)
         pixels, per = tag.value if tag is not None else (0, 0)
-        sides.append(micrometres(per / pixels, unit) if pixels and per else None)
-    return z, sides[0], sides[1]
+        found.append(micrometres(per / pixels, unit) if pixels and per else None)
+    return found[0], found[1]
 
 
 def _of_ome(xml: str | None) -> Metadata:

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose.errors import CellposeError, FileReadError, InputError
 from cellpose.gui.controllers._autosave import Autosave
+from cellpose.gui.model import Document
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._folder import images_of
-from cellpose.gui.model._images import plane_of_file, stack_of_plane
+from cellpose.gui.model._images import Opened, image_of_file, stack_of_plane
 from cellpose.gui.model._journal import state_of
 from cellpose.gui.model._seg_file import restore, restore_settings, seg_path
 
@@ -116,14 +117,14 @@ class Files:
             self.open(path)
 
     def _open_image(self, path: Path) -> None:
-        stack = plane_of_file(path)
+        opened = image_of_file(path)
         seg = seg_path(path)
         if seg.is_file() and not self.autoload_masks:
-            self._open_with(stack, io.read_seg(seg), path)
+            self._open_with(opened, io.read_seg(seg), path)
             return
         labels = _masks_beside(path) if self.autoload_masks else None
         self.autosave.leave()
-        self.autosave.attach(self._session.open_array(stack, labels, path), "masks" if self.autoload_masks else "none")
+        self.autosave.attach(self._open_as(opened, labels, path), "masks" if self.autoload_masks else "none")
 
     def _open_seg(self, path: Path) -> None:
         seg = io.read_seg(path)
@@ -131,16 +132,21 @@ class Files:
         beside = path.parent / named.name if named else None
         image = next((place for place in (named, beside) if place is not None and place.is_file()), None)
         if image is not None:
-            self._open_with(plane_of_file(image), seg, image)
+            self._open_with(image_of_file(image), seg, image)
         elif seg.image is not None:  # files of older versions hold the image itself
-            self._open_with(stack_of_plane(np.asarray(seg.image), str(path)), seg, path.with_name(_image_name(path)))
+            stack = stack_of_plane(np.asarray(seg.image), str(path))
+            self._open_with(Opened(stack, stack), seg, path.with_name(_image_name(path)))
         else:
             message = f"{path} names the image {seg.filename!r}, which is not there; put the image beside the file"
             raise FileReadError(message)
 
-    def _open_with(self, stack: npt.NDArray[Any], seg: io.Segmentation, path: Path) -> None:
+    def _open_as(self, opened: Opened, labels: npt.NDArray[Any] | None, path: Path) -> Document:
+        facts = {"channels": opened.channels, "pixel_um": opened.pixel_um, "channel_names": opened.channel_names}
+        return self._session.open_array(opened.stack, labels, path, **facts)
+
+    def _open_with(self, opened: Opened, seg: io.Segmentation, path: Path) -> None:
         self.autosave.leave()
-        document = self._session.open_array(stack, np.asarray(seg.masks), path)
+        document = self._open_as(opened, np.asarray(seg.masks), path)
         restore(document, seg)
         self.autosave.attach(document, state_of(seg_path(path), seg.content))
         if restore_settings(self._session.settings, seg):

@@ -23,6 +23,7 @@ from cellpose.gui.controllers._training import Training
 from cellpose.gui.controllers.tools import Pointer
 from cellpose.gui.model import Document, Picture, SegmentationSettings, ViewState
 from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._images import MOST_CHANNELS
 from cellpose.gui.model._view import BRUSHES, COLOR_MODES, VIEWS
 
 __all__ = ["Session"]
@@ -93,10 +94,10 @@ class Session:
             event.connect(lambda _: self._check_channels())
 
     def open_array(
-        self, stack: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None, path: Path | None = None
+        self, stack: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None, path: Path | None = None, **facts: Any
     ) -> Document:
-        """Show an image (Z, C, Y, X) with its labels."""
-        document = Document(stack, labels, path)
+        """Show an image (Z, C, Y, X) with its labels; ``facts`` as `Document` takes them."""
+        document = Document(stack, labels, path, **facts)
         for job in (self.segmentation.name, self.segmentation.anew, self.segmentation.sizing, self.filters.job):
             self.jobs.cancel(job)
         before = self.document
@@ -107,8 +108,8 @@ class Session:
         document.restored_changed.connect(self._see_what_is_there)
         self.pointer.open(document)
         self.view.plane = document.labels.shape[0] // 2
-        if before is None or _is_gray(before.picture) != _is_gray(document.picture):
-            self.view.color = "gray" if _is_gray(document.picture) else "RGB"
+        if before is None or _usual_color(before.picture) != _usual_color(document.picture):
+            self.view.color = _usual_color(document.picture)
         self._see_what_is_there()
         self._check_channels()
         self.opened.emit(document)
@@ -172,7 +173,9 @@ class Session:
 
     def next_color(self, by: int = 1) -> None:
         """The next colour mode, or the one before."""
-        self.view.color = COLOR_MODES[(COLOR_MODES.index(self.view.color) + by) % len(COLOR_MODES)]
+        color = self.view.color
+        place = COLOR_MODES.index(color) + by if color in COLOR_MODES else min(by, 0)  # from elsewhere to an end
+        self.view.color = COLOR_MODES[place % len(COLOR_MODES)]
 
     def toggle_color(self, color: str) -> None:
         """One channel alone, or all."""
@@ -224,6 +227,8 @@ class Session:
         return 0 if self.document is None else self.document.labels.count
 
 
-def _is_gray(picture: Picture) -> bool:
-    """Whether at most its first channel shows something."""
-    return bool(picture.constant[1:].all())
+def _usual_color(picture: Picture) -> str:
+    """Gray where at most the first channel shows something, and all channels where they are more than three."""
+    if picture.constant[1:].all():
+        return "gray"
+    return "RGB" if picture.n_channels <= MOST_CHANNELS else "composite"

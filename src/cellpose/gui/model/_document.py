@@ -69,6 +69,12 @@ class Document:
         Its labels, (Y, X) or (Z, Y, X); None: no cells.
     path
         The file it came from; None: none.
+    channels
+        All channels, (Z, C, Y, X), to be looked at; None: those of the stack.
+    pixel_um
+        Height and width of a pixel in micrometres; None where the file does not say.
+    channel_names
+        Empty where unknown.
 
     Attributes
     ----------
@@ -89,10 +95,20 @@ class Document:
     told = Signal(str)
 
     def __init__(
-        self, stack: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None, path: Path | None = None
+        self,
+        stack: npt.NDArray[Any],
+        labels: npt.NDArray[Any] | None = None,
+        path: Path | None = None,
+        *,
+        channels: npt.NDArray[Any] | None = None,
+        pixel_um: tuple[float, float] | None = None,
+        channel_names: tuple[str, ...] = (),
     ) -> None:
         self.stack = stack
-        self.picture = Picture.of(stack)
+        self.channels = stack if channels is None else channels
+        self.pixel_um = pixel_um
+        self.channel_names = channel_names
+        self.picture = Picture.of(self.channels)
         self.path = path
         self.labels = LabelStore(np.zeros(self.picture.shape, np.int32) if labels is None else labels)
         if self.labels.shape != self.picture.shape:

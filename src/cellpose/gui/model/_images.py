@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,60 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io
+from cellpose._reading import reading
 from cellpose.errors import AxesError
+from cellpose.transforms import convert_image
 
-__all__ = ["MOST_CHANNELS", "plane_of_file", "stack_of_plane"]
+__all__ = ["MOST_CHANNELS", "Opened", "image_of_file", "plane_of_file", "stack_of_plane"]
 
 MOST_CHANNELS = 3
+_MOST_SHOWN = 32  # an axis that is longer counts planes or times
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """An image as a file holds it.
+
+    Parameters
+    ----------
+    stack
+        As networks take it: (1, C, Y, X), at most three channels.
+    channels
+        All channels, (1, C, Y, X), to be looked at.
+    pixel_um
+        Height and width of a pixel in micrometres; None where the file does not say.
+    channel_names
+        Empty where unknown.
+    """
+
+    stack: npt.NDArray[Any]
+    channels: npt.NDArray[Any]
+    pixel_um: tuple[float, float] | None = None
+    channel_names: tuple[str, ...] = ()
+
+
+def image_of_file(path: Path) -> Opened:
+    """The plane of a file; raises as `plane_of_file` does."""
+    image = io.read_image(path)
+    with reading(path):
+        stack = stack_of_plane(convert_image(image.data, do_3D=False), str(path))
+    _, y, x = image.pixel_size_um
+    size = (float(y), float(x)) if y and x else None
+    channels = _all_channels(image)
+    whole = stack if channels is None or channels.shape[2:] != stack.shape[2:] else channels
+    return Opened(stack, whole, size, image.channel_names)
+
+
+def _all_channels(image: io.Image) -> npt.NDArray[Any] | None:
+    """(1, C, Y, X) of a plane with more channels than networks take; else None."""
+    if image.data.ndim != 3:
+        return None
+    declared = image.axis("C")
+    axis = int(np.argmin(image.data.shape)) if declared is None else declared
+    letters = image.axes[:axis] + image.axes[axis + 1 :]
+    if image.axes[axis] in "ZT" or not MOST_CHANNELS < image.data.shape[axis] <= _MOST_SHOWN or "Z" in letters:
+        return None
+    return np.moveaxis(image.data, axis, 0)[None]
 
 
 def plane_of_file(path: Path) -> npt.NDArray[Any]:
@@ -26,7 +76,7 @@ def plane_of_file(path: Path) -> npt.NDArray[Any]:
     FileReadError
         If it cannot be read.
     """
-    return stack_of_plane(io.imread_2D(path), str(path))
+    return image_of_file(path).stack
 
 
 def stack_of_plane(image: npt.NDArray[Any], name: str = "the image") -> npt.NDArray[Any]:

@@ -14,7 +14,6 @@ __all__ = ["FULL", "Picture"]
 
 FULL = 255.0  # levels are told on a scale from 0, the lowest intensity of the stack, to this, the highest
 
-_MOST_CHANNELS = 3
 _TABLES = {np.dtype(np.uint8): 2**8, np.dtype(np.uint16): 2**16}
 
 
@@ -25,7 +24,7 @@ class Picture:
     Parameters
     ----------
     planes
-        uint8 or uint16 (Z, C, Y, X), at most three channels.
+        uint8 or uint16 (Z, C, Y, X).
     low, high
         The values of ``planes`` that are shown as 0 and as 255 where levels are not changed.
     constant
@@ -49,7 +48,7 @@ class Picture:
         if stack.ndim != 4 or stack.dtype.kind not in "buif":
             message = f"a picture of shape {stack.shape} and dtype {stack.dtype}; give real numbers (Z, C, Y, X)"
             raise InputError(message)
-        seen = stack[:, :_MOST_CHANNELS]
+        seen = stack
         if seen.dtype == np.bool_:
             seen = seen.astype(np.uint8)
         if seen.dtype not in _TABLES:
@@ -65,7 +64,7 @@ class Picture:
 
     @property
     def n_channels(self) -> int:
-        """How many channels it has, 1 to 3."""
+        """How many channels it has."""
         return int(self.planes.shape[1])
 
     def table(self, low: float, high: float, gamma: float = 1.0) -> npt.NDArray[np.uint8]:
@@ -73,7 +72,7 @@ class Picture:
         values = np.arange(_TABLES[self.planes.dtype], dtype=np.float32)
         levels = (values - self.low) * (FULL / max(self.high - self.low, 1e-9))
         share = np.clip((levels - low) / max(high - low, 1e-6), 0, 1)
-        return np.asarray((share**gamma * FULL).round(), np.uint8)
+        return np.asarray(((share if gamma == 1 else share**gamma) * FULL).round(), np.uint8)
 
     def levels(self, plane: int | None, lower: float, upper: float) -> list[tuple[float, float]]:
         """For each channel two percentiles as levels; of one plane or, for None, of the whole stack.

@@ -22,6 +22,6 @@ def readout(document: Document, plane: int, y: int, x: int) -> str:
     _, height, width = document.labels.shape
     if not (0 <= y < height and 0 <= x < width):
         return ""
-    values = "  ".join(f"{value:.5g}" for value in document.stack[plane, :, y, x].tolist())
+    values = "  ".join(f"{value:.5g}" for value in document.channels[plane, :, y, x].tolist())
     cell = document.labels.at(plane, y, x)
     return "     ".join([f"x {x}  y {y}", values, *([f"cell {cell}"] if cell else [])])

@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from psygnal import SignalGroupDescriptor
 
-__all__ = ["BRUSHES", "COLOR_MODES", "VIEWS", "ViewState"]
+__all__ = [
+    "ALL_COLOR_MODES",
+    "BRUSHES",
+    "COLOR_MAPS",
+    "COLOR_MODES",
+    "USUAL_COLORS",
+    "VIEWS",
+    "ChannelLook",
+    "ViewState",
+]
 
 VIEWS = ("image", "gradXY", "cellprob", "restored")
 COLOR_MODES = ("RGB", "red", "green", "blue", "gray", "spectral")
+COLOR_MAPS = ("inverted gray", "viridis", "magma", "inferno", "cividis")  # of the mean of the channels
+ALL_COLOR_MODES = (*COLOR_MODES, "composite", *COLOR_MAPS)
+USUAL_COLORS = ("#ff0000", "#00ff00", "#0000ff", "#ffffff", "#00ffff", "#ff00ff", "#ffff00", "#ff8000")
 BRUSHES = (1, 3, 5, 7, 9)
+
+
+@dataclass(frozen=True)
+class ChannelLook:
+    """How a channel is shown.
+
+    Parameters
+    ----------
+    color
+        ``"#rrggbb"``, in the composite.
+    on
+        Whether it is seen at all.
+    gamma
+        Exponent of the brightness: below 1 what is dark becomes brighter.
+    """
+
+    color: str
+    on: bool = True
+    gamma: float = 1.0
 
 
 @dataclass
@@ -22,7 +54,7 @@ class ViewState:
     view
         Which picture is shown, of ``VIEWS``.
     color
-        How its channels become colours, of ``COLOR_MODES``.
+        How its channels become colours, of ``ALL_COLOR_MODES``; keys go through ``COLOR_MODES``.
     plane
         The plane of a stack.
     masks_on, outlines_on
@@ -35,7 +67,9 @@ class ViewState:
     outline_width, outlines_own, outline_color
         Of the outlines in pixels of the screen; whether each has the colour of its cell; else the colour of all.
     levels
-        For three channels the levels that are shown as black and as white, 0 to 255.
+        For each channel, at least three, the levels that are shown as black and as white, 0 to 255.
+    channels
+        How each channel is shown besides; of those behind the end the usual, see `channel`.
     auto_levels
         Take the levels from percentiles of each image.
     brush
@@ -63,8 +97,24 @@ class ViewState:
     outlines_own: bool = False
     outline_color: str = "#c8c8ff"
     levels: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 255.0)] * 3)
+    channels: tuple[ChannelLook, ...] = ()
     auto_levels: bool = True
     brush: int = 3
     single_stroke: bool = True
     disk_on: bool = True
     dark: bool = True
+
+    def channel(self, number: int) -> ChannelLook:
+        """How a channel is shown."""
+        if number < len(self.channels):
+            return self.channels[number]
+        return ChannelLook(USUAL_COLORS[number % len(USUAL_COLORS)])
+
+    def set_channel(self, number: int, **changed: Any) -> None:
+        """Show a channel in another way."""
+        n = max(number + 1, len(self.channels))
+        self.channels = tuple(replace(self.channel(each), **(changed if each == number else {})) for each in range(n))
+
+    def level(self, number: int) -> tuple[float, float]:
+        """The levels of a channel."""
+        return self.levels[number] if number < len(self.levels) else (0.0, 255.0)

@@ -33,10 +33,12 @@ class Picturing:
     ----------
     image
         One plane, uint8 or uint16 (C, Y, X).
+    channels
+        Those that are seen, int32 (n,).
     tables
-        Brightness of each value per channel, uint8 (C, values).
+        Brightness of each value per channel that is seen, uint8 (n, values).
     colors
-        Colour of each channel, float32 (C, 3), of parts from 0 to 1.
+        Colour of each channel that is seen, float32 (n, 3), of parts from 0 to 1.
     palette
         uint8 (256, 3) for colour modes that look up the sum of the channels, else (0, 3).
     labels
@@ -48,6 +50,7 @@ class Picturing:
     """
 
     image: npt.NDArray[Any]
+    channels: npt.NDArray[np.int32]
     tables: npt.NDArray[np.uint8]
     colors: npt.NDArray[np.float32]
     palette: npt.NDArray[np.uint8]
@@ -121,7 +124,7 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         columns = _sources(left, right, scale_x, move_x, width)
         rows = _sources(top, bottom, scale_y, move_y, height)
         out = np.empty((rows.size, columns.size), np.uint32)
-        given = (shown.image, shown.tables, shown.colors, shown.palette, shown.labels, shown.cells)
+        given = (shown.image, shown.channels, shown.tables, shown.colors, shown.palette, shown.labels, shown.cells)
         width = max(1, round(shown.outline_width * ratio)) if shown.outline_width else 0
         run_sliced(fill_rows, rows.size, out, rows, columns, *given, width, np.uint32(BACKGROUND), smallest=32)
         self._pixels = out

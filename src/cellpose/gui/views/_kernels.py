@@ -8,17 +8,19 @@ from cellpose.utils._compiled import compiled
 
 
 @compiled
-def fill_rows(start, stop, out, rows, columns, image, tables, colors, palette, labels, cells, width, background):
+def fill_rows(
+    start, stop, out, rows, columns, image, channels, tables, colors, palette, labels, cells, width, background
+):
     """Pixels of some rows of the screen, 0xffRRGGBB.
 
     ``rows`` and ``columns`` (int32) name the pixel of the image for each row and column of the screen, -1 outside.
-    ``image`` (C, Y, X); ``tables`` uint8 (C, values), brightness of each value. Channels are added up in their
-    ``colors`` float32 (C, 3), or, where ``palette`` uint8 (256, 3) is not empty, their weighted sum is looked up there.
+    ``image`` (C, Y, X); ``channels`` (int32) those of it that are seen, ``tables`` uint8 (channels, values) the
+    brightness of each of their values. They are added up in their ``colors`` float32 (channels, 3), or, where
+    ``palette`` uint8 (256, 3) is not empty, their weighted sum is looked up there.
     ``labels`` int32 (Y, X). ``cells`` uint32 (labels, 2), 0xAARRGGBB of the inside and of the outline of each cell.
     An outline is where a pixel of the screen up to ``width`` away, along an axis, has another label, so that it is as
     wide at any zoom; 0: none.
     """
-    n_channels = image.shape[0]
     for i in range(start, stop):
         y = rows[i]
         for j in range(columns.size):
@@ -27,8 +29,8 @@ def fill_rows(start, stop, out, rows, columns, image, tables, colors, palette, l
                 out[i, j] = background
                 continue
             red, green, blue = np.float32(0), np.float32(0), np.float32(0)
-            for c in range(n_channels):
-                value = np.float32(tables[c, image[c, y, x]])
+            for c in range(channels.size):
+                value = np.float32(tables[c, image[channels[c], y, x]])
                 red += value * colors[c, 0]
                 green += value * colors[c, 1]
                 blue += value * colors[c, 2]

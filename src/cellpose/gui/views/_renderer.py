@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
+import pyqtgraph as pg
 
-from cellpose.gui.model import Document, ViewState
+from cellpose.gui.model import Document, Picture, ViewState
 from cellpose.gui.model._colors import CHANNEL_COLORS, OUTLINE_OPACITY, SELECTED, blue_white_red, spectral
 from cellpose.gui.model._palettes import cell_rgb, rgb_of
+from cellpose.gui.model._view import COLOR_MAPS
 from cellpose.gui.views._canvas import Picturing
 
 __all__ = ["cell_table", "picturing"]
@@ -19,17 +23,20 @@ def picturing(document: Document, view: ViewState) -> Picturing:
     """What is to be seen of an image."""
     restored = document.restored if view.view == "restored" else None
     picture = document.picture if restored is None else restored.picture
-    n = picture.n_channels
-    tables = np.stack([picture.table(*view.levels[channel]) for channel in range(n)])
-    colors, palette = _coloring(view.color, n, picture.constant)
     plane = min(view.plane, picture.shape[0] - 1)
     image = picture.planes[plane]
     seen = _flow_picture(document, view.view, plane)
     if seen is not None:
         image, colors, palette = seen
+        channels = np.arange(len(image), dtype=np.int32)
         tables = np.repeat(np.arange(256, dtype=np.uint8)[None], len(image), axis=0)
+    else:
+        channels, colors, palette = _coloring(view, picture)
+        looks = [(*view.level(c), view.channel(c).gamma) for c in channels.tolist()]
+        tables = np.stack([picture.table(*look) for look in looks])
     return Picturing(
         image=image,
+        channels=channels,
         tables=tables,
         colors=colors,
         palette=palette,
@@ -67,17 +74,47 @@ def _of_size(picture: npt.NDArray[np.uint8], size: tuple[int, ...]) -> npt.NDArr
 
 
 def _coloring(
-    mode: str, n: int, constant: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Colours (channels, 3) and the palette of a colour mode."""
+    view: ViewState, picture: Picture
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """The channels that are seen (n,), at least one, their colours (n, 3), and the palette of a colour mode."""
+    n, mode = picture.n_channels, view.color
+    parts: npt.NDArray[np.float32]
+    on = np.array([view.channel(c).on for c in range(n)])
+    if mode == "composite":
+        parts = np.array([rgb_of(view.channel(c).color) for c in range(n)], np.float32) * np.float32(1 / 255)
+        return _seen(parts, on)
     if mode in CHANNEL_COLORS and n > 1:
-        return CHANNEL_COLORS[mode][:n], _NO_PALETTE
+        parts = CHANNEL_COLORS[mode][:n]
+        return _seen(parts, on[: len(parts)])
     if mode in CHANNEL_COLORS:  # a single channel is all three
         part = np.ones(3, np.float32) if mode == "RGB" else CHANNEL_COLORS[mode].sum(axis=0)
-        return part[None].astype(np.float32), _NO_PALETTE
-    shares = np.where(constant, 0.0, 1.0) if not constant.all() else np.ones(n)
-    colors = np.repeat((shares / shares.sum())[:, None], 3, axis=1).astype(np.float32)
-    return colors, spectral() if mode == "spectral" else _NO_PALETTE
+        return _seen(part[None], on)
+    there = on & ~picture.constant
+    shares = there.astype(np.float32) if there.any() else on.astype(np.float32)
+    parts = np.repeat((shares / np.float32(max(shares.sum(), 1)))[:, None], 3, axis=1)
+    return _seen(parts, on, _palette(mode))
+
+
+def _seen(
+    parts: npt.NDArray[np.float32], on: npt.NDArray[np.bool_], palette: npt.NDArray[np.uint8] = _NO_PALETTE
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """Without the channels that add nothing; where that is all of them, the first in black."""
+    parts = np.where(on[:, None], parts, np.float32(0))
+    seen = np.flatnonzero(parts.any(axis=1)).astype(np.int32)
+    seen = seen if seen.size else np.zeros(1, np.int32)
+    return seen, np.ascontiguousarray(parts[seen], np.float32), palette
+
+
+@cache
+def _palette(mode: str) -> npt.NDArray[np.uint8]:
+    """256 colours of a mode that looks up the mean of the channels; none for gray."""
+    if mode == "spectral":
+        return spectral()
+    if mode == "inverted gray":
+        return np.repeat(np.arange(255, -1, -1, dtype=np.uint8)[:, None], 3, axis=1)
+    if mode in COLOR_MAPS:
+        return np.ascontiguousarray(pg.colormap.get(mode).getLookupTable(nPts=256)[:, :3], np.uint8)
+    return _NO_PALETTE
 
 
 def cell_table(document: Document, view: ViewState) -> npt.NDArray[np.uint32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command
 from cellpose.gui.model._palettes import PALETTES
+from cellpose.gui.model._view import COLOR_MAPS
 
 __all__ = ["commands"]
 
@@ -13,7 +14,7 @@ _WIDEST = 9  # pixels of the screen
 
 
 def commands(session: Session) -> list[Command]:
-    """Look of the cells."""
+    """Colour maps of the image, and the look of the cells."""
     view = session.view
 
     def opacity(by: int) -> None:
@@ -28,7 +29,15 @@ def commands(session: Session) -> list[Command]:
     def toggle_own() -> None:
         view.outlines_own = not view.outlines_own
 
+    def show_in(mode: str) -> Command:
+        title = "Composite of the channels" if mode == "composite" else f"Colours: {mode}"
+        name = mode.replace(" ", "_")
+        return Command(
+            f"view.{name}", title, lambda: setattr(view, "color", mode), (), "25", checked=lambda: view.color == mode
+        )
+
     return [
+        *(show_in(mode) for mode in ("composite", *COLOR_MAPS)),
         Command("view.fainter", "Fainter masks", lambda: opacity(-_OPACITY_STEP), ("Shift+X",), "15"),
         Command("view.stronger", "Stronger masks", lambda: opacity(_OPACITY_STEP), ("Ctrl+X",), "15"),
         Command("view.palette", "Next colours of cells", next_palette, ("L",), "15"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel
 from superqt import QLabeledDoubleRangeSlider
 
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.model._view import COLOR_MODES, VIEWS
+from cellpose.gui.model._view import ALL_COLOR_MODES, VIEWS
 from cellpose.gui.views.panels._bound import Group, check_box, choice_box, own_keys, row
+from cellpose.gui.views.panels._channels import ChannelRows, channel_name
 
 __all__ = ["Views"]
 
+_FIRST_SLIDER = 3  # row of the form
 _LOWEST, _HIGHEST = -0.1, 255.1
 
 
@@ -20,16 +23,19 @@ class Views(Group):
     def __init__(self, session: Session) -> None:
         super().__init__("Views")
         self._session, self._view = session, session.view
-        self.color = choice_box(COLOR_MODES, self._view, "color")
+        self.color = choice_box(ALL_COLOR_MODES, self._view, "color")
         self.picture = choice_box(VIEWS, self._view, "view")
         self.auto = check_box("auto-adjust saturation", self._view, "auto_levels")
         self.form.addRow("colour", self.color)
         self.form.addRow("view", self.picture)
         self.disk = check_box("scale disk on", self._view, "disk_on")
         self.form.addRow(row(self.auto, self.disk))
-        self.levels = [self._slider(channel) for channel in range(3)]
-        for name, slider in zip(("gray/red", "green", "blue"), self.levels, strict=True):
-            self.form.addRow(name, slider)
+        self.levels: list[QLabeledDoubleRangeSlider] = []
+        self._names: list[QLabel] = []
+        for _ in range(3):
+            self._add_slider()
+        self.channels = ChannelRows(session)
+        self.form.addRow(self.channels)
         self._view.events.levels.connect(self._show_levels)
         session.opened.connect(lambda _: self._watch())
         self._show_views()
@@ -40,8 +46,14 @@ class Views(Group):
         if document is not None:
             document.flows_changed.connect(lambda: self._show_views())
             document.restored_changed.connect(lambda: self._show_views())
-        for channel, slider in enumerate(self.levels):
-            slider.setEnabled(document is not None and channel < document.picture.n_channels)
+        n = document.picture.n_channels if document is not None else 0
+        while len(self.levels) < n:
+            self._add_slider()
+        for channel, (slider, name) in enumerate(zip(self.levels, self._names, strict=True)):
+            slider.setEnabled(channel < n)
+            name.setText(channel_name(self._session, channel))
+            self.form.setRowVisible(slider, channel < max(n, 3))
+        self._show_levels(self._view.levels)
         self._show_views()
 
     def _show_views(self) -> None:
@@ -49,6 +61,12 @@ class Views(Group):
         there = self._session.available_views()
         for place, name in enumerate(VIEWS):
             self.picture.model().item(place).setEnabled(name in there)
+
+    def _add_slider(self) -> None:
+        channel = len(self.levels)
+        self.levels.append(self._slider(channel))
+        self._names.append(QLabel(channel_name(self._session, channel)))
+        self.form.insertRow(_FIRST_SLIDER + channel, self._names[-1], self.levels[-1])
 
     def _slider(self, channel: int) -> QLabeledDoubleRangeSlider:
         slider = QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal)
@@ -64,12 +82,12 @@ class Views(Group):
         return slider
 
     def _set_levels(self, channel: int, ends: tuple[float, float]) -> None:
-        levels = list(self._view.levels)
+        levels = [self._view.level(each) for each in range(len(self.levels))]
         levels[channel] = (float(ends[0]), float(ends[1]))
         self._view.levels = levels
 
     def _show_levels(self, levels: list[tuple[float, float]]) -> None:
-        for slider, ends in zip(self.levels, levels, strict=True):
+        for slider, ends in zip(self.levels, levels, strict=False):
             blocked = slider.blockSignals(True)
             slider.setValue(ends)
             slider.blockSignals(blocked)

@@ -1,0 +1,99 @@
+"""How each channel is shown: whether at all, in which colour of the composite, with which gamma."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from psygnal import Signal
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.model import ViewState
+from cellpose.gui.views.panels._bound import Folding, SliderRow, check_box, color_button, number_box, row
+
+__all__ = ["ChannelRows", "channel_name"]
+
+_NAMES = ("gray/red", "green", "blue")
+_GAMMAS = (0.2, 3.0)
+
+
+class _Channel:
+    """A channel of a view as a state of its own, for widgets to be bound to."""
+
+    class _Events:
+        on, color, gamma = Signal(bool), Signal(str), Signal(float)
+
+    def __init__(self, view: ViewState, number: int, chosen: Callable[[], object]) -> None:
+        self.__dict__.update(_view=view, _number=number, _chosen=chosen, events=self._Events())
+        view.events.channels.connect(self._tell)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._view.channel(self._number), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if getattr(self, name) != value:
+            self._view.set_channel(self._number, **{name: value})
+            if name == "color":
+                self._chosen()
+
+    def _tell(self) -> None:
+        look = self._view.channel(self._number)
+        self.events.on.emit(look.on)
+        self.events.color.emit(look.color)
+        self.events.gamma.emit(look.gamma)
+
+
+def channel_name(session: Session, number: int) -> str:
+    """As the file names it, or by its number; the first three by their colours where there are no more."""
+    document = session.document
+    names = () if document is None else document.channel_names
+    if number < len(names) and names[number]:
+        return str(names[number])
+    many = document is not None and document.picture.n_channels > len(_NAMES)
+    return f"channel {number + 1}" if many or number >= len(_NAMES) else _NAMES[number]
+
+
+class ChannelRows(Folding):
+    """A row per channel: seen or not, colour, gamma."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("channels: colour, gamma")
+        self._session = session
+        self._states: list[_Channel] = []
+        self.seen: list[Any] = []
+        self.colors: list[Any] = []
+        self.gammas: list[SliderRow] = []
+        for _ in range(len(_NAMES)):
+            self._add()
+        session.opened.connect(lambda _: self._fit())
+
+    def _add(self) -> None:
+        number, view = len(self._states), self._session.view
+        state = _Channel(view, number, self._compose)
+        box = check_box(channel_name(self._session, number), state, "on")
+        box.setToolTip("show this channel")
+        color = color_button(state, "color", "its colour in the composite")
+        number_of = number_box(state, "gamma", 0.05, 10, 0.1)
+        number_of.setToolTip("gamma: below 1 what is dark becomes brighter")
+        gamma = SliderRow(number_of, state, "gamma", _GAMMAS)
+        number_of.setFixedWidth(64)
+        self._states.append(state)
+        self.seen.append(box)
+        self.colors.append(color)
+        self.gammas.append(gamma)
+        self.form.addRow(box, row(gamma, color))
+
+    def _compose(self) -> None:
+        """A colour that was chosen is to be seen."""
+        if self._session.view.color != "composite":
+            self._session.view.color = "composite"
+
+    def _fit(self) -> None:
+        """As many rows as the image has channels."""
+        document = self._session.document
+        n = document.picture.n_channels if document is not None else 1
+        while len(self._states) < n:
+            self._add()
+        for number, box in enumerate(self.seen):
+            self.form.setRowVisible(box, number < n)
+            box.setText(channel_name(self._session, number))
