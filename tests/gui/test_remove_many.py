@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cellpose.gui.controllers.tools._remove import cells_touched
 from cellpose.gui.model import LabelStore
+from cellpose.gui.model._regions import cells_touched
 from cellpose.gui.views._window import Window
 from hand import Modifier, click, drag, key
 

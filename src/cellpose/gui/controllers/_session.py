@@ -171,6 +171,10 @@ class Session:
         """Whether a stroke makes a cell by itself."""
         self.view.single_stroke = not self.view.single_stroke
 
+    def toggle_preserve(self) -> None:
+        """Whether drawing and painting leave other cells as they are."""
+        self.view.preserve = not self.view.preserve
+
     def next_color(self, by: int = 1) -> None:
         """The next colour mode, or the one before."""
         color = self.view.color
@@ -221,6 +225,17 @@ class Session:
         """Remove the selected cells."""
         if self.document is not None:
             self.document.do(operations.delete, sorted(self.document.selection))
+
+    def remove_by(self, how: str) -> None:
+        """Choose cells to be removed together: by ``"click"``, by a ``"region"`` or by a ``"lasso"``."""
+        if self.document is None:
+            return
+        if not self.removing:
+            self.pointer.choose("remove")
+        if how == "region":
+            self.pointer.removal.show_region(self.seen)
+        elif how == "lasso":
+            self.pointer.removal.use_lasso()
 
     def cell_count(self) -> int:
         """How many cells there are."""

@@ -147,8 +147,8 @@ class Document:
 
     def select(self, cells: Iterable[int]) -> None:
         """Select these cells, and no others."""
-        chosen = frozenset(int(cell) for cell in cells if 0 < cell < self.labels.next_id)
-        there = frozenset(cell for cell in chosen if self.labels.table["area"][cell])
+        chosen = frozenset(int(cell) for cell in cells)
+        there = frozenset(cell for cell in chosen if self.labels.has(cell))
         if there != self._selection:
             self._selection = there
             self.selection_changed.emit(there)

@@ -157,6 +157,10 @@ class LabelStore:
         """The number that a new cell gets."""
         return self._end
 
+    def has(self, cell: int) -> bool:
+        """Whether there is a cell of this number."""
+        return 0 < cell < self._end and bool(self._rows["area"][cell])
+
     def at(self, z: int, y: int, x: int) -> int:
         """The cell at a pixel; 0 where there is none, or no such pixel."""
         inside = all(0 <= place < length for place, length in zip((z, y, x), self.shape, strict=True))
@@ -170,7 +174,7 @@ class LabelStore:
         InputError
             If there is no such cell.
         """
-        if not 0 < cell < self._end or not self._rows["area"][cell]:
+        if not self.has(cell):
             message = f"there is no cell {cell}"
             raise InputError(message)
         return Box(*(int(end) for end in self._rows["box"][cell]))

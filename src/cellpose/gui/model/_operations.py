@@ -52,8 +52,10 @@ def pieces_of(mask: Mask) -> list[Mask]:
     return [numbered == number for number in order]
 
 
-def add_cell(store: LabelStore, box: Box, mask: Mask, *, name: str = "draw cell", facts: Any = None) -> Edit:
-    """A new cell, of the pixels of a mask that belong to no other cell.
+def add_cell(
+    store: LabelStore, box: Box, mask: Mask, *, over_others: bool = False, name: str = "draw cell", facts: Any = None
+) -> Edit:
+    """A new cell, of the pixels of a mask that belong to no other cell or, if wanted, of all of them.
 
     Parameters
     ----------
@@ -61,6 +63,8 @@ def add_cell(store: LabelStore, box: Box, mask: Mask, *, name: str = "draw cell"
         The labels.
     box, mask
         Where the cell is, and which pixels of the box it has, bool of the shape of the box.
+    over_others
+        Take pixels away from other cells too. Pieces that are cut off of them become cells of their own.
     name
         Name of the edit.
     facts
@@ -71,8 +75,7 @@ def add_cell(store: LabelStore, box: Box, mask: Mask, *, name: str = "draw cell"
     EditRefusedError
         If fewer than ``FEWEST_PIXELS`` pixels are free.
     """
-    labels = store.planes[box.slices]
-    free = pieces_of(mask & (labels == 0))
+    free = pieces_of(mask if over_others else mask & (store.planes[box.slices] == 0))
     pixels = int(np.count_nonzero(free[0])) if free else 0
     if pixels < FEWEST_PIXELS:
         message = f"the cell would have {pixels} free pixels, at least {FEWEST_PIXELS} are needed; it was not drawn"
@@ -80,8 +83,10 @@ def add_cell(store: LabelStore, box: Box, mask: Mask, *, name: str = "draw cell"
     lost = sum(int(np.count_nonzero(piece)) for piece in free[1:])
     note = f"other cells cut it into {len(free)} pieces; the largest stayed, {lost} pixels did not" if lost else ""
     cell = store.next_id
-    piece = np.where(free[0], np.int32(cell), labels)
-    return store.write(name, [(box, piece)], {cell: facts or {"manual": True, "score": np.nan}}, note)
+    around, after, new, notes = _without(store, box, free[0], None, first_new=cell + 1)
+    after[box.within(around)][free[0]] = cell
+    own = {cell: facts or {"manual": True, "score": np.nan}}
+    return store.write(name, [(around, after)], {**new, **own}, "; ".join([note, *notes] if note else notes))
 
 
 def delete(store: LabelStore, cells: Iterable[int]) -> Edit:
@@ -120,14 +125,17 @@ def add_to_cell(store: LabelStore, cell: int, box: Box, mask: Mask, *, over_othe
     Raises
     ------
     EditRefusedError
-        If nothing would change.
+        If nothing would change, or there is no such cell.
     """
+    _present(store, [cell])
     labels = store.planes[box.slices]
     wanted = mask & (labels != cell) if over_others else mask & (labels == 0)
     if not wanted.any():
         message = f"cell {cell} has these pixels already, or they belong to other cells"
         raise EditRefusedError(message)
-    edit = store.write("paint", [(box, np.where(wanted, np.int32(cell), labels))], {cell: {"manual": True}})
+    around, after, new, notes = _without(store, box, wanted, None, first_new=store.next_id)
+    after[box.within(around)][wanted] = cell
+    edit = store.write("paint", [(around, after)], {**new, cell: {"manual": True}}, "; ".join(notes))
     return _with_pieces_told(store, edit, cell)
 
 
@@ -139,27 +147,10 @@ def erase(store: LabelStore, box: Box, mask: Mask, cell: int | None = None) -> E
     EditRefusedError
         If there is nothing to take away.
     """
-    labels = store.planes[box.slices]
-    gone = mask & (labels > 0 if cell is None else labels == cell)
-    touched = [int(value) for value in np.unique(labels[gone])]
-    if not touched:
+    around, after, facts, notes = _without(store, box, mask, cell, first_new=store.next_id)
+    if not facts:
         message = "there is no cell to erase from"
         raise EditRefusedError(message)
-    around = hull([box, *(store.box(number) for number in touched)])
-    after = store.planes[around.slices].copy()
-    after[box.within(around)][gone] = 0
-    facts: dict[int, dict[str, Any]] = {number: {"manual": True} for number in touched}
-    notes, new = [], store.next_id
-    for number in touched:
-        pieces = pieces_of(after == number)
-        for piece in pieces[1:]:
-            large = np.count_nonzero(piece) >= FEWEST_PIXELS
-            after[piece] = new if large else 0
-            if large:
-                facts[new] = {"manual": True, "score": np.nan}
-                new += 1
-        if len(pieces) > 1:
-            notes.append(f"cell {number} fell into {len(pieces)} pieces")
     return store.write("erase", [(around, after)], facts, "; ".join(notes))
 
 
@@ -196,7 +187,8 @@ def split(store: LabelStore, cell: int, line: npt.NDArray[Any]) -> Edit:
     nearest = ndimage.distance_transform_edt(numbers == 0, return_distances=False, return_indices=True)
     after = np.where(mask, numbers[tuple(nearest)], store.planes[box.slices])
     facts = {int(number): {"manual": True} for number in np.unique(numbers[numbers > 0])}
-    return store.write("split cell", [(box, after)], facts)
+    notes = [f"cell {number} is in several pieces" for number in facts if len(pieces_of(after == number)) > 1]
+    return store.write("split cell", [(box, after)], facts, "; ".join(notes))
 
 
 def fill_holes(store: LabelStore, cells: Iterable[int]) -> Edit:
@@ -260,7 +252,7 @@ def change_number(store: LabelStore, cell: int, number: int) -> Edit:
         If the number is not free.
     """
     _present(store, [cell])
-    if number < 1 or (number < store.next_id and store.table["area"][number]):
+    if number < 1 or store.has(number):
         message = f"number {number} is not free; give one that no cell has, from 1 upwards, or merge the cells"
         raise EditRefusedError(message)
     row = store.table[cell]
@@ -316,7 +308,7 @@ def replace_all(
     numbers = np.arange(first, first + n + 1, dtype=np.int32)
     numbers[0] = 0
     kept = np.zeros(store.next_id, bool)
-    kept[[cell for cell in keep if 0 < cell < store.next_id and store.table["area"][cell]]] = True
+    kept[[cell for cell in keep if store.has(cell)]] = True
     after = labels.astype(np.int32, copy=True)
     if kept.any():
         stays = kept[store.planes]
@@ -334,9 +326,38 @@ def replace_all(
     return store.write(name, [(Box(0, z, 0, y, 0, x), after)], facts)
 
 
+def _without(
+    store: LabelStore, box: Box, mask: Mask, cell: int | None, *, first_new: int
+) -> tuple[Box, Planes, dict[int, dict[str, Any]], list[str]]:
+    """Labels with pixels taken away from one cell, or from all: box, labels, facts of the cells, and notes.
+
+    Pieces that are cut off become cells of their own, from the number ``first_new`` on, if they are large enough.
+    """
+    labels = store.planes[box.slices]
+    gone = mask & (labels > 0 if cell is None else labels == cell)
+    touched = [int(value) for value in np.unique(labels[gone])]
+    around = hull([box, *(store.box(number) for number in touched)])
+    after = store.planes[around.slices].copy()
+    after[box.within(around)][gone] = 0
+    facts: dict[int, dict[str, Any]] = {number: {"manual": True} for number in touched}
+    notes, new = [], first_new
+    for number in touched:
+        within = store.box(number).within(around)
+        pieces = pieces_of(after[within] == number)
+        for piece in pieces[1:]:
+            large = np.count_nonzero(piece) >= FEWEST_PIXELS
+            after[within][piece] = new if large else 0
+            if large:
+                facts[new] = {"manual": True, "score": np.nan}
+                new += 1
+        if len(pieces) > 1:
+            notes.append(f"cell {number} fell into {len(pieces)} pieces")
+    return around, after, facts, notes
+
+
 def _present(store: LabelStore, cells: Iterable[int]) -> list[int]:
     """Those of the cells that are there, each once, in their order."""
-    there = [cell for cell in dict.fromkeys(cells) if 0 < cell < store.next_id and store.table["area"][cell]]
+    there = [cell for cell in dict.fromkeys(cells) if store.has(cell)]
     if not there:
         message = "no cell is selected"
         raise EditRefusedError(message)
@@ -358,6 +379,7 @@ def _reshaped(
     around = hull(store.box(cell) for cell in present).grown(margin, store.shape)
     after = store.planes[around.slices].copy()
     facts: dict[int, dict[str, Any]] = {}
+    notes: list[str] = []
     for cell in present:
         box = store.box(cell).grown(margin, store.shape)
         labels = after[box.within(around)]
@@ -367,12 +389,16 @@ def _reshaped(
             labels[mask] = 0
             labels[wanted] = cell
             facts[cell] = {"manual": True}
+            n = len(pieces_of(wanted))
+            notes += [f"cell {cell} is in {n} pieces"] if n > 1 else []
     if not facts:
         message = f"{name}: nothing to change"
         raise EditRefusedError(message)
-    return store.write(name, [(around, after)], facts)
+    return store.write(name, [(around, after)], facts, "; ".join(notes))
 
 
 def _with_pieces_told(store: LabelStore, edit: Edit, cell: int) -> Edit:
     n = len(pieces_of(store.mask(cell)[1]))
-    return edit if n < 2 else replace(edit, note=f"cell {cell} is in {n} pieces")
+    return (
+        edit if n < 2 else replace(edit, note="; ".join([*filter(None, [edit.note]), f"cell {cell} is in {n} pieces"]))
+    )

@@ -76,6 +76,8 @@ class ViewState:
         Diameter of the pen in pixels.
     single_stroke
         A cell is made when a stroke closes; else by Enter, of all strokes.
+    preserve
+        Drawing and painting leave the pixels of other cells alone; else they take them.
     disk_on
         Whether a disk as large as the diameter is shown below the image.
     dark
@@ -101,6 +103,7 @@ class ViewState:
     auto_levels: bool = True
     brush: int = 3
     single_stroke: bool = True
+    preserve: bool = True
     disk_on: bool = True
     dark: bool = True
 

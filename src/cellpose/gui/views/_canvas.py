@@ -200,8 +200,8 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
     def show_preview(self, preview: Preview | None) -> None:
         """Show what a tool is about to do: a path, pixels, or nothing."""
         drawn = preview is not None and len(preview.path) > 0
-        for item in (self.stroke, self.start):
-            item.setVisible(drawn)
+        self.stroke.setVisible(drawn)
+        self.start.setVisible(drawn and preview is not None and not preview.closed)
         self.pixels.setVisible(preview is not None and preview.mask is not None)
         if preview is None:
             return

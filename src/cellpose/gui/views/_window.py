@@ -215,6 +215,8 @@ class Window(QModelMainWindow):
         """What the pointer does in the view goes to the tools first; what they leave pans and zooms."""
         if isinstance(event, QWheelEvent):
             return bool(self.session.pointer.handle(self._wheel_event(event)))
+        if event.type() == QEvent.Type.Leave:
+            self.session.pointer.leave()
         kind = _KINDS.get(event.type())
         if kind is not None and isinstance(event, QMouseEvent):
             taken = self.session.pointer.handle(self._pointer_event(kind, event))
@@ -244,6 +246,12 @@ class Window(QModelMainWindow):
             screen=(event.position().x(), event.position().y()),
             **facts,
         )
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Another window has the keys now: no stroke goes on behind its back."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ActivationChange and not self.isActiveWindow() and hasattr(self, "session"):
+            self.session.pointer.let_go()
 
     def dragEnterEvent(self, event: Any) -> None:
         """Files may be dropped."""

@@ -12,18 +12,14 @@ _TOOLS = (
     ("brush", "Brush", "P"),
     ("eraser", "Eraser", "E"),
     ("cut", "Split a cell by a line", "K"),
+    ("lasso", "Select cells by a lasso", "L"),
+    ("box", "Select cells by a box", "V"),
 )
 
 
 def commands(session: Session) -> list[Command]:
     """History, selection, tools."""
-    pointer, removal = session.pointer, session.pointer.removal
-
-    def remove_by(region: bool) -> None:
-        if not session.removing:
-            pointer.choose(removal.name)
-        if region:
-            removal.show_region(session.seen)
+    pointer = session.pointer
 
     when = Conditions(session)
 
@@ -55,7 +51,7 @@ def commands(session: Session) -> list[Command]:
         Command(
             "edit.remove_region",
             "Delete multiple ROIs: region-select",
-            lambda: remove_by(region=True),
+            lambda: session.remove_by("region"),
             (),
             "25",
             enabled=when.open,
@@ -63,14 +59,30 @@ def commands(session: Session) -> list[Command]:
         Command(
             "edit.remove_click",
             "Delete multiple ROIs: click-select",
-            lambda: remove_by(region=False),
+            lambda: session.remove_by("click"),
+            (),
+            "25",
+            enabled=when.open,
+        ),
+        Command(
+            "edit.remove_lasso",
+            "Delete multiple ROIs: lasso-select",
+            lambda: session.remove_by("lasso"),
             (),
             "25",
             enabled=when.open,
         ),
         Command("edit.remove_done", "Delete multiple ROIs: done", pointer.finish, (), "25", enabled=when.removing),
         Command("edit.remove_cancel", "Delete multiple ROIs: cancel", pointer.cancel, (), "25", enabled=when.removing),
+        Command(
+            "edit.preserve",
+            "Preserve labels when drawing and painting",
+            session.toggle_preserve,
+            (),
+            "4",
+            checked=lambda: session.view.preserve,
+        ),
         *(tool(*described) for described in _TOOLS),
         Command("edit.finish", "Finish the cell", pointer.finish, ("Enter", "Return"), "4"),
-        Command("edit.cancel", "Give up what is unfinished", pointer.cancel, ("Escape",), "4"),
+        Command("edit.cancel", "Give up what is unfinished, then the tool", pointer.escape, ("Escape",), "4"),
     ]

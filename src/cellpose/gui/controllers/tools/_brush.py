@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cellpose.errors import EditRefusedError
-from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool, pixel
+from cellpose.gui.controllers.tools._drag import Drag, Points
+from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, pixel
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._strokes import painted
 
@@ -14,7 +15,7 @@ __all__ = ["Brush", "Eraser"]
 _SIZES = (1, 201)  # pixels
 
 
-class Brush(Tool):
+class Brush(Drag):
     """Paints while the left button is held. The cell under the start of the stroke grows; on background one begins.
 
     With Alt it erases from that cell. The wheel with Ctrl changes its size.
@@ -27,70 +28,54 @@ class Brush(Tool):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._stroke: list[tuple[float, float]] = []
         self._cell = 0
-        self._erasing = False
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a stroke is open."""
-        return bool(self._stroke)
-
-    def cancel(self) -> None:
-        """Give up the stroke."""
-        self._stroke = []
-        self.context.show(None)
+    def begins(self, event: PointerEvent) -> bool:
+        """With Alt too; with Shift an outline begins, with Ctrl a cell is removed."""
+        if event.shift or event.ctrl or self.context.document is None:
+            return False
+        self._cell = self._under(event)
+        return True
 
     def handle(self, event: PointerEvent) -> bool:
         """Paint from press to release; elsewhere a ring shows the size."""
         if event.kind == "wheel" and event.ctrl:
             size = self.context.view.brush + (2 if event.steps > 0 else -2)
             self.context.view.brush = min(max(size, _SIZES[0]), _SIZES[1])
-            self._show(event)
+            self.moved(event)
             return True
-        if event.kind == "press" and event.button == "left":
-            return self._press(event)
+        if super().handle(event):
+            return True
         if event.kind == "move":
-            if self._stroke:
-                self._stroke.append((event.y - 0.5, event.x - 0.5))
-            self._show(event)
-            return bool(self._stroke)
-        if event.kind == "release" and event.button == "left" and self._stroke:
-            self._release()
-            return True
+            self.moved(event)
         return False
 
-    def _press(self, event: PointerEvent) -> bool:
-        document = self.context.document
-        if document is None or event.shift or event.ctrl:
-            return False
-        self._cell = document.labels.at(self.context.view.plane, *pixel(event))
-        self._erasing = self.erases != event.alt
-        self._stroke = [(event.y - 0.5, event.x - 0.5)]
-        self._show(event)
-        return True
+    def moved(self, event: PointerEvent) -> None:
+        """Show the stroke, or the size of the brush."""
+        points = self.path if self.is_busy else np.array([(event.y - 0.5, event.x - 0.5)])
+        self.context.show(Preview(points, self.context.view.brush))
 
-    def _show(self, event: PointerEvent) -> None:
-        points = self._stroke or [(event.y - 0.5, event.x - 0.5)]
-        self.context.show(Preview(np.array(points), self.context.view.brush))
-
-    def _release(self) -> None:
+    def done(self, path: Points, pressed: PointerEvent, released: PointerEvent) -> None:
+        """Change the cell that the stroke began in, if it is still there."""
         document, view = self.context.document, self.context.view
-        points, self._stroke = np.array(self._stroke), []
-        self.context.show(None)
         if document is None:
             return
         try:
-            box, mask = painted(points, view.brush, document.labels.shape, view.plane)
+            box, mask = painted(path, view.brush, document.labels.shape, view.plane)
         except EditRefusedError as refused:
             document.told.emit(str(refused))
             return
-        if self._erasing:
-            document.do(operations.erase, box, mask, self._cell or None)
-        elif self._cell:
-            document.do(operations.add_to_cell, self._cell, box, mask)
+        cell = self._cell if document.labels.has(self._cell) else self._under(pressed)
+        if self.erases != pressed.alt:
+            document.do(operations.erase, box, mask, cell or None)
+        elif cell:
+            document.do(operations.add_to_cell, cell, box, mask, over_others=not view.preserve)
         else:
-            document.do(operations.add_cell, box, mask)
+            document.do(operations.add_cell, box, mask, over_others=not view.preserve)
+
+    def _under(self, event: PointerEvent) -> int:
+        document = self.context.document
+        return document.labels.at(self.context.view.plane, *pixel(event)) if document else 0
 
 
 class Eraser(Brush):

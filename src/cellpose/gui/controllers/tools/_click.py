@@ -25,6 +25,7 @@ class Click(Tool):
 
     name = "click"
     title = "Add by click"
+    own_shift = True
     hint = "hover: see what a click adds; wheel: smaller or larger; click: add; Shift+click: take away"
 
     def __init__(self, context: Context) -> None:
@@ -37,6 +38,10 @@ class Click(Tool):
         """Show nothing more."""
         self._shown = None
         self.context.show(None)
+
+    def refresh(self) -> None:
+        """What was shown came from other flows."""
+        self.cancel()
 
     def handle(self, event: PointerEvent) -> bool:
         """Follow the pointer, the wheel and the click."""

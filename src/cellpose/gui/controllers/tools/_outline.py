@@ -76,7 +76,7 @@ class Outline(Tool):
             self._add([point for stroke in strokes for point in stroke])
 
     def _press(self, event: PointerEvent) -> bool:
-        starts = event.button == "right" or (event.button == "left" and event.shift)
+        starts = event.button == "right" or (event.button == "left" and event.shift and not event.ctrl)
         if not starts:
             return self.is_busy
         if self._stroke:
@@ -151,4 +151,4 @@ class Outline(Tool):
         whole = np.zeros(around.shape, bool)
         whole[inside.within(around)] |= mask
         whole[path_box.within(around)] |= path
-        document.do(operations.add_cell, around, whole)
+        document.do(operations.add_cell, around, whole, over_others=not self.context.view.preserve)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from psygnal import Signal
 
 from cellpose.gui.controllers.tools._brush import Brush, Eraser
+from cellpose.gui.controllers.tools._choose import BoxSelect, Lasso, MergeBox
 from cellpose.gui.controllers.tools._click import Click
 from cellpose.gui.controllers.tools._cut import Cut
-from cellpose.gui.controllers.tools._merge_box import MergeBox
 from cellpose.gui.controllers.tools._outline import Outline
 from cellpose.gui.controllers.tools._remove import RemoveMany
 from cellpose.gui.controllers.tools._select import Select
@@ -47,7 +47,8 @@ class Pointer:
         self._select = Select(self._context)
         self.removal = RemoveMany(self._context)
         drawing = Click(self._context), Brush(self._context), Eraser(self._context), Cut(self._context)
-        tools: list[Tool] = [self._select, self.removal, *drawing, MergeBox(self._context)]
+        choosing = Lasso(self._context), BoxSelect(self._context), MergeBox(self._context)
+        tools: list[Tool] = [self._select, self.removal, *drawing, *choosing]
         self.tools = {tool.name: tool for tool in tools}
         self._tool: Tool = self._select
         self._mode = "select"
@@ -85,6 +86,9 @@ class Pointer:
         self.cancel()
         self._outline.forget()
         self._context.document = document
+        if document is not None:
+            document.flows_changed.connect(lambda: self._refresh(document))
+            document.changed.connect(lambda _: self._refresh(document))
 
     def cancel(self) -> None:
         """Give up what is unfinished."""
@@ -93,10 +97,28 @@ class Pointer:
         self._end_modal()
         self._tell()
 
+    def escape(self) -> None:
+        """Give up what is unfinished or, where nothing is, lay the tool down."""
+        if self._outline.is_busy or self._tool.is_busy:
+            self.let_go()
+        elif self._tool is not self._select:
+            self.choose("select")
+
+    def let_go(self) -> None:
+        """The window is left for another: nothing goes on behind its back. Cells chosen for removal stay chosen."""
+        for tool in (self._outline, self._tool, self._select):
+            tool.let_go()
+        self._tell()
+
+    def leave(self) -> None:
+        """The pointer left the image: nothing is shown under it any more."""
+        if not (self._outline.is_busy or self._tool.is_busy or self._tool.modal):
+            self._show(None)
+
     def take_back(self) -> bool:
         """Give up the last unfinished stroke; whether there was one."""
         if self._tool.is_busy:
-            self._tool.cancel()
+            self._tool.let_go()
             taken = True
         else:
             taken = self._outline.take_back()
@@ -118,6 +140,11 @@ class Pointer:
         self._tell()
         return taken
 
+    def _refresh(self, document: Document) -> None:
+        """The labels or the flows are others than when something was prepared."""
+        if document is self._context.document:
+            self._tool.refresh()
+
     def _end_modal(self) -> None:
         if self._tool.modal:
             self._tool = self._select
@@ -126,8 +153,7 @@ class Pointer:
         if self._tool.modal:
             return self._tool.handle(event)
         if self._outline.is_busy or (event.kind == "press" and not self._tool.is_busy):
-            # Shift+left starts an outline too, unless the tool has a meaning of its own for it.
-            own = event.button == "left" and event.shift and self._tool.name == "click"
+            own = event.button == "left" and event.shift and self._tool.own_shift and not self._outline.is_busy
             if not own and self._outline.handle(event):
                 return True
         elif event.button == "right":

@@ -1,29 +1,29 @@
-"""Several cells chosen by clicks and by a rectangle, and removed together."""
+"""Several cells chosen by clicks, by a rectangle and by lassos, and removed together."""
 
 from __future__ import annotations
-
-from math import hypot
-from typing import Any
 
 import numpy as np
 from psygnal import Signal
 
-from cellpose.gui.controllers.tools._tool import CLICK_PX, Context, PointerEvent, Tool, pixel
-from cellpose.gui.model import LabelStore
+from cellpose.gui.controllers.tools._drag import is_click
+from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool, pixel
 from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._regions import Rectangle, cells_inside, cells_touched
 
-__all__ = ["Rectangle", "RemoveMany"]
-
-Rectangle = tuple[float, float, float, float]  # first row, first column, last row, last column
+__all__ = ["RemoveMany"]
 
 
 class RemoveMany(Tool):
-    """A click takes a cell or leaves it, a rectangle takes all that it touches; Enter removes them, Escape does not.
+    """A click takes a cell or leaves it, a rectangle takes all that it touches, a lasso those that it goes around.
+
+    Enter removes them, Escape does not.
 
     Attributes
     ----------
     region_changed : Signal(object)
         The `Rectangle` that is to be shown, or None.
+    by_lasso
+        Whether a drag draws a lasso; else it pans.
     """
 
     name = "remove"
@@ -37,10 +37,24 @@ class RemoveMany(Tool):
         self._picked: set[int] = set()
         self._touched: set[int] = set()
         self._pressed: PointerEvent | None = None
+        self._lasso: list[tuple[float, float]] = []
+        self._dragged = False
         self.region: Rectangle | None = None
+        self.by_lasso = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a lasso is being drawn."""
+        return bool(self._lasso)
+
+    @property
+    def chosen(self) -> set[int]:
+        """Numbers of the chosen cells."""
+        return self._picked | self._touched
 
     def show_region(self, seen: Rectangle) -> None:
         """Show a rectangle in the middle of what is seen, half as high and as wide."""
+        self.by_lasso = False
         y0, x0, y1, x1 = seen
         quarter_y, quarter_x = (y1 - y0) / 4, (x1 - x0) / 4
         self.region = (y0 + quarter_y, x0 + quarter_x, y1 - quarter_y, x1 - quarter_x)
@@ -53,70 +67,90 @@ class RemoveMany(Tool):
         document = self.context.document
         if document is not None:
             self._touched = cells_touched(document.labels, self.context.view.plane, region)
-            document.select(self._picked | self._touched)
+            document.select(self.chosen)
+
+    def use_lasso(self) -> None:
+        """Let drags draw lassos, until another way to choose is taken; what the rectangle touches stays chosen."""
+        self._picked |= self._touched
+        self._touched = set()
+        self._hide_region()
+        self.by_lasso = True
+
+    def refresh(self) -> None:
+        """The labels changed in the meantime: cells that are gone are not chosen, nor are they when they come back."""
+        document = self.context.document
+        if document is not None and self.chosen:
+            self._picked = {cell for cell in self._picked if document.labels.has(cell)}
+            self._touched = {cell for cell in self._touched if document.labels.has(cell)}
 
     def handle(self, event: PointerEvent) -> bool:
-        """Clicks choose; drags are left to the rectangle, and to the view, which pans."""
+        """Clicks choose, and drags if they are lassos; else drags are left to the rectangle, and to the view."""
+        if event.kind == "move" and self._lasso:
+            if event.button != "left":  # the release went elsewhere
+                return self._release(event)
+            self._dragged = self._dragged or self._pressed is None or not is_click(self._pressed, event)
+            self._lasso.append((event.y - 0.5, event.x - 0.5))
+            self.context.show(Preview(np.array(self._lasso), closed=True))
+            return True
         if event.button != "left":
             return event.button == "right"
         if event.kind == "press":
-            self._pressed = event
-        elif event.kind == "release" and self._pressed is not None:
-            pressed, self._pressed = self._pressed, None
-            if hypot(*np.subtract(event.screen, pressed.screen)) <= CLICK_PX:
-                self._click(pressed)
+            self._pressed, self._dragged = event, False
+            self._lasso = [(event.y - 0.5, event.x - 0.5)] if self.by_lasso else []
+            return self.by_lasso
+        if event.kind == "release" and self._pressed is not None:
+            return self._release(event)
         return False
+
+    def let_go(self) -> None:
+        """Drop the lasso that is being drawn; what was chosen stays."""
+        self._pressed, self._lasso = None, []
+        self.context.show(None)
 
     def cancel(self) -> None:
         """Keep all cells, and choose none."""
-        chosen = self._picked | self._touched
+        chosen = self.chosen
         self._forget()
         if self.context.document is not None and chosen:
             self.context.document.select([])
 
     def finish(self) -> None:
         """Remove the chosen cells."""
-        document, chosen = self.context.document, sorted(self._picked | self._touched)
+        document, chosen = self.context.document, sorted(self.chosen)
         self._forget()
         if document is not None and chosen:
             document.do(operations.delete, chosen)
+
+    def _release(self, event: PointerEvent) -> bool:
+        document, pressed, line = self.context.document, self._pressed, np.array(self._lasso)
+        self.let_go()
+        if document is None or pressed is None:
+            return False
+        if is_click(pressed, event) and not self._dragged:
+            self._click(pressed)
+        elif len(line):
+            self._picked |= cells_inside(document.labels, self.context.view.plane, line)
+            document.select(self.chosen)
+        return self.by_lasso
 
     def _click(self, event: PointerEvent) -> None:
         document = self.context.document
         cell = document.labels.at(self.context.view.plane, *pixel(event)) if document else 0
         if document is None or not cell:
             return
-        if cell in self._picked | self._touched:
+        if cell in self.chosen:
             self._picked.discard(cell)
             self._touched.discard(cell)
         else:
             self._picked.add(cell)
-        document.select(self._picked | self._touched)
+        document.select(self.chosen)
 
     def _forget(self) -> None:
-        self._picked, self._touched, self._pressed = set(), set(), None
+        self._picked, self._touched, self.by_lasso = set(), set(), False
+        self.let_go()
+        self._hide_region()
+
+    def _hide_region(self) -> None:
         if self.region is not None:
             self.region = None
             self.region_changed.emit(None)
-
-
-def cells_touched(labels: LabelStore, plane: int, region: Rectangle) -> set[int]:
-    """Numbers of the cells with a pixel in a rectangle of a plane; only those on its border are looked at."""
-    _, height, width = labels.shape
-    y0, x0 = max(0, int(np.floor(region[0]))), max(0, int(np.floor(region[1])))
-    y1, x1 = min(height, int(np.ceil(region[2]))), min(width, int(np.ceil(region[3])))
-    if y1 <= y0 or x1 <= x0:
-        return set()
-    ids = labels.ids
-    z_first, z_end, top, bottom, left, right = (labels.table["box"][ids][:, end] for end in range(6))
-    here = (z_first <= plane) & (plane < z_end)
-    meets = here & (top < y1) & (y0 < bottom) & (left < x1) & (x0 < right)
-    inside = meets & (y0 <= top) & (bottom <= y1) & (x0 <= left) & (right <= x1) & (z_end - z_first == 1)
-    found: set[int] = set(ids[inside].tolist())
-    rectangle: Any = labels.planes[plane]
-    for place in np.flatnonzero(meets & ~inside):
-        rows = slice(max(y0, int(top[place])), min(y1, int(bottom[place])))
-        columns = slice(max(x0, int(left[place])), min(x1, int(right[place])))
-        if (rectangle[rows, columns] == ids[place]).any():
-            found.add(int(ids[place]))
-    return found

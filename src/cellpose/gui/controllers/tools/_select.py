@@ -1,12 +1,12 @@
-"""Selecting with the left button; with Ctrl a cell is removed, with Alt it is merged into the selected one."""
+"""Selecting with the left button; with Ctrl a cell is removed, with Alt it is merged into the selected one.
+
+Shift and the left button begin an outline, so that Ctrl+Shift is what makes the selection larger and smaller.
+"""
 
 from __future__ import annotations
 
-from math import hypot
-
-import numpy as np
-
-from cellpose.gui.controllers.tools._tool import CLICK_PX, Context, PointerEvent, Tool, pixel
+from cellpose.gui.controllers.tools._drag import is_click
+from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Tool, pixel
 from cellpose.gui.model import _operations as operations
 
 __all__ = ["Select"]
@@ -17,7 +17,7 @@ class Select(Tool):
 
     name = "select"
     title = "Select"
-    hint = "click: select, Shift+click in the table: several; Ctrl+click: remove; Alt+click: merge into the selected"
+    hint = "click: select; Ctrl+Shift+click: one more or less; Ctrl+click: remove; Alt+click: merge into the selected"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -35,7 +35,7 @@ class Select(Tool):
         if event.kind != "release" or event.button != "left":
             return False
         pressed, self._pressed = self._pressed, None
-        if pressed is None or hypot(*np.subtract(event.screen, pressed.screen)) > CLICK_PX:
+        if pressed is None or not is_click(pressed, event):
             return False
         self._click(pressed)
         return pressed.ctrl or pressed.alt
@@ -46,7 +46,9 @@ class Select(Tool):
             return
         visible = view.masks_on or view.outlines_on
         cell = document.labels.at(view.plane, *pixel(event)) if visible else 0
-        if event.ctrl:
+        if event.ctrl and event.shift:
+            document.select(document.selection ^ {cell})
+        elif event.ctrl:
             if cell:
                 document.do(operations.delete, [cell])
         elif event.alt:

@@ -107,6 +107,7 @@ class Tool:
     name = ""
     title = ""
     hint = ""
+    own_shift = False  # Shift and the left button are its own, and begin no outline
     modal = False  # it gets all events while it is chosen; Enter and Escape end it
 
     def __init__(self, context: Context) -> None:
@@ -123,6 +124,13 @@ class Tool:
 
     def cancel(self) -> None:
         """Give up what is not finished, and show nothing more of it."""
+
+    def let_go(self) -> None:
+        """The window lost the pointer or the keys: give up what a hand is in the middle of."""
+        self.cancel()
+
+    def refresh(self) -> None:
+        """The labels or the flows are others now: what was prepared from them is no longer true."""
 
     def finish(self) -> None:
         """Do what was prepared (Enter)."""

@@ -31,35 +31,36 @@ class Drawing(Group):
         grid.addWidget(self.masks, 0, 0)
         grid.addWidget(self.outlines, 0, 1)
         grid.addWidget(self.single, 1, 0)
+        self.preserve = check_box("preserve labels", view, "preserve")
+        self.preserve.setToolTip("on: drawing and painting leave other cells as they are; off: they take their pixels")
+        grid.addWidget(self.preserve, 1, 1)
         self.form.addRow(layers)
         self.look = CellLook(session)
         self.form.addRow(self.look)
-        self.region = button("region-select", self._by_region, "drag the yellow rectangle over the cells")
-        self.click = button("click-select", self._by_click, "click the cells")
+        self.click = button("click-select", lambda: session.remove_by("click"), "click the cells")
+        self.region = button(
+            "region-select", lambda: session.remove_by("region"), "drag the yellow rectangle over the cells"
+        )
+        self.lasso = button("lasso-select", lambda: session.remove_by("lasso"), "drag lines around the cells")
         self.done = button("done", pointer.finish, "delete the chosen cells (Enter)")
         self.cancel = button("cancel", pointer.cancel, "keep all cells (Esc)")
         box = QWidget()
         buttons = QGridLayout(box)
         buttons.setContentsMargins(0, 0, 0, 0)
-        for place, made in enumerate((self.click, self.region, self.done, self.cancel)):
-            buttons.addWidget(made, place // 2, place % 2)
+        for place, made in enumerate((self.click, self.region, self.lasso)):
+            buttons.addWidget(made, 0, 2 * place, 1, 2)
+        buttons.addWidget(self.done, 1, 0, 1, 3)
+        buttons.addWidget(self.cancel, 1, 3, 1, 3)
         self.form.addRow(QLabel("delete multiple ROIs"))
         self.form.addRow(box)
         for signal in (pointer.mode_changed, session.opened):
             signal.connect(lambda _: self._show_state())
         self._show_state()
 
-    def _by_click(self) -> None:
-        if not self._session.removing:
-            self._session.pointer.choose("remove")
-
-    def _by_region(self) -> None:
-        self._by_click()
-        self._session.pointer.removal.show_region(self._session.seen)
-
     def _show_state(self) -> None:
         removing, opened = self._session.removing, self._session.document is not None
         self.click.setEnabled(opened and not removing)
         self.region.setEnabled(opened)
+        self.lasso.setEnabled(opened)
         self.done.setEnabled(removing)
         self.cancel.setEnabled(removing)

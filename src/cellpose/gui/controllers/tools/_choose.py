@@ -1,0 +1,134 @@
+"""Many cells at once: selected by a lasso or a box, or merged by a box."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cellpose.gui.controllers.tools._drag import Drag, Points, corners
+from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, pixel
+from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._regions import cells_inside, cells_touched
+
+__all__ = ["BoxSelect", "Lasso", "MergeBox"]
+
+
+class Chooser(Drag):
+    """A drag selects; with Shift it adds to what is selected, with Alt it takes away. Clicks do so with one cell."""
+
+    own_shift = True
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._before: frozenset[int] | None = None
+
+    def begins(self, event: PointerEvent) -> bool:
+        """With Shift and Alt too; with Ctrl a cell is removed."""
+        if event.ctrl or self.context.document is None:
+            return False
+        self._before = self.context.document.selection
+        return True
+
+    def cancel(self) -> None:
+        """Select what was selected before."""
+        before, document, self._before = self._before, self.context.document, None
+        if self.is_busy and before is not None and document is not None:
+            document.select(before)
+        super().cancel()
+
+    def moved(self, event: PointerEvent) -> None:
+        """Show the line, and which cells a release would select."""
+        if self._pressed is not None:
+            self.context.show(Preview(self.line(self.path, self._pressed, event), closed=True))
+            self._choose(self.path, self._pressed, event)
+
+    def done(self, path: Points, pressed: PointerEvent, released: PointerEvent) -> None:
+        """Select; a click selects the cell under it."""
+        self._choose(path, pressed, released)
+        self._before = None
+
+    def line(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> Points:
+        """Corners (n, 2) of what is shown."""
+        raise NotImplementedError
+
+    def cells(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> set[int]:
+        """Numbers of the cells that the drag means."""
+        raise NotImplementedError
+
+    def _choose(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> None:
+        document, before = self.context.document, self._before or frozenset()
+        if document is None:
+            return
+        if not self.dragged:
+            under = document.labels.at(self.context.view.plane, *pixel(pressed))
+            found = {under} if under else set()
+            if pressed.shift:
+                document.select(before ^ found)
+                return
+        else:
+            found = self.cells(path, pressed, event)
+        document.select(before | found if pressed.shift else before - found if pressed.alt else found)
+
+
+class Lasso(Chooser):
+    """Selects the cells that a line goes around."""
+
+    name = "lasso"
+    title = "Select by lasso"
+    hint = "drag around cells: select them; Shift: more of them; Alt: fewer; Shift+click: one more, or one less"
+
+    def line(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> Points:
+        """The path."""
+        return path
+
+    def cells(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> set[int]:
+        """Those that lie inside for more than a half."""
+        document = self.context.document
+        return cells_inside(document.labels, self.context.view.plane, path) if document else set()
+
+
+class BoxSelect(Chooser):
+    """Selects the cells that a rectangle touches."""
+
+    name = "box"
+    title = "Select by a box"
+    hint = "drag over cells: select all that the box touches; Shift: more of them; Alt: fewer"
+
+    def line(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> Points:
+        """The rectangle."""
+        return around(pressed, event)
+
+    def cells(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> set[int]:
+        """Those that it touches."""
+        document = self.context.document
+        return cells_touched(document.labels, self.context.view.plane, corners(pressed, event)) if document else set()
+
+
+class MergeBox(BoxSelect):
+    """Makes one cell of all that a rectangle touches, with the lowest number; until the release they are selected."""
+
+    name = "merge_box"
+    title = "Merge by a box"
+    hint = "drag a box over the cells that should be one; Esc: not"
+    own_shift = False
+
+    def begins(self, event: PointerEvent) -> bool:
+        """Without keys."""
+        return not (event.shift or event.alt) and super().begins(event)
+
+    def done(self, path: Points, pressed: PointerEvent, released: PointerEvent) -> None:
+        """Merge; a click selects, as without a tool."""
+        super().done(path, pressed, released)
+        document = self.context.document
+        if document is None or not self.dragged:
+            return
+        cells = sorted(document.selection)
+        if len(cells) < 2:
+            document.told.emit(f"the box touches {len(cells) or 'no'} cell; drag it over at least two")
+        else:
+            document.do(operations.merge, cells)
+
+
+def around(pressed: PointerEvent, event: PointerEvent) -> Points:
+    """Corners (4, 2) of the rectangle between two places, as they are shown."""
+    y0, x0, y1, x1 = (end - 0.5 for end in corners(pressed, event))
+    return np.array([(y0, x0), (y0, x1), (y1, x1), (y1, x0)])
