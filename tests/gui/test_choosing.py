@@ -47,7 +47,7 @@ def test_ctrl_shift_click_adds_and_takes_away(many: Window) -> None:
 
 def test_a_lasso_selects_more_and_fewer(many: Window) -> None:
     document = many.session.document
-    key(many, "L")
+    key(many, "L", SHIFT)
     drag(many, *AROUND_FOUR)
     assert document.selection == {1, 2, 5, 6}
     drag(many, (60, 60), (60, 115), (115, 115), (115, 60), (61, 60), keys=SHIFT)
@@ -112,7 +112,7 @@ def test_shapes_of_all_selected_cells_change_as_one_step(
 
 def test_merging_and_shrinking_what_is_selected(many: Window) -> None:
     document = many.session.document
-    key(many, "L")
+    key(many, "L", SHIFT)
     drag(many, *AROUND_FOUR)
     key(many, "J", SHIFT)
     assert many.session.cell_count() == 13

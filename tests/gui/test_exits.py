@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
 
@@ -66,8 +67,10 @@ def other_window(window: Window, qtbot: object) -> None:
 
 def key_of(window: Window, tool: str) -> None:
     """The key that chooses a tool, and lays it down."""
-    commands: list[Command] = [command for command in window.commands if command.id == f"edit.tool_{tool}"]
-    QTest.keyClick(window, getattr(Qt.Key, f"Key_{commands[0].keys[0]}"))
+    commands: list[Command] = [
+        command for command in window.commands if command.id.endswith(f".tool_{tool}") or command.id == f"cells.{tool}"
+    ]
+    QTest.keySequence(window, QKeySequence(commands[0].keys[0]))
 
 
 def result_arrives(window: Window, qtbot: object) -> None:

@@ -12,7 +12,7 @@ _TOOLS = (
     ("brush", "Brush", "P"),
     ("eraser", "Eraser", "E"),
     ("cut", "Split a cell by a line", "K"),
-    ("lasso", "Select cells by a lasso", "L"),
+    ("lasso", "Select cells by a lasso", "Shift+L"),
     ("box", "Select cells by a box", "V"),
 )
 
