@@ -163,8 +163,8 @@ def main() -> None:
         content["scores"] = json.loads(args.scores.read_text())[args.name]
     file = weights.with_suffix(".json")
     before = json.loads(file.read_text()) if file.exists() else {}
-    if before.get("sha256") == content["sha256"] and "size_model" in before:  # of these very weights
-        content["size_model"] = before["size_model"]
+    if before.get("sha256") == content["sha256"]:  # of these very weights
+        content |= {key: before[key] for key in ("size_model", "reliability") if key in before}
     file.write_text(json.dumps(content, indent=2) + "\n")
     print(json.dumps(content, indent=2))
 

@@ -14,6 +14,7 @@ from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._box import Box
 from cellpose.gui.model._history import History
 from cellpose.gui.model._labels import Edit, LabelStore
+from cellpose.gui.model._marks import check, next_doubtful, set_class
 from cellpose.gui.model._packed import Packed
 from cellpose.gui.model._strokes import outlined, painted
 from cellpose.utils._labels import scan
@@ -143,7 +144,8 @@ def test_growing_cells_do_not_take_each_others_pixels() -> None:
 
 def test_numbers_and_classes() -> None:
     store = cells((0, 10, 0, 10), (20, 30, 20, 30))
-    operations.mark(store, [2], kind=3, checked=True)
+    set_class(store, [2], 3)
+    check(store, [2])
     operations.change_number(store, 2, 7)
     assert store.ids.tolist() == [1, 7]
     assert store.table["kind"][7] == 3
@@ -154,6 +156,48 @@ def test_numbers_and_classes() -> None:
         operations.change_number(store, 7, 1)
     with pytest.raises(EditRefusedError, match="no cell is selected"):
         operations.delete(store, [2])
+
+
+def test_a_cell_that_was_changed_by_hand_has_no_score_and_its_pieces_keep_its_class() -> None:
+    labels = np.zeros((1, 40, 40), np.int32)
+    labels[0, 10:20, 5:35], labels[0, 25:35, 5:35] = 1, 2
+    store = cells()
+    operations.replace_all(store, labels, np.array([0.9, 0.4], np.float32))
+    assert store.table["score"][1:].tolist() == pytest.approx([0.9, 0.4])
+    set_class(store, [1], 4)
+    edit = operations.split(store, 1, np.array([[5, 20], [25, 20]]))
+    assert np.isnan(store.table["score"][[1, 3]]).all()
+    assert store.table["kind"][1:].tolist() == [4, 0, 4]
+    store.revert(edit)
+    assert store.table["score"][1] == pytest.approx(0.9)
+
+
+def test_marks_that_change_nothing_are_refused() -> None:
+    store = cells((0, 10, 0, 10))
+    set_class(store, [1], 2)
+    for mark in (lambda: set_class(store, [1], 2), lambda: check(store, [1], False), lambda: check(store, [])):
+        with pytest.raises(EditRefusedError, match=r"already|no cell"):
+            mark()
+    with pytest.raises(EditRefusedError, match="no class 10"):
+        set_class(store, [1], 10)
+
+
+def test_the_most_doubtful_first_round_and_round() -> None:
+    store = cells(*((10 * n, 10 * n + 8, 0, 8) for n in range(4)))
+    labels = store.planes.copy()
+    operations.replace_all(store, labels, np.array([0.9, 0.2, np.nan, 0.5], np.float32))
+    first = store.ids[0]  # numbers are new
+    seen, here = [], None
+    for _ in range(5):
+        here = next_doubtful(store, here)
+        seen.append(here - first)
+    assert seen == [1, 3, 0, 2, 1]
+    assert next_doubtful(store, here, back=True) == first + 2
+    check(store, [first + 1])
+    assert next_doubtful(store) == next_doubtful(store, int(first + 1)) == first + 3, "from a checked cell on"
+    assert next_doubtful(store, int(first + 1), back=True) == first + 2
+    check(store, store.ids.tolist())
+    assert next_doubtful(store) is None
 
 
 def test_saved_or_not() -> None:
@@ -217,6 +261,13 @@ def _anywhere(rng: np.random.Generator) -> tuple[Box, np.ndarray]:
     return box, rng.random(box.shape) < 0.9
 
 
+def _anew(store: LabelStore, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    box, mask = _anywhere(rng)
+    labels = np.zeros(store.shape, np.int32)
+    labels[box.slices][mask] = 1
+    return labels, rng.random(1, np.float32)
+
+
 RANDOM: list[Draw] = [
     lambda store, rng: operations.add_cell(store, *_anywhere(rng)),
     lambda store, rng: operations.delete(store, _some(store, rng, 3)),
@@ -229,7 +280,9 @@ RANDOM: list[Draw] = [
     lambda store, rng: operations.smooth(store, _some(store, rng, 2)),
     lambda store, rng: operations.grow(store, _some(store, rng, 2), int(rng.choice([-2, -1, 1, 2]))),
     lambda store, rng: operations.change_number(store, *_some(store, rng, 1), int(rng.integers(1, 60))),
-    lambda store, rng: operations.mark(store, _some(store, rng, 2), kind=int(rng.integers(9))),
+    lambda store, rng: set_class(store, _some(store, rng, 2), int(rng.integers(9))),
+    lambda store, rng: check(store, _some(store, rng, 2), bool(rng.integers(2))),
+    lambda store, rng: operations.replace_all(store, *_anew(store, rng), keep=_some(store, rng, 2)),
     lambda store, rng: operations.clear(store),
 ]  # fmt: skip
 

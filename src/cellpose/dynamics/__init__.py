@@ -21,10 +21,12 @@ from cellpose.dynamics._gather import get_masks, get_masks_orig, get_masks_torch
 from cellpose.dynamics._masks import compute_masks, resize_and_compute_masks
 from cellpose.dynamics._one_cell import CellFinder
 from cellpose.dynamics._pool import max_pool1d, max_pool2d, max_pool3d, max_pool_nd
-from cellpose.dynamics._quality import flow_error, remove_bad_flow_masks
+from cellpose.dynamics._quality import CellScores, cell_scores, flow_error, remove_bad_flow_masks
 
 __all__ = [
     "CellFinder",
+    "CellScores",
+    "cell_scores",
     "center_of_mass",
     "compute_masks",
     "flow_error",

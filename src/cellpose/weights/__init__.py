@@ -21,6 +21,7 @@ from cellpose.weights._here import BUNDLED, ModelFile, bundled_models, default_m
 from cellpose.weights._load import family, family_of, load_arrays, load_network, load_state_dict
 from cellpose.weights._manage import ModelStatus, add_model, list_models, pull, remove_model
 from cellpose.weights._names import PUBLISHED, ModelInfo, lookup
+from cellpose.weights._reliability import Reliability, reliability
 from cellpose.weights._resolve import MIRROR_ENV, model_path, resolve, size_model_path
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "ModelFile",
     "ModelInfo",
     "ModelStatus",
+    "Reliability",
     "Retry",
     "add_model",
     "bundled_models",
@@ -47,6 +49,7 @@ __all__ = [
     "model_dir",
     "model_path",
     "pull",
+    "reliability",
     "remember_trained",
     "remove_model",
     "replaced",

@@ -124,7 +124,9 @@ class Files:
             return
         labels = _masks_beside(path) if self.autoload_masks else None
         self.autosave.leave()
-        self.autosave.attach(self._open_as(opened, labels, path), "masks" if self.autoload_masks else "none")
+        document = self._open_as(opened, labels, path)
+        self.autosave.attach(document, "masks" if self.autoload_masks else "none")
+        document.loaded()
 
     def _open_seg(self, path: Path) -> None:
         seg = io.read_seg(path)
@@ -149,6 +151,7 @@ class Files:
         document = self._open_as(opened, np.asarray(seg.masks), path)
         restore(document, seg)
         self.autosave.attach(document, state_of(seg_path(path), seg.content))
+        document.loaded()
         if restore_settings(self._session.settings, seg):
             self._session.filters.apply()
 

@@ -17,6 +17,8 @@ from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, Edit, Flows
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._corrections import Found
+from cellpose.gui.model._marks import is_settled
+from cellpose.gui.model._scores import Scoring, score_cells
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -87,12 +89,13 @@ class Segmentations:
             return
         image = np.moveaxis(document.stack[0], 0, -1)
 
-        def work(report: Report) -> tuple[npt.NDArray[Any], list[Any], str]:
+        def work(report: Report) -> tuple[Any, ...]:
             model = self._loaded(*wanted)
             masks, flows, _ = model.eval(image, channel_axis=-1, progress=lambda done: report(done / 100), **options)
-            return masks, flows, model.model_name
+            scores = score_cells(masks, flows[1], flows[2], model.model_name)
+            return masks, scores, flows, model.model_name
 
-        def done(result: tuple[npt.NDArray[Any], list[Any], str]) -> None:
+        def done(result: tuple[Any, ...]) -> None:
             self._take(document, *result)
 
         session.jobs.start(self.name, work, done, lambda error: session.failed.emit(f"NET ERROR: {error}"))
@@ -162,25 +165,29 @@ class Segmentations:
             return
         size = document.labels.shape[1:]
 
-        def work(_report: Report) -> npt.NDArray[Any]:
+        def work(_report: Report) -> tuple[npt.NDArray[Any], tuple[Any, Scoring]]:
             from cellpose import dynamics
 
-            return dynamics.resize_and_compute_masks(dP, cellprob, resize=size, **masking)
+            labels = dynamics.resize_and_compute_masks(dP, cellprob, resize=size, **masking)
+            return labels, score_cells(labels, dP, cellprob, flows.model)
 
-        def done(labels: npt.NDArray[Any]) -> None:
+        def done(found: tuple[npt.NDArray[Any], tuple[Any, Scoring]]) -> None:
             if document is self._session.document and document.flows is flows:
-                self._replace(document, labels, gesture)
+                self._replace(document, *found, gesture)
             if self._stale:
                 self._make_masks()
 
         self._session.jobs.start(self.anew, work, done, lambda error: self._session.failed.emit(str(error)))
 
-    def _replace(self, document: Document, labels: npt.NDArray[Any], gesture: int) -> None:
+    def _replace(
+        self, document: Document, labels: npt.NDArray[Any], scored: tuple[npt.NDArray[Any], Scoring], gesture: int
+    ) -> None:
         step, last = self._last
         if step == gesture and last is not None and document.history.edits[-1:] == (last,):
             document.undo()
         document.found = Found.of(labels[None], document.flows.model if document.flows else "")
-        edit = document.do(operations.replace_all, labels[None], keep=self._kept(document), name="thresholds")
+        scores, document.scoring = scored
+        edit = document.do(operations.replace_all, labels[None], scores, keep=self._kept(document), name="thresholds")
         self._last = (gesture, edit)
 
     def _channels(self) -> dict[str, Any]:
@@ -196,17 +203,26 @@ class Segmentations:
             self._model = ((name, gpu), models.CellposeModel(gpu=gpu, pretrained_model=name or weights.default_model()))
         return self._model[1]
 
-    def _take(self, document: Document, masks: npt.NDArray[Any], flows: list[Any], model: str) -> None:
+    def _take(
+        self,
+        document: Document,
+        masks: npt.NDArray[Any],
+        scored: tuple[npt.NDArray[Any], Scoring],
+        flows: list[Any],
+        model: str,
+    ) -> None:
+        scores, document.scoring = scored
         document.flows = Flows(np.asarray(flows[0])[None], np.asarray(flows[1]), np.asarray(flows[2]), model)
         document.found = Found.of(masks[None], model)
-        document.do(operations.replace_all, masks[None], keep=self._kept(document))
+        document.do(operations.replace_all, masks[None], scores, keep=self._kept(document))
         self._session.told.emit(f"{model}: {int(masks.max(initial=0))} cells found")
 
     def _kept(self, document: Document) -> list[int]:
         if not self._session.settings.keep_corrected:
             return []
         table = document.labels.table
-        return [int(cell) for cell in np.flatnonzero((table["area"] > 0) & (table["manual"] | table["checked"]))]
+        touched = is_settled(table) | (table["kind"] > 0)
+        return [int(cell) for cell in np.flatnonzero((table["area"] > 0) & touched)]
 
 
 def _gpu_likely() -> bool:

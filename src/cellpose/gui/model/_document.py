@@ -17,6 +17,7 @@ from cellpose.gui.model._corrections import Found
 from cellpose.gui.model._history import History
 from cellpose.gui.model._labels import Edit, LabelStore
 from cellpose.gui.model._picture import Picture
+from cellpose.gui.model._scores import Scoring
 
 __all__ = ["Document", "Flows", "Restored"]
 
@@ -80,8 +81,12 @@ class Document:
     ----------
     found
         The cells as a model found them, before they were corrected; None where no model did.
+    scoring
+        What the scores of its cells mean; None where they have none.
     changed : Signal(Box)
         Labels changed within a box, or rows of the table (the box may be empty).
+    edited : Signal(object)
+        The `Edit` that was done, taken back or done again; None: anything may be different, as after loading.
     selection_changed : Signal(frozenset)
         Numbers of the selected cells.
     told : Signal(str)
@@ -89,6 +94,7 @@ class Document:
     """
 
     changed = Signal(Box)
+    edited = Signal(object)
     selection_changed = Signal(frozenset)
     flows_changed = Signal()
     restored_changed = Signal()
@@ -117,6 +123,7 @@ class Document:
         self.history = History(self.labels)
         self._flows: Flows | None = None
         self.found: Found | None = None
+        self.scoring: Scoring | None = None
         self._restored: Restored | None = None
         self._selection: frozenset[int] = frozenset()
 
@@ -172,11 +179,18 @@ class Document:
         """Do again what was taken back last."""
         return self._tell(self.history.redo(), otherwise="nothing to redo")
 
+    def loaded(self) -> None:
+        """Facts of cells, or edits, came from a file: all who show them look again."""
+        self.edited.emit(None)
+        z, y, x = self.labels.shape
+        self.changed.emit(Box(0, z, 0, y, 0, x))
+
     def _tell(self, edit: Edit | None, otherwise: str = "") -> Edit | None:
         if edit is None:
             self.told.emit(otherwise)
             return None
         self.select(self._selection)  # those that are still there
+        self.edited.emit(edit)
         self.changed.emit(edit.box)
         if edit.note:
             self.told.emit(edit.note)

@@ -161,6 +161,10 @@ class LabelStore:
         """Whether there is a cell of this number."""
         return 0 < cell < self._end and bool(self._rows["area"][cell])
 
+    def present(self, cells: Iterable[int]) -> list[int]:
+        """Those of the cells that are there, each once, in their order."""
+        return [cell for cell in dict.fromkeys(cells) if self.has(cell)]
+
     def at(self, z: int, y: int, x: int) -> int:
         """The cell at a pixel; 0 where there is none, or no such pixel."""
         inside = all(0 <= place < length for place, length in zip((z, y, x), self.shape, strict=True))
@@ -228,6 +232,11 @@ class LabelStore:
             for field, value in values.items():
                 self._rows[field][cell] = value
         return Edit(name, tuple(patches), ids, before_rows, self._rows[ids].copy(), note)
+
+    def restore(self, field: str, values: npt.NDArray[Any]) -> None:
+        """Facts (n,) of the cells 1..n of labels just read."""
+        ids = self.ids
+        self._rows[field][ids] = values[ids - 1]
 
     def apply(self, edit: Edit) -> None:
         """Do an edit again that was taken back, or that was done to the same labels before."""

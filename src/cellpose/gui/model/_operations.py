@@ -29,7 +29,6 @@ __all__ = [
     "erase",
     "fill_holes",
     "grow",
-    "mark",
     "merge",
     "replace_all",
     "smooth",
@@ -39,6 +38,9 @@ __all__ = [
 FEWEST_PIXELS = 10  # a new cell, or a piece that becomes a cell, has at least as many
 
 Planes = npt.NDArray[np.int32]
+
+# Of cells that a person drew or changed: what a model thought of them no longer counts.
+_BY_HAND: dict[str, Any] = {"manual": True, "score": np.nan}
 
 
 def pieces_of(mask: Mask) -> list[Mask]:
@@ -85,7 +87,7 @@ def add_cell(
     cell = store.next_id
     around, after, new, notes = _without(store, box, free[0], None, first_new=cell + 1)
     after[box.within(around)][free[0]] = cell
-    own = {cell: facts or {"manual": True, "score": np.nan}}
+    own = {cell: facts or _BY_HAND}
     return store.write(name, [(around, after)], {**new, **own}, "; ".join([note, *notes] if note else notes))
 
 
@@ -115,7 +117,7 @@ def merge(store: LabelStore, cells: Sequence[int]) -> Edit:
         message = "select at least two cells to merge"
         raise EditRefusedError(message)
     first = present[0]
-    edit = store.write("merge cells", _relabelled(store, present[1:], first), {first: {"manual": True}})
+    edit = store.write("merge cells", _relabelled(store, present[1:], first), {first: _BY_HAND})
     return _with_pieces_told(store, edit, first)
 
 
@@ -135,7 +137,7 @@ def add_to_cell(store: LabelStore, cell: int, box: Box, mask: Mask, *, over_othe
         raise EditRefusedError(message)
     around, after, new, notes = _without(store, box, wanted, None, first_new=store.next_id)
     after[box.within(around)][wanted] = cell
-    edit = store.write("paint", [(around, after)], {**new, cell: {"manual": True}}, "; ".join(notes))
+    edit = store.write("paint", [(around, after)], {**new, cell: _BY_HAND}, "; ".join(notes))
     return _with_pieces_told(store, edit, cell)
 
 
@@ -186,7 +188,7 @@ def split(store: LabelStore, cell: int, line: npt.NDArray[Any]) -> Edit:
         numbers[part] = cell if number == 0 else store.next_id + number - 1
     nearest = ndimage.distance_transform_edt(numbers == 0, return_distances=False, return_indices=True)
     after = np.where(mask, numbers[tuple(nearest)], store.planes[box.slices])
-    facts = {int(number): {"manual": True} for number in np.unique(numbers[numbers > 0])}
+    facts = {int(number): _piece_of(store, cell) for number in np.unique(numbers[numbers > 0])}
     notes = [f"cell {number} is in several pieces" for number in facts if len(pieces_of(after == number)) > 1]
     return store.write("split cell", [(box, after)], facts, "; ".join(notes))
 
@@ -258,11 +260,6 @@ def change_number(store: LabelStore, cell: int, number: int) -> Edit:
     row = store.table[cell]
     facts = {number: {name: row[name] for name in ("score", "manual", "checked", "kind")}}
     return store.write("change number", _relabelled(store, [cell], number), facts)
-
-
-def mark(store: LabelStore, cells: Iterable[int], **facts: Any) -> Edit:
-    """Note facts of cells: ``kind``, ``checked``, ``manual`` or ``score``."""
-    return store.write("mark", facts=dict.fromkeys(_present(store, cells), facts))
 
 
 def clear(store: LabelStore) -> Edit:
@@ -339,7 +336,7 @@ def _without(
     around = hull([box, *(store.box(number) for number in touched)])
     after = store.planes[around.slices].copy()
     after[box.within(around)][gone] = 0
-    facts: dict[int, dict[str, Any]] = {number: {"manual": True} for number in touched}
+    facts: dict[int, dict[str, Any]] = dict.fromkeys(touched, _BY_HAND)
     notes, new = [], first_new
     for number in touched:
         within = store.box(number).within(around)
@@ -348,7 +345,7 @@ def _without(
             large = np.count_nonzero(piece) >= FEWEST_PIXELS
             after[within][piece] = new if large else 0
             if large:
-                facts[new] = {"manual": True, "score": np.nan}
+                facts[new] = _piece_of(store, number)
                 new += 1
         if len(pieces) > 1:
             notes.append(f"cell {number} fell into {len(pieces)} pieces")
@@ -357,7 +354,7 @@ def _without(
 
 def _present(store: LabelStore, cells: Iterable[int]) -> list[int]:
     """Those of the cells that are there, each once, in their order."""
-    there = [cell for cell in dict.fromkeys(cells) if store.has(cell)]
+    there = store.present(cells)
     if not there:
         message = "no cell is selected"
         raise EditRefusedError(message)
@@ -388,13 +385,18 @@ def _reshaped(
         if wanted.any() and not np.array_equal(wanted, mask):
             labels[mask] = 0
             labels[wanted] = cell
-            facts[cell] = {"manual": True}
+            facts[cell] = _BY_HAND
             n = len(pieces_of(wanted))
             notes += [f"cell {cell} is in {n} pieces"] if n > 1 else []
     if not facts:
         message = f"{name}: nothing to change"
         raise EditRefusedError(message)
     return store.write(name, [(around, after)], facts, "; ".join(notes))
+
+
+def _piece_of(store: LabelStore, cell: int) -> dict[str, Any]:
+    """Facts of a piece of a cell: its class is that of the cell."""
+    return {**_BY_HAND, "kind": store.table["kind"][cell]}
 
 
 def _with_pieces_told(store: LabelStore, edit: Edit, cell: int) -> Edit:

@@ -17,6 +17,7 @@ from cellpose.gui.model._corrections import FOUND_KEY, Found
 from cellpose.gui.model._document import Document, Flows
 from cellpose.gui.model._journal import STATE_KEY
 from cellpose.gui.model._labels import Table
+from cellpose.gui.model._scores import SCORING_KEY, Scoring
 from cellpose.gui.model._settings import SegmentationSettings, filters_something
 from cellpose.io import Segmentation
 from cellpose.options import Normalization
@@ -44,7 +45,7 @@ class Snapshot:
         Of the table, dtype ``CELL`` (n,).
     ids
         The numbers of these cells in the document, int32 (n,).
-    flows, path, found
+    flows, path, found, scoring
         Of the document.
     settings
         As they were.
@@ -60,6 +61,7 @@ class Snapshot:
     settings: SegmentationSettings
     filters: Mapping[str, Any]
     found: Found | None = None
+    scoring: Scoring | None = None
 
     @classmethod
     def of(cls, document: Document, settings: SegmentationSettings) -> Snapshot:
@@ -68,7 +70,17 @@ class Snapshot:
         own = labels.copy() if labels is document.labels.planes else labels
         ids, path = document.labels.ids, document.path or Path()
         filters = document.restored.filters if document.restored else {}
-        return cls(own, rows.copy(), ids, document.flows, path, replace(settings), filters, document.found)
+        return cls(
+            own,
+            rows.copy(),
+            ids,
+            document.flows,
+            path,
+            replace(settings),
+            filters,
+            document.found,
+            document.scoring,
+        )
 
 
 def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
@@ -98,6 +110,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
             **snapshot.filters,
         },
         **({} if snapshot.found is None else {FOUND_KEY: snapshot.found.content()}),
+        **({} if snapshot.scoring is None else {SCORING_KEY: snapshot.scoring.content()}),
         STATE_KEY: state,
     }
 
@@ -106,10 +119,10 @@ def restore(document: Document, seg: Segmentation) -> None:
     """Facts of cells and flows of a file, for a document that was made with its labels."""
     for key, field in _KEPT.items():
         values = seg.ismanual if key == "ismanual" else seg.content.get(key)
-        if isinstance(values, np.ndarray) and values.shape == (seg.count,):
-            facts = {number: {field: value} for number, value in enumerate(values.tolist(), 1)}
-            document.labels.write("load", facts={cell: facts[cell] for cell in document.labels.ids.tolist()})
+        if isinstance(values, np.ndarray) and values.shape == (seg.count,) and values.dtype.kind in "biuf":
+            document.labels.restore(field, values)
     document.found = Found.read(seg.content.get(FOUND_KEY), document.labels.shape)
+    document.scoring = Scoring.read(seg.content.get(SCORING_KEY))
     if seg.dP is not None or seg.flows_rgb is not None:
         rgb = seg.flows_rgb
         planes = rgb if rgb is None or rgb.ndim == 4 else rgb[None]
