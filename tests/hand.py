@@ -82,6 +82,18 @@ class Answers:
         self.asked.append(question)
         return self.number
 
+    def ask_training(self, *_: object) -> None:
+        self.asked.append("training")
+
+    def show_sheet(self, *_: object) -> None:
+        self.asked.append("sheet")
+
+    def show_palette(self, *_: object) -> None:
+        self.asked.append("palette")
+
+    def change_keys(self, *_: object) -> None:
+        self.asked.append("keys")
+
     def show_text(self, _title: str, text: str) -> None:
         self.shown.append(text)
 

@@ -101,7 +101,8 @@ def test_pages_of_help(window: Window) -> None:
     key(window, "G", Modifier.ControlModifier)
     entry(window, "Models", "Training instructions").trigger()
     entry(window, "Help", "Training instructions").trigger()
-    assert answers.shown == [page("gui", window.commands), page("layout"), page("training"), page("training")]
+    names = ("gui", "layout", "training", "training")
+    assert answers.shown == [page(window.session, name, window.commands) for name in names]
     assert "Ctrl+Z" in answers.shown[0]
     assert "<!--" not in answers.shown[0]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cellpose.gui.model._training_set import TrainingSet
 from cellpose.gui.model._training_settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from cellpose.gui.controllers._keymap import KeyMap
+    from cellpose.gui.controllers.commands import Command, MouseRule
 
 __all__ = ["Dialogs", "NoDialogs"]
 
@@ -29,6 +33,15 @@ class Dialogs(Protocol):
 
     def show_text(self, title: str, text: str) -> None:
         """Show a text with some HTML in it."""
+
+    def show_sheet(self, commands: Sequence[Command], keys: KeyMap, mouse: Sequence[MouseRule]) -> None:
+        """Show all keys and what the mouse does."""
+
+    def show_palette(self, commands: Sequence[Command], keys: KeyMap) -> None:
+        """Let the user find a command and run it."""
+
+    def change_keys(self, commands: Sequence[Command], keys: KeyMap) -> None:
+        """Let the user choose other keys."""
 
     def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
         """Let the user change what a training is asked for, then call ``start``, or not; returns at once."""
@@ -54,6 +67,15 @@ class NoDialogs:
         return None
 
     def show_text(self, title: str, text: str) -> None:
+        """Nothing."""
+
+    def show_sheet(self, commands: Sequence[Command], keys: KeyMap, mouse: Sequence[MouseRule]) -> None:
+        """Nothing."""
+
+    def show_palette(self, commands: Sequence[Command], keys: KeyMap) -> None:
+        """Nothing."""
+
+    def change_keys(self, commands: Sequence[Command], keys: KeyMap) -> None:
         """Nothing."""
 
     def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:

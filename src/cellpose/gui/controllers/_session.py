@@ -17,6 +17,7 @@ from cellpose.gui.controllers._files import Files
 from cellpose.gui.controllers._filters import Filters
 from cellpose.gui.controllers._folder import Folder
 from cellpose.gui.controllers._jobs import Jobs
+from cellpose.gui.controllers._keymap import KeyMap
 from cellpose.gui.controllers._models import Models
 from cellpose.gui.controllers._segmentation import Segmentations, allowed_channels
 from cellpose.gui.controllers._training import Training
@@ -24,6 +25,7 @@ from cellpose.gui.controllers.tools import Pointer
 from cellpose.gui.model import Document, Picture, SegmentationSettings, ViewState
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._images import MOST_CHANNELS
+from cellpose.gui.model._preferences import Preferences
 from cellpose.gui.model._view import BRUSHES, COLOR_MODES, VIEWS
 
 __all__ = ["Session"]
@@ -65,6 +67,8 @@ class Session:
     zoom = Signal(float)
 
     def __init__(self, to_main: Callable[[Callable[[], None]], None], dialogs: Dialogs | None = None) -> None:
+        self.preferences = Preferences()
+        self.keys = KeyMap(self.preferences)
         self.view = ViewState()
         self.settings = SegmentationSettings()
         self.settings.model = weights.default_model()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Qt
@@ -17,8 +17,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose.gui.controllers._keymap import KeyMap
+from cellpose.gui.controllers.commands import Command, MouseRule
 from cellpose.gui.model._training_set import TrainingSet
 from cellpose.gui.model._training_settings import TrainingSettings
+from cellpose.gui.views._key_dialog import KeyDialog
+from cellpose.gui.views._key_sheet import KeySheet
+from cellpose.gui.views._palette import Palette
 from cellpose.gui.views._training_dialog import TrainingDialog
 
 __all__ = ["QtDialogs"]
@@ -72,6 +77,18 @@ class QtDialogs:
         dialog.resize(700, 600)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
+
+    def show_sheet(self, commands: Sequence[Command], keys: KeyMap, mouse: Sequence[MouseRule]) -> None:
+        """Show all keys and what the mouse does."""
+        KeySheet(commands, keys, mouse, self._parent).show()
+
+    def show_palette(self, commands: Sequence[Command], keys: KeyMap) -> None:
+        """Let the user find a command and run it."""
+        Palette(commands, keys, self._parent).show()
+
+    def change_keys(self, commands: Sequence[Command], keys: KeyMap) -> None:
+        """Let the user choose other keys."""
+        KeyDialog(commands, keys, self._parent).open()
 
     def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
         """Let the user change what a training is asked for, then call ``start``, or not; returns at once."""

@@ -44,6 +44,10 @@ QStatusBar::item {{ border: none; }}
 QLabel#mode {{ font-weight: 600; }}
 QLabel#welcome {{ font-size: 20px; font-weight: 600; }}
 QLabel#faint {{ color: {faint}; }}
+QLabel#keycap {{ border: 1px solid {line}; border-bottom-width: 2px; border-radius: 4px; padding: 1px 6px; }}
+QLabel#heading {{ font-weight: 600; padding: 2px 0; }}
+QLabel#gesture {{ font-weight: 500; }}
+QDialog#palette {{ border: 1px solid {line}; }}
 QToolTip {{ border: 1px solid {line}; padding: 3px; }}
 """
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from app_model import Action, Application
 from app_model.backends.qt import QModelMainWindow
-from app_model.types import KeyBindingRule, MenuRule, ToggleRule
+from app_model.types import MenuRule, ToggleRule
 from qtpy.QtCore import QEvent, QObject, QRect, Qt, Signal
-from qtpy.QtGui import QKeySequence, QMouseEvent, QShortcut, QWheelEvent
+from qtpy.QtGui import QKeySequence, QMouseEvent, QWheelEvent
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
 from cellpose.gui.controllers._session import Session
@@ -114,9 +114,10 @@ class Window(QModelMainWindow):
             menu = action.menu()
             menu.aboutToShow.connect(lambda menu=menu: self._enable(menu))
             menu.aboutToHide.connect(lambda menu=menu: self._enable(menu, everything=True))
+        self._give_keys()
+        self.session.keys.changed.connect(lambda: self._give_keys())
 
     def _register(self, command: Command) -> None:
-        first = [KeyBindingRule(primary=command.keys[0])] if command.keys else None
         self._app.register_action(
             Action(
                 id=command.id,
@@ -124,11 +125,16 @@ class Window(QModelMainWindow):
                 callback=lambda: self._run(command),
                 toggled=ToggleRule(get_current=command.checked) if command.checked else None,
                 menus=[MenuRule(id=f"cellpose/{command.menu}", group=command.group)],
-                keybindings=first,
             )
         )
-        for keys in command.keys[1:]:
-            QShortcut(QKeySequence(keys), self, lambda: self._run(command))
+
+    def _give_keys(self) -> None:
+        """The keys of each command as they are now."""
+        known = {command.id: command for command in self.commands}
+        for action in (each for menu in self.menuBar().actions() for each in menu.menu().actions()):
+            command = known.get(action.objectName())
+            if command is not None:
+                action.setShortcuts([QKeySequence(key) for key in self.session.keys.of(command)])
 
     def _run(self, command: Command) -> None:
         obstacle = command.trigger()

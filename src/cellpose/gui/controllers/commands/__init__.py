@@ -5,8 +5,10 @@ from __future__ import annotations
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import _cells, _edit, _file, _help, _look, _models, _view
 from cellpose.gui.controllers.commands._command import Command, Conditions, When
+from cellpose.gui.controllers.commands._mouse import MouseRule, mouse_rules
+from cellpose.gui.controllers.commands._search import found
 
-__all__ = ["MENUS", "Command", "Conditions", "When", "commands"]
+__all__ = ["MENUS", "Command", "Conditions", "MouseRule", "When", "commands", "found", "mouse_rules"]
 
 MENUS = {"file": "&File", "edit": "&Edit", "cells": "&Cells", "view": "&View", "models": "&Models", "help": "&Help"}
 

@@ -1,0 +1,46 @@
+"""The rules of the mouse, as the sheet of keys and the help show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from cellpose.gui.controllers.tools import Tool
+
+__all__ = ["MouseRule", "mouse_rules"]
+
+_ANYWHERE = "Mouse"
+
+
+class MouseRule(NamedTuple):
+    """One thing that the mouse does: with which tool, how, and what."""
+
+    tool: str
+    gesture: str
+    what: str
+
+
+_RULES = (
+    MouseRule(_ANYWHERE, "Wheel", "Zoom"),
+    MouseRule(_ANYWHERE, "Left drag", "Move the image"),
+    MouseRule(_ANYWHERE, "Double click", "Full view"),
+    MouseRule(_ANYWHERE, "Click", "Select a cell; elsewhere: select none"),
+    MouseRule(_ANYWHERE, "Ctrl+click", "Delete a cell"),
+    MouseRule(_ANYWHERE, "Alt+click", "Merge a cell into the selected one"),
+    MouseRule(_ANYWHERE, "Right click, or Shift+click", "Begin the outline of a cell; move around it without a button"),
+    MouseRule(_ANYWHERE, "Right click again, or back to the red start", "End the outline"),
+    MouseRule(_ANYWHERE, "Drop a file", "Open an image, or a _seg.npy"),
+)
+
+
+def mouse_rules(tools: Iterable[Tool]) -> list[MouseRule]:
+    """What holds at any time, then what each tool tells in its hint."""
+    rules = list(_RULES)
+    for tool in tools:
+        if tool.name == "select" or not tool.hint:
+            continue  # its clicks are those that hold at any time
+        for part in tool.hint.split(";"):
+            gesture, colon, what = part.strip().partition(": ")
+            rule = (gesture, what) if colon else ("", gesture)
+            rules.append(MouseRule(tool.title, *(text[:1].upper() + text[1:] for text in rule)))
+    return rules
