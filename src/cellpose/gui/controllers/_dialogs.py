@@ -25,6 +25,12 @@ class Dialogs(Protocol):
     def ask_save(self, title: str, suggested: Path) -> Path | None:
         """A file to write; None where the user chose none."""
 
+    def ask_number(self, title: str, label: str, value: float) -> float | None:
+        """A number that is not negative; None where the user gave none."""
+
+    def ask_color(self, title: str, color: str) -> str | None:
+        """A colour, ``"#rrggbb"``; None where the user chose none."""
+
     def ask_yes(self, title: str, question: str) -> bool:
         """Whether the user agrees."""
 
@@ -55,6 +61,14 @@ class NoDialogs:
         return None
 
     def ask_save(self, title: str, suggested: Path) -> Path | None:
+        """None."""
+        return None
+
+    def ask_number(self, title: str, label: str, value: float) -> float | None:
+        """None."""
+        return None
+
+    def ask_color(self, title: str, color: str) -> str | None:
         """None."""
         return None
 

@@ -19,6 +19,8 @@ from cellpose.gui.controllers._folder import Folder
 from cellpose.gui.controllers._jobs import Jobs
 from cellpose.gui.controllers._keymap import KeyMap
 from cellpose.gui.controllers._models import Models
+from cellpose.gui.controllers._overview import Overview
+from cellpose.gui.controllers._scale import Scale
 from cellpose.gui.controllers._segmentation import Segmentations, allowed_channels
 from cellpose.gui.controllers._training import Training
 from cellpose.gui.controllers.tools import Pointer
@@ -83,6 +85,8 @@ class Session:
         self.training = Training(self)
         self.folder = Folder(self)
         self.pointer = Pointer(self.view)
+        self.scale = Scale(self)
+        self.overview = Overview(self)
         self.cells = Cells(self)
         self.seen = (0.0, 0.0, 0.0, 0.0)
         self.document: Document | None = None

@@ -11,7 +11,7 @@ __all__ = [
     "ALL_COLOR_MODES",
     "BRUSHES",
     "COLOR_MAPS",
-    "COLOR_MODES",
+    "COLOR_MODES", "CORNERS",
     "USUAL_COLORS",
     "VIEWS",
     "ChannelLook",
@@ -23,6 +23,7 @@ COLOR_MODES = ("RGB", "red", "green", "blue", "gray", "spectral")
 COLOR_MAPS = ("inverted gray", "viridis", "magma", "inferno", "cividis")  # of the mean of the channels
 ALL_COLOR_MODES = (*COLOR_MODES, "composite", *COLOR_MAPS)
 USUAL_COLORS = ("#ff0000", "#00ff00", "#0000ff", "#ffffff", "#00ffff", "#ff00ff", "#ffff00", "#ff8000")
+CORNERS = ("bottom right", "bottom left", "top left", "top right")
 BRUSHES = (1, 3, 5, 7, 9)
 
 
@@ -80,6 +81,10 @@ class ViewState:
         Drawing and painting leave the pixels of other cells alone; else they take them.
     disk_on
         Whether a disk as large as the diameter is shown below the image.
+    scale_bar_on, scale_bar_color, scale_bar_corner
+        The scale bar, its colour ``"#rrggbb"`` and its place, of ``CORNERS``.
+    minimap_on
+        Whether a small picture of the whole is shown while a part is seen.
     dark
         Whether the window is dark.
     """
@@ -105,6 +110,10 @@ class ViewState:
     single_stroke: bool = True
     preserve: bool = True
     disk_on: bool = True
+    scale_bar_on: bool = True
+    scale_bar_color: str = "#ffffff"
+    scale_bar_corner: str = "bottom right"
+    minimap_on: bool = True
     dark: bool = True
 
     def channel(self, number: int) -> ChannelLook:

@@ -16,7 +16,7 @@ from cellpose.gui.controllers.tools import Preview
 from cellpose.gui.views._kernels import fill_rows
 from cellpose.utils._threads import run_sliced
 
-__all__ = ["Canvas", "Picturing", "Scene"]
+__all__ = ["Canvas", "Picturing", "Scene", "rendered"]
 
 BACKGROUND = 0xFF1E1E1E
 _STROKE = QColor(255, 0, 255, 100)
@@ -123,11 +123,26 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         _, height, width = shown.image.shape
         columns = _sources(left, right, scale_x, move_x, width)
         rows = _sources(top, bottom, scale_y, move_y, height)
-        out = np.empty((rows.size, columns.size), np.uint32)
-        given = (shown.image, shown.channels, shown.tables, shown.colors, shown.palette, shown.labels, shown.cells)
-        width = max(1, round(shown.outline_width * ratio)) if shown.outline_width else 0
-        run_sliced(fill_rows, rows.size, out, rows, columns, *given, width, np.uint32(BACKGROUND), smallest=32)
-        self._pixels = out
+        self._pixels = _filled(shown, rows, columns, ratio)
+
+
+def rendered(picturing: Picturing) -> QImage:
+    """All of it as an image, a pixel for a pixel."""
+    _, height, width = picturing.image.shape
+    rows, columns = (np.arange(side, dtype=np.int32) for side in (height, width))
+    pixels = _filled(picturing, rows, columns, 1.0)
+    return QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32).copy()
+
+
+def _filled(
+    shown: Picturing, rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32], ratio: float
+) -> npt.NDArray[np.uint32]:
+    """Pixels of the screen, 0xffRRGGBB, for these rows and columns of the image."""
+    out = np.empty((rows.size, columns.size), np.uint32)
+    given = (shown.image, shown.channels, shown.tables, shown.colors, shown.palette, shown.labels, shown.cells)
+    width = max(1, round(shown.outline_width * ratio)) if shown.outline_width else 0
+    run_sliced(fill_rows, rows.size, out, rows, columns, *given, width, np.uint32(BACKGROUND), smallest=32)
+    return out
 
 
 def _sources(start: int, stop: int, scale: float, move: float, length: int) -> npt.NDArray[np.int32]:
@@ -181,6 +196,12 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         """See so many times as much around the centre."""
         self._forget_whole()
         self.box.scaleBy((factor, factor))
+
+    def go_to(self, y: float, x: float) -> None:
+        """See this place in the middle."""
+        self._forget_whole()
+        seen = self.box.viewRect().center()
+        self.box.translateBy(x=x - seen.x(), y=y - seen.y())
 
     def _forget_whole(self) -> None:
         self._whole = None

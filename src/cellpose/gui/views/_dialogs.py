@@ -53,6 +53,16 @@ class QtDialogs:
         name, _ = QFileDialog.getSaveFileName(self._parent, title, str(suggested))
         return Path(name) if name else None
 
+    def ask_number(self, title: str, label: str, value: float) -> float | None:
+        """A number that is not negative; None where the user gave none."""
+        number, given = QInputDialog.getDouble(self._parent, title, label, value, 0, 1e6, 4)
+        return number if given else None
+
+    def ask_color(self, title: str, color: str) -> str | None:
+        """A colour, ``"#rrggbb"``; None where the user chose none."""
+        chosen = QColorDialog.getColor(QColor(color), self._parent, title)
+        return str(chosen.name()) if chosen.isValid() else None
+
     def ask_yes(self, title: str, question: str) -> bool:
         """Whether the user agrees."""
         answer = QMessageBox.question(self._parent, title, question)

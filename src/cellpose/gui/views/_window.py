@@ -21,9 +21,11 @@ from cellpose.gui.model import Document
 from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._dialogs import QtDialogs
 from cellpose.gui.views._folder_dock import FolderDock
+from cellpose.gui.views._minimap import Minimap
 from cellpose.gui.views._notice import Notice
 from cellpose.gui.views._region import Region
 from cellpose.gui.views._renderer import picturing
+from cellpose.gui.views._scale_bar import ScaleBar
 from cellpose.gui.views._status import Status
 from cellpose.gui.views._style import dress, window_icon
 from cellpose.gui.views._training_dock import TrainingDock
@@ -164,6 +166,7 @@ class Window(QModelMainWindow):
         self.scene.box.sigRangeChanged.connect(lambda *_: self._tell_what_is_seen())
         session.pointer.preview_changed.connect(lambda preview: self.scene.show_preview(preview))
         self.scene.viewport().installEventFilter(self)
+        self.minimap, self.scale_bar = Minimap(session, self.scene), ScaleBar(session, self.scene)
         self.status = Status(session, self.scene, self.statusBar())
         session.saved.connect(lambda _: self._show_title())
         self.setAcceptDrops(True)
@@ -214,7 +217,9 @@ class Window(QModelMainWindow):
     def _repaint(self) -> None:
         document = self.session.document
         if document is not None:
-            self.scene.canvas.show(picturing(document, self.session.view))
+            shown = picturing(document, self.session.view)
+            self.scene.canvas.show(shown)
+            self.minimap.show_picture(shown)
             self.panel.segmentation.count.setText(f"{document.labels.count} ROIs")
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.controllers.commands._command import Command
+from cellpose.gui.controllers.commands._command import Command, Conditions
 from cellpose.gui.model._palettes import PALETTES
-from cellpose.gui.model._view import COLOR_MAPS
+from cellpose.gui.model._view import COLOR_MAPS, CORNERS
 
 __all__ = ["commands"]
 
@@ -15,7 +15,7 @@ _WIDEST = 9  # pixels of the screen
 
 def commands(session: Session) -> list[Command]:
     """Colour maps of the image, and the look of the cells."""
-    view = session.view
+    view, can = session.view, Conditions(session)
 
     def opacity(by: int) -> None:
         view.opacity = min(max(view.opacity + by, 0), 255)
@@ -26,9 +26,6 @@ def commands(session: Session) -> list[Command]:
     def next_palette() -> None:
         view.palette = PALETTES[(PALETTES.index(view.palette) + 1) % len(PALETTES)]
 
-    def toggle_own() -> None:
-        view.outlines_own = not view.outlines_own
-
     def show_in(mode: str) -> Command:
         title = "Composite of the channels" if mode == "composite" else f"Colours: {mode}"
         name = mode.replace(" ", "_")
@@ -36,14 +33,27 @@ def commands(session: Session) -> list[Command]:
             f"view.{name}", title, lambda: setattr(view, "color", mode), (), "25", checked=lambda: view.color == mode
         )
 
+    def toggle(field: str, title: str, group: str, keys: tuple[str, ...] = ()) -> Command:
+        run = lambda: setattr(view, field, not getattr(view, field))  # noqa: E731
+        return Command(f"view.{field}", title, run, keys, group, checked=lambda: getattr(view, field))
+
+    def next_corner() -> None:
+        view.scale_bar_corner = CORNERS[(CORNERS.index(view.scale_bar_corner) + 1) % len(CORNERS)]
+
+    def bar_color() -> None:
+        view.scale_bar_color = session.dialogs.ask_color("Scale bar", view.scale_bar_color) or view.scale_bar_color
+
     return [
+        toggle("scale_bar_on", "Scale bar", "35"),
+        Command("view.scale_bar_corner", "Scale bar to the next corner", next_corner, (), "35"),
+        Command("view.scale_bar_color", "Colour of the scale bar...", bar_color, (), "35"),
+        Command("view.pixel_size", "Pixel size...", session.scale.ask, (), "35", enabled=can.open),
+        toggle("minimap_on", "Minimap", "35", ("M",)),
         *(show_in(mode) for mode in ("composite", *COLOR_MAPS)),
         Command("view.fainter", "Fainter masks", lambda: opacity(-_OPACITY_STEP), ("Shift+X",), "15"),
         Command("view.stronger", "Stronger masks", lambda: opacity(_OPACITY_STEP), ("Ctrl+X",), "15"),
         Command("view.palette", "Next colours of cells", next_palette, ("L",), "15"),
         Command("view.thinner", "Thinner outlines", lambda: width(-1), ("Shift+Z",), "15"),
         Command("view.wider", "Wider outlines", lambda: width(1), (), "15"),
-        Command(
-            "view.own_outlines", "Outlines as their cells", toggle_own, (), "15", checked=lambda: view.outlines_own
-        ),
+        toggle("outlines_own", "Outlines as their cells", "15"),
     ]

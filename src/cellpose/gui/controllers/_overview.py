@@ -1,0 +1,54 @@
+"""The small picture of a large image, made in the background when it is first wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+from psygnal import Signal
+
+from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.model._overview import overview
+
+if TYPE_CHECKING:
+    from cellpose.gui.controllers._session import Session
+
+__all__ = ["Overview"]
+
+
+class Overview:
+    """Keeps the one of the picture that is seen.
+
+    Attributes
+    ----------
+    changed : Signal()
+        It is there.
+    """
+
+    changed = Signal()
+    name = "overview"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._image: npt.NDArray[Any] | None = None  # kept, so that no other can lie where it lay
+        self._small: npt.NDArray[Any] | None = None
+
+    def of(self, image: npt.NDArray[Any], longest: int) -> npt.NDArray[Any] | None:
+        """Of an image (C, Y, X); None until it is there, then `changed` is sent."""
+        if self._image is None or _place(image) != _place(self._image):
+            self._image, self._small = image, None
+            self._session.jobs.start(self.name, lambda _report: overview(image, longest), self._take, lambda _: None)
+        return self._small
+
+    def forget(self) -> None:
+        """Another image is open."""
+        self._session.jobs.cancel(self.name)
+        self._image = self._small = None
+
+    def _take(self, small: npt.NDArray[Any]) -> None:
+        self._small = small
+        self.changed.emit()
+
+
+def _place(image: npt.NDArray[Any]) -> tuple[Any, ...]:
+    return image.__array_interface__["data"][0], image.shape, image.strides, image.dtype

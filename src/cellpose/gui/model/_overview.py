@@ -1,0 +1,40 @@
+"""A large image made small, to be seen as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["overview", "samples"]
+
+
+def samples(length: int, n: int) -> npt.NDArray[np.intp]:
+    """Of each of ``n`` parts of an axis its middle."""
+    edges = _edges(length, n)
+    return (edges[:-1] + edges[1:]) // 2
+
+
+def overview(image: npt.NDArray[Any], longest: int) -> npt.NDArray[Any]:
+    """An image (C, Y, X) by the means of blocks, its longer side of so many pixels at most; of the same dtype.
+
+    Examples
+    --------
+    >>> overview(np.array([[[0, 2, 8, 8], [2, 4, 8, 8]]], np.uint8), 2).tolist()
+    [[[2, 8]]]
+    """
+    n_channels, height, width = image.shape
+    share = min(1.0, longest / max(height, width))
+    rows, columns = (max(1, round(side * share)) for side in (height, width))
+    above, left = _edges(height, rows), _edges(width, columns)
+    out = np.empty((n_channels, rows, columns), image.dtype)
+    widths = np.diff(left).astype(np.float32)
+    for row in range(rows):  # a band at a time: no second image of floats
+        means = image[:, above[row] : above[row + 1]].mean(axis=1, dtype=np.float32)
+        out[:, row] = np.add.reduceat(means, left[:-1], axis=1) / widths
+    return out
+
+
+def _edges(length: int, n: int) -> npt.NDArray[np.intp]:
+    return np.arange(n + 1) * length // n
