@@ -25,8 +25,8 @@ class Dialogs(Protocol):
     def ask_save(self, title: str, suggested: Path) -> Path | None:
         """A file to write; None where the user chose none."""
 
-    def ask_number(self, title: str, label: str, value: float) -> float | None:
-        """A number that is not negative; None where the user gave none."""
+    def ask_length(self, title: str, label: str, value: float) -> float | None:
+        """A length from 0 upwards; None where the user gave none."""
 
     def ask_color(self, title: str, color: str) -> str | None:
         """A colour, ``"#rrggbb"``; None where the user chose none."""
@@ -64,7 +64,7 @@ class NoDialogs:
         """None."""
         return None
 
-    def ask_number(self, title: str, label: str, value: float) -> float | None:
+    def ask_length(self, title: str, label: str, value: float) -> float | None:
         """None."""
         return None
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 from psygnal import Signal
 
-from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model._overview import overview
 
 if TYPE_CHECKING:

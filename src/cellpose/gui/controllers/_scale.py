@@ -53,6 +53,6 @@ class Scale:
     def ask(self) -> None:
         """Let the user type it."""
         known = self.pixel_um
-        um = self._session.dialogs.ask_number("Pixel size", "µm per pixel (0: unknown)", known[1] if known else 0.0)
+        um = self._session.dialogs.ask_length("Pixel size", "µm per pixel (0: unknown)", known[1] if known else 0.0)
         if um is not None:
             self.set(um)

@@ -47,4 +47,4 @@ def pixels_in(text: str, pixel_um: float | None) -> float | None:
     if found is None or not pixel_um:
         return None
     unit = found[2].replace("μ", "µ").replace("um", "µm")
-    return float(found[1].replace(",", ".")) * dict((name, size) for size, name in _UNITS)[unit] / pixel_um
+    return float(found[1].replace(",", ".")) * {name: size for size, name in _UNITS}[unit] / pixel_um

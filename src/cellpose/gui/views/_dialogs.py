@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
+    QColorDialog,
     QDialog,
     QDialogButtonBox,
     QFileDialog,
@@ -53,10 +55,10 @@ class QtDialogs:
         name, _ = QFileDialog.getSaveFileName(self._parent, title, str(suggested))
         return Path(name) if name else None
 
-    def ask_number(self, title: str, label: str, value: float) -> float | None:
-        """A number that is not negative; None where the user gave none."""
+    def ask_length(self, title: str, label: str, value: float) -> float | None:
+        """A length from 0 upwards; None where the user gave none."""
         number, given = QInputDialog.getDouble(self._parent, title, label, value, 0, 1e6, 4)
-        return number if given else None
+        return float(number) if given else None
 
     def ask_color(self, title: str, color: str) -> str | None:
         """A colour, ``"#rrggbb"``; None where the user chose none."""

@@ -18,6 +18,7 @@ __all__ = ["Minimap"]
 
 _LONGEST = 180
 _FRAME = QColor("#ffd166")
+_UNDER = QColor(0, 0, 0, 150)
 _LINE = QColor(255, 255, 255, 120)
 _SEEN_ALL = 0.999  # of a side
 
@@ -99,9 +100,10 @@ class Minimap(Overlay):
         painter.setPen(_LINE)
         painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
         part, width, height = self.seen(), self.width(), self.height()
-        painter.setPen(QPen(_FRAME, 1.5))
         frame = QRectF(part.x() * width, part.y() * height, part.width() * width, part.height() * height)
-        painter.drawRect(frame.adjusted(1, 1, -1, -1))
+        for color, thick in ((_UNDER, 4.0), (_FRAME, 1.5)):  # seen on light and on dark
+            painter.setPen(QPen(color, thick))
+            painter.drawRect(frame.adjusted(1, 1, -1, -1))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Go where the pointer is."""

@@ -63,7 +63,7 @@ class ScaleBar(Overlay):
         painter, color = QPainter(self), QColor(self._session.view.scale_bar_color)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(_BEHIND if color.lightness() > 127 else QColor(255, 255, 255, 110))  # noqa: PLR2004
+        painter.setBrush(_BEHIND if color.lightness() > 127 else QColor(255, 255, 255, 110))
         painter.drawRoundedRect(self.rect(), 5, 5)
         painter.setBrush(color)
         left = (self.width() - self._length) / 2

@@ -35,6 +35,7 @@ QGroupBox {{ border: 1px solid {line}; border-radius: 6px; margin-top: 9px; padd
 QGroupBox::title {{ subcontrol-origin: margin; left: 10px; padding: 0 4px; }}
 QGroupBox > * {{ font-weight: normal; }}
 QPushButton {{ padding: 4px 10px; }}
+QPushButton[narrow="true"] {{ padding: 4px 3px; }}
 QPushButton#run {{ padding: 6px 10px; font-weight: 600; }}
 QPushButton[choice="true"]:checked {{ border: 1px solid #3d7bd9; border-radius: 3px; }}
 QProgressBar {{ border: 1px solid {line}; border-radius: 4px; }}

@@ -128,9 +128,10 @@ def number_box(
     step: float,
     decimals: int = 2,
     entered: Callable[[], object] | None = None,
+    box: QDoubleSpinBox | None = None,
 ) -> QDoubleSpinBox:
     """A box for a field that is a number; ``entered`` is called for Enter, also where the number is the same."""
-    box = QDoubleSpinBox()
+    box = QDoubleSpinBox() if box is None else box
     own_keys(box)
     box.setKeyboardTracking(False)  # a number counts when it is whole
     box.setDecimals(decimals)

@@ -48,6 +48,7 @@ class Drawing(Group):
         buttons = QGridLayout(box)
         buttons.setContentsMargins(0, 0, 0, 0)
         for place, made in enumerate((self.click, self.region, self.lasso)):
+            made.setProperty("narrow", True)
             buttons.addWidget(made, 0, 2 * place, 1, 2)
         buttons.addWidget(self.done, 1, 0, 1, 3)
         buttons.addWidget(self.cancel, 1, 3, 1, 3)

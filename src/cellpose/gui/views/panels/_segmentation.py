@@ -20,6 +20,7 @@ from cellpose.gui.views.panels._bound import (
     own_keys,
     row,
 )
+from cellpose.gui.views.panels._diameter import DiameterBox, DiameterLabel
 
 __all__ = ["SegmentationPanel"]
 
@@ -61,10 +62,10 @@ class SegmentationPanel(Group):
 
     def _add_size_and_channels(self) -> None:
         session, settings = self._session, self._session.settings
-        self.diameter = number_box(settings, "diameter", 0, 10_000, 1, decimals=1)
-        self.diameter.setToolTip("of the cells; 0: as the model was trained")
+        self.diameter = number_box(settings, "diameter", 0, 10_000, 1, decimals=1, box=DiameterBox(session))
+        self.diameter_um = DiameterLabel(session)
         self.calibrate = button("calibrate", session.segmentation.calibrate, "estimate the diameter of the cells")
-        self.form.addRow("diameter (pixels)", row(self.diameter, self.calibrate))
+        self.form.addRow("diameter (pixels)", row(self.diameter, self.diameter_um, self.calibrate))
         self.channels = []
         for label, names in (("chan to segment", _CHANNELS), ("chan2 (optional)", _SECOND)):
             box = QComboBox()
