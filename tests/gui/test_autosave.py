@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -105,6 +106,48 @@ def test_leaving_an_image_saves_it_and_removes_the_journal(image: Path, home: Pa
     made.files.autosave.leave()
     assert io.read_seg(image.with_name("cells_seg.npy")).ismanual.tolist() == [True]
     assert not list((home / ".cellpose" / "autosave").iterdir())
+
+
+def test_an_image_that_is_opened_again_has_the_edits_of_the_moment(image: Path) -> None:
+    made = session()
+    made.files.open(image)
+    square(made, 5, 5)
+    made.files.save()
+    wait_for_jobs(made)
+    square(made, 30, 30)
+    for path in (image, image.with_name("cells_seg.npy")):
+        count = made.document.labels.count
+        made.files.open(path)
+        assert made.document.labels.count == count
+        square(made, 5, 5 + 12 * count)
+    assert not made.files.open(image.with_name("none.tif"))
+    square(made, 45, 45)
+    again = session()
+    again.files.open(image)
+    assert again.document.labels.count == made.document.labels.count == 5
+
+
+@pytest.mark.parametrize("last", ["save", "leave"])
+def test_a_slow_older_save_does_not_win(image: Path, monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    write, waits = io.write_seg, [0.5, 0.0]
+
+    def slowly(*args: object) -> None:
+        time.sleep(waits.pop(0))
+        write(*args)
+
+    monkeypatch.setattr(io, "write_seg", slowly)
+    made = session()
+    made.files.autosave.enabled = last == "leave"
+    made.files.open(image)
+    square(made, 5, 5)
+    made.files.save()
+    square(made, 30, 30)
+    made.files.save() if last == "save" else made.files.autosave.leave()
+    wait_for_jobs(made)
+    for thread in threading.enumerate():
+        if thread.name == "save":
+            thread.join()
+    assert int(io.read_seg(image.with_name("cells_seg.npy")).masks.max()) == 2
 
 
 def test_a_folder_that_takes_no_files_is_told_and_loses_nothing(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:

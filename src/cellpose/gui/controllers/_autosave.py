@@ -73,18 +73,33 @@ class Autosave:
         document = self._document
         if document is None:
             return
-        self._stop_timer()
+        self.settle()
         document.history.recorded.disconnect(self._record)
-        if self.enabled and not document.history.is_saved and document.path is not None:
+        self._document, self._journals = None, []
+
+    def settle(self) -> None:
+        """Save what is not saved, and wait for it: the file may be read now."""
+        document = self._document
+        if document is None:
+            return
+        self._stop_timer()
+        running = self._session.jobs.running(self.name)
+        if running is not None:
             self._session.jobs.cancel(self.name)
-            state = new_state()
+            if running.thread is not None:
+                running.thread.join()  # else it could put its older labels over those that are written now
+        if self.enabled and not document.history.is_saved and document.path is not None:
+            state, done = new_state(), len(document.history)
+            snapshot = Snapshot.of(document, self._session.settings)
             try:
-                io.write_seg(seg_path(document.path), content_of(Snapshot.of(document, self._session.settings), state))
+                io.write_seg(seg_path(document.path), content_of(snapshot, state))
             except CellposeError as error:
                 self._session.told.emit(f"not saved, the edits are kept and come back with the image: {error}")
             else:
+                document.history.mark_saved(done)
+                self._journals = [Journal(journal_path(document.path, state))]
+                self._first_base = _base(document, snapshot)
                 self._all_saved(document.path, state)
-        self._document, self._journals = None, []
 
     def save(self) -> None:
         """Write the file now, in the background."""
@@ -101,7 +116,12 @@ class Autosave:
             self._session.told.emit(f"edits cannot be written down at {journal.path.parent}: {error}")
         self._journals.append(journal)
 
+        running = self._session.jobs.running(self.name)
+        older = running.thread if running is not None else None
+
         def work(_report: Report) -> None:
+            if older is not None:
+                older.join()  # what was asked for last is written last
             io.write_seg(seg_path(path), content_of(snapshot, state))
 
         def finished(_result: None) -> None:

@@ -50,6 +50,7 @@ class Files:
         if self._session.removing:
             self._session.told.emit("finish deleting first")
             return False
+        self.autosave.settle()  # the file that is read may be that of the open image
         try:
             if path.suffix == ".npy":
                 self._open_seg(path)
