@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 
 from cellpose.gui.controllers._dialogs import NoDialogs
 from cellpose.gui.views._window import Window
-from hand import drag, key
+from hand import Modifier, drag, key
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -114,9 +114,9 @@ def test_the_minimap_is_there_while_a_part_is_seen(scaled: Window, qtbot: object
     qtbot.waitUntil(lambda: small._drawn() is not None)
     seen = small.grab().toImage()
     assert seen.pixelColor(3, 3).lightness() < 40 < seen.pixelColor(174, 3).lightness(), "the means of its parts"
-    key(scaled, "M")
+    key(scaled, "M", Modifier.ShiftModifier)
     assert not small.isVisible()
-    key(scaled, "M")
+    key(scaled, "M", Modifier.ShiftModifier)
     key(scaled, "Space")
     assert not small.isVisible(), "all is seen"
 

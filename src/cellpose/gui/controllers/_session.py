@@ -84,7 +84,7 @@ class Session:
         self.filters = Filters(self)
         self.training = Training(self)
         self.folder = Folder(self)
-        self.pointer = Pointer(self.view)
+        self.pointer = Pointer(self.view, pixel_um=lambda: self.scale.pixel_um)
         self.scale = Scale(self)
         self.overview = Overview(self)
         self.cells = Cells(self)

@@ -20,6 +20,7 @@ __all__ = ["Canvas", "Picturing", "Scene", "rendered"]
 
 BACKGROUND = 0xFF1E1E1E
 _STROKE = QColor(255, 0, 255, 100)
+MEASURE = QColor("#ffd166")
 _START = QColor(255, 0, 0)
 _PREVIEW, _PREVIEW_EDGE = 0x60FFFF00, 0xFFFFFF00
 _DISK = QColor(150, 50, 150)
@@ -171,6 +172,9 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         for item in (self.stroke, self.pixels, self.start, self.disk):
             self.box.addItem(item, ignoreBounds=True)
             item.setVisible(False)
+        self.text = pg.TextItem(color=MEASURE, fill=QColor(0, 0, 0, 170))
+        self.box.addItem(self.text, ignoreBounds=True)
+        self.text.setVisible(False)
         self._below = 0.0  # rows below the image that belong to the whole
         self._whole: tuple[int, int] | None = None  # the image that is shown as a whole, until the user zooms or pans
         self.box.sigRangeChangedManually.connect(lambda *_: self._forget_whole())
@@ -222,8 +226,9 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         """Show what a tool is about to do: a path, pixels, or nothing."""
         drawn = preview is not None and len(preview.path) > 0
         self.stroke.setVisible(drawn)
-        self.start.setVisible(drawn and preview is not None and not preview.closed)
+        self.start.setVisible(drawn and preview is not None and not (preview.closed or preview.text))
         self.pixels.setVisible(preview is not None and preview.mask is not None)
+        self.text.setVisible(preview is not None and bool(preview.text))
         if preview is None:
             return
         if drawn:
@@ -239,7 +244,11 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
             path.lineTo(point)
         if preview.closed:
             path.closeSubpath()
-        pen = QPen(_STROKE, preview.width or 2)
+        if preview.text:
+            self.text.setText(preview.text)
+            self.text.setAnchor((0.0 if points[-1].x() >= points[0].x() else 1.0, 0.5))
+            self.text.setPos(points[-1])
+        pen = QPen(MEASURE if preview.text else _STROKE, preview.width or 2)
         pen.setCosmetic(preview.width == 0)
         pen.setCapStyle(Qt.PenCapStyle.RoundCap)
         pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)

@@ -11,6 +11,7 @@ from cellpose.gui.controllers.tools._brush import Brush, Eraser
 from cellpose.gui.controllers.tools._choose import BoxSelect, Lasso, MergeBox
 from cellpose.gui.controllers.tools._click import Click
 from cellpose.gui.controllers.tools._cut import Cut
+from cellpose.gui.controllers.tools._measure import Measure
 from cellpose.gui.controllers.tools._outline import Outline
 from cellpose.gui.controllers.tools._remove import RemoveMany
 from cellpose.gui.controllers.tools._select import Select
@@ -29,6 +30,8 @@ class Pointer:
         How the image is looked at: plane, brush, whether cells can be seen.
     clock
         Seconds; for tests.
+    pixel_um
+        Height and width of a pixel in micrometres; None: unknown.
 
     Attributes
     ----------
@@ -41,14 +44,19 @@ class Pointer:
     preview_changed = Signal(object)
     mode_changed = Signal(str)
 
-    def __init__(self, view: ViewState, clock: Callable[[], float] = time.monotonic) -> None:
-        self._context = Context(view, self._show, clock)
+    def __init__(
+        self,
+        view: ViewState,
+        clock: Callable[[], float] = time.monotonic,
+        pixel_um: Callable[[], tuple[float, float] | None] = lambda: None,
+    ) -> None:
+        self._context = Context(view, self._show, clock, pixel_um=pixel_um)
         self._outline = Outline(self._context)
         self._select = Select(self._context)
         self.removal = RemoveMany(self._context)
         drawing = Click(self._context), Brush(self._context), Eraser(self._context), Cut(self._context)
         choosing = Lasso(self._context), BoxSelect(self._context), MergeBox(self._context)
-        tools: list[Tool] = [self._select, self.removal, *drawing, *choosing]
+        tools: list[Tool] = [self._select, self.removal, *drawing, *choosing, Measure(self._context)]
         self.tools = {tool.name: tool for tool in tools}
         self._tool: Tool = self._select
         self._mode = "select"

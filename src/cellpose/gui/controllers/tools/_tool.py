@@ -64,6 +64,8 @@ class Preview:
         Whether the last corner is joined to the first.
     mask, corner
         Pixels that would change, bool (h, w), and the row and column of the first.
+    text
+        Beside the last corner of the line, which then is one that measures.
     """
 
     path: npt.NDArray[Any] = field(default_factory=lambda: np.zeros((0, 2)))
@@ -71,6 +73,7 @@ class Preview:
     closed: bool = False
     mask: npt.NDArray[np.bool_] | None = None
     corner: tuple[int, int] = (0, 0)
+    text: str = ""
 
 
 @dataclass
@@ -87,12 +90,15 @@ class Context:
         Seconds; for tests.
     document
         The open image.
+    pixel_um
+        Height and width of a pixel in micrometres; None: unknown.
     """
 
     view: ViewState
     show: Callable[[Preview | None], None]
     clock: Callable[[], float]
     document: Document | None = None
+    pixel_um: Callable[[], tuple[float, float] | None] = lambda: None
 
 
 class Tool:

@@ -33,5 +33,5 @@ class Column(QScrollArea):  # type: ignore[misc]
         self.setWidget(inner)
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setFixedWidth(340)
+        self.setFixedWidth(360)
         self.setFrameShape(self.Shape.NoFrame)

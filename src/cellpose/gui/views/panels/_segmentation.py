@@ -65,6 +65,8 @@ class SegmentationPanel(Group):
         self.diameter = number_box(settings, "diameter", 0, 10_000, 1, decimals=1, box=DiameterBox(session))
         self.diameter_um = DiameterLabel(session)
         self.calibrate = button("calibrate", session.segmentation.calibrate, "estimate the diameter of the cells")
+        self.diameter.setFixedWidth(74)
+        self.calibrate.setProperty("narrow", True)
         self.form.addRow("diameter (pixels)", row(self.diameter, self.diameter_um, self.calibrate))
         self.channels = []
         for label, names in (("chan to segment", _CHANNELS), ("chan2 (optional)", _SECOND)):

@@ -1,0 +1,53 @@
+"""A line that tells its length."""
+
+from __future__ import annotations
+
+from math import atan2, cos, degrees, hypot, pi, sin
+
+import numpy as np
+
+from cellpose.gui.controllers.tools._drag import Drag, Points
+from cellpose.gui.controllers.tools._tool import PointerEvent, Preview
+from cellpose.gui.model._scale import in_words
+
+__all__ = ["Measure"]
+
+_TURN = pi / 4  # that Shift keeps to
+
+
+class Measure(Drag):
+    """Drag a line: its length is shown beside it until the next. Nothing is edited."""
+
+    name = "measure"
+    title = "Measure"
+    hint = "drag a line; Shift: only by 45°; Esc takes it away"
+    own_shift = True
+
+    def begins(self, event: PointerEvent) -> bool:
+        """Also with Shift."""
+        return not (event.ctrl or event.alt)
+
+    def moved(self, event: PointerEvent) -> None:
+        """Show the line and its length."""
+        self._show(self.path, event)
+
+    def done(self, path: Points, pressed: PointerEvent, released: PointerEvent) -> None:
+        """The line stays; a click takes it away."""
+        if self.dragged:
+            self._show(np.array([path[0], (released.y - 0.5, released.x - 0.5)]), released)
+
+    def _show(self, path: Points, event: PointerEvent) -> None:
+        document = self.context.document
+        if document is None:
+            return
+        down, right = path[-1] - path[0]
+        if event.shift:
+            long, turn = hypot(down, right), round(atan2(down, right) / _TURN) * _TURN
+            down, right = long * sin(turn), long * cos(turn)
+        words = [f"{hypot(down, right):.1f} px"]
+        size = self.context.pixel_um()
+        if size is not None:
+            words.append(in_words(hypot(down * size[0], right * size[1])))
+        line = np.array([path[0], path[0] + (down, right)])
+        self.context.show(Preview(line, text="\n".join(words)))
+        document.told.emit(", ".join([*words, f"{degrees(atan2(-down, right)) % 180:.0f}°"]))
