@@ -81,7 +81,7 @@ class Segmentations:
             options = {
                 "diameter": settings.diameter or None,
                 "normalize": settings.normalization(document.restored.filters if document.restored else None),
-                **self._channels(),
+                **self.channels(),
                 **settings.masking(),
             }
         except CellposeError as error:
@@ -127,7 +127,7 @@ class Segmentations:
         if document is None:
             session.failed.emit("open an image first, then calibrate")
             return
-        name, gpu, options = settings.model, settings.gpu, self._channels()
+        name, gpu, options = settings.model, settings.gpu, self.channels()
         image = np.moveaxis(document.stack[0], 0, -1)
 
         def work(report: Report) -> float:
@@ -190,11 +190,16 @@ class Segmentations:
         edit = document.do(operations.replace_all, labels[None], scores, keep=self._kept(document), name="thresholds")
         self._last = (gesture, edit)
 
-    def _channels(self) -> dict[str, Any]:
+    def channels(self) -> dict[str, Any]:
         """The keyword for channels, of models that take them."""
         choice = self._session.models.chosen()
         takes = choice is None or choice.takes_channels
         return {"channels": list(self._session.settings.channels)} if takes else {}
+
+    def trained_diameter(self) -> float:
+        """Of the cells that the chosen U-Net was trained on, in pixels; loads it."""
+        settings = self._session.settings
+        return float(self._loaded(settings.model, settings.gpu).diam_labels)
 
     def _loaded(self, name: str, gpu: bool) -> Any:
         from cellpose import models, weights

@@ -21,6 +21,7 @@ from cellpose.gui.controllers._keymap import KeyMap
 from cellpose.gui.controllers._models import Models
 from cellpose.gui.controllers._overview import Overview
 from cellpose.gui.controllers._scale import Scale
+from cellpose.gui.controllers._recipes import Recipes
 from cellpose.gui.controllers._segmentation import Segmentations, allowed_channels
 from cellpose.gui.controllers._training import Training
 from cellpose.gui.controllers.tools import Pointer
@@ -53,6 +54,8 @@ class Session:
         Something the user should read.
     failed : Signal(str)
         Something that was asked for and did not happen, to be seen until it is put away.
+    copied : Signal(str)
+        A text for the clipboard.
     seen
         The part of the image in view: first row, first column, last row, last column.
     fit : Signal()
@@ -65,6 +68,7 @@ class Session:
     saved = Signal(object)
     told = Signal(str)
     failed = Signal(str)
+    copied = Signal(str)
     fit = Signal()
     zoom = Signal(float)
 
@@ -81,6 +85,7 @@ class Session:
         self.files = Files(self)
         self.exports = Exports(self)
         self.segmentation = Segmentations(self)
+        self.recipes = Recipes(self)
         self.filters = Filters(self)
         self.training = Training(self)
         self.folder = Folder(self)

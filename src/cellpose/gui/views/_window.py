@@ -155,6 +155,7 @@ class Window(QModelMainWindow):
         session.opened.connect(self._show_document)
         self.welcome.load.connect(lambda: self._app.commands.execute_command("file.open"))
         session.told.connect(lambda text: self.statusBar().showMessage(text, 8000))
+        session.copied.connect(lambda text: QApplication.clipboard().setText(text))
         session.failed.connect(self._show_failure)
         session.saved.connect(lambda path: self.statusBar().showMessage(f"saved {path.name}", 8000))
         session.fit.connect(self.fit)

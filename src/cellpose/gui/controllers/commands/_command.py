@@ -47,9 +47,13 @@ class Conditions:
         def selected(least: int) -> bool:
             return session.document is not None and len(session.document.selection) >= least
 
+        def has_path() -> bool:
+            return session.document is not None and session.document.path is not None
+
         self.quiet = When((lambda: not session.removing, "finish deleting first"))
         self.open = When((lambda: session.document is not None, "open an image first"))
         self.image = self.open & self.quiet
+        self.file = self.open & When((has_path, "the image is in no file"))
         self.cells = self.open & When((lambda: session.cell_count() > 0, "there are no cells yet"))
         self.selection = self.open & When((lambda: selected(1), "select a cell first: click on it"))
         self.several = self.open & When((lambda: selected(2), "select at least two cells first"))

@@ -14,6 +14,7 @@ _SEGS = "Segmentations (*_seg.npy *.npy)"
 def commands(session: Session) -> list[Command]:
     """Opening, the way through the folder, saving."""
     files, exports, saving = session.files, session.exports, session.files.autosave
+    recipes = session.recipes
 
     def load() -> None:
         path = session.dialogs.ask_open("Load image")
@@ -73,5 +74,23 @@ def commands(session: Session) -> list[Command]:
         ),
         Command(
             "file.save_flows", "Save Flows and cellprob as tif", exports.flows, ("Ctrl+F",), "5", enabled=has_cells
+        ),
+        Command("file.copy_command", "Copy as command", recipes.copy_command, ("Ctrl+Alt+C",), "6", enabled=when.file),
+        Command(
+            "file.copy_command_folder",
+            "Copy as command, for the folder",
+            lambda: recipes.copy_command(folder=True),
+            (),
+            "6",
+            enabled=when.file,
+        ),
+        Command("file.copy_python", "Copy as Python", recipes.copy_python, ("Ctrl+Alt+P",), "6", enabled=when.file),
+        Command(
+            "file.copy_python_folder",
+            "Copy as Python, for the folder",
+            lambda: recipes.copy_python(folder=True),
+            (),
+            "6",
+            enabled=when.file,
         ),
     ]

@@ -1,0 +1,144 @@
+"""A segmentation of the window as a command line and as Python, to be run elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cellpose.errors import OptionError
+from cellpose.gui.model._settings import SegmentationSettings
+from cellpose.options import Masking, describe
+
+__all__ = ["Recipe", "quoted"]
+
+_OF_THE_COMMAND_LINE = {"invert"}  # filters that it has an option for
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/\\@")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that the masks of an image depend on.
+
+    Parameters
+    ----------
+    image
+        The image.
+    model
+        As ``CellposeModel`` takes it.
+    gpu
+        Whether it runs on a GPU.
+    channels
+        As ``eval`` takes them; None: the model takes none.
+    diameter
+        In pixels; None: as the model was trained.
+    trained_diameter
+        Of a U-Net, which the command line needs to be told where ``diameter`` is None; None: of a transformer.
+    percentile, filters
+        Keywords of ``Normalization``; filters that do nothing are left out.
+    masking
+        As `SegmentationSettings.masking` gives them.
+    n_channels
+        So many channels of the file are used, those after it are constant; None: all.
+    """
+
+    image: Path
+    model: str
+    gpu: bool
+    channels: tuple[int, int] | None
+    diameter: float | None
+    trained_diameter: float | None
+    percentile: tuple[float, float]
+    filters: Mapping[str, Any]
+    masking: Mapping[str, Any]
+    n_channels: int | None = None
+
+    def command(self, *, folder: bool = False, windows: bool = os.name == "nt") -> str:
+        """A command line that writes the same masks as ``_cp_masks.tif``, and leaves the ``_seg.npy`` as it is.
+
+        Parameters
+        ----------
+        folder
+            Of all images of the folder.
+        windows
+            Quoted for the shells of Windows instead of those of Linux and macOS.
+
+        Raises
+        ------
+        OptionError
+            If the image is filtered in a way for which the command line has no option.
+        """
+        unknown = sorted(set(self.filters) - _OF_THE_COMMAND_LINE)
+        if unknown:
+            message = f"the command line has no option for the filter ({', '.join(unknown)}); copy as Python instead"
+            raise OptionError(message)
+        diameter = self.diameter or self.trained_diameter
+        words = [
+            "python",
+            "-m",
+            "cellpose",
+            *(["--dir", self.image.parent] if folder else ["--image_path", self.image]),
+        ]
+        words += ["--pretrained_model", self.model, *(["--use_gpu"] if self.gpu else [])]
+        if self.channels is not None:
+            words += ["--chan", self.channels[0], "--chan2", self.channels[1]]
+        words += [] if diameter is None else ["--diameter", diameter]
+        for name, value in self.masking.items():
+            if value is not None and value != describe(Masking)[name]["default"]:
+                words += [f"--{name}", value]
+        if self.percentile != (SegmentationSettings.lower, SegmentationSettings.upper):
+            words += ["--norm_percentile", *self.percentile]
+        words += ["--invert"] if self.filters.get("invert") else []
+        return quoted([_text(word) for word in [*words, "--save_tif", "--no_npy"]], windows=windows)
+
+    def python(self, *, folder: bool = False) -> str:
+        """Python that makes the same masks, of the image or of all images of its folder."""
+        options: dict[str, Any] = {"channel_axis": -1}
+        if self.channels is not None:
+            options["channels"] = list(self.channels)
+        options |= {"diameter": self.diameter, "normalize": {"percentile": self.percentile, **self.filters}}
+        options |= self.masking
+        given = "".join(f"    {name}={value!r},\n" for name, value in options.items())
+        model = f"model = models.CellposeModel(gpu={self.gpu}, pretrained_model={self.model!r})\n"
+        if folder:
+            inside = "".join(
+                f"    {line}\n" for line in f"masks, flows, styles = model.eval(\n    image,\n{given})".split("\n")
+            )
+            return (
+                "from cellpose import io, models\n\n"
+                f"{model}"
+                f'for path in io.get_image_files({str(self.image.parent)!r}, "_masks"):\n'
+                "    image = io.imread_2D(path)\n"
+                f"{inside}"
+                "    io.save_masks(image, masks, flows, path, tif=True, png=False)\n"
+            )
+        used = "" if self.n_channels is None else f"[..., :{self.n_channels}]  # the others are constant"
+        return (
+            "from cellpose import io, models\n\n"
+            f"path = {str(self.image)!r}\n"
+            f"image = io.imread_2D(path){used}\n"
+            f"{model}"
+            f"masks, flows, styles = model.eval(\n    image,\n{given})\n"
+            "io.save_masks(image, masks, flows, path, tif=True, png=False)\n"
+        )
+
+
+def quoted(words: Sequence[str], *, windows: bool) -> str:
+    """Words as one line of a shell.
+
+    Examples
+    --------
+    >>> print(quoted(["--dir", "my cells", "it's"], windows=False), quoted(["--dir", "a & b", "c"], windows=True))
+    --dir 'my cells' 'it'"'"'s' --dir "a & b" c
+    """
+    if not windows:
+        return shlex.join(words)
+    # cmd and PowerShell both take double quotes; names of Windows files hold none themselves
+    return " ".join(word if word and set(word) <= _SAFE else f'"{word}"' for word in words)
+
+
+def _text(word: Any) -> str:
+    return f"{word:g}" if isinstance(word, float) and float(f"{word:g}") == word else str(word)
