@@ -9,11 +9,11 @@ import pytest
 from qtpy.QtGui import QKeySequence
 from qtpy.QtTest import QTest
 
+from cellpose.gui.controllers._dialogs import NoDialogs
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import Command, commands
 from cellpose.gui.model import Flows
 from cellpose.gui.views._window import Window
-from hand import Answers
 
 SIDE = 60
 REGISTRY = {command.id: command for command in commands(Session(lambda function: function()))}
@@ -41,7 +41,7 @@ def one_window(qapp: object, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def triggered(one_window: Window, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> list[str]:
     """The commands that were run; questions have no answer, and no job is started."""
     session, ran, run = one_window.session, [], one_window._run
-    session.dialogs = Answers()
+    session.dialogs = NoDialogs()
     monkeypatch.setattr(session.jobs, "start", lambda *_: None)
 
     def record(command: Command) -> None:

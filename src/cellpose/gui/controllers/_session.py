@@ -20,8 +20,8 @@ from cellpose.gui.controllers._jobs import Jobs
 from cellpose.gui.controllers._keymap import KeyMap
 from cellpose.gui.controllers._models import Models
 from cellpose.gui.controllers._overview import Overview
-from cellpose.gui.controllers._scale import Scale
 from cellpose.gui.controllers._recipes import Recipes
+from cellpose.gui.controllers._scale import Scale
 from cellpose.gui.controllers._segmentation import Segmentations, allowed_channels
 from cellpose.gui.controllers._training import Training
 from cellpose.gui.controllers.tools import Pointer
