@@ -21,6 +21,7 @@ from cellpose.gui.controllers._keymap import KeyMap
 from cellpose.gui.controllers._models import Models
 from cellpose.gui.controllers._overview import Overview
 from cellpose.gui.controllers._recipes import Recipes
+from cellpose.gui.controllers._review import Review
 from cellpose.gui.controllers._scale import Scale
 from cellpose.gui.controllers._segmentation import Segmentations, allowed_channels
 from cellpose.gui.controllers._training import Training
@@ -93,6 +94,7 @@ class Session:
         self.scale = Scale(self)
         self.overview = Overview(self)
         self.cells = Cells(self)
+        self.review = Review(self)
         self.seen = (0.0, 0.0, 0.0, 0.0)
         self.document: Document | None = None
         self._connect()

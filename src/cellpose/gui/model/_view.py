@@ -68,6 +68,8 @@ class ViewState:
         colour, ``"#rrggbb"``.
     outline_width, outlines_own, outline_color
         Of the outlines in pixels of the screen; whether each has the colour of its cell; else the colour of all.
+    isolated
+        Numbers of the cells that alone are seen; empty: all are.
     levels
         For each channel, at least three, the levels that are shown as black and as white, 0 to 255.
     channels
@@ -104,6 +106,7 @@ class ViewState:
     outline_width: int = 1
     outlines_own: bool = False
     outline_color: str = "#c8c8ff"
+    isolated: frozenset[int] = frozenset()
     levels: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 255.0)] * 3)
     channels: tuple[ChannelLook, ...] = ()
     auto_levels: bool = True

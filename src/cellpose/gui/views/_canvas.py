@@ -13,6 +13,7 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap, QT
 from qtpy.QtWidgets import QGraphicsEllipseItem, QGraphicsPathItem, QGraphicsPixmapItem
 
 from cellpose.gui.controllers.tools import Preview
+from cellpose.gui.model import Box
 from cellpose.gui.views._kernels import fill_rows
 from cellpose.utils._threads import run_sliced
 
@@ -23,6 +24,7 @@ _STROKE = QColor(255, 0, 255, 100)
 MEASURE = QColor("#ffd166")
 _START = QColor(255, 0, 0)
 _PREVIEW, _PREVIEW_EDGE = 0x60FFFF00, 0xFFFFFF00
+_SHARE, _MOST_SHARE = 1 / 6, 1 / 2  # of the view that a cell has that is looked at
 _DISK = QColor(150, 50, 150)
 
 
@@ -195,6 +197,17 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
             self.disk.setRect(QRectF(0, height + gap, diameter, diameter))
         if self._whole is not None:
             self.fit(*self._whole)
+
+    def look_at(self, box: Box) -> None:
+        """Bring a cell to the middle; nearer where it would be tiny, and farther away where it has no room."""
+        self._forget_whole()
+        (x0, x1), (y0, y1) = self.box.viewRange()
+        _, height, width = box.shape
+        share = max(height / max(y1 - y0, 1e-9), width / max(x1 - x0, 1e-9))
+        zoom = share / _SHARE if share < _SHARE / 2 else max(1.0, share / _MOST_SHARE)
+        half_x, half_y = zoom * (x1 - x0) / 2, zoom * (y1 - y0) / 2
+        y, x = (box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2
+        self.box.setRange(xRange=(x - half_x, x + half_x), yRange=(y - half_y, y + half_y), padding=0)
 
     def zoom(self, factor: float) -> None:
         """See so many times as much around the centre."""

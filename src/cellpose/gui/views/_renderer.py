@@ -134,6 +134,10 @@ def cell_table(document: Document, view: ViewState) -> npt.NDArray[np.uint32]:
         own = inside | np.uint32(0xFF << 24)
         table[:, 1] = own if view.outlines_own else _packed(*rgb_of(view.outline_color), OUTLINE_OPACITY)
     table[0] = 0
+    if view.isolated:
+        hidden = np.ones(len(table), bool)
+        hidden[[cell for cell in view.isolated if cell < len(table)]] = False
+        table[hidden] = 0
     return table
 
 

@@ -49,6 +49,7 @@ QLabel#keycap {{ border: 1px solid {line}; border-bottom-width: 2px; border-radi
 QLabel#heading {{ font-weight: 600; padding: 2px 0; }}
 QLabel#gesture {{ font-weight: 500; }}
 QDialog#palette {{ border: 1px solid {line}; }}
+QLineEdit[wrong="true"] {{ border: 1px solid #d9534f; border-radius: 2px; }}
 QToolTip {{ border: 1px solid {line}; padding: 3px; }}
 """
 

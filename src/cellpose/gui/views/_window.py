@@ -19,6 +19,7 @@ from cellpose.gui.controllers.commands import MENUS, Command, commands
 from cellpose.gui.controllers.tools import PointerEvent
 from cellpose.gui.model import Document
 from cellpose.gui.views._canvas import Scene
+from cellpose.gui.views._cells_dock import CellsDock
 from cellpose.gui.views._dialogs import QtDialogs
 from cellpose.gui.views._folder_dock import FolderDock
 from cellpose.gui.views._minimap import Minimap
@@ -37,6 +38,7 @@ __all__ = ["Window"]
 
 _UNKNOWN_DIAMETER = 30.0  # of the disk where none is set
 _FRAME = 40  # pixels that a desktop may take around a window
+_DOCK = 300  # pixels of the screen
 _numbers = count()
 _BUTTONS = {
     Qt.MouseButton.LeftButton: "left",
@@ -108,7 +110,10 @@ class Window(QModelMainWindow):
         self.folder, self.training = FolderDock(self.session), TrainingDock(self.session)
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.folder)
         self.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self.training)
-        self.resizeDocks([self.folder], [240], Qt.Orientation.Horizontal)
+        self.cells = CellsDock(self.session)
+        self.tabifyDockWidget(self.folder, self.cells)
+        self.folder.raise_()
+        self.resizeDocks([self.folder], [_DOCK], Qt.Orientation.Horizontal)
         for command in self.commands:
             self._register(command)
         self.setModelMenuBar({f"cellpose/{name}": title for name, title in MENUS.items()})
@@ -160,6 +165,7 @@ class Window(QModelMainWindow):
         session.saved.connect(lambda path: self.statusBar().showMessage(f"saved {path.name}", 8000))
         session.fit.connect(self.fit)
         session.zoom.connect(self.scene.zoom)
+        session.review.look_at.connect(self.scene.look_at)
         session.view.events.connect(lambda _: self._repaint())
         session.view.events.dark.connect(lambda dark: dress(QApplication.instance(), dark))
         session.view.events.disk_on.connect(lambda _: self._show_disk())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.controllers.commands import _cells, _edit, _file, _help, _look, _models, _view
+from cellpose.gui.controllers.commands import _cells, _edit, _file, _help, _look, _models, _review, _view
 from cellpose.gui.controllers.commands._command import Command, Conditions, When
 from cellpose.gui.controllers.commands._mouse import MouseRule, mouse_rules
 from cellpose.gui.controllers.commands._search import found
@@ -15,5 +15,6 @@ MENUS = {"file": "&File", "edit": "&Edit", "cells": "&Cells", "view": "&View", "
 
 def commands(session: Session) -> list[Command]:
     """All commands of a session."""
-    listed = [command for menu in (_file, _edit, _cells, _view, _look, _models) for command in menu.commands(session)]
+    menus = (_file, _edit, _cells, _review, _view, _look, _models)
+    listed = [command for menu in menus for command in menu.commands(session)]
     return [*listed, *_help.commands(session, listed)]

@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from cellpose.gui.controllers.tools._brush import Brush, Eraser
 from cellpose.gui.controllers.tools._choose import BoxSelect, Lasso, MergeBox
+from cellpose.gui.controllers.tools._classify import Classify
 from cellpose.gui.controllers.tools._click import Click
 from cellpose.gui.controllers.tools._cut import Cut
 from cellpose.gui.controllers.tools._measure import Measure
@@ -56,7 +57,9 @@ class Pointer:
         self.removal = RemoveMany(self._context)
         drawing = Click(self._context), Brush(self._context), Eraser(self._context), Cut(self._context)
         choosing = Lasso(self._context), BoxSelect(self._context), MergeBox(self._context)
-        tools: list[Tool] = [self._select, self.removal, *drawing, *choosing, Measure(self._context)]
+        self._classify = Classify(self._context)
+        others = Measure(self._context), self._classify
+        tools: list[Tool] = [self._select, self.removal, *drawing, *choosing, *others]
         self.tools = {tool.name: tool for tool in tools}
         self._tool: Tool = self._select
         self._mode = "select"
@@ -88,6 +91,15 @@ class Pointer:
         self.cancel()
         self._tool = self._select if name == before else self.tools[name]
         self._tell()
+
+    def classify(self, kind: int, called: str) -> None:
+        """Give cells a class by clicks from now on; the same class again ends it."""
+        again = self._tool is self._classify and self._classify.kind == kind
+        self._classify.use(kind, called)
+        if again or self._tool is not self._classify:
+            self.choose(self._classify.name)
+        else:
+            self.mode_changed.emit(self._mode)
 
     def open(self, document: Document | None) -> None:
         """Work on another image; what is unfinished is given up."""
@@ -168,7 +180,9 @@ class Pointer:
             return True
         if self._tool.handle(event):
             return True
-        return self._tool is not self._select and not self._tool.is_busy and self._select.handle(event)
+        if self._tool is self._select or self._tool.is_busy or self._tool.own_clicks:
+            return False
+        return self._select.handle(event)
 
     def _show(self, preview: Preview | None) -> None:
         self.preview_changed.emit(preview)

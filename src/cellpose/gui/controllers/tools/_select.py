@@ -46,6 +46,7 @@ class Select(Tool):
             return
         visible = view.masks_on or view.outlines_on
         cell = document.labels.at(view.plane, *pixel(event)) if visible else 0
+        cell = 0 if view.isolated and cell not in view.isolated else cell
         if event.ctrl and event.shift:
             document.select(document.selection ^ {cell})
         elif event.ctrl:

@@ -114,6 +114,7 @@ class Tool:
     title = ""
     hint = ""
     own_shift = False  # Shift and the left button are its own, and begin no outline
+    own_clicks = False  # clicks that it does not take do not select cells
     modal = False  # it gets all events while it is chosen; Enter and Escape end it
 
     def __init__(self, context: Context) -> None:

@@ -1,0 +1,157 @@
+"""Going through the cells: the doubtful first, what was checked, of which class they are, which are listed and seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from psygnal import Signal
+
+from cellpose.errors import InputError
+from cellpose.gui.model import Document, Edit
+from cellpose.gui.model._cell_filter import filter_of
+from cellpose.gui.model._cell_list import CellList
+from cellpose.gui.model._classes import Classes
+from cellpose.gui.model._marks import check, is_settled, next_doubtful, set_class
+
+if TYPE_CHECKING:
+    from cellpose.gui.controllers._session import Session
+
+__all__ = ["Review"]
+
+
+class Review:
+    """What a user says of the cells of a session.
+
+    Parameters
+    ----------
+    session
+        Whose cells are looked through.
+
+    Attributes
+    ----------
+    look_at : Signal(Box)
+        A cell in this box is to be seen in the middle.
+    filtered : Signal()
+        Other cells are listed.
+    classes
+        Names and colours of the classes.
+    """
+
+    look_at = Signal(object)
+    filtered = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.classes = Classes()
+        self.filter, self.filter_problem = "", ""
+        session.opened.connect(self._opened)
+
+    # --- the list ---
+
+    def listed(self, document: Document) -> CellList:
+        """The cells of a document that pass the filter."""
+        cells = CellList(document.labels)
+        cells.set_filter(self.filter, self.classes.names)
+        return cells
+
+    def set_filter(self, text: str) -> None:
+        """List only the cells that a text describes; a text that cannot be understood is told, and lists all."""
+        self.filter, self.filter_problem = text, ""
+        try:
+            filter_of(text, self.classes.names)
+        except InputError as error:
+            self.filter, self.filter_problem = "", str(error)
+        self.filtered.emit()
+
+    # --- doubt ---
+
+    def next(self, back: bool = False) -> None:
+        """Select and show the cell that is to be looked at next: the one that the model doubts most."""
+        document = self._session.document
+        if document is None:
+            return
+        cell = next_doubtful(document.labels, max(document.selection, default=None), back)
+        if cell is None:
+            self._session.told.emit(f"all cells are checked or made by hand ({self.progress()})")
+            return
+        self.show(cell)
+        score = float(document.labels.table["score"][cell])
+        told = "no score" if np.isnan(score) else f"score {score:.2f}"
+        self._session.told.emit(f"cell {cell}: {told}; {self.progress()}")
+
+    def show(self, cell: int) -> None:
+        """Select a cell, and bring it to the middle of the view."""
+        document = self._session.document
+        if document is None or not document.labels.has(cell):
+            return
+        document.select([cell])
+        box = document.labels.box(cell)
+        self._session.view.plane = min(max(self._session.view.plane, box.z0), box.z1 - 1)
+        self.look_at.emit(box)
+
+    def check_and_next(self) -> None:
+        """Mark the selected cells as checked, and go to the next."""
+        document = self._session.document
+        if document is None:
+            return
+        unsettled = [cell for cell in sorted(document.selection) if not is_settled(document.labels.table[[cell]])[0]]
+        if unsettled:
+            document.do(check, unsettled)
+        self.next()
+
+    def set_checked(self, checked: bool) -> None:
+        """Mark the selected cells as checked, or take that back."""
+        if self._session.document is not None:
+            self._session.document.do(check, sorted(self._session.document.selection), checked)
+
+    def progress(self) -> str:
+        """How many cells need no more looking at, in words."""
+        document = self._session.document
+        if document is None:
+            return ""
+        table = document.labels.table
+        there = table["area"] > 0
+        return f"{np.count_nonzero(is_settled(table) & there)} of {np.count_nonzero(there)} checked"
+
+    # --- classes ---
+
+    def set_class(self, kind: int) -> None:
+        """Give the selected cells a class, 0 for none; where none is selected, those that are clicked from now on."""
+        session, document = self._session, self._session.document
+        if document is None:
+            return
+        if document.selection and session.pointer.tool != "classify":
+            document.do(set_class, sorted(document.selection), kind)
+            return
+        session.pointer.classify(kind, self.classes.name(kind) or "no class")
+
+    # --- what is seen ---
+
+    def isolate(self) -> None:
+        """Hide all cells but the selected ones, or show all again."""
+        session, document = self._session, self._session.document
+        if document is None:
+            return
+        if session.view.isolated or not document.selection:
+            if not session.view.isolated:
+                session.told.emit("select the cells first that alone are to be seen")
+            self.show_all()
+        else:
+            session.view.isolated = document.selection
+            session.told.emit(f"{len(document.selection)} cells are seen; press again to see all")
+
+    def show_all(self) -> None:
+        """Hide no cell."""
+        self._session.view.isolated = frozenset()
+
+    def _opened(self, document: Document | None) -> None:
+        self.show_all()
+        if document is not None:
+            document.edited.connect(self._show_new)
+
+    def _show_new(self, edit: Edit | None) -> None:
+        """Cells that come to be while others are hidden are seen."""
+        view = self._session.view
+        if view.isolated and edit is not None:
+            view.isolated |= frozenset([*edit.added.tolist(), *edit.removed.tolist()])

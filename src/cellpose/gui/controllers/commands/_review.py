@@ -1,0 +1,37 @@
+"""Entries of the Cells menu for going through the cells: doubt, classes, what is seen."""
+
+from __future__ import annotations
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.controllers.commands._command import Command, Conditions
+from cellpose.gui.model._marks import MOST_CLASSES
+
+__all__ = ["commands"]
+
+
+def commands(session: Session) -> list[Command]:
+    """The next doubtful cell, marks, classes, isolation."""
+    review, when = session.review, Conditions(session)
+    some, chosen = when.cells & when.quiet, when.selection & when.quiet
+
+    def give(kind: int) -> Command:
+        title = f"Class {kind}" if kind else "No class"
+        keys = (f"{kind}", f"Ctrl+{kind}") if kind else ("0",)  # Ctrl+0 clears all masks
+        return Command(f"cells.class_{kind}", title, lambda: review.set_class(kind), keys, "7", enabled=some)
+
+    return [
+        Command("cells.next", "Next doubtful cell", review.next, ("N",), "6", enabled=some),
+        Command(
+            "cells.previous", "Previous doubtful cell", lambda: review.next(back=True), ("Ctrl+Shift+N",), "6",
+            enabled=some,
+        ),
+        Command("cells.check", "Mark as checked, and go on", review.check_and_next, ("Y",), "6", enabled=some),
+        Command(
+            "cells.uncheck", "Mark as not checked", lambda: review.set_checked(False), ("Shift+Y",), "6", enabled=chosen
+        ),
+        Command(
+            "cells.isolate", "Hide all other cells", review.isolate, ("I",), "6",
+            checked=lambda: bool(session.view.isolated), enabled=some,
+        ),
+        *(give(kind) for kind in range(MOST_CLASSES + 1)),
+    ]  # fmt: skip

@@ -1,0 +1,34 @@
+"""A click gives a cell a class."""
+
+from __future__ import annotations
+
+from cellpose.gui.controllers.tools._select import Select
+from cellpose.gui.controllers.tools._tool import Context, PointerEvent, pixel
+from cellpose.gui.model._marks import set_class
+
+__all__ = ["Classify"]
+
+
+class Classify(Select):
+    """Clicks give the class that a digit chose; with keys held they do what they always do, and drags pan."""
+
+    name = "classify"
+    own_clicks = True
+    hint = "click: give the class; a digit: another class, 0: none; Esc: end"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.use(0, "no class")
+
+    def use(self, kind: int, called: str) -> None:
+        """Give this class from now on."""
+        self.kind, self.title = kind, f"{kind}: {called}" if kind else called
+
+    def _click(self, event: PointerEvent) -> None:
+        document = self.context.document
+        if document is None or event.ctrl or event.alt or event.shift:
+            super()._click(event)
+            return
+        cell = document.labels.at(self.context.view.plane, *pixel(event))
+        if cell and document.labels.table["kind"][cell] != self.kind:
+            document.do(set_class, [cell], self.kind)

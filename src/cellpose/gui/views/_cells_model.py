@@ -1,0 +1,192 @@
+"""The cells of an image as the rows of a Qt table: nothing is copied, and an edit changes its own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import isnan
+from typing import Any
+
+import numpy as np
+import qtawesome
+from qtpy.QtCore import QAbstractTableModel, QItemSelection, QModelIndex, Qt
+from qtpy.QtGui import QColor
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.model import Document, Edit
+from cellpose.gui.model._cell_list import COLUMNS, CellList, Step
+
+__all__ = ["CellsModel"]
+
+_MANY = 64  # cells of an edit from which all rows are listed anew
+_Role = Qt.ItemDataRole
+_NO_PARENT = QModelIndex()
+_ICONS = {"checked": ("mdi6.check", "#5bb974"), "hand-made": ("mdi6.pencil", "#e8984c")}
+_TITLES = {"id": "cell", "size": "pixels", "diameter": "⌀ px", "state": "✓"}
+
+
+class CellsModel(QAbstractTableModel):  # type: ignore[misc]
+    """Rows are cells, columns are ``COLUMNS``.
+
+    Parameters
+    ----------
+    session
+        Whose cells are listed: those of the open document that pass the filter of `Review`.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._document: Document | None = None
+        self.cells: CellList | None = None
+        self._sorted: tuple[str, bool] = ("id", False)
+        session.opened.connect(self._open)
+        session.review.filtered.connect(lambda: self.list_anew())
+        session.review.classes.changed.connect(lambda: self._column_changed("class"))
+
+    def _open(self, document: Document | None) -> None:
+        if document is not None and document is not self._document:
+            document.edited.connect(lambda edit: self._follow(document, edit))
+        self._document = document
+        self.list_anew()
+
+    def list_anew(self) -> None:
+        """All rows may be different."""
+        self.beginResetModel()
+        if self._document is None:
+            self.cells = None
+        else:
+            self.cells = self._session.review.listed(self._document)
+            self.cells.sort(*self._sorted)
+        self.endResetModel()
+
+    def _follow(self, document: Document, edit: Edit | None) -> None:
+        if document is not self._document or self.cells is None:
+            return
+        if edit is None or edit.ids.size > _MANY:
+            self.list_anew()
+            return
+        ids = edit.ids.tolist()
+        for n, cell in enumerate(ids, 1):
+            self._take(self.cells, self.cells.step(cell, ids[n:]))
+
+    def _take(self, cells: CellList, step: Step) -> None:
+        if step.old < 0 and step.new < 0:
+            return
+        if step.old < 0:
+            self.beginInsertRows(_NO_PARENT, step.new, step.new)
+            cells.take(step)
+            self.endInsertRows()
+        elif step.new < 0:
+            self.beginRemoveRows(_NO_PARENT, step.old, step.old)
+            cells.take(step)
+            self.endRemoveRows()
+        else:
+            if step.old != step.new:
+                place = step.new + (step.new > step.old)  # Qt counts the rows before the move
+                self.beginMoveRows(_NO_PARENT, step.old, step.old, _NO_PARENT, place)
+                cells.take(step)
+                self.endMoveRows()
+            self.dataChanged.emit(self.index(step.new, 0), self.index(step.new, len(COLUMNS) - 1))
+
+    def _column_changed(self, name: str) -> None:
+        if self.rowCount():
+            column = COLUMNS.index(name)
+            self.dataChanged.emit(self.index(0, column), self.index(self.rowCount() - 1, column))
+
+    # --- what Qt asks ---
+
+    def rowCount(self, parent: QModelIndex = _NO_PARENT) -> int:
+        """Of the listed cells."""
+        return 0 if self.cells is None or parent.isValid() else len(self.cells)
+
+    def columnCount(self, parent: QModelIndex = _NO_PARENT) -> int:
+        """Of ``COLUMNS``."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Any, role: int = _Role.DisplayRole) -> Any:
+        """Titles, and what they mean."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        name = COLUMNS[section]
+        micrometres = self._pixel_um() is not None
+        if role == _Role.DisplayRole:
+            if micrometres and name in ("size", "diameter"):
+                return {"size": "µm²", "diameter": "⌀ µm"}[name]
+            return _TITLES.get(name, name)
+        if role == _Role.ToolTipRole:
+            return self._hint(name)
+        if role == _Role.TextAlignmentRole:
+            return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def _hint(self, name: str) -> str:
+        if name == "score":
+            scoring = None if self._document is None else self._document.scoring
+            return "how sure the model is, 0 to 1" if scoring is None else scoring.words
+        return {
+            "id": "number of the cell",
+            "size": "area; the other unit is shown when the pointer rests on it",
+            "diameter": "of a disk of the same area",
+            "class": "given by the keys 1 to 9",
+            "state": "checked by Y, or made or corrected by hand",
+        }[name]
+
+    def data(self, index: QModelIndex, role: int = _Role.DisplayRole) -> Any:
+        """What a cell of the table shows."""
+        if self.cells is None or not index.isValid():
+            return None
+        name = COLUMNS[index.column()]
+        if role == _Role.TextAlignmentRole:
+            side = Qt.AlignmentFlag.AlignLeft if name in ("class", "state") else Qt.AlignmentFlag.AlignRight
+            return side | Qt.AlignmentFlag.AlignVCenter
+        show = {_Role.DisplayRole: self._text, _Role.DecorationRole: self._icon, _Role.ToolTipRole: self._tip}.get(role)
+        return None if show is None else show(name, self.cells.value(index.row(), name))
+
+    def _icon(self, name: str, value: Any) -> Any:
+        if name == "class" and value:
+            return QColor(self._session.review.classes[value - 1].color)
+        return qtawesome.icon(_ICONS[value][0], color=_ICONS[value][1]) if name == "state" and value else None
+
+    def _tip(self, name: str, value: Any) -> str | None:
+        if name == "size":
+            return f"{value} pixels"
+        return str(value) or None if name == "state" else None
+
+    def _text(self, name: str, value: Any) -> str:
+        um = self._pixel_um()
+        if name == "state":
+            return ""
+        if name == "score":
+            return "" if isnan(value) else f"{value:.2f}"
+        if name == "class":
+            return self._session.review.classes.name(value)
+        if name == "diameter":
+            return f"{value * (um[0] * um[1]) ** 0.5:.4g}" if um else f"{value:.1f}"
+        if name == "size" and um:
+            return f"{value * um[0] * um[1]:.4g}"
+        return str(value)
+
+    def _pixel_um(self) -> tuple[float, float] | None:
+        return None if self._document is None else self._document.pixel_um
+
+    def sort(self, column: int, order: Any = Qt.SortOrder.AscendingOrder) -> None:
+        """By a column."""
+        self._sorted = (COLUMNS[column], order == Qt.SortOrder.DescendingOrder)
+        self.list_anew()
+
+    # --- cells and rows ---
+
+    def cells_at(self, rows: Iterable[int]) -> list[int]:
+        """Numbers of the cells of rows."""
+        return [] if self.cells is None else self.cells.order[list(rows)].tolist()
+
+    def selection_of(self, cells: Iterable[int]) -> QItemSelection:
+        """The rows of cells, as few ranges as there are."""
+        found = QItemSelection()
+        if self.cells is None:
+            return found
+        rows = self.cells.rows_of(np.fromiter(cells, np.int32))
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+            if run.size:
+                found.select(self.index(int(run[0]), 0), self.index(int(run[-1]), len(COLUMNS) - 1))
+        return found
