@@ -28,6 +28,7 @@ from cellpose.gui.controllers._training import Training
 from cellpose.gui.controllers.tools import Pointer
 from cellpose.gui.model import Document, Picture, SegmentationSettings, ViewState
 from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._choices import recall
 from cellpose.gui.model._images import MOST_CHANNELS
 from cellpose.gui.model._preferences import Preferences
 from cellpose.gui.model._view import BRUSHES, COLOR_MODES, VIEWS
@@ -59,6 +60,8 @@ class Session:
         A text for the clipboard.
     seen
         The part of the image in view: first row, first column, last row, last column.
+    picture_wanted : Signal(object)
+        The view is to be saved as this path or, for None, to be copied.
     fit : Signal()
         The whole image is to be seen.
     zoom : Signal(float)
@@ -70,18 +73,20 @@ class Session:
     told = Signal(str)
     failed = Signal(str)
     copied = Signal(str)
+    picture_wanted = Signal(object)
     fit = Signal()
     zoom = Signal(float)
 
     def __init__(self, to_main: Callable[[Callable[[], None]], None], dialogs: Dialogs | None = None) -> None:
         self.preferences = Preferences()
         self.keys = KeyMap(self.preferences)
-        self.view = ViewState()
-        self.settings = SegmentationSettings()
+        self.view: ViewState = ViewState()
+        recall(self.view, self.preferences)
+        self.settings: SegmentationSettings = SegmentationSettings()
         self.settings.model = weights.default_model()
         self.in_main = to_main
         self.dialogs: Dialogs = dialogs or NoDialogs()
-        self.jobs = Jobs(to_main)
+        self.jobs: Jobs = Jobs(to_main)
         self.models = Models(self)
         self.files = Files(self)
         self.exports = Exports(self)
@@ -91,7 +96,7 @@ class Session:
         self.training = Training(self)
         self.folder = Folder(self)
         self.pointer = Pointer(self.view, pixel_um=lambda: self.scale.pixel_um)
-        self.scale = Scale(self)
+        self.scale: Scale = Scale(self)
         self.overview = Overview(self)
         self.cells = Cells(self)
         self.review = Review(self)

@@ -13,6 +13,7 @@ __all__ = [
     "COLOR_MAPS",
     "COLOR_MODES",
     "CORNERS",
+    "THEMES",
     "USUAL_COLORS",
     "VIEWS",
     "ChannelLook",
@@ -24,6 +25,7 @@ COLOR_MODES = ("RGB", "red", "green", "blue", "gray", "spectral")
 COLOR_MAPS = ("inverted gray", "viridis", "magma", "inferno", "cividis")  # of the mean of the channels
 ALL_COLOR_MODES = (*COLOR_MODES, "composite", *COLOR_MAPS)
 USUAL_COLORS = ("#ff0000", "#00ff00", "#0000ff", "#ffffff", "#00ffff", "#ff00ff", "#ffff00", "#ff8000")
+THEMES = ("system", "dark", "light")
 CORNERS = ("bottom right", "bottom left", "top left", "top right")
 BRUSHES = (1, 3, 5, 7, 9)
 
@@ -88,8 +90,10 @@ class ViewState:
         The scale bar, its colour ``"#rrggbb"`` and its place, of ``CORNERS``.
     minimap_on
         Whether a small picture of the whole is shown while a part is seen.
-    dark
-        Whether the window is dark.
+    full_screen
+        Whether the window covers the screen.
+    theme, dark
+        Which the user wants, of ``THEMES``, and whether the window is dark, which follows.
     """
 
     events = SignalGroupDescriptor()
@@ -118,6 +122,8 @@ class ViewState:
     scale_bar_color: str = "#ffffff"
     scale_bar_corner: str = "bottom right"
     minimap_on: bool = True
+    full_screen: bool = False
+    theme: str = "system"
     dark: bool = True
 
     def channel(self, number: int) -> ChannelLook:

@@ -18,17 +18,21 @@ from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import MENUS, Command, commands
 from cellpose.gui.controllers.tools import PointerEvent
 from cellpose.gui.model import Document
+from cellpose.gui.model._choices import remember
 from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._cells_dock import CellsDock
 from cellpose.gui.views._dialogs import QtDialogs
 from cellpose.gui.views._folder_dock import FolderDock
+from cellpose.gui.views._memory import recall_places, remember_places
 from cellpose.gui.views._minimap import Minimap
 from cellpose.gui.views._notice import Notice
 from cellpose.gui.views._region import Region
 from cellpose.gui.views._renderer import picturing
 from cellpose.gui.views._scale_bar import ScaleBar
+from cellpose.gui.views._snapshot import take_picture
 from cellpose.gui.views._status import Status
-from cellpose.gui.views._style import dress, window_icon
+from cellpose.gui.views._style import window_icon
+from cellpose.gui.views._theme import follow_theme
 from cellpose.gui.views._training_dock import TrainingDock
 from cellpose.gui.views._welcome import Welcome
 from cellpose.gui.views.panels import Column
@@ -77,7 +81,7 @@ class Window(QModelMainWindow):
         self.session = Session(self._door.call, QtDialogs(self))
         self.commands = commands(self.session)
         self.scene = Scene()
-        dress(QApplication.instance(), self.session.view.dark)
+        follow_theme(self.session.view)
         self.panel = Column(self.session)
         self.notice = Notice()
         self.region = Region(self.scene.box, self.session.pointer.removal)
@@ -90,7 +94,10 @@ class Window(QModelMainWindow):
         self.session.segmentation.find_gpu()
 
     def _place(self) -> None:
-        """As large as the original's window, where the screen has room for it and its frame."""
+        """Where it was last; else as large as the original's window, if the screen has room for it and its frame."""
+        if recall_places(self, self.session.preferences):
+            self.session.view.full_screen = self.isFullScreen()
+            return
         room = self.screen().availableGeometry().adjusted(_FRAME, _FRAME, -_FRAME, -_FRAME)
         self.setGeometry(QRect(50, 50, 1200, 1000).intersected(room))
 
@@ -167,7 +174,8 @@ class Window(QModelMainWindow):
         session.zoom.connect(self.scene.zoom)
         session.review.look_at.connect(self.scene.look_at)
         session.view.events.connect(lambda _: self._repaint())
-        session.view.events.dark.connect(lambda dark: dress(QApplication.instance(), dark))
+        session.view.events.full_screen.connect(self._show_full)
+        session.picture_wanted.connect(lambda path: take_picture(session, self.scene, path))
         session.view.events.disk_on.connect(lambda _: self._show_disk())
         session.settings.events.diameter.connect(lambda _: self._show_disk())
         self.scene.box.sigRangeChanged.connect(lambda *_: self._tell_what_is_seen())
@@ -200,6 +208,11 @@ class Window(QModelMainWindow):
         if document is not None:
             name = document.path.name if document.path else f"cellpose v{version}"
             self.setWindowTitle(name if document.history.is_saved else f"{name} \N{BLACK CIRCLE}")
+
+    def _show_full(self, full: bool) -> None:
+        """Over the whole screen, or as before."""
+        if full != self.isFullScreen():
+            self.setWindowState(self.windowState() ^ Qt.WindowState.WindowFullScreen)
 
     def _show_failure(self, text: str) -> None:
         self.statusBar().showMessage(text, 8000)
@@ -287,5 +300,7 @@ class Window(QModelMainWindow):
         self.session.pointer.cancel()
         self.session.files.autosave.leave()
         self.session.jobs.cancel()
+        remember(self.session.view, self.session.preferences)
+        remember_places(self, self.session.preferences)
         Application.destroy(self._app.name)
         super().closeEvent(event)

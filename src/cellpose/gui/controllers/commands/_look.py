@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command, Conditions
 from cellpose.gui.model._palettes import PALETTES
-from cellpose.gui.model._view import COLOR_MAPS, CORNERS
+from cellpose.gui.model._view import COLOR_MAPS, CORNERS, THEMES
 
 __all__ = ["commands"]
 
@@ -43,7 +45,32 @@ def commands(session: Session) -> list[Command]:
     def bar_color() -> None:
         view.scale_bar_color = session.dialogs.ask_color("Scale bar", view.scale_bar_color) or view.scale_bar_color
 
+    def save_picture() -> None:
+        document = session.document
+        source = document.path if document is not None and document.path else Path("image")
+        path = session.dialogs.ask_save("Save picture of the view", source.with_name(f"{source.stem}_view.png"))
+        if path is not None:
+            session.picture_wanted.emit(path if path.suffix else path.with_suffix(".png"))
+
+    def theme(name: str) -> Command:
+        title = "Window as the system" if name == "system" else f"Window {name}"
+        choose = lambda: setattr(view, "theme", name)  # noqa: E731
+        return Command(f"view.theme_{name}", title, choose, (), "7", checked=lambda: view.theme == name)
+
     return [
+        toggle("full_screen", "Full screen", "6", ("F11",)),
+        Command(
+            "view.copy_picture",
+            "Copy picture of the view",
+            lambda: session.picture_wanted.emit(None),
+            ("Ctrl+Shift+C",),
+            "6",
+            enabled=can.open,
+        ),
+        Command(
+            "view.save_picture", "Save picture of the view...", save_picture, ("Ctrl+Shift+S",), "6", enabled=can.open
+        ),
+        *(theme(name) for name in THEMES),
         toggle("scale_bar_on", "Scale bar", "35"),
         Command("view.scale_bar_corner", "Scale bar to the next corner", next_corner, (), "35"),
         Command("view.scale_bar_color", "Colour of the scale bar...", bar_color, (), "35"),

@@ -16,9 +16,6 @@ def commands(session: Session) -> list[Command]:
         title = f"{color.capitalize()} channel alone"
         return Command(f"view.{color}", title, lambda: session.toggle_color(color), (key,), "2")
 
-    def toggle_theme() -> None:
-        view.dark = not view.dark
-
     def toggle_disk() -> None:
         view.disk_on = not view.disk_on
 
@@ -34,7 +31,6 @@ def commands(session: Session) -> list[Command]:
             checked=lambda: view.single_stroke,
         ),
         Command("view.disk", "Scale disk", toggle_disk, checked=lambda: view.disk_on),
-        Command("view.dark", "Dark window", toggle_theme, (), "5", checked=lambda: view.dark),
         Command("view.next_color", "Next colour mode", session.next_color, ("Down", "S"), "2"),
         Command("view.previous_color", "Previous colour mode", lambda: session.next_color(-1), ("Up", "W"), "2"),
         *channels,

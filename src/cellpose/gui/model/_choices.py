@@ -1,0 +1,75 @@
+"""Choices of how images are looked at, kept between starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from cellpose.gui.model._palettes import COLORINGS, PALETTES
+from cellpose.gui.model._preferences import Preferences, take
+from cellpose.gui.model._view import CORNERS, THEMES, ViewState
+
+__all__ = ["recall", "remember"]
+
+_SECTION, _COLORS = "view", "channel_colors"
+_WIDEST_BRUSH, _WIDEST_OUTLINE = 201, 9
+
+
+def _color(value: Any) -> bool:
+    return re.fullmatch("#[0-9a-fA-F]{6}", str(value)) is not None
+
+
+def _any(_value: Any) -> bool:
+    return True
+
+
+# Fields that are kept, and whether a value can be used. What belongs to one image is not kept, nor are masks that are
+# off: nobody who comes back should look in vain for cells.
+_KEPT: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("outlines_on", "outlines_own", "auto_levels", "single_stroke", "disk_on"), _any),
+    **dict.fromkeys(("scale_bar_on", "minimap_on", "preserve"), _any),
+    **dict.fromkeys(("cell_color", "outline_color", "scale_bar_color"), _color),
+    "opacity": range(256).__contains__,
+    "brush": range(1, _WIDEST_BRUSH + 1).__contains__,
+    "outline_width": range(1, _WIDEST_OUTLINE + 1).__contains__,
+    "palette": PALETTES.__contains__,
+    "coloring": lambda value: value in COLORINGS,
+    "scale_bar_corner": CORNERS.__contains__,
+    "theme": THEMES.__contains__,
+}
+
+
+def remember(view: ViewState, preferences: Preferences) -> None:
+    """Write down the choices."""
+    values = {name: getattr(view, name) for name in _KEPT if hasattr(view, name)}
+    preferences.put(_SECTION, values | {_COLORS: [look.color for look in view.channels]})
+
+
+def recall(view: ViewState, preferences: Preferences) -> None:
+    """Take the choices of the last start; what cannot be used is left out.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     preferences = Preferences(Path(folder) / "window.json")
+    ...     preferences.put("view", {"palette": "Okabe-Ito", "opacity": 999, "theme": "light"})
+    ...     view = ViewState()
+    ...     recall(view, preferences)
+    >>> view.palette, view.opacity, view.theme
+    ('Okabe-Ito', 128, 'light')
+    """
+    values = preferences.section(_SECTION)
+    take(
+        view, {name: values[name] for name, usable in _KEPT.items() if name in values and _usable(usable, values[name])}
+    )
+    colors = values.get(_COLORS)
+    for number, color in enumerate(colors if isinstance(colors, list) else []):
+        if _color(color):
+            view.set_channel(number, color=color)
+
+
+def _usable(check: Callable[[Any], bool], value: Any) -> bool:
+    return isinstance(value, (str, int, float)) and check(value)

@@ -1,0 +1,38 @@
+"""A picture of the view: the image as it is seen, with cells, scale bar and what is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtGui import QPixmap
+from qtpy.QtWidgets import QApplication
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.views._canvas import Scene
+from cellpose.gui.views._minimap import Minimap
+
+__all__ = ["take_picture"]
+
+
+def take_picture(session: Session, scene: Scene, path: Path | None) -> None:
+    """Into a file or, for None, to the clipboard; the minimap is left out."""
+    picture = _grabbed(scene)
+    if path is None:
+        QApplication.clipboard().setPixmap(picture)
+        session.told.emit("the view is in the clipboard")
+    elif picture.save(str(path)):
+        session.told.emit(f"the view was saved as {path.name}")
+    else:
+        session.failed.emit(
+            f"the view was not saved as {path}; choose a folder that can be written to, and .png or .jpg"
+        )
+
+
+def _grabbed(scene: Scene) -> QPixmap:
+    hidden = [each for each in scene.viewport().findChildren(Minimap) if each.isVisible()]
+    for each in hidden:
+        each.hide()
+    picture = scene.grab()
+    for each in hidden:
+        each.show()
+    return picture

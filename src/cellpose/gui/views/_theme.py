@@ -1,0 +1,40 @@
+"""Dark or light, as the user chose or as the system is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from cellpose.gui.model import ViewState
+from cellpose.gui.views._style import dress
+
+__all__ = ["follow_theme"]
+
+_SCHEMES = {
+    "system": Qt.ColorScheme.Unknown,
+    "dark": Qt.ColorScheme.Dark,
+    "light": Qt.ColorScheme.Light,
+}
+
+
+def follow_theme(view: ViewState, application: Any = None) -> None:
+    """Dress the application now, and whenever the choice or the system changes."""
+    application = application or QApplication.instance()
+    hints = application.styleHints()
+
+    def settle() -> None:
+        system = hints.colorScheme()
+        view.dark = view.theme == "dark" or (view.theme == "system" and system != Qt.ColorScheme.Light)
+
+    def choose() -> None:
+        if hasattr(hints, "setColorScheme"):  # from Qt 6.8 on: frames of windows follow, too
+            hints.setColorScheme(_SCHEMES[view.theme])
+        settle()
+
+    view.events.theme.connect(lambda _: choose())
+    view.events.dark.connect(lambda dark: dress(application, dark))
+    hints.colorSchemeChanged.connect(lambda _: settle())
+    choose()
+    dress(application, view.dark)
