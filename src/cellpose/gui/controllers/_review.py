@@ -45,6 +45,8 @@ class Review:
         self._session = session
         self.classes = Classes()
         self.filter, self.filter_problem = "", ""
+        self._show_colors()
+        self.classes.changed.connect(self._show_colors)
         session.opened.connect(self._opened)
 
     # --- the list ---
@@ -144,6 +146,9 @@ class Review:
     def show_all(self) -> None:
         """Hide no cell."""
         self._session.view.isolated = frozenset()
+
+    def _show_colors(self) -> None:
+        self._session.view.class_colors = tuple(each.color for each in self.classes)
 
     def _opened(self, document: Document | None) -> None:
         self.show_all()

@@ -8,10 +8,21 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CHANNEL_COLORS", "OUTLINE_OPACITY", "SELECTED", "blue_white_red", "cell_colors", "spectral"]
+__all__ = [
+    "CHANNEL_COLORS",
+    "OUTLINE_OPACITY",
+    "SELECTED",
+    "UNKNOWN",
+    "blue_white_red",
+    "cell_colors",
+    "doubt_ramp",
+    "size_ramp",
+    "spectral",
+]
 
 OUTLINE_OPACITY = 200  # where all outlines have one colour
 SELECTED = (255, 255, 255)
+UNKNOWN = (150, 150, 150)  # of cells of which nothing is known that colours tell
 
 # For each colour mode the colour of each of three channels. Gray is the mean, so each channel gives a share.
 CHANNEL_COLORS = {
@@ -48,6 +59,21 @@ def spectral() -> npt.NDArray[np.uint8]:
 def blue_white_red() -> npt.NDArray[np.uint8]:
     """Colours (256, 3) from blue over white to red."""
     return _between(np.array([(0, 0, 255), (255, 255, 255), (255, 0, 0)], np.float64))
+
+
+@cache
+def doubt_ramp() -> npt.NDArray[np.uint8]:
+    """Colours (256, 3) from orange, doubtful, over pale yellow to blue, sure; the colour-blind tell the ends apart."""
+    return _between(
+        np.array([(213, 62, 0), (244, 150, 60), (250, 226, 150), (120, 190, 225), (0, 104, 180)], np.float64)
+    )
+
+
+@cache
+def size_ramp() -> npt.NDArray[np.uint8]:
+    """Colours (256, 3) from violet, small, over green to yellow, large: stops of viridis."""
+    stops = [(68, 1, 84), (65, 68, 135), (42, 120, 142), (34, 168, 132), (122, 209, 81), (253, 231, 37)]
+    return _between(np.array(stops, np.float64))
 
 
 def _between(stops: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:

@@ -8,8 +8,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.gui.model._colors import cell_colors
+from cellpose.gui.model._colors import UNKNOWN, cell_colors, doubt_ramp, size_ramp
 from cellpose.gui.model._labels import Table
+from cellpose.gui.model._measures import MEASURES
 from cellpose.gui.model._view import ViewState
 
 __all__ = ["COLORINGS", "ONE_COLOR", "PALETTES", "cell_rgb", "rgb_of"]
@@ -49,16 +50,43 @@ def cell_rgb(table: Table, view: ViewState) -> Colors:
     >>> cell_rgb(np.zeros(3, CELL), view).tolist()
     [[230, 159, 0], [86, 180, 233], [0, 158, 115]]
     """
-    return COLORINGS[view.coloring](table, _palette(view.palette, view.cell_color))
+    return COLORINGS[view.coloring](table, view)
 
 
-def by_number(table: Table, palette: Colors) -> Colors:
+def by_number(table: Table, view: ViewState) -> Colors:
     """Colours by the numbers of cells, so that a cell keeps its colour."""
+    palette = _palette(view.palette, view.cell_color)
     return palette[np.arange(len(table)) % len(palette)]
 
 
-# What decides the colour of a cell: functions from the table of cells and the chosen palette (n, 3).
-COLORINGS: dict[str, Callable[[Table, Colors], Colors]] = {"number": by_number}
+def by_class(table: Table, view: ViewState) -> Colors:
+    """Colours that the user gave to the classes."""
+    colors: Colors = np.array([UNKNOWN, *(rgb_of(color) for color in view.class_colors)], np.uint8)
+    places: npt.NDArray[np.intp] = table["kind"].clip(0, len(colors) - 1).astype(np.intp)
+    return colors[places]
+
+
+def along(name: str, ramp: Callable[[], Colors]) -> Callable[[Table, ViewState], Colors]:
+    """Colours (256, 3) along a measure of ``MEASURES``."""
+
+    def colored(table: Table, _view: ViewState) -> Colors:
+        shares = MEASURES[name](table).shares
+        known = ~np.isnan(shares)
+        colors = np.empty((len(table), 3), np.uint8)
+        colors[:] = UNKNOWN
+        colors[known] = ramp()[(255 * shares[known]).clip(0, 255).astype(np.intp)]
+        return colors
+
+    return colored
+
+
+# What decides the colour of a cell: functions from the table of cells and the choices of the user.
+COLORINGS: dict[str, Callable[[Table, ViewState], Colors]] = {
+    "number": by_number,
+    "score": along("score", doubt_ramp),
+    "class": by_class,
+    "size": along("size", size_ramp),
+}
 
 
 @cache

@@ -70,6 +70,8 @@ class ViewState:
         colour, ``"#rrggbb"``.
     outline_width, outlines_own, outline_color
         Of the outlines in pixels of the screen; whether each has the colour of its cell; else the colour of all.
+    class_colors
+        ``"#rrggbb"`` of the classes 1, 2, ..., for the colouring by classes.
     isolated
         Numbers of the cells that alone are seen; empty: all are.
     levels
@@ -110,6 +112,7 @@ class ViewState:
     outline_width: int = 1
     outlines_own: bool = False
     outline_color: str = "#c8c8ff"
+    class_colors: tuple[str, ...] = ()
     isolated: frozenset[int] = frozenset()
     levels: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 255.0)] * 3)
     channels: tuple[ChannelLook, ...] = ()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import qtawesome
-from qtpy.QtCore import QEvent, QItemSelectionModel, Qt
+from qtpy.QtCore import QEvent, QItemSelectionModel, QSize, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QDockWidget,
@@ -31,8 +31,8 @@ from cellpose.gui.views.panels._bound import Folding, color_button, own_keys, ro
 
 __all__ = ["CellsDock"]
 
-_ROW = 22  # pixels of the screen
-_WIDTHS = {"id": 42, "size": 52, "diameter": 48, "score": 48, "state": 28}
+_ROW, _ICON = 22, 12  # pixels of the screen
+_WIDTHS = {"id": 40, "size": 48, "diameter": 44, "score": 46, "state": 26}
 _GRAY = "#8a8f98"
 _OWN = {Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Home, Qt.Key.Key_End}
 _Select = QItemSelectionModel.SelectionFlag
@@ -107,6 +107,7 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         table.setWordWrap(False)
         table.setFrameShape(table.Shape.NoFrame)
         table.setCornerButtonEnabled(False)
+        table.setIconSize(QSize(_ICON, _ICON))
         rows, header = table.verticalHeader(), table.horizontalHeader()
         rows.hide()
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)  # no row is measured

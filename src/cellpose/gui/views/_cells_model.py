@@ -41,6 +41,7 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
         self._sorted: tuple[str, bool] = ("id", False)
         session.opened.connect(self._open)
         session.review.filtered.connect(lambda: self.list_anew())
+        session.scale.changed.connect(lambda: self._show_units())
         session.review.classes.changed.connect(lambda: self._column_changed("class"))
 
     def _open(self, document: Document | None) -> None:
@@ -87,6 +88,11 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
                 cells.take(step)
                 self.endMoveRows()
             self.dataChanged.emit(self.index(step.new, 0), self.index(step.new, len(COLUMNS) - 1))
+
+    def _show_units(self) -> None:
+        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(COLUMNS) - 1)
+        for name in ("size", "diameter"):
+            self._column_changed(name)
 
     def _column_changed(self, name: str) -> None:
         if self.rowCount():
@@ -167,7 +173,7 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
         return str(value)
 
     def _pixel_um(self) -> tuple[float, float] | None:
-        return None if self._document is None else self._document.pixel_um
+        return self._session.scale.pixel_um
 
     def sort(self, column: int, order: Any = Qt.SortOrder.AscendingOrder) -> None:
         """By a column."""

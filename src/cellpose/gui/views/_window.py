@@ -23,6 +23,7 @@ from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._cells_dock import CellsDock
 from cellpose.gui.views._dialogs import QtDialogs
 from cellpose.gui.views._folder_dock import FolderDock
+from cellpose.gui.views._legend import Legend
 from cellpose.gui.views._memory import recall_places, remember_places
 from cellpose.gui.views._minimap import Minimap
 from cellpose.gui.views._notice import Notice
@@ -182,6 +183,7 @@ class Window(QModelMainWindow):
         session.pointer.preview_changed.connect(lambda preview: self.scene.show_preview(preview))
         self.scene.viewport().installEventFilter(self)
         self.minimap, self.scale_bar = Minimap(session, self.scene), ScaleBar(session, self.scene)
+        self.legend = Legend(session, self.scene)
         self.status = Status(session, self.scene, self.statusBar())
         session.saved.connect(lambda _: self._show_title())
         self.setAcceptDrops(True)

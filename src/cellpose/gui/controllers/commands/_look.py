@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command, Conditions
-from cellpose.gui.model._palettes import PALETTES
+from cellpose.gui.model._palettes import COLORINGS, PALETTES
 from cellpose.gui.model._view import COLOR_MAPS, CORNERS, THEMES
 
 __all__ = ["commands"]
@@ -38,6 +38,16 @@ def commands(session: Session) -> list[Command]:
     def toggle(field: str, title: str, group: str, keys: tuple[str, ...] = ()) -> Command:
         run = lambda: setattr(view, field, not getattr(view, field))  # noqa: E731
         return Command(f"view.{field}", title, run, keys, group, checked=lambda: getattr(view, field))
+
+    def next_coloring() -> None:
+        choices = list(COLORINGS)
+        view.coloring = choices[(choices.index(view.coloring) + 1) % len(choices)]
+        session.told.emit(f"cells are coloured by {view.coloring}")
+
+    def color_by(name: str) -> Command:
+        choose = lambda: setattr(view, "coloring", name)  # noqa: E731
+        title = f"Colour cells by {name}"
+        return Command(f"view.by_{name}", title, choose, (), "15", checked=lambda: view.coloring == name)
 
     def next_corner() -> None:
         view.scale_bar_corner = CORNERS[(CORNERS.index(view.scale_bar_corner) + 1) % len(CORNERS)]
@@ -87,6 +97,8 @@ def commands(session: Session) -> list[Command]:
         *(show_in(mode) for mode in ("composite", *COLOR_MAPS)),
         Command("view.fainter", "Fainter masks", lambda: opacity(-_OPACITY_STEP), ("Shift+X",), "15"),
         Command("view.stronger", "Stronger masks", lambda: opacity(_OPACITY_STEP), ("Ctrl+X",), "15"),
+        *(color_by(name) for name in COLORINGS),
+        Command("view.coloring", "Colour cells by the next", next_coloring, ("H",), "15"),
         Command("view.palette", "Next colours of cells", next_palette, ("L",), "15"),
         Command("view.thinner", "Thinner outlines", lambda: width(-1), ("Shift+Z",), "15"),
         Command("view.wider", "Wider outlines", lambda: width(1), (), "15"),

@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSlider
 
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.model._palettes import ONE_COLOR, PALETTES
+from cellpose.gui.model._palettes import COLORINGS, ONE_COLOR, PALETTES
 from cellpose.gui.views.panels._bound import Folding, check_box, choice_box, color_button, number_box, own_keys, row
 
 __all__ = ["CellLook"]
@@ -25,6 +25,8 @@ class CellLook(Folding):
         self.opacity.setToolTip("opacity of the masks")
         self.opacity.valueChanged.connect(lambda value: setattr(view, "opacity", value))
         view.events.opacity.connect(lambda value: self.opacity.setValue(value))
+        self.coloring = choice_box(list(COLORINGS), view, "coloring")
+        self.coloring.setToolTip("what gives a cell its colour (H: the next)")
         self.palette_box = choice_box(PALETTES, view, "palette")
         self.palette_box.setToolTip("Okabe-Ito and Tol: can be told apart by the colour-blind, too")
         self.cell_color = color_button(view, "cell_color", "the one colour of all masks")
@@ -35,13 +37,16 @@ class CellLook(Folding):
         self.own.setToolTip("each outline in the colour of its cell")
         self.outline_color = color_button(view, "outline_color", "colour of all outlines")
         self.form.addRow("opacity", self.opacity)
+        self.form.addRow("colour by", self.coloring)
         self.form.addRow("colours", row(self.palette_box, self.cell_color))
         self.form.addRow("outlines", row(self.width_box, self.own, self.outline_color))
-        for event in (view.events.palette, view.events.outlines_own):
+        for event in (view.events.palette, view.events.coloring, view.events.outlines_own):
             event.connect(lambda _: self._show_state())
         self._show_state()
 
     def _show_state(self) -> None:
         """A colour can be chosen where it is used."""
-        self.cell_color.setVisible(self._view.palette == ONE_COLOR)
+        numbered = self._view.coloring == "number"
+        self.palette_box.setEnabled(numbered)
+        self.cell_color.setVisible(numbered and self._view.palette == ONE_COLOR)
         self.outline_color.setEnabled(not self._view.outlines_own)
