@@ -181,7 +181,7 @@ def play(window: Window, folder: Path, qtbot: object, seed: int, count: int) -> 
             assert window.session.pointer.mode in {"drawing", *window.session.pointer.tools}
     window.session.pointer.cancel()
     watch.assert_all_can_be_taken_back()
-    assert sum(len(document.history) for document, _ in watch.first) > count / 50, "the hand did something"
+    assert sum(len(document.history) for document, _ in watch.first) > count / 100, "the hand did something"
     last = {}
     for document, _ in watch.first:
         last[document.path] = document.labels.numbered()[0].copy()

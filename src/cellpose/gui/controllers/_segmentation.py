@@ -5,8 +5,9 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,12 @@ from psygnal import Signal
 
 from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
-from cellpose.gui.model import Document, Edit, Flows
+from cellpose.gui.model import Box, Document, Edit, Flows
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._corrections import Found
+from cellpose.gui.model._images import scaled_as_whole
 from cellpose.gui.model._marks import is_settled
+from cellpose.gui.model._regions import Rectangle, box_of
 from cellpose.gui.model._scores import Scoring, score_cells
 
 if TYPE_CHECKING:
@@ -26,7 +29,16 @@ if TYPE_CHECKING:
 __all__ = ["Segmentations", "allowed_channels"]
 
 _LEAST_DIAMETER = 5.0
+_USUAL_DIAMETER = 30.0  # pixels, where none is set
+_MARGIN_DIAMETERS, _LEAST_MARGIN = 2.0, 32  # around a region
 _LIVE = ("flow_threshold", "cellprob_threshold", "niter", "min_size")  # fields that change the masks of known flows
+
+
+class _Part(NamedTuple):
+    """A region that is segmented, and the box that the network sees, so that cells on the border are whole."""
+
+    region: Box
+    box: Box
 
 
 class Segmentations:
@@ -67,8 +79,32 @@ class Segmentations:
         """Whether a network that was cancelled is still busy with its last tile."""
         return self._session.jobs.is_ending(self.name)
 
-    def run(self) -> None:
-        """Segment the open image with the present settings, in the background."""
+    def run_on_seen(self) -> None:
+        """Segment what is seen of the open image, in the background; the rest stays as it is."""
+        self.run_on(self._session.seen)
+
+    def choose_region(self) -> None:
+        """Let the user drag the rectangle that is to be segmented."""
+        self._session.pointer.choose(self._session.pointer.run_region.name)
+
+    def run_on(self, rectangle: Rectangle) -> None:
+        """Segment a part of the open image, in the background; the rest stays as it is."""
+        session, document = self._session, self._session.document
+        if session.pointer.tool == session.pointer.run_region.name:
+            session.pointer.choose("select")
+        if document is None:
+            self.run()
+            return
+        y0, y1, x0, x1 = box_of(rectangle, document.labels.shape)
+        if min(y1 - y0, x1 - x0) < 1:
+            session.told.emit("nothing of the image lies there")
+            return
+        plane = session.view.plane
+        region = Box(plane, plane + 1, y0, y1, x0, x1)
+        self.run(None if region.shape == document.labels.shape else region)
+
+    def run(self, region: Box | None = None) -> None:
+        """Segment the open image, or a region of it, with the present settings, in the background."""
         session, document, settings = self._session, self._session.document, self._session.settings
         if document is None:
             session.failed.emit("open an image first, then run")
@@ -76,7 +112,7 @@ class Segmentations:
         if session.removing or self.is_ending:
             session.told.emit("finish deleting first" if session.removing else "the last run is still being canceled")
             return
-        wanted = (settings.model, settings.gpu)
+        wanted, percentiles = (settings.model, settings.gpu), (settings.lower, settings.upper)
         try:
             options = {
                 "diameter": settings.diameter or None,
@@ -88,15 +124,21 @@ class Segmentations:
             session.failed.emit(str(error))
             return
         image = np.moveaxis(document.stack[0], 0, -1)
+        part = None if region is None else self._with_margin(document, region)
+        if part is not None:
+            image = image[part.box.slices[1:]]
+            if document.restored is None:
+                options["normalize"] = False
 
         def work(report: Report) -> tuple[Any, ...]:
             model = self._loaded(*wanted)
-            masks, flows, _ = model.eval(image, channel_axis=-1, progress=lambda done: report(done / 100), **options)
+            given = image if options["normalize"] is not False else scaled_as_whole(image, document.stack, *percentiles)
+            masks, flows, _ = model.eval(given, channel_axis=-1, progress=lambda done: report(done / 100), **options)
             scores = score_cells(masks, flows[1], flows[2], model.model_name)
             return masks, scores, flows, model.model_name
 
         def done(result: tuple[Any, ...]) -> None:
-            self._take(document, *result)
+            self._take(document, part, *result)
 
         session.jobs.start(self.name, work, done, lambda error: session.failed.emit(f"NET ERROR: {error}"))
 
@@ -163,7 +205,11 @@ class Segmentations:
         dP, cellprob, masking = flows.dP, flows.cellprob, self._session.settings.masking()
         if np.ndim(cellprob) != 2:
             return
+        part = None if flows.region is None else self._with_margin(document, flows.region)
         size = document.labels.shape[1:]
+        if part is not None:
+            rows, columns = part.box.slices[1:]
+            dP, cellprob, size = dP[:, rows, columns], cellprob[rows, columns], part.box.shape[1:]
 
         def work(_report: Report) -> tuple[npt.NDArray[Any], tuple[Any, Scoring]]:
             from cellpose import dynamics
@@ -173,22 +219,49 @@ class Segmentations:
 
         def done(found: tuple[npt.NDArray[Any], tuple[Any, Scoring]]) -> None:
             if document is self._session.document and document.flows is flows:
-                self._replace(document, *found, gesture)
+                self._replace(document, part, *found, gesture)
             if self._stale:
                 self._make_masks()
 
         self._session.jobs.start(self.anew, work, done, lambda error: self._session.failed.emit(str(error)))
 
     def _replace(
-        self, document: Document, labels: npt.NDArray[Any], scored: tuple[npt.NDArray[Any], Scoring], gesture: int
+        self,
+        document: Document,
+        part: _Part | None,
+        labels: npt.NDArray[Any],
+        scored: tuple[npt.NDArray[Any], Scoring],
+        gesture: int,
     ) -> None:
         step, last = self._last
         if step == gesture and last is not None and document.history.edits[-1:] == (last,):
             document.undo()
-        document.found = Found.of(labels[None], document.flows.model if document.flows else "")
+        model = document.flows.model if document.flows else ""
+        self._last = (gesture, self._put(document, part, labels, scored, model, "thresholds"))
+
+    def _put(
+        self,
+        document: Document,
+        part: _Part | None,
+        labels: npt.NDArray[Any],
+        scored: tuple[npt.NDArray[Any], Scoring],
+        model: str,
+        name: str,
+    ) -> Edit | None:
+        """New cells in place of those of the image, or of a part of it."""
         scores, document.scoring = scored
-        edit = document.do(operations.replace_all, labels[None], scores, keep=self._kept(document), name="thresholds")
-        self._last = (gesture, edit)
+        keep = self._kept(document)
+        if part is not None:
+            return document.do(
+                operations.replace_within, part.box, labels[None], part.region, scores, keep=keep, name=name
+            )
+        document.found = Found.of(labels[None], model)
+        return document.do(operations.replace_all, labels[None], scores, keep=keep, name=name)
+
+    def _with_margin(self, document: Document, region: Box) -> _Part:
+        diameter = self._session.settings.diameter or _USUAL_DIAMETER
+        margin = max(_LEAST_MARGIN, ceil(_MARGIN_DIAMETERS * diameter))
+        return _Part(region, region.grown(margin, document.labels.shape))
 
     def channels(self) -> dict[str, Any]:
         """The keyword for channels, of models that take them."""
@@ -211,16 +284,19 @@ class Segmentations:
     def _take(
         self,
         document: Document,
+        part: _Part | None,
         masks: npt.NDArray[Any],
         scored: tuple[npt.NDArray[Any], Scoring],
         flows: list[Any],
         model: str,
     ) -> None:
-        scores, document.scoring = scored
-        document.flows = Flows(np.asarray(flows[0])[None], np.asarray(flows[1]), np.asarray(flows[2]), model)
-        document.found = Found.of(masks[None], model)
-        document.do(operations.replace_all, masks[None], scores, keep=self._kept(document))
-        self._session.told.emit(f"{model}: {int(masks.max(initial=0))} cells found")
+        found = Flows(np.asarray(flows[0])[None], np.asarray(flows[1]), np.asarray(flows[2]), model)
+        if part is not None:
+            found = Flows.joined(document.flows, document.labels.shape, part.box, found, part.region)
+        document.flows = found
+        edit = self._put(document, part, masks, scored, model, "segment")
+        n = 0 if edit is None else edit.added.size
+        self._session.told.emit(f"{model}: {n} {'cell' if n == 1 else 'cells'} found")
 
     def _kept(self, document: Document) -> list[int]:
         if not self._session.settings.keep_corrected:

@@ -110,6 +110,7 @@ class Session:
         view.color.connect(lambda _: setattr(self.view, "view", "image"))
         for event in (view.auto_levels, view.view, settings.lower, settings.upper):
             event.connect(lambda _: self._adjust())
+        self.pointer.run_region.drawn.connect(lambda rectangle: self.segmentation.run_on(rectangle))
         for event in (settings.channels, settings.model):
             event.connect(lambda _: self._check_channels())
 
@@ -194,6 +195,10 @@ class Session:
     def toggle_preserve(self) -> None:
         """Whether drawing and painting leave other cells as they are."""
         self.view.preserve = not self.view.preserve
+
+    def toggle_snap(self) -> None:
+        """Whether drawn outlines become what the flows tell of."""
+        self.view.snap = not self.view.snap
 
     def next_color(self, by: int = 1) -> None:
         """The next colour mode, or the one before."""

@@ -35,12 +35,40 @@ class Flows:
         keep them.
     model
         Name of the model.
+    region
+        The part of the planes that the network saw last, where it did not see all; elsewhere older flows, or zeros.
     """
 
     rgb: npt.NDArray[np.uint8] | None
     dP: npt.NDArray[Any] | None
     cellprob: npt.NDArray[Any] | None
     model: str = ""
+    region: Box | None = None
+
+    @classmethod
+    def joined(cls, older: Flows | None, shape: tuple[int, ...], box: Box, found: Flows, region: Box) -> Flows:
+        """Flows of a part in the place of older ones, or of zeros; older arrays are written into.
+
+        Parameters
+        ----------
+        older
+            What is known of planes of this ``shape``, (Z, Y, X); None: nothing.
+        box
+            Of the plane, what ``found`` covers.
+        region
+            The part of the box that was asked for.
+        """
+        _, rows, columns = box.slices
+        size, arrays = shape[1:], []
+        for name, lead, tail in (("rgb", (1,), (3,)), ("dP", (2,), ()), ("cellprob", (), ())):
+            new, old = getattr(found, name), getattr(older, name, None)
+            wanted = (*lead, *size, *tail)
+            whole = old if old is not None and old.shape == wanted else np.zeros(wanted, new.dtype)
+            whole = whole if whole.flags.writeable else whole.copy()
+            whole[(slice(None),) * len(lead) + (rows, columns)] = new
+            arrays.append(whole)
+        complete = older is not None and older.region is None and older.dP is arrays[1]
+        return cls(arrays[0], arrays[1], arrays[2], found.model, None if complete else region)
 
 
 @dataclass(frozen=True, eq=False)

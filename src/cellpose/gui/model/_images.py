@@ -13,8 +13,9 @@ from cellpose import io
 from cellpose._reading import reading
 from cellpose.errors import AxesError
 from cellpose.transforms import convert_image
+from cellpose.transforms._percentiles import scale_of, thinned
 
-__all__ = ["MOST_CHANNELS", "Opened", "image_of_file", "plane_of_file", "stack_of_plane"]
+__all__ = ["MOST_CHANNELS", "Opened", "image_of_file", "plane_of_file", "scaled_as_whole", "stack_of_plane"]
 
 MOST_CHANNELS = 3
 _MOST_SHOWN = 32  # an axis that is longer counts planes or times
@@ -90,3 +91,20 @@ def stack_of_plane(image: npt.NDArray[Any], name: str = "the image") -> npt.NDAr
     while last > 1 and channels[last - 1].min() == channels[last - 1].max():
         last -= 1
     return channels[None, :last]
+
+
+def scaled_as_whole(
+    part: npt.NDArray[Any], stack: npt.NDArray[Any], lower: float, upper: float
+) -> npt.NDArray[np.float32]:
+    """A part (Y, X, C) of an image, scaled by percentiles of the whole stack (1, C, Y, X), not by its own.
+
+    Of a part of background alone, its own percentiles would make noise as bright as cells.
+    """
+    out = np.array(part, np.float32)
+    for number, channel in enumerate(stack[0]):
+        scale = scale_of(thinned(channel), lower, upper, (float(channel.min()), float(channel.max())))
+        if scale is None:
+            out[..., number] = 0
+        else:
+            scale(out[..., number])
+    return out

@@ -17,6 +17,8 @@ import numpy.typing as npt
 from cellpose.errors import EditRefusedError
 from cellpose.gui.model._box import Box, Mask, hull
 from cellpose.gui.model._labels import Edit, LabelStore
+from cellpose.gui.model._pieces import FEWEST_PIXELS, pieces_of
+from cellpose.gui.model._replacing import replace_all, replace_within
 from cellpose.gui.model._strokes import disk
 
 __all__ = [
@@ -31,27 +33,15 @@ __all__ = [
     "grow",
     "merge",
     "replace_all",
+    "replace_within",
     "smooth",
     "split",
 ]
-
-FEWEST_PIXELS = 10  # a new cell, or a piece that becomes a cell, has at least as many
 
 Planes = npt.NDArray[np.int32]
 
 # Of cells that a person drew or changed: what a model thought of them no longer counts.
 _BY_HAND: dict[str, Any] = {"manual": True, "score": np.nan}
-
-
-def pieces_of(mask: Mask) -> list[Mask]:
-    """Parts of a mask (Z, Y, X) that do not touch by an edge, the largest first."""
-    from scipy import ndimage
-
-    numbered, n = ndimage.label(mask)
-    if n < 2:
-        return [mask] if n else []
-    order = np.argsort(-np.bincount(numbered.ravel())[1:], kind="stable") + 1
-    return [numbered == number for number in order]
 
 
 def add_cell(
@@ -275,52 +265,6 @@ def clear(store: LabelStore) -> Edit:
         raise EditRefusedError(message)
     around = hull(Box(*(int(end) for end in store.table["box"][cell])) for cell in store.ids)
     return store.write("clear all cells", [(around, np.zeros(around.shape, np.int32))])
-
-
-def replace_all(
-    store: LabelStore,
-    labels: npt.NDArray[Any],
-    scores: npt.NDArray[Any] | None = None,
-    *,
-    keep: Iterable[int] = (),
-    name: str = "segment",
-) -> Edit:
-    """The cells of a segmentation in place of those that are there.
-
-    Parameters
-    ----------
-    store
-        The labels.
-    labels
-        New labels 1..n, of the shape of the planes.
-    scores
-        Of the new cells, (n,); None: unknown.
-    keep
-        Cells that stay as they are. New cells give way to them, and those that lie under one for more than a half are
-        the same cell found again, and left out.
-    name
-        Name of the edit.
-    """
-    n, first = int(labels.max(initial=0)), store.next_id - 1
-    numbers = np.arange(first, first + n + 1, dtype=np.int32)
-    numbers[0] = 0
-    kept = np.zeros(store.next_id, bool)
-    kept[[cell for cell in keep if store.has(cell)]] = True
-    after = labels.astype(np.int32, copy=True)
-    if kept.any():
-        stays = kept[store.planes]
-        sizes, hidden = np.bincount(after.ravel(), minlength=n + 1), np.bincount(after[stays], minlength=n + 1)
-        numbers[2 * hidden > sizes] = 0
-        after = numbers[after]
-        after[stays] = store.planes[stays]
-    else:
-        after = numbers[after]
-    facts = {
-        int(numbers[label]): {"score": np.nan if scores is None else scores[label - 1], "manual": False}
-        for label in np.flatnonzero(numbers[1:]) + 1
-    }
-    z, y, x = store.shape
-    return store.write(name, [(Box(0, z, 0, y, 0, x), after)], facts)
 
 
 def _without(

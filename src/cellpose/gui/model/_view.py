@@ -86,6 +86,8 @@ class ViewState:
         A cell is made when a stroke closes; else by Enter, of all strokes.
     preserve
         Drawing and painting leave the pixels of other cells alone; else they take them.
+    snap
+        A drawn outline becomes the cell that the flows tell of there, if they tell of about the same.
     disk_on
         Whether a disk as large as the diameter is shown below the image.
     scale_bar_on, scale_bar_color, scale_bar_corner
@@ -120,6 +122,7 @@ class ViewState:
     brush: int = 3
     single_stroke: bool = True
     preserve: bool = True
+    snap: bool = False
     disk_on: bool = True
     scale_bar_on: bool = True
     scale_bar_color: str = "#ffffff"

@@ -75,6 +75,14 @@ def commands(session: Session) -> list[Command]:
         Command("edit.remove_done", "Delete multiple ROIs: done", pointer.finish, (), "25", enabled=when.removing),
         Command("edit.remove_cancel", "Delete multiple ROIs: cancel", pointer.cancel, (), "25", enabled=when.removing),
         Command(
+            "edit.snap",
+            "Snap drawn outlines to the flows",
+            session.toggle_snap,
+            ("Shift+K",),
+            "4",
+            checked=lambda: session.view.snap,
+        ),
+        Command(
             "edit.preserve",
             "Preserve labels when drawing and painting",
             session.toggle_preserve,

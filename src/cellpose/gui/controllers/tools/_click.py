@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from cellpose.dynamics import CellFinder
+from cellpose.gui.controllers.tools._finder import LOWEST
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool, pixel
 from cellpose.gui.model import Box
 from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._box import Mask
 
 __all__ = ["Click"]
 
 _WHEEL = 0.5  # change of the threshold per step of the wheel
-_LOWEST, _HIGHEST = -6.0, 6.0
+_HIGHEST = 6.0
 
 
 class Click(Tool):
@@ -31,8 +28,7 @@ class Click(Tool):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.threshold = 0.0
-        self._finder: tuple[Any, CellFinder] | None = None
-        self._shown: tuple[Box, Any] | None = None
+        self._shown: tuple[Box, Mask] | None = None
 
     def cancel(self) -> None:
         """Show nothing more."""
@@ -50,7 +46,7 @@ class Click(Tool):
             return False
         if event.kind == "wheel":
             step = -_WHEEL if event.steps > 0 else _WHEEL
-            self.threshold = min(max(self.threshold + step, _LOWEST), _HIGHEST)
+            self.threshold = min(max(self.threshold + step, LOWEST), _HIGHEST)
             self._hover(event)
             document.told.emit(f"cell probability above {self.threshold:g}")
             return True
@@ -68,25 +64,11 @@ class Click(Tool):
         return False
 
     def _hover(self, event: PointerEvent) -> None:
-        finder = self._finder_of_flows()
-        found = finder and finder.at(*pixel(event), self.threshold)
-        if not found:
+        document, plane = self.context.document, self.context.view.plane
+        found = self.context.finder.at(document, plane, *pixel(event), self.threshold) if document else None
+        if found is None:
             self.cancel()
             return
-        (top, left), mask = found
-        plane = self.context.view.plane
-        self._shown = Box(plane, plane + 1, top, top + len(mask), left, left + mask.shape[1]), mask[None]
-        self.context.show(Preview(mask=mask, corner=(top, left)))
-
-    def _finder_of_flows(self) -> CellFinder | None:
-        """Made anew when the flows are others; None where there are none of the size of the image."""
-        document = self.context.document
-        flows = document.flows if document else None
-        if document is None or flows is None or flows.dP is None or flows.cellprob is None:
-            return None
-        if self._finder is None or self._finder[0] is not flows:
-            dP, cellprob = np.asarray(flows.dP), np.asarray(flows.cellprob)
-            if cellprob.ndim != 2 or cellprob.shape != document.labels.shape[1:]:
-                return None
-            self._finder = (flows, CellFinder(dP, cellprob, lowest=_LOWEST))
-        return self._finder[1]
+        self._shown = found
+        box, mask = found
+        self.context.show(Preview(mask=mask[0], corner=(box.y0, box.x0)))

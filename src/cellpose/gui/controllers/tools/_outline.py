@@ -8,7 +8,10 @@ import numpy as np
 
 from cellpose.errors import EditRefusedError
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool
+from cellpose.gui.model import Box, Document
 from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._box import Mask
+from cellpose.gui.model._snapping import snapped
 from cellpose.gui.model._strokes import outlined, painted
 
 __all__ = ["Outline"]
@@ -151,4 +154,17 @@ class Outline(Tool):
         whole = np.zeros(around.shape, bool)
         whole[inside.within(around)] |= mask
         whole[path_box.within(around)] |= path
+        if self.context.view.snap:
+            around, whole = self._snapped(document, around, whole)
         document.do(operations.add_cell, around, whole, over_others=not self.context.view.preserve)
+
+    def _snapped(self, document: Document, box: Box, mask: Mask) -> tuple[Box, Mask]:
+        """What the flows tell of in place of what was drawn, or that as it is."""
+        finder, plane = self.context.finder, self.context.view.plane
+        if not finder.knows(document):
+            document.told.emit("kept as drawn: there are no flows to snap to; run the network first")
+            return box, mask
+        found, overlap = snapped(box, mask, lambda y, x: finder.at(document, plane, y, x, 0.0))
+        if found is None:
+            document.told.emit(f"kept as drawn: the flows tell of another cell there (overlap {overlap:.2f})")
+        return found or (box, mask)

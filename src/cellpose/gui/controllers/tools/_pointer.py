@@ -14,6 +14,7 @@ from cellpose.gui.controllers.tools._click import Click
 from cellpose.gui.controllers.tools._cut import Cut
 from cellpose.gui.controllers.tools._measure import Measure
 from cellpose.gui.controllers.tools._outline import Outline
+from cellpose.gui.controllers.tools._region import RunRegion
 from cellpose.gui.controllers.tools._remove import RemoveMany
 from cellpose.gui.controllers.tools._select import Select
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool
@@ -58,7 +59,8 @@ class Pointer:
         drawing = Click(self._context), Brush(self._context), Eraser(self._context), Cut(self._context)
         choosing = Lasso(self._context), BoxSelect(self._context), MergeBox(self._context)
         self._classify = Classify(self._context)
-        others = Measure(self._context), self._classify
+        self.run_region = RunRegion(self._context)
+        others = Measure(self._context), self._classify, self.run_region
         tools: list[Tool] = [self._select, self.removal, *drawing, *choosing, *others]
         self.tools = {tool.name: tool for tool in tools}
         self._tool: Tool = self._select

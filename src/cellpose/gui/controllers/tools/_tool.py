@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.gui.controllers.tools._finder import FlowFinder
 from cellpose.gui.model import Document, ViewState
 
 __all__ = ["CLICK_PX", "Context", "PointerEvent", "Preview", "Tool", "pixel"]
@@ -92,6 +93,8 @@ class Context:
         The open image.
     pixel_um
         Height and width of a pixel in micrometres; None: unknown.
+    finder
+        Of cells, by its flows.
     """
 
     view: ViewState
@@ -99,6 +102,7 @@ class Context:
     clock: Callable[[], float]
     document: Document | None = None
     pixel_um: Callable[[], tuple[float, float] | None] = lambda: None
+    finder: FlowFinder = field(default_factory=FlowFinder)
 
 
 class Tool:

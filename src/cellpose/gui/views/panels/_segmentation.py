@@ -84,13 +84,21 @@ class SegmentationPanel(Group):
         self.form.addRow(self.gpu)
 
     def _add_run(self) -> None:
+        session = self._session
         self.run = button("run", self._run_or_cancel, "segment the image (Shift+Enter)")
         self.run.setObjectName("run")
         self.count = QLabel("0 ROIs")
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(10)
+        self.run_seen = button(
+            "on what is seen", session.segmentation.run_on_seen, "the rest stays as it is (Ctrl+Enter)"
+        )
+        self.run_region = button(
+            "on a rectangle", session.segmentation.choose_region, "drag it; the rest stays as it is"
+        )
         self.form.addRow(self.run)
+        self.form.addRow(row(self.run_seen, self.run_region, even=True))
         self.form.addRow(self.count, self.progress)
 
     def _add_more(self) -> None:
@@ -141,7 +149,8 @@ class SegmentationPanel(Group):
         ready = session.document is not None and not session.removing
         self.run.setText("cancel" if works else "canceling..." if runs.is_ending else "run")
         self.run.setEnabled(works or (ready and not runs.is_ending))
-        self.calibrate.setEnabled(ready and not works)
+        for other in (self.calibrate, self.run_seen, self.run_region):
+            other.setEnabled(ready and not works)
         self.stop_download.setVisible(session.jobs.running(session.models.job) is not None)
 
     def _show_models(self) -> None:

@@ -1,0 +1,36 @@
+"""A rectangle that something is done to."""
+
+from __future__ import annotations
+
+from psygnal import Signal
+
+from cellpose.gui.controllers.tools._choose import around
+from cellpose.gui.controllers.tools._drag import Drag, Points, corners
+from cellpose.gui.controllers.tools._tool import PointerEvent, Preview
+
+__all__ = ["RunRegion"]
+
+
+class RunRegion(Drag):
+    """Drag a rectangle: it is segmented, and the rest stays as it is.
+
+    Attributes
+    ----------
+    drawn : Signal(tuple)
+        The `Rectangle`.
+    """
+
+    name = "run_region"
+    title = "Run on a rectangle"
+    hint = "drag a rectangle: what lies in it is segmented anew; Esc: not"
+    drawn = Signal(tuple)
+
+    def moved(self, event: PointerEvent) -> None:
+        """Show the rectangle."""
+        if self._pressed is not None:
+            self.context.show(Preview(around(self._pressed, event), closed=True))
+
+    def done(self, path: Points, pressed: PointerEvent, released: PointerEvent) -> None:
+        """Tell where it is; a click is none."""
+        if self.dragged:
+            self.drawn.emit(corners(pressed, released))

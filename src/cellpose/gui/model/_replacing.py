@@ -1,0 +1,121 @@
+"""The cells of a segmentation, of all or of a part, in place of those that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.gui.model._box import Box, Mask
+from cellpose.gui.model._labels import Edit, LabelStore
+from cellpose.gui.model._pieces import FEWEST_PIXELS, pieces_of
+from cellpose.utils._labels import scan
+
+__all__ = ["replace_all", "replace_within"]
+
+Planes = npt.NDArray[np.int32]
+
+
+def replace_all(
+    store: LabelStore,
+    labels: npt.NDArray[Any],
+    scores: npt.NDArray[Any] | None = None,
+    *,
+    keep: Iterable[int] = (),
+    name: str = "segment",
+) -> Edit:
+    """The cells of a segmentation in place of those that are there.
+
+    Parameters
+    ----------
+    store
+        The labels.
+    labels
+        New labels 1..n, of the shape of the planes.
+    scores
+        Of the new cells, (n,); None: unknown.
+    keep
+        Cells that stay as they are. New cells give way to them, and those that lie under one for more than a half are
+        the same cell found again, and left out.
+    name
+        Name of the edit.
+    """
+    z, y, x = store.shape
+    whole = Box(0, z, 0, y, 0, x)
+    return replace_within(store, whole, labels, whole, scores, keep=keep, name=name)
+
+
+def replace_within(
+    store: LabelStore,
+    box: Box,
+    labels: npt.NDArray[Any],
+    region: Box,
+    scores: npt.NDArray[Any] | None = None,
+    *,
+    keep: Iterable[int] = (),
+    name: str = "segment",
+) -> Edit:
+    """The cells of a segmentation of a part of the planes, in place of those that are there.
+
+    A cell belongs to the part if more than a half of it lies there. Others stay as they are, whether found or kept.
+
+    Parameters
+    ----------
+    store
+        The labels.
+    box
+        Where the new labels lie: the part with a margin, so that cells on its border are whole.
+    labels
+        New labels 1..n, of the shape of the box.
+    region
+        The part, inside of the box.
+    scores, keep, name
+        As of `replace_all`.
+    """
+    new = np.ascontiguousarray(labels, np.int32)
+    found = scan(new)
+    n, sizes = len(found.counts) - 1, found.counts
+    wanted = 2 * np.bincount(new[region.within(box)].ravel(), minlength=n + 1) > sizes
+    wanted[0] = False
+    kept = np.zeros(store.next_id, bool)
+    kept[[cell for cell in keep if store.has(cell)]] = True
+    area = store.table["area"]
+    here = np.bincount(store.planes[region.slices].ravel(), minlength=store.next_id)
+    gone = (2 * here > area) & (area > 0) & ~kept
+    ends = store.table["box"][gone]
+    around = box.joined(Box(*(int(end) for end in _hull_of(ends)))) if len(ends) else box
+    before = store.planes[around.slices]
+    stay_some = bool((area[~gone] > 0).any())
+    after = np.where(gone[before], 0, before) if stay_some else np.zeros(around.shape, np.int32)
+    part = after[box.within(around)]
+    stays = part > 0
+    hidden = np.bincount(new[stays], minlength=n + 1)
+    wanted &= 2 * hidden <= sizes
+    for label in np.flatnonzero(wanted & (hidden > 0)):
+        wanted[label] = _largest_piece_stays(new, int(label), Box(*(int(end) for end in found.boxes[label])), stays)
+    numbers = np.zeros(n + 1, np.int32)
+    numbers[wanted] = store.next_id + np.arange(np.count_nonzero(wanted), dtype=np.int32)
+    np.copyto(part, numbers[new], where=~stays)
+    facts = {
+        int(numbers[label]): {"score": np.nan if scores is None else scores[label - 1], "manual": False}
+        for label in np.flatnonzero(wanted)
+    }
+    return store.write(name, [(around, after)], facts)
+
+
+def _hull_of(ends: npt.NDArray[np.int32]) -> list[int]:
+    """The box around boxes (n, 6)."""
+    lows, highs = ends[:, ::2].min(0), ends[:, 1::2].max(0)
+    return [int(end) for pair in zip(lows, highs, strict=True) for end in pair]
+
+
+def _largest_piece_stays(new: Planes, label: int, box: Box, others: Mask) -> bool:
+    """Leave of a new cell that others cut its largest piece; whether that is large enough for a cell."""
+    mask = new[box.slices] == label
+    pieces = pieces_of(mask & ~others[box.slices])
+    if not pieces or np.count_nonzero(pieces[0]) < FEWEST_PIXELS:
+        return False
+    new[box.slices][mask & ~pieces[0]] = 0
+    return True

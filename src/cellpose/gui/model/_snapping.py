@@ -1,0 +1,78 @@
+"""A drawn outline and the cell that the flows tell of there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil, sqrt
+
+import cv2
+import numpy as np
+
+from cellpose.gui.model._box import Box, Mask, box_of_mask, hull
+
+__all__ = ["LEAST_OVERLAP", "snapped"]
+
+LEAST_OVERLAP = 0.5  # intersection over union of what was drawn and what the flows tell of
+_REACH = 0.15  # of the diameter: so far outside of what was drawn the cell may go
+
+
+def snapped(
+    box: Box, mask: Mask, find: Callable[[int, int], tuple[Box, Mask] | None]
+) -> tuple[tuple[Box, Mask] | None, float]:
+    """The cell that the pixels in the middle of a drawn one flow to, near what was drawn.
+
+    Parameters
+    ----------
+    box, mask
+        What was drawn, of one plane.
+    find
+        The cell at a pixel (y, x).
+
+    Returns
+    -------
+    found : (Box, Mask) or None
+        None where the flows tell of nothing, or of another cell.
+    overlap : float
+        Intersection over union of the two, 0 to 1.
+    """
+    best: tuple[Box, Mask] | None = None
+    overlap = 0.0
+    for y, x in _middles(mask[0]):
+        cell = find(y + box.y0, x + box.x0)
+        near = cell and _near(box, mask, *cell)
+        if near:
+            share = _overlap(box, mask, *near)
+            best, overlap = (near, share) if share > overlap else (best, overlap)
+    return (best if overlap >= LEAST_OVERLAP else None), overlap
+
+
+def _middles(mask: Mask) -> list[tuple[int, int]]:
+    """The pixel farthest from the outline, and that nearest to the mean."""
+    inner = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    places = np.argwhere(mask)
+    nearest = places[np.abs(places - places.mean(0)).sum(1).argmin()]
+    deepest = np.unravel_index(int(inner.argmax()), inner.shape)
+    return list(dict.fromkeys(((int(deepest[0]), int(deepest[1])), (int(nearest[0]), int(nearest[1])))))
+
+
+def _near(box: Box, mask: Mask, cell_box: Box, cell: Mask) -> tuple[Box, Mask] | None:
+    """The part of a cell that lies in what was drawn or close to it."""
+    reach = max(2, ceil(_REACH * sqrt(np.count_nonzero(mask))))
+    around = hull([box, cell_box])
+    drawn = np.zeros(around.shape[1:], np.uint8)
+    drawn[box.within(around)[1:]] = mask[0]
+    grown = cv2.dilate(drawn, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+    part = np.zeros(around.shape, bool)
+    part[cell_box.within(around)] = cell
+    part &= grown[None] > 0
+    corner = (around.z0, around.y0, around.x0)
+    tight = box_of_mask(part, corner)
+    return tight and (tight, part[tight.within(around)])
+
+
+def _overlap(first: Box, one: Mask, second: Box, other: Mask) -> float:
+    around = hull([first, second])
+    both = np.zeros(around.shape, np.uint8)
+    both[first.within(around)] += one
+    both[second.within(around)] += other
+    return int(np.count_nonzero(both == 2)) / max(1, int(np.count_nonzero(both)))
