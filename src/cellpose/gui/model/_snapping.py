@@ -33,17 +33,17 @@ def snapped(
     found : (Box, Mask) or None
         None where the flows tell of nothing, or of another cell.
     overlap : float
-        Intersection over union of the two, 0 to 1.
+        Intersection over union of what was drawn and the whole cell, 0 to 1.
     """
     best: tuple[Box, Mask] | None = None
     overlap = 0.0
     for y, x in _middles(mask[0]):
         cell = find(y + box.y0, x + box.x0)
-        near = cell and _near(box, mask, *cell)
-        if near:
-            share = _overlap(box, mask, *near)
-            best, overlap = (near, share) if share > overlap else (best, overlap)
-    return (best if overlap >= LEAST_OVERLAP else None), overlap
+        share = _overlap(box, mask, *cell) if cell else 0.0
+        best, overlap = (cell, share) if share > overlap else (best, overlap)
+    if best is None or overlap < LEAST_OVERLAP:
+        return None, overlap
+    return _near(box, mask, *best), overlap
 
 
 def _middles(mask: Mask) -> list[tuple[int, int]]:
