@@ -90,7 +90,7 @@ class Autosave:
                 running.thread.join()  # else it could put its older labels over those that are written now
         if self.enabled and not document.history.is_saved and document.path is not None:
             state, done = new_state(), len(document.history)
-            snapshot = Snapshot.of(document, self._session.settings)
+            snapshot = Snapshot.of(document, self._session.settings, self._session.review.classes)
             try:
                 io.write_seg(seg_path(document.path), content_of(snapshot, state))
             except CellposeError as error:
@@ -108,7 +108,7 @@ class Autosave:
             return
         self._stop_timer()
         path, state, done = document.path, new_state(), len(document.history)
-        snapshot = Snapshot.of(document, self._session.settings)
+        snapshot = Snapshot.of(document, self._session.settings, self._session.review.classes)
         journal = Journal(journal_path(path, state))
         try:
             journal.begin(_base(document, snapshot))

@@ -11,7 +11,11 @@ import numpy.typing as npt
 
 from cellpose import io
 from cellpose.gui.controllers._jobs import Report
-from cellpose.gui.model import Document
+from cellpose.gui.model import CELL, Document
+from cellpose.gui.model._cell_files import as_csv, as_geojson
+from cellpose.gui.model._classes import Classes
+from cellpose.gui.model._labels import Table
+from cellpose.io._write import write_text
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -42,6 +46,38 @@ class Exports:
     def rois(self) -> None:
         """Outlines as ``_rois.zip``, for ImageJ."""
         self._write("ROIs", lambda _document, labels, path: io.save_rois(labels, path))
+
+    def table(self) -> None:
+        """The table of cells as ``_cells.csv``."""
+        session, document = self._session, self._session.document
+        rows = self._rows()
+        names, pixel_um = list(session.review.classes.names), session.scale.pixel_um
+        planes = 3 if document is not None and document.labels.shape[0] > 1 else 2
+
+        def write(_document: Document, labels: npt.NDArray[Any], path: Path) -> None:
+            stack = labels if planes == 3 else labels[None]
+            write_text(path.with_name(f"{path.stem}_cells.csv"), as_csv(stack, rows, names, pixel_um))
+
+        self._write("the table", write)
+
+    def geojson(self) -> None:
+        """Outlines with classes and scores as ``_cells.geojson``, for QuPath."""
+        document, rows = self._session.document, self._rows()
+        if document is not None and document.labels.shape[0] > 1:
+            self._session.told.emit("GeoJSON holds a single plane")
+            return
+        classes = Classes()
+        classes.read(self._session.review.classes.content())
+
+        def write(_document: Document, labels: npt.NDArray[Any], path: Path) -> None:
+            write_text(path.with_name(f"{path.stem}_cells.geojson"), as_geojson(labels[None], rows, classes))
+
+        self._write("GeoJSON", write)
+
+    def _rows(self) -> Table:
+        """Of the table, in the order of the numbers in the files."""
+        document = self._session.document
+        return np.zeros(0, CELL) if document is None else document.labels.table[document.labels.ids]
 
     def flows(self) -> None:
         """Flows and cell probability as TIFF."""

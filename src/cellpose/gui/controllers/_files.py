@@ -13,9 +13,11 @@ from cellpose.errors import CellposeError, FileReadError, InputError
 from cellpose.gui.controllers._autosave import Autosave
 from cellpose.gui.model import Document
 from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._classes import CLASSES_KEY
 from cellpose.gui.model._folder import images_of
 from cellpose.gui.model._images import Opened, image_of_file, stack_of_plane
 from cellpose.gui.model._journal import state_of
+from cellpose.gui.model._provenance import Origin
 from cellpose.gui.model._seg_file import restore, restore_settings, seg_path
 
 if TYPE_CHECKING:
@@ -81,7 +83,9 @@ class Files:
             return False
         numbers, flat = np.unique(planes, return_inverse=True)
         dense = flat.reshape(planes.shape) + (0 if numbers[0] == 0 else 1)
-        return document.do(operations.replace_all, dense, name="load masks") is not None
+        edit = document.do(operations.replace_all, dense, name="load masks")
+        document.note_origin(edit, Origin("load masks", path.name, int(dense.max(initial=0))))
+        return edit is not None
 
     def save(self) -> None:
         """Write the ``_seg.npy`` of the open image, in the background."""
@@ -153,6 +157,7 @@ class Files:
         restore(document, seg)
         self.autosave.attach(document, state_of(seg_path(path), seg.content))
         document.loaded()
+        self._session.review.classes.read(seg.content.get(CLASSES_KEY))
         if restore_settings(self._session.settings, seg):
             self._session.filters.apply()
 

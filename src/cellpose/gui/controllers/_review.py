@@ -13,6 +13,7 @@ from cellpose.gui.model._cell_filter import filter_of
 from cellpose.gui.model._cell_list import CellList
 from cellpose.gui.model._classes import Classes
 from cellpose.gui.model._marks import check, is_settled, next_doubtful, set_class
+from cellpose.gui.model._provenance import told
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -127,6 +128,14 @@ class Review:
             document.do(set_class, sorted(document.selection), kind)
             return
         session.pointer.classify(kind, self.classes.name(kind) or "no class")
+
+    def tell_history(self) -> None:
+        """Show where the cells of the open image come from."""
+        document = self._session.document
+        if document is not None:
+            name = document.path.name if document.path else "the open image"
+            rows = document.labels.table[document.labels.ids]
+            self._session.dialogs.show_text("History of this file", told(name, document.origins, rows))
 
     # --- what is seen ---
 

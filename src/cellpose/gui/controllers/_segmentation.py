@@ -20,6 +20,7 @@ from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._corrections import Found
 from cellpose.gui.model._images import scaled_as_whole
 from cellpose.gui.model._marks import is_settled
+from cellpose.gui.model._provenance import Origin
 from cellpose.gui.model._regions import Rectangle, box_of
 from cellpose.gui.model._scores import Scoring, score_cells
 
@@ -129,6 +130,7 @@ class Segmentations:
             image = image[part.box.slices[1:]]
             if document.restored is None:
                 options["normalize"] = False
+        asked = {**settings.told(), **{name: list(value) for name, value in self.channels().items()}}
 
         def work(report: Report) -> tuple[Any, ...]:
             model = self._loaded(*wanted)
@@ -139,6 +141,7 @@ class Segmentations:
 
         def done(result: tuple[Any, ...]) -> None:
             self._take(document, part, *result)
+            self._take(document, asked, *result)
 
         session.jobs.start(self.name, work, done, lambda error: session.failed.emit(f"NET ERROR: {error}"))
 
@@ -262,6 +265,10 @@ class Segmentations:
         diameter = self._session.settings.diameter or _USUAL_DIAMETER
         margin = max(_LEAST_MARGIN, ceil(_MARGIN_DIAMETERS * diameter))
         return _Part(region, region.grown(margin, document.labels.shape))
+        edit = document.do(operations.replace_all, labels[None], scores, keep=self._kept(document), name="thresholds")
+        n, masking = int(labels.max(initial=0)), self._session.settings.masking()
+        document.note_origin(edit, Origin("thresholds", document.scoring.model, n, masking))
+        self._last = (gesture, edit)
 
     def channels(self) -> dict[str, Any]:
         """The keyword for channels, of models that take them."""
@@ -285,6 +292,7 @@ class Segmentations:
         self,
         document: Document,
         part: _Part | None,
+        asked: dict[str, Any],
         masks: npt.NDArray[Any],
         scored: tuple[npt.NDArray[Any], Scoring],
         flows: list[Any],
@@ -297,6 +305,12 @@ class Segmentations:
         edit = self._put(document, part, masks, scored, model, "segment")
         n = 0 if edit is None else edit.added.size
         self._session.told.emit(f"{model}: {n} {'cell' if n == 1 else 'cells'} found")
+        scores, document.scoring = scored
+        document.flows = Flows(np.asarray(flows[0])[None], np.asarray(flows[1]), np.asarray(flows[2]), model)
+        document.found = Found.of(masks[None], model)
+        edit = document.do(operations.replace_all, masks[None], scores, keep=self._kept(document))
+        document.note_origin(edit, Origin("segment", model, int(masks.max(initial=0)), asked))
+        self._session.told.emit(f"{model}: {int(masks.max(initial=0))} cells found")
 
     def _kept(self, document: Document) -> list[int]:
         if not self._session.settings.keep_corrected:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from cellpose.gui.model._corrections import Found
 from cellpose.gui.model._history import History
 from cellpose.gui.model._labels import Edit, LabelStore
 from cellpose.gui.model._picture import Picture
+from cellpose.gui.model._provenance import Origin
 from cellpose.gui.model._scores import Scoring
 
 __all__ = ["Document", "Flows", "Restored"]
@@ -111,6 +113,8 @@ class Document:
         The cells as a model found them, before they were corrected; None where no model did.
     scoring
         What the scores of its cells mean; None where they have none.
+    loaded_origins
+        Where the cells of its file came from.
     changed : Signal(Box)
         Labels changed within a box, or rows of the table (the box may be empty).
     edited : Signal(object)
@@ -152,8 +156,20 @@ class Document:
         self._flows: Flows | None = None
         self.found: Found | None = None
         self.scoring: Scoring | None = None
+        self.loaded_origins: tuple[Origin, ...] = ()
+        self._origins: WeakKeyDictionary[Edit, Origin] = WeakKeyDictionary()
         self._restored: Restored | None = None
         self._selection: frozenset[int] = frozenset()
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Where the cells come from, by the edits that are done now; of a gesture at thresholds the last."""
+        return (*self.loaded_origins, *(self._origins[edit] for edit in self.history.edits if edit in self._origins))
+
+    def note_origin(self, edit: Edit | None, origin: Origin) -> None:
+        """An edit brought these cells; undone, it takes the note with it."""
+        if edit is not None:
+            self._origins[edit] = origin
 
     @property
     def flows(self) -> Flows | None:

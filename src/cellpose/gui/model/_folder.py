@@ -32,6 +32,8 @@ class ImageState:
         Of ``STATES``; ``"cannot be read"`` where its ``_seg.npy`` cannot.
     cells
         How many it has.
+    settled
+        How many of them were checked, drawn or corrected.
     doubt
         1 less the mean score of its cells, 0 to 1; None where no cell has a score.
     correction
@@ -43,6 +45,7 @@ class ImageState:
     cells: int = 0
     doubt: float | None = None
     correction: Correction | None = None
+    settled: int = 0
 
 
 def images_of(folder: Path) -> list[Path]:
@@ -77,7 +80,7 @@ def state_of_image(path: Path) -> ImageState:
     checked = seg.content.get("checked")
     corrected = is_corrected(seg, found)
     state = STATES[2] if corrected else STATES[1]
-    if isinstance(checked, np.ndarray) and checked.size == seg.count and checked.all():
+    if _settled(seg) == seg.count and isinstance(checked, np.ndarray) and checked.any():
         state = STATES[3]
     correction = None
     if corrected and found is not None:
@@ -85,7 +88,14 @@ def state_of_image(path: Path) -> ImageState:
             correction = compare(found, seg.masks.reshape(shape), path.name)
         except InputError:
             correction = None
-    return ImageState(path, state, seg.count, _doubt(seg), correction)
+    return ImageState(path, state, seg.count, _doubt(seg), correction, _settled(seg))
+
+
+def _settled(seg: Segmentation) -> int:
+    checked = seg.content.get("checked")
+    manual = seg.ismanual[: seg.count].astype(bool)
+    known = isinstance(checked, np.ndarray) and checked.shape == manual.shape and checked.dtype == np.bool_
+    return int(np.count_nonzero(manual | checked if known else manual))
 
 
 def _doubt(seg: Segmentation) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from cellpose import io
 from cellpose.errors import OptionError
+from cellpose.gui.model._classes import CLASSES_KEY, Classes
 from cellpose.gui.model._colors import cell_colors
 from cellpose.gui.model._corrections import FOUND_KEY, Found
 from cellpose.gui.model._document import Document, Flows
 from cellpose.gui.model._journal import STATE_KEY
 from cellpose.gui.model._labels import Table
+from cellpose.gui.model._provenance import PROVENANCE_KEY, Origin, content_of_origins, origins_of
 from cellpose.gui.model._scores import SCORING_KEY, Scoring
 from cellpose.gui.model._settings import SegmentationSettings, filters_something
 from cellpose.io import Segmentation
@@ -45,8 +47,10 @@ class Snapshot:
         Of the table, dtype ``CELL`` (n,).
     ids
         The numbers of these cells in the document, int32 (n,).
-    flows, path, found, scoring
+    flows, path, found, scoring, origins
         Of the document.
+    classes
+        Names and colours of the classes, as `Classes.content` gives them; empty: the file names none.
     settings
         As they were.
     filters
@@ -62,9 +66,11 @@ class Snapshot:
     filters: Mapping[str, Any]
     found: Found | None = None
     scoring: Scoring | None = None
+    origins: tuple[Origin, ...] = ()
+    classes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, document: Document, settings: SegmentationSettings) -> Snapshot:
+    def of(cls, document: Document, settings: SegmentationSettings, classes: Classes | None = None) -> Snapshot:
         """Of a document that has a path."""
         labels, rows = document.labels.numbered()
         own = labels.copy() if labels is document.labels.planes else labels
@@ -80,6 +86,8 @@ class Snapshot:
             filters,
             document.found,
             document.scoring,
+            document.origins,
+            {} if classes is None else classes.content(),
         )
 
 
@@ -98,7 +106,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
     )
     return {
         **content,
-        **{key: snapshot.rows[field].copy() for key, field in _KEPT.items()},
+        **{key: snapshot.rows[name].copy() for key, name in _KEPT.items()},
         "colors": palette[snapshot.ids % len(palette)],
         "manual_changes": [],
         "flow_threshold": settings.flow_threshold,
@@ -111,18 +119,21 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
         },
         **({} if snapshot.found is None else {FOUND_KEY: snapshot.found.content()}),
         **({} if snapshot.scoring is None else {SCORING_KEY: snapshot.scoring.content()}),
+        **({CLASSES_KEY: dict(snapshot.classes)} if snapshot.classes else {}),
+        PROVENANCE_KEY: content_of_origins(snapshot.origins, snapshot.rows),
         STATE_KEY: state,
     }
 
 
 def restore(document: Document, seg: Segmentation) -> None:
     """Facts of cells and flows of a file, for a document that was made with its labels."""
-    for key, field in _KEPT.items():
+    for key, name in _KEPT.items():
         values = seg.ismanual if key == "ismanual" else seg.content.get(key)
         if isinstance(values, np.ndarray) and values.shape == (seg.count,) and values.dtype.kind in "biuf":
-            document.labels.restore(field, values)
+            document.labels.restore(name, values)
     document.found = Found.read(seg.content.get(FOUND_KEY), document.labels.shape)
     document.scoring = Scoring.read(seg.content.get(SCORING_KEY))
+    document.loaded_origins = origins_of(seg.content.get(PROVENANCE_KEY))
     if seg.dP is not None or seg.flows_rgb is not None:
         rgb = seg.flows_rgb
         planes = rgb if rgb is None or rgb.ndim == 4 else rgb[None]

@@ -78,6 +78,17 @@ class SegmentationSettings:
         """How the raw image is prepared, with the filters that it is shown with; raises `OptionError`."""
         return Normalization(percentile=(self.lower, self.upper), norm3D=self.norm3D, **(filters or {}))
 
+    def told(self) -> dict[str, Any]:
+        """Diameter, thresholds and normalisation as plain values, for the history of a file."""
+        filters = {name: value for name, value in self.filters().items() if value}
+        return {
+            "diameter": self.diameter or None,
+            **self.masking(),
+            "percentile": [self.lower, self.upper],
+            "norm3D": self.norm3D,
+            **filters,
+        }
+
     def masking(self) -> dict[str, Any]:
         """Keywords of ``dynamics.resize_and_compute_masks`` that make masks from flows."""
         return {

@@ -49,7 +49,8 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         self._session = session
         self.order, self.rows, self.words = QComboBox(), QTreeWidget(), QLabel()
         self.order.addItems(["by name", "most doubtful first"])
-        self.rows.setHeaderLabels(["image", "cells", "AP"])
+        self.rows.setHeaderLabels(["image", "checked", "AP"])
+        self.rows.headerItem().setToolTip(1, "cells that were checked, drawn or corrected, of all")
         self.rows.headerItem().setToolTip(2, "average precision at 0.5 that the model had before the correction")
         self.rows.setRootIsDecorated(False)
         self.rows.setUniformRowHeights(True)
@@ -104,9 +105,10 @@ def _fill(row: QTreeWidgetItem, state: ImageState) -> None:
     name, color = _ICONS[state.state]
     row.setIcon(0, qtawesome.icon(name, color=color))
     row.setText(0, state.path.name)
-    row.setText(1, str(state.cells) if state.cells else "")
+    row.setText(1, f"{state.settled}/{state.cells}" if state.cells else "")
     row.setText(2, f"{state.correction.ap:.2f}" if state.correction else "")
-    row.setToolTip(0, f"{state.path.name}: {state.state}")
+    doubt = "" if state.doubt is None else f", mean score {1 - state.doubt:.2f}"
+    row.setToolTip(0, f"{state.path.name}: {state.state}{doubt}")
     row.setData(0, Qt.ItemDataRole.UserRole, str(state.path))
     for column in (1, 2):
         row.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

@@ -75,6 +75,9 @@ def commands(session: Session) -> list[Command]:
         Command(
             "file.save_flows", "Save Flows and cellprob as tif", exports.flows, ("Ctrl+F",), "5", enabled=has_cells
         ),
+        Command("file.save_table", "Save table of cells (CSV)", exports.table, (), "5", enabled=has_cells),
+        Command("file.save_geojson", "Save cells as GeoJSON (QuPath)", exports.geojson, (), "5", enabled=has_cells),
+        Command("file.history", "History of this file", session.review.tell_history, (), "7", enabled=when.open),
         Command("file.copy_command", "Copy as command", recipes.copy_command, ("Ctrl+Alt+C",), "6", enabled=when.file),
         Command(
             "file.copy_command_folder",

@@ -1,0 +1,89 @@
+"""The table of cells as files for other programs: CSV and GeoJSON."""
+
+from __future__ import annotations
+
+import csv
+import io as text
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.gui.model._cell_filter import diameters
+from cellpose.gui.model._classes import Classes
+from cellpose.gui.model._labels import Table
+from cellpose.io._geojson import geojson_of
+
+__all__ = ["as_csv", "as_geojson"]
+
+Labels = npt.NDArray[np.int32]
+
+
+def as_csv(labels: Labels, rows: Table, classes: Sequence[str], pixel_um: tuple[float, float] | None = None) -> str:
+    r"""A line per cell, in the order of the labels 1..n.
+
+    Parameters
+    ----------
+    labels
+        (Z, Y, X), numbered 1..n as in the files of masks.
+    rows
+        Of the table, dtype ``CELL`` (n,).
+    classes
+        Names of the classes 1, 2, ...
+    pixel_um
+        Height and width of a pixel; None: sizes in pixels only.
+
+    Examples
+    --------
+    >>> from cellpose.gui.model import LabelStore
+    >>> store = LabelStore(np.array([[0, 1, 1], [0, 1, 1]]))
+    >>> print(as_csv(*store.numbered(), ["round"], (0.5, 0.5)).replace("\r\n", "\n"))
+    label,y_px,x_px,area_px,diameter_px,area_um2,diameter_um,score,class,class_name,manual,checked
+    1,0.5,1.5,4,2.257,1,1.128,,0,,0,0
+    <BLANKLINE>
+    """
+    out = text.StringIO()
+    writer = csv.writer(out)
+    microns = [] if pixel_um is None else ["area_um2", "diameter_um"]
+    place = ["y_px", "x_px"] if len(labels) == 1 else ["z_px", "y_px", "x_px"]
+    writer.writerow(
+        ["label", *place, "area_px", "diameter_px", *microns, "score", "class", "class_name", "manual", "checked"]
+    )
+    unit = 1.0 if pixel_um is None else pixel_um[0] * pixel_um[1]
+    wide = diameters(rows)
+    for number, (row, centre) in enumerate(zip(rows, _centres(labels, len(rows))[:, -len(place) :], strict=True), 1):
+        um = [] if pixel_um is None else [f"{row['area'] * unit:.6g}", f"{wide[number - 1] * unit**0.5:.4g}"]
+        kind = int(row["kind"])
+        writer.writerow(
+            [
+                number,
+                *(f"{at:.6g}" for at in centre),
+                row["area"],
+                f"{wide[number - 1]:.4g}",
+                *um,
+                "" if np.isnan(row["score"]) else f"{row['score']:.4f}",
+                kind,
+                classes[kind - 1] if 0 < kind <= len(classes) else "",
+                int(row["manual"]),
+                int(row["checked"]),
+            ]
+        )
+    return out.getvalue()
+
+
+def _centres(labels: Labels, n: int) -> npt.NDArray[np.float64]:
+    """Mean z, y, x (n, 3) of the pixels of each label."""
+    inside = np.nonzero(labels)
+    numbers = labels[inside]
+    counts = np.maximum(np.bincount(numbers, minlength=n + 1)[1:], 1)
+    return np.stack([np.bincount(numbers, axis, n + 1)[1:] / counts for axis in inside], axis=1)
+
+
+def as_geojson(labels: Labels, rows: Table, classes: Classes) -> str:
+    """A polygon per cell of a plane (1, Y, X), with class, score and area, as QuPath reads it."""
+    kinds: list[Any] = [None, *zip(classes.names, classes.colors.tolist(), strict=True)]
+    measured = [
+        {"area px": float(row["area"]), "score": float(row["score"]), "manual": float(row["manual"])} for row in rows
+    ]
+    return geojson_of(labels[0], [kinds[kind] for kind in rows["kind"].tolist()], measured)

@@ -1,0 +1,149 @@
+"""What is known of cells goes into files: the ``_seg.npy``, CSV, GeoJSON, and the history of a file."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cellpose import io
+from cellpose.gui.model import Document, LabelStore, SegmentationSettings
+from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._classes import Classes
+from cellpose.gui.model._folder import state_of_image
+from cellpose.gui.model._marks import check, set_class
+from cellpose.gui.model._provenance import Origin, origins_of, told
+from cellpose.gui.model._scores import Scoring
+from cellpose.gui.model._seg_file import Snapshot, content_of, restore
+from cellpose.gui.views._window import Window
+from cellpose.io._geojson import geojson_of, rings
+from hand import Answers, click, key
+
+
+def area(ring: list[list[int]]) -> float:
+    x, y = np.array(ring).T
+    return float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum() / 2)
+
+
+def test_rings_have_the_area_of_the_pixels_and_holes_run_backwards() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        mask = rng.random((9, 11)) < 0.6
+        found = rings(mask)
+        assert sum(area(ring) for ring in found) == np.count_nonzero(mask)
+        assert all(ring[0] == ring[-1] for ring in found)
+        drawn = np.zeros((9, 11), np.uint8)
+        for y, x in np.argwhere(np.ones_like(mask)):  # odd crossings of a line to the left: inside
+            n = sum(
+                a[0] == b[0] and a[0] <= x and min(a[1], b[1]) <= y < max(a[1], b[1])
+                for ring in found
+                for a, b in itertools.pairwise(ring)
+            )
+            drawn[y, x] = n % 2
+        assert np.array_equal(drawn > 0, mask)
+
+
+def test_geojson_has_polygons_classes_and_finite_measurements() -> None:
+    labels = np.zeros((12, 12), np.int32)
+    labels[1:4, 1:6], labels[6:11, 1:6], labels[0:2, 8:10], labels[4:6, 8:10] = 1, 2, 4, 4
+    labels[8, 3] = 0
+    told_ = json.loads(geojson_of(labels, [None, ("immune", (1, 2, 3)), None, None], [{"score": np.nan, "a": 1}] * 4))
+    first, second, parts = told_["features"]
+    assert first["geometry"] == {"type": "Polygon", "coordinates": [[[1, 1], [6, 1], [6, 4], [1, 4], [1, 1]]]}
+    assert second["properties"]["classification"] == {"name": "immune", "color": [1, 2, 3]}
+    assert [area(ring) for ring in second["geometry"]["coordinates"]] == [25, -1]
+    assert (parts["id"], parts["geometry"]["type"], len(parts["geometry"]["coordinates"])) == ("4", "MultiPolygon", 2)
+    assert "classification" not in first["properties"]
+    assert first["properties"]["measurements"] == {"a": 1.0}
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Document:
+    """Cells 1 to 4; 1 was removed, 2 has class 5, 3 is checked, 4 was grown by hand."""
+    labels = np.zeros((40, 40), np.int32)
+    for number in range(4):
+        labels[2:12, 10 * number : 10 * number + 6] = number + 1
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 40), np.uint8))
+    made = Document(np.zeros((1, 1, 40, 40), np.uint8), None, tmp_path / "a.png")
+    edit = made.do(operations.replace_all, labels[None], np.array([0.1, 0.5, 0.75, 0.25], np.float32))
+    made.note_origin(edit, Origin("segment", "generalist", 4, {"diameter": 30.0, "percentile": [1.0, 99.0]}))
+    made.scoring = Scoring("generalist", True)
+    made.do(operations.delete, [1])
+    made.do(set_class, [2], 5)
+    made.do(check, [3])
+    made.do(operations.grow, [4], 1)
+    return made
+
+
+def test_a_file_keeps_scores_classes_checks_and_where_they_come_from(document: Document) -> None:
+    classes, again = Classes(), Classes()
+    classes[4].rename("immune")
+    path = document.path.with_name("a_seg.npy")
+    io.write_seg(path, content_of(Snapshot.of(document, SegmentationSettings(), classes), "state"))
+    seg = io.read_seg(path)
+    other = Document(document.stack, np.asarray(seg.masks), document.path)
+    restore(other, seg)
+    again.read(seg.content["class_names"])
+    rows = other.labels.table[1:]
+    assert rows["score"].tolist() == pytest.approx([0.5, 0.75, np.nan], nan_ok=True)
+    assert (rows["kind"].tolist(), rows["checked"].tolist()) == ([5, 0, 0], [False, True, False])
+    assert rows["manual"].tolist() == [False, False, True]
+    assert again.names[4] == "immune"
+    assert other.scoring == document.scoring
+    assert other.origins == document.origins
+    assert seg.content["provenance"]["now"] == {
+        "cells": 3, "drawn or corrected": 1, "checked or by hand": 2, "with a class": 1
+    }  # fmt: skip
+    state = state_of_image(document.path)
+    assert (state.cells, state.settled, state.doubt) == (3, 2, pytest.approx(0.375))
+
+
+def test_a_segmentation_that_is_taken_back_leaves_the_history(document: Document) -> None:
+    text = told("a.png", document.origins, document.labels.table[document.labels.ids])
+    assert all(part in text for part in ("generalist", "4 cells", "diameter 30", "percentile [1.0, 99.0]"))
+    for _ in range(5):
+        document.undo()
+    assert document.origins == ()
+    assert "Nothing is known" in told("a.png", (), document.labels.table[document.labels.ids])
+    document.redo()
+    assert [origin.model for origin in document.origins] == ["generalist"]
+
+
+@pytest.mark.parametrize("content", [None, 3, {}, {"origins": 3}, {"origins": [3, {}, {"what": "x", "cells": "many"}]}])
+def test_a_history_that_makes_no_sense_is_none(content: object) -> None:
+    assert origins_of(content) == ()
+
+
+def test_csv_and_geojson_are_written_from_the_menu(window: Window, qtbot: object, tmp_path: Path) -> None:
+    image = np.zeros((60, 60), np.uint8)
+    cv2.imwrite(str(tmp_path / "b.png"), image)
+    window.session.files.open(tmp_path / "b.png")
+    qtbot.waitUntil(lambda: window.session.document is not None and not window.session.jobs.any, timeout=20_000)
+    labels = np.zeros((1, 60, 60), np.int32)
+    labels[0, 10:20, 10:20], labels[0, 30:40, 30:50] = 1, 2
+    window.session.document.do(operations.replace_all, labels, np.array([0.5, np.nan], np.float32))
+    click(window, 15, 15)
+    key(window, "3")
+    window.session.review.classes[2].rename("glia, large")
+    for name in ("file.save_table", "file.save_geojson"):
+        next(command for command in window.commands if command.id == name).trigger()
+    qtbot.waitUntil(lambda: not window.session.jobs.any, timeout=20_000)
+    with (tmp_path / "b_cells.csv").open(newline="", encoding="utf-8") as file:
+        first, second = csv.DictReader(file)
+    assert (first["y_px"], first["area_px"], first["score"]) == ("14.5", "100", "0.5000")
+    assert (first["class"], first["class_name"], second["class"], second["score"]) == ("3", "glia, large", "0", "")
+    features = json.loads((tmp_path / "b_cells.geojson").read_text("utf-8"))["features"]
+    assert features[0]["properties"]["classification"]["name"] == "glia, large"
+    assert len(features) == 2
+
+
+def test_the_history_of_the_open_file_is_shown(window: Window, document: Document) -> None:
+    window.session.dialogs = answers = Answers()
+    window.session.open_array(document.stack, LabelStore(document.labels.planes).planes)
+    next(command for command in window.commands if command.id == "file.history").trigger()
+    assert any("Nothing is known" in str(shown) for shown in answers.shown)
