@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 
-from cellpose.gui.model import Document, Picture, ViewState
+from cellpose.gui.model import Document, Flows, Picture, ViewState
 from cellpose.gui.model._colors import CHANNEL_COLORS, OUTLINE_OPACITY, SELECTED, blue_white_red, spectral
 from cellpose.gui.model._palettes import cell_rgb, rgb_of
 from cellpose.gui.model._view import COLOR_MAPS
@@ -17,6 +19,12 @@ from cellpose.gui.views._canvas import Picturing
 __all__ = ["cell_table", "picturing"]
 
 _NO_PALETTE = np.zeros((0, 3), np.uint8)
+
+# The last tables of each picture are kept, and the last picture (C, Y, X), colours and palette of each flows: to make
+# that costs the whole image.
+_FlowPicture = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.uint8]]
+_kept_tables: WeakKeyDictionary[Picture, tuple[Any, npt.NDArray[np.uint8]]] = WeakKeyDictionary()
+_kept_flows: WeakKeyDictionary[Flows, tuple[tuple[Any, ...], _FlowPicture | None]] = WeakKeyDictionary()
 
 
 def picturing(document: Document, view: ViewState) -> Picturing:
@@ -32,8 +40,7 @@ def picturing(document: Document, view: ViewState) -> Picturing:
         tables = np.repeat(np.arange(256, dtype=np.uint8)[None], len(image), axis=0)
     else:
         channels, colors, palette = _coloring(view, picture)
-        looks = [(*view.level(c), view.channel(c).gamma) for c in channels.tolist()]
-        tables = np.stack([picture.table(*look) for look in looks])
+        tables = _tables(picture, [(*view.level(c), view.channel(c).gamma) for c in channels.tolist()])
     return Picturing(
         image=image,
         channels=channels,
@@ -46,14 +53,27 @@ def picturing(document: Document, view: ViewState) -> Picturing:
     )
 
 
-def _flow_picture(
-    document: Document, view: str, plane: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
-    """Picture (C, Y, X), colours and palette of what the network found; None where the image itself is to be seen."""
+def _tables(picture: Picture, looks: list[tuple[float, float, float]]) -> npt.NDArray[np.uint8]:
+    """Brightness of each value for the levels and gammas of channels, uint8 (channels, values)."""
+    kept = _kept_tables.get(picture)
+    if kept is None or kept[0] != looks:
+        kept = _kept_tables[picture] = looks, np.stack([picture.table(*look) for look in looks])
+    return kept[1]
+
+
+def _flow_picture(document: Document, view: str, plane: int) -> _FlowPicture | None:
+    """Of what the network found; None where the image itself is to be seen."""
     flows = document.flows
     size = document.labels.shape[1:]
     if flows is None or view not in ("gradXY", "cellprob"):
         return None
+    kept = _kept_flows.get(flows)
+    if kept is None or kept[0] != (view, plane, size):
+        kept = _kept_flows[flows] = (view, plane, size), _drawn_flows(flows, view, plane, size)
+    return kept[1]
+
+
+def _drawn_flows(flows: Flows, view: str, plane: int, size: tuple[int, ...]) -> _FlowPicture | None:
     if view == "gradXY":
         if flows.rgb is None:
             return None

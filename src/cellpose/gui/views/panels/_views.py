@@ -88,6 +88,7 @@ class Views(Group):
 
     def _show_levels(self, levels: list[tuple[float, float]]) -> None:
         for slider, ends in zip(self.levels, levels, strict=False):
-            blocked = slider.blockSignals(True)
-            slider.setValue(ends)
-            slider.blockSignals(blocked)
+            if slider.value() != tuple(ends):  # to draw one takes longer than the image
+                blocked = slider.blockSignals(True)
+                slider.setValue(ends)
+                slider.blockSignals(blocked)
