@@ -10,6 +10,7 @@ from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model._journal import Base, Journal, forget_others, journal_path, new_state
+from cellpose.gui.model._left import Left, LeftHistories
 from cellpose.gui.model._seg_file import Snapshot, content_of, seg_path
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Autosave:
         self._document: Document | None = None
         self._journals: list[Journal] = []
         self._timer: threading.Timer | None = None
+        self._state = self._writing = "none"  # of the file as it is, and as it will be
+        self._left = LeftHistories()
         self.enabled = True
 
     def attach(self, document: Document, state: str) -> None:
@@ -61,11 +64,14 @@ class Autosave:
         if document.path is None:
             return
         journal = Journal(journal_path(document.path, state))
-        n = self._replay(document, journal)
-        self._document, self._journals = document, [journal]
+        left = self._left.take(document.path, state)
+        n = self._replay(document, journal, left)
+        self._document, self._journals, self._state = document, [journal], state
+        resumed = left is not None and left.resume(document)
         document.history.recorded.connect(self._record)
-        if n:
+        if n and not resumed:
             self._session.told.emit(f"{n} edits that were not saved are back")
+        if n:
             self._soon()
 
     def leave(self) -> None:
@@ -75,6 +81,8 @@ class Autosave:
             return
         self.settle()
         document.history.recorded.disconnect(self._record)
+        if document.path is not None:
+            self._left.put(document.path, Left.of(document, self._state))
         self._document, self._journals = None, []
 
     def settle(self) -> None:
@@ -88,6 +96,7 @@ class Autosave:
             self._session.jobs.cancel(self.name)
             if running.thread is not None:
                 running.thread.join()  # else it could put its older labels over those that are written now
+            self._state = self._writing
         if self.enabled and not document.history.is_saved and document.path is not None:
             state, done = new_state(), len(document.history)
             snapshot = Snapshot.of(document, self._session.settings, self._session.review.classes)
@@ -97,6 +106,7 @@ class Autosave:
                 self._session.told.emit(f"not saved, the edits are kept and come back with the image: {error}")
             else:
                 document.history.mark_saved(done)
+                self._state = state
                 self._journals = [Journal(journal_path(document.path, state))]
                 self._first_base = _base(document, snapshot)
                 self._all_saved(document.path, state)
@@ -109,6 +119,7 @@ class Autosave:
         self._stop_timer()
         path, state, done = document.path, new_state(), len(document.history)
         snapshot = Snapshot.of(document, self._session.settings, self._session.review.classes)
+        self._writing = state
         journal = Journal(journal_path(path, state))
         try:
             journal.begin(_base(document, snapshot))
@@ -128,7 +139,7 @@ class Autosave:
             if self._document is not document:
                 return
             document.history.mark_saved(done)
-            self._journals = [journal]
+            self._journals, self._state = [journal], state
             self._all_saved(path, state)
 
         self._session.jobs.start(self.name, work, finished, lambda error: self._not_saved(journal, error))
@@ -143,7 +154,7 @@ class Autosave:
         journal.remove()
         self._session.told.emit(f"not saved: {error}")
 
-    def _record(self, what: str, edit: Edit | None) -> None:
+    def _record(self, what: str, edit: Edit) -> None:
         document = self._document
         if document is None:
             return
@@ -151,16 +162,18 @@ class Autosave:
             try:
                 if not journal.path.exists():
                     journal.begin(self._first_base)
-                journal.append(what, edit)
+                journal.record(what, edit)
             except OSError as error:
                 self._session.told.emit(f"edits cannot be written down at {journal.path.parent}: {error}")
         self._soon()
 
-    def _replay(self, document: Document, journal: Journal) -> int:
-        """Edits of the journal done again; how many."""
-        ids = document.labels.ids
+    def _replay(self, document: Document, journal: Journal, left: Left | None) -> int:
+        """Edits of the journal done again; how many. Without a journal cells get the numbers that they had."""
+        ids, found = document.labels.ids, journal.read()
+        if found is None and left is not None and left.ids.size == ids.size:
+            document.labels.renumber_to(left.ids.tolist())
+            ids = left.ids
         self._first_base = Base(str(document.path), document.labels.shape, tuple(int(cell) for cell in ids))
-        found = journal.read()
         if found is None:
             return 0
         base, records = found
@@ -175,6 +188,7 @@ class Autosave:
                 n += 1
         except CellposeError as error:
             self._session.told.emit(str(error))
+        journal.follow(document.history.edits, document.history.undone)
         return n
 
     def _soon(self) -> None:

@@ -250,16 +250,16 @@ class Segmentations:
         scored: tuple[npt.NDArray[Any], Scoring],
         model: str,
         name: str,
+        **beside: Any,
     ) -> Edit | None:
-        """New cells in place of those of the image, or of a part of it."""
-        scores, document.scoring = scored
+        """New cells in place of those of the image, or of a part of it, with what goes back and forth beside them."""
+        scores, beside["scoring"] = scored
         keep = self._kept(document)
         if part is not None:
-            return document.do(
-                operations.replace_within, part.box, labels[None], part.region, scores, keep=keep, name=name
-            )
-        document.found = Found.of(labels[None], model)
-        return document.do(operations.replace_all, labels[None], scores, keep=keep, name=name)
+            inside = (part.box, labels[None], part.region, scores)
+            return document.do(operations.replace_within, *inside, keep=keep, name=name, beside=beside)
+        beside["found"] = Found.of(labels[None], model)
+        return document.do(operations.replace_all, labels[None], scores, keep=keep, name=name, beside=beside)
 
     def _with_margin(self, document: Document, region: Box) -> _Part:
         diameter = self._session.settings.diameter or _USUAL_DIAMETER
@@ -301,8 +301,9 @@ class Segmentations:
         found = Flows(np.asarray(flows[0])[None], np.asarray(flows[1]), np.asarray(flows[2]), model)
         if part is not None:
             found = Flows.joined(document.flows, document.labels.shape, part.box, found, part.region)
-        document.flows = found
-        edit = self._put(document, part, masks, scored, model, "segment")
+        edit = self._put(document, part, masks, scored, model, "segment", flows=found)
+        if edit is None:
+            document.flows = found
         n = 0 if edit is None else edit.added.size
         self._session.told.emit(f"{model}: {n} {'cell' if n == 1 else 'cells'} found")
         scores, document.scoring = scored

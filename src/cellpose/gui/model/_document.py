@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,6 +22,8 @@ from cellpose.gui.model._provenance import Origin
 from cellpose.gui.model._scores import Scoring
 
 __all__ = ["Document", "Flows", "Restored"]
+
+_RUNS = 3  # whose flows are kept for undo
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,30 +206,53 @@ class Document:
             self._selection = there
             self.selection_changed.emit(there)
 
-    def do(self, operation: Callable[..., Edit], *args: Any, **options: Any) -> Edit | None:
-        """Run an operation on the labels and record it; None, and the reason is told, where it is refused."""
+    def do(
+        self, operation: Callable[..., Edit], *args: Any, beside: Mapping[str, Any] | None = None, **options: Any
+    ) -> Edit | None:
+        """Run an operation on the labels and record it; None, and the reason is told, where it is refused.
+
+        Attributes of this document given ``beside`` it are set, and go back and forth with it.
+        """
         try:
             edit = operation(self.labels, *args, **options)
         except EditRefusedError as refused:
             self.told.emit(str(refused))
             return None
+        if beside:
+            edit = replace(edit, beside={name: (getattr(self, name), value) for name, value in beside.items()})
         self.history.record(edit)
+        self._set_beside(edit, after=True)
+        self._forget_old_flows()
         self._tell(edit)
         return edit
 
     def undo(self) -> Edit | None:
         """Take back the last edit."""
-        return self._tell(self.history.undo(), otherwise="nothing to undo")
+        edit = self.history.undo()
+        self._set_beside(edit, after=False)
+        return self._tell(edit, otherwise="nothing to undo")
 
     def redo(self) -> Edit | None:
         """Do again what was taken back last."""
-        return self._tell(self.history.redo(), otherwise="nothing to redo")
+        edit = self.history.redo()
+        self._set_beside(edit, after=True)
+        return self._tell(edit, otherwise="nothing to redo")
 
     def loaded(self) -> None:
         """Facts of cells, or edits, came from a file: all who show them look again."""
         self.edited.emit(None)
         z, y, x = self.labels.shape
         self.changed.emit(Box(0, z, 0, y, 0, x))
+
+    def _set_beside(self, edit: Edit | None, *, after: bool) -> None:
+        for name, values in edit.beside.items() if edit is not None else ():
+            setattr(self, name, values[after])
+
+    def _forget_old_flows(self) -> None:
+        """Flows of a run take tens of bytes per pixel: those of a few runs go back and forth with their masks."""
+        runs = [edit for edit in self.history.edits if "flows" in edit.beside]
+        for edit in runs[:-_RUNS]:
+            del edit.beside["flows"]
 
     def _tell(self, edit: Edit | None, otherwise: str = "") -> Edit | None:
         if edit is None:

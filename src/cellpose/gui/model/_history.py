@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from psygnal import Signal
 
 from cellpose.gui.model._labels import Edit, LabelStore
@@ -28,7 +30,7 @@ class History:
     ('draw cell', 0, 'draw cell', 1)
     """
 
-    recorded = Signal(str, object)  # "edit" and the `Edit`, or "undo" or "redo" and None
+    recorded = Signal(str, object)  # "edit", "undo" or "redo", and the `Edit`
 
     def __init__(self, store: LabelStore) -> None:
         self._store = store
@@ -43,6 +45,16 @@ class History:
     def edits(self) -> tuple[Edit, ...]:
         """All that is done now, in order."""
         return tuple(self._done)
+
+    @property
+    def undone(self) -> tuple[Edit, ...]:
+        """What can be done again, the last that was taken back at the end."""
+        return tuple(self._undone)
+
+    @property
+    def saved(self) -> int:
+        """So many edits were done when the labels were saved last; -1: that can no longer be reached."""
+        return self._saved
 
     @property
     def next_undo(self) -> str | None:
@@ -63,6 +75,10 @@ class History:
         """The labels as they are now, or as they were after so many edits, are in a file."""
         self._saved = len(self._done) if after is None else after
 
+    def resume(self, done: Iterable[Edit], undone: Iterable[Edit], saved: int) -> None:
+        """Go on with edits that were made before, which the labels have in them."""
+        self._done, self._undone, self._saved = list(done), list(undone), saved
+
     def record(self, edit: Edit) -> None:
         """Put down an edit that was just done; what was taken back before is gone."""
         if self._saved > len(self._done):  # what was saved can no longer be reached
@@ -78,7 +94,7 @@ class History:
         edit = self._done.pop()
         self._store.revert(edit)
         self._undone.append(edit)
-        self.recorded.emit("undo", None)
+        self.recorded.emit("undo", edit)
         return edit
 
     def redo(self) -> Edit | None:
@@ -88,7 +104,7 @@ class History:
         edit = self._undone.pop()
         self._store.apply(edit)
         self._done.append(edit)
-        self.recorded.emit("redo", None)
+        self.recorded.emit("redo", edit)
         return edit
 
     def replay(self, what: str, edit: Edit | None) -> None:

@@ -13,7 +13,7 @@ import os
 import struct
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,6 +64,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._done: list[Edit] = []  # what a reader of it would have done, and taken back
+        self._undone: list[Edit] = []
 
     def begin(self, base: Base) -> None:
         """Start anew: what was written before is in a file by now, or not wanted."""
@@ -71,9 +73,31 @@ class Journal:
         part = self.path.with_suffix(".part")
         part.write_bytes(_framed(json.dumps(asdict(base)).encode()))
         part.replace(self.path)
+        self._done, self._undone = [], []
 
-    def append(self, what: str, edit: Edit | None = None) -> None:
-        """Write down an ``"edit"``, with what it changed, or an ``"undo"`` or ``"redo"``."""
+    def follow(self, done: Iterable[Edit], undone: Iterable[Edit]) -> None:
+        """It was read, and these are the edits that it told of."""
+        self._done, self._undone = list(done), list(undone)
+
+    def record(self, what: str, edit: Edit) -> None:
+        """Write down that an edit was done, taken back or done again.
+
+        An edit from before this journal began is unknown to its readers: to take it back is a new edit for them.
+        """
+        if what == "undo" and self._done[-1:] == [edit]:
+            self._undone.append(self._done.pop())
+            self._append(what)
+            return
+        if what == "redo" and self._undone[-1:] == [edit]:
+            self._done.append(self._undone.pop())
+            self._append(what)
+            return
+        told = edit.reversed() if what == "undo" else edit
+        self._done.append(told)
+        self._undone.clear()
+        self._append("edit", told)
+
+    def _append(self, what: str, edit: Edit | None = None) -> None:
         with self.path.open("ab") as file:
             file.write(_framed(_packed(what, edit)))
 

@@ -7,7 +7,7 @@ is open, so that an edit can be taken back whatever happened meanwhile; files ge
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,8 @@ class Edit:
         Numbers (n,) of the cells concerned and their rows of the table, of dtype ``CELL``.
     note
         What the user should know, such as pieces that were left out; may be empty.
+    beside
+        Attributes of the `Document` that changed with it: their values before and after.
     """
 
     name: str
@@ -69,11 +71,23 @@ class Edit:
     rows_before: Table
     rows_after: Table
     note: str = ""
+    beside: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its patches and rows."""
+        patches = sum(patch.before.nbytes + patch.after.nbytes for patch in self.patches)
+        return int(patches + self.rows_before.nbytes + self.rows_after.nbytes)
 
     @property
     def box(self) -> Box:
         """The smallest box around all that changed."""
         return hull(patch.box for patch in self.patches)
+
+    def reversed(self) -> Edit:
+        """The edit that takes this one back."""
+        patches = tuple(Patch(patch.box, patch.after, patch.before) for patch in reversed(self.patches))
+        return Edit(f"undo {self.name}", patches, self.ids, self.rows_after, self.rows_before)
 
     @property
     def added(self) -> npt.NDArray[np.int32]:
@@ -229,8 +243,8 @@ class LabelStore:
         before_rows = self._rows[ids].copy()
         self._measure(hulls)
         for cell, values in (facts or {}).items():
-            for field, value in values.items():
-                self._rows[field][cell] = value
+            for name_of_field, value in values.items():
+                self._rows[name_of_field][cell] = value
         return Edit(name, tuple(patches), ids, before_rows, self._rows[ids].copy(), note)
 
     def restore(self, field: str, values: npt.NDArray[Any]) -> None:
@@ -262,6 +276,10 @@ class LabelStore:
         self._rows[1 : self._end] = np.zeros((), CELL)
         self._make_room(int(numbers.max()))
         self._rows[numbers[1:]] = rows
+
+    def reserve(self, next_id: int) -> None:
+        """Let new cells begin with this number, or a higher one."""
+        self._make_room(next_id - 1)
 
     def numbered(self) -> tuple[Planes, Table]:
         """Labels (Z, Y, X) with the numbers 1..n in their order, and the rows (n,) of these cells."""
