@@ -113,8 +113,8 @@ def test_segmentation_clearing_and_loading(opened: Window, folder: Path, monkeyp
     masks = np.zeros((SIDE, SIDE), np.int32)
     masks[50:80, 50:80] = 1
     flows = [np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((2, SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE))]
-    session.segmentation._take(document, None, masks, (np.array([0.5]), None), flows, "first")
-    session.segmentation._take(document, None, masks[::-1], (np.array([0.5]), None), flows, "second")
+    session.segmentation._take(document, None, {}, masks, (np.array([0.5]), None), flows, "first")
+    session.segmentation._take(document, None, {}, masks[::-1], (np.array([0.5]), None), flows, "second")
     key(opened, "0", CTRL)
     io.imsave(str(folder / "masks.tif"), np.where(masks.T > 0, 5, 0).astype(np.uint16))
     session.dialogs = Answers(folder / "masks.tif")
@@ -142,7 +142,9 @@ def test_flows_of_the_last_runs_only_are_kept(opened: Window) -> None:
     flows = [np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((2, SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE))]
     for number in range(5):
         masks[10 * number : 10 * number + 8, :30] = number + 1
-        session.segmentation._take(document, None, masks.copy(), (np.full(number + 1, 0.5), None), flows, str(number))
+        session.segmentation._take(
+            document, None, {}, masks.copy(), (np.full(number + 1, 0.5), None), flows, str(number)
+        )
     assert sum("flows" in edit.beside for edit in document.history.edits) == 3
     for _ in range(5):
         key(opened, "Z", CTRL)

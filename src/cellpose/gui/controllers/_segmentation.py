@@ -140,8 +140,7 @@ class Segmentations:
             return masks, scores, flows, model.model_name
 
         def done(result: tuple[Any, ...]) -> None:
-            self._take(document, part, *result)
-            self._take(document, asked, *result)
+            self._take(document, part, asked, *result)
 
         session.jobs.start(self.name, work, done, lambda error: session.failed.emit(f"NET ERROR: {error}"))
 
@@ -240,7 +239,10 @@ class Segmentations:
         if step == gesture and last is not None and document.history.edits[-1:] == (last,):
             document.undo()
         model = document.flows.model if document.flows else ""
-        self._last = (gesture, self._put(document, part, labels, scored, model, "thresholds"))
+        edit = self._put(document, part, labels, scored, model, "thresholds")
+        n, masking = int(labels.max(initial=0)), self._session.settings.masking()
+        document.note_origin(edit, Origin("thresholds", model, n, masking))
+        self._last = (gesture, edit)
 
     def _put(
         self,
@@ -265,10 +267,6 @@ class Segmentations:
         diameter = self._session.settings.diameter or _USUAL_DIAMETER
         margin = max(_LEAST_MARGIN, ceil(_MARGIN_DIAMETERS * diameter))
         return _Part(region, region.grown(margin, document.labels.shape))
-        edit = document.do(operations.replace_all, labels[None], scores, keep=self._kept(document), name="thresholds")
-        n, masking = int(labels.max(initial=0)), self._session.settings.masking()
-        document.note_origin(edit, Origin("thresholds", document.scoring.model, n, masking))
-        self._last = (gesture, edit)
 
     def channels(self) -> dict[str, Any]:
         """The keyword for channels, of models that take them."""
@@ -304,14 +302,9 @@ class Segmentations:
         edit = self._put(document, part, masks, scored, model, "segment", flows=found)
         if edit is None:
             document.flows = found
+        document.note_origin(edit, Origin("segment", model, int(masks.max(initial=0)), asked))
         n = 0 if edit is None else edit.added.size
         self._session.told.emit(f"{model}: {n} {'cell' if n == 1 else 'cells'} found")
-        scores, document.scoring = scored
-        document.flows = Flows(np.asarray(flows[0])[None], np.asarray(flows[1]), np.asarray(flows[2]), model)
-        document.found = Found.of(masks[None], model)
-        edit = document.do(operations.replace_all, masks[None], scores, keep=self._kept(document))
-        document.note_origin(edit, Origin("segment", model, int(masks.max(initial=0)), asked))
-        self._session.told.emit(f"{model}: {int(masks.max(initial=0))} cells found")
 
     def _kept(self, document: Document) -> list[int]:
         if not self._session.settings.keep_corrected:
