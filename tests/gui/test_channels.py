@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from qtpy.QtGui import QColor
 
+from cellpose.gui.model import Flows
 from cellpose.gui.views._renderer import picturing
 from cellpose.gui.views._window import Window
 from hand import key, place
@@ -105,3 +106,20 @@ def test_all_channels_of_a_file_are_shown_and_the_first_three_segmented(window: 
     assert np.array_equal(document.channels[0], stack)
     assert (document.channel_names, document.pixel_um) == (tuple("abcde"), (0.5, 0.25))
     assert document.picture.shape == (1, 40, 50)
+
+
+def test_what_costs_more_than_the_screen_is_made_once(filled: Window) -> None:
+    document, view = filled.session.document, filled.session.view
+    flows = np.zeros((120, 120), np.float32)
+    document.flows = Flows(None, None, flows)
+    first = picturing(document, view)
+    view.opacity = 7
+    assert picturing(document, view).tables is first.tables
+    view.levels = [(0.0, 99.0)] * 3
+    assert picturing(document, view).tables is not first.tables
+    view.view = "cellprob"
+    first = picturing(document, view)
+    view.opacity = 9
+    assert picturing(document, view).image is first.image
+    document.flows = Flows(None, None, flows + 9)
+    assert picturing(document, view).image is not first.image

@@ -164,14 +164,17 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         self.setCentralItem(self.box)
         self.canvas = Canvas()
         self.box.addItem(self.canvas, ignoreBounds=True)
-        self.stroke = QGraphicsPathItem()
+        self.halo, self.stroke = QGraphicsPathItem(), QGraphicsPathItem()
+        halo = QPen(QColor(0, 0, 0, 140), 5)
+        halo.setCosmetic(True)
+        self.halo.setPen(halo)
         self.pixels = QGraphicsPixmapItem()
         self.start = QGraphicsEllipseItem()
         self.disk = QGraphicsEllipseItem()
         for item, color in ((self.start, _START), (self.disk, _DISK)):
             item.setBrush(color)
             item.setPen(QPen(Qt.PenStyle.NoPen))
-        for item in (self.stroke, self.pixels, self.start, self.disk):
+        for item in (self.halo, self.stroke, self.pixels, self.start, self.disk):
             self.box.addItem(item, ignoreBounds=True)
             item.setVisible(False)
         self.text = pg.TextItem(color=MEASURE, fill=QColor(0, 0, 0, 170))
@@ -241,7 +244,8 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         self.stroke.setVisible(drawn)
         self.start.setVisible(drawn and preview is not None and not (preview.closed or preview.text))
         self.pixels.setVisible(preview is not None and preview.mask is not None)
-        self.text.setVisible(preview is not None and bool(preview.text))
+        for item in (self.halo, self.text):
+            item.setVisible(preview is not None and bool(preview.text))
         if preview is None:
             return
         if drawn:
@@ -258,6 +262,7 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         if preview.closed:
             path.closeSubpath()
         if preview.text:
+            self.halo.setPath(path)
             self.text.setText(preview.text)
             self.text.setAnchor((0.0 if points[-1].x() >= points[0].x() else 1.0, 0.5))
             self.text.setPos(points[-1])
