@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -207,3 +208,50 @@ os.kill(os.getpid(), signal.SIGKILL)
     again = session()
     again.files.open(image)
     assert again.document.labels.count == 4
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+app = QApplication(["x", "-platform", "offscreen"])
+from cellpose.gui.views._window import Window
+from hand import Modifier, click, draw, hover, key, place
+window = Window()
+window.resize(900, 700)
+window.show()
+app.processEvents()
+window.session.files.open(Path(sys.argv[1]))
+draw(window, 15, 15, 8)
+draw(window, 40, 40, 8)
+draw(window, 15, 44, 8)
+click(window, 15, 15, keys=Modifier.ControlModifier)
+window.session.pointer.choose("brush")
+viewport = window.scene.viewport()
+QTest.mousePress(viewport, Qt.MouseButton.LeftButton, Modifier.NoModifier, place(window, 45, 12))
+QTest.mouseMove(viewport, place(window, 48, 16))
+assert window.session.pointer.mode == "drawing"
+print(window.session.document.labels.planes.sum(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_window_killed_in_the_middle_of_a_stroke_loses_that_stroke_at_most(
+    image: Path, window: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = str(Path(__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([hand, os.environ.get("PYTHONPATH", "")]))
+    done = subprocess.run([sys.executable, "-c", _KILLED, str(image)], check=False, capture_output=True, text=True)
+    assert done.returncode == -9, done.stderr
+    assert window.session.files.open(image)
+    document = window.session.document
+    assert document.labels.ids.tolist() == [2, 3]
+    assert document.labels.planes.sum() == int(done.stdout)
+    assert "4 edits that were not saved are back" in window.statusBar().currentMessage()
+    document.undo()
+    assert document.labels.ids.tolist() == [1, 2, 3]
+    for _ in range(3):
+        document.undo()
+    assert not document.labels.planes.any()
