@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from cellpose.errors import FileReadError
+from cellpose.io._ignored import regions_of, with_ignored
 from cellpose.io._image import ImageArray
 from cellpose.io._open import head_of
 from cellpose.io._read import imread
+from cellpose.io._seg import read_seg
 
 __all__ = ["read_labels"]
 
@@ -30,6 +32,8 @@ _GRAY, _PALETTE = 0, 3
 def read_labels(path: PathLike) -> ImageArray:
     """The array of a label file: as `imread` gives it, but of a PNG with a palette the indices, which are the labels.
 
+    Of a ``_seg.npy`` with regions to ignore, as the window keeps them, these are -1.
+
     Raises
     ------
     FileReadError
@@ -40,6 +44,11 @@ def read_labels(path: PathLike) -> ImageArray:
     if head.startswith(_JPEG):
         message = f"{file} is a JPEG picture, which does not keep the numbers of labels; save them as TIFF or PNG"
         raise FileReadError(message)
+    if file.name.lower().endswith("_seg.npy"):
+        seg = read_seg(file)
+        regions = regions_of(seg.content)
+        if regions:
+            return with_ignored(np.asarray(seg.masks), regions)
     array = imread(file)
     if head.startswith(_PNG) and head[_COLOUR_AT : _COLOUR_AT + 1] == bytes([_PALETTE]):
         logger.warning(f"{file} is a picture with a palette: its indices are the labels, not its colours")

@@ -124,7 +124,7 @@ class Segmentations:
         except CellposeError as error:
             session.failed.emit(str(error))
             return
-        image = np.moveaxis(document.stack[0], 0, -1)
+        image, older = np.moveaxis(document.stack[0], 0, -1), document.flows
         part = None if region is None else self._with_margin(document, region)
         if part is not None:
             image = image[part.box.slices[1:]]
@@ -137,7 +137,10 @@ class Segmentations:
             given = image if options["normalize"] is not False else scaled_as_whole(image, document.stack, *percentiles)
             masks, flows, _ = model.eval(given, channel_axis=-1, progress=lambda done: report(done / 100), **options)
             scores = score_cells(masks, flows[1], flows[2], model.model_name)
-            return masks, scores, flows, model.model_name
+            found = Flows(*(np.asarray(each) for each in (flows[0][None], flows[1], flows[2])), model.model_name)
+            if part is not None:
+                found = Flows.joined(older, document.labels.shape, part.box, found, part.region)
+            return masks, scores, found
 
         def done(result: tuple[Any, ...]) -> None:
             self._take(document, part, asked, *result)
@@ -293,12 +296,9 @@ class Segmentations:
         asked: dict[str, Any],
         masks: npt.NDArray[Any],
         scored: tuple[npt.NDArray[Any], Scoring],
-        flows: list[Any],
-        model: str,
+        found: Flows,
     ) -> None:
-        found = Flows(np.asarray(flows[0])[None], np.asarray(flows[1]), np.asarray(flows[2]), model)
-        if part is not None:
-            found = Flows.joined(document.flows, document.labels.shape, part.box, found, part.region)
+        model = found.model
         edit = self._put(document, part, masks, scored, model, "segment", flows=found)
         if edit is None:
             document.flows = found

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from psygnal import Signal
 
 from cellpose.gui.controllers._jobs import Cancelled, Report
@@ -241,4 +242,5 @@ def _opened(document: Document) -> OpenImage:
     corrected = bool(rows["manual"].any() or rows["checked"].any())
     if not corrected and document.found is not None:
         corrected = not same_cells(document.found.labels.unpacked(), labels)
-    return OpenImage(document.path or Path(), document.stack, labels.copy(), corrected)
+    regions = [np.array(region) for region in document.labels.ignored]
+    return OpenImage(document.path or Path(), document.stack, labels.copy(), corrected, regions)

@@ -51,7 +51,7 @@ class Flows:
 
     @classmethod
     def joined(cls, older: Flows | None, shape: tuple[int, ...], box: Box, found: Flows, region: Box) -> Flows:
-        """Flows of a part in the place of older ones, or of zeros; older arrays are written into.
+        """Flows of a part in the place of older ones, or of zeros.
 
         Parameters
         ----------
@@ -67,11 +67,13 @@ class Flows:
         for name, lead, tail in (("rgb", (1,), (3,)), ("dP", (2,), ()), ("cellprob", (), ())):
             new, old = getattr(found, name), getattr(older, name, None)
             wanted = (*lead, *size, *tail)
-            whole = old if old is not None and old.shape == wanted else np.zeros(wanted, new.dtype)
-            whole = whole if whole.flags.writeable else whole.copy()
+            if old is not None and old.shape == wanted:
+                whole = old.copy()  # the older ones come back with an undo
+            else:
+                whole = np.zeros(wanted, new.dtype)
             whole[(slice(None),) * len(lead) + (rows, columns)] = new
             arrays.append(whole)
-        complete = older is not None and older.region is None and older.dP is arrays[1]
+        complete = older is not None and older.region is None and getattr(older.dP, "shape", ()) == arrays[1].shape
         return cls(arrays[0], arrays[1], arrays[2], found.model, None if complete else region)
 
 

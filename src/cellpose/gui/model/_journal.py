@@ -23,7 +23,7 @@ import numpy as np
 
 from cellpose.errors import FileReadError
 from cellpose.gui.model._box import Box
-from cellpose.gui.model._labels import CELL, Edit, Patch
+from cellpose.gui.model._labels import CELL, Edit, Patch, Regions
 from cellpose.gui.model._packed import Packed
 
 __all__ = ["STATE_KEY", "Base", "Journal", "forget_others", "journal_path", "new_state", "state_of"]
@@ -189,6 +189,8 @@ def _packed(what: str, edit: Edit | None) -> bytes:
         arrays |= {"name": np.array(edit.name), "note": np.array(edit.note), "ids": edit.ids}
         arrays |= {"rows_before": edit.rows_before, "rows_after": edit.rows_after}
         arrays["boxes"] = np.array([patch.box for patch in edit.patches], np.int64).reshape(-1, 6)
+        if edit.regions is not None:
+            arrays["regions"] = np.array(json.dumps(edit.regions))
         for number, patch in enumerate(edit.patches):
             for side, labels in (("before", patch.before), ("after", patch.after)):
                 content = labels.content
@@ -210,10 +212,20 @@ def _unpacked(record: bytes, path: Path) -> tuple[str, Edit | None]:
                 for number, box in enumerate(arrays["boxes"])
             ]
             before, after = (arrays[f"rows_{side}"].astype(CELL) for side in _SIDES)
-            return what, Edit(str(arrays["name"]), tuple(patches), arrays["ids"], before, after, str(arrays["note"]))
+            regions = _regions(str(arrays["regions"])) if "regions" in arrays else None
+            name, note = str(arrays["name"]), str(arrays["note"])
+            return what, Edit(name, tuple(patches), arrays["ids"], before, after, note, regions=regions)
     except (ValueError, KeyError, OSError) as error:
         message = f"{path} holds an edit that cannot be read ({error}); move the file away to open the image without it"
         raise FileReadError(message) from error
+
+
+def _regions(text: str) -> tuple[Regions, Regions]:
+    before, after = (
+        tuple(tuple((float(z), float(y), float(x)) for z, y, x in region) for region in regions)
+        for regions in json.loads(text)
+    )
+    return before, after
 
 
 _SIDES = ("before", "after")

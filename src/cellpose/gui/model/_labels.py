@@ -18,9 +18,10 @@ from cellpose.gui.model._box import Box, Mask, box_of_mask, hull
 from cellpose.gui.model._packed import Packed
 from cellpose.utils._labels import scan
 
-__all__ = ["CELL", "Edit", "LabelStore", "Patch", "Table"]
+__all__ = ["CELL", "Edit", "LabelStore", "Patch", "Regions", "Table"]
 
 Planes = npt.NDArray[np.int32]
+Regions = tuple[tuple[tuple[float, float, float], ...], ...]  # corners z, y, x of each
 Table = npt.NDArray[Any]
 
 CELL = np.dtype(
@@ -63,6 +64,8 @@ class Edit:
         What the user should know, such as pieces that were left out; may be empty.
     beside
         Attributes of the `Document` that changed with it: their values before and after.
+    regions
+        The regions that training ignores, before and after; None: they are the same.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Edit:
     rows_after: Table
     note: str = ""
     beside: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    regions: tuple[Regions, Regions] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -87,7 +91,8 @@ class Edit:
     def reversed(self) -> Edit:
         """The edit that takes this one back."""
         patches = tuple(Patch(patch.box, patch.after, patch.before) for patch in reversed(self.patches))
-        return Edit(f"undo {self.name}", patches, self.ids, self.rows_after, self.rows_before)
+        regions = None if self.regions is None else self.regions[::-1]
+        return Edit(f"undo {self.name}", patches, self.ids, self.rows_after, self.rows_before, regions=regions)
 
     @property
     def added(self) -> npt.NDArray[np.int32]:
@@ -112,6 +117,8 @@ class LabelStore:
     ----------
     planes
         int32 (Z, Y, X). To be read only: all changes go through `write`, `apply` and `revert`.
+    ignored
+        Regions that training ignores.
 
     Examples
     --------
@@ -135,6 +142,7 @@ class LabelStore:
         if self.planes.size and self.planes.min() < 0:
             message = f"labels down to {self.planes.min()} are not allowed; the background is 0, cells are 1, 2, 3, ..."
             raise InputError(message)
+        self.ignored: Regions = ()
         found = scan(self.planes)
         self._rows = np.zeros(max(64, len(found.counts)), CELL)
         self._rows["score"] = np.nan
@@ -259,12 +267,16 @@ class LabelStore:
         for patch in edit.patches:
             self.planes[patch.box.slices] = patch.after.unpacked()
         self._rows[edit.ids] = edit.rows_after
+        if edit.regions is not None:
+            self.ignored = edit.regions[1]
 
     def revert(self, edit: Edit) -> None:
         """Take back the edit that was done last."""
         for patch in reversed(edit.patches):
             self.planes[patch.box.slices] = patch.before.unpacked()
         self._rows[edit.ids] = edit.rows_before
+        if edit.regions is not None:
+            self.ignored = edit.regions[0]
 
     def renumber_to(self, ids: Sequence[int]) -> None:
         """Give the cells 1..n of labels just read, in their order, the numbers that a journal knows them by."""

@@ -12,19 +12,23 @@ import numpy.typing as npt
 
 from cellpose import io
 from cellpose.errors import OptionError
+from cellpose.gui.model._box import Box
 from cellpose.gui.model._classes import CLASSES_KEY, Classes
 from cellpose.gui.model._colors import cell_colors
 from cellpose.gui.model._corrections import FOUND_KEY, Found
 from cellpose.gui.model._document import Document, Flows
 from cellpose.gui.model._journal import STATE_KEY
-from cellpose.gui.model._labels import Table
+from cellpose.gui.model._labels import Regions, Table
 from cellpose.gui.model._provenance import PROVENANCE_KEY, Origin, content_of_origins, origins_of
 from cellpose.gui.model._scores import SCORING_KEY, Scoring
 from cellpose.gui.model._settings import SegmentationSettings, filters_something
 from cellpose.io import Segmentation
+from cellpose.io._ignored import IGNORED_KEY, regions_of
 from cellpose.options import Normalization
 
 __all__ = ["Snapshot", "content_of", "restore", "restore_settings", "seg_path"]
+
+_REGION_KEY = "flows_region"  # of a _seg.npy: the Box that the flows are of
 
 # Rows of the table that are kept beside the masks, by their keys in the file.
 _KEPT = {"ismanual": "manual", "scores": "score", "checked": "checked", "classes": "kind"}
@@ -47,7 +51,7 @@ class Snapshot:
         Of the table, dtype ``CELL`` (n,).
     ids
         The numbers of these cells in the document, int32 (n,).
-    flows, path, found, scoring, origins
+    flows, path, found, scoring, origins, ignored
         Of the document.
     classes
         Names and colours of the classes, as `Classes.content` gives them; empty: the file names none.
@@ -68,6 +72,7 @@ class Snapshot:
     scoring: Scoring | None = None
     origins: tuple[Origin, ...] = ()
     classes: Mapping[str, Any] = field(default_factory=dict)
+    ignored: Regions = ()
 
     @classmethod
     def of(cls, document: Document, settings: SegmentationSettings, classes: Classes | None = None) -> Snapshot:
@@ -88,6 +93,7 @@ class Snapshot:
             document.scoring,
             document.origins,
             {} if classes is None else classes.content(),
+            document.labels.ignored,
         )
 
 
@@ -121,6 +127,8 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
         **({} if snapshot.scoring is None else {SCORING_KEY: snapshot.scoring.content()}),
         **({CLASSES_KEY: dict(snapshot.classes)} if snapshot.classes else {}),
         PROVENANCE_KEY: content_of_origins(snapshot.origins, snapshot.rows),
+        **({IGNORED_KEY: [np.array(region) for region in snapshot.ignored]} if snapshot.ignored else {}),
+        **({_REGION_KEY: np.array(flows.region)} if flows is not None and flows.region is not None else {}),
         STATE_KEY: state,
     }
 
@@ -132,12 +140,25 @@ def restore(document: Document, seg: Segmentation) -> None:
         if isinstance(values, np.ndarray) and values.shape == (seg.count,) and values.dtype.kind in "biuf":
             document.labels.restore(name, values)
     document.found = Found.read(seg.content.get(FOUND_KEY), document.labels.shape)
+    document.labels.ignored = tuple(
+        tuple((float(z), float(y), float(x)) for z, y, x in region) for region in regions_of(seg.content)
+    )
     document.scoring = Scoring.read(seg.content.get(SCORING_KEY))
     document.loaded_origins = origins_of(seg.content.get(PROVENANCE_KEY))
     if seg.dP is not None or seg.flows_rgb is not None:
         rgb = seg.flows_rgb
         planes = rgb if rgb is None or rgb.ndim == 4 else rgb[None]
-        document.flows = Flows(planes, seg.dP, seg.cellprob, seg.model or "")
+        document.flows = Flows(planes, seg.dP, seg.cellprob, seg.model or "", _region_of(seg, document.labels.shape))
+
+
+def _region_of(seg: Segmentation, shape: tuple[int, ...]) -> Box | None:
+    """The part of the image that the flows of a file are of; None: all."""
+    kept = seg.content.get(_REGION_KEY)
+    if not isinstance(kept, np.ndarray) or kept.shape != (6,) or kept.dtype.kind not in "iu":
+        return None
+    box = Box(*(int(end) for end in kept))
+    ends = zip(box[::2], box[1::2], shape, strict=True)
+    return box if all(0 <= low < high <= length for low, high, length in ends) else None
 
 
 def restore_settings(settings: SegmentationSettings, seg: Segmentation) -> bool:

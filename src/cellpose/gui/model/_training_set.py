@@ -17,6 +17,7 @@ from cellpose.gui.model._corrections import FOUND_KEY, Found
 from cellpose.gui.model._folder import images_of, is_corrected
 from cellpose.gui.model._images import plane_of_file
 from cellpose.gui.model._seg_file import seg_path
+from cellpose.io._ignored import regions_of, with_ignored
 from cellpose.utils._labels import renumber
 
 __all__ = ["Example", "OpenImage", "TrainingSet", "training_set"]
@@ -36,7 +37,7 @@ class Example:
     image
         (Y, X, C), as it is given to networks.
     labels
-        int32 (Y, X), 1..n.
+        int32 (Y, X), 1..n; -1: not trained on.
     corrected
         Whether a person drew, corrected or checked cells of it.
     """
@@ -49,7 +50,7 @@ class Example:
     @property
     def cells(self) -> int:
         """How many it has."""
-        return int(self.labels.max(initial=0))
+        return int(np.count_nonzero(np.bincount(self.labels[self.labels > 0])))
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +67,15 @@ class OpenImage:
         int32 (1, Y, X), 1..n; a copy.
     corrected
         Whether cells were drawn, corrected or checked.
+    ignored
+        Regions that are left out, see `io._ignored`.
     """
 
     path: Path
     stack: npt.NDArray[Any]
     labels: npt.NDArray[np.int32]
     corrected: bool
+    ignored: Sequence[npt.NDArray[Any]] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +153,12 @@ def training_set(
 def _of_document(opened: OpenImage) -> Example | str:
     if not opened.labels.any():
         return "no cells"
-    return Example(opened.path, np.moveaxis(opened.stack[0], 0, -1), opened.labels[0], opened.corrected)
+    return Example(
+        opened.path,
+        np.moveaxis(opened.stack[0], 0, -1),
+        with_ignored(opened.labels[0], opened.ignored),
+        opened.corrected,
+    )
 
 
 def _of_file(path: Path) -> Example | str | None:
@@ -166,7 +175,7 @@ def _of_file(path: Path) -> Example | str | None:
     if image.shape[:2] != seg.masks.shape:
         return f"the masks are of shape {seg.masks.shape}, the image of shape {image.shape[:2]}"
     found = Found.read(seg.content.get(FOUND_KEY), (1, *seg.masks.shape))
-    return Example(path, image, renumber(seg.masks)[0], is_corrected(seg, found))
+    return Example(path, image, with_ignored(renumber(seg.masks)[0], regions_of(seg.content)), is_corrected(seg, found))
 
 
 def _held_out(examples: Sequence[Example]) -> set[Path]:

@@ -23,6 +23,7 @@ from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._cells_dock import CellsDock
 from cellpose.gui.views._dialogs import QtDialogs
 from cellpose.gui.views._folder_dock import FolderDock
+from cellpose.gui.views._ignored import IgnoredRegions
 from cellpose.gui.views._legend import Legend
 from cellpose.gui.views._memory import recall_places, remember_places
 from cellpose.gui.views._minimap import Minimap
@@ -85,6 +86,8 @@ class Window(QModelMainWindow):
         follow_theme(self.session.view)
         self.panel = Column(self.session)
         self.notice = Notice()
+        self.ignored = IgnoredRegions(self.session)
+        self.scene.box.addItem(self.ignored, ignoreBounds=True)
         self.region = Region(self.scene.box, self.session.pointer.removal)
         self._build()
         self._connect()

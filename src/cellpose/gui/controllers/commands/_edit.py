@@ -14,6 +14,7 @@ _TOOLS = (
     ("cut", "Split a cell by a line", "K"),
     ("lasso", "Select cells by a lasso", "Shift+L"),
     ("box", "Select cells by a box", "V"),
+    ("ignore", "Regions that training ignores", "Shift+I"),
 )
 
 

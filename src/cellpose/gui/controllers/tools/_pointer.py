@@ -12,6 +12,7 @@ from cellpose.gui.controllers.tools._choose import BoxSelect, Lasso, MergeBox
 from cellpose.gui.controllers.tools._classify import Classify
 from cellpose.gui.controllers.tools._click import Click
 from cellpose.gui.controllers.tools._cut import Cut
+from cellpose.gui.controllers.tools._ignore import Ignore
 from cellpose.gui.controllers.tools._measure import Measure
 from cellpose.gui.controllers.tools._outline import Outline
 from cellpose.gui.controllers.tools._region import RunRegion
@@ -60,7 +61,7 @@ class Pointer:
         choosing = Lasso(self._context), BoxSelect(self._context), MergeBox(self._context)
         self._classify = Classify(self._context)
         self.run_region = RunRegion(self._context)
-        others = Measure(self._context), self._classify, self.run_region
+        others = Measure(self._context), self._classify, self.run_region, Ignore(self._context)
         tools: list[Tool] = [self._select, self.removal, *drawing, *choosing, *others]
         self.tools = {tool.name: tool for tool in tools}
         self._tool: Tool = self._select
