@@ -137,7 +137,8 @@ class Segmentations:
             given = image if options["normalize"] is not False else scaled_as_whole(image, document.stack, *percentiles)
             masks, flows, _ = model.eval(given, channel_axis=-1, progress=lambda done: report(done / 100), **options)
             scores = score_cells(masks, flows[1], flows[2], model.model_name)
-            found = Flows(*(np.asarray(each) for each in (flows[0][None], flows[1], flows[2])), model.model_name)
+            rgb, dP, cellprob = (np.asarray(each) for each in flows[:3])
+            found = Flows(rgb[None], dP, cellprob, model.model_name)
             if part is not None:
                 found = Flows.joined(older, document.labels.shape, part.box, found, part.region)
             return masks, scores, found

@@ -65,12 +65,11 @@ class Flows:
         _, rows, columns = box.slices
         size, arrays = shape[1:], []
         for name, lead, tail in (("rgb", (1,), (3,)), ("dP", (2,), ()), ("cellprob", (), ())):
-            new, old = getattr(found, name), getattr(older, name, None)
+            new: Any = getattr(found, name)
+            old: Any = getattr(older, name, None)
             wanted = (*lead, *size, *tail)
-            if old is not None and old.shape == wanted:
-                whole = old.copy()  # the older ones come back with an undo
-            else:
-                whole = np.zeros(wanted, new.dtype)
+            fits = old is not None and old.shape == wanted  # a copy, since the older ones come back with an undo
+            whole = old.copy() if fits else np.zeros(wanted, new.dtype)
             whole[(slice(None),) * len(lead) + (rows, columns)] = new
             arrays.append(whole)
         complete = older is not None and older.region is None and getattr(older.dP, "shape", ()) == arrays[1].shape
