@@ -103,7 +103,9 @@ class Window(QModelMainWindow):
             self.session.view.full_screen = self.isFullScreen()
             return
         room = self.screen().availableGeometry().adjusted(_FRAME, _FRAME, -_FRAME, -_FRAME)
-        self.setGeometry(QRect(50, 50, 1200, 1000).intersected(room))
+        place = QRect(50, 50, 1200, 1000)
+        place.moveTop(max(room.top(), min(place.top(), room.bottom() - place.height())))
+        self.setGeometry(place.intersected(room))
 
     def _build(self) -> None:
         self.welcome = Welcome(self.scene)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QGridLayout, QWidget
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._view import BRUSHES
-from cellpose.gui.views.panels._bound import Group, button, check_box, choice_box
+from cellpose.gui.views.panels._bound import Group, button, check_box, choice_box, row
 from cellpose.gui.views.panels._cells import CellLook
 
 __all__ = ["Drawing"]
@@ -24,7 +24,6 @@ class Drawing(Group):
         self.outlines = check_box("outlines on [Z]", view, "outlines_on")
         self.single = check_box("single stroke [A]", view, "single_stroke")
         self.single.setToolTip("on: a closed stroke is a cell; off: draw several strokes, then Enter")
-        self.form.addRow("brush size", self.brush)
         layers = QWidget()
         grid = QGridLayout(layers)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -36,7 +35,7 @@ class Drawing(Group):
         grid.addWidget(self.preserve, 1, 1)
         self.snap = check_box("snap to flows", view, "snap")
         self.snap.setToolTip("on: a drawn outline becomes the cell that the flows tell of there")
-        grid.addWidget(self.snap, 2, 0)
+        self.form.addRow("brush size", row(self.brush, self.snap))
         self.form.addRow(layers)
         self.look = CellLook(session)
         self.form.addRow(self.look)
@@ -47,16 +46,10 @@ class Drawing(Group):
         self.lasso = button("lasso-select", lambda: session.remove_by("lasso"), "drag lines around the cells")
         self.done = button("done", pointer.finish, "delete the chosen cells (Enter)")
         self.cancel = button("cancel", pointer.cancel, "keep all cells (Esc)")
-        box = QWidget()
-        buttons = QGridLayout(box)
-        buttons.setContentsMargins(0, 0, 0, 0)
-        for place, made in enumerate((self.click, self.region, self.lasso)):
+        for made in (self.click, self.region, self.lasso, self.done, self.cancel):
             made.setProperty("narrow", True)
-            buttons.addWidget(made, 0, 2 * place, 1, 2)
-        buttons.addWidget(self.done, 1, 0, 1, 3)
-        buttons.addWidget(self.cancel, 1, 3, 1, 3)
-        self.form.addRow(QLabel("delete multiple ROIs"))
-        self.form.addRow(box)
+        self.form.addRow("delete multiple ROIs", row(self.done, self.cancel, even=True))
+        self.form.addRow(row(self.click, self.region, self.lasso, even=True))
         for signal in (pointer.mode_changed, session.opened):
             signal.connect(lambda _: self._show_state())
         self._show_state()
