@@ -66,8 +66,9 @@ class Answers:
         self.asked: list[str] = []
         self.shown: list[str] = []
 
-    def ask_open(self, title: str, _kinds: str = "") -> Path | None:
+    def ask_open(self, title: str, _kinds: str = "", suggested: Path | None = None) -> Path | None:
         self.asked.append(title)
+        self.suggested = suggested
         return self.path
 
     def ask_save(self, title: str, _suggested: Path) -> Path | None:

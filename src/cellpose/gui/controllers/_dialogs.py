@@ -19,7 +19,7 @@ __all__ = ["Dialogs", "NoDialogs"]
 class Dialogs(Protocol):
     """Questions to the user."""
 
-    def ask_open(self, title: str, kinds: str = "") -> Path | None:
+    def ask_open(self, title: str, kinds: str = "", suggested: Path | None = None) -> Path | None:
         """A file to open; None where the user chose none. ``kinds`` as Qt's name filters."""
 
     def ask_save(self, title: str, suggested: Path) -> Path | None:
@@ -56,7 +56,7 @@ class Dialogs(Protocol):
 class NoDialogs:
     """Where there is nobody to ask."""
 
-    def ask_open(self, title: str, kinds: str = "") -> Path | None:
+    def ask_open(self, title: str, kinds: str = "", suggested: Path | None = None) -> Path | None:
         """None."""
         return None
 

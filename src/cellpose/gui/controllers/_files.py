@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io
-from cellpose.errors import CellposeError, FileReadError, InputError
+from cellpose.errors import CellposeError, FileReadError
 from cellpose.gui.controllers._autosave import Autosave
 from cellpose.gui.model import Document
 from cellpose.gui.model import _operations as operations
@@ -17,6 +17,7 @@ from cellpose.gui.model._classes import CLASSES_KEY
 from cellpose.gui.model._folder import images_of
 from cellpose.gui.model._images import Opened, image_of_file, stack_of_plane
 from cellpose.gui.model._journal import state_of
+from cellpose.gui.model._mask_files import labels_of_file, masks_beside, pieces
 from cellpose.gui.model._provenance import Origin
 from cellpose.gui.model._seg_file import restore, restore_settings, seg_path
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
 
 __all__ = ["Files"]
+
+_SECTION = "files"
 
 
 class Files:
@@ -45,7 +48,12 @@ class Files:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.autosave = Autosave(session)
-        self.autoload_masks = False
+        self.autoload_masks = session.preferences.section(_SECTION).get("autoload_masks") is True
+
+    def toggle_autoload(self) -> None:
+        """Whether masks are opened instead of the ``_seg.npy``, now and after the next start."""
+        self.autoload_masks = not self.autoload_masks
+        self._session.preferences.put(_SECTION, {"autoload_masks": self.autoload_masks})
 
     def open(self, path: Path) -> bool:
         """Open an image with its segmentation, or a ``_seg.npy`` with its image; whether that succeeded."""
@@ -70,22 +78,27 @@ class Files:
             self._session.failed.emit("open an image first, then its masks")
             return False
         try:
-            labels = np.asarray(io.imread(path))
-            planes = labels[None] if labels.ndim == 2 else labels
-            if planes.shape != document.labels.shape or planes.dtype.kind not in "biu":
-                message = (
-                    f"{path.name} holds {labels.dtype} of shape {labels.shape}; masks of this image are whole numbers "
-                    f"of shape {document.labels.shape[1:]}"
-                )
-                raise InputError(message)
+            dense = self._cells_of(path, document.labels.shape)
         except (CellposeError, OSError, MemoryError) as error:
             self._session.failed.emit(f"{path.name} was not opened: {error}")
             return False
-        numbers, flat = np.unique(planes, return_inverse=True)
-        dense = flat.reshape(planes.shape) + (0 if numbers[0] == 0 else 1)
         edit = document.do(operations.replace_all, dense, name="load masks")
         document.note_origin(edit, Origin("load masks", path.name, int(dense.max(initial=0))))
         return edit is not None
+
+    def _cells_of(self, path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.int32]:
+        """Labels of a file; of a mask with one value only the user says whether each piece of it is a cell."""
+        labels = labels_of_file(path, shape)
+        apart = pieces(labels)
+        if apart is None:
+            return labels
+        question = f"{path.name} has one value only, in {int(apart.max())} pieces. Make a cell of each piece?"
+        return apart if self._session.dialogs.ask_yes("Masks without numbers", question) else labels
+
+    def masks_beside(self) -> Path | None:
+        """The file of masks beside the open image that is most likely meant; None where there is none."""
+        document = self._session.document
+        return None if document is None or document.path is None else next(iter(masks_beside(document.path)), None)
 
     def save(self) -> None:
         """Write the ``_seg.npy`` of the open image, in the background."""
@@ -127,11 +140,16 @@ class Files:
         if seg.is_file() and not self.autoload_masks:
             self._open_with(opened, io.read_seg(seg), path)
             return
-        labels = _masks_beside(path) if self.autoload_masks else None
+        beside = next(iter(masks_beside(path)), None)
+        masks = beside if self.autoload_masks else None
+        _, _, height, width = opened.channels.shape
+        labels = None if masks is None else self._cells_of(masks, (1, height, width))
         self.autosave.leave()
         document = self._open_as(opened, labels, path)
-        self.autosave.attach(document, "masks" if self.autoload_masks else "none")
+        self.autosave.attach(document, "none" if masks is None else f"masks{state_of(masks)}")
         document.loaded()
+        if beside is not None and masks is None and not document.labels.count:
+            self._session.told.emit(f"{beside.name} lies beside the image; Load masks opens it")
 
     def _open_seg(self, path: Path) -> None:
         seg = io.read_seg(path)
@@ -165,10 +183,3 @@ class Files:
 def _image_name(seg: Path) -> str:
     """Of the image that a ``_seg.npy`` belongs to, where only that file is left."""
     return f"{seg.stem.removesuffix('_seg')}.tif"
-
-
-def _masks_beside(path: Path) -> npt.NDArray[Any] | None:
-    for name in (f"{path.stem}_masks{path.suffix}", f"{path.stem}_masks.tif"):
-        if path.with_name(name).is_file():
-            return io.imread(path.with_name(name))
-    return None

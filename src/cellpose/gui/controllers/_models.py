@@ -159,6 +159,11 @@ class Models:
         choice = self.chosen()
         return choice is not None and choice.kind == "user"
 
+    def is_here(self, name: str) -> bool:
+        """Whether a model of this name can run now."""
+        choice = self._named(name)
+        return choice is not None and choice.installed
+
     def _named(self, name: str) -> ModelChoice | None:
         for choice in self.choices():
             if choice.name == name:

@@ -28,7 +28,7 @@ from cellpose.gui.controllers._training import Training
 from cellpose.gui.controllers.tools import Pointer
 from cellpose.gui.model import Document, Picture, SegmentationSettings, ViewState
 from cellpose.gui.model import _operations as operations
-from cellpose.gui.model._choices import recall
+from cellpose.gui.model._choices import recall, recall_settings, remember_settings
 from cellpose.gui.model._images import MOST_CHANNELS
 from cellpose.gui.model._preferences import Preferences
 from cellpose.gui.model._view import BRUSHES, COLOR_MODES, VIEWS
@@ -102,7 +102,12 @@ class Session:
         self.review = Review(self)
         self.seen = (0.0, 0.0, 0.0, 0.0)
         self.document: Document | None = None
+        recall_settings(self.settings, self.preferences, self.models.is_here)
         self._connect()
+
+    def remember(self) -> None:
+        """Keep what the next start begins with."""
+        remember_settings(self.settings, self.preferences)
 
     def _connect(self) -> None:
         """What follows from a change of a field."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 from cellpose.gui.model._palettes import COLORINGS, PALETTES
 from cellpose.gui.model._preferences import Preferences, take
+from cellpose.gui.model._settings import SegmentationSettings
 from cellpose.gui.model._view import CORNERS, THEMES, ViewState
 
-__all__ = ["recall", "remember"]
+__all__ = ["recall", "recall_settings", "remember", "remember_settings"]
 
-_SECTION, _COLORS = "view", "channel_colors"
+_SECTION, _COLORS, _SEGMENTATION = "view", "channel_colors", "segmentation"
 _WIDEST_BRUSH, _WIDEST_OUTLINE = 201, 9
 
 
@@ -73,3 +75,43 @@ def recall(view: ViewState, preferences: Preferences) -> None:
 
 def _usable(check: Callable[[Any], bool], value: Any) -> bool:
     return isinstance(value, (str, int, float)) and check(value)
+
+
+# Of a segmentation; a filter belongs to one image, and whether a GPU works is found out at each start.
+_SETTINGS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("model", "norm3D", "keep_corrected"), _any),
+    "diameter": lambda value: 0 <= value <= 10_000,
+    "flow_threshold": lambda value: 0 <= value < math.inf,
+    "cellprob_threshold": lambda value: abs(value) < math.inf,
+    "min_size": lambda value: abs(value) < math.inf,
+    "niter": lambda value: 0 <= value < math.inf,
+    **dict.fromkeys(("lower", "upper"), lambda value: 0 <= value <= 100),
+}
+
+
+def remember_settings(settings: SegmentationSettings, preferences: Preferences) -> None:
+    """Write down what a segmentation was asked for."""
+    values = {name: getattr(settings, name) for name in _SETTINGS} | {"channels": list(settings.channels)}
+    preferences.put(_SEGMENTATION, values)
+
+
+def recall_settings(settings: SegmentationSettings, preferences: Preferences, has_model: Callable[[str], bool]) -> None:
+    """Take what the last start was asked for; a model that is gone, and what cannot be used, are left out."""
+    values = preferences.section(_SEGMENTATION)
+    known = {name: values[name] for name, usable in _SETTINGS.items() if name in values and _fits(usable, values[name])}
+    if not has_model(known.get("model", "")):
+        known.pop("model", None)
+    if not known.get("lower", settings.lower) < known.get("upper", settings.upper):
+        known.pop("lower", None)
+        known.pop("upper", None)
+    channels = values.get("channels")
+    if isinstance(channels, list) and len(channels) == 2 and all(channel in range(4) for channel in channels):
+        known["channels"] = channels
+    take(settings, known)
+
+
+def _fits(usable: Callable[[Any], bool], value: Any) -> bool:
+    try:
+        return bool(usable(value))
+    except TypeError:
+        return False

@@ -45,9 +45,9 @@ class QtDialogs:
     def __init__(self, parent: QWidget) -> None:
         self._parent = parent
 
-    def ask_open(self, title: str, kinds: str = "") -> Path | None:
+    def ask_open(self, title: str, kinds: str = "", suggested: Path | None = None) -> Path | None:
         """A file to open; None where the user chose none."""
-        name, _ = QFileDialog.getOpenFileName(self._parent, title, "", kinds)
+        name, _ = QFileDialog.getOpenFileName(self._parent, title, str(suggested or ""), kinds)
         return Path(name) if name else None
 
     def ask_save(self, title: str, suggested: Path) -> Path | None:

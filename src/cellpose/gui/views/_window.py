@@ -308,6 +308,7 @@ class Window(QModelMainWindow):
         self.session.files.autosave.leave()
         self.session.jobs.cancel()
         remember(self.session.view, self.session.preferences)
+        self.session.remember()
         remember_places(self, self.session.preferences)
         Application.destroy(self._app.name)
         super().closeEvent(event)

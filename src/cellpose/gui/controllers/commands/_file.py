@@ -27,12 +27,9 @@ def commands(session: Session) -> list[Command]:
             files.open(path)
 
     def load_masks() -> None:
-        path = session.dialogs.ask_open("Load masks", _MASKS)
+        path = session.dialogs.ask_open("Load masks", _MASKS, files.masks_beside())
         if path is not None:
             files.open_masks(path)
-
-    def toggle_autoload() -> None:
-        files.autoload_masks = not files.autoload_masks
 
     def toggle_autosave() -> None:
         saving.enabled = not saving.enabled
@@ -44,7 +41,7 @@ def commands(session: Session) -> list[Command]:
         Command(
             "file.autoload",
             "Autoload masks from _masks.tif file",
-            toggle_autoload,
+            files.toggle_autoload,
             group="2",
             checked=lambda: files.autoload_masks,
         ),
