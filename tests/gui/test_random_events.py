@@ -14,6 +14,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from cellpose import io
+from cellpose.gui.controllers._dialogs import NoDialogs
 from cellpose.gui.model import Document, Flows
 from cellpose.gui.views._window import Window
 from hand import Modifier, hover, place
@@ -24,7 +25,7 @@ KEYS = [Modifier.NoModifier] * 6 + [
     Modifier.ControlModifier | Modifier.ShiftModifier,
 ]  # fmt: skip
 BUTTONS = [Qt.MouseButton.LeftButton] * 5 + [Qt.MouseButton.RightButton] * 3 + [Qt.MouseButton.MiddleButton]
-# Commands that ask something, open other windows, run a network, or end the window.
+# Commands that open other windows, run a network, or end the window.
 LEFT_OUT = ("file.open", "file.seg", "file.masks", "file.save_", "file.quit", "models.", "help.", "view.full_screen")
 
 
@@ -166,6 +167,7 @@ def actions(window: Window, rng: np.random.Generator, folder: Path) -> list[tupl
 def play(window: Window, folder: Path, qtbot: object, seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     watch = Watch(window)
+    window.session.dialogs = NoDialogs()
     window.activateWindow()
     qtbot.waitActive(window)
     window.session.files.open(folder / "image_0.png")
