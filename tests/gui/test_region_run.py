@@ -144,6 +144,10 @@ def test_flows_of_a_part_are_put_into_those_that_there_are() -> None:
     again = Flows.joined(flows(20, 30, 1), shape, box, flows(10, 10, 2), region)
     assert again.region is None, "there are flows of all"
     assert again.dP.sum() == 2 * (600 + 100)
+    more = Flows.joined(joined, shape, Box(0, 1, 0, 4, 0, 4), flows(4, 4, 3), Box(0, 1, 1, 3, 1, 3))
+    assert (more.cellprob.sum(), more.rgb.sum()) == (200 + 48, 600 + 144)
+    assert joined.cellprob.sum() == 200, "the older ones are as they were"
+    assert more.boxes == (box, Box(0, 1, 0, 4, 0, 4))
     other = Flows.joined(flows(9, 9, 1), shape, box, flows(10, 10, 2), region)
     assert other.region == region, "of another size"
 

@@ -41,6 +41,8 @@ class Flows:
         Name of the model.
     region
         The part of the planes that the network saw last, where it did not see all; elsewhere older flows, or zeros.
+    boxes
+        All parts that it saw, with their margins; empty: all, or unknown.
     """
 
     rgb: npt.NDArray[np.uint8] | None
@@ -48,6 +50,7 @@ class Flows:
     cellprob: npt.NDArray[Any] | None
     model: str = ""
     region: Box | None = None
+    boxes: tuple[Box, ...] = ()
 
     @classmethod
     def joined(cls, older: Flows | None, shape: tuple[int, ...], box: Box, found: Flows, region: Box) -> Flows:
@@ -62,18 +65,22 @@ class Flows:
         region
             The part of the box that was asked for.
         """
-        _, rows, columns = box.slices
         size, arrays = shape[1:], []
+        seen = older.boxes if older is not None else ()
         for name, lead, tail in (("rgb", (1,), (3,)), ("dP", (2,), ()), ("cellprob", (), ())):
             new: Any = getattr(found, name)
             old: Any = getattr(older, name, None)
-            wanted = (*lead, *size, *tail)
-            fits = old is not None and old.shape == wanted  # a copy, since the older ones come back with an undo
-            whole = old.copy() if fits else np.zeros(wanted, new.dtype)
-            whole[(slice(None),) * len(lead) + (rows, columns)] = new
+            fits = old is not None and old.shape == (*lead, *size, *tail)
+            # a copy, since the older ones come back with an undo; where nothing was seen zeros cost no memory
+            whole = old.copy() if fits and not seen else np.zeros((*lead, *size, *tail), new.dtype)
+            for each in (*seen, box) if fits else (box,):
+                part = (slice(None),) * len(lead) + each.slices[1:]
+                whole[part] = new if each is box else old[part]
             arrays.append(whole)
         complete = older is not None and older.region is None and getattr(older.dP, "shape", ()) == arrays[1].shape
-        return cls(arrays[0], arrays[1], arrays[2], found.model, None if complete else region)
+        unknown = older is not None and not complete and not seen
+        boxes = () if complete or unknown else (*(each for each in seen if each.joined(box) != box), box)
+        return cls(arrays[0], arrays[1], arrays[2], found.model, None if complete else region, boxes)
 
 
 @dataclass(frozen=True, eq=False)
