@@ -44,7 +44,7 @@ def outlined(points: Points, shape: tuple[int, ...], plane: int = 0) -> tuple[Bo
     return box, (mask > 0)[None]
 
 
-def painted(points: Points, diameter: float, shape: tuple[int, ...], plane: int = 0) -> tuple[Box, Mask]:
+def painted(points: Points, diameter: float | Points, shape: tuple[int, ...], plane: int = 0) -> tuple[Box, Mask]:
     """What a round brush covers along a path.
 
     Parameters
@@ -52,7 +52,7 @@ def painted(points: Points, diameter: float, shape: tuple[int, ...], plane: int 
     points
         Path (n, 2), y and x in pixels, one point at least.
     diameter
-        Of the brush, in pixels; 1 is a single pixel.
+        Of the brush, in pixels; 1 is a single pixel. An array (n,): at each point.
     shape, plane
         As in `outlined`.
 
@@ -61,11 +61,18 @@ def painted(points: Points, diameter: float, shape: tuple[int, ...], plane: int 
     EditRefusedError
         If the path lies outside of the image.
     """
-    corners, box = _inside(points, shape, plane, margin=int(diameter) + 2)
-    path = np.zeros(box.shape[1:], np.uint8)
-    cv2.polylines(path, [corners[[0, *range(len(corners))]]], isClosed=False, color=1)  # two points at least
-    mask = cv2.dilate(path, disk(diameter), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return box, (mask > 0)[None]
+    sizes = np.broadcast_to(np.asarray(diameter, np.float64), len(points))
+    corners, box = _inside(points, shape, plane, margin=int(sizes.max()) + 2)
+    corners = corners[[0, *range(len(corners))]]  # two points at least
+    mask = np.zeros(box.shape[1:], bool)
+    reaches = (sizes / 2).astype(np.int64)
+    for reach in np.unique(reaches):
+        path = np.zeros(box.shape[1:], np.uint8)
+        here = reaches == reach
+        parts = [corners[place : place + 2] for place in np.flatnonzero(here)]
+        cv2.polylines(path, parts, isClosed=False, color=1)
+        mask |= cv2.dilate(path, disk(sizes[here].max()), borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+    return box, mask[None]
 
 
 def disk(diameter: float) -> npt.NDArray[np.uint8]:

@@ -82,6 +82,8 @@ class ViewState:
         Take the levels from percentiles of each image.
     brush
         Diameter of the pen in pixels.
+    pressure
+        Whether the pressure of a pen on a tablet scales the brush.
     single_stroke
         A cell is made when a stroke closes; else by Enter, of all strokes.
     preserve
@@ -120,6 +122,7 @@ class ViewState:
     channels: tuple[ChannelLook, ...] = ()
     auto_levels: bool = True
     brush: int = 3
+    pressure: bool = False
     single_stroke: bool = True
     preserve: bool = True
     snap: bool = False

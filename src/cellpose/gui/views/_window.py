@@ -11,7 +11,7 @@ from app_model import Action, Application
 from app_model.backends.qt import QModelMainWindow
 from app_model.types import MenuRule, ToggleRule
 from qtpy.QtCore import QEvent, QObject, QRect, Qt, Signal
-from qtpy.QtGui import QKeySequence, QMouseEvent, QWheelEvent
+from qtpy.QtGui import QKeySequence, QMouseEvent, QTabletEvent, QWheelEvent
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
 from cellpose.gui.controllers._session import Session
@@ -56,6 +56,9 @@ _KINDS = {
     QEvent.Type.MouseMove: "move",
     QEvent.Type.MouseButtonRelease: "release",
     QEvent.Type.MouseButtonDblClick: "press",
+    QEvent.Type.TabletPress: "press",
+    QEvent.Type.TabletMove: "move",
+    QEvent.Type.TabletRelease: "release",
 }
 
 
@@ -187,6 +190,7 @@ class Window(QModelMainWindow):
         self.scene.box.sigRangeChanged.connect(lambda *_: self._tell_what_is_seen())
         session.pointer.preview_changed.connect(lambda preview: self.scene.show_preview(preview))
         self.scene.viewport().installEventFilter(self)
+        self.scene.viewport().setTabletTracking(True)
         self.minimap, self.scale_bar = Minimap(session, self.scene), ScaleBar(session, self.scene)
         self.legend = Legend(session, self.scene)
         self.status = Status(session, self.scene, self.statusBar())
@@ -256,6 +260,10 @@ class Window(QModelMainWindow):
         if event.type() == QEvent.Type.Leave:
             self.session.pointer.leave()
         kind = _KINDS.get(event.type())
+        if kind is not None and isinstance(event, QTabletEvent):
+            taken = bool(self.session.pointer.handle(self._pointer_event(kind, event, pressure=event.pressure())))
+            event.setAccepted(taken)  # of what is left to the view Qt makes events of a mouse
+            return taken
         if kind is not None and isinstance(event, QMouseEvent):
             taken = self.session.pointer.handle(self._pointer_event(kind, event))
             double = event.type() == QEvent.Type.MouseButtonDblClick and event.button() == Qt.MouseButton.LeftButton
@@ -264,14 +272,14 @@ class Window(QModelMainWindow):
             return bool(taken)
         return bool(super().eventFilter(watched, event))
 
-    def _pointer_event(self, kind: str, event: QMouseEvent) -> PointerEvent:
+    def _pointer_event(self, kind: str, event: QMouseEvent | QTabletEvent, **facts: Any) -> PointerEvent:
         held = next((name for button, name in _BUTTONS.items() if event.buttons() & button), "")
-        return self._at(event, kind=kind, button=held if kind == "move" else _BUTTONS.get(event.button(), ""))
+        return self._at(event, kind=kind, button=held if kind == "move" else _BUTTONS.get(event.button(), ""), **facts)
 
     def _wheel_event(self, event: QWheelEvent) -> PointerEvent:
         return self._at(event, kind="wheel", steps=(event.angleDelta().y() or event.angleDelta().x()) / 120)
 
-    def _at(self, event: QMouseEvent | QWheelEvent, **facts: Any) -> PointerEvent:
+    def _at(self, event: QMouseEvent | QWheelEvent | QTabletEvent, **facts: Any) -> PointerEvent:
         """What the pointer did, with its place and the keys that are held."""
         y, x = self.scene.place(event.position())
         keys: Any = event.modifiers()

@@ -92,6 +92,14 @@ def commands(session: Session) -> list[Command]:
             checked=lambda: session.view.preserve,
         ),
         *(tool(*described) for described in _TOOLS),
+        Command(
+            "edit.pressure",
+            "Pen pressure scales the brush",
+            lambda: setattr(session.view, "pressure", not session.view.pressure),
+            (),
+            "3",
+            checked=lambda: session.view.pressure,
+        ),
         Command("edit.finish", "Finish the cell", pointer.finish, ("Enter", "Return"), "4"),
         Command("edit.cancel", "Give up what is unfinished, then the tool", pointer.escape, ("Escape",), "4"),
     ]

@@ -29,6 +29,7 @@ _RULES = (
     MouseRule(_ANYWHERE, "Alt+click", "Merge a cell into the selected one"),
     MouseRule(_ANYWHERE, "Right click, or Shift+click", "Begin the outline of a cell; move around it without a button"),
     MouseRule(_ANYWHERE, "Right click again, or back to the red start", "End the outline"),
+    MouseRule(_ANYWHERE, "Undo while drawing", "Take back the end of the stroke"),
     MouseRule(_ANYWHERE, "Drop a file", "Open an image, or a _seg.npy"),
 )
 

@@ -24,17 +24,20 @@ class Brush(Drag):
     name = "brush"
     title = "Brush"
     hint = "drag: add to the cell under the start, or draw a new one; Alt: erase; Ctrl+wheel: size"
+    by_path = True
     erases = False
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._cell = 0
+        self._sizes: list[float] = []  # of the brush at each point
 
     def begins(self, event: PointerEvent) -> bool:
         """With Alt too; with Shift an outline begins, with Ctrl a cell is removed."""
         if event.shift or event.ctrl or self.context.document is None:
             return False
         self._cell = self._under(event)
+        self._sizes = []
         return True
 
     def handle(self, event: PointerEvent) -> bool:
@@ -53,7 +56,11 @@ class Brush(Drag):
     def moved(self, event: PointerEvent) -> None:
         """Show the stroke, or the size of the brush."""
         points = self.path if self.is_busy else np.array([(event.y - 0.5, event.x - 0.5)])
-        self.context.show(Preview(points, self.context.view.brush))
+        size = self._size(event)
+        new = len(points) - len(self._sizes)
+        self._sizes = [*self._sizes, *[size] * new] if new > 0 else self._sizes[: len(points)]
+        width = self._sizes[-1] if self.is_busy else size
+        self.context.show(Preview(points, width))
 
     def done(self, path: Points, pressed: PointerEvent, released: PointerEvent) -> None:
         """Change the cell that the stroke began in, if it is still there."""
@@ -61,7 +68,8 @@ class Brush(Drag):
         if document is None:
             return
         try:
-            box, mask = painted(path, view.brush, document.labels.shape, view.plane)
+            sizes = np.array(self._sizes[: len(path)]) if view.pressure else view.brush
+            box, mask = painted(path, sizes, document.labels.shape, view.plane)
         except EditRefusedError as refused:
             document.told.emit(str(refused))
             return
@@ -72,6 +80,11 @@ class Brush(Drag):
             document.do(operations.add_to_cell, cell, box, mask, over_others=not view.preserve)
         else:
             document.do(operations.add_cell, box, mask, over_others=not view.preserve)
+
+    def _size(self, event: PointerEvent) -> float:
+        """Of the brush, as hard as the pen is pressed where that counts."""
+        view = self.context.view
+        return max(1.0, view.brush * event.pressure) if view.pressure and self.is_busy else view.brush
 
     def _under(self, event: PointerEvent) -> int:
         document = self.context.document

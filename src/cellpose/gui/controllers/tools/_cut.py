@@ -16,6 +16,7 @@ class Cut(Drag):
 
     name = "cut"
     title = "Split"
+    by_path = True
     hint = "drag a line across the cell that should be several"
 
     def moved(self, event: PointerEvent) -> None:

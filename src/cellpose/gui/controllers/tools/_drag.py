@@ -7,7 +7,7 @@ from math import hypot
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.gui.controllers.tools._tool import CLICK_PX, Context, PointerEvent, Tool
+from cellpose.gui.controllers.tools._tool import CLICK_PX, TAKEN_BACK, Context, PointerEvent, Tool
 
 __all__ = ["Drag", "Points", "corners", "is_click"]
 
@@ -19,6 +19,8 @@ class Drag(Tool):
 
     A release that never came, since another window took it, is made up for by the first move without the button.
     """
+
+    by_path = False  # all points count, not only the first and the last
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -40,6 +42,15 @@ class Drag(Tool):
         """Give up what was dragged."""
         self._path, self._pressed = [], None
         self.context.show(None)
+
+    def take_back(self) -> bool:
+        """The last points, or all where they are few."""
+        if self.by_path and len(self._path) > TAKEN_BACK and self._pressed is not None:
+            del self._path[-TAKEN_BACK:]
+            self.moved(self._pressed)
+        else:
+            self.let_go()
+        return True
 
     def handle(self, event: PointerEvent) -> bool:
         """Follow from press to release."""

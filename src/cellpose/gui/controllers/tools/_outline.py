@@ -7,7 +7,7 @@ from math import hypot
 import numpy as np
 
 from cellpose.errors import EditRefusedError
-from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool
+from cellpose.gui.controllers.tools._tool import TAKEN_BACK, Context, PointerEvent, Preview, Tool
 from cellpose.gui.model import Box, Document
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._box import Mask
@@ -62,9 +62,18 @@ class Outline(Tool):
         self.cancel()
         self._finished = []
 
+    def _leaving(self) -> float:
+        """Pixels from its start beyond which a stroke can close."""
+        return max(6.0, 3.0 * self.context.view.brush)
+
     def take_back(self) -> bool:
-        """Give up the open stroke or the last that waits for Enter; whether there was one."""
-        if self._stroke:
+        """Take back the end of the open stroke, or the last stroke that waits for Enter; whether there was one."""
+        if len(self._stroke) > TAKEN_BACK:
+            del self._stroke[-TAKEN_BACK:]
+            away = np.hypot(*(np.array(self._stroke) - self._stroke[0]).T)
+            self._left_start = bool(away.max() > self._leaving())
+            self._show()
+        elif self._stroke:
             self.cancel()
         elif self._finished:
             self._finished.pop()
@@ -95,9 +104,9 @@ class Outline(Tool):
         if place == self._stroke[-1]:
             return True
         self._stroke.append(place)
-        start, brush = self._stroke[0], self.context.view.brush
+        start = self._stroke[0]
         away = hypot(place[0] - start[0], place[1] - start[1])
-        self._left_start = self._left_start or away > max(6, 3 * brush)
+        self._left_start = self._left_start or away > self._leaving()
         if self._left_start and away <= self._closing():
             self._closed = (self.context.clock(), event, start)
             self._close()

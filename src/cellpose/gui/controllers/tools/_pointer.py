@@ -139,12 +139,8 @@ class Pointer:
             self._show(None)
 
     def take_back(self) -> bool:
-        """Give up the last unfinished stroke; whether there was one."""
-        if self._tool.is_busy:
-            self._tool.let_go()
-            taken = True
-        else:
-            taken = self._outline.take_back()
+        """Take back the last points of an open stroke, or a stroke that waits for Enter; whether there was one."""
+        taken = self._tool.take_back() if self._tool.is_busy else self._outline.take_back()
         self._tell()
         return taken
 

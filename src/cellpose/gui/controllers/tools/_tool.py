@@ -12,8 +12,9 @@ import numpy.typing as npt
 from cellpose.gui.controllers.tools._finder import FlowFinder
 from cellpose.gui.model import Document, ViewState
 
-__all__ = ["CLICK_PX", "Context", "PointerEvent", "Preview", "Tool", "pixel"]
+__all__ = ["CLICK_PX", "TAKEN_BACK", "Context", "PointerEvent", "Preview", "Tool", "pixel"]
 
+TAKEN_BACK = 12  # points of an open stroke, by one undo
 CLICK_PX = 4.0  # of the screen; a press and a release farther apart are a drag
 
 
@@ -139,6 +140,11 @@ class Tool:
     def let_go(self) -> None:
         """The window lost the pointer or the keys: give up what a hand is in the middle of."""
         self.cancel()
+
+    def take_back(self) -> bool:
+        """Undo inside of what is unfinished; whether there was something."""
+        self.let_go()
+        return True
 
     def refresh(self) -> None:
         """The labels or the flows are others now: what was prepared from them is no longer true."""
