@@ -46,6 +46,24 @@ def square(made: Session | Window, y: int, x: int) -> None:
     assert session.document.do(operations.add_cell, box, np.ones(box.shape, bool))
 
 
+class Network:
+    """Finds the cells that it is given."""
+
+    def __init__(self, masks: np.ndarray, name: str) -> None:
+        self.masks, self.model_name = masks, name
+
+    def eval(self, image: np.ndarray, **_: object) -> tuple[np.ndarray, list[np.ndarray], None]:
+        shape = image.shape[:2]
+        zeros = np.zeros(shape, np.float32)
+        return self.masks, [np.zeros((*shape, 3), np.uint8), np.stack([zeros, zeros]), zeros], None
+
+
+def segment(window: Window, qtbot: object, masks: np.ndarray, name: str) -> None:
+    window.session.segmentation._loaded = lambda *_: Network(masks, name)
+    key(window, "Return", Modifier.ShiftModifier)
+    qtbot.waitUntil(lambda: not window.session.jobs.any, timeout=10_000)
+
+
 @pytest.mark.parametrize("autosave", [True, False], ids=["saved", "journal only"])
 def test_the_next_image_and_back(opened: Window, autosave: bool) -> None:
     opened.session.files.autosave.enabled = autosave
@@ -106,15 +124,14 @@ def test_a_file_that_another_program_wrote_meanwhile_has_no_history(opened: Wind
     assert cells(opened) == 1
 
 
-def test_segmentation_clearing_and_loading(opened: Window, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segmentation_clearing_and_loading(opened: Window, folder: Path, qtbot: object) -> None:
     """With what a model found and its flows, which belong to the masks."""
     session, document = opened.session, opened.session.document
     square(opened, 5, 5)
     masks = np.zeros((SIDE, SIDE), np.int32)
     masks[50:80, 50:80] = 1
-    flows = [np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((2, SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE))]
-    session.segmentation._take(document, None, {}, masks, (np.array([0.5]), None), flows, "first")
-    session.segmentation._take(document, None, {}, masks[::-1], (np.array([0.5]), None), flows, "second")
+    segment(opened, qtbot, masks, "first")
+    segment(opened, qtbot, masks[::-1].copy(), "second")
     key(opened, "0", CTRL)
     io.imsave(str(folder / "masks.tif"), np.where(masks.T > 0, 5, 0).astype(np.uint16))
     session.dialogs = Answers(folder / "masks.tif")
@@ -136,15 +153,11 @@ def test_segmentation_clearing_and_loading(opened: Window, folder: Path, monkeyp
         assert document.flows is known
 
 
-def test_flows_of_the_last_runs_only_are_kept(opened: Window) -> None:
-    session, document = opened.session, opened.session.document
-    masks = np.zeros((SIDE, SIDE), np.int32)
-    flows = [np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((2, SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE))]
+def test_flows_of_the_last_runs_only_are_kept(opened: Window, qtbot: object) -> None:
+    document, masks = opened.session.document, np.zeros((SIDE, SIDE), np.int32)
     for number in range(5):
         masks[10 * number : 10 * number + 8, :30] = number + 1
-        session.segmentation._take(
-            document, None, {}, masks.copy(), (np.full(number + 1, 0.5), None), flows, str(number)
-        )
+        segment(opened, qtbot, masks.copy(), str(number))
     assert sum("flows" in edit.beside for edit in document.history.edits) == 3
     for _ in range(5):
         key(opened, "Z", CTRL)
