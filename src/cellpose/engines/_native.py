@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cellpose.engines._cpnet_graph import scale_and_shift
 from cellpose.nets import _convolution as kernels
-from cellpose.nets._convolution import KERNELS, LANES, POINTS
+from cellpose.nets._convolution import DOUBLED_KERNELS, KERNELS, LANES
 
 __all__ = ["NativeCPnet"]
 
@@ -56,16 +56,19 @@ def _packed(values: Any, *lengths: int) -> FloatArray:
     return _padded(whole, whole.shape[-1])
 
 
-def _transformed(weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Kernels (n_out, n_in, 3, 3) as seen from the points, (36, n_in, n_out)."""
+def _transformed(weight: NDArray[np.float64], *, doubled: bool) -> NDArray[np.float64]:
+    """Kernels (n_out, n_in, 3, 3) as seen from the points, (points, n_in, n_out)."""
     n_out, n_in = weight.shape[:2]
-    at_points: NDArray[np.float64] = KERNELS @ weight.transpose(2, 3, 1, 0).reshape(9, -1)
-    return at_points.reshape(POINTS, n_in, n_out)
+    matrix: NDArray[np.float64] = DOUBLED_KERNELS if doubled else KERNELS
+    return (matrix @ weight.transpose(2, 3, 1, 0).reshape(9, -1)).reshape(-1, n_in, n_out)
 
 
 @dataclass(frozen=True)
 class _Unit:
-    """Batch norm as ``scale * x + shift``, rectifier, convolution; ``style`` is what the style adds to the shift."""
+    """Batch norm as ``scale * x + shift``, rectifier, convolution, at twice the size where ``doubled``.
+
+    ``style`` is what the style adds to the shift.
+    """
 
     scale: FloatArray
     shift: FloatArray
@@ -73,6 +76,7 @@ class _Unit:
     bias: FloatArray
     n_in: int
     n_out: int
+    doubled: bool
     style: FloatArray | None = None
 
     def shift_by(self, style: FloatArray) -> FloatArray:
@@ -123,7 +127,7 @@ class NativeCPnet:
         self.state, self.nbase, self.nout, self.style_on = state, list(nbase), nout, style_on
         self.channels = [_whole(n) for n in nbase[1:]]
         self.down = [self._level(f"downsample.down.res_down_{n}") for n in range(len(nbase) - 1)]
-        self.up = [self._level(f"upsample.up.res_up_{n}") for n in range(len(nbase) - 1)]
+        self.up = [self._level(f"upsample.up.res_up_{n}", doubled=n < len(nbase) - 2) for n in range(len(nbase) - 1)]
         scale, shift = self._norm("output.0")
         kernel = state["output.2.weight"][:, :, 0, 0].T
         last = _whole(nout)
@@ -145,7 +149,7 @@ class NativeCPnet:
         length = _whole(len(scale))
         return _padded(scale, length), _padded(shift, length)
 
-    def _unit(self, key: str, *, points: bool = False) -> _Unit:
+    def _unit(self, key: str, *, points: bool = False, doubled: bool = False) -> _Unit:
         """A unit; with ``points`` one of the first convolution, which has few channels."""
         styled = f"{key}.full.weight" in self.state
         conv = f"{key}.conv" if styled else key
@@ -155,7 +159,7 @@ class NativeCPnet:
         kernel = (
             _packed(weight.transpose(2, 3, 1, 0).reshape(-1, n_out), 9 * n_in, _whole(n_out))
             if points
-            else _packed(_transformed(weight), _whole(n_in), _whole(n_out))
+            else _packed(_transformed(weight, doubled=doubled), _whole(n_in), _whole(n_out))
         )
         style = None
         if styled:
@@ -164,11 +168,13 @@ class NativeCPnet:
                 full = self.state[f"{key}.full.weight"]
                 style = _padded(full, len(scale), full.shape[1]).reshape(len(scale), -1) * scale[:, None]
         bias = _padded(self.state[f"{conv}.2.bias"], _whole(n_out))
-        return _Unit(scale, shift, kernel, bias, n_in if points else _whole(n_in), _whole(n_out), style)
+        return _Unit(scale, shift, kernel, bias, n_in if points else _whole(n_in), _whole(n_out), doubled, style)
 
-    def _level(self, key: str) -> _Level:
+    def _level(self, key: str, *, doubled: bool = False) -> _Level:
+        """A level; ``doubled`` where it begins with the features of a coarser one."""
         first = key == "downsample.down.res_down_0"
-        units = [self._unit(f"{key}.conv.conv_{t}", points=first and t == 0) for t in range(4)]
+        units = [self._unit(f"{key}.conv.conv_0", points=first, doubled=doubled)]
+        units += [self._unit(f"{key}.conv.conv_{t}") for t in (1, 2, 3)]
         scale, shift = self._norm(f"{key}.proj.0")
         weight = self.state[f"{key}.proj.1.weight"][:, :, 0, 0]
         n_out, n_in = weight.shape
@@ -241,7 +247,7 @@ class NativeCPnet:
             else:
                 level.project(x, rows * columns // 4, features.small)
                 kernels.double(features.small, rows, columns, first.n_out, out)
-            self._convolve(first, x, shape, skip, add=True, doubled=n < coarsest)
+            self._convolve(first, x, shape, skip, add=True)
             self._convolve(second, skip, shape, out, style, add=True)
             self._convolve(third, out, shape, features.middle, style)
             self._convolve(fourth, features.middle, shape, out, style, add=True)
@@ -256,8 +262,8 @@ class NativeCPnet:
         style: FloatArray | None = None,
         *,
         add: bool = False,
-        doubled: bool = False,
     ) -> None:
         shift = unit.shift if style is None else unit.shift_by(style)
-        operands = unit.n_in, unit.scale, shift, _LOWEST, doubled, unit.kernel, unit.bias
-        kernels.convolve(x, *shape, *operands, out, unit.n_out, add)
+        operands = unit.n_in, unit.scale, shift, _LOWEST, unit.kernel, unit.bias
+        convolve = kernels.convolve_doubled if unit.doubled else kernels.convolve
+        convolve(x, *shape, *operands, out, unit.n_out, add)

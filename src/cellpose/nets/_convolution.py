@@ -17,8 +17,12 @@ from cellpose.nets._vector_code import (
     ROWS,
     VECTORS,
     activate,
+    add_doubled_output,
     add_winograd_output,
     copy,
+    doubled_gradient,
+    doubled_input,
+    doubled_output,
     largest_of_four,
     products,
     sum_of_four,
@@ -28,25 +32,27 @@ from cellpose.nets._vector_code import (
 )
 
 __all__ = [
-    "KERNELS", "LANES", "POINTS", "convolve", "convolve_pixels", "convolve_points", "double", "halve",
-    "kernel_gradient", "means", "outputs", "packed",
+    "DOUBLED_KERNELS", "KERNELS", "LANES", "convolve", "convolve_doubled", "convolve_pixels", "convolve_points", "double",
+    "doubled_kernel_gradient", "halve", "kernel_gradient", "means", "outputs", "packed",
 ]  # fmt: skip
 
 compiled = njit(cache=True, nogil=True)
+# Compiled for each transform that is given, within the kernels above, whose cache has it.
+special = njit(nogil=True)
 announce_compiling()
 
-# Pixels made from one transform are TILE x TILE, seen from so many points.
-TILE = 4
-POINTS = 36
-# Pixels beside a tile that are seen too.
-MARGIN = 2
 # A kernel of side 3 as seen from the six points at which polynomials are multiplied.
 _KERNEL = np.array(
     [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
      [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]
 )  # fmt: skip
-# Numbers at all 36 points from the 9 taps of a kernel.
-KERNELS = np.kron(_KERNEL, _KERNEL)
+# The same of doubled pixels, of which every second result is made from the first tap and the sum of the others, and
+# every other one from the sum of the first two and the last: both as seen from 1, where they agree, 0, -1 and infinity.
+_DOUBLED_KERNEL = np.array(
+    [[1 / 2, 1 / 2, 1 / 2], [1, 0, 0], [1, 1, 0], [1 / 2, -1 / 2, -1 / 2], [1 / 2, 1 / 2, -1 / 2], [0, 1, 1], [0, 0, 1]]
+)
+# Numbers at all points, 36 or 49, from the 9 taps of a kernel.
+KERNELS, DOUBLED_KERNELS = np.kron(_KERNEL, _KERNEL), np.kron(_DOUBLED_KERNEL, _DOUBLED_KERNEL)
 
 # Tiles that are transformed together: their numbers stay in the second cache. Processors with vectors of 16 numbers
 # have one of a megabyte or more, others half of that, which few channels fill; of many the kernels take most of it.
@@ -103,10 +109,8 @@ def _block(down, across, most):
 
 
 @compiled
-def _fill_band(x, rows, columns, channels, scale, shift, lowest, doubled, top, left, band, band_rows, band_columns):
+def _fill_band(x, rows, columns, channels, scale, shift, lowest, top, left, band, band_rows, band_columns):
     """``max(lowest, scale * x + shift)`` in a band whose first pixel is (``top``, ``left``); zeros outside of ``x``."""
-    halved = 1 if doubled else 0
-    step = (columns >> halved) * channels
     first, last = max(0, -left), min(band_columns, columns - left)
     for r in range(band_rows):
         y, start = top + r, r * band_columns * channels
@@ -114,104 +118,159 @@ def _fill_band(x, rows, columns, channels, scale, shift, lowest, doubled, top, l
             band[start : start + band_columns * channels] = 0
             continue
         band[start : start + first * channels] = 0
-        row = (y >> halved) * step
         for k in range(first, last):
-            to, at = start + k * channels, row + ((left + k) >> halved) * channels
+            to, at = start + k * channels, (y * columns + left + k) * channels
             for c in range(0, channels, LANES):
                 activate(x, at + c, scale, c, shift, c, lowest, band, to + c)
         band[start + last * channels : start + band_columns * channels] = 0
 
 
-@compiled
-def _see(band, across, n, channels, out, plane, margin):
-    """The ``n`` tiles of a band, ``across`` in a row, seen from the points: of features, or (no margin) gradients."""
-    row = (TILE * across + margin) * channels
+@special
+def _see(transform, band, row, step, across, n, channels, out, plane):
+    """The ``n`` tiles of a band of ``row`` pixels, ``across`` in a row, ``step`` pixels apart, seen from the points."""
     for t in range(n):
-        corner = (t // across) * TILE * row + (t % across) * TILE * channels
+        corner = ((t // across) * row + t % across) * step * channels
         for c in range(0, channels, LANES):
-            if margin:
-                winograd_input(band, corner + c, channels, row, out, t * channels + c, plane)
-            else:
-                winograd_gradient(band, corner + c, channels, row, out, t * channels + c, plane)
+            transform(band, corner + c, channels, row * channels, out, t * channels + c, plane)
 
 
-@compiled
-def _place(made, plane, t, bias, out, rows, columns, channels, y, x, add, rest):
-    """Tile ``t`` of what was made to the pixels from (``y``, ``x``) on; ``rest`` is room for a tile."""
-    corner, row = (y * columns + x) * channels, columns * channels
-    if y + TILE <= rows and x + TILE <= columns:
-        for c in range(0, channels, LANES):
-            if add:
-                add_winograd_output(made, t * channels + c, plane, bias, c, out, corner + c, channels, row)
-            else:
-                winograd_output(made, t * channels + c, plane, bias, c, out, corner + c, channels, row)
-        return
+@special
+def _place(transform, made, plane, t, bias, out, channels, corner, row):
+    """Tile ``t`` of what was made to the pixels from place ``corner`` on."""
     for c in range(0, channels, LANES):
-        winograd_output(made, t * channels + c, plane, bias, c, rest, c, channels, TILE * channels)
-    for r in range(min(TILE, rows - y)):
-        for k in range(min(TILE, columns - x) * channels):
-            value = rest[r * TILE * channels + k]
-            out[corner + r * row + k] = out[corner + r * row + k] + value if add else value
+        transform(made, t * channels + c, plane, bias, c, out, corner + c, channels, row)
+
+
+@special
+def _place_all(transform, add_transform, made, plane, n, across, bias, out, rows, columns, channels, y, x, side, add):
+    """The ``n`` tiles of what was made, the first to the pixels from (``y``, ``x``) on, some of which may be outside."""
+    rest, row = np.empty(side * side * channels, np.float32), columns * channels
+    for t in range(n):
+        top, left = y + side * (t // across), x + side * (t % across)
+        corner = (top * columns + left) * channels
+        if top >= 0 and left >= 0 and top + side <= rows and left + side <= columns:
+            if add:
+                _place(add_transform, made, plane, t, bias, out, channels, corner, row)
+            else:
+                _place(transform, made, plane, t, bias, out, channels, corner, row)
+            continue
+        _place(transform, made, plane, t, bias, rest, channels, 0, side * channels)
+        for r in range(max(0, -top), min(side, rows - top)):
+            for k in range(max(0, -left) * channels, min(side, columns - left) * channels):
+                value = rest[r * side * channels + k]
+                out[corner + r * row + k] = out[corner + r * row + k] + value if add else value
+
+
+# Side of a tile of results, pixels from one tile to the next, those beside a tile that are seen too, pixels of results
+# before the first one of the image; points that see features, and those of products.
+_USUAL = 4, 4, 2, 0, 36, 36
+_DOUBLED = 6, 3, 1, 1, 16, 49
 
 
 @compiled
-def convolve(x, rows, columns, n_in, scale, shift, lowest, doubled, kernel, bias, out, n_out, add):
-    """3 x 3 convolution of ``max(lowest, scale * x + shift)``, by 36 products a tile of 4 x 4 pixels in place of 144.
+def _point(p, shared):
+    """The point that sees the features for product ``p``; of doubled pixels most are for two products on each axis."""
+    return (p // 7 + 1) // 2 * 4 + (p % 7 + 1) // 2 if shared else p
 
-    ``rows`` and ``columns`` are those of ``out``; with ``doubled`` those of ``x`` are half as many. ``kernel`` is
-    (36, n_in, n_out), transformed, each of the 36 :func:`packed`; ``add``: to what is in ``out``.
-    """
-    across, down = (columns + TILE - 1) // TILE, (rows + TILE - 1) // TILE
+
+@special
+def _convolve(
+    see, make, make_added, form, x, x_rows, x_columns, n_in, scale, shift, lowest, kernel, bias, out, rows,
+    columns, n_out, add,
+):  # fmt: skip
+    """:func:`convolve` by the given transforms and ``form`` of tiles."""
+    side, step, margin, before, points, in_all = form
+    down, across = (rows + before + side - 1) // side, (columns + before + side - 1) // side
     high, wide = _block(down, across, _TILES // 2 if n_in + n_out <= _FEW_CHANNELS else _TILES)
-    band = np.empty((TILE * high + MARGIN) * (TILE * wide + MARGIN) * n_in, np.float32)
+    band = np.empty((step * high + margin) * (step * wide + margin) * n_in, np.float32)
     # not a multiple of a page apart: numbers of one place in many planes would share a few lines of the cache
     seen_plane, made_plane = high * wide * n_in + LANES, high * wide * n_out + LANES
-    seen, made = np.empty(POINTS * seen_plane, np.float32), np.empty(POINTS * made_plane, np.float32)
-    rest, nothing = np.empty(TILE * TILE * n_out, np.float32), np.zeros(n_out, np.float32)
+    seen, made = np.empty(points * seen_plane, np.float32), np.empty(in_all * made_plane, np.float32)
+    nothing = np.zeros(n_out, np.float32)
     for top in range(0, down, high):
         for left in range(0, across, wide):
             w = min(wide, across - left)
             n = min(high, down - top) * w
-            y, x_ = TILE * top - 1, TILE * left - 1
-            height, width = TILE * (n // w) + MARGIN, TILE * w + MARGIN
-            _fill_band(x, rows, columns, n_in, scale, shift, lowest, doubled, y, x_, band, height, width)
-            _see(band, w, n, n_in, seen, seen_plane, MARGIN)
-            for p in range(POINTS):
+            height, width = step * (n // w) + margin, step * w + margin
+            y, x_ = step * top - 1, step * left - 1
+            _fill_band(x, x_rows, x_columns, n_in, scale, shift, lowest, y, x_, band, height, width)
+            _see(see, band, width, step, w, n, n_in, seen, seen_plane)
+            for p in range(in_all):
+                at, to = _point(p, in_all > points) * seen_plane, p * made_plane
                 weights = kernel[p * n_in * n_out : (p + 1) * n_in * n_out]
-                multiply(
-                    seen, p * seen_plane, n_in, 1, weights, True, nothing, 0, 0, made, p * made_plane, n, n_in, n_out
-                )
-            for t in range(n):
-                y, x_ = TILE * (top + t // w), TILE * (left + t % w)
-                _place(made, made_plane, t, bias, out, rows, columns, n_out, y, x_, add, rest)
+                multiply(seen, at, n_in, 1, weights, True, nothing, 0, 0, made, to, n, n_in, n_out)
+            y, x_ = side * top - before, side * left - before
+            _place_all(make, make_added, made, made_plane, n, w, bias, out, rows, columns, n_out, y, x_, side, add)
 
 
 @compiled
-def kernel_gradient(x, rows, columns, n_in, scale, shift, lowest, doubled, g, n_out, sums):
-    """Add the gradient of the kernel of :func:`convolve`, (36, n_in, n_out), to ``sums``; ``g`` is that of ``out``."""
-    across, down = (columns + TILE - 1) // TILE, (rows + TILE - 1) // TILE
+def convolve(x, rows, columns, n_in, scale, shift, lowest, kernel, bias, out, n_out, add):
+    """3 x 3 convolution of ``max(lowest, scale * x + shift)``, by 36 products a tile of 4 x 4 pixels in place of 144.
+
+    ``kernel`` is (36, n_in, n_out), transformed, each of the 36 :func:`packed`; ``add``: to what is in ``out``.
+    """
+    _convolve(
+        winograd_input, winograd_output, add_winograd_output, _USUAL, x, rows, columns, n_in, scale, shift,
+        lowest, kernel, bias, out, rows, columns, n_out, add,
+    )  # fmt: skip
+
+
+@compiled
+def convolve_doubled(x, rows, columns, n_in, scale, shift, lowest, kernel, bias, out, n_out, add):
+    """:func:`convolve` of an image each pixel of which counts as 2 x 2; ``rows`` and ``columns`` are those of ``out``.
+
+    ``kernel`` is (49, n_in, n_out), and there are 49 products a tile of 6 x 6 pixels in place of 324.
+    """
+    _convolve(
+        doubled_input, doubled_output, add_doubled_output, _DOUBLED, x, rows // 2, columns // 2, n_in, scale,
+        shift, lowest, kernel, bias, out, rows, columns, n_out, add,
+    )  # fmt: skip
+
+
+@special
+def _kernel_gradient(
+    see, see_gradient, form, x, x_rows, x_columns, n_in, scale, shift, lowest, g, rows, columns, n_out, sums
+):
+    side, step, margin, before, points, in_all = form
+    down, across = (rows + before + side - 1) // side, (columns + before + side - 1) // side
     high, wide = _block(down, across, _TILES)
-    band = np.empty((TILE * high + MARGIN) * (TILE * wide + MARGIN) * max(n_in, n_out), np.float32)
+    band = np.empty((side * high + margin) * (side * wide + margin) * max(n_in, n_out), np.float32)
     seen_plane, g_plane = high * wide * n_in + LANES, high * wide * n_out + LANES
-    seen, g_seen = np.empty(POINTS * seen_plane, np.float32), np.empty(POINTS * g_plane, np.float32)
+    seen, g_seen = np.empty(points * seen_plane, np.float32), np.empty(in_all * g_plane, np.float32)
     one, none, any_number = np.ones(n_out, np.float32), np.zeros(n_out, np.float32), np.float32(-np.inf)
     for top in range(0, down, high):
         for left in range(0, across, wide):
             w = min(wide, across - left)
             n = min(high, down - top) * w
-            y, x_ = TILE * top, TILE * left
-            height, width = TILE * (n // w), TILE * w
-            _fill_band(
-                x, rows, columns, n_in, scale, shift, lowest, doubled, y - 1, x_ - 1, band, height + MARGIN,
-                width + MARGIN,
-            )  # fmt: skip
-            _see(band, w, n, n_in, seen, seen_plane, MARGIN)
-            _fill_band(g, rows, columns, n_out, one, none, any_number, False, y, x_, band, height, width)
-            _see(band, w, n, n_out, g_seen, g_plane, 0)
-            for p in range(POINTS):
-                to = p * n_in * n_out
+            height, width = step * (n // w) + margin, step * w + margin
+            y, x_ = step * top - 1, step * left - 1
+            _fill_band(x, x_rows, x_columns, n_in, scale, shift, lowest, y, x_, band, height, width)
+            _see(see, band, width, step, w, n, n_in, seen, seen_plane)
+            y, x_ = side * top - before, side * left - before
+            _fill_band(g, rows, columns, n_out, one, none, any_number, y, x_, band, side * (n // w), side * w)
+            _see(see_gradient, band, side * w, side, w, n, n_out, g_seen, g_plane)
+            for p in range(in_all):
+                at, to = _point(p, in_all > points) * seen_plane, p * n_in * n_out
                 weights = g_seen[p * g_plane : p * g_plane + n * n_out]
-                multiply(seen, p * seen_plane, 1, n_in, weights, False, sums, to, n_out, sums, to, n_in, n, n_out)
+                multiply(seen, at, 1, n_in, weights, False, sums, to, n_out, sums, to, n_in, n, n_out)
+
+
+@compiled
+def kernel_gradient(x, rows, columns, n_in, scale, shift, lowest, g, n_out, sums):
+    """Add the gradient of the kernel of :func:`convolve`, (36, n_in, n_out), to ``sums``; ``g`` is that of ``out``."""
+    _kernel_gradient(
+        winograd_input, winograd_gradient, _USUAL, x, rows, columns, n_in, scale, shift, lowest, g, rows,
+        columns, n_out, sums,
+    )  # fmt: skip
+
+
+@compiled
+def doubled_kernel_gradient(x, rows, columns, n_in, scale, shift, lowest, g, n_out, sums):
+    """Add the gradient of the kernel of :func:`convolve_doubled`, (49, n_in, n_out), to ``sums``."""
+    _kernel_gradient(
+        doubled_input, doubled_gradient, _DOUBLED, x, rows // 2, columns // 2, n_in, scale, shift, lowest, g,
+        rows, columns, n_out, sums,
+    )  # fmt: skip
 
 
 @compiled

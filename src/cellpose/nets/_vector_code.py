@@ -17,8 +17,9 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 __all__ = [
-    "LANES", "ROWS", "VECTORS", "activate", "add_winograd_output", "copy", "has_8_bit_products", "largest_of_four",
-    "processor", "products", "sum_of_four", "winograd_gradient", "winograd_input", "winograd_output",
+    "LANES", "ROWS", "VECTORS", "activate", "add_doubled_output", "add_winograd_output", "copy", "doubled_gradient",
+    "doubled_input", "doubled_output", "has_8_bit_products", "largest_of_four", "processor", "products", "sum_of_four",
+    "winograd_gradient", "winograd_input", "winograd_output",
 ]  # fmt: skip
 
 
@@ -261,10 +262,37 @@ def _gradient_line(write: _Code, g: list[Any]) -> list[Any]:
     ]
 
 
+def _doubled_input_line(write: _Code, d: list[Any]) -> list[Any]:
+    """Four values of a line, each of which is doubled, as seen from the points 1, 0, -1 and infinity."""
+    return [write.add(d[1], d[2]), write.subtract(d[0], d[2]), write.subtract(d[2], d[1]), write.subtract(d[3], d[1])]
+
+
+def _doubled_output_line(write: _Code, m: list[Any]) -> list[Any]:
+    """Six values of a line from the products at 1, which both phases share, and at 0, -1 and infinity of each.
+
+    A phase are the values before a doubled pixel's middle, or those after it: each is a convolution by two taps.
+    """
+    one, phases = m[0], []
+    for zero, minus_one, infinity in (m[2::2], m[1::2]):
+        both = write.add(one, minus_one)
+        phases.append([write.add(zero, both), write.subtract(one, minus_one), write.add(infinity, both)])
+    return [value for pair in zip(*phases, strict=True) for value in pair]
+
+
+def _doubled_gradient_line(write: _Code, g: list[Any]) -> list[Any]:
+    """Gradients of the seven products from those of the six values of a line."""
+    ones, others = [], []
+    for first, second, third in (g[1::2], g[::2]):
+        outer = write.add(first, third)
+        ones.append(write.add(outer, second))
+        others.append([first, write.subtract(outer, second), third])
+    return [write.add(*ones), *(value for pair in zip(*others, strict=True) for value in pair)]
+
+
 def _seen_from_points(side: int, line: Any) -> Any:
     @intrinsic
     def seen(typing_context, x, i, column, row, out, o, plane):
-        """36 vectors, ``plane`` apart, from a square of pixels of ``x`` from place ``i`` on."""
+        """A vector for each point, ``plane`` apart, from a square of pixels of ``x`` from place ``i`` on."""
 
         def code(context, builder, signature, args):
             write = _Code(context, builder, signature, args)
@@ -274,9 +302,10 @@ def _seen_from_points(side: int, line: Any) -> Any:
             for k in range(side):
                 top = write.moved(first, write.times(column, k))
                 lines.append(line(write, [write.load(write.moved(top, write.times(row, y))) for y in range(side)]))
-            for y in range(6):
+            points = len(lines[0])
+            for y in range(points):
                 for k, value in enumerate(line(write, [one[y] for one in lines])):
-                    write.store(value, write.moved(out_first, write.times(plane, 6 * y + k)))
+                    write.store(value, write.moved(out_first, write.times(plane, points * y + k)))
             return write.nothing()
 
         place = types.intp
@@ -286,24 +315,27 @@ def _seen_from_points(side: int, line: Any) -> Any:
 
 
 winograd_input, winograd_gradient = _seen_from_points(6, _input_line), _seen_from_points(4, _gradient_line)
+doubled_input, doubled_gradient = (
+    _seen_from_points(4, _doubled_input_line), _seen_from_points(6, _doubled_gradient_line)
+)  # fmt: skip
 
 
-def _winograd_output(*, add: bool) -> Any:
+def _made_of_products(points: int, line: Any, *, add: bool) -> Any:
     @intrinsic
     def output(typing_context, m, i, plane, bias, c, out, o, column, row):
-        """4 x 4 pixels of ``out`` from 36 vectors of products, ``plane`` apart, and a bias."""
+        """A square of pixels of ``out`` from vectors of products, ``plane`` apart, and a bias."""
 
         def code(context, builder, signature, args):
             write = _Code(context, builder, signature, args)
             plane, column, row = args[2], args[7], args[8]
             first, out_first, bias = write.at(0), write.at(5), write.load(write.at(3))
             lines = []
-            for x in range(6):
-                places = (write.times(plane, 6 * y + x) for y in range(6))
-                lines.append(_output_line(write, [write.load(write.moved(first, p)) for p in places]))
-            for y in range(4):
+            for x in range(points):
+                places = (write.times(plane, points * y + x) for y in range(points))
+                lines.append(line(write, [write.load(write.moved(first, p)) for p in places]))
+            for y in range(len(lines[0])):
                 out_row = write.moved(out_first, write.times(row, y))
-                for x, value in enumerate(_output_line(write, [line[y] for line in lines])):
+                for x, value in enumerate(line(write, [one[y] for one in lines])):
                     pointer = write.moved(out_row, write.times(column, x))
                     base = write.add(bias, write.load(pointer)) if add else bias
                     write.store(write.add(value, base), pointer)
@@ -315,4 +347,5 @@ def _winograd_output(*, add: bool) -> Any:
     return output
 
 
-winograd_output, add_winograd_output = _winograd_output(add=False), _winograd_output(add=True)
+winograd_output, add_winograd_output = (_made_of_products(6, _output_line, add=add) for add in (False, True))
+doubled_output, add_doubled_output = (_made_of_products(7, _doubled_output_line, add=add) for add in (False, True))

@@ -34,16 +34,17 @@ def winograd(
 
     ``scale`` are numbers (channels), ``offset`` (n, channels).
     """
-    from cellpose.nets._convolution import convolve
+    from cellpose.nets import _convolution as kernels
 
+    convolve = kernels.convolve_doubled if upsample else kernels.convolve
     (n, n_in, rows, columns), n_out = _size(x, upsample=upsample), len(weight)
     out = _empty(n, n_out, rows, columns)
-    kernel = _at_points(weight)
+    kernel = _at_points(weight, upsample=upsample)
     added = np.zeros(n_out, np.float32) if bias is None else bias.numpy()
     images, shifts, results = _images(x), offset.numpy(), _images(out)
 
     def run(i: int) -> None:
-        operands = n_in, scale.numpy(), shifts[i], np.float32(lowest), upsample, kernel, added
+        operands = n_in, scale.numpy(), shifts[i], np.float32(lowest), kernel, added
         convolve(images[i], rows, columns, *operands, results[i], n_out, False)
 
     in_threads(run, range(n))
@@ -56,13 +57,13 @@ def winograd_input_gradient(g: Tensor, weight: Tensor, *, upsample: bool) -> Ten
 
     (n, n_out, rows, columns), n_in = g.shape, weight.shape[1]
     gx = _empty(n, n_in, rows // 2, columns // 2) if upsample else _empty(n, n_in, rows, columns)
-    kernel = _at_points(weight.flip(2, 3).transpose(0, 1))
+    kernel = _at_points(weight.flip(2, 3).transpose(0, 1), upsample=False)
     one, none = np.ones(n_out, np.float32), np.zeros(max(n_in, n_out), np.float32)
     images, results = _images(g), _images(gx)
 
     def run(i: int) -> None:
         out = np.empty(rows * columns * n_in, np.float32) if upsample else results[i]
-        operands = n_out, one, none, np.float32(-np.inf), False, kernel, none
+        operands = n_out, one, none, np.float32(-np.inf), kernel, none
         convolve(images[i], rows, columns, *operands, out, n_in, False)
         if upsample:
             halve(out, rows // 2, columns // 2, n_in, True, results[i])
@@ -75,37 +76,39 @@ def winograd_kernel_gradient(
     g: Tensor, x: Tensor, scale: Tensor, offset: Tensor, lowest: float, *, upsample: bool
 ) -> Tensor:
     """Gradient with respect to the kernels, (n_out, n_in, 3, 3); arguments as of :func:`winograd`."""
-    from cellpose.nets._convolution import kernel_gradient
+    from cellpose.nets import _convolution as kernels
 
+    kernel_gradient = kernels.doubled_kernel_gradient if upsample else kernels.kernel_gradient
     (n, n_in, rows, columns), n_out = _size(x, upsample=upsample), g.shape[1]
     images, gradients, shifts = _images(x), _images(g), offset.numpy()
     parts = np.array_split(np.arange(n), threads_for(n))
-    sums = torch.zeros((len(parts), 36 * n_in * n_out))
+    matrix = _matrix(upsample=upsample)
+    sums = torch.zeros((len(parts), len(matrix) * n_in * n_out))
 
     def run(part: int) -> None:
         for i in parts[part]:
-            operands = n_in, scale.numpy(), shifts[i], np.float32(lowest), upsample
+            operands = n_in, scale.numpy(), shifts[i], np.float32(lowest)
             kernel_gradient(images[i], rows, columns, *operands, gradients[i], n_out, sums[part].numpy())
 
     in_threads(run, range(len(parts)))
-    by_tap = _matrix().T @ sums.sum(dim=0).view(36, -1)
+    by_tap = matrix.T @ sums.sum(dim=0).view(len(matrix), -1)
     return by_tap.view(3, 3, n_in, n_out).permute(3, 2, 0, 1).contiguous()
 
 
-def _matrix() -> Tensor:
-    """Numbers at the 36 points from the 9 taps of a kernel."""
-    from cellpose.nets._convolution import KERNELS
+def _matrix(*, upsample: bool) -> Tensor:
+    """Numbers at the points from the 9 taps of a kernel."""
+    from cellpose.nets._convolution import DOUBLED_KERNELS, KERNELS
 
-    return torch.from_numpy(KERNELS.astype(np.float32))
+    return torch.from_numpy((DOUBLED_KERNELS if upsample else KERNELS).astype(np.float32))
 
 
-def _at_points(weight: Tensor) -> Any:
-    """Kernels (n_out, n_in, 3, 3) as seen from the points, (36, n_in, n_out), each of the 36 packed; flat."""
+def _at_points(weight: Tensor, *, upsample: bool) -> Any:
+    """Kernels (n_out, n_in, 3, 3) as seen from the points, (points, n_in, n_out), each of them packed; flat."""
     from cellpose.nets._convolution import packed
 
     by_tap = torch.from_numpy(packed(weight.detach().permute(2, 3, 1, 0).reshape(9, *weight.shape[1::-1]).numpy()))
     # By torch: the threads of numpy's products would wait in a busy loop for the next one.
-    return (_matrix() @ by_tap).view(-1).numpy()
+    return (_matrix(upsample=upsample) @ by_tap).view(-1).numpy()
 
 
 def _size(x: Tensor, *, upsample: bool) -> tuple[int, int, int, int]:
