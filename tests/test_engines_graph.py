@@ -412,3 +412,17 @@ def test_memory_of_tiles_does_not_grow_with_their_sizes(tmp_path):
         found(np.zeros((1, 2, side, side), np.float32))
     (kept,) = found._session._idle
     assert kept.shapes[0] == (144, 144)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_tiles_run_together_give_what_each_gives_alone(tmp_path, monkeypatch, workers):
+    found = open_engine(["native"], lively_file(tmp_path))
+    monkeypatch.setattr(found, "_workers", workers)
+    tiles = np.random.default_rng(0).normal(size=(11, 2, 32, 48)).astype(np.float32)
+    outputs, styles = found(tiles)
+    for i in range(len(tiles)):
+        alone = found(tiles[i : i + 1])
+        np.testing.assert_array_equal(outputs[i], alone[0][0])
+        np.testing.assert_array_equal(styles[i], alone[1][0])
+    assert len(found._session._idle) <= workers
+    assert all(len(features._tiles) <= found._session.together for features in found._session._idle)

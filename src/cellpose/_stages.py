@@ -69,10 +69,10 @@ class Job:
 
         return advance
 
-    def step(self) -> None:
-        """Count one more part of the stage as done; who entered it corrects the number."""
+    def step(self, parts: int = 1) -> None:
+        """Count more parts of the stage as done; who entered it corrects the number."""
         if self.stage.total:
-            self.stage = self.stage._replace(done=self.stage.done + 1)
+            self.stage = self.stage._replace(done=self.stage.done + parts)
 
 
 _job: ContextVar[Job | None] = ContextVar("cellpose_job", default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class GraphEngine:
         """Outputs (n, nout, y, x) and styles (n, style_size) of tiles (n, channels, y, x), all float32.
 
         Every thread runs one tile at a time: its features stay in the cache of the processor, those of a batch do
-        not, and no thread waits for another.
+        not, and no thread waits for another. Sessions that gain by a few tiles at a time (``together``) get them.
 
         Raises
         ------
@@ -96,22 +97,29 @@ class GraphEngine:
 
         job = current_job()
 
-        def run(i: int) -> None:
-            results = self._session(tiles[i : i + 1], **others)
-            if job is not None:
-                job.step()
-            outputs[i] = results[0][0]
+        def run(part: slice) -> None:
+            results = self._session(tiles[part], **others)
+            outputs[part] = results[0]
             if not self._is_transformer:
-                styles[i] = results[1][0]
+                styles[part] = results[1]
+            if job is not None:
+                job.step(len(results[0]))
 
+        parts = self._parts(n)
         if min(n, self._workers) == 1:
-            for i in range(n):
-                run(i)
+            for part in parts:
+                run(part)
         else:
             # Made for each batch, which takes no time beside it, so that no thread outlives its use (or a fork).
             with ThreadPoolExecutor(min(n, self._workers), "cellpose-tiles") as pool:
-                list(pool.map(run, range(n)))
+                list(pool.map(run, parts))
         return outputs, styles
+
+    def _parts(self, n: int) -> list[slice]:
+        """Tiles that are run at a time, by threads that have equally many of them."""
+        rounds = -(-n // (self._workers * getattr(self._session, "together", 1)))
+        edges = np.linspace(0, n, min(n, rounds * self._workers) + 1).astype(int).tolist()
+        return [slice(*pair) for pair in pairwise(edges)]
 
     def _check(self, tiles: FloatArray) -> None:
         _, channels, rows, columns = tiles.shape

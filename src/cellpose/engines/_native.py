@@ -59,8 +59,9 @@ def _packed(values: Any, *lengths: int) -> FloatArray:
 def _transformed(weight: NDArray[np.float64], *, doubled: bool) -> NDArray[np.float64]:
     """Kernels (n_out, n_in, 3, 3) as seen from the points, (points, n_in, n_out)."""
     n_out, n_in = weight.shape[:2]
-    matrix: NDArray[np.float64] = DOUBLED_KERNELS if doubled else KERNELS
-    return (matrix @ weight.transpose(2, 3, 1, 0).reshape(9, -1)).reshape(-1, n_in, n_out)
+    matrix = DOUBLED_KERNELS if doubled else KERNELS
+    at_points: NDArray[np.float64] = matrix @ weight.transpose(2, 3, 1, 0).reshape(9, -1)
+    return at_points.reshape(-1, n_in, n_out)
 
 
 @dataclass(frozen=True)
@@ -98,18 +99,54 @@ class _Level:
 
 
 class _Features:
-    """Places for the features of an image of one size, used again for the next one."""
+    """Places for the features of tiles of one size, used again for the next ones.
+
+    Attributes
+    ----------
+    shapes
+        Rows and columns of each level.
+    deep
+        The first level whose kernels are larger than the features of a tile.
+    """
 
     def __init__(self, shape: tuple[int, int], channels: Sequence[int]) -> None:
         self.shapes = [(shape[0] >> n, shape[1] >> n) for n in range(len(channels))]
-        sizes = [y * x * c for (y, x), c in zip(self.shapes, channels, strict=True)]
-        self.encoded, self.decoded = ([_empty(size) for size in sizes] for _ in range(2))
-        # the first units of a level may have the channels of the next one
-        self.middle, self.small = (_empty(max(sizes)) for _ in range(2))
+        pixels = [y * x for y, x in self.shapes]
+        self.sizes = [n * c for n, c in zip(pixels, channels, strict=True)]
+        # the first units of a level may have the channels of the level before
+        self.most = [n * max(channels[max(i - 1, 0) : i + 1]) for i, n in enumerate(pixels)]
+        self.deep = next((i for i, n in enumerate(pixels) if len(KERNELS) * channels[i] > n), len(pixels))
+        self.shared = self.levels(0, self.deep)
+        self._tiles: list[_Tile] = []
+
+    def levels(self, first: int, end: int) -> tuple[list[FloatArray], ...]:
+        """Places for each of some levels: two for its units, which all share, and its decoded features."""
+        middle, small = (_empty(max(self.most[first:end], default=0)) for _ in range(2))
+        return [middle] * (end - first), [small] * (end - first), [_empty(size) for size in self.sizes[first:end]]
+
+    def tiles(self, n: int) -> list[_Tile]:
+        """Places for ``n`` tiles."""
+        self._tiles += [_Tile(self) for _ in range(n - len(self._tiles))]
+        return self._tiles[:n]
+
+
+class _Tile:
+    """Places for the features of a tile at each level; before the deep ones all tiles share what no other level needs.
+
+    ``encoded`` and ``decoded`` are the results of a level, ``middle`` and ``small`` what its units need.
+    """
+
+    def __init__(self, features: _Features) -> None:
+        own = features.levels(features.deep, len(features.sizes))
+        self.middle, self.small, self.decoded = (a + b for a, b in zip(features.shared, own, strict=True))
+        self.encoded = [_empty(size) for size in features.sizes]
 
 
 class NativeCPnet:
     """Runs a CPnet with residual blocks, in two dimensions; what :func:`open_session` gives for other libraries.
+
+    Where kernels are larger than the features of a tile, they are read once for a few tiles, unit by unit; other levels
+    are run tile by tile.
 
     Parameters
     ----------
@@ -122,6 +159,8 @@ class NativeCPnet:
     style_on
         Whether the style is used.
     """
+
+    together = 4  # tiles; each more needs half as much memory as the first
 
     def __init__(self, state: State, nbase: Sequence[int], nout: int, *, style_on: bool = True) -> None:
         self.state, self.nbase, self.nout, self.style_on = state, list(nbase), nout, style_on
@@ -188,8 +227,9 @@ class NativeCPnet:
         found = np.empty((n, self.nout, rows, columns), np.float32)
         styles = np.empty((n, self.nbase[-1]), np.float32)
         features = self._features((rows, columns))
-        for i in range(n):
-            styles[i] = self._run(tiles[i], features, found[i].reshape(-1))
+        for first in range(0, n, self.together):
+            part = slice(first, first + self.together)
+            self._run(tiles[part], features, found[part], styles[part])
         self._idle.append(features)
         return found, styles
 
@@ -201,69 +241,87 @@ class NativeCPnet:
             return _Features(shape, self.channels)
         return features if features.shapes[0] == shape else _Features(shape, self.channels)
 
-    def _run(self, tile: FloatArray, features: _Features, found: FloatArray) -> FloatArray:
-        self._encode(tile, features)
-        style = self._style(features)
-        self._decode(style, features)
-        rows, columns = features.shapes[0]
-        kernels.outputs(features.decoded[0], rows * columns, self.channels[0], *self.output, found, self.nout)
-        return style
+    def _run(self, tiles: FloatArray, features: _Features, found: FloatArray, styles: FloatArray) -> None:
+        places, shapes = features.tiles(len(tiles)), features.shapes
+        levels = list(range(len(shapes)))
+        fine, deep = levels[: features.deep], levels[features.deep :]
+        for tile, place in zip(tiles, places, strict=True):
+            self._first(tile, place)
+            for n in fine:
+                self._encode(n, shapes[n], [place])
+        for n in deep:
+            self._encode(n, shapes[n], places)
+        for style, place in zip(styles, places, strict=True):
+            style[:] = self._style(shapes[-1], place)
+        for n in reversed(deep):
+            self._decode(n, shapes[n], places, styles)
+        rows, columns = shapes[0]
+        for i, place in enumerate(places):
+            for n in reversed(fine):
+                self._decode(n, shapes[n], [place], styles[i : i + 1])
+            out = found[i].reshape(-1)
+            kernels.outputs(place.decoded[0], rows * columns, self.channels[0], *self.output, out, self.nout)
 
-    def _encode(self, tile: FloatArray, features: _Features) -> None:
+    def _first(self, tile: FloatArray, place: _Tile) -> None:
+        """Projection and first unit of the finest level."""
+        level, (_, rows, columns) = self.down[0], tile.shape
+        unit = level.units[0]
         x = np.ascontiguousarray(np.moveaxis(tile, 0, -1), np.float32).reshape(-1)
-        for n, level in enumerate(self.down):
-            (rows, columns), out, middle = features.shapes[n], features.encoded[n], features.middle
-            if n:
-                x = features.small
-                kernels.halve(features.encoded[n - 1], rows, columns, self.channels[n - 1], False, x)
-            unit = level.units[0]
-            level.project(x, rows * columns, out)
-            if n:
-                self._convolve(unit, x, features.shapes[n], middle)
-            else:
-                operands = unit.n_in, unit.scale, unit.shift, unit.kernel, unit.bias
-                kernels.convolve_points(x, rows, columns, *operands, middle, unit.n_out)
-            self._convolve(level.units[1], middle, features.shapes[n], out, add=True)
-            self._convolve(level.units[2], out, features.shapes[n], middle)
-            self._convolve(level.units[3], middle, features.shapes[n], out, add=True)
+        level.project(x, rows * columns, place.encoded[0])
+        operands = unit.n_in, unit.scale, unit.shift, unit.kernel, unit.bias
+        kernels.convolve_points(x, rows, columns, *operands, place.middle[0], unit.n_out)
 
-    def _style(self, features: _Features) -> FloatArray:
+    def _encode(self, n: int, shape: tuple[int, int], places: Sequence[_Tile]) -> None:
+        (rows, columns), level = shape, self.down[n]
+        outs, middles = [p.encoded[n] for p in places], [p.middle[n] for p in places]
+        smalls = [p.small[n] for p in places]
+        first, second, third, fourth = level.units
+        if n:
+            for p, x, out in zip(places, smalls, outs, strict=True):
+                kernels.halve(p.encoded[n - 1], rows, columns, self.channels[n - 1], False, x)
+                level.project(x, rows * columns, out)
+            self._convolve(first, smalls, shape, middles)
+        self._convolve(second, middles, shape, outs, add=True)
+        self._convolve(third, outs, shape, middles)
+        self._convolve(fourth, middles, shape, outs, add=True)
+
+    def _style(self, shape: tuple[int, int], place: _Tile) -> FloatArray:
         """The direction of the mean feature vector; zeros stay zeros."""
-        rows, columns = features.shapes[-1]
-        mean = kernels.means(features.encoded[-1], rows * columns, self.channels[-1])[: self.nbase[-1]]
+        rows, columns = shape
+        mean = kernels.means(place.encoded[-1], rows * columns, self.channels[-1])[: self.nbase[-1]]
         length = np.sqrt(np.square(mean).sum())
         return mean / length if length > 0 else mean  # type: ignore[no-any-return]
 
-    def _decode(self, style: FloatArray, features: _Features) -> None:
-        x = features.encoded[-1]
-        coarsest = len(self.up) - 1
-        for n in range(coarsest, -1, -1):
-            level, shape, out, skip = self.up[n], features.shapes[n], features.decoded[n], features.encoded[n]
-            rows, columns = shape
-            first, second, third, fourth = level.units
-            if n == coarsest:
-                skip = x.copy()
+    def _decode(self, n: int, shape: tuple[int, int], places: Sequence[_Tile], styles: FloatArray) -> None:
+        (rows, columns), level = shape, self.up[n]
+        outs, middles = [p.decoded[n] for p in places], [p.middle[n] for p in places]
+        skips = [p.encoded[n] for p in places]
+        first, second, third, fourth = level.units
+        if first.doubled:
+            xs = [p.decoded[n + 1] for p in places]
+            for p, x, out in zip(places, xs, outs, strict=True):
+                level.project(x, rows * columns // 4, p.small[n])
+                kernels.double(p.small[n], rows, columns, first.n_out, out)
+        else:
+            xs, skips = skips, [x.copy() for x in skips]
+            for x, out in zip(xs, outs, strict=True):
                 level.project(x, rows * columns, out)
-            else:
-                level.project(x, rows * columns // 4, features.small)
-                kernels.double(features.small, rows, columns, first.n_out, out)
-            self._convolve(first, x, shape, skip, add=True)
-            self._convolve(second, skip, shape, out, style, add=True)
-            self._convolve(third, out, shape, features.middle, style)
-            self._convolve(fourth, features.middle, shape, out, style, add=True)
-            x = out
+        self._convolve(first, xs, shape, skips, add=True)
+        self._convolve(second, skips, shape, outs, styles, add=True)
+        self._convolve(third, outs, shape, middles, styles)
+        self._convolve(fourth, middles, shape, outs, styles, add=True)
 
     def _convolve(
         self,
         unit: _Unit,
-        x: FloatArray,
+        xs: Sequence[FloatArray],
         shape: tuple[int, int],
-        out: FloatArray,
-        style: FloatArray | None = None,
+        outs: Sequence[FloatArray],
+        styles: FloatArray | None = None,
         *,
         add: bool = False,
     ) -> None:
-        shift = unit.shift if style is None else unit.shift_by(style)
-        operands = unit.n_in, unit.scale, shift, _LOWEST, unit.kernel, unit.bias
         convolve = kernels.convolve_doubled if unit.doubled else kernels.convolve
-        convolve(x, *shape, *operands, out, unit.n_out, add)
+        for i, (x, out) in enumerate(zip(xs, outs, strict=True)):
+            shift = unit.shift if styles is None else unit.shift_by(styles[i])
+            convolve(x, *shape, unit.n_in, unit.scale, shift, _LOWEST, unit.kernel, unit.bias, out, unit.n_out, add)

@@ -32,8 +32,8 @@ from cellpose.nets._vector_code import (
 )
 
 __all__ = [
-    "DOUBLED_KERNELS", "KERNELS", "LANES", "convolve", "convolve_doubled", "convolve_pixels", "convolve_points", "double",
-    "doubled_kernel_gradient", "halve", "kernel_gradient", "means", "outputs", "packed",
+    "DOUBLED_KERNELS", "KERNELS", "LANES", "convolve", "convolve_doubled", "convolve_pixels", "convolve_points",
+    "double", "doubled_kernel_gradient", "halve", "kernel_gradient", "means", "outputs", "packed",
 ]  # fmt: skip
 
 compiled = njit(cache=True, nogil=True)
@@ -143,7 +143,7 @@ def _place(transform, made, plane, t, bias, out, channels, corner, row):
 
 @special
 def _place_all(transform, add_transform, made, plane, n, across, bias, out, rows, columns, channels, y, x, side, add):
-    """The ``n`` tiles of what was made, the first to the pixels from (``y``, ``x``) on, some of which may be outside."""
+    """The ``n`` tiles of what was made, the first to the pixels from (``y``, ``x``) on; some are outside."""
     rest, row = np.empty(side * side * channels, np.float32), columns * channels
     for t in range(n):
         top, left = y + side * (t // across), x + side * (t % across)
