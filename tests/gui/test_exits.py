@@ -215,3 +215,17 @@ def draw_closed(window: Window) -> None:
     click(window, *path[0], "RightButton")
     for point in path[1:]:
         hover(window, *point)
+
+
+def test_strokes_that_wait_are_told_and_given_up(filled: Window) -> None:
+    filled.session.view.single_stroke = False
+    draw(filled, 90, 30, 10)
+    assert filled.status.mode.text() == "strokes wait"
+    key(filled, "Escape")
+    assert filled.status.mode.text() == "Select"
+    key(filled, "Return")
+    assert filled.session.cell_count() == 2, "nothing waits any more"
+    draw(filled, 90, 30, 10)
+    key(filled, "Return")
+    assert filled.session.cell_count() == 3
+    assert filled.status.mode.text() == "Select"

@@ -84,6 +84,8 @@ class Pointer:
         tool = self._tool
         if self._outline.is_busy:
             return "drawing", "right click or Esc ends"
+        if self._outline.has_strokes and not tool.is_busy:
+            return "strokes wait", "Enter makes a cell of them, Esc gives them up"
         if tool.is_busy and not tool.modal:
             return tool.title, "let go to end, Esc gives up"
         return tool.title, tool.hint
@@ -124,6 +126,9 @@ class Pointer:
         """Give up what is unfinished or, where nothing is, lay the tool down."""
         if self._outline.is_busy or self._tool.is_busy:
             self.let_go()
+        elif self._outline.has_strokes:
+            self._outline.forget()
+            self.mode_changed.emit(self._mode)  # the words are others
         elif self._tool is not self._select:
             self.choose("select")
 
@@ -146,10 +151,13 @@ class Pointer:
 
     def finish(self) -> None:
         """Make a cell of the strokes that wait for it."""
+        waited = self._outline.has_strokes
         self._outline.finish()
         self._tool.finish()
         self._end_modal()
         self._tell()
+        if waited:
+            self.mode_changed.emit(self._mode)  # the words are others
 
     def handle(self, event: PointerEvent) -> bool:
         """React to what the pointer did; True where the view should not pan or zoom."""
