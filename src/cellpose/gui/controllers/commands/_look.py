@@ -78,13 +78,13 @@ def commands(session: Session) -> list[Command]:
             enabled=can.open,
         ),
         Command(
-            "view.save_picture", "Save picture of the view...", save_picture, ("Ctrl+Shift+S",), "6", enabled=can.open
+            "view.save_picture", "Save picture of the view…", save_picture, ("Ctrl+Shift+S",), "6", enabled=can.open
         ),
         *(theme(name) for name in THEMES),
         toggle("scale_bar_on", "Scale bar", "35"),
         Command("view.scale_bar_corner", "Scale bar to the next corner", next_corner, (), "35"),
-        Command("view.scale_bar_color", "Colour of the scale bar...", bar_color, (), "35"),
-        Command("view.pixel_size", "Pixel size...", session.scale.ask, (), "35", enabled=can.open),
+        Command("view.scale_bar_color", "Colour of the scale bar…", bar_color, (), "35"),
+        Command("view.pixel_size", "Pixel size…", session.scale.ask, (), "35", enabled=can.open),
         toggle("minimap_on", "Minimap", "35", ("Shift+M",)),
         Command(
             "view.tool_measure",
