@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,14 @@ def drag(window: object, *points: tuple[float, float], keys: Modifier = Modifier
 
 def key(window: object, name: str, keys: Modifier = Modifier.NoModifier) -> None:
     QTest.keyClick(window, getattr(Qt.Key, f"Key_{name}"), keys)
+
+
+def until_open(window: object) -> None:
+    """Wait for the image that is being opened in the background, and its cells."""
+    end = time.monotonic() + 30
+    while window.session.files.is_opening and time.monotonic() < end:
+        QApplication.processEvents()
+    assert not window.session.files.is_opening
 
 
 def circle(y: float, x: float, radius: float, share: float = 1.0) -> np.ndarray:

@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 
 from cellpose.gui.model import Flows
 from cellpose.gui.views._window import Window
-from hand import Modifier, click, draw, hover, key
+from hand import Modifier, click, draw, hover, key, until_open
 
 SIDE = 120
 
@@ -42,6 +42,7 @@ def test_keys_go_through_the_folder_round_and_round(
     window.session.files.open(folder / "image_0.png")
     for name, number in zip(keys, visited, strict=True):
         key(window, name)
+        until_open(window)
         assert window.windowTitle().startswith(f"image_{number}.png")
 
 
@@ -52,6 +53,7 @@ def test_shift_a_goes_back_and_a_alone_is_the_single_stroke(window: Window, fold
     assert not window.session.view.single_stroke
     assert not window.panel.drawing.single.isChecked()
     key(window, "A", Modifier.ShiftModifier)
+    until_open(window)
     assert window.windowTitle().startswith("image_2.png")
 
 

@@ -433,6 +433,7 @@ def test_arrows_follow_the_doubt_if_wanted(tmp_path: Path) -> None:
     order = []
     for _ in range(3):
         desk.session.files.go(1)
+        desk.work()
         order.append(desk.session.document.path.name)
     assert order == ["01.png", "02.png", "00.png"]
 
@@ -554,6 +555,7 @@ def test_the_folder_dock_shows_states_and_opens_images(window: Window, qtbot: Qt
     assert rows.currentItem().text(0) == "02.png"
     spot = rows.visualItemRect(rows.topLevelItem(0)).center()
     QTest.mouseClick(rows.viewport(), Qt.MouseButton.LeftButton, Modifier.NoModifier, spot)
+    until_idle(window, qtbot)
     assert window.session.document.path == paths[0]
 
 

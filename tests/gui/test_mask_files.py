@@ -12,7 +12,7 @@ from cellpose import io
 from cellpose.errors import InputError
 from cellpose.gui.model._mask_files import labels_of_file, masks_beside
 from cellpose.gui.views._window import Window
-from hand import Answers, Modifier, entry, key
+from hand import Answers, Modifier, entry, key, until_open
 
 CTRL = Modifier.ControlModifier
 SIDE = 60
@@ -62,6 +62,7 @@ def test_a_binary_mask_is_taken_apart_if_wanted(window: Window, image: Path, yes
     window.session.files.open(image)
     window.session.dialogs = answers = Answers(binary, yes=yes)
     key(window, "M", CTRL)
+    until_open(window)
     assert answers.asked[-1].endswith("has one value only, in 2 pieces. Make a cell of each piece?")
     assert window.session.cell_count() == cells
     key(window, "Z", CTRL)

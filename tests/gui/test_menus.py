@@ -10,7 +10,7 @@ import pytest
 from cellpose.gui.controllers import commands as registry
 from cellpose.gui.controllers.commands._help import page
 from cellpose.gui.views._window import Window
-from hand import Answers, Modifier, click, entry, key, menu
+from hand import Answers, Modifier, click, entry, key, menu, until_open
 
 # Menu: title and first key of each entry that users of the original know.
 ENTRIES = {
@@ -112,6 +112,7 @@ def test_load_asks_for_a_file_and_tells_of_one_that_cannot_be_read(window: Windo
     broken.write_bytes(b"no image")
     window.session.dialogs = answers = Answers(broken)
     key(window, "L", Modifier.ControlModifier)
+    until_open(window)
     assert answers.asked == ["Load image"]
     assert window.notice.isVisible()
     assert "broken.tif" in window.notice.text.text()

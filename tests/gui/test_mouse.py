@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from cellpose import io
 from cellpose.gui.views._window import Window
-from hand import Modifier, circle, click, drag, draw, hover
+from hand import Modifier, circle, click, drag, draw, hover, until_open
 
 SIDE = 120
 
@@ -27,6 +27,7 @@ def drop(window: Window, *paths: Path) -> None:
     assert enter.isAccepted()
     place = QPointF(window.rect().center())
     QApplication.sendEvent(window, QDropEvent(place, Qt.DropAction.CopyAction, data, left, none))
+    until_open(window)
 
 
 @pytest.fixture

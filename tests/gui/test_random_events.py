@@ -17,7 +17,7 @@ from cellpose import io
 from cellpose.gui.controllers._dialogs import NoDialogs
 from cellpose.gui.model import Document, Flows
 from cellpose.gui.views._window import Window
-from hand import Modifier, hover, place
+from hand import Modifier, hover, place, until_open
 
 SIDE = 90
 KEYS = [Modifier.NoModifier] * 6 + [
@@ -176,6 +176,7 @@ def play(window: Window, folder: Path, qtbot: object, seed: int, count: int) -> 
     order = rng.choice(len(functions), count, p=np.array(weights) / sum(weights))
     for number, which in enumerate(order):
         functions[which]()
+        until_open(window)
         watch.look()
         if number % 50 == 0:
             QApplication.processEvents()

@@ -35,5 +35,5 @@ def run(image: str | os.PathLike[str] | None = None) -> None:
     window = Window()
     window.show()
     if image is not None:
-        window.session.files.open(Path(image))
+        window.session.files.begin(Path(image))
     application.exec()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,13 +25,15 @@ __all__ = ["load_npy", "map_npy", "read_npy", "write_npy_object"]
 _PICKLE_PROTOCOL = 4
 
 
-def load_npy(path: PathLike) -> Any:
+def load_npy(path: PathLike, without: Collection[str] = ()) -> Any:
     """What a ``.npy`` file holds: an array, or the one object in it, if that is plain data.
 
     Parameters
     ----------
     path
         The file.
+    without
+        Keys of a dict whose arrays are not read; arrays of zeros that take no memory stand in their places.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def load_npy(path: PathLike) -> Any:
     with reading(path), opened(path) as file:
         shape, _, dtype = _header(path, file)
         if dtype.hasobject:
-            content = unpickle_data(file, str(path))
+            content = unpickle_data(file, str(path), without)
             return content.item() if isinstance(content, np.ndarray) and content.ndim == 0 else content
         check_claim(path, dtype.itemsize * math.prod(shape), _behind(path, file))
         file.seek(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -111,13 +111,16 @@ def write_seg(path: PathLike, content: Mapping[str, Any]) -> None:
     write_npy_object(path, dict(content))
 
 
-def read_seg(path: PathLike) -> Segmentation:
+def read_seg(path: PathLike, without: Collection[str] = ()) -> Segmentation:
     """A ``_seg.npy`` of any version.
 
     Parameters
     ----------
     path
         The file.
+    without
+        Keys whose arrays are not read, such as ``outlines`` and ``flows``, which take most of the time and the memory;
+        arrays of zeros that take no memory stand in their places.
 
     Raises
     ------
@@ -128,11 +131,11 @@ def read_seg(path: PathLike) -> Segmentation:
     """
     file = Path(path)
     with reading(file):
-        return _read(file)
+        return _read(file, without)
 
 
-def _read(file: Path) -> Segmentation:
-    content = load_npy(file)
+def _read(file: Path, without: Collection[str]) -> Segmentation:
+    content = load_npy(file, without)
     if not isinstance(content, dict) or not isinstance(content.get("masks"), np.ndarray):
         message = f"{file} holds no segmentation: it has no 'masks'. Open it with numpy.load to see what it is"
         raise FileReadError(message)

@@ -12,7 +12,7 @@ import math
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import IO, Any, ClassVar
 
@@ -41,6 +41,7 @@ _PLAIN_VALUES = (
 
 _CONTAINERS = (list, tuple, set, frozenset, dict, OrderedDict)
 _PARTS_A_BYTE, _FEW_PARTS = 16, 100_000
+_LARGE = 2**20  # bytes that are left in the file until an array is made of them
 
 
 class _Dtype:
@@ -66,10 +67,32 @@ class _Dtype:
             self.dtype = self.dtype.newbyteorder(">")
 
 
+class _Part:
+    """Bytes of the file that were passed over."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self.file, self.place, self.size = file, file.tell(), size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def read_into(self, target: Any) -> None:
+        """Fill a buffer of this size, without a second copy and without the lock of the interpreter."""
+        self.file.seek(self.place)
+        if self.file.readinto(target) != self.size:  # type: ignore[attr-defined]
+            message = f"it ends within the {self.size} bytes from {self.place} on"
+            raise FileReadError(message)
+
+    def read(self) -> bytes:
+        self.file.seek(self.place)
+        return self.file.read(self.size)
+
+
 class _Array:
     """An array of the file, not put together yet."""
 
     state: tuple[tuple[int, ...], np.dtype[Any], bool, Any] | None = None
+    is_built = False
 
     def set_state(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) not in (4, 5):
@@ -84,12 +107,14 @@ class _Array:
             raise UnsafeFileError(message)
         self.state = (shape, dtype.dtype, bool(fortran), values)
 
-    def build(self, resolve: Callable[[Any], Any]) -> np.ndarray[Any, Any]:
+    def build(self, resolve: Callable[[Any], Any], empty: bool = False) -> np.ndarray[Any, Any]:
         if self.state is None:
             message = "it holds an array without values"
             raise UnsafeFileError(message)
         shape, dtype, fortran, values = self.state
         count = math.prod(shape)
+        if self.is_built and empty:  # under a key that is not left out
+            return np.broadcast_to(np.zeros((), dtype.newbyteorder("=")), shape)
         if dtype.kind == "O":
             if not isinstance(values, list) or len(values) != count:
                 message = f"it holds an array of shape {shape} with another number of values"
@@ -100,14 +125,23 @@ class _Array:
         else:
             # strings where Python 2 wrote the file
             raw = values.encode("latin1") if isinstance(values, str) else values
-            if not isinstance(raw, (bytes, bytearray)) or len(raw) != count * dtype.itemsize:
+            if not isinstance(raw, (bytes, bytearray, _Part)) or len(raw) != count * dtype.itemsize:
                 message = f"it holds an array of shape {shape} and dtype {dtype} with another number of bytes"
                 raise UnsafeFileError(message)
-            flat = np.frombuffer(raw, dtype) if count and dtype.itemsize else np.zeros(count, dtype)
-            array = flat.astype(dtype.newbyteorder("="))
+            if empty:
+                return np.broadcast_to(np.zeros((), dtype.newbyteorder("=")), shape)
+            array = _filled(raw, dtype, count).astype(dtype.newbyteorder("="), copy=not isinstance(raw, _Part))
         # the bytes are not needed any more, and large files need the room
-        self.state = None
+        self.state, self.is_built = (shape, dtype, fortran, None), True
         return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _filled(raw: bytes | bytearray | _Part, dtype: np.dtype[Any], count: int) -> np.ndarray[Any, Any]:
+    if isinstance(raw, _Part):
+        array = np.empty(count, dtype)
+        raw.read_into(array.view(np.uint8).data)
+        return array
+    return np.frombuffer(raw, dtype) if count and dtype.itemsize else np.zeros(count, dtype)
 
 
 def _reconstruct(*_args: Any) -> _Array:
@@ -144,6 +178,7 @@ def _bytes(*args: Any) -> bytes:
 
 
 def _bytearray(content: Any = b"", encoding: Any = "latin1") -> bytearray:
+    content = content.read() if isinstance(content, _Part) else content
     return bytearray(content if isinstance(content, (bytes, bytearray)) else _encode(content, encoding))
 
 
@@ -184,6 +219,13 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 class _DataUnpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
     stack: list[Any]
+    append: Callable[[Any], None]
+    read: Callable[[int], bytes]
+    _unframer: Any
+
+    def __init__(self, file: Clipped) -> None:
+        super().__init__(file, encoding="latin1")
+        self.file = file
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -201,6 +243,22 @@ class _DataUnpickler(pickle._Unpickler):
         target.set_state(state)
 
     dispatch[pickle.BUILD[0]] = load_build
+
+    def load_binbytes(self) -> None:
+        self._load_bytes(int.from_bytes(self.read(4), "little"))
+
+    def load_binbytes8(self) -> None:
+        self._load_bytes(int.from_bytes(self.read(8), "little"))
+
+    def _load_bytes(self, size: int) -> None:
+        frame = self._unframer.current_frame
+        if size < _LARGE or (frame is not None and frame.tell() < frame.getbuffer().nbytes):
+            self.append(self.read(size))
+        else:
+            self.append(self.file.passed_over(size))
+
+    dispatch[pickle.BINBYTES[0]] = load_binbytes
+    dispatch[pickle.BINBYTES8[0]] = load_binbytes8
 
 
 class Clipped:
@@ -223,6 +281,16 @@ class Clipped:
         buffer[: len(content)] = content
         return len(content)
 
+    def passed_over(self, size: int) -> _Part:
+        """So many bytes, to be read when they are needed."""
+        if size > self.left:
+            message = f"it ends within {size} bytes"
+            raise EOFError(message)
+        part = _Part(self.file, size)
+        self.file.seek(size, 1)
+        self.left -= size
+        return part
+
     def readline(self) -> bytes:
         line = self.file.readline()
         self.left -= len(line)
@@ -232,12 +300,14 @@ class Clipped:
 class _Resolver:
     """Replaces the stand-ins within nested containers by what they stand for, each once."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, without: Collection[str]) -> None:
+        self.without = without
+        self.empty = False  # within what is left out
         # parts that a container may be made of, each counted as often as it is named: a file of a few bytes can name
         # lists within lists, whose copies would fill any memory
         self.most = most
         self.sizes: dict[int, int] = {}
-        self.done: dict[int, Any] = {}
+        self.done: dict[tuple[int, bool], Any] = {}
         self.kept: list[Any] = []
         self.open: set[int] = set()
 
@@ -247,8 +317,8 @@ class _Resolver:
         if type(value) in _CONTAINERS and not value:
             return value
         key = id(value)
-        if key in self.done:
-            return self.done[key]
+        if (key, self.empty) in self.done:
+            return self.done[key, self.empty]
         if key in self.open:
             message = "it holds a container that contains itself"
             raise UnsafeFileError(message)
@@ -259,10 +329,18 @@ class _Resolver:
         if size > self.most:
             message = f"it holds a container of {size} parts, more than its bytes can be"
             raise UnsafeFileError(message)
-        self.done[key] = built
+        self.done[key, self.empty] = built
         # an id is only good as long as its object lives
         self.kept.append(value)
         return built
+
+    def _item(self, name: Any, item: Any) -> Any:
+        outside = self.empty
+        self.empty = outside or (isinstance(name, str) and name in self.without)
+        try:
+            return self(item)
+        finally:
+            self.empty = outside
 
     def _size(self, value: Any) -> int:
         if isinstance(value, dict):
@@ -274,18 +352,20 @@ class _Resolver:
     def _build(self, value: Any) -> Any:
         kind = type(value)
         if kind is _Array:
-            return value.build(self)
+            return value.build(self, self.empty)
+        if kind is _Part:
+            return value.read()
         if kind is _Dtype:
             return value.dtype
         if kind in (list, tuple, set, frozenset):
             return kind(self(item) for item in value)
         if kind in (dict, OrderedDict):
-            return kind((self(name), self(item)) for name, item in value.items())
+            return kind((self(name), self._item(name, item)) for name, item in value.items())
         message = f"it holds a {kind.__name__}, which is not plain data"
         raise UnsafeFileError(message)
 
 
-def unpickle_data(file: IO[bytes], name: str) -> Any:
+def unpickle_data(file: IO[bytes], name: str, without: Collection[str] = ()) -> Any:
     """What a pickle holds, if it is plain data: numbers, texts, arrays, dates, paths and containers of them.
 
     Parameters
@@ -294,6 +374,8 @@ def unpickle_data(file: IO[bytes], name: str) -> Any:
         Open at the start of the pickle.
     name
         Name of the file, for messages.
+    without
+        Keys of dicts whose arrays are not read; arrays of zeros that take no memory stand in their places.
 
     Raises
     ------
@@ -305,7 +387,7 @@ def unpickle_data(file: IO[bytes], name: str) -> Any:
     try:
         clipped = Clipped(file)
         most = _PARTS_A_BYTE * clipped.left + _FEW_PARTS
-        return _Resolver(most)(_DataUnpickler(clipped, encoding="latin1").load())
+        return _Resolver(most, without)(_DataUnpickler(clipped).load())
     except UnsafeFileError as error:
         message = f"{name} is not loaded: {error}. A file made by another program may run code; make sure of its origin"
         raise UnsafeFileError(message) from error

@@ -92,8 +92,8 @@ class Exports:
         if document is None or document.path is None:
             session.told.emit(f"there is no image of a file to save {what} of")
             return
-        if not document.labels.count:
-            session.told.emit(f"there are no cells to save {what} of")
+        if session.held or not document.labels.count:
+            session.told.emit(session.held or f"there are no cells to save {what} of")
             return
         path, labels = document.path, document.labels.numbered()[0].copy()
         planes = labels[0] if labels.shape[0] == 1 else labels

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from cellpose import io
-from cellpose.errors import CellposeError, FileReadError
+from cellpose.errors import CellposeError
 from cellpose.gui.controllers._autosave import Autosave
+from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.controllers._opening import Loaded, Masks, read
 from cellpose.gui.model import Document
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._classes import CLASSES_KEY
 from cellpose.gui.model._folder import images_of
-from cellpose.gui.model._images import Opened, image_of_file, stack_of_plane
-from cellpose.gui.model._journal import state_of
-from cellpose.gui.model._mask_files import labels_of_file, masks_beside, pieces
+from cellpose.gui.model._mask_files import masks_beside
 from cellpose.gui.model._provenance import Origin
-from cellpose.gui.model._seg_file import restore, restore_settings, seg_path
+from cellpose.gui.model._seg_file import restore_settings, seg_path
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Files"]
 
 _SECTION = "files"
+_STROKE_S = 0.1  # between looks whether a stroke has ended
 
 
 class Files:
@@ -41,59 +43,127 @@ class Files:
     ----------
     autosave
         What writes the ``_seg.npy`` by itself, and the journal.
+    name, masks_name
+        Of the jobs that open images, and masks alone.
     autoload_masks
         Open ``<image>_masks.tif`` beside an image instead of its ``_seg.npy``.
     """
+
+    name, masks_name = "open", "load masks"
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.autosave = Autosave(session)
         self.autoload_masks = session.preferences.section(_SECTION).get("autoload_masks") is True
+        self._wanted: Path | None = None  # what is being read
+        self._next: tuple[Path, Callable[[], None] | None] | None = None  # to be opened after that
+        self._token: object = None  # of the last beginning; what others read is not wanted
 
     def toggle_autoload(self) -> None:
         """Whether masks are opened instead of the ``_seg.npy``, now and after the next start."""
         self.autoload_masks = not self.autoload_masks
         self._session.preferences.put(_SECTION, {"autoload_masks": self.autoload_masks})
 
-    def open(self, path: Path) -> bool:
-        """Open an image with its segmentation, or a ``_seg.npy`` with its image; whether that succeeded."""
-        if self._session.removing:
-            self._session.told.emit("finish deleting first")
-            return False
-        self.autosave.settle()  # the file that is read may be that of the open image
-        try:
-            if path.suffix == ".npy":
-                self._open_seg(path)
-            else:
-                self._open_image(path)
-        except (CellposeError, OSError, MemoryError) as error:
-            self._session.failed.emit(f"{path.name} was not opened: {error}")
-            return False
-        return True
+    def begin(self, path: Path, then: Callable[[], None] | None = None) -> None:
+        """Open an image with its segmentation, or a ``_seg.npy`` with its image, in the background.
 
-    def open_masks(self, path: Path) -> bool:
-        """Take the labels of an image file for the open image; whether that succeeded."""
+        Parameters
+        ----------
+        path
+            Either file. If cells take long to read, the image is shown before, and can be drawn on.
+        then
+            Called when it is open.
+        """
+        if not self._may_open():
+            return
+        if self._drawn_on:
+            self._next = path, then
+            self._session.told.emit(f"{path.name} is opened as soon as the cells of this image are read")
+            return
         document = self._session.document
-        if document is None:
-            self._session.failed.emit("open an image first, then its masks")
-            return False
-        try:
-            dense = self._cells_of(path, document.labels.shape)
-        except (CellposeError, OSError, MemoryError) as error:
-            self._session.failed.emit(f"{path.name} was not opened: {error}")
-            return False
-        edit = document.do(operations.replace_all, dense, name="load masks")
-        document.note_origin(edit, Origin("load masks", path.name, int(dense.max(initial=0))))
-        return edit is not None
+        if document is not None and document.path is not None and path in (document.path, seg_path(document.path)):
+            if self.open(path) and then is not None:  # at once, so that no edit comes between reading and showing
+                then()
+            return
+        self._wanted, token, autoload = path, object(), self.autoload_masks
+        self._token = token
 
-    def _cells_of(self, path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.int32]:
+        def work(report: Report) -> Loaded:
+            return read(path, autoload, report, lambda early: self._session.in_main(lambda: self._show(token, early)))
+
+        self._session.jobs.start(
+            self.name,
+            work,
+            lambda opened: self._arrived(token, opened, then),
+            lambda error: self._not_opened(path, error),
+        )
+
+    def open(self, path: Path) -> bool:
+        """Open a file as `begin` does, and wait for it; whether that succeeded."""
+        if not self._may_open():
+            return False
+        self.settle()
+        self._session.jobs.cancel(self.name)
+        self.autosave.settle()  # the file that is read may be that of the open image
+        return self._open(path)
+
+    def settle(self) -> None:
+        """Wait for cells that are still being read, if something was drawn that is to be added to them."""
+        if self._drawn_on and self._wanted is not None:
+            path = self._wanted
+            self._session.jobs.cancel(self.name)
+            self._open(path)
+
+    def cancel(self) -> None:
+        """Stop reading. An image that is shown already stays, but cannot be edited: its cells are not known."""
+        self._session.jobs.cancel(self.name)
+        self._wanted = self._next = self._token = None
+        self._lock("the cells of this image were not read, since opening was canceled; open it again to edit them")
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether an image or masks are being read."""
+        return any(self._session.jobs.running(name) is not None for name in (self.name, self.masks_name))
+
+    @property
+    def opening(self) -> str:
+        """What is being done, for the status bar."""
+        document, wanted = self._session.document, self._wanted
+        shown = document is not None and document.is_provisional
+        return "" if wanted is None else f"reading the cells of {wanted.name}" if shown else f"opening {wanted.name}"
+
+    def open_masks(self, path: Path) -> None:
+        """Take the labels of an image file for the open image, in the background."""
+        session, document = self._session, self._session.document
+        if document is None:
+            session.failed.emit("open an image first, then its masks")
+            return
+        if session.held:
+            session.told.emit(session.held)
+            return
+        shape = document.labels.shape
+
+        def done(masks: Masks) -> None:
+            if document is session.document:
+                labels = self._wanted_of(masks)
+                edit = document.do(operations.replace_all, labels, name="load masks")
+                document.note_origin(edit, Origin("load masks", path.name, int(labels.max(initial=0))))
+
+        session.jobs.start(
+            self.masks_name,
+            lambda _report: Masks.of_file(path, shape),
+            done,
+            lambda error: session.failed.emit(f"{path.name} was not opened: {error}"),
+        )
+
+    def _wanted_of(self, masks: Masks) -> npt.NDArray[np.int32]:
         """Labels of a file; of a mask with one value only the user says whether each piece of it is a cell."""
-        labels = labels_of_file(path, shape)
-        apart = pieces(labels)
-        if apart is None:
-            return labels
-        question = f"{path.name} has one value only, in {int(apart.max())} pieces. Make a cell of each piece?"
-        return apart if self._session.dialogs.ask_yes("Masks without numbers", question) else labels
+        if masks.apart is None:
+            return masks.labels
+        question = (
+            f"{masks.path.name} has one value only, in {int(masks.apart.max())} pieces. Make a cell of each piece?"
+        )
+        return masks.apart if self._session.dialogs.ask_yes("Masks without numbers", question) else masks.labels
 
     def masks_beside(self) -> Path | None:
         """The file of masks beside the open image that is most likely meant; None where there is none."""
@@ -105,6 +175,9 @@ class Files:
         if self._session.document is None or self._session.document.path is None:
             self._session.told.emit("there is no image of a file to save")
             return
+        if self._session.held:
+            self._session.told.emit(self._session.held)
+            return
         self.autosave.save()
 
     def neighbour(self, step: int) -> Path | None:
@@ -113,9 +186,10 @@ class Files:
         if document is None or document.path is None:
             return None
         names = self.images()
-        if document.path not in names:
+        here = self._wanted if self._wanted in names else document.path  # a quick hand goes on from what is to come
+        if here not in names:
             return names[0] if names else None
-        return names[(names.index(document.path) + step) % len(names)]
+        return names[(names.index(here) + step) % len(names)]
 
     def images(self) -> list[Path]:
         """The images of the folder of the open one, in the order in which they are gone through."""
@@ -132,54 +206,77 @@ class Files:
         """Open the image so many places on in the folder."""
         path = self.neighbour(step)
         if path is not None:
-            self.open(path)
+            self.begin(path)
 
-    def _open_image(self, path: Path) -> None:
-        opened = image_of_file(path)
-        seg = seg_path(path)
-        if seg.is_file() and not self.autoload_masks:
-            self._open_with(opened, io.read_seg(seg), path)
+    @property
+    def _drawn_on(self) -> bool:
+        """Whether cells were drawn on an image whose own cells are still being read."""
+        document = self._session.document
+        return document is not None and document.is_provisional and bool(document.history.edits) and self.is_opening
+
+    def _may_open(self) -> bool:
+        if self._session.removing:
+            self._session.told.emit("finish deleting first")
+        return not self._session.removing
+
+    def _open(self, path: Path) -> bool:
+        try:
+            opened = read(path, self.autoload_masks, lambda _: None, lambda _: None)
+        except (CellposeError, OSError, MemoryError) as error:
+            self._not_opened(path, error)
+            return False
+        self._take(opened)
+        return True
+
+    def _show(self, token: object, early: Document) -> None:
+        """The image, before its cells are read."""
+        if token is self._token:
+            self.autosave.leave()
+            self._session.show(early)
+
+    def _arrived(self, token: object, opened: Loaded, then: Callable[[], None] | None) -> None:
+        session = self._session
+        if token is not self._token:
             return
-        beside = next(iter(masks_beside(path)), None)
-        masks = beside if self.autoload_masks else None
-        _, _, height, width = opened.channels.shape
-        labels = None if masks is None else self._cells_of(masks, (1, height, width))
+        if session.document is not None and session.document.is_provisional and session.pointer.mode == "drawing":
+            again = threading.Timer(_STROKE_S, lambda: session.in_main(lambda: self._arrived(token, opened, then)))
+            again.daemon = True
+            again.start()  # a stroke is never cut short
+            return
+        self._take(opened)
+        if then is not None:
+            then()
+        if self._next is not None:
+            following, self._next = self._next, None
+            self.begin(*following)
+
+    def _take(self, opened: Loaded) -> None:
+        session, before = self._session, self._session.document
+        self._wanted = self._token = None
+        document = opened.document
+        if opened.masks is not None and opened.masks.apart is not None:
+            document = opened.with_labels(self._wanted_of(opened.masks))
+        drawn = []
+        if before is not None and before.is_provisional and before.path == document.path:
+            drawn = [before.labels.mask(cell) for cell in before.labels.ids.tolist()]
         self.autosave.leave()
-        document = self._open_as(opened, labels, path)
-        self.autosave.attach(document, "none" if masks is None else f"masks{state_of(masks)}")
-        document.loaded()
-        if beside is not None and masks is None and not document.labels.count:
-            self._session.told.emit(f"{beside.name} lies beside the image; Load masks opens it")
+        self.autosave.attach(document, opened.state)
+        session.show(document)
+        for box, mask in drawn:
+            document.do(operations.add_cell, box, mask)
+        if opened.seg is not None:
+            session.review.classes.read(opened.seg.content.get(CLASSES_KEY))
+            if restore_settings(session.settings, opened.seg):
+                session.filters.apply()
+        elif opened.masks is None and opened.beside is not None and not document.labels.count:
+            session.told.emit(f"{opened.beside.name} lies beside the image; Load masks opens it")
 
-    def _open_seg(self, path: Path) -> None:
-        seg = io.read_seg(path)
-        named = Path(seg.filename) if seg.filename else None
-        beside = path.parent / named.name if named else None
-        image = next((place for place in (named, beside) if place is not None and place.is_file()), None)
-        if image is not None:
-            self._open_with(image_of_file(image), seg, image)
-        elif seg.image is not None:  # files of older versions hold the image itself
-            stack = stack_of_plane(np.asarray(seg.image), str(path))
-            self._open_with(Opened(stack, stack), seg, path.with_name(_image_name(path)))
-        else:
-            message = f"{path} names the image {seg.filename!r}, which is not there; put the image beside the file"
-            raise FileReadError(message)
+    def _not_opened(self, path: Path, error: Exception) -> None:
+        self._wanted = self._next = self._token = None
+        self._lock(f"the cells of this image could not be read: {error}")
+        self._session.failed.emit(f"{path.name} was not opened: {error}")
 
-    def _open_as(self, opened: Opened, labels: npt.NDArray[Any] | None, path: Path) -> Document:
-        facts = {"channels": opened.channels, "pixel_um": opened.pixel_um, "channel_names": opened.channel_names}
-        return self._session.open_array(opened.stack, labels, path, **facts)
-
-    def _open_with(self, opened: Opened, seg: io.Segmentation, path: Path) -> None:
-        self.autosave.leave()
-        document = self._open_as(opened, np.asarray(seg.masks), path)
-        restore(document, seg)
-        self.autosave.attach(document, state_of(seg_path(path), seg.content))
-        document.loaded()
-        self._session.review.classes.read(seg.content.get(CLASSES_KEY))
-        if restore_settings(self._session.settings, seg):
-            self._session.filters.apply()
-
-
-def _image_name(seg: Path) -> str:
-    """Of the image that a ``_seg.npy`` belongs to, where only that file is left."""
-    return f"{seg.stem.removesuffix('_seg')}.tif"
+    def _lock(self, reason: str) -> None:
+        document = self._session.document
+        if document is not None and document.is_provisional:
+            document.locked = reason

@@ -42,6 +42,9 @@ class Filters:
         if document is None:
             session.failed.emit("open an image first, then filter it")
             return
+        if document.is_provisional:
+            session.told.emit(session.held)
+            return
         filters = self._fitting(document.stack.shape)
         if not filters_something(filters):
             session.failed.emit(

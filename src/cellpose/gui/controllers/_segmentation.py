@@ -110,8 +110,8 @@ class Segmentations:
         if document is None:
             session.failed.emit("open an image first, then run")
             return
-        if session.removing or self.is_ending:
-            session.told.emit("finish deleting first" if session.removing else "the last run is still being canceled")
+        if session.held or self.is_ending:
+            session.told.emit(session.held or "the last run is still being canceled")
             return
         wanted, percentiles = (settings.model, settings.gpu), (settings.lower, settings.upper)
         try:

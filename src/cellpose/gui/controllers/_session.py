@@ -123,7 +123,10 @@ class Session:
         self, stack: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None, path: Path | None = None, **facts: Any
     ) -> Document:
         """Show an image (Z, C, Y, X) with its labels; ``facts`` as `Document` takes them."""
-        document = Document(stack, labels, path, **facts)
+        return self.show(Document(stack, labels, path, **facts))
+
+    def show(self, document: Document) -> Document:
+        """Show a document from now on."""
         for job in (self.segmentation.name, self.segmentation.anew, self.segmentation.sizing, self.filters.job):
             self.jobs.cancel(job)
         before = self.document
@@ -147,6 +150,16 @@ class Session:
     def removing(self) -> bool:
         """Whether cells are chosen to be removed together; nothing is run, opened or saved meanwhile."""
         return self.pointer.tool == "remove"
+
+    @property
+    def held(self) -> str:
+        """Why the cells cannot be used as a whole, to be run on, saved or trained on; empty where they can."""
+        if self.removing:
+            return "finish deleting first"
+        document = self.document
+        if document is None:
+            return ""
+        return document.locked or ("the cells of this image are still being read" if document.is_provisional else "")
 
     def picture(self) -> Picture | None:
         """The picture that is seen: the image, or what a filter made of it."""

@@ -131,6 +131,9 @@ class Training:
         if document is None or document.path is None:
             session.failed.emit("open an image of the folder to train with first")
             return
+        if session.held:
+            session.told.emit(session.held)
+            return
         if document.labels.shape[0] > 1:
             session.failed.emit("training needs images of one plane; `cellpose slices` cuts them from stacks")
             return
@@ -223,8 +226,8 @@ class Training:
         following = self.next_unsegmented()
         if following is None:
             session.told.emit(f"{trained} All images of this folder have masks: run {trained.name} on a new one")
-        elif session.files.open(following):
-            session.segmentation.run()
+        else:
+            session.files.begin(following, then=session.segmentation.run)
 
     def next_unsegmented(self) -> Path | None:
         """The next image of the folder without a ``_seg.npy``, round and round; None where all have one."""

@@ -116,9 +116,15 @@ class Document:
         Height and width of a pixel in micrometres; None where the file does not say.
     channel_names
         Empty where unknown.
+    picture
+        Of the stack, if it was made before.
 
     Attributes
     ----------
+    is_provisional
+        Whether its cells are still being read. What is drawn meanwhile is added to them; nothing else may use them.
+    locked
+        Why nothing can be edited; empty where it can.
     found
         The cells as a model found them, before they were corrected; None where no model did.
     scoring
@@ -145,20 +151,25 @@ class Document:
     def __init__(
         self,
         stack: npt.NDArray[Any],
-        labels: npt.NDArray[Any] | None = None,
+        labels: npt.NDArray[Any] | LabelStore | None = None,
         path: Path | None = None,
         *,
         channels: npt.NDArray[Any] | None = None,
         pixel_um: tuple[float, float] | None = None,
         channel_names: tuple[str, ...] = (),
+        picture: Picture | None = None,
     ) -> None:
         self.stack = stack
         self.channels = stack if channels is None else channels
         self.pixel_um = pixel_um
         self.channel_names = channel_names
-        self.picture = Picture.of(self.channels)
+        self.picture = picture or Picture.of(self.channels)
         self.path = path
-        self.labels = LabelStore(np.zeros(self.picture.shape, np.int32) if labels is None else labels)
+        self.is_provisional = False
+        self.locked = ""
+        if labels is None:
+            labels = LabelStore.empty(self.picture.shape)
+        self.labels = labels if isinstance(labels, LabelStore) else LabelStore(labels)
         if self.labels.shape != self.picture.shape:
             message = f"labels of shape {self.labels.shape} do not fit the image, of shape {self.picture.shape}"
             raise InputError(message)
@@ -221,6 +232,9 @@ class Document:
 
         Attributes of this document given ``beside`` it are set, and go back and forth with it.
         """
+        if self.locked:
+            self.told.emit(self.locked)
+            return None
         try:
             edit = operation(self.labels, *args, **options)
         except EditRefusedError as refused:

@@ -58,8 +58,8 @@ def images_of(folder: Path) -> list[Path]:
 
 def is_corrected(seg: Segmentation, found: Found | None) -> bool:
     """Whether a person changed what a model found, or drew the cells."""
-    checked = seg.content.get("checked")
-    if seg.ismanual.any() or seg.manual_changes or (isinstance(checked, np.ndarray) and checked.any()):
+    flags = [seg.content.get(key) for key in ("ismanual", "checked")]
+    if seg.manual_changes or any(isinstance(each, (np.ndarray, list)) and np.any(each) for each in flags):
         return True
     return found is not None and not same_cells(found.labels.unpacked(), seg.masks.reshape(found.labels.shape))
 
@@ -70,17 +70,18 @@ def state_of_image(path: Path) -> ImageState:
     if not file.is_file():
         return ImageState(path)
     try:
-        seg = io.read_seg(file)
+        seg = _read(file)
     except CellposeError:
         return ImageState(path, "cannot be read")
-    if not seg.count:
+    count = _count(seg)
+    if not count:
         return ImageState(path)
     shape = seg.masks.shape if seg.masks.ndim == 3 else (1, *seg.masks.shape)
     found = Found.read(seg.content.get(FOUND_KEY), shape)
     checked = seg.content.get("checked")
     corrected = is_corrected(seg, found)
     state = STATES[2] if corrected else STATES[1]
-    if _settled(seg) == seg.count and isinstance(checked, np.ndarray) and checked.any():
+    if _settled(seg, count) == count and isinstance(checked, np.ndarray) and checked.any():
         state = STATES[3]
     correction = None
     if corrected and found is not None:
@@ -88,14 +89,30 @@ def state_of_image(path: Path) -> ImageState:
             correction = compare(found, seg.masks.reshape(shape), path.name)
         except InputError:
             correction = None
-    return ImageState(path, state, seg.count, _doubt(seg), correction, _settled(seg))
+    return ImageState(path, state, count, _doubt(seg), correction, _settled(seg, count))
 
 
-def _settled(seg: Segmentation) -> int:
+def _settled(seg: Segmentation, count: int) -> int:
     checked = seg.content.get("checked")
-    manual = seg.ismanual[: seg.count].astype(bool)
+    manual = np.zeros(count, bool)
+    flags = np.ravel(seg.content.get("ismanual", ()))
+    if flags.size == count and flags.dtype.kind in "biu":
+        manual = flags.astype(bool)
     known = isinstance(checked, np.ndarray) and checked.shape == manual.shape and checked.dtype == np.bool_
     return int(np.count_nonzero(manual | checked if known else manual))
+
+
+def _read(file: Path) -> Segmentation:
+    """What tells the state of an image; its cells only where they are compared with those that a model found."""
+    unused = ("outlines", "flows", "img", "img_restore")
+    seg = io.read_seg(file, without=(*unused, "masks"))
+    known = isinstance(seg.content.get("ismanual"), (np.ndarray, list)) and FOUND_KEY not in seg.content
+    return seg if known else io.read_seg(file, without=unused)
+
+
+def _count(seg: Segmentation) -> int:
+    """How many cells a file has; older ones do not say it beside the masks."""
+    return seg.count or int(np.size(seg.content.get("ismanual", ())))
 
 
 def _doubt(seg: Segmentation) -> float | None:

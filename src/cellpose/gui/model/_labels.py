@@ -139,7 +139,7 @@ class LabelStore:
             message = f"labels of shape {labels.shape} and dtype {labels.dtype}; give whole numbers (Y, X) or (Z, Y, X)"
             raise InputError(message)
         self.planes: Planes = np.array(labels if labels.ndim == 3 else labels[None], np.int32, order="C")
-        if self.planes.size and self.planes.min() < 0:
+        if labels.dtype.kind == "i" and self.planes.size and self.planes.min() < 0:
             message = f"labels down to {self.planes.min()} are not allowed; the background is 0, cells are 1, 2, 3, ..."
             raise InputError(message)
         self.ignored: Regions = ()
@@ -150,6 +150,13 @@ class LabelStore:
         self._rows["box"][: len(found.counts)] = found.boxes
         self._rows["area"][0] = 0
         self._end = max(1, len(found.counts))
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> LabelStore:
+        """Without cells, (Z, Y, X); takes memory only where cells come to be."""
+        store = cls(np.zeros((1, 1, 1), np.int32))
+        store.planes = np.zeros(shape, np.int32)
+        return store
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -255,11 +262,6 @@ class LabelStore:
                 self._rows[name_of_field][cell] = value
         return Edit(name, tuple(patches), ids, before_rows, self._rows[ids].copy(), note)
 
-    def restore(self, field: str, values: npt.NDArray[Any]) -> None:
-        """Facts (n,) of the cells 1..n of labels just read."""
-        ids = self.ids
-        self._rows[field][ids] = values[ids - 1]
-
     def apply(self, edit: Edit) -> None:
         """Do an edit again that was taken back, or that was done to the same labels before."""
         if edit.ids.size:
@@ -277,6 +279,11 @@ class LabelStore:
         self._rows[edit.ids] = edit.rows_before
         if edit.regions is not None:
             self.ignored = edit.regions[0]
+
+    def restore(self, field: str, values: npt.NDArray[Any]) -> None:
+        """Facts (n,) of the cells 1..n of labels just read."""
+        ids = self.ids
+        self._rows[field][ids] = values[ids - 1]
 
     def renumber_to(self, ids: Sequence[int]) -> None:
         """Give the cells 1..n of labels just read, in their order, the numbers that a journal knows them by."""

@@ -26,7 +26,7 @@ from cellpose.io import Segmentation
 from cellpose.io._ignored import IGNORED_KEY, regions_of
 from cellpose.options import Normalization
 
-__all__ = ["Snapshot", "content_of", "restore", "restore_settings", "seg_path"]
+__all__ = ["Snapshot", "content_of", "restore", "restore_flows", "restore_settings", "seg_path"]
 
 _REGION_KEY = "flows_region"  # of a _seg.npy: the Box that the flows are of
 
@@ -134,10 +134,11 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
 
 
 def restore(document: Document, seg: Segmentation) -> None:
-    """Facts of cells and flows of a file, for a document that was made with its labels."""
+    """Facts of cells of a file, for a document that was made with its labels."""
+    count = document.labels.next_id - 1
     for key, name in _KEPT.items():
         values = seg.ismanual if key == "ismanual" else seg.content.get(key)
-        if isinstance(values, np.ndarray) and values.shape == (seg.count,) and values.dtype.kind in "biuf":
+        if isinstance(values, np.ndarray) and values.shape == (count,) and values.dtype.kind in "biuf":
             document.labels.restore(name, values)
     document.found = Found.read(seg.content.get(FOUND_KEY), document.labels.shape)
     document.labels.ignored = tuple(
@@ -145,6 +146,10 @@ def restore(document: Document, seg: Segmentation) -> None:
     )
     document.scoring = Scoring.read(seg.content.get(SCORING_KEY))
     document.loaded_origins = origins_of(seg.content.get(PROVENANCE_KEY))
+
+
+def restore_flows(document: Document, seg: Segmentation) -> None:
+    """Flows of a file."""
     if seg.dP is not None or seg.flows_rgb is not None:
         rgb = seg.flows_rgb
         planes = rgb if rgb is None or rgb.ndim == 4 else rgb[None]

@@ -166,7 +166,7 @@ def _of_file(path: Path) -> Example | str | None:
     file = seg_path(path)
     if not file.is_file():
         return None
-    seg = io.read_seg(file)
+    seg = io.read_seg(file, without=("outlines", "flows", "img_restore"))
     if seg.masks.ndim != 2:
         return f"a stack of {len(seg.masks)} planes; only images of one plane are trained on"
     if not seg.count:

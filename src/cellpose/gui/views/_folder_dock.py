@@ -77,7 +77,7 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         path = row.data(0, Qt.ItemDataRole.UserRole)
         document = self._session.document
         if document is None or document.path != Path(path):
-            self._session.files.open(Path(path))
+            self._session.files.begin(Path(path))
 
     def _show(self) -> None:
         states = self._session.folder.states

@@ -28,6 +28,7 @@ from cellpose.gui.views._legend import Legend
 from cellpose.gui.views._memory import recall_places, remember_places
 from cellpose.gui.views._minimap import Minimap
 from cellpose.gui.views._notice import Notice
+from cellpose.gui.views._opening_bar import OpeningBar
 from cellpose.gui.views._region import Region
 from cellpose.gui.views._renderer import picturing
 from cellpose.gui.views._scale_bar import ScaleBar
@@ -92,6 +93,7 @@ class Window(QModelMainWindow):
         self.ignored = IgnoredRegions(self.session)
         self.scene.box.addItem(self.ignored, ignoreBounds=True)
         self.region = Region(self.scene.box, self.session.pointer.removal)
+        self._early: Document | None = None  # shown without its cells, which are still being read
         self._build()
         self._connect()
         self.setWindowTitle(f"cellpose v{version}")
@@ -194,6 +196,7 @@ class Window(QModelMainWindow):
         self.minimap, self.scale_bar = Minimap(session, self.scene), ScaleBar(session, self.scene)
         self.legend = Legend(session, self.scene)
         self.status = Status(session, self.scene, self.statusBar())
+        self.status.layout().insertWidget(2, OpeningBar(session))
         session.saved.connect(lambda _: self._show_title())
         self.setAcceptDrops(True)
 
@@ -211,7 +214,9 @@ class Window(QModelMainWindow):
         self.notice.hide()
         self._show_disk()
         self._repaint()
-        self.fit()
+        if self._early is None or self._early.path != document.path:
+            self.fit()  # else its picture was there before its cells, and the user may look at a part of it by now
+        self._early = document if document.is_provisional else None
 
     def _show_title(self) -> None:
         """The name of the image, with a dot while edits are not in its file."""
@@ -308,11 +313,12 @@ class Window(QModelMainWindow):
         """Open the first file that is dropped."""
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
-            self.session.files.open(paths[0])
+            self.session.files.begin(paths[0])
 
     def closeEvent(self, event: Any) -> None:
         """End the jobs, and forget the commands of this window."""
         self.session.pointer.cancel()
+        self.session.files.settle()
         self.session.files.autosave.leave()
         self.session.jobs.cancel()
         remember(self.session.view, self.session.preferences)

@@ -19,12 +19,12 @@ def commands(session: Session) -> list[Command]:
     def load() -> None:
         path = session.dialogs.ask_open("Load image")
         if path is not None:
-            files.open(path)
+            files.begin(path)
 
     def load_seg() -> None:
         path = session.dialogs.ask_open("Load processed/labelled image (_seg.npy)", _SEGS)
         if path is not None:
-            files.open(path)
+            files.begin(path)
 
     def load_masks() -> None:
         path = session.dialogs.ask_open("Load masks", _MASKS, files.masks_beside())

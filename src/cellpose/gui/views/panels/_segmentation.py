@@ -146,7 +146,7 @@ class SegmentationPanel(Group):
     def _show_state(self) -> None:
         session, runs = self._session, self._session.segmentation
         works = runs.is_running or session.jobs.running(runs.sizing) is not None
-        ready = session.document is not None and not session.removing
+        ready = session.document is not None and not session.held
         self.run.setText("cancel" if works else "canceling..." if runs.is_ending else "run")
         self.run.setEnabled(works or (ready and not runs.is_ending))
         for other in (self.calibrate, self.run_seen, self.run_region):

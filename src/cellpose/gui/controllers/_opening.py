@@ -1,0 +1,169 @@
+"""Reading an image with its cells, in any thread: nothing here touches what is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import io
+from cellpose.errors import FileReadError
+from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.model import Document, LabelStore, Picture
+from cellpose.gui.model._images import Opened, image_of_file, stack_of_plane
+from cellpose.gui.model._journal import state_of
+from cellpose.gui.model._mask_files import labels_of_file, masks_beside, pieces
+from cellpose.gui.model._seg_file import restore, restore_flows, seg_path
+from cellpose.io import Segmentation
+
+__all__ = ["Loaded", "Masks", "read"]
+
+_LARGE = 2**28  # bytes of a _seg.npy that take so long to read that the image is shown before
+_ARRAYS = ("masks", "outlines", "flows", "img", "img_restore")
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """Labels of an image file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    labels
+        int32 (Z, Y, X).
+    apart
+        A number for each piece, where the file has one value only; else None.
+    """
+
+    path: Path
+    labels: npt.NDArray[np.int32]
+    apart: npt.NDArray[np.int32] | None
+
+    @classmethod
+    def of_file(cls, path: Path, shape: tuple[int, int, int]) -> Masks:
+        """Read a file for an image of this shape; raises as `labels_of_file` does."""
+        labels = labels_of_file(path, shape)
+        return cls(path, labels, pieces(labels))
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """An image that was read.
+
+    Parameters
+    ----------
+    document
+        With its cells.
+    state
+        `state_of` the file that its cells came from.
+    seg
+        Its ``_seg.npy`` without masks and outlines; None: there is none.
+    beside
+        File of masks beside the image that is most likely meant.
+    masks
+        What it holds, where it was read.
+    """
+
+    document: Document
+    state: str
+    seg: Segmentation | None
+    beside: Path | None = None
+    masks: Masks | None = None
+
+    def with_labels(self, labels: npt.NDArray[np.int32]) -> Document:
+        """The document with these cells."""
+        early = self.document
+        image = Opened(early.stack, early.channels, early.pixel_um, early.channel_names)
+        return _document(image, labels, early.path, early.picture)
+
+
+def read(path: Path, autoload_masks: bool, report: Report, show: Callable[[Document], None]) -> Loaded:
+    """Read an image with its segmentation, or a ``_seg.npy`` with its image.
+
+    Parameters
+    ----------
+    path
+        Either file.
+    autoload_masks
+        Take ``<image>_masks.tif`` beside an image instead of its ``_seg.npy``.
+    report
+        Told the share that is done.
+    show
+        Given the image as a document without cells, if they will take long.
+
+    Raises
+    ------
+    FileReadError
+        If a file cannot be read.
+    """
+    if path.suffix == ".npy":
+        image, opened = _image_of_seg(path)
+        return _with_seg(_document(opened, None, image), path, report, show)
+    seg = seg_path(path)
+    opened = image_of_file(path)
+    if seg.is_file() and not autoload_masks:
+        return _with_seg(_document(opened, None, path), seg, report, show)
+    report(0.5)
+    beside = next(iter(masks_beside(path)), None)
+    _, _, height, width = opened.channels.shape
+    masks = Masks.of_file(beside, (1, height, width)) if autoload_masks and beside is not None else None
+    document = _document(opened, None if masks is None else masks.labels, path)
+    state = "none" if masks is None else f"masks{state_of(masks.path)}"
+    return Loaded(document, state, None, beside, masks)
+
+
+def _document(
+    image: Opened, labels: npt.NDArray[Any] | LabelStore | None, path: Path | None, picture: Picture | None = None
+) -> Document:
+    return Document(
+        image.stack,
+        labels,
+        path,
+        channels=image.channels,
+        pixel_um=image.pixel_um,
+        channel_names=image.channel_names,
+        picture=picture,
+    )
+
+
+def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Document], None]) -> Loaded:
+    report(0.1)
+    if seg.stat().st_size > _LARGE:
+        early.is_provisional = True
+        show(early)
+    # first the cells, then the flows: at no moment are the masks of the file there beside all that is kept
+    document = _with_cells(early, seg)
+    report(0.6)
+    rest = io.read_seg(seg, without=tuple(key for key in _ARRAYS if key != "flows"))
+    restore_flows(document, rest)
+    report(0.9)
+    return Loaded(document, state_of(seg_path(early.path or seg), rest.content), rest)
+
+
+def _with_cells(early: Document, seg: Path) -> Document:
+    content = io.read_seg(seg, without=tuple(key for key in _ARRAYS if key != "masks"))
+    image = Opened(early.stack, early.channels, early.pixel_um, early.channel_names)
+    document = _document(image, LabelStore(np.asarray(content.masks)), early.path, early.picture)
+    restore(document, content)
+    return document
+
+
+def _image_of_seg(path: Path) -> tuple[Path, Opened]:
+    seg = io.read_seg(path, without=_ARRAYS)
+    named = Path(seg.filename) if seg.filename else None
+    beside = path.parent / named.name if named else None
+    image = next((place for place in (named, beside) if place is not None and place.is_file()), None)
+    if image is not None:
+        return image, image_of_file(image)
+    if seg.image is None:
+        message = f"{path} names the image {seg.filename!r}, which is not there; put the image beside the file"
+        raise FileReadError(message)
+    # files of older versions hold the image itself
+    kept = io.read_seg(path, without=("masks", "outlines", "flows")).image
+    stack = stack_of_plane(np.asarray(kept), str(path))
+    return path.with_name(f"{path.stem.removesuffix('_seg')}.tif"), Opened(stack, stack)

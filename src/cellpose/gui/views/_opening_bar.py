@@ -1,0 +1,52 @@
+"""How far the opening of an image is, in the status bar, and a button that gives it up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qtawesome
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
+
+from cellpose.gui.controllers._jobs import Job
+from cellpose.gui.controllers._session import Session
+
+__all__ = ["OpeningBar"]
+
+_PATIENCE_MS = 200  # what is open before shows no bar
+
+
+class OpeningBar(QWidget):  # type: ignore[misc]
+    """Hidden while nothing is opened."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._files = session.files
+        self.words, self.share, self.stop = QLabel(), QProgressBar(), QToolButton()
+        self.share.setFixedSize(120, 8)
+        self.share.setTextVisible(False)
+        self.stop.setIcon(qtawesome.icon("mdi6.close", color="#8a8f98"))
+        self.stop.setToolTip("stop reading")
+        self.stop.setAutoRaise(True)
+        self.stop.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.stop.clicked.connect(lambda: session.files.cancel())
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 8, 0)
+        for widget in (self.words, self.share, self.stop):
+            layout.addWidget(widget)
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.timeout.connect(lambda: self.setVisible(self._files.is_opening))
+        session.jobs.changed.connect(lambda job: self._show(job))
+        self.hide()
+
+    def _show(self, job: Job[Any]) -> None:
+        if job.name != self._files.name:
+            return
+        self.words.setText(self._files.opening)
+        self.share.setValue(round(100 * job.progress))
+        if not self._files.is_opening:
+            self._patience.stop()
+            self.hide()
+        elif not self.isVisible() and not self._patience.isActive():
+            self._patience.start(_PATIENCE_MS)
