@@ -39,6 +39,7 @@ def test_masks_beside_the_image_are_told_of_and_suggested(window: Window, image:
     assert window.statusBar().currentMessage() == f"{name} lies beside the image; Load masks opens it"
     window.session.dialogs = answers = Answers(masks)
     key(window, "M", CTRL)
+    until_open(window)
     assert answers.suggested == masks
     assert window.session.cell_count() == 2
 

@@ -13,7 +13,7 @@ from cellpose.gui.model import Box
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._left import Left, LeftHistories
 from cellpose.gui.views._window import Window
-from hand import Answers, Modifier, draw, key
+from hand import Answers, Modifier, draw, key, until_open
 
 CTRL = Modifier.ControlModifier
 SIDE = 120
@@ -76,11 +76,13 @@ def test_the_next_image_and_back(opened: Window, autosave: bool) -> None:
     states.append(planes(opened))
     key(opened, "Z", CTRL)
     key(opened, "Right")
+    until_open(opened)
     assert opened.windowTitle().startswith("b.png")
     key(opened, "Z", CTRL)
     assert cells(opened) == 0
     draw(opened, 60, 60, 15)
     key(opened, "Left")
+    until_open(opened)
     assert opened.windowTitle().startswith("a.png")
     assert np.array_equal(planes(opened), states[2]), "the undo on the other image took nothing from this one"
     key(opened, "Y", CTRL)
@@ -92,6 +94,7 @@ def test_the_next_image_and_back(opened: Window, autosave: bool) -> None:
         key(opened, "Y", CTRL)
         assert np.array_equal(planes(opened), states[step])
     key(opened, "Right")
+    until_open(opened)
     assert cells(opened) == 1
     key(opened, "Z", CTRL)
     assert cells(opened) == 0
@@ -103,7 +106,9 @@ def test_numbers_go_on_where_a_cell_is_gone(opened: Window) -> None:
         square(opened, 20, x)
     opened.session.document.do(operations.delete, [2])
     key(opened, "Right")
+    until_open(opened)
     key(opened, "Left")
+    until_open(opened)
     assert opened.session.document.labels.ids.tolist() == [1, 3]
     square(opened, 60, 60)
     assert opened.session.document.labels.ids.tolist() == [1, 3, 4]
@@ -115,11 +120,13 @@ def test_numbers_go_on_where_a_cell_is_gone(opened: Window) -> None:
 def test_a_file_that_another_program_wrote_meanwhile_has_no_history(opened: Window, folder: Path) -> None:
     square(opened, 20, 20)
     key(opened, "Right")
+    until_open(opened)
     other = np.zeros((SIDE, SIDE), np.uint16)
     other[20:30, 20:30] = 1
     flows = [np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((2, SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE))]
     io.write_seg(folder / "a_seg.npy", io.seg_content(other, flows, "a.png"))
     key(opened, "Left")
+    until_open(opened)
     key(opened, "Z", CTRL)
     assert cells(opened) == 1
 
@@ -136,6 +143,7 @@ def test_segmentation_clearing_and_loading(opened: Window, folder: Path, qtbot: 
     io.imsave(str(folder / "masks.tif"), np.where(masks.T > 0, 5, 0).astype(np.uint16))
     session.dialogs = Answers(folder / "masks.tif")
     key(opened, "M", CTRL)
+    until_open(opened)
     names = [edit.name for edit in document.history.edits]
     assert names == ["draw cell", "segment", "segment", "clear all cells", "load masks"]
     seen = []
