@@ -22,7 +22,7 @@ from cellpose.gui.model._scores import Scoring
 from cellpose.gui.model._seg_file import Snapshot, content_of, restore
 from cellpose.gui.views._window import Window
 from cellpose.io._geojson import geojson_of, rings
-from hand import Answers, click, key
+from hand import Answers, Modifier, click, draw, key
 
 
 def area(ring: list[list[int]]) -> float:
@@ -70,8 +70,9 @@ def document(tmp_path: Path) -> Document:
         labels[2:12, 10 * number : 10 * number + 6] = number + 1
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 40), np.uint8))
     made = Document(np.zeros((1, 1, 40, 40), np.uint8), None, tmp_path / "a.png")
-    edit = made.do(operations.replace_all, labels[None], np.array([0.1, 0.5, 0.75, 0.25], np.float32))
-    made.note_origin(edit, Origin("segment", "generalist", 4, {"diameter": 30.0, "percentile": [1.0, 99.0]}))
+    origins = (Origin("segment", "generalist", 4, {"diameter": 30.0, "percentile": [1.0, 99.0]}),)
+    scores = np.array([0.1, 0.5, 0.75, 0.25], np.float32)
+    made.do(operations.replace_all, labels[None], scores, beside={"origins": origins})
     made.scoring = Scoring("generalist", True)
     made.do(operations.delete, [1])
     made.do(set_class, [2], 5)
@@ -147,3 +148,49 @@ def test_the_history_of_the_open_file_is_shown(window: Window, document: Documen
     window.session.open_array(document.stack, LabelStore(document.labels.planes).planes)
     next(command for command in window.commands if command.id == "file.history").trigger()
     assert any("Nothing is known" in str(shown) for shown in answers.shown)
+
+
+def test_a_run_and_a_threshold_score_the_cells_and_are_told_until_they_are_taken_back(
+    window: Window, qtbot: object, tmp_path: Path
+) -> None:
+    image = np.zeros((96, 96), np.uint8)
+    for y, x in ((25, 25), (25, 70), (70, 48)):
+        cv2.circle(image, (x, y), 12, 200, -1)
+    cv2.imwrite(str(tmp_path / "c.png"), cv2.GaussianBlur(image, (0, 0), 2))
+    window.session.files.open(tmp_path / "c.png")
+
+    def rest() -> Document:
+        qtbot.waitUntil(lambda: window.session.document is not None and not window.session.jobs.any, timeout=60_000)
+        return window.session.document
+
+    rest()
+    window.session.settings.diameter = 24
+    key(window, "Return", Modifier.ShiftModifier)
+    document = rest()
+    scores = document.labels.table["score"][document.labels.ids]
+    assert scores.size == 3
+    assert (scores > 0.7).all()
+    assert document.scoring == Scoring("generalist", True)
+    window.panel.segmentation.cellprob.box.setValue(0.5)
+    rest()
+    assert [(origin.what, origin.model) for origin in document.origins] == [
+        ("segment", "generalist"), ("thresholds", "generalist")
+    ]  # fmt: skip
+    assert document.origins[0].settings["diameter"] == 24
+    assert document.origins[1].settings["cellprob_threshold"] == 0.5
+    window.session.undo()
+    assert len(document.origins) == 1
+    window.session.undo()
+    assert (document.origins, document.scoring) == ((), None)
+    window.session.redo()
+    window.session.files.save()
+    rest()
+    window.session.files.open(tmp_path / "c_seg.npy")
+    document = rest()
+    assert [origin.what for origin in document.origins] == ["segment"]
+    np.testing.assert_allclose(document.labels.table["score"][document.labels.ids], scores)
+    draw(window, 48, 20, 8)
+    window.session.dialogs = answers = Answers()
+    next(command for command in window.commands if command.id == "file.history").trigger()
+    assert "generalist" in answers.shown[0]
+    assert "<td align='right'>1</td><td>drawn or corrected</td>" in answers.shown[0]

@@ -146,8 +146,9 @@ class Files:
         def done(masks: Masks) -> None:
             if document is session.document:
                 labels = self._wanted_of(masks)
-                edit = document.do(operations.replace_all, labels, name="load masks")
-                document.note_origin(edit, Origin("load masks", path.name, int(labels.max(initial=0))))
+                origin = Origin("load masks", path.name, int(labels.max(initial=0)))
+                beside = {"origins": (*document.origins, origin)}
+                document.do(operations.replace_all, labels, name=origin.what, beside=beside)
 
         session.jobs.start(
             self.masks_name,

@@ -225,7 +225,9 @@ class Segmentations:
 
         def done(found: tuple[npt.NDArray[Any], tuple[Any, Scoring]]) -> None:
             if document is self._session.document and document.flows is flows:
-                self._replace(document, part, *found, gesture)
+                labels, scored = found
+                origin = Origin("thresholds", flows.model, int(labels.max(initial=0)), masking)
+                self._replace(document, part, labels, scored, origin, gesture)
             if self._stale:
                 self._make_masks()
 
@@ -237,16 +239,13 @@ class Segmentations:
         part: _Part | None,
         labels: npt.NDArray[Any],
         scored: tuple[npt.NDArray[Any], Scoring],
+        origin: Origin,
         gesture: int,
     ) -> None:
         step, last = self._last
         if step == gesture and last is not None and document.history.edits[-1:] == (last,):
             document.undo()
-        model = document.flows.model if document.flows else ""
-        edit = self._put(document, part, labels, scored, model, "thresholds")
-        n, masking = int(labels.max(initial=0)), self._session.settings.masking()
-        document.note_origin(edit, Origin("thresholds", model, n, masking))
-        self._last = (gesture, edit)
+        self._last = (gesture, self._put(document, part, labels, scored, origin))
 
     def _put(
         self,
@@ -254,17 +253,17 @@ class Segmentations:
         part: _Part | None,
         labels: npt.NDArray[Any],
         scored: tuple[npt.NDArray[Any], Scoring],
-        model: str,
-        name: str,
+        origin: Origin,
         **beside: Any,
     ) -> Edit | None:
         """New cells in place of those of the image, or of a part of it, with what goes back and forth beside them."""
         scores, beside["scoring"] = scored
-        keep = self._kept(document)
+        beside["origins"] = (*document.origins, origin)
+        keep, name = self._kept(document), origin.what
         if part is not None:
             inside = (part.box, labels[None], part.region, scores)
             return document.do(operations.replace_within, *inside, keep=keep, name=name, beside=beside)
-        beside["found"] = Found.of(labels[None], model)
+        beside["found"] = Found.of(labels[None], origin.model)
         return document.do(operations.replace_all, labels[None], scores, keep=keep, name=name, beside=beside)
 
     def _with_margin(self, document: Document, region: Box) -> _Part:
@@ -300,10 +299,10 @@ class Segmentations:
         found: Flows,
     ) -> None:
         model = found.model
-        edit = self._put(document, part, masks, scored, model, "segment", flows=found)
+        origin = Origin("segment", model, int(masks.max(initial=0)), asked)
+        edit = self._put(document, part, masks, scored, origin, flows=found)
         if edit is None:
             document.flows = found
-        document.note_origin(edit, Origin("segment", model, int(masks.max(initial=0)), asked))
         n = 0 if edit is None else edit.added.size
         self._session.told.emit(f"{model}: {n} {'cell' if n == 1 else 'cells'} found")
 

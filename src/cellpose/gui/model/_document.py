@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -129,8 +128,8 @@ class Document:
         The cells as a model found them, before they were corrected; None where no model did.
     scoring
         What the scores of its cells mean; None where they have none.
-    loaded_origins
-        Where the cells of its file came from.
+    origins
+        Where its cells come from, the first time they were found first; given beside the edits that bring cells.
     changed : Signal(Box)
         Labels changed within a box, or rows of the table (the box may be empty).
     edited : Signal(object)
@@ -177,20 +176,9 @@ class Document:
         self._flows: Flows | None = None
         self.found: Found | None = None
         self.scoring: Scoring | None = None
-        self.loaded_origins: tuple[Origin, ...] = ()
-        self._origins: WeakKeyDictionary[Edit, Origin] = WeakKeyDictionary()
+        self.origins: tuple[Origin, ...] = ()
         self._restored: Restored | None = None
         self._selection: frozenset[int] = frozenset()
-
-    @property
-    def origins(self) -> tuple[Origin, ...]:
-        """Where the cells come from, by the edits that are done now; of a gesture at thresholds the last."""
-        return (*self.loaded_origins, *(self._origins[edit] for edit in self.history.edits if edit in self._origins))
-
-    def note_origin(self, edit: Edit | None, origin: Origin) -> None:
-        """An edit brought these cells; undone, it takes the note with it."""
-        if edit is not None:
-            self._origins[edit] = origin
 
     @property
     def flows(self) -> Flows | None:

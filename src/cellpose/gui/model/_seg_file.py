@@ -145,7 +145,7 @@ def restore(document: Document, seg: Segmentation) -> None:
         tuple((float(z), float(y), float(x)) for z, y, x in region) for region in regions_of(seg.content)
     )
     document.scoring = Scoring.read(seg.content.get(SCORING_KEY))
-    document.loaded_origins = origins_of(seg.content.get(PROVENANCE_KEY))
+    document.origins = origins_of(seg.content.get(PROVENANCE_KEY))
 
 
 def restore_flows(document: Document, seg: Segmentation) -> None:
