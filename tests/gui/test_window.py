@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +167,24 @@ def test_a_file_is_opened_segmented_saved_and_opened_again(window: Window, qtbot
     assert window.session.document.labels.count == 3
     iou = np.count_nonzero((window.session.document.labels.planes > 0) & (before > 0)) / np.count_nonzero(before > 0)
     assert iou > 0.97
+
+
+def test_no_call_of_qt_loses_a_reference_to_none(qapp: object) -> None:
+    """PySide6 6.12.0 does, once per call without a result, which ends Python 3.11 after some thousands of them."""
+    before = sys.getrefcount(None)
+    for _ in range(2000):
+        qapp.processEvents()
+    assert sys.getrefcount(None) > before - 100, "this PySide6 aborts the program after a while; take 6.8 to 6.11"
+
+
+def test_the_window_comes_up_without_the_libraries_that_take_long(home: Path) -> None:
+    code = """
+import sys
+from qtpy.QtWidgets import QApplication
+application = QApplication(["cellpose", "-platform", "offscreen"])
+from cellpose.gui.views._window import Window
+Window().show()
+print(sorted({"torch", "numba", "scipy", "matplotlib"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
