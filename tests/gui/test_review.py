@@ -151,6 +151,7 @@ def test_a_filter_follows_the_edits_and_says_what_it_does_not_understand(doubtfu
     assert listed(doubtful) == list(range(1, 10))
     assert "score<5" in doubtful.cells.filter.toolTip() or "no number" in doubtful.cells.filter.toolTip()
     assert doubtful.cells.filter.property("wrong")
+    assert doubtful.cells.words.text() == doubtful.cells.filter.toolTip()
 
 
 def test_digits_give_classes_to_the_selected_and_to_the_clicked(doubtful: Window) -> None:

@@ -164,8 +164,8 @@ class Review:
         if document is not None:
             document.edited.connect(self._show_new)
 
-    def _show_new(self, edit: Edit | None) -> None:
+    def _show_new(self, edit: Edit) -> None:
         """Cells that come to be while others are hidden are seen."""
         view = self._session.view
-        if view.isolated and edit is not None:
+        if view.isolated:
             view.isolated |= frozenset([*edit.added.tolist(), *edit.removed.tolist()])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.gui.model._box import Box
 from cellpose.gui.model._cell_filter import diameters
 from cellpose.gui.model._classes import Classes
 from cellpose.gui.model._labels import Table
@@ -52,7 +53,7 @@ def as_csv(labels: Labels, rows: Table, classes: Sequence[str], pixel_um: tuple[
     )
     unit = 1.0 if pixel_um is None else pixel_um[0] * pixel_um[1]
     wide = diameters(rows)
-    for number, (row, centre) in enumerate(zip(rows, _centres(labels, len(rows))[:, -len(place) :], strict=True), 1):
+    for number, (row, centre) in enumerate(zip(rows, _centres(labels, rows)[:, -len(place) :], strict=True), 1):
         um = [] if pixel_um is None else [f"{row['area'] * unit:.6g}", f"{wide[number - 1] * unit**0.5:.4g}"]
         kind = int(row["kind"])
         writer.writerow(
@@ -72,12 +73,13 @@ def as_csv(labels: Labels, rows: Table, classes: Sequence[str], pixel_um: tuple[
     return out.getvalue()
 
 
-def _centres(labels: Labels, n: int) -> npt.NDArray[np.float64]:
-    """Mean z, y, x (n, 3) of the pixels of each label."""
-    inside = np.nonzero(labels)
-    numbers = labels[inside]
-    counts = np.maximum(np.bincount(numbers, minlength=n + 1)[1:], 1)
-    return np.stack([np.bincount(numbers, axis, n + 1)[1:] / counts for axis in inside], axis=1)
+def _centres(labels: Labels, rows: Table) -> npt.NDArray[np.float64]:
+    """Mean z, y, x (n, 3) of the pixels of each label, looked for within its box."""
+    centres = np.empty((len(rows), 3))
+    for number, box in enumerate(rows["box"].tolist(), 1):
+        around = Box(*box)
+        centres[number - 1] = np.argwhere(labels[around.slices] == number).mean(axis=0) + around[::2]
+    return centres
 
 
 def as_geojson(labels: Labels, rows: Table, classes: Classes) -> str:

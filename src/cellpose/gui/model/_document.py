@@ -133,7 +133,7 @@ class Document:
     changed : Signal(Box)
         Labels changed within a box, or rows of the table (the box may be empty).
     edited : Signal(object)
-        The `Edit` that was done, taken back or done again; None: anything may be different, as after loading.
+        The `Edit` that was done, taken back or done again.
     selection_changed : Signal(frozenset)
         Numbers of the selected cells.
     told : Signal(str)
@@ -247,12 +247,6 @@ class Document:
         edit = self.history.redo()
         self._set_beside(edit, after=True)
         return self._tell(edit, otherwise="nothing to redo")
-
-    def loaded(self) -> None:
-        """Facts of cells, or edits, came from a file: all who show them look again."""
-        self.edited.emit(None)
-        z, y, x = self.labels.shape
-        self.changed.emit(Box(0, z, 0, y, 0, x))
 
     def _set_beside(self, edit: Edit | None, *, after: bool) -> None:
         for name, values in edit.beside.items() if edit is not None else ():

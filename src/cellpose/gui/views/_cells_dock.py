@@ -65,6 +65,7 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         self._quiet = False  # the table is changed by the document, not by the user
         self.model = CellsModel(session)
         self.filter, self.table, self.words = QLineEdit(), _Table(), QLabel()
+        self.words.setWordWrap(True)
         self.classes = Folding("classes")
         self._build_filter()
         self._build_table()
@@ -114,6 +115,8 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         rows.setDefaultSectionSize(_ROW)
         rows.setMinimumSectionSize(_ROW)
         header.setHighlightSections(False)
+        # with the selection of the table it would ask each of 20,000 rows whether its column is selected as a whole
+        header.setSelectionModel(QItemSelectionModel(self.model, header))
         header.setMinimumSectionSize(_WIDTHS["state"])
         for place, name in enumerate(COLUMNS):
             if name in _WIDTHS:
@@ -231,6 +234,9 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         document, listed = self._session.document, self.model.rowCount()
         if document is None:
             self.words.setText("no image is open")
+            return
+        if self._session.review.filter_problem:
+            self.words.setText(self._session.review.filter_problem)
             return
         words = [self._session.review.progress()]
         if self._session.review.filter:

@@ -60,10 +60,10 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
             self.cells.sort(*self._sorted)
         self.endResetModel()
 
-    def _follow(self, document: Document, edit: Edit | None) -> None:
+    def _follow(self, document: Document, edit: Edit) -> None:
         if document is not self._document or self.cells is None:
             return
-        if edit is None or edit.ids.size > _MANY:
+        if edit.ids.size > _MANY:
             self.list_anew()
             return
         ids = edit.ids.tolist()
