@@ -551,7 +551,7 @@ def test_the_folder_dock_shows_states_and_opens_images(window: Window, qtbot: Qt
     assert [rows.topLevelItem(n).toolTip(0) for n in range(3)] == [
         "00.png: corrected", "01.png: segmented", "02.png: no masks",
     ]  # fmt: skip
-    assert [rows.topLevelItem(n).text(1) for n in range(3)] == ["4", "4", ""]
+    assert [rows.topLevelItem(n).text(1) for n in range(3)] == ["4/4", "0/4", ""]
     assert rows.currentItem().text(0) == "02.png"
     spot = rows.visualItemRect(rows.topLevelItem(0)).center()
     QTest.mouseClick(rows.viewport(), Qt.MouseButton.LeftButton, Modifier.NoModifier, spot)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from cellpose.gui.controllers._jobs import Report
-from cellpose.gui.model import Document
+from cellpose.gui.model import Document, Edit
 from cellpose.gui.model._corrections import Correction, compare, verdict
 from cellpose.gui.model._folder import STATES, ImageState, by_doubt, images_of, state_of_image
 from cellpose.gui.model._seg_file import seg_path
@@ -46,6 +46,7 @@ class Folder:
         self._session = session
         self._states: dict[Path, ImageState] = {}
         self._left: Document | None = None
+        self._known: tuple[Edit, ...] = ()  # edits that came with the open image, and were judged when it was left
         self.path: Path | None = None
         self.doubt_first = False
         self.corrections: list[Correction] = []
@@ -102,8 +103,11 @@ class Folder:
 
     def _opened(self, document: Document | None) -> None:
         left, self._left = self._left, document
-        if left is not None and left is not document:
+        if left is not None and left is not document and left.history.edits != self._known:
             self._judge(left)
+        if left is not document:
+            saved = document is not None and document.history.is_saved
+            self._known = document.history.edits if document is not None and saved else ()
         folder = None if document is None or document.path is None else document.path.parent
         if folder is None or (folder == self.path and document is not None and document.path in self._states):
             self.changed.emit()
