@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMenu
 
@@ -67,6 +68,55 @@ def draw(window: object, y: float, x: float, radius: float, share: float = 0.85)
     click(window, *path[-1], "RightButton")
 
 
+def drop(window: object, *paths: Path) -> None:
+    """Drop files on the middle of the window: on the widget there that takes drops, as Qt does."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    left, none = Qt.MouseButton.LeftButton, Modifier.NoModifier
+    spot = window.scene.mapTo(window, window.scene.rect().center())
+    target = window.childAt(spot)
+    while not target.acceptDrops():
+        target = target.parentWidget()
+    place = target.mapFrom(window, spot)
+    enter = QDragEnterEvent(place, Qt.DropAction.CopyAction, data, left, none)
+    QApplication.sendEvent(target, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(target, QDropEvent(QPointF(place), Qt.DropAction.CopyAction, data, left, none))
+    until_open(window)
+
+
+def choose(box: object, text: str) -> None:
+    """Take an entry of a box with several, by the keys."""
+    way = box.findText(text) - box.currentIndex()
+    for _ in range(abs(way)):
+        QTest.keyClick(box, Qt.Key.Key_Down if way > 0 else Qt.Key.Key_Up)
+    assert box.currentText() == text
+
+
+def write_in(box: object, text: str) -> None:
+    """Type into a box in place of what stands there, and leave it."""
+    box.setFocus()
+    QTest.keyClick(box, Qt.Key.Key_A, Modifier.ControlModifier)
+    QTest.keyClicks(box, text)
+    QTest.keyClick(box, Qt.Key.Key_Tab)
+
+
+def press(button: object) -> None:
+    """Click on a button or a check box."""
+    spot = QPoint(10, button.height() // 2)
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton, Modifier.NoModifier, spot)
+
+
+def until_idle(window: object, qtbot: object) -> None:
+    qtbot.waitUntil(lambda: not window.session.jobs.any, timeout=240_000)
+
+
+def middle(mask: np.ndarray) -> tuple[int, int]:
+    """The pixel farthest from the border of a cell."""
+    place = np.argmax(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3))
+    return tuple(int(axis) for axis in np.unravel_index(place, mask.shape))
+
+
 class Answers:
     """Dialogs that answer by themselves and keep what they were shown."""
 
@@ -75,9 +125,9 @@ class Answers:
         self.asked: list[str] = []
         self.shown: list[str] = []
 
-    def ask_open(self, title: str, _kinds: str = "", suggested: Path | None = None) -> Path | None:
+    def ask_open(self, title: str, kinds: str = "", suggested: Path | None = None) -> Path | None:
         self.asked.append(title)
-        self.suggested = suggested
+        self.kinds, self.suggested = kinds, suggested
         return self.path
 
     def ask_save(self, title: str, _suggested: Path) -> Path | None:

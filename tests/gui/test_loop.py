@@ -32,7 +32,7 @@ from cellpose.gui.model._training_settings import SCRATCH, TrainingSettings, bas
 from cellpose.gui.views._training_dialog import TrainingDialog
 from cellpose.gui.views._window import Window
 from cellpose.nets import CPnet
-from hand import Modifier, click, draw, key
+from hand import Modifier, click, draw, key, middle, until_idle, write_in
 
 SIDE = 64
 
@@ -441,10 +441,6 @@ def test_arrows_follow_the_doubt_if_wanted(tmp_path: Path) -> None:
 # --- with the window, by keys and clicks ---
 
 
-def until_idle(window: Window, qtbot: QtBot) -> None:
-    qtbot.waitUntil(lambda: not window.session.jobs.any, timeout=240_000)
-
-
 def ask(window: Window, qtbot: QtBot) -> TrainingDialog:
     """The dialog of Ctrl+T."""
     key(window, "T", Modifier.ControlModifier)
@@ -452,19 +448,6 @@ def ask(window: Window, qtbot: QtBot) -> TrainingDialog:
     (dialog,) = window.findChildren(TrainingDialog)
     qtbot.waitExposed(dialog)
     return dialog
-
-
-def middle(mask: np.ndarray) -> tuple[int, int]:
-    """The pixel farthest from the border of a cell."""
-    place = np.argmax(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3))
-    return tuple(int(axis) for axis in np.unravel_index(place, mask.shape))
-
-
-def write_in(box: object, text: str) -> None:
-    """Type into a box in place of what stands there."""
-    QTest.keyClick(box, Qt.Key.Key_A, Modifier.ControlModifier)
-    QTest.keyClicks(box, text)
-    QTest.keyClick(box, Qt.Key.Key_Tab)
 
 
 def test_the_dialog_shows_what_is_trained_on_and_takes_other_values(

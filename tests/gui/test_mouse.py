@@ -7,27 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QApplication
 
 from cellpose import io
 from cellpose.gui.views._window import Window
-from hand import Modifier, circle, click, drag, draw, hover, until_open
+from hand import Modifier, circle, click, drag, draw, drop, hover, until_open
 
 SIDE = 120
-
-
-def drop(window: Window, *paths: Path) -> None:
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-    left, none = Qt.MouseButton.LeftButton, Modifier.NoModifier
-    enter = QDragEnterEvent(window.rect().center(), Qt.DropAction.CopyAction, data, left, none)
-    QApplication.sendEvent(window, enter)
-    assert enter.isAccepted()
-    place = QPointF(window.rect().center())
-    QApplication.sendEvent(window, QDropEvent(place, Qt.DropAction.CopyAction, data, left, none))
-    until_open(window)
 
 
 @pytest.fixture

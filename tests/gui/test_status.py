@@ -40,7 +40,7 @@ def test_the_mode_is_told_in_words(filled: Window) -> None:
     status = filled.status
     assert status.mode.text() == "Select"
     click(filled, 90, 90, "RightButton")
-    assert (status.mode.text(), status.message.text()) == ("drawing", "right click or Esc ends")
+    assert (status.mode.text(), status.message.text()) == ("drawing", "right click ends, Esc gives up")
     key(filled, "Escape")
     assert status.mode.text() == "Select"
     key(filled, "P")

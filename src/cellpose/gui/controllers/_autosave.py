@@ -111,8 +111,8 @@ class Autosave:
                 self._first_base = _base(document, snapshot)
                 self._all_saved(document.path, state)
 
-    def save(self) -> None:
-        """Write the file now, in the background."""
+    def save(self, tell: bool = False) -> None:
+        """Write the file now, in the background, and tell so if the user asked for it."""
         document = self._document
         if document is None or document.path is None:
             return
@@ -141,6 +141,8 @@ class Autosave:
             document.history.mark_saved(done)
             self._journals, self._state = [journal], state
             self._all_saved(path, state)
+            if tell:
+                self._session.told.emit(f"saved {seg_path(path).name}")
 
         self._session.jobs.start(self.name, work, finished, lambda error: self._not_saved(journal, error))
 

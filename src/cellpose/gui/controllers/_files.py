@@ -166,6 +166,11 @@ class Files:
         )
         return masks.apart if self._session.dialogs.ask_yes("Masks without numbers", question) else masks.labels
 
+    def folder(self) -> Path | None:
+        """The folder of the open image; None where there is none."""
+        document = self._session.document
+        return None if document is None or document.path is None else document.path.parent
+
     def masks_beside(self) -> Path | None:
         """The file of masks beside the open image that is most likely meant; None where there is none."""
         document = self._session.document
@@ -179,7 +184,7 @@ class Files:
         if self._session.held:
             self._session.told.emit(self._session.held)
             return
-        self.autosave.save()
+        self.autosave.save(tell=True)
 
     def neighbour(self, step: int) -> Path | None:
         """The image so many places on in the folder of the open one, round and round; None where there is none."""

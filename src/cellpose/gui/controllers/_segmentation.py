@@ -147,6 +147,8 @@ class Segmentations:
         def done(result: tuple[Any, ...]) -> None:
             self._take(document, part, asked, *result)
 
+        if self._model[0] != wanted:
+            session.told.emit(f"loading {settings.model or 'the model'} ...")
         session.jobs.start(self.name, work, done, lambda error: session.failed.emit(f"NET ERROR: {error}"))
 
     def find_gpu(self) -> None:

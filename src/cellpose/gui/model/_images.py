@@ -84,7 +84,10 @@ def stack_of_plane(image: npt.NDArray[Any], name: str = "the image") -> npt.NDAr
     """An image (Y, X) or (Y, X, C) as a stack (1, C, Y, X); a view, constant channels after the first left out."""
     plane = image[..., None] if image.ndim == 2 else image
     if plane.ndim != 3:
-        message = f"{name} has shape {image.shape}, more than one plane; open stacks with `cellpose --Zstack`"
+        message = (
+            f"{name} has shape {image.shape}, more than one plane, and the window shows single planes; "
+            "`cellpose --image_path FILE --do_3D --save_tif` segments stacks"
+        )
         raise AxesError(message)
     channels = np.moveaxis(plane[..., :MOST_CHANNELS], -1, 0)
     last = len(channels)

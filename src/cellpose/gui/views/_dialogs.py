@@ -47,7 +47,8 @@ class QtDialogs:
 
     def ask_open(self, title: str, kinds: str = "", suggested: Path | None = None) -> Path | None:
         """A file to open; None where the user chose none."""
-        name, _ = QFileDialog.getOpenFileName(self._parent, title, str(suggested or ""), kinds)
+        short = QFileDialog.Option.HideNameFilterDetails
+        name, _ = QFileDialog.getOpenFileName(self._parent, title, str(suggested or ""), kinds, options=short)
         return Path(name) if name else None
 
     def ask_save(self, title: str, suggested: Path) -> Path | None:

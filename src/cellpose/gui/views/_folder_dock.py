@@ -96,6 +96,7 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         corrections = self._session.folder.corrections
         self.history.setVisible(bool(corrections))
         self.line.setData(range(1, len(corrections) + 1), [each.ap for each in corrections])
+        self.history.show_counts(len(corrections))
         words = verdict(corrections)
         self.words.setVisible(bool(words))
         self.words.setText(words[:1].upper() + words[1:] + "." if words else "")

@@ -27,6 +27,7 @@ __all__ = ["BLUE", "Curve", "TrainingDock"]
 
 BLUE, ORANGE, GREEN = "#4c9be8", "#e8984c", "#5bb974"
 _HEIGHT = 150  # of a plot, in pixels
+_MOST_COUNTS = 8  # numbers below an axis
 _MINUTE = 60
 _LONG = 100  # seconds; above it minutes are told
 
@@ -57,6 +58,12 @@ class Curve(pg.PlotWidget):  # type: ignore[misc]
         """Let the axis go from 0 to 1."""
         self.setYRange(0, 1, padding=0.05)
         self.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
+
+    def show_counts(self, last: int) -> None:
+        """Let the axis below go from 1 to ``last``, with whole numbers alone."""
+        self.setXRange(1, max(last, 2), padding=0.05)
+        step = max(1, -(-last // _MOST_COUNTS))
+        self.getAxis("bottom").setTicks([[(number, str(number)) for number in range(1, max(last, 2) + 1, step)]])
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the window from dark to light."""

@@ -182,7 +182,6 @@ class Window(QModelMainWindow):
         session.told.connect(lambda text: self.statusBar().showMessage(text, 8000))
         session.copied.connect(lambda text: QApplication.clipboard().setText(text))
         session.failed.connect(self._show_failure)
-        session.saved.connect(lambda path: self.statusBar().showMessage(f"saved {path.name}", 8000))
         session.fit.connect(self.fit)
         session.zoom.connect(self.scene.zoom)
         session.review.look_at.connect(self.scene.look_at)

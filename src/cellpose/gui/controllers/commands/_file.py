@@ -7,6 +7,10 @@ from cellpose.gui.controllers.commands._command import Command, Conditions
 
 __all__ = ["commands"]
 
+_IMAGES = (
+    "Images (*.tif *.tiff *.png *.jpg *.jpeg *.gif *.bmp *.nd2 *.czi *.lif *.flex *.dax *.nrrd *_seg.npy);;"
+    "All files (*)"
+)
 _MASKS = "Masks (*.tif *.tiff *.png *.jpg *.jpeg)"
 _SEGS = "Segmentations (*_seg.npy *.npy)"
 
@@ -17,12 +21,12 @@ def commands(session: Session) -> list[Command]:
     recipes = session.recipes
 
     def load() -> None:
-        path = session.dialogs.ask_open("Load image")
+        path = session.dialogs.ask_open("Load image", _IMAGES, files.folder())
         if path is not None:
             files.begin(path)
 
     def load_seg() -> None:
-        path = session.dialogs.ask_open("Load processed/labelled image (_seg.npy)", _SEGS)
+        path = session.dialogs.ask_open("Load processed/labelled image (_seg.npy)", _SEGS, files.folder())
         if path is not None:
             files.begin(path)
 

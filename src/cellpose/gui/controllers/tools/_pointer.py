@@ -83,7 +83,7 @@ class Pointer:
         """What the user is doing, and how to go on or to end it."""
         tool = self._tool
         if self._outline.is_busy:
-            return "drawing", "right click or Esc ends"
+            return "drawing", "right click ends, Esc gives up"
         if self._outline.has_strokes and not tool.is_busy:
             return "strokes wait", "Enter makes a cell of them, Esc gives them up"
         if tool.is_busy and not tool.modal:

@@ -140,6 +140,8 @@ class SegmentationPanel(Group):
         session, runs = self._session, self._session.segmentation
         if job.name not in (runs.name, runs.sizing, session.models.job, session.filters.job):
             return
+        loading = job.name == runs.name and runs.is_running and job.progress == 0
+        self.progress.setRange(0, 0 if loading else 100)  # from 0 to 0 it swings: how long a model takes is not known
         self.progress.setValue(0 if job.cancelled else round(100 * job.progress))
         self._show_state()
 
