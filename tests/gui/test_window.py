@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -175,16 +174,3 @@ def test_no_call_of_qt_loses_a_reference_to_none(qapp: object) -> None:
     for _ in range(2000):
         qapp.processEvents()
     assert sys.getrefcount(None) > before - 100, "this PySide6 aborts the program after a while; take 6.8 to 6.11"
-
-
-def test_the_window_comes_up_without_the_libraries_that_take_long(home: Path) -> None:
-    code = """
-import sys
-from qtpy.QtWidgets import QApplication
-application = QApplication(["cellpose", "-platform", "offscreen"])
-from cellpose.gui.views._window import Window
-Window().show()
-print(sorted({"torch", "numba", "scipy", "matplotlib"} & set(sys.modules)))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QGraphicsEllipseItem, QGraphicsPathItem, QGraphicsPix
 
 from cellpose.gui.controllers.tools import Preview
 from cellpose.gui.model import Box
-from cellpose.gui.views._warm import fill_rows
+from cellpose.gui.views._kernels import fill_rows
 from cellpose.utils._threads import run_sliced
 
 __all__ = ["Canvas", "Picturing", "Scene", "rendered"]
@@ -144,7 +144,7 @@ def _filled(
     out = np.empty((rows.size, columns.size), np.uint32)
     given = (shown.image, shown.channels, shown.tables, shown.colors, shown.palette, shown.labels, shown.cells)
     width = max(1, round(shown.outline_width * ratio)) if shown.outline_width else 0
-    run_sliced(fill_rows(), rows.size, out, rows, columns, *given, width, np.uint32(BACKGROUND), smallest=32)
+    run_sliced(fill_rows, rows.size, out, rows, columns, *given, width, np.uint32(BACKGROUND), smallest=32)
     return out
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from app_model import Action, Application
 from app_model.backends.qt import QModelMainWindow
 from app_model.types import MenuRule, ToggleRule
-from qtpy.QtCore import QEvent, QObject, QRect, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QObject, QRect, Qt, Signal
 from qtpy.QtGui import QKeySequence, QMouseEvent, QTabletEvent, QWheelEvent
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -37,7 +37,6 @@ from cellpose.gui.views._status import Status
 from cellpose.gui.views._style import window_icon
 from cellpose.gui.views._theme import follow_theme
 from cellpose.gui.views._training_dock import TrainingDock
-from cellpose.gui.views._warm import warm_up
 from cellpose.gui.views._welcome import Welcome
 from cellpose.gui.views.panels import Column
 from cellpose.version import version
@@ -102,7 +101,6 @@ class Window(QModelMainWindow):
         self._place()
         self.scene.setFocus()
         self.session.segmentation.find_gpu()
-        QTimer.singleShot(0, warm_up)  # when the window is seen
 
     def _place(self) -> None:
         """Where it was last; else as large as the original's window, if the screen has room for it and its frame."""
