@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import subprocess
@@ -89,3 +90,12 @@ def test_source_has_no_print_for_users_of_the_library() -> None:
     assert len(sources) > 30
     printing = [path.name for path in sources if "\n    print(" in path.read_text(encoding="utf-8")]
     assert not printing
+
+
+def test_numba_is_loaded_before_its_parts() -> None:
+    # Python locks a part before its package: threads that begin at both ends get halves of both.
+    for file in (ROOT / "src").rglob("*.py"):
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        names = [node.module or "" for node in body if isinstance(node, ast.ImportFrom)]
+        parts = [name for name in names if name.split(".")[0] == "numba"]
+        assert not parts or parts[0] == "numba", f"{file} imports {parts[0]} before numba"

@@ -98,9 +98,12 @@ def _thinned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _in_16_bits(stack: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
     """Scaled from the lowest to the highest intensity; what is no number is shown as the lowest."""
-    finite = np.isfinite(stack) if stack.dtype.kind == "f" else np.ones((), bool)
-    low = float(stack.min(where=finite, initial=np.inf)) if finite.any() else 0.0
-    high = float(stack.max(where=finite, initial=-np.inf)) if finite.any() else 0.0
+    if stack.dtype.kind == "f":
+        finite = np.isfinite(stack)
+        low = float(stack.min(where=finite, initial=np.inf)) if finite.any() else 0.0
+        high = float(stack.max(where=finite, initial=-np.inf)) if finite.any() else 0.0
+    else:
+        low, high = float(stack.min()), float(stack.max())
     out = np.empty(stack.shape, np.uint16)
     for plane, target in zip(stack, out, strict=True):  # plane by plane: no second stack of floats
         scaled = (plane.astype(np.float64) - low) * ((2**16 - 1) / max(high - low, 1e-30))
