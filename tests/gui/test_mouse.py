@@ -10,7 +10,7 @@ import pytest
 
 from cellpose import io
 from cellpose.gui.views._window import Window
-from hand import Modifier, circle, click, drag, draw, drop, hover, until_open
+from hand import Modifier, circle, click, drag, draw, drop, hover
 
 SIDE = 120
 
