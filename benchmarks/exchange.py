@@ -43,6 +43,7 @@ def original_window() -> Any:
     import logging
 
     import qtpy.QtWidgets as widgets
+
     from cellpose.gui import gui
 
     gui.download_url_to_file = lambda *_args, **_more: None
@@ -72,12 +73,13 @@ def read_by_original(path: str) -> dict[str, Any]:
 def write_by_original(image_path: str, seg: str) -> dict[str, Any]:
     """A file as the functions of the original write it, and one as its window saves it."""
     import torch
+
     from cellpose import dynamics, io, plot
     from cellpose.gui import io as window_io
 
     image, labels = io.imread(image_path), np.load(seg, allow_pickle=True).item()["masks"].astype(np.int32)
     device = torch.device("cpu")
-    flows = np.asarray(dynamics.labels_to_flows([labels], device=device)[0], np.float32)  # labels, distance or cells, dY, dX
+    flows = np.asarray(dynamics.labels_to_flows([labels], device=device)[0], np.float32)
     dP, cellprob = 5 * flows[-2:], np.where(labels > 0, 4, -4).astype(np.float32)
     found = dynamics.compute_masks(dP, cellprob, niter=200, device=device)
     masks = np.asarray(found[0] if isinstance(found, tuple) else found)
@@ -130,7 +132,7 @@ def written_here(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def read_here(path: Path) -> dict[str, Any]:
-    """What this window sees of a file, and how many cells are left where the threshold is raised above all, and after."""
+    """What this window sees of a file, and the cells that are left at a threshold above all, and at the usual one."""
     window = our_window()
     session = window.session
     session.files.autosave.enabled = False  # what the original wrote is read again
