@@ -160,9 +160,16 @@ class Answers:
 
 def menu(window: object, title: str) -> QMenu:
     found = next(action.menu() for action in window.menuBar().actions() if action.text().replace("&", "") == title)
-    found.aboutToShow.emit()
+    for each in (found, *within(found)):
+        each.aboutToShow.emit()
     return found
 
 
+def within(above: QMenu) -> list[QMenu]:
+    """The menus within a menu."""
+    return [action.menu() for action in above.actions() if action.menu() is not None]
+
+
 def entry(window: object, title: str, text: str) -> object:
-    return next(action for action in menu(window, title).actions() if action.text() == text)
+    found = menu(window, title)
+    return next(action for each in (found, *within(found)) for action in each.actions() if action.text() == text)

@@ -14,6 +14,7 @@ from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import Command, commands
 from cellpose.gui.model import Flows
 from cellpose.gui.views._window import Window
+from hand import within
 
 SIDE = 60
 REGISTRY = {command.id: command for command in commands(Session(lambda function: function()))}
@@ -77,6 +78,7 @@ def test_each_entry_runs_its_command_or_tells_why_not(
 ) -> None:
     command = next(command for command in one_window.commands if command.id == name)
     menus = [action.menu() for action in one_window.menuBar().actions()]
+    menus += [inner for menu in menus for inner in within(menu)]
     (shown,) = [menu for menu in menus for action in menu.actions() if action.objectName() == name]
     shown.aboutToShow.emit()
     action = next(action for action in shown.actions() if action.objectName() == name)

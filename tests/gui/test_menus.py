@@ -10,7 +10,7 @@ import pytest
 from cellpose.gui.controllers import commands as registry
 from cellpose.gui.controllers.commands._help import page
 from cellpose.gui.views._window import Window
-from hand import Answers, Modifier, click, entry, key, menu, until_open
+from hand import Answers, Modifier, click, entry, key, menu, until_open, within
 
 # Menu: title and first key of each entry that users of the original know.
 ENTRIES = {
@@ -151,3 +151,19 @@ def test_running_without_an_image_tells_what_to_do_first(window: Window) -> None
     assert window.notice.text.text() == "open an image first, then run"
     window.session.open_array(np.zeros((1, 1, 20, 20), np.uint8))
     assert not window.notice.isVisible()
+
+
+@pytest.mark.parametrize("title", ["File", "Edit", "Cells", "View", "Models", "Help"])
+def test_menus_fit_small_screens(window: Window, title: str) -> None:
+    shown = menu(window, title)
+    assert all(each.sizeHint().height() < 768 for each in (shown, *within(shown)))
+
+
+def test_entries_of_menus_within_menus_show_their_state_and_have_keys(filled: Window) -> None:
+    assert entry(filled, "View", "Colour cells by number").isChecked()
+    entry(filled, "View", "Colour cells by score").trigger()
+    assert entry(filled, "View", "Colour cells by score").isChecked()
+    assert not entry(filled, "View", "Colour cells by number").isChecked()
+    assert entry(filled, "View", "Fainter masks").shortcut().toString() == "Shift+X"
+    filled.session.clear()
+    assert not entry(filled, "Cells", "Class 1").isEnabled()

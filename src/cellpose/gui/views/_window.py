@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from app_model import Action, Application
 from app_model.backends.qt import QModelMainWindow
-from app_model.types import MenuRule, ToggleRule
+from app_model.types import MenuRule, SubmenuItem, ToggleRule
 from qtpy.QtCore import QEvent, QObject, QRect, Qt, Signal
 from qtpy.QtGui import QKeySequence, QMouseEvent, QTabletEvent, QWheelEvent
-from qtpy.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import MENUS, Command, commands
@@ -132,15 +132,26 @@ class Window(QModelMainWindow):
         self.tabifyDockWidget(self.folder, self.cells)
         self.folder.raise_()
         self.resizeDocks([self.folder], [_DOCK], Qt.Orientation.Horizontal)
+        self._register_submenus()
         for command in self.commands:
             self._register(command)
         self.setModelMenuBar({f"cellpose/{name}": title for name, title in MENUS.items()})
-        for action in self.menuBar().actions():
-            menu = action.menu()
+        for menu in _menus(self.menuBar()):
             menu.aboutToShow.connect(lambda menu=menu: self._enable(menu))
             menu.aboutToHide.connect(lambda menu=menu: self._enable(menu, everything=True))
         self._give_keys()
         self.session.keys.changed.connect(lambda: self._give_keys())
+
+    def _register_submenus(self) -> None:
+        """Each menu within a menu, at the place of its first command."""
+        first: dict[str, Command] = {}
+        for command in self.commands:
+            if command.submenu:
+                first.setdefault(_menu_id(command), command)
+        self._app.menus.append_menu_items(
+            (f"cellpose/{command.menu}", SubmenuItem(submenu=name, title=command.submenu, group=command.group))
+            for name, command in first.items()
+        )
 
     def _register(self, command: Command) -> None:
         self._app.register_action(
@@ -149,14 +160,14 @@ class Window(QModelMainWindow):
                 title=command.title,
                 callback=lambda: self._run(command),
                 toggled=ToggleRule(get_current=command.checked) if command.checked else None,
-                menus=[MenuRule(id=f"cellpose/{command.menu}", group=command.group)],
+                menus=[MenuRule(id=_menu_id(command), group=command.group)],
             )
         )
 
     def _give_keys(self) -> None:
         """The keys of each command as they are now."""
         known = {command.id: command for command in self.commands}
-        for action in (each for menu in self.menuBar().actions() for each in menu.menu().actions()):
+        for action in (each for menu in _menus(self.menuBar()) for each in menu.actions()):
             command = known.get(action.objectName())
             if command is not None:
                 action.setShortcuts([QKeySequence(key) for key in self.session.keys.of(command)])
@@ -325,3 +336,16 @@ class Window(QModelMainWindow):
         remember_places(self, self.session.preferences)
         Application.destroy(self._app.name)
         super().closeEvent(event)
+
+
+def _menu_id(command: Command) -> str:
+    """The menu that a command stands in, for the registry of menus."""
+    return "/".join(["cellpose", command.menu, *([command.submenu] if command.submenu else [])])
+
+
+def _menus(above: QWidget) -> Iterator[QMenu]:
+    """The menus of a menu bar or of a menu, and those within them."""
+    for action in above.actions():
+        if action.menu() is not None:
+            yield action.menu()
+            yield from _menus(action.menu())

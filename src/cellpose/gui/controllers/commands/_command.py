@@ -80,6 +80,8 @@ class Command(NamedTuple):
         For entries that are on or off: whether it is on.
     enabled
         Whether it can be used now, best as a `When`, which tells what is missing; None: always.
+    submenu
+        Title of the menu within its menu that it stands in; empty: none.
     """
 
     id: str
@@ -89,6 +91,7 @@ class Command(NamedTuple):
     group: str = "1"
     checked: Callable[[], bool] | None = None
     enabled: Callable[[], bool] | None = None
+    submenu: str = ""
 
     def obstacle(self) -> str:
         """Why it cannot be used now; empty where it can."""
@@ -107,3 +110,7 @@ class Command(NamedTuple):
     def menu(self) -> str:
         """The menu that it stands in."""
         return self.id.split(".")[0]
+
+    def within(self, submenu: str) -> Command:
+        """The same in a menu within its menu."""
+        return self._replace(submenu=submenu)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command, Conditions
+from cellpose.gui.controllers.commands._view import IMAGE_COLORS
 from cellpose.gui.model._palettes import COLORINGS, PALETTES
 from cellpose.gui.model._view import COLOR_MAPS, CORNERS, THEMES
 
@@ -47,7 +48,7 @@ def commands(session: Session) -> list[Command]:
     def color_by(name: str) -> Command:
         choose = lambda: setattr(view, "coloring", name)  # noqa: E731
         title = f"Colour cells by {name}"
-        return Command(f"view.by_{name}", title, choose, (), "15", checked=lambda: view.coloring == name)
+        return Command(f"view.by_{name}", title, choose, (), "16", checked=lambda: view.coloring == name)
 
     def next_corner() -> None:
         view.scale_bar_corner = CORNERS[(CORNERS.index(view.scale_bar_corner) + 1) % len(CORNERS)]
@@ -67,6 +68,22 @@ def commands(session: Session) -> list[Command]:
         choose = lambda: setattr(view, "theme", name)  # noqa: E731
         return Command(f"view.theme_{name}", title, choose, (), "7", checked=lambda: view.theme == name)
 
+    scale_bar = [
+        toggle("scale_bar_on", "Scale bar", "35"),
+        Command("view.scale_bar_corner", "Scale bar to the next corner", next_corner, (), "35"),
+        Command("view.scale_bar_color", "Colour of the scale bar…", bar_color, (), "35"),
+        Command("view.pixel_size", "Pixel size…", session.scale.ask, (), "35", enabled=can.open),
+    ]
+    cells = [
+        Command("view.fainter", "Fainter masks", lambda: opacity(-_OPACITY_STEP), ("Shift+X",), "15"),
+        Command("view.stronger", "Stronger masks", lambda: opacity(_OPACITY_STEP), ("Ctrl+X",), "15"),
+        *(color_by(name) for name in COLORINGS),
+        Command("view.coloring", "Colour cells by the next", next_coloring, ("H",), "16"),
+        Command("view.palette", "Next colours of cells", next_palette, ("L",), "16"),
+        Command("view.thinner", "Thinner outlines", lambda: width(-1), ("Shift+Z",), "17"),
+        Command("view.wider", "Wider outlines", lambda: width(1), (), "17"),
+        toggle("outlines_own", "Outlines as their cells", "17"),
+    ]
     return [
         toggle("full_screen", "Full screen", "6", ("F11",)),
         Command(
@@ -80,11 +97,8 @@ def commands(session: Session) -> list[Command]:
         Command(
             "view.save_picture", "Save picture of the view…", save_picture, ("Ctrl+Shift+S",), "6", enabled=can.open
         ),
-        *(theme(name) for name in THEMES),
-        toggle("scale_bar_on", "Scale bar", "35"),
-        Command("view.scale_bar_corner", "Scale bar to the next corner", next_corner, (), "35"),
-        Command("view.scale_bar_color", "Colour of the scale bar…", bar_color, (), "35"),
-        Command("view.pixel_size", "Pixel size…", session.scale.ask, (), "35", enabled=can.open),
+        *(theme(name).within("Style of the window") for name in THEMES),
+        *(command.within("Scale bar") for command in scale_bar),
         toggle("minimap_on", "Minimap", "35", ("Shift+M",)),
         Command(
             "view.tool_measure",
@@ -94,13 +108,6 @@ def commands(session: Session) -> list[Command]:
             "35",
             checked=lambda: session.pointer.tool == "measure",
         ),
-        *(show_in(mode) for mode in ("composite", *COLOR_MAPS)),
-        Command("view.fainter", "Fainter masks", lambda: opacity(-_OPACITY_STEP), ("Shift+X",), "15"),
-        Command("view.stronger", "Stronger masks", lambda: opacity(_OPACITY_STEP), ("Ctrl+X",), "15"),
-        *(color_by(name) for name in COLORINGS),
-        Command("view.coloring", "Colour cells by the next", next_coloring, ("H",), "15"),
-        Command("view.palette", "Next colours of cells", next_palette, ("L",), "15"),
-        Command("view.thinner", "Thinner outlines", lambda: width(-1), ("Shift+Z",), "15"),
-        Command("view.wider", "Wider outlines", lambda: width(1), (), "15"),
-        toggle("outlines_own", "Outlines as their cells", "15"),
+        *(show_in(mode).within(IMAGE_COLORS) for mode in ("composite", *COLOR_MAPS)),
+        *(command.within("Look of the cells") for command in cells),
     ]

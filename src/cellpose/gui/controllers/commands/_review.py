@@ -17,7 +17,8 @@ def commands(session: Session) -> list[Command]:
     def give(kind: int) -> Command:
         title = f"Class {kind}" if kind else "No class"
         keys = (f"{kind}", f"Ctrl+{kind}") if kind else ("0",)  # Ctrl+0 clears all masks
-        return Command(f"cells.class_{kind}", title, lambda: review.set_class(kind), keys, "7", enabled=some)
+        give_it = lambda: review.set_class(kind)  # noqa: E731
+        return Command(f"cells.class_{kind}", title, give_it, keys, "7", enabled=some, submenu="Class")
 
     return [
         Command("cells.next", "Next doubtful cell", review.next, ("N",), "6", enabled=some),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command
 
-__all__ = ["commands"]
+__all__ = ["IMAGE_COLORS", "commands"]
+
+IMAGE_COLORS = "Colours of the image"
 
 
 def commands(session: Session) -> list[Command]:
@@ -14,11 +16,15 @@ def commands(session: Session) -> list[Command]:
 
     def alone(color: str, key: str) -> Command:
         title = f"{color.capitalize()} channel alone"
-        return Command(f"view.{color}", title, lambda: session.toggle_color(color), (key,), "2")
+        return Command(f"view.{color}", title, lambda: session.toggle_color(color), (key,), "21", submenu=IMAGE_COLORS)
 
     def toggle_disk() -> None:
         view.disk_on = not view.disk_on
 
+    modes = [
+        Command("view.next_color", "Next colour mode", session.next_color, ("Down", "S"), "2"),
+        Command("view.previous_color", "Previous colour mode", lambda: session.next_color(-1), ("Up", "W"), "2"),
+    ]
     channels = [alone(color, key) for color, key in (("red", "R"), ("green", "G"), ("blue", "B"))]
     return [
         Command("view.masks", "Masks", session.toggle_masks, ("X",), checked=lambda: view.masks_on),
@@ -31,8 +37,7 @@ def commands(session: Session) -> list[Command]:
             checked=lambda: view.single_stroke,
         ),
         Command("view.disk", "Scale disk", toggle_disk, checked=lambda: view.disk_on),
-        Command("view.next_color", "Next colour mode", session.next_color, ("Down", "S"), "2"),
-        Command("view.previous_color", "Previous colour mode", lambda: session.next_color(-1), ("Up", "W"), "2"),
+        *(command.within(IMAGE_COLORS) for command in modes),
         *channels,
         Command("view.next_view", "Next view", session.next_view, ("PgDown",), "2"),
         Command("view.previous_view", "Previous view", lambda: session.next_view(-1), ("PgUp",), "2"),
