@@ -44,6 +44,28 @@ def wait_for_jobs(made: Session) -> None:
     assert not made.jobs.any
 
 
+def test_edits_of_a_seg_file_of_another_name_are_not_put_into_that_of_the_image(image: Path) -> None:
+    """Files of the original: no key tells them apart, and both name the same image."""
+    labels = np.zeros((60, 60), np.uint16)
+    labels[40:50, 40:50] = 1
+    flows = [np.zeros((60, 60, 3), np.uint8), np.zeros((2, 60, 60), np.float32), np.zeros((60, 60), np.float32)]
+    usual, other = image.with_name("cells_seg.npy"), image.with_name("other_seg.npy")
+    content = io.seg_content(labels, flows, image)
+    io.write_seg(usual, content)
+    io.write_seg(other, {**content, "note": "another file"})
+    first = session()
+    first.files.autosave.enabled = False
+    first.files.open(other)
+    square(first, 5, 5)
+    assert first.document.path == image
+    second = session()
+    second.files.open(usual)
+    assert np.array_equal(second.document.labels.planes[0], labels)
+    again = session()
+    again.files.open(other)
+    assert again.document.labels.count == 2
+
+
 def test_edits_without_a_saved_file_come_back_with_their_history(image: Path) -> None:
     first = session()
     first.files.autosave.enabled = False

@@ -142,7 +142,7 @@ def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Docume
     rest = io.read_seg(seg, without=tuple(key for key in _ARRAYS if key != "flows"))
     restore_flows(document, rest)
     report(0.9)
-    return Loaded(document, state_of(seg_path(early.path or seg), rest.content), rest)
+    return Loaded(document, state_of(seg, rest.content), rest)
 
 
 def _with_cells(early: Document, seg: Path) -> Document:
