@@ -42,7 +42,7 @@ class Image:
     @classmethod
     def of(cls, labels: np.ndarray) -> Image:
         """That of a label image."""
-        from cellpose.dynamics._flows import find_cells
+        from cellpose.dynamics._cpu._heat import find_cells
 
         extents = find_cells(labels).extents[:, 1:]
         heat = int((extents.prod(axis=1) * 2 * (extents.sum(axis=1) + 4)).sum())

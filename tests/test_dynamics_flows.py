@@ -184,7 +184,7 @@ def test_threads_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_heat_with_tensors_is_heat_with_kernels() -> None:
-    from cellpose.dynamics._torch import heat_flows
+    from cellpose.dynamics._torch._heat import heat_flows
 
     labels = discs((60, 70), (12, 14, 9), (20, 30, 12), (45, 20, 14), (40, 55, 5), (12, 60, 6.5))
     cells = _flows.find_cells(labels)

@@ -10,7 +10,9 @@ import torch
 
 from cellpose import dynamics
 from cellpose.dynamics import _flows, _follow, _gather, _masks, _quality
-from cellpose.errors import InputError
+from cellpose.dynamics._cpu import _heat
+from cellpose.errors import InputError, OptionError
+from cellpose.options import Masking
 from cellpose.utils._labels import renumber
 from test_dynamics_flows import REFERENCE, discs
 
@@ -331,7 +333,7 @@ def test_tensors_give_the_masks_of_the_kernels(ndim: int, interp: bool) -> None:
 def test_tensors_are_followed_in_planes_bit_for_bit(niter: int) -> None:
     from scipy.ndimage import gaussian_filter
 
-    from cellpose.dynamics._torch import follow
+    from cellpose.dynamics._torch._follow import follow
 
     rng = np.random.default_rng(0)
     flows = gaussian_filter(rng.standard_normal((2, 60, 83)), (0, 4, 4)).astype(np.float32) * 9
@@ -381,27 +383,25 @@ def test_tensors_check_resize_fill_and_filter_alike(
 @pytest.mark.parametrize("shape", [(40, 50), (9, 20, 21)])
 def test_tensors_gather_as_the_kernels_do(shape: tuple[int, ...], small_wins: bool, monkeypatch) -> None:
     """The very same labels: crowded seeds that meet, equal ones, ends at the border."""
-    from cellpose.dynamics import _torch
-    from cellpose.dynamics._follow_kernels import REACH
+    from cellpose.dynamics._torch import _gather as on_device
 
-    monkeypatch.setattr(_torch, "SEEDS", 7)  # several rounds
+    monkeypatch.setattr(on_device, "SEEDS", 7)  # several rounds
     rng = np.random.default_rng(0)
     middles = rng.integers(0, shape, (30, len(shape)))
     ends = middles[rng.integers(0, 30, 9000)] + np.round(rng.normal(0, 1.2, (9000, len(shape))))
     positions = np.clip(ends, 0, np.array(shape) - 1).astype(np.float32).T.copy()
     want = _gather.gather(_gather.index_of(positions, shape), shape, small_wins=small_wins)
     assert want.max() > 10
-    args = (shape, _gather.PEAK, _gather.FRINGE, REACH)
-    np.testing.assert_array_equal(_torch.gather(torch.from_numpy(positions), *args, small_wins=small_wins), want)
+    np.testing.assert_array_equal(on_device.gather(torch.from_numpy(positions), shape, small_wins=small_wins), want)
     none = torch.zeros((len(shape), 0))
-    assert _torch.gather(none, *args).numel() == 0
+    assert on_device.gather(none, shape).numel() == 0
 
 
 @pytest.mark.usefixtures("on_tensors")
 def test_tensors_find_the_errors_of_some_cells() -> None:
     flows = noisy_flows(REFERENCE, 1.5)
     cells = _flows.find_cells(REFERENCE)
-    some = _flows.cells_of(REFERENCE, cells.boxes, cells.labels[::2])
+    some = _heat.cells_of(REFERENCE, cells.boxes, cells.labels[::2])
     want = _quality.cell_errors(REFERENCE, some, flows, None)
     # Sums in another order, in float64; the flows themselves are stored in float32.
     np.testing.assert_allclose(_quality.cell_errors(REFERENCE, some, flows, "cpu"), want, rtol=1e-6)
@@ -445,6 +445,19 @@ def test_tensors_are_taken_as_arrays() -> None:
 def test_sizes_that_do_not_fit(resize: object) -> None:
     with pytest.raises(InputError, match="one positive side an axis"):
         dynamics.resize_and_compute_masks(np.zeros((2, 9, 9)), np.ones((9, 9)), resize=resize)
+
+
+def test_options_are_those_of_masking() -> None:
+    """The faces build the options, which check themselves; labels are int32 below and get their dtype at the face."""
+    flows = dynamics.NetworkFlows(noisy_flows(REFERENCE, 0.8), LOGITS)
+    found = dynamics.flows_to_masks(flows, Masking(flow_threshold=0.2, niter=50), (70, 200))
+    options = {"flow_threshold": 0.2, "niter": 50, "resize": (70, 200)}
+    face = dynamics.resize_and_compute_masks(flows.dP, flows.cellprob, **options)
+    assert (found.dtype, face.dtype) == (np.int32, np.uint16)
+    np.testing.assert_array_equal(found, face)
+    for wrong in ({"niter": -1}, {"max_size_fraction": -0.5}):
+        with pytest.raises(OptionError, match=next(iter(wrong))):
+            dynamics.compute_masks(flows.dP, flows.cellprob, **wrong)
 
 
 def test_complex_flows_are_refused() -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from cellpose import metrics, utils
-from cellpose.dynamics import _flows, _tensor_labels
+from cellpose.dynamics import _flows
+from cellpose.dynamics._torch import _labels as _tensor_labels
 from cellpose.metrics import _inputs
 from cellpose.utils import _labels
 

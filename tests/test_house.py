@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 import cellpose
@@ -99,3 +100,24 @@ def test_numba_is_loaded_before_its_parts() -> None:
         names = [node.module or "" for node in body if isinstance(node, ast.ImportFrom)]
         parts = [name for name in names if name.split(".")[0] == "numba"]
         assert not parts or parts[0] == "numba", f"{file} imports {parts[0]} before numba"
+
+
+def circles(graph: grimp.ImportGraph) -> list[tuple[str, str]]:
+    """Imports that would have to go so that no modules or packages, at any depth, import each other in a circle."""
+    packages = [module for module in graph.modules if graph.find_children(module)]
+    return sorted(pair for package in packages for pair in graph.nominate_cycle_breakers(package))
+
+
+def test_nothing_is_imported_in_a_circle() -> None:
+    """Imports within functions count, which hide circles; those for types alone, which never run, do not."""
+    graph = grimp.build_graph("cellpose", exclude_type_checking_imports=True, cache_dir=None)
+    assert circles(graph) == []
+    graph.add_import(importer="cellpose.dynamics._cpu._heat", imported="cellpose.dynamics._quality")
+    assert len(circles(graph)) == 1
+
+
+def test_kernels_and_tensors_know_nothing_of_each_other() -> None:
+    graph = grimp.build_graph("cellpose", cache_dir=None)
+    one, other = "cellpose.dynamics._cpu", "cellpose.dynamics._torch"
+    for importer, imported in ((one, other), (other, one)):
+        assert not graph.find_shortest_chains(importer, imported)

@@ -396,9 +396,9 @@ def test_number_of_steps(unet, monkeypatch):
     from cellpose import dynamics
 
     seen = []
-    real = dynamics.resize_and_compute_masks
+    real = dynamics.flows_to_masks
     monkeypatch.setattr(
-        dynamics, "resize_and_compute_masks", lambda *a, **k: (seen.append(k["niter"]), real(*a, **k))[1]
+        dynamics, "flows_to_masks", lambda flows, masking, *a: (seen.append(masking.steps), real(flows, masking, *a))[1]
     )
     image = discs(48, 72)
     for options in ({}, {"niter": 0}, {"niter": 33}, {"diameter": 60}, {"diameter": 60, "resample": False}):

@@ -63,6 +63,40 @@ def test_options_are_frozen_and_described() -> None:
             assert facts["default"] == getattr(options(), name)
 
 
+def test_steps_are_resolved_once() -> None:
+    for nothing in (None, 0):
+        assert Masking(niter=nothing).steps == 200
+        assert [Masking(niter=nothing).at_scale(scale).steps for scale in (0.5, 1, 3, 1000)] == [400, 200, 66, 1]
+    assert Masking(niter=33.7).steps == Masking(niter=33.7).at_scale(0.5).steps == 33
+    assert Masking(min_size=7).at_scale(0.5) == Masking(min_size=7, niter=400)
+
+
+def test_flows_are_checked_above_a_threshold_of_zero() -> None:
+    assert [Masking(flow_threshold=given).most_error for given in (None, 0, -1, 0.4)] == [None, None, None, 0.4]
+
+
+def test_masks_may_be_as_large_as_they_like() -> None:
+    assert Masking(max_size_fraction=float("inf")).max_size_fraction == float("inf")
+    for wrong in (-0.1, float("nan"), None):
+        with pytest.raises(OptionError, match="max_size_fraction"):
+            Masking(max_size_fraction=wrong)
+
+
+def test_sigmas_and_weights_are_three_numbers() -> None:
+    assert [Evaluation(flow3D_smooth=given).flow_sigmas for given in (None, 2, [2], (1, 2, 3))] == [
+        (0, 0, 0), (2, 2, 2), (2, 2, 2), (1, 2, 3),
+    ]  # fmt: skip
+    assert [Evaluation(view_weights=given).plane_weights for given in (None, np.array([2, 1, 0]))] == [
+        (1, 1, 1), (2, 1, 0),
+    ]  # fmt: skip
+    for wrong in ([1, 2], -1, "much", [[1, 2, 3]], float("inf")):
+        with pytest.raises(OptionError, match="flow3D_smooth="):
+            Evaluation(flow3D_smooth=wrong)
+    for wrong in ([1, 2], (1, 0, 0), (1, 1, -1), "all", 1):
+        with pytest.raises(OptionError, match="view_weights="):
+            Evaluation(view_weights=wrong)
+
+
 def test_errors_are_one_tree_and_refine_built_in_ones() -> None:
     for name in errors.__all__:
         error = getattr(errors, name)

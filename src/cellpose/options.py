@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from cellpose.errors import OptionError
 
 __all__ = ["Evaluation", "Masking", "Normalization", "Tiling", "Training", "describe", "option"]
 
 T = TypeVar("T")
+
+_STEPS = 200  # along the flows, at the size of the network
 
 
 def option(
@@ -30,12 +33,14 @@ def option(
     high: float | None = None,
     choices: tuple[Any, ...] | None = None,
     whole: bool = True,
+    finite: bool = True,
 ) -> T:
     """A dataclass field with its help text and its allowed range (both ends included) or choices.
 
-    ``whole=False``: fractions are allowed although the field is an ``int``.
+    ``whole=False``: fractions are allowed although the field is an ``int``. ``finite=False``: infinity is allowed
+    although the field has a range.
     """
-    metadata = {"help": help, "low": low, "high": high, "choices": choices, "whole": whole}
+    metadata = {"help": help, "low": low, "high": high, "choices": choices, "whole": whole, "finite": finite}
     return field(default=default, metadata=metadata)
 
 
@@ -79,7 +84,7 @@ class _Checked:
             good = float(value).is_integer()
             if good:
                 object.__setattr__(self, f.name, int(value))
-        if good and f.metadata.get("low") is not None:
+        if good and f.metadata.get("low") is not None and f.metadata.get("finite", True):
             good = math.isfinite(value)  # infinite sizes and factors lead nowhere
         if not good:
             low, high = f.metadata.get("low"), f.metadata.get("high")
@@ -176,11 +181,35 @@ class Masking(_Checked):
     )
     flow_threshold: float | None = option(0.4, "largest flow error of a mask that is kept; 0: keep all")
     min_size: int = option(15, "masks with fewer pixels are removed; -1: keep all", whole=False)
-    max_size_fraction: float = option(0.4, "masks that cover more of the image than this are removed", low=0)
+    max_size_fraction: float = option(
+        0.4, "masks that cover more of the image than this are removed", low=0, finite=False
+    )
     niter: int | None = option(
         None, "number of steps along the flows; 0 or None: from the diameter", low=0, whole=False
     )
     interp: bool = option(True, "interpolate flows between pixels")
+
+    @property
+    def steps(self) -> int:
+        """Steps along the flows; where no number is given, those at the size of the network."""
+        return int(self.niter or _STEPS)
+
+    @property
+    def most_error(self) -> float | None:
+        """Largest flow error of a mask that is kept; None: flows are not checked."""
+        return self.flow_threshold if self.flow_threshold and self.flow_threshold > 0 else None
+
+    def at_scale(self, scale: float) -> Masking:
+        """The same, where the network saw the image ``scale`` times as large as its flows are followed.
+
+        Unless a number of steps is given, there are more of them where cells are larger than the network saw them.
+
+        Examples
+        --------
+        >>> Masking().at_scale(0.5).steps, Masking(niter=33).at_scale(0.5).steps
+        (400, 33)
+        """
+        return self if self.niter else dataclasses.replace(self, niter=max(1, int(_STEPS / scale)))
 
 
 @dataclass(frozen=True)
@@ -205,6 +234,46 @@ class Evaluation(_Checked):
     normalization: Normalization = field(default_factory=Normalization)
     tiling: Tiling = field(default_factory=Tiling)
     masking: Masking = field(default_factory=Masking)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.flow_sigmas, self.plane_weights  # what cannot be read is refused here
+
+    @property
+    def flow_sigmas(self) -> tuple[float, float, float]:
+        """``flow3D_smooth`` in pixels along z, y, x."""
+        sigmas = np.atleast_1d(_numbers(self.flow3D_smooth, 0))
+        if sigmas.ndim != 1 or len(sigmas) not in (1, 3) or not (np.isfinite(sigmas) & (sigmas >= 0)).all():
+            message = (
+                f"flow3D_smooth={self.flow3D_smooth!r} is not allowed; give one sigma in pixels, 0 or more, or one "
+                "each for z, y, x"
+            )
+            raise OptionError(message)
+        z, y, x = np.broadcast_to(sigmas, (3,)).tolist()
+        return z, y, x
+
+    @property
+    def plane_weights(self) -> tuple[float, float, float]:
+        """``view_weights`` of the planes YX, ZX and ZY."""
+        weights = _numbers(self.view_weights, (1, 1, 1))
+        good = weights.shape == (3,) and np.isfinite(weights).all() and (weights >= 0).all()
+        # Flows along each axis come from two of the three directions.
+        if not good or np.count_nonzero(weights) < 2:
+            message = (
+                f"view_weights={self.view_weights!r} is not allowed; give three numbers, 0 or more, for the planes "
+                "YX, ZX and ZY, at least two of them above 0"
+            )
+            raise OptionError(message)
+        yx, zx, zy = weights.tolist()
+        return yx, zx, zy
+
+
+def _numbers(given: Any, default: Any) -> npt.NDArray[np.float64]:
+    """One number or several as an array, ``default`` where None is given; not a number where there is none."""
+    try:
+        return np.asarray(default if given is None else given, float)
+    except (TypeError, ValueError):
+        return np.full(1, np.nan)
 
 
 # What the two generations of networks train with where nothing is given.

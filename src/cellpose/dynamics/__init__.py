@@ -18,7 +18,8 @@ from cellpose.dynamics._flows import (
 )
 from cellpose.dynamics._follow import follow_flows, map_coordinates, steps2D, steps3D, steps_interp
 from cellpose.dynamics._gather import get_masks, get_masks_orig, get_masks_torch
-from cellpose.dynamics._masks import compute_masks, resize_and_compute_masks
+from cellpose.dynamics._masks import compute_masks, flows_to_masks, resize_and_compute_masks
+from cellpose.dynamics._network_flows import NetworkFlows
 from cellpose.dynamics._one_cell import CellFinder
 from cellpose.dynamics._pool import max_pool1d, max_pool2d, max_pool3d, max_pool_nd
 from cellpose.dynamics._quality import CellScores, cell_scores, flow_error, remove_bad_flow_masks
@@ -26,10 +27,12 @@ from cellpose.dynamics._quality import CellScores, cell_scores, flow_error, remo
 __all__ = [
     "CellFinder",
     "CellScores",
+    "NetworkFlows",
     "cell_scores",
     "center_of_mass",
     "compute_masks",
     "flow_error",
+    "flows_to_masks",
     "follow_flows",
     "get_centers",
     "get_masks",

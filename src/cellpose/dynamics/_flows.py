@@ -10,24 +10,22 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cellpose._temporary import temporary_beside
+from cellpose.dynamics._cells import Cells
+from cellpose.dynamics._cpu import _heat
+from cellpose.dynamics._cpu._heat import find_cells
 from cellpose.dynamics._device import Device, on_gpu
 from cellpose.errors import InputError
 from cellpose.utils._label_kinds import label_plane
-from cellpose.utils._labels import Labels, as_labels, renumber, scan
-from cellpose.utils._threads import run_sliced
+from cellpose.utils._labels import Labels, as_labels, renumber
 
 __all__ = [
-    "Cells",
-    "cells_of",
     "center_of_mass",
-    "fewest_cells",
-    "find_cells",
     "get_centers",
     "labels_to_flows",
     "masks_to_flows",
@@ -40,62 +38,8 @@ logger = logging.getLogger("cellpose.dynamics")
 
 Floats = npt.NDArray[np.floating[Any]]
 
-FEWEST_CELLS = 64  # cells worth a thread where the work is short
 IGNORED = -1.0  # value of the cell mask where nobody knows what is there
 _LAST_WHOLE_FLOAT32 = 2**24
-LEAST_HEAT = 2_000_000  # steps times pixels of heat (about a millisecond) from which threads are worth their start
-
-
-class Cells(NamedTuple):
-    """The cells of a label image, in ascending order of their labels.
-
-    ``labels`` int32 (n,); ``boxes`` int32 (max label + 1, 6), rows ``z0, z1, y0, y1, x0, x1`` indexed by label;
-    ``centres`` int32 (n, 3), the pixel z, y, x of each cell nearest to the mean of its pixels.
-    """
-
-    labels: npt.NDArray[np.int64]
-    boxes: npt.NDArray[np.int32]
-    centres: npt.NDArray[np.int32]
-
-    @property
-    def extents(self) -> npt.NDArray[np.int64]:
-        """Sides of the boxes in pixels, (n, 3), axes z, y, x."""
-        box = self.boxes[self.labels].astype(np.int64)
-        return box[:, 1::2] - box[:, ::2]
-
-    @property
-    def steps(self) -> npt.NDArray[np.int64]:
-        """Steps in which heat spreads through each cell of a plane, (n,)."""
-        steps: npt.NDArray[np.int64] = 2 * (self.extents[:, 1:].sum(axis=1) + 4)
-        return steps
-
-    @property
-    def corners(self) -> npt.NDArray[np.int32]:
-        """Lowest z, y, x of the boxes, (n, 3)."""
-        return self.boxes[self.labels, ::2]
-
-
-def cells_of(labels: Labels, boxes: npt.NDArray[np.int32], present: npt.NDArray[np.int64]) -> Cells:
-    """The cells with the labels ``present``, whose boxes are known."""
-    from cellpose.dynamics._kernels import centres
-
-    volume = labels if labels.ndim == 3 else labels[None]
-    found = np.empty((present.size, 3), np.int32)
-    run_sliced(centres, present.size, volume, boxes, present, found, smallest=FEWEST_CELLS)
-    return Cells(present, boxes, found)
-
-
-def find_cells(labels: Labels) -> Cells:
-    """The cells of a label image ``(Y, X)`` or ``(Z, Y, X)``; label numbers may have gaps."""
-    found = scan(labels)
-    return cells_of(labels, found.boxes, np.flatnonzero(found.counts[1:]) + 1)
-
-
-def fewest_cells(cells: Cells) -> int:
-    """Fewest cells of a plane worth a thread to spread heat in them: one, or all if that is quickly done."""
-    extents = cells.extents[:, 1:]
-    heat = (extents.prod(axis=1) * extents.sum(axis=1)).sum() * 2
-    return 1 if heat > LEAST_HEAT else max(cells.labels.size, 1)
 
 
 def _check(masks: npt.ArrayLike, ndims: tuple[int, ...]) -> Labels:
@@ -112,15 +56,12 @@ def flows_of_plane(labels: Labels, cells: Cells, niter: int, device: Device, out
     if cells.labels.size == 0:
         return
     if on_gpu(device):
-        from cellpose.dynamics._torch import heat_flows
+        from cellpose.dynamics._torch._heat import heat_flows
 
         steps = np.full(cells.labels.size, niter) if niter else cells.steps
         out[:] = heat_flows(labels, cells.labels, cells.centres[:, 1:], steps, device)
         return
-    from cellpose.dynamics._kernels import flows_plane
-
-    args = (labels, cells.boxes, cells.labels, cells.centres, niter, out)
-    run_sliced(flows_plane, cells.labels.size, *args, smallest=fewest_cells(cells))
+    _heat.flows_of_plane(labels, cells, niter, out)
 
 
 def masks_to_flows(masks: npt.ArrayLike, device: Device = None, niter: int | None = None) -> Floats:
@@ -243,13 +184,11 @@ def masks_to_flows_gpu_3d(masks: npt.ArrayLike, device: Device = None, niter: in
         return out
     steps = niter or 6 * int((cells.extents + 1).sum(axis=1).max())
     if on_gpu(device):
-        from cellpose.dynamics._torch import heat_flows
+        from cellpose.dynamics._torch._heat import heat_flows
 
         out[:] = heat_flows(labels, cells.labels, cells.centres, np.full(cells.labels.size, steps), device)
         return out
-    from cellpose.dynamics._kernels import flows_volume
-
-    run_sliced(flows_volume, cells.labels.size, labels, cells.boxes, cells.labels, cells.centres, steps, out)
+    _heat.flows_of_volume(labels, cells, steps, out)
     return out
 
 

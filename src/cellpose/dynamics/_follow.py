@@ -7,73 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.dynamics._cpu import _follow
 from cellpose.dynamics._device import Device, as_array, on_gpu
 from cellpose.errors import InputError
-from cellpose.utils._threads import run_sliced
 
-__all__ = ["field_of", "follow_flows", "map_coordinates", "steps2D", "steps3D", "steps_interp", "words_of"]
+__all__ = ["follow_flows", "map_coordinates", "steps2D", "steps3D", "steps_interp"]
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 
-FEWEST_PIXELS = 4096  # pixels worth a thread
 _MOVING = 1e-3  # flow above which a pixel belonged to a cell before pixels were passed
-
-
-def field_of(
-    flows: Array, cellprob: Array, threshold: float, divisor: float, divisor_z: float | None = None
-) -> Float32:
-    """The field that the kernels follow: ``flows / divisor`` where ``cellprob > threshold``, else zero.
-
-    Parameters
-    ----------
-    flows
-        ``(2, Y, X)`` or ``(3, Z, Y, X)``. Values that are not finite count as zero.
-    cellprob
-        ``(Y, X)`` or ``(Z, Y, X)``.
-    divisor_z
-        Divisor of the first component of a volume; None: ``divisor``.
-
-    Returns
-    -------
-    float32 array (Y + 1, X + 1, 2) or (Z + 1, Y + 1, X + 1, 3)
-    """
-    from cellpose.dynamics import _follow_kernels as kernels
-
-    field = np.empty((*(side + 1 for side in cellprob.shape), len(flows)), np.float32)
-    for axis in range(cellprob.ndim):
-        np.moveaxis(field, axis, 0)[-1] = 0
-    args: tuple[Any, ...] = (np.float32(threshold), np.float32(divisor))
-    if cellprob.ndim == 3:
-        args = (*args, np.float32(divisor if divisor_z is None else divisor_z))
-    run_sliced(
-        kernels.field_plane if cellprob.ndim == 2 else kernels.field_volume,
-        len(cellprob),
-        np.ascontiguousarray(flows, np.float32),
-        np.ascontiguousarray(cellprob, np.float32),
-        *args,
-        field,
-        smallest=max(1, FEWEST_PIXELS * len(cellprob) // max(cellprob.size, 1)),
-    )
-    return field
-
-
-def words_of(field: Float32) -> Array:
-    """The field as the kernels read it: for planes both components of a pixel in one 64-bit word."""
-    flat = field.reshape(-1)
-    return flat.view(np.uint64) if field.shape[-1] == 2 else flat
-
-
-def _follow(flows: Array, starts: Float32, niter: int, interp: bool) -> Float32:
-    from cellpose.dynamics import _follow_kernels as kernels
-
-    shape = flows.shape[1:]
-    field = field_of(flows, np.ones(shape, np.float32), 0.0, 1.0)
-    end = np.empty_like(starts)
-    kernel = kernels.follow_plane if len(shape) == 2 else kernels.follow_volume
-    args = (starts, words_of(field), shape, niter, interp, end)
-    run_sliced(kernel, starts.shape[1], *args, smallest=FEWEST_PIXELS)
-    return end
 
 
 def _check(flows: Array) -> None:
@@ -140,10 +83,10 @@ def follow_flows(
     check_positions(starts, flows.shape[1:])
     steps = 200 if niter is None else int(niter)
     if on_gpu(device):
-        from cellpose.dynamics._torch import follow
+        from cellpose.dynamics._torch._follow import follow
 
         return follow(flows, starts, steps, interp, device)
-    return _follow(flows, starts, steps, interp)
+    return _follow.follow(flows, starts, steps, interp)
 
 
 def steps_interp(dP: Any, inds: Any, niter: int | None = 200, device: Device = None) -> Any:
@@ -193,7 +136,7 @@ def _steps(p: Array, dP: Array, niter: int, ndim: int) -> Float32:
         message = "some positions are no finite numbers; give pixels from which to start"
         raise InputError(message)
     limits = np.array(flows.shape[1:], np.float32).reshape(-1, 1) - 1
-    return _follow(flows, np.ascontiguousarray(np.clip(positions, 0, limits)), int(niter), False)
+    return _follow.follow(flows, np.ascontiguousarray(np.clip(positions, 0, limits)), int(niter), False)
 
 
 def map_coordinates(I: Array, yc: Array, xc: Array, Y: Array) -> None:  # noqa: E741  (the name that users type)

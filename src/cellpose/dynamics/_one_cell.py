@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.dynamics._constants import FRINGE, REACH
+from cellpose.dynamics._cpu._masks import ends_of
 from cellpose.dynamics._device import as_array
-from cellpose.dynamics._gather import FRINGE
-from cellpose.dynamics._masks import Rules, ends_of
+from cellpose.dynamics._network_flows import NetworkFlows
 from cellpose.errors import InputError
+from cellpose.options import Masking
 
 __all__ = ["CellFinder"]
 
@@ -21,7 +23,6 @@ Array = npt.NDArray[Any]
 _SIDE = 256  # of the squares whose pixels are followed together
 _KEPT = 9  # squares, so that a hand that moves about an edge waits once only
 _NEAR = 5  # pixels, farther from the end of a pixel its peak is not looked for
-_GROWTH = 5  # times that a peak grows by its neighbours, as in `get_masks_torch`
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
@@ -78,7 +79,8 @@ class CellFinder:
                 "give (2, Y, X) and (Y, X)"
             )
             raise InputError(message)
-        self._margin, self._lowest, self._niter = max(16, int(reach_px)), float(lowest), int(niter)
+        self._margin = max(16, int(reach_px))
+        self._masking = Masking(cellprob_threshold=float(lowest), niter=niter)
         self._parts: OrderedDict[tuple[int, int], _Part] = OrderedDict()
 
     @property
@@ -112,7 +114,7 @@ class CellFinder:
         if end < 0:
             return None
         rows, cols = slice(part.top, part.top + len(part.ends)), slice(part.left, part.left + part.ends.shape[1])
-        sure = (self._logits[rows, cols] > max(threshold, self._lowest)) & (part.ends >= 0)
+        sure = (self._logits[rows, cols] > max(threshold, self._masking.cellprob_threshold)) & (part.ends >= 0)
         counts = np.bincount(part.ends[sure], minlength=1)
         bins = _bins_around(end, counts, part.width)
         if bins is None:
@@ -129,8 +131,8 @@ class CellFinder:
             top, left = max(0, row * _SIDE - self._margin), max(0, column * _SIDE - self._margin)
             bottom, right = (row + 1) * _SIDE + self._margin, (column + 1) * _SIDE + self._margin
             logits = self._logits[top:bottom, left:right]
-            rules = Rules(self._lowest, self._niter, True, None, 1.0, 0, [None, None], (top, left), 1.0)
-            ends = ends_of(self._flows[:, top:bottom, left:right], logits, rules)
+            flows = NetworkFlows(self._flows[:, top:bottom, left:right], logits, (top, left))
+            ends = ends_of(flows, self._masking)
             part = _Part(top, left, ends, logits.shape[1])
         self._parts[row, column] = part
         if len(self._parts) > _KEPT:
@@ -140,10 +142,8 @@ class CellFinder:
 
 def _bins_around(end: int, counts: Array, width: int) -> npt.NDArray[np.uint8] | None:
     """Which bins belong to the peak next to one; None where nothing gathers there."""
-    from cellpose.dynamics._follow_kernels import REACH
-
     stride = width + 2 * REACH
-    side = _NEAR + _GROWTH + 1
+    side = _NEAR + REACH + 1
     rows, cols = end // stride + np.arange(-side, side + 1), end % stride + np.arange(-side, side + 1)
     index = rows[:, None] * stride + np.clip(cols, 0, stride - 1)
     inside = (index >= 0) & (index < counts.size)
@@ -155,7 +155,7 @@ def _bins_around(end: int, counts: Array, width: int) -> npt.NDArray[np.uint8] |
     region = np.zeros(near.shape, np.uint8)
     region[peak[0] + side - _NEAR, peak[1] + side - _NEAR] = 1
     region[side, side] = 1  # where the pixel itself ends, be it a peak or not
-    for _ in range(_GROWTH):
+    for _ in range(REACH):
         region = cv2.dilate(region, _SQUARE) & (region | (near > FRINGE).astype(np.uint8))
     bins = np.zeros(counts.size, np.uint8)
     bins[index[inside]] = region[inside]

@@ -8,17 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.dynamics._cells import Cells
+from cellpose.dynamics._constants import NETWORK_SCALE
+from cellpose.dynamics._cpu._heat import cell_errors as errors_on_cpu
+from cellpose.dynamics._cpu._heat import find_cells
 from cellpose.dynamics._device import Device, as_array, on_gpu
-from cellpose.dynamics._flows import Cells, fewest_cells, find_cells, masks_to_flows
+from cellpose.dynamics._flows import masks_to_flows
 from cellpose.errors import InputError
 from cellpose.utils._labels import Labels, as_labels, remove_labels
-from cellpose.utils._threads import run_sliced
 
 __all__ = ["CellScores", "cell_errors", "cell_scores", "flow_error", "remove_bad_flow_masks"]
 
 logger = logging.getLogger("cellpose.dynamics")
 
-NETWORK_SCALE = 5.0  # the network gives 5 times the unit flows
 # Of the flow error in a plain score. Of 3,565 cells that the bundled model found in its validation images such a score
 # sorts right before wrong in 97 of 100 pairs: as well as the flow error alone, and better than the probability (94).
 ERROR_WEIGHT = 3.0
@@ -27,22 +29,15 @@ ERROR_WEIGHT = 3.0
 def cell_errors(labels: Labels, cells: Cells, flows: npt.NDArray[Any], device: Device) -> npt.NDArray[np.float64]:
     """Error of each cell of a plane: mean over its pixels of the squared difference to the flows of its own mask.
 
-    ``flows`` (2, Y, X) are those of the network. The flows of the masks are never held as an image on the CPU.
+    ``flows`` (2, Y, X) are those of the network.
     """
-    out = np.zeros(cells.labels.size, np.float64)
-    if out.size == 0:
-        return out
+    if cells.labels.size == 0:
+        return np.zeros(0, np.float64)
     if on_gpu(device):
-        from cellpose.dynamics import _torch
+        from cellpose.dynamics._torch import _heat
 
-        network = np.asarray(flows, np.float32)
-        return _torch.cell_errors(labels, cells, network, 1 / NETWORK_SCALE, device)
-    from cellpose.dynamics._kernels import errors_plane
-
-    network = np.ascontiguousarray(flows, np.float32)
-    args = (labels, cells.boxes, cells.labels, cells.centres, network, 1 / NETWORK_SCALE, out)
-    run_sliced(errors_plane, out.size, *args, smallest=fewest_cells(cells))
-    return out
+        return _heat.cell_errors(labels, cells, np.asarray(flows, np.float32), device)
+    return errors_on_cpu(labels, cells, flows)
 
 
 class CellScores(NamedTuple):

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from cellpose._temporary import temporary_beside
 from cellpose.errors import AxesError, FileWriteError, InputError
 from cellpose.io._axes import check_axes
+from cellpose.utils._labels import compact
 
 __all__ = [
     "CLASSIC_TIFF_LIMIT",
@@ -65,9 +66,7 @@ def smallest_labels(masks: npt.ArrayLike) -> npt.NDArray[np.uint16] | npt.NDArra
     if low < 0 or high > np.iinfo(np.uint32).max:
         message = f"masks hold labels from {low} to {high}; allowed are 0 (background) to {np.iinfo(np.uint32).max}"
         raise InputError(message)
-    if high <= np.iinfo(np.uint16).max:
-        return labels.astype(np.uint16, copy=False)
-    return labels.astype(np.uint32, copy=False)
+    return compact(labels)
 
 
 def make_folder(folder: PathLike) -> Path:

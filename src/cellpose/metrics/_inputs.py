@@ -51,24 +51,24 @@ def overlap_of(true: Labels, pred: Labels, device: Device) -> Overlap:
     """Pairs of labels that share pixels, counted on the device."""
     if not on_gpu(device):
         return overlap(true, pred)
-    from cellpose.dynamics import _tensor_labels
+    from cellpose.dynamics._torch import _labels
 
-    return _tensor_labels.overlap(*(_on_device(labels, device) for labels in (true, pred)))
+    return _labels.overlap(*(_on_device(labels, device) for labels in (true, pred)))
 
 
 def outlines_of(plane: Labels, device: Device) -> NDArray[np.bool_]:
     """Pixels on the outlines of the labels, found on the device."""
     if not on_gpu(device):
         return masks_to_outlines(plane)
-    from cellpose.dynamics import _tensor_labels
+    from cellpose.dynamics._torch import _labels
 
-    marks: NDArray[np.bool_] = _tensor_labels.outlines(_on_device(plane, device)).cpu().numpy()
+    marks: NDArray[np.bool_] = _labels.outlines(_on_device(plane, device)).cpu().numpy()
     return marks
 
 
 def _on_device(labels: Labels, device: Any) -> torch.Tensor:
     import torch
 
-    from cellpose.dynamics._tensor_labels import device_for_labels
+    from cellpose.dynamics._torch._labels import device_for_labels
 
     return torch.from_numpy(as_labels(labels)).to(device_for_labels(device))

@@ -344,9 +344,7 @@ class CellposeModel:
             compute_masks=bool(compute_masks),
             normalization=Normalization.of(normalize, invert=invert),
             tiling=Tiling(batch_size, augment, tile_overlap, self._bsize if bsize is None else bsize),
-            masking=Masking(
-                given["cellprob_threshold"], flow_threshold, min_size, max_size_fraction, niter or None, interp
-            ),
+            masking=Masking(given["cellprob_threshold"], flow_threshold, min_size, max_size_fraction, niter, interp),
         )
         layout = Layout(channels, channel_axis, z_axis)
         images = Images.of(x)

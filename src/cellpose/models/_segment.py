@@ -20,6 +20,7 @@ from cellpose.models._classes import class_scores, masks_of_planes, picture_of_s
 from cellpose.models._inputs import Layout
 from cellpose.models._retired import warn_once
 from cellpose.options import Evaluation, Normalization
+from cellpose.utils._labels import compact
 
 __all__ = ["Network", "Result", "segment"]
 
@@ -31,8 +32,6 @@ Report = Callable[[float], None]
 
 # Pixels to which the diameter of cells is brought for transformers.
 _TRANSFORMER_DIAMETER = 30.0
-# Steps along the flows at the size of the network.
-_STEPS = 200
 _SAM_SIDE = 256
 # Pixels of an enlarged plane above which the diameter must be wrong: its flows alone would take 24 GiB.
 _MOST_PIXELS = 2**31
@@ -137,7 +136,8 @@ def segment(
         masks = masks[0] if masks.ndim > 1 else masks
         styles = styles[0] if len(styles) == 1 else styles
     dP, cellprob = flows[:-1], flows[-1]
-    return Result(masks, [plot.dx_to_circ(dP), dP, cellprob], styles)
+    labels = compact(masks) if options.compute_masks else masks
+    return Result(labels, [plot.dx_to_circ(dP), dP, cellprob], styles)
 
 
 def _segment_classes(
@@ -151,7 +151,7 @@ def _segment_classes(
     if stack.shape[0] == 1:
         masks = masks[0] if masks.ndim > 1 else masks
         flows, styles = [flows[0][0], flows[1][:, 0], flows[2][0]], styles[0]
-    return Result(_compact(masks), flows, styles)
+    return Result(compact(masks), flows, styles)
 
 
 def arranged(network: Network, image: Array, layout: Layout, *, stack: bool) -> FloatArray:
@@ -228,22 +228,21 @@ def run_volume(
     if size != (z, y, x):
         logger.info("running the stack of %s at %s", (z, y, x), size)
     out = (z, y, x) if options.resample else (size[0], size[1], size[2])
-    plan = core.VolumePlan((size[0], size[1], size[2]), out, _weights(options.view_weights), options.z_interpolation)
+    plan = core.VolumePlan((size[0], size[1], size[2]), out, options.plane_weights, options.z_interpolation)
     flows = _scratch.zeros((4, *out))
     flows, styles = core.run_volume(network.engine, stack, options.tiling, network.engine_ortho, report, plan, flows)
-    return _smoothed(flows, options.flow3D_smooth), styles
+    return _smoothed(flows, options.flow_sigmas), styles
 
 
-def _smoothed(flows: FloatArray, sigma: Any) -> FloatArray:
-    """The flows (not the cell probability, which is last) after a Gaussian of ``sigma`` pixels along z, y, x."""
-    sigmas = _sigmas(sigma)
-    if not sigmas.any():
+def _smoothed(flows: FloatArray, sigmas: tuple[float, float, float]) -> FloatArray:
+    """The flows (not the cell probability, which is last) after a Gaussian of ``sigmas`` pixels along z, y, x."""
+    if not any(sigmas):
         return flows
     from scipy.ndimage import gaussian_filter
 
     stage("smoothing flows")
     for flow in flows[:-1]:
-        gaussian_filter(flow, tuple(np.broadcast_to(sigmas, (3,))), output=flow)
+        gaussian_filter(flow, sigmas, output=flow)
     return flows
 
 
@@ -256,54 +255,33 @@ def masks_of(
     report: Report | None,
     blank: Sequence[bool],
 ) -> Array:
-    """Labels (z, y, x) of the size of the image, ``shape``; an empty array where masks were not asked for.
+    """Labels (z, y, x), int32, of the size of the image, ``shape``; an empty array where masks were not asked for.
 
     ``blank`` says of which planes the network saw nothing: there are no cells, whatever the thresholds.
     """
     if not options.compute_masks:
         return np.zeros(0)
     if all(blank):
-        return np.zeros(shape, np.uint16)
-    masking = options.masking
-    arguments: dict[str, Any] = {
-        "niter": steps(scale, options),
-        "cellprob_threshold": masking.cellprob_threshold,
-        "flow_threshold": masking.flow_threshold,
-        "interp": masking.interp,
-        "max_size_fraction": masking.max_size_fraction,
-        "device": network.device,
-    }
+        return np.zeros(shape, np.int32)
+    masking = options.masking.at_scale(scale if options.resample else 1.0)
     if options.do_3D:
-        resize = None if flows.shape[1:] == shape else list(shape)
         # Flows at the size of the network are isotropic.
+        isotropic = not options.isotropic_steps or flows.shape[1:] != shape
+        given = dynamics.NetworkFlows(flows[:3], flows[3], z_spacing=1.0 if isotropic else options.anisotropy or 1.0)
         stage("following flows")
-        z_spacing = (options.anisotropy or 1.0) if options.isotropic_steps and resize is None else 1.0
-        volume: Array = dynamics.resize_and_compute_masks(
-            flows[:3],
-            flows[3],
-            do_3D=True,
-            min_size=masking.min_size,
-            resize=resize,
-            z_spacing=z_spacing,
-            **arguments,
-        )
-        return _compact(volume)
+        return dynamics.flows_to_masks(given, masking, shape, network.device)
     stitch = options.stitch_threshold > 0 and shape[0] > 1
     if shape[0] > 1 and not stitch:
         logger.warning("a stack with do_3D=False and stitch_threshold=0: each plane is segmented for itself")
-    resize = None if flows.shape[2:] == shape[1:] else list(shape[1:])
+    # Masks that are joined between planes are sized when that is done.
+    by_plane = replace(masking, min_size=-1) if stitch else masking
     masks = np.zeros(shape, np.int32)
     advance = stage("following flows", shape[0], "planes") if shape[0] > 1 else stage("following flows")
     for index in range(shape[0]):
         if blank[index]:
             continue
-        masks[index] = dynamics.resize_and_compute_masks(
-            flows[:2, index],
-            flows[2, index],
-            min_size=-1 if stitch else masking.min_size,
-            resize=resize,
-            **arguments,
-        )
+        plane = dynamics.NetworkFlows(flows[:2, index], flows[2, index])
+        masks[index] = dynamics.flows_to_masks(plane, by_plane, shape[1:], network.device)
         advance(index + 1)
         if report is not None:
             report((index + 1) / shape[0])
@@ -311,14 +289,7 @@ def masks_of(
         stage("stitching planes")
         masks = utils.stitch3D(masks, stitch_threshold=options.stitch_threshold)
         masks = utils.fill_holes_and_remove_small_masks(masks, min_size=masking.min_size)
-    return _compact(masks)
-
-
-def steps(scale: float, options: Evaluation) -> int:
-    """How many steps pixels take along the flows: more where cells are larger than the network saw them."""
-    if options.masking.niter:
-        return int(options.masking.niter)
-    return max(1, int(_STEPS / scale)) if options.resample else _STEPS
+    return masks
 
 
 def _check(network: Network, options: Evaluation) -> None:
@@ -327,39 +298,6 @@ def _check(network: Network, options: Evaluation) -> None:
     if backbone.startswith("sam") and bsize not in (None, _SAM_SIDE):
         message = f"bsize={bsize} is not allowed; {backbone} runs on tiles of {_SAM_SIDE} pixels only, leave it out"
         raise OptionError(message)
-    _sigmas(options.flow3D_smooth)
-    _weights(options.view_weights)
-
-
-def _sigmas(sigma: Any) -> NDArray[np.float64]:
-    """``flow3D_smooth`` as one number, or three."""
-    try:
-        sigmas = np.atleast_1d(np.asarray(0 if sigma is None else sigma, float))
-    except (TypeError, ValueError):
-        sigmas = np.full(1, np.nan)
-    if sigmas.ndim != 1 or len(sigmas) not in (1, 3) or not (np.isfinite(sigmas) & (sigmas >= 0)).all():
-        message = (
-            f"flow3D_smooth={sigma!r} is not allowed; give one sigma in pixels, 0 or more, or one each for z, y, x"
-        )
-        raise OptionError(message)
-    return sigmas
-
-
-def _weights(given: Any) -> tuple[float, float, float]:
-    """``view_weights`` as three numbers."""
-    try:
-        weights = np.asarray((1, 1, 1) if given is None else given, float)
-    except (TypeError, ValueError):
-        weights = np.full(3, np.nan)
-    good = weights.shape == (3,) and np.isfinite(weights).all() and (weights >= 0).all()
-    # Flows along each axis come from two of the three directions.
-    if not good or np.count_nonzero(weights) < 2:
-        message = (
-            f"view_weights={given!r} is not allowed; give three numbers, 0 or more, for the planes YX, ZX and ZY, at "
-            "least two of them above 0"
-        )
-        raise OptionError(message)
-    return float(weights[0]), float(weights[1]), float(weights[2])
 
 
 def _check_size(shape: tuple[int, ...], scale: float) -> None:
@@ -384,11 +322,6 @@ def _require_flows(output: FloatArray) -> None:
 
 def _with_norm3D(normalization: Normalization, together: bool) -> Normalization:
     return replace(normalization, norm3D=together)
-
-
-def _compact(masks: Array) -> Array:
-    """Labels in the smallest dtype that holds them: uint16, else uint32."""
-    return masks.astype(np.uint16 if masks.max(initial=0) < 2**16 else np.uint32, copy=False)
 
 
 def _part(report: Report | None, low: float, high: float) -> Report | None:

@@ -20,7 +20,7 @@ from cellpose.io._find import Beside
 from cellpose.io._label_image import read_labels
 from cellpose.options import Normalization
 from cellpose.transforms import PLANE_VIEWS
-from cellpose.utils._labels import renumber
+from cellpose.utils._labels import compact, renumber
 
 __all__ = ["Slice", "cut_slices", "make_slices"]
 
@@ -253,7 +253,7 @@ def _pieces(labels: Array) -> Array:
             if inside.sum() >= _LEAST_PIXELS:
                 count += 1
                 numbers[box][inside] = count
-    return numbers.astype(np.uint16 if count < 2**16 else np.uint32)
+    return compact(numbers)
 
 
 def _masks_of(file: Path, mask_filter: str) -> Array | None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cellpose import core, dynamics, metrics, transforms, utils
 from cellpose.engines import as_engine
 from cellpose.models._classes import class_masks
-from cellpose.options import Tiling
+from cellpose.options import Masking, Tiling
 from cellpose.train._loss import FLOW_SCALE
 from cellpose.train._network import n_classes_of
 from cellpose.train._sets import ImageSet
@@ -24,7 +24,6 @@ Labels = npt.NDArray[np.int32]
 #: Intersections over union at which average precision is measured.
 THRESHOLDS = (0.5, 0.75, 0.9)
 
-_STEPS = 200
 _SHOWN = 6
 
 
@@ -100,11 +99,8 @@ def _segment(
     if classes:
         found = utils.fill_holes_and_remove_small_masks(class_masks(output).astype(np.int32))
         return np.asarray(found, np.int32), np.zeros((2, ly, lx), np.float32)
-    flows = output[-3:-1]
-    masks = dynamics.resize_and_compute_masks(
-        flows, output[-1], niter=max(1, int(_STEPS / scale)), device=engine.device
-    )
-    return np.asarray(masks).astype(np.int32), flows
+    flows = dynamics.NetworkFlows(output[-3:-1], output[-1])
+    return dynamics.flows_to_masks(flows, Masking().at_scale(scale), device=engine.device), flows.dP
 
 
 def _without_ignored(masks: Labels, ignored: npt.NDArray[np.bool_]) -> Labels:

@@ -5,7 +5,7 @@ A label image is an integer array ``(Y, X)`` or ``(Z, Y, X)``; 0 is background. 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ __all__ = [
     "Scan",
     "as_labels",
     "bounding_boxes",
+    "compact",
     "fill_holes_and_remove_small",
     "overlap",
     "relabeled",
@@ -110,13 +111,18 @@ def _volume(labels: Labels) -> Labels:
     return labels if labels.ndim == 3 else labels[None]
 
 
-def _largest(labels: Labels) -> int:
+def _largest(labels: npt.NDArray[Any]) -> int:
     return int(labels.max()) if labels.size else 0
 
 
 def smallest_dtype(n: int) -> type[np.uint16] | type[np.uint32]:
     """uint16, or uint32 if there are more than 65535 labels."""
     return np.uint16 if n < 2**16 else np.uint32
+
+
+def compact(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Labels as they are given out: uint16, or uint32 if there are more than 65535; a copy if the dtype changes."""
+    return labels.astype(smallest_dtype(_largest(labels)), copy=False)
 
 
 def scan(labels: Labels, largest: int | None = None) -> Scan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from cellpose.io import LazyPlane, open_plane, write_label_bands
 from cellpose.models._large._blocks import BlockSize, Follow, block_size, label_bands
 from cellpose.models._large._prepare import chosen_channels, prepare
 from cellpose.models._large._stream import flow_rows
-from cellpose.models._segment import Network, scale_of, steps
+from cellpose.models._segment import Network, scale_of
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 from cellpose.utils._display import waiting
 
@@ -129,7 +129,7 @@ def segment_large(
         diameter=diameter or None,
         normalization=Normalization.of(normalize, invert=invert),
         tiling=Tiling(batch_size, augment, tile_overlap, model._bsize if bsize is None else bsize),
-        masking=Masking(cellprob_threshold, flow_threshold, min_size, max_size_fraction, niter or None),
+        masking=Masking(cellprob_threshold, flow_threshold, min_size, max_size_fraction, niter),
     )
     network = model._network()
     if network.classes:
@@ -204,24 +204,14 @@ def _parts(progress: Callable[[float], Any] | None, n_rows: int) -> tuple[Report
 def _follow(
     network: Network, shape: tuple[int, int], scale: float, options: Evaluation, *, blank: bool = False
 ) -> Follow:
-    masking = options.masking
+    masking = options.masking.at_scale(scale)
 
     def follow(flows: Array, cellprob: Array, origin: tuple[int, int]) -> Array:
         if blank or not (cellprob > masking.cellprob_threshold).any():
-            return np.zeros(cellprob.shape, np.uint16)
-        masks: Array = dynamics.compute_masks(
-            flows,
-            cellprob,
-            niter=steps(scale, options),
-            cellprob_threshold=masking.cellprob_threshold,
-            flow_threshold=masking.flow_threshold,
-            min_size=masking.min_size,
-            # The part of the plane that a mask may cover, as a part of this window.
-            max_size_fraction=masking.max_size_fraction * shape[0] * shape[1] / cellprob.size,
-            device=network.device,
-            interp=masking.interp,
-            origin=origin,
-        )
-        return masks
+            return np.zeros(cellprob.shape, np.int32)
+        # The part of the plane that a mask may cover, as a part of this window.
+        fraction = masking.max_size_fraction * shape[0] * shape[1] / cellprob.size
+        window = dynamics.NetworkFlows(flows, cellprob, origin)
+        return dynamics.flows_to_masks(window, replace(masking, max_size_fraction=fraction), device=network.device)
 
     return follow

@@ -1,4 +1,4 @@
-"""Compiled loops of the dynamics.
+"""Compiled loops that spread heat through cells and compare flows.
 
 Labels are C-contiguous int32, flows C-contiguous float32. Kernels that take ``start, stop`` work on that slice of
 their items and are run in threads.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellpose.dynamics._vector_code import LENGTH, mean_nine
+from cellpose.dynamics._cpu._vector_code import LENGTH, mean_nine
 from cellpose.utils._compiled import compiled
 
 # ---- labels to flows -------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Dynamics with compiled kernels, on all cores of a CPU."""
