@@ -466,10 +466,10 @@ def test_threads_share_a_model(unet):
 
 
 def test_sixteen_bits_hold_labels_until_they_do_not():
-    from cellpose.models._segment import _compact
+    from cellpose.utils._labels import compact
 
-    assert _compact(np.array([65535], np.int32)).dtype == np.uint16
-    assert _compact(np.array([65536], np.int32)).dtype == np.uint32
+    assert compact(np.array([65535], np.int32)).dtype == np.uint16
+    assert compact(np.array([65536], np.int32)).dtype == np.uint32
 
 
 # ------------------------------------------------------------------------------------------------------ several at once
