@@ -134,6 +134,10 @@ class Answers:
         self.asked.append(title)
         return self.path
 
+    def ask_folder(self, title: str) -> Path | None:
+        self.asked.append(title)
+        return self.path
+
     def ask_yes(self, title: str, question: str) -> bool:
         self.asked.append(f"{title}: {question}")
         return self.yes

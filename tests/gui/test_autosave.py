@@ -28,7 +28,8 @@ def image(tmp_path: Path) -> Path:
 def session() -> Session:
     made = Session(lambda function: function())
     made.told_texts = []
-    made.told.connect(lambda text: made.told_texts.append(text))
+    for signal in (made.told, made.failed):
+        signal.connect(lambda text: made.told_texts.append(text))
     return made
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
 
-from cellpose.gui.model import Picture
+from cellpose import io
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.model import Box, Picture
+from cellpose.gui.model import _operations as operations
+from hand import Answers
 
 RAMP = np.arange(16).reshape(1, 1, 4, 4)
 
@@ -17,3 +26,142 @@ def test_pictures_are_made_of_every_real_dtype(dtype: str) -> None:
     assert shown.min() == 0
     assert shown.max() == 255
     assert (np.diff(shown.ravel().astype(int)) >= 0).all()
+
+
+@pytest.fixture
+def session() -> Session:
+    made = Session(lambda function: function(), Answers())
+    made.failures = []
+    made.failed.connect(lambda text: made.failures.append(text))
+    return made
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "cells.png"
+    io.imsave(str(path), np.tile(np.arange(60, dtype=np.uint8), (60, 1)))
+    return path
+
+
+def square(session: Session) -> None:
+    box = Box(0, 1, 5, 15, 5, 15)
+    assert session.document.do(operations.add_cell, box, np.ones(box.shape, bool))
+
+
+DAMAGED = {
+    "no NumPy file": b"\x93NUMPY garbage",
+    "empty": b"",
+    "no masks": {"flows": []},
+    "other shape": {"masks": np.zeros((40, 50), np.int32), "outlines": np.zeros((40, 50), np.int32)},
+    "no labels": {"masks": np.full((60, 60), 0.5, np.float32), "outlines": np.zeros((60, 60), np.int32)},
+    "odd flows": {"masks": np.zeros((60, 60), np.int32), "outlines": 0, "flows": [np.zeros((3, 3))] * 5},
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_an_image_opens_beside_a_damaged_file_which_is_kept(session: Session, image: Path, name: str) -> None:
+    seg, content = image.with_name("cells_seg.npy"), DAMAGED[name]
+    if isinstance(content, bytes):
+        seg.write_bytes(content)
+    else:
+        np.save(seg, content, allow_pickle=True)
+    before = seg.read_bytes()
+    assert session.files.open(image)
+    assert session.document.path == image
+    if not session.failures:  # what is damaged is not needed
+        return
+    assert seg.name in session.failures[0]
+    square(session)
+    session.files.autosave.settle()
+    assert image.with_name("cells_seg_kept.npy").read_bytes() == before
+    assert io.read_seg(seg).masks.max() == 1
+    assert "cells_seg_kept.npy" in session.failures[-1]
+
+
+def test_what_another_program_wrote_meanwhile_is_kept(session: Session, image: Path) -> None:
+    session.files.open(image)
+    square(session)
+    session.files.autosave.settle()
+    other = Session(lambda function: function())
+    other.files.open(image)
+    other.document.do(operations.delete, [1])
+    other.files.autosave.settle()
+    session.document.do(operations.clear)
+    square(session)
+    session.files.autosave.settle()
+    assert io.read_seg(image.with_name("cells_seg_kept.npy")).masks.max() == 0
+    assert io.read_seg(image.with_name("cells_seg.npy")).masks.max() == 1
+    square_saved = len(list(image.parent.glob("*_kept*")))
+    session.document.do(operations.clear)
+    session.files.autosave.settle()
+    assert len(list(image.parent.glob("*_kept*"))) == square_saved == 1
+
+
+def test_masks_that_do_not_fit_leave_the_image(session: Session, image: Path) -> None:
+    io.imsave(str(image.with_name("cells_masks.tif")), np.ones((5, 5), np.uint16))
+    session.files.autoload_masks = True
+    assert session.files.open(image)
+    assert "without masks" in session.failures[0]
+
+
+def test_a_folder_is_opened_at_its_first_image(session: Session, image: Path, tmp_path: Path) -> None:
+    assert session.files.open(image.parent)
+    assert session.document.path == image
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert not session.files.open(empty)
+    assert "holds no image" in session.failures[0]
+
+
+def test_arrays_are_images_too(session: Session, tmp_path: Path) -> None:
+    np.save(tmp_path / "plain.npy", np.arange(2500, dtype=np.float32).reshape(50, 50))
+    assert session.files.open(tmp_path / "plain.npy")
+    assert session.document.labels.shape == (1, 50, 50)
+
+
+def test_planes_that_are_not_seen_are_told(session: Session, tmp_path: Path) -> None:
+    movie = tmp_path / "movie.tif"
+    tifffile.imwrite(movie, np.zeros((12, 30, 40), np.uint8), imagej=True, metadata={"axes": "TYX"})
+    assert session.files.open(movie)
+    assert "12 time points" in session.failures[0]
+
+
+def wait_for_jobs(session: Session) -> None:
+    end = time.monotonic() + 30
+    while session.jobs.any and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("what", ["seg", "masks"])
+def test_where_nothing_can_be_written_another_folder_is_asked_for(session: Session, tmp_path: Path, what: str) -> None:
+    folder, other = tmp_path / "gone", tmp_path / "other"
+    folder.mkdir()
+    other.mkdir()
+    image = folder / "cells.png"
+    io.imsave(str(image), np.tile(np.arange(60, dtype=np.uint8), (60, 1)))
+    session.files.autosave.enabled = False
+    session.files.open(image)
+    square(session)
+    shutil.rmtree(folder)
+    folder.write_bytes(b"")  # no folder any more
+    session.dialogs.path = other
+    session.files.save() if what == "seg" else session.exports.masks()
+    wait_for_jobs(session)
+    assert "not saved" in session.failures[0]
+    assert str(folder) in session.dialogs.asked[0]
+    wait_for_jobs(session)
+    written = io.read_seg(other / "cells_seg.npy").masks if what == "seg" else io.imread(other / "cells_cp_masks.png")
+    assert written.max() == 1
+
+
+def test_the_only_image_of_a_folder_stays_open(session: Session, image: Path) -> None:
+    told: list[str] = []
+    session.told.connect(lambda text: told.append(text))
+    session.files.open(image)
+    document = session.document
+    session.files.go(1)
+    assert session.document is document
+    assert "only image" in told[-1]
+    image.unlink()
+    session.files.go(1)
+    assert "no images any more" in session.failures[-1]

@@ -20,7 +20,7 @@ from cellpose.io._open import opened
 from cellpose.io._unpickle import Clipped, unpickle_data
 from cellpose.io._write import PathLike, replacing
 
-__all__ = ["load_npy", "map_npy", "read_npy", "write_npy_object"]
+__all__ = ["holds_objects", "load_npy", "map_npy", "read_npy", "write_npy_object"]
 
 _PICKLE_PROTOCOL = 4
 
@@ -51,6 +51,12 @@ def load_npy(path: PathLike, without: Collection[str] = ()) -> Any:
         check_claim(path, dtype.itemsize * math.prod(shape), _behind(path, file))
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def holds_objects(path: Path) -> bool:
+    """Whether a ``.npy`` file holds objects, such as the dict of a ``_seg.npy``, and no array of numbers."""
+    with reading(path), opened(path) as file:
+        return bool(_header(path, file)[2].hasobject)
 
 
 def map_npy(path: Path) -> npt.NDArray[Any]:

@@ -6,12 +6,12 @@ import threading
 from typing import TYPE_CHECKING
 
 from cellpose import io
-from cellpose.errors import CellposeError
+from cellpose.errors import CellposeError, FileWriteError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, Edit
-from cellpose.gui.model._journal import Base, Journal, forget_others, journal_path, new_state
+from cellpose.gui.model._journal import Base, Journal, forget_others, journal_path, new_state, state_of
 from cellpose.gui.model._left import Left, LeftHistories
-from cellpose.gui.model._seg_file import Snapshot, content_of, seg_path
+from cellpose.gui.model._seg_file import Snapshot, content_of, put_aside, seg_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,10 +48,12 @@ class Autosave:
         self._journals: list[Journal] = []
         self._timer: threading.Timer | None = None
         self._state = self._writing = "none"  # of the file as it is, and as it will be
+        self._on_disk = "none"  # `state_of` the file alone, when it was read or written here
+        self._told = ""  # why nothing could be saved, as the user was told
         self._left = LeftHistories()
         self.enabled = True
 
-    def attach(self, document: Document, state: str) -> None:
+    def attach(self, document: Document, state: str, on_disk: str) -> None:
         """Begin to write down the edits of a document, after those that a journal of its state holds are done again.
 
         Parameters
@@ -60,9 +62,13 @@ class Autosave:
             Just opened.
         state
             `state_of` the file that its labels came from.
+        on_disk
+            `state_of` the ``_seg.npy``, without its content, before it was read. A file of another state was written
+            by somebody else, or could not be read, and is put aside before another one takes its name.
         """
         if document.path is None:
             return
+        self._on_disk, self._told = on_disk, ""
         journal = Journal(journal_path(document.path, state))
         left = self._left.take(document.path, state)
         n = self._replay(document, journal, left)
@@ -101,9 +107,9 @@ class Autosave:
             state, done = new_state(), len(document.history)
             snapshot = Snapshot.of(document, self._session.settings, self._session.review.classes)
             try:
-                io.write_seg(seg_path(document.path), content_of(snapshot, state))
-            except CellposeError as error:
-                self._session.told.emit(f"not saved, the edits are kept and come back with the image: {error}")
+                self._write(snapshot, state)
+            except (CellposeError, OSError) as error:
+                self._tell_not_saved(error)
             else:
                 document.history.mark_saved(done)
                 self._state = state
@@ -133,7 +139,7 @@ class Autosave:
         def work(_report: Report) -> None:
             if older is not None:
                 older.join()  # what was asked for last is written last
-            io.write_seg(seg_path(path), content_of(snapshot, state))
+            self._write(snapshot, state)
 
         def finished(_result: None) -> None:
             if self._document is not document:
@@ -144,17 +150,59 @@ class Autosave:
             if tell:
                 self._session.told.emit(f"saved {seg_path(path).name}")
 
-        self._session.jobs.start(self.name, work, finished, lambda error: self._not_saved(journal, error))
+        def failed(error: Exception) -> None:
+            self._not_saved(journal, error, asked=tell)
+            if tell and isinstance(error, FileWriteError):
+                self._save_elsewhere(snapshot)
+
+        self._session.jobs.start(self.name, work, finished, failed)
+
+    def _write(self, snapshot: Snapshot, state: str) -> None:
+        """Write the file, in any thread. One that was not read or written here is put aside before."""
+        seg = seg_path(snapshot.path)
+        kept = put_aside(seg) if state_of(seg) not in ("none", self._on_disk) else None
+        try:
+            io.write_seg(seg, content_of(snapshot, state))
+        except CellposeError:
+            if kept is not None:
+                kept.replace(seg)
+            raise
+        self._on_disk = state_of(seg)
+        if kept is not None:
+            message = f"{seg.name} was written by another program; it is kept as {kept.name}, and what is seen is saved"
+            self._session.in_main(lambda: self._session.failed.emit(message))
+
+    def _save_elsewhere(self, snapshot: Snapshot) -> None:
+        """Where the folder of the image cannot be written to: a copy in another one, if the user names it."""
+        session, name = self._session, seg_path(snapshot.path).name
+        folder = session.dialogs.ask_folder(
+            f"{snapshot.path.parent} cannot be written to: save {name} in another folder"
+        )
+        if folder is not None:
+            session.jobs.start(
+                "save a copy",
+                lambda _: io.write_seg(folder / name, content_of(snapshot, new_state())),
+                lambda _: session.told.emit(f"saved {folder / name}; it opens with Load processed/labelled image"),
+                lambda error: session.failed.emit(f"not saved: {error}"),
+            )
 
     def _all_saved(self, path: Path, state: str) -> None:
+        self._told = ""
         forget_others(path, state)
         self._session.saved.emit(seg_path(path))
 
-    def _not_saved(self, journal: Journal, error: Exception) -> None:
+    def _not_saved(self, journal: Journal, error: Exception, asked: bool) -> None:
         if journal in self._journals:
             self._journals.remove(journal)
         journal.remove()
-        self._session.told.emit(f"not saved: {error}")
+        self._tell_not_saved(error, asked)
+
+    def _tell_not_saved(self, error: Exception, asked: bool = False) -> None:
+        """Say it once, and again each time the user asks."""
+        if asked or str(error) != self._told:
+            self._told = str(error)
+            text = f"not saved, the edits are kept and come back with the image: {error}"
+            self._session.in_main(lambda: self._session.failed.emit(text))  # after another image has come, if one does
 
     def _record(self, what: str, edit: Edit) -> None:
         document = self._document

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io
-from cellpose.gui.controllers._jobs import Report
+from cellpose.errors import FileWriteError
 from cellpose.gui.model import CELL, Document
 from cellpose.gui.model._cell_files import as_csv, as_geojson
 from cellpose.gui.model._classes import Classes
@@ -98,15 +98,24 @@ class Exports:
         path, labels = document.path, document.labels.numbered()[0].copy()
         planes = labels[0] if labels.shape[0] == 1 else labels
 
-        def work(_report: Report) -> None:
-            write(document, planes, path)
+        def failed(error: Exception) -> None:
+            session.failed.emit(f"{what} not saved: {error}")
+            if isinstance(error, FileWriteError):
+                title = f"{path.parent} cannot be written to: save {what} in another folder"
+                folder = session.dialogs.ask_folder(title)
+                if folder is not None:
+                    start(folder / path.name)
 
-        session.jobs.start(
-            f"save {what}",
-            work,
-            lambda _: session.told.emit(f"saved {what} of {path.name}"),
-            lambda error: session.told.emit(f"{what} not saved: {error}"),
-        )
+        def start(place: Path) -> None:
+            where = path.name if place == path else f"{path.name} in {place.parent}"
+            session.jobs.start(
+                f"save {what}",
+                lambda _: write(document, planes, place),
+                lambda _: session.told.emit(f"saved {what} of {where}"),
+                failed,
+            )
+
+        start(path)
 
 
 def _save(

@@ -21,6 +21,7 @@ from cellpose.gui.model._folder import images_of
 from cellpose.gui.model._mask_files import masks_beside
 from cellpose.gui.model._provenance import Origin
 from cellpose.gui.model._seg_file import restore_settings, seg_path
+from cellpose.io._zarr import is_zarr
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -74,8 +75,10 @@ class Files:
         then
             Called when it is open.
         """
-        if not self._may_open():
+        image = self._may_open() and self._image_of(path)
+        if not image:
             return
+        path = image
         if self._drawn_on:
             self._next = path, then
             self._session.told.emit(f"{path.name} is opened as soon as the cells of this image are read")
@@ -100,12 +103,13 @@ class Files:
 
     def open(self, path: Path) -> bool:
         """Open a file as `begin` does, and wait for it; whether that succeeded."""
-        if not self._may_open():
+        image = self._may_open() and self._image_of(path)
+        if not image:
             return False
         self.settle()
         self._session.jobs.cancel(self.name)
         self.autosave.settle()  # the file that is read may be that of the open image
-        return self._open(path)
+        return self._open(image)
 
     def settle(self) -> None:
         """Wait for cells that are still being read, if something was drawn that is to be added to them."""
@@ -210,8 +214,14 @@ class Files:
 
     def go(self, step: int) -> None:
         """Open the image so many places on in the folder."""
-        path = self.neighbour(step)
-        if path is not None:
+        document, path = self._session.document, self.neighbour(step)
+        if document is None or document.path is None:
+            return
+        if path is None:
+            self._session.failed.emit(f"{document.path.parent} has no images any more, or cannot be read")
+        elif path == document.path and not self.is_opening:
+            self._session.told.emit(f"{path.name} is the only image of its folder")
+        else:
             self.begin(path)
 
     @property
@@ -224,6 +234,15 @@ class Files:
         if self._session.removing:
             self._session.told.emit("finish deleting first")
         return not self._session.removing
+
+    def _image_of(self, path: Path) -> Path | None:
+        """The file itself, or the first image of a folder; None, and the user is told, where it has none."""
+        if not path.is_dir() or is_zarr(path):
+            return path
+        first = next(iter(images_of(path)), None)
+        if first is None:
+            self._session.failed.emit(f"{path} holds no image; give a folder with TIFF, PNG or JPEG files, or a file")
+        return first
 
     def _open(self, path: Path) -> bool:
         try:
@@ -266,8 +285,10 @@ class Files:
         if before is not None and before.is_provisional and before.path == document.path:
             drawn = [before.labels.mask(cell) for cell in before.labels.ids.tolist()]
         self.autosave.leave()
-        self.autosave.attach(document, opened.state)
+        self.autosave.attach(document, opened.state, opened.on_disk)
         session.show(document)
+        if opened.failure:
+            session.failed.emit(opened.failure)
         for box, mask in drawn:
             document.do(operations.add_cell, box, mask)
         if opened.seg is not None:

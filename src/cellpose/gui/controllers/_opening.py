@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io
-from cellpose.errors import FileReadError
+from cellpose._reading import reading
+from cellpose.errors import CellposeError, FileReadError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, LabelStore, Picture
 from cellpose.gui.model._images import Opened, image_of_file, stack_of_plane
@@ -19,6 +20,7 @@ from cellpose.gui.model._journal import state_of
 from cellpose.gui.model._mask_files import labels_of_file, masks_beside, pieces
 from cellpose.gui.model._seg_file import restore, restore_flows, seg_path
 from cellpose.io import Segmentation
+from cellpose.io._npy import holds_objects
 
 __all__ = ["Loaded", "Masks", "read"]
 
@@ -67,6 +69,11 @@ class Loaded:
         File of masks beside the image that is most likely meant.
     masks
         What it holds, where it was read.
+    on_disk
+        `state_of` the ``_seg.npy`` of the image, without its content, before it was read; ``"none"`` where it could
+        not be read.
+    failure
+        Why the image is open without the cells of a file.
     """
 
     document: Document
@@ -74,6 +81,8 @@ class Loaded:
     seg: Segmentation | None
     beside: Path | None = None
     masks: Masks | None = None
+    on_disk: str = "none"
+    failure: str = ""
 
     def with_labels(self, labels: npt.NDArray[np.int32]) -> Document:
         """The document with these cells."""
@@ -101,20 +110,31 @@ def read(path: Path, autoload_masks: bool, report: Report, show: Callable[[Docum
     FileReadError
         If a file cannot be read.
     """
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy" and holds_objects(path):
         image, opened = _image_of_seg(path)
         return _with_seg(_document(opened, None, image), path, report, show)
     seg = seg_path(path)
-    opened = image_of_file(path)
+    opened, on_disk = image_of_file(path), state_of(seg)
     if seg.is_file() and not autoload_masks:
-        return _with_seg(_document(opened, None, path), seg, report, show)
+        early = _document(opened, None, path)
+        try:
+            return replace(_with_seg(early, seg, report, show), failure=opened.left_out)
+        except CellposeError as error:
+            failure = (
+                f"the image is open without its cells, and their file is kept under another name when you save: {error}"
+            )
+            return Loaded(_document(opened, None, path, early.picture), "none", None, failure=failure)
     report(0.5)
-    beside = next(iter(masks_beside(path)), None)
+    beside, masks, failure = next(iter(masks_beside(path)), None), None, opened.left_out
     _, _, height, width = opened.channels.shape
-    masks = Masks.of_file(beside, (1, height, width)) if autoload_masks and beside is not None else None
+    if autoload_masks and beside is not None:
+        try:
+            masks = Masks.of_file(beside, (1, height, width))
+        except CellposeError as error:
+            failure = f"the image is open without masks: {error}"
     document = _document(opened, None if masks is None else masks.labels, path)
     state = "none" if masks is None else f"masks{state_of(masks.path)}"
-    return Loaded(document, state, None, beside, masks)
+    return Loaded(document, state, None, beside, masks, on_disk, failure)
 
 
 def _document(
@@ -133,16 +153,23 @@ def _document(
 
 def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Document], None]) -> Loaded:
     report(0.1)
+    on_disk = state_of(seg)
     if seg.stat().st_size > _LARGE:
         early.is_provisional = True
         show(early)
     # first the cells, then the flows: at no moment are the masks of the file there beside all that is kept
-    document = _with_cells(early, seg)
+    with reading(seg):
+        document = _with_cells(early, seg)
     report(0.6)
-    rest = io.read_seg(seg, without=tuple(key for key in _ARRAYS if key != "flows"))
-    restore_flows(document, rest)
+    with reading(seg):
+        rest = io.read_seg(seg, without=tuple(key for key in _ARRAYS if key != "flows"))
+        restore_flows(document, rest)
     report(0.9)
+<<<<<<< HEAD
     return Loaded(document, state_of(seg, rest.content), rest)
+=======
+    return Loaded(document, state_of(seg_path(early.path or seg), rest.content), rest, on_disk=on_disk)
+>>>>>>> 728b2e7 (window: images open beside damaged cells, which are kept; what others write meanwhile is kept; folders and arrays are opened; where nothing can be written another folder is asked for, and failures to save stay in sight)
 
 
 def _with_cells(early: Document, seg: Path) -> Document:

@@ -35,12 +35,15 @@ class Opened:
         Height and width of a pixel in micrometres; None where the file does not say.
     channel_names
         Empty where unknown.
+    left_out
+        What of the file is not seen, for the user; empty: all is.
     """
 
     stack: npt.NDArray[Any]
     channels: npt.NDArray[Any]
     pixel_um: tuple[float, float] | None = None
     channel_names: tuple[str, ...] = ()
+    left_out: str = ""
 
 
 def image_of_file(path: Path) -> Opened:
@@ -52,19 +55,39 @@ def image_of_file(path: Path) -> Opened:
     size = (float(y), float(x)) if y and x else None
     channels = _all_channels(image)
     whole = stack if channels is None or channels.shape[2:] != stack.shape[2:] else channels
-    return Opened(stack, whole, size, image.channel_names)
+    return Opened(stack, whole, size, image.channel_names, _left_out(image, path.name))
 
 
 def _all_channels(image: io.Image) -> npt.NDArray[Any] | None:
     """(1, C, Y, X) of a plane with more channels than networks take; else None."""
     if image.data.ndim != 3:
         return None
-    declared = image.axis("C")
-    axis = int(np.argmin(image.data.shape)) if declared is None else declared
+    axis = _channel_axis(image)
     letters = image.axes[:axis] + image.axes[axis + 1 :]
     if image.axes[axis] in "ZT" or not MOST_CHANNELS < image.data.shape[axis] <= _MOST_SHOWN or "Z" in letters:
         return None
     return np.moveaxis(image.data, axis, 0)[None]
+
+
+def _channel_axis(image: io.Image) -> int:
+    """That of the channels of three axes, by its name or as the shortest."""
+    declared = image.axis("C")
+    return int(np.argmin(image.data.shape)) if declared is None else declared
+
+
+def _left_out(image: io.Image, name: str) -> str:
+    """What to tell of planes or times that are taken for channels."""
+    if image.data.ndim != 3:
+        return ""
+    axis = _channel_axis(image)
+    length, letter = image.data.shape[axis], image.axes[axis]
+    if letter not in "ZT" and length <= _MOST_SHOWN:
+        return ""
+    what = {"Z": "planes", "T": "time points"}.get(letter, "planes")
+    return (
+        f"{name} holds {length} {what}; the window shows single planes, and of these the first {MOST_CHANNELS} as "
+        f"colors. `cellpose --image_path FILE --do_3D --save_tif` segments stacks"
+    )
 
 
 def plane_of_file(path: Path) -> npt.NDArray[Any]:

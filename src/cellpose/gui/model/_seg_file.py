@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from cellpose.io import Segmentation
 from cellpose.io._ignored import IGNORED_KEY, regions_of
 from cellpose.options import Normalization
 
-__all__ = ["Snapshot", "content_of", "restore", "restore_flows", "restore_settings", "seg_path"]
+__all__ = ["Snapshot", "content_of", "put_aside", "restore", "restore_flows", "restore_settings", "seg_path"]
 
 _REGION_KEY = "flows_region"  # of a _seg.npy: the Box that the flows are of
 
@@ -37,6 +38,14 @@ _KEPT = {"ismanual": "manual", "scores": "score", "checked": "checked", "classes
 def seg_path(image: Path) -> Path:
     """Where the segmentation of an image is kept."""
     return image.with_name(f"{image.stem}_seg.npy")
+
+
+def put_aside(seg: Path) -> Path:
+    """Give a ``_seg.npy`` another name, so that nothing is written over it; the new path, one that was free."""
+    names = (f"{seg.stem}_kept{number or ''}.npy" for number in count())
+    kept = next(path for path in map(seg.with_name, names) if not path.exists())
+    seg.replace(kept)
+    return kept
 
 
 @dataclass(frozen=True, eq=False)

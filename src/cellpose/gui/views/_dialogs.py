@@ -56,6 +56,11 @@ class QtDialogs:
         name, _ = QFileDialog.getSaveFileName(self._parent, title, str(suggested))
         return Path(name) if name else None
 
+    def ask_folder(self, title: str) -> Path | None:
+        """A folder to write to; None where the user chose none."""
+        name = QFileDialog.getExistingDirectory(self._parent, title, str(Path.home()))
+        return Path(name) if name else None
+
     def ask_length(self, title: str, label: str, value: float) -> float | None:
         """A length from 0 upwards; None where the user gave none."""
         number, given = QInputDialog.getDouble(self._parent, title, label, value, 0, 1e6, 4)

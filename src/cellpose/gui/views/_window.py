@@ -221,10 +221,10 @@ class Window(QModelMainWindow):
         document.history.recorded.connect(lambda *_: self._show_title())
         self._show_title()
         document.restored_changed.connect(lambda: self._repaint())
-        self.notice.hide()
         self._show_disk()
         self._repaint()
         if self._early is None or self._early.path != document.path:
+            self.notice.hide()
             self.fit()  # else its picture was there before its cells, and the user may look at a part of it by now
         self._early = document if document.is_provisional else None
 
