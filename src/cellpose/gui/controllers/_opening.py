@@ -165,11 +165,7 @@ def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Docume
         rest = io.read_seg(seg, without=tuple(key for key in _ARRAYS if key != "flows"))
         restore_flows(document, rest)
     report(0.9)
-<<<<<<< HEAD
-    return Loaded(document, state_of(seg, rest.content), rest)
-=======
-    return Loaded(document, state_of(seg_path(early.path or seg), rest.content), rest, on_disk=on_disk)
->>>>>>> 728b2e7 (window: images open beside damaged cells, which are kept; what others write meanwhile is kept; folders and arrays are opened; where nothing can be written another folder is asked for, and failures to save stay in sight)
+    return Loaded(document, state_of(seg, rest.content), rest, on_disk=on_disk)
 
 
 def _with_cells(early: Document, seg: Path) -> Document:
