@@ -118,7 +118,7 @@ def run_original(python: str, folder: Path, repeats: int, threads: int) -> tuple
 
 def agreement(ours: np.ndarray, theirs: np.ndarray) -> float:
     """Average precision at an overlap of 0.5."""
-    from cellpose.utils._labels import overlap, sizes
+    from cellpose._labels.arrays import overlap, sizes
 
     pairs, a, b = overlap(ours, theirs), sizes(ours), sizes(theirs)
     both = (pairs.a > 0) & (pairs.b > 0)

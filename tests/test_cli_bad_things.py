@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from bench import Bench, make_bench
-from cellpose import _streams, io
+from cellpose import io
+from cellpose._machine import streams as _streams
 from cellpose.cli import main
 
 U_NET = ("--pretrained_model", "cyto3")

@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from cellpose._compile_cache import provide_compile_cache
+from cellpose._machine.caches import provide_compile_cache
 
 
 @pytest.fixture

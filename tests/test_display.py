@@ -6,16 +6,16 @@ import sys
 
 import pytest
 
-from cellpose import _stages
-from cellpose.utils import _display
-from cellpose.utils._display import Display, printable, shown
+from cellpose._progress import display as _display
+from cellpose._progress import stages as _stages
+from cellpose._progress.display import Display, printable, shown
 
 terminal = pytest.importorskip("terminal", reason="needs terminals of POSIX")
 
 
 def program(text: str, **options) -> tuple[int, list[str], str]:
     """Exit code, screen at the end, and all that was written, of a program on a terminal."""
-    head = "import logging, sys, time\nfrom cellpose import _stages\nfrom cellpose.utils import _display\n"
+    head = "import logging, sys, time\nfrom cellpose._progress import display as _display, stages as _stages\n"
     head += "_display._PATIENCE, _display._TICK = 0.0, 0.02\n"
     code, written = terminal.on_terminal(["-c", head + text], **options)
     return code, terminal.screen_of(written), written

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from cellpose import dynamics, io, metrics, models, transforms, utils
-from cellpose._door import door
+from cellpose._face.door import door
 from cellpose.errors import CellposeError, InputError, OptionError
 
 FACES = ("io", "dynamics", "utils", "metrics", "plot", "transforms", "models", "denoise", "core", "train")

@@ -9,9 +9,9 @@ import pytest
 import tifffile
 
 from cellpose import dynamics
+from cellpose._machine import threads as _threads
 from cellpose.dynamics import _flows
 from cellpose.errors import InputError
-from cellpose.utils import _threads
 
 
 def discs(shape: tuple[int, ...], *circles: tuple[float, ...]) -> np.ndarray:

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from cellpose import dynamics
+from cellpose._labels.arrays import renumber
 from cellpose.dynamics import _flows, _follow, _gather, _masks, _quality
 from cellpose.dynamics._cpu import _heat
 from cellpose.errors import InputError, OptionError
 from cellpose.options import Masking
-from cellpose.utils._labels import renumber
 from test_dynamics_flows import REFERENCE, discs
 
 LOGITS = np.where(REFERENCE > 0, 4.0, -4.0).astype(np.float32)

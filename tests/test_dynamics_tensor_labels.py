@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from cellpose import metrics, utils
+from cellpose._labels import arrays as _labels
 from cellpose.dynamics import _flows
 from cellpose.dynamics._torch import _labels as _tensor_labels
 from cellpose.metrics import _inputs
-from cellpose.utils import _labels
 
 
 def on_tensors(labels: np.ndarray) -> torch.Tensor:

@@ -466,7 +466,7 @@ def test_threads_share_a_model(unet):
 
 
 def test_sixteen_bits_hold_labels_until_they_do_not():
-    from cellpose.utils._labels import compact
+    from cellpose._labels.arrays import compact
 
     assert compact(np.array([65535], np.int32)).dtype == np.uint16
     assert compact(np.array([65536], np.int32)).dtype == np.uint32

@@ -10,7 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from cellpose import _temporary, io
+from cellpose import io
+from cellpose._machine import temporary
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def dead() -> int:
 
 
 def name_of(process: int, machine: str | None = None) -> str:
-    return f".cellpose-{machine or _temporary._machine()}-{process}-0123456789ab.part"
+    return f".cellpose-{machine or temporary._machine()}-{process}-0123456789ab.part"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there the age alone tells")
@@ -32,7 +33,7 @@ def test_files_of_killed_runs_are_removed_by_the_next_write(tmp_path, dead):
     (tmp_path / name_of(dead).replace("0123", "4567") / "0.0").write_bytes(b"half a chunk")
     same_number = tmp_path / name_of(os.getpid())
     same_number.write_bytes(b"of a container that was killed")
-    os.utime(same_number, (0, _temporary._STARTED - 5))
+    os.utime(same_number, (0, temporary._STARTED - 5))
     io.imsave(tmp_path / "a.tif", np.zeros((3, 4), np.uint8))
     assert os.listdir(tmp_path) == ["a.tif"]
 
@@ -49,15 +50,15 @@ def test_files_of_others_stay(tmp_path):
     }
     for name in kept:
         (tmp_path / name).touch()
-    _temporary.remove_left_over(tmp_path)
+    temporary.remove_left_over(tmp_path)
     assert set(os.listdir(tmp_path)) == kept
 
 
 def test_what_nobody_touched_for_long_is_removed(tmp_path):
     for name in (name_of(os.getppid()), name_of(7, machine="00000000"), ".cellpose-12-0123456789ab.part"):
         (tmp_path / name).touch()
-        os.utime(tmp_path / name, (0, time.time() - _temporary._ABANDONED_S - 60))
-    _temporary.remove_left_over(tmp_path)
+        os.utime(tmp_path / name, (0, time.time() - temporary._ABANDONED_S - 60))
+    temporary.remove_left_over(tmp_path)
     assert not os.listdir(tmp_path)
 
 

@@ -12,10 +12,10 @@ import pytest
 import tifffile
 
 from cellpose import denoise, dynamics, io, nets, train
+from cellpose._labels.kinds import holds_targets, label_plane
 from cellpose.errors import FileReadError, InputError
 from cellpose.io._label_image import read_labels
 from cellpose.train._data import Reading, Sources, build_set, build_sets
-from cellpose.utils._label_kinds import holds_targets, label_plane
 from test_train_data import UNET, discs
 
 IMAGE, LABELS = discs(9)

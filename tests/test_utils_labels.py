@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
+from cellpose._labels import arrays as lb
 from cellpose.errors import InputError
-from cellpose.utils import _labels as lb
 
 settings.register_profile("kernels", deadline=None)  # the first call compiles
 settings.load_profile("kernels")
@@ -251,7 +251,7 @@ def test_empty_and_thin_images(shape: tuple[int, ...]) -> None:
 
 
 def test_kernels_work_where_machine_code_cannot_be_kept() -> None:
-    from cellpose.utils._compiled import compiled
+    from cellpose._machine.compiled import compiled
 
     names: dict[str, object] = {}
     exec("def double(x):\n    return 2 * x", names)  # a function without a file has no folder for its machine code
@@ -294,7 +294,7 @@ def test_wide_boxes_are_filled_as_narrow_ones(labels: np.ndarray) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_slices_cover_the_range_once_and_in_order(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cellpose.utils._threads import run_sliced
+    from cellpose._machine.threads import run_sliced
 
     monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
     for n, smallest in ((0, 1), (5, 1), (100, 1), (100, 30)):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from cellpose.utils._pipeline import Room, Stopped, in_order, worker_count
+from cellpose._machine.pipeline import Room, Stopped, in_order, worker_count
 
 logger = logging.getLogger("cellpose.tests.pipeline")
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from cellpose._waiting import shorten_busy_waiting
+from cellpose._machine.waiting import shorten_busy_waiting
 
 
 @pytest.mark.parametrize("said", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}])

@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 import torch
 
-from cellpose import _connect, weights
+from cellpose import weights
+from cellpose._machine import connect
 from cellpose.errors import DownloadError, UnknownModelError, WeightsError
 from cellpose.nets import CPnet
 from cellpose.weights import _content, _download, _names, _partial
@@ -250,13 +251,13 @@ def test_redirections_are_followed_but_not_into_the_open(server: Server, tmp_pat
     assert [path for path, _ in server.asked] == ["/w", "/elsewhere"]
     request = urllib.request.Request("https://127.0.0.1/w")
     with pytest.raises(Exception, match="not encrypted"):
-        _connect._NoDowngrade().redirect_request(request, None, 302, "", {}, "http://127.0.0.1/w")
+        connect._NoDowngrade().redirect_request(request, None, 302, "", {}, "http://127.0.0.1/w")
 
 
 def test_certificates_are_verified() -> None:
     import ssl
 
-    context = _connect._tls()
+    context = connect._tls()
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname
 
@@ -337,7 +338,7 @@ def test_a_wall_that_answers_nothing_does_not_take_minutes(tmp_path: Path, monke
     numbers = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{i}", 443)) for i in range(20)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: numbers)
     monkeypatch.setattr(socket, "create_connection", swallow)
-    monkeypatch.setattr(_connect.time, "monotonic", lambda: now + sum(waited))
+    monkeypatch.setattr(connect.time, "monotonic", lambda: now + sum(waited))
     with pytest.raises(DownloadError, match="the server does not answer; a firewall or a missing proxy"):
         download(["https://models.invalid/w"], tmp_path / "w", False)
     assert 9 < sum(waited) < 11

@@ -11,8 +11,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from cellpose._compile_cache import provide_compile_cache
-from cellpose._waiting import shorten_busy_waiting
+from cellpose._machine.caches import provide_compile_cache
+from cellpose._machine.waiting import shorten_busy_waiting
 
 # The module of this name is loaded first, so that importing it later does not take the place of the string.
 from cellpose.version import version

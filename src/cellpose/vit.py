@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from cellpose._also import other_names
+from cellpose._face.also import other_names
 from cellpose.nets import CPDINO, CPSAM
 from cellpose.nets import NetFile as BaseModel
 

@@ -71,7 +71,7 @@ def lacking(function: Any, names: list[str] | None) -> list[str]:
     return [name for name in names or [] if name not in ours]
 
 
-# One parameter, two names: `cellpose._keywords.also_called` takes both.
+# One parameter, two names: `cellpose._face.keywords.also_called` takes both.
 ALSO = {"_label_overlap": {"x", "y"}, "cache_model_path": {"backbone"}, "load_model": {"PATH"}}
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cellpose._labels.arrays import scan
 from cellpose.errors import EditRefusedError, InputError
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._box import Box
@@ -17,7 +18,6 @@ from cellpose.gui.model._labels import Edit, LabelStore
 from cellpose.gui.model._marks import check, next_doubtful, set_class
 from cellpose.gui.model._packed import Packed
 from cellpose.gui.model._strokes import outlined, painted
-from cellpose.utils._labels import scan
 
 
 def cells(*boxes: tuple[int, int, int, int], shape: tuple[int, int] = (40, 40)) -> LabelStore:

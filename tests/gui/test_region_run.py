@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from cellpose._labels.arrays import scan
 from cellpose.gui.model import Box, Flows, LabelStore
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.views._window import Window
-from cellpose.utils._labels import scan
 from hand import Modifier, click, drag, draw, key
 
 SIDE = 240

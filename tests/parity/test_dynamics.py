@@ -11,7 +11,7 @@ import pytest
 from scipy.ndimage import find_objects
 
 from cellpose import dynamics, metrics, utils
-from cellpose.utils._labels import overlap, renumber, sizes
+from cellpose._labels.arrays import overlap, renumber, sizes
 from conftest import Parity, parity_rows
 
 # Rows that we differ from on purpose (patterns of whole keys), with the reason: one rule serves all (heat spreads in

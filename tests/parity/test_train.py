@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from cellpose import resnet_torch, train
+from cellpose._labels.arrays import renumber
 from cellpose.errors import InputError
-from cellpose.utils._labels import renumber
 from conftest import PARITY, parity_rows
 from toy import toy_from_formula
 

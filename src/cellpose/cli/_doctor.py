@@ -16,8 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cellpose._progress.display import waiting
 from cellpose._version import version
-from cellpose.utils._display import waiting
 
 __all__ = ["doctor_command", "examine"]
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from cellpose import io
-from cellpose._stages import stage
+from cellpose._machine.pipeline import Tell
+from cellpose._progress.display import waiting
+from cellpose._progress.stages import stage
 from cellpose.cli._model import Segmenter
 from cellpose.cli._save import output_paths, warn_of_blocks
 from cellpose.errors import CellposeError, OptionError
-from cellpose.utils._display import waiting
-from cellpose.utils._pipeline import Tell
 
 __all__ = ["is_large", "print_estimates", "segment_large_file"]
 

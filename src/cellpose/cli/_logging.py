@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cellpose._stages import TOLD, name_image
+from cellpose._progress.display import Display, can_show
+from cellpose._progress.stages import TOLD, name_image
 from cellpose.errors import CellposeError
-from cellpose.utils._display import Display, can_show
 
 __all__ = ["display_of", "is_watched", "logging_to_user", "say_at_end"]
 

@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from cellpose._streams import guard_streams, is_output_lost
+from cellpose._machine.streams import guard_streams, is_output_lost
 from cellpose.cli._parser import get_arg_parser
 from cellpose.cli._retired import split_retired
 from cellpose.errors import CellposeError, FileMissingError, InputError, OptionError, UnknownModelError

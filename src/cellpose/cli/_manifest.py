@@ -16,11 +16,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from cellpose._reading import read_json
+from cellpose._machine.reading import read_json
+from cellpose._machine.writing import replacing
 from cellpose._version import version
 from cellpose.cli._table import FLAGS
 from cellpose.errors import FileMissingError, FileReadError
-from cellpose.io import replacing
 
 __all__ = ["MANIFEST_NAME", "Manifest", "options_of", "outputs_of_last_run"]
 

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from cellpose import io
-from cellpose._stages import TOLD, about_image, stage
+from cellpose._machine.pipeline import Room, Tell, in_order, worker_count
+from cellpose._progress.display import Display, waiting
+from cellpose._progress.stages import TOLD, about_image, stage
 from cellpose.cli._images import find_images, folder_of_run, groups_of_same_results
 from cellpose.cli._large import is_large, print_estimates, segment_large_file
 from cellpose.cli._logging import display_of, say_at_end
@@ -26,8 +28,6 @@ from cellpose.cli._summary import Summary, count_of
 from cellpose.cli._unused import warn_of_unused
 from cellpose.errors import OptionError
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
-from cellpose.utils._display import Display, waiting
-from cellpose.utils._pipeline import Room, Tell, in_order, worker_count
 
 __all__ = ["segment_command"]
 

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cellpose._progress.display import waiting
 from cellpose.errors import OptionError
 from cellpose.options import Normalization
-from cellpose.utils._display import waiting
 
 __all__ = ["slices_command"]
 

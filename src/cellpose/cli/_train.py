@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cellpose._stages import TOLD
+from cellpose._progress.display import waiting
+from cellpose._progress.stages import TOLD
 from cellpose.cli._model import NO_MODEL, device_of, generation_of, resolve_model
 from cellpose.cli._table import GENERATION_DEFAULTS, LAYOUT, layout_given
 from cellpose.cli._unused import warn_of_unused
 from cellpose.errors import FileWriteError, OptionError
 from cellpose.options import Normalization
-from cellpose.utils._display import waiting
 
 __all__ = ["train_command"]
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose.utils._display import waiting
+from cellpose._progress.display import waiting
 
 __all__ = ["warm"]
 

@@ -2,8 +2,8 @@
 
 import logging
 
-from cellpose._also import other_names
-from cellpose._door import guard
+from cellpose._face.also import other_names
+from cellpose._face.door import guard
 from cellpose.core._devices import assign_device, check_mkl, use_gpu
 from cellpose.core._planes import run_planes
 from cellpose.core._run import _forward, run_3D, run_net

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import transforms
-from cellpose._stages import stage
+from cellpose._progress.stages import stage
 from cellpose.engines import Engine, SmallerBatches, is_transformer
 from cellpose.errors import InputError, OptionError
 from cellpose.options import Tiling

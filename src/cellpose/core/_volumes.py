@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose._stages import stage
+from cellpose._progress.stages import stage
 from cellpose.core._planes import Report, padded_grid, run_planes
 from cellpose.engines import Engine
 from cellpose.errors import InputError

@@ -1,7 +1,7 @@
 """Image restoration: degrade, learn to restore, restore, and segment what was restored (Cellpose 3)."""
 
-from cellpose._also import other_names
-from cellpose._door import guard
+from cellpose._face.also import other_names
+from cellpose._face.door import guard
 from cellpose.denoise._batch import random_rotate_and_resize_noise
 from cellpose.denoise._cellpose import CellposeDenoiseModel
 from cellpose.denoise._degrade import add_noise, deterministic, img_norm

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cellpose import io, nets, weights
-from cellpose._streams import guard_streams
+from cellpose._machine.streams import guard_streams
 from cellpose.core import assign_device
 from cellpose.denoise._data import clean_image
 from cellpose.denoise._train import train

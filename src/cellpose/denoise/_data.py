@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import dynamics, io, transforms, utils
+from cellpose._labels.kinds import label_plane
 from cellpose.errors import InputError
 from cellpose.io._find import FLOWS, Beside
-from cellpose.utils._label_kinds import label_plane
 from cellpose.utils._shares import shares
 
 __all__ = ["CleanImages", "clean_image"]

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from cellpose import core, transforms, weights
+from cellpose._progress.display import shown, waiting
 from cellpose.engines import Engine, Loaded, NetworkAttribute, choose_engine, engine_of
 from cellpose.errors import InputError, WeightsError
 from cellpose.options import Normalization, Tiling
 from cellpose.transforms._percentiles import has_contrast
-from cellpose.utils._display import shown, waiting
 
 __all__ = ["MODEL_NAMES", "DenoiseModel"]
 

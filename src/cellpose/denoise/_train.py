@@ -19,12 +19,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from cellpose._stages import stage
+from cellpose._progress.display import Display, shown
+from cellpose._progress.stages import stage
 from cellpose.denoise._batch import random_rotate_and_resize_noise
 from cellpose.denoise._data import CleanImages
 from cellpose.denoise._losses import one_chan_cellpose, test_loss, train_loss
 from cellpose.errors import InputError, OptionError
-from cellpose.utils._display import Display, shown
 
 __all__ = ["train"]
 

@@ -5,8 +5,8 @@ On the CPU compiled kernels run on all cores; on another torch device the same i
 
 from __future__ import annotations
 
-from cellpose._also import other_names
-from cellpose._door import guard
+from cellpose._face.also import other_names
+from cellpose._face.door import guard
 from cellpose.dynamics._flows import (
     center_of_mass,
     get_centers,

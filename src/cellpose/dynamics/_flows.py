@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._temporary import temporary_beside
+from cellpose._labels.arrays import Labels, as_labels, renumber
+from cellpose._labels.kinds import label_plane
+from cellpose._machine.writing import replacing
 from cellpose.dynamics._cells import Cells
 from cellpose.dynamics._cpu import _heat
 from cellpose.dynamics._cpu._heat import find_cells
 from cellpose.dynamics._device import Device, on_gpu
 from cellpose.errors import InputError
-from cellpose.utils._label_kinds import label_plane
-from cellpose.utils._labels import Labels, as_labels, renumber
 
 __all__ = [
     "center_of_mass",
@@ -209,12 +209,8 @@ def _write_flows(flows: npt.NDArray[np.float32], image_name: str | os.PathLike[s
     import tifffile
 
     target = Path(os.path.splitext(os.fspath(image_name))[0] + "_flows.tif")
-    partial = temporary_beside(target)
-    try:
-        tifffile.imwrite(partial, flows, photometric="minisblack")
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(target) as file:
+        tifffile.imwrite(file, flows, photometric="minisblack")
 
 
 def labels_to_flows(

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._labels.arrays import Labels, compact, scan, without
 from cellpose.dynamics._cpu._gather import gather, index_of
 from cellpose.dynamics._device import as_array
-from cellpose.utils._labels import Labels, compact, scan, without
 
 __all__ = ["get_masks", "get_masks_orig", "get_masks_torch"]
 

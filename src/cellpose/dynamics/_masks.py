@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._labels.arrays import Labels, compact
 from cellpose.dynamics._cpu import _masks
 from cellpose.dynamics._device import Device, on_gpu
 from cellpose.dynamics._network_flows import NetworkFlows
 from cellpose.errors import InputError
 from cellpose.options import Masking
-from cellpose.utils._labels import Labels, compact
 
 __all__ = ["compute_masks", "flows_to_masks", "resize_and_compute_masks"]
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._labels.arrays import Labels, as_labels, remove_labels
 from cellpose.dynamics._cells import Cells
 from cellpose.dynamics._constants import NETWORK_SCALE
 from cellpose.dynamics._cpu._heat import cell_errors as errors_on_cpu
@@ -15,7 +16,6 @@ from cellpose.dynamics._cpu._heat import find_cells
 from cellpose.dynamics._device import Device, as_array, on_gpu
 from cellpose.dynamics._flows import masks_to_flows
 from cellpose.errors import InputError
-from cellpose.utils._labels import Labels, as_labels, remove_labels
 
 __all__ = ["CellScores", "cell_errors", "cell_scores", "flow_error", "remove_bad_flow_masks"]
 

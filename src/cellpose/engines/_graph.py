@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import weights
-from cellpose._stages import current_job, stage
+from cellpose._progress.stages import current_job, stage
 from cellpose.engines._dino_graph import rotations
 from cellpose.engines._sessions import Session, has_bfloat16, open_session, version_of, workers
 from cellpose.engines._source import Source, keep, source_of, variant_of

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from cellpose import weights
-from cellpose._stages import stage
+from cellpose._progress.stages import stage
 from cellpose.engines._graph import GraphEngine, open_engine
 from cellpose.engines._protocol import Engine
 from cellpose.engines._wrap import as_engine

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import nets, weights
-from cellpose._stages import say
+from cellpose._progress.stages import say
 from cellpose.engines._calibration import largest_inputs
 from cellpose.engines._cpnet_graph import cpnet_graph
 from cellpose.engines._dino_graph import DinoGraph

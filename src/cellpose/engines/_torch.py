@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cellpose._stages import say
+from cellpose._progress.stages import say
 from cellpose.engines._batches import SmallerBatches, is_out_of_memory
 from cellpose.engines._protocol import is_transformer
 from cellpose.errors import InputError

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
-from cellpose._also import other_names
-from cellpose._door import guard
+from cellpose._face.also import other_names
+from cellpose._face.door import guard
 from cellpose.io._axes import FileAxes
 from cellpose.io._bands import write_label_bands
 from cellpose.io._convert import tiff_to_zarr
@@ -33,7 +33,7 @@ from cellpose.io._rois import outlines_to_text, save_rois, write_rois
 from cellpose.io._seg import Segmentation, read_seg, write_seg
 from cellpose.io._seg_content import masks_flows_to_seg, seg_content
 from cellpose.io._training_data import load_file_list, load_images_labels, load_train_test_data
-from cellpose.io._write import check_dir, imsave, replacing, smallest_labels, write_ome_tiff
+from cellpose.io._write import check_dir, imsave, smallest_labels, write_ome_tiff
 from cellpose.io._zarr import is_zarr
 
 __all__ = [
@@ -75,7 +75,6 @@ __all__ = [
     "read_image",
     "read_seg",
     "remove_model",
-    "replacing",
     "save_masks",
     "save_rois",
     "save_to_png",

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._machine.writing import replacing
 from cellpose.errors import InputError
 from cellpose.io._ome_zarr_labels import is_labels_place, write_zarr_bands
 from cellpose.io._tiff import TIFF_SUFFIXES
-from cellpose.io._write import CLASSIC_TIFF_LIMIT, ome_metadata, replacing
+from cellpose.io._write import CLASSIC_TIFF_LIMIT, ome_metadata
 
 __all__ = ["write_label_bands"]
 

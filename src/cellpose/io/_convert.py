@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.errors import AxesError
 from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, named_axes, place_of_axis
 from cellpose.io._image import ImageArray

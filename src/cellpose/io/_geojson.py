@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.utils._labels import bounding_boxes
+from cellpose._labels.arrays import bounding_boxes
 
 __all__ = ["geojson_of", "rings"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.errors import FileMissingError, FileReadError, MissingExtraError
 from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, known_letters
 from cellpose.io._image import Image

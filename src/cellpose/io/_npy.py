@@ -11,14 +11,15 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
+from cellpose._machine.writing import replacing
 from cellpose.errors import FileReadError
 from cellpose.io._axes import UNKNOWN_AXIS
 from cellpose.io._image import Image
 from cellpose.io._limits import check_claim
 from cellpose.io._open import opened
 from cellpose.io._unpickle import Clipped, unpickle_data
-from cellpose.io._write import PathLike, replacing
+from cellpose.io._write import PathLike
 
 __all__ = ["holds_objects", "load_npy", "map_npy", "read_npy", "write_npy_object"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.io._image import ImageArray
 
 __all__ = ["OmeSeries", "file_of"]

@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError
 from cellpose.io._ome_series import OmeSeries
 from cellpose.io._tiff_check import check_directories

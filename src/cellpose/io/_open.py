@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 
 __all__ = ["head_of", "opened"]
 

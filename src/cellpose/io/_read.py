@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.errors import AxesError, FileReadError
 from cellpose.io._image import Image, ImageArray
 from cellpose.io._microscope import BIOIO_SUFFIXES, read_bioio, read_dax, read_nrrd

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._machine.writing import replacing
 from cellpose.errors import InputError
-from cellpose.io._write import PathLike, replacing, smallest_labels, write_text
+from cellpose.io._write import PathLike, smallest_labels, write_text
 
 __all__ = ["format_outlines", "outlines_to_text", "save_rois", "write_rois"]
 

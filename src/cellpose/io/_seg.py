@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError, InputError
 from cellpose.io._npy import load_npy, write_npy_object
 from cellpose.io._write import PathLike

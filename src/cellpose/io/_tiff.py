@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError
 from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, known_letters
 from cellpose.io._image import FINEST_PRINT_UM, Image, ImageArray

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from cellpose._labels.arrays import same_cells
+from cellpose._labels.kinds import label_plane
 from cellpose.errors import CellposeError, FileReadError, InputError
 from cellpose.io._find import get_image_files, get_label_files
 from cellpose.io._image import ImageArray
 from cellpose.io._label_image import read_labels
 from cellpose.io._npy import load_npy
 from cellpose.io._read import imread, read_image
-from cellpose.utils._label_kinds import label_plane
-from cellpose.utils._labels import same_cells
 
 __all__ = ["load_file_list", "load_images_labels", "load_train_test_data"]
 

@@ -1,21 +1,19 @@
-"""Writing that never leaves half a file: a temporary file beside the target, then one replacement."""
+"""Images and labels in files, each whole or not there."""
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._temporary import temporary_beside
+from cellpose._labels.arrays import compact
+from cellpose._machine.writing import replacing
 from cellpose.errors import AxesError, FileWriteError, InputError
 from cellpose.io._axes import check_axes
-from cellpose.utils._labels import compact
 
 __all__ = [
     "CLASSIC_TIFF_LIMIT",
@@ -24,7 +22,6 @@ __all__ = [
     "imsave",
     "make_folder",
     "ome_metadata",
-    "replacing",
     "smallest_labels",
     "write_bytes",
     "write_ome_tiff",
@@ -94,46 +91,6 @@ def check_dir(path: PathLike) -> None:
         If it cannot be made.
     """
     make_folder(path)
-
-
-@contextmanager
-def replacing(path: PathLike) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of ``path`` when the block ends without an error.
-
-    Until then, and if anything fails, what stood at ``path`` is untouched. After the replacement the modification
-    time is set anew: programs that watch a folder wait for a file to be modified and miss a mere rename.
-
-    Raises
-    ------
-    FileWriteError
-        If the file cannot be written: no space, no permission, no such folder.
-    """
-    # a link stays a link: what it points to is replaced
-    target = Path(os.path.realpath(path))
-    if os.path.exists(target) and not os.path.isfile(target):
-        message = f"could not write {path}: there is something there that is not a file"
-        raise FileWriteError(message)
-    temporary = temporary_beside(target)
-    try:
-        # opened anew rather than by tempfile, whose files only their owner may read
-        with open(temporary, "xb") as file:
-            yield file
-        if target.exists():
-            with suppress(OSError):
-                shutil.copymode(target, temporary)
-        os.replace(temporary, target)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError) and not isinstance(error, FileWriteError):
-            message = (
-                f"could not write {path}: {error.strerror or error}. "
-                "Free space or change the permissions, or choose another folder; nothing was changed there"
-            )
-            raise FileWriteError(message) from error
-        raise
-    with suppress(OSError):
-        os.utime(target)
 
 
 def write_bytes(path: PathLike, data: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError, MissingExtraError
 
 __all__ = ["create_array", "is_zarr", "open_zarr", "zarr_library"]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError
 from cellpose.io._limits import check_claim
 

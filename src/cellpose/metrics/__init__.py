@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cellpose._also import other_names
-from cellpose._door import guard
+from cellpose._face.also import other_names
+from cellpose._face.door import guard
 from cellpose.metrics._boundary import boundary_scores
 from cellpose.metrics._flow import flow_error
 from cellpose.metrics._matching import (

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cellpose._labels.arrays import Overlap, as_labels, overlap
+from cellpose._labels.check import Labels, check_labels, check_same_shape
 from cellpose.dynamics._device import Device, on_gpu
 from cellpose.errors import InputError
 from cellpose.utils import masks_to_outlines
-from cellpose.utils._check import Labels, check_labels, check_same_shape
-from cellpose.utils._labels import Overlap, as_labels, overlap
 
 if TYPE_CHECKING:
     import torch

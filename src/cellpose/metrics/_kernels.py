@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellpose.utils._compiled import compiled
+from cellpose._machine.compiled import compiled
 
 _ROOM = 256  # columns kept and rows looked at in a sparse search, which is given up beyond
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellpose._keywords import also_called
+from cellpose._face.keywords import also_called
+from cellpose._labels.arrays import as_labels, overlap
+from cellpose._labels.check import Labels, check_labels, check_same_shape
 from cellpose.dynamics._device import Device
 from cellpose.errors import InputError
 from cellpose.metrics._inputs import check_pair, image_pairs, overlap_of
-from cellpose.utils._check import Labels, check_labels, check_same_shape
-from cellpose.utils._labels import as_labels, overlap
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

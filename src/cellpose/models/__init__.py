@@ -6,8 +6,8 @@ import logging
 from typing import Any
 
 from cellpose import weights
-from cellpose._also import other_names
-from cellpose._door import guard
+from cellpose._face.also import other_names
+from cellpose._face.door import guard
 from cellpose.core import assign_device, check_mkl, run_3D, run_net
 from cellpose.models._files import (
     MODEL_NAMES,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose._stages import image_name
+from cellpose._progress.stages import image_name
 from cellpose.options import Evaluation
 
 __all__ = ["Signs", "doubt_of", "doubts_left", "doubts_untold", "one_doubt", "signs_of", "tell_doubt"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cellpose import nets, weights
-from cellpose._keywords import also_called
+from cellpose._face.keywords import also_called
 from cellpose.weights import PUBLISHED
 
 __all__ = [

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from cellpose._stages import part_of_job
+from cellpose._progress.display import shown
+from cellpose._progress.stages import part_of_job
 from cellpose.errors import AxesError
 from cellpose.io import Image, read_image
 from cellpose.models._doubt import one_doubt
 from cellpose.models._many import fraction_of, reporter
-from cellpose.utils._display import shown
 
 __all__ = ["segment_image"]
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from cellpose import transforms
-from cellpose._stages import stage
+from cellpose._machine.pipeline import Room, Tell, in_order, worker_count
+from cellpose._progress.display import Display, shown
+from cellpose._progress.stages import stage
 from cellpose.errors import OptionError
 from cellpose.models._assumed import assumption
 from cellpose.models._doubt import doubt_of, doubts_left, signs_of, tell_doubt
 from cellpose.models._inputs import Images, Layout, one_number, read_with_axes
 from cellpose.models._segment import Network, Report, Result, diameter_assumed, segment
 from cellpose.options import Evaluation
-from cellpose.utils._display import Display, shown
-from cellpose.utils._pipeline import Room, Tell, in_order, worker_count
 
 __all__ = ["fraction_of", "name_of", "reporter", "segment_images"]
 
@@ -48,7 +48,7 @@ def segment_images(
     sizes
         ``diameter`` and ``rescale``, each a number for all images or one per image.
     progress
-        What is told of the progress, or whether it is shown, see `reporter` and `cellpose.utils._display.shown`.
+        What is told of the progress, or whether it is shown, see `reporter` and `cellpose._progress.display.shown`.
     """
     report = reporter(progress)
     with shown(progress, "images" if images.many and images.count != 1 else "", images.count) as display:

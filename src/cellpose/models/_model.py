@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from cellpose import weights
-from cellpose._door import check_arguments
+from cellpose._face.door import check_arguments
 from cellpose.engines import (
     GraphEngine,
     Loaded,

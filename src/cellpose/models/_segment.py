@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import core, dynamics, plot, transforms, utils
-from cellpose._stages import stage
+from cellpose._labels.arrays import compact
+from cellpose._progress.stages import stage
 from cellpose.engines import Engine, is_transformer
 from cellpose.errors import InputError, OptionError
 from cellpose.models import _scratch
@@ -20,7 +21,6 @@ from cellpose.models._classes import class_scores, masks_of_planes, picture_of_s
 from cellpose.models._inputs import Layout
 from cellpose.models._retired import warn_once
 from cellpose.options import Evaluation, Normalization
-from cellpose.utils._labels import compact
 
 __all__ = ["Network", "Result", "segment"]
 

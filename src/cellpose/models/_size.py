@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import utils
-from cellpose._door import check_arguments
-from cellpose._reading import reading
+from cellpose._face.door import check_arguments
+from cellpose._machine.reading import reading
+from cellpose._progress.display import shown
 from cellpose.errors import FileReadError, OptionError
 from cellpose.io._npy import load_npy
 from cellpose.models import _retired
@@ -24,7 +25,6 @@ from cellpose.models._inputs import Images, Layout, as_image, read_with_axes
 from cellpose.models._many import name_of
 from cellpose.models._model import CellposeModel
 from cellpose.models._segment import arranged
-from cellpose.utils._display import shown
 
 if TYPE_CHECKING:
     import torch

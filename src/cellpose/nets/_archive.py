@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.errors import WeightsError
 
 __all__ = ["check_archive"]

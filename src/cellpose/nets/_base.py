@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cellpose._keywords import also_called
+from cellpose._face.keywords import also_called
 from cellpose.errors import WeightsError
 from cellpose.nets._files import read_state_dict, write_state_dict
 

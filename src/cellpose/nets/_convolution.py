@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from cellpose._stages import announce_compiling
+from cellpose._progress.stages import announce_compiling
 from cellpose.nets._vector_code import (
     LANES,
     ROWS,

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cellpose._temporary import temporary_beside
-from cellpose.errors import FileMissingError, FileReadError, FileWriteError, UnsafeFileError, WeightsError
+from cellpose._machine.writing import replacing
+from cellpose.errors import FileMissingError, FileReadError, UnsafeFileError, WeightsError
 from cellpose.nets._archive import check_archive
 
 __all__ = ["read_state_dict", "write_state_dict"]
@@ -56,26 +56,13 @@ def write_state_dict(state: Mapping[str, Tensor], path: str | Path, metadata: Ma
     """
     path = Path(path)
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-    temporary = temporary_beside(path)
-    try:
-        opened = temporary.open("xb")
-    except OSError as error:
-        message = f"cannot write weights to {path}: {error}; check that the folder exists and is writable"
-        raise FileWriteError(message) from error
-    try:
-        with opened as file:
-            if path.suffix.lower() == ".safetensors":
-                from safetensors.torch import save
+    with replacing(path, failures=(RuntimeError,)) as file:
+        if path.suffix.lower() == ".safetensors":
+            from safetensors.torch import save
 
-                file.write(save(tensors, metadata=dict(metadata) if metadata else None))
-            else:
-                torch.save(tensors, file)
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        message = f"cannot write weights to {path}: {error}"
-        raise FileWriteError(message) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+            file.write(save(tensors, metadata=dict(metadata) if metadata else None))
+        else:
+            torch.save(tensors, file)
 
 
 def _kind_of(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from cellpose._stages import announce_compiling
+from cellpose._progress.stages import announce_compiling
 
 __all__ = ["norm_gradient", "norm_relu", "norm_relu_sums", "pixel_sums"]
 

@@ -5,8 +5,8 @@ Results are arrays; only :func:`show_segmentation` needs matplotlib, through the
 
 from __future__ import annotations
 
-from cellpose._also import other_names
-from cellpose._door import guard
+from cellpose._face.also import other_names
+from cellpose._face.door import guard
 from cellpose.plot._color import dx_to_circ, image_to_rgb, mask_overlay, mask_rgb
 from cellpose.plot._figure import show_segmentation
 from cellpose.plot._outline import outline_view

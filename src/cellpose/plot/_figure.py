@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellpose._temporary import temporary_beside
+from cellpose._labels.check import check_labels
+from cellpose._machine.writing import replacing
 from cellpose.errors import FileWriteError, InputError
 from cellpose.plot._color import channels_last, image_to_rgb, mask_overlay
 from cellpose.plot._outline import three_channels
 from cellpose.transforms import normalize99
 from cellpose.utils import masks_to_outlines
-from cellpose.utils._check import check_labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,17 +110,8 @@ def _write_jpg(path: Path, picture: NDArray[Any]) -> None:
     import cv2
 
     done, code = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]).astype(np.uint8, copy=False))
-    part = temporary_beside(path)
-    try:
-        if not done:
-            message = f"{path} could not be written: the picture of shape {picture.shape} cannot be a JPEG"
-            raise FileWriteError(message)
-        part.write_bytes(code.tobytes())
-        part.replace(path)
-    except OSError as error:
-        if isinstance(error, FileWriteError):
-            raise
-        message = f"{path} could not be written: {error}. Check that its folder is there and can be written to"
-        raise FileWriteError(message) from error
-    finally:
-        part.unlink(missing_ok=True)
+    if not done:
+        message = f"could not write {path}: the picture of shape {picture.shape} cannot be a JPEG"
+        raise FileWriteError(message)
+    with replacing(path) as file:
+        file.write(code.tobytes())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellpose.utils._compiled import compiled
+from cellpose._machine.compiled import compiled
 
 _HALF, _ROOT = 0.5, 3**0.5 / 2  # cosine of a third of a turn with its sign changed, and its sine
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from cellpose._labels.check import Labels, check_labels
 from cellpose.errors import InputError, OptionError
 from cellpose.plot._color import channels_last
-from cellpose.utils._check import Labels, check_labels
 
 __all__ = ["outline_view"]
 

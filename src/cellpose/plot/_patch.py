@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cellpose._labels.check import check_labels
 from cellpose.errors import InputError, OptionError
-from cellpose.utils._check import check_labels
 
 __all__ = ["disk", "interesting_patch"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellpose.utils._compiled import compiled
+from cellpose._machine.compiled import compiled
 
 
 @compiled

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cellpose._also import other_names
-from cellpose._door import guard
+from cellpose._face.also import other_names
+from cellpose._face.door import guard
 from cellpose.train._channels import _reshape_norm, convert_to_rgb, pad_to_rgb
 from cellpose.train._checks import LabelReport, check_labels
 from cellpose.train._data import _get_batch, _process_train_test

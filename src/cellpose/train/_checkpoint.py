@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from cellpose._reading import reading
-from cellpose._temporary import temporary_beside
-from cellpose.errors import FileWriteError, OptionError, WeightsError
+from cellpose._machine.reading import reading
+from cellpose._machine.writing import replacing
+from cellpose.errors import OptionError, WeightsError
 from cellpose.nets._archive import check_archive
 from cellpose.train._average import WeightMean
 
@@ -58,18 +58,10 @@ def write_atomically(path: Path, content: Any) -> None:
     FileWriteError
         If the file cannot be written.
     """
-    partial = temporary_beside(path)
-    try:
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        message = f"cannot write {path}: {error}"
-        raise FileWriteError(message) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path, failures=(RuntimeError,)) as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_checkpoint(path: Path, run_id: str, net: Any, optimiser: Any, progress: Progress, mean: WeightMean) -> None:

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._labels.arrays import Labels, as_labels, scan
+from cellpose._labels.kinds import label_plane
 from cellpose.errors import InputError
-from cellpose.utils._label_kinds import label_plane
-from cellpose.utils._labels import Labels, as_labels, scan
 
 __all__ = ["LabelReport", "check_labels", "listed", "log_reports"]
 

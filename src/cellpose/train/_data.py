@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io, utils
-from cellpose._stages import stage
+from cellpose._progress.stages import stage
 from cellpose.errors import CellposeError, FileReadError, FileWriteError, InputError
 from cellpose.io._find import FLOWS, Beside
 from cellpose.io._label_image import read_labels

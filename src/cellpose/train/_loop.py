@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from cellpose import nets
-from cellpose._stages import stage
+from cellpose._progress.display import Display
+from cellpose._progress.stages import stage
 from cellpose.options import Training
 from cellpose.train import _checkpoint as checkpoints
 from cellpose.train import _records as records
@@ -36,7 +37,6 @@ from cellpose.train._network import n_classes_of
 from cellpose.train._schedule import learning_rates
 from cellpose.train._sets import ImageSet, JoinedSet
 from cellpose.train._validate import THRESHOLDS, Scores, evaluate
-from cellpose.utils._display import Display
 
 __all__ = ["HALF_PRECISION_DEVICES", "OnEpoch", "OnStep", "Run", "train", "validate"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import plot
-from cellpose._temporary import temporary_beside
+from cellpose._machine.writing import replacing
 from cellpose.train._validate import Scores
 
 __all__ = ["COLUMNS", "run_folder", "write_pictures", "write_plot", "write_report", "write_table"]
@@ -35,17 +36,18 @@ def run_folder(model: Path) -> Path:
 
 def write_table(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """``losses.csv``: one line an epoch, empty where nothing was measured."""
-    partial = temporary_beside(folder / "losses.csv")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, COLUMNS, restval="")
-        table.writeheader()
-        table.writerows(rows)
-    partial.replace(folder / "losses.csv")
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, COLUMNS, restval="")
+    table.writeheader()
+    table.writerows(rows)
+    with replacing(folder / "losses.csv") as file:
+        file.write(text.getvalue().encode())
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     """``report.json``: the results of the run."""
-    (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    with replacing(folder / "report.json") as file:
+        file.write(json.dumps(report, indent=1).encode())
 
 
 def write_plot(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cellpose._progress.display import shown, waiting
 from cellpose.errors import OptionError
 from cellpose.options import Training
 from cellpose.train import _records
@@ -32,7 +33,6 @@ from cellpose.train._memory import memory_is_kept
 from cellpose.train._network import crop_multiple, device_of, generation_of, input_channels, n_classes_of, network_facts
 from cellpose.train._sets import ImageSet
 from cellpose.train._validate import Comparison, Scores
-from cellpose.utils._display import shown, waiting
 
 __all__ = ["train_seg"]
 

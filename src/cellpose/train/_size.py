@@ -15,13 +15,13 @@ import numpy.typing as npt
 import torch
 
 from cellpose import transforms, utils
-from cellpose._stages import stage
+from cellpose._progress.display import Display, shown
+from cellpose._progress.stages import stage
 from cellpose.errors import InputError
 from cellpose.train._channels import Preparation
 from cellpose.train._data import Reading, Sources, build_sets
 from cellpose.train._network import device_of, input_channels
 from cellpose.train._sets import ImageSet
-from cellpose.utils._display import Display, shown
 
 __all__ = ["train_size"]
 

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import io, transforms, utils
-from cellpose._stages import stage
+from cellpose._labels.arrays import compact, renumber
+from cellpose._progress.stages import stage
 from cellpose.errors import InputError, OptionError
 from cellpose.io._find import Beside
 from cellpose.io._label_image import read_labels
 from cellpose.options import Normalization
 from cellpose.transforms import PLANE_VIEWS
-from cellpose.utils._labels import compact, renumber
 
 __all__ = ["Slice", "cut_slices", "make_slices"]
 

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import dynamics, io
-from cellpose._reading import reading
-from cellpose._temporary import temporary_beside
-from cellpose.errors import FileReadError, InputError
-from cellpose.utils._label_kinds import holds_targets, label_plane
-from cellpose.utils._labels import renumber
+from cellpose._labels.arrays import renumber
+from cellpose._labels.kinds import holds_targets, label_plane
+from cellpose._machine.reading import reading
+from cellpose._machine.writing import replacing
+from cellpose.errors import FileReadError, FileWriteError, InputError
 
 __all__ = ["IGNORED", "flow_file", "ignored_pixels", "read_targets", "targets_of"]
 
@@ -47,7 +47,7 @@ def targets_of(labels: Any, device: Any = None, image_file: Any = None) -> Float
     ----------
     labels
         ``(Ly, Lx)`` or ``(1, Ly, Lx)``, 0 background, negative: region to ignore; or targets ``(4 or more, Ly, Lx)``,
-        which are taken as they are; see `cellpose.utils._label_kinds.label_plane`.
+        which are taken as they are; see `cellpose._labels.kinds.label_plane`.
     device
         Where flows are computed; None: the CPU.
     image_file
@@ -123,13 +123,9 @@ def _keep(path: Path, targets: Floats, key: str) -> None:
     """Write targets, whole or not at all; where that is not possible training goes on without the file."""
     import tifffile
 
-    partial = temporary_beside(path)
     facts = {"labels_sha256": key, "flows_version": _FLOWS_VERSION}
     try:
-        tifffile.imwrite(partial, targets, photometric="minisblack", metadata=facts)
-        partial.replace(path)
-    except OSError as error:
-        logger.warning(f"flows cannot be kept in {path} ({error.strerror or error}); they are computed in every run")
-    finally:
-        if partial.exists():
-            partial.unlink()
+        with replacing(path) as file:
+            tifffile.imwrite(file, targets, photometric="minisblack", metadata=facts)
+    except FileWriteError as error:
+        logger.warning(f"flows cannot be kept ({error}); they are computed in every run")

@@ -5,8 +5,8 @@ Pure functions on arrays: none writes into what it is given.
 
 from __future__ import annotations
 
-from cellpose._also import other_names
-from cellpose._door import guard
+from cellpose._face.also import other_names
+from cellpose._face.door import guard
 from cellpose.transforms._augment import random_rotate_and_resize
 from cellpose.transforms._axes import assumed_axes, convert_image, prepare_transformer, prepare_unet
 from cellpose.transforms._filters import gaussian_kernel, smooth_sharpen_img

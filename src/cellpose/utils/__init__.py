@@ -5,8 +5,9 @@ Nothing here changes its arguments. The kernels import numba when they are first
 
 from __future__ import annotations
 
-from cellpose._also import other_names
-from cellpose._door import guard
+from cellpose._face.also import other_names
+from cellpose._face.door import guard
+from cellpose._progress.bars import TqdmToLogger
 from cellpose.utils._color import hsv_to_rgb, rgb_to_hsv
 from cellpose.utils._download import download_url_to_file
 from cellpose.utils._edit import (
@@ -23,7 +24,6 @@ from cellpose.utils._outlines import (
     outlines_list_multi,
     outlines_list_single,
 )
-from cellpose.utils._progress import TqdmToLogger
 from cellpose.utils._shapes import (
     circleMask,
     diameters,

@@ -8,10 +8,10 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cellpose._connect import announced_length, opener, pieces
-from cellpose._temporary import temporary_beside
+from cellpose._machine.connect import announced_length, opener, pieces
+from cellpose._machine.writing import replacing
 from cellpose._version import version
-from cellpose.errors import DownloadError, FileWriteError, OptionError
+from cellpose.errors import DownloadError, OptionError
 
 __all__ = ["download_url_to_file"]
 
@@ -47,19 +47,8 @@ def download_url_to_file(url: str, dst: str | os.PathLike[str], progress: bool =
         message = f"dst={dst!r} is not allowed; it must be the path of a file"
         raise OptionError(message)
     target = Path(dst).expanduser()
-    # opened by name, not with mkstemp, so that the file gets the permissions of any other
-    part = temporary_beside(target)
-    try:
-        with part.open("xb") as file:
-            _fetch(url, file, target.name, progress)
-        part.replace(target)
-    except DownloadError:
-        raise
-    except OSError as error:
-        message = f"cannot write {target}: {error.strerror or error}"
-        raise FileWriteError(message) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(target) as file:
+        _fetch(url, file, target.name, progress)
 
 
 def _fetch(url: str, file: BinaryIO, label: str, progress: bool) -> None:

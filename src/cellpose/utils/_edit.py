@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cellpose._labels.arrays import as_labels, bounding_boxes, fill_holes_and_remove_small, relabeled, scan
+from cellpose._labels.check import Labels, check_labels, each_plane
 from cellpose.errors import OptionError
-from cellpose.utils._check import Labels, check_labels, each_plane
-from cellpose.utils._labels import as_labels, bounding_boxes, fill_holes_and_remove_small, relabeled, scan
 from cellpose.utils._outlines import contours
 
 __all__ = [

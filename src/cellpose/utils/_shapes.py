@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cellpose._labels.arrays import as_labels, sizes
+from cellpose._labels.check import check_labels
 from cellpose.errors import InputError
-from cellpose.utils._check import check_labels
-from cellpose.utils._labels import as_labels, sizes
 from cellpose.utils._outlines import Contours, contours
 
 __all__ = [

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cellpose._labels.arrays import overlap, sizes
+from cellpose._labels.check import Labels, check_labels
 from cellpose.errors import OptionError
-from cellpose.utils._check import Labels, check_labels
-from cellpose.utils._labels import overlap, sizes
 
 __all__ = ["stitch3D"]
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cellpose._reading import read_json
-from cellpose._temporary import temporary_beside
+from cellpose._machine.reading import read_json
+from cellpose._machine.writing import replacing_by_name
 from cellpose.errors import FileMissingError, FileReadError, FileWriteError, WeightsError
 
 __all__ = [
@@ -169,20 +169,15 @@ def replaced(path: Path) -> Iterator[Path]:
     FileWriteError
         If it cannot be written.
     """
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_beside(path)
-        temporary.touch(exist_ok=False)
-        yield temporary
-        temporary.chmod(0o644)  # models folders are shared
-        temporary.replace(path)
     except OSError as error:
         message = f"cannot write {path}: {error.strerror or error}"
         raise FileWriteError(message) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with replacing_by_name(path) as temporary:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        temporary.chmod(0o644)  # models folders are shared
 
 
 def copy_into(source: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError, FileWriteError, WeightsError
 
 __all__ = ["embed_card", "read_card"]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cellpose._connect import RedirectError, SlowError, UnansweredError, announced_length, opener, pieces
+from cellpose._machine.connect import RedirectError, SlowError, UnansweredError, announced_length, opener, pieces
 from cellpose._version import version
 from cellpose.errors import DownloadError
 from cellpose.weights._content import HEAD_BYTES, flaw_of, flaw_of_head

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cellpose._reading import read_json
+from cellpose._machine.reading import read_json
 from cellpose.errors import FileReadError, UnknownModelError, WeightsError
 from cellpose.weights import _cache
 from cellpose.weights._card import read_card

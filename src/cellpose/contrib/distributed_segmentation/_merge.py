@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._labels.arrays import overlap as shared_pixels
 from cellpose.errors import InputError
-from cellpose.utils._labels import overlap as shared_pixels
 
 __all__ = [
     "Match",

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._reading import reading
-from cellpose._temporary import temporary_beside
+from cellpose._labels.arrays import bounding_boxes
+from cellpose._machine.reading import reading
+from cellpose._machine.temporary import temporary_beside
 from cellpose.contrib.distributed_segmentation._blocks import (
     Crop,
     Index,
@@ -26,7 +27,6 @@ from cellpose.contrib.distributed_segmentation._blocks import (
 )
 from cellpose.contrib.distributed_segmentation._merge import block_faces, match_labels
 from cellpose.io._zarr import create_array, open_zarr
-from cellpose.utils._labels import bounding_boxes
 
 __all__ = ["Job", "match_block", "process_block", "segment_block", "write_block"]
 

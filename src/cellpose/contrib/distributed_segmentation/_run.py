@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._keywords import check_keywords
-from cellpose._temporary import temporary_beside
+from cellpose._face.keywords import check_keywords
+from cellpose._machine.temporary import temporary_beside
 from cellpose.contrib.distributed_segmentation._blocks import (
     Index,
     get_block_crops,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.utils._threads import run_sliced
+from cellpose._machine.threads import run_sliced
 
 __all__ = ["FEWEST_PIXELS", "field_of", "follow", "words_of"]
 

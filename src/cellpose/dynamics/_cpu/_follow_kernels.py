@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellpose._machine.compiled import compiled
 from cellpose.dynamics._constants import CHECK, MOST, REACH
 from cellpose.dynamics._cpu._vector_code import interpolate_rows
-from cellpose.utils._compiled import compiled
 
 BATCH = 1024  # pixels moved in step: few enough for the first cache, many enough to hide latencies
 SHARE = 8  # pixels at rest are taken out when they are at least one in so many

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._labels.arrays import Labels
+from cellpose._machine.threads import run_sliced
 from cellpose.dynamics._constants import FRINGE, PEAK, REACH
 from cellpose.dynamics._cpu._follow import FEWEST_PIXELS
 from cellpose.errors import InputError
-from cellpose.utils._labels import Labels
-from cellpose.utils._threads import run_sliced
 
 __all__ = ["gather", "index_of", "index_type"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellpose._machine.compiled import compiled
 from cellpose.dynamics._constants import REACH
-from cellpose.utils._compiled import compiled
 
 
 @compiled

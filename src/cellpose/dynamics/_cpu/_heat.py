@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._labels.arrays import Labels, scan
+from cellpose._machine.threads import run_sliced
 from cellpose.dynamics._cells import Cells
 from cellpose.dynamics._constants import NETWORK_SCALE
-from cellpose.utils._labels import Labels, scan
-from cellpose.utils._threads import run_sliced
 
 __all__ = ["cell_errors", "cells_of", "find_cells", "flows_of_plane", "flows_of_volume"]
 

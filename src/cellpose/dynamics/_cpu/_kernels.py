@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellpose._machine.compiled import compiled
 from cellpose.dynamics._cpu._vector_code import LENGTH, mean_nine
-from cellpose.utils._compiled import compiled
 
 # ---- labels to flows -------------------------------------------------------------------------------------------
 

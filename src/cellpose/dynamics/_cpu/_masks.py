@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._labels.arrays import Labels, fill_holes_and_remove_small, scan, without
+from cellpose._machine.threads import run_sliced
 from cellpose.dynamics._constants import NETWORK_SCALE
 from cellpose.dynamics._cpu._follow import FEWEST_PIXELS, field_of, words_of
 from cellpose.dynamics._cpu._gather import gather, index_type
 from cellpose.dynamics._cpu._heat import cell_errors, cells_of
 from cellpose.dynamics._network_flows import NetworkFlows
 from cellpose.options import Masking
-from cellpose.utils._labels import Labels, fill_holes_and_remove_small, scan, without
-from cellpose.utils._threads import run_sliced
 
 __all__ = ["ends_of", "masks_of"]
 

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cellpose._labels.arrays import Labels
 from cellpose.dynamics._cells import Cells
 from cellpose.dynamics._constants import NETWORK_SCALE
 from cellpose.dynamics._torch._labels import real
 from cellpose.dynamics._torch._tensors import strides_of, tensor_of
-from cellpose.utils._labels import Labels
 
 __all__ = ["cell_errors", "heat_flows"]
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellpose.utils._labels import Overlap
-from cellpose.utils._labels import fill_holes_and_remove_small as fill_holes_in_order
+from cellpose._labels.arrays import Overlap
+from cellpose._labels.arrays import fill_holes_and_remove_small as fill_holes_in_order
 
 __all__ = [
     "Scan",
@@ -32,7 +32,7 @@ MOST_PIXELS = 1 << 22  # of boxes that are looked at together: about 100 MB
 
 
 class Scan(NamedTuple):
-    """What `cellpose.utils._labels.Scan` holds, as tensors on the device; all whole numbers are int64."""
+    """What `cellpose._labels.arrays.Scan` holds, as tensors on the device; all whole numbers are int64."""
 
     boxes: Tensor
     counts: Tensor
@@ -210,7 +210,7 @@ def _axes(labels: Tensor) -> tuple[int, ...]:
 
 
 def fill_holes_and_remove_small(labels: Tensor, min_size: int) -> Tensor:
-    """As :func:`cellpose.utils._labels.fill_holes_and_remove_small`, of int32 labels."""
+    """As :func:`cellpose._labels.arrays.fill_holes_and_remove_small`, of int32 labels."""
     found = scan(labels)
     keep = found.counts >= max(min_size, 1)
     keep[0] = False
@@ -252,7 +252,7 @@ def outlines(plane: Tensor) -> Tensor:
 
 
 def overlap(a: Tensor, b: Tensor) -> Overlap:
-    """As :func:`cellpose.utils._labels.overlap`, of labels of the same shape; counts come back as arrays."""
+    """As :func:`cellpose._labels.arrays.overlap`, of labels of the same shape; counts come back as arrays."""
     width = _largest(b) + 1
     keys, counts = torch.unique(a.flatten().long() * width + b.flatten().long(), return_counts=True)
     pairs = keys.cpu().numpy()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cellpose._labels.arrays import Labels
 from cellpose.dynamics._cells import Cells
 from cellpose.dynamics._constants import NETWORK_SCALE
 from cellpose.dynamics._network_flows import NetworkFlows
@@ -18,7 +19,6 @@ from cellpose.dynamics._torch._heat import cell_errors
 from cellpose.dynamics._torch._labels import centres, device_for_labels, fill_holes_and_remove_small, scan, without
 from cellpose.dynamics._torch._tensors import tensor_of
 from cellpose.options import Masking
-from cellpose.utils._labels import Labels
 
 __all__ = ["masks_of"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.errors import CellposeError, FileReadError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, LabelStore, Picture

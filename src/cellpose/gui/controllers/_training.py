@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
+from cellpose._labels.arrays import same_cells
 from cellpose.gui.controllers._jobs import Cancelled, Report
 from cellpose.gui.controllers._trainer import TrainingRequest, messages
 from cellpose.gui.model import Document
 from cellpose.gui.model._seg_file import seg_path
 from cellpose.gui.model._training_set import OpenImage, TrainingSet, training_set
 from cellpose.gui.model._training_settings import TrainingSettings, start_for
-from cellpose.utils._labels import same_cells
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from cellpose import io
+from cellpose._labels.arrays import same_cells
 from cellpose.errors import CellposeError, InputError
 from cellpose.gui.model._corrections import FOUND_KEY, Correction, Found, compare
 from cellpose.gui.model._seg_file import seg_path
 from cellpose.io import Segmentation
-from cellpose.utils._labels import same_cells
 
 __all__ = ["STATES", "ImageState", "by_doubt", "images_of", "is_corrected", "state_of_image"]
 

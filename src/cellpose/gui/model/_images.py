@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io
-from cellpose._reading import reading
+from cellpose._machine.reading import reading
 from cellpose.errors import AxesError
 from cellpose.transforms import convert_image
 from cellpose.transforms._percentiles import scale_of, thinned

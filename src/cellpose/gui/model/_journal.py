@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from cellpose._machine.writing import replacing
 from cellpose.errors import FileReadError
 from cellpose.gui.model._box import Box
 from cellpose.gui.model._labels import CELL, Edit, Patch, Regions
@@ -70,9 +71,8 @@ class Journal:
     def begin(self, base: Base) -> None:
         """Start anew: what was written before is in a file by now, or not wanted."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        part.write_bytes(_framed(json.dumps(asdict(base)).encode()))
-        part.replace(self.path)
+        with replacing(self.path) as file:
+            file.write(_framed(json.dumps(asdict(base)).encode()))
         self._done, self._undone = [], []
 
     def follow(self, done: Iterable[Edit], undone: Iterable[Edit]) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._labels.arrays import scan
 from cellpose.errors import InputError
 from cellpose.gui.model._box import Box, Mask, box_of_mask, hull
 from cellpose.gui.model._packed import Packed
-from cellpose.utils._labels import scan
 
 __all__ = ["CELL", "Edit", "LabelStore", "Patch", "Regions", "Table"]
 

@@ -10,7 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cellpose._temporary import temporary_beside
+from cellpose._machine.writing import replacing
+from cellpose.errors import FileWriteError
 
 __all__ = ["Preferences", "take"]
 
@@ -40,17 +41,12 @@ class Preferences:
         path = self._file()
         if path is None or (not values and name not in self._read()):
             return
-        part = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = temporary_beside(path)
-            part.write_text(json.dumps(content, indent=1), "utf-8")
-            part.replace(path)
-        except OSError as error:
+            with replacing(path) as file:
+                file.write(json.dumps(content, indent=1).encode())
+        except (OSError, FileWriteError) as error:
             logger.warning("the settings of the window were not kept: %s", error)
-            if part is not None:
-                with suppress(OSError):
-                    part.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any]:
         path = self._file()

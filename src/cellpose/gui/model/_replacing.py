@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._labels.arrays import scan
 from cellpose.gui.model._box import Box, Mask
 from cellpose.gui.model._labels import Edit, LabelStore
 from cellpose.gui.model._pieces import FEWEST_PIXELS, pieces_of
-from cellpose.utils._labels import scan
 
 __all__ = ["replace_all", "replace_within"]
 

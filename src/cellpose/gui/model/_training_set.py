@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io
+from cellpose._labels.arrays import renumber
 from cellpose.errors import CellposeError
 from cellpose.gui.model._corrections import FOUND_KEY, Found
 from cellpose.gui.model._folder import images_of, is_corrected
 from cellpose.gui.model._images import plane_of_file
 from cellpose.gui.model._seg_file import seg_path
 from cellpose.io._ignored import regions_of, with_ignored
-from cellpose.utils._labels import renumber
 
 __all__ = ["Example", "OpenImage", "TrainingSet", "training_set"]
 

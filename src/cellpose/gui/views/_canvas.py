@@ -12,10 +12,10 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap, QTransform
 from qtpy.QtWidgets import QGraphicsEllipseItem, QGraphicsPathItem, QGraphicsPixmapItem
 
+from cellpose._machine.threads import run_sliced
 from cellpose.gui.controllers.tools import Preview
 from cellpose.gui.model import Box
 from cellpose.gui.views._kernels import fill_rows
-from cellpose.utils._threads import run_sliced
 
 __all__ = ["Canvas", "Picturing", "Scene", "rendered"]
 

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import dynamics, transforms
-from cellpose._stages import stage
+from cellpose._progress.display import waiting
+from cellpose._progress.stages import stage
 from cellpose.errors import OptionError
 from cellpose.io import LazyPlane, open_plane, write_label_bands
 from cellpose.models._large._blocks import BlockSize, Follow, block_size, label_bands
@@ -21,7 +22,6 @@ from cellpose.models._large._prepare import chosen_channels, prepare
 from cellpose.models._large._stream import flow_rows
 from cellpose.models._segment import Network, scale_of
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
-from cellpose.utils._display import waiting
 
 if TYPE_CHECKING:
     from cellpose.models._model import CellposeModel

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellpose.utils._check import Labels, check_labels, each_plane
-from cellpose.utils._labels import PIXELS_PER_SLICE, as_labels, scan
+from cellpose._labels.arrays import PIXELS_PER_SLICE, as_labels, scan
+from cellpose._labels.check import Labels, check_labels, each_plane
+from cellpose._machine.threads import run_sliced
 from cellpose.utils._outlines._pixels import pixel_border
-from cellpose.utils._threads import run_sliced
 
 # A contour of four points or fewer encloses no area, or a single pixel, and cannot be drawn as a region of interest.
 _MIN_POINTS = 5
@@ -91,7 +91,7 @@ def masks_to_outlines(masks: ArrayLike) -> NDArray[np.bool_]:
 
 def _mark_borders(plane: Labels, out: NDArray[np.bool_]) -> None:
     """The borders of `contours`, without following them: only labels with holes are looked at one by one."""
-    from cellpose.utils._kernels import borders, outer_borders
+    from cellpose._labels.kernels import borders, outer_borders
 
     run_sliced(borders, len(plane), plane, out, smallest=max(1, PIXELS_PER_SLICE // plane.shape[1]))
     found = scan(plane)

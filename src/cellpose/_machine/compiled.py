@@ -8,7 +8,7 @@ from typing import Any
 
 from numba import njit
 
-from cellpose._stages import announce_compiling
+from cellpose._progress.stages import announce_compiling
 
 __all__ = ["compiled"]
 

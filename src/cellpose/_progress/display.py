@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cellpose import _stages
-from cellpose._stages import Job
+from cellpose._progress import stages
+from cellpose._progress.stages import Job
 
 __all__ = ["Display", "can_show", "printable", "shown", "waiting"]
 
@@ -110,7 +110,7 @@ class Display:
         # Lines that a person should see are written here where the log does not show them.
         self._speaks = not (self._filters and logging.getLogger("cellpose").isEnabledFor(logging.INFO))
         if self._speaks:
-            _stages._line.append(self.line)
+            stages._line.append(self.line)
         if not self._notebook:
             self._thread = threading.Thread(target=self._tick, name="cellpose-display", daemon=True)
             self._thread.start()
@@ -125,7 +125,7 @@ class Display:
         for handler, added in self._filters:
             handler.removeFilter(added)
         if self._speaks:
-            _stages._line.remove(self.line)
+            stages._line.remove(self.line)
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._jobs.clear()
             if kind is None and self._bars:
@@ -151,7 +151,7 @@ class Display:
         job = Job(name, self._poke)
         self._jobs.append(job)
         try:
-            with _stages.working_on(job):
+            with stages.working_on(job):
                 yield
         finally:
             with self._lock:
@@ -297,7 +297,7 @@ def shown(progress: Any, what: str, total: int | None = None, *, after: float = 
     One display is open at a time: what is called meanwhile, or in other threads, opens none.
     """
     wanted = progress is True or (progress is None and can_show())
-    if not wanted or _stages.current_job() is not None or not _one.acquire(blocking=False):
+    if not wanted or stages.current_job() is not None or not _one.acquire(blocking=False):
         yield Display(what, total, visible=False)
         return
     try:

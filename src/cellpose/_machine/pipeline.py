@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from cellpose._stages import name_image
-from cellpose.utils._threads import thread_count
+from cellpose._machine.threads import thread_count
+from cellpose._progress.stages import name_image
 
 __all__ = ["AT_ONCE_ENV", "Room", "Stopped", "Tell", "in_order", "worker_count"]
 

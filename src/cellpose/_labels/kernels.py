@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellpose.utils._bit_kernels import WORD, changes, differing, highest_bit, lowest_bit, spread, write_places
-from cellpose.utils._compiled import compiled
+from cellpose._labels.bit_kernels import WORD, changes, differing, highest_bit, lowest_bit, spread, write_places
+from cellpose._machine.compiled import compiled
 
 COUNT, FIRST, LAST_LINE, BROKEN, ROW_0, ROW_1, COLUMN_0, COLUMN_1 = range(8)  # of the table of `label_boxes`
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._machine.threads import run_sliced
 from cellpose.errors import InputError
-from cellpose.utils._threads import run_sliced
 
 __all__ = [
     "PIXELS_PER_SLICE",
@@ -127,7 +127,7 @@ def compact(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def scan(labels: Labels, largest: int | None = None) -> Scan:
     """Boxes, sizes and places of all labels of a plane or volume, of which the largest may be known."""
-    from cellpose.utils._kernels import join_boxes, label_boxes
+    from cellpose._labels.kernels import join_boxes, label_boxes
 
     volume, n = _volume(labels), _largest(labels) if largest is None else largest
     lines, width = volume.shape[0] * volume.shape[1], max(volume.shape[2], 1)
@@ -141,7 +141,7 @@ def scan(labels: Labels, largest: int | None = None) -> Scan:
 
 def relabeled(labels: Labels, table: npt.NDArray[np.int32]) -> Labels:
     """``table[labels]``."""
-    from cellpose.utils._kernels import relabel
+    from cellpose._labels.kernels import relabel
 
     out = np.empty(labels.shape, np.int32)
     if table.size and np.array_equal(table, np.arange(table.size)):
@@ -241,7 +241,7 @@ def overlap(a: npt.ArrayLike, b: npt.ArrayLike) -> Overlap:
     if first.shape != second.shape:
         message = f"label images of shapes {first.shape} and {second.shape} cannot be compared; give equal shapes"
         raise InputError(message)
-    from cellpose.utils._kernels import overlap_counts
+    from cellpose._labels.kernels import overlap_counts
 
     width = _largest(second) + 1
     args = (first.reshape(-1), second.reshape(-1), width)
@@ -351,7 +351,7 @@ def fill_holes_and_remove_small(labels: npt.ArrayLike, min_size: int = 15) -> La
            [1, 1, 1],
            [1, 1, 1]], dtype=int32)
     """
-    from cellpose.utils._kernels import fill_holes
+    from cellpose._labels.kernels import fill_holes
 
     array, largest = _with_largest(labels)
     found = scan(array, largest)

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from cellpose.utils._compiled import compiled
+from cellpose._machine.compiled import compiled
 
 __all__ = ["WORD", "changes", "differing", "highest_bit", "lowest_bit", "spread", "write_places"]
 

@@ -1,7 +1,7 @@
 """What is being done now, for a person who waits.
 
 Every room may say which stage its work is in. What it says reaches the display that was opened for this work, if there
-is one (`cellpose.utils._display`), and costs nothing otherwise. Lines that a person should see once go to the log too.
+is one (see `display.py`), and costs nothing otherwise. Lines that a person should see once go to the log too.
 """
 
 from __future__ import annotations

@@ -1,0 +1,70 @@
+"""Writing that never leaves half a file: a temporary file beside the target, then one replacement."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from cellpose._machine.temporary import temporary_beside
+from cellpose.errors import FileWriteError
+
+__all__ = ["replacing", "replacing_by_name"]
+
+
+@contextmanager
+def replacing_by_name(
+    path: str | os.PathLike[str], failures: tuple[type[Exception], ...] = (OSError,)
+) -> Iterator[Path]:
+    """The name of a file that takes the place of ``path`` when the block ends without an error.
+
+    Until then, and if anything fails, what stood at ``path`` is untouched. After the replacement the modification
+    time is set anew: programs that watch a folder wait for a file to be modified and miss a mere rename.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    failures
+        What the writing raises where it fails; libraries have errors of their own.
+
+    Raises
+    ------
+    FileWriteError
+        If the file cannot be written: no space, no permission, no such folder.
+    """
+    # a link stays a link: what it points to is replaced
+    target = Path(os.path.realpath(path))
+    if os.path.exists(target) and not os.path.isfile(target):
+        message = f"could not write {path}: there is something there that is not a file"
+        raise FileWriteError(message)
+    temporary = temporary_beside(target)
+    try:
+        yield temporary
+        if target.exists():
+            with suppress(OSError):
+                shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, (OSError, *failures)) and not isinstance(error, FileWriteError):
+            message = (
+                f"could not write {path}: {getattr(error, 'strerror', None) or error}. "
+                "Free space or change the permissions, or choose another folder; nothing was changed there"
+            )
+            raise FileWriteError(message) from error
+        raise
+    with suppress(OSError):
+        os.utime(target)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], failures: tuple[type[Exception], ...] = (OSError,)) -> Iterator[IO[bytes]]:
+    """A binary file that takes the place of ``path``; see `replacing_by_name`."""
+    # opened anew rather than by tempfile, whose files only their owner may read
+    with replacing_by_name(path, failures) as name, open(name, "xb") as file:
+        yield file
