@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from cellpose._machine.temporary import temporary_beside
 from cellpose.errors import FileWriteError
@@ -63,7 +63,7 @@ def replacing_by_name(
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], failures: tuple[type[Exception], ...] = (OSError,)) -> Iterator[IO[bytes]]:
+def replacing(path: str | os.PathLike[str], failures: tuple[type[Exception], ...] = (OSError,)) -> Iterator[BinaryIO]:
     """A binary file that takes the place of ``path``; see `replacing_by_name`."""
     # opened anew rather than by tempfile, whose files only their owner may read
     with replacing_by_name(path, failures) as name, open(name, "xb") as file:
