@@ -8,6 +8,7 @@ import torch
 
 from cellpose import metrics, utils
 from cellpose._labels import arrays as _labels
+from cellpose._labels.check import each_plane
 from cellpose.dynamics import _flows
 from cellpose.dynamics._torch import _labels as _tensor_labels
 from cellpose.metrics import _inputs
@@ -101,7 +102,7 @@ def test_holes_that_hold_nothing_stay_on_the_device(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("_rounds")
 def test_outlines(labels: np.ndarray) -> None:
-    for plane in utils._check.each_plane(labels):
+    for plane in each_plane(labels):
         np.testing.assert_array_equal(_tensor_labels.outlines(on_tensors(plane)), utils.masks_to_outlines(plane))
 
 
