@@ -20,6 +20,7 @@ import roifile
 import tifffile
 
 from cellpose import io, utils
+from cellpose._machine import writing
 from cellpose.errors import FileWriteError, InputError, MissingExtraError
 from cellpose.io import _write
 from cellpose.io._write import replacing, smallest_labels, write_tiff
@@ -93,7 +94,7 @@ def test_a_full_disk_leaves_all_as_it_was(tmp_path, monkeypatch, kind):
     def open_full(path, mode):
         return FullDisk(builtins.open(path, mode))
 
-    monkeypatch.setattr(_write, "open", open_full, raising=False)
+    monkeypatch.setattr(writing, "open", open_full, raising=False)
     with pytest.raises(FileWriteError, match="No space left"):
         WRITERS[kind](tmp_path)
     assert listing(tmp_path) == [TARGETS[kind]]

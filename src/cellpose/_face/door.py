@@ -25,7 +25,7 @@ _PATHS = {"str", "Path", "PathLike", "os.PathLike[str]", "None"}
 _LONGEST = 60  # characters of a value in a message
 #: What wrong arguments end in where they are not noticed before; other errors are none of the caller's.
 _RAW = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, NotImplementedError, BufferError)
-_HOME = os.path.dirname(os.path.abspath(__file__)).replace(os.sep, "/")
+_HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__))).replace(os.sep, "/")
 #: Where code lies that is not the caller's.
 _INSTALLED = tuple(
     {_HOME, *(sysconfig.get_path(name).replace(os.sep, "/") for name in ("stdlib", "platstdlib", "purelib", "platlib"))}

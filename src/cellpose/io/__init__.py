@@ -11,6 +11,7 @@ from typing import Any
 
 from cellpose._face.also import other_names
 from cellpose._face.door import guard
+from cellpose._machine.writing import replacing
 from cellpose.io._axes import FileAxes
 from cellpose.io._bands import write_label_bands
 from cellpose.io._convert import tiff_to_zarr
@@ -75,6 +76,7 @@ __all__ = [
     "read_image",
     "read_seg",
     "remove_model",
+    "replacing",
     "save_masks",
     "save_rois",
     "save_to_png",
