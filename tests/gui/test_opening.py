@@ -55,7 +55,10 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
 def begin(window: Window, qtbot: object, path: Path) -> None:
     """Until the image is seen."""
     window.session.files.begin(path)
-    qtbot.waitUntil(lambda: window.session.document is not None and window.session.document.path == path)
+    # the first in a process may have to compile what counts the cells
+    qtbot.waitUntil(
+        lambda: window.session.document is not None and window.session.document.path == path, timeout=60_000
+    )
 
 
 def settled(window: Window, qtbot: object) -> None:
