@@ -14,7 +14,8 @@ from cellpose import io
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Box, Picture
 from cellpose.gui.model import _operations as operations
-from hand import Answers
+from cellpose.gui.views._window import Window
+from hand import Answers, key
 
 RAMP = np.arange(16).reshape(1, 1, 4, 4)
 
@@ -165,3 +166,26 @@ def test_the_only_image_of_a_folder_stays_open(session: Session, image: Path) ->
     image.unlink()
     session.files.go(1)
     assert "no images any more" in session.failures[-1]
+
+
+def test_the_table_of_a_large_folder_is_filled_at_once(window: Window, tmp_path: Path) -> None:
+    one = tmp_path / "many" / "im0000.png"
+    one.parent.mkdir()
+    io.imsave(str(one), np.tile(np.arange(20, dtype=np.uint8), (20, 1)))
+    for number in range(1, 1000):
+        shutil.copy(one, one.with_name(f"im{number:04d}.png"))
+    filled: list[int] = []
+    window.folder.rows.model().dataChanged.connect(lambda *_: filled.append(1))
+    window.session.files.open(one)
+    assert window.folder.rows.topLevelItemCount() == 1000
+    assert window.folder.rows.currentItem().text(0) == one.name
+    assert not filled  # each change of a row in the table measures columns again
+
+
+def test_the_view_is_never_lost(filled: Window) -> None:
+    for key_name in ("Minus", "Equal"):
+        for _ in range(150):
+            key(filled, key_name)
+        y0, x0, y1, x1 = filled.session.seen
+        assert min(y1 - y0, x1 - x0) >= 0.9
+        assert max(y1 - y0, x1 - x0) < 5000

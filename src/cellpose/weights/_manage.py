@@ -111,6 +111,8 @@ def add_model(path: str | os.PathLike[str]) -> ModelFile:
     ------
     FileMissingError
         If there is no such file.
+    WeightsError
+        If it is empty.
     FileWriteError
         If it cannot be copied.
     """
@@ -118,6 +120,9 @@ def add_model(path: str | os.PathLike[str]) -> ModelFile:
     if not source.is_file():
         message = f"there is no model file {source}"
         raise FileMissingError(message)
+    if not source.stat().st_size:
+        message = f"the model file {source} is empty; copy or train it again"
+        raise WeightsError(message)
     folder = _cache.writable_dir()
     target = folder / source.name
     if not (target.exists() and target.samefile(source)):

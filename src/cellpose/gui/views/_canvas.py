@@ -26,6 +26,7 @@ _START = QColor(255, 0, 0)
 _PREVIEW, _PREVIEW_EDGE = 0x60FFFF00, 0xFFFFFF00
 _SHARE, _MOST_SHARE = 1 / 6, 1 / 2  # of the view that a cell has that is looked at
 _DISK = QColor(150, 50, 150)
+_FARTHEST = 20  # lengths of the image that are seen at most
 
 
 @dataclass(eq=False)
@@ -189,6 +190,8 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
     def fit(self, height: int, width: int) -> None:
         """Show all of an image, and go on to do so when the window changes its size."""
         self._whole = (height, width)
+        far = _FARTHEST * (max(height, width) + self._below)
+        self.box.setLimits(minXRange=1, minYRange=1, maxXRange=far, maxYRange=far)  # nobody gets lost
         self.box.setRange(xRange=(0, width), yRange=(0, height + self._below), padding=0.01)
 
     def show_disk(self, diameter: float | None, height: int) -> None:

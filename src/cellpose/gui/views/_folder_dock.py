@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pyqtgraph as pg
 import qtawesome
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
     QComboBox,
     QDockWidget,
@@ -33,6 +35,8 @@ _ICONS = {
     "cannot be read": ("mdi6.alert-circle", "#d9534f"),
 }
 
+_MOST_CHANGED = 50  # rows that are changed in place
+
 
 class FolderDock(QDockWidget):  # type: ignore[misc]
     """A row per image; a click opens it. Below, the AP that models had on images before they were corrected.
@@ -47,6 +51,7 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         super().__init__("Folder")
         self.setObjectName("folder")
         self._session = session
+        self._shown: list[ImageState] = []  # what the rows say
         self.order, self.rows, self.words = QComboBox(), QTreeWidget(), QLabel()
         self.order.addItems(["by name", "most doubtful first"])
         self.rows.setHeaderLabels(["image", "checked", "AP"])
@@ -56,6 +61,7 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         self.rows.setUniformRowHeights(True)
         header = self.rows.header()
         header.setStretchLastSection(False)
+        header.setResizeContentsPrecision(0)  # of the rows in view; all of them would be measured for each change
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in (1, 2):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
@@ -80,16 +86,24 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
             self._session.files.begin(Path(path))
 
     def _show(self) -> None:
-        states = self._session.folder.states
-        if self.rows.topLevelItemCount() != len(states):
+        states, document = self._session.folder.states, self._session.document
+        changed = [place for place, pair in enumerate(zip(states, self._shown, strict=False)) if pair[0] != pair[1]]
+        if (
+            len(states) != len(self._shown) or len(changed) > _MOST_CHANGED
+        ):  # rows that are in no table are quick to fill
+            rows = [QTreeWidgetItem() for _ in states]
+            for row, state in zip(rows, states, strict=True):
+                _fill(row, state)
             self.rows.clear()
-            self.rows.addTopLevelItems([QTreeWidgetItem() for _ in states])
-        document = self._session.document
-        for place, state in enumerate(states):
-            row = self.rows.topLevelItem(place)
-            _fill(row, state)
-            if document is not None and document.path == state.path:
-                self.rows.setCurrentItem(row)
+            self.rows.addTopLevelItems(rows)
+        else:
+            for place in changed:
+                _fill(self.rows.topLevelItem(place), states[place])
+        self._shown = states
+        open_path = None if document is None else document.path
+        here = next((place for place, state in enumerate(states) if state.path == open_path), None)
+        if here is not None and self.rows.currentItem() is not self.rows.topLevelItem(here):
+            self.rows.setCurrentItem(self.rows.topLevelItem(here))
         self._show_history()
 
     def _show_history(self) -> None:
@@ -102,9 +116,14 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         self.words.setText(words[:1].upper() + words[1:] + "." if words else "")
 
 
+@cache
+def _icon(state: str) -> QIcon:
+    name, color = _ICONS[state]
+    return qtawesome.icon(name, color=color)
+
+
 def _fill(row: QTreeWidgetItem, state: ImageState) -> None:
-    name, color = _ICONS[state.state]
-    row.setIcon(0, qtawesome.icon(name, color=color))
+    row.setIcon(0, _icon(state.state))
     row.setText(0, state.path.name)
     row.setText(1, f"{state.settled}/{state.cells}" if state.cells else "")
     row.setText(2, f"{state.correction.ap:.2f}" if state.correction else "")

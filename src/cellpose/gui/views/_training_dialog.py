@@ -198,9 +198,9 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
             self.rows.addTopLevelItem(QTreeWidgetItem([f"and {len(used) - _MOST_ROWS} more"]))
         held = f"{len(images.held_out)} held out to compare the model before and after training"
         none = "none held out: with 4 corrected images the model is compared before and after training"
-        self.summary.setText(
-            f"{images.cells} cells in {len(images.train)} images; {held if images.held_out else none}."
-        )
+        cells = "1 cell" if images.cells == 1 else f"{images.cells} cells"
+        where = "1 image" if len(images.train) == 1 else f"{len(images.train)} images"
+        self.summary.setText(f"{cells} in {where}; {held if images.held_out else none}.")
         reasons = "; ".join(f"{name}: {why}" for name, why in images.left_out[:3])
         self.left_out.setVisible(bool(reasons))
         self.left_out.setText(f"Left out: {reasons}{' ...' if len(images.left_out) > 3 else ''}")
