@@ -310,3 +310,15 @@ def test_any_edits_undone_give_the_first_labels_and_redone_the_last(steps: list[
         pass
     assert np.array_equal(store.planes, states[-1][0])
     assert store.table.tobytes() == states[-1][1].tobytes()
+
+
+def test_many_cells_are_deleted_at_once_and_come_back() -> None:
+    store = LabelStore(np.kron(np.arange(1, 901, dtype=np.int32).reshape(30, 30), np.ones((4, 4), np.int32)))
+    before, rows = store.planes.copy(), store.table.copy()
+    edit = operations.delete(store, range(1, 900))
+    assert len(edit.patches) == 1
+    assert store.ids.tolist() == [900]
+    assert np.count_nonzero(store.planes) == 16
+    store.revert(edit)
+    assert np.array_equal(store.planes, before)
+    assert np.array_equal(store.table["box"], rows["box"])

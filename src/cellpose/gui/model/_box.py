@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,12 +56,13 @@ class Box(NamedTuple):
         return z, y, x
 
 
-def hull(boxes: Iterable[Box]) -> Box:
+def hull(boxes: Iterable[Sequence[int]]) -> Box:
     """The smallest box around all; empty where there is none."""
-    found: Box | None = None
-    for box in boxes:
-        found = box if found is None else found.joined(box)
-    return found or Box(0, 0, 0, 0, 0, 0)
+    ends = np.array(list(boxes), np.int64).reshape(-1, 6)
+    if not len(ends):
+        return Box(0, 0, 0, 0, 0, 0)
+    low, high = ends[:, ::2].min(axis=0).tolist(), ends[:, 1::2].max(axis=0).tolist()
+    return Box(low[0], high[0], low[1], high[1], low[2], high[2])
 
 
 def box_of_mask(mask: Mask, corner: tuple[int, int, int] = (0, 0, 0)) -> Box | None:

@@ -6,7 +6,7 @@ is open, so that an edit can be taken back whatever happened meanwhile; files ge
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -245,10 +245,10 @@ class LabelStore:
             if not changed.any():
                 continue
             self._make_room(int(after.max(initial=0)))
-            for cell in _numbers(before[changed]):
-                hulls.setdefault(cell, self._known_box(cell, box))
-            for cell in _numbers(after[changed]):
-                hulls[cell] = hulls.get(cell, self._known_box(cell, box)).joined(box)
+            for cell, known in self._known_boxes(_numbers(before[changed]), box):
+                hulls.setdefault(cell, known)
+            for cell, known in self._known_boxes(_numbers(after[changed]), box):
+                hulls[cell] = hulls.get(cell, known).joined(box)
             self.planes[box.slices] = after
             patches.append(Patch(box, Packed.of(before), Packed.of(after)))
         hulls.pop(0, None)
@@ -309,8 +309,10 @@ class LabelStore:
         numbers[ids] = np.arange(1, ids.size + 1, dtype=np.int32)
         return numbers[self.planes], self.table[ids]
 
-    def _known_box(self, cell: int, otherwise: Box) -> Box:
-        return Box(*(int(end) for end in self._rows["box"][cell])) if self._rows["area"][cell] else otherwise
+    def _known_boxes(self, cells: Sequence[int], otherwise: Box) -> Iterator[tuple[int, Box]]:
+        rows = self._rows[list(cells)]
+        for cell, area, box in zip(cells, rows["area"].tolist(), rows["box"].tolist(), strict=True):
+            yield cell, Box(*box) if area else otherwise
 
     def _make_room(self, cell: int) -> None:
         if cell >= len(self._rows):
