@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 
 import cv2
@@ -96,6 +97,7 @@ def test_4_the_program_without_images_opens_the_window(monkeypatch: pytest.Monke
     monkeypatch.setattr("cellpose.gui.gui.run", lambda image=None: opened.append(image))
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setattr("sys.argv", ["cellpose"])
+    monkeypatch.delitem(sys.modules, "cellpose.__main__", raising=False)  # another test may have imported it
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("cellpose", run_name="__main__")
     assert ended.value.code in (0, None)

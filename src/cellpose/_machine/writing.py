@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cellpose._machine.temporary import temporary_beside
-from cellpose.errors import FileWriteError
+from cellpose.errors import CellposeError, FileWriteError
 
 __all__ = ["replacing", "replacing_by_name"]
 
@@ -51,7 +51,7 @@ def replacing_by_name(
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        if isinstance(error, (OSError, *failures)) and not isinstance(error, FileWriteError):
+        if isinstance(error, (OSError, *failures)) and not isinstance(error, CellposeError):
             message = (
                 f"could not write {path}: {getattr(error, 'strerror', None) or error}. "
                 "Free space or change the permissions, or choose another folder; nothing was changed there"
