@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from cellpose import models, weights
+from cellpose._progress.bars import Fractions
 from cellpose.errors import AxesError, InputError, OptionError
 from cellpose.models import CellposeModel
 from small_model import discs, small_file, toy_model
@@ -423,6 +424,10 @@ def test_progress(model):
     assert bar.values[-1] == 100
     model.eval(discs(48, 72), progress=values.append)
     assert values[-1] == 100
+    fractions = []
+    model.eval(discs(48, 72), progress=Fractions(fractions.append))
+    assert [round(100 * fraction) for fraction in fractions] == values
+    assert fractions[-1] == 1
 
 
 # --------------------------------------------------------------------------------------------------------- the model

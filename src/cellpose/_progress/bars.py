@@ -1,11 +1,33 @@
-"""Progress bars that end in the log."""
+"""What is told how far work is: fractions, 0 to 1; and progress bars that end in the log."""
 
 from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Callable
 
-__all__ = ["TqdmToLogger"]
+__all__ = ["Fractions", "TqdmToLogger"]
+
+
+class Fractions:
+    """A ``progress`` of ``eval`` that is told fractions; what scripts give is told percentages, without decimals.
+
+    Parameters
+    ----------
+    tell
+        Called with the fraction done, 0 to 1.
+
+    Examples
+    --------
+    >>> Fractions(print)(25)  # as an ``eval`` that knows percentages only
+    0.25
+    """
+
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        self.tell = tell
+
+    def __call__(self, percent: float) -> None:
+        self.tell(percent / 100)
 
 
 class TqdmToLogger(io.StringIO):

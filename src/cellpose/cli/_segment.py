@@ -16,6 +16,7 @@ import numpy as np
 
 from cellpose import io
 from cellpose._machine.pipeline import Room, Tell, in_order, worker_count
+from cellpose._progress.bars import Fractions
 from cellpose._progress.display import Display, waiting
 from cellpose._progress.stages import TOLD, about_image, stage
 from cellpose.cli._images import find_images, folder_of_run, groups_of_same_results
@@ -257,7 +258,7 @@ def _segment_read(
         logger.info("loading image as 3D zstack")
         _check_format(args)
     check_possible(file, image, args, planes_by_name=segmenter.generation == "unet")
-    segmenter = replace(segmenter, keywords={**segmenter.keywords, "progress": lambda done: tell(done / 100)})
+    segmenter = replace(segmenter, keywords={**segmenter.keywords, "progress": Fractions(tell)})
     result = _without_edge_masks(segmenter(image), args)
     stage("writing results")
     outputs = save_results(file, image.data, result, segmenter.files["model"].name, args)

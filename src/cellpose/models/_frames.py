@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cellpose._progress.bars import Fractions
 from cellpose._progress.display import shown
 from cellpose._progress.stages import part_of_job
 from cellpose.errors import AxesError
@@ -91,7 +92,7 @@ def _of_movie(
     with shown(progress, "frames", count) as display, one_doubt():
         for index, frame in enumerate(image.frames()):
             part = fraction_of(report, index, count)
-            own = keywords if part is None else {**keywords, "progress": lambda percent, tell=part: tell(percent / 100)}
+            own = keywords if part is None else {**keywords, "progress": Fractions(part)}
             with display.job("movie"), part_of_job(f"frame {index + 1} of {count}"):
                 done.append(_one(model, frame, axes, planes_by_name, own))
             display.advance(index + 1)

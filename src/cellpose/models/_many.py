@@ -11,6 +11,7 @@ from typing import Any
 
 from cellpose import transforms
 from cellpose._machine.pipeline import Room, Tell, in_order, worker_count
+from cellpose._progress.bars import Fractions
 from cellpose._progress.display import Display, shown
 from cellpose._progress.stages import stage
 from cellpose.errors import OptionError
@@ -142,9 +143,11 @@ def _both(report: Report | None, shown: Report) -> Report:
 
 
 def reporter(progress: Any) -> Report | None:
-    """A function that tells ``progress`` the percentage of a fraction."""
+    """What is told fractions by ``eval``, and tells ``progress`` the percentage."""
     if progress is None or isinstance(progress, bool):  # whether there is a bar
         return None
+    if isinstance(progress, Fractions):
+        return progress.tell
     tell: Callable[[int], Any] | None = getattr(progress, "setValue", progress if callable(progress) else None)
     if tell is None:
         message = (
