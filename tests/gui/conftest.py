@@ -55,3 +55,14 @@ def filled(window: object) -> object:
     labels[40:60, 20:40], labels[40:60, 40:60] = 1, 2
     window.session.open_array(image, labels)
     return window
+
+
+@pytest.fixture
+def many(window: object) -> object:
+    """The window with 16 cells in rows of four, from 1 at the top left."""
+    labels = np.zeros((SIDE, SIDE), np.int32)
+    for number in range(16):
+        y, x = divmod(number, 4)
+        labels[10 + 28 * y : 26 + 28 * y, 10 + 28 * x : 26 + 28 * x] = number + 1
+    window.session.open_array(np.zeros((1, 1, SIDE, SIDE), np.uint8), labels)
+    return window

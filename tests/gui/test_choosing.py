@@ -18,15 +18,13 @@ AROUND_FOUR = [(4, 4), (4, 58), (58, 58), (58, 4), (5, 4)]  # cells 1, 2, 5, 6
 
 
 @pytest.fixture
-def many(window: Window) -> Window:
-    """The window with 16 cells in rows of four, from 1 at the top left."""
-    labels = np.zeros((SIDE, SIDE), np.int32)
-    for number in range(16):
-        y, x = divmod(number, 4)
-        labels[10 + 28 * y : 26 + 28 * y, 10 + 28 * x : 26 + 28 * x] = number + 1
-    labels[15:18, 15:18] = 0  # a hole in cell 1
-    window.session.open_array(np.zeros((1, 1, SIDE, SIDE), np.uint8), labels)
-    return window
+def many(many: Window) -> Window:
+    """With a hole in cell 1."""
+    document = many.session.document
+    labels = document.labels.planes.copy()
+    labels[0, 15:18, 15:18] = 0
+    many.session.open_array(document.stack, labels)
+    return many
 
 
 def test_ctrl_shift_click_adds_and_takes_away(many: Window) -> None:

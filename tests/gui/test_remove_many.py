@@ -13,17 +13,6 @@ from hand import Modifier, click, drag, key
 SIDE = 120
 
 
-@pytest.fixture
-def many(window: Window) -> Window:
-    """The window with 16 cells in rows of four, from 1 at the top left."""
-    labels = np.zeros((SIDE, SIDE), np.int32)
-    for number in range(16):
-        y, x = divmod(number, 4)
-        labels[10 + 28 * y : 26 + 28 * y, 10 + 28 * x : 26 + 28 * x] = number + 1
-    window.session.open_array(np.zeros((1, 1, SIDE, SIDE), np.uint8), labels)
-    return window
-
-
 def test_clicked_cells_are_removed_together_and_come_back_together(many: Window) -> None:
     drawing = many.panel.drawing
     assert not drawing.done.isEnabled()

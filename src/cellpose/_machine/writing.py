@@ -16,9 +16,7 @@ __all__ = ["replacing", "replacing_by_name"]
 
 
 @contextmanager
-def replacing_by_name(
-    path: str | os.PathLike[str], failures: tuple[type[Exception], ...] = (OSError,)
-) -> Iterator[Path]:
+def replacing_by_name(path: str | os.PathLike[str], failures: tuple[type[Exception], ...] = ()) -> Iterator[Path]:
     """The name of a file that takes the place of ``path`` when the block ends without an error.
 
     Until then, and if anything fails, what stood at ``path`` is untouched. After the replacement the modification
@@ -29,7 +27,7 @@ def replacing_by_name(
     path
         The file to write.
     failures
-        What the writing raises where it fails; libraries have errors of their own.
+        What the writing raises where it fails, beside `OSError`; libraries have errors of their own.
 
     Raises
     ------
@@ -63,7 +61,7 @@ def replacing_by_name(
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], failures: tuple[type[Exception], ...] = (OSError,)) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str], failures: tuple[type[Exception], ...] = ()) -> Iterator[BinaryIO]:
     """A binary file that takes the place of ``path``; see `replacing_by_name`."""
     # opened anew rather than by tempfile, whose files only their owner may read
     with replacing_by_name(path, failures) as name, open(name, "xb") as file:

@@ -15,6 +15,7 @@ from cellpose.gui.model import CELL, Document
 from cellpose.gui.model._cell_files import as_csv, as_geojson
 from cellpose.gui.model._classes import Classes
 from cellpose.gui.model._labels import Table
+from cellpose.gui.model._seg_file import flows_to_write
 from cellpose.io._write import write_text
 
 if TYPE_CHECKING:
@@ -131,18 +132,10 @@ def _save(
     io.save_masks(
         np.moveaxis(document.stack[0], 0, -1),
         labels,
-        _flows(document, labels.shape),
+        flows_to_write(document.flows, labels.shape),
         str(path),
         png=png,
         tif=nothing,
         save_txt=text,
         save_flows=flows,
     )
-
-
-def _flows(document: Document, shape: tuple[int, ...]) -> list[npt.NDArray[Any]]:
-    flows = document.flows
-    if flows is None or flows.dP is None or flows.cellprob is None:
-        return [np.zeros((*shape, 3), np.uint8), np.zeros((2, *shape), np.float32), np.zeros(shape, np.float32)]
-    rgb = flows.rgb[0] if flows.rgb is not None else np.zeros((*shape, 3), np.uint8)
-    return [rgb, np.asarray(flows.dP), np.asarray(flows.cellprob)]

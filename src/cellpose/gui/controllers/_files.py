@@ -209,8 +209,9 @@ class Files:
         here = images_of(document.path.parent)
         if not folder.doubt_first or folder.path != document.path.parent:
             return here
-        listed = [path for path in folder.images if path in here]
-        return [*listed, *(path for path in here if path not in listed)]
+        there = set(here)
+        listed = [path for path in folder.images if path in there]
+        return list(dict.fromkeys([*listed, *here]))
 
     def go(self, step: int) -> None:
         """Open the image so many places on in the folder."""

@@ -86,9 +86,7 @@ class Loaded:
 
     def with_labels(self, labels: npt.NDArray[np.int32]) -> Document:
         """The document with these cells."""
-        early = self.document
-        image = Opened(early.stack, early.channels, early.pixel_um, early.channel_names)
-        return _document(image, labels, early.path, early.picture)
+        return _with_labels(self.document, labels)
 
 
 def read(path: Path, autoload_masks: bool, report: Report, show: Callable[[Document], None]) -> Loaded:
@@ -151,6 +149,11 @@ def _document(
     )
 
 
+def _with_labels(early: Document, labels: npt.NDArray[np.int32] | LabelStore) -> Document:
+    image = Opened(early.stack, early.channels, early.pixel_um, early.channel_names)
+    return _document(image, labels, early.path, early.picture)
+
+
 def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Document], None]) -> Loaded:
     report(0.1)
     on_disk = state_of(seg)
@@ -170,8 +173,7 @@ def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Docume
 
 def _with_cells(early: Document, seg: Path) -> Document:
     content = io.read_seg(seg, without=tuple(key for key in _ARRAYS if key != "masks"))
-    image = Opened(early.stack, early.channels, early.pixel_um, early.channel_names)
-    document = _document(image, LabelStore(np.asarray(content.masks)), early.path, early.picture)
+    document = _with_labels(early, LabelStore(np.asarray(content.masks)))
     restore(document, content)
     return document
 

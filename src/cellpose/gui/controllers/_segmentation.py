@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
+from cellpose._progress.bars import Fractions
 from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._preload import preload_torch
@@ -41,6 +42,15 @@ class _Part(NamedTuple):
 
     region: Box
     box: Box
+
+
+class _Cells(NamedTuple):
+    """Labels (Y, X) that come in place of others, with their scores, what these mean, and where they come from."""
+
+    labels: npt.NDArray[Any]
+    scores: npt.NDArray[Any]
+    scoring: Scoring
+    origin: Origin
 
 
 class Segmentations:
@@ -136,7 +146,7 @@ class Segmentations:
         def work(report: Report) -> tuple[Any, ...]:
             model = self._loaded(*wanted)
             given = image if options["normalize"] is not False else scaled_as_whole(image, document.stack, *percentiles)
-            masks, flows, _ = model.eval(given, channel_axis=-1, progress=lambda done: report(done / 100), **options)
+            masks, flows, _ = model.eval(given, channel_axis=-1, progress=Fractions(report), **options)
             scores = score_cells(masks, flows[1], flows[2], model.model_name)
             rgb, dP, cellprob = (np.asarray(each) for each in flows[:3])
             found = Flows(rgb[None], dP, cellprob, model.model_name)
@@ -188,8 +198,7 @@ class Segmentations:
 
             sized, path = _with_size_model(name)
             sizes = models.SizeModel(self._loaded(sized, gpu), pretrained_size=path)
-            told = lambda done: report(done / 100)  # noqa: E731
-            return float(sizes.eval(image, channel_axis=-1, progress=told, **options)[0])
+            return float(sizes.eval(image, channel_axis=-1, progress=Fractions(report), **options)[0])
 
         def done(diameter: float) -> None:
             settings.diameter = round(max(_LEAST_DIAMETER, diameter), 1)
@@ -232,37 +241,21 @@ class Segmentations:
             if document is self._session.document and document.flows is flows:
                 labels, scored = found
                 origin = Origin("thresholds", flows.model, int(labels.max(initial=0)), masking)
-                self._replace(document, part, labels, scored, origin, gesture)
+                self._replace(document, part, _Cells(labels, *scored, origin), gesture)
             if self._stale:
                 self._make_masks()
 
         self._session.jobs.start(self.anew, work, done, lambda error: self._session.failed.emit(str(error)))
 
-    def _replace(
-        self,
-        document: Document,
-        part: _Part | None,
-        labels: npt.NDArray[Any],
-        scored: tuple[npt.NDArray[Any], Scoring],
-        origin: Origin,
-        gesture: int,
-    ) -> None:
+    def _replace(self, document: Document, part: _Part | None, cells: _Cells, gesture: int) -> None:
         step, last = self._last
         if step == gesture and last is not None and document.history.edits[-1:] == (last,):
             document.undo()
-        self._last = (gesture, self._put(document, part, labels, scored, origin))
+        self._last = (gesture, self._put(document, part, cells))
 
-    def _put(
-        self,
-        document: Document,
-        part: _Part | None,
-        labels: npt.NDArray[Any],
-        scored: tuple[npt.NDArray[Any], Scoring],
-        origin: Origin,
-        **beside: Any,
-    ) -> Edit | None:
+    def _put(self, document: Document, part: _Part | None, cells: _Cells, **beside: Any) -> Edit | None:
         """New cells in place of those of the image, or of a part of it, with what goes back and forth beside them."""
-        scores, beside["scoring"] = scored
+        labels, scores, beside["scoring"], origin = cells
         beside["origins"] = (*document.origins, origin)
         keep, name = self._kept(document), origin.what
         if part is not None:
@@ -306,7 +299,7 @@ class Segmentations:
     ) -> None:
         model = found.model
         origin = Origin("segment", model, int(masks.max(initial=0)), asked)
-        edit = self._put(document, part, masks, scored, origin, flows=found)
+        edit = self._put(document, part, _Cells(masks, *scored, origin), flows=found)
         if edit is None:
             document.flows = found
         n = 0 if edit is None else edit.added.size

@@ -198,26 +198,6 @@ class Session:
                 self.told.emit("the image has two channels, red and green: blue was replaced")
             settings.channels = allowed
 
-    def toggle_masks(self) -> None:
-        """Masks on or off."""
-        self.view.masks_on = not self.view.masks_on
-
-    def toggle_outlines(self) -> None:
-        """Outlines on or off."""
-        self.view.outlines_on = not self.view.outlines_on
-
-    def toggle_single_stroke(self) -> None:
-        """Whether a stroke makes a cell by itself."""
-        self.view.single_stroke = not self.view.single_stroke
-
-    def toggle_preserve(self) -> None:
-        """Whether drawing and painting leave other cells as they are."""
-        self.view.preserve = not self.view.preserve
-
-    def toggle_snap(self) -> None:
-        """Whether drawn outlines become what the flows tell of."""
-        self.view.snap = not self.view.snap
-
     def next_color(self, by: int = 1) -> None:
         """The next colour mode, or the one before."""
         color = self.view.color

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cellpose.gui.model._palettes import COLORINGS, PALETTES
@@ -64,17 +64,11 @@ def recall(view: ViewState, preferences: Preferences) -> None:
     ('Okabe-Ito', 128, 'light')
     """
     values = preferences.section(_SECTION)
-    take(
-        view, {name: values[name] for name, usable in _KEPT.items() if name in values and _usable(usable, values[name])}
-    )
+    take(view, _fitting(values, _KEPT))
     colors = values.get(_COLORS)
     for number, color in enumerate(colors if isinstance(colors, list) else []):
         if _color(color):
             view.set_channel(number, color=color)
-
-
-def _usable(check: Callable[[Any], bool], value: Any) -> bool:
-    return isinstance(value, (str, int, float)) and check(value)
 
 
 # Of a segmentation; a filter belongs to one image, and whether a GPU works is found out at each start.
@@ -98,7 +92,7 @@ def remember_settings(settings: SegmentationSettings, preferences: Preferences) 
 def recall_settings(settings: SegmentationSettings, preferences: Preferences, has_model: Callable[[str], bool]) -> None:
     """Take what the last start was asked for; a model that is gone, and what cannot be used, are left out."""
     values = preferences.section(_SEGMENTATION)
-    known = {name: values[name] for name, usable in _SETTINGS.items() if name in values and _fits(usable, values[name])}
+    known = _fitting(values, _SETTINGS)
     if not has_model(known.get("model", "")):
         known.pop("model", None)
     if not known.get("lower", settings.lower) < known.get("upper", settings.upper):
@@ -108,6 +102,11 @@ def recall_settings(settings: SegmentationSettings, preferences: Preferences, ha
     if isinstance(channels, list) and len(channels) == 2 and all(channel in range(4) for channel in channels):
         known["channels"] = channels
     take(settings, known)
+
+
+def _fitting(values: Mapping[str, Any], kept: Mapping[str, Callable[[Any], bool]]) -> dict[str, Any]:
+    """Those of the values that are kept and can be used."""
+    return {name: values[name] for name, usable in kept.items() if name in values and _fits(usable, values[name])}
 
 
 def _fits(usable: Callable[[Any], bool], value: Any) -> bool:

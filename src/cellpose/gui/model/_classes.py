@@ -11,6 +11,7 @@ import numpy.typing as npt
 from psygnal import Signal, SignalGroupDescriptor
 
 from cellpose.gui.model._marks import MOST_CLASSES
+from cellpose.gui.model._palettes import rgb_of
 
 __all__ = ["CLASSES_KEY", "CellClass", "Classes"]
 
@@ -83,7 +84,7 @@ class Classes(Sequence[CellClass]):
     @property
     def colors(self) -> npt.NDArray[np.uint8]:
         """Of the classes, uint8 (classes, 3)."""
-        return np.array([list(bytes.fromhex(each.color[1:])) for each in self._all], np.uint8)
+        return np.array([rgb_of(each.color) for each in self._all], np.uint8)
 
     def name(self, kind: int) -> str:
         """Of a class; empty for 0, none."""

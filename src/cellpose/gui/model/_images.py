@@ -18,6 +18,7 @@ from cellpose.transforms._percentiles import scale_of, thinned
 __all__ = ["MOST_CHANNELS", "Opened", "image_of_file", "plane_of_file", "scaled_as_whole", "stack_of_plane"]
 
 MOST_CHANNELS = 3
+_STACKS = "`cellpose --image_path FILE --do_3D --save_tif` segments stacks"
 _MOST_SHOWN = 32  # an axis that is longer counts planes or times
 
 
@@ -86,7 +87,7 @@ def _left_out(image: io.Image, name: str) -> str:
     what = {"Z": "planes", "T": "time points"}.get(letter, "planes")
     return (
         f"{name} holds {length} {what}; the window shows single planes, and of these the first {MOST_CHANNELS} as "
-        f"colors. `cellpose --image_path FILE --do_3D --save_tif` segments stacks"
+        f"colors. {_STACKS}"
     )
 
 
@@ -107,10 +108,7 @@ def stack_of_plane(image: npt.NDArray[Any], name: str = "the image") -> npt.NDAr
     """An image (Y, X) or (Y, X, C) as a stack (1, C, Y, X); a view, constant channels after the first left out."""
     plane = image[..., None] if image.ndim == 2 else image
     if plane.ndim != 3:
-        message = (
-            f"{name} has shape {image.shape}, more than one plane, and the window shows single planes; "
-            "`cellpose --image_path FILE --do_3D --save_tif` segments stacks"
-        )
+        message = f"{name} has shape {image.shape}, more than one plane, and the window shows single planes; {_STACKS}"
         raise AxesError(message)
     channels = np.moveaxis(plane[..., :MOST_CHANNELS], -1, 0)
     last = len(channels)

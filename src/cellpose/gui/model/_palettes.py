@@ -13,7 +13,7 @@ from cellpose.gui.model._labels import Table
 from cellpose.gui.model._measures import MEASURES
 from cellpose.gui.model._view import ViewState
 
-__all__ = ["COLORINGS", "ONE_COLOR", "PALETTES", "cell_rgb", "rgb_of"]
+__all__ = ["COLORINGS", "ONE_COLOR", "PALETTES", "RAMPS", "cell_rgb", "rgb_of"]
 
 Colors = npt.NDArray[np.uint8]
 
@@ -24,6 +24,8 @@ _SAFE = {
     "Tol muted": "CC6677 DDCC77 117733 88CCEE 882255 44AA99 999933 AA4499",
 }
 ONE_COLOR = "one colour"
+# Colours (256, 3) of the measures of cells.
+RAMPS: dict[str, Callable[[], Colors]] = {"score": doubt_ramp, "size": size_ramp}
 PALETTES = ("many colours", *_SAFE, ONE_COLOR)
 
 
@@ -66,15 +68,15 @@ def by_class(table: Table, view: ViewState) -> Colors:
     return colors[places]
 
 
-def along(name: str, ramp: Callable[[], Colors]) -> Callable[[Table, ViewState], Colors]:
-    """Colours (256, 3) along a measure of ``MEASURES``."""
+def along(name: str) -> Callable[[Table, ViewState], Colors]:
+    """Colours of ``RAMPS`` along a measure of ``MEASURES``."""
 
     def colored(table: Table, _view: ViewState) -> Colors:
         shares = MEASURES[name](table).shares
         known = ~np.isnan(shares)
         colors = np.empty((len(table), 3), np.uint8)
         colors[:] = UNKNOWN
-        colors[known] = ramp()[(255 * shares[known]).clip(0, 255).astype(np.intp)]
+        colors[known] = RAMPS[name]()[(255 * shares[known]).clip(0, 255).astype(np.intp)]
         return colors
 
     return colored
@@ -83,9 +85,9 @@ def along(name: str, ramp: Callable[[], Colors]) -> Callable[[Table, ViewState],
 # What decides the colour of a cell: functions from the table of cells and the choices of the user.
 COLORINGS: dict[str, Callable[[Table, ViewState], Colors]] = {
     "number": by_number,
-    "score": along("score", doubt_ramp),
+    "score": along("score"),
     "class": by_class,
-    "size": along("size", size_ramp),
+    "size": along("size"),
 }
 
 

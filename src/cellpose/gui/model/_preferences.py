@@ -37,10 +37,10 @@ class Preferences:
 
     def put(self, name: str, values: Mapping[str, Any]) -> None:
         """Keep the values of a section; other sections stay as other windows have left them."""
-        content = {**self._read(), name: dict(values)}
-        path = self._file()
-        if path is None or (not values and name not in self._read()):
+        kept, path = self._read(), self._file()
+        if path is None or (not values and name not in kept):
             return
+        content = {**kept, name: dict(values)}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose._labels.arrays import scan
-from cellpose.gui.model._box import Box, Mask
+from cellpose.gui.model._box import Box, Mask, hull
 from cellpose.gui.model._labels import Edit, LabelStore
 from cellpose.gui.model._pieces import FEWEST_PIXELS, pieces_of
 
@@ -84,8 +84,7 @@ def replace_within(
     area = store.table["area"]
     here = np.bincount(store.planes[region.slices].ravel(), minlength=store.next_id)
     gone = (2 * here > area) & (area > 0) & ~kept
-    ends = store.table["box"][gone]
-    around = box.joined(Box(*(int(end) for end in _hull_of(ends)))) if len(ends) else box
+    around = hull([box, *store.table["box"][gone].tolist()])
     before = store.planes[around.slices]
     stay_some = bool((area[~gone] > 0).any())
     after = np.where(gone[before], 0, before) if stay_some else np.zeros(around.shape, np.int32)
@@ -103,12 +102,6 @@ def replace_within(
         for label in np.flatnonzero(wanted)
     }
     return store.write(name, [(around, after)], facts)
-
-
-def _hull_of(ends: npt.NDArray[np.int32]) -> list[int]:
-    """The box around boxes (n, 6)."""
-    lows, highs = ends[:, ::2].min(0), ends[:, 1::2].max(0)
-    return [int(end) for pair in zip(lows, highs, strict=True) for end in pair]
 
 
 def _largest_piece_stays(new: Planes, label: int, box: Box, others: Mask) -> bool:

@@ -27,7 +27,16 @@ from cellpose.io import Segmentation
 from cellpose.io._ignored import IGNORED_KEY, regions_of
 from cellpose.options import Normalization
 
-__all__ = ["Snapshot", "content_of", "put_aside", "restore", "restore_flows", "restore_settings", "seg_path"]
+__all__ = [
+    "Snapshot",
+    "content_of",
+    "flows_to_write",
+    "put_aside",
+    "restore",
+    "restore_flows",
+    "restore_settings",
+    "seg_path",
+]
 
 _REGION_KEY = "flows_region"  # of a _seg.npy: the Box that the flows are of
 
@@ -113,7 +122,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
     palette = cell_colors()
     content = io.seg_content(
         planes,
-        _flows_to_write(flows, planes.shape),
+        flows_to_write(flows, planes.shape),
         snapshot.path,
         channels=settings.channels,
         diameter=settings.diameter,
@@ -202,7 +211,7 @@ def restore_settings(settings: SegmentationSettings, seg: Segmentation) -> bool:
     return filters_something(known)
 
 
-def _flows_to_write(flows: Flows | None, shape: tuple[int, ...]) -> list[npt.NDArray[Any]]:
+def flows_to_write(flows: Flows | None, shape: tuple[int, ...]) -> list[npt.NDArray[Any]]:
     """The three arrays that a file holds; zeros where nothing is known."""
     ndim = len(shape)
     if flows is None or flows.dP is None or flows.cellprob is None:

@@ -23,13 +23,12 @@ from qtpy.QtWidgets import (
 )
 
 from cellpose.gui.controllers._keymap import KeyMap
-from cellpose.gui.controllers.commands import MENUS, Command, found
+from cellpose.gui.controllers.commands import MENU_NAMES, Command, found
 from cellpose.gui.views._keycaps import search_line, shown_keys
 
 __all__ = ["KeyDialog"]
 
 _COMMAND = Qt.ItemDataRole.UserRole + 1
-_MENUS = {name: title.replace("&", "") for name, title in MENUS.items()}
 
 
 class KeyDialog(QDialog):  # type: ignore[misc]
@@ -78,7 +77,7 @@ class KeyDialog(QDialog):  # type: ignore[misc]
         self.table.setColumnWidth(1, 90)
         self.table.setColumnWidth(2, 200)
         for command in self._commands:
-            item = QTreeWidgetItem([command.title.removesuffix("…"), _MENUS[command.menu], ""])
+            item = QTreeWidgetItem([command.title.removesuffix("…"), MENU_NAMES[command.menu], ""])
             item.setData(0, _COMMAND, command)
             self.table.addTopLevelItem(item)
         self._show_keys()
@@ -125,7 +124,7 @@ class KeyDialog(QDialog):  # type: ignore[misc]
         self._show_chosen()
 
     def _find(self, query: str) -> None:
-        fitting = {command.id for command in found(self._commands, query, _MENUS)}
+        fitting = {command.id for command in found(self._commands, query, MENU_NAMES)}
         first = None
         for place in range(self.table.topLevelItemCount()):
             item = self.table.topLevelItem(place)
@@ -162,7 +161,7 @@ class KeyDialog(QDialog):  # type: ignore[misc]
             widget.setEnabled(bool(command and key))
         user = self._keys.user_of(key, self._commands, command) if key else None
         words = (
-            f"Now the key of “{user.title.removesuffix('…')}” ({_MENUS[user.menu]}), which would lose it."
+            f"Now the key of “{user.title.removesuffix('…')}” ({MENU_NAMES[user.menu]}), which would lose it."
             if user
             else ""
         )

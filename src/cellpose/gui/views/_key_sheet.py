@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from cellpose.gui.controllers._keymap import KeyMap
-from cellpose.gui.controllers.commands import MENUS, Command, MouseRule
+from cellpose.gui.controllers.commands import MENU_NAMES, Command, MouseRule
 from cellpose.gui.views._keycaps import caps, search_line, shown_keys
 
 __all__ = ["KeySheet"]
@@ -147,8 +147,7 @@ def _of_commands(commands: Iterable[Command], keys: KeyMap) -> list[_Section]:
     for command in commands:
         own = keys.of(command)
         if own:
-            title = MENUS[command.menu].replace("&", "")
-            section = sections.setdefault(command.menu, _Section(title))
+            section = sections.setdefault(command.menu, _Section(MENU_NAMES[command.menu]))
             section.add(caps(own), command.title.removesuffix("…"), " ".join([*own, *shown_keys(own)]))
     return list(sections.values())
 

@@ -10,8 +10,9 @@ from qtpy.QtGui import QColor, QImage, QPainter
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Document
-from cellpose.gui.model._colors import UNKNOWN, doubt_ramp, size_ramp
+from cellpose.gui.model._colors import UNKNOWN
 from cellpose.gui.model._measures import MEASURES
+from cellpose.gui.model._palettes import RAMPS
 from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._overlay import Overlay
 
@@ -20,7 +21,6 @@ __all__ = ["Legend"]
 _PAD, _ROW, _SWATCH, _GAP, _RAMP = 10, 19, 11, 7, 130
 _BEHIND = QColor(0, 0, 0, 130)
 _INK = QColor(235, 235, 235)
-_RAMPS = {"score": doubt_ramp, "size": size_ramp}
 
 
 class Legend(Overlay):
@@ -107,7 +107,7 @@ class Legend(Overlay):
         painter.drawText(QRectF(left, y, width, _ROW), Qt.AlignmentFlag.AlignVCenter, self.title)
         y += _ROW
         if self.ends[0]:
-            colors = np.ascontiguousarray(_RAMPS[self._session.view.coloring]()[None])
+            colors = np.ascontiguousarray(RAMPS[self._session.view.coloring]()[None])
             image = QImage(colors.tobytes(), 256, 1, 768, QImage.Format.Format_RGB888)
             painter.drawImage(QRectF(left, y + 4, width, _ROW - 8), image)
             y += _ROW

@@ -19,14 +19,13 @@ from qtpy.QtWidgets import (
 )
 
 from cellpose.gui.controllers._keymap import KeyMap
-from cellpose.gui.controllers.commands import MENUS, Command, found
+from cellpose.gui.controllers.commands import MENU_NAMES, Command, found
 from cellpose.gui.views._keycaps import search_line, shown_keys
 
 __all__ = ["Palette"]
 
 _COMMAND, _KEYS, _OBSTACLE = (Qt.ItemDataRole.UserRole + n for n in (1, 2, 3))
 _WIDTH, _ROW, _MOST_ROWS, _MARGIN = 640, 32, 12, 12
-_MENUS = {name: title.replace("&", "") for name, title in MENUS.items()}
 _WALKING = {Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown}
 
 
@@ -56,7 +55,7 @@ class _Row(QStyledItemDelegate):  # type: ignore[misc]
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, title)
         area.setLeft(area.left() + option.fontMetrics.horizontalAdvance(title) + _MARGIN)
         painter.setPen(faint)
-        note = f"{_MENUS[command.menu]}   {obstacle}" if obstacle else _MENUS[command.menu]
+        note = f"{MENU_NAMES[command.menu]}   {obstacle}" if obstacle else MENU_NAMES[command.menu]
         shown = option.fontMetrics.elidedText(note, Qt.TextElideMode.ElideRight, area.width())
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, shown)
 
@@ -119,7 +118,7 @@ class Palette(QDialog):  # type: ignore[misc]
 
     def _find(self, query: str) -> None:
         self._model.clear()
-        for command in found(self._commands, query, _MENUS):
+        for command in found(self._commands, query, MENU_NAMES):
             item = QStandardItem(command.title)
             item.setData(command, _COMMAND)
             item.setData(shown_keys(self._keys.of(command)[:2]), _KEYS)

@@ -8,9 +8,10 @@ from cellpose.gui.controllers.commands._command import Command, Conditions, When
 from cellpose.gui.controllers.commands._mouse import MouseRule, mouse_rules
 from cellpose.gui.controllers.commands._search import found
 
-__all__ = ["MENUS", "Command", "Conditions", "MouseRule", "When", "commands", "found", "mouse_rules"]
+__all__ = ["MENUS", "MENU_NAMES", "Command", "Conditions", "MouseRule", "When", "commands", "found", "mouse_rules"]
 
 MENUS = {"file": "&File", "edit": "&Edit", "cells": "&Cells", "view": "&View", "models": "&Models", "help": "&Help"}
+MENU_NAMES = {menu: title.replace("&", "") for menu, title in MENUS.items()}  # to be read
 
 
 def commands(session: Session) -> list[Command]:

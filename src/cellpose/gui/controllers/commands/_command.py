@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cellpose.gui.controllers._session import Session
 
@@ -92,6 +92,17 @@ class Command(NamedTuple):
     checked: Callable[[], bool] | None = None
     enabled: Callable[[], bool] | None = None
     submenu: str = ""
+
+    @classmethod
+    def toggle(
+        cls, id: str, title: str, state: Any, field: str, keys: tuple[str, ...] = (), group: str = "1"
+    ) -> Command:
+        """An entry that turns a field of ``state`` on and off."""
+
+        def turn() -> None:
+            setattr(state, field, not getattr(state, field))
+
+        return cls(id, title, turn, keys, group, checked=lambda: getattr(state, field))
 
     def obstacle(self) -> str:
         """Why it cannot be used now; empty where it can."""

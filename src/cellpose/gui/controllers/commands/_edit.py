@@ -20,14 +20,17 @@ _TOOLS = (
 
 def commands(session: Session) -> list[Command]:
     """History, selection, tools."""
-    pointer = session.pointer
-
+    pointer, view = session.pointer, session.view
     when = Conditions(session)
 
     def tool(name: str, title: str, key: str) -> Command:
         return Command(
             f"edit.tool_{name}", title, lambda: pointer.choose(name), (key,), "3", checked=lambda: pointer.tool == name
         )
+
+    def remove_by(how: str) -> Command:
+        title = f"Delete multiple ROIs: {how}-select"
+        return Command(f"edit.remove_{how}", title, lambda: session.remove_by(how), (), "25", enabled=when.open)
 
     return [
         Command("edit.undo", "Undo previous mask/trace", session.undo, ("Ctrl+Z",)),
@@ -49,57 +52,13 @@ def commands(session: Session) -> list[Command]:
             "2",
             enabled=When((lambda: False, "select a cell, then Alt+click the cell to merge into it")),
         ),
-        Command(
-            "edit.remove_region",
-            "Delete multiple ROIs: region-select",
-            lambda: session.remove_by("region"),
-            (),
-            "25",
-            enabled=when.open,
-        ),
-        Command(
-            "edit.remove_click",
-            "Delete multiple ROIs: click-select",
-            lambda: session.remove_by("click"),
-            (),
-            "25",
-            enabled=when.open,
-        ),
-        Command(
-            "edit.remove_lasso",
-            "Delete multiple ROIs: lasso-select",
-            lambda: session.remove_by("lasso"),
-            (),
-            "25",
-            enabled=when.open,
-        ),
+        *(remove_by(how) for how in ("region", "click", "lasso")),
         Command("edit.remove_done", "Delete multiple ROIs: done", pointer.finish, (), "25", enabled=when.removing),
         Command("edit.remove_cancel", "Delete multiple ROIs: cancel", pointer.cancel, (), "25", enabled=when.removing),
-        Command(
-            "edit.snap",
-            "Snap drawn outlines to the flows",
-            session.toggle_snap,
-            ("Shift+K",),
-            "4",
-            checked=lambda: session.view.snap,
-        ),
-        Command(
-            "edit.preserve",
-            "Preserve labels when drawing and painting",
-            session.toggle_preserve,
-            (),
-            "4",
-            checked=lambda: session.view.preserve,
-        ),
+        Command.toggle("edit.snap", "Snap drawn outlines to the flows", view, "snap", ("Shift+K",), "4"),
+        Command.toggle("edit.preserve", "Preserve labels when drawing and painting", view, "preserve", (), "4"),
         *(tool(*described) for described in _TOOLS),
-        Command(
-            "edit.pressure",
-            "Pen pressure scales the brush",
-            lambda: setattr(session.view, "pressure", not session.view.pressure),
-            (),
-            "3",
-            checked=lambda: session.view.pressure,
-        ),
+        Command.toggle("edit.pressure", "Pen pressure scales the brush", view, "pressure", (), "3"),
         Command("edit.finish", "Finish the cell", pointer.finish, ("Enter", "Return"), "4"),
         Command("edit.cancel", "Give up what is unfinished, then the tool", pointer.escape, ("Escape",), "4"),
     ]

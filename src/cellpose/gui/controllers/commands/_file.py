@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command, Conditions
 
@@ -40,6 +42,13 @@ def commands(session: Session) -> list[Command]:
 
     when = Conditions(session)
     quiet, has_image, has_cells = when.quiet, when.image, when.cells & when.quiet
+
+    def copies(what: str, copy: Callable[..., None], key: str) -> Iterator[Command]:
+        name, title = f"file.copy_{what.lower()}", f"Copy as {what}"
+        yield Command(name, title, copy, (key,), "6", enabled=when.file)
+        folder = f"{title}, for the folder"
+        yield Command(f"{name}_folder", folder, lambda: copy(folder=True), (), "6", enabled=when.file)
+
     return [
         Command("file.open", "Load image", load, ("Ctrl+L",), enabled=quiet),
         Command(
@@ -79,22 +88,6 @@ def commands(session: Session) -> list[Command]:
         Command("file.save_table", "Save table of cells (CSV)", exports.table, (), "5", enabled=has_cells),
         Command("file.save_geojson", "Save cells as GeoJSON (QuPath)", exports.geojson, (), "5", enabled=has_cells),
         Command("file.history", "History of this file", session.review.tell_history, (), "7", enabled=when.open),
-        Command("file.copy_command", "Copy as command", recipes.copy_command, ("Ctrl+Alt+C",), "6", enabled=when.file),
-        Command(
-            "file.copy_command_folder",
-            "Copy as command, for the folder",
-            lambda: recipes.copy_command(folder=True),
-            (),
-            "6",
-            enabled=when.file,
-        ),
-        Command("file.copy_python", "Copy as Python", recipes.copy_python, ("Ctrl+Alt+P",), "6", enabled=when.file),
-        Command(
-            "file.copy_python_folder",
-            "Copy as Python, for the folder",
-            lambda: recipes.copy_python(folder=True),
-            (),
-            "6",
-            enabled=when.file,
-        ),
+        *copies("command", recipes.copy_command, "Ctrl+Alt+C"),
+        *copies("Python", recipes.copy_python, "Ctrl+Alt+P"),
     ]

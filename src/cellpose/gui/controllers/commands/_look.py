@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cellpose.gui.controllers._session import Session
@@ -16,6 +17,11 @@ _OPACITY_STEP = 32
 _WIDEST = 9  # pixels of the screen
 
 
+def _after(choice: str, choices: Sequence[str]) -> str:
+    """The next choice, round and round."""
+    return choices[(choices.index(choice) + 1) % len(choices)]
+
+
 def commands(session: Session) -> list[Command]:
     """Colour maps of the image, and the look of the cells."""
     view, can = session.view, Conditions(session)
@@ -27,7 +33,7 @@ def commands(session: Session) -> list[Command]:
         view.outline_width = min(max(view.outline_width + by, 1), _WIDEST)
 
     def next_palette() -> None:
-        view.palette = PALETTES[(PALETTES.index(view.palette) + 1) % len(PALETTES)]
+        view.palette = _after(view.palette, PALETTES)
 
     def show_in(mode: str) -> Command:
         title = "Composite of the channels" if mode == "composite" else f"Colours: {mode}"
@@ -37,12 +43,10 @@ def commands(session: Session) -> list[Command]:
         )
 
     def toggle(field: str, title: str, group: str, keys: tuple[str, ...] = ()) -> Command:
-        run = lambda: setattr(view, field, not getattr(view, field))  # noqa: E731
-        return Command(f"view.{field}", title, run, keys, group, checked=lambda: getattr(view, field))
+        return Command.toggle(f"view.{field}", title, view, field, keys, group)
 
     def next_coloring() -> None:
-        choices = list(COLORINGS)
-        view.coloring = choices[(choices.index(view.coloring) + 1) % len(choices)]
+        view.coloring = _after(view.coloring, list(COLORINGS))
         session.told.emit(f"cells are coloured by {view.coloring}")
 
     def color_by(name: str) -> Command:
@@ -51,7 +55,7 @@ def commands(session: Session) -> list[Command]:
         return Command(f"view.by_{name}", title, choose, (), "16", checked=lambda: view.coloring == name)
 
     def next_corner() -> None:
-        view.scale_bar_corner = CORNERS[(CORNERS.index(view.scale_bar_corner) + 1) % len(CORNERS)]
+        view.scale_bar_corner = _after(view.scale_bar_corner, CORNERS)
 
     def bar_color() -> None:
         view.scale_bar_color = session.dialogs.ask_color("Scale bar", view.scale_bar_color) or view.scale_bar_color

@@ -18,25 +18,16 @@ def commands(session: Session) -> list[Command]:
         title = f"{color.capitalize()} channel alone"
         return Command(f"view.{color}", title, lambda: session.toggle_color(color), (key,), "21", submenu=IMAGE_COLORS)
 
-    def toggle_disk() -> None:
-        view.disk_on = not view.disk_on
-
     modes = [
         Command("view.next_color", "Next colour mode", session.next_color, ("Down", "S"), "2"),
         Command("view.previous_color", "Previous colour mode", lambda: session.next_color(-1), ("Up", "W"), "2"),
     ]
     channels = [alone(color, key) for color, key in (("red", "R"), ("green", "G"), ("blue", "B"))]
     return [
-        Command("view.masks", "Masks", session.toggle_masks, ("X",), checked=lambda: view.masks_on),
-        Command("view.outlines", "Outlines", session.toggle_outlines, ("Z",), checked=lambda: view.outlines_on),
-        Command(
-            "view.single_stroke",
-            "Single stroke",
-            session.toggle_single_stroke,
-            ("A",),
-            checked=lambda: view.single_stroke,
-        ),
-        Command("view.disk", "Scale disk", toggle_disk, checked=lambda: view.disk_on),
+        Command.toggle("view.masks", "Masks", view, "masks_on", ("X",)),
+        Command.toggle("view.outlines", "Outlines", view, "outlines_on", ("Z",)),
+        Command.toggle("view.single_stroke", "Single stroke", view, "single_stroke", ("A",)),
+        Command.toggle("view.disk", "Scale disk", view, "disk_on"),
         *(command.within(IMAGE_COLORS) for command in modes),
         *channels,
         Command("view.next_view", "Next view", session.next_view, ("PgDown",), "2"),

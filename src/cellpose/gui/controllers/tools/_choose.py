@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from cellpose.gui.controllers.tools._drag import Drag, Points, corners
+from cellpose.gui.controllers.tools._drag import Drag, Points, around, corners
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, pixel
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._regions import cells_inside, cells_touched
@@ -126,9 +124,3 @@ class MergeBox(BoxSelect):
             document.told.emit(f"the box touches {len(cells) or 'no'} cell; drag it over at least two")
         else:
             document.do(operations.merge, cells)
-
-
-def around(pressed: PointerEvent, event: PointerEvent) -> Points:
-    """Corners (4, 2) of the rectangle between two places, as they are shown."""
-    y0, x0, y1, x1 = (end - 0.5 for end in corners(pressed, event))
-    return np.array([(y0, x0), (y0, x1), (y1, x1), (y1, x0)])

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from cellpose.gui.controllers.tools._tool import CLICK_PX, TAKEN_BACK, Context, PointerEvent, Tool
 
-__all__ = ["Drag", "Points", "corners", "is_click"]
+__all__ = ["Drag", "Points", "around", "corners", "is_click"]
 
 Points = npt.NDArray[np.float64]
 
@@ -99,6 +99,12 @@ class Drag(Tool):
 def corners(first: PointerEvent, last: PointerEvent) -> tuple[float, float, float, float]:
     """Rectangle between two places: first row, first column, last row, last column."""
     return min(first.y, last.y), min(first.x, last.x), max(first.y, last.y), max(first.x, last.x)
+
+
+def around(pressed: PointerEvent, event: PointerEvent) -> Points:
+    """Corners (4, 2) of the rectangle between two places, as they are shown."""
+    y0, x0, y1, x1 = (end - 0.5 for end in corners(pressed, event))
+    return np.array([(y0, x0), (y0, x1), (y1, x1), (y1, x0)])
 
 
 def is_click(first: PointerEvent, last: PointerEvent) -> bool:

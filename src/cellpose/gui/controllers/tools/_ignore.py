@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellpose.gui.controllers.tools._choose import around
-from cellpose.gui.controllers.tools._drag import Drag, Points
+from cellpose.gui.controllers.tools._drag import Drag, Points, around
 from cellpose.gui.controllers.tools._tool import PointerEvent, Preview
 from cellpose.gui.model import _ignoring
 

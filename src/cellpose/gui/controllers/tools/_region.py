@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from psygnal import Signal
 
-from cellpose.gui.controllers.tools._choose import around
-from cellpose.gui.controllers.tools._drag import Drag, Points, corners
+from cellpose.gui.controllers.tools._drag import Drag, Points, around, corners
 from cellpose.gui.controllers.tools._tool import PointerEvent, Preview
 
 __all__ = ["RunRegion"]
