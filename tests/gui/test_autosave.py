@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cellpose import io
+from cellpose.gui.controllers import _autosave
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Box
 from cellpose.gui.model import _operations as operations
@@ -171,6 +172,30 @@ def test_a_slow_older_save_does_not_win(image: Path, monkeypatch: pytest.MonkeyP
     for thread in threading.enumerate():
         if thread.name == "save":
             thread.join()
+    assert int(io.read_seg(image.with_name("cells_seg.npy")).masks.max()) == 2
+
+
+def test_an_edit_during_a_save_is_saved_without_another_edit(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, begun, go_on = io.write_seg, threading.Event(), threading.Event()
+
+    def slowly(*args: object) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        write(*args)
+
+    monkeypatch.setattr(io, "write_seg", slowly)
+    monkeypatch.setattr(_autosave, "_REST_S", 0.05)
+    made = session()
+    made.files.open(image)
+    square(made, 5, 5)
+    assert begun.wait(10)
+    square(made, 30, 30)
+    time.sleep(0.2)  # the hand rests while the file is still being written
+    go_on.set()
+    end = time.monotonic() + 10
+    while not made.document.history.is_saved and time.monotonic() < end:
+        time.sleep(0.01)
+    wait_for_jobs(made)
     assert int(io.read_seg(image.with_name("cells_seg.npy")).masks.max()) == 2
 
 

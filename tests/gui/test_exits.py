@@ -229,3 +229,27 @@ def test_strokes_that_wait_are_told_and_given_up(filled: Window) -> None:
     key(filled, "Return")
     assert filled.session.cell_count() == 3
     assert filled.status.mode.text() == "Select"
+
+
+def test_strokes_that_wait_are_seen_until_they_are_a_cell_or_given_up(filled: Window) -> None:
+    filled.session.view.single_stroke = False
+    shown, path = filled.scene.waiting, filled.scene.waiting.path
+    assert not shown.isVisible()
+    draw(filled, 80, 30, 10)
+    assert shown.isVisible()
+    assert path().boundingRect().center().x() == pytest.approx(30.5, abs=2)
+    draw(filled, 80, 90, 10)
+    assert path().boundingRect().width() == pytest.approx(80, abs=4), "both"
+    hover(filled, 20, 20)
+    key(filled, "Z", Modifier.ControlModifier)
+    assert path().boundingRect().width() == pytest.approx(20, abs=4), "the second was taken back"
+    key(filled, "Escape")
+    assert not shown.isVisible()
+    draw(filled, 90, 60, 15)
+    assert shown.isVisible()
+    key(filled, "Enter")
+    assert not shown.isVisible()
+    assert filled.session.cell_count() == 3
+    draw(filled, 90, 20, 10)
+    filled.session.open_array(np.zeros((1, 1, SIDE, SIDE), np.uint8))
+    assert not shown.isVisible(), "another image"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QPointF, Qt
-from qtpy.QtGui import QPointingDevice, QTabletEvent
+from qtpy.QtGui import QInputDevice, QPointingDevice, QTabletEvent
 from qtpy.QtWidgets import QApplication
 
 from cellpose.gui.model._strokes import painted
@@ -16,27 +16,35 @@ CTRL = Modifier.ControlModifier
 Kind = QEvent.Type
 
 
+ERASER = QPointingDevice(
+    "pen", 7, QInputDevice.DeviceType.Stylus, QPointingDevice.PointerType.Eraser, QInputDevice.Capability.Pressure, 1, 1
+)
+
+
 def pen(
-    window: Window, kind: Kind, y: float, x: float, pressure: float = 0.5, button: str = "LeftButton", held: bool = True
-) -> bool:
+    window: Window, kind: Kind, y: float, x: float, pressure: float = 0.5, button: str = "LeftButton",
+    held: bool = True, device: QPointingDevice | None = None,
+) -> bool:  # fmt: skip
     """What a pen does; whether the window took it."""
     viewport, spot = window.scene.viewport(), QPointF(place(window, y, x))
     pressed = getattr(Qt.MouseButton, button) if kind != Kind.TabletMove else Qt.MouseButton.NoButton
     buttons = getattr(Qt.MouseButton, button) if held and kind != Kind.TabletRelease else Qt.MouseButton.NoButton
     event = QTabletEvent(
-        kind, QPointingDevice.primaryPointingDevice(), spot, QPointF(viewport.mapToGlobal(spot)), pressure,
+        kind, device or QPointingDevice.primaryPointingDevice(), spot, QPointF(viewport.mapToGlobal(spot)), pressure,
         0, 0, 0, 0, 0, Modifier.NoModifier, pressed, buttons,
     )  # fmt: skip
     QApplication.sendEvent(viewport, event)
     return event.isAccepted()
 
 
-def stroke(window: Window, points: list[tuple[float, float, float]]) -> None:
+def stroke(
+    window: Window, points: list[tuple[float, float, float]], device: QPointingDevice | None = None, end: bool = True
+) -> None:
     first, *others = points
-    assert pen(window, Kind.TabletPress, *first)
+    assert pen(window, Kind.TabletPress, *first, device=device)
     for point in others:
-        assert pen(window, Kind.TabletMove, *point)
-    assert pen(window, Kind.TabletRelease, *points[-1])
+        assert pen(window, Kind.TabletMove, *point, device=device)
+    assert not end or pen(window, Kind.TabletRelease, *points[-1], device=device)
 
 
 def test_no_point_of_a_fast_pen_is_dropped(filled: Window) -> None:
@@ -72,6 +80,32 @@ def test_pressure_scales_the_brush_if_wanted(filled: Window, counts: bool) -> No
     thin, thick = mask[:, 35].sum(), mask[:, 85].sum()
     assert thick == 13
     assert thin == (3 if counts else 13)
+
+
+@pytest.mark.parametrize("tool", ["select", "brush", "click", "box"])
+def test_the_other_end_of_a_pen_erases_with_every_tool_which_stays(filled: Window, tool: str) -> None:
+    session, document = filled.session, filled.session.document
+    if tool != "select":
+        session.pointer.choose(tool)
+    session.view.brush = 7
+    stroke(filled, [(50.0, float(x), 0.5) for x in range(25, 36)], ERASER)
+    assert session.pointer.tool == tool
+    assert len(document.history) == 1
+    assert not document.labels.planes[0][50, 25:36].any()
+    assert document.labels.table["area"][2] == 400, "the cell beside it is whole"
+    stroke(filled, [(50.0, 45.0, 0.5), (50.0, 50.0, 0.5)], ERASER, end=False)
+    assert session.pointer.mode == "drawing"
+    key(filled, "Escape")
+    assert (session.pointer.mode, session.pointer.tool) == (tool, tool)
+    assert document.labels.table["area"][2] == 400
+
+
+def test_the_other_end_of_a_pen_begins_nothing_while_an_outline_is_open(filled: Window) -> None:
+    click(filled, 90, 20, "RightButton")
+    pen(filled, Kind.TabletPress, 50, 30, device=ERASER)
+    pen(filled, Kind.TabletRelease, 50, 30, device=ERASER)
+    assert filled.session.pointer.mode == "drawing"
+    assert not filled.session.document.history.edits
 
 
 def test_a_mouse_paints_in_full_size_with_pressure_on(filled: Window) -> None:

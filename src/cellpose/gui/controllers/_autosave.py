@@ -251,8 +251,12 @@ class Autosave:
 
     def _rested(self) -> None:
         document = self._document
-        if document is not None and not document.history.is_saved and self._session.jobs.running(self.name) is None:
+        if document is None or document.history.is_saved:
+            return
+        if self._session.jobs.running(self.name) is None:
             self.save()
+        else:
+            self._soon()  # edits made while the file is written are in the next one
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,7 +166,7 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         self.setCentralItem(self.box)
         self.canvas = Canvas()
         self.box.addItem(self.canvas, ignoreBounds=True)
-        self.halo, self.stroke = QGraphicsPathItem(), QGraphicsPathItem()
+        self.halo, self.stroke, self.waiting = QGraphicsPathItem(), QGraphicsPathItem(), QGraphicsPathItem()
         halo = QPen(QColor(0, 0, 0, 140), 5)
         halo.setCosmetic(True)
         self.halo.setPen(halo)
@@ -175,7 +176,7 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         for item, color in ((self.start, _START), (self.disk, _DISK)):
             item.setBrush(color)
             item.setPen(QPen(Qt.PenStyle.NoPen))
-        for item in (self.halo, self.stroke, self.pixels, self.start, self.disk):
+        for item in (self.halo, self.waiting, self.stroke, self.pixels, self.start, self.disk):
             self.box.addItem(item, ignoreBounds=True)
             item.setVisible(False)
         self.text = pg.TextItem(color=MEASURE, fill=QColor(0, 0, 0, 170))
@@ -257,26 +258,46 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
             self.pixels.setPixmap(_tinted(preview.mask))
             self.pixels.setPos(preview.corner[1], preview.corner[0])
 
+    def show_waiting(self, strokes: Sequence[Preview]) -> None:
+        """Show strokes that wait to become a cell."""
+        whole = QPainterPath()
+        for stroke in strokes:
+            whole.addPath(_path_of(stroke)[0])
+        self.waiting.setPath(whole)
+        self.waiting.setVisible(bool(strokes))
+        if strokes:
+            self.waiting.setPen(_pen_of(strokes[-1]))
+
     def _show_path(self, preview: Preview) -> None:
-        points = [QPointF(x + 0.5, y + 0.5) for y, x in preview.path.tolist()]
-        path = QPainterPath(points[0])
-        for point in points[1:] or points:
-            path.lineTo(point)
-        if preview.closed:
-            path.closeSubpath()
+        path, points = _path_of(preview)
         if preview.text:
             self.halo.setPath(path)
             self.text.setText(preview.text)
             self.text.setAnchor((0.0 if points[-1].x() >= points[0].x() else 1.0, 0.5))
             self.text.setPos(points[-1])
-        pen = QPen(MEASURE if preview.text else _STROKE, preview.width or 2)
-        pen.setCosmetic(preview.width == 0)
-        pen.setCapStyle(Qt.PenCapStyle.RoundCap)
-        pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
-        self.stroke.setPen(pen)
+        self.stroke.setPen(_pen_of(preview))
         self.stroke.setPath(path)
         side = max(1.0, preview.width)
         self.start.setRect(QRectF(points[0].x() - side / 2, points[0].y() - side / 2, side, side))
+
+
+def _path_of(preview: Preview) -> tuple[QPainterPath, list[QPointF]]:
+    """Its line, and the corners of that, at the centres of pixels."""
+    points = [QPointF(x + 0.5, y + 0.5) for y, x in preview.path.tolist()]
+    path = QPainterPath(points[0])
+    for point in points[1:] or points:
+        path.lineTo(point)
+    if preview.closed:
+        path.closeSubpath()
+    return path, points
+
+
+def _pen_of(preview: Preview) -> QPen:
+    pen = QPen(MEASURE if preview.text else _STROKE, preview.width or 2)
+    pen.setCosmetic(preview.width == 0)
+    pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+    pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+    return pen
 
 
 def _tinted(mask: npt.NDArray[np.bool_]) -> QPixmap:

@@ -11,7 +11,7 @@ from app_model import Action, Application
 from app_model.backends.qt import QModelMainWindow
 from app_model.types import MenuRule, SubmenuItem, ToggleRule
 from qtpy.QtCore import QEvent, QObject, QRect, Qt, Signal
-from qtpy.QtGui import QKeySequence, QMouseEvent, QTabletEvent, QWheelEvent
+from qtpy.QtGui import QKeySequence, QMouseEvent, QPointingDevice, QTabletEvent, QWheelEvent
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from cellpose.gui.controllers._session import Session
@@ -52,6 +52,7 @@ _BUTTONS = {
     Qt.MouseButton.RightButton: "right",
     Qt.MouseButton.MiddleButton: "middle",
 }
+_ERASER = QPointingDevice.PointerType.Eraser
 _KINDS = {
     QEvent.Type.MouseButtonPress: "press",
     QEvent.Type.MouseMove: "move",
@@ -201,6 +202,7 @@ class Window(QModelMainWindow):
         session.settings.events.diameter.connect(lambda _: self._show_disk())
         self.scene.box.sigRangeChanged.connect(lambda *_: self._tell_what_is_seen())
         session.pointer.preview_changed.connect(lambda preview: self.scene.show_preview(preview))
+        session.pointer.waiting_changed.connect(lambda strokes: self.scene.show_waiting(strokes))
         self.scene.viewport().installEventFilter(self)
         self.scene.viewport().setTabletTracking(True)
         self.minimap, self.scale_bar = Minimap(session, self.scene), ScaleBar(session, self.scene)
@@ -276,7 +278,8 @@ class Window(QModelMainWindow):
             self.session.pointer.leave()
         kind = _KINDS.get(event.type())
         if kind is not None and isinstance(event, QTabletEvent):
-            taken = bool(self.session.pointer.handle(self._pointer_event(kind, event, pressure=event.pressure())))
+            facts = {"pressure": event.pressure(), "eraser": event.pointerType() == _ERASER}
+            taken = bool(self.session.pointer.handle(self._pointer_event(kind, event, **facts)))
             event.setAccepted(taken)  # of what is left to the view Qt makes events of a mouse
             return taken
         if kind is not None and isinstance(event, QMouseEvent):

@@ -40,9 +40,14 @@ class Outline(Tool):
         return bool(self._stroke)
 
     @property
-    def has_strokes(self) -> bool:
-        """Whether strokes wait for Enter."""
-        return bool(self._finished)
+    def n_waiting(self) -> int:
+        """How many strokes wait for Enter."""
+        return len(self._finished)
+
+    @property
+    def waiting(self) -> tuple[Preview, ...]:
+        """The strokes that wait for Enter, as they are shown."""
+        return tuple(Preview(np.array(stroke), self.context.view.brush) for stroke in self._finished)
 
     def handle(self, event: PointerEvent) -> bool:
         """Start, draw and close strokes."""

@@ -40,11 +40,14 @@ class Pointer:
     ----------
     preview_changed : Signal(object)
         A `Preview` to be shown, or None.
+    waiting_changed : Signal(object)
+        The strokes that wait for Enter, a tuple of `Preview`.
     mode_changed : Signal(str)
         What the user is doing, for the status bar: ``"drawing"`` while a stroke is open, else the tool.
     """
 
     preview_changed = Signal(object)
+    waiting_changed = Signal(object)
     mode_changed = Signal(str)
 
     def __init__(
@@ -65,7 +68,9 @@ class Pointer:
         tools: list[Tool] = [self._select, self.removal, *drawing, *choosing, *others]
         self.tools = {tool.name: tool for tool in tools}
         self._tool: Tool = self._select
+        self._laid: Tool | None = None  # the tool that was in use before a pen was turned round
         self._mode = "select"
+        self._n_waiting = 0  # strokes that were shown
 
     @property
     def tool(self) -> str:
@@ -84,7 +89,7 @@ class Pointer:
         tool = self._tool
         if self._outline.is_busy:
             return "drawing", "right click ends, Esc gives up"
-        if self._outline.has_strokes and not tool.is_busy:
+        if self._outline.n_waiting and not tool.is_busy:
             return "strokes wait", "Enter makes a cell of them, Esc gives them up"
         if tool.is_busy and not tool.modal:
             return tool.title, "let go to end, Esc gives up"
@@ -92,7 +97,7 @@ class Pointer:
 
     def choose(self, name: str) -> None:
         """Take another tool; what is unfinished is given up. Chosen again, a tool is laid down."""
-        before = self._tool.name
+        before = (self._laid or self._tool).name
         self.cancel()
         self._tool = self._select if name == before else self.tools[name]
         self._tell()
@@ -108,8 +113,8 @@ class Pointer:
 
     def open(self, document: Document | None) -> None:
         """Work on another image; what is unfinished is given up."""
-        self.cancel()
         self._outline.forget()
+        self.cancel()
         self._context.document = document
         if document is not None:
             document.flows_changed.connect(lambda: self._refresh(document))
@@ -126,9 +131,9 @@ class Pointer:
         """Give up what is unfinished or, where nothing is, lay the tool down."""
         if self._outline.is_busy or self._tool.is_busy:
             self.let_go()
-        elif self._outline.has_strokes:
+        elif self._outline.n_waiting:
             self._outline.forget()
-            self.mode_changed.emit(self._mode)  # the words are others
+            self._tell()
         elif self._tool is not self._select:
             self.choose("select")
 
@@ -151,13 +156,10 @@ class Pointer:
 
     def finish(self) -> None:
         """Make a cell of the strokes that wait for it."""
-        waited = self._outline.has_strokes
         self._outline.finish()
         self._tool.finish()
         self._end_modal()
         self._tell()
-        if waited:
-            self.mode_changed.emit(self._mode)  # the words are others
 
     def handle(self, event: PointerEvent) -> bool:
         """React to what the pointer did; True where the view should not pan or zoom."""
@@ -179,6 +181,10 @@ class Pointer:
     def _taken(self, event: PointerEvent) -> bool:
         if self._tool.modal:
             return self._tool.handle(event)
+        if event.eraser and event.kind == "press" and not (self._outline.is_busy or self._tool.is_busy):
+            self._tool.cancel()
+            self._laid, self._tool = self._tool, self.tools["eraser"]
+            return self._tool.handle(event)
         if self._outline.is_busy or (event.kind == "press" and not self._tool.is_busy):
             own = event.button == "left" and event.shift and self._tool.own_shift and not self._outline.is_busy
             if not own and self._outline.handle(event):
@@ -195,6 +201,12 @@ class Pointer:
         self.preview_changed.emit(preview)
 
     def _tell(self) -> None:
-        if self.mode != self._mode:
+        if self._laid is not None and not self._tool.is_busy:
+            self._tool, self._laid = self._laid, None  # the eraser of the pen has done, by whatever way
+        n = self._outline.n_waiting
+        if self.mode != self._mode or n != self._n_waiting:
             self._mode = self.mode
-            self.mode_changed.emit(self._mode)
+            self.mode_changed.emit(self._mode)  # also where only the words are others
+        if n != self._n_waiting:
+            self._n_waiting = n
+            self.waiting_changed.emit(self._outline.waiting)

@@ -38,6 +38,8 @@ class PointerEvent:
         Of the wheel; positive: away from the user.
     pressure
         Of a pen on a tablet, 0 to 1; 1 for a mouse.
+    eraser
+        Whether a pen is turned round, so that its other end touches the tablet.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class PointerEvent:
     screen: tuple[float, float] = (0.0, 0.0)
     steps: float = 0.0
     pressure: float = 1.0
+    eraser: bool = False
 
 
 @dataclass(frozen=True, eq=False)
