@@ -13,6 +13,7 @@ from cellpose.__main__ import main as with_window
 from cellpose.cli import get_arg_parser, main
 from cellpose.cli._retired import RETIRED, split_retired
 from cellpose.cli._table import FLAGS
+from cellpose.errors import InputError
 from cellpose.options import Masking, describe
 
 # What programs and manuals type: (option, value) with the value None for switches.
@@ -206,9 +207,32 @@ def test_missing_libraries_of_the_system_are_named(capsys, monkeypatch):
     monkeypatch.setenv("DISPLAY", ":0")
     for name in ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("cellpose.cli._gui._is_there", lambda library: "keysyms" not in library)
+    monkeypatch.setattr("cellpose._machine.screen._is_there", lambda library: "keysyms" not in library)
     assert with_window([]) == 1
     assert "apt install libxcb-keysyms1)" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays of X11")
+def test_a_display_that_does_not_answer_is_named(capsys, monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":4711")
+    for name in ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("cellpose._machine.screen._is_there", lambda library: True)
+    assert with_window([]) == 1
+    assert "no display answers at DISPLAY=:4711" in capsys.readouterr().err
+
+
+def test_the_window_of_python_raises_where_there_is_no_screen(monkeypatch):
+    from cellpose.gui import gui
+
+    monkeypatch.setenv("QT_API", "pyside6")
+    widgets = pytest.importorskip("qtpy.QtWidgets")
+    monkeypatch.setattr(widgets.QApplication, "instance", lambda: None)
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="There is no screen"):
+        gui.run()
 
 
 def test_without_its_libraries_the_window_says_what_to_install(capsys, monkeypatch):

@@ -6,7 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from cellpose.errors import MissingExtraError
+from cellpose._machine.screen import why_no_screen
+from cellpose.errors import InputError, MissingExtraError
 
 __all__ = ["run"]
 
@@ -23,6 +24,8 @@ def run(image: str | os.PathLike[str] | None = None) -> None:
     ------
     MissingExtraError
         If the libraries of the window are not installed.
+    InputError
+        If there is no screen.
     """
     os.environ.setdefault("QT_API", "pyside6")
     try:
@@ -31,7 +34,12 @@ def run(image: str | os.PathLike[str] | None = None) -> None:
         from cellpose.gui.views._window import Window
     except ImportError as error:
         raise MissingExtraError(str(error.name), "gui", "open the window") from error
-    application = QApplication.instance() or QApplication(sys.argv[:1])
+    application = QApplication.instance()
+    if application is None:
+        reason = why_no_screen()
+        if reason is not None:  # Qt would end the whole process
+            raise InputError(reason)
+        application = QApplication(sys.argv[:1])
     window = Window()
     window.show()
     if image is not None:

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
-    QInputDialog,
+    QLabel,
     QMessageBox,
     QTextBrowser,
     QVBoxLayout,
@@ -27,6 +27,7 @@ from cellpose.gui.views._key_dialog import KeyDialog
 from cellpose.gui.views._key_sheet import KeySheet
 from cellpose.gui.views._palette import Palette
 from cellpose.gui.views._training_dialog import TrainingDialog
+from cellpose.gui.views.panels._number import NumberBox
 
 __all__ = ["QtDialogs"]
 
@@ -63,8 +64,7 @@ class QtDialogs:
 
     def ask_length(self, title: str, label: str, value: float) -> float | None:
         """A length from 0 upwards; None where the user gave none."""
-        number, given = QInputDialog.getDouble(self._parent, title, label, value, 0, 1e6, 4)
-        return float(number) if given else None
+        return self._ask_number(title, label, value, (0, 1e6), 4)
 
     def ask_color(self, title: str, color: str) -> str | None:
         """A colour, ``"#rrggbb"``; None where the user chose none."""
@@ -78,8 +78,29 @@ class QtDialogs:
 
     def ask_number(self, title: str, question: str, suggested: int) -> int | None:
         """A whole number from 1 upwards; None where the user gave none."""
-        number, given = QInputDialog.getInt(self._parent, title, question, suggested, 1, _HIGHEST_NUMBER)
-        return int(number) if given else None
+        number = self._ask_number(title, question, suggested, (1, _HIGHEST_NUMBER), 0)
+        return None if number is None else int(number)
+
+    def _ask_number(
+        self, title: str, question: str, suggested: float, ends: tuple[float, float], decimals: int
+    ) -> float | None:
+        """A number of a range; None where the user gave none."""
+        dialog = QDialog(self._parent)
+        dialog.setWindowTitle(title)
+        layout, label, box = QVBoxLayout(dialog), QLabel(question), NumberBox()
+        box.setDecimals(decimals)
+        box.setRange(*ends)
+        box.setValue(suggested)
+        box.selectAll()
+        label.setBuddy(box)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        buttons.accepted.connect(dialog.accept)
+        buttons.rejected.connect(dialog.reject)
+        for widget in (label, box, buttons):
+            layout.addWidget(widget)
+        given = dialog.exec() == QDialog.DialogCode.Accepted
+        dialog.deleteLater()
+        return float(box.value()) if given else None
 
     def show_text(self, title: str, text: str) -> None:
         """Show a text with some HTML in it."""

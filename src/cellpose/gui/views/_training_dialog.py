@@ -12,13 +12,11 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QLineEdit,
-    QSpinBox,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -27,6 +25,7 @@ from qtpy.QtWidgets import (
 
 from cellpose.gui.model._training_set import TrainingSet
 from cellpose.gui.model._training_settings import TrainingSettings, base_models
+from cellpose.gui.views.panels._number import NumberBox
 
 __all__ = ["TrainingDialog"]
 
@@ -35,7 +34,7 @@ _CHANNELS = ("gray", "red", "green", "blue")
 _SECOND = ("none", "red", "green", "blue")
 
 
-class _Rate(QDoubleSpinBox):  # type: ignore[misc]
+class _Rate(NumberBox):
     """A box for rates, which are small: shown without trailing zeros, stepped by halves and doubles."""
 
     def __init__(self) -> None:
@@ -76,7 +75,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.resize(900, 550)
         self._settings, self._images = settings, images
         self.base, self.chan, self.chan2 = QComboBox(), QComboBox(), QComboBox()
-        self.rate, self.decay, self.epochs, self.name = _Rate(), _Rate(), QSpinBox(), QLineEdit(settings.model_name)
+        self.rate, self.decay, self.epochs, self.name = _Rate(), _Rate(), NumberBox(), QLineEdit(settings.model_name)
         self.only = QCheckBox(f"corrected images only ({images.corrected})")
         self.rows, self.summary, self.left_out = QTreeWidget(), QLabel(), QLabel()
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
@@ -96,6 +95,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.chan2.addItems(_SECOND)
         self.chan.setCurrentIndex(settings.channels[0])
         self.chan2.setCurrentIndex(settings.channels[1])
+        self.epochs.setDecimals(0)
         self.epochs.setRange(1, 100_000)
         worked_on = [example.corrected for example in self._images.train]
         self.only.setEnabled(any(worked_on) and not all(worked_on))
@@ -147,7 +147,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.base.currentTextChanged.connect(self._choose_base)
         self.rate.valueChanged.connect(lambda value: setattr(settings, "learning_rate", value))
         self.decay.valueChanged.connect(lambda value: setattr(settings, "weight_decay", value))
-        self.epochs.valueChanged.connect(lambda value: setattr(settings, "n_epochs", value))
+        self.epochs.valueChanged.connect(lambda value: setattr(settings, "n_epochs", int(value)))
         self.name.textChanged.connect(self._choose_name)
         self.only.toggled.connect(self._choose_only)
         for box in (self.chan, self.chan2):

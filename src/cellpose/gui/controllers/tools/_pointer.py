@@ -165,6 +165,10 @@ class Pointer:
         """React to what the pointer did; True where the view should not pan or zoom."""
         if self._context.document is None:
             return False
+        free = not (self._outline.is_busy or self._tool.is_busy or self._tool.modal)
+        if event.eraser and event.kind == "press" and free:
+            self._tool.cancel()
+            self._laid, self._tool = self._tool, self.tools["eraser"]
         taken = self._taken(event)
         self._tell()
         return taken
@@ -180,10 +184,6 @@ class Pointer:
 
     def _taken(self, event: PointerEvent) -> bool:
         if self._tool.modal:
-            return self._tool.handle(event)
-        if event.eraser and event.kind == "press" and not (self._outline.is_busy or self._tool.is_busy):
-            self._tool.cancel()
-            self._laid, self._tool = self._tool, self.tools["eraser"]
             return self._tool.handle(event)
         if self._outline.is_busy or (event.kind == "press" and not self._tool.is_busy):
             own = event.button == "left" and event.shift and self._tool.own_shift and not self._outline.is_busy

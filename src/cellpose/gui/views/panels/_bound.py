@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFormLayout,
     QGroupBox,
     QHBoxLayout,
@@ -20,6 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from superqt import QCollapsible, QDoubleSlider
+
+from cellpose.gui.views.panels._number import NumberBox
 
 __all__ = [
     "Folding",
@@ -128,10 +129,10 @@ def number_box(
     step: float,
     decimals: int = 2,
     entered: Callable[[], object] | None = None,
-    box: QDoubleSpinBox | None = None,
-) -> QDoubleSpinBox:
+    box: NumberBox | None = None,
+) -> NumberBox:
     """A box for a field that is a number; ``entered`` is called for Enter, also where the number is the same."""
-    box = QDoubleSpinBox() if box is None else box
+    box = NumberBox() if box is None else box
     own_keys(box)
     box.setKeyboardTracking(False)  # a number counts when it is whole
     box.setDecimals(decimals)
@@ -167,7 +168,7 @@ class SliderRow(QWidget):  # type: ignore[misc]
 
     def __init__(
         self,
-        box: QDoubleSpinBox,
+        box: NumberBox,
         state: Any,
         field: str,
         ends: tuple[float, float],

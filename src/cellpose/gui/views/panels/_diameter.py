@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-from qtpy.QtGui import QValidator
-from qtpy.QtWidgets import QDoubleSpinBox, QLabel
+from qtpy.QtWidgets import QLabel
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._scale import in_words, pixels_in
+from cellpose.gui.views.panels._number import NumberBox
 
 __all__ = ["DiameterBox", "DiameterLabel"]
 
 _UNIT_LETTERS = set("0123456789., µμumn")
 
 
-class DiameterBox(QDoubleSpinBox):  # type: ignore[misc]
-    """Takes pixels, and lengths with their unit such as ``12 µm``."""
+class DiameterBox(NumberBox):
+    """Takes pixels, and lengths with their unit such as ``12 µm``; empty it is 0."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
+        self.blank = 0.0
         self.setToolTip('of the cells, in pixels or as "12 µm"; 0: as the model was trained')
 
-    def _typed(self, text: str) -> float | None:
-        size = self._session.scale.pixel_um
-        return pixels_in(text, size[1] if size else None)
-
-    def validate(self, text: str, place: int) -> tuple[QValidator.State, str, int]:
-        """Numbers as always; lengths once they are whole."""
-        if self._typed(text) is not None:
-            return QValidator.State.Acceptable, text, place
-        state, text, place = super().validate(text, place)
-        if state == QValidator.State.Invalid and set(text) <= _UNIT_LETTERS:
-            state = QValidator.State.Intermediate
-        return state, text, place
-
-    def valueFromText(self, text: str) -> float:
+    def number(self, text: str) -> float | None:
         """In pixels."""
-        typed = self._typed(text)
-        return float(super().valueFromText(text)) if typed is None else typed
+        size = self._session.scale.pixel_um
+        length = pixels_in(text, size[1] if size else None)
+        return super().number(text) if length is None else length
+
+    def is_begin(self, text: str) -> bool:
+        """With a unit too."""
+        return super().is_begin(text) or set(text) <= _UNIT_LETTERS
+
+    def allowed(self) -> str:
+        """In pixels, or a length."""
+        known = self._session.scale.pixel_um is not None
+        length = 'a length such as "12 µm"' if known else "a length once the size of a pixel is known"
+        return f"{super().allowed()}, or {length}"
 
 
 class DiameterLabel(QLabel):  # type: ignore[misc]

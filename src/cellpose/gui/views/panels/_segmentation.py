@@ -116,6 +116,7 @@ class SegmentationPanel(Group):
         self.lower = number_box(settings, "lower", 0, 100, 0.5, 1)
         self.upper = number_box(settings, "upper", 0, 100, 0.5, 1)
         self.niter = number_box(settings, "niter", 0, 100_000, 50, 0, entered=runs.masks_anew)
+        self.niter.blank = 0.0
         self.niter.setToolTip("steps along the flows; 0: from the diameter; more for long cells")
         self.keep = check_box("keep cells corrected by hand", settings, "keep_corrected")
         form.addRow("flow threshold", self.flow)
