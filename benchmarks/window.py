@@ -99,6 +99,7 @@ class Hand:
         self.port = self.view.viewport()
         self.box = next(item for item in self.view.scene().items() if isinstance(item, pg.ViewBox))
         self.painted = 0
+        self.counter: Any = None  # the text "N ROIs"
         hand = self
 
         class Filter(QtCore.QObject):
@@ -153,9 +154,13 @@ class Hand:
 
     def count(self) -> int:
         """The cells that the window says it has."""
-        texts = (label.text() for label in self.window.findChildren(self.widgets.QLabel))
-        found = next((m for text in texts if (m := re.match(r"\s*([\d,]+)\s+ROIs", text))), None)
-        return int(found[1].replace(",", "")) if found else 0
+        labels = [self.counter] if self.counter is not None else self.window.findChildren(self.widgets.QLabel)
+        for label in labels:
+            found = re.match(r"\s*([\d,]+)\s+ROIs", label.text())
+            if found:
+                self.counter = label  # not looked for at each glance, which would be counted as work of the window
+                return int(found[1].replace(",", ""))
+        return 0
 
     def show(self, y: float, x: float, half: float) -> None:
         """Look at a part of the image."""

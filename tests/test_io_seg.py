@@ -210,6 +210,28 @@ def test_final_positions_of_version_2_are_not_taken_for_flows(tmp_path):
     np.testing.assert_array_equal(two.flows_rgb, FLOWS[0])
 
 
+def test_pictures_among_the_flows_are_left_out(tmp_path):
+    view = RNG.integers(1, 255, (1, 20, 30), dtype=np.uint8)
+    flows = [FLOWS[0][None], view, view + 1, [], np.concatenate([FLOWS[1], FLOWS[2][None]])]
+    content = {"masks": MASKS, "outlines": MASKS, "flows": flows, "shared": view}
+    path = tmp_path / "im_seg.npy"
+    io.write_seg(path, content)
+    seg = io.read_seg(path, without=("outlines", "views"))
+    assert (seg.count, seg.cellprob_view.any(), seg.dz_view.any()) == (2, False, False)
+    assert np.array_equal(seg.flows_rgb, FLOWS[0])
+    assert np.array_equal(seg.dP, FLOWS[1])
+    assert np.array_equal(seg.cellprob, FLOWS[2])
+    assert np.array_equal(seg.content["shared"], view), "the same array under another key was left out"
+    assert np.array_equal(io.read_seg(path).cellprob_view, view[0])
+
+
+def test_masks_that_were_not_read_count_nothing(tmp_path):
+    path = tmp_path / "im_seg.npy"
+    io.write_seg(path, {"masks": MASKS, "outlines": MASKS, "flows": FLOWS})
+    seg = io.read_seg(path, without=("masks",))
+    assert (seg.count, seg.masks.shape, seg.masks.any()) == (0, MASKS.shape, False)
+
+
 def test_first_version_counted_from_minus_one(tmp_path):
     old = seg_with(tmp_path, masks=MASKS - 1, outlines=MASKS - 1, est_diam=17.0, img=MASKS.astype(np.uint8))
     np.testing.assert_array_equal(old.masks, MASKS)

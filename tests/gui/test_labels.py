@@ -322,3 +322,12 @@ def test_many_cells_are_deleted_at_once_and_come_back() -> None:
     store.revert(edit)
     assert np.array_equal(store.planes, before)
     assert np.array_equal(store.table["box"], rows["box"])
+
+
+def test_a_store_without_cells_looks_through_no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cellpose.gui.model import _labels
+
+    monkeypatch.setattr(_labels, "scan", lambda *_: pytest.fail("the pixels were looked through"))
+    store = LabelStore.empty((1, 30, 40))
+    assert (store.shape, store.count, store.next_id, store.ids.size) == ((1, 30, 40), 0, 1, 0)
+    assert np.isnan(store.table["score"]).all()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 
 from cellpose import io
 from cellpose.gui.controllers import _opening
+from cellpose.gui.model import Picture, _labels
 from cellpose.gui.views._window import Window
 from hand import draw, key
 
@@ -186,3 +190,49 @@ def test_a_file_that_cannot_be_read_leaves_what_is_open(window: Window, qtbot: o
     assert failed[0].startswith("b.tif was not opened")
     assert window.session.document.path == image
     assert not window.session.document.locked
+
+
+def test_opening_looks_through_the_pixels_once(
+    window: Window, qtbot: object, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these takes its time from the whole image; a second look would be seen in nothing but the time."""
+    counts: Counter[str] = Counter()
+
+    def counted(place: object, name: str) -> None:
+        function = getattr(place, name)
+
+        def looked(*args: object, **options: object) -> object:
+            counts[name] += 1
+            return function(*args, **options)
+
+        monkeypatch.setattr(place, name, looked)
+
+    counted(_labels, "scan")
+    counted(Picture, "levels")
+    begin(window, qtbot, image)
+    settled(window, qtbot)
+    assert counts == {"scan": 1, "levels": 1}
+
+
+def test_the_kernels_are_loaded_before_a_picture_comes_to_the_main_thread(
+    window: Window, qtbot: object, image: Path, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    warm = window.session.warm
+
+    def noted() -> None:
+        told.append((threading.current_thread().name, window.session.document))
+        warm()
+
+    monkeypatch.setattr(window.session, "warm", noted)
+    begin(window, qtbot, image)
+    assert told == [("open", None)]
+    slow.go.set()
+    settled(window, qtbot)
+    assert [name for name, _ in told] == ["open", "open"]
+
+
+def test_the_window_starts_without_the_compiler() -> None:
+    code = "import sys, cellpose.gui.views._window; print([n for n in ('torch', 'numba', 'scipy') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -11,6 +11,8 @@ from cellpose.errors import InputError, MissingExtraError
 
 __all__ = ["run"]
 
+_SHOWN_MS = 50  # until the window is painted
+
 
 def run(image: str | os.PathLike[str] | None = None) -> None:
     """Open the window and return when it is closed.
@@ -29,8 +31,10 @@ def run(image: str | os.PathLike[str] | None = None) -> None:
     """
     os.environ.setdefault("QT_API", "pyside6")
     try:
+        from qtpy.QtCore import QTimer
         from qtpy.QtWidgets import QApplication
 
+        from cellpose.gui.views._warming import warm_soon
         from cellpose.gui.views._window import Window
     except ImportError as error:
         raise MissingExtraError(str(error.name), "gui", "open the window") from error
@@ -42,6 +46,7 @@ def run(image: str | os.PathLike[str] | None = None) -> None:
         application = QApplication(sys.argv[:1])
     window = Window()
     window.show()
+    QTimer.singleShot(_SHOWN_MS, warm_soon)
     if image is not None:
         window.session.files.begin(Path(image))
     application.exec()

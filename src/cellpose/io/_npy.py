@@ -18,7 +18,7 @@ from cellpose.io._axes import UNKNOWN_AXIS
 from cellpose.io._image import Image
 from cellpose.io._limits import check_claim
 from cellpose.io._open import opened
-from cellpose.io._unpickle import Clipped, unpickle_data
+from cellpose.io._unpickle import Clipped, Unwanted, unpickle_data
 from cellpose.io._write import PathLike
 
 __all__ = ["holds_objects", "load_npy", "map_npy", "read_npy", "write_npy_object"]
@@ -26,7 +26,7 @@ __all__ = ["holds_objects", "load_npy", "map_npy", "read_npy", "write_npy_object
 _PICKLE_PROTOCOL = 4
 
 
-def load_npy(path: PathLike, without: Collection[str] = ()) -> Any:
+def load_npy(path: PathLike, without: Collection[str] = (), unwanted: Unwanted | None = None) -> Any:
     """What a ``.npy`` file holds: an array, or the one object in it, if that is plain data.
 
     Parameters
@@ -35,6 +35,8 @@ def load_npy(path: PathLike, without: Collection[str] = ()) -> Any:
         The file.
     without
         Keys of a dict whose arrays are not read; arrays of zeros that take no memory stand in their places.
+    unwanted
+        Whether an array is not read either, told its key, shape and dtype.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def load_npy(path: PathLike, without: Collection[str] = ()) -> Any:
     with reading(path), opened(path) as file:
         shape, _, dtype = _header(path, file)
         if dtype.hasobject:
-            content = unpickle_data(file, str(path), without)
+            content = unpickle_data(file, str(path), without, unwanted)
             return content.item() if isinstance(content, np.ndarray) and content.ndim == 0 else content
         check_claim(path, dtype.itemsize * math.prod(shape), _behind(path, file))
         file.seek(0)

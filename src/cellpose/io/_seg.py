@@ -18,9 +18,11 @@ from cellpose.errors import FileReadError, InputError
 from cellpose.io._npy import load_npy, write_npy_object
 from cellpose.io._write import PathLike
 
-__all__ = ["Segmentation", "read_seg", "write_seg"]
+__all__ = ["VIEWS", "Segmentation", "read_seg", "write_seg"]
 
 Array = npt.NDArray[Any]
+
+VIEWS = "views"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class Segmentation:
     @property
     def count(self) -> int:
         """The highest label."""
-        return int(self.masks.max(initial=0))
+        return 0 if _stands_in(self.masks) else int(self.masks.max(initial=0))
 
 
 def write_seg(path: PathLike, content: Mapping[str, Any]) -> None:
@@ -120,7 +122,8 @@ def read_seg(path: PathLike, without: Collection[str] = ()) -> Segmentation:
         The file.
     without
         Keys whose arrays are not read, such as ``outlines`` and ``flows``, which take most of the time and the memory;
-        arrays of zeros that take no memory stand in their places.
+        arrays of zeros that take no memory stand in their places. ``"views"``: those of the flows that are only
+        looked at, of the cell probability and of the flows in z as uint8.
 
     Raises
     ------
@@ -135,7 +138,7 @@ def read_seg(path: PathLike, without: Collection[str] = ()) -> Segmentation:
 
 
 def _read(file: Path, without: Collection[str]) -> Segmentation:
-    content = load_npy(file, without)
+    content = load_npy(file, without, _is_view if VIEWS in without else None)
     if not isinstance(content, dict) or not isinstance(content.get("masks"), np.ndarray):
         message = f"{file} holds no segmentation: it has no 'masks'. Open it with numpy.load to see what it is"
         raise FileReadError(message)
@@ -152,13 +155,13 @@ def _interpret(file: Path, content: dict[str, Any]) -> Segmentation:
     outlines = content.get("outlines")
     strokes = tuple(outlines) if isinstance(outlines, (list, tuple)) else None
     outlines = _squeezed(outlines) if isinstance(outlines, np.ndarray) and outlines.size else None
-    if masks.size and masks.min() < 0:
+    if masks.dtype.kind == "i" and masks.size and not _stands_in(masks) and masks.min() < 0:
         # the first version counted from -1
         masks = masks + 1
         outlines = outlines + 1 if outlines is not None else None
     if outlines is not None and outlines.shape != masks.shape:
         outlines = None
-    count = int(masks.max(initial=0))
+    count = 0 if _stands_in(masks) else int(masks.max(initial=0))
     zdraw = content.get("zdraw")
     return Segmentation(
         masks=masks,
@@ -175,6 +178,15 @@ def _interpret(file: Path, content: dict[str, Any]) -> Segmentation:
         content=MappingProxyType(content),
         **_flows(content.get("flows"), masks.ndim),
     )
+
+
+def _is_view(key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    return key == "flows" and dtype == np.uint8 and shape[-1:] != (3,)
+
+
+def _stands_in(array: Array) -> bool:
+    """Whether this is in the place of an array that was not read: it need not be looked through."""
+    return array.size > 1 and not any(array.strides)
 
 
 def _squeezed(array: Array) -> Array:

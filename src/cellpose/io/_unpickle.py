@@ -20,7 +20,9 @@ import numpy as np
 
 from cellpose.errors import CellposeError, FileReadError, UnsafeFileError
 
-__all__ = ["Clipped", "unpickle_data"]
+__all__ = ["Clipped", "Unwanted", "unpickle_data"]
+
+Unwanted = Callable[[str, tuple[int, ...], np.dtype[Any]], bool]  # told the key of an array, its shape and its dtype
 
 _PLAIN_DTYPE = re.compile(r"[<>|=]?(?:[biuf]\d{1,2}|c\d{1,2}|[SU]\d{1,9}|O8?|\?)")
 _PLAIN_VALUES = (
@@ -300,9 +302,10 @@ class Clipped:
 class _Resolver:
     """Replaces the stand-ins within nested containers by what they stand for, each once."""
 
-    def __init__(self, most: int, without: Collection[str]) -> None:
-        self.without = without
+    def __init__(self, most: int, without: Collection[str], unwanted: Unwanted | None = None) -> None:
+        self.without, self.unwanted = without, unwanted
         self.empty = False  # within what is left out
+        self.under = ""  # the key that is being looked into
         # parts that a container may be made of, each counted as often as it is named: a file of a few bytes can name
         # lists within lists, whose copies would fill any memory
         self.most = most
@@ -316,31 +319,37 @@ class _Resolver:
             return value
         if type(value) in _CONTAINERS and not value:
             return value
-        key = id(value)
-        if (key, self.empty) in self.done:
-            return self.done[key, self.empty]
+        key, empty = id(value), self._is_left_out(value)
+        if (key, empty) in self.done:
+            return self.done[key, empty]
         if key in self.open:
             message = "it holds a container that contains itself"
             raise UnsafeFileError(message)
         self.open.add(key)
-        built = self._build(value)
+        built = self._build(value, empty)
         self.open.discard(key)
         self.sizes[key] = size = self._size(value)
         if size > self.most:
             message = f"it holds a container of {size} parts, more than its bytes can be"
             raise UnsafeFileError(message)
-        self.done[key, self.empty] = built
+        self.done[key, empty] = built
         # an id is only good as long as its object lives
         self.kept.append(value)
         return built
 
     def _item(self, name: Any, item: Any) -> Any:
-        outside = self.empty
-        self.empty = outside or (isinstance(name, str) and name in self.without)
+        outside = self.empty, self.under
+        if isinstance(name, str):
+            self.empty, self.under = self.empty or name in self.without, name
         try:
             return self(item)
         finally:
-            self.empty = outside
+            self.empty, self.under = outside
+
+    def _is_left_out(self, value: Any) -> bool:
+        if self.empty or self.unwanted is None or type(value) is not _Array or value.state is None:
+            return self.empty
+        return self.unwanted(self.under, *value.state[:2])
 
     def _size(self, value: Any) -> int:
         if isinstance(value, dict):
@@ -349,10 +358,10 @@ class _Resolver:
             return 1 + sum(self.sizes.get(id(item), 1) for item in value)
         return 1
 
-    def _build(self, value: Any) -> Any:
+    def _build(self, value: Any, empty: bool) -> Any:
         kind = type(value)
         if kind is _Array:
-            return value.build(self, self.empty)
+            return value.build(self, empty)
         if kind is _Part:
             return value.read()
         if kind is _Dtype:
@@ -365,7 +374,7 @@ class _Resolver:
         raise UnsafeFileError(message)
 
 
-def unpickle_data(file: IO[bytes], name: str, without: Collection[str] = ()) -> Any:
+def unpickle_data(file: IO[bytes], name: str, without: Collection[str] = (), unwanted: Unwanted | None = None) -> Any:
     """What a pickle holds, if it is plain data: numbers, texts, arrays, dates, paths and containers of them.
 
     Parameters
@@ -376,6 +385,8 @@ def unpickle_data(file: IO[bytes], name: str, without: Collection[str] = ()) -> 
         Name of the file, for messages.
     without
         Keys of dicts whose arrays are not read; arrays of zeros that take no memory stand in their places.
+    unwanted
+        Whether an array is not read either, told its key, shape and dtype.
 
     Raises
     ------
@@ -387,7 +398,7 @@ def unpickle_data(file: IO[bytes], name: str, without: Collection[str] = ()) -> 
     try:
         clipped = Clipped(file)
         most = _PARTS_A_BYTE * clipped.left + _FEW_PARTS
-        return _Resolver(most, without)(_DataUnpickler(clipped).load())
+        return _Resolver(most, without, unwanted)(_DataUnpickler(clipped).load())
     except UnsafeFileError as error:
         message = f"{name} is not loaded: {error}. A file made by another program may run code; make sure of its origin"
         raise UnsafeFileError(message) from error

@@ -91,8 +91,14 @@ class Files:
         self._wanted, token, autoload = path, object(), self.autoload_masks
         self._token = token
 
+        def show(early: Document) -> None:
+            self._session.warm()
+            self._session.in_main(lambda: self._show(token, early))
+
         def work(report: Report) -> Loaded:
-            return read(path, autoload, report, lambda early: self._session.in_main(lambda: self._show(token, early)))
+            opened = read(path, autoload, report, show)
+            self._session.warm()
+            return opened
 
         self._session.jobs.start(
             self.name,

@@ -21,6 +21,7 @@ from cellpose.gui.model._mask_files import labels_of_file, masks_beside, pieces
 from cellpose.gui.model._seg_file import restore, restore_flows, seg_path
 from cellpose.io import Segmentation
 from cellpose.io._npy import holds_objects
+from cellpose.io._seg import VIEWS
 
 __all__ = ["Loaded", "Masks", "read"]
 
@@ -165,7 +166,7 @@ def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Docume
         document = _with_cells(early, seg)
     report(0.6)
     with reading(seg):
-        rest = io.read_seg(seg, without=tuple(key for key in _ARRAYS if key != "flows"))
+        rest = io.read_seg(seg, without=(*(key for key in _ARRAYS if key != "flows"), VIEWS))
         restore_flows(document, rest)
     report(0.9)
     return Loaded(document, state_of(seg, rest.content), rest, on_disk=on_disk)

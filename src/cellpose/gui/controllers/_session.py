@@ -58,6 +58,8 @@ class Session:
         Something that was asked for and did not happen, to be seen until it is put away.
     copied : Signal(str)
         A text for the clipboard.
+    warm
+        Makes ready what the view needs to draw a picture, in any thread, so that the main thread need not.
     seen
         The part of the image in view: first row, first column, last row, last column.
     picture_wanted : Signal(object)
@@ -85,6 +87,7 @@ class Session:
         self.settings: SegmentationSettings = SegmentationSettings()
         self.settings.model = weights.default_model()
         self.in_main = to_main
+        self.warm: Callable[[], None] = lambda: None
         self.dialogs: Dialogs = dialogs or NoDialogs()
         self.jobs: Jobs = Jobs(to_main)
         self.models = Models(self)

@@ -138,24 +138,28 @@ class LabelStore:
         if labels.ndim not in (2, 3) or labels.dtype.kind not in "iub":
             message = f"labels of shape {labels.shape} and dtype {labels.dtype}; give whole numbers (Y, X) or (Z, Y, X)"
             raise InputError(message)
-        self.planes: Planes = np.array(labels if labels.ndim == 3 else labels[None], np.int32, order="C")
-        if labels.dtype.kind == "i" and self.planes.size and self.planes.min() < 0:
-            message = f"labels down to {self.planes.min()} are not allowed; the background is 0, cells are 1, 2, 3, ..."
+        planes = np.array(labels if labels.ndim == 3 else labels[None], np.int32, order="C")
+        if labels.dtype.kind == "i" and planes.size and planes.min() < 0:
+            message = f"labels down to {planes.min()} are not allowed; the background is 0, cells are 1, 2, 3, ..."
             raise InputError(message)
-        self.ignored: Regions = ()
-        found = scan(self.planes)
-        self._rows = np.zeros(max(64, len(found.counts)), CELL)
-        self._rows["score"] = np.nan
+        found = scan(planes)
+        self._begin(planes, len(found.counts))
         self._rows["area"][: len(found.counts)] = found.counts
         self._rows["box"][: len(found.counts)] = found.boxes
         self._rows["area"][0] = 0
-        self._end = max(1, len(found.counts))
+
+    def _begin(self, planes: Planes, end: int) -> None:
+        self.planes = planes
+        self.ignored: Regions = ()
+        self._rows = np.zeros(max(64, end), CELL)
+        self._rows["score"] = np.nan
+        self._end = max(1, end)
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> LabelStore:
         """Without cells, (Z, Y, X); takes memory only where cells come to be."""
-        store = cls(np.zeros((1, 1, 1), np.int32))
-        store.planes = np.zeros(shape, np.int32)
+        store = cls.__new__(cls)
+        store._begin(np.zeros(shape, np.int32), 1)
         return store
 
     @property

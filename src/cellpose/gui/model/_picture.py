@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -82,12 +83,20 @@ class Picture:
         found = []
         for channel in range(self.n_channels):
             seen = self.planes[:, channel] if plane is None else self.planes[plane, channel]
-            counts = np.bincount(_thinned(seen).ravel(), minlength=1)
+            counts = _histogram(_thinned(seen))
             shares = np.cumsum(counts) / counts.sum()
             ends = [float(np.searchsorted(shares, percent / 100)) for percent in (lower, upper)]
             low, high = ((end - self.low) * (FULL / max(self.high - self.low, 1e-9)) for end in ends)
             found.append((0.0, FULL) if self.constant[channel] or high <= low else (low, high))
         return found
+
+
+def _histogram(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """How many there are of each value."""
+    n = _TABLES[values.dtype]
+    row = np.ascontiguousarray(values).reshape(1, -1)
+    counts = cv2.calcHist([row], [0], None, [n], [0, n])  # unlike bincount it makes no copy in 64 bits
+    return np.asarray(counts.ravel(), np.int64)
 
 
 def _thinned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

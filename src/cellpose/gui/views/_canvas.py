@@ -16,9 +16,8 @@ from qtpy.QtWidgets import QGraphicsEllipseItem, QGraphicsPathItem, QGraphicsPix
 from cellpose._machine.threads import run_sliced
 from cellpose.gui.controllers.tools import Preview
 from cellpose.gui.model import Box
-from cellpose.gui.views._kernels import fill_rows
 
-__all__ = ["Canvas", "Picturing", "Scene", "rendered"]
+__all__ = ["Canvas", "Picturing", "Scene", "pixels_of", "rendered"]
 
 BACKGROUND = 0xFF1E1E1E
 _STROKE = QColor(255, 0, 255, 100)
@@ -131,11 +130,17 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         self._pixels = _filled(shown, rows, columns, ratio)
 
 
-def rendered(picturing: Picturing) -> QImage:
-    """All of it as an image, a pixel for a pixel."""
+def pixels_of(picturing: Picturing) -> npt.NDArray[np.uint32]:
+    """All of it, a pixel for a pixel, 0xffRRGGBB (Y, X)."""
     _, height, width = picturing.image.shape
     rows, columns = (np.arange(side, dtype=np.int32) for side in (height, width))
-    pixels = _filled(picturing, rows, columns, 1.0)
+    return _filled(picturing, rows, columns, 1.0)
+
+
+def rendered(picturing: Picturing) -> QImage:
+    """The same as an image."""
+    pixels = pixels_of(picturing)
+    height, width = pixels.shape
     return QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32).copy()
 
 
@@ -143,6 +148,8 @@ def _filled(
     shown: Picturing, rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32], ratio: float
 ) -> npt.NDArray[np.uint32]:
     """Pixels of the screen, 0xffRRGGBB, for these rows and columns of the image."""
+    from cellpose.gui.views._kernels import fill_rows
+
     out = np.empty((rows.size, columns.size), np.uint32)
     given = (shown.image, shown.channels, shown.tables, shown.colors, shown.palette, shown.labels, shown.cells)
     width = max(1, round(shown.outline_width * ratio)) if shown.outline_width else 0

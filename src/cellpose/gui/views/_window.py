@@ -37,6 +37,7 @@ from cellpose.gui.views._status import Status
 from cellpose.gui.views._style import window_icon
 from cellpose.gui.views._theme import follow_theme
 from cellpose.gui.views._training_dock import TrainingDock
+from cellpose.gui.views._warming import warm
 from cellpose.gui.views._welcome import Welcome
 from cellpose.gui.views.panels import Column
 from cellpose.version import version
@@ -86,6 +87,7 @@ class Window(QModelMainWindow):
         super().__init__(self._app)
         self._door = _Door()
         self.session = Session(self._door.call, QtDialogs(self))
+        self.session.warm = warm
         self.commands = commands(self.session)
         self.scene = Scene()
         follow_theme(self.session.view)

@@ -1,0 +1,37 @@
+"""What the first picture needs, made ready before it is asked for.
+
+The compiler takes half a second of the processor to load its first kernel. That is done while the window waits for the
+user, and before a picture is handed to the main thread, never in it.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from cellpose.gui.model import Document, ViewState
+from cellpose.gui.views._canvas import pixels_of
+from cellpose.gui.views._renderer import picturing
+
+__all__ = ["warm", "warm_soon"]
+
+_one_at_a_time = threading.Lock()
+_warmed = threading.Event()
+
+
+def warm() -> None:
+    """Draw a smallest image with a cell, the first time this is called; another thread waits until that is done."""
+    if _warmed.is_set():
+        return
+    with _one_at_a_time:
+        if not _warmed.is_set():
+            import natsort  # noqa: F401 - the images of a folder are put in order with it
+
+            pixels_of(picturing(Document(np.zeros((1, 1, 2, 2), np.uint8), np.eye(2, dtype=np.int32)), ViewState()))
+            _warmed.set()
+
+
+def warm_soon() -> None:
+    """`warm` in the background."""
+    threading.Thread(target=warm, name="warm", daemon=True).start()
