@@ -204,6 +204,23 @@ def test_errors_without_an_image_of_flows_are_those_with_one() -> None:
     np.testing.assert_allclose(alone, dynamics.flow_error(REFERENCE, flows)[0], rtol=1e-6)  # float32 against float64
 
 
+def test_cells_above_an_error_are_those_whose_exact_error_is() -> None:
+    snake = np.zeros((60, 400), np.int32)  # so long that heat in float32 does not reach its ends
+    snake[10:12, 5:390] = 1
+    snake[30:55, 20:380] = np.repeat(np.arange(2, 14), 30)
+    snake[40, 30:60] = 0
+    snake[2, 2] = 20
+    blocks = np.kron(np.arange(1, 101, dtype=np.int32).reshape(10, 10), np.ones((13, 17), np.int32))
+    for labels, noise in ((REFERENCE, 1.5), (snake, 2.0), (blocks, 2.5)):
+        flows = noisy_flows(labels, noise).astype(np.float32)
+        flows[0, labels == 3] = np.nan
+        cells = _quality.find_cells(labels)
+        errors = _heat.cell_errors(labels, cells, flows)
+        known = errors[np.isfinite(errors)]
+        for most in (*known, *np.nextafter(known, 0), *known * 0.99999, 0.0, 0.4, 1e9):
+            np.testing.assert_array_equal(_heat.errors_above(labels, cells, flows, most), errors > most)
+
+
 def test_shapes_that_do_not_fit(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(InputError, match="do not fit"):
         dynamics.compute_masks(np.zeros((2, 5, 5)), np.zeros((5, 6)))

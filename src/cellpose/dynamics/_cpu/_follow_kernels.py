@@ -2,7 +2,8 @@
 
 Fields are C-contiguous float32 arrays ``(Y + 1, X + 1, 2)`` or ``(Z + 1, Y + 1, X + 1, 3)`` whose last row, column (and
 plane) is zero, so that the neighbour of the last pixel needs no test: its weight is zero. Components stand side by
-side; of a plane they are read together, as one 64-bit word.
+side; of a plane they are read together, as one 64-bit word. Likewise positions in a plane are words ``(1, n)``, each
+of y and x in float32, and those in a volume float32 ``(3, n)``.
 
 Pixels move in batches, in step. Those that stand where they stood four steps ago are at rest, or in a cycle of 1, 2
 or 4 steps: since the steps left are a multiple of four, they end where they are, and need not be moved any more.
@@ -14,7 +15,7 @@ import numpy as np
 
 from cellpose._machine.compiled import compiled
 from cellpose.dynamics._constants import CHECK, MOST, REACH
-from cellpose.dynamics._cpu._vector_code import interpolate_rows
+from cellpose.dynamics._cpu._vector_code import TOGETHER, move_four
 
 BATCH = 1024  # pixels moved in step: few enough for the first cache, many enough to hide latencies
 SHARE = 8  # pixels at rest are taken out when they are at least one in so many
@@ -47,48 +48,25 @@ def field_volume(start, stop, flows, cellprob, threshold, divisor, divisor_z, fi
 
 
 @compiled
-def _step_plane(p, n, words, width, base, limits, index, fraction, room):
-    """Move the first ``n`` positions ``p`` (2, batch) one step along the flow at the exact position.
+def _step_plane(p, n, words, width, base, limits):
+    """Move the first ``n`` positions one step along the flow at the exact position; `TOGETHER` at a time.
 
     ``base`` is the index that the pixel 0, 0 would have in ``words``, with its sign changed; ``limits`` are the lowest
-    and highest y and x.
-
-    Three loops, of which the compiler turns the first and the last into vector instructions: where each position is,
-    the flows left and right of it, and the step.
+    y and x and the highest.
     """
-    py, px, fy, fx = p[0], p[1], fraction[0], fraction[1]
-    for j in range(n):
-        y0 = np.int32(py[j])
-        x0 = np.int32(px[j])
-        fy[j] = py[j] - np.float32(y0)
-        fx[j] = px[j] - np.float32(x0)
-        index[j] = np.int64(y0) * width + x0 - base
-    sides = room.view(np.float32)
-    for j in range(n):
-        interpolate_rows(words, index[j], width, fy[j], sides, 4 * j)
-    ymin, xmin, ymax, xmax = limits[0], limits[1], limits[2], limits[3]
-    for j in range(n):
-        ly, lx, ry, rx = sides[4 * j], sides[4 * j + 1], sides[4 * j + 2], sides[4 * j + 3]
-        y = py[j] + (ly + fx[j] * (ry - ly))
-        x = px[j] + (lx + fx[j] * (rx - lx))
-        y = y if y > ymin else ymin
-        x = x if x > xmin else xmin
-        py[j] = y if y < ymax else ymax
-        px[j] = x if x < xmax else xmax
+    yx = p[0].view(np.float32)
+    for j in range(0, n, TOGETHER):
+        move_four(yx, j, words, width, base, limits)
 
 
 @compiled
-def _hop_plane(p, n, words, width, base, limits, index, room):
+def _hop_plane(p, n, words, width, base, limits):
     """Move the first ``n`` positions one step along the flow of the pixel that each is in."""
-    py, px = p[0], p[1]
+    yx, flow = p[0].view(np.float32), words.view(np.float32)
     for j in range(n):
-        index[j] = np.int64(np.int32(py[j])) * width + np.int32(px[j]) - base
-    for j in range(n):
-        room[j] = words[np.uint64(index[j])]
-    flow = room.view(np.float32)
-    for j in range(n):
-        py[j] = min(max(py[j] + flow[2 * j], limits[0]), limits[2])
-        px[j] = min(max(px[j] + flow[2 * j + 1], limits[1]), limits[3])
+        i = 2 * (np.int64(yx[2 * j]) * width + np.int64(yx[2 * j + 1]) - base)
+        for axis in range(2):
+            yx[2 * j + axis] = min(max(yx[2 * j + axis] + flow[i + axis], limits[axis]), limits[2 + axis])
 
 
 @compiled
@@ -131,18 +109,17 @@ def _take_out(p, ids, n, done, end):
 @compiled
 def _settle_plane(p, ids, n, words, width, base, limits, niter, interp, end):
     """Move the first ``n`` positions ``p`` for ``niter`` steps and write them to ``end[:, ids]``."""
-    index = np.empty(n, np.int64)
-    fraction = np.empty((2, n), np.float32)
-    room = np.empty(2 * n, np.uint64)
-    before = np.full((2, n), np.float32(-1))
+    before = np.zeros((1, n), np.uint64)
     done = np.zeros(n, np.uint8)
+    for j in range(n, n + -n % TOGETHER):
+        p[0, j] = p[0, 0]  # some position of the image, since those behind the last are moved as well
     for step in range(niter):
         if interp:
-            _step_plane(p, n, words, width, base, limits, index, fraction, room)
+            _step_plane(p, n, words, width, base, limits)
         else:
-            _hop_plane(p, n, words, width, base, limits, index, room)
+            _hop_plane(p, n, words, width, base, limits)
         if (niter - step - 1) % CHECK == 0:
-            if _at_rest(p, before, n, done) * SHARE >= n:
+            if step >= CHECK and _at_rest(p, before, n, done) * SHARE >= n:
                 n = _take_out(p, ids, n, done, end)
                 if n == 0:
                     return
@@ -172,13 +149,17 @@ def _plane_limits(shape, top, left):
 def follow_plane(start, stop, starts, words, shape, niter, interp, end):
     """Ends ``(2, n)`` of a slice of the positions ``starts`` ``(2, n)`` after ``niter`` steps."""
     limits = _plane_limits(shape, 0, 0)
-    p = np.empty((2, BATCH), np.float32)
+    p = np.empty((1, BATCH), np.uint64)
     ids = np.empty(BATCH, np.int64)
+    ends = np.empty((1, BATCH), np.uint64)
+    yx, last = p[0].view(np.float32), ends[0].view(np.float32)
     for first in range(start, stop, BATCH):
-        n = min(BATCH, stop - first)
+        n = np.int64(min(BATCH, stop - first))
         for j in range(n):
-            p[0, j], p[1, j], ids[j] = starts[0, first + j], starts[1, first + j], first + j
-        _settle_plane(p, ids, n, words, shape[1] + 1, 0, limits, niter, interp, end)
+            yx[2 * j], yx[2 * j + 1], ids[j] = starts[0, first + j], starts[1, first + j], j
+        _settle_plane(p, ids, n, words, shape[1] + 1, 0, limits, niter, interp, ends)
+        for j in range(n):
+            end[0, first + j], end[1, first + j] = last[2 * j], last[2 * j + 1]
 
 
 @compiled
@@ -194,16 +175,17 @@ def ends_plane(start, stop, cellprob, threshold, words, niter, interp, origin, e
     limits = _plane_limits(cellprob.shape, top, left)
     base = top * (Lx + 1) + left
     across = (Lx + TILE - 1) // TILE
-    p = np.empty((2, TILE * TILE), np.float32)
+    p = np.empty((1, TILE * TILE), np.uint64)
     ids = np.empty(TILE * TILE, np.int64)
-    ends = np.empty((2, TILE * TILE), np.float32)
+    ends = np.empty((1, TILE * TILE), np.uint64)
+    yx, last = p[0].view(np.float32), ends[0].view(np.float32)
     for tile in range(start, stop):
         y0, x0 = tile // across * TILE, tile % across * TILE
         n = np.int64(0)  # a bare 0 has a type of its own, for which all that is called would be compiled twice
         for y in range(y0, min(y0 + TILE, Ly)):
             for x in range(x0, min(x0 + TILE, Lx)):
                 if cellprob[y, x] > threshold:
-                    p[0, n], p[1, n], ids[n] = y + top, x + left, n
+                    yx[2 * n], yx[2 * n + 1], ids[n] = y + top, x + left, n
                     n += 1
         if n > 0:
             _settle_plane(p, ids, n, words, Lx + 1, base, limits, niter, interp, ends)
@@ -212,7 +194,7 @@ def ends_plane(start, stop, cellprob, threshold, words, niter, interp, origin, e
             for x in range(x0, min(x0 + TILE, Lx)):
                 end[y, x] = -1
                 if cellprob[y, x] > threshold:
-                    row, column = np.int64(ends[0, n]) - top + REACH, np.int64(ends[1, n]) - left + REACH
+                    row, column = np.int64(last[2 * n]) - top + REACH, np.int64(last[2 * n + 1]) - left + REACH
                     end[y, x] = row * (Lx + 2 * REACH) + column
                     n += 1
 

@@ -12,7 +12,7 @@ from cellpose._machine.threads import run_sliced
 from cellpose.dynamics._cells import Cells
 from cellpose.dynamics._constants import NETWORK_SCALE
 
-__all__ = ["cell_errors", "cells_of", "find_cells", "flows_of_plane", "flows_of_volume"]
+__all__ = ["cell_errors", "cells_of", "errors_above", "find_cells", "flows_of_plane", "flows_of_volume"]
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -69,4 +69,15 @@ def cell_errors(labels: Labels, cells: Cells, flows: npt.NDArray[Any]) -> npt.ND
     network = np.ascontiguousarray(flows, np.float32)
     args = (labels, cells.boxes, cells.labels, cells.centres, network, 1 / NETWORK_SCALE, out)
     run_sliced(errors_plane, out.size, *args, smallest=fewest_cells(cells))
+    return out
+
+
+def errors_above(labels: Labels, cells: Cells, flows: npt.NDArray[Any], most: float) -> npt.NDArray[np.bool_]:
+    """Which of the `cell_errors` are above ``most``, in about half the time."""
+    from cellpose.dynamics._cpu._kernels import above_plane
+
+    out = np.zeros(cells.labels.size, np.bool_)
+    network = np.ascontiguousarray(flows, np.float32)
+    args = (labels, cells.boxes, cells.labels, cells.centres, network, 1 / NETWORK_SCALE, float(most), out)
+    run_sliced(above_plane, out.size, *args, smallest=fewest_cells(cells))
     return out

@@ -9,7 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from cellpose._machine.compiled import compiled
-from cellpose.dynamics._cpu._vector_code import LENGTH, mean_nine
+from cellpose.dynamics._cpu._vector_code import BYTES, mean_nine
+
+# Heat in float32: what is added each step, so large that what spreads far is still held, and so small that squares are;
+# the gradient whose square is not; and the largest share that rounding has in a step (8 sums, one product, the ninth).
+SOURCE = np.float32(2.0**40)
+FAINT = np.float32(2.0**-60)
+BLUR = 10 * 2.0**-24
+ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
 
 # ---- labels to flows -------------------------------------------------------------------------------------------
 
@@ -79,20 +86,22 @@ def _reached(labels, label, box, cy, cx):
 
 
 @compiled
-def _heat_plane(labels, label, region, cy, cx, niter, work):
+def _heat_plane(labels, label, region, cy, cx, niter, source, work):
     """Heat after ``niter`` steps, flat: pixel (y, x) of the region at ``1 + (y + 1) * stride + x``; stride and room.
 
-    Each step adds 1 at the centre, then every pixel of the cell becomes the mean of its 3 x 3 neighbours, outside 0.
-    One zero row above and below and one zero column (shared by the end of a row and the start of the next) surround
-    the region, so the loop runs over all of it without edges. Only pixels that heat has reached are computed, two rows
-    at a time, and what vectors have beyond the end of a row is computed twice; behind the last row there is room for
-    both, where all stays zero. ``work`` is used for it, or replaced if it is too small.
+    Each step adds ``source`` at the centre, then every pixel of the cell becomes the mean of its 3 x 3 neighbours,
+    outside 0. One zero row above and below and one zero column (shared by the end of a row and the start of the next)
+    surround the region, so the loop runs over all of it without edges. Only pixels that heat has reached are computed,
+    two rows at a time, and what vectors have beyond the end of a row is computed twice; behind the last row there is
+    room for both, where all stays zero. ``work``, float64 or float32 as heat is to be, is used for it, or replaced if
+    it is too small.
     """
+    length = BYTES // work.itemsize
     y0, y1, x0, x1 = region
     h, stride = np.int64(y1 - y0), np.int64(x1 - x0 + 1)
-    n = (h + 3) * stride + 2 + LENGTH
+    n = (h + 3) * stride + 2 + length
     if work.size < 3 * n:
-        work = np.empty(3 * n, np.float64)
+        work = np.empty(3 * n, work.dtype)
     heat, other, weight = work[:n], work[n : 2 * n], work[2 * n : 3 * n]
     heat[:] = 0.0
     other[:] = 0.0
@@ -105,9 +114,9 @@ def _heat_plane(labels, label, region, cy, cx, niter, work):
     cy, column = cy - y0 + 1, cx - x0
     centre = 1 + cy * stride + column
     for step in range(1, niter + 1):
-        heat[centre] += 1.0
+        heat[centre] += source
         for row in range(max(1, cy - step), min(h, cy + step) + 1, 2):
-            for x in range(max(0, column - step), min(stride, column + step + 1), LENGTH):
+            for x in range(max(0, column - step), min(stride, column + step + 1), length):
                 mean_nine(weight, heat, 1 + row * stride + x, stride, other)
         heat, other = other, heat
     return heat, stride, work
@@ -141,7 +150,7 @@ def flows_plane(start, stop, labels, boxes, cells, centre, niter, out):
         box = boxes[label]
         cy, cx = centre[k, 1], centre[k, 2]
         region = _reached(labels, label, box, cy, cx)
-        heat, stride, work = _heat_plane(labels, label, region, cy, cx, _steps_plane(box, niter), work)
+        heat, stride, work = _heat_plane(labels, label, region, cy, cx, _steps_plane(box, niter), 1.0, work)
         for y in range(region[0], region[1]):
             for x in range(region[2], region[3]):
                 if labels[y, x] == label:
@@ -149,24 +158,79 @@ def flows_plane(start, stop, labels, boxes, cells, centre, niter, out):
 
 
 @compiled
-def errors_plane(start, stop, labels, boxes, cells, centre, flows, scale, out):
-    """Mean squared difference between the flows of a cell and ``scale * flows`` over its pixels."""
+def _error_plane(labels, label, box, region, heat, stride, network, scale):
+    """Mean over a cell of the squared difference between its flows and ``scale * network``."""
+    total, n = 0.0, 0
+    for y in range(box[2], box[3]):
+        for x in range(box[4], box[5]):
+            if labels[y, x] == label:
+                uy, ux = _flow_at(heat, stride, region, y, x)
+                ey, ex = uy - scale * network[0, y, x], ux - scale * network[1, y, x]
+                total += ey * ey + ex * ex
+                n += 1
+    return total / n
+
+
+@compiled
+def _coarse_error_plane(labels, label, box, region, heat, stride, network, scale, blur):
+    """As `_error_plane`, from heat in float32 of which a share ``blur`` may be wrong; how far off the mean may be.
+
+    A vector that turns by ``t`` changes the square of a difference ``e`` by at most ``t * (2 * e + t)``, no more than
+    ``t * (1 + e * e + t)``. Beside it stands the rounding of the mean itself.
+    """
+    total, off, n = ZERO, ZERO, 0
+    scale, blur, stride = np.float32(scale), np.float32(2 * blur), np.uint64(stride)
+    for y in range(box[2], box[3]):
+        inside_y = region[0] <= y < region[1]
+        for x in range(box[4], box[5]):
+            if labels[y, x] == label:
+                uy, ux, turn = ZERO, ZERO, ZERO
+                if inside_y and region[2] <= x < region[3]:
+                    i = np.uint64(1 + x - region[2]) + np.uint64(y - region[0] + 1) * stride
+                    above, below = heat[i - stride], heat[i + stride]
+                    left, right = heat[i - np.uint64(1)], heat[i + np.uint64(1)]
+                    dy, dx = below - above, right - left
+                    length = np.sqrt(dy * dy + dx * dx)
+                    share = ONE / max(length, FAINT)
+                    uy, ux = dy * share, dx * share
+                    turn = min(blur * (above + below + left + right) * share, TWO) if length > FAINT else TWO
+                ey, ex = uy - scale * network[0, y, x], ux - scale * network[1, y, x]
+                square = ey * ey + ex * ex
+                total += square
+                off += turn * (ONE + square + turn)
+                n += 1
+    return total / n, off / n + BLUR * n * (total / n + ONE)
+
+
+@compiled
+def errors_plane(start, stop, labels, boxes, cells, centre, network, scale, out):
+    """Mean squared difference between the flows of a cell and ``scale * network`` over its pixels."""
     work = np.empty(0, np.float64)
     for k in range(start, stop):
-        label = cells[k]
-        box = boxes[label]
-        cy, cx = centre[k, 1], centre[k, 2]
+        label, box, cy, cx = cells[k], boxes[cells[k]], centre[k, 1], centre[k, 2]
         region = _reached(labels, label, box, cy, cx)
-        heat, stride, work = _heat_plane(labels, label, region, cy, cx, _steps_plane(box, 0), work)
-        total, n = 0.0, 0
-        for y in range(box[2], box[3]):
-            for x in range(box[4], box[5]):
-                if labels[y, x] == label:
-                    uy, ux = _flow_at(heat, stride, region, y, x)
-                    ey, ex = uy - scale * flows[0, y, x], ux - scale * flows[1, y, x]
-                    total += ey * ey + ex * ex
-                    n += 1
-        out[k] = total / n
+        heat, stride, work = _heat_plane(labels, label, region, cy, cx, _steps_plane(box, 0), 1.0, work)
+        out[k] = _error_plane(labels, label, box, region, heat, stride, network, scale)
+
+
+@compiled
+def above_plane(start, stop, labels, boxes, cells, centre, network, scale, most, out):
+    """Whether the errors of `errors_plane` are above ``most``.
+
+    Heat is taken in float32 first, in half the time, and in float64 where rounding might change the answer. All terms
+    of a sum of heat are positive, so that each step adds at most `BLUR` to the share that rounding has in it.
+    """
+    coarse, exact = np.empty(0, np.float32), np.empty(0, np.float64)
+    for k in range(start, stop):
+        label, box, cy, cx = cells[k], boxes[cells[k]], centre[k, 1], centre[k, 2]
+        region, niter = _reached(labels, label, box, cy, cx), _steps_plane(box, 0)
+        heat, stride, coarse = _heat_plane(labels, label, region, cy, cx, niter, SOURCE, coarse)
+        blur = BLUR * (niter + 1)
+        error, off = _coarse_error_plane(labels, label, box, region, heat, stride, network, scale, blur)
+        if not (error + off < most or error - off > most):
+            heat, stride, exact = _heat_plane(labels, label, region, cy, cx, niter, 1.0, exact)
+            error = _error_plane(labels, label, box, region, heat, stride, network, scale)
+        out[k] = error > most
 
 
 @compiled

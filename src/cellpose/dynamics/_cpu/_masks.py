@@ -13,7 +13,7 @@ from cellpose._machine.threads import run_sliced
 from cellpose.dynamics._constants import NETWORK_SCALE
 from cellpose.dynamics._cpu._follow import FEWEST_PIXELS, field_of, words_of
 from cellpose.dynamics._cpu._gather import gather, index_type
-from cellpose.dynamics._cpu._heat import cell_errors, cells_of
+from cellpose.dynamics._cpu._heat import cells_of, errors_above
 from cellpose.dynamics._network_flows import NetworkFlows
 from cellpose.options import Masking
 
@@ -46,7 +46,8 @@ def masks_of(flows: NetworkFlows, masking: Masking, places: Sequence[npt.NDArray
     keep[0] = False
     if masking.most_error is not None and labels.ndim == 2:
         present = np.flatnonzero(keep)
-        keep[present] = ~(cell_errors(labels, cells_of(labels, found.boxes, present), flows.dP) > masking.most_error)
+        cells = cells_of(labels, found.boxes, present)
+        keep[present] = ~errors_above(labels, cells, flows.dP, masking.most_error)
     labels = without(labels, found, keep)
     for axis, pixels in enumerate(places):
         if pixels is not None:
