@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from cellpose import io
 from cellpose.gui.controllers import _opening
 from cellpose.gui.model import Picture, _labels
+from cellpose.gui.model import _operations as operations
 from cellpose.gui.views._window import Window
 from hand import draw, key
 
@@ -230,6 +233,24 @@ def test_the_kernels_are_loaded_before_a_picture_comes_to_the_main_thread(
     slow.go.set()
     settled(window, qtbot)
     assert [name for name, _ in told] == ["open", "open"]
+
+
+def test_an_image_that_is_left_takes_no_memory_any_more(window: Window, qtbot: object, image: Path) -> None:
+    """At once: the collector of cycles comes late, and does not look at what was there when modules were imported."""
+    begin(window, qtbot, image)
+    settled(window, qtbot)
+    session = window.session
+    left = weakref.ref(session.document)
+    session.document.do(operations.delete, [1])
+    session.document.undo()
+    gc.collect()
+    gc.disable()
+    try:
+        begin(window, qtbot, image.with_name("b.tif"))
+        settled(window, qtbot)
+        qtbot.waitUntil(lambda: left() is None, timeout=5000)
+    finally:
+        gc.enable()
 
 
 def test_the_window_starts_without_the_compiler() -> None:

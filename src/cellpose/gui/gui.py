@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cellpose._machine.screen import why_no_screen
 from cellpose.errors import InputError, MissingExtraError
+from cellpose.gui.controllers._preload import importing
 
 __all__ = ["run"]
 
@@ -31,11 +32,12 @@ def run(image: str | os.PathLike[str] | None = None) -> None:
     """
     os.environ.setdefault("QT_API", "pyside6")
     try:
-        from qtpy.QtCore import QTimer
-        from qtpy.QtWidgets import QApplication
+        with importing():
+            from qtpy.QtCore import QTimer
+            from qtpy.QtWidgets import QApplication
 
-        from cellpose.gui.views._warming import warm_soon
-        from cellpose.gui.views._window import Window
+            from cellpose.gui.views._warming import warm_soon
+            from cellpose.gui.views._window import Window
     except ImportError as error:
         raise MissingExtraError(str(error.name), "gui", "open the window") from error
     application = QApplication.instance()

@@ -16,7 +16,7 @@ from psygnal import Signal
 from cellpose._progress.bars import Fractions
 from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
-from cellpose.gui.controllers._preload import preload_torch
+from cellpose.gui.controllers._preload import load_networks
 from cellpose.gui.model import Box, Document, Edit, Flows
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._corrections import Found
@@ -167,7 +167,7 @@ class Segmentations:
             return
 
         def work(_report: Report) -> bool:
-            preload_torch()
+            load_networks()
             from cellpose import core
 
             return core.use_gpu()
@@ -193,7 +193,7 @@ class Segmentations:
         image = np.moveaxis(document.stack[0], 0, -1)
 
         def work(report: Report) -> float:
-            preload_torch()
+            load_networks()
             from cellpose import models
 
             sized, path = _with_size_model(name)
@@ -281,7 +281,7 @@ class Segmentations:
         return float(self._loaded(settings.model, settings.gpu).diam_labels)
 
     def _loaded(self, name: str, gpu: bool) -> Any:
-        preload_torch()
+        load_networks()
         from cellpose import models, weights
 
         if self._model[0] != (name, gpu):

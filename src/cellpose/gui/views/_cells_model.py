@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import isnan
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import qtawesome
@@ -46,7 +47,8 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
 
     def _open(self, document: Document | None) -> None:
         if document is not None and document is not self._document:
-            document.edited.connect(lambda edit: self._follow(document, edit))
+            there = ref(document)  # what it holds itself would outlive it
+            document.edited.connect(lambda edit: self._follow(there(), edit))
         self._document = document
         self.list_anew()
 
@@ -60,7 +62,7 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
             self.cells.sort(*self._sorted)
         self.endResetModel()
 
-    def _follow(self, document: Document, edit: Edit) -> None:
+    def _follow(self, document: Document | None, edit: Edit) -> None:
         if document is not self._document or self.cells is None:
             return
         if edit.ids.size > _MANY:

@@ -10,6 +10,7 @@ import threading
 
 import numpy as np
 
+from cellpose.gui.controllers._preload import importing
 from cellpose.gui.model import Document, ViewState
 from cellpose.gui.views._canvas import pixels_of
 from cellpose.gui.views._renderer import picturing
@@ -26,9 +27,11 @@ def warm() -> None:
         return
     with _one_at_a_time:
         if not _warmed.is_set():
-            import natsort  # noqa: F401 - the images of a folder are put in order with it
+            with importing():
+                import natsort  # noqa: F401 - the images of a folder are put in order with it
 
-            pixels_of(picturing(Document(np.zeros((1, 1, 2, 2), np.uint8), np.eye(2, dtype=np.int32)), ViewState()))
+                image, labels = np.zeros((1, 1, 2, 2), np.uint8), np.eye(2, dtype=np.int32)
+                pixels_of(picturing(Document(image, labels), ViewState()))
             _warmed.set()
 
 

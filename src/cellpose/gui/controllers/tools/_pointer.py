@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from weakref import ref
 
 from psygnal import Signal
 
@@ -117,8 +118,9 @@ class Pointer:
         self.cancel()
         self._context.document = document
         if document is not None:
-            document.flows_changed.connect(lambda: self._refresh(document))
-            document.changed.connect(lambda _: self._refresh(document))
+            there = ref(document)  # what it holds itself would outlive it
+            document.flows_changed.connect(lambda: self._refresh(there()))
+            document.changed.connect(lambda _: self._refresh(there()))
 
     def cancel(self) -> None:
         """Give up what is unfinished."""
@@ -173,7 +175,7 @@ class Pointer:
         self._tell()
         return taken
 
-    def _refresh(self, document: Document) -> None:
+    def _refresh(self, document: Document | None) -> None:
         """The labels or the flows are others than when something was prepared."""
         if document is self._context.document:
             self._tool.refresh()
