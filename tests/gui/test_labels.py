@@ -331,3 +331,23 @@ def test_a_store_without_cells_looks_through_no_pixels(monkeypatch: pytest.Monke
     store = LabelStore.empty((1, 30, 40))
     assert (store.shape, store.count, store.next_id, store.ids.size) == ((1, 30, 40), 0, 1, 0)
     assert np.isnan(store.table["score"]).all()
+
+
+def test_cells_of_a_large_patch_are_told_as_those_of_a_small_one() -> None:
+    """From some size on a kernel finds what changes."""
+    rng = np.random.default_rng(0)
+    tiles = rng.integers(0, 40, (2, 20, 20)).astype(np.int32)
+    edits = []
+    for repeat in (1, 16):  # the second has 102,400 pixels
+        old, new = (np.kron(each, np.ones((repeat, repeat), np.int32)) for each in tiles)
+        store = LabelStore(old)
+        edit = operations.replace_all(store, new[None])
+        assert_table_true(store)
+        edits.append(
+            (edit.ids.tolist(), (store.table["area"] // repeat**2).tolist(), store.planes[0, ::repeat, ::repeat])
+        )
+        store.revert(edit)
+        assert np.array_equal(store.planes[0], old)
+        assert_table_true(store)
+    assert edits[0][:2] == edits[1][:2]
+    assert np.array_equal(edits[0][2], edits[1][2])

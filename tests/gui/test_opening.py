@@ -16,6 +16,7 @@ import pytest
 
 from cellpose import io
 from cellpose.gui.controllers import _opening
+from cellpose.gui.controllers._preload import importing
 from cellpose.gui.model import Picture, _labels
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.views._window import Window
@@ -250,6 +251,23 @@ def test_an_image_that_is_left_takes_no_memory_any_more(window: Window, qtbot: o
         settled(window, qtbot)
         qtbot.waitUntil(lambda: left() is None, timeout=5000)
     finally:
+        gc.enable()
+
+
+def test_the_collector_rests_while_any_thread_imports() -> None:
+    assert gc.isenabled()
+    frozen = gc.get_freeze_count()
+    first, second = importing(), importing()
+    try:
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert not gc.isenabled(), "another thread still imports"
+        second.__exit__(None, None, None)
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > frozen
+    finally:
+        gc.unfreeze()
         gc.enable()
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "Scan",
     "as_labels",
     "bounding_boxes",
+    "changed_labels",
     "compact",
     "fill_holes_and_remove_small",
     "overlap",
@@ -149,6 +150,24 @@ def relabeled(labels: Labels, table: npt.NDArray[np.int32]) -> Labels:
         return out
     run_sliced(relabel, labels.size, labels.reshape(-1), table, out.reshape(-1), smallest=PIXELS_PER_SLICE)
     return out
+
+
+def changed_labels(before: Labels, after: Labels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The labels of the pixels that are not the same, before and after, each once and ascending, 0 included.
+
+    Examples
+    --------
+    >>> before, after = np.array([[1, 1, 2, 3]], np.int32), np.array([[1, 0, 2, 7]], np.int32)
+    >>> [labels.tolist() for labels in changed_labels(before, after)]
+    [[1, 3], [0, 7]]
+    """
+    from cellpose._labels.kernels import mark_changed
+
+    tables = [np.zeros(_largest(labels) + 1, np.bool_) for labels in (before, after)]
+    given = (np.ascontiguousarray(before).reshape(-1), np.ascontiguousarray(after).reshape(-1))
+    run_sliced(mark_changed, before.size, *given, *tables, smallest=PIXELS_PER_SLICE)
+    left, come = (np.flatnonzero(table) for table in tables)
+    return left, come
 
 
 def renumber(labels: npt.ArrayLike) -> tuple[Labels, int]:

@@ -116,6 +116,19 @@ def relabel(start, stop, flat, table, out):
 
 
 @compiled
+def mark_changed(start, stop, before, after, left, come):
+    """Mark in bool tables the labels of the pixels of a slice that are others than before: those, and what they were.
+
+    Slices may share the tables: all that they write is True.
+    """
+    old, new = before[start:stop], after[start:stop]
+    for i in range(old.size):
+        if old[i] != new[i]:
+            left[np.uint32(old[i])] = True
+            come[np.uint32(new[i])] = True
+
+
+@compiled
 def _slot(keys, key):
     """Where a key is in a table of 2 ** n places, or the free place (-1) that it would take."""
     mask = np.uint64(keys.size - 1)

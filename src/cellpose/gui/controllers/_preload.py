@@ -26,29 +26,45 @@ __all__ = ["importing", "load_networks"]
 logger = logging.getLogger("cellpose.gui")
 
 _NAMES = {"linux": "libtorch_python.so", "darwin": "libtorch_python.dylib"}
-_counting = threading.Lock()
-_n_importing = 0  # threads
-_was_enabled = True
+
+
+class _Collector:
+    """The collector of Python, which several threads may want to be off."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_off = 0
+        self._was_enabled = True
+
+    def off(self) -> None:
+        """Let it rest until `on` has been called as often."""
+        with self._lock:
+            if not self._n_off:
+                self._was_enabled = gc.isenabled()
+                gc.disable()
+            self._n_off += 1
+
+    def on(self) -> None:
+        """Let it go on, with what is new from now on."""
+        with self._lock:
+            self._n_off -= 1
+            if not self._n_off:
+                gc.freeze()
+                if self._was_enabled:
+                    gc.enable()
+
+
+_collector = _Collector()
 
 
 @contextmanager
 def importing() -> Iterator[None]:
     """Without the collector, which never looks again at what is there at the end; for imports, once each."""
-    global _n_importing, _was_enabled
-    with _counting:
-        if not _n_importing:
-            _was_enabled = gc.isenabled()
-            gc.disable()
-        _n_importing += 1
+    _collector.off()
     try:
         yield
     finally:
-        with _counting:
-            _n_importing -= 1
-            if not _n_importing:
-                gc.freeze()
-                if _was_enabled:
-                    gc.enable()
+        _collector.on()
 
 
 def load_networks() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,12 +46,21 @@ class _Part(NamedTuple):
 
 
 class _Cells(NamedTuple):
-    """Labels (Y, X) that come in place of others, with their scores, what these mean, and where they come from."""
+    """Labels int32 (Y, X) that come in place of others, with what is kept of them; ``found`` where they are all."""
 
-    labels: npt.NDArray[Any]
+    labels: npt.NDArray[np.int32]
     scores: npt.NDArray[Any]
     scoring: Scoring
     origin: Origin
+    found: Found | None
+
+    @classmethod
+    def of(cls, labels: npt.NDArray[Any], dP: Any, cellprob: Any, origin: Origin, part: _Part | None) -> _Cells:
+        """All that costs the whole image, for the thread of a job."""
+        labels = np.ascontiguousarray(labels, np.int32)
+        found = Found.of(labels[None], origin.model) if part is None else None
+        origin = replace(origin, cells=int(labels.max(initial=0)))
+        return cls(labels, *score_cells(labels, dP, cellprob, origin.model), origin, found)
 
 
 class Segmentations:
@@ -143,19 +153,19 @@ class Segmentations:
                 options["normalize"] = False
         asked = {**settings.told(), **{name: list(value) for name, value in self.channels().items()}}
 
-        def work(report: Report) -> tuple[Any, ...]:
+        def work(report: Report) -> tuple[_Cells, Flows]:
             model = self._loaded(*wanted)
             given = image if options["normalize"] is not False else scaled_as_whole(image, document.stack, *percentiles)
             masks, flows, _ = model.eval(given, channel_axis=-1, progress=Fractions(report), **options)
-            scores = score_cells(masks, flows[1], flows[2], model.model_name)
             rgb, dP, cellprob = (np.asarray(each) for each in flows[:3])
+            cells = _Cells.of(masks, dP, cellprob, Origin("segment", model.model_name, 0, asked), part)
             found = Flows(rgb[None], dP, cellprob, model.model_name)
             if part is not None:
                 found = Flows.joined(older, document.labels.shape, part.box, found, part.region)
-            return masks, scores, found
+            return cells, found
 
-        def done(result: tuple[Any, ...]) -> None:
-            self._take(document, part, asked, *result)
+        def done(result: tuple[_Cells, Flows]) -> None:
+            self._take(document, part, *result)
 
         if self._model[0] != wanted:
             session.told.emit(f"loading {settings.model or 'the model'} ...")
@@ -231,17 +241,15 @@ class Segmentations:
             rows, columns = part.box.slices[1:]
             dP, cellprob, size = dP[:, rows, columns], cellprob[rows, columns], part.box.shape[1:]
 
-        def work(_report: Report) -> tuple[npt.NDArray[Any], tuple[Any, Scoring]]:
+        def work(_report: Report) -> _Cells:
             from cellpose import dynamics
 
             labels = dynamics.resize_and_compute_masks(dP, cellprob, resize=size, **masking)
-            return labels, score_cells(labels, dP, cellprob, flows.model)
+            return _Cells.of(labels, dP, cellprob, Origin("thresholds", flows.model, 0, masking), part)
 
-        def done(found: tuple[npt.NDArray[Any], tuple[Any, Scoring]]) -> None:
+        def done(cells: _Cells) -> None:
             if document is self._session.document and document.flows is flows:
-                labels, scored = found
-                origin = Origin("thresholds", flows.model, int(labels.max(initial=0)), masking)
-                self._replace(document, part, _Cells(labels, *scored, origin), gesture)
+                self._replace(document, part, cells, gesture)
             if self._stale:
                 self._make_masks()
 
@@ -255,13 +263,13 @@ class Segmentations:
 
     def _put(self, document: Document, part: _Part | None, cells: _Cells, **beside: Any) -> Edit | None:
         """New cells in place of those of the image, or of a part of it, with what goes back and forth beside them."""
-        labels, scores, beside["scoring"], origin = cells
+        labels, scores, beside["scoring"], origin, found = cells
         beside["origins"] = (*document.origins, origin)
         keep, name = self._kept(document), origin.what
         if part is not None:
             inside = (part.box, labels[None], part.region, scores)
             return document.do(operations.replace_within, *inside, keep=keep, name=name, beside=beside)
-        beside["found"] = Found.of(labels[None], origin.model)
+        beside["found"] = found
         return document.do(operations.replace_all, labels[None], scores, keep=keep, name=name, beside=beside)
 
     def _with_margin(self, document: Document, region: Box) -> _Part:
@@ -288,18 +296,9 @@ class Segmentations:
             self._model = ((name, gpu), models.CellposeModel(gpu=gpu, pretrained_model=name or weights.default_model()))
         return self._model[1]
 
-    def _take(
-        self,
-        document: Document,
-        part: _Part | None,
-        asked: dict[str, Any],
-        masks: npt.NDArray[Any],
-        scored: tuple[npt.NDArray[Any], Scoring],
-        found: Flows,
-    ) -> None:
+    def _take(self, document: Document, part: _Part | None, cells: _Cells, found: Flows) -> None:
         model = found.model
-        origin = Origin("segment", model, int(masks.max(initial=0)), asked)
-        edit = self._put(document, part, _Cells(masks, *scored, origin), flows=found)
+        edit = self._put(document, part, cells, flows=found)
         if edit is None:
             document.flows = found
         n = 0 if edit is None else edit.added.size

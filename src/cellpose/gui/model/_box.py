@@ -40,8 +40,10 @@ class Box(NamedTuple):
 
     def joined(self, other: Box) -> Box:
         """The smallest box around both."""
-        ends = zip(self, other, strict=True)
-        return Box(*(max(pair) if place % 2 else min(pair) for place, pair in enumerate(ends)))
+        z0, z1, y0, y1, x0, x1 = other
+        return Box(
+            min(self.z0, z0), max(self.z1, z1), min(self.y0, y0), max(self.y1, y1), min(self.x0, x0), max(self.x1, x1)
+        )
 
     def grown(self, by: int, shape: tuple[int, ...]) -> Box:
         """Larger by so many pixels along y and x, inside planes of this shape (Z, Y, X)."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._labels.arrays import scan
+from cellpose._labels.arrays import changed_labels, scan
 from cellpose.errors import InputError
 from cellpose.gui.model._box import Box, Mask, box_of_mask, hull
 from cellpose.gui.model._packed import Packed
@@ -37,6 +37,7 @@ CELL = np.dtype(
 
 # With more cells than this touched at once, one pass over all of their pixels is faster than a look at each.
 _FEW = 64
+_LARGE = 2**16  # pixels of a patch from which they are compared by a kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,17 +245,17 @@ class LabelStore:
         patches: list[Patch] = []
         hulls: dict[int, Box] = {}
         for box, after in pieces:
-            before = self.planes[box.slices].copy()
-            changed = before != after
-            if not changed.any():
+            before = self.planes[box.slices]
+            left, come = _changed(before, after)
+            if not come:
                 continue
-            self._make_room(int(after.max(initial=0)))
-            for cell, known in self._known_boxes(_numbers(before[changed]), box):
+            self._make_room(come[-1])
+            for cell, known in self._known_boxes(left, box):
                 hulls.setdefault(cell, known)
-            for cell, known in self._known_boxes(_numbers(after[changed]), box):
+            for cell, known in self._known_boxes(come, box):
                 hulls[cell] = hulls.get(cell, known).joined(box)
-            self.planes[box.slices] = after
             patches.append(Patch(box, Packed.of(before), Packed.of(after)))
+            self.planes[box.slices] = after
         hulls.pop(0, None)
         ids = np.array(sorted({*hulls, *(facts or {})}), np.int32)
         if ids.size:
@@ -342,8 +343,10 @@ class LabelStore:
             self._rows["box"][cell] = box or 0
 
 
-def _numbers(values: Planes) -> list[int]:
-    """The numbers that occur."""
-    if values.size < 2**16:
-        return [int(value) for value in np.unique(values)]
-    return [int(value) for value in np.flatnonzero(np.bincount(values))]
+def _changed(before: Planes, after: Planes) -> tuple[list[int], list[int]]:
+    """The numbers of pixels that change, before and after, ascending."""
+    if before.size < _LARGE:
+        changed = before != after
+        return np.unique(before[changed]).tolist(), np.unique(after[changed]).tolist()
+    left, come = changed_labels(before, after)
+    return left.tolist(), come.tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,8 @@ class Packed:
             return cls(labels.copy(), labels.shape)
         import imagecodecs
 
-        return cls(bytes(imagecodecs.zstd_encode(np.ascontiguousarray(labels).tobytes(), level=1)), labels.shape)
+        raw: Any = np.ascontiguousarray(labels)  # as it is: its bytes would be another copy
+        return cls(bytes(imagecodecs.zstd_encode(raw, level=1)), labels.shape)
 
     def unpacked(self) -> npt.NDArray[np.int32]:
         """The labels."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._labels.arrays import scan
+from cellpose._labels.arrays import relabeled, scan
 from cellpose.gui.model._box import Box, Mask, hull
 from cellpose.gui.model._labels import Edit, LabelStore
 from cellpose.gui.model._pieces import FEWEST_PIXELS, pieces_of
@@ -77,31 +77,44 @@ def replace_within(
     new = np.ascontiguousarray(labels, np.int32)
     found = scan(new)
     n, sizes = len(found.counts) - 1, found.counts
-    wanted = 2 * np.bincount(new[region.within(box)].ravel(), minlength=n + 1) > sizes
+    wanted = 2 * (sizes if region == box else _sizes(new[region.within(box)], n)) > sizes
     wanted[0] = False
     kept = np.zeros(store.next_id, bool)
     kept[[cell for cell in keep if store.has(cell)]] = True
     area = store.table["area"]
-    here = np.bincount(store.planes[region.slices].ravel(), minlength=store.next_id)
-    gone = (2 * here > area) & (area > 0) & ~kept
+    whole = region.shape == store.shape
+    gone = (2 * (area if whole else _sizes(store.planes[region.slices], store.next_id - 1)) > area) & (area > 0) & ~kept
     around = hull([box, *store.table["box"][gone].tolist()])
     before = store.planes[around.slices]
-    stay_some = bool((area[~gone] > 0).any())
-    after = np.where(gone[before], 0, before) if stay_some else np.zeros(around.shape, np.int32)
-    part = after[box.within(around)]
-    stays = part > 0
-    hidden = np.bincount(new[stays], minlength=n + 1)
-    wanted &= 2 * hidden <= sizes
-    for label in np.flatnonzero(wanted & (hidden > 0)):
-        wanted[label] = _largest_piece_stays(new, int(label), Box(*(int(end) for end in found.boxes[label])), stays)
+    stays = None
+    if (area[~gone] > 0).any():
+        left = np.arange(store.next_id, dtype=np.int32)
+        left[gone] = 0
+        after = relabeled(np.ascontiguousarray(before), left)
+        stays = after[box.within(around)] > 0
+        hidden = np.bincount(new[stays], minlength=n + 1)
+        wanted &= 2 * hidden <= sizes
+        for label in np.flatnonzero(wanted & (hidden > 0)):
+            wanted[label] = _largest_piece_stays(new, int(label), Box(*(int(end) for end in found.boxes[label])), stays)
     numbers = np.zeros(n + 1, np.int32)
     numbers[wanted] = store.next_id + np.arange(np.count_nonzero(wanted), dtype=np.int32)
-    np.copyto(part, numbers[new], where=~stays)
+    placed = relabeled(new, numbers)
+    if stays is not None:
+        np.copyto(after[box.within(around)], placed, where=~stays)
+    elif around == box:
+        after = placed
+    else:
+        after = np.zeros(around.shape, np.int32)
+        after[box.within(around)] = placed
     facts = {
         int(numbers[label]): {"score": np.nan if scores is None else scores[label - 1], "manual": False}
         for label in np.flatnonzero(wanted)
     }
     return store.write(name, [(around, after)], facts)
+
+
+def _sizes(labels: Planes, largest: int) -> npt.NDArray[np.int64]:
+    return scan(np.ascontiguousarray(labels), largest).counts
 
 
 def _largest_piece_stays(new: Planes, label: int, box: Box, others: Mask) -> bool:
