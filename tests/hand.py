@@ -134,7 +134,7 @@ class Answers:
         self.asked.append(title)
         return self.path
 
-    def ask_folder(self, title: str) -> Path | None:
+    def ask_folder(self, title: str, suggested: Path | None = None) -> Path | None:
         self.asked.append(title)
         return self.path
 

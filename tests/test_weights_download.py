@@ -401,9 +401,10 @@ def test_damage_after_the_download_is_noticed(folder: Path, server: Server) -> N
         weights.resolve("cyto3")
     weights.pull("cyto3", progress=False, retry=QUICK)
     assert weights.resolve("cyto3").path.read_bytes() == whole
-    path.write_bytes(b"mine")
+    CPnet([2, 4], diam_mean=12.0).save_model(path)
+    mine = path.read_bytes()
     weights.add_model(path)
-    assert weights.resolve("cyto3").path.read_bytes() == b"mine"
+    assert weights.resolve("cyto3").path.read_bytes() == mine != whole
 
 
 def test_mirrors_go_first(folder: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

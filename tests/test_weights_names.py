@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,25 @@ def test_list_of_user_models_as_others_write_it(folder: Path) -> None:
 def test_adding_what_is_not_there(folder: Path) -> None:
     with pytest.raises(FileMissingError, match="nothing"):
         weights.add_model("nothing")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("content", ["text", "page", "archive", "list", "tensors", "cut"])
+def test_what_is_no_network_is_not_added(folder: Path, small: Path, content: str) -> None:
+    file = folder.parent / "garbage"
+    whole = small.read_bytes()
+    write = {
+        "text": lambda: file.write_text("a note"),
+        "page": lambda: file.write_text("<html>log in first</html>"),
+        "archive": lambda: zipfile.ZipFile(file, "w").writestr("a/b", "c"),
+        "list": lambda: torch.save([1, 2], file),
+        "tensors": lambda: torch.save({"other": torch.zeros(3)}, file),
+        "cut": lambda: file.write_bytes(whole[: len(whole) // 2]),
+    }
+    write[content]()
+    with pytest.raises(WeightsError, match="garbage"):
+        weights.add_model(file)
+    assert weights.user_models() == []
     assert not folder.exists()
 
 

@@ -161,6 +161,23 @@ def test_the_cells_of_the_open_image_go_before_those_of_its_file(tmp_path: Path)
     assert ("00.png", "not corrected") in only.left_out
 
 
+def test_cells_at_the_border_are_left_out_if_wanted(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 3)
+    labels = cells(0)[1]
+    labels[0:3, 20:40] = 5  # touches the border
+    write_seg(paths[0], labels)
+    write_seg(paths[1], np.where(labels == 5, 1, 0))
+    found = training_set(tmp_path / "data")
+    inner = found.without_border()
+    assert [(example.path, example.cells) for example in inner.train] == [(paths[0], 4), (paths[2], 4)]
+    assert np.array_equal(inner.train[0].labels == -1, labels == 5)
+    assert np.array_equal(inner.train[0].labels > 0, (labels > 0) & (labels < 5))
+    assert ("01.png", "only cells at the border") in inner.left_out
+    assert found.train[0].cells == 5, "the first is as it was"
+    assert found.wanted(False, True).cells == 8
+    assert found.wanted(False, False) is found
+
+
 @pytest.mark.parametrize(("n", "corrected", "held"), [(5, 3, 0), (5, 4, 1), (9, 9, 2)])
 def test_corrected_images_are_held_out_where_there_are_enough(
     tmp_path: Path, n: int, corrected: int, held: int
@@ -467,6 +484,7 @@ def test_the_dialog_shows_what_is_trained_on_and_takes_other_values(
     assert (dialog.rate.text(), dialog.decay.text(), dialog.epochs.text()) == ("0.003", "0.0001", "100")
     dialog.only.click()
     assert [dialog.rows.topLevelItem(n).text(2) for n in range(4)] == ["train"] * 3 + ["compare"]
+    dialog.border.click()
     dialog.base.setCurrentText(SCRATCH)
     assert dialog.rate.text() == "0.005"
     write_in(dialog.rate, "0.01")
@@ -479,6 +497,7 @@ def test_the_dialog_shows_what_is_trained_on_and_takes_other_values(
     settings, images = seen[0]
     assert (settings.base, settings.learning_rate, settings.n_epochs) == (SCRATCH, 0.01, 7)
     assert (settings.model_name, settings.channels, settings.only_corrected) == ("mine", (2, 0), True)
+    assert settings.ignore_border
     assert len(images.train) == 12
 
 

@@ -10,7 +10,7 @@ import pytest
 from cellpose.gui.controllers import commands as registry
 from cellpose.gui.controllers.commands._help import page
 from cellpose.gui.views._window import Window
-from hand import Answers, Modifier, click, entry, key, menu, until_open, within
+from hand import Answers, Modifier, click, entry, key, menu, until_idle, until_open, within
 
 # Menu: title and first key of each entry that users of the original know.
 ENTRIES = {
@@ -121,7 +121,9 @@ def test_load_asks_for_a_file_and_tells_of_one_that_cannot_be_read(window: Windo
     assert not window.notice.isVisible()
 
 
-def test_a_model_is_added_chosen_and_removed(window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_added_chosen_and_removed(
+    window: Window, qtbot: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from cellpose import weights
 
     monkeypatch.setenv(weights.MODEL_DIR_ENV, str(tmp_path / "models"))
@@ -130,12 +132,19 @@ def test_a_model_is_added_chosen_and_removed(window: Window, tmp_path: Path, mon
     window.session.dialogs = Answers(own)
     assert not entry(window, "Models", "Remove selected custom model from GUI").isEnabled()
     entry(window, "Models", "Add custom torch model to GUI").trigger()
+    until_idle(window, qtbot)
     assert window.session.settings.model == "my_cells"
     assert window.panel.segmentation.model.currentText() == "my_cells"
     entry(window, "Models", "Remove selected custom model from GUI").trigger()
     assert window.session.settings.model == weights.default_model()
     assert window.panel.segmentation.model.findText("my_cells") == -1
     assert own.is_file()
+    own.write_text("a note that is no model")
+    entry(window, "Models", "Add custom torch model to GUI").trigger()
+    until_idle(window, qtbot)
+    assert window.notice.text.text().startswith(f"no model was added: {own} is no weight file")
+    assert window.panel.segmentation.model.findText("my_cells") == -1
+    assert window.session.settings.model == weights.default_model()
 
 
 def test_gray_images_open_in_gray_and_others_in_colour(window: Window) -> None:

@@ -15,7 +15,7 @@ from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Box, Picture
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.views._window import Window
-from hand import Answers, key
+from hand import Answers, drop, entry, key, until_open
 
 RAMP = np.arange(16).reshape(1, 1, 4, 4)
 
@@ -189,3 +189,46 @@ def test_the_view_is_never_lost(filled: Window) -> None:
         y0, x0, y1, x1 = filled.session.seen
         assert min(y1 - y0, x1 - x0) >= 0.9
         assert max(y1 - y0, x1 - x0) < 5000
+
+
+@pytest.fixture
+def zarr_image(tmp_path: Path) -> Path:
+    pytest.importorskip("zarr")
+    path = tmp_path / "slide.ome.zarr"
+    rows, columns = np.mgrid[:60, :80]
+    image = np.stack([rows, columns]).astype(np.uint16)
+    io.write_ome_zarr(path, image, "CYX", pixel_size_um=(None, 0.5, 0.5), channel_names=("DAPI", "actin"))
+    return path
+
+
+def test_an_ome_zarr_image_is_opened_corrected_and_opened_again(window: Window, zarr_image: Path) -> None:
+    window.session.dialogs = Answers(zarr_image)
+    entry(window, "File", "Load folder, or OME-Zarr").trigger()
+    until_open(window)
+    document = window.session.document
+    assert document.path == zarr_image
+    assert document.stack.shape == (1, 2, 60, 80)
+    assert document.pixel_um == (0.5, 0.5)
+    assert document.channel_names == ("DAPI", "actin")
+    square(window.session)
+    window.session.files.autosave.settle()
+    seg = zarr_image.with_name("slide.ome_seg.npy")
+    assert io.read_seg(seg).masks.max() == 1
+    for file in (seg, zarr_image):
+        window.session.files.open(file)
+        assert window.session.document.path == zarr_image
+        assert window.session.cell_count() == 1
+
+
+def test_ome_zarr_images_are_in_the_list_of_their_folder(window: Window, zarr_image: Path) -> None:
+    io.imsave(str(zarr_image.with_name("other.png")), np.zeros((20, 20), np.uint8))
+    labels = zarr_image.with_name("slide_masks.ome.zarr")
+    io.write_ome_zarr(labels, np.zeros((60, 80), np.int32), "YX", labels=True)
+    drop(window, zarr_image)
+    assert window.session.files.images() == [zarr_image.with_name("other.png"), zarr_image]
+    key(window, "Right")
+    until_open(window)
+    assert window.session.document.path == zarr_image.with_name("other.png")
+    key(window, "Left")
+    until_open(window)
+    assert window.session.document.path == zarr_image

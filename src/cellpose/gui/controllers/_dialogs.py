@@ -25,8 +25,8 @@ class Dialogs(Protocol):
     def ask_save(self, title: str, suggested: Path) -> Path | None:
         """A file to write; None where the user chose none."""
 
-    def ask_folder(self, title: str) -> Path | None:
-        """A folder to write to; None where the user chose none."""
+    def ask_folder(self, title: str, suggested: Path | None = None) -> Path | None:
+        """A folder; None where the user chose none."""
 
     def ask_length(self, title: str, label: str, value: float) -> float | None:
         """A length from 0 upwards; None where the user gave none."""
@@ -67,7 +67,7 @@ class NoDialogs:
         """None."""
         return None
 
-    def ask_folder(self, title: str) -> Path | None:
+    def ask_folder(self, title: str, suggested: Path | None = None) -> Path | None:
         """None."""
         return None
 

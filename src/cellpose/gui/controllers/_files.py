@@ -21,7 +21,7 @@ from cellpose.gui.model._folder import images_of
 from cellpose.gui.model._mask_files import masks_beside
 from cellpose.gui.model._provenance import Origin
 from cellpose.gui.model._seg_file import restore_settings, seg_path
-from cellpose.io._zarr import is_zarr
+from cellpose.io import is_zarr
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session

@@ -10,6 +10,7 @@ from psygnal import Signal
 from cellpose import weights
 from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.controllers._preload import preload_torch
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -132,15 +133,20 @@ class Models:
         self.changed.emit()
 
     def add(self, path: Path) -> None:
-        """Copy a model file into the models folder and choose it."""
-        try:
-            file = weights.add_model(path)
-        except CellposeError as error:
-            self._session.failed.emit(str(error))
-            return
-        self.changed.emit()
-        self.choose(file.name)
-        self._session.told.emit(f"added the model {file.name}")
+        """Copy a model file into the models folder and choose it, in the background: it is looked into before."""
+        session = self._session
+
+        def work(_report: Report) -> str:
+            preload_torch()
+            return weights.add_model(path).name
+
+        def done(name: str) -> None:
+            self.changed.emit()
+            self.choose(name)
+            session.told.emit(f"added the model {name}")
+
+        session.jobs.start("add model", work, done, lambda error: session.failed.emit(f"no model was added: {error}"))
+        session.told.emit(f"reading {path.name}")
 
     def remove_chosen(self) -> None:
         """Take the chosen model off the list of the user's own; its file stays."""

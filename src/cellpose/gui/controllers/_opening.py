@@ -183,7 +183,8 @@ def _image_of_seg(path: Path) -> tuple[Path, Opened]:
     seg = io.read_seg(path, without=_ARRAYS)
     named = Path(seg.filename) if seg.filename else None
     beside = path.parent / named.name if named else None
-    image = next((place for place in (named, beside) if place is not None and place.is_file()), None)
+    places = [place for place in (named, beside) if place is not None]
+    image = next((place for place in places if place.is_file() or io.is_zarr(place)), None)
     if image is not None:
         return image, image_of_file(image)
     if seg.image is None:

@@ -156,9 +156,9 @@ class Training:
     def start(self, settings: TrainingSettings, images: TrainingSet) -> None:
         """Train in the background; the finished model is selected and tried on the next image."""
         session = self._session
-        chosen = images.only_corrected() if settings.only_corrected else images
+        chosen = images.wanted(settings.only_corrected, settings.ignore_border)
         if not chosen.train:
-            session.failed.emit("no corrected image is left to train with")
+            session.failed.emit("no image is left to train with: take more cells, in the dialog, or correct more images")
             return
         writable = os.access(images.folder, os.W_OK)
         save_path = images.folder if writable else Path(tempfile.mkdtemp(prefix="cellpose-"))

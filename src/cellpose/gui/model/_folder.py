@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from natsort import natsorted
 
 from cellpose import io
 from cellpose._labels.arrays import same_cells
@@ -18,6 +19,9 @@ from cellpose.io import Segmentation
 __all__ = ["STATES", "ImageState", "by_doubt", "images_of", "is_corrected", "state_of_image"]
 
 STATES = ("no masks", "segmented", "corrected", "checked")
+
+
+_MASKS = ("_masks", "_labels")  # of names of results
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,22 @@ class ImageState:
 
 
 def images_of(folder: Path) -> list[Path]:
-    """The images of a folder in natural order; none where it has none or cannot be read."""
+    """The images of a folder in natural order, OME-Zarr among them; none where it has none or cannot be read."""
+    zarr = _zarr_images(folder)
     try:
-        return [Path(name) for name in io.get_image_files(str(folder), "_masks")]
+        files = [Path(name) for name in io.get_image_files(str(folder), "_masks")]
     except CellposeError:
+        return zarr
+    return natsorted([*files, *zarr]) if zarr else files
+
+
+def _zarr_images(folder: Path) -> list[Path]:
+    try:
+        inner = [path for path in folder.iterdir() if path.is_dir() and io.is_zarr(path)]
+    except OSError:
         return []
+    stems = {path: path.name.lower().removesuffix(".zarr").removesuffix(".ome") for path in inner}
+    return natsorted(path for path, stem in stems.items() if not stem.endswith(_MASKS))
 
 
 def is_corrected(seg: Segmentation, found: Found | None) -> bool:

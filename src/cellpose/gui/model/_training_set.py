@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from cellpose.gui.model._folder import images_of, is_corrected
 from cellpose.gui.model._images import plane_of_file
 from cellpose.gui.model._seg_file import seg_path
 from cellpose.io._ignored import regions_of, with_ignored
+from cellpose.utils import remove_edge_masks
 
 __all__ = ["Example", "OpenImage", "TrainingSet", "training_set"]
 
@@ -114,6 +115,22 @@ class TrainingSet:
         return TrainingSet(self.folder, kept, self.held_out, (*self.left_out, *others))
 
 
+    def without_border(self) -> TrainingSet:
+        """The same, but cells that touch the border of their image are ignored, since their shape is not known."""
+        inner = {example.path: _without_border(example) for example in (*self.train, *self.held_out)}
+        none = tuple((path.name, "only cells at the border") for path, each in inner.items() if not each.cells)
+        train, held_out = (
+            tuple(inner[example.path] for example in examples if inner[example.path].cells)
+            for examples in (self.train, self.held_out)
+        )
+        return TrainingSet(self.folder, train, held_out, (*self.left_out, *none))
+
+    def wanted(self, only_corrected: bool, ignore_border: bool) -> TrainingSet:
+        """What of it is to be trained on."""
+        images = self.only_corrected() if only_corrected else self
+        return images.without_border() if ignore_border else images
+
+
 def training_set(
     folder: Path, opened: OpenImage | None = None, report: Callable[[float], None] = lambda _: None
 ) -> TrainingSet:
@@ -148,6 +165,12 @@ def training_set(
     held_out = _held_out(examples)
     train = tuple(example for example in examples if example.path not in held_out)
     return TrainingSet(folder, train, tuple(e for e in examples if e.path in held_out), tuple(left_out))
+
+
+def _without_border(example: Example) -> Example:
+    cells = np.maximum(example.labels, 0)
+    at_border = (cells > 0) & (remove_edge_masks(cells, change_index=False) == 0)
+    return replace(example, labels=np.where(at_border, np.int32(-1), example.labels))
 
 
 def _of_document(opened: OpenImage) -> Example | str:

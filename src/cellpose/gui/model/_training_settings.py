@@ -39,6 +39,8 @@ class TrainingSettings:
         1-based channel of the cells and channel of nuclei, 0 for gray or none; for U-Nets.
     only_corrected
         Leave out images that were segmented and never corrected.
+    ignore_border
+        Ignore cells that touch the border of their image.
     """
 
     events = SignalGroupDescriptor()
@@ -50,6 +52,7 @@ class TrainingSettings:
     model_name: str = ""
     channels: tuple[int, int] = (0, 0)
     only_corrected: bool = False
+    ignore_border: bool = False
 
     @classmethod
     def of(cls, base: str, channels: tuple[int, int], now: datetime) -> TrainingSettings:

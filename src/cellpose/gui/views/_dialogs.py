@@ -57,9 +57,9 @@ class QtDialogs:
         name, _ = QFileDialog.getSaveFileName(self._parent, title, str(suggested))
         return Path(name) if name else None
 
-    def ask_folder(self, title: str) -> Path | None:
-        """A folder to write to; None where the user chose none."""
-        name = QFileDialog.getExistingDirectory(self._parent, title, str(Path.home()))
+    def ask_folder(self, title: str, suggested: Path | None = None) -> Path | None:
+        """A folder; None where the user chose none."""
+        name = QFileDialog.getExistingDirectory(self._parent, title, str(suggested or Path.home()))
         return Path(name) if name else None
 
     def ask_length(self, title: str, label: str, value: float) -> float | None:

@@ -77,6 +77,8 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.base, self.chan, self.chan2 = QComboBox(), QComboBox(), QComboBox()
         self.rate, self.decay, self.epochs, self.name = _Rate(), _Rate(), NumberBox(), QLineEdit(settings.model_name)
         self.only = QCheckBox(f"corrected images only ({images.corrected})")
+        self.border = QCheckBox("leave out cells at the border")
+        self.border.setToolTip("on: training ignores cells that the border of an image cuts")
         self.rows, self.summary, self.left_out = QTreeWidget(), QLabel(), QLabel()
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.train = self.buttons.addButton("Train", QDialogButtonBox.ButtonRole.AcceptRole)
@@ -116,6 +118,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         ):
             self.form.addRow(title, box)
         self.form.addRow(self.only)
+        self.form.addRow(self.border)
         left = QVBoxLayout()
         left.addLayout(self.form)
         left.addStretch(1)
@@ -150,6 +153,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.epochs.valueChanged.connect(lambda value: setattr(settings, "n_epochs", int(value)))
         self.name.textChanged.connect(self._choose_name)
         self.only.toggled.connect(self._choose_only)
+        self.border.toggled.connect(self._choose_border)
         for box in (self.chan, self.chan2):
             box.currentIndexChanged.connect(
                 lambda _: setattr(settings, "channels", (self.chan.currentIndex(), self.chan2.currentIndex()))
@@ -174,6 +178,10 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self._settings.only_corrected = only
         self._show_images()
 
+    def _choose_border(self, ignored: bool) -> None:
+        self._settings.ignore_border = ignored
+        self._show_images()
+
     def _show_rates(self) -> None:
         self.rate.setValue(self._settings.learning_rate)
         self.decay.setValue(self._settings.weight_decay)
@@ -184,7 +192,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
             self.form.setRowVisible(box, self._settings.is_unet)
 
     def _show_images(self) -> None:
-        images = self._images.only_corrected() if self._settings.only_corrected else self._images
+        images = self._images.wanted(self._settings.only_corrected, self._settings.ignore_border)
         used = [(example, "train") for example in images.train] + [(e, "compare") for e in images.held_out]
         self.rows.clear()
         for example, what in used[:_MOST_ROWS]:

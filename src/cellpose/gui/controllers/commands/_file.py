@@ -27,6 +27,11 @@ def commands(session: Session) -> list[Command]:
         if path is not None:
             files.begin(path)
 
+    def load_folder() -> None:
+        path = session.dialogs.ask_folder("Load folder of images, or OME-Zarr", files.folder())
+        if path is not None:
+            files.begin(path)
+
     def load_seg() -> None:
         path = session.dialogs.ask_open("Load processed/labelled image (_seg.npy)", _SEGS, files.folder())
         if path is not None:
@@ -51,6 +56,7 @@ def commands(session: Session) -> list[Command]:
 
     return [
         Command("file.open", "Load image", load, ("Ctrl+L",), enabled=quiet),
+        Command("file.open_folder", "Load folder, or OME-Zarr", load_folder, ("Ctrl+Shift+L",), enabled=quiet),
         Command(
             "file.autoload",
             "Autoload masks from _masks.tif file",
