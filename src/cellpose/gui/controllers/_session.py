@@ -33,7 +33,9 @@ from cellpose.gui.model._images import MOST_CHANNELS
 from cellpose.gui.model._preferences import Preferences
 from cellpose.gui.model._view import BRUSHES, COLOR_MODES, VIEWS
 
-__all__ = ["Session"]
+__all__ = ["PANELS", "Session"]
+
+PANELS = {"folder": "List of images", "cells": "Table of cells", "training": "Training"}
 
 
 class Session:
@@ -62,6 +64,8 @@ class Session:
         Makes ready what the view needs to draw a picture, in any thread, so that the main thread need not.
     seen
         The part of the image in view: first row, first column, last row, last column.
+    panel_wanted : Signal(str)
+        A panel beside the image is to be seen, or to be put away where it is seen: of ``PANELS``.
     picture_wanted : Signal(object)
         The view is to be saved as this path or, for None, to be copied.
     fit : Signal()
@@ -75,6 +79,7 @@ class Session:
     told = Signal(str)
     failed = Signal(str)
     copied = Signal(str)
+    panel_wanted = Signal(str)
     picture_wanted = Signal(object)
     fit = Signal()
     zoom = Signal(float)

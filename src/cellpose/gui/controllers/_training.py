@@ -158,7 +158,7 @@ class Training:
         session = self._session
         chosen = images.wanted(settings.only_corrected, settings.ignore_border)
         if not chosen.train:
-            session.failed.emit("no image is left to train with: take more cells, in the dialog, or correct more images")
+            session.failed.emit("no image is left to train with: allow more in the dialog, or correct more images")
             return
         writable = os.access(images.folder, os.W_OK)
         save_path = images.folder if writable else Path(tempfile.mkdtemp(prefix="cellpose-"))

@@ -59,7 +59,7 @@ def images_of(folder: Path) -> list[Path]:
         files = [Path(name) for name in io.get_image_files(str(folder), "_masks")]
     except CellposeError:
         return zarr
-    return natsorted([*files, *zarr]) if zarr else files
+    return list(natsorted([*files, *zarr])) if zarr else files
 
 
 def _zarr_images(folder: Path) -> list[Path]:
@@ -68,7 +68,7 @@ def _zarr_images(folder: Path) -> list[Path]:
     except OSError:
         return []
     stems = {path: path.name.lower().removesuffix(".zarr").removesuffix(".ome") for path in inner}
-    return natsorted(path for path, stem in stems.items() if not stem.endswith(_MASKS))
+    return list(natsorted(path for path, stem in stems.items() if not stem.endswith(_MASKS)))
 
 
 def is_corrected(seg: Segmentation, found: Found | None) -> bool:

@@ -114,7 +114,6 @@ class TrainingSet:
         kept = tuple(example for example in self.train if example.corrected)
         return TrainingSet(self.folder, kept, self.held_out, (*self.left_out, *others))
 
-
     def without_border(self) -> TrainingSet:
         """The same, but cells that touch the border of their image are ignored, since their shape is not known."""
         inner = {example.path: _without_border(example) for example in (*self.train, *self.held_out)}

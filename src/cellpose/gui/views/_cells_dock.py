@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import qtawesome
-from qtpy.QtCore import QEvent, QItemSelectionModel, QSize, Qt
+from qtpy.QtCore import QItemSelectionModel, QSize, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QDockWidget,
@@ -27,26 +27,14 @@ from cellpose.gui.model._cell_filter import EXAMPLES, FIELDS, WORDS
 from cellpose.gui.model._cell_list import COLUMNS
 from cellpose.gui.model._classes import CellClass
 from cellpose.gui.views._cells_model import CellsModel
-from cellpose.gui.views.panels._bound import Folding, color_button, own_keys, row
+from cellpose.gui.views.panels._bound import Folding, color_button, list_keys, own_keys, row
 
 __all__ = ["CellsDock"]
 
 _ROW, _ICON = 22, 12  # pixels of the screen
 _WIDTHS = {"id": 40, "size": 48, "diameter": 44, "score": 46, "state": 26}
 _GRAY = "#8a8f98"
-_OWN = {Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Home, Qt.Key.Key_End}
 _Select = QItemSelectionModel.SelectionFlag
-
-
-class _Table(QTableView):  # type: ignore[misc]
-    """Keeps the keys that move in it, which are commands of the window elsewhere."""
-
-    def event(self, event: QEvent) -> bool:
-        """Take them before the window does."""
-        if event.type() == QEvent.Type.ShortcutOverride and event.key() in _OWN and not int(event.modifiers().value):
-            event.accept()
-            return True
-        return bool(super().event(event))
 
 
 class CellsDock(QDockWidget):  # type: ignore[misc]
@@ -64,7 +52,10 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         self._session = session
         self._quiet = False  # the table is changed by the document, not by the user
         self.model = CellsModel(session)
-        self.filter, self.table, self.words = QLineEdit(), _Table(), QLabel()
+        self.filter, self.table, self.words = QLineEdit(), QTableView(), QLabel()
+        list_keys(self.table)
+        self.table.setTabKeyNavigation(False)  # Tab goes on to the buttons
+        self.table.setAccessibleName("cells")
         self.words.setWordWrap(True)
         self.classes = Folding("classes")
         self._build_filter()
@@ -91,6 +82,7 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
     def _build_filter(self) -> None:
         own_keys(self.filter)
         self.filter.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.filter.setAccessibleName("filter of the cells")
         self.filter.setPlaceholderText("filter:  score<0.5  unchecked")
         self.filter.setClearButtonEnabled(True)
         self._filter_hint = (
@@ -155,7 +147,8 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
             button.setIcon(qtawesome.icon(f"mdi6.{icon}", color=_GRAY))
             button.setAutoRaise(True)
             button.setToolTip(hint)
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            own_keys(button)
+            button.setAccessibleName(hint)
             button.clicked.connect(lambda _=False, run=run: run())
             layout.addWidget(button)
         layout.addStretch(1)
@@ -172,6 +165,8 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         name.editingFinished.connect(lambda: cell_class.rename(name.text()))
         cell_class.events.name.connect(lambda text: name.setText(text))
         color = color_button(cell_class, "color", "colour of the class")
+        name.setAccessibleName(f"name of class {cell_class.number}")
+        color.setAccessibleName(f"colour of class {cell_class.number}")
         self.classes.form.addRow(str(cell_class.number), row(name, color))
         return name
 

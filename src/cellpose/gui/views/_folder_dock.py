@@ -24,6 +24,7 @@ from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._corrections import verdict
 from cellpose.gui.model._folder import ImageState
 from cellpose.gui.views._training_dock import BLUE, Curve
+from cellpose.gui.views.panels._bound import list_keys, own_keys
 
 __all__ = ["FolderDock"]
 
@@ -75,6 +76,12 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
             column_of.addWidget(widget, stretch)
         self.setWidget(inner)
         self.order.currentIndexChanged.connect(lambda place: session.folder.set_doubt_first(place == 1))
+        self.order.setAccessibleName("order of the images")
+        own_keys(self.order)
+        self.rows.setAccessibleName("images of the folder")
+        list_keys(self.rows, Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        self.history.setAccessibleName("average precision of the models before correction")
+        self.rows.itemActivated.connect(lambda row, _column: self._open(row))
         self.rows.itemClicked.connect(lambda row, _column: self._open(row))
         session.folder.changed.connect(lambda: self._show())
         self._show()

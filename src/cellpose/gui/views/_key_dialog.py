@@ -53,6 +53,8 @@ class KeyDialog(QDialog):  # type: ignore[misc]
         self.assign, self.also = _button("Set", "the only key of this command"), _button("Add", "one key more")
         self.none = _button("No key", "the command stays in the menus and the palette")
         self.reset, self.reset_all = _button("Reset", "its first keys"), _button("Reset all", "all keys as at first")
+        self.table.setAccessibleName("commands")
+        self.edit.setAccessibleName("another key")
         self._fill()
         self._lay_out()
         self._connect()

@@ -44,6 +44,7 @@ def search_line(hint: str) -> QLineEdit:
     """A line for what is looked for."""
     line = QLineEdit()
     line.setPlaceholderText(hint)
+    line.setAccessibleName(hint)
     line.setClearButtonEnabled(True)
     line.addAction(qtawesome.icon("mdi6.magnify", color=_GRAY), QLineEdit.ActionPosition.LeadingPosition)
     return line

@@ -95,6 +95,7 @@ class Palette(QDialog):  # type: ignore[misc]
         self._keys = keys
         self.search, self.list, self._model = search_line("Find a command"), QListView(), QStandardItemModel(self)
         self.list.setModel(self._model)
+        self.list.setAccessibleName("commands")
         self.list.setItemDelegate(_Row(self.list))
         self.list.setFrameShape(QListView.Shape.NoFrame)
         self.list.setEditTriggers(QListView.EditTrigger.NoEditTriggers)

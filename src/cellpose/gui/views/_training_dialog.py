@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 
 from cellpose.gui.model._training_set import TrainingSet
 from cellpose.gui.model._training_settings import TrainingSettings, base_models
+from cellpose.gui.views.panels._names import give_names
 from cellpose.gui.views.panels._number import NumberBox
 
 __all__ = ["TrainingDialog"]
@@ -85,6 +86,8 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self._fill()
         self._lay_out()
         self._connect(start)
+        self.rows.setAccessibleName("images to train with")
+        give_names(self)
         self._show_family()
         self._show_images()
 

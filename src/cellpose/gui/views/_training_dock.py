@@ -46,6 +46,8 @@ class Curve(pg.PlotWidget):  # type: ignore[misc]
     def __init__(self, title: str, below: str) -> None:
         super().__init__()
         self._title, self._below = title, below
+        self.setAccessibleName(title)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setMenuEnabled(False)
         self.hideButtons()
         self.setMouseEnabled(False, False)
@@ -100,6 +102,7 @@ class TrainingDock(QDockWidget):  # type: ignore[misc]
         self.line.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.bar.setFixedWidth(180)
         self.bar.setTextVisible(False)
+        self.bar.setAccessibleName("progress of the training")
         self.loss, self.ap = Curve("loss", "epoch"), Curve("AP@0.5 of held-out images", "epoch")
         self.ap.show_shares()
         legend = self.loss.addLegend(offset=(-10, 5), labelTextColor=self.palette().color(QPalette.ColorRole.Text))

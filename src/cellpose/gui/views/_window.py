@@ -12,7 +12,7 @@ from app_model.backends.qt import QModelMainWindow
 from app_model.types import MenuRule, SubmenuItem, ToggleRule
 from qtpy.QtCore import QEvent, QObject, QRect, Qt, Signal
 from qtpy.QtGui import QKeySequence, QMouseEvent, QPointingDevice, QTabletEvent, QWheelEvent
-from qtpy.QtWidgets import QApplication, QHBoxLayout, QMenu, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import MENUS, Command, commands
@@ -40,6 +40,7 @@ from cellpose.gui.views._training_dock import TrainingDock
 from cellpose.gui.views._warming import warm
 from cellpose.gui.views._welcome import Welcome
 from cellpose.gui.views.panels import Column
+from cellpose.gui.views.panels._names import give_names, order_tabs
 from cellpose.version import version
 
 __all__ = ["Window"]
@@ -99,6 +100,9 @@ class Window(QModelMainWindow):
         self._early: Document | None = None  # shown without its cells, which are still being read
         self._build()
         self._connect()
+        self.scene.setAccessibleName("image")
+        give_names(self)
+        self._order_tabs()
         self.setWindowTitle(f"cellpose v{version}")
         self.setWindowIcon(window_icon())
         self._place()
@@ -196,6 +200,7 @@ class Window(QModelMainWindow):
         session.failed.connect(self._show_failure)
         session.fit.connect(self.fit)
         session.zoom.connect(self.scene.zoom)
+        session.panel_wanted.connect(lambda name: self._show_panel(name))
         session.review.look_at.connect(self.scene.look_at)
         session.view.events.connect(lambda _: self._repaint())
         session.view.events.full_screen.connect(self._show_full)
@@ -231,6 +236,7 @@ class Window(QModelMainWindow):
             self.notice.hide()
             self.fit()  # else its picture was there before its cells, and the user may look at a part of it by now
         self._early = document if document.is_provisional else None
+        self._order_tabs()
 
     def _show_title(self) -> None:
         """The name of the image, with a dot while edits are not in its file."""
@@ -238,6 +244,22 @@ class Window(QModelMainWindow):
         if document is not None:
             name = document.path.name if document.path else f"cellpose v{version}"
             self.setWindowTitle(name if document.history.is_saved else f"{name} \N{BLACK CIRCLE}")
+
+    def _order_tabs(self) -> None:
+        """The column, the image, the docks; again with each image, since it may have more channels than the last."""
+        order_tabs(self.panel, self.scene, self.folder, self.cells, self.training)
+
+    def _show_panel(self, name: str) -> None:
+        """Bring a dock before the others, with the keys in it, or put it away where it is."""
+        docks: dict[str, QDockWidget] = {"folder": self.folder, "cells": self.cells, "training": self.training}
+        dock, lists = docks[name], {"folder": self.folder.rows, "cells": self.cells.table}
+        if dock.isVisible() and not dock.visibleRegion().isEmpty():
+            dock.close()
+            self.scene.setFocus()
+            return
+        dock.show()
+        dock.raise_()
+        lists.get(name, dock).setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _show_full(self, full: bool) -> None:
         """Over the whole screen, or as before."""

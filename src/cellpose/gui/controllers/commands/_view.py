@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellpose.gui.controllers._session import Session
+from cellpose.gui.controllers._session import PANELS, Session
 from cellpose.gui.controllers.commands._command import Command
 
 __all__ = ["IMAGE_COLORS", "commands"]
@@ -22,8 +22,15 @@ def commands(session: Session) -> list[Command]:
         Command("view.next_color", "Next colour mode", session.next_color, ("Down", "S"), "2"),
         Command("view.previous_color", "Previous colour mode", lambda: session.next_color(-1), ("Up", "W"), "2"),
     ]
+
+    def panel(name: str, *keys: str) -> Command:
+        return Command(f"view.panel_{name}", PANELS[name], lambda: session.panel_wanted.emit(name), keys, "65")
+
     channels = [alone(color, key) for color, key in (("red", "R"), ("green", "G"), ("blue", "B"))]
     return [
+        panel("folder", "Ctrl+Shift+F"),
+        panel("cells", "Ctrl+Shift+T"),
+        panel("training"),
         Command.toggle("view.masks", "Masks", view, "masks_on", ("X",)),
         Command.toggle("view.outlines", "Outlines", view, "outlines_on", ("Z",)),
         Command.toggle("view.single_stroke", "Single stroke", view, "single_stroke", ("A",)),

@@ -23,6 +23,7 @@ from superqt import QCollapsible, QDoubleSlider
 from cellpose.gui.views.panels._number import NumberBox
 
 __all__ = [
+    "WALKING",
     "Folding",
     "Group",
     "SliderRow",
@@ -30,12 +31,15 @@ __all__ = [
     "check_box",
     "choice_box",
     "color_button",
+    "list_keys",
     "number_box",
     "own_keys",
     "row",
 ]
 
 _GRAY = "#8a8f98"
+_Key = Qt.Key
+WALKING = frozenset((_Key.Key_Up, _Key.Key_Down, _Key.Key_PageUp, _Key.Key_PageDown, _Key.Key_Home, _Key.Key_End))
 _LEAVING = {Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape}
 
 
@@ -76,11 +80,34 @@ class _OwnKeys(QObject):  # type: ignore[misc]
         return bool(super().eventFilter(watched, event))
 
 
-def own_keys(widget: QWidget) -> None:
+class _ListKeys(QObject):  # type: ignore[misc]
+    """Keeps the keys that move in a list for it, which are commands of the window otherwise."""
+
+    def __init__(self, parent: QWidget, keys: frozenset[Qt.Key]) -> None:
+        super().__init__(parent)
+        self._keys = keys
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take them before the window does."""
+        if event.type() == QEvent.Type.ShortcutOverride and event.key() in self._keys:
+            keys: Any = event.modifiers()
+            if not keys & ~Qt.KeyboardModifier.KeypadModifier & ~Qt.KeyboardModifier.ShiftModifier:
+                event.accept()
+                return True
+        return bool(super().eventFilter(watched, event))
+
+
+def list_keys(widget: QWidget, *more: Qt.Key) -> None:
+    """Let a list or a table have the keys that move in it, and some more."""
+    widget.installEventFilter(_ListKeys(widget, WALKING | set(more)))
+
+
+def own_keys(widget: QWidget, focus: Qt.FocusPolicy | None = None) -> None:
     """Let a widget have plain keys while it has the focus, and the focus only by Tab, or a click into text."""
     widget.installEventFilter(_OwnKeys(widget))
     writes = isinstance(widget, QAbstractSpinBox)
-    widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus if writes else Qt.FocusPolicy.TabFocus)
+    usual = Qt.FocusPolicy.StrongFocus if writes else Qt.FocusPolicy.TabFocus
+    widget.setFocusPolicy(usual if focus is None else focus)
 
 
 def choice_box(choices: Sequence[Any], state: Any, field: str) -> QComboBox:

@@ -10,6 +10,7 @@ from psygnal import Signal
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import ViewState
 from cellpose.gui.views.panels._bound import Folding, SliderRow, check_box, color_button, number_box, row
+from cellpose.gui.views.panels._names import controls_of
 
 __all__ = ["ChannelRows", "channel_name"]
 
@@ -96,4 +97,8 @@ class ChannelRows(Folding):
             self._add()
         for number, box in enumerate(self.seen):
             self.form.setRowVisible(box, number < n)
-            box.setText(channel_name(self._session, number))
+            name = channel_name(self._session, number)
+            box.setText(name)
+            for control in controls_of(self.gammas[number]):
+                control.setAccessibleName(f"{name}, gamma")
+            self.colors[number].setAccessibleName(f"{name}, colour")

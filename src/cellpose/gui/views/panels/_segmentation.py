@@ -91,6 +91,7 @@ class SegmentationPanel(Group):
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(10)
+        self.progress.setAccessibleName("progress of the run")
         self.run_seen = button(
             "on what is seen", session.segmentation.run_on_seen, "the rest stays as it is (Ctrl+Enter)"
         )
@@ -122,6 +123,8 @@ class SegmentationPanel(Group):
         form.addRow("flow threshold", self.flow)
         form.addRow("cellprob threshold", self.cellprob)
         form.addRow("min size (pixels)", self.min_size)
+        self.lower.setAccessibleName("lower percentile of the brightness")
+        self.upper.setAccessibleName("upper percentile of the brightness")
         form.addRow("norm percentiles", row(self.lower, self.upper, even=True))
         form.addRow("niter dynamics", self.niter)
         form.addRow(self.keep)

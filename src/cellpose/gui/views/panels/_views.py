@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QAbstractSlider, QLabel, QLineEdit
 from superqt import QLabeledDoubleRangeSlider
 
 from cellpose.gui.controllers._session import Session
@@ -52,6 +52,7 @@ class Views(Group):
         for channel, (slider, name) in enumerate(zip(self.levels, self._names, strict=True)):
             slider.setEnabled(channel < n)
             name.setText(channel_name(self._session, channel))
+            _name_levels(slider, name.text())
             self.form.setRowVisible(slider, channel < max(n, 3))
         self._show_levels(self._view.levels)
         self._show_views()
@@ -75,7 +76,13 @@ class Views(Group):
         slider.setDecimals(0)
         slider.setHandleLabelPosition(slider.LabelPosition.NoLabel)
         slider.setEdgeLabelMode(slider.EdgeLabelMode.LabelIsValue)
-        own_keys(slider)
+        slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys do not move its handles: the values are typed
+        for part in slider.findChildren(QAbstractSlider):
+            part.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            own_keys(part, Qt.FocusPolicy.NoFocus)
+        for end in _ends(slider):
+            own_keys(end, Qt.FocusPolicy.StrongFocus)
+            end.setToolTip("type another value")
         slider.setEnabled(False)
         slider.setToolTip("display only: does not change the segmentation")
         slider.valueChanged.connect(lambda ends: self._set_levels(channel, ends))
@@ -92,3 +99,19 @@ class Views(Group):
                 blocked = slider.blockSignals(True)
                 slider.setValue(ends)
                 slider.blockSignals(blocked)
+
+
+def _name_levels(slider: QLabeledDoubleRangeSlider, channel: str) -> None:
+    """For those who hear it: the slider, and the values beside it."""
+    slider.setAccessibleName(channel)
+    for part in slider.findChildren(QAbstractSlider):
+        part.setAccessibleName(f"{channel}, range of brightness")
+    for part in slider.findChildren(QLineEdit):
+        part.setAccessibleName(channel)  # those at the handles are not shown
+    for end, color in zip(_ends(slider), ("black", "white"), strict=True):
+        end.setAccessibleName(f"{channel}, shown as {color}")
+
+
+def _ends(slider: QLabeledDoubleRangeSlider) -> list[QLineEdit]:
+    """The boxes at the left and at the right of a slider."""
+    return [part for part in slider.findChildren(QLineEdit) if slider.layout().indexOf(part) >= 0]
