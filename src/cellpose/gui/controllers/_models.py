@@ -10,7 +10,7 @@ from psygnal import Signal
 from cellpose import weights
 from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
-from cellpose.gui.controllers._preload import preload_torch
+from cellpose.gui.controllers._preload import load_networks
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -137,7 +137,7 @@ class Models:
         session = self._session
 
         def work(_report: Report) -> str:
-            preload_torch()
+            load_networks()
             return weights.add_model(path).name
 
         def done(name: str) -> None:
