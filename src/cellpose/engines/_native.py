@@ -160,7 +160,7 @@ class NativeCPnet:
         Whether the style is used.
     """
 
-    together = 4  # tiles; each more needs half as much memory as the first
+    together = 2  # tiles; more would need more memory and save little time
 
     def __init__(self, state: State, nbase: Sequence[int], nout: int, *, style_on: bool = True) -> None:
         self.state, self.nbase, self.nout, self.style_on = state, list(nbase), nout, style_on
