@@ -72,6 +72,14 @@ def test_cells_far_from_the_diameter_assumed(diameter):
     assert of(squares(), diameter=diameter, given=False) == said
 
 
+def test_to_estimate_is_no_advice_where_the_diameter_is_an_estimate():
+    labels = squares()
+    signs = signs_of(labels, np.where(labels, 3.0, -3.0), 0.0)
+    said = doubt_of(signs, Evaluation(diameter=35), 35, 1, estimated=True)
+    assert "--diameter 11" in said
+    assert "--diameter 0" not in said
+
+
 def test_cells_that_are_unsure():
     assert "unsure of most of the 9 cells" in of(squares(), logit=0.8)
     # next to nothing was kept of what looked like cells

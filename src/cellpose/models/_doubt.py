@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 from cellpose._progress.stages import image_name
 from cellpose.options import Evaluation
 
-__all__ = ["Signs", "doubt_of", "doubts_left", "doubts_untold", "one_doubt", "signs_of", "tell_doubt"]
+__all__ = [
+    "Signs",
+    "are_estimated",
+    "doubt_of",
+    "doubts_left",
+    "doubts_untold",
+    "estimated_diameters",
+    "one_doubt",
+    "signs_of",
+    "tell_doubt",
+]
 
 logger = logging.getLogger("cellpose.models")
 
@@ -27,6 +37,8 @@ Array = NDArray[Any]
 
 # How many doubts may still be told; None: all.
 _left: ContextVar[list[int] | None] = ContextVar("cellpose_doubts_left", default=None)
+# Whether diameters are estimates.
+_estimated: ContextVar[bool] = ContextVar("cellpose_diameters_estimated", default=False)
 
 _FEWEST_CELLS = 5  # of fewer nothing is concluded
 _FACTOR = 2.0  # between the diameter found and the one that was given
@@ -106,7 +118,9 @@ def _of_probability(stack: Array, cellprob: Array, threshold: float, count: int)
     return logit, kept, float(above.mean())
 
 
-def doubt_of(signs: Signs, options: Evaluation, diameter_px: float | None, n_planes: int) -> str | None:
+def doubt_of(
+    signs: Signs, options: Evaluation, diameter_px: float | None, n_planes: int, *, estimated: bool = False
+) -> str | None:
     """The strongest doubt about a result and what to try, or None.
 
     Parameters
@@ -119,33 +133,36 @@ def doubt_of(signs: Signs, options: Evaluation, diameter_px: float | None, n_pla
         The diameter that was assumed; None: none was.
     n_planes
         Of the image.
+    estimated
+        Whether that diameter is an estimate: to estimate it is no advice then.
     """
+    advice = "" if estimated else "--diameter 0 (it is estimated), "
     if signs.n_cells >= _FEWEST_CELLS:
         if options.do_3D or (options.stitch_threshold > 0 and n_planes > 1):
-            crumbs = _crumbs(signs, options, diameter_px, n_planes)
+            crumbs = _crumbs(signs, options, diameter_px, n_planes, advice)
             if crumbs:
                 return crumbs
         factor = _FACTOR if options.diameter else _FACTOR_OF_TRAINING
         if diameter_px and not 1 / factor <= signs.diameter_px / diameter_px <= factor:
             return (
                 f"the cells found are {signs.diameter_px:.0f} pixels across and {diameter_px:.0f} were assumed; try "
-                f"--diameter 0 (it is estimated), or --diameter {signs.diameter_px:.0f} if the cells found are right"
+                f"{advice}--diameter {signs.diameter_px:.0f} if the cells found are right"
             )
         if signs.logit < _LEAST_LOGIT + min(0.0, options.masking.cellprob_threshold):
             return (
-                f"the model is unsure of most of the {signs.n_cells} cells it found; look at them, and try another "
-                "channel (--chan), --diameter 0 or another model"
+                f"the model is unsure of most of the {signs.n_cells} cells it found; look at them, and try "
+                f"{advice}another channel (--chan) or another model"
             )
     # Where many cells were found, what was dropped is mostly a ground that looks like cells.
     elif signs.kept < _LEAST_KEPT and signs.foreground > _LEAST_FOREGROUND:
         return (
             f"the model doubted most of what it took for cells: {100 * (1 - signs.kept):.0f} % of their pixels were "
-            "dropped; try another channel (--chan), --diameter 0 or another model"
+            f"dropped; try {advice}another channel (--chan) or another model"
         )
     return None
 
 
-def _crumbs(signs: Signs, options: Evaluation, diameter_px: float | None, n_planes: int) -> str | None:
+def _crumbs(signs: Signs, options: Evaluation, diameter_px: float | None, n_planes: int, advice: str) -> str | None:
     """Whether the cells of a volume are slices or crumbs of cells."""
     expected = min(n_planes, (diameter_px or signs.diameter_px) / (options.anisotropy or 1.0))
     if signs.planes <= _SLICES and signs.planes < expected / 4:
@@ -159,10 +176,25 @@ def _crumbs(signs: Signs, options: Evaluation, diameter_px: float | None, n_plan
         return None
     if options.do_3D:
         return (
-            f"{what}; try --diameter 0 (it is estimated), --anisotropy N (the distance of planes divided by the size "
-            "of a pixel), or --stitch_threshold 0.3 in place of --do_3D"
+            f"{what}; try {advice}--anisotropy N (the distance of planes divided by the size of a pixel), or "
+            "--stitch_threshold 0.3 in place of --do_3D"
         )
-    return f"{what}; try a lower --stitch_threshold, --diameter 0 (it is estimated) or --do_3D"
+    return f"{what}; try {advice}a lower --stitch_threshold or --do_3D"
+
+
+def are_estimated() -> bool:
+    """Whether diameters given here are estimates."""
+    return _estimated.get()
+
+
+@contextmanager
+def estimated_diameters() -> Iterator[None]:
+    """A context in which diameters are estimates."""
+    token = _estimated.set(True)
+    try:
+        yield
+    finally:
+        _estimated.reset(token)
 
 
 def doubts_left() -> list[int] | None:
