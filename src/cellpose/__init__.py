@@ -27,6 +27,7 @@ _PUBLIC_MODULES = (
     "errors",
     "gui",
     "io",
+    "measure",
     "metrics",
     "models",
     "options",

@@ -1,0 +1,102 @@
+"""The labels that are measured, with their boxes and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose._labels.arrays import scan
+from cellpose._labels.check import Labels, check_labels
+
+__all__ = ["Regions", "find_regions"]
+
+Array = npt.NDArray[Any]
+
+_BAND_VALUES = 2**22  # intensities that are held as float64 at once, unless a label needs more
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """The labels of an image.
+
+    Parameters
+    ----------
+    labels
+        int32 ``(Z, Y, X)``; a plane has one Z.
+    ndim
+        Axes of the image, 2 or 3.
+    ids
+        The labels as they were given, ascending.
+    numbers
+        The same labels as they stand in ``labels``.
+    boxes, counts, broken
+        Of each label, see `cellpose._labels.arrays.Scan`.
+    """
+
+    labels: Labels
+    ndim: int
+    ids: npt.NDArray[np.int64]
+    numbers: npt.NDArray[np.int64]
+    boxes: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    broken: npt.NDArray[np.bool_]
+
+    @property
+    def n(self) -> int:
+        """How many labels there are."""
+        return self.ids.size
+
+    @property
+    def image(self) -> Labels:
+        """The labels with the axes that were given."""
+        return self.labels[0] if self.ndim == 2 else self.labels
+
+    def spread(self, by_number: Array) -> Array:
+        """The rows of a table over the numbers 0..max that belong to the labels."""
+        return by_number[self.numbers]
+
+    def bands(self) -> Iterator[tuple[npt.NDArray[np.int64], int, int]]:
+        """Labels in groups that lie close together: their indices, and the rows (or planes) that they reach over."""
+        axis = 2 if self.ndim == 2 else 0
+        order = np.argsort(self.boxes[:, axis], kind="stable")
+        per_line = max(1, self.labels.size // max(1, self.labels.shape[axis // 2]))
+        lines = max(1, _BAND_VALUES // per_line)
+        begin = 0
+        while begin < order.size:
+            first = int(self.boxes[order[begin], axis])
+            end = int(np.searchsorted(self.boxes[order, axis], first + lines))
+            chosen = order[begin : max(end, begin + 1)]
+            yield chosen, first, int(self.boxes[chosen, axis + 1].max())
+            begin += chosen.size
+
+
+def find_regions(labels: npt.ArrayLike, name: str = "labels") -> Regions:
+    """The labels of an image ``(Y, X)`` or ``(Z, Y, X)``.
+
+    Raises
+    ------
+    InputError
+        If it is no label image.
+    """
+    array = check_labels(labels, name=name)
+    ids = None
+    if array.size and int(array.max()) > 4 * array.size + 2**20:  # a table over all numbers would dwarf the image
+        ids, places = np.unique(array, return_inverse=True)
+        if ids[0] != 0:
+            ids, places = np.concatenate([[0], ids]), places + 1
+        array = places.reshape(array.shape).astype(np.int32)
+    found = scan(array)
+    numbers = np.flatnonzero(found.counts[1:]) + 1
+    return Regions(
+        array if array.ndim == 3 else array[np.newaxis],
+        array.ndim,
+        numbers.astype(np.int64) if ids is None else ids[numbers].astype(np.int64),
+        numbers.astype(np.int64),
+        found.boxes[numbers].astype(np.int64),
+        found.counts[numbers],
+        found.broken[numbers],
+    )

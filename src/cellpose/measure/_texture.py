@@ -1,0 +1,63 @@
+"""Texture of labels: Haralick's measures of gray levels that lie side by side, as scikit-image computes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import InputError
+from cellpose.measure._extra import optional
+from cellpose.measure._regions import Regions
+
+__all__ = ["TEXTURES", "texture_columns"]
+
+Array = npt.NDArray[Any]
+
+TEXTURES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation")
+_LEVELS = 32  # gray levels between the darkest and the brightest pixel of the image
+_ANGLES = (0.0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
+
+
+def texture_columns(regions: Regions, channels: Array) -> dict[str, Array]:
+    """Columns ``texture_contrast`` and so on, (n, channels): means over four directions, one pixel apart.
+
+    Gray levels are 32 steps between the 0.1 and 99.9 percentiles of a channel; pairs of pixels count where both are of
+    the label. NaN where a label has no such pairs.
+
+    Raises
+    ------
+    InputError
+        For stacks.
+    MissingExtraError
+        If scikit-image is not installed.
+    """
+    feature = optional("skimage.feature", "measure texture")
+    if regions.ndim != 2:
+        message = "texture is measured in planes; measure the planes of a stack one by one"
+        raise InputError(message)
+    n_channels = channels.shape[-1]
+    out = {f"texture_{name}": np.full((regions.n, n_channels), np.nan) for name in TEXTURES}
+    for channel in range(n_channels):
+        levels = _levels(channels[..., channel])
+        for k in range(regions.n):
+            y0, y1, x0, x1 = regions.boxes[k, 2:]
+            own = regions.image[y0:y1, x0:x1] == regions.numbers[k]
+            pairs = feature.graycomatrix(
+                np.where(own, levels[y0:y1, x0:x1] + 1, 0).astype(np.uint8), [1], _ANGLES, _LEVELS + 1, symmetric=True
+            )[1:, 1:].astype(np.float64)  # level 0 is what is around the label
+            totals = pairs.sum(axis=(0, 1))
+            if not totals.any():
+                continue
+            pairs = pairs[..., totals[0] > 0] / totals[:, totals[0] > 0]
+            for name in TEXTURES:
+                out[f"texture_{name}"][k, channel] = feature.graycoprops(pairs, name).mean()
+    return out
+
+
+def _levels(plane: Array) -> Array:
+    values = plane.astype(np.float64)
+    low, high = np.nanpercentile(values, (0.1, 99.9))
+    scaled = np.nan_to_num((values - low) / (high - low if high > low else 1.0))
+    return np.asarray(np.clip(scaled * _LEVELS, 0, _LEVELS - 1), np.uint8)
