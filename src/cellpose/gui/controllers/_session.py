@@ -13,6 +13,7 @@ from cellpose import weights
 from cellpose.gui.controllers._cells import Cells
 from cellpose.gui.controllers._dialogs import Dialogs, NoDialogs
 from cellpose.gui.controllers._exports import Exports
+from cellpose.gui.controllers._fields import FieldByField
 from cellpose.gui.controllers._files import Files
 from cellpose.gui.controllers._filters import Filters
 from cellpose.gui.controllers._folder import Folder
@@ -108,6 +109,7 @@ class Session:
         self.overview = Overview(self)
         self.cells = Cells(self)
         self.review = Review(self)
+        self.field_by_field = FieldByField(self)
         self.seen = (0.0, 0.0, 0.0, 0.0)
         self.document: Document | None = None
         recall_settings(self.settings, self.preferences, self.models.is_here)

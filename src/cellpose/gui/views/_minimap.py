@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPen
 
@@ -20,6 +21,7 @@ _LONGEST = 180
 _FRAME = QColor("#ffd166")
 _UNDER = QColor(0, 0, 0, 150)
 _LINE = QColor(255, 255, 255, 120)
+_LOOKED_AT = 0x603FB27F  # 0xAARRGGBB
 _SEEN_ALL = 0.999  # of a side
 
 
@@ -43,6 +45,7 @@ class Minimap(Overlay):
         self._image: QImage | None = None
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         session.view.events.minimap_on.connect(lambda _: self._follow())
+        session.field_by_field.changed.connect(lambda: self.update())
         session.overview.changed.connect(lambda: self._renew())
         session.opened.connect(lambda _: session.overview.forget())
         scene.box.sigRangeChanged.connect(lambda *_: self._follow())
@@ -97,6 +100,9 @@ class Minimap(Overlay):
         if image is not None:
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
             painter.drawImage(self.rect(), image)
+        fields = self._session.field_by_field.fields
+        if fields is not None:
+            painter.drawImage(self.rect(), _tinted(fields.seen))
         painter.setPen(_LINE)
         painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
         part, width, height = self.seen(), self.width(), self.height()
@@ -124,3 +130,10 @@ class Minimap(Overlay):
             _, height, width = self._shown.image.shape
             spot = event.position()
             self._scene.go_to(spot.y() / self.height() * height, spot.x() / self.width() * width)
+
+
+def _tinted(seen: npt.NDArray[np.bool_]) -> QImage:
+    """What was looked at, over the small picture."""
+    pixels = np.where(seen, np.uint32(_LOOKED_AT), np.uint32(0))
+    height, width = pixels.shape
+    return QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32).copy()

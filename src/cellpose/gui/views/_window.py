@@ -201,6 +201,7 @@ class Window(QModelMainWindow):
         session.fit.connect(self.fit)
         session.zoom.connect(self.scene.zoom)
         session.panel_wanted.connect(lambda name: self._show_panel(name))
+        session.field_by_field.go_to.connect(lambda y, x: self.scene.go_to(y, x))
         session.review.look_at.connect(self.scene.look_at)
         session.view.events.connect(lambda _: self._repaint())
         session.view.events.full_screen.connect(self._show_full)

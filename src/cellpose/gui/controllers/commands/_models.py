@@ -22,12 +22,14 @@ def commands(session: Session) -> list[Command]:
     quiet = Conditions(session).quiet  # without an image they tell what to do first
     return [
         Command("models.run", "Run segmentation", run.run, ("Shift+Enter", "Shift+Return"), enabled=quiet),
-        Command("models.run_seen", "Run on what is seen", run.run_on_seen, ("Ctrl+Return",), enabled=quiet),
+        Command(
+            "models.run_seen", "Run on what is seen", run.run_on_seen, ("Ctrl+Enter", "Ctrl+Return"), enabled=quiet
+        ),
         Command(
             "models.run_region",
             "Run on a rectangle",
             run.choose_region,
-            ("Ctrl+Shift+Return",),
+            ("Ctrl+Shift+Enter", "Ctrl+Shift+Return"),
             checked=lambda: session.pointer.tool == "run_region",
             enabled=Conditions(session).image,
         ),

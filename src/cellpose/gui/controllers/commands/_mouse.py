@@ -30,7 +30,7 @@ _RULES = (
     MouseRule(_ANYWHERE, "Right click, or Shift+click", "Begin the outline of a cell; move around it without a button"),
     MouseRule(_ANYWHERE, "Right click again, or back to the red start", "End the outline"),
     MouseRule(_ANYWHERE, "Undo while drawing", "Take back the end of the stroke"),
-    MouseRule(_ANYWHERE, "Drop a file", "Open an image, or a _seg.npy"),
+    MouseRule(_ANYWHERE, "Drop a file or a folder", "Open an image, or a _seg.npy"),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellpose.gui.controllers._session import PANELS, Session
-from cellpose.gui.controllers.commands._command import Command
+from cellpose.gui.controllers.commands._command import Command, Conditions
 
 __all__ = ["IMAGE_COLORS", "commands"]
 
@@ -12,7 +12,7 @@ IMAGE_COLORS = "Colours of the image"
 
 def commands(session: Session) -> list[Command]:
     """Layers, colours, brush, zoom."""
-    view = session.view
+    view, opened = session.view, Conditions(session).open
 
     def alone(color: str, key: str) -> Command:
         title = f"{color.capitalize()} channel alone"
@@ -42,6 +42,9 @@ def commands(session: Session) -> list[Command]:
         Command("view.smaller_brush", "Smaller brush", lambda: session.next_brush(-1), (",",), "3"),
         Command("view.larger_brush", "Larger brush", lambda: session.next_brush(1), (".",), "3"),
         Command("view.fit", "Full view", session.fit.emit, ("Space",), "4"),
+        Command(
+            "view.next_field", "Next field not looked at", session.field_by_field.next, ("F",), "4", enabled=opened
+        ),
         Command("view.zoom_in", "Zoom in", lambda: session.zoom.emit(0.9), ("=", "+"), "4"),
         Command("view.zoom_out", "Zoom out", lambda: session.zoom.emit(1.1), ("-",), "4"),
     ]
