@@ -16,6 +16,7 @@ import numpy as np
 from cellpose.errors import FileReadError
 from cellpose.io._image import FINEST_PRINT_UM, Image, ImageArray
 from cellpose.io._limits import check_claim
+from cellpose.io._png import decode_png
 from cellpose.io._raster_check import check_header, is_gif, is_gray_with_alpha, is_jpeg, padding_of_jpeg
 
 __all__ = ["read_raster"]
@@ -37,7 +38,8 @@ def read_raster(path: Path) -> Image:
     check_claim(path, path.stat().st_size)
     coded = path.read_bytes()
     check_header(path, coded)
-    data = _decode_gif(path, coded) if is_gif(coded) else _decode_opencv(path, coded)
+    data = _decode_gif(path, coded) if is_gif(coded) else decode_png(coded)
+    data = _decode_opencv(path, coded) if data is None else data
     return Image(data, "YX" if data.ndim == 2 else "YXC", (None, *_pixel_size(coded)))
 
 
