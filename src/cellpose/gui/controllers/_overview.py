@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 from psygnal import Signal
 
-from cellpose.gui.model._overview import overview
+from cellpose.gui.model._overview import overview, same_memory
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -34,7 +34,7 @@ class Overview:
 
     def of(self, image: npt.NDArray[Any], longest: int) -> npt.NDArray[Any] | None:
         """Of an image (C, Y, X); None until it is there, then `changed` is sent."""
-        if self._image is None or _place(image) != _place(self._image):
+        if self._image is None or not same_memory(image, self._image):
             self._image, self._small = image, None
             self._session.jobs.start(self.name, lambda _report: overview(image, longest), self._take, lambda _: None)
         return self._small
@@ -47,7 +47,3 @@ class Overview:
     def _take(self, small: npt.NDArray[Any]) -> None:
         self._small = small
         self.changed.emit()
-
-
-def _place(image: npt.NDArray[Any]) -> tuple[Any, ...]:
-    return image.__array_interface__["data"][0], image.shape, image.strides, image.dtype

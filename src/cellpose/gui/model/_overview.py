@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["overview", "samples"]
+__all__ = ["overview", "same_memory", "samples"]
 
 
 def samples(length: int, n: int) -> npt.NDArray[np.intp]:
@@ -34,6 +34,15 @@ def overview(image: npt.NDArray[Any], longest: int) -> npt.NDArray[Any]:
         means = image[:, above[row] : above[row + 1]].mean(axis=1, dtype=np.float32)
         out[:, row] = np.add.reduceat(means, left[:-1], axis=1) / widths
     return out
+
+
+def same_memory(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    """Whether two arrays, which both are kept, are the same view of the same memory."""
+    return _place(one) == _place(other)
+
+
+def _place(array: npt.NDArray[Any]) -> tuple[Any, ...]:
+    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype
 
 
 def _edges(length: int, n: int) -> npt.NDArray[np.intp]:

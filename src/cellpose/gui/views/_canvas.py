@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from cellpose.gui.model import Box
 
 __all__ = ["Canvas", "Picturing", "Scene", "pixels_of", "rendered"]
 
+Places = npt.NDArray[np.int32]
+
 BACKGROUND = 0xFF1E1E1E
 _STROKE = QColor(255, 0, 255, 100)
 MEASURE = QColor("#ffd166")
@@ -26,6 +28,7 @@ _START = QColor(255, 0, 0)
 _PREVIEW, _PREVIEW_EDGE = 0x60FFFF00, 0xFFFFFF00
 _SHARE, _MOST_SHARE = 1 / 6, 1 / 2  # of the view that a cell has that is looked at
 _DISK = QColor(150, 50, 150)
+_SLICE = 2**16  # pixels worth a thread
 _FARTHEST = 20  # lengths of the image that are seen at most
 
 
@@ -64,40 +67,53 @@ class Picturing:
 
 
 class Canvas(pg.GraphicsObject):  # type: ignore[misc]
-    """Draws a `Picturing` in image coordinates: the pixel (y, x) covers y to y + 1, x to x + 1."""
+    """Draws a `Picturing` in image coordinates: the pixel (y, x) covers y to y + 1, x to x + 1.
+
+    Attributes
+    ----------
+    size
+        Height and width of the image; None: there is none.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown: Picturing | None = None
-        self._version = 0
-        self._drawn: tuple[Any, ...] = ()
+        self.size: tuple[int, int] | None = None
+        self._make: Callable[[], Picturing] | None = None
+        self._made: Picturing | None = None
+        self._frame: _Frame | None = None
         self._pixels = np.zeros((0, 0), np.uint32)
         self.setFlag(self.GraphicsItemFlag.ItemUsesExtendedStyleOption, True)
 
-    def show(self, picturing: Picturing | None) -> None:
-        """Draw this from now on; call it, or `refresh`, whenever a part of it changes."""
-        if (picturing is None) != (self._shown is None) or (
-            picturing is not None and self._shown is not None and picturing.image.shape != self._shown.image.shape
-        ):
+    def show(self, make: Callable[[], Picturing] | None, size: tuple[int, int] | None = None) -> None:
+        """Draw what a function makes from now on, of an image of this height and width; None: nothing."""
+        if size != self.size:
             self.prepareGeometryChange()
-        self._shown = picturing
+        self._make, self.size = make, size
         self.refresh()
 
     def refresh(self) -> None:
-        """Something of what is drawn has changed."""
-        self._version += 1
+        """Something of what is drawn has changed: it is made anew once, before it is painted next."""
+        self._made = self._frame = None
         self.update()
+
+    @property
+    def shown(self) -> Picturing | None:
+        """What is drawn, as it is now."""
+        if self._made is None and self._make is not None:
+            self._made = self._make()
+        return self._made
 
     def boundingRect(self) -> QRectF:
         """Of the image."""
-        if self._shown is None:
+        if self.size is None:
             return QRectF()
-        _, height, width = self._shown.image.shape
+        height, width = self.size
         return QRectF(0, 0, width, height)
 
     def paint(self, painter: QPainter, _option: Any, widget: Any = None) -> None:
         """Fill the pixels that are seen, if they are not those that were drawn last, and put them on the screen."""
-        if self._shown is None or widget is None:
+        shown = self.shown
+        if shown is None or widget is None:
             return
         ratio = widget.devicePixelRatioF()
         to_screen = painter.worldTransform() * QTransform.fromScale(ratio, ratio)
@@ -108,9 +124,9 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         if right <= left or bottom <= top:
             return
         place = (left, top, right, bottom, to_screen.m11(), to_screen.m22(), to_screen.dx(), to_screen.dy())
-        if (*place, self._version) != self._drawn:
-            self._fill(ratio, *place)
-            self._drawn = (*place, self._version)
+        if self._frame is None or self._frame.place != place:
+            self._frame = _Frame.filled(shown, place, ratio, self._frame)
+            self._pixels = self._frame.pixels
         height, width = self._pixels.shape
         image = QImage(self._pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32)
         image.setDevicePixelRatio(ratio)
@@ -119,15 +135,73 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         painter.drawImage(QPointF(left / ratio, top / ratio), image)
         painter.restore()
 
-    def _fill(self, ratio: float, left: int, top: int, right: int, bottom: int, *transform: float) -> None:
-        shown = self._shown
-        if shown is None:
-            return
-        scale_x, scale_y, move_x, move_y = transform
-        _, height, width = shown.image.shape
-        columns = _sources(left, right, scale_x, move_x, width)
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """Pixels of the screen that were filled, with what they show.
+
+    Parameters
+    ----------
+    place
+        Left, top, right and bottom on the screen; scales and moves from the image to the screen.
+    ratio
+        Pixels of the screen per pixel of Qt.
+    rows, columns
+        Of the image, for each row and column of the screen.
+    pixels
+        0xffRRGGBB.
+    """
+
+    place: tuple[Any, ...]
+    ratio: float
+    rows: Places
+    columns: Places
+    pixels: npt.NDArray[np.uint32]
+
+    @classmethod
+    def filled(cls, shown: Picturing, place: tuple[Any, ...], ratio: float, last: _Frame | None) -> _Frame:
+        """The pixels at a place; those that the last frame of the same picture has, moved on, are not filled again."""
+        left, top, right, bottom, scale_x, scale_y, move_x, move_y = place
+        height, width = shown.labels.shape
         rows = _sources(top, bottom, scale_y, move_y, height)
-        self._pixels = _filled(shown, rows, columns, ratio)
+        columns = _sources(left, right, scale_x, move_x, width)
+        pixels = None
+        if last is not None and last.ratio == ratio:  # the scales differ by a rounding when the view was dragged
+            pixels = _moved_on(shown, last, rows, columns, place)
+        return cls(place, ratio, rows, columns, _filled(shown, rows, columns, ratio) if pixels is None else pixels)
+
+
+def _moved_on(
+    shown: Picturing, last: _Frame, rows: Places, columns: Places, place: tuple[Any, ...]
+) -> npt.NDArray[np.uint32] | None:
+    """The pixels of a frame after the view was dragged: only strips at its edges are new. None: it is not that."""
+    margin = _outline_pixels(shown, last.ratio)  # an outline there may be that of a neighbour that was not seen
+    down = _overlap(last.rows, rows, round(place[7] - last.place[7]) + last.place[1] - place[1], margin)
+    across = _overlap(last.columns, columns, round(place[6] - last.place[6]) + last.place[0] - place[0], margin)
+    if down is None or across is None:
+        return None
+    (y0, y1, dy), (x0, x1, dx) = down, across
+    out = np.empty((rows.size, columns.size), np.uint32)
+    out[y0:y1, x0:x1] = last.pixels[y0 - dy : y1 - dy, x0 - dx : x1 - dx]
+    n, m = rows.size, columns.size
+    for top, bottom, left, right in ((0, y0, 0, m), (y1, n, 0, m), (y0, y1, 0, x0), (y0, y1, x1, m)):
+        if bottom > top and right > left:
+            above, before = min(top, margin), min(left, margin)
+            strip = _filled(
+                shown, rows[top - above : bottom + margin], columns[left - before : right + margin], last.ratio
+            )
+            out[top:bottom, left:right] = strip[above : above + bottom - top, before : before + right - left]
+    return out
+
+
+def _overlap(old: Places, new: Places, shift: int, margin: int) -> tuple[int, int, int] | None:
+    """Where a new axis has the places of the old one, a shift later: begin, end and shift; None: nowhere."""
+    begin, end = max(0, shift) + margin, min(new.size, old.size + shift) - margin
+    if end - begin < new.size // 2:  # nothing would be saved
+        return None
+    near = slice(begin - margin, end + margin)
+    same = np.array_equal(new[near], old[near.start - shift : near.stop - shift])
+    return (begin, end, shift) if same else None
 
 
 def pixels_of(picturing: Picturing) -> npt.NDArray[np.uint32]:
@@ -144,22 +218,25 @@ def rendered(picturing: Picturing) -> QImage:
     return QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32).copy()
 
 
-def _filled(
-    shown: Picturing, rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32], ratio: float
-) -> npt.NDArray[np.uint32]:
+def _filled(shown: Picturing, rows: Places, columns: Places, ratio: float) -> npt.NDArray[np.uint32]:
     """Pixels of the screen, 0xffRRGGBB, for these rows and columns of the image."""
     from cellpose.gui.views._kernels import fill_rows
 
     out = np.empty((rows.size, columns.size), np.uint32)
     given = (shown.image, shown.channels, shown.tables, shown.colors, shown.palette, shown.labels, shown.cells)
-    width = max(1, round(shown.outline_width * ratio)) if shown.outline_width else 0
-    run_sliced(fill_rows, rows.size, out, rows, columns, *given, width, np.uint32(BACKGROUND), smallest=32)
+    width, smallest = _outline_pixels(shown, ratio), max(32, _SLICE // max(1, columns.size))
+    run_sliced(fill_rows, rows.size, out, rows, columns, *given, width, np.uint32(BACKGROUND), smallest=smallest)
     return out
 
 
-def _sources(start: int, stop: int, scale: float, move: float, length: int) -> npt.NDArray[np.int32]:
+def _outline_pixels(shown: Picturing, ratio: float) -> int:
+    """Width of outlines on the screen."""
+    return max(1, round(shown.outline_width * ratio)) if shown.outline_width else 0
+
+
+def _sources(start: int, stop: int, scale: float, move: float, length: int) -> Places:
     """The pixel of the image that each pixel of the screen shows along one axis; -1 where there is none."""
-    places = np.floor((np.arange(start, stop) + 0.5 - move) / scale)
+    places = np.floor((np.arange(start, stop) + 0.5 - move) / scale + 1e-9)  # the same wherever the view was dragged to
     return np.where((places >= 0) & (places < length), places, -1).astype(np.int32)
 
 

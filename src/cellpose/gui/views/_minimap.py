@@ -11,11 +11,14 @@ from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPen
 
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.model._overview import samples
-from cellpose.gui.views._canvas import Picturing, Scene, rendered
+from cellpose.gui.model import Box, Document
+from cellpose.gui.model._overview import same_memory, samples
+from cellpose.gui.views._canvas import Scene, rendered
 from cellpose.gui.views._overlay import Overlay
 
 __all__ = ["Minimap"]
+
+Labels = npt.NDArray[np.int32]
 
 _LONGEST = 180
 _FRAME = QColor("#ffd166")
@@ -41,26 +44,33 @@ class Minimap(Overlay):
     def __init__(self, session: Session, scene: Scene) -> None:
         super().__init__(scene.viewport(), "top right")
         self._session, self._scene = session, scene
-        self._shown: Picturing | None = None
         self._image: QImage | None = None
+        self._labels: Labels | None = None  # of the plane that is seen
+        self._small: Labels = np.zeros((0, 0), np.int32)  # samples of them
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         session.view.events.minimap_on.connect(lambda _: self._follow())
         session.field_by_field.changed.connect(lambda: self.update())
-        session.overview.changed.connect(lambda: self._renew())
-        session.opened.connect(lambda _: session.overview.forget())
+        session.overview.changed.connect(lambda: self.renew())
+        session.opened.connect(self._open)
         scene.box.sigRangeChanged.connect(lambda *_: self._follow())
 
-    def show_picture(self, picturing: Picturing | None) -> None:
-        """Show this from now on."""
-        self._shown = picturing
+    def _open(self, document: Document | None) -> None:
+        self._session.overview.forget()
+        self._labels = None
+        if document is not None:
+            document.changed.connect(lambda box: self._sample_again(document, box))
+
+    def renew(self) -> None:
+        """What is seen has changed: draw it anew."""
+        self._image = None
         self._follow()
-        self._renew()
+        self.update()
 
     def seen(self) -> QRectF:
         """The part that is seen, in shares of the image."""
-        if self._shown is None:
+        if self._scene.canvas.size is None:
             return QRectF(0, 0, 1, 1)
-        _, height, width = self._shown.image.shape
+        height, width = self._scene.canvas.size
         (x0, x1), (y0, y1) = self._scene.box.viewRange()
         part = QRectF(x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height)
         return part.intersected(QRectF(0, 0, 1, 1))
@@ -68,30 +78,41 @@ class Minimap(Overlay):
     def _follow(self) -> None:
         """The view has moved: only the frame is drawn anew."""
         part = self.seen()
-        wanted = self._session.view.minimap_on and self._shown is not None
-        self.setVisible(wanted and min(part.width(), part.height()) < _SEEN_ALL)
-        if self._shown is not None and self.isVisible():
-            _, height, width = self._shown.image.shape
+        wanted, size = self._session.view.minimap_on, self._scene.canvas.size
+        self.setVisible(wanted and size is not None and min(part.width(), part.height()) < _SEEN_ALL)
+        if size is not None and self.isVisible():
+            height, width = size
             share = _LONGEST / max(height, width)
             self.put(QSize(max(12, round(width * share)), max(12, round(height * share))))
             self.update()
 
-    def _renew(self) -> None:
-        self._image = None
-        self.update()
-
     def _drawn(self) -> QImage | None:
         """The small picture, in the colours of the large one."""
-        if self._image is None and self._shown is not None:
+        shown = self._scene.canvas.shown if self._image is None else None
+        if shown is not None:
             ratio = self.devicePixelRatioF()
-            small = self._session.overview.of(self._shown.image, round(_LONGEST * ratio))
+            small = self._session.overview.of(shown.image, round(_LONGEST * ratio))
             if small is None:
                 return None
-            _, rows, columns = small.shape
-            height, width = self._shown.labels.shape
-            labels = self._shown.labels[np.ix_(samples(height, rows), samples(width, columns))]
-            self._image = rendered(replace(self._shown, image=small, labels=labels, outline_width=0))
+            labels = self._sampled(shown.labels, small.shape[1:])
+            self._image = rendered(replace(shown, image=small, labels=labels, outline_width=0))
         return self._image
+
+    def _sampled(self, labels: Labels, size: tuple[int, ...]) -> Labels:
+        """Labels of so many rows and columns; to look them up in a large image takes longer than to draw them."""
+        if self._labels is None or self._small.shape != size or not same_memory(labels, self._labels):
+            places = (samples(length, n) for length, n in zip(labels.shape, size, strict=True))
+            self._labels, self._small = labels, labels[np.ix_(*places)]
+        return self._small
+
+    def _sample_again(self, document: Document, box: Box) -> None:
+        """Labels within a box have changed."""
+        if self._labels is None or document is not self._session.document:
+            return
+        places = [samples(length, n) for length, n in zip(self._labels.shape, self._small.shape, strict=True)]
+        ends = ((box.y0, box.y1), (box.x0, box.x1))
+        rows, columns = (slice(*np.searchsorted(each, end)) for each, end in zip(places, ends, strict=True))
+        self._small[rows, columns] = self._labels[np.ix_(places[0][rows], places[1][columns])]
 
     def paintEvent(self, _event: Any) -> None:
         """The small picture and the frame."""
@@ -126,8 +147,8 @@ class Minimap(Overlay):
 
     def _go(self, event: QMouseEvent) -> None:
         event.accept()
-        if self._shown is not None:
-            _, height, width = self._shown.image.shape
+        if self._scene.canvas.size is not None:
+            height, width = self._scene.canvas.size
             spot = event.position()
             self._scene.go_to(spot.y() / self.height() * height, spot.x() / self.width() * width)
 

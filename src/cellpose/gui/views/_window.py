@@ -224,6 +224,7 @@ class Window(QModelMainWindow):
         self.welcome.setVisible(document is None)
         if document is None:
             self.scene.canvas.show(None)
+            self.minimap.renew()
             return
         document.changed.connect(lambda _: self._repaint())
         document.flows_changed.connect(lambda: self._repaint())
@@ -232,6 +233,7 @@ class Window(QModelMainWindow):
         self._show_title()
         document.restored_changed.connect(lambda: self._repaint())
         self._show_disk()
+        self.scene.canvas.show(lambda: picturing(document, self.session.view), document.picture.shape[1:])
         self._repaint()
         if self._early is None or self._early.path != document.path:
             self.notice.hide()
@@ -288,11 +290,11 @@ class Window(QModelMainWindow):
             self.scene.fit(height, width)
 
     def _repaint(self) -> None:
+        """Soon, and once: an edit changes several things, each of which asks for it."""
         document = self.session.document
         if document is not None:
-            shown = picturing(document, self.session.view)
-            self.scene.canvas.show(shown)
-            self.minimap.show_picture(shown)
+            self.scene.canvas.refresh()
+            self.minimap.renew()
             self.panel.segmentation.count.setText(f"{document.labels.count} ROIs")
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
