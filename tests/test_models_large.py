@@ -9,7 +9,7 @@ import tifffile
 from cellpose import io, models
 from cellpose.errors import AxesError, FileWriteError, InputError, OptionError
 from cellpose.models._large._blocks import BlockSize, label_bands
-from cellpose.models._large._stream import Stretch
+from cellpose.models._large._stream import LinearResize
 from small_model import discs, toy_model
 
 
@@ -209,7 +209,7 @@ def test_more_labels_than_fit_in_16_and_20_bits():
 def test_pieces_resized_are_the_whole_resized(old, new):
     cv2 = pytest.importorskip("cv2")
     image = np.random.default_rng(0).random((old, 9), np.float32)
-    stretch = Stretch(old, new)
+    stretch = LinearResize(old, new)
     whole = cv2.resize(image, (9, new), interpolation=cv2.INTER_LINEAR)
     for start in range(0, new, 11):
         stop = min(start + 11, new)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from cellpose._machine.pipeline import Room, Stopped, in_order, worker_count
+from cellpose._machine.pipeline import Budget, Stopped, in_order, worker_count
 
 logger = logging.getLogger("cellpose.tests.pipeline")
 
@@ -101,11 +101,11 @@ def test_progress_rises_to_the_number_of_items():
 
 
 def test_room_is_bounded_and_large_things_are_alone():
-    room, lock = Room(10), threading.Lock()
+    budget, lock = Budget(10), threading.Lock()
     used, most = [0.0], []
 
     def call(size, tell):
-        with room.of(size):
+        with budget.of(size):
             with lock:
                 used[0] += size
                 most.append(used[0])

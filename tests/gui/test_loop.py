@@ -25,7 +25,7 @@ from cellpose.gui.controllers._dialogs import NoDialogs
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers._trainer import TrainingRequest
 from cellpose.gui.model import _operations as operations
-from cellpose.gui.model._corrections import Correction, Found, compare, verdict
+from cellpose.gui.model._corrections import Correction, ModelCells, compare, verdict
 from cellpose.gui.model._folder import ImageState, by_doubt, state_of_image
 from cellpose.gui.model._training_set import OpenImage, TrainingSet, training_set
 from cellpose.gui.model._training_settings import SCRATCH, TrainingSettings, base_models, start_for
@@ -210,15 +210,15 @@ def test_settings_follow_the_family_of_the_base_model(monkeypatch: pytest.Monkey
 
 def test_corrections_are_judged_and_told() -> None:
     labels = cells(3)[1][None]
-    found = Found.of(labels, "m")
+    found = ModelCells.of(labels, "m")
     unchanged = compare(found, labels, "a.png")
     assert (unchanged.ap, unchanged.changed, unchanged.cells) == (1.0, 0, 4)
     fewer = compare(found, np.where(labels == 2, 0, labels), "a.png")
     assert fewer.ap == pytest.approx(0.75)
     assert (fewer.changed, fewer.cells) == (1, 3)
     empty = np.zeros_like(labels)
-    assert compare(Found.of(empty, "m"), empty, "a.png").ap == 1.0
-    assert compare(Found.of(empty, "m"), labels, "a.png").ap == 0.0
+    assert compare(ModelCells.of(empty, "m"), empty, "a.png").ap == 1.0
+    assert compare(ModelCells.of(empty, "m"), labels, "a.png").ap == 0.0
 
 
 def test_the_user_is_told_when_training_on_changes_little() -> None:
@@ -232,14 +232,14 @@ def test_the_user_is_told_when_training_on_changes_little() -> None:
 def test_what_a_model_found_survives_its_file(tmp_path: Path, side: int) -> None:
     labels = cv2.resize(cells(0)[1], (side, side), interpolation=cv2.INTER_NEAREST)
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((side, side), np.uint8))
-    found = Found.of(labels[None], "my model")
+    found = ModelCells.of(labels[None], "my model")
     write_seg(tmp_path / "a.png", labels, found=found.content())
     seg = io.read_seg(tmp_path / "a_seg.npy")
-    read = Found.read(seg.content["found"], (1, side, side))
+    read = ModelCells.read(seg.content["found"], (1, side, side))
     assert read.model == "my model"
     assert np.array_equal(read.labels.unpacked(), labels[None])
-    assert Found.read(seg.content["found"], (1, side, side + 1)) is None
-    assert Found.read({**seg.content["found"], "labels": np.zeros(9, np.uint8)}, (1, side, side)) is None
+    assert ModelCells.read(seg.content["found"], (1, side, side + 1)) is None
+    assert ModelCells.read({**seg.content["found"], "labels": np.zeros(9, np.uint8)}, (1, side, side)) is None
     assert state_of_image(tmp_path / "a.png").state == "segmented"
     write_seg(tmp_path / "a.png", np.where(labels == 1, 0, labels), found=found.content())
     state = state_of_image(tmp_path / "a.png")
@@ -423,7 +423,7 @@ def test_leaving_a_corrected_image_tells_how_good_the_model_was(tmp_path: Path) 
     for number in range(3):
         document = desk.session.document
         labels = cells(number)[1][None]
-        document.found = Found.of(labels, "m")
+        document.found = ModelCells.of(labels, "m")
         document.do(operations.replace_all, labels)
         document.do(operations.delete, [int(document.labels.ids[0])])
         desk.session.files.go(1)

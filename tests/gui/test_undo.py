@@ -11,7 +11,7 @@ from cellpose import io
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Box
 from cellpose.gui.model import _operations as operations
-from cellpose.gui.model._left import Left, LeftHistories
+from cellpose.gui.model._closed import ClosedHistories, ClosedHistory
 from cellpose.gui.views._window import Window
 from hand import Answers, Modifier, draw, key, until_open
 
@@ -197,11 +197,11 @@ def test_what_was_taken_back_from_before_the_file_survives_a_crash(folder: Path)
 
 def test_histories_that_are_too_large_are_forgotten_the_oldest_first(opened: Window) -> None:
     square(opened, 20, 20)
-    left = Left.of(opened.session.document, "state")
-    kept = LeftHistories(most_bytes=2 * left.nbytes)
+    closed = ClosedHistory.of(opened.session.document, "state")
+    kept = ClosedHistories(most_bytes=2 * closed.nbytes)
     for name in ("a", "b", "c"):
-        kept.put(Path(name), left)
+        kept.put(Path(name), closed)
     assert kept.take(Path("a"), "state") is None
     assert kept.take(Path("b"), "another state") is None
-    assert kept.take(Path("c"), "state") is left
+    assert kept.take(Path("c"), "state") is closed
     assert kept.take(Path("c"), "state") is None

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from cellpose._machine.threads import thread_count
 from cellpose._progress.stages import name_image
 
-__all__ = ["AT_ONCE_ENV", "Room", "Stopped", "Tell", "in_order", "worker_count"]
+__all__ = ["AT_ONCE_ENV", "Budget", "Stopped", "Tell", "in_order", "worker_count"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -47,7 +47,7 @@ def worker_count() -> int:
     return min(threads + 1, _MOST_WORKERS) if threads > 1 else 1
 
 
-class Room:
+class Budget:
     """Bounds what is worked on at once, by size.
 
     Parameters

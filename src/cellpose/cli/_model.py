@@ -13,7 +13,7 @@ from cellpose.cli._table import GENERATION_DEFAULTS
 from cellpose.errors import OptionError
 from cellpose.io import Image, LazyPlane
 
-__all__ = ["Result", "Segmenter", "device_of", "load_segmenter", "resolve_model"]
+__all__ = ["SegmentedImage", "Segmenter", "device_of", "load_segmenter", "resolve_model"]
 
 logger = logging.getLogger("cellpose.cli")
 
@@ -22,7 +22,7 @@ NO_MODEL = ("None", "none", "False", "0", "")
 
 
 @dataclass(frozen=True)
-class Result:
+class SegmentedImage:
     """What came out for one image: masks, ``[rgb, dP, cellprob]``, diameter in pixels (NaN: none), restored image.
 
     ``axes`` are those of the masks.
@@ -63,7 +63,7 @@ class Segmenter:
     diameter_um: float | None = None
     told: set[Any] = field(default_factory=set)
 
-    def __call__(self, image: Image) -> Result:
+    def __call__(self, image: Image) -> SegmentedImage:
         """Segment one image, as it was read from its file."""
         from cellpose.models import segment_image
 
@@ -80,7 +80,7 @@ class Segmenter:
             diameter_px = keywords["diameter"] or self.diameter_of_training()
         times = image.axis("T") if masks.ndim > 2 else None
         time = "" if times is None or times == image.place("Z", keywords["z_axis"]) else "T"
-        return Result(masks, flows, diameter_px, restored, time + "ZYX"[len(time) - masks.ndim :])
+        return SegmentedImage(masks, flows, diameter_px, restored, time + "ZYX"[len(time) - masks.ndim :])
 
     def _named(self, image: Image, keywords: dict[str, Any], *, stack: bool) -> Image:
         """The image with names for all axes; what is assumed is told, of images alike once aloud."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cellpose import io
-from cellpose.cli._model import Result
+from cellpose.cli._model import SegmentedImage
 from cellpose.errors import OptionError
 
 logger = logging.getLogger("cellpose.cli")
@@ -17,7 +17,7 @@ logger = logging.getLogger("cellpose.cli")
 __all__ = ["check_possible", "output_paths", "save_results", "save_with_axes", "warn_of_blocks"]
 
 
-def save_results(file: Path, image: np.ndarray, result: Result, model: str, args: Namespace) -> list[Path]:
+def save_results(file: Path, image: np.ndarray, result: SegmentedImage, model: str, args: Namespace) -> list[Path]:
     """Write all results that the command line asks for, and name the files.
 
     Everything goes to ``--savedir`` where it is given, else beside the image (``--dir_above``: one folder up).
@@ -62,7 +62,7 @@ def output_paths(file: Path, args: Namespace) -> io.OutputPaths:
     )
 
 
-def save_with_axes(file: Path, image: io.Image, result: Result, args: Namespace) -> list[Path]:
+def save_with_axes(file: Path, image: io.Image, result: SegmentedImage, args: Namespace) -> list[Path]:
     """Write masks in the formats that know axes and sizes, if the command line asks for them."""
     paths, axes, sizes = output_paths(file, args), result.axes, image.pixel_size_um
     masks = io.smallest_labels(result.masks)
@@ -174,7 +174,7 @@ def _rois_zip(paths: io.OutputPaths) -> Path:
     return paths.folder / "rois" / paths.rois_zip.name if paths.in_folders else paths.rois_zip
 
 
-def _save_masks(paths: io.OutputPaths, file: Path, image: np.ndarray, result: Result, args: Namespace) -> None:
+def _save_masks(paths: io.OutputPaths, file: Path, image: np.ndarray, result: SegmentedImage, args: Namespace) -> None:
     io.save_masks(
         image,
         result.masks,
@@ -195,7 +195,7 @@ def _save_masks(paths: io.OutputPaths, file: Path, image: np.ndarray, result: Re
     )
 
 
-def _save_seg(paths: io.OutputPaths, file: Path, result: Result, model: str, args: Namespace) -> None:
+def _save_seg(paths: io.OutputPaths, file: Path, result: SegmentedImage, model: str, args: Namespace) -> None:
     content = io.seg_content(
         result.masks,
         result.flows,

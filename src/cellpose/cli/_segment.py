@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cellpose import io
-from cellpose._machine.pipeline import Room, Tell, in_order, worker_count
+from cellpose._machine.pipeline import Budget, Tell, in_order, worker_count
 from cellpose._progress.bars import Fractions
 from cellpose._progress.display import Display, waiting
 from cellpose._progress.stages import TOLD, about_image, stage
@@ -23,7 +23,7 @@ from cellpose.cli._images import find_images, folder_of_run, groups_of_same_resu
 from cellpose.cli._large import is_large, print_estimates, segment_large_file
 from cellpose.cli._logging import display_of, say_at_end
 from cellpose.cli._manifest import Manifest, options_of
-from cellpose.cli._model import Result, Segmenter, load_segmenter
+from cellpose.cli._model import SegmentedImage, Segmenter, load_segmenter
 from cellpose.cli._save import check_possible, save_results, save_with_axes
 from cellpose.cli._summary import Summary, count_of
 from cellpose.cli._unused import warn_of_unused
@@ -193,11 +193,11 @@ class _Outcome:
 
 def _segment_all(files: list[Path], segmenter: Segmenter, args: Namespace, display: Display) -> Iterator[_Outcome]:
     """Segment images and write their results, several at a time where they are small; outcomes in their order."""
-    room = Room(_VALUES_AT_ONCE)
+    budget = Budget(_VALUES_AT_ONCE)
 
     def one(file: Path, tell: Tell) -> _Outcome:
         with display.job(file.name), about_image(file.name):
-            return _segment_one(file, segmenter, args, room, tell)
+            return _segment_one(file, segmenter, args, budget, tell)
 
     # Figures are drawn by a library that knows one thread only; of images whose results have the same names the last
     # one's are to stay; networks that restore are run by torch.
@@ -211,14 +211,14 @@ def _segment_all(files: list[Path], segmenter: Segmenter, args: Namespace, displ
         display.advance(index + 1)
 
 
-def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, room: Room, tell: Tell) -> _Outcome:
+def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, budget: Budget, tell: Tell) -> _Outcome:
     start = time.perf_counter()
     try:
         if is_large(file, segmenter, args):
-            with room.of(math.inf):
+            with budget.of(math.inf):
                 outputs, facts = segment_large_file(file, segmenter, args, tell)
         else:
-            outputs, facts = _segment_whole(file, segmenter, args, room, tell)
+            outputs, facts = _segment_whole(file, segmenter, args, budget, tell)
     except Exception as error:  # whatever is wrong with one image must not stop the batch
         reason = f"{type(error).__name__}: {error}"
         logger.error(f"{file} failed: {reason}")
@@ -239,12 +239,12 @@ def _note(done: _Outcome, manifest: Manifest, summary: Summary) -> None:
 
 
 def _segment_whole(
-    file: Path, segmenter: Segmenter, args: Namespace, room: Room, tell: Tell
+    file: Path, segmenter: Segmenter, args: Namespace, budget: Budget, tell: Tell
 ) -> tuple[list[Path], dict[str, Any]]:
     """Segment one image that fits in memory; the files that were written, and facts for the manifest."""
     stage("reading")
     image = io.read_image(file)
-    with room.of(image.data.size):
+    with budget.of(image.data.size):
         return _segment_read(file, image, segmenter, args, tell)
 
 
@@ -278,7 +278,7 @@ def _check_format(args: Namespace) -> None:
         raise OptionError(message)
 
 
-def _without_edge_masks(result: Result, args: Namespace) -> Result:
+def _without_edge_masks(result: SegmentedImage, args: Namespace) -> SegmentedImage:
     if not args.exclude_on_edges:
         return result
     from cellpose import utils

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cellpose import dynamics, io, transforms, utils
 from cellpose._labels.kinds import label_plane
 from cellpose.errors import InputError
-from cellpose.io._find import FLOWS, Beside
+from cellpose.io._find import FLOWS, SiblingFiles
 from cellpose.utils._shares import shares
 
 __all__ = ["CleanImages", "clean_image"]
@@ -61,7 +61,7 @@ class CleanImages:
             return None
         if files is not None:
             paths = [Path(name) for name in files]
-            beside, stems = Beside(), [str(path.with_suffix("")) for path in paths]
+            beside, stems = SiblingFiles(), [str(path.with_suffix("")) for path in paths]
             found = [io.imread(beside.one_of(stem, (FLOWS,)) or stem + FLOWS) for stem in stems]
             names = [str(path) for path in paths]
         else:

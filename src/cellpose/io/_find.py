@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from cellpose.errors import FileReadError, InputError
 from cellpose.io._zarr import is_zarr
 
-__all__ = ["FLOWS", "Beside", "get_image_files", "get_label_files"]
+__all__ = ["FLOWS", "SiblingFiles", "get_image_files", "get_label_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ def get_label_files(
     if not full:
         message = "no images are given to look for labels of"
         raise InputError(message)
-    beside = Beside()
+    beside = SiblingFiles()
     cut = [stem[: -len(imf)] if imf and _ends_in(stem, imf) else stem for stem in full]
     if mask_filter.lower() == _SEG:
         labels = [beside.one_of(stem, (_SEG,)) for stem in cut]
@@ -213,7 +213,7 @@ def get_label_files(
     return _complete(labels, [f"{stem}{mask_filter}.{suffix}" for stem in cut], mask_filter), flows
 
 
-class Beside:
+class SiblingFiles:
     """The files beside images: folders are listed once, and capitals in the endings of names do not matter."""
 
     def __init__(self) -> None:
@@ -252,7 +252,7 @@ class Beside:
         return self._folders[folder]
 
 
-def _flow_files(full: list[str], cut: list[str], beside: Beside) -> list[str] | None:
+def _flow_files(full: list[str], cut: list[str], beside: SiblingFiles) -> list[str] | None:
     stems = full if beside.all_of(full[0], FLOWS) else cut
     flows = [found[0] for stem in stems if (found := beside.all_of(stem, FLOWS))]
     if len(flows) == len(stems):
@@ -273,7 +273,7 @@ def _complete(labels: Sequence[str | None], wanted: Sequence[str], mask_filter: 
     return [label for label in labels if label is not None]
 
 
-def _perhaps(stem: str, beside: Beside) -> str:
+def _perhaps(stem: str, beside: SiblingFiles) -> str:
     """The endings that there are, one of which may be that of the labels."""
     # what goes on with a letter or a digit is another image
     endings = [e for e in beside.endings_of(stem) if e[:1] and e[0] != "." and not e[0].isalnum()]

@@ -18,7 +18,7 @@ from cellpose.io._axes import UNKNOWN_AXIS
 from cellpose.io._image import Image
 from cellpose.io._limits import check_claim
 from cellpose.io._open import opened
-from cellpose.io._unpickle import Clipped, Unwanted, unpickle_data
+from cellpose.io._unpickle import BoundedFile, Unwanted, unpickle_data
 from cellpose.io._write import PathLike
 
 __all__ = ["holds_objects", "load_npy", "map_npy", "read_npy", "write_npy_object"]
@@ -85,7 +85,7 @@ def _header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtyp
             (2, 0): np.lib.format.read_array_header_2_0,
         }
         # the length that a header claims is asked for at once
-        shape, fortran, dtype = readers[version](Clipped(file))
+        shape, fortran, dtype = readers[version](BoundedFile(file))
     except (ValueError, KeyError) as error:
         message = f"{path} is not a NumPy file, or its header is corrupt: {error}"
         raise FileReadError(message) from error

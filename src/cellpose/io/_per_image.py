@@ -10,18 +10,20 @@ import numpy as np
 
 from cellpose.errors import InputError
 
-__all__ = ["Result", "per_image", "split"]
+__all__ = ["ImageResult", "per_image", "split"]
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class ImageResult:
+    """The image, masks and flows of one image file; ``image`` and ``flows`` are None where they are not given."""
+
     image: Any
     masks: Any
     flows: Any
     file_name: str
 
 
-def per_image(images: Any, masks: Any, flows: Any, file_names: Any) -> list[Result]:
+def per_image(images: Any, masks: Any, flows: Any, file_names: Any) -> list[ImageResult]:
     """One result for each image; a single one may be given as it is, or in lists of one."""
     names = [file_names] if isinstance(file_names, (str, os.PathLike)) else list(file_names)
     single = not isinstance(masks, (list, tuple))
@@ -35,7 +37,9 @@ def per_image(images: Any, masks: Any, flows: Any, file_names: Any) -> list[Resu
         told = ", ".join(f"{count} {name}" for name, count in lengths.items())
         message = f"the results do not match: {told} are given; give as many of each"
         raise InputError(message)
-    return [Result(*item[:3], os.fspath(item[3])) for item in zip(list(images), list(masks), flows, names, strict=True)]
+    return [
+        ImageResult(*item[:3], os.fspath(item[3])) for item in zip(list(images), list(masks), flows, names, strict=True)
+    ]
 
 
 def _bare(image: Any) -> Any:

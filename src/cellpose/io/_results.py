@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cellpose.errors import InputError, MissingExtraError
 from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths
-from cellpose.io._per_image import Result, per_image
+from cellpose.io._per_image import ImageResult, per_image
 from cellpose.io._rois import format_outlines
 from cellpose.io._write import PathLike, make_folder, smallest_labels, write_bytes, write_png, write_text, write_tiff
 
@@ -120,7 +120,7 @@ def save_to_png(images: Any, masks: Any, flows: Any, file_names: Any) -> None:
 
 
 def _save_one(
-    result: Result, labels: npt.NDArray[Any], paths: OutputPaths, wanted: _Wanted, channels: Sequence[int]
+    result: ImageResult, labels: npt.NDArray[Any], paths: OutputPaths, wanted: _Wanted, channels: Sequence[int]
 ) -> None:
     wanted = _possible(labels, wanted, result.file_name)
     _check_keeps_image(result.file_name, paths, wanted)
@@ -223,7 +223,7 @@ def _colours(image: npt.NDArray[Any], shape: tuple[int, ...], channels: Sequence
     return picture
 
 
-def _summary_picture(result: Result, labels: npt.NDArray[Any], channels: Sequence[int]) -> bytes:
+def _summary_picture(result: ImageResult, labels: npt.NDArray[Any], channels: Sequence[int]) -> bytes:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

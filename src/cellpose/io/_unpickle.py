@@ -20,7 +20,7 @@ import numpy as np
 
 from cellpose.errors import CellposeError, FileReadError, UnsafeFileError
 
-__all__ = ["Clipped", "Unwanted", "unpickle_data"]
+__all__ = ["BoundedFile", "Unwanted", "unpickle_data"]
 
 Unwanted = Callable[[str, tuple[int, ...], np.dtype[Any]], bool]  # told the key of an array, its shape and its dtype
 
@@ -225,7 +225,7 @@ class _DataUnpickler(pickle._Unpickler):
     read: Callable[[int], bytes]
     _unframer: Any
 
-    def __init__(self, file: Clipped) -> None:
+    def __init__(self, file: BoundedFile) -> None:
         super().__init__(file, encoding="latin1")
         self.file = file
 
@@ -263,7 +263,7 @@ class _DataUnpickler(pickle._Unpickler):
     dispatch[pickle.BINBYTES8[0]] = load_binbytes8
 
 
-class Clipped:
+class BoundedFile:
     """A file that is never asked for more than it has: Python takes memory for all that is asked for."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -396,7 +396,7 @@ def unpickle_data(file: IO[bytes], name: str, without: Collection[str] = (), unw
         If it is cut or broken.
     """
     try:
-        clipped = Clipped(file)
+        clipped = BoundedFile(file)
         most = _PARTS_A_BYTE * clipped.left + _FEW_PARTS
         return _Resolver(most, without, unwanted)(_DataUnpickler(clipped).load())
     except UnsafeFileError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cellpose import transforms
-from cellpose._machine.pipeline import Room, Tell, in_order, worker_count
+from cellpose._machine.pipeline import Budget, Tell, in_order, worker_count
 from cellpose._progress.bars import Fractions
 from cellpose._progress.display import Display, shown
 from cellpose._progress.stages import stage
@@ -18,7 +18,7 @@ from cellpose.errors import OptionError
 from cellpose.models._assumed import assumption
 from cellpose.models._doubt import are_estimated, doubt_of, doubts_left, signs_of, tell_doubt
 from cellpose.models._inputs import Images, Layout, one_number, read_with_axes
-from cellpose.models._segment import Network, Report, Result, diameter_assumed, segment
+from cellpose.models._segment import Network, Report, SegmentationResult, diameter_assumed, segment
 from cellpose.options import Evaluation
 
 __all__ = ["fraction_of", "name_of", "reporter", "segment_images"]
@@ -37,7 +37,7 @@ def segment_images(
     options: Evaluation,
     sizes: tuple[Any, Any],
     progress: Any = None,
-) -> list[tuple[Result, float]]:
+) -> list[tuple[SegmentationResult, float]]:
     """The result of each image in order, and the seconds that it took.
 
     Parameters
@@ -64,16 +64,16 @@ def _segment_all(
     sizes: tuple[Any, Any],
     report: Report | None,
     display: Display,
-) -> list[tuple[Result, float]]:
-    room, left, estimated = Room(_VALUES_AT_ONCE), doubts_left(), are_estimated()
+) -> list[tuple[SegmentationResult, float]]:
+    budget, left, estimated = Budget(_VALUES_AT_ONCE), doubts_left(), are_estimated()
     told: list[str] = []
 
-    def one(numbered: tuple[int, Any], tell: Tell | None) -> tuple[Result, float]:
+    def one(numbered: tuple[int, Any], tell: Tell | None) -> tuple[SegmentationResult, float]:
         index, item = numbered
         with display.job(name_of(item, index, many=images.many)):
             return timed(index, item, tell)
 
-    def timed(index: int, item: Any, tell: Tell | None) -> tuple[Result, float]:
+    def timed(index: int, item: Any, tell: Tell | None) -> tuple[SegmentationResult, float]:
         started = time.perf_counter()
         diameter, rescale = (
             one_number(name, value, index, images.count, many=images.many)
@@ -85,7 +85,7 @@ def _segment_all(
         image, axes = read_with_axes(item, layout.of(index, images.count), planes_by_name=by_name)
         if not told:
             _tell_assumed(name_of(item, index, many=images.many), image, axes, network, own, told)
-        with room.of(image.size):
+        with budget.of(image.size):
             result = segment(network, image, axes, own, tell)
         if left != [0]:
             tell_doubt(_doubt(network, result, own, estimated=estimated), name_of(item, index, many=images.many), left)
@@ -100,7 +100,7 @@ def _segment_all(
     return [one(item, _both(fraction_of(report, item[0], images.count), display.part(item[0]))) for item in numbered]
 
 
-def _doubt(network: Network, result: Result, options: Evaluation, *, estimated: bool) -> str | None:
+def _doubt(network: Network, result: SegmentationResult, options: Evaluation, *, estimated: bool) -> str | None:
     if result.masks.ndim < 2 or network.classes:  # no masks were asked for, or there are no flows
         return None
     signs = signs_of(result.masks, result.flows[2], options.masking.cellprob_threshold)

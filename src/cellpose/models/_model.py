@@ -29,10 +29,10 @@ from cellpose.models._choice import (
     wanted_model,
     wanted_precision,
 )
-from cellpose.models._fresh import Fresh
 from cellpose.models._inputs import Images, Layout
 from cellpose.models._many import segment_images
 from cellpose.models._segment import Network
+from cellpose.models._untrained import UntrainedNetwork
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class CellposeModel:
         names = choose_engine(engine, gpu=self.gpu, precision=wanted or "float32")
         self._net: Any
         if file is None:
-            self._net = Fresh(nchan or 2, diam_mean or 30.0, self._device)
+            self._net = UntrainedNetwork(nchan or 2, diam_mean or 30.0, self._device)
         else:
             self._net = Loaded(file, names, self._device, wanted)
         self.precision: str = self._net.precision

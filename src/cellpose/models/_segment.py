@@ -22,7 +22,7 @@ from cellpose.models._inputs import Layout
 from cellpose.models._retired import warn_once
 from cellpose.options import Evaluation, Normalization
 
-__all__ = ["Network", "Result", "segment"]
+__all__ = ["Network", "SegmentationResult", "segment"]
 
 logger = logging.getLogger("cellpose.models")
 
@@ -77,7 +77,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Result:
+class SegmentationResult:
     """What was found in one image.
 
     Attributes
@@ -97,7 +97,7 @@ class Result:
 
 def segment(
     network: Network, image: Array, layout: Layout, options: Evaluation, report: Report | None = None
-) -> Result:
+) -> SegmentationResult:
     """Segment one image or stack.
 
     Parameters
@@ -137,12 +137,12 @@ def segment(
         styles = styles[0] if len(styles) == 1 else styles
     dP, cellprob = flows[:-1], flows[-1]
     labels = compact(masks) if options.compute_masks else masks
-    return Result(labels, [plot.dx_to_circ(dP), dP, cellprob], styles)
+    return SegmentationResult(labels, [plot.dx_to_circ(dP), dP, cellprob], styles)
 
 
 def _segment_classes(
     network: Network, stack: FloatArray, scale: float, options: Evaluation, report: Report | None
-) -> Result:
+) -> SegmentationResult:
     """As :func:`segment`; the flows are zeros, the cell probability is the margin of cells over other classes."""
     scores, styles = class_scores(network.engine, stack, scale, options, report)
     masks = masks_of_planes(scores, options) if options.compute_masks else np.zeros(0, np.int32)
@@ -151,7 +151,7 @@ def _segment_classes(
     if stack.shape[0] == 1:
         masks = masks[0] if masks.ndim > 1 else masks
         flows, styles = [flows[0][0], flows[1][:, 0], flows[2][0]], styles[0]
-    return Result(compact(masks), flows, styles)
+    return SegmentationResult(compact(masks), flows, styles)
 
 
 def arranged(network: Network, image: Array, layout: Layout, *, stack: bool) -> FloatArray:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cellpose import io, utils
 from cellpose._progress.stages import stage
 from cellpose.errors import CellposeError, FileReadError, FileWriteError, InputError
-from cellpose.io._find import FLOWS, Beside
+from cellpose.io._find import FLOWS, SiblingFiles
 from cellpose.io._label_image import read_labels
 from cellpose.train._channels import Preparation
 from cellpose.train._checks import LabelReport, check_labels, listed, log_reports
@@ -110,7 +110,7 @@ def _from_files(sources: Sources, preparation: Preparation, reading: Reading, wh
     files = list(sources.files or [])
     labels_files = sources.labels_files
     if labels_files is None:
-        beside = Beside()
+        beside = SiblingFiles()
         labels_files = [beside.one_of(os.path.splitext(os.fspath(f))[0], (FLOWS,)) or flow_file(f) for f in files]
         missing = [str(f) for f in labels_files if not Path(f).exists()]
         if missing:

@@ -17,7 +17,7 @@ from cellpose import io, transforms, utils
 from cellpose._labels.arrays import compact, renumber
 from cellpose._progress.stages import stage
 from cellpose.errors import InputError, OptionError
-from cellpose.io._find import Beside
+from cellpose.io._find import SiblingFiles
 from cellpose.io._label_image import read_labels
 from cellpose.options import Normalization
 from cellpose.transforms import PLANE_VIEWS
@@ -258,7 +258,7 @@ def _pieces(labels: Array) -> Array:
 
 def _masks_of(file: Path, mask_filter: str) -> Array | None:
     """The labels (z, y, x) beside an image; None where there are none."""
-    beside, stem = Beside(), str(file.with_suffix(""))
+    beside, stem = SiblingFiles(), str(file.with_suffix(""))
     path = beside.one_of(stem, [mask_filter + suffix for suffix in (".tif", ".tiff", ".npy", ".png")])
     if path is not None:
         return np.asarray(read_labels(path))

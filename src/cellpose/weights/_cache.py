@@ -188,7 +188,7 @@ def copy_into(source: Path, target: Path) -> None:
 
 def record(path: Path, sha256: str, url: str) -> None:
     """Note what a downloaded file is, so that damage can be told later."""
-    entry = {"sha256": sha256, "url": url, **_print_of(path)}
+    entry = {"sha256": sha256, "url": url, **_fingerprint(path)}
     records = _read_records(path.parent)
     records[path.name] = entry
     _write_records(path.parent, records)
@@ -215,7 +215,7 @@ def verify(path: Path, *, thorough: bool = False) -> None:
     noted = records.get(path.name)
     if not isinstance(noted, dict) or "sha256" not in noted:
         return
-    now = _print_of(path)
+    now = _fingerprint(path)
     if not thorough and all(noted.get(key) == value for key, value in now.items()):
         return
     if now["size"] != noted.get("size") or hash(path) != noted["sha256"]:
@@ -228,7 +228,7 @@ def verify(path: Path, *, thorough: bool = False) -> None:
         _write_records(path.parent, {**records, path.name: {**noted, **now}})
 
 
-def _print_of(path: Path) -> dict[str, int]:
+def _fingerprint(path: Path) -> dict[str, int]:
     status = path.stat()
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
 

@@ -24,7 +24,7 @@ from cellpose._machine.connect import RedirectError, SlowError, UnansweredError,
 from cellpose._version import version
 from cellpose.errors import DownloadError
 from cellpose.weights._content import HEAD_BYTES, flaw_of, flaw_of_head
-from cellpose.weights._partial import Part, partial
+from cellpose.weights._partial import PartialFile, partial
 
 __all__ = ["Progress", "Retry", "download"]
 
@@ -116,7 +116,7 @@ def download(
 class _Fetch:
     """One file that is asked of several addresses."""
 
-    part: Part
+    part: PartialFile
     name: str
     report: Progress
     retry: Retry
@@ -234,7 +234,7 @@ class _Fetch:
             raise (_TryAgain if may_be_mended else _GiveUp)(found)
 
 
-def _open(url: str, part: Part, have: int, timeout_s: float) -> Any:
+def _open(url: str, part: PartialFile, have: int, timeout_s: float) -> Any:
     headers = {"User-Agent": f"cellpose/{version}", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -295,7 +295,7 @@ def _origin_of(response: Any, url: str) -> dict[str, Any]:
     return {"url": url, "validator": headers.get("ETag") or headers.get("Last-Modified"), "total": total}
 
 
-def _continues(response: Any, origin: dict[str, Any], part: Part, have: int) -> bool:
+def _continues(response: Any, origin: dict[str, Any], part: PartialFile, have: int) -> bool:
     """Whether a partial answer begins where we stopped, in the same version of the file."""
     begins = str(response.headers.get("Content-Range") or "").startswith(f"bytes {have}-")
     same_length = origin["total"] == part.origin.get("total") or (
@@ -314,7 +314,7 @@ def _check_room(folder: Path, needed: int) -> None:
         raise _GiveUp(message)
 
 
-def _finish(part: Part, target: Path) -> str:
+def _finish(part: PartialFile, target: Path) -> str:
     digest = hashlib.sha256()
     part.file.seek(0)
     while chunk := part.file.read(_CHUNK):

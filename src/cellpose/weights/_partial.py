@@ -14,11 +14,11 @@ from typing import IO, Any
 
 from cellpose.errors import DownloadError
 
-__all__ = ["Part", "partial"]
+__all__ = ["PartialFile", "partial"]
 
 
 @dataclass
-class Part:
+class PartialFile:
     """What is here of a file: an open partial file, and which version of the remote file it is a part of."""
 
     file: IO[bytes]
@@ -49,7 +49,7 @@ class Part:
 
 
 @contextlib.contextmanager
-def partial(target: Path) -> Iterator[Part]:
+def partial(target: Path) -> Iterator[PartialFile]:
     """The partial file of ``target``: the one an earlier call left, or a new one if another process is at that one."""
     path = target.with_name(f".{target.name}.part")
     file = open_alone(path)
@@ -62,7 +62,7 @@ def partial(target: Path) -> Iterator[Part]:
             raise DownloadError(message) from error
         file, path = os.fdopen(descriptor, "w+b"), Path(name)
         path.chmod(0o644)
-    part = Part(file, path, {})
+    part = PartialFile(file, path, {})
     part.origin = _read_note(part.note)
     try:
         yield part

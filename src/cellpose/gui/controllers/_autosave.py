@@ -9,8 +9,8 @@ from cellpose import io
 from cellpose.errors import CellposeError, FileWriteError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, Edit
+from cellpose.gui.model._closed import ClosedHistories, ClosedHistory
 from cellpose.gui.model._journal import Base, Journal, forget_others, journal_path, new_state, state_of
-from cellpose.gui.model._left import Left, LeftHistories
 from cellpose.gui.model._seg_file import Snapshot, content_of, put_aside, seg_path
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Autosave:
         self._state = self._writing = "none"  # of the file as it is, and as it will be
         self._on_disk = "none"  # `state_of` the file alone, when it was read or written here
         self._told = ""  # why nothing could be saved, as the user was told
-        self._left = LeftHistories()
+        self._closed = ClosedHistories()
         self.enabled = True
 
     def attach(self, document: Document, state: str, on_disk: str) -> None:
@@ -70,10 +70,10 @@ class Autosave:
             return
         self._on_disk, self._told = on_disk, ""
         journal = Journal(journal_path(document.path, state))
-        left = self._left.take(document.path, state)
-        n = self._replay(document, journal, left)
+        closed = self._closed.take(document.path, state)
+        n = self._replay(document, journal, closed)
         self._document, self._journals, self._state = document, [journal], state
-        resumed = left is not None and left.resume(document)
+        resumed = closed is not None and closed.resume(document)
         document.history.recorded.connect(self._record)
         if n and not resumed:
             self._session.told.emit(f"{n} edits that were not saved are back")
@@ -88,7 +88,7 @@ class Autosave:
         self.settle()
         document.history.recorded.disconnect(self._record)
         if document.path is not None:
-            self._left.put(document.path, Left.of(document, self._state))
+            self._closed.put(document.path, ClosedHistory.of(document, self._state))
         self._document, self._journals = None, []
 
     def settle(self) -> None:
@@ -217,12 +217,12 @@ class Autosave:
                 self._session.told.emit(f"edits cannot be written down at {journal.path.parent}: {error}")
         self._soon()
 
-    def _replay(self, document: Document, journal: Journal, left: Left | None) -> int:
+    def _replay(self, document: Document, journal: Journal, closed: ClosedHistory | None) -> int:
         """Edits of the journal done again; how many. Without a journal cells get the numbers that they had."""
         ids, found = document.labels.ids, journal.read()
-        if found is None and left is not None and left.ids.size == ids.size:
-            document.labels.renumber_to(left.ids.tolist())
-            ids = left.ids
+        if found is None and closed is not None and closed.ids.size == ids.size:
+            document.labels.renumber_to(closed.ids.tolist())
+            ids = closed.ids
         self._first_base = Base(str(document.path), document.labels.shape, tuple(int(cell) for cell in ids))
         if found is None:
             return 0

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cellpose.errors import CellposeError
 from cellpose.gui.controllers._autosave import Autosave
 from cellpose.gui.controllers._jobs import Report
-from cellpose.gui.controllers._opening import Loaded, Masks, read
+from cellpose.gui.controllers._opening import Masks, OpenedImage, read
 from cellpose.gui.model import Document
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._classes import CLASSES_KEY
@@ -95,7 +95,7 @@ class Files:
             self._session.warm()
             self._session.in_main(lambda: self._show(token, early))
 
-        def work(report: Report) -> Loaded:
+        def work(report: Report) -> OpenedImage:
             opened = read(path, autoload, report, show)
             self._session.warm()
             return opened
@@ -266,7 +266,7 @@ class Files:
             self.autosave.leave()
             self._session.show(early)
 
-    def _arrived(self, token: object, opened: Loaded, then: Callable[[], None] | None) -> None:
+    def _arrived(self, token: object, opened: OpenedImage, then: Callable[[], None] | None) -> None:
         session = self._session
         if token is not self._token:
             return
@@ -282,7 +282,7 @@ class Files:
             following, self._next = self._next, None
             self.begin(*following)
 
-    def _take(self, opened: Loaded) -> None:
+    def _take(self, opened: OpenedImage) -> None:
         session, before = self._session, self._session.document
         self._wanted = self._token = None
         document = opened.document

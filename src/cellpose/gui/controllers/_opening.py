@@ -15,7 +15,7 @@ from cellpose._machine.reading import reading
 from cellpose.errors import CellposeError, FileReadError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, LabelStore, Picture
-from cellpose.gui.model._images import Opened, image_of_file, stack_of_plane
+from cellpose.gui.model._images import FileImage, image_of_file, stack_of_plane
 from cellpose.gui.model._journal import state_of
 from cellpose.gui.model._mask_files import labels_of_file, masks_beside, pieces
 from cellpose.gui.model._seg_file import restore, restore_flows, seg_path
@@ -23,7 +23,7 @@ from cellpose.io import Segmentation
 from cellpose.io._npy import holds_objects
 from cellpose.io._seg import VIEWS
 
-__all__ = ["Loaded", "Masks", "read"]
+__all__ = ["Masks", "OpenedImage", "read"]
 
 _LARGE = 2**28  # bytes of a _seg.npy that take so long to read that the image is shown before
 _ARRAYS = ("masks", "outlines", "flows", "img", "img_restore")
@@ -55,7 +55,7 @@ class Masks:
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class OpenedImage:
     """An image that was read.
 
     Parameters
@@ -90,7 +90,7 @@ class Loaded:
         return _with_labels(self.document, labels)
 
 
-def read(path: Path, autoload_masks: bool, report: Report, show: Callable[[Document], None]) -> Loaded:
+def read(path: Path, autoload_masks: bool, report: Report, show: Callable[[Document], None]) -> OpenedImage:
     """Read an image with its segmentation, or a ``_seg.npy`` with its image.
 
     Parameters
@@ -122,7 +122,7 @@ def read(path: Path, autoload_masks: bool, report: Report, show: Callable[[Docum
             failure = (
                 f"the image is open without its cells, and their file is kept under another name when you save: {error}"
             )
-            return Loaded(_document(opened, None, path, early.picture), "none", None, failure=failure)
+            return OpenedImage(_document(opened, None, path, early.picture), "none", None, failure=failure)
     report(0.5)
     beside, masks, failure = next(iter(masks_beside(path)), None), None, opened.left_out
     _, _, height, width = opened.channels.shape
@@ -133,11 +133,11 @@ def read(path: Path, autoload_masks: bool, report: Report, show: Callable[[Docum
             failure = f"the image is open without masks: {error}"
     document = _document(opened, None if masks is None else masks.labels, path)
     state = "none" if masks is None else f"masks{state_of(masks.path)}"
-    return Loaded(document, state, None, beside, masks, on_disk, failure)
+    return OpenedImage(document, state, None, beside, masks, on_disk, failure)
 
 
 def _document(
-    image: Opened, labels: npt.NDArray[Any] | LabelStore | None, path: Path | None, picture: Picture | None = None
+    image: FileImage, labels: npt.NDArray[Any] | LabelStore | None, path: Path | None, picture: Picture | None = None
 ) -> Document:
     return Document(
         image.stack,
@@ -151,11 +151,11 @@ def _document(
 
 
 def _with_labels(early: Document, labels: npt.NDArray[np.int32] | LabelStore) -> Document:
-    image = Opened(early.stack, early.channels, early.pixel_um, early.channel_names)
+    image = FileImage(early.stack, early.channels, early.pixel_um, early.channel_names)
     return _document(image, labels, early.path, early.picture)
 
 
-def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Document], None]) -> Loaded:
+def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Document], None]) -> OpenedImage:
     report(0.1)
     on_disk = state_of(seg)
     if seg.stat().st_size > _LARGE:
@@ -169,7 +169,7 @@ def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Docume
         rest = io.read_seg(seg, without=(*(key for key in _ARRAYS if key != "flows"), VIEWS))
         restore_flows(document, rest)
     report(0.9)
-    return Loaded(document, state_of(seg, rest.content), rest, on_disk=on_disk)
+    return OpenedImage(document, state_of(seg, rest.content), rest, on_disk=on_disk)
 
 
 def _with_cells(early: Document, seg: Path) -> Document:
@@ -179,7 +179,7 @@ def _with_cells(early: Document, seg: Path) -> Document:
     return document
 
 
-def _image_of_seg(path: Path) -> tuple[Path, Opened]:
+def _image_of_seg(path: Path) -> tuple[Path, FileImage]:
     seg = io.read_seg(path, without=_ARRAYS)
     named = Path(seg.filename) if seg.filename else None
     beside = path.parent / named.name if named else None
@@ -193,4 +193,4 @@ def _image_of_seg(path: Path) -> tuple[Path, Opened]:
     # files of older versions hold the image itself
     kept = io.read_seg(path, without=("masks", "outlines", "flows")).image
     stack = stack_of_plane(np.asarray(kept), str(path))
-    return path.with_name(f"{path.stem.removesuffix('_seg')}.tif"), Opened(stack, stack)
+    return path.with_name(f"{path.stem.removesuffix('_seg')}.tif"), FileImage(stack, stack)

@@ -20,7 +20,7 @@ from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._preload import load_networks
 from cellpose.gui.model import Box, Document, Edit, Flows
 from cellpose.gui.model import _operations as operations
-from cellpose.gui.model._corrections import Found
+from cellpose.gui.model._corrections import ModelCells
 from cellpose.gui.model._images import scaled_as_whole
 from cellpose.gui.model._marks import is_settled
 from cellpose.gui.model._provenance import Origin
@@ -52,13 +52,13 @@ class _Cells(NamedTuple):
     scores: npt.NDArray[Any]
     scoring: Scoring
     origin: Origin
-    found: Found | None
+    found: ModelCells | None
 
     @classmethod
     def of(cls, labels: npt.NDArray[Any], dP: Any, cellprob: Any, origin: Origin, part: _Part | None) -> _Cells:
         """All that costs the whole image, for the thread of a job."""
         labels = np.ascontiguousarray(labels, np.int32)
-        found = Found.of(labels[None], origin.model) if part is None else None
+        found = ModelCells.of(labels[None], origin.model) if part is None else None
         origin = replace(origin, cells=int(labels.max(initial=0)))
         return cls(labels, *score_cells(labels, dP, cellprob, origin.model), origin, found)
 

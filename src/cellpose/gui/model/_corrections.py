@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cellpose import metrics
 from cellpose.gui.model._packed import Packed
 
-__all__ = ["FOUND_KEY", "Correction", "Found", "compare", "verdict"]
+__all__ = ["FOUND_KEY", "Correction", "ModelCells", "compare", "verdict"]
 
 FOUND_KEY = "found"  # of a _seg.npy
 
@@ -23,7 +23,7 @@ _IN_A_ROW = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class ModelCells:
     """The cells of an image as a model found them, before anybody corrected them.
 
     Parameters
@@ -38,7 +38,7 @@ class Found:
     model: str
 
     @classmethod
-    def of(cls, labels: npt.NDArray[Any], model: str) -> Found:
+    def of(cls, labels: npt.NDArray[Any], model: str) -> ModelCells:
         """Keep labels (Z, Y, X)."""
         return cls(Packed.of(labels.astype(np.int32, copy=False)), model)
 
@@ -49,7 +49,7 @@ class Found:
         return {"labels": kept, "shape": tuple(self.labels.shape), "model": self.model}
 
     @classmethod
-    def read(cls, content: Any, shape: tuple[int, ...]) -> Found | None:
+    def read(cls, content: Any, shape: tuple[int, ...]) -> ModelCells | None:
         """Of a ``_seg.npy``; None where it holds none for labels of this shape."""
         if not isinstance(content, Mapping):
             return None
@@ -100,14 +100,14 @@ class Correction:
         )
 
 
-def compare(found: Found, labels: npt.NDArray[Any], image: str) -> Correction:
+def compare(found: ModelCells, labels: npt.NDArray[Any], image: str) -> Correction:
     """How good a model was, judged by the labels (Z, Y, X) as they are after correction.
 
     Examples
     --------
     >>> labels = np.zeros((1, 20, 20), np.int32)
     >>> labels[0, 2:8, 2:8], labels[0, 12:18, 2:8] = 1, 2
-    >>> found = Found.of(labels, "generalist")
+    >>> found = ModelCells.of(labels, "generalist")
     >>> labels[0, 2:8, 12:18] = 3
     >>> str(compare(found, labels, "a.png"))
     'generalist had AP 0.67 on a.png: 1 corrections, 3 cells (33%)'

@@ -13,7 +13,7 @@ from psygnal import Signal
 
 from cellpose.errors import EditRefusedError, InputError
 from cellpose.gui.model._box import Box
-from cellpose.gui.model._corrections import Found
+from cellpose.gui.model._corrections import ModelCells
 from cellpose.gui.model._history import History
 from cellpose.gui.model._labels import Edit, LabelStore
 from cellpose.gui.model._picture import Picture
@@ -174,7 +174,7 @@ class Document:
             raise InputError(message)
         self.history = History(self.labels)
         self._flows: Flows | None = None
-        self.found: Found | None = None
+        self.found: ModelCells | None = None
         self.scoring: Scoring | None = None
         self.origins: tuple[Origin, ...] = ()
         self._restored: Restored | None = None

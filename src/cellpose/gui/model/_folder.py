@@ -12,7 +12,7 @@ from natsort import natsorted
 from cellpose import io
 from cellpose._labels.arrays import same_cells
 from cellpose.errors import CellposeError, InputError
-from cellpose.gui.model._corrections import FOUND_KEY, Correction, Found, compare
+from cellpose.gui.model._corrections import FOUND_KEY, Correction, ModelCells, compare
 from cellpose.gui.model._seg_file import seg_path
 from cellpose.io import Segmentation
 
@@ -71,7 +71,7 @@ def _zarr_images(folder: Path) -> list[Path]:
     return list(natsorted(path for path, stem in stems.items() if not stem.endswith(_MASKS)))
 
 
-def is_corrected(seg: Segmentation, found: Found | None) -> bool:
+def is_corrected(seg: Segmentation, found: ModelCells | None) -> bool:
     """Whether a person changed what a model found, or drew the cells."""
     flags = [seg.content.get(key) for key in ("ismanual", "checked")]
     if seg.manual_changes or any(isinstance(each, (np.ndarray, list)) and np.any(each) for each in flags):
@@ -92,7 +92,7 @@ def state_of_image(path: Path) -> ImageState:
     if not count:
         return ImageState(path)
     shape = seg.masks.shape if seg.masks.ndim == 3 else (1, *seg.masks.shape)
-    found = Found.read(seg.content.get(FOUND_KEY), shape)
+    found = ModelCells.read(seg.content.get(FOUND_KEY), shape)
     checked = seg.content.get("checked")
     corrected = is_corrected(seg, found)
     state = STATES[2] if corrected else STATES[1]

@@ -15,7 +15,7 @@ from cellpose.errors import AxesError
 from cellpose.transforms import convert_image
 from cellpose.transforms._percentiles import scale_of, thinned
 
-__all__ = ["MOST_CHANNELS", "Opened", "image_of_file", "plane_of_file", "scaled_as_whole", "stack_of_plane"]
+__all__ = ["MOST_CHANNELS", "FileImage", "image_of_file", "plane_of_file", "scaled_as_whole", "stack_of_plane"]
 
 MOST_CHANNELS = 3
 _STACKS = "`cellpose --image_path FILE --do_3D --save_tif` segments stacks"
@@ -23,7 +23,7 @@ _MOST_SHOWN = 32  # an axis that is longer counts planes or times
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class FileImage:
     """An image as a file holds it.
 
     Parameters
@@ -47,7 +47,7 @@ class Opened:
     left_out: str = ""
 
 
-def image_of_file(path: Path) -> Opened:
+def image_of_file(path: Path) -> FileImage:
     """The plane of a file; raises as `plane_of_file` does."""
     image = io.read_image(path)
     with reading(path):
@@ -56,7 +56,7 @@ def image_of_file(path: Path) -> Opened:
     size = (float(y), float(x)) if y and x else None
     channels = _all_channels(image)
     whole = stack if channels is None or channels.shape[2:] != stack.shape[2:] else channels
-    return Opened(stack, whole, size, image.channel_names, _left_out(image, path.name))
+    return FileImage(stack, whole, size, image.channel_names, _left_out(image, path.name))
 
 
 def _all_channels(image: io.Image) -> npt.NDArray[Any] | None:

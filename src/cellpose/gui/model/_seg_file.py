@@ -16,7 +16,7 @@ from cellpose.errors import OptionError
 from cellpose.gui.model._box import Box
 from cellpose.gui.model._classes import CLASSES_KEY, Classes
 from cellpose.gui.model._colors import cell_colors
-from cellpose.gui.model._corrections import FOUND_KEY, Found
+from cellpose.gui.model._corrections import FOUND_KEY, ModelCells
 from cellpose.gui.model._document import Document, Flows
 from cellpose.gui.model._journal import STATE_KEY
 from cellpose.gui.model._labels import Regions, Table
@@ -86,7 +86,7 @@ class Snapshot:
     path: Path
     settings: SegmentationSettings
     filters: Mapping[str, Any]
-    found: Found | None = None
+    found: ModelCells | None = None
     scoring: Scoring | None = None
     origins: tuple[Origin, ...] = ()
     classes: Mapping[str, Any] = field(default_factory=dict)
@@ -158,7 +158,7 @@ def restore(document: Document, seg: Segmentation) -> None:
         values = seg.ismanual if key == "ismanual" else seg.content.get(key)
         if isinstance(values, np.ndarray) and values.shape == (count,) and values.dtype.kind in "biuf":
             document.labels.restore(name, values)
-    document.found = Found.read(seg.content.get(FOUND_KEY), document.labels.shape)
+    document.found = ModelCells.read(seg.content.get(FOUND_KEY), document.labels.shape)
     document.labels.ignored = tuple(
         tuple((float(z), float(y), float(x)) for z, y, x in region) for region in regions_of(seg.content)
     )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose._labels.arrays import renumber
 from cellpose.errors import CellposeError
-from cellpose.gui.model._corrections import FOUND_KEY, Found
+from cellpose.gui.model._corrections import FOUND_KEY, ModelCells
 from cellpose.gui.model._folder import images_of, is_corrected
 from cellpose.gui.model._images import plane_of_file
 from cellpose.gui.model._seg_file import seg_path
@@ -196,7 +196,7 @@ def _of_file(path: Path) -> Example | str | None:
     image = np.moveaxis(plane_of_file(path)[0], 0, -1)
     if image.shape[:2] != seg.masks.shape:
         return f"the masks are of shape {seg.masks.shape}, the image of shape {image.shape[:2]}"
-    found = Found.read(seg.content.get(FOUND_KEY), (1, *seg.masks.shape))
+    found = ModelCells.read(seg.content.get(FOUND_KEY), (1, *seg.masks.shape))
     return Example(path, image, with_ignored(renumber(seg.masks)[0], regions_of(seg.content)), is_corrected(seg, found))
 
 

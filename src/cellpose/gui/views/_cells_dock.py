@@ -27,7 +27,7 @@ from cellpose.gui.model._cell_filter import EXAMPLES, FIELDS, WORDS
 from cellpose.gui.model._cell_list import COLUMNS
 from cellpose.gui.model._classes import CellClass
 from cellpose.gui.views._cells_model import CellsModel
-from cellpose.gui.views.panels._bound import Folding, color_button, list_keys, own_keys, row
+from cellpose.gui.views.panels._bound import CollapsibleGroup, color_button, list_keys, own_keys, row
 
 __all__ = ["CellsDock"]
 
@@ -57,7 +57,7 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         self.table.setTabKeyNavigation(False)  # Tab goes on to the buttons
         self.table.setAccessibleName("cells")
         self.words.setWordWrap(True)
-        self.classes = Folding("classes")
+        self.classes = CollapsibleGroup("classes")
         self._build_filter()
         self._build_table()
         self._build_classes()

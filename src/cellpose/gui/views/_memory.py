@@ -6,7 +6,7 @@ from qtpy.QtCore import QByteArray
 from qtpy.QtWidgets import QMainWindow
 
 from cellpose.gui.model._preferences import Preferences
-from cellpose.gui.views.panels._bound import Folding
+from cellpose.gui.views.panels._bound import CollapsibleGroup
 
 __all__ = ["recall_places", "remember_places"]
 
@@ -17,7 +17,7 @@ def remember_places(window: QMainWindow, preferences: Preferences) -> None:
     """Write down size, place, docks, and which groups are open."""
     parts = {"geometry": window.saveGeometry(), "docks": window.saveState()}
     values = {name: bytes(part.toBase64().data()).decode("ascii") for name, part in parts.items()}
-    folds = {fold.text(): fold.isExpanded() for fold in window.findChildren(Folding)}
+    folds = {fold.text(): fold.isExpanded() for fold in window.findChildren(CollapsibleGroup)}
     preferences.put(_SECTION, {**values, "open": folds})
 
 
@@ -25,7 +25,7 @@ def recall_places(window: QMainWindow, preferences: Preferences) -> bool:
     """Put all back where it was; False where nothing is known. Qt keeps windows on the screens that there are."""
     values = preferences.section(_SECTION)
     folds = values.get("open")
-    for fold in window.findChildren(Folding):
+    for fold in window.findChildren(CollapsibleGroup):
         wanted = folds.get(fold.text()) if isinstance(folds, dict) else None
         if isinstance(wanted, bool) and wanted != fold.isExpanded():
             (fold.expand if wanted else fold.collapse)(animate=False)

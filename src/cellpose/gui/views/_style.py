@@ -6,7 +6,7 @@ import qtawesome
 from qtpy.QtGui import QColor, QIcon, QPalette
 from qtpy.QtWidgets import QApplication
 
-__all__ = ["dress", "window_icon"]
+__all__ = ["apply_style", "window_icon"]
 
 _Role, _Group = QPalette.ColorRole, QPalette.ColorGroup
 
@@ -54,7 +54,7 @@ QToolTip {{ border: 1px solid {line}; padding: 3px; }}
 """
 
 
-def dress(application: QApplication, dark: bool) -> None:
+def apply_style(application: QApplication, dark: bool) -> None:
     """Give all windows of an application their style and colours."""
     palette, place = QPalette(), 0 if dark else 1
     for role, colors in _COLORS.items():

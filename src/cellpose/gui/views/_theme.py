@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from cellpose.gui.model import ViewState
-from cellpose.gui.views._style import dress
+from cellpose.gui.views._style import apply_style
 
 __all__ = ["follow_theme"]
 
@@ -34,7 +34,7 @@ def follow_theme(view: ViewState, application: Any = None) -> None:
         settle()
 
     view.events.theme.connect(lambda _: choose())
-    view.events.dark.connect(lambda dark: dress(application, dark))
+    view.events.dark.connect(lambda dark: apply_style(application, dark))
     hints.colorSchemeChanged.connect(lambda _: settle())
     choose()
-    dress(application, view.dark)
+    apply_style(application, view.dark)

@@ -66,7 +66,7 @@ _KINDS = {
 }
 
 
-class _Door(QObject):  # type: ignore[misc]
+class _MainThread(QObject):  # type: ignore[misc]
     """The one way back to the main thread: functions given to `call` run there, in order."""
 
     _called = Signal(object)
@@ -86,8 +86,8 @@ class Window(QModelMainWindow):
     def __init__(self) -> None:
         self._app = Application(f"cellpose-{next(_numbers)}")
         super().__init__(self._app)
-        self._door = _Door()
-        self.session = Session(self._door.call, QtDialogs(self))
+        self._main_thread = _MainThread()
+        self.session = Session(self._main_thread.call, QtDialogs(self))
         self.session.warm = warm
         self.commands = commands(self.session)
         self.scene = Scene()

@@ -15,7 +15,7 @@ from cellpose.errors import InputError
 from cellpose.options import Tiling
 from cellpose.transforms import TileGrid
 
-__all__ = ["Rows", "Stretch", "flow_rows"]
+__all__ = ["LinearResize", "Rows", "flow_rows"]
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
@@ -23,7 +23,7 @@ Report = Callable[[float], None]
 Rows = Callable[[int, int], Float32]
 
 
-class Stretch:
+class LinearResize:
     """Bilinear interpolation along one axis, from ``old`` to ``new`` pixels.
 
     Pixels are squares whose middles are compared, and the same float32 arithmetic serves that OpenCV uses, so that
@@ -102,7 +102,7 @@ def flow_rows(
         Number of the first row; flow in y, in x and cell probability, float32 (3, rows, columns), of the size of the
         plane.
     """
-    old_y, old_x = Stretch(size[0], shape[0]), Stretch(size[1], shape[1])
+    old_y, old_x = LinearResize(size[0], shape[0]), LinearResize(size[1], shape[1])
     held = np.empty((3, 0, shape[1]), np.float32)
     base, done = 0, 0
     for first, band in _network_rows(engine, _scaled(rows, shape, size), size, tiling, report):
@@ -121,7 +121,7 @@ def _scaled(rows: Rows, shape: tuple[int, int], size: tuple[int, int]) -> Rows:
     """Rows of the plane resized to ``size``."""
     if shape == size:
         return rows
-    y, x = Stretch(shape[0], size[0]), Stretch(shape[1], size[1])
+    y, x = LinearResize(shape[0], size[0]), LinearResize(shape[1], size[1])
 
     def scaled(start: int, stop: int) -> Float32:
         first, last = y.needed(start, stop)

@@ -24,7 +24,7 @@ from cellpose.gui.views.panels._number import NumberBox
 
 __all__ = [
     "WALKING",
-    "Folding",
+    "CollapsibleGroup",
     "Group",
     "SliderRow",
     "button",
@@ -246,7 +246,7 @@ def row(*widgets: QWidget, into: QWidget | None = None, even: bool = False) -> Q
     return whole
 
 
-class Folding(QCollapsible):  # type: ignore[misc]
+class CollapsibleGroup(QCollapsible):  # type: ignore[misc]
     """Rows of a group that open and close."""
 
     def __init__(self, title: str) -> None:

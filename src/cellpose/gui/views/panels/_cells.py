@@ -7,12 +7,20 @@ from qtpy.QtWidgets import QSlider
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._palettes import COLORINGS, ONE_COLOR, PALETTES
-from cellpose.gui.views.panels._bound import Folding, check_box, choice_box, color_button, number_box, own_keys, row
+from cellpose.gui.views.panels._bound import (
+    CollapsibleGroup,
+    check_box,
+    choice_box,
+    color_button,
+    number_box,
+    own_keys,
+    row,
+)
 
 __all__ = ["CellLook"]
 
 
-class CellLook(Folding):
+class CellLook(CollapsibleGroup):
     """Rows for the masks and for the outlines."""
 
     def __init__(self, session: Session) -> None:

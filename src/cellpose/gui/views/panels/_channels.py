@@ -9,7 +9,7 @@ from psygnal import Signal
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import ViewState
-from cellpose.gui.views.panels._bound import Folding, SliderRow, check_box, color_button, number_box, row
+from cellpose.gui.views.panels._bound import CollapsibleGroup, SliderRow, check_box, color_button, number_box, row
 from cellpose.gui.views.panels._names import controls_of
 
 __all__ = ["ChannelRows", "channel_name"]
@@ -54,7 +54,7 @@ def channel_name(session: Session, number: int) -> str:
     return f"channel {number + 1}" if many or number >= len(_NAMES) else _NAMES[number]
 
 
-class ChannelRows(Folding):
+class ChannelRows(CollapsibleGroup):
     """A row per channel: seen or not, colour, gamma."""
 
     def __init__(self, session: Session) -> None:

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QLabel
 
 from cellpose.gui.controllers._jobs import Job
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.views.panels._bound import Folding, Group, button, check_box, number_box, row
+from cellpose.gui.views.panels._bound import CollapsibleGroup, Group, button, check_box, number_box, row
 
 __all__ = ["Filtering"]
 
@@ -37,7 +37,7 @@ class Filtering(Group):
             choice.setProperty("choice", True)
             choice.clicked.connect(lambda: self._show_state())  # also where nothing came of it
         self.form.addRow(row(self.none, self.filter, even=True))
-        self.more = Folding("custom filter settings")
+        self.more = CollapsibleGroup("custom filter settings")
         form = self.more.form
         self.numbers = {}
         for name, (label, step, hint) in _NUMBERS.items():

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar
 from cellpose.gui.controllers._jobs import Job
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.views.panels._bound import (
-    Folding,
+    CollapsibleGroup,
     Group,
     SliderRow,
     button,
@@ -104,7 +104,7 @@ class SegmentationPanel(Group):
 
     def _add_more(self) -> None:
         settings, runs = self._session.settings, self._session.segmentation
-        self.more = Folding("additional settings")
+        self.more = CollapsibleGroup("additional settings")
         form = self.more.form
 
         def threshold(field: str, low: float, high: float, ends: tuple[float, float], step: float, places: int) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 from cellpose.engines import Engine, Loaded
 from cellpose.errors import WeightsError
 
-__all__ = ["Fresh"]
+__all__ = ["UntrainedNetwork"]
 
 _WIDTHS = (32, 64, 128, 256)  # of all published U-Nets
 
 
-class Fresh(Loaded):
+class UntrainedNetwork(Loaded):
     """A U-Net of the published size with random weights; it segments nothing before they are trained.
 
     Parameters

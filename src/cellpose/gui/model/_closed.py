@@ -1,4 +1,4 @@
-"""The histories of images that were left, so that they go on when these are opened again."""
+"""The histories of images that were closed, so that they go on when these are opened again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy.typing as npt
 from cellpose.gui.model._document import Document
 from cellpose.gui.model._labels import Edit, Table
 
-__all__ = ["Left", "LeftHistories"]
+__all__ = ["ClosedHistories", "ClosedHistory"]
 
-_MOST_BYTES = 2**28  # of patches of all images together; the images left longest ago are forgotten first
+_MOST_BYTES = 2**28  # of patches of all images together; the images closed longest ago are forgotten first
 
 
 @dataclass(frozen=True, eq=False)
-class Left:
-    """The history of an image at the moment it was left.
+class ClosedHistory:
+    """The history of an image at the moment it was closed.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Left:
     saved: int
 
     @classmethod
-    def of(cls, document: Document, state: str) -> Left:
+    def of(cls, document: Document, state: str) -> ClosedHistory:
         """Of a document that is about to be closed; flows are not kept with its edits any more."""
         labels, history = document.labels, document.history
         for edit in (*history.edits, *history.undone):
@@ -70,25 +70,25 @@ class Left:
         return True
 
 
-class LeftHistories:
+class ClosedHistories:
     """Histories by the path of their image, of bounded size."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._left: dict[Path, Left] = {}
+        self._closed: dict[Path, ClosedHistory] = {}
 
-    def put(self, path: Path, left: Left) -> None:
+    def put(self, path: Path, closed: ClosedHistory) -> None:
         """Keep a history; the oldest go where all of them are too large."""
-        self._left.pop(path, None)
-        if left.done or left.undone:
-            self._left[path] = left
-        sizes = {each: kept.nbytes for each, kept in self._left.items()}
-        for each in list(self._left):
+        self._closed.pop(path, None)
+        if closed.done or closed.undone:
+            self._closed[path] = closed
+        sizes = {each: kept.nbytes for each, kept in self._closed.items()}
+        for each in list(self._closed):
             if sum(sizes.values()) <= self._most_bytes:
                 return
-            del self._left[each], sizes[each]
+            del self._closed[each], sizes[each]
 
-    def take(self, path: Path, state: str) -> Left | None:
+    def take(self, path: Path, state: str) -> ClosedHistory | None:
         """The history of an image that is opened again, out of the store; None where its file is another by now."""
-        left = self._left.pop(path, None)
-        return left if left is not None and left.state == state else None
+        closed = self._closed.pop(path, None)
+        return closed if closed is not None and closed.state == state else None
