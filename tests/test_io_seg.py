@@ -534,3 +534,31 @@ def test_written_files_are_read_by_numpy_and_by_us(tmp_path):
 def test_reading_does_not_import_torch():
     code = "import sys, cellpose.io as io; io.read_seg; io.imread; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_large_arrays_are_written_as_numpy_writes_them(tmp_path: pathlib.Path) -> None:
+    """The same array twice is one, whatever its kind, order and place in the file."""
+    large = np.arange(200_000, dtype=np.uint16).reshape(400, 500)
+    content = {
+        "masks": large,
+        "outlines": large,
+        "flows": [np.asfortranarray(large), large[:, ::2], np.zeros((3, 0, 40_000), np.float32), large.astype(">i4")],
+        "colors": np.ones((70_000, 3), np.uint8),
+        "small": (np.float32(2.5), large[:3, :2], "text", None, np.zeros((), np.int64)),
+    }
+    io.write_seg(tmp_path / "x_seg.npy", content)
+    plain = stdio.BytesIO()
+    np.save(plain, content, allow_pickle=True)
+    plain.seek(0)
+    for read in (np.load(tmp_path / "x_seg.npy", allow_pickle=True), np.load(plain, allow_pickle=True)):
+        found = read.item()
+        assert found["masks"] is found["outlines"]
+        assert np.array_equal(found["masks"], large)
+        for array, expected in zip(found["flows"], content["flows"], strict=True):
+            assert array.dtype == expected.dtype.newbyteorder("=")
+            assert array.flags.writeable
+            assert np.array_equal(array, expected)
+        assert np.array_equal(found["colors"], content["colors"])
+        assert found["small"][0] == 2.5
+    again = io.read_seg(tmp_path / "x_seg.npy")
+    assert np.array_equal(again.masks, large)

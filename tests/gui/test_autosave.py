@@ -17,6 +17,7 @@ from cellpose.gui.controllers import _autosave
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Box
 from cellpose.gui.model import _operations as operations
+from cellpose.gui.model._frozen import Frozen
 
 
 @pytest.fixture
@@ -303,3 +304,30 @@ def test_a_window_killed_in_the_middle_of_a_stroke_loses_that_stroke_at_most(
     for _ in range(3):
         document.undo()
     assert not document.labels.planes.any()
+
+
+def test_a_file_that_takes_long_to_write_is_written_less_often(image: Path) -> None:
+    made = session()
+    made.files.open(image)
+    autosave = made.files.autosave
+    for took, rest in ((0.0, 2.0), (5.0, 20.0)):
+        autosave._took = took
+        square(made, 5, 5 + int(rest))
+        assert autosave._timer.interval == rest
+    made.files.autosave.leave()
+    assert 0 < autosave._took < 5  # as long as it took this time
+
+
+def test_autosave_copies_no_pixel_in_the_main_thread(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    real = Frozen.labels
+    monkeypatch.setattr(Frozen, "labels", lambda frozen: (threads.append(threading.current_thread()), real(frozen))[1])
+    made = session()
+    made.files.open(image)
+    square(made, 5, 5)
+    made.files.autosave.save()
+    square(made, 30, 30)
+    wait_for_jobs(made)
+    assert threads
+    assert threading.main_thread() not in threads
+    assert np.load(image.with_name("cells_seg.npy"), allow_pickle=True).item()["masks"].max() == 1

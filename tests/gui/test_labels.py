@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from cellpose._labels.arrays import scan
 from cellpose.errors import EditRefusedError, InputError
+from cellpose.gui.model import _frozen
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._box import Box
 from cellpose.gui.model._history import History
@@ -351,3 +353,51 @@ def test_cells_of_a_large_patch_are_told_as_those_of_a_small_one() -> None:
         assert_table_true(store)
     assert edits[0][:2] == edits[1][:2]
     assert np.array_equal(edits[0][2], edits[1][2])
+
+
+def test_frozen_labels_are_those_of_their_moment() -> None:
+    """Whatever is edited until they are copied, and while they are."""
+    rng = np.random.default_rng(0)
+    store = LabelStore(np.kron(np.arange(1, 26).reshape(5, 5), np.ones((12, 12), int)).astype(np.int32))
+    store.write("remove", [(Box(0, 1, 0, 12, 0, 12), np.zeros((1, 12, 12), np.int32))])
+    expected = store.numbered()[0].copy()
+    frozen, rows = store.frozen()
+
+    class Edited(np.ndarray):
+        """Labels that are edited each time a part of them is read."""
+
+        def __getitem__(self, place: object) -> object:
+            part = np.asarray(self)[place].copy()
+            _edit_anywhere(store, rng)
+            return part
+
+    _edit_anywhere(store, rng)
+    frozen._planes = store.planes.view(Edited)
+    with patch.object(_frozen, "_BAND", 60):
+        copied = frozen.labels()
+    assert np.array_equal(copied, expected)
+    assert not np.array_equal(store.planes, expected)
+    assert len(rows) == copied.max() == 24
+    _edit_anywhere(store, rng)
+    assert frozen.labels() is copied
+    assert np.array_equal(copied, expected)
+
+
+def _edit_anywhere(store: LabelStore, rng: np.random.Generator) -> None:
+    """An edit, taken back or not, and done again or not."""
+    y, x = rng.integers(0, 50, 2)
+    box = Box(0, 1, int(y), int(y) + 9, int(x), int(x) + 8)
+    edit = store.write("draw", [(box, np.full(box.shape, store.next_id, np.int32))])
+    if rng.random() < 0.6:
+        store.revert(edit)
+        if rng.random() < 0.6:
+            store.apply(edit)
+
+
+def test_to_freeze_labels_copies_no_pixel_and_is_forgotten_with_its_user() -> None:
+    store = LabelStore.empty((1, 30_000, 30_000))  # 3.6 GB, were they touched
+    store.write("draw", [(Box(0, 1, 5, 9, 5, 9), np.ones((1, 4, 4), np.int32))])
+    frozen, rows = store.frozen()
+    assert (len(rows), len(store._frozen)) == (1, 1)
+    del frozen
+    assert not len(store._frozen)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import pickle
+import struct
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from cellpose.io._write import PathLike
 __all__ = ["holds_objects", "load_npy", "map_npy", "read_npy", "write_npy_object"]
 
 _PICKLE_PROTOCOL = 4
+_LARGE, _PIECE = 2**16, 2**24  # bytes
 
 
 def load_npy(path: PathLike, without: Collection[str] = (), unwanted: Unwanted | None = None) -> Any:
@@ -122,4 +124,41 @@ def write_npy_object(path: PathLike, content: Any) -> None:
     with replacing(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
         # said outright: protocol 3, which older NumPy takes, fails above 4 GiB
-        pickle.dump(box, file, protocol=_PICKLE_PROTOCOL)
+        _Pickler(file, protocol=_PICKLE_PROTOCOL).dump(box)
+
+
+_PythonPickler: Any = pickle._Pickler  # the one in C writes bytes only, which would be copies of arrays
+
+
+class _Content:
+    """The bytes of an array, where they lie."""
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self.array = array
+
+
+class _Pickler(_PythonPickler):  # type: ignore[misc]
+    """Writes what `pickle.dump` writes, but copies no large array and lets other threads run while it is written."""
+
+    dispatch: ClassVar[dict[Any, Any]] = dict(_PythonPickler.dispatch)
+
+    def _save_array(self, array: npt.NDArray[Any]) -> None:
+        reduced: Any = (array[:0] if _is_large(array) else array).__reduce__()
+        made, given, state = reduced
+        if _is_large(array):
+            state = (state[0], array.shape, array.dtype, False, _Content(array))
+        self.save_reduce(made, given, state, obj=array)
+
+    def _save_content(self, content: _Content) -> None:
+        raw = content.array.data.cast("B")
+        head = pickle.BINBYTES8 + struct.pack("<Q", len(raw))
+        for start in range(0, len(raw), _PIECE):
+            self._write_large_bytes(head, raw[start : start + _PIECE])
+            head = b""
+        self.memoize(content)
+
+    dispatch[np.ndarray], dispatch[_Content] = _save_array, _save_content
+
+
+def _is_large(array: npt.NDArray[Any]) -> bool:
+    return array.nbytes >= _LARGE and not array.dtype.hasobject and array.flags.c_contiguous

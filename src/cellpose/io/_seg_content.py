@@ -156,8 +156,11 @@ def _flows_content(shape: tuple[int, ...], flows: Sequence[Any]) -> list[Any]:
         raise InputError(message)
     colours, dP, cellprob = (np.asarray(item) for item in flows[:3])
     positions = flows[3] if len(flows) > 3 else []
-    view = (np.clip(normalize99(cellprob.astype(np.float32)), 0, 1) * 255).astype(np.uint8)
-    joined = np.concatenate((dP, cellprob[np.newaxis]), axis=0).astype(np.float32)
+    if cellprob.any() or dP.any():
+        view = (np.clip(normalize99(cellprob.astype(np.float32)), 0, 1) * 255).astype(np.uint8)
+        joined = np.concatenate((dP, cellprob[np.newaxis]), axis=0).astype(np.float32)
+    else:  # nothing is known: zeros that take no memory
+        view, joined = np.zeros(cellprob.shape, np.uint8), np.zeros((len(dP) + 1, *cellprob.shape), np.float32)
     if colours.ndim == 3:
         # every array has an axis of one plane, save those of the network
         return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from cellpose import io
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Autosave"]
 
 _REST_S = 2.0  # without an edit until the file is written
+_REST_SHARE = 4  # so many times as long as it took to write it last; the journal has the edits of the meantime
 
 
 class Autosave:
@@ -50,6 +52,7 @@ class Autosave:
         self._state = self._writing = "none"  # of the file as it is, and as it will be
         self._on_disk = "none"  # `state_of` the file alone, when it was read or written here
         self._told = ""  # why nothing could be saved, as the user was told
+        self._took = 0.0  # seconds
         self._closed = ClosedHistories()
         self.enabled = True
 
@@ -68,7 +71,7 @@ class Autosave:
         """
         if document.path is None:
             return
-        self._on_disk, self._told = on_disk, ""
+        self._on_disk, self._told, self._took = on_disk, "", 0.0
         journal = Journal(journal_path(document.path, state))
         closed = self._closed.take(document.path, state)
         n = self._replay(document, journal, closed)
@@ -159,7 +162,7 @@ class Autosave:
 
     def _write(self, snapshot: Snapshot, state: str) -> None:
         """Write the file, in any thread. One that was not read or written here is put aside before."""
-        seg = seg_path(snapshot.path)
+        seg, begun = seg_path(snapshot.path), time.perf_counter()
         kept = put_aside(seg) if state_of(seg) not in ("none", self._on_disk) else None
         try:
             io.write_seg(seg, content_of(snapshot, state))
@@ -167,7 +170,7 @@ class Autosave:
             if kept is not None:
                 kept.replace(seg)
             raise
-        self._on_disk = state_of(seg)
+        self._on_disk, self._took = state_of(seg), time.perf_counter() - begun
         if kept is not None:
             message = f"{seg.name} was written by another program; it is kept as {kept.name}, and what is seen is saved"
             self._session.in_main(lambda: self._session.failed.emit(message))
@@ -244,7 +247,8 @@ class Autosave:
     def _soon(self) -> None:
         self._stop_timer()
         if self.enabled:
-            timer = threading.Timer(_REST_S, lambda: self._session.in_main(self._rested))
+            rest = max(_REST_S, _REST_SHARE * self._took)
+            timer = threading.Timer(rest, lambda: self._session.in_main(self._rested))
             timer.daemon = True
             timer.start()
             self._timer = timer

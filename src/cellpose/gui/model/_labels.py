@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from cellpose._labels.arrays import changed_labels, scan
 from cellpose.errors import InputError
 from cellpose.gui.model._box import Box, Mask, box_of_mask, hull
+from cellpose.gui.model._frozen import Frozen
 from cellpose.gui.model._packed import Packed
 
 __all__ = ["CELL", "Edit", "LabelStore", "Patch", "Regions", "Table"]
@@ -155,6 +157,7 @@ class LabelStore:
         self._rows = np.zeros(max(64, end), CELL)
         self._rows["score"] = np.nan
         self._end = max(1, end)
+        self._frozen: WeakSet[Frozen] = WeakSet()
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> LabelStore:
@@ -255,6 +258,7 @@ class LabelStore:
             for cell, known in self._known_boxes(come, box):
                 hulls[cell] = hulls.get(cell, known).joined(box)
             patches.append(Patch(box, Packed.of(before), Packed.of(after)))
+            self._tell_frozen(box, patches[-1].before)
             self.planes[box.slices] = after
         hulls.pop(0, None)
         ids = np.array(sorted({*hulls, *(facts or {})}), np.int32)
@@ -272,6 +276,7 @@ class LabelStore:
         if edit.ids.size:
             self._make_room(int(edit.ids.max()))
         for patch in edit.patches:
+            self._tell_frozen(patch.box, patch.before)
             self.planes[patch.box.slices] = patch.after.unpacked()
         self._rows[edit.ids] = edit.rows_after
         if edit.regions is not None:
@@ -280,6 +285,7 @@ class LabelStore:
     def revert(self, edit: Edit) -> None:
         """Take back the edit that was done last."""
         for patch in reversed(edit.patches):
+            self._tell_frozen(patch.box, patch.after)
             self.planes[patch.box.slices] = patch.before.unpacked()
         self._rows[edit.ids] = edit.rows_before
         if edit.regions is not None:
@@ -307,12 +313,27 @@ class LabelStore:
 
     def numbered(self) -> tuple[Planes, Table]:
         """Labels (Z, Y, X) with the numbers 1..n in their order, and the rows (n,) of these cells."""
+        numbers = self._consecutive()
+        return (self.planes, self.table[1:]) if numbers is None else (numbers[self.planes], self.table[self.ids])
+
+    def frozen(self) -> tuple[Frozen, Table]:
+        """As `numbered`, as it is now; the labels are copied when they are asked for, whatever is edited until then."""
+        frozen = Frozen(self.planes, self._consecutive())
+        self._frozen.add(frozen)
+        return frozen, self.table[self.ids]
+
+    def _consecutive(self) -> npt.NDArray[np.int32] | None:
+        """The numbers 1..n of the cells, by those that they have; None where these are the same."""
         ids = self.ids
         if ids.size == self._end - 1:
-            return self.planes, self.table[1:]
+            return None
         numbers = np.zeros(self._end, np.int32)
         numbers[ids] = np.arange(1, ids.size + 1, dtype=np.int32)
-        return numbers[self.planes], self.table[ids]
+        return numbers
+
+    def _tell_frozen(self, box: Box, labels: Packed) -> None:
+        for frozen in list(self._frozen):
+            frozen.before(box, labels)
 
     def _known_boxes(self, cells: Sequence[int], otherwise: Box) -> Iterator[tuple[int, Box]]:
         rows = self._rows[list(cells)]

@@ -18,6 +18,7 @@ from cellpose.gui.model._classes import CLASSES_KEY, Classes
 from cellpose.gui.model._colors import cell_colors
 from cellpose.gui.model._corrections import FOUND_KEY, ModelCells
 from cellpose.gui.model._document import Document, Flows
+from cellpose.gui.model._frozen import Frozen
 from cellpose.gui.model._journal import STATE_KEY
 from cellpose.gui.model._labels import Regions, Table
 from cellpose.gui.model._provenance import PROVENANCE_KEY, Origin, content_of_origins, origins_of
@@ -64,7 +65,7 @@ class Snapshot:
     Parameters
     ----------
     labels
-        int32 (Z, Y, X), numbered 1..n; a copy.
+        Numbered 1..n; copied by whoever writes them.
     rows
         Of the table, dtype ``CELL`` (n,).
     ids
@@ -79,7 +80,7 @@ class Snapshot:
         Of the image, as in `Restored`; empty: none.
     """
 
-    labels: npt.NDArray[np.int32]
+    labels: Frozen
     rows: Table
     ids: npt.NDArray[np.int32]
     flows: Flows | None
@@ -95,13 +96,12 @@ class Snapshot:
     @classmethod
     def of(cls, document: Document, settings: SegmentationSettings, classes: Classes | None = None) -> Snapshot:
         """Of a document that has a path."""
-        labels, rows = document.labels.numbered()
-        own = labels.copy() if labels is document.labels.planes else labels
+        labels, rows = document.labels.frozen()
         ids, path = document.labels.ids, document.path or Path()
         filters = document.restored.filters if document.restored else {}
         return cls(
-            own,
-            rows.copy(),
+            labels,
+            rows,
             ids,
             document.flows,
             path,
@@ -117,7 +117,7 @@ class Snapshot:
 
 def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
     """The dict of a ``_seg.npy``; ``state`` tells this file from all others, see `state_of`."""
-    labels, settings, flows = snapshot.labels, snapshot.settings, snapshot.flows
+    labels, settings, flows = snapshot.labels.labels(), snapshot.settings, snapshot.flows
     planes = labels[0] if labels.shape[0] == 1 else labels
     palette = cell_colors()
     content = io.seg_content(
