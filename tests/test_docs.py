@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -71,6 +72,51 @@ def test_commands_use_options_that_exist(document):
     for line in lines:
         words = line.partition("  #")[0].split()
         get_arg_parser().parse_args(split_retired(words)[0])
+
+
+def _is_file(word: str) -> bool:
+    """Whether a path in a document exists, from the root or from the package; a bare name may be anywhere in it."""
+    package = ROOT / "src" / "cellpose"
+    if "/" not in word:
+        return any(package.rglob(word)) or (ROOT / word).exists() or any((ROOT / "tests").rglob(word))
+    return (ROOT / word).exists() or (package / word).exists()
+
+
+def _is_module_or_name(word: str) -> bool:
+    """Whether ``cellpose.a.b`` is a module, or a name in one."""
+    path, value = "cellpose", importlib.import_module("cellpose")
+    for part in word.split(".")[1:]:
+        path += f".{part}"
+        try:
+            value = importlib.import_module(path)
+        except ModuleNotFoundError:
+            if not hasattr(value, part):
+                return False
+            value = getattr(value, part)
+    return True
+
+
+def _absent(text: str) -> list[str]:
+    """Files, modules and names in backticks that do not exist; ``file::test`` has a test of its own."""
+    words = set(re.findall(r"`([^`\n]+)`", text))
+    files = {word for word in words if re.fullmatch(r"[\w./-]+\.py", word)}
+    rooms = "|".join(["cellpose", *(path.parent.name for path in ROOT.glob("src/cellpose/_*/__init__.py"))])
+    modules = {word for word in words if re.fullmatch(rf"({rooms})(\.\w+)+", word)}
+    return sorted(
+        [word for word in files if not _is_file(word)]
+        + [word for word in modules if not _is_module_or_name(f"cellpose.{word.removeprefix('cellpose.')}")]
+    )
+
+
+def test_files_that_are_absent_are_noticed():
+    there = "`nets/_sam.py`, `cellpose.utils.diameters`, `_machine.writing`, `_seg.npy`"
+    gone = "`nets/_no_such.py`, `cellpose.utils.no_such`, `_machine.gone.x`"
+    assert _absent(f"{there}, {gone}") == ["_machine.gone.x", "cellpose.utils.no_such", "nets/_no_such.py"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_and_modules_that_are_named_exist(document):
+    assert _absent(document.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.slow  # fifty epochs, though of a small network

@@ -28,6 +28,7 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
     """Follows redirections on the web, but never from an encrypted to an open connection."""
 
     def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        """Follow a redirect; the connection is closed where that fails."""
         try:
             return super().http_error_302(req, fp, code, msg, headers)
         except (OSError, http.client.HTTPException, ValueError):
@@ -37,6 +38,7 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """The request to the new address; raises RedirectError unless it is HTTP, and HTTPS after HTTPS."""
         before, after = urlsplit(req.full_url).scheme.lower(), urlsplit(newurl).scheme.lower()
         if after not in ("https", "http"):
             message = f"the server sends us on to {newurl}, which is not on the web"
@@ -81,6 +83,7 @@ class _Watch:
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
+        """A context whose time counts against the limit."""
         self._since = time.monotonic()
         try:
             yield
@@ -106,6 +109,7 @@ class _Answer(http.client.HTTPResponse):
         self.connection = sock
 
     def begin(self) -> None:
+        """Read the head of the answer; raises UnansweredError if none comes in time."""
         with _Watch(self.connection, self.connection.gettimeout()) as watch, watch.step():
             try:
                 super().begin()
@@ -197,11 +201,13 @@ class _SecureConnection(http.client.HTTPSConnection):
 
 class _PlainHandler(urllib.request.HTTPHandler):
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        """Open a connection without encryption."""
         return self.do_open(_PlainConnection, req)
 
 
 class _SecureHandler(urllib.request.HTTPSHandler):
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        """Open an encrypted connection."""
         return self.do_open(_SecureConnection, req, context=_tls())
 
 

@@ -103,6 +103,7 @@ class _Hold(logging.Filter):
             self._here.records = None
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the records of a worker thread for later; let those of all other threads pass."""
         records = getattr(self._here, "records", None)
         if records is None or getattr(record, "told", False):  # what a person should see at once
             return True

@@ -26,6 +26,7 @@ class _Guarded:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
+        """Write a text; after a failure it is dropped. Returns its length."""
         try:
             self._stream.write(text)
         except OSError as error:
@@ -33,6 +34,7 @@ class _Guarded:
         return len(text)
 
     def flush(self) -> None:
+        """Flush the stream; after a failure do nothing."""
         try:
             self._stream.flush()
         except OSError as error:

@@ -43,6 +43,7 @@ class _ToUser(logging.Filter):
         self._told = "told" if terminal else "at_end"
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is shown."""
         return record.levelno >= logging.WARNING or getattr(record, self._told, False)
 
 
@@ -50,6 +51,7 @@ class _Lines(logging.Formatter):
     """Warnings and errors say that they are such."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The line of a record, with its level in front from WARNING on."""
         line = super().format(record)
         return f"{record.levelname}: {line}" if record.levelno >= logging.WARNING else line
 

@@ -81,6 +81,7 @@ class _Parser(argparse.ArgumentParser):
         return older or found
 
     def error(self, message: str) -> NoReturn:
+        """End with status 2 and a message that suggests the option that was meant."""
         self.exit(2, f"cellpose: error: {message}.{_meant(message)} See `cellpose --help`\n")
 
 
@@ -101,6 +102,7 @@ def _meant(message: str) -> str:
 
 
 def add_flag(group: Any, flag: Flag) -> None:
+    """Add an option of the table to a group of the parser."""
     text = flag.help.replace("%", "%%")
     if flag.kind is None:
         group.add_argument(f"--{flag.name}", action="store_true", help=text)

@@ -83,9 +83,11 @@ class _CPnetGraph:
         self.style = ""
 
     def norm(self, key: str) -> _Norm:
+        """The batch norm of this name as scale and shift (channel,)."""
         return _Norm(*scale_and_shift(self.state, key))
 
     def conv(self, key: str) -> _Conv:
+        """Weight and bias of the convolution of this name."""
         return _Conv(self.state[f"{key}.weight"], self.state[f"{key}.bias"])
 
     # ---------------------------------------------------------------------------------------------------- nodes
@@ -109,6 +111,7 @@ class _CPnetGraph:
         return x, graph.node("DequantizeLinear", *constants, axis=axis)
 
     def convolved(self, x: str, conv: _Conv) -> str:
+        """Convolve ``x`` (n, channel, y, x) with zero padding; its size stays."""
         size = conv.weight.shape[-1]
         graph = self.graph
         return graph.node(
@@ -117,18 +120,22 @@ class _CPnetGraph:
         )  # fmt: skip
 
     def normalized(self, x: str, norm: _Norm) -> str:
+        """Scale and shift each channel of ``x``."""
         channels = len(norm.scale)
         none, one = np.zeros(channels, np.float32), np.ones(channels, np.float32)
         constants = [self.graph.constant(a) for a in (norm.scale, norm.shift, none, one)]
         return self.graph.node("BatchNormalization", x, *constants, epsilon=0.0)
 
     def relu(self, x: str) -> str:
+        """Negative values of ``x`` become 0."""
         return self.graph.node("Relu", x)
 
     def add(self, a: str, b: str) -> str:
+        """The sum ``a + b``."""
         return self.graph.node("Add", a, b)
 
     def upsampled(self, x: str) -> str:
+        """Repeat each pixel of ``x`` twice along y and x."""
         scales = self.graph.constant(np.array([1, 1, 2, 2], np.float32))
         return self.graph.node(
             "Resize", x, "", scales, mode="nearest", nearest_mode="floor",
@@ -180,6 +187,7 @@ class _CPnetGraph:
         return self.convolved(middle, self.conv(f"{second}.2"))
 
     def down(self, x: str, n: int) -> str:
+        """Level ``n`` of the encoder."""
         if not self.residual_on:
             key = f"downsample.down.conv_down_{n}.conv.conv_"
             return self.pair(x, f"{key}0", f"{key}1")
@@ -205,6 +213,7 @@ class _CPnetGraph:
         return self.convolved(self.relu(self.add(y, style)), self.conv(f"{level}.conv.conv_1.conv.2"))
 
     def up(self, x: str, skip: str, n: int, *, upsample: bool) -> str:
+        """Level ``n`` of the decoder; ``skip`` is the output of the encoder on this level."""
         if not self.residual_on:
             return self.joined(x, skip, f"upsample.up.conv_up_{n}", upsample=upsample)
         level = f"upsample.up.res_up_{n}"
@@ -219,6 +228,7 @@ class _CPnetGraph:
         return self.add(self.convolved(y, self.conv(f"{level}.conv.conv_3.conv.2")), h)
 
     def write(self, nbase: Sequence[int], nout: int) -> None:
+        """Write the whole network: tiles (n, channel, y, x) in, outputs and styles out."""
         graph, levels = self.graph, len(nbase) - 1
         x = graph.input("tiles", ["n", nbase[0], "y", "x"])
         features: list[str] = []

@@ -42,6 +42,7 @@ class DinoGraph(TokenGraph):
         return self.add(graph.node("Mul", x, "cos"), graph.node("Mul", exchanged, "sin"))
 
     def attention(self, x: str, key: str, scale: FloatArray) -> str:
+        """Self-attention with rotary positions; the output is multiplied by ``scale`` (dim,)."""
         weight, bias = self.state[f"{key}.qkv.weight"], self.state[f"{key}.qkv.bias"]
         dim = weight.shape[1]
         bias = bias * self.state.get(f"{key}.qkv.bias_mask", _no_bias_of_keys(dim))
@@ -51,6 +52,7 @@ class DinoGraph(TokenGraph):
         return self.layer(y, f"{key}.proj", scale)
 
     def block(self, x: str, key: str) -> str:
+        """One transformer block: attention and MLP, each added to its input."""
         first, second = (self.state[f"{key}.ls{n}.gamma"] for n in (1, 2))
         x = self.add(x, self.attention(self.layer_norm(x, f"{key}.norm1", _EPS), f"{key}.attn", first))
         hidden = self.gelu(self.layer(self.layer_norm(x, f"{key}.norm2", _EPS), f"{key}.mlp.fc1"))

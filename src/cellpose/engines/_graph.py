@@ -178,6 +178,7 @@ class _Reference:
         self._values: tuple[FloatArray, FloatArray] | None = None
 
     def values(self, tile: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Outputs and styles of torch for the tile, from the file that ships with the weights if there is one."""
         if self._values is None:
             self._values = _read_reference(self.file)
             self.shipped = self._values is not None

@@ -81,6 +81,7 @@ class _Unit:
     style: FloatArray | None = None
 
     def shift_by(self, style: FloatArray) -> FloatArray:
+        """The shift of each channel (channel,), the part of the style included."""
         return self.shift if self.style is None else self.shift + self.style @ style
 
 

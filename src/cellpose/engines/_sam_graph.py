@@ -39,6 +39,7 @@ class SamGraph(TokenGraph):
         return self.layer(self.attend(queries, keys, self.by_head(v), dim), f"{key}.proj")
 
     def block(self, x: str, key: str, side: int, places: str) -> str:
+        """One transformer block on ``side * side`` tokens: attention and MLP, each added to its input."""
         x = self.add(x, self.attention(self.layer_norm(x, f"{key}.norm1", _EPS), f"{key}.attn", side, places))
         hidden = self.gelu(self.layer(self.layer_norm(x, f"{key}.norm2", _EPS), f"{key}.mlp.lin1"))
         return self.add(x, self.layer(hidden, f"{key}.mlp.lin2"))

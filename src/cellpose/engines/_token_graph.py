@@ -68,6 +68,7 @@ class TokenGraph(ABC):
         """Write the whole network, its inputs and outputs."""
 
     def shape(self, *lengths: int) -> str:
+        """A shape as a constant (int64)."""
         return self.graph.constant(np.array(lengths))
 
     def linear(self, x: str, weight: FloatArray, bias: FloatArray) -> str:
@@ -97,6 +98,7 @@ class TokenGraph(ABC):
         return self.linear(x, weight, bias) if scale is None else self.linear(x, weight * scale[:, None], bias * scale)
 
     def layer_norm(self, x: str, key: str, epsilon: float) -> str:
+        """Layer norm of the last axis of ``x``, with the weight and bias of this name."""
         weight, bias = (self.graph.constant(self.state[f"{key}.{name}"]) for name in ("weight", "bias"))
         return self.graph.node("LayerNormalization", x, weight, bias, axis=-1, epsilon=epsilon)
 
@@ -126,12 +128,15 @@ class TokenGraph(ABC):
         return graph.node("Reshape", joined, self.shape(-1, dim))
 
     def gelu(self, x: str) -> str:
+        """The exact GELU of ``x``."""
         return self.graph.node("Gelu", x, approximate="none")
 
     def add(self, a: str, b: str) -> str:
+        """The sum ``a + b``."""
         return self.graph.node("Add", a, b)
 
     def conv(self, x: str, weight: FloatArray, bias: FloatArray | None, stride: int = 1, padding: int = 0) -> str:
+        """Convolve ``x`` (n, channel, y, x)."""
         graph, side = self.graph, weight.shape[-1]
         constants = [graph.constant(a) for a in (weight, bias) if a is not None]
         return graph.node(

@@ -77,6 +77,7 @@ class _Screen(_StreamHandler):
     """Names of files may hold letters that the screen does not know, or none at all: they are written as escapes."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The line of a record; what the encoding of the terminal lacks is escaped."""
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
         return super().format(record).encode(encoding, _ESCAPES).decode(encoding)
 

@@ -56,15 +56,18 @@ class OmeSeries:
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return len(self.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The dtype of a pixel."""
         dtype: np.dtype[Any] = self.keyframe.dtype
         return dtype
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all pixels."""
         return math.prod(self.shape) * int(self.dtype.itemsize)
 
     def get_axes(self, squeeze: bool = True) -> str:

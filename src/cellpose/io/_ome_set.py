@@ -67,6 +67,7 @@ class _Described:
 
     @property
     def n_planes(self) -> int:
+        """Number of planes over all axes."""
         return math.prod(self.sizes.values())
 
     def place(self, number: int) -> Place:

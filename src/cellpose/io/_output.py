@@ -94,46 +94,57 @@ class OutputPaths:
 
     @property
     def masks_png(self) -> Path:
+        """Label image as PNG."""
         return self._in("masks", f"{self.base}{self.suffix}.png")
 
     @property
     def masks_tif(self) -> Path:
+        """Label image as TIFF."""
         return self._in("masks", f"{self.base}{self.suffix}.tif")
 
     @property
     def masks_ome_tif(self) -> Path:
+        """Label image as OME-TIFF, with named axes."""
         return self._in("masks", f"{self.base}{self.suffix}.ome.tif")
 
     @property
     def masks_zarr(self) -> Path:
+        """Label image as OME-Zarr."""
         return self._in("masks", f"{self.base}{self.suffix}.zarr")
 
     @property
     def outlines_png(self) -> Path:
+        """The image with the outlines of its cells."""
         return self._in("outlines", f"{self.base}_outlines{self.suffix}.png")
 
     @property
     def outlines_txt(self) -> Path:
+        """Outlines as text, one line per cell."""
         return self._in("txt_outlines", f"{self.base}_cp_outlines.txt")
 
     @property
     def flows_tif(self) -> Path:
+        """The colours of the flows."""
         return self._in("flows", f"{self.base}_flows{self.suffix}.tif")
 
     @property
     def dP_tif(self) -> Path:
+        """The flow vectors."""
         return self._in("flows", f"{self.base}_dP{self.suffix}.tif")
 
     @property
     def cellprob_tif(self) -> Path:
+        """The cell probability (logit)."""
         return self._in("flows", f"{self.base}_cellprob{self.suffix}.tif")
 
     @property
     def summary_png(self) -> Path:
+        """One figure: image, outlines, labels and flows."""
         return self.folder / f"{self.base}_cp_output{self.suffix}.png"
 
     @property
     def rois_zip(self) -> Path:
+        """ImageJ ROIs."""
         return self.folder / f"{self.base}_rois.zip"
 
     @property

@@ -97,6 +97,7 @@ def write_rois(
     prefix: str = "",
     pad: bool = False,
 ) -> None:
+    """Write ImageJ ROIs to the file ``target``; see `save_rois`."""
     labels = smallest_labels(masks)
     if labels.ndim not in (2, 3):
         message = f"masks of shape {labels.shape} have no outlines; give (Y, X) or (Z, Y, X)"

@@ -267,6 +267,7 @@ def _first_series(path: Path, tif: Any) -> Any:
 
 
 def micrometres(value: Any, unit: str | None) -> float | None:
+    """A length in micrometres; None unless it is a positive number with a unit of length."""
     factor = _MICROMETRES.get((unit or "").strip().lower())
     try:
         size = float(value)

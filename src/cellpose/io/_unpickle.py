@@ -59,6 +59,7 @@ class _Dtype:
         self.dtype = np.dtype(text)
 
     def set_state(self, state: Any) -> None:
+        """Take the byte order from the pickled state; raises UnsafeFileError for structured dtypes."""
         if not isinstance(state, tuple) or len(state) < 5 or state[2] is not None or state[3] is not None:
             message = "it holds an array of a structured dtype; only plain ones are allowed"
             raise UnsafeFileError(message)
@@ -86,6 +87,7 @@ class _Part:
             raise FileReadError(message)
 
     def read(self) -> bytes:
+        """The bytes."""
         self.file.seek(self.place)
         return self.file.read(self.size)
 
@@ -97,6 +99,7 @@ class _Array:
     is_built = False
 
     def set_state(self, state: Any) -> None:
+        """Take shape, dtype and values from the pickled state; raises UnsafeFileError unless they are plain."""
         if not isinstance(state, tuple) or len(state) not in (4, 5):
             message = "it holds an array without shape, dtype and values"
             raise UnsafeFileError(message)
@@ -110,6 +113,7 @@ class _Array:
         self.state = (shape, dtype.dtype, bool(fortran), values)
 
     def build(self, resolve: Callable[[Any], Any], empty: bool = False) -> np.ndarray[Any, Any]:
+        """The array; ``empty``: only zeros of its shape and dtype, which take no memory."""
         if self.state is None:
             message = "it holds an array without values"
             raise UnsafeFileError(message)
@@ -230,6 +234,7 @@ class _DataUnpickler(pickle._Unpickler):
         self.file = file
 
     def find_class(self, module: str, name: str) -> Any:
+        """The class that stands for a name of the file; raises UnsafeFileError if there is none."""
         try:
             return _ALLOWED[module, name]
         except KeyError:
@@ -237,6 +242,7 @@ class _DataUnpickler(pickle._Unpickler):
             raise UnsafeFileError(message) from None
 
     def load_build(self) -> None:
+        """Set the state of an array or dtype; raises UnsafeFileError for all else."""
         state = self.stack.pop()
         target = self.stack[-1]
         if not isinstance(target, (_Array, _Dtype)):
@@ -247,9 +253,11 @@ class _DataUnpickler(pickle._Unpickler):
     dispatch[pickle.BUILD[0]] = load_build
 
     def load_binbytes(self) -> None:
+        """Bytes whose length has four bytes."""
         self._load_bytes(int.from_bytes(self.read(4), "little"))
 
     def load_binbytes8(self) -> None:
+        """Bytes whose length has eight bytes."""
         self._load_bytes(int.from_bytes(self.read(8), "little"))
 
     def _load_bytes(self, size: int) -> None:
@@ -274,11 +282,13 @@ class BoundedFile:
         file.seek(place)
 
     def read(self, size: int = -1) -> bytes:
+        """Up to ``size`` bytes; -1: the rest."""
         content = self.file.read(self.left if size < 0 or size > self.left else size)
         self.left -= len(content)
         return content
 
     def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; returns how many bytes there were."""
         content = self.read(len(buffer))
         buffer[: len(content)] = content
         return len(content)
@@ -294,6 +304,7 @@ class BoundedFile:
         return part
 
     def readline(self) -> bytes:
+        """The bytes up to the end of the line."""
         line = self.file.readline()
         self.left -= len(line)
         return line

@@ -94,11 +94,13 @@ def check_dir(path: PathLike) -> None:
 
 
 def write_bytes(path: PathLike, data: bytes) -> None:
+    """Write a file whole or not at all."""
     with replacing(path) as file:
         file.write(data)
 
 
 def write_text(path: PathLike, text: str) -> None:
+    """Write a UTF-8 text file whole or not at all."""
     write_bytes(path, text.encode("utf-8"))
 
 
@@ -239,6 +241,7 @@ def encode_raster(suffix: str, array: npt.NDArray[Any]) -> bytes:
 
 
 def write_png(path: PathLike, array: npt.NDArray[Any]) -> None:
+    """Write a plane (y, x) or (y, x, channel) as PNG."""
     write_bytes(path, encode_raster(".png", array))
 
 

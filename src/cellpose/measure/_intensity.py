@@ -62,6 +62,7 @@ class Intensities:
         return np.asarray(self.measured[..., getattr(_kernels, name)].T)
 
     def mean(self) -> Array:
+        """Mean intensity of each cell in each channel."""
         means: Array = self.column("SUM") / self.regions.counts[:, np.newaxis]
         return means
 

@@ -81,6 +81,7 @@ class Shapes:
 
     @property
     def box_sides(self) -> Array:
+        """Sides of the bounding boxes (n, ndim) in pixels."""
         return (self.regions.boxes[:, 1::2] - self.regions.boxes[:, 0::2])[:, self.axes]
 
     @cached_property
@@ -100,6 +101,7 @@ class Shapes:
 
     @cached_property
     def centroid(self) -> Array:
+        """Centroids (n, ndim) in units of ``spacing``."""
         return (self.corners + self.local) * self.spacing
 
     @cached_property
@@ -127,6 +129,7 @@ class Shapes:
 
     @cached_property
     def planar(self) -> Array:
+        """What one pass over the borders of planar labels gives, one row per label."""
         from cellpose.measure._kernels import N_PLANAR, planar
 
         r = self.regions
@@ -136,12 +139,14 @@ class Shapes:
         return out
 
     def quads(self, weights: Array) -> Array:
+        """Weighted number of the 2 x 2 neighbourhoods of each label; ``weights`` (16,), one per pattern."""
         from cellpose.measure._kernels import QUADS
 
         return self.planar[:, QUADS : QUADS + 16] @ weights
 
     @cached_property
     def cubes(self) -> Array:
+        """Numbers of the 2 x 2 x 2 neighbourhoods of each label by pattern."""
         from cellpose.measure._kernels import N_CUBES, cubes
 
         r = self.regions
@@ -150,12 +155,14 @@ class Shapes:
         return out
 
     def column_of_planar(self, name: str) -> Array:
+        """The column of `planar` whose number has this name."""
         from cellpose.measure import _kernels
 
         return self.planar[:, getattr(_kernels, name)]
 
     @property
     def area(self) -> Array:
+        """Area or volume (n,) in units of ``spacing``."""
         area: Array = self.regions.counts * self.volume
         return area
 

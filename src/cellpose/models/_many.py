@@ -125,6 +125,7 @@ def _tell_assumed(
 
 
 def name_of(item: Any, index: int, *, many: bool) -> str:
+    """What messages call an item: the name of its file, else its number."""
     if isinstance(item, (str, Path)):
         return Path(item).name
     return f"image {index + 1}" if many else "image"

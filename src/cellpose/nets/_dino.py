@@ -77,6 +77,7 @@ class _MaskedLinear(nn.Linear):
         self.register_buffer("bias_mask", mask)
 
     def forward(self, x: Tensor) -> Tensor:
+        """``x`` (..., dim) mapped linearly."""
         return F.linear(x, self.weight, self.bias * self.bias_mask.to(self.bias.dtype))  # type: ignore[operator]
 
 
@@ -88,6 +89,7 @@ class _Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
+        """Self-attention of ``x`` (n, token, dim); the last tokens are rotated by ``sin`` and ``cos``."""
         n, length, dim = x.shape
         qkv = self.qkv(x).reshape(n, length, 3, self.num_heads, dim // self.num_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
@@ -102,6 +104,7 @@ class _LayerScale(nn.Module):
         self.gamma = nn.Parameter(torch.full((dim,), 1e-5))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Each channel of ``x`` (..., dim) times its factor."""
         return x * self.gamma
 
 
@@ -112,6 +115,7 @@ class _MLP(nn.Module):
         self.fc2 = nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The two layers, with a GELU between them, for each token of ``x`` (..., dim)."""
         return self.fc2(F.gelu(self.fc1(x)))  # type: ignore[no-any-return]
 
 
@@ -126,6 +130,7 @@ class _Block(nn.Module):
         self.ls2 = _LayerScale(dim)
 
     def forward(self, x: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
+        """Attention and MLP, each scaled and added to its input (n, token, dim)."""
         x = x + self.ls1(self.attn(self.norm1(x), sin, cos))
         return x + self.ls2(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
 

@@ -58,6 +58,7 @@ class _Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Self-attention of ``x`` (n, row, column, dim) with relative positions."""
         n, rows, columns, dim = x.shape
         width = dim // self.num_heads
         qkv = self.qkv(x).reshape(n, rows * columns, 3, self.num_heads, width)
@@ -88,6 +89,7 @@ class _MLP(nn.Module):
         self.lin2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The two layers, with a GELU between them, for each token of ``x`` (..., dim)."""
         return self.lin2(F.gelu(self.lin1(x)))  # type: ignore[no-any-return]
 
 
@@ -102,6 +104,7 @@ class SamBlock(nn.Module):
         self.mlp = _MLP(dim, 4 * dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Attention and MLP, each added to its input (n, row, column, dim)."""
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
 
@@ -115,6 +118,7 @@ class _ChannelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise the channels of each pixel of ``x`` (n, channel, y, x)."""
         y = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, eps=1e-6)
         return y.permute(0, 3, 1, 2)
 

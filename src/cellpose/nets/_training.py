@@ -127,6 +127,7 @@ class _Unit(torch.autograd.Function):
         relu: bool,
         upsample: bool,
     ) -> tuple[Tensor, Tensor]:
+        """The output, and ``x`` itself; keeps what `backward` needs."""
         ctx.set_materialize_grads(False)
         n_images, _, rows, columns = x.shape
         n = rows * columns
@@ -156,6 +157,7 @@ class _Unit(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor | None, g_same: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Gradients of the ten arguments, None where there is none."""
         if g is None:
             return g_same, *(None,) * 9
         x, origin, scale, offset, inverse, left, gamma, weight, bias = ctx.saved_tensors

@@ -64,31 +64,39 @@ class _Code:
         return self.moved(array.data, self.args[k + 1])
 
     def moved(self, pointer: Any, by: Any) -> Any:
+        """The address ``by`` items after ``pointer``."""
         return self.builder.gep(pointer, [ir.Constant(ir.IntType(64), by) if isinstance(by, int) else by])
 
     def times(self, place: Any, number: int) -> Any:
+        """An index times a constant."""
         return self.builder.mul(place, ir.Constant(place.type, number))
 
     def load(self, pointer: Any) -> Any:
+        """The vector at an address, which need not be aligned."""
         loaded = self.builder.load(self.builder.bitcast(pointer, _VECTOR.as_pointer()))
         loaded.align = 4
         return loaded
 
     def store(self, value: Any, pointer: Any) -> None:
+        """Write a vector to an address, which need not be aligned."""
         self.builder.store(value, self.builder.bitcast(pointer, _VECTOR.as_pointer())).align = 4
 
     def number(self, value: float) -> Any:
+        """A vector of one constant."""
         return ir.Constant(_VECTOR, [float(value)] * LANES)
 
     def repeated(self, scalar: Any) -> Any:
+        """A vector of one scalar."""
         none, first = ir.Constant(_VECTOR, ir.Undefined), ir.IntType(32)
         one = self.builder.insert_element(none, scalar, ir.Constant(first, 0))
         return self.builder.shuffle_vector(one, none, ir.Constant(ir.VectorType(first, LANES), [0] * LANES))
 
     def add(self, a: Any, b: Any) -> Any:
+        """``a + b``."""
         return self.builder.fadd(a, b)
 
     def subtract(self, a: Any, b: Any) -> Any:
+        """``a - b``."""
         return self.builder.fsub(a, b)
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
@@ -97,9 +105,11 @@ class _Code:
         return self.builder.call(self._fused, [a, b, c])
 
     def larger(self, a: Any, b: Any) -> Any:
+        """The larger of ``a`` and ``b`` in each place."""
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
 
     def nothing(self) -> Any:
+        """What an intrinsic without a value returns."""
         return self.context.get_dummy_value()
 
 

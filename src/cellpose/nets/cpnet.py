@@ -116,6 +116,7 @@ class _ResDown(nn.Module):
         self.proj = _norm_conv(n_in, n_out, conv_3D)
 
     def forward(self, x: Tensor, work: Workspace | None = None) -> Tensor:
+        """Two residual pairs of convolutions on ``x`` (n, channel, y, x)."""
         c0, c1, c2, c3 = self.conv
         a, x = _unit(c0, x, work)
         h = _unit(self.proj, x, work)[0].add_(_unit(c1, a, work)[0])
@@ -132,6 +133,7 @@ class _ConvDown(nn.Module):
         self.conv = nn.Sequential(OrderedDict(units))
 
     def forward(self, x: Tensor, work: Workspace | None = None) -> Tensor:
+        """One pair of convolutions on ``x`` (n, channel, y, x)."""
         c0, c1 = self.conv
         return _unit(c1, _unit(c0, x, work)[0], work)[0]
 
@@ -151,6 +153,7 @@ class _ResUp(nn.Module):
     def forward(
         self, x: Tensor, style: Tensor, skip: Tensor, work: Workspace | None = None, *, upsample: bool
     ) -> Tensor:
+        """Two residual pairs of convolutions on ``x``, with ``style`` (n, style) and ``skip`` (n, channel, y, x)."""
         c0, c1, c2, c3 = self.conv
         a, x = _unit(c0, x, work, upsample=upsample)
         h = _unit(self.proj, x, work, upsample=upsample)[0].add_(c1(a, style, skip, work)[0])
@@ -172,6 +175,7 @@ class _ConvUp(nn.Module):
     def forward(
         self, x: Tensor, style: Tensor, skip: Tensor, work: Workspace | None = None, *, upsample: bool
     ) -> Tensor:
+        """One pair of convolutions on ``x``, with ``style`` (n, style) and ``skip`` (n, channel, y, x)."""
         c0, c1 = self.conv
         a, _ = _unit(c0, x, work, upsample=upsample)
         return c1(a, style, skip, work)[0]  # type: ignore[no-any-return]
@@ -194,6 +198,7 @@ class _Downsample(nn.Module):
         self.maxpool = pools[max_pool, conv_3D](2, 2)
 
     def forward(self, x: Tensor, work: Workspace | None = None) -> list[Tensor]:
+        """The outputs of all levels, (n, channel, y, x), each half as large as the one before."""
         features: list[Tensor] = []
         for level in self.down:
             features.append(level(self.maxpool(features[-1]) if features else x, work))
@@ -204,6 +209,7 @@ class _Style(nn.Module):
     """The style of an image: the direction of its mean feature vector."""
 
     def forward(self, features: Tensor) -> Tensor:
+        """The style (n, channel), of length 1, of the features (n, channel, y, x) of the deepest level."""
         low_precision = features.dtype in (torch.float16, torch.bfloat16)
         mean = features.mean(dim=tuple(range(2, features.ndim)), dtype=torch.float32 if low_precision else None)
         square = (mean * mean).sum(dim=1, keepdim=True)
@@ -227,6 +233,7 @@ class _Upsample(nn.Module):
         self.up = nn.Sequential(OrderedDict(levels))
 
     def forward(self, style: Tensor, features: Sequence[Tensor], work: Workspace | bool | None = None) -> Tensor:
+        """From the features of all levels to those of the full size (n, channel, y, x)."""
         # Networks derived from CPnet give the flag `mkldnn` here, which has no effect.
         work = None if isinstance(work, bool) else work
         x = features[-1]

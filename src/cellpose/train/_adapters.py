@@ -34,6 +34,7 @@ class LowRank(nn.Module):
         nn.init.kaiming_uniform_(self.inner, a=math.sqrt(5))
 
     def forward(self, x: Tensor) -> Tensor:
+        """``x`` (..., dim) through the frozen layer and the adapter, added."""
         return self.base(x) + F.linear(F.linear(x, self.inner), self.outer)  # type: ignore[no-any-return]
 
     def weight(self) -> Tensor:

@@ -67,5 +67,6 @@ class _ClassedSet(ImageSet):
     n_classes: int = 2
 
     def item(self, index: int) -> Item:
+        """Image and targets, with the classes as one of them."""
         image, targets = super().item(index)
         return image, _joined(targets, self.n_classes)

@@ -80,6 +80,7 @@ def thinning(shape: Sequence[int]) -> list[int]:
 
 
 def check_percentiles(lower: float | None, upper: float | None) -> tuple[float, float]:
+    """Both as floats; raises OptionError unless 0 <= lower < upper <= 100."""
     if lower is None or upper is None or not 0 <= lower < upper <= 100:
         message = f"percentiles {lower!r} and {upper!r} are not allowed; give 0 <= lower < upper <= 100"
         raise OptionError(message)

@@ -75,6 +75,7 @@ class _Groups:
         self._blocks: dict[int, set[int]] = {}
 
     def find(self, cell: int) -> int:
+        """The smallest number of the group that a cell belongs to."""
         path = []
         while cell in self._parent:
             path.append(cell)
@@ -84,6 +85,7 @@ class _Groups:
         return cell
 
     def join(self, one: int, other: int) -> None:
+        """Join the groups of two cells, unless one block has a cell in both."""
         first, second = sorted((self.find(one), self.find(other)))
         if first == second:
             return

@@ -106,6 +106,7 @@ class _Flows:
             self.base = start
 
     def window(self, rows: slice, columns: slice) -> Float32:
+        """The flows of a block whose rows are held."""
         return self._held[:, rows.start - self.base : rows.stop - self.base, columns]
 
 
