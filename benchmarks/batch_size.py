@@ -65,7 +65,8 @@ def main() -> None:
     from dynamics import processor
 
     from cellpose import weights
-    from cellpose.engines._source import source_of, variant_of
+    from cellpose.engines import ENGINES
+    from cellpose.engines._source import source_of
 
     tiles = np.random.default_rng(0).random((TILES, 2, 224, 224), dtype=np.float32)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
@@ -74,7 +75,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         whole.make(Path(name), 256)
         for label, file in (("nuclei-cells", "nuclei-cells"), ("published size", Path(name) / "weights.pth")):
-            graph = source_of(weights.resolve(file), variant_of("openvino", "float32")).graph
+            graph = source_of(weights.resolve(file), ENGINES["openvino"]).graph
             calls = ways(graph, args.threads, tiles)
             times: dict[str, list[tuple[float, float]]] = {way: [] for way in calls}
             for _ in range(args.repeats + 1):

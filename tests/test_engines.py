@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from cellpose import core, weights
-from cellpose.engines import Engine, TorchEngine, _loaded, _torch, as_engine, choose_engine, is_transformer
+from cellpose.engines import Engine, TorchEngine, _loaded, _torch, as_engine, choose_engine
 from cellpose.errors import DeviceMemoryError, InputError, OptionError
-from cellpose.nets import CPSAM, CPnet
+from cellpose.nets import CPSAM, CPnet, family_named
 from tolerances import assert_same_network
 from toy import toy_from_formula
 
@@ -58,7 +58,7 @@ def test_module_and_engine():
 def test_network_describes_itself():
     engine = TorchEngine(CPnet([1, 4, 8, 16], nout=1))
     assert (engine.nout, engine.style_size, engine.default_bsize, engine.tile_multiple) == (1, 16, 224, 4)
-    assert not is_transformer(engine.backbone)
+    assert family_named(engine.backbone).channel_pair
     assert TorchEngine(toy_from_formula(3), "sam_vitl").default_bsize == 256
     assert TorchEngine(toy_from_formula(3, "dino_vitb")).default_bsize == 384
 

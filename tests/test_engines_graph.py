@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +16,19 @@ import pytest
 import torch
 
 from cellpose import weights
-from cellpose.engines import TorchEngine, _graph, _sessions, choose_engine, open_engine
+from cellpose.engines import ENGINES, TorchEngine, _graph, _sessions, choose_engine, open_engine
 from cellpose.engines._cpnet_graph import cpnet_graph
 from cellpose.engines._native_graph import native_graph
 from cellpose.engines._onnx_file import Graph
 from cellpose.errors import InputError, MissingExtraError, OptionError
 from cellpose.models import CellposeModel
-from cellpose.nets import CPnet, Family
+from cellpose.nets import Architecture, CPnet
 from small_model import discs, small_file
 from tolerances import assert_same_network
 from toy import toy_from_formula
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-LIBRARIES = {"native": "numba", "onnx": "onnxruntime", "openvino": "openvino"}
+LIBRARIES = {kind.name: kind.library or "numba" for kind in ENGINES.values() if kind.graphs}
 
 
 @pytest.fixture(params=LIBRARIES)
@@ -68,7 +69,7 @@ def graph_of(engine, net, nbase, nout, *, sz=3, **options):
     state = {key: value.numpy() for key, value in net.state_dict().items()}
     if engine == "native":  # a file does not tell how its network pools
         options.pop("max_pool", None)
-        return native_graph(state, Family("cpnet", nbase[0], nout, tuple(nbase), sz, **options))
+        return native_graph(state, Architecture("cpnet", nbase[0], nout, tuple(nbase), sz, **options))
     return cpnet_graph(state, nbase, nout, **options)
 
 
@@ -97,7 +98,7 @@ def test_every_network_gives_what_torch_gives(engine, nbase, nout, options):
         return
     if engine == "native" and "max_pool" in options:
         pytest.skip("the kernels pool by the largest, as every file is taken to")
-    session = _sessions.open_session(engine, graph)
+    session = ENGINES[engine].graphs.open(graph)
     rng = np.random.default_rng(0)
     for shape in ((1, 32, 48), (2, 48, 16)):
         tiles = rng.normal(size=(shape[0], nbase[0], *shape[1:])).astype(np.float32)
@@ -113,7 +114,7 @@ def test_an_image_without_features_has_no_style(engine):
         for parameter in net.parameters():
             parameter.zero_()
     graph = graph_of(engine, net, [2, 4, 8], 3)
-    outputs, styles = _sessions.open_session(engine, graph)(np.zeros((1, 2, 8, 8), "f4"))
+    outputs, styles = ENGINES[engine].graphs.open(graph)(np.zeros((1, 2, 8, 8), "f4"))
     assert not outputs.any()
     assert not styles.any()
 
@@ -228,7 +229,7 @@ def test_a_model_says_what_runs_it(engine, tmp_path, monkeypatch):
     assert (model.diam_mean, model.diam_labels) == (30, 30)
     half = CellposeModel(pretrained_model=path, use_bfloat16=True)
     assert half.precision == "bfloat16"
-    assert half.engine == (engine if _sessions.has_bfloat16(engine) else "torch")
+    assert half.engine == (engine if ENGINES[engine].graphs.has_bfloat16() else "torch")
 
 
 def test_other_networks_are_run_by_torch(engine, tmp_path):
@@ -274,17 +275,17 @@ def test_folders_that_cannot_be_written_to_are_no_hindrance(engine, tmp_path, mo
 
 @pytest.mark.parametrize("wrong", ["scaled", "nan", "broken"])
 def test_an_engine_that_differs_is_not_used(engine, tmp_path, folder, monkeypatch, caplog, wrong):
-    real = _sessions.open_session
+    real = ENGINES[engine]
 
-    def distorted(name, graph, **options):
+    def distorted(graph, **options):
         if wrong == "broken":
             message = "no such instruction"
             raise RuntimeError(message)
-        session = real(name, graph, **options)
+        session = real.graphs.open(graph, **options)
         factor = np.float32(1.01 if wrong == "scaled" else np.nan)
         return lambda tiles: tuple(part * factor for part in session(tiles))
 
-    monkeypatch.setattr(_graph, "open_session", distorted)
+    monkeypatch.setitem(ENGINES, engine, replace(real, graphs=replace(real.graphs, open=distorted)))
     model = CellposeModel(pretrained_model=small_file(tmp_path), engine=engine)
     assert model.engine == "torch"
     assert ("no such instruction" if wrong == "broken" else "differs from torch") in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,10 +15,10 @@ import torch
 
 from cellpose import nets, weights
 from cellpose.engines import (
+    ENGINES,
     TorchEngine,
     _calibration,
     _graph,
-    _sessions,
     choose_engine,
     open_engine,
     worthwhile_precision,
@@ -31,7 +32,7 @@ from cellpose.models import CellposeModel
 from small_model import discs, small_file
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-LIBRARIES = {"onnx": "onnxruntime", "openvino": "openvino"}
+LIBRARIES = {kind.name: kind.library for kind in ENGINES.values() if kind.graphs and "sam_vitl" in kind.graphs.families}
 
 
 @pytest.fixture(params=LIBRARIES)
@@ -209,7 +210,7 @@ def test_transformers_in_8_bits_are_near(engine, tmp_path, folder, make):
 def test_bits_of_the_graph(tmp_path):
     onnx = pytest.importorskip("onnx", reason="needs the extra onnx (pip install 'cellpose[onnx]')")
     state = {key: value.numpy() for key, value in sam().state_dict().items()}
-    family = nets.detect_family(state)
+    family = nets.detect_architecture(state)
     kinds = {
         int8: [n.op_type for n in onnx.load_from_string(SamGraph.of(state, family, int8=int8).to_bytes()).graph.node]
         for int8 in (None, "onnx", "openvino")
@@ -227,18 +228,19 @@ def test_bfloat16_is_not_asked_of_kernels_that_may_not_use_it(openvino, limit, a
     monkeypatch.setattr("openvino.Core", lambda: capabilities)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
     monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
-    assert _sessions.has_bfloat16("openvino") == allowed
+    assert ENGINES["openvino"].graphs.has_bfloat16() == allowed
 
 
 def test_bfloat16_where_the_processor_has_it(engine, tmp_path, monkeypatch):
     net = sam()
     file = file_of(net, tmp_path)
-    monkeypatch.setattr(_graph, "has_bfloat16", lambda _: False)
+    exact = replace(ENGINES[engine].graphs, has_bfloat16=lambda: False)
+    monkeypatch.setitem(ENGINES, engine, replace(ENGINES[engine], graphs=exact))
     assert open_engine([engine], file, "bfloat16") is None
     monkeypatch.undo()
     monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path / "models"))
     model = CellposeModel(pretrained_model=file.path, engine=engine, use_bfloat16=True)
-    assert model.engine == (engine if _sessions.has_bfloat16(engine) else "torch")
+    assert model.engine == (engine if ENGINES[engine].graphs.has_bfloat16() else "torch")
     tiles = random_tiles(1, 3, 64, 64)
     found = model._network().engine(tiles)[0]
     # bfloat16 keeps 8 bits.

@@ -59,7 +59,7 @@ def test_ablations_train_and_come_back_from_their_tensors(options: tuple[bool, b
     y.square().sum().backward()
     assert y.shape == (2, 3, 16, 24)
     assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
-    family = nets.detect_family(net.state_dict())
+    family = nets.detect_architecture(net.state_dict())
     assert (family.residual_on, family.concatenation, family.nbase) == (residual_on, concatenation, tuple(SMALL))
     again = nets.build(family)
     assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in net.state_dict().items()}

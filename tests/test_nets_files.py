@@ -55,9 +55,9 @@ def test_family_of_every_recipe(parity: Any, name: str) -> None:
 
     shapes = json.loads((parity.folder / "shapes" / f"{name}.json").read_text())["shapes"]
     meta = {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
-    family = nets.detect_family(meta)
+    family = nets.detect_architecture(meta)
     assert (family.name, family.nchan, family.nout) == SHAPES[name]
-    assert family.is_transformer == (name == "cpsam")
+    assert (nets.family_named(family.name).diameter_px is not None) == (name == "cpsam")
     assert (family.task == "restoration") == name.startswith("denoise")
     with torch.device("meta"):
         net = nets.build(family)
@@ -72,7 +72,7 @@ def test_prefix_of_data_parallel_training(tmp_path: Path) -> None:
     state = tensors()
     torch.save({f"module.{key}": value for key, value in state.items()}, tmp_path / "w")
     assert equal(read_state_dict(tmp_path / "w"), state)
-    assert nets.detect_family(torch.load(tmp_path / "w")).nbase == (2, 4, 8)
+    assert nets.detect_architecture(torch.load(tmp_path / "w")).nbase == (2, 4, 8)
 
 
 def test_formats_are_told_by_content(tmp_path: Path) -> None:
@@ -234,7 +234,9 @@ def test_another_head_is_left_out(tmp_path: Path) -> None:
 
 
 def test_manet_is_recognised_and_refused() -> None:
-    family = nets.detect_family({"net.encoder.a": torch.zeros(1), "net.segmentation_head.0.weight": torch.zeros(1)})
+    family = nets.detect_architecture(
+        {"net.encoder.a": torch.zeros(1), "net.segmentation_head.0.weight": torch.zeros(1)}
+    )
     assert family.name == "manet_mit_b5"
     with pytest.raises(WeightsError, match=r"cyto3 .*cpsam"):
         nets.build(family)
@@ -252,10 +254,10 @@ def test_manet_is_recognised_and_refused() -> None:
 )
 def test_other_networks_are_refused(keys: list[str], message: str) -> None:
     with pytest.raises(WeightsError, match=message):
-        nets.detect_family({key: torch.zeros(3, 3, 8, 8) for key in keys})
+        nets.detect_architecture({key: torch.zeros(3, 3, 8, 8) for key in keys})
 
 
 def test_dino_of_another_width_is_refused() -> None:
     net = nets.CPDINO("vitb", embed_dim=32, depth=1, num_heads=2)
     with pytest.raises(WeightsError, match="32 wide"):
-        nets.detect_family(net.state_dict())
+        nets.detect_architecture(net.state_dict())

@@ -156,7 +156,7 @@ def test_names_and_shapes_of_cpdino(name: str, dim: int, depth: int) -> None:
     }
     assert state == expected
     assert (net.backbone, net.default_bsize) == (f"dino_{name}", 384)
-    assert nets.detect_family(net.state_dict()).name == f"dino_{name}"
+    assert nets.detect_architecture(net.state_dict()).name == f"dino_{name}"
 
 
 def test_rotary_angles() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import OptionError
+from cellpose.nets import family_named
 
 __all__ = ["Evaluation", "Masking", "Normalization", "Tiling", "Training", "describe", "option"]
 
@@ -276,13 +277,6 @@ def _numbers(given: Any, default: Any) -> npt.NDArray[np.float64]:
         return np.full(1, np.nan)
 
 
-# What the two generations of networks train with where nothing is given.
-_TRAINING_DEFAULTS: dict[str, dict[str, Any]] = {
-    "unet": {"batch_size": 8, "learning_rate": 0.005, "n_epochs": 2000, "weight_decay": 1e-5, "rescale": True},
-    "transformer": {"batch_size": 1, "learning_rate": 1e-5, "n_epochs": 100, "weight_decay": 0.1, "rescale": False},
-}
-
-
 # Adapters begin as zero and are few: they want larger steps than the weights of a trained transformer.
 _ADAPTER_RATE = 1e-4
 
@@ -332,12 +326,20 @@ class Training(_Checked):
     workers: int = option(0, "threads that read and prepare images beside the training", low=0)
 
     @classmethod
-    def of(cls, generation: str, **given: Any) -> Training:
-        """The options that were given, the others as a ``"unet"`` or a ``"transformer"`` is trained by default."""
-        defaults = dict(_TRAINING_DEFAULTS[generation])
+    def of(cls, family: str, **given: Any) -> Training:
+        """The options that were given, the others as networks of a family are trained by default."""
+        learning = family_named(family).learning
+        usual = learning.script
+        defaults = {
+            "batch_size": usual.batch_size,
+            "learning_rate": usual.learning_rate,
+            "n_epochs": usual.n_epochs,
+            "weight_decay": usual.weight_decay,
+            "rescale": learning.rescale,
+        }
         chosen = {**defaults, **{name: value for name, value in given.items() if value is not None}}
         if given.get("learning_rate") is None and chosen.get("adapter_rank"):
             chosen["learning_rate"] = _ADAPTER_RATE
         if "scale_range" not in chosen:
-            chosen["scale_range"] = 1.0 if generation == "unet" and not chosen["rescale"] else 0.5
+            chosen["scale_range"] = 0.5 if chosen["rescale"] else learning.unscaled_range
         return cls(**chosen)

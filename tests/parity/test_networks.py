@@ -58,7 +58,7 @@ def compare(result: torch.Tensor, row: dict[str, Any], parity: Parity) -> None:
 def network(name: str, **options: Any) -> nets.NetFile:
     """A network of the recipe, found from its tensors alone."""
     state = {key: torch.from_numpy(value) for key, value in PARITY.recipe(name).items()}
-    family = nets.detect_family(state)
+    family = nets.detect_architecture(state)
     net = nets.build(family) if not options else nets.CPnet(family.nbase, family.nout, **options)
     net.load_state_dict(state)
     return net.eval()

@@ -64,6 +64,7 @@ def examine() -> tuple[Report, Problems]:
         "machine": _machine,
         "libraries": _libraries,
         "extras": _extras,
+        "engines": _engines,
         "torch": _torch,
         "numba": _numba,
         "home": _home,
@@ -156,6 +157,21 @@ def _extras(_: Problems) -> Report:
         for extra, names in sorted(_requirements().items(), key=lambda item: item[0] or "")
         if extra not in {None, "dev", "all"}
     }
+
+
+def _engines(_: Problems) -> Report:
+    """What can run networks on the CPU, the first choice of ``auto`` first; what is only run by its name comes last."""
+    from cellpose.engines import ENGINES, by_speed
+
+    def state(engine: Any) -> str:
+        missing = engine.missing(False)
+        if missing or not engine.is_installed:
+            return f"needs {missing or engine.library}"
+        return f"{engine.title}, {' '.join(engine.precisions)}"
+
+    order = [engine.name for engine in by_speed()]
+    names = [*order, *(name for name in ENGINES if name not in order)]
+    return {name: state(ENGINES[name]) for name in names}
 
 
 def _torch(problems: Problems) -> Report:

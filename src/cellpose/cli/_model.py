@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from cellpose.cli._table import GENERATION_DEFAULTS
 from cellpose.errors import OptionError
 from cellpose.io import Image, LazyPlane
+from cellpose.nets import Family, family_named
 
 __all__ = ["SegmentedImage", "Segmenter", "device_of", "load_segmenter", "resolve_model"]
 
@@ -50,11 +50,11 @@ class SegmentedImage:
 class Segmenter:
     """A model with the options of one command line.
 
-    ``generation`` is "unet" or "transformer"; ``files`` are the model files by role, for the manifest.
+    ``family`` is that of its network; ``files`` are the model files by role, for the manifest.
     """
 
     model: Any
-    generation: str
+    family: Family
     keywords: dict[str, Any]
     device: str
     files: dict[str, Any] = field(default_factory=dict)
@@ -69,8 +69,8 @@ class Segmenter:
 
         keywords = self.keywords_of(image)
         stack = keywords["do_3D"] or keywords["stitch_threshold"] > 0
-        # transformers take planes one by one only unnamed
-        by_name = stack or self.generation == "unet"
+        # networks of any channels take planes one by one only unnamed
+        by_name = stack or self.family.channel_pair
         image = self._named(image, keywords, stack=stack)
         masks, flows, _, *more = segment_image(self.model, image, planes_by_name=by_name, **keywords)
         restored = more[0] if self.restores else None
@@ -96,7 +96,7 @@ class Segmenter:
         elif "Q" in letters:
             letters = transforms.assumed_axes(
                 image.data.shape,
-                transformer=self.generation == "transformer",
+                transformer=not self.family.channel_pair,
                 choosing=keywords["channels"] is not None,
                 do_3D=False,
             )
@@ -129,8 +129,8 @@ class Segmenter:
         return {**self.keywords, "diameter": self.diameter_um / (x * y) ** 0.5}
 
     def diameter_of_training(self) -> float:
-        """The mean diameter, in pixels, of the cells a U-Net was trained on; NaN for transformers."""
-        if self.generation == "transformer":
+        """The mean diameter, in pixels, of the cells a U-Net was trained on; NaN for other families."""
+        if self.family.diameter_px is not None:
             return float("nan")
         return float(getattr(self.model, "cp", self.model).diam_labels)
 
@@ -166,7 +166,7 @@ def resolve_model(name: str | None) -> Any:
 
 
 def load_segmenter(args: Namespace) -> Segmenter:
-    """Load the models a command line names, with the options for their generation."""
+    """Load the models a command line names, with the options for their family."""
     from cellpose import models
 
     device, is_gpu = device_of(args)
@@ -205,20 +205,18 @@ def load_segmenter(args: Namespace) -> Segmenter:
         )
     segmenting = getattr(model, "cp", model)
     logger.info(f">>>> network run by {segmenting.engine}")
-    generation = generation_of(segmenting)
-    if generation == "unet":
+    family = family_of(segmenting)
+    if family.diameter_px is None:
         logger.info(f">>>> model diam_mean = {segmenting.diam_mean: .3f} (ROIs rescaled to this size)")
         logger.info(f">>>> model diam_labels = {segmenting.diam_labels: .3f} (mean diameter of training ROIs)")
-    keywords = _eval_keywords(args, generation)
-    keywords["channels"] = _channels(args, generation, segmenting.nchan)
-    return Segmenter(model, generation, keywords, str(device), files, sized, restores, args.diameter_um)
+    keywords = _eval_keywords(args, family)
+    keywords["channels"] = _channels(args, family, segmenting.nchan)
+    return Segmenter(model, family, keywords, str(device), files, sized, restores, args.diameter_um)
 
 
-def generation_of(network: Any) -> str:
-    """The kind of preparation and of defaults: "unet" as in version 3, or "transformer" as in version 4."""
-    from cellpose.engines import is_transformer
-
-    return "transformer" if is_transformer(getattr(network, "backbone", None)) else "unet"
+def family_of(network: Any) -> Family:
+    """The family of a network or model."""
+    return family_named(getattr(network, "backbone", None))
 
 
 def _has_size_model(name: str) -> bool:
@@ -246,13 +244,13 @@ def _restoring_model(args: Namespace, files: dict[str, Any], device: Any, is_gpu
     )
 
 
-def _eval_keywords(args: Namespace, generation: str) -> dict[str, Any]:
-    """The keywords of ``eval`` that this command line means for this generation of models."""
+def _eval_keywords(args: Namespace, family: Family) -> dict[str, Any]:
+    """The keywords of ``eval`` that this command line means for this family of models."""
     normalize: bool | dict[str, Any] = not args.no_norm
     if args.norm_percentile is not None:
         normalize = {"percentile": tuple(args.norm_percentile), "invert": args.invert}
     smooth = args.flow3D_smooth if isinstance(args.flow3D_smooth, list) else [args.flow3D_smooth]
-    diameter = GENERATION_DEFAULTS[generation]["diameter"] if args.diameter is None else args.diameter
+    diameter = family.command_line_diameter_px if args.diameter is None else args.diameter
     keywords: dict[str, Any] = {
         "batch_size": 8 if args.batch_size is None else args.batch_size,
         "resample": not args.no_resample,
@@ -280,12 +278,12 @@ def _eval_keywords(args: Namespace, generation: str) -> dict[str, Any]:
     return keywords
 
 
-def _channels(args: Namespace, generation: str, nchan: int) -> list[int] | None:
+def _channels(args: Namespace, family: Family, nchan: int) -> list[int] | None:
     """The pair of channels to look at; None: the first ones, as many as the network takes."""
-    if generation == "unet" and nchan != 2:
+    if family.channel_pair and nchan != 2:
         if args.chan or args.chan2:
             logger.warning(f"--chan and --chan2 have no effect on this model: it takes the first {nchan} channels")
         return None
-    if args.all_channels or (generation == "transformer" and not args.chan and not args.chan2):
+    if args.all_channels or (not family.channel_pair and not args.chan and not args.chan2):
         return None
     return [args.chan, args.chan2]

@@ -175,8 +175,8 @@ def _outline(value: Any, depth: int) -> list[str]:
 def _facts_of_file(file: Any) -> dict[str, Any]:
     from cellpose import nets, weights
 
-    family = nets.detect_family(weights.load_state_dict(file.path))
-    return {"family": family.name, "task": family.task, "channels": family.nchan}
+    network = nets.detect_architecture(weights.load_state_dict(file.path))
+    return {"family": network.name, "task": network.task, "channels": network.nchan}
 
 
 def _path(args: argparse.Namespace) -> int:

@@ -139,7 +139,7 @@ def _announce(segmenter: Segmenter, n: int) -> None:
         logger.info(">>>> estimating diameter for each image")
         return
     diameter_px = segmenter.keywords["diameter"]
-    if not diameter_px and segmenter.generation == "unet":
+    if not diameter_px and segmenter.family.diameter_px is None:
         logger.info(">>>> this model has no size model, cannot auto-estimate diameter: using that of its training")
         diameter_px = segmenter.diameter_of_training()
     if diameter_px:
@@ -257,7 +257,7 @@ def _segment_read(
     if args.do_3D or args.stitch_threshold > 0:
         logger.info("loading image as 3D zstack")
         _check_format(args)
-    check_possible(file, image, args, planes_by_name=segmenter.generation == "unet")
+    check_possible(file, image, args, planes_by_name=segmenter.family.channel_pair)
     segmenter = replace(segmenter, keywords={**segmenter.keywords, "progress": Fractions(tell)})
     result = _without_edge_masks(segmenter(image), args)
     stage("writing results")

@@ -1,18 +1,21 @@
 """The table of command-line options: one row an option, in the order in which ``--help`` shows them.
 
 A default or a help text that stands in ``cellpose.options`` is read from there. A default of None means that it depends
-on the generation of the model (see ``GENERATION_DEFAULTS``) or that the option is off.
+on the family of the model (``nets.FAMILIES``) or that the option is off.
 """
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cellpose.engines import by_speed, engine_names
+from cellpose.nets import FAMILIES
 from cellpose.options import Evaluation, Masking, Normalization, Tiling, Training, describe
 
-__all__ = ["FLAGS", "GENERATION_DEFAULTS", "GROUPS", "LAYOUT", "UNABBREVIATED", "Flag", "layout_given"]
+__all__ = ["FLAGS", "GROUPS", "LAYOUT", "UNABBREVIATED", "Flag", "layout_given"]
 
 # Options that say how a new network is built; of others the weight file tells.
 LAYOUT = ("unet", "nclasses", "residual_on", "style_on", "concatenation")
@@ -64,27 +67,6 @@ GROUPS = {
     "training": "training",
 }
 
-# Defaults that differ between U-Net and transformer weights: an option that was not given gets its value from here
-# once the model is known.
-GENERATION_DEFAULTS: dict[str, dict[str, Any]] = {
-    "unet": {
-        "diameter": 30.0,
-        "learning_rate": 0.2,
-        "weight_decay": 1e-5,
-        "n_epochs": 500,
-        "train_batch_size": 8,
-        "average_weights": 0.2,
-    },
-    "transformer": {
-        "diameter": None,
-        "learning_rate": 1e-5,
-        "weight_decay": 0.1,
-        "n_epochs": 100,
-        "train_batch_size": 1,
-        "average_weights": 0.0,
-    },
-}
-
 
 @dataclass(frozen=True)
 class Flag:
@@ -110,6 +92,10 @@ def _shared(name: str, group: str, options: type, kind: type | None, **changes: 
     return Flag(name, group, **{"help": known["help"], "default": known["default"], "kind": kind, **changes})
 
 
+def _any_of(names: Sequence[str]) -> str:
+    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
 def _general() -> list[Flag]:
     return [
         Flag("version", "general", "print the versions of cellpose, Python and torch, and stop", neutral=True),
@@ -119,14 +105,15 @@ def _general() -> list[Flag]:
         Flag(
             "engine",
             "general",
-            "what runs the network on the CPU: auto (the fastest that is here), native, torch, onnx or openvino",
+            f"what runs the network: auto (the fastest that is here), {_any_of(engine_names()[1:])}",
             kind=str,
             neutral=True,
         ),
         Flag(
             "precision",
             "general",
-            "how exactly the network is computed: float32, bfloat16, or int8 (faster on a CPU, needs openvino or onnx)",
+            "how exactly the network is computed: float32, bfloat16, or int8 (faster on a CPU, needs "
+            f"{_any_of([engine.name for engine in by_speed('int8')])})",
             kind=str,
         ),
         Flag(
@@ -301,13 +288,14 @@ def _output() -> list[Flag]:
     ]
 
 
-def _per_generation(name: str, kind: type, field: str | None = None) -> Flag:
-    """A training option whose default depends on the generation of the model."""
+def _per_family(name: str, kind: type, field: str | None = None) -> Flag:
+    """A training option whose default depends on the family of the model."""
     known = describe(Training)[field or name]["help"]
-    defaults = [GENERATION_DEFAULTS[generation][name] for generation in ("unet", "transformer")]
-    return Flag(
-        name, "training", f"{known}; default {defaults[0]:g} for U-Net models, {defaults[1]:g} for transformers", kind
-    )
+    defaults = {
+        f"{getattr(family.learning.command_line, field or name):g} for {family.plural}": None
+        for family in FAMILIES.values()
+    }
+    return Flag(name, "training", f"{known}; default {', '.join(defaults)}", kind)
 
 
 def _training() -> list[Flag]:
@@ -324,10 +312,10 @@ def _training() -> list[Flag]:
         ),
         Flag("mask_filter", "training", "end of the names of mask files; _seg.npy: masks of a window", str, "_masks"),
         Flag("diam_mean", "training", "diameter to which a new U-Net brings cells; 0: no rescaling", float, 30.0),
-        _per_generation("learning_rate", float),
-        _per_generation("weight_decay", float),
-        _per_generation("n_epochs", int),
-        _per_generation("train_batch_size", int, "batch_size"),
+        _per_family("learning_rate", float),
+        _per_family("weight_decay", float),
+        _per_family("n_epochs", int),
+        _per_family("train_batch_size", int, "batch_size"),
         _shared("nimg_per_epoch", "training", Training, int),
         _shared("nimg_test_per_epoch", "training", Training, int),
         _shared("min_train_masks", "training", Training, int),
@@ -380,7 +368,7 @@ def _training_loop() -> list[Flag]:
     switches = ("deterministic", "mixed_precision", "keep_best", "tensorboard", "freeze_encoder")
     return [
         *(_shared(name, "training", Training, kind) for name, kind in numbers.items()),
-        _per_generation("average_weights", float),
+        _per_family("average_weights", float),
         *(_shared(name, "training", Training, None, default=None) for name in switches),
         Flag("replay_dir", "training", "folder of images and masks of the base model's data, to train on too", str),
         Flag("stream", "training", "read images while training goes on: for folders larger than the memory"),

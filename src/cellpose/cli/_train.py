@@ -11,10 +11,11 @@ from typing import Any
 
 from cellpose._progress.display import waiting
 from cellpose._progress.stages import TOLD
-from cellpose.cli._model import NO_MODEL, device_of, generation_of, resolve_model
-from cellpose.cli._table import GENERATION_DEFAULTS, LAYOUT, layout_given
+from cellpose.cli._model import NO_MODEL, device_of, family_of, resolve_model
+from cellpose.cli._table import LAYOUT, layout_given
 from cellpose.cli._unused import warn_of_unused
 from cellpose.errors import FileWriteError, OptionError
+from cellpose.nets import Family
 from cellpose.options import Normalization
 
 __all__ = ["train_command"]
@@ -39,15 +40,15 @@ def train_command(args: Namespace) -> int:
         data = _load_data(args)
     with waiting("loading the model"):
         network, path = _load_network(args)
-    generation = generation_of(network)
+    family = family_of(network)
     if args.train:
-        path = _train_network(network, generation, data, args)
+        path = _train_network(network, family, data, args)
         logger.info(f">>>> model trained and saved to {path}")
         _remember(path)
         if not args.verbose:
             print(f"model saved to {path}", flush=True)
     if args.train_size:
-        _train_size(network, generation, path, data, args)
+        _train_size(network, family, path, data, args)
     return 0
 
 
@@ -204,13 +205,13 @@ def _model_name(args: Namespace) -> str | None:
     return f"{kind}_{layout}_{Path(args.dir).resolve().name}_{datetime.now():%Y_%m_%d_%H_%M_%S.%f}"
 
 
-def _value(args: Namespace, generation: str, name: str) -> Any:
-    """What was given, else the default of this generation of models."""
+def _value(args: Namespace, family: Family, name: str) -> Any:
+    """What was given, else the default of this family of models."""
     given = getattr(args, name)
-    return GENERATION_DEFAULTS[generation][name] if given is None else given
+    return getattr(family.learning.command_line, name) if given is None else given
 
 
-def _common(args: Namespace, generation: str, data: dict[str, Any]) -> dict[str, Any]:
+def _common(args: Namespace, family: Family, data: dict[str, Any]) -> dict[str, Any]:
     percentiles = args.norm_percentile
     common = {
         **data,
@@ -221,7 +222,7 @@ def _common(args: Namespace, generation: str, data: dict[str, Any]) -> dict[str,
         "nimg_per_epoch": args.nimg_per_epoch,
         "nimg_test_per_epoch": args.nimg_test_per_epoch,
     }
-    if generation == "unet":
+    if family.channel_pair:
         common["channels"] = None if args.all_channels else [args.chan, args.chan2]
         common["rgb"] = bool(args.all_channels)
     elif args.chan or args.chan2:
@@ -229,17 +230,18 @@ def _common(args: Namespace, generation: str, data: dict[str, Any]) -> dict[str,
     return common
 
 
-def _train_network(network: Any, generation: str, data: dict[str, Any], args: Namespace) -> Path:
+def _train_network(network: Any, family: Family, data: dict[str, Any], args: Namespace) -> Path:
     from cellpose import train
 
-    rate = _value(args, generation, "learning_rate")
-    descent = generation == "unet" and bool(args.SGD if args.SGD is not None else rate >= _SMALLEST_SGD_RATE)
+    rate = _value(args, family, "learning_rate")
+    descent = family.learning.sgd and bool(args.SGD if args.SGD is not None else rate >= _SMALLEST_SGD_RATE)
     if args.adapter_rank and args.learning_rate is None:
         rate = None  # adapters have a rate of their own
     batch = args.train_batch_size
-    if batch is None and generation == "unet":
+    usual = family.learning.command_line.batch_size
+    if batch is None and usual > 1:
         batch = args.batch_size  # in version 3 it was the size of training batches too
-    rescale = generation == "unet" and args.diam_mean > 0
+    rescale = family.learning.rescale and args.diam_mean > 0
     if rescale:
         diameter_px = float(network.diam_mean)
         if args.diam_mean not in (_DIAMETER_PX, diameter_px):
@@ -249,12 +251,12 @@ def _train_network(network: Any, generation: str, data: dict[str, Any], args: Na
         logger.info(f">>>> during training rescaling images to fixed diameter of {diameter_px:0.1f} pixels")
     path, losses, test_losses = train.train_seg(
         network,
-        **_common(args, generation, data),
-        batch_size=GENERATION_DEFAULTS[generation]["train_batch_size"] if batch is None else batch,
+        **_common(args, family, data),
+        batch_size=usual if batch is None else batch,
         learning_rate=rate,
-        weight_decay=_value(args, generation, "weight_decay"),
-        n_epochs=_value(args, generation, "n_epochs"),
-        average_weights=_value(args, generation, "average_weights"),
+        weight_decay=_value(args, family, "weight_decay"),
+        n_epochs=_value(args, family, "n_epochs"),
+        average_weights=_value(args, family, "average_weights"),
         SGD=descent,
         rescale=rescale,
         save_path=str(Path(args.dir).resolve()),
@@ -275,17 +277,17 @@ def _say_losses(losses: Any, test_losses: Any) -> None:
         logger.info(f"loss {trained[0]:.4f} to {trained[-1]:.4f} in {len(trained)} epochs{words}", extra=TOLD)
 
 
-def _train_size(network: Any, generation: str, path: Path | None, data: dict[str, Any], args: Namespace) -> None:
+def _train_size(network: Any, family: Family, path: Path | None, data: dict[str, Any], args: Namespace) -> None:
     """Train the size model beside the model's file, and write its answers for the test images."""
     from cellpose import train
 
-    if generation != "unet":
+    if not family.has_style:
         logger.warning("--train_size has no effect: transformers need no size model")
         return
     files = dict(data)
     if files.pop("compute_flows", False):  # they are in files beside the images by now
         files = {key: value for key, value in files.items() if not key.endswith("labels_files")}
-    train.train_size(network, path, **_common(args, generation, files))
+    train.train_size(network, path, **_common(args, family, files))
     logger.info(f">>>> size model trained and saved to {path}_size.npy")
     if path is not None and (data.get("test_data") or data.get("test_files")):
         _write_predicted_diameters(path, data, args)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from cellpose import transforms
 from cellpose._progress.stages import stage
-from cellpose.engines import Engine, SmallerBatches, is_transformer
+from cellpose.engines import Engine, SmallerBatches
 from cellpose.errors import InputError, OptionError
+from cellpose.nets import family_named
 from cellpose.options import Tiling
 from cellpose.transforms import TileAverage, TileGrid, iter_tiles
 
@@ -97,7 +98,7 @@ def run_planes(
         message = f"a stack of shape {stack.shape} cannot be run; it must be (planes, y, x, channels), none of them 0"
         raise InputError(message)
     ly, lx = size or (stack.shape[1], stack.shape[2])
-    has_style = not is_transformer(engine.backbone)
+    has_style = family_named(engine.backbone).has_style
     pads, grid = padded_grid(engine, (ly, lx), tiling)
     inside = slice(pads[0], pads[0] + ly), slice(pads[2], pads[2] + lx)
     if what is not None:
@@ -118,12 +119,11 @@ def padded_grid(engine: Engine, size: tuple[int, int], tiling: Tiling) -> tuple[
     OptionError
         If the network cannot run tiles of this side.
     """
-    transformer = is_transformer(engine.backbone)
+    small_tiles = family_named(engine.backbone).small_tiles
     side = _tile_side(engine, tiling.bsize or None)
-    # Transformers take tiles of one size only, hence small images are padded up to it.
-    pads = transforms.get_pad_yx(*size, min_size=(side, side) if transformer else None)
+    pads = transforms.get_pad_yx(*size, min_size=None if small_tiles else (side, side))
     rows, columns = size[0] + sum(pads[:2]), size[1] + sum(pads[2:])
-    if tiling.bsize == 0 and not transformer and max(rows, columns) <= _WHOLE:
+    if tiling.bsize == 0 and small_tiles and max(rows, columns) <= _WHOLE:
         side = max(rows, columns)
     return pads, TileGrid(rows, columns, side, tiling.tile_overlap, tiling.augment)
 

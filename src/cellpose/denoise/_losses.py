@@ -201,6 +201,6 @@ def one_chan_cellpose(
         If there is no such model, or it cannot be had or used.
     """
     state = nets.one_channel(weights.load_state_dict(weights.resolve(pretrained_model or model_type).path))
-    net = nets.build(nets.detect_family(state))
+    net = nets.build(nets.detect_architecture(state))
     net.load_state_dict(state)
     return net.to(torch.device(device)).eval().requires_grad_(False)

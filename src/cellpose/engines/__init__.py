@@ -1,8 +1,8 @@
 """Engines: whatever turns a batch of tiles into flows, cell probability and styles.
 
 Everything above speaks to a network through :class:`Engine` alone, so that something else can run it: torch (every
-network, every device), ONNX Runtime and OpenVINO (all but networks in 3D, on CPUs, faster), kernels of our own (U-Nets,
-on CPUs, faster still). Torch is imported where it is used.
+network, every device), libraries and kernels of our own (on CPUs, faster). ``ENGINES`` says which there are, and
+``nets.FAMILIES`` what networks can do. Torch is imported where it is used.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cellpose.engines._batches import SmallerBatches
-from cellpose.engines._choose import ENGINE_ENV, ENGINES, PRECISIONS, choose_engine, worthwhile_precision
+from cellpose.engines._choose import ENGINE_ENV, PRECISIONS, choose_engine, worthwhile_precision
 from cellpose.engines._graph import GraphEngine, open_engine, write_reference
 from cellpose.engines._loaded import Loaded, NetworkAttribute, engine_of
-from cellpose.engines._protocol import Engine, is_transformer
+from cellpose.engines._protocol import Engine
+from cellpose.engines._registry import ENGINES, EngineKind, Graphs, by_speed, engine_names
 from cellpose.engines._wrap import as_engine
 
 if TYPE_CHECKING:
@@ -24,15 +25,18 @@ __all__ = [
     "ENGINE_ENV",
     "PRECISIONS",
     "Engine",
+    "EngineKind",
     "GraphEngine",
+    "Graphs",
     "Loaded",
     "NetworkAttribute",
     "SmallerBatches",
     "TorchEngine",
     "as_engine",
+    "by_speed",
     "choose_engine",
+    "engine_names",
     "engine_of",
-    "is_transformer",
     "open_engine",
     "worthwhile_precision",
     "write_reference",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose.engines._sessions import open_session
+from cellpose.engines._sessions import Session
 
 __all__ = ["calibration_tiles", "largest_inputs"]
 
@@ -29,7 +28,7 @@ def calibration_tiles(channels: int) -> FloatArray:
     return np.ascontiguousarray(np.resize(tiles.swapaxes(0, 1), (channels, *tiles[:, 0].shape)).swapaxes(0, 1))
 
 
-def largest_inputs(engine: str, observed: bytes, channels: int) -> list[float]:
+def largest_inputs(run: Session, channels: int) -> list[float]:
     """The number at which inputs of each convolution are cut when they are rounded to 256 steps from 0.
 
     The one with the least mean square of what rounding and cutting change: smaller numbers are rounded better where
@@ -37,14 +36,11 @@ def largest_inputs(engine: str, observed: bytes, channels: int) -> list[float]:
 
     Parameters
     ----------
-    engine
-        Library that runs the graph.
-    observed
-        Graph of the network that gives out these inputs beside its results.
+    run
+        Runs a graph of the network that gives out these inputs beside its results.
     channels
         Channels of the network.
     """
-    run: Callable[..., tuple[FloatArray, ...]] = open_session(engine, observed)
     seen: list[list[FloatArray]] = []
     for tile in calibration_tiles(channels):
         # Results are outputs and styles first.

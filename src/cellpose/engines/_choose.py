@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
-import platform
-import shutil
-import sys
 
+from cellpose.engines._registry import ENGINES, by_speed, engine_names, native_is_fastest
 from cellpose.errors import MissingExtraError, OptionError
 
-__all__ = ["ENGINES", "ENGINE_ENV", "PRECISIONS", "choose_engine", "is_installed", "worthwhile_precision"]
+__all__ = ["ENGINE_ENV", "PRECISIONS", "choose_engine", "worthwhile_precision"]
 
 logger = logging.getLogger("cellpose.engines")
 
-#: Names that may be given as an engine.
-ENGINES = ("auto", "torch", "native", "onnx", "openvino", "compile")
 #: How exactly networks may be computed.
 PRECISIONS = ("float32", "bfloat16", "int8")
 #: Environment variable that names the engine where no argument does.
 ENGINE_ENV = "CELLPOSE_ENGINE"
-
-# Engines of other libraries, fastest first: the library that each needs.
-_LIBRARIES = {"openvino": "openvino", "onnx": "onnxruntime"}
-# Processors on which the kernels of "native" are known to be faster than any library, but for one in 8 bits.
-_NATIVE_FIRST = ("x86_64", "amd64")
-
-
-def is_installed(engine: str) -> bool:
-    """Whether the library of an engine can be found; it is not imported."""
-    return engine not in _LIBRARIES or importlib.util.find_spec(_LIBRARIES[engine]) is not None
 
 
 def choose_engine(engine: str | None = None, *, gpu: bool = False, precision: str = "float32") -> tuple[str, ...]:
@@ -39,12 +24,12 @@ def choose_engine(engine: str | None = None, *, gpu: bool = False, precision: st
     Parameters
     ----------
     engine
-        One of ``ENGINES``; ``None``: what the environment variable ``CELLPOSE_ENGINE`` names, else ``"auto"``, the
-        fastest one that is here.
+        One of ``engine_names()``; ``None``: what the environment variable ``CELLPOSE_ENGINE`` names, else ``"auto"``,
+        the fastest one that is here.
     gpu
         Whether the network runs on a GPU, where only torch does.
     precision
-        One of ``PRECISIONS``: ``"int8"`` needs OpenVINO or ONNX Runtime, on the CPU.
+        One of ``PRECISIONS``: ``"int8"`` needs an engine that has it, on the CPU.
 
     Raises
     ------
@@ -60,28 +45,28 @@ def choose_engine(engine: str | None = None, *, gpu: bool = False, precision: st
     """
     source = "engine" if engine else ENGINE_ENV
     name = engine or os.environ.get(ENGINE_ENV) or "auto"
-    if name not in ENGINES:
-        message = f"{source}={name!r} is not allowed; choose one of {', '.join(ENGINES)}"
+    if name not in engine_names():
+        message = f"{source}={name!r} is not allowed; choose one of {', '.join(engine_names())}"
         raise OptionError(message)
     if precision not in PRECISIONS:
         message = f"precision={precision!r} is not allowed; choose one of {', '.join(PRECISIONS)}"
         raise OptionError(message)
     if precision == "int8":
         return _with_int8(name, gpu=gpu)
-    if name == "compile":
-        _require_compiler(source, gpu=gpu)
-        return ("compile", "torch")
-    if gpu:
-        if engine in ("native", *_LIBRARIES):
+    kind = ENGINES.get(name)
+    missing = "" if kind is None else kind.missing(gpu)
+    if missing:
+        message = f"{source}={name!r} needs {missing}, which was not found; install it, or leave {source} out"
+        raise OptionError(message)
+    if gpu and (kind is None or not kind.on_gpu):
+        if engine and kind is not None:
             message = f"engine={engine!r} runs networks on the CPU only; leave it out to use the GPU, or set gpu=False"
             raise OptionError(message)
         return ("torch",)
-    if name == "auto":
-        installed = [each for each in _LIBRARIES if is_installed(each)]
-        installed.insert(0 if platform.machine().lower() in _NATIVE_FIRST else len(installed), "native")
-        return (*installed, "torch")
-    if not is_installed(name):
-        raise MissingExtraError(_LIBRARIES[name], name, f"run networks with engine={name!r}")
+    if kind is None:
+        return (*(each.name for each in by_speed() if each.is_installed and each.name != "torch"), "torch")
+    if not kind.is_installed:
+        raise MissingExtraError(kind.library, name, f"run networks with engine={name!r}")
     return (name, "torch") if name != "torch" else (name,)
 
 
@@ -97,7 +82,7 @@ def worthwhile_precision(precision: str, engine: str | None = None, *, gpu: bool
     ('int8', 'float32')
     """
     free = (engine or os.environ.get(ENGINE_ENV) or "auto") == "auto" and not gpu
-    if precision != "int8" or not free or platform.machine().lower() not in _NATIVE_FIRST:
+    if precision != "int8" or not free or not native_is_fastest():
         return precision
     from cellpose.nets._vector_code import has_8_bit_products
 
@@ -105,34 +90,21 @@ def worthwhile_precision(precision: str, engine: str | None = None, *, gpu: bool
         return precision
     logger.warning(
         "precision='int8' would be slower here than float32, which is taken: this processor has no instructions for "
-        "products of 8 bits (VNNI). Name an engine ('openvino') to have 8 bits all the same"
-    )
+        "products of 8 bits (VNNI). Name an engine (%r) to have 8 bits all the same", by_speed("int8")[0].name
+    )  # fmt: skip
     return "float32"
 
 
 def _with_int8(engine: str, *, gpu: bool) -> tuple[str, ...]:
     """The engines that compute in 8 bits."""
-    if gpu or engine not in ("auto", *_LIBRARIES):
+    able = by_speed("int8")
+    if gpu or engine not in ("auto", *(each.name for each in able)):
         where = "a GPU" if gpu else f"engine={engine!r}"
-        message = (
-            f"precision='int8' is not possible with {where}; OpenVINO or ONNX Runtime compute in 8 bits, on the CPU"
-        )
+        titles = " or ".join(each.title for each in able)
+        message = f"precision='int8' is not possible with {where}; {titles} compute in 8 bits, on the CPU"
         raise OptionError(message)
-    names = tuple(each for each in _LIBRARIES if is_installed(each) and engine in ("auto", each))
+    wanted = [each for each in able if engine in ("auto", each.name)]
+    names = tuple(each.name for each in wanted if each.is_installed)
     if not names:
-        missing = "openvino" if engine == "auto" else engine
-        raise MissingExtraError(_LIBRARIES[missing], missing, "run networks with precision='int8'")
+        raise MissingExtraError(wanted[0].library, wanted[0].name, "run networks with precision='int8'")
     return names
-
-
-def _require_compiler(source: str, *, gpu: bool) -> None:
-    """Raise OptionError unless what torch.compile needs is here: Triton for a GPU, a C++ compiler for the CPU."""
-    if gpu:
-        needs, there = "Triton (pip install triton)", importlib.util.find_spec("triton") is not None
-    else:
-        usual = ("cl",) if sys.platform == "win32" else ("g++", "clang++", "c++")
-        needs = f"a C++ compiler ({' or '.join(usual)})"
-        there = any(shutil.which(name) for name in (os.environ.get("CXX", ""), *usual) if name)
-    if not there:
-        message = f"{source}='compile' needs {needs}, which was not found; install it, or leave {source} out"
-        raise OptionError(message)

@@ -63,11 +63,11 @@ class DinoGraph(TokenGraph):
 
         The output is ``outputs`` (1, nout, y, x), all are float32.
         """
-        graph, state, family = self.graph, self.state, self.family
-        ps, dim = family.ps, family.embed_dim
-        tiles = graph.input("tiles", [1, family.nchan, "y", "x"])
+        graph, state, network = self.graph, self.state, self.network
+        ps, dim = network.ps, network.embed_dim
+        tiles = graph.input("tiles", [1, network.nchan, "y", "x"])
         for name in ("sin", "cos"):
-            graph.input(name, ["token", dim // family.num_heads])
+            graph.input(name, ["token", dim // network.num_heads])
         kernel = state["encoder.patch_embed.proj.weight"]
         patches = self.conv(
             tiles, kernel, state["encoder.patch_embed.proj.bias"], stride=ps, padding=(kernel.shape[-1] - ps) // 2
@@ -76,15 +76,15 @@ class DinoGraph(TokenGraph):
         x = graph.node("Transpose", graph.node("Reshape", patches, self.shape(dim, -1)), perm=[1, 0])
         fixed = np.concatenate((state["encoder.cls_token"][0], state["encoder.storage_tokens"][0]))
         x = graph.node("Concat", graph.constant(fixed), x, axis=0)
-        for i in range(family.depth):
+        for i in range(network.depth):
             x = self.block(x, f"encoder.blocks.{i}")
         x = self.layer_norm(x, "encoder.norm", _EPS)
         x = graph.node("Slice", x, self.shape(len(fixed)), self.shape(np.iinfo(np.int64).max), self.shape(0))
         weight, bias = (graph.constant(state[f"out.{name}"]) for name in ("weight", "bias"))
         x = graph.node("Transpose", graph.node("Gemm", x, weight, bias, transB=1), perm=[1, 0])
-        size = graph.node("Concat", self.shape(1, family.nout * ps * ps), sides, axis=0)
+        size = graph.node("Concat", self.shape(1, network.nout * ps * ps), sides, axis=0)
         y = graph.node("DepthToSpace", graph.node("Reshape", x, size), blocksize=ps, mode="CRD")
-        graph.output("outputs", y, [1, family.nout, "y", "x"])
+        graph.output("outputs", y, [1, network.nout, "y", "x"])
 
 
 def _no_bias_of_keys(dim: int) -> FloatArray:

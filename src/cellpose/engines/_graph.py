@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose import weights
+from cellpose import nets, weights
 from cellpose._progress.stages import current_job, stage
 from cellpose.engines._dino_graph import rotations
-from cellpose.engines._sessions import Session, has_bfloat16, open_session, version_of, workers
-from cellpose.engines._source import Source, keep, source_of, variant_of
+from cellpose.engines._registry import ENGINES, EngineKind
+from cellpose.engines._sessions import Session, workers
+from cellpose.engines._source import Source, keep, source_of
 from cellpose.errors import CellposeError, InputError
 
 __all__ = ["GraphEngine", "open_engine", "reference_path", "write_reference"]
@@ -28,10 +29,7 @@ FloatArray = NDArray[np.float32]
 # Largest difference from torch with which an engine is used. In float32: of any number, as part of the largest. With
 # fewer bits: root of the mean square of differences, as part of that of the numbers; to find faults, not to judge.
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.3, "int8": 0.3}
-_GRAPHS = ("native", "openvino", "onnx")
 _CHECK_SIDE = 64
-_STYLE_SIZE = 256  # of transformers, whose styles are zeros
-_DINO_SIDE = 384
 _N_FIXED = 5  # tokens of a CPDINO before those of the patches
 
 
@@ -41,7 +39,7 @@ class GraphEngine:
     Parameters
     ----------
     name
-        ``"native"``, ``"onnx"`` or ``"openvino"``.
+        Name of the engine.
     source
         The network.
     session
@@ -58,18 +56,15 @@ class GraphEngine:
     device = "cpu"
 
     def __init__(self, name: str, source: Source, session: Session, precision: str = "float32") -> None:
-        family = source.family
+        network = source.network
+        family = nets.family_named(network.name)
         self.name, self.precision = name, precision
-        self.nout, self.nchan, self.backbone = family.nout, family.nchan, family.name
-        self.nbase = list(family.nbase)
+        self.nout, self.nchan, self.backbone = network.nout, network.nchan, network.name
+        self.nbase = list(network.nbase)
         self.diam_mean, self.diam_labels = source.diam_mean, source.diam_labels
-        self._is_transformer, self._only_side = family.is_transformer, family.bsize
-        if family.is_transformer:
-            self.style_size, self.tile_multiple = _STYLE_SIZE, family.ps
-            self.default_bsize = family.bsize or _DINO_SIDE
-        else:
-            self.style_size, self.tile_multiple = self.nbase[-1], 2 ** (len(self.nbase) - 2)
-            self.default_bsize = 224
+        self._family, self._only_side = family, network.bsize
+        self.style_size, self.tile_multiple = network.style_size, network.tile_multiple
+        self.default_bsize = network.bsize or family.tile_side
         self._periods = np.array(source.periods, np.float32)
         self._session, self._workers = session, workers()
 
@@ -87,7 +82,7 @@ class GraphEngine:
         self._check(tiles)
         n, channels, rows, columns = tiles.shape
         tiles = np.ascontiguousarray(tiles, np.float32)
-        if channels < self.nchan:  # transformers take missing channels as zeros
+        if channels < self.nchan:  # taken as zeros, by families that allow it
             tiles = np.pad(tiles, ((0, 0), (0, self.nchan - channels), (0, 0), (0, 0)))
         outputs = np.empty((n, self.nout, rows, columns), np.float32)
         styles = np.zeros((n, self.style_size), np.float32)
@@ -100,7 +95,7 @@ class GraphEngine:
         def run(part: slice) -> None:
             results = self._session(tiles[part], **others)
             outputs[part] = results[0]
-            if not self._is_transformer:
+            if self._family.has_style:
                 styles[part] = results[1]
             if job is not None:
                 job.step(len(results[0]))
@@ -123,12 +118,13 @@ class GraphEngine:
 
     def _check(self, tiles: FloatArray) -> None:
         _, channels, rows, columns = tiles.shape
-        if channels != self.nchan and not (self._is_transformer and 1 <= channels < self.nchan):
-            most = f"1 to {self.nchan}" if self._is_transformer else self.nchan
+        fewer = not self._family.channel_pair
+        if channels != self.nchan and not (fewer and 1 <= channels < self.nchan):
+            most = f"1 to {self.nchan}" if fewer else self.nchan
             message = f"tiles of {channels} channels cannot be run: the network takes {most}"
             raise InputError(message)
         if self._only_side and (rows, columns) != (self._only_side, self._only_side):
-            message = f"tiles of {rows} x {columns} pixels do not fit CPSAM; they must have bsize={self._only_side}"
+            message = f"tiles of {rows} x {columns} pixels do not fit; they must have bsize={self._only_side} here"
             raise InputError(message)
         if rows % self.tile_multiple or columns % self.tile_multiple:
             message = (
@@ -146,20 +142,21 @@ def open_engine(names: Sequence[str], file: weights.ModelFile, precision: str = 
     """
     reference = _Reference(file)
     for name in names:
-        if name not in _GRAPHS:
+        kind = ENGINES[name]
+        if kind.graphs is None:
             continue
         # Libraries fail in many ways: missing system libraries, unknown processors, graphs they do not take.
         try:
-            if (precision == "bfloat16" and not has_bfloat16(name)) or (precision == "int8" and name == "native"):
+            able = kind.graphs.has_bfloat16() if precision == "bfloat16" else precision in kind.precisions
+            if not able:
                 logger.info("%s has no %s on this processor", name, precision)
                 continue
             stage(f"preparing the network for {name}")
-            variant = variant_of(name, precision)
-            source = source_of(file, variant)
+            source = source_of(file, kind, precision)
             if source is None:
                 logger.info("torch runs the network of %s: %s has no graph of it", file.name, name)
                 continue
-            engine = _opened(name, source, precision, reference)
+            engine = _opened(kind, source, precision, reference)
             if engine is not None:
                 return engine
         except CellposeError:
@@ -188,19 +185,22 @@ class _Reference:
         return self._values
 
 
-def _opened(name: str, source: Source, precision: str, reference: _Reference) -> GraphEngine | None:
-    """The network run by one library; None, with a warning, if it does not give what torch gives."""
-    file, version = reference.file, version_of(name)
+def _opened(kind: EngineKind, source: Source, precision: str, reference: _Reference) -> GraphEngine | None:
+    """The network run by one engine; None, with a warning, if it does not give what torch gives."""
+    graphs, file = kind.graphs, reference.file
+    if graphs is None:
+        return None
+    version = graphs.version()
     noted = version if precision == "float32" else f"{version} {precision}"
-    tile = _tile(source.family.nchan, source.family.bsize)
+    tile = _tile(source.network.nchan, source.network.bsize)
     expected = None
     if noted not in source.checked:
         # Before the graph is loaded, since both take much memory.
         expected = reference.values(tile)
     # In 8 bits attention, which is not, takes half the time; in bfloat16 it loses less than the rest has lost.
-    in_8_bits = precision == "int8" and source.family.is_transformer
-    bfloat16 = precision == "bfloat16" or (in_8_bits and has_bfloat16(name))
-    engine = GraphEngine(name, source, open_session(name, source.graph, bfloat16=bfloat16), precision)
+    in_8_bits = precision == "int8" and not nets.family_named(source.network.name).convolutional
+    bfloat16 = precision == "bfloat16" or (in_8_bits and graphs.has_bfloat16())
+    engine = GraphEngine(kind.name, source, graphs.open(source.graph, bfloat16=bfloat16), precision)
     if expected is None:
         return engine
     measure = _difference if precision == "float32" else _mean_difference
@@ -215,7 +215,7 @@ def _opened(name: str, source: Source, precision: str, reference: _Reference) ->
     logger.debug("%s differs from torch by %.1e on the network of %s", noted, difference, file.name)
     if not (reference.shipped and precision == "float32"):
         source.checked[noted] = difference
-        keep(source, file, variant_of(name, precision))
+        keep(source, file, kind, precision)
     return engine
 
 

@@ -6,10 +6,11 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from cellpose import weights
+from cellpose import nets, weights
 from cellpose._progress.stages import stage
 from cellpose.engines._graph import GraphEngine, open_engine
 from cellpose.engines._protocol import Engine
+from cellpose.engines._registry import ENGINES
 from cellpose.engines._wrap import as_engine
 from cellpose.errors import OptionError
 
@@ -87,7 +88,12 @@ class Loaded:
     def name(self) -> str:
         """Name of the engine that runs the network."""
         runner = self.graph or self._runner
-        return str(getattr(runner, "name", "compile" if "compile" in self._names else "torch"))
+        return str(getattr(runner, "name", "compile" if self._compiled else "torch"))
+
+    @property
+    def _compiled(self) -> bool:
+        """Whether torch compiles the network where it runs it."""
+        return any(ENGINES[name].compiled for name in self._names)
 
     def _of_torch(self) -> Engine:
         """The torch module as an engine, which learns how large a batch may be, and keeps what it compiled."""
@@ -96,7 +102,7 @@ class Loaded:
             if self._runner is None:
                 from cellpose.engines._torch import TorchEngine
 
-                self._runner = TorchEngine(module, compiled="compile" in self._names)
+                self._runner = TorchEngine(module, compiled=self._compiled)
             return self._runner
 
     def described(self, name: str, default: Any) -> Any:
@@ -142,14 +148,14 @@ def engine_of(net: Any, backbone: str | None = None) -> Engine:
 
 
 def _usual_precision(file: weights.ModelFile, device: Any) -> str:
-    """Transformers were trained for bfloat16: on GPUs that compute in it they are run so. All else is exact."""
+    """Some families were trained for bfloat16: on GPUs that compute in it they are run so. All else is exact."""
     if device is None or device.type != "cuda":
         return "float32"
     import torch
 
     if not torch.cuda.is_bf16_supported(including_emulation=False):
         return "float32"
-    return "bfloat16" if weights.family(file).is_transformer else "float32"
+    return nets.family_named(weights.architecture(file).name).gpu_precision
 
 
 def _print_of(module: torch.nn.Module) -> Any:

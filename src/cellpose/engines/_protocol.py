@@ -7,9 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Engine", "is_transformer"]
-
-_TRANSFORMERS = ("sam", "dino", "vit")
+__all__ = ["Engine"]
 
 
 @runtime_checkable
@@ -27,7 +25,7 @@ class Engine(Protocol):
     default_bsize
         Side in pixels of the tiles the network was made for.
     backbone
-        Kind of the network, ``"cpnet"``, ``"sam_vitl"``, …; images are padded and prepared by it.
+        Name of the family of the network, ``"cpnet"``, ``"sam_vitl"``, …, see ``nets.FAMILIES``.
     tile_multiple
         Sides of tiles must be a multiple of this.
     """
@@ -46,14 +44,3 @@ class Engine(Protocol):
     def __call__(self, tiles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Outputs (n, nout, y, x) and styles (n, style_size) of tiles (n, channels, y, x), all float32."""
         ...
-
-
-def is_transformer(backbone: object) -> bool:
-    """Whether networks of this kind take images prepared as version 4 did (up to three channels, tiles of fixed size).
-
-    Examples
-    --------
-    >>> is_transformer("sam_vitl"), is_transformer("cpnet"), is_transformer("default")
-    (True, False, False)
-    """
-    return isinstance(backbone, str) and backbone.startswith(_TRANSFORMERS)

@@ -46,25 +46,25 @@ class SamGraph(TokenGraph):
 
     def write(self) -> None:
         """Input ``tiles`` (1, nchan, bsize, bsize) and output ``outputs`` (1, nout, bsize, bsize), float32."""
-        graph, state, family = self.graph, self.state, self.family
-        side, dim = family.bsize // family.ps, family.embed_dim
-        tiles = graph.input("tiles", [1, family.nchan, family.bsize, family.bsize])
+        graph, state, network = self.graph, self.state, self.network
+        side, dim = network.bsize // network.ps, network.embed_dim
+        tiles = graph.input("tiles", [1, network.nchan, network.bsize, network.bsize])
         stem = "encoder.patch_embed.proj"
-        patches = self.conv(tiles, state[f"{stem}.weight"], state[f"{stem}.bias"], stride=family.ps)
+        patches = self.conv(tiles, state[f"{stem}.weight"], state[f"{stem}.bias"], stride=network.ps)
         x = graph.node("Transpose", graph.node("Reshape", patches, self.shape(dim, -1)), perm=[1, 0])
         x = self.add(x, graph.constant(state["encoder.pos_embed"].reshape(-1, dim)))
         one_hot = np.eye(side, dtype=np.float32)
         place = np.concatenate((np.repeat(one_hot, side, axis=1), np.tile(one_hot, side)))
         places = graph.constant(np.repeat(place[None], self.num_heads, axis=0))
-        for i in range(family.depth):
+        for i in range(network.depth):
             x = self.block(x, f"encoder.blocks.{i}", side, places)
         x = graph.node("Transpose", x, perm=[1, 0])
         x = self.conv(graph.node("Reshape", x, self.shape(1, dim, side, side)), state["encoder.neck.0.weight"], None)
         x = self.channel_norm(x, "encoder.neck.1")
         x = self.channel_norm(self.conv(x, state["encoder.neck.2.weight"], None, padding=1), "encoder.neck.3")
         x = self.conv(x, state["out.weight"], state["out.bias"])
-        y = graph.node("DepthToSpace", x, blocksize=family.ps, mode="CRD")
-        graph.output("outputs", y, [1, family.nout, family.bsize, family.bsize])
+        y = graph.node("DepthToSpace", x, blocksize=network.ps, mode="CRD")
+        graph.output("outputs", y, [1, network.nout, network.bsize, network.bsize])
 
     def channel_norm(self, x: str, key: str) -> str:
         """Layer norm over the channels of every pixel of (1, channel, y, x)."""

@@ -1,4 +1,7 @@
-"""ONNX Runtime, OpenVINO, our own kernels: one function each that makes a graph something to call with tiles."""
+"""ONNX Runtime, OpenVINO, our own kernels: what each needs to make a graph something to call with tiles, on the CPU.
+
+A graph is its bytes, or its file, beside which its weights may lie. ``engines/_registry.py`` tells who opens what.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,18 @@ from numpy.typing import NDArray
 
 from cellpose.engines._token_graph import INT8_GROUP
 
-__all__ = ["Session", "has_bfloat16", "open_session", "threads", "version_of", "workers"]
+__all__ = [
+    "Session",
+    "native_version",
+    "onnx_version",
+    "open_native",
+    "open_onnx",
+    "open_openvino",
+    "openvino_has_bfloat16",
+    "openvino_version",
+    "threads",
+    "workers",
+]
 
 FloatArray = NDArray[np.float32]
 #: The outputs of a graph for tiles (n, channel, y, x), and for its other inputs by name. Several threads may call it.
@@ -41,26 +55,32 @@ def workers() -> int:
     return min(threads(), _MOST_WORKERS)
 
 
-def version_of(engine: str) -> str:
-    """Name and version of the library of an engine; imports it."""
-    if engine == "native":
-        import numba
+def native_version() -> str:
+    """What the results of our own kernels depend on."""
+    import numba
 
-        from cellpose.nets._vector_code import processor
+    from cellpose.nets._vector_code import processor
 
-        return f"native, numba {numba.__version__}, {processor()}"
-    if engine == "onnx":
-        import onnxruntime
+    return f"native, numba {numba.__version__}, {processor()}"
 
-        return f"onnxruntime {onnxruntime.__version__}"
+
+def onnx_version() -> str:
+    """Name and version of ONNX Runtime, which is imported."""
+    import onnxruntime
+
+    return f"onnxruntime {onnxruntime.__version__}"
+
+
+def openvino_version() -> str:
+    """Name and version of OpenVINO, which is imported."""
     import openvino
 
     return f"openvino {openvino.__version__}"
 
 
-def has_bfloat16(engine: str) -> bool:
-    """Whether a library computes in bfloat16 on this processor by instructions made for it; imports the library."""
-    if engine != "openvino" or not _may_use_bfloat16():
+def openvino_has_bfloat16() -> bool:
+    """Whether OpenVINO computes in bfloat16 on this processor by instructions made for it; imports it."""
+    if not _may_use_bfloat16():
         return False
     import openvino
 
@@ -73,30 +93,15 @@ def _may_use_bfloat16() -> bool:
     return limit == "DEFAULT" or any(name in limit for name in ("ALL", "BF16", "FP16", "AMX", "AVX10", "VNNI_2"))
 
 
-def open_session(engine: str, graph: bytes | Path, *, bfloat16: bool = False) -> Session:
-    """What runs a graph with ``"onnx"`` (ONNX Runtime), ``"openvino"`` or ``"native"``, on the CPU.
-
-    Parameters
-    ----------
-    engine
-        The library.
-    graph
-        The graph, or its file, beside which its weights may lie: of ONNX, or of :func:`native_graph`.
-    bfloat16
-        Whether products may be computed in bfloat16 (OpenVINO only). Else they are as exact as the graph says.
-    """
-    if engine == "native":
-        return _native(graph)
-    return _onnx(graph) if engine == "onnx" else _openvino(graph, bfloat16=bfloat16)
-
-
-def _native(graph: bytes | Path) -> Session:
+def open_native(graph: bytes | Path, *, bfloat16: bool = False) -> Session:
+    """What runs a graph of :func:`native_graph` by our own kernels."""
     from cellpose.engines._native import NativeCPnet
 
     return NativeCPnet.of(graph)
 
 
-def _onnx(graph: bytes | Path) -> Session:
+def open_onnx(graph: bytes | Path, *, bfloat16: bool = False) -> Session:
+    """What runs a graph of ONNX by ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -114,7 +119,8 @@ def _onnx(graph: bytes | Path) -> Session:
     return run
 
 
-def _openvino(graph: bytes | Path, *, bfloat16: bool) -> Session:
+def open_openvino(graph: bytes | Path, *, bfloat16: bool = False) -> Session:
+    """What runs a graph of ONNX by OpenVINO; products may be computed in bfloat16."""
     import openvino
 
     core = openvino.Core()

@@ -10,27 +10,18 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cellpose import nets, weights
 from cellpose._progress.stages import say
-from cellpose.engines._calibration import largest_inputs
-from cellpose.engines._cpnet_graph import cpnet_graph
-from cellpose.engines._dino_graph import DinoGraph
-from cellpose.engines._native_graph import native_graph
 from cellpose.engines._onnx_file import Graph
-from cellpose.engines._sam_graph import SamGraph
+from cellpose.engines._registry import EngineKind, Graphs
 from cellpose.errors import FileWriteError
 
 if TYPE_CHECKING:
-    from cellpose.nets import Family
+    from cellpose.nets import Architecture
 
-__all__ = ["Source", "keep", "source_of", "variant_of"]
+__all__ = ["Source", "keep", "source_of"]
 
 logger = logging.getLogger("cellpose.engines")
-
-FloatArray = NDArray[np.float32]
 
 # Raised whenever graphs of the same weights are written otherwise: older ones are made anew.
 _GRAPH_VERSION = 2
@@ -47,7 +38,7 @@ class Source:
     difference that was found. ``periods`` are those of the positions of a CPDINO.
     """
 
-    family: Family
+    network: Architecture
     diam_mean: float
     diam_labels: float
     graph: bytes | Path = b""
@@ -55,87 +46,62 @@ class Source:
     periods: tuple[float, ...] = ()
 
 
-def variant_of(engine: str, precision: str) -> str:
-    """The graphs of libraries are the same but for numbers in 8 bits."""
-    return f"int8-{engine}" if precision == "int8" else engine if engine == "native" else ""
+def _graphs_of(engine: EngineKind) -> Graphs:
+    if engine.graphs is None:
+        message = f"{engine.title} has no graphs"
+        raise ValueError(message)
+    return engine.graphs
 
 
-def source_of(file: weights.ModelFile, variant: str = "") -> Source | None:
+def _variant_of(engine: EngineKind, precision: str) -> str:
+    """Which graph: those of engines of one format are the same but for numbers in 8 bits."""
+    own = _graphs_of(engine).format
+    return f"int8-{engine.name}" if precision == "int8" else engine.name if own is None else own
+
+
+def source_of(file: weights.ModelFile, engine: EngineKind, precision: str = "float32") -> Source | None:
     """The network of a file, from the models folder if it was kept there; None for kinds that have no graph."""
-    kept = _read_kept(file, variant)
+    graphs = _graphs_of(engine)
+    kept = _read_kept(file, engine, precision)
     if kept is not None and kept.graph:
         return kept
     arrays = weights.load_arrays(file.path)
     if arrays is None:
         arrays = {key: value.numpy() for key, value in weights.load_state_dict(file.path).items()}
-    family = weights.family_of(arrays, file.path)
+    network = weights.architecture_of(arrays, file.path)
+    if network.name not in graphs.families:
+        return None
     default = file.info.diam_mean if file.info else 30.0
     diam_mean, diam_labels = (
         float(arrays[key].reshape(-1)[0]) if key in arrays else default for key in ("diam_mean", "diam_labels")
     )
-    source = Source(family, diam_mean, diam_labels, checked=kept.checked if kept else {})
+    variant = _variant_of(engine, precision)
+    data_file = _kept_path(file, Path(), variant).with_suffix(".bin").name
     try:
-        if family.is_transformer:
-            return None if variant == "native" else _transformer(arrays, source, file, variant)
-        graph = native_graph(arrays, family) if variant == "native" else _cpnet(arrays, family, variant)
-        return None if graph is None else _replaced(source, graph=graph)
+        graph = graphs.write(arrays, network, int8=precision == "int8", data_file=data_file)
     except KeyError:
         return None  # torch tells best what is missing
-
-
-def _replaced(source: Source, **changes: Any) -> Source:
-    return Source(**{**{f.name: getattr(source, f.name) for f in fields(source)}, **changes})
-
-
-def _cpnet(arrays: Mapping[str, FloatArray], family: Family, variant: str) -> bytes | None:
-    if family.name != "cpnet" or family.conv_3D or family.classes:
+    if graph is None:
         return None
-    if variant not in ("", "int8-openvino"):
-        logger.info("U-Nets are run in 8 bits by OpenVINO only")
-        return None
-
-    def graph(**options: Any) -> bytes:
-        return cpnet_graph(
-            arrays,
-            family.nbase,
-            family.nout,
-            residual_on=family.residual_on,
-            style_on=family.style_on,
-            concatenation=family.concatenation,
-            **options,
-        )
-
-    if not variant:
-        return graph()
-    return graph(largest=largest_inputs("openvino", graph(observed=True), family.nchan))
-
-
-def _transformer(
-    arrays: Mapping[str, FloatArray], source: Source, file: weights.ModelFile, variant: str
-) -> Source | None:
-    """The network with its graph written to the models folder; None, with a warning, where there is no room for it."""
-    writer = SamGraph if source.family.name.startswith("sam") else DinoGraph
     try:
-        path = _kept_path(file, weights.writable_dir(), variant).with_suffix(".onnx")
-        data = path.with_suffix(".bin")
-        int8 = variant.removeprefix("int8-") or None
-        graph = writer.of(arrays, source.family, int8=int8, data_file=data.name)
-        _write(graph, path, data)
+        whole = graph if isinstance(graph, bytes) else _written(graph, file, variant, graphs.suffix)
     except FileWriteError as error:
         logger.warning("the network of %s is run by torch, since its graph cannot be kept: %s", file.name, error)
         return None
     periods = tuple(arrays[_PERIODS].tolist()) if _PERIODS in arrays else ()
-    return _replaced(source, graph=path, periods=periods)
+    return Source(network, diam_mean, diam_labels, whole, kept.checked if kept else {}, periods)
 
 
-def _write(graph: Graph, path: Path, data: Path) -> None:
-    """Write a graph and the file beside it, each whole or not at all.
+def _written(graph: Graph, file: weights.ModelFile, variant: str, suffix: str) -> Path:
+    """A graph as a file, with its weights beside it, each whole or not at all.
 
     Raises
     ------
     FileWriteError
         If the disc is too full, or cannot be written to.
     """
+    path = _kept_path(file, weights.writable_dir(), variant).with_suffix(suffix)
+    data = path.with_suffix(".bin")
     path.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path.parent).free
     if free < graph.data_bytes + _SPARE_BYTES:
@@ -149,6 +115,7 @@ def _write(graph: Graph, path: Path, data: Path) -> None:
         graph.write_data(temporary)
     with weights.replaced(path) as temporary:
         temporary.write_bytes(graph.to_bytes())
+    return path
 
 
 def _kept_path(file: weights.ModelFile, folder: Path, variant: str) -> Path:
@@ -158,23 +125,19 @@ def _kept_path(file: weights.ModelFile, folder: Path, variant: str) -> Path:
     return folder / "cache" / f"{file.sha256[:32]}-{_GRAPH_VERSION}{style}{variant}.json"
 
 
-def _suffix(variant: str) -> str:
-    return ".npz" if variant == "native" else ".onnx"
-
-
-def _read_kept(file: weights.ModelFile, variant: str) -> Source | None:
-    path = _kept_path(file, weights.model_dir(), variant)
+def _read_kept(file: weights.ModelFile, engine: EngineKind, precision: str) -> Source | None:
+    path = _kept_path(file, weights.model_dir(), _variant_of(engine, precision))
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        known = {f.name for f in fields(nets.Family)}
-        family: dict[str, Any] = {
+        known = {f.name for f in fields(nets.Architecture)}
+        network: dict[str, Any] = {
             key: tuple(v) if isinstance(v, list) else v for key, v in found["family"].items() if key in known
         }
         checked = {str(key): float(value) for key, value in found["checked"].items()}
         periods = tuple(float(value) for value in found["periods"])
-        graph = _kept_graph(path.with_suffix(_suffix(variant)), found)
+        graph = _kept_graph(path.with_suffix(_graphs_of(engine).suffix), found)
         diameters = float(found["diam_mean"]), float(found["diam_labels"])
-        return Source(nets.Family(**family), *diameters, graph, checked, periods)
+        return Source(nets.Architecture(**network), *diameters, graph, checked, periods)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -191,12 +154,12 @@ def _kept_graph(path: Path, record: Mapping[str, Any]) -> bytes | Path:
     return path
 
 
-def keep(source: Source, file: weights.ModelFile, variant: str) -> None:
+def keep(source: Source, file: weights.ModelFile, engine: EngineKind, precision: str) -> None:
     """Write the record of a network, and its graph where it cannot be made at once and without torch."""
     separate = isinstance(source.graph, Path)
-    with_graph = separate or variant.startswith("int8") or weights.load_arrays(file.path) is None
+    with_graph = separate or precision == "int8" or weights.load_arrays(file.path) is None
     record = {
-        "family": asdict(source.family),
+        "family": asdict(source.network),
         "diam_mean": source.diam_mean,
         "diam_labels": source.diam_labels,
         "periods": source.periods,
@@ -205,9 +168,9 @@ def keep(source: Source, file: weights.ModelFile, variant: str) -> None:
         "checked": source.checked,
     }
     try:
-        path = _kept_path(file, weights.writable_dir(), variant)
+        path = _kept_path(file, weights.writable_dir(), _variant_of(engine, precision))
         if with_graph and isinstance(source.graph, bytes):
-            with weights.replaced(path.with_suffix(_suffix(variant))) as temporary:
+            with weights.replaced(path.with_suffix(_graphs_of(engine).suffix)) as temporary:
                 temporary.write_bytes(source.graph)
         with weights.replaced(path) as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

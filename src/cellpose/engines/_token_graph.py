@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cellpose.engines._onnx_file import Graph
 
 if TYPE_CHECKING:
-    from cellpose.nets import Family
+    from cellpose.nets import Architecture
 
 __all__ = ["INT8_GROUP", "TokenGraph"]
 
@@ -31,14 +31,19 @@ class TokenGraph(ABC):
     """Writes the nodes of a transformer for one tile; tokens are (token, width)."""
 
     def __init__(
-        self, state: Mapping[str, FloatArray], family: Family, int8: str | None, data_file: str | None
+        self, state: Mapping[str, FloatArray], network: Architecture, int8: str | None, data_file: str | None
     ) -> None:
-        self.state, self.family, self.num_heads, self.int8 = state, family, family.num_heads, int8
+        self.state, self.network, self.num_heads, self.int8 = state, network, network.num_heads, int8
         self.graph = Graph(data_file)
 
     @classmethod
     def of(
-        cls, state: Mapping[str, FloatArray], family: Family, *, int8: str | None = None, data_file: str | None = None
+        cls,
+        state: Mapping[str, FloatArray],
+        network: Architecture,
+        *,
+        int8: str | None = None,
+        data_file: str | None = None,
     ) -> Graph:
         """The graph of a network.
 
@@ -46,8 +51,8 @@ class TokenGraph(ABC):
         ----------
         state
             Its state dict as arrays.
-        family
-            What ``nets.detect_family`` says of it.
+        network
+            What ``nets.detect_architecture`` says of it.
         int8
             ``"onnx"`` or ``"openvino"``: linear layers of the blocks in 8 bits, as this library runs them fastest.
             ``None``: in float32.
@@ -59,7 +64,7 @@ class TokenGraph(ABC):
         Graph
             With the inputs and outputs that :meth:`write` tells of.
         """
-        writer = cls(state, family, int8, data_file)
+        writer = cls(state, network, int8, data_file)
         writer.write()
         return writer.graph
 

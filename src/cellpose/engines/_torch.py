@@ -13,9 +13,8 @@ from torch import nn
 
 from cellpose._progress.stages import say
 from cellpose.engines._batches import SmallerBatches, is_out_of_memory
-from cellpose.engines._protocol import is_transformer
 from cellpose.errors import InputError
-from cellpose.nets import CPnet
+from cellpose.nets import CPnet, Family, family_named
 
 __all__ = ["TorchEngine"]
 
@@ -39,7 +38,7 @@ class TorchEngine:
 
     Examples
     --------
-    >>> from cellpose.nets import CPnet
+    >>> from cellpose.nets import CPnet, Family, family_named
     >>> engine = TorchEngine(CPnet([2, 4, 8], nout=3))
     >>> outputs, styles = engine(np.zeros((1, 2, 16, 16), np.float32))
     >>> outputs.shape, styles.shape
@@ -55,9 +54,13 @@ class TorchEngine:
         self.backbone: str = backbone or (own if isinstance(own, str) else "cpnet")
         self.nout = int(getattr(module, "nout", 3))
         self.style_size = int(getattr(module, "style_size", 256))
-        self.default_bsize = int(getattr(module, "default_bsize", _tile_side(self.backbone)))
+        self.default_bsize = int(getattr(module, "default_bsize", self._family.tile_side))
         self.tile_multiple = _tile_multiple(module)
         self._batches = SmallerBatches()
+
+    @property
+    def _family(self) -> Family:
+        return family_named(self.backbone)
 
     @property
     def device(self) -> torch.device:
@@ -78,7 +81,7 @@ class TorchEngine:
             If not even one tile fits.
         """
         nchan = getattr(self.module, "nchan", None)
-        if nchan is not None and tiles.shape[1] != nchan and not is_transformer(self.backbone):
+        if nchan is not None and tiles.shape[1] != nchan and self._family.channel_pair:
             message = f"tiles of {tiles.shape[1]} channels cannot be run: the network takes {nchan}"
             raise InputError(message)
         if self.module.training:
@@ -87,7 +90,7 @@ class TorchEngine:
 
     def _run(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray]:
         x = _on_device(tiles, self.device, _dtype_of(self.module))
-        if x.device.type in ("cpu", "cuda") and not is_transformer(self.backbone):
+        if x.device.type in ("cpu", "cuda") and self._family.convolutional:
             x = x.contiguous(memory_format=torch.channels_last)
         outputs, style = _split(self._result(x), self.style_size)
         if outputs.shape[0] != x.shape[0] or outputs.shape[2:] != x.shape[2:]:
@@ -149,12 +152,6 @@ def _fastest_batch(module: nn.Module, device: torch.device) -> int:
     if device.type != "cpu" or not isinstance(module, CPnet):
         return sys.maxsize
     return torch.get_num_threads()
-
-
-def _tile_side(backbone: str) -> int:
-    if backbone.startswith("dino"):
-        return 384
-    return 256 if is_transformer(backbone) else 224
 
 
 def _tile_multiple(module: nn.Module) -> int:

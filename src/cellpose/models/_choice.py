@@ -8,9 +8,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cellpose import core, weights
-from cellpose.engines import Loaded, is_transformer
+from cellpose.engines import Loaded
 from cellpose.errors import OptionError
 from cellpose.models._retired import warn_once
+from cellpose.nets import FAMILIES
 
 if TYPE_CHECKING:
     import torch
@@ -110,7 +111,7 @@ def diameters_of(net: Loaded, file: weights.ModelFile | None, diam_mean: float |
     )
     mean = own or diam_mean or _DIAMETER
     info = None if file is None else file.info
-    if info is not None and not is_transformer(info.family):
+    if info is not None and FAMILIES[info.family].diameter_px is None:
         mean = info.diam_mean if info.diam_mean != _DIAMETER else diam_mean or _DIAMETER
     return mean, labels or mean
 

@@ -87,7 +87,7 @@ def get_user_models() -> list[str]:
 
 def get_backbone(pretrained_model: str | os.PathLike[str]) -> str:
     """Kind of the network in a weight file, such as ``"cpnet"`` or ``"sam_vitl"``."""
-    return nets.detect_family(weights.load_state_dict(weights.resolve(pretrained_model).path)).name
+    return nets.detect_architecture(weights.load_state_dict(weights.resolve(pretrained_model).path)).name
 
 
 def get_model_params(

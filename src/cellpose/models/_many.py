@@ -81,7 +81,7 @@ def _segment_all(
         )
         own = replace(options, diameter=diameter or None, rescale=rescale or None)
         stage("reading")
-        by_name = not network.transformer or own.do_3D or own.stitch_threshold > 0
+        by_name = network.family.channel_pair or own.do_3D or own.stitch_threshold > 0
         image, axes = read_with_axes(item, layout.of(index, images.count), planes_by_name=by_name)
         if not told:
             _tell_assumed(name_of(item, index, many=images.many), image, axes, network, own, told)
@@ -117,7 +117,8 @@ def _tell_assumed(
     if options.do_3D or options.stitch_threshold > 0:
         return  # planes come first, as is documented
     choosing = layout.channels is not None
-    letters = transforms.assumed_axes(image.shape, transformer=network.transformer, choosing=choosing, do_3D=False)
+    many = not network.family.channel_pair
+    letters = transforms.assumed_axes(image.shape, transformer=many, choosing=choosing, do_3D=False)
     usual = letters == "YXC" and image.shape[-1] <= _USUAL_CHANNELS
     if not usual:
         told.append(name)

@@ -16,7 +16,6 @@ from cellpose.engines import (
     NetworkAttribute,
     choose_engine,
     engine_of,
-    is_transformer,
     worthwhile_precision,
 )
 from cellpose.models import _retired
@@ -33,6 +32,7 @@ from cellpose.models._inputs import Images, Layout
 from cellpose.models._many import segment_images
 from cellpose.models._segment import Network
 from cellpose.models._untrained import UntrainedNetwork
+from cellpose.nets import family_named
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 
 if TYPE_CHECKING:
@@ -71,9 +71,8 @@ class CellposeModel:
     use_bfloat16
         Whether the network computes in bfloat16 (half the memory, faster on GPUs, results differ slightly).
     engine
-        What runs the network: ``"torch"``, ``"compile"`` (torch with ``torch.compile``; needs a compiler), ``"onnx"``,
-        ``"openvino"`` (on the CPU, faster), ``"native"`` (kernels of this package for U-Nets on the CPU, the fastest),
-        or ``"auto"``: the fastest one that is here. ``None``: what the environment variable ``CELLPOSE_ENGINE`` names,
+        What runs the network: a name of ``cellpose.engines.ENGINES`` (``cellpose doctor`` lists them), or ``"auto"``:
+        the fastest one that is here. ``None``: what the environment variable ``CELLPOSE_ENGINE`` names,
         else ``"auto"``. Networks that it cannot run, and those that are replaced or trained, are run by torch.
     precision
         ``"float32"``, ``"bfloat16"`` or ``"int8"`` (8-bit weights and activations: faster on a CPU, results differ a
@@ -86,7 +85,7 @@ class CellposeModel:
     net, net_ortho
         The networks (torch modules), loaded when they are asked for; may be replaced.
     engine, precision
-        What runs the network, ``"torch"``, ``"compile"``, ``"native"``, ``"onnx"`` or ``"openvino"``, and how exactly.
+        What runs the network, a name of ``cellpose.engines.ENGINES``, and how exactly.
     device, gpu
         The device, and whether it is a GPU.
     pretrained_model
@@ -135,7 +134,7 @@ class CellposeModel:
         check_arguments(CellposeModel.__init__, locals())
         check_sizes(diam_mean, nchan)
         _retired.drop_retired("CellposeModel", retired, _retired.INIT)
-        if backbone not in ("default", "transformer") and not is_transformer(backbone):
+        if backbone != "default" and family_named(backbone).channel_pair:
             logger.debug("backbone=%r is read from the weight file instead", backbone)
         named = wanted_model(pretrained_model, model_type)
         file = None if named is None else weights.resolve(named)
@@ -194,11 +193,11 @@ class CellposeModel:
     def _bsize(self) -> int | None:
         """Side of tiles where none is given: small images whole by bundled models, but not by what replaced them."""
         replaced_by = str(getattr(self._net, "backbone", "cpnet"))
-        return 0 if self._small_whole and not is_transformer(replaced_by) else None
+        return 0 if self._small_whole and family_named(replaced_by).small_tiles else None
 
     @property
     def engine(self) -> str:
-        """What runs the network: ``"torch"``, ``"compile"``, ``"native"``, ``"onnx"`` or ``"openvino"``."""
+        """What runs the network: a name of ``cellpose.engines.ENGINES``."""
         if isinstance(self._net, Loaded):
             return self._net.name
         return str(getattr(self._net, "name", "torch"))
@@ -362,7 +361,8 @@ class CellposeModel:
         ortho = None if self._net_ortho is None else engine_of(self._net_ortho, self.backbone)
         device = self._device if self._device is not None and self._device.type != "cpu" else None
         # Torch divides one image among all threads (and a GPU has one memory): two at once would only be in each
-        # other's way. The same is true of the large matrices of transformers.
-        shared = all(isinstance(e, GraphEngine) and not is_transformer(e.backbone) for e in (engine, ortho) if e)
+        # other's way. The same is true of large matrices.
+        one_by_one = (e for e in (engine, ortho) if e)
+        shared = all(isinstance(e, GraphEngine) and family_named(e.backbone).convolutional for e in one_by_one)
         turn = nullcontext() if shared else self._turn
         return Network(engine, ortho, self.nchan, float(self.diam_mean), float(self.diam_labels), device, turn)

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from cellpose import core, dynamics, plot, transforms, utils
 from cellpose._labels.arrays import compact
 from cellpose._progress.stages import stage
-from cellpose.engines import Engine, is_transformer
+from cellpose.engines import Engine
 from cellpose.errors import InputError, OptionError
 from cellpose.models import _scratch
 from cellpose.models._classes import class_scores, masks_of_planes, picture_of_scores
 from cellpose.models._inputs import Layout
 from cellpose.models._retired import warn_once
+from cellpose.nets import Family, family_named
 from cellpose.options import Evaluation, Normalization
 
 __all__ = ["Network", "SegmentationResult", "segment"]
@@ -30,9 +31,6 @@ Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
 Report = Callable[[float], None]
 
-# Pixels to which the diameter of cells is brought for transformers.
-_TRANSFORMER_DIAMETER = 30.0
-_SAM_SIDE = 256
 # Pixels of an enlarged plane above which the diameter must be wrong: its flows alone would take 24 GiB.
 _MOST_PIXELS = 2**31
 # Part of the progress that is the network; the rest are the masks.
@@ -66,9 +64,9 @@ class Network:
     turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
     @property
-    def transformer(self) -> bool:
-        """Whether images are prepared as version 4 did."""
-        return is_transformer(self.engine.backbone)
+    def family(self) -> Family:
+        """What networks of its kind can do."""
+        return family_named(self.engine.backbone)
 
     @property
     def classes(self) -> bool:
@@ -160,10 +158,10 @@ def arranged(network: Network, image: Array, layout: Layout, *, stack: bool) -> 
     ``stack``: the image is one, else its shape tells.
     """
     axes = (layout.channels, layout.channel_axis, layout.z_axis)
-    if network.transformer:
-        found = transforms.prepare_transformer(image, *axes, do_3D=stack)
-    else:
+    if network.family.channel_pair:
         found = transforms.prepare_unet(image, *axes, do_3D=stack, nchan=network.nchan)
+    else:
+        found = transforms.prepare_transformer(image, *axes, do_3D=stack)
     return found if found.ndim == 4 else found[np.newaxis]
 
 
@@ -182,10 +180,11 @@ def prepared(network: Network, image: Array, layout: Layout, options: Evaluation
 
 def scale_of(network: Network, options: Evaluation) -> float:
     """The factor by which the image is resized for the network."""
-    if network.transformer:
+    fixed = network.family.diameter_px
+    if fixed is not None:
         if options.rescale is not None and not options.diameter:
             warn_once("rescale has no effect with transformer weights: give the diameter of the cells")
-        return _TRANSFORMER_DIAMETER / options.diameter if options.diameter else 1.0
+        return fixed / options.diameter if options.diameter else 1.0
     if options.diameter:
         return network.diam_mean / options.diameter
     if options.rescale:
@@ -194,8 +193,8 @@ def scale_of(network: Network, options: Evaluation) -> float:
 
 
 def diameter_assumed(network: Network, options: Evaluation) -> float | None:
-    """The diameter in pixels that cells are taken to have; None where none was given to a transformer."""
-    if network.transformer:
+    """The diameter in pixels that cells are taken to have; None where images are not resized without one."""
+    if network.family.diameter_px is not None:
         return options.diameter
     return network.diam_mean / scale_of(network, options)
 
@@ -294,9 +293,12 @@ def masks_of(
 
 def _check(network: Network, options: Evaluation) -> None:
     """What can be told before any work is done."""
-    bsize, backbone = options.tiling.bsize, network.engine.backbone
-    if backbone.startswith("sam") and bsize not in (None, _SAM_SIDE):
-        message = f"bsize={bsize} is not allowed; {backbone} runs on tiles of {_SAM_SIDE} pixels only, leave it out"
+    bsize, family = options.tiling.bsize, network.family
+    if family.one_side and bsize not in (None, family.tile_side):
+        message = (
+            f"bsize={bsize} is not allowed; {network.engine.backbone} runs on tiles of {family.tile_side} pixels only, "
+            "leave it out"
+        )
         raise OptionError(message)
 
 

@@ -1,7 +1,7 @@
 """The networks: CPnet (residual U-Net), CPSAM and CPDINO (vision transformers).
 
 They know tensors and state dicts, nothing of images, model names or downloads. Torch is imported with the first
-network; the family of a file is told without it.
+network; what a file is, and what its family can do, is told without it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from cellpose.nets._family import Family, build, detect_family, one_channel
+from cellpose.nets._architecture import Architecture, Family, Learning, Recipe
+from cellpose.nets._families import FAMILIES, build, detect_architecture, family_named, one_channel
 
 if TYPE_CHECKING:
     from cellpose.nets._base import NetFile
@@ -21,11 +22,16 @@ if TYPE_CHECKING:
 __all__ = [
     "CPDINO",
     "CPSAM",
+    "FAMILIES",
+    "Architecture",
     "CPnet",
     "Family",
+    "Learning",
     "NetFile",
+    "Recipe",
     "build",
-    "detect_family",
+    "detect_architecture",
+    "family_named",
     "one_channel",
     "read_state_dict",
     "write_state_dict",

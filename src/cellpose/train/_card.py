@@ -43,7 +43,7 @@ def save_network(net: Any, path: Path, card: dict[str, Any] | None = None) -> No
 def family_name(net: Any) -> str:
     """Name of the family of a network, or of its class where it is none of ours."""
     try:
-        return nets.detect_family(merged_state(net)).name
+        return nets.detect_architecture(merged_state(net)).name
     except WeightsError:
         return type(net).__name__
 

@@ -24,11 +24,11 @@ _PERCENTILES = (1.0, 99.0)
 class Preparation:
     """How the images of a data set become network inputs.
 
-    ``generation`` is ``"unet"`` (two channels chosen by ``channels``, or RGB) or ``"transformer"`` (the first three
-    channels). ``channels=None`` takes the first ``nchan``.
+    ``channel_pair``: they have two channels chosen by ``channels``, or RGB; else the first three channels are taken.
+    ``channels=None`` takes the first ``nchan``.
     """
 
-    generation: str = "unet"
+    channel_pair: bool = True
     channels: Any = None
     channel_axis: int | None = None
     rgb: bool = False
@@ -36,16 +36,13 @@ class Preparation:
     normalization: Normalization = field(default_factory=Normalization)
 
     @classmethod
-    def of(cls, generation: str, normalize: Any, **given: Any) -> Preparation:
+    def of(cls, channel_pair: bool, normalize: Any, **given: Any) -> Preparation:
         """Preparation with what ``normalize`` means in training; see :func:`training_normalization`."""
-        return cls(generation=generation, normalization=training_normalization(normalize), **given)
+        return cls(channel_pair=channel_pair, normalization=training_normalization(normalize), **given)
 
     def __call__(self, images: Sequence[Any], rng: np.random.RandomState | None = None) -> list[Any]:
         """Images as float32 ``(C, Ly, Lx)``, normalised; the given arrays stay as they are."""
-        if self.generation == "transformer":
-            arrays = _three_channels(images, self.channel_axis)
-        else:
-            arrays = self._unet(images, rng)
+        arrays = self._unet(images, rng) if self.channel_pair else _three_channels(images, self.channel_axis)
         return [self._normalised(array) for array in arrays]
 
     def _unet(self, images: Sequence[Any], rng: np.random.RandomState | None) -> list[Any]:
@@ -161,5 +158,5 @@ def _reshape_norm(
     With ``channels`` or ``rgb`` two or three channels as U-Nets take them, else three as transformers take them.
     ``normalize_params`` is a bool, a dict with the key ``"normalize"``, or a :class:`cellpose.options.Normalization`.
     """
-    generation = "unet" if channels is not None or rgb else "transformer"
-    return Preparation.of(generation, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb)(data)
+    channel_pair = channels is not None or rgb
+    return Preparation.of(channel_pair, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb)(data)

@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 class Crops:
     """How crops are made."""
 
-    generation: str
+    as_tensors: bool
     device: torch.device
     bsize: int
     batch_size: int
@@ -56,12 +56,11 @@ class Crops:
         if self.diam_mean is not None:
             rescale = (images.diameters[indices] / self.diam_mean).astype(np.float32)
         common: dict[str, Any] = {"scale_range": self.scale_range, "rescale": rescale, "rng": rng}
-        transformer = self.generation == "transformer"
         # Ignored pixels are marked in the cell mask. Where that is interpolated they travel in a channel of their own.
-        marked = (transformer or labels[0].shape[0] > 3) and any(ignored_pixels(label).any() for label in labels)
+        marked = (self.as_tensors or labels[0].shape[0] > 3) and any(ignored_pixels(label).any() for label in labels)
         if marked:
             labels = [_mark_first(label) for label in labels]
-        if transformer:
+        if self.as_tensors:
             x, target, _ = transforms.random_rotate_and_resize(
                 imgs=data, lbls=labels, bsize=self.bsize, device=self.device, **common
             )

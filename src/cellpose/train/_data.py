@@ -294,9 +294,9 @@ def _process_train_test(
         pixels of the training set; the same six of the test set (None without one); True where images are in memory
         and normalised.
     """
-    generation = "unet" if channels is not None or rgb else "transformer"
+    channel_pair = channels is not None or rgb
     preparation = Preparation.of(
-        generation, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb
+        channel_pair, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb
     )  # fmt: skip
     train_set, test_set = build_sets(
         Sources(train_data, train_labels, train_files, train_labels_files, train_probs),
@@ -333,7 +333,7 @@ def _get_batch(
     if files is None:
         message = "neither data nor files were given; give one of them"
         raise InputError(message)
-    generation = "unet" if channels is not None or rgb else "transformer"
-    preparation = Preparation.of(generation, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb)
+    channel_pair = channels is not None or rgb
+    preparation = Preparation.of(channel_pair, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb)
     images = preparation([io.imread(files[i]) for i in chosen])
     return images, None if labels_files is None else [read_targets(labels_files[i])[1:] for i in chosen]

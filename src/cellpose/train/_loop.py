@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from cellpose import nets
 from cellpose._progress.display import Display
 from cellpose._progress.stages import stage
+from cellpose.nets import Family
 from cellpose.options import Training
 from cellpose.train import _checkpoint as checkpoints
 from cellpose.train import _records as records
@@ -66,7 +67,7 @@ class Run:
 
     net: Any
     options: Training
-    generation: str
+    family: Family
     device: torch.device
     train_set: ImageSet
     test_set: ImageSet | None
@@ -99,7 +100,7 @@ class Run:
         """How crops of these images are made."""
         options = self.options
         return Crops(
-            self.generation,
+            self.family.learning.as_tensors,
             self.device,
             options.bsize,
             options.batch_size,
@@ -221,7 +222,7 @@ def train(run: Run, *, resume: bool = False) -> Progress:
         return progress
     run.display.first = progress.epoch
     run.display.advance(progress.epoch)
-    rates = learning_rates(run.options.learning_rate, run.options.n_epochs, run.generation)
+    rates = learning_rates(run.options.learning_rate, run.options.n_epochs, run.family.name)
     try:
         while progress.epoch < run.options.n_epochs and not _stops(run, progress):
             with run.display.job(f"epoch {progress.epoch + 1}"):

@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 
-__all__ = ["crop_multiple", "device_of", "generation_of", "input_channels", "n_classes_of", "network_facts"]
+from cellpose.nets import Family, family_named
+
+__all__ = ["crop_multiple", "device_of", "family_of", "input_channels", "n_classes_of", "network_facts"]
 
 
-def generation_of(net: Any) -> str:
-    """``"transformer"`` for networks whose backbone is a vision transformer, else ``"unet"``."""
-    return "transformer" if str(getattr(net, "backbone", "")).startswith(("sam", "dino")) else "unet"
+def family_of(net: Any) -> Family:
+    """The family of a network, by its backbone; U-Nets where it names none."""
+    return family_named(getattr(net, "backbone", "cpnet"))
 
 
 def device_of(net: Any) -> torch.device:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.nets import family_named
+
 __all__ = ["learning_rates"]
 
 _WARM_UP = 10
 _BLOCKS = 10
 
 
-def learning_rates(learning_rate: float, n_epochs: int, generation: str = "unet") -> npt.NDArray[np.float64]:
+def learning_rates(learning_rate: float, n_epochs: int, family: str = "cpnet") -> npt.NDArray[np.float64]:
     """Learning rate of each epoch: linear warm-up, constant, halving blocks at the end of longer runs.
 
     The first ten epochs rise linearly from 0. Above 300 epochs the last 100 are ten blocks of 10 epochs, each at half
@@ -23,8 +25,8 @@ def learning_rates(learning_rate: float, n_epochs: int, generation: str = "unet"
         Rate after the warm-up.
     n_epochs
         Number of epochs.
-    generation
-        ``"unet"`` or ``"transformer"``.
+    family
+        Name of the family of the network.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def learning_rates(learning_rate: float, n_epochs: int, generation: str = "unet"
     array([0. , 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.9])
     """
     rates = np.append(np.linspace(0, learning_rate, _WARM_UP), np.full(max(0, n_epochs - _WARM_UP), learning_rate))
-    decay_from = 99 if generation == "transformer" else 100
+    decay_from = family_named(family).learning.decay_from
     if n_epochs > 300:
         block = 10
     elif n_epochs > decay_from:

@@ -18,6 +18,7 @@ import torch
 
 from cellpose._progress.display import shown, waiting
 from cellpose.errors import OptionError
+from cellpose.nets import Family
 from cellpose.options import Training
 from cellpose.train import _records
 from cellpose.train._adapters import trained_part
@@ -30,7 +31,7 @@ from cellpose.train._data import Reading, Sources, build_set, build_sets
 from cellpose.train._events import Events
 from cellpose.train._loop import HALF_PRECISION_DEVICES, OnEpoch, OnStep, Run, is_unet, losses_of, train, validate
 from cellpose.train._memory import memory_is_kept
-from cellpose.train._network import crop_multiple, device_of, generation_of, input_channels, n_classes_of, network_facts
+from cellpose.train._network import crop_multiple, device_of, family_of, input_channels, n_classes_of, network_facts
 from cellpose.train._sets import ImageSet
 from cellpose.train._validate import Comparison, Scores
 
@@ -107,7 +108,7 @@ def train_seg(
 ) -> tuple[Path, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Train a segmentation network on images and masks.
 
-    Arguments left at None get the value with which this generation of networks is trained by default
+    Arguments left at None get the value with which this family of networks is trained by default
     (:class:`cellpose.options.Training`): U-Nets batches of 8 crops of 224 pixels, 2000 epochs, learning rate 0.005,
     weight decay 1e-5, images brought to ``net.diam_mean``; transformers one crop, 100 epochs, 1e-5, 0.1, images at
     their own size.
@@ -214,10 +215,10 @@ def train_seg(
 
 def _run_of(net: Any, given: dict[str, Any]) -> Run:
     """The run that the arguments of the door describe."""
-    generation, device = generation_of(net), device_of(net)
-    options = _options(net, generation, given)
+    family, device = family_of(net), device_of(net)
+    options = _options(net, family, given)
     preparation = Preparation.of(
-        generation, given["normalize"], channels=given["channels"], channel_axis=given["channel_axis"],
+        family.channel_pair, given["normalize"], channels=given["channels"], channel_axis=given["channel_axis"],
         rgb=given["rgb"], nchan=input_channels(net),
     )  # fmt: skip
     reading = Reading(device, given["load_files"], given["compute_flows"], options.cache_gb, options.workers)
@@ -228,7 +229,7 @@ def _run_of(net: Any, given: dict[str, Any]) -> Run:
         logger.warning(f"mixed_precision is for CUDA GPUs; on {device.type} training computes in float32")
     path = _model_path(given["save_path"], given["model_name"], resume=given["resume"])
     return Run(
-        net, options, generation, device, train_set, test_set, path, class_weights=given["class_weights"],
+        net, options, family, device, train_set, test_set, path, class_weights=given["class_weights"],
         folder=_folder(path) if options.records else None, replay_set=replay_set,
         on_epoch=given["on_epoch"], on_step=given["on_step"],
         mean=WeightMean(options.average_weights), events=Events(_folder(path) if options.tensorboard else None),
@@ -255,28 +256,27 @@ def _image_sets(
     return with_classes(train_set, n_classes), test_set, replay_set
 
 
-def _options(net: Any, generation: str, given: dict[str, Any]) -> Training:
+def _options(net: Any, family: Family, given: dict[str, Any]) -> Training:
     """The checked options of a run, from the arguments of the door."""
     chosen = {f.name: given[f.name] for f in dataclasses.fields(Training)}
     if given["train_batch_size"] is not None:
         chosen["batch_size"] = given["train_batch_size"]
-    if generation == "transformer":
-        if chosen["SGD"]:
-            logger.warning("SGD is for U-Nets; AdamW is used")
-            chosen["SGD"] = False
-        side = int(getattr(net, "default_bsize", 256))
-        if chosen["bsize"] is None:
-            chosen["bsize"] = side
-        elif chosen["bsize"] != side and str(net.backbone).startswith("sam") and hasattr(net, "default_bsize"):
-            message = f"bsize={chosen['bsize']} is not allowed; this network takes crops of {side} pixels only"
-            raise OptionError(message)
+    if chosen["SGD"] and not family.learning.sgd:
+        logger.warning("SGD is for U-Nets; AdamW is used")
+        chosen["SGD"] = False
+    side = int(getattr(net, "default_bsize", family.tile_side))
+    if chosen["bsize"] is None:
+        chosen["bsize"] = side
+    elif chosen["bsize"] != side and family.one_side and hasattr(net, "default_bsize"):
+        message = f"bsize={chosen['bsize']} is not allowed; this network takes crops of {side} pixels only"
+        raise OptionError(message)
     if chosen["bsize"] is not None and chosen["bsize"] % crop_multiple(net):
         message = f"bsize={chosen['bsize']} is not allowed; it must be a multiple of {crop_multiple(net)} here"
         raise OptionError(message)
     # these need a place on the disk
     needs = (given["resume"], chosen["keep_best"], chosen["tensorboard"], chosen["checkpoint_every"])
     chosen["records"] = chosen["records"] or any(needs)
-    return Training.of(generation, **chosen)
+    return Training.of(family.name, **chosen)
 
 
 def _model_path(save_path: Any, model_name: Any, *, resume: bool) -> Path:

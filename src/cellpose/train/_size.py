@@ -144,7 +144,7 @@ def train_size(
     """
     device = device_of(net)
     preparation = Preparation.of(
-        "unet", normalize, channels=channels, channel_axis=channel_axis, rgb=rgb, nchan=input_channels(net)
+        True, normalize, channels=channels, channel_axis=channel_axis, rgb=rgb, nchan=input_channels(net)
     )
     train_set, test_set = build_sets(
         Sources(train_data, train_labels, train_files, train_labels_files, train_probs),

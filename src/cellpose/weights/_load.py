@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from cellpose.nets import Family, NetFile
+    from cellpose.nets import Architecture, NetFile
 
-__all__ = ["family", "family_of", "load_arrays", "load_network", "load_state_dict"]
+__all__ = ["architecture", "architecture_of", "load_arrays", "load_network", "load_state_dict"]
 
 logger = logging.getLogger("cellpose.weights")
 
@@ -97,8 +97,8 @@ def _is_finite(value: Any) -> bool:
     return math.isfinite(float(abs(value).max()))
 
 
-def family_of(state: Mapping[str, Any], path: str | os.PathLike[str]) -> Family:
-    """The kind of network of a state dict (tensors or arrays) that was read from ``path``.
+def architecture_of(state: Mapping[str, Any], path: str | os.PathLike[str]) -> Architecture:
+    """What the network of a state dict (tensors or arrays) is made of, which was read from ``path``.
 
     Raises
     ------
@@ -108,11 +108,11 @@ def family_of(state: Mapping[str, Any], path: str | os.PathLike[str]) -> Family:
     from cellpose import nets
 
     with reading(path, WeightsError):
-        return _told_by_file(nets.detect_family(state), Path(path))
+        return _told_by_file(nets.detect_architecture(state), Path(path))
 
 
-def family(path: str | os.PathLike[str] | ModelFile | None) -> Family:
-    """The kind of network in a weight file; only names and shapes of its tensors are looked at.
+def architecture(path: str | os.PathLike[str] | ModelFile | None) -> Architecture:
+    """What the network in a weight file is made of; only names and shapes of its tensors are looked at.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def family(path: str | os.PathLike[str] | ModelFile | None) -> Family:
     from cellpose import nets
 
     file = resolve(path)
-    return family_of(nets.read_state_dict(file.path), file.path)
+    return architecture_of(nets.read_state_dict(file.path), file.path)
 
 
 def load_network(
@@ -157,15 +157,16 @@ def load_network(
     file = resolve(path)
     state = nets.read_state_dict(file.path)
     _check_finite(state, file.path)
-    kind = family_of(state, file.path)
+    kind = architecture_of(state, file.path)
+    family = nets.family_named(kind.name)
     diam_mean = file.info.diam_mean if file.info else 30.0
-    # Weights of transformers are not drawn at random first: that takes longer than reading them.
-    with torch.device("meta" if kind.is_transformer else "cpu"):
+    # Large matrices are not drawn at random first: that takes longer than reading them.
+    with torch.device("cpu" if family.convolutional else "meta"):
         net = nets.build(kind, diam_mean)
     net.eval()
     net.model_file = file
     device, dtype = torch.device(device or "cpu"), dtype or torch.float32
-    if kind.is_transformer:
+    if not family.convolutional:
         _assign(net, state, file, device, dtype)
         return net
     _load(net, state, file)
@@ -209,13 +210,13 @@ def _assign(
         raise WeightsError(message) from error
 
 
-def _told_by_file(kind: Family, path: Path) -> Family:
+def _told_by_file(kind: Architecture, path: Path) -> Architecture:
     """What tensors do not tell: files trained here have it in their card, older ones in their name alone.
 
     These names are ``..._style_off_...`` for networks without style, ``unet3_...`` for those whose three outputs are
     classes.
     """
-    if kind.name != "cpnet":
+    if not kind.nbase:  # no U-Net
         return kind
     network = read_card(path).get("network")
     told = network if isinstance(network, dict) else {}

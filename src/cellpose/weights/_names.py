@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cellpose.nets import FAMILIES
+
 __all__ = ["LEGACY_FILES", "PUBLISHED", "ModelInfo", "lookup"]
 
 _UNET_URL = "https://www.cellpose.org/models/"
@@ -21,7 +23,7 @@ class ModelInfo:
     file
         Name of its file in the models folder and at ``base_url``.
     family
-        ``"cpnet"``, ``"sam_vitl"``, ``"dino_vitl"``, ``"dino_vitb"`` or ``"manet_mit_b5"``.
+        Name of the family of its network, a key of ``nets.FAMILIES``.
     task
         ``"segmentation"`` or ``"restoration"``.
     nchan, nout
@@ -66,7 +68,7 @@ class ModelInfo:
     @property
     def supported(self) -> bool:
         """Whether this program can run it."""
-        return self.family != "manet_mit_b5"
+        return FAMILIES[self.family].build is not None
 
     @property
     def files(self) -> tuple[str, ...]:

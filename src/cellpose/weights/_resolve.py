@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from cellpose.errors import DownloadError, FileMissingError, FileWriteError, UnknownModelError, WeightsError
+from cellpose.nets import FAMILIES
 from cellpose.weights import _cache, _here
 from cellpose.weights._download import Progress, Retry
 from cellpose.weights._download import download as download_file
@@ -120,10 +121,7 @@ def supported(name: str) -> tuple[ModelInfo, str]:
     if published is None:
         raise _unknown(name)
     if not published[0].supported:
-        message = (
-            f"the model {name} is a transformer of Cellpose 3 (MAnet with a MiT-B5 encoder), which is not supported; "
-            "use cyto3 or neurips_cellpose_default (U-Nets) or cpsam (transformer) instead"
-        )
+        message = f"the model {name} is {FAMILIES[published[0].family].refusal}"
         raise WeightsError(message)
     return published
 

@@ -11,6 +11,7 @@ from cellpose import weights
 from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._preload import load_networks
+from cellpose.nets import FAMILIES
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -77,9 +78,9 @@ class Models:
             if info is not None and (info.task != "segmentation" or not info.supported):
                 continue
             note = info.note if info else _KINDS.get(model.kind, "")
-            unet = info is None or info.family == "cpnet"
+            pair = info is None or FAMILIES[info.family].channel_pair
             size = info.size_mib if info else 0.0
-            found.setdefault(model.name, ModelChoice(model.name, model.kind, model.installed, note, size, unet))
+            found.setdefault(model.name, ModelChoice(model.name, model.kind, model.installed, note, size, pair))
         for name in self._asked:
             found.setdefault(name, ModelChoice(name, "user", True, _KINDS["user"], 0.0, True))
         return list(found.values())

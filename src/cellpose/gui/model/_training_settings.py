@@ -8,19 +8,15 @@ from datetime import datetime
 from psygnal import SignalGroupDescriptor
 
 from cellpose import weights
+from cellpose.nets import FAMILIES, Family, Recipe, family_named
 
 __all__ = ["SCRATCH", "TrainingSettings", "base_models", "family_of_model", "start_for"]
 
 SCRATCH = "scratch"  # in place of a base model: random weights
 
-_UNET = "cpnet"
+_UNET = FAMILIES["cpnet"]
 _LARGEST_UNET = 2**28  # bytes; transformers are larger
-# Measured on corrected images, docs/training.md, "How many cells have to be corrected".
-_RECIPES = {
-    "unet": {"learning_rate": 0.003, "weight_decay": 1e-4, "n_epochs": 100},
-    "scratch": {"learning_rate": 0.005, "weight_decay": 1e-5, "n_epochs": 300},
-    "transformer": {"learning_rate": 1e-5, "weight_decay": 0.1, "n_epochs": 100},
-}
+_FROM_SCRATCH = Recipe(0.005, 1e-5, 300)
 
 
 @dataclass
@@ -46,9 +42,9 @@ class TrainingSettings:
     events = SignalGroupDescriptor()
 
     base: str = weights.BUNDLED
-    learning_rate: float = _RECIPES["unet"]["learning_rate"]
-    weight_decay: float = _RECIPES["unet"]["weight_decay"]
-    n_epochs: int = int(_RECIPES["unet"]["n_epochs"])
+    learning_rate: float = _UNET.learning.window.learning_rate
+    weight_decay: float = _UNET.learning.window.weight_decay
+    n_epochs: int = _UNET.learning.window.n_epochs
     model_name: str = ""
     channels: tuple[int, int] = (0, 0)
     only_corrected: bool = False
@@ -71,14 +67,21 @@ class TrainingSettings:
     @property
     def is_unet(self) -> bool:
         """Whether the base model is a U-Net."""
-        return self.base == SCRATCH or family_of_model(self.base) == _UNET
+        return self._family.channel_pair
+
+    @property
+    def _family(self) -> Family:
+        return _UNET if self.base == SCRATCH else family_named(family_of_model(self.base))
 
     def start_from(self, base: str) -> None:
         """Another base model, with the rate, decay and epochs of its family."""
         self.base = base
-        recipe = _RECIPES[SCRATCH if base == SCRATCH else "unet" if self.is_unet else "transformer"]
-        self.learning_rate, self.weight_decay = recipe["learning_rate"], recipe["weight_decay"]
-        self.n_epochs = int(recipe["n_epochs"])
+        recipe = _FROM_SCRATCH if base == SCRATCH else self._family.learning.window
+        self.learning_rate, self.weight_decay, self.n_epochs = (
+            recipe.learning_rate,
+            recipe.weight_decay,
+            recipe.n_epochs,
+        )
 
 
 def family_of_model(name: str) -> str:
@@ -88,11 +91,11 @@ def family_of_model(name: str) -> str:
         return str(published[0].family)
     file = weights.find(name)
     if file is None:
-        return _UNET
+        return _UNET.name
     told = file.card.get("family")
     if isinstance(told, str) and told:
         return told
-    return _UNET if file.path.stat().st_size < _LARGEST_UNET else "transformer"
+    return _UNET.name if file.path.stat().st_size < _LARGEST_UNET else "transformer"
 
 
 def base_models() -> list[str]:

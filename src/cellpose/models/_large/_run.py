@@ -172,7 +172,7 @@ def _labels(
     progress: Callable[[float], Any] | None,
 ) -> Iterator[tuple[int, Array, int]]:
     shape = plane.shape[:2]
-    chosen = chosen_channels(plane.shape[2], channels, network.nchan, transformer=network.transformer)
+    chosen = chosen_channels(plane.shape[2], channels, network.nchan, transformer=not network.family.channel_pair)
     stage("looking for the scale of intensities")
     prepared = prepare(plane, chosen, options.normalization)
     scale = scale_of(network, options)
