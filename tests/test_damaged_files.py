@@ -577,7 +577,7 @@ def test_a_missing_tensor_is_told_with_its_file(tmp_path):
     state = {key: value for key, value in state.items() if "res_down_0.conv.conv_0" not in key}
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=r"w\.pth"):
-        weights.family(tmp_path / "w.pth")
+        weights.architecture(tmp_path / "w.pth")
 
 
 def test_numbers_without_a_sum(tmp_path):

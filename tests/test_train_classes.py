@@ -84,7 +84,7 @@ def test_a_network_of_classes_learns_and_comes_back(tmp_path, n_classes):
     assert 0 < test_losses[-1] < test_losses[0]
     model = models.CellposeModel(pretrained_model=str(path))
     assert model.engine == "torch"
-    family = weights.family(path)
+    family = weights.architecture(path)
     assert (family.classes, family.nout, family.style_on) == (True, n_classes, False)
     assert (family.residual_on, family.concatenation) == (False, True)
     x = torch.rand(1, 2, 16, 16)
@@ -108,7 +108,7 @@ def test_older_files_tell_by_their_name(tmp_path):
     net = nets.CPnet([2, 4, 8], nout=3, classes=True)
     for name, classes in (("unet3_residual_off_style_off_concatenation_on_x", True), ("mine", False)):
         net.save_model(tmp_path / name)
-        assert weights.family(tmp_path / name).classes is classes
+        assert weights.architecture(tmp_path / name).classes is classes
 
 
 def test_a_style_that_was_off_stays_off(tmp_path):
@@ -139,7 +139,7 @@ def test_ablations_from_the_command_line(folders: Bench, monkeypatch, capsys, na
     assert folders.run("--train", "--dir", str(folder), *options, *words, "--no_records") == 0
     (path,) = (folder / "models").iterdir()
     assert begin in path.name
-    family = weights.family(path)
+    family = weights.architecture(path)
     assert {key: getattr(family, key) for key in facts} == facts
     assert (
         folders.run("--dir", str(folders.root / "test"), "--pretrained_model", str(path), "--no_npy", "--save_tif") == 0

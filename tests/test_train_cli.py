@@ -105,7 +105,7 @@ def test_adapters_choose_their_own_rate(bench: Bench, monkeypatch):
         room, "train_seg", lambda net, **keywords: seen.update(keywords) or ("x", np.zeros(0), np.zeros(0))
     )
     args = get_arg_parser().parse_args(["--train", "--dir", str(bench.root), "--adapter_rank", "4"])
-    _train._train_network(None, "transformer", {}, args)
+    _train._train_network(None, nets.family_named("transformer"), {}, args)
     assert (seen["adapter_rank"], seen["learning_rate"]) == (4, None)
 
 

@@ -178,7 +178,7 @@ def test_bundled_file_is_that_of_its_card(folder: Path) -> None:
         pytest.skip("the bundled model is not in this checkout")
     file = weights.resolve(weights.BUNDLED)
     assert file.card["sha256"] == file.sha256
-    kind = weights.family(file)
+    kind = weights.architecture(file)
     assert (kind.name, kind.nout, kind.task) == ("cpnet", 3, "segmentation")
     net = weights.load_network(file)
     with torch.inference_mode():
@@ -376,7 +376,7 @@ def test_style_off_stands_in_the_file_name(folder: Path, small: Path) -> None:
     name = "cellpose_residual_on_style_off_concatenation_off_data_2020_10_01_10_00_00.000000"
     small.rename(small.with_name(name))
     assert weights.load_network(small.with_name(name)).style_on is False
-    assert weights.family(small.with_name(name)).style_on is False
+    assert weights.architecture(small.with_name(name)).style_on is False
 
 
 def test_load_network_refuses_code(folder: Path, small: Path) -> None:
