@@ -144,7 +144,7 @@ class _Tile:
 
 
 class NativeCPnet:
-    """Runs a CPnet with residual blocks, in two dimensions; what :func:`open_session` gives for other libraries.
+    """Runs a CPnet with residual blocks, in two dimensions; what sessions of other libraries are.
 
     Where kernels are larger than the features of a tile, they are read once for a few tiles, unit by unit; other levels
     are run tile by tile.

@@ -12,7 +12,7 @@ from cellpose.errors import FileMissingError, FileReadError, FileWriteError, Unk
 from cellpose.weights import _cache
 from cellpose.weights._download import Progress, Retry
 from cellpose.weights._here import ModelFile, bundled_models
-from cellpose.weights._load import family_of
+from cellpose.weights._load import architecture_of
 from cellpose.weights._names import PUBLISHED, ModelInfo, lookup
 from cellpose.weights._resolve import fetch, supported
 
@@ -126,7 +126,7 @@ def add_model(path: str | os.PathLike[str]) -> ModelFile:
     if not source.stat().st_size:
         message = f"the model file {source} is empty; copy or train it again"
         raise WeightsError(message)
-    family_of(read_state_dict(source), source)  # what is no network is told now, not at the first run
+    architecture_of(read_state_dict(source), source)  # what is no network is told now, not at the first run
     folder = _cache.writable_dir()
     target = folder / source.name
     if not (target.exists() and target.samefile(source)):
