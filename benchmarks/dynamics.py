@@ -29,7 +29,7 @@ TASKS = ("compute_masks", "labels_to_flows", "fill_holes")
 
 
 def make_labels(side: int, pitch: int, rng: np.random.Generator) -> np.ndarray:
-    """Ellipses of random size, shape and angle, one a cell of a grid, some touching, some with a hole."""
+    """Ellipses of random size, shape and angle, one per cell of a grid, some touching, some with a hole."""
     labels = np.zeros((side, side), np.int32)
     n = 0
     for row in range(pitch // 2, side, pitch):

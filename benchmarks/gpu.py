@@ -52,7 +52,7 @@ def batches(tiles: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def network_ours(row: str, engine: str, args: argparse.Namespace) -> dict[str, float]:
-    """Tiles a second, by the size of batches."""
+    """Tiles per second, by the size of batches."""
     import torch
 
     from cellpose import engines, nets
@@ -232,7 +232,7 @@ def main() -> None:
     originals = {"cpsam": ("v4", args.python_v4), "cpnet": ("v3", args.python_v3)}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        print("\ntiles a second by the size of batches")
+        print("\ntiles per second by the size of batches")
         for row in ROWS:
             for engine in engines:
                 print(f"{row:16}{engine:10}", in_process(sys.executable, f"net:{row}/{engine}", "ours", folder, args))

@@ -32,7 +32,7 @@ THRESHOLDS = [0.5, 0.75]
 BASE = "nuclei-cells"
 FEWEST = 8  # cells in a part that is worth correcting
 
-# That of docs/training.md; at least one batch of eight crops an epoch is drawn. Crops of 128 pixels in place of 224
+# That of docs/training.md; at least one batch of eight crops per epoch is drawn. Crops of 128 pixels in place of 224
 # hold fewer cells and take a third of the time.
 RECIPE: dict[str, Any] = {
     "learning_rate": 0.003, "weight_decay": 1e-4, "n_epochs": 100, "SGD": False, "average_weights": 0.2, "bsize": 128,

@@ -10,7 +10,7 @@ the average precision at overlaps of 0.5, 0.75 and 0.9, the aggregated Jaccard i
 was measured is kept in the file ``--out``, so that a stopped run goes on.
 
 ``--train-original`` trains a network by the recipe of the original's version 3 on the same split, with random weights:
-stochastic gradient descent at a rate of 0.2 with its 500 epochs, 8 crops of 224 pixels a step, cells brought to 30
+stochastic gradient descent at a rate of 0.2 with its 500 epochs, 8 crops of 224 pixels per step, cells brought to 30
 pixels. Epochs are as short as so many steps make them. It is trained and run by this package, whose losses and masks
 are those of the original (benchmarks/training.py, benchmarks/eval.py) in less time, or, with ``--python-v3``, by the
 original that is installed for that interpreter. ``--train-stardist`` trains StarDist on the nuclei of the split, with

@@ -28,7 +28,7 @@ from cellpose import dynamics, metrics, models, weights
 
 Array = np.ndarray
 Pair = tuple[Array, Array]
-# Parts of at most this many pixels a side: enlarged four times they are still quick.
+# Parts of at most this many pixels per side: enlarged four times they are still quick.
 SIDE = 256
 EACH = 3  # images of each kind of image
 BINS = 10

@@ -118,7 +118,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64, 128])
     parser.add_argument("--diam-mean", type=float, default=17.0, help="pixels; that of the published model of nuclei")
     parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--images", type=int, default=8, help="crops an epoch")
+    parser.add_argument("--images", type=int, default=8, help="crops per epoch")
     parser.add_argument("--bsize", type=int, default=128)
     parser.add_argument("--average", type=float, default=0.2, help="average_weights of the runs here")
     parser.add_argument("--without", action="store_true", help="also train here without averaging")

@@ -88,7 +88,7 @@ def test_movies_of_volumes(model):
 
 
 def blobs(n):
-    """Nine cells a frame, others in each; later frames are brighter."""
+    """Nine cells per frame, others in each; later frames are brighter."""
     return np.stack([blob_image((74, 80), seed=t) // (n - t) for t in range(n)])
 
 

@@ -469,7 +469,7 @@ def test_statistics_are_measured_only_where_they_are_used(tmp_path, monkeypatch)
     epochs = []
     monkeypatch.setattr(_loop, "_measure_statistics", lambda run: epochs.append(run.mean.n_steps // 2))
     run(small(), tmp_path, n_epochs=8, average_weights=0.5)
-    assert epochs == [8]  # two steps an epoch; the last save alone
+    assert epochs == [8]  # two steps per epoch; the last save alone
     epochs.clear()
     run(small(), tmp_path, **with_test(n_epochs=8, average_weights=0.5, validate_every=4))
     assert epochs == [1, 4, 6, 8]

@@ -53,7 +53,7 @@ QUICK = Retry(attempts=3, backoff_s=0.0, timeout_s=5.0)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves ``content`` under every path; ``faults`` are used up one a request, first to last."""
+    """Serves ``content`` under every path; ``faults`` are used up one per request, first to last."""
 
     daemon_threads = True
 
@@ -577,7 +577,7 @@ def test_a_server_that_drips_is_left(server: Server, tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(Handler, "do_GET", drip)
     begin = time.monotonic()
-    with pytest.raises(DownloadError, match=r"does not answer.*less than 1024 bytes a second"):
+    with pytest.raises(DownloadError, match=r"does not answer.*less than 1024 bytes per second"):
         download([f"{server.url}/head", f"{server.url}/body"], tmp_path / "w", False, Retry(3, 0, 0.3))
     assert time.monotonic() - begin < 3
 

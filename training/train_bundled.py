@@ -51,7 +51,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--init", type=Path, help="weights to start from, of the same width or half of it")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--weight-decay", type=float, default=1e-3)
-    parser.add_argument("--batch", type=int, default=8, help="crops a step, of all processes together")
+    parser.add_argument("--batch", type=int, default=8, help="crops per step, of all processes together")
     parser.add_argument("--size", type=int, default=160, help="side of the training crops in pixels")
     parser.add_argument("--width", type=int, default=16, help="channels of the first level; doubled at each next")
     parser.add_argument("--diam-mean", type=float, default=30.0)

@@ -10,7 +10,7 @@ version = "4.3.0"
 
 
 def version_block() -> str:
-    """Versions of cellpose, the platform, Python and torch, one a line, as programs that drive cellpose parse them.
+    """Versions of cellpose, the platform, Python and torch, one per line, as programs that drive cellpose parse them.
 
     torch is not imported: its version is read from its metadata, so that the answer comes at once.
     """

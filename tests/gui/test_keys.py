@@ -24,7 +24,7 @@ def with_flows(window: Window) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three images, of 20, 21 and 22 pixels a side."""
+    """Three images, of 20, 21 and 22 pixels per side."""
     for number in range(3):
         side = 20 + number
         image = np.arange(side * side).reshape(side, side) % 251

@@ -1,7 +1,7 @@
 """Compiled loops over label images.
 
 All take labels as C-contiguous int32 volumes ``(Z, Y, X)`` (a plane is a volume of one plane), so that each is
-compiled for one type only. They walk along runs of equal labels: work is done once a run, not once a pixel.
+compiled for one type only. They walk along runs of equal labels: work is done once per run, not once per pixel.
 """
 
 from __future__ import annotations
@@ -298,7 +298,7 @@ def _cut_off_narrow(labels, label, box, lines, found):
 def _cut_off(labels, label, box, plane, lines, found):
     """Write to ``found`` the pixels of the box of a label that it cuts off from the faces; how many these are.
 
-    They are counted through the image in reading order. ``lines`` is room for two words a line.
+    They are counted through the image in reading order. ``lines`` is room for two words per line.
     """
     z0, z1, y0, y1, x0, x1 = box
     if plane and x1 - x0 <= WORD:

@@ -86,7 +86,7 @@ def _one_colour(picture: Array) -> Array:
         logger.warning(f"labels of shape {picture.shape} are a gray picture in colours: its values are the labels")
         return np.asarray(picture[..., 0])
     message = (
-        f"labels of shape {picture.shape} are a colour picture; training takes one number a cell, 0 the background: "
+        f"labels of shape {picture.shape} are a colour picture; training takes one number per cell, 0 the background: "
         "save the labels as gray TIFF or PNG of 16 bits, not as a picture of them"
     )
     raise InputError(message)

@@ -61,7 +61,7 @@ class SlowError(OSError):
     """A server that sends a few bytes now and then, which no time limit of a single read ends."""
 
     def __init__(self) -> None:
-        super().__init__(f"the server sends less than {_SLOWEST_BYTES_S} bytes a second")
+        super().__init__(f"the server sends less than {_SLOWEST_BYTES_S} bytes per second")
 
 
 class _Watch:

@@ -100,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, count, text in (
         ("ds_max", _DS_MAX, "strongest undersampling"),
         ("n_epochs", 2000, "number of epochs"),
-        ("nimg_per_epoch", 0, "images an epoch; 0: all"),
-        ("nimg_test_per_epoch", 0, "test images a test; 0: all"),
+        ("nimg_per_epoch", 0, "images per epoch; 0: all"),
+        ("nimg_test_per_epoch", 0, "test images per test; 0: all"),
     ):
         say(f"--{name}", type=int, default=count, help=f"{text} (default: %(default)s)")
     say("--save_each", action="store_true", help="keep the model of every 100th epoch")

@@ -230,7 +230,7 @@ def train(
     n_epochs
         Number of epochs.
     batch_size
-        Crops a step.
+        Crops per step.
     nimg_per_epoch, nimg_test_per_epoch
         Images drawn an epoch; None or 0: as many as there are.
     model_name

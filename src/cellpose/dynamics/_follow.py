@@ -43,10 +43,10 @@ def follow_flows(
     Parameters
     ----------
     dP
-        Flows in pixels a step, ``(2, Y, X)`` or ``(3, Z, Y, X)``, components in the order of the axes. Values that
+        Flows in pixels per step, ``(2, Y, X)`` or ``(3, Z, Y, X)``, components in the order of the axes. Values that
         are not finite count as zero.
     inds
-        Pixels to follow, one array of indices an axis, as `numpy.nonzero` gives them. None: those whose flow is longer
+        Pixels to follow, one array of indices per axis, as `numpy.nonzero` gives them. None: those whose flow is longer
         than 0.001 along the first axis, as the versions that took no pixels chose them.
     niter
         Steps; None: 200.
@@ -102,7 +102,7 @@ def steps2D(p: Array, dP: Array, niter: int) -> Float32:
     p
         Positions ``(2, n)`` to start from, y and x in pixels; not written to.
     dP
-        Flows ``(2, Y, X)`` in pixels a step.
+        Flows ``(2, Y, X)`` in pixels per step.
     niter
         Steps.
 

@@ -35,7 +35,7 @@ def get_masks_torch(
     pt
         Positions ``(ndim, n)`` in pixels, array or tensor; fractions are cut off.
     inds
-        Pixels that they started from, one array of indices an axis.
+        Pixels that they started from, one array of indices per axis.
     shape0
         Shape of the image, ``(Y, X)`` or ``(Z, Y, X)``.
     rpad

@@ -32,7 +32,7 @@ def format_outlines(outlines: Iterable[npt.ArrayLike]) -> str:
 
 
 def outlines_to_text(base: PathLike, outlines: Iterable[npt.ArrayLike]) -> None:
-    """Write outlines to ``<base>_cp_outlines.txt``, one a line, as ``x1,y1,x2,y2,…``.
+    """Write outlines to ``<base>_cp_outlines.txt``, one per line, as ``x1,y1,x2,y2,…``.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def save_rois(
     Parameters
     ----------
     masks
-        Labels, (Y, X), or (Z, Y, X): then one ROI a plane, bound to that plane.
+        Labels, (Y, X), or (Z, Y, X): then one ROI per plane, bound to that plane.
     file_name
         The image file.
     multiprocessing

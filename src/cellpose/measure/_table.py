@@ -220,7 +220,7 @@ def _add(
 
 
 def split(name: str, column: Array, *, channels: bool = False, several: bool = False) -> Columns:
-    """Columns ``name-0``, ``name-1`` ... (with two axes ``name-0-0`` ...) of what has more than one number a label."""
+    """Columns ``name-0``, ``name-1`` ... (with two axes ``name-0-0`` ...) of what has several numbers per label."""
     if channels and not several:
         column = column[..., 0]
     if column.ndim == 1:

@@ -38,9 +38,7 @@ class Layout:
         if not _is_nested(self.channels) or len(self.channels) == 1:
             return self
         if n is not None and len(self.channels) != n:
-            message = (
-                f"channels has {len(self.channels)} entries for {n} images; give one pair for all, or one pair an image"
-            )
+            message = f"channels has {len(self.channels)} entries for {n} images; give one pair, or one per image"
             raise InputError(message)
         return Layout(_entry("channels", self.channels, index), self.channel_axis, self.z_axis)
 
@@ -198,7 +196,7 @@ def one_number(name: str, value: Any, index: int, n: int | None, *, many: bool) 
             raise TypeError  # float() reads texts, and of complex numbers takes a part
         return float(found)
     except (TypeError, ValueError, OverflowError) as error:
-        message = f"{name}={value!r} is not allowed; give a number, or a list of one number an image"
+        message = f"{name}={value!r} is not allowed; give a number, or a list of one number per image"
         raise OptionError(message) from error
 
 
@@ -210,7 +208,7 @@ def _entry(name: str, values: Any, index: int) -> Any:
 
 
 def _is_nested(channels: Any) -> bool:
-    """Whether ``channels`` is one entry an image rather than one pair."""
+    """Whether ``channels`` is one entry per image rather than one pair."""
     return (
         isinstance(channels, (list, tuple, np.ndarray))
         and len(channels) > 0

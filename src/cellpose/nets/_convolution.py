@@ -205,7 +205,7 @@ def _convolve(
 
 @compiled
 def convolve(x, rows, columns, n_in, scale, shift, lowest, kernel, bias, out, n_out, add):
-    """3 x 3 convolution of ``max(lowest, scale * x + shift)``, by 36 products a tile of 4 x 4 pixels in place of 144.
+    """3 x 3 convolution of ``max(lowest, scale * x + shift)``, by 36 products per tile of 4 x 4 pixels in place of 144.
 
     ``kernel`` is (36, n_in, n_out), transformed, each of the 36 :func:`packed`; ``add``: to what is in ``out``.
     """
@@ -219,7 +219,7 @@ def convolve(x, rows, columns, n_in, scale, shift, lowest, kernel, bias, out, n_
 def convolve_doubled(x, rows, columns, n_in, scale, shift, lowest, kernel, bias, out, n_out, add):
     """:func:`convolve` of an image each pixel of which counts as 2 x 2; ``rows`` and ``columns`` are those of ``out``.
 
-    ``kernel`` is (49, n_in, n_out), and there are 49 products a tile of 6 x 6 pixels in place of 324.
+    ``kernel`` is (49, n_in, n_out), and there are 49 products per tile of 6 x 6 pixels in place of 324.
     """
     _convolve(
         doubled_input, doubled_output, add_doubled_output, _DOUBLED, x, rows // 2, columns // 2, n_in, scale,

@@ -21,7 +21,7 @@ from cellpose.nets._tokens import TokenNet, drop_rate, patch_tokens, run_block
 __all__ = ["CPSAM", "SamBlock"]
 
 _SAM_PATCH = 16  # patch side in pixels of the original encoder
-_SAM_GRID = 64  # its tokens a side
+_SAM_GRID = 64  # its tokens per side
 _SAM_WINDOW = 14  # its attention window in tokens; the tables of relative positions keep that size
 _SAM_FILE = "sam_vit_l_0b3195.pth"
 

@@ -251,7 +251,7 @@ def phase_kernels(weight: Tensor) -> Tensor:
 
     Three neighbours of an upsampled pixel come from only two pixels of the image along each axis: the one before and
     its own for even positions, its own and the one after for odd ones. The taps of kernels (n_out, n_in, 3, 3) that
-    fall on the same pixel are summed, which gives (4 n_out, n_in, 2, 2), with 16 in place of 36 products a pixel.
+    fall on the same pixel are summed, which gives (4 n_out, n_in, 2, 2), with 16 in place of 36 products per pixel.
     """
     before, own, after = weight.unbind(dim=2)
     by_row = (torch.stack((before, own + after), dim=2), torch.stack((before + own, after), dim=2))

@@ -72,7 +72,7 @@ def filaments(rng: np.random.Generator, shape: tuple[int, int], scale: float) ->
 def grains(
     rng: np.random.Generator, where: npt.NDArray[np.bool_], density: float, radius: float, spread: float = 0.5
 ) -> Field:
-    """Small round spots of height about 1 at random pixels of ``where``, ``density`` a pixel, ``radius`` in pixels.
+    """Small round spots of height about 1 at random pixels of ``where``, ``density`` per pixel, ``radius`` in pixels.
 
     Their heights differ by a factor ``exp(spread)``.
     """

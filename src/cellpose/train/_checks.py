@@ -91,7 +91,7 @@ def check_labels(
     Returns
     -------
     list of LabelReport
-        One an image.
+        One per image.
 
     Examples
     --------
@@ -147,7 +147,9 @@ def _no_numbers(numbers: npt.NDArray[Any]) -> str | None:
         return None
     low, high = numbers.min(), numbers.max()
     kind = ", a map of probabilities?" if 0 <= low < high <= 1 else ""
-    return f"has labels that are no whole numbers ({low:g} to {high:g}{kind}); give one number a cell, 0 the background"
+    return (
+        f"has labels that are no whole numbers ({low:g} to {high:g}{kind}); give one number per cell, 0 the background"
+    )
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ def _no_cells(pieces: _Pieces, largest: int) -> tuple[str | None, str | None]:
     n = len(pieces.labels)
     if n == 0:
         return None, None
-    wanted = "training takes one number a cell"
+    wanted = "training takes one number per cell"
     if n <= _FEW_LABELS and pieces.counted.min() >= _MANY_PIECES:
         number_them = f"{wanted}: number the pieces, such as with scipy.ndimage.label"
         if n == 1:
@@ -234,7 +236,7 @@ def _no_background(cells: Labels, n: int, n_background: int) -> tuple[str | None
 
 
 def log_reports(reports: Iterable[LabelReport], what: str, min_masks: int = 0) -> None:
-    """Warn of what is to be looked at, one line an image."""
+    """Warn of what is to be looked at, one line per image."""
     found = list(reports)
     for report in found:
         remarks = report.remarks(min_masks)

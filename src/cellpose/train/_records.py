@@ -35,7 +35,7 @@ def run_folder(model: Path) -> Path:
 
 
 def write_table(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """``losses.csv``: one line an epoch, empty where nothing was measured."""
+    """``losses.csv``: one line per epoch, empty where nothing was measured."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, COLUMNS, restval="")
     table.writeheader()

@@ -70,7 +70,7 @@ def random_rotate_and_resize(
     do_flip, rotate
         Allow flips along x and rotations (U-Net form).
     rescale
-        One number an image by which the random scale is divided, such as diameter / mean diameter.
+        One number per image by which the random scale is divided, such as diameter / mean diameter.
     unet
         The labels have no flow channels: nothing is turned (U-Net form).
     random_per_image
@@ -158,10 +158,10 @@ def _check_lists(images: Sequence[Any], labels: Sequence[Any] | None, rescale: A
         message = "no images were given; give a list of arrays (C, Ly, Lx)"
         raise InputError(message)
     if labels is not None and len(labels) != len(images):
-        message = f"{len(images)} images and {len(labels)} labels were given; give one label array an image"
+        message = f"{len(images)} images and {len(labels)} labels were given; give one label array per image"
         raise InputError(message)
     if rescale is not None and len(rescale) != len(images):
-        message = f"{len(images)} images and {len(rescale)} values of rescale were given; give one value an image"
+        message = f"{len(images)} images and {len(rescale)} values of rescale were given; give one value per image"
         raise InputError(message)
     if rescale is not None and not np.all(np.asarray(rescale) > 0):
         message = f"rescale={rescale!r} is not allowed; every value must be above 0"

@@ -175,7 +175,7 @@ def dilate_masks(masks: ArrayLike, n_iter: int = 5) -> NDArray[Any]:
     """Labels dilated by a 3 x 3 square, again and again.
 
     In each round the labels take their turn in ascending order and may take what is background, or belongs to others;
-    later ones take it back. So labels that touch push each other by at most a pixel a round, and one that is thinner
+    later ones take it back. So labels that touch push each other by at most a pixel per round, and one that is thinner
     than three pixels can vanish between its neighbours.
 
     Parameters

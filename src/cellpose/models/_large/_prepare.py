@@ -145,7 +145,7 @@ def _given_bounds(lowhigh: Any, count: int) -> list[tuple[np.float32, np.float32
         return None
     values = np.asarray(lowhigh, float)
     if values.shape not in ((2,), (count, 2)) or (np.diff(values) == 0).any():
-        message = f"lowhigh={lowhigh!r} is not allowed; give (low, high), or {count} such pairs, one a channel"
+        message = f"lowhigh={lowhigh!r} is not allowed; give (low, high), or {count} such pairs, one per channel"
         raise OptionError(message)
     return [(np.float32(low), np.float32(high - low)) for low, high in np.broadcast_to(values, (count, 2))]
 
