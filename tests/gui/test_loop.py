@@ -21,6 +21,7 @@ from qtpy.QtTest import QTest
 from cellpose import io, weights
 from cellpose.cli import main
 from cellpose.errors import InputError
+from cellpose.gui.controllers import _training
 from cellpose.gui.controllers._dialogs import NoDialogs
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers._trainer import TrainingRequest
@@ -324,6 +325,34 @@ def test_a_worse_model_is_not_selected(tmp_path: Path, monkeypatch: pytest.Monke
     assert "AP@0.5 0.90 before, 0.30 after training, on 1 held-out image; the new model is worse" in desk.told[-1]
 
 
+def test_models_are_compared_on_another_folder_if_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[TrainingRequest] = []
+    pretend(monkeypatch)
+    inner = _training.messages
+    monkeypatch.setattr(_training, "messages", lambda request, stop: requests.append(request) or inner(request, stop))
+    paths = fill(tmp_path / "data", 5, corrected=5)
+    fill(tmp_path / "others", 3)
+    folder = ""
+
+    def answer(settings: TrainingSettings, images: TrainingSet) -> bool:
+        settings.validation = folder
+        return quick(settings, images)
+
+    desk = Desk(answer)
+    desk.session.files.open(paths[0])
+    for place, said in (
+        (str(tmp_path / "data"), "is what is trained on"),
+        (str(tmp_path / "nowhere"), "no image in"),
+        (str(tmp_path / "others"), ""),
+    ):
+        folder = place
+        desk.session.training.ask()
+        desk.work()
+        assert not said or said in desk.told[-1]
+    (request,) = requests
+    assert (len(request.train), len(request.held_out)) == (5, 3)
+
+
 def test_a_stopped_training_leaves_a_usable_model(tmp_path: Path) -> None:
     paths = fill(tmp_path / "data", 2)
 
@@ -485,6 +514,12 @@ def test_the_dialog_shows_what_is_trained_on_and_takes_other_values(
     dialog.only.click()
     assert [dialog.rows.topLevelItem(n).text(2) for n in range(4)] == ["train"] * 3 + ["compare"]
     dialog.border.click()
+    write_in(dialog.validation, str(tmp_path / "nowhere"))
+    assert not dialog.train.isEnabled()
+    write_in(dialog.validation, str(tmp_path))
+    assert "on the validation folder" in dialog.summary.text()
+    assert dialog.train.isEnabled()
+    assert [dialog.rows.topLevelItem(n).text(2) for n in range(4)] == ["train"] * 4
     dialog.base.setCurrentText(SCRATCH)
     assert dialog.rate.text() == "0.005"
     write_in(dialog.rate, "0.01")
@@ -498,6 +533,7 @@ def test_the_dialog_shows_what_is_trained_on_and_takes_other_values(
     assert (settings.base, settings.learning_rate, settings.n_epochs) == (SCRATCH, 0.01, 7)
     assert (settings.model_name, settings.channels, settings.only_corrected) == ("mine", (2, 0), True)
     assert settings.ignore_border
+    assert settings.validation == str(tmp_path)
     assert len(images.train) == 12
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QDialog
@@ -37,6 +38,19 @@ def test_whole_numbers(window: Window) -> None:
     for typed, n in WHOLE.items():
         write_in(window.panel.segmentation.min_size.box, typed)
         assert window.session.settings.min_size == n, typed
+
+
+def test_ends_of_the_brightness_are_typed(window: Window) -> None:
+    from cellpose.gui.views.panels._views import _ends
+
+    window.session.open_array(np.tile(np.arange(250, dtype=np.uint8), (1, 1, 250, 1)))
+    black, white = _ends(window.panel.views.levels[0])
+    for end, typed, place, level in ((white, "200", 1, 200), (black, "1e2", 0, 100), (black, "12,5", 0, 12.5)):
+        end.setFocus()
+        end.selectAll()
+        QTest.keyClicks(end, typed)
+        QTest.keyClick(end, Qt.Key.Key_Return)
+        assert window.session.view.levels[0][place] == level, typed
 
 
 def test_what_can_be_typed_is_told_where_something_else_was(window: Window) -> None:

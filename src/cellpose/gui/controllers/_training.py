@@ -156,6 +156,27 @@ class Training:
     def start(self, settings: TrainingSettings, images: TrainingSet) -> None:
         """Train in the background; the finished model is selected and tried on the next image."""
         session = self._session
+        if not settings.validation:
+            self._start(settings, images)
+            return
+        folder = Path(settings.validation).expanduser()
+
+        def read(others: TrainingSet) -> None:
+            if not (others.train or others.held_out):
+                session.failed.emit(f"no image in {folder} has masks in a _seg.npy to compare the models on")
+            else:
+                self._start(settings, images.compared_on(others))
+
+        def failed(error: Exception) -> None:
+            session.failed.emit(f"the images to compare on cannot be read: {error}")
+
+        if folder.resolve() == images.folder.resolve():
+            session.failed.emit(f"{folder} is what is trained on; choose another folder to compare the models on")
+        else:
+            session.jobs.start("validation set", lambda report: training_set(folder, report=report), read, failed)
+
+    def _start(self, settings: TrainingSettings, images: TrainingSet) -> None:
+        session = self._session
         chosen = images.wanted(settings.only_corrected, settings.ignore_border)
         if not chosen.train:
             session.failed.emit("no image is left to train with: allow more in the dialog, or correct more images")

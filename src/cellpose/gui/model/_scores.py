@@ -38,7 +38,10 @@ class Scoring:
         if self.calibrated:
             return f"share of correct cells among cells that {self.model} is as sure of (its reliability curve)"
         name = self.model or "the model"
-        return f"plain score of cell probability and flow error: {name} carries no reliability curve"
+        return (
+            f"plain score of cell probability and flow error: it sorts cells, but is no share of correct ones, since "
+            f"{name} carries no reliability curve, as only bundled models do"
+        )
 
     def content(self) -> dict[str, Any]:
         """For a ``_seg.npy``."""

@@ -124,6 +124,11 @@ class TrainingSet:
         )
         return TrainingSet(self.folder, train, held_out, (*self.left_out, *none))
 
+    def compared_on(self, others: TrainingSet) -> TrainingSet:
+        """The same with nothing held out: models are compared on all images of another folder."""
+        train = sorted((*self.train, *self.held_out), key=lambda example: example.path)
+        return TrainingSet(self.folder, tuple(train), (*others.train, *others.held_out), self.left_out)
+
     def wanted(self, only_corrected: bool, ignore_border: bool) -> TrainingSet:
         """What of it is to be trained on."""
         images = self.only_corrected() if only_corrected else self

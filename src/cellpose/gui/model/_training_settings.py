@@ -37,6 +37,8 @@ class TrainingSettings:
         Leave out images that were segmented and never corrected.
     ignore_border
         Ignore cells that touch the border of their image.
+    validation
+        Another folder, whose images the models are compared on; empty: on some that are held out.
     """
 
     events = SignalGroupDescriptor()
@@ -49,6 +51,7 @@ class TrainingSettings:
     channels: tuple[int, int] = (0, 0)
     only_corrected: bool = False
     ignore_border: bool = False
+    validation: str = ""
 
     @classmethod
     def of(cls, base: str, channels: tuple[int, int], now: datetime) -> TrainingSettings:

@@ -78,6 +78,7 @@ class Status(QWidget):  # type: ignore[misc]
         title, self._hint = self._session.pointer.words
         self.mode.setText(title)
         bar = self.parent()
+        self.message.setToolTip(self._hint)  # all of it, where the window is narrow
         self.message.setText((bar.currentMessage() if isinstance(bar, QStatusBar) else "") or self._hint)
 
     def _show_saved(self, text: str) -> None:

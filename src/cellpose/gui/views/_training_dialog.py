@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QBrush
@@ -12,11 +13,13 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
+    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QLineEdit,
+    QPushButton,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -25,6 +28,7 @@ from qtpy.QtWidgets import (
 
 from cellpose.gui.model._training_set import TrainingSet
 from cellpose.gui.model._training_settings import TrainingSettings, base_models
+from cellpose.gui.views.panels._bound import row
 from cellpose.gui.views.panels._names import give_names
 from cellpose.gui.views.panels._number import NumberBox
 
@@ -80,6 +84,11 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.only = QCheckBox(f"corrected images only ({images.corrected})")
         self.border = QCheckBox("leave out cells at the border")
         self.border.setToolTip("on: training ignores cells that the border of an image cuts")
+        self.validation, self.choose = QLineEdit(settings.validation), QPushButton("Choose…")
+        self.validation.setPlaceholderText("none: some images are held out")
+        self.validation.setToolTip("another folder of corrected images, on all of which the models are compared")
+        self.choose.setToolTip("choose the validation folder")
+        self.choose.setAutoDefault(False)
         self.rows, self.summary, self.left_out = QTreeWidget(), QLabel(), QLabel()
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.train = self.buttons.addButton("Train", QDialogButtonBox.ButtonRole.AcceptRole)
@@ -118,6 +127,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
             ("weight decay", self.decay),
             ("epochs", self.epochs),
             ("model name", self.name),
+            ("validation folder", row(self.validation, self.choose)),
         ):
             self.form.addRow(title, box)
         self.form.addRow(self.only)
@@ -126,6 +136,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         left.addLayout(self.form)
         left.addStretch(1)
         self.rows.setHeaderLabels(["image", "cells", "used to"])
+        self.rows.headerItem().setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.rows.setRootIsDecorated(False)
         self.rows.setStyleSheet("QTreeView::item { padding: 3px 0 }")
         self.rows.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
@@ -155,6 +166,8 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.decay.valueChanged.connect(lambda value: setattr(settings, "weight_decay", value))
         self.epochs.valueChanged.connect(lambda value: setattr(settings, "n_epochs", int(value)))
         self.name.textChanged.connect(self._choose_name)
+        self.validation.textChanged.connect(self._choose_validation)
+        self.choose.clicked.connect(self._ask_validation)
         self.only.toggled.connect(self._choose_only)
         self.border.toggled.connect(self._choose_border)
         for box in (self.chan, self.chan2):
@@ -171,11 +184,31 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self._show_family()
 
     def _choose_name(self, name: str) -> None:
-        stripped = name.strip()
-        self._settings.model_name = stripped
-        allowed = bool(stripped) and not set(stripped) & set('/\\:*?"<>|') and stripped.strip(".") != ""
-        self.train.setEnabled(allowed)
+        self._settings.model_name = name.strip()
+        self._check()
+
+    def _ask_validation(self) -> None:
+        start = self._settings.validation or str(self._images.folder.parent)
+        folder = QFileDialog.getExistingDirectory(self, "Validation folder", start)
+        if folder:
+            self.validation.setText(folder)
+
+    def _choose_validation(self, folder: str) -> None:
+        self._settings.validation = folder.strip()
+        self._check()
+        self._show_images()
+
+    def _check(self) -> None:
+        """Whether a training can begin; what cannot be is marked."""
+        name, folder = self._settings.model_name, self._settings.validation
+        allowed = bool(name) and not set(name) & set('/\\:*?"<>|') and name.strip(".") != ""
+        there = not folder or Path(folder).expanduser().is_dir()
+        self.train.setEnabled(allowed and there)
         self.name.setToolTip("" if allowed else 'a file name: not empty, without / \\ : * ? " < > |')
+        for line, right in ((self.name, allowed), (self.validation, there)):
+            line.setProperty("wrong", not right)
+            line.style().unpolish(line)
+            line.style().polish(line)
 
     def _choose_only(self, only: bool) -> None:
         self._settings.only_corrected = only
@@ -195,22 +228,26 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
             self.form.setRowVisible(box, self._settings.is_unet)
 
     def _show_images(self) -> None:
-        images = self._images.wanted(self._settings.only_corrected, self._settings.ignore_border)
+        nothing = TrainingSet(self._images.folder, (), ())
+        images = self._images.compared_on(nothing) if self._settings.validation else self._images
+        images = images.wanted(self._settings.only_corrected, self._settings.ignore_border)
         used = [(example, "train") for example in images.train] + [(e, "compare") for e in images.held_out]
         self.rows.clear()
         for example, what in used[:_MOST_ROWS]:
-            row = QTreeWidgetItem([example.path.name, str(example.cells), what])
-            row.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            item = QTreeWidgetItem([example.path.name, str(example.cells), what])
+            item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             if what == "compare":
                 for column in range(3):
-                    row.setForeground(column, QBrush(self.palette().placeholderText().color()))
-            self.rows.addTopLevelItem(row)
+                    item.setForeground(column, QBrush(self.palette().placeholderText().color()))
+            self.rows.addTopLevelItem(item)
         if len(used) > _MOST_ROWS:
             self.rows.addTopLevelItem(QTreeWidgetItem([f"and {len(used) - _MOST_ROWS} more"]))
         held = f"{len(images.held_out)} held out to compare the model before and after training"
         none = "none held out: with 4 corrected images the model is compared before and after training"
         cells = "1 cell" if images.cells == 1 else f"{images.cells} cells"
         where = "1 image" if len(images.train) == 1 else f"{len(images.train)} images"
+        if self._settings.validation:
+            none = "the model is compared before and after training on the validation folder"
         self.summary.setText(f"{cells} in {where}; {held if images.held_out else none}.")
         reasons = "; ".join(f"{name}: {why}" for name, why in images.left_out[:3])
         self.left_out.setVisible(bool(reasons))

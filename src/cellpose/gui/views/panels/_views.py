@@ -82,6 +82,7 @@ class Views(Group):
             own_keys(part, Qt.FocusPolicy.NoFocus)
         for end in _ends(slider):
             own_keys(end, Qt.FocusPolicy.StrongFocus)
+            end.textEdited.connect(lambda text, end=end: end.setText(text.replace(",", ".")))
             end.setToolTip("type another value")
         slider.setEnabled(False)
         slider.setToolTip("display only: does not change the segmentation")
