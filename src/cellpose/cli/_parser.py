@@ -12,7 +12,7 @@ from cellpose.cli._table import FLAGS, GROUPS, UNABBREVIATED, Flag
 
 __all__ = ["SUBCOMMANDS", "add_flag", "get_arg_parser"]
 
-SUBCOMMANDS = ("models", "doctor", "distribute", "slices")
+SUBCOMMANDS = ("models", "doctor", "distribute", "slices", "measure")
 
 _USAGE = """\
 cellpose --dir FOLDER [options]          segment the images of a folder
@@ -21,6 +21,7 @@ cellpose --dir FOLDER [options]          segment the images of a folder
        cellpose models ... | cellpose doctor    models, and the state of the installation
        cellpose distribute IMAGE LABELS ...     one image too large for a machine
        cellpose slices --dir FOLDER ...         cut training images from stacks
+       cellpose measure --dir FOLDER ...        a table of the cells of segmented images
        cellpose --version                       versions of the program, of Python and of torch"""
 
 # What stands for the value of an option in the help.
@@ -38,6 +39,7 @@ further commands:
   cellpose doctor [--json]                           what is installed, what is wrong and how to mend it
   cellpose distribute IMAGE LABELS [--cluster slurm]  an image in blocks, on this machine, SLURM, LSF or Dask
   cellpose slices --dir stacks                       2D training images from annotated stacks, for segmenting in 3D
+  cellpose measure --dir images                      sizes, shapes, intensities, neighbours: a table and a report
 
 exit code: 0 all is well; 1 an image, the training or a download failed; 2 the command line is wrong; 130 Ctrl-C
 """

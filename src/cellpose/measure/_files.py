@@ -1,0 +1,344 @@
+"""Measuring image files whose masks are beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose._progress.stages import stage
+from cellpose.errors import InputError, OptionError
+from cellpose.io import Image, OutputPaths, Segmentation, imread, read_image, read_seg
+from cellpose.io._find import SiblingFiles
+from cellpose.io._label_image import read_labels
+from cellpose.measure._find import find_masks
+from cellpose.measure._spots import METHODS, find_spots
+from cellpose.measure._table import table
+
+__all__ = ["FileOptions", "Frame", "Measured", "measure_file"]
+
+Array = npt.NDArray[Any]
+Columns = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """What is measured in files.
+
+    Parameters
+    ----------
+    properties
+        As in `table`; None: all groups but texture.
+    mask_filter, masks_dir, img_filter
+        How the names of masks end, None: ``_seg.npy``, ``_cp_masks``, ``_masks``; the folder of masks, None: that of
+        the image; how the names of images end where those of masks do not.
+    nuclei
+        How the names of labels of nuclei end; None: there are none.
+    spots
+        Channels in which spots are counted, by their names or numbers from 0.
+    spots_method, spots_sigma, spots_threshold
+        See `find_spots`.
+    pixel_size_um
+        Side of a pixel, or one for each axis of the labels; None: what the files say.
+    channel_axis
+        Axis of the channels in the file; None: what the file says.
+    axes
+        Names of the axes of the file, instead of what it says.
+    """
+
+    properties: tuple[str, ...] | None = None
+    mask_filter: str | None = None
+    masks_dir: str | os.PathLike[str] | None = None
+    img_filter: str = ""
+    nuclei: str | None = None
+    spots: tuple[str, ...] = ()
+    spots_method: str = "log"
+    spots_sigma: tuple[float, float] = (1.0, 5.0)
+    spots_threshold: float | None = None
+    pixel_size_um: tuple[float, ...] | None = None
+    channel_axis: int | None = None
+    axes: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.spots_method not in METHODS:
+            message = f"spots_method {self.spots_method!r} is not allowed; choose {' or '.join(METHODS)}"
+            raise OptionError(message)
+
+    def check(self) -> None:
+        """Refuse, before any file is read, columns that there are for no image, and libraries that are missing."""
+        cells = np.ones((4, 4), np.int32)
+        sides = None if self.pixel_size_um is None else self.pixel_size_um[-2:]
+        table(cells, cells, self.properties, pixel_size_um=sides if sides is None or len(sides) > 1 else sides[0])
+        if self.spots:
+            low, high = self.spots_sigma
+            find_spots(cells, self.spots_method, min_sigma=low, max_sigma=high)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One plane or volume: its number in time, labels, and image ``(…, channels)``."""
+
+    number: int
+    labels: Array
+    channels: Array
+    flows: tuple[Array, Array] | None = None
+    nuclei: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The table of one file.
+
+    Parameters
+    ----------
+    columns
+        ``image``, ``frame``, ``label``, and what was measured.
+    spots
+        ``image``, ``frame``, ``channel``, ``label``, ``y``, ``x`` (in stacks ``z`` first), ``sigma``.
+    masks
+        The file that the masks were in.
+    picture
+        The frame to show, and its labels.
+    """
+
+    columns: Columns
+    spots: Columns
+    masks: Path
+    shown: Frame
+    n_frames: int
+    channel_names: tuple[str, ...] = ()
+    pixel_size_um: tuple[float, ...] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def n_cells(self) -> int:
+        """How many cells were measured, in all frames."""
+        return len(self.columns["label"])
+
+
+def measure_file(
+    path: str | os.PathLike[str], options: FileOptions | None = None, *, siblings: SiblingFiles | None = None
+) -> Measured:
+    """Measure the cells of one image file.
+
+    Raises
+    ------
+    FileMissingError
+        If there are no masks of it.
+    InputError, FileReadError
+        If a file cannot be read, or masks and image do not fit.
+    """
+    file, options, siblings = Path(path), options or FileOptions(), siblings or SiblingFiles()
+    stage("reading")
+    image = read_image(file)
+    if options.axes:
+        image = image.named(options.axes)
+    masks = find_masks(file, siblings, options.mask_filter, options.masks_dir, options.img_filter)
+    labels, seg = _read_masks(masks)
+    nuclei = None
+    if options.nuclei is not None:
+        nuclei = _read_masks(find_masks(file, siblings, options.nuclei, options.masks_dir, options.img_filter))[0]
+    stage("measuring")
+    spacing = _spacing(image, options)
+    parts, spots, shown = [], [], None
+    for frame in _frames(image, labels, nuclei, _flows(file, masks, seg, labels.shape), options):
+        found = _spots(frame, image.channel_names, options)
+        parts.append(_of_frame(file.name, frame, found, seg, spacing, options))
+        spots += [_spot_rows(file.name, frame, channel, places) for channel, places in found.items()]
+        shown = frame if shown is None else shown
+    if shown is None:
+        message = f"{file} of shape {image.data.shape} has no frames"
+        raise InputError(message)
+    sides = None if spacing is None else spacing[3 - shown.labels.ndim :]
+    return Measured(joined(parts), joined(spots), masks, shown, len(parts), image.channel_names, sides)
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """Tables below each other; what a table lacks is missing (NaN, or "")."""
+    names: list[str] = []
+    for part in parts:
+        place = 0
+        for name in part:  # what only some have stands where they have it
+            if name not in names:
+                names.insert(place, name)
+            place = names.index(name) + 1
+    return {name: _stacked(name, parts) for name in names}
+
+
+def _stacked(name: str, parts: Sequence[Columns]) -> Array:
+    filled = [part for part in parts if part and len(next(iter(part.values())))]
+    if not filled:
+        return next(part[name] for part in parts if name in part)
+    text = any(part[name].dtype.kind in "UO" for part in filled if name in part)
+    gap: Any = "" if text else np.nan
+    columns = [part[name] if name in part else np.full(len(next(iter(part.values()))), gap) for part in filled]
+    return np.concatenate(columns)
+
+
+def _read_masks(path: Path) -> tuple[Array, Segmentation | None]:
+    if path.name.lower().endswith("_seg.npy"):
+        seg = read_seg(path, without=("outlines",))
+        return np.asarray(seg.masks), seg
+    return np.asarray(read_labels(path)), None
+
+
+def _spacing(image: Image, options: FileOptions) -> tuple[float, float, float] | None:
+    """Sides of a pixel along z, y, x in micrometres; the distance of planes is NaN where nobody knows it."""
+    if options.pixel_size_um is not None:
+        sides = options.pixel_size_um
+        z, y, x = (*([np.nan] * (3 - len(sides))), *sides) if len(sides) > 1 else (sides[0],) * 3
+        return float(z), float(y), float(x)
+    z_um, y_um, x_um = image.pixel_size_um
+    if not y_um or not x_um:
+        return None
+    return z_um or np.nan, y_um, x_um
+
+
+def _flows(file: Path, masks: Path, seg: Segmentation | None, shape: tuple[int, ...]) -> tuple[Array, Array] | None:
+    """Flows and cell probability that belong to the masks, where they were kept."""
+    if seg is not None:
+        pair = seg.dP, seg.cellprob
+    elif masks.stem.lower().endswith("_cp_masks"):
+        kept = OutputPaths(masks.with_name(masks.stem[: -len("_cp_masks")] + file.suffix))
+        if not (kept.dP_tif.is_file() and kept.cellprob_tif.is_file()):
+            return None
+        pair = imread(kept.dP_tif), imread(kept.cellprob_tif)
+    else:
+        return None
+    dP, cellprob = pair
+    if dP is None or cellprob is None or cellprob.ndim != len(shape) or dP.ndim != cellprob.ndim + 1:
+        return None
+    return dP, cellprob
+
+
+def _frames(
+    image: Image, labels: Array, nuclei: Array | None, flows: tuple[Array, Array] | None, options: FileOptions
+) -> Iterator[Frame]:
+    """The frames of a movie, or the image itself."""
+    axis = image.place("C", options.channel_axis) if options.channel_axis is not None else image.axis("C")
+    data = image.data if axis is None else np.moveaxis(image.data, axis, -1)
+    letters = image.axes if axis is None else image.axes[:axis] + image.axes[axis + 1 :]
+    time = letters.find("T")
+    if time < 0:
+        yield Frame(0, labels, _channels_last(data, labels, channels=axis is not None), _fitting(flows, labels), nuclei)
+        return
+    data = np.moveaxis(data, time, 0)
+    if len(data) != len(labels) or (nuclei is not None and len(nuclei) != len(data)):
+        message = f"masks of shape {labels.shape} do not fit a movie of {len(data)} frames; segment all frames"
+        raise InputError(message)
+    for number, plane in enumerate(data):
+        now = None if flows is None else (flows[0][:, number], flows[1][number])
+        yield Frame(
+            number,
+            labels[number],
+            _channels_last(plane, labels[number], channels=axis is not None),
+            _fitting(now, labels[number]),
+            None if nuclei is None else nuclei[number],
+        )
+
+
+def _fitting(flows: tuple[Array, Array] | None, labels: Array) -> tuple[Array, Array] | None:
+    """Flows with as many directions as the labels have axes; those of stitched planes have fewer."""
+    return flows if flows is not None and len(flows[0]) == labels.ndim == flows[1].ndim else None
+
+
+def _channels_last(data: Array, labels: Array, *, channels: bool) -> Array:
+    """The image (…, channels), whichever of its axes the channels are: the labels have the others."""
+    if channels or data.shape == labels.shape:
+        array = data if channels else data[..., np.newaxis]
+        if array.shape[:-1] == labels.shape:
+            return array
+    for axis in range(data.ndim - 1, -1, -1):
+        if data.shape[:axis] + data.shape[axis + 1 :] == labels.shape:
+            return np.moveaxis(data, axis, -1)
+    message = (
+        f"the masks have shape {labels.shape} and the image {data.shape}; they are not of one image, or --axes must "
+        "tell what its axes are"
+    )
+    raise InputError(message)
+
+
+def _spots(frame: Frame, names: tuple[str, ...], options: FileOptions) -> dict[int, Array]:
+    """Spots in each channel that is asked for."""
+    low, high = options.spots_sigma
+    return {
+        channel: find_spots(
+            frame.channels[..., channel],
+            options.spots_method,
+            min_sigma=low,
+            max_sigma=high,
+            threshold=options.spots_threshold,
+        )
+        for channel in (_channel(one, names, frame.channels.shape[-1]) for one in options.spots)
+    }
+
+
+def _channel(wanted: str, names: tuple[str, ...], n: int) -> int:
+    if wanted in names:
+        return names.index(wanted)
+    if wanted.isdigit() and int(wanted) < n:
+        return int(wanted)
+    known = f", named {', '.join(names)}" if names else ""
+    message = f"there is no channel {wanted} to find spots in; the image has {n}, numbered from 0{known}"
+    raise InputError(message)
+
+
+def _spot_rows(name: str, frame: Frame, channel: int, places: Array) -> Columns:
+    ndim = frame.labels.ndim
+    owner = frame.labels[tuple(places[:, :ndim].astype(np.int64).T)].astype(np.int64)
+    rows: Columns = {
+        "image": np.full(len(places), name),
+        "frame": np.full(len(places), frame.number),
+        "channel": np.full(len(places), channel),
+        "label": owner,
+    }
+    return rows | {letter: places[:, k] for k, letter in enumerate("zyx"[3 - ndim :])} | {"sigma": places[:, ndim]}
+
+
+def _of_frame(
+    name: str,
+    frame: Frame,
+    spots: dict[int, Array],
+    seg: Segmentation | None,
+    spacing: tuple[float, float, float] | None,
+    options: FileOptions,
+) -> Columns:
+    sides = None if spacing is None else spacing[3 - frame.labels.ndim :]
+    if sides is not None and np.isnan(sides).any():
+        sides = None
+    first = next(iter(spots), None)
+    columns = table(
+        frame.labels,
+        frame.channels,
+        options.properties,
+        pixel_size_um=sides,
+        nuclei=frame.nuclei,
+        spots=None if first is None else spots[first],
+        spots_channel=first,
+        flows=frame.flows,
+        model=None if seg is None else seg.model,
+    )
+    several = {f"{key}-{first}": column for key, column in columns.items() if key.startswith("spots_")}
+    columns = {key: column for key, column in columns.items() if not key.startswith("spots_")} | several
+    for channel in list(spots)[1:]:
+        more = table(frame.labels, frame.channels, [], pixel_size_um=sides, spots=spots[channel], spots_channel=channel)
+        columns |= {f"{key}-{channel}": column for key, column in more.items() if key.startswith("spots_")}
+    n = len(columns["label"])
+    head: Columns = {"image": np.full(n, name), "frame": np.full(n, frame.number), "label": columns.pop("label")}
+    return head | _class_of(seg, head["label"]) | columns
+
+
+def _class_of(seg: Segmentation | None, labels: Array) -> Columns:
+    """The class that a person gave to each cell in the window; nothing where none has any."""
+    kept = None if seg is None else seg.content.get("classes")
+    if seg is None or not isinstance(kept, np.ndarray) or kept.shape != (seg.count,) or not kept.any():
+        return {}
+    numbers = kept[labels - 1].astype(np.int64)
+    given = seg.content.get("class_names")
+    names = list(given.get("names", ())) if isinstance(given, dict) else []
+    return {"class": np.array([names[k - 1] if 0 < k <= len(names) else str(k or "") for k in numbers], object)}

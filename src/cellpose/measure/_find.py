@@ -1,0 +1,72 @@
+"""Which masks belong to an image."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cellpose.errors import FileMissingError
+from cellpose.io._find import SiblingFiles
+
+__all__ = ["find_masks"]
+
+PathLike = str | os.PathLike[str]
+
+_SUFFIXES = (".tif", ".tiff", ".png", ".ome.tif")
+_SEG = "_seg.npy"
+# in this order: what the window edits, results of the command line, labels drawn for training
+_USUAL = (_SEG, *(f"_cp_masks{suffix}" for suffix in _SUFFIXES), *(f"_masks{suffix}" for suffix in _SUFFIXES))
+
+
+def _endings(mask_filter: str | None) -> tuple[str, ...]:
+    if mask_filter is None:
+        return _USUAL
+    if mask_filter.lower().endswith((".npy", ".tif", ".tiff", ".png")):
+        return (mask_filter,)
+    return tuple(mask_filter + suffix for suffix in _SUFFIXES)
+
+
+def find_masks(
+    image: PathLike,
+    siblings: SiblingFiles,
+    mask_filter: str | None = None,
+    folder: PathLike | None = None,
+    imf: str = "",
+) -> Path:
+    """The file of the masks of an image.
+
+    Parameters
+    ----------
+    image
+        The image file.
+    siblings
+        Folders that are listed already.
+    mask_filter
+        What follows the name of the image in that of its masks, such as "_cp_masks"; None: ``_seg.npy``, else
+        ``_cp_masks``, else ``_masks``.
+    folder
+        Where masks are, if not beside the image or in the folder ``masks`` there.
+    imf
+        Ending of the name of the image that the name of its masks does not have.
+
+    Raises
+    ------
+    FileMissingError
+        If there are none.
+    """
+    parent, name = os.path.split(os.path.splitext(os.fspath(image))[0])
+    names = [name[: -len(imf)], name] if imf and name.lower().endswith(imf.lower()) else [name]
+    endings = _endings(mask_filter)
+    folders = [os.fspath(folder)] if folder else [parent, os.path.join(parent, "masks")]
+    for ending in endings:
+        for place in folders:
+            for stem in names:
+                found = siblings.one_of(os.path.join(place, stem), (ending,))
+                if found and os.path.realpath(found) != os.path.realpath(image):
+                    return Path(found)
+    message = (
+        f"no masks of {image} were found: there is no {names[0]} with any of {', '.join(endings)} in "
+        f"{' or '.join(place or os.curdir for place in folders)}. Segment it first, or tell where the masks are "
+        "(--masks_dir) and how their names end (--mask_filter)"
+    )
+    raise FileMissingError(message)
