@@ -401,3 +401,24 @@ def test_to_freeze_labels_copies_no_pixel_and_is_forgotten_with_its_user() -> No
     assert (len(rows), len(store._frozen)) == (1, 1)
     del frozen
     assert not len(store._frozen)
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 4, -1, -2])
+@pytest.mark.parametrize("n_planes", [1, 3])
+def test_many_cells_are_grown_as_one_by_one(pixels: int, n_planes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also at the border, where they touch, are in pieces, would vanish, or stay as they are beside others."""
+    rng = np.random.default_rng(pixels + 2)
+    coarse = rng.integers(0, 160, (n_planes, 24, 30)) * (rng.random((n_planes, 24, 30)) < 0.5)
+    labels = np.kron(coarse, np.ones((1, 4, 5), int)).astype(np.int32)
+    chosen = rng.permutation(160)[:120].tolist()
+    stores = [LabelStore(labels), LabelStore(labels)]
+    edits = []
+    for store, many in zip(stores, (10, 10_000), strict=True):
+        monkeypatch.setattr(operations, "_MANY", many)
+        edits.append(operations.grow(store, chosen, pixels))
+    assert np.array_equal(stores[0].planes, stores[1].planes)
+    assert stores[0].table.tobytes() == stores[1].table.tobytes()
+    assert edits[0].ids.tolist() == edits[1].ids.tolist()
+    assert edits[0].note == edits[1].note
+    stores[0].revert(edits[0])
+    assert np.array_equal(stores[0].planes, labels)

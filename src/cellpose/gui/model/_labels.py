@@ -246,29 +246,43 @@ class LabelStore:
             Kept with the edit.
         """
         patches: list[Patch] = []
-        hulls: dict[int, Box] = {}
+        hulls: dict[int, Box] = {}  # where cells that are touched lie
+        wide: list[tuple[npt.NDArray[np.int32], Box]] = []  # the same of many cells, together
         for box, after in pieces:
             before = self.planes[box.slices]
             left, come = _changed(before, after)
             if not come:
                 continue
             self._make_room(come[-1])
-            for cell, known in self._known_boxes(left, box):
-                hulls.setdefault(cell, known)
-            for cell, known in self._known_boxes(come, box):
-                hulls[cell] = hulls.get(cell, known).joined(box)
+            if len(left) + len(come) > _FEW:
+                many = np.array([*left, *come], np.int32)
+                wide.append((many, hull([box, *self._rows["box"][many[self._rows["area"][many] > 0]]])))
+            else:
+                for cell, known in self._known_boxes(left, box):
+                    hulls.setdefault(cell, known)
+                for cell, known in self._known_boxes(come, box):
+                    hulls[cell] = hulls.get(cell, known).joined(box)
             patches.append(Patch(box, Packed.of(before), Packed.of(after)))
             self._tell_frozen(box, patches[-1].before)
             self.planes[box.slices] = after
         hulls.pop(0, None)
-        ids = np.array(sorted({*hulls, *(facts or {})}), np.int32)
+        touched = np.unique(np.concatenate([np.fromiter(hulls, np.int32, len(hulls)), *(many for many, _ in wide)]))
+        touched = touched[touched > 0]
+        told = np.fromiter(facts or {}, np.int32, len(facts or {}))
+        ids = np.union1d(touched, told).astype(np.int32)
         if ids.size:
             self._make_room(int(ids[-1]))
         before_rows = self._rows[ids].copy()
-        self._measure(hulls)
+        if wide or len(hulls) > _FEW:
+            self._measure_all(touched, hull([*hulls.values(), *(around for _, around in wide)]))
+        else:
+            self._measure(hulls)
+        together: dict[int, tuple[Mapping[str, Any], list[int]]] = {}  # cells that are told the same
         for cell, values in (facts or {}).items():
+            together.setdefault(id(values), (values, []))[1].append(cell)
+        for values, cells in together.values():
             for name_of_field, value in values.items():
-                self._rows[name_of_field][cell] = value
+                self._rows[name_of_field][cells] = value
         return Edit(name, tuple(patches), ids, before_rows, self._rows[ids].copy(), note)
 
     def apply(self, edit: Edit) -> None:
@@ -347,16 +361,15 @@ class LabelStore:
             self._rows = np.concatenate([self._rows, more])
         self._end = max(self._end, cell + 1)
 
+    def _measure_all(self, ids: npt.NDArray[np.int32], around: Box) -> None:
+        """Areas and boxes of cells that lie within one box."""
+        found = scan(np.ascontiguousarray(self.planes[around.slices]), self._end - 1)
+        self._rows["area"][ids] = found.counts[ids]
+        corner = np.repeat(np.array(around[::2], np.int32), 2)
+        self._rows["box"][ids] = np.where(found.counts[ids, None] > 0, found.boxes[ids] + corner, 0)
+
     def _measure(self, hulls: Mapping[int, Box]) -> None:
         """Areas and boxes of cells that lie within these boxes."""
-        if len(hulls) > _FEW:
-            around = hull(hulls.values())
-            found = scan(np.ascontiguousarray(self.planes[around.slices]), self._end - 1)
-            ids = np.fromiter(hulls, np.int32, len(hulls))
-            self._rows["area"][ids] = found.counts[ids]
-            corner = np.repeat(np.array(around[::2], np.int32), 2)
-            self._rows["box"][ids] = np.where(found.counts[ids, None] > 0, found.boxes[ids] + corner, 0)
-            return
         for cell, around in hulls.items():
             mask = self.planes[around.slices] == cell
             box = box_of_mask(mask, around[::2])

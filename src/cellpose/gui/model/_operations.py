@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from cellpose.errors import EditRefusedError
 from cellpose.gui.model._box import Box, Mask, hull
+from cellpose.gui.model._growing import grown
 from cellpose.gui.model._labels import Edit, LabelStore
 from cellpose.gui.model._pieces import FEWEST_PIXELS, pieces_of
 from cellpose.gui.model._replacing import replace_all, replace_within
@@ -40,8 +41,9 @@ __all__ = [
 
 Planes = npt.NDArray[np.int32]
 
-# Of cells that a person drew or changed: what a model thought of them no longer counts.
 _PIXELS_PER_CELL = 20_000  # changing one cell by itself takes as long as changing so many pixels
+_MANY = 64  # cells from which on they are changed in one pass
+# Of cells that a person drew or changed: what a model thought of them no longer counts.
 _BY_HAND: dict[str, Any] = {"manual": True, "score": np.nan}
 
 
@@ -224,6 +226,9 @@ def grow(store: LabelStore, cells: Iterable[int], pixels: int) -> Edit:
     EditRefusedError
         If nothing would change.
     """
+    name, present = "grow" if pixels > 0 else "shrink", _present(store, cells)
+    if len(present) > _MANY:
+        return _grow_many(store, present, pixels, name)
     change = cv2.dilate if pixels > 0 else cv2.erode
 
     def changed(mask: Mask) -> Mask:
@@ -233,7 +238,17 @@ def grow(store: LabelStore, cells: Iterable[int], pixels: int) -> Edit:
         )
         return np.stack([plane > 0 for plane in planes])
 
-    return _reshaped(store, cells, "grow" if pixels > 0 else "shrink", changed, margin=abs(pixels) + 1)
+    return _reshaped(store, present, name, changed, margin=abs(pixels) + 1)
+
+
+def _grow_many(store: LabelStore, cells: list[int], pixels: int, name: str) -> Edit:
+    around = hull(store.table["box"][cells].tolist()).grown(abs(pixels) + 1, store.shape)
+    after, changed, pieces = grown(np.ascontiguousarray(store.planes[around.slices]), cells, pixels)
+    if not changed:
+        message = f"{name}: nothing to change"
+        raise EditRefusedError(message)
+    notes = [f"cell {cell} is in {n} pieces" for cell, n in zip(changed, pieces, strict=True) if n > 1]
+    return store.write(name, [(around, after)], dict.fromkeys(changed, _BY_HAND), "; ".join(notes))
 
 
 def change_number(store: LabelStore, cell: int, number: int) -> Edit:
