@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,8 @@ class Minimap(Overlay):
         self._session.overview.forget()
         self._labels = None
         if document is not None:
-            document.changed.connect(lambda box: self._sample_again(document, box))
+            there = ref(document)  # what it holds itself would outlive it
+            document.changed.connect(lambda box: self._sample_again(there(), box))
 
     def renew(self) -> None:
         """What is seen has changed: draw it anew."""
@@ -105,9 +107,9 @@ class Minimap(Overlay):
             self._labels, self._small = labels, labels[np.ix_(*places)]
         return self._small
 
-    def _sample_again(self, document: Document, box: Box) -> None:
+    def _sample_again(self, document: Document | None, box: Box) -> None:
         """Labels within a box have changed."""
-        if self._labels is None or document is not self._session.document:
+        if self._labels is None or document is None or document is not self._session.document:
             return
         places = [samples(length, n) for length, n in zip(self._labels.shape, self._small.shape, strict=True)]
         ends = ((box.y0, box.y1), (box.x0, box.x1))
