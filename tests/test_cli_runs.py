@@ -115,7 +115,7 @@ def test_outputs_that_a_movie_cannot_have_are_named(bench: Bench, movie, capsys)
     told = capsys.readouterr().err
     for option in ("--save_png", "--save_outlines", "--save_txt", "--save_mpl"):
         assert option in told
-    assert "m.ome.tif: not written, since a " in told
+    assert "m.ome.tif: not written, because a " in told
     written = ["cellprob_cp_masks.tif", "cp_masks.ome.tif", "cp_masks.tif", "dP_cp_masks.tif", "flows_cp_masks.tif"]
     written += [] if MOVIE[movie] == 4 else ["rois.zip", "seg.npy"]
     assert bench.new_files() == sorted(["m.ome.tif", *(f"m.ome_{name}" for name in written)])
@@ -264,7 +264,7 @@ def test_resume_starts_anew_after_a_change(bench: Bench, change, capsys):
         (bench.folder / "cellpose_run.json").write_text("{ not json", encoding="utf-8")
     assert bench.run(*words, "--resume") == 0
     assert _times(bench) != before
-    assert "all images are done anew" in capsys.readouterr().err
+    assert "all images are segmented again" in capsys.readouterr().err
 
 
 def test_manifest_says_what_ran(bench: Bench):

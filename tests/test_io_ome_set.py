@@ -180,7 +180,7 @@ def test_metadata_in_another_file(tmp_path, caplog, master):
     assert io.once_per_set([tmp_path / name for name in NAMES]) == [tmp_path / NAMES[0]]
     (tmp_path / master).unlink()
     np.testing.assert_array_equal(io.imread(tmp_path / "B.ome.tif"), images[1])
-    assert "keeps its metadata in" in caplog.text
+    assert "has its metadata in" in caplog.text
 
 
 def test_each_position_is_an_image_of_its_own(tmp_path):

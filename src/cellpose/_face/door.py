@@ -177,10 +177,10 @@ def _number(name: str, value: Any, whole: bool) -> Any:
 
 def _check_path(name: str, value: Any) -> None:
     if not isinstance(value, (str, os.PathLike)):
-        message = f"{name}={_shown(value)} is not allowed; it must be a text or a path"
+        message = f"{name}={_shown(value)} is not allowed; it must be a string or a path"
         raise OptionError(message)
     if "\0" in str(value):
-        message = f"{name}={_shown(value)} is not allowed; names have no zero byte"
+        message = f"{name}={_shown(value)} is not allowed; a path cannot hold a zero byte"
         raise OptionError(message)
 
 

@@ -55,7 +55,8 @@ def also_called(**names: str) -> Callable[[F], F]:
             for other, name in names.items():
                 if other in kwargs:
                     if name in kwargs:
-                        message = f"{function.__name__}() got both {name} and {other}, which are one; give one of them"
+                        given = f"{function.__name__}() got both {name} and {other}"
+                        message = f"{given}, which mean the same; give one of them"
                         raise TypeError(message)
                     kwargs[name] = kwargs.pop(other)
             return function(*args, **kwargs)

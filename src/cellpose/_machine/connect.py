@@ -41,10 +41,10 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
         """The request to the new address; raises RedirectError unless it is HTTP, and HTTPS after HTTPS."""
         before, after = urlsplit(req.full_url).scheme.lower(), urlsplit(newurl).scheme.lower()
         if after not in ("https", "http"):
-            message = f"the server sends us on to {newurl}, which is not on the web"
+            message = f"the server redirects to {newurl}, which is neither HTTP nor HTTPS"
             raise RedirectError(message)
         if before == "https" and after != "https":
-            message = f"the server sends us on to {newurl}, which is not encrypted"
+            message = f"the server redirects to {newurl}, which is not encrypted"
             raise RedirectError(message)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

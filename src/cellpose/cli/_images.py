@@ -114,6 +114,6 @@ def groups_of_same_results(files: list[Path], args: Namespace) -> list[list[Path
 def _warn_of_same_results(files: list[Path], args: Namespace) -> None:
     for group in groups_of_same_results(files, args):
         logger.warning(
-            f"results of {', '.join(map(str, group))} have the same names: those of {group[-1]} stay in the end; "
-            "run them apart to keep all"
+            f"results of {', '.join(map(str, group))} have the same names: only those of {group[-1]} will be kept; "
+            "segment them in separate runs to keep all"
         )

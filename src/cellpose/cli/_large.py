@@ -90,7 +90,7 @@ def segment_large_file(
     plane = io.open_plane(file, args.channel_axis, args.axes)
     if not plane.names_channels:
         logger.warning(
-            f"{file.name}: axes without names: taken for {plane.shape[2]} channels of a plane; if they are z planes: "
+            f"{file.name}: axes without names: taken for {plane.shape[2]} channels of a plane; for z planes use "
             "--axes ZYX with --do_3D or --stitch_threshold, without --large"
         )
     keywords = {name: value for name, value in segmenter.keywords_of(plane).items() if name in _PASSED_ON}

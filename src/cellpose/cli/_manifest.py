@@ -130,10 +130,10 @@ class Manifest:
         except FileMissingError:
             return {}
         except FileReadError as error:
-            logger.warning(f"{error}; all images are done anew")
+            logger.warning(f"{error}; all images are segmented again")
             return {}
         if _settings(earlier) != _settings(json.loads(json.dumps(self._head))):
-            logger.warning(f"{self.path} is of another model or other options; all images are done anew")
+            logger.warning(f"{self.path} is of another model or other options; all images are segmented again")
             return {}
         return {entry.pop("image"): entry for entry in earlier["images"]}
 

@@ -112,7 +112,7 @@ def _possible(file: Path, ndim: int, args: Namespace) -> Namespace:
     if not refused:
         return args
     kept = {name: False for name in refused if name != "no_npy"} | ({"no_npy": True} if "no_npy" in refused else {})
-    told = f"{file.name}: not written, since {_KINDS[ndim]} cannot have that: {_in_words(refused)}"
+    told = f"{file.name}: not written, because {_KINDS[ndim]} cannot have it: {_in_words(refused)}"
     if set(refused) == set(_asked(args)):
         told += "; the masks are written as TIFF"
         kept["save_tif"] = True
@@ -147,7 +147,7 @@ def warn_of_blocks(file: Path, args: Namespace) -> None:
     lost = [name for name in _asked(args) if name not in _ALWAYS or name == "save_flows"]
     if lost:
         as_tif = "; the masks are written as TIFF" if "save_png" in lost else ""
-        told = f"{file.name}: not written, since it is segmented in blocks: {_in_words(lost)}"
+        told = f"{file.name}: not written, because the image is segmented in blocks: {_in_words(lost)}"
         logger.warning(told + as_tif)
 
 

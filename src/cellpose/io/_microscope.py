@@ -32,7 +32,7 @@ def read_dax(path: Path) -> Image:
     """A stack of uint16 frames, described by the text file of the same name that ends in ``.inf``."""
     description = path.with_suffix(".inf")
     if not description.is_file():
-        message = f"{path} needs the description {description}, which is not there"
+        message = f"{path} needs the description {description}, which does not exist"
         raise FileMissingError(message)
     text = head_of(description, _INF_BYTES).decode("utf-8", "replace")
     size, frames = _DAX_SIZE.search(text), _DAX_FRAMES.search(text)
@@ -91,7 +91,7 @@ def read_nrrd(path: Path) -> Image:
         check_claim(path, claimed, path.stat().st_size if plain else None)
         if "data file" in header or "datafile" in header:
             # another path named by the file: following it could read anything
-            message = f"{path} keeps its pixels in another file; save it as one .nrrd with the pixels inside"
+            message = f"{path} has its pixels in another file; save it as one .nrrd with the pixels inside"
             raise FileReadError(message)
         skipped = max(int(header.get(key, 0)) for key in ("line skip", "lineskip", "byte skip", "byteskip"))
         if min(sizes, default=0) < 1 or skipped > path.stat().st_size:

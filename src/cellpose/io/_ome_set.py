@@ -93,7 +93,7 @@ def series_of_set(path: Path, tif: Any) -> OmeSeries | None:
         if images and len(images[0].names) == 1:  # a file that was renamed
             return _renamed(path, tif, images[0])
         logger.warning(
-            f"{path} is part of a set of files whose OME-XML does not know it by this name: it names "
+            f"{path} is part of a set of files whose OME-XML does not list it by this name: it lists "
             f"{_listed(images[0].names) if images else 'none'}. The planes of this file are read as they stand"
         )
         return _as_they_stand(path, tif, images[0].pixels if images else None)
@@ -185,7 +185,7 @@ def _described(path: Path, description: str) -> tuple[list[_Described], str] | N
         root = _metadata(master) if master is not None and _key(master) != _key(path) else None
         if root is None:
             logger.warning(
-                f"{path} keeps its metadata in {binary.get('MetadataFile')!r}, which is missing: its planes are read "
+                f"{path} has its metadata in {binary.get('MetadataFile')!r}, which is missing: its planes are read "
                 "as they stand"
             )
             return [], uuid

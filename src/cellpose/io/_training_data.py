@@ -115,7 +115,7 @@ def _read_label(label_name: str | None, flow_name: str | None, image_name: str) 
         return np.concatenate((labels[np.newaxis], flows), axis=0)
     if len(flows) > 3 and _same_cells(labels, flows):
         return flows
-    logger.warning(f"{flow_name} is of other labels than {label_name} holds: its flows are computed anew")
+    logger.warning(f"{flow_name} is of other labels than {label_name} holds: the flows are computed again")
     return labels
 
 

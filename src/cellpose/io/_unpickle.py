@@ -83,7 +83,7 @@ class _Part:
         """Fill a buffer of this size, without a second copy and without the lock of the interpreter."""
         self.file.seek(self.place)
         if self.file.readinto(target) != self.size:  # type: ignore[attr-defined]
-            message = f"it ends within the {self.size} bytes from {self.place} on"
+            message = f"the file ends within the {self.size} bytes that begin at byte {self.place}"
             raise FileReadError(message)
 
     def read(self) -> bytes:
@@ -411,11 +411,11 @@ def unpickle_data(file: IO[bytes], name: str, without: Collection[str] = (), unw
         most = _PARTS_A_BYTE * clipped.left + _FEW_PARTS
         return _Resolver(most, without, unwanted)(_DataUnpickler(clipped).load())
     except UnsafeFileError as error:
-        message = f"{name} is not loaded: {error}. A file made by another program may run code; make sure of its origin"
+        message = f"{name} is not loaded: {error}. A file of another program may run code; check where it comes from"
         raise UnsafeFileError(message) from error
     except CellposeError:
         raise
     except Exception as error:
         # a broken pickle can fail in any opcode, in any way
-        message = f"{name} is cut or corrupt: {type(error).__name__}: {error}"
+        message = f"{name} is truncated or corrupt: {type(error).__name__}: {error}"
         raise FileReadError(message) from error

@@ -106,7 +106,7 @@ def spot_columns(regions: Regions, spots: npt.ArrayLike, image: Array | None) ->
     """
     found = np.asarray(spots, np.float64)
     if found.ndim != 2 or (found.size and found.shape[1] < regions.ndim):
-        message = f"spots of shape {found.shape} are no spots of {regions.ndim}D labels; give what find_spots returns"
+        message = f"spots of shape {found.shape} do not belong to {regions.ndim}D labels; give what find_spots returns"
         raise InputError(message)
     places = found[:, : regions.ndim].astype(np.int64) if found.size else np.zeros((0, regions.ndim), np.int64)
     if (places < 0).any() or (places >= regions.image.shape).any():

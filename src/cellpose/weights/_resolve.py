@@ -75,7 +75,7 @@ def model_path(model_type: str, model_index: int = 0) -> Path:
         return resolve(model_type).path
     files = published[0].files
     if not 0 <= model_index < len(files):
-        message = f"model_index={model_index!r} is not allowed; {model_type} has the trainings 0 to {len(files) - 1}"
+        message = f"model_index={model_index!r} is not allowed; choose 0 to {len(files) - 1} for {model_type}"
         raise UnknownModelError(message)
     return resolve(files[model_index]).path
 

@@ -30,7 +30,7 @@ def get_nblocks(shape: Sequence[int], blocksize: Sequence[int]) -> npt.NDArray[n
     array([4, 3])
     """
     if len(shape) != len(blocksize) or min(blocksize, default=0) < 1:
-        message = f"blocksize={tuple(blocksize)} does not fit an array of shape {tuple(shape)}; give a side an axis"
+        message = f"blocksize={tuple(blocksize)} does not fit an array of shape {tuple(shape)}; give one side per axis"
         raise OptionError(message)
     return np.array([math.ceil(n / b) for n, b in zip(shape, blocksize, strict=True)])
 
@@ -149,7 +149,7 @@ def global_segment_ids(
     ids[values == 0] = 0
     named = ids[values != 0]
     if len(named) >= 10**_DIGITS or (len(named) and named[-1] > np.iinfo(np.uint32).max):
-        message = f"{len(named)} labels in block {block} are more than ids of {_DIGITS} digits a block can name"
+        message = f"block {block} has {len(named)} labels, too many for {_DIGITS} digits; give a smaller blocksize"
         raise InputError(message)
     return ids.astype(np.uint32)[inverse.reshape(segmentation.shape)], [int(i) for i in named]
 

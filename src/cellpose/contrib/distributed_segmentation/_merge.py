@@ -131,7 +131,7 @@ def number_cells(
     numbers = np.cumsum(is_first, dtype=np.int64)
     n_cells = int(numbers[-1]) if len(numbers) else 0
     if n_cells > np.iinfo(np.uint32).max:
-        message = f"{n_cells} cells are more than labels of 32 bits can tell apart; run regions of the array apart"
+        message = f"{n_cells} cells are more than 32-bit labels can number; segment parts of the array separately"
         raise InputError(message)
     numbers = numbers[first]
     tables: dict[Index, npt.NDArray[np.uint32]] = {}

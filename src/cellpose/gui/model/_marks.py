@@ -55,7 +55,7 @@ def _marked(store: LabelStore, cells: Iterable[int], name: str, field: str, valu
         raise EditRefusedError(message)
     changed = [cell for cell in present if store.table[field][cell] != value]
     if not changed:
-        message = f"{name}: {'the cell is' if len(present) == 1 else 'the cells are'} so already"
+        message = f"{name}: nothing to change"
         raise EditRefusedError(message)
     return store.write(name, facts={cell: {field: value} for cell in changed})
 

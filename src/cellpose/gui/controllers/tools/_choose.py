@@ -72,7 +72,7 @@ class Lasso(Chooser):
 
     name = "lasso"
     title = "Select by lasso"
-    hint = "drag around cells: select them; Shift: more of them; Alt: fewer; Shift+click: one more, or one less"
+    hint = "drag around cells: select them; Shift: add; Alt: remove; Shift+click: add or remove one"
 
     def line(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> Points:
         """The path."""
@@ -89,7 +89,7 @@ class BoxSelect(Chooser):
 
     name = "box"
     title = "Select by a box"
-    hint = "drag over cells: select all that the box touches; Shift: more of them; Alt: fewer"
+    hint = "drag over cells: select all that the box touches; Shift: add; Alt: remove"
 
     def line(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> Points:
         """The rectangle."""
@@ -106,7 +106,7 @@ class MergeBox(BoxSelect):
 
     name = "merge_box"
     title = "Merge by a box"
-    hint = "drag a box over the cells that should be one; Esc: not"
+    hint = "drag a box over the cells that should be one; Esc: cancel"
     own_shift = False
 
     def begins(self, event: PointerEvent) -> bool:

@@ -20,7 +20,7 @@ class Measure(Drag):
 
     name = "measure"
     title = "Measure"
-    hint = "drag a line; Shift: only by 45°; Esc takes it away"
+    hint = "drag a line; Shift: steps of 45°; Esc: remove it"
     own_shift = True
 
     def begins(self, event: PointerEvent) -> bool:

@@ -21,7 +21,7 @@ class RunRegion(Drag):
 
     name = "run_region"
     title = "Run on a rectangle"
-    hint = "drag a rectangle: what lies in it is segmented anew; Esc: not"
+    hint = "drag a rectangle: segment what lies in it again; Esc: cancel"
     drawn = Signal(tuple)
 
     def moved(self, event: PointerEvent) -> None:

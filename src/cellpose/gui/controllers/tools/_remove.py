@@ -28,7 +28,7 @@ class RemoveMany(Tool):
 
     name = "remove"
     title = "Delete several cells"
-    hint = "click: choose or leave a cell; drag the rectangle over others; Enter: delete them; Esc: keep them"
+    hint = "click: choose a cell, or not; drag a rectangle over others; Enter: delete them; Esc: keep them"
     modal = True
     region_changed = Signal(object)
 

@@ -17,7 +17,7 @@ class Select(Tool):
 
     name = "select"
     title = "Select"
-    hint = "click: select; Ctrl+Shift+click: one more or less; Ctrl+click: remove; Alt+click: merge into the selected"
+    hint = "click: select; Ctrl+Shift+click: add or remove one; Ctrl+click: delete; Alt+click: merge into the selected"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
