@@ -182,6 +182,15 @@ class Hand:
         self.test.mouseMove(self.port, self.spot(y, x))
         self.test.mouseClick(self.port, which, held, self.spot(y, x))
 
+    def move(self, y: float, x: float) -> None:
+        """Move without buttons and keys: the helper of Qt for tests keeps those of the last click."""
+        spot, none = self.core.QPointF(self.spot(y, x)), self.core.Qt.MouseButton.NoButton
+        event = self.gui.QMouseEvent(
+            self.core.QEvent.Type.MouseMove, spot, self.core.QPointF(self.port.mapToGlobal(spot.toPoint())), none, none,
+            self.core.Qt.KeyboardModifier.NoModifier,
+        )  # fmt: skip
+        self.application.sendEvent(self.port, event)
+
     def wheel(self, steps: int) -> None:
         """Turn the wheel."""
         none, centre = self.core.Qt.MouseButton.NoButton, self.core.QPointF(self.port.rect().center())
@@ -320,10 +329,8 @@ def drive_ours(hand: Hand, work: dict[str, Any], result: dict[str, Any]) -> None
 
     def give_flows() -> None:
         labels = session.document.labels.numbered()[0][0]
-        dP = dynamics.masks_to_flows(labels)[0] if hasattr(dynamics, "masks_to_flows") else None
-        session.document.flows = Flows(
-            None, 5 * np.asarray(dP, np.float32), np.where(labels > 0, 4, -4).astype(np.float32)
-        )
+        dP = 5 * np.asarray(dynamics.masks_to_flows(labels), np.float32)  # (2, Y, X)
+        session.document.flows = Flows(None, dP, np.where(labels > 0, 4, -4).astype(np.float32))
 
     give_flows()
     columns = int(np.ceil(np.sqrt(work["cells"])))
@@ -333,7 +340,7 @@ def drive_ours(hand: Hand, work: dict[str, Any], result: dict[str, Any]) -> None
     middle = columns // 2
 
     def hover(k: int) -> None:
-        hand.test.mouseMove(hand.port, hand.spot((middle + k % 4 + 0.5) * pitch, (middle + k // 4 + 0.5) * pitch))
+        hand.move((middle + k % 4 + 0.5) * pitch, (middle + k // 4 + 0.5) * pitch)
 
     seen = []
     for k in range(12):  # the first finds the ends of all flows; where nothing is shown nothing was done
@@ -436,7 +443,9 @@ def home_for(folder: Path, *, ours: bool) -> Path:
     return home
 
 
-def measure(python: str, folder: Path, work: dict[str, Any], display: bool, limit: float) -> dict[str, Any]:
+def measure(
+    python: str, folder: Path, work: dict[str, Any], display: bool, limit: float, qt: str | None = None
+) -> dict[str, Any]:
     """One window in one process."""
     out = folder / "result.json"
     out.unlink(missing_ok=True)
@@ -446,6 +455,8 @@ def measure(python: str, folder: Path, work: dict[str, Any], display: bool, limi
         variables["QT_QPA_PLATFORM"] = "offscreen"
     if work["ours"]:
         variables["QT_API"] = "pyside6"
+    elif qt:
+        variables["PYTHONPATH"] = qt
     command = [python, str(Path(__file__).resolve()), "--worker", json.dumps(work)]
     try:
         done = subprocess.run(
@@ -491,6 +502,7 @@ def table(title: str, ours: dict[str, Any], original: dict[str, Any], large: boo
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python-v3", help="interpreter of cellpose 3.1.1.3 with its window")
+    parser.add_argument("--qt", help="folder with qtpy, pyqtgraph, superqt and Qt, where they are not installed there")
     parser.add_argument("--side", type=int, default=2048)
     parser.add_argument("--cells", type=int, default=2000)
     parser.add_argument("--large", action="store_true", help="also 10,000 x 10,000 with 20,000 cells")
@@ -528,7 +540,7 @@ def compare(folder: Path, side: int, cells: int, given: argparse.Namespace) -> d
     if given.python_v3 and (not large or given.large_original):
         (folder / "one" / "image_seg.npy").unlink()
         make(folder / "one", "image", side, cells)  # as it was
-        original = measure(given.python_v3, folder, {**work, "ours": False}, given.display, 5400)
+        original = measure(given.python_v3, folder, {**work, "ours": False}, given.display, 5400, given.qt)
     load = f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores" if hasattr(os, "getloadavg") else ""
     table(f"{side} x {side}, {cells:,} cells ({load}); milliseconds, clock / processor", ours, original, large)
     return {"ours": ours, "original": original}
