@@ -317,6 +317,14 @@ def test_texture_is_of_the_pixels_of_the_label_only() -> None:
     np.testing.assert_array_equal(found["texture_correlation-1"], again["texture_correlation-1"])
 
 
+def test_texture_of_stacks_is_that_of_their_planes() -> None:
+    plane, image = random_labels(8), np.random.default_rng(8).integers(0, 9, (90, 110))
+    flat = measure.table(plane, image, ["texture"])
+    stack = measure.table(np.stack([plane] * 3), np.stack([image] * 3), ["texture"])
+    for name, column in flat.items():
+        np.testing.assert_allclose(stack[name], column)
+
+
 def test_scores() -> None:
     cells = np.zeros((40, 40), int)
     cells[4:16, 4:16], cells[20:34, 18:36] = 3, 7

@@ -86,7 +86,7 @@ def _sizes(columns: Columns) -> bytes:
         textcoords="offset points", va="top", fontsize=9.5,
     )  # fmt: skip
     axes.set_title("Size of cells")
-    axes.set_xlabel(f"{'volume' if 'voxel' in unit or '³' in unit else 'area'} ({unit})")
+    axes.set_xlabel(f"{'volume' if unit in ('voxels', 'µm³') else 'area'} ({unit})")
     axes.set_ylabel("cells")
     axes.grid(axis="y")
     return _png(figure)

@@ -133,7 +133,7 @@ def _tiles(columns: Columns, images: Sequence[ImageSummary], failed: Mapping[str
         facts.append(("cells in the median image", _number(float(np.median([image.n_cells for image in images])))))
     if n and "area" in columns:
         name, unit = size_column(columns)
-        what = "median area" if name.startswith("area") else "median volume"
+        what = "median volume" if unit in ("voxels", "µm³") else "median area"
         facts.append((f"{what}, {unit}", _number(float(np.median(columns[name])))))
     if n and "score" in columns:
         facts.append(("median score", _number(float(np.nanmedian(columns["score"])))))
@@ -160,7 +160,9 @@ def _quantiles(columns: Columns) -> str:
 
 def _in_words(name: str) -> str:
     base, _, channel = name.partition("-")
-    what = {"area": "area, px", "area_um2": "area, µm²", "volume_um3": "volume, µm³"}.get(base, "intensity")
+    what = {"area": "area, px", "volume": "volume, voxels", "area_um2": "area, µm²", "volume_um3": "volume, µm³"}.get(
+        base, "intensity"
+    )
     return f"median {what}{f', channel {channel}' if channel else ''}"
 
 

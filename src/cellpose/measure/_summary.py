@@ -46,6 +46,8 @@ def summary_of(name: str, measured: Measured) -> ImageSummary:
     columns = measured.columns
     kept = [key for key in columns if key in ("area", "area_um2", "volume_um3") or key.startswith("intensity_mean")]
     medians = {key: float(np.nanmedian(columns[key])) for key in kept if measured.n_cells}
+    if "centroid-2" in columns and "area" in medians:  # what scikit-image calls the area of a stack
+        medians = {"volume" if key == "area" else key: value for key, value in medians.items()}
     return ImageSummary(
         name, measured.n_cells, measured.n_frames, measured.masks.name, picture_of(measured.shown), medians
     )

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import InputError
 from cellpose.measure._extra import optional
 from cellpose.measure._regions import Regions
 
@@ -28,25 +27,16 @@ def texture_columns(regions: Regions, channels: Array) -> dict[str, Array]:
 
     Raises
     ------
-    InputError
-        For stacks.
     MissingExtraError
         If scikit-image is not installed.
     """
     feature = optional("skimage.feature", "measure texture")
-    if regions.ndim != 2:
-        message = "texture is measured in planes; measure the planes of a stack one by one"
-        raise InputError(message)
     n_channels = channels.shape[-1]
     out = {f"texture_{name}": np.full((regions.n, n_channels), np.nan) for name in TEXTURES}
     for channel in range(n_channels):
-        levels = _levels(channels[..., channel])
+        levels = _levels(channels[..., channel]).reshape(regions.labels.shape)
         for k in range(regions.n):
-            y0, y1, x0, x1 = regions.boxes[k, 2:]
-            own = regions.image[y0:y1, x0:x1] == regions.numbers[k]
-            pairs = feature.graycomatrix(
-                np.where(own, levels[y0:y1, x0:x1] + 1, 0).astype(np.uint8), [1], _ANGLES, _LEVELS + 1, symmetric=True
-            )[1:, 1:].astype(np.float64)  # level 0 is what is around the label
+            pairs = _pairs(feature, regions, levels, k)
             totals = pairs.sum(axis=(0, 1))
             if not totals.any():
                 continue
@@ -54,6 +44,15 @@ def texture_columns(regions: Regions, channels: Array) -> dict[str, Array]:
             for name in TEXTURES:
                 out[f"texture_{name}"][k, channel] = feature.graycoprops(pairs, name).mean()
     return out
+
+
+def _pairs(feature: Any, regions: Regions, levels: Array, k: int) -> npt.NDArray[np.float64]:
+    """How often gray levels lie side by side in a label, (levels, levels, 1, directions), in all its planes."""
+    z0, z1, y0, y1, x0, x1 = regions.boxes[k]
+    own = regions.labels[z0:z1, y0:y1, x0:x1] == regions.numbers[k]
+    seen = np.where(own, levels[z0:z1, y0:y1, x0:x1] + 1, 0).astype(np.uint8)
+    pairs = sum(feature.graycomatrix(plane, [1], _ANGLES, _LEVELS + 1, symmetric=True) for plane in seen)
+    return np.asarray(pairs, np.float64)[1:, 1:]  # level 0 is what is around the label
 
 
 def _levels(plane: Array) -> Array:
