@@ -90,6 +90,10 @@ def _command(words: list[str], distributor: Callable[[], Distributor] | None, wi
         from cellpose.cli._measure import measure_command
 
         return measure_command(words[1:])
+    if words[:1] == ["track"]:
+        from cellpose.cli._track import track_command
+
+        return track_command(words[1:])
     if words[:1] == ["distribute"] and distributor is not None:
         from cellpose.cli._distribute import distribute_command
 

@@ -12,7 +12,7 @@ from cellpose.cli._table import FLAGS, GROUPS, UNABBREVIATED, Flag
 
 __all__ = ["SUBCOMMANDS", "add_flag", "get_arg_parser"]
 
-SUBCOMMANDS = ("models", "doctor", "distribute", "slices", "measure")
+SUBCOMMANDS = ("models", "doctor", "distribute", "slices", "measure", "track")
 
 _USAGE = """\
 cellpose --dir FOLDER [options]          segment the images of a folder
@@ -22,6 +22,7 @@ cellpose --dir FOLDER [options]          segment the images of a folder
        cellpose distribute IMAGE LABELS ...     one image too large for a machine
        cellpose slices --dir FOLDER ...         cut training images from stacks
        cellpose measure --dir FOLDER ...        a table of the cells of segmented images
+       cellpose track MOVIE ...                 link cells through time
        cellpose --version                       versions of the program, of Python and of torch"""
 
 # What stands for the value of an option in the help.
@@ -40,6 +41,7 @@ further commands:
   cellpose distribute IMAGE LABELS [--cluster slurm]  an image in blocks, on this machine, SLURM, LSF or Dask
   cellpose slices --dir stacks                       2D training images from annotated stacks, for segmenting in 3D
   cellpose measure --dir images                      sizes, shapes, intensities, neighbours: a table and a report
+  cellpose track movie --save_ctc                    the cells of the label images of a movie, linked through time
 
 exit code: 0 all is well; 1 an image, the training or a download failed; 2 the command line is wrong; 130 Ctrl-C
 """

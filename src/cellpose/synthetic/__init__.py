@@ -10,6 +10,7 @@ from __future__ import annotations
 from cellpose.synthetic._camera import Optics, expose
 from cellpose.synthetic._device import DEVICES, add_device
 from cellpose.synthetic._fluorescence import cytoplasm, membrane, nuclei
+from cellpose.synthetic._movie import Movie, sample_movie
 from cellpose.synthetic._population import FORMS, Population
 from cellpose.synthetic._sample import KINDS, Sample, sample
 from cellpose.synthetic._scene import Scene, add_nuclei, populate
@@ -22,6 +23,7 @@ __all__ = [
     "FORMS",
     "KINDS",
     "VOLUME_KINDS",
+    "Movie",
     "Optics",
     "Population",
     "Sample",
@@ -38,6 +40,7 @@ __all__ = [
     "phase_contrast",
     "populate",
     "sample",
+    "sample_movie",
     "sample_volume",
     "stained_tissue",
 ]

@@ -1,0 +1,184 @@
+"""``cellpose track``: cells of a movie linked through time, written as tables and for other programs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellpose._progress.display import waiting
+from cellpose.errors import FileMissingError, InputError, OptionError
+
+__all__ = ["track_command"]
+
+logger = logging.getLogger("cellpose.cli")
+
+# Endings of label images, the likeliest first; the last is that of any image of a folder that holds nothing else.
+_ENDINGS = ("_cp_masks.tif", "_cp_masks.png", "_masks.tif", "_masks.png", "_seg.npy", ".tif", ".tiff", ".png")
+
+_TRACKED = "_tracked.tif"
+
+_EPILOG = """\
+MOVIE is a stack of label images (T, [Z,] Y, X), or a folder with one for each frame, in the order of their names:
+those that end in _cp_masks.tif or .png, else _masks.tif or .png, else _seg.npy, else all images.
+
+examples:
+  cellpose --dir movie --save_tif --no_npy && cellpose track movie --save_ctc
+  cellpose track movie_cp_masks.tif --max_distance 15 --fill_gaps --save_trackmate
+  cellpose track movie --truth 01_GT/TRA
+"""
+
+
+def track_command(words: Sequence[str]) -> int:
+    """Run the command line ``cellpose track`` with these words; 0 where it ends well.
+
+    Raises
+    ------
+    CellposeError
+        If it does not.
+    """
+    from cellpose.cli._logging import logging_to_user
+
+    args = _parser().parse_args(list(words))
+    movie = Path(args.movie)
+    stem = Path(args.savedir or (movie if movie.is_dir() else movie.parent)) / _stem(movie)
+    with logging_to_user(verbose=args.verbose), waiting(f"tracking {movie.name}"):
+        from cellpose import track
+
+        masks = _masks(movie)
+        tracks = track.track(
+            masks, max_distance=args.max_distance, max_gap=args.max_gap, divisions=not args.no_divisions,
+            merges=args.merges, min_overlap=args.min_overlap,
+        )  # fmt: skip
+        if args.fill_gaps:
+            before = tracks.frame.size
+            masks, tracks = track.fill_gaps(masks, tracks)
+            logger.info(f">>>> {tracks.frame.size - before} cells put back where they were missing")
+        written = _write(stem, masks, tracks, args)
+        scores = _scores(masks, tracks, args.truth)
+    names = ", ".join(path.name for path in written)
+    print(
+        f"{tracks.numbers.size} tracks of {tracks.frame.size} cells in {tracks.n_frames} frames, "
+        f"{len(tracks.divided)} divisions, written to {names} in {stem.parent}"
+    )
+    if scores is not None:
+        told = f"DET {scores.det:.4f}  LNK {scores.lnk:.4f}  TRA {scores.tra:.4f}"
+        print(f"{told}  divisions F1 {scores.division_f1:.3f}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cellpose track",
+        description="Link the cells of a movie through time.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("movie", metavar="MOVIE", help="stack of label images, or folder with one for each frame")
+    links = parser.add_argument_group("links")
+    links.add_argument(
+        "--max_distance", type=float, metavar="PIXELS", help="a cell moves at most so far (default: its diameter)"
+    )
+    links.add_argument("--max_gap", type=int, default=2, metavar="N", help="frames a cell may be missing (default: 2)")
+    links.add_argument("--no_divisions", action="store_true", help="cells do not divide")
+    links.add_argument("--merges", action="store_true", help="cells may become one")
+    links.add_argument(
+        "--min_overlap", type=float, default=0.3, metavar="SHARE",
+        help="cells that agree so much from frame to frame are the same wherever they are (default: 0.3)",
+    )  # fmt: skip
+    links.add_argument("--fill_gaps", action="store_true", help="put cells back into frames in which they are missing")
+    output = parser.add_argument_group("output (tables of cells and tracks and numbered masks are always written)")
+    output.add_argument("--savedir", metavar="FOLDER", help="where to write (default: beside the movie)")
+    output.add_argument("--save_ctc", action="store_true", help="folder of the Cell Tracking Challenge")
+    output.add_argument("--save_trackmate", action="store_true", help="XML file of TrackMate")
+    output.add_argument("--save_napari", action="store_true", help="CSV file that napari opens as tracks")
+    output.add_argument("--pixel_size_um", type=float, metavar="UM", help="side of a pixel, for TrackMate")
+    output.add_argument("--interval_s", type=float, metavar="SECONDS", help="time between frames, for TrackMate")
+    output.add_argument("--truth", metavar="FOLDER", help="true tracks (Cell Tracking Challenge): print scores")
+    output.add_argument("--verbose", action="store_true", help="show the log")
+    return parser
+
+
+def _stem(movie: Path) -> str:
+    if movie.is_dir():
+        return movie.resolve().name
+    endings = (_TRACKED, *_ENDINGS)
+    return next((movie.name[: -len(end)] for end in endings if movie.name.endswith(end)), movie.stem)
+
+
+def _masks(movie: Path) -> Any:
+    """The label images of a movie."""
+    from cellpose import io
+
+    if movie.is_file():
+        masks = io.imread(movie)
+        if masks.ndim not in (3, 4):
+            message = f"{movie} has shape {masks.shape}; a movie has the shape (T, Y, X) or (T, Z, Y, X)"
+            raise InputError(message)
+        return masks
+    if not movie.is_dir():
+        message = f"{movie} does not exist; give a stack of label images or a folder"
+        raise FileMissingError(message)
+    files = _files_in(movie)
+    frames = [io.read_seg(file).masks if file.suffix == ".npy" else io.imread(file) for file in files]
+    odd = next((k for k, frame in enumerate(frames) if frame.shape != frames[0].shape), None)
+    if odd is not None:
+        message = (
+            f"{files[odd].name} has shape {frames[odd].shape} and {files[0].name} {frames[0].shape}; the frames of a "
+            "movie must have one shape"
+        )
+        raise InputError(message)
+    return np.stack(frames)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    from natsort import natsorted
+
+    names = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    for ending in _ENDINGS:
+        found = natsorted(name for name in names if name.lower().endswith(ending) and _TRACKED not in name)
+        if found:
+            logger.info(f">>>> {len(found)} frames: {found[0]} to {found[-1]}")
+            return [folder / name for name in found]
+    message = f"{folder} holds no label images; names end in {', '.join(_ENDINGS)}"
+    raise FileMissingError(message)
+
+
+def _write(stem: Path, masks: Any, tracks: Any, args: Namespace) -> list[Path]:
+    from cellpose import io, track
+
+    def beside(ending: str) -> Path:
+        return stem.with_name(stem.name + ending)
+
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    written = [beside("_tracks.csv"), beside("_lineage.csv"), beside(_TRACKED)]
+    track.write_table(written[0], tracks)
+    track.write_table(written[1], tracks, "tracks")
+    io.imsave(written[2], io.smallest_labels(tracks.masks(masks)))
+    if args.save_ctc:
+        written.append(beside("_RES"))
+        track.write_ctc(written[-1], masks, tracks)
+    if args.save_trackmate:
+        written.append(beside("_trackmate.xml"))
+        sizes = {"pixel_size_um": args.pixel_size_um, "interval_s": args.interval_s}
+        track.write_trackmate(written[-1], masks, tracks, **sizes)
+    if args.save_napari:
+        written.append(beside("_napari.csv"))
+        track.write_table(written[-1], tracks, "napari")
+    return written
+
+
+def _scores(masks: Any, tracks: Any, truth: str | None) -> Any:
+    if truth is None:
+        return None
+    from cellpose import track
+
+    if not Path(truth).is_dir():
+        message = f"--truth {truth} is no folder; give one of the Cell Tracking Challenge, with man_track.txt"
+        raise OptionError(message)
+    return track.score(masks, tracks, *track.read_ctc(truth))

@@ -1,0 +1,151 @@
+"""Folders of the Cell Tracking Challenge: label images numbered by tracks, and a table of the tracks.
+
+The format is that of https://celltrackingchallenge.net: ``res_track.txt`` (results) or ``man_track.txt`` (truth) has a
+line ``L B E P`` for each track, its number, first and last frame and the track that it came from (0: none).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import io
+from cellpose._machine.writing import replacing
+from cellpose.errors import FileMissingError, FileReadError, FileWriteError
+from cellpose.track._frames import as_frames
+from cellpose.track._tracks import Tracks, sorted_tracks
+
+__all__ = ["read_ctc", "write_ctc"]
+
+PathLike = str | os.PathLike[str]
+
+_KINDS = (("man_track.txt", "man_track"), ("res_track.txt", "mask"))
+
+
+def write_ctc(folder: PathLike, masks: Any, tracks: Tracks, *, truth: bool = False) -> list[Path]:
+    """Write a folder of the Cell Tracking Challenge.
+
+    A track that misses frames is written as several, each the parent of the next, and of parents that merge the first
+    is named: the format knows neither.
+
+    Parameters
+    ----------
+    folder
+        Where to write; made if it is not there.
+    masks
+        The label images that were tracked, ``(T, [Z,] Y, X)``.
+    tracks
+        Their tracks.
+    truth
+        Use the names of annotations (``man_track...``) in place of those of results (``mask...``, ``res_track.txt``).
+
+    Returns
+    -------
+    list of Path
+        The files written, the table last.
+    """
+    whole = _without_gaps(tracks)
+    images = whole.masks(masks).astype(np.uint16 if whole.numbers.max(initial=0) < 2**16 else np.uint32)
+    target = Path(folder)
+    _make(target)
+    table, name = _KINDS[0 if truth else 1]
+    digits = max(3, len(str(len(images) - 1)))
+    files = []
+    for t, image in enumerate(images):
+        files.append(target / f"{name}{t:0{digits}d}.tif")
+        io.imsave(files[-1], image)
+    lines = [f"{n} {a} {b} {whole.parents.get(n, (0,))[0]}\n" for n, (a, b) in whole.spans().items()]
+    with replacing(target / table) as file:
+        file.write("".join(lines).encode())
+    return [*files, target / table]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the folder {folder} cannot be made ({error.strerror or error}); give one that can be written to"
+        raise FileWriteError(message) from error
+
+
+def _without_gaps(tracks: Tracks) -> Tracks:
+    """Each track cut where it misses frames; the pieces that follow get new numbers."""
+    cut = (np.diff(tracks.track) == 0) & (np.diff(tracks.frame) > 1)
+    places = np.flatnonzero(cut) + 1
+    if not places.size:
+        return tracks
+    numbers, last = tracks.track.copy(), dict(zip(tracks.numbers.tolist(), tracks.numbers.tolist(), strict=True))
+    parents = {child: list(old) for child, old in tracks.parents.items()}
+    new = int(tracks.numbers.max())
+    for place in places:
+        new += 1
+        own = tracks.track == tracks.track[place]
+        numbers[own & (tracks.frame >= tracks.frame[place])] = new
+        number = int(tracks.track[place])
+        parents[new] = [last[number]]
+        last[number] = new
+    ended = {
+        child: [last.get(p, p) if child <= tracks.numbers.max() else p for p in old] for child, old in parents.items()
+    }
+    rows = {
+        "frame": tracks.frame,
+        "label": tracks.label,
+        "track": numbers,
+        "area": tracks.area,
+        "centroid": tracks.centroid,
+    }
+    return sorted_tracks(rows, tracks.n_frames, ended)
+
+
+def read_ctc(folder: PathLike) -> tuple[npt.NDArray[np.int32], Tracks]:
+    """The label images ``(T, [Z,] Y, X)``, int32, and the tracks of a folder of the Cell Tracking Challenge.
+
+    Raises
+    ------
+    FileMissingError
+        If the folder holds no table of tracks, or no image for it.
+    FileReadError
+        If the table does not fit the format or the images.
+    """
+    path = Path(folder)
+    kind = next(((table, name) for table, name in _KINDS if (path / table).is_file()), None)
+    if kind is None:
+        message = f"{path} has no man_track.txt and no res_track.txt; give a folder of the Cell Tracking Challenge"
+        raise FileMissingError(message)
+    named = {int(m[1]): file for file in path.iterdir() if (m := re.fullmatch(rf"{kind[1]}(\d+)\.tiff?", file.name))}
+    if not named:
+        message = f"{path} has {kind[0]} and no images {kind[1]}000.tif, {kind[1]}001.tif, ... for it"
+        raise FileMissingError(message)
+    missing = sorted(set(range(max(named) + 1)) - set(named))
+    if missing:
+        message = f"{path}: frames {', '.join(map(str, missing[:5]))} have no image; give one for each frame"
+        raise FileMissingError(message)
+    frames = as_frames([io.imread(named[t]) for t in sorted(named)])
+    parents = _parents_in(path / kind[0])
+    tracks = Tracks.of_numbered(frames, {n: [p] for n, p in parents.items() if p})
+    unknown = set(tracks.numbers.tolist()) - set(parents)
+    if unknown:
+        message = (
+            f"{path / kind[0]} has no line for the labels {', '.join(map(str, sorted(unknown)[:5]))} of the images"
+        )
+        raise FileReadError(message)
+    return np.stack(frames), tracks
+
+
+def _parents_in(table: Path) -> dict[int, int]:
+    """The parent of each track, 0 for none."""
+    parents: dict[int, int] = {}
+    for number, line in enumerate(table.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 4 or not all(word.isdecimal() for word in words):
+            message = f"{table}, line {number}: {line[:60]!r} is no track; it must be four numbers: L B E P"
+            raise FileReadError(message)
+        parents[int(words[0])] = int(words[3])
+    return parents

@@ -1,0 +1,252 @@
+"""Cells linked through time: tracks, divisions, gaps, and the files of other programs."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+import tifffile
+
+from cellpose import synthetic, track
+from cellpose.cli import main
+from cellpose.errors import FileMissingError, FileReadError, InputError, OptionError
+
+pytest.importorskip("laptrack", reason="needs laptrack")
+
+
+def movie() -> np.ndarray:
+    """One cell that moves, one that divides in frame 3, one that is missing in frame 2; labels differ by frame."""
+    masks = np.zeros((6, 80, 120), int)
+    for t in range(6):
+        masks[t, 5:20, 5 + 4 * t : 20 + 4 * t] = t + 3
+        if t < 3:
+            masks[t, 40:60, 40:60] = 1
+        else:
+            masks[t, 40:60, 40 - 3 * (t - 2) : 49 - 3 * (t - 2)] = 1
+            masks[t, 40:60, 51 + 3 * (t - 2) : 60 + 3 * (t - 2)] = 2
+        if t != 2:
+            masks[t, 62:75, 90:105] = 20
+    return masks
+
+
+@pytest.fixture(scope="module")
+def tracked():
+    return track.track(movie())
+
+
+def links(tracks: track.Tracks, masks: np.ndarray, truth: np.ndarray) -> set[tuple[int, int, int, int]]:
+    """What follows on what: frame and true number of the first cell and of the second."""
+    true = [
+        int(np.bincount(truth[t][masks[t] == label]).argmax())
+        for t, label in zip(tracks.frame, tracks.label, strict=True)
+    ]
+    first = {n: k for k, n in reversed(list(enumerate(tracks.track.tolist())))}
+    last = {n: k for k, n in enumerate(tracks.track.tolist())}
+    pairs = [(k, k + 1) for k in np.flatnonzero(np.diff(tracks.track) == 0)]
+    pairs += [(last[parent], first[child]) for child, old in tracks.parents.items() for parent in old]
+    return {(int(tracks.frame[a]), true[a], int(tracks.frame[b]), true[b]) for a, b in pairs}
+
+
+def test_tracks_of_a_small_movie(tracked):
+    assert repr(tracked) == "Tracks(5 tracks of 20 cells in 6 frames, 1 divisions)"
+    assert tracked.spans() == {1: (0, 2), 2: (0, 5), 3: (0, 5), 4: (3, 5), 5: (3, 5)}
+    assert dict(tracked.parents) == {4: (1,), 5: (1,)}
+    assert tracked.divided == (1,)
+    numbered = tracked.masks(movie())
+    assert [sorted(set(np.unique(frame).tolist()) - {0}) for frame in numbered] == [
+        [1, 2, 3], [1, 2, 3], [1, 2], [2, 3, 4, 5], [2, 3, 4, 5], [2, 3, 4, 5],
+    ]  # fmt: skip
+    assert ((numbered > 0) == (movie() > 0)).all()
+    again = track.Tracks.of_numbered(numbered, tracked.parents)
+    np.testing.assert_array_equal(again.track, tracked.track)
+    assert tracked.without([4]).parents == {5: (1,)}
+    assert tracked.without([1]).parents == {}
+
+
+def test_options_say_what_a_link_is():
+    masks = movie()
+    assert track.track(masks, divisions=False).divided == ()
+    assert track.track(masks, max_gap=0).spans()[3] == (0, 1)
+    still = track.track(masks, max_distance=1.0, min_overlap=0.99)
+    assert still.numbers.size > 8  # what moves is another cell
+    merged = track.track(masks[::-1], merges=True)
+    assert sorted(map(len, merged.parents.values())) == [2]
+    for wrong in ({"max_distance": 0}, {"max_gap": -1}, {"max_gap": 1.5}, {"min_overlap": 0}):
+        with pytest.raises(OptionError, match=next(iter(wrong))):
+            track.track(masks, **wrong)
+    with pytest.raises(InputError, match="one shape"):
+        track.track([masks[0], masks[1][:, :50]])
+    with pytest.raises(InputError, match="none"):
+        track.track([])
+    with pytest.raises(InputError, match="5 frames are given for tracks through 6"):
+        track.track(masks).masks(masks[:5])
+
+
+def test_no_cells_and_cells_now_and_then():
+    nothing = track.track(np.zeros((3, 20, 20), int))
+    assert nothing.numbers.size == 0
+    assert track.lineage(nothing)["track"].size == 0
+    masks = np.zeros((4, 20, 20), int)
+    masks[1, 5:10, 5:10] = 7
+    assert track.track(masks).spans() == {1: (1, 1)}
+    volume = np.zeros((3, 4, 20, 20), int)
+    for t in range(3):
+        volume[t, 1:3, 5:12, 5 + t : 12 + t] = t + 1
+    assert track.track(volume).centroid.shape == (3, 3)
+
+
+def test_a_cell_that_flickers_is_put_back(tracked):
+    masks = movie()
+    filled, tracks = track.fill_gaps(masks, tracked)
+    assert (filled[[0, 1, 3, 4, 5]] == masks[[0, 1, 3, 4, 5]]).all()
+    assert (filled[2][masks[2] > 0] == masks[2][masks[2] > 0]).all()
+    np.testing.assert_array_equal(filled[2] == filled[2].max(), masks[1] == 20)
+    assert tracks.frame.size == tracked.frame.size + 1
+    # no room: the cell stays missing
+    masks[2, 60:80, 85:110] = 50
+    kept, same = track.fill_gaps(masks, track.track(masks, min_overlap=0.6))
+    assert (kept == masks).all()
+    assert same.frame.size == 21
+
+
+@pytest.mark.parametrize(("seed", "options"), [(3, {}), (4, {"speed": 5.0}), (6, {"cycle": 12.0})])
+def test_tracks_of_a_synthetic_movie_are_the_true_ones(seed, options):
+    true = synthetic.sample_movie(seed, 16, (192, 192), cells=12, diameter=20, **options)
+    want = links(track.Tracks.of_numbered(true.masks, true.parents), true.masks, true.masks)
+    found = links(track.track(true.masks), true.masks, true.masks)
+    assert len(want) > 150
+    assert len(found & want) / max(len(found), len(want)) > 0.98
+    # 3 % of the cells are missing, and found again
+    rng, masks = np.random.default_rng(0), true.masks.copy()
+    for frame in masks[1:-1]:
+        for label in np.unique(frame)[1:]:
+            frame[(frame == label) & (rng.random() < 0.03)] = 0
+    filled, tracks = track.fill_gaps(masks, track.track(masks))
+    back = ((filled > 0) & (masks == 0) & (true.masks > 0)).sum() / ((masks == 0) & (true.masks > 0)).sum()
+    assert back > 0.6
+    mended = links(tracks, filled, true.masks)
+    assert len(mended & want) / max(len(mended), len(want)) > 0.95
+
+
+def test_scores_are_those_of_traccuracy(tracked):
+    pytest.importorskip("traccuracy", reason="needs traccuracy")
+    masks = movie()
+    assert track.score(masks, tracked, masks, tracked) == (1, 1, 1, 1)
+    scores = track.score(masks, tracked.without([2]), masks, tracked)
+    assert 0.5 < scores.det < 0.8
+    with pytest.raises(InputError, match="do not fit"):
+        track.score(masks[:, 1:], track.track(masks[:, 1:]), masks, tracked)
+
+
+def test_folders_of_the_challenge(tmp_path, tracked):
+    masks = movie()
+    files = track.write_ctc(tmp_path / "01_RES", masks, tracked)
+    assert [file.name for file in files][:2] == ["mask000.tif", "mask001.tif"]
+    table = (tmp_path / "01_RES/res_track.txt").read_text().splitlines()
+    # the track with a gap is two, the second with the first as its parent
+    assert table == ["1 0 2 0", "2 0 5 0", "3 0 1 0", "4 3 5 1", "5 3 5 1", "6 3 5 3"]
+    images, tracks = track.read_ctc(tmp_path / "01_RES")
+    assert ((images > 0) == (masks > 0)).all()
+    assert dict(tracks.parents) == {4: (1,), 5: (1,), 6: (3,)}
+    track.write_ctc(tmp_path / "TRA", images, tracks, truth=True)
+    assert (tmp_path / "TRA/man_track005.tif").is_file()
+    np.testing.assert_array_equal(track.read_ctc(tmp_path / "TRA")[0], images)
+
+
+def test_damaged_folders_are_told(tmp_path, tracked):
+    with pytest.raises(FileMissingError, match=r"no man_track\.txt"):
+        track.read_ctc(tmp_path)
+    (tmp_path / "res_track.txt").write_text("1 0 2\n")
+    with pytest.raises(FileMissingError, match=r"no images mask000\.tif"):
+        track.read_ctc(tmp_path)
+    track.write_ctc(tmp_path, movie(), tracked)
+    (tmp_path / "res_track.txt").write_text("1 0 2 0\n2 zero 5 0\n")
+    with pytest.raises(FileReadError, match=r"line 2: '2 zero 5 0' is no track"):
+        track.read_ctc(tmp_path)
+    (tmp_path / "res_track.txt").write_text("1 0 2 0\n")
+    with pytest.raises(FileReadError, match="no line for the labels 2, 3"):
+        track.read_ctc(tmp_path)
+    (tmp_path / "mask002.tif").unlink()
+    with pytest.raises(FileMissingError, match="frames 2 have no image"):
+        track.read_ctc(tmp_path)
+
+
+def test_tables(tmp_path, tracked):
+    lines = track.lineage(tracked)
+    assert lines["generation"].tolist() == [0, 0, 0, 1, 1]
+    assert lines["root"].tolist() == [1, 2, 3, 1, 1]
+    assert lines["cells"].tolist() == [3, 6, 5, 3, 3]
+    assert lines["children"].tolist() == [2, 0, 0, 0, 0]
+    data, graph = track.napari_tracks(tracked)
+    assert data.shape == (20, 4)
+    assert graph == {4: [1], 5: [1]}
+    for what, first in (("cells", "frame,label,track,parent,y,x,area"), ("napari", "ID,T,Y,X")):
+        track.write_table(tmp_path / "a.csv", tracked, what)
+        rows = (tmp_path / "a.csv").read_text().splitlines()
+        assert (rows[0], len(rows)) == (first, 21)
+    with pytest.raises(OptionError, match="what='cell'"):
+        track.write_table(tmp_path / "a.csv", tracked, "cell")
+
+
+def test_files_of_trackmate(tmp_path, tracked):
+    track.write_trackmate(tmp_path / "a.xml", movie(), tracked, image="movie.tif", pixel_size_um=0.5, interval_s=60)
+    root = ET.parse(tmp_path / "a.xml").getroot()
+    assert root.tag == "TrackMate"
+    spots = {int(spot.get("ID")): spot for spot in root.iter("Spot")}
+    assert len(spots) == int(root.find("Model/AllSpots").get("nspots")) == 20
+    first = next(k for k, n in enumerate(tracked.track) if n == 2)
+    assert [float(spots[first].get(name)) for name in ("POSITION_Y", "POSITION_X", "POSITION_T")] == [6.0, 6.0, 0.0]
+    outline = np.array(spots[first].text.split(), float).reshape(-1, 2)
+    assert len(outline) == int(spots[first].get("ROI_N_POINTS"))
+    assert np.abs(outline).max() <= 4
+    edges = [(int(e.get("SPOT_SOURCE_ID")), int(e.get("SPOT_TARGET_ID"))) for e in root.iter("Edge")]
+    assert len(edges) == len(links(tracked, movie(), tracked.masks(movie()))) == 17
+    assert len(root.findall("Model/AllTracks/Track")) == len(root.findall("Model/FilteredTracks/TrackID")) == 3
+    data = root.find("Settings/ImageData")
+    assert (data.get("filename"), data.get("nframes"), data.get("pixelwidth")) == ("movie.tif", "6", "0.5")
+    with pytest.raises(InputError, match="volumes"):
+        track.write_trackmate(tmp_path / "b.xml", np.zeros((2, 3, 9, 9), int), tracked)
+
+
+def test_command(tmp_path, capsys):
+    folder = tmp_path / "movie"
+    folder.mkdir()
+    for t, frame in enumerate(movie()):  # the order is that of numbers, 10 after 9
+        tifffile.imwrite(folder / f"t{t + 7}_cp_masks.tif", frame.astype(np.uint16))
+        tifffile.imwrite(folder / f"t{t + 7}.tif", np.zeros((5, 5), np.uint8))
+    words = ["track", str(folder), "--fill_gaps", "--save_ctc", "--save_trackmate", "--save_napari"]
+    assert main(words) == 0
+    assert "5 tracks of 21 cells in 6 frames, 1 divisions" in capsys.readouterr().out
+    names = ("tracks.csv", "lineage.csv", "tracked.tif", "RES", "trackmate.xml", "napari.csv")
+    assert all((folder / f"movie_{name}").exists() for name in names)
+    tracked = tifffile.imread(folder / "movie_tracked.tif")
+    assert tracked.shape == (6, 80, 120)
+    assert main(["track", str(folder / "movie_tracked.tif"), "--savedir", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/movie_tracks.csv").is_file()
+    capsys.readouterr()
+    for wrong, said in (
+        (tmp_path / "none", "does not exist"), (tmp_path / "out/none", "does not exist"),
+        (folder / "t7.tif", "a movie has the shape"),
+    ):  # fmt: skip
+        assert main(["track", str(wrong)]) == 2
+        assert said in capsys.readouterr().err
+    tifffile.imwrite(folder / "t8_cp_masks.tif", np.zeros((9, 9), np.uint16))
+    assert main(["track", str(folder)]) == 2
+    assert "t8_cp_masks.tif has shape (9, 9)" in capsys.readouterr().err
+
+
+def test_synthetic_movies():
+    options = {"n_frames": 8, "size": (64, 80), "cells": 5, "diameter": 16.0, "cycle": 5.0}
+    one, same = (synthetic.sample_movie(2, **options) for _ in range(2))
+    np.testing.assert_array_equal(one.image, same.image)
+    np.testing.assert_array_equal(one.masks, same.masks)
+    assert one.image.shape == one.masks.shape == (8, 64, 80)
+    assert one.parents
+    for child, (mother,) in one.parents.items():
+        first = min(t for t in range(8) if (one.masks[t] == child).any())
+        assert (one.masks[first - 1] == mother).any()
+        assert not (one.masks[first:] == mother).any()
+    for wrong in ({"n_frames": 0}, {"cells": 2.5}, {"cycle": 1}, {"size": (4, 4)}, {"speed": -1}):
+        with pytest.raises(OptionError):
+            synthetic.sample_movie(2, **{**options, **wrong})
