@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from argparse import Namespace
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_OK", "EXIT_USAGE", "main"]
 
 logger = logging.getLogger("cellpose.cli")
+
+# Commands with a module and a function named after them, imported where they are called; those whose result is printed.
+_COMMANDS = ("models", "doctor", "slices", "measure", "track")
+_PRINTING = ("models", "doctor")
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -74,27 +79,12 @@ def _in_one_line(error: CellposeError) -> str:
 
 
 def _command(words: list[str], distributor: Callable[[], Distributor] | None, window: Callable[[], None] | None) -> int:
-    if words[:1] == ["models"]:
-        from cellpose.cli._models import models_command
-
-        return _printed(models_command(words[1:]))
-    if words[:1] == ["doctor"]:
-        from cellpose.cli._doctor import doctor_command
-
-        return _printed(doctor_command(words[1:]))
-    if words[:1] == ["slices"]:
-        from cellpose.cli._slices import slices_command
-
-        return slices_command(words[1:])
-    if words[:1] == ["measure"]:
-        from cellpose.cli._measure import measure_command
-
-        return measure_command(words[1:])
-    if words[:1] == ["track"]:
-        from cellpose.cli._track import track_command
-
-        return track_command(words[1:])
-    if words[:1] == ["distribute"] and distributor is not None:
+    name = words[0] if words else ""
+    if name in _COMMANDS:
+        command = getattr(importlib.import_module(f"cellpose.cli._{name}"), f"{name}_command")
+        code: int = command(words[1:])
+        return _printed(code) if name in _PRINTING else code
+    if name == "distribute" and distributor is not None:
         from cellpose.cli._distribute import distribute_command
 
         return distribute_command(words[1:], distributor)
