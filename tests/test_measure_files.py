@@ -235,6 +235,18 @@ def test_plots_are_pictures() -> None:
         assert all(plot.startswith(b"\x89PNG") for plot in plots.values())
 
 
+@pytest.mark.parametrize("shape", [(7, 5), (300, 2000), (3000, 1700), (3, 40, 900)])
+def test_pictures_have_the_size_of_a_report(shape: tuple[int, ...]) -> None:
+    import cv2
+
+    labels = np.zeros(shape, np.int32)
+    labels[..., 1:-1, 1:-1] = 70_000
+    frame = measure._files.Frame(0, labels, np.random.default_rng(0).random((*shape, 2)))
+    picture = cv2.imdecode(np.frombuffer(measure._summary.picture_of(frame), np.uint8), cv2.IMREAD_COLOR)
+    assert max(picture.shape) <= 520
+    assert abs(picture.shape[0] / picture.shape[1] - shape[-2] / shape[-1]) < 0.02
+
+
 def test_names_in_a_report_are_no_html() -> None:
     summary = measure._summary.ImageSummary("<script>x</script>", 0, 1, "m", b"", {})
     text = measure.report_of("<b>&", {}, [summary], {}, {"<i>": "<u>"})

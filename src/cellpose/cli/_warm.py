@@ -56,8 +56,8 @@ def _volumes() -> None:
 
 
 def _labels() -> None:
-    """What scores, outlines and edits of labels need."""
-    from cellpose import metrics, utils
+    """What scores, outlines, edits and measures of labels need."""
+    from cellpose import measure, metrics, utils
 
     cells = _cells()
     metrics.average_precision([cells], [np.roll(cells, 1, axis=0)])
@@ -68,3 +68,4 @@ def _labels() -> None:
     utils.stitch3D(np.stack([cells, cells]))
     utils.remove_edge_masks(cells.copy())
     utils.diameters(cells)
+    measure.table(cells, cells)
