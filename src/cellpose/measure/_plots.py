@@ -40,7 +40,7 @@ def plots_of(columns: Columns, images: Sequence[ImageSummary], channel_names: Se
     matplotlib = optional("matplotlib", "draw plots")
     plots = {}
     with matplotlib.rc_context(_STYLE):
-        if images:
+        if len(images) > 1:
             plots["counts"] = _counts(images)
         if len(columns.get("label", ())):
             if "area" in columns:

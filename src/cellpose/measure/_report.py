@@ -128,8 +128,8 @@ def _number(value: float) -> str:
 
 def _tiles(columns: Columns, images: Sequence[ImageSummary], failed: Mapping[str, str]) -> list[str]:
     n = sum(image.n_cells for image in images)
-    facts = [("cells", _number(n)), ("images", _number(len(images)))]
-    if images:
+    facts = [("cells", _number(n)), ("image" if len(images) == 1 else "images", _number(len(images)))]
+    if len(images) > 1:
         facts.append(("cells in the median image", _number(float(np.median([image.n_cells for image in images])))))
     if n and "area" in columns:
         name, unit = size_column(columns)
