@@ -4,9 +4,9 @@ import logging
 
 from cellpose._face.also import other_names
 from cellpose._face.door import guard
-from cellpose.core._devices import assign_device, check_mkl, use_gpu
+from cellpose.core._devices import assign_device, use_gpu
+from cellpose.core._legacy import _forward, check_mkl, run_3D, run_net
 from cellpose.core._planes import run_planes
-from cellpose.core._run import _forward, run_3D, run_net
 from cellpose.core._volumes import VolumePlan, run_volume
 
 TORCH_ENABLED = True

@@ -10,7 +10,7 @@ from cellpose.errors import OptionError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["assign_device", "check_mkl", "use_gpu"]
+__all__ = ["assign_device", "use_gpu"]
 
 logger = logging.getLogger("cellpose.core")
 
@@ -79,13 +79,6 @@ def assign_device(
             return found, True
         logger.warning("no GPU that torch can use was found (%s): running on the CPU", device)
     return torch.device("cpu"), False
-
-
-def check_mkl(use_torch: bool = True) -> bool:
-    """Whether torch has its fast CPU kernels (oneDNN, once called MKL-DNN)."""
-    import torch
-
-    return use_torch and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def _gpu(device: int | str) -> torch.device | None:

@@ -4,7 +4,8 @@ from cellpose._face.also import other_names
 from cellpose._face.door import guard
 from cellpose.denoise._batch import random_rotate_and_resize_noise
 from cellpose.denoise._cellpose import CellposeDenoiseModel
-from cellpose.denoise._degrade import add_noise, deterministic, img_norm
+from cellpose.denoise._degrade import add_noise, img_norm
+from cellpose.denoise._legacy import deterministic
 from cellpose.denoise._losses import (
     get_sigma,
     imstats,

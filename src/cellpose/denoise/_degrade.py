@@ -6,7 +6,6 @@ Methods 2025, methods section "Noise models".
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,22 +16,6 @@ import torch.nn.functional as F
 from cellpose.errors import InputError
 
 _SMALLEST_RANGE = 1e-3  # an image flatter than this is not normalised: dividing would only amplify rounding
-
-
-def deterministic(seed: int = 0) -> None:
-    """Seed Python, numpy and torch, and choose reproducible algorithms on the GPU.
-
-    Parameters
-    ----------
-    seed
-        The seed of all generators.
-    """
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  (the draws of the training loops use the global generator, as published)
-    torch.manual_seed(seed)
-    torch.cuda.manual_seed_all(seed)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
 
 
 def img_norm(imgi: torch.Tensor) -> torch.Tensor:

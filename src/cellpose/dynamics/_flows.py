@@ -25,13 +25,8 @@ from cellpose.dynamics._device import Device, on_gpu
 from cellpose.errors import InputError
 
 __all__ = [
-    "center_of_mass",
-    "get_centers",
     "labels_to_flows",
     "masks_to_flows",
-    "masks_to_flows_cpu",
-    "masks_to_flows_gpu",
-    "masks_to_flows_gpu_3d",
 ]
 
 logger = logging.getLogger("cellpose.dynamics")
@@ -111,85 +106,6 @@ def masks_to_flows(masks: npt.ArrayLike, device: Device = None, niter: int | Non
             for component, flow in zip(components, flows, strict=True):
                 np.moveaxis(total[component], axis, 0)[i] += flow
     return total
-
-
-def masks_to_flows_cpu(
-    masks: npt.ArrayLike, niter: int | None = None, device: Device = None
-) -> tuple[Floats, npt.NDArray[Any]]:
-    """Flows (2, Y, X) of plane masks as `masks_to_flows`, and the centres of the cells in their boxes.
-
-    Returns
-    -------
-    flows : float64 array (2, Y, X)
-    centres : int32 array (n, 2)
-        Pixel y, x of each cell from which heat spreads, counted from the corner of the cell's box.
-    """
-    labels = _check(masks, (2,))
-    out: Floats = np.zeros((2, *labels.shape), np.float64)
-    cells = find_cells(labels)
-    flows_of_plane(labels, cells, niter or 0, device, out)
-    if cells.labels.size == 0:
-        return out, np.zeros(0)
-    return out, (cells.centres - cells.corners)[:, 1:]
-
-
-def masks_to_flows_gpu(
-    masks: npt.ArrayLike, device: Device = None, niter: int | None = None
-) -> tuple[Floats, list[tuple[slice, slice] | None] | None]:
-    """Flows of plane masks with the same number of steps for all cells: as many as the largest needs.
-
-    Returns
-    -------
-    flows : float64 array (2, Y, X)
-    slices : list of (slice, slice) or None
-        Box of each label 1..max, None for numbers that are not used; None instead of a list without any label.
-    """
-    labels = _check(masks, (2,))
-    out: Floats = np.zeros((2, *labels.shape), np.float64)
-    cells = find_cells(labels)
-    if cells.labels.size == 0:
-        return out, None
-    steps = niter or 2 * int((cells.extents[:, 1:].sum(axis=1) + 2).max())
-    flows_of_plane(labels, cells, steps, device, out)
-    slices = [(slice(y0, y1), slice(x0, x1)) if y1 > y0 else None for y0, y1, x0, x1 in cells.boxes[1:, 2:].tolist()]
-    return out, slices
-
-
-def masks_to_flows_gpu_3d(masks: npt.ArrayLike, device: Device = None, niter: int | None = None) -> Floats:
-    """Flows of masks in a volume: heat spreads to the 6 face neighbours.
-
-    Parameters
-    ----------
-    masks
-        Label image ``(Z, Y, X)``; label numbers may have gaps.
-    device
-        Where to compute: None or the CPU, or a torch device.
-    niter
-        Steps of heat; None: 6 times the largest sum of the sides of a cell's box (each plus 1).
-
-    Returns
-    -------
-    float64 array (3, Z, Y, X)
-        Unit vectors, components z, y and x; zero in the background.
-
-    Raises
-    ------
-    InputError
-        If the masks do not have three axes.
-    """
-    labels = _check(masks, (3,))
-    out: Floats = np.zeros((3, *labels.shape), np.float64)
-    cells = find_cells(labels)
-    if cells.labels.size == 0:
-        return out
-    steps = niter or 6 * int((cells.extents + 1).sum(axis=1).max())
-    if on_gpu(device):
-        from cellpose.dynamics._torch._heat import heat_flows
-
-        out[:] = heat_flows(labels, cells.labels, cells.centres, np.full(cells.labels.size, steps), device)
-        return out
-    _heat.flows_of_volume(labels, cells, steps, out)
-    return out
 
 
 def _flows_with_labels(labels: npt.NDArray[Any], device: Device, niter: int | None) -> npt.NDArray[np.float32]:
@@ -273,72 +189,3 @@ def labels_to_flows(
         if return_flows:
             results.append(flows)
     return results
-
-
-def get_centers(
-    masks: npt.ArrayLike, slices: Sequence[Any] | npt.NDArray[np.integer[Any]]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Pixel of each cell nearest to the mean of its pixels, and the size of its box.
-
-    Parameters
-    ----------
-    masks
-        Label image ``(Y, X)``.
-    slices
-        Rows ``index, y0, y1, x0, x1`` where the label is ``index + 1``, or a list of slices for labels 1..n, with
-        None for numbers that are not used.
-
-    Returns
-    -------
-    centres : int32 array (n, 2)
-        y and x.
-    extents : int32 array (n,)
-        Height plus width of the box plus 2, in pixels.
-
-    Raises
-    ------
-    InputError
-        If a label has no pixels.
-    """
-    labels = _check(masks, (2,))
-    cells = find_cells(labels)
-    rows = [(i, row) for i, row in enumerate(slices) if row is not None]
-    wanted = [i + 1 if isinstance(row[0], slice) else int(row[0]) + 1 for i, row in rows]
-    unknown = sorted(set(wanted) - set(cells.labels.tolist()))
-    if unknown:
-        message = f"there are no pixels with the labels {unknown[:10]}; give boxes of labels that are in the masks"
-        raise InputError(message)
-    index = np.searchsorted(cells.labels, wanted)
-    extents = cells.extents[index, 1:].sum(axis=1) + 2
-    return cells.centres[index, 1:], extents.astype(np.int32)
-
-
-def center_of_mass(mask: npt.ArrayLike) -> tuple[int, int]:
-    """Pixel of a mask nearest to the mean of its pixels.
-
-    Parameters
-    ----------
-    mask
-        Array (Y, X), nonzero in the mask.
-
-    Returns
-    -------
-    y, x : int
-
-    Raises
-    ------
-    InputError
-        If the mask is empty.
-
-    Examples
-    --------
-    >>> center_of_mass([[1, 1, 1, 0]])
-    (0, 1)
-    """
-    labels = _check(np.asarray(mask) != 0, (2,))
-    cells = find_cells(labels)
-    if cells.labels.size == 0:
-        message = "the mask is empty, so it has no centre; give a mask with at least one pixel"
-        raise InputError(message)
-    _, y, x = cells.centres[0].tolist()
-    return y, x

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._labels.arrays import Labels, as_labels, remove_labels
+from cellpose._labels.arrays import Labels, as_labels
 from cellpose.dynamics._cells import Cells
 from cellpose.dynamics._constants import NETWORK_SCALE
 from cellpose.dynamics._cpu._heat import cell_errors as errors_on_cpu
@@ -17,7 +17,7 @@ from cellpose.dynamics._device import Device, as_array, on_gpu
 from cellpose.dynamics._flows import masks_to_flows
 from cellpose.errors import InputError
 
-__all__ = ["CellScores", "cell_errors", "cell_scores", "flow_error", "remove_bad_flow_masks"]
+__all__ = ["CellScores", "cell_errors", "cell_scores", "flow_error"]
 
 logger = logging.getLogger("cellpose.dynamics")
 
@@ -157,45 +157,3 @@ def flow_error(
         return None
     flows = masks_to_flows(labels, device)
     return _errors(labels, flows, network), flows
-
-
-def remove_bad_flow_masks(
-    masks: npt.ArrayLike, flows: Any, threshold: float = 0.4, device: Device = None
-) -> npt.NDArray[Any]:
-    """Masks without those whose flow error is above a threshold, numbered 1..n in the order in which they are met.
-
-    Parameters
-    ----------
-    masks
-        Label image ``(Y, X)``; label numbers may have gaps.
-    flows
-        Flows of the network ``(2, Y, X)``.
-    threshold
-        Largest error (see `flow_error`) of masks that are kept.
-    device
-        Where to compute: None or the CPU, or a torch device.
-
-    Returns
-    -------
-    array (Y, X) of the type of ``masks``
-
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
-    """
-    given = as_array(masks)
-    labels, network = as_labels(given), as_array(flows)
-    if network.shape != (labels.ndim, *labels.shape):
-        message = (
-            f"masks of shape {labels.shape} need flows of shape {(labels.ndim, *labels.shape)}, got {network.shape}"
-        )
-        raise InputError(message)
-    if labels.ndim == 2:
-        cells = find_cells(labels)
-        bad = cells.labels[cell_errors(labels, cells, network, device) > threshold]
-    else:
-        bad = np.flatnonzero(_errors(labels, masks_to_flows(labels, device), network) > threshold) + 1
-    remove = np.zeros(int(labels.max(initial=0)) + 1, np.bool_)
-    remove[bad] = True
-    return remove_labels(labels, remove).astype(given.dtype)

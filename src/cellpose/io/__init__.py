@@ -18,23 +18,31 @@ from cellpose.io._convert import tiff_to_zarr
 from cellpose.io._find import get_image_files, get_label_files
 from cellpose.io._image import Image
 from cellpose.io._lazy import LazyPlane, open_plane
+from cellpose.io._legacy import (
+    check_dir,
+    imread_3D,
+    load_dax,
+    masks_flows_to_seg,
+    outlines_to_text,
+    remove_model,
+    save_to_png,
+)
 from cellpose.io._limits import available_memory
 from cellpose.io._log import logger_setup
-from cellpose.io._microscope import load_dax
-from cellpose.io._models import add_model, remove_model
+from cellpose.io._models import add_model
 from cellpose.io._npy import load_npy
 from cellpose.io._ome_set import once_per_set
 from cellpose.io._ome_zarr import OmeZarr, open_ome_zarr
 from cellpose.io._ome_zarr_labels import finish_labels, labels_group, write_labels
 from cellpose.io._ome_zarr_write import write_ome_zarr
 from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, output_suffix
-from cellpose.io._read import imread, imread_2D, imread_3D, read_image
-from cellpose.io._results import save_masks, save_to_png
-from cellpose.io._rois import outlines_to_text, save_rois, write_rois
+from cellpose.io._read import imread, imread_2D, read_image
+from cellpose.io._results import save_masks
+from cellpose.io._rois import save_rois, write_rois
 from cellpose.io._seg import Segmentation, read_seg, write_seg
-from cellpose.io._seg_content import masks_flows_to_seg, seg_content
+from cellpose.io._seg_content import seg_content
 from cellpose.io._training_data import load_file_list, load_images_labels, load_train_test_data
-from cellpose.io._write import check_dir, imsave, smallest_labels, write_ome_tiff
+from cellpose.io._write import imsave, smallest_labels, write_ome_tiff
 from cellpose.io._zarr import is_zarr
 
 __all__ = [

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from cellpose._machine.reading import reading
 from cellpose.errors import FileMissingError, FileReadError, MissingExtraError
 from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, known_letters
 from cellpose.io._image import Image
 from cellpose.io._limits import check_claim
 from cellpose.io._open import head_of
 
-__all__ = ["BIOIO_SUFFIXES", "load_dax", "read_bioio", "read_dax", "read_nrrd"]
+__all__ = ["BIOIO_SUFFIXES", "read_bioio", "read_dax", "read_nrrd"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,29 +50,6 @@ def read_dax(path: Path) -> Image:
         message = f"{path} is truncated: it holds {stored} bytes, {count} frames of {width} x {height} need more"
         raise FileReadError(message)
     return Image(data.astype(np.uint16, copy=False).reshape(count, height, width), UNKNOWN_AXIS + "YX")
-
-
-def load_dax(filename: str | Path) -> npt.NDArray[np.uint16]:
-    """Frames of a ``.dax`` file.
-
-    Parameters
-    ----------
-    filename
-        The file; its description ``.inf`` (frame dimensions, number of frames, byte order) stands beside it.
-
-    Returns
-    -------
-    ndarray
-        uint16, (frames, Y, X).
-
-    Raises
-    ------
-    FileReadError
-        If one of the two files is missing, incomplete or wrong.
-    """
-    with reading(filename):
-        data: npt.NDArray[np.uint16] = read_dax(Path(filename)).data
-    return data
 
 
 def read_nrrd(path: Path) -> Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cellpose.io._write import PathLike
 
-__all__ = ["add_model", "remove_model"]
+__all__ = ["add_model"]
 
 
 def add_model(filename: PathLike) -> None:
@@ -23,25 +23,3 @@ def add_model(filename: PathLike) -> None:
     from cellpose import weights
 
     weights.add_model(filename)
-
-
-def remove_model(filename: PathLike, delete: bool = False) -> None:
-    """Take a name from the list of the user's models.
-
-    Parameters
-    ----------
-    filename
-        Name of the model, or a path that ends in it.
-    delete
-        Delete the copy in the folder of models, too.
-
-    Raises
-    ------
-    UnknownModelError
-        If the name is not in the list.
-    """
-    from pathlib import Path
-
-    from cellpose import weights
-
-    weights.remove_model(Path(filename).name, delete=delete)

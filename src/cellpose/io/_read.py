@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cellpose._machine.reading import reading
-from cellpose.errors import AxesError, FileReadError
+from cellpose.errors import FileReadError
 from cellpose.io._image import Image, ImageArray
 from cellpose.io._microscope import BIOIO_SUFFIXES, read_bioio, read_dax, read_nrrd
 from cellpose.io._npy import read_npy
@@ -19,7 +19,7 @@ from cellpose.io._raster import read_raster
 from cellpose.io._tiff import TIFF_SUFFIXES, is_tiff, read_companion, read_tiff
 from cellpose.io._zarr import is_zarr
 
-__all__ = ["imread", "imread_2D", "imread_3D", "read_image"]
+__all__ = ["imread", "imread_2D", "read_image"]
 
 PathLike = str | os.PathLike[str]
 
@@ -129,41 +129,3 @@ def imread_2D(img_file: PathLike) -> ImageArray:
     with reading(img_file):
         image: ImageArray = convert_image(imread(img_file), do_3D=False)
     return image
-
-
-def imread_3D(img_file: PathLike) -> ImageArray:
-    """A stack for segmentation in 3D, channels last.
-
-    The first axis that is not the channel axis is taken for the planes; of 4 axes the shortest for the channels.
-
-    Parameters
-    ----------
-    img_file
-        See ``read_image`` for the formats.
-
-    Returns
-    -------
-    ndarray
-        (Z, Y, X, C), of the dtype of the file.
-
-    Raises
-    ------
-    FileReadError
-        If the file cannot be read.
-    AxesError
-        If it does not have 3 or 4 axes.
-    """
-    from cellpose.transforms import convert_image
-
-    image = imread(img_file)
-    if image.ndim not in (3, 4):
-        message = (
-            f"{img_file} has {image.ndim} axes, shape {image.shape}; a stack has 3 (planes, Y, X) "
-            "or 4 with channels. Read it with imread_2D"
-        )
-        raise AxesError(message)
-    channel_axis = int(min(range(4), key=image.shape.__getitem__)) if image.ndim == 4 else None
-    z_axis = 1 if channel_axis == 0 else 0
-    with reading(img_file):
-        stack: ImageArray = convert_image(image, channel_axis=channel_axis, z_axis=z_axis, do_3D=True)
-    return stack

@@ -19,7 +19,7 @@ from cellpose.io._per_image import ImageResult, per_image
 from cellpose.io._rois import format_outlines
 from cellpose.io._write import PathLike, make_folder, smallest_labels, write_bytes, write_png, write_text, write_tiff
 
-__all__ = ["save_masks", "save_to_png"]
+__all__ = ["save_masks"]
 
 logger = logging.getLogger(__name__)
 
@@ -112,11 +112,6 @@ def save_masks(
     for result in per_image(images, masks, flows, file_names):
         paths = OutputPaths(result.file_name, savedir, dir_above, in_folders, suffix)
         _save_one(result, smallest_labels(result.masks), paths, wanted, channels)
-
-
-def save_to_png(images: Any, masks: Any, flows: Any, file_names: Any) -> None:
-    """Write the masks as PNG beside the images, see ``save_masks``."""
-    save_masks(images, masks, flows, file_names, png=True)
 
 
 def _save_one(

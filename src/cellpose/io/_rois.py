@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from cellpose._machine.writing import replacing
 from cellpose.errors import InputError
-from cellpose.io._write import PathLike, smallest_labels, write_text
+from cellpose.io._write import PathLike, smallest_labels
 
-__all__ = ["format_outlines", "outlines_to_text", "save_rois", "write_rois"]
+__all__ = ["format_outlines", "save_rois", "write_rois"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,29 +29,6 @@ def format_outlines(outlines: Iterable[npt.ArrayLike]) -> str:
     '1,2,3,4\n\n'
     """
     return "".join(",".join(map(str, np.asarray(outline, np.int64).ravel().tolist())) + "\n" for outline in outlines)
-
-
-def outlines_to_text(base: PathLike, outlines: Iterable[npt.ArrayLike]) -> None:
-    """Write outlines to ``<base>_cp_outlines.txt``, one per line, as ``x1,y1,x2,y2,…``.
-
-    Parameters
-    ----------
-    base
-        Path of the image without its extension.
-    outlines
-        Arrays (N, 2) of pixel positions (x, y), as ``utils.outlines_list`` gives them.
-
-    Raises
-    ------
-    FileWriteError
-        If the file cannot be written.
-    """
-    target = f"{os.fspath(base)}_cp_outlines.txt"
-    lines = format_outlines(outlines)
-    empty = sum(not line for line in lines.splitlines())
-    if empty:  # of other origin than outlines_list, which gives every label an outline
-        logger.warning(f"{empty} of the outlines given for {target} have no points: their lines are empty")
-    write_text(target, lines)
 
 
 def save_rois(

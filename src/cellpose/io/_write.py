@@ -17,7 +17,6 @@ from cellpose.io._axes import check_axes
 
 __all__ = [
     "CLASSIC_TIFF_LIMIT",
-    "check_dir",
     "encode_raster",
     "imsave",
     "make_folder",
@@ -75,22 +74,6 @@ def make_folder(folder: PathLike) -> Path:
         message = f"could not make the folder {path}: {error.strerror or error}"
         raise FileWriteError(message) from error
     return path
-
-
-def check_dir(path: PathLike) -> None:
-    """Make a folder, with its parents, if it is not there.
-
-    Parameters
-    ----------
-    path
-        The folder.
-
-    Raises
-    ------
-    FileWriteError
-        If it cannot be made.
-    """
-    make_folder(path)
 
 
 def write_bytes(path: PathLike, data: bytes) -> None:

@@ -9,18 +9,11 @@ from cellpose import weights
 from cellpose._face.also import other_names
 from cellpose._face.door import guard
 from cellpose.core import assign_device, check_mkl, run_3D, run_net
-from cellpose.models._files import (
-    MODEL_NAMES,
-    cache_model_path,
-    get_backbone,
-    get_model_params,
-    get_user_models,
-    model_path,
-    size_model_path,
-)
+from cellpose.models._files import MODEL_NAMES, size_model_path
 from cellpose.models._files import NORMALIZE_DEFAULT as normalize_default
 from cellpose.models._frames import segment_image
 from cellpose.models._large import LargeResult, MemoryEstimate, estimate_memory, segment_large
+from cellpose.models._legacy import cache_model_path, get_backbone, get_model_params, get_user_models, model_path
 from cellpose.models._model import CellposeModel
 from cellpose.models._size import Cellpose, SizeModel
 from cellpose.models._volume_memory import VolumeEstimate, estimate_volume_memory

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from cellpose._face.also import other_names
 from cellpose._face.door import guard
-from cellpose.plot._color import dx_to_circ, image_to_rgb, mask_overlay, mask_rgb
+from cellpose.plot._color import dx_to_circ, image_to_rgb, mask_overlay
 from cellpose.plot._figure import show_segmentation
+from cellpose.plot._legacy import disk, interesting_patch, mask_rgb
 from cellpose.plot._outline import outline_view
-from cellpose.plot._patch import disk, interesting_patch
 
 __all__ = [
     "disk",

@@ -16,7 +16,7 @@ from cellpose.transforms import normalize99
 from cellpose.transforms._percentiles import LEAST_RANGE, percentiles
 from cellpose.utils import hsv_to_rgb, rgb_to_hsv
 
-__all__ = ["channels_last", "dx_to_circ", "image_to_rgb", "mask_overlay", "mask_rgb"]
+__all__ = ["channels_last", "dx_to_circ", "image_to_rgb", "mask_overlay"]
 
 Image8 = NDArray[np.uint8]
 
@@ -155,39 +155,6 @@ def _checked_colors(colors: ArrayLike, n: int) -> NDArray[np.float64]:
 def _table(of_label: NDArray[Any], background: ArrayLike) -> NDArray[Any]:
     """A table indexed by label from one that begins with label 1."""
     return np.concatenate([np.asarray(background, of_label.dtype)[None], of_label])
-
-
-def mask_rgb(masks: ArrayLike, colors: ArrayLike | None = None) -> Image8:
-    """Masks in colours on white.
-
-    Parameters
-    ----------
-    masks
-        Labels (Ly, Lx), 0 is background.
-    colors
-        RGB colours (max label, 3), 0 to 255 or 0 to 1, of which the hue is used. Without, hues are random. Saturation
-        and value are random between 0.5 and 1 (``np.random.seed`` makes them repeat).
-
-    Returns
-    -------
-    ndarray
-        uint8 RGB (Ly, Lx, 3).
-
-    Raises
-    ------
-    InputError
-        If `masks` is not a label image, or there are fewer colours than labels.
-    """
-    labels = check_labels(masks, ndim=(2,))
-    n = int(labels.max()) if labels.size else 0
-    # the global generator, as scripts seed it to get the same picture again
-    draw = np.random.rand(n, 3 if colors is None else 2)  # noqa: NPY002
-    hsv = np.empty((n, 3))
-    hsv[:, 0] = draw[:, 0] if colors is None else rgb_to_hsv(_checked_colors(colors, n))[:, 0]
-    hsv[:, 1:] = draw[:, -2:] * 0.5 + 0.5
-    table = _table((hsv_to_rgb(hsv) * 255).astype(np.uint8), [255, 255, 255])
-    picture: Image8 = table[labels]
-    return picture
 
 
 def _gray(img: ArrayLike, labels: Labels) -> NDArray[np.float32]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cellpose._face.also import other_names
 from cellpose._face.door import guard
-from cellpose.train._channels import _reshape_norm, convert_to_rgb, pad_to_rgb
+from cellpose.train._channels import pad_to_rgb
 from cellpose.train._checks import LabelReport, check_labels
-from cellpose.train._data import _get_batch, _process_train_test
+from cellpose.train._legacy import _get_batch, _process_train_test, _reshape_norm, convert_to_rgb
 from cellpose.train._loss import _loss_fn_class, _loss_fn_seg
 from cellpose.train._seg import train_seg
 from cellpose.train._size import train_size

@@ -13,7 +13,7 @@ from cellpose import transforms
 from cellpose.errors import InputError
 from cellpose.options import Normalization
 
-__all__ = ["Preparation", "_reshape_norm", "convert_to_rgb", "pad_to_rgb"]
+__all__ = ["Preparation", "pad_to_rgb"]
 
 logger = logging.getLogger("cellpose.train")
 
@@ -128,35 +128,3 @@ def pad_to_rgb(img: Any, rng: np.random.RandomState | None = None) -> Any:
     if source.rand() > 0.5:
         img = img[::-1]
     return np.insert(img, source.randint(3), 0, axis=0)
-
-
-def convert_to_rgb(img: Any) -> Any:
-    """Image ``(Ly, Lx)`` or ``(C, Ly, Lx)`` as ``(3, Ly, Lx)``: one channel repeated, a missing third one 0.
-
-    Examples
-    --------
-    >>> convert_to_rgb(np.ones((2, 4, 5)))[:, 0, 0]
-    array([1., 1., 0.])
-    """
-    img = np.asarray(img)
-    if img.ndim == 2:
-        img = img[np.newaxis]
-    if len(img) == 1:
-        return np.repeat(img, 3, axis=0)
-    return np.concatenate([img, np.zeros_like(img[:1])]) if len(img) == 2 else img[:3]
-
-
-def _reshape_norm(
-    data: Sequence[Any],
-    channels: Any = None,
-    channel_axis: int | None = None,
-    rgb: bool = False,
-    normalize_params: Any = False,
-) -> list[Any]:
-    """Images as network inputs ``(C, Ly, Lx)`` float32.
-
-    With ``channels`` or ``rgb`` two or three channels as U-Nets take them, else three as transformers take them.
-    ``normalize_params`` is a bool, a dict with the key ``"normalize"``, or a :class:`cellpose.options.Normalization`.
-    """
-    channel_pair = channels is not None or rgb
-    return Preparation.of(channel_pair, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb)(data)

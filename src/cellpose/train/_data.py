@@ -24,7 +24,7 @@ from cellpose.train._sets import ImageSet, ItemCache
 from cellpose.train._targets import flow_file, read_targets, targets_of
 from cellpose.utils._shares import shares
 
-__all__ = ["ImageSet", "Reading", "Sources", "_get_batch", "_process_train_test", "build_set", "build_sets"]
+__all__ = ["ImageSet", "Reading", "Sources", "build_set", "build_sets"]
 
 logger = logging.getLogger("cellpose.train")
 
@@ -263,77 +263,3 @@ def _test_set(test: Sources, preparation: Preparation, reading: Reading) -> Imag
         logger.warning(f"{len(images)} test images and {len(given)} labels were given: the test set is not used")
         return None
     return build_set(test, preparation, reading, "test")
-
-
-def _process_train_test(
-    train_data: Any = None,
-    train_labels: Any = None,
-    train_files: Any = None,
-    train_labels_files: Any = None,
-    train_probs: Any = None,
-    test_data: Any = None,
-    test_labels: Any = None,
-    test_files: Any = None,
-    test_labels_files: Any = None,
-    test_probs: Any = None,
-    load_files: bool = True,
-    min_train_masks: int = 5,
-    compute_flows: bool = False,
-    channels: Any = None,
-    channel_axis: int | None = None,
-    rgb: bool = False,
-    normalize_params: Any = False,
-    device: Any = None,
-) -> tuple[Any, ...]:
-    """Both sets as plain lists, in the order of the published versions.
-
-    Returns
-    -------
-    tuple
-        Images ``(C, Ly, Lx)``, labels with flows ``(4, Ly, Lx)``, files, label files, probabilities and diameters in
-        pixels of the training set; the same six of the test set (None without one); True where images are in memory
-        and normalised.
-    """
-    channel_pair = channels is not None or rgb
-    preparation = Preparation.of(
-        channel_pair, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb
-    )  # fmt: skip
-    train_set, test_set = build_sets(
-        Sources(train_data, train_labels, train_files, train_labels_files, train_probs),
-        Sources(test_data, test_labels, test_files, test_labels_files, test_probs),
-        preparation,
-        Reading(device, load_files, compute_flows),
-        min_train_masks,
-    )
-    return (*_as_lists(train_set), *_as_lists(test_set), train_set.data is not None)
-
-
-def _as_lists(images: ImageSet | None) -> tuple[Any, ...]:
-    if images is None:
-        return (None,) * 6
-    return images.data, images.labels, images.files, images.labels_files, images.probs, images.diameters
-
-
-def _get_batch(
-    inds: Iterable[int],
-    data: Sequence[Any] | None = None,
-    labels: Sequence[Any] | None = None,
-    files: Sequence[Any] | None = None,
-    labels_files: Sequence[Any] | None = None,
-    channels: Any = None,
-    channel_axis: int | None = None,
-    rgb: bool = False,
-    normalize_params: Any = False,
-) -> tuple[list[Any], list[Any] | None]:
-    """Images and targets (cell mask, dY, dX) number ``inds``, from memory or from files."""
-    chosen = [int(i) for i in inds]
-    if data is not None:
-        images = [data[i] for i in chosen]
-        return images, None if labels is None else [labels[i][1:] for i in chosen]
-    if files is None:
-        message = "neither data nor files were given; give one of them"
-        raise InputError(message)
-    channel_pair = channels is not None or rgb
-    preparation = Preparation.of(channel_pair, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb)
-    images = preparation([io.imread(files[i]) for i in chosen])
-    return images, None if labels_files is None else [read_targets(labels_files[i])[1:] for i in chosen]

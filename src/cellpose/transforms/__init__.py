@@ -8,31 +8,23 @@ from __future__ import annotations
 from cellpose._face.also import other_names
 from cellpose._face.door import guard
 from cellpose.transforms._augment import random_rotate_and_resize
-from cellpose.transforms._axes import assumed_axes, convert_image, prepare_transformer, prepare_unet
+from cellpose.transforms._axes import assumed_axes, convert_image, prepare_transformer, prepare_unet, update_axis
 from cellpose.transforms._filters import gaussian_kernel, smooth_sharpen_img
-from cellpose.transforms._legacy import move_axis, move_min_dim, reshape, update_axis
-from cellpose.transforms._normalize import apply_normalization, network_input, normalize99_tile, normalize_img
-from cellpose.transforms._padding import get_pad_yx, pad_image_ND
-from cellpose.transforms._percentiles import normalize99
-from cellpose.transforms._resize import (
-    PLANE_VIEWS,
-    PlaneView,
-    resize_image,
+from cellpose.transforms._legacy import (
+    move_axis,
+    move_min_dim,
+    normalize_img,
+    pad_image_ND,
+    reshape,
     resize_image_3d,
-    resize_plane,
-    resize_safe,
-    scaled_shape,
 )
+from cellpose.transforms._legacy_tiles import _taper_mask, average_tiles, make_tiles, unaugment_tiles
+from cellpose.transforms._normalize import apply_normalization, network_input, normalize99_tile
+from cellpose.transforms._padding import get_pad_yx
+from cellpose.transforms._percentiles import normalize99
+from cellpose.transforms._resize import PLANE_VIEWS, PlaneView, resize_image, resize_plane, resize_safe, scaled_shape
 from cellpose.transforms._sampling import Sampling
-from cellpose.transforms._tiles import (
-    TileAverage,
-    TileGrid,
-    _taper_mask,
-    average_tiles,
-    iter_tiles,
-    make_tiles,
-    unaugment_tiles,
-)
+from cellpose.transforms._tiles import TileAverage, TileGrid, iter_tiles
 from cellpose.transforms._values import fill_nonfinite
 
 __all__ = [

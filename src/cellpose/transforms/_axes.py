@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import AxesError, AxisRangeError
-from cellpose.transforms._legacy import update_axis
 from cellpose.transforms._values import as_float32, channel_numbers, check_channels, real_image
 
 __all__ = [
@@ -28,6 +27,7 @@ __all__ = [
     "convert_image",
     "prepare_transformer",
     "prepare_unet",
+    "update_axis",
 ]
 
 logger = logging.getLogger("cellpose.transforms")
@@ -498,3 +498,18 @@ def _squeezed(image: Array, c: int | None, z: int | None) -> tuple[Array, int | 
 
 def _last_index(values: Sequence[float], value: float) -> int:
     return max(k for k, v in enumerate(values) if v == value)
+
+
+def update_axis(m_axis: int | None, to_squeeze: Sequence[int] | npt.NDArray[np.intp], ndim: int) -> int | None:
+    """Number that an axis has once other axes are squeezed out; None if it is one of them.
+
+    Examples
+    --------
+    >>> update_axis(-1, [1], 4), update_axis(1, [1], 4)
+    (2, None)
+    """
+    if m_axis is None:
+        return None
+    axis = m_axis % ndim
+    gone = [int(a) % ndim for a in to_squeeze]
+    return None if axis in gone else axis - sum(a < axis for a in gone)

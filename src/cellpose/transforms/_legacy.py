@@ -1,33 +1,31 @@
-"""Helpers for axes and channels that scripts for the older generations call."""
+"""Names of transforms that older scripts call; nothing of the package itself does."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.errors import AxesError, OptionError
+from cellpose.options import Normalization
+from cellpose.transforms._normalize import _DEFAULT_PERCENTILE, Float32, apply_normalization
+from cellpose.transforms._padding import _pad_one, get_pad_yx
+from cellpose.transforms._resize import resize_image
 from cellpose.transforms._values import channel_numbers, check_channels, real_image
 
-__all__ = ["move_axis", "move_min_dim", "reshape", "update_axis"]
+__all__ = [
+    "move_axis",
+    "move_min_dim",
+    "normalize_img",
+    "pad_image_ND",
+    "reshape",
+    "resize_image_3d",
+]
 
 Array = npt.NDArray[Any]
-
-
-def update_axis(m_axis: int | None, to_squeeze: Sequence[int] | npt.NDArray[np.intp], ndim: int) -> int | None:
-    """Number that an axis has once other axes are squeezed out; None if it is one of them.
-
-    Examples
-    --------
-    >>> update_axis(-1, [1], 4), update_axis(1, [1], 4)
-    (2, None)
-    """
-    if m_axis is None:
-        return None
-    axis = m_axis % ndim
-    gone = [int(a) % ndim for a in to_squeeze]
-    return None if axis in gone else axis - sum(a < axis for a in gone)
 
 
 def move_axis(img: npt.ArrayLike, m_axis: int = -1, first: bool = True) -> Array:
@@ -105,3 +103,191 @@ def reshape(data: npt.ArrayLike, channels: Sequence[int] = (0, 0), chan_first: b
         if len(picked) == 1:
             out = np.concatenate([out, zero], axis=-1)
     return np.moveaxis(out, -1, 0) if chan_first else out
+
+
+def normalize_img(
+    img: npt.ArrayLike,
+    normalize: bool = True,
+    norm3D: bool = True,
+    invert: bool = False,
+    lowhigh: Any = None,
+    percentile: tuple[float, float] | None = _DEFAULT_PERCENTILE,
+    sharpen_radius: float = 0,
+    smooth_radius: float = 0,
+    tile_norm_blocksize: float = 0,
+    tile_norm_smooth3D: float = 1,
+    axis: int = -1,
+) -> Float32:
+    """Normalise each channel of an image or stack.
+
+    Parameters
+    ----------
+    img
+        At least three axes, one of them the channels, such as ``(Ly, Lx, C)`` or ``(Lz, Ly, Lx, C)``.
+    normalize
+        Scale each channel so that its percentiles become 0 and 1.
+    norm3D
+        One scale for all planes of a stack instead of one per plane.
+    invert
+        Turn intensities round afterwards: 1 - x.
+    lowhigh
+        Intensities that become 0 and 1, ``(low, high)`` or ``(C, 2)``; nothing else but ``invert`` is done then.
+    percentile
+        Percentiles that become 0 and 1; None: 1 and 99.
+    sharpen_radius, smooth_radius
+        See `smooth_sharpen_img`; done first.
+    tile_norm_blocksize, tile_norm_smooth3D
+        See `normalize99_tile`; done in place of the plain percentiles where the block size is above 0.
+    axis
+        The channel axis.
+
+    Returns
+    -------
+    numpy.ndarray
+        New array, float32, of the shape of ``img``; intensities that are no finite numbers count as the extremes of
+        the rest of their channel. A channel of constant intensity becomes 0; with
+        ``normalize=False`` and no other option the intensities stay as they are.
+
+    Raises
+    ------
+    AxesError
+        Fewer than three axes, or an axis that does not exist.
+    OptionError
+        Percentiles out of order, ``lowhigh`` of another shape, ``invert`` without any scaling.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.arange(200.0).reshape(10, 10, 2)
+    >>> normalize_img(image, percentile=(0, 100))[[0, 9], [0, 9], 0]
+    array([0., 1.], dtype=float32)
+    """
+    options = Normalization(
+        normalize=normalize,
+        lowhigh=lowhigh,
+        percentile=percentile if percentile is None else (percentile[0], percentile[1]),
+        norm3D=norm3D,
+        sharpen_radius=sharpen_radius,
+        smooth_radius=smooth_radius,
+        tile_norm_blocksize=tile_norm_blocksize,
+        tile_norm_smooth3D=tile_norm_smooth3D,
+        invert=invert,
+    )
+    image = real_image(img)
+    if image.ndim < 3:
+        message = f"an image of shape {image.shape} has no channel axis; give (Ly, Lx, C) or (Lz, Ly, Lx, C)"
+        raise AxesError(message)
+    if not -image.ndim <= axis < image.ndim:
+        message = f"axis={axis} does not exist in an image of shape {image.shape}; give the channel axis"
+        raise AxesError(message)
+    last = apply_normalization(np.moveaxis(image, axis, -1), options)
+    return np.ascontiguousarray(np.moveaxis(last, -1, axis))
+
+
+def pad_image_ND(
+    img0: npt.ArrayLike,
+    div: int = 16,
+    extra: int = 1,
+    min_size: tuple[int, int] | None = None,
+    zpad: bool = False,
+) -> tuple[Any, ...]:
+    """Pad an image with zeros, evenly on both sides, so that the network can take it.
+
+    Parameters
+    ----------
+    img0
+        ``(..., Ly, Lx)`` with at least one axis before y and x, such as ``(C, Ly, Lx)`` or ``(Lz, C, Ly, Lx)``.
+    div, extra, min_size
+        As in `get_pad_yx`.
+    zpad
+        Pad the third axis from the end too, for arrays of four axes or more.
+
+    Returns
+    -------
+    padded
+        New array of the same dtype.
+    ysub, xsub
+        Indices of the rows and columns of the padded array that hold the image.
+    zsub
+        With ``zpad``, the same of the third axis from the end.
+
+    Raises
+    ------
+    AxesError
+        Too few axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> padded, ysub, xsub = pad_image_ND(np.ones((2, 30, 40), np.float32))
+    >>> padded.shape, bool((padded[:, ysub][:, :, xsub] == 1).all())
+    ((2, 48, 64), True)
+    """
+    image = np.asarray(img0)
+    if image.ndim < (4 if zpad else 3):
+        allowed = "(Lz, C, Ly, Lx) or more" if zpad else "(C, Ly, Lx) or more"
+        message = f"an image of shape {image.shape} cannot be padded with zpad={zpad}; give axes {allowed}"
+        raise AxesError(message)
+    y0, y1, x0, x1 = get_pad_yx(image.shape[-2], image.shape[-1], div, extra, min_size)
+    pads = [(0, 0)] * (image.ndim - 2) + [(y0, y1), (x0, x1)]
+    if zpad:
+        pads[-3] = _pad_one(image.shape[-3], div, extra, None)
+    padded = np.pad(image, pads)
+    inside = tuple(np.arange(before, before + n) for (before, _), n in zip(pads, image.shape, strict=True))
+    return (padded, inside[-2], inside[-1], inside[-3]) if zpad else (padded, inside[-2], inside[-1])
+
+
+def resize_image_3d(
+    img: npt.ArrayLike,
+    shape: Sequence[int],
+    interpolation: int = cv2.INTER_LINEAR,
+    no_channels: bool = False,
+) -> Array:
+    """Resize a stack along all its axes: first its planes, then across them. Unchanged axes cost nothing.
+
+    Parameters
+    ----------
+    img
+        ``(Lz, Ly, Lx, C)``, or ``(Lz, Ly, Lx)`` with ``no_channels``.
+    shape
+        ``(Lz, Ly, Lx)`` wanted, in pixels.
+    interpolation
+        An OpenCV flag: 1 bilinear, 0 nearest (for labels), 2 cubic, 3 area.
+    no_channels
+        The array has no channel axis.
+
+    Returns
+    -------
+    numpy.ndarray
+        New array of the same dtype, ``(*shape[, C])``.
+
+    Raises
+    ------
+    AxesError
+        An array with another number of axes.
+    OptionError
+        A shape that is not three positive numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> resize_image_3d(np.zeros((4, 40, 44, 2), np.float32), (8, 20, 30)).shape
+    (8, 20, 30, 2)
+    """
+    stack = real_image(img)
+    if stack.ndim != (3 if no_channels else 4):
+        allowed = "(Lz, Ly, Lx)" if no_channels else "(Lz, Ly, Lx, C)"
+        message = f"a stack of shape {stack.shape} cannot be resized with no_channels={no_channels}; give {allowed}"
+        raise AxesError(message)
+    if len(shape) != 3 or min(shape) < 1:
+        message = f"shape={tuple(shape)} is not allowed; give three positive numbers (Lz, Ly, Lx)"
+        raise OptionError(message)
+    Lz, Ly, Lx = (int(n) for n in shape)
+    out: Array = stack.copy()
+    if out.shape[1:3] != (Ly, Lx):
+        out = resize_image(out, Ly=Ly, Lx=Lx, interpolation=interpolation, no_channels=no_channels)
+    if out.shape[0] != Lz:
+        # planes (Z, X) of constant y: only z changes
+        across = resize_image(out.swapaxes(0, 1), Ly=Lz, Lx=Lx, interpolation=interpolation, no_channels=no_channels)
+        out = np.ascontiguousarray(across.swapaxes(0, 1))
+    return out

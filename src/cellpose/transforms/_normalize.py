@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import AxesError, OptionError
+from cellpose.errors import OptionError
 from cellpose.options import Normalization
 from cellpose.transforms._filters import smooth_sharpen_img
 from cellpose.transforms._percentiles import (
@@ -26,7 +26,7 @@ from cellpose.transforms._resize import resize_safe
 from cellpose.transforms._tiles import TileGrid
 from cellpose.transforms._values import as_float32, as_stack, fill_nonfinite, real_image
 
-__all__ = ["apply_normalization", "network_input", "normalize99_tile", "normalize_img", "tell_of_sparse"]
+__all__ = ["apply_normalization", "network_input", "normalize99_tile", "tell_of_sparse"]
 
 logger = logging.getLogger("cellpose.transforms")
 
@@ -149,85 +149,6 @@ def _scale_by_bounds(stack: Float32, bounds: Float32, norm3D: bool, smooth3D: fl
 
 
 # ------------------------------------------------------------------------------------------------------- all of it
-
-
-def normalize_img(
-    img: npt.ArrayLike,
-    normalize: bool = True,
-    norm3D: bool = True,
-    invert: bool = False,
-    lowhigh: Any = None,
-    percentile: tuple[float, float] | None = _DEFAULT_PERCENTILE,
-    sharpen_radius: float = 0,
-    smooth_radius: float = 0,
-    tile_norm_blocksize: float = 0,
-    tile_norm_smooth3D: float = 1,
-    axis: int = -1,
-) -> Float32:
-    """Normalise each channel of an image or stack.
-
-    Parameters
-    ----------
-    img
-        At least three axes, one of them the channels, such as ``(Ly, Lx, C)`` or ``(Lz, Ly, Lx, C)``.
-    normalize
-        Scale each channel so that its percentiles become 0 and 1.
-    norm3D
-        One scale for all planes of a stack instead of one per plane.
-    invert
-        Turn intensities round afterwards: 1 - x.
-    lowhigh
-        Intensities that become 0 and 1, ``(low, high)`` or ``(C, 2)``; nothing else but ``invert`` is done then.
-    percentile
-        Percentiles that become 0 and 1; None: 1 and 99.
-    sharpen_radius, smooth_radius
-        See `smooth_sharpen_img`; done first.
-    tile_norm_blocksize, tile_norm_smooth3D
-        See `normalize99_tile`; done in place of the plain percentiles where the block size is above 0.
-    axis
-        The channel axis.
-
-    Returns
-    -------
-    numpy.ndarray
-        New array, float32, of the shape of ``img``; intensities that are no finite numbers count as the extremes of
-        the rest of their channel. A channel of constant intensity becomes 0; with
-        ``normalize=False`` and no other option the intensities stay as they are.
-
-    Raises
-    ------
-    AxesError
-        Fewer than three axes, or an axis that does not exist.
-    OptionError
-        Percentiles out of order, ``lowhigh`` of another shape, ``invert`` without any scaling.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> image = np.arange(200.0).reshape(10, 10, 2)
-    >>> normalize_img(image, percentile=(0, 100))[[0, 9], [0, 9], 0]
-    array([0., 1.], dtype=float32)
-    """
-    options = Normalization(
-        normalize=normalize,
-        lowhigh=lowhigh,
-        percentile=percentile if percentile is None else (percentile[0], percentile[1]),
-        norm3D=norm3D,
-        sharpen_radius=sharpen_radius,
-        smooth_radius=smooth_radius,
-        tile_norm_blocksize=tile_norm_blocksize,
-        tile_norm_smooth3D=tile_norm_smooth3D,
-        invert=invert,
-    )
-    image = real_image(img)
-    if image.ndim < 3:
-        message = f"an image of shape {image.shape} has no channel axis; give (Ly, Lx, C) or (Lz, Ly, Lx, C)"
-        raise AxesError(message)
-    if not -image.ndim <= axis < image.ndim:
-        message = f"axis={axis} does not exist in an image of shape {image.shape}; give the channel axis"
-        raise AxesError(message)
-    last = apply_normalization(np.moveaxis(image, axis, -1), options)
-    return np.ascontiguousarray(np.moveaxis(last, -1, axis))
 
 
 def network_input(stack: Array, options: Normalization, *, own: bool = False) -> Float32:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cellpose.errors import AxesError, OptionError
 from cellpose.transforms._values import real_image
 
-__all__ = ["PLANE_VIEWS", "PlaneView", "resize_image", "resize_image_3d", "resize_plane", "resize_safe", "scaled_shape"]
+__all__ = ["PLANE_VIEWS", "PlaneView", "resize_image", "resize_plane", "resize_safe", "scaled_shape"]
 
 Array = npt.NDArray[Any]
 
@@ -233,59 +233,3 @@ def resize_plane(plane: npt.NDArray[Any], size: Sequence[int]) -> npt.NDArray[An
     floats = np.ascontiguousarray(plane, dtype=np.float32)
     resized = resize_image(floats, size[0], size[1], no_channels=plane.ndim == 2)
     return np.asarray(resized).reshape(*size, *plane.shape[2:])
-
-
-def resize_image_3d(
-    img: npt.ArrayLike,
-    shape: Sequence[int],
-    interpolation: int = cv2.INTER_LINEAR,
-    no_channels: bool = False,
-) -> Array:
-    """Resize a stack along all its axes: first its planes, then across them. Unchanged axes cost nothing.
-
-    Parameters
-    ----------
-    img
-        ``(Lz, Ly, Lx, C)``, or ``(Lz, Ly, Lx)`` with ``no_channels``.
-    shape
-        ``(Lz, Ly, Lx)`` wanted, in pixels.
-    interpolation
-        An OpenCV flag: 1 bilinear, 0 nearest (for labels), 2 cubic, 3 area.
-    no_channels
-        The array has no channel axis.
-
-    Returns
-    -------
-    numpy.ndarray
-        New array of the same dtype, ``(*shape[, C])``.
-
-    Raises
-    ------
-    AxesError
-        An array with another number of axes.
-    OptionError
-        A shape that is not three positive numbers.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> resize_image_3d(np.zeros((4, 40, 44, 2), np.float32), (8, 20, 30)).shape
-    (8, 20, 30, 2)
-    """
-    stack = real_image(img)
-    if stack.ndim != (3 if no_channels else 4):
-        allowed = "(Lz, Ly, Lx)" if no_channels else "(Lz, Ly, Lx, C)"
-        message = f"a stack of shape {stack.shape} cannot be resized with no_channels={no_channels}; give {allowed}"
-        raise AxesError(message)
-    if len(shape) != 3 or min(shape) < 1:
-        message = f"shape={tuple(shape)} is not allowed; give three positive numbers (Lz, Ly, Lx)"
-        raise OptionError(message)
-    Lz, Ly, Lx = (int(n) for n in shape)
-    out: Array = stack.copy()
-    if out.shape[1:3] != (Ly, Lx):
-        out = resize_image(out, Ly=Ly, Lx=Lx, interpolation=interpolation, no_channels=no_channels)
-    if out.shape[0] != Lz:
-        # planes (Z, X) of constant y: only z changes
-        across = resize_image(out.swapaxes(0, 1), Ly=Lz, Lx=Lx, interpolation=interpolation, no_channels=no_channels)
-        out = np.ascontiguousarray(across.swapaxes(0, 1))
-    return out

@@ -9,24 +9,18 @@ from cellpose._face.also import other_names
 from cellpose._face.door import guard
 from cellpose._progress.bars import TqdmToLogger
 from cellpose.utils._color import hsv_to_rgb, rgb_to_hsv
-from cellpose.utils._download import download_url_to_file
-from cellpose.utils._edit import (
+from cellpose.utils._edit import fill_holes_and_remove_small_masks, remove_edge_masks
+from cellpose.utils._legacy import (
     dilate_masks,
     distance_to_boundary,
-    fill_holes_and_remove_small_masks,
-    masks_to_edges,
-    remove_edge_masks,
-)
-from cellpose.utils._outlines import (
+    download_url_to_file,
     get_outline_multi,
-    masks_to_outlines,
-    outlines_list,
+    masks_to_edges,
     outlines_list_multi,
     outlines_list_single,
 )
-from cellpose.utils._shapes import (
+from cellpose.utils._legacy_shapes import (
     circleMask,
-    diameters,
     get_mask_compactness,
     get_mask_perimeters,
     get_mask_stats,
@@ -34,6 +28,8 @@ from cellpose.utils._shapes import (
     radius_distribution,
     size_distribution,
 )
+from cellpose.utils._outlines import masks_to_outlines, outlines_list
+from cellpose.utils._shapes import diameters
 from cellpose.utils._stitch import stitch3D
 from cellpose.utils._unet import get_masks_unet
 

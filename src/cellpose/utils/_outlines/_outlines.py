@@ -142,31 +142,3 @@ def outlines_list(
     points = found.points.astype(np.int64)
     parts = (points[found.starts[k] : found.ends[k]] for k in order[first])
     return [part.copy() if len(part) >= _MIN_POINTS else pixel_border(part) for part in parts]
-
-
-def outlines_list_single(masks: ArrayLike) -> list[NDArray[np.int64]]:
-    """Outline of every label as a list of points: :func:`outlines_list`, under a name that scripts use."""
-    return outlines_list(masks)
-
-
-def outlines_list_multi(masks: ArrayLike, num_processes: int | None = None) -> list[NDArray[np.int64]]:
-    """Outline of every label as a list of points: :func:`outlines_list`; `num_processes` has no effect."""
-    return outlines_list(masks)
-
-
-def get_outline_multi(args: tuple[ArrayLike, int]) -> NDArray[np.int64]:
-    """Outline of one label.
-
-    Parameters
-    ----------
-    args
-        ``(masks, label)``, labels (Ly, Lx) and the label wanted.
-
-    Returns
-    -------
-    ndarray
-        As one item of :func:`outlines_list`; (0, 2) where the label is absent.
-    """
-    masks, label = args
-    found = outlines_list(check_labels(masks, ndim=(2,)) == label)
-    return found[0] if found else np.zeros((0, 2), np.int64)

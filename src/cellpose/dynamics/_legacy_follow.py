@@ -1,4 +1,4 @@
-"""Pixels follow the flows: Euler integration, sampled at the exact position of the pixel."""
+"""Following flows step by step, by names that older scripts call; nothing of the package itself does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from cellpose.dynamics._cpu import _follow
 from cellpose.dynamics._device import Device, as_array, on_gpu
 from cellpose.errors import InputError
 
-__all__ = ["follow_flows", "map_coordinates", "steps2D", "steps3D", "steps_interp"]
+__all__ = [
+    "follow_flows",
+    "map_coordinates",
+    "steps2D",
+    "steps3D",
+    "steps_interp",
+]
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
@@ -25,7 +31,7 @@ def _check(flows: Array) -> None:
         raise InputError(message)
 
 
-def check_positions(positions: Array, shape: tuple[int, ...]) -> None:
+def _check_positions(positions: Array, shape: tuple[int, ...]) -> None:
     """Refuse positions ``(ndim, n)`` outside an image, from which no kernel may read."""
     limits = np.array(shape, np.float32).reshape(-1, 1) - 1
     if positions.size and not ((positions >= 0) & (positions <= limits)).all():  # also those that are no numbers
@@ -80,7 +86,7 @@ def follow_flows(
     if inds is None:
         inds = np.nonzero(np.abs(flows[0]) > _MOVING)
     starts = np.array([as_array(i) for i in inds], np.float32).reshape(len(flows), -1)
-    check_positions(starts, flows.shape[1:])
+    _check_positions(starts, flows.shape[1:])
     steps = 200 if niter is None else int(niter)
     if on_gpu(device):
         from cellpose.dynamics._torch._follow import follow

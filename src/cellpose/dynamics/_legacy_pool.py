@@ -1,4 +1,4 @@
-"""Running maxima over squares and cubes."""
+"""Pooling, by names that older scripts call; nothing of the package itself does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import Any
 from cellpose.dynamics._device import as_array
 from cellpose.errors import InputError
 
-__all__ = ["max_pool1d", "max_pool2d", "max_pool3d", "max_pool_nd"]
+__all__ = [
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_pool_nd",
+]
 
 
 def max_pool1d(h: Any, kernel_size: int = 5, axis: int = 1, out: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""Pieces of images."""
+"""Names of plot that older scripts call; nothing of the package itself does."""
 
 from __future__ import annotations
 
@@ -7,10 +7,49 @@ from numpy.typing import ArrayLike, NDArray
 
 from cellpose._labels.check import check_labels
 from cellpose.errors import InputError, OptionError
+from cellpose.plot._color import Image8, _checked_colors, _table
+from cellpose.utils import hsv_to_rgb, rgb_to_hsv
 
-__all__ = ["disk", "interesting_patch"]
+__all__ = [
+    "disk",
+    "interesting_patch",
+    "mask_rgb",
+]
 
 Indices = NDArray[np.int64]
+
+
+def mask_rgb(masks: ArrayLike, colors: ArrayLike | None = None) -> Image8:
+    """Masks in colours on white.
+
+    Parameters
+    ----------
+    masks
+        Labels (Ly, Lx), 0 is background.
+    colors
+        RGB colours (max label, 3), 0 to 255 or 0 to 1, of which the hue is used. Without, hues are random. Saturation
+        and value are random between 0.5 and 1 (``np.random.seed`` makes them repeat).
+
+    Returns
+    -------
+    ndarray
+        uint8 RGB (Ly, Lx, 3).
+
+    Raises
+    ------
+    InputError
+        If `masks` is not a label image, or there are fewer colours than labels.
+    """
+    labels = check_labels(masks, ndim=(2,))
+    n = int(labels.max()) if labels.size else 0
+    # the global generator, as scripts seed it to get the same picture again
+    draw = np.random.rand(n, 3 if colors is None else 2)  # noqa: NPY002
+    hsv = np.empty((n, 3))
+    hsv[:, 0] = draw[:, 0] if colors is None else rgb_to_hsv(_checked_colors(colors, n))[:, 0]
+    hsv[:, 1:] = draw[:, -2:] * 0.5 + 0.5
+    table = _table((hsv_to_rgb(hsv) * 255).astype(np.uint8), [255, 255, 255])
+    picture: Image8 = table[labels]
+    return picture
 
 
 def interesting_patch(mask: ArrayLike, bsize: int = 130) -> list[Indices]:

@@ -1,4 +1,4 @@
-"""The network over arrays, by the names that scripts of the published versions call."""
+"""Names of core that older scripts call; nothing of the package itself does."""
 
 from __future__ import annotations
 
@@ -15,9 +15,21 @@ from cellpose.errors import InputError
 from cellpose.options import Tiling
 from cellpose.transforms import scaled_shape
 
-__all__ = ["_forward", "run_3D", "run_net"]
+__all__ = [
+    "_forward",
+    "check_mkl",
+    "run_3D",
+    "run_net",
+]
 
 FloatArray = NDArray[np.float32]
+
+
+def check_mkl(use_torch: bool = True) -> bool:
+    """Whether torch has its fast CPU kernels (oneDNN, once called MKL-DNN)."""
+    import torch
+
+    return use_torch and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def run_net(
