@@ -10,8 +10,8 @@ import torch
 
 from cellpose import dynamics
 from cellpose._labels.arrays import renumber
-from cellpose.dynamics import _flows, _follow, _gather, _masks, _quality
-from cellpose.dynamics._cpu import _heat
+from cellpose.dynamics import _flows, _legacy, _legacy_follow, _masks, _quality
+from cellpose.dynamics._cpu import _gather, _heat
 from cellpose.errors import InputError, OptionError
 from cellpose.options import Masking
 from test_dynamics_flows import REFERENCE, discs
@@ -323,7 +323,7 @@ def test_running_maximum() -> None:
 @pytest.fixture
 def on_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the CPU run what other devices run."""
-    for module in (_flows, _follow, _masks, _quality):
+    for module in (_flows, _legacy, _legacy_follow, _masks, _quality):
         monkeypatch.setattr(module, "on_gpu", lambda device: device is not None)
 
 
@@ -417,7 +417,7 @@ def test_tensors_gather_as_the_kernels_do(shape: tuple[int, ...], small_wins: bo
 @pytest.mark.usefixtures("on_tensors")
 def test_tensors_find_the_errors_of_some_cells() -> None:
     flows = noisy_flows(REFERENCE, 1.5)
-    cells = _flows.find_cells(REFERENCE)
+    cells = _quality.find_cells(REFERENCE)
     some = _heat.cells_of(REFERENCE, cells.boxes, cells.labels[::2])
     want = _quality.cell_errors(REFERENCE, some, flows, None)
     # Sums in another order, in float64; the flows themselves are stored in float32.

@@ -19,7 +19,6 @@ from cellpose.io._find import get_image_files, get_label_files
 from cellpose.io._image import Image
 from cellpose.io._lazy import LazyPlane, open_plane
 from cellpose.io._legacy import (
-    check_dir,
     imread_3D,
     load_dax,
     masks_flows_to_seg,
@@ -42,7 +41,7 @@ from cellpose.io._rois import save_rois, write_rois
 from cellpose.io._seg import Segmentation, read_seg, write_seg
 from cellpose.io._seg_content import seg_content
 from cellpose.io._training_data import load_file_list, load_images_labels, load_train_test_data
-from cellpose.io._write import imsave, smallest_labels, write_ome_tiff
+from cellpose.io._write import check_dir, imsave, smallest_labels, write_ome_tiff
 from cellpose.io._zarr import is_zarr
 
 __all__ = [

@@ -23,10 +23,9 @@ from cellpose.io._read import imread
 from cellpose.io._results import save_masks
 from cellpose.io._rois import format_outlines
 from cellpose.io._seg_content import seg_content
-from cellpose.io._write import PathLike, make_folder, write_text
+from cellpose.io._write import PathLike, write_text
 
 __all__ = [
-    "check_dir",
     "imread_3D",
     "load_dax",
     "masks_flows_to_seg",
@@ -244,19 +243,3 @@ def _diameters(diams: Any, count: int) -> list[float]:
         message = f"{len(values)} diameters are given for {count} images; give one, or one for each"
         raise InputError(message)
     return [float(value) for value in np.broadcast_to(values, count)]
-
-
-def check_dir(path: PathLike) -> None:
-    """Make a folder, with its parents, if it is not there.
-
-    Parameters
-    ----------
-    path
-        The folder.
-
-    Raises
-    ------
-    FileWriteError
-        If it cannot be made.
-    """
-    make_folder(path)

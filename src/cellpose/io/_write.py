@@ -17,6 +17,7 @@ from cellpose.io._axes import check_axes
 
 __all__ = [
     "CLASSIC_TIFF_LIMIT",
+    "check_dir",
     "encode_raster",
     "imsave",
     "make_folder",
@@ -252,3 +253,19 @@ def imsave(filename: PathLike, arr: npt.ArrayLike) -> None:
         write_tiff(filename, array)
     else:
         write_bytes(filename, encode_raster(suffix, array))
+
+
+def check_dir(path: PathLike) -> None:
+    """Make a folder, with its parents, if it is not there.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    FileWriteError
+        If it cannot be made.
+    """
+    make_folder(path)
