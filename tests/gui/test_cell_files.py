@@ -21,7 +21,8 @@ from cellpose.gui.model._provenance import Origin, origins_of, told
 from cellpose.gui.model._scores import Scoring
 from cellpose.gui.model._seg_file import Snapshot, content_of, restore
 from cellpose.gui.views._window import Window
-from cellpose.io._geojson import geojson_of, rings
+from cellpose.io._cells._geojson import geojson_of
+from cellpose.io._cells._rings import trace
 from hand import Answers, Modifier, click, draw, key
 
 
@@ -34,9 +35,10 @@ def test_rings_have_the_area_of_the_pixels_and_holes_run_backwards() -> None:
     rng = np.random.default_rng(0)
     for _ in range(30):
         mask = rng.random((9, 11)) < 0.6
-        found = rings(mask)
+        traced = trace(mask.astype(np.int32))
+        found = [traced.points[[*range(start, end), start]].tolist() for start, end in zip(*traced[1:3], strict=True)]
         assert sum(area(ring) for ring in found) == np.count_nonzero(mask)
-        assert all(ring[0] == ring[-1] for ring in found)
+        assert [area(ring) > 0 for ring in found] == traced.outer.tolist()
         drawn = np.zeros((9, 11), np.uint8)
         for y, x in np.argwhere(np.ones_like(mask)):  # odd crossings of a line to the left: inside
             n = sum(
@@ -52,7 +54,8 @@ def test_geojson_has_polygons_classes_and_finite_measurements() -> None:
     labels = np.zeros((12, 12), np.int32)
     labels[1:4, 1:6], labels[6:11, 1:6], labels[0:2, 8:10], labels[4:6, 8:10] = 1, 2, 4, 4
     labels[8, 3] = 0
-    told_ = json.loads(geojson_of(labels, [None, ("immune", (1, 2, 3)), None, None], [{"score": np.nan, "a": 1}] * 4))
+    table = {"label": [1, 2, 3, 4], "score": [np.nan] * 4, "a": [1] * 4}
+    told_ = json.loads(geojson_of(io.Cells(labels, {2: ("immune", (1, 2, 3))}, table)))
     first, second, parts = told_["features"]
     assert first["geometry"] == {"type": "Polygon", "coordinates": [[[1, 1], [6, 1], [6, 4], [1, 4], [1, 1]]]}
     assert second["properties"]["classification"] == {"name": "immune", "color": [1, 2, 3]}

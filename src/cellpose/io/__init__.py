@@ -14,6 +14,7 @@ from cellpose._face.door import guard
 from cellpose._machine.writing import replacing
 from cellpose.io._axes import FileAxes
 from cellpose.io._bands import write_label_bands
+from cellpose.io._cells import Cells, read_cells, write_cells
 from cellpose.io._convert import tiff_to_zarr
 from cellpose.io._find import get_image_files, get_label_files
 from cellpose.io._image import Image
@@ -50,6 +51,7 @@ __all__ = [
     "MATPLOTLIB",
     "ND2",
     "NRRD",
+    "Cells",
     "FileAxes",
     "Image",
     "LazyPlane",
@@ -80,6 +82,7 @@ __all__ = [
     "open_plane",
     "outlines_to_text",
     "output_suffix",
+    "read_cells",
     "read_image",
     "read_seg",
     "remove_model",
@@ -90,6 +93,7 @@ __all__ = [
     "seg_content",
     "smallest_labels",
     "tiff_to_zarr",
+    "write_cells",
     "write_label_bands",
     "write_labels",
     "write_ome_tiff",

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from cellpose._machine.writing import replacing
 from cellpose.errors import InputError
+from cellpose.io._cells import Cells
+from cellpose.io._cells._imagej import entry, write_exact_rois
 from cellpose.io._write import PathLike, smallest_labels
 
 __all__ = ["format_outlines", "save_rois", "write_rois"]
@@ -37,6 +39,7 @@ def save_rois(
     multiprocessing: bool | None = None,
     prefix: str = "",
     pad: bool = False,
+    exact: bool = False,
 ) -> None:
     """Write the outlines of masks as ROIs of ImageJ to ``<file name without extension>_rois.zip``.
 
@@ -54,6 +57,10 @@ def save_rois(
         Start of the name of every ROI; its label follows.
     pad
         Fill the labels up with zeros to the same number of digits.
+    exact
+        Outlines along the borders of pixels, which ImageJ fills to the very pixels of the labels; those with holes or
+        of several pieces are composites. Otherwise they run through the outermost pixels, as other programs expect them
+        of this function: ImageJ then fills a row and a column less, and one piece of each label without its holes.
 
     Raises
     ------
@@ -63,7 +70,7 @@ def save_rois(
         If the file cannot be written.
     """
     target = os.path.splitext(os.fspath(file_name))[0] + "_rois.zip"
-    write_rois(masks, target, multiprocessing=multiprocessing, prefix=prefix, pad=pad)
+    write_rois(masks, target, multiprocessing=multiprocessing, prefix=prefix, pad=pad, exact=exact)
 
 
 def write_rois(
@@ -73,6 +80,7 @@ def write_rois(
     multiprocessing: bool | None = None,
     prefix: str = "",
     pad: bool = False,
+    exact: bool = False,
 ) -> None:
     """Write ImageJ ROIs to the file ``target``; see `save_rois`."""
     labels = smallest_labels(masks)
@@ -82,11 +90,14 @@ def write_rois(
     if not labels.any():
         logger.warning(f"no masks found: {os.fspath(target)} holds no ROIs")
     digits = len(str(int(labels.max(initial=0)))) if pad else 0
+    if exact:
+        with replacing(target) as file:
+            write_exact_rois(file, Cells(labels), prefix=prefix, digits=digits)
+        return
     with replacing(target) as file, zipfile.ZipFile(file, "w") as archive:
         for plane, label, outline in _labelled_outlines(labels, multiprocessing):
             name = f"{prefix}{label:0{digits}d}" + ("" if plane is None else f"-z{plane + 1}")
-            # a date of its own in every file would make equal results differ
-            archive.writestr(zipfile.ZipInfo(f"{name}.roi"), _roi(name, plane, outline))
+            archive.writestr(entry(name), _roi(name, plane, outline))
 
 
 def _labelled_outlines(

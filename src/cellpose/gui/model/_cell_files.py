@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io as text
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,8 @@ from cellpose.gui.model._box import Box
 from cellpose.gui.model._cell_filter import diameters
 from cellpose.gui.model._classes import Classes
 from cellpose.gui.model._labels import Table
-from cellpose.io._geojson import geojson_of
+from cellpose.io import Cells
+from cellpose.io._cells._geojson import geojson_of
 
 __all__ = ["as_csv", "as_geojson"]
 
@@ -84,8 +84,8 @@ def _centres(labels: Labels, rows: Table) -> npt.NDArray[np.float64]:
 
 def as_geojson(labels: Labels, rows: Table, classes: Classes) -> str:
     """A polygon per cell of a plane (1, Y, X), with class, score and area, as QuPath reads it."""
-    kinds: list[Any] = [None, *zip(classes.names, classes.colors.tolist(), strict=True)]
-    measured = [
-        {"area px": float(row["area"]), "score": float(row["score"]), "manual": float(row["manual"])} for row in rows
-    ]
-    return geojson_of(labels[0], [kinds[kind] for kind in rows["kind"].tolist()], measured)
+    kinds = dict(enumerate(zip(classes.names, classes.colors.tolist(), strict=True), 1))
+    numbers = np.arange(1, len(rows) + 1)
+    measured = {"label": numbers, "area px": rows["area"], "score": rows["score"], "manual": rows["manual"]}
+    of_cells = {number: kinds[kind] for number, kind in enumerate(rows["kind"].tolist(), 1) if kind in kinds}
+    return geojson_of(Cells(labels[0], of_cells, measured))

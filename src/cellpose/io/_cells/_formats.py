@@ -1,0 +1,108 @@
+"""The formats that hold cells: their names, endings, and who writes and reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from cellpose.errors import FileReadError, OptionError
+from cellpose.io._cells._cells import Cells
+
+__all__ = ["FORMATS", "Format", "format_of"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes
+    ----------
+    name
+        As ``--to`` and ``to=`` take it.
+    endings
+        Of its files, the first is the one that is written.
+    what
+        In words.
+    module
+        Of the functions ``write_<name>`` and ``read_<name>``.
+    reads
+        Whether it is read back.
+    stacks
+        Whether it holds more than one plane.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    what: str
+    module: str
+    reads: bool = True
+    stacks: bool = True
+
+    def write(self, path: Path, cells: Cells) -> None:
+        """Write cells, in the place of what is there."""
+        self._function("write")(path, cells)
+
+    def read(self, path: Path, shape: Sequence[int] | None = None, image: str | None = None) -> Cells:
+        """Read cells; ``shape`` counts where the file does not tell it."""
+        cells: Cells = self._function("read")(path, shape, image)
+        return cells
+
+    def _function(self, what: str) -> Callable[..., Any]:
+        module = import_module(f"cellpose.io._cells.{self.module}")
+        function: Callable[..., Any] = getattr(module, f"{what}_{self.name.replace('-', '_')}")
+        return function
+
+
+_ALL = (
+    Format("roi", ("_rois.zip", ".zip", ".roi"), "ROIs of ImageJ along the borders of pixels", "_plain"),
+    Format("geojson", (".geojson",), "GeoJSON for QuPath, with names, classes and measurements", "_plain"),
+)
+
+#: By their names.
+FORMATS = {form.name: form for form in _ALL}
+
+
+def format_of(path: Path, name: str | None = None, *, writing: bool) -> Format:
+    """The format of a name, else that which the ending of a file tells, and of ``.json`` its content.
+
+    Raises
+    ------
+    OptionError
+        If there is none, or it cannot be read back.
+    FileReadError
+        If the content is none of ours.
+    """
+    if name is None and not writing and path.suffix.lower() == ".json":
+        return FORMATS[_of_json(path)]
+    form = FORMATS.get(name) if name is not None else _by_ending(path)
+    if form is None:
+        wanted = f"{name!r} is not a format" if name is not None else f"the ending of {path} tells no format"
+        choices = ", ".join(f"{form.name} ({form.endings[0]})" for form in FORMATS.values() if writing or form.reads)
+        message = f"{wanted}; choose one of {choices}"
+        raise OptionError(message)
+    if not writing and not form.reads:
+        message = f"{path} cannot be read back: {form.name} is written only; read the masks, or GeoJSON or ROIs of them"
+        raise OptionError(message)
+    return form
+
+
+def _by_ending(path: Path) -> Format | None:
+    lower = path.name.lower()
+    fitting = [(len(end), form) for form in _ALL for end in form.endings if lower.endswith(end)]
+    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def _of_json(path: Path) -> str:
+    from cellpose._machine.reading import read_json
+
+    content = read_json(path)
+    if isinstance(content, dict) and "annotations" in content and "coco" in FORMATS:
+        return "coco"
+    kinds = ("FeatureCollection", "Feature", "Polygon", "MultiPolygon", "GeometryCollection")
+    if isinstance(content, list) or (isinstance(content, dict) and content.get("type") in kinds):
+        return "geojson"
+    message = f"{path} is neither COCO nor GeoJSON: it has no annotations and no features"
+    raise FileReadError(message)

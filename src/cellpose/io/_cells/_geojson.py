@@ -1,0 +1,156 @@
+"""Cells as GeoJSON, as QuPath reads it: polygons along the borders of pixels, names, classes, measurements."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import FileReadError
+from cellpose.io._cells._cells import Cells
+from cellpose.io._cells._numbers import number_in, numbered, whole
+from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint
+
+__all__ = ["from_geojson", "geojson_of"]
+
+_SHAPE = "image_shape"  # of the collection: readers leave out what they do not know
+
+
+def geojson_of(cells: Cells, object_type: str = "annotation") -> str:
+    """A ``FeatureCollection`` with a feature for each label, of stacks for each label of each plane.
+
+    Parameters
+    ----------
+    cells
+        What to write.
+    object_type
+        What QuPath makes of them: annotation, detection or cell.
+    """
+    features = [_feature(cells, outline, object_type) for outline in outlines_of(cells.labels)]
+    content = {"type": "FeatureCollection", _SHAPE: list(cells.labels.shape), "features": features}
+    return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+
+def _feature(cells: Cells, outline: Outline, object_type: str) -> dict[str, Any]:
+    label, plane = outline.label, outline.plane
+    polygons = [[_closed(ring) for ring in polygon] for polygon in outline.polygons]
+    geometry: dict[str, Any] = (
+        {"type": "Polygon", "coordinates": polygons[0]}
+        if len(polygons) == 1
+        else {"type": "MultiPolygon", "coordinates": polygons}
+    )
+    if plane is not None:
+        geometry["plane"] = {"c": -1, "z": plane, "t": 0}
+    properties: dict[str, Any] = {"objectType": object_type, "name": cells.name_of(label), "label": label}
+    kind = cells.class_of(label)
+    if kind is not None:
+        properties["classification"] = {"name": kind[0], **({"color": list(kind[1])} if kind[1] else {})}
+    properties["measurements"] = cells.measured(label)
+    identity = str(label) if plane is None else f"{label}-z{plane + 1}"
+    return {"type": "Feature", "id": identity, "geometry": geometry, "properties": properties}
+
+
+def _closed(ring: npt.NDArray[np.int32]) -> list[list[int]]:
+    corners: list[list[int]] = ring.tolist()
+    return [*corners, corners[0]]
+
+
+def from_geojson(content: Any, source: Path, shape: Sequence[int] | None) -> Cells:
+    """Cells of what a GeoJSON file holds: a collection, a list of features, a feature or a geometry."""
+    features = _features(content)
+    if features is None:
+        message = f"{source} is not GeoJSON of outlines: it has no features and no polygons"
+        raise FileReadError(message)
+    kept = [(feature, polygons) for feature in features if (polygons := _polygons(feature.get("geometry")))]
+    properties = [_mapping(feature.get("properties")) for feature, _ in kept]
+    planes = [_plane(feature["geometry"]) for feature, _ in kept]
+    if any(plane is not None for plane in planes):
+        planes = [plane or 0 for plane in planes]
+    numbers = numbered(
+        [
+            [whole(told.get("label")) for told in properties],
+            [whole(feature.get("id")) for feature, _ in kept],
+            [number_in(str(told.get("name", ""))) for told in properties],
+        ],
+        planes,
+        source.name,
+    )
+    painted = [
+        Polygon([np.asarray(ring, np.float64)[:, :2] for ring in polygon], number, plane)
+        for (_, polygons), number, plane in zip(kept, numbers, planes, strict=True)
+        for polygon in polygons
+    ]
+    if shape is None and isinstance(content, dict) and isinstance(content.get(_SHAPE), list):
+        shape = content[_SHAPE]
+    labels = paint(painted, shape, str(source))
+    told = dict(zip(numbers, properties, strict=True))
+    return Cells(labels, _classes(told), _table(told), _names(told))
+
+
+def _features(content: Any) -> list[dict[str, Any]] | None:
+    if isinstance(content, dict):
+        if isinstance(content.get("features"), list):
+            content = content["features"]
+        elif "geometry" in content:
+            content = [content]
+        elif content.get("type") in ("Polygon", "MultiPolygon", "GeometryCollection"):
+            content = [{"geometry": content}]
+    if not isinstance(content, list):
+        return None
+    return [feature for feature in content if isinstance(feature, dict)]
+
+
+def _polygons(geometry: Any) -> list[list[Any]]:
+    """The polygons of a geometry, each a list of rings; points and lines have none."""
+    if not isinstance(geometry, dict):
+        return []
+    kind = geometry.get("type")
+    if kind == "GeometryCollection":
+        return [polygon for part in geometry.get("geometries", ()) for polygon in _polygons(part)]
+    coordinates = geometry.get("coordinates")
+    if kind == "Polygon" and coordinates:
+        return [coordinates]
+    return list(coordinates or ()) if kind == "MultiPolygon" else []
+
+
+def _plane(geometry: dict[str, Any]) -> int | None:
+    plane = _mapping(geometry.get("plane")).get("z")
+    return plane if isinstance(plane, int) and plane >= 0 else None
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _classes(told: dict[int, dict[str, Any]]) -> dict[int, Any]:
+    classes: dict[int, Any] = {}
+    for label, properties in told.items():
+        kind = _mapping(properties.get("classification"))
+        name = kind.get("name") or (": ".join(kind["names"]) if kind.get("names") else None)
+        if name:
+            color = kind.get("color")
+            classes[label] = (str(name), color if isinstance(color, list) and len(color) >= 3 else None)
+    return classes
+
+
+def _names(told: dict[int, dict[str, Any]]) -> dict[int, str]:
+    return {label: str(properties["name"]) for label, properties in told.items() if properties.get("name")}
+
+
+def _table(told: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """Measurements, NaN where a cell has none of a name; older files list them."""
+    rows: dict[int, dict[str, Any]] = {}
+    for label, properties in told.items():
+        given = properties.get("measurements")
+        if isinstance(given, list):
+            given = {entry.get("name"): entry.get("value") for entry in given if isinstance(entry, dict)}
+        rows[label] = {str(name): value for name, value in _mapping(given).items() if isinstance(value, (int, float))}
+    columns = dict.fromkeys(name for row in rows.values() for name in row)
+    if not columns:
+        return {}
+    values = {name: np.array([row.get(name, np.nan) for row in rows.values()], float) for name in columns}
+    return {"label": np.array(list(rows), np.int64), **{k: v for k, v in values.items() if k != "label"}}

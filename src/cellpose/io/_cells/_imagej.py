@@ -1,0 +1,216 @@
+"""Outlines along the borders of pixels as ROIs of ImageJ, which fills them to the pixels they came from; and back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import FileReadError
+from cellpose.io._cells._cells import Cells
+from cellpose.io._cells._numbers import number_in, numbered
+from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint
+
+__all__ = ["entry", "read_rois", "roi_bytes", "through_pixels", "write_exact_rois"]
+
+logger = logging.getLogger(__name__)
+
+Points = npt.NDArray[Any]
+
+_MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0  # of the path of a composite
+_SHAPE = "image_shape"  # in the comment of the archive, which no reader of ROIs looks at
+_LARGEST_ROI = 2**28  # bytes; of more than ten million corners
+_OVAL_CORNERS = 720
+
+
+def write_exact_rois(file: IO[bytes], cells: Cells, *, prefix: str = "", digits: int = 0) -> None:
+    """An archive with a ROI for each label, of stacks for each label of each plane."""
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.comment = json.dumps({_SHAPE: list(cells.labels.shape)}).encode("ascii")
+        for outline in outlines_of(cells.labels):
+            name = f"{prefix}{outline.label:0{digits}d}" + ("" if outline.plane is None else f"-z{outline.plane + 1}")
+            archive.writestr(entry(name), roi_bytes(name, outline, cells))
+
+
+def entry(name: str) -> zipfile.ZipInfo:
+    """Of a ROI in an archive; a date of its own in every file would make equal results differ."""
+    return zipfile.ZipInfo(f"{name}.roi")
+
+
+def roi_bytes(name: str, outline: Outline, cells: Cells) -> bytes:
+    """One ROI: a polygon, or a composite where a label has holes or several pieces."""
+    from roifile import ROI_TYPE, ImagejRoi
+
+    rings = outline.rings
+    corners = np.concatenate(rings)
+    left, top = corners.min(axis=0).tolist()
+    right, bottom = corners.max(axis=0).tolist()
+    if len(rings) == 1:
+        roi = ImagejRoi.frompoints(corners, name=name, position=outline.plane)
+        roi.roitype = ROI_TYPE.TRACED  # ImageJ's own outlines along pixels have this type
+        roi.right, roi.bottom = right, bottom
+    else:
+        path = np.concatenate([_path(ring) for ring in rings])
+        roi = ImagejRoi(
+            roitype=ROI_TYPE.RECT, name=name, left=left, top=top, right=right, bottom=bottom,
+            multi_coordinates=path, shape_roi_size=path.size,
+        )  # fmt: skip
+        roi.position = 0 if outline.plane is None else outline.plane + 1
+    kind = cells.class_of(outline.label)
+    if kind is not None and kind[1] is not None:
+        roi.stroke_color = bytes([255, *kind[1]])
+    return bytes(roi.tobytes())
+
+
+def _path(ring: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    """Move to the first corner, lines to the others, close."""
+    steps = np.full((len(ring), 3), _LINE, np.float32)
+    steps[0, 0] = _MOVE
+    steps[:, 1:] = ring
+    return np.append(steps.ravel(), np.float32(_CLOSE))
+
+
+def read_rois(path: Path, shape: Sequence[int] | None) -> Cells:
+    """Labels of the areas in a ``.zip`` or ``.roi``; lines and points are left out, which is told."""
+    if not zipfile.is_zipfile(path):
+        rois, comment = [_parsed(path.read_bytes(), path.name)], b""
+    else:
+        with zipfile.ZipFile(path) as archive:
+            rois, comment = list(_entries(archive, path)), archive.comment
+    areas = [(roi, rings) for roi in rois if (rings := _rings(roi))]
+    if len(areas) < len(rois):
+        logger.warning(f"{path}: {len(rois) - len(areas)} ROIs are lines, points or texts and enclose no pixels")
+    planes: list[int | None] = [_plane(roi) for roi, _ in areas]
+    if any(plane is not None for plane in planes):
+        planes = [plane or 0 for plane in planes]
+    names = [str(roi.name) for roi, _ in areas]
+    numbers = numbered([[number_in(name) for name in names]], planes, path.name)
+    if shape is None:
+        shape = _shape_in(comment)
+    outlines = [rings for _, rings in areas]
+    if _are_published(outlines):
+        logger.info(
+            f"{path}: the outlines run through pixels, which belong to the cells; holes and pieces are not held"
+        )
+        outlines = [[through_pixels(ring) for ring in rings] for rings in outlines]
+    polygons = [Polygon(*item) for item in zip(outlines, numbers, planes, strict=True)]
+    labels = paint(polygons, shape, str(path))
+    return Cells(labels, names={n: name for n, name in zip(numbers, names, strict=True) if number_in(name) != n})
+
+
+def _entries(archive: zipfile.ZipFile, path: Path) -> Iterator[Any]:
+    for info in archive.infolist():
+        if info.filename.lower().endswith(".roi"):
+            if info.file_size > _LARGEST_ROI:
+                message = f"{path} has a ROI {info.filename} of {info.file_size} bytes; it seems corrupt"
+                raise FileReadError(message)
+            yield _parsed(archive.read(info), info.filename)
+
+
+def _parsed(data: bytes, name: str) -> Any:
+    from roifile import ImagejRoi
+
+    try:
+        roi = ImagejRoi.frombytes(data)
+    except Exception as error:  # the library raises whatever damaged bytes lead to
+        message = f"{name} is no ROI of ImageJ, or it is damaged: {type(error).__name__}: {error}"
+        raise FileReadError(message) from error
+    roi.name = roi.name or Path(name).stem
+    return roi
+
+
+def _rings(roi: Any) -> list[Points]:
+    """The rings of an area, in pixels; none of what encloses nothing."""
+    from roifile import ROI_SUBTYPE, ROI_TYPE
+
+    if roi.subtype in (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.IMAGE):
+        return []
+    if roi.roitype == ROI_TYPE.OVAL:
+        return [_oval(roi.left, roi.top, roi.right, roi.bottom)]
+    if roi.roitype in (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT):
+        return [_open(ring) for ring in roi.coordinates(multi=True) if len(ring) > 2]
+    return []
+
+
+def _open(ring: Points) -> Points:
+    """Without the first corner at the end, which closes the parts of composites."""
+    return ring[:-1] if np.array_equal(ring[0], ring[-1]) else ring
+
+
+def _oval(left: int, top: int, right: int, bottom: int) -> Points:
+    angle = np.linspace(0, 2 * np.pi, _OVAL_CORNERS, endpoint=False)
+    x = (left + right) / 2 + (right - left) / 2 * np.cos(angle)
+    y = (top + bottom) / 2 + (bottom - top) / 2 * np.sin(angle)
+    return np.stack([x, y], axis=1)
+
+
+def _plane(roi: Any) -> int | None:
+    """From 0; None: the ROI belongs to all."""
+    position = roi.z_position or roi.position
+    return int(position) - 1 if position > 0 else None
+
+
+def _shape_in(comment: bytes) -> list[int] | None:
+    try:
+        shape = json.loads(comment.decode("ascii"))[_SHAPE]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+    return shape if isinstance(shape, list) and all(isinstance(n, int) for n in shape) else None
+
+
+def _are_published(outlines: list[list[Points]]) -> bool:
+    """Whether these are outlines from pixel to pixel, as `save_rois` writes them, rather than along borders of pixels.
+
+    Those go from each pixel to one beside it, straight on or slantwise, which outlines along borders never do. Labels
+    of a few pixels have outlines along borders in both forms.
+    """
+    found = [_from_pixel_to_pixel(ring) for rings in outlines for ring in rings]
+    return None not in found and any(found)
+
+
+def _from_pixel_to_pixel(ring: Points) -> bool | None:
+    """None: neither from pixel to pixel nor along borders."""
+    if not np.array_equal(ring, np.rint(ring)):
+        return None
+    steps = np.diff(ring, axis=0, append=ring[:1]).astype(np.int64)
+    slant = (steps != 0).all(axis=1)
+    if not slant.any() and not _goes_on(steps).any():
+        return False
+    return True if np.abs(steps).max() <= 1 else None
+
+
+def _goes_on(steps: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    following = np.roll(steps, -1, axis=0)
+    on: npt.NDArray[np.bool_] = steps[:, 0] * following[:, 1] == steps[:, 1] * following[:, 0]
+    return on
+
+
+def through_pixels(ring: Points) -> Points:
+    """The outline along borders of the pixels that an outline runs through or encloses.
+
+    Examples
+    --------
+    >>> through_pixels(np.array([[1, 1], [1, 2], [2, 2], [3, 2], [3, 1], [2, 1]])).tolist()
+    [[1, 1], [4, 1], [4, 3], [1, 3]]
+    """
+    import cv2
+
+    from cellpose.io._cells._rings import trace
+
+    if not _from_pixel_to_pixel(ring):
+        return ring
+    corners = np.asarray(ring, np.int32)
+    low = corners.min(axis=0)
+    width, height = corners.max(axis=0) - low + 1
+    filled = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(filled, [corners - low], 1)
+    # parts that touch by a corner are outlines of their own
+    found = trace(filled.astype(np.int32))
+    border: Points = found.points[found.starts[0] : found.ends[0]] + low
+    return border

@@ -1,0 +1,225 @@
+"""Cells in the files of other programs: labels come back to the pixel, and what a format cannot hold is told."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import roifile
+
+from cellpose import io, utils
+from cellpose.errors import FileMissingError, FileReadError, InputError, OptionError
+from cellpose.io._cells._rings import outlines_of, trace
+from test_io_write import log_reaches_the_root  # noqa: F401  (a fixture)
+
+RNG = np.random.default_rng(5)
+
+
+def noise(n: int = 25):
+    """Labels with holes, pieces, single pixels, corners that touch, cells at the border and gaps in the numbers."""
+    for _ in range(n):
+        height, width = RNG.integers(1, 13, 2)
+        yield RNG.integers(0, RNG.integers(2, 7), (height, width)) * int(RNG.choice([1, 7, 50_000]))
+
+
+def discs(shape=(60, 70)) -> np.ndarray:
+    labels = np.zeros(shape, np.int32)
+    for number, (x, y, radius) in enumerate([(15, 15, 9), (40, 20, 12), (20, 45, 8), (55, 48, 14)], 3):
+        cv2.circle(labels, (x, y), radius, number, -1)
+    return labels
+
+
+STACK = np.stack([discs(), np.zeros((60, 70), int), np.roll(discs(), 9, 1)])
+RING = np.zeros((7, 9), np.uint16)
+RING[1:6, 2:8], RING[3, 4], RING[6, 8] = 4, 0, 9
+EXACT = ["a_rois.zip", "a.geojson"]
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_labels_come_back_to_the_pixel(tmp_path, name):
+    for labels in [*noise(), discs(), STACK, RING, np.zeros((3, 4), int), np.ones((1, 1), bool)]:
+        io.write_cells(tmp_path / name, labels)
+        again = io.read_cells(tmp_path / name).labels
+        assert again.shape == labels.shape
+        assert np.array_equal(again, labels)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_more_labels_than_16_bits_hold_come_back(tmp_path, name):
+    labels = np.zeros((3, 1000), np.int64)
+    labels[::2, ::2] = 65_000 + np.arange(1000).reshape(2, 500)
+    io.write_cells(tmp_path / name, labels)
+    assert np.array_equal(io.read_cells(tmp_path / name).labels, labels)
+
+
+def area(ring: np.ndarray) -> float:
+    x, y = ring.astype(np.int64).T
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
+
+
+def test_polygons_are_simple_and_holes_lie_in_their_piece():
+    for labels in noise():
+        for outline in outlines_of(labels.astype(np.int32)):
+            for ring in outline.rings:
+                assert len(set(map(tuple, ring.tolist()))) == len(ring)
+            assert sum(area(ring) for ring in outline.rings) == np.count_nonzero(labels == outline.label)
+            for outer, *holes in outline.polygons:
+                assert area(outer) > 0
+                for hole in holes:
+                    assert area(hole) < 0
+                    assert (hole.min(axis=0) >= outer.min(axis=0)).all()
+                    assert (hole.max(axis=0) <= outer.max(axis=0)).all()
+
+
+def test_a_cell_in_a_hole_of_another_belongs_to_itself():
+    labels = np.zeros((9, 9), np.int32)
+    labels[:], labels[2:7, 2:7], labels[3:6, 3:6], labels[4, 4] = 5, 0, 2, 5
+    assert [(o.label, [len(p) for p in o.polygons]) for o in outlines_of(labels)] == [(2, [2]), (5, [2, 1])]
+    assert trace(labels).points.dtype == np.int32
+
+
+def test_rois_are_traced_polygons_and_composites_bound_to_their_planes(tmp_path):
+    io.write_cells(tmp_path / "a.zip", np.stack([RING, RING * 0, RING]))
+    rois = roifile.roiread(tmp_path / "a.zip")
+    assert [(roi.name, roi.position) for roi in rois] == [("4-z1", 1), ("9-z1", 1), ("4-z3", 3), ("9-z3", 3)]
+    whole, single = rois[:2]
+    assert (whole.composite, single.roitype) == (True, roifile.ROI_TYPE.TRACED)
+    assert (whole.left, whole.top, whole.right, whole.bottom) == (2, 1, 8, 6)
+    assert (single.left, single.top, single.right, single.bottom) == (8, 6, 9, 7)
+    assert single.coordinates().tolist() == [[8, 6], [9, 6], [9, 7], [8, 7]]
+    # filled as ImageJ fills them: a pixel belongs to a path if its centre is inside, by the even-odd rule
+    points = np.mgrid[:9, :9].reshape(2, -1).T + 0.5
+    inside = np.zeros(len(points), int)
+    for ring in whole.coordinates(multi=True):
+        inside += [cv2.pointPolygonTest(ring[:-1], point, False) > 0 for point in points.tolist()]
+    assert np.array_equal((inside % 2).reshape(9, 9).T[:7], RING == 4)
+
+
+def test_save_rois_writes_exact_outlines_where_it_is_asked_to(tmp_path):
+    io.save_rois(RING, tmp_path / "im.png", prefix="P", pad=True, exact=True)
+    assert np.array_equal(io.read_cells(tmp_path / "im_rois.zip").labels, RING)
+    io.save_rois(np.zeros((4, 5), int), tmp_path / "no.png", exact=True)
+    assert io.read_cells(tmp_path / "no_rois.zip").labels.shape == (4, 5)
+
+
+def test_rois_through_pixels_are_filled_with_the_pixels_they_run_through(tmp_path):
+    labels = discs()
+    labels[0, 0], labels[58:60, 0:2], labels[55, 3:6], labels[30, 1:7] = 20, 21, 22, 23
+    io.save_rois(labels, tmp_path / "im.png")
+    assert np.array_equal(io.read_cells(tmp_path / "im_rois.zip", labels.shape).labels, labels)
+    assert len(utils.outlines_list(labels)) == 8
+
+
+def test_rois_of_other_makers_are_filled_by_the_centres_of_pixels(tmp_path, caplog):
+    types, made = roifile.ROI_TYPE, []
+    for kind, box in ((types.RECT, (1, 2, 4, 5)), (types.OVAL, (10, 0, 16, 6)), (types.LINE, (0, 0, 3, 3))):
+        roi = roifile.ImagejRoi(roitype=kind, name=f"0001-{kind}")
+        roi.left, roi.top, roi.right, roi.bottom = box
+        made.append(roi)
+    triangle = roifile.ImagejRoi.frompoints([[2.0, 8.0], [12.0, 8.0], [2.0, 18.0]], name="drawn by hand")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        for k, roi in enumerate([*made, triangle]):
+            archive.writestr(f"{k}.roi", roi.tobytes())
+    labels = io.read_cells(tmp_path / "b.zip", (20, 20)).labels
+    assert np.argwhere(labels == 1).tolist() == [[y, x] for y in (2, 3, 4) for x in (1, 2, 3)]
+    assert np.count_nonzero(labels == 2) == pytest.approx(np.pi * 9, abs=5)
+    y, x = np.mgrid[:20, :20]
+    assert np.array_equal(labels == 3, (x >= 2) & (y >= 8) & (x + 0.5 - 2 + y + 0.5 - 8 < 10))
+    assert "1 ROIs are lines" in caplog.text
+    (tmp_path / "one.roi").write_bytes(made[0].tobytes())
+    assert np.count_nonzero(io.read_cells(tmp_path / "one.roi").labels) == 9
+
+
+def test_geojson_keeps_names_classes_and_measurements(tmp_path):
+    classes = {3: "round", 4: ("flat", (1, 2, 3))}
+    table = {"label": [3, 4, 6], "area": [1, 2.5, np.nan], "kind": ["a", "b", "c"]}
+    cells = io.Cells(discs(), classes, table, {5: "the third"})
+    io.write_cells(tmp_path / "a.geojson", cells)
+    again = io.read_cells(tmp_path / "a.geojson")
+    assert [again.class_of(n) for n in (3, 4, 5)] == [("round", None), ("flat", (1, 2, 3)), None]
+    assert [again.measured(n) for n in (3, 4, 5, 6)] == [{"area": 1.0}, {"area": 2.5}, {}, {}]
+    assert [again.name_of(n) for n in (3, 5)] == ["cell 3", "the third"]
+    collection = json.loads((tmp_path / "a.geojson").read_text())
+    assert collection["features"][0]["properties"]["objectType"] == "annotation"
+    planes = [f["geometry"]["plane"] for f in json.loads(_geojson(tmp_path, STACK))["features"]]
+    assert planes == [{"c": -1, "z": z, "t": 0} for z in (0, 0, 0, 0, 2, 2, 2, 2)]
+
+
+def _geojson(folder: Path, labels: np.ndarray) -> str:
+    io.write_cells(folder / "s.geojson", labels)
+    return (folder / "s.geojson").read_text()
+
+
+def test_geojson_of_other_makers_is_read(tmp_path):
+    square = [[[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]], [[1, 1], [1, 3], [3, 3], [3, 1], [1, 1]]]
+    feature = {
+        "type": "Feature", "id": "0f3c0d1e-4d3c-4a43-9d4f-2a6c4c1f8b11",
+        "geometry": {"type": "Polygon", "coordinates": square},
+        "properties": {"classification": {"names": ["Tumor", "Positive"], "colorRGB": -1},
+                       "measurements": [{"name": "Area", "value": 12.0}]},
+    }  # fmt: skip
+    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 1]}, "properties": {}}
+    for content in (feature, [feature, point], {"type": "FeatureCollection", "features": [point, feature]}):
+        (tmp_path / "q.json").write_text(json.dumps(content))
+        cells = io.read_cells(tmp_path / "q.json", (5, 6))
+        assert np.count_nonzero(cells.labels == 1) == 12
+        assert (cells.class_of(1), cells.measured(1)) == (("Tumor: Positive", None), {"Area": 12.0})
+    (tmp_path / "q.geojson").write_text(json.dumps(feature["geometry"]))
+    assert io.read_cells(tmp_path / "q.geojson").labels.shape == (4, 4)
+
+
+def test_outlines_that_overlap_or_hold_no_pixel_are_told(tmp_path, caplog):
+    io.write_cells(tmp_path / "a.geojson", discs())
+    content = json.loads((tmp_path / "a.geojson").read_text())
+    content["features"][1]["geometry"] = content["features"][0]["geometry"]
+    (tmp_path / "a.geojson").write_text(json.dumps(content))
+    cells = io.read_cells(tmp_path / "a.geojson")
+    assert cells.numbers.tolist() == [4, 5, 6]
+    assert "overlap in 253 pixels" in caplog.text
+    assert "1 outlines hold the centre of no pixel" in caplog.text
+
+
+def test_wrong_files_shapes_and_formats_are_told(tmp_path):
+    io.write_cells(tmp_path / "a.geojson", STACK)
+    with pytest.raises(InputError, match=r"shape \(60, 70\) does not suit"):
+        io.read_cells(tmp_path / "a.geojson", (60, 70))
+    with pytest.raises(InputError, match="in plane 3"):
+        io.read_cells(tmp_path / "a.geojson", (2, 60, 70))
+    for text in ("{}", "[1, 2", '{"type": "FeatureCollection"}', '{"type": "Polygon", "coordinates": [[["a", 1]]]}'):
+        (tmp_path / "b.geojson").write_text(text)
+        with pytest.raises(FileReadError, match=r"b\.geojson"):
+            io.read_cells(tmp_path / "b.geojson")
+    (tmp_path / "b.json").write_text("{}")
+    with pytest.raises(FileReadError, match="neither COCO nor GeoJSON"):
+        io.read_cells(tmp_path / "b.json")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("1.roi", b"Iout nonsense")
+    for name in ("b.zip",):
+        with pytest.raises(FileReadError, match=r"b\.zip|1\.roi"):
+            io.read_cells(tmp_path / name)
+    with pytest.raises(FileMissingError):
+        io.read_cells(tmp_path / "no.geojson")
+    with pytest.raises(OptionError, match="'qupath' is not a format; choose one of roi"):
+        io.write_cells(tmp_path / "a.geojson", RING, "qupath")
+    with pytest.raises(OptionError, match="tells no format"):
+        io.write_cells(tmp_path / "a.xyz", RING)
+    with pytest.raises(FileReadError, match="memory are free"):
+        io.read_cells(tmp_path / "a.geojson", (10**6, 10**6, 10**3))
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [({"area": [1]}, "one called 'label'"), ({"label": [1, 2], "area": [1]}, "one value for each cell")],
+)
+def test_a_table_without_labels_or_of_other_lengths_is_refused(table, told):
+    with pytest.raises(InputError, match=told):
+        io.Cells(RING, table=table)
+
+
+def test_classes_come_from_a_column_of_the_table():
+    cells = io.Cells(RING, table={"label": [4, 9], "class": [1, 2], "class_name": ["big", ""]})
+    assert (cells.class_of(4), cells.class_of(9), cells.class_names) == (("big", None), None, ["big"])
