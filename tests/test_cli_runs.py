@@ -36,6 +36,13 @@ def test_without_a_save_flag_only_seg_is_written(bench: Bench):
     assert (seg.count, seg.diameter, seg.filename, seg.model) == (9, 30.0, str(images[0]), "cyto3")
 
 
+def test_exact_rois_are_the_masks_to_the_pixel(bench: Bench):
+    bench.images("a.tif")
+    assert bench.run(*U_NET, "--save_tif", "--save_rois", "--exact_rois") == 0
+    masks = io.imread(bench.folder / "a_cp_masks.tif")
+    assert np.array_equal(io.read_cells(bench.folder / "a_rois.zip").labels, masks)
+
+
 def test_every_output_goes_to_savedir(bench: Bench):
     images = bench.images("a.tif")
     out = bench.root / "out"

@@ -45,7 +45,7 @@ def save_results(file: Path, image: np.ndarray, result: SegmentedImage, model: s
     if args.save_png or args.save_tif or args.save_flows or args.save_outlines or args.save_txt or args.save_mpl:
         _save_masks(paths, file, image, result, args)
     if args.save_rois:
-        io.write_rois(result.masks, _in_place(_rois_zip(paths)))
+        io.write_rois(result.masks, _in_place(_rois_zip(paths)), exact=args.exact_rois)
     if not args.no_npy:
         _save_seg(paths, file, result, model, args)
     return [path for path in _asked_for(paths, args) if path.is_file()]

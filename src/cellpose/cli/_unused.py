@@ -37,6 +37,7 @@ _BESIDE = {
     **dict.fromkeys(("anisotropy", "flow3D_smooth", "view_weights", "isotropic_steps", "z_interpolation"), ("do_3D",)),
     "pretrained_model_ortho": ("do_3D",),
     "chan2_restore": ("restore_type",),
+    "exact_rois": ("save_rois",),
     **dict.fromkeys(("nimg_test_per_epoch", "validate_every", "keep_best", "patience"), ("test_dir", "file_list")),
     "replay_fraction": ("replay_dir",),
     **dict.fromkeys(("cache_gb", "workers"), ("stream", "file_list")),
