@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -36,14 +37,14 @@ def discs(shape=(60, 70)) -> np.ndarray:
 STACK = np.stack([discs(), np.zeros((60, 70), int), np.roll(discs(), 9, 1)])
 RING = np.zeros((7, 9), np.uint16)
 RING[1:6, 2:8], RING[3, 4], RING[6, 8] = 4, 0, 9
-EXACT = ["a_rois.zip", "a.geojson"]
+EXACT = ["a_rois.zip", "a.geojson", "a_coco.json", "a_outlines.csv"]
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_labels_come_back_to_the_pixel(tmp_path, name):
     for labels in [*noise(), discs(), STACK, RING, np.zeros((3, 4), int), np.ones((1, 1), bool)]:
         io.write_cells(tmp_path / name, labels)
-        again = io.read_cells(tmp_path / name).labels
+        again = io.read_cells(tmp_path / name, labels.shape if name.endswith("csv") else None).labels
         assert again.shape == labels.shape
         assert np.array_equal(again, labels)
 
@@ -53,7 +54,7 @@ def test_more_labels_than_16_bits_hold_come_back(tmp_path, name):
     labels = np.zeros((3, 1000), np.int64)
     labels[::2, ::2] = 65_000 + np.arange(1000).reshape(2, 500)
     io.write_cells(tmp_path / name, labels)
-    assert np.array_equal(io.read_cells(tmp_path / name).labels, labels)
+    assert np.array_equal(io.read_cells(tmp_path / name, labels.shape).labels, labels)
 
 
 def area(ring: np.ndarray) -> float:
@@ -223,3 +224,116 @@ def test_a_table_without_labels_or_of_other_lengths_is_refused(table, told):
 def test_classes_come_from_a_column_of_the_table():
     cells = io.Cells(RING, table={"label": [4, 9], "class": [1, 2], "class_name": ["big", ""]})
     assert (cells.class_of(4), cells.class_of(9), cells.class_names) == (("big", None), None, ["big"])
+
+
+# ------------------------------------------------------------------------------------------------ COCO, text, drawings
+
+
+def runs_of(text: str) -> list[int]:
+    """Counts of a compressed text, by the definition: letters of five bits and one that says that more follow."""
+    counts: list[int] = []
+    value = shift = 0
+    for letter in text.encode():
+        value |= (letter - 48 & 31) << shift
+        shift += 5
+        if not letter - 48 & 32:
+            value -= (1 << shift) * (letter - 48 >> 4 & 1)
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = shift = 0
+    return counts
+
+
+def test_coco_has_masks_boxes_areas_and_categories(tmp_path):
+    labels = np.zeros((300, 90), int)
+    labels[1:250, 2:8], labels[100, 4], labels[299, 89], labels[0:300, 20:23] = 4, 0, 9, 2
+    io.write_cells(tmp_path / "a_coco.json", labels, classes={4: "flat"})
+    content = json.loads((tmp_path / "a_coco.json").read_text())
+    assert content["images"] == [{"id": 1, "file_name": "a.tif", "height": 300, "width": 90}]
+    assert [(row["id"], row["name"]) for row in content["categories"]] == [(1, "flat"), (2, "cell")]
+    rows = content["annotations"]
+    assert [(row["label"], row["category_id"]) for row in rows] == [(2, 2), (4, 1), (9, 2)]
+    assert [(row["area"], row["bbox"]) for row in rows] == [
+        (900, [20, 0, 3, 300]), (1493, [2, 1, 6, 249]), (1, [89, 299, 1, 1])
+    ]  # fmt: skip
+    for row in rows:
+        counts = runs_of(row["segmentation"]["counts"])
+        flat = np.repeat(np.arange(len(counts)) % 2, counts).reshape(90, 300).T
+        assert np.array_equal(flat > 0, labels == row["label"])
+    again = io.read_cells(tmp_path / "a_coco.json")
+    assert (again.class_of(4), again.class_of(2)) == (("flat", None), None)
+
+
+def test_polygons_of_coco_have_no_holes_and_say_so(tmp_path, caplog):
+    io.write_cells(tmp_path / "a_coco_polygons.json", RING)
+    assert "1 cells have holes" in caplog.text
+    filled = RING.copy()
+    filled[3, 4] = 4
+    assert np.array_equal(io.read_cells(tmp_path / "a_coco_polygons.json").labels, filled)
+    for labels in noise(8):
+        io.write_cells(tmp_path / "a_coco_polygons.json", labels, "coco-polygons")
+        again = io.read_cells(tmp_path / "a_coco_polygons.json").labels
+        assert np.array_equal(again > 0, labels > 0) or (again[labels == 0] > 0).any()
+
+
+def test_the_cells_of_one_image_of_a_data_set_are_read(tmp_path):
+    io.write_cells(tmp_path / "a.json", RING)
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["images"] += [{"id": 7, "file_name": "b.tif", "height": 2, "width": 3}]
+    content["annotations"] += [
+        {"id": 5, "image_id": 7, "category_id": 1, "segmentation": {"size": [2, 3], "counts": [1, 2, 3]}},
+        {"id": 6, "image_id": 7, "category_id": 1, "segmentation": [[2, 0, 3, 0, 3, 2, 2, 2]]},
+    ]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert io.read_cells(tmp_path / "a.json", image="b.tif").labels.tolist() == [[0, 1, 2], [1, 0, 2]]
+    with pytest.raises(InputError, match=r"of 2 images; choose one by image=: a\.tif, b\.tif"):
+        io.read_cells(tmp_path / "a.json")
+    with pytest.raises(InputError, match="has no image 'c'"):
+        io.read_cells(tmp_path / "a.json", image="c")
+
+
+@pytest.mark.parametrize("counts", ["~~~", [1, 2], [-1, 7], "0", [3, 2, 1, 7]])
+def test_run_lengths_that_do_not_fill_the_image_are_refused(tmp_path, counts):
+    image = {"id": 1, "file_name": "a", "height": 2, "width": 3}
+    row = {"image_id": 1, "segmentation": {"size": [2, 3], "counts": counts}}
+    (tmp_path / "a.json").write_text(json.dumps({"images": [image], "annotations": [row]}))
+    with pytest.raises(FileReadError, match="run lengths of cell 1 do not fill"):
+        io.read_cells(tmp_path / "a.json")
+
+
+def test_csv_of_other_columns_is_read_and_what_is_no_outline_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("name,Label,X,Y\nn,7,1,1\nn,7,4,1\nn,7,4,3\nn,7,1,3\n")
+    assert np.argwhere(io.read_cells(tmp_path / "a.csv").labels == 7).tolist() == [
+        [y, x] for y in (1, 2) for x in (1, 2, 3)
+    ]
+    for text, told in (("a,b\n1,2\n", "outlines have label, x, y"), ("label,x,y\n1.5,0,0\n", "label 1.5")):
+        (tmp_path / "b.csv").write_text(text)
+        with pytest.raises(FileReadError, match=told):
+            io.read_cells(tmp_path / "b.csv")
+
+
+def test_outlines_as_text_are_those_of_save_masks_and_say_what_they_lose(tmp_path, caplog):
+    io.write_cells(tmp_path / "a_cp_outlines.txt", discs())
+    io.outlines_to_text(tmp_path / "b", utils.outlines_list(discs()))
+    assert (tmp_path / "a_cp_outlines.txt").read_bytes() == (tmp_path / "b_cp_outlines.txt").read_bytes()
+    again = io.read_cells(tmp_path / "a_cp_outlines.txt", (60, 70)).labels
+    assert np.array_equal(again, np.where(discs() > 0, discs() - 2, 0))
+    assert not caplog.records
+    io.write_cells(tmp_path / "a.txt", np.array([[1, 1, 1, 0, 2], [1, 0, 1, 0, 0], [1, 1, 1, 0, 2]]))
+    assert "1 cells have holes and 1 are in several pieces" in caplog.text
+    (tmp_path / "c.txt").write_text("1,2,3\n")
+    with pytest.raises(FileReadError, match="line 1"):
+        io.read_cells(tmp_path / "c.txt")
+
+
+def test_a_drawing_has_a_path_for_each_cell_and_is_not_read_back(tmp_path):
+    io.write_cells(tmp_path / "a.svg", RING, classes={4: ("a<b", (255, 0, 16))})
+    root = ElementTree.parse(tmp_path / "a.svg").getroot()
+    first, second = root[0]
+    assert root.attrib["viewBox"] == "0 0 9 7"
+    assert first.attrib["d"] == "M2 1H8V6H2ZM4 4H5V3H4Z"
+    assert (first.attrib["fill"], first.attrib["data-class"], first[0].text) == ("#ff0010", "a<b", "cell 4")
+    assert second.attrib["id"] == "cell-9"
+    with pytest.raises(OptionError, match="cannot be read back: svg is written only"):
+        io.read_cells(tmp_path / "a.svg")
+    with pytest.raises(InputError, match="svg holds a single plane"):
+        io.write_cells(tmp_path / "a.svg", STACK)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from cellpose._machine.reading import reading
 from cellpose.errors import AxesError, InputError
+from cellpose.io._cells._text import format_outlines
 from cellpose.io._image import ImageArray
 from cellpose.io._microscope import read_dax
 from cellpose.io._npy import write_npy_object
@@ -21,7 +22,6 @@ from cellpose.io._output import OutputPaths
 from cellpose.io._per_image import per_image, split
 from cellpose.io._read import imread
 from cellpose.io._results import save_masks
-from cellpose.io._rois import format_outlines
 from cellpose.io._seg_content import seg_content
 from cellpose.io._write import PathLike, write_text
 

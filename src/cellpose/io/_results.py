@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import InputError, MissingExtraError
+from cellpose.io._cells._text import format_outlines
 from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths
 from cellpose.io._per_image import ImageResult, per_image
-from cellpose.io._rois import format_outlines
 from cellpose.io._write import PathLike, make_folder, smallest_labels, write_bytes, write_png, write_text, write_tiff
 
 __all__ = ["save_masks"]

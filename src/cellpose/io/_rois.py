@@ -1,11 +1,11 @@
-"""Outlines as text and as ROIs of ImageJ."""
+"""Outlines as ROIs of ImageJ."""
 
 from __future__ import annotations
 
 import logging
 import os
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,20 +17,9 @@ from cellpose.io._cells import Cells
 from cellpose.io._cells._imagej import entry, write_exact_rois
 from cellpose.io._write import PathLike, smallest_labels
 
-__all__ = ["format_outlines", "save_rois", "write_rois"]
+__all__ = ["save_rois", "write_rois"]
 
 logger = logging.getLogger(__name__)
-
-
-def format_outlines(outlines: Iterable[npt.ArrayLike]) -> str:
-    r"""One line ``x1,y1,x2,y2,…`` for each outline; an empty one gives an empty line.
-
-    Examples
-    --------
-    >>> format_outlines([[[1, 2], [3, 4]], []])
-    '1,2,3,4\n\n'
-    """
-    return "".join(",".join(map(str, np.asarray(outline, np.int64).ravel().tolist())) + "\n" for outline in outlines)
 
 
 def save_rois(

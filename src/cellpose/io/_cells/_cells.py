@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cellpose._labels.check import check_labels
 from cellpose.errors import InputError
 
-__all__ = ["Cells", "color_of"]
+__all__ = ["Cells", "color_of", "columns_of"]
 
 Color = tuple[int, int, int]
 _LABEL = "label"
@@ -151,3 +151,22 @@ def color_of(number: int) -> Color:
     # steps of the golden ratio around the circle of hues never come near to where they were before
     red, green, blue = hsv_to_rgb(number * 0.6180339887498949 % 1, 0.7, 0.9)
     return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def columns_of(rows: Mapping[int, Mapping[Any, Any]]) -> dict[str, npt.NDArray[Any]]:
+    """A table of the numbers that are told of each label, NaN where one has none of a name.
+
+    Examples
+    --------
+    >>> columns_of({3: {"area": 2}, 5: {"area": 1.5, "kind": "x"}})
+    {'label': array([3, 5]), 'area': array([2. , 1.5])}
+    """
+    numbers = {
+        label: {str(name): value for name, value in row.items() if isinstance(value, (int, float)) and name != _LABEL}
+        for label, row in rows.items()
+    }
+    names = list(dict.fromkeys(name for row in numbers.values() for name in row))
+    if not names:
+        return {}
+    columns = {name: np.array([row.get(name, np.nan) for row in numbers.values()], np.float64) for name in names}
+    return {_LABEL: np.array(list(rows), np.int64), **columns}

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from cellpose._machine.reading import read_json
 from cellpose.errors import FileReadError, OptionError
 from cellpose.io._cells._cells import Cells
 
@@ -32,6 +33,8 @@ class Format:
         Whether it is read back.
     stacks
         Whether it holds more than one plane.
+    exact
+        Whether the labels that are read back are those that were written, to the pixel.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Format:
     module: str
     reads: bool = True
     stacks: bool = True
+    exact: bool = True
 
     def write(self, path: Path, cells: Cells) -> None:
         """Write cells, in the place of what is there."""
@@ -59,6 +63,19 @@ class Format:
 _ALL = (
     Format("roi", ("_rois.zip", ".zip", ".roi"), "ROIs of ImageJ along the borders of pixels", "_plain"),
     Format("geojson", (".geojson",), "GeoJSON for QuPath, with names, classes and measurements", "_plain"),
+    Format("coco", ("_coco.json", ".json"), "COCO with masks as run lengths", "_plain"),
+    Format(
+        "coco-polygons",
+        ("_coco_polygons.json",),
+        "COCO with masks as polygons, which have no holes",
+        "_plain",
+        exact=False,
+    ),
+    Format("csv", ("_outlines.csv", ".csv"), "a table of the corners of outlines", "_plain"),
+    Format(
+        "outlines", ("_cp_outlines.txt", ".txt"), "a line of pixels for each cell", "_plain", stacks=False, exact=False
+    ),
+    Format("svg", (".svg",), "a drawing", "_plain", reads=False, stacks=False, exact=False),
 )
 
 #: By their names.
@@ -96,10 +113,8 @@ def _by_ending(path: Path) -> Format | None:
 
 
 def _of_json(path: Path) -> str:
-    from cellpose._machine.reading import read_json
-
     content = read_json(path)
-    if isinstance(content, dict) and "annotations" in content and "coco" in FORMATS:
+    if isinstance(content, dict) and "annotations" in content:
         return "coco"
     kinds = ("FeatureCollection", "Feature", "Polygon", "MultiPolygon", "GeometryCollection")
     if isinstance(content, list) or (isinstance(content, dict) and content.get("type") in kinds):

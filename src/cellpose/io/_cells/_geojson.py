@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import FileReadError
-from cellpose.io._cells._cells import Cells
+from cellpose.io._cells._cells import Cells, columns_of
 from cellpose.io._cells._numbers import number_in, numbered, whole
 from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint
 
@@ -142,15 +142,11 @@ def _names(told: dict[int, dict[str, Any]]) -> dict[int, str]:
 
 
 def _table(told: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    """Measurements, NaN where a cell has none of a name; older files list them."""
-    rows: dict[int, dict[str, Any]] = {}
+    """Measurements; older files list them."""
+    rows: dict[int, dict[Any, Any]] = {}
     for label, properties in told.items():
         given = properties.get("measurements")
         if isinstance(given, list):
             given = {entry.get("name"): entry.get("value") for entry in given if isinstance(entry, dict)}
-        rows[label] = {str(name): value for name, value in _mapping(given).items() if isinstance(value, (int, float))}
-    columns = dict.fromkeys(name for row in rows.values() for name in row)
-    if not columns:
-        return {}
-    values = {name: np.array([row.get(name, np.nan) for row in rows.values()], float) for name in columns}
-    return {"label": np.array(list(rows), np.int64), **{k: v for k, v in values.items() if k != "label"}}
+        rows[label] = _mapping(given)
+    return columns_of(rows)

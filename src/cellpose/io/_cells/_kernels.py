@@ -188,3 +188,76 @@ def fill_polygons(points, ring_ends, polygon_ends, labels, planes, out):
                     plane[y, x] = label
         first_ring = last_ring
     return taken
+
+
+@compiled
+def encode_runs(starts, lengths, ends, total):
+    """Run lengths of masks as the compressed texts of COCO: differences to the count before the last, in letters.
+
+    Parameters
+    ----------
+    starts, lengths
+        int64, where runs of masks begin in the flat image and how long they are, one mask after the other.
+    ends
+        int64 (m,), where each mask ends in the runs.
+    total
+        Number of pixels of the image.
+
+    Returns
+    -------
+    letters
+        uint8, of all texts.
+    text_ends
+        int64 (m,), where each text ends.
+    """
+    letters = np.empty((16 * (starts.size + ends.size) + 16, 1), np.uint8)
+    text_ends = np.empty(ends.size, np.int64)
+    n = first = 0
+    for mask in range(ends.size):
+        at = before = last = 0  # where the last run ended, and the two counts before this one
+        k = 0
+        for run in range(first, ends[mask] + 1):
+            final = run == ends[mask]
+            gap = (total if final else starts[run]) - at
+            parts = 1 if final else 2
+            if final and gap == 0:
+                parts = 0
+            for part in range(parts):
+                count = gap if part == 0 else lengths[run]
+                value = count - before if k > 2 else count
+                before, last = last, count
+                k += 1
+                more = True
+                while more:
+                    letter = value & 31
+                    value >>= 5
+                    more = value != -1 if letter & 16 else value != 0
+                    letters[n, 0] = 48 + (letter | 32 if more else letter)
+                    n += 1
+            if not final:
+                at = starts[run] + lengths[run]
+        first = ends[mask]
+        text_ends[mask] = n
+    return letters[:n, 0], text_ends
+
+
+@compiled
+def decode_runs(letters, counts):
+    """The counts of a compressed text; how many, or -1 where it is damaged. ``counts`` has room for all letters."""
+    n = value = shift = 0
+    for letter in letters:
+        part = letter - 48
+        if not 0 <= part < 64 or shift > 50:
+            return -1
+        value |= (part & 31) << shift
+        shift += 5
+        if part & 32:
+            continue
+        if part & 16:
+            value -= 1 << shift
+        counts[n] = value + (counts[n - 2] if n > 2 else 0)
+        if counts[n] < 0:
+            return -1
+        n += 1
+        value = shift = 0
+    return -1 if shift else n

@@ -60,10 +60,12 @@ class Outline(NamedTuple):
 
     @property
     def rings(self) -> list[npt.NDArray[np.int32]]:
+        """All rings, of all polygons."""
         return [ring for polygon in self.polygons for ring in polygon]
 
     @property
     def has_holes(self) -> bool:
+        """Whether a polygon has one."""
         return any(len(polygon) > 1 for polygon in self.polygons)
 
 
