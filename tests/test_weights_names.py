@@ -311,7 +311,7 @@ def test_model_paths(folder: Path, small: Path) -> None:
     assert weights.model_path("nuclei") == folder / "nucleitorch_0"
     assert weights.model_path("nuclei", 2) == folder / "nucleitorch_2"
     assert weights.size_model_path("nuclei") == folder / "size_nucleitorch_0.npy"
-    with pytest.raises(UnknownModelError, match="trainings 0 to 3"):
+    with pytest.raises(UnknownModelError, match="choose 0 to 3"):
         weights.model_path("nuclei", 4)
     with pytest.raises(FileNotFoundError, match="has no size model; those that have one are cyto3"):
         weights.size_model_path("livecell")
