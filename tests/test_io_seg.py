@@ -479,7 +479,7 @@ def test_a_file_that_claims_gigabytes_takes_no_memory(tmp_path):
     (tmp_path / "x_seg.npy").write_bytes(head + b"\x80\x04\x8e" + (10**11).to_bytes(8, "little") + b"abc.")
     tracemalloc.start()
     try:
-        with pytest.raises(FileReadError, match="cut or corrupt"):
+        with pytest.raises(FileReadError, match="truncated or corrupt"):
             io.read_seg(tmp_path / "x_seg.npy")
         assert tracemalloc.get_traced_memory()[1] < 5e6
     finally:
@@ -487,7 +487,7 @@ def test_a_file_that_claims_gigabytes_takes_no_memory(tmp_path):
 
 
 def test_deep_nesting_is_an_error_and_no_crash():
-    with pytest.raises(FileReadError, match="cut or corrupt"):
+    with pytest.raises(FileReadError, match="truncated or corrupt"):
         unpickle(assemble(b"]" * 100_000 + b"a" * 99_999))
 
 
