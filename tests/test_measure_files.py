@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from cellpose import dynamics, io, measure
+from cellpose import dynamics, io, measure, plot
 from cellpose.__main__ import main
 from cellpose.errors import FileMissingError, InputError, OptionError
 
@@ -241,8 +241,8 @@ def test_pictures_have_the_size_of_a_report(shape: tuple[int, ...]) -> None:
 
     labels = np.zeros(shape, np.int32)
     labels[..., 1:-1, 1:-1] = 70_000
-    frame = measure._files.Frame(0, labels, np.random.default_rng(0).random((*shape, 2)))
-    picture = cv2.imdecode(np.frombuffer(measure._summary.picture_of(frame), np.uint8), cv2.IMREAD_COLOR)
+    image = np.random.default_rng(0).random((*shape, 2))
+    picture = cv2.imdecode(np.frombuffer(plot.thumbnail(image, labels), np.uint8), cv2.IMREAD_COLOR)
     assert max(picture.shape) <= 520
     assert abs(picture.shape[0] / picture.shape[1] - shape[-2] / shape[-1]) < 0.02
 

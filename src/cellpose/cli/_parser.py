@@ -12,7 +12,7 @@ from cellpose.cli._table import FLAGS, GROUPS, UNABBREVIATED, Flag
 
 __all__ = ["SUBCOMMANDS", "add_flag", "get_arg_parser"]
 
-SUBCOMMANDS = ("models", "doctor", "distribute", "slices", "measure", "track")
+SUBCOMMANDS = ("models", "doctor", "distribute", "slices", "measure", "track", "styles")
 
 _USAGE = """\
 cellpose --dir FOLDER [options]          segment the images of a folder
@@ -23,6 +23,7 @@ cellpose --dir FOLDER [options]          segment the images of a folder
        cellpose slices --dir FOLDER ...         cut training images from stacks
        cellpose measure --dir FOLDER ...        a table of the cells of segmented images
        cellpose track MOVIE ...                 link cells through time
+       cellpose styles --dir FOLDER ...         a map of images that look alike
        cellpose --version                       versions of the program, of Python and of torch"""
 
 # What stands for the value of an option in the help.
@@ -42,6 +43,7 @@ further commands:
   cellpose slices --dir stacks                       2D training images from annotated stacks, for segmenting in 3D
   cellpose measure --dir images                      sizes, shapes, intensities, neighbours: a table and a report
   cellpose track movie --save_ctc                    the cells of the label images of a movie, linked through time
+  cellpose styles --dir images                       a map of images, and which of them to annotate first
 
 exit code: 0 all is well; 1 an image, the training or a download failed; 2 the command line is wrong; 130 Ctrl-C
 """

@@ -11,6 +11,7 @@ from cellpose.plot._color import dx_to_circ, image_to_rgb, mask_overlay
 from cellpose.plot._figure import show_segmentation
 from cellpose.plot._legacy import disk, interesting_patch, mask_rgb
 from cellpose.plot._outline import outline_view
+from cellpose.plot._thumbnail import thumbnail
 
 __all__ = [
     "disk",
@@ -21,6 +22,7 @@ __all__ = [
     "mask_rgb",
     "outline_view",
     "show_segmentation",
+    "thumbnail",
 ]
 
 guard(globals())

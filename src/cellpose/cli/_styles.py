@@ -1,0 +1,220 @@
+"""``cellpose styles``: a map of the images of a folder by their styles, and which of them to annotate first."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellpose._machine.writing import replacing
+from cellpose._progress.display import waiting
+from cellpose._progress.stages import about_image
+from cellpose.cli._logging import display_of, logging_to_user, say_at_end
+from cellpose.cli._summary import count_of
+from cellpose.errors import FileWriteError, InputError
+
+__all__ = ["styles_command"]
+
+logger = logging.getLogger("cellpose.cli")
+
+_FOLDER = "styles"
+# as --save_mpl names pictures, so that no command takes it for an image
+_PICTURE = "style_map_cp_output.png"
+_EPILOG = """\
+The style is what a U-Net sees of an image as a whole. Images that look alike lie near each other on the map. Those that
+are unlike the rest are named, and some to annotate first: spread over the map, and doubted by the model.
+
+  cellpose styles --dir images
+  cellpose styles --dir images --pretrained_model cyto3 --diameter 30 --annotate 10
+"""
+
+
+@dataclass
+class _Found:
+    """What was found in the images of a run."""
+
+    images: list[Any] = field(default_factory=list)
+    styles: list[np.ndarray] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def styles_command(words: Sequence[str]) -> int:
+    """Map the images of a command line; 0, or 1 where one could not be mapped, or 130 after Ctrl-C."""
+    args = _parser().parse_args(list(words))
+    with logging_to_user(verbose=args.verbose):
+        return _styles(args)
+
+
+def _styles(args: Namespace) -> int:
+    from cellpose import io, models
+    from cellpose.cli._model import resolve_model
+
+    with waiting("looking for images"):
+        names = io.get_image_files(
+            args.dir, "_masks", imf=args.img_filter, look_one_level_down=args.look_one_level_down
+        )
+        files = io.once_per_set([Path(name) for name in names])
+    file = resolve_model(args.pretrained_model)
+    model = models.CellposeModel(pretrained_model=str(file.path), gpu=args.use_gpu)
+    found = _Found()
+    try:
+        with display_of("images", len(files), verbose=args.verbose) as display:
+            for index, path in enumerate(files):
+                with display.job(path.name), about_image(path.name):
+                    _look_at(path, model, args, found)
+                display.advance(index + 1)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    if not found.images:
+        logger.error(f"none of {count_of(len(files), 'image')} could be mapped, for the reasons above")
+        return 1
+    with waiting("drawing the map"):
+        lines = _write(found, args)
+    say_at_end(f"{count_of(len(found.images), 'image')} mapped with {file.name}; results in {_folder(args)}")
+    for line in lines:
+        say_at_end(line)
+    if found.failed:
+        logger.error(
+            f"{len(found.failed)} of {len(files)} images failed, for the reasons above: {', '.join(found.failed)}"
+        )
+    return 1 if found.failed else 0
+
+
+def _look_at(path: Path, model: Any, args: Namespace, found: _Found) -> None:
+    """Run the model on an image; whatever is wrong with it must not stop the others."""
+    from cellpose import dynamics, io, models, plot, styles
+
+    try:
+        image = io.read_image(path)
+        channels = [args.chan, args.chan2] if args.chan or args.chan2 else None
+        diameter = args.diameter or None
+        masks, flows, style, *_ = models.segment_image(
+            model, image, diameter=diameter, channels=channels, progress=False
+        )
+        if not np.any(style):
+            message = f"{model.pretrained_model} gives no styles (transformers do not); use a U-Net, such as generalist"
+            raise InputError(message)
+        masks = np.asarray(masks)
+        flat = masks.ndim == 2
+        scores = dynamics.cell_scores(masks, flows[1], flows[2]).plain if flat else np.empty(0)
+        score = float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
+        plane = _middle(masks)
+        found.images.append(
+            styles.MappedImage(
+                path.name, plot.thumbnail(_pixels(image), plane, 360), np.unique(plane[plane > 0]).size, score
+            )
+        )
+        found.styles.append(np.asarray(style, float).reshape(-1, np.shape(style)[-1]).mean(axis=0))
+    except Exception as error:
+        logger.error(f"{path} failed: {type(error).__name__}: {error}")
+        logger.debug(f"{path} failed", exc_info=True)
+        found.failed[path.name] = str(error)
+
+
+def _middle(stack: np.ndarray) -> np.ndarray:
+    """The plane in the middle of a stack, or of a movie of stacks."""
+    while stack.ndim > 2:
+        stack = stack[len(stack) // 2]
+    return stack
+
+
+def _pixels(image: Any) -> np.ndarray:
+    """A plane (Y, X, channels) of an image, the middle one of stacks and movies."""
+    data, axes = np.asarray(image.data), image.axes
+    for letter in axes:
+        if letter not in "YXCS" and len(axes) > 2:
+            place = axes.index(letter)
+            data, axes = data.take(data.shape[place] // 2, place), axes.replace(letter, "", 1)
+    order = [axes.index(letter) for letter in "YX"] + [k for k, letter in enumerate(axes) if letter not in "YX"]
+    turned = data.transpose(order)
+    pixels: np.ndarray = turned.reshape(*turned.shape[:2], -1)
+    return pixels
+
+
+def _write(found: _Found, args: Namespace) -> list[str]:
+    """Write the map; lines that say what stands out."""
+    from cellpose import styles
+
+    vectors = np.stack(found.styles)
+    mapped = styles.style_map(vectors, None if args.method == "auto" else args.method)
+    doubts = 1 - np.array([image.score for image in found.images])
+    chosen = styles.to_annotate(vectors, args.annotate, doubts if np.isfinite(doubts).any() else None)
+    folder = _folder(args)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the folder {folder} cannot be made ({error.strerror}); give one that can be written to by --savedir"
+        raise FileWriteError(message) from error
+    title = str(Path(args.dir).resolve())
+    page = styles.page_of(title, found.images, mapped, chosen, found.failed)
+    for name, content in (
+        ("style_map.html", page.encode()),
+        ("style_map.csv", _table(found, mapped, chosen).encode()),
+        (_PICTURE, styles.picture_of(found.images, mapped, chosen)),
+    ):
+        with replacing(folder / name) as file:
+            file.write(content)
+    names = [image.name for image in found.images]
+    lines = [f"to annotate first: {', '.join(names[place] for place in chosen)}"]
+    if mapped.unusual.size:
+        lines.append(f"unlike the rest: {', '.join(names[place] for place in mapped.unusual)}")
+    return lines
+
+
+def _table(found: _Found, mapped: Any, chosen: np.ndarray) -> str:
+    order = {int(place): rank for rank, place in enumerate(chosen, 1)}
+    odd = set(mapped.unusual.tolist())
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("image", "x", "y", "unlikeness", "unusual", "annotate", "cells", "score"))
+    for place, (image, (x, y)) in enumerate(zip(found.images, mapped.positions, strict=True)):
+        score = "" if np.isnan(image.score) else f"{image.score:.4f}"
+        far = f"{mapped.unlikeness[place]:.3f}"
+        row = (image.name, f"{x:.4f}", f"{y:.4f}", far, int(place in odd), order.get(place, ""), image.n_cells, score)
+        writer.writerow(row)
+    return text.getvalue()
+
+
+def _folder(args: Namespace) -> Path:
+    return Path(args.savedir) if args.savedir else Path(args.dir) / _FOLDER
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cellpose styles",
+        description="Map the images of a folder by their styles; say what is unlike the rest and what to annotate.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--dir", required=True, metavar="FOLDER", help="images")
+    parser.add_argument("--img_filter", metavar="TEXT", help="only images whose names end so")
+    parser.add_argument("--look_one_level_down", action="store_true", help="images in the folders of --dir, too")
+    parser.add_argument("--pretrained_model", default="generalist", metavar="NAME", help="U-Net (default: generalist)")
+    parser.add_argument(
+        "--diameter", type=float, default=0.0, metavar="PIXELS", help="of the cells (default: training)"
+    )
+    parser.add_argument("--chan", type=int, default=0, metavar="N", help="channel of the cells, as for segmenting")
+    parser.add_argument("--chan2", type=int, default=0, metavar="N", help="channel of the nuclei, as for segmenting")
+    parser.add_argument("--use_gpu", action="store_true", help="run the model on the GPU")
+    parser.add_argument("--annotate", type=_count, default=5, metavar="N", help="images to propose (default: 5)")
+    parser.add_argument("--method", choices=("auto", "tsne", "pca"), default="auto", help="how the map is made")
+    parser.add_argument("--savedir", metavar="FOLDER", help=f"where to write (default: {_FOLDER} in --dir)")
+    parser.add_argument("--verbose", action="store_true", help="show the log")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        message = f"{text!r} is not allowed; give a number of images, 1 or more"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)

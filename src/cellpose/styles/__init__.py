@@ -1,0 +1,11 @@
+"""Which images are alike: the style vectors of a folder as a map, what is unlike the rest, what to annotate first."""
+
+from __future__ import annotations
+
+from cellpose._face.door import guard
+from cellpose.styles._map import StyleMap, style_map, to_annotate, unlikeness
+from cellpose.styles._page import MappedImage, page_of, picture_of
+
+__all__ = ["MappedImage", "StyleMap", "page_of", "picture_of", "style_map", "to_annotate", "unlikeness"]
+
+guard(globals())
