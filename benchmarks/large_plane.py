@@ -151,14 +151,14 @@ class Alone:
 
     def __init__(self, path: Path, model_name: str) -> None:
         from cellpose import io, models
-        from cellpose.models._large._prepare import chosen_channels, prepare
+        from cellpose.models._inputs import Layout
+        from cellpose.models._segment import preparation_of
         from cellpose.options import Evaluation
 
         self.model = models.CellposeModel(pretrained_model=model_name)
         self.plane, self.options = io.open_plane(path), Evaluation()
         self.network = self.model._network()
-        chosen = chosen_channels(1, None, self.network.nchan, transformer=False)
-        self.prepared = prepare(self.plane, chosen, self.options.normalization)
+        self.prepared = preparation_of(self.network, Layout(), self.options).bands(self.plane)
 
     def as_image(self, y: int, x: int) -> np.ndarray:
         """As any image. Its tiles lie elsewhere than those of the plane, so its flows differ a little."""

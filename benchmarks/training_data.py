@@ -78,10 +78,10 @@ def train(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 def read_one(pair: tuple[str, str]) -> tuple[Any, Any]:
     """Image and targets of a file, prepared: what a worker does."""
     from cellpose import io
-    from cellpose.train._channels import Preparation
+    from cellpose.train._channels import SetPreparation
     from cellpose.train._targets import read_targets
 
-    preparation = Preparation.of("unet", normalize=True, channels=[0, 0])
+    preparation = SetPreparation.of(channels=[0, 0])
     return preparation([io.imread(pair[0])])[0], read_targets(pair[1])
 
 

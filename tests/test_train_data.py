@@ -11,7 +11,7 @@ import pytest
 from cellpose import dynamics, train
 from cellpose.errors import FileReadError, InputError
 from cellpose.options import Normalization
-from cellpose.train._channels import Preparation
+from cellpose.train._channels import SetPreparation
 from cellpose.train._data import Reading, Sources, build_set, build_sets
 
 
@@ -40,7 +40,7 @@ def files(tmp_path):
     return images, masks
 
 
-UNET = Preparation("unet", channels=[0, 0])
+UNET = SetPreparation.of(channels=[0, 0])
 
 
 def test_arrays_and_files_give_the_same_set(files):
@@ -143,7 +143,7 @@ def test_classes_stay_with_the_targets():
     image, labels = discs(6)
     flows = dynamics.labels_to_flows([labels])[0]
     with_classes = np.concatenate([flows[:1], (labels % 2)[None], flows[1:]])
-    images = build_set(Sources([image], [with_classes]), Preparation("transformer"))
+    images = build_set(Sources([image], [with_classes]), SetPreparation.of(channel_pair=False))
     target = images.batch([0])[1][0]
     np.testing.assert_array_equal(target, with_classes[1:])
 
@@ -179,7 +179,7 @@ def test_normalization(caplog):
 )
 def test_training_sees_what_evaluation_sees(options, tmp_path):
     from cellpose.models._inputs import Layout
-    from cellpose.models._segment import prepared
+    from cellpose.models._segment import preparation_of
     from cellpose.options import Evaluation
     from small_model import toy_model
 
@@ -190,7 +190,7 @@ def test_training_sees_what_evaluation_sees(options, tmp_path):
     sparse[4:8, 5:10] = 200
     for image in (gray, np.dstack([gray, np.full_like(gray, 7)]), np.dstack([gray, sparse])):
         (trained,) = train._reshape_norm([image], channels=[1, 2], normalize_params=chosen)
-        evaluated = prepared(network, image, Layout([1, 2]), Evaluation(normalization=chosen))
+        evaluated = preparation_of(network, Layout([1, 2]), Evaluation(normalization=chosen))(image)
         np.testing.assert_array_equal(trained, np.moveaxis(evaluated[0], -1, 0))
 
 

@@ -16,7 +16,7 @@ from cellpose._progress.display import shown, waiting
 from cellpose.engines import Engine, Loaded, NetworkAttribute, choose_engine, engine_of
 from cellpose.errors import InputError, WeightsError
 from cellpose.options import Normalization, Tiling
-from cellpose.transforms._percentiles import has_contrast
+from cellpose.transforms import Preparation, has_contrast
 
 __all__ = ["MODEL_NAMES", "DenoiseModel"]
 
@@ -42,11 +42,7 @@ _SMALLEST_DIAMETER = 3.0
 class _Request:
     """What `DenoiseModel.eval` was asked for, one image."""
 
-    channels: Any
-    channel_axis: int | None
-    z_axis: int | None
-    do_3D: bool
-    normalization: Normalization
+    preparation: Preparation
     tiling: Tiling
     rescale: float | None
     diameter: float | None
@@ -177,10 +173,12 @@ class DenoiseModel:
             `diam_mean`, Y and X are larger by ``diam_mean / diameter``.
         """
         tiling = Tiling(batch_size=batch_size, tile_overlap=tile_overlap, bsize=bsize)
-        normalization = Normalization.of(normalize)
+        preparation = Preparation(
+            channels, channel_axis, z_axis, nchan=None, stack=do_3D, normalization=Normalization.of(normalize)
+        )
 
         def restored(image: Any, diameter: float | None, rescale: float | None) -> tuple[FloatArray, float]:
-            request = _Request(channels, channel_axis, z_axis, do_3D, normalization, tiling, rescale, diameter)
+            request = _Request(preparation, tiling, rescale, diameter)
             return self._restore(np.asarray(image), request)
 
         if isinstance(x, (list, tuple)) or (isinstance(x, np.ndarray) and x.squeeze().ndim == 5):
@@ -200,15 +198,7 @@ class DenoiseModel:
 
     def _restore(self, image: NDArray[Any], request: _Request) -> tuple[FloatArray, float]:
         """The restored image and by how much larger it is."""
-        stack = transforms.prepare_unet(
-            image,
-            channels=request.channels,
-            channel_axis=request.channel_axis,
-            z_axis=request.z_axis,
-            do_3D=request.do_3D,
-            nchan=None,
-        )
-        stack = stack if stack.ndim == 4 else stack[np.newaxis]
+        stack = request.preparation.arranged(image)
         diameter, ratio = request.diameter, 1.0
         if "upsample" in Path(self.pretrained_model).name and _SMALLEST_DIAMETER <= (diameter or 0) < self.diam_mean:
             ratio = self.diam_mean / float(diameter or 1)
@@ -220,7 +210,7 @@ class DenoiseModel:
             )
         # The published models for small cells were made to see them enlarged a second time.
         scale = self.diam_mean / diameter if diameter else request.rescale or 1.0
-        if _has_no_second_channel(stack, request.channels):
+        if _has_no_second_channel(stack, request.preparation.channels):
             stack = stack[..., :1]
         out = np.empty(stack.shape, np.float32)
         for c in range(stack.shape[-1]):
@@ -233,7 +223,7 @@ class DenoiseModel:
 
 def _run(engine: Engine, stack: FloatArray, scale: float, request: _Request) -> FloatArray:
     """One channel (plane, Y, X, 1) restored, (plane, Y, X)."""
-    stack = transforms.network_input(stack, request.normalization)
+    stack = request.preparation.normalised(stack)
     if not stack.any():  # of a channel without contrast nothing is restored
         return np.zeros(stack.shape[:3], np.float32)
     size = transforms.scaled_shape(stack.shape[1:3], (scale, scale))

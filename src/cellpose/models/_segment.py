@@ -21,7 +21,8 @@ from cellpose.models._classes import class_scores, masks_of_planes, picture_of_s
 from cellpose.models._inputs import Layout
 from cellpose.models._retired import warn_once
 from cellpose.nets import Family, family_named
-from cellpose.options import Evaluation, Normalization
+from cellpose.options import Evaluation
+from cellpose.transforms import Preparation
 
 __all__ = ["Network", "SegmentationResult", "segment"]
 
@@ -113,14 +114,14 @@ def segment(
     """
     _check(network, options)
     stage("scaling intensities")
-    stack = prepared(network, image, layout, options)
-    scale = scale_of(network, options)
+    preparation = preparation_of(network, layout, options)
+    stack, scale = preparation(image), preparation.scale
     _check_size(stack.shape, scale)
     if network.classes:
         return _segment_classes(network, stack, scale, options, report)
     run = run_volume if options.do_3D else run_stack
     with network.turn:
-        flows, styles = run(network, stack, scale, options, _part(report, 0, _NETWORK_PART))
+        flows, styles = run(network, stack, preparation, options, _part(report, 0, _NETWORK_PART))
     # One plane has no z axis; other axes of length 1 are those of the image and stay.
     one_plane = stack.shape[0] == 1
     shape = stack.shape[:3]
@@ -152,30 +153,23 @@ def _segment_classes(
     return SegmentationResult(compact(masks), flows, styles)
 
 
-def arranged(network: Network, image: Array, layout: Layout, *, stack: bool) -> FloatArray:
-    """The channels that the network sees, float32 (z, y, x, channel), on the scale of the image.
-
-    ``stack``: the image is one, else its shape tells.
-    """
-    axes = (layout.channels, layout.channel_axis, layout.z_axis)
-    if network.family.channel_pair:
-        found = transforms.prepare_unet(image, *axes, do_3D=stack, nchan=network.nchan)
-    else:
-        found = transforms.prepare_transformer(image, *axes, do_3D=stack)
-    return found if found.ndim == 4 else found[np.newaxis]
-
-
-def prepared(network: Network, image: Array, layout: Layout, options: Evaluation) -> FloatArray:
-    """The image as the network takes it, float32 (z, y, x, channel), normalised."""
+def preparation_of(network: Network, layout: Layout, options: Evaluation) -> Preparation:
+    """How images of this layout become what the network takes."""
     together = options.do_3D or options.stitch_threshold > 0
-    stack = arranged(network, image, layout, stack=together)
-    normalization = options.normalization
-    if options.do_3D:
-        normalization = _with_norm3D(normalization, True)
-    elif not together and stack.shape[0] > 1:
-        normalization = _with_norm3D(normalization, False)
-    # Made here, and not the caller's image.
-    return transforms.network_input(stack, normalization, own=True)
+    normalization = replace(options.normalization, norm3D=True) if options.do_3D else options.normalization
+    scale = scale_of(network, options)
+    return Preparation(
+        layout.channels,
+        layout.channel_axis,
+        layout.z_axis,
+        channel_pair=network.family.channel_pair,
+        nchan=network.nchan,
+        stack=together,
+        planes_apart=not together,
+        normalization=normalization,
+        scale=scale,
+        z_scale=(options.anisotropy or 1.0) * scale,
+    )
 
 
 def scale_of(network: Network, options: Evaluation) -> float:
@@ -200,11 +194,11 @@ def diameter_assumed(network: Network, options: Evaluation) -> float | None:
 
 
 def run_stack(
-    network: Network, stack: FloatArray, scale: float, options: Evaluation, report: Report | None
+    network: Network, stack: FloatArray, preparation: Preparation, options: Evaluation, report: Report | None
 ) -> tuple[FloatArray, FloatArray]:
     """Flow in y and x and cell probability, float32 (3, plane, y, x), of planes run one by one; and their styles."""
     ly, lx = stack.shape[1:3]
-    height, width = transforms.scaled_shape((ly, lx), (scale, scale))
+    height, width = preparation.size((ly, lx))
     size = (height, width)
     out = (ly, lx) if options.resample else size
     flows = np.empty((3, len(stack), *out), np.float32)
@@ -218,12 +212,11 @@ def run_stack(
 
 
 def run_volume(
-    network: Network, stack: FloatArray, scale: float, options: Evaluation, report: Report | None
+    network: Network, stack: FloatArray, preparation: Preparation, options: Evaluation, report: Report | None
 ) -> tuple[FloatArray, FloatArray]:
     """Flow in z, y and x and cell probability, float32 (4, z, y, x), and the styles of the last direction."""
     z, y, x = stack.shape[:3]
-    factors = ((options.anisotropy or 1.0) * scale, scale, scale)
-    size = transforms.scaled_shape((z, y, x), factors)
+    size = preparation.size((z, y, x))
     if size != (z, y, x):
         logger.info("running the stack of %s at %s", (z, y, x), size)
     out = (z, y, x) if options.resample else (size[0], size[1], size[2])
@@ -320,10 +313,6 @@ def _require_flows(output: FloatArray) -> None:
             "are run by cellpose.denoise.DenoiseModel"
         )
         raise InputError(message)
-
-
-def _with_norm3D(normalization: Normalization, together: bool) -> Normalization:
-    return replace(normalization, norm3D=together)
 
 
 def _part(report: Report | None, low: float, high: float) -> Report | None:

@@ -25,7 +25,8 @@ from cellpose.models._files import size_model_path
 from cellpose.models._inputs import Images, Layout, as_image, read_with_axes
 from cellpose.models._many import name_of
 from cellpose.models._model import CellposeModel
-from cellpose.models._segment import arranged
+from cellpose.models._segment import preparation_of
+from cellpose.options import Evaluation
 
 if TYPE_CHECKING:
     import torch
@@ -150,7 +151,7 @@ class SizeModel:
         return [d for d, _ in found], [s for _, s in found]
 
     def _one(self, image: Array, layout: Layout, options: Mapping[str, Any], *, stack: bool) -> tuple[float, float]:
-        planes = arranged(self.cp._network(), image, layout, stack=stack)
+        planes = preparation_of(self.cp._network(), layout, Evaluation(do_3D=stack)).arranged(image)
         # The planes have the channels of the network already.
         common = {**options, "channels": None, "channel_axis": -1, "resample": False}
         chosen = list(planes[_middle_planes(len(planes))])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cellpose import transforms
 from cellpose.errors import InputError
 from cellpose.options import Normalization
+from cellpose.transforms import Preparation, axis_meant_by, is_one_number
 
-__all__ = ["Preparation", "pad_to_rgb"]
+__all__ = ["SetPreparation", "pad_to_rgb"]
 
 logger = logging.getLogger("cellpose.train")
 
@@ -21,45 +21,62 @@ _PERCENTILES = (1.0, 99.0)
 
 
 @dataclass(frozen=True)
-class Preparation:
-    """How the images of a data set become network inputs.
+class SetPreparation:
+    """How the images of a training set become network inputs: each by one `Preparation`, channels first.
 
-    ``channel_pair``: they have two channels chosen by ``channels``, or RGB; else the first three channels are taken.
-    ``channels=None`` takes the first ``nchan``.
+    Attributes
+    ----------
+    each
+        What is done to an image whose axes are known.
+    channel_axis
+        Of the images; None: their shortest axis, for networks that take no pair of channels.
+    rgb
+        Networks of a pair see three channels, in a random order where there are two.
     """
 
-    channel_pair: bool = True
-    channels: Any = None
+    each: Preparation
     channel_axis: int | None = None
     rgb: bool = False
-    nchan: int = 2
-    normalization: Normalization = field(default_factory=Normalization)
 
     @classmethod
-    def of(cls, channel_pair: bool, normalize: Any, **given: Any) -> Preparation:
-        """Preparation with what ``normalize`` means in training; see :func:`training_normalization`."""
-        return cls(channel_pair=channel_pair, normalization=training_normalization(normalize), **given)
+    def of(
+        cls,
+        channel_pair: bool = True,
+        normalize: Any = True,
+        *,
+        channels: Any = None,
+        channel_axis: int | None = None,
+        rgb: bool = False,
+        nchan: int = 2,
+    ) -> SetPreparation:
+        """Preparation with what ``normalize`` means in training; see :func:`training_normalization`.
+
+        Of a pair, ``channels=None`` takes the first ``nchan`` channels; other networks see the first three.
+        """
+        normalization = training_normalization(normalize)
+        if not channel_pair:
+            return cls(Preparation(None, 0, channel_pair=False, normalization=normalization), channel_axis, rgb)
+        if is_one_number(channels) and not rgb:
+            channels, channel_axis = None, axis_meant_by(channels, channel_axis)
+        return cls(Preparation(channels, channel_axis, nchan=nchan, normalization=normalization), channel_axis, rgb)
 
     def __call__(self, images: Sequence[Any], rng: np.random.RandomState | None = None) -> list[Any]:
         """Images as float32 ``(C, Ly, Lx)``, normalised; the given arrays stay as they are."""
-        arrays = self._unet(images, rng) if self.channel_pair else _three_channels(images, self.channel_axis)
-        return [self._normalised(array) for array in arrays]
+        if not self.each.channel_pair:
+            first = all(np.ndim(image) == 3 and np.shape(image)[0] == 3 for image in images)
+            return [self._three(image, 0 if first else self.channel_axis) for image in images]
+        if self.rgb:
+            return [self._rgb(_channels_first(image, self.channel_axis), rng) for image in images]
+        return [_first(self.each(image)) for image in images]
 
-    def _unet(self, images: Sequence[Any], rng: np.random.RandomState | None) -> list[Any]:
-        converted = []
-        for image in images:
-            if self.rgb:
-                converted.append(pad_to_rgb(_channels_first(image, self.channel_axis), rng))
-                continue
-            last = transforms.convert_image(
-                image, channels=self.channels, channel_axis=self.channel_axis, nchan=self.nchan
-            )
-            converted.append(np.moveaxis(last, -1, 0))
-        return converted
+    def _rgb(self, image: Any, rng: np.random.RandomState | None) -> Any:
+        last = np.moveaxis(pad_to_rgb(image, rng), 0, -1)[np.newaxis]
+        return _first(self.each.normalised(last))
 
-    def _normalised(self, array: Any) -> Any:
-        last = transforms.network_input(np.moveaxis(np.asarray(array), 0, -1), self.normalization)
-        return np.ascontiguousarray(np.moveaxis(last, -1, 0))
+    def _three(self, image: Any, channel_axis: int | None) -> Any:
+        """The first three channels; those that are missing are 0."""
+        seen = _first(self.each(_channels_first(image, channel_axis)[:3]))
+        return np.concatenate([seen, np.zeros((3 - len(seen), *seen.shape[1:]), np.float32)])
 
 
 def training_normalization(normalize: Any) -> Normalization:
@@ -92,17 +109,9 @@ def _channels_first(image: Any, channel_axis: int | None) -> Any:
     return np.moveaxis(image, int(np.argmin(image.shape)) if channel_axis is None else channel_axis, 0)
 
 
-def _three_channels(images: Sequence[Any], channel_axis: int | None) -> list[Any]:
-    """Images as (3, Ly, Lx), the missing channels 0; a set that is so already stays as it is."""
-    if all(np.ndim(image) == 3 and np.shape(image)[0] == 3 for image in images):
-        return [np.asarray(image) for image in images]
-    converted = []
-    for image in images:
-        first = _channels_first(image, channel_axis)[:3]
-        out = np.zeros((3, *first.shape[1:]), np.float32)
-        out[: len(first)] = first
-        converted.append(out)
-    return converted
+def _first(stack: Any) -> Any:
+    """The only plane of a prepared stack (1, y, x, channel), channels first."""
+    return np.ascontiguousarray(np.moveaxis(stack[0], -1, 0))
 
 
 def pad_to_rgb(img: Any, rng: np.random.RandomState | None = None) -> Any:

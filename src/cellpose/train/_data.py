@@ -17,7 +17,7 @@ from cellpose._progress.stages import stage
 from cellpose.errors import CellposeError, FileReadError, FileWriteError, InputError
 from cellpose.io._find import FLOWS, SiblingFiles
 from cellpose.io._label_image import read_labels
-from cellpose.train._channels import Preparation
+from cellpose.train._channels import SetPreparation
 from cellpose.train._checks import LabelReport, check_labels, listed, log_reports
 from cellpose.train._images import image_error, log_doubts, log_shared_images, prepared_each, size_error
 from cellpose.train._sets import ImageSet, ItemCache
@@ -78,7 +78,7 @@ def _usable(reports: Sequence[LabelReport], what: str) -> list[int]:
 
 
 def _from_arrays(
-    sources: Sources, preparation: Preparation, reading: Reading, what: str, *, write: bool = True
+    sources: Sources, preparation: SetPreparation, reading: Reading, what: str, *, write: bool = True
 ) -> ImageSet:
     data, labels = list(sources.data or []), list(sources.labels or [])
     _check_lengths(data, labels, what, ("images", "labels"))
@@ -106,7 +106,7 @@ def _from_arrays(
     )  # fmt: skip
 
 
-def _from_files(sources: Sources, preparation: Preparation, reading: Reading, what: str) -> ImageSet:
+def _from_files(sources: Sources, preparation: SetPreparation, reading: Reading, what: str) -> ImageSet:
     files = list(sources.files or [])
     labels_files = sources.labels_files
     if labels_files is None:
@@ -140,7 +140,7 @@ def _from_files(sources: Sources, preparation: Preparation, reading: Reading, wh
 
 
 def _all_read(
-    files: Sequence[Any], labels_files: Sequence[Any], probs: Floats, preparation: Preparation, reading: Reading,
+    files: Sequence[Any], labels_files: Sequence[Any], probs: Floats, preparation: SetPreparation, reading: Reading,
     what: str,
 ) -> ImageSet:  # fmt: skip
     """The set in memory, of those files that can be read."""
@@ -162,7 +162,7 @@ def _all_read(
 
 
 def _looked_at(
-    image_file: Any, label_file: Any, preparation: Preparation, reading: Reading
+    image_file: Any, label_file: Any, preparation: SetPreparation, reading: Reading
 ) -> tuple[LabelReport, list[tuple[Floats, npt.NDArray[np.int64]]]]:
     """What is found in files that will be read while training goes on, and the sizes of their cells where all is well.
 
@@ -201,7 +201,7 @@ def _measure(label_images: Iterable[Any]) -> tuple[Floats, npt.NDArray[np.int64]
 
 def build_set(
     sources: Sources,
-    preparation: Preparation,
+    preparation: SetPreparation,
     reading: Reading = Reading(),
     what: str = "train",
 ) -> ImageSet:
@@ -228,7 +228,7 @@ def build_set(
 def build_sets(
     training: Sources,
     test: Sources,
-    preparation: Preparation,
+    preparation: SetPreparation,
     reading: Reading = Reading(),
     min_train_masks: int = 5,
 ) -> tuple[ImageSet, ImageSet | None]:
@@ -254,7 +254,7 @@ def build_sets(
     return train_set, test_set
 
 
-def _test_set(test: Sources, preparation: Preparation, reading: Reading) -> ImageSet | None:
+def _test_set(test: Sources, preparation: SetPreparation, reading: Reading) -> ImageSet | None:
     if not test or (test.data is not None and not len(test.data)):
         return None
     given = test.labels if test.data is not None else test.labels_files

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import CellposeError
-from cellpose.train._channels import Preparation
+from cellpose.train._channels import SetPreparation
 from cellpose.train._checks import listed
 from cellpose.train._sets import ImageSet
 
@@ -37,7 +37,7 @@ def image_error(image: Any) -> str | None:
     return None
 
 
-def prepared_each(preparation: Preparation, images: Sequence[Any]) -> tuple[list[Any], list[str | None]]:
+def prepared_each(preparation: SetPreparation, images: Sequence[Any]) -> tuple[list[Any], list[str | None]]:
     """Images as the network takes them, and why one is not: None in place of these."""
     errors = [image_error(image) for image in images]
     good = [i for i, error in enumerate(errors) if error is None]

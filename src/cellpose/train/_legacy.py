@@ -9,7 +9,7 @@ import numpy as np
 
 from cellpose import io
 from cellpose.errors import InputError
-from cellpose.train._channels import Preparation
+from cellpose.train._channels import SetPreparation
 from cellpose.train._data import Reading, Sources, build_sets
 from cellpose.train._sets import ImageSet
 from cellpose.train._targets import read_targets
@@ -51,7 +51,9 @@ def _reshape_norm(
     ``normalize_params`` is a bool, a dict with the key ``"normalize"``, or a :class:`cellpose.options.Normalization`.
     """
     channel_pair = channels is not None or rgb
-    return Preparation.of(channel_pair, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb)(data)
+    return SetPreparation.of(channel_pair, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb)(
+        data
+    )
 
 
 def _process_train_test(
@@ -84,7 +86,7 @@ def _process_train_test(
         and normalised.
     """
     channel_pair = channels is not None or rgb
-    preparation = Preparation.of(
+    preparation = SetPreparation.of(
         channel_pair, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb
     )  # fmt: skip
     train_set, test_set = build_sets(
@@ -123,6 +125,8 @@ def _get_batch(
         message = "neither data nor files were given; give one of them"
         raise InputError(message)
     channel_pair = channels is not None or rgb
-    preparation = Preparation.of(channel_pair, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb)
+    preparation = SetPreparation.of(
+        channel_pair, normalize_params, channels=channels, channel_axis=channel_axis, rgb=rgb
+    )
     images = preparation([io.imread(files[i]) for i in chosen])
     return images, None if labels_files is None else [read_targets(labels_files[i])[1:] for i in chosen]

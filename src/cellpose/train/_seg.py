@@ -24,7 +24,7 @@ from cellpose.train import _records
 from cellpose.train._adapters import trained_part
 from cellpose.train._average import WeightMean
 from cellpose.train._card import base_facts, family_name, save_network, software
-from cellpose.train._channels import Preparation
+from cellpose.train._channels import SetPreparation
 from cellpose.train._checkpoint import Progress, fingerprint
 from cellpose.train._classes import with_classes
 from cellpose.train._data import Reading, Sources, build_set, build_sets
@@ -217,7 +217,7 @@ def _run_of(net: Any, given: dict[str, Any]) -> Run:
     """The run that the arguments of the door describe."""
     family, device = family_of(net), device_of(net)
     options = _options(net, family, given)
-    preparation = Preparation.of(
+    preparation = SetPreparation.of(
         family.channel_pair, given["normalize"], channels=given["channels"], channel_axis=given["channel_axis"],
         rgb=given["rgb"], nchan=input_channels(net),
     )  # fmt: skip
@@ -239,7 +239,7 @@ def _run_of(net: Any, given: dict[str, Any]) -> Run:
 
 
 def _image_sets(
-    net: Any, given: dict[str, Any], preparation: Preparation, reading: Reading, min_train_masks: int
+    net: Any, given: dict[str, Any], preparation: SetPreparation, reading: Reading, min_train_masks: int
 ) -> tuple[ImageSet, ImageSet | None, ImageSet | None]:
     """The images to train on, to test on and to replay, from the arguments of the door."""
     parts = ("data", "labels", "files", "labels_files")
@@ -308,7 +308,7 @@ def _run_id(
     return fingerprint(facts, [array for s in sets for array in (s.diameters, s.n_masks, s.probs)])
 
 
-def _card(net: Any, options: Training, preparation: Preparation, train_set: ImageSet) -> dict[str, Any]:
+def _card(net: Any, options: Training, preparation: SetPreparation, train_set: ImageSet) -> dict[str, Any]:
     """What the model file will say of itself: simple values, and the options in full."""
     diameters = train_set.diameters
     return {
@@ -321,10 +321,10 @@ def _card(net: Any, options: Training, preparation: Preparation, train_set: Imag
         "diameters": f"{diameters.min():.1f} to {diameters.max():.1f} px",
         "images": len(train_set),
         "masks": int(train_set.n_masks.sum()),
-        "channels": json.dumps(preparation.channels, default=str),
+        "channels": json.dumps(preparation.each.channels, default=str),
         "channel_axis": json.dumps(preparation.channel_axis),
         "rgb": preparation.rgb,
-        "normalization": json.dumps(vars(preparation.normalization), default=str),
+        "normalization": json.dumps(vars(preparation.each.normalization), default=str),
         "epochs": options.n_epochs,
         "training": {name: value for name, value in vars(options).items() if value is not None},
     }

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cellpose import io
 from cellpose.errors import InputError
-from cellpose.train._channels import Preparation
+from cellpose.train._channels import SetPreparation
 from cellpose.train._targets import read_targets
 
 __all__ = ["ImageSet", "ItemCache", "JoinedSet", "in_advance"]
@@ -68,7 +68,7 @@ class ImageSet:
     threads read them.
     """
 
-    preparation: Preparation
+    preparation: SetPreparation
     diameters: Floats
     n_masks: npt.NDArray[np.int64]
     probs: Floats

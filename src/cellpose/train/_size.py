@@ -18,7 +18,7 @@ from cellpose import transforms, utils
 from cellpose._progress.display import Display, shown
 from cellpose._progress.stages import stage
 from cellpose.errors import InputError
-from cellpose.train._channels import Preparation
+from cellpose.train._channels import SetPreparation
 from cellpose.train._data import Reading, Sources, build_sets
 from cellpose.train._network import device_of, input_channels
 from cellpose.train._sets import ImageSet
@@ -143,7 +143,7 @@ def train_size(
         If images and labels do not fit each other, or no image has enough masks.
     """
     device = device_of(net)
-    preparation = Preparation.of(
+    preparation = SetPreparation.of(
         True, normalize, channels=channels, channel_axis=channel_axis, rgb=rgb, nchan=input_channels(net)
     )
     train_set, test_set = build_sets(

@@ -20,7 +20,7 @@ from cellpose.errors import InputError, OptionError
 from cellpose.io._find import SiblingFiles
 from cellpose.io._label_image import read_labels
 from cellpose.options import Normalization
-from cellpose.transforms import PLANE_VIEWS
+from cellpose.transforms import PLANE_VIEWS, Preparation
 
 __all__ = ["Slice", "cut_slices", "make_slices"]
 
@@ -172,14 +172,9 @@ def make_slices(
 
     def cut(file: Path) -> None:
         image = io.read_image(file)
-        axes = {
-            "channel_axis": _axis(image, "C", channel_axis),
-            "z_axis": _axis(image, "Z", z_axis),
-        }
-        if channels is None:
-            stack = transforms.convert_image(image.data, do_3D=True, **axes)
-        else:
-            stack = transforms.prepare_unet(image.data, channels, do_3D=True, **axes)
+        axes = (_axis(image, "C", channel_axis), _axis(image, "Z", z_axis))
+        preparation = Preparation(channels, *axes, stack=True)
+        stack = preparation.view(image.data) if channels is None else preparation.arranged(image.data)
         if normalization is not None:
             stack = transforms.apply_normalization(stack, normalization)
         masks = _masks_of(file, mask_filter)

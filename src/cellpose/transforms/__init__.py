@@ -8,7 +8,15 @@ from __future__ import annotations
 from cellpose._face.also import other_names
 from cellpose._face.door import guard
 from cellpose.transforms._augment import random_rotate_and_resize
-from cellpose.transforms._axes import assumed_axes, convert_image, prepare_transformer, prepare_unet, update_axis
+from cellpose.transforms._axes import (
+    assumed_axes,
+    axis_meant_by,
+    convert_image,
+    is_one_number,
+    prepare_transformer,
+    prepare_unet,
+    update_axis,
+)
 from cellpose.transforms._filters import gaussian_kernel, smooth_sharpen_img
 from cellpose.transforms._legacy import (
     move_axis,
@@ -21,7 +29,8 @@ from cellpose.transforms._legacy import (
 from cellpose.transforms._legacy_tiles import _taper_mask, average_tiles, make_tiles, unaugment_tiles
 from cellpose.transforms._normalize import apply_normalization, network_input, normalize99_tile
 from cellpose.transforms._padding import get_pad_yx
-from cellpose.transforms._percentiles import normalize99
+from cellpose.transforms._percentiles import has_contrast, normalize99
+from cellpose.transforms._preparation import Preparation
 from cellpose.transforms._resize import PLANE_VIEWS, PlaneView, resize_image, resize_plane, resize_safe, scaled_shape
 from cellpose.transforms._sampling import Sampling
 from cellpose.transforms._tiles import TileAverage, TileGrid, iter_tiles
@@ -30,6 +39,7 @@ from cellpose.transforms._values import fill_nonfinite
 __all__ = [
     "PLANE_VIEWS",
     "PlaneView",
+    "Preparation",
     "Sampling",
     "TileAverage",
     "TileGrid",
@@ -37,10 +47,13 @@ __all__ = [
     "apply_normalization",
     "assumed_axes",
     "average_tiles",
+    "axis_meant_by",
     "convert_image",
     "fill_nonfinite",
     "gaussian_kernel",
     "get_pad_yx",
+    "has_contrast",
+    "is_one_number",
     "iter_tiles",
     "make_tiles",
     "move_axis",

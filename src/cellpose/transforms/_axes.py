@@ -19,12 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import AxesError, AxisRangeError
-from cellpose.transforms._values import as_float32, channel_numbers, check_channels, real_image
+from cellpose.transforms._channels import choose_channels
+from cellpose.transforms._values import real_image
 
 __all__ = [
     "UNSET",
     "assumed_axes",
+    "axis_meant_by",
     "convert_image",
+    "is_one_number",
     "prepare_transformer",
     "prepare_unet",
     "update_axis",
@@ -48,7 +51,6 @@ UNSET: Any = _Unset()
 
 _FEWEST_PLANES = 6  # U-Net: a smallest axis at least this long is z where channels are chosen
 _MOST_CHANNELS = 9  # U-Net: a smallest axis at most this long holds channels
-_MOST_TRANSFORMER_CHANNELS = 3
 _MOST_COLOURS, _LEAST_SIDE = 4, 8  # a last axis so short, behind two that are longer, holds channels
 
 
@@ -103,13 +105,11 @@ def convert_image(
     >>> convert_image(np.zeros((3, 100, 120))).shape
     (100, 120, 3)
     """
-    if isinstance(channels, (int, np.integer)) and not isinstance(channels, bool):
-        if channel_axis is not None:
-            message = f"channels={channels!r} is not allowed; give [cytoplasm, nuclei], such as [{channels}, 0]"
-            raise AxesError(message)
-        channels, channel_axis = UNSET, int(channels)
+    if is_one_number(channels):
+        channels, channel_axis = UNSET, axis_meant_by(channels, channel_axis)
     if channels is UNSET and nchan is UNSET:
-        return _arrange_transformer(real_image(x), None, channel_axis, z_axis, do_3D)
+        image = _arrange_transformer(real_image(x), channel_axis, z_axis, do_3D)
+        return choose_channels(image.shape, None, channel_pair=False, nchan=None).view(image)
     return prepare_unet(
         x,
         None if channels is UNSET else channels,
@@ -118,6 +118,19 @@ def convert_image(
         do_3D,
         2 if nchan is UNSET else nchan,
     )
+
+
+def is_one_number(channels: Any) -> bool:
+    """Whether what is given as ``channels`` is a plain number, by which scripts mean the axis of the channels."""
+    return isinstance(channels, (int, np.integer)) and not isinstance(channels, bool)
+
+
+def axis_meant_by(channels: int, channel_axis: int | None) -> int:
+    """The channel axis where ``channels`` is a plain number."""
+    if channel_axis is not None:
+        message = f"channels={channels!r} is not allowed; give [cytoplasm, nuclei], such as [{channels}, 0]"
+        raise AxesError(message)
+    return int(channels)
 
 
 def prepare_unet(
@@ -156,23 +169,13 @@ def prepare_unet(
     AxesError, InputError
         As `convert_image`.
     """
-    chosen = None if channels is None else channel_numbers(channels)
-    image = _arrange_unet(real_image(x), chosen is not None, channel_axis, z_axis, do_3D)
-    count = image.shape[-1]
-    if chosen is None:
-        return _first_channels(image, nchan)
-    out = np.zeros((*image.shape[:-1], 2), np.float32)
-    if count == 1:
-        out[..., 0] = as_float32(image)[..., 0]
-    elif chosen[0] == 0:
-        out[..., 0] = as_float32(image).mean(axis=-1)
-    else:
-        picked = [c - 1 for c in chosen[:2] if c > 0]
-        check_channels(picked, image.shape)
-        out[..., : len(picked)] = as_float32(image[..., picked])
-        for k, c in enumerate(picked):
+    image = _arrange_unet(real_image(x), channels is not None, channel_axis, z_axis, do_3D)
+    chosen = choose_channels(image.shape, channels, channel_pair=True, nchan=nchan)
+    out = chosen(image)
+    if channels is not None and not chosen.mean and image.shape[-1] > 1:
+        for k, c in enumerate(chosen.picked):
             if out[..., k].min() == out[..., k].max():
-                logger.warning("channel %d, chosen by channels=%s, has the same intensity everywhere", c + 1, chosen)
+                logger.warning("channel %d, chosen by channels=%s, has the same intensity everywhere", c + 1, channels)
     return out
 
 
@@ -208,8 +211,8 @@ def prepare_transformer(
     AxesError, InputError
         As `convert_image`.
     """
-    chosen = None if channels is None else channel_numbers(channels)
-    return as_float32(_arrange_transformer(real_image(x), chosen, channel_axis, z_axis, do_3D))
+    image = _arrange_transformer(real_image(x), channel_axis, z_axis, do_3D)
+    return choose_channels(image.shape, channels, channel_pair=False, nchan=None)(image)
 
 
 # ------------------------------------------------------------------------------------------------------- arranging
@@ -290,10 +293,8 @@ def _channels_first_after_all(image: Array, channel_axis: int) -> Array:
     return image
 
 
-def _arrange_transformer(
-    image: Array, chosen: tuple[int, ...] | None, channel_axis: int | None, z_axis: int | None, do_3D: bool
-) -> Array:
-    """View with z first (where there is one) and up to three channels last."""
+def _arrange_transformer(image: Array, channel_axis: int | None, z_axis: int | None, do_3D: bool) -> Array:
+    """View with z first (where there is one) and the channels last."""
     c, z = _checked_axes(image, channel_axis, z_axis)
     if image.ndim > 4:
         image, c, z = _squeezed(image, c, z)
@@ -303,12 +304,10 @@ def _arrange_transformer(
         if c is not None:
             message = f"channel_axis={channel_axis} was given for an image of shape {image.shape}; leave it out"
             raise AxesError(message)
-        arranged = image[..., np.newaxis]
-    elif image.ndim == 3:
-        arranged = _arrange_transformer_three(image, c, z, do_3D)
-    else:
-        arranged = _arrange_transformer_four(image, c, z, do_3D)
-    return _up_to_three(arranged, chosen)
+        return image[..., np.newaxis]
+    if image.ndim == 3:
+        return _arrange_transformer_three(image, c, z, do_3D)
+    return _arrange_transformer_four(image, c, z, do_3D)
 
 
 def _arrange_transformer_three(image: Array, c: int | None, z: int | None, do_3D: bool) -> Array:
@@ -407,37 +406,6 @@ def _log_assumed(shape: tuple[int, ...], given: _Pair, found: _Pair) -> None:
     for name, before, axis in zip(("channel_axis", "z_axis"), given, found, strict=True):
         if before is None and axis is not None:
             logger.info("shape %s: %s=%d assumed; give channel_axis or z_axis if that is wrong", shape, name, axis)
-
-
-# -------------------------------------------------------------------------------------------------------- channels
-
-
-def _first_channels(image: Array, nchan: int | None) -> Float32:
-    count = image.shape[-1]
-    if nchan is None or nchan == count:
-        return as_float32(image)
-    if count > nchan:
-        logger.warning("the first %d of %d channels are used; choose others with channels", nchan, count)
-    out = np.zeros((*image.shape[:-1], nchan), np.float32)
-    kept = min(nchan, count)
-    out[..., :kept] = as_float32(image[..., :kept])
-    return out
-
-
-def _up_to_three(image: Array, chosen: tuple[int, ...] | None) -> Array:
-    count = image.shape[-1]
-    if chosen is not None and chosen[0] > 0 and count > 1:
-        picked = [c - 1 for c in chosen if c > 0]
-        check_channels(picked, image.shape)
-        return image[..., picked]
-    if count > _MOST_TRANSFORMER_CHANNELS:
-        logger.warning(
-            "the first %d of %d channels are used; choose others with channels, or name z_axis if these are planes",
-            _MOST_TRANSFORMER_CHANNELS,
-            count,
-        )
-        return image[..., :_MOST_TRANSFORMER_CHANNELS]
-    return image
 
 
 # ---------------------------------------------------------------------------------------------------------- checks

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cellpose.errors import AxesError, OptionError
 from cellpose.options import Normalization
-from cellpose.transforms._normalize import _DEFAULT_PERCENTILE, Float32, apply_normalization
+from cellpose.transforms._normalize import DEFAULT_PERCENTILE, Float32, apply_normalization
 from cellpose.transforms._padding import _pad_one, get_pad_yx
 from cellpose.transforms._resize import resize_image
 from cellpose.transforms._values import channel_numbers, check_channels, real_image
@@ -111,7 +111,7 @@ def normalize_img(
     norm3D: bool = True,
     invert: bool = False,
     lowhigh: Any = None,
-    percentile: tuple[float, float] | None = _DEFAULT_PERCENTILE,
+    percentile: tuple[float, float] | None = DEFAULT_PERCENTILE,
     sharpen_radius: float = 0,
     smooth_radius: float = 0,
     tile_norm_blocksize: float = 0,

@@ -26,14 +26,21 @@ from cellpose.transforms._resize import resize_safe
 from cellpose.transforms._tiles import TileGrid
 from cellpose.transforms._values import as_float32, as_stack, fill_nonfinite, real_image
 
-__all__ = ["apply_normalization", "network_input", "normalize99_tile", "tell_of_sparse"]
+__all__ = [
+    "DEFAULT_PERCENTILE",
+    "apply_normalization",
+    "given_bounds",
+    "network_input",
+    "normalize99_tile",
+    "tell_of_sparse",
+]
 
 logger = logging.getLogger("cellpose.transforms")
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 
-_DEFAULT_PERCENTILE = (1.0, 99.0)
+DEFAULT_PERCENTILE = (1.0, 99.0)
 
 
 # ---------------------------------------------------------------------------------------------- tile normalisation
@@ -204,9 +211,11 @@ def apply_normalization(img: Array, options: Normalization, *, own: bool = False
     if filtered:
         out = smooth_sharpen_img(out, options.smooth_radius, options.sharpen_radius)
         extremes = [_extremes(part) for part in _parts(out, together=together)]
-    lower, upper = options.percentile or _DEFAULT_PERCENTILE
+    lower, upper = options.percentile or DEFAULT_PERCENTILE
     if options.lowhigh is not None:
-        _scale_lowhigh(out, options.lowhigh)
+        low, width = given_bounds(options.lowhigh, out.shape[-1])
+        out -= low
+        out /= width
     elif options.tile_norm_blocksize > 0:
         out = normalize99_tile(
             out,
@@ -237,9 +246,9 @@ def _extremes(part: Float32) -> tuple[float, float]:
     return float(part.min()), float(part.max())
 
 
-def _scale_lowhigh(out: Float32, lowhigh: Any) -> None:
+def given_bounds(lowhigh: Any, channels: int) -> tuple[Float32, Float32]:
+    """What is subtracted from each channel, and by what the rest is divided, where ``lowhigh`` is given."""
     bounds = np.asarray(lowhigh, dtype=np.float64)
-    channels = out.shape[-1]
     if bounds.shape not in ((2,), (channels, 2)) or not np.isfinite(bounds).all():
         message = f"lowhigh={lowhigh!r} is not allowed; give (low, high), or {channels} such pairs, one a channel"
         raise OptionError(message)
@@ -247,8 +256,7 @@ def _scale_lowhigh(out: Float32, lowhigh: Any) -> None:
     if (bounds[:, 0] == bounds[:, 1]).any():
         message = f"lowhigh={lowhigh!r} is not allowed; low and high must differ"
         raise OptionError(message)
-    out -= bounds[:, 0].astype(np.float32)
-    out /= (bounds[:, 1] - bounds[:, 0]).astype(np.float32)
+    return bounds[:, 0].astype(np.float32), (bounds[:, 1] - bounds[:, 0]).astype(np.float32)
 
 
 def _scale_channels(

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose import dynamics, transforms
+from cellpose import dynamics
 from cellpose._progress.display import waiting
 from cellpose._progress.stages import stage
 from cellpose.errors import OptionError
 from cellpose.io import LazyPlane, open_plane, write_label_bands
+from cellpose.models._inputs import Layout
 from cellpose.models._large._blocks import BlockSize, Follow, block_size, label_bands
-from cellpose.models._large._prepare import chosen_channels, prepare
 from cellpose.models._large._stream import flow_rows
-from cellpose.models._segment import Network, scale_of
+from cellpose.models._segment import Network, preparation_of
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 
 if TYPE_CHECKING:
@@ -172,15 +172,15 @@ def _labels(
     progress: Callable[[float], Any] | None,
 ) -> Iterator[tuple[int, Array, int]]:
     shape = plane.shape[:2]
-    chosen = chosen_channels(plane.shape[2], channels, network.nchan, transformer=not network.family.channel_pair)
+    preparation = preparation_of(network, Layout(channels), options)
     stage("looking for the scale of intensities")
-    prepared = prepare(plane, chosen, options.normalization)
-    scale = scale_of(network, options)
-    height, width = transforms.scaled_shape(shape, (scale, scale))
+    rows = preparation.bands(plane)
+    height, width = preparation.size(shape)
     network_part, blocks_part = _parts(progress, shape[0])
-    flows = flow_rows(network.engine, prepared, shape, (height, width), options.tiling, network_part)
-    blank = all(bounds is None for bounds in prepared.bounds)
-    return label_bands(flows, shape, _follow(network, shape, scale, options, blank=blank), blocks, blocks_part)
+    flows = flow_rows(network.engine, rows, shape, (height, width), options.tiling, network_part)
+    blank = all(bounds is None for bounds in rows.bounds)
+    follow = _follow(network, shape, preparation.scale, options, blank=blank)
+    return label_bands(flows, shape, follow, blocks, blocks_part)
 
 
 def _parts(progress: Callable[[float], Any] | None, n_rows: int) -> tuple[Report, Report]:
