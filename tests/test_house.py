@@ -125,6 +125,36 @@ def test_private_modules_are_documented_too() -> None:
     assert missing == []
 
 
+def private_imports(source: Path) -> list[str]:
+    """Imports, at any depth, of what another room calls private: a module or a name with an underscore."""
+    found = []
+    for file in sorted(source.rglob("*.py")):
+        own = ("cellpose", *file.relative_to(source).with_suffix("").parts)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                base = own[: len(own) - node.level] if node.level else ()
+                module = (*base, *(node.module or "").split("."))
+                paths = [(*filter(None, module), alias.name) for alias in node.names]
+            elif isinstance(node, ast.Import):
+                paths = [tuple(alias.name.split(".")) for alias in node.names]
+            else:
+                continue
+            found += [
+                f"{'/'.join(own[1:])}: {'.'.join(path)}"
+                for path in paths
+                if path[0] == "cellpose" and path[1:2] != own[1:2] and any(re.match("_[^_]", p) for p in path[2:])
+            ]
+    return found
+
+
+def test_no_room_imports_what_is_private_to_another(tmp_path: Path) -> None:
+    assert private_imports(ROOT / "src" / "cellpose") == []
+    (tmp_path / "io").mkdir()
+    lines = ("from cellpose.io._a import b", "from cellpose.train._a import b", "from ..core import _c", "import os")
+    (tmp_path / "io" / "_x.py").write_text("\n".join(lines))
+    assert private_imports(tmp_path) == ["io/_x: cellpose.train._a.b", "io/_x: cellpose.core._c"]
+
+
 def circles(graph: grimp.ImportGraph) -> list[tuple[str, str]]:
     """Imports that would have to go so that no modules or packages, at any depth, import each other in a circle."""
     packages = [module for module in graph.modules if graph.find_children(module)]

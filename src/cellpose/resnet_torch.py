@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from cellpose.nets import CPnet
 from cellpose.nets.cpnet import (
-    _conv,
-    _Downsample,
-    _norm,
-    _norm_relu_conv,
-    _ResDown,
-    _ResUp,
-    _Style,
-    _StyleConv,
-    _Upsample,
+    Downsample,
+    ResDown,
+    ResUp,
+    Style,
+    StyleConv,
+    Upsample,
+    conv,
+    norm,
+    norm_relu_conv,
 )
 
 __all__ = [
@@ -44,29 +44,29 @@ class CPnetBioImageIO(CPnet):
 
 def batchconv(in_channels: int, out_channels: int, sz: int, conv_3D: bool = False) -> nn.Sequential:
     """Batch norm, rectifier, convolution with kernels of side ``sz``."""
-    return _norm_relu_conv(in_channels, out_channels, sz, conv_3D)
+    return norm_relu_conv(in_channels, out_channels, sz, conv_3D)
 
 
 def batchconv0(in_channels: int, out_channels: int, sz: int, conv_3D: bool = False) -> nn.Sequential:
     """Batch norm and convolution with kernels of side ``sz``."""
-    return nn.Sequential(_norm(in_channels, conv_3D), _conv(in_channels, out_channels, sz, conv_3D))
+    return nn.Sequential(norm(in_channels, conv_3D), conv(in_channels, out_channels, sz, conv_3D))
 
 
-class resdown(_ResDown):
+class resdown(ResDown):
     """Encoder level: four convolutions with residual connections."""
 
     def __init__(self, in_channels: int, out_channels: int, sz: int, conv_3D: bool = False) -> None:
         super().__init__(in_channels, out_channels, sz, conv_3D)
 
 
-class downsample(_Downsample):
+class downsample(Downsample):
     """The encoder: a list of feature maps, each half the size of the one before."""
 
     def __init__(self, nbase: Sequence[int], sz: int, conv_3D: bool = False, max_pool: bool = True) -> None:
         super().__init__(nbase, sz, conv_3D, max_pool, residual_on=True)
 
 
-class batchconvstyle(_StyleConv):
+class batchconvstyle(StyleConv):
     """Adds the style, and where it is given the skip connection ``y``, and convolves."""
 
     def __init__(
@@ -81,7 +81,7 @@ class batchconvstyle(_StyleConv):
         return super().forward(x, style, y)[0]
 
 
-class resup(_ResUp):
+class resup(ResUp):
     """Decoder level: four convolutions with residual connections, the skip connection and the style."""
 
     def __init__(
@@ -94,7 +94,7 @@ class resup(_ResUp):
         return super().forward(x, style, y, upsample=False)
 
 
-class make_style(_Style):
+class make_style(Style):
     """The style of an image: the direction of its mean feature vector."""
 
     def __init__(self, conv_3D: bool = False) -> None:
@@ -105,7 +105,7 @@ class make_style(_Style):
         return super().forward(x0)
 
 
-class upsample(_Upsample):
+class upsample(Upsample):
     """The decoder; ``nbase`` are the widths of its levels, the coarsest twice: ``[32, 64, 128, 256, 256]``."""
 
     def __init__(self, nbase: Sequence[int], sz: int, conv_3D: bool = False) -> None:

@@ -85,7 +85,7 @@ class Segmenter:
     def _named(self, image: Image, keywords: dict[str, Any], *, stack: bool) -> Image:
         """The image with names for all axes; what is assumed is told, of images alike once aloud."""
         from cellpose import transforms
-        from cellpose.models._assumed import assumption
+        from cellpose.models import assumption
 
         given = keywords["channel_axis"] is not None or keywords["z_axis"] is not None
         if given or stack or image.data.ndim not in (3, 4) or any(image.declares(letter) for letter in "TCZ"):

@@ -6,7 +6,7 @@ from cellpose._face.also import other_names
 from cellpose._face.door import guard
 from cellpose.core._devices import assign_device, use_gpu
 from cellpose.core._legacy import _forward, check_mkl, run_3D, run_net
-from cellpose.core._planes import run_planes
+from cellpose.core._planes import padded_grid, run_planes
 from cellpose.core._volumes import VolumePlan, run_volume
 
 TORCH_ENABLED = True
@@ -19,6 +19,7 @@ __all__ = [
     "assign_device",
     "check_mkl",
     "core_logger",
+    "padded_grid",
     "run_3D",
     "run_net",
     "run_planes",

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from cellpose import dynamics, io, transforms, utils
 from cellpose._labels.kinds import label_plane
 from cellpose.errors import InputError
-from cellpose.io._find import FLOWS, SiblingFiles
-from cellpose.utils._shares import shares
+from cellpose.io import FLOWS, SiblingFiles
+from cellpose.utils import shares
 
 __all__ = ["CleanImages", "clean_image"]
 

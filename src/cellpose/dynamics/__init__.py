@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cellpose._face.also import other_names
 from cellpose._face.door import guard
+from cellpose.dynamics._device import Device, on_gpu
 from cellpose.dynamics._flows import labels_to_flows, masks_to_flows
 from cellpose.dynamics._legacy import (
     center_of_mass,
@@ -29,6 +30,7 @@ from cellpose.dynamics._quality import CellScores, cell_scores, flow_error
 __all__ = [
     "CellFinder",
     "CellScores",
+    "Device",
     "NetworkFlows",
     "cell_scores",
     "center_of_mass",
@@ -50,6 +52,7 @@ __all__ = [
     "max_pool2d",
     "max_pool3d",
     "max_pool_nd",
+    "on_gpu",
     "remove_bad_flow_masks",
     "resize_and_compute_masks",
     "steps2D",

@@ -84,7 +84,7 @@ def worthwhile_precision(precision: str, engine: str | None = None, *, gpu: bool
     free = (engine or os.environ.get(ENGINE_ENV) or "auto") == "auto" and not gpu
     if precision != "int8" or not free or not native_is_fastest():
         return precision
-    from cellpose.nets._vector_code import has_8_bit_products
+    from cellpose.nets import has_8_bit_products
 
     if has_8_bit_products():
         return precision

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose.engines._cpnet_graph import scale_and_shift
-from cellpose.nets import _convolution as kernels
-from cellpose.nets._convolution import DOUBLED_KERNELS, KERNELS, LANES
+from cellpose.nets import DOUBLED_KERNELS, KERNELS, LANES
+from cellpose.nets import convolution as kernels
 
 __all__ = ["NativeCPnet"]
 

@@ -59,7 +59,7 @@ def native_version() -> str:
     """What the results of our own kernels depend on."""
     import numba
 
-    from cellpose.nets._vector_code import processor
+    from cellpose.nets import processor
 
     return f"native, numba {numba.__version__}, {processor()}"
 

@@ -12,12 +12,14 @@ from typing import Any
 from cellpose._face.also import other_names
 from cellpose._face.door import guard
 from cellpose._machine.writing import replacing
-from cellpose.io._axes import FileAxes
+from cellpose.io._axes import FileAxes, place_of_axis
 from cellpose.io._bands import write_label_bands
-from cellpose.io._cells import Cells, read_cells, write_cells
+from cellpose.io._cells import Cells, geojson_of, read_cells, write_cells
 from cellpose.io._convert import tiff_to_zarr
-from cellpose.io._find import get_image_files, get_label_files
+from cellpose.io._find import FLOWS, SiblingFiles, get_image_files, get_label_files
+from cellpose.io._ignored import IGNORED_KEY, regions_of, with_ignored
 from cellpose.io._image import Image
+from cellpose.io._label_image import read_labels
 from cellpose.io._lazy import LazyPlane, open_plane
 from cellpose.io._legacy import (
     imread_3D,
@@ -30,7 +32,7 @@ from cellpose.io._legacy import (
 from cellpose.io._limits import available_memory
 from cellpose.io._log import logger_setup
 from cellpose.io._models import add_model
-from cellpose.io._npy import load_npy
+from cellpose.io._npy import holds_objects, load_npy
 from cellpose.io._ome_set import once_per_set
 from cellpose.io._ome_zarr import OmeZarr, open_ome_zarr
 from cellpose.io._ome_zarr_labels import finish_labels, labels_group, write_labels
@@ -39,18 +41,21 @@ from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, output_suffix
 from cellpose.io._read import imread, imread_2D, read_image
 from cellpose.io._results import save_masks
 from cellpose.io._rois import save_rois, write_rois
-from cellpose.io._seg import Segmentation, read_seg, write_seg
+from cellpose.io._seg import VIEWS, Segmentation, read_seg, write_seg
 from cellpose.io._seg_content import seg_content
 from cellpose.io._training_data import load_file_list, load_images_labels, load_train_test_data
-from cellpose.io._write import check_dir, imsave, smallest_labels, write_ome_tiff
-from cellpose.io._zarr import is_zarr
+from cellpose.io._write import check_dir, imsave, smallest_labels, write_ome_tiff, write_text
+from cellpose.io._zarr import create_array, is_zarr, open_zarr, zarr_library
 
 __all__ = [
     "DEFAULT_SUFFIX",
+    "FLOWS",
     "GUI",
+    "IGNORED_KEY",
     "MATPLOTLIB",
     "ND2",
     "NRRD",
+    "VIEWS",
     "Cells",
     "FileAxes",
     "Image",
@@ -58,12 +63,16 @@ __all__ = [
     "OmeZarr",
     "OutputPaths",
     "Segmentation",
+    "SiblingFiles",
     "add_model",
     "available_memory",
     "check_dir",
+    "create_array",
     "finish_labels",
+    "geojson_of",
     "get_image_files",
     "get_label_files",
+    "holds_objects",
     "imread",
     "imread_2D",
     "imread_3D",
@@ -80,11 +89,15 @@ __all__ = [
     "once_per_set",
     "open_ome_zarr",
     "open_plane",
+    "open_zarr",
     "outlines_to_text",
     "output_suffix",
+    "place_of_axis",
     "read_cells",
     "read_image",
+    "read_labels",
     "read_seg",
+    "regions_of",
     "remove_model",
     "replacing",
     "save_masks",
@@ -93,6 +106,7 @@ __all__ = [
     "seg_content",
     "smallest_labels",
     "tiff_to_zarr",
+    "with_ignored",
     "write_cells",
     "write_label_bands",
     "write_labels",
@@ -100,6 +114,8 @@ __all__ = [
     "write_ome_zarr",
     "write_rois",
     "write_seg",
+    "write_text",
+    "zarr_library",
 ]
 
 guard(globals())

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from cellpose._labels.arrays import PIXELS_PER_SLICE
 from cellpose._labels.check import Labels, check_labels
 from cellpose._machine.threads import run_sliced
-from cellpose.dynamics._device import Device
+from cellpose.dynamics import Device
 from cellpose.errors import OptionError
 from cellpose.metrics._inputs import image_pairs, outlines_of
 from cellpose.utils import diameters

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellpose._labels.arrays import Overlap, as_labels, overlap
+from cellpose._labels.arrays import Overlap, overlap
 from cellpose._labels.check import Labels, check_labels, check_same_shape
-from cellpose.dynamics._device import Device, on_gpu
+from cellpose.dynamics import Device, on_gpu
 from cellpose.errors import InputError
 from cellpose.utils import masks_to_outlines
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["check_pair", "image_pairs", "outlines_of", "overlap_of"]
 
@@ -51,24 +47,15 @@ def overlap_of(true: Labels, pred: Labels, device: Device) -> Overlap:
     """Pairs of labels that share pixels, counted on the device."""
     if not on_gpu(device):
         return overlap(true, pred)
-    from cellpose.dynamics._torch import _labels
+    from cellpose.dynamics import label_tensors
 
-    return _labels.overlap(*(_on_device(labels, device) for labels in (true, pred)))
+    return label_tensors.overlap(true, pred, device)
 
 
 def outlines_of(plane: Labels, device: Device) -> NDArray[np.bool_]:
     """Pixels on the outlines of the labels, found on the device."""
     if not on_gpu(device):
         return masks_to_outlines(plane)
-    from cellpose.dynamics._torch import _labels
+    from cellpose.dynamics import label_tensors
 
-    marks: NDArray[np.bool_] = _labels.outlines(_on_device(plane, device)).cpu().numpy()
-    return marks
-
-
-def _on_device(labels: Labels, device: Any) -> torch.Tensor:
-    import torch
-
-    from cellpose.dynamics._torch._labels import device_for_labels
-
-    return torch.from_numpy(as_labels(labels)).to(device_for_labels(device))
+    return label_tensors.outlines(plane, device)

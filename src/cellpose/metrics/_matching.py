@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cellpose._labels.arrays import as_labels
 from cellpose._labels.check import Labels
-from cellpose.dynamics._device import Device
+from cellpose.dynamics import Device
 from cellpose.errors import InputError
 from cellpose.metrics._inputs import check_pair, image_pairs, overlap_of
 

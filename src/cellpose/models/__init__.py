@@ -9,6 +9,9 @@ from cellpose import weights
 from cellpose._face.also import other_names
 from cellpose._face.door import guard
 from cellpose.core import assign_device, check_mkl, run_3D, run_net
+from cellpose.models._assumed import assumption
+from cellpose.models._classes import class_masks
+from cellpose.models._doubt import doubts_untold
 from cellpose.models._files import MODEL_NAMES, size_model_path
 from cellpose.models._files import NORMALIZE_DEFAULT as normalize_default
 from cellpose.models._frames import segment_image
@@ -29,8 +32,11 @@ __all__ = [
     "SizeModel",
     "VolumeEstimate",
     "assign_device",
+    "assumption",
     "cache_model_path",
     "check_mkl",
+    "class_masks",
+    "doubts_untold",
     "estimate_memory",
     "estimate_volume_memory",
     "get_backbone",

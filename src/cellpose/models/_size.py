@@ -17,7 +17,7 @@ from cellpose._face.door import check_arguments
 from cellpose._machine.reading import reading
 from cellpose._progress.display import shown
 from cellpose.errors import FileReadError, OptionError
-from cellpose.io._npy import load_npy
+from cellpose.io import load_npy
 from cellpose.models import _retired
 from cellpose.models._choice import PathLike
 from cellpose.models._doubt import doubts_untold, estimated_diameters

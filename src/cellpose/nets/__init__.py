@@ -13,16 +13,23 @@ from cellpose.nets._architecture import Architecture, Family, Learning, Recipe
 from cellpose.nets._families import FAMILIES, build, detect_architecture, family_named, one_channel
 
 if TYPE_CHECKING:
+    from cellpose.nets import _convolution as convolution
+    from cellpose.nets._archive import check_archive
     from cellpose.nets._base import NetFile
+    from cellpose.nets._convolution import DOUBLED_KERNELS, KERNELS, LANES
     from cellpose.nets._dino import CPDINO
     from cellpose.nets._files import read_state_dict, write_state_dict
     from cellpose.nets._sam import CPSAM
+    from cellpose.nets._vector_code import has_8_bit_products, processor
     from cellpose.nets.cpnet import CPnet
 
 __all__ = [
     "CPDINO",
     "CPSAM",
+    "DOUBLED_KERNELS",
     "FAMILIES",
+    "KERNELS",
+    "LANES",
     "Architecture",
     "CPnet",
     "Family",
@@ -30,25 +37,38 @@ __all__ = [
     "NetFile",
     "Recipe",
     "build",
+    "check_archive",
+    "convolution",
     "detect_architecture",
     "family_named",
+    "has_8_bit_products",
     "one_channel",
+    "processor",
     "read_state_dict",
     "write_state_dict",
 ]
 
-_WITH_TORCH = {
+# Torch or the compiler comes with these.
+_LATER = {
     "CPDINO": "_dino",
     "CPSAM": "_sam",
+    "DOUBLED_KERNELS": "_convolution",
+    "KERNELS": "_convolution",
+    "LANES": "_convolution",
     "CPnet": "cpnet",
     "NetFile": "_base",
+    "check_archive": "_archive",
+    "has_8_bit_products": "_vector_code",
+    "processor": "_vector_code",
     "read_state_dict": "_files",
     "write_state_dict": "_files",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _WITH_TORCH:
-        return getattr(importlib.import_module(f"cellpose.nets.{_WITH_TORCH[name]}"), name)
+    if name == "convolution":
+        return importlib.import_module("cellpose.nets._convolution")
+    if name in _LATER:
+        return getattr(importlib.import_module(f"cellpose.nets.{_LATER[name]}"), name)
     message = f"module 'cellpose.nets' has no attribute {name!r}"
     raise AttributeError(message)

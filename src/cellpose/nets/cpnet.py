@@ -27,20 +27,23 @@ logger = logging.getLogger(__name__)
 _MOMENTUM = 0.05
 
 
-def _norm(channels: int, conv_3D: bool) -> nn.Module:
+def norm(channels: int, conv_3D: bool) -> nn.Module:
+    """Batch normalisation of planes or of volumes."""
     return (nn.BatchNorm3d if conv_3D else nn.BatchNorm2d)(channels, eps=1e-5, momentum=_MOMENTUM)
 
 
-def _conv(n_in: int, n_out: int, size: int, conv_3D: bool) -> nn.Module:
+def conv(n_in: int, n_out: int, size: int, conv_3D: bool) -> nn.Module:
+    """A convolution of planes or of volumes that keeps their size."""
     return (nn.Conv3d if conv_3D else nn.Conv2d)(n_in, n_out, size, padding=size // 2)
 
 
-def _norm_relu_conv(n_in: int, n_out: int, size: int, conv_3D: bool) -> nn.Sequential:
-    return nn.Sequential(_norm(n_in, conv_3D), nn.ReLU(inplace=True), _conv(n_in, n_out, size, conv_3D))
+def norm_relu_conv(n_in: int, n_out: int, size: int, conv_3D: bool) -> nn.Sequential:
+    """Normalised, rectified, convolved: the unit of which the network is made."""
+    return nn.Sequential(norm(n_in, conv_3D), nn.ReLU(inplace=True), conv(n_in, n_out, size, conv_3D))
 
 
 def _norm_conv(n_in: int, n_out: int, conv_3D: bool) -> nn.Sequential:
-    return nn.Sequential(_norm(n_in, conv_3D), _conv(n_in, n_out, 1, conv_3D))
+    return nn.Sequential(norm(n_in, conv_3D), conv(n_in, n_out, 1, conv_3D))
 
 
 def _upsample(x: Tensor) -> Tensor:
@@ -87,14 +90,14 @@ def _conv_of_upsampled(conv: nn.Conv2d, x: Tensor) -> Tensor:
     return interleaved(F.conv2d(x, phase_kernels(conv.weight).contiguous(memory_format=layout), bias, padding=1))
 
 
-class _StyleConv(nn.Module):
+class StyleConv(nn.Module):
     """Joins the decoder with the skip connection, adds the style to every pixel, convolves."""
 
     def __init__(self, n_in: int, n_out: int, n_style: int, size: int, conv_3D: bool, concatenation: bool) -> None:
         super().__init__()
         self.concatenation = concatenation
         width = 2 * n_in if concatenation else n_in
-        self.conv = _norm_relu_conv(width, n_out, size, conv_3D)
+        self.conv = norm_relu_conv(width, n_out, size, conv_3D)
         self.full = nn.Linear(n_style, width)
 
     def forward(
@@ -106,12 +109,12 @@ class _StyleConv(nn.Module):
         return _unit(self.conv, x, work, feature=self.full(style))
 
 
-class _ResDown(nn.Module):
+class ResDown(nn.Module):
     """Encoder level with residual connections: four convolutions and a projection."""
 
     def __init__(self, n_in: int, n_out: int, size: int, conv_3D: bool) -> None:
         super().__init__()
-        units = [(f"conv_{t}", _norm_relu_conv(n_out if t else n_in, n_out, size, conv_3D)) for t in range(4)]
+        units = [(f"conv_{t}", norm_relu_conv(n_out if t else n_in, n_out, size, conv_3D)) for t in range(4)]
         self.conv = nn.Sequential(OrderedDict(units))
         self.proj = _norm_conv(n_in, n_out, conv_3D)
 
@@ -129,7 +132,7 @@ class _ConvDown(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, size: int, conv_3D: bool) -> None:
         super().__init__()
-        units = [(f"conv_{t}", _norm_relu_conv(n_out if t else n_in, n_out, size, conv_3D)) for t in range(2)]
+        units = [(f"conv_{t}", norm_relu_conv(n_out if t else n_in, n_out, size, conv_3D)) for t in range(2)]
         self.conv = nn.Sequential(OrderedDict(units))
 
     def forward(self, x: Tensor, work: Workspace | None = None) -> Tensor:
@@ -138,15 +141,15 @@ class _ConvDown(nn.Module):
         return _unit(c1, _unit(c0, x, work)[0], work)[0]
 
 
-class _ResUp(nn.Module):
+class ResUp(nn.Module):
     """Decoder level with residual connections."""
 
     def __init__(self, n_in: int, n_out: int, n_style: int, size: int, conv_3D: bool, concatenation: bool) -> None:
         super().__init__()
-        units: list[tuple[str, nn.Module]] = [("conv_0", _norm_relu_conv(n_in, n_out, size, conv_3D))]
+        units: list[tuple[str, nn.Module]] = [("conv_0", norm_relu_conv(n_in, n_out, size, conv_3D))]
         for t in range(1, 4):
             # Only the first joins the skip connection and is widened by concatenation.
-            units.append((f"conv_{t}", _StyleConv(n_out, n_out, n_style, size, conv_3D, concatenation and t == 1)))
+            units.append((f"conv_{t}", StyleConv(n_out, n_out, n_style, size, conv_3D, concatenation and t == 1)))
         self.conv = nn.Sequential(OrderedDict(units))
         self.proj = _norm_conv(n_in, n_out, conv_3D)
 
@@ -167,8 +170,8 @@ class _ConvUp(nn.Module):
     def __init__(self, n_in: int, n_out: int, n_style: int, size: int, conv_3D: bool, concatenation: bool) -> None:
         super().__init__()
         units: list[tuple[str, nn.Module]] = [
-            ("conv_0", _norm_relu_conv(n_in, n_out, size, conv_3D)),
-            ("conv_1", _StyleConv(n_out, n_out, n_style, size, conv_3D, concatenation)),
+            ("conv_0", norm_relu_conv(n_in, n_out, size, conv_3D)),
+            ("conv_1", StyleConv(n_out, n_out, n_style, size, conv_3D, concatenation)),
         ]
         self.conv = nn.Sequential(OrderedDict(units))
 
@@ -181,12 +184,12 @@ class _ConvUp(nn.Module):
         return c1(a, style, skip, work)[0]  # type: ignore[no-any-return]
 
 
-class _Downsample(nn.Module):
+class Downsample(nn.Module):
     """The encoder: one feature map a level, each half the size of the one before."""
 
     def __init__(self, nbase: Sequence[int], size: int, conv_3D: bool, max_pool: bool, residual_on: bool) -> None:
         super().__init__()
-        block, name = (_ResDown, "res_down") if residual_on else (_ConvDown, "conv_down")
+        block, name = (ResDown, "res_down") if residual_on else (_ConvDown, "conv_down")
         levels = [(f"{name}_{n}", block(nbase[n], nbase[n + 1], size, conv_3D)) for n in range(len(nbase) - 1)]
         self.down = nn.Sequential(OrderedDict(levels))
         pools = {
@@ -205,7 +208,7 @@ class _Downsample(nn.Module):
         return features
 
 
-class _Style(nn.Module):
+class Style(nn.Module):
     """The style of an image: the direction of its mean feature vector."""
 
     def forward(self, features: Tensor) -> Tensor:
@@ -218,12 +221,12 @@ class _Style(nn.Module):
         return style.to(features.dtype)
 
 
-class _Upsample(nn.Module):
+class Upsample(nn.Module):
     """The decoder: from the coarsest feature map back to the size of the image."""
 
     def __init__(self, nbase: Sequence[int], size: int, conv_3D: bool, residual_on: bool, concatenation: bool) -> None:
         super().__init__()
-        block, name = (_ResUp, "res_up") if residual_on else (_ConvUp, "conv_up")
+        block, name = (ResUp, "res_up") if residual_on else (_ConvUp, "conv_up")
         # The coarsest level keeps its width; the finest gives the width of the first encoder level.
         widths = [*nbase[1:], nbase[-1]]
         levels = [
@@ -315,10 +318,10 @@ class CPnet(NetFile):
         self.classes, self.style_size = classes, self.nbase[-1]
         self.diam_mean = nn.Parameter(torch.full((1,), float(diam_mean)), requires_grad=False)
         self.diam_labels = nn.Parameter(torch.full((1,), float(diam_mean)), requires_grad=False)
-        self.downsample = _Downsample(self.nbase, sz, conv_3D, max_pool, residual_on)
-        self.upsample = _Upsample(self.nbase, sz, conv_3D, residual_on, concatenation)
-        self.make_style = _Style()
-        self.output = _norm_relu_conv(self.nbase[1], nout, 1, conv_3D)
+        self.downsample = Downsample(self.nbase, sz, conv_3D, max_pool, residual_on)
+        self.upsample = Upsample(self.nbase, sz, conv_3D, residual_on, concatenation)
+        self.make_style = Style()
+        self.output = norm_relu_conv(self.nbase[1], nout, 1, conv_3D)
 
     def forward(self, data: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Outputs, style and encoder features of a batch.

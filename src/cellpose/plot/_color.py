@@ -12,8 +12,7 @@ from cellpose._labels.arrays import PIXELS_PER_SLICE
 from cellpose._labels.check import Labels, check_labels
 from cellpose._machine.threads import run_sliced
 from cellpose.errors import InputError, OptionError
-from cellpose.transforms import normalize99
-from cellpose.transforms._percentiles import LEAST_RANGE, percentiles
+from cellpose.transforms import LEAST_RANGE, normalize99, percentiles
 from cellpose.utils import hsv_to_rgb, rgb_to_hsv
 
 __all__ = ["channels_last", "dx_to_circ", "image_to_rgb", "mask_overlay"]

@@ -15,7 +15,7 @@ from cellpose import nets, weights
 from cellpose._version import version
 from cellpose.errors import WeightsError
 from cellpose.train._adapters import merged_state
-from cellpose.weights._card import embed_card, read_card
+from cellpose.weights import embed_card, read_card
 
 __all__ = ["base_facts", "family_name", "save_network", "software"]
 

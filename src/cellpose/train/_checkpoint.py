@@ -15,7 +15,7 @@ import torch
 from cellpose._machine.reading import reading
 from cellpose._machine.writing import replacing
 from cellpose.errors import OptionError, WeightsError
-from cellpose.nets._archive import check_archive
+from cellpose.nets import check_archive
 from cellpose.train._average import WeightMean
 
 __all__ = ["Progress", "fingerprint", "read_checkpoint", "restore", "write_atomically", "write_checkpoint"]

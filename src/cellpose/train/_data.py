@@ -15,14 +15,13 @@ import numpy.typing as npt
 from cellpose import io, utils
 from cellpose._progress.stages import stage
 from cellpose.errors import CellposeError, FileReadError, FileWriteError, InputError
-from cellpose.io._find import FLOWS, SiblingFiles
-from cellpose.io._label_image import read_labels
+from cellpose.io import FLOWS, SiblingFiles, read_labels
 from cellpose.train._channels import SetPreparation
 from cellpose.train._checks import LabelReport, check_labels, listed, log_reports
 from cellpose.train._images import image_error, log_doubts, log_shared_images, prepared_each, size_error
 from cellpose.train._sets import ImageSet, ItemCache
 from cellpose.train._targets import flow_file, read_targets, targets_of
-from cellpose.utils._shares import shares
+from cellpose.utils import shares
 
 __all__ = ["ImageSet", "Reading", "Sources", "build_set", "build_sets"]
 

@@ -17,8 +17,7 @@ from cellpose import io, transforms, utils
 from cellpose._labels.arrays import compact, renumber
 from cellpose._progress.stages import stage
 from cellpose.errors import InputError, OptionError
-from cellpose.io._find import SiblingFiles
-from cellpose.io._label_image import read_labels
+from cellpose.io import SiblingFiles, read_labels
 from cellpose.options import Normalization
 from cellpose.transforms import PLANE_VIEWS, Preparation
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cellpose import core, dynamics, metrics, transforms, utils
 from cellpose.engines import as_engine
-from cellpose.models._classes import class_masks
+from cellpose.models import class_masks
 from cellpose.options import Masking, Tiling
 from cellpose.train._loss import FLOW_SCALE
 from cellpose.train._network import n_classes_of

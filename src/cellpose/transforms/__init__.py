@@ -27,9 +27,9 @@ from cellpose.transforms._legacy import (
     resize_image_3d,
 )
 from cellpose.transforms._legacy_tiles import _taper_mask, average_tiles, make_tiles, unaugment_tiles
-from cellpose.transforms._normalize import apply_normalization, network_input, normalize99_tile
+from cellpose.transforms._normalize import apply_normalization, network_input, normalize99_tile, tell_of_sparse
 from cellpose.transforms._padding import get_pad_yx
-from cellpose.transforms._percentiles import has_contrast, normalize99
+from cellpose.transforms._percentiles import LEAST_RANGE, has_contrast, normalize99, percentiles, scale_of, thinned
 from cellpose.transforms._preparation import Preparation
 from cellpose.transforms._resize import PLANE_VIEWS, PlaneView, resize_image, resize_plane, resize_safe, scaled_shape
 from cellpose.transforms._sampling import Sampling
@@ -37,6 +37,7 @@ from cellpose.transforms._tiles import TileAverage, TileGrid, iter_tiles
 from cellpose.transforms._values import fill_nonfinite
 
 __all__ = [
+    "LEAST_RANGE",
     "PLANE_VIEWS",
     "PlaneView",
     "Preparation",
@@ -63,6 +64,7 @@ __all__ = [
     "normalize99_tile",
     "normalize_img",
     "pad_image_ND",
+    "percentiles",
     "prepare_transformer",
     "prepare_unet",
     "random_rotate_and_resize",
@@ -71,8 +73,11 @@ __all__ = [
     "resize_image_3d",
     "resize_plane",
     "resize_safe",
+    "scale_of",
     "scaled_shape",
     "smooth_sharpen_img",
+    "tell_of_sparse",
+    "thinned",
     "unaugment_tiles",
     "update_axis",
 ]

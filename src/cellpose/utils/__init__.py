@@ -30,6 +30,7 @@ from cellpose.utils._legacy_shapes import (
 )
 from cellpose.utils._outlines import masks_to_outlines, outlines_list
 from cellpose.utils._shapes import diameters
+from cellpose.utils._shares import shares
 from cellpose.utils._stitch import stitch3D
 from cellpose.utils._unet import get_masks_unet
 
@@ -56,6 +57,7 @@ __all__ = [
     "radius_distribution",
     "remove_edge_masks",
     "rgb_to_hsv",
+    "shares",
     "size_distribution",
     "stitch3D",
 ]

@@ -16,6 +16,7 @@ from cellpose.weights._cache import (
     user_models,
     writable_dir,
 )
+from cellpose.weights._card import embed_card, read_card
 from cellpose.weights._download import Retry
 from cellpose.weights._here import BUNDLED, ModelFile, bundled_models, default_model, find
 from cellpose.weights._load import architecture, architecture_of, load_arrays, load_network, load_state_dict
@@ -39,6 +40,7 @@ __all__ = [
     "architecture_of",
     "bundled_models",
     "default_model",
+    "embed_card",
     "find",
     "hash",
     "list_models",
@@ -49,6 +51,7 @@ __all__ = [
     "model_dir",
     "model_path",
     "pull",
+    "read_card",
     "reliability",
     "remember_trained",
     "remove_model",

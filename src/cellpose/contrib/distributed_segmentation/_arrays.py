@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from cellpose._machine.reading import reading
-from cellpose.io._zarr import create_array, open_zarr, zarr_library
+from cellpose.io import create_array, open_zarr, zarr_library
 
 __all__ = ["numpy_array_to_zarr", "wrap_folder_of_tiffs"]
 

@@ -20,11 +20,8 @@ from cellpose.contrib.distributed_segmentation._process import Job, Steps
 from cellpose.contrib.distributed_segmentation._run import Report, job_of, run_calls, run_job
 from cellpose.contrib.distributed_segmentation._source import spatial
 from cellpose.errors import AxesError, FileWriteError, OptionError
-from cellpose.io import OmeZarr, finish_labels, tiff_to_zarr
-from cellpose.io._axes import place_of_axis
-from cellpose.transforms import fill_nonfinite
-from cellpose.transforms._normalize import tell_of_sparse
-from cellpose.transforms._percentiles import scale_of
+from cellpose.io import OmeZarr, finish_labels, place_of_axis, tiff_to_zarr
+from cellpose.transforms import fill_nonfinite, scale_of, tell_of_sparse
 
 __all__ = ["Plan", "distribute", "plan"]
 

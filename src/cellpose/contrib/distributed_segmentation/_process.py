@@ -26,7 +26,7 @@ from cellpose.contrib.distributed_segmentation._blocks import (
     remove_overlaps,
 )
 from cellpose.contrib.distributed_segmentation._merge import block_faces, match_labels
-from cellpose.io._zarr import create_array, open_zarr
+from cellpose.io import create_array, open_zarr
 
 __all__ = ["Job", "match_block", "process_block", "segment_block", "write_block"]
 
@@ -107,7 +107,7 @@ def _eval(
     where: list[Any] = list(crop)
     if channel_axis is not None:
         where.insert(channel_axis, slice(None))
-    from cellpose.models._doubt import doubts_untold
+    from cellpose.models import doubts_untold
 
     image = np.asarray(source[tuple(where)])
     for function, keywords in steps:

@@ -38,8 +38,7 @@ from cellpose.contrib.distributed_segmentation._process import (
 )
 from cellpose.contrib.distributed_segmentation._source import open_source
 from cellpose.errors import FileWriteError, OptionError
-from cellpose.io._write import write_text
-from cellpose.io._zarr import create_array, open_zarr
+from cellpose.io import create_array, open_zarr, write_text
 
 __all__ = ["distributed_eval", "job_of", "run_calls", "run_job"]
 

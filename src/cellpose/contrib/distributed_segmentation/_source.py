@@ -11,7 +11,7 @@ import numpy as np
 
 from cellpose import io
 from cellpose.errors import AxesError, OptionError
-from cellpose.io._ome_zarr import OmeZarr
+from cellpose.io import OmeZarr
 
 __all__ = ["Selected", "open_source", "spatial"]
 

@@ -16,7 +16,7 @@ from cellpose.gui.model._cell_files import as_csv, as_geojson
 from cellpose.gui.model._classes import Classes
 from cellpose.gui.model._labels import Table
 from cellpose.gui.model._seg_file import flows_to_write
-from cellpose.io._write import write_text
+from cellpose.io import write_text
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session

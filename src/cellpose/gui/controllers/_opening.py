@@ -19,9 +19,7 @@ from cellpose.gui.model._images import FileImage, image_of_file, stack_of_plane
 from cellpose.gui.model._journal import state_of
 from cellpose.gui.model._mask_files import labels_of_file, masks_beside, pieces
 from cellpose.gui.model._seg_file import restore, restore_flows, seg_path
-from cellpose.io import Segmentation
-from cellpose.io._npy import holds_objects
-from cellpose.io._seg import VIEWS
+from cellpose.io import VIEWS, Segmentation, holds_objects
 
 __all__ = ["Masks", "OpenedImage", "read"]
 

@@ -13,8 +13,7 @@ from cellpose.gui.model._box import Box
 from cellpose.gui.model._cell_filter import diameters
 from cellpose.gui.model._classes import Classes
 from cellpose.gui.model._labels import Table
-from cellpose.io import Cells
-from cellpose.io._cells._geojson import geojson_of
+from cellpose.io import Cells, geojson_of
 
 __all__ = ["as_csv", "as_geojson"]
 

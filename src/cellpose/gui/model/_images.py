@@ -12,8 +12,7 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose._machine.reading import reading
 from cellpose.errors import AxesError
-from cellpose.transforms import convert_image
-from cellpose.transforms._percentiles import scale_of, thinned
+from cellpose.transforms import convert_image, scale_of, thinned
 
 __all__ = ["MOST_CHANNELS", "FileImage", "image_of_file", "plane_of_file", "scaled_as_whole", "stack_of_plane"]
 

@@ -24,8 +24,7 @@ from cellpose.gui.model._labels import Regions, Table
 from cellpose.gui.model._provenance import PROVENANCE_KEY, Origin, content_of_origins, origins_of
 from cellpose.gui.model._scores import SCORING_KEY, Scoring
 from cellpose.gui.model._settings import SegmentationSettings, filters_something
-from cellpose.io import Segmentation
-from cellpose.io._ignored import IGNORED_KEY, regions_of
+from cellpose.io import IGNORED_KEY, Segmentation, regions_of
 from cellpose.options import Normalization
 
 __all__ = [

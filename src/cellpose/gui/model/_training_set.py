@@ -18,7 +18,7 @@ from cellpose.gui.model._corrections import FOUND_KEY, ModelCells
 from cellpose.gui.model._folder import images_of, is_corrected
 from cellpose.gui.model._images import plane_of_file
 from cellpose.gui.model._seg_file import seg_path
-from cellpose.io._ignored import regions_of, with_ignored
+from cellpose.io import regions_of, with_ignored
 from cellpose.utils import remove_edge_masks
 
 __all__ = ["Example", "OpenImage", "TrainingSet", "training_set"]

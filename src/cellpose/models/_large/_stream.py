@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.core._planes import padded_grid
+from cellpose.core import padded_grid
 from cellpose.engines import Engine, SmallerBatches
 from cellpose.errors import InputError
 from cellpose.options import Tiling
