@@ -151,7 +151,7 @@ def test_help_and_version_import_nothing_heavy(word):
         (["--dir", ".", "--norm_percentile", "90", "10"], "percentile=(90.0, 10.0) is not allowed"),
         (["--dir", ".", "--do_3D", "--save_png"], "cannot save 3D outputs as PNG, use tif option instead"),
         (["--dir", ".", "--z_interpolation", "best"], "z_interpolation='best' is not allowed; choose one of 'linear'"),
-        (["--dir", ".", "--flow3D_smooth", "1", "2"], "--flow3D_smooth [1.0, 2.0] is not allowed"),
+        (["--dir", ".", "--flow3D_smooth", "1", "2"], "flow3D_smooth=[1.0, 2.0] is not allowed; give one sigma"),
         (["--train", "--image_path", "x.png"], "--train needs --dir"),
         (["--train", "--dir", ".", "--test_dir", "nowhere"], "--test_dir nowhere is not a folder"),
         (["--train", "--dir", ".", "--restore_type", "denoise_cyto3"], "is for segmentation, not for training"),

@@ -102,9 +102,6 @@ def _check(args: Namespace) -> None:
             raise OptionError(message)
     if args.do_3D:
         _check_format(args)
-    if isinstance(args.flow3D_smooth, list) and len(args.flow3D_smooth) not in {1, 3}:
-        message = f"--flow3D_smooth {args.flow3D_smooth} is not allowed; give one number, or three for z, y and x"
-        raise OptionError(message)
     if args.diameter_um is not None and not (args.diameter_um > 0 and args.diameter is None):
         message = f"--diameter_um {args.diameter_um:g} is not allowed; give more than 0, and no --diameter beside it"
         raise OptionError(message)
