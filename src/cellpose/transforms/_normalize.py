@@ -250,7 +250,7 @@ def given_bounds(lowhigh: Any, channels: int) -> tuple[Float32, Float32]:
     """What is subtracted from each channel, and by what the rest is divided, where ``lowhigh`` is given."""
     bounds = np.asarray(lowhigh, dtype=np.float64)
     if bounds.shape not in ((2,), (channels, 2)) or not np.isfinite(bounds).all():
-        message = f"lowhigh={lowhigh!r} is not allowed; give (low, high), or {channels} such pairs, one a channel"
+        message = f"lowhigh={lowhigh!r} is not allowed; give (low, high), or {channels} such pairs, one per channel"
         raise OptionError(message)
     bounds = np.broadcast_to(bounds, (channels, 2))
     if (bounds[:, 0] == bounds[:, 1]).any():
