@@ -13,9 +13,7 @@ import numpy.typing as npt
 
 from cellpose._progress.stages import stage
 from cellpose.errors import InputError, OptionError
-from cellpose.io import Image, OutputPaths, Segmentation, imread, read_image, read_seg
-from cellpose.io._find import SiblingFiles
-from cellpose.io._label_image import read_labels
+from cellpose.io import Image, OutputPaths, Segmentation, SiblingFiles, imread, read_image, read_labels, read_seg
 from cellpose.measure._find import find_masks
 from cellpose.measure._spots import METHODS, find_spots
 from cellpose.measure._table import table

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from cellpose.errors import FileMissingError
-from cellpose.io._find import SiblingFiles
+from cellpose.io import SiblingFiles
 
 __all__ = ["find_masks"]
 

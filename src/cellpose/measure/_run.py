@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from cellpose.io._find import SiblingFiles
+from cellpose.io import SiblingFiles
 from cellpose.measure._files import Measured, joined
 from cellpose.measure._summary import ImageSummary, summary_of
 
