@@ -102,6 +102,12 @@ def test_numba_is_loaded_before_its_parts() -> None:
         assert not parts or parts[0] == "numba", f"{file} imports {parts[0]} before numba"
 
 
+def test_arguments_travel_by_name() -> None:
+    """A dict of all local names hides which of them are used."""
+    files = [file.name for file in (ROOT / "src").rglob("*.py") if "locals()" in file.read_text(encoding="utf-8")]
+    assert files == []
+
+
 def undocumented(tree: ast.AST) -> list[str]:
     """Functions, classes and methods whose names are public and that say nothing of themselves."""
     found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ import torch
 
 from cellpose import nets, train, utils
 from cellpose.errors import MissingExtraError, OptionError, WeightsError
+from cellpose.options import Training
 from cellpose.train import _loop
 from cellpose.train._average import measure_statistics
 from cellpose.train._sets import ImageSet, ItemCache, in_advance
@@ -49,6 +51,20 @@ def run(net, folder, **keywords):
     images, labels = data()
     options = {**SIZE, "n_epochs": 6, "save_path": folder, "model_name": "m", **keywords}
     return train.train_seg(net, images, labels, **options)
+
+
+def test_every_option_of_training_arrives(tmp_path, monkeypatch):
+    arrived = {}
+
+    def note(family, **given):
+        arrived.update(given)
+        raise OptionError("enough")
+
+    monkeypatch.setattr(Training, "of", note)
+    given = {field.name: object() for field in dataclasses.fields(Training)} | {"SGD": False, "bsize": 32}
+    with pytest.raises(OptionError, match="enough"):
+        train.train_seg.__wrapped__(small(), *data(), save_path=tmp_path, **given)
+    assert arrived == given
 
 
 def with_test(**keywords):

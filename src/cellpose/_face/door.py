@@ -56,15 +56,15 @@ def _wants_door(value: Any) -> bool:
     return not inspect.isgeneratorfunction(inspect.unwrap(value))
 
 
-def check_arguments(function: Callable[..., Any], given: dict[str, Any]) -> None:
+def check_arguments(function: Callable[..., Any], **given: Any) -> None:
     """Refuse, by name, values that the annotations of a method do not allow; for constructors, which have no door.
 
     Parameters
     ----------
     function
         The method.
-    given
-        Its ``locals()`` before anything else.
+    **given
+        Its arguments.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def check_arguments(function: Callable[..., Any], given: dict[str, Any]) -> None
         If a value is no number, path or truth where one is needed.
     """
     for name, parameter in inspect.signature(function).parameters.items():
-        if name in given and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if name in given:
             _checked(name, given[name], str(parameter.annotation))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cellpose import core, transforms, weights
 from cellpose._progress.display import shown, waiting
-from cellpose.engines import Engine, Loaded, NetworkAttribute, choose_engine, engine_of
+from cellpose.engines import Engine, LoadedNetwork, NetworkAttribute, choose_engine, engine_of
 from cellpose.errors import InputError, WeightsError
 from cellpose.options import Normalization, Tiling
 from cellpose.transforms import Preparation, has_contrast
@@ -113,7 +113,7 @@ class DenoiseModel:
 
     def _load(self, name: str, engines: tuple[str, ...]) -> tuple[str, Any]:
         file = weights.resolve(name)
-        net = Loaded(file, engines, self.device)
+        net = LoadedNetwork(file, engines, self.device)
         nout = net.described("nout", None)
         if nout != 1:
             message = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cellpose.engines._batches import SmallerBatches
 from cellpose.engines._choose import ENGINE_ENV, PRECISIONS, choose_engine, worthwhile_precision
 from cellpose.engines._graph import GraphEngine, open_engine, write_reference
-from cellpose.engines._loaded import Loaded, NetworkAttribute, engine_of
+from cellpose.engines._loaded import LoadedNetwork, NetworkAttribute, engine_of
 from cellpose.engines._protocol import Engine
 from cellpose.engines._registry import ENGINES, EngineKind, Graphs, by_speed, engine_names
 from cellpose.engines._wrap import as_engine
@@ -28,7 +28,7 @@ __all__ = [
     "EngineKind",
     "GraphEngine",
     "Graphs",
-    "Loaded",
+    "LoadedNetwork",
     "NetworkAttribute",
     "SmallerBatches",
     "TorchEngine",

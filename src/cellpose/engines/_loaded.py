@@ -17,12 +17,12 @@ from cellpose.errors import OptionError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Loaded", "NetworkAttribute", "engine_of"]
+__all__ = ["LoadedNetwork", "NetworkAttribute", "engine_of"]
 
 logger = logging.getLogger("cellpose.engines")
 
 
-class Loaded:
+class LoadedNetwork:
     """The network of a weight file.
 
     Parameters
@@ -56,7 +56,7 @@ class Loaded:
         self._file, self._device, self._names = file, device, names
         self.precision = precision or _usual_precision(file, device)
         self._module: torch.nn.Module | None = None
-        self._print: Any = None
+        self._fingerprint: Any = None
         self._runner: Engine | None = None
         self._lock = threading.Lock()
         self.graph: GraphEngine | None = open_engine(names, file, self.precision)
@@ -78,7 +78,7 @@ class Loaded:
         """What to run: the graph, unless the module was changed (trained, say) after it was given out."""
         if self.graph is None:
             return self._of_torch()
-        if self._module is None or _print_of(self._module) == self._print:
+        if self._module is None or _fingerprint(self._module) == self._fingerprint:
             return self.graph
         logger.info("the network was changed after it was loaded: torch runs it")
         self.graph = None
@@ -116,7 +116,7 @@ class Loaded:
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         module = weights.load_network(self._file, device=self._device, dtype=dtype)
         if self.graph is not None:
-            self._print = _print_of(module)
+            self._fingerprint = _fingerprint(module)
         self._module = module
         return module
 
@@ -134,17 +134,19 @@ class NetworkAttribute:
         if instance is None:
             return self
         net = getattr(instance, self._name)
-        return net.module if isinstance(net, Loaded) else net
+        return net.module if isinstance(net, LoadedNetwork) else net
 
     def __set__(self, instance: Any, net: Any) -> None:
         old = getattr(instance, self._name)
-        if not (isinstance(old, Loaded) and net is old.module):  # given back, it changes nothing
+        if not (isinstance(old, LoadedNetwork) and net is old.module):  # given back, it changes nothing
             setattr(instance, self._name, net)
 
 
 def engine_of(net: Any, backbone: str | None = None) -> Engine:
     """What runs a network that was loaded, or a module or an engine that was put in its place."""
-    return net.engine() if isinstance(net, Loaded) else as_engine(net, getattr(net, "backbone", None) or backbone)
+    if isinstance(net, LoadedNetwork):
+        return net.engine()
+    return as_engine(net, getattr(net, "backbone", None) or backbone)
 
 
 def _usual_precision(file: weights.ModelFile, device: Any) -> str:
@@ -158,7 +160,7 @@ def _usual_precision(file: weights.ModelFile, device: Any) -> str:
     return nets.family_named(weights.architecture(file).name).gpu_precision
 
 
-def _print_of(module: torch.nn.Module) -> Any:
+def _fingerprint(module: torch.nn.Module) -> Any:
     """What changes when a network is trained, moved, cast or rebuilt, or someone listens to its layers."""
     import torch
 

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cellpose import core, weights
-from cellpose.engines import Loaded
+from cellpose.engines import LoadedNetwork
 from cellpose.errors import OptionError
 from cellpose.models._retired import warn_once
 from cellpose.nets import FAMILIES
@@ -99,7 +99,7 @@ def check_sizes(diam_mean: float | None, nchan: int | None) -> None:
         raise OptionError(message)
 
 
-def diameters_of(net: Loaded, file: weights.ModelFile | None, diam_mean: float | None) -> tuple[float, float]:
+def diameters_of(net: LoadedNetwork, file: weights.ModelFile | None, diam_mean: float | None) -> tuple[float, float]:
     """The diameters to which images are brought and of the training images.
 
     Published files say 30 or, those of nuclei, 17; for these the constructor's diameter counts, except for nuclei.

@@ -12,7 +12,7 @@ from cellpose import weights
 from cellpose._face.door import check_arguments
 from cellpose.engines import (
     GraphEngine,
-    Loaded,
+    LoadedNetwork,
     NetworkAttribute,
     choose_engine,
     engine_of,
@@ -131,7 +131,11 @@ class CellposeModel:
         precision: str | None = None,
         **retired: Any,
     ) -> None:
-        check_arguments(CellposeModel.__init__, locals())
+        check_arguments(
+            CellposeModel.__init__, gpu=gpu, pretrained_model=pretrained_model, model_type=model_type, mkldnn=mkldnn,
+            diam_mean=diam_mean, device=device, nchan=nchan, pretrained_model_ortho=pretrained_model_ortho,
+            backbone=backbone, use_bfloat16=use_bfloat16, engine=engine, precision=precision,
+        )  # fmt: skip
         check_sizes(diam_mean, nchan)
         _retired.drop_retired("CellposeModel", retired, _retired.INIT)
         if backbone != "default" and family_named(backbone).channel_pair:
@@ -157,12 +161,12 @@ class CellposeModel:
         if file is None:
             self._net = UntrainedNetwork(nchan or 2, diam_mean or 30.0, self._device)
         else:
-            self._net = Loaded(file, names, self._device, wanted)
+            self._net = LoadedNetwork(file, names, self._device, wanted)
         self.precision: str = self._net.precision
         self._net_ortho: Any = None
         if pretrained_model_ortho:
             ortho = weights.resolve(pretrained_model_ortho)
-            self._net_ortho = Loaded(ortho, names, self._device, wanted)
+            self._net_ortho = LoadedNetwork(ortho, names, self._device, wanted)
         self.pretrained_model_ortho = pretrained_model_ortho
         self.backbone: str = str(self._net.described("backbone", "cpnet"))
         self.net_type = f"cellpose_{self.backbone}"
@@ -198,7 +202,7 @@ class CellposeModel:
     @property
     def engine(self) -> str:
         """What runs the network: a name of ``cellpose.engines.ENGINES``."""
-        if isinstance(self._net, Loaded):
+        if isinstance(self._net, LoadedNetwork):
             return self._net.name
         return str(getattr(self._net, "name", "torch"))
 

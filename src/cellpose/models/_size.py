@@ -74,7 +74,7 @@ class SizeModel:
     def __init__(
         self, cp_model: CellposeModel, device: Any = None, pretrained_size: PathLike | None = None, **retired: Any
     ) -> None:
-        check_arguments(SizeModel.__init__, locals())
+        check_arguments(SizeModel.__init__, cp_model=cp_model, device=device, pretrained_size=pretrained_size)
         _retired.drop_retired("SizeModel", retired, _retired.INIT)
         if pretrained_size is None:
             message = "pretrained_size=None is not allowed; give the file of a size model, such as size_cyto3.npy"
@@ -213,7 +213,10 @@ class Cellpose:
         precision: str | None = None,
         **retired: Any,
     ) -> None:
-        check_arguments(Cellpose.__init__, locals())
+        check_arguments(
+            Cellpose.__init__, gpu=gpu, model_type=model_type, nchan=nchan, device=device, backbone=backbone,
+            engine=engine, precision=precision,
+        )  # fmt: skip
         _retired.drop_retired("Cellpose", retired, _retired.INIT)
         self.pretrained_size = size_model_path(model_type)
         self.cp = CellposeModel(

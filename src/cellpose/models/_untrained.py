@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from cellpose.engines import Engine, Loaded
+from cellpose.engines import Engine, LoadedNetwork
 from cellpose.errors import WeightsError
 
 __all__ = ["UntrainedNetwork"]
@@ -13,7 +13,7 @@ __all__ = ["UntrainedNetwork"]
 _WIDTHS = (32, 64, 128, 256)  # of all published U-Nets
 
 
-class UntrainedNetwork(Loaded):
+class UntrainedNetwork(LoadedNetwork):
     """A U-Net of the published size with random weights; it segments nothing before they are trained.
 
     Parameters

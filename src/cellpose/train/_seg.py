@@ -1,4 +1,4 @@
-"""The door of training: what callers give becomes one run."""
+"""`train_seg`: the arguments of a caller become one run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ import torch
 
 from cellpose._progress.display import shown, waiting
 from cellpose.errors import OptionError
-from cellpose.nets import Family
 from cellpose.options import Training
 from cellpose.train import _records
 from cellpose.train._adapters import trained_part
@@ -203,64 +202,40 @@ def train_seg(
     KeyboardInterrupt
         After the model as it is has been saved.
     """
-    given = dict(locals())
+    training = Sources(train_data, train_labels, train_files, train_labels_files, train_probs)
+    test = Sources(test_data, test_labels, test_files, test_labels_files, test_probs)
+    replay = Sources(replay_data, replay_labels, replay_files, replay_labels_files)
     with waiting("images to train on", progress):
-        run = _run_of(net, given)
-    diameter_px = run.train_set.diameters.mean()
-    net.diam_labels.data = torch.tensor([diameter_px], dtype=torch.float32, device=run.device)
-    with shown(progress, "epochs", run.options.n_epochs) as display:
-        done = _carried_out(dataclasses.replace(run, display=display), resume=resume, report=report)
-    return run.path, *losses_of(done, run.options.n_epochs)
+        options = _options(
+            net, resume=resume, batch_size=batch_size if train_batch_size is None else train_batch_size,
+            learning_rate=learning_rate, n_epochs=n_epochs, weight_decay=weight_decay, momentum=momentum, SGD=SGD,
+            save_every=save_every, save_each=save_each, nimg_per_epoch=nimg_per_epoch,
+            nimg_test_per_epoch=nimg_test_per_epoch, rescale=rescale, scale_range=scale_range, bsize=bsize,
+            min_train_masks=min_train_masks, seed=seed, deterministic=deterministic, accumulate=accumulate,
+            mixed_precision=mixed_precision, validate_every=validate_every, keep_best=keep_best,
+            average_weights=average_weights, patience=patience, checkpoint_every=checkpoint_every, records=records,
+            tensorboard=tensorboard, freeze_encoder=freeze_encoder, adapter_rank=adapter_rank,
+            replay_fraction=replay_fraction, cache_gb=cache_gb, workers=workers,
+        )  # fmt: skip
+        preparation = SetPreparation.of(
+            family_of(net).channel_pair, normalize, channels=channels, channel_axis=channel_axis, rgb=rgb,
+            nchan=input_channels(net),
+        )  # fmt: skip
+        reading = Reading(device_of(net), load_files, compute_flows, options.cache_gb, options.workers)
+        sets = _image_sets(net, (training, test, replay), preparation, reading, options.min_train_masks)
+        run = _run_of(net, options, sets, preparation, _model_path(save_path, model_name, resume=resume))
+    net.diam_labels.data = torch.tensor([sets.train.diameters.mean()], dtype=torch.float32, device=run.device)
+    with shown(progress, "epochs", options.n_epochs) as display:
+        run = dataclasses.replace(
+            run, class_weights=class_weights, on_epoch=on_epoch, on_step=on_step, display=display
+        )  # fmt: skip
+        done = _carried_out(run, resume=resume, report=report)
+    return run.path, *losses_of(done, options.n_epochs)
 
 
-def _run_of(net: Any, given: dict[str, Any]) -> Run:
-    """The run that the arguments of the door describe."""
-    family, device = family_of(net), device_of(net)
-    options = _options(net, family, given)
-    preparation = SetPreparation.of(
-        family.channel_pair, given["normalize"], channels=given["channels"], channel_axis=given["channel_axis"],
-        rgb=given["rgb"], nchan=input_channels(net),
-    )  # fmt: skip
-    reading = Reading(device, given["load_files"], given["compute_flows"], options.cache_gb, options.workers)
-    train_set, test_set, replay_set = _image_sets(net, given, preparation, reading, options.min_train_masks)
-    n_test = 0 if test_set is None else len(test_set)
-    logger.info(f">>> n_epochs={options.n_epochs}, n_train={len(train_set)}, n_test={n_test}")
-    if options.mixed_precision and device.type not in HALF_PRECISION_DEVICES:
-        logger.warning(f"mixed_precision is for CUDA GPUs; on {device.type} training computes in float32")
-    path = _model_path(given["save_path"], given["model_name"], resume=given["resume"])
-    return Run(
-        net, options, family, device, train_set, test_set, path, class_weights=given["class_weights"],
-        folder=_folder(path) if options.records else None, replay_set=replay_set,
-        on_epoch=given["on_epoch"], on_step=given["on_step"],
-        mean=WeightMean(options.average_weights), events=Events(_folder(path) if options.tensorboard else None),
-        run_id=_run_id(net, options, train_set, test_set, replay_set),
-        card=_card(net, options, preparation, train_set),
-    )  # fmt: skip
-
-
-def _image_sets(
-    net: Any, given: dict[str, Any], preparation: SetPreparation, reading: Reading, min_train_masks: int
-) -> tuple[ImageSet, ImageSet | None, ImageSet | None]:
-    """The images to train on, to test on and to replay, from the arguments of the door."""
-    parts = ("data", "labels", "files", "labels_files")
-    training, test, replay = (
-        Sources(**{part: given[f"{what}_{part}"] for part in parts}, probs=given.get(f"{what}_probs"))
-        for what in ("train", "test", "replay")
-    )
-    train_set, test_set = build_sets(training, test, preparation, reading, min_train_masks)
-    replay_set = build_set(replay, preparation, reading, "replay") if replay else None
-    n_classes = n_classes_of(net)
-    if not n_classes:
-        return train_set, test_set, replay_set
-    test_set, replay_set = (images and with_classes(images, n_classes) for images in (test_set, replay_set))
-    return with_classes(train_set, n_classes), test_set, replay_set
-
-
-def _options(net: Any, family: Family, given: dict[str, Any]) -> Training:
-    """The checked options of a run, from the arguments of the door."""
-    chosen = {f.name: given[f.name] for f in dataclasses.fields(Training)}
-    if given["train_batch_size"] is not None:
-        chosen["batch_size"] = given["train_batch_size"]
+def _options(net: Any, *, resume: bool, **chosen: Any) -> Training:
+    """The checked options of a run; ``chosen`` are the fields of `Training`, None for the default of the network."""
+    family = family_of(net)
     if chosen["SGD"] and not family.learning.sgd:
         logger.warning("SGD is for U-Nets; AdamW is used")
         chosen["SGD"] = False
@@ -274,9 +249,55 @@ def _options(net: Any, family: Family, given: dict[str, Any]) -> Training:
         message = f"bsize={chosen['bsize']} is not allowed; it must be a multiple of {crop_multiple(net)} here"
         raise OptionError(message)
     # these need a place on the disk
-    needs = (given["resume"], chosen["keep_best"], chosen["tensorboard"], chosen["checkpoint_every"])
+    needs = (resume, chosen["keep_best"], chosen["tensorboard"], chosen["checkpoint_every"])
     chosen["records"] = chosen["records"] or any(needs)
     return Training.of(family.name, **chosen)
+
+
+@dataclasses.dataclass(frozen=True)
+class _ImageSets:
+    """The images to train on, to test on, and of the base model's data."""
+
+    train: ImageSet
+    test: ImageSet | None
+    replay: ImageSet | None
+
+    def present(self) -> list[ImageSet]:
+        """The sets that there are."""
+        return [images for images in (self.train, self.test, self.replay) if images is not None]
+
+
+def _image_sets(
+    net: Any,
+    sources: tuple[Sources, Sources, Sources],
+    preparation: SetPreparation,
+    reading: Reading,
+    min_train_masks: int,
+) -> _ImageSets:
+    """The sets of images from the sources to train on, to test on and to replay."""
+    training, test, replay = sources
+    train_set, test_set = build_sets(training, test, preparation, reading, min_train_masks)
+    replay_set = build_set(replay, preparation, reading, "replay") if replay else None
+    n_classes = n_classes_of(net)
+    if not n_classes:
+        return _ImageSets(train_set, test_set, replay_set)
+    test_set, replay_set = (images and with_classes(images, n_classes) for images in (test_set, replay_set))
+    return _ImageSets(with_classes(train_set, n_classes), test_set, replay_set)
+
+
+def _run_of(net: Any, options: Training, sets: _ImageSets, preparation: SetPreparation, path: Path) -> Run:
+    """The run, except for what the caller wants to hear of it."""
+    device = device_of(net)
+    n_test = 0 if sets.test is None else len(sets.test)
+    logger.info(f">>> n_epochs={options.n_epochs}, n_train={len(sets.train)}, n_test={n_test}")
+    if options.mixed_precision and device.type not in HALF_PRECISION_DEVICES:
+        logger.warning(f"mixed_precision is for CUDA GPUs; on {device.type} training computes in float32")
+    return Run(
+        net, options, family_of(net), device, sets.train, sets.test, path, replay_set=sets.replay,
+        folder=_folder(path) if options.records else None,
+        mean=WeightMean(options.average_weights), events=Events(_folder(path) if options.tensorboard else None),
+        run_id=_run_id(net, options, sets), card=_card(net, options, preparation, sets.train),
+    )  # fmt: skip
 
 
 def _model_path(save_path: Any, model_name: Any, *, resume: bool) -> Path:
@@ -299,10 +320,8 @@ def _folder(path: Path) -> Path:
     return folder
 
 
-def _run_id(
-    net: Any, options: Training, train_set: ImageSet, test_set: ImageSet | None, replay_set: ImageSet | None
-) -> str:
-    sets = [images for images in (train_set, test_set, replay_set) if images is not None]
+def _run_id(net: Any, options: Training, image_sets: _ImageSets) -> str:
+    sets = image_sets.present()
     facts = {name: value for name, value in vars(options).items() if name not in _NEUTRAL}
     facts |= {"images": [len(images) for images in sets], "family": family_name(net)}
     return fingerprint(facts, [array for s in sets for array in (s.diameters, s.n_masks, s.probs)])
