@@ -1,7 +1,7 @@
 """Options: the one place where a default, its range and its help text stand.
 
 The Python API, the command line, the GUI and the documentation read them from here. An options object is frozen and
-checked when it is made: below the public door nobody checks them again.
+checked when it is made: code below the public functions does not check them again.
 """
 
 from __future__ import annotations

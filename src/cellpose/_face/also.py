@@ -1,6 +1,6 @@
 """Names that scripts find in the modules of the published versions beside those of ``__all__``.
 
-They are looked up when they are asked for, so that importing a module loads no more than it needs.
+They are looked up on first use, so that importing a module loads no more than it needs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The door of public functions: what is no number, path or array is refused by name before a function begins."""
+"""Checks of the arguments of public functions: wrong numbers, paths and arrays are refused by name before a call."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _LIBRARIES = ("cv2", "numba", "scipy", "tifffile", "roifile", "imagecodecs")
 
 
 def guard(face: dict[str, Any]) -> None:
-    """Put the door before the functions of a module that its ``__all__`` names; inside they call each other without.
+    """Check the arguments of the functions in a module's ``__all__``; within the module they are called unchecked.
 
-    Methods have none: clients look for the names of options in their code objects.
+    Methods are left alone: clients look for the names of options in their code objects.
 
     Parameters
     ----------
@@ -50,14 +50,14 @@ def guard(face: dict[str, Any]) -> None:
 
 
 def _wants_door(value: Any) -> bool:
-    """Generators begin after the call; functions of another face have the door already."""
+    """Whether to check it: generators start after the call; functions of another module are checked already."""
     if not isinstance(value, FunctionType) or hasattr(value, "__cellpose_door__"):
         return False
     return not inspect.isgeneratorfunction(inspect.unwrap(value))
 
 
 def check_arguments(function: Callable[..., Any], **given: Any) -> None:
-    """Refuse, by name, values that the annotations of a method do not allow; for constructors, which have no door.
+    """Refuse, by name, values that the annotations of a method do not allow; for constructors.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def check_arguments(function: Callable[..., Any], **given: Any) -> None:
 
 
 def door(function: F, module: str | None = None) -> F:
-    """A function whose arguments are checked by its annotations, and which fails with errors of ours alone.
+    """A function whose arguments are checked by its annotations, and which raises the package's errors only.
 
     A raw error from inside becomes an `InputError` that shows the arguments, with the raw one as its cause, except
     where a network, an engine or a function of the caller's has run: what that raises is its own.

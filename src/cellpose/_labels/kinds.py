@@ -1,4 +1,4 @@
-"""What training is given as labels: a label image, training targets, or something else that is told as what it is."""
+"""What kind of labels training is given: a label image, training targets, or something else, which is named."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def label_plane(labels: Any) -> Array:
 def holds_targets(array: Array) -> bool:
     """Whether an array is training targets: labels, [classes,] cell mask and flows, floats ``(4 or more, Y, X)``.
 
-    Flows are told from planes of labels by their values: the numbers are whole, the cell mask is 0 or 1 (-1 where
-    nobody knows), the vectors are at most 1 long and 0 outside of cells.
+    Flows are distinguished from planes of labels by their values: labels are whole, the cell mask is 0 or 1 (-1:
+    unknown), the vectors are at most 1 long and 0 outside of cells.
 
     Examples
     --------

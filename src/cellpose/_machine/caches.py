@@ -52,7 +52,7 @@ def _home_takes_files() -> bool:
 
 
 def _is_private(folder: Path) -> bool:
-    """Whether the folder is there, or can be made, and nobody else can put files into it: what lies there is run."""
+    """Whether the folder exists or can be made, and no other user can write to it: its files are run as code."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()

@@ -1,4 +1,4 @@
-"""The one door through which files are read: whatever a damaged file raises leaves as an error that names it."""
+"""Reading files: any error of a damaged file becomes one of the package's errors, with the name of the file."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _LONGEST = 300  # characters of a library's message; some print all that they re
 
 @contextmanager
 def reading(path: str | os.PathLike[str], kind: type[FileReadError | WeightsError] = FileReadError) -> Iterator[None]:
-    """What is done inside reads this file: any error that leaves is one of ours and names the file.
+    """A context in which this file is read: any error becomes one of the package's and names the file.
 
-    A broken file can make a library fail in any way. Errors of ours pass as they are; one about an array,
-    an option or weights is told the name of the file if it does not say it.
+    A broken file can make a library fail in any way. Errors of the package pass unchanged; one about an array,
+    an option or weights gets the name of the file if it lacks it.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def _refuse_endless(name: str) -> None:
     """Pipes, sockets and devices are no files: opening them may wait for ever, and reading them never end."""
     try:
         kind = os.stat(name).st_mode
-    except (OSError, ValueError):  # told by what opens it
+    except (OSError, ValueError):  # reported when it is opened
         return
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         message = f"{name} could not be opened: it is a pipe, socket or device; give a file"

@@ -38,7 +38,7 @@ def temporary_beside(target: Path) -> Path:
 
 
 def remove_left_over(folder: str | os.PathLike[str]) -> None:
-    """Remove temporary files and folders of ours whose run has ended, as far as that is possible and known."""
+    """Remove temporary files and folders of runs that have ended, as far as that is possible and known."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             known = _NAME.fullmatch(entry.name)

@@ -32,7 +32,7 @@ _PART_UNKNOWN = "  {desc}, {elapsed}"
 
 
 def can_show() -> bool:
-    """Whether somebody sees bars: on a terminal that can go back in a line, or in a notebook."""
+    """Whether a person can see bars: on a terminal that can rewrite a line, or in a notebook."""
     return _in_notebook() or (_is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb")
 
 
@@ -64,7 +64,7 @@ class Display:
     what
         What is counted, in the plural; "": there is no bar of all, only what takes long is shown.
     total
-        How many; None: nobody knows.
+        How many; None: unknown.
     after
         Seconds until the bar of all is shown, so that short calls show nothing.
     keep
@@ -288,7 +288,7 @@ def shown(progress: Any, what: str, total: int | None = None, *, after: float = 
     Parameters
     ----------
     progress
-        None: where somebody sees it; True: in any case; False, and whatever is told of the progress instead: never.
+        None: where a person sees it; True: always; False, or an object that takes the progress: never.
     what, total, after, keep
         See :class:`Display`.
 

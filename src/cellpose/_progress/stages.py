@@ -27,7 +27,7 @@ _COMPILING = "compiling loops for this processor: on the first run only, 10 to 2
 
 
 class Stage(NamedTuple):
-    """A stage of a job: how far it is, of ``total`` (None: nobody knows) ``unit``s, and when it began."""
+    """A stage of a job: its progress, out of ``total`` (None: unknown) ``unit``s, and when it began."""
 
     name: str
     total: int | None = None
@@ -81,7 +81,7 @@ _line: list[Callable[[str], None]] = []
 
 
 def current_job() -> Job | None:
-    """What this thread works on, if somebody watches."""
+    """The job that this thread works on, if its progress is shown."""
     return _job.get()
 
 
@@ -103,7 +103,7 @@ def stage(name: str, total: int | None = None, unit: str = "") -> Callable[[floa
     name
         What is done, such as "loading weights".
     total, unit
-        Of how many parts it consists, and what they are; None: nobody knows.
+        How many parts it has, and what they are; None: unknown.
 
     Returns
     -------

@@ -23,7 +23,7 @@ __all__ = ["is_large", "print_estimates", "segment_large_file"]
 
 logger = logging.getLogger("cellpose.cli")
 
-# Pixels from which a plane is run in blocks unasked: as a whole it takes about 9 GiB.
+# Pixels from which a plane is run in blocks by default: as a whole it takes about 9 GiB.
 _WHOLE_AT_MOST = 2**26
 _ROWS = 1024  # of labels that are copied together
 _PASSED_ON = (
@@ -59,7 +59,7 @@ def is_large(file: Path, segmenter: Segmenter, args: Namespace) -> bool:
         return False
     try:
         height, width, _ = io.open_plane(file, args.channel_axis, args.axes).shape
-    except (CellposeError, OSError):  # what is wrong with it is told when it is read
+    except (CellposeError, OSError):  # the error is reported when it is read
         return False
     if height * width <= _WHOLE_AT_MOST:
         return False

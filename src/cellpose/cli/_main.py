@@ -1,4 +1,4 @@
-"""The door of the command line: which command, and what its errors mean for the exit code."""
+"""Entry point of the command line: which command runs, and which exit code its errors give."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class Manifest:
 def outputs_of_last_run(folder: Path) -> frozenset[Path]:
     """Files that the manifest in a folder names as results, so that they are not taken for images.
 
-    Names of results that the user chose with ``--output_name`` cannot be told from names of images otherwise.
+    Without it, results named with ``--output_name`` look like images.
     """
     try:
         content = _read(folder / MANIFEST_NAME)

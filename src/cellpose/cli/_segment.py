@@ -82,7 +82,7 @@ def segment_command(args: Namespace) -> int:
         manifest.close()
     logger.info(f">>>> completed in {time.perf_counter() - start:0.3f} sec")
     say_at_end(summary.line(manifest.path, len(files) - len(left)))
-    if failed:  # in the last line, where nobody overlooks it
+    if failed:  # in the last line, where it is not overlooked
         names = ", ".join(failed[:_MOST_NAMES]) + ("" if len(failed) <= _MOST_NAMES else ", ...")
         logger.error(f"{len(failed)} of {len(files)} images failed, for the reasons above: {names}")
     return 1 if failed else 0

@@ -245,7 +245,7 @@ def _algorithm() -> list[Flag]:
         Flag(
             "large",
             "algorithm",
-            "segment planes in blocks, in little memory, and write masks only; unasked above 8000 x 8000 pixels",
+            "segment planes in blocks, in little memory, and write masks only; by default above 8000 x 8000 pixels",
         ),
         Flag("estimate_memory", "algorithm", "print how much memory each plane will need, and stop", neutral=True),
     ]

@@ -33,7 +33,7 @@ logger = logging.getLogger("cellpose.dynamics")
 
 Floats = npt.NDArray[np.floating[Any]]
 
-IGNORED = -1.0  # value of the cell mask where nobody knows what is there
+IGNORED = -1.0  # value of the cell mask where the truth is unknown
 _LAST_WHOLE_FLOAT32 = 2**24
 
 

@@ -122,7 +122,7 @@ def _sub_folders(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             inside = [entry.path for entry in entries if not entry.name.startswith(".")]
-    except OSError:  # told by _names
+    except OSError:  # reported by _names
         return []
     # a folder itself goes before links to it
     inside = sorted((path for path in inside if os.path.isdir(path)), key=os.path.islink)

@@ -155,7 +155,7 @@ def _members(path: Path) -> list[Path]:
     try:
         with tifffile.TiffFile(path) as tif:
             found = _described(path, tif.pages[0].description)
-    except Exception:  # whatever is wrong with it is told when it is read
+    except Exception:  # the error is reported when it is read
         return []
     images, uuid = found or ([], "")
     for image in images:

@@ -1,4 +1,4 @@
-"""What images are taken for whose axes nobody names: said in one line, with what to type if it is wrong."""
+"""How images without named axes are read: one line in the log, with what to type if it is wrong."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def segment_images(
     sizes
         ``diameter`` and ``rescale``, each a number for all images or one per image.
     progress
-        What is told of the progress, or whether it is shown, see `reporter` and `cellpose._progress.display.shown`.
+        Takes the progress, or says whether to show it, see `reporter` and `cellpose._progress.display.shown`.
     """
     report = reporter(progress)
     with shown(progress, "images" if images.many and images.count != 1 else "", images.count) as display:
@@ -111,7 +111,7 @@ def _doubt(network: Network, result: SegmentationResult, options: Evaluation, *,
 def _tell_assumed(
     name: str, image: Any, layout: Layout, network: Network, options: Evaluation, told: list[str]
 ) -> None:
-    """Say once in a call what an image is taken for whose axes nobody names; channels that come last are usual."""
+    """Log once per call how an image without named axes is read; channels last are usual."""
     if image.ndim != 3 or layout.channel_axis is not None or layout.z_axis is not None:
         return
     if options.do_3D or options.stitch_threshold > 0:

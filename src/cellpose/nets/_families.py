@@ -1,6 +1,6 @@
 """The families of networks. A new one is one entry of ``FAMILIES``, and nothing anywhere else.
 
-That fast engines run it as well is told by the graphs of ``engines/_onnx_graphs.py``; torch runs every network.
+Which fast engines run it as well: see the graphs of ``engines/_onnx_graphs.py``; torch runs every network.
 """
 
 from __future__ import annotations

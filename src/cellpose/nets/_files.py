@@ -23,7 +23,7 @@ _REPEATED = 2**26  # bytes that a tensor may claim by repeating the same numbers
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a weight file, by name, on the CPU.
 
-    The format is told from the content: a torch zip archive, the older torch pickle, or safetensors. Tensors are mapped
+    The content shows the format: a torch zip archive, the older torch pickle, or safetensors. Tensors are mapped
     from the file where the format allows it, and read when they are first used. The prefix ``module.``, left by
     data-parallel training, is taken off.
 

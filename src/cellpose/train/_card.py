@@ -41,7 +41,7 @@ def save_network(net: Any, path: Path, card: dict[str, Any] | None = None) -> No
 
 
 def family_name(net: Any) -> str:
-    """Name of the family of a network, or of its class where it is none of ours."""
+    """Name of the family of a network, or of its class if it is not of this package."""
     try:
         return nets.detect_architecture(merged_state(net)).name
     except WeightsError:

@@ -51,7 +51,7 @@ def fingerprint(facts: dict[str, Any], arrays: list[Any]) -> str:
 
 
 def write_atomically(path: Path, content: Any) -> None:
-    """Save with torch so that the file is whole, or as it was before, whatever happens meanwhile.
+    """Save with torch atomically: the file is the new one or the old one, never a part.
 
     Raises
     ------

@@ -115,7 +115,7 @@ class Run:
 
 
 def is_unet(net: Any) -> bool:
-    """Whether a network is a plane U-Net of ours, for which memory is best laid out channels last."""
+    """Whether a network is a 2D U-Net of this package, for which memory is best laid out channels last."""
     return hasattr(net, "downsample") and not getattr(net, "conv_3D", False)
 
 

@@ -119,8 +119,8 @@ def train_seg(
         mean diameter of the training images.
     train_data, train_labels
         Lists of images, ``(Ly, Lx)`` or with channels, and of masks ``(Ly, Lx)``, 0 background; or of masks with
-        flows, ``(4 or more, Ly, Lx)``: masks, [classes,] cell mask, dY, dX. Where masks are negative nobody knows what
-        is there: the loss is not measured. Images whose masks cannot be used are named in the log and left out.
+        flows, ``(4 or more, Ly, Lx)``: masks, [classes,] cell mask, dY, dX. Where masks are negative the truth is
+        unknown: the loss is not measured. Images whose masks cannot be used are named in the log and left out.
     train_files, train_labels_files
         Paths, in place of arrays: label files hold flows, by default ``<image>_flows.tif``, or masks with
         ``compute_flows``. With arrays, ``train_files`` are where ``<image>_flows.tif`` are written.

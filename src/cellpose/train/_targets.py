@@ -1,6 +1,6 @@
 """Labels to training targets: label numbers, cell or not, flows; kept in files that know which labels they are of.
 
-A negative label marks a region to ignore: nobody said what is there. In the targets it is -1 in the cell mask.
+A negative label marks a region to ignore: its content is unknown. In the targets it is -1 in the cell mask.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def read_targets(path: Any) -> Floats:
 
 
 def _key(labels: npt.NDArray[Any]) -> str:
-    """What tells these cells from others, whatever their numbers: a hash of their shape and pixels."""
+    """A hash of the shapes and pixels of these cells, independent of their numbers."""
     ignored = labels < 0
     cells = np.where(ignored, -1, renumber(np.where(ignored, 0, labels))[0]).astype(np.int32)
     return hashlib.sha256(repr(cells.shape).encode() + cells.tobytes()).hexdigest()

@@ -104,7 +104,7 @@ def _segment(
 
 
 def _without_ignored(masks: Labels, ignored: npt.NDArray[np.bool_]) -> Labels:
-    """Masks that lie mostly in known parts of the image: of the others nobody knows whether they are right."""
+    """Masks that lie mostly in annotated parts of the image: for the others the truth is unknown."""
     if not ignored.any():
         return masks
     size = np.bincount(masks.ravel())

@@ -2,7 +2,7 @@
 
 The two generations of models want other arrays: the U-Nets two channels (what to segment, then the nuclei), the
 transformers up to three in the order in which they come. `prepare_unet` and `prepare_transformer` make them;
-`convert_image` is the public door to both.
+`convert_image` is the public function for both.
 
 Axes that are named are obeyed. Axes that are not named are concluded from the shape, and the log says what was
 concluded; where a shape allows no conclusion, an `AxesError` shows what to name.
@@ -361,7 +361,7 @@ def _conclude_transformer_stack_axes(
 
 
 def assumed_axes(shape: tuple[int, ...], *, transformer: bool, choosing: bool, do_3D: bool) -> str:
-    """What an array is taken for if nobody names its axes.
+    """How an array is read if its axes are not named.
 
     Parameters
     ----------
@@ -437,7 +437,7 @@ def _no_stack(shape: tuple[int, ...], channels: int | None = None) -> str:
 
 
 def _refuse_colours(shape: tuple[int, ...]) -> None:
-    """Refuse a plane with its channels last where a stack is wanted: nobody has planes a few pixels wide."""
+    """Refuse a plane with its channels last where a stack is wanted: planes a few pixels wide are unlikely."""
     if shape[-1] <= _MOST_COLOURS and min(shape[:2]) > _LEAST_SIDE:
         message = f"{_no_stack(shape, 2)}; if its axes are z, y and x say so with z_axis=0"
         raise AxesError(message)

@@ -238,7 +238,7 @@ def _read_records(folder: Path) -> dict[str, Any]:
 
 
 def _read_table(path: Path) -> dict[str, Any]:
-    """A JSON file of ours; damaged ones are told and count as empty, since no model needs them."""
+    """A JSON file of the cache; damaged ones are logged and count as empty, since no model needs them."""
     try:
         table = read_json(path)
     except FileMissingError:
@@ -278,7 +278,7 @@ def _temporary_dir() -> Path:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether nobody else can put files there (folders for temporary files are open to all users of a machine)."""
+    """Whether no other user can write there (folders for temporary files are open to all users of a machine)."""
     try:
         status = folder.lstat()
     except OSError:

@@ -20,7 +20,7 @@ __all__ = ["embed_card", "read_card"]
 
 _ENTRY = "cellpose.json"
 _KEY = "cellpose"
-_LONGEST = 2**20  # bytes; a longer card is none of ours
+_LONGEST = 2**20  # bytes; a longer card is not from this package
 
 
 def embed_card(path: Path, card: Mapping[str, Any]) -> None:

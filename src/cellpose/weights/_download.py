@@ -34,7 +34,7 @@ logger = logging.getLogger("cellpose.weights")
 Progress = Callable[[int, "int | None"], None]
 
 _CHUNK = 1 << 20
-#: What nobody publishes as a model.
+#: Types of content that are never a model.
 _LARGEST_BYTES = 8 << 30
 _SCHEMES = ("https", "http", "file")
 
@@ -204,7 +204,7 @@ class _Fetch:
                 raise _of_network(error) from error
             if not piece:
                 break
-            # A wrong file is told by its begin, and not fetched to its end.
+            # A wrong file shows in its first bytes; the rest need not be fetched.
             if len(head) < HEAD_BYTES:
                 head += piece[: HEAD_BYTES - len(head)]
                 if len(head) == HEAD_BYTES:

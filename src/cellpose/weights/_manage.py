@@ -126,7 +126,7 @@ def add_model(path: str | os.PathLike[str]) -> ModelFile:
     if not source.stat().st_size:
         message = f"the model file {source} is empty; copy or train it again"
         raise WeightsError(message)
-    architecture_of(read_state_dict(source), source)  # what is no network is told now, not at the first run
+    architecture_of(read_state_dict(source), source)  # refuse other files now, not at the first run
     folder = _cache.writable_dir()
     target = folder / source.name
     if not (target.exists() and target.samefile(source)):

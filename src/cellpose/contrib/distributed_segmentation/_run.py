@@ -259,7 +259,7 @@ def _map(
 
 
 def run_calls(client: Any, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> None:
-    """Calls whose results nobody wants."""
+    """Calls whose results are not needed."""
     for _ in _map(client, function, calls, _TOGETHER):
         pass
 

@@ -51,7 +51,7 @@ class Autosave:
         self._timer: threading.Timer | None = None
         self._state = self._writing = "none"  # of the file as it is, and as it will be
         self._on_disk = "none"  # `state_of` the file alone, when it was read or written here
-        self._told = ""  # why nothing could be saved, as the user was told
+        self._told = ""  # why nothing could be saved, as last shown to the user
         self._took = 0.0  # seconds
         self._closed = ClosedHistories()
         self.enabled = True
@@ -67,7 +67,7 @@ class Autosave:
             `state_of` the file that its labels came from.
         on_disk
             `state_of` the ``_seg.npy``, without its content, before it was read. A file of another state was written
-            by somebody else, or could not be read, and is put aside before another one takes its name.
+            by another program, or could not be read; it is renamed before another one takes its name.
         """
         if document.path is None:
             return

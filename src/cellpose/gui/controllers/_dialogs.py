@@ -57,7 +57,7 @@ class Dialogs(Protocol):
 
 
 class NoDialogs:
-    """Where there is nobody to ask."""
+    """No dialogs: every question gets its default answer."""
 
     def ask_open(self, title: str, kinds: str = "", suggested: Path | None = None) -> Path | None:
         """None."""

@@ -47,7 +47,7 @@ class Jobs:
     Parameters
     ----------
     to_main
-        The one door back: runs a function in the main thread, soon.
+        The one way back: runs a function in the main thread, soon.
 
     Attributes
     ----------

@@ -47,7 +47,7 @@ class Session:
     to_main
         Runs a function in the main thread, soon; see `Jobs`.
     dialogs
-        Asks the user; None: nobody is asked.
+        Asks the user; None: no questions.
 
     Attributes
     ----------

@@ -233,7 +233,7 @@ class Training:
         self.failed.emit(str(error))
 
     def _use(self, trained: Trained, began_with: Document | None) -> None:
-        """Select the new model unless it is worse, and segment the next image that nobody segmented yet."""
+        """Select the new model unless it is worse, and segment the next image without a segmentation."""
         session = self._session
         self.finished.emit(trained)
         session.models.changed.emit()

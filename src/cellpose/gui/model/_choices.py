@@ -27,7 +27,7 @@ def _any(_value: Any) -> bool:
 
 
 # Fields that are kept, and whether a value can be used. What belongs to one image is not kept, nor are masks that are
-# off: nobody who comes back should look in vain for cells.
+# off: a user who returns should see the cells.
 _KEPT: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("outlines_on", "outlines_own", "auto_levels", "single_stroke", "disk_on"), _any),
     **dict.fromkeys(("scale_bar_on", "minimap_on", "preserve", "pressure"), _any),

@@ -76,7 +76,7 @@ class Journal:
         self._done, self._undone = [], []
 
     def follow(self, done: Iterable[Edit], undone: Iterable[Edit]) -> None:
-        """It was read, and these are the edits that it told of."""
+        """It was read, and holds these edits."""
         self._done, self._undone = list(done), list(undone)
 
     def record(self, what: str, edit: Edit) -> None:

@@ -277,7 +277,7 @@ class LabelStore:
             self._measure_all(touched, hull([*hulls.values(), *(around for _, around in wide)]))
         else:
             self._measure(hulls)
-        together: dict[int, tuple[Mapping[str, Any], list[int]]] = {}  # cells that are told the same
+        together: dict[int, tuple[Mapping[str, Any], list[int]]] = {}  # cells that get the same message
         for cell, values in (facts or {}).items():
             together.setdefault(id(values), (values, []))[1].append(cell)
         for values, cells in together.values():

@@ -61,7 +61,7 @@ def _marked(store: LabelStore, cells: Iterable[int], name: str, field: str, valu
 
 
 def is_settled(rows: Table) -> npt.NDArray[np.bool_]:
-    """For rows (n,) of the table whether nobody needs to look at the cell: it was checked, or made by hand."""
+    """For rows (n,) of the table whether the cell needs no check: it was checked, or made by hand."""
     return np.asarray(rows["checked"] | rows["manual"])
 
 

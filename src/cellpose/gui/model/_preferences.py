@@ -19,7 +19,7 @@ logger = logging.getLogger("cellpose.gui")
 
 
 class Preferences:
-    """Sections of values, such as ``"keys"``, in one file. A file that cannot be read or written stops nobody.
+    """Sections of values, such as ``"keys"``, in one file. A file that cannot be read or written is ignored.
 
     Parameters
     ----------

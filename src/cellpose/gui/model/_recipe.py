@@ -36,7 +36,7 @@ class Recipe:
     diameter
         In pixels; None: as the model was trained.
     trained_diameter
-        Of a U-Net, which the command line needs to be told where ``diameter`` is None; None: of a transformer.
+        The diameter for U-Nets where ``diameter`` is None: the command line needs one; None: a transformer.
     percentile, filters
         Keywords of ``Normalization``; filters that do nothing are left out.
     masking

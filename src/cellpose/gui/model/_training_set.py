@@ -109,7 +109,7 @@ class TrainingSet:
         return sum(example.corrected for example in (*self.train, *self.held_out))
 
     def only_corrected(self) -> TrainingSet:
-        """The same without the images that nobody worked on: a model that learns what it found itself learns little."""
+        """The same without images that were never corrected: a model learns little from its own results."""
         others = tuple((e.path.name, "not corrected") for e in self.train if not e.corrected)
         kept = tuple(example for example in self.train if example.corrected)
         return TrainingSet(self.folder, kept, self.held_out, (*self.left_out, *others))

@@ -276,7 +276,7 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         """Show all of an image, and go on to do so when the window changes its size."""
         self._whole = (height, width)
         far = _FARTHEST * (max(height, width) + self._below)
-        self.box.setLimits(minXRange=1, minYRange=1, maxXRange=far, maxYRange=far)  # nobody gets lost
+        self.box.setLimits(minXRange=1, minYRange=1, maxXRange=far, maxYRange=far)  # the image stays in reach
         self.box.setRange(xRange=(0, width), yRange=(0, height + self._below), padding=0.01)
 
     def show_disk(self, diameter: float | None, height: int) -> None:

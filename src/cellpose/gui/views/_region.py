@@ -20,7 +20,7 @@ class Region(pg.RectROI):  # type: ignore[misc]
     box
         The view that it is drawn in.
     tool
-        That is told where it is, and tells when it is shown.
+        Set to where the region is; signals when it is shown.
     """
 
     def __init__(self, box: pg.ViewBox, tool: RemoveMany) -> None:

@@ -27,7 +27,7 @@ class Status(QWidget):  # type: ignore[misc]
     Parameters
     ----------
     session
-        Whose state is told.
+        Whose state is shown.
     scene
         Where the pointer is.
     bar

@@ -134,7 +134,7 @@ class Tool:
         return False
 
     def handle(self, event: PointerEvent) -> bool:
-        """React to what the pointer did; True where nobody else should."""
+        """Handle an event of the pointer; True if it is done with."""
         return False
 
     def cancel(self) -> None:

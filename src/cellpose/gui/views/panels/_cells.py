@@ -36,7 +36,7 @@ class CellLook(CollapsibleGroup):
         self.coloring = choice_box(list(COLORINGS), view, "coloring")
         self.coloring.setToolTip("what gives a cell its colour (H: the next)")
         self.palette_box = choice_box(PALETTES, view, "palette")
-        self.palette_box.setToolTip("Okabe-Ito and Tol: can be told apart by the colour-blind, too")
+        self.palette_box.setToolTip("Okabe-Ito and Tol: safe for the colour-blind")
         self.cell_color = color_button(view, "cell_color", "the one colour of all masks")
         self.width_box = number_box(view, "outline_width", 1, 9, 1, decimals=0)
         self.width_box.setSuffix(" px")
