@@ -25,7 +25,7 @@ from cellpose.errors import (
     WeightsError,
 )
 from cellpose.nets import CPDINO, CPSAM, CPnet
-from cellpose.weights import _here
+from cellpose.weights import _installed
 
 # Names, files and sizes as published.
 FILES = {
@@ -155,7 +155,7 @@ def test_default_is_cpsam_where_its_file_is(folder: Path) -> None:
 
 def test_bundled_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundled = folder.parent / "bundled"
-    monkeypatch.setattr(_here, "BUNDLED_DIR", bundled)
+    monkeypatch.setattr(_installed, "BUNDLED_DIR", bundled)
     with pytest.raises(UnknownModelError, match="missing from this installation"):
         weights.resolve(None)
     bundled.mkdir()

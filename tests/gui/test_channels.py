@@ -10,7 +10,7 @@ import tifffile
 from qtpy.QtGui import QColor
 
 from cellpose.gui.model import Flows
-from cellpose.gui.views._renderer import picturing
+from cellpose.gui.views._renderer import render_settings
 from cellpose.gui.views._window import Window
 from hand import key, place
 
@@ -59,7 +59,7 @@ def test_levels_and_gamma_of_a_fourth_channel(five: Window) -> None:
     five.panel.views.levels[3].setValue((0.0, 200.0))
     assert five.session.view.levels[3] == (0, 200)
     five.panel.views.channels.gammas[3].box.setValue(0.5)
-    shown = picturing(five.session.document, five.session.view)
+    shown = render_settings(five.session.document, five.session.view)
     assert shown.tables[3][50] == round(255 * (50 / 200) ** 0.5)
 
 
@@ -112,14 +112,14 @@ def test_what_costs_more_than_the_screen_is_made_once(filled: Window) -> None:
     document, view = filled.session.document, filled.session.view
     flows = np.zeros((120, 120), np.float32)
     document.flows = Flows(None, None, flows)
-    first = picturing(document, view)
+    first = render_settings(document, view)
     view.opacity = 7
-    assert picturing(document, view).tables is first.tables
+    assert render_settings(document, view).tables is first.tables
     view.levels = [(0.0, 99.0)] * 3
-    assert picturing(document, view).tables is not first.tables
+    assert render_settings(document, view).tables is not first.tables
     view.view = "cellprob"
-    first = picturing(document, view)
+    first = render_settings(document, view)
     view.opacity = 9
-    assert picturing(document, view).image is first.image
+    assert render_settings(document, view).image is first.image
     document.flows = Flows(None, None, flows + 9)
-    assert picturing(document, view).image is not first.image
+    assert render_settings(document, view).image is not first.image

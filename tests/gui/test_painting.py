@@ -20,13 +20,13 @@ from hand import click, key
 def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
     """What was made to be painted, in order."""
     known: list[object] = []
-    real = _window.picturing
+    real = _window.render_settings
 
-    def picturing(*given: object) -> object:
+    def render_settings(*given: object) -> object:
         known.append(real(*given))
         return known[-1]
 
-    monkeypatch.setattr(_window, "picturing", picturing)
+    monkeypatch.setattr(_window, "render_settings", render_settings)
     return known
 
 

@@ -18,7 +18,7 @@ from cellpose.weights._cache import (
 )
 from cellpose.weights._card import embed_card, read_card
 from cellpose.weights._download import Retry
-from cellpose.weights._here import BUNDLED, ModelFile, bundled_models, default_model, find
+from cellpose.weights._installed import BUNDLED, ModelFile, bundled_models, default_model, find
 from cellpose.weights._load import architecture, architecture_of, load_arrays, load_network, load_state_dict
 from cellpose.weights._manage import ModelStatus, add_model, list_models, pull, remove_model
 from cellpose.weights._names import PUBLISHED, ModelInfo, lookup

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError, WeightsError
 from cellpose.weights._card import read_card
-from cellpose.weights._here import ModelFile
+from cellpose.weights._installed import ModelFile
 from cellpose.weights._resolve import resolve
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from cellpose.errors import FileMissingError, FileReadError, FileWriteError, UnknownModelError, WeightsError
 from cellpose.weights import _cache
 from cellpose.weights._download import Progress, Retry
-from cellpose.weights._here import ModelFile, bundled_models
+from cellpose.weights._installed import ModelFile, bundled_models
 from cellpose.weights._load import architecture_of
 from cellpose.weights._names import PUBLISHED, ModelInfo, lookup
 from cellpose.weights._resolve import fetch, supported

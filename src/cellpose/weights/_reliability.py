@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.weights._here import find
+from cellpose.weights._installed import find
 
 __all__ = ["Reliability", "reliability"]
 

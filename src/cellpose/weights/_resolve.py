@@ -9,10 +9,10 @@ from pathlib import Path
 
 from cellpose.errors import DownloadError, FileMissingError, FileWriteError, UnknownModelError, WeightsError
 from cellpose.nets import FAMILIES
-from cellpose.weights import _cache, _here
+from cellpose.weights import _cache, _installed
 from cellpose.weights._download import Progress, Retry
 from cellpose.weights._download import download as download_file
-from cellpose.weights._here import BUNDLED, ModelFile, bundled_models, default_model, locate
+from cellpose.weights._installed import BUNDLED, ModelFile, bundled_models, default_model, locate
 from cellpose.weights._names import LEGACY_FILES, PUBLISHED, ModelInfo, lookup
 
 __all__ = ["MIRROR_ENV", "fetch", "model_path", "resolve", "size_model_path", "supported"]
@@ -157,7 +157,7 @@ def _unknown(name: str) -> WeightsError | UnknownModelError:
         return WeightsError(message)
     if name == BUNDLED:
         message = (
-            f"the bundled model {BUNDLED} is missing from this installation ({_here.BUNDLED_DIR}); reinstall the "
+            f"the bundled model {BUNDLED} is missing from this installation ({_installed.BUNDLED_DIR}); reinstall the "
             "package, or name another model, for example cpsam or cyto3"
         )
         return UnknownModelError(message)

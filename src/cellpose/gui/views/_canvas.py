@@ -17,7 +17,7 @@ from cellpose._machine.threads import run_sliced
 from cellpose.gui.controllers.tools import Preview
 from cellpose.gui.model import Box
 
-__all__ = ["Canvas", "Picturing", "Scene", "pixels_of", "rendered"]
+__all__ = ["Canvas", "RenderSettings", "Scene", "pixels_of", "rendered"]
 
 Places = npt.NDArray[np.int32]
 
@@ -33,8 +33,8 @@ _FARTHEST = 20  # lengths of the image that are seen at most
 
 
 @dataclass(eq=False)
-class Picturing:
-    """All that decides what colour a pixel of the image has.
+class RenderSettings:
+    """Everything that decides the colour of a pixel of the image.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Picturing:
 
 
 class Canvas(pg.GraphicsObject):  # type: ignore[misc]
-    """Draws a `Picturing` in image coordinates: the pixel (y, x) covers y to y + 1, x to x + 1.
+    """Draws a `RenderSettings` in image coordinates: the pixel (y, x) covers y to y + 1, x to x + 1.
 
     Attributes
     ----------
@@ -78,13 +78,13 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.size: tuple[int, int] | None = None
-        self._make: Callable[[], Picturing] | None = None
-        self._made: Picturing | None = None
+        self._make: Callable[[], RenderSettings] | None = None
+        self._made: RenderSettings | None = None
         self._frame: _Frame | None = None
         self._pixels = np.zeros((0, 0), np.uint32)
         self.setFlag(self.GraphicsItemFlag.ItemUsesExtendedStyleOption, True)
 
-    def show(self, make: Callable[[], Picturing] | None, size: tuple[int, int] | None = None) -> None:
+    def show(self, make: Callable[[], RenderSettings] | None, size: tuple[int, int] | None = None) -> None:
         """Draw what a function makes from now on, of an image of this height and width; None: nothing."""
         if size != self.size:
             self.prepareGeometryChange()
@@ -97,7 +97,7 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         self.update()
 
     @property
-    def shown(self) -> Picturing | None:
+    def shown(self) -> RenderSettings | None:
         """What is drawn, as it is now."""
         if self._made is None and self._make is not None:
             self._made = self._make()
@@ -159,7 +159,7 @@ class _Frame:
     pixels: npt.NDArray[np.uint32]
 
     @classmethod
-    def filled(cls, shown: Picturing, place: tuple[Any, ...], ratio: float, last: _Frame | None) -> _Frame:
+    def filled(cls, shown: RenderSettings, place: tuple[Any, ...], ratio: float, last: _Frame | None) -> _Frame:
         """The pixels at a place; those that the last frame of the same picture has, moved on, are not filled again."""
         left, top, right, bottom, scale_x, scale_y, move_x, move_y = place
         height, width = shown.labels.shape
@@ -172,7 +172,7 @@ class _Frame:
 
 
 def _moved_on(
-    shown: Picturing, last: _Frame, rows: Places, columns: Places, place: tuple[Any, ...]
+    shown: RenderSettings, last: _Frame, rows: Places, columns: Places, place: tuple[Any, ...]
 ) -> npt.NDArray[np.uint32] | None:
     """The pixels of a frame after the view was dragged: only strips at its edges are new. None: it is not that."""
     margin = _outline_pixels(shown, last.ratio)  # an outline there may be that of a neighbour that was not seen
@@ -204,21 +204,21 @@ def _overlap(old: Places, new: Places, shift: int, margin: int) -> tuple[int, in
     return (begin, end, shift) if same else None
 
 
-def pixels_of(picturing: Picturing) -> npt.NDArray[np.uint32]:
+def pixels_of(settings: RenderSettings) -> npt.NDArray[np.uint32]:
     """All of it, a pixel for a pixel, 0xffRRGGBB (Y, X)."""
-    _, height, width = picturing.image.shape
+    _, height, width = settings.image.shape
     rows, columns = (np.arange(side, dtype=np.int32) for side in (height, width))
-    return _filled(picturing, rows, columns, 1.0)
+    return _filled(settings, rows, columns, 1.0)
 
 
-def rendered(picturing: Picturing) -> QImage:
+def rendered(settings: RenderSettings) -> QImage:
     """The same as an image."""
-    pixels = pixels_of(picturing)
+    pixels = pixels_of(settings)
     height, width = pixels.shape
     return QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32).copy()
 
 
-def _filled(shown: Picturing, rows: Places, columns: Places, ratio: float) -> npt.NDArray[np.uint32]:
+def _filled(shown: RenderSettings, rows: Places, columns: Places, ratio: float) -> npt.NDArray[np.uint32]:
     """Pixels of the screen, 0xffRRGGBB, for these rows and columns of the image."""
     from cellpose.gui.views._kernels import fill_rows
 
@@ -229,7 +229,7 @@ def _filled(shown: Picturing, rows: Places, columns: Places, ratio: float) -> np
     return out
 
 
-def _outline_pixels(shown: Picturing, ratio: float) -> int:
+def _outline_pixels(shown: RenderSettings, ratio: float) -> int:
     """Width of outlines on the screen."""
     return max(1, round(shown.outline_width * ratio)) if shown.outline_width else 0
 

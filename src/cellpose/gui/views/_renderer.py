@@ -14,9 +14,9 @@ from cellpose.gui.model import Document, Flows, Picture, ViewState
 from cellpose.gui.model._colors import CHANNEL_COLORS, OUTLINE_OPACITY, SELECTED, blue_white_red, spectral
 from cellpose.gui.model._palettes import cell_rgb, rgb_of
 from cellpose.gui.model._view import COLOR_MAPS
-from cellpose.gui.views._canvas import Picturing
+from cellpose.gui.views._canvas import RenderSettings
 
-__all__ = ["cell_table", "picturing"]
+__all__ = ["cell_table", "render_settings"]
 
 _NO_PALETTE = np.zeros((0, 3), np.uint8)
 
@@ -27,8 +27,8 @@ _kept_tables: WeakKeyDictionary[Picture, tuple[Any, npt.NDArray[np.uint8]]] = We
 _kept_flows: WeakKeyDictionary[Flows, tuple[tuple[Any, ...], _FlowPicture | None]] = WeakKeyDictionary()
 
 
-def picturing(document: Document, view: ViewState) -> Picturing:
-    """What is to be seen of an image."""
+def render_settings(document: Document, view: ViewState) -> RenderSettings:
+    """What the canvas shows of a document, and in which colours."""
     restored = document.restored if view.view == "restored" else None
     picture = document.picture if restored is None else restored.picture
     plane = min(view.plane, picture.shape[0] - 1)
@@ -41,7 +41,7 @@ def picturing(document: Document, view: ViewState) -> Picturing:
     else:
         channels, colors, palette = _coloring(view, picture)
         tables = _tables(picture, [(*view.level(c), view.channel(c).gamma) for c in channels.tolist()])
-    return Picturing(
+    return RenderSettings(
         image=image,
         channels=channels,
         tables=tables,

@@ -13,7 +13,7 @@ import numpy as np
 from cellpose.gui.controllers._preload import importing
 from cellpose.gui.model import Document, ViewState
 from cellpose.gui.views._canvas import pixels_of
-from cellpose.gui.views._renderer import picturing
+from cellpose.gui.views._renderer import render_settings
 
 __all__ = ["warm", "warm_soon"]
 
@@ -31,7 +31,7 @@ def warm() -> None:
                 import natsort  # noqa: F401 - the images of a folder are put in order with it
 
                 image, labels = np.zeros((1, 1, 2, 2), np.uint8), np.eye(2, dtype=np.int32)
-                pixels_of(picturing(Document(image, labels), ViewState()))
+                pixels_of(render_settings(Document(image, labels), ViewState()))
             _warmed.set()
 
 

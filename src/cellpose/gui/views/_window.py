@@ -30,7 +30,7 @@ from cellpose.gui.views._minimap import Minimap
 from cellpose.gui.views._notice import Notice
 from cellpose.gui.views._opening_bar import OpeningBar
 from cellpose.gui.views._region import Region
-from cellpose.gui.views._renderer import picturing
+from cellpose.gui.views._renderer import render_settings
 from cellpose.gui.views._scale_bar import ScaleBar
 from cellpose.gui.views._snapshot import take_picture
 from cellpose.gui.views._status import Status
@@ -233,7 +233,7 @@ class Window(QModelMainWindow):
         self._show_title()
         document.restored_changed.connect(lambda: self._repaint())
         self._show_disk()
-        self.scene.canvas.show(lambda: picturing(document, self.session.view), document.picture.shape[1:])
+        self.scene.canvas.show(lambda: render_settings(document, self.session.view), document.picture.shape[1:])
         self._repaint()
         if self._early is None or self._early.path != document.path:
             self.notice.hide()
