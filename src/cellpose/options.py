@@ -215,7 +215,7 @@ class Masking(_Checked):
 
 @dataclass(frozen=True)
 class Evaluation(_Checked):
-    """All that ``eval`` needs beside the image and its axes."""
+    """Everything that ``eval`` needs except the image and its axes."""
 
     diameter: float | None = option(None, "diameter of the cells in pixels; 0 or None: no rescaling", low=0)
     rescale: float | None = option(None, "factor by which the image is resized; a diameter goes before it", low=0)

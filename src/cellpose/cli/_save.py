@@ -166,7 +166,7 @@ def _in_place(path: Path) -> Path:
 
 
 def _seg_npy(paths: io.OutputPaths) -> Path:
-    """In the folder of the results; in_folders does not touch it, since the window looks for it beside the image."""
+    """Path of the ``_seg.npy``, never in a sub-folder, since the window looks for it beside the image."""
     return paths.folder / f"{paths.base}_seg.npy"
 
 

@@ -79,7 +79,7 @@ class Summary:
 
 
 def _shown(path: Path) -> str:
-    """As it was given, and printable."""
+    """The path as the user gave it, printable."""
     text = str(path)
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 

@@ -64,7 +64,7 @@ class NetworkFlows:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the image, ([Z,] Y, X)."""
+        """Shape of the image, ([Z,] Y, X)."""
         return self.cellprob.shape
 
 

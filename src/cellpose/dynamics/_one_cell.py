@@ -85,7 +85,7 @@ class CellFinder:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the plane, (Y, X)."""
+        """Shape of the plane, (Y, X)."""
         height, width = self._logits.shape
         return height, width
 

@@ -52,7 +52,7 @@ class CellScores(NamedTuple):
 
     @property
     def plain(self) -> npt.NDArray[np.float64]:
-        """Both as one score (n,), 0 to 1, higher is surer; it sorts cells but is no probability of being right."""
+        """Both as one score (n,), 0 to 1, higher is surer; it sorts cells but is not a probability."""
         score: npt.NDArray[np.float64] = self.probability * np.exp(-ERROR_WEIGHT * self.flow_error)
         return score
 

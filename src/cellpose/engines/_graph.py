@@ -220,7 +220,7 @@ def _opened(kind: EngineKind, source: Source, precision: str, reference: _Refere
 
 
 def reference_path(weight_file: Path) -> Path:
-    """Where what torch gives for the tile of the comparison lies beside a weight file that is shipped."""
+    """Path of torch's outputs for the tile of the comparison, beside a weight file that is shipped."""
     return weight_file.with_name(f"{weight_file.stem}.reference.npz")
 
 

@@ -235,7 +235,7 @@ class NativeCPnet:
         return found, styles
 
     def _features(self, shape: tuple[int, int]) -> _Features:
-        """Those of another call that is over, if its tiles had this size, else new ones: never more than threads."""
+        """Buffers of a finished call if its tiles had this size, else new ones; never more than threads."""
         try:
             features = self._idle.pop()
         except IndexError:

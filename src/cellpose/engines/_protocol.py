@@ -38,7 +38,7 @@ class Engine(Protocol):
 
     @property
     def device(self) -> object:
-        """Where it runs."""
+        """The device it runs on."""
         ...
 
     def __call__(self, tiles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -17,7 +17,7 @@ class SamGraph(TokenGraph):
     """Writes the graph of a CPSAM for one tile."""
 
     def attention(self, x: str, key: str, side: int, places: str) -> str:
-        """Of tokens that carry their place in keys as a one-hot row and column, see ``nets.CPSAM``."""
+        """Attention whose keys carry the position of their token as one-hot row and column, see ``nets.CPSAM``."""
         graph, heads = self.graph, self.num_heads
         weight, bias = self.state[f"{key}.qkv.weight"], self.state[f"{key}.qkv.bias"]
         dim = weight.shape[1]

@@ -62,7 +62,7 @@ class _Described:
 
     @property
     def names(self) -> list[str]:
-        """Of the files, each once; "" for the file itself."""
+        """Names of the files, each once; "" for the file itself."""
         return list(dict.fromkeys(block.name for block in self.blocks))
 
     @property

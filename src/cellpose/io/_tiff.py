@@ -283,7 +283,7 @@ def _of_imagej(tif: Any) -> Sizes:
 
 
 def _of_tags(tif: Any) -> Sizes:
-    """Of a TIFF that declares nothing but a resolution, where it is finer than that of any printer."""
+    """Pixel size of a TIFF that declares only a resolution, if it is finer than any printer's."""
     tag = tif.pages[0].tags.get("ResolutionUnit")
     y, x = _sides(tif, _RESOLUTION_UNITS.get(int(tag.value) if tag is not None else 0, ""))
     return (None, y, x) if x and y and max(x, y) < FINEST_PRINT_UM else (None, None, None)

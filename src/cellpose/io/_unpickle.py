@@ -294,7 +294,7 @@ class BoundedFile:
         return len(content)
 
     def passed_over(self, size: int) -> _Part:
-        """So many bytes, to be read when they are needed."""
+        """Skip so many bytes; they are read when they are needed."""
         if size > self.left:
             message = f"it ends within {size} bytes"
             raise EOFError(message)

@@ -44,7 +44,7 @@ def neighbor_columns(shapes: Shapes, pixel_size_um: tuple[float, ...] | None) ->
 
 
 def _touching(regions: Regions) -> tuple[Array, Array, Array]:
-    """Of each label: touching labels, edges shared with them, and edges shared with anything else."""
+    """For each label: touching labels, edges shared with them, and edges shared with anything else."""
     labels = regions.image
     top = int(regions.numbers.max(initial=0)) + 1
     shared: Array = np.zeros(top)

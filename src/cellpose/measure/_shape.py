@@ -64,14 +64,14 @@ class Shapes:
         self.volume = float(np.prod(self.spacing))
 
     def scaled(self, spacing: tuple[float, ...]) -> Shapes:
-        """The same labels with other sides of a pixel; what does not depend on these is not computed anew."""
+        """The same labels with another pixel size; what does not depend on it is not computed again."""
         other = Shapes(self.regions, spacing)
         other.__dict__["_sums"] = self._sums
         return other
 
     @property
     def axes(self) -> slice:
-        """Those of the three axes that the labels have."""
+        """The axes of the labels among the three."""
         return slice(3 - self.regions.ndim, 3)
 
     @property

@@ -57,7 +57,7 @@ def _write_csv(path: PathLike, columns: Columns) -> None:
 
 
 def _texts(column: npt.NDArray[Any]) -> list[Any]:
-    """As short as they can be read back without loss; nothing for NaN."""
+    """The shortest texts that can be read back without loss; empty for NaN."""
     if column.dtype.kind != "f":
         return list(column.tolist())
     return ["" if math.isnan(value) else int(value) if value.is_integer() else value for value in column.tolist()]

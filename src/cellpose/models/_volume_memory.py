@@ -51,7 +51,7 @@ class VolumeEstimate:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Bytes in all."""
         return self.network + self.image + self.work
 
     def __str__(self) -> str:

@@ -132,7 +132,7 @@ def _channels(rng: np.random.Generator, scene: Scene) -> Mask:
 
 
 def _wall(rng: np.random.Generator, scene: Scene) -> Mask:
-    """All beyond a straight or curved line."""
+    """Everything beyond a straight or curved line."""
     u, v = _turned(rng, scene.shape)
     side = float(max(scene.shape))
     bend = rng.uniform(-0.3, 0.3) * ((u - u.mean()) / side) ** 2 * side

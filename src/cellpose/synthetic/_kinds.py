@@ -217,7 +217,7 @@ def _sharpness(rng: Rng, d: float, most: float) -> float:
 
 
 def _dim(rng: Rng, d: float, light: Field) -> Optics:
-    """Of fluorescence: from clean to a handful of photons; smaller cells need more.
+    """Optics of fluorescence: from clean to a handful of photons; smaller cells need more.
 
     Exposed for the brightest of the first channel, now and then for too long.
     """
@@ -232,7 +232,7 @@ def _dim(rng: Rng, d: float, light: Field) -> Optics:
 
 
 def _bright(rng: Rng, d: float, light: Field) -> Optics:
-    """Of transmitted light: many photons."""
+    """Optics of transmitted light: many photons."""
     return Optics(
         blur=_sharpness(rng, d, 1.4), shading=_between(rng, 0, 0.08), photons=float(np.exp(rng.uniform(8, 12))),
         read_noise=_between(rng, 0, 0.005), offset=0.0, gain=_between(rng, 0.8, 1.2),
@@ -241,7 +241,7 @@ def _bright(rng: Rng, d: float, light: Field) -> Optics:
 
 
 def _electrons(rng: Rng, d: float, light: Field) -> Optics:
-    """Of electron microscopes: grainy, often scaled afterwards."""
+    """Optics of electron microscopes: grainy, often rescaled."""
     return Optics(
         blur=_sharpness(rng, d, 1.8), shading=_between(rng, 0, 0.1), photons=float(np.exp(rng.uniform(5, 8.5))),
         offset=0.0, gain=_between(rng, 0.8, 1.2), grain=0.0 if rng.random() < 0.5 else _between(rng, 0.4, 0.9),

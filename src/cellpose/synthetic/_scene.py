@@ -70,7 +70,7 @@ class Scene:
 
     @property
     def diameter(self) -> float:
-        """Of the mean cell, in pixels."""
+        """Mean diameter of the cells in pixels."""
         return self.population.diameter
 
     @cached_property

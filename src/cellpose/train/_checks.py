@@ -154,7 +154,7 @@ def _no_numbers(numbers: npt.NDArray[Any]) -> str | None:
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Of the labels looked at their numbers, all their pieces, and those of them that are worth counting."""
+    """For the labels looked at: their numbers, all pieces, and the pieces large enough to count."""
 
     labels: npt.NDArray[np.int64]
     all: npt.NDArray[np.int64]

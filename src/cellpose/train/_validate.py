@@ -152,7 +152,7 @@ class Comparison:
         return [*rows, verdict]
 
     def as_dict(self) -> dict[str, Any]:
-        """For files."""
+        """Values for JSON files."""
         return {
             "thresholds": list(THRESHOLDS), "ap_base": list(self.base.ap), "ap_tuned": list(self.tuned.ap),
             "flow_error_base": self.base.flow_error, "flow_error_tuned": self.tuned.flow_error,

@@ -1,4 +1,4 @@
-"""From files to networks."""
+"""Loading weight files into networks."""
 
 from __future__ import annotations
 

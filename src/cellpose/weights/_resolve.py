@@ -1,4 +1,4 @@
-"""From names to files; what is published and not here is downloaded."""
+"""From names of models to files; published models are downloaded if they are not installed."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Selected:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the axes that stay."""
+        """Shape of the remaining axes."""
         return tuple(int(n) for n, place in zip(self.array.shape, self.fixed, strict=True) if place is None)
 
     @property
@@ -43,7 +43,7 @@ class Selected:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the intensities."""
+        """Dtype of the intensities."""
         dtype: np.dtype[Any] = np.dtype(self.array.dtype)
         return dtype
 

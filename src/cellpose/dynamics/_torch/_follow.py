@@ -25,7 +25,7 @@ def follow(
 
 
 def follow_field(field: torch.Tensor, p: torch.Tensor, niter: int, interp: bool) -> torch.Tensor:
-    """As `follow`, of tensors."""
+    """Like `follow`, but takes tensors."""
     limits = torch.tensor([side - 1 for side in field.shape[1:]], dtype=torch.float32, device=field.device)[:, None]
     field = torch.where(field.abs() < float(MOST), field, 0)
     field = torch.nn.functional.pad(field, (0, 1) * (field.ndim - 1))

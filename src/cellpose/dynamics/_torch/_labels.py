@@ -210,7 +210,7 @@ def _axes(labels: Tensor) -> tuple[int, ...]:
 
 
 def fill_holes_and_remove_small(labels: Tensor, min_size: int) -> Tensor:
-    """As :func:`cellpose._labels.arrays.fill_holes_and_remove_small`, of int32 labels."""
+    """Like :func:`cellpose._labels.arrays.fill_holes_and_remove_small`, for int32 tensors."""
     found = scan(labels)
     keep = found.counts >= max(min_size, 1)
     keep[0] = False
@@ -231,7 +231,7 @@ def fill_holes_and_remove_small(labels: Tensor, min_size: int) -> Tensor:
 
 
 def outlines(plane: Tensor) -> Tensor:
-    """As :func:`cellpose.utils.masks_to_outlines`, of a plane of int32 labels."""
+    """Like :func:`cellpose.utils.masks_to_outlines`, for an int32 tensor of one plane."""
     rimmed = torch.nn.functional.pad(plane, (1, 1, 1, 1))
     inner, before, after = slice(1, -1), slice(None, -2), slice(2, None)
     marks = torch.zeros_like(plane, dtype=torch.bool)
@@ -252,7 +252,7 @@ def outlines(plane: Tensor) -> Tensor:
 
 
 def overlap(a: Tensor, b: Tensor) -> Overlap:
-    """As :func:`cellpose._labels.arrays.overlap`, of labels of the same shape; counts come back as arrays."""
+    """Like :func:`cellpose._labels.arrays.overlap`, for tensors of one shape; returns arrays."""
     width = _largest(b) + 1
     keys, counts = torch.unique(a.flatten().long() * width + b.flatten().long(), return_counts=True)
     pairs = keys.cpu().numpy()

@@ -26,7 +26,7 @@ __all__ = ["masks_of"]
 def masks_of(
     flows: NetworkFlows, masking: Masking, places: Sequence[npt.NDArray[np.int64] | None], device: Any
 ) -> Labels:
-    """As `_cpu._masks.masks_of`; labels are all that is copied back from the device."""
+    """Like `_cpu._masks.masks_of`; only labels are copied back from the device."""
     device, shape = torch.device(device), flows.shape
     network = tensor_of(flows.dP, np.float32, device)
     # Flows of pixels that are not followed are zero.

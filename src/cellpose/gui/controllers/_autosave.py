@@ -176,7 +176,7 @@ class Autosave:
             self._session.in_main(lambda: self._session.failed.emit(message))
 
     def _save_elsewhere(self, snapshot: Snapshot) -> None:
-        """Where the folder of the image cannot be written to: a copy in another one, if the user names it."""
+        """Save a copy in a folder that the user names, if that of the image cannot be written to."""
         session, name = self._session, seg_path(snapshot.path).name
         folder = session.dialogs.ask_folder(
             f"{snapshot.path.parent} cannot be written to: save {name} in another folder"

@@ -76,7 +76,7 @@ class Exports:
         self._write("GeoJSON", write)
 
     def _rows(self) -> Table:
-        """Of the table, in the order of the numbers in the files."""
+        """Rows of the table, in the order of the numbers in the files."""
         document = self._session.document
         return np.zeros(0, CELL) if document is None else document.labels.table[document.labels.ids]
 

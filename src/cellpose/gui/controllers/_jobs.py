@@ -134,7 +134,7 @@ class Jobs:
             self.changed.emit(job)
 
     def _finish(self, job: Job[Any], then: Callable[[], None]) -> None:
-        """In the main thread: the result is used only if nothing took its place meanwhile."""
+        """Runs in the main thread: the result is used unless a newer job has replaced this one."""
         if job in self._ending:
             self._ending.remove(job)
             self.changed.emit(job)

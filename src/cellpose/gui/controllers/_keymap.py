@@ -73,7 +73,7 @@ class KeyMap:
         self._keep()
 
     def reset_all(self) -> None:
-        """All keys as they were at first."""
+        """Reset all keys to their defaults."""
         self._own.clear()
         self._keep()
 

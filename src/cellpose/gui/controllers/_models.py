@@ -1,4 +1,4 @@
-"""Which models there are to choose from, and bringing those here that are not."""
+"""The models to choose from, and downloading those that are not installed."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ class Models:
 
 
 def _diameter_of(choice: ModelChoice) -> float:
-    """To which its images were brought in training, as far as that is known without loading it; else 0."""
+    """Diameter in pixels of its training, if that is known without loading the model; else 0."""
     file = weights.find(choice.name)
     if file is None:
         return 0.0

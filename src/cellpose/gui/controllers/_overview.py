@@ -33,7 +33,7 @@ class Overview:
         self._small: npt.NDArray[Any] | None = None
 
     def of(self, image: npt.NDArray[Any], longest: int) -> npt.NDArray[Any] | None:
-        """Of an image (C, Y, X); None until it is there, then `changed` is sent."""
+        """The overview of an image (C, Y, X); None until it is made, then `changed` is sent."""
         if self._image is None or not same_memory(image, self._image):
             self._image, self._small = image, None
             self._session.jobs.start(self.name, lambda _report: overview(image, longest), self._take, lambda _: None)

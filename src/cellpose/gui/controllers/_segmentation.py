@@ -56,7 +56,7 @@ class _Cells(NamedTuple):
 
     @classmethod
     def of(cls, labels: npt.NDArray[Any], dP: Any, cellprob: Any, origin: Origin, part: _Part | None) -> _Cells:
-        """All that costs the whole image, for the thread of a job."""
+        """The results of a run; what takes time for the whole image is done here, in the thread of a job."""
         labels = np.ascontiguousarray(labels, np.int32)
         found = ModelCells.of(labels[None], origin.model) if part is None else None
         origin = replace(origin, cells=int(labels.max(initial=0)))
@@ -284,7 +284,7 @@ class Segmentations:
         return {"channels": list(self._session.settings.channels)} if takes else {}
 
     def trained_diameter(self) -> float:
-        """Of the cells that the chosen U-Net was trained on, in pixels; loads it."""
+        """Mean diameter in pixels of the cells that the chosen U-Net was trained on; loads the network."""
         settings = self._session.settings
         return float(self._loaded(settings.model, settings.gpu).diam_labels)
 

@@ -66,7 +66,7 @@ class TrainingRequest:
 
     @classmethod
     def of(cls, settings: TrainingSettings, **given: Any) -> TrainingRequest:
-        """With the settings as they are now."""
+        """A request with the current settings."""
         return cls(asdict(settings), **given)
 
 
@@ -111,7 +111,7 @@ def _start(request: Path, words: IO[bytes]) -> subprocess.Popen[str]:
 
 
 def _read(process: subprocess.Popen[str]) -> Generator[dict[str, Any], None, bool]:
-    """Its messages; whether it came to its end."""
+    """Yield its messages; return whether it finished."""
     for line in process.stdout or ():
         told = json.loads(line)
         if "failed" in told:

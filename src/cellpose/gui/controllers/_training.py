@@ -208,7 +208,7 @@ class Training:
             self._tell(replace(self._epochs, stopping=True))
 
     def _train(self, request: TrainingRequest, report: Report) -> Trained:
-        """In the thread of the job: pass on what the training tells."""
+        """Runs in the thread of the job: pass on the messages of the training."""
         name, n_epochs = request.settings["model_name"], request.settings["n_epochs"]
         rows: list[dict[str, float]] = []
         for told in messages(request, self._stop):

@@ -25,7 +25,7 @@ class Box(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
-        """To index planes (Z, Y, X)."""
+        """Slices that index planes (Z, Y, X)."""
         return slice(self.z0, self.z1), slice(self.y0, self.y1), slice(self.x0, self.x1)
 
     @property
@@ -52,7 +52,7 @@ class Box(NamedTuple):
         return Box(self.z0, self.z1, y0, y1, max(0, self.x0 - by), min(width, self.x1 + by))
 
     def within(self, outer: Box) -> tuple[slice, slice, slice]:
-        """To index an array that covers ``outer`` by the voxels of this box."""
+        """Slices of this box in an array that covers ``outer``."""
         starts = outer.z0, outer.y0, outer.x0
         z, y, x = (slice(s.start - start, s.stop - start) for s, start in zip(self.slices, starts, strict=True))
         return z, y, x

@@ -23,7 +23,7 @@ Filter = Callable[[Numbers, Table], npt.NDArray[np.bool_]]
 
 
 def diameters(rows: Table) -> npt.NDArray[np.float64]:
-    """Of disks as large as the cells, in pixels."""
+    """Diameters in pixels of disks as large as the cells."""
     return np.asarray(2 * np.sqrt(rows["area"] / np.pi))
 
 

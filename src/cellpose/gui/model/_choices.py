@@ -105,7 +105,7 @@ def recall_settings(settings: SegmentationSettings, preferences: Preferences, ha
 
 
 def _fitting(values: Mapping[str, Any], kept: Mapping[str, Callable[[Any], bool]]) -> dict[str, Any]:
-    """Those of the values that are kept and can be used."""
+    """The stored values that can be used."""
     return {name: values[name] for name, usable in kept.items() if name in values and _fits(usable, values[name])}
 
 

@@ -78,20 +78,20 @@ class Classes(Sequence[CellClass]):
 
     @property
     def names(self) -> list[str]:
-        """Of the classes."""
+        """Names of the classes."""
         return [each.name for each in self._all]
 
     @property
     def colors(self) -> npt.NDArray[np.uint8]:
-        """Of the classes, uint8 (classes, 3)."""
+        """Colours of the classes, uint8 (classes, 3)."""
         return np.array([rgb_of(each.color) for each in self._all], np.uint8)
 
     def name(self, kind: int) -> str:
-        """Of a class; empty for 0, none."""
+        """Name of a class; empty for 0, no class."""
         return self._all[kind - 1].name if 0 < kind <= MOST_CLASSES else ""
 
     def content(self) -> dict[str, Any]:
-        """For a ``_seg.npy``."""
+        """The classes as content of a ``_seg.npy``."""
         return {"names": self.names, "colors": self.colors}
 
     def read(self, content: Any) -> None:

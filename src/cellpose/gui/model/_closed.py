@@ -44,7 +44,7 @@ class ClosedHistory:
 
     @classmethod
     def of(cls, document: Document, state: str) -> ClosedHistory:
-        """Of a document that is about to be closed; flows are not kept with its edits any more."""
+        """The history of a document that is about to be closed; its edits give up their flows."""
         labels, history = document.labels, document.history
         for edit in (*history.edits, *history.undone):
             edit.beside.pop("flows", None)

@@ -43,14 +43,14 @@ class ModelCells:
         return cls(Packed.of(labels.astype(np.int32, copy=False)), model)
 
     def content(self) -> dict[str, Any]:
-        """For a ``_seg.npy``."""
+        """The cells as content of a ``_seg.npy``."""
         raw = self.labels.content
         kept = np.frombuffer(raw, np.uint8) if isinstance(raw, bytes) else raw
         return {"labels": kept, "shape": tuple(self.labels.shape), "model": self.model}
 
     @classmethod
     def read(cls, content: Any, shape: tuple[int, ...]) -> ModelCells | None:
-        """Of a ``_seg.npy``; None where it holds none for labels of this shape."""
+        """The cells in a ``_seg.npy``; None if it holds none for labels of this shape."""
         if not isinstance(content, Mapping):
             return None
         raw, model = content.get("labels"), content.get("model")

@@ -44,7 +44,7 @@ class Fields:
 
     @property
     def share(self) -> float:
-        """Of the image that was looked at, 0 to 1."""
+        """Share of the image that was looked at, 0 to 1."""
         return float(self.seen.mean())
 
     def mark(self, rectangle: Rectangle) -> None:

@@ -14,7 +14,7 @@ _BAND = 2**20  # pixels that are copied at once
 
 
 class Frozen:
-    """To begin it costs nothing; the copy, which costs the image, is made in any thread.
+    """A snapshot of labels: free to begin; the copy of the whole image can be made in any thread.
 
     Edits that come meanwhile tell first what they are about to change. What the copy may have caught of them is put
     back: the last edit first, so that each pixel ends as it was before the first edit that touched it.

@@ -43,7 +43,7 @@ class History:
 
     @property
     def edits(self) -> tuple[Edit, ...]:
-        """All that is done now, in order."""
+        """All edits that are done, in order."""
         return tuple(self._done)
 
     @property
@@ -53,7 +53,7 @@ class History:
 
     @property
     def saved(self) -> int:
-        """So many edits were done when the labels were saved last; -1: that can no longer be reached."""
+        """Number of edits done when the labels were last saved; -1: this state can no longer be reached."""
         return self._saved
 
     @property

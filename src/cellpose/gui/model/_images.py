@@ -70,7 +70,7 @@ def _all_channels(image: io.Image) -> npt.NDArray[Any] | None:
 
 
 def _channel_axis(image: io.Image) -> int:
-    """That of the channels of three axes, by its name or as the shortest."""
+    """Index of the channel axis among three axes, by its name or as the shortest."""
     declared = image.axis("C")
     return int(np.argmin(image.data.shape)) if declared is None else declared
 

@@ -76,7 +76,7 @@ class Journal:
         self._done, self._undone = [], []
 
     def follow(self, done: Iterable[Edit], undone: Iterable[Edit]) -> None:
-        """It was read, and holds these edits."""
+        """Note that the journal was read and holds these edits."""
         self._done, self._undone = list(done), list(undone)
 
     def record(self, what: str, edit: Edit) -> None:
@@ -122,7 +122,7 @@ class Journal:
 
 
 def journal_path(image: Path, state: str) -> Path:
-    """Where the journal of an image is kept: in the home folder, since that of the image may be read-only.
+    """Path of the journal of an image: in the home folder, since that of the image may be read-only.
 
     Parameters
     ----------

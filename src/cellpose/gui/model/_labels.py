@@ -168,7 +168,7 @@ class LabelStore:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of the planes, (Z, Y, X)."""
+        """Shape of the planes, (Z, Y, X)."""
         z, y, x = self.planes.shape
         return z, y, x
 
@@ -199,7 +199,7 @@ class LabelStore:
         return 0 < cell < self._end and bool(self._rows["area"][cell])
 
     def present(self, cells: Iterable[int]) -> list[int]:
-        """Those of the cells that are there, each once, in their order."""
+        """The given cells that exist, each once, in order."""
         return [cell for cell in dict.fromkeys(cells) if self.has(cell)]
 
     def at(self, z: int, y: int, x: int) -> int:
@@ -331,7 +331,7 @@ class LabelStore:
         return (self.planes, self.table[1:]) if numbers is None else (numbers[self.planes], self.table[self.ids])
 
     def frozen(self) -> tuple[Frozen, Table]:
-        """As `numbered`, as it is now; the labels are copied when they are asked for, whatever is edited until then."""
+        """`numbered` of the present state; labels are copied on demand, unaffected by later edits."""
         frozen = Frozen(self.planes, self._consecutive())
         self._frozen.add(frozen)
         return frozen, self.table[self.ids]

@@ -313,7 +313,7 @@ def _without(
 
 
 def _present(store: LabelStore, cells: Iterable[int]) -> list[int]:
-    """Those of the cells that are there, each once, in their order."""
+    """The given cells that exist, each once, in order."""
     there = store.present(cells)
     if not there:
         message = "no cell is selected"

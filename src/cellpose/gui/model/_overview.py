@@ -11,7 +11,7 @@ __all__ = ["overview", "same_memory", "samples"]
 
 
 def samples(length: int, n: int) -> npt.NDArray[np.intp]:
-    """Of each of ``n`` parts of an axis its middle."""
+    """The middle of each of ``n`` parts of an axis."""
     edges = _edges(length, n)
     return (edges[:-1] + edges[1:]) // 2
 

@@ -45,7 +45,7 @@ class Picture:
 
     @classmethod
     def of(cls, stack: npt.NDArray[Any]) -> Picture:
-        """Of a stack (Z, C, Y, X) of any real dtype; only integers of 8 and 16 bits are not copied."""
+        """A picture of a stack (Z, C, Y, X) of any real dtype; only 8- and 16-bit integers are not copied."""
         if stack.ndim != 4 or stack.dtype.kind not in "buif":
             message = f"a picture of shape {stack.shape} and dtype {stack.dtype}; give real numbers (Z, C, Y, X)"
             raise InputError(message)
@@ -59,7 +59,7 @@ class Picture:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of its labels: (Z, Y, X)."""
+        """Shape of its labels, (Z, Y, X)."""
         z, _, y, x = self.planes.shape
         return z, y, x
 
@@ -76,7 +76,7 @@ class Picture:
         return np.asarray(((share if gamma == 1 else share**gamma) * FULL).round(), np.uint8)
 
     def levels(self, plane: int | None, lower: float, upper: float) -> list[tuple[float, float]]:
-        """For each channel two percentiles as levels; of one plane or, for None, of the whole stack.
+        """Two percentiles per channel, as levels; of one plane or, for None, of the whole stack.
 
         Channels of one intensity get the whole range.
         """

@@ -60,12 +60,12 @@ def by_hand(rows: Table) -> dict[str, int]:
 
 
 def content_of_origins(origins: Sequence[Origin], rows: Table) -> dict[str, Any]:
-    """For a ``_seg.npy``."""
+    """The origins as content of a ``_seg.npy``."""
     return {"origins": [asdict(each) for each in origins], "now": by_hand(rows), "version": version}
 
 
 def origins_of(content: Any) -> tuple[Origin, ...]:
-    """Of a ``_seg.npy``; what makes no sense there is left out."""
+    """The origins in a ``_seg.npy``; invalid entries are left out."""
     listed = content.get("origins") if isinstance(content, Mapping) else None
     if not isinstance(listed, (list, tuple)):
         return ()

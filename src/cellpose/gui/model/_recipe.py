@@ -21,7 +21,7 @@ _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that the masks of an image depend on.
+    """Everything that the masks of an image depend on.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ class Scoring:
 
     @property
     def words(self) -> str:
-        """For a tooltip."""
+        """The text of a tooltip."""
         if self.calibrated:
             return f"share of correct cells among cells that {self.model} is as sure of (its reliability curve)"
         name = self.model or "the model"
@@ -44,12 +44,12 @@ class Scoring:
         )
 
     def content(self) -> dict[str, Any]:
-        """For a ``_seg.npy``."""
+        """The scoring as content of a ``_seg.npy``."""
         return asdict(self)
 
     @classmethod
     def read(cls, content: Any) -> Scoring | None:
-        """Of a ``_seg.npy``; None where it holds none."""
+        """The scoring in a ``_seg.npy``; None if it holds none."""
         if not isinstance(content, Mapping) or not isinstance(content.get("model"), str):
             return None
         return cls(content["model"], bool(content.get("calibrated", False)))

@@ -94,7 +94,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, document: Document, settings: SegmentationSettings, classes: Classes | None = None) -> Snapshot:
-        """Of a document that has a path."""
+        """A snapshot of a document that has a path."""
         labels, rows = document.labels.frozen()
         ids, path = document.labels.ids, document.path or Path()
         filters = document.restored.filters if document.restored else {}

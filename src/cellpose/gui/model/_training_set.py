@@ -100,7 +100,7 @@ class TrainingSet:
 
     @property
     def cells(self) -> int:
-        """In all images that are trained on."""
+        """Number of cells in all images that are trained on."""
         return sum(example.cells for example in self.train)
 
     @property
@@ -189,7 +189,7 @@ def _of_document(opened: OpenImage) -> Example | str:
 
 
 def _of_file(path: Path) -> Example | str | None:
-    """Of an image and its file; why there is none, or None where nobody segmented it yet."""
+    """The example of an image and its file; else the reason, or None if it is not segmented yet."""
     file = seg_path(path)
     if not file.is_file():
         return None

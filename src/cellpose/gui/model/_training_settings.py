@@ -55,7 +55,7 @@ class TrainingSettings:
 
     @classmethod
     def of(cls, base: str, channels: tuple[int, int], now: datetime) -> TrainingSettings:
-        """Those that do well for a base model, with a name of the present time.
+        """Settings that work well for a base model, with a name made of the time.
 
         Examples
         --------
@@ -112,7 +112,7 @@ def base_models() -> list[str]:
 
 
 def start_for(model: str) -> str:
-    """Where to start when this model is in use: from what it was itself fine-tuned from, since errors add up."""
+    """The model to start from when this one is in use: its own parent if it was fine-tuned, since errors add up."""
     file = weights.find(model or weights.default_model())
     parent = "" if file is None else str(file.card.get("parent", ""))
     if parent and weights.find(parent) is not None:

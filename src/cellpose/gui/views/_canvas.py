@@ -104,7 +104,7 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         return self._made
 
     def boundingRect(self) -> QRectF:
-        """Of the image."""
+        """Bounds of the image."""
         if self.size is None:
             return QRectF()
         height, width = self.size
@@ -205,14 +205,14 @@ def _overlap(old: Places, new: Places, shift: int, margin: int) -> tuple[int, in
 
 
 def pixels_of(settings: RenderSettings) -> npt.NDArray[np.uint32]:
-    """All of it, a pixel for a pixel, 0xffRRGGBB (Y, X)."""
+    """The whole plane, one pixel per pixel of the image, 0xffRRGGBB (Y, X)."""
     _, height, width = settings.image.shape
     rows, columns = (np.arange(side, dtype=np.int32) for side in (height, width))
     return _filled(settings, rows, columns, 1.0)
 
 
 def rendered(settings: RenderSettings) -> QImage:
-    """The same as an image."""
+    """The whole plane as a QImage."""
     pixels = pixels_of(settings)
     height, width = pixels.shape
     return QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32).copy()
@@ -322,7 +322,7 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
             self.fit(*whole)
 
     def place(self, position: QPointF) -> tuple[float, float]:
-        """Of the image, (y, x), under a position of the viewport."""
+        """The pixel (y, x) of the image under a position of the viewport."""
         point = self.box.mapSceneToView(self.mapToScene(position.toPoint()))
         return float(point.y()), float(point.x())
 
@@ -366,7 +366,7 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
 
 
 def _path_of(preview: Preview) -> tuple[QPainterPath, list[QPointF]]:
-    """Its line, and the corners of that, at the centres of pixels."""
+    """The path of a stroke: its line and corners, at the centres of pixels."""
     points = [QPointF(x + 0.5, y + 0.5) for y, x in preview.path.tolist()]
     path = QPainterPath(points[0])
     for point in points[1:] or points:

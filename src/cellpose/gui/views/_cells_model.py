@@ -53,7 +53,7 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
         self.list_anew()
 
     def list_anew(self) -> None:
-        """All rows may be different."""
+        """List the cells again: all rows may have changed."""
         self.beginResetModel()
         if self._document is None:
             self.cells = None
@@ -104,11 +104,11 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
     # --- what Qt asks ---
 
     def rowCount(self, parent: QModelIndex = _NO_PARENT) -> int:
-        """Of the listed cells."""
+        """Number of listed cells."""
         return 0 if self.cells is None or parent.isValid() else len(self.cells)
 
     def columnCount(self, parent: QModelIndex = _NO_PARENT) -> int:
-        """Of ``COLUMNS``."""
+        """Number of ``COLUMNS``."""
         return 0 if parent.isValid() else len(COLUMNS)
 
     def headerData(self, section: int, orientation: Any, role: int = _Role.DisplayRole) -> Any:
@@ -178,7 +178,7 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
         return self._session.scale.pixel_um
 
     def sort(self, column: int, order: Any = Qt.SortOrder.AscendingOrder) -> None:
-        """By a column."""
+        """Sort the rows by a column."""
         self._sorted = (COLUMNS[column], order == Qt.SortOrder.DescendingOrder)
         self.list_anew()
 

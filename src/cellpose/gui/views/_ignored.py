@@ -17,7 +17,7 @@ _COLOR, _EDGE = QColor(255, 170, 60, 150), QColor(255, 170, 60, 220)
 
 
 class IgnoredRegions(pg.GraphicsObject):  # type: ignore[misc]
-    """All of the plane that is seen; drawn above the cells, and in the way of no event.
+    """The ignored regions of the visible plane, drawn above the cells; passes all events on.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ class _Section(QWidget):  # type: ignore[misc]
 
 
 class KeySheet(QDialog):  # type: ignore[misc]
-    """All keys and mouse rules in two columns, with a line to search in them. It can stay open while one works.
+    """All keys and mouse rules in two columns, with a search line. It can stay open during work.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def _of_mouse(mouse: Iterable[MouseRule]) -> list[_Section]:
 
 
 def _halves(sections: Sequence[_Section]) -> list[list[_Section]]:
-    """In their order, with about as many rows in each column."""
+    """The sections split into two columns of about equal length, in their order."""
     heights = [len(section) + 2 for section in sections]
     columns: list[list[_Section]] = [[] for _ in range(_COLUMNS)]
     so_far = 0

@@ -144,7 +144,7 @@ class Minimap(Overlay):
             self._go(event)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """It is no click in the image."""
+        """Accept the event, so that the image does not see a click."""
         event.accept()
 
     def _go(self, event: QMouseEvent) -> None:

@@ -62,7 +62,7 @@ def _tables(picture: Picture, looks: list[tuple[float, float, float]]) -> npt.ND
 
 
 def _flow_picture(document: Document, view: str, plane: int) -> _FlowPicture | None:
-    """Of what the network found; None where the image itself is to be seen."""
+    """The picture of flows or cell probability; None if the image itself is shown."""
     flows = document.flows
     size = document.labels.shape[1:]
     if flows is None or view not in ("gradXY", "cellprob"):

@@ -15,7 +15,7 @@ __all__ = ["take_picture"]
 
 
 def take_picture(session: Session, scene: Scene, path: Path | None) -> None:
-    """Into a file or, for None, to the clipboard; the minimap is left out."""
+    """Save a picture of the view, without the minimap; None: copy it to the clipboard."""
     picture = _grabbed(scene)
     if path is None:
         QApplication.clipboard().setPixmap(picture)

@@ -22,7 +22,7 @@ _FRAME_MS = 16
 
 
 class Status(QWidget):  # type: ignore[misc]
-    """All of the status bar; messages of the bar are shown between the mode and the rest.
+    """The status bar; messages appear between the mode and the rest.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Status(QWidget):  # type: ignore[misc]
 
     @qthrottled(timeout=_FRAME_MS)  # type: ignore[untyped-decorator]
     def _show_zoom(self) -> None:
-        """In points of the screen per pixel of the image; at 100 % each pixel is one point."""
+        """Show the zoom: screen points per pixel of the image; 100 %: one point per pixel."""
         (x0, x1), _ = self._scene.box.viewRange()
         width = self._scene.viewport().width() * self._scene.devicePixelRatioF()
         percent = 100 * width / max(x1 - x0, 1e-9)

@@ -69,5 +69,5 @@ def apply_style(application: QApplication, dark: bool) -> None:
 
 
 def window_icon() -> QIcon:
-    """Of the window in the bar of the desktop."""
+    """Icon of the window in the task bar."""
     return qtawesome.icon("mdi6.hexagon-multiple", color="#b05bd6")

@@ -48,7 +48,7 @@ class _Rate(NumberBox):
         self.setRange(0, 10)
 
     def textFromValue(self, value: float) -> str:
-        """As short as it can be told."""
+        """The shortest text of the value."""
         return f"{value:.8f}".rstrip("0").rstrip(".")
 
     def stepBy(self, steps: int) -> None:

@@ -110,7 +110,7 @@ class Window(QModelMainWindow):
         self.session.segmentation.find_gpu()
 
     def _place(self) -> None:
-        """Where it was last; else as large as the original's window, if the screen has room for it and its frame."""
+        """Place the window where it was last; else with the original's size, if the screen has room for it."""
         if recall_places(self, self.session.preferences):
             self.session.view.full_screen = self.isFullScreen()
             return

@@ -48,7 +48,7 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """All of it, in blocks."""
+        """Bytes of a run in blocks."""
         return self.network + self.rows + self.labels
 
     def __str__(self) -> str:

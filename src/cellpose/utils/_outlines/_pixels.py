@@ -41,7 +41,7 @@ def pixel_border(points: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=256)
 def _border(points: bytes) -> NDArray[np.int64]:
-    """Of a shape, wherever it lies: there are few."""
+    """The border of a shape, independent of its position, so that few have to be traced."""
     contour: list[Corner] = [(x, y) for x, y in np.frombuffer(points, np.int64).reshape(-1, 2).tolist()]
     pixels = set(contour)
     # what four pixels surround belongs to the area, as holes do in every outline

@@ -123,5 +123,5 @@ class Command(NamedTuple):
         return self.id.split(".")[0]
 
     def within(self, submenu: str) -> Command:
-        """The same in a menu within its menu."""
+        """The same command, in a sub-menu."""
         return self._replace(submenu=submenu)

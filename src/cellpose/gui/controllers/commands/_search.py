@@ -12,7 +12,7 @@ _WORD, _INSIDE, _SCATTERED = 100, 60, 30  # the start of a word, letters togethe
 
 
 def found(commands: Sequence[Command], query: str, menus: dict[str, str]) -> list[Command]:
-    """Those commands that a query fits, the best first; all for an empty one.
+    """The commands that match a query, best first; all for an empty query.
 
     Parameters
     ----------

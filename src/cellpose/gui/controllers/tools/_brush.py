@@ -33,7 +33,7 @@ class Brush(Drag):
         self._sizes: list[float] = []  # of the brush at each point
 
     def begins(self, event: PointerEvent) -> bool:
-        """With Alt too; with Shift an outline begins, with Ctrl a cell is removed."""
+        """Whether a press starts a stroke: also with Alt, not with Shift (outline) or Ctrl (delete)."""
         if event.shift or event.ctrl or self.context.document is None:
             return False
         self._cell = self._under(event)
@@ -82,7 +82,7 @@ class Brush(Drag):
             document.do(operations.add_cell, box, mask, over_others=not view.preserve)
 
     def _size(self, event: PointerEvent) -> float:
-        """Of the brush, as hard as the pen is pressed where that counts."""
+        """Size of the brush, by the pressure of the pen if that is on."""
         view = self.context.view
         return max(1.0, view.brush * event.pressure) if view.pressure and self.is_busy else view.brush
 

@@ -20,7 +20,7 @@ class Chooser(Drag):
         self._before: frozenset[int] | None = None
 
     def begins(self, event: PointerEvent) -> bool:
-        """With Shift and Alt too; with Ctrl a cell is removed."""
+        """Whether a press starts a selection: also with Shift and Alt, not with Ctrl (delete)."""
         if event.ctrl or self.context.document is None:
             return False
         self._before = self.context.document.selection
@@ -79,7 +79,7 @@ class Lasso(Chooser):
         return path
 
     def cells(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> set[int]:
-        """Those that lie inside for more than a half."""
+        """The cells of which more than half lies inside."""
         document = self.context.document
         return cells_inside(document.labels, self.context.view.plane, path) if document else set()
 
@@ -96,7 +96,7 @@ class BoxSelect(Chooser):
         return around(pressed, event)
 
     def cells(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> set[int]:
-        """Those that it touches."""
+        """The cells that it touches."""
         document = self.context.document
         return cells_touched(document.labels, self.context.view.plane, corners(pressed, event)) if document else set()
 

@@ -20,7 +20,7 @@ class Ignore(Drag):
     own_shift = True
 
     def begins(self, event: PointerEvent) -> bool:
-        """With Shift too."""
+        """Whether a press starts a region: also with Shift."""
         return not (event.ctrl or event.alt)
 
     def moved(self, event: PointerEvent) -> None:

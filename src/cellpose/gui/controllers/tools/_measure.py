@@ -24,7 +24,7 @@ class Measure(Drag):
     own_shift = True
 
     def begins(self, event: PointerEvent) -> bool:
-        """Also with Shift."""
+        """Whether a press starts a line: also with Shift."""
         return not (event.ctrl or event.alt)
 
     def moved(self, event: PointerEvent) -> None:

@@ -1,4 +1,4 @@
-"""Who gets what the pointer does: the outline, whose button is the right one, then the chosen tool, then clicks."""
+"""Who handles events of the pointer: first the outline (right button), then the chosen tool, then clicks."""
 
 from __future__ import annotations
 

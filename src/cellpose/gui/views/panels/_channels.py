@@ -45,7 +45,7 @@ class _Channel:
 
 
 def channel_name(session: Session, number: int) -> str:
-    """As the file names it, or by its number; the first three by their colours where there are no more."""
+    """Name of a channel from the file, else its number; colours if there are at most three."""
     document = session.document
     names = () if document is None else document.channel_names
     if number < len(names) and names[number]:
@@ -90,7 +90,7 @@ class ChannelRows(CollapsibleGroup):
             self._session.view.color = "composite"
 
     def _fit(self) -> None:
-        """As many rows as the image has channels."""
+        """Make one row per channel of the image."""
         document = self._session.document
         n = document.picture.n_channels if document is not None else 1
         while len(self._states) < n:

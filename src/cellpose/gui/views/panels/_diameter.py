@@ -23,17 +23,17 @@ class DiameterBox(NumberBox):
         self.setToolTip('of the cells, in pixels or as "12 µm"; 0: as the model was trained')
 
     def number(self, text: str) -> float | None:
-        """In pixels."""
+        """The number in pixels."""
         size = self._session.scale.pixel_um
         length = pixels_in(text, size[1] if size else None)
         return super().number(text) if length is None else length
 
     def is_begin(self, text: str) -> bool:
-        """With a unit too."""
+        """Whether it is the beginning of a number, with or without a unit."""
         return super().is_begin(text) or set(text) <= _UNIT_LETTERS
 
     def allowed(self) -> str:
-        """In pixels, or a length."""
+        """What may be typed: pixels, or a length."""
         known = self._session.scale.pixel_um is not None
         length = 'a length such as "12 µm"' if known else "a length once the size of a pixel is known"
         return f"{super().allowed()}, or {length}"

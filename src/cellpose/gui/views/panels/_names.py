@@ -114,7 +114,7 @@ def _in_layout(layout: QLayout) -> Iterator[QWidget]:
 
 
 def _items(layout: QLayout) -> Iterator[QLayoutItem]:
-    """Those of a form row by row, wherever its rows were inserted."""
+    """The items of a form row by row, regardless of the order of insertion."""
     if not isinstance(layout, QFormLayout):
         yield from (layout.itemAt(place) for place in range(layout.count()))
         return

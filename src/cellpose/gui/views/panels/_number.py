@@ -78,7 +78,7 @@ class NumberBox(QDoubleSpinBox):  # type: ignore[misc]
         return f"{self.textFromValue(value)}{self.suffix()}"
 
     def allowed(self) -> str:
-        """Which numbers there can be, for the user."""
+        """The allowed numbers, for the user."""
         low, high = (f"{end:,.{self.decimals()}f}" for end in (self.minimum(), self.maximum()))
         if "." in low:
             low, high = (end.rstrip("0").rstrip(".") for end in (low, high))

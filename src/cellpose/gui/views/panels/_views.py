@@ -41,7 +41,7 @@ class Views(Group):
         self._show_views()
 
     def _watch(self) -> None:
-        """Of the open image the pictures come and go."""
+        """Update the list of views when the open image gains or loses one."""
         document = self._session.document
         if document is not None:
             document.flows_changed.connect(lambda: self._show_views())
@@ -103,7 +103,7 @@ class Views(Group):
 
 
 def _name_levels(slider: QLabeledDoubleRangeSlider, channel: str) -> None:
-    """For those who hear it: the slider, and the values beside it."""
+    """Name the slider and the values beside it for screen readers."""
     slider.setAccessibleName(channel)
     for part in slider.findChildren(QAbstractSlider):
         part.setAccessibleName(f"{channel}, range of brightness")
