@@ -40,7 +40,7 @@ PIXELS_PER_SLICE = 1 << 18  # pixels worth a thread in passes that do little wit
 
 
 class Scan(NamedTuple):
-    """What one pass over a label image tells of the labels 0..max.
+    """What one pass over a label image finds out about the labels 0..max.
 
     ``boxes`` int32 (max + 1, 6), rows ``z0, z1, y0, y1, x0, x1``, half open, all zero where a label is absent;
     ``counts`` int64 (max + 1,), pixels; ``broken`` bool (max + 1,), whether a label has two runs in one line along x,
@@ -122,7 +122,7 @@ def smallest_dtype(n: int) -> type[np.uint16] | type[np.uint32]:
 
 
 def compact(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Labels as they are given out: uint16, or uint32 if there are more than 65535; a copy if the dtype changes."""
+    """Labels as results have them: uint16, or uint32 if there are more than 65535; a copy if the dtype changes."""
     return labels.astype(smallest_dtype(_largest(labels)), copy=False)
 
 

@@ -1,4 +1,4 @@
-"""The one gate through which label images enter public functions: shape, type and values are checked here, once."""
+"""Checks of label images in public functions: shape, type and values, once."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is the machine's: threads, compiling, memory, files that are whole or not there, connections, streams."""
+"""The machine: threads, compiling, memory, atomic writing, connections, streams."""

@@ -1,4 +1,4 @@
-"""Connections to servers: encrypted ones verified, and none waited for longer than people wait."""
+"""Connections to servers, with verified certificates and time limits."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
 
 
 class RedirectError(OSError):
-    """A server that sends us on to where we do not go."""
+    """A server that redirects to an address that is not allowed."""
 
 
 class UnansweredError(OSError):
-    """Nothing came back from any of the numbers that a server has, or no whole answer in time."""
+    """No address of a server answered, or the answer was not complete in time."""
 
 
 class SlowError(OSError):
-    """A server that sends a few bytes now and then, which no time limit of a single read ends."""
+    """A server that sends too slowly, but often enough for the time limit of a single read."""
 
     def __init__(self) -> None:
         super().__init__(f"the server sends less than {_SLOWEST_BYTES_S} bytes per second")
 
 
 class _Watch:
-    """Cuts a connection on which one step takes too long, however many small pieces arrive meanwhile."""
+    """Cuts a connection on which one step takes too long, even if small pieces arrive meanwhile."""
 
     def __init__(self, connection: socket.socket | None, limit_s: float | None) -> None:
         self._connection, self._limit_s = connection, limit_s
@@ -102,7 +102,7 @@ class _Watch:
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer whose head must be here in the time that a single read may take."""
+    """An answer whose head must arrive within the time limit of a single read."""
 
     def __init__(self, sock: socket.socket, *args: Any, **keywords: Any) -> None:
         super().__init__(sock, *args, **keywords)
@@ -156,13 +156,13 @@ def pieces(response: Any, limit_s: float) -> Iterator[bytes]:
 
 
 def announced_length(response: Any) -> int | None:
-    """Bytes that a server says it will send; None where it does not say so, or says nonsense."""
+    """Bytes that a server announces; None if it announces none, or nonsense."""
     length = str(response.headers.get("Content-Length") or "").strip()
     return int(length) if length.isascii() and length.isdecimal() and len(length) < 40 else None
 
 
 def _connect(address: tuple[str, int], timeout: float | None = None, source: Any = None) -> socket.socket:
-    """As `socket.create_connection`, with one limit for all numbers of a name, which may be a dozen."""
+    """Like `socket.create_connection`, with one limit for all addresses of a name, which may be a dozen."""
     end = time.monotonic() + _CONNECT_S
     numbers = dict.fromkeys(found[4][:2] for found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM))
     share = max(_CONNECT_S / max(len(numbers), 1), 2.0)
@@ -217,7 +217,7 @@ def opener() -> urllib.request.OpenerDirector:
 
 
 def _tls() -> ssl.SSLContext:
-    """Certificates are always verified: by those of the system, or of certifi where the system brings none."""
+    """A context that verifies certificates, by those of the system, or of certifi if the system has none."""
     context = ssl.create_default_context()
     if not context.cert_store_stats()["x509_ca"] and not os.environ.get("SSL_CERT_FILE"):
         with contextlib.suppress(ImportError):

@@ -32,7 +32,7 @@ _WAIT = 0.2  # seconds; where a wait cannot be interrupted, Ctrl-C is seen this 
 
 
 class Stopped(BaseException):
-    """The results are not wanted any more. No error of the item: handlers of errors must not take it for one."""
+    """The results are no longer wanted. Not an `Exception`, so that handlers of errors let it pass."""
 
 
 def worker_count() -> int:

@@ -20,7 +20,7 @@ _NEEDED = {
 
 
 def why_no_screen() -> str | None:
-    """Why Qt would end the process at once, which it does where it finds no screen; None where it will find one."""
+    """Why Qt would find no screen, and end the process; None if it will find one."""
     if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM"):
         return None
     if os.environ.get("WAYLAND_DISPLAY"):

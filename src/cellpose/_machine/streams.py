@@ -16,7 +16,7 @@ __all__ = ["guard_streams", "is_output_lost"]
 
 
 class _Guarded:
-    """A text stream that gives up at the first failure and swallows what comes then."""
+    """A text stream that drops everything after its first failure."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -67,7 +67,7 @@ def guard_streams() -> None:
 
 
 def is_output_lost() -> bool:
-    """Whether something of what was printed to a guarded standard output could not be written."""
+    """Whether a part of what was printed to a guarded standard output could not be written."""
     if not isinstance(sys.stdout, _Guarded):
         return False
     sys.stdout.flush()

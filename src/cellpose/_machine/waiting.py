@@ -17,6 +17,6 @@ _ROUNDS = "2000"  # some ten microseconds: as long as it takes to wake a thread
 
 
 def shorten_busy_waiting(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set the variable that says so, unless the user has said anything of it; torch reads it when it is loaded."""
+    """Set the variable for it, unless the user has set one; torch reads it when it is loaded."""
     if not {_VARIABLE, "OMP_WAIT_POLICY"} & environment.keys():
         environment[_VARIABLE] = _ROUNDS

@@ -1,1 +1,1 @@
-"""What is being done now, and how it is shown to who waits."""
+"""What is being done now, and how it is shown to the user."""

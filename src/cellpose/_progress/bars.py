@@ -1,4 +1,4 @@
-"""What is told how far work is: fractions, 0 to 1; and progress bars that end in the log."""
+"""Receivers of progress, as fractions 0 to 1, and progress bars that end in the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Fractions", "TqdmToLogger"]
 
 
 class Fractions:
-    """A ``progress`` of ``eval`` that is told fractions; what scripts give is told percentages, without decimals.
+    """A ``progress`` of ``eval`` that gets fractions; objects of scripts get whole percentages.
 
     Parameters
     ----------

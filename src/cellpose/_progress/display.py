@@ -1,4 +1,4 @@
-"""Bars on a terminal or in a notebook: how much of all is done, and below it what takes long.
+"""Bars on a terminal or in a notebook: the whole, and below it the pieces that take long.
 
 What is shown is drawn a few times a second by one thread, so that work that says nothing for a while is seen to go on.
 """
@@ -139,7 +139,7 @@ class Display:
         self._poke()
 
     def part(self, index: int) -> Callable[[float], None]:
-        """What is to be told which fraction of a piece, counted from 0, is done."""
+        """A function that gets the fraction done of a piece, counted from 0."""
         return lambda fraction: self.advance(index + fraction)
 
     @contextlib.contextmanager
@@ -283,7 +283,7 @@ _one = threading.Lock()
 
 @contextlib.contextmanager
 def shown(progress: Any, what: str, total: int | None = None, *, after: float = 1.0, keep: bool = True) -> Any:
-    """The display of a function of the library, which is one that shows nothing where none is wanted.
+    """The display of a function of the library; it shows nothing if none is wanted.
 
     Parameters
     ----------
@@ -309,6 +309,6 @@ def shown(progress: Any, what: str, total: int | None = None, *, after: float = 
 
 @contextlib.contextmanager
 def waiting(name: str, progress: Any = None) -> Iterator[None]:
-    """Show a name, and the stages that the work enters, where it takes long."""
+    """Show a name, and the stages of the work, if it takes long."""
     with shown(progress, "") as display, display.job(name):
         yield

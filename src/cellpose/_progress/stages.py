@@ -87,7 +87,7 @@ def current_job() -> Job | None:
 
 @contextmanager
 def working_on(job: Job) -> Iterator[None]:
-    """Let stages that this thread enters be those of a job."""
+    """A context in which stages that this thread enters belong to a job."""
     before = _job.set(job)
     try:
         yield
@@ -115,7 +115,7 @@ def stage(name: str, total: int | None = None, unit: str = "") -> Callable[[floa
 
 
 def _ignore(done: float) -> None:
-    """Nobody watches."""
+    """Does nothing: no progress is shown."""
 
 
 @contextmanager
@@ -161,7 +161,7 @@ def name_image(record: logging.LogRecord) -> bool:
 
 
 def say(text: str) -> None:
-    """Log a line that a person who waits should see at once."""
+    """Log a line that the user should see at once."""
     logger.info(text, extra=TOLD)
     for write in _line:
         write(text)

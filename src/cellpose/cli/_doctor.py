@@ -1,4 +1,4 @@
-"""``cellpose doctor``: what is installed, what is wrong, and how to mend it."""
+"""``cellpose doctor``: what is installed, what is wrong, and how to fix it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _warmed() -> int:
 
 
 def examine() -> tuple[Report, Problems]:
-    """The state of this installation by section, and what is wrong with it, each with a way to mend it."""
+    """The state of this installation by section, and its problems, each with a way to fix it."""
     problems: Problems = []
     sections: dict[str, Callable[[Problems], Report]] = {
         "cellpose": _program,

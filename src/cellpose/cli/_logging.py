@@ -1,4 +1,4 @@
-"""What the user sees: the log with --verbose; without it warnings and errors, and on a terminal what goes on."""
+"""What the user sees: with --verbose the log; else warnings, errors and, on a terminal, progress."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def display_of(what: str, total: int | None = None, *, verbose: bool) -> Display
 
 
 def say_at_end(text: str) -> None:
-    """Say what came of a run, also where no terminal is."""
+    """Print the outcome of a run, also without a terminal."""
     logger.info(text, extra={**TOLD, "at_end": True})
 
 
 class _ToUser(logging.Filter):
-    """Lets warnings through, and what a person should see: of what goes on only on a terminal."""
+    """Lets warnings pass, and lines for the user; progress only on a terminal."""
 
     def __init__(self, *, terminal: bool) -> None:
         super().__init__()

@@ -68,7 +68,7 @@ def main(
 
 
 def _printed(code: int) -> int:
-    """The exit code of a command whose result is what it prints."""
+    """The exit code of a command that prints its result."""
     return EXIT_FAILED if code == EXIT_OK and is_output_lost() else code
 
 

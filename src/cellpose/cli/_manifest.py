@@ -198,7 +198,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _is_entry(entry: Any) -> bool:
-    """Whether this is what stands in a manifest of one image: flat, its paths such as a file system may have."""
+    """Whether this is a valid entry of one image: flat, with valid paths."""
     if not isinstance(entry, dict) or not isinstance(entry.get("outputs", []), list):
         return False
     flat = all(

@@ -83,7 +83,7 @@ class Segmenter:
         return SegmentedImage(masks, flows, diameter_px, restored, time + "ZYX"[len(time) - masks.ndim :])
 
     def _named(self, image: Image, keywords: dict[str, Any], *, stack: bool) -> Image:
-        """The image with names for all axes; what is assumed is told, of images alike once aloud."""
+        """The image with names for all axes; assumptions are logged, for similar images as a warning once."""
         from cellpose import transforms
         from cellpose.models import assumption
 

@@ -157,7 +157,7 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _outline(value: Any, depth: int) -> list[str]:
-    """Lines of a part of a card, parts of it farther in; what holds nothing but single values takes one line."""
+    """Lines of a part of a card, indented by level; a part of single values takes one line."""
     indent = "  " * depth
     if isinstance(value, list):
         return [f"{indent}{item}" for item in value]

@@ -92,7 +92,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _meant(message: str) -> str:
-    """What the words may have been meant for that argparse does not know."""
+    """What unknown words may have been meant for."""
     found = re.match("unrecognized arguments: (.*)", message)
     for word in found.group(1).split() if found else ():
         name = word.partition("=")[0]

@@ -210,7 +210,7 @@ def _save_seg(paths: io.OutputPaths, file: Path, result: SegmentedImage, model: 
 
 
 def _asked_for(paths: io.OutputPaths, args: Namespace) -> list[Path]:
-    """All files that this command line may give."""
+    """All files that this command line may write."""
     asked: list[Path] = []
     if args.save_png or args.save_tif:
         asked += [paths.masks_png] * args.save_png + [paths.masks_tif]

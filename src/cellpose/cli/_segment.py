@@ -89,7 +89,7 @@ def segment_command(args: Namespace) -> int:
 
 
 def _check(args: Namespace) -> None:
-    """Refuse what cannot end well before anything is computed.
+    """Refuse wrong options before anything is computed.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def _with_progress(outcomes: Iterable[_Outcome], total: int, *, show: bool) -> I
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of one image: the files written and facts for the manifest, or the reason why it failed."""
+    """The outcome of one image: the files written and facts for the manifest, or why it failed."""
 
     file: Path
     seconds: float
@@ -225,7 +225,7 @@ def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, budget: Budg
 
 
 def _note(done: _Outcome, manifest: Manifest, summary: Summary) -> None:
-    """Put an outcome down in the manifest, in the summary and in the log."""
+    """Record an outcome in the manifest, the summary and the log."""
     if done.error is not None:
         summary.add_failure()
         manifest.add_failure(done.file, done.error, done.seconds)

@@ -1,4 +1,4 @@
-"""What came of a run, in one line: how many cells, where the results are, and their names."""
+"""The outcome of a run in one line: how many cells, where the results are, and their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of command-line options: one row an option, in the order in which ``--help`` shows them.
+"""The table of command-line options: one row per option, in the order in which ``--help`` shows them.
 
 A default or a help text that stands in ``cellpose.options`` is read from there. A default of None means that it depends
 on the family of the model (``nets.FAMILIES``) or that the option is off.

@@ -53,7 +53,7 @@ def train_command(args: Namespace) -> int:
 
 
 def _remember(path: Path) -> None:
-    """Let the name of the model do from now on, in every folder."""
+    """Register the model, so that its name can be used in every folder."""
     from cellpose import weights
 
     try:
@@ -270,7 +270,7 @@ def _train_network(network: Any, family: Family, data: dict[str, Any], args: Nam
 
 
 def _say_losses(losses: Any, test_losses: Any) -> None:
-    """What the bar has shown, after it is gone."""
+    """Log the losses that the bar has shown."""
     trained, tested = ([loss for loss in of if loss > 0] for of in (losses, test_losses))
     if len(trained):
         words = f"; test loss {tested[0]:.4f} to {tested[-1]:.4f}" if len(tested) else ""

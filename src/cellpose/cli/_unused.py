@@ -64,7 +64,7 @@ def warn_of_unused(args: Namespace, *, training: bool) -> None:
 
 
 def _is_given(flag: Flag, args: Namespace) -> bool:
-    """Whether an option was given, and is not what it is by default; 0 is a choice, and equals False."""
+    """Whether an option was given and differs from its default; 0 counts as given, although it equals False."""
     value = getattr(args, flag.name)
     return value is not None and value is not False and value not in (flag.default, [flag.default])
 

@@ -1,4 +1,4 @@
-"""``cellpose doctor --warm``: compile what else is compiled in the first run, make the graph of the default model.
+"""``cellpose doctor --warm``: compile what the first run would compile, and make the graph of the default model.
 
 Machine code is kept on disk and belongs to one processor and one version of numba, so it cannot come with the package.
 """

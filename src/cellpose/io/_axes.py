@@ -31,7 +31,7 @@ class FileAxes:
     assumed: str = ""
 
     def is_free(self, letter: str, index: int) -> bool:
-        """Whether nothing that the file declares speaks against an axis being that of channels (C) or planes (Z)."""
+        """Whether an axis may be that of channels (C) or planes (Z), by what the file declares."""
         found = self.letters[index]
         if found == letter:
             return True

@@ -31,7 +31,7 @@ _ROWS = 1024  # that are read together
 
 
 def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None, channel_axis: int | None = None) -> Path:
-    """An OME-Zarr with the pixels of a TIFF, in chunks that suit blocks; nothing is done where it is there already.
+    """An OME-Zarr with the pixels of a TIFF, in chunks that suit blocks; an existing one is kept.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def _names(tiff: LazyTiff, axes: str | None, channel_axis: int | None) -> str:
 
 
 def _parts(tiff: LazyTiff, ndim: int) -> Iterator[tuple[list[Any], ImageArray]]:
-    """Slices of the array of the file along all of its axes, and what stands there."""
+    """Slices along all axes of the file's array, and the pixels there."""
     if tiff.mapped is not None:
         y = tiff.axes.index("Y") if "Y" in tiff.axes else ndim - 2
         for lead in np.ndindex(tiff.shape[:y]):

@@ -89,7 +89,7 @@ def _zarr_beside(folder: str) -> str:
 
 
 def _names(folder: str) -> list[str]:
-    """Names of the files in a folder; what bears the name of an image and is none is told and left out."""
+    """Names of the files in a folder; entries named like images that are not files are logged and left out."""
     try:
         with os.scandir(folder) as entries:
             # hidden files are no images of the user: other systems leave such beside every image
@@ -133,7 +133,7 @@ def _sub_folders(folder: str) -> list[str]:
 
 
 def _names_below(folder: str) -> list[str]:
-    """The names in a sub-folder; one that cannot be read is told and left out."""
+    """The names in a sub-folder; one that cannot be read is logged and left out."""
     try:
         return _names(folder)
     except (InputError, FileReadError) as error:
@@ -220,7 +220,7 @@ class SiblingFiles:
         self._folders: dict[str, dict[str, list[str]]] = {}
 
     def one_of(self, stem: str, endings: Sequence[str]) -> str | None:
-        """The file of this path and the first of the endings that there is, or None."""
+        """The first file that exists with this path and one of the endings, or None."""
         found = [path for ending in endings for path in self.all_of(stem, ending)]
         if len(found) > 1:
             others = ", ".join(os.path.basename(path) for path in found[1:])
@@ -274,7 +274,7 @@ def _complete(labels: Sequence[str | None], wanted: Sequence[str], mask_filter: 
 
 
 def _perhaps(stem: str, beside: SiblingFiles) -> str:
-    """The endings that there are, one of which may be that of the labels."""
+    """The endings found, one of which may be that of the labels, for a message."""
     # what goes on with a letter or a digit is another image
     endings = [e for e in beside.endings_of(stem) if e[:1] and e[0] != "." and not e[0].isalnum()]
     return f"; there are {', '.join('...' + e for e in endings[:_MOST_ENDINGS])}" if endings else ""

@@ -14,7 +14,7 @@ IGNORED_KEY = "ignored_regions"  # of a _seg.npy: a list of corners (n, 3), each
 
 
 def regions_of(content: Mapping[str, Any]) -> list[npt.NDArray[np.float64]]:
-    """The regions of a file's content; what is no region is left out."""
+    """The regions in the content of a file; invalid entries are left out."""
     kept = content.get(IGNORED_KEY)
     regions = [np.asarray(region) for region in kept] if isinstance(kept, (list, tuple)) else []
     return [

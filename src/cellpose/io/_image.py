@@ -22,7 +22,7 @@ FINEST_PRINT_UM = 20.0
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """Pixels, and the meaning of their axes as far as the file tells it.
+    """Pixels, and the meaning of their axes as far as the file declares it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Label images from files, in which a number is a cell and a colour is none."""
+"""Reading label images, in which numbers are cells and colours have no meaning."""
 
 from __future__ import annotations
 

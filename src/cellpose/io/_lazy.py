@@ -120,7 +120,7 @@ def open_plane(source: Any, channel_axis: int | None = None, axes: str | None = 
 
 
 def _named(path: Path, plane: LazyPlane) -> Callable[[int, int], Array]:
-    """The rows of a plane, where errors name the file and nothing is read that the memory does not hold."""
+    """The rows of a plane; errors name the file, and nothing is read that does not fit into memory."""
     row_bytes = plane.shape[1] * plane.shape[2] * plane.dtype.itemsize
 
     def read(start: int, stop: int) -> Array:
@@ -162,7 +162,7 @@ def _named_by_caller(
     channel_axis: int | None,
     file_axes: FileAxes | None = None,
 ) -> _Named:
-    """The axes as the caller names them, who may leave out those of length 1."""
+    """The axes as the caller names them, with or without those of length 1."""
     shape = tuple(int(n) for n in shape)
     if axes is not None:
         found, file_axes = named_axes(axes, found, shape, file_axes)

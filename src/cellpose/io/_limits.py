@@ -13,7 +13,7 @@ _GIB = 2**30
 
 
 def available_memory() -> int | None:
-    """Bytes that this process can still use, or None where the system does not tell."""
+    """Bytes that this process can still use, or None if unknown."""
     limits = [amount for amount in (_free_of_machine(), _free_of_container()) if amount is not None]
     return min(limits) if limits else None
 

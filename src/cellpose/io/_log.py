@@ -74,7 +74,7 @@ def _screen(replacement: str | os.PathLike[str] | None) -> logging.Handler:
 
 
 class _Screen(_StreamHandler):
-    """Names of files may hold letters that the screen does not know, or none at all: they are written as escapes."""
+    """A handler for terminals that cannot show all letters in names of files: these are written as escapes."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record; what the encoding of the terminal lacks is escaped."""

@@ -53,7 +53,7 @@ def read_dax(path: Path) -> Image:
 
 
 def read_nrrd(path: Path) -> Image:
-    """An NRRD; of a volume, which stands as (x, y, z) in such files, the last axis comes first."""
+    """An NRRD; volumes, stored as (x, y, z), come out with the last axis first."""
     try:
         import nrrd
     except ImportError as error:

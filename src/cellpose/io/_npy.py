@@ -131,7 +131,7 @@ _PythonPickler: Any = pickle._Pickler  # the one in C writes bytes only, which w
 
 
 class _Content:
-    """The bytes of an array, where they lie."""
+    """The bytes of an array, without a copy."""
 
     def __init__(self, array: npt.NDArray[Any]) -> None:
         self.array = array

@@ -89,7 +89,7 @@ class OmeSeries:
 
 @contextmanager
 def file_of(page: Any) -> Iterator[None]:
-    """Let the file of a page be open: files of a set are open only while they are read, there may be thousands."""
+    """A context in which the file of a page is open; files of a set, maybe thousands, are open only while read."""
     handle = page.parent.filehandle
     with reading(handle.path):
         was_closed = handle.closed

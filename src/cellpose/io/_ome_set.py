@@ -131,7 +131,7 @@ def companion_series(path: Path) -> OmeSeries:
 
 
 def once_per_set(files: Sequence[Path]) -> list[Path]:
-    """The files without those that are read together with one before them; the log tells which these are."""
+    """The files without those that are read together with an earlier one; the log lists these."""
     place = {_key(file): k for k, file in enumerate(files)}
     left_out: set[int] = set()
     for k, file in enumerate(files):
@@ -149,7 +149,7 @@ def once_per_set(files: Sequence[Path]) -> list[Path]:
 
 
 def _members(path: Path) -> list[Path]:
-    """The files whose planes are read with this one; none where it is whole by itself, or one of them is missing."""
+    """The files whose planes are read with this one; none if it is complete, or if one of them is missing."""
     import tifffile
 
     try:
@@ -261,7 +261,7 @@ def _last(name: str) -> str:
 
 
 def _inside(folder: Path, name: str) -> Path | None:
-    """A file that a name in a file stands for; never one outside the folder, whatever the name says."""
+    """The file that a name in the metadata stands for; never one outside the folder."""
     if not _last(name):
         return None
     plain = PureWindowsPath(name)
@@ -291,7 +291,7 @@ def _files(
 
 
 def _is_the_one(file: Path, expected: str, ours: str) -> bool:
-    """Whether a file has the UUID it should have, or none; some programs write that of one file into all."""
+    """Whether a file has the expected UUID, or none; some programs write one UUID into all files."""
     import tifffile
 
     try:
@@ -342,7 +342,7 @@ def _by_file(image: _Described, files: dict[str, Path]) -> dict[Path, list[_Bloc
 
 
 def _pages(file: Path, opened: Any, image: _Described, blocks: Sequence[_Block]) -> Iterator[tuple[Place, Any]]:
-    """The pages of one file that are there, each with its place; the file is closed again."""
+    """The existing pages of one file, each with its place; the file is closed afterwards."""
     with reading(file), _tiff(file, opened) as tif:
         there = len(tif.pages)
         for block in blocks:

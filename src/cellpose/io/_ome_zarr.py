@@ -1,4 +1,4 @@
-"""OME-Zarr is read: images with their axes, pixel sizes and resolutions (OME-NGFF 0.4 and 0.5, and older ones)."""
+"""Reading OME-Zarr: images with axes, pixel sizes and resolutions (OME-NGFF 0.4 and 0.5, and older ones)."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _axes(declared: Any, ndim: int) -> tuple[str, list[str | None]]:
 
 
 def _scale(image: Any, dataset: Any, ndim: int) -> tuple[list[float], bool]:
-    """Size of a pixel along each axis, 1 where it is not told, and whether any is."""
+    """Size of a pixel along each axis, 1 where it is unknown, and whether any is known."""
     scale = np.ones(ndim)
     found = False
     for transforms in (dataset.get("coordinateTransformations"), image.get("coordinateTransformations")):

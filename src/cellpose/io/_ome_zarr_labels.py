@@ -167,7 +167,7 @@ def _image_of(path: Path) -> OmeZarr | None:
 
 
 def _as_image(image: OmeZarr, name: str, axes: str) -> Pyramid:
-    """As many resolutions as an image has, and as large: the format wants this of labels in its folder."""
+    """Resolutions equal to those of the image, as the format requires of labels in its folder."""
     kept = [image.axes.index(letter) for letter in axes]
     shapes = tuple(tuple(shape[k] for k in kept) for shape, _ in image.levels)
     known = dict(zip("ZYX", image.pixel_size_um, strict=True))
@@ -188,7 +188,7 @@ def _registered(group: Path) -> list[str]:
 
 
 def _register(path: Path, zarr_format: int) -> None:
-    """Name labels in the list of their group; what else stands there stays."""
+    """Add labels to the list of their group; other entries stay."""
     group = path.parent
     attributes = dict(open_zarr(group).attrs) if is_zarr(group) else {}
     listed = [*_registered(group), path.name]

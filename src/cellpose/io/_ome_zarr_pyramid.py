@@ -1,4 +1,4 @@
-"""What every OME-Zarr that is written has: resolutions, metadata (OME-NGFF 0.4 and 0.5), a folder that is whole."""
+"""What every written OME-Zarr has: resolutions, metadata (OME-NGFF 0.4 and 0.5), an atomic folder."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Pyramid:
     zarr_format: int = 2
 
     def places(self, level: int, axis: int) -> npt.NDArray[np.int64]:
-        """Which pixels of the finest resolution make a coarser one, along an axis."""
+        """The pixels of the finest resolution that make a coarser one, along an axis."""
         full, n = self.shapes[0][axis], self.shapes[level][axis]
         step = round(full / n)
         if -(-full // step) == n:  # every second, fourth, …
@@ -148,7 +148,7 @@ def fill(levels: list[Any], image: npt.NDArray[Any], pyramid: Pyramid) -> None:
 
 
 def write_group(folder: Path, attributes: dict[str, Any], zarr_format: int) -> None:
-    """Metadata of a group, each file whole or not at all."""
+    """Write the metadata of a group, each file atomically."""
     if zarr_format == 2:
         files = {".zgroup": {"zarr_format": 2}, ".zattrs": attributes}
     else:
@@ -160,7 +160,7 @@ def write_group(folder: Path, attributes: dict[str, Any], zarr_format: int) -> N
 
 @contextmanager
 def new_folder(path: PathLike, overwrite: bool = False) -> Iterator[Path]:
-    """A folder that gets its name when it is whole; what stands there is untouched until then."""
+    """A context that writes a folder and renames it when it is complete; an existing one is untouched until then."""
     target = Path(path)
     if os.path.exists(target) and not (overwrite and is_zarr(target)):
         message = f"could not write {path}: it is there already; delete it, or choose another name"

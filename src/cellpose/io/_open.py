@@ -1,4 +1,4 @@
-"""Files are opened: what is wrong is told with the name of the file."""
+"""Opening files: errors name the file."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def head_of(path: Path, n_bytes: int) -> bytes:
-    """What a file begins with; raises as `opened` does."""
+    """The first bytes of a file; raises as `opened` does."""
     with reading(path), open(path, "rb") as file:
         return file.read(n_bytes)

@@ -1,4 +1,4 @@
-"""The one place that knows where every result of an image goes."""
+"""The paths of all results of an image."""
 
 from __future__ import annotations
 

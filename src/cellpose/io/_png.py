@@ -1,4 +1,4 @@
-"""Large PNG files, in half the time that OpenCV needs: inflated at once, and filters taken back in place.
+"""Reading large PNG files in half the time of OpenCV: inflated at once, filters undone in place.
 
 Only what is whole and plain is decoded here: gray or RGB of 8 or 16 bits, without transparency and interlacing. All
 else is left to OpenCV, what is damaged, too.
@@ -70,7 +70,7 @@ def _parts(coded: memoryview) -> list[memoryview] | None:
 
 
 def _inflated(parts: list[memoryview], height: int, line: int, step: int) -> Any:
-    """The bytes of the pixels, without those that name the filters; None where they are damaged."""
+    """The bytes of the pixels, without the filter bytes; None if they are damaged."""
     import imagecodecs
 
     from cellpose.io._kernels import take_back_filters

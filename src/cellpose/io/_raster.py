@@ -88,7 +88,7 @@ def _decode(coded: bytes) -> Any:
 
 
 def _decode_jpeg(path: Path, coded: bytes) -> Any:
-    """The picture, if libjpeg had nothing to say of damaged data."""
+    """The picture, if libjpeg reports no damaged data."""
     try:
         # the one place where it can be heard; OpenCV has no other
         with _one_at_a_time, tempfile.TemporaryFile() as heard:

@@ -163,7 +163,7 @@ def _check_bmp(path: Path, coded: bytes) -> None:
 
 
 def size_of_picture(coded: bytes) -> tuple[int, int]:
-    """Width and height by the header of a compressed picture, of which the first kilobytes do; zeros where unknown.
+    """Width and height from the header (the first kilobytes) of a compressed picture; zeros if unknown.
 
     Raises
     ------

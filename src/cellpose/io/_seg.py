@@ -185,7 +185,7 @@ def _is_view(key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
 
 
 def _stands_in(array: Array) -> bool:
-    """Whether this is in the place of an array that was not read: it need not be looked through."""
+    """Whether this stands for an array that was not read, and need not be checked."""
     return array.size > 1 and not any(array.strides)
 
 

@@ -1,4 +1,4 @@
-"""What a TIFF claims is compared with what it holds, before memory or time is taken for it."""
+"""Compare what a TIFF claims with what it holds, before memory or time is spent on it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _MOST_PLANES = 10_000_000
 
 
 def check_directories(path: Path) -> None:
-    """Follow the chain of pages to its end: of a cut file the pages that are left would be taken for all.
+    """Follow the chain of pages to its end: a truncated file would look like one with fewer pages.
 
     Directories of a sound file lie side by side, so together they are no longer than the file. That bounds the time,
     too: directories that overlap can make thousands of pages of a few bytes.
@@ -120,7 +120,7 @@ def _check_imagej(path: Path, tif: Any) -> None:
 
 
 def _check_shaped(path: Path, tif: Any) -> None:
-    """Files of tifffile name the shape of their first array."""
+    """Check the shape of the first array that files of tifffile name."""
     page = tif.pages[0]
     try:
         facts = json.loads(page.shaped_description or "{}")
@@ -131,7 +131,7 @@ def _check_shaped(path: Path, tif: Any) -> None:
 
 
 def _check_pages(path: Path, tif: Any, planes: int) -> None:
-    """A large stack may be one page, and the pixels of all planes behind it."""
+    """Check the size of a large ImageJ stack: one page, with the pixels of all planes behind it."""
     first, pages = tif.pages[0], len(tif.pages)
     behind = pages == 1 or not tif.is_imagej  # ImageJ has one page, or all
     if behind and first.compression == _UNCOMPRESSED and first.is_contiguous and first.nbytes:
@@ -240,7 +240,7 @@ def _check_page(path: Path, page: Any) -> bool:
 
 
 def _check_pictures(path: Path, page: Any, counts: list[int]) -> None:
-    """Strips and tiles that are pictures with headers of their own: their sides must be about those of the page."""
+    """Check strips and tiles that are pictures with their own headers: their sides must be about those of the page."""
     key, handle = page.keyframe, page.parent.filehandle
     area = _sides(key)[0] * _sides(key)[1]
     for start, count in zip(page.dataoffsets, counts, strict=False):

@@ -99,7 +99,7 @@ def _plane(name: str) -> ImageArray:
 
 
 def _read_label(label_name: str | None, flow_name: str | None, image_name: str) -> ImageArray:
-    """The labels of an image (Y, X), or these with flows where they are of these labels."""
+    """The labels of an image (Y, X), with their flows if these belong to them."""
     labels = None if label_name is None else _label_plane(label_name)
     flows = None if flow_name is None else _read_flows(flow_name, labels, image_name)
     if flows is None:
@@ -128,7 +128,7 @@ def _label_plane(name: str) -> ImageArray:
 
 
 def _read_flows(name: str, labels: ImageArray | None, image_name: str) -> ImageArray | None:
-    """Flows with what belongs to them (3 or more, Y, X); None where a file of this name holds something else."""
+    """Training targets (3 or more, Y, X); None if the file holds something else."""
     flows = imread(name)
     wanted = 4 if labels is None else 3
     if flows.ndim == 3 and len(flows) >= wanted and flows.dtype.kind == "f":

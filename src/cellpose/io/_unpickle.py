@@ -71,7 +71,7 @@ class _Dtype:
 
 
 class _Part:
-    """Bytes of the file that were passed over."""
+    """Bytes of the file that were skipped."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self.file, self.place, self.size = file, file.tell(), size
@@ -93,7 +93,7 @@ class _Part:
 
 
 class _Array:
-    """An array of the file, not put together yet."""
+    """An array of the file, not built yet."""
 
     state: tuple[tuple[int, ...], np.dtype[Any], bool, Any] | None = None
     is_built = False
@@ -272,7 +272,7 @@ class _DataUnpickler(pickle._Unpickler):
 
 
 class BoundedFile:
-    """A file that is never asked for more than it has: Python takes memory for all that is asked for."""
+    """A file from which at most the rest is read: Python allocates memory for all that is asked for."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -311,7 +311,7 @@ class BoundedFile:
 
 
 class _Resolver:
-    """Replaces the stand-ins within nested containers by what they stand for, each once."""
+    """Replaces placeholders in nested containers by the objects they stand for, each once."""
 
     def __init__(self, most: int, without: Collection[str], unwanted: Unwanted | None = None) -> None:
         self.without, self.unwanted = without, unwanted

@@ -1,4 +1,4 @@
-"""Images and labels in files, each whole or not there."""
+"""Writing images and labels, each file atomically."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ def make_folder(folder: PathLike) -> Path:
 
 
 def write_bytes(path: PathLike, data: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     with replacing(path) as file:
         file.write(data)
 
 
 def write_text(path: PathLike, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all."""
+    """Write a UTF-8 text file atomically."""
     write_bytes(path, text.encode("utf-8"))
 
 
@@ -183,7 +183,7 @@ def write_ome_tiff(
 def ome_metadata(
     axes: str, pixel_size_um: tuple[float | None, float | None, float | None], channel_names: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """What OME-TIFF says of an image, as tifffile takes it."""
+    """The OME metadata of an image, as tifffile takes it."""
     metadata: dict[str, Any] = {"axes": axes}
     for letter, size in zip("ZYX", pixel_size_um, strict=True):
         if size and letter in axes:

@@ -122,7 +122,7 @@ def _whole(folder: Path, array: Any) -> npt.NDArray[Any]:
 
 
 def _of_chunks(array: Any, places: set[Chunk], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """An array of which only these chunks are read; the others have its fill value."""
+    """An array of which only the given chunks are read; the others have its fill value."""
     whole = np.full(array.shape, array.fill_value or 0, dtype)
     for place in places:
         sides = zip(place, _chunk(array), array.shape, strict=True)

@@ -37,7 +37,7 @@ class Intensities:
 
     @cached_property
     def measured(self) -> Array:
-        """(channels, n, columns of the kernel)."""
+        """The sums of the kernel, (channels, n, columns)."""
         from cellpose.measure._kernels import N_INTENSITY, intensities
 
         r = self.regions
@@ -56,7 +56,7 @@ class Intensities:
         return out
 
     def column(self, name: str) -> Array:
-        """(n, channels)."""
+        """A column of the kernel, (n, channels)."""
         from cellpose.measure import _kernels
 
         return np.asarray(self.measured[..., getattr(_kernels, name)].T)

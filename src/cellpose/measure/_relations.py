@@ -1,4 +1,4 @@
-"""What labels are to one another: neighbours, the border of the image, nuclei in cells."""
+"""Relations of labels: neighbours, the border of the image, nuclei in cells."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _parents(cells: Regions, nuclei: Regions) -> Columns:
 
 
 def nucleus_columns(regions: Regions, nuclei: npt.ArrayLike) -> tuple[Columns, npt.NDArray[np.int32]]:
-    """What the nuclei are to the cells; and the cells where their own nuclei are, 0 elsewhere.
+    """Columns of the nuclei in cells; and the cells at the pixels of their own nuclei, 0 elsewhere.
 
     Columns: ``nuclei_count``; ``nucleus_label``, the largest of a cell, 0 where there is none; ``nuclei_area``, pixels
     of its nuclei within the cell; ``nuclei_area_share`` of the area of the cell.

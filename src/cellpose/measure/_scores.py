@@ -18,7 +18,7 @@ __all__ = ["score_columns"]
 def score_columns(
     regions: Regions, dP: Any, cellprob: Any, model: str | os.PathLike[str] | None
 ) -> dict[str, npt.NDArray[Any]]:
-    """``flow_error``, ``probability``, their common ``score``, and ``correct``: how likely the cell is one.
+    """``flow_error``, ``probability``, their common ``score``, and ``correct``: how likely it is a cell.
 
     The last is there where the model carries a curve that says so, see `cellpose.weights.reliability`.
     """

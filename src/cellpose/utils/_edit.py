@@ -1,4 +1,4 @@
-"""Label images changed: without the cells at the border, filled, dilated; and distances to the outlines."""
+"""Editing label images: remove cells at the border, fill, dilate; and distances to the outlines."""
 
 from __future__ import annotations
 
