@@ -1,4 +1,4 @@
-"""Engines: whatever turns a batch of tiles into flows, cell probability and styles.
+"""Engines: each turns a batch of tiles into flows, cell probability and styles.
 
 Everything above speaks to a network through :class:`Engine` alone, so that something else can run it: torch (every
 network, every device), libraries and kernels of our own (on CPUs, faster). ``ENGINES`` says which there are, and

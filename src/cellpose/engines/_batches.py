@@ -1,4 +1,4 @@
-"""Batches that do not fit into memory are run in parts."""
+"""Running batches that do not fit into memory in parts."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def open_engine(names: Sequence[str], file: weights.ModelFile, precision: str = 
 
 
 class _Reference:
-    """What torch gives for a tile of random numbers, for the networks of one weight file."""
+    """Torch's outputs for a tile of random numbers, for the networks of one weight file."""
 
     def __init__(self, file: weights.ModelFile) -> None:
         self.file = file

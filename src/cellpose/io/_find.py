@@ -228,7 +228,7 @@ class SiblingFiles:
         return found[0] if found else None
 
     def all_of(self, stem: str, ending: str) -> list[str]:
-        """The files of this path and ending; first that with the very ending."""
+        """The files with this path and ending; an exact match of capitals comes first."""
         folder, name = os.path.split(stem)
         names = self._listed(folder).get((name + ending).lower(), [])
         same = sorted((n for n in names if n.startswith(name)), key=lambda n: (n != name + ending, n))

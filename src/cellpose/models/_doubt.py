@@ -1,4 +1,4 @@
-"""What a result says against itself: one line, with what to try.
+"""Doubts about a result: one line in the log, with what to try.
 
 The signs are those that are at hand, labels and cell probability; a look at some of the pixels tells them.
 """
@@ -52,7 +52,7 @@ _MOST_PIXELS = 2**20  # that are looked at for the cell probability
 
 @dataclass(frozen=True)
 class Signs:
-    """What labels and cell probability say about a result.
+    """Signs of a wrong result in labels and cell probability.
 
     Attributes
     ----------
@@ -198,7 +198,7 @@ def estimated_diameters() -> Iterator[None]:
 
 
 def doubts_left() -> list[int] | None:
-    """How many doubts may still be told here, for `tell_doubt`: threads begin with a context of their own."""
+    """How many doubts may still be logged, for `tell_doubt`; asked before threads start: each has its own context."""
     return _left.get()
 
 
@@ -222,10 +222,10 @@ def _at_most(count: int) -> Iterator[None]:
 
 
 def doubts_untold() -> Any:
-    """A context in which no doubt is told: of first looks at an image, and of blocks."""
+    """A context in which no doubt is logged: for first looks at an image, and for blocks."""
     return _at_most(0)
 
 
 def one_doubt() -> Any:
-    """A context in which one doubt is told: of all frames of a movie."""
+    """A context in which one doubt is logged: one for all frames of a movie."""
     return _at_most(1)

@@ -1,4 +1,4 @@
-"""Images segmented one after another or several at once, and how far they are."""
+"""Segmenting images one after another or several at once, and their progress."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def name_of(item: Any, index: int, *, many: bool) -> str:
 
 
 def _both(report: Report | None, shown: Report) -> Report:
-    """Tells both."""
+    """A function that calls both."""
     if report is None:
         return shown
 
@@ -145,7 +145,7 @@ def _both(report: Report | None, shown: Report) -> Report:
 
 
 def reporter(progress: Any) -> Report | None:
-    """What is told fractions by ``eval``, and tells ``progress`` the percentage."""
+    """A function that gets fractions from ``eval`` and gives ``progress`` the percentage."""
     if progress is None or isinstance(progress, bool):  # whether there is a bar
         return None
     if isinstance(progress, Fractions):

@@ -195,7 +195,7 @@ class CellposeModel:
 
     @property
     def _bsize(self) -> int | None:
-        """Side of tiles where none is given: small images whole by bundled models, but not by what replaced them."""
+        """Side of tiles where none is given; bundled models run small images whole, their replacements need not."""
         replaced_by = str(getattr(self._net, "backbone", "cpnet"))
         return 0 if self._small_whole and family_named(replaced_by).small_tiles else None
 
@@ -360,7 +360,7 @@ class CellposeModel:
         return [r.masks for r in results], [r.flows for r in results], [r.styles for r in results]
 
     def _network(self) -> Network:
-        """What is to be run now: attributes may have been replaced since the last call."""
+        """The network to run now: attributes may have been replaced since the last call."""
         engine = engine_of(self._net, self.backbone)
         ortho = None if self._net_ortho is None else engine_of(self._net_ortho, self.backbone)
         device = self._device if self._device is not None and self._device.type != "cpu" else None

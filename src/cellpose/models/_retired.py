@@ -1,4 +1,4 @@
-"""Options of older generations: still accepted where scripts pass them, and told once that they do nothing."""
+"""Options of older generations: still accepted, with one warning that they do nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Large arrays of zeros, in memory or, where they would fill it, in a file without a name."""
+"""Large arrays of zeros, in memory or, where they would fill it, in an unnamed temporary file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEAST_BYTES = 2**26
 
 
 def zeros(shape: Sequence[int], dtype: type[np.float32] = np.float32) -> NDArray[np.float32]:
-    """Zeros; in a temporary file that is mapped into memory, if they would take more than a third of what is free.
+    """Zeros; in a memory-mapped temporary file if they would take more than a third of the free memory.
 
     The file has no name: the system removes it with the last reference to the array, also after an error or the end
     of the process. It is made where ``TMPDIR`` says. If there is no room, the array is made in memory after all.

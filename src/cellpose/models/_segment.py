@@ -285,7 +285,7 @@ def masks_of(
 
 
 def _check(network: Network, options: Evaluation) -> None:
-    """What can be told before any work is done."""
+    """Refuse wrong options before any work is done."""
     bsize, family = options.tiling.bsize, network.family
     if family.one_side and bsize not in (None, family.tile_side):
         message = (

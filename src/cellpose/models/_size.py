@@ -314,7 +314,7 @@ def _middle_planes(count: int) -> list[int]:
 
 
 def _numbered_apart(planes: Sequence[Array]) -> Array:
-    """Labels (plane, y, x) of all cells together, so that planes count by what is in them."""
+    """Labels (plane, y, x) numbered through all planes, so that planes with more cells count more."""
     before = np.cumsum([0, *(int(plane.max(initial=0)) for plane in planes)])
     return np.stack([plane + (plane > 0) * first for plane, first in zip(planes, before[:-1], strict=True)])
 

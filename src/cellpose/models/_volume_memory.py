@@ -33,7 +33,7 @@ _PICTURE = 13  # length of the flows, twice, and colours; masks
 
 @dataclass(frozen=True)
 class VolumeEstimate:
-    """Bytes that a run over a stack will need at most, by what needs them.
+    """Bytes that a run over a stack will need at most, by part.
 
     Attributes
     ----------

@@ -52,7 +52,7 @@ class WeightMean:
     def follow(
         self, net: nn.Module, optimiser: torch.optim.Optimizer, refresh: Callable[[], None] | None = None
     ) -> None:
-        """Take in the weights of ``net`` after every step of ``optimiser`` from now on.
+        """Average the weights of ``net`` after every step of ``optimiser`` from now on.
 
         ``refresh`` is called when the network has got the mean weights, to measure its statistics.
         """

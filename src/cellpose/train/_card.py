@@ -23,7 +23,7 @@ logger = logging.getLogger("cellpose.train")
 
 
 def save_network(net: Any, path: Path, card: dict[str, Any] | None = None) -> None:
-    """Write the weights in the published format, whole or not at all, with the card inside."""
+    """Write the weights in the published format, atomically, with the card inside."""
     logger.info(f"saving network parameters to {path}")
     state = merged_state(net)
     text = {} if card is None else {**card, "name": path.name, "created": datetime.now(timezone.utc).isoformat()}

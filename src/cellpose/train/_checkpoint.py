@@ -43,7 +43,7 @@ class Progress:
 
 
 def fingerprint(facts: dict[str, Any], arrays: list[Any]) -> str:
-    """What tells one run from another, as JSON: its options, and a hash of its data."""
+    """What identifies a run, as JSON: its options, and a hash of its data."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -62,7 +62,7 @@ class LabelReport:
     notes: tuple[str, ...] = ()
 
     def remarks(self, min_masks: int = 0) -> list[str]:
-        """What a person should look at, each remark a sentence without the name of the image."""
+        """Remarks for the user, each a sentence without the name of the image."""
         if self.error is not None:
             return [self.error]
         found = []
@@ -76,7 +76,7 @@ class LabelReport:
 def check_labels(
     labels: Sequence[Any], images: Sequence[Any] | None = None, names: Sequence[Any] | None = None
 ) -> list[LabelReport]:
-    """Look at labels before a training is started with them.
+    """Check labels before training starts.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class _Pieces:
 
     @classmethod
     def of(cls, cells: Labels, boxes: npt.NDArray[np.int32], present: npt.NDArray[np.int64]) -> _Pieces:
-        """The pieces of all labels; of some where labels are scattered over the image, as those of a picture are."""
+        """The pieces of all labels; of a part of them if labels are scattered like the gray values of a picture."""
         y0, y1, x0, x1 = boxes[present, 2:].astype(np.int64).T
         scattered = ((y1 - y0) * (x1 - x0)).sum() > _SCATTERED * cells.size and len(present) > _SAMPLE
         if scattered:
@@ -191,7 +191,7 @@ class _Pieces:
 
 
 def _areas(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Pixels of each piece of a mask; pixels that touch at a corner hang together."""
+    """Pixels of each piece of a mask; pixels that touch at a corner belong to one piece."""
     stats = cv2.connectedComponentsWithStats(mask, connectivity=8)[2]
     return np.asarray(stats[1:, cv2.CC_STAT_AREA], np.int64)  # the first is the background
 
@@ -236,7 +236,7 @@ def _no_background(cells: Labels, n: int, n_background: int) -> tuple[str | None
 
 
 def log_reports(reports: Iterable[LabelReport], what: str, min_masks: int = 0) -> None:
-    """Warn of what is to be looked at, one line per image."""
+    """Warn of images that the user should check, one line per image."""
     found = list(reports)
     for report in found:
         remarks = report.remarks(min_masks)

@@ -34,7 +34,7 @@ _SMALLEST_DIAMETER_PX = 5.0
 
 @dataclass(frozen=True)
 class Reading:
-    """How sets are read: where flows are computed, whether all is held in memory, else how much and by how many."""
+    """How sets are read: device for flows, all in memory or not, size of the cache, threads."""
 
     device: Any = None
     load_files: bool = True
@@ -163,7 +163,7 @@ def _all_read(
 def _looked_at(
     image_file: Any, label_file: Any, preparation: SetPreparation, reading: Reading
 ) -> tuple[LabelReport, list[tuple[Floats, npt.NDArray[np.int64]]]]:
-    """What is found in files that will be read while training goes on, and the sizes of their cells where all is well.
+    """Reports on files that will be read during training, and the sizes of their cells if they are usable.
 
     Raises
     ------

@@ -30,7 +30,7 @@ class Events:
             _writer_class()  # said before the first epoch, not after it
 
     def add(self, row: Mapping[str, float]) -> None:
-        """Write one epoch; what an earlier, interrupted run wrote of it and later ones is not shown any more."""
+        """Write one epoch; it hides what an earlier, interrupted run wrote of it and of later ones."""
         if self.folder is None:
             return
         epoch = int(row["epoch"])

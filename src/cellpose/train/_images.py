@@ -1,4 +1,4 @@
-"""What may be wrong with the images of a training set: told per image before anything is trained."""
+"""Checks of the images of a training set: problems are logged per image before training starts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def image_error(image: Any) -> str | None:
 
 
 def prepared_each(preparation: SetPreparation, images: Sequence[Any]) -> tuple[list[Any], list[str | None]]:
-    """Images as the network takes them, and why one is not: None in place of these."""
+    """Prepared images, and reasons: None in place of an image that cannot be prepared."""
     errors = [image_error(image) for image in images]
     good = [i for i, error in enumerate(errors) if error is None]
     prepared: list[Any] = [None] * len(images)

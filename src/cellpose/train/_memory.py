@@ -1,4 +1,4 @@
-"""Memory that a step gives back is kept for the next one.
+"""Keeping memory that a step frees for the next one.
 
 Every step of a U-Net needs the same gigabyte or two. The C library of Linux returns blocks above 32 MB to the system at
 once and gets new ones, which the system has to clear page by page at their first use: a tenth of the time of a step on

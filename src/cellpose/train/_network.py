@@ -1,4 +1,4 @@
-"""What training has to know of a network that is given to it."""
+"""What training has to know of a network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def family_of(net: Any) -> Family:
 
 
 def device_of(net: Any) -> torch.device:
-    """Where the weights are."""
+    """The device of the weights."""
     device = getattr(net, "device", None)
     return torch.device(device) if device is not None else next(net.parameters()).device
 
@@ -39,7 +39,7 @@ def n_classes_of(net: Any) -> int:
 
 
 def network_facts(net: Any) -> dict[str, Any]:
-    """What the tensors of a network do not tell, for the card of its file."""
+    """Facts that the tensors of a network do not show, for the card of its file."""
     facts = {"style_on": getattr(net, "style_on", True), "classes": bool(n_classes_of(net))}
     usual = {"style_on": True, "classes": False}
     return {} if facts == usual else {"network": facts}

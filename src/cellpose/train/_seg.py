@@ -286,7 +286,7 @@ def _image_sets(
 
 
 def _run_of(net: Any, options: Training, sets: _ImageSets, preparation: SetPreparation, path: Path) -> Run:
-    """The run, except for what the caller wants to hear of it."""
+    """The run, without the callbacks and class weights of the caller."""
     device = device_of(net)
     n_test = 0 if sets.test is None else len(sets.test)
     logger.info(f">>> n_epochs={options.n_epochs}, n_train={len(sets.train)}, n_test={n_test}")
@@ -328,7 +328,7 @@ def _run_id(net: Any, options: Training, image_sets: _ImageSets) -> str:
 
 
 def _card(net: Any, options: Training, preparation: SetPreparation, train_set: ImageSet) -> dict[str, Any]:
-    """What the model file will say of itself: simple values, and the options in full."""
+    """The card of the model file: simple values, and all options."""
     diameters = train_set.diameters
     return {
         **software(),
@@ -350,7 +350,7 @@ def _card(net: Any, options: Training, preparation: SetPreparation, train_set: I
 
 
 def _carried_out(run: Run, *, resume: bool, report: bool) -> Progress:
-    """The run between two looks at the test images, in float32, with the random numbers that were asked for."""
+    """Train between two validations on the test images, in float32, with the chosen random numbers."""
     options = run.options
     compares = run.test_set is not None and (report or options.validate_every is not None)
     on_processor = run.device.type == "cpu"

@@ -147,7 +147,7 @@ class JoinedSet(ImageSet):
 
     @classmethod
     def of(cls, first: ImageSet, second: ImageSet) -> JoinedSet:
-        """Both sets; each image is as likely as any other."""
+        """Both sets joined, with equal probabilities."""
         n = len(first) + len(second)
         return cls(
             first.preparation,

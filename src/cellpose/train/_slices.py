@@ -235,7 +235,7 @@ def _crop(plane: Array, side: int, part: NDArray[np.float64]) -> Array:
 
 
 def _pieces(labels: Array) -> Array:
-    """Each connected piece of each label under a number of its own, but for the smallest."""
+    """Each connected piece of each label with its own number, without the smallest pieces."""
     from scipy import ndimage
 
     cells, _ = renumber(labels)

@@ -1,4 +1,4 @@
-"""Labels to training targets: label numbers, cell or not, flows; kept in files that know which labels they are of.
+"""Labels to training targets: label numbers, cell or not, flows; kept in files with a hash of the labels.
 
 A negative label marks a region to ignore: its content is unknown. In the targets it is -1 in the cell mask.
 """
@@ -120,7 +120,7 @@ def _kept(path: Path, key: str) -> Floats | None:
 
 
 def _keep(path: Path, targets: Floats, key: str) -> None:
-    """Write targets, whole or not at all; where that is not possible training goes on without the file."""
+    """Write targets atomically; if that fails, training goes on without the file."""
     import tifffile
 
     facts = {"labels_sha256": key, "flows_version": _FLOWS_VERSION}

@@ -204,7 +204,7 @@ def _resize_cv2(image: Array, Ly: int, Lx: int, interpolation: int) -> Array:
 
 
 def _pick_nearest(image: Array, Ly: int, Lx: int) -> Array:
-    """The pixels that OpenCV picks, told from the numbers of the rows and columns that it picks."""
+    """The pixels that OpenCV picks, found by resizing the numbers of rows and columns."""
     picked = []
     for old, new in ((image.shape[0], Ly), (image.shape[1], Lx)):
         numbers = np.arange(old, dtype=np.int32)[np.newaxis]

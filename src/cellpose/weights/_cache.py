@@ -128,7 +128,7 @@ def trained_models() -> dict[str, Path]:
 
 
 def remember_trained(path: Path) -> None:
-    """Note where a trained model is, so that its name will do.
+    """Note where a trained model is, so that it can be used by its name.
 
     Raises
     ------
@@ -181,13 +181,13 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def copy_into(source: Path, target: Path) -> None:
-    """Copy a file so that the target appears whole or not at all."""
+    """Copy a file atomically."""
     with replaced(target) as temporary:
         shutil.copyfile(source, temporary)
 
 
 def record(path: Path, sha256: str, url: str) -> None:
-    """Note what a downloaded file is, so that damage can be told later."""
+    """Note size and hash of a downloaded file, so that damage can be detected later."""
     entry = {"sha256": sha256, "url": url, **_fingerprint(path)}
     records = _read_records(path.parent)
     records[path.name] = entry

@@ -42,7 +42,7 @@ def embed_card(path: Path, card: Mapping[str, Any]) -> None:
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The card in a weight file; empty where there is none, or the file is damaged: who loads its weights is told."""
+    """The card in a weight file; empty if there is none or the file is damaged, which loading its weights reports."""
     try:
         with reading(path, WeightsError):
             with path.open("rb") as file:

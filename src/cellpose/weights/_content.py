@@ -1,4 +1,4 @@
-"""Whether a file that was downloaded is what its name says, and whole. Nothing in it is run."""
+"""Whether a downloaded file is complete and of the kind that its name says. Nothing in it is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetch one file over HTTP: whole or not at all, going on where an earlier try stopped."""
+"""Download one file over HTTP: complete or not at all, continuing where an earlier try stopped."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Retry:
 
 
 class _GiveUp(Exception):
-    """An address that will not do; the next one may."""
+    """An address that cannot be used; the next one may work."""
 
 
 class _TryAgain(Exception):
-    """A connection that failed; the same address may do later."""
+    """A connection that failed; the same address may work later."""
 
 
 def download(
@@ -158,7 +158,7 @@ class _Fetch:
         self._check(resumed or total is None)
 
     def _is_all_here(self, have: int) -> bool:
-        """Whether an answer that there is nothing to send means so: otherwise the file has changed."""
+        """Whether the answer 416 means that the whole file is here; otherwise the remote file has changed."""
         if have and self.part.origin.get("total") == have:
             return True
         if not have:
@@ -169,7 +169,7 @@ class _Fetch:
         raise _TryAgain(message)
 
     def _begin(self, response: Any, url: str, have: int) -> int:
-        """Look at the head of an answer; how many of the bytes here it goes on from."""
+        """Check the head of an answer; the number of local bytes that it continues."""
         origin = _origin_of(response, url)
         total = origin["total"]
         if total is not None and total > self.largest_bytes:

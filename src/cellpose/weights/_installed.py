@@ -83,7 +83,7 @@ def find(name_or_path: str | os.PathLike[str]) -> ModelFile | None:
 
 
 def locate(name: str) -> ModelFile | None:
-    """The file of this name on this machine. An existing path goes before all names, as it always has."""
+    """The file of this name on this machine. An existing path takes precedence over names."""
     path = Path(name)
     # Not every string is a path: there may be no such user (~name), or characters no path may have.
     with contextlib.suppress(OSError, ValueError, RuntimeError):

@@ -70,7 +70,7 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]] 
 
 
 def _check_finite(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Weights that are no numbers make every image empty, without any error."""
+    """Refuse NaN and infinite weights, which make every image empty without an error."""
     import numpy as np
 
     with np.errstate(over="ignore", invalid="ignore"):
@@ -211,7 +211,7 @@ def _assign(
 
 
 def _told_by_file(kind: Architecture, path: Path) -> Architecture:
-    """What tensors do not tell: files trained here have it in their card, older ones in their name alone.
+    """Facts that tensors do not show: files trained here have them in their card, older ones in their name.
 
     These names are ``..._style_off_...`` for networks without style, ``unet3_...`` for those whose three outputs are
     classes.

@@ -19,7 +19,7 @@ __all__ = ["PartialFile", "partial"]
 
 @dataclass
 class PartialFile:
-    """What is here of a file: an open partial file, and which version of the remote file it is a part of."""
+    """The downloaded part of a file: an open partial file, and the version of the remote file it belongs to."""
 
     file: IO[bytes]
     path: Path
@@ -31,7 +31,7 @@ class PartialFile:
         return self.path.with_name(self.path.name + ".json")
 
     def restart(self, origin: dict[str, Any]) -> None:
-        """Throw away what is here; what comes is of ``origin``."""
+        """Delete the part; what comes next is of the version ``origin``."""
         self.file.seek(0)
         self.file.truncate()
         self.origin = origin
@@ -81,7 +81,7 @@ def partial(target: Path) -> Iterator[PartialFile]:
 
 
 def _read_note(path: Path) -> dict[str, Any]:
-    """What an earlier call noted; nothing unless it can be told whether the remote file is still the same."""
+    """The note of an earlier call; empty unless it shows whether the remote file is still the same."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         origin = json.loads(path.read_text(encoding="utf-8"))
         validator = origin["validator"]

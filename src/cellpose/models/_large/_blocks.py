@@ -1,4 +1,4 @@
-"""Cells from flows that stream by: block after block, none cut and none found twice.
+"""Cells from flows that arrive row by row: block after block, none cut and none found twice.
 
 Flows of a band of rows are held. Each block of it is followed together with a margin around, so that its cells and
 what competes with them are seen whole. A cell belongs to the block that holds its first pixel (the leftmost of its

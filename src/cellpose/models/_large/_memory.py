@@ -27,7 +27,7 @@ _TRANSFORMER_TILE = 400 * 2**20  # activations of a tile of 256 x 256 pixels
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that a run will need at most, by what needs them.
+    """Bytes that a run will need at most, by part.
 
     Attributes
     ----------

@@ -151,7 +151,7 @@ def segment_large(
 
 
 class _Counted:
-    """Bands of labels, and the number of cells in those that went by."""
+    """Bands of labels, and the number of cells in those already passed on."""
 
     def __init__(self, bands: Iterator[tuple[int, Array, int]]) -> None:
         self._bands = bands
@@ -184,7 +184,7 @@ def _labels(
 
 
 def _parts(progress: Callable[[float], Any] | None, n_rows: int) -> tuple[Report, Report]:
-    """What takes the fractions of rows that the network has seen, and that have labels, and tells the whole."""
+    """Functions that take the fractions of rows seen by the network, and of rows with labels, and report the whole."""
     advance = stage("running the network and following flows", n_rows, "rows")
     done = {"network": 0.0, "labels": 0.0}
 

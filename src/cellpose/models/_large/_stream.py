@@ -1,4 +1,4 @@
-"""The network over a plane that streams by: prepared rows in, rows of flows and cell probability out."""
+"""The network over a plane row by row: prepared rows in, rows of flows and cell probability out."""
 
 from __future__ import annotations
 
