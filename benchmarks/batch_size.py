@@ -70,7 +70,7 @@ def main() -> None:
 
     tiles = np.random.default_rng(0).random((TILES, 2, 224, 224), dtype=np.float32)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    print(f"{processor()}, {os.cpu_count()} cores, load {load:.1f} before; milliseconds a tile\n")
+    print(f"{processor()}, {os.cpu_count()} cores, load {load:.1f} before; milliseconds per tile\n")
     print("| network | way | clock | processor |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         whole.make(Path(name), 256)

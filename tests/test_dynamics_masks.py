@@ -460,7 +460,7 @@ def test_tensors_are_taken_as_arrays() -> None:
 
 @pytest.mark.parametrize("resize", [[5], ["a", "b"], np.ones((2, 2)), 7, [0, 4]])
 def test_sizes_that_do_not_fit(resize: object) -> None:
-    with pytest.raises(InputError, match="one positive side an axis"):
+    with pytest.raises(InputError, match="one positive side per axis"):
         dynamics.resize_and_compute_masks(np.zeros((2, 9, 9)), np.ones((9, 9)), resize=resize)
 
 

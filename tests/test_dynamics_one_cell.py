@@ -40,7 +40,7 @@ def test_each_cell_is_that_of_the_whole_image() -> None:
 
 def test_the_threshold_makes_cells_smaller_and_larger() -> None:
     y, x = np.mgrid[: CELLS.shape[0], : CELLS.shape[1]]
-    logits = (16 - np.hypot((y % 30) - 15, (x % 30) - 15)).astype(np.float32)  # falls by 1 a pixel from the middle
+    logits = (16 - np.hypot((y % 30) - 15, (x % 30) - 15)).astype(np.float32)  # falls by 1 per pixel from the middle
     finder = dynamics.CellFinder(FLOWS, logits)
     sizes = []
     for threshold in (0.0, 4.0, 8.0):

@@ -52,7 +52,7 @@ def put(path, image, text):
 
 
 def times(folder, names, n_pages=1, here=None, **options):
-    """A file a time, each with the OME-XML of all; only those in ``here`` are written."""
+    """One file per time, each with the OME-XML of all; only those in ``here`` are written."""
     blocks = [(name, 0, (t, 0, 0), n_pages) for t, name in enumerate(names)]
     images = [plane(n_pages) for _ in names]
     for name, image in zip(names, images, strict=True):

@@ -46,7 +46,7 @@ SAME = """
     deblur_rec_cyto2 upsample_rec_cyto2 oneclick_rec_cyto2 denoise_per_nuclei deblur_per_nuclei upsample_per_nuclei
     oneclick_per_nuclei denoise_seg_nuclei deblur_seg_nuclei upsample_seg_nuclei oneclick_seg_nuclei denoise_rec_nuclei
     deblur_rec_nuclei upsample_rec_nuclei oneclick_rec_nuclei aniso_cyto2 aniso_nuclei cpsam cpsam_v2 cpdino cpdino-vitb
-""".split()  # noqa: SIM905  (a list with a name a line is three pages)
+""".split()  # noqa: SIM905  (a list with a name per line is three pages)
 UNSUPPORTED = ("transformer_cp3", "neurips_cellpose_transformer")
 
 

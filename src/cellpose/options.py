@@ -116,7 +116,7 @@ class Normalization(_Checked):
     """How intensities are brought to a common scale before the network sees them."""
 
     normalize: bool = option(True, "scale each channel so that its percentiles become 0 and 1")
-    lowhigh: Any = option(None, "intensities that become 0 and 1: (low, high) or a pair a channel; None: percentiles")
+    lowhigh: Any = option(None, "intensities that become 0 and 1: (low, high) or a pair per channel; None: percentiles")
     percentile: tuple[float, float] | None = option(None, "percentiles that become 0 and 1; None: (1, 99)")
     norm3D: bool = option(True, "one scale for the whole stack instead of one per plane")
     sharpen_radius: float = option(0.0, "radius in pixels of the high-pass filter; 0: off", low=0)
@@ -293,7 +293,7 @@ class Training(_Checked):
     SGD: bool = option(False, "stochastic gradient descent instead of AdamW; for U-Nets only")
     save_every: int = option(100, "save the model every so many epochs", low=1)
     save_each: bool = option(False, "keep each saved model under its own name")
-    nimg_per_epoch: int | None = option(None, "number of training crops an epoch; None: one per image", low=1)
+    nimg_per_epoch: int | None = option(None, "number of training crops per epoch; None: one per image", low=1)
     nimg_test_per_epoch: int | None = option(None, "number of test crops an evaluation; None: one per image", low=1)
     rescale: bool = option(True, "bring each image to the mean diameter of the network before scales are drawn")
     scale_range: float = option(0.5, "width of the range around 1 from which the scale of a crop is drawn")
@@ -313,7 +313,7 @@ class Training(_Checked):
     )
     patience: int | None = option(None, "stop after so many epochs without a better validation; None: never", low=1)
     checkpoint_every: int | None = option(
-        None, "write a checkpoint, from which resume goes on, every so many epochs; None: ten times a run", low=1
+        None, "write a checkpoint, from which resume goes on, every so many epochs; None: ten times per run", low=1
     )
     records: bool = option(False, "keep losses, pictures and checkpoints in a folder training beside the models")
     tensorboard: bool = option(False, "write the losses for TensorBoard too, beside the records")

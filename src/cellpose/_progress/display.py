@@ -1,6 +1,6 @@
 """Bars on a terminal or in a notebook: the whole, and below it the pieces that take long.
 
-What is shown is drawn a few times a second by one thread, so that work that says nothing for a while is seen to go on.
+One thread draws them several times per second, so that work without news is seen to go on.
 """
 
 from __future__ import annotations

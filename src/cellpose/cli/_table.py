@@ -279,7 +279,7 @@ def _output() -> list[Flag]:
         Flag("save_outlines", "output", "write the image with red outlines as PNG, and the outlines as text"),
         Flag("save_rois", "output", "write outlines as ImageJ ROIs in a zip file"),
         Flag("exact_rois", "output", "with --save_rois: along the borders of pixels, with holes and pieces"),
-        Flag("save_txt", "output", "write outlines as text: x,y,x,y,... in one line a mask"),
+        Flag("save_txt", "output", "write outlines as text: x,y,x,y,... in one line per mask"),
         Flag("save_mpl", "output", "write a figure of image, outlines, masks and flows"),
         Flag(
             "resume",

@@ -20,8 +20,8 @@ from cellpose.transforms import TileAverage, TileGrid, iter_tiles
 __all__ = ["Report", "Stack", "padded_grid", "run_planes"]
 
 FloatArray = NDArray[np.float32]
-# Images of up to so many pixels a side, with their padding, are one tile where that is asked for. In larger ones parts
-# may look different, and the style of a tile is one.
+# Images of up to so many pixels per side, padding included, are one tile where that is asked for. Parts of larger ones
+# may look different, and a tile has only one style.
 _WHOLE = 448
 Report = Callable[[float], None]
 

@@ -75,7 +75,7 @@ def _places(shape: tuple[int, ...], size: Any) -> list[npt.NDArray[np.int64] | N
     except (TypeError, ValueError):
         sides = ()
     if len(sides) != len(shape) or min(sides) < 1:
-        message = f"resize={size!r} does not fit masks of shape {shape}; give one positive side an axis"
+        message = f"resize={size!r} does not fit masks of shape {shape}; give one positive side per axis"
         raise InputError(message)
     return [
         None if side == old else np.minimum(np.floor(np.arange(side) * (1 / (side / old))).astype(np.int64), old - 1)

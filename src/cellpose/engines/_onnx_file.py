@@ -1,7 +1,7 @@
 """Writing ONNX files without the onnx library: graphs of a few kinds of nodes, in the protobuf wire format.
 
 Sources: the ONNX specification (``onnx.proto``: field numbers, types of tensors and attributes) and the protobuf
-encoding (a key ``field << 3 | type`` before each value, integers seven bits a byte, least significant first).
+encoding (a key ``field << 3 | type`` before each value, integers with seven bits per byte, least significant first).
 """
 
 from __future__ import annotations

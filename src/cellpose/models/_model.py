@@ -251,7 +251,7 @@ class CellposeModel:
         resample
             Follow the flows at the size of the image rather than of the network (slower, smoother outlines).
         channels
-            ``[channel to segment, channel of nuclei]``, 1-based, 0 for gray or none; or one pair an image. For
+            ``[channel to segment, channel of nuclei]``, 1-based, 0 for gray or none; or one pair per image. For
             transformers, which take them in any order, the channels to use; ``[0, 0]`` or ``None``: the first three.
             A channel without contrast counts as empty, also an opaque alpha channel; leave out one that is not.
         channel_axis, z_axis
@@ -290,7 +290,7 @@ class CellposeModel:
             Fraction by which tiles overlap, kept between 0.05 and 0.5.
         bsize
             Side of tiles in pixels; ``None``: what the network was made for; 0: the same, but images of up to 432
-            pixels a side are run as a whole, in less than half the time (U-Nets; the default of bundled models).
+            pixels per side are run as a whole, in less than half the time (U-Nets; the default of bundled models).
         interp
             Interpolate flows between pixels.
         compute_masks

@@ -83,7 +83,7 @@ def _upsampled(unit: nn.Sequential, x: Tensor) -> Tensor:
 
 
 def _conv_of_upsampled(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """``conv(_upsample(x))`` for kernels of side 3, with 16 in place of 36 products a pixel of ``x``."""
+    """``conv(_upsample(x))`` for kernels of side 3, with 16 in place of 36 products per pixel of ``x``."""
     channels_last = x.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     bias = None if conv.bias is None else conv.bias.repeat(4)
@@ -185,7 +185,7 @@ class _ConvUp(nn.Module):
 
 
 class Downsample(nn.Module):
-    """The encoder: one feature map a level, each half the size of the one before."""
+    """The encoder: one feature map per level, each half the size of the one before."""
 
     def __init__(self, nbase: Sequence[int], size: int, conv_3D: bool, max_pool: bool, residual_on: bool) -> None:
         super().__init__()

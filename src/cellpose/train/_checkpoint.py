@@ -27,7 +27,7 @@ _VERSION = 2
 class Progress:
     """How far a run has come: everything that changes beside the weights and the optimiser.
 
-    ``epoch`` is the next one to do. Losses are one an epoch. ``best_score`` is the larger the better; ``sums`` are the
+    ``epoch`` is the next one to do. Losses are one per epoch. ``best_score`` is the larger the better; ``sums`` are the
     loss and the number of crops since the last line of the log; ``rows`` are those of the table of losses.
     """
 

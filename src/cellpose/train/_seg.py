@@ -145,7 +145,7 @@ def train_seg(
         The model is saved as ``<save_path>/models/<model_name>`` (current directory, ``cellpose_<time>``) every
         ``save_every`` epochs and at the end; ``save_each`` keeps each as ``<model_name>_epoch_<epoch>``.
     nimg_per_epoch, nimg_test_per_epoch
-        Crops an epoch, drawn with repetition; None: each image once.
+        Crops per epoch, drawn with repetition; None: each image once.
     rescale, scale_range, bsize
         Bring cells to the mean diameter; width of the range of random scales around 1; side of the crops in pixels.
     min_train_masks

@@ -119,7 +119,7 @@ def _eval(
 
 
 def _model(model_kwargs: dict[str, Any]) -> Any:
-    """The model: loaded once a worker, anew outside of workers."""
+    """The model: loaded once per worker, anew outside of workers."""
     from cellpose.models import CellposeModel
 
     try:
