@@ -402,7 +402,7 @@ def worker(work: dict[str, Any]) -> None:
         application.processEvents()
         result["start"] = [(time.perf_counter() - begun, time.process_time() - used)]
         window = next(w for w in application.topLevelWidgets() if isinstance(w, QtWidgets.QMainWindow))
-        window.resize(1600, 1150)
+        QtWidgets.QMainWindow.resize(window, 1600, 1150)  # the original has a value of that name
         hand = Hand(application, window)
         try:
             drive(hand, work, result)

@@ -10,7 +10,7 @@ import torch
 
 from cellpose import dynamics
 from cellpose._labels.arrays import renumber
-from cellpose.dynamics import _flows, _legacy, _legacy_follow, _masks, _quality
+from cellpose.dynamics import _flows, _legacy, _legacy_follow, _mask_finder, _masks, _quality
 from cellpose.dynamics._cpu import _gather, _heat
 from cellpose.errors import InputError, OptionError
 from cellpose.options import Masking
@@ -261,6 +261,30 @@ def test_resized_masks_take_the_nearest_pixel() -> None:
     np.testing.assert_array_equal(
         dynamics.resize_and_compute_masks(flows, LOGITS, resize=[30, 40]), renumber(small[::2, ::2])[0]
     )
+
+
+@pytest.mark.parametrize("size", [None, (70, 45)])
+def test_masks_for_one_threshold_after_the_other_are_those_made_alone(
+    size: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = noisy_flows(REFERENCE, 1.0)
+    cellprob = np.where(REFERENCE > 0, 1 + REFERENCE % 3, -3).astype(np.float32)
+    finder = dynamics.MaskFinder(network, cellprob, size)
+    options = [
+        {"cellprob_threshold": at, "flow_threshold": most, "min_size": least}
+        for at in (0.0, 1.5)
+        for most in (0.4, 0.05, None)
+        for least in (-1, 60)
+    ]
+    for option in [*options, *options[::-1], {"niter": 3}, {"interp": False}, {"max_size_fraction": 0.01}]:
+        alone = dynamics.resize_and_compute_masks(network, cellprob, resize=size, **option)
+        np.testing.assert_array_equal(finder.masks(**option), alone)
+    followed = _mask_finder.gathered
+    calls: list[object] = []
+    monkeypatch.setattr(_mask_finder, "gathered", lambda *args: calls.append(args) or followed(*args))
+    for option in options[:6]:
+        finder.masks(**option)
+    assert len(calls) == 1, "the flows are followed once per cell probability"
 
 
 def test_gathering_places_by_hand() -> None:

@@ -320,3 +320,78 @@ def test_a_download_can_be_given_up(
     qtbot.waitUntil(lambda: not window.session.jobs.is_ending("download"))
     assert (panel.model.currentData(), panel.stop_download.isVisible(), panel.progress.value()) == (before, False, 0)
     assert not pulled
+
+
+def full_run(window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Masks and plain scores of the open flows with the thresholds as they are, made in one go."""
+    flows = window.session.document.flows
+    masking = window.session.settings.masking()
+    masks = dynamics.resize_and_compute_masks(flows.dP, flows.cellprob, **masking)
+    return masks, dynamics.cell_scores(masks, flows.dP, flows.cellprob).plain.astype(np.float32)
+
+
+@pytest.mark.parametrize("keep_corrected", [True, False])
+def test_masks_of_a_drag_are_those_of_a_full_run_with_their_scores(
+    flowing: Window, qtbot: Any, keep_corrected: bool
+) -> None:
+    session = flowing.session
+    session.settings.keep_corrected = keep_corrected
+    for field, value in (
+        ("cellprob_threshold", 0.5),
+        ("min_size", 700),
+        ("min_size", 15),
+        ("flow_threshold", 0.0),
+        ("flow_threshold", 1e-4),
+        ("flow_threshold", 0.4),
+        ("cellprob_threshold", 1.5),
+        ("min_size", 20),
+    ):
+        setattr(session.settings, field, value)
+        rest(flowing, qtbot)
+        masks, scores = full_run(flowing)
+        labels, rows = session.document.labels.numbered()
+        np.testing.assert_array_equal(labels[0], masks)
+        np.testing.assert_array_equal(rows["score"], scores)
+    assert session.segmentation.live.scoring not in [edit.name for edit in session.document.history.edits]
+
+
+def test_scores_come_also_after_a_cell_was_drawn_and_go_back_and_forth(flowing: Window, qtbot: Any) -> None:
+    session = flowing.session
+    session.settings.cellprob_threshold = 0.5
+    qtbot.waitUntil(lambda: session.cell_count() == 4, timeout=30_000)
+    draw(flowing, 60, 60, 8)
+    assert np.isnan(session.document.labels.table["score"][1:5]).all(), "they come when the hand rests"
+    rest(flowing, qtbot)
+    scores = session.document.labels.table["score"].copy()
+    assert (scores[1:5] > 0).all()
+    assert np.isnan(scores[5]), "drawn by hand"
+    assert [edit.name for edit in session.document.history.edits] == ["thresholds", "draw cell"]
+    for _ in range(2):
+        session.undo()
+    for _ in range(2):
+        session.redo()
+    np.testing.assert_array_equal(session.document.labels.table["score"], scores)
+
+
+def test_scores_that_came_later_are_in_the_journal(flowing: Window, qtbot: Any, tmp_path: Any) -> None:
+    path = tmp_path / "disks.png"
+    cv2.imwrite(str(path), np.zeros((SIDE, SIDE), np.uint8))
+    session, flows = flowing.session, flowing.session.document.flows
+    session.files.open(path)
+    session.files.autosave.enabled = False
+    session.document.flows = flows
+    session.settings.cellprob_threshold = 0.5
+    qtbot.waitUntil(lambda: session.cell_count() == 4, timeout=30_000)
+    session.document.select([2])
+    session.remove_selected()
+    rest(flowing, qtbot)
+    table = session.document.labels.table.copy()
+    assert (table["score"][[1, 3, 4]] > 0).all()
+    other = Window()
+    qtbot.addWidget(other)
+    other.session.files.open(path)  # as if the first had been killed
+    qtbot.waitUntil(lambda: other.session.cell_count() == 3, timeout=30_000)
+    np.testing.assert_array_equal(other.session.document.labels.table["score"][:5], table["score"][:5])
+    other.session.undo()
+    assert other.session.document.labels.table["score"][2] > 0
+    other.close()

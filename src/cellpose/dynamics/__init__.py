@@ -22,6 +22,7 @@ from cellpose.dynamics._legacy import (
 )
 from cellpose.dynamics._legacy_follow import follow_flows, map_coordinates, steps2D, steps3D, steps_interp
 from cellpose.dynamics._legacy_pool import max_pool1d, max_pool2d, max_pool3d, max_pool_nd
+from cellpose.dynamics._mask_finder import MaskFinder
 from cellpose.dynamics._masks import compute_masks, flows_to_masks, resize_and_compute_masks
 from cellpose.dynamics._network_flows import NetworkFlows
 from cellpose.dynamics._one_cell import CellFinder
@@ -31,6 +32,7 @@ __all__ = [
     "CellFinder",
     "CellScores",
     "Device",
+    "MaskFinder",
     "NetworkFlows",
     "cell_scores",
     "center_of_mass",

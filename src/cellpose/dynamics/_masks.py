@@ -15,7 +15,7 @@ from cellpose.dynamics._network_flows import NetworkFlows
 from cellpose.errors import InputError
 from cellpose.options import Masking
 
-__all__ = ["compute_masks", "flows_to_masks", "resize_and_compute_masks"]
+__all__ = ["compute_masks", "flows_to_masks", "places_of", "resize_and_compute_masks"]
 
 Array = npt.NDArray[Any]
 
@@ -58,7 +58,7 @@ def flows_to_masks(
     >>> bool((flows_to_masks(flows, Masking(min_size=100)) == (cells == 2)).all())
     True
     """
-    places = _places(flows.shape, size)
+    places = places_of(flows.shape, size)
     if on_gpu(device):
         from cellpose.dynamics._torch._masks import masks_of
 
@@ -66,7 +66,7 @@ def flows_to_masks(
     return _masks.masks_of(flows, masking, places)
 
 
-def _places(shape: tuple[int, ...], size: Any) -> list[npt.NDArray[np.int64] | None]:
+def places_of(shape: tuple[int, ...], size: Any) -> list[npt.NDArray[np.int64] | None]:
     """Pixels that those of labels of another size are taken from, the nearest towards the corner; None: it stays."""
     if size is None:
         return [None] * len(shape)

@@ -5,27 +5,24 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from psygnal import Signal
 
 from cellpose._progress.bars import Fractions
 from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.controllers._live import FoundCells, LiveMasks, Part
 from cellpose.gui.controllers._preload import load_networks
 from cellpose.gui.model import Box, Document, Edit, Flows
 from cellpose.gui.model import _operations as operations
-from cellpose.gui.model._corrections import ModelCells
 from cellpose.gui.model._images import scaled_as_whole
 from cellpose.gui.model._marks import is_settled
 from cellpose.gui.model._provenance import Origin
 from cellpose.gui.model._regions import Rectangle, box_of
-from cellpose.gui.model._scores import Scoring, score_cells
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -35,32 +32,6 @@ __all__ = ["Segmentations", "allowed_channels"]
 _LEAST_DIAMETER = 5.0
 _USUAL_DIAMETER = 30.0  # pixels, where none is set
 _MARGIN_DIAMETERS, _LEAST_MARGIN = 2.0, 32  # around a region
-_LIVE = ("flow_threshold", "cellprob_threshold", "niter", "min_size")  # fields that change the masks of known flows
-
-
-class _Part(NamedTuple):
-    """A region that is segmented, and the box that the network sees, so that cells on the border are whole."""
-
-    region: Box
-    box: Box
-
-
-class _Cells(NamedTuple):
-    """Labels int32 (Y, X) that come in place of others, with what is kept of them; ``found`` where they are all."""
-
-    labels: npt.NDArray[np.int32]
-    scores: npt.NDArray[Any]
-    scoring: Scoring
-    origin: Origin
-    found: ModelCells | None
-
-    @classmethod
-    def of(cls, labels: npt.NDArray[Any], dP: Any, cellprob: Any, origin: Origin, part: _Part | None) -> _Cells:
-        """The results of a run; what takes time for the whole image is done here, in the thread of a job."""
-        labels = np.ascontiguousarray(labels, np.int32)
-        found = ModelCells.of(labels[None], origin.model) if part is None else None
-        origin = replace(origin, cells=int(labels.max(initial=0)))
-        return cls(labels, *score_cells(labels, dP, cellprob, origin.model), origin, found)
 
 
 class Segmentations:
@@ -75,21 +46,18 @@ class Segmentations:
     ----------
     gpu_found : Signal(bool)
         Whether a GPU works.
+    live
+        The masks that follow the thresholds.
     """
 
     gpu_found = Signal(bool)
     name = "segment"
-    anew = "masks"
     sizing = "calibrate"
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._model: tuple[Any, Any] = (None, None)  # what was asked for, and the loaded model
-        self._stale = False  # thresholds changed while masks were made
-        self._gesture = self._asked = 0  # changes of thresholds of one gesture are one step of the history
-        self._last: tuple[int, Edit | None] = (-1, None)
-        for field in _LIVE:
-            getattr(session.settings.events, field).connect(lambda _: self.masks_anew())
+        self.live = LiveMasks(session, self)
 
     @property
     def is_running(self) -> bool:
@@ -146,25 +114,25 @@ class Segmentations:
             session.failed.emit(str(error))
             return
         image, older = np.moveaxis(document.stack[0], 0, -1), document.flows
-        part = None if region is None else self._with_margin(document, region)
+        part = None if region is None else self.with_margin(document, region)
         if part is not None:
             image = image[part.box.slices[1:]]
             if document.restored is None:
                 options["normalize"] = False
         asked = {**settings.told(), **{name: list(value) for name, value in self.channels().items()}}
 
-        def work(report: Report) -> tuple[_Cells, Flows]:
+        def work(report: Report) -> tuple[FoundCells, Flows]:
             model = self._loaded(*wanted)
             given = image if options["normalize"] is not False else scaled_as_whole(image, document.stack, *percentiles)
             masks, flows, _ = model.eval(given, channel_axis=-1, progress=Fractions(report), **options)
             rgb, dP, cellprob = (np.asarray(each) for each in flows[:3])
-            cells = _Cells.of(masks, dP, cellprob, Origin("segment", model.model_name, 0, asked), part)
+            cells = FoundCells.of(masks, dP, cellprob, Origin("segment", model.model_name, 0, asked), part)
             found = Flows(rgb[None], dP, cellprob, model.model_name)
             if part is not None:
                 found = Flows.joined(older, document.labels.shape, part.box, found, part.region)
             return cells, found
 
-        def done(result: tuple[_Cells, Flows]) -> None:
+        def done(result: tuple[FoundCells, Flows]) -> None:
             self._take(document, part, *result)
 
         if self._model[0] != wanted:
@@ -216,52 +184,7 @@ class Segmentations:
 
         session.jobs.start(self.sizing, work, done, lambda error: session.failed.emit(f"no diameter found: {error}"))
 
-    def masks_anew(self) -> None:
-        """Masks from the kept flows with the thresholds as they are now, in the background; soon, not each time."""
-        self._stale, self._asked = True, self._gesture
-        if self._session.jobs.running(self.anew) is None:
-            self._make_masks()
-
-    def settle(self) -> None:
-        """The hand has let go: what changes from now on is another step of the history."""
-        self._gesture += 1
-
-    def _make_masks(self) -> None:
-        self._stale = False
-        document, gesture = self._session.document, self._asked
-        flows = document.flows if document is not None else None
-        if document is None or flows is None or flows.dP is None or flows.cellprob is None:
-            return
-        dP, cellprob, masking = flows.dP, flows.cellprob, self._session.settings.masking()
-        if np.ndim(cellprob) != 2:
-            return
-        part = None if flows.region is None else self._with_margin(document, flows.region)
-        size = document.labels.shape[1:]
-        if part is not None:
-            rows, columns = part.box.slices[1:]
-            dP, cellprob, size = dP[:, rows, columns], cellprob[rows, columns], part.box.shape[1:]
-
-        def work(_report: Report) -> _Cells:
-            from cellpose import dynamics
-
-            labels = dynamics.resize_and_compute_masks(dP, cellprob, resize=size, **masking)
-            return _Cells.of(labels, dP, cellprob, Origin("thresholds", flows.model, 0, masking), part)
-
-        def done(cells: _Cells) -> None:
-            if document is self._session.document and document.flows is flows:
-                self._replace(document, part, cells, gesture)
-            if self._stale:
-                self._make_masks()
-
-        self._session.jobs.start(self.anew, work, done, lambda error: self._session.failed.emit(str(error)))
-
-    def _replace(self, document: Document, part: _Part | None, cells: _Cells, gesture: int) -> None:
-        step, last = self._last
-        if step == gesture and last is not None and document.history.edits[-1:] == (last,):
-            document.undo()
-        self._last = (gesture, self._put(document, part, cells))
-
-    def _put(self, document: Document, part: _Part | None, cells: _Cells, **beside: Any) -> Edit | None:
+    def put(self, document: Document, part: Part | None, cells: FoundCells, **beside: Any) -> Edit | None:
         """New cells in place of those of the image, or of a part of it, with what goes back and forth beside them."""
         labels, scores, beside["scoring"], origin, found = cells
         beside["origins"] = (*document.origins, origin)
@@ -272,10 +195,11 @@ class Segmentations:
         beside["found"] = found
         return document.do(operations.replace_all, labels[None], scores, keep=keep, name=name, beside=beside)
 
-    def _with_margin(self, document: Document, region: Box) -> _Part:
+    def with_margin(self, document: Document, region: Box) -> Part:
+        """A region, and as much around it as cells may reach."""
         diameter = self._session.settings.diameter or _USUAL_DIAMETER
         margin = max(_LEAST_MARGIN, ceil(_MARGIN_DIAMETERS * diameter))
-        return _Part(region, region.grown(margin, document.labels.shape))
+        return Part(region, region.grown(margin, document.labels.shape))
 
     def channels(self) -> dict[str, Any]:
         """The keyword for channels, of models that take them."""
@@ -296,9 +220,9 @@ class Segmentations:
             self._model = ((name, gpu), models.CellposeModel(gpu=gpu, pretrained_model=name or weights.default_model()))
         return self._model[1]
 
-    def _take(self, document: Document, part: _Part | None, cells: _Cells, found: Flows) -> None:
+    def _take(self, document: Document, part: Part | None, cells: FoundCells, found: Flows) -> None:
         model = found.model
-        edit = self._put(document, part, cells, flows=found)
+        edit = self.put(document, part, cells, flows=found)
         if edit is None:
             document.flows = found
         n = 0 if edit is None else edit.added.size

@@ -137,8 +137,9 @@ class Session:
 
     def show(self, document: Document) -> Document:
         """Show a document from now on."""
-        for job in (self.segmentation.name, self.segmentation.anew, self.segmentation.sizing, self.filters.job):
+        for job in (self.segmentation.name, self.segmentation.sizing, self.filters.job):
             self.jobs.cancel(job)
+        self.segmentation.live.cancel()
         before = self.document
         if self.document is not None:
             self.document.told.disconnect()

@@ -236,6 +236,12 @@ class Document:
         self._tell(edit)
         return edit
 
+    def score(self, edit: Edit, scores: npt.NDArray[np.float32]) -> None:
+        """Scores (n,) of the cells that an edit added, found after it was done; see `History.score`."""
+        if self.history.score(edit, scores):
+            rows = self.labels.table[edit.added]
+            self._tell(Edit("score", (), edit.added, rows, rows))
+
     def undo(self) -> Edit | None:
         """Take back the last edit."""
         edit = self.history.undo()

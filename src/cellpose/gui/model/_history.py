@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+import numpy.typing as npt
 from psygnal import Signal
 
 from cellpose.gui.model._labels import Edit, LabelStore
@@ -86,6 +88,24 @@ class History:
         self._done.append(edit)
         self._undone.clear()
         self.recorded.emit("edit", edit)
+
+    def score(self, edit: Edit, scores: npt.NDArray[np.float32]) -> bool:
+        """Scores (n,) of the cells that an edit added, found after it was done; whether it is still done.
+
+        They are no step of their own: for those who listen the edits are taken back and done again with them.
+        """
+        place = next((n for n, each in enumerate(self._done) if each is edit), None)
+        if place is None:
+            self._store.set_scores(edit, scores, self._undone)
+            return False
+        for each in reversed(self._done[place:]):
+            self.recorded.emit("undo", each)
+        self._store.set_scores(edit, scores, self._done[place + 1 :])
+        for each in self._done[place:]:
+            self.recorded.emit("edit", each)
+        if self._saved > place:
+            self._saved = -1
+        return True
 
     def undo(self) -> Edit | None:
         """Take back the last edit; None if there is none."""

@@ -69,6 +69,8 @@ class Edit:
         Attributes of the `Document` that changed with it: their values before and after.
     regions
         The regions that training ignores, before and after; None: they are the same.
+    labels
+        Of a segmentation the label (n,) that each cell of ``added`` has there; None: of none.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Edit:
     note: str = ""
     beside: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     regions: tuple[Regions, Regions] | None = None
+    labels: npt.NDArray[np.intp] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -304,6 +307,21 @@ class LabelStore:
         self._rows[edit.ids] = edit.rows_before
         if edit.regions is not None:
             self.ignored = edit.regions[0]
+
+    def set_scores(self, edit: Edit, scores: npt.NDArray[np.float32], later: Iterable[Edit] = ()) -> None:
+        """Scores (n,) of the cells that an edit added, told as if they had been known when it was done.
+
+        They are put into the edit, and into those that came after it; a cell changed by hand has none.
+        """
+        ids = edit.added
+        found = np.full(self._end, np.nan, np.float32)
+        found[ids] = scores
+        tables: list[tuple[npt.NDArray[Any], Table]] = [(edit.ids, edit.rows_after)]
+        tables.append((np.arange(self._end), self._rows[: self._end]))
+        tables += [(each.ids, rows) for each in later for rows in (each.rows_before, each.rows_after)]
+        for numbers, rows in tables:
+            known = ~np.isnan(found[numbers]) & (rows["area"] > 0) & ~rows["manual"]
+            rows["score"][known] = found[numbers[known]]
 
     def restore(self, field: str, values: npt.NDArray[Any]) -> None:
         """Facts (n,) of the cells 1..n of labels just read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def replace_within(
         int(numbers[label]): {"score": np.nan if scores is None else scores[label - 1], "manual": False}
         for label in np.flatnonzero(wanted)
     }
-    return store.write(name, [(around, after)], facts)
+    return replace(store.write(name, [(around, after)], facts), labels=np.flatnonzero(wanted))
 
 
 def _sizes(labels: Planes, largest: int) -> npt.NDArray[np.int64]:

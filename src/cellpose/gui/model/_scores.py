@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import weights
+from cellpose._labels.arrays import changed_labels, relabeled, scan
 
-__all__ = ["SCORING_KEY", "Scoring", "score_cells"]
+__all__ = ["SCORING_KEY", "Scored", "Scoring", "score_cells", "score_others", "scoring_of"]
 
 SCORING_KEY = "scored_by"  # of a _seg.npy
 
@@ -55,6 +56,30 @@ class Scoring:
         return cls(content["model"], bool(content.get("calibrated", False)))
 
 
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Labels 1..n with the scores (n,) that their cells have; NaN where nothing is known."""
+
+    labels: npt.NDArray[np.int32]
+    scores: npt.NDArray[np.float32]
+
+    def for_cells_of(self, labels: npt.NDArray[np.int32]) -> Scored:
+        """Other labels of the same flows, with the scores of those cells that are the same, pixel for pixel."""
+        scores = np.full(int(labels.max(initial=0)), np.nan, np.float32)
+        if labels.shape != self.labels.shape or not scores.size or not self.scores.size:
+            return Scored(labels, scores)
+        older, newer = scan(self.labels), scan(labels)
+        places = {place: label for label, place in enumerate(older.first.tolist()) if place >= 0}
+        same = np.array([0, *(places.get(place, 0) for place in newer.first[1:].tolist())], np.int32)
+        left, come = changed_labels(self.labels, relabeled(labels, same))
+        differs = np.zeros(self.scores.size + 1, np.bool_)
+        differs[left], differs[come] = True, True
+        same[differs[same]] = 0
+        known = same[1:] > 0
+        scores[known] = self.scores[same[1:][known] - 1]
+        return Scored(labels, scores)
+
+
 def score_cells(
     labels: npt.NDArray[Any], dP: Any, cellprob: Any, model: str
 ) -> tuple[npt.NDArray[np.float32], Scoring]:
@@ -75,3 +100,20 @@ def score_cells(
     curve = weights.reliability(model) if model else None
     scores = plain if curve is None else curve(plain)
     return scores.astype(np.float32), Scoring(model, curve is not None)
+
+
+def scoring_of(model: str) -> Scoring:
+    """What the scores of cells that this model found mean."""
+    return Scoring(model, bool(model) and weights.reliability(model) is not None)
+
+
+def score_others(scored: Scored, dP: Any, cellprob: Any, model: str) -> Scored:
+    """As `score_cells`, of those cells only that have no score yet."""
+    unknown = np.append(False, np.isnan(scored.scores))
+    table = np.where(unknown, np.arange(unknown.size), 0).astype(np.int32)
+    if not unknown.any():
+        return scored
+    found, _ = score_cells(relabeled(scored.labels, table), dP, cellprob, model)
+    scores = scored.scores.copy()
+    scores[: found.size][unknown[1 : found.size + 1]] = found[unknown[1 : found.size + 1]]
+    return Scored(scored.labels, scores)

@@ -103,20 +103,20 @@ class SegmentationPanel(Group):
         self.form.addRow(self.count, self.progress)
 
     def _add_more(self) -> None:
-        settings, runs = self._session.settings, self._session.segmentation
+        settings, live = self._session.settings, self._session.segmentation.live
         self.more = CollapsibleGroup("additional settings")
         form = self.more.form
 
         def threshold(field: str, low: float, high: float, ends: tuple[float, float], step: float, places: int) -> Any:
-            box = number_box(settings, field, low, high, step, places, entered=runs.masks_anew)
-            return SliderRow(box, settings, field, ends, runs.settle)
+            box = number_box(settings, field, low, high, step, places, entered=live.follow)
+            return SliderRow(box, settings, field, ends, live.settle)
 
         self.flow = threshold("flow_threshold", 0, 100, (0, 3), 0.1, 2)
         self.cellprob = threshold("cellprob_threshold", -50, 50, (-6, 6), 0.25, 2)
         self.min_size = threshold("min_size", -1, 10_000_000, (0, 500), 5, 0)
         self.lower = number_box(settings, "lower", 0, 100, 0.5, 1)
         self.upper = number_box(settings, "upper", 0, 100, 0.5, 1)
-        self.niter = number_box(settings, "niter", 0, 100_000, 50, 0, entered=runs.masks_anew)
+        self.niter = number_box(settings, "niter", 0, 100_000, 50, 0, entered=live.follow)
         self.niter.blank = 0.0
         self.niter.setToolTip("steps along the flows; 0: from the diameter; more for long cells")
         self.keep = check_box("keep cells corrected by hand", settings, "keep_corrected")

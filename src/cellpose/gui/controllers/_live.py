@@ -1,0 +1,192 @@
+"""Masks that follow the thresholds while a slider is dragged, from the flows that a network left."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.model import Box, Document, Edit, Flows
+from cellpose.gui.model._corrections import ModelCells
+from cellpose.gui.model._provenance import Origin
+from cellpose.gui.model._scores import Scored, Scoring, score_cells, score_others, scoring_of
+
+if TYPE_CHECKING:
+    from cellpose.dynamics import MaskFinder
+    from cellpose.gui.controllers._session import Session
+
+__all__ = ["FoundCells", "LiveMasks", "Part"]
+
+_LIVE = ("flow_threshold", "cellprob_threshold", "niter", "min_size")  # fields that change the masks of known flows
+_REST_S = 0.15  # without a change until cells are scored
+
+
+class Part(NamedTuple):
+    """A region that is segmented, and the box that the network sees, so that cells on the border are whole."""
+
+    region: Box
+    box: Box
+
+
+class FoundCells(NamedTuple):
+    """Labels int32 (Y, X) that come in place of others, with what is kept of them; ``found`` where they are all."""
+
+    labels: npt.NDArray[np.int32]
+    scores: npt.NDArray[Any]
+    scoring: Scoring
+    origin: Origin
+    found: ModelCells | None
+
+    @classmethod
+    def of(cls, labels: npt.NDArray[Any], dP: Any, cellprob: Any, origin: Origin, part: Part | None) -> FoundCells:
+        """The results of a run; what takes time for the whole image is done here, in the thread of a job."""
+        labels = np.ascontiguousarray(labels, np.int32)
+        return cls.scored(labels, *score_cells(labels, dP, cellprob, origin.model), origin, part)
+
+    @classmethod
+    def scored(
+        cls,
+        labels: npt.NDArray[np.int32],
+        scores: npt.NDArray[Any],
+        scoring: Scoring,
+        origin: Origin,
+        part: Part | None,
+    ) -> FoundCells:
+        """Cells with the scores that are known."""
+        found = ModelCells.of(labels[None], origin.model) if part is None else None
+        return cls(labels, scores, scoring, replace(origin, cells=int(labels.max(initial=0))), found)
+
+
+class _Kept(NamedTuple):
+    """Of the flows that are open: what makes masks of them, where they lie, and the last masks that were scored."""
+
+    flows: Flows
+    part: Part | None
+    dP: npt.NDArray[Any]
+    cellprob: npt.NDArray[Any]
+    finder: MaskFinder
+    scored: Scored
+
+
+class _Runs(Protocol):
+    """What is asked of `Segmentations`."""
+
+    def put(self, document: Document, part: Part | None, cells: FoundCells) -> Edit | None: ...
+    def with_margin(self, document: Document, region: Box) -> Part: ...
+
+
+class LiveMasks:
+    """Makes masks anew whenever a threshold changes; changes of one gesture are one step of the history.
+
+    Masks are shown before their cells are scored. Scores come when nothing has changed for a while.
+
+    Parameters
+    ----------
+    session
+        Whose thresholds are followed.
+    runs
+        What puts the cells into the image.
+    """
+
+    name = "masks"
+    scoring = "scores"
+
+    def __init__(self, session: Session, runs: _Runs) -> None:
+        self._session, self._runs = session, runs
+        self._stale = False  # thresholds changed while masks were made
+        self._gesture = self._asked = 0
+        self._last: tuple[int, Edit | None] = (-1, None)
+        self._kept: _Kept | None = None
+        for field in _LIVE:
+            getattr(session.settings.events, field).connect(lambda _: self.follow())
+        session.opened.connect(lambda _: self._forget())
+
+    def follow(self) -> None:
+        """Masks from the kept flows with the thresholds as they are now, in the background; soon, not each time."""
+        self._stale, self._asked = True, self._gesture
+        if self._session.jobs.running(self.name) is None:
+            self._make()
+
+    def settle(self) -> None:
+        """The hand has let go: what changes from now on is another step of the history."""
+        self._gesture += 1
+
+    def cancel(self) -> None:
+        """Another image comes."""
+        for job in (self.name, self.scoring):
+            self._session.jobs.cancel(job)
+
+    def _forget(self) -> None:
+        self._kept = None
+
+    def _make(self) -> None:
+        self._stale = False
+        jobs, document, gesture = self._session.jobs, self._session.document, self._asked
+        flows = document.flows if document is not None else None
+        if document is None or flows is None or flows.dP is None or flows.cellprob is None:
+            return
+        if np.ndim(flows.cellprob) != 2:
+            return
+        jobs.cancel(self.scoring)
+        part = None if flows.region is None else self._runs.with_margin(document, flows.region)
+        masking, size, known = self._session.settings.masking(), document.labels.shape[1:], self._kept
+
+        def work(_report: Report) -> tuple[_Kept, FoundCells]:
+            kept = known if known is not None and known[:2] == (flows, part) else _kept(flows, part, size)
+            labels = np.ascontiguousarray(kept.finder.masks(**masking), np.int32)
+            scores = kept.scored.for_cells_of(labels).scores
+            origin = Origin("thresholds", flows.model, 0, masking)
+            return kept, FoundCells.scored(labels, scores, scoring_of(flows.model), origin, part)
+
+        def done(result: tuple[_Kept, FoundCells]) -> None:
+            kept, cells = result
+            if document is self._session.document and document.flows is flows:
+                self._kept = kept
+                edit = self._replace(document, part, cells, gesture)
+                if edit is not None and not self._stale:
+                    self._score(document, kept, cells, edit)
+            if self._stale:
+                self._make()
+
+        jobs.start(self.name, work, done, lambda error: self._session.failed.emit(str(error)))
+
+    def _replace(self, document: Document, part: Part | None, cells: FoundCells, gesture: int) -> Edit | None:
+        step, last = self._last
+        if step == gesture and last is not None and document.history.edits[-1:] == (last,):
+            document.undo()
+        edit = self._runs.put(document, part, cells)
+        self._last = (gesture, edit)
+        return edit
+
+    def _score(self, document: Document, kept: _Kept, cells: FoundCells, edit: Edit) -> None:
+        """Score what has no score yet, once the hand rests."""
+        model = kept.flows.model
+
+        def work(report: Report) -> Scored:
+            if np.isnan(cells.scores).any():
+                time.sleep(_REST_S)
+            report(0)  # ends here if there are other masks by now
+            return score_others(Scored(cells.labels, cells.scores), kept.dP, kept.cellprob, model)
+
+        def done(scored: Scored) -> None:
+            if self._kept is kept:
+                self._kept = kept._replace(scored=scored)
+            if document is self._session.document and edit.labels is not None and edit.labels.size:
+                document.score(edit, scored.scores[edit.labels - 1])
+
+        self._session.jobs.start(self.scoring, work, done, lambda error: self._session.failed.emit(str(error)))
+
+
+def _kept(flows: Flows, part: Part | None, size: tuple[int, ...]) -> _Kept:
+    from cellpose.dynamics import MaskFinder
+
+    dP, cellprob = np.asarray(flows.dP), np.asarray(flows.cellprob)
+    if part is not None:
+        rows, columns = part.box.slices[1:]
+        dP, cellprob, size = dP[:, rows, columns], cellprob[rows, columns], part.box.shape[1:]
+    nothing = Scored(np.zeros((0, 0), np.int32), np.zeros(0, np.float32))
+    return _Kept(flows, part, dP, cellprob, MaskFinder(dP, cellprob, size), nothing)
