@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,7 +14,14 @@ import pytest
 import roifile
 
 from cellpose import io, utils
-from cellpose.errors import FileMissingError, FileReadError, InputError, OptionError
+from cellpose.errors import (
+    FileMissingError,
+    FileReadError,
+    FileWriteError,
+    InputError,
+    MissingExtraError,
+    OptionError,
+)
 from cellpose.io._cells._rings import outlines_of, trace
 from test_io_write import log_reaches_the_root  # noqa: F401  (a fixture)
 
@@ -37,7 +45,7 @@ def discs(shape=(60, 70)) -> np.ndarray:
 STACK = np.stack([discs(), np.zeros((60, 70), int), np.roll(discs(), 9, 1)])
 RING = np.zeros((7, 9), np.uint16)
 RING[1:6, 2:8], RING[3, 4], RING[6, 8] = 4, 0, 9
-EXACT = ["a_rois.zip", "a.geojson", "a_coco.json", "a_outlines.csv"]
+EXACT = ["a_rois.zip", "a.geojson", "a_coco.json", "a_outlines.csv", "a_masks.tif", "a.ome.tif", "a_seg.npy"]
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -337,3 +345,79 @@ def test_a_drawing_has_a_path_for_each_cell_and_is_not_read_back(tmp_path):
         io.read_cells(tmp_path / "a.svg")
     with pytest.raises(InputError, match="svg holds a single plane"):
         io.write_cells(tmp_path / "a.svg", STACK)
+
+
+# ------------------------------------------------------------------------------------- label images, spatial libraries
+
+
+def test_label_files_say_what_they_cannot_hold(tmp_path):
+    with pytest.raises(InputError, match="PNG holds labels up to 65535"):
+        io.write_cells(tmp_path / "a.png", np.array([[70_000]]))
+    io.imsave(tmp_path / "b.png", np.full((5, 6, 3), (1, 2, 3), np.uint8))
+    with pytest.raises(InputError, match="picture in colours"):
+        io.read_cells(tmp_path / "b.png")
+    io.write_cells(tmp_path / "c.png", RING)
+    assert np.array_equal(io.read_cells(tmp_path / "c.png").labels, RING)
+    io.write_cells(tmp_path / "d_seg.npy", RING)
+    assert io.read_seg(tmp_path / "d_seg.npy").filename == str(tmp_path / "d.tif")
+
+
+def test_labels_of_ome_zarr_have_colours_and_properties(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    classes, table = {4: ("flat", (9, 8, 7))}, {"label": [4, 9], "area": [29, 1]}
+    for labels in (RING, STACK):
+        io.write_cells(tmp_path / "a.zarr", labels, classes=classes, table=table)
+        again = io.read_cells(tmp_path / "a.zarr")
+        assert np.array_equal(again.labels, labels)
+    assert (again.class_of(4), again.measured(4), again.class_of(5)) == (("flat", (9, 8, 7)), {"area": 29.0}, None)
+    told = zarr.open(tmp_path / "a.zarr", mode="r").attrs["image-label"]
+    assert told["version"] == "0.4"
+    assert told["colors"][1] == {"label-value": 4, "rgba": [9, 8, 7, 255]}
+    assert told["properties"][1] == {"label-value": 4, "area": 29.0, "class": "flat"}
+    assert told["properties"][0] == {"label-value": 3}
+
+
+def test_labels_go_into_the_image_that_they_belong_to_and_never_over_an_image(tmp_path):
+    pytest.importorskip("zarr")
+    io.write_ome_zarr(tmp_path / "im.zarr", np.ones(RING.shape, np.uint16), "YX")
+    io.write_cells(tmp_path / "im.zarr" / "labels" / "cells", RING, "ome-zarr", classes={4: "flat"})
+    again = io.read_cells(tmp_path / "im.zarr")
+    assert np.array_equal(again.labels, RING)
+    assert again.class_of(4)[0] == "flat"
+    with pytest.raises(InputError, match="with the labels cells; choose one by image="):
+        io.read_cells(tmp_path / "im.zarr", image="nuclei")
+    with pytest.raises(FileWriteError, match="it is an image"):
+        io.write_cells(tmp_path / "im.zarr", RING)
+
+
+def test_geoparquet_holds_holes_pieces_and_columns(tmp_path):
+    geopandas = pytest.importorskip("geopandas", reason="the extra spatial is not installed")
+    pytest.importorskip("pyarrow", reason="the extra spatial is not installed")
+    for labels in [*noise(6), STACK, RING]:
+        io.write_cells(tmp_path / "a.parquet", labels, classes={4: "flat"}, table={"label": [4], "area": [29]})
+        again = io.read_cells(tmp_path / "a.parquet")
+        assert np.array_equal(again.labels, labels)
+    assert (again.class_of(4), again.class_of(9), again.measured(4)) == (("flat", None), None, {"area": 29.0})
+    frame = geopandas.read_parquet(tmp_path / "a.parquet")
+    assert frame.geometry.is_valid.all()
+    assert frame.geometry.area.tolist() == [29.0, 1.0]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_store_of_spatialdata_holds_labels_outlines_and_a_table(tmp_path):
+    spatialdata = pytest.importorskip("spatialdata", reason="the extra spatialdata is not installed")
+    for labels in (STACK, RING):
+        io.write_cells(tmp_path / "a_spatialdata.zarr", labels, table={"label": [4, 9], "area": [29, 1]})
+        assert np.array_equal(io.read_cells(tmp_path / "a_spatialdata.zarr").labels, labels)
+    store = spatialdata.read_zarr(tmp_path / "a_spatialdata.zarr")
+    assert store.shapes["cell_outlines"].geometry.area.tolist() == [29.0, 1.0]
+    assert store.tables["cell_table"].X.tolist() == [[29.0], [1.0]]
+
+
+@pytest.mark.parametrize(("name", "library"), [("a.parquet", "geopandas"), ("a_spatialdata.zarr", "spatialdata")])
+def test_what_is_not_installed_is_named_with_its_extra(tmp_path, monkeypatch, name, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.setitem(sys.modules, "pyarrow", sys)
+    with pytest.raises(MissingExtraError, match=rf"{library} is needed .*cellpose\[spatial"):
+        io.write_cells(tmp_path / name, RING)
+    assert not list(tmp_path.iterdir())

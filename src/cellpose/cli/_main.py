@@ -22,7 +22,7 @@ __all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_OK", "EXIT_USAGE", "main"]
 logger = logging.getLogger("cellpose.cli")
 
 # Commands with a module and a function named after them, imported where they are called; those whose result is printed.
-_COMMANDS = ("models", "doctor", "slices", "measure", "track", "styles")
+_COMMANDS = ("models", "doctor", "slices", "measure", "track", "styles", "convert")
 _PRINTING = ("models", "doctor")
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130

@@ -44,6 +44,7 @@ further commands:
   cellpose measure --dir images                      sizes, shapes, intensities, neighbours: a table and a report
   cellpose track movie --save_ctc                    the cells of the label images of a movie, linked through time
   cellpose styles --dir images                       a map of images, and which of them to annotate first
+  cellpose convert images --to geojson               masks to ROIs, GeoJSON, COCO, CSV, SVG, OME-Zarr ..., and back
 
 exit code: 0 all is well; 1 an image, the training or a download failed; 2 the command line is wrong; 130 Ctrl-C
 """

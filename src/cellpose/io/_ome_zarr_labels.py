@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ def is_labels_place(path: PathLike) -> bool:
     return _image_of(Path(path)) is not None
 
 
-def write_labels(image: PathLike, name: str, masks: npt.ArrayLike, axes: str) -> Path:
+def write_labels(
+    image: PathLike, name: str, masks: npt.ArrayLike, axes: str, label_facts: Mapping[str, Any] | None = None
+) -> Path:
     """Write labels into the folder of their OME-Zarr image, where napari and other programs look for them.
 
     They get as many resolutions as the image, and are named in its list of labels. Nothing is ever overwritten.
@@ -79,6 +82,8 @@ def write_labels(image: PathLike, name: str, masks: npt.ArrayLike, axes: str) ->
         Labels, of the extent of the image.
     axes
         One letter an axis, in the order TZYX.
+    label_facts
+        ``colors`` and ``properties`` of the labels, as OME-NGFF has them.
 
     Returns
     -------
@@ -102,7 +107,7 @@ def write_labels(image: PathLike, name: str, masks: npt.ArrayLike, axes: str) ->
             f"labels of shape {labels.shape}, axes {axes}, do not fit an image of {source.array.shape}, {source.axes}"
         )
         raise InputError(message)
-    pyramid = _as_image(source, name, axes)
+    pyramid = replace(_as_image(source, name, axes), label_facts=label_facts or {})
     with new_folder(path) as folder:
         fill(make_levels(folder, pyramid, labels.dtype), labels, pyramid)
         write_group(folder, pyramid.attributes(), pyramid.zarr_format)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ class Pyramid:
         Whether these are labels.
     source
         Where the image of the labels is, seen from them; "" where they stand for themselves.
+    label_facts
+        ``colors`` and ``properties`` of the labels, as OME-NGFF has them.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Pyramid:
     labels: bool = False
     source: str = ""
     zarr_format: int = 2
+    label_facts: Mapping[str, Any] = field(default_factory=dict)
 
     def places(self, level: int, axis: int) -> npt.NDArray[np.int64]:
         """The pixels of the finest resolution that make a coarser one, along an axis."""
@@ -91,7 +94,8 @@ class Pyramid:
         old = version if self.zarr_format == 2 else {}
         out: dict[str, Any] = {"multiscales": [{**old, "name": self.name, "axes": axes, "datasets": datasets}]}
         if self.labels:
-            out["image-label"] = {**old, **({"source": {"image": self.source}} if self.source else {})}
+            source = {"source": {"image": self.source}} if self.source else {}
+            out["image-label"] = {**old, **self.label_facts, **source}
         elif omero:
             out["omero"] = {**old, **omero}
         return out if self.zarr_format == 2 else {"ome": {**version, **out}}

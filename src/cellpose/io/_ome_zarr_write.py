@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ def write_ome_zarr(
     labels: bool = False,
     overwrite: bool = False,
     zarr_format: int = 2,
+    label_facts: Mapping[str, Any] | None = None,
 ) -> None:
     """An image or label image as OME-Zarr with several resolutions.
 
@@ -61,6 +62,8 @@ def write_ome_zarr(
         Put it in the place of a Zarr folder that is there.
     zarr_format
         2 for OME-NGFF 0.4, 3 for 0.5 (needs version 3 of zarr).
+    label_facts
+        Of labels ``colors`` and ``properties``, as OME-NGFF has them.
 
     Raises
     ------
@@ -72,6 +75,7 @@ def write_ome_zarr(
     image = np.asarray(array)
     check_axes(axes, image.shape)
     pyramid = halved(Path(path).stem, image.shape, axes, pixel_size_um, labels=labels, zarr_format=zarr_format)
+    pyramid = replace(pyramid, label_facts=label_facts or {})
     with new_folder(path, overwrite) as folder:
         fill(make_levels(folder, pyramid, image.dtype), image, pyramid)
         write_group(folder, pyramid.attributes(_omero(image, axes, channel_names)), zarr_format)

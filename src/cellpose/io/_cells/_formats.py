@@ -11,6 +11,7 @@ from typing import Any
 from cellpose._machine.reading import read_json
 from cellpose.errors import FileReadError, OptionError
 from cellpose.io._cells._cells import Cells
+from cellpose.io._zarr import is_zarr, open_zarr
 
 __all__ = ["FORMATS", "Format", "format_of"]
 
@@ -28,7 +29,7 @@ class Format:
     what
         In words.
     module
-        Of the functions ``write_<name>`` and ``read_<name>``.
+        Of the functions ``write_<name>`` and, where it is read back, ``read_<name>``.
     reads
         Whether it is read back.
     stacks
@@ -75,6 +76,12 @@ _ALL = (
     Format(
         "outlines", ("_cp_outlines.txt", ".txt"), "a line of pixels for each cell", "_plain", stacks=False, exact=False
     ),
+    Format("geoparquet", ("_cells.parquet", ".parquet", ".geoparquet"), "polygons for geopandas", "_spatial"),
+    Format("spatialdata", ("_spatialdata.zarr",), "a store of SpatialData: labels, outlines, table", "_spatial"),
+    Format("tif", ("_masks.tif", ".tif", ".tiff"), "a label image", "_label_files"),
+    Format("png", ("_masks.png", ".png"), "a label image, of single planes", "_label_files", stacks=False),
+    Format("seg", ("_seg.npy", ".npy"), "what the window opens", "_label_files"),
+    Format("ome-zarr", ("_masks.ome.zarr", ".zarr"), "labels with colours and properties", "_label_files"),
     Format("svg", (".svg",), "a drawing", "_plain", reads=False, stacks=False, exact=False),
 )
 
@@ -94,6 +101,8 @@ def format_of(path: Path, name: str | None = None, *, writing: bool) -> Format:
     """
     if name is None and not writing and path.suffix.lower() == ".json":
         return FORMATS[_of_json(path)]
+    if name is None and not writing and _is_spatialdata(path):
+        return FORMATS["spatialdata"]
     form = FORMATS.get(name) if name is not None else _by_ending(path)
     if form is None:
         wanted = f"{name!r} is not a format" if name is not None else f"the ending of {path} tells no format"
@@ -110,6 +119,10 @@ def _by_ending(path: Path) -> Format | None:
     lower = path.name.lower()
     fitting = [(len(end), form) for form in _ALL for end in form.endings if lower.endswith(end)]
     return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def _is_spatialdata(path: Path) -> bool:
+    return is_zarr(path) and "spatialdata_attrs" in dict(open_zarr(path).attrs)
 
 
 def _of_json(path: Path) -> str:

@@ -1,0 +1,276 @@
+"""``cellpose convert``: masks to the formats of other programs, and back."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellpose._progress.display import waiting
+from cellpose._progress.stages import about_image
+from cellpose.cli._logging import display_of, logging_to_user, say_at_end
+from cellpose.cli._summary import count_of
+from cellpose.errors import CellposeError, FileMissingError, FileWriteError, InputError, OptionError
+
+if TYPE_CHECKING:
+    from cellpose.io._cells import Cells, Format
+
+__all__ = ["convert_command"]
+
+logger = logging.getLogger("cellpose.cli")
+
+_EPILOG = """\
+Of a folder each image is taken once: its masks (_cp_masks, _masks, _seg.npy), else a file of another program. The
+ending of --output, or --to, chooses what is written. Outlines fill an image of the size of the image beside them, of
+--like, or else of the size that holds them all.
+
+  cellpose convert images --to geojson
+  cellpose convert images --to coco --savedir coco --table measurements/measurements.csv
+  cellpose convert cell_rois.zip annotations.geojson --to tif --like cell.tif
+  cellpose convert cell_cp_masks.tif --output cell.svg
+
+formats:
+"""
+
+# Which file of an image is taken of a folder, by the ends of their names: the best that is there.
+_OF_FOLDERS = (
+    "_cp_masks.tif", "_cp_masks.png", "_masks.tif", "_masks.png", "_seg.npy", "_cp_masks.zarr", "_masks.ome.zarr",
+    "_rois.zip", ".geojson", "_coco.json", "_outlines.csv", "_cells.parquet", "_cp_outlines.txt",
+)  # fmt: skip
+_IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".ome.tif", ".ome.tiff", ".npy")
+
+
+def convert_command(words: Sequence[str]) -> int:
+    """Convert the files of a command line; 0, or 1 where one failed, which is named while the others go on."""
+    args = _parser().parse_args(list(words))
+    _check(args)
+    with logging_to_user(verbose=args.verbose):
+        return _convert(args)
+
+
+def _check(args: Namespace) -> None:
+    from cellpose.io._cells import format_of
+
+    if bool(args.to) == bool(args.output):
+        message = "give either --to, a format, or --output, the file to write, whose ending tells the format"
+        raise OptionError(message)
+    if args.output and (len(args.inputs) > 1 or Path(args.inputs[0]).is_dir()) and not _is_zarr(Path(args.inputs[0])):
+        message = "--output is the file for one input; for folders and several give --to, and --savedir"
+        raise OptionError(message)
+    format_of(Path(args.output), args.to or None, writing=True)
+    if args.form:
+        format_of(Path(args.inputs[0]), args.form, writing=False)
+    if not args.to and args.savedir:
+        message = "--savedir goes with --to; --output names the file itself"
+        raise OptionError(message)
+
+
+def _convert(args: Namespace) -> int:
+    from cellpose import io
+    from cellpose.io._cells import format_of
+
+    form = format_of(Path(args.output), args.to or None, writing=True)
+    with waiting("looking for files"):
+        files = list(dict.fromkeys(file for given in args.inputs for file in _files(Path(given), form, args.form)))
+    table = _table(args.table) if args.table else {}
+    like = _shape_of_image(Path(args.like)) if args.like else None
+    if args.savedir:
+        io.check_dir(args.savedir)
+    written: list[Path] = []
+    n_cells, failed = 0, []
+    with display_of("files", len(files), verbose=args.verbose) as display:
+        for index, file in enumerate(files):
+            with display.job(file.name), about_image(file.name):
+                try:
+                    for target, cells in _cells_of(file, form, args, like):
+                        _write(target, cells, form, _rows_of(table, target, form), overwrite=args.overwrite)
+                        written.append(target)
+                        n_cells += len(cells.numbers)
+                except Exception as error:  # whatever is wrong with one file must not stop the batch
+                    failed.append(file)
+                    told = str(error) if isinstance(error, CellposeError) else f"{type(error).__name__}: {error}"
+                    logger.error(f"{file} failed: {told}")
+                    logger.debug(f"{file} failed", exc_info=True)
+            display.advance(index + 1)
+    say_at_end(_summary(n_cells, written, len(failed), form))
+    return 1 if failed else 0
+
+
+def _summary(n_cells: int, written: list[Path], n_failed: int, form: Format) -> str:
+    told = f"{count_of(n_cells, 'cell')} in {count_of(len(written), 'file')}" if written else "nothing was written"
+    told += f", {n_failed} failed" if n_failed else ""
+    folders = list(dict.fromkeys(path.parent for path in written))
+    if len(written) == 1:
+        return f"{told}: {written[0]}"
+    if not written:
+        return told
+    where = str(folders[0]) if len(folders) == 1 else f"{len(folders)} folders"
+    return f"{told} in {where}: *{form.endings[0]}"
+
+
+def _is_zarr(path: Path) -> bool:
+    from cellpose import io
+
+    return path.is_dir() and io.is_zarr(path)
+
+
+def _files(given: Path, form: Format, wanted: str | None) -> list[Path]:
+    """The file, or of a folder one for each image."""
+    if not given.exists():
+        message = f"{given} does not exist"
+        raise FileMissingError(message)
+    if given.is_file() or _is_zarr(given):
+        return [given]
+    from cellpose.io._cells import FORMATS
+
+    endings = [end for end in _OF_FOLDERS if end not in form.endings]
+    if wanted:
+        endings = [*(end for end in _OF_FOLDERS if end in FORMATS[wanted].endings), *FORMATS[wanted].endings]
+    found: dict[str, tuple[int, Path]] = {}
+    for path in sorted(given.iterdir()):
+        name = path.name.lower()
+        rank = next((k for k, end in enumerate(endings) if name.endswith(end)), None)
+        if rank is None or name.startswith("."):
+            continue
+        base = path.name[: -len(endings[rank])]
+        if base not in found or rank < found[base][0]:
+            found[base] = (rank, path)
+    if not found:
+        message = f"no file of {given} ends in {', '.join(endings)}; give the files themselves, or --from with a format"
+        raise InputError(message)
+    return [path for _, path in found.values()]
+
+
+def _base(file: Path) -> str:
+    """The name of the image that a file belongs to, without its extension."""
+    from cellpose.io._cells import FORMATS
+
+    ends = {*_OF_FOLDERS, *(end for form in FORMATS.values() for end in form.endings)}
+    fitting = [end for end in ends if file.name.lower().endswith(end) and len(file.name) > len(end)]
+    return file.name[: -len(max(fitting, key=len))] if fitting else file.stem
+
+
+def _cells_of(file: Path, form: Format, args: Namespace, like: tuple[int, ...] | None) -> Iterator[tuple[Path, Cells]]:
+    """What a file holds, and where it goes: of a data set of many images one file for each."""
+    from cellpose import io
+    from cellpose._machine.reading import read_json
+    from cellpose.io._cells import format_of
+    from cellpose.io._cells._coco import images_in
+
+    folder = Path(args.savedir) if args.savedir else file.parent
+    source = format_of(file, args.form, writing=False)
+    names = images_in(read_json(file)) if source.name.startswith("coco") and not args.image else []
+    if len(names) < 2:
+        cells = _fitted(io.read_cells(file, form=args.form, image=args.image), file, source, like)
+        yield Path(args.output) if args.output else folder / f"{_base(file)}{form.endings[0]}", cells
+        return
+    if args.output:
+        message = f"{file} holds the cells of {len(names)} images; give --to for a file each, or choose one by --image"
+        raise InputError(message)
+    for name in names:
+        yield folder / f"{Path(name).stem}{form.endings[0]}", io.read_cells(file, form=args.form, image=name)
+
+
+def _fitted(cells: Cells, file: Path, source: Format, like: tuple[int, ...] | None) -> Cells:
+    """Cells of outlines in an image of the size of the one that they belong to, where a file does not tell it."""
+    from cellpose import io
+
+    if source.module == "_label_files" or source.name.startswith(("coco", "spatialdata")):
+        return cells
+    beside = (file.with_name(_base(file) + end) for end in _IMAGES)
+    image = next((path for path in beside if path.is_file() and path != file), None)
+    size = like or (_shape_of_image(image) if image else None)
+    shape = cells.labels.shape
+    if size is None:
+        return cells
+    wanted = (*(max(n, *size[-3:-2]) if len(size) > 2 else n for n in shape[:-2]), *size[-2:])  # no plane is lost
+    if wanted == shape:
+        return cells
+    labels = np.zeros(wanted, np.int32)
+    common = tuple(slice(0, min(a, b)) for a, b in zip(wanted, shape, strict=True))
+    labels[common] = cells.labels[common]
+    if np.count_nonzero(labels) < np.count_nonzero(cells.labels):
+        logger.warning(f"{file}: outlines reach beyond the image of shape {wanted}; they are cut off there")
+    return io.Cells(labels, cells.classes, cells.table, cells.names, cells.pixel_size_um)
+
+
+def _shape_of_image(path: Path) -> tuple[int, ...]:
+    """(Y, X), or more of stacks and movies."""
+    from cellpose import io
+
+    image = io.read_image(path)
+    if "Y" not in image.axes or "X" not in image.axes:
+        return tuple(image.data.shape[:2] if image.data.ndim < 4 else image.data.shape[-2:])
+    return tuple(n for letter, n in zip(image.axes, image.data.shape, strict=True) if letter != "C")
+
+
+def _write(target: Path, cells: Cells, form: Format, table: dict[str, Any], *, overwrite: bool) -> None:
+    from cellpose import io
+
+    if target.exists() and not overwrite:
+        message = f"could not write {target}: it is there already; give --overwrite, or --savedir with another folder"
+        raise FileWriteError(message)
+    io.write_cells(target, cells, form.name, table=table or None)
+    logger.info(f"{target}: {count_of(len(cells.numbers), 'cell')}")
+
+
+def _table(path: str) -> dict[str, list[str]]:
+    """The columns of a CSV, as texts."""
+    from cellpose._machine.reading import reading
+
+    with reading(path), open(path, newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        names = list(rows.fieldnames or ())
+        if "label" not in names:
+            message = f"{path} has the columns {', '.join(names)}; one called label must say of which cell"
+            raise InputError(message)
+        content = list(rows)
+    return {name: [row[name] or "" for row in content] for name in names}
+
+
+def _rows_of(table: dict[str, list[str]], target: Path, form: Format) -> dict[str, Any]:
+    """The rows of one image, numbers as such; all where the table names no images."""
+    if not table:
+        return {}
+    base = target.name.removesuffix(form.endings[0])
+    images = table.get("image")
+    kept = [k for k in range(len(table["label"])) if images is None or Path(images[k]).stem == base]
+    columns: dict[str, Any] = {}
+    for name, values in table.items():
+        given = [values[k] for k in kept]
+        try:
+            columns[name] = np.array([float(value) if value else np.nan for value in given], np.float64)
+        except ValueError:
+            columns[name] = np.array(given)
+    columns["label"] = columns["label"].astype(np.int64)
+    return columns
+
+
+def _parser() -> argparse.ArgumentParser:
+    from cellpose.io._cells import FORMATS
+
+    known = "\n".join(f"  {form.name:<14} {form.endings[0]:<20} {form.what}" for form in FORMATS.values())
+    parser = argparse.ArgumentParser(
+        prog="cellpose convert",
+        description="Convert masks to the formats of other programs, and back.",
+        epilog=_EPILOG + known,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="files, and folders of files")
+    add("--to", default="", metavar="FORMAT", help="format to write, see below")
+    add("--output", default="", metavar="FILE", help="file to write, of one input; its ending tells the format")
+    add("--from", dest="form", metavar="FORMAT", help="format of the inputs (default: as their endings say)")
+    add("--savedir", metavar="FOLDER", help="folder of what is written (default: that of each input)")
+    add("--overwrite", action="store_true", help="replace files that are there")
+    add("--table", metavar="CSV", help="measurements, with a column label and, of several images, a column image")
+    add("--like", metavar="IMAGE", help="image whose size labels of outlines have (default: that beside them)")
+    add("--image", metavar="NAME", help="image, or labels, to take of a file that holds several")
+    add("--verbose", action="store_true", help="show the log")
+    return parser

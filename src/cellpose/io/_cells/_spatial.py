@@ -1,0 +1,181 @@
+"""Cells for programs of spatial data: GeoParquet, and stores of SpatialData."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose._machine.writing import replacing_by_name
+from cellpose.errors import FileReadError, InputError, MissingExtraError
+from cellpose.io._cells._cells import Cells
+from cellpose.io._cells._numbers import number_in, numbered, whole
+from cellpose.io._cells._rings import Polygon, outlines_of, paint
+from cellpose.io._ome_zarr_pyramid import new_folder
+
+__all__ = ["read_geoparquet", "read_spatialdata", "write_geoparquet", "write_spatialdata"]
+
+Shape = Sequence[int] | None
+
+_SHAPE = "image_shape"
+_LABELS, _OUTLINES, _TABLE = "cells", "cell_outlines", "cell_table"
+_OWN = ("geometry", "label", "name", "class", "plane")
+
+
+def _library(name: str, extra: str, purpose: str) -> Any:
+    from importlib import import_module
+
+    try:
+        with _quiet():
+            return import_module(name)
+    except ImportError as error:
+        raise MissingExtraError(error.name or name, extra, purpose) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Libraries of this field warn of each other."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _frame(cells: Cells, path: Path) -> Any:
+    """A row for each label, of stacks for each label of each plane, with its polygons and what is known of it."""
+    geopandas, shapely = (_library(name, "spatial", f"write {path}") for name in ("geopandas", "shapely"))
+    outlines = list(outlines_of(cells.labels))
+    polygons = [[shapely.Polygon(polygon[0], polygon[1:]) for polygon in outline.polygons] for outline in outlines]
+    columns: dict[str, Any] = {
+        "label": np.array([outline.label for outline in outlines], np.int64),
+        "name": [cells.name_of(outline.label) for outline in outlines],
+    }
+    if cells.class_names:
+        kinds = [cells.class_of(outline.label) for outline in outlines]
+        columns["class"] = [kind[0] if kind else None for kind in kinds]
+    if cells.labels.ndim == 3:
+        columns["plane"] = np.array([outline.plane for outline in outlines], np.int64)
+    measured = [cells.measured(outline.label) for outline in outlines]
+    for name in dict.fromkeys(name for row in measured for name in row):
+        if name not in _OWN:
+            columns[name] = np.array([row.get(name, np.nan) for row in measured])
+    geometry = [parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts) for parts in polygons]
+    frame = geopandas.GeoDataFrame(columns, geometry=geometry)
+    frame.attrs[_SHAPE] = list(cells.labels.shape)
+    return frame
+
+
+def write_geoparquet(path: Path, cells: Cells) -> None:
+    """A table with the polygons of each label in pixels, x to the right and y down."""
+    _library("pyarrow", "spatial", f"write {path}")
+    frame = _frame(cells, path)
+    with replacing_by_name(path) as name, _quiet():
+        frame.to_parquet(name)
+
+
+def read_geoparquet(path: Path, shape: Shape, _image: str | None) -> Cells:
+    """Polygons of any maker, by the columns label and plane where there are such."""
+    geopandas = _library("geopandas", "spatial", f"read {path}")
+    _library("pyarrow", "spatial", f"read {path}")
+    with _quiet():
+        frame = geopandas.read_parquet(path)
+    kept = frame[[geometry is not None and geometry.geom_type in _AREAS for geometry in frame.geometry]]
+    rows = {name: kept[name].tolist() for name in _OWN[1:] if name in kept}
+    n = len(kept)
+    planes = [_plane(value, path) for value in rows["plane"]] if "plane" in rows else [None] * n
+    names = [str(name) for name in rows.get("name", [""] * n)]
+    numbers = numbered(
+        [[whole(value) for value in rows.get("label", [None] * n)], [number_in(name) for name in names]],
+        planes,
+        path.name,
+    )
+    painted = [
+        Polygon([np.asarray(ring.coords)[:, :2] for ring in (part.exterior, *part.interiors)], number, plane)
+        for geometry, number, plane in zip(kept.geometry, numbers, planes, strict=True)
+        for part in getattr(geometry, "geoms", [geometry])
+    ]
+    labels = paint(painted, shape or frame.attrs.get(_SHAPE), str(path))
+    table = {name: kept[name].to_numpy() for name in kept if name not in _OWN and kept[name].dtype.kind in "biuf"}
+    return Cells(
+        labels,
+        {n: str(kind) for n, kind in zip(numbers, rows.get("class", []), strict=False) if isinstance(kind, str)},
+        {"label": np.array(numbers), **table} if table else {},
+        {n: name for n, name in zip(numbers, names, strict=True) if name and name != f"cell {n}"},
+    )
+
+
+_AREAS = ("Polygon", "MultiPolygon")
+
+
+def _plane(value: Any, path: Path) -> int:
+    if value != value // 1 or value < 0:
+        message = f"{path} has an outline in plane {value}; planes are whole numbers from 0"
+        raise FileReadError(message)
+    return int(value)
+
+
+def write_spatialdata(path: Path, cells: Cells) -> None:
+    """A store with labels, of single planes their outlines as shapes, and a table of the labels where there is one."""
+    spatialdata = _library("spatialdata", "spatialdata", f"write {path}")
+    with _quiet(), new_folder(path, overwrite=True) as folder:
+        store = spatialdata.SpatialData.init_from_elements(_elements(cells, path))
+        folder.rmdir()  # the library makes it
+        store.write(folder)
+
+
+def _elements(cells: Cells, path: Path) -> dict[str, Any]:
+    from spatialdata.models import Labels2DModel, Labels3DModel, ShapesModel
+
+    if cells.labels.ndim == 3:
+        elements = {_LABELS: Labels3DModel.parse(cells.labels, dims=("z", "y", "x"))}
+    else:
+        elements = {_LABELS: Labels2DModel.parse(cells.labels, dims=("y", "x"))}
+        if cells.numbers.size:
+            elements[_OUTLINES] = ShapesModel.parse(
+                _frame(cells, path).set_index("label", drop=False).rename_axis(None)
+            )
+    measured = [cells.measured(label) for label in cells.numbers.tolist()]
+    if any(measured):
+        elements[_TABLE] = _table(cells, measured)
+    return elements
+
+
+def _table(cells: Cells, measured: list[dict[str, float]]) -> Any:
+    import pandas
+    from anndata import AnnData
+    from spatialdata.models import TableModel
+
+    names = list(dict.fromkeys(name for row in measured for name in row))
+    values = np.array([[row.get(name, np.nan) for name in names] for row in measured], np.float64)
+    index = [str(label) for label in cells.numbers.tolist()]
+    kinds = [cells.class_of(label) for label in cells.numbers.tolist()]
+    about: dict[str, Any] = {"label": cells.numbers, "region": pandas.Categorical([_LABELS] * len(index))}
+    if any(kinds):
+        about["class"] = pandas.Categorical([kind[0] if kind else "" for kind in kinds])
+    return TableModel.parse(
+        AnnData(values, obs=pandas.DataFrame(about, index=index), var=pandas.DataFrame(index=names)),
+        region=_LABELS,
+        region_key="region",
+        instance_key="label",
+    )
+
+
+def read_spatialdata(path: Path, _shape: Shape, image: str | None) -> Cells:
+    """Labels of a store by their name, or the only ones; of a pyramid the finest."""
+    spatialdata = _library("spatialdata", "spatialdata", f"read {path}")
+    with _quiet():
+        store = spatialdata.read_zarr(path, selection=("labels",))
+        names = list(store.labels)
+        name = image or (names[0] if len(names) == 1 else None)
+        if name not in names:
+            message = f"{path} has the labels {', '.join(names) or 'of no name'}; choose one by image="
+            raise InputError(message)
+        element = store.labels[name]
+        if not hasattr(element, "to_numpy"):  # a tree of resolutions
+            element = next(iter(element["scale0"].values()))
+        labels: npt.NDArray[Any] = element.to_numpy()
+    return Cells(labels)

@@ -1,0 +1,126 @@
+"""``cellpose convert``: files and folders, both ways, and what fails alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cellpose import io
+from cellpose.cli import main
+from test_io_cells import RING, STACK, discs
+
+
+def run(*words: object) -> int:
+    return main(["convert", *map(str, words)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two images with masks, and what else lies in such folders."""
+    for name, labels in (("a", discs()), ("b", RING)):
+        io.imsave(tmp_path / f"{name}.tif", np.zeros(labels.shape, np.uint8))
+        io.imsave(tmp_path / f"{name}_cp_masks.tif", labels.astype(np.uint16))
+        io.write_cells(tmp_path / f"{name}_seg.npy", labels * 0)
+    (tmp_path / "a_flows_cp_masks.txt").write_text("no masks")
+    return tmp_path
+
+
+@pytest.mark.parametrize("form", ["roi", "geojson", "coco", "csv", "seg", "png"])
+def test_a_folder_there_and_back(folder, form, capsys):
+    out, back = folder / "out", folder / "back"
+    assert run(folder, "--to", form, "--savedir", out) == 0
+    told = capsys.readouterr()
+    ending = {"roi": "_rois.zip", "geojson": ".geojson", "coco": "_coco.json", "csv": "_outlines.csv"}.get(form)
+    ending = ending or {"seg": "_seg.npy", "png": "_masks.png"}[form]
+    assert told.err == f"6 cells in 2 files in {out}: *{ending}\n"
+    assert sorted(path.name for path in out.iterdir()) == [f"a{ending}", f"b{ending}"]
+    for name in ("a", "b"):  # outlines as CSV do not tell how large the image is
+        io.imsave(out / f"{name}.tif", io.imread(folder / f"{name}.tif"))
+    assert run(out, "--to", "tif", "--savedir", back) == 0
+    assert np.array_equal(io.imread(back / "a_masks.tif"), discs())
+    assert np.array_equal(io.imread(back / "b_masks.tif"), RING)
+
+
+def test_one_bad_file_does_not_stop_the_others(folder, capsys):
+    (folder / "a_cp_masks.tif").write_bytes(b"II*\0 broken")
+    assert run(folder, "--to", "roi") == 1
+    told = capsys.readouterr().err
+    assert "ERROR: " in told
+    assert "a_cp_masks.tif failed: " in told
+    assert told.splitlines()[-1] == f"2 cells in 1 file, 1 failed: {folder / 'b_rois.zip'}"
+    assert not (folder / "a_rois.zip").exists()
+    assert run(folder, "--to", "roi", "--savedir", folder) == 1
+    assert "it is there already; give --overwrite" in capsys.readouterr().err
+    assert run(folder / "b_cp_masks.tif", "--to", "roi", "--overwrite") == 0
+
+
+def test_the_ending_of_the_output_chooses_the_format(folder, capsys):
+    assert run(folder / "b_cp_masks.tif", "--output", folder / "drawn.svg") == 0
+    assert capsys.readouterr().err == f"2 cells in 1 file: {folder / 'drawn.svg'}\n"
+    assert (folder / "drawn.svg").read_text().startswith("<svg")
+
+
+def test_a_table_gives_measurements_and_classes(folder, tmp_path):
+    table = tmp_path / "cells.csv"
+    table.write_text("image,label,area,class\na.tif,3,1.5,\nb.tif,4,29,flat\nb.tif,9,1,\n")
+    assert run(folder, "--to", "geojson", "--table", table) == 0
+    a, b = (io.read_cells(folder / f"{name}.geojson") for name in "ab")
+    assert (a.measured(3), a.class_of(3), a.measured(4)) == ({"area": 1.5}, None, {})
+    assert (b.measured(4), b.class_of(4), b.class_of(9)) == ({"area": 29.0}, ("flat", None), None)
+
+
+def test_outlines_fill_an_image_of_the_size_of_that_beside_them_or_given(tmp_path, capsys):
+    shape = (20, 30)
+    io.save_rois(RING, tmp_path / "im.tif")
+    io.imsave(tmp_path / "im.tif", np.zeros(shape, np.uint8))
+    assert run(tmp_path / "im_rois.zip", "--to", "tif") == 0
+    assert io.imread(tmp_path / "im_masks.tif").shape == shape
+    io.imsave(tmp_path / "other.tif", np.zeros((6, 7), np.uint8))
+    assert run(tmp_path / "im_rois.zip", "--to", "tif", "--overwrite", "--like", tmp_path / "other.tif") == 0
+    assert io.imread(tmp_path / "im_masks.tif").shape == (6, 7)
+    assert "outlines reach beyond the image" in capsys.readouterr().err
+    io.write_cells(tmp_path / "s.csv", STACK)
+    io.imsave(tmp_path / "s.tif", np.zeros((4, 65, 75), np.uint8))
+    assert run(tmp_path / "s.csv", "--output", tmp_path / "made.tif") == 0
+    assert io.imread(tmp_path / "made.tif").shape == (4, 65, 75)
+
+
+def test_of_a_data_set_every_image_gets_its_file(tmp_path):
+    io.write_cells(tmp_path / "a.json", RING)
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["images"].append({"id": 2, "file_name": "sub/b.png", "height": 2, "width": 3})
+    content["annotations"].append({"id": 9, "image_id": 2, "segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]]})
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    assert run(tmp_path / "all.json", "--to", "tif", "--savedir", tmp_path / "out") == 0
+    assert np.array_equal(io.imread(tmp_path / "out" / "a_masks.tif"), RING)
+    assert io.imread(tmp_path / "out" / "b_masks.tif").tolist() == [[1, 1, 0], [1, 1, 0]]
+    assert run(tmp_path / "all.json", "--output", tmp_path / "c.tif") == 1
+    assert run(tmp_path / "all.json", "--output", tmp_path / "c.tif", "--image", "sub/b.png") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "give either --to"),
+        (("--to", "roi", "--output", "x.svg"), "give either --to"),
+        (("--to", "nothing"), "'nothing' is not a format; choose one of roi"),
+        (("--output", "x.abc"), "the ending of x.abc tells no format"),
+        (("--to", "roi", "--from", "svg"), "cannot be read back"),
+        (("--to", "roi", "--table", "{folder}/no.csv"), "no.csv does not exist"),
+    ],
+)
+def test_a_wrong_command_line_is_told_before_anything_is_written(folder, capsys, words, told):
+    before = sorted(folder.iterdir())
+    assert run(folder / "a_cp_masks.tif", *(word.format(folder=folder) for word in words)) == 2
+    assert told in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
+def test_folders_without_masks_and_files_that_are_not_there_are_told(tmp_path, capsys):
+    assert run(tmp_path, "--to", "roi") == 2
+    assert "give the files themselves, or --from" in capsys.readouterr().err
+    assert run(tmp_path / "no.tif", "--to", "roi") == 2
+    assert run(tmp_path, tmp_path, "--output", tmp_path / "x.svg") == 2
