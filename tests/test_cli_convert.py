@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,9 @@ def test_folders_without_masks_and_files_that_are_not_there_are_told(tmp_path, c
     assert "give the files themselves, or --from" in capsys.readouterr().err
     assert run(tmp_path / "no.tif", "--to", "roi") == 2
     assert run(tmp_path, tmp_path, "--output", tmp_path / "x.svg") == 2
+
+
+def test_a_library_that_is_missing_is_told_once(folder, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert run(folder, "--to", "geoparquet") == 1
+    assert capsys.readouterr().err.count("pyarrow is needed") == 1

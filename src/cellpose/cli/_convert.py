@@ -16,7 +16,7 @@ from cellpose._progress.display import waiting
 from cellpose._progress.stages import about_image
 from cellpose.cli._logging import display_of, logging_to_user, say_at_end
 from cellpose.cli._summary import count_of
-from cellpose.errors import CellposeError, FileMissingError, FileWriteError, InputError, OptionError
+from cellpose.errors import CellposeError, FileMissingError, FileWriteError, InputError, MissingExtraError, OptionError
 
 if TYPE_CHECKING:
     from cellpose.io._cells import Cells, Format
@@ -92,6 +92,8 @@ def _convert(args: Namespace) -> int:
                         _write(target, cells, form, _rows_of(table, target, form), overwrite=args.overwrite)
                         written.append(target)
                         n_cells += len(cells.numbers)
+                except MissingExtraError:  # the same for all files
+                    raise
                 except Exception as error:  # whatever is wrong with one file must not stop the batch
                     failed.append(file)
                     told = str(error) if isinstance(error, CellposeError) else f"{type(error).__name__}: {error}"
