@@ -6,7 +6,9 @@ Machine code is kept on disk and belongs to one processor and one version of num
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +58,8 @@ def _volumes() -> None:
 
 
 def _labels() -> None:
-    """What scores, outlines, edits and measures of labels need."""
-    from cellpose import measure, metrics, utils
+    """What scores, outlines, edits, measures and files of labels need."""
+    from cellpose import io, measure, metrics, utils
 
     cells = _cells()
     metrics.average_precision([cells], [np.roll(cells, 1, axis=0)])
@@ -69,3 +71,7 @@ def _labels() -> None:
     utils.remove_edge_masks(cells.copy())
     utils.diameters(cells)
     measure.table(cells, cells)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("cells.geojson", "cells_coco.json"):
+            io.write_cells(Path(folder) / name, cells)
+            io.read_cells(Path(folder) / name)
