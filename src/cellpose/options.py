@@ -169,7 +169,7 @@ class Tiling(_Checked):
     augment: bool = option(False, "average over flipped, half-overlapping tiles")
     tile_overlap: float = option(0.1, "fraction by which neighbouring tiles overlap; kept between 0.05 and 0.5")
     bsize: int | None = option(
-        None, "side of a tile in pixels; None: what the network was made for; 0: that, but small images whole", low=0
+        None, "side of a tile in pixels; None: that of the network; 0: the same, but small images as a whole", low=0
     )
 
 
@@ -286,7 +286,7 @@ class Training(_Checked):
     """How a segmentation network is trained."""
 
     batch_size: int = option(8, "number of crops in one optimiser step", low=1)
-    learning_rate: float = option(0.005, "step of the optimiser after the warm-up of ten epochs", low=0)
+    learning_rate: float = option(0.005, "learning rate of the optimiser after a warm-up of ten epochs", low=0)
     n_epochs: int = option(2000, "number of passes over the training images", low=1)
     weight_decay: float = option(1e-5, "pull of the weights towards 0", low=0)
     momentum: float = option(0.9, "momentum of stochastic gradient descent", low=0)
@@ -294,13 +294,13 @@ class Training(_Checked):
     save_every: int = option(100, "save the model every so many epochs", low=1)
     save_each: bool = option(False, "keep each saved model under its own name")
     nimg_per_epoch: int | None = option(None, "number of training crops per epoch; None: one per image", low=1)
-    nimg_test_per_epoch: int | None = option(None, "number of test crops an evaluation; None: one per image", low=1)
+    nimg_test_per_epoch: int | None = option(None, "number of test crops per evaluation; None: one per image", low=1)
     rescale: bool = option(True, "bring each image to the mean diameter of the network before scales are drawn")
     scale_range: float = option(0.5, "width of the range around 1 from which the scale of a crop is drawn")
     bsize: int = option(224, "side of the training crops in pixels", low=16)
     min_train_masks: int = option(5, "images with fewer masks are left out of training", low=0)
     seed: int | None = option(None, "seed of all random numbers of a training; None: as published", low=0)
-    deterministic: bool = option(False, "take operations that give the same result in every run; slower on GPUs")
+    deterministic: bool = option(False, "use operations that give the same result in every run; slower on GPUs")
     accumulate: int = option(1, "number of batches whose gradients make one optimiser step", low=1)
     mixed_precision: bool = option(False, "compute in bfloat16 where it is safe; on CUDA GPUs only")
     validate_every: int | None = option(None, "segment the test images every so many epochs; None: never", low=1)
@@ -313,7 +313,7 @@ class Training(_Checked):
     )
     patience: int | None = option(None, "stop after so many epochs without a better validation; None: never", low=1)
     checkpoint_every: int | None = option(
-        None, "write a checkpoint, from which resume goes on, every so many epochs; None: ten times per run", low=1
+        None, "write a checkpoint for resume every so many epochs; None: ten times per run", low=1
     )
     records: bool = option(False, "keep losses, pictures and checkpoints in a folder training beside the models")
     tensorboard: bool = option(False, "write the losses for TensorBoard too, beside the records")
@@ -323,7 +323,7 @@ class Training(_Checked):
     )
     replay_fraction: float = option(0.25, "share of images of the base model's data in an epoch", low=0, high=0.9)
     cache_gb: float = option(1.0, "gigabytes of images kept in memory where they are read from files", low=0)
-    workers: int = option(0, "threads that read and prepare images beside the training", low=0)
+    workers: int = option(0, "threads that read and prepare images during training", low=0)
 
     @classmethod
     def of(cls, family: str, **given: Any) -> Training:

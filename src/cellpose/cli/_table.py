@@ -99,14 +99,14 @@ def _any_of(names: Sequence[str]) -> str:
 
 def _general() -> list[Flag]:
     return [
-        Flag("version", "general", "print the versions of cellpose, Python and torch, and stop", neutral=True),
-        Flag("verbose", "general", "show the log in full, and write it to ~/.cellpose/run.log", neutral=True),
-        Flag("Zstack", "general", "for the window, which shows planes only so far", neutral=True),
-        Flag("use_gpu", "general", "use the GPU (CUDA or MPS) where one works, else the CPU", neutral=True),
+        Flag("version", "general", "print the versions of cellpose, Python and torch, and exit", neutral=True),
+        Flag("verbose", "general", "show the full log, and write it to ~/.cellpose/run.log", neutral=True),
+        Flag("Zstack", "general", "stacks in the window; not available yet", neutral=True),
+        Flag("use_gpu", "general", "use the GPU (CUDA or MPS) if one works, else the CPU", neutral=True),
         Flag(
             "engine",
             "general",
-            f"what runs the network: auto (the fastest that is here), {_any_of(engine_names()[1:])}",
+            f"what runs the network: auto (the fastest installed), {_any_of(engine_names()[1:])}",
             kind=str,
             neutral=True,
         ),
@@ -129,15 +129,19 @@ def _input() -> list[Flag]:
         Flag("image_path", "input", "one image to segment (without --dir)", kind=str, metavar="FILE", neutral=True),
         Flag("look_one_level_down", "input", "look also into the folders inside --dir", neutral=True),
         Flag(
-            "img_filter", "input", "take only images whose name ends so, before the extension", kind=str, neutral=True
+            "img_filter",
+            "input",
+            "take only images whose name ends in this before its extension",
+            kind=str,
+            neutral=True,
         ),
         Flag(
             "channel_axis",
             "input",
-            "axis of the channels, counted from 0 in the axes of the file, those of length 1 among them",
+            "axis of the channels, counted from 0 in the axes of the file, including those of length 1",
             kind=int,
         ),
-        Flag("z_axis", "input", "axis of the planes, counted likewise", kind=int),
+        Flag("z_axis", "input", "axis of the planes, counted in the same way", kind=int),
         Flag(
             "axes",
             "input",
@@ -199,7 +203,7 @@ def _algorithm() -> list[Flag]:
         Flag(
             "norm_percentile",
             "algorithm",
-            "percentiles that become 0 and 1; goes before --no_norm",
+            "percentiles that become 0 and 1; takes precedence over --no_norm",
             kind=float,
             nargs=2,
             metavar=("LOW", "HIGH"),
@@ -247,7 +251,7 @@ def _algorithm() -> list[Flag]:
             "algorithm",
             "segment planes in blocks, in little memory, and write masks only; by default above 8000 x 8000 pixels",
         ),
-        Flag("estimate_memory", "algorithm", "print how much memory each plane will need, and stop", neutral=True),
+        Flag("estimate_memory", "algorithm", "print how much memory each plane will need, and exit", neutral=True),
     ]
 
 
@@ -312,7 +316,7 @@ def _training() -> list[Flag]:
             kind=str,
             metavar="FILE",
         ),
-        Flag("mask_filter", "training", "end of the names of mask files; _seg.npy: masks of a window", str, "_masks"),
+        Flag("mask_filter", "training", "end of the names of mask files; _seg.npy: masks of the window", str, "_masks"),
         Flag("diam_mean", "training", "diameter to which a new U-Net brings cells; 0: no rescaling", float, 30.0),
         _per_family("learning_rate", float),
         _per_family("weight_decay", float),

@@ -57,7 +57,7 @@ class Dialogs(Protocol):
 
 
 class NoDialogs:
-    """No dialogs: every question gets its default answer."""
+    """No dialogs: every question is answered with None or no."""
 
     def ask_open(self, title: str, kinds: str = "", suggested: Path | None = None) -> Path | None:
         """None."""
