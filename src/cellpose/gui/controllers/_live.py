@@ -75,12 +75,15 @@ class _Kept(NamedTuple):
 class _Runs(Protocol):
     """What is asked of `Segmentations`."""
 
-    def put(self, document: Document, part: Part | None, cells: FoundCells) -> Edit | None: ...
-    def with_margin(self, document: Document, region: Box) -> Part: ...
+    def put(self, document: Document, part: Part | None, cells: FoundCells) -> Edit | None:
+        """Put cells into a document, or a part of it."""
+
+    def with_margin(self, document: Document, region: Box) -> Part:
+        """A region with the box that the network sees."""
 
 
 class LiveMasks:
-    """Makes masks anew whenever a threshold changes; changes of one gesture are one step of the history.
+    """Makes masks again whenever a threshold changes; changes of one gesture are one step of the history.
 
     Masks are shown before their cells are scored. Scores come when nothing has changed for a while.
 
