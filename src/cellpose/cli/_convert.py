@@ -19,7 +19,7 @@ from cellpose.cli._summary import count_of
 from cellpose.errors import CellposeError, FileMissingError, FileWriteError, InputError, MissingExtraError, OptionError
 
 if TYPE_CHECKING:
-    from cellpose.io._cells import Cells, Format
+    from cellpose.io import CellFormat, Cells
 
 __all__ = ["convert_command"]
 
@@ -55,7 +55,7 @@ def convert_command(words: Sequence[str]) -> int:
 
 
 def _check(args: Namespace) -> None:
-    from cellpose.io._cells import format_of
+    from cellpose.io import cell_format_of
 
     if bool(args.to) == bool(args.output):
         message = "give either --to, a format, or --output, the file to write, whose ending tells the format"
@@ -63,9 +63,9 @@ def _check(args: Namespace) -> None:
     if args.output and (len(args.inputs) > 1 or Path(args.inputs[0]).is_dir()) and not _is_zarr(Path(args.inputs[0])):
         message = "--output is the file for one input; for folders and several give --to, and --savedir"
         raise OptionError(message)
-    format_of(Path(args.output), args.to or None, writing=True)
+    cell_format_of(Path(args.output), args.to or None, writing=True)
     if args.form:
-        format_of(Path(args.inputs[0]), args.form, writing=False)
+        cell_format_of(Path(args.inputs[0]), args.form, writing=False)
     if not args.to and args.savedir:
         message = "--savedir goes with --to; --output names the file itself"
         raise OptionError(message)
@@ -73,9 +73,9 @@ def _check(args: Namespace) -> None:
 
 def _convert(args: Namespace) -> int:
     from cellpose import io
-    from cellpose.io._cells import format_of
+    from cellpose.io import cell_format_of
 
-    form = format_of(Path(args.output), args.to or None, writing=True)
+    form = cell_format_of(Path(args.output), args.to or None, writing=True)
     with waiting("looking for files"):
         files = list(dict.fromkeys(file for given in args.inputs for file in _files(Path(given), form, args.form)))
     table = _table(args.table) if args.table else {}
@@ -104,7 +104,7 @@ def _convert(args: Namespace) -> int:
     return 1 if failed else 0
 
 
-def _summary(n_cells: int, written: list[Path], n_failed: int, form: Format) -> str:
+def _summary(n_cells: int, written: list[Path], n_failed: int, form: CellFormat) -> str:
     told = f"{count_of(n_cells, 'cell')} in {count_of(len(written), 'file')}" if written else "nothing was written"
     told += f", {n_failed} failed" if n_failed else ""
     folders = list(dict.fromkeys(path.parent for path in written))
@@ -122,18 +122,18 @@ def _is_zarr(path: Path) -> bool:
     return path.is_dir() and io.is_zarr(path)
 
 
-def _files(given: Path, form: Format, wanted: str | None) -> list[Path]:
+def _files(given: Path, form: CellFormat, wanted: str | None) -> list[Path]:
     """The file, or of a folder one for each image."""
     if not given.exists():
         message = f"{given} does not exist"
         raise FileMissingError(message)
     if given.is_file() or _is_zarr(given):
         return [given]
-    from cellpose.io._cells import FORMATS
+    from cellpose.io import CELL_FORMATS
 
     endings = [end for end in _OF_FOLDERS if end not in form.endings]
     if wanted:
-        endings = [*(end for end in _OF_FOLDERS if end in FORMATS[wanted].endings), *FORMATS[wanted].endings]
+        endings = [*(end for end in _OF_FOLDERS if end in CELL_FORMATS[wanted].endings), *CELL_FORMATS[wanted].endings]
     found: dict[str, tuple[int, Path]] = {}
     for path in sorted(given.iterdir()):
         name = path.name.lower()
@@ -151,23 +151,24 @@ def _files(given: Path, form: Format, wanted: str | None) -> list[Path]:
 
 def _base(file: Path) -> str:
     """The name of the image that a file belongs to, without its extension."""
-    from cellpose.io._cells import FORMATS
+    from cellpose.io import CELL_FORMATS
 
-    ends = {*_OF_FOLDERS, *(end for form in FORMATS.values() for end in form.endings)}
+    ends = {*_OF_FOLDERS, *(end for form in CELL_FORMATS.values() for end in form.endings)}
     fitting = [end for end in ends if file.name.lower().endswith(end) and len(file.name) > len(end)]
     return file.name[: -len(max(fitting, key=len))] if fitting else file.stem
 
 
-def _cells_of(file: Path, form: Format, args: Namespace, like: tuple[int, ...] | None) -> Iterator[tuple[Path, Cells]]:
+def _cells_of(
+    file: Path, form: CellFormat, args: Namespace, like: tuple[int, ...] | None
+) -> Iterator[tuple[Path, Cells]]:
     """What a file holds, and where it goes: of a data set of many images one file for each."""
     from cellpose import io
     from cellpose._machine.reading import read_json
-    from cellpose.io._cells import format_of
-    from cellpose.io._cells._coco import images_in
+    from cellpose.io import cell_format_of, images_in_coco
 
     folder = Path(args.savedir) if args.savedir else file.parent
-    source = format_of(file, args.form, writing=False)
-    names = images_in(read_json(file)) if source.name.startswith("coco") and not args.image else []
+    source = cell_format_of(file, args.form, writing=False)
+    names = images_in_coco(read_json(file)) if source.name.startswith("coco") and not args.image else []
     if len(names) < 2:
         cells = _fitted(io.read_cells(file, form=args.form, image=args.image), file, source, like)
         yield Path(args.output) if args.output else folder / f"{_base(file)}{form.endings[0]}", cells
@@ -179,7 +180,7 @@ def _cells_of(file: Path, form: Format, args: Namespace, like: tuple[int, ...] |
         yield folder / f"{Path(name).stem}{form.endings[0]}", io.read_cells(file, form=args.form, image=name)
 
 
-def _fitted(cells: Cells, file: Path, source: Format, like: tuple[int, ...] | None) -> Cells:
+def _fitted(cells: Cells, file: Path, source: CellFormat, like: tuple[int, ...] | None) -> Cells:
     """Cells of outlines in an image of the size of the one that they belong to, where a file does not tell it."""
     from cellpose import io
 
@@ -212,7 +213,7 @@ def _shape_of_image(path: Path) -> tuple[int, ...]:
     return tuple(n for letter, n in zip(image.axes, image.data.shape, strict=True) if letter != "C")
 
 
-def _write(target: Path, cells: Cells, form: Format, table: dict[str, Any], *, overwrite: bool) -> None:
+def _write(target: Path, cells: Cells, form: CellFormat, table: dict[str, Any], *, overwrite: bool) -> None:
     from cellpose import io
 
     if target.exists() and not overwrite:
@@ -236,7 +237,7 @@ def _table(path: str) -> dict[str, list[str]]:
     return {name: [row[name] or "" for row in content] for name in names}
 
 
-def _rows_of(table: dict[str, list[str]], target: Path, form: Format) -> dict[str, Any]:
+def _rows_of(table: dict[str, list[str]], target: Path, form: CellFormat) -> dict[str, Any]:
     """The rows of one image, numbers as such; all where the table names no images."""
     if not table:
         return {}
@@ -255,9 +256,9 @@ def _rows_of(table: dict[str, list[str]], target: Path, form: Format) -> dict[st
 
 
 def _parser() -> argparse.ArgumentParser:
-    from cellpose.io._cells import FORMATS
+    from cellpose.io import CELL_FORMATS
 
-    known = "\n".join(f"  {form.name:<14} {form.endings[0]:<20} {form.what}" for form in FORMATS.values())
+    known = "\n".join(f"  {form.name:<14} {form.endings[0]:<20} {form.what}" for form in CELL_FORMATS.values())
     parser = argparse.ArgumentParser(
         prog="cellpose convert",
         description="Convert masks to the formats of other programs, and back.",

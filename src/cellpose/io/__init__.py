@@ -14,7 +14,11 @@ from cellpose._face.door import guard
 from cellpose._machine.writing import replacing
 from cellpose.io._axes import FileAxes, place_of_axis
 from cellpose.io._bands import write_label_bands
+from cellpose.io._cells import FORMATS as CELL_FORMATS
 from cellpose.io._cells import Cells, geojson_of, read_cells, write_cells
+from cellpose.io._cells import Format as CellFormat
+from cellpose.io._cells import format_of as cell_format_of
+from cellpose.io._cells._coco import images_in as images_in_coco
 from cellpose.io._convert import tiff_to_zarr
 from cellpose.io._find import FLOWS, SiblingFiles, get_image_files, get_label_files
 from cellpose.io._ignored import IGNORED_KEY, regions_of, with_ignored
@@ -48,6 +52,7 @@ from cellpose.io._write import check_dir, imsave, smallest_labels, write_ome_tif
 from cellpose.io._zarr import create_array, is_zarr, open_zarr, zarr_library
 
 __all__ = [
+    "CELL_FORMATS",
     "DEFAULT_SUFFIX",
     "FLOWS",
     "GUI",
@@ -56,6 +61,7 @@ __all__ = [
     "ND2",
     "NRRD",
     "VIEWS",
+    "CellFormat",
     "Cells",
     "FileAxes",
     "Image",
@@ -66,6 +72,7 @@ __all__ = [
     "SiblingFiles",
     "add_model",
     "available_memory",
+    "cell_format_of",
     "check_dir",
     "create_array",
     "finish_labels",
@@ -73,6 +80,7 @@ __all__ = [
     "get_image_files",
     "get_label_files",
     "holds_objects",
+    "images_in_coco",
     "imread",
     "imread_2D",
     "imread_3D",
