@@ -154,6 +154,9 @@ def test_geojson_keeps_names_classes_and_measurements(tmp_path):
     assert [again.name_of(n) for n in (3, 5)] == ["cell 3", "the third"]
     collection = json.loads((tmp_path / "a.geojson").read_text())
     assert collection["features"][0]["properties"]["objectType"] == "annotation"
+    io.write_cells(tmp_path / "a_detections.geojson", cells)
+    text = (tmp_path / "a_detections.geojson").read_text()
+    assert text.replace('"detection"', '"annotation"') == (tmp_path / "a.geojson").read_text()
     planes = [f["geometry"]["plane"] for f in json.loads(_geojson(tmp_path, STACK))["features"]]
     assert planes == [{"c": -1, "z": z, "t": 0} for z in (0, 0, 0, 0, 2, 2, 2, 2)]
 

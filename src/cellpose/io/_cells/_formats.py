@@ -64,6 +64,7 @@ class Format:
 _ALL = (
     Format("roi", ("_rois.zip", ".zip", ".roi"), "ROIs of ImageJ along the borders of pixels", "_plain"),
     Format("geojson", (".geojson",), "GeoJSON for QuPath, with names, classes and measurements", "_plain"),
+    Format("geojson-detections", ("_detections.geojson",), "the same as detections, for many cells", "_plain"),
     Format("coco", ("_coco.json", ".json"), "COCO with masks as run lengths", "_plain"),
     Format(
         "coco-polygons",

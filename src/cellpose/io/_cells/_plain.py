@@ -24,12 +24,14 @@ __all__ = [
     "read_coco_polygons",
     "read_csv",
     "read_geojson",
+    "read_geojson_detections",
     "read_outlines",
     "read_roi",
     "write_coco",
     "write_coco_polygons",
     "write_csv",
     "write_geojson",
+    "write_geojson_detections",
     "write_outlines",
     "write_roi",
     "write_svg",
@@ -57,6 +59,14 @@ def write_geojson(path: Path, cells: Cells) -> None:
 def read_geojson(path: Path, shape: Shape, _image: str | None) -> Cells:
     """Features or a geometry."""
     return from_geojson(read_json(path), path, shape)
+
+
+def write_geojson_detections(path: Path, cells: Cells) -> None:
+    """A collection of features, which QuPath shows faster and does not let users edit."""
+    write_text(path, geojson_of(cells, "detection"))
+
+
+read_geojson_detections = read_geojson
 
 
 def write_coco(path: Path, cells: Cells) -> None:
