@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cellpose._machine.streams import guard_streams, is_output_lost
-from cellpose.cli._parser import get_arg_parser
+from cellpose.cli._parser import SUBCOMMANDS, get_arg_parser
 from cellpose.cli._retired import split_retired
 from cellpose.errors import CellposeError, FileMissingError, InputError, OptionError, UnknownModelError
 
@@ -22,7 +22,7 @@ __all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_OK", "EXIT_USAGE", "main"]
 logger = logging.getLogger("cellpose.cli")
 
 # Commands with a module and a function named after them, imported where they are called; those whose result is printed.
-_COMMANDS = ("models", "doctor", "slices", "measure", "track", "styles", "convert")
+_COMMANDS = tuple(name for name in SUBCOMMANDS if name != "distribute")
 _PRINTING = ("models", "doctor")
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130

@@ -12,7 +12,7 @@ from cellpose.cli._table import FLAGS, GROUPS, UNABBREVIATED, Flag
 
 __all__ = ["SUBCOMMANDS", "add_flag", "get_arg_parser"]
 
-SUBCOMMANDS = ("models", "doctor", "distribute", "slices", "measure", "track", "styles")
+SUBCOMMANDS = ("models", "doctor", "distribute", "slices", "measure", "track", "styles", "convert")
 
 _USAGE = """\
 cellpose --dir FOLDER [options]          segment the images of a folder
@@ -24,6 +24,7 @@ cellpose --dir FOLDER [options]          segment the images of a folder
        cellpose measure --dir FOLDER ...        a table of the cells of segmented images
        cellpose track MOVIE ...                 link cells through time
        cellpose styles --dir FOLDER ...         a map of images that look alike
+       cellpose convert PATH ...                masks to the files of other programs, and back
        cellpose --version                       versions of the program, of Python and of torch"""
 
 # What stands for the value of an option in the help.
