@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cellpose.errors import FileReadError, UnsafeFileError
-from cellpose.models import Cellpose, CellposeModel, SizeModel
+from cellpose.models import Cellpose, CellposeModel, SizeModel, _size
 from small_model import discs, small_file
 from toy import toy_from_formula
 
@@ -86,8 +86,11 @@ def test_nothing_in_a_stack(cellpose):
 
 def test_a_large_stack_is_looked_at_in_some_planes(cellpose, monkeypatch):
     seen = []
+    run = _size.segment_images
     monkeypatch.setattr(
-        cellpose.cp, "eval", lambda x, **k: (seen.append(len(x)), type(cellpose.cp).eval(cellpose.cp, x, **k))[1]
+        _size,
+        "segment_images",
+        lambda network, images, *rest: (seen.append(images.count), run(network, images, *rest))[1],
     )
     cellpose.sz.eval(np.stack([discs(30, 40)] * 50), do_3D=True, z_axis=0, channels=[0, 0])
     assert seen == [5, 5]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,6 @@ MODEL_NAMES = [f"{task}_cyto3" for task in _TASKS] + [
 _CELL_DIAMETER, _NUCLEUS_DIAMETER = 30.0, 17.0
 # Cells smaller than this are noise, which no enlargement helps.
 _SMALLEST_DIAMETER = 3.0
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What `DenoiseModel.eval` was asked for, one image."""
-
-    preparation: Preparation
-    tiling: Tiling
-    rescale: float | None
-    diameter: float | None
 
 
 class DenoiseModel:
@@ -178,8 +168,10 @@ class DenoiseModel:
         )
 
         def restored(image: Any, diameter: float | None, rescale: float | None) -> tuple[FloatArray, float]:
-            request = _Request(preparation, tiling, rescale, diameter)
-            return self._restore(np.asarray(image), request)
+            # The published models for small cells were made to see them enlarged a second time.
+            scale = self.diam_mean / diameter if diameter else rescale or 1.0
+            enlarged = replace(preparation, scale=self._enlarging(diameter))
+            return self._restore(np.asarray(image), enlarged, scale, tiling), enlarged.scale
 
         if isinstance(x, (list, tuple)) or (isinstance(x, np.ndarray) and x.squeeze().ndim == 5):
             diameters, rescales = _one_each(diameter, len(x)), _one_each(rescale, len(x))
@@ -196,38 +188,37 @@ class DenoiseModel:
             image, self.ratio = restored(x, _one_each(diameter, 1)[0], _one_each(rescale, 1)[0])
         return image
 
-    def _restore(self, image: NDArray[Any], request: _Request) -> tuple[FloatArray, float]:
-        """The restored image and by how much larger it is."""
-        stack = request.preparation.arranged(image)
-        diameter, ratio = request.diameter, 1.0
-        if "upsample" in Path(self.pretrained_model).name and _SMALLEST_DIAMETER <= (diameter or 0) < self.diam_mean:
-            ratio = self.diam_mean / float(diameter or 1)
-            stack = np.stack(
-                [
-                    transforms.resize_plane(plane, transforms.scaled_shape(plane.shape[:2], (ratio, ratio)))
-                    for plane in stack
-                ]
-            )
-        # The published models for small cells were made to see them enlarged a second time.
-        scale = self.diam_mean / diameter if diameter else request.rescale or 1.0
-        if _has_no_second_channel(stack, request.preparation.channels):
+    def _enlarging(self, diameter: float | None) -> float:
+        """By how much larger than the image the restored one is."""
+        if not diameter or "upsample" not in Path(self.pretrained_model).name:
+            return 1.0
+        return self.diam_mean / diameter if _SMALLEST_DIAMETER <= diameter < self.diam_mean else 1.0
+
+    def _restore(self, image: NDArray[Any], preparation: Preparation, scale: float, tiling: Tiling) -> FloatArray:
+        """The image restored at the size of the preparation, by networks that see that ``scale`` times as large."""
+        stack = preparation.arranged(image)
+        if preparation.scale != 1:
+            size = preparation.size(stack.shape[1:3])
+            stack = np.stack([transforms.resize_plane(plane, (size[0], size[1])) for plane in stack])
+        if _has_no_second_channel(stack, preparation.channels):
             stack = stack[..., :1]
         out = np.empty(stack.shape, np.float32)
         for c in range(stack.shape[-1]):
             second = c == 1
             net = self._net_chan2 if second and self._net_chan2 is not None else self._net
             of_channel = scale * (_CELL_DIAMETER / _NUCLEUS_DIAMETER if second else 1.0)
-            out[..., c] = _run(engine_of(net), stack[..., c : c + 1], of_channel, request)
-        return (out[0] if len(out) == 1 else out), ratio
+            seen = replace(preparation, scale=of_channel)
+            out[..., c] = _run(engine_of(net), stack[..., c : c + 1], seen, tiling)
+        return out[0] if len(out) == 1 else out
 
 
-def _run(engine: Engine, stack: FloatArray, scale: float, request: _Request) -> FloatArray:
+def _run(engine: Engine, stack: FloatArray, preparation: Preparation, tiling: Tiling) -> FloatArray:
     """One channel (plane, Y, X, 1) restored, (plane, Y, X)."""
-    stack = request.preparation.normalised(stack)
+    stack = preparation.normalised(stack)
     if not stack.any():  # of a channel without contrast nothing is restored
         return np.zeros(stack.shape[:3], np.float32)
-    size = transforms.scaled_shape(stack.shape[1:3], (scale, scale))
-    planes = core.run_planes(engine, stack, request.tiling, (size[0], size[1]), what="restoring")
+    size = preparation.size(stack.shape[1:3])
+    planes = core.run_planes(engine, stack, tiling, (size[0], size[1]), what="restoring")
     return np.stack([transforms.resize_plane(output[0], stack.shape[1:3]) for output, _ in planes])
 
 

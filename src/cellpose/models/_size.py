@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,10 @@ from cellpose.models._choice import PathLike
 from cellpose.models._doubt import doubts_untold, estimated_diameters
 from cellpose.models._files import size_model_path
 from cellpose.models._inputs import Images, Layout, as_image, read_with_axes
-from cellpose.models._many import name_of
+from cellpose.models._many import name_of, segment_images
 from cellpose.models._model import CellposeModel
-from cellpose.models._segment import preparation_of
-from cellpose.options import Evaluation
+from cellpose.models._segment import SegmentationResult, preparation_of
+from cellpose.options import Evaluation, Masking, Normalization, Tiling
 
 if TYPE_CHECKING:
     import torch
@@ -132,34 +133,39 @@ class SizeModel:
         _retired.drop_retired("SizeModel.eval", retired, _retired.EVAL)
         images = Images.of(x)
         layout = Layout(channels, channel_axis, z_axis)
-        options = {
-            "normalize": normalize,
-            "invert": invert,
-            "augment": augment,
-            "batch_size": batch_size,
-            "progress": progress,
-        }
+        options = Evaluation(
+            resample=False,
+            normalization=Normalization.of(normalize, invert=invert),
+            tiling=Tiling(batch_size, augment, bsize=self.cp._bsize),
+        )
         found = []
         with shown(progress, "diameters of images" if images.many else "", images.count) as display:
             for index, item in enumerate(images.items):
                 with display.job(name_of(item, index, many=images.many)):
                     read = read_with_axes(item, layout.of(index, images.count), planes_by_name=True)
-                    found.append(self._one(*read, options, stack=do_3D))
+                    found.append(self._one(*read, options, progress, stack=do_3D))
                 display.advance(index + 1)
         if not images.many:
             return found[0]
         return [d for d, _ in found], [s for _, s in found]
 
-    def _one(self, image: Array, layout: Layout, options: Mapping[str, Any], *, stack: bool) -> tuple[float, float]:
-        planes = preparation_of(self.cp._network(), layout, Evaluation(do_3D=stack)).arranged(image)
-        # The planes have the channels of the network already.
-        common = {**options, "channels": None, "channel_axis": -1, "resample": False}
-        chosen = list(planes[_middle_planes(len(planes))])
+    def _one(
+        self, image: Array, layout: Layout, options: Evaluation, progress: Any, *, stack: bool
+    ) -> tuple[float, float]:
+        network = self.cp._network()
+        planes = preparation_of(network, layout, replace(options, do_3D=stack)).arranged(image)
+        chosen = Images.of(list(planes[_middle_planes(len(planes))]))
+
+        def found(options: Evaluation, rescale: list[float] | None = None) -> list[SegmentationResult]:
+            # The planes have the channels of the network already.
+            done = segment_images(network, chosen, Layout(None, -1), options, (None, rescale), progress)
+            return [result for result, _ in done]
+
         with doubts_untold():
-            _, _, styles = self.cp.eval(chosen, compute_masks=False, **common)
+            styles = [result.styles for result in found(replace(options, compute_masks=False))]
             of_styles = [_or_default(float(self._size_estimation(style)), self.diam_mean) for style in styles]
             rescale = [self.diam_mean / diameter for diameter in of_styles]
-            masks, _, _ = self.cp.eval(chosen, rescale=rescale, interp=False, **common)
+            masks = [result.masks for result in found(replace(options, masking=Masking(interp=False)), rescale)]
         diameter = _or_default(float(utils.diameters(_numbered_apart(masks))[0]), self.diam_mean)
         of_style = float(np.median(of_styles))
         logger.info("diameter %.2f pixels (%.2f from the style)", diameter, of_style)

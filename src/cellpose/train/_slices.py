@@ -171,8 +171,12 @@ def make_slices(
 
     def cut(file: Path) -> None:
         image = io.read_image(file)
-        axes = (_axis(image, "C", channel_axis), _axis(image, "Z", z_axis))
-        preparation = Preparation(channels, *axes, stack=True)
+        preparation = Preparation(
+            channels,
+            channel_axis=_axis(image, "C", channel_axis),
+            z_axis=_axis(image, "Z", z_axis),
+            stack=True,
+        )
         stack = preparation.view(image.data) if channels is None else preparation.arranged(image.data)
         if normalization is not None:
             stack = transforms.apply_normalization(stack, normalization)
