@@ -266,6 +266,10 @@ def test_what_cannot_be_done_is_said(unet, tmp_path):
         models.segment_large(unet, discs(50, 50), normalize={"tile_norm_blocksize": 20})
     with pytest.raises(OptionError, match="block=8"):
         models.segment_large(unet, discs(50, 50), block=8)
+    with pytest.raises(OptionError, match=r"margin=4 .* at least 16"):
+        models.segment_large(unet, discs(50, 50), margin=4)
+    with pytest.raises(OptionError, match=r"block=100\.5"):
+        models.estimate_memory(unet, discs(50, 50), block=100.5)
     with pytest.raises(InputError, match=r"\.zarr, \.tif or \.npy"):
         models.segment_large(unet, discs(50, 50), tmp_path / "labels.png")
     (tmp_path / "there.zarr").mkdir()

@@ -10,7 +10,7 @@ import pytest
 
 from cellpose import errors
 from cellpose.errors import CellposeError, MissingExtraError, OptionError
-from cellpose.options import Evaluation, Masking, Normalization, Tiling, describe
+from cellpose.options import Blocks, Evaluation, Masking, Normalization, Tiling, describe
 
 
 def test_values_out_of_range_name_the_range() -> None:
@@ -57,7 +57,7 @@ def test_normalize_argument_is_a_bool_or_a_dict() -> None:
 def test_options_are_frozen_and_described() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Masking().min_size = 3
-    for options in (Normalization, Tiling, Masking, Evaluation):
+    for options in (Normalization, Tiling, Blocks, Masking, Evaluation):
         for name, facts in describe(options).items():
             assert facts["help"], name
             assert facts["default"] == getattr(options(), name)

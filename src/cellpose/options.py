@@ -19,7 +19,7 @@ import numpy.typing as npt
 from cellpose.errors import OptionError
 from cellpose.nets import family_named
 
-__all__ = ["Evaluation", "Masking", "Normalization", "Tiling", "Training", "describe", "option"]
+__all__ = ["Blocks", "Evaluation", "Masking", "Normalization", "Tiling", "Training", "describe", "option"]
 
 T = TypeVar("T")
 
@@ -170,6 +170,16 @@ class Tiling(_Checked):
     tile_overlap: float = option(0.1, "fraction by which neighbouring tiles overlap; kept between 0.05 and 0.5")
     bsize: int | None = option(
         None, "side of a tile in pixels; None: that of the network; 0: the same, but small images as a whole", low=0
+    )
+
+
+@dataclass(frozen=True)
+class Blocks(_Checked):
+    """How a large plane is divided where its flows are followed."""
+
+    block: int = option(1024, "side of a block in pixels", low=64)
+    margin: int | None = option(
+        None, "pixels seen around a block, more than cells are long; None: from the diameter", low=16
     )
 
 

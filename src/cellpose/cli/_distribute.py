@@ -162,28 +162,16 @@ def _cluster(args: Namespace) -> tuple[str | None, dict[str, Any]]:
 
 
 def _options(args: Namespace) -> dict[str, Any]:
-    from cellpose.cli._model import resolve_model
+    from cellpose.cli._model import resolve_model, shared_keywords
 
     model = resolve_model(args.pretrained_model)
-    smooth = args.flow3D_smooth if isinstance(args.flow3D_smooth, list) else [args.flow3D_smooth]
     percentile = {"percentile": tuple(args.norm_percentile)} if args.norm_percentile else {}
     scale = {"lowhigh": tuple(args.lowhigh)} if args.lowhigh else {}
     eval_kwargs: dict[str, Any] = {
+        **shared_keywords(args),
         "diameter": args.diameter or 30.0,
-        "do_3D": args.do_3D,
-        "stitch_threshold": args.stitch_threshold,
-        "anisotropy": args.anisotropy,
-        "flow3D_smooth": smooth[0] if len(smooth) == 1 else smooth,
-        "flow_threshold": args.flow_threshold,
-        "cellprob_threshold": args.cellprob_threshold,
-        "min_size": args.min_size,
-        "niter": args.niter or None,
-        "augment": args.augment,
-        "batch_size": 8 if args.batch_size is None else args.batch_size,
         "normalize": {**percentile, **scale} or True if not args.no_norm or percentile or scale else False,
     }
-    if args.bsize is not None:
-        eval_kwargs["bsize"] = args.bsize
     if args.chan or args.chan2:
         eval_kwargs["channels"] = [args.chan, args.chan2]
     model_kwargs: dict[str, Any] = {"pretrained_model": str(model.path), "gpu": args.use_gpu}

@@ -249,33 +249,38 @@ def _eval_keywords(args: Namespace, family: Family) -> dict[str, Any]:
     normalize: bool | dict[str, Any] = not args.no_norm
     if args.norm_percentile is not None:
         normalize = {"percentile": tuple(args.norm_percentile), "invert": args.invert}
-    smooth = args.flow3D_smooth if isinstance(args.flow3D_smooth, list) else [args.flow3D_smooth]
     diameter = family.command_line_diameter_px if args.diameter is None else args.diameter
     keywords: dict[str, Any] = {
-        "batch_size": 8 if args.batch_size is None else args.batch_size,
+        **shared_keywords(args),
         "resample": not args.no_resample,
         "channel_axis": args.channel_axis,
         "z_axis": args.z_axis,
         "normalize": normalize,
         "invert": args.invert,
         "diameter": diameter or None,
-        "flow_threshold": args.flow_threshold,
-        "cellprob_threshold": args.cellprob_threshold,
-        "do_3D": args.do_3D,
-        "anisotropy": args.anisotropy,
-        "flow3D_smooth": smooth[0] if len(smooth) == 1 else smooth,
-        "stitch_threshold": args.stitch_threshold,
-        "min_size": args.min_size,
-        "niter": args.niter or None,
-        "augment": args.augment,
         "interp": not args.no_interp,
     }
-    if args.bsize is not None:
-        keywords["bsize"] = args.bsize
     if args.do_3D:
         keywords["isotropic_steps"], keywords["z_interpolation"] = args.isotropic_steps, args.z_interpolation
         keywords["view_weights"] = args.view_weights or (1.0, 1.0, 1.0)
     return keywords
+
+
+def shared_keywords(args: Namespace) -> dict[str, Any]:
+    """The keywords of ``eval`` that images and blocks of large arrays take from the command line alike."""
+    keywords = {
+        "batch_size": 8 if args.batch_size is None else args.batch_size,
+        "flow_threshold": args.flow_threshold,
+        "cellprob_threshold": args.cellprob_threshold,
+        "do_3D": args.do_3D,
+        "anisotropy": args.anisotropy,
+        "flow3D_smooth": args.flow3D_smooth,
+        "stitch_threshold": args.stitch_threshold,
+        "min_size": args.min_size,
+        "niter": args.niter or None,
+        "augment": args.augment,
+    }
+    return keywords if args.bsize is None else {**keywords, "bsize": args.bsize}
 
 
 def _channels(args: Namespace, family: Family, nchan: int) -> list[int] | None:

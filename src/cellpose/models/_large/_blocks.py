@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import OptionError
 from cellpose.models._segment import Network
-from cellpose.options import Evaluation
+from cellpose.options import Blocks, Evaluation
 
 __all__ = ["BlockSize", "Follow", "block_size", "label_bands"]
 
@@ -54,24 +53,13 @@ class BlockSize:
     most_margin: int = 256
 
 
-def block_size(network: Network, options: Evaluation, block: int, margin: int | None) -> BlockSize:
-    """Blocks, and margins that hold a few cells.
-
-    Raises
-    ------
-    OptionError
-        If one of them is out of range.
-    """
-    if block < 64:
-        message = f"block={block} is not allowed; give the side of a block in pixels, at least 64"
-        raise OptionError(message)
-    if margin is None:
-        expected = options.diameter or network.diam_labels
-        return BlockSize(block, max(_LEAST_MARGIN, math.ceil(2 * expected)), max(_LEAST_MOST, math.ceil(8 * expected)))
-    if margin < 16:
-        message = f"margin={margin} is not allowed; give pixels, at least 16 and more than cells are long"
-        raise OptionError(message)
-    return BlockSize(block, margin, 4 * margin)
+def block_size(network: Network, options: Evaluation, blocks: Blocks) -> BlockSize:
+    """Blocks, and margins that hold a few cells where none is given."""
+    if blocks.margin is not None:
+        return BlockSize(blocks.block, blocks.margin, 4 * blocks.margin)
+    expected = options.diameter or network.diam_labels
+    margins = max(_LEAST_MARGIN, math.ceil(2 * expected)), max(_LEAST_MOST, math.ceil(8 * expected))
+    return BlockSize(blocks.block, *margins)
 
 
 class _Flows:

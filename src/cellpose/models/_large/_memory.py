@@ -10,7 +10,7 @@ from cellpose.io import LazyPlane, open_plane
 from cellpose.models._choice import weight_bytes
 from cellpose.models._large._blocks import BlockSize, block_size
 from cellpose.models._segment import scale_of
-from cellpose.options import Evaluation
+from cellpose.options import Blocks, Evaluation
 
 if TYPE_CHECKING:
     from cellpose.models._model import CellposeModel
@@ -96,7 +96,7 @@ def estimate_memory(
     options = Evaluation(diameter=diameter or None)
     return _estimate(
         plane,
-        block_size(network, options, block, margin),
+        block_size(network, options, Blocks(block, margin)),
         scale_of(network, options),
         weight_bytes(model),
         batch_size * _tile(model.nbase),

@@ -21,7 +21,7 @@ from cellpose.models._inputs import Layout
 from cellpose.models._large._blocks import BlockSize, Follow, block_size, label_bands
 from cellpose.models._large._stream import flow_rows
 from cellpose.models._segment import Network, preparation_of
-from cellpose.options import Evaluation, Masking, Normalization, Tiling
+from cellpose.options import Blocks, Evaluation, Masking, Normalization, Tiling
 
 if TYPE_CHECKING:
     from cellpose.models._model import CellposeModel
@@ -135,7 +135,7 @@ def segment_large(
     if network.classes:
         message = "a U-Net of classes segments planes as a whole only; use a model of flows, or leave out large"
         raise OptionError(message)
-    blocks = block_size(network, options, block, margin)
+    blocks = block_size(network, options, Blocks(block, margin))
     shape = plane.shape[:2]
     report = progress if callable(progress) else None
     counted = _Counted(_labels(network, plane, channels, options, blocks, report))
