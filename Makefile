@@ -15,7 +15,7 @@ demo: $(STAMP)
 	$(BIN)/python examples/demo.py --out demo
 
 window: $(STAMP)
-	$(BIN)/python -c "from cellpose.gui import gui; gui.run('examples/nuclei_dense.png')"
+	$(BIN)/python examples/window.py
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -m "not slow" -n auto

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import runpy
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -233,6 +235,12 @@ def test_the_window_of_python_raises_where_there_is_no_screen(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(InputError, match="There is no screen"):
         gui.run()
+
+
+def test_the_example_of_the_window_ends_with_the_message_where_there_is_no_screen(monkeypatch):
+    monkeypatch.setattr("cellpose.gui.gui.run", lambda _: (_ for _ in ()).throw(InputError("There is no screen")))
+    with pytest.raises(SystemExit, match="There is no screen"):
+        runpy.run_path(str(Path(__file__).resolve().parents[1] / "examples" / "window.py"), run_name="__main__")
 
 
 def test_without_its_libraries_the_window_says_what_to_install(capsys, monkeypatch):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import threading
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -16,6 +18,7 @@ from cellpose.gui.model import Document, LabelStore, SegmentationSettings
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._classes import Classes
 from cellpose.gui.model._folder import state_of_image
+from cellpose.gui.model._frozen import Frozen
 from cellpose.gui.model._marks import check, set_class
 from cellpose.gui.model._provenance import Origin, origins_of, told
 from cellpose.gui.model._scores import Scoring
@@ -197,3 +200,25 @@ def test_a_run_and_a_threshold_score_the_cells_and_are_told_until_they_are_taken
     next(command for command in window.commands if command.id == "file.history").trigger()
     assert "generalist" in answers.shown[0]
     assert "<td align='right'>1</td><td>drawn or corrected</td>" in answers.shown[0]
+
+
+@pytest.mark.parametrize("command", ["masks", "rois", "table"])
+def test_what_is_edited_while_a_file_is_written_is_not_in_it(
+    window: Window, qtbot: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    cv2.imwrite(str(tmp_path / "c.png"), np.zeros((60, 60), np.uint8))
+    window.session.files.open(tmp_path / "c.png")
+    draw(window, 20, 20, 8)
+    go, copy = threading.Event(), Frozen.labels
+    monkeypatch.setattr(Frozen, "labels", lambda self: (go.wait(20), copy(self))[1])
+    getattr(window.session.exports, command)()
+    draw(window, 45, 45, 8)
+    go.set()
+    qtbot.waitUntil(lambda: not window.session.jobs.any, timeout=30_000)
+    cells = {
+        "masks": lambda: int(cv2.imread(str(tmp_path / "c_cp_masks.png"), cv2.IMREAD_UNCHANGED).max()),
+        "rois": lambda: len(zipfile.ZipFile(tmp_path / "c_rois.zip").namelist()),
+        "table": lambda: len((tmp_path / "c_cells.csv").read_text().splitlines()) - 1,
+    }
+    assert cells[command]() == 1
+    assert window.session.cell_count() == 2

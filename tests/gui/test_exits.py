@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -253,3 +254,17 @@ def test_strokes_that_wait_are_seen_until_they_are_a_cell_or_given_up(filled: Wi
     draw(filled, 90, 20, 10)
     filled.session.open_array(np.zeros((1, 1, SIDE, SIDE), np.uint8))
     assert not shown.isVisible(), "another image"
+
+
+def test_a_thread_that_outlives_the_window_calls_nobody(qapp: Any) -> None:
+    from qtpy import shiboken
+
+    from cellpose.gui.views._window import _MainThread
+
+    door, called = _MainThread(), []
+    door.call(lambda: called.append("before"))
+    qapp.processEvents()
+    shiboken.delete(door)  # as when the program ends
+    door.call(lambda: called.append("after"))
+    qapp.processEvents()
+    assert called == ["before"]

@@ -96,8 +96,11 @@ class Exports:
         if session.held or not document.labels.count:
             session.told.emit(session.held or f"there are no cells to save {what} of")
             return
-        path, labels = document.path, document.labels.numbered()[0].copy()
-        planes = labels[0] if labels.shape[0] == 1 else labels
+        path, frozen = document.path, document.labels.frozen()[0]
+
+        def work(place: Path) -> None:
+            labels = frozen.labels()
+            write(document, labels[0] if labels.shape[0] == 1 else labels, place)
 
         def failed(error: Exception) -> None:
             session.failed.emit(f"{what} not saved: {error}")
@@ -111,7 +114,7 @@ class Exports:
             where = path.name if place == path else f"{path.name} in {place.parent}"
             session.jobs.start(
                 f"save {what}",
-                lambda _: write(document, planes, place),
+                lambda _: work(place),
                 lambda _: session.told.emit(f"saved {what} of {where}"),
                 failed,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -142,7 +143,9 @@ class Training:
         def failed(error: Exception) -> None:
             session.failed.emit(f"the images to train with cannot be read: {error}")
 
-        session.jobs.start("training set", lambda report: training_set(folder, opened, report), self._ask_with, failed)
+        session.jobs.start(
+            "training set", lambda report: training_set(folder, opened(), report), self._ask_with, failed
+        )
 
     def _ask_with(self, images: TrainingSet) -> None:
         session = self._session
@@ -261,10 +264,15 @@ class Training:
         return next((path for path in ordered if not seg_path(path).exists()), None)
 
 
-def _opened(document: Document) -> OpenImage:
-    labels, rows = document.labels.numbered()
-    corrected = bool(rows["manual"].any() or rows["checked"].any())
-    if not corrected and document.found is not None:
-        corrected = not same_cells(document.found.labels.unpacked(), labels)
-    regions = [np.array(region) for region in document.labels.ignored]
-    return OpenImage(document.path or Path(), document.stack, labels.copy(), corrected, regions)
+def _opened(document: Document) -> Callable[[], OpenImage]:
+    """The open image as it is now; what takes time is done when it is asked for, in the thread of a job."""
+    frozen, rows = document.labels.frozen()
+    found, regions = document.found, [np.array(region) for region in document.labels.ignored]
+    touched = bool(rows["manual"].any() or rows["checked"].any())
+
+    def opened() -> OpenImage:
+        labels = frozen.labels()
+        corrected = touched or (found is not None and not same_cells(found.labels.unpacked(), labels))
+        return OpenImage(document.path or Path(), document.stack, labels, corrected, regions)
+
+    return opened

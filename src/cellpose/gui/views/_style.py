@@ -45,6 +45,7 @@ QStatusBar::item {{ border: none; }}
 QLabel#mode {{ font-weight: 600; }}
 QLabel#welcome {{ font-size: 20px; font-weight: 600; }}
 QLabel#faint {{ color: {faint}; }}
+QLabel#problem {{ color: {problem}; }}
 QLabel#keycap {{ border: 1px solid {line}; border-bottom-width: 2px; border-radius: 4px; padding: 1px 6px; }}
 QLabel#heading {{ font-weight: 600; padding: 2px 0; }}
 QLabel#gesture {{ font-weight: 500; }}
@@ -61,7 +62,11 @@ def apply_style(application: QApplication, dark: bool) -> None:
         palette.setColor(role, QColor(colors[place]))
     for role in _FAINT_ROLES:
         palette.setColor(_Group.Disabled, role, QColor(_FAINT[place]))
-    sheet = _SHEET.format(line="#41454c" if dark else "#cfd3d9", faint="#9aa0a9" if dark else "#636a74")
+    sheet = _SHEET.format(
+        line="#41454c" if dark else "#cfd3d9",
+        faint="#9aa0a9" if dark else "#636a74",
+        problem="#f08a85" if dark else "#b3322d",
+    )
     if application.styleSheet() != sheet:
         application.setStyle("Fusion")
         application.setPalette(palette)

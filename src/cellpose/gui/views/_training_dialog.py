@@ -87,9 +87,14 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.validation, self.choose = QLineEdit(settings.validation), QPushButton("Choose…")
         self.validation.setPlaceholderText("none: some images are held out")
         self.validation.setToolTip("another folder of corrected images, on all of which the models are compared")
+        self._hints = {line: line.toolTip() for line in (self.name, self.validation)}
         self.choose.setToolTip("choose the validation folder")
         self.choose.setAutoDefault(False)
         self.rows, self.summary, self.left_out = QTreeWidget(), QLabel(), QLabel()
+        self.problem = QLabel()  # why no training can begin
+        self.problem.setObjectName("problem")
+        self.problem.setWordWrap(True)
+        self.problem.hide()
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.train = self.buttons.addButton("Train", QDialogButtonBox.ButtonRole.AcceptRole)
         self._fill()
@@ -134,6 +139,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.form.addRow(self.border)
         left = QVBoxLayout()
         left.addLayout(self.form)
+        left.addWidget(self.problem)
         left.addStretch(1)
         self.rows.setHeaderLabels(["image", "cells", "used to"])
         self.rows.headerItem().setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -199,16 +205,21 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self._show_images()
 
     def _check(self) -> None:
-        """Whether a training can begin; what cannot be is marked."""
+        """Whether a training can begin; what cannot be is marked, with the reason."""
         name, folder = self._settings.model_name, self._settings.validation
         allowed = bool(name) and not set(name) & set('/\\:*?"<>|') and name.strip(".") != ""
-        there = not folder or Path(folder).expanduser().is_dir()
-        self.train.setEnabled(allowed and there)
-        self.name.setToolTip("" if allowed else 'a file name: not empty, without / \\ : * ? " < > |')
-        for line, right in ((self.name, allowed), (self.validation, there)):
-            line.setProperty("wrong", not right)
+        problems = {
+            self.name: "" if allowed else 'The model needs a file name: not empty, without / \\ : * ? " < > |',
+            self.validation: _why_no_folder(folder),
+        }
+        self.train.setEnabled(not any(problems.values()))
+        for line, problem in problems.items():
+            line.setToolTip(problem or self._hints[line])
+            line.setProperty("wrong", bool(problem))
             line.style().unpolish(line)
             line.style().polish(line)
+        self.problem.setText("\n".join(filter(None, problems.values())))
+        self.problem.setVisible(bool(self.problem.text()))
 
     def _choose_only(self, only: bool) -> None:
         self._settings.only_corrected = only
@@ -252,3 +263,12 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         reasons = "; ".join(f"{name}: {why}" for name, why in images.left_out[:3])
         self.left_out.setVisible(bool(reasons))
         self.left_out.setText(f"Left out: {reasons}{' ...' if len(images.left_out) > 3 else ''}")
+
+
+def _why_no_folder(name: str) -> str:
+    """Why the models cannot be compared on a folder; empty where they can, or where none is named."""
+    path = Path(name).expanduser()
+    if not name or path.is_dir():
+        return ""
+    what = "is a file, not a folder" if path.is_file() else "is not there"
+    return f"The validation folder {name} {what}; choose another one, or none, to hold some images out."

@@ -10,6 +10,7 @@ from typing import Any
 from app_model import Action, Application
 from app_model.backends.qt import QModelMainWindow
 from app_model.types import MenuRule, SubmenuItem, ToggleRule
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QRect, Qt, Signal
 from qtpy.QtGui import QKeySequence, QMouseEvent, QPointingDevice, QTabletEvent, QWheelEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QHBoxLayout, QMenu, QVBoxLayout, QWidget
@@ -76,8 +77,12 @@ class _MainThread(QObject):  # type: ignore[misc]
         self._called.connect(lambda function: function(), Qt.ConnectionType.QueuedConnection)
 
     def call(self, function: Callable[[], None]) -> None:
-        """Run a function in the main thread, soon."""
-        self._called.emit(function)
+        """Run a function in the main thread, soon; not any more once the program has ended."""
+        try:
+            self._called.emit(function)
+        except RuntimeError:  # Qt has taken its objects down, while the thread of a job went on
+            if isalive(self):
+                raise
 
 
 class Window(QModelMainWindow):
