@@ -1,0 +1,121 @@
+"""``_seg.npy`` as layers, and labels as ``_seg.npy``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellpose import io
+from cellpose.errors import CellposeError, InputError
+from cellpose.napari._results import KEY, Found, LayerData, layer_tuples
+from cellpose.napari._settings import SegmentSettings
+
+__all__ = ["get_reader", "read", "write_labels"]
+
+PathLike = str | os.PathLike[str]
+_ENDING = "_seg.npy"
+
+
+def get_reader(path: PathLike | Sequence[PathLike]) -> Callable[[Any], list[LayerData]] | None:
+    """What reads these files; None where they are no ``_seg.npy``."""
+    paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
+    return read if paths and all(os.fspath(one).lower().endswith(_ENDING) for one in paths) else None
+
+
+def read(path: PathLike | Sequence[PathLike]) -> list[LayerData]:
+    """Layers of one or several ``_seg.npy``: the image, where it is found, and the cells with their flows.
+
+    Raises
+    ------
+    FileReadError
+        If a file holds no segmentation.
+    """
+    paths = [path] if isinstance(path, (str, os.PathLike)) else path
+    return [layer for one in paths for layer in _read(Path(one))]
+
+
+def _read(path: Path) -> list[LayerData]:
+    seg = io.read_seg(path)
+    name = path.name[: -len(_ENDING)]
+    dP, cellprob = seg.dP, seg.cellprob
+    if dP is None or cellprob is None or not np.any(dP) or dP.shape[1:] != seg.masks.shape:
+        dP = cellprob = None
+    mode = "plane" if seg.masks.ndim == 2 else "volume" if dP is not None and len(dP) == 3 else "stitch"
+    settings = SegmentSettings(mode=mode, diameter=seg.diameter or 0.0)
+    found = Found(seg.masks, seg.flows_rgb, dP, cellprob, seg.model or "", settings, name)
+    wanted = ["flows", "probability"] if dP is not None else []
+    layers = layer_tuples(found, {}, wanted)
+    for _, keywords, kind in layers:
+        keywords["visible"] = kind == "labels"
+        if kind == "labels":
+            keywords["metadata"][KEY]["filename"] = seg.filename
+    return [*_image_of(path, seg, name), *layers]
+
+
+def _image_of(path: Path, seg: io.Segmentation, name: str) -> list[LayerData]:
+    """The image that was segmented, found where the file says, or beside it; nothing where it is gone."""
+    data = seg.image
+    for place in (Path(seg.filename or ""), path.parent / Path(seg.filename or "").name):
+        if data is None and place.is_file():
+            try:
+                data = io.read_image(place).data
+            except CellposeError:
+                continue
+    if data is None:
+        return []
+    rgb = data.ndim == seg.masks.ndim + 1 and data.shape[-1] in (3, 4)
+    return [(data, {"name": name, "rgb": rgb}, "image")]
+
+
+def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write a Labels layer as ``<name>_seg.npy``, with the flows that were kept with it.
+
+    Parameters
+    ----------
+    path
+        The file; where its name has another ending it gets this one.
+    data
+        Labels (Y, X) or (Z, Y, X); axes of length 1 before them are left out.
+    meta
+        What napari says of the layer.
+
+    Returns
+    -------
+    list of str
+        The file that was written.
+
+    Raises
+    ------
+    InputError
+        If the labels have more axes.
+    FileWriteError
+        If the file cannot be written.
+    """
+    labels = np.asarray(data)
+    known = dict(meta.get("metadata") or {}).get(KEY, {})
+    found = known.get("found")
+    shape = labels.shape
+    while len(shape) > 2 and shape[0] == 1:
+        shape = shape[1:]
+    if len(shape) not in (2, 3):
+        message = f"labels of shape {labels.shape} do not fit a _seg.npy; give a plane or a stack, of a movie one frame"
+        raise InputError(message)
+    target = Path(path if path.lower().endswith(_ENDING) else os.path.splitext(path)[0] + _ENDING)
+    filename = known.get("filename") or str(target)[: -len(_ENDING)]
+    flows = _flows_of(found, shape)
+    diameter = found.settings.diameter if isinstance(found, Found) and found.settings.diameter else float("nan")
+    model = found.model if isinstance(found, Found) else None
+    content = io.seg_content(labels.reshape(shape), flows, filename, diameter=diameter, model=model)
+    io.write_seg(target, content)
+    return [str(target)]
+
+
+def _flows_of(found: Any, shape: tuple[int, ...]) -> list[Any]:
+    if isinstance(found, Found) and found.has_flows and found.masks.size == np.prod(shape):
+        kept = found.shaped(shape)
+        return [kept.rgb, kept.dP, kept.cellprob]
+    return [np.zeros((*shape, 3), np.uint8), np.zeros((2, *shape), np.float32), np.zeros(shape, np.float32)]

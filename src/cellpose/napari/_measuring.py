@@ -1,0 +1,105 @@
+"""Tables of the cells of Labels layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import measure
+from cellpose.errors import InputError
+
+__all__ = ["measure_labels", "same_shape"]
+
+Array = npt.NDArray[Any]
+Columns = dict[str, Array]
+
+
+def same_shape(labels: Array, array: Any) -> bool:
+    """Whether an image lies pixel for pixel on labels; axes of length 1 before do not count."""
+    return _without_ones(np.shape(labels)) == _without_ones(np.shape(array))
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    while len(shape) > 2 and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
+def measure_labels(
+    labels: Array,
+    images: Sequence[Array] = (),
+    properties: Sequence[str] = ("shape", "intensity"),
+    *,
+    planes: bool = False,
+    pixel_size_um: Sequence[float] | None = None,
+    nuclei: Array | None = None,
+    flows: Sequence[Array] | None = None,
+    model: str | None = None,
+) -> Columns:
+    """Measure cells; of several planes or frames that are labelled each by itself, with a column ``frame``.
+
+    Parameters
+    ----------
+    labels
+        (Y, X), (Z, Y, X), or with ``planes`` any number of axes before Y and X.
+    images
+        Channels of the same shape.
+    properties
+        As in ``measure.table``; intensities are left out where there are no images.
+    planes
+        Whether each plane is numbered by itself.
+    pixel_size_um
+        Along the axes of ``labels``; None: pixels only.
+    nuclei
+        Labels of nuclei.
+    flows, model
+        Flows and cell probability with which the labels were made, and the model: adds scores.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit.
+    CellposeError
+        Of ``measure.table``.
+
+    Examples
+    --------
+    >>> movie = np.zeros((2, 6, 6), int); movie[0, :2, :3] = 1; movie[1, 1:5, 1:5] = 1
+    >>> columns = measure_labels(movie, properties=["area"], planes=True)
+    >>> {name: column.tolist() for name, column in columns.items()}
+    {'frame': [0, 1], 'label': [1, 1], 'area': [6.0, 16.0]}
+    """
+    shape = _without_ones(labels.shape)
+    labels = labels.reshape(shape)
+    others = [*images, *([] if nuclei is None else [nuclei])]
+    wrong = [np.shape(other) for other in others if not same_shape(labels, other)]
+    if wrong:
+        message = f"layers of shapes {wrong} do not lie on labels of shape {shape}; choose layers of the same shape"
+        raise InputError(message)
+    if len(shape) > 3 and not planes:
+        message = f"labels of shape {shape} are no stack; measure each plane by itself"
+        raise InputError(message)
+    spacing = None if pixel_size_um is None else list(pixel_size_um)[-len(shape) :]
+    channels = [np.asarray(image).reshape(shape) for image in images]
+    wanted = [name for name in properties if channels or name not in ("intensity", "texture")]
+    if not planes or len(shape) == 2:
+        image = None if not channels else channels[0] if len(channels) == 1 else np.stack(channels, -1)
+        columns: Columns = measure.table(
+            labels, image, wanted, pixel_size_um=spacing, flows=flows, model=model,
+            nuclei=None if nuclei is None else np.asarray(nuclei).reshape(shape),
+        )  # fmt: skip
+        return columns
+    side = shape[-2:]
+    stacks = [channel.reshape(-1, *side) for channel in channels]
+    nucleus_planes = None if nuclei is None else np.asarray(nuclei).reshape(-1, *side)
+    tables = []
+    for index, plane in enumerate(labels.reshape(-1, *side)):
+        part = measure_labels(
+            plane, [stack[index] for stack in stacks], properties, pixel_size_um=spacing and spacing[-2:],
+            nuclei=None if nucleus_planes is None else nucleus_planes[index],
+        )  # fmt: skip
+        tables.append({"frame": np.full(len(part["label"]), index), **part})
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}

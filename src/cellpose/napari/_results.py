@@ -1,0 +1,180 @@
+"""What a segmentation found: kept with its flows, made anew at other thresholds, and shown as layers."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import dynamics, utils
+from cellpose.errors import InputError
+from cellpose.napari._settings import SegmentSettings
+
+__all__ = ["KEY", "LAYERS", "Found", "LayerData", "finder_at", "is_edited", "layer_tuples", "masks_anew", "outlines_of"]
+
+Array = npt.NDArray[Any]
+LayerData = tuple[Any, dict[str, Any], str]
+
+#: Under which layers keep in their metadata what is known of their cells.
+KEY = "cellpose"
+
+#: Further layers that can be asked for.
+LAYERS = ("flows", "probability", "outlines")
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The result of a run.
+
+    Attributes
+    ----------
+    masks
+        Labels ([T,] [Z,] Y, X).
+    rgb, dP, cellprob
+        Flows as colours, uint8 (..., Y, X, 3); flows, float32 (2 or 3, ..., Y, X); logits, float32 (..., Y, X). None
+        where they were not kept, as of large planes.
+    model
+        Its name.
+    settings
+        With which it was made.
+    source
+        Name of the layer of the cells.
+    """
+
+    masks: Array
+    rgb: Array | None = None
+    dP: Array | None = None
+    cellprob: Array | None = None
+    model: str = ""
+    settings: SegmentSettings = field(default_factory=SegmentSettings)
+    source: str = ""
+
+    @property
+    def has_flows(self) -> bool:
+        """Whether flows, their colours and probabilities were kept at the size of the masks."""
+        shapes = [None if array is None else array.shape for array in (self.dP, self.rgb, self.cellprob)]
+        side = self.masks.shape
+        return shapes[0] is not None and shapes == [(shapes[0][0], *side), (*side, 3), side]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether masks can be made anew from what was kept."""
+        return self.dP is not None and self.cellprob is not None and self.settings.mode != "volume"
+
+    def shaped(self, shape: tuple[int, ...]) -> Found:
+        """The same with axes of length 1 where only one plane of a stack was looked at."""
+        dP = None if self.dP is None else self.dP.reshape(len(self.dP), *shape)
+        rgb = None if self.rgb is None else self.rgb.reshape(*shape, 3)
+        cellprob = None if self.cellprob is None else self.cellprob.reshape(shape)
+        return replace(self, masks=self.masks.reshape(shape), rgb=rgb, dP=dP, cellprob=cellprob)
+
+    def count(self) -> int:
+        """Number of cells; those of a movie are counted in each frame."""
+        if self.settings.mode != "planes":
+            return int(self.masks.max(initial=0))
+        return sum(int(plane.max(initial=0)) for plane in _planes(self.masks))
+
+
+def _planes(array: Array) -> Array:
+    """All planes one after the other: (n, Y, X)."""
+    return array.reshape(-1, *array.shape[-2:])
+
+
+def masks_anew(found: Found, settings: SegmentSettings) -> Array:
+    """Labels of kept flows at other thresholds, as the run would have made them.
+
+    Raises
+    ------
+    InputError
+        If no flows were kept, or they are those of a volume.
+    """
+    if found.dP is None or found.cellprob is None or not found.is_live:
+        message = "no flows of planes were kept with these cells; run the segmentation again with the new thresholds"
+        raise InputError(message)
+    words, stitch = settings.masking(), found.settings.mode == "stitch"
+    if stitch:
+        words["min_size"] = -1
+    flows, logits = found.dP.reshape(2, -1, *found.dP.shape[-2:]), _planes(found.cellprob)
+    size = found.masks.shape[-2:]
+    planes = [
+        dynamics.resize_and_compute_masks(flows[:, index], logits[index], resize=size, **words)
+        for index in range(len(logits))
+    ]
+    masks = np.stack([plane.astype(np.int32) for plane in planes]).reshape(found.masks.shape)
+    if stitch and masks.ndim > 2:
+        stacks = masks.reshape(-1, *masks.shape[-3:])
+        for index, stack in enumerate(stacks):
+            joined = utils.stitch3D(stack, stitch_threshold=settings.stitch_threshold)
+            stacks[index] = utils.fill_holes_and_remove_small_masks(joined, min_size=settings.min_size)
+        masks = stacks.reshape(found.masks.shape)
+    return masks
+
+
+def finder_at(found: Found, position: tuple[int, ...]) -> dynamics.CellFinder:
+    """Finds single cells in the plane of these leading coordinates.
+
+    Raises
+    ------
+    InputError
+        If no flows were kept, or they are those of a volume.
+    """
+    if found.dP is None or found.cellprob is None or not found.is_live:
+        message = "no flows of planes were kept with these cells; segment the image first"
+        raise InputError(message)
+    index: tuple[Any, ...] = (slice(None), *position)
+    dP, cellprob = found.dP[index], found.cellprob[position]
+    reach = max(128, math.ceil(3 * found.settings.diameter))
+    return dynamics.CellFinder(dP, cellprob, reach_px=reach, niter=found.settings.niter or 200)
+
+
+def outlines_of(masks: Array) -> Array:
+    """The labels on the borders of cells, 0 elsewhere, in each plane."""
+    lines = np.stack([utils.masks_to_outlines(plane) for plane in _planes(masks)]).reshape(masks.shape)
+    return np.where(lines, masks, 0).astype(masks.dtype)
+
+
+def layer_tuples(found: Found, placing: Mapping[str, Any], wanted: Collection[str] = ()) -> list[LayerData]:
+    """Layers as napari takes them: flows and probability below, then labels, then outlines.
+
+    Parameters
+    ----------
+    found
+        Of the shape that the layers are to have.
+    placing
+        Keywords of all layers: scale, translate ...
+    wanted
+        Which of `LAYERS` to make.
+    """
+    name, placing = found.source or "image", dict(placing)
+    layers: list[LayerData] = []
+    if "flows" in wanted and found.rgb is not None:
+        layers.append((found.rgb, {"name": f"{name} flows", "rgb": True, **_of_pixels(found, placing)}, "image"))
+    if "probability" in wanted and found.cellprob is not None:
+        looks = {"colormap": "magma", "contrast_limits": (-6.0, 6.0), "blending": "additive"}
+        layers.append((found.cellprob, {"name": f"{name} probability", **looks, **_of_pixels(found, placing)}, "image"))
+    labels = np.ascontiguousarray(found.masks, np.int32)
+    known = {KEY: {"found": found, "sum": checksum(labels)}}
+    layers.append((labels, {"name": f"{name} masks", "opacity": 0.5, "metadata": known, **placing}, "labels"))
+    if "outlines" in wanted:
+        layers.append((outlines_of(labels), {"name": f"{name} outlines", "opacity": 1.0, **placing}, "labels"))
+    return layers
+
+
+def _of_pixels(found: Found, placing: dict[str, Any]) -> dict[str, Any]:
+    return {**placing, "metadata": {KEY: {"model": found.model}}}
+
+
+def checksum(labels: Array) -> int:
+    """Tells whether labels were edited since."""
+    return zlib.crc32(np.ascontiguousarray(labels).ravel().view(np.uint8).data)
+
+
+def is_edited(layer: Any) -> bool:
+    """Whether the labels of a layer are no longer those that a run has put there."""
+    known = layer.metadata.get(KEY, {})
+    return "sum" not in known or checksum(np.asarray(layer.data)) != known["sum"]

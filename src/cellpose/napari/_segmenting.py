@@ -1,0 +1,109 @@
+"""A run of a model on what was taken from layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from cellpose import weights
+from cellpose._progress.bars import Fractions
+from cellpose.errors import OptionError
+from cellpose.napari._layers import Taken
+from cellpose.napari._results import Found
+from cellpose.napari._settings import SegmentSettings
+
+__all__ = ["Choice", "Loaded", "choices", "segment", "segment_in_bands"]
+
+Report = Callable[[float], None]
+
+
+class Choice(NamedTuple):
+    """A model that can be chosen: its name, whether its file is here, and what the user reads."""
+
+    name: str
+    installed: bool
+    text: str
+
+
+def choices(task: str = "segmentation") -> list[Choice]:
+    """Models that are here, the bundled ones first, then published ones that would be downloaded."""
+    found: dict[str, Choice] = {}
+    for model in weights.list_models():
+        info = model.info
+        if (task if info is None else info.task) != task or (info is None and task != "segmentation"):
+            continue
+        if info is not None and not info.supported:
+            continue
+        size = f" (download, {info.size_mib:.0f} MB)" if info is not None and not model.installed else ""
+        found.setdefault(model.name, Choice(model.name, model.installed, model.name + size))
+    return sorted(found.values(), key=lambda choice: not choice.installed)
+
+
+class Loaded:
+    """The model that ran last, so that the next run need not load it."""
+
+    def __init__(self) -> None:
+        self._name, self._model = "", cast(Any, None)
+
+    def get(self, name: str, report: Report) -> Any:
+        """The model of this name or file; one that is published and not here is downloaded.
+
+        Raises
+        ------
+        CellposeError
+            If there is none, or it cannot be downloaded.
+        """
+        name = name or weights.default_model()
+        if self._model is None or self._name != name:
+            if weights.find(name) is None and not Path(name).is_file() and weights.lookup(name) is not None:
+                weights.pull(name, progress=lambda have, total: report(have / total if total else 0.0))
+            from cellpose import core, models
+
+            self._model = models.CellposeModel(gpu=core.use_gpu(), pretrained_model=name)
+            self._name = name
+        return self._model
+
+
+def segment(model: Any, taken: Taken, settings: SegmentSettings, report: Report) -> Found:
+    """Run a model.
+
+    Raises
+    ------
+    CellposeError
+        If the image cannot be segmented so.
+    """
+    from cellpose import models
+
+    words = settings.keywords() | {"channels": list(taken.channels), "progress": Fractions(report)}
+    masks, flows, *_ = models.segment_image(model, taken.image, **words)
+    rgb, dP, cellprob = (np.asarray(each) for each in flows[:3])
+    found = Found(np.asarray(masks), rgb, dP, cellprob, str(model.model_name), settings, taken.image.name)
+    return found.shaped(taken.kept_shape)
+
+
+def segment_in_bands(model: Any, taken: Taken, settings: SegmentSettings, report: Report) -> Found:
+    """Run a model on a plane that is too large for `segment`: masks only, no flows are kept.
+
+    Raises
+    ------
+    CellposeError
+        If the image cannot be segmented so.
+    """
+    from cellpose import models
+
+    if settings.mode != "plane":
+        message = f"mode {settings.mode!r} is not allowed for planes this large; choose the plane that is shown"
+        raise OptionError(message)
+    result = models.segment_large(
+        model,
+        taken.image.data,
+        channels=list(taken.channels),
+        channel_axis=taken.image.axis("C"),
+        progress=report,
+        **settings.keywords(),
+    )
+    labels = np.asarray(result.labels).reshape(taken.kept_shape)
+    return Found(labels, None, None, None, str(model.model_name), settings, taken.image.name)
