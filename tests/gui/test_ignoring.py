@@ -74,7 +74,7 @@ def test_training_leaves_them_out(window: Window, qtbot: object, image: Path) ->
     draw(window, 30, 80, 12)
     key(window, "I", SHIFT)
     drag(window, (10, 60), (30, 60), (50, 98), keys=SHIFT)  # the second cell lies in it
-    opened = training_set(image.parent, _opened(window.session.document))
+    opened = training_set(image.parent, _opened(window.session.document)())
     window.session.files.save()
     qtbot.waitUntil(lambda: not window.session.jobs.any, timeout=30_000)
     of_file = training_set(image.parent)

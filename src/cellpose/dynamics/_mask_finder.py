@@ -41,6 +41,7 @@ class MaskFinder:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from cellpose.dynamics import masks_to_flows
     >>> cells = np.zeros((20, 30), int); cells[2:11, 3:12] = 1; cells[8:18, 14:26] = 2
     >>> finder = MaskFinder(5 * masks_to_flows(cells), np.where(cells, 4.0, -4.0))
