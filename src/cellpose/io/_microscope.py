@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cellpose.errors import FileMissingError, FileReadError, MissingExtraError
+from cellpose._machine.optional import optional
+from cellpose.errors import FileMissingError, FileReadError
 from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, known_letters
 from cellpose.io._image import Image
 from cellpose.io._limits import check_claim
@@ -54,10 +55,7 @@ def read_dax(path: Path) -> Image:
 
 def read_nrrd(path: Path) -> Image:
     """An NRRD; volumes, stored as (x, y, z), come out with the last axis first."""
-    try:
-        import nrrd
-    except ImportError as error:
-        raise MissingExtraError(library="pynrrd", extra="formats", purpose="read .nrrd files") from error
+    nrrd = optional("nrrd", "formats", "read .nrrd files")
     with open(path, "rb") as file:
         header = nrrd.read_header(file)
         sizes = [int(side) for side in header["sizes"]]
@@ -106,13 +104,7 @@ def read_bioio(path: Path) -> Image:
 
 
 def _open_bioio(path: Path) -> Any:
-    try:
-        from bioio import BioImage
-    except ImportError as error:
-        raise MissingExtraError(
-            library="bioio", extra="formats", purpose=f"read {path.suffix.lower()} files"
-        ) from error
-    return BioImage(path)
+    return optional("bioio", "formats", f"read {path.suffix.lower()} files").BioImage(path)
 
 
 def _bioio_pixel_size(reader: Any) -> tuple[float | None, float | None, float | None]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from cellpose._machine.optional import optional
 from cellpose._machine.reading import reading
-from cellpose.errors import FileReadError, MissingExtraError
+from cellpose.errors import FileReadError
 
 __all__ = ["create_array", "is_zarr", "open_zarr", "zarr_library"]
 
@@ -23,12 +24,7 @@ def zarr_library(purpose: str) -> Any:
     MissingExtraError
         If it is not installed.
     """
-    try:
-        import zarr
-    except ImportError as error:
-        library = "zarr"
-        raise MissingExtraError(library, "distributed", purpose) from error
-    return zarr
+    return optional("zarr", "distributed", purpose)
 
 
 def is_zarr(path: PathLike) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.measure._extra import optional
+from cellpose._machine.optional import optional
 from cellpose.measure._summary import ImageSummary, size_column
 
 __all__ = ["plots_of"]
@@ -37,7 +37,7 @@ def plots_of(columns: Columns, images: Sequence[ImageSummary], channel_names: Se
     MissingExtraError
         If matplotlib is not installed.
     """
-    matplotlib = optional("matplotlib", "draw plots")
+    matplotlib = optional("matplotlib", "measure", "draw plots")
     plots = {}
     with matplotlib.rc_context(_STYLE):
         if len(images) > 1:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._machine.optional import optional
 from cellpose.errors import InputError, OptionError
-from cellpose.measure._extra import optional
 from cellpose.measure._regions import Regions
 
 __all__ = ["METHODS", "find_spots", "spot_columns"]
@@ -67,7 +67,7 @@ def find_spots(
     if not 0 < min_sigma <= max_sigma:
         message = f"sigmas of spots from {min_sigma} to {max_sigma} are not allowed; give 0 < min_sigma <= max_sigma"
         raise OptionError(message)
-    feature = optional("skimage.feature", "find spots")
+    feature = optional("skimage.feature", "measure", "find spots")
     values = np.asarray(image, np.float64)
     if values.ndim not in (2, 3):
         message = f"image of shape {values.shape}: spots are found in one channel, (Y, X) or (Z, Y, X)"

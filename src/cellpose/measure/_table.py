@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._machine.optional import optional
 from cellpose.errors import InputError, OptionError
-from cellpose.measure._extra import optional
 from cellpose.measure._intensity import INTENSITIES, Intensities
 from cellpose.measure._regions import Regions, find_regions
 from cellpose.measure._relations import border_columns, neighbor_columns, nucleus_columns
@@ -231,7 +231,7 @@ def split(name: str, column: Array, *, channels: bool = False, several: bool = F
 
 
 def _by_scikit_image(regions: Regions, image: npt.ArrayLike | None, names: list[str]) -> Columns:
-    scikit_image = optional("skimage.measure", f"measure {', '.join(names)}")
+    scikit_image = optional("skimage.measure", "measure", f"measure {', '.join(names)}")
     if regions.n == 0:
         return {name: np.zeros(0) for name in names}
     array = None if image is None else np.asarray(image)
@@ -295,4 +295,4 @@ def _pair(flows: Sequence[Any]) -> tuple[Any, Any]:
 
 
 def _frame(columns: Columns) -> Any:
-    return optional("pandas", "return a DataFrame").DataFrame(columns)
+    return optional("pandas", "measure", "return a DataFrame").DataFrame(columns)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.measure._extra import optional
+from cellpose._machine.optional import optional
 from cellpose.measure._regions import Regions
 
 __all__ = ["TEXTURES", "texture_columns"]
@@ -30,7 +30,7 @@ def texture_columns(regions: Regions, channels: Array) -> dict[str, Array]:
     MissingExtraError
         If scikit-image is not installed.
     """
-    feature = optional("skimage.feature", "measure texture")
+    feature = optional("skimage.feature", "measure", "measure texture")
     n_channels = channels.shape[-1]
     out = {f"texture_{name}": np.full((regions.n, n_channels), np.nan) for name in TEXTURES}
     for channel in range(n_channels):

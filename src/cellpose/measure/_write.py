@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._machine.optional import optional
 from cellpose._machine.writing import replacing, replacing_by_name
 from cellpose.errors import OptionError
-from cellpose.measure._extra import optional
 
 __all__ = ["FORMATS", "write_table"]
 
@@ -64,8 +64,8 @@ def _texts(column: npt.NDArray[Any]) -> list[Any]:
 
 
 def _write_parquet(path: PathLike, columns: Columns) -> None:
-    pyarrow = optional("pyarrow", "write Parquet")
-    parquet = optional("pyarrow.parquet", "write Parquet")
+    pyarrow = optional("pyarrow", "measure", "write Parquet")
+    parquet = optional("pyarrow.parquet", "measure", "write Parquet")
     arrays = {name: pyarrow.array(column.tolist() if column.dtype.kind in "UO" else column)
               for name, column in columns.items()}  # fmt: skip
     with replacing(path) as file:
@@ -77,8 +77,8 @@ _OBSERVED = ("image", "frame", "label", "class")
 
 def _write_h5ad(path: PathLike, columns: Columns) -> None:
     """Cells are observations: numbers are ``X``, their names ``obs``, centroids (x, y) ``obsm["spatial"]``."""
-    anndata = optional("anndata", "write AnnData")
-    pandas = optional("pandas", "write AnnData")
+    anndata = optional("anndata", "measure", "write AnnData")
+    pandas = optional("pandas", "measure", "write AnnData")
     n = len(columns["label"])
     obs = pandas.DataFrame({name: columns[name] for name in _OBSERVED if name in columns})
     obs.index = [f"{row.image}:{row.frame}:{row.label}" for row in obs.itertuples()]

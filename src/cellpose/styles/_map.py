@@ -7,14 +7,13 @@ the same way, so distances are those of directions: one minus the cosine.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import InputError, MissingExtraError, OptionError
+from cellpose._machine.optional import optional
+from cellpose.errors import InputError, OptionError
 
 __all__ = ["StyleMap", "style_map", "to_annotate", "unlikeness"]
 
@@ -193,11 +192,7 @@ def _pca(vectors: Floats) -> Floats:
 
 
 def _tsne(vectors: Floats, seed: int) -> Floats:
-    try:
-        manifold: Any = importlib.import_module("sklearn.manifold")
-    except ImportError as error:
-        library = "scikit-learn"
-        raise MissingExtraError(library, "measure", "make a map by t-SNE (or use the method pca)") from error
+    manifold = optional("sklearn.manifold", "measure", "make a map by t-SNE (or use the method pca)")
     perplexity = min(30.0, max(2.0, (len(vectors) - 1) / 3))
     start = _pca(vectors)
     start *= 1e-4 / max(float(start.std()), 1e-12)

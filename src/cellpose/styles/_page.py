@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._machine.optional import optional
 from cellpose._page import card, number, page, picture
-from cellpose.errors import MissingExtraError
 from cellpose.styles._map import StyleMap
 
 __all__ = ["MappedImage", "page_of", "picture_of"]
@@ -115,13 +115,11 @@ def picture_of(images: Sequence[MappedImage], found: StyleMap, chosen: npt.NDArr
     MissingExtraError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-    except ImportError as error:
-        library = "matplotlib"
-        raise MissingExtraError(library, "plot", "draw the map") from error
+    optional("matplotlib", "plot", "draw the map")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
     figure = Figure(figsize=(10, 7), layout="constrained")
     FigureCanvasAgg(figure)
     axes: Any = figure.add_subplot()

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._machine.optional import optional
 from cellpose.errors import OptionError
 from cellpose.track._cells import FrameCells, cells_of, diameter_of, shared_pixels
-from cellpose.track._extra import library
 from cellpose.track._frames import Frames, as_frames
 from cellpose.track._tracks import Tracks, sorted_tracks
 
@@ -161,7 +161,7 @@ def _is_division(mother: float, halves: list[float]) -> bool:
 
 def _by_distance(cells: list[FrameCells], sure: list[Edge], linking: _Linking) -> list[Edge]:
     """All edges: those that are sure, and what `laptrack` finds for the other cells."""
-    laptrack = library("laptrack", "link cells through time")
+    laptrack = optional("laptrack", "track", "link cells through time")
     cutoff = linking.max_distance**2
     tracker = laptrack.LapTrack(
         metric="sqeuclidean",

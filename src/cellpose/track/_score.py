@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cellpose._machine.optional import optional
 from cellpose.errors import InputError
-from cellpose.track._extra import library
 from cellpose.track._frames import as_frames
 from cellpose.track._tracks import Tracks, edges_of
 
@@ -48,7 +48,7 @@ def score(masks: Any, tracks: Tracks, true_masks: Any, true_tracks: Tracks) -> T
         If `traccuracy` is not installed.
     """
     names = ("traccuracy", "traccuracy.matchers", "traccuracy.metrics")
-    traccuracy, matchers, metrics = (library(name, "score tracks against the truth") for name in names)
+    traccuracy, matchers, metrics = (optional(name, "track", "score tracks against the truth") for name in names)
     found, true = np.stack(as_frames(masks)), np.stack(as_frames(true_masks))
     if found.shape != true.shape:
         message = f"masks of shape {found.shape} and true masks of shape {true.shape} do not fit; give equal shapes"
@@ -65,7 +65,7 @@ def score(masks: Any, tracks: Tracks, true_masks: Any, true_tracks: Tracks) -> T
 
 
 def _graph(traccuracy: Any, masks: Any, tracks: Tracks) -> Any:
-    networkx = library("networkx", "score tracks against the truth")
+    networkx = optional("networkx", "track", "score tracks against the truth")
     graph = networkx.DiGraph()
     axes = ("z", "y", "x")[3 - tracks.centroid.shape[1] :]
     for node, (t, label, centroid) in enumerate(zip(tracks.frame, tracks.label, tracks.centroid, strict=True), 1):

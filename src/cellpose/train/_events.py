@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cellpose.errors import MissingExtraError
+from cellpose._machine.optional import optional
 
 __all__ = ["Events"]
 
@@ -49,10 +49,4 @@ class Events:
 
 
 def _writer_class() -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        message = "write the losses for TensorBoard"
-        library = "tensorboard"
-        raise MissingExtraError(library, library, message) from error
-    return SummaryWriter
+    return optional("torch.utils.tensorboard", "tensorboard", "write the losses for TensorBoard").SummaryWriter

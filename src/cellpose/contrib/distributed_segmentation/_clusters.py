@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cellpose.errors import MissingExtraError, OptionError
+from cellpose._machine.optional import optional
+from cellpose.errors import OptionError
 
 __all__ = ["client_of", "cluster_of", "janeliaLSFCluster", "job_script", "myLocalCluster", "slurm_cluster"]
 
@@ -19,21 +20,11 @@ _CONFIG = {"distributed.scheduler.allowed-failures": 5, "distributed.scheduler.w
 
 
 def _distributed() -> Any:
-    try:
-        import distributed
-    except ImportError as error:
-        library = "distributed"
-        raise MissingExtraError(library, "distributed", "run blocks on Dask workers") from error
-    return distributed
+    return optional("distributed", "distributed", "run blocks on Dask workers")
 
 
 def _jobqueue() -> Any:
-    try:
-        import dask_jobqueue
-    except ImportError as error:
-        library = "dask-jobqueue"
-        raise MissingExtraError(library, "distributed", "start workers as jobs of a cluster") from error
-    return dask_jobqueue
+    return optional("dask_jobqueue", "distributed", "start workers as jobs of a cluster")
 
 
 def _configure(config: Mapping[str, Any] | None, config_name: str, persist_config: bool) -> None:

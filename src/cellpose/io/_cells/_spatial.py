@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._machine.optional import optional
 from cellpose._machine.writing import replacing_by_name
-from cellpose.errors import FileReadError, InputError, MissingExtraError
+from cellpose.errors import FileReadError, InputError
 from cellpose.io._cells._cells import Cells
 from cellpose.io._cells._numbers import number_in, numbered, whole
 from cellpose.io._cells._rings import Polygon, outlines_of, paint
@@ -28,13 +29,8 @@ _OWN = ("geometry", "label", "name", "class", "plane")
 
 
 def _library(name: str, extra: str, purpose: str) -> Any:
-    from importlib import import_module
-
-    try:
-        with _quiet():
-            return import_module(name)
-    except ImportError as error:
-        raise MissingExtraError(error.name or name, extra, purpose) from error
+    with _quiet():
+        return optional(name, extra, purpose)
 
 
 @contextmanager
