@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellpose._progress.display import waiting
-from cellpose._progress.stages import about_image
-from cellpose.cli._logging import display_of, logging_to_user, say_at_end
+from cellpose.cli._each import each_image, tell_failures
+from cellpose.cli._logging import logging_to_user, say_at_end
 from cellpose.cli._summary import count_of
 from cellpose.errors import MissingExtraError, OptionError
 
@@ -57,17 +57,12 @@ def _measure(args: Namespace) -> int:
         files = _files(args)
     run = measure.Run()
     try:
-        with display_of("images", len(files), verbose=args.verbose) as display:
-            for index, file in enumerate(files):
-                with display.job(file.name), about_image(file.name):
-                    _measure_one(file, options, run)
-                display.advance(index + 1)
+        each_image(files, lambda file: _measure_one(file, options, run), run.failed, verbose=args.verbose)
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
     if not run.images:
-        logger.error(f"none of {count_of(len(files), 'image')} could be measured, for the reasons above")
-        return 1
+        return tell_failures(len(files), 0, run.failed, "measured")
     with waiting("writing tables and report"):
         written = _write(run, args)
     say_at_end(
@@ -75,22 +70,14 @@ def _measure(args: Namespace) -> int:
         f"{f', {len(run.failed)} failed' if run.failed else ''}; results in {_folder(args)}: "
         f"{', '.join(path.name for path in written)}"
     )
-    if run.failed:
-        logger.error(f"{len(run.failed)} of {len(files)} images failed, for the reasons above: {', '.join(run.failed)}")
-    return 1 if run.failed else 0
+    return tell_failures(len(files), len(run.images), run.failed, "measured")
 
 
 def _measure_one(file: Path, options: FileOptions, run: Run) -> None:
     from cellpose import measure
 
-    try:
-        measured = measure.measure_file(file, options, siblings=run.siblings)
-        run.add(file, measured)
-    except Exception as error:  # whatever is wrong with one image must not stop the batch
-        logger.error(f"{file} failed: {type(error).__name__}: {error}")
-        logger.debug(f"{file} failed", exc_info=True)
-        run.failed[file.name] = str(error)
-        return
+    measured = measure.measure_file(file, options, siblings=run.siblings)
+    run.add(file, measured)
     logger.info(f"{file.name}: {measured.n_cells} cells of {measured.masks.name}")
 
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from cellpose._machine.writing import replacing
 from cellpose._progress.display import waiting
-from cellpose._progress.stages import about_image
-from cellpose.cli._logging import display_of, logging_to_user, say_at_end
+from cellpose.cli._each import each_image, tell_failures
+from cellpose.cli._logging import logging_to_user, say_at_end
 from cellpose.cli._summary import count_of
-from cellpose.errors import FileWriteError, InputError
+from cellpose.errors import InputError
 
 __all__ = ["styles_command"]
 
@@ -67,58 +67,39 @@ def _styles(args: Namespace) -> int:
     model = models.CellposeModel(pretrained_model=str(file.path), gpu=args.use_gpu)
     found = _Found()
     try:
-        with display_of("images", len(files), verbose=args.verbose) as display:
-            for index, path in enumerate(files):
-                with display.job(path.name), about_image(path.name):
-                    _look_at(path, model, args, found)
-                display.advance(index + 1)
+        each_image(files, lambda path: _look_at(path, model, args, found), found.failed, verbose=args.verbose)
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
     if not found.images:
-        logger.error(f"none of {count_of(len(files), 'image')} could be mapped, for the reasons above")
-        return 1
+        return tell_failures(len(files), 0, found.failed, "mapped")
     with waiting("drawing the map"):
         lines = _write(found, args)
     say_at_end(f"{count_of(len(found.images), 'image')} mapped with {file.name}; results in {_folder(args)}")
     for line in lines:
         say_at_end(line)
-    if found.failed:
-        logger.error(
-            f"{len(found.failed)} of {len(files)} images failed, for the reasons above: {', '.join(found.failed)}"
-        )
-    return 1 if found.failed else 0
+    return tell_failures(len(files), len(found.images), found.failed, "mapped")
 
 
 def _look_at(path: Path, model: Any, args: Namespace, found: _Found) -> None:
-    """Run the model on an image; whatever is wrong with it must not stop the others."""
+    """Run the model on an image."""
     from cellpose import dynamics, io, models, plot, styles
 
-    try:
-        image = io.read_image(path)
-        channels = [args.chan, args.chan2] if args.chan or args.chan2 else None
-        diameter = args.diameter or None
-        masks, flows, style, *_ = models.segment_image(
-            model, image, diameter=diameter, channels=channels, progress=False
-        )
-        if not np.any(style):
-            message = f"{model.pretrained_model} gives no styles (transformers do not); use a U-Net, such as generalist"
-            raise InputError(message)
-        masks = np.asarray(masks)
-        flat = masks.ndim == 2
-        scores = dynamics.cell_scores(masks, flows[1], flows[2]).plain if flat else np.empty(0)
-        score = float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
-        plane = _middle(masks)
-        found.images.append(
-            styles.MappedImage(
-                path.name, plot.thumbnail(_pixels(image), plane, 360), np.unique(plane[plane > 0]).size, score
-            )
-        )
-        found.styles.append(np.asarray(style, float).reshape(-1, np.shape(style)[-1]).mean(axis=0))
-    except Exception as error:
-        logger.error(f"{path} failed: {type(error).__name__}: {error}")
-        logger.debug(f"{path} failed", exc_info=True)
-        found.failed[path.name] = str(error)
+    image = io.read_image(path)
+    channels = [args.chan, args.chan2] if args.chan or args.chan2 else None
+    diameter = args.diameter or None
+    masks, flows, style, *_ = models.segment_image(model, image, diameter=diameter, channels=channels, progress=False)
+    if not np.any(style):
+        message = f"{model.pretrained_model} gives no styles (transformers do not); use a U-Net, such as generalist"
+        raise InputError(message)
+    masks = np.asarray(masks)
+    flat = masks.ndim == 2
+    scores = dynamics.cell_scores(masks, flows[1], flows[2]).plain if flat else np.empty(0)
+    score = float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
+    plane, vector = _middle(masks), np.asarray(style, float).reshape(-1, np.shape(style)[-1]).mean(axis=0)
+    picture, n_cells = plot.thumbnail(_pixels(image), plane, 360), np.unique(plane[plane > 0]).size
+    found.images.append(styles.MappedImage(path.name, picture, n_cells, score))
+    found.styles.append(vector)
 
 
 def _middle(stack: np.ndarray) -> np.ndarray:
@@ -143,18 +124,14 @@ def _pixels(image: Any) -> np.ndarray:
 
 def _write(found: _Found, args: Namespace) -> list[str]:
     """Write the map; lines that say what stands out."""
-    from cellpose import styles
+    from cellpose import io, styles
 
     vectors = np.stack(found.styles)
     mapped = styles.style_map(vectors, None if args.method == "auto" else args.method)
     doubts = 1 - np.array([image.score for image in found.images])
     chosen = styles.to_annotate(vectors, args.annotate, doubts if np.isfinite(doubts).any() else None)
     folder = _folder(args)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"the folder {folder} cannot be made ({error.strerror}); give one that can be written to by --savedir"
-        raise FileWriteError(message) from error
+    io.check_dir(folder)
     title = str(Path(args.dir).resolve())
     page = styles.page_of(title, found.images, mapped, chosen, found.failed)
     for name, content in (

@@ -1,0 +1,40 @@
+"""Images one after the other, with a bar; one that fails is named and does not stop the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, MutableMapping, Sequence
+from pathlib import Path
+
+from cellpose._progress.stages import about_image
+from cellpose.cli._logging import display_of
+from cellpose.cli._summary import count_of
+
+__all__ = ["each_image", "tell_failures"]
+
+logger = logging.getLogger("cellpose.cli")
+
+
+def each_image(
+    files: Sequence[Path], one: Callable[[Path], None], failed: MutableMapping[str, str], *, verbose: bool
+) -> None:
+    """Call ``one`` with each file; why it failed is logged, and put into ``failed`` by the name of the file."""
+    with display_of("images", len(files), verbose=verbose) as display:
+        for index, file in enumerate(files):
+            with display.job(file.name), about_image(file.name):
+                try:
+                    one(file)
+                except Exception as error:  # whatever is wrong with one image must not stop the batch
+                    logger.error(f"{file} failed: {type(error).__name__}: {error}")
+                    logger.debug(f"{file} failed", exc_info=True)
+                    failed[file.name] = str(error)
+            display.advance(index + 1)
+
+
+def tell_failures(n_files: int, n_done: int, failed: MutableMapping[str, str], done: str) -> int:
+    """Name the images that failed, and what none could be ("measured") where none is left; the exit code."""
+    if not n_done:
+        logger.error(f"none of {count_of(n_files, 'image')} could be {done}, for the reasons above")
+    elif failed:
+        logger.error(f"{len(failed)} of {n_files} images failed, for the reasons above: {', '.join(failed)}")
+    return 1 if failed or not n_done else 0
