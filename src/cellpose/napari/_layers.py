@@ -17,6 +17,7 @@ __all__ = [
     "Source",
     "Taken",
     "check_axes",
+    "chosen",
     "guess_axes",
     "is_kind",
     "is_large",
@@ -94,6 +95,14 @@ def sources(layers: Iterable[Any]) -> list[Source]:
             names = _COLORS if layer.rgb else [f"channel {number + 1}" for number in range(count)]
             found += [Source(layer, number, f"{layer.name}: {names[number]}") for number in range(min(count, 8))]
     return found
+
+
+def chosen(source: Source | None) -> Source:
+    """What was chosen; InputError where there is nothing to choose from."""
+    if source is None:
+        message = "there is no image layer; open an image, or File > Open Sample > Cellpose"
+        raise InputError(message)
+    return source
 
 
 def levels(layer: Any) -> list[Any]:

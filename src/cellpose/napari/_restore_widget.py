@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 from cellpose import weights
 from cellpose.errors import InputError
 from cellpose.napari._form import Choices, Page, TaskRow, group, heading, number, put_layers, watch_layers
-from cellpose.napari._layers import Taken, guess_axes, sources, take
+from cellpose.napari._layers import Taken, chosen, guess_axes, sources, take
 from cellpose.napari._results import LayerData
 from cellpose.napari._segmenting import choices
 
@@ -100,10 +100,7 @@ class RestoreWidget(Page):
         InputError
             If there is no image layer.
         """
-        source, name = self.image.currentData(), self.model.currentData()
-        if source is None:
-            message = "there is no image layer; open an image, or File > Open Sample > Cellpose"
-            raise InputError(message)
+        source, name = chosen(self.image.currentData()), self.model.currentData()
         if source.channel is None and source.layer.rgb:
             message = f"{source.text!r} has colours; choose one of its channels"
             raise InputError(message)

@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,13 @@ class Found:
         """Whether masks can be made anew from what was kept."""
         return self.dP is not None and self.cellprob is not None and self.settings.mode != "volume"
 
+    @cached_property
+    def finder(self) -> dynamics.MaskFinder:
+        """What makes masks of a single plane at other thresholds; it keeps what these have in common."""
+        dP, cellprob = _kept_flows(self, "segment the image first")
+        side = dP.shape[-2:]
+        return dynamics.MaskFinder(dP.reshape(2, *side), cellprob.reshape(side), self.masks.shape[-2:])
+
     def shaped(self, shape: tuple[int, ...]) -> Found:
         """The same with axes of length 1 where only one plane of a stack was looked at."""
         dP = None if self.dP is None else self.dP.reshape(len(self.dP), *shape)
@@ -85,6 +93,14 @@ def _planes(array: Array) -> Array:
     return array.reshape(-1, *array.shape[-2:])
 
 
+def _kept_flows(found: Found, advice: str) -> tuple[Array, Array]:
+    """Flows and logits of planes; InputError, with what to do, if none were kept."""
+    if found.dP is None or found.cellprob is None or not found.is_live:
+        message = f"no flows of planes were kept with these cells; {advice}"
+        raise InputError(message)
+    return found.dP, found.cellprob
+
+
 def masks_anew(found: Found, settings: SegmentSettings) -> Array:
     """Labels of kept flows at other thresholds, as the run would have made them.
 
@@ -93,18 +109,15 @@ def masks_anew(found: Found, settings: SegmentSettings) -> Array:
     InputError
         If no flows were kept, or they are those of a volume.
     """
-    if found.dP is None or found.cellprob is None or not found.is_live:
-        message = "no flows of planes were kept with these cells; run the segmentation again with the new thresholds"
-        raise InputError(message)
+    dP, cellprob = _kept_flows(found, "run the segmentation again with the new thresholds")
     words, stitch = settings.masking(), found.settings.mode == "stitch"
     if stitch:
         words["min_size"] = -1
-    flows, logits = found.dP.reshape(2, -1, *found.dP.shape[-2:]), _planes(found.cellprob)
+    flows, logits = dP.reshape(2, -1, *dP.shape[-2:]), _planes(cellprob)
     size = found.masks.shape[-2:]
-    planes = [
-        dynamics.resize_and_compute_masks(flows[:, index], logits[index], resize=size, **words)
-        for index in range(len(logits))
-    ]
+    # a slider is dragged over one plane; of many what thresholds have in common would take too much memory
+    finders = (dynamics.MaskFinder(flows[:, index], logits[index], size) for index in range(len(logits)))
+    planes = [finder.masks(**words) for finder in (finders if len(logits) > 1 else [found.finder])]
     masks = np.stack([plane.astype(np.int32) for plane in planes]).reshape(found.masks.shape)
     if stitch and masks.ndim > 2:
         stacks = masks.reshape(-1, *masks.shape[-3:])
@@ -123,13 +136,10 @@ def finder_at(found: Found, position: tuple[int, ...]) -> dynamics.CellFinder:
     InputError
         If no flows were kept, or they are those of a volume.
     """
-    if found.dP is None or found.cellprob is None or not found.is_live:
-        message = "no flows of planes were kept with these cells; segment the image first"
-        raise InputError(message)
+    dP, cellprob = _kept_flows(found, "segment the image first")
     index: tuple[Any, ...] = (slice(None), *position)
-    dP, cellprob = found.dP[index], found.cellprob[position]
     reach = max(128, math.ceil(3 * found.settings.diameter))
-    return dynamics.CellFinder(dP, cellprob, reach_px=reach, niter=found.settings.niter or 200)
+    return dynamics.CellFinder(dP[index], cellprob[position], reach_px=reach, niter=found.settings.niter or 200)
 
 
 def outlines_of(masks: Array) -> Array:

@@ -11,7 +11,7 @@ from cellpose import weights
 from cellpose.errors import AxesError, InputError
 from cellpose.napari._click import Clicks
 from cellpose.napari._form import Choices, Page, TaskRow, group, number, put_layers, watch_layers
-from cellpose.napari._layers import Source, check_axes, guess_axes, is_kind, is_large, levels, sources, take
+from cellpose.napari._layers import Source, check_axes, chosen, guess_axes, is_kind, is_large, levels, sources, take
 from cellpose.napari._results import KEY, LAYERS, Found, checksum, is_edited, layer_tuples, masks_anew, outlines_of
 from cellpose.napari._segmenting import Choice, Loaded, choices, segment, segment_in_bands
 from cellpose.napari._settings import MODES, SegmentSettings, modes_for
@@ -199,10 +199,7 @@ class SegmentWidget(Page):
         InputError
             If there is no image layer.
         """
-        cells, nuclei = self.cells.currentData(), self.nuclei.currentData()
-        if cells is None:
-            message = "there is no image layer; open an image, or File > Open Sample > Cellpose"
-            raise InputError(message)
+        cells, nuclei = chosen(self.cells.currentData()), self.nuclei.currentData()
         settings, loaded = self.settings(), self._loaded
         axes, level = check_axes(self.axes.text(), cells.layer), self.level.currentData() or 0
         settings.keywords()
