@@ -155,7 +155,7 @@ def _write(stem: Path, masks: Any, tracks: Any, args: Namespace) -> list[Path]:
     def beside(ending: str) -> Path:
         return stem.with_name(stem.name + ending)
 
-    stem.parent.mkdir(parents=True, exist_ok=True)
+    io.check_dir(stem.parent)
     written = [beside("_tracks.csv"), beside("_lineage.csv"), beside(_TRACKED)]
     track.write_table(written[0], tracks)
     track.write_table(written[1], tracks, "tracks")

@@ -186,18 +186,16 @@ def _divide(rng: np.random.Generator, colony: _Colony, ripe: npt.NDArray[np.int6
     colony.number[ripe], other["number"] = first, first + 1
     colony.centre[ripe] += aside
     other["centre"] -= aside
-    for cells in (ripe, None):
-        ages, cycles, shapes = (
-            np.zeros(ripe.size),
-            cycle * np.exp(rng.normal(0, 0.15, ripe.size)),
-            _outlines(rng, ripe.size),
-        )
-        if cells is None:
-            other["age"], other["cycle"], other["outline"] = ages, cycles, shapes
-        else:
-            colony.age[cells], colony.cycle[cells], colony.outline[cells] = ages, cycles, shapes
+    for name, values in _newborn(rng, ripe.size, cycle).items():
+        getattr(colony, name)[ripe] = values
+    other |= _newborn(rng, ripe.size, cycle)
     for name, values in other.items():
         setattr(colony, name, np.concatenate([getattr(colony, name), values]))
+
+
+def _newborn(rng: np.random.Generator, n: int, cycle: float) -> dict[str, Floats]:
+    """Ages, cycles and outlines of cells that have just come to be."""
+    return {"age": np.zeros(n), "cycle": cycle * np.exp(rng.normal(0, 0.15, n)), "outline": _outlines(rng, n)}
 
 
 def _push_apart(colony: _Colony, size: tuple[int, int], steps: int) -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from cellpose import io
 from cellpose._machine.writing import replacing
-from cellpose.errors import FileMissingError, FileReadError, FileWriteError
+from cellpose.errors import FileMissingError, FileReadError
 from cellpose.track._frames import as_frames
 from cellpose.track._tracks import Tracks, sorted_tracks
 
@@ -52,7 +52,7 @@ def write_ctc(folder: PathLike, masks: Any, tracks: Tracks, *, truth: bool = Fal
     whole = _without_gaps(tracks)
     images = whole.masks(masks).astype(np.uint16 if whole.numbers.max(initial=0) < 2**16 else np.uint32)
     target = Path(folder)
-    _make(target)
+    io.check_dir(target)
     table, name = _KINDS[0 if truth else 1]
     digits = max(3, len(str(len(images) - 1)))
     files = []
@@ -63,14 +63,6 @@ def write_ctc(folder: PathLike, masks: Any, tracks: Tracks, *, truth: bool = Fal
     with replacing(target / table) as file:
         file.write("".join(lines).encode())
     return [*files, target / table]
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"the folder {folder} cannot be made ({error.strerror or error}); give one that can be written to"
-        raise FileWriteError(message) from error
 
 
 def _without_gaps(tracks: Tracks) -> Tracks:

@@ -44,7 +44,7 @@ def lineage(tracks: Tracks) -> dict[str, npt.NDArray[np.int64]]:
     >>> {name: values.tolist() for name, values in lineage(track(movie)).items()}["last_frame"]
     [1]
     """
-    spans, children = tracks.spans(), tracks.children()
+    spans, children, cells = tracks.spans(), tracks.children(), np.bincount(tracks.track)
     rows = []
     lines: dict[int, tuple[int, int]] = {}
     for number in sorted(spans, key=lambda n: (spans[n], n)):  # parents before children
@@ -52,9 +52,8 @@ def lineage(tracks: Tracks) -> dict[str, npt.NDArray[np.int64]]:
         root, generation = lines.get(parent, (number, -1))
         lines[number] = root, generation + 1
     for number in tracks.numbers.tolist():
-        cells = int((tracks.track == number).sum())
         parent = tracks.parents.get(number, (0,))[0]
-        rows.append((number, *spans[number], cells, parent, *lines[number], len(children.get(number, ()))))
+        rows.append((number, *spans[number], cells[number], parent, *lines[number], len(children.get(number, ()))))
     names = ("track", "first_frame", "last_frame", "cells", "parent", "root", "generation", "children")
     columns = np.array(rows, np.int64).reshape(len(rows), len(names))
     return {name: columns[:, k] for k, name in enumerate(names)}

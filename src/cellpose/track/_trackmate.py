@@ -8,6 +8,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from cellpose._machine.writing import replacing
 from cellpose.errors import InputError
@@ -110,7 +112,7 @@ def _spots(model: ET.Element, frames: list[Any], tracks: Tracks, side: float, st
         outlines = dict(zip(np.unique(frame[frame > 0]).tolist(), outlines_list(frame), strict=True))
         for spot in here:
             y, x = tracks.centroid[spot] * side
-            outline = (outlines[int(tracks.label[spot])] + 0.5) * side - (x + side / 2, y + side / 2)
+            outline = outlines[int(tracks.label[spot])] * side - (x, y)
             radius = float(np.sqrt(tracks.area[spot] / np.pi)) * side
             element = ET.SubElement(group, "Spot", _texts({
                 "ID": int(spot), "name": f"ID{spot}", "QUALITY": 1.0, "POSITION_X": float(x), "POSITION_Y": float(y),
@@ -123,14 +125,16 @@ def _spots(model: ET.Element, frames: list[Any], tracks: Tracks, side: float, st
 def _tracks(model: ET.Element, tracks: Tracks) -> None:
     """Lines of cells; TrackMate has no track of a single spot."""
     sources, targets = edges_of(tracks)
-    line = np.arange(tracks.frame.size)
-    for a, b in zip(sources.tolist(), targets.tolist(), strict=True):
-        line[line == line[b]] = line[a]
+    n = tracks.frame.size
+    links = coo_array((np.ones(sources.size, np.int8), (sources, targets)), shape=(n, n))
+    line = connected_components(links, directed=False)[1]
+    spots, edges = np.bincount(line), np.argsort(line[sources], kind="stable")
     group, filtered = ET.SubElement(model, "AllTracks"), ET.SubElement(model, "FilteredTracks")
-    for number, root in enumerate(np.unique(line[sources]).tolist()):
-        facts = {"name": f"Track_{number}", "TRACK_ID": number, "NUMBER_SPOTS": int((line == root).sum())}
+    lines = np.split(edges, np.flatnonzero(np.diff(line[sources][edges])) + 1) if edges.size else []
+    for number, own in enumerate(lines):
+        facts = {"name": f"Track_{number}", "TRACK_ID": number, "NUMBER_SPOTS": int(spots[line[sources[own[0]]]])}
         track = ET.SubElement(group, "Track", _texts(facts))
-        for k in np.flatnonzero(line[sources] == root):
+        for k in own:
             edge = {"SPOT_SOURCE_ID": int(sources[k]), "SPOT_TARGET_ID": int(targets[k]), "LINK_COST": 0.0}
             ET.SubElement(track, "Edge", _texts(edge))
         ET.SubElement(filtered, "TrackID", TRACK_ID=str(number))
