@@ -45,7 +45,7 @@ def number_in(name: str) -> int | None:
 
 
 def numbered(found: Sequence[Sequence[int | None]], planes: Sequence[int | None], source: str) -> list[int]:
-    """A label for each outline: what all of them say in the same way, each cell once per plane; else 1, 2, ... in order.
+    """A label for each outline: what all of them say alike, each cell once per plane; else 1, 2, ... in order.
 
     Parameters
     ----------
