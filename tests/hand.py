@@ -34,6 +34,7 @@ def hover(window: object, y: float, x: float) -> None:
 
 def drag(window: object, *points: tuple[float, float], keys: Modifier = Modifier.NoModifier) -> None:
     """Press the left button at the first point, move over the others, release at the last."""
+    QApplication.processEvents()  # a person presses what was painted
     viewport = window.scene.viewport()
     first, *others = [place(window, *point) for point in points]  # before the view pans
     QTest.mousePress(viewport, Qt.MouseButton.LeftButton, keys, first)

@@ -74,4 +74,4 @@ class Cells:
     def _change(self, operation: Callable[..., Edit], *args: Any) -> None:
         document: Document | None = self._session.document
         if document is not None:
-            document.do(operation, sorted(document.selection), *args)
+            self._session.steps.change(document, operation, sorted(document.selection), *args)

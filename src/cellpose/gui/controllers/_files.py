@@ -157,8 +157,8 @@ class Files:
             if document is session.document:
                 labels = self._wanted_of(masks)
                 origin = Origin("load masks", path.name, int(labels.max(initial=0)))
-                beside = {"origins": (*document.origins, origin)}
-                document.do(operations.replace_all, labels, name=origin.what, beside=beside)
+                steps, beside = session.steps, {"origins": (*document.origins, origin)}
+                steps.do(document, operations.replace_all, labels, pixels=labels.size, name=origin.what, beside=beside)
 
         session.jobs.start(
             self.masks_name,

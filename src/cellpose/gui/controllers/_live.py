@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.controllers._steps import Then
 from cellpose.gui.model import Box, Document, Edit, Flows
 from cellpose.gui.model._corrections import ModelCells
 from cellpose.gui.model._provenance import Origin
@@ -75,7 +76,15 @@ class _Kept(NamedTuple):
 class _Runs(Protocol):
     """What is asked of `Segmentations`."""
 
-    def put(self, document: Document, part: Part | None, cells: FoundCells) -> Edit | None:
+    def put(
+        self,
+        document: Document,
+        part: Part | None,
+        cells: FoundCells,
+        then: Then,
+        *,
+        over: Edit | None,
+    ) -> None:
         """Put cells into a document, or a part of it."""
 
     def with_margin(self, document: Document, region: Box) -> Part:
@@ -149,21 +158,33 @@ class LiveMasks:
             kept, cells = result
             if document is self._session.document and document.flows is flows:
                 self._kept = kept
-                edit = self._replace(document, part, cells, gesture)
-                if edit is not None and not self._stale:
-                    self._score(document, kept, cells, edit)
+                self._replace(document, part, cells, gesture, lambda edit: replaced(kept, cells, edit))
+            elif self._stale:
+                self._make()
+
+        def replaced(kept: _Kept, cells: FoundCells, edit: Edit | None) -> None:
             if self._stale:
                 self._make()
+            elif edit is not None:
+                self._score(document, kept, cells, edit)
 
         jobs.start(self.name, work, done, lambda error: self._session.failed.emit(str(error)))
 
-    def _replace(self, document: Document, part: Part | None, cells: FoundCells, gesture: int) -> Edit | None:
+    def _replace(
+        self,
+        document: Document,
+        part: Part | None,
+        cells: FoundCells,
+        gesture: int,
+        then: Then,
+    ) -> None:
         step, last = self._last
-        if step == gesture and last is not None and document.history.edits[-1:] == (last,):
-            document.undo()
-        edit = self._runs.put(document, part, cells)
-        self._last = (gesture, edit)
-        return edit
+
+        def put(edit: Edit | None) -> None:
+            self._last = (gesture, edit)
+            then(edit)
+
+        self._runs.put(document, part, cells, put, over=last if step == gesture else None)
 
     def _score(self, document: Document, kept: _Kept, cells: FoundCells, edit: Edit) -> None:
         """Score what has no score yet, once the hand rests."""

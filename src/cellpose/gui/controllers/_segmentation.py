@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._live import FoundCells, LiveMasks, Part
 from cellpose.gui.controllers._preload import load_networks
+from cellpose.gui.controllers._steps import Then
 from cellpose.gui.model import Box, Document, Edit, Flows
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._images import scaled_as_whole
@@ -184,16 +186,33 @@ class Segmentations:
 
         session.jobs.start(self.sizing, work, done, lambda error: session.failed.emit(f"no diameter found: {error}"))
 
-    def put(self, document: Document, part: Part | None, cells: FoundCells, **beside: Any) -> Edit | None:
-        """New cells in place of those of the image, or of a part of it, with what goes back and forth beside them."""
+    def put(
+        self,
+        document: Document,
+        part: Part | None,
+        cells: FoundCells,
+        then: Then,
+        *,
+        over: Edit | None = None,
+        **beside: Any,
+    ) -> None:
+        """New cells in place of those of the image, or of a part of it, with what goes back and forth beside them.
+
+        ``then`` gets the edit, or None where it was refused. The edit that they come ``over`` is taken back first.
+        """
         labels, scores, beside["scoring"], origin, found = cells
-        beside["origins"] = (*document.origins, origin)
-        keep, name = self._kept(document), origin.what
-        if part is not None:
-            inside = (part.box, labels[None], part.region, scores)
-            return document.do(operations.replace_within, *inside, keep=keep, name=name, beside=beside)
-        beside["found"] = found
-        return document.do(operations.replace_all, labels[None], scores, keep=keep, name=name, beside=beside)
+        origins = document.origins if over is None else over.beside["origins"][0]
+        beside["origins"] = (*origins, origin)
+        operation: Callable[..., Edit] = operations.replace_all
+        inside: tuple[Any, ...] = (labels[None], scores)
+        if part is None:
+            beside["found"] = found
+        else:
+            operation, inside = operations.replace_within, (part.box, labels[None], part.region, scores)
+        self._session.steps.do(
+            document, operation, *inside,
+            pixels=labels.size, then=then, over=over, keep=self._kept(document), name=origin.what, beside=beside,
+        )  # fmt: skip
 
     def with_margin(self, document: Document, region: Box) -> Part:
         """A region, and as much around it as cells may reach."""
@@ -221,12 +240,13 @@ class Segmentations:
         return self._model[1]
 
     def _take(self, document: Document, part: Part | None, cells: FoundCells, found: Flows) -> None:
-        model = found.model
-        edit = self.put(document, part, cells, flows=found)
-        if edit is None:
-            document.flows = found
-        n = 0 if edit is None else edit.added.size
-        self._session.told.emit(f"{model}: {n} {'cell' if n == 1 else 'cells'} found")
+        def tell(edit: Edit | None) -> None:
+            if edit is None:
+                document.flows = found
+            n = 0 if edit is None else edit.added.size
+            self._session.told.emit(f"{found.model}: {n} {'cell' if n == 1 else 'cells'} found")
+
+        self.put(document, part, cells, tell, flows=found)
 
     def _kept(self, document: Document) -> list[int]:
         if not self._session.settings.keep_corrected:

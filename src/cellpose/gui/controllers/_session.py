@@ -25,6 +25,7 @@ from cellpose.gui.controllers._recipes import Recipes
 from cellpose.gui.controllers._review import Review
 from cellpose.gui.controllers._scale import Scale
 from cellpose.gui.controllers._segmentation import Segmentations, allowed_channels
+from cellpose.gui.controllers._steps import Steps
 from cellpose.gui.controllers._training import Training
 from cellpose.gui.controllers.tools import Pointer
 from cellpose.gui.model import Document, Picture, SegmentationSettings, ViewState
@@ -96,6 +97,7 @@ class Session:
         self.warm: Callable[[], None] = lambda: None
         self.dialogs: Dialogs = dialogs or NoDialogs()
         self.jobs: Jobs = Jobs(to_main)
+        self.steps = Steps(self)
         self.models = Models(self)
         self.files = Files(self)
         self.exports = Exports(self)
@@ -104,7 +106,7 @@ class Session:
         self.filters = Filters(self)
         self.training = Training(self)
         self.folder = Folder(self)
-        self.pointer = Pointer(self.view, pixel_um=lambda: self.scale.pixel_um)
+        self.pointer = Pointer(self.view, pixel_um=lambda: self.scale.pixel_um, change=self.steps.change)
         self.scale: Scale = Scale(self)
         self.overview = Overview(self)
         self.cells = Cells(self)
@@ -137,6 +139,7 @@ class Session:
 
     def show(self, document: Document) -> Document:
         """Show a document from now on."""
+        self.steps.finish()
         for job in (self.segmentation.name, self.segmentation.sizing, self.filters.job):
             self.jobs.cancel(job)
         self.segmentation.live.cancel()
@@ -243,22 +246,22 @@ class Session:
     def undo(self) -> None:
         """Give up an unfinished stroke, or else take back the last edit."""
         if not self.pointer.take_back() and self.document is not None:
-            self.document.undo()
+            self.steps.undo(self.document)
 
     def redo(self) -> None:
         """Do again what was taken back last."""
         if self.document is not None:
-            self.document.redo()
+            self.steps.redo(self.document)
 
     def clear(self) -> None:
         """Remove all cells."""
         if self.document is not None:
-            self.document.do(operations.clear)
+            self.steps.do(self.document, operations.clear, pixels=self.document.labels.planes.size)
 
     def remove_selected(self) -> None:
         """Remove the selected cells."""
         if self.document is not None:
-            self.document.do(operations.delete, sorted(self.document.selection))
+            self.steps.change(self.document, operations.delete, sorted(self.document.selection))
 
     def remove_by(self, how: str) -> None:
         """Choose cells to be removed together: by ``"click"``, by a ``"region"`` or by a ``"lasso"``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellpose.gui.model._box import Box
-from cellpose.gui.model._document import Document, Flows, Restored
+from cellpose.gui.model._document import Document, Flows, Prepared, Restored
 from cellpose.gui.model._labels import CELL, Edit, LabelStore
 from cellpose.gui.model._picture import Picture
 from cellpose.gui.model._settings import SegmentationSettings
@@ -17,6 +17,7 @@ __all__ = [
     "Flows",
     "LabelStore",
     "Picture",
+    "Prepared",
     "Restored",
     "SegmentationSettings",
     "ViewState",

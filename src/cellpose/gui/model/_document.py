@@ -20,7 +20,7 @@ from cellpose.gui.model._picture import Picture
 from cellpose.gui.model._provenance import Origin
 from cellpose.gui.model._scores import Scoring
 
-__all__ = ["Document", "Flows", "Restored"]
+__all__ = ["Document", "Flows", "Prepared", "Restored"]
 
 _RUNS = 3  # whose flows are kept for undo
 
@@ -96,6 +96,26 @@ class Restored:
 
     picture: Picture
     filters: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A step of the history that was done on a copy of the labels, which are to become that copy.
+
+    Parameters
+    ----------
+    labels
+        The copy.
+    edit
+        What was done; None: the last edit was taken back (``back``), or done again.
+    over
+        The edit that was taken back before; None: none.
+    """
+
+    labels: LabelStore
+    edit: Edit | None
+    over: Edit | None = None
+    back: bool = False
 
 
 class Document:
@@ -214,27 +234,72 @@ class Document:
             self.selection_changed.emit(there)
 
     def do(
-        self, operation: Callable[..., Edit], *args: Any, beside: Mapping[str, Any] | None = None, **options: Any
+        self,
+        operation: Callable[..., Edit],
+        *args: Any,
+        over: Edit | None = None,
+        beside: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> Edit | None:
         """Run an operation on the labels and record it; None, and the reason is told, where it is refused.
 
-        Attributes of this document given ``beside`` it are set, and go back and forth with it.
+        Attributes of this document given ``beside`` it are set, and go back and forth with it. The edit that it comes
+        ``over`` is taken back first, if it is the last.
         """
         if self.locked:
             self.told.emit(self.locked)
             return None
+        if over is not None and self.history.edits[-1:] == (over,):
+            self.undo()
         try:
             edit = operation(self.labels, *args, **options)
         except EditRefusedError as refused:
             self.told.emit(str(refused))
             return None
+        return self._record(edit, beside)
+
+    def prepare(self, operation: Callable[..., Edit], *args: Any, over: Edit | None = None, **options: Any) -> Prepared:
+        """Run an operation on a copy of the labels, in any thread, for `take`; they may not change meanwhile.
+
+        Raises
+        ------
+        EditRefusedError
+            If the operation makes no sense.
+        """
+        copy = self.labels.copied()
+        if over is not None and self.history.edits[-1:] != (over,):
+            over = None
+        if over is not None:
+            copy.revert(over)
+        return Prepared(copy, operation(copy, *args, **options), over)
+
+    def prepare_step(self, *, back: bool) -> Prepared:
+        """`prepare` what `undo` does (``back``), or `redo`."""
+        copy = self.labels.copied()
+        if back:
+            copy.revert(self.history.edits[-1])
+        else:
+            copy.apply(self.history.undone[-1])
+        return Prepared(copy, None, None, back)
+
+    def take(self, prepared: Prepared, beside: Mapping[str, Any] | None = None) -> Edit | None:
+        """Do what was prepared; takes no time, however large the labels are."""
+        self.labels.become(prepared.labels)
+        if prepared.edit is None:
+            edit = self.history.undo(moved=True) if prepared.back else self.history.redo(moved=True)
+            self._set_beside(edit, after=not prepared.back)
+            return self._tell(edit)
+        if prepared.over is not None:
+            self._set_beside(self.history.undo(moved=True), after=False)
+        return self._record(prepared.edit, beside)
+
+    def _record(self, edit: Edit, beside: Mapping[str, Any] | None) -> Edit | None:
         if beside:
             edit = replace(edit, beside={name: (getattr(self, name), value) for name, value in beside.items()})
         self.history.record(edit)
         self._set_beside(edit, after=True)
         self._forget_old_flows()
-        self._tell(edit)
-        return edit
+        return self._tell(edit)
 
     def score(self, edit: Edit, scores: npt.NDArray[np.float32]) -> None:
         """Scores (n,) of the cells that an edit added, found after it was done; see `History.score`."""

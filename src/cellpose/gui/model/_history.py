@@ -107,22 +107,24 @@ class History:
             self._saved = -1
         return True
 
-    def undo(self) -> Edit | None:
-        """Take back the last edit; None if there is none."""
+    def undo(self, *, moved: bool = False) -> Edit | None:
+        """Take back the last edit; None if there is none. ``moved``: the labels are without it already."""
         if not self._done:
             return None
         edit = self._done.pop()
-        self._store.revert(edit)
+        if not moved:
+            self._store.revert(edit)
         self._undone.append(edit)
         self.recorded.emit("undo", edit)
         return edit
 
-    def redo(self) -> Edit | None:
-        """Do the edit again that was taken back last; None if there is none."""
+    def redo(self, *, moved: bool = False) -> Edit | None:
+        """Do the edit again that was taken back last; None if there is none. ``moved``: the labels have it already."""
         if not self._undone:
             return None
         edit = self._undone.pop()
-        self._store.apply(edit)
+        if not moved:
+            self._store.apply(edit)
         self._done.append(edit)
         self.recorded.emit("redo", edit)
         return edit

@@ -308,6 +308,18 @@ class LabelStore:
         if edit.regions is not None:
             self.ignored = edit.regions[0]
 
+    def copied(self) -> LabelStore:
+        """Labels and table that are equal to these and independent of them; may be called in any thread."""
+        other = LabelStore.__new__(LabelStore)
+        other._begin(Frozen(self.planes, None).labels(), self._end)
+        other.ignored, other._rows = self.ignored, self._rows.copy()
+        return other
+
+    def become(self, other: LabelStore) -> None:
+        """Take over the labels and the table of a copy, on which something was done; the copy is used up."""
+        self._frozen.clear()  # they keep the planes as they were, which nothing changes any more
+        self.planes, self.ignored, self._rows, self._end = other.planes, other.ignored, other._rows, other._end
+
     def set_scores(self, edit: Edit, scores: npt.NDArray[np.float32], later: Iterable[Edit] = ()) -> None:
         """Scores (n,) of the cells that an edit added, told as if they had been known when it was done.
 

@@ -363,6 +363,7 @@ class Window(QModelMainWindow):
     def closeEvent(self, event: Any) -> None:
         """End the jobs, and forget the commands of this window."""
         self.session.pointer.cancel()
+        self.session.steps.finish()
         self.session.files.settle()
         self.session.files.autosave.leave()
         self.session.jobs.cancel()

@@ -123,4 +123,4 @@ class MergeBox(BoxSelect):
         if len(cells) < 2:
             document.told.emit(f"the box touches {len(cells) or 'no'} cell; drag it over at least two")
         else:
-            document.do(operations.merge, cells)
+            self.context.change(document, operations.merge, cells)

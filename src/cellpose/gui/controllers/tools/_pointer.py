@@ -19,7 +19,7 @@ from cellpose.gui.controllers.tools._outline import Outline
 from cellpose.gui.controllers.tools._region import RunRegion
 from cellpose.gui.controllers.tools._remove import RemoveMany
 from cellpose.gui.controllers.tools._select import Select
-from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool
+from cellpose.gui.controllers.tools._tool import Change, Context, PointerEvent, Preview, Tool
 from cellpose.gui.model import Document, ViewState
 
 __all__ = ["Pointer"]
@@ -36,6 +36,8 @@ class Pointer:
         Seconds; for tests.
     pixel_um
         Height and width of a pixel in micrometres; None: unknown.
+    change
+        Runs an operation on cells of a document; None: at once.
 
     Attributes
     ----------
@@ -56,8 +58,11 @@ class Pointer:
         view: ViewState,
         clock: Callable[[], float] = time.monotonic,
         pixel_um: Callable[[], tuple[float, float] | None] = lambda: None,
+        change: Change | None = None,
     ) -> None:
         self._context = Context(view, self._show, clock, pixel_um=pixel_um)
+        if change is not None:
+            self._context.change = change
         self._outline = Outline(self._context)
         self._select = Select(self._context)
         self.removal = RemoveMany(self._context)

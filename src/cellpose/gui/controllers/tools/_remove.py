@@ -119,7 +119,7 @@ class RemoveMany(Tool):
         document, chosen = self.context.document, sorted(self.chosen)
         self._forget()
         if document is not None and chosen:
-            document.do(operations.delete, chosen)
+            self.context.change(document, operations.delete, chosen)
 
     def _release(self, event: PointerEvent) -> bool:
         document, pressed, line = self.context.document, self._pressed, np.array(self._lasso)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.gui.controllers.tools._finder import FlowFinder
-from cellpose.gui.model import Document, ViewState
+from cellpose.gui.model import Document, Edit, ViewState
 
-__all__ = ["CLICK_PX", "TAKEN_BACK", "Context", "PointerEvent", "Preview", "Tool", "pixel"]
+__all__ = ["CLICK_PX", "TAKEN_BACK", "Change", "Context", "PointerEvent", "Preview", "Tool", "pixel"]
 
 TAKEN_BACK = 12  # points of an open stroke, by one undo
+Change = Callable[[Document, Callable[..., Edit], Sequence[int]], Any]
 CLICK_PX = 4.0  # of the screen; a press and a release farther apart are a drag
 
 
@@ -99,6 +100,8 @@ class Context:
         Height and width of a pixel in micrometres; None: unknown.
     finder
         Of cells, by its flows.
+    change
+        Runs an operation on cells of a document, without holding up the window where they are many.
     """
 
     view: ViewState
@@ -107,6 +110,7 @@ class Context:
     document: Document | None = None
     pixel_um: Callable[[], tuple[float, float] | None] = lambda: None
     finder: FlowFinder = field(default_factory=FlowFinder)
+    change: Change = lambda document, operation, cells: document.do(operation, cells)
 
 
 class Tool:
