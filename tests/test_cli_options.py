@@ -192,7 +192,7 @@ def test_unknown_model_is_an_error_that_names_it(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("words", "reason", "example"),
-    [([], "There is no screen", "--dir my_images --save_tif"), (["--Zstack"], "not there yet", "--do_3D")],
+    [([], "There is no screen", "--dir my_images --save_tif"), (["--Zstack"], "There is no screen", "--do_3D")],
 )
 def test_without_the_window_a_message_that_says_what_works_and_1(capsys, monkeypatch, words, reason, example):
     monkeypatch.setattr("sys.platform", "linux")

@@ -25,10 +25,13 @@ def _distributor() -> Any:
     return distributed_segmentation
 
 
-def _window() -> None:
-    from cellpose.gui import gui
+def _window(stacks: bool) -> None:
+    from cellpose.gui import gui, gui3d
 
-    gui.run()
+    if stacks:
+        gui3d.run()
+    else:
+        gui.run()
 
 
 if __name__ == "__main__":

@@ -104,12 +104,11 @@ def test_4_the_program_without_images_opens_the_window(monkeypatch: pytest.Monke
     assert opened == [None]
 
 
-def test_4_a_stack_is_refused_with_what_to_do_instead(window: Window, tmp_path: Path) -> None:
+def test_4_a_stack_opens_as_a_volume(window: Window, tmp_path: Path) -> None:
     path = tmp_path / "stack.tif"
     io.imsave(path, np.zeros((5, 2, 20, 20), np.uint16))  # Z, channels, Y, X
     drop(window, path)
-    assert window.session.document is None
-    assert "--do_3D" in window.notice.text.text()
+    assert window.session.document.labels.shape == (5, 20, 20)
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png", ".jpg", ".gif"])

@@ -285,7 +285,7 @@ def test_filter_shows_the_image_and_networks_get_the_raw_one_with_its_parameters
 
 
 def test_restored_can_be_looked_at_only_once_there_is_a_filtered_image(filled: Window, qtbot: Any) -> None:
-    item = filled.panel.views.picture.model().item(3)
+    item = filled.panel.views.picture.model().item(4)
     assert (item.text(), item.isEnabled()) == ("restored", False)
     filled.session.settings.invert = True
     filled.session.filters.apply()

@@ -20,16 +20,15 @@ _IMAGES = "cellpose --dir my_images --save_tif"
 _STACKS = "cellpose --dir my_stacks --do_3D --save_tif"
 
 
-def open_window(window: Callable[[], None], *, three_d: bool) -> int:
+def open_window(window: Callable[[bool], None], *, three_d: bool) -> int:
     """Open the window; 1 and a message that says what works instead where it cannot be opened.
 
-    ``window`` opens it and returns when it is closed.
+    ``window`` opens it, for stacks or for planes, and returns when it is closed.
     """
-    reason = "The window for stacks (--Zstack) is not there yet; that for planes is: `cellpose`." if three_d else None
-    reason = reason or why_no_screen()
+    reason = why_no_screen()
     if reason is None:
         try:
-            window()
+            window(three_d)
         except MissingExtraError as error:
             reason = str(error)
     if reason is None:

@@ -31,7 +31,7 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 def main(
     argv: Sequence[str] | None = None,
     distributor: Callable[[], Distributor] | None = None,
-    window: Callable[[], None] | None = None,
+    window: Callable[[bool], None] | None = None,
 ) -> int:
     """Run the command line.
 
@@ -42,7 +42,8 @@ def main(
     distributor
         Gives what runs ``cellpose distribute``; None: there is no such command.
     window
-        Opens the window, for a command line without images; None: there is none, and the help is printed.
+        Opens the window, for stacks or for planes, for a command line without images; None: there is none, and the
+        help is printed.
 
     Returns
     -------
@@ -78,7 +79,9 @@ def _in_one_line(error: CellposeError) -> str:
     return message if message.startswith("ERROR: ") else f"cellpose: error: {message}"
 
 
-def _command(words: list[str], distributor: Callable[[], Distributor] | None, window: Callable[[], None] | None) -> int:
+def _command(
+    words: list[str], distributor: Callable[[], Distributor] | None, window: Callable[[bool], None] | None
+) -> int:
     name = words[0] if words else ""
     if name in _COMMANDS:
         command = getattr(importlib.import_module(f"cellpose.cli._{name}"), f"{name}_command")
@@ -97,7 +100,7 @@ def _say(message: str, code: int) -> int:
     return code
 
 
-def _flat(words: list[str], window: Callable[[], None] | None) -> int:
+def _flat(words: list[str], window: Callable[[bool], None] | None) -> int:
     words, retired = split_retired(words)
     args = get_arg_parser().parse_args(words)
     if args.version:
@@ -122,7 +125,7 @@ def _flat(words: list[str], window: Callable[[], None] | None) -> int:
         return _printed(code) if args.estimate_memory else code
 
 
-def _without_images(args: Namespace, window: Callable[[], None] | None) -> int:
+def _without_images(args: Namespace, window: Callable[[bool], None] | None) -> int:
     if args.add_model:
         from cellpose.cli._models import add
 

@@ -101,7 +101,12 @@ def _general() -> list[Flag]:
     return [
         Flag("version", "general", "print the versions of cellpose, Python and torch, and exit", neutral=True),
         Flag("verbose", "general", "show the full log, and write it to ~/.cellpose/run.log", neutral=True),
-        Flag("Zstack", "general", "stacks in the window; not available yet", neutral=True),
+        Flag(
+            "Zstack",
+            "general",
+            "open the window for stacks: files that do not name their axes hold planes",
+            neutral=True,
+        ),
         Flag("use_gpu", "general", "use the GPU (CUDA or MPS) if one works, else the CPU", neutral=True),
         Flag(
             "engine",

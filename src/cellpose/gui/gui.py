@@ -15,13 +15,15 @@ __all__ = ["run"]
 _SHOWN_MS = 50  # until the window is painted
 
 
-def run(image: str | os.PathLike[str] | None = None) -> None:
+def run(image: str | os.PathLike[str] | None = None, *, stacks: bool = False) -> None:
     """Open the window and return when it is closed.
 
     Parameters
     ----------
     image
         Image or ``_seg.npy`` to open in it.
+    stacks
+        Files that do not name their axes hold planes of a volume, as for ``--Zstack``.
 
     Raises
     ------
@@ -47,6 +49,7 @@ def run(image: str | os.PathLike[str] | None = None) -> None:
             raise InputError(reason)
         application = QApplication(sys.argv[:1])
     window = Window()
+    window.session.files.as_stacks = stacks
     window.show()
     QTimer.singleShot(_SHOWN_MS, warm_soon)
     if image is not None:

@@ -42,6 +42,8 @@ class Exports:
 
     def outlines(self) -> None:
         """Outlines as ``_cp_outlines.txt``, for ImageJ."""
+        if not self._is_plane("outlines"):
+            return
         self._write("outlines", lambda document, labels, path: _save(document, labels, path, text=True))
 
     def rois(self) -> None:
@@ -63,10 +65,9 @@ class Exports:
 
     def geojson(self) -> None:
         """Outlines with classes and scores as ``_cells.geojson``, for QuPath."""
-        document, rows = self._session.document, self._rows()
-        if document is not None and document.labels.shape[0] > 1:
-            self._session.told.emit("GeoJSON holds a single plane")
+        if not self._is_plane("GeoJSON"):
             return
+        rows = self._rows()
         classes = Classes()
         classes.read(self._session.review.classes.content())
 
@@ -74,6 +75,14 @@ class Exports:
             write_text(path.with_name(f"{path.stem}_cells.geojson"), as_geojson(labels[None], rows, classes))
 
         self._write("GeoJSON", write)
+
+    def _is_plane(self, what: str) -> bool:
+        """Whether outlines can be written; of a volume the user is told that they cannot."""
+        document = self._session.document
+        if document is not None and document.is_volume:
+            self._session.told.emit(f"{what}: of single planes only; save the masks of a volume as TIFF")
+            return False
+        return True
 
     def _rows(self) -> Table:
         """Rows of the table, in the order of the numbers in the files."""
@@ -133,7 +142,7 @@ def _save(
 ) -> None:
     nothing = not (png or text or flows)
     io.save_masks(
-        np.moveaxis(document.stack[0], 0, -1),
+        np.moveaxis(document.stack, 1, -1) if document.is_volume else np.moveaxis(document.stack[0], 0, -1),
         labels,
         flows_to_write(document.flows, labels.shape),
         str(path),

@@ -48,6 +48,8 @@ class Files:
         Of the jobs that open images, and masks alone.
     autoload_masks
         Open ``<image>_masks.tif`` beside an image instead of its ``_seg.npy``.
+    as_stacks
+        Files without names of axes hold planes; ``--Zstack`` sets it.
     """
 
     name, masks_name = "open", "load masks"
@@ -56,6 +58,7 @@ class Files:
         self._session = session
         self.autosave = Autosave(session)
         self.autoload_masks = session.preferences.section(_SECTION).get("autoload_masks") is True
+        self.as_stacks = False
         self._wanted: Path | None = None  # what is being read
         self._next: tuple[Path, Callable[[], None] | None] | None = None  # to be opened after that
         self._token: object = None  # of the last beginning; what others read is not wanted
@@ -88,7 +91,7 @@ class Files:
             if self.open(path) and then is not None:  # at once, so that no edit comes between reading and showing
                 then()
             return
-        self._wanted, token, autoload = path, object(), self.autoload_masks
+        self._wanted, token, autoload, as_stack = path, object(), self.autoload_masks, self.as_stacks
         self._token = token
 
         def show(early: Document) -> None:
@@ -96,7 +99,7 @@ class Files:
             self._session.in_main(lambda: self._show(token, early))
 
         def work(report: Report) -> OpenedImage:
-            opened = read(path, autoload, report, show)
+            opened = read(path, autoload, report, show, as_stack)
             self._session.warm()
             return opened
 
@@ -253,7 +256,7 @@ class Files:
 
     def _open(self, path: Path) -> bool:
         try:
-            opened = read(path, self.autoload_masks, lambda _: None, lambda _: None)
+            opened = read(path, self.autoload_masks, lambda _: None, lambda _: None, self.as_stacks)
         except (CellposeError, OSError, MemoryError) as error:
             self._not_opened(path, error)
             return False

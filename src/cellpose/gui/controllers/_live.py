@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._steps import Then
+from cellpose.gui.controllers._stitched import StitchedFinder
 from cellpose.gui.model import Box, Document, Edit, Flows
 from cellpose.gui.model._corrections import ModelCells
 from cellpose.gui.model._provenance import Origin
@@ -20,10 +21,16 @@ if TYPE_CHECKING:
     from cellpose.dynamics import MaskFinder
     from cellpose.gui.controllers._session import Session
 
-__all__ = ["FoundCells", "LiveMasks", "Part"]
+__all__ = ["FoundCells", "LiveMasks", "Part", "in_planes"]
 
+STITCHED = 0.25  # overlap, where the settings say none and the flows are of single planes
 _LIVE = ("flow_threshold", "cellprob_threshold", "niter", "min_size")  # fields that change the masks of known flows
 _REST_S = 0.15  # without a change until cells are scored
+
+
+def in_planes(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Labels ([Z,] Y, X) as (Z, Y, X)."""
+    return labels if labels.ndim == 3 else labels[None]
 
 
 class Part(NamedTuple):
@@ -34,7 +41,7 @@ class Part(NamedTuple):
 
 
 class FoundCells(NamedTuple):
-    """Labels int32 (Y, X) that come in place of others, with what is kept of them; ``found`` where they are all."""
+    """Labels int32 ([Z,] Y, X) in place of others, with what is kept of them; ``found`` where they are all."""
 
     labels: npt.NDArray[np.int32]
     scores: npt.NDArray[Any]
@@ -46,6 +53,9 @@ class FoundCells(NamedTuple):
     def of(cls, labels: npt.NDArray[Any], dP: Any, cellprob: Any, origin: Origin, part: Part | None) -> FoundCells:
         """The results of a run; what takes time for the whole image is done here, in the thread of a job."""
         labels = np.ascontiguousarray(labels, np.int32)
+        if np.ndim(dP) != labels.ndim + 1 or len(dP) != labels.ndim:  # stitched: flows tell nothing of whole cells
+            unknown = np.full(int(labels.max(initial=0)), np.nan, np.float32)
+            return cls.scored(labels, unknown, scoring_of(origin.model), origin, part)
         return cls.scored(labels, *score_cells(labels, dP, cellprob, origin.model), origin, part)
 
     @classmethod
@@ -58,7 +68,7 @@ class FoundCells(NamedTuple):
         part: Part | None,
     ) -> FoundCells:
         """Cells with the scores that are known."""
-        found = ModelCells.of(labels[None], origin.model) if part is None else None
+        found = ModelCells.of(in_planes(labels), origin.model) if part is None else None
         return cls(labels, scores, scoring, replace(origin, cells=int(labels.max(initial=0))), found)
 
 
@@ -69,7 +79,7 @@ class _Kept(NamedTuple):
     part: Part | None
     dP: npt.NDArray[Any]
     cellprob: npt.NDArray[Any]
-    finder: MaskFinder
+    finder: MaskFinder | StitchedFinder
     scored: Scored
 
 
@@ -115,6 +125,7 @@ class LiveMasks:
         self._kept: _Kept | None = None
         for field in _LIVE:
             getattr(session.settings.events, field).connect(lambda _: self.follow())
+        session.settings.events.stitch_threshold.connect(lambda _: self.follow() if self._is_stitched() else None)
         session.opened.connect(lambda _: self._forget())
 
     def follow(self) -> None:
@@ -122,6 +133,12 @@ class LiveMasks:
         self._stale, self._asked = True, self._gesture
         if self._session.jobs.running(self.name) is None:
             self._make()
+
+    def _is_stitched(self) -> bool:
+        """Whether the flows are those of single planes of a volume."""
+        document = self._session.document
+        flows = None if document is None or not document.is_volume else document.flows
+        return flows is not None and flows.dP is not None and len(flows.dP) == 2
 
     def settle(self) -> None:
         """The hand has let go: what changes from now on is another step of the history."""
@@ -141,17 +158,19 @@ class LiveMasks:
         flows = document.flows if document is not None else None
         if document is None or flows is None or flows.dP is None or flows.cellprob is None:
             return
-        if np.ndim(flows.cellprob) != 2:
-            return
         jobs.cancel(self.scoring)
         part = None if flows.region is None else self._runs.with_margin(document, flows.region)
-        masking, size, known = self._session.settings.masking(), document.labels.shape[1:], self._kept
+        settings, known = self._session.settings, self._kept
+        stitched = self._is_stitched()
+        masking = settings.masking() if stitched else settings.masking_of(document.is_volume)
+        size = document.labels.shape if document.is_volume else document.labels.shape[1:]
+        beside: dict[str, Any] = {"stitch_threshold": settings.stitch_threshold or STITCHED} if stitched else {}
 
         def work(_report: Report) -> tuple[_Kept, FoundCells]:
             kept = known if known is not None and known[:2] == (flows, part) else _kept(flows, part, size)
-            labels = np.ascontiguousarray(kept.finder.masks(**masking), np.int32)
+            labels = np.ascontiguousarray(kept.finder.masks(**masking, **beside), np.int32)
             scores = kept.scored.for_cells_of(labels).scores
-            origin = Origin("thresholds", flows.model, 0, masking)
+            origin = Origin("thresholds", flows.model, 0, {**masking, **beside})
             return kept, FoundCells.scored(labels, scores, scoring_of(flows.model), origin, part)
 
         def done(result: tuple[_Kept, FoundCells]) -> None:
@@ -194,6 +213,8 @@ class LiveMasks:
             if np.isnan(cells.scores).any():
                 time.sleep(_REST_S)
             report(0)  # ends here if there are other masks by now
+            if isinstance(kept.finder, StitchedFinder):
+                return Scored(cells.labels, cells.scores)
             return score_others(Scored(cells.labels, cells.scores), kept.dP, kept.cellprob, model)
 
         def done(scored: Scored) -> None:
@@ -212,5 +233,9 @@ def _kept(flows: Flows, part: Part | None, size: tuple[int, ...]) -> _Kept:
     if part is not None:
         rows, columns = part.box.slices[1:]
         dP, cellprob, size = dP[:, rows, columns], cellprob[rows, columns], part.box.shape[1:]
+    if len(dP) == 2 and dP.ndim == 4:
+        finder: MaskFinder | StitchedFinder = StitchedFinder(dP, cellprob, size)
+    else:
+        finder = MaskFinder(dP, cellprob, size)
     nothing = Scored(np.zeros((0, 0), np.int32), np.zeros(0, np.float32))
-    return _Kept(flows, part, dP, cellprob, MaskFinder(dP, cellprob, size), nothing)
+    return _Kept(flows, part, dP, cellprob, finder, nothing)

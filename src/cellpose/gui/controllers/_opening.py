@@ -15,7 +15,7 @@ from cellpose._machine.reading import reading
 from cellpose.errors import CellposeError, FileReadError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, LabelStore, Picture
-from cellpose.gui.model._images import FileImage, image_of_file, stack_of_plane
+from cellpose.gui.model._images import FileImage, image_of_file, stack_of_seg
 from cellpose.gui.model._journal import state_of
 from cellpose.gui.model._mask_files import labels_of_file, masks_beside, pieces
 from cellpose.gui.model._seg_file import restore, restore_flows, seg_path
@@ -88,7 +88,9 @@ class OpenedImage:
         return _with_labels(self.document, labels)
 
 
-def read(path: Path, autoload_masks: bool, report: Report, show: Callable[[Document], None]) -> OpenedImage:
+def read(
+    path: Path, autoload_masks: bool, report: Report, show: Callable[[Document], None], as_stack: bool = False
+) -> OpenedImage:
     """Read an image with its segmentation, or a ``_seg.npy`` with its image.
 
     Parameters
@@ -101,6 +103,8 @@ def read(path: Path, autoload_masks: bool, report: Report, show: Callable[[Docum
         Told the share that is done.
     show
         Given the image as a document without cells, if they will take long.
+    as_stack
+        Files without names of axes hold planes.
 
     Raises
     ------
@@ -108,10 +112,10 @@ def read(path: Path, autoload_masks: bool, report: Report, show: Callable[[Docum
         If a file cannot be read.
     """
     if path.suffix.lower() == ".npy" and holds_objects(path):
-        image, opened = _image_of_seg(path)
+        image, opened = _image_of_seg(path, as_stack)
         return _with_seg(_document(opened, None, image), path, report, show)
     seg = seg_path(path)
-    opened, on_disk = image_of_file(path), state_of(seg)
+    opened, on_disk = image_of_file(path, as_stack), state_of(seg)
     if seg.is_file() and not autoload_masks:
         early = _document(opened, None, path)
         try:
@@ -123,10 +127,9 @@ def read(path: Path, autoload_masks: bool, report: Report, show: Callable[[Docum
             return OpenedImage(_document(opened, None, path, early.picture), "none", None, failure=failure)
     report(0.5)
     beside, masks, failure = next(iter(masks_beside(path)), None), None, opened.left_out
-    _, _, height, width = opened.channels.shape
     if autoload_masks and beside is not None:
         try:
-            masks = Masks.of_file(beside, (1, height, width))
+            masks = Masks.of_file(beside, opened.shape)
         except CellposeError as error:
             failure = f"the image is open without masks: {error}"
     document = _document(opened, None if masks is None else masks.labels, path)
@@ -145,11 +148,12 @@ def _document(
         pixel_um=image.pixel_um,
         channel_names=image.channel_names,
         picture=picture,
+        z_aspect=image.z_aspect,
     )
 
 
 def _with_labels(early: Document, labels: npt.NDArray[np.int32] | LabelStore) -> Document:
-    image = FileImage(early.stack, early.channels, early.pixel_um, early.channel_names)
+    image = FileImage(early.stack, early.channels, early.pixel_um, early.channel_names, z_aspect=early.z_aspect)
     return _document(image, labels, early.path, early.picture)
 
 
@@ -177,18 +181,18 @@ def _with_cells(early: Document, seg: Path) -> Document:
     return document
 
 
-def _image_of_seg(path: Path) -> tuple[Path, FileImage]:
+def _image_of_seg(path: Path, as_stack: bool) -> tuple[Path, FileImage]:
     seg = io.read_seg(path, without=_ARRAYS)
     named = Path(seg.filename) if seg.filename else None
     beside = path.parent / named.name if named else None
     places = [place for place in (named, beside) if place is not None]
     image = next((place for place in places if place.is_file() or io.is_zarr(place)), None)
     if image is not None:
-        return image, image_of_file(image)
+        return image, image_of_file(image, as_stack or seg.masks.ndim == 3)
     if seg.image is None:
         message = f"{path} names the image {seg.filename!r}, which is not there; put the image beside the file"
         raise FileReadError(message)
     # files of older versions hold the image itself
     kept = io.read_seg(path, without=("masks", "outlines", "flows")).image
-    stack = stack_of_plane(np.asarray(kept), str(path))
+    stack = stack_of_seg(np.asarray(kept), seg.masks.shape, str(path))
     return path.with_name(f"{path.stem.removesuffix('_seg')}.tif"), FileImage(stack, stack)

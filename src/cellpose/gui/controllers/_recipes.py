@@ -52,14 +52,16 @@ class Recipes:
             "diameter": settings.diameter or None,
             "percentile": (settings.lower, settings.upper),
             "filters": {name: value for name, value in filters.items() if value},
-            "masking": settings.masking(),
+            "masking": settings.masking_of(document.is_volume),
+            "volume": settings.volume() if document.is_volume else None,
         }
+        is_volume, all_used = document.is_volume, document.channels.shape[1] == n_channels
         trains = channels is not None and facts["diameter"] is None
 
         def work(_report: Report) -> str:
             from cellpose import io
 
-            known = io.imread_2D(image).shape[-1] == n_channels
+            known = all_used if is_volume else io.imread_2D(image).shape[-1] == n_channels
             trained = session.segmentation.trained_diameter() if trains else None
             return write(Recipe(**facts, trained_diameter=trained, n_channels=None if known else n_channels))
 

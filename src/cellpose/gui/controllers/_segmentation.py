@@ -16,7 +16,7 @@ from psygnal import Signal
 from cellpose._progress.bars import Fractions
 from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
-from cellpose.gui.controllers._live import FoundCells, LiveMasks, Part
+from cellpose.gui.controllers._live import FoundCells, LiveMasks, Part, in_planes
 from cellpose.gui.controllers._preload import load_networks
 from cellpose.gui.controllers._steps import Then
 from cellpose.gui.model import Box, Document, Edit, Flows
@@ -91,8 +91,7 @@ class Segmentations:
         if min(y1 - y0, x1 - x0) < 1:
             session.told.emit("nothing of the image lies there")
             return
-        plane = session.view.plane
-        region = Box(plane, plane + 1, y0, y1, x0, x1)
+        region = Box(0, document.labels.shape[0], y0, y1, x0, x1)
         self.run(None if region.shape == document.labels.shape else region)
 
     def run(self, region: Box | None = None) -> None:
@@ -110,27 +109,32 @@ class Segmentations:
                 "diameter": settings.diameter or None,
                 "normalize": settings.normalization(document.restored.filters if document.restored else None),
                 **self.channels(),
-                **settings.masking(),
+                **settings.masking_of(document.is_volume),
+                **(settings.volume() if document.is_volume else {}),
             }
         except CellposeError as error:
             session.failed.emit(str(error))
             return
-        image, older = np.moveaxis(document.stack[0], 0, -1), document.flows
+        image, older, is_volume = _channels_last(document), document.flows, document.is_volume
         part = None if region is None else self.with_margin(document, region)
         if part is not None:
-            image = image[part.box.slices[1:]]
+            image = image[part.box.slices if is_volume else part.box.slices[1:]]
             if document.restored is None:
                 options["normalize"] = False
-        asked = {**settings.told(), **{name: list(value) for name, value in self.channels().items()}}
+        asked = {**settings.told(), **(settings.volume() if is_volume else {})}
+        asked |= {name: list(value) for name, value in self.channels().items()}
 
         def work(report: Report) -> tuple[FoundCells, Flows]:
             model = self._loaded(*wanted)
             given = image if options["normalize"] is not False else scaled_as_whole(image, document.stack, *percentiles)
-            masks, flows, _ = model.eval(given, channel_axis=-1, progress=Fractions(report), **options)
+            axes = {"channel_axis": -1, **({"z_axis": 0} if is_volume else {})}
+            masks, flows, _ = model.eval(given, progress=Fractions(report), **axes, **options)
             rgb, dP, cellprob = (np.asarray(each) for each in flows[:3])
             cells = FoundCells.of(masks, dP, cellprob, Origin("segment", model.model_name, 0, asked), part)
-            found = Flows(rgb[None], dP, cellprob, model.model_name)
-            if part is not None:
+            found = Flows(rgb if is_volume else rgb[None], dP, cellprob, model.model_name)
+            if part is not None and is_volume:
+                found = Flows(None, None, None, model.model_name)  # of a part of a volume they are not kept
+            elif part is not None:
                 found = Flows.joined(older, document.labels.shape, part.box, found, part.region)
             return cells, found
 
@@ -170,7 +174,7 @@ class Segmentations:
             session.failed.emit("open an image first, then calibrate")
             return
         name, gpu, options = settings.model, settings.gpu, self.channels()
-        image = np.moveaxis(document.stack[0], 0, -1)
+        image = np.moveaxis(document.stack[session.view.plane], 0, -1)
 
         def work(report: Report) -> float:
             load_networks()
@@ -201,14 +205,14 @@ class Segmentations:
         ``then`` gets the edit, or None where it was refused. The edit that they come ``over`` is taken back first.
         """
         labels, scores, beside["scoring"], origin, found = cells
-        origins = document.origins if over is None else over.beside["origins"][0]
+        labels, origins = in_planes(labels), document.origins if over is None else over.beside["origins"][0]
         beside["origins"] = (*origins, origin)
         operation: Callable[..., Edit] = operations.replace_all
-        inside: tuple[Any, ...] = (labels[None], scores)
+        inside: tuple[Any, ...] = (labels, scores)
         if part is None:
             beside["found"] = found
         else:
-            operation, inside = operations.replace_within, (part.box, labels[None], part.region, scores)
+            operation, inside = operations.replace_within, (part.box, labels, part.region, scores)
         self._session.steps.do(
             document, operation, *inside,
             pixels=labels.size, then=then, over=over, keep=self._kept(document), name=origin.what, beside=beside,
@@ -254,6 +258,11 @@ class Segmentations:
         table = document.labels.table
         touched = is_settled(table) | (table["kind"] > 0)
         return [int(cell) for cell in np.flatnonzero((table["area"] > 0) & touched)]
+
+
+def _channels_last(document: Document) -> Any:
+    """The image as networks take it, (Y, X, C) or (Z, Y, X, C)."""
+    return np.moveaxis(document.stack if document.is_volume else document.stack[0], -3, -1)
 
 
 def _gpu_likely() -> bool:

@@ -27,6 +27,7 @@ from cellpose.gui.controllers._scale import Scale
 from cellpose.gui.controllers._segmentation import Segmentations, allowed_channels
 from cellpose.gui.controllers._steps import Steps
 from cellpose.gui.controllers._training import Training
+from cellpose.gui.controllers._volumes import Volumes
 from cellpose.gui.controllers.tools import Pointer
 from cellpose.gui.model import Document, Picture, SegmentationSettings, ViewState
 from cellpose.gui.model import _operations as operations
@@ -112,6 +113,7 @@ class Session:
         self.cells = Cells(self)
         self.review = Review(self)
         self.field_by_field = FieldByField(self)
+        self.volumes = Volumes(self)
         self.seen = (0.0, 0.0, 0.0, 0.0)
         self.document: Document | None = None
         recall_settings(self.settings, self.preferences, self.models.is_here)
@@ -150,7 +152,7 @@ class Session:
         document.told.connect(lambda text: self.told.emit(text))
         document.restored_changed.connect(self._see_what_is_there)
         self.pointer.open(document)
-        self.view.plane = document.labels.shape[0] // 2
+        self.volumes.open(document)
         if before is None or _usual_color(before.picture) != _usual_color(document.picture):
             self.view.color = _usual_color(document.picture)
         self._see_what_is_there()
@@ -233,6 +235,7 @@ class Session:
         flows = None if self.document is None else self.document.flows
         there = {"image": True, "gradXY": flows is not None and flows.rgb is not None}
         there["cellprob"] = flows is not None and flows.cellprob is not None
+        there["gradZ"] = flows is not None and flows.dP is not None and len(flows.dP) == 3
         there["restored"] = self.document is not None and self.document.restored is not None
         return [view for view in VIEWS if there.get(view, False)]
 

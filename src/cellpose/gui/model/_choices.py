@@ -80,6 +80,8 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "min_size": lambda value: abs(value) < math.inf,
     "niter": lambda value: 0 <= value < math.inf,
     **dict.fromkeys(("lower", "upper"), lambda value: 0 <= value <= 100),
+    "stitch_threshold": lambda value: 0 <= value <= 1,
+    "flow3D_smooth": lambda value: 0 <= value < math.inf,
 }
 
 

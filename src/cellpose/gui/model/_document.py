@@ -137,6 +137,8 @@ class Document:
         Empty where unknown.
     picture
         Of the stack, if it was made before.
+    z_aspect
+        Distance of planes in pixels.
 
     Attributes
     ----------
@@ -177,8 +179,10 @@ class Document:
         pixel_um: tuple[float, float] | None = None,
         channel_names: tuple[str, ...] = (),
         picture: Picture | None = None,
+        z_aspect: float = 1.0,
     ) -> None:
         self.stack = stack
+        self.z_aspect = z_aspect
         self.channels = stack if channels is None else channels
         self.pixel_um = pixel_um
         self.channel_names = channel_names
@@ -199,6 +203,11 @@ class Document:
         self.origins: tuple[Origin, ...] = ()
         self._restored: Restored | None = None
         self._selection: frozenset[int] = frozenset()
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it has more than one plane."""
+        return self.labels.shape[0] > 1
 
     @property
     def flows(self) -> Flows | None:

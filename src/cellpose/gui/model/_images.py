@@ -12,13 +12,21 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose._machine.reading import reading
 from cellpose.errors import AxesError
+from cellpose.gui.model._volumes import MOST_COLORS, aspect_of, is_volume, volume_of
 from cellpose.transforms import convert_image, scale_of, thinned
 
-__all__ = ["MOST_CHANNELS", "FileImage", "image_of_file", "plane_of_file", "scaled_as_whole", "stack_of_plane"]
+__all__ = [
+    "MOST_CHANNELS",
+    "FileImage",
+    "image_of_file",
+    "plane_of_file",
+    "scaled_as_whole",
+    "stack_of_plane",
+    "stack_of_seg",
+]
 
 MOST_CHANNELS = 3
-_STACKS = "`cellpose --image_path FILE --do_3D --save_tif` segments stacks"
-_MOST_SHOWN = 32  # an axis that is longer counts planes or times
+_STACKS = "File > Files without names of axes are Z stacks opens planes as a volume"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,15 +36,17 @@ class FileImage:
     Parameters
     ----------
     stack
-        As networks take it: (1, C, Y, X), at most three channels.
+        As networks take it: (Z, C, Y, X), at most three channels.
     channels
-        All channels, (1, C, Y, X), to be looked at.
+        All channels, (Z, C, Y, X), to be looked at.
     pixel_um
         Height and width of a pixel in micrometres; None where the file does not say.
     channel_names
         Empty where unknown.
     left_out
         What of the file is not seen, for the user; empty: all is.
+    z_aspect
+        Distance of planes in pixels.
     """
 
     stack: npt.NDArray[Any]
@@ -44,11 +54,35 @@ class FileImage:
     pixel_um: tuple[float, float] | None = None
     channel_names: tuple[str, ...] = ()
     left_out: str = ""
+    z_aspect: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of its labels, (Z, Y, X)."""
+        z, _, y, x = self.channels.shape
+        return z, y, x
 
 
-def image_of_file(path: Path) -> FileImage:
-    """The plane of a file; raises as `plane_of_file` does."""
+def image_of_file(path: Path, as_stack: bool = False) -> FileImage:
+    """The plane or the volume of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    as_stack
+        Files without names of axes hold planes; see `is_volume`.
+
+    Raises
+    ------
+    AxesError
+        If the file holds more than a volume of several channels.
+    FileReadError
+        If it cannot be read.
+    """
     image = io.read_image(path)
+    if is_volume(image, as_stack):
+        return _volume(image, path)
     with reading(path):
         stack = stack_of_plane(convert_image(image.data, do_3D=False), str(path))
     _, y, x = image.pixel_size_um
@@ -58,13 +92,22 @@ def image_of_file(path: Path) -> FileImage:
     return FileImage(stack, whole, size, image.channel_names, _left_out(image, path.name))
 
 
+def _volume(image: io.Image, path: Path) -> FileImage:
+    with reading(path):
+        channels = volume_of(image, path.name)
+    _, y, x = image.pixel_size_um
+    size = (float(y), float(x)) if y and x else None
+    stack = without_constant(channels[:, :MOST_CHANNELS])
+    return FileImage(stack, channels, size, image.channel_names, z_aspect=aspect_of(image.pixel_size_um))
+
+
 def _all_channels(image: io.Image) -> npt.NDArray[Any] | None:
     """(1, C, Y, X) of a plane with more channels than networks take; else None."""
     if image.data.ndim != 3:
         return None
     axis = _channel_axis(image)
     letters = image.axes[:axis] + image.axes[axis + 1 :]
-    if image.axes[axis] in "ZT" or not MOST_CHANNELS < image.data.shape[axis] <= _MOST_SHOWN or "Z" in letters:
+    if image.axes[axis] in "ZT" or not MOST_CHANNELS < image.data.shape[axis] <= MOST_COLORS or "Z" in letters:
         return None
     return np.moveaxis(image.data, axis, 0)[None]
 
@@ -81,12 +124,12 @@ def _left_out(image: io.Image, name: str) -> str:
         return ""
     axis = _channel_axis(image)
     length, letter = image.data.shape[axis], image.axes[axis]
-    if letter not in "ZT" and length <= _MOST_SHOWN:
+    if letter not in "ZT" and length <= MOST_COLORS:
         return ""
     what = {"Z": "planes", "T": "time points"}.get(letter, "planes")
     return (
-        f"{name} holds {length} {what}; the window shows single planes, and of these the first {MOST_CHANNELS} as "
-        f"colors. {_STACKS}"
+        f"{name} holds {length} {what}; the window shows single planes and volumes, and of these the first "
+        f"{MOST_CHANNELS} {what} as colors"
     )
 
 
@@ -100,31 +143,47 @@ def plane_of_file(path: Path) -> npt.NDArray[Any]:
     FileReadError
         If it cannot be read.
     """
-    return image_of_file(path).stack
+    image = image_of_file(path)
+    if image.shape[0] > 1:
+        message = f"{path.name} holds {image.shape[0]} planes where an image of one plane is needed"
+        raise AxesError(message)
+    return image.stack
 
 
 def stack_of_plane(image: npt.NDArray[Any], name: str = "the image") -> npt.NDArray[Any]:
     """An image (Y, X) or (Y, X, C) as a stack (1, C, Y, X); a view, constant channels after the first left out."""
     plane = image[..., None] if image.ndim == 2 else image
     if plane.ndim != 3:
-        message = f"{name} has shape {image.shape}, more than one plane, and the window shows single planes; {_STACKS}"
+        message = f"{name} has shape {image.shape}, more than one plane; {_STACKS}"
         raise AxesError(message)
     channels = np.moveaxis(plane[..., :MOST_CHANNELS], -1, 0)
-    last = len(channels)
-    while last > 1 and channels[last - 1].min() == channels[last - 1].max():
+    return without_constant(channels[None])
+
+
+def stack_of_seg(image: npt.NDArray[Any], masks: tuple[int, ...], name: str) -> npt.NDArray[Any]:
+    """An image that a ``_seg.npy`` holds as a stack (Z, C, Y, X); its masks have this shape."""
+    if len(masks) == 3 and image.shape[:3] == masks:
+        return without_constant(np.moveaxis(image[..., None] if image.ndim == 3 else image, -1, 1)[:, :MOST_CHANNELS])
+    return stack_of_plane(image, name)
+
+
+def without_constant(stack: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A stack (Z, C, Y, X) without the last channels that are constant; a view, with the first channel at least."""
+    last = stack.shape[1]
+    while last > 1 and stack[:, last - 1].min() == stack[:, last - 1].max():
         last -= 1
-    return channels[None, :last]
+    return stack[:, :last]
 
 
 def scaled_as_whole(
     part: npt.NDArray[Any], stack: npt.NDArray[Any], lower: float, upper: float
 ) -> npt.NDArray[np.float32]:
-    """A part (Y, X, C) of an image, scaled by percentiles of the whole stack (1, C, Y, X), not by its own.
+    """A part ([Z,] Y, X, C) of an image, scaled by percentiles of the whole stack (Z, C, Y, X), not by its own.
 
     Of a part of background alone, its own percentiles would make noise as bright as cells.
     """
     out = np.array(part, np.float32)
-    for number, channel in enumerate(stack[0]):
+    for number, channel in enumerate(stack[0] if len(stack) == 1 else np.moveaxis(stack, 1, 0)):
         scale = scale_of(thinned(channel), lower, upper, (float(channel.min()), float(channel.max())))
         if scale is None:
             out[..., number] = 0

@@ -41,6 +41,8 @@ class Recipe:
         Keywords of ``Normalization``; filters that do nothing are left out.
     masking
         As `SegmentationSettings.masking` gives them.
+    volume
+        Of a volume what `SegmentationSettings.volume` gives; None: a plane.
     n_channels
         So many channels of the file are used, those after it are constant; None: all.
     """
@@ -54,6 +56,7 @@ class Recipe:
     percentile: tuple[float, float]
     filters: Mapping[str, Any]
     masking: Mapping[str, Any]
+    volume: Mapping[str, Any] | None = None
     n_channels: int | None = None
 
     def command(self, *, folder: bool = False, windows: bool = os.name == "nt") -> str:
@@ -89,6 +92,8 @@ class Recipe:
         for name, value in self.masking.items():
             if value is not None and value != describe(Masking)[name]["default"]:
                 words += [f"--{name}", value]
+        for name, value in (self.volume or {}).items():
+            words += [f"--{name}"] if value is True else [f"--{name}", value]
         if self.percentile != (SegmentationSettings.lower, SegmentationSettings.upper):
             words += ["--norm_percentile", *self.percentile]
         words += ["--invert"] if self.filters.get("invert") else []
@@ -100,7 +105,8 @@ class Recipe:
         if self.channels is not None:
             options["channels"] = list(self.channels)
         options |= {"diameter": self.diameter, "normalize": {"percentile": self.percentile, **self.filters}}
-        options |= self.masking
+        options |= {**self.masking, **({} if self.volume is None else {"z_axis": 0, **self.volume})}
+        read = "imread_2D" if self.volume is None else "imread_3D"
         given = "".join(f"    {name}={value!r},\n" for name, value in options.items())
         model = f"model = models.CellposeModel(gpu={self.gpu}, pretrained_model={self.model!r})\n"
         if folder:
@@ -111,7 +117,7 @@ class Recipe:
                 "from cellpose import io, models\n\n"
                 f"{model}"
                 f'for path in io.get_image_files({str(self.image.parent)!r}, "_masks"):\n'
-                "    image = io.imread_2D(path)\n"
+                f"    image = io.{read}(path)\n"
                 f"{inside}"
                 "    io.save_masks(image, masks, flows, path, tif=True, png=False)\n"
             )
@@ -119,7 +125,7 @@ class Recipe:
         return (
             "from cellpose import io, models\n\n"
             f"path = {str(self.image)!r}\n"
-            f"image = io.imread_2D(path){used}\n"
+            f"image = io.{read}(path){used}\n"
             f"{model}"
             f"masks, flows, styles = model.eval(\n    image,\n{given})\n"
             "io.save_masks(image, masks, flows, path, tif=True, png=False)\n"

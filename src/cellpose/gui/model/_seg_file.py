@@ -121,7 +121,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
     palette = cell_colors()
     content = io.seg_content(
         planes,
-        flows_to_write(flows, planes.shape),
+        None if planes.ndim == 3 and not knows_flows(flows) else flows_to_write(flows, planes.shape),
         snapshot.path,
         channels=settings.channels,
         diameter=settings.diameter,
@@ -208,6 +208,11 @@ def restore_settings(settings: SegmentationSettings, seg: Segmentation) -> bool:
     for name in known:
         setattr(settings, name, getattr(options, name))
     return filters_something(known)
+
+
+def knows_flows(flows: Flows | None) -> bool:
+    """Whether masks can be made of them."""
+    return flows is not None and flows.dP is not None and flows.cellprob is not None
 
 
 def flows_to_write(flows: Flows | None, shape: tuple[int, ...]) -> list[npt.NDArray[Any]]:

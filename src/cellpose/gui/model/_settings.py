@@ -35,6 +35,12 @@ class SegmentationSettings:
         0: from the diameter.
     sharpen_radius, smooth_radius, tile_norm_blocksize, tile_norm_smooth3D, invert
         Of the filter; they count once the image is filtered.
+    stitch_threshold
+        Of volumes: overlap from which the masks of neighbouring planes become one cell; 0: 3D flows instead.
+    flow3D_smooth
+        Of volumes: sigma in pixels that smooths 3D flows.
+    anisotropy
+        Of volumes: distance of planes in pixels.
     keep_corrected
         Cells drawn or corrected by hand survive another run.
     """
@@ -57,6 +63,9 @@ class SegmentationSettings:
     smooth_radius: float = 0.0
     tile_norm_blocksize: float = 0.0
     tile_norm_smooth3D: float = 0.0
+    stitch_threshold: float = 0.0
+    flow3D_smooth: float = 0.0
+    anisotropy: float = 1.0
     keep_corrected: bool = True
 
     @property
@@ -88,6 +97,22 @@ class SegmentationSettings:
             "norm3D": self.norm3D,
             **filters,
         }
+
+    @property
+    def do_3D(self) -> bool:
+        """Whether volumes are segmented by 3D flows; else plane by plane, and the planes are stitched."""
+        return self.stitch_threshold <= 0
+
+    def volume(self) -> dict[str, Any]:
+        """Keywords of ``eval`` for a volume, beside those of a plane."""
+        if not self.do_3D:
+            return {"stitch_threshold": self.stitch_threshold}
+        smooth = {"flow3D_smooth": self.flow3D_smooth} if self.flow3D_smooth else {}
+        return {"do_3D": True, "anisotropy": self.anisotropy, **smooth}
+
+    def masking_of(self, is_volume: bool) -> dict[str, Any]:
+        """As `masking`; 3D flows have no flow threshold."""
+        return {**self.masking(), **({"flow_threshold": None} if is_volume and self.do_3D else {})}
 
     def masking(self) -> dict[str, Any]:
         """Keywords of ``dynamics.resize_and_compute_masks`` that make masks from flows."""

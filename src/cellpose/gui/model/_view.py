@@ -13,6 +13,7 @@ __all__ = [
     "COLOR_MAPS",
     "COLOR_MODES",
     "CORNERS",
+    "LAYOUTS",
     "THEMES",
     "USUAL_COLORS",
     "VIEWS",
@@ -20,7 +21,7 @@ __all__ = [
     "ViewState",
 ]
 
-VIEWS = ("image", "gradXY", "cellprob", "restored")
+VIEWS = ("image", "gradXY", "cellprob", "gradZ", "restored")
 COLOR_MODES = ("RGB", "red", "green", "blue", "gray", "spectral")
 COLOR_MAPS = ("inverted gray", "viridis", "magma", "inferno", "cividis")  # of the mean of the channels
 ALL_COLOR_MODES = (*COLOR_MODES, "composite", *COLOR_MAPS)
@@ -28,6 +29,7 @@ USUAL_COLORS = ("#ff0000", "#00ff00", "#0000ff", "#ffffff", "#00ffff", "#ff00ff"
 THEMES = ("system", "dark", "light")
 CORNERS = ("bottom right", "bottom left", "top left", "top right")
 BRUSHES = (1, 3, 5, 7, 9)
+LAYOUTS = ("one plane", "three views", "thin slices")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,15 @@ class ViewState:
     color
         How its channels become colours, of ``ALL_COLOR_MODES``; keys go through ``COLOR_MODES``.
     plane
-        The plane of a stack.
+        The plane of a volume.
+    layout
+        How much of a volume is seen, of ``LAYOUTS``: the plane alone, or with it the sections XZ and YZ, whole or thin.
+    cross
+        Row and column of the cross-hairs, through which the sections go.
+    dz
+        Planes above and below the plane that thin sections show.
+    z_aspect
+        Distance of planes in pixels.
     masks_on, outlines_on
         Whether the inside and the outlines of cells are drawn.
     opacity
@@ -107,6 +117,10 @@ class ViewState:
     view: str = "image"
     color: str = "RGB"
     plane: int = 0
+    layout: str = "one plane"
+    cross: tuple[int, int] = (0, 0)
+    dz: int = 10
+    z_aspect: float = 1.0
     masks_on: bool = True
     outlines_on: bool = False
     opacity: int = 128

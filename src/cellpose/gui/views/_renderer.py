@@ -13,6 +13,7 @@ import pyqtgraph as pg
 from cellpose.gui.model import Document, Flows, Picture, ViewState
 from cellpose.gui.model._colors import CHANNEL_COLORS, OUTLINE_OPACITY, SELECTED, blue_white_red, spectral
 from cellpose.gui.model._palettes import cell_rgb, rgb_of
+from cellpose.gui.model._sections import XY, Section
 from cellpose.gui.model._view import COLOR_MAPS
 from cellpose.gui.views._canvas import RenderSettings
 
@@ -24,21 +25,23 @@ _NO_PALETTE = np.zeros((0, 3), np.uint8)
 # that costs the whole image.
 _FlowPicture = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.uint8]]
 _kept_tables: WeakKeyDictionary[Picture, tuple[Any, npt.NDArray[np.uint8]]] = WeakKeyDictionary()
-_kept_flows: WeakKeyDictionary[Flows, tuple[tuple[Any, ...], _FlowPicture | None]] = WeakKeyDictionary()
+_kept_flows: WeakKeyDictionary[Flows, dict[int, tuple[tuple[Any, ...], _FlowPicture | None]]] = WeakKeyDictionary()
 
 
-def render_settings(document: Document, view: ViewState) -> RenderSettings:
-    """What the canvas shows of a document, and in which colours."""
+def render_settings(document: Document, view: ViewState, axis: int = XY) -> RenderSettings:
+    """What the canvas shows of a document, and in which colours: the plane or, of a volume, another section."""
     restored = document.restored if view.view == "restored" else None
     picture = document.picture if restored is None else restored.picture
-    plane = min(view.plane, picture.shape[0] - 1)
-    image = picture.planes[plane]
-    seen = _flow_picture(document, view.view, plane)
+    section = Section.seen(view, axis)
+    if axis == XY:
+        section = Section(XY, min(view.plane, picture.shape[0] - 1))
+    seen = _flow_picture(document, view.view, section)
     if seen is not None:
         image, colors, palette = seen
         channels = np.arange(len(image), dtype=np.int32)
         tables = np.repeat(np.arange(256, dtype=np.uint8)[None], len(image), axis=0)
     else:
+        image = _section_of(picture.planes, section)
         channels, colors, palette = _coloring(view, picture)
         tables = _tables(picture, [(*view.level(c), view.channel(c).gamma) for c in channels.tolist()])
     return RenderSettings(
@@ -47,10 +50,18 @@ def render_settings(document: Document, view: ViewState) -> RenderSettings:
         tables=tables,
         colors=colors,
         palette=palette,
-        labels=document.labels.planes[plane],
+        labels=np.ascontiguousarray(section.of(document.labels.planes)),
         cells=cell_table(document, view),
         outline_width=view.outline_width if view.outlines_on else 0,
     )
+
+
+def _section_of(planes: npt.NDArray[Any], section: Section) -> npt.NDArray[Any]:
+    """What is seen of an image (Z, C, Y, X), (C, rows, columns) one after the other in memory."""
+    if section.axis == XY:
+        return np.asarray(planes[section.place])
+    seen = section.of(np.moveaxis(planes, 1, -1))  # (rows, columns, C)
+    return np.ascontiguousarray(np.moveaxis(seen, -1, 0))
 
 
 def _tables(picture: Picture, looks: list[tuple[float, float, float]]) -> npt.NDArray[np.uint8]:
@@ -61,34 +72,45 @@ def _tables(picture: Picture, looks: list[tuple[float, float, float]]) -> npt.ND
     return kept[1]
 
 
-def _flow_picture(document: Document, view: str, plane: int) -> _FlowPicture | None:
+def _flow_picture(document: Document, view: str, section: Section) -> _FlowPicture | None:
     """The picture of flows or cell probability; None if the image itself is shown."""
     flows = document.flows
-    size = document.labels.shape[1:]
-    if flows is None or view not in ("gradXY", "cellprob"):
+    size = section.shape(document.labels.shape)[1:]
+    if flows is None or view not in ("gradXY", "cellprob", "gradZ"):
         return None
-    kept = _kept_flows.get(flows)
-    if kept is None or kept[0] != (view, plane, size):
-        kept = _kept_flows[flows] = (view, plane, size), _drawn_flows(flows, view, plane, size)
-    return kept[1]
+    kept = _kept_flows.setdefault(flows, {})
+    drawn = kept.get(section.axis)
+    if drawn is None or drawn[0] != (view, section.place, size):
+        n = section.shape(document.labels.shape)[0]
+        drawn = kept[section.axis] = (view, section.place, size), _drawn_flows(flows, view, section, n, size)
+    return drawn[1]
 
 
-def _drawn_flows(flows: Flows, view: str, plane: int, size: tuple[int, ...]) -> _FlowPicture | None:
+def _drawn_flows(flows: Flows, view: str, section: Section, n: int, size: tuple[int, ...]) -> _FlowPicture | None:
+    def seen(volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        planes = volume.shape[section.axis]  # of the network, which may be others than those of the image
+        return Section(section.axis, section.place * planes // n).of(volume)
+
     if view == "gradXY":
         if flows.rgb is None:
             return None
-        return _of_size(np.moveaxis(flows.rgb[plane], -1, 0), size), CHANNEL_COLORS["RGB"], _NO_PALETTE
-    if flows.cellprob is None:
+        return _of_size(np.moveaxis(seen(flows.rgb), -1, 0), size), CHANNEL_COLORS["RGB"], _NO_PALETTE
+    if view == "gradZ":
+        if flows.dP is None or len(flows.dP) != 3:
+            return None
+        shown = np.clip(seen(np.asarray(flows.dP[0])) * 12.7 + 127, 0, 255).astype(np.uint8)[None]
+    elif flows.cellprob is None:
         return None
-    logits = np.asarray(flows.cellprob if flows.cellprob.ndim == 2 else flows.cellprob[plane], np.float32)
-    shown = (255 / (1 + np.exp(-logits.clip(-30, 30)))).astype(np.uint8)[None]
+    else:
+        logits = np.asarray(flows.cellprob if flows.cellprob.ndim == 2 else seen(flows.cellprob), np.float32)
+        shown = (255 / (1 + np.exp(-logits.clip(-30, 30)))).astype(np.uint8)[None]
     return _of_size(shown, size), np.ones((1, 3), np.float32), blue_white_red()
 
 
 def _of_size(picture: npt.NDArray[np.uint8], size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     """The picture (C, Y, X) with as many pixels as the image, by the nearest."""
     if picture.shape[1:] == size:
-        return picture
+        return np.ascontiguousarray(picture)
     rows, columns = (np.arange(new) * old // new for new, old in zip(size, picture.shape[1:], strict=True))
     return np.ascontiguousarray(picture[:, rows[:, None], columns])
 

@@ -12,12 +12,11 @@ from app_model.backends.qt import QModelMainWindow
 from app_model.types import MenuRule, SubmenuItem, ToggleRule
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QRect, Qt, Signal
-from qtpy.QtGui import QKeySequence, QMouseEvent, QPointingDevice, QTabletEvent, QWheelEvent
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QDockWidget, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import MENUS, Command, commands
-from cellpose.gui.controllers.tools import PointerEvent
 from cellpose.gui.model import Document
 from cellpose.gui.model._choices import remember
 from cellpose.gui.views._canvas import Scene
@@ -30,6 +29,8 @@ from cellpose.gui.views._memory import recall_places, remember_places
 from cellpose.gui.views._minimap import Minimap
 from cellpose.gui.views._notice import Notice
 from cellpose.gui.views._opening_bar import OpeningBar
+from cellpose.gui.views._plane_bar import PlaneBar
+from cellpose.gui.views._pointing import Pointing
 from cellpose.gui.views._region import Region
 from cellpose.gui.views._renderer import render_settings
 from cellpose.gui.views._scale_bar import ScaleBar
@@ -50,21 +51,6 @@ _UNKNOWN_DIAMETER = 30.0  # of the disk where none is set
 _FRAME = 40  # pixels that a desktop may take around a window
 _DOCK = 300  # pixels of the screen
 _numbers = count()
-_BUTTONS = {
-    Qt.MouseButton.LeftButton: "left",
-    Qt.MouseButton.RightButton: "right",
-    Qt.MouseButton.MiddleButton: "middle",
-}
-_ERASER = QPointingDevice.PointerType.Eraser
-_KINDS = {
-    QEvent.Type.MouseButtonPress: "press",
-    QEvent.Type.MouseMove: "move",
-    QEvent.Type.MouseButtonRelease: "release",
-    QEvent.Type.MouseButtonDblClick: "press",
-    QEvent.Type.TabletPress: "press",
-    QEvent.Type.TabletMove: "move",
-    QEvent.Type.TabletRelease: "release",
-}
 
 
 class _MainThread(QObject):  # type: ignore[misc]
@@ -135,6 +121,8 @@ class Window(QModelMainWindow):
         right.setSpacing(0)
         right.addWidget(self.notice)
         right.addWidget(self.scene, 1)
+        self.planes = PlaneBar(self.session)
+        right.addWidget(self.planes)
         layout.addLayout(right, 1)
         self.setCentralWidget(central)
         self.folder, self.training = FolderDock(self.session), TrainingDock(self.session)
@@ -216,8 +204,7 @@ class Window(QModelMainWindow):
         self.scene.box.sigRangeChanged.connect(lambda *_: self._tell_what_is_seen())
         session.pointer.preview_changed.connect(lambda preview: self.scene.show_preview(preview))
         session.pointer.waiting_changed.connect(lambda strokes: self.scene.show_waiting(strokes))
-        self.scene.viewport().installEventFilter(self)
-        self.scene.viewport().setTabletTracking(True)
+        self._pointing = Pointing(session, self.scene)
         self.minimap, self.scale_bar = Minimap(session, self.scene), ScaleBar(session, self.scene)
         self.legend = Legend(session, self.scene)
         self.status = Status(session, self.scene, self.statusBar())
@@ -302,47 +289,6 @@ class Window(QModelMainWindow):
             self.minimap.renew()
             self.panel.segmentation.count.setText(f"{document.labels.count} ROIs")
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """What the pointer does in the view goes to the tools first; what they leave pans and zooms."""
-        if isinstance(event, QWheelEvent):
-            return bool(self.session.pointer.handle(self._wheel_event(event)))
-        if event.type() == QEvent.Type.Leave:
-            self.session.pointer.leave()
-        kind = _KINDS.get(event.type())
-        if kind is not None and isinstance(event, QTabletEvent):
-            facts = {"pressure": event.pressure(), "eraser": event.pointerType() == _ERASER}
-            taken = bool(self.session.pointer.handle(self._pointer_event(kind, event, **facts)))
-            event.setAccepted(taken)  # of what is left to the view Qt makes events of a mouse
-            return taken
-        if kind is not None and isinstance(event, QMouseEvent):
-            taken = self.session.pointer.handle(self._pointer_event(kind, event))
-            double = event.type() == QEvent.Type.MouseButtonDblClick and event.button() == Qt.MouseButton.LeftButton
-            if double and not taken and self.session.pointer.mode == "select":
-                self.session.fit.emit()
-            return bool(taken)
-        return bool(super().eventFilter(watched, event))
-
-    def _pointer_event(self, kind: str, event: QMouseEvent | QTabletEvent, **facts: Any) -> PointerEvent:
-        held = next((name for button, name in _BUTTONS.items() if event.buttons() & button), "")
-        return self._at(event, kind=kind, button=held if kind == "move" else _BUTTONS.get(event.button(), ""), **facts)
-
-    def _wheel_event(self, event: QWheelEvent) -> PointerEvent:
-        return self._at(event, kind="wheel", steps=(event.angleDelta().y() or event.angleDelta().x()) / 120)
-
-    def _at(self, event: QMouseEvent | QWheelEvent | QTabletEvent, **facts: Any) -> PointerEvent:
-        """What the pointer did, with its place and the keys that are held."""
-        y, x = self.scene.place(event.position())
-        keys: Any = event.modifiers()
-        return PointerEvent(
-            y=y,
-            x=x,
-            shift=bool(keys & Qt.KeyboardModifier.ShiftModifier),
-            ctrl=bool(keys & Qt.KeyboardModifier.ControlModifier),
-            alt=bool(keys & Qt.KeyboardModifier.AltModifier),
-            screen=(event.position().x(), event.position().y()),
-            **facts,
-        )
-
     def changeEvent(self, event: QEvent) -> None:
         """Another window has the keys now: no stroke goes on behind its back."""
         super().changeEvent(event)
@@ -367,6 +313,7 @@ class Window(QModelMainWindow):
         self.session.files.settle()
         self.session.files.autosave.leave()
         self.session.jobs.cancel()
+        self.session.volumes.leave()
         remember(self.session.view, self.session.preferences)
         self.session.remember()
         remember_places(self, self.session.preferences)

@@ -65,6 +65,13 @@ def commands(session: Session) -> list[Command]:
             checked=lambda: files.autoload_masks,
         ),
         Command(
+            "file.as_stacks",
+            "Files without names of axes are Z stacks",
+            session.volumes.toggle_stacks,
+            group="2",
+            checked=lambda: files.as_stacks,
+        ),
+        Command(
             "file.autosave",
             "Disable autosave _seg.npy file",
             toggle_autosave,
@@ -73,8 +80,17 @@ def commands(session: Session) -> list[Command]:
         ),
         Command("file.masks", "Load masks (tif/png/jpg)", load_masks, ("Ctrl+M",), "3", enabled=has_image),
         Command("file.seg", "Load processed/labelled image (_seg.npy)", load_seg, ("Ctrl+P",), "3", enabled=quiet),
-        Command("file.previous", "Previous image", lambda: files.go(-1), ("Left", "Shift+A"), "4", enabled=has_image),
-        Command("file.next", "Next image", lambda: files.go(1), ("Right", "D"), "4", enabled=has_image),
+        Command(
+            "file.previous",
+            "Previous image, or plane",
+            lambda: session.volumes.go(-1),
+            ("Left", "Shift+A"),
+            "4",
+            enabled=has_image,
+        ),
+        Command(
+            "file.next", "Next image, or plane", lambda: session.volumes.go(1), ("Right", "D"), "4", enabled=has_image
+        ),
         Command("file.save", "Save masks and image (_seg.npy)", files.save, ("Ctrl+S",), "5", enabled=has_cells),
         Command("file.save_masks", "Save masks as PNG/tif", exports.masks, ("Ctrl+N",), "5", enabled=has_cells),
         Command(

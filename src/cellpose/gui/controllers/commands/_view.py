@@ -12,7 +12,7 @@ IMAGE_COLORS = "Colours of the image"
 
 def commands(session: Session) -> list[Command]:
     """Layers, colours, brush, zoom."""
-    view, opened = session.view, Conditions(session).open
+    view, opened, volumes = session.view, Conditions(session).open, session.volumes
 
     def alone(color: str, key: str) -> Command:
         title = f"{color.capitalize()} channel alone"
@@ -37,8 +37,12 @@ def commands(session: Session) -> list[Command]:
         Command.toggle("view.disk", "Scale disk", view, "disk_on"),
         *(command.within(IMAGE_COLORS) for command in modes),
         *channels,
-        Command("view.next_view", "Next view", session.next_view, ("PgDown",), "2"),
-        Command("view.previous_view", "Previous view", lambda: session.next_view(-1), ("PgUp",), "2"),
+        Command("view.next_page", "Next plane, or view of a single plane", volumes.page, ("PgDown",), "2"),
+        Command(
+            "view.previous_page", "Previous plane, or view of a single plane", lambda: volumes.page(-1), ("PgUp",), "2"
+        ),
+        Command("view.next_view", "Next view", session.next_view, ("Shift+PgDown",), "2"),
+        Command("view.previous_view", "Previous view", lambda: session.next_view(-1), ("Shift+PgUp",), "2"),
         Command("view.smaller_brush", "Smaller brush", lambda: session.next_brush(-1), (",",), "3"),
         Command("view.larger_brush", "Larger brush", lambda: session.next_brush(1), (".",), "3"),
         Command("view.fit", "Full view", session.fit.emit, ("Space",), "4"),

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cellpose.gui.controllers.tools._finder import FlowFinder
 from cellpose.gui.model import Document, Edit, ViewState
+from cellpose.gui.model._sections import XY
 
 __all__ = ["CLICK_PX", "TAKEN_BACK", "Change", "Context", "PointerEvent", "Preview", "Tool", "pixel"]
 
@@ -41,6 +42,8 @@ class PointerEvent:
         Of a pen on a tablet, 0 to 1; 1 for a mouse.
     eraser
         Whether a pen is turned round, so that its other end touches the tablet.
+    axis
+        Of the section that it points into; see `Section`.
     """
 
     kind: str
@@ -54,6 +57,7 @@ class PointerEvent:
     steps: float = 0.0
     pressure: float = 1.0
     eraser: bool = False
+    axis: int = XY
 
 
 @dataclass(frozen=True, eq=False)

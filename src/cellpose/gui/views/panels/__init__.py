@@ -10,6 +10,7 @@ from cellpose.gui.views.panels._drawing import Drawing
 from cellpose.gui.views.panels._filters import Filtering
 from cellpose.gui.views.panels._segmentation import SegmentationPanel
 from cellpose.gui.views.panels._views import Views
+from cellpose.gui.views.panels._volume import VolumePanel
 
 __all__ = ["Column"]
 
@@ -22,12 +23,13 @@ class Column(QScrollArea):  # type: ignore[misc]
         self.views = Views(session)
         self.drawing = Drawing(session)
         self.segmentation = SegmentationPanel(session)
+        self.volume = VolumePanel(session)
         self.filtering = Filtering(session)
         inner = QWidget()
         column = QVBoxLayout(inner)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(10)
-        for group in (self.views, self.drawing, self.segmentation, self.filtering):
+        for group in (self.views, self.drawing, self.segmentation, self.volume, self.filtering):
             column.addWidget(group)
         column.addStretch(1)
         self.setWidget(inner)

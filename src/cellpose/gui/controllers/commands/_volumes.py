@@ -1,0 +1,44 @@
+"""Entries of the View menu for volumes: planes and sections."""
+
+from __future__ import annotations
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.controllers.commands._command import Command, Conditions, When
+from cellpose.gui.model._view import LAYOUTS
+
+__all__ = ["commands"]
+
+_SUBMENU = "Volume"
+_KEYS = {"three views": ("T",), "thin slices": ("Shift+T",)}
+
+
+def commands(session: Session) -> list[Command]:
+    """The first and the last plane, the other images of the folder, sections."""
+    volumes, view = session.volumes, session.view
+    volume = Conditions(session).open & When((lambda: volumes.is_open, "open a volume first, a file of planes"))
+
+    def show(layout: str) -> Command:
+        return Command(
+            f"view.{layout.replace(' ', '_')}",
+            layout.capitalize(),
+            lambda: volumes.layout(layout),
+            _KEYS.get(layout, ()),
+            "23",
+            checked=lambda: view.layout == layout,
+            enabled=volume,
+        )
+
+    listed = [
+        Command("view.first_plane", "First plane", lambda: volumes.see(0), ("Home",), "23", enabled=volume),
+        Command(
+            "view.last_plane", "Last plane", lambda: volumes.see(volumes.n_planes - 1), ("End",), "23", enabled=volume
+        ),
+        *(show(layout) for layout in LAYOUTS),
+    ]
+    others = [
+        Command(
+            "file.previous_file", "Previous image", lambda: session.files.go(-1), ("Ctrl+Left",), "4", enabled=volume
+        ),
+        Command("file.next_file", "Next image", lambda: session.files.go(1), ("Ctrl+Right",), "4", enabled=volume),
+    ]
+    return [*(command.within(_SUBMENU) for command in listed), *others]

@@ -1,0 +1,90 @@
+"""Files of planes as volumes (Z, C, Y, X): which axis the planes are, and how far they are apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose import io
+from cellpose.errors import AxesError
+
+__all__ = ["MOST_COLORS", "aspect_of", "is_volume", "volume_of"]
+
+MOST_COLORS = 32  # an axis that is longer counts planes
+
+
+def is_volume(image: io.Image, as_stack: bool) -> bool:
+    """Whether a file is opened as a volume.
+
+    Parameters
+    ----------
+    image
+        As it was read.
+    as_stack
+        The user says that files without names of axes hold planes, as ``--Zstack`` does.
+
+    Examples
+    --------
+    >>> planes = np.zeros((5, 64, 64), np.uint8)
+    >>> is_volume(io.Image(planes, "ZYX"), False), is_volume(io.Image(planes, "QYX"), False)
+    (True, False)
+    >>> is_volume(io.Image(planes, "QYX"), True), is_volume(io.Image(planes, "TYX"), True)
+    (True, False)
+    """
+    if "T" in image.axes:
+        return False
+    if image.declares("Z"):
+        return True
+    unnamed = [length for letter, length in zip(image.axes, image.data.shape, strict=True) if letter in "QZ"]
+    if image.data.ndim == 4:
+        return bool(unnamed)  # more than a plane in any case
+    return bool(unnamed) and image.data.ndim == 3 and (as_stack or min(image.data.shape) > MOST_COLORS)
+
+
+def volume_of(image: io.Image, name: str = "the image") -> npt.NDArray[Any]:
+    """All planes and channels of a file, (Z, C, Y, X), a view where the file allows.
+
+    Of axes without names the planes are the first but, of four axes, the shortest, which counts channels; of three
+    whose last is by far the shortest, those are the planes, as the original takes them.
+
+    Raises
+    ------
+    AxesError
+        If there are more axes than planes, channels, rows and columns.
+
+    Examples
+    --------
+    >>> volume_of(io.Image(np.zeros((5, 2, 64, 48)), "ZCYX")).shape
+    (5, 2, 64, 48)
+    >>> volume_of(io.Image(np.zeros((64, 48, 5)), "QQQ")).shape
+    (5, 1, 64, 48)
+    """
+    data = image.data
+    if data.ndim not in (3, 4):
+        message = f"{name} has axes {image.axes} of lengths {data.shape}; a volume has Z, Y, X and at most channels"
+        raise AxesError(message)
+    channel = image.axis("C")
+    if channel is None and data.ndim == 4:
+        left = [axis for axis in range(4) if image.axes[axis] not in "ZYX"] or list(range(4))
+        channel = min(left, key=lambda axis: data.shape[axis])
+    planes = np.moveaxis(data, channel, -1) if channel is not None else data[..., None]
+    letters = image.axes if channel is None else image.axes[:channel] + image.axes[channel + 1 :]
+    z = letters.find("Z")
+    if z < 0:
+        sides = planes.shape[:3]
+        z = int(np.argmin(sides)) if min(sides) < max(sides) / 3 and "Y" not in letters else 0
+    return np.moveaxis(np.moveaxis(planes, z, 0), -1, 1)
+
+
+def aspect_of(pixel_size_um: tuple[float | None, float | None, float | None]) -> float:
+    """Distance of planes in pixels; 1 where the file does not say, and where it says what cannot be shown.
+
+    Examples
+    --------
+    >>> aspect_of((1.0, 0.25, 0.25)), aspect_of((None, 0.25, 0.25))
+    (4.0, 1.0)
+    """
+    z, y, _ = pixel_size_um
+    return float(z / y) if z and y and 0.01 <= z / y <= 100 else 1.0

@@ -1,0 +1,37 @@
+"""How volumes are segmented."""
+
+from __future__ import annotations
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.views.panels._bound import Group, SliderRow, number_box
+
+__all__ = ["VolumePanel"]
+
+
+class VolumePanel(Group):
+    """3D flows or stitched planes, and how far planes are apart. Hidden for single planes."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("Volume")
+        self._session, settings, live = session, session.settings, session.segmentation.live
+        box = number_box(settings, "stitch_threshold", 0, 1, 0.05, 2, entered=live.follow)
+        self.stitch = SliderRow(box, settings, "stitch_threshold", (0, 1), live.settle)
+        self.stitch.setToolTip(
+            "0: 3D flows of planes of three directions; above: each plane for itself, and masks of neighbouring planes "
+            "that overlap so much are one cell"
+        )
+        self.smooth = number_box(settings, "flow3D_smooth", 0, 100, 0.5, 1)
+        self.smooth.setToolTip("sigma in pixels that smooths the 3D flows")
+        self.anisotropy = number_box(settings, "anisotropy", 0.01, 100, 0.5, 2)
+        self.anisotropy.setToolTip("distance of planes divided by the size of a pixel, for 3D flows")
+        self.form.addRow("stitch threshold", self.stitch)
+        self.form.addRow("flow3D smooth", self.smooth)
+        self.form.addRow("anisotropy", self.anisotropy)
+        settings.events.stitch_threshold.connect(lambda _: self._show())
+        session.opened.connect(lambda _: self._show())
+        self._show()
+
+    def _show(self) -> None:
+        self.setVisible(self._session.volumes.is_open)
+        for widget in (self.smooth, self.anisotropy):
+            widget.setEnabled(self._session.settings.do_3D)
