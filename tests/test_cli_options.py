@@ -40,7 +40,7 @@ VALUES = {
         "x",
     ),
     **dict.fromkeys(("add_model", "pretrained_model_ortho", "output_name", "savedir", "test_dir", "file_list"), "x"),
-    **dict.fromkeys(("mask_filter", "model_name_out", "model_type"), "x"),
+    **dict.fromkeys(("mask_filter", "model_name_out", "model_type", "restore_precision"), "x"),
     **dict.fromkeys(("mask_threshold", "diam_threshold"), "1"),
     **dict.fromkeys(("seed", "accumulate", "validate_every", "patience", "checkpoint_every", "adapter_rank"), "2"),
     "diameter_um": "4.5",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from cellpose import denoise
@@ -81,7 +84,7 @@ def test_a_segmentation_network_does_not_restore(folder: Path) -> None:
 
 def test_bad_options_are_errors(folder: Path, image: np.ndarray) -> None:
     model = denoise.DenoiseModel()
-    with pytest.raises(InputError, match="2 diameters or scales"):
+    with pytest.raises(InputError, match="diameter has 2 values"):
         model.eval([image], diameter=[10, 20])
     with pytest.raises(OptionError, match="batch_size"):
         model.eval(image, batch_size=0)
@@ -162,3 +165,60 @@ def test_faster_engines_restore_the_same(folder: Path, image: np.ndarray) -> Non
     assert not model.eval(image, **options).any()
     model.net = exact.net
     np.testing.assert_array_equal(model.eval(image, **options), restored)
+
+
+def test_each_image_of_a_list_has_its_own_size_and_channels(folder: Path, image: np.ndarray) -> None:
+    model = denoise.CellposeDenoiseModel(pretrained_model="cyto3", restore_type="upsample_cyto3")
+    two = np.dstack([image, image[::-1]])
+    masks, _, _, restored = model.eval([image, two], channels=[[0, 0], [1, 2]], diameter=[15.0, 60.0])
+    assert [one.shape for one in restored] == [(80, 100, 1), (40, 50, 2)]
+    assert model.ratio == 1.0
+    # The first image is enlarged to cells of 30 pixels; those of the second, which is not, have 60 as they are.
+    alone = model.eval(two, channels=[1, 2], diameter=60.0)
+    np.testing.assert_allclose(restored[1], alone[3], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(masks[1], alone[0])
+    first = model.eval(image, channels=[0, 0], diameter=15.0)
+    np.testing.assert_array_equal(masks[0], first[0])
+    assert model.ratio == 2.0
+
+
+def test_files_are_restored_as_arrays_are(folder: Path, image: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, image)
+    model = denoise.DenoiseModel(engine="native")
+    expected = model.eval(image)
+    np.testing.assert_array_equal(model.eval(path), expected)
+    np.testing.assert_array_equal(model.eval(one for one in (image, path))[1], expected)
+
+
+def test_progress_covers_both_networks(folder: Path, image: np.ndarray) -> None:
+    model, told = denoise.CellposeDenoiseModel(pretrained_model="cyto3"), []
+    model.eval(image, channels=[0, 0], progress=told.append)
+    assert told == sorted(told)
+    assert 50 in told
+    assert told[-1] == 100
+
+
+def test_restoring_needs_no_torch(folder: Path) -> None:
+    code = """
+import sys
+import numpy as np
+from cellpose import denoise
+model = denoise.DenoiseModel(pretrained_model=sys.argv[1], engine="native")
+assert model.eval(np.random.default_rng(0).random((32, 32)), channels=[0, 0]).shape == (32, 32, 1)
+assert "torch" not in sys.modules
+"""
+    path = folder / "denoise_cyto3"
+    denoise.DenoiseModel(pretrained_model=path, engine="native")  # is compared with torch once
+    subprocess.run([sys.executable, "-c", code, path], check=True)
+
+
+def test_a_restoration_may_be_computed_in_8_bits(folder: Path, image: np.ndarray) -> None:
+    pytest.importorskip("openvino")
+    exact = denoise.DenoiseModel(engine="native").eval(image)
+    model = denoise.CellposeDenoiseModel(pretrained_model="cyto3", engine="openvino", restore_precision="int8")
+    assert (model.dn.engine, model.dn.precision, model.cp.precision) == ("openvino", "int8", "float32")
+    found = model.dn.eval(image)
+    assert 0 < np.abs(found - exact).max() < 0.1 * np.abs(exact).max()
+    with pytest.raises(OptionError, match="int8"):
+        denoise.DenoiseModel(engine="native", precision="int8")

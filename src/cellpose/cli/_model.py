@@ -241,6 +241,7 @@ def _restoring_model(args: Namespace, files: dict[str, Any], device: Any, is_gpu
         device=None if device == "cpu" else device,
         engine=args.engine,
         precision=args.precision,
+        restore_precision=args.restore_precision,
     )
 
 

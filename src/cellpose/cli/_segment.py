@@ -197,8 +197,8 @@ def _segment_all(files: list[Path], segmenter: Segmenter, args: Namespace, displ
             return _segment_one(file, segmenter, args, budget, tell)
 
     # Figures are drawn by a library that knows one thread only; of images whose results have the same names the last
-    # one's are to stay; networks that restore are run by torch.
-    alone = args.large or args.save_mpl or segmenter.restores or groups_of_same_results(files, args)
+    # one's are to stay.
+    alone = args.large or args.save_mpl or groups_of_same_results(files, args)
     workers = 1 if alone or len(files) == 1 else worker_count()
     if workers > 1:
         yield from in_order(one, files, workers, display.advance)

@@ -185,6 +185,12 @@ def _model() -> list[Flag]:
         ),
         Flag("chan2_restore", "model", "restore the channel of nuclei with a model made for nuclei"),
         Flag(
+            "restore_precision",
+            "model",
+            "how exactly the restoration model is computed: float32, bfloat16, or int8 (needs openvino)",
+            kind=str,
+        ),
+        Flag(
             "add_model",
             "model",
             "copy this model file to the models folder and list it under its name",

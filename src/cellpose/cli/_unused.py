@@ -28,7 +28,7 @@ _GROUPS = {
 _OTHERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("no_norm", "norm_percentile", "batch_size", "resume", "mask_filter"), _BOTH),
     **dict.fromkeys(("image_path", "engine", "precision", "z_axis", "axes", "invert"), (_SEGMENT,)),
-    **dict.fromkeys(("restore_type", "chan2_restore", "pretrained_model_ortho"), (_SEGMENT,)),
+    **dict.fromkeys(("restore_type", "chan2_restore", "restore_precision", "pretrained_model_ortho"), (_SEGMENT,)),
     **dict.fromkeys(("Zstack", "add_model"), ()),
 }
 
@@ -36,7 +36,7 @@ _OTHERS: dict[str, tuple[str, ...]] = {
 _BESIDE = {
     **dict.fromkeys(("anisotropy", "flow3D_smooth", "view_weights", "isotropic_steps", "z_interpolation"), ("do_3D",)),
     "pretrained_model_ortho": ("do_3D",),
-    "chan2_restore": ("restore_type",),
+    **dict.fromkeys(("chan2_restore", "restore_precision"), ("restore_type",)),
     "exact_rois": ("save_rois",),
     **dict.fromkeys(("nimg_test_per_epoch", "validate_every", "keep_best", "patience"), ("test_dir", "file_list")),
     "replay_fraction": ("replay_dir",),

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
+from cellpose._progress.bars import Fractions
 from cellpose.denoise._model import DenoiseModel
-from cellpose.models import CellposeModel
+from cellpose.models import CellposeModel, Images, Layout, one_number, reporter
+from cellpose.options import Normalization, Tiling
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["CellposeDenoiseModel"]
 
-FloatArray = NDArray[np.float32]
+# Part of the progress that is restoring.
+_RESTORING = 0.5
 
 
 class CellposeDenoiseModel:
@@ -35,6 +38,13 @@ class CellposeDenoiseModel:
         Restore the second channel with the model for nuclei.
     engine, precision
         What runs the networks, and how exactly the one that segments is computed, see `CellposeModel`.
+    restore_precision
+        How exactly the ones that restore are computed, see `DenoiseModel`.
+
+    Attributes
+    ----------
+    dn, cp
+        The models.
     """
 
     def __init__(
@@ -48,8 +58,16 @@ class CellposeDenoiseModel:
         device: torch.device | None = None,
         engine: str | None = None,
         precision: str | None = None,
+        restore_precision: str | None = None,
     ) -> None:
-        self.dn = DenoiseModel(gpu=gpu, model_type=restore_type, chan2=chan2_restore, device=device, engine=engine)
+        self.dn = DenoiseModel(
+            gpu=gpu,
+            model_type=restore_type,
+            chan2=chan2_restore,
+            device=device,
+            engine=engine,
+            precision=restore_precision,
+        )
         self.cp = CellposeModel(
             gpu=gpu,
             pretrained_model=pretrained_model or model_type or "cyto3",
@@ -58,6 +76,11 @@ class CellposeDenoiseModel:
             engine=engine,
             precision=precision,
         )
+
+    @property
+    def ratio(self) -> float:
+        """How much larger than the image the last restored one, and its masks, are."""
+        return self.dn.ratio
 
     def eval(
         self,
@@ -104,24 +127,43 @@ class CellposeDenoiseModel:
         masks, flows, styles, imgs_restored
             As `CellposeModel.eval` and `DenoiseModel.eval` return them; lists for a list of images.
         """
-        restored = self.dn.eval(
-            x, batch_size=batch_size, channels=channels, channel_axis=channel_axis, z_axis=z_axis, normalize=normalize,
-            rescale=rescale, diameter=diameter, tile_overlap=tile_overlap, do_3D=do_3D, bsize=bsize,
+        images, tell = Images.of(x), reporter(progress)
+        done = self.dn.restored(
+            images,
+            Layout(channels, channel_axis, z_axis),
+            Normalization.of(normalize),
+            Tiling(batch_size=batch_size, tile_overlap=tile_overlap, bsize=bsize),
+            (diameter, rescale),
+            do_3D=do_3D,
             progress=progress if isinstance(progress, bool) or progress is None else False,
-        )  # fmt: skip
+            report=None if tell is None else lambda fraction: tell(_RESTORING * fraction),
+        )
+        if tell is not None:
+            progress = Fractions(lambda fraction: tell(_RESTORING + (1 - _RESTORING) * fraction))
+        self.dn.ratio = done[-1].ratio if done else 1.0
+        # Cells of an enlarged image have the diameter that they were brought to, also beside images that are not.
+        seen: list[Any] = [
+            self.dn.diam_mean if one.ratio > 1 else one_number("diameter", diameter, index, len(done), many=images.many)
+            for index, one in enumerate(done)
+        ]
+        restored: Any = [one.image for one in done] if images.many else done[0].image
         stack = do_3D or stitch_threshold > 0
         masks, flows, styles = self.cp.eval(
             restored, batch_size=batch_size, channels=_of_restored(channels), channel_axis=-1,
-            z_axis=0 if stack else None, normalize=True, rescale=rescale,
-            diameter=self.dn.diam_mean if self.dn.ratio > 1 else diameter, tile_overlap=tile_overlap, augment=augment,
-            resample=resample, invert=invert, flow_threshold=flow_threshold, cellprob_threshold=cellprob_threshold,
+            z_axis=0 if stack else None, normalize=True, rescale=rescale, diameter=seen if images.many else seen[0],
+            tile_overlap=tile_overlap, augment=augment, resample=resample, invert=invert,
+            flow_threshold=flow_threshold, cellprob_threshold=cellprob_threshold,
             do_3D=do_3D, anisotropy=anisotropy, stitch_threshold=stitch_threshold, min_size=min_size, niter=niter,
             interp=interp, bsize=bsize, flow3D_smooth=flow3D_smooth, progress=progress, **options_3d,
         )  # fmt: skip
+        if isinstance(x, np.ndarray) and images.many and x.dtype != object:
+            restored = np.stack(restored)
         return masks, flows, styles, restored
 
 
-def _of_restored(channels: Any) -> Sequence[int]:
-    """The channels of the restored image: what was chosen from the original now stands first."""
-    gray = channels is None or np.ravel(channels)[0] == 0
+def _of_restored(channels: Any) -> Any:
+    """The channels of the restored image, or images: what was chosen from the original now stands first."""
+    if np.ndim(channels) > 1:
+        return [_of_restored(pair) for pair in channels]
+    gray = channels is None or channels[0] == 0
     return [0, 0] if gray else [1, 2]

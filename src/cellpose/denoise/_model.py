@@ -1,28 +1,38 @@
-"""Restoring images: one network a channel, over tiles."""
+"""The model that restores: a network per channel, where they run, and ``eval``."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from cellpose import core, transforms, weights
-from cellpose._progress.display import shown, waiting
-from cellpose.engines import Engine, LoadedNetwork, NetworkAttribute, choose_engine, engine_of
-from cellpose.errors import InputError, WeightsError
+from cellpose import core, weights
+from cellpose._progress.display import shown
+from cellpose.denoise._restore import CELL_DIAMETER, NUCLEUS_DIAMETER, RestoredImage, Restorer
+from cellpose.engines import (
+    LoadedNetwork,
+    NetworkAttribute,
+    choose_engine,
+    engine_of,
+    run_side_by_side,
+    worthwhile_precision,
+)
+from cellpose.errors import WeightsError
+from cellpose.models import Images, Layout, fraction_of, name_of, one_number, read_with_axes
 from cellpose.options import Normalization, Tiling
-from cellpose.transforms import Preparation, has_contrast
+from cellpose.transforms import Preparation
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["MODEL_NAMES", "DenoiseModel"]
 
 logger = logging.getLogger("cellpose.denoise")
-
-FloatArray = NDArray[np.float32]
 
 _TASKS = ("denoise", "deblur", "upsample", "oneclick")
 _LOSSES = ("", "per_", "seg_", "rec_")
@@ -31,11 +41,6 @@ MODEL_NAMES = [f"{task}_cyto3" for task in _TASKS] + [
     for cells in ("cyto2", "nuclei")
     for name in [f"{task}_{loss}{cells}" for task in _TASKS for loss in _LOSSES] + [f"aniso_{cells}"]
 ]
-
-# Cells and nuclei are brought to these diameters in pixels.
-_CELL_DIAMETER, _NUCLEUS_DIAMETER = 30.0, 17.0
-# Cells smaller than this are noise, which no enlargement helps.
-_SMALLEST_DIAMETER = 3.0
 
 
 class DenoiseModel:
@@ -58,14 +63,18 @@ class DenoiseModel:
         Diameter in pixels to which cells are brought; 17 for models of nuclei.
     device
         Torch device; goes before `gpu`.
-    engine
-        What runs the networks, see `models.CellposeModel`.
+    engine, precision
+        What runs the networks, and how exactly, see `models.CellposeModel`; in 8 bits only OpenVINO does.
 
     Attributes
     ----------
     net, net_chan2
         The networks of the first and the second channel (torch modules), loaded when they are asked for; may be
         replaced. No second one: the first restores both.
+    engine, precision
+        What runs the network of the first channel, a name of ``cellpose.engines.ENGINES``, and how exactly.
+    ratio
+        How much larger than the image the last result is; more than 1 after ``upsample`` of small cells.
 
     Raises
     ------
@@ -84,26 +93,52 @@ class DenoiseModel:
         nchan: int = 1,
         model_type: str | None = None,
         chan2: bool = False,
-        diam_mean: float = _CELL_DIAMETER,
+        diam_mean: float = CELL_DIAMETER,
         device: torch.device | None = None,
         engine: str | None = None,
+        precision: str | None = None,
     ) -> None:
         name = str(pretrained_model or model_type or "denoise_cyto3")
-        self.device, self.gpu = (device, device.type != "cpu") if device is not None else core.assign_device(gpu=gpu)
-        engines = choose_engine(engine, gpu=self.gpu)
-        self.pretrained_model, self._net = self._load(name, engines)
+        # Known without torch, which need not be imported then.
+        self._device: Any
+        self._device, self.gpu = (None, False) if device is None and not gpu else _chosen(device)
+        if precision is not None:
+            precision = worthwhile_precision(precision, engine, gpu=self.gpu)
+        engines = choose_engine(engine, gpu=self.gpu, precision=precision or "float32")
+        self.pretrained_model, self._net = self._load(name, engines, precision)
+        self.precision: str = self._net.precision
         self.model_type = model_type or Path(self.pretrained_model).name
         self.nchan = nchan
-        self.diam_mean = _NUCLEUS_DIAMETER if self.model_type.endswith("nuclei") else float(diam_mean)
-        # How much larger than the image the last result is; more than 1 after `upsample` of small cells.
+        self.diam_mean = NUCLEUS_DIAMETER if self.model_type.endswith("nuclei") else float(diam_mean)
         self.ratio = 1.0
+        # The name that was asked for tells too: one file may stand for several tasks.
+        self._enlarges = any("upsample" in Path(each).name for each in (name, self.pretrained_model))
         self._net_chan2: Any = None
         if chan2:
-            _, self._net_chan2 = self._load(f"{Path(name).name.split('_')[0]}_nuclei", engines)
+            _, self._net_chan2 = self._load(f"{Path(name).name.split('_')[0]}_nuclei", engines, precision)
+        self._turn = threading.Lock()
 
-    def _load(self, name: str, engines: tuple[str, ...]) -> tuple[str, Any]:
+    @property
+    def device(self) -> Any:
+        """The torch device."""
+        if self._device is None:
+            import torch
+
+            self._device = torch.device("cpu")
+        return self._device
+
+    @device.setter
+    def device(self, device: Any) -> None:
+        self._device = device
+
+    @property
+    def engine(self) -> str:
+        """What runs the network of the first channel: a name of ``cellpose.engines.ENGINES``."""
+        return str(getattr(self._net, "name", "torch"))
+
+    def _load(self, name: str, engines: tuple[str, ...], precision: str | None) -> tuple[str, Any]:
         file = weights.resolve(name)
-        net = LoadedNetwork(file, engines, self.device)
+        net = LoadedNetwork(file, engines, self._device, precision)
         nout = net.described("nout", None)
         if nout != 1:
             message = (
@@ -129,16 +164,17 @@ class DenoiseModel:
         bsize: int | None = None,
         progress: bool | None = None,
     ) -> Any:
-        """Restore an image, a stack, or a list of these.
+        """Restore an image, a stack, or several of these.
 
         Parameters
         ----------
         x
-            Image (Y, X), (Y, X, channels) or a stack of such, or a list of them; not modified.
+            Image (Y, X), (Y, X, channels) or a stack of such; the path of an image; or several: a list, tuple,
+            generator or 5-D array of these, or the path of a folder. Not modified.
         batch_size
             Number of tiles run at once.
         channels
-            ``[cytoplasm, nuclei]``, 1-based, 0 for gray or none; None: each channel is restored.
+            ``[cytoplasm, nuclei]``, 1-based, 0 for gray or none, or one pair per image; None: each channel is restored.
         channel_axis, z_axis
             Indices of axes, None to find them.
         normalize
@@ -160,80 +196,74 @@ class DenoiseModel:
         -------
         numpy.ndarray or list of numpy.ndarray
             float32 ([Z,] Y, X, channels), normalised intensities. With an ``upsample`` model and a diameter below
-            `diam_mean`, Y and X are larger by ``diam_mean / diameter``.
+            `diam_mean`, Y and X are larger by ``diam_mean / diameter``. Of a 5-D array one array.
         """
-        tiling = Tiling(batch_size=batch_size, tile_overlap=tile_overlap, bsize=bsize)
-        preparation = Preparation(
-            channels, channel_axis, z_axis, nchan=None, stack=do_3D, normalization=Normalization.of(normalize)
+        images = Images.of(x)
+        done = self.restored(
+            images,
+            Layout(channels, channel_axis, z_axis),
+            Normalization.of(normalize),
+            Tiling(batch_size=batch_size, tile_overlap=tile_overlap, bsize=bsize),
+            (diameter, rescale),
+            do_3D=do_3D,
+            progress=progress,
         )
+        self.ratio = done[-1].ratio if done else 1.0
+        if not images.many:
+            return done[0].image
+        results = [one.image for one in done]
+        return np.stack(results) if isinstance(x, np.ndarray) and x.dtype != object else results
 
-        def restored(image: Any, diameter: float | None, rescale: float | None) -> tuple[FloatArray, float]:
-            # The published models for small cells were made to see them enlarged a second time.
-            scale = self.diam_mean / diameter if diameter else rescale or 1.0
-            enlarged = replace(preparation, scale=self._enlarging(diameter))
-            return self._restore(np.asarray(image), enlarged, scale, tiling), enlarged.scale
+    def restored(
+        self,
+        images: Images,
+        layout: Layout,
+        normalization: Normalization,
+        tiling: Tiling,
+        sizes: tuple[Any, Any] = (None, None),
+        *,
+        do_3D: bool = False,
+        progress: bool | None = None,
+        report: Callable[[float], None] | None = None,
+    ) -> list[RestoredImage]:
+        """Restore images one after the other, and say of each how much larger than the image it is.
 
-        if isinstance(x, (list, tuple)) or (isinstance(x, np.ndarray) and x.squeeze().ndim == 5):
-            diameters, rescales = _one_each(diameter, len(x)), _one_each(rescale, len(x))
-            results = []
-            with shown(progress, "restored images", len(x)) as display:
-                for index, one in enumerate(zip(x, diameters, rescales, strict=True)):
-                    with display.job(f"image {index + 1}"):
-                        results.append(restored(*one))
-                    display.advance(index + 1)
-            self.ratio = results[-1][1] if results else 1.0
-            images = [image for image, _ in results]
-            return images if isinstance(x, (list, tuple)) else np.stack(images)
-        with waiting("image", progress):
-            image, self.ratio = restored(x, _one_each(diameter, 1)[0], _one_each(rescale, 1)[0])
-        return image
+        Parameters
+        ----------
+        images, layout, normalization, tiling
+            What is restored, and how.
+        sizes
+            ``diameter`` and ``rescale``, each a number for all images or one per image.
+        do_3D, progress
+            As in `eval`.
+        report
+            Called with the fraction that is done, 0 to 1.
+        """
+        restorer, done = self.restorer(), []
+        several = images.many and images.count != 1
+        with shown(progress, "restored images" if several else "", images.count) as display:
+            for index, item in enumerate(images.items):
+                diameter, rescale = (
+                    one_number(name, value, index, images.count, many=images.many) or None
+                    for name, value in zip(("diameter", "rescale"), sizes, strict=True)
+                )
+                image, own = read_with_axes(item, layout.of(index, images.count), planes_by_name=True)
+                preparation = Preparation(
+                    own.channels, own.channel_axis, own.z_axis, nchan=None, stack=do_3D, normalization=normalization
+                )
+                with display.job(name_of(item, index, many=images.many)):
+                    part = fraction_of(report, index, images.count)
+                    done.append(restorer(image, preparation, diameter, rescale, tiling, part))
+                display.advance(index + 1)
+        return done
 
-    def _enlarging(self, diameter: float | None) -> float:
-        """By how much larger than the image the restored one is."""
-        if not diameter or "upsample" not in Path(self.pretrained_model).name:
-            return 1.0
-        return self.diam_mean / diameter if _SMALLEST_DIAMETER <= diameter < self.diam_mean else 1.0
-
-    def _restore(self, image: NDArray[Any], preparation: Preparation, scale: float, tiling: Tiling) -> FloatArray:
-        """The image restored at the size of the preparation, by networks that see that ``scale`` times as large."""
-        stack = preparation.arranged(image)
-        if preparation.scale != 1:
-            size = preparation.size(stack.shape[1:3])
-            stack = np.stack([transforms.resize_plane(plane, (size[0], size[1])) for plane in stack])
-        if _has_no_second_channel(stack, preparation.channels):
-            stack = stack[..., :1]
-        out = np.empty(stack.shape, np.float32)
-        for c in range(stack.shape[-1]):
-            second = c == 1
-            net = self._net_chan2 if second and self._net_chan2 is not None else self._net
-            of_channel = scale * (_CELL_DIAMETER / _NUCLEUS_DIAMETER if second else 1.0)
-            seen = replace(preparation, scale=of_channel)
-            out[..., c] = _run(engine_of(net), stack[..., c : c + 1], seen, tiling)
-        return out[0] if len(out) == 1 else out
-
-
-def _run(engine: Engine, stack: FloatArray, preparation: Preparation, tiling: Tiling) -> FloatArray:
-    """One channel (plane, Y, X, 1) restored, (plane, Y, X)."""
-    stack = preparation.normalised(stack)
-    if not stack.any():  # of a channel without contrast nothing is restored
-        return np.zeros(stack.shape[:3], np.float32)
-    size = preparation.size(stack.shape[1:3])
-    planes = core.run_planes(engine, stack, tiling, (size[0], size[1]), what="restoring")
-    return np.stack([transforms.resize_plane(output[0], stack.shape[1:3]) for output, _ in planes])
-
-
-def _has_no_second_channel(stack: FloatArray, channels: Any) -> bool:
-    """Whether the second channel is empty, or was not asked for."""
-    if stack.shape[-1] != 2:
-        return False
-    flat = not has_contrast(float(stack[..., 1].min()), float(stack[..., 1].max()))
-    return flat or (channels is not None and np.ravel(channels)[-1] == 0)
+    def restorer(self) -> Restorer:
+        """The networks to run now: attributes may have been replaced since the last call."""
+        first = engine_of(self._net)
+        second = first if self._net_chan2 is None else engine_of(self._net_chan2)
+        turn = nullcontext() if run_side_by_side(first, second) else self._turn
+        return Restorer(first, second, self.diam_mean, self._enlarges, turn)
 
 
-def _one_each(value: Any, n: int) -> list[float | None]:
-    """A number for each of n images, None where it is not given or 0."""
-    values = list(np.ravel(value)) if isinstance(value, (list, tuple, np.ndarray)) else [value] * n
-    if len(values) != n:
-        message = f"{len(values)} diameters or scales were given for {n} images; give one for all, or one per image"
-        raise InputError(message)
-    return [float(one) if one else None for one in values]
+def _chosen(device: torch.device | None) -> tuple[Any, bool]:
+    return (device, device.type != "cpu") if device is not None else core.assign_device(gpu=True)

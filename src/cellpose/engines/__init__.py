@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellpose.engines._batches import SmallerBatches
 from cellpose.engines._choose import ENGINE_ENV, PRECISIONS, choose_engine, worthwhile_precision
-from cellpose.engines._graph import GraphEngine, open_engine, write_reference
+from cellpose.engines._graph import GraphEngine, open_engine, run_side_by_side, write_reference
 from cellpose.engines._loaded import LoadedNetwork, NetworkAttribute, engine_of
 from cellpose.engines._protocol import Engine
 from cellpose.engines._registry import ENGINES, EngineKind, Graphs, by_speed, engine_names
@@ -38,6 +38,7 @@ __all__ = [
     "engine_names",
     "engine_of",
     "open_engine",
+    "run_side_by_side",
     "worthwhile_precision",
     "write_reference",
 ]

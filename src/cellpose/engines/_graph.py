@@ -20,7 +20,7 @@ from cellpose.engines._sessions import Session, workers
 from cellpose.engines._source import Source, keep, source_of
 from cellpose.errors import CellposeError, InputError
 
-__all__ = ["GraphEngine", "open_engine", "reference_path", "write_reference"]
+__all__ = ["GraphEngine", "open_engine", "reference_path", "run_side_by_side", "write_reference"]
 
 logger = logging.getLogger("cellpose.engines")
 
@@ -131,6 +131,15 @@ class GraphEngine:
                 f"tiles of {rows} x {columns} pixels cannot be run: sides must be multiples of {self.tile_multiple}"
             )
             raise InputError(message)
+
+
+def run_side_by_side(*engines: Any) -> bool:
+    """Whether several images may be run by these engines at once.
+
+    Torch divides one image among all threads (and a GPU has one memory): two at once would only be in each other's way.
+    The same is true of large matrices.
+    """
+    return all(isinstance(each, GraphEngine) and nets.family_named(each.backbone).convolutional for each in engines)
 
 
 def open_engine(names: Sequence[str], file: weights.ModelFile, precision: str = "float32") -> GraphEngine | None:

@@ -15,8 +15,10 @@ from cellpose.models._doubt import doubts_untold
 from cellpose.models._files import MODEL_NAMES, size_model_path
 from cellpose.models._files import NORMALIZE_DEFAULT as normalize_default
 from cellpose.models._frames import segment_image
+from cellpose.models._inputs import Images, Layout, one_number, read_with_axes
 from cellpose.models._large import LargeResult, MemoryEstimate, estimate_memory, segment_large
 from cellpose.models._legacy import cache_model_path, get_backbone, get_model_params, get_user_models, model_path
+from cellpose.models._many import fraction_of, name_of, reporter
 from cellpose.models._model import CellposeModel
 from cellpose.models._size import Cellpose, SizeModel
 from cellpose.models._volume_memory import VolumeEstimate, estimate_volume_memory
@@ -27,7 +29,9 @@ __all__ = [
     "MODEL_NAMES",
     "Cellpose",
     "CellposeModel",
+    "Images",
     "LargeResult",
+    "Layout",
     "MemoryEstimate",
     "SizeModel",
     "VolumeEstimate",
@@ -39,12 +43,17 @@ __all__ = [
     "doubts_untold",
     "estimate_memory",
     "estimate_volume_memory",
+    "fraction_of",
     "get_backbone",
     "get_model_params",
     "get_user_models",
     "model_path",
     "models_logger",
+    "name_of",
     "normalize_default",
+    "one_number",
+    "read_with_axes",
+    "reporter",
     "run_3D",
     "run_net",
     "segment_image",

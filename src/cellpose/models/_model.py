@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from cellpose import weights
 from cellpose._face.door import check_arguments
 from cellpose.engines import (
-    GraphEngine,
     LoadedNetwork,
     NetworkAttribute,
     choose_engine,
     engine_of,
+    run_side_by_side,
     worthwhile_precision,
 )
 from cellpose.models import _retired
@@ -364,9 +364,6 @@ class CellposeModel:
         engine = engine_of(self._net, self.backbone)
         ortho = None if self._net_ortho is None else engine_of(self._net_ortho, self.backbone)
         device = self._device if self._device is not None and self._device.type != "cpu" else None
-        # Torch divides one image among all threads (and a GPU has one memory): two at once would only be in each
-        # other's way. The same is true of large matrices.
-        one_by_one = (e for e in (engine, ortho) if e)
-        shared = all(isinstance(e, GraphEngine) and family_named(e.backbone).convolutional for e in one_by_one)
+        shared = run_side_by_side(engine, *(() if ortho is None else (ortho,)))
         turn = nullcontext() if shared else self._turn
         return Network(engine, ortho, self.nchan, float(self.diam_mean), float(self.diam_labels), device, turn)
