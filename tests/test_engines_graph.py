@@ -18,7 +18,7 @@ import torch
 from cellpose import weights
 from cellpose.engines import ENGINES, TorchEngine, _graph, _sessions, choose_engine, open_engine
 from cellpose.engines._cpnet_graph import cpnet_graph
-from cellpose.engines._native_graph import native_graph
+from cellpose.engines._native_graph import NativeGraph, native_graph
 from cellpose.engines._onnx_file import Graph
 from cellpose.errors import InputError, MissingExtraError, OptionError
 from cellpose.models import CellposeModel
@@ -71,6 +71,15 @@ def graph_of(engine, net, nbase, nout, *, sz=3, **options):
         options.pop("max_pool", None)
         return native_graph(state, Architecture("cpnet", nbase[0], nout, tuple(nbase), sz, **options))
     return cpnet_graph(state, nbase, nout, **options)
+
+
+def test_a_native_graph_comes_back_from_its_file():
+    graph = graph_of("native", lively(CPnet([2, 4, 8], nout=3)), [2, 4, 8], 3)
+    read = NativeGraph.of(graph.to_bytes())
+    assert (read.nbase, read.nout, read.style_on) == ((2, 4, 8), 3, True)
+    assert read.arrays.keys() == graph.arrays.keys()
+    for name, array in graph.arrays.items():
+        np.testing.assert_array_equal(read.arrays[name], array)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose.engines._cpnet_graph import scale_and_shift
+from cellpose.engines._native_graph import NativeGraph
 from cellpose.nets import DOUBLED_KERNELS, KERNELS, LANES
 from cellpose.nets import convolution as kernels
 
@@ -176,12 +176,10 @@ class NativeCPnet:
         del self.state
 
     @classmethod
-    def of(cls, graph: bytes | Path) -> NativeCPnet:
-        """The network of a file made by :func:`native_graph`."""
-        with np.load(io.BytesIO(graph) if isinstance(graph, bytes) else graph, allow_pickle=False) as found:
-            state = {key: found[key] for key in found.files}
-        nbase, nout, style_on = state.pop("nbase").tolist(), int(state.pop("nout")), bool(state.pop("style_on"))
-        return cls(state, nbase, nout, style_on=style_on)
+    def of(cls, graph: bytes | Path | NativeGraph) -> NativeCPnet:
+        """The network of a graph, or of the file of one."""
+        made = graph if isinstance(graph, NativeGraph) else NativeGraph.of(graph)
+        return cls(made.arrays, made.nbase, made.nout, style_on=made.style_on)
 
     def _norm(self, key: str) -> tuple[FloatArray, FloatArray]:
         """Scale and shift of a batch norm, in whole vectors."""

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cellpose.engines import _sessions
-from cellpose.engines._native_graph import native_graph
+from cellpose.engines._native_graph import NativeGraph, native_graph
 from cellpose.engines._onnx_graphs import ONNX_GRAPHS, onnx_graph
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class Graphs:
     Attributes
     ----------
     write
-        The graph of a network, from its arrays and architecture: its bytes, or a ``Graph`` with weights beside it;
-        None where the engine does not run it. ``int8`` asks for numbers in 8 bits.
+        The graph of a network, from its arrays and architecture: its bytes, a ``NativeGraph``, or a ``Graph`` with
+        weights beside it; None where the engine does not run it. ``int8`` asks for numbers in 8 bits.
     open
         What runs a graph, a ``Session``. ``bfloat16`` allows products in that.
     version
@@ -53,7 +53,7 @@ class Graphs:
         End of the names of the files in which graphs are kept.
     """
 
-    write: Callable[..., bytes | Graph | None]
+    write: Callable[..., bytes | NativeGraph | Graph | None]
     open: Callable[..., _sessions.Session]
     version: Callable[[], str]
     families: tuple[str, ...]
@@ -118,7 +118,9 @@ def _missing_compiler(gpu: bool) -> str:
     return "" if there else f"a C++ compiler ({' or '.join(usual)})"
 
 
-def _native_graph(arrays: Mapping[str, Any], network: Architecture, *, int8: bool, data_file: str) -> bytes | None:
+def _native_graph(
+    arrays: Mapping[str, Any], network: Architecture, *, int8: bool, data_file: str
+) -> NativeGraph | None:
     return native_graph(arrays, network)
 
 

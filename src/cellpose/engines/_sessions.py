@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cellpose.engines._native_graph import NativeGraph
 from cellpose.engines._token_graph import INT8_GROUP
 
 __all__ = [
@@ -93,8 +94,8 @@ def _may_use_bfloat16() -> bool:
     return limit == "DEFAULT" or any(name in limit for name in ("ALL", "BF16", "FP16", "AMX", "AVX10", "VNNI_2"))
 
 
-def open_native(graph: bytes | Path, *, bfloat16: bool = False) -> Session:
-    """What runs a graph of :func:`native_graph` by our own kernels."""
+def open_native(graph: bytes | Path | NativeGraph, *, bfloat16: bool = False) -> Session:
+    """What runs a graph by our own kernels."""
     from cellpose.engines._native import NativeCPnet
 
     return NativeCPnet.of(graph)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellpose import nets, weights
 from cellpose._progress.stages import say
+from cellpose.engines._native_graph import NativeGraph
 from cellpose.engines._onnx_file import Graph
 from cellpose.engines._registry import EngineKind, Graphs
 from cellpose.errors import FileWriteError
@@ -41,7 +42,7 @@ class Source:
     network: Architecture
     diam_mean: float
     diam_labels: float
-    graph: bytes | Path = b""
+    graph: bytes | Path | NativeGraph = b""
     checked: dict[str, float] = field(default_factory=dict)
     periods: tuple[float, ...] = ()
 
@@ -84,7 +85,7 @@ def source_of(file: weights.ModelFile, engine: EngineKind, precision: str = "flo
     if graph is None:
         return None
     try:
-        whole = graph if isinstance(graph, bytes) else _written(graph, file, variant, graphs.suffix)
+        whole = _written(graph, file, variant, graphs.suffix) if isinstance(graph, Graph) else graph
     except FileWriteError as error:
         logger.warning("the network of %s is run by torch, since its graph cannot be kept: %s", file.name, error)
         return None
@@ -169,9 +170,10 @@ def keep(source: Source, file: weights.ModelFile, engine: EngineKind, precision:
     }
     try:
         path = _kept_path(file, weights.writable_dir(), _variant_of(engine, precision))
-        if with_graph and isinstance(source.graph, bytes):
+        if with_graph and not isinstance(source.graph, Path):
+            content = source.graph if isinstance(source.graph, bytes) else source.graph.to_bytes()
             with weights.replaced(path.with_suffix(_graphs_of(engine).suffix)) as temporary:
-                temporary.write_bytes(source.graph)
+                temporary.write_bytes(content)
         with weights.replaced(path) as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     except FileWriteError as error:
