@@ -20,6 +20,7 @@ from cellpose.gui.model._growing import grown
 from cellpose.gui.model._labels import Edit, LabelStore
 from cellpose.gui.model._pieces import FEWEST_PIXELS, pieces_of
 from cellpose.gui.model._replacing import replace_all, replace_within
+from cellpose.gui.model._sections import XY, Section
 from cellpose.gui.model._strokes import disk
 
 __all__ = [
@@ -149,8 +150,8 @@ def erase(store: LabelStore, box: Box, mask: Mask, cell: int | None = None) -> E
     return store.write("erase", [(around, after)], facts, "; ".join(notes))
 
 
-def split(store: LabelStore, cell: int, line: npt.NDArray[Any]) -> Edit:
-    """Cut a cell along a line; no pixel is lost.
+def split(store: LabelStore, cell: int, line: npt.NDArray[Any], axis: int = XY) -> Edit:
+    """Cut a cell along a line, in a volume through all of its planes; no pixel is lost.
 
     Parameters
     ----------
@@ -159,7 +160,9 @@ def split(store: LabelStore, cell: int, line: npt.NDArray[Any]) -> Edit:
     cell
         The cell.
     line
-        Corners (n, 2) of the line, y and x in pixels, on the plane of the cell.
+        Corners (n, 2) of the line, rows and columns of the section in pixels.
+    axis
+        Of the section that the line was drawn in; see `Section`.
 
     Raises
     ------
@@ -169,10 +172,13 @@ def split(store: LabelStore, cell: int, line: npt.NDArray[Any]) -> Edit:
     from scipy import ndimage
 
     box, mask = store.mask(cell)
-    wall = np.zeros(box.shape[1:], np.uint8)
-    corners = np.rint(np.asarray(line, np.float64) - (box.y0, box.x0)).astype(np.int32)[:, None, ::-1]
+    section = Section(axis, 0)
+    seen = section.lifted(box)
+    wall = np.zeros(seen.shape[1:], np.uint8)
+    corners = np.rint(np.asarray(line, np.float64) - (seen.y0, seen.x0)).astype(np.int32)[:, None, ::-1]
     cv2.polylines(wall, [np.ascontiguousarray(corners)], isClosed=False, color=1)
-    parts = [part for part in pieces_of(mask & (wall == 0)) if np.count_nonzero(part) >= FEWEST_PIXELS]
+    apart = mask & section.turned((wall == 0)[None])
+    parts = [part for part in pieces_of(apart) if np.count_nonzero(part) >= FEWEST_PIXELS]
     if len(parts) < 2:
         message = f"the line does not cut cell {cell} in two; begin and end it outside of the cell"
         raise EditRefusedError(message)

@@ -171,6 +171,9 @@ def training_set(
     return TrainingSet(folder, train, tuple(e for e in examples if e.path in held_out), tuple(left_out))
 
 
+_STACK = "a stack of {n} planes; cut training slices of it first, then train on their folder"
+
+
 def _without_border(example: Example) -> Example:
     cells = np.maximum(example.labels, 0)
     at_border = (cells > 0) & (remove_edge_masks(cells, change_index=False) == 0)
@@ -178,6 +181,8 @@ def _without_border(example: Example) -> Example:
 
 
 def _of_document(opened: OpenImage) -> Example | str:
+    if len(opened.labels) > 1:
+        return _STACK.format(n=len(opened.labels))
     if not opened.labels.any():
         return "no cells"
     return Example(
@@ -195,7 +200,7 @@ def _of_file(path: Path) -> Example | str | None:
         return None
     seg = io.read_seg(file, without=("outlines", "flows", "img_restore"))
     if seg.masks.ndim != 2:
-        return f"a stack of {len(seg.masks)} planes; only images of one plane are trained on"
+        return _STACK.format(n=len(seg.masks))
     if not seg.count:
         return "no cells"
     image = np.moveaxis(plane_of_file(path)[0], 0, -1)

@@ -305,6 +305,11 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         self._forget_whole()
         self.box.scaleBy((factor, factor))
 
+    def zoom_at(self, factor: float, place: QPointF) -> None:
+        """See so many times as much, with this place where it is."""
+        self._forget_whole()
+        self.box.scaleBy((factor, factor), center=place)
+
     def go_to(self, y: float, x: float) -> None:
         """See this place in the middle."""
         self._forget_whole()

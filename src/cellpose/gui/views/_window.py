@@ -34,6 +34,7 @@ from cellpose.gui.views._pointing import Pointing
 from cellpose.gui.views._region import Region
 from cellpose.gui.views._renderer import render_settings
 from cellpose.gui.views._scale_bar import ScaleBar
+from cellpose.gui.views._section_views import SectionViews
 from cellpose.gui.views._snapshot import take_picture
 from cellpose.gui.views._status import Status
 from cellpose.gui.views._style import window_icon
@@ -120,7 +121,8 @@ class Window(QModelMainWindow):
         right = QVBoxLayout()
         right.setSpacing(0)
         right.addWidget(self.notice)
-        right.addWidget(self.scene, 1)
+        self.sections = SectionViews(self.session, self.scene)
+        right.addWidget(self.sections, 1)
         self.planes = PlaneBar(self.session)
         right.addWidget(self.planes)
         layout.addLayout(right, 1)
@@ -202,7 +204,6 @@ class Window(QModelMainWindow):
         session.view.events.disk_on.connect(lambda _: self._show_disk())
         session.settings.events.diameter.connect(lambda _: self._show_disk())
         self.scene.box.sigRangeChanged.connect(lambda *_: self._tell_what_is_seen())
-        session.pointer.preview_changed.connect(lambda preview: self.scene.show_preview(preview))
         session.pointer.waiting_changed.connect(lambda strokes: self.scene.show_waiting(strokes))
         self._pointing = Pointing(session, self.scene)
         self.minimap, self.scale_bar = Minimap(session, self.scene), ScaleBar(session, self.scene)

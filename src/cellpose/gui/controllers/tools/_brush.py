@@ -6,7 +6,7 @@ import numpy as np
 
 from cellpose.errors import EditRefusedError
 from cellpose.gui.controllers.tools._drag import Drag, Points
-from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, pixel
+from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._strokes import painted
 
@@ -25,6 +25,7 @@ class Brush(Drag):
     title = "Brush"
     hint = "drag: add to the cell under the start, or draw a new one; Alt: erase; Ctrl+wheel: size"
     by_path = True
+    in_sections = True
     erases = False
 
     def __init__(self, context: Context) -> None:
@@ -69,7 +70,9 @@ class Brush(Drag):
             return
         try:
             sizes = np.array(self._sizes[: len(path)]) if view.pressure else view.brush
-            box, mask = painted(path, sizes, document.labels.shape, view.plane)
+            section = self.context.section
+            painting = painted(path, sizes, section.shape(document.labels.shape), section.place)
+            box, mask = section.lift(*painting)
         except EditRefusedError as refused:
             document.told.emit(str(refused))
             return
@@ -87,8 +90,7 @@ class Brush(Drag):
         return max(1.0, view.brush * event.pressure) if view.pressure and self.is_busy else view.brush
 
     def _under(self, event: PointerEvent) -> int:
-        document = self.context.document
-        return document.labels.at(self.context.view.plane, *pixel(event)) if document else 0
+        return self.context.cell_at(event)
 
 
 class Eraser(Brush):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellpose.gui.controllers.tools._select import Select
-from cellpose.gui.controllers.tools._tool import Context, PointerEvent, pixel
+from cellpose.gui.controllers.tools._tool import Context, PointerEvent
 from cellpose.gui.model._marks import set_class
 
 __all__ = ["Classify"]
@@ -29,6 +29,6 @@ class Classify(Select):
         if document is None or event.ctrl or event.alt or event.shift:
             super()._click(event)
             return
-        cell = document.labels.at(self.context.view.plane, *pixel(event))
+        cell = self.context.cell_at(event)
         if cell and document.labels.table["kind"][cell] != self.kind:
             document.do(set_class, [cell], self.kind)

@@ -17,6 +17,7 @@ class Cut(Drag):
     name = "cut"
     title = "Split"
     by_path = True
+    in_sections = True
     hint = "drag a line across the cell that should be several"
 
     def moved(self, event: PointerEvent) -> None:
@@ -25,15 +26,15 @@ class Cut(Drag):
 
     def done(self, path: Points, pressed: PointerEvent, released: PointerEvent) -> None:
         """Cut the cell that most of the line crosses."""
-        document, plane = self.context.document, self.context.view.plane
+        document, section = self.context.document, self.context.section
         if document is None:
             return
         steps = max(2, int(np.abs(np.diff(path, axis=0)).sum()) * 2 + 2)
         along = np.linspace(0, len(path) - 1, steps)
         places = np.stack([np.interp(along, np.arange(len(path)), path[:, axis]) for axis in (0, 1)], axis=1)
-        crossed = [document.labels.at(plane, round(y), round(x)) for y, x in places]
+        crossed = [document.labels.at(*section.voxel(round(y), round(x))) for y, x in places]
         cells, counts = np.unique([cell for cell in crossed if cell], return_counts=True)
         if not cells.size:
             document.told.emit("the line crosses no cell")
             return
-        document.do(operations.split, int(cells[counts.argmax()]), path)
+        document.do(operations.split, int(cells[counts.argmax()]), path, section.axis)

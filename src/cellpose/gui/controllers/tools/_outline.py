@@ -26,6 +26,7 @@ class Outline(Tool):
     """Draws outlines. It is at work beside every other tool, since the right button is its own."""
 
     name = "outline"
+    in_sections = True
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -154,10 +155,10 @@ class Outline(Tool):
             self._finished.append(stroke)
 
     def _add(self, stroke: Stroke) -> None:
-        document, plane = self.context.document, self.context.view.plane
+        document, section = self.context.document, self.context.section
         if document is None:
             return
-        points, shape = np.array(stroke), document.labels.shape
+        points, plane, shape = np.array(stroke), section.place, section.shape(document.labels.shape)
         try:
             inside, mask = outlined(points, shape, plane)
             path_box, path = painted(points, 1, shape, plane)
@@ -168,7 +169,8 @@ class Outline(Tool):
         whole = np.zeros(around.shape, bool)
         whole[inside.within(around)] |= mask
         whole[path_box.within(around)] |= path
-        if self.context.view.snap:
+        around, whole = section.lift(around, whole)
+        if self.context.view.snap and not document.is_volume:
             around, whole = self._snapped(document, around, whole)
         document.do(operations.add_cell, around, whole, over_others=not self.context.view.preserve)
 

@@ -21,6 +21,7 @@ from cellpose.gui.controllers.tools._remove import RemoveMany
 from cellpose.gui.controllers.tools._select import Select
 from cellpose.gui.controllers.tools._tool import Change, Context, PointerEvent, Preview, Tool
 from cellpose.gui.model import Document, ViewState
+from cellpose.gui.model._sections import XY
 
 __all__ = ["Pointer"]
 
@@ -82,6 +83,11 @@ class Pointer:
     def tool(self) -> str:
         """Name of the chosen tool."""
         return self._tool.name
+
+    @property
+    def axis(self) -> int:
+        """Of the section that is drawn in."""
+        return self._context.axis
 
     @property
     def mode(self) -> str:
@@ -173,6 +179,13 @@ class Pointer:
         if self._context.document is None:
             return False
         free = not (self._outline.is_busy or self._tool.is_busy or self._tool.modal)
+        if event.axis != self._context.axis:
+            if not free:
+                return event.kind != "wheel"  # what was begun in one view is not gone on with in another
+            self._show(None)
+            self._context.axis = event.axis
+        if event.axis != XY and not self._tool.in_sections:
+            return event.kind != "wheel" and event.button == "right"
         if event.eraser and event.kind == "press" and free:
             self._tool.cancel()
             self._laid, self._tool = self._tool, self.tools["eraser"]

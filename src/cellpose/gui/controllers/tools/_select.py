@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cellpose.gui.controllers.tools._drag import is_click
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Tool, pixel
+from cellpose.gui.model import Document
 from cellpose.gui.model import _operations as operations
 
 __all__ = ["Select"]
@@ -16,6 +17,7 @@ class Select(Tool):
     """Clicks on cells. Drags are left to the view, which pans."""
 
     name = "select"
+    in_sections = True
     title = "Select"
     hint = "click: select; Ctrl+Shift+click: add or remove one; Ctrl+click: delete; Alt+click: merge into the selected"
 
@@ -45,7 +47,7 @@ class Select(Tool):
         if document is None:
             return
         visible = view.masks_on or view.outlines_on
-        cell = document.labels.at(view.plane, *pixel(event)) if visible else 0
+        cell = self.context.cell_at(event) if visible else 0
         cell = 0 if view.isolated and cell not in view.isolated else cell
         if event.ctrl and event.shift:
             document.select(document.selection ^ {cell})
@@ -57,7 +59,14 @@ class Select(Tool):
             if cell and chosen:
                 document.do(operations.merge, [*chosen, cell])
                 document.select(chosen[:1])
-        elif document.selection == {cell}:
-            document.select([])
         else:
-            document.select([cell])
+            self._move_cross(document, event)
+            document.select([] if document.selection == {cell} else [cell])
+
+    def _move_cross(self, document: Document, event: PointerEvent) -> None:
+        """The cross-hairs of a volume go where was clicked."""
+        place = self.context.section.voxel(*pixel(event))
+        if not document.is_volume or any(not 0 <= at < n for at, n in zip(place, document.labels.shape, strict=True)):
+            return
+        view, (z, y, x) = self.context.view, place
+        view.plane, view.cross = z, (y, x)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cellpose.gui.controllers.tools._finder import FlowFinder
 from cellpose.gui.model import Document, Edit, ViewState
-from cellpose.gui.model._sections import XY
+from cellpose.gui.model._sections import XY, Section
 
 __all__ = ["CLICK_PX", "TAKEN_BACK", "Change", "Context", "PointerEvent", "Preview", "Tool", "pixel"]
 
@@ -104,6 +104,8 @@ class Context:
         Height and width of a pixel in micrometres; None: unknown.
     finder
         Of cells, by its flows.
+    axis
+        Of the section that the pointer is in.
     change
         Runs an operation on cells of a document, without holding up the window where they are many.
     """
@@ -114,6 +116,17 @@ class Context:
     document: Document | None = None
     pixel_um: Callable[[], tuple[float, float] | None] = lambda: None
     finder: FlowFinder = field(default_factory=FlowFinder)
+    axis: int = XY
+
+    @property
+    def section(self) -> Section:
+        """The plane of the volume that the pointer is in."""
+        return Section.seen(self.view, self.axis)
+
+    def cell_at(self, event: PointerEvent) -> int:
+        """The cell under the pointer; 0: none."""
+        return 0 if self.document is None else self.document.labels.at(*self.section.voxel(*pixel(event)))
+
     change: Change = lambda document, operation, cells: document.do(operation, cells)
 
 
@@ -131,6 +144,7 @@ class Tool:
     hint = ""
     own_shift = False  # Shift and the left button are its own, and begin no outline
     own_clicks = False  # clicks that it does not take do not select cells
+    in_sections = False  # it can be used in other sections than the plane
     modal = False  # it gets all events while it is chosen; Enter and Escape end it
 
     def __init__(self, context: Context) -> None:
