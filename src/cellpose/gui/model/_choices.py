@@ -30,7 +30,7 @@ def _any(_value: Any) -> bool:
 # off: a user who returns should see the cells.
 _KEPT: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("outlines_on", "outlines_own", "auto_levels", "single_stroke", "disk_on"), _any),
-    **dict.fromkeys(("scale_bar_on", "minimap_on", "preserve", "pressure"), _any),
+    **dict.fromkeys(("scale_bar_on", "minimap_on", "preserve", "pressure", "ball"), _any),
     **dict.fromkeys(("cell_color", "outline_color", "scale_bar_color"), _color),
     "opacity": range(256).__contains__,
     "brush": range(1, _WIDEST_BRUSH + 1).__contains__,

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import EditRefusedError
-from cellpose.gui.model._box import Box, Mask
+from cellpose.gui.model._box import Box, Mask, hull
 
-__all__ = ["FEWEST_POINTS", "disk", "outlined", "painted"]
+__all__ = ["FEWEST_POINTS", "disk", "outlined", "painted", "painted_through"]
 
 FEWEST_POINTS = 9  # of a stroke that is the outline of a cell
 
@@ -73,6 +73,37 @@ def painted(points: Points, diameter: float | Points, shape: tuple[int, ...], pl
         cv2.polylines(path, parts, isClosed=False, color=1)
         mask |= cv2.dilate(path, disk(sizes[here].max()), borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
     return box, mask[None]
+
+
+def painted_through(
+    points: Points, diameter: float | Points, shape: tuple[int, ...], plane: int, spacing: float
+) -> tuple[Box, Mask]:
+    """What a ball covers along a path on a plane, on this and on other planes.
+
+    Parameters
+    ----------
+    points, diameter, shape, plane
+        As in `painted`.
+    spacing
+        Distance of planes in pixels.
+
+    Raises
+    ------
+    EditRefusedError
+        If the path lies outside of the image.
+    """
+    sizes = np.broadcast_to(np.asarray(diameter, np.float64), len(points))
+    reach = int(sizes.max() / 2 / spacing)
+    layers = []
+    for other in range(max(0, plane - reach), min(shape[0], plane + reach + 1)):
+        across = sizes**2 - (2 * spacing * (other - plane)) ** 2  # squares of the diameters of the ball there
+        if (across > 0).any():
+            layers.append(painted(points[across > 0], np.sqrt(across[across > 0]), shape, other))
+    around = hull(box for box, _ in layers)
+    whole = np.zeros(around.shape, bool)
+    for box, mask in layers:
+        whole[box.within(around)] |= mask
+    return around, whole
 
 
 def disk(diameter: float) -> npt.NDArray[np.uint8]:

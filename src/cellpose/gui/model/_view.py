@@ -94,6 +94,8 @@ class ViewState:
         Diameter of the pen in pixels.
     pressure
         Whether the pressure of a pen on a tablet scales the brush.
+    ball
+        In volumes the brush is a ball, which goes through several planes.
     single_stroke
         A cell is made when a stroke closes; else by Enter, of all strokes.
     preserve
@@ -137,6 +139,7 @@ class ViewState:
     auto_levels: bool = True
     brush: int = 3
     pressure: bool = False
+    ball: bool = False
     single_stroke: bool = True
     preserve: bool = True
     snap: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyqtgraph as pg
@@ -74,6 +75,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
         session.opened.connect(self._open)
         view.events.connect(lambda info: self._changed(info.signal.name))
         session.pointer.preview_changed.connect(self._show_preview)
+        session.pointer.waiting_changed.connect(self._show_waiting)
 
     def _open(self, document: Document | None) -> None:
         self._document = document
@@ -166,6 +168,10 @@ class SectionViews(QWidget):  # type: ignore[misc]
             self.scenes[self._axis_of_preview].show_preview(None)
             self._axis_of_preview = axis
         self.scenes[axis].show_preview(preview)
+
+    def _show_waiting(self, strokes: Sequence[Preview]) -> None:
+        for axis, scene in self.scenes.items():
+            scene.show_waiting([stroke for stroke in strokes if stroke.axis == axis])
 
 
 class _Shutters:

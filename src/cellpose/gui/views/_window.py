@@ -204,7 +204,6 @@ class Window(QModelMainWindow):
         session.view.events.disk_on.connect(lambda _: self._show_disk())
         session.settings.events.diameter.connect(lambda _: self._show_disk())
         self.scene.box.sigRangeChanged.connect(lambda *_: self._tell_what_is_seen())
-        session.pointer.waiting_changed.connect(lambda strokes: self.scene.show_waiting(strokes))
         self._pointing = Pointing(session, self.scene)
         self.minimap, self.scale_bar = Minimap(session, self.scene), ScaleBar(session, self.scene)
         self.legend = Legend(session, self.scene)

@@ -7,8 +7,11 @@ import numpy as np
 from cellpose.errors import EditRefusedError
 from cellpose.gui.controllers.tools._drag import Drag, Points
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview
+from cellpose.gui.model import Box
 from cellpose.gui.model import _operations as operations
-from cellpose.gui.model._strokes import painted
+from cellpose.gui.model._box import Mask
+from cellpose.gui.model._sections import XY, Section
+from cellpose.gui.model._strokes import painted, painted_through
 
 __all__ = ["Brush", "Eraser"]
 
@@ -71,8 +74,7 @@ class Brush(Drag):
         try:
             sizes = np.array(self._sizes[: len(path)]) if view.pressure else view.brush
             section = self.context.section
-            painting = painted(path, sizes, section.shape(document.labels.shape), section.place)
-            box, mask = section.lift(*painting)
+            box, mask = section.lift(*self._painting(path, sizes, section.shape(document.labels.shape), section))
         except EditRefusedError as refused:
             document.told.emit(str(refused))
             return
@@ -83,6 +85,16 @@ class Brush(Drag):
             document.do(operations.add_to_cell, cell, box, mask, over_others=not view.preserve)
         else:
             document.do(operations.add_cell, box, mask, over_others=not view.preserve)
+
+    def _painting(
+        self, path: Points, sizes: float | Points, shape: tuple[int, ...], section: Section
+    ) -> tuple[Box, Mask]:
+        """What the brush covers, as it is seen."""
+        view = self.context.view
+        if view.ball and shape[0] > 1:
+            spacing = view.z_aspect if section.axis == XY else 1.0
+            return painted_through(path, sizes, shape, section.place, spacing)
+        return painted(path, sizes, shape, section.place)
 
     def _size(self, event: PointerEvent) -> float:
         """Size of the brush, by the pressure of the pen if that is on."""

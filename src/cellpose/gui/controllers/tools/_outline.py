@@ -11,6 +11,8 @@ from cellpose.gui.controllers.tools._tool import TAKEN_BACK, Context, PointerEve
 from cellpose.gui.model import Box, Document
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._box import Mask
+from cellpose.gui.model._morphing import filled_between
+from cellpose.gui.model._sections import Section
 from cellpose.gui.model._snapping import snapped
 from cellpose.gui.model._strokes import outlined, painted
 
@@ -31,7 +33,8 @@ class Outline(Tool):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._stroke: Stroke = []
-        self._finished: list[Stroke] = []
+        self._section = context.section  # that the open stroke is drawn in
+        self._finished: list[tuple[Stroke, Section]] = []
         self._left_start = False
         self._closed: tuple[float, PointerEvent, tuple[float, float]] | None = None  # when, where, and its start
 
@@ -47,8 +50,13 @@ class Outline(Tool):
 
     @property
     def waiting(self) -> tuple[Preview, ...]:
-        """The strokes that wait for Enter, as they are shown."""
-        return tuple(Preview(np.array(stroke), self.context.view.brush) for stroke in self._finished)
+        """The strokes that wait for Enter on the planes that are seen, as they are shown."""
+        view = self.context.view
+        return tuple(
+            Preview(np.array(stroke), view.brush, axis=section.axis)
+            for stroke, section in self._finished
+            if section == Section.seen(view, section.axis)
+        )
 
     def handle(self, event: PointerEvent) -> bool:
         """Start, draw and close strokes."""
@@ -88,10 +96,16 @@ class Outline(Tool):
         return True
 
     def finish(self) -> None:
-        """Make one cell of all strokes that wait."""
+        """Make one cell of all strokes that wait; the planes between those that were drawn on are filled."""
         strokes, self._finished = self._finished, []
-        if strokes:
-            self._add([point for stroke in strokes for point in stroke])
+        planes: dict[Section, Stroke] = {}
+        for stroke, section in strokes:
+            planes.setdefault(section, []).extend(stroke)
+        if len(planes) == 1:
+            section, outline = next(iter(planes.items()))
+            self._add(outline, section)
+        elif planes:
+            self._add_through(planes)
 
     def _press(self, event: PointerEvent) -> bool:
         starts = event.button == "right" or (event.button == "left" and event.shift and not event.ctrl)
@@ -135,7 +149,7 @@ class Outline(Tool):
         return max(3.0, 1.8 * self.context.view.brush)
 
     def _start(self, event: PointerEvent) -> None:
-        self._stroke = [(float(np.floor(event.y)), float(np.floor(event.x)))]
+        self._stroke, self._section = [(float(np.floor(event.y)), float(np.floor(event.x)))], self.context.section
         self._left_start = False
         self._show()
 
@@ -150,29 +164,40 @@ class Outline(Tool):
     def _close(self) -> None:
         stroke = self._end()
         if self.context.view.single_stroke:
-            self._add(stroke)
+            self._add(stroke, self._section)
         else:
-            self._finished.append(stroke)
+            self._finished.append((stroke, self._section))
 
-    def _add(self, stroke: Stroke) -> None:
-        document, section = self.context.document, self.context.section
+    def _add(self, stroke: Stroke, section: Section) -> None:
+        """Make a cell of one outline."""
+        document = self.context.document
         if document is None:
             return
-        points, plane, shape = np.array(stroke), section.place, section.shape(document.labels.shape)
         try:
-            inside, mask = outlined(points, shape, plane)
-            path_box, path = painted(points, 1, shape, plane)
+            box, mask = _enclosed(stroke, section, document)
         except EditRefusedError as refused:
             document.told.emit(str(refused))
             return
-        around = inside.joined(path_box)
-        whole = np.zeros(around.shape, bool)
-        whole[inside.within(around)] |= mask
-        whole[path_box.within(around)] |= path
-        around, whole = section.lift(around, whole)
+        box, mask = section.lift(box, mask)
         if self.context.view.snap and not document.is_volume:
-            around, whole = self._snapped(document, around, whole)
-        document.do(operations.add_cell, around, whole, over_others=not self.context.view.preserve)
+            box, mask = self._snapped(document, box, mask)
+        document.do(operations.add_cell, box, mask, over_others=not self.context.view.preserve)
+
+    def _add_through(self, planes: dict[Section, Stroke]) -> None:
+        """Make a cell of outlines on several planes, and of the planes between them."""
+        document = self.context.document
+        if document is None:
+            return
+        if len({section.axis for section in planes}) > 1:
+            document.told.emit("draw the outlines of one cell in one of the views; it was not drawn")
+            return
+        try:
+            drawn = {section.place: _enclosed(stroke, section, document) for section, stroke in planes.items()}
+        except EditRefusedError as refused:
+            document.told.emit(str(refused))
+            return
+        box, mask = next(iter(planes)).lift(*filled_between(drawn))
+        document.do(operations.add_cell, box, mask, over_others=not self.context.view.preserve)
 
     def _snapped(self, document: Document, box: Box, mask: Mask) -> tuple[Box, Mask]:
         """What the flows tell of in place of what was drawn, or that as it is."""
@@ -184,3 +209,15 @@ class Outline(Tool):
         if found is None:
             document.told.emit(f"kept as drawn: the flows tell of another cell there (overlap {overlap:.2f})")
         return found or (box, mask)
+
+
+def _enclosed(stroke: Stroke, section: Section, document: Document) -> tuple[Box, Mask]:
+    """What a stroke encloses, with the pixels under it, as it is seen; raises `EditRefusedError`."""
+    points, shape = np.array(stroke), section.shape(document.labels.shape)
+    inside, mask = outlined(points, shape, section.place)
+    path_box, path = painted(points, 1, shape, section.place)
+    around = inside.joined(path_box)
+    whole = np.zeros(around.shape, bool)
+    whole[inside.within(around)] |= mask
+    whole[path_box.within(around)] |= path
+    return around, whole

@@ -78,11 +78,18 @@ class Pointer:
         self._laid: Tool | None = None  # the tool that was in use before a pen was turned round
         self._mode = "select"
         self._n_waiting = 0  # strokes that were shown
+        for event in (view.events.plane, view.events.cross):
+            event.connect(lambda _: self._show_waiting())
 
     @property
     def tool(self) -> str:
         """Name of the chosen tool."""
         return self._tool.name
+
+    def _show_waiting(self) -> None:
+        """Another plane is seen: other strokes wait there."""
+        if self._n_waiting:
+            self.waiting_changed.emit(self._outline.waiting)
 
     @property
     def axis(self) -> int:

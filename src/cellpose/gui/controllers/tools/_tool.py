@@ -76,6 +76,8 @@ class Preview:
         Pixels that would change, bool (h, w), and the row and column of the first.
     text
         Beside the last corner of the line, which then is one that measures.
+    axis
+        Of the section that it lies in.
     """
 
     path: npt.NDArray[Any] = field(default_factory=lambda: np.zeros((0, 2)))
@@ -84,6 +86,7 @@ class Preview:
     mask: npt.NDArray[np.bool_] | None = None
     corner: tuple[int, int] = (0, 0)
     text: str = ""
+    axis: int = XY
 
 
 @dataclass

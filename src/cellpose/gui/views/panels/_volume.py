@@ -1,9 +1,9 @@
-"""How volumes are segmented."""
+"""How volumes are segmented and painted."""
 
 from __future__ import annotations
 
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.views.panels._bound import Group, SliderRow, number_box
+from cellpose.gui.views.panels._bound import Group, SliderRow, check_box, number_box
 
 __all__ = ["VolumePanel"]
 
@@ -24,6 +24,9 @@ class VolumePanel(Group):
         self.smooth.setToolTip("sigma in pixels that smooths the 3D flows")
         self.anisotropy = number_box(settings, "anisotropy", 0.01, 100, 0.5, 2)
         self.anisotropy.setToolTip("distance of planes divided by the size of a pixel, for 3D flows")
+        self.ball = check_box("brush through planes", session.view, "ball")
+        self.ball.setToolTip("the brush and the eraser are a ball, as wide as the brush, in place of a disk")
+        self.form.addRow(self.ball)
         self.form.addRow("stitch threshold", self.stitch)
         self.form.addRow("flow3D smooth", self.smooth)
         self.form.addRow("anisotropy", self.anisotropy)
