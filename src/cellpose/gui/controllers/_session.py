@@ -21,6 +21,7 @@ from cellpose.gui.controllers._jobs import Jobs
 from cellpose.gui.controllers._keymap import KeyMap
 from cellpose.gui.controllers._models import Models
 from cellpose.gui.controllers._overview import Overview
+from cellpose.gui.controllers._projection import Projection
 from cellpose.gui.controllers._recipes import Recipes
 from cellpose.gui.controllers._review import Review
 from cellpose.gui.controllers._scale import Scale
@@ -69,6 +70,8 @@ class Session:
         The part of the image in view: first row, first column, last row, last column.
     panel_wanted : Signal(str)
         A panel beside the image is to be seen, or to be put away where it is seen: of ``PANELS``.
+    body_wanted : Signal()
+        The cells of the volume are to be seen as a body that turns.
     picture_wanted : Signal(object)
         The view is to be saved as this path or, for None, to be copied.
     fit : Signal()
@@ -83,6 +86,7 @@ class Session:
     failed = Signal(str)
     copied = Signal(str)
     panel_wanted = Signal(str)
+    body_wanted = Signal()
     picture_wanted = Signal(object)
     fit = Signal()
     zoom = Signal(float)
@@ -114,6 +118,7 @@ class Session:
         self.review = Review(self)
         self.field_by_field = FieldByField(self)
         self.volumes = Volumes(self)
+        self.projection = Projection(self)
         self.seen = (0.0, 0.0, 0.0, 0.0)
         self.document: Document | None = None
         recall_settings(self.settings, self.preferences, self.models.is_here)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 
+from cellpose.gui.controllers._projection import Projected
 from cellpose.gui.model import Document, Flows, Picture, ViewState
 from cellpose.gui.model._colors import CHANNEL_COLORS, OUTLINE_OPACITY, SELECTED, blue_white_red, spectral
 from cellpose.gui.model._palettes import cell_rgb, rgb_of
@@ -17,7 +18,7 @@ from cellpose.gui.model._sections import XY, Section
 from cellpose.gui.model._view import COLOR_MAPS
 from cellpose.gui.views._canvas import RenderSettings
 
-__all__ = ["cell_table", "render_settings"]
+__all__ = ["cell_table", "projection_settings", "render_settings"]
 
 _NO_PALETTE = np.zeros((0, 3), np.uint8)
 
@@ -51,6 +52,22 @@ def render_settings(document: Document, view: ViewState, axis: int = XY) -> Rend
         colors=colors,
         palette=palette,
         labels=np.ascontiguousarray(section.of(document.labels.planes)),
+        cells=cell_table(document, view),
+        outline_width=view.outline_width if view.outlines_on else 0,
+    )
+
+
+def projection_settings(document: Document, view: ViewState, projected: Projected) -> RenderSettings:
+    """What the canvas shows of a volume seen from above."""
+    channels, colors, palette = _coloring(view, document.picture)
+    looks = [(*view.level(c), view.channel(c).gamma) for c in channels.tolist()]
+    return RenderSettings(
+        image=projected.image,
+        channels=channels,
+        tables=_tables(document.picture, looks),
+        colors=colors,
+        palette=palette,
+        labels=projected.labels,
         cells=cell_table(document, view),
         outline_width=view.outline_width if view.outlines_on else 0,
     )

@@ -16,6 +16,7 @@ from cellpose.gui.model import Document
 from cellpose.gui.model._sections import SECTIONS, XY, XZ, YZ, Section
 from cellpose.gui.views._canvas import BACKGROUND, Scene
 from cellpose.gui.views._pointing import Pointing
+from cellpose.gui.views._projection_view import ProjectionView
 from cellpose.gui.views._renderer import render_settings
 
 __all__ = ["SectionViews"]
@@ -43,7 +44,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
         self._session = session
         self._document: Document | None = None
         self.scenes = {XY: scene, XZ: _SectionScene(scene, XZ), YZ: _SectionScene(scene, YZ)}
-        self.corner = QWidget()
+        self.corner = ProjectionView(session)
         self._shutters = {axis: _Shutters(self.scenes[axis], axis) for axis in (XZ, YZ)}
         self._crosses = {axis: _Cross(each) for axis, each in self.scenes.items()}
         grid = QGridLayout(self)
@@ -86,6 +87,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
             for signal in (document.flows_changed, document.selection_changed, document.restored_changed):
                 signal.connect(lambda *_: self._refresh())
         self._show_layout()
+        self.corner.renew()
 
     def _show(self, axis: int) -> None:
         """Let the canvas of a section draw the open volume."""
@@ -112,6 +114,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
         if self.is_on:
             for axis in (XZ, YZ):
                 self.scenes[axis].canvas.refresh()
+            self.corner.canvas.refresh()
 
     def _show_layout(self) -> None:
         on, thin = self.is_on, self._session.view.layout == "thin slices"

@@ -40,6 +40,7 @@ from cellpose.gui.views._status import Status
 from cellpose.gui.views._style import window_icon
 from cellpose.gui.views._theme import follow_theme
 from cellpose.gui.views._training_dock import TrainingDock
+from cellpose.gui.views._turning_view import show_turning
 from cellpose.gui.views._warming import warm
 from cellpose.gui.views._welcome import Welcome
 from cellpose.gui.views.panels import Column
@@ -194,6 +195,7 @@ class Window(QModelMainWindow):
         session.copied.connect(lambda text: QApplication.clipboard().setText(text))
         session.failed.connect(self._show_failure)
         session.fit.connect(self.fit)
+        session.body_wanted.connect(lambda: show_turning(self, session))
         session.zoom.connect(self.scene.zoom)
         session.panel_wanted.connect(lambda name: self._show_panel(name))
         session.field_by_field.go_to.connect(lambda y, x: self.scene.go_to(y, x))

@@ -34,6 +34,7 @@ def commands(session: Session) -> list[Command]:
             "view.last_plane", "Last plane", lambda: volumes.see(volumes.n_planes - 1), ("End",), "23", enabled=volume
         ),
         *(show(layout) for layout in LAYOUTS),
+        Command("view.body", "Cells in 3D, turning", session.body_wanted.emit, ("Ctrl+Shift+D",), "23", enabled=volume),
         Command.toggle("view.ball", "Brush through planes, a ball", view, "ball", ("Shift+P",), "23"),
     ]
     others = [
