@@ -274,7 +274,7 @@ def _write(path: Path, one: Slice, *, seg: bool) -> None:
         content = {
             "outlines": one.masks * utils.masks_to_outlines(one.masks),
             "masks": one.masks,
-            "ismanual": np.zeros(int(one.masks.max(initial=0)), bool),
+            "ismanual": np.ones(int(one.masks.max(initial=0)), bool),  # what is trained on counts as corrected
             "filename": str(path),
         }
         io.write_seg(path.with_name(f"{path.stem}_seg.npy"), content)

@@ -26,6 +26,7 @@ from cellpose.gui.controllers._recipes import Recipes
 from cellpose.gui.controllers._review import Review
 from cellpose.gui.controllers._scale import Scale
 from cellpose.gui.controllers._segmentation import Segmentations, allowed_channels
+from cellpose.gui.controllers._slicing import Slicing
 from cellpose.gui.controllers._steps import Steps
 from cellpose.gui.controllers._training import Training
 from cellpose.gui.controllers._volumes import Volumes
@@ -119,6 +120,7 @@ class Session:
         self.field_by_field = FieldByField(self)
         self.volumes = Volumes(self)
         self.projection = Projection(self)
+        self.slicing = Slicing(self)
         self.seen = (0.0, 0.0, 0.0, 0.0)
         self.document: Document | None = None
         recall_settings(self.settings, self.preferences, self.models.is_here)

@@ -43,4 +43,12 @@ def commands(session: Session) -> list[Command]:
         ),
         Command("file.next_file", "Next image", lambda: session.files.go(1), ("Ctrl+Right",), "4", enabled=volume),
     ]
-    return [*(command.within(_SUBMENU) for command in listed), *others]
+    slices = Command(
+        "models.slices",
+        "Cut training slices of this volume",
+        session.slicing.cut,
+        (),
+        "3",
+        enabled=volume & Conditions(session).cells,
+    )
+    return [slices, *(command.within(_SUBMENU) for command in listed), *others]
