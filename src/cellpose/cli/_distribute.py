@@ -16,7 +16,7 @@ from cellpose.cli._logging import logging_to_user
 from cellpose.cli._table import FLAGS
 from cellpose.errors import OptionError
 
-__all__ = ["Distributor", "distribute_command"]
+__all__ = ["MACHINES", "Distributor", "distribute_command"]
 
 Report = Callable[[str, int, int], None]
 
@@ -26,7 +26,7 @@ _SHARED = (
     "flow_threshold", "cellprob_threshold", "min_size", "niter", "augment", "batch_size", "bsize", "no_norm",
     "norm_percentile", "chan", "chan2", "verbose",
 )  # fmt: skip
-_MACHINES = ("local", "slurm", "lsf")
+MACHINES = ("local", "slurm", "lsf")
 
 _EPILOG = """\
 examples:
@@ -140,10 +140,10 @@ def _cluster(args: Namespace) -> tuple[str | None, dict[str, Any]]:
     if args.workers < 1 or not 0 <= args.min_workers <= args.workers:
         message = f"--workers {args.workers} --min_workers {args.min_workers} is not allowed; give 0 <= fewest <= most"
         raise OptionError(message)
-    if args.cluster not in _MACHINES:
+    if args.cluster not in MACHINES:
         if "://" not in args.cluster:
             message = (
-                f"--cluster {args.cluster} is not allowed; choose {', '.join(_MACHINES)}, or give the address of a "
+                f"--cluster {args.cluster} is not allowed; choose {', '.join(MACHINES)}, or give the address of a "
                 "scheduler, such as tcp://10.0.0.7:8786"
             )
             raise OptionError(message)

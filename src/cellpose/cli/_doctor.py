@@ -31,12 +31,7 @@ Problems = list[dict[str, str]]
 
 def doctor_command(argv: Sequence[str]) -> int:
     """Print the report; 1 if there is something to mend."""
-    parser = argparse.ArgumentParser(prog="cellpose doctor", description="what is installed, wrong, and to be mended")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument(
-        "--warm", action="store_true", help="compile now what else is compiled during the first run on this machine"
-    )
-    args = parser.parse_args(list(argv))
+    args = _parser().parse_args(list(argv))
     if args.warm:
         return _warmed()
     with waiting("looking at this installation"):
@@ -46,6 +41,15 @@ def doctor_command(argv: Sequence[str]) -> int:
     else:
         _print_report(report, problems)
     return 1 if problems else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cellpose doctor", description="what is installed, wrong, and to be mended")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "--warm", action="store_true", help="compile now what else is compiled during the first run on this machine"
+    )
+    return parser
 
 
 def _warmed() -> int:

@@ -23,7 +23,7 @@ logger = logging.getLogger("cellpose.cli")
 
 # Commands with a module and a function named after them, imported where they are called; those whose result is printed.
 _COMMANDS = tuple(name for name in SUBCOMMANDS if name != "distribute")
-_PRINTING = ("models", "doctor")
+_PRINTING = ("models", "doctor", "completion")
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 

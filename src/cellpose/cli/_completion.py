@@ -1,0 +1,144 @@
+"""``cellpose completion``: a script that teaches a shell the words of the command line.
+
+The script is written from the parsers once and knows all by itself, so that pressing Tab starts no Python. Only the
+names of models of one's own are looked up by the shell, in the models folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from functools import cache
+
+from cellpose.cli._parser import SUBCOMMANDS, get_arg_parser
+from cellpose.cli._shells import bash_script, fish_script, zsh_script
+from cellpose.cli._words import Command, Option
+
+__all__ = ["SHELLS", "completion_command", "script_of"]
+
+SHELLS = ("bash", "zsh", "fish")
+
+# What values are, by the placeholder that the help shows for them, or by the name of the option.
+_FOLDERS = ("FOLDER", "labels")
+_FILES = ("FILE", "INPUT", "MOVIE", "CSV", "image", "like", "file")
+_MODELS = ("pretrained_model", "pretrained_model_ortho", "name", "names")
+
+
+def completion_command(words: Sequence[str]) -> int:
+    """Print the script of a shell."""
+    args = _parser().parse_args(list(words))
+    sys.stdout.write(script_of(args.shell))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cellpose completion",
+        description="Print a script that lets a shell complete commands, options, models and files.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("shell", choices=SHELLS, help="for which shell")
+    return parser
+
+
+_EPILOG = """\
+for good:
+  bash   cellpose completion bash >> ~/.bash_completion
+  zsh    cellpose completion zsh > ~/.zfunc/_cellpose      (a folder of $fpath, before compinit)
+  fish   cellpose completion fish > ~/.config/fish/completions/cellpose.fish
+
+for this terminal:
+  bash   source <(cellpose completion bash)
+  zsh    source <(cellpose completion zsh)
+  fish   cellpose completion fish | source
+"""
+
+
+def script_of(shell: str) -> str:
+    """The script of a shell, see `SHELLS`."""
+    from cellpose import weights
+
+    published = [name for name, info in weights.PUBLISHED.items() if info.task == "segmentation"]
+    writer = {"bash": bash_script, "zsh": zsh_script, "fish": fish_script}[shell]
+    return writer(_commands(), [*weights.bundled_models(), *published])
+
+
+def _commands() -> list[Command]:
+    """All commands, that without a name (images, training) first."""
+    flat = Command("", "", *_words(get_arg_parser()))
+    found = [flat]
+    for name in SUBCOMMANDS:
+        parser = importlib.import_module(f"cellpose.cli._{name}")._parser()
+        command = _command(name, parser)
+        flat.commands[name] = command.help
+        found.append(command)
+        for action in parser._actions:
+            if not isinstance(action, argparse._SubParsersAction):
+                continue
+            inner = {word: _command(f"{name} {word}", sub) for word, sub in action.choices.items()}
+            command.commands.update({word: sub.help for word, sub in inner.items()})
+            found.extend(inner.values())
+    return found
+
+
+def _command(name: str, parser: argparse.ArgumentParser) -> Command:
+    return Command(name, (parser.description or "").partition("\n")[0], *_words(parser))
+
+
+def _words(parser: argparse.ArgumentParser) -> tuple[list[Option], list[Option]]:
+    """The options of a parser, and its arguments that stand by themselves."""
+    options: list[Option] = []
+    places: list[Option] = []
+    for action in parser._actions:
+        if action.help == argparse.SUPPRESS or isinstance(action, argparse._SubParsersAction):
+            continue
+        many = action.nargs in ("+", "*") or (isinstance(action.nargs, int) and action.nargs > 1)
+        text = (action.help or "").replace("%%", "%").partition("\n")[0]
+        names = action.option_strings or [""]
+        (options if action.option_strings else places).extend(
+            Option(name, text, _kind(action), _choices(action), many) for name in names
+        )
+    return options, places
+
+
+def _kind(action: argparse.Action) -> str:
+    """Of which kind the values of an option are, see `Option`."""
+    shown = action.metavar or action.dest
+    if action.nargs == 0:
+        return "none"
+    if action.dest in _MODELS and (action.dest not in ("name", "names") or not action.option_strings):
+        return "model"
+    if shown in _FOLDERS or action.dest.endswith("_dir"):
+        return "folder"
+    return "file" if shown in _FILES or action.dest in _FILES else "text"
+
+
+def _choices(action: argparse.Action) -> tuple[str, ...]:
+    """Words that an option allows, or some of them."""
+    return tuple(map(str, action.choices)) if action.choices else _known_words().get(action.dest, ())
+
+
+@cache
+def _known_words() -> dict[str, tuple[str, ...]]:
+    """Words of options whose parser takes any text and leaves the check to a room below."""
+    from cellpose import weights
+    from cellpose.cli._distribute import MACHINES
+    from cellpose.engines import PRECISIONS, engine_names
+    from cellpose.io import CELL_FORMATS
+    from cellpose.measure import GROUPS
+    from cellpose.options import Evaluation, describe
+
+    restoring = tuple(name for name, info in weights.PUBLISHED.items() if info.task == "restoration")
+    return {
+        "engine": tuple(engine_names()),
+        "precision": PRECISIONS,
+        "cluster": MACHINES,
+        "to": tuple(CELL_FORMATS),
+        "form": tuple(CELL_FORMATS),
+        "properties": tuple(GROUPS),
+        "restore_type": restoring,
+        "z_interpolation": tuple(describe(Evaluation)["z_interpolation"]["choices"]),
+    }
