@@ -234,3 +234,34 @@ def test_workers_of_their_own_one_run_killed(tmp_path):
     np.testing.assert_array_equal(labels, again)
     assert labels.max() > 100
     assert f"{labels.max()} cells, written to" in done.stdout
+
+
+def test_blocks_are_restored_on_the_scale_of_the_image(model, tmp_path):
+    import torch
+
+    from cellpose.nets import CPnet
+
+    torch.manual_seed(0)
+    CPnet([1, 4], 1).save_model(tmp_path / "restoring")
+    both = np.stack((discs(150, 170), 40 * discs(150, 170).astype(np.uint16)), axis=-1)
+    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(both, -1, 0), imagej=True, metadata={"axes": "CYX"})
+    seen = {}
+
+    class Runs:
+        def distribute(self, image, target, blocksize, cluster, cluster_kwargs, report, say, **options):
+            seen["job"] = plan(image, target, blocksize, **options).job
+            return 0
+
+    words = [tmp_path / "a.tif", tmp_path / "labels.zarr", *MODEL, "--block", 60, "--restore_type"]
+    from cellpose.cli._distribute import distribute_command
+
+    assert distribute_command([*map(str, words), str(tmp_path / "restoring")], Runs) == 0
+    job = seen["job"]
+    (step, keywords), scale = job.preprocessing_steps[0], job.eval_kwargs["normalize"]
+    assert scale == {"lowhigh": (0.0, 1.0)}
+    low, high = np.transpose(keywords["normalize"]["lowhigh"])
+    assert (low < high).all()
+    assert high[1] > 20 * high[0]
+    block = step(np.moveaxis(both, -1, 0), **keywords, crop=(slice(None), slice(0, 150), slice(0, 170)))
+    assert block.shape == (2, 150, 170)
+    assert np.abs(block[0] - block[1]).max() < 0.1  # alike but for the scale

@@ -24,7 +24,7 @@ Report = Callable[[str, int, int], None]
 _SHARED = (
     "pretrained_model", "use_gpu", "engine", "diameter", "do_3D", "stitch_threshold", "anisotropy", "flow3D_smooth",
     "flow_threshold", "cellprob_threshold", "min_size", "niter", "augment", "batch_size", "bsize", "no_norm",
-    "norm_percentile", "chan", "chan2", "verbose",
+    "norm_percentile", "chan", "chan2", "restore_type", "verbose",
 )  # fmt: skip
 MACHINES = ("local", "slurm", "lsf")
 
@@ -162,6 +162,7 @@ def _cluster(args: Namespace) -> tuple[str | None, dict[str, Any]]:
 
 
 def _options(args: Namespace) -> dict[str, Any]:
+    from cellpose import weights
     from cellpose.cli._model import resolve_model, shared_keywords
 
     model = resolve_model(args.pretrained_model)
@@ -177,7 +178,17 @@ def _options(args: Namespace) -> dict[str, Any]:
     model_kwargs: dict[str, Any] = {"pretrained_model": str(model.path), "gpu": args.use_gpu}
     if args.engine:
         model_kwargs["engine"] = args.engine
+    steps = []
+    if args.restore_type:
+        from cellpose.denoise import restore_block
+
+        # None: the scale of the image, which is the same for all blocks
+        restoring = {"model": str(weights.resolve(args.restore_type).path), "normalize": None}
+        restoring |= {name: eval_kwargs[name] for name in ("diameter", "batch_size")}
+        restoring |= {name: model_kwargs[name] for name in ("gpu", "engine") if name in model_kwargs}
+        steps.append((restore_block, restoring))
     return {
+        "preprocessing_steps": steps,
         "axes": args.axes,
         "channel_axis": args.channel_axis,
         "frame": args.frame,

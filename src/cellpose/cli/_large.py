@@ -72,7 +72,7 @@ def _needs_whole(segmenter: Segmenter, args: Namespace) -> str | None:
     options = {
         "--do_3D": args.do_3D,
         "--stitch_threshold": args.stitch_threshold > 0,
-        "--restore_type": segmenter.restores,
+        "--restore_type": segmenter.enlarges,
         "--diameter 0": segmenter.estimates_diameter,
         "--no_resample": args.no_resample,
         "--no_interp": args.no_interp,
@@ -97,11 +97,18 @@ def segment_large_file(
     warn_of_blocks(file, args)
     target, *others = _targets(file, args)
     target.parent.mkdir(parents=True, exist_ok=True)
-    result = models.segment_large(
-        segmenter.model, plane, target, overwrite=not args.zarr_labels, progress=tell, **keywords
-    )
+    keywords |= {"overwrite": not args.zarr_labels, "progress": tell}
+    restored: list[Path] = []
+    if segmenter.restores:
+        restored += [output_paths(file, args).restored_tif] if args.save_tif else []
+        for path in restored:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        result = segmenter.model.segment_large(plane, target, *restored, **keywords)
+        others += restored
+    else:
+        result = models.segment_large(segmenter.model, plane, target, **keywords)
     stage("writing results")
-    for other in others:
+    for other in others[: len(others) - len(restored)]:
         other.parent.mkdir(parents=True, exist_ok=True)
         _copy(target, other, plane.pixel_size_um)
     diameter_px = keywords["diameter"] or segmenter.diameter_of_training()
@@ -163,7 +170,10 @@ def _of_plane(file: Path, segmenter: Segmenter, args: Namespace) -> str:
     plane = io.open_plane(file, args.channel_axis, args.axes)
     keywords = segmenter.keywords_of(plane)
     estimate = models.estimate_memory(
-        segmenter.model, plane, diameter=keywords["diameter"], batch_size=keywords["batch_size"]
+        getattr(segmenter.model, "cp", segmenter.model),
+        plane,
+        diameter=keywords["diameter"],
+        batch_size=keywords["batch_size"],
     )
     return f"{' x '.join(map(str, plane.shape))} {plane.dtype}: {estimate}"
 
@@ -182,7 +192,7 @@ def _of_stack(file: Path, segmenter: Segmenter, args: Namespace) -> str:
     stand_in = np.broadcast_to(image.data.dtype.type(0), image.data.shape)
     z, y, x, channels = transforms.convert_image(stand_in, do_3D=True, **axes).shape
     estimate = models.estimate_volume_memory(
-        segmenter.model,
+        getattr(segmenter.model, "cp", segmenter.model),
         (z, y, x),
         image.data.dtype,
         channels=channels,

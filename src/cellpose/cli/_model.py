@@ -25,7 +25,8 @@ NO_MODEL = ("None", "none", "False", "0", "")
 class SegmentedImage:
     """What came out for one image: masks, ``[rgb, dP, cellprob]``, diameter in pixels (NaN: none), restored image.
 
-    ``axes`` are those of the masks.
+    ``axes`` are those of the masks, which have the size of the image. Where the restored image is ``ratio`` times as
+    large, ``masks_restored`` are the same masks at its size.
     """
 
     masks: np.ndarray
@@ -33,6 +34,8 @@ class SegmentedImage:
     diameter_px: float
     restored: np.ndarray | None = None
     axes: str = "YX"
+    ratio: float = 1.0
+    masks_restored: np.ndarray | None = None
 
     @property
     def is_movie(self) -> bool:
@@ -80,7 +83,14 @@ class Segmenter:
             diameter_px = keywords["diameter"] or self.diameter_of_training()
         times = image.axis("T") if masks.ndim > 2 else None
         time = "" if times is None or times == image.place("Z", keywords["z_axis"]) else "T"
-        return SegmentedImage(masks, flows, diameter_px, restored, time + "ZYX"[len(time) - masks.ndim :])
+        axes = time + "ZYX"[len(time) - masks.ndim :]
+        ratio = self.model.dn.restorer().ratio(keywords["diameter"]) if self.restores else 1.0
+        if ratio == 1:
+            return SegmentedImage(masks, flows, diameter_px, restored, axes)
+        from cellpose.denoise import at_image_size
+
+        small, flows = at_image_size(masks, _plane_size(image, masks.shape[-2:], ratio), flows)
+        return SegmentedImage(small, flows, diameter_px, restored, axes, ratio, masks)
 
     def _named(self, image: Image, keywords: dict[str, Any], *, stack: bool) -> Image:
         """The image with names for all axes; assumptions are logged, for similar images as a warning once."""
@@ -109,6 +119,14 @@ class Segmenter:
         logger.log(level, assumption(image.name, image.data.shape, letters, on_command_line=True))
         return image.named(letters)
 
+    @property
+    def enlarges(self) -> bool:
+        """Whether restored images are larger than they were; it is not known with a diameter in micrometres."""
+        if not self.restores:
+            return False
+        restorer = self.model.dn.restorer()
+        return restorer.enlarges and (self.diameter_um is not None or restorer.ratio(self.keywords["diameter"]) > 1)
+
     def keywords_of(self, image: Image | LazyPlane) -> dict[str, Any]:
         """The keywords of ``eval`` for one image: a diameter in micrometres becomes one in pixels.
 
@@ -133,6 +151,13 @@ class Segmenter:
         if self.family.diameter_px is not None:
             return float("nan")
         return float(getattr(self.model, "cp", self.model).diam_labels)
+
+
+def _plane_size(image: Image, enlarged: tuple[int, ...], ratio: float) -> tuple[int, int]:
+    """Rows and columns of an image; of one without names of axes, from its size when it was enlarged."""
+    named = [image.data.shape[axis] for axis in map(image.axis, "YX") if axis is not None]
+    rows, columns = named if len(named) == 2 else [round(n / ratio) for n in enlarged]
+    return rows, columns
 
 
 def device_of(args: Namespace) -> tuple[Any, bool]:

@@ -44,6 +44,8 @@ def save_results(file: Path, image: np.ndarray, result: SegmentedImage, model: s
     args = _possible(file, result.masks.ndim, args)
     if args.save_png or args.save_tif or args.save_flows or args.save_outlines or args.save_txt or args.save_mpl:
         _save_masks(paths, file, image, result, args)
+    if args.save_tif and result.restored is not None:
+        _save_restored(paths, result)
     if args.save_rois:
         io.write_rois(result.masks, _in_place(_rois_zip(paths)), exact=args.exact_rois)
     if not args.no_npy:
@@ -195,6 +197,20 @@ def _save_masks(paths: io.OutputPaths, file: Path, image: np.ndarray, result: Se
     )
 
 
+def _save_restored(paths: io.OutputPaths, result: SegmentedImage) -> None:
+    """The restored image, and where it is larger than the image its masks."""
+    image = result.restored
+    if image is None:
+        return
+    several = image.shape[-1] > 1
+    axes = result.axes + "C" * several
+    pixels = image if several else image[..., 0]
+    io.write_tiff(_in_place(paths.restored_tif), pixels, axes=axes if pixels.ndim == len(axes) else None)
+    if result.masks_restored is not None:
+        large = io.smallest_labels(result.masks_restored)
+        io.write_tiff(_in_place(paths.of_restored.masks_tif), large, axes=result.axes)
+
+
 def _save_seg(paths: io.OutputPaths, file: Path, result: SegmentedImage, model: str, args: Namespace) -> None:
     content = io.seg_content(
         result.masks,
@@ -205,7 +221,9 @@ def _save_seg(paths: io.OutputPaths, file: Path, result: SegmentedImage, model: 
         model=model,
     )
     if result.restored is not None:
-        content |= {"restore": args.restore_type, "ratio": 1.0, "img_restore": result.restored}
+        content |= {"restore": args.restore_type, "ratio": result.ratio, "img_restore": result.restored}
+    if result.masks_restored is not None:
+        content["masks_restore"] = result.masks_restored
     io.write_seg(_in_place(_seg_npy(paths)), content)
 
 
@@ -214,6 +232,8 @@ def _asked_for(paths: io.OutputPaths, args: Namespace) -> list[Path]:
     asked: list[Path] = []
     if args.save_png or args.save_tif:
         asked += [paths.masks_png] * args.save_png + [paths.masks_tif]
+    if args.restore_type and args.save_tif:
+        asked += [paths.restored_tif, paths.of_restored.masks_tif]
     if args.save_outlines:
         asked.append(paths.outlines_png)
     if args.save_outlines or args.save_txt:

@@ -280,7 +280,13 @@ def _without_edge_masks(result: SegmentedImage, args: Namespace) -> SegmentedIma
         return result
     from cellpose import utils
 
-    masks = result.masks.copy()
+    large = result.masks_restored
+    masks = (result.masks if large is None else large).copy()
     for frame in masks if result.is_movie else [masks]:
         frame[...] = utils.remove_edge_masks(frame)
-    return replace(result, masks=masks)
+    if large is None:
+        return replace(result, masks=masks)
+    from cellpose.denoise import at_image_size
+
+    small, _ = at_image_size(masks, result.masks.shape[-2:])
+    return replace(result, masks=small, masks_restored=masks)

@@ -6,9 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from cellpose._face.also import other_names
-from cellpose._face.door import door
+from cellpose._face.door import door, guard
+from cellpose.denoise._block import restore_block
 from cellpose.denoise._cellpose import CellposeDenoiseModel
+from cellpose.denoise._large import restore_large
 from cellpose.denoise._model import MODEL_NAMES, DenoiseModel
+from cellpose.denoise._sizes import at_image_size
 
 if TYPE_CHECKING:
     from cellpose.denoise._batch import random_rotate_and_resize_noise
@@ -31,6 +34,7 @@ __all__ = [
     "CellposeDenoiseModel",
     "DenoiseModel",
     "add_noise",
+    "at_image_size",
     "deterministic",
     "get_sigma",
     "img_norm",
@@ -40,10 +44,14 @@ __all__ = [
     "loss_fn_seg",
     "one_chan_cellpose",
     "random_rotate_and_resize_noise",
+    "restore_block",
+    "restore_large",
     "test_loss",
     "train",
     "train_loss",
 ]
+
+guard(globals())
 
 # Torch comes with what trains; restoring does without it where another engine runs the network.
 _LATER = {

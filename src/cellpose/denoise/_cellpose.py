@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellpose._progress.bars import Fractions
+from cellpose.denoise._large import restore_large
 from cellpose.denoise._model import DenoiseModel
-from cellpose.models import CellposeModel, Images, Layout, one_number, reporter
+from cellpose.models import CellposeModel, Images, LargeResult, Layout, one_number, reporter, segment_large
 from cellpose.options import Normalization, Tiling
 
 if TYPE_CHECKING:
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CellposeDenoiseModel"]
 
+_PAIR = 2
 # Part of the progress that is restoring.
 _RESTORING = 0.5
 
@@ -53,7 +58,7 @@ class CellposeDenoiseModel:
         pretrained_model: str | Path | bool | None = False,
         model_type: str | None = None,
         restore_type: str | None = "denoise_cyto3",
-        nchan: int = 2,
+        nchan: int = _PAIR,
         chan2_restore: bool = False,
         device: torch.device | None = None,
         engine: str | None = None,
@@ -71,7 +76,7 @@ class CellposeDenoiseModel:
         self.cp = CellposeModel(
             gpu=gpu,
             pretrained_model=pretrained_model or model_type or "cyto3",
-            nchan=nchan,
+            nchan=None if nchan == _PAIR else nchan,  # which is the default, and no wish
             device=device,
             engine=engine,
             precision=precision,
@@ -159,6 +164,55 @@ class CellposeDenoiseModel:
         if isinstance(x, np.ndarray) and images.many and x.dtype != object:
             restored = np.stack(restored)
         return masks, flows, styles, restored
+
+    def segment_large(
+        self,
+        source: Any,
+        target: str | os.PathLike[str] | None = None,
+        restored: str | os.PathLike[str] | None = None,
+        *,
+        channels: Any = None,
+        channel_axis: int | None = None,
+        diameter: float | None = None,
+        normalize: bool | dict[str, Any] = True,
+        invert: bool = False,
+        progress: Callable[[float], Any] | None = None,
+        **options: Any,
+    ) -> LargeResult:
+        """Restore and segment a plane of any size, in memory that grows with its width only.
+
+        Parameters
+        ----------
+        source, target
+            See `models.segment_large`.
+        restored
+            The TIFF of the restored plane to write; None: it is kept in a temporary folder until the masks are made.
+        channels, channel_axis, diameter, normalize
+            See `restore_large`.
+        invert, progress, **options
+            See `models.segment_large`.
+
+        Returns
+        -------
+        LargeResult
+            As of `models.segment_large`.
+        """
+        networks = {name: options[name] for name in ("tile_overlap", "bsize", "batch_size") if name in options}
+
+        def part(first: float, share: float) -> Callable[[float], Any] | None:
+            return None if progress is None else lambda fraction: progress(first + share * fraction)
+
+        beside = None if target is None else Path(target).parent
+        with tempfile.TemporaryDirectory(prefix=".cellpose-restored-", dir=beside) as folder:
+            plane = Path(folder) / "plane.tif" if restored is None else restored
+            count = restore_large(
+                self.dn, source, plane, channels=channels, channel_axis=channel_axis, diameter=diameter,
+                normalize=normalize, progress=part(0, _RESTORING), **networks,
+            )  # fmt: skip
+            return segment_large(
+                self.cp, plane, target, channels=_of_restored(channels), channel_axis=None if count == 1 else 0,
+                diameter=diameter, invert=invert, progress=part(_RESTORING, 1 - _RESTORING), **options,
+            )  # fmt: skip
 
 
 def _of_restored(channels: Any) -> Any:

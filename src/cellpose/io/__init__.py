@@ -48,7 +48,7 @@ from cellpose.io._rois import save_rois, write_rois
 from cellpose.io._seg import VIEWS, Segmentation, read_seg, write_seg
 from cellpose.io._seg_content import seg_content
 from cellpose.io._training_data import load_file_list, load_images_labels, load_train_test_data
-from cellpose.io._write import check_dir, imsave, smallest_labels, write_ome_tiff, write_text
+from cellpose.io._write import check_dir, imsave, smallest_labels, write_ome_tiff, write_text, write_tiff
 from cellpose.io._zarr import create_array, is_zarr, open_zarr, zarr_library
 
 __all__ = [
@@ -123,6 +123,7 @@ __all__ = [
     "write_rois",
     "write_seg",
     "write_text",
+    "write_tiff",
     "zarr_library",
 ]
 

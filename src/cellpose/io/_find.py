@@ -22,6 +22,7 @@ _RESULT_ENDINGS = ("_cp_output", "_flows", "_flows_0", "_flows_1", "_flows_2", "
 _LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 _SEG = "_seg.npy"
 FLOWS = "_flows.tif"
+RESTORED = "_dn"  # at the end of the names of restored images
 _MOST_ENDINGS = 5  # that one message lists
 
 
@@ -73,6 +74,9 @@ def get_image_files(
         )
         raise InputError(message)
     kept = [file for file in images if not _is_result(_stem_name(file), mask_filter)]
+    # restored images stand beside theirs; without it the name is one of the user's
+    stems = {os.path.splitext(file)[0] for file in kept}
+    kept = [file for file in kept if not _is_restored(os.path.splitext(file)[0], stems)]
     if not kept:
         message = (
             f"ERROR: no images in --dir folder {root} without the endings of results "
@@ -158,6 +162,10 @@ def _is_result(stem: str, mask_filter: str) -> bool:
     return any(
         ending and _ends_in(stem, ending) and len(stem) > len(ending) for ending in (*_RESULT_ENDINGS, mask_filter)
     )
+
+
+def _is_restored(stem: str, stems: set[str]) -> bool:
+    return stem.endswith(RESTORED) and stem.removesuffix(RESTORED) in stems
 
 
 def get_label_files(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 __all__ = ["DEFAULT_SUFFIX", "OutputPaths", "output_suffix"]
@@ -101,6 +101,16 @@ class OutputPaths:
     def masks_tif(self) -> Path:
         """Label image as TIFF."""
         return self._in("masks", f"{self.base}{self.suffix}.tif")
+
+    @property
+    def restored_tif(self) -> Path:
+        """The restored image."""
+        return self._in("restored", f"{self.base}_dn.tif")
+
+    @property
+    def of_restored(self) -> OutputPaths:
+        """The paths of results of the restored image."""
+        return replace(self, image=f"{self.stem}_dn.tif")
 
     @property
     def masks_ome_tif(self) -> Path:

@@ -16,7 +16,7 @@ from cellpose.models._files import MODEL_NAMES, size_model_path
 from cellpose.models._files import NORMALIZE_DEFAULT as normalize_default
 from cellpose.models._frames import segment_image
 from cellpose.models._inputs import Images, Layout, one_number, read_with_axes
-from cellpose.models._large import LargeResult, MemoryEstimate, estimate_memory, segment_large
+from cellpose.models._large import LargeResult, MemoryEstimate, estimate_memory, output_rows, segment_large
 from cellpose.models._legacy import cache_model_path, get_backbone, get_model_params, get_user_models, model_path
 from cellpose.models._many import fraction_of, name_of, reporter
 from cellpose.models._model import CellposeModel
@@ -52,6 +52,7 @@ __all__ = [
     "name_of",
     "normalize_default",
     "one_number",
+    "output_rows",
     "read_with_axes",
     "reporter",
     "run_3D",

@@ -106,7 +106,8 @@ def plan(
     keywords = _keywords(source, letters, dict(eval_kwargs or {}))
     space = letters.replace("C", "")
     sides = _sides(blocksize, [n for n, letter in zip(source.shape, letters, strict=True) if letter != "C"])
-    job = job_of(source, sides, keywords, preprocessing_steps, model_kwargs, parts)
+    steps = _scaled_steps(preprocessing_steps, keywords)
+    job = job_of(source, sides, keywords, steps, model_kwargs, parts)
     indices, _ = get_block_crops(job.shape, job.blocksize, job.overlap, mask)
     done = sum(job.is_done(index) for index in indices)
     return Plan(job, space, opened.pixel_size_um, (len(indices), done))
@@ -157,6 +158,18 @@ def _keywords(source: Any, letters: str, keywords: dict[str, Any]) -> dict[str, 
         percentile = options.pop("percentile", None) or (1.0, 99.0)
         keywords["normalize"] = {**options, "lowhigh": _scale(source, letters, percentile)}
     return keywords
+
+
+def _scaled_steps(steps: Steps, keywords: dict[str, Any]) -> Steps:
+    """The steps; one with ``normalize=None`` gets the scale of the image, and what follows sees 0 to 1."""
+    if not any("normalize" in given and given["normalize"] is None for _, given in steps):
+        return steps
+    scale = keywords.get("normalize", True)
+    keywords["normalize"] = {"lowhigh": (0.0, 1.0)} if scale else scale
+    return [
+        (step, {**given, "normalize": scale} if given.get("normalize", True) is None else given)
+        for step, given in steps
+    ]
 
 
 def _scale(source: Any, letters: str, percentile: tuple[float, float]) -> Any:
@@ -239,7 +252,8 @@ def distribute(
     **options
         ``axes`` and ``channel_axis``: of an array that does not name its axes; ``frame``: which time of a movie;
         ``preprocessing_steps``, ``model_kwargs``, ``eval_kwargs`` and ``temporary_directory``: as in
-        `distributed_eval`; ``restart``: forget the blocks that are done.
+        `distributed_eval`, where a step of which ``normalize`` is None gets the scale of the image;
+        ``restart``: forget the blocks that are done.
 
     Returns
     -------

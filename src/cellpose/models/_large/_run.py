@@ -19,7 +19,7 @@ from cellpose.errors import OptionError
 from cellpose.io import LazyPlane, open_plane, write_label_bands
 from cellpose.models._inputs import Layout
 from cellpose.models._large._blocks import BlockSize, Follow, block_size, label_bands
-from cellpose.models._large._stream import flow_rows
+from cellpose.models._large._stream import output_rows
 from cellpose.models._segment import Network, preparation_of
 from cellpose.options import Blocks, Evaluation, Masking, Normalization, Tiling
 
@@ -177,7 +177,7 @@ def _labels(
     rows = preparation.bands(plane)
     height, width = preparation.size(shape)
     network_part, blocks_part = _parts(progress, shape[0])
-    flows = flow_rows(network.engine, rows, shape, (height, width), options.tiling, network_part)
+    flows = output_rows(network.engine, rows, shape, (height, width), options.tiling, network_part)
     blank = all(bounds is None for bounds in rows.bounds)
     follow = _follow(network, shape, preparation.scale, options, blank=blank)
     return label_bands(flows, shape, follow, blocks, blocks_part)

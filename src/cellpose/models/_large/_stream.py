@@ -15,7 +15,7 @@ from cellpose.errors import InputError
 from cellpose.options import Tiling
 from cellpose.transforms import TileGrid
 
-__all__ = ["LinearResize", "Rows", "flow_rows"]
+__all__ = ["LinearResize", "Rows", "output_rows"]
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
@@ -69,15 +69,16 @@ class LinearResize:
         return new
 
 
-def flow_rows(
+def output_rows(
     engine: Engine,
     rows: Rows,
     shape: tuple[int, int],
     size: tuple[int, int],
     tiling: Tiling,
     report: Report | None = None,
+    count: int = 3,
 ) -> Iterator[tuple[int, Float32]]:
-    """Flows and cell probability of a plane, as bands of rows from the first to the last.
+    """The last outputs of a network for a plane, as bands of rows from the first to the last.
 
     Beside the rows under one row of tiles only the outputs of two rows of tiles are held.
 
@@ -95,17 +96,18 @@ def flow_rows(
         Tiles.
     report
         Called with the fraction of rows of tiles that are done.
+    count
+        How many outputs: 3 are flow in y, in x and cell probability; 1 is a restored image.
 
     Yields
     ------
     tuple
-        Number of the first row; flow in y, in x and cell probability, float32 (3, rows, columns), of the size of the
-        plane.
+        Number of the first row; outputs, float32 (count, rows, columns), of the size of the plane.
     """
     old_y, old_x = LinearResize(size[0], shape[0]), LinearResize(size[1], shape[1])
-    held = np.empty((3, 0, shape[1]), np.float32)
+    held = np.empty((count, 0, shape[1]), np.float32)
     base, done = 0, 0
-    for first, band in _network_rows(engine, _scaled(rows, shape, size), size, tiling, report):
+    for first, band in _network_rows(engine, _scaled(rows, shape, size), size, tiling, report, count):
         held = np.concatenate([held, old_x.columns(band, 2)], axis=1)
         known = first + band.shape[1]
         # All rows whose lower neighbour, at the size of the network, is known.
@@ -113,7 +115,8 @@ def flow_rows(
         if stop > done:
             yield done, old_y.rows(held, base, done, stop, 1)
             done = stop
-        needed = known if done == shape[0] else old_y.needed(done, done + 1)[0]
+        # where the network sees the plane much enlarged the next row needed may be one that is still to come
+        needed = known if done == shape[0] else min(old_y.needed(done, done + 1)[0], known)
         held, base = held[:, max(needed - base, 0) :], max(needed, base)
 
 
@@ -131,14 +134,14 @@ def _scaled(rows: Rows, shape: tuple[int, int], size: tuple[int, int]) -> Rows:
 
 
 def _network_rows(
-    engine: Engine, rows: Rows, size: tuple[int, int], tiling: Tiling, report: Report | None
+    engine: Engine, rows: Rows, size: tuple[int, int], tiling: Tiling, report: Report | None, count: int
 ) -> Iterator[tuple[int, Float32]]:
     """Outputs of the network, blended over its tiles, as bands of rows at the size of the network."""
     (y0, _, x0, _), grid = padded_grid(engine, size, tiling)
     n_down, n_across = grid.shape
     starts = [int(s) for s in grid.ystarts]
-    sums = np.zeros((3, grid.tile_shape[0], grid.size[1]), np.float32)
-    for index, output in _outputs(engine, _tiles(rows, size, (y0, x0), grid), tiling.batch_size):
+    sums = np.zeros((count, grid.tile_shape[0], grid.size[1]), np.float32)
+    for index, output in _outputs(engine, _tiles(rows, size, (y0, x0), grid), tiling.batch_size, count):
         j, i = divmod(index, n_across)
         _add(sums, starts[j], grid, index, output)
         if i < n_across - 1:
@@ -171,19 +174,21 @@ def _tiles(rows: Rows, size: tuple[int, int], before: tuple[int, int], grid: Til
             yield index, tile[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
 
 
-def _outputs(engine: Engine, tiles: Iterator[tuple[int, Float32]], batch_size: int) -> Iterator[tuple[int, Float32]]:
+def _outputs(
+    engine: Engine, tiles: Iterator[tuple[int, Float32]], batch_size: int, count: int
+) -> Iterator[tuple[int, Float32]]:
     """Outputs of the tiles with their numbers, run in batches."""
     batches = SmallerBatches()
     while numbered := list(itertools.islice(tiles, batch_size)):
-        outputs = _flows(batches.run(engine, np.stack([tile for _, tile in numbered]), engine.device)[0])
+        outputs = _last(batches.run(engine, np.stack([tile for _, tile in numbered]), engine.device)[0], count)
         yield from ((index, output) for (index, _), output in zip(numbered, outputs, strict=True))
 
 
-def _flows(outputs: Float32) -> Float32:
-    if outputs.shape[1] < 3:
+def _last(outputs: Float32, count: int) -> Float32:
+    if outputs.shape[1] < count:
         message = f"this network has {outputs.shape[1]} outputs and no flows: it does not segment"
         raise InputError(message)
-    return outputs[:, -3:]
+    return outputs[:, -count:]
 
 
 def _add(sums: Float32, base: int, grid: TileGrid, index: int, output: Float32) -> None:
@@ -191,8 +196,9 @@ def _add(sums: Float32, base: int, grid: TileGrid, index: int, output: Float32) 
     flip_y, flip_x = grid.flips(index)
     if flip_y or flip_x:
         output = np.array(output[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1])
-        output[0] *= -1 if flip_y else 1
-        output[1] *= -1 if flip_x else 1
+        if len(output) > 1:  # flows; a restored image has no direction
+            output[0] *= -1 if flip_y else 1
+            output[1] *= -1 if flip_x else 1
     rows, columns = grid.window(index)
     where = slice(rows.start - base, rows.stop - base)
     if len(grid) == 1:
