@@ -3,19 +3,31 @@
 #   make test   run the checks and the fast tests
 # And one opens the window on an example:
 #   make window
+# make docs builds the site of the documents: build/site/index.html, which can be opened from the disk.
 # make test-avx2 runs the tests as on a processor without AVX-512.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+DOCS   := .venv-docs
 
-.PHONY: demo window test test-avx2 slow lint benchmarks clean
+.PHONY: demo window docs test test-avx2 slow lint benchmarks clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py --out demo
 
 window: $(STAMP)
 	$(BIN)/python examples/window.py
+
+# The libraries of the site are in an environment of their own; the package writes its reference pages from $(VENV).
+docs: $(STAMP) $(DOCS)/.installed
+	CELLPOSE_PYTHON=$(BIN)/python NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+	@echo "open build/site/index.html"
+
+$(DOCS)/.installed: requirements-docs.lock
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --disable-pip-version-check -r requirements-docs.lock
+	touch $@
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -m "not slow" -n auto
@@ -44,4 +56,4 @@ $(STAMP): pyproject.toml requirements-dev.lock
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(DOCS) build demo
