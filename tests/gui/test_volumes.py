@@ -12,7 +12,8 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
 from cellpose import dynamics, io
-from cellpose.gui.model import Document
+from cellpose.gui.controllers.tools._finder import cell_of_volume
+from cellpose.gui.model import Document, Flows
 from cellpose.gui.model._images import image_of_file
 from cellpose.gui.model._sections import XY, XZ, YZ, Section
 from cellpose.gui.views._renderer import render_settings
@@ -265,6 +266,39 @@ def test_a_rectangle_of_a_volume_goes_through_all_planes(volume: Window, qtbot: 
     assert network.asked["shape"][0] == SHAPE[0]
     assert session.cell_count() == 1
     assert session.document.labels.box(int(session.document.labels.ids[0])).shape[0] == 4
+
+
+def test_a_click_adds_the_cell_of_3d_flows(volume: Window, qtbot: object) -> None:
+    session = volume.session
+    key(volume, "0", Modifier.ControlModifier)
+    key(volume, "C")
+    click(volume, 20, 20)
+    assert "no 3D flows" in volume.statusBar().currentMessage()
+    network = Network(labels_of_balls())
+    _, flows, _ = network.eval(np.zeros((*SHAPE, 1)), do_3D=True)
+    session.document.flows = Flows(*flows)
+    click(volume, 20, 20)
+    until_idle(volume, qtbot)
+    assert session.cell_count() == 1
+    found = session.document.labels.planes > 0
+    whole = dynamics.MaskFinder(flows[1], flows[2]).masks(flow_threshold=None, min_size=-1)
+    assert found[4, 20, 20]
+    assert (whole[found] == whole[4, 20, 20]).all()
+    assert found.sum() > 100
+    click(volume, 55, 5)
+    until_idle(volume, qtbot)
+    assert "no cell there" in volume.statusBar().currentMessage()
+    assert session.cell_count() == 1
+
+
+def test_a_cell_that_goes_on_beyond_what_is_looked_at_is_found_whole() -> None:
+    labels = np.zeros((20, 40, 160), np.uint16)
+    labels[5:15, 10:30, 10:150] = 1
+    flows = Flows(None, 5 * dynamics.masks_to_flows(labels), np.where(labels, 4.0, -4.0).astype(np.float32))
+    box, mask = cell_of_volume(flows, (10, 20, 80), 0.0)
+    assert mask.shape == box.shape
+    whole = dynamics.MaskFinder(flows.dP, flows.cellprob).masks(flow_threshold=None, min_size=-1)
+    assert (mask == (whole[box.slices] == whole[10, 20, 80])).all()
 
 
 def test_the_recipe_of_a_volume(volume: Window, qtbot: object) -> None:

@@ -91,6 +91,8 @@ class Review:
         document.select([cell])
         box = document.labels.box(cell)
         self._session.view.plane = min(max(self._session.view.plane, box.z0), box.z1 - 1)
+        if document.is_volume:
+            self._session.view.cross = ((box.y0 + box.y1) // 2, (box.x0 + box.x1) // 2)
         self.look_at.emit(box)
 
     def check_and_next(self) -> None:

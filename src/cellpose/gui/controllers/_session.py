@@ -112,7 +112,12 @@ class Session:
         self.filters = Filters(self)
         self.training = Training(self)
         self.folder = Folder(self)
-        self.pointer = Pointer(self.view, pixel_um=lambda: self.scale.pixel_um, change=self.steps.change)
+        self.pointer = Pointer(
+            self.view,
+            pixel_um=lambda: self.scale.pixel_um,
+            change=self.steps.change,
+            background=self._in_background,
+        )
         self.scale: Scale = Scale(self)
         self.overview = Overview(self)
         self.cells = Cells(self)
@@ -139,6 +144,10 @@ class Session:
         self.pointer.run_region.drawn.connect(lambda rectangle: self.segmentation.run_on(rectangle))
         for event in (settings.channels, settings.model):
             event.connect(lambda _: self._check_channels())
+
+    def _in_background(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        """Something that a tool needs a moment for; what it needed before is not wanted any more."""
+        self.jobs.start("tool", lambda _report: work(), done, lambda error: self.failed.emit(str(error)))
 
     def open_array(
         self, stack: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None, path: Path | None = None, **facts: Any

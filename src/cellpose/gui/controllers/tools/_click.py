@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cellpose.gui.controllers.tools._finder import LOWEST
+from cellpose.gui.controllers.tools._finder import LOWEST, cell_of_volume, knows_volume
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool, pixel
-from cellpose.gui.model import Box
+from cellpose.gui.model import Box, Document
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._box import Mask
 
@@ -23,6 +23,7 @@ class Click(Tool):
     name = "click"
     title = "Add by click"
     own_shift = True
+    in_sections = True
     hint = "hover: see what a click adds; wheel: smaller or larger; click: add; Shift+click: take away"
 
     def __init__(self, context: Context) -> None:
@@ -44,6 +45,8 @@ class Click(Tool):
         document = self.context.document
         if document is None or event.ctrl or event.alt:
             return False
+        if event.kind == "wheel" and event.shift and document.is_volume:
+            return False  # goes through the planes
         if event.kind == "wheel":
             step = -_WHEEL if event.steps > 0 else _WHEEL
             self.threshold = min(max(self.threshold + step, LOWEST), _HIGHEST)
@@ -53,18 +56,46 @@ class Click(Tool):
         if event.kind == "move" and not event.button:
             self._hover(event)
             return False  # a drag pans
-        if event.kind == "press" and event.button == "left":
-            self._hover(event)
-            if self._shown is None:
-                return False
-            box, mask = self._shown
-            document.do(operations.erase, box, mask) if event.shift else document.do(operations.add_cell, box, mask)
-            self.cancel()
+        return event.kind == "press" and event.button == "left" and self._press(document, event)
+
+    def _press(self, document: Document, event: PointerEvent) -> bool:
+        """Add what is shown, or take it away."""
+        if document.is_volume:
+            self._add_in_volume(document, event)
             return True
-        return False
+        self._hover(event)
+        if self._shown is None:
+            return False
+        box, mask = self._shown
+        document.do(operations.erase, box, mask) if event.shift else document.do(operations.add_cell, box, mask)
+        self.cancel()
+        return True
+
+    def _add_in_volume(self, document: Document, event: PointerEvent) -> None:
+        """Find the cell of the voxel in the background, then add it, or take it away."""
+        place, flows = self.context.section.voxel(*pixel(event)), document.flows
+        inside = all(0 <= at < n for at, n in zip(place, document.labels.shape, strict=True))
+        if flows is None or not knows_volume(document):
+            document.told.emit("there are no 3D flows to find cells by; run the network in 3D first")
+            return
+        if not inside:
+            return
+
+        def done(found: tuple[Box, Mask] | None) -> None:
+            if document is not self.context.document or document.flows is not flows:
+                return
+            if found is None:
+                document.told.emit("the flows tell of no cell there")
+                return
+            document.do(operations.erase if event.shift else operations.add_cell, *found)
+
+        threshold = self.threshold
+        self.context.background(lambda: cell_of_volume(flows, place, threshold), done)
 
     def _hover(self, event: PointerEvent) -> None:
         document, plane = self.context.document, self.context.view.plane
+        if document is not None and document.is_volume:
+            return
         found = self.context.finder.at(document, plane, *pixel(event), self.threshold) if document else None
         if found is None:
             self.cancel()

@@ -7,12 +7,65 @@ from typing import Any
 import numpy as np
 
 from cellpose.dynamics import CellFinder
-from cellpose.gui.model import Box, Document
-from cellpose.gui.model._box import Mask
+from cellpose.gui.model import Box, Document, Flows
+from cellpose.gui.model._box import Mask, box_of_mask
 
-__all__ = ["LOWEST", "FlowFinder"]
+__all__ = ["LOWEST", "FlowFinder", "cell_of_volume", "knows_volume"]
 
 LOWEST = -6.0  # logit of the cell probability, below which no pixel belongs to a cell
+
+_AROUND, _FARTHEST = 32, 512  # voxels around a place that are looked at, at first and at last
+
+
+def knows_volume(document: Document) -> bool:
+    """Whether there are 3D flows of the size of the image."""
+    flows = document.flows
+    if flows is None or flows.dP is None or flows.cellprob is None:
+        return False
+    return len(flows.dP) == 3 and flows.cellprob.shape == document.labels.shape
+
+
+def cell_of_volume(flows: Flows, place: tuple[int, int, int], threshold: float) -> tuple[Box, Mask] | None:
+    """The cell at a voxel, by 3D flows; takes a part of a second.
+
+    Only the flows around it are followed, and more of them where the cell goes on beyond.
+
+    Parameters
+    ----------
+    flows
+        With ``dP`` (3, Z, Y, X).
+    place
+        z, y, x.
+    threshold
+        Of the cell probability.
+
+    Returns
+    -------
+    box, mask
+        Or None, where the flows tell of no cell.
+    """
+    from cellpose.dynamics import MaskFinder
+
+    dP, cellprob = np.asarray(flows.dP), np.asarray(flows.cellprob)
+    around = _AROUND
+    while True:
+        ends = [(max(0, at - around), min(n, at + around + 1)) for at, n in zip(place, cellprob.shape, strict=True)]
+        part = tuple(slice(*end) for end in ends)
+        finder = MaskFinder(
+            np.ascontiguousarray(dP[:, part[0], part[1], part[2]]), np.ascontiguousarray(cellprob[part])
+        )
+        labels = finder.masks(cellprob_threshold=threshold, flow_threshold=None, min_size=-1)
+        label = labels[tuple(at - low for at, (low, _) in zip(place, ends, strict=True))]
+        box = box_of_mask(labels == label, (ends[0][0], ends[1][0], ends[2][0])) if label else None
+        if box is None:
+            return None
+        cut = any(
+            (box[2 * axis] == low > 0) or (box[2 * axis + 1] == high < cellprob.shape[axis])
+            for axis, (low, high) in enumerate(ends)
+        )
+        if not cut or around >= _FARTHEST:
+            return box, labels[box.within(Box(*ends[0], *ends[1], *ends[2]))] == label
+        around *= 2
 
 
 class FlowFinder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 from weakref import ref
 
 from psygnal import Signal
@@ -39,6 +40,8 @@ class Pointer:
         Height and width of a pixel in micrometres; None: unknown.
     change
         Runs an operation on cells of a document; None: at once.
+    background
+        As of `Context`.
 
     Attributes
     ----------
@@ -60,8 +63,9 @@ class Pointer:
         clock: Callable[[], float] = time.monotonic,
         pixel_um: Callable[[], tuple[float, float] | None] = lambda: None,
         change: Change | None = None,
+        background: Callable[[Callable[[], Any], Callable[[Any], None]], None] = lambda work, done: done(work()),
     ) -> None:
-        self._context = Context(view, self._show, clock, pixel_um=pixel_um)
+        self._context = Context(view, self._show, clock, pixel_um=pixel_um, background=background)
         if change is not None:
             self._context.change = change
         self._outline = Outline(self._context)

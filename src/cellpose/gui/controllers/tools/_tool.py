@@ -109,6 +109,8 @@ class Context:
         Of cells, by its flows.
     axis
         Of the section that the pointer is in.
+    background
+        Runs a function that takes its time elsewhere, then another with its result.
     change
         Runs an operation on cells of a document, without holding up the window where they are many.
     """
@@ -120,6 +122,7 @@ class Context:
     pixel_um: Callable[[], tuple[float, float] | None] = lambda: None
     finder: FlowFinder = field(default_factory=FlowFinder)
     axis: int = XY
+    background: Callable[[Callable[[], Any], Callable[[Any], None]], None] = lambda work, done: done(work())
 
     @property
     def section(self) -> Section:
