@@ -103,6 +103,13 @@ def test_planes_by_keys_slider_box_and_wheel(volume: Window) -> None:
         )  # fmt: skip
         QApplication.sendEvent(viewport, event)
         assert view.plane == plane
+    event = QWheelEvent(
+        QPointF(5, 5), volume.planes.slider.mapToGlobal(QPointF(5, 5)), QPoint(), QPoint(0, 120),
+        Qt.MouseButton.NoButton, Modifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    QApplication.sendEvent(volume.planes.slider, event)
+    assert view.plane == 5
+    view.plane = 6
     assert render_settings(volume.session.document, view).labels.max() == 2
 
 
@@ -268,27 +275,30 @@ def test_a_rectangle_of_a_volume_goes_through_all_planes(volume: Window, qtbot: 
     assert session.document.labels.box(int(session.document.labels.ids[0])).shape[0] == 4
 
 
-def test_a_click_adds_the_cell_of_3d_flows(volume: Window, qtbot: object) -> None:
-    session = volume.session
-    key(volume, "0", Modifier.ControlModifier)
-    key(volume, "C")
-    click(volume, 20, 20)
-    assert "no 3D flows" in volume.statusBar().currentMessage()
-    network = Network(labels_of_balls())
-    _, flows, _ = network.eval(np.zeros((*SHAPE, 1)), do_3D=True)
-    session.document.flows = Flows(*flows)
-    click(volume, 20, 20)
-    until_idle(volume, qtbot)
-    assert session.cell_count() == 1
+def test_a_click_adds_the_cell_of_3d_flows(window: Window, qtbot: object) -> None:
+    session, shape = window.session, (24, 60, 80)
+    z, y, x = np.indices(shape)
+    balls = np.zeros(shape, np.int32)
+    for number, column in ((1, 20), (2, 50)):
+        balls[(z - 12) ** 2 + (y - 30) ** 2 + (x - column) ** 2 < 100] = number
+    session.open_array(np.zeros((24, 1, 60, 80), np.uint8))
+    key(window, "C")
+    click(window, 30, 20)
+    assert "no 3D flows" in window.statusBar().currentMessage()
+    flows = 5 * dynamics.masks_to_flows(balls)
+    session.document.flows = Flows(None, flows, np.where(balls, 4.0, -4.0).astype(np.float32))
+    click(window, 30, 24)
+    until_idle(window, qtbot)
     found = session.document.labels.planes > 0
-    whole = dynamics.MaskFinder(flows[1], flows[2]).masks(flow_threshold=None, min_size=-1)
-    assert found[4, 20, 20]
-    assert (whole[found] == whole[4, 20, 20]).all()
-    assert found.sum() > 100
-    click(volume, 55, 5)
-    until_idle(volume, qtbot)
-    assert "no cell there" in volume.statusBar().currentMessage()
     assert session.cell_count() == 1
+    assert found[balls == 1].mean() > 0.95
+    assert not found[balls != 1].any()
+    click(window, 55, 5)
+    until_idle(window, qtbot)
+    assert "no cell there" in window.statusBar().currentMessage()
+    click(window, 30, 20, keys=Modifier.ShiftModifier)
+    until_idle(window, qtbot)
+    assert session.cell_count() == 0
 
 
 def test_a_cell_that_goes_on_beyond_what_is_looked_at_is_found_whole() -> None:

@@ -12,7 +12,7 @@ from cellpose.gui.controllers.tools import PointerEvent
 from cellpose.gui.model._sections import XY
 from cellpose.gui.views._canvas import Scene
 
-__all__ = ["Pointing"]
+__all__ = ["Pointing", "wheel_steps"]
 
 _BUTTONS = {
     Qt.MouseButton.LeftButton: "left",
@@ -76,7 +76,7 @@ class Pointing(QObject):  # type: ignore[misc]
         keys: Any = event.modifiers()
         if not keys & Qt.KeyboardModifier.ShiftModifier or not self._session.volumes.is_open:
             return False
-        self._session.volumes.turn(_steps(event))
+        self._session.volumes.turn(wheel_steps(event))
         return True
 
     def _pointer_event(self, kind: str, event: QMouseEvent | QTabletEvent, **facts: Any) -> PointerEvent:
@@ -84,7 +84,7 @@ class Pointing(QObject):  # type: ignore[misc]
         return self._at(event, kind=kind, button=held if kind == "move" else _BUTTONS.get(event.button(), ""), **facts)
 
     def _wheel_event(self, event: QWheelEvent) -> PointerEvent:
-        return self._at(event, kind="wheel", steps=_steps(event))
+        return self._at(event, kind="wheel", steps=wheel_steps(event))
 
     def _at(self, event: QMouseEvent | QWheelEvent | QTabletEvent, **facts: Any) -> PointerEvent:
         """What the pointer did, with its place and the keys that are held."""
@@ -102,6 +102,6 @@ class Pointing(QObject):  # type: ignore[misc]
         )
 
 
-def _steps(event: QWheelEvent) -> float:
+def wheel_steps(event: QWheelEvent) -> float:
     """Of the wheel; with some keys it is turned sideways."""
     return float((event.angleDelta().y() or event.angleDelta().x()) / 120)

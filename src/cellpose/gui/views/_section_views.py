@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pyqtgraph as pg
 from qtpy.QtCore import QPointF, QRectF, Qt
@@ -15,7 +14,7 @@ from cellpose.gui.controllers.tools import Preview
 from cellpose.gui.model import Document
 from cellpose.gui.model._sections import SECTIONS, XY, XZ, YZ, Section
 from cellpose.gui.views._canvas import BACKGROUND, Scene
-from cellpose.gui.views._pointing import Pointing
+from cellpose.gui.views._pointing import Pointing, wheel_steps
 from cellpose.gui.views._projection_view import ProjectionView
 from cellpose.gui.views._renderer import render_settings
 
@@ -227,9 +226,8 @@ class _SectionScene(Scene):
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """See more or less, around the place under the pointer."""
-        steps: Any = (event.angleDelta().y() or event.angleDelta().x()) / 120
         row, column = self.place(event.position())
         middle = self._leader.box.viewRect().center()
         there = QPointF(column, middle.y()) if self._axis == XZ else QPointF(middle.x(), row)
-        self._leader.zoom_at(_WHEEL**steps, there)
+        self._leader.zoom_at(_WHEEL ** wheel_steps(event), there)
         event.accept()

@@ -1,4 +1,4 @@
-"""How volumes are segmented and painted."""
+"""How volumes are looked at, painted and segmented."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["VolumePanel"]
 
 
 class VolumePanel(Group):
-    """3D flows or stitched planes, and how far planes are apart. Hidden for single planes."""
+    """How far planes are apart, the brush, 3D flows or stitched planes. Hidden for single planes."""
 
     def __init__(self, session: Session) -> None:
         super().__init__("Volume")
@@ -26,7 +26,13 @@ class VolumePanel(Group):
         self.anisotropy.setToolTip("distance of planes divided by the size of a pixel, for 3D flows")
         self.ball = check_box("brush through planes", session.view, "ball")
         self.ball.setToolTip("the brush and the eraser are a ball, as wide as the brush, in place of a disk")
+        view = session.view
+        self.dz, self.aspect = number_box(view, "dz", 1, 100, 1, 0), number_box(view, "z_aspect", 0.01, 100, 0.5, 2)
+        self.dz.setToolTip("planes above and below the plane that thin slices show")
+        self.aspect.setToolTip("distance of planes in pixels, as it is shown; display only")
         self.form.addRow(self.ball)
+        self.form.addRow("z-aspect", self.aspect)
+        self.form.addRow("dz of thin slices", self.dz)
         self.form.addRow("stitch threshold", self.stitch)
         self.form.addRow("flow3D smooth", self.smooth)
         self.form.addRow("anisotropy", self.anisotropy)
