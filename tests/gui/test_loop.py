@@ -475,7 +475,7 @@ def test_arrows_follow_the_doubt_if_wanted(tmp_path: Path) -> None:
     desk = Desk()
     desk.session.files.open(paths[0])
     desk.work()
-    desk.session.folder.set_doubt_first(True)
+    desk.session.folder.set_order("doubt")
     order = []
     for _ in range(3):
         desk.session.files.go(1)

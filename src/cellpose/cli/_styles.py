@@ -20,7 +20,6 @@ from cellpose._progress.display import waiting
 from cellpose.cli._each import each_image, tell_failures
 from cellpose.cli._logging import logging_to_user, say_at_end
 from cellpose.cli._summary import count_of
-from cellpose.errors import InputError
 
 __all__ = ["styles_command"]
 
@@ -83,21 +82,15 @@ def _styles(args: Namespace) -> int:
 
 def _look_at(path: Path, model: Any, args: Namespace, found: _Found) -> None:
     """Run the model on an image."""
-    from cellpose import dynamics, io, models, plot, styles
+    from cellpose import io, models, plot, styles
 
     image = io.read_image(path)
     channels = [args.chan, args.chan2] if args.chan or args.chan2 else None
     diameter = args.diameter or None
     masks, flows, style, *_ = models.segment_image(model, image, diameter=diameter, channels=channels, progress=False)
-    if not np.any(style):
-        message = f"{model.pretrained_model} gives no styles (transformers do not); use a U-Net, such as generalist"
-        raise InputError(message)
-    masks = np.asarray(masks)
-    flat = masks.ndim == 2
-    scores = dynamics.cell_scores(masks, flows[1], flows[2]).plain if flat else np.empty(0)
-    score = float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
-    plane, vector = _middle(masks), np.asarray(style, float).reshape(-1, np.shape(style)[-1]).mean(axis=0)
-    picture, n_cells = plot.thumbnail(_pixels(image), plane, 360), np.unique(plane[plane > 0]).size
+    vector, masks = styles.vector_of(style, str(model.pretrained_model)), np.asarray(masks)
+    score, plane = styles.mean_score(masks, flows), _middle(masks)
+    picture, n_cells = plot.thumbnail(styles.middle_plane(image), plane, 360), np.unique(plane[plane > 0]).size
     found.images.append(styles.MappedImage(path.name, picture, n_cells, score))
     found.styles.append(vector)
 
@@ -107,19 +100,6 @@ def _middle(stack: np.ndarray) -> np.ndarray:
     while stack.ndim > 2:
         stack = stack[len(stack) // 2]
     return stack
-
-
-def _pixels(image: Any) -> np.ndarray:
-    """A plane (Y, X, channels) of an image, the middle one of stacks and movies."""
-    data, axes = np.asarray(image.data), image.axes
-    for letter in axes:
-        if letter not in "YXCS" and len(axes) > 2:
-            place = axes.index(letter)
-            data, axes = data.take(data.shape[place] // 2, place), axes.replace(letter, "", 1)
-    order = [axes.index(letter) for letter in "YX"] + [k for k, letter in enumerate(axes) if letter not in "YX"]
-    turned = data.transpose(order)
-    pixels: np.ndarray = turned.reshape(*turned.shape[:2], -1)
-    return pixels
 
 
 def _write(found: _Found, args: Namespace) -> list[str]:

@@ -216,7 +216,7 @@ class Files:
         if document is None or document.path is None:
             return []
         here = images_of(document.path.parent)
-        if not folder.doubt_first or folder.path != document.path.parent:
+        if folder.order == "name" or folder.path != document.path.parent:
             return here
         there = set(here)
         listed = [path for path in folder.images if path in there]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.controllers._proposal import places_of
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model._corrections import Correction, compare, verdict
 from cellpose.gui.model._folder import STATES, ImageState, by_doubt, images_of, state_of_image
@@ -16,7 +17,9 @@ from cellpose.gui.model._seg_file import seg_path
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
 
-__all__ = ["Folder"]
+__all__ = ["ORDERS", "Folder"]
+
+ORDERS = {"name": "by name", "doubt": "most doubtful first", "annotate": "to annotate first"}
 
 _BY_MACHINE = ("segment", "thresholds", "load masks")  # edits that are no corrections
 
@@ -37,7 +40,11 @@ class Folder:
         An image that a model had segmented was corrected and left.
     corrections
         Of this session and of the files of the folder, in the order in which they were made or read.
+    order
+        How the images are ordered, of ``ORDERS``.
     """
+
+    proposing = "propose"  # the job that looks at all images
 
     changed = Signal()
     corrected = Signal(object)
@@ -48,7 +55,9 @@ class Folder:
         self._left: Document | None = None
         self._known: tuple[Edit, ...] = ()  # edits that came with the open image, and were judged when it was left
         self.path: Path | None = None
-        self.doubt_first = False
+        self.order = "name"
+        self._places: dict[Path, int] = {}  # in the order to annotate
+        self._looked_at: set[Path] = set()  # for that order; what cannot be read has no place
         self.corrections: list[Correction] = []
         session.opened.connect(self._opened)
         session.saved.connect(self._saved)
@@ -57,17 +66,41 @@ class Folder:
     def states(self) -> list[ImageState]:
         """How far each image is, in the order in which they are gone through."""
         states = list(self._states.values())
-        return by_doubt(states) if self.doubt_first else states
+        if self.order == "annotate":
+            return sorted(states, key=lambda image: self._places.get(image.path, len(states)))
+        return by_doubt(states) if self.order == "doubt" else states
 
     @property
     def images(self) -> list[Path]:
         """The images in that order."""
         return [state.path for state in self.states]
 
-    def set_doubt_first(self, wanted: bool) -> None:
-        """Order the images by doubt, or by name."""
-        self.doubt_first = wanted
+    def set_order(self, order: str) -> None:
+        """Order the images by ``order`` of ``ORDERS``; what to annotate first is found out in the background."""
+        self.order = order
+        if order != "annotate":
+            self._session.jobs.cancel(self.proposing)
+        elif set(self._states) - self._looked_at and not self._session.jobs.running(self.proposing):
+            self._propose()
         self.changed.emit()
+
+    def _propose(self) -> None:
+        session, folder, paths = self._session, self.path, list(self._states)
+        diameter, gpu = session.settings.diameter or None, session.settings.gpu
+
+        def done(places: dict[Path, int]) -> None:
+            if folder != self.path:
+                return
+            self._places, self._looked_at = places, set(paths)
+            session.told.emit(f"the images are in an order to annotate them: begin with {next(iter(places)).name}")
+            self.changed.emit()
+
+        def failed(error: Exception) -> None:
+            session.failed.emit(str(error))
+            self.set_order("name")
+
+        session.told.emit(f"looking at {len(paths)} images ...")
+        session.jobs.start(self.proposing, lambda report: places_of(paths, diameter, gpu, report), done, failed)
 
     def look(self) -> None:
         """List the images anew, and see how far each is, in the background."""
@@ -113,7 +146,9 @@ class Folder:
             self.changed.emit()
             return
         if folder != self.path:
-            self._states, self.corrections = {}, []
+            self._states, self.corrections, self._places, self._looked_at = {}, [], {}, set()
+            if self.order == "annotate":  # looking at all images is what the user asks for, folder by folder
+                self.set_order("name")
         self.path = folder
         self.look()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pyqtgraph as pg
 import qtawesome
@@ -14,12 +15,15 @@ from qtpy.QtWidgets import (
     QDockWidget,
     QHeaderView,
     QLabel,
+    QProgressBar,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
+from cellpose.gui.controllers._folder import ORDERS
+from cellpose.gui.controllers._jobs import Job
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._corrections import verdict
 from cellpose.gui.model._folder import ImageState
@@ -54,7 +58,13 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         self._session = session
         self._shown: list[ImageState] = []  # what the rows say
         self.order, self.rows, self.words = QComboBox(), QTreeWidget(), QLabel()
-        self.order.addItems(["by name", "most doubtful first"])
+        for order, title in ORDERS.items():
+            self.order.addItem(title, order)
+        self.looked = QProgressBar()
+        self.looked.setFixedHeight(4)
+        self.looked.setTextVisible(False)
+        self.looked.setAccessibleName("how many images were looked at")
+        self.looked.hide()
         self.rows.setHeaderLabels(["image", "checked", "AP"])
         self.rows.headerItem().setToolTip(1, "cells that were checked, drawn or corrected, of all")
         self.rows.headerItem().setToolTip(2, "average precision at 0.5 that the model had before the correction")
@@ -72,10 +82,11 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         self.words.setWordWrap(True)
         inner = QWidget()
         column_of = QVBoxLayout(inner)
-        for widget, stretch in ((self.order, 0), (self.rows, 1), (self.history, 0), (self.words, 0)):
+        for widget, stretch in ((self.order, 0), (self.looked, 0), (self.rows, 1), (self.history, 0), (self.words, 0)):
             column_of.addWidget(widget, stretch)
         self.setWidget(inner)
-        self.order.currentIndexChanged.connect(lambda place: session.folder.set_doubt_first(place == 1))
+        self.order.activated.connect(lambda _: session.folder.set_order(self.order.currentData()))
+        session.jobs.changed.connect(lambda job: self._show_looked(job))
         self.order.setAccessibleName("order of the images")
         own_keys(self.order)
         self.rows.setAccessibleName("images of the folder")
@@ -92,7 +103,13 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         if document is None or document.path != Path(path):
             self._session.files.begin(Path(path))
 
+    def _show_looked(self, job: Job[Any]) -> None:
+        if job.name == self._session.folder.proposing:
+            self.looked.setVisible(self._session.jobs.running(job.name) is not None)
+            self.looked.setValue(round(100 * job.progress))
+
     def _show(self) -> None:
+        self.order.setCurrentIndex(self.order.findData(self._session.folder.order))
         states, document = self._session.folder.states, self._session.document
         changed = [place for place, pair in enumerate(zip(states, self._shown, strict=False)) if pair[0] != pair[1]]
         if (

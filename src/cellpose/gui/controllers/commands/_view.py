@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from cellpose.gui.controllers._folder import ORDERS
 from cellpose.gui.controllers._session import PANELS, Session
 from cellpose.gui.controllers.commands._command import Command, Conditions
 
 __all__ = ["IMAGE_COLORS", "commands"]
 
 IMAGE_COLORS = "Colours of the image"
+IMAGE_ORDER = "Order of the images"
 
 
 def commands(session: Session) -> list[Command]:
@@ -26,11 +28,19 @@ def commands(session: Session) -> list[Command]:
     def panel(name: str, *keys: str) -> Command:
         return Command(f"view.panel_{name}", PANELS[name], lambda: session.panel_wanted.emit(name), keys, "65")
 
+    def ordered(order: str, title: str) -> Command:
+        folder = session.folder
+        return Command(
+            f"view.order_{order}", title[:1].upper() + title[1:], lambda: folder.set_order(order), (), "66",
+            checked=lambda: folder.order == order, enabled=Conditions(session).file, submenu=IMAGE_ORDER,
+        )  # fmt: skip
+
     channels = [alone(color, key) for color, key in (("red", "R"), ("green", "G"), ("blue", "B"))]
     return [
         panel("folder", "Ctrl+Shift+F"),
         panel("cells", "Ctrl+Shift+T"),
         panel("training"),
+        *(ordered(order, title) for order, title in ORDERS.items()),
         Command.toggle("view.masks", "Masks", view, "masks_on", ("X",)),
         Command.toggle("view.outlines", "Outlines", view, "outlines_on", ("Z",)),
         Command.toggle("view.single_stroke", "Single stroke", view, "single_stroke", ("A",)),
