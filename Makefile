@@ -4,6 +4,7 @@
 # And one opens the window on an example:
 #   make window
 # make docs builds the site of the documents: build/site/index.html, which can be opened from the disk.
+# make test-napari makes an environment with napari and runs the tests of the plugin, which skip elsewhere.
 # make test-avx2 runs the tests as on a processor without AVX-512.
 PYTHON ?= python3
 VENV   ?= .venv
@@ -11,7 +12,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DOCS   := .venv-docs
 
-.PHONY: demo window docs test test-avx2 slow lint benchmarks clean
+.PHONY: demo window docs test test-avx2 test-napari slow lint benchmarks clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py --out demo
@@ -34,6 +35,12 @@ test: $(STAMP) lint
 
 test-avx2: $(STAMP)
 	$(BIN)/python benchmarks/as_processor.py avx2 python -m pytest -m "not slow" -n auto
+
+# napari brings many libraries, so it has an environment of its own. No screen is needed.
+test-napari:
+	$(PYTHON) -m venv $(VENV)-napari
+	$(VENV)-napari/bin/pip install --quiet --disable-pip-version-check ".[napari,measure]" pytest pytest-xdist pytest-timeout pytest-qt
+	QT_QPA_PLATFORM=offscreen $(VENV)-napari/bin/python -m pytest tests/napari_plugin
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

@@ -186,3 +186,16 @@ def test_layers_of_a_file_open_in_a_viewer(viewer: Any, tmp_path: Path) -> None:
         getattr(viewer, f"add_{kind}")(data, **keywords)
     np.testing.assert_array_equal(viewer.layers["a masks"].data, labels)
     assert "found" in viewer.layers["a masks"].metadata[KEY]
+
+
+@pytest.mark.parametrize("module", ["_segment_widget:SegmentWidget", "_measure_widget:MeasureWidget",
+                                    "_train_widget:TrainWidget", "_restore_widget:RestoreWidget"])  # fmt: skip
+def test_widgets_are_as_wide_as_their_rows(viewer: Any, module: str) -> None:
+    import importlib
+
+    file, _, name = module.partition(":")
+    widget = getattr(importlib.import_module(f"cellpose.napari.{file}"), name)(viewer)
+    widget.resize(200, 500)
+    widget.show()
+    assert widget.viewport().width() >= widget.widget().minimumSizeHint().width()
+    widget.close()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -49,6 +50,11 @@ class Page(QScrollArea):  # type: ignore[misc]
         self.column.setContentsMargins(10, 8, 10, 8)
         self.column.setSpacing(10)
         self.setWidget(inside)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Be as wide as the rows need: there is no bar to scroll sideways."""
+        self.setMinimumWidth(max(self.minimumWidth(), self.widget().minimumSizeHint().width()))
+        super().showEvent(event)
 
 
 def group(title: str) -> tuple[QGroupBox, QFormLayout]:
@@ -97,7 +103,7 @@ class Choices(QComboBox):  # type: ignore[misc]
         self.refresh: Callable[[], None] | None = None  # offers what there is now, before the list opens
         self.setToolTip(tip)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(12)
+        self.setMinimumContentsLength(9)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def showPopup(self) -> None:
