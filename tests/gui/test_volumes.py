@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication
 from cellpose import dynamics, io
 from cellpose.gui.controllers.tools._finder import cell_of_volume
 from cellpose.gui.model import Document, Flows
+from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._images import image_of_file
 from cellpose.gui.model._sections import XY, XZ, YZ, Section
 from cellpose.gui.views._renderer import render_settings
@@ -148,6 +149,20 @@ def test_masks_of_a_volume_are_a_tiff(volume: Window, stack: Path, qtbot: object
     assert (tifffile.imread(stack.with_name("cells_cp_masks.tif")) == labels_of_balls()).all()
     entry(volume, "File", "Save Outlines as text for imageJ").trigger()
     assert "single planes only" in volume.statusBar().currentMessage()
+
+
+def test_masks_as_ome_zarr(volume: Window, stack: Path, qtbot: object) -> None:
+    pytest.importorskip("zarr")
+    entry(volume, "File", "Save masks as OME-Zarr").trigger()
+    qtbot.waitUntil(lambda: not volume.session.jobs.any)
+    image = io.read_image(stack.with_name("cells_cp_masks.zarr"))
+    assert (image.data == labels_of_balls()).all()
+    assert image.axes == "ZYX"
+    assert image.pixel_size_um == pytest.approx((1.0, 0.25, 0.25))
+    volume.session.document.do(operations.delete, [1])
+    entry(volume, "File", "Save masks as OME-Zarr").trigger()  # in the place of the last
+    qtbot.waitUntil(lambda: not volume.session.jobs.any)
+    assert np.unique(io.imread(stack.with_name("cells_cp_masks.zarr"))).tolist() == [0, 1]
 
 
 def test_masks_of_other_programs_open_on_a_volume(window: Window, stack: Path, qtbot: object) -> None:

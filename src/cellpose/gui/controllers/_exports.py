@@ -76,6 +76,23 @@ class Exports:
 
         self._write("GeoJSON", write)
 
+    def zarr(self) -> None:
+        """Labels as OME-Zarr, ``_cp_masks.zarr``, with the sizes of the voxels."""
+        session, document = self._session, self._session.document
+        pixel_um = session.scale.pixel_um
+        sizes: tuple[float | None, float | None, float | None] = (None, None, None)
+        if pixel_um is not None and document is not None:
+            depth = pixel_um[0] * document.z_aspect if document.z_aspect != 1 else None  # 1: it may be unknown
+            sizes = (depth, *pixel_um)
+
+        def write(_document: Document, labels: npt.NDArray[Any], path: Path) -> None:
+            axes = "ZYX" if labels.ndim == 3 else "YX"
+            target = path.with_name(f"{path.stem}_cp_masks.zarr")
+            masks = io.smallest_labels(labels)
+            io.write_ome_zarr(target, masks, axes, pixel_size_um=sizes, labels=True, overwrite=True)
+
+        self._write("masks", write)
+
     def _is_plane(self, what: str) -> bool:
         """Whether outlines can be written; of a volume the user is told that they cannot."""
         document = self._session.document
