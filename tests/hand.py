@@ -150,6 +150,9 @@ class Answers:
     def ask_training(self, *_: object) -> None:
         self.asked.append("training")
 
+    def show_batch(self, *_: object) -> None:
+        self.asked.append("batch")
+
     def show_sheet(self, *_: object) -> None:
         self.asked.append("sheet")
 

@@ -14,7 +14,7 @@ import tifffile
 
 from bench import Bench, make_bench
 from blobs import blob_image, write_images
-from cellpose import io, weights
+from cellpose import io, models, weights
 from cellpose.cli import _segment
 
 
@@ -368,6 +368,24 @@ def test_exclude_on_edges(bench: Bench):
     kept = io.imread(result)
     assert np.array_equal(kept > 0, (all_masks > 0) & ~np.isin(all_masks, cut))
     assert np.unique(kept).tolist() == list(range(int(all_masks.max()) - len(cut) + 1))
+
+
+def test_filters_are_those_of_eval(bench: Bench):
+    (image,) = bench.images("a.tif")
+    assert bench.run(*U_NET, "--save_tif", "--no_npy", "--sharpen_radius", "4", "--smooth_radius", "1.5") == 0
+    masks = io.imread(bench.folder / "a_cp_masks.tif")
+    model = models.CellposeModel(pretrained_model="cyto3")
+    filters = {"sharpen_radius": 4, "smooth_radius": 1.5}
+    assert np.array_equal(masks, model.eval(io.imread(image), diameter=30, normalize=filters)[0])
+    assert bench.run(*U_NET, "--resume", "--save_tif", "--no_npy", "--sharpen_radius", "4") == 0
+    assert bench.manifest()["options"]["smooth_radius"] == 0
+    assert "seconds" in bench.manifest()["images"][0]
+
+
+def test_large_planes_cannot_be_filtered(bench: Bench, capsys):
+    bench.images("a.tif")
+    assert bench.run(*U_NET, "--large", "--tile_norm_blocksize", "50") == 1
+    assert "--tile_norm_blocksize needs the whole image" in capsys.readouterr().err
 
 
 def test_look_one_level_down_and_filter(bench: Bench):

@@ -17,6 +17,7 @@ from cellpose._progress.display import waiting
 from cellpose._progress.stages import stage
 from cellpose.cli._model import Segmenter
 from cellpose.cli._save import output_paths, warn_of_blocks
+from cellpose.cli._table import FILTERS
 from cellpose.errors import CellposeError, OptionError
 
 __all__ = ["is_large", "print_estimates", "segment_large_file"]
@@ -77,6 +78,7 @@ def _needs_whole(segmenter: Segmenter, args: Namespace) -> str | None:
         "--no_resample": args.no_resample,
         "--no_interp": args.no_interp,
         "--exclude_on_edges": args.exclude_on_edges,
+        **{f"--{name}": getattr(args, name) > 0 for name in FILTERS if name != "tile_norm_smooth3D"},
     }
     return next((name for name, given in options.items() if given), None)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cellpose.cli._table import FILTERS
 from cellpose.errors import OptionError
 from cellpose.io import Image, LazyPlane
 from cellpose.nets import Family, family_named
@@ -272,16 +273,13 @@ def _restoring_model(args: Namespace, files: dict[str, Any], device: Any, is_gpu
 
 def _eval_keywords(args: Namespace, family: Family) -> dict[str, Any]:
     """The keywords of ``eval`` that this command line means for this family of models."""
-    normalize: bool | dict[str, Any] = not args.no_norm
-    if args.norm_percentile is not None:
-        normalize = {"percentile": tuple(args.norm_percentile), "invert": args.invert}
     diameter = family.command_line_diameter_px if args.diameter is None else args.diameter
     keywords: dict[str, Any] = {
         **shared_keywords(args),
         "resample": not args.no_resample,
         "channel_axis": args.channel_axis,
         "z_axis": args.z_axis,
-        "normalize": normalize,
+        "normalize": _normalize(args),
         "invert": args.invert,
         "diameter": diameter or None,
         "interp": not args.no_interp,
@@ -290,6 +288,17 @@ def _eval_keywords(args: Namespace, family: Family) -> dict[str, Any]:
         keywords["isotropic_steps"], keywords["z_interpolation"] = args.isotropic_steps, args.z_interpolation
         keywords["view_weights"] = args.view_weights or (1.0, 1.0, 1.0)
     return keywords
+
+
+def _normalize(args: Namespace) -> bool | dict[str, Any]:
+    """How intensities are scaled and filtered."""
+    filters = {name: getattr(args, name) for name in FILTERS}
+    filtered = any(value for name, value in filters.items() if name != "tile_norm_smooth3D")
+    if args.norm_percentile is None and not filtered:
+        return not args.no_norm
+    scaled = {"normalize": args.norm_percentile is not None or not args.no_norm, "invert": args.invert}
+    percentile = None if args.norm_percentile is None else tuple(args.norm_percentile)
+    return {**scaled, "percentile": percentile, **(filters if filtered else {})}
 
 
 def shared_keywords(args: Namespace) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from cellpose.cli._manifest import Manifest, options_of
 from cellpose.cli._model import SegmentedImage, Segmenter, load_segmenter
 from cellpose.cli._save import check_possible, save_results, save_with_axes
 from cellpose.cli._summary import Summary, count_of
+from cellpose.cli._table import FILTERS
 from cellpose.cli._unused import warn_of_unused
 from cellpose.errors import OptionError
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
@@ -112,7 +113,10 @@ def _check(args: Namespace) -> None:
         view_weights=args.view_weights,
         stitch_threshold=args.stitch_threshold,
         z_interpolation=args.z_interpolation,
-        normalization=Normalization(percentile=None if args.norm_percentile is None else tuple(args.norm_percentile)),
+        normalization=Normalization(
+            percentile=None if args.norm_percentile is None else tuple(args.norm_percentile),
+            **{name: getattr(args, name) for name in FILTERS},
+        ),
         tiling=Tiling(batch_size=8 if args.batch_size is None else args.batch_size, bsize=args.bsize),
         masking=Masking(flow_threshold=args.flow_threshold, min_size=args.min_size, niter=args.niter),
     )

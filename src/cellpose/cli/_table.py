@@ -15,10 +15,13 @@ from cellpose.engines import by_speed, engine_names
 from cellpose.nets import FAMILIES
 from cellpose.options import Evaluation, Masking, Normalization, Tiling, Training, describe
 
-__all__ = ["FLAGS", "GROUPS", "LAYOUT", "UNABBREVIATED", "Flag", "layout_given"]
+__all__ = ["FILTERS", "FLAGS", "GROUPS", "LAYOUT", "UNABBREVIATED", "Flag", "layout_given"]
 
 # Options that say how a new network is built; of others the weight file tells.
 LAYOUT = ("unet", "nclasses", "residual_on", "style_on", "concatenation")
+
+# Filters of the image before it is segmented.
+FILTERS = ("sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D")
 
 # Options that clients do not know: an abbreviation means an older option that it also fits.
 UNABBREVIATED = frozenset(
@@ -34,6 +37,7 @@ UNABBREVIATED = frozenset(
         "exact_rois",
         "zarr_labels",
         "axes",
+        *FILTERS,
         "engine",
         "precision",
         "seed",
@@ -164,6 +168,7 @@ def _input() -> list[Flag]:
         Flag("chan2", "input", "channel of nuclei: 0 none, 1 red, 2 green, 3 blue", kind=int, default=0),
         Flag("all_channels", "input", "give the network all channels instead of --chan and --chan2"),
         Flag("invert", "input", describe(Normalization)["invert"]["help"]),
+        *(_shared(name, "input", Normalization, float) for name in FILTERS),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from argparse import Namespace
 
-from cellpose.cli._table import FLAGS, Flag
+from cellpose.cli._table import FILTERS, FLAGS, Flag
 
 __all__ = ["warn_of_unused"]
 
@@ -27,7 +27,7 @@ _GROUPS = {
 # ... apart from these.
 _OTHERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("no_norm", "norm_percentile", "batch_size", "resume", "mask_filter"), _BOTH),
-    **dict.fromkeys(("image_path", "engine", "precision", "z_axis", "axes", "invert"), (_SEGMENT,)),
+    **dict.fromkeys(("image_path", "engine", "precision", "z_axis", "axes", "invert", *FILTERS), (_SEGMENT,)),
     **dict.fromkeys(("restore_type", "chan2_restore", "restore_precision", "pretrained_model_ortho"), (_SEGMENT,)),
     **dict.fromkeys(("Zstack", "add_model"), ()),
 }
@@ -38,6 +38,7 @@ _BESIDE = {
     "pretrained_model_ortho": ("do_3D",),
     **dict.fromkeys(("chan2_restore", "restore_precision"), ("restore_type",)),
     "exact_rois": ("save_rois",),
+    "tile_norm_smooth3D": ("tile_norm_blocksize",),
     **dict.fromkeys(("nimg_test_per_epoch", "validate_every", "keep_best", "patience"), ("test_dir", "file_list")),
     "replay_fraction": ("replay_dir",),
     **dict.fromkeys(("cache_gb", "workers"), ("stream", "file_list")),

@@ -11,6 +11,7 @@ from cellpose.gui.model._training_settings import TrainingSettings
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._keymap import KeyMap
+    from cellpose.gui.controllers._session import Session
     from cellpose.gui.controllers.commands import Command, MouseRule
 
 __all__ = ["Dialogs", "NoDialogs"]
@@ -54,6 +55,9 @@ class Dialogs(Protocol):
 
     def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
         """Let the user change what a training is asked for, then call ``start``, or not; returns at once."""
+
+    def show_batch(self, session: Session) -> None:
+        """Show the queue of folders; returns at once."""
 
 
 class NoDialogs:
@@ -101,3 +105,6 @@ class NoDialogs:
 
     def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
         """Nothing is trained."""
+
+    def show_batch(self, session: Session) -> None:
+        """Nothing."""

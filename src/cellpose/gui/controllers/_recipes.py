@@ -1,12 +1,16 @@
-"""The present settings to be run elsewhere: copied as a command line, or as Python."""
+"""The present settings to be run elsewhere: copied as a command line or as Python, or kept as a file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model._recipe import Recipe
+from cellpose.gui.model._settings_file import read_settings, write_settings
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -36,14 +40,44 @@ class Recipes:
         """Copy Python that does it."""
         self._copy("Python", lambda recipe: recipe.python(folder=folder))
 
-    def _copy(self, what: str, write: Callable[[Recipe], str]) -> None:
-        session, document, settings = self._session, self._session.document, self._session.settings
-        if document is None or document.path is None:
-            session.told.emit("open an image of a file first")
+    def save_settings(self) -> None:
+        """Write the settings to a file that the user names."""
+        session = self._session
+        suggested = (session.files.folder() or Path()) / "cellpose_settings.json"
+        path = session.dialogs.ask_save("Save settings", suggested)
+        if path is None:
             return
-        filters = document.restored.filters if document.restored else {}
+        path = path if path.suffix else path.with_suffix(".json")
+        try:
+            write_settings(path, session.settings)
+        except CellposeError as error:
+            session.failed.emit(f"settings not saved: {error}")
+            return
+        session.told.emit(f"saved the settings as {path.name}")
+
+    def load_settings(self) -> None:
+        """Take the settings of a file that the user chooses."""
+        session = self._session
+        kinds = "Settings (*.json);;All files (*)"
+        path = session.dialogs.ask_open("Load settings, or cellpose_run.json of a run", kinds, session.files.folder())
+        if path is None:
+            return
+        try:
+            left_out = read_settings(path, session.settings, session.models.is_here)
+        except CellposeError as error:
+            session.failed.emit(f"settings not loaded: {error}")
+            return
+        if left_out:
+            session.failed.emit(f"of the settings in {path.name} these cannot be used here: {', '.join(left_out)}")
+        else:
+            session.told.emit(f"took the settings of {path.name}")
+
+    def recipe(self, image: Path) -> Callable[[], Recipe]:
+        """The present settings for an image: called in a thread, since the network of some models is loaded for it."""
+        session, document, settings = self._session, self._session.document, self._session.settings
+        filters = document.restored.filters if document is not None and document.restored else {}
         channels = session.segmentation.channels().get("channels")
-        n_channels, image = document.stack.shape[1], document.path.absolute()
+        is_volume = document is not None and document.is_volume
         facts: dict[str, Any] = {
             "image": image,
             "model": settings.model,
@@ -52,18 +86,31 @@ class Recipes:
             "diameter": settings.diameter or None,
             "percentile": (settings.lower, settings.upper),
             "filters": {name: value for name, value in filters.items() if value},
-            "masking": settings.masking_of(document.is_volume),
-            "volume": settings.volume() if document.is_volume else None,
+            "masking": settings.masking_of(is_volume),
+            "volume": settings.volume() if is_volume else None,
         }
-        is_volume, all_used = document.is_volume, document.channels.shape[1] == n_channels
         trains = channels is not None and facts["diameter"] is None
+
+        def made() -> Recipe:
+            trained = session.segmentation.trained_diameter(facts["model"], gpu=facts["gpu"]) if trains else None
+            return Recipe(**facts, trained_diameter=trained)
+
+        return made
+
+    def _copy(self, what: str, write: Callable[[Recipe], str]) -> None:
+        session, document = self._session, self._session.document
+        if document is None or document.path is None:
+            session.told.emit("open an image of a file first")
+            return
+        n_channels, image = document.stack.shape[1], document.path.absolute()
+        is_volume, all_used = document.is_volume, document.channels.shape[1] == n_channels
+        recipe = self.recipe(image)
 
         def work(_report: Report) -> str:
             from cellpose import io
 
             known = all_used if is_volume else io.imread_2D(image).shape[-1] == n_channels
-            trained = session.segmentation.trained_diameter() if trains else None
-            return write(Recipe(**facts, trained_diameter=trained, n_channels=None if known else n_channels))
+            return write(replace(recipe(), n_channels=None if known else n_channels))
 
         def done(text: str) -> None:
             session.copied.emit(text)

@@ -230,10 +230,9 @@ class Segmentations:
         takes = choice is None or choice.takes_channels
         return {"channels": list(self._session.settings.channels)} if takes else {}
 
-    def trained_diameter(self) -> float:
-        """Mean diameter in pixels of the cells that the chosen U-Net was trained on; loads the network."""
-        settings = self._session.settings
-        return float(self._loaded(settings.model, settings.gpu).diam_labels)
+    def trained_diameter(self, model: str, *, gpu: bool) -> float:
+        """Mean diameter in pixels of the cells that a U-Net was trained on; loads the network."""
+        return float(self._loaded(model, gpu).diam_labels)
 
     def _loaded(self, name: str, gpu: bool) -> Any:
         load_networks()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from psygnal import Signal
 
 from cellpose import weights
+from cellpose.gui.controllers._batch import Batch
 from cellpose.gui.controllers._cells import Cells
 from cellpose.gui.controllers._dialogs import Dialogs, NoDialogs
 from cellpose.gui.controllers._exports import Exports
@@ -28,6 +29,7 @@ from cellpose.gui.controllers._scale import Scale
 from cellpose.gui.controllers._segmentation import Segmentations, allowed_channels
 from cellpose.gui.controllers._slicing import Slicing
 from cellpose.gui.controllers._steps import Steps
+from cellpose.gui.controllers._thumbnails import Thumbnails
 from cellpose.gui.controllers._training import Training
 from cellpose.gui.controllers._volumes import Volumes
 from cellpose.gui.controllers.tools import Pointer
@@ -126,6 +128,7 @@ class Session:
         self.volumes = Volumes(self)
         self.projection = Projection(self)
         self.slicing = Slicing(self)
+        self.batch, self.thumbnails = Batch(self), Thumbnails(self)
         self.seen = (0.0, 0.0, 0.0, 0.0)
         self.document: Document | None = None
         recall_settings(self.settings, self.preferences, self.models.is_here)

@@ -12,7 +12,7 @@ from cellpose.gui.model._preferences import Preferences, take
 from cellpose.gui.model._settings import SegmentationSettings
 from cellpose.gui.model._view import CORNERS, THEMES, ViewState
 
-__all__ = ["recall", "recall_settings", "remember", "remember_settings"]
+__all__ = ["recall", "recall_settings", "remember", "remember_settings", "settings_to_keep", "take_settings"]
 
 _SECTION, _COLORS, _SEGMENTATION = "view", "channel_colors", "segmentation"
 _WIDEST_BRUSH, _WIDEST_OUTLINE = 201, 9
@@ -71,6 +71,10 @@ def recall(view: ViewState, preferences: Preferences) -> None:
             view.set_channel(number, color=color)
 
 
+def _length(value: Any) -> bool:
+    return bool(0 <= value < math.inf)
+
+
 # Of a segmentation; a filter belongs to one image, and whether a GPU works is found out at each start.
 _SETTINGS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("model", "norm3D", "keep_corrected"), _any),
@@ -85,16 +89,38 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
 }
 
 
+# Of a file of settings, which is written and read on purpose.
+_FILTERS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D"), _length),
+    "invert": _any,
+}
+
+
+def settings_to_keep(settings: SegmentationSettings) -> dict[str, Any]:
+    """What a segmentation is asked for, as plain values."""
+    return {name: getattr(settings, name) for name in _SETTINGS} | {"channels": list(settings.channels)}
+
+
 def remember_settings(settings: SegmentationSettings, preferences: Preferences) -> None:
     """Write down what a segmentation was asked for."""
-    values = {name: getattr(settings, name) for name in _SETTINGS} | {"channels": list(settings.channels)}
-    preferences.put(_SEGMENTATION, values)
+    preferences.put(_SEGMENTATION, settings_to_keep(settings))
 
 
 def recall_settings(settings: SegmentationSettings, preferences: Preferences, has_model: Callable[[str], bool]) -> None:
     """Take what the last start was asked for; a model that is gone, and what cannot be used, are left out."""
-    values = preferences.section(_SEGMENTATION)
-    known = _fitting(values, _SETTINGS)
+    take_settings(settings, preferences.section(_SEGMENTATION), has_model)
+
+
+def take_settings(
+    settings: SegmentationSettings,
+    values: Mapping[str, Any],
+    has_model: Callable[[str], bool],
+    *,
+    filters: bool = False,
+) -> list[str]:
+    """Take stored values; the names of those that cannot be used and stay as they were."""
+    usable = {**_SETTINGS, **(_FILTERS if filters else {})}
+    known = _fitting(values, usable)
     if not has_model(known.get("model", "")):
         known.pop("model", None)
     if not known.get("lower", settings.lower) < known.get("upper", settings.upper):
@@ -104,6 +130,7 @@ def recall_settings(settings: SegmentationSettings, preferences: Preferences, ha
     if isinstance(channels, list) and len(channels) == 2 and all(channel in range(4) for channel in channels):
         known["channels"] = channels
     take(settings, known)
+    return [name for name in (*usable, "channels") if name in values and name not in known]
 
 
 def _fitting(values: Mapping[str, Any], kept: Mapping[str, Callable[[Any], bool]]) -> dict[str, Any]:

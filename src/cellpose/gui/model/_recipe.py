@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cellpose.errors import OptionError
 from cellpose.gui.model._settings import SegmentationSettings
 from cellpose.options import Masking, describe
 
 __all__ = ["Recipe", "quoted"]
 
-_OF_THE_COMMAND_LINE = {"invert"}  # filters that it has an option for
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/\\@")
 
 
@@ -68,24 +66,14 @@ class Recipe:
             Of all images of the folder.
         windows
             Quoted for the shells of Windows instead of those of Linux and macOS.
-
-        Raises
-        ------
-        OptionError
-            If the image is filtered in a way for which the command line has no option.
         """
-        unknown = sorted(set(self.filters) - _OF_THE_COMMAND_LINE)
-        if unknown:
-            message = f"the command line has no option for the filter ({', '.join(unknown)}); copy as Python instead"
-            raise OptionError(message)
+        source = ["--dir", str(self.image.parent)] if folder else ["--image_path", str(self.image)]
+        return quoted(["python", "-m", "cellpose", *source, *self.options(), "--save_tif", "--no_npy"], windows=windows)
+
+    def options(self) -> list[str]:
+        """The words of a command line that say how images are segmented."""
         diameter = self.diameter or self.trained_diameter
-        words = [
-            "python",
-            "-m",
-            "cellpose",
-            *(["--dir", self.image.parent] if folder else ["--image_path", self.image]),
-        ]
-        words += ["--pretrained_model", self.model, *(["--use_gpu"] if self.gpu else [])]
+        words: list[Any] = ["--pretrained_model", self.model, *(["--use_gpu"] if self.gpu else [])]
         if self.channels is not None:
             words += ["--chan", self.channels[0], "--chan2", self.channels[1]]
         words += [] if diameter is None else ["--diameter", diameter]
@@ -96,8 +84,9 @@ class Recipe:
             words += [f"--{name}"] if value is True else [f"--{name}", value]
         if self.percentile != (SegmentationSettings.lower, SegmentationSettings.upper):
             words += ["--norm_percentile", *self.percentile]
-        words += ["--invert"] if self.filters.get("invert") else []
-        return quoted([_text(word) for word in [*words, "--save_tif", "--no_npy"]], windows=windows)
+        for name, value in self.filters.items():
+            words += [f"--{name}"] if value is True else [f"--{name}", value]
+        return [_text(word) for word in words]
 
     def python(self, *, folder: bool = False) -> str:
         """Python that makes the same masks, of the image or of all images of its folder."""

@@ -20,9 +20,11 @@ from qtpy.QtWidgets import (
 )
 
 from cellpose.gui.controllers._keymap import KeyMap
+from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import Command, MouseRule
 from cellpose.gui.model._training_set import TrainingSet
 from cellpose.gui.model._training_settings import TrainingSettings
+from cellpose.gui.views._batch_window import BatchWindow
 from cellpose.gui.views._key_dialog import KeyDialog
 from cellpose.gui.views._key_sheet import KeySheet
 from cellpose.gui.views._palette import Palette
@@ -45,6 +47,7 @@ class QtDialogs:
 
     def __init__(self, parent: QWidget) -> None:
         self._parent = parent
+        self._batch: BatchWindow | None = None
 
     def ask_open(self, title: str, kinds: str = "", suggested: Path | None = None) -> Path | None:
         """A file to open; None where the user chose none."""
@@ -132,3 +135,11 @@ class QtDialogs:
     def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
         """Let the user change what a training is asked for, then call ``start``, or not; returns at once."""
         TrainingDialog(settings, images, start, self._parent).open()
+
+    def show_batch(self, session: Session) -> None:
+        """Show the queue of folders, in the same window again; returns at once."""
+        if self._batch is None:
+            self._batch = BatchWindow(session, self._parent)
+        self._batch.show()
+        self._batch.raise_()
+        self._batch.activateWindow()

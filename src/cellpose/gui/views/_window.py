@@ -312,6 +312,7 @@ class Window(QModelMainWindow):
         """End the jobs, and forget the commands of this window."""
         self.session.pointer.cancel()
         self.session.steps.finish()
+        self.session.batch.leave()
         self.session.files.settle()
         self.session.files.autosave.leave()
         self.session.jobs.cancel()

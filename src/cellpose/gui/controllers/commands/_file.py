@@ -112,4 +112,6 @@ def commands(session: Session) -> list[Command]:
         Command("file.history", "History of this file", session.review.tell_history, (), "7", enabled=when.open),
         *copies("command", recipes.copy_command, "Ctrl+Alt+C"),
         *copies("Python", recipes.copy_python, "Ctrl+Alt+P"),
+        Command("file.save_settings", "Save settings…", recipes.save_settings, (), "65"),
+        Command("file.load_settings", "Load settings…", recipes.load_settings, (), "65", enabled=quiet),
     ]

@@ -33,6 +33,9 @@ def commands(session: Session) -> list[Command]:
             checked=lambda: session.pointer.tool == "run_region",
             enabled=Conditions(session).image,
         ),
+        Command(
+            "models.batch", "Segment folders…", lambda: session.dialogs.show_batch(session), ("Ctrl+B",), enabled=quiet
+        ),
         Command("models.calibrate", "Estimate the diameter", run.calibrate, enabled=quiet),
         Command("models.add", "Add custom torch model to GUI", add, (), "2"),
         Command(

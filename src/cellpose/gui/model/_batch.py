@@ -1,0 +1,251 @@
+"""Folders that are segmented one after the other by the command line: what is asked of it, and what it tells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from psygnal import SignalGroupDescriptor
+
+from cellpose._machine.reading import read_json
+from cellpose.errors import CellposeError
+from cellpose.gui.model._recipe import Recipe
+
+__all__ = [
+    "MANIFEST",
+    "OUTPUTS",
+    "BatchFolder",
+    "BatchOptions",
+    "ImageResult",
+    "News",
+    "news_of",
+    "results_of_run",
+]
+
+MANIFEST = "cellpose_run.json"  # which the command line writes into the folder of the results
+_MEASUREMENTS = "measurements"
+
+# What can be written: the field of `BatchOptions`, its words on the command line, and in words.
+OUTPUTS: dict[str, tuple[str, str]] = {
+    "seg": ("", "_seg.npy, which this window opens"),
+    "tif": ("--save_tif", "masks as TIFF"),
+    "png": ("--save_png", "masks as PNG"),
+    "outlines": ("--save_outlines", "pictures with outlines"),
+    "rois": ("--save_rois", "ROIs for ImageJ"),
+    "flows": ("--save_flows", "flows as TIFF"),
+}
+
+
+@dataclass
+class BatchOptions:
+    """What is written for each image, and what happens afterwards.
+
+    Parameters
+    ----------
+    seg, tif, png, outlines, rois, flows
+        What is written, see ``OUTPUTS``.
+    measure, parquet
+        Whether the cells are measured: CSV, plots and a report, and Parquet too.
+    savedir
+        The folder that holds one folder of results for each folder of images; empty: results are beside the images.
+    skip_done
+        Leave out images that an earlier run with the same model and options has done.
+    """
+
+    events = SignalGroupDescriptor()
+
+    seg: bool = True
+    tif: bool = True
+    png: bool = False
+    outlines: bool = False
+    rois: bool = False
+    flows: bool = False
+    measure: bool = True
+    parquet: bool = False
+    savedir: str = ""
+    skip_done: bool = True
+
+    def results_of(self, folder: Path) -> Path:
+        """Where the results of the images of a folder go."""
+        return Path(self.savedir) / folder.name if self.savedir else folder
+
+    def segment_words(self, folder: Path, recipe: Recipe, *, resume: bool) -> list[str]:
+        """The command line that segments a folder."""
+        asked = [word for name, (word, _) in OUTPUTS.items() if word and getattr(self, name)]
+        words = ["--dir", str(folder), *recipe.options(), *asked, "--verbose"]
+        words += [] if self.seg else ["--no_npy"]
+        words += ["--savedir", str(self.results_of(folder))] if self.savedir else []
+        return [*words, "--resume"] if resume else words
+
+    def measure_words(self, folder: Path) -> list[str]:
+        """The command line that measures the cells that were found."""
+        results = self.results_of(folder)
+        words = ["measure", "--dir", str(folder), "--savedir", str(results / _MEASUREMENTS), "--verbose"]
+        words += ["--formats", "csv", *(["parquet"] if self.parquet else [])]
+        words += ["--masks_dir", str(results)] if self.savedir else []
+        # a _seg.npy of an earlier run would be preferred to the masks of this one
+        return [*words, "--mask_filter", "_cp_masks"] if self.tif or self.png else words
+
+
+class ImageResult(NamedTuple):
+    """What came of one image.
+
+    Parameters
+    ----------
+    path
+        The image.
+    cells, seconds
+        How many cells were found, and how long it took.
+    error
+        Why it failed; empty: it did not.
+    masks
+        The file that holds its masks; None: there is none that can be shown.
+    """
+
+    path: Path
+    cells: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    masks: Path | None = None
+
+
+class News(NamedTuple):
+    """What one line of the command line tells: ``"total"``, ``"before"``, ``"image"`` or ``"failed"``."""
+
+    kind: str
+    number: int = 0
+    name: str = ""
+    seconds: float = 0.0
+    reason: str = ""
+
+
+@dataclass(eq=False)
+class BatchFolder:
+    """One folder of the queue.
+
+    Parameters
+    ----------
+    folder
+        Of images.
+    state
+        ``"waiting"``, ``"running"``, ``"measuring"``, ``"paused"``, ``"cancelled"``, ``"done"`` or ``"failed"``.
+    total
+        How many images there are; 0: not known yet.
+    before
+        Of them, how many an earlier run had done.
+    results
+        Of this run, in the order in which they came; once it has ended those of all images.
+    message
+        What went wrong with the whole folder, or how it ended.
+    asked
+        What its images are segmented with, in words; empty: what the window says when it begins.
+    """
+
+    folder: Path
+    state: str = "waiting"
+    total: int = 0
+    before: int = 0
+    results: list[ImageResult] = field(default_factory=list)
+    message: str = ""
+    asked: str = ""
+    measurements: Path | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be done."""
+        return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def failed(self) -> list[ImageResult]:
+        """The images that failed."""
+        return [each for each in self.results if each.error]
+
+    @property
+    def cells(self) -> int:
+        """How many cells were found."""
+        return sum(each.cells for each in self.results)
+
+    @property
+    def seconds(self) -> float:
+        """How long the images took, each for itself; several are run at once."""
+        return sum(each.seconds for each in self.results)
+
+    @property
+    def share(self) -> float:
+        """How much is done, 0 to 1."""
+        if self.state in ("measuring", "done"):
+            return 1.0
+        n = len(self.results) if self.is_over else self.before + len(self.results)
+        return min(1.0, n / self.total) if self.total else 0.0
+
+    def take(self, news: News) -> None:
+        """Note what the command line told."""
+        if news.kind == "total":
+            self.total = news.number
+        elif news.kind == "before":
+            self.before = news.number
+        elif news.kind == "image":
+            self.results.append(ImageResult(self.folder / news.name, news.number, news.seconds))
+        else:
+            self.results.append(ImageResult(self.folder / Path(news.name).name, error=news.reason))
+
+
+_LINES = {
+    "total": re.compile(r">>>> running cellpose on (?P<number>\d+) images"),
+    "before": re.compile(r">>>> resuming: (?P<number>\d+) of \d+ images are done already"),
+    "image": re.compile(r"\[INFO\] (?P<name>.+): (?P<number>\d+) cells in (?P<seconds>[\d.]+) s$"),
+    "failed": re.compile(r"\[ERROR\] (?P<name>.+?) failed: (?:\w+: )?(?P<reason>.+)$"),
+}
+
+
+def news_of(line: str) -> News | None:
+    """What a line of ``cellpose --verbose`` tells; None: nothing that counts.
+
+    Examples
+    --------
+    >>> news_of("2026-01-01 10:00:00,000 [INFO] a b.tif: 12 cells in 0.52 s")
+    News(kind='image', number=12, name='a b.tif', seconds=0.52, reason='')
+    >>> news_of("2026-01-01 10:00:00,000 [ERROR] in/c.png failed: FileReadError: in/c.png is damaged").reason
+    'in/c.png is damaged'
+    >>> news_of("2026-01-01 10:00:00,000 [INFO] >>>> using CPU") is None
+    True
+    """
+    for kind, pattern in _LINES.items():
+        found = pattern.search(line)
+        if found:
+            told = found.groupdict()
+            return News(
+                kind,
+                int(told.get("number") or 0),
+                told.get("name") or "",
+                float(told.get("seconds") or 0),
+                told.get("reason") or "",
+            )
+    return None
+
+
+def results_of_run(results: Path) -> list[ImageResult]:
+    """What the manifest in a folder of results tells of each image; empty where there is none that can be read."""
+    try:
+        content = read_json(results / MANIFEST)
+    except CellposeError:
+        return []
+    entries = content.get("images") if isinstance(content, dict) else None
+    return [_result(results, entry) for entry in entries or [] if isinstance(entry, dict) and "image" in entry]
+
+
+def _result(results: Path, entry: Mapping[str, Any]) -> ImageResult:
+    written = [results / str(name) for name in entry.get("outputs", ())]
+    ends = ("_cp_masks.tif", "_cp_masks.png", "_seg.npy")
+    others = ("_flows_cp_masks.tif", "_dP_cp_masks.tif", "_cellprob_cp_masks.tif", "_outlines_cp_masks.png")
+    masks = [path for end in ends for path in written if path.name.endswith(end) and not path.name.endswith(others)]
+    return ImageResult(
+        results / str(entry["image"]),
+        int(entry.get("cells") or 0),
+        float(entry.get("seconds") or 0.0),
+        str(entry.get("error") or "").split(": ", 1)[-1],
+        masks[0] if masks else None,
+    )

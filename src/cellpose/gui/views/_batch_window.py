@@ -1,0 +1,266 @@
+"""The window that runs the present settings on folders: the queue, what is written, and what came of it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QDialog,
+    QFormLayout,
+    QGridLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QSplitter,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.model._batch import OUTPUTS, BatchFolder
+from cellpose.gui.views._batch_results import BatchResults, in_words
+from cellpose.gui.views.panels._bound import check_box
+from cellpose.gui.views.panels._names import give_names
+
+__all__ = ["BatchWindow"]
+
+_STATES = {
+    "waiting": "waits", "running": "runs", "measuring": "is measured", "paused": "paused", "cancelled": "canceled",
+    "done": "done", "failed": "failed",
+}  # fmt: skip
+_MOVING = ("running", "measuring", "paused")  # of which a bar tells more than the word
+_ENTRY = Qt.ItemDataRole.UserRole
+
+
+class BatchWindow(QDialog):  # type: ignore[misc]
+    """A window of its own beside the main one, which stays usable.
+
+    Parameters
+    ----------
+    session
+        Whose settings are run.
+    parent
+        The main window.
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Segment folders")
+        self.resize(1040, 640)
+        self.setAcceptDrops(True)
+        self._session, self._batch = session, session.batch
+        self.settings, self.rows = QLabel(), QTreeWidget()
+        self.add, self.remove = _button("Add folder…"), _button("Remove", "takes the folder off the list")
+        self.run, self.pause, self.cancel = _button("Run"), _button("Pause"), _button("Cancel")
+        self.run.setObjectName("run")
+        self.pause.setToolTip("images that are finished stay, and the run goes on from there")
+        self.cancel.setToolTip("ends this folder; images that are finished stay")
+        self.results = BatchResults(session)
+        self._set_up_rows()
+        self._lay_out()
+        self._connect()
+        give_names(self)
+        self._show_settings()
+        self._show_queue()
+
+    def _set_up_rows(self) -> None:
+        self.rows.setHeaderLabels(["folder", "cells", "state", ""])
+        self.rows.setRootIsDecorated(False)
+        self.rows.setUniformRowHeights(True)
+        self.rows.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.rows.setAccessibleName("folders to segment")
+        self.rows.setStyleSheet("QTreeView::item { padding: 4px 2px; }")
+        header = self.rows.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in (1, 2):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self.rows.setColumnWidth(3, 92)
+
+    def _lay_out(self) -> None:
+        self.settings.setObjectName("faint")
+        self.settings.setWordWrap(True)
+        change = QHBoxLayout()
+        for widget in (self.add, self.remove):
+            change.addWidget(widget)
+        change.addStretch(1)
+        go = QHBoxLayout()
+        go.addWidget(self.run, 2)
+        go.addWidget(self.pause, 1)
+        go.addWidget(self.cancel, 1)
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 8, 0)
+        column.setSpacing(10)
+        column.addWidget(self.settings)
+        column.addWidget(self.rows, 1)
+        column.addLayout(change)
+        column.addWidget(self._options())
+        column.addLayout(go)
+        split = QSplitter(Qt.Orientation.Horizontal)
+        split.addWidget(left)
+        split.addWidget(self.results)
+        split.setStretchFactor(1, 1)
+        split.setSizes([430, 600])
+        split.setChildrenCollapsible(False)
+        whole = QHBoxLayout(self)
+        whole.setContentsMargins(16, 14, 16, 14)
+        whole.addWidget(split)
+
+    def _options(self) -> QGroupBox:
+        options, box = self._batch.options, QGroupBox("Write for each image")
+        form = QFormLayout(box)
+        form.setContentsMargins(10, 8, 10, 8)
+        grid = QGridLayout()
+        self.outputs = {name: check_box(what, options, name) for name, (_, what) in OUTPUTS.items()}
+        for place, made in enumerate(self.outputs.values()):
+            grid.addWidget(made, place // 2, place % 2)
+        self.measure = check_box("measure the cells: CSV, plots", options, "measure")
+        self.parquet = check_box("Parquet too", options, "parquet")
+        there = importlib.util.find_spec("pyarrow") is not None
+        self.parquet.setEnabled(there)
+        self.parquet.setToolTip("the same table for pandas and R" if there else 'pip install "cellpose[measure]"')
+        grid.addWidget(self.measure, 3, 0)
+        grid.addWidget(self.parquet, 3, 1)
+        self.skip_done = check_box("leave out what is done already", options, "skip_done")
+        self.skip_done.setToolTip("images that the same model with the same options has segmented here before")
+        grid.addWidget(self.skip_done, 4, 0, 1, 2)
+        form.addRow(grid)
+        self.savedir, self.choose = QLineEdit(options.savedir), _button("Choose…", "choose a folder for the results")
+        self.savedir.setPlaceholderText("beside the images")
+        self.savedir.setAccessibleName("folder of the results")
+        place = QHBoxLayout()
+        place.addWidget(self.savedir, 1)
+        place.addWidget(self.choose)
+        form.addRow("results", place)
+        return box
+
+    def _connect(self) -> None:
+        batch = self._batch
+        self.add.clicked.connect(lambda: self._add())
+        self.remove.clicked.connect(lambda: self._remove())
+        self.run.clicked.connect(lambda: batch.start())
+        self.pause.clicked.connect(lambda: batch.pause())
+        self.cancel.clicked.connect(lambda: batch.cancel())
+        self.choose.clicked.connect(lambda: self._choose())
+        self.savedir.textChanged.connect(lambda text: setattr(batch.options, "savedir", text.strip()))
+        self.rows.currentItemChanged.connect(lambda *_: self._show_results())
+        batch.changed.connect(lambda entry: self._show_news(entry))
+        self._session.settings.events.connect(lambda _: self._show_settings())
+
+    def _add(self) -> None:
+        folder = self._session.dialogs.ask_folder("Add a folder of images", self._session.files.folder())
+        if folder is not None:
+            self._batch.add(folder)
+
+    def _remove(self) -> None:
+        entry = self._chosen()
+        if entry is not None:
+            self._batch.remove(entry)
+
+    def _choose(self) -> None:
+        folder = self._session.dialogs.ask_folder("Folder for the results", self._session.files.folder())
+        if folder is not None:
+            self.savedir.setText(str(folder))
+
+    def _chosen(self) -> BatchFolder | None:
+        item = self.rows.currentItem()
+        return None if item is None else item.data(0, _ENTRY)
+
+    def _show_settings(self) -> None:
+        settings = self._session.settings
+        size = f"{settings.diameter:g} pixels" if settings.diameter else "the diameter of its training"
+        self.settings.setText(
+            f"Settings of the window: {settings.model}, {size}, flow threshold {settings.flow_threshold:g}, "
+            f"cellprob threshold {settings.cellprob_threshold:g}"
+        )
+
+    def _show_news(self, entry: BatchFolder) -> None:
+        if self.rows.topLevelItemCount() != len(self._batch.queue):
+            self._show_queue()
+        elif (place := next((n for n, each in enumerate(self._batch.queue) if each is entry), None)) is not None:
+            self._fill(self.rows.topLevelItem(place), entry)
+        if entry.state == "running" and not entry.results:
+            self.rows.setCurrentItem(self.rows.topLevelItem(self._batch.queue.index(entry)))
+        if entry is self._chosen():
+            self._show_results()
+        self._show_buttons()
+
+    def _show_queue(self) -> None:
+        chosen = self._chosen()
+        self.rows.clear()
+        for entry in self._batch.queue:
+            item = QTreeWidgetItem()
+            item.setData(0, _ENTRY, entry)
+            self.rows.addTopLevelItem(item)
+            self._fill(item, entry)
+            if entry is chosen or chosen is None:
+                self.rows.setCurrentItem(item)
+                chosen = entry
+        self._show_results()
+        self._show_buttons()
+
+    def _fill(self, item: QTreeWidgetItem, entry: BatchFolder) -> None:
+        item.setText(0, entry.folder.name)
+        item.setToolTip(0, f"{entry.folder}: {in_words(entry)}{f', with {entry.asked}' if entry.asked else ''}")
+        item.setText(1, f"{entry.cells:,}" if entry.results else "")
+        item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        failed = f", {len(entry.failed)} failed" if entry.failed and entry.state == "done" else ""
+        count = f"{entry.before + len(entry.results)} of {entry.total}" if entry.state == "running" else ""
+        item.setText(2, count if entry.total and count else _STATES[entry.state] + failed)
+        if entry.state not in _MOVING:
+            self.rows.removeItemWidget(item, 3)
+            return
+        bar: Any = self.rows.itemWidget(item, 3) or self._bar(item, entry)
+        swings = entry.state == "running" and not entry.total  # the model is being loaded
+        bar.setRange(0, 0 if swings else 100)
+        bar.setValue(round(100 * entry.share))
+
+    def _bar(self, item: QTreeWidgetItem, entry: BatchFolder) -> QProgressBar:
+        bar = QProgressBar()
+        bar.setTextVisible(False)
+        bar.setFixedHeight(10)
+        bar.setAccessibleName(f"progress of {entry.folder.name}")
+        self.rows.setItemWidget(item, 3, bar)
+        return bar
+
+    def _show_results(self) -> None:
+        self.results.show_folder(self._chosen())
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
+        batch, chosen = self._batch, self._chosen()
+        self.run.setText("Go on" if batch.is_paused else "Run")
+        self.run.setEnabled(not batch.is_running and batch.is_left)
+        self.pause.setEnabled(batch.is_running and not batch.is_ending)
+        self.pause.setText("Pausing…" if batch.is_ending else "Pause")
+        self.cancel.setEnabled((batch.is_running and not batch.is_ending) or batch.is_paused)
+        self.remove.setEnabled(chosen is not None and chosen.state not in ("running", "measuring"))
+
+    def dragEnterEvent(self, event: Any) -> None:
+        """Folders may be dropped."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Add the folders that are dropped."""
+        for url in event.mimeData().urls():
+            if url.isLocalFile() and Path(url.toLocalFile()).is_dir():
+                self._batch.add(Path(url.toLocalFile()))
+
+
+def _button(text: str, hint: str = "") -> QPushButton:
+    made = QPushButton(text)
+    made.setToolTip(hint)
+    made.setAutoDefault(False)
+    return made
