@@ -39,7 +39,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         _run_reference(folder)
         for path in sorted(Path(folder).iterdir()):
             files.append(File.generated(config, f"reference/{path.name}", content=path.read_text(encoding="utf-8")))
-    waiting = {"CONTRIBUTING.md", "CHANGELOG.md", *_linked(files)}
+    named = set(re.findall(r"repository/([\w./]+)", str(config.nav)))
+    waiting = {*named, *_linked(files)}
     done: set[str] = set()
     while waiting:
         name = waiting.pop()

@@ -27,7 +27,7 @@ _OPTIONS = """\
 # Options of the command line
 
 All commands with all their options, as `--help` prints them. `cellpose` and `python -m cellpose` are the same.
-An option may be shortened as long as it is unambiguous.
+How they are used: [Command line](../command_line.md).
 """
 
 _ERRORS = """\
@@ -35,7 +35,8 @@ _ERRORS = """\
 
 Every message says what is wrong, the value that was given, and what to do. Look for a part of your message with the
 search or with `Ctrl+F`; *…* stands for a value. The headings are the classes of `cellpose.errors`,
-which scripts can catch.
+which scripts can catch. If you do not know what is wrong yet, start with
+[Troubleshooting](../troubleshooting.md).
 
 """
 
