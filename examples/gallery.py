@@ -37,7 +37,8 @@ def panels(image: np.ndarray, masks: np.ndarray) -> list[np.ndarray]:
     large = cv2.resize(masks[:side, :side], (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
     outlined = panel(rgb)
     outlined[masks_to_outlines(large)] = (255, 215, 0)
-    return [panel(rgb), outlined, panel(plot.mask_overlay(rgb, masks))]
+    colors = np.random.default_rng(0).integers(40, 256, (int(masks.max()), 3))  # the same in every run
+    return [panel(rgb), outlined, panel(plot.mask_overlay(rgb, masks, colors=colors))]
 
 
 def save(path: Path, pictures: list[np.ndarray]) -> None:

@@ -38,7 +38,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     with tempfile.TemporaryDirectory() as folder:
         _run_reference(folder)
         for path in sorted(Path(folder).iterdir()):
-            files.append(File.generated(config, f"reference/{path.name}", content=path.read_text(encoding="utf-8")))
+            uri = f"reference/{path.name}"
+            stub = files.get_file_from_path(uri)  # what stands there for readers of the repository
+            if stub is not None:
+                files.remove(stub)
+            files.append(File.generated(config, uri, content=path.read_text(encoding="utf-8")))
     named = set(re.findall(r"repository/([\w./]+)", str(config.nav)))
     waiting = {*named, *_linked(files)}
     done: set[str] = set()
