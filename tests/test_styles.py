@@ -119,3 +119,19 @@ def test_transformers_have_no_map(tmp_path, capsys, monkeypatch):
     assert main(["styles", "--dir", str(tmp_path), "--pretrained_model", "nuclei-cells"]) == 1
     assert "gives no styles (transformers do not)" in capsys.readouterr().err
     assert not Path(tmp_path / "styles").exists()
+
+
+@pytest.mark.parametrize(("words", "pair"), [([], [0, 0]), (["--chan", "2", "--chan2", "3"], [2, 3])])
+def test_colours_are_looked_at_as_for_segmenting(tmp_path, monkeypatch, words, pair):
+    from cellpose import models
+
+    given = []
+
+    def segmented(model, image, **options):
+        given.append(options["channels"])
+        return np.zeros((64, 80), int), [None, np.zeros((2, 64, 80)), np.zeros((64, 80))], np.ones(32)
+
+    monkeypatch.setattr(models, "segment_image", segmented)
+    cv2.imwrite(str(tmp_path / "stained.png"), np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8))
+    assert main(["styles", "--dir", str(tmp_path), *words]) == 0
+    assert given == [pair]

@@ -217,7 +217,7 @@ def test_command(tmp_path, capsys):
         tifffile.imwrite(folder / f"t{t + 7}.tif", np.zeros((5, 5), np.uint8))
     words = ["track", str(folder), "--fill_gaps", "--save_ctc", "--save_trackmate", "--save_napari"]
     assert main(words) == 0
-    assert "5 tracks of 21 cells in 6 frames, 1 divisions" in capsys.readouterr().out
+    assert "5 tracks of 21 cells in 6 frames, 1 division," in capsys.readouterr().out
     names = ("tracks.csv", "lineage.csv", "tracked.tif", "RES", "trackmate.xml", "napari.csv")
     assert all((folder / f"movie_{name}").exists() for name in names)
     tracked = tifffile.imread(folder / "movie_tracked.tif")

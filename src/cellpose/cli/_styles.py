@@ -85,7 +85,7 @@ def _look_at(path: Path, model: Any, args: Namespace, found: _Found) -> None:
     from cellpose import io, models, plot, styles
 
     image = io.read_image(path)
-    channels = [args.chan, args.chan2] if args.chan or args.chan2 else None
+    channels = [args.chan, args.chan2] if model.nchan == 2 else None
     diameter = args.diameter or None
     masks, flows, style, *_ = models.segment_image(model, image, diameter=diameter, channels=channels, progress=False)
     vector, masks = styles.vector_of(style, str(model.pretrained_model)), np.asarray(masks)

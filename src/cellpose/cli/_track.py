@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cellpose._progress.display import waiting
+from cellpose.cli._summary import count_of
 from cellpose.errors import FileMissingError, InputError, OptionError
 
 __all__ = ["track_command"]
@@ -58,13 +59,14 @@ def track_command(words: Sequence[str]) -> int:
         if args.fill_gaps:
             before = tracks.frame.size
             masks, tracks = track.fill_gaps(masks, tracks)
-            logger.info(f">>>> {tracks.frame.size - before} cells put back where they were missing")
+            logger.info(f">>>> {count_of(tracks.frame.size - before, 'cell')} put back where missing")
         written = _write(stem, masks, tracks, args)
         scores = _scores(masks, tracks, args.truth)
     names = ", ".join(path.name for path in written)
     print(
-        f"{tracks.numbers.size} tracks of {tracks.frame.size} cells in {tracks.n_frames} frames, "
-        f"{len(tracks.divided)} divisions, written to {names} in {stem.parent}"
+        f"{count_of(tracks.numbers.size, 'track')} of {count_of(tracks.frame.size, 'cell')} in "
+        f"{count_of(tracks.n_frames, 'frame')}, {count_of(len(tracks.divided), 'division')}, "
+        f"written to {names} in {stem.parent}"
     )
     if scores is not None:
         told = f"DET {scores.det:.4f}  LNK {scores.lnk:.4f}  TRA {scores.tra:.4f}"

@@ -36,7 +36,9 @@ def places_of(paths: Sequence[Path], diameter: float | None, gpu: bool, report: 
             pixels = styles.middle_plane(io.read_image(path))
             y, x = (max(0, (side - _SIDE) // 2) for side in pixels.shape[:2])
             part = pixels[y : y + _SIDE, x : x + _SIDE]
-            masks, flows, style, *_ = model.eval(part, channel_axis=-1, diameter=diameter, progress=False)
+            masks, flows, style, *_ = model.eval(
+                part, channels=[0, 0], channel_axis=-1, diameter=diameter, progress=False
+            )
             vectors.append(styles.vector_of(style, weights.BUNDLED))
         except (CellposeError, OSError, ValueError):
             logger.debug("%s has no style", path, exc_info=True)
