@@ -19,7 +19,7 @@ from cellpose.gui.model._images import image_of_file
 from cellpose.gui.model._sections import XY, XZ, YZ, Section
 from cellpose.gui.views._renderer import render_settings
 from cellpose.gui.views._window import Window
-from hand import Modifier, click, draw, drop, entry, key, until_idle, until_open
+from hand import Modifier, click, draw, drop, entry, key, press, until_idle, until_open
 
 SHAPE = (9, 60, 80)
 
@@ -242,7 +242,8 @@ def test_a_volume_is_segmented_by_3d_flows_and_thresholds_are_live(volume: Windo
     assert panel.volume.anisotropy.value() == 4
     panel.volume.smooth.setValue(0.5)
     asked = run(volume, qtbot).asked
-    wanted = {"do_3D": True, "anisotropy": 4.0, "flow3D_smooth": 0.5, "z_axis": 0, "channel_axis": -1}
+    wanted = {"do_3D": True, "anisotropy": 4.0, "flow3D_smooth": 0.5, "isotropic_steps": True}
+    wanted |= {"z_axis": 0, "channel_axis": -1}
     assert {name: asked[name] for name in wanted} == wanted
     assert asked["flow_threshold"] is None
     assert asked["shape"] == (*SHAPE, 1)
@@ -326,13 +327,35 @@ def test_a_cell_that_goes_on_beyond_what_is_looked_at_is_found_whole() -> None:
     assert (mask == (whole[box.slices] == whole[10, 20, 80])).all()
 
 
+def test_steps_by_true_distances_are_live(window: Window, qtbot: object) -> None:
+    session, shape = window.session, (12, 60, 80)
+    z, y, x = np.indices(shape)
+    balls = ((4.0 * (z - 6)) ** 2 + (y - 30) ** 2 + (x - 30) ** 2 < 300).astype(np.int32)
+    # flows of cubic voxels, as of a network that saw the planes stretched
+    cubes = np.repeat(balls, 4, axis=0)
+    flows = 5 * dynamics.masks_to_flows(cubes)[:, 1::4]
+    session.open_array(np.zeros((12, 1, 60, 80), np.uint8), z_aspect=4.0)
+    assert window.panel.volume.steps.isChecked()
+    session.document.flows = Flows(None, flows, np.where(balls, 4.0, -4.0).astype(np.float32))
+    counts = {}
+    assert not session.jobs.any  # that a volume brings its anisotropy changes no masks
+    for on in (False, True):
+        press(window.panel.volume.steps)
+        until_idle(window, qtbot)
+        assert session.settings.isotropic_steps == on
+        finder = dynamics.MaskFinder(flows, session.document.flows.cellprob, z_spacing=4.0 if on else 1.0)
+        counts[on] = session.cell_count()
+        assert counts[on] == finder.masks(flow_threshold=None, min_size=15).max()
+    assert counts[True] == 1
+
+
 def test_the_recipe_of_a_volume(volume: Window, qtbot: object) -> None:
     session, copied = volume.session, []
     session.segmentation.trained_diameter = lambda: 30.0
     session.copied.connect(copied.append)
     session.recipes.copy_command()
     until_idle(volume, qtbot)
-    assert "--do_3D --anisotropy 4" in copied[0]
+    assert "--do_3D --anisotropy 4 --isotropic_steps" in copied[0]
     session.recipes.copy_python()
     until_idle(volume, qtbot)
     assert "io.imread_3D(path)" in copied[1]

@@ -33,6 +33,8 @@ class MaskFinder:
         Logits ``(Y, X)`` or ``(Z, Y, X)``. Neither array may change afterwards.
     size
         Shape of the masks; None: that of ``cellprob``.
+    z_spacing
+        Of volumes, by which steps along z are shortened: the anisotropy, where ``eval`` had ``isotropic_steps``.
 
     Raises
     ------
@@ -49,8 +51,8 @@ class MaskFinder:
     [2, 1, 0]
     """
 
-    def __init__(self, dP: Any, cellprob: Any, size: Sequence[int] | None = None) -> None:
-        self._flows = NetworkFlows(dP, cellprob)
+    def __init__(self, dP: Any, cellprob: Any, size: Sequence[int] | None = None, *, z_spacing: float = 1.0) -> None:
+        self._flows = NetworkFlows(dP, cellprob, z_spacing=z_spacing)
         self._places = places_of(self._flows.shape, size)
         self._kept: tuple[Masking, Gathered] | None = None
 

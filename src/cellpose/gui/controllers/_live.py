@@ -77,6 +77,7 @@ class _Kept(NamedTuple):
 
     flows: Flows
     part: Part | None
+    spacing: float
     dP: npt.NDArray[Any]
     cellprob: npt.NDArray[Any]
     finder: MaskFinder | StitchedFinder
@@ -164,10 +165,12 @@ class LiveMasks:
         stitched = self._is_stitched()
         masking = settings.masking() if stitched else settings.masking_of(document.is_volume)
         size = document.labels.shape if document.is_volume else document.labels.shape[1:]
+        spacing = settings.z_spacing if document.is_volume and flows.cellprob.shape == size else 1.0
+        wanted = flows, part, size, spacing
         beside: dict[str, Any] = {"stitch_threshold": settings.stitch_threshold or STITCHED} if stitched else {}
 
         def work(_report: Report) -> tuple[_Kept, FoundCells]:
-            kept = known if known is not None and known[:2] == (flows, part) else _kept(flows, part, size)
+            kept = known if known is not None and known[:3] == (flows, part, spacing) else _kept(*wanted)
             labels = np.ascontiguousarray(kept.finder.masks(**masking, **beside), np.int32)
             scores = kept.scored.for_cells_of(labels).scores
             origin = Origin("thresholds", flows.model, 0, {**masking, **beside})
@@ -226,7 +229,7 @@ class LiveMasks:
         self._session.jobs.start(self.scoring, work, done, lambda error: self._session.failed.emit(str(error)))
 
 
-def _kept(flows: Flows, part: Part | None, size: tuple[int, ...]) -> _Kept:
+def _kept(flows: Flows, part: Part | None, size: tuple[int, ...], spacing: float) -> _Kept:
     from cellpose.dynamics import MaskFinder
 
     dP, cellprob = np.asarray(flows.dP), np.asarray(flows.cellprob)
@@ -236,6 +239,6 @@ def _kept(flows: Flows, part: Part | None, size: tuple[int, ...]) -> _Kept:
     if len(dP) == 2 and dP.ndim == 4:
         finder: MaskFinder | StitchedFinder = StitchedFinder(dP, cellprob, size)
     else:
-        finder = MaskFinder(dP, cellprob, size)
+        finder = MaskFinder(dP, cellprob, size, z_spacing=spacing)
     nothing = Scored(np.zeros((0, 0), np.int32), np.zeros(0, np.float32))
-    return _Kept(flows, part, dP, cellprob, finder, nothing)
+    return _Kept(flows, part, spacing, dP, cellprob, finder, nothing)

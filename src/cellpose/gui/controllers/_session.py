@@ -119,6 +119,7 @@ class Session:
             pixel_um=lambda: self.scale.pixel_um,
             change=self.steps.change,
             background=self._in_background,
+            z_spacing=lambda: self.settings.z_spacing,
         )
         self.scale: Scale = Scale(self)
         self.overview = Overview(self)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Volumes"]
 
+_THICK = 2.0  # pixels between planes from which cells fall apart unless steps are isotropic
+
 
 class Volumes:
     """The planes of the open image, where it has several.
@@ -42,7 +44,9 @@ class Volumes:
         planes, height, width = document.labels.shape
         view = self._session.view
         view.plane, view.cross = planes // 2, (height // 2, width // 2)
-        view.z_aspect = self._session.settings.anisotropy = document.z_aspect
+        settings = self._session.settings
+        view.z_aspect = settings.anisotropy = document.z_aspect
+        settings.isotropic_steps = document.z_aspect >= _THICK
         if document.is_volume and self._flat_single_stroke is None:
             self._flat_single_stroke, view.single_stroke = view.single_stroke, False  # cells go through several planes
         elif not document.is_volume:

@@ -41,6 +41,9 @@ class SegmentationSettings:
         Of volumes: sigma in pixels that smooths 3D flows.
     anisotropy
         Of volumes: distance of planes in pixels.
+    isotropic_steps
+        Of volumes: follow 3D flows by true distances. As published a step along z is as many planes as it is pixels
+        along y and x, and cells of thick planes fall apart.
     keep_corrected
         Cells drawn or corrected by hand survive another run.
     """
@@ -66,6 +69,7 @@ class SegmentationSettings:
     stitch_threshold: float = 0.0
     flow3D_smooth: float = 0.0
     anisotropy: float = 1.0
+    isotropic_steps: bool = False
     keep_corrected: bool = True
 
     @property
@@ -108,7 +112,13 @@ class SegmentationSettings:
         if not self.do_3D:
             return {"stitch_threshold": self.stitch_threshold}
         smooth = {"flow3D_smooth": self.flow3D_smooth} if self.flow3D_smooth else {}
-        return {"do_3D": True, "anisotropy": self.anisotropy, **smooth}
+        steps = {"isotropic_steps": True} if self.isotropic_steps else {}
+        return {"do_3D": True, "anisotropy": self.anisotropy, **smooth, **steps}
+
+    @property
+    def z_spacing(self) -> float:
+        """Distance of planes, by which steps along z are shortened; 1: they are not."""
+        return self.anisotropy if self.isotropic_steps else 1.0
 
     def masking_of(self, is_volume: bool) -> dict[str, Any]:
         """As `masking`; 3D flows have no flow threshold."""

@@ -89,8 +89,8 @@ class Click(Tool):
                 return
             document.do(operations.erase if event.shift else operations.add_cell, *found)
 
-        threshold = self.threshold
-        self.context.background(lambda: cell_of_volume(flows, place, threshold), done)
+        threshold, spacing = self.threshold, self.context.z_spacing()
+        self.context.background(lambda: cell_of_volume(flows, place, threshold, spacing), done)
 
     def _hover(self, event: PointerEvent) -> None:
         document, plane = self.context.document, self.context.view.plane

@@ -25,7 +25,9 @@ def knows_volume(document: Document) -> bool:
     return len(flows.dP) == 3 and flows.cellprob.shape == document.labels.shape
 
 
-def cell_of_volume(flows: Flows, place: tuple[int, int, int], threshold: float) -> tuple[Box, Mask] | None:
+def cell_of_volume(
+    flows: Flows, place: tuple[int, int, int], threshold: float, z_spacing: float = 1.0
+) -> tuple[Box, Mask] | None:
     """The cell at a voxel, by 3D flows; takes a part of a second.
 
     Only the flows around it are followed, and more of them where the cell goes on beyond.
@@ -38,6 +40,8 @@ def cell_of_volume(flows: Flows, place: tuple[int, int, int], threshold: float) 
         z, y, x.
     threshold
         Of the cell probability.
+    z_spacing
+        As of `MaskFinder`.
 
     Returns
     -------
@@ -51,9 +55,8 @@ def cell_of_volume(flows: Flows, place: tuple[int, int, int], threshold: float) 
     while True:
         ends = [(max(0, at - around), min(n, at + around + 1)) for at, n in zip(place, cellprob.shape, strict=True)]
         part = tuple(slice(*end) for end in ends)
-        finder = MaskFinder(
-            np.ascontiguousarray(dP[:, part[0], part[1], part[2]]), np.ascontiguousarray(cellprob[part])
-        )
+        near = np.ascontiguousarray(dP[:, part[0], part[1], part[2]])
+        finder = MaskFinder(near, np.ascontiguousarray(cellprob[part]), z_spacing=z_spacing)
         labels = finder.masks(cellprob_threshold=threshold, flow_threshold=None, min_size=-1)
         label = labels[tuple(at - low for at, (low, _) in zip(place, ends, strict=True))]
         box = box_of_mask(labels == label, (ends[0][0], ends[1][0], ends[2][0])) if label else None

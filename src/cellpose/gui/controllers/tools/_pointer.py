@@ -40,7 +40,7 @@ class Pointer:
         Height and width of a pixel in micrometres; None: unknown.
     change
         Runs an operation on cells of a document; None: at once.
-    background
+    background, z_spacing
         As of `Context`.
 
     Attributes
@@ -64,8 +64,9 @@ class Pointer:
         pixel_um: Callable[[], tuple[float, float] | None] = lambda: None,
         change: Change | None = None,
         background: Callable[[Callable[[], Any], Callable[[Any], None]], None] = lambda work, done: done(work()),
+        z_spacing: Callable[[], float] = lambda: 1.0,
     ) -> None:
-        self._context = Context(view, self._show, clock, pixel_um=pixel_um, background=background)
+        self._context = Context(view, self._show, clock, pixel_um=pixel_um, background=background, z_spacing=z_spacing)
         if change is not None:
             self._context.change = change
         self._outline = Outline(self._context)

@@ -109,6 +109,8 @@ class Context:
         Of cells, by its flows.
     axis
         Of the section that the pointer is in.
+    z_spacing
+        Distance of planes by which steps along 3D flows are shortened.
     background
         Runs a function that takes its time elsewhere, then another with its result.
     change
@@ -122,6 +124,7 @@ class Context:
     pixel_um: Callable[[], tuple[float, float] | None] = lambda: None
     finder: FlowFinder = field(default_factory=FlowFinder)
     axis: int = XY
+    z_spacing: Callable[[], float] = lambda: 1.0
     background: Callable[[Callable[[], Any], Callable[[Any], None]], None] = lambda work, done: done(work())
 
     @property

@@ -33,14 +33,18 @@ class VolumePanel(Group):
         self.form.addRow(self.ball)
         self.form.addRow("z-aspect", self.aspect)
         self.form.addRow("dz of thin slices", self.dz)
+        self.steps = check_box("steps by true distances", settings, "isotropic_steps")
+        self.steps.setToolTip("for 3D flows of thick planes; off, as published, cells fall apart into rings there")
+        self.steps.clicked.connect(lambda _: live.follow())  # not where another volume brings its own
         self.form.addRow("stitch threshold", self.stitch)
         self.form.addRow("flow3D smooth", self.smooth)
         self.form.addRow("anisotropy", self.anisotropy)
+        self.form.addRow(self.steps)
         settings.events.stitch_threshold.connect(lambda _: self._show())
         session.opened.connect(lambda _: self._show())
         self._show()
 
     def _show(self) -> None:
         self.setVisible(self._session.volumes.is_open)
-        for widget in (self.smooth, self.anisotropy):
+        for widget in (self.smooth, self.anisotropy, self.steps):
             widget.setEnabled(self._session.settings.do_3D)
