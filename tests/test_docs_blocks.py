@@ -21,7 +21,18 @@ from cellpose import io
 ROOT = Path(__file__).parents[1]
 
 # Every page whose blocks run. Pages are added here as they are made to.
-PAGES = ("install", "first_steps", "python", "command_line", "migration", "troubleshooting", "index")
+PAGES = (
+    "install",
+    "first_steps",
+    "python",
+    "command_line",
+    "migration",
+    "troubleshooting",
+    "index",
+    "styles",
+    "track",
+    "../README",
+)
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the documents are not part of this installation")
 
