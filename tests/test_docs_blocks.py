@@ -31,6 +31,7 @@ PAGES = (
     "index",
     "styles",
     "track",
+    "synthetic",
     "../README",
 )
 
