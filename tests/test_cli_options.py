@@ -44,7 +44,10 @@ VALUES = {
     **dict.fromkeys(("mask_threshold", "diam_threshold"), "1"),
     **dict.fromkeys(("seed", "accumulate", "validate_every", "patience", "checkpoint_every", "adapter_rank"), "2"),
     "diameter_um": "4.5",
-    **dict.fromkeys(("sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D"), "2.5"),
+    **dict.fromkeys(
+        ("background_radius", "sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D"), "2.5"
+    ),
+    "flatfield": "x",
     **dict.fromkeys(("axes", "zarr_labels"), "x"),
     "z_interpolation": "cubic",
     **dict.fromkeys(("replay_fraction", "average_weights", "cache_gb", "workers", "replay_dir"), "1"),

@@ -124,6 +124,11 @@ class Normalization(_Checked):
     tile_norm_blocksize: float = option(0.0, "side in pixels of the blocks of local normalisation; 0: off", low=0)
     tile_norm_smooth3D: float = option(1.0, "smoothing over planes of the local normalisation", low=0)
     invert: bool = option(False, "invert the image after normalisation")
+    background_radius: float = option(
+        0.0,
+        "subtract the background that a disc of this radius in pixels, wider than cells, reaches; 0: off",
+        low=0,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -78,6 +78,7 @@ def _needs_whole(segmenter: Segmenter, args: Namespace) -> str | None:
         "--no_resample": args.no_resample,
         "--no_interp": args.no_interp,
         "--exclude_on_edges": args.exclude_on_edges,
+        "--flatfield": args.flatfield is not None,
         **{f"--{name}": getattr(args, name) > 0 for name in FILTERS if name != "tile_norm_smooth3D"},
     }
     return next((name for name, given in options.items() if given), None)

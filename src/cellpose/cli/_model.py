@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cellpose.cli._light import Light
 from cellpose.cli._table import FILTERS
 from cellpose.errors import OptionError
 from cellpose.io import Image, LazyPlane
@@ -65,12 +66,15 @@ class Segmenter:
     estimates_diameter: bool = False
     restores: bool = False
     diameter_um: float | None = None
+    light: Light | None = None
     told: set[Any] = field(default_factory=set)
 
     def __call__(self, image: Image) -> SegmentedImage:
         """Segment one image, as it was read from its file."""
         from cellpose.models import segment_image
 
+        if self.light is not None:
+            image = self.light(image)
         keywords = self.keywords_of(image)
         stack = keywords["do_3D"] or keywords["stitch_threshold"] > 0
         # networks of any channels take planes one by one only unnamed

@@ -21,6 +21,7 @@ from cellpose._progress.display import Display, waiting
 from cellpose._progress.stages import TOLD, about_image, stage
 from cellpose.cli._images import find_images, folder_of_run, groups_of_same_results
 from cellpose.cli._large import is_large, print_estimates, segment_large_file
+from cellpose.cli._light import light_of
 from cellpose.cli._logging import display_of, say_at_end
 from cellpose.cli._manifest import Manifest, options_of
 from cellpose.cli._model import SegmentedImage, Segmenter, load_segmenter
@@ -52,6 +53,7 @@ def segment_command(args: Namespace) -> int:
         files = find_images(args)
     with waiting("loading the model"):
         segmenter = load_segmenter(args)
+    segmenter = replace(segmenter, light=light_of(args, files))
     if args.estimate_memory:
         return print_estimates(files, segmenter, args)
     _announce(segmenter, len(files))
@@ -103,6 +105,10 @@ def _check(args: Namespace) -> None:
             raise OptionError(message)
     if args.do_3D:
         _check_format(args)
+    filters = [f"--{name} {getattr(args, name):g}" for name in FILTERS[:-1] if getattr(args, name)]
+    if filters and args.no_norm and args.norm_percentile is None:
+        message = f"{filters[0]} filters what is then scaled, and --no_norm scales nothing; leave one of them out"
+        raise OptionError(message)
     if args.diameter_um is not None and not (args.diameter_um > 0 and args.diameter is None):
         message = f"--diameter_um {args.diameter_um:g} is not allowed; give more than 0, and no --diameter beside it"
         raise OptionError(message)

@@ -21,7 +21,7 @@ __all__ = ["FILTERS", "FLAGS", "GROUPS", "LAYOUT", "UNABBREVIATED", "Flag", "lay
 LAYOUT = ("unet", "nclasses", "residual_on", "style_on", "concatenation")
 
 # Filters of the image before it is segmented.
-FILTERS = ("sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D")
+FILTERS = ("background_radius", "sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D")
 
 # Options that clients do not know: an abbreviation means an older option that it also fits.
 UNABBREVIATED = frozenset(
@@ -38,6 +38,8 @@ UNABBREVIATED = frozenset(
         "zarr_labels",
         "axes",
         *FILTERS,
+        "flatfield",
+        "restore_precision",
         "engine",
         "precision",
         "seed",
@@ -223,6 +225,13 @@ def _algorithm() -> list[Flag]:
             kind=float,
             nargs=2,
             metavar=("LOW", "HIGH"),
+        ),
+        Flag(
+            "flatfield",
+            "algorithm",
+            "image of the light by which all images are divided, or estimate: made of the images themselves",
+            kind=str,
+            metavar="FILE",
         ),
         _shared("do_3D", "algorithm", Evaluation, None, default=None),
         Flag(

@@ -17,6 +17,7 @@ from cellpose.transforms._axes import (
     prepare_unet,
     update_axis,
 )
+from cellpose.transforms._background import correct_flatfield, estimate_flatfield, subtract_background
 from cellpose.transforms._filters import gaussian_kernel, smooth_sharpen_img
 from cellpose.transforms._legacy import (
     move_axis,
@@ -50,6 +51,8 @@ __all__ = [
     "average_tiles",
     "axis_meant_by",
     "convert_image",
+    "correct_flatfield",
+    "estimate_flatfield",
     "fill_nonfinite",
     "gaussian_kernel",
     "get_pad_yx",
@@ -76,6 +79,7 @@ __all__ = [
     "scale_of",
     "scaled_shape",
     "smooth_sharpen_img",
+    "subtract_background",
     "tell_of_sparse",
     "thinned",
     "unaugment_tiles",

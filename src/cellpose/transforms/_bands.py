@@ -91,7 +91,7 @@ def prepare_bands(plane: Bands, channels: Channels, normalization: Normalization
     OptionError
         If the normalisation needs the whole plane at once.
     """
-    for name in ("sharpen_radius", "smooth_radius", "tile_norm_blocksize"):
+    for name in ("background_radius", "sharpen_radius", "smooth_radius", "tile_norm_blocksize"):
         if getattr(normalization, name):
             message = f"{name}={getattr(normalization, name)} is not possible for a plane run in blocks; set it to 0"
             raise OptionError(message)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cellpose.errors import OptionError
 from cellpose.options import Normalization
+from cellpose.transforms._background import subtract_background
 from cellpose.transforms._filters import smooth_sharpen_img
 from cellpose.transforms._percentiles import (
     LEAST_RANGE,
@@ -201,15 +202,17 @@ def apply_normalization(img: Array, options: Normalization, *, own: bool = False
         message = "invert=True needs a scale on which to invert; set normalize=True, lowhigh or tile_norm_blocksize"
         raise OptionError(message)
     out = fill_nonfinite(img) if own else as_float32(img)
-    filtered = options.lowhigh is None and (options.sharpen_radius > 0 or options.smooth_radius > 0)
+    filtered = options.lowhigh is None and any(
+        radius > 0 for radius in (options.background_radius, options.sharpen_radius, options.smooth_radius)
+    )
     if not scaled:
-        return smooth_sharpen_img(out, options.smooth_radius, options.sharpen_radius) if filtered else out
+        return _filtered(out, options) if filtered else out
     together = options.norm3D or out.ndim == 3
     # looked for before the filters, whose rounding would give a constant channel a range
     extremes = [_extremes(part) for part in _parts(out, together=together)]
     varied = [has_contrast(*pair) for pair in extremes]
     if filtered:
-        out = smooth_sharpen_img(out, options.smooth_radius, options.sharpen_radius)
+        out = _filtered(out, options)
         extremes = [_extremes(part) for part in _parts(out, together=together)]
     lower, upper = options.percentile or DEFAULT_PERCENTILE
     if options.lowhigh is not None:
@@ -234,6 +237,15 @@ def apply_normalization(img: Array, options: Normalization, *, own: bool = False
         elif options.invert:
             np.subtract(1, part, out=part)
     return out
+
+
+def _filtered(image: Float32, options: Normalization) -> Float32:
+    """The image without its background, sharpened and smoothed."""
+    if options.background_radius > 0:
+        image = subtract_background(image, options.background_radius)
+    if options.sharpen_radius > 0 or options.smooth_radius > 0:
+        image = smooth_sharpen_img(image, options.smooth_radius, options.sharpen_radius)
+    return image
 
 
 def _parts(out: Float32, *, together: bool) -> list[Float32]:

@@ -48,7 +48,8 @@ class Filters:
         filters = self._fitting(document.stack.shape)
         if not filters_something(filters):
             session.failed.emit(
-                "the filter has nothing to do; set a radius to sharpen or smooth, a tile_norm blocksize, or invert"
+                "the filter has nothing to do; set a radius to subtract the background, sharpen or smooth, a tile_norm "
+                "blocksize, or invert"
             )
             return
         try:

@@ -91,7 +91,9 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
 
 # Of a file of settings, which is written and read on purpose.
 _FILTERS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D"), _length),
+    **dict.fromkeys(
+        ("background_radius", "sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D"), _length
+    ),
     "invert": _any,
 }
 

@@ -38,6 +38,7 @@ __all__ = [
     "seg_path",
 ]
 
+_OURS = ("background_radius",)  # options that the original does not know, written where they are set
 _REGION_KEY = "flows_region"  # of a _seg.npy: the Box that the flows are of
 
 # Rows of the table that are kept beside the masks, by their keys in the file.
@@ -135,10 +136,10 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
         "flow_threshold": settings.flow_threshold,
         "cellprob_threshold": settings.cellprob_threshold,
         "normalize_params": {
-            **asdict(Normalization()),
+            **{name: value for name, value in asdict(Normalization()).items() if name not in _OURS},
             "percentile": [settings.lower, settings.upper],
             "norm3D": settings.norm3D,
-            **snapshot.filters,
+            **{name: value for name, value in snapshot.filters.items() if value or name not in _OURS},
         },
         **({} if snapshot.found is None else {FOUND_KEY: snapshot.found.content()}),
         **({} if snapshot.scoring is None else {SCORING_KEY: snapshot.scoring.content()}),

@@ -33,7 +33,7 @@ class SegmentationSettings:
         Percentiles that become 0 and 1.
     niter
         0: from the diameter.
-    sharpen_radius, smooth_radius, tile_norm_blocksize, tile_norm_smooth3D, invert
+    background_radius, sharpen_radius, smooth_radius, tile_norm_blocksize, tile_norm_smooth3D, invert
         Of the filter; they count once the image is filtered.
     stitch_threshold
         Of volumes: overlap from which the masks of neighbouring planes become one cell; 0: 3D flows instead.
@@ -62,6 +62,7 @@ class SegmentationSettings:
     upper: float = 99.0
     norm3D: bool = True
     invert: bool = False
+    background_radius: float = 0.0
     sharpen_radius: float = 0.0
     smooth_radius: float = 0.0
     tile_norm_blocksize: float = 0.0
@@ -80,6 +81,7 @@ class SegmentationSettings:
     def filters(self) -> dict[str, Any]:
         """Keywords of ``Normalization`` that are a filter of the image."""
         return {
+            "background_radius": self.background_radius,
             "sharpen_radius": self.sharpen_radius,
             "smooth_radius": self.smooth_radius,
             "tile_norm_blocksize": self.tile_norm_blocksize,
@@ -136,4 +138,5 @@ class SegmentationSettings:
 
 def filters_something(filters: Mapping[str, Any]) -> bool:
     """Whether a filter, as `SegmentationSettings.filters` gives it, changes an image."""
-    return any(filters.get(name) for name in ("sharpen_radius", "smooth_radius", "tile_norm_blocksize", "invert"))
+    names = ("background_radius", "sharpen_radius", "smooth_radius", "tile_norm_blocksize", "invert")
+    return any(filters.get(name) for name in names)

@@ -20,8 +20,8 @@ _FORMAT, _RUN = "cellpose settings", "cellpose run"
 
 # Of a run, as the command line names them.
 _SAME_NAMES = (
-    "diameter", "flow_threshold", "cellprob_threshold", "min_size", "niter", "invert", "sharpen_radius",
-    "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D",
+    "diameter", "flow_threshold", "cellprob_threshold", "min_size", "niter", "invert", "background_radius",
+    "sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D",
 )  # fmt: skip
 
 

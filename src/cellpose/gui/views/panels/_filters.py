@@ -16,6 +16,7 @@ _LARGEST_PX = 10_000
 
 # For each number its label, the step of its box, and what it does.
 _NUMBERS = {
+    "background_radius": ("background radius", 5.0, "pixels, more than that of cells; takes away a ground below them"),
     "sharpen_radius": ("sharpen radius", 1.0, "pixels; takes away what is larger: an uneven background"),
     "smooth_radius": ("smooth radius", 0.5, "pixels; takes away what is smaller: noise"),
     "tile_norm_blocksize": ("tile_norm blocksize", 10.0, "pixels; each block gets a brightness of its own"),
