@@ -131,7 +131,8 @@ def _known_words() -> dict[str, tuple[str, ...]]:
     from cellpose.measure import GROUPS
     from cellpose.options import Evaluation, describe
 
-    restoring = tuple(name for name, info in weights.PUBLISHED.items() if info.task == "restoration")
+    published = tuple(name for name, info in weights.PUBLISHED.items() if info.task == "restoration")
+    restoring = (*weights.RESTORATION_TASKS, *published)
     return {
         "engine": tuple(engine_names()),
         "precision": PRECISIONS,

@@ -186,7 +186,7 @@ def _model() -> list[Flag]:
         Flag(
             "restore_type",
             "model",
-            "restoration model to run first, for example denoise_cyto3",
+            "restoration model to run first: oneclick (bundled), or for example denoise_cyto3",
             kind=str,
             metavar="MODEL",
         ),

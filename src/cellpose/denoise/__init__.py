@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         test_loss,
         train_loss,
     )
+    from cellpose.denoise._self import train_self
     from cellpose.denoise._train import train
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "test_loss",
     "train",
     "train_loss",
+    "train_self",
 ]
 
 guard(globals())
@@ -68,6 +70,7 @@ _LATER = {
     "test_loss": "_losses",
     "train": "_train",
     "train_loss": "_losses",
+    "train_self": "_self",
 }
 _other = other_names("denoise")
 

@@ -1,4 +1,4 @@
-"""``python -m cellpose.denoise``: train a restoration network on a folder of images with masks."""
+"""``python -m cellpose.denoise``: train a network on images with masks, or with ``--self`` on noisy ones."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from cellpose import io, nets, weights
 from cellpose._machine.streams import guard_streams
 from cellpose.core import assign_device
 from cellpose.denoise._data import clean_image
+from cellpose.denoise._self import train_self
 from cellpose.denoise._train import train
-from cellpose.errors import CellposeError
+from cellpose.errors import CellposeError, OptionError
+from cellpose.transforms import has_contrast
 
 __all__ = ["NOISE_TYPES", "main"]
 
 logger = logging.getLogger("cellpose.denoise")
 
 _DS_MAX = 7
+_EPOCHS, _EPOCHS_SELF = 2000, 100
 #: How images are degraded for each published kind of model; what is not named stands at its default.
 NOISE_TYPES: dict[str, dict[str, Any]] = {
     "poisson": {"poisson": 0.8, "blur": 0.0, "beta": 0.7},
@@ -53,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("give a folder of images with --dir, or files with --file_list")
     io.logger_setup()
     try:
+        if args.self:
+            _train_self(args)
+            return 0
         noise = _noise(args)
         data, folder = _from_list(args) if args.file_list is not None else _from_folders(args)
         train(
@@ -64,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             save_path=folder.resolve().parent / "models",
             save_each=args.save_each,
             learning_rate=args.learning_rate,
-            n_epochs=args.n_epochs,
+            n_epochs=args.n_epochs or _EPOCHS,
             nimg_per_epoch=args.nimg_per_epoch or None,
             nimg_test_per_epoch=args.nimg_test_per_epoch or None,
         )
@@ -74,11 +83,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cellpose.denoise", description=__doc__.split(": ")[1])
+    parser = argparse.ArgumentParser(prog="python -m cellpose.denoise", description=__doc__.split(": ", 1)[1])
     say = parser.add_argument
     say("--dir", type=Path, help="folder of clean images with masks")
     say("--test_dir", type=Path, help="folder of test images with masks")
-    say("--img_filter", default="_img", help="ending of the names of images (default: %(default)s)")
+    say("--self", action="store_true", help="learn from noisy images alone (blind spots); no masks are needed")
+    say("--img_filter", help="ending of the names of images (default: _img, with --self none)")
     say("--file_list", type=Path, help=".npy file with a dict of train_files, test_files, train_probs, test_probs")
     say("--use_gpu", action="store_true", help="train on a GPU where there is one")
     say("--pretrained_model", help="name or path of a restoration model to start from (default: a new one)")
@@ -99,11 +109,12 @@ def _parser() -> argparse.ArgumentParser:
         say(f"--{name}", type=float, default=default, help=f"{text} (default: %(default)s)")
     for name, count, text in (
         ("ds_max", _DS_MAX, "strongest undersampling"),
-        ("n_epochs", 2000, "number of epochs"),
+        ("n_epochs", 0, f"number of epochs; 0: {_EPOCHS}, with --self {_EPOCHS_SELF}"),
         ("nimg_per_epoch", 0, "images per epoch; 0: all"),
         ("nimg_test_per_epoch", 0, "test images per test; 0: all"),
     ):
         say(f"--{name}", type=int, default=count, help=f"{text} (default: %(default)s)")
+    say("--model_name_out", help="with --self: name of the model (default: made of the time)")
     say("--save_each", action="store_true", help="keep the model of every 100th epoch")
     return parser
 
@@ -125,9 +136,35 @@ def _from_folders(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
     data: dict[str, Any] = {}
     for role, folder in (("train", args.dir), ("test", args.test_dir)):
         if folder is not None:
-            images, labels, _ = io.load_images_labels(folder, "_masks", args.img_filter)
+            images, labels, _ = io.load_images_labels(folder, "_masks", args.img_filter or "_img")
             data |= {f"{role}_data": [clean_image(image) for image in images], f"{role}_labels": labels}
     return data, args.dir
+
+
+def _train_self(args: argparse.Namespace) -> None:
+    """Train on all channels and planes of the images of a folder."""
+    if args.dir is None:
+        message = "--self learns from the images of a folder; give it with --dir"
+        raise OptionError(message)
+    files = io.get_image_files(args.dir, "_masks", imf=args.img_filter or None)
+    train_self(
+        _network(args.pretrained_model, args.diam_mean, gpu=args.use_gpu),
+        [plane for file in files for plane in _planes(io.imread(file))],
+        n_epochs=args.n_epochs or _EPOCHS_SELF,
+        learning_rate=args.learning_rate,
+        save_path=args.dir.resolve().parent / "models",
+        model_name=args.model_name_out,
+    )
+
+
+def _planes(image: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """The planes (Y, X) of an image with channels or planes first or last, without those of one value."""
+    if image.ndim == 2:
+        return [image]
+    if image.ndim == 3 and image.shape[-1] <= 4:
+        image = np.moveaxis(image, -1, 0)
+    planes = image.reshape(-1, *image.shape[-2:])
+    return [plane for plane in planes if has_contrast(float(plane.min()), float(plane.max()))]
 
 
 def _from_list(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:

@@ -34,12 +34,11 @@ __all__ = ["MODEL_NAMES", "DenoiseModel"]
 
 logger = logging.getLogger("cellpose.denoise")
 
-_TASKS = ("denoise", "deblur", "upsample", "oneclick")
 _LOSSES = ("", "per_", "seg_", "rec_")
-MODEL_NAMES = [f"{task}_cyto3" for task in _TASKS] + [
+MODEL_NAMES = [f"{task}_cyto3" for task in weights.RESTORATION_TASKS] + [
     name
     for cells in ("cyto2", "nuclei")
-    for name in [f"{task}_{loss}{cells}" for task in _TASKS for loss in _LOSSES] + [f"aniso_{cells}"]
+    for name in [f"{task}_{loss}{cells}" for task in weights.RESTORATION_TASKS for loss in _LOSSES] + [f"aniso_{cells}"]
 ]
 
 
@@ -51,7 +50,8 @@ class DenoiseModel:
     gpu
         Use a GPU where there is one.
     pretrained_model
-        Name of a restoration model or path of its weights.
+        Name of a restoration model or path of its weights. ``oneclick``, ``denoise``, ``deblur`` and ``upsample`` alone
+        are the bundled model, which does all of these; with ``upsample`` images of small cells get larger.
     nchan
         Number of channels restored at once; only 1 is possible with the published weights.
     model_type
@@ -113,8 +113,9 @@ class DenoiseModel:
         self.ratio = 1.0
         # The name that was asked for tells too: one file may stand for several tasks.
         self._enlarges = any("upsample" in Path(each).name for each in (name, self.pretrained_model))
+        self._native = weights.read_card(Path(self.pretrained_model)).get("size") == "native"
         self._net_chan2: Any = None
-        if chan2:
+        if chan2 and Path(self.pretrained_model) != weights.bundled_restorer():  # which restores nuclei as well
             _, self._net_chan2 = self._load(f"{Path(name).name.split('_')[0]}_nuclei", engines, precision)
         self._turn = threading.Lock()
 
@@ -182,7 +183,8 @@ class DenoiseModel:
         rescale
             Factor by which the image is resized for the network; a diameter goes before it.
         diameter
-            Diameter of the cells in pixels, one for all images or one per image.
+            Diameter of the cells in pixels, one for all images or one per image. Of no effect for networks of
+            `train_self`, which see images at their own size.
         tile
             Has no effect: images are always run in tiles, with the same result.
         do_3D
@@ -262,7 +264,7 @@ class DenoiseModel:
         first = engine_of(self._net)
         second = first if self._net_chan2 is None else engine_of(self._net_chan2)
         turn = nullcontext() if run_side_by_side(first, second) else self._turn
-        return Restorer(first, second, self.diam_mean, self._enlarges, turn)
+        return Restorer(first, second, self.diam_mean, self._enlarges, turn, self._native)
 
 
 def _chosen(device: torch.device | None) -> tuple[Any, bool]:

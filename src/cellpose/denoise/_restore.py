@@ -48,6 +48,9 @@ class Restorer:
         Whether images of small cells are restored at a larger size.
     turn
         Held while a network runs, where it can run one image at a time only.
+    native
+        Whether the networks see images at their own size: those trained on noisy images alone know noise as the camera
+        made it, not as resizing changes it.
     """
 
     engine: Engine
@@ -55,6 +58,7 @@ class Restorer:
     diam_mean: float
     enlarges: bool
     turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    native: bool = False
 
     def ratio(self, diameter: float | None) -> float:
         """How much larger than the image the restored one is."""
@@ -66,6 +70,8 @@ class Restorer:
 
         The published models for small cells were made to see them enlarged a second time.
         """
+        if self.native:
+            return 1.0
         scale = self.diam_mean / diameter if diameter else rescale or 1.0
         return scale * (CELL_DIAMETER / NUCLEUS_DIAMETER if channel == 1 else 1.0)
 

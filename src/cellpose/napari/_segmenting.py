@@ -33,9 +33,7 @@ def choices(task: str = "segmentation") -> list[Choice]:
     found: dict[str, Choice] = {}
     for model in weights.list_models():
         info = model.info
-        if (task if info is None else info.task) != task or (info is None and task != "segmentation"):
-            continue
-        if info is not None and not info.supported:
+        if model.task != task or (info is not None and not info.supported):
             continue
         size = f" (download, {info.size_mib:.0f} MB)" if info is not None and not model.installed else ""
         found.setdefault(model.name, Choice(model.name, model.installed, model.name + size))

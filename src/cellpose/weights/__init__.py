@@ -18,7 +18,16 @@ from cellpose.weights._cache import (
 )
 from cellpose.weights._card import embed_card, read_card
 from cellpose.weights._download import Retry
-from cellpose.weights._installed import BUNDLED, ModelFile, bundled_models, default_model, find
+from cellpose.weights._installed import (
+    BUNDLED,
+    BUNDLED_RESTORER,
+    RESTORATION_TASKS,
+    ModelFile,
+    bundled_models,
+    bundled_restorer,
+    default_model,
+    find,
+)
 from cellpose.weights._load import architecture, architecture_of, load_arrays, load_network, load_state_dict
 from cellpose.weights._manage import ModelStatus, add_model, list_models, pull, remove_model
 from cellpose.weights._names import PUBLISHED, ModelInfo, lookup
@@ -27,9 +36,11 @@ from cellpose.weights._resolve import MIRROR_ENV, model_path, resolve, size_mode
 
 __all__ = [
     "BUNDLED",
+    "BUNDLED_RESTORER",
     "MIRROR_ENV",
     "MODEL_DIR_ENV",
     "PUBLISHED",
+    "RESTORATION_TASKS",
     "ModelFile",
     "ModelInfo",
     "ModelStatus",
@@ -39,6 +50,7 @@ __all__ = [
     "architecture",
     "architecture_of",
     "bundled_models",
+    "bundled_restorer",
     "default_model",
     "embed_card",
     "find",

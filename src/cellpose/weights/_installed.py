@@ -15,12 +15,27 @@ from cellpose.weights import _cache
 from cellpose.weights._card import read_card
 from cellpose.weights._names import ModelInfo, lookup
 
-__all__ = ["BUNDLED", "BUNDLED_DIR", "ModelFile", "bundled_models", "default_model", "find", "locate"]
+__all__ = [
+    "BUNDLED",
+    "BUNDLED_DIR",
+    "BUNDLED_RESTORER",
+    "RESTORATION_TASKS",
+    "ModelFile",
+    "bundled_models",
+    "bundled_restorer",
+    "default_model",
+    "find",
+    "locate",
+]
 
 #: Name of the model that comes with this package and is used where no other is named.
 BUNDLED = "generalist"
 #: Where the models are that come with this package.
 BUNDLED_DIR = Path(__file__).parent / "bundled"
+
+#: Name of the restoration model that comes with this package, and the tasks whose names stand for it, too.
+BUNDLED_RESTORER = "oneclick"
+RESTORATION_TASKS = ("denoise", "deblur", "upsample", BUNDLED_RESTORER)
 
 _PREFERRED = ("cpsam", "cpsam_v2")
 
@@ -69,6 +84,12 @@ def bundled_models() -> dict[str, Path]:
     return {path.stem: path for path in sorted(BUNDLED_DIR.glob("*.safetensors"))}
 
 
+def bundled_restorer() -> Path | None:
+    """The restoration model that came with this package; None where it is missing."""
+    path = BUNDLED_DIR / "restoration" / f"{BUNDLED_RESTORER}.safetensors"
+    return path if path.is_file() else None
+
+
 def default_model() -> str:
     """Name of the model used where none is named: ``cpsam`` (or ``cpsam_v2``) if its file is here, else the bundled."""
     return next((name for name in _PREFERRED if _cache.find_file(name)), BUNDLED)
@@ -90,7 +111,7 @@ def locate(name: str) -> ModelFile | None:
         path = path.expanduser()
         if path.is_file():
             return ModelFile(_name_of(path), path, _info_of(path.name))
-    bundled = bundled_models().get(name)
+    bundled = bundled_restorer() if name in RESTORATION_TASKS else bundled_models().get(name)
     if bundled is not None:
         return ModelFile(name, bundled)
     if path.name != name:

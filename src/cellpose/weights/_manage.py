@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cellpose.errors import FileMissingError, FileReadError, FileWriteError, UnknownModelError, WeightsError
 from cellpose.weights import _cache
 from cellpose.weights._download import Progress, Retry
-from cellpose.weights._installed import ModelFile, bundled_models
+from cellpose.weights._installed import BUNDLED_RESTORER, ModelFile, bundled_models, bundled_restorer
 from cellpose.weights._load import architecture_of
 from cellpose.weights._names import PUBLISHED, ModelInfo, lookup
 from cellpose.weights._resolve import fetch, supported
@@ -26,7 +26,8 @@ class ModelStatus:
     """One line of the list of models.
 
     ``kind`` is ``"bundled"``, ``"published"``, ``"user"`` or ``"trained"``; ``path`` and ``n_bytes`` are None
-    where the model is not on this machine; ``info`` is what is published of it.
+    where the model is not on this machine; ``info`` is what is published of it; ``task`` is ``"segmentation"`` or
+    ``"restoration"``, ….
     """
 
     name: str
@@ -34,6 +35,7 @@ class ModelStatus:
     path: Path | None = None
     info: ModelInfo | None = None
     n_bytes: int | None = field(default=None)
+    task: str = "segmentation"
 
     @property
     def installed(self) -> bool:
@@ -44,6 +46,9 @@ class ModelStatus:
 def list_models() -> list[ModelStatus]:
     """All bundled, user and published models, in this order, and whether they are here."""
     models = [_status(name, "bundled", path) for name, path in bundled_models().items()]
+    restorer = bundled_restorer()
+    if restorer is not None:
+        models.append(replace(_status(BUNDLED_RESTORER, "bundled", restorer), task="restoration"))
     models += [_status(name, "user", _cache.find_file(name)) for name in _cache.user_models() if lookup(name) is None]
     listed = {model.name for model in models}
     models += [_status(name, "trained", path) for name, path in _cache.trained_models().items() if name not in listed]
@@ -52,7 +57,8 @@ def list_models() -> list[ModelStatus]:
 
 
 def _status(name: str, kind: str, path: Path | None, info: ModelInfo | None = None) -> ModelStatus:
-    return ModelStatus(name, kind, path, info, path.stat().st_size if path else None)
+    task = info.task if info else "segmentation"
+    return ModelStatus(name, kind, path, info, path.stat().st_size if path else None, task)
 
 
 def pull(

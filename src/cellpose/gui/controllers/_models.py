@@ -75,7 +75,7 @@ class Models:
         found: dict[str, ModelChoice] = {}
         for model in weights.list_models():
             info = model.info
-            if info is not None and (info.task != "segmentation" or not info.supported):
+            if model.task != "segmentation" or (info is not None and not info.supported):
                 continue
             note = info.note if info else _KINDS.get(model.kind, "")
             pair = info is None or FAMILIES[info.family].channel_pair

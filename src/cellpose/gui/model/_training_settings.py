@@ -106,7 +106,7 @@ def base_models() -> list[str]:
     found = [
         model.name
         for model in weights.list_models()
-        if model.installed and (model.info is None or (model.info.task == "segmentation" and model.info.supported))
+        if model.installed and model.task == "segmentation" and (model.info is None or model.info.supported)
     ]
     return [*dict.fromkeys(found), SCRATCH]
 
