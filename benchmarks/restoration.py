@@ -8,7 +8,8 @@ out is segmented by the bundled model with the median diameter of the true cells
 of restoring it. Undersampled images are first brought back to their size, linearly, unless a method does it better.
 Measured are the average precision at an overlap of 0.5 and, after the best linear fit of intensities to those of the
 clean image, PSNR and SSIM. Results are kept in the file ``--out``, so that a stopped run goes on. Non-local means,
-wavelets (needs PyWavelets) and Richardson-Lucy are those of scikit-image; the last is told the true width of the blur.
+wavelets (both need PyWavelets) and Richardson-Lucy are those of scikit-image; the last is told the true width of the
+blur.
 """
 
 from __future__ import annotations
@@ -201,13 +202,14 @@ def measure(
     """AP, PSNR and SSIM by method, setting and image; what the file holds already is not measured again."""
     results: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
     segmenter = models.CellposeModel(pretrained_model=weights.BUNDLED)
-    for number, setting in enumerate(which):
+    numbers = {setting.name: number for number, setting in enumerate(settings())}
+    for setting in which:
         for method, restore in methods.items():
             if setting.name in results.get(method, {}):
                 continue
             scores = []
             for index, one in enumerate(everything):
-                seen = degraded(one.clean, one.diameter, setting, [number, index])
+                seen = degraded(one.clean, one.diameter, setting, [numbers[setting.name], index])
                 image = restore(seen, one.clean.shape, setting, one.diameter)
                 if image is None:
                     break
