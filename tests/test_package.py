@@ -33,6 +33,9 @@ DATA = {
     "cellpose/weights/bundled/nuclei-cells.reference.npz",
     "cellpose/weights/bundled/nuclei-cells.safetensors",
     "cellpose/weights/bundled/nuclei-cells_size.npy",
+    "cellpose/weights/bundled/restoration/oneclick.json",
+    "cellpose/weights/bundled/restoration/oneclick.reference.npz",
+    "cellpose/weights/bundled/restoration/oneclick.safetensors",
 }
 # What stands at the top of the source distribution; pyproject.toml and .gitignore come from hatchling.
 TOP = {
