@@ -12,6 +12,7 @@ from typing import Any
 from cellpose._machine.reading import read_json
 from cellpose.errors import FileReadError, UnknownModelError, WeightsError
 from cellpose.weights import _cache
+from cellpose.weights._bioimageio import is_package, packaged_weights
 from cellpose.weights._card import read_card
 from cellpose.weights._names import ModelInfo, lookup
 
@@ -106,11 +107,14 @@ def find(name_or_path: str | os.PathLike[str]) -> ModelFile | None:
 def locate(name: str) -> ModelFile | None:
     """The file of this name on this machine. An existing path takes precedence over names."""
     path = Path(name)
+    there = False
     # Not every string is a path: there may be no such user (~name), or characters no path may have.
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         path = path.expanduser()
-        if path.is_file():
-            return ModelFile(_name_of(path), path, _info_of(path.name))
+        there = path.exists()
+    found = _at(path) if there else None
+    if found is not None:
+        return found
     bundled = bundled_restorer() if name in RESTORATION_TASKS else bundled_models().get(name)
     if bundled is not None:
         return ModelFile(name, bundled)
@@ -126,6 +130,13 @@ def locate(name: str) -> ModelFile | None:
         return ModelFile(name, here)
     info = published[0]
     return ModelFile(info.name if file == info.file else file, here, info)
+
+
+def _at(path: Path) -> ModelFile | None:
+    """The model in a file, or in a BioImage.IO package; None for other folders."""
+    if is_package(path):
+        return ModelFile(path.stem, packaged_weights(path))
+    return ModelFile(_name_of(path), path, _info_of(path.name)) if path.is_file() else None
 
 
 def _trained(name: str) -> ModelFile | None:

@@ -32,9 +32,9 @@ def resolve(
     Parameters
     ----------
     name_or_path
-        An existing file; the name of a bundled, published or user model, or of one that was trained on this machine
-        (``models/<name>`` in the current folder, or anywhere by the command line); the file name of a published model
-        (``cyto2torch_0``). None: the default model.
+        An existing file, or a BioImage.IO package (zip file or folder); the name of a bundled, published or user model,
+        or of one that was trained on this machine (``models/<name>`` in the current folder, or anywhere by the command
+        line); the file name of a published model (``cyto2torch_0``). None: the default model.
     download
         Whether published models may be downloaded.
     progress
