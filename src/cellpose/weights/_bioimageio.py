@@ -73,6 +73,7 @@ class _Files:
 
     @property
     def is_folder(self) -> bool:
+        """Whether it is a folder."""
         return self._archive is None
 
     def has(self, name: str) -> bool:
