@@ -84,6 +84,21 @@ with _display.shown(None, "images", 2, after=0) as display:
     assert len(screen) == 5
 
 
+def test_no_bar_is_drawn_while_a_log_line_is_written():
+    text = """
+class Slow(logging.StreamHandler):
+    def emit(self, record):
+        time.sleep(0.2)  # several drawings
+        super().emit(record)
+logging.getLogger("cellpose").addHandler(Slow())
+with _display.shown(None, "images", 1, after=0) as display:
+    time.sleep(0.1)
+    logging.getLogger("cellpose").warning("whole")
+    display.advance(1)
+"""
+    assert program(text)[1][0] == "whole"
+
+
 def test_lines_for_persons_are_not_written_twice():
     text = """
 from cellpose import io

@@ -240,7 +240,9 @@ def test_models_that_are_here_come_first() -> None:
     assert here == sorted(here, reverse=True)
     assert offered[0].name == "generalist"
     assert "cpsam" in [choice.name for choice in offered]
-    assert all("cyto" in choice.name or "nuclei" in choice.name for choice in choices("restoration"))
+    bundled, *published = choices("restoration")
+    assert (bundled.name, bundled.installed) == ("oneclick", True)
+    assert all("cyto" in choice.name or "nuclei" in choice.name for choice in published)
 
 
 def test_tasks_tell_how_far_they_are_and_end_when_cancelled() -> None:

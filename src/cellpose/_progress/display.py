@@ -101,14 +101,14 @@ class Display:
         self._notebook = visible and _in_notebook()
         self._owner, self._drawn = threading.get_ident(), 0.0
         self._stream = sys.stderr
-        self._filters: list[tuple[logging.Handler, logging.Filter]] = []
+        self._guarded: list[logging.Handler] = []
 
     def __enter__(self) -> Display:
         if not self.visible:
             return self
         self._guard_log_lines()
         # Lines that a person should see are written here where the log does not show them.
-        self._speaks = not (self._filters and logging.getLogger("cellpose").isEnabledFor(logging.INFO))
+        self._speaks = not (self._guarded and logging.getLogger("cellpose").isEnabledFor(logging.INFO))
         if self._speaks:
             stages._line.append(self.line)
         if not self._notebook:
@@ -122,8 +122,8 @@ class Display:
         self._stop.set()
         if not self._notebook:
             self._thread.join()
-        for handler, added in self._filters:
-            handler.removeFilter(added)
+        for handler in self._guarded:
+            del handler.__dict__["emit"]
         if self._speaks:
             stages._line.remove(self.line)
         with self._lock, contextlib.suppress(OSError, ValueError):
@@ -170,20 +170,24 @@ class Display:
             self._stream.flush()
 
     def _guard_log_lines(self) -> None:
-        """Take the bars away before a handler of the log writes to the terminal; the next drawing brings them back."""
-        display = self
-
-        class Clear(logging.Filter):
-            def filter(self, record: logging.LogRecord) -> bool:
-                with display._lock, contextlib.suppress(OSError, ValueError):
-                    display._clear()
-                return True
-
-        for handler in (*logging.getLogger("cellpose").handlers, *logging.getLogger().handlers):
+        """Take the bars away while a handler of the log writes to the terminal; the next drawing brings them back."""
+        for handler in dict.fromkeys((*logging.getLogger("cellpose").handlers, *logging.getLogger().handlers)):
             if isinstance(handler, logging.StreamHandler) and _is_terminal(handler.stream):
-                added = Clear()
-                handler.addFilter(added)
-                self._filters.append((handler, added))
+                if "emit" in handler.__dict__:
+                    continue  # somebody else's, who may take it back at any time
+                handler.emit = self._above_the_bars(handler.emit)  # type: ignore[assignment]
+                self._guarded.append(handler)
+
+    def _above_the_bars(self, emit: Callable[[logging.LogRecord], None]) -> Callable[[logging.LogRecord], None]:
+        """The same, without bars; none is drawn until the line is written."""
+
+        def write(record: logging.LogRecord) -> None:
+            with self._lock:
+                with contextlib.suppress(OSError, ValueError):
+                    self._clear()
+                emit(record)
+
+        return write
 
     def _tick(self) -> None:
         with contextlib.suppress(OSError, ValueError):  # the terminal is gone
