@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +71,14 @@ def test_what_the_image_of_docker_copies_is_there():
     for name in names:
         assert (root / name).exists()
         assert f"!{name}" in kept
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("sopa") is None, reason="needs sopa")
+def test_sopa_segments_a_store(tmp_path):
+    out = tmp_path / "store.zarr"
+    done = subprocess.run(
+        [sys.executable, FOLDER / "sopa_pipeline.py", "--out", out], capture_output=True, text=True, check=True
+    )
+    assert 55 <= int(done.stdout.splitlines()[-1].split()[0]) <= 70
+    assert {each.name for each in out.iterdir()} >= {"images", "shapes", "tables"}
