@@ -66,6 +66,8 @@ def _unpacked(path, folder):
     ("change", "words"),
     [
         ({"sha256": "0" * 64}, "download the package again"),
+        ({"sha256": "../.."}, "64 hexadecimal digits"),
+        ({"sha256": "abc"}, "64 hexadecimal digits"),
         ({"source": "../weights.pt", "extra": [("../weights.pt", "x")]}, "not in it"),
         ({"source": "/etc/passwd"}, "not in it"),
         ({"source": "missing.pt"}, "not in it"),
@@ -76,6 +78,26 @@ def test_damaged_and_hostile_packages_are_refused(small, tmp_path, monkeypatch, 
     with pytest.raises(WeightsError, match=words):
         weights.resolve(package(tmp_path, small, **change))
     assert not (tmp_path / "models" / "bioimageio").exists()
+
+
+@needs_yaml
+def test_a_kept_copy_that_was_changed_is_taken_anew(small, tmp_path, monkeypatch):
+    monkeypatch.setenv(weights.MODEL_DIR_ENV, str(tmp_path / "models"))
+    path = package(tmp_path, small)
+    kept = weights.resolve(path).path
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 2] ^= 1
+    kept.write_bytes(content)
+    assert weights.resolve(path).path.read_bytes() == small.read_bytes()
+
+
+@needs_yaml
+def test_a_link_out_of_a_folder_is_refused(small, tmp_path):
+    folder = _unpacked(package(tmp_path, small), tmp_path / "folder")
+    (folder / "weights.pt").unlink()
+    (folder / "weights.pt").symlink_to(small)
+    with pytest.raises(WeightsError, match="link"):
+        weights.resolve(folder)
 
 
 @needs_yaml
@@ -111,7 +133,7 @@ def test_a_package_is_valid_and_gives_its_test_outputs(tmp_path, make):
 
     torch.manual_seed(1)
     make().save_model(tmp_path / "net")
-    path = export.export_model(tmp_path / "net", tmp_path / "out", authors=[{"name": "A. Biologist"}])
+    path = export.export_model(tmp_path / "net", tmp_path / "out", authors=[{"name": "A. Biologist"}], license="MIT")
     assert path == tmp_path / "out" / "net.zip"
     assert run_test(path).status == "passed"
     state, read = (weights.load_state_dict(weights.resolve(each).path) for each in (tmp_path / "net", path))
@@ -121,7 +143,9 @@ def test_a_package_is_valid_and_gives_its_test_outputs(tmp_path, make):
 @needs_spec
 def test_what_cannot_be_exported_is_told(small, tmp_path):
     with pytest.raises(InputError, match="too small"):
-        export.export_model(small, tmp_path, image=np.zeros((8, 8)))
+        export.export_model(small, tmp_path, image=np.zeros((8, 8)), license="MIT")
+    with pytest.raises(OptionError, match="CC-BY"):
+        export.export_model(small, tmp_path)
     with pytest.raises(OptionError, match="licen"):
         export.export_model(small, tmp_path, license="no such licence")
     CPnet([1, 4], nout=3, conv_3D=True).save_model(tmp_path / "volumes")

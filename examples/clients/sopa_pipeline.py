@@ -2,9 +2,9 @@
 
     python examples/clients/sopa_pipeline.py --out store.zarr
 
-sopa (https://prism-oncology.github.io/sopa) cuts the image into patches, runs ``cellpose`` on each, resolves the cells on
-their borders, and sums intensities by cell. Its own defaults of the two thresholds let nearly everything through; they are
-given here as this package has them.
+sopa (https://prism-oncology.github.io/sopa) cuts the image into patches, runs ``cellpose`` on each, resolves the cells
+on their borders, and sums intensities by cell. Its own defaults of the two thresholds let nearly everything through;
+they are given here as this package has them.
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ def export_model(
     out
         The ``.zip`` file, or a folder, in which it is called ``<model>.zip``.
     name, description, license
-        Of the package; None: those of the card of the model, as far as it has one.
+        Of the package; the license as SPDX has it. None: the name of the model, and the summary and the licence of its
+        card; a model without a card needs a license.
     authors, cite
         Mappings with ``name`` (and ``affiliation``, ``orcid``, …), and with ``text`` and ``doi`` or ``url``.
     tags, model_id, icon, model_version, git_repo
@@ -115,11 +116,15 @@ def export_model(
     if network.conv_3D or network.classes:
         message = f"{file.path} holds a network of volumes or of classes, which is not exported; give one of flows"
         raise OptionError(message)
+    card = file.card
     path = Path(out) / f"{file.name}.zip" if Path(out).is_dir() or not Path(out).suffix else Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
+    license = license or card.get("licence")
+    if not license:
+        message = f"{file.name} has no model card that says its licence; give one that SPDX lists, such as CC-BY-4.0"
+        raise OptionError(message)
     module, source = _runner(weights.load_network(file), network)
     tensors = _tested(module, network, image)
-    card = file.card
     with tempfile.TemporaryDirectory() as folder:
         files = _written(Path(folder), module, tensors, documentation, covers, card, file.name)
         description = description or str(card.get("summary") or f"{file.name}, a network of Cellpose")
@@ -129,7 +134,7 @@ def export_model(
             "description": description[:1024],
             "authors": [*(authors or [{"name": "the authors of the model"}])],
             "cite": [*(cite or _PAPERS)],
-            "license": license or "BSD-3-Clause",
+            "license": license,
             "tags": [*(tags or ("cellpose", "2d", "cells", "segmentation"))],
             "covers": [spec.FileDescr(source=each) for each in files["covers"]],
             "documentation": spec.FileDescr(source=files["documentation"]),
@@ -380,7 +385,7 @@ def _parser() -> argparse.ArgumentParser:
     say("--model_name", help="name (default: that of the model)")
     say("--model_authors", help='JSON, for example \'[{"name": "A. Biologist"}]\'')
     say("--model_cite", help='JSON, for example \'[{"text": "our paper", "doi": "10.1000/1"}]\'')
-    say("--model_license", help="SPDX name (default: BSD-3-Clause)")
+    say("--model_license", help="SPDX name, such as CC-BY-4.0 (default: that of the model card)")
     say("--model_tags", nargs="+", help="tags")
     say("--model_documentation", type=Path, help="the same as --path_readme")
     for option in ("model_id", "model_icon", "model_version", "model_repo"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ _DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml")
 _LONGEST_DESCRIPTION = 2**22  # bytes
 _MOST_BYTES = 8 * 2**30  # of weights
 _BLOCK = 2**20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_package(path: Path) -> bool:
@@ -39,7 +41,7 @@ def packaged_weights(path: Path) -> Path:
     Raises
     ------
     WeightsError
-        If the package has none, names one outside itself, or its hash is not that which is written down.
+        If the package has none or no hash of it, names one outside itself, or it has another hash.
     MissingExtraError
         If the library that reads its description is not installed.
     """
@@ -51,10 +53,13 @@ def packaged_weights(path: Path) -> Path:
             raise WeightsError(message)
         try:
             found = yaml.safe_load(files.read(name))["weights"]["pytorch_state_dict"]
-            source, sha256 = str(found["source"]), found.get("sha256")
+            source, sha256 = str(found["source"]), str(found.get("sha256") or "").lower()
         except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
             message = f"{path} has no weights of the kind pytorch_state_dict; export the model with them"
             raise WeightsError(message) from error
+        if not _SHA256.fullmatch(sha256):
+            message = f"{path} has {sha256!r} as the SHA-256 of its weights; 64 hexadecimal digits are allowed"
+            raise WeightsError(message)
         inside = PurePosixPath(source)
         if inside.is_absolute() or ".." in inside.parts or not files.has(source):
             message = f"{path} names the weights {source!r}, which are not in it; download the whole package"
@@ -62,7 +67,7 @@ def packaged_weights(path: Path) -> Path:
         if files.size(source) > _MOST_BYTES:
             message = f"{path}: the weights have {files.size(source):,} bytes; at most {_MOST_BYTES:,} are taken"
             raise WeightsError(message)
-        return _taken(path, files, source, None if sha256 is None else str(sha256))
+        return _taken(path, files, source, sha256)
 
 
 class _Files:
@@ -103,21 +108,25 @@ def _opened(path: Path) -> Iterator[_Files]:
         yield _Files(archive, path.parent)
 
 
-def _taken(path: Path, files: _Files, source: str, sha256: str | None) -> Path:
+def _taken(path: Path, files: _Files, source: str, sha256: str) -> Path:
     """The weights as a file: that of a folder as it is, that of an archive copied to the models folder."""
-    if files.is_folder:
-        with files.open(source) as file:
-            _check(path, source, _hash(file, None), sha256)
-        return files.folder / source
     name = PurePosixPath(source).name
-    if sha256 is not None:
-        here = _cache.model_dir() / "bioimageio" / sha256[:32] / name
-        if here.is_file() and here.stat().st_size == files.size(source):
-            return here
+    kept = files.folder / source if files.is_folder else _cache.model_dir() / "bioimageio" / sha256[:32] / name
+    if files.is_folder and not kept.resolve().is_relative_to(files.folder.resolve()):
+        message = f"{path} names the weights {source!r}, a link to a file outside it; copy the file into the package"
+        raise WeightsError(message)
+    if kept.is_file():
+        with kept.open("rb") as file:
+            found = _hash(file, None)
+        if found == sha256:
+            return kept
+        if files.is_folder:
+            raise _other(path, source, found, sha256)
+    out = _cache.writable_dir() / "bioimageio" / sha256[:32] / name
     with files.open(source) as file:
         found = _hash(file, None)
-    _check(path, source, found, sha256)
-    out = _cache.writable_dir() / "bioimageio" / found[:32] / name
+    if found != sha256:
+        raise _other(path, source, found, sha256)
     out.parent.mkdir(parents=True, exist_ok=True)
     with _cache.replaced(out) as temporary, files.open(source) as file, temporary.open("wb") as copy:
         _hash(file, copy)
@@ -134,7 +143,7 @@ def _hash(file: IO[bytes], copy: Any) -> str:
     return found.hexdigest()
 
 
-def _check(path: Path, source: str, found: str, wanted: str | None) -> None:
-    if wanted is not None and found != wanted:
-        message = f"{path}: {source} has SHA-256 {found}, and {wanted} is written down; download the package again"
-        raise WeightsError(message)
+def _other(path: Path, source: str, found: str, wanted: str) -> WeightsError:
+    return WeightsError(
+        f"{path}: {source} has SHA-256 {found}, and {wanted} is written down; download the package again"
+    )
