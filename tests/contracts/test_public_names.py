@@ -33,7 +33,7 @@ STAY_AWAY = {
     "denoise.seg_train_noisy": "trains a segmentation network on degraded images, with options that it ignores",
     "dynamics.float32": "a type of a library that the original imports by name",
     "dynamics.int32": "the same",
-    "export": "a script whose names could not be listed, for want of its libraries; `python -m cellpose.export` is here",
+    "export": "a script whose names could not be listed without its libraries; `python -m cellpose.export` is here",
     "segformer": "the MiT-B5 transformer of version 3, which is not supported",
     "test_mkl": "a test of MXNet, the library of version 1",
     "vit.sam_model_registry": "of the package segment_anything, which is not needed here",
