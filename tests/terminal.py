@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -43,6 +44,8 @@ def on_terminal(
     process = subprocess.Popen(
         [sys.executable, *command], stdin=theirs, stdout=theirs if stdout is None else stdout, stderr=theirs,
         env=variables, cwd=folder, start_new_session=True,
+        # what runs in the background ignores Ctrl+C, and so would its children; a person's programs do not
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  (no thread is started before)
     )  # fmt: skip
     os.close(theirs)
     shown = bytearray()

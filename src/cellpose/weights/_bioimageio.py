@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from cellpose._machine.optional import optional
 from cellpose._machine.reading import reading
-from cellpose.errors import WeightsError
+from cellpose.errors import FileReadError, WeightsError
 from cellpose.weights import _cache
 
 __all__ = ["is_package", "packaged_weights"]
@@ -28,10 +28,12 @@ def is_package(path: Path) -> bool:
     """Whether a file or folder is a package; files of torch are zip archives, too."""
     if path.is_dir():
         return any((path / name).is_file() for name in _DESCRIPTIONS)
+    if not zipfile.is_zipfile(path):
+        return False
     try:
-        with zipfile.ZipFile(path) as archive:
+        with reading(path, WeightsError), zipfile.ZipFile(path) as archive:
             return any(name in archive.namelist() for name in _DESCRIPTIONS)
-    except (OSError, zipfile.BadZipFile):
+    except (FileReadError, WeightsError):  # a damaged archive: whoever reads its weights says so
         return False
 
 
