@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[1]
 
 pytestmark = pytest.mark.skipif(not (ROOT / "mkdocs.yml").is_file(), reason="needs the repository")
 
+# The files of the browser page.
+PAGE = ("page.css", "viewer.js", "viewer_input.js", "viewer_labels.js", "viewer_source.js", "viewer_tiles.js")
+
 # Every file of the wheel that is not Python.
 DATA = {
     "cellpose/py.typed",
@@ -25,6 +28,7 @@ DATA = {
     "cellpose/gui/help/layout.html",
     "cellpose/gui/help/training.html",
     "cellpose/napari/napari.yaml",
+    *(f"cellpose/serve/page/{name}" for name in PAGE),
     "cellpose/weights/bundled/generalist.json",
     "cellpose/weights/bundled/generalist.reference.npz",
     "cellpose/weights/bundled/generalist.safetensors",
