@@ -12,6 +12,7 @@ from psygnal import Signal
 from cellpose import weights
 from cellpose.gui.controllers._batch import Batch
 from cellpose.gui.controllers._cells import Cells
+from cellpose.gui.controllers._cursor import Cursor
 from cellpose.gui.controllers._dialogs import Dialogs, NoDialogs
 from cellpose.gui.controllers._exports import Exports
 from cellpose.gui.controllers._fields import FieldByField
@@ -121,6 +122,7 @@ class Session:
             background=self._in_background,
             z_spacing=lambda: self.settings.z_spacing,
         )
+        self.cursor = Cursor(self)
         self.scale: Scale = Scale(self)
         self.overview = Overview(self)
         self.cells = Cells(self)
@@ -270,6 +272,11 @@ class Session:
         """Give up an unfinished stroke, or else take back the last edit."""
         if not self.pointer.take_back() and self.document is not None:
             self.steps.undo(self.document)
+
+    def escape(self) -> None:
+        """Give up what is unfinished, or else lay the tool down, or else put the keyboard cursor away."""
+        if not self.pointer.escape():
+            self.cursor.leave()
 
     def redo(self) -> None:
         """Do again what was taken back last."""

@@ -316,6 +316,11 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         seen = self.box.viewRect().center()
         self.box.translateBy(x=x - seen.x(), y=y - seen.y())
 
+    @property
+    def shows_all(self) -> bool:
+        """Whether the image is shown as a whole, and goes on to be."""
+        return self._whole is not None
+
     def _forget_whole(self) -> None:
         self._whole = None
 

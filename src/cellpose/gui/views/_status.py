@@ -38,6 +38,7 @@ class Status(QWidget):  # type: ignore[misc]
         super().__init__(bar)
         self._session, self._scene = session, scene
         self._pointed: QPointF | None = None
+        self._cursor: tuple[int, int] | None = None
         self._hint = ""
         self.mode, self.message = QLabel(), QElidingLabel()
         self.place, self.zoom, self.saved = QLabel(), QLabel(), QLabel()
@@ -65,6 +66,7 @@ class Status(QWidget):  # type: ignore[misc]
         session.saved.connect(lambda _: self._show_saved(f"saved {datetime.now():%H:%M}"))
         self._scene.box.sigRangeChanged.connect(lambda *_: self._show_zoom())
         self._scene.viewport().installEventFilter(self)
+        session.cursor.changed.connect(self._follow_cursor)
 
     def _watch(self, document: Document | None) -> None:
         if document is not None:
@@ -96,14 +98,21 @@ class Status(QWidget):  # type: ignore[misc]
         shown = self._session.document is not None
         self.zoom.setText(f"{percent:.{0 if percent >= 10 else 1}f} %" if shown else "")
 
+    def _follow_cursor(self, place: tuple[int, int] | None) -> None:
+        """Show what is under the keyboard cursor."""
+        self._cursor = place
+        self._show_place()
+
     @qthrottled(timeout=_FRAME_MS)  # type: ignore[untyped-decorator]
     def _show_place(self) -> None:
         document, pointed = self._session.document, self._pointed
         text = ""
-        if document is not None and pointed is not None:
-            y, x = self._scene.place(pointed)
+        spot = self._cursor or (None if pointed is None else self._scene.place(pointed))
+        if document is not None and spot is not None:
+            y, x = spot
             text = readout(document, self._session.view.plane, floor(y), floor(x))
         self.place.setText(text)
+        self._scene.setAccessibleDescription(text)
         self.place.setMinimumWidth(max(self.place.minimumWidth(), self.place.sizeHint().width()) if text else 0)
 
     def eventFilter(self, watched: QObject, event: QEvent | Any) -> bool:

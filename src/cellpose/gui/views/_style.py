@@ -22,8 +22,8 @@ _COLORS = {
     _Role.BrightText: ("#ffffff", "#000000"),
     _Role.ToolTipBase: ("#34373d", "#ffffff"),
     _Role.ToolTipText: ("#dfe2e7", "#22262c"),
-    _Role.PlaceholderText: ("#80858e", "#8a9099"),
-    _Role.Highlight: ("#3d7bd9", "#3d7bd9"),
+    _Role.PlaceholderText: ("#9aa0a9", "#636a74"),
+    _Role.Highlight: ("#3670c9", "#3670c9"),
     _Role.HighlightedText: ("#ffffff", "#ffffff"),
     _Role.Link: ("#6ea8ff", "#1d5fc4"),
 }

@@ -24,6 +24,7 @@ from cellpose.gui.views._cells_dock import CellsDock
 from cellpose.gui.views._dialogs import QtDialogs
 from cellpose.gui.views._folder_dock import FolderDock
 from cellpose.gui.views._ignored import IgnoredRegions
+from cellpose.gui.views._key_cursor import KeyCursor
 from cellpose.gui.views._legend import Legend
 from cellpose.gui.views._memory import recall_places, remember_places
 from cellpose.gui.views._minimap import Minimap
@@ -207,6 +208,7 @@ class Window(QModelMainWindow):
         session.settings.events.diameter.connect(lambda _: self._show_disk())
         self.scene.box.sigRangeChanged.connect(lambda *_: self._tell_what_is_seen())
         self._pointing = Pointing(session, self.scene)
+        self._key_cursor = KeyCursor(session, self.scene)
         self.minimap, self.scale_bar = Minimap(session, self.scene), ScaleBar(session, self.scene)
         self.legend = Legend(session, self.scene)
         self.status = Status(session, self.scene, self.statusBar())

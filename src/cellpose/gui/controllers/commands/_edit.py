@@ -58,7 +58,16 @@ def commands(session: Session) -> list[Command]:
         Command.toggle("edit.snap", "Snap drawn outlines to the flows", view, "snap", ("Shift+K",), "4"),
         Command.toggle("edit.preserve", "Preserve labels when drawing and painting", view, "preserve", (), "4"),
         *(tool(*described) for described in _TOOLS),
+        Command(
+            "edit.cursor",
+            "Keyboard cursor",
+            session.cursor.toggle,
+            ("Q",),
+            "3",
+            checked=lambda: session.cursor.place is not None,
+            enabled=when.open,
+        ),
         Command.toggle("edit.pressure", "Pen pressure scales the brush", view, "pressure", (), "3"),
         Command("edit.finish", "Finish the cell", pointer.finish, ("Enter", "Return"), "4"),
-        Command("edit.cancel", "Give up what is unfinished, then the tool", pointer.escape, ("Escape",), "4"),
+        Command("edit.cancel", "Give up what is unfinished, then the tool", session.escape, ("Escape",), "4"),
     ]

@@ -1,4 +1,4 @@
-"""The rules of the mouse, as the sheet of keys and the help show them."""
+"""The rules of the mouse and of the keyboard cursor, as the sheet of keys and the help show them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cellpose.gui.controllers.tools import Tool
 
 __all__ = ["MouseRule", "mouse_rules"]
 
-_ANYWHERE = "Mouse"
+_ANYWHERE, _CURSOR = "Mouse", "Keyboard cursor"
 
 
 class MouseRule(NamedTuple):
@@ -31,6 +31,13 @@ _RULES = (
     MouseRule(_ANYWHERE, "Right click again, or back to the red start", "End the outline"),
     MouseRule(_ANYWHERE, "Undo while drawing", "Take back the end of the stroke"),
     MouseRule(_ANYWHERE, "Drop a file or a folder", "Open an image, or a _seg.npy"),
+    MouseRule(_CURSOR, "Arrow keys", "Move it; Shift: farther. What is being dragged comes along"),
+    MouseRule(_CURSOR, "Space", "Click; begin or end a drag; with an open outline, draw a straight line to the cursor"),
+    MouseRule(_CURSOR, "Shift+Space", "Begin the outline of a cell"),
+    MouseRule(_CURSOR, "Ctrl+Space", "Delete the cell under it"),
+    MouseRule(_CURSOR, "Ctrl+Up, Ctrl+Down", "Turn the wheel: size of the brush, of the cell to be added"),
+    MouseRule(_CURSOR, "Enter", "End the outline, or the drag"),
+    MouseRule(_CURSOR, "Escape", "Give up what is unfinished, then the tool, then the cursor"),
 )
 
 

@@ -108,6 +108,11 @@ class Pointer:
         return "drawing" if busy else self._tool.name
 
     @property
+    def is_outlining(self) -> bool:
+        """Whether the outline of a cell is open."""
+        return self._outline.is_busy
+
+    @property
     def words(self) -> tuple[str, str]:
         """What the user is doing, and how to go on or to end it."""
         tool = self._tool
@@ -152,8 +157,8 @@ class Pointer:
         self._end_modal()
         self._tell()
 
-    def escape(self) -> None:
-        """Give up what is unfinished or, where nothing is, lay the tool down."""
+    def escape(self) -> bool:
+        """Give up what is unfinished or, where nothing is, lay the tool down; whether there was something."""
         if self._outline.is_busy or self._tool.is_busy:
             self.let_go()
         elif self._outline.n_waiting:
@@ -161,6 +166,9 @@ class Pointer:
             self._tell()
         elif self._tool is not self._select:
             self.choose("select")
+        else:
+            return False
+        return True
 
     def let_go(self) -> None:
         """The window is left for another: nothing goes on behind its back. Cells chosen for removal stay chosen."""

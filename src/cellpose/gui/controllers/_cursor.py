@@ -1,0 +1,146 @@
+"""A pointer that keys move over the image, so that every tool works without a mouse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from psygnal import Signal
+
+from cellpose.gui.controllers.tools import PointerEvent
+
+if TYPE_CHECKING:
+    from cellpose.gui.controllers._session import Session
+
+__all__ = ["Cursor"]
+
+_STEPS = 200  # in which a key crosses what is seen
+_FAR = 10  # steps at once
+_HOW = "arrow keys: move; Space: click or drag; Shift+Space: begin an outline; Enter: end it; Esc: leave"
+_SCREEN = 10.0  # pixels of the screen per pixel of the image, as tools see them: a single step is a drag, not a click
+
+
+class Cursor:
+    """The keyboard cursor: a place in the image where keys do what the buttons of a mouse do.
+
+    Parameters
+    ----------
+    session
+        Whose image and tools it works with.
+
+    Attributes
+    ----------
+    place
+        Pixel (y, x) of the image; None: it is off.
+    changed : Signal(object)
+        Another place, or None.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.place: tuple[int, int] | None = None
+        self._last = (0, 0)  # where the open outline ends
+        session.opened.connect(lambda document: self._go(None if self.place is None else self._middle()))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an outline is open, or a drag, which Enter ends."""
+        return self.place is not None and self._session.pointer.mode == "drawing"
+
+    def toggle(self) -> None:
+        """Show it in the middle of what is seen, or put it away."""
+        self._go(self._middle() if self.place is None else None)
+        if self.place is not None:
+            self._session.told.emit(_HOW)
+
+    def leave(self) -> bool:
+        """Put it away; whether it was there."""
+        was_on = self.place is not None
+        self._go(None)
+        return was_on
+
+    def move(self, down: int, right: int, far: bool = False) -> None:
+        """Go some steps, each at least a pixel; what is held is dragged along."""
+        document = self._session.document
+        if self.place is None or document is None:
+            return
+        y0, x0, y1, x1 = self._session.seen
+        step = max(1, round(max(y1 - y0, x1 - x0) / _STEPS)) * (_FAR if far else 1)
+        _, height, width = document.picture.shape
+        y, x = self.place
+        self._go((min(max(y + down * step, 0), height - 1), min(max(x + right * step, 0), width - 1)))
+        pointer = self._session.pointer
+        if not pointer.is_outlining:
+            self._send("move", "left" if self.is_busy else "")
+
+    def press(self, shift: bool = False, ctrl: bool = False) -> None:
+        """Do what a click does there; begin a drag, or end it; draw the open outline on to there."""
+        pointer = self._session.pointer
+        if self.place is None:
+            return
+        if pointer.is_outlining:
+            self._draw_on()
+        elif self.is_busy:
+            self._send("release", "left")
+        else:
+            self._last = self.place
+            self._send("move")
+            self._send("press", "left", shift, ctrl)
+            if not self.is_busy:
+                self._send("release", "left", shift, ctrl)
+
+    def finish(self) -> None:
+        """End the open outline, or the drag."""
+        if self._session.pointer.is_outlining:
+            self._draw_on()
+            if self._session.pointer.is_outlining:  # it may have closed by itself
+                self._send("press", "right")
+        elif self.is_busy:
+            self._send("release", "left")
+
+    def turn(self, steps: int) -> None:
+        """Do what the wheel does: with tools that use it, else with Ctrl, which the brushes want."""
+        if self.place is None:
+            return
+        y, x = self.place
+        for ctrl in (False, True):
+            event = PointerEvent("wheel", y + 0.5, x + 0.5, ctrl=ctrl, steps=steps)
+            if self._session.pointer.handle(event):
+                return
+
+    def _draw_on(self) -> None:
+        """Draw the outline from its end straight to the cursor, pixel by pixel."""
+        if self.place is None:
+            return
+        (y0, x0), (y1, x1) = self._last, self.place
+        n = max(abs(y1 - y0), abs(x1 - x0))
+        for y, x in zip(np.linspace(y0, y1, n + 1)[1:], np.linspace(x0, x1, n + 1)[1:], strict=True):
+            self._send_at(float(y), float(x), "move")
+        self._last = self.place
+
+    def _middle(self) -> tuple[int, int] | None:
+        document = self._session.document
+        if document is None:
+            return None
+        y0, x0, y1, x1 = self._session.seen
+        _, height, width = document.picture.shape
+        y, x = ((max(low, 0) + min(high, side)) / 2 for low, high, side in ((y0, y1, height), (x0, x1, width)))
+        return min(max(int(y), 0), height - 1), min(max(int(x), 0), width - 1)
+
+    def _go(self, place: tuple[int, int] | None) -> None:
+        if place != self.place:
+            self.place = place
+            self.changed.emit(place)
+
+    def _send(self, kind: str, button: str = "", shift: bool = False, ctrl: bool = False) -> None:
+        if self.place is not None:
+            self._send_at(*self.place, kind, button, shift, ctrl)
+
+    def _send_at(
+        self, y: float, x: float, kind: str, button: str = "", shift: bool = False, ctrl: bool = False
+    ) -> None:
+        screen = x * _SCREEN, y * _SCREEN
+        event = PointerEvent(kind, round(y) + 0.5, round(x) + 0.5, button, shift, ctrl, screen=screen)
+        self._session.pointer.handle(event)

@@ -1,0 +1,108 @@
+"""The keyboard cursor on the image: its cross, and the keys that it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, QPointF, Qt
+from qtpy.QtGui import QColor, QPainterPath, QPen
+from qtpy.QtWidgets import QGraphicsPathItem
+
+from cellpose.gui.controllers._session import Session
+from cellpose.gui.views._canvas import Scene
+
+__all__ = ["KeyCursor"]
+
+_Key = Qt.Key
+_WAYS = {_Key.Key_Up: (-1, 0), _Key.Key_Down: (1, 0), _Key.Key_Left: (0, -1), _Key.Key_Right: (0, 1)}
+_ENDING = (_Key.Key_Return, _Key.Key_Enter)
+_YELLOW, _BLACK = QColor("#ffd166"), QColor(0, 0, 0, 200)
+_GAP, _ARM = 4, 16  # pixels of the screen
+_MARGIN = 0.05  # of what is seen, that the cursor stays away from its border
+
+
+class KeyCursor(QObject):  # type: ignore[misc]
+    """Takes the keys of the keyboard cursor from the view while it is on, and draws it.
+
+    Parameters
+    ----------
+    session
+        Whose cursor it is.
+    scene
+        The view.
+    """
+
+    def __init__(self, session: Session, scene: Scene) -> None:
+        super().__init__(scene)
+        self._cursor, self._scene = session.cursor, scene
+        self._items = []
+        for color, width in ((_BLACK, 5), (_YELLOW, 2)):
+            item = QGraphicsPathItem(_cross())
+            pen = QPen(color, width)
+            pen.setCosmetic(True)
+            item.setPen(pen)
+            item.setFlag(item.GraphicsItemFlag.ItemIgnoresTransformations)
+            item.setZValue(20)
+            item.hide()
+            scene.box.addItem(item, ignoreBounds=True)
+            self._items.append(item)
+        scene.installEventFilter(self)
+        session.cursor.changed.connect(self._show)
+
+    def eventFilter(self, watched: QObject, event: QEvent | Any) -> bool:
+        """Take its keys before they are commands of the window."""
+        kind = event.type()
+        if self._cursor.place is None or kind not in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress):
+            return bool(super().eventFilter(watched, event))
+        keys = event.modifiers()
+        held = {name: bool(keys & getattr(Qt.KeyboardModifier, f"{name}Modifier")) for name in ("Shift", "Control")}
+        if not self._wants(event.key(), held["Control"]):
+            return bool(super().eventFilter(watched, event))
+        event.accept()
+        if kind == QEvent.Type.KeyPress:
+            self._do(event.key(), held["Shift"], held["Control"])
+        return True
+
+    def _wants(self, key: Qt.Key, ctrl: bool) -> bool:
+        if key in _ENDING:
+            return bool(self._cursor.is_busy and not ctrl)
+        if key in (_Key.Key_Left, _Key.Key_Right):
+            return not ctrl
+        return key in _WAYS or key == _Key.Key_Space
+
+    def _do(self, key: Qt.Key, shift: bool, ctrl: bool) -> None:
+        if key in _ENDING:
+            self._cursor.finish()
+        elif key == _Key.Key_Space:
+            self._cursor.press(shift, ctrl)
+        elif ctrl:
+            self._cursor.turn(-_WAYS[key][0])
+        else:
+            self._cursor.move(*_WAYS[key], far=shift)
+
+    def _show(self, place: tuple[int, int] | None) -> None:
+        for item in self._items:
+            item.setVisible(place is not None)
+            if place is not None:
+                item.setPos(QPointF(place[1] + 0.5, place[0] + 0.5))
+        if place is not None:
+            self._scene.setFocus()
+            self._follow(*place)
+
+    def _follow(self, y: int, x: int) -> None:
+        """Move the view where the cursor would leave it."""
+        (x0, x1), (y0, y1) = self._scene.box.viewRange()
+        edge_y, edge_x = _MARGIN * (y1 - y0), _MARGIN * (x1 - x0)
+        if not (y0 <= y <= y1 and x0 <= x <= x1) or (
+            not (y0 + edge_y <= y <= y1 - edge_y and x0 + edge_x <= x <= x1 - edge_x) and not self._scene.shows_all
+        ):
+            self._scene.go_to(y + 0.5, x + 0.5)
+
+
+def _cross() -> QPainterPath:
+    """Four arms around a gap, so that the pixel under it is seen."""
+    path = QPainterPath()
+    for x, y in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        path.moveTo(_GAP * x, _GAP * y)
+        path.lineTo(_ARM * x, _ARM * y)
+    return path
