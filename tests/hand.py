@@ -153,6 +153,9 @@ class Answers:
     def show_batch(self, *_: object) -> None:
         self.asked.append("batch")
 
+    def show_help(self, place: str) -> None:
+        self.shown.append(place)
+
     def show_sheet(self, *_: object) -> None:
         self.asked.append("sheet")
 

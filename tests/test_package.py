@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 hatchling = pytest.importorskip("hatchling", reason="hatchling builds the package")
+pytest.importorskip("psygnal", reason="the list of the pages of help is part of the window")
+
+from cellpose.gui.model._help_pages import PAGES  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,9 +27,7 @@ PAGE = ("page.css", "viewer.js", "viewer_input.js", "viewer_labels.js", "viewer_
 DATA = {
     "cellpose/py.typed",
     "cellpose/engines/calibration.npz",
-    "cellpose/gui/help/gui.html",
-    "cellpose/gui/help/layout.html",
-    "cellpose/gui/help/training.html",
+    *(f"cellpose/gui/help/{page}.md" for page in PAGES),
     "cellpose/napari/napari.yaml",
     *(f"cellpose/serve/page/{name}" for name in PAGE),
     "cellpose/weights/bundled/generalist.json",

@@ -44,6 +44,9 @@ class Dialogs(Protocol):
     def show_text(self, title: str, text: str) -> None:
         """Show a text with some HTML in it."""
 
+    def show_help(self, place: str) -> None:
+        """Show a page of help, ``"window"``, or a section of it, ``"window#keys"``."""
+
     def show_sheet(self, commands: Sequence[Command], keys: KeyMap, mouse: Sequence[MouseRule]) -> None:
         """Show all keys and what the mouse does."""
 
@@ -92,6 +95,9 @@ class NoDialogs:
         return None
 
     def show_text(self, title: str, text: str) -> None:
+        """Nothing."""
+
+    def show_help(self, place: str) -> None:
         """Nothing."""
 
     def show_sheet(self, commands: Sequence[Command], keys: KeyMap, mouse: Sequence[MouseRule]) -> None:

@@ -74,6 +74,8 @@ class Session:
         The part of the image in view: first row, first column, last row, last column.
     panel_wanted : Signal(str)
         A panel beside the image is to be seen, or to be put away where it is seen: of ``PANELS``.
+    help_wanted : Signal()
+        Help on the part of the window that has the keys.
     body_wanted : Signal()
         The cells of the volume are to be seen as a body that turns.
     picture_wanted : Signal(object)
@@ -90,6 +92,7 @@ class Session:
     failed = Signal(str)
     copied = Signal(str)
     panel_wanted = Signal(str)
+    help_wanted = Signal()
     body_wanted = Signal()
     picture_wanted = Signal(object)
     fit = Signal()

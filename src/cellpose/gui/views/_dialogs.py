@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QKeySequence, QShortcut
 from qtpy.QtWidgets import (
+    QApplication,
     QColorDialog,
     QDialog,
     QDialogButtonBox,
@@ -25,6 +26,8 @@ from cellpose.gui.controllers.commands import Command, MouseRule
 from cellpose.gui.model._training_set import TrainingSet
 from cellpose.gui.model._training_settings import TrainingSettings
 from cellpose.gui.views._batch_window import BatchWindow
+from cellpose.gui.views._help_places import place_of
+from cellpose.gui.views._help_window import HelpWindow
 from cellpose.gui.views._key_dialog import KeyDialog
 from cellpose.gui.views._key_sheet import KeySheet
 from cellpose.gui.views._palette import Palette
@@ -48,6 +51,7 @@ class QtDialogs:
     def __init__(self, parent: QWidget) -> None:
         self._parent = parent
         self._batch: BatchWindow | None = None
+        self._help: HelpWindow | None = None
 
     def ask_open(self, title: str, kinds: str = "", suggested: Path | None = None) -> Path | None:
         """A file to open; None where the user chose none."""
@@ -120,26 +124,45 @@ class QtDialogs:
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
 
+    def show_help(self, place: str) -> None:
+        """Show a page of help, or a section of it, in the same window again unless a dialog holds the others up."""
+        modal = QApplication.activeModalWidget()
+        shown = HelpWindow(modal or self._parent) if modal is not None or self._help is None else self._help
+        if modal is None:
+            self._help = shown
+        shown.show_place(place)
+        _bring_forward(shown)
+
+    def _helped(self, dialog: QDialog) -> QDialog:
+        """The dialog, with help on itself: keys of the window do not reach it."""
+        QShortcut(QKeySequence("F1"), dialog).activated.connect(lambda: self.show_help(place_of(dialog)))
+        return dialog
+
     def show_sheet(self, commands: Sequence[Command], keys: KeyMap, mouse: Sequence[MouseRule]) -> None:
         """Show all keys and what the mouse does."""
-        KeySheet(commands, keys, mouse, self._parent).show()
+        self._helped(KeySheet(commands, keys, mouse, self._parent)).show()
 
     def show_palette(self, commands: Sequence[Command], keys: KeyMap) -> None:
         """Let the user find a command and run it."""
-        Palette(commands, keys, self._parent).show()
+        self._helped(Palette(commands, keys, self._parent)).show()
 
     def change_keys(self, commands: Sequence[Command], keys: KeyMap) -> None:
         """Let the user choose other keys."""
-        KeyDialog(commands, keys, self._parent).open()
+        self._helped(KeyDialog(commands, keys, self._parent)).open()
 
     def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
         """Let the user change what a training is asked for, then call ``start``, or not; returns at once."""
-        TrainingDialog(settings, images, start, self._parent).open()
+        self._helped(TrainingDialog(settings, images, start, self._parent)).open()
 
     def show_batch(self, session: Session) -> None:
         """Show the queue of folders, in the same window again; returns at once."""
         if self._batch is None:
             self._batch = BatchWindow(session, self._parent)
-        self._batch.show()
-        self._batch.raise_()
-        self._batch.activateWindow()
+            self._helped(self._batch)
+        _bring_forward(self._batch)
+
+
+def _bring_forward(window: QWidget) -> None:
+    window.show()
+    window.raise_()
+    window.activateWindow()

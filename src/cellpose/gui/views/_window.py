@@ -23,6 +23,7 @@ from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._cells_dock import CellsDock
 from cellpose.gui.views._dialogs import QtDialogs
 from cellpose.gui.views._folder_dock import FolderDock
+from cellpose.gui.views._help_places import place_of
 from cellpose.gui.views._ignored import IgnoredRegions
 from cellpose.gui.views._key_cursor import KeyCursor
 from cellpose.gui.views._legend import Legend
@@ -196,6 +197,7 @@ class Window(QModelMainWindow):
         session.copied.connect(lambda text: QApplication.clipboard().setText(text))
         session.failed.connect(self._show_failure)
         session.fit.connect(self.fit)
+        session.help_wanted.connect(lambda: session.dialogs.show_help(place_of(QApplication.focusWidget())))
         session.body_wanted.connect(lambda: show_turning(self, session))
         session.zoom.connect(self.scene.zoom)
         session.panel_wanted.connect(lambda name: self._show_panel(name))

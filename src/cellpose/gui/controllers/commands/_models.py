@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command, Conditions, When
-from cellpose.gui.controllers.commands._help import show
+from cellpose.gui.controllers.commands._help import training as help_on_training
 
 __all__ = ["commands"]
 
@@ -62,5 +62,5 @@ def commands(session: Session) -> list[Command]:
             "3",
             enabled=When((lambda: training.is_running, "no model is being trained")),
         ),
-        Command("models.help", "Training instructions", lambda: show(session, "training"), (), "4"),
+        help_on_training(session, "models.help", "4"),
     ]

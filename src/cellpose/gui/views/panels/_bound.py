@@ -69,7 +69,8 @@ class _OwnKeys(QObject):  # type: ignore[misc]
         kind = event.type()
         if kind == QEvent.Type.ShortcutOverride:
             keys: Any = event.modifiers()
-            if not keys & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier):
+            commanding = keys & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
+            if not commanding and not _Key.Key_F1 <= event.key() <= _Key.Key_F12:
                 event.accept()
                 return True
         elif kind == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():

@@ -1,0 +1,38 @@
+"""Which page of help belongs to which part of the window."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QWidget
+
+__all__ = ["PLACES", "place_of"]
+
+# Class of a part of the window, or of a dialog: the section that is about it.
+PLACES = {
+    "Views": "window#look",
+    "Drawing": "window#correct",
+    "CellLook": "window#look",
+    "SegmentationPanel": "window#the-settings",
+    "Filtering": "preparing",
+    "VolumePanel": "window#volumes",
+    "FolderDock": "window#the-most-doubtful-cells-first",
+    "CellsDock": "window#the-most-doubtful-cells-first",
+    "TrainingDock": "window#train",
+    "Scene": "window#correct",
+    "PlaneBar": "window#volumes",
+    "Welcome": "window#open-and-segment",
+    "BatchWindow": "window#whole-folders",
+    "TrainingDialog": "window#what-the-dialog-asks",
+    "KeySheet": "window#keys",
+    "KeyDialog": "window#keys",
+    "Palette": "window#keys",
+}
+
+
+def place_of(widget: QWidget | None) -> str:
+    """The page of help, or its section, about a widget or what it stands in."""
+    while widget is not None:
+        place = PLACES.get(type(widget).__name__)
+        if place is not None:
+            return place
+        widget = widget.parentWidget()
+    return "window"

@@ -1,0 +1,179 @@
+"""The pages of the documents in a window of their own, with a search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QEvent, Qt, QUrl
+from qtpy.QtGui import QDesktopServices, QPalette, QTextDocument
+from qtpy.QtWidgets import (
+    QDialog,
+    QHBoxLayout,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QSplitter,
+    QTextBrowser,
+    QVBoxLayout,
+    QWidget,
+)
+
+from cellpose.gui.model import _help_pages as pages
+from cellpose.gui.views._keycaps import search_line
+
+__all__ = ["HelpWindow"]
+
+_PLACE = Qt.ItemDataRole.UserRole + 1
+_LIST_WIDTH, _MARGIN = 300, 14
+_SHEET = """
+h1 {{ font-size: 20px; }} h2 {{ font-size: 16px; margin-top: 18px; }} h3 {{ font-size: 14px; }}
+p, li {{ margin-top: 4px; margin-bottom: 4px; }}
+code, pre {{ background-color: {code}; }}
+pre {{ margin: 8px; }}
+table {{ border-collapse: collapse; }}
+th, td {{ border: 1px solid {line}; padding: 4px 8px; }}
+a {{ color: {link}; }}
+.admonition-title {{ font-weight: 600; }}
+"""
+
+
+class _Browser(QTextBrowser):  # type: ignore[misc]
+    """Shows pages of help by the address ``help:/window.html#keys``."""
+
+    def loadResource(self, kind: int, name: QUrl) -> Any:
+        """The HTML of a page, or nothing."""
+        page = name.fileName().removesuffix(".html")
+        if kind == QTextDocument.ResourceType.HtmlResource.value and page in pages.PAGES:
+            return pages.page(page)
+        return None
+
+
+class HelpWindow(QDialog):  # type: ignore[misc]
+    """A list of pages, or of the sections that have the words looked for, and the page.
+
+    Parameters
+    ----------
+    parent
+        The window, or the dialog from which help was asked for.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Help")
+        self.setWindowFlag(Qt.WindowType.WindowMaximizeButtonHint)
+        self.resize(1000, 720)
+        self.search, self.list, self.browser = search_line("Search the help"), QListWidget(), _Browser()
+        self.back, self.forward = _button("Back", "Alt+Left"), _button("Forward", "Alt+Right")
+        self._lay_out()
+        self.list.setAccessibleName("pages and sections")
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setSpacing(1)
+        self.browser.document().setDocumentMargin(_MARGIN)
+        self.browser.setAccessibleName("page of help")
+        self.browser.setOpenLinks(False)
+        self.browser.anchorClicked.connect(self._follow)
+        self.browser.sourceChanged.connect(self._mark)
+        self.back.clicked.connect(self.browser.backward)
+        self.forward.clicked.connect(self.browser.forward)
+        self.browser.backwardAvailable.connect(self.back.setEnabled)
+        self.browser.forwardAvailable.connect(self.forward.setEnabled)
+        self.search.textChanged.connect(self._find)
+        self.search.returnPressed.connect(self._go_to_first)
+        self.list.currentItemChanged.connect(lambda item, _: self._show_item(item))
+        self._dress()
+        self._find("")
+
+    def show_place(self, place: str) -> None:
+        """Show a page, ``"window"``, or a section of it, ``"window#keys"``."""
+        if self.search.text():
+            self.search.clear()
+        name, _, anchor = place.partition("#")
+        self.browser.setSource(QUrl(f"help:/{name}.html#{anchor}" if anchor else f"help:/{name}.html"))
+        self.browser.setFocus()
+
+    def _lay_out(self) -> None:
+        top = QHBoxLayout()
+        top.addWidget(self.search, 1)
+        top.addWidget(self.back)
+        top.addWidget(self.forward)
+        parts = QSplitter()
+        parts.addWidget(self.list)
+        parts.addWidget(self.browser)
+        parts.setSizes([_LIST_WIDTH, self.width() - _LIST_WIDTH])
+        parts.setStretchFactor(1, 1)
+        layout = QVBoxLayout(self)
+        layout.addLayout(top)
+        layout.addWidget(parts, 1)
+
+    def _find(self, query: str) -> None:
+        """List the sections with these words; all pages where there are none."""
+        titles = pages.titles()
+        found = [(f"{each.page}#{each.anchor}", titles[each.page], each.title) for each in pages.find(query)]
+        rows = found if query.strip() else [(name, title, "") for name, title in titles.items()]
+        blocked = self.list.blockSignals(True)
+        self.list.clear()
+        for place, title, section in rows:
+            item = QListWidgetItem(title if section in ("", title) else f"{section} ({title})")
+            item.setData(_PLACE, place)
+            item.setToolTip(item.text())
+            self.list.addItem(item)
+        if not rows:
+            self.list.addItem("No section has these words.")
+            self.list.item(0).setFlags(Qt.ItemFlag.NoItemFlags)
+        self.list.blockSignals(blocked)
+        self._mark(self.browser.source())
+
+    def _go_to_first(self) -> None:
+        self.list.setCurrentRow(0)
+        self._show_item(self.list.item(0))
+
+    def _show_item(self, item: QListWidgetItem | None) -> None:
+        place = item.data(_PLACE) if item is not None else None
+        if place:
+            name, _, anchor = place.partition("#")
+            self.browser.setSource(QUrl(f"help:/{name}.html" + (f"#{anchor}" if anchor else "")))
+            words = self.search.text().split()
+            if words:
+                self.browser.find(words[0])  # from the heading on; it is selected
+
+    def _mark(self, shown: QUrl) -> None:
+        """Choose the page that is shown in the list of pages."""
+        name = shown.fileName().removesuffix(".html")
+        if self.search.text().strip() or name not in pages.PAGES:
+            return
+        blocked = self.list.blockSignals(True)
+        self.list.setCurrentRow(pages.PAGES.index(name))
+        self.list.blockSignals(blocked)
+
+    def _follow(self, link: QUrl) -> None:
+        """Go where a link leads: in this window, or in the browser of the system."""
+        if link.scheme() in ("http", "https"):
+            QDesktopServices.openUrl(link)
+        else:
+            self.browser.setSource(self.browser.source().resolved(link))
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Another style of the window: the page has other colours."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "browser"):
+            self._dress()
+            self.browser.reload()
+
+    def _dress(self) -> None:
+        colors = self.palette()
+        self.browser.document().setDefaultStyleSheet(
+            _SHEET.format(
+                code=colors.color(QPalette.ColorRole.AlternateBase).name(),
+                line=colors.color(QPalette.ColorRole.Button).name(),
+                link=colors.color(QPalette.ColorRole.Link).name(),
+            )
+        )
+
+
+def _button(text: str, key: str) -> QPushButton:
+    made = QPushButton(text)
+    made.setAutoDefault(False)
+    made.setToolTip(key)
+    made.setShortcut(key)
+    made.setEnabled(False)
+    return made
