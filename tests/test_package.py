@@ -21,7 +21,17 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not (ROOT / "mkdocs.yml").is_file(), reason="needs the repository")
 
 # The files of the browser page.
-PAGE = ("page.css", "viewer.js", "viewer_input.js", "viewer_labels.js", "viewer_source.js", "viewer_tiles.js")
+PAGE = (
+    "index.html",
+    "no-local.html",
+    "sign-in.html",
+    "page.css",
+    "viewer.js",
+    "viewer_input.js",
+    "viewer_labels.js",
+    "viewer_source.js",
+    "viewer_tiles.js",
+)
 
 # Every file of the wheel that is not Python.
 DATA = {

@@ -16,7 +16,7 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, see `cellpose.cli.main`."""
-    return cli.main(argv, distributor=_distributor, window=_window)
+    return cli.main(argv, distributor=_distributor, window=_window, server=_server)
 
 
 def _distributor() -> Any:
@@ -32,6 +32,12 @@ def _window(stacks: bool) -> None:
         gui3d.run()
     else:
         gui.run()
+
+
+def _server() -> Any:
+    from cellpose import serve
+
+    return serve
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from cellpose.errors import OptionError
 from cellpose.nets import family_named
 
-__all__ = ["Blocks", "Evaluation", "Masking", "Normalization", "Tiling", "Training", "describe", "option"]
+__all__ = ["Blocks", "Evaluation", "Masking", "Normalization", "Serving", "Tiling", "Training", "describe", "option"]
 
 T = TypeVar("T")
 
@@ -358,3 +358,24 @@ class Training(_Checked):
         if "scale_range" not in chosen:
             chosen["scale_range"] = 0.5 if chosen["rescale"] else learning.unscaled_range
         return cls(**chosen)
+
+
+@dataclass(frozen=True)
+class Serving(_Checked):
+    """Where the browser page listens, and what it refuses so that a machine is not overwhelmed."""
+
+    host: str = option("127.0.0.1", "address to listen on; 0.0.0.0: all of this machine, with a token")
+    port: int = option(8770, "port to listen on; 0: any that is free", low=0, high=65535)
+    prefix: str = option("", "path under which a proxy shows the page, such as /cellpose")
+    upload_mb: float = option(256.0, "most megabytes of a file", low=0.001)
+    image_mp: float = option(64.0, "most megapixels of an image, all planes and times together", low=0.001)
+    store_gb: float = option(8.0, "most gigabytes on disk, of all images and results together", low=0.001)
+    queue: int = option(64, "most segmentations that wait", low=0)
+    job_s: float = option(900.0, "most seconds that a segmentation takes", low=1)
+    keep_min: float = option(60.0, "minutes after which images that nobody uses are deleted", low=0.01)
+    rate_per_min: float = option(300.0, "most uploads and segmentations of a client in a minute", low=1)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in ("localhost", "127.0.0.1", "::1")

@@ -16,13 +16,14 @@ from cellpose.errors import CellposeError, FileMissingError, InputError, OptionE
 
 if TYPE_CHECKING:
     from cellpose.cli._distribute import Distributor
+    from cellpose.cli._serve import Server
 
 __all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_OK", "EXIT_USAGE", "main"]
 
 logger = logging.getLogger("cellpose.cli")
 
 # Commands with a module and a function named after them, imported where they are called; those whose result is printed.
-_COMMANDS = tuple(name for name in SUBCOMMANDS if name != "distribute")
+_COMMANDS = tuple(name for name in SUBCOMMANDS if name not in ("distribute", "serve"))
 _PRINTING = ("models", "doctor", "completion")
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -32,6 +33,7 @@ def main(
     argv: Sequence[str] | None = None,
     distributor: Callable[[], Distributor] | None = None,
     window: Callable[[bool], None] | None = None,
+    server: Callable[[], Server] | None = None,
 ) -> int:
     """Run the command line.
 
@@ -44,6 +46,8 @@ def main(
     window
         Opens the window, for stacks or for planes, for a command line without images; None: there is none, and the
         help is printed.
+    server
+        Gives what runs ``cellpose serve``; None: there is no such command.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def main(
         guard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _command(words, distributor, window)
+        return _command(words, distributor, window, server)
     except SystemExit as stop:  # argparse leaves so, after --help and after an error
         return _printed(stop.code if isinstance(stop.code, int) else EXIT_USAGE)
     except KeyboardInterrupt:
@@ -80,7 +84,10 @@ def _in_one_line(error: CellposeError) -> str:
 
 
 def _command(
-    words: list[str], distributor: Callable[[], Distributor] | None, window: Callable[[bool], None] | None
+    words: list[str],
+    distributor: Callable[[], Distributor] | None,
+    window: Callable[[bool], None] | None,
+    server: Callable[[], Server] | None,
 ) -> int:
     name = words[0] if words else ""
     if name in _COMMANDS:
@@ -91,6 +98,10 @@ def _command(
         from cellpose.cli._distribute import distribute_command
 
         return distribute_command(words[1:], distributor)
+    if name == "serve" and server is not None:
+        from cellpose.cli._serve import serve_command
+
+        return serve_command(words[1:], server)
     return _flat(words, window)
 
 

@@ -12,7 +12,9 @@ from cellpose.cli._table import FLAGS, GROUPS, UNABBREVIATED, Flag
 
 __all__ = ["SUBCOMMANDS", "add_flag", "get_arg_parser"]
 
-SUBCOMMANDS = ("models", "doctor", "distribute", "slices", "measure", "track", "styles", "convert", "completion")
+SUBCOMMANDS = (
+    "models", "doctor", "distribute", "slices", "measure", "track", "styles", "convert", "serve", "completion",
+)  # fmt: skip
 
 _USAGE = """\
 cellpose --dir FOLDER [options]          segment the images of a folder
@@ -25,6 +27,7 @@ cellpose --dir FOLDER [options]          segment the images of a folder
        cellpose track MOVIE ...                 link cells through time
        cellpose styles --dir FOLDER ...         a map of images that look alike
        cellpose convert PATH ...                masks to the files of other programs, and back
+       cellpose serve ...                       a page for the browser, and a REST API
        cellpose completion SHELL                a script that completes words in bash, zsh and fish
        cellpose --version                       versions of the program, of Python and of torch"""
 
@@ -47,6 +50,7 @@ further commands:
   cellpose track movie --save_ctc                    the cells of the label images of a movie, linked through time
   cellpose styles --dir images                       a map of images, and which of them to annotate first
   cellpose convert images --to geojson               masks to ROIs, GeoJSON, COCO, CSV, SVG, OME-Zarr ..., and back
+  cellpose serve [--host 0.0.0.0]                    a page for the browser, and a REST API
   cellpose completion bash|zsh|fish                  a script with which Tab completes commands, options and models
 
 exit code: 0 all is well; 1 an image, the training or a download failed; 2 the command line is wrong; 130 Ctrl-C

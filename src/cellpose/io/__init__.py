@@ -33,7 +33,7 @@ from cellpose.io._legacy import (
     remove_model,
     save_to_png,
 )
-from cellpose.io._limits import available_memory
+from cellpose.io._limits import available_memory, within_memory
 from cellpose.io._log import logger_setup
 from cellpose.io._models import add_model
 from cellpose.io._npy import holds_objects, load_npy
@@ -115,6 +115,7 @@ __all__ = [
     "smallest_labels",
     "tiff_to_zarr",
     "with_ignored",
+    "within_memory",
     "write_cells",
     "write_label_bands",
     "write_labels",

@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from cellpose.errors import FileReadError
 
-__all__ = ["available_memory", "check_claim"]
+__all__ = ["available_memory", "check_claim", "within_memory"]
 
 _GIB = 2**30
+_allowed: ContextVar[int | None] = ContextVar("cellpose_memory", default=None)
+
+
+@contextmanager
+def within_memory(n_bytes: int) -> Iterator[None]:
+    """Let readers of files take no more memory than this for an image; larger ones are refused by their headers.
+
+    Examples
+    --------
+    >>> with within_memory(1000):
+    ...     available_memory()
+    1000
+    """
+    token = _allowed.set(n_bytes)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
 
 
 def available_memory() -> int | None:
     """Bytes that this process can still use, or None if unknown."""
-    limits = [amount for amount in (_free_of_machine(), _free_of_container()) if amount is not None]
+    amounts = (_allowed.get(), _free_of_machine(), _free_of_container())
+    limits = [amount for amount in amounts if amount is not None]
     return min(limits) if limits else None
 
 

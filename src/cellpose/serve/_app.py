@@ -1,0 +1,139 @@
+"""The application: routes, limits and the life of a server."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from cellpose._version import version
+from cellpose.errors import AxisRangeError, CellposeError, EditRefusedError, InputError, OptionError
+from cellpose.options import Serving
+from cellpose.serve._api import API, api_routes
+from cellpose.serve._busy import Busy
+from cellpose.serve._guard import Guard, Prefix, allowed_hosts
+from cellpose.serve._pages import page_routes
+from cellpose.serve._site import Site
+from cellpose.serve._uploads import Refused
+
+__all__ = ["RouteMaker", "create_app"]
+
+logger = logging.getLogger("cellpose.serve")
+
+#: Gives routes of a server; further ones may be given to `create_app`.
+RouteMaker = Callable[[Site], Sequence[BaseRoute]]
+
+_EXAMPLES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+
+
+def create_app(
+    options: Serving | None = None,
+    *,
+    token: str | None = None,
+    open_to_all: bool = False,
+    public_hosts: Sequence[str] = (),
+    frames: Sequence[str] = (),
+    examples: str | Path | None = None,
+    gpu: bool = False,
+    routes: Sequence[RouteMaker] = (),
+) -> ASGIApp:
+    """The page and the API as an ASGI application.
+
+    Parameters
+    ----------
+    options
+        Where it listens, and its limits; None: the defaults.
+    token
+        What users must give; None: nothing.
+    open_to_all
+        Without a token: answer under any name of host, not only those of this machine and ``public_hosts``.
+    public_hosts
+        Further names of host.
+    frames
+        Sites that may show the page in a frame.
+    examples
+        Folder of images that the page offers to try.
+    gpu
+        Whether models run on the GPU.
+    routes
+        Functions that give further routes; they are asked before the page is.
+
+    Returns
+    -------
+    ASGI application
+        To be run by a server such as uvicorn.
+    """
+    options = options or Serving()
+    site = Site(options, _examples(examples), gpu)
+
+    @contextlib.asynccontextmanager
+    async def life(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(site.sweep)
+                yield
+                tasks.cancel_scope.cancel()
+        finally:
+            site.close()
+
+    app = FastAPI(
+        title="cellpose",
+        version=version,
+        description="Segmentation of cells in images: upload an image, start a job, follow it, download results.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{API}/openapi.json",
+        servers=[{"url": "../../"}],
+        lifespan=life,
+    )
+    app.state.site = site
+    for make in (api_routes, *routes, page_routes):
+        app.router.routes.extend(make(site))
+    _answer_errors(app)
+    hosts = None if token or open_to_all else allowed_hosts(options.host, public_hosts)
+    return Prefix(Guard(app, token, hosts, frames), options.prefix)
+
+
+def _examples(folder: str | Path | None) -> dict[str, Path]:
+    if folder is None:
+        return {}
+    files = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in _EXAMPLES)
+    return {path.name: path for path in files if "_masks" not in path.stem and path.is_file()}
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Let every error be JSON with its reason."""
+
+    @app.exception_handler(Refused)
+    async def refused(_request: Request, error: Refused) -> Response:
+        return JSONResponse({"error": str(error)}, error.status)
+
+    @app.exception_handler(Busy)
+    async def busy(_request: Request, error: Busy) -> Response:
+        return JSONResponse({"error": str(error)}, 429, {"Retry-After": str(max(1, round(error.wait_s)))})
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+        faults = [f"{'.'.join(str(part) for part in fault['loc'][1:])}: {fault['msg']}" for fault in error.errors()]
+        return JSONResponse({"error": "; ".join(faults)}, 422)
+
+    @app.exception_handler(CellposeError)
+    async def ours(_request: Request, error: CellposeError) -> Response:
+        missing = isinstance(error, AxisRangeError)
+        wrong = isinstance(error, (InputError, OptionError, EditRefusedError))
+        if not wrong:
+            logger.error("a request failed: %s", error)
+        return JSONResponse({"error": str(error)}, 404 if missing else 422 if wrong else 500)
+
+    @app.exception_handler(404)
+    async def missing(_request: Request, _error: Any) -> Response:
+        return JSONResponse({"error": "there is nothing at this address"}, 404)

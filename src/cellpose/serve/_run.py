@@ -1,0 +1,127 @@
+"""``cellpose serve``: the application, run by uvicorn."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cellpose._machine.optional import optional
+from cellpose.errors import FileMissingError, OptionError
+from cellpose.options import Serving
+
+__all__ = ["run"]
+
+logger = logging.getLogger("cellpose.serve")
+
+_TOLD = {"told": True, "at_end": True}
+
+
+def run(
+    options: Serving | None = None,
+    *,
+    token: str | None = None,
+    no_token: bool = False,
+    public_host: Sequence[str] = (),
+    frame: Sequence[str] = (),
+    examples: str | Path | None = None,
+    use_gpu: bool = False,
+    routes: Sequence[Any] = (),
+) -> int:
+    """Serve the page and the API until Ctrl+C.
+
+    Parameters
+    ----------
+    options
+        Where it listens, and its limits; None: the defaults.
+    token
+        What users must give; None: one is made where others than this machine can reach the server.
+    no_token
+        Let everyone in.
+    public_host
+        Names under which a proxy shows the page.
+    frame
+        Sites that may show the page in a frame.
+    examples
+        Folder of images that the page offers to try.
+    use_gpu
+        Run models on the GPU.
+    routes
+        See `create_app`.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    MissingExtraError
+        If the libraries of the extra "serve" are not installed.
+    OptionError
+        If the address is taken, or options contradict each other.
+    FileMissingError
+        If the folder of examples is missing.
+    """
+    options = options or Serving()
+    uvicorn = optional("uvicorn", "serve", "serve the page")
+    optional("fastapi", "serve", "serve the page")
+    from cellpose.serve._app import create_app
+
+    if token and no_token:
+        message = "--token and --no_token contradict each other; give one of them"
+        raise OptionError(message)
+    if examples is not None and not Path(examples).is_dir():
+        message = f"--examples {examples} is no folder; give a folder of images"
+        raise FileMissingError(message)
+    if token is None and not no_token and not options.is_local:
+        token = secrets.token_urlsafe(16)
+    bound = _bound(options)
+    app = create_app(
+        options,
+        token=token,
+        open_to_all=no_token,
+        public_hosts=public_host,
+        frames=frame,
+        examples=examples,
+        gpu=use_gpu,
+        routes=routes,
+    )
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=3,
+        limit_concurrency=None, h11_max_incomplete_event_size=65536,
+    )  # fmt: skip
+    logger.info(_address(options, bound, token), extra=_TOLD)
+    with bound:
+        uvicorn.Server(config).run(sockets=[bound])
+    return 0
+
+
+def _bound(options: Serving) -> socket.socket:
+    """A socket that listens, so that a port that is taken is told before anything is loaded."""
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((options.host, options.port))
+    except OSError as error:
+        bound.close()
+        message = (
+            f"cannot listen on {options.host}, port {options.port}: {error.strerror}; give another --port, "
+            "0 for any that is free"
+        )
+        raise OptionError(message) from error
+    return bound
+
+
+def _address(options: Serving, bound: socket.socket, token: str | None) -> str:
+    host = options.host
+    shown = "localhost" if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host
+    prefix = options.prefix.strip("/")
+    place = f"http://{shown}:{bound.getsockname()[1]}/" + (f"{prefix}/" if prefix else "")
+    end = f"?token={token}" if token else ""
+    everyone = "" if token or options.is_local else " (everyone who reaches this machine may use it)"
+    return f"cellpose is at {place}{end}{everyone}. Ctrl+C ends it."

@@ -1,0 +1,127 @@
+"""Uploads: written to the disk as they come, never more than is allowed, and read by a process of their own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+
+from cellpose.errors import CellposeError
+from cellpose.serve._site import Site
+from cellpose.serve._store import Item, shown_name
+
+__all__ = ["Refused", "example", "upload"]
+
+_SECONDS = 300.0  # that an upload may take
+_KINDS = (
+    (b"\x89PNG\r\n\x1a\n", "image.png"),
+    (b"\xff\xd8\xff", "image.jpg"),
+    (b"II*\0", "image.tif"),
+    (b"MM\0*", "image.tif"),
+    (b"II+\0", "image.tif"),
+    (b"MM\0+", "image.tif"),
+)
+_HEAD = 8
+# room that is held for an image beside its file: what it expands to is known when it is read
+_EXPANSION = 4
+
+
+class Refused(CellposeError):
+    """An upload that is not taken, with the status of the answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+async def upload(site: Site, request: Request, name: str) -> Item:
+    """Take the file in the body of a request.
+
+    Raises
+    ------
+    Refused
+        If it is too large, too slow, or no image.
+    Busy
+        If there is no room for it.
+    """
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal():  # room is held for a file before it comes
+        raise Refused(411, "the length of the file is missing; send it as Content-Length")
+    claimed = int(length)
+    if claimed > site.most_bytes:
+        raise _too_large(site)
+    name = shown_name(name)
+    release = await site.quick(site.store.reserve, _EXPANSION * claimed)
+    try:
+        folder = site.store.new_folder()
+        try:
+            with anyio.fail_after(_SECONDS):
+                source = await _written(site, request, folder)
+            return await site.read(_read, site, source, folder, name)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    except TimeoutError:
+        raise Refused(408, f"the upload took more than {_SECONDS:g} s") from None
+    except ClientDisconnect:
+        raise Refused(400, "the upload was broken off") from None
+    finally:
+        release()
+
+
+async def example(site: Site, name: str) -> Item:
+    """Take one of the examples of the server.
+
+    Raises
+    ------
+    Refused
+        If there is none of this name.
+    """
+    source = site.examples.get(name)
+    if source is None:
+        raise Refused(404, f"there is no example {name!r}; there are {', '.join(site.examples) or 'none'}")
+    folder = site.store.new_folder()
+    try:
+        return await site.read(_read, site, source, folder, name, keep=True)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+async def _written(site: Site, request: Request, folder: Path) -> Path:
+    """The body in a file whose name its first bytes choose."""
+    head, partial = b"", folder / "upload"
+    with partial.open("wb") as file:
+        async for chunk in request.stream():
+            if len(head) < _HEAD:
+                head = (head + chunk)[:_HEAD]
+                if len(head) == _HEAD:
+                    _kind(head)
+            file.write(chunk)
+    return partial.rename(folder / _kind(head))
+
+
+def _kind(head: bytes) -> str:
+    for start, name in _KINDS:
+        if head.startswith(start):
+            return name
+    if not head:
+        raise Refused(422, "the file is empty")
+    raise Refused(415, f"the file is no PNG, JPEG or TIFF: it begins with {head[:4]!r}")
+
+
+def _too_large(site: Site) -> Refused:
+    return Refused(413, f"the file is too large; at most {site.options.upload_mb:g} MB are allowed")
+
+
+def _read(site: Site, source: Path, folder: Path, name: str, *, keep: bool = False) -> Item:
+    try:
+        about = site.readers.read(source, folder, name)
+    except CellposeError as error:
+        raise Refused(422, str(error)) from error
+    finally:
+        if not keep:
+            source.unlink(missing_ok=True)
+    return site.store.add(folder, name, about)
