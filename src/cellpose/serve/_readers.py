@@ -68,6 +68,7 @@ class _Reader:
         self._done = 0
 
     def read(self, source: Path, folder: Path, name: str) -> About:
+        """As `Readers.read`."""
         if self._process is None or self._process.poll() is not None or self._done >= _FILES:
             self._start()
         self._done += 1
@@ -106,6 +107,7 @@ class _Reader:
             return None
 
     def end(self) -> None:
+        """Kill the process."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
