@@ -48,6 +48,7 @@ VALUES = {
         ("background_radius", "sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D"), "2.5"
     ),
     "flatfield": "x",
+    "contributions": "x",
     **dict.fromkeys(("axes", "zarr_labels"), "x"),
     "z_interpolation": "cubic",
     **dict.fromkeys(("replay_fraction", "average_weights", "cache_gb", "workers", "replay_dir"), "1"),

@@ -32,6 +32,7 @@ PAGES = (
     "styles",
     "track",
     "synthetic",
+    "contributing_data",
     "../README",
 )
 

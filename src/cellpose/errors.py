@@ -19,6 +19,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "OptionError",
+    "SendError",
     "UnknownModelError",
     "UnsafeFileError",
     "WeightsError",
@@ -79,6 +80,10 @@ class DeviceMemoryError(CellposeError, MemoryError):
 
 class DownloadError(CellposeError, ConnectionError):
     """A model that could not be downloaded."""
+
+
+class SendError(CellposeError, ConnectionError):
+    """Something that a server did not take, or that could not be sent to it."""
 
 
 class MissingExtraError(CellposeError, ImportError):

@@ -24,7 +24,7 @@ logger = logging.getLogger("cellpose.cli")
 
 # Commands with a module and a function named after them, imported where they are called; those whose result is printed.
 _COMMANDS = tuple(name for name in SUBCOMMANDS if name not in ("distribute", "serve"))
-_PRINTING = ("models", "doctor", "completion")
+_PRINTING = ("models", "doctor", "contributions", "completion")
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -102,7 +102,8 @@ def _command(
         from cellpose.cli._serve import serve_command
 
         return serve_command(words[1:], server)
-    return _flat(words, window)
+    # "cellpose train ..." reads like the other commands
+    return _flat(["--train", *words[1:]] if name == "train" else words, window)
 
 
 def _say(message: str, code: int) -> int:
@@ -141,6 +142,9 @@ def _without_images(args: Namespace, window: Callable[[bool], None] | None) -> i
         from cellpose.cli._models import add
 
         return add(args.add_model)
+    if args.contributions:
+        message = "--contributions is for training: cellpose train --contributions FOLDER"
+        raise OptionError(message)
     if window is None:
         get_arg_parser().print_help()
         return EXIT_USAGE

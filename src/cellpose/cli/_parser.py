@@ -13,13 +13,14 @@ from cellpose.cli._table import FLAGS, GROUPS, UNABBREVIATED, Flag
 __all__ = ["SUBCOMMANDS", "add_flag", "get_arg_parser"]
 
 SUBCOMMANDS = (
-    "models", "doctor", "distribute", "slices", "measure", "track", "styles", "convert", "serve", "completion",
+    "models", "doctor", "distribute", "slices", "measure", "track", "styles", "convert", "serve", "contributions",
+    "completion",
 )  # fmt: skip
 
 _USAGE = """\
 cellpose --dir FOLDER [options]          segment the images of a folder
        cellpose --image_path FILE [options]     segment one image
-       cellpose --train --dir FOLDER [options]  train a model
+       cellpose --train --dir FOLDER [options]  train a model; also: cellpose train ...
        cellpose models ... | cellpose doctor    models, and the state of the installation
        cellpose distribute IMAGE LABELS ...     one image too large for a machine
        cellpose slices --dir FOLDER ...         cut training images from stacks
@@ -28,6 +29,7 @@ cellpose --dir FOLDER [options]          segment the images of a folder
        cellpose styles --dir FOLDER ...         a map of images that look alike
        cellpose convert PATH ...                masks to the files of other programs, and back
        cellpose serve ...                       a page for the browser, and a REST API
+       cellpose contributions ...               what others contributed, and models retrained on it
        cellpose completion SHELL                a script that completes words in bash, zsh and fish
        cellpose --version                       versions of the program, of Python and of torch"""
 
@@ -51,6 +53,7 @@ further commands:
   cellpose styles --dir images                       a map of images, and which of them to annotate first
   cellpose convert images --to geojson               masks to ROIs, GeoJSON, COCO, CSV, SVG, OME-Zarr ..., and back
   cellpose serve [--host 0.0.0.0]                    a page for the browser, and a REST API
+  cellpose contributions list|retrain|rollback|...   what others contributed, and models retrained on it
   cellpose completion bash|zsh|fish                  a script with which Tab completes commands, options and models
 
 exit code: 0 all is well; 1 an image, the training or a download failed; 2 the command line is wrong; 130 Ctrl-C

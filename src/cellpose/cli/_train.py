@@ -65,10 +65,13 @@ def _remember(path: Path) -> None:
 
 
 def _check(args: Namespace) -> None:
-    if not args.dir:
-        message = "--train needs --dir, a folder of images and masks; --image_path is for segmentation"
+    if bool(args.dir) == bool(args.contributions):
+        message = (
+            "--train needs --dir, a folder of images and masks, or --contributions, a folder of contributions, and not "
+            "both; --image_path is for segmentation"
+        )
         raise OptionError(message)
-    for name in ("dir", "test_dir", "replay_dir"):
+    for name in ("dir", "test_dir", "replay_dir", "contributions"):
         folder = getattr(args, name)
         if folder and not os.path.isdir(folder):
             message = f"--{name} {folder} is not a folder"
@@ -103,6 +106,8 @@ def _load_data(args: Namespace) -> dict[str, Any]:
     """The keywords of ``train_seg`` and ``train_size`` that say what to train on."""
     from cellpose import io
 
+    if args.contributions:
+        return _contributed(args)
     if args.file_list:
         listed = io.load_file_list(args.file_list)
         keys = ("train_files", "train_labels_files", "test_files", "test_labels_files", "train_probs", "test_probs")
@@ -131,6 +136,27 @@ def _load_data(args: Namespace) -> dict[str, Any]:
         "test_labels": test_labels,
         "test_files": test_names,
     }
+
+
+def _contributed(args: Namespace) -> dict[str, Any]:
+    """What was accepted to be trained on; tested on what was held out, or on ``--test_dir``."""
+    from cellpose.contributions import Store, training_files
+
+    store = Store(args.contributions)
+    data: dict[str, Any] = {"load_files": False, "compute_flows": True}
+    data["train_files"], data["train_labels_files"] = training_files(store)
+    if not data["train_files"]:
+        message = f"no contribution in {args.contributions} is accepted; look through them first"
+        raise OptionError(message)
+    if args.test_dir:
+        return {**data, **{key: value for key, value in _streamed(args).items() if key.startswith("test")}}
+    tested, masks = training_files(store, "validation")
+    return {**data, "test_files": tested, "test_labels_files": masks} if tested else data
+
+
+def _folder(args: Namespace) -> Path:
+    """Where the folder ``models`` with the new model is."""
+    return Path(args.dir or args.contributions).resolve()
 
 
 def _streamed(args: Namespace) -> dict[str, Any]:
@@ -202,7 +228,7 @@ def _model_name(args: Namespace) -> str | None:
     kind = f"unet{args.nclasses or 3}" if args.unet else "cellpose"
     layout = "_".join(f"{name}_{'on' if on else 'off'}" for name, on in _layout(args).items())
     layout = layout.replace("_on_on", "_on").replace("_on_off", "_off")
-    return f"{kind}_{layout}_{Path(args.dir).resolve().name}_{datetime.now():%Y_%m_%d_%H_%M_%S.%f}"
+    return f"{kind}_{layout}_{_folder(args).name}_{datetime.now():%Y_%m_%d_%H_%M_%S.%f}"
 
 
 def _value(args: Namespace, family: Family, name: str) -> Any:
@@ -259,7 +285,7 @@ def _train_network(network: Any, family: Family, data: dict[str, Any], args: Nam
         average_weights=_value(args, family, "average_weights"),
         SGD=descent,
         rescale=rescale,
-        save_path=str(Path(args.dir).resolve()),
+        save_path=str(_folder(args)),
         save_every=args.save_every,
         save_each=args.save_each,
         model_name=_model_name(args),

@@ -39,13 +39,18 @@ _BESIDE = {
     **dict.fromkeys(("chan2_restore", "restore_precision"), ("restore_type",)),
     "exact_rois": ("save_rois",),
     "tile_norm_smooth3D": ("tile_norm_blocksize",),
-    **dict.fromkeys(("nimg_test_per_epoch", "validate_every", "keep_best", "patience"), ("test_dir", "file_list")),
+    **dict.fromkeys(
+        ("nimg_test_per_epoch", "validate_every", "keep_best", "patience"), ("test_dir", "file_list", "contributions")
+    ),
     "replay_fraction": ("replay_dir",),
-    **dict.fromkeys(("cache_gb", "workers"), ("stream", "file_list")),
+    **dict.fromkeys(("cache_gb", "workers"), ("stream", "file_list", "contributions")),
 }
 
 # Options that have no effect beside this one.
-_INSTEAD = {"file_list": ("test_dir", "mask_filter", "img_filter", "look_one_level_down", "stream")}
+_INSTEAD = {
+    "file_list": ("test_dir", "mask_filter", "img_filter", "look_one_level_down", "stream"),
+    "contributions": ("file_list", "img_filter", "look_one_level_down", "stream"),
+}
 
 
 def warn_of_unused(args: Namespace, *, training: bool) -> None:

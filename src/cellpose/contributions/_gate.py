@@ -1,0 +1,156 @@
+"""Whether a new model may take the place of the published one: on no source may it find fewer cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import InputError
+
+__all__ = ["LEAST_TOLERANCE", "MOST_TOLERANCE", "Judgement", "SourceScore", "judge", "tolerance_of"]
+
+#: Two trainings on the same images differ by chance; see docs/contributing_data.md for the measurement.
+LEAST_TOLERANCE = 0.02
+#: However much the images of a source scatter, a model that loses more than this is worse.
+MOST_TOLERANCE = 0.05
+_ONE_SIDED_95 = 1.645  # standard errors that chance exceeds once in twenty times
+_FEWEST = 3  # images whose scatter says something
+
+Scores = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class SourceScore:
+    """AP@0.5 of one source, means over its validation images.
+
+    Attributes
+    ----------
+    source
+        Its name.
+    images
+        Number of validation images.
+    base, current, new
+        Of the model that trainings start from, of the published one, and of the new one.
+    tolerance
+        How much lower the new one may be.
+    """
+
+    source: str
+    images: int
+    base: float
+    current: float
+    new: float
+    tolerance: float
+
+    @property
+    def fell(self) -> bool:
+        """Whether the new model is worse than the better of the others."""
+        return self.new < max(self.base, self.current) - self.tolerance
+
+    def __str__(self) -> str:
+        others = f"{self.current:.3f} published, {self.base:.3f} base"
+        images = "1 image" if self.images == 1 else f"{self.images} images"
+        verdict = "FELL" if self.fell else "ok"
+        return f"{self.source}: AP@0.5 {self.new:.3f} ({others}; tolerance {self.tolerance:.3f}, {images}): {verdict}"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the comparison came to.
+
+    Attributes
+    ----------
+    scores
+        One of each source with validation images.
+    unguarded
+        Sources without any: nothing is known of them.
+    """
+
+    scores: tuple[SourceScore, ...]
+    unguarded: tuple[str, ...] = ()
+
+    @property
+    def fallen(self) -> tuple[str, ...]:
+        """Sources on which the new model is worse."""
+        return tuple(score.source for score in self.scores if score.fell)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the new model may be published."""
+        return not self.fallen
+
+    def as_dict(self) -> dict[str, Any]:
+        """Values for JSON."""
+        return {**asdict(self), "fallen": list(self.fallen)}
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any]) -> Judgement:
+        """The judgement in a report."""
+        scores = tuple(SourceScore(**score) for score in report.get("scores", ()))
+        return cls(scores, tuple(report.get("unguarded", ())))
+
+
+def tolerance_of(differences: npt.NDArray[np.float64], least: float = LEAST_TOLERANCE) -> float:
+    """How far the mean of a source may fall by chance.
+
+    1.645 standard errors of the differences between two models on the same images, which chance exceeds once in
+    twenty times; at least ``least``, since two trainings differ on all images together, and at most
+    ``MOST_TOLERANCE``. Of one or two images the scatter is not known: the largest is taken.
+
+    Examples
+    --------
+    >>> tolerance_of(np.zeros(10)), tolerance_of(np.array([0.3])), tolerance_of(np.array([0.3, -0.3, 0.1]))
+    (0.02, 0.05, 0.05)
+    """
+    if len(differences) < _FEWEST:
+        return MOST_TOLERANCE
+    error = float(differences.std(ddof=1)) / len(differences) ** 0.5
+    return float(max(min(_ONE_SIDED_95 * error, MOST_TOLERANCE), least))
+
+
+def judge(
+    new: Scores, current: Scores, base: Scores, *, least: float = LEAST_TOLERANCE, unguarded: Sequence[str] = ()
+) -> Judgement:
+    """Compare a new model with the published one and with the one that trainings start from.
+
+    Parameters
+    ----------
+    new, current, base
+        AP@0.5 of each validation image, by source; NaN for images that could not be used.
+    least
+        See `tolerance_of`.
+    unguarded
+        Sources without validation images.
+
+    Raises
+    ------
+    InputError
+        If no image could be compared at all.
+    """
+    found = []
+    for source, values in new.items():
+        scores = np.array([values, current[source], base[source]], float)
+        scores = scores[:, np.isfinite(scores).all(axis=0)]
+        if not scores.shape[1]:
+            unguarded = (*unguarded, source)
+            continue
+        means = scores.mean(axis=1)
+        better = 1 if means[1] >= means[2] else 2
+        tolerance = tolerance_of(scores[0] - scores[better], least)
+        found.append(
+            SourceScore(
+                source, scores.shape[1], base=float(means[2]), current=float(means[1]), new=float(means[0]),
+                tolerance=tolerance,
+            )
+        )  # fmt: skip
+    if not found:
+        message = (
+            "there is no image to compare models on: no source has two accepted contributions yet; accept more, or "
+            "name folders of images and masks with --validation_dir"
+        )
+        raise InputError(message)
+    return Judgement(tuple(found), tuple(unguarded))

@@ -1,0 +1,247 @@
+"""Training on what was accepted, and retraining that publishes only what is not worse.
+
+Each training begins with the base model and all accepted images, not with the last version: errors and forgetting would
+add up. An interrupted retraining goes on with the same images where its last checkpoint is.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cellpose._progress.display import waiting
+from cellpose.contributions._checks import FEW_CELLS, Pair
+from cellpose.contributions._gate import LEAST_TOLERANCE, Judgement, judge
+from cellpose.contributions._record import ACCEPTED, Contribution
+from cellpose.contributions._store import Store
+from cellpose.contributions._versions import FAILED, PUBLISHED, REFUSED, Version, Versions
+from cellpose.errors import CellposeError, InputError
+
+__all__ = ["Retraining", "retrain", "training_files"]
+
+logger = logging.getLogger("cellpose.contributions")
+
+_LOCK = "retraining.lock"
+_LEAST_CROPS = 8  # in an epoch: one batch, so that one or two images do
+_AVERAGED = 0.2  # share of the steps over which weights are averaged, see docs/training.md
+_CROP = 128  # side in pixels with which the recipe for U-Nets was measured
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How a retraining is done.
+
+    Parameters
+    ----------
+    base
+        Model to begin with; None: that of the last version, else the default model.
+    epochs
+        Passes over the images; None: as the recipe of the network says.
+    gpu
+        Whether to train on a GPU.
+    validation
+        Further folders of images and masks, each a source of its own, on which no model may become worse.
+    mask_filter
+        End of the names of their masks.
+    least_tolerance
+        Of the comparison, see `tolerance_of`.
+    force
+        Train even if nothing was accepted since the last version.
+    """
+
+    base: str | None = None
+    epochs: int | None = None
+    gpu: bool = False
+    validation: Sequence[str | Path] = field(default=())
+    mask_filter: str = "_masks"
+    least_tolerance: float = LEAST_TOLERANCE
+    force: bool = False
+
+
+def training_files(store: Store, role: str = "train") -> tuple[list[str], list[str]]:
+    """Files of the images and of the masks of accepted contributions; damaged ones are named in the log and left out.
+
+    Parameters
+    ----------
+    store
+        The store.
+    role
+        ``"train"`` or ``"validation"``.
+    """
+    chosen = [each for each in store.contributions(ACCEPTED) if each.role == role]
+    pairs = [store.files_of(each) for each, _ in _sound(store, chosen)]
+    return [str(image) for image, _ in pairs], [str(masks) for _, masks in pairs]
+
+
+def _sound(store: Store, contributions: Sequence[Contribution]) -> Iterator[tuple[Contribution, Pair]]:
+    for each in contributions:
+        try:
+            yield each, store.read(each)
+        except CellposeError as error:
+            logger.warning(f"contribution {each.short} is left out: {error}")
+
+
+def retrain(store: Store, how: Retraining = Retraining()) -> Version | None:
+    """Train a new version on everything that was accepted, and publish it if it is worse on no source.
+
+    Returns
+    -------
+    Version or None
+        ``published`` or ``refused``; None if nothing was accepted since the last version.
+
+    Raises
+    ------
+    InputError
+        If another retraining runs, nothing can be trained on, or nothing can be compared.
+    CellposeError
+        If the training fails; its version is ``failed``.
+    """
+    with _alone(store):
+        versions = Versions(store)
+        version = versions.unfinished()
+        if version is None:
+            version = _new_version(store, versions, how)
+        if version is None:
+            return None
+        try:
+            return _trained_and_judged(store, versions, version, how)
+        except CellposeError as error:
+            versions.decide(version, FAILED, {"error": str(error)})
+            raise
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """One retraining at a time. The lock is that of a database: it ends with the process, however that ends."""
+    lock = sqlite3.connect(store.folder / _LOCK, timeout=0, isolation_level=None)
+    try:
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            message = f"another retraining of {store.folder} is running; wait until it ends"
+            raise InputError(message) from error
+        yield
+    finally:
+        lock.close()
+
+
+def _new_version(store: Store, versions: Versions, how: Retraining) -> Version | None:
+    from cellpose import weights
+    from cellpose.nets import family_named
+
+    done = [version for version in versions.all() if version.state != FAILED]
+    last = done[-1] if done else None
+    base = how.base or (last.base if last else weights.default_model())
+    images = tuple(each.id for each in store.contributions(ACCEPTED) if each.role == "train")
+    if not images:
+        message = f"no contribution in {store.folder} is accepted; look through them first"
+        raise InputError(message)
+    family = family_named(_family(base))
+    epochs = how.epochs or family.learning.window.n_epochs
+    if last is not None and not how.force and (last.base, last.images, last.epochs) == (base, images, epochs):
+        return None
+    return versions.begin(base, images, epochs)
+
+
+def _family(base: str) -> str:
+    from cellpose import nets, weights
+
+    file = weights.resolve(base)
+    if file.info is not None:
+        return str(file.info.family)
+    return str(nets.detect_architecture(weights.load_state_dict(file.path)).name)
+
+
+def _trained_and_judged(store: Store, versions: Versions, version: Version, how: Retraining) -> Version:
+    from cellpose import weights
+
+    wanted = set(version.images)
+    chosen = [each for each in store.contributions() if each.id in wanted and each.state == ACCEPTED]
+    used = [each for each, _ in _sound(store, chosen)]
+    if not used:
+        message = f"none of the images of {version.name} can be read or is still accepted; retrain anew"
+        raise InputError(message)
+    logger.info(f"training {version.name} on {len(used)} images of {len({each.source for each in used})} sources")
+    path = _train(store, version, used, how)
+    judgement = _judge(store, versions, version, path, how)
+    for score in judgement.scores:
+        logger.info(str(score))
+    for source in judgement.unguarded:
+        logger.warning(f"source {source} has no validation image yet: nothing guards it")
+    versions.write_credits(version, used)
+    state = PUBLISHED if judgement.passed else REFUSED
+    return versions.decide(version, state, judgement.as_dict(), weights.hash(path))
+
+
+def _train(store: Store, version: Version, used: Sequence[Contribution], how: Retraining) -> Path:
+    from cellpose import models, train
+    from cellpose.nets import family_named
+
+    model = models.CellposeModel(gpu=how.gpu, pretrained_model=version.base, engine="torch")
+    family = family_named(model.backbone)
+    files = [store.files_of(each) for each in used]
+    further: dict[str, Any] = {"channels": [0, 0], "bsize": _CROP} if family.channel_pair else {}
+    path, *_ = train.train_seg(
+        model.net,
+        train_files=[str(image) for image, _ in files],
+        train_labels_files=[str(masks) for _, masks in files],
+        load_files=False,
+        compute_flows=True,  # kept beside the images for the next time
+        learning_rate=family.learning.window.learning_rate,
+        weight_decay=family.learning.window.weight_decay,
+        n_epochs=version.epochs,
+        nimg_per_epoch=max(_LEAST_CROPS, len(files)),
+        min_train_masks=min(FEW_CELLS, *(each.n_cells for each in used)),
+        average_weights=_AVERAGED if family.channel_pair else 0.0,
+        save_path=store.folder,
+        model_name=version.name,
+        resume=True,
+        **further,
+    )
+    return Path(path)
+
+
+def _judge(store: Store, versions: Versions, version: Version, path: Path, how: Retraining) -> Judgement:
+    """Compare the new model with the published one and the base on what was never trained on."""
+    current = versions.published()
+    sets, unguarded = _validation_sets(store, how)
+    models = {"new": str(path), "base": version.base}
+    models["current"] = version.base if current is None else str(versions.path(current))
+    scores: dict[str, Mapping[str, Sequence[float]]] = {}
+    for name, model in models.items():
+        same = next((done for done in scores if models[done] == model), None)
+        with waiting(f"comparing models ({name})"):
+            scores[name] = scores[same] if same else _scores(model, sets, how)
+    return judge(**scores, least=how.least_tolerance, unguarded=unguarded)
+
+
+def _scores(model: str, sets: Mapping[str, Sequence[Pair]], how: Retraining) -> dict[str, list[float]]:
+    from cellpose import models, train
+
+    loaded = models.CellposeModel(gpu=how.gpu, pretrained_model=model, engine="torch")
+    return {
+        source: train.score_seg(
+            loaded.net, [pair.image for pair in pairs], [pair.labels for pair in pairs], channels=[0, 0]
+        ).tolist()
+        for source, pairs in sets.items()
+    }
+
+
+def _validation_sets(store: Store, how: Retraining) -> tuple[dict[str, list[Pair]], list[str]]:
+    """Validation images by source, and the sources that have none."""
+    from cellpose import io
+
+    sets: dict[str, list[Pair]] = {}
+    accepted = store.contributions(ACCEPTED)
+    for each, pair in _sound(store, [each for each in accepted if each.role == "validation"]):
+        sets.setdefault(each.source, []).append(pair)
+    unguarded = sorted({each.source for each in accepted} - set(sets))
+    for folder in map(Path, how.validation):
+        images, labels, _ = io.load_images_labels(folder, how.mask_filter)
+        sets[str(folder)] = [Pair(image, masks) for image, masks in zip(images, labels, strict=True)]
+    return sets, unguarded
