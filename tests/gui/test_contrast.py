@@ -81,6 +81,7 @@ def painted(picture: QImage) -> float:
 def test_what_is_painted_can_be_read(styled: Window) -> None:
     styled.session.failed.emit("something did not happen")
     styled.session.told.emit("something happened")
+    styled.session.tour.begin()
     styled.resize(1200, 1400)
     QApplication.processEvents()
     shown = [

@@ -52,6 +52,7 @@ def run(image: str | os.PathLike[str] | None = None, *, stacks: bool = False) ->
     window.session.files.as_stacks = stacks
     window.show()
     QTimer.singleShot(_SHOWN_MS, warm_soon)
+    window.session.tour.begin_once()
     if image is not None:
         window.session.files.begin(Path(image))
     application.exec()

@@ -31,6 +31,7 @@ from cellpose.gui.controllers._segmentation import Segmentations, allowed_channe
 from cellpose.gui.controllers._slicing import Slicing
 from cellpose.gui.controllers._steps import Steps
 from cellpose.gui.controllers._thumbnails import Thumbnails
+from cellpose.gui.controllers._tour import Tour
 from cellpose.gui.controllers._training import Training
 from cellpose.gui.controllers._volumes import Volumes
 from cellpose.gui.controllers.tools import Pointer
@@ -125,7 +126,7 @@ class Session:
             background=self._in_background,
             z_spacing=lambda: self.settings.z_spacing,
         )
-        self.cursor = Cursor(self)
+        self.cursor, self.tour = Cursor(self), Tour(self)
         self.scale: Scale = Scale(self)
         self.overview = Overview(self)
         self.cells = Cells(self)
@@ -277,9 +278,9 @@ class Session:
             self.steps.undo(self.document)
 
     def escape(self) -> None:
-        """Give up what is unfinished, or else lay the tool down, or else put the keyboard cursor away."""
-        if not self.pointer.escape():
-            self.cursor.leave()
+        """Give up what is unfinished, or else lay the tool down, put the keyboard cursor away, or end the tour."""
+        if not self.pointer.escape() and not self.cursor.leave():
+            self.tour.end()
 
     def redo(self) -> None:
         """Do again what was taken back last."""

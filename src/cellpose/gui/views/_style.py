@@ -49,6 +49,7 @@ QLabel#problem {{ color: {problem}; }}
 QLabel#keycap {{ border: 1px solid {line}; border-bottom-width: 2px; border-radius: 4px; padding: 1px 6px; }}
 QLabel#heading {{ font-weight: 600; padding: 2px 0; }}
 QLabel#gesture {{ font-weight: 500; }}
+QFrame#tour {{ border: 1px solid #3670c9; border-radius: 8px; background: {bubble}; }}
 QDialog#palette {{ border: 1px solid {line}; }}
 QLineEdit[wrong="true"] {{ border: 1px solid #d9534f; border-radius: 2px; }}
 QToolTip {{ border: 1px solid {line}; padding: 3px; }}
@@ -64,6 +65,7 @@ def apply_style(application: QApplication, dark: bool) -> None:
         palette.setColor(_Group.Disabled, role, QColor(_FAINT[place]))
     sheet = _SHEET.format(
         line="#41454c" if dark else "#cfd3d9",
+        bubble="#25272b" if dark else "#ffffff",
         faint="#9aa0a9" if dark else "#636a74",
         problem="#f08a85" if dark else "#b3322d",
     )

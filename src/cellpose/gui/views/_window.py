@@ -41,6 +41,7 @@ from cellpose.gui.views._snapshot import take_picture
 from cellpose.gui.views._status import Status
 from cellpose.gui.views._style import window_icon
 from cellpose.gui.views._theme import follow_theme
+from cellpose.gui.views._tour_bubble import TourBubble
 from cellpose.gui.views._training_dock import TrainingDock
 from cellpose.gui.views._turning_view import show_turning
 from cellpose.gui.views._warming import warm
@@ -211,12 +212,27 @@ class Window(QModelMainWindow):
         self.scene.box.sigRangeChanged.connect(lambda *_: self._tell_what_is_seen())
         self._pointing = Pointing(session, self.scene)
         self._key_cursor = KeyCursor(session, self.scene)
+        self.tour = TourBubble(session.tour, self, self._parts())
         self.minimap, self.scale_bar = Minimap(session, self.scene), ScaleBar(session, self.scene)
         self.legend = Legend(session, self.scene)
         self.status = Status(session, self.scene, self.statusBar())
         self.status.layout().insertWidget(2, OpeningBar(session))
         session.saved.connect(lambda _: self._show_title())
         self.setAcceptDrops(True)
+
+    def _parts(self) -> dict[str, Callable[[], QWidget]]:
+        """What the steps of the tour point at."""
+
+        def run() -> QWidget:
+            self.panel.ensureWidgetVisible(self.panel.segmentation.run)
+            return self.panel.segmentation.run
+
+        return {
+            "open": lambda: self.welcome if self.welcome.isVisible() else self.menuBar(),
+            "run": run,
+            "image": lambda: self.scene,
+            "folder": lambda: self.folder if self.folder.isVisible() else self.menuBar(),
+        }
 
     def _show_document(self, document: Document | None) -> None:
         self.welcome.setVisible(document is None)

@@ -35,6 +35,7 @@ def commands(session: Session, others: Iterable[Command]) -> list[Command]:
         page("gui", "Help with GUI", "window", "Ctrl+H"),
         page("layout", "GUI layout", "window#at-a-glance", "Ctrl+G"),
         training(session, "help.training", "2"),
+        Command("help.tour", "Tour", session.tour.begin, (), "2"),
     ]
     return own
 
