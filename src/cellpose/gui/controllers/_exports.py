@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose import io
+from cellpose import io, transforms
 from cellpose.errors import FileWriteError
 from cellpose.gui.model import CELL, Document
 from cellpose.gui.model._cell_files import as_csv, as_geojson
@@ -93,6 +93,38 @@ class Exports:
 
         self._write("masks", write)
 
+    def restored(self) -> None:
+        """The restored or filtered image as ``_dn.tif``, float32, and where it is larger its masks beside it.
+
+        Of a model its values, of a filter those that networks get: 0 and 1 are the percentiles of the settings.
+        """
+        session, document = self._session, self._session.document
+        restored = None if document is None else document.restored
+        if document is None or document.path is None or restored is None:
+            session.told.emit("there is no restored or filtered image of a file to save")
+            return
+        stack, options = document.stack, session.settings.normalization(restored.filters)
+        labels = document.labels.frozen()[0] if restored.ratio > 1 and not session.held else None
+
+        def write(path: Path) -> None:
+            paths = io.OutputPaths(path)
+            image = np.moveaxis(stack if restored.stack is None else restored.stack, 1, -1)
+            if restored.stack is None:
+                image = transforms.apply_normalization(image, options)
+            pixels, axes = image.astype(np.float32, copy=False), "ZYXC"
+            if pixels.shape[-1] == 1:
+                pixels, axes = pixels[..., 0], "ZYX"
+            if len(pixels) == 1:
+                pixels, axes = pixels[0], axes[1:]
+            io.write_tiff(paths.restored_tif, pixels, axes=axes)
+            if labels is not None:
+                from cellpose.denoise import at_image_size
+
+                large, _ = at_image_size(labels.labels()[0], image.shape[1:3])
+                io.write_tiff(paths.of_restored.masks_tif, io.smallest_labels(large), axes="YX")
+
+        self._start("the restored image", document.path, write)
+
     def _is_plane(self, what: str) -> bool:
         """Whether outlines can be written; of a volume the user is told that they cannot."""
         document = self._session.document
@@ -122,11 +154,17 @@ class Exports:
         if session.held or not document.labels.count:
             session.told.emit(session.held or f"there are no cells to save {what} of")
             return
-        path, frozen = document.path, document.labels.frozen()[0]
+        frozen = document.labels.frozen()[0]
 
         def work(place: Path) -> None:
             labels = frozen.labels()
             write(document, labels[0] if labels.shape[0] == 1 else labels, place)
+
+        self._start(what, document.path, work)
+
+    def _start(self, what: str, path: Path, work: Callable[[Path], None]) -> None:
+        """Write beside a path in the background; where that cannot be written to, in a folder that the user names."""
+        session = self._session
 
         def failed(error: Exception) -> None:
             session.failed.emit(f"{what} not saved: {error}")

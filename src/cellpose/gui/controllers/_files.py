@@ -303,7 +303,10 @@ class Files:
             document.do(operations.add_cell, box, mask)
         if opened.seg is not None:
             session.review.classes.read(opened.seg.content.get(CLASSES_KEY))
-            if restore_settings(session.settings, opened.seg):
+            filtered = restore_settings(session.settings, opened.seg)
+            if document.restored is not None:
+                session.view.view = "restored"
+            elif filtered:
                 session.filters.apply()
         elif opened.masks is None and opened.beside is not None and not document.labels.count:
             session.told.emit(f"{opened.beside.name} lies beside the image; Load masks opens it")

@@ -1,4 +1,4 @@
-"""The image filtered: sharpened, smoothed, normalised block by block, inverted."""
+"""The image filtered: background subtracted, sharpened, smoothed, normalised block by block, inverted."""
 
 from __future__ import annotations
 
@@ -24,40 +24,89 @@ class Filters:
     ----------
     session
         Whose image is filtered.
+
+    Attributes
+    ----------
+    live
+        Whether the picture follows the parameters as they change.
     """
 
     job = "filter"
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.live = True
+        self._stale = False  # parameters changed while the image was filtered
+        for name in session.settings.filters():
+            getattr(session.settings.events, name).connect(lambda _: self.follow())
 
     @property
     def is_on(self) -> bool:
         """Whether the open image is filtered."""
-        return self._session.document is not None and self._session.document.restored is not None
+        restored = None if self._session.document is None else self._session.document.restored
+        return restored is not None and restored.stack is None
 
     def apply(self) -> None:
         """Filter the open image in the background and show it; networks will see it so too."""
-        session, document, settings = self._session, self._session.document, self._session.settings
+        session, document = self._session, self._session.document
         if document is None:
             session.failed.emit("open an image first, then filter it")
             return
         if document.is_provisional:
             session.told.emit(session.held)
             return
-        filters = self._fitting(document.stack.shape)
-        if not filters_something(filters):
+        if not filters_something(self._fitting(document.stack.shape)):
             session.failed.emit(
                 "the filter has nothing to do; set a radius to subtract the background, sharpen or smooth, a tile_norm "
                 "blocksize, or invert"
             )
             return
+        session.restoration.cancel()
+        self._start()
+
+    def follow(self) -> None:
+        """Filter anew with the parameters as they are now, in the background; soon, not each time.
+
+        The first one turns the filter on, the last one off; an image that a network restored stays as it is.
+        """
+        session, document = self._session, self._session.document
+        busy = session.restoration.done or session.restoration.task
+        if not self.live or busy or document is None or document.is_provisional:
+            return
+        if session.jobs.running(self.job) is not None:
+            self._stale = True
+        elif filters_something(self._fitting(document.stack.shape)):
+            self._start()
+        elif self.is_on:
+            document.restored = None
+
+    def clear(self) -> None:
+        """The raw image again, and no filter for networks; the boxes go back to nothing."""
+        self.cancel()
+        self._session.restoration.cancel()
+        document, settings = self._session.document, self._session.settings
+        if document is not None and document.restored is not None:
+            document.restored = None
+        live, self.live = self.live, False
+        for name in settings.filters():
+            setattr(settings, name, type(getattr(settings, name))())
+        self.live = live
+
+    def cancel(self) -> None:
+        """What is being filtered is not wanted any more."""
+        self._stale = False
+        self._session.jobs.cancel(self.job)
+
+    def _start(self) -> None:
+        session, document, settings = self._session, self._session.document, self._session.settings
+        if document is None:
+            return
+        self._stale, stack, filters = False, document.stack, settings.filters()
         try:
             options = settings.normalization(filters)
         except CellposeError as error:
             session.failed.emit(str(error))
             return
-        stack = document.stack
 
         def work(_report: Report) -> Picture:
             from cellpose import transforms
@@ -66,19 +115,15 @@ class Filters:
             return Picture.of(np.moveaxis(filtered, -1, 1))
 
         def done(picture: Picture) -> None:
+            first = document.restored is None
             document.restored = Restored(picture, filters)
-            session.view.view = "restored"
+            if first or not self._stale:
+                session.view.view = "restored"
+            if self._stale:
+                self._stale = False
+                self.follow()
 
         session.jobs.start(self.job, work, done, lambda error: session.failed.emit(f"not filtered: {error}"))
-
-    def clear(self) -> None:
-        """The raw image again, and no filter for networks; the boxes go back to nothing."""
-        self._session.jobs.cancel(self.job)
-        settings = self._session.settings
-        for name in settings.filters():
-            setattr(settings, name, type(getattr(settings, name))())
-        if self._session.document is not None and self._session.document.restored is not None:
-            self._session.document.restored = None
 
     def _fitting(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """The filter as the boxes say; blocks larger than the image make none."""

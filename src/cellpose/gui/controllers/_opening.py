@@ -18,7 +18,7 @@ from cellpose.gui.model import Document, LabelStore, Picture
 from cellpose.gui.model._images import FileImage, image_of_file, stack_of_seg
 from cellpose.gui.model._journal import state_of
 from cellpose.gui.model._mask_files import labels_of_file, masks_beside, pieces
-from cellpose.gui.model._seg_file import restore, restore_flows, seg_path
+from cellpose.gui.model._seg_file import restore, restore_flows, restore_restored, seg_path
 from cellpose.io import VIEWS, Segmentation, holds_objects
 
 __all__ = ["Masks", "OpenedImage", "read"]
@@ -168,8 +168,9 @@ def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Docume
         document = _with_cells(early, seg)
     report(0.6)
     with reading(seg):
-        rest = io.read_seg(seg, without=(*(key for key in _ARRAYS if key != "flows"), VIEWS))
+        rest = io.read_seg(seg, without=(*(key for key in _ARRAYS if key not in ("flows", "img_restore")), VIEWS))
         restore_flows(document, rest)
+        restore_restored(document, rest)
     report(0.9)
     return OpenedImage(document, state_of(seg, rest.content), rest, on_disk=on_disk)
 

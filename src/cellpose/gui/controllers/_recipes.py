@@ -88,6 +88,7 @@ class Recipes:
             "filters": {name: value for name, value in filters.items() if value},
             "masking": settings.masking_of(is_volume),
             "volume": settings.volume() if is_volume else None,
+            "restore": session.restoration.done,
         }
         trains = channels is not None and facts["diameter"] is None
 

@@ -18,10 +18,10 @@ from cellpose.errors import CellposeError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._live import FoundCells, LiveMasks, Part, in_planes
 from cellpose.gui.controllers._preload import load_networks
+from cellpose.gui.controllers._source import Source
 from cellpose.gui.controllers._steps import Then
 from cellpose.gui.model import Box, Document, Edit, Flows
 from cellpose.gui.model import _operations as operations
-from cellpose.gui.model._images import scaled_as_whole
 from cellpose.gui.model._marks import is_settled
 from cellpose.gui.model._provenance import Origin
 from cellpose.gui.model._regions import Rectangle, box_of
@@ -103,33 +103,22 @@ class Segmentations:
         if session.held or self.is_ending:
             session.told.emit(session.held or "the last run is still being canceled")
             return
-        wanted, percentiles = (settings.model, settings.gpu), (settings.lower, settings.upper)
+        wanted, is_volume, older = (settings.model, settings.gpu), document.is_volume, document.flows
+        part = None if region is None else self.with_margin(document, region)
         try:
-            options = {
-                "diameter": settings.diameter or None,
-                "normalize": settings.normalization(document.restored.filters if document.restored else None),
-                **self.channels(),
-                **settings.masking_of(document.is_volume),
-                **(settings.volume() if document.is_volume else {}),
-            }
+            source = Source.of(document, settings, self.channel_pair(), None if part is None else part.box)
         except CellposeError as error:
             session.failed.emit(str(error))
             return
-        image, older, is_volume = _channels_last(document), document.flows, document.is_volume
-        part = None if region is None else self.with_margin(document, region)
-        if part is not None:
-            image = image[part.box.slices if is_volume else part.box.slices[1:]]
-            if document.restored is None:
-                options["normalize"] = False
-        asked = {**settings.told(), **(settings.volume() if is_volume else {})}
+        options = {**source.options, **settings.masking_of(is_volume), **(settings.volume() if is_volume else {})}
+        asked = {**settings.told(), **(settings.volume() if is_volume else {}), **source.told}
         asked |= {name: list(value) for name, value in self.channels().items()}
 
         def work(report: Report) -> tuple[FoundCells, Flows]:
             model = self._loaded(*wanted)
-            given = image if options["normalize"] is not False else scaled_as_whole(image, document.stack, *percentiles)
             axes = {"channel_axis": -1, **({"z_axis": 0} if is_volume else {})}
-            masks, flows, _ = model.eval(given, progress=Fractions(report), **axes, **options)
-            rgb, dP, cellprob = (np.asarray(each) for each in flows[:3])
+            masks, flows, _ = model.eval(source.image(), progress=Fractions(report), **axes, **options)
+            masks, (rgb, dP, cellprob) = source.at_image_size(masks, flows)
             cells = FoundCells.of(masks, dP, cellprob, Origin("segment", model.model_name, 0, asked), part)
             found = Flows(rgb if is_volume else rgb[None], dP, cellprob, model.model_name)
             if part is not None and is_volume:
@@ -226,9 +215,14 @@ class Segmentations:
 
     def channels(self) -> dict[str, Any]:
         """The keyword for channels, of models that take them."""
+        pair = self.channel_pair()
+        return {} if pair is None else {"channels": list(pair)}
+
+    def channel_pair(self) -> tuple[int, int] | None:
+        """The channel of cells and that of nuclei; None for models that take all."""
         choice = self._session.models.chosen()
         takes = choice is None or choice.takes_channels
-        return {"channels": list(self._session.settings.channels)} if takes else {}
+        return self._session.settings.channels if takes else None
 
     def trained_diameter(self, model: str, *, gpu: bool) -> float:
         """Mean diameter in pixels of the cells that a U-Net was trained on; loads the network."""
@@ -257,11 +251,6 @@ class Segmentations:
         table = document.labels.table
         touched = is_settled(table) | (table["kind"] > 0)
         return [int(cell) for cell in np.flatnonzero((table["area"] > 0) & touched)]
-
-
-def _channels_last(document: Document) -> Any:
-    """The image as networks take it, (Y, X, C) or (Z, Y, X, C)."""
-    return np.moveaxis(document.stack if document.is_volume else document.stack[0], -3, -1)
 
 
 def _gpu_likely() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy.typing as npt
 from psygnal import Signal
@@ -25,6 +26,7 @@ from cellpose.gui.controllers._models import Models
 from cellpose.gui.controllers._overview import Overview
 from cellpose.gui.controllers._projection import Projection
 from cellpose.gui.controllers._recipes import Recipes
+from cellpose.gui.controllers._restoration import Restoration
 from cellpose.gui.controllers._review import Review
 from cellpose.gui.controllers._scale import Scale
 from cellpose.gui.controllers._segmentation import Segmentations, allowed_channels
@@ -116,6 +118,7 @@ class Session:
         self.exports = Exports(self)
         self.segmentation = Segmentations(self)
         self.recipes = Recipes(self)
+        self.restoration = Restoration(self)
         self.filters = Filters(self)
         self.training = Training(self)
         self.folder = Folder(self)
@@ -137,6 +140,7 @@ class Session:
         self.slicing = Slicing(self)
         self.batch, self.thumbnails = Batch(self), Thumbnails(self)
         self.seen = (0.0, 0.0, 0.0, 0.0)
+        self._levels: WeakKeyDictionary[Picture, tuple[Any, list[tuple[float, float]]]] = WeakKeyDictionary()
         self.document: Document | None = None
         recall_settings(self.settings, self.preferences, self.models.is_here)
         self._connect()
@@ -168,7 +172,7 @@ class Session:
     def show(self, document: Document) -> Document:
         """Show a document from now on."""
         self.steps.finish()
-        for job in (self.segmentation.name, self.segmentation.sizing, self.filters.job):
+        for job in (self.segmentation.name, self.segmentation.sizing, self.filters.job, self.restoration.job):
             self.jobs.cancel(job)
         self.segmentation.live.cancel()
         before = self.document
@@ -211,13 +215,30 @@ class Session:
         restored = document.restored if self.view.view == "restored" else None
         return document.picture if restored is None else restored.picture
 
+    @property
+    def compares(self) -> bool:
+        """Whether the image and what was made of it are seen side by side."""
+        document, view = self.document, self.view
+        there = document is not None and document.restored is not None
+        return view.compare and there and view.view in ("image", "restored")
+
     def auto_levels(self) -> None:
         """Levels from the percentiles of the settings, of the whole stack; those of one channel for all three."""
         picture = self.picture()
-        if picture is None or not self.settings.percentiles_valid:
-            return
-        found = picture.levels(None, self.settings.lower, self.settings.upper)
-        self.view.levels = [*found, *[found[0] if len(found) == 1 else (0.0, 255.0)] * (3 - len(found))]
+        if picture is not None and self.settings.percentiles_valid:
+            self.view.levels = self.levels_of(picture)
+
+    def levels_of(self, picture: Picture) -> list[tuple[float, float]]:
+        """Its levels: from the percentiles of the settings or, where they are set by hand, as they are."""
+        settings = self.settings
+        if not settings.percentiles_valid or not self.view.auto_levels:
+            return self.view.levels
+        percentiles, known = (settings.lower, settings.upper), self._levels.get(picture)
+        if known is None or known[0] != percentiles:
+            found = picture.levels(None, *percentiles)
+            levels = [*found, *[found[0] if len(found) == 1 else (0.0, 255.0)] * (3 - len(found))]
+            known = self._levels[picture] = (percentiles, levels)
+        return list(known[1])
 
     def _adjust(self) -> None:
         if self.view.auto_levels:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from cellpose.gui.model._box import Box
-from cellpose.gui.model._document import Document, Flows, Prepared, Restored
+from cellpose.gui.model._document import Document, Flows, Prepared
 from cellpose.gui.model._labels import CELL, Edit, LabelStore
 from cellpose.gui.model._picture import Picture
+from cellpose.gui.model._restored import Restored
 from cellpose.gui.model._settings import SegmentationSettings
 from cellpose.gui.model._view import ViewState
 

@@ -78,6 +78,7 @@ def _length(value: Any) -> bool:
 # Of a segmentation; a filter belongs to one image, and whether a GPU works is found out at each start.
 _SETTINGS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("model", "norm3D", "keep_corrected"), _any),
+    "restorer": lambda value: isinstance(value, str) and value != "",
     "diameter": lambda value: 0 <= value <= 10_000,
     "flow_threshold": lambda value: 0 <= value < math.inf,
     "cellprob_threshold": lambda value: abs(value) < math.inf,

@@ -18,9 +18,10 @@ from cellpose.gui.model._history import History
 from cellpose.gui.model._labels import Edit, LabelStore
 from cellpose.gui.model._picture import Picture
 from cellpose.gui.model._provenance import Origin
+from cellpose.gui.model._restored import Restored
 from cellpose.gui.model._scores import Scoring
 
-__all__ = ["Document", "Flows", "Prepared", "Restored"]
+__all__ = ["Document", "Flows", "Prepared"]
 
 _RUNS = 3  # whose flows are kept for undo
 
@@ -80,22 +81,6 @@ class Flows:
         unknown = older is not None and not complete and not seen
         boxes = () if complete or unknown else (*(each for each in seen if each.joined(box) != box), box)
         return cls(arrays[0], arrays[1], arrays[2], found.model, None if complete else region, boxes)
-
-
-@dataclass(frozen=True, eq=False)
-class Restored:
-    """The image after a filter, to be looked at. Networks get the raw image and do the filter themselves.
-
-    Parameters
-    ----------
-    picture
-        The filtered image.
-    filters
-        Keywords of ``Normalization``, as `SegmentationSettings.filters` gives them.
-    """
-
-    picture: Picture
-    filters: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +206,7 @@ class Document:
 
     @property
     def restored(self) -> Restored | None:
-        """The filtered image; None where no filter is on."""
+        """The image after a filter or a restoration model; None where none is on."""
         return self._restored
 
     @restored.setter

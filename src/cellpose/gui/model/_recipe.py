@@ -43,6 +43,8 @@ class Recipe:
         Of a volume what `SegmentationSettings.volume` gives; None: a plane.
     n_channels
         So many channels of the file are used, those after it are constant; None: all.
+    restore
+        Name of the restoration model that comes before; empty: none.
     """
 
     image: Path
@@ -56,6 +58,7 @@ class Recipe:
     masking: Mapping[str, Any]
     volume: Mapping[str, Any] | None = None
     n_channels: int | None = None
+    restore: str = ""
 
     def command(self, *, folder: bool = False, windows: bool = os.name == "nt") -> str:
         """A command line that writes the same masks as ``_cp_masks.tif``, and leaves the ``_seg.npy`` as it is.
@@ -86,6 +89,7 @@ class Recipe:
             words += ["--norm_percentile", *self.percentile]
         for name, value in self.filters.items():
             words += [f"--{name}"] if value is True else [f"--{name}", value]
+        words += ["--restore_type", self.restore] if self.restore else []
         return [_text(word) for word in words]
 
     def python(self, *, folder: bool = False) -> str:
@@ -97,28 +101,26 @@ class Recipe:
         options |= {**self.masking, **({} if self.volume is None else {"z_axis": 0, **self.volume})}
         read = "imread_2D" if self.volume is None else "imread_3D"
         given = "".join(f"    {name}={value!r},\n" for name, value in options.items())
-        model = f"model = models.CellposeModel(gpu={self.gpu}, pretrained_model={self.model!r})\n"
+        room, network, results = "models", "models.CellposeModel(", "masks, flows, styles"
+        if self.restore:
+            network = f"denoise.CellposeDenoiseModel(restore_type={self.restore!r}, "
+            room, results = "denoise", f"{results}, restored"
+        model = f"model = {network}gpu={self.gpu}, pretrained_model={self.model!r})\n"
+        run = f"{results} = model.eval(\n    image,\n{given})\n"
+        if self.restore and "upsample" in self.restore:
+            run += "masks, flows = denoise.at_image_size(masks, image.shape[:2], flows)  # as in the image\n"
+        save = "io.save_masks(image, masks, flows, path, tif=True, png=False)\n"
+        imports = f"from cellpose import {', '.join(sorted(('io', room)))}\n\n"
         if folder:
-            inside = "".join(
-                f"    {line}\n" for line in f"masks, flows, styles = model.eval(\n    image,\n{given})".split("\n")
-            )
+            inside = "".join(f"    {line}\n" for line in (run + save).splitlines())
             return (
-                "from cellpose import io, models\n\n"
-                f"{model}"
+                f"{imports}{model}"
                 f'for path in io.get_image_files({str(self.image.parent)!r}, "_masks"):\n'
                 f"    image = io.{read}(path)\n"
                 f"{inside}"
-                "    io.save_masks(image, masks, flows, path, tif=True, png=False)\n"
             )
         used = "" if self.n_channels is None else f"[..., :{self.n_channels}]  # the others are constant"
-        return (
-            "from cellpose import io, models\n\n"
-            f"path = {str(self.image)!r}\n"
-            f"image = io.{read}(path){used}\n"
-            f"{model}"
-            f"masks, flows, styles = model.eval(\n    image,\n{given})\n"
-            "io.save_masks(image, masks, flows, path, tif=True, png=False)\n"
-        )
+        return f"{imports}path = {str(self.image)!r}\nimage = io.{read}(path){used}\n{model}{run}{save}"
 
 
 def quoted(words: Sequence[str], *, windows: bool) -> str:

@@ -22,6 +22,7 @@ from cellpose.gui.model._frozen import Frozen
 from cellpose.gui.model._journal import STATE_KEY
 from cellpose.gui.model._labels import Regions, Table
 from cellpose.gui.model._provenance import PROVENANCE_KEY, Origin, content_of_origins, origins_of
+from cellpose.gui.model._restored import Restored, content_of_restored, restored_of
 from cellpose.gui.model._scores import SCORING_KEY, Scoring
 from cellpose.gui.model._settings import SegmentationSettings, filters_something
 from cellpose.io import IGNORED_KEY, Segmentation, regions_of
@@ -34,6 +35,7 @@ __all__ = [
     "put_aside",
     "restore",
     "restore_flows",
+    "restore_restored",
     "restore_settings",
     "seg_path",
 ]
@@ -76,8 +78,8 @@ class Snapshot:
         Names and colours of the classes, as `Classes.content` gives them; empty: the file names none.
     settings
         As they were.
-    filters
-        Of the image, as in `Restored`; empty: none.
+    restored
+        The image after a filter or a restoration model, where there is one.
     """
 
     labels: Frozen
@@ -86,7 +88,7 @@ class Snapshot:
     flows: Flows | None
     path: Path
     settings: SegmentationSettings
-    filters: Mapping[str, Any]
+    restored: Restored | None
     found: ModelCells | None = None
     scoring: Scoring | None = None
     origins: tuple[Origin, ...] = ()
@@ -98,7 +100,6 @@ class Snapshot:
         """A snapshot of a document that has a path."""
         labels, rows = document.labels.frozen()
         ids, path = document.labels.ids, document.path or Path()
-        filters = document.restored.filters if document.restored else {}
         return cls(
             labels,
             rows,
@@ -106,7 +107,7 @@ class Snapshot:
             document.flows,
             path,
             replace(settings),
-            filters,
+            document.restored,
             document.found,
             document.scoring,
             document.origins,
@@ -119,7 +120,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
     """The dict of a ``_seg.npy``; ``state`` tells this file from all others, see `state_of`."""
     labels, settings, flows = snapshot.labels.labels(), snapshot.settings, snapshot.flows
     planes = labels[0] if labels.shape[0] == 1 else labels
-    palette = cell_colors()
+    palette, filters = cell_colors(), snapshot.restored.filters if snapshot.restored else {}
     content = io.seg_content(
         planes,
         None if planes.ndim == 3 and not knows_flows(flows) else flows_to_write(flows, planes.shape),
@@ -139,8 +140,9 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
             **{name: value for name, value in asdict(Normalization()).items() if name not in _OURS},
             "percentile": [settings.lower, settings.upper],
             "norm3D": settings.norm3D,
-            **{name: value for name, value in snapshot.filters.items() if value or name not in _OURS},
+            **{name: value for name, value in filters.items() if value or name not in _OURS},
         },
+        **content_of_restored(snapshot.restored),
         **({} if snapshot.found is None else {FOUND_KEY: snapshot.found.content()}),
         **({} if snapshot.scoring is None else {SCORING_KEY: snapshot.scoring.content()}),
         **({CLASSES_KEY: dict(snapshot.classes)} if snapshot.classes else {}),
@@ -184,6 +186,21 @@ def _region_of(seg: Segmentation, shape: tuple[int, ...]) -> Box | None:
     return box if all(0 <= low < high <= length for low, high, length in ends) else None
 
 
+def restore_restored(document: Document, seg: Segmentation) -> None:
+    """What a restoration model made of the image, of a file that was read with it."""
+    n_channels = document.stack.shape[1]
+    document.restored = restored_of(seg.content, document.labels.shape, _channels_of(seg), n_channels)
+
+
+def _channels_of(seg: Segmentation) -> tuple[int, int] | None:
+    channels = seg.content.get("chan_choose")
+    if isinstance(channels, (list, tuple, np.ndarray)) and np.shape(channels) == (2,):
+        first, second = (int(channel) for channel in channels)
+        if first in range(4) and second in range(4):
+            return first, second
+    return None
+
+
 def restore_settings(settings: SegmentationSettings, seg: Segmentation) -> bool:
     """Diameter, channels, percentiles and filter as a file has them; whether the image is to be filtered.
 
@@ -191,11 +208,7 @@ def restore_settings(settings: SegmentationSettings, seg: Segmentation) -> bool:
     """
     if seg.diameter:
         settings.diameter = seg.diameter
-    channels = seg.content.get("chan_choose")
-    if isinstance(channels, (list, tuple, np.ndarray)) and np.shape(channels) == (2,):
-        first, second = (int(channel) for channel in channels)
-        if first in range(4) and second in range(4):
-            settings.channels = (first, second)
+    settings.channels = _channels_of(seg) or settings.channels
     kept = seg.content.get("normalize_params")
     if not isinstance(kept, Mapping):
         return False

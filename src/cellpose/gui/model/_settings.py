@@ -44,6 +44,9 @@ class SegmentationSettings:
     isotropic_steps
         Of volumes: follow 3D flows by true distances. As published a step along z is as many planes as it is pixels
         along y and x, and cells of thick planes fall apart.
+    restorer
+        Which restoration models are used: ``"bundled"``, those that were trained on the images of ``"cyto3"``,
+        ``"cyto2"`` or ``"nuclei"``, or the path of a file.
     keep_corrected
         Cells drawn or corrected by hand survive another run.
     """
@@ -71,6 +74,7 @@ class SegmentationSettings:
     flow3D_smooth: float = 0.0
     anisotropy: float = 1.0
     isotropic_steps: bool = False
+    restorer: str = "bundled"
     keep_corrected: bool = True
 
     @property

@@ -63,6 +63,10 @@ class ViewState:
         How its channels become colours, of ``ALL_COLOR_MODES``; keys go through ``COLOR_MODES``.
     plane
         The plane of a volume.
+    compare
+        Whether the image is shown left of a divider, and what was restored right of it.
+    divider
+        Where that is, as a share of the width of the view.
     layout
         How much of a volume is seen, of ``LAYOUTS``: the plane alone, or with it the sections XZ and YZ, whole or thin.
     cross
@@ -119,6 +123,8 @@ class ViewState:
     view: str = "image"
     color: str = "RGB"
     plane: int = 0
+    compare: bool = False
+    divider: float = 0.5
     layout: str = "one plane"
     cross: tuple[int, int] = (0, 0)
     dz: int = 10

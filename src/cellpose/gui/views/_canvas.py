@@ -39,7 +39,7 @@ class RenderSettings:
     Parameters
     ----------
     image
-        One plane, uint8 or uint16 (C, Y, X).
+        One plane, uint8 or uint16 (C, Y, X); an enlarged one has more rows and columns than the labels.
     channels
         Those that are seen, int32 (n,).
     tables
@@ -65,6 +65,12 @@ class RenderSettings:
     cells: npt.NDArray[np.uint32]
     outline_width: float
 
+    @property
+    def fineness(self) -> tuple[float, float]:
+        """Rows and columns of the image for each of the labels."""
+        (height, width), (rows, columns) = self.image.shape[1:], self.labels.shape
+        return height / rows, width / columns
+
 
 class Canvas(pg.GraphicsObject):  # type: ignore[misc]
     """Draws a `RenderSettings` in image coordinates: the pixel (y, x) covers y to y + 1, x to x + 1.
@@ -73,11 +79,14 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
     ----------
     size
         Height and width of the image; None: there is none.
+    begins
+        The first column of the screen that is drawn, in pixels of Qt.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.size: tuple[int, int] | None = None
+        self.begins = 0.0
         self._make: Callable[[], RenderSettings] | None = None
         self._made: RenderSettings | None = None
         self._frame: _Frame | None = None
@@ -118,7 +127,7 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         ratio = widget.devicePixelRatioF()
         to_screen = painter.worldTransform() * QTransform.fromScale(ratio, ratio)
         seen = to_screen.mapRect(self.boundingRect())
-        left, top = max(0, int(np.floor(seen.left()))), max(0, int(np.floor(seen.top())))
+        left, top = max(0, int(np.floor(seen.left())), round(self.begins * ratio)), max(0, int(np.floor(seen.top())))
         right = min(int(np.ceil(widget.width() * ratio)), int(np.ceil(seen.right())))
         bottom = min(int(np.ceil(widget.height() * ratio)), int(np.ceil(seen.bottom())))
         if right <= left or bottom <= top:
@@ -162,9 +171,9 @@ class _Frame:
     def filled(cls, shown: RenderSettings, place: tuple[Any, ...], ratio: float, last: _Frame | None) -> _Frame:
         """The pixels at a place; those that the last frame of the same picture has, moved on, are not filled again."""
         left, top, right, bottom, scale_x, scale_y, move_x, move_y = place
-        height, width = shown.labels.shape
-        rows = _sources(top, bottom, scale_y, move_y, height)
-        columns = _sources(left, right, scale_x, move_x, width)
+        (height, width), (fine_y, fine_x) = shown.image.shape[1:], shown.fineness
+        rows = _sources(top, bottom, scale_y / fine_y, move_y, height)
+        columns = _sources(left, right, scale_x / fine_x, move_x, width)
         pixels = None
         if last is not None and last.ratio == ratio:  # the scales differ by a rounding when the view was dragged
             pixels = _moved_on(shown, last, rows, columns, place)
@@ -223,9 +232,12 @@ def _filled(shown: RenderSettings, rows: Places, columns: Places, ratio: float) 
     from cellpose.gui.views._kernels import fill_rows
 
     out = np.empty((rows.size, columns.size), np.uint32)
+    fine_y, fine_x = shown.fineness
+    cell_rows, cell_columns = _coarser(rows, fine_y), _coarser(columns, fine_x)
     given = (shown.image, shown.channels, shown.tables, shown.colors, shown.palette, shown.labels, shown.cells)
     width, smallest = _outline_pixels(shown, ratio), max(32, _SLICE // max(1, columns.size))
-    run_sliced(fill_rows, rows.size, out, rows, columns, *given, width, np.uint32(BACKGROUND), smallest=smallest)
+    places = (rows, columns, cell_rows, cell_columns)
+    run_sliced(fill_rows, rows.size, out, *places, *given, width, np.uint32(BACKGROUND), smallest=smallest)
     return out
 
 
@@ -240,6 +252,13 @@ def _sources(start: int, stop: int, scale: float, move: float, length: int) -> P
     return np.where((places >= 0) & (places < length), places, -1).astype(np.int32)
 
 
+def _coarser(places: Places, fineness: float) -> Places:
+    """The rows or columns of the labels for those of a finer image; -1 stays."""
+    if fineness == 1:
+        return places
+    return np.where(places >= 0, (places + 0.5) / fineness, -1).astype(np.int32)
+
+
 class Scene(pg.GraphicsView):  # type: ignore[misc]
     """The view with the canvas, the stroke that is being drawn, its start, and the disk of the diameter."""
 
@@ -248,8 +267,9 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         pg.setConfigOptions(mouseRateLimit=-1)  # a fast hand must not lose points
         self.box = pg.ViewBox(lockAspect=True, invertY=True, enableMenu=False, border=None)
         self.setCentralItem(self.box)
-        self.canvas = Canvas()
-        self.box.addItem(self.canvas, ignoreBounds=True)
+        self.canvas, self.after = Canvas(), Canvas()  # the second one lies over the first where two are compared
+        for canvas in (self.canvas, self.after):
+            self.box.addItem(canvas, ignoreBounds=True)
         self.halo, self.stroke, self.waiting = QGraphicsPathItem(), QGraphicsPathItem(), QGraphicsPathItem()
         halo = QPen(QColor(0, 0, 0, 140), 5)
         halo.setCosmetic(True)

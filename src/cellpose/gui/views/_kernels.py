@@ -11,11 +11,27 @@ __all__ = ["fill_rows"]
 
 @compiled
 def fill_rows(
-    start, stop, out, rows, columns, image, channels, tables, colors, palette, labels, cells, width, background
+    start,
+    stop,
+    out,
+    rows,
+    columns,
+    cell_rows,
+    cell_columns,
+    image,
+    channels,
+    tables,
+    colors,
+    palette,
+    labels,
+    cells,
+    width,
+    background,
 ):
     """Pixels of some rows of the screen, 0xffRRGGBB.
 
-    ``rows`` and ``columns`` (int32) name the pixel of the image for each row and column of the screen, -1 outside.
+    ``rows`` and ``columns`` (int32) name the pixel of the image for each row and column of the screen, -1 outside,
+    ``cell_rows`` and ``cell_columns`` that of the labels.
     ``image`` (C, Y, X); ``channels`` (int32) those of it that are seen, ``tables`` uint8 (channels, values) the
     brightness of each of their values. They are added up in their ``colors`` float32 (channels, 3), or, where
     ``palette`` uint8 (256, 3) is not empty, their weighted sum is looked up there.
@@ -24,7 +40,7 @@ def fill_rows(
     wide at any zoom; 0: none.
     """
     n = columns.size
-    near = _labels_near(start, stop, rows, columns, labels, width)
+    near = _labels_near(start, stop, cell_rows, cell_columns, labels, width)
     base = np.empty((3, n), np.float32)  # red, green and blue of a row, without its cells
     edge = np.zeros(n, np.uint8)
     last = -1

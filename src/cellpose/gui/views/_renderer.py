@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,6 +21,9 @@ from cellpose.gui.views._canvas import RenderSettings
 
 __all__ = ["cell_table", "projection_settings", "render_settings"]
 
+Levels = Sequence[tuple[float, float]]
+
+_FULL_RANGE = (0.0, 255.0)
 _NO_PALETTE = np.zeros((0, 3), np.uint8)
 
 # The last tables of each picture are kept, and the last picture (C, Y, X), colours and palette of each flows: to make
@@ -29,14 +33,20 @@ _kept_tables: WeakKeyDictionary[Picture, tuple[Any, npt.NDArray[np.uint8]]] = We
 _kept_flows: WeakKeyDictionary[Flows, dict[int, tuple[tuple[Any, ...], _FlowPicture | None]]] = WeakKeyDictionary()
 
 
-def render_settings(document: Document, view: ViewState, axis: int = XY) -> RenderSettings:
-    """What the canvas shows of a document, and in which colours: the plane or, of a volume, another section."""
-    restored = document.restored if view.view == "restored" else None
+def render_settings(
+    document: Document, view: ViewState, axis: int = XY, side: tuple[str, Levels] | None = None
+) -> RenderSettings:
+    """What the canvas shows of a document, and in which colours: the plane or, of a volume, another section.
+
+    ``side``: one of two pictures that are compared, as a view, and its levels.
+    """
+    shown, levels = (view.view, view.levels) if side is None else side
+    restored = document.restored if shown == "restored" else None
     picture = document.picture if restored is None else restored.picture
     section = Section.seen(view, axis)
     if axis == XY:
         section = Section(XY, min(view.plane, picture.shape[0] - 1))
-    seen = _flow_picture(document, view.view, section)
+    seen = _flow_picture(document, shown, section)
     if seen is not None:
         image, colors, palette = seen
         channels = np.arange(len(image), dtype=np.int32)
@@ -44,7 +54,8 @@ def render_settings(document: Document, view: ViewState, axis: int = XY) -> Rend
     else:
         image = _section_of(picture.planes, section)
         channels, colors, palette = _coloring(view, picture)
-        tables = _tables(picture, [(*view.level(c), view.channel(c).gamma) for c in channels.tolist()])
+        looks = [(*(levels[c] if c < len(levels) else _FULL_RANGE), view.channel(c).gamma) for c in channels.tolist()]
+        tables = _tables(picture, looks)
     return RenderSettings(
         image=image,
         channels=channels,

@@ -106,7 +106,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
         elif name == "cross":
             self._refresh()
             self._follow()
-        elif name != "brush":
+        elif name not in ("brush", "divider"):
             self._refresh()
 
     def _refresh(self) -> None:

@@ -22,6 +22,7 @@ from cellpose.gui.model._choices import remember
 from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._cells_dock import CellsDock
 from cellpose.gui.views._dialogs import QtDialogs
+from cellpose.gui.views._divider import Divider
 from cellpose.gui.views._folder_dock import FolderDock
 from cellpose.gui.views._help_places import place_of
 from cellpose.gui.views._ignored import IgnoredRegions
@@ -34,7 +35,6 @@ from cellpose.gui.views._opening_bar import OpeningBar
 from cellpose.gui.views._plane_bar import PlaneBar
 from cellpose.gui.views._pointing import Pointing
 from cellpose.gui.views._region import Region
-from cellpose.gui.views._renderer import render_settings
 from cellpose.gui.views._scale_bar import ScaleBar
 from cellpose.gui.views._section_views import SectionViews
 from cellpose.gui.views._snapshot import take_picture
@@ -204,7 +204,7 @@ class Window(QModelMainWindow):
         session.panel_wanted.connect(lambda name: self._show_panel(name))
         session.field_by_field.go_to.connect(lambda y, x: self.scene.go_to(y, x))
         session.review.look_at.connect(self.scene.look_at)
-        session.view.events.connect(lambda _: self._repaint())
+        session.view.events.connect(lambda info: None if info.signal.name == "divider" else self._repaint())
         session.view.events.full_screen.connect(self._show_full)
         session.picture_wanted.connect(lambda path: take_picture(session, self.scene, path))
         session.view.events.disk_on.connect(lambda _: self._show_disk())
@@ -215,6 +215,7 @@ class Window(QModelMainWindow):
         self.tour = TourBubble(session.tour, self, self._parts())
         self.minimap, self.scale_bar = Minimap(session, self.scene), ScaleBar(session, self.scene)
         self.legend = Legend(session, self.scene)
+        self.divider = Divider(session, self.scene)
         self.status = Status(session, self.scene, self.statusBar())
         self.status.layout().insertWidget(2, OpeningBar(session))
         session.saved.connect(lambda _: self._show_title())
@@ -247,7 +248,7 @@ class Window(QModelMainWindow):
         self._show_title()
         document.restored_changed.connect(lambda: self._repaint())
         self._show_disk()
-        self.scene.canvas.show(lambda: render_settings(document, self.session.view), document.picture.shape[1:])
+        self.scene.canvas.show(lambda: self.divider.main(document), document.picture.shape[1:])
         self._repaint()
         if self._early is None or self._early.path != document.path:
             self.notice.hide()
@@ -308,6 +309,7 @@ class Window(QModelMainWindow):
         document = self.session.document
         if document is not None:
             self.scene.canvas.refresh()
+            self.divider.refresh()
             self.minimap.renew()
             self.panel.segmentation.count.setText(f"{document.labels.count} ROIs")
 

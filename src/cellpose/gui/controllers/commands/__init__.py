@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from cellpose.gui.controllers._session import Session
-from cellpose.gui.controllers.commands import _cells, _edit, _file, _help, _look, _models, _review, _view, _volumes
+from cellpose.gui.controllers.commands import (
+    _cells,
+    _edit,
+    _file,
+    _help,
+    _look,
+    _models,
+    _restoring,
+    _review,
+    _view,
+    _volumes,
+)
 from cellpose.gui.controllers.commands._command import Command, Conditions, When
 from cellpose.gui.controllers.commands._mouse import MouseRule, mouse_rules
 from cellpose.gui.controllers.commands._search import found
@@ -16,6 +27,6 @@ MENU_NAMES = {menu: title.replace("&", "") for menu, title in MENUS.items()}  # 
 
 def commands(session: Session) -> list[Command]:
     """All commands of a session."""
-    menus = (_file, _edit, _cells, _review, _view, _look, _volumes, _models)
+    menus = (_file, _edit, _cells, _review, _view, _look, _volumes, _models, _restoring)
     listed = [command for menu in menus for command in menu.commands(session)]
     return [*listed, *_help.commands(session, listed)]

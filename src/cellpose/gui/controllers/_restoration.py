@@ -1,0 +1,179 @@
+"""Restoring the image with a network: less noise, less blur, more pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellpose import weights
+from cellpose.errors import CellposeError, InputError
+from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.controllers._preload import load_networks
+from cellpose.gui.model import Document, Restored
+
+if TYPE_CHECKING:
+    from cellpose.gui.controllers._session import Session
+
+__all__ = ["BUNDLED_SET", "SETS", "TASKS", "Restoration"]
+
+#: What a network is asked to do, and how the window names it.
+TASKS = {"denoise": "denoise", "deblur": "deblur", "upsample": "upsample", "oneclick": "one-click"}
+#: What the networks were trained on: the one that comes with the package, then the published ones.
+BUNDLED_SET = "bundled"
+SETS = (BUNDLED_SET, "cyto3", "cyto2", "nuclei")
+_DOWNLOADING = 0.5  # share of the progress, where there is something to download
+
+
+class Restoration:
+    """What networks make of a session's image. The result is a picture beside the image, and is segmented in its place.
+
+    Parameters
+    ----------
+    session
+        Whose image is restored.
+
+    Attributes
+    ----------
+    task
+        What is being done, of ``TASKS``; empty: nothing.
+    """
+
+    job = "restore"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._model: tuple[Any, Any] = (None, None)  # what was asked for, and the loaded model
+        self._task = ""
+
+    @property
+    def task(self) -> str:
+        """What is being done, of ``TASKS``; empty: nothing."""
+        return self._task if self._session.jobs.running(self.job) is not None else ""
+
+    @property
+    def done(self) -> str:
+        """The model that restored the open image; empty: none did."""
+        document = self._session.document
+        return document.restored.model if document is not None and document.restored is not None else ""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the chosen network is a file of the user's own, which does what it was trained for."""
+        return self._session.settings.restorer not in SETS
+
+    def model_for(self, task: str) -> str:
+        """Name, or path, of the network that does a task."""
+        chosen = self._session.settings.restorer
+        if self.is_file:
+            return chosen
+        return task if chosen == BUNDLED_SET else f"{task}_{chosen}"
+
+    def choose_file(self) -> None:
+        """Let the user name a file of weights, such as ``python -m cellpose.denoise`` writes."""
+        path = self._session.dialogs.ask_open("Weights of a restoration model", "", self._session.files.folder())
+        if path is not None:
+            self._session.settings.restorer = str(path)
+
+    def start(self, task: str) -> None:
+        """Restore the open image in the background and show it; what is running already is canceled."""
+        session, document, settings = self._session, self._session.document, self._session.settings
+        if document is None:
+            session.failed.emit(f"open an image first, then {TASKS[task]}")
+            return
+        if document.is_provisional:
+            session.told.emit(session.held)
+            return
+        name = self.model_for(task)
+        try:
+            _check(task, document, settings.diameter)
+            normalization = settings.normalization()
+        except CellposeError as error:
+            session.failed.emit(str(error))
+            return
+        size_mib = self._to_download(name)
+        if size_mib is not None:
+            question = f"The model {name} is not on this computer. Download it (about {size_mib:.0f} MB)?"
+            if not session.dialogs.ask_yes("Download a model", question):
+                return
+        channels, gpu, diameter = session.segmentation.channel_pair(), settings.gpu, settings.diameter or None
+
+        def work(report: Report) -> Restored:
+            begun = 0.0
+            if size_mib is not None:
+                weights.pull(name, progress=lambda have, total: report(_DOWNLOADING * (have / total if total else 0)))
+                begun = _DOWNLOADING
+            model = self._loaded(name, gpu)
+            restored = _restored(
+                model, name, document, channels, diameter, normalization,
+                lambda share: report(begun + (1 - begun) * share),
+            )  # fmt: skip
+            if task == "upsample" and restored.ratio == 1:
+                message = (
+                    f"upsample makes cells {model.diam_mean:g} pixels wide, and these are {diameter:g}; choose "
+                    "denoise, deblur or one-click, or correct the diameter"
+                )
+                raise InputError(message)
+            return restored
+
+        def done(restored: Restored) -> None:
+            document.restored = restored
+            session.view.view = "restored"
+            session.told.emit(f"restored by {Path(name).name}; run segments the restored image")
+
+        session.filters.cancel()
+        self._task = task
+        session.jobs.start(self.job, work, done, lambda error: session.failed.emit(f"not restored: {error}"))
+
+    def cancel(self) -> None:
+        """Stop restoring; the image stays as it was."""
+        self._session.jobs.cancel(self.job)
+
+    def _to_download(self, name: str) -> float | None:
+        """Size of what must be downloaded first; None: nothing."""
+        info = None if weights.find(name) is not None else weights.lookup(name)
+        return None if info is None else info[0].size_mib
+
+    def _loaded(self, name: str, gpu: bool) -> Any:
+        load_networks()
+        from cellpose import denoise
+
+        if self._model[0] != (name, gpu):
+            self._model = ((name, gpu), denoise.DenoiseModel(gpu=gpu, pretrained_model=name))
+        return self._model[1]
+
+
+def _check(task: str, document: Document, diameter: float) -> None:
+    """Raise where a task makes no sense."""
+    if task == "upsample" and document.is_volume:
+        message = "upsample: of single planes only; denoise, deblur and one-click restore volumes plane by plane"
+        raise InputError(message)
+    if task == "upsample" and not diameter:
+        message = "upsample needs to know how large the cells are; set the diameter"
+        raise InputError(message)
+
+
+def _restored(
+    model: Any,
+    name: str,
+    document: Document,
+    channels: tuple[int, int] | None,
+    diameter: float | None,
+    normalization: Any,
+    report: Callable[[float], None],
+) -> Restored:
+    """The image, restored in any thread, plane by plane."""
+    from cellpose.models import Images, Layout
+    from cellpose.options import Tiling
+
+    stack, volume = document.stack, document.is_volume
+    image = np.moveaxis(stack if volume else stack[0], -3, -1)
+    layout = Layout(None if channels is None else list(channels), -1, 0 if volume else None)
+    (one,) = model.restored(
+        Images.of(image), layout, normalization, Tiling(), (diameter, None), do_3D=volume, progress=False, report=report
+    )
+    planes = one.image if volume else one.image[None]
+    result = np.ascontiguousarray(np.moveaxis(planes, -1, 1))
+    return Restored.by_model(name, result, one.ratio, channels, stack.shape[1])

@@ -1,0 +1,126 @@
+"""What a network is given of the open image: the image, the image with a filter, or what a network restored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.errors import InputError
+from cellpose.gui.model import Box, Document, Restored, SegmentationSettings
+from cellpose.gui.model._images import scaled_as_whole
+from cellpose.options import Normalization
+
+__all__ = ["Source"]
+
+_DEFAULT = (1.0, 99.0)  # percentiles; a restored image was normalised by those of the settings already
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An image, or a part of one, as it is segmented.
+
+    Parameters
+    ----------
+    stack
+        (Z, C, Y, X), the part.
+    whole
+        All of it; None: the stack is all.
+    percentiles
+        Of the whole, by which a part is scaled.
+    size
+        Height and width of the masks.
+    options
+        Keywords of ``eval``: ``diameter``, ``normalize``, ``channels``.
+    told
+        What the history of the file says of it.
+    """
+
+    stack: npt.NDArray[Any]
+    whole: npt.NDArray[Any] | None
+    percentiles: tuple[float, float]
+    size: tuple[int, ...]
+    options: dict[str, Any]
+    told: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        document: Document,
+        settings: SegmentationSettings,
+        channels: tuple[int, int] | None,
+        box: Box | None,
+    ) -> Source:
+        """What is segmented of a document with these settings; ``box``: of a part of it.
+
+        Raises
+        ------
+        CellposeError
+            If settings make no sense, or other channels were restored than are to be segmented.
+        """
+        restored = document.restored
+        planes, size = (slice(None),) * 3, document.labels.shape[1:]
+        if box is not None:
+            planes, size = box.slices, box.shape[1:]
+        if restored is not None and restored.stack is not None:
+            if channels != restored.channels and document.stack.shape[1] > 1:
+                message = (
+                    f"the image was restored for {_named(restored.channels)}, and {_named(channels)} are to be "
+                    "segmented: restore it again, or press none"
+                )
+                raise InputError(message)
+            return cls._restored(restored, restored.stack, settings, channels, planes, size)
+        # of a part with a filter, the filter sees the part alone
+        by_whole = box is not None and restored is None
+        options = {
+            "diameter": settings.diameter or None,
+            "normalize": settings.normalization(None if restored is None else restored.filters),
+            **({} if channels is None else {"channels": list(channels)}),
+        }
+        if by_whole:
+            options["normalize"] = False
+        z, y, x = planes
+        whole, percentiles = document.stack if by_whole else None, (settings.lower, settings.upper)
+        return cls(document.stack[z, :, y, x], whole, percentiles, size, options, {})
+
+    @classmethod
+    def _restored(
+        cls,
+        restored: Restored,
+        stack: npt.NDArray[Any],
+        settings: SegmentationSettings,
+        channels: tuple[int, int] | None,
+        planes: tuple[slice, ...],
+        size: tuple[int, ...],
+    ) -> Source:
+        """What a network restored: the channels that were chosen stand first, and cells are larger by its ratio."""
+        z, y, x = (restored.there(places, axis) for axis, places in enumerate(planes))
+        part = stack[z, :, y, x]
+        options = {
+            "diameter": settings.diameter * restored.ratio or None,
+            "normalize": Normalization() if part.shape == stack.shape else False,
+            **({} if channels is None else {"channels": [0, 0] if channels[0] == 0 else [1, 2]}),
+        }
+        told = {"restore": restored.model, **({"ratio": restored.ratio} if restored.ratio != 1 else {})}
+        return cls(part, None if part.shape == stack.shape else stack, _DEFAULT, size, options, told)
+
+    def image(self) -> npt.NDArray[Any]:
+        """([Z,] Y, X, C), in any thread."""
+        planes = self.stack if len(self.stack) > 1 else self.stack[0]
+        given = np.moveaxis(planes, -3, -1)
+        return given if self.whole is None else scaled_as_whole(given, self.whole, *self.percentiles)
+
+    def at_image_size(self, masks: Any, flows: Any) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
+        """Masks and flows at the size of the image, where a larger one was segmented."""
+        found = [np.asarray(each) for each in flows[:3]]
+        if np.shape(masks)[-2:] == self.size:
+            return np.asarray(masks), found
+        from cellpose.denoise import at_image_size
+
+        return at_image_size(np.asarray(masks), self.size, found)
+
+
+def _named(channels: tuple[int, int] | None) -> str:
+    return "all channels" if channels is None else f"the channels {channels[0]} and {channels[1]}"

@@ -1,0 +1,129 @@
+"""The image after a filter, or after a network that restores: a picture beside the image, and what is segmented."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellpose.gui.model._picture import FULL, Picture
+
+__all__ = ["FILTER", "Restored", "content_of_restored", "restored_of"]
+
+FILTER = "filter"  # what a _seg.npy says of a filter in place of the name of a model
+_MOST_RATIO = 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """The image after a filter or a restoration model.
+
+    Parameters
+    ----------
+    picture
+        To be looked at; ``ratio`` times as high and wide as the image.
+    filters
+        Of a filter, keywords of ``Normalization`` as `SegmentationSettings.filters` gives them: networks get the raw
+        image and do the filter themselves, so that nothing is filtered twice.
+    model
+        Name of the restoration model; empty: it is a filter.
+    stack
+        What networks get in place of the image, float32 (Z, C, Y, X) as the restoration model gave it; None: a filter.
+    ratio
+        How much larger than the image it is; cells stay at the size of the image.
+    channels
+        The 1-based pair that was restored, 0 for gray or none; None: each channel for itself.
+    """
+
+    picture: Picture
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    model: str = ""
+    stack: npt.NDArray[np.float32] | None = None
+    ratio: float = 1.0
+    channels: tuple[int, int] | None = None
+
+    @classmethod
+    def by_model(
+        cls,
+        model: str,
+        stack: npt.NDArray[np.float32],
+        ratio: float,
+        channels: tuple[int, int] | None,
+        n_channels: int,
+    ) -> Restored:
+        """What a restoration model made of an image with so many channels."""
+        return cls(Picture.of(_in_places(stack, channels, n_channels)), {}, model, stack, ratio, channels)
+
+    def there(self, places: slice, axis: int) -> slice:
+        """Where places of the image are along an axis of (Z, Y, X)."""
+        if axis == 0 or places.start is None:
+            return places
+        return slice(round(places.start * self.ratio), round(places.stop * self.ratio))
+
+
+def _in_places(
+    stack: npt.NDArray[np.float32], channels: tuple[int, int] | None, n_channels: int
+) -> npt.NDArray[np.float32]:
+    """Restored channels where those of the image stand, so that both have the same colours."""
+    if channels is None or channels[0] == 0 or n_channels == 1:
+        return stack
+    out = np.zeros((len(stack), n_channels, *stack.shape[2:]), np.float32)
+    for restored, channel in zip(np.moveaxis(stack, 1, 0), channels, strict=False):
+        if 0 < channel <= n_channels:
+            out[:, channel - 1] = restored
+    return out
+
+
+def content_of_restored(restored: Restored | None) -> dict[str, Any]:
+    """The keys ``restore``, ``ratio`` and ``img_restore`` of a ``_seg.npy``, as the original writes them.
+
+    ``img_restore`` is float32 ([Z,] Y, X, C): of a model its own values, of a filter those that are shown, 0 to 255.
+    """
+    if restored is None:
+        return {}
+    if restored.stack is None:
+        low, high = restored.picture.low, restored.picture.high
+        stack = (restored.picture.planes.astype(np.float32) - low) * np.float32(FULL / max(high - low, 1e-9))
+    else:
+        stack = restored.stack
+    image = np.moveaxis(stack, 1, -1)
+    return {
+        "restore": restored.model or FILTER,
+        "ratio": float(restored.ratio),
+        "img_restore": image[0] if len(image) == 1 else image,
+    }
+
+
+def restored_of(
+    content: Mapping[str, Any], shape: tuple[int, int, int], channels: tuple[int, int] | None, n_channels: int
+) -> Restored | None:
+    """What a restoration model made of the image, from the content of a ``_seg.npy``; None: there is nothing usable.
+
+    Parameters
+    ----------
+    content
+        Of the file.
+    shape
+        Of the labels, (Z, Y, X).
+    channels
+        The pair that was segmented.
+    n_channels
+        Of the image.
+    """
+    model, image, ratio = content.get("restore"), content.get("img_restore"), content.get("ratio", 1.0)
+    if not isinstance(model, str) or model in ("", FILTER) or not isinstance(image, np.ndarray):
+        return None
+    if not isinstance(ratio, (int, float, np.number)) or not 1 <= ratio <= _MOST_RATIO or image.dtype.kind not in "fiu":
+        return None
+    planes = image if shape[0] > 1 or image.ndim == 4 else image[None]
+    planes = planes[..., None] if planes.ndim == 3 else planes
+    if planes.ndim != 4 or len(planes) != shape[0] or not planes.size:
+        return None
+    wanted = [int(side * ratio) for side in shape[1:]]
+    if any(abs(side - there) > 1 for side, there in zip(planes.shape[1:3], wanted, strict=True)):
+        return None
+    stack = np.ascontiguousarray(np.moveaxis(planes, -1, 1), np.float32)
+    return Restored.by_model(model, stack, float(ratio), channels, n_channels)
