@@ -168,6 +168,8 @@ def test_what_was_restored_is_in_the_seg_file_and_comes_back(opened: Window, net
     content = io.read_seg(path.with_name("cells_seg.npy")).content
     assert (content["restore"], content["ratio"]) == ("upsample", pytest.approx(30 / 26))
     assert content["img_restore"].shape == (*before.shape[2:], 1)
+    assert content["masks"].shape == (SIDE, SIDE)
+    assert content["masks_restore"].shape == before.shape[2:]
     session.filters.clear()
     drop(opened, path)
     rest(opened, qtbot)

@@ -24,7 +24,7 @@ from cellpose.io import VIEWS, Segmentation, holds_objects
 __all__ = ["Masks", "OpenedImage", "read"]
 
 _LARGE = 2**28  # bytes of a _seg.npy that take so long to read that the image is shown before
-_ARRAYS = ("masks", "outlines", "flows", "img", "img_restore")
+_ARRAYS = ("masks", "outlines", "flows", "img", "img_restore", "masks_restore")
 
 
 @dataclass(frozen=True, eq=False)

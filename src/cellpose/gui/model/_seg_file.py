@@ -143,6 +143,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
             **{name: value for name, value in filters.items() if value or name not in _OURS},
         },
         **content_of_restored(snapshot.restored),
+        **_enlarged(content["masks"], snapshot.restored),
         **({} if snapshot.found is None else {FOUND_KEY: snapshot.found.content()}),
         **({} if snapshot.scoring is None else {SCORING_KEY: snapshot.scoring.content()}),
         **({CLASSES_KEY: dict(snapshot.classes)} if snapshot.classes else {}),
@@ -151,6 +152,15 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
         **({_REGION_KEY: np.array(flows.region)} if flows is not None and flows.region is not None else {}),
         STATE_KEY: state,
     }
+
+
+def _enlarged(masks: npt.NDArray[Any], restored: Restored | None) -> dict[str, Any]:
+    """The masks at the size of a restored image that is larger, as the command line writes them."""
+    if restored is None or restored.ratio == 1:
+        return {}
+    from cellpose.denoise import at_image_size
+
+    return {"masks_restore": at_image_size(masks, restored.picture.shape[1:])[0]}
 
 
 def restore(document: Document, seg: Segmentation) -> None:
