@@ -53,7 +53,9 @@ document.onkeydown=e=>{if(e.key==='Escape')big.classList.remove('on')};
 """
 
 
-def page(title: str, heading: str, sections: Sequence[str], *, style: str = "", note: str = "") -> str:
+def page(
+    title: str, heading: str, sections: Sequence[str], *, style: str = "", note: str = "", zooms: bool = True
+) -> str:
     """A whole page.
 
     Parameters
@@ -68,15 +70,18 @@ def page(title: str, heading: str, sections: Sequence[str], *, style: str = "", 
         Further rules of CSS.
     note
         At the end of the page, beside the version; plain text.
+    zooms
+        Pictures of cards are shown large when they are clicked on; needs a script, which servers may forbid.
     """
     body = "".join(sections)
+    zoom = f"<div class=big><img alt=''></div><script>{_SCRIPT}</script>" if zooms else ""
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width,initial-scale=1">'
         f"<title>{html.escape(title)}: {html.escape(heading.lower())}</title><style>{_STYLE}{style}</style>"
         f"<main><h1>{html.escape(heading)}</h1><p class=sub>{html.escape(title)}</p>{body}"
         f"<footer>cellpose {version}.{' ' if note else ''}{html.escape(note)}</footer>"
-        f"</main><div class=big><img alt=''></div><script>{_SCRIPT}</script></html>\n"
+        f"</main>{zoom}</html>\n"
     )
 
 

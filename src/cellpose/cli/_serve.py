@@ -23,6 +23,7 @@ examples:
   cellpose serve
   cellpose serve --examples my_images --port 8000
   cellpose serve --host 0.0.0.0 --token "$(openssl rand -hex 16)"
+  cellpose serve --contributions my_contributions
   cellpose serve --prefix /cellpose --public_host lab.example.org
 """
 
@@ -72,6 +73,10 @@ def _parser() -> argparse.ArgumentParser:
         "--frame", action="append", default=[], metavar="ORIGIN", help="site that may show the page in a frame"
     )
     parser.add_argument("--examples", metavar="FOLDER", help="images that the page offers to try")
+    parser.add_argument(
+        "--contributions", metavar="FOLDER", help="collect contributions in this folder, and show a page to review them"
+    )
+    parser.add_argument("--review_token", metavar="TEXT", help="of reviewers; default: made once, kept in that folder")
     parser.add_argument("--use_gpu", action="store_true", help="run models on the GPU")
     parser.add_argument("--verbose", action="store_true", help="show the log")
     return parser

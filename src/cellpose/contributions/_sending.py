@@ -1,15 +1,17 @@
-"""Sending an image and its cells to a server that collects contributions."""
+"""Sending an image and its cells to a server that collects contributions, by the REST API of ``cellpose serve``.
+
+Image and cells are uploaded like any image, and then given by their ids; nothing but the standard library is needed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
-import secrets
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -21,7 +23,7 @@ from cellpose.errors import OptionError, SendError
 
 __all__ = ["address_of", "send"]
 
-_ROUTE = "/api/v1/contributions"
+_API = "/api/v1"
 _WAIT_S = 60.0  # for an answer: the server reads and checks both files first
 _PIECE = 1 << 16  # bytes
 _LONGEST_ANSWER = 1 << 20  # bytes
@@ -84,30 +86,66 @@ def send(
     SendError
         If the server cannot be reached or does not take it; the message says why.
     """
-    target = address_of(server) + _ROUTE
-    boundary = secrets.token_hex(16)
-    body = _form({"provenance": json.dumps(provenance.as_dict())}, _files(pair), boundary)
-    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Content-Length": str(len(body))}
+    place = address_of(server) + _API
+    uploaded: list[str] = []
+    try:
+        for name, content in _files(pair).items():
+            share = (len(uploaded) / 2, 0.5)
+            answer = _post(server, f"{place}/images?name={name}.tif", content, token, report, share)
+            uploaded.append(_id_of(server, answer))
+        asked = {"image": uploaded[0], "masks": uploaded[1], "provenance": provenance.as_dict()}
+        answer = _post(server, f"{place}/contributions", json.dumps(asked).encode(), token)
+        _id_of(server, answer)
+        return answer
+    finally:
+        for each in uploaded:  # the server would delete them after a while
+            with contextlib.suppress(SendError):
+                _ask(server, urllib.request.Request(f"{place}/images/{each}", method="DELETE"), token)
+
+
+def _post(
+    server: str,
+    target: str,
+    content: bytes,
+    token: str,
+    report: Callable[[float], None] | None = None,
+    share: tuple[float, float] = (0.0, 1.0),
+) -> dict[str, Any]:
+    kind = "application/json" if content.startswith(b"{") else "application/octet-stream"
+    headers = {"Content-Type": kind, "Content-Length": str(len(content))}
+    pieces = _pieces(content, report, *share)
+    found = _ask(server, urllib.request.Request(target, pieces, headers, method="POST"), token)
+    try:
+        answer = json.loads(found)
+    except ValueError as error:
+        raise SendError(_stranger(server, found)) from error
+    return answer if isinstance(answer, dict) else {}
+
+
+def _ask(server: str, request: urllib.request.Request, token: str) -> bytes:
     if token:
-        headers["Authorization"] = f"Bearer {token}"
-    request = urllib.request.Request(target, _pieces(body, report), headers, method="POST")
+        request.add_header("Authorization", f"Bearer {token}")
     try:
         with opener().open(request, timeout=_WAIT_S) as response:
-            answer = json.loads(response.read(_LONGEST_ANSWER))
+            return bytes(response.read(_LONGEST_ANSWER))
     except urllib.error.HTTPError as error:
         with error:
             raise SendError(_refusal(server, error)) from error
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
+        reason = getattr(error, "reason", None) or error or type(error).__name__
         message = f"{server} could not be reached ({reason}); check the address, and that the server runs"
         raise SendError(message) from error
-    except ValueError as error:
-        message = f"{server} is no server of contributions: its answer cannot be read"
-        raise SendError(message) from error
-    if not isinstance(answer, dict) or not isinstance(answer.get("id"), str):
-        message = f"{server} is no server of contributions: it answered {str(answer)[:_LONGEST_SHOWN]!r}"
-        raise SendError(message)
-    return answer
+
+
+def _id_of(server: str, answer: dict[str, Any]) -> str:
+    if not isinstance(answer.get("id"), str):
+        raise SendError(_stranger(server, str(answer).encode()))
+    return str(answer["id"])
+
+
+def _stranger(server: str, answer: bytes) -> str:
+    shown = " ".join(answer[:_LONGEST_SHOWN].decode("utf-8", "replace").split())
+    return f"{server} is no server of cellpose; it answered {shown[:80]!r}"
 
 
 def _files(pair: Pair) -> dict[str, bytes]:
@@ -120,23 +158,11 @@ def _files(pair: Pair) -> dict[str, bytes]:
         return {"image": image.read_bytes(), "masks": masks.read_bytes()}
 
 
-def _form(fields: Mapping[str, str], files: Mapping[str, bytes], boundary: str) -> bytes:
-    """A form as browsers send it (RFC 7578)."""
-    parts = [
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'.encode()
-        for name, text in fields.items()
-    ]
-    for name, content in files.items():
-        head = f'Content-Disposition: form-data; name="{name}"; filename="{name}.tif"\r\nContent-Type: image/tiff'
-        parts += [f"--{boundary}\r\n{head}\r\n\r\n".encode(), content, b"\r\n"]
-    return b"".join([*parts, f"--{boundary}--\r\n".encode()])
-
-
-def _pieces(body: bytes, report: Callable[[float], None] | None) -> Iterator[bytes]:
-    for start in range(0, len(body), _PIECE):
+def _pieces(content: bytes, report: Callable[[float], None] | None, begin: float, part: float) -> Iterator[bytes]:
+    for start in range(0, len(content), _PIECE):
         if report is not None:
-            report(start / len(body))
-        yield body[start : start + _PIECE]
+            report(begin + part * start / len(content))
+        yield content[start : start + _PIECE]
 
 
 def _refusal(server: str, error: urllib.error.HTTPError) -> str:
@@ -145,7 +171,7 @@ def _refusal(server: str, error: urllib.error.HTTPError) -> str:
     with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
         told = json.loads(error.read(_LONGEST_ANSWER))
         words = str(told.get("error", "") if isinstance(told, dict) else "")
-    if error.code == http.HTTPStatus.NOT_FOUND and not words:
+    if error.code in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.METHOD_NOT_ALLOWED) and "image" not in words:
         words = "it collects no contributions; start it with --contributions FOLDER"
     words = " ".join((words or f"{error.code} {error.reason}").split())
     return f"{server} did not take it: {words[:_LONGEST_SHOWN]}"

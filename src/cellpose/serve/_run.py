@@ -29,6 +29,8 @@ def run(
     frame: Sequence[str] = (),
     examples: str | Path | None = None,
     use_gpu: bool = False,
+    contributions: str | Path | None = None,
+    review_token: str | None = None,
     routes: Sequence[Any] = (),
 ) -> int:
     """Serve the page and the API until Ctrl+C.
@@ -49,6 +51,10 @@ def run(
         Folder of images that the page offers to try.
     use_gpu
         Run models on the GPU.
+    contributions
+        Folder that collects contributions, made if it is not there; None: none are taken.
+    review_token
+        That reviewers of contributions must give; None: the one in that folder, made once.
     routes
         See `create_app`.
 
@@ -79,6 +85,7 @@ def run(
         raise FileMissingError(message)
     if token is None and not no_token and not options.is_local:
         token = secrets.token_urlsafe(16)
+    collects, review = _collecting(contributions, review_token)
     bound = _bound(options)
     app = create_app(
         options,
@@ -88,13 +95,16 @@ def run(
         frames=frame,
         examples=examples,
         gpu=use_gpu,
-        routes=routes,
+        routes=[*routes, *collects],
     )
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=3,
         limit_concurrency=None, h11_max_incomplete_event_size=65536,
     )  # fmt: skip
     logger.info(_address(options, bound, token), extra=_TOLD)
+    if collects:
+        both = f"&token={token}" if token else ""
+        logger.info(f"Contributions are reviewed at {_place(options, bound)}{review}{both}", extra=_TOLD)
     with bound:
         uvicorn.Server(config).run(sockets=[bound])
     return 0
@@ -107,6 +117,7 @@ def _bound(options: Serving) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((options.host, options.port))
+        bound.listen()  # whoever opens the printed address at once waits, and is not refused
     except OSError as error:
         bound.close()
         message = (
@@ -117,11 +128,25 @@ def _bound(options: Serving) -> socket.socket:
     return bound
 
 
-def _address(options: Serving, bound: socket.socket, token: str | None) -> str:
+def _collecting(folder: str | Path | None, token: str | None) -> tuple[list[Any], str]:
+    """The routes of contributions, and the last part of the address of their page."""
+    if folder is None:
+        return [], ""
+    from cellpose.serve._collection import Collection
+    from cellpose.serve._contributions import REVIEW, contribution_routes
+
+    collection = Collection.of(folder, token)
+    return [contribution_routes(collection)], f"{REVIEW}?review={collection.token}"
+
+
+def _place(options: Serving, bound: socket.socket) -> str:
     host = options.host
     shown = "localhost" if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host
     prefix = options.prefix.strip("/")
-    place = f"http://{shown}:{bound.getsockname()[1]}/" + (f"{prefix}/" if prefix else "")
+    return f"http://{shown}:{bound.getsockname()[1]}/" + (f"{prefix}/" if prefix else "")
+
+
+def _address(options: Serving, bound: socket.socket, token: str | None) -> str:
     end = f"?token={token}" if token else ""
     everyone = "" if token or options.is_local else " (everyone who reaches this machine may use it)"
-    return f"cellpose is at {place}{end}{everyone}. Ctrl+C ends it."
+    return f"cellpose is at {_place(options, bound)}{end}{everyone}. Ctrl+C ends it."

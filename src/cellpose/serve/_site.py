@@ -13,6 +13,7 @@ from anyio.to_thread import run_sync
 
 from cellpose.options import Serving
 from cellpose.serve._busy import Busy
+from cellpose.serve._collection import Collection
 from cellpose.serve._guard import Rates
 from cellpose.serve._jobs import Jobs
 from cellpose.serve._models import Models
@@ -41,11 +42,14 @@ class Site:
         Its limits.
     examples
         Images that are offered to try, by name.
+    collection
+        Of contributions; None: none are taken.
     """
 
     options: Serving
     examples: dict[str, Path] = field(default_factory=dict)
     gpu: bool = False
+    collection: Collection | None = None
 
     def __post_init__(self) -> None:
         options = self.options
