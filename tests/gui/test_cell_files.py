@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import itertools
 import json
 import threading
@@ -13,7 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cellpose import io
+from cellpose import io, measure
+from cellpose.gui.controllers._exports import OWN_ENTRIES, TABLES
 from cellpose.gui.model import Document, LabelStore, SegmentationSettings
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._classes import Classes
@@ -144,9 +146,56 @@ def test_csv_and_geojson_are_written_from_the_menu(window: Window, qtbot: object
         first, second = csv.DictReader(file)
     assert (first["y_px"], first["area_px"], first["score"]) == ("14.5", "100", "0.5000")
     assert (first["class"], first["class_name"], second["class"], second["score"]) == ("3", "glia, large", "0", "")
-    features = json.loads((tmp_path / "b_cells.geojson").read_text("utf-8"))["features"]
+    features = json.loads((tmp_path / "b.geojson").read_text("utf-8"))["features"]
     assert features[0]["properties"]["classification"]["name"] == "glia, large"
     assert len(features) == 2
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_every_format_is_exported_from_the_menu(window: Window, qtbot: object, tmp_path: Path, depth: int) -> None:
+    labels = np.zeros((depth, 40, 40), np.int32)
+    labels[:, 5:15, 5:15], labels[0, 20:30, 20:36] = 1, 2
+    window.session.open_array(np.zeros((depth, 1, 40, 40), np.uint8), labels, tmp_path / "b.tif")
+    needs = {"geoparquet": "geopandas", "spatialdata": "spatialdata", "ome-zarr": "zarr"}
+    for name, form in io.CELL_FORMATS.items():
+        if name in OWN_ENTRIES:
+            continue
+        window.notice.hide()
+        next(command for command in window.commands if command.id == f"file.save_{name}").trigger()
+        qtbot.waitUntil(lambda: not window.session.jobs.any, timeout=60_000)
+        target = tmp_path / f"b{form.endings[0]}"
+        if depth > 1 and not form.stacks:
+            assert "single planes only" in window.statusBar().currentMessage()
+            assert not target.exists()
+        elif importlib.util.find_spec(needs.get(name, "numpy")) is None:
+            assert "pip install" in window.notice.text.text()
+        elif form.reads and form.exact:
+            shape = labels.shape if depth > 1 else labels.shape[1:]
+            assert np.array_equal(io.read_cells(target, shape).labels.reshape(labels.shape), labels), name
+        else:
+            assert target.stat().st_size > 0
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "h5ad"])
+def test_measurements_are_exported_from_the_menu(window: Window, qtbot: object, tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip({"csv": "numpy", "parquet": "pyarrow", "h5ad": "anndata"}[suffix])
+    assert set(TABLES) == set(measure.FORMATS)
+    image = np.zeros((1, 1, 40, 40), np.uint8)
+    labels = np.zeros((40, 40), np.int32)
+    labels[5:15, 5:15], labels[20:30, 20:36] = 1, 2
+    image[0, 0][labels == 2] = 50
+    window.session.open_array(image, labels, tmp_path / "b.tif", pixel_um=(0.5, 0.5))
+    click(window, 10, 10)
+    key(window, "2")
+    next(command for command in window.commands if command.id == f"file.measure_{suffix}").trigger()
+    qtbot.waitUntil(lambda: not window.session.jobs.any, timeout=60_000)
+    target = tmp_path / f"b_measurements.{suffix}"
+    assert target.exists(), window.notice.text.text()
+    if suffix == "csv":
+        with target.open(newline="", encoding="utf-8") as file:
+            first, second = csv.DictReader(file)
+        assert (first["area"], first["area_um2"], second["intensity_mean-0"]) == ("100", "25", "50")
+        assert (first["class"], second["class"]) == (window.session.review.classes.names[1], "")
 
 
 def test_the_history_of_the_open_file_is_shown(window: Window, document: Document) -> None:

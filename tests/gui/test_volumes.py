@@ -153,16 +153,17 @@ def test_masks_of_a_volume_are_a_tiff(volume: Window, stack: Path, qtbot: object
 
 def test_masks_as_ome_zarr(volume: Window, stack: Path, qtbot: object) -> None:
     pytest.importorskip("zarr")
-    entry(volume, "File", "Save masks as OME-Zarr").trigger()
+    title = "Cells as ome-zarr (_masks.ome.zarr)"
+    entry(volume, "File", title).trigger()
     qtbot.waitUntil(lambda: not volume.session.jobs.any)
-    image = io.read_image(stack.with_name("cells_cp_masks.zarr"))
+    image = io.read_image(stack.with_name("cells_masks.ome.zarr"))
     assert (image.data == labels_of_balls()).all()
     assert image.axes == "ZYX"
     assert image.pixel_size_um == pytest.approx((1.0, 0.25, 0.25))
     volume.session.document.do(operations.delete, [1])
-    entry(volume, "File", "Save masks as OME-Zarr").trigger()  # in the place of the last
+    entry(volume, "File", title).trigger()  # in the place of the last
     qtbot.waitUntil(lambda: not volume.session.jobs.any)
-    assert np.unique(io.imread(stack.with_name("cells_cp_masks.zarr"))).tolist() == [0, 1]
+    assert np.unique(io.imread(stack.with_name("cells_masks.ome.zarr"))).tolist() == [0, 1]
 
 
 def test_masks_of_other_programs_open_on_a_volume(window: Window, stack: Path, qtbot: object) -> None:

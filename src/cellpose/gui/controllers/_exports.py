@@ -12,16 +12,22 @@ import numpy.typing as npt
 from cellpose import io, transforms
 from cellpose.errors import FileWriteError
 from cellpose.gui.model import CELL, Document
-from cellpose.gui.model._cell_files import as_csv, as_geojson
+from cellpose.gui.model._cell_files import as_csv, cells_of, marks_of
 from cellpose.gui.model._classes import Classes
 from cellpose.gui.model._labels import Table
 from cellpose.gui.model._seg_file import flows_to_write
-from cellpose.io import write_text
+from cellpose.io import CellFormat, write_text
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
 
-__all__ = ["Exports"]
+__all__ = ["OWN_ENTRIES", "TABLES", "Exports"]
+
+
+#: Formats of cells that have entries of their own in the File menu.
+OWN_ENTRIES = ("tif", "png", "seg", "outlines")
+#: Formats of measurements, those of ``cellpose measure``.
+TABLES = {"csv": "CSV", "parquet": "Parquet", "h5ad": "AnnData"}
 
 
 class Exports:
@@ -63,35 +69,47 @@ class Exports:
 
         self._write("the table", write)
 
-    def geojson(self) -> None:
-        """Outlines with classes and scores as ``_cells.geojson``, for QuPath."""
-        if not self._is_plane("GeoJSON"):
-            return
-        rows = self._rows()
-        classes = Classes()
-        classes.read(self._session.review.classes.content())
-
-        def write(_document: Document, labels: npt.NDArray[Any], path: Path) -> None:
-            write_text(path.with_name(f"{path.stem}_cells.geojson"), as_geojson(labels[None], rows, classes))
-
-        self._write("GeoJSON", write)
-
-    def zarr(self) -> None:
-        """Labels as OME-Zarr, ``_cp_masks.zarr``, with the sizes of the voxels."""
+    def cells(self, form: CellFormat) -> None:
+        """Cells with classes and scores as another program keeps them, in a file named as by ``cellpose convert``."""
         session, document = self._session, self._session.document
-        pixel_um = session.scale.pixel_um
-        sizes: tuple[float | None, float | None, float | None] = (None, None, None)
-        if pixel_um is not None and document is not None:
-            depth = pixel_um[0] * document.z_aspect if document.z_aspect != 1 else None  # 1: it may be unknown
-            sizes = (depth, *pixel_um)
+        if not form.stacks and not self._is_plane(form.name):
+            return
+        rows, voxel_um = self._rows(), self._voxel_um()
+        classes = Classes()
+        classes.read(session.review.classes.content())
 
         def write(_document: Document, labels: npt.NDArray[Any], path: Path) -> None:
-            axes = "ZYX" if labels.ndim == 3 else "YX"
-            target = path.with_name(f"{path.stem}_cp_masks.zarr")
-            masks = io.smallest_labels(labels)
-            io.write_ome_zarr(target, masks, axes, pixel_size_um=sizes, labels=True, overwrite=True)
+            target = path.with_name(path.stem + form.endings[0])
+            io.write_cells(target, cells_of(labels, rows, classes, voxel_um), form.name)
 
-        self._write("masks", write)
+        if document is not None:
+            self._write(f"cells ({form.name})", write)
+
+    def measurements(self, suffix: str) -> None:
+        """What ``cellpose measure`` finds of each cell, with its score and class, as ``_measurements.<suffix>``."""
+        session, document = self._session, self._session.document
+        rows, voxel_um, names = self._rows(), self._voxel_um(), list(session.review.classes.names)
+
+        def write(document: Document, labels: npt.NDArray[Any], path: Path) -> None:
+            from cellpose import measure
+
+            image = np.moveaxis(document.channels if labels.ndim == 3 else document.channels[0], -3, -1)
+            sides = [side for side in voxel_um[3 - labels.ndim :] if side is not None]
+            columns = measure.table(labels, image, pixel_size_um=sides if len(sides) == labels.ndim else None)
+            n = len(columns["label"])
+            told = {"image": np.full(n, path.name), "label": columns.pop("label"), **marks_of(rows, names)}
+            measure.write_table(path.with_name(f"{path.stem}_measurements.{suffix}"), told | columns)
+
+        if document is not None:
+            self._write(f"measurements ({suffix})", write)
+
+    def _voxel_um(self) -> tuple[float | None, float | None, float | None]:
+        """Depth, height and width of a voxel in micrometres; None where unknown."""
+        pixel_um, document = self._session.scale.pixel_um, self._session.document
+        if pixel_um is None or document is None:
+            return None, None, None
+        depth = pixel_um[0] * document.z_aspect if document.z_aspect != 1 else None  # 1: it may be unknown
+        return depth, *pixel_um
 
     def restored(self) -> None:
         """The restored or filtered image as ``_dn.tif``, float32, and where it is larger its masks beside it.

@@ -1,10 +1,11 @@
-"""The table of cells as files for other programs: CSV and GeoJSON."""
+"""The table of cells as CSV, and cells with what is known of them as other programs keep them."""
 
 from __future__ import annotations
 
 import csv
 import io as text
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,9 @@ from cellpose.gui.model._box import Box
 from cellpose.gui.model._cell_filter import diameters
 from cellpose.gui.model._classes import Classes
 from cellpose.gui.model._labels import Table
-from cellpose.io import Cells, geojson_of
+from cellpose.io import Cells
 
-__all__ = ["as_csv", "as_geojson"]
+__all__ = ["as_csv", "cells_of", "marks_of"]
 
 Labels = npt.NDArray[np.int32]
 
@@ -81,10 +82,26 @@ def _centres(labels: Labels, rows: Table) -> npt.NDArray[np.float64]:
     return centres
 
 
-def as_geojson(labels: Labels, rows: Table, classes: Classes) -> str:
-    """A polygon per cell of a plane (1, Y, X), with class, score and area, as QuPath reads it."""
+def cells_of(
+    labels: Labels,
+    rows: Table,
+    classes: Classes,
+    voxel_um: tuple[float | None, float | None, float | None] = (None, None, None),
+) -> Cells:
+    """Cells ([Z,] Y, X), numbered 1..n, with class, score and area, as `cellpose.io.write_cells` takes them."""
     kinds = dict(enumerate(zip(classes.names, classes.colors.tolist(), strict=True), 1))
     numbers = np.arange(1, len(rows) + 1)
     measured = {"label": numbers, "area px": rows["area"], "score": rows["score"], "manual": rows["manual"]}
     of_cells = {number: kinds[kind] for number, kind in enumerate(rows["kind"].tolist(), 1) if kind in kinds}
-    return geojson_of(Cells(labels[0], of_cells, measured))
+    return Cells(labels, of_cells, measured, pixel_size_um=voxel_um)
+
+
+def marks_of(rows: Table, classes: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Columns of what is known of cells beside their pixels: class, score, drawn by hand, checked."""
+    names = [classes[kind - 1] if 0 < kind <= len(classes) else str(kind or "") for kind in rows["kind"].tolist()]
+    return {
+        "class": np.array(names, dtype=object),
+        "score": rows["score"],
+        "manual": rows["manual"],
+        "checked": rows["checked"],
+    }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from cellpose.gui.controllers._exports import OWN_ENTRIES, TABLES
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command, Conditions
+from cellpose.io import CELL_FORMATS, CellFormat
 
 __all__ = ["commands"]
 
@@ -14,6 +16,7 @@ _IMAGES = (
     "All files (*)"
 )
 _MASKS = "Masks (*.tif *.tiff *.png *.jpg *.jpeg)"
+_EXPORT = "Export cells and measurements"
 _SEGS = "Segmentations (*_seg.npy *.npy)"
 
 
@@ -53,6 +56,16 @@ def commands(session: Session) -> list[Command]:
         yield Command(name, title, copy, (key,), "6", enabled=when.file)
         folder = f"{title}, for the folder"
         yield Command(f"{name}_folder", folder, lambda: copy(folder=True), (), "6", enabled=when.file)
+
+    def export(form: CellFormat) -> Command:
+        title = f"Cells as {form.name} ({form.endings[0]})"
+        run = lambda: exports.cells(form)  # noqa: E731
+        return Command(f"file.save_{form.name}", title, run, (), "55", enabled=has_cells, submenu=_EXPORT)
+
+    def measurements(suffix: str, title: str) -> Command:
+        title = f"Measurements as {title} (_measurements.{suffix})"
+        run = lambda: exports.measurements(suffix)  # noqa: E731
+        return Command(f"file.measure_{suffix}", title, run, (), "56", enabled=has_cells, submenu=_EXPORT)
 
     return [
         Command("file.open", "Load image", load, ("Ctrl+L",), enabled=quiet),
@@ -108,7 +121,8 @@ def commands(session: Session) -> list[Command]:
             "file.save_flows", "Save Flows and cellprob as tif", exports.flows, ("Ctrl+F",), "5", enabled=has_cells
         ),
         Command("file.save_table", "Save table of cells (CSV)", exports.table, (), "5", enabled=has_cells),
-        Command("file.save_geojson", "Save cells as GeoJSON (QuPath)", exports.geojson, (), "5", enabled=has_cells),
+        *(export(form) for name, form in CELL_FORMATS.items() if name not in OWN_ENTRIES),
+        *(measurements(suffix, title) for suffix, title in TABLES.items()),
         Command("file.history", "History of this file", session.review.tell_history, (), "7", enabled=when.open),
         *copies("command", recipes.copy_command, "Ctrl+Alt+C"),
         *copies("Python", recipes.copy_python, "Ctrl+Alt+P"),

@@ -51,8 +51,4 @@ def commands(session: Session) -> list[Command]:
         "3",
         enabled=volume & Conditions(session).cells,
     )
-    when = Conditions(session)
-    zarr = Command(
-        "file.save_zarr", "Save masks as OME-Zarr", session.exports.zarr, (), "5", enabled=when.cells & when.quiet
-    )
-    return [slices, zarr, *(command.within(_SUBMENU) for command in listed), *others]
+    return [slices, *(command.within(_SUBMENU) for command in listed), *others]
