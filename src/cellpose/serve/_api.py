@@ -40,7 +40,7 @@ from cellpose.serve._picture import image_tile, label_tile
 from cellpose.serve._results import FORMATS, cells_of, write_all, write_result
 from cellpose.serve._site import Site
 from cellpose.serve._store import Item
-from cellpose.serve._uploads import Refused, example, upload
+from cellpose.serve._uploads import Refused, example, example_thumbnail, upload
 
 __all__ = ["API", "api_routes"]
 
@@ -121,6 +121,12 @@ async def about(site: TheSite) -> dict[str, Any]:
     }
 
 
+@router.get("/examples/{name}/thumbnail", response_class=Response)
+async def thumbnail_of_example(site: TheSite, name: Annotated[str, InPath(max_length=200)]) -> Response:
+    """A small picture of an example, JPEG."""
+    return Response(await example_thumbnail(site, name), media_type="image/jpeg", headers=_FOR_EVER)
+
+
 @router.post("/images", status_code=201, openapi_extra=_UPLOADED)
 async def add_image(
     request: Request,
@@ -129,8 +135,10 @@ async def add_image(
     of_example: Annotated[str, Query(alias="example", max_length=200, description="an example of the server")] = "",
 ) -> ImageAnswer:
     """Upload an image: PNG, JPEG or TIFF, also OME-TIFF and stacks, as the body of the request."""
+    if not of_example:
+        return image_answer(await upload(site, request, name))
     site.rates.take(client_of(request))
-    return image_answer(await (example(site, of_example) if of_example else upload(site, request, name)))
+    return image_answer(await example(site, of_example))
 
 
 @router.get("/images/{image}")

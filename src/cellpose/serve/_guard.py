@@ -23,8 +23,8 @@ __all__ = ["COOKIE", "Guard", "Prefix", "Rates", "allowed_hosts", "client_of"]
 COOKIE = "cellpose_token"
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_OPEN = ("/healthz", "/sign-in")  # without a token: what a page needs to ask for it
-_SHOWN = ("/sign-in.css", "/sign-in.js")
+# without a token: what the page needs that asks for it
+_OPEN = ("/healthz", "/sign-in", "/page.css", "/alone.css", "/theme.js", "/icon.svg")
 
 
 class Prefix:
@@ -87,7 +87,7 @@ class Guard:
         given = request.query_params.get("token")
         if given is not None and request.method == "GET" and self._is_token(given):
             return self._signed_in(request)
-        if request.url.path in _OPEN + _SHOWN:
+        if request.url.path in _OPEN:
             return None
         header = request.headers.get("authorization", "")
         kind, _, word = header.partition(" ")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from cellpose.errors import FileReadError
 from cellpose.serve._about import About
@@ -73,12 +74,11 @@ class _Reader:
             self._start()
         self._done += 1
         order = {"source": str(source), "folder": str(folder), "name": name}
-        answer = self._ask(json.dumps(order))
-        if answer is None:
+        found = self._ask(json.dumps(order))
+        if found is None:
             self.end()
             message = f"{name} could not be read: it took too long, or broke the program that reads it"
             raise FileReadError(message)
-        found = json.loads(answer)
         if "error" in found:
             raise FileReadError(found["error"])
         return About.of(found["about"])
@@ -94,7 +94,7 @@ class _Reader:
         listen = threading.Thread(target=_listen, args=(self._process, self._answers), daemon=True, name="serve-reader")
         listen.start()
 
-    def _ask(self, order: str) -> str | None:
+    def _ask(self, order: str) -> Any:
         """The answer; None: there is none."""
         process = self._process
         if process is None or process.stdin is None:
@@ -102,8 +102,8 @@ class _Reader:
         try:
             process.stdin.write(order + "\n")
             process.stdin.flush()
-            return self._answers.get(timeout=self._seconds) or None
-        except (OSError, queue.Empty):
+            return json.loads(self._answers.get(timeout=self._seconds))
+        except (OSError, queue.Empty, ValueError):  # a line that is empty or cut: it has ended
             return None
 
     def end(self) -> None:

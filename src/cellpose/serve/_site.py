@@ -44,12 +44,15 @@ class Site:
         Images that are offered to try, by name.
     collection
         Of contributions; None: none are taken.
+    thumbnails
+        Of the examples, JPEG, as far as somebody has asked for them.
     """
 
     options: Serving
     examples: dict[str, Path] = field(default_factory=dict)
     gpu: bool = False
     collection: Collection | None = None
+    thumbnails: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         options = self.options

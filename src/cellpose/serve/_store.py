@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import secrets
 import shutil
@@ -159,11 +161,10 @@ class Store:
     def used_bytes(self) -> int:
         """Bytes on the disk."""
         total = 0
-        for path in self.folder.rglob("*"):
-            try:
-                total += path.stat().st_size
-            except OSError:  # removed meanwhile
-                continue
+        for folder, _, names in os.walk(self.folder):  # which passes over folders that are removed meanwhile
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += os.stat(os.path.join(folder, name)).st_size
         return total
 
     def new_folder(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import anyio
 from starlette.requests import ClientDisconnect, Request
 
 from cellpose.errors import CellposeError
+from cellpose.serve._busy import Busy
+from cellpose.serve._guard import client_of
 from cellpose.serve._site import Site
 from cellpose.serve._store import Item, shown_name
 
-__all__ = ["Refused", "example", "upload"]
+__all__ = ["Refused", "example", "example_thumbnail", "upload"]
 
 _SECONDS = 300.0  # that an upload may take
+_PAST_SECONDS = 20.0  # for which the rest of one that is refused is taken
 _KINDS = (
     (b"\x89PNG\r\n\x1a\n", "image.png"),
     (b"\xff\xd8\xff", "image.jpg"),
@@ -44,31 +48,46 @@ async def upload(site: Site, request: Request, name: str) -> Item:
     Refused
         If it is too large, too slow, or no image.
     Busy
-        If there is no room for it.
+        If there is no room for it, or the client has asked for too much.
     """
+    try:
+        site.rates.take(client_of(request))
+        return await _taken(site, request, shown_name(name))
+    except (Refused, Busy):
+        await _read_past(request, site.most_bytes)
+        raise
+
+
+async def _taken(site: Site, request: Request, name: str) -> Item:
     length = request.headers.get("content-length", "")
     if not length.isdecimal():  # room is held for a file before it comes
         raise Refused(411, "the length of the file is missing; send it as Content-Length")
-    claimed = int(length)
-    if claimed > site.most_bytes:
-        raise _too_large(site)
-    name = shown_name(name)
-    release = await site.quick(site.store.reserve, _EXPANSION * claimed)
+    if int(length) > site.most_bytes:
+        raise Refused(413, f"the file is too large; at most {site.options.upload_mb:g} MB are allowed")
+    release = await site.quick(site.store.reserve, _EXPANSION * int(length))
+    folder = site.store.new_folder()
     try:
-        folder = site.store.new_folder()
-        try:
-            with anyio.fail_after(_SECONDS):
-                source = await _written(site, request, folder)
-            return await site.read(_read, site, source, folder, name)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-    except TimeoutError:
-        raise Refused(408, f"the upload took more than {_SECONDS:g} s") from None
-    except ClientDisconnect:
-        raise Refused(400, "the upload was broken off") from None
+        with anyio.fail_after(_SECONDS):
+            source = await _written(request, folder)
+        return await site.read(_read, site, source, folder, name)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, TimeoutError):
+            raise Refused(408, f"the upload took more than {_SECONDS:g} s") from None
+        if isinstance(error, ClientDisconnect):
+            raise Refused(400, "the upload was broken off") from None
+        raise
     finally:
         release()
+
+
+async def _read_past(request: Request, most_bytes: int) -> None:
+    """Take the rest of a file that is refused, if it is not endless: who still sends does not listen to an answer."""
+    with anyio.move_on_after(_PAST_SECONDS), contextlib.suppress(ClientDisconnect, RuntimeError):
+        async for chunk in request.stream():
+            most_bytes -= len(chunk)
+            if most_bytes < 0:
+                return
 
 
 async def example(site: Site, name: str) -> Item:
@@ -90,7 +109,18 @@ async def example(site: Site, name: str) -> Item:
         raise
 
 
-async def _written(site: Site, request: Request, folder: Path) -> Path:
+async def example_thumbnail(site: Site, name: str) -> bytes:
+    """A small picture of an example, JPEG; raises as `example`."""
+    if name not in site.thumbnails:
+        item = await example(site, name)
+        try:
+            site.thumbnails[name] = (item.folder / "thumbnail.jpg").read_bytes()
+        finally:
+            await site.quick(site.forget, item)
+    return site.thumbnails[name]
+
+
+async def _written(request: Request, folder: Path) -> Path:
     """The body in a file whose name its first bytes choose."""
     head, partial = b"", folder / "upload"
     with partial.open("wb") as file:
@@ -109,11 +139,7 @@ def _kind(head: bytes) -> str:
             return name
     if not head:
         raise Refused(422, "the file is empty")
-    raise Refused(415, f"the file is no PNG, JPEG or TIFF: it begins with {head[:4]!r}")
-
-
-def _too_large(site: Site) -> Refused:
-    return Refused(413, f"the file is too large; at most {site.options.upload_mb:g} MB are allowed")
+    raise Refused(415, "the file is no PNG, JPEG or TIFF")
 
 
 def _read(site: Site, source: Path, folder: Path, name: str, *, keep: bool = False) -> Item:

@@ -513,10 +513,14 @@ export class Viewer {
  */
 function stroked(context, tile, place, path, color, width) {
   const [across, down] = [place.width / tile.width, place.height / tile.height];
+  context.save();
+  context.beginPath();
+  context.rect(place.left, place.top, place.width, place.height);
+  context.clip();
   context.setTransform(across, 0, 0, down, place.left, place.top);
   context.lineWidth = width / across;
   context.lineCap = "round";
   context.strokeStyle = color;
   context.stroke(path);
-  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.restore();
 }

@@ -1,0 +1,229 @@
+"""Who may ask, how much, and what is kept: tokens, origins, prefixes, rates, limits, deletion."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import httpx
+import numpy as np
+import pytest
+import tifffile
+
+from cellpose import io
+from cellpose.errors import FileMissingError, InputError, OptionError
+from cellpose.options import Serving
+from cellpose.serve import Client, run
+from served import EXAMPLES, serving
+
+PICTURE = (EXAMPLES / "nuclei_dense.png").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    """A server with a token, a prefix, and small limits."""
+    words = ("--token", "secret", "--prefix", "/lab/cells", "--upload_mb", "0.3", "--image_mp", "0.2", "--queue", "0")
+    more = ("--keep_min", "0.05", "--rate_per_min", "40", "--store_gb", "0.02", "--job_s", "1")
+    with serving(*words, *more, folder=tmp_path_factory.mktemp("strict")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def trusted(strict):
+    with Client(strict.address, strict.token, patience_s=0) as client:
+        yield client
+
+
+def ask(place, method="GET", **words):
+    return httpx.request(method, place, follow_redirects=False, **words)
+
+
+def test_without_the_token_nothing_is_told(strict):
+    assert strict.address.endswith("/lab/cells/")
+    assert strict.token == "secret"
+    for place in ("api/v1/about", "api/v1/images/x", "api/v1/openapi.json", "app.js", "api/v1/jobs/x/events"):
+        assert ask(strict.address + place).status_code == 401, place
+        assert ask(strict.address + place, headers={"Authorization": "Bearer wrong"}).status_code == 401
+        assert ask(strict.address + place, cookies={"cellpose_token": "wrong"}).status_code == 401
+    assert ask(strict.address + "healthz").text == "ok\n"
+
+
+def test_a_browser_without_the_token_is_asked_for_it(strict):
+    html = {"Accept": "text/html"}
+    answer = ask(strict.address, headers=html)
+    assert (answer.status_code, answer.headers["location"]) == (303, "sign-in")
+    assert "asks for a token" in ask(strict.address + "sign-in", headers=html).text
+    assert ask(strict.address + "page.css").status_code == 200
+    answer = ask(strict.address + "?token=secret&a=b", headers=html)
+    assert (answer.status_code, answer.headers["location"]) == (303, "./?a=b")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    assert "<title>cellpose" in ask(strict.address, headers=html, cookies={"cellpose_token": "secret"}).text
+
+
+def test_a_server_behind_a_prefix_answers_with_and_without_it(strict):
+    bare = strict.address.replace("/lab/cells", "")
+    headers = {"Authorization": "Bearer secret"}
+    assert ask(bare + "api/v1/about", headers=headers).status_code == 200
+    assert ask(strict.address.rstrip("/"), headers=headers).headers["location"] == "cells/"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_requests_of_other_sites_are_refused(served, headers):
+    answer = ask(f"{served.address}api/v1/images?name=a.png", "POST", content=PICTURE, headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (403, "requests of other sites are refused")
+
+
+def test_pictures_are_not_for_other_pages(served):
+    other = {"Sec-Fetch-Site": "cross-site"}
+    assert ask(f"{served.address}api/v1/about", headers=other | {"Sec-Fetch-Mode": "no-cors"}).status_code == 403
+    assert ask(served.address, headers=other | {"Sec-Fetch-Mode": "navigate"}).status_code == 200
+    answer = ask(served.address)
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    assert "script-src 'self';" in answer.headers["content-security-policy"]
+    assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_name_of_another_site_is_refused_where_there_is_no_token(served):
+    answer = ask(f"{served.address}api/v1/about", headers={"Host": "evil.example:80"})
+    assert (answer.status_code, "is not called" in answer.json()["error"]) == (421, True)
+    port = served.address.rsplit(":", 1)[1].strip("/")
+    assert ask(f"{served.address}api/v1/about", headers={"Host": f"127.0.0.1:{port}"}).status_code == 200
+
+
+def test_the_page_that_needs_no_server_is_apart_from_others(served):
+    answer = ask(f"{served.address}local/")
+    assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+    assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
+    assert "wasm-unsafe-eval" in answer.headers["content-security-policy"]
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "reason"),
+    [
+        (b"", 422, "the file is empty"),
+        (b"GIF89a....", 415, "the file is no PNG, JPEG or TIFF"),
+        (bytes(400_000), 413, "at most 0.3 MB are allowed"),
+        (PICTURE[:2000], 422, "cells.png is truncated"),
+    ],
+)
+def test_uploads_that_are_not_taken_say_why(trusted, strict, content, status, reason):
+    with pytest.raises(InputError, match=reason):
+        trusted._send("POST", "images", params={"name": "../../cells.png"}, content=content)
+    headers = {"Authorization": "Bearer secret"}
+    assert ask(strict.address + "api/v1/images", "POST", content=content, headers=headers).status_code == status
+    assert [name for name in strict.kept if "image" in name or "upload" in name] == []
+
+
+def test_a_length_must_be_given(strict):
+    headers = {"Authorization": "Bearer secret"}
+    answer = ask(strict.address + "api/v1/images", "POST", content=iter([PICTURE]), headers=headers)
+    assert answer.status_code == 411
+
+
+def test_images_of_too_many_pixels_are_refused_before_they_are_decoded(trusted, tmp_path):
+    tifffile.imwrite(tmp_path / "bomb.tif", np.zeros((5000, 5000), np.uint8), compression="zlib")
+    assert (tmp_path / "bomb.tif").stat().st_size < 300_000
+    with pytest.raises(InputError, match=r"bomb\.tif claims an image of 0\.0 GiB|megapixels"):
+        trusted.upload(tmp_path / "bomb.tif")
+
+
+def test_jobs_that_take_too_long_and_queues_that_are_full(trusted, strict, tmp_path):
+    io.imsave(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (440, 440), np.uint8))
+    first, other = (trusted.upload(tmp_path / "a.png") for _ in range(2))
+    slow = {"model": "generalist", "diameter": 4}  # enlarged many times
+    job = trusted._json("POST", f"images/{first}/segmentation", json=slow)
+    headers = {"Authorization": "Bearer secret"}
+    again = ask(f"{strict.address}api/v1/images/{first}/segmentation", "POST", json=slow, headers=headers)
+    assert (again.status_code, "is being segmented" in again.json()["error"]) == (409, True)
+    full = ask(f"{strict.address}api/v1/images/{other}/segmentation", "POST", json=slow, headers=headers)
+    assert (full.status_code, int(full.headers["retry-after"]) >= 1) == (429, True)
+    while (state := trusted._json("GET", f"jobs/{job['id']}"))["state"] == "running":
+        time.sleep(0.1)
+    assert state["state"] == "failed"
+    assert "took more than 1 s" in state["error"]
+
+
+def test_nothing_is_kept_after_the_set_time(trusted, strict, tmp_path):
+    io.imsave(tmp_path / "a.png", np.zeros((20, 20), np.uint8))
+    image = trusted.upload(tmp_path / "a.png")
+    assert image in strict.kept
+    until = time.monotonic() + 30
+    while image in strict.kept and time.monotonic() < until:
+        time.sleep(0.2)
+    assert image not in strict.kept
+    with pytest.raises(InputError, match="there is no such image"):
+        trusted.image(image)
+
+
+def test_a_client_that_asks_for_too_much_is_told_to_wait(strict):
+    headers = {"Authorization": "Bearer secret"}
+    with httpx.Client(headers=headers) as client:
+        answers = [client.post(strict.address + "api/v1/images", content=b"none") for _ in range(60)]
+    states = [answer.status_code for answer in answers]
+    assert set(states) == {415, 429}
+    refused = answers[states.index(429)]
+    assert "more than 40 requests in a minute" in refused.json()["error"]
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_a_server_that_ends_leaves_nothing(tmp_path):
+    with serving("--examples", str(EXAMPLES), folder=tmp_path) as server:
+        with Client(server.address) as client:
+            client.upload(EXAMPLES / "nuclei_dense.png")
+        assert len(server.kept) > 1
+    assert list(server.folder.iterdir()) == []
+
+
+def test_a_host_that_others_reach_gets_a_token(tmp_path):
+    with serving("--host", "0.0.0.0", folder=tmp_path) as server:
+        assert len(server.token) > 15
+        assert ask(server.address + "api/v1/about").status_code == 401
+    (tmp_path / "open").mkdir()
+    with serving("--host", "0.0.0.0", "--no_token", folder=tmp_path / "open") as server:
+        assert server.token is None
+        assert "everyone who reaches this machine may use it" in "".join(server.lines)
+        assert ask(server.address + "api/v1/about", headers={"Host": "space.example"}).status_code == 200
+
+
+def test_what_cannot_be_served_is_said_before_it_begins(served):
+    port = int(served.address.rsplit(":", 1)[1].strip("/"))
+    with pytest.raises(OptionError, match=f"cannot listen on 127.0.0.1, port {port}"):
+        run(Serving(port=port))
+    with pytest.raises(OptionError, match="contradict"):
+        run(token="x", no_token=True)
+    with pytest.raises(FileMissingError, match="is no folder"):
+        run(examples="/nowhere")
+
+
+def test_one_image_is_changed_by_one_request_at_a_time(served):
+    with Client(served.address) as client:
+        image = client.upload(EXAMPLES / "nuclei_dense.png")
+        client.segment(image, model="nuclei-cells")
+        faults: list[BaseException] = []
+
+        def work(level: float) -> None:
+            try:
+                for _ in range(5):
+                    client.threshold(image, cellprob_threshold=level)
+                    assert client.masks(image).max() > 10
+            except BaseException as error:
+                faults.append(error)
+
+        threads = [threading.Thread(target=work, args=(level,)) for level in (-1.0, 0.0, 1.0)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert faults == []
