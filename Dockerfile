@@ -1,5 +1,6 @@
 # docker build -t cellpose .
 # docker run --rm -v "$PWD:/data" cellpose --dir /data --save_tif
+# docker run --rm -p 8770:8770 cellpose serve --host 0.0.0.0
 #
 # On Linux pip brings a PyTorch with CUDA, which runs on GPUs with "docker run --gpus all ... --use_gpu". For an image without
 # CUDA, several gigabytes smaller, name the index of PyTorch's CPU builds:
@@ -7,7 +8,7 @@
 FROM python:3.11-slim
 ARG PIP_EXTRA_INDEX_URL=""
 ARG TORCH="torch"
-ARG EXTRAS="measure,track,distributed"
+ARG EXTRAS="measure,track,distributed,serve"
 ENV PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1
 WORKDIR /opt/cellpose
 COPY pyproject.toml README.md LICENSE ./

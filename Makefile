@@ -3,6 +3,7 @@
 #   make test   run the checks and the fast tests
 # And one opens the window on an example:
 #   make window
+# make serve shows the page for the browser with the examples; make space puts together a Space of Hugging Face.
 # make docs builds the site of the documents: build/site/index.html, which can be opened from the disk.
 # make test-napari makes an environment with napari and runs the tests of the plugin, which skip elsewhere.
 # make test-avx2 runs the tests as on a processor without AVX-512.
@@ -12,13 +13,24 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DOCS   := .venv-docs
 
-.PHONY: demo window docs test test-avx2 test-napari slow lint benchmarks clean
+.PHONY: demo window serve space docs test test-avx2 test-napari slow lint benchmarks clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py --out demo
 
 window: $(STAMP)
 	$(BIN)/python examples/window.py
+
+serve: $(STAMP)
+	$(BIN)/python -m cellpose serve --examples examples
+
+space: $(STAMP)
+	rm -rf build/space
+	mkdir -p build/space/examples
+	$(BIN)/python -m hatchling build --target wheel --directory build/space
+	cp deploy/huggingface/* build/space
+	cp $(filter-out %_masks.png,$(wildcard examples/*.png)) build/space/examples
+	@echo "push the content of build/space to a Space"
 
 # The libraries of the site are in an environment of their own; the package writes its reference pages from $(VENV).
 docs: $(STAMP) $(DOCS)/.installed

@@ -48,7 +48,7 @@ DATA = {
 }
 # What stands at the top of the source distribution; pyproject.toml and .gitignore come from hatchling.
 TOP = {
-    *("src", "tests", "examples", "docs", "benchmarks", "training"),
+    *("src", "tests", "examples", "docs", "benchmarks", "training", "deploy"),
     *("README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Makefile", "mkdocs.yml"),
     *("SECURITY.md", "CODE_OF_CONDUCT.md"),
     *("conftest.py", "requirements-dev.lock", "requirements-docs.lock"),

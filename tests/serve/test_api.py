@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io as bytes_io
 import json
+import re
+import shlex
+import shutil
+import subprocess
 import time
 import zipfile
 
@@ -210,3 +214,20 @@ def test_the_api_describes_itself(served):
     fields = document["components"]["schemas"]["SegmentRequest"]["properties"]
     assert fields["flow_threshold"]["default"] == 0.4
     assert all("description" in field for field in fields.values())
+
+
+DOCS = EXAMPLES.parent / "docs" / "browser.md"
+
+
+@pytest.mark.skipif(not DOCS.is_file(), reason="the documents are not part of this installation")
+def test_the_code_of_the_documents_runs(served, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    io.imsave("cells.tif", io.imread(EXAMPLES / "nuclei_dense.png"))
+    text = DOCS.read_text(encoding="utf-8").replace("http://localhost:8770", served.address.rstrip("/"))
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], {})
+    assert "cells" in capsys.readouterr().out
+    assert (tmp_path / "cells_rois.zip").stat().st_size > 1000
+    if shutil.which("curl"):
+        command = re.search(r"```bash\n(curl .*?)\n```", text, re.DOTALL)[1]
+        done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout)["name"] == "cells.tif"

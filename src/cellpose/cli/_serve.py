@@ -72,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--frame", action="append", default=[], metavar="ORIGIN", help="site that may show the page in a frame"
     )
+    parser.add_argument(
+        "--trusted_proxy", action="append", default=[], metavar="ADDRESS",
+        help="proxy that says who asks, beside those of this machine; *: any",
+    )  # fmt: skip
     parser.add_argument("--examples", metavar="FOLDER", help="images that the page offers to try")
     parser.add_argument(
         "--contributions", metavar="FOLDER", help="collect contributions in this folder, and show a page to review them"

@@ -179,6 +179,16 @@ async def labels(site: TheSite, item: TheItem, level: Place, column: Place, row:
     return Response(content, media_type="application/octet-stream", headers={"Content-Encoding": "deflate"})
 
 
+@router.get("/images/{image}/hues", response_class=Response)
+async def hues(item: TheItem) -> Response:
+    """For each number of a cell one that its color can be made of, which stays while thresholds change.
+
+    32-bit numbers, little-endian, deflated; the first is of the background.
+    """
+    content = zlib.compress(cells_of(item).hues.astype("<u4").tobytes(), 1)
+    return Response(content, media_type="application/octet-stream", headers={"Content-Encoding": "deflate"})
+
+
 @router.post("/images/{image}/segmentation", status_code=202)
 async def start(request: Request, site: TheSite, item: TheItem, wanted: SegmentRequest) -> JobAnswer:
     """Start to segment an image; the job says how far it is."""

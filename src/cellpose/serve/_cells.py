@@ -17,6 +17,7 @@ import numpy.typing as npt
 from cellpose import dynamics, utils
 from cellpose.errors import EditRefusedError
 from cellpose.options import Masking
+from cellpose.serve._hues import carried_hues
 
 __all__ = ["Cells", "Settings"]
 
@@ -93,6 +94,8 @@ class Cells:
         Another one whenever the labels have changed.
     count
         Number of cells.
+    hues
+        By the numbers of the cells, uint32: what their colors are made of; they stay where thresholds change.
     """
 
     def __init__(self, folder: Path, settings: Settings, masks: Array, dP: Array, cellprob: Array, planes: int) -> None:
@@ -101,6 +104,7 @@ class Cells:
         self._edits: list[_Edit] = []
         self.version = 0
         self.count = 0
+        self.hues: npt.NDArray[np.uint32] = np.zeros(1, np.uint32)
         self._write("flows", dP)
         self._write("cellprob", cellprob)
         self._write("found", _numbered(masks, self._together))
@@ -239,6 +243,10 @@ class Cells:
             plane[edit.mask & (plane == 0)] = number
         present = np.bincount(labels.ravel())
         before = self._path(f"labels-{self.version}")
+        if self.version:
+            self.hues = carried_hues(self.labels, self.hues, labels)
+        else:
+            self.hues = np.arange(len(present), dtype=np.uint32)
         self.count = int((present[1:] > 0).sum())
         self._write(f"labels-{self.version + 1}", labels)
         self.version += 1

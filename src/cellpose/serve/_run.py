@@ -27,6 +27,7 @@ def run(
     no_token: bool = False,
     public_host: Sequence[str] = (),
     frame: Sequence[str] = (),
+    trusted_proxy: Sequence[str] = (),
     examples: str | Path | None = None,
     use_gpu: bool = False,
     contributions: str | Path | None = None,
@@ -47,6 +48,8 @@ def run(
         Names under which a proxy shows the page.
     frame
         Sites that may show the page in a frame.
+    trusted_proxy
+        Addresses of proxies that say who asks, beside those of this machine; ``"*"``: any.
     examples
         Folder of images that the page offers to try.
     use_gpu
@@ -99,7 +102,8 @@ def run(
     )
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=3,
-        limit_concurrency=None, h11_max_incomplete_event_size=65536,
+        h11_max_incomplete_event_size=65536,
+        forwarded_allow_ips="*" if "*" in trusted_proxy else ["127.0.0.1", "::1", *trusted_proxy],
     )  # fmt: skip
     logger.info(_address(options, bound, token), extra=_TOLD)
     if collects:

@@ -231,6 +231,12 @@ export const click = (id, place) => json("POST", `images/${id}/cells`, place);
  */
 export const undo = (id) => json("DELETE", `images/${id}/cells/last`);
 
+/**
+ * For each number of a cell one that its color is made of, which stays while thresholds change.
+ * @param {string} id
+ */
+export const hues = async (id) => new Uint32Array(await (await send(`images/${id}/hues`)).arrayBuffer());
+
 /** @param {string} id */
 export const thumbnail = (id) => `${BASE}images/${id}/thumbnail`;
 

@@ -9,7 +9,7 @@ import { countText, Images, messageOf, waitingText } from "./images.js";
 import { List } from "./list.js";
 import { fitSettings, onSegment, optionsFor, showModels } from "./settings.js";
 import { onThreshold, showThresholds } from "./thresholds.js";
-import { Viewer } from "./viewer.js";
+import { labelColor, Viewer } from "./viewer.js";
 
 const EDIT_HINT = "Click a cell to remove it, the background to add the cell there";
 
@@ -22,6 +22,7 @@ class App {
     );
     this.viewer = new Viewer(box("viewer"), {
       name: "Image with cells",
+      labelColor: (label) => labelColor(this.hues[label] ?? label),
       onHover: (place) => this.showPlace(place),
       onClick: (place) => void this.click(place),
       onView: () => this.showPlace(this.place),
@@ -30,6 +31,7 @@ class App {
     /** @type {import("./viewer.js").ViewerPlace | null} */
     this.place = null;
     this.frame = 0;
+    this.hues = new Uint32Array(); // of the cells of the image that is shown
     this.shown = ""; // image, frame and cells of the viewer
     this.editing = false;
     this.drawing = false;
@@ -142,6 +144,8 @@ class App {
     if (key === this.shown) return;
     const same = this.shown.split("/")[0] === key.split("/")[0];
     this.shown = key;
+    this.hues = new Uint32Array();
+    if (image?.cells?.version !== 1) void this.refresh(); // else colors follow the numbers
     this.viewer.setSource(image && api.source(image, this.frame), { keepView: same });
     this.viewer.element.setAttribute("aria-label", image ? `Image ${image.name}` : "Image");
     this.showPlace(null);
@@ -162,6 +166,7 @@ class App {
   /** @param {api.About} about */
   showWelcome(about) {
     const { upload_mb, image_mp, keep_min } = about.limits;
+    this.images.mostMegabytes = upload_mb;
     box("limits").textContent = `PNG, JPEG or TIFF: 8 or 16 bit, stacks, OME-TIFF. Up to ${upload_mb} MB and ${image_mp} megapixels.`;
     const time = keep_min >= 1 ? `${Math.round(keep_min)} minutes` : `${Math.round(60 * keep_min)} seconds`;
     box("kept").textContent = `Images stay on this server until nobody has used them for ${time}.`;
@@ -294,7 +299,7 @@ class App {
     if (cells) say(`${entry.name}: ${countText(cells.count)} found`);
     if (entry === this.images.chosen && cells) {
       showThresholds(cells.thresholds);
-      this.viewer.refreshLabels();
+      await this.refresh();
     }
   }
 
@@ -311,8 +316,18 @@ class App {
     } catch (error) {
       this.hint(messageOf(error));
     }
-    if (entry === this.images.chosen) this.viewer.refreshLabels();
+    if (entry === this.images.chosen) await this.refresh();
     this.show();
+  }
+
+  /** Show the labels as they are now, in colors that stay. */
+  async refresh() {
+    const image = this.image;
+    if (!image?.cells) return;
+    const hues = await api.hues(image.id).catch(() => new Uint32Array());
+    if (image !== this.image) return;
+    this.hues = hues;
+    this.viewer.refreshLabels();
   }
 
   /** @param {api.Thresholds} thresholds */

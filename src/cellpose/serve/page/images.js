@@ -26,6 +26,7 @@ export class Images {
     this.entries = [];
     /** @type {Entry | null} */
     this.chosen = null;
+    this.mostMegabytes = Infinity; // of a file, as the server says
     /** @type {Array<{entry: Entry, file: File}>} */
     this._waiting = [];
     this._running = 0;
@@ -40,7 +41,13 @@ export class Images {
   addFiles(files) {
     for (const file of files) {
       const entry = this._add(file.name);
-      this._waiting.push({ entry, file });
+      if (file.size > 1e6 * this.mostMegabytes) {
+        const size = Math.ceil(file.size / 1e6).toLocaleString("en");
+        entry.fault = `the file has ${size} MB; at most ${this.mostMegabytes} MB are allowed`;
+        this.chosen ??= entry;
+      } else {
+        this._waiting.push({ entry, file });
+      }
     }
     this._changed();
     this._upload();

@@ -453,7 +453,10 @@ export class Viewer {
         context.globalAlpha = 1;
       }
       if (outlines && enlarged < VECTOR_FROM) {
+        // lines of small cells would hide them
+        context.globalAlpha = wanted[0] ? Math.max(0.3, 0.7 / wanted[0]) : 1;
         context.drawImage(linesOf(tile, lineColor), place.left, place.top, place.width, place.height);
+        context.globalAlpha = 1;
       } else if (outlines) {
         stroked(context, tile, place, pathOf(tile), `rgb(${lineColor.join()})`, lineWidth * ratio);
       }
