@@ -36,6 +36,7 @@ FILES = {
     "cytotorch_3": "cytotorch_3",
     "cyto2torch_1": "cyto2torch_1",
     "nucleitorch_2": "nucleitorch_2",
+    "cellsam": "cpsam",  # napari-serialcellpose
 }
 SAME = """
     cyto3 cyto2_cp3 tissuenet_cp3 livecell_cp3 yeast_PhC_cp3 yeast_BF_cp3 bact_phase_cp3 bact_fluor_cp3 deepbacs_cp3

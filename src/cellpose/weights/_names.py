@@ -194,6 +194,9 @@ PUBLISHED: dict[str, ModelInfo] = {
     info.name: info for info in (*_transformers(), *_classic(), *_specialists(), *_restoration())
 }
 
+#: What published clients call a model that has another name here.
+OTHER_NAMES = {"cellsam": "cpsam"}  # napari-serialcellpose
+
 #: Files of the first (MXNet) version, which no torch program can load, with what to use for them.
 LEGACY_FILES = {"cyto_0": "cyto", "nuclei_0": "nuclei", "size_cyto_0.npy": "cyto", "size_nuclei_0.npy": "nuclei"}
 
@@ -208,7 +211,7 @@ def lookup(name: str) -> tuple[ModelInfo, str] | None:
     >>> lookup("nuclei")[1]
     'nucleitorch_0'
     """
-    info = PUBLISHED.get(name)
+    info = PUBLISHED.get(OTHER_NAMES.get(name, name))
     if info is not None:
         return info, info.file
     for info in PUBLISHED.values():
