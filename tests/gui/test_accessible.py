@@ -52,6 +52,7 @@ def dialogs(window: Window) -> Iterator[QDialog]:
     asked.change_keys(commands, keys)
     asked.show_sheet(commands, keys, [])
     asked.show_palette(commands, keys)
+    asked.ask_contribution(window.session.contributing)
     asked.show_help("window")
     window.session.batch.add(Path())
     asked.show_batch(window.session)
@@ -75,7 +76,7 @@ def test_every_control_has_a_name(several: Window) -> None:
 
 def test_every_control_of_every_dialog_has_a_name(several: Window) -> None:
     shown = list(dialogs(several))
-    assert len(shown) == 6
+    assert len(shown) == 7
     assert {type(dialog).__name__: nameless(dialog) for dialog in shown} == {type(each).__name__: [] for each in shown}
     for dialog in shown:
         dialog.close()

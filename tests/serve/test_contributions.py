@@ -179,6 +179,7 @@ def test_the_page_shows_pictures_and_trusts_no_text(sent: dict[str, object], rev
     assert "&lt;b&gt;Ada&lt;/b&gt;: room 12" in page.text
     assert "<b>Ada" not in page.text
     assert "<script" not in page.text
+    assert page.headers["referrer-policy"] == "same-origin"  # else browsers send forms from the origin "null"
     assert "script-src 'self'" in page.headers["content-security-policy"]
     outlined, plain = (
         cv2.imdecode(np.frombuffer(reviewer.get(f"contributions/{sent['id']}/picture{more}").content, np.uint8), 1)

@@ -190,9 +190,9 @@ async def page(
     if review:
         return _signed_in(request, collection, review)
     if not _is_reviewer(request, collection):
-        return HTMLResponse(sign_in_page())
+        return _html(sign_in_page())
     shown = state if state in STATES else RECEIVED
-    return HTMLResponse(await site_of(request).heavy(_page, collection.store, shown, first))
+    return _html(await site_of(request).heavy(_page, collection.store, shown, first))
 
 
 @reviewing.post(f"/{REVIEW}")
@@ -204,7 +204,7 @@ async def sign_in(request: ApiRequest, collection: TheCollection) -> Response:
 def _signed_in(request: ApiRequest, collection: Collection, given: str) -> Response:
     site_of(request).rates.take(client_of(request))
     if not collection.is_token(given):
-        return HTMLResponse(sign_in_page("That is not the token."), 403)
+        return _html(sign_in_page("That is not the token."), 403)
     answer = RedirectResponse(REVIEW, status_code=303)
     secure = request.url.scheme == "https"
     answer.set_cookie(_COOKIE, collection.token, httponly=True, samesite="strict", secure=secure)
@@ -238,6 +238,11 @@ async def decide(request: ApiRequest, collection: ForReviewer, name: Name) -> Re
     else:
         raise Refused(422, f"decision={decision!r} is not allowed; choose {ACCEPTED!r} or {REJECTED!r}")
     return RedirectResponse(f"../{REVIEW}?state={before if before in STATES else RECEIVED}", status_code=303)
+
+
+def _html(content: str, status: int = 200) -> Response:
+    # a form of a page that sends no referrer comes from the origin "null", as one of another site would
+    return HTMLResponse(content, status, {"Referrer-Policy": "same-origin"})
 
 
 async def _form(request: ApiRequest) -> dict[str, str]:

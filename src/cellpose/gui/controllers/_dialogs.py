@@ -10,6 +10,7 @@ from cellpose.gui.model._training_set import TrainingSet
 from cellpose.gui.model._training_settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from cellpose.gui.controllers._contributing import Contributing
     from cellpose.gui.controllers._keymap import KeyMap
     from cellpose.gui.controllers._session import Session
     from cellpose.gui.controllers.commands import Command, MouseRule
@@ -58,6 +59,9 @@ class Dialogs(Protocol):
 
     def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
         """Let the user change what a training is asked for, then call ``start``, or not; returns at once."""
+
+    def ask_contribution(self, contributing: Contributing) -> None:
+        """Ask for licence, consent and origin, and let the user send; returns at once."""
 
     def show_batch(self, session: Session) -> None:
         """Show the queue of folders; returns at once."""
@@ -111,6 +115,9 @@ class NoDialogs:
 
     def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
         """Nothing is trained."""
+
+    def ask_contribution(self, contributing: Contributing) -> None:
+        """Nothing."""
 
     def show_batch(self, session: Session) -> None:
         """Nothing."""

@@ -13,6 +13,7 @@ from psygnal import Signal
 from cellpose import weights
 from cellpose.gui.controllers._batch import Batch
 from cellpose.gui.controllers._cells import Cells
+from cellpose.gui.controllers._contributing import Contributing
 from cellpose.gui.controllers._cursor import Cursor
 from cellpose.gui.controllers._dialogs import Dialogs, NoDialogs
 from cellpose.gui.controllers._exports import Exports
@@ -121,6 +122,7 @@ class Session:
         self.restoration = Restoration(self)
         self.filters = Filters(self)
         self.training = Training(self)
+        self.contributing = Contributing(self)
         self.folder = Folder(self)
         self.pointer = Pointer(
             self.view,

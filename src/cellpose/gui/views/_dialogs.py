@@ -20,12 +20,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose.gui.controllers._contributing import Contributing
 from cellpose.gui.controllers._keymap import KeyMap
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import Command, MouseRule
 from cellpose.gui.model._training_set import TrainingSet
 from cellpose.gui.model._training_settings import TrainingSettings
 from cellpose.gui.views._batch_window import BatchWindow
+from cellpose.gui.views._contribution_dialog import ContributionDialog
 from cellpose.gui.views._help_places import place_of
 from cellpose.gui.views._help_window import HelpWindow
 from cellpose.gui.views._key_dialog import KeyDialog
@@ -153,6 +155,10 @@ class QtDialogs:
     def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
         """Let the user change what a training is asked for, then call ``start``, or not; returns at once."""
         self._helped(TrainingDialog(settings, images, start, self._parent)).open()
+
+    def ask_contribution(self, contributing: Contributing) -> None:
+        """Ask for licence, consent and origin, and let the user send; returns at once."""
+        self._helped(ContributionDialog(contributing, self._parent)).open()
 
     def show_batch(self, session: Session) -> None:
         """Show the queue of folders, in the same window again; returns at once."""

@@ -22,6 +22,7 @@ PLACES = {
     "Welcome": "window#open-and-segment",
     "BatchWindow": "window#whole-folders",
     "TrainingDialog": "window#what-the-dialog-asks",
+    "ContributionDialog": "contributing_data#contribute",
     "KeySheet": "window#keys",
     "KeyDialog": "window#keys",
     "Palette": "window#keys",

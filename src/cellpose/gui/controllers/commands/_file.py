@@ -123,6 +123,9 @@ def commands(session: Session) -> list[Command]:
         Command("file.save_table", "Save table of cells (CSV)", exports.table, (), "5", enabled=has_cells),
         *(export(form) for name, form in CELL_FORMATS.items() if name not in OWN_ENTRIES),
         *(measurements(suffix, title) for suffix, title in TABLES.items()),
+        Command(
+            "file.contribute", "Contribute this segmentation…", session.contributing.ask, (), "55", enabled=has_cells
+        ),
         Command("file.history", "History of this file", session.review.tell_history, (), "7", enabled=when.open),
         *copies("command", recipes.copy_command, "Ctrl+Alt+C"),
         *copies("Python", recipes.copy_python, "Ctrl+Alt+P"),

@@ -1,0 +1,120 @@
+"""Giving the open segmentation to a server that collects them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from cellpose import contributions
+from cellpose.gui.controllers._jobs import Report
+from cellpose.gui.model._contribution import ContributionForm, method_of, varying
+from cellpose.gui.model._preferences import take
+from cellpose.io import with_ignored
+
+if TYPE_CHECKING:
+    from cellpose.gui.controllers._session import Session
+
+__all__ = ["Contributing"]
+
+_SECTION = "contribution"  # of the preferences
+_READ = 0.2  # share of the work that goes before the sending
+
+
+class Contributing:
+    """Asks for licence, consent and origin, and sends image and cells in the background.
+
+    Parameters
+    ----------
+    session
+        Whose document is given.
+
+    Attributes
+    ----------
+    form
+        What is asked; nothing is sent while it has a problem.
+    progressed : Signal(float)
+        The share that is done.
+    sent : Signal(str)
+        The server has it; what it said.
+    failed : Signal(str)
+        It was not sent, and why.
+    """
+
+    name = "contribute"
+    progressed = Signal(float)
+    sent = Signal(str)
+    failed = Signal(str)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.form = ContributionForm()
+        take(self.form, {**session.preferences.section(_SECTION), "token": "", "consent": False})
+        if self.form.licence not in contributions.LICENCES:
+            self.form.licence = ContributionForm().licence
+
+    @property
+    def is_running(self) -> bool:
+        """Whether something is being sent."""
+        return self._session.jobs.running(self.name) is not None
+
+    @property
+    def what(self) -> str:
+        """What is given, in words."""
+        document = self._session.document
+        if document is None:
+            return ""
+        depth, height, width = document.labels.shape
+        name = document.path.name if document.path else "the open image"
+        if depth > 1:
+            return f"{name}, plane {self._session.view.plane + 1} of {depth}, {width} x {height} pixels"
+        cells = "1 cell" if document.labels.count == 1 else f"{document.labels.count} cells"
+        return f"{name}, {width} x {height} pixels, {cells}"
+
+    def ask(self) -> None:
+        """Ask how to give the open segmentation."""
+        session = self._session
+        if session.held:
+            session.told.emit(session.held)
+        elif session.document is not None:
+            self.form.consent = False
+            session.dialogs.ask_contribution(self)
+
+    def send(self) -> None:
+        """Send it as the form says; without consent nothing is sent."""
+        session, document = self._session, self._session.document
+        if document is None or self.form.problem():
+            self.failed.emit(self.form.problem() or "there is no image any more")
+            return
+        z = min(max(session.view.plane, 0), document.labels.shape[0] - 1)
+        frozen, rows = document.labels.frozen()
+        regions = [np.array(region) for region in document.labels.ignored]
+        file = document.path.name if document.path else ""
+        provenance = self.form.provenance(method_of(document.origins, rows), Path(file).name[-200:])
+        server, token, plane = self.form.server, self.form.token.strip(), document.stack[z]
+        session.preferences.put(_SECTION, self.form.kept())
+
+        def work(report: Report) -> dict[str, Any]:
+            labels = with_ignored(frozen.labels(), regions)[z]
+            pair = contributions.checked_pair(varying(plane), labels)
+            report(_READ)
+
+            def tell(share: float) -> None:
+                report(_READ + (1 - _READ) * share)
+                session.in_main(lambda: self.progressed.emit(_READ + (1 - _READ) * share))
+
+            return contributions.send(server, pair, provenance, token=token, report=tell)
+
+        session.jobs.start(self.name, work, self._tell, lambda error: self.failed.emit(str(error)))
+
+    def cancel(self) -> None:
+        """Stop sending; what has arrived is deleted there."""
+        self._session.jobs.cancel(self.name)
+
+    def _tell(self, answer: dict[str, Any]) -> None:
+        notes = "; ".join(map(str, answer.get("notes", [])))
+        words = f"sent as {str(answer['id'])[:12]}; it is looked at before a model is trained on it"
+        self.sent.emit(f"{words} ({notes})" if notes else words)
+        self._session.told.emit(words)
