@@ -151,11 +151,11 @@ def test_command_line(bench: Bench, capsys):
 @pytest.mark.parametrize(
     ("write", "shape", "said"),
     [
-        ("npy", (4, 64, 72), "taken for 4 channels of a plane; if they are z planes: --z_axis 0"),
-        ("tif", (4, 64, 72), "taken for 4 channels of a plane; if they are z planes: --z_axis 0"),
-        ("tif", (2, 64, 72), "taken for 2 channels of a plane"),
+        ("npy", (4, 64, 72), "read as 4 channels of a plane; if they are z planes: --z_axis 0"),
+        ("tif", (4, 64, 72), "read as 4 channels of a plane; if they are z planes: --z_axis 0"),
+        ("tif", (2, 64, 72), "read as 2 channels of a plane"),
         ("npy", (64, 72, 3), "--z_axis 2 with --do_3D or --stitch_threshold, or --axes YXZ"),
-        ("npy", (5, 2, 64, 72), "taken for 5 planes along axis 0 of 2 channels along axis 1"),
+        ("npy", (5, 2, 64, 72), "read as 5 planes along axis 0 of 2 channels along axis 1"),
     ],
 )
 def test_what_is_assumed_is_told_once(bench: Bench, capsys, write, shape, said):
@@ -172,7 +172,7 @@ def test_what_is_assumed_is_told_once(bench: Bench, capsys, write, shape, said):
     run = (*U_NET, *(("--image_path", names[0]) if write == "npy" else ()))
     assert bench.run(*run) == 0
     err = capsys.readouterr().err
-    assert f".{write}: shape {shape} without named axes: taken for " in err
+    assert f".{write}: shape {shape} without named axes: read as " in err
     assert said in err
     assert err.count("without named axes") == 1
     if len(shape) == 4:
@@ -237,4 +237,4 @@ def test_large_planes_without_names_are_told(bench: Bench, capsys):
     tifffile.imwrite(bench.folder / "a.tif", image, photometric="rgb", planarconfig="separate")
     for options, said in (("", True), ("--channel_axis 0", False), ("--axes CYX", False)):
         assert bench.run(*U_NET, "--large", *options.split()) == 0
-        assert ("a.tif: axes without names: taken for 4 channels" in capsys.readouterr().err) == said
+        assert ("a.tif: the axes have no names; they are read as 4 channels" in capsys.readouterr().err) == said

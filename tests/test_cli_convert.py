@@ -54,7 +54,7 @@ def test_one_bad_file_does_not_stop_the_others(folder, capsys):
     assert told.splitlines()[-1] == f"2 cells in 1 file, 1 failed: {folder / 'b_rois.zip'}"
     assert not (folder / "a_rois.zip").exists()
     assert run(folder, "--to", "roi", "--savedir", folder) == 1
-    assert "it is there already; give --overwrite" in capsys.readouterr().err
+    assert "it exists already; give --overwrite" in capsys.readouterr().err
     assert run(folder / "b_cp_masks.tif", "--to", "roi", "--overwrite") == 0
 
 
@@ -82,7 +82,7 @@ def test_outlines_fill_an_image_of_the_size_of_that_beside_them_or_given(tmp_pat
     io.imsave(tmp_path / "other.tif", np.zeros((6, 7), np.uint8))
     assert run(tmp_path / "im_rois.zip", "--to", "tif", "--overwrite", "--like", tmp_path / "other.tif") == 0
     assert io.imread(tmp_path / "im_masks.tif").shape == (6, 7)
-    assert "outlines reach beyond the image" in capsys.readouterr().err
+    assert "outlines extend beyond the image" in capsys.readouterr().err
     io.write_cells(tmp_path / "s.csv", STACK)
     io.imsave(tmp_path / "s.tif", np.zeros((4, 65, 75), np.uint8))
     assert run(tmp_path / "s.csv", "--output", tmp_path / "made.tif") == 0

@@ -74,7 +74,7 @@ def test_a_tiff_on_an_existing_scheduler(address, model, tmp_path, capsys):
     # nothing is left behind, and nothing is overwritten
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tif", "labels.zarr", "small"]
     assert run(*words) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_a_run_that_was_stopped_goes_on(address, model, tmp_path, capsys, monkeypatch):

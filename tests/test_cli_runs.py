@@ -427,7 +427,7 @@ def test_read_only_manifest_folder_is_no_failure(bench: Bench, monkeypatch, caps
 
     monkeypatch.setattr("cellpose.cli._manifest.replacing", refuse)
     assert bench.run(*U_NET, "--no_npy") == 0
-    assert capsys.readouterr().err.count("the run goes on without it") == 1
+    assert capsys.readouterr().err.count("the run continues without it") == 1
 
 
 @pytest.mark.parametrize("home", [None, "/proc/none"])

@@ -88,7 +88,7 @@ def test_a_tiff_bomb_is_refused(tmp_path: Path) -> None:
         (scene()[0], scene()[1][:80], "has 96 x 96 pixels and its labels have 80 x 96"),
         (scene()[0], scene()[1] * 0, "no cells"),
         (scene()[0], (scene()[1] > 0).astype(np.uint8), "binary mask"),
-        (scene()[0], scene()[1] + 0.5, "no whole numbers"),
+        (scene()[0], scene()[1] + 0.5, "not integers"),
         (scene()[0] * 0, scene()[1], "all pixels of the image are 0"),
         (np.where(scene()[0] > 150, np.nan, 1.0), scene()[1], "infinite or no numbers"),
         (np.stack([scene()[0]] * 9), scene()[1], "9 channels"),

@@ -139,10 +139,10 @@ def test_an_interrupted_run_leaves_its_model(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"lam": (0, 0, 0)}, OptionError, "three weights of at least 0"),
+        ({"lam": (0, 0, 0)}, OptionError, "three weights, 0 or more"),
         ({"lam": (1, 1)}, OptionError, "three weights"),
         ({"blur": 1.5}, OptionError, "blur=1.5 is not allowed"),
-        ({"blur": [0, 1], "beta": [1, 1, 1]}, OptionError, "lists of one length"),
+        ({"blur": [0, 1], "beta": [1, 1, 1]}, OptionError, "lists of equal length"),
         ({"n_epochs": 0}, OptionError, "n_epochs=0"),
         ({"train_probs": [1, 1]}, InputError, r"train_probs of shape \(2,\) .* give 4 finite numbers"),
         ({"train_probs": [1, 1, np.inf, 1]}, InputError, "finite numbers"),

@@ -185,7 +185,7 @@ with _display.shown(None, "", after=0) as display, display.job("scores"):
     for expected in (1, 0):  # kept on disk for the next time
         code, screen, _ = program(text, columns=200, NUMBA_CACHE_DIR=str(tmp_path))
         assert code == 0
-        assert sum("compiling loops" in line for line in screen) == expected
+        assert sum("compiling for this CPU" in line for line in screen) == expected
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs terminals of POSIX")

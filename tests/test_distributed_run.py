@@ -180,7 +180,7 @@ def test_a_run_that_was_stopped_goes_on(client, model, tmp_path, monkeypatch):
     found = run("out.zarr")
     assert len(segmented) - before <= 12 - len(kept)
     np.testing.assert_array_equal(found, run("again.zarr"))
-    with pytest.raises(FileWriteError, match="there already"):
+    with pytest.raises(FileWriteError, match="exists already"):
         run("out.zarr")
 
 

@@ -67,3 +67,31 @@ def test_the_page_of_decisions_names_every_decision():
     for path in (ROOT / "docs" / "adr").glob("0*.md"):
         title = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
         assert f"[{title}]({path.name})" in page
+
+
+def _troubleshooting() -> dict[str, list[str]]:
+    """The messages that the page on troubleshooting explains, by the classes in the headings above them."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    explained: dict[str, list[str]] = {}
+    for part in re.split(r"^### ", page, flags=re.MULTILINE)[1:]:
+        heading, _, text = part.partition("\n")
+        for name in re.findall(r"`(\w+Error)`", heading):
+            explained[name] = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+    return explained
+
+
+def test_troubleshooting_explains_every_class_of_errors_with_messages_that_exist():
+    raised: dict[str, set[str]] = {name: set() for name in errors.__all__}
+    for path in _reference().PACKAGE.rglob("*.py"):
+        for name, text in _reference().messages(path.read_text(encoding="utf-8"), set(errors.__all__)):
+            raised[name].add(text)
+    explained = _troubleshooting()
+    assert sorted(explained) == sorted(set(errors.__all__) - {"CellposeError"})
+    parts = {tuple(messages) for messages in explained.values()}
+    for messages in parts:
+        known = "\n".join(
+            text for name, given in explained.items() if tuple(given) == messages for text in raised[name]
+        )
+        for message in messages:
+            pattern = ".*?".join(re.escape(piece.strip()) for piece in message.split("…"))
+            assert re.search(pattern, known), message

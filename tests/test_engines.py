@@ -134,7 +134,7 @@ def test_engines_of_other_libraries_get_smaller_batches(error, caplog):
     assert set(engine.batches) <= {1, 2}
     warned = [record.getMessage() for record in caplog.records]
     # once from 16 to 8, once from 8 to 4, once from 4 to 2: what fits is remembered for the rest of the image
-    assert warned == [f"out of memory on cpu with batches of {n} tiles: going on with {n // 2}" for n in (16, 8, 4)]
+    assert warned == [f"out of memory on cpu with batches of {n} tiles: continuing with {n // 2}" for n in (16, 8, 4)]
     expected, _ = core.run_net(NumpyEngine(), image, batch_size=16)
     np.testing.assert_array_equal(outputs, expected)
 

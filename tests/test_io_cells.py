@@ -192,12 +192,12 @@ def test_outlines_that_overlap_or_hold_no_pixel_are_told(tmp_path, caplog):
     cells = io.read_cells(tmp_path / "a.geojson")
     assert cells.numbers.tolist() == [4, 5, 6]
     assert "overlap in 253 pixels" in caplog.text
-    assert "1 outlines hold the centre of no pixel" in caplog.text
+    assert "1 outlines contain no pixel center" in caplog.text
 
 
 def test_wrong_files_shapes_and_formats_are_told(tmp_path):
     io.write_cells(tmp_path / "a.geojson", STACK)
-    with pytest.raises(InputError, match=r"shape \(60, 70\) does not suit"):
+    with pytest.raises(InputError, match=r"shape \(60, 70\) does not fit"):
         io.read_cells(tmp_path / "a.geojson", (60, 70))
     with pytest.raises(InputError, match="in plane 3"):
         io.read_cells(tmp_path / "a.geojson", (2, 60, 70))
@@ -217,7 +217,7 @@ def test_wrong_files_shapes_and_formats_are_told(tmp_path):
         io.read_cells(tmp_path / "no.geojson")
     with pytest.raises(OptionError, match="'qupath' is not a format; choose one of roi"):
         io.write_cells(tmp_path / "a.geojson", RING, "qupath")
-    with pytest.raises(OptionError, match="tells no format"):
+    with pytest.raises(OptionError, match="is not a known format"):
         io.write_cells(tmp_path / "a.xyz", RING)
     with pytest.raises(FileReadError, match="memory are free"):
         io.read_cells(tmp_path / "a.geojson", (10**6, 10**6, 10**3))
@@ -225,7 +225,7 @@ def test_wrong_files_shapes_and_formats_are_told(tmp_path):
 
 @pytest.mark.parametrize(
     ("table", "told"),
-    [({"area": [1]}, "one called 'label'"), ({"label": [1, 2], "area": [1]}, "one value for each cell")],
+    [({"area": [1]}, "column 'label'"), ({"label": [1, 2], "area": [1]}, "one value for each cell")],
 )
 def test_a_table_without_labels_or_of_other_lengths_is_refused(table, told):
     with pytest.raises(InputError, match=told):
@@ -354,10 +354,10 @@ def test_a_drawing_has_a_path_for_each_cell_and_is_not_read_back(tmp_path):
 
 
 def test_label_files_say_what_they_cannot_hold(tmp_path):
-    with pytest.raises(InputError, match="PNG holds labels up to 65535"):
+    with pytest.raises(InputError, match="PNG can hold labels up to 65535"):
         io.write_cells(tmp_path / "a.png", np.array([[70_000]]))
     io.imsave(tmp_path / "b.png", np.full((5, 6, 3), (1, 2, 3), np.uint8))
-    with pytest.raises(InputError, match="picture in colours"):
+    with pytest.raises(InputError, match="is a color image"):
         io.read_cells(tmp_path / "b.png")
     io.write_cells(tmp_path / "c.png", RING)
     assert np.array_equal(io.read_cells(tmp_path / "c.png").labels, RING)

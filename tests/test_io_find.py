@@ -90,7 +90,7 @@ def test_folders_without_images(tmp_path):
     with pytest.raises(InputError, match="no images"):
         io.get_image_files(tmp_path)
     touch(tmp_path, "a_masks.tif")
-    with pytest.raises(InputError, match="without the endings"):
+    with pytest.raises(InputError, match="do not have the endings"):
         io.get_image_files(tmp_path)
     with pytest.raises(InputError, match="not a folder"):
         io.get_image_files(tmp_path / "a.txt", look_one_level_down=True)

@@ -104,7 +104,7 @@ def test_arrays_and_npy(tmp_path):
 
 
 def test_what_is_no_plane_is_refused(tmp_path):
-    with pytest.raises(AxesError, match="not one plane"):
+    with pytest.raises(AxesError, match="not a single plane"):
         io.open_plane(np.zeros((9, 40, 50)))
     tifffile.imwrite(tmp_path / "z.tif", np.zeros((4, 40, 50), np.uint8), imagej=True, metadata={"axes": "ZYX"})
     with pytest.raises(AxesError, match="axes ZYX"):
@@ -191,7 +191,7 @@ def test_broken_zarr(tmp_path, zarr, monkeypatch):
         io.read_image(tmp_path / "a.zarr")
     with pytest.raises(InputError, match="axes='XY'"):
         io.write_ome_zarr(tmp_path / "b.zarr", np.zeros((3, 3)), "XY")
-    with pytest.raises(FileWriteError, match="there already"):
+    with pytest.raises(FileWriteError, match="exists already"):
         io.write_ome_zarr(tmp_path / "a.zarr", np.zeros((3, 3)), "YX")
     monkeypatch.setitem(sys.modules, "zarr", None)
     with pytest.raises(MissingExtraError, match=r"cellpose\[distributed\]"):

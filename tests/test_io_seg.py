@@ -269,7 +269,7 @@ def test_imread_gives_the_masks(tmp_path):
     io.masks_flows_to_seg(None, MASKS, FLOWS, tmp_path / "im.tif")
     np.testing.assert_array_equal(io.imread(tmp_path / "im_seg.npy"), MASKS)
     np.save(tmp_path / "x.npy", {"other": 1})
-    with pytest.raises(FileReadError, match="no 'masks'"):
+    with pytest.raises(FileReadError, match="no entry 'masks'"):
         io.imread(tmp_path / "x.npy")
 
 

@@ -209,7 +209,7 @@ def test_targets_that_are_no_files(tmp_path):
     with pytest.raises(FileWriteError, match="No such file"):
         io.imsave(tmp_path / "missing" / "a.png", IMAGE)
     (tmp_path / "file").touch()
-    with pytest.raises(FileWriteError, match="could not make"):
+    with pytest.raises(FileWriteError, match="could not create"):
         io.check_dir(tmp_path / "file" / "sub")
 
 
@@ -342,7 +342,7 @@ def test_masks_of_few_pixels_have_a_line_and_a_roi_each(tmp_path, caplog):
 def test_outlines_without_points_are_counted(tmp_path, caplog):
     io.outlines_to_text(tmp_path / "im", [[[1, 2], [3, 4]], np.zeros((0, 2))])
     assert (tmp_path / "im_cp_outlines.txt").read_text() == "1,2,3,4\n\n"
-    assert "1 of the outlines given for" in caplog.text
+    assert "1 of the outlines for" in caplog.text
 
 
 def outline_picture(folder, image, channels=(0, 0)):

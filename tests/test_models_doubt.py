@@ -81,10 +81,10 @@ def test_to_estimate_is_no_advice_where_the_diameter_is_an_estimate():
 
 
 def test_cells_that_are_unsure():
-    assert "unsure of most of the 9 cells" in of(squares(), logit=0.8)
+    assert "uncertain about most of the 9 cells" in of(squares(), logit=0.8)
     # next to nothing was kept of what looked like cells
     said = of(squares(1), ground=1.0)
-    assert "97 % of their pixels were dropped" in said
+    assert "97 % did not become cells" in said
     assert "--chan" in said
     assert of(np.zeros((60, 60), int), ground=-1.0) is None
 
@@ -103,7 +103,7 @@ def test_crumbs_of_a_volume(options, words):
         assert f"go through {planes} of 20 planes only" in said
         assert words in said
     said = of(volume(10), diameter=30, **options)
-    assert "11 pixels across and 30 were assumed: cells may be cut into crumbs" in said
+    assert "11 pixels across, but 30 were assumed: cells may be cut into fragments" in said
     assert words in said
     assert of(volume(5), **options) is None
     # few planes because there are few, or because they are far apart

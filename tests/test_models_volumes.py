@@ -154,7 +154,7 @@ def test_estimates(shape, options, least, most):
 
 
 def test_a_plane_has_no_estimate(model):
-    with pytest.raises(InputError, match="is no stack"):
+    with pytest.raises(InputError, match="is not a stack"):
         models.estimate_volume_memory(model, (10, 20))
 
 

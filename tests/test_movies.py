@@ -79,7 +79,7 @@ def test_movies_of_volumes(model):
     assert flows[1].shape == (3, *movie.shape)
     np.testing.assert_array_equal(masks[1], model.eval(movie[1], z_axis=0, **keywords)[0])
     # times are planes only where that is said
-    with pytest.raises(AxesError, match="times and no planes"):
+    with pytest.raises(AxesError, match="time points but no planes"):
         segment_image(model, io.Image(movie[0], "TYX"), **keywords)
     for image, more in ((io.Image(movie[0], "ZYX"), {}), (io.Image(movie[0], "TYX"), {"z_axis": 0})):
         np.testing.assert_array_equal(segment_image(model, image, **more, **keywords)[0], masks[0])
@@ -155,7 +155,7 @@ def test_axes_on_the_command_line(bench: Bench, caplog):
     assert bench.manifest()["images"][0]["axes"] == "TYX"
     assert io.read_image(bench.folder / "a_cp_masks.tif").axes == "TYX"
     assert bench.run(*U_NET, "--axes", "TYX", "--stitch_threshold", "0.5") == 1
-    assert "times and no planes" in caplog.text
+    assert "time points but no planes" in caplog.text
     assert bench.run(*U_NET, "--axes", "ZYX", "--stitch_threshold", "0.5", "--save_tif") == 0
     assert io.read_image(bench.folder / "a_cp_masks.tif").axes == "ZYX"
     assert bench.run(*U_NET, "--axes", "YX") == 1

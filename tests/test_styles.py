@@ -64,7 +64,7 @@ def test_wrong_values():
         styles.to_annotate(vectors, 0)
     with pytest.raises(InputError, match="one number per image"):
         styles.to_annotate(vectors, 3, [0.5])
-    with pytest.raises(InputError, match="no style vectors"):
+    with pytest.raises(InputError, match="not style vectors"):
         styles.style_map([[np.nan, 1.0]])
     with pytest.raises(InputError, match="all styles are zero"):
         styles.style_map(np.zeros((3, 8)))
@@ -117,7 +117,7 @@ def test_transformers_have_no_map(tmp_path, capsys, monkeypatch):
     whole = models.segment_image
     monkeypatch.setattr(models, "segment_image", lambda *a, **k: (*whole(*a, **k)[:2], np.zeros(256)))
     assert main(["styles", "--dir", str(tmp_path), "--pretrained_model", "nuclei-cells"]) == 1
-    assert "gives no styles (transformers do not)" in capsys.readouterr().err
+    assert "has no styles (no transformer has)" in capsys.readouterr().err
     assert not Path(tmp_path / "styles").exists()
 
 

@@ -75,7 +75,7 @@ def test_options_say_what_a_link_is():
     for wrong in ({"max_distance": 0}, {"max_gap": -1}, {"max_gap": 1.5}, {"min_overlap": 0}):
         with pytest.raises(OptionError, match=next(iter(wrong))):
             track.track(masks, **wrong)
-    with pytest.raises(InputError, match="one shape"):
+    with pytest.raises(InputError, match="same shape"):
         track.track([masks[0], masks[1][:, :50]])
     with pytest.raises(InputError, match="none"):
         track.track([])
@@ -162,7 +162,7 @@ def test_damaged_folders_are_told(tmp_path, tracked):
         track.read_ctc(tmp_path)
     track.write_ctc(tmp_path, movie(), tracked)
     (tmp_path / "res_track.txt").write_text("1 0 2 0\n2 zero 5 0\n")
-    with pytest.raises(FileReadError, match=r"line 2: '2 zero 5 0' is no track"):
+    with pytest.raises(FileReadError, match=r"line 2: '2 zero 5 0' is not a track"):
         track.read_ctc(tmp_path)
     (tmp_path / "res_track.txt").write_text("1 0 2 0\n")
     with pytest.raises(FileReadError, match="no line for the labels 2, 3"):

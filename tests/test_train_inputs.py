@@ -116,10 +116,10 @@ def test_what_is_no_label_image_is_told(caplog):
     assert "one label, 1, in 9 pieces: a binary mask?" in told_of(binary, caplog)
     assert "one label, 255, in 9 pieces" in told_of((binary * 255).astype(np.uint8), caplog)
     assert "classes of pixels?" in told_of(np.where(binary, 1 + LABELS % 2, 0), caplog)
-    assert "a colour picture" in told_of(colours[LABELS % 4], caplog)
-    assert "no whole numbers (0 to 0.5, a map of probabilities?)" in told_of(binary / 2, caplog)
-    assert "no whole numbers (nan to nan)" in told_of(np.where(binary, np.nan, 0), caplog)
-    assert "a picture, or labels with smooth edges" in told_of(IMAGE, caplog)
+    assert "a color image" in told_of(colours[LABELS % 4], caplog)
+    assert "not integers (0 to 0.5, a map of probabilities?)" in told_of(binary / 2, caplog)
+    assert "not integers (nan to nan)" in told_of(np.where(binary, np.nan, 0), caplog)
+    assert "an ordinary image, or labels with smooth edges" in told_of(IMAGE, caplog)
     assert "label 1 covers most of the border" in told_of(LABELS + 1, caplog)
     assert "inverted labels" in told_of((~binary).astype(np.uint8), caplog)
     assert "labels of type" in told_of(np.full((60, 70), "a"), caplog)
@@ -128,8 +128,8 @@ def test_what_is_no_label_image_is_told(caplog):
 def test_doubts_are_told(caplog):
     many = np.arange(600).reshape(20, 30).repeat(3, axis=0).repeat(3, axis=1)[:60, :70].astype(np.uint8)
     assert "wrapped at 255" in told_of(many, caplog)
-    assert "negative labels of 8 bits" in told_of(np.where(LABELS == 9, -1, LABELS).astype(np.int8), caplog)
-    assert "the labels are turned" in told_of(LABELS.T, caplog)
+    assert "negative 8-bit labels" in told_of(np.where(LABELS == 9, -1, LABELS).astype(np.int8), caplog)
+    assert "the labels are rotated" in told_of(LABELS.T, caplog)
     assert told_of(LABELS, caplog) == ""
     whole = np.ones((60, 70), int)
     assert "left out" not in told_of(whole, caplog)  # one cell may fill an image
@@ -187,7 +187,7 @@ def test_images_given_twice_are_named(caplog):
     other = discs(9, seed=1)[0]
     train_set, _ = build_sets(Sources([IMAGE, other, IMAGE.copy()], [LABELS] * 3), Sources([other], [LABELS]), UNET)
     assert "train image 2 is the same as 0" in caplog.text
-    assert "1 of 1 test images are training images too" in caplog.text
+    assert "1 of 1 test images are also training images" in caplog.text
     assert len(train_set) == 3
     build_set(Sources([LABELS], [LABELS]), UNET)
     assert "its labels are the image itself" in caplog.text

@@ -358,7 +358,7 @@ def test_adapters_are_merged_into_the_published_format(tmp_path):
     difference = saved["encoder.blocks.0.attn.qkv.weight"] - before["encoder.blocks.0.attn.qkv.weight"]
     # two thin matrices have no third singular value beyond the rounding of float32 sums
     assert float(torch.linalg.svdvals(difference)[2]) < 1e-6
-    with pytest.raises(OptionError, match="adapter_rank is for transformers"):
+    with pytest.raises(OptionError, match="use adapter_rank only for transformers"):
         run(small(), tmp_path, adapter_rank=2)
 
 

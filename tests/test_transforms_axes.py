@@ -81,7 +81,7 @@ def test_unet_long_last_channel_axis_is_questioned(caplog):
     image = ramp(3, 30, 32)
     with caplog.at_level(logging.WARNING, "cellpose"):
         same(prepare_unet(image, [1, 2], channel_axis=-1), image[:2].transpose(1, 2, 0))
-    assert "channels are taken to come first" in caplog.text
+    assert "channel_axis=0 is used instead" in caplog.text
 
 
 @pytest.mark.parametrize("channels", [None, [0, 0], [1, 0]])

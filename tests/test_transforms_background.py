@@ -128,4 +128,4 @@ def test_the_command_line_corrects_the_light_and_filters(bench: Bench, caplog: p
 
 def test_filters_without_a_scale_are_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.run("--pretrained_model", "cyto3", "--no_norm", "--sharpen_radius", "5") != 0
-    assert "--no_norm scales nothing" in capsys.readouterr().err
+    assert "--no_norm turns off" in capsys.readouterr().err

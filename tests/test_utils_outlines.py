@@ -193,7 +193,7 @@ def test_any_dtype_of_whole_numbers_is_a_label_image(dtype: type) -> None:
         (np.zeros(5, int), r"1 dimensions \(shape \(5,\)\)"),
         (np.zeros((2, 2, 2, 2), int), "4 dimensions"),
         (np.full((3, 3), -2), "holds the label -2"),
-        (np.full((3, 3), 1.5), r"holds 1\.5; labels are whole numbers"),
+        (np.full((3, 3), 1.5), r"holds 1\.5; give whole numbers"),
         (np.full((3, 3), np.nan), "holds nan"),
         (np.full((3, 3), 2**31), "the largest allowed is 2147483647"),
         (np.full((3, 3), "a"), "dtype <U1"),

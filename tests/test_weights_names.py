@@ -210,7 +210,7 @@ def test_home_that_cannot_be_written(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     added = weights.add_model(small)
     assert tmp_path in added.path.parents
-    assert "may not last" in caplog.text
+    assert "may be temporary" in caplog.text
     assert weights.user_models() == ["my model"]
     assert weights.resolve("my model").path == added.path
     # A folder that others can write to is not trusted.

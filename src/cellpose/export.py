@@ -114,14 +114,17 @@ def export_model(
     file = weights.resolve(model)
     network = weights.architecture(file)
     if network.conv_3D or network.classes:
-        message = f"{file.path} holds a network of volumes or of classes, which is not exported; give one of flows"
+        message = (
+            f"{file.path} holds a network for volumes or for classes, which cannot be exported; give one that "
+            "predicts flows"
+        )
         raise OptionError(message)
     card = file.card
     path = Path(out) / f"{file.name}.zip" if Path(out).is_dir() or not Path(out).suffix else Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     license = license or card.get("licence")
     if not license:
-        message = f"{file.name} has no model card that says its licence; give one that SPDX lists, such as CC-BY-4.0"
+        message = f"{file.name} has no model card with a license; give an SPDX license name, such as CC-BY-4.0"
         raise OptionError(message)
     module, source = _runner(weights.load_network(file), network)
     tensors = _tested(module, network, image)
@@ -147,7 +150,7 @@ def export_model(
                 weights=spec.WeightsDescr(pytorch_state_dict=_weights(spec, files["weights"], network, source)),
             )
         except ValueError as error:  # of pydantic: it names the fields and what they may be
-            message = f"BioImage.IO does not take these facts of the model: {error}"
+            message = f"BioImage.IO does not accept this description of the model: {error}"
             raise OptionError(message) from error
         writer.save_bioimageio_package(made, output_path=path, allow_invalid=False)
     return path
@@ -245,7 +248,7 @@ def _written(
         np.save(files[key], value)
     for path in (*covers, *([documentation] if documentation else [])):
         if not Path(path).is_file():
-            message = f"there is no file {path}"
+            message = f"there is no file {path}; check the path"
             raise FileMissingError(message)
     files["documentation"] = Path(documentation) if documentation else folder / "README.md"
     if not documentation:

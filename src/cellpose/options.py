@@ -121,12 +121,12 @@ class Normalization(_Checked):
     norm3D: bool = option(True, "one scale for the whole stack instead of one per plane")
     sharpen_radius: float = option(0.0, "radius in pixels of the high-pass filter; 0: off", low=0)
     smooth_radius: float = option(0.0, "radius in pixels of the low-pass filter; 0: off", low=0)
-    tile_norm_blocksize: float = option(0.0, "side in pixels of the blocks of local normalisation; 0: off", low=0)
-    tile_norm_smooth3D: float = option(1.0, "smoothing over planes of the local normalisation", low=0)
-    invert: bool = option(False, "invert the image after normalisation")
+    tile_norm_blocksize: float = option(0.0, "side in pixels of the blocks of local normalization; 0: off", low=0)
+    tile_norm_smooth3D: float = option(1.0, "smoothing of the local normalization over planes", low=0)
+    invert: bool = option(False, "invert the image after normalization")
     background_radius: float = option(
         0.0,
-        "subtract the background that a disc of this radius in pixels, wider than cells, reaches; 0: off",
+        "radius in pixels of the disk that subtracts the background, wider than cells; 0: off",
         low=0,
     )
 
@@ -156,7 +156,7 @@ class Normalization(_Checked):
         if isinstance(normalize, (bool, np.bool_)):
             return cls(normalize=bool(normalize), invert=invert)
         if not isinstance(normalize, Mapping):
-            message = f"normalize={normalize!r} is not allowed; give True, False or a dict of normalisation options"
+            message = f"normalize={normalize!r} is not allowed; give True, False or a dict of normalization options"
             raise OptionError(message)
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(set(normalize) - known - {"axis"})
@@ -172,9 +172,9 @@ class Tiling(_Checked):
 
     batch_size: int = option(8, "number of tiles run at once", low=1)
     augment: bool = option(False, "average over flipped, half-overlapping tiles")
-    tile_overlap: float = option(0.1, "fraction by which neighbouring tiles overlap; kept between 0.05 and 0.5")
+    tile_overlap: float = option(0.1, "fraction by which neighboring tiles overlap; limited to 0.05 to 0.5")
     bsize: int | None = option(
-        None, "side of a tile in pixels; None: that of the network; 0: the same, but small images as a whole", low=0
+        None, "side of a tile in pixels; None: that of the network; 0: the same, but small images as one tile", low=0
     )
 
 
@@ -184,7 +184,7 @@ class Blocks(_Checked):
 
     block: int = option(1024, "side of a block in pixels", low=64)
     margin: int | None = option(
-        None, "pixels seen around a block, more than cells are long; None: from the diameter", low=16
+        None, "margin around a block in pixels, longer than cells; None: from the diameter", low=16
     )
 
 
@@ -198,7 +198,7 @@ class Masking(_Checked):
     flow_threshold: float | None = option(0.4, "largest flow error of a mask that is kept; 0: keep all")
     min_size: int = option(15, "masks with fewer pixels are removed; -1: keep all", whole=False)
     max_size_fraction: float = option(
-        0.4, "masks that cover more of the image than this are removed", low=0, finite=False
+        0.4, "masks that cover more than this fraction of the image are removed", low=0, finite=False
     )
     niter: int | None = option(
         None, "number of steps along the flows; 0 or None: from the diameter", low=0, whole=False
@@ -233,20 +233,20 @@ class Evaluation(_Checked):
     """Everything that ``eval`` needs except the image and its axes."""
 
     diameter: float | None = option(None, "diameter of the cells in pixels; 0 or None: no rescaling", low=0)
-    rescale: float | None = option(None, "factor by which the image is resized; a diameter goes before it", low=0)
-    resample: bool = option(True, "follow the flows at the size of the image rather than of the network")
+    rescale: float | None = option(None, "factor by which the image is resized; a diameter takes precedence", low=0)
+    resample: bool = option(True, "follow the flows at the size of the image, not at that of the network")
     do_3D: bool = option(False, "segment a stack in 3D from three plane directions")
     anisotropy: float | None = option(None, "distance between planes divided by the size of a pixel", low=0)
     flow3D_smooth: Any = option(0, "sigma of the Gaussian that smooths 3D flows: one, or one each for z, y, x")
-    view_weights: Any = option((1.0, 1.0, 1.0), "how much the planes YX, ZX and ZY count in 3D, such as 2 1 1")
+    view_weights: Any = option((1.0, 1.0, 1.0), "weights of the planes YX, ZX and ZY in 3D, such as 2 1 1")
     isotropic_steps: bool = option(False, "3D with anisotropy: follow flows by true distances, not by planes along z")
     z_interpolation: str = option(
         "linear",
-        "3D with anisotropy: how planes are made between planes; linear, cubic (sharper) or spline (noisy stacks)",
+        "3D with anisotropy: interpolation between planes; linear, cubic (sharper) or spline (noisy stacks)",
         choices=("linear", "cubic", "spline"),
     )
-    stitch_threshold: float = option(0.0, "overlap (IoU) from which masks of neighbouring planes are joined; 0: off")
-    compute_masks: bool = option(True, "follow the flows to masks")
+    stitch_threshold: float = option(0.0, "overlap (IoU) from which masks in neighboring planes are joined; 0: off")
+    compute_masks: bool = option(True, "compute masks from the flows")
     normalization: Normalization = field(default_factory=Normalization)
     tiling: Tiling = field(default_factory=Tiling)
     masking: Masking = field(default_factory=Masking)
@@ -300,44 +300,48 @@ _ADAPTER_RATE = 1e-4
 class Training(_Checked):
     """How a segmentation network is trained."""
 
-    batch_size: int = option(8, "number of crops in one optimiser step", low=1)
-    learning_rate: float = option(0.005, "learning rate of the optimiser after a warm-up of ten epochs", low=0)
+    batch_size: int = option(8, "number of crops in one optimizer step", low=1)
+    learning_rate: float = option(0.005, "learning rate of the optimizer after a warm-up of ten epochs", low=0)
     n_epochs: int = option(2000, "number of passes over the training images", low=1)
-    weight_decay: float = option(1e-5, "pull of the weights towards 0", low=0)
+    weight_decay: float = option(1e-5, "weight decay: pulls the weights towards 0", low=0)
     momentum: float = option(0.9, "momentum of stochastic gradient descent", low=0)
     SGD: bool = option(False, "stochastic gradient descent instead of AdamW; for U-Nets only")
-    save_every: int = option(100, "save the model every so many epochs", low=1)
+    save_every: int = option(100, "number of epochs between saved models", low=1)
     save_each: bool = option(False, "keep each saved model under its own name")
     nimg_per_epoch: int | None = option(None, "number of training crops per epoch; None: one per image", low=1)
     nimg_test_per_epoch: int | None = option(None, "number of test crops per evaluation; None: one per image", low=1)
-    rescale: bool = option(True, "bring each image to the mean diameter of the network before scales are drawn")
-    scale_range: float = option(0.5, "width of the range around 1 from which the scale of a crop is drawn")
+    rescale: bool = option(True, "rescale each image to the mean diameter of the network before random scaling")
+    scale_range: float = option(0.5, "width of the range around 1 for the random scale of a crop")
     bsize: int = option(224, "side of the training crops in pixels", low=16)
     min_train_masks: int = option(5, "images with fewer masks are left out of training", low=0)
-    seed: int | None = option(None, "seed of all random numbers of a training; None: as published", low=0)
+    seed: int | None = option(None, "seed of all random numbers in training; None: as published", low=0)
     deterministic: bool = option(False, "use operations that give the same result in every run; slower on GPUs")
-    accumulate: int = option(1, "number of batches whose gradients make one optimiser step", low=1)
-    mixed_precision: bool = option(False, "compute in bfloat16 where it is safe; on CUDA GPUs only")
-    validate_every: int | None = option(None, "segment the test images every so many epochs; None: never", low=1)
+    accumulate: int = option(1, "number of batches whose gradients are summed for one optimizer step", low=1)
+    mixed_precision: bool = option(False, "compute in bfloat16 where it is safe; only on CUDA GPUs")
+    validate_every: int | None = option(
+        None, "number of epochs between validations on the test images; None: never", low=1
+    )
     keep_best: bool = option(False, "keep the weights of the best validation instead of the last")
     average_weights: float = option(
         0.0,
-        "take the mean of the weights over this share of the steps, counted back from the last; 0: the last weights",
+        "average the weights over this last share of the steps; 0: the last weights",
         low=0,
         high=1,
     )
-    patience: int | None = option(None, "stop after so many epochs without a better validation; None: never", low=1)
+    patience: int | None = option(
+        None, "number of epochs without a better validation before training stops; None: never", low=1
+    )
     checkpoint_every: int | None = option(
-        None, "write a checkpoint for resume every so many epochs; None: ten times per run", low=1
+        None, "number of epochs between checkpoints for resume; None: ten per run", low=1
     )
     records: bool = option(False, "keep losses, pictures and checkpoints in a folder training beside the models")
-    tensorboard: bool = option(False, "write the losses for TensorBoard too, beside the records")
-    freeze_encoder: bool = option(False, "train the decoder or the head alone")
+    tensorboard: bool = option(False, "also write the losses for TensorBoard, beside the records")
+    freeze_encoder: bool = option(False, "train only the decoder or the head")
     adapter_rank: int | None = option(
-        None, "train low-rank adapters of this rank in place of a transformer's encoder; None: all weights", low=1
+        None, "train low-rank adapters of this rank instead of a transformer's encoder; None: all weights", low=1
     )
-    replay_fraction: float = option(0.25, "share of images of the base model's data in an epoch", low=0, high=0.9)
-    cache_gb: float = option(1.0, "gigabytes of images kept in memory where they are read from files", low=0)
+    replay_fraction: float = option(0.25, "share of images from the base model's data in an epoch", low=0, high=0.9)
+    cache_gb: float = option(1.0, "gigabytes of images to keep in memory if they are read from files", low=0)
     workers: int = option(0, "threads that read and prepare images during training", low=0)
 
     @classmethod

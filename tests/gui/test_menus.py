@@ -138,7 +138,7 @@ def test_a_model_is_added_chosen_and_removed(
     own.write_text("a note that is no model")
     entry(window, "Models", "Add custom torch model to GUI").trigger()
     until_idle(window, qtbot)
-    assert window.notice.text.text().startswith(f"no model was added: {own} is no weight file")
+    assert window.notice.text.text().startswith(f"no model was added: {own} is not a weight file")
     assert window.panel.segmentation.model.findText("my_cells") == -1
     assert window.session.settings.model == weights.default_model()
 

@@ -221,7 +221,7 @@ def test_labels_find_the_image_they_are_drawn_on() -> None:
     images, _ = examples(pairs([Image(np.arange(288).reshape(4, 9, 8), "stack"), labels_layer(stack, "stack")]))
     assert len(images) == 1
     np.testing.assert_array_equal(images[0], np.arange(288).reshape(4, 9, 8)[2])
-    with pytest.raises(InputError, match="no cells are drawn"):
+    with pytest.raises(InputError, match="the chosen layers have no cells"):
         examples(pairs([cells, labels_layer(np.zeros((9, 8), int), "empty")]))
 
 

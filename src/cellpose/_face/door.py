@@ -108,9 +108,7 @@ def door(function: F, module: str | None = None) -> F:
                 raise
             shown = ", ".join(f"{name}={_shown(value)}" for name, value in given.arguments.items())
             told = " ".join(str(error).split())[:300]
-            message = (
-                f"{function.__name__}({shown}) is not possible ({type(error).__name__}: {told}); check these values"
-            )
+            message = f"{function.__name__}({shown}) failed ({type(error).__name__}: {told}); check these values"
             raise InputError(message) from error
 
     checked.__cellpose_door__ = True  # type: ignore[attr-defined]
@@ -194,7 +192,7 @@ def _array(name: str, value: Any) -> Any:
         try:
             return np.asarray(value)
         except (NotImplementedError, TypeError, ValueError, BufferError) as error:
-            message = f"{name} is a memoryview that is no array of numbers ({error}); pass a NumPy array"
+            message = f"{name} is a memoryview that is not an array of numbers ({error}); pass a NumPy array"
             raise InputError(message) from error
     if isinstance(value, (list, tuple)) and any(hasattr(each, "detach") for each in value):
         return [_array(name, each) for each in value]

@@ -334,7 +334,7 @@ def remove_labels(labels: npt.ArrayLike, remove: npt.NDArray[np.bool_]) -> Label
 
 
 def without(labels: Labels, found: Scan, keep: npt.NDArray[np.bool_]) -> Labels:
-    """Labels flagged in ``keep``, numbered 1..n as they are met; ``found`` is what `scan` tells of the labels."""
+    """Labels flagged in ``keep``, numbered 1..n as they are met; ``found`` is the result of `scan` for the labels."""
     return _compact(labels, _in_order(found, keep), keep.size - 1)
 
 

@@ -1,7 +1,7 @@
 """64 comparisons of labels at once, as the bits of one word, for compiled loops.
 
 A compiler does not find by itself that a loop which gathers comparisons into bits is one instruction or a few on most
-processors (masks of AVX-512, `movmsk` of SSE and AVX, three instructions of NEON), so it is told.
+processors (masks of AVX-512, `movmsk` of SSE and AVX, three instructions of NEON), so it gets a hint.
 """
 
 from __future__ import annotations

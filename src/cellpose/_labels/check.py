@@ -46,7 +46,7 @@ def check_labels(masks: ArrayLike, *, ndim: tuple[int, ...] = (2, 3), name: str 
         )
         raise InputError(message)
     if array.dtype.kind not in "biuf":
-        message = f"{name} has dtype {array.dtype}; labels are whole numbers (an integer array, 0 = background)"
+        message = f"{name} has dtype {array.dtype}; give an integer array, 0 = background"
         raise InputError(message)
     if array.size:
         _check_values(array, name)
@@ -58,7 +58,7 @@ def _check_values(array: NDArray[Any], name: str) -> None:
     if array.dtype.kind == "f":
         whole = np.isfinite(array) & (np.rint(array) == array)
         if not whole.all():
-            message = f"{name} holds {array[~whole].flat[0]}; labels are whole numbers (0 = background)"
+            message = f"{name} holds {array[~whole].flat[0]}; give whole numbers, 0 = background"
             raise InputError(message)
     if array.dtype.kind == "b" or array.dtype in (np.uint8, np.uint16):
         return
@@ -76,7 +76,9 @@ def _check_values(array: NDArray[Any], name: str) -> None:
 def check_same_shape(first: NDArray[Any], second: NDArray[Any], names: tuple[str, str]) -> None:
     """Raise InputError where two arrays that belong together differ in shape."""
     if first.shape != second.shape:
-        message = f"{names[0]} has shape {first.shape} and {names[1]} {second.shape}; they must be of one image"
+        message = (
+            f"{names[0]} has shape {first.shape} and {names[1]} {second.shape}; they must belong to the same image"
+        )
         raise InputError(message)
 
 

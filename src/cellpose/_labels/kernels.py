@@ -92,7 +92,7 @@ def label_boxes(start, stop, labels, n):
 
 @compiled
 def join_boxes(boxes, counts, broken, first, more_boxes, more_counts, more_broken, more_first):
-    """Add what `label_boxes` tells of a slice of lines to what it told, and this function added, of those before."""
+    """Add what `label_boxes` found in a slice of lines to the sums over the slices before."""
     for label in range(first.size):
         counts[label] += more_counts[label]
         broken[label] |= more_broken[label]

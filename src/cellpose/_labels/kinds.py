@@ -83,21 +83,26 @@ def _is_colour(array: Array) -> bool:
 def _one_colour(picture: Array) -> Array:
     """The labels in a gray picture that was saved in colours, of which a fourth channel is how opaque it is."""
     if (picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all():
-        logger.warning(f"labels of shape {picture.shape} are a gray picture in colours: its values are the labels")
+        logger.warning(
+            f"labels of shape {picture.shape} are a gray image saved in color; its gray values are the labels"
+        )
         return np.asarray(picture[..., 0])
     message = (
-        f"labels of shape {picture.shape} are a colour picture; training takes one number per cell, 0 the background: "
-        "save the labels as gray TIFF or PNG of 16 bits, not as a picture of them"
+        f"labels of shape {picture.shape} are a color image; training needs one number per cell and 0 for the "
+        "background: save the label numbers as 16-bit gray TIFF or PNG"
     )
     raise InputError(message)
 
 
 def _what_it_is(array: Array) -> str:
     if array.ndim != 3:
-        return f"have {array.ndim} axes; training takes label images (y, x)"
+        return f"have {array.ndim} axes; training needs label images (y, x)"
     if array.dtype.kind == "f" and len(array) >= _FEWEST_CHANNELS and not np.array_equal(array, np.rint(array)):
         return (
-            "are neither planes of labels nor training targets: those are label numbers, cell mask (0 or 1) and flows "
-            "(at most 1 long, 0 outside of cells); make them with labels_to_flows"
+            "are neither label planes nor training targets, which are label numbers, cell mask (0 or 1) and flows "
+            "(length up to 1, 0 outside cells); make targets with labels_to_flows"
         )
-    return f"are {len(array)} planes; training takes planes: cut them with `cellpose slices`, or give them one by one"
+    return (
+        f"are {len(array)} planes; training needs single planes: cut them with `cellpose slices`, or give them one by "
+        "one"
+    )

@@ -25,5 +25,5 @@ def compiled(function: Callable[..., Any]) -> Any:
     try:
         return njit(cache=True, nogil=True)(function)
     except RuntimeError:
-        logger.info("no folder to keep machine code in; %s is compiled in every run", function.__name__)
+        logger.info("no folder for compiled code is writable; %s is compiled in every run", function.__name__)
         return njit(nogil=True)(function)

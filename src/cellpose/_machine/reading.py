@@ -68,7 +68,7 @@ def reading(path: str | os.PathLike[str], kind: type[FileReadError | WeightsErro
         raise FileMissingError(message) from error
     except MemoryError as error:
         wanted = _told(error)
-        message = f"{name} does not fit into memory{f' ({wanted})' if wanted else ''}; crop or tile it"
+        message = f"{name} does not fit in memory{f' ({wanted})' if wanted else ''}; crop or tile it"
         raise kind(message) from error
     except OSError as error:
         # decoders raise OSError without a number; the system always gives one
@@ -100,7 +100,7 @@ def _refuse_endless(name: str) -> None:
 def _damaged(name: str, kind: type[Exception], error: Exception) -> str:
     told = f"{type(error).__name__}: {_told(error)}"
     if issubclass(kind, WeightsError):
-        return f"{name} is cut off or corrupt ({told}); fetch or copy it again"
+        return f"{name} is truncated or corrupt ({told}); download or copy it again"
     return f"{name} could not be read, it seems corrupt or truncated: {told}"
 
 

@@ -32,7 +32,7 @@ def why_no_screen() -> str | None:
         )
     missing = [package for library, package in _NEEDED.items() if not _is_there(library)]
     if missing:
-        return f"Libraries of the system that Qt needs are missing (Debian, Ubuntu: apt install {' '.join(missing)})."
+        return f"System libraries that Qt needs are missing (Debian, Ubuntu: apt install {' '.join(missing)})."
     if not _answers():
         return (
             f"There is no screen to open the window on: no display answers at DISPLAY={os.environ['DISPLAY']}. Start "

@@ -49,7 +49,7 @@ class _Guarded:
             os.close(void)
         told = self._stream is sys.__stdout__ and not isinstance(error, BrokenPipeError)
         if told and sys.stderr is not None:
-            sys.stderr.write(f"cellpose: what is printed is lost: {error.strerror or error}\n")
+            sys.stderr.write(f"cellpose: output cannot be printed: {error.strerror or error}\n")
 
 
 def guard_streams() -> None:

@@ -37,7 +37,7 @@ def replacing_by_name(path: str | os.PathLike[str], failures: tuple[type[Excepti
     # a link stays a link: what it points to is replaced
     target = Path(os.path.realpath(path))
     if os.path.exists(target) and not os.path.isfile(target):
-        message = f"could not write {path}: there is something there that is not a file"
+        message = f"could not write {path}: it exists and is not a file; choose another name"
         raise FileWriteError(message)
     temporary = temporary_beside(target)
     try:

@@ -23,7 +23,7 @@ logger = logging.getLogger("cellpose")
 #: ``extra`` of log records that a person at a terminal sees without ``--verbose``.
 TOLD = {"told": True}
 
-_COMPILING = "compiling loops for this processor: on the first run only, 10 to 20 seconds in all"
+_COMPILING = "compiling for this CPU: only in the first run, 10 to 20 seconds in total"
 
 
 class Stage(NamedTuple):

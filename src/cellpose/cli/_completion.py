@@ -1,7 +1,7 @@
 """``cellpose completion``: a script that teaches a shell the words of the command line.
 
-The script is written from the parsers once and knows all by itself, so that pressing Tab starts no Python. Only the
-names of models of one's own are looked up by the shell, in the models folder.
+The script is written once from the parsers and contains everything, so that pressing Tab does not start Python. The
+shell looks up only the names of user models, in the models folder.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _EPILOG = """\
-for good:
+permanently:
   bash   cellpose completion bash >> ~/.bash_completion
   zsh    cellpose completion zsh > ~/.zfunc/_cellpose      (a folder of $fpath, before compinit)
   fish   cellpose completion fish > ~/.config/fish/completions/cellpose.fish

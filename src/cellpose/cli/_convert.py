@@ -26,9 +26,9 @@ __all__ = ["convert_command"]
 logger = logging.getLogger("cellpose.cli")
 
 _EPILOG = """\
-Of a folder each image is taken once: its masks (_cp_masks, _masks, _seg.npy), else a file of another program. The
-ending of --output, or --to, chooses what is written. Outlines fill an image of the size of the image beside them, of
---like, or else of the size that holds them all.
+In a folder, each image is converted once: from its masks (_cp_masks, _masks, _seg.npy), else from a file of another
+program. --to, or the ending of --output, selects the format. Masks made from outlines have the size of the image beside
+them, or of --like, or else the smallest size that holds all outlines.
 
   cellpose convert images --to geojson
   cellpose convert images --to coco --savedir coco --table measurements/measurements.csv
@@ -58,16 +58,16 @@ def _check(args: Namespace) -> None:
     from cellpose.io import cell_format_of
 
     if bool(args.to) == bool(args.output):
-        message = "give either --to, a format, or --output, the file to write, whose ending tells the format"
+        message = "give either --to with a format, or --output with a file name whose ending selects the format"
         raise OptionError(message)
     if args.output and (len(args.inputs) > 1 or Path(args.inputs[0]).is_dir()) and not _is_zarr(Path(args.inputs[0])):
-        message = "--output is the file for one input; for folders and several give --to, and --savedir"
+        message = "--output is for a single input; for folders or several inputs give --to, and --savedir"
         raise OptionError(message)
     cell_format_of(Path(args.output), args.to or None, writing=True)
     if args.form:
         cell_format_of(Path(args.inputs[0]), args.form, writing=False)
     if not args.to and args.savedir:
-        message = "--savedir goes with --to; --output names the file itself"
+        message = "--savedir cannot be used with --output, which names the file; give --to instead of --output"
         raise OptionError(message)
 
 
@@ -125,7 +125,7 @@ def _is_zarr(path: Path) -> bool:
 def _files(given: Path, form: CellFormat, wanted: str | None) -> list[Path]:
     """The file, or of a folder one for each image."""
     if not given.exists():
-        message = f"{given} does not exist"
+        message = f"{given} does not exist; give a file or a folder"
         raise FileMissingError(message)
     if given.is_file() or _is_zarr(given):
         return [given]
@@ -144,7 +144,7 @@ def _files(given: Path, form: CellFormat, wanted: str | None) -> list[Path]:
         if base not in found or rank < found[base][0]:
             found[base] = (rank, path)
     if not found:
-        message = f"no file of {given} ends in {', '.join(endings)}; give the files themselves, or --from with a format"
+        message = f"no file in {given} ends in {', '.join(endings)}; give the files themselves, or --from with a format"
         raise InputError(message)
     return [path for _, path in found.values()]
 
@@ -174,7 +174,10 @@ def _cells_of(
         yield Path(args.output) if args.output else folder / f"{_base(file)}{form.endings[0]}", cells
         return
     if args.output:
-        message = f"{file} holds the cells of {len(names)} images; give --to for a file each, or choose one by --image"
+        message = (
+            f"{file} holds the cells of {len(names)} images; give --to to write one file per image, or choose one "
+            "with --image"
+        )
         raise InputError(message)
     for name in names:
         yield folder / f"{Path(name).stem}{form.endings[0]}", io.read_cells(file, form=args.form, image=name)
@@ -199,7 +202,7 @@ def _fitted(cells: Cells, file: Path, source: CellFormat, like: tuple[int, ...] 
     common = tuple(slice(0, min(a, b)) for a, b in zip(wanted, shape, strict=True))
     labels[common] = cells.labels[common]
     if np.count_nonzero(labels) < np.count_nonzero(cells.labels):
-        logger.warning(f"{file}: outlines reach beyond the image of shape {wanted}; they are cut off there")
+        logger.warning(f"{file}: some outlines extend beyond the image of shape {wanted}; they are clipped")
     return io.Cells(labels, cells.classes, cells.table, cells.names, cells.pixel_size_um)
 
 
@@ -217,7 +220,7 @@ def _write(target: Path, cells: Cells, form: CellFormat, table: dict[str, Any], 
     from cellpose import io
 
     if target.exists() and not overwrite:
-        message = f"could not write {target}: it is there already; give --overwrite, or --savedir with another folder"
+        message = f"could not write {target}: it exists already; give --overwrite, or --savedir with another folder"
         raise FileWriteError(message)
     io.write_cells(target, cells, form.name, table=table or None)
     logger.info(f"{target}: {count_of(len(cells.numbers), 'cell')}")
@@ -231,7 +234,7 @@ def _table(path: str) -> dict[str, list[str]]:
         rows = csv.DictReader(file)
         names = list(rows.fieldnames or ())
         if "label" not in names:
-            message = f"{path} has the columns {', '.join(names)}; one called label must say of which cell"
+            message = f"{path} has the columns {', '.join(names)}; add a column named label"
             raise InputError(message)
         content = list(rows)
     return {name: [row[name] or "" for row in content] for name in names}
@@ -266,14 +269,22 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="files, and folders of files")
+    add("inputs", nargs="+", metavar="INPUT", help="files or folders")
     add("--to", default="", metavar="FORMAT", help="format to write, see below")
     add("--output", default="", metavar="FILE", help="file to write, of one input; its ending tells the format")
     add("--from", dest="form", metavar="FORMAT", help="format of the inputs (default: as their endings say)")
     add("--savedir", metavar="FOLDER", help="folder of what is written (default: that of each input)")
     add("--overwrite", action="store_true", help="replace files that are there")
-    add("--table", metavar="CSV", help="measurements, with a column label and, of several images, a column image")
-    add("--like", metavar="IMAGE", help="image whose size labels of outlines have (default: that beside them)")
-    add("--image", metavar="NAME", help="image, or labels, to take of a file that holds several")
+    add(
+        "--table",
+        metavar="CSV",
+        help="table of measurements with a column label and, for several images, a column image",
+    )
+    add(
+        "--like",
+        metavar="IMAGE",
+        help="image that sets the size of masks made from outlines (default: the image beside the file)",
+    )
+    add("--image", metavar="NAME", help="which image, or labels, to read from a file that holds several")
     add("--verbose", action="store_true", help="show the log")
     return parser

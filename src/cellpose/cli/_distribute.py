@@ -36,7 +36,7 @@ examples:
       --job_option=--gres=gpu:1 --use_gpu
   cellpose distribute volume.zarr labels.zarr --do_3D --cluster tcp://10.0.0.7:8786
 
-A run that was stopped goes on when it is started again with the same options.
+To continue an interrupted run, start it again with the same options.
 """
 
 
@@ -89,35 +89,44 @@ def distribute_command(words: Sequence[str], distributor: Callable[[], Distribut
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cellpose distribute",
-        description="Segment one image that outgrows a machine: blocks on Dask workers, OME-Zarr labels.",
+        description="Segment an image that is too large for one machine, in blocks on Dask workers, to OME-Zarr "
+        "labels.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("image", help="OME-Zarr, Zarr array or TIFF, where all workers can read it")
-    parser.add_argument("labels", help="folder of the OME-Zarr labels to make")
+    parser.add_argument("image", help="OME-Zarr, Zarr array or TIFF that all workers can read")
+    parser.add_argument("labels", help="folder for the OME-Zarr labels")
     image = parser.add_argument_group("image")
     image.add_argument("--axes", metavar="LETTERS", help="axes of an image that does not name them, such as CZYX")
-    image.add_argument("--channel_axis", type=int, metavar="N", help="axis of the channels, where it is not named")
-    image.add_argument("--frame", type=int, metavar="N", help="which time of a movie, counted from 0")
-    image.add_argument("--mask", metavar="FILE", help="foreground, of any resolution: blocks without any are left out")
+    image.add_argument(
+        "--channel_axis", type=int, metavar="N", help="axis of the channels, if the file does not name it"
+    )
+    image.add_argument("--frame", type=int, metavar="N", help="frame of a movie, counted from 0")
+    image.add_argument(
+        "--mask", metavar="FILE", help="foreground mask of any resolution; blocks without foreground are skipped"
+    )
     blocks = parser.add_argument_group("blocks")
     blocks.add_argument(
-        "--block", type=int, nargs="+", metavar="N", help="side of a block in pixels, one or one each for [z] y x"
+        "--block",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="side of a block in pixels: one number, or one each for [z] y x",
     )
-    blocks.add_argument("--temporary_directory", metavar="FOLDER", help="where blocks are kept until all are done")
-    blocks.add_argument("--restart", action="store_true", help="forget the blocks that are done")
-    blocks.add_argument("--dry_run", action="store_true", help="print what would be done, and the script of a job")
+    blocks.add_argument("--temporary_directory", metavar="FOLDER", help="folder for the blocks until all are done")
+    blocks.add_argument("--restart", action="store_true", help="discard finished blocks and start again")
+    blocks.add_argument("--dry_run", action="store_true", help="print the plan and the job script, and exit")
     workers = parser.add_argument_group("workers")
     workers.add_argument(
         "--cluster", default="local", metavar="WHICH", help="local, slurm, lsf or the address of a scheduler"
     )
-    workers.add_argument("--workers", type=int, default=1, metavar="N", help="most workers (default: 1)")
-    workers.add_argument("--min_workers", type=int, default=0, metavar="N", help="fewest jobs of slurm and lsf")
-    workers.add_argument("--cpus", type=int, metavar="N", help="processors of a worker (default: all, of a job 1)")
+    workers.add_argument("--workers", type=int, default=1, metavar="N", help="maximum number of workers (default: 1)")
+    workers.add_argument("--min_workers", type=int, default=0, metavar="N", help="minimum number of jobs (slurm, lsf)")
+    workers.add_argument("--cpus", type=int, metavar="N", help="CPU cores per worker (default: all; 1 for jobs)")
     for name, text in (("memory", "16GB"), ("queue", "gpu"), ("walltime", "4:00:00")):
         workers.add_argument(f"--{name}", metavar="TEXT", help=f"of a job, such as {text}")
     workers.add_argument(
-        "--job_option", action="append", default=[], metavar="TEXT", help="further line of the script of a job"
+        "--job_option", action="append", default=[], metavar="TEXT", help="additional line for the job script"
     )
     segmentation = parser.add_argument_group("segmentation")
     segmentation.add_argument(
@@ -138,7 +147,10 @@ def _add_shared(group: Any) -> None:
 def _cluster(args: Namespace) -> tuple[str | None, dict[str, Any]]:
     """The address of a scheduler, or None and the keywords of a cluster to start."""
     if args.workers < 1 or not 0 <= args.min_workers <= args.workers:
-        message = f"--workers {args.workers} --min_workers {args.min_workers} is not allowed; give 0 <= fewest <= most"
+        message = (
+            f"--workers {args.workers} --min_workers {args.min_workers} is not allowed; give 0 <= min_workers <= "
+            "workers"
+        )
         raise OptionError(message)
     if args.cluster not in MACHINES:
         if "://" not in args.cluster:

@@ -34,7 +34,7 @@ def doctor_command(argv: Sequence[str]) -> int:
     args = _parser().parse_args(list(argv))
     if args.warm:
         return _warmed()
-    with waiting("looking at this installation"):
+    with waiting("checking this installation"):
         report, problems = examine()
     if args.json:
         print(json.dumps({**report, "problems": problems}, indent=1, default=str))
@@ -44,10 +44,12 @@ def doctor_command(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cellpose doctor", description="what is installed, wrong, and to be mended")
+    parser = argparse.ArgumentParser(
+        prog="cellpose doctor", description="Show what is installed, what is wrong, and how to fix it."
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
-        "--warm", action="store_true", help="compile now what else is compiled during the first run on this machine"
+        "--warm", action="store_true", help="compile now what the first run on this machine would compile"
     )
     return parser
 
@@ -237,8 +239,8 @@ def _home(problems: Problems) -> Report:
     if not writable:
         _note(
             problems,
-            f"{home} cannot be written to: no log file, and models need another place",
-            "set CELLPOSE_LOCAL_MODELS_PATH to a folder that can be written to",
+            f"{home} is not writable: no log file is written, and models need another folder",
+            "set CELLPOSE_LOCAL_MODELS_PATH to a writable folder",
         )
     return {"folder": str(home), "writable": writable, "log": str(home / ".cellpose" / "run.log")}
 
@@ -250,9 +252,9 @@ def _models(problems: Problems) -> Report:
     writable = _is_writable(folder)
     free = shutil.disk_usage(_nearest(folder)).free
     if not writable:
-        _note(problems, f"the models folder {folder} cannot be written to", f"set {weights.MODEL_DIR_ENV} to another")
+        _note(problems, f"the models folder {folder} is not writable", f"set {weights.MODEL_DIR_ENV} to another")
     if free < _LARGEST_MODEL_BYTES:
-        _note(problems, f"{free / _GIB:.1f} GiB are free at {folder}", "make room: cpsam needs 1.2 GiB")
+        _note(problems, f"{free / _GIB:.1f} GiB are free at {folder}", "free some space: cpsam needs 1.2 GiB")
     bundled = weights.bundled_models()
     if weights.BUNDLED not in bundled:
         _note(problems, f"the bundled model {weights.BUNDLED} is missing", "pip install --force-reinstall cellpose")

@@ -11,7 +11,7 @@ from cellpose.errors import MissingExtraError
 __all__ = ["open_window"]
 
 _INSTEAD = """\
-Without the window the command line does all of it. To segment the images of a folder:
+The command line works without the window. To segment the images of a folder:
 
     {example}
 

@@ -88,7 +88,7 @@ def _check_writable(files: list[Path], args: Namespace) -> None:
     folders = {_folder_of_results(file, args) for file in files}
     refused = [error for error in map(_write_error, folders) if error]
     if len(refused) == len(folders):
-        message = f"results cannot be written to {min(folders)}: {refused[0]}; give another folder with --savedir"
+        message = f"results cannot be written to {min(folders)}: {refused[0]}; choose another folder with --savedir"
         raise OptionError(message)
 
 

@@ -53,7 +53,7 @@ def is_large(file: Path, segmenter: Segmenter, args: Namespace) -> bool:
     whole = _needs_whole(segmenter, args)
     if args.large:
         if whole:
-            message = f"{whole} needs the whole image and cannot be used with --large; leave one of them out"
+            message = f"{whole} needs the whole image and cannot be used with --large; remove one of them"
             raise OptionError(message)
         return True
     if whole:
@@ -93,8 +93,8 @@ def segment_large_file(
     plane = io.open_plane(file, args.channel_axis, args.axes)
     if not plane.names_channels:
         logger.warning(
-            f"{file.name}: axes without names: taken for {plane.shape[2]} channels of a plane; for z planes use "
-            "--axes ZYX with --do_3D or --stitch_threshold, without --large"
+            f"{file.name}: the axes have no names; they are read as {plane.shape[2]} channels of one plane. If they "
+            "are z planes, use --axes ZYX with --do_3D or --stitch_threshold, without --large"
         )
     keywords = {name: value for name, value in segmenter.keywords_of(plane).items() if name in _PASSED_ON}
     warn_of_blocks(file, args)

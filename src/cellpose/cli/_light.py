@@ -57,7 +57,9 @@ def light_of(args: Namespace, files: Sequence[Path]) -> Light | None:
         image = io.read_image(args.flatfield)
         flat = np.moveaxis(image.data, _axes(image), range(-len(_axes(image)), 0))
         if flat.ndim != len(_axes(image)):
-            message = f"--flatfield {args.flatfield} is not one plane: it has axes {image.axes} of {image.data.shape}"
+            message = (
+                f"--flatfield {args.flatfield} must be a single plane, but has axes {image.axes} of {image.data.shape}"
+            )
             raise OptionError(message)
         return Light(flat)
     from cellpose.transforms import estimate_flatfield

@@ -52,7 +52,7 @@ def main(
     Returns
     -------
     int
-        0: all is well; 1: an image, the training or a download failed; 2: the command line is wrong; 130: Ctrl-C.
+        0: success; 1: an image, the training or a download failed; 2: the command line is wrong; 130: Ctrl-C.
     """
     if argv is None:
         guard_streams()

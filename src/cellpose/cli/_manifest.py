@@ -133,7 +133,9 @@ class Manifest:
             logger.warning(f"{error}; all images are segmented again")
             return {}
         if _settings(earlier) != _settings(json.loads(json.dumps(self._head))):
-            logger.warning(f"{self.path} is of another model or other options; all images are segmented again")
+            logger.warning(
+                f"{self.path} was written with another model or other options; all images are segmented again"
+            )
             return {}
         return {entry.pop("image"): entry for entry in earlier["images"]}
 
@@ -148,7 +150,7 @@ class Manifest:
                 file.write(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace"))
         except OSError as error:
             self._writable = False
-            logger.warning(f"{self.path} cannot be written ({error}); the run goes on without it")
+            logger.warning(f"{self.path} cannot be written ({error}); the run continues without it")
         end = time.monotonic()
         self._next_write = end + (end - start) / _SHARE_OF_TIME
 
@@ -163,7 +165,7 @@ def outputs_of_last_run(folder: Path) -> frozenset[Path]:
     except FileMissingError:
         return frozenset()
     except FileReadError as error:
-        logger.warning(f"{error}; it is written anew")
+        logger.warning(f"{error}; it is written again")
         return frozenset()
     return frozenset(
         Path(os.path.realpath(folder / name)) for entry in content["images"] for name in entry.get("outputs", ())
@@ -188,11 +190,11 @@ def _read(path: Path) -> dict[str, Any]:
     """
     content = read_json(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("models", "options")):
-        message = f"{path} is no manifest of a run"
+        message = f"{path} is not the manifest of a run"
         raise FileReadError(message)
     images = content.get("images")
     if not isinstance(images, list) or not all(map(_is_entry, images)):
-        message = f"{path} holds entries that are not those of images"
+        message = f"{path} holds entries that do not describe images; delete it to start again"
         raise FileReadError(message)
     return content
 

@@ -28,7 +28,7 @@ _FOLDER = "measurements"
 _PLOT = "_cp_output.png"
 _EPILOG = """\
 Masks are taken from image_seg.npy, else image_cp_masks.tif or .png, else image_masks.tif or .png. Names and values of
-columns are those of scikit-image, in pixels; columns in micrometres say so in their names.
+columns are those of scikit-image, in pixels; names of columns in micrometers contain um.
 
   cellpose --dir images --save_tif
   cellpose measure --dir images
@@ -175,18 +175,20 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--dir", default="", metavar="FOLDER", help="folder of images with their masks")
     add("--image_path", default="", metavar="FILE", help="one image (without --dir)")
-    add("--look_one_level_down", action="store_true", help="look also into the folders inside --dir")
-    add("--img_filter", default="", metavar="TEXT", help="take only images whose name ends so, before the extension")
-    add("--mask_filter", metavar="TEXT", help="end of the names of masks, such as _cp_masks (default: see below)")
+    add("--look_one_level_down", action="store_true", help="also search the folders inside --dir")
+    add(
+        "--img_filter", default="", metavar="TEXT", help="use only images whose names end in this, before the extension"
+    )
+    add("--mask_filter", metavar="TEXT", help="ending of mask names, such as _cp_masks (default: see below)")
     add("--masks_dir", metavar="FOLDER", help="folder of the masks (default: that of the image)")
-    add("--channel_axis", type=int, metavar="N", help="axis of the channels (default: as the file says)")
-    add("--axes", metavar="LETTERS", help="axes of the images, such as TZYX, instead of what the files say")
+    add("--channel_axis", type=int, metavar="N", help="axis of the channels (default: from the file)")
+    add("--axes", metavar="LETTERS", help="axes of the images, such as TZYX, instead of those in the files")
     add(
         "--pixel_size_um",
         type=float,
         nargs="+",
         metavar="X",
-        help="side of a pixel in micrometres, or one for each of z, y, x (default: as the files say)",
+        help="pixel size in micrometers, or one size for each of z, y, x (default: from the files)",
     )
     add(
         "--properties",
@@ -196,19 +198,19 @@ def _parser() -> argparse.ArgumentParser:
         "(default: all groups but texture)",
     )
     add("--texture", action="store_true", help="add the group texture")
-    add("--nuclei", metavar="TEXT", help="end of the names of labels of nuclei: which cell each nucleus lies in")
+    add("--nuclei", metavar="TEXT", help="ending of the names of nuclei masks; assigns each nucleus to its cell")
     add("--spots", nargs="+", default=[], metavar="CHANNEL", help="count spots in these channels, names or 0, 1, ...")
-    add("--spots_method", default="log", choices=["log", "dog"], help="how spots are found (default: log)")
+    add("--spots_method", default="log", choices=["log", "dog"], help="method to find spots (default: log)")
     add("--spots_sigma", type=float, nargs=2, default=[1, 5], metavar=("MIN", "MAX"), help="sizes of spots, in pixels")
-    add("--spots_threshold", type=float, metavar="X", help="least contrast of spots (default: six times the noise)")
+    add("--spots_threshold", type=float, metavar="X", help="minimum contrast of spots (default: six times the noise)")
     add("--savedir", metavar="FOLDER", help=f"folder of the results (default: {_FOLDER} in that of the images)")
-    add("--name", default=_FOLDER, metavar="TEXT", help=f"what the names of results begin with (default: {_FOLDER})")
+    add("--name", default=_FOLDER, metavar="TEXT", help=f"start of the names of results (default: {_FOLDER})")
     add(
         "--formats",
         nargs="+",
         default=["csv"],
         choices=["csv", "parquet", "h5ad"],
-        help="of the table (default: csv)",
+        help="formats of the table (default: csv)",
     )
     add("--no_plots", action="store_true", help="draw no plots")
     add("--no_report", action="store_true", help="write no report")

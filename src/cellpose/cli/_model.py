@@ -145,8 +145,8 @@ class Segmenter:
         _, y, x = image.pixel_size_um
         if not x or not y:
             message = (
-                f"--diameter_um {self.diameter_um:g} needs the size of a pixel, and the image does not tell it; "
-                "give --diameter in pixels"
+                f"--diameter_um {self.diameter_um:g} needs the pixel size, which the image does not contain; give "
+                "--diameter in pixels"
             )
             raise OptionError(message)
         return {**self.keywords, "diameter": self.diameter_um / (x * y) ** 0.5}

@@ -31,7 +31,7 @@ def add(file: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cellpose models", description="the models on this machine, and others")
+    parser = argparse.ArgumentParser(prog="cellpose models", description="List and manage models.")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -39,19 +39,19 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    sub = command("list", _list, "show the models on this machine and those to begin with")
-    sub.add_argument("--all", action="store_true", help="also the published models that few need")
-    sub.add_argument("--installed", action="store_true", help="only those on this machine")
+    sub = command("list", _list, "list the models on this machine and the recommended ones")
+    sub.add_argument("--all", action="store_true", help="also list rarely used published models")
+    sub.add_argument("--installed", action="store_true", help="list only models on this machine")
     sub.add_argument("--json", action="store_true", help="print JSON")
     sub = command("pull", _pull, "download published models")
     sub.add_argument("names", nargs="+", help="names of published models")
-    sub.add_argument("--force", action="store_true", help="download even what is here")
+    sub.add_argument("--force", action="store_true", help="download again even if the model is here")
     sub = command("add", lambda args: add(args.file), "copy a model file to the models folder and list it")
     sub.add_argument("file")
-    sub = command("remove", _remove, "take an own model off the list")
+    sub = command("remove", _remove, "remove one of your models from the list")
     sub.add_argument("name")
-    sub.add_argument("--delete", action="store_true", help="delete the file too, also of a downloaded model")
-    sub = command("info", _info, "show what is known of a model")
+    sub.add_argument("--delete", action="store_true", help="also delete the file; works for downloaded models, too")
+    sub = command("info", _info, "show the facts about a model")
     sub.add_argument("name", help="name or file of a model")
     sub = command("path", _path, "print the models folder, or the file of a model")
     sub.add_argument("name", nargs="?", help="name of a model")
@@ -118,7 +118,7 @@ def _remove(args: argparse.Namespace) -> int:
     from cellpose import weights
 
     weights.remove_model(args.name, delete=args.delete)
-    print(f"{args.name} is off the list{' and deleted' if args.delete else ''}")
+    print(f"{args.name} is removed from the list{' and deleted' if args.delete else ''}")
     return 0
 
 
@@ -128,7 +128,7 @@ def _info(args: argparse.Namespace) -> int:
     file, published = weights.find(args.name), weights.lookup(args.name)
     if file is None and published is None:
         weights.resolve(args.name, download=False)  # says what is wrong with the name
-        message = f"{args.name} is no model"
+        message = f"{args.name} is not a model; `cellpose models list --all` shows all names"
         raise OptionError(message)
     info = file.info if file is not None else published[0] if published else None
     card = file.card if file is not None else {}

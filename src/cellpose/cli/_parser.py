@@ -22,15 +22,15 @@ cellpose --dir FOLDER [options]          segment the images of a folder
        cellpose --image_path FILE [options]     segment one image
        cellpose --train --dir FOLDER [options]  train a model; also: cellpose train ...
        cellpose models ... | cellpose doctor    models, and the state of the installation
-       cellpose distribute IMAGE LABELS ...     one image too large for a machine
+       cellpose distribute IMAGE LABELS ...     one image that is too large for one machine
        cellpose slices --dir FOLDER ...         cut training images from stacks
        cellpose measure --dir FOLDER ...        a table of the cells of segmented images
        cellpose track MOVIE ...                 link cells through time
        cellpose styles --dir FOLDER ...         a map of images that look alike
-       cellpose convert PATH ...                masks to the files of other programs, and back
+       cellpose convert PATH ...                convert masks to files of other programs, and back
        cellpose serve ...                       a page for the browser, and a REST API
        cellpose contributions ...               what others contributed, and models retrained on it
-       cellpose completion SHELL                a script that completes words in bash, zsh and fish
+       cellpose completion SHELL                a script for Tab completion in bash, zsh and fish
        cellpose --version                       versions of the program, of Python and of torch"""
 
 # What stands for the value of an option in the help.
@@ -45,18 +45,18 @@ examples:
 
 further commands:
   cellpose models list|pull|add|remove|info|path     the models on this machine and those that can be downloaded
-  cellpose doctor [--json]                           what is installed, what is wrong and how to mend it
+  cellpose doctor [--json]                           what is installed, what is wrong and how to fix it
   cellpose distribute IMAGE LABELS [--cluster slurm]  an image in blocks, on this machine, SLURM, LSF or Dask
   cellpose slices --dir stacks                       2D training images from annotated stacks, for segmenting in 3D
-  cellpose measure --dir images                      sizes, shapes, intensities, neighbours: a table and a report
-  cellpose track movie --save_ctc                    the cells of the label images of a movie, linked through time
-  cellpose styles --dir images                       a map of images, and which of them to annotate first
+  cellpose measure --dir images                      sizes, shapes, intensities, neighbors: a table and a report
+  cellpose track movie --save_ctc                    the cells of a movie, linked through time
+  cellpose styles --dir images                       a map of images, and which to annotate first
   cellpose convert images --to geojson               masks to ROIs, GeoJSON, COCO, CSV, SVG, OME-Zarr ..., and back
   cellpose serve [--host 0.0.0.0]                    a page for the browser, and a REST API
   cellpose contributions list|retrain|rollback|...   what others contributed, and models retrained on it
-  cellpose completion bash|zsh|fish                  a script with which Tab completes commands, options and models
+  cellpose completion bash|zsh|fish                  a script for Tab completion of commands, options and models
 
-exit code: 0 all is well; 1 an image, the training or a download failed; 2 the command line is wrong; 130 Ctrl-C
+exit code: 0 success; 1 an image, the training or a download failed; 2 the command line is wrong; 130 Ctrl-C
 """
 
 

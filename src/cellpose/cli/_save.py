@@ -114,7 +114,7 @@ def _possible(file: Path, ndim: int, args: Namespace) -> Namespace:
     if not refused:
         return args
     kept = {name: False for name in refused if name != "no_npy"} | ({"no_npy": True} if "no_npy" in refused else {})
-    told = f"{file.name}: not written, because {_KINDS[ndim]} cannot have it: {_in_words(refused)}"
+    told = f"{file.name}: not written, because {_KINDS[ndim]} cannot have them: {_in_words(refused)}"
     if set(refused) == set(_asked(args)):
         told += "; the masks are written as TIFF"
         kept["save_tif"] = True

@@ -77,7 +77,7 @@ def segment_command(args: Namespace) -> int:
     except KeyboardInterrupt:
         done = manifest.n_results
         print(
-            f"interrupted; the results of {done} of {len(files)} images are kept; --resume goes on from there",
+            f"interrupted; the results of {done} of {len(files)} images are kept; --resume continues from there",
             file=sys.stderr,
         )
         return 130
@@ -107,10 +107,10 @@ def _check(args: Namespace) -> None:
         _check_format(args)
     filters = [f"--{name} {getattr(args, name):g}" for name in FILTERS[:-1] if getattr(args, name)]
     if filters and args.no_norm and args.norm_percentile is None:
-        message = f"{filters[0]} filters what is then scaled, and --no_norm scales nothing; leave one of them out"
+        message = f"{filters[0]} needs normalization, which --no_norm turns off; remove one of them"
         raise OptionError(message)
     if args.diameter_um is not None and not (args.diameter_um > 0 and args.diameter is None):
-        message = f"--diameter_um {args.diameter_um:g} is not allowed; give more than 0, and no --diameter beside it"
+        message = f"--diameter_um {args.diameter_um:g} is not allowed; give a number above 0, and leave out --diameter"
         raise OptionError(message)
     Evaluation(
         diameter=args.diameter,

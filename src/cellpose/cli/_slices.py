@@ -84,19 +84,33 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--dir", default="", metavar="FOLDER", help="folder of stacks")
     add("--image_path", default="", metavar="FILE", help="one stack (without --dir)")
-    add("--look_one_level_down", action="store_true", help="look also into the folders inside --dir")
-    add("--img_filter", default="", metavar="TEXT", help="take only stacks whose name ends so, before the extension")
-    add("--mask_filter", default="_masks", metavar="TEXT", help="end of the names of mask files (default: _masks)")
+    add("--look_one_level_down", action="store_true", help="also search the folders inside --dir")
+    add(
+        "--img_filter", default="", metavar="TEXT", help="use only stacks whose names end in this, before the extension"
+    )
+    add("--mask_filter", default="_masks", metavar="TEXT", help="ending of mask names (default: _masks)")
     add("--channel_axis", type=int, metavar="N", help="axis of the channels")
-    add("--z_axis", type=int, metavar="N", help="axis of the planes (default: as the file says, else the first)")
+    add("--z_axis", type=int, metavar="N", help="axis of the planes (default: from the file, else the first)")
     add("--chan", type=int, default=0, metavar="N", help="channel to segment, counted from 1; 0: all channels")
     add("--chan2", type=int, default=0, metavar="N", help="channel of nuclei, counted from 1; 0: none")
     add("--all_channels", action="store_true", help="keep all channels, up to three")
-    add("--invert", action="store_true", help="scale intensities and invert them")
-    add("--anisotropy", type=float, default=1.0, metavar="X", help="distance of planes divided by the size of a pixel")
-    add("--seg_masks", action="store_true", help="write slices with masks as _seg.npy, too, for the window")
+    add("--invert", action="store_true", help="normalize and invert intensities")
+    add(
+        "--anisotropy",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="distance between planes divided by the size of a pixel",
+    )
+    add("--seg_masks", action="store_true", help="also write slices with masks as _seg.npy, for the window")
     add("--sharpen_radius", type=float, default=0.0, metavar="X", help="radius of the high-pass filter; 0: off")
-    add("--tile_norm", type=float, default=0.0, metavar="X", help="side of the blocks of local normalisation; 0: off")
-    add("--nimg_per_tif", type=int, default=10, metavar="N", help="slices of each direction and stack (default: 10)")
+    add("--tile_norm", type=float, default=0.0, metavar="X", help="block size of local normalization; 0: off")
+    add(
+        "--nimg_per_tif",
+        type=int,
+        default=10,
+        metavar="N",
+        help="number of slices per direction and stack (default: 10)",
+    )
     add("--crop_size", type=int, default=512, metavar="N", help="longest side of a slice in pixels (default: 512)")
     return parser

@@ -29,8 +29,8 @@ _FOLDER = "styles"
 # as --save_mpl names pictures, so that no command takes it for an image
 _PICTURE = "style_map_cp_output.png"
 _EPILOG = """\
-The style is what a U-Net sees of an image as a whole. Images that look alike lie near each other on the map. Those that
-are unlike the rest are named, and some to annotate first: spread over the map, and doubted by the model.
+The style describes an image as a whole, as a U-Net sees it. Images that look alike are near each other on the map. The
+command lists outliers, and the images to annotate first: spread over the map, with uncertain results.
 
   cellpose styles --dir images
   cellpose styles --dir images --pretrained_model cyto3 --diameter 30 --annotate 10
@@ -149,23 +149,29 @@ def _folder(args: Namespace) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cellpose styles",
-        description="Map the images of a folder by their styles; say what is unlike the rest and what to annotate.",
+        description="Map the images of a folder by their styles; list outliers and the images to annotate first.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--dir", required=True, metavar="FOLDER", help="images")
-    parser.add_argument("--img_filter", metavar="TEXT", help="only images whose names end so")
-    parser.add_argument("--look_one_level_down", action="store_true", help="images in the folders of --dir, too")
+    parser.add_argument("--img_filter", metavar="TEXT", help="use only images whose names end in this")
+    parser.add_argument("--look_one_level_down", action="store_true", help="also search the folders inside --dir")
     parser.add_argument("--pretrained_model", default="generalist", metavar="NAME", help="U-Net (default: generalist)")
     parser.add_argument(
-        "--diameter", type=float, default=0.0, metavar="PIXELS", help="of the cells (default: training)"
+        "--diameter",
+        type=float,
+        default=0.0,
+        metavar="PIXELS",
+        help="diameter of the cells (default: that of the training)",
     )
-    parser.add_argument("--chan", type=int, default=0, metavar="N", help="channel of the cells, as for segmenting")
-    parser.add_argument("--chan2", type=int, default=0, metavar="N", help="channel of the nuclei, as for segmenting")
+    parser.add_argument("--chan", type=int, default=0, metavar="N", help="channel of the cells, as in segmentation")
+    parser.add_argument("--chan2", type=int, default=0, metavar="N", help="channel of the nuclei, as in segmentation")
     parser.add_argument("--use_gpu", action="store_true", help="run the model on the GPU")
-    parser.add_argument("--annotate", type=_count, default=5, metavar="N", help="images to propose (default: 5)")
-    parser.add_argument("--method", choices=("auto", "tsne", "pca"), default="auto", help="how the map is made")
-    parser.add_argument("--savedir", metavar="FOLDER", help=f"where to write (default: {_FOLDER} in --dir)")
+    parser.add_argument(
+        "--annotate", type=_count, default=5, metavar="N", help="number of images to propose (default: 5)"
+    )
+    parser.add_argument("--method", choices=("auto", "tsne", "pca"), default="auto", help="method to draw the map")
+    parser.add_argument("--savedir", metavar="FOLDER", help=f"folder for the results (default: {_FOLDER} in --dir)")
     parser.add_argument("--verbose", action="store_true", help="show the log")
     return parser
 

@@ -49,7 +49,7 @@ class Summary:
         Parameters
         ----------
         manifest
-            File that tells of the run.
+            File that describes the run.
         already_done
             Number of images whose results an earlier run has left.
         """
@@ -61,7 +61,7 @@ class Summary:
         if already_done:
             found += f", {already_done} done before"
         if not self._folders:
-            return f"{found}; {_shown(manifest)} tells of them"
+            return f"{found}; {_shown(manifest)} lists them"
         names = self._last if self._images == 1 else list(self._names)
         if len(names) > _MOST_NAMES:
             names = [*names[:_MOST_NAMES], "..."]

@@ -111,21 +111,21 @@ def _general() -> list[Flag]:
         Flag(
             "Zstack",
             "general",
-            "open the window for stacks: files that do not name their axes hold planes",
+            "open the window for stacks: treat files without named axes as planes",
             neutral=True,
         ),
         Flag("use_gpu", "general", "use the GPU (CUDA or MPS) if one works, else the CPU", neutral=True),
         Flag(
             "engine",
             "general",
-            f"what runs the network: auto (the fastest installed), {_any_of(engine_names()[1:])}",
+            f"engine that runs the network: auto (the fastest installed), {_any_of(engine_names()[1:])}",
             kind=str,
             neutral=True,
         ),
         Flag(
             "precision",
             "general",
-            "how exactly the network is computed: float32, bfloat16, or int8 (faster on a CPU, needs "
+            "precision of the network: float32, bfloat16, or int8 (faster on a CPU, needs "
             f"{_any_of([engine.name for engine in by_speed('int8')])})",
             kind=str,
         ),
@@ -139,11 +139,11 @@ def _input() -> list[Flag]:
     return [
         Flag("dir", "input", "folder of images to segment, or to train on", kind=str, metavar="FOLDER", neutral=True),
         Flag("image_path", "input", "one image to segment (without --dir)", kind=str, metavar="FILE", neutral=True),
-        Flag("look_one_level_down", "input", "look also into the folders inside --dir", neutral=True),
+        Flag("look_one_level_down", "input", "also search the folders inside --dir", neutral=True),
         Flag(
             "img_filter",
             "input",
-            "take only images whose name ends in this before its extension",
+            "use only images whose names end in this, before the extension",
             kind=str,
             neutral=True,
         ),
@@ -157,7 +157,7 @@ def _input() -> list[Flag]:
         Flag(
             "axes",
             "input",
-            "axes of the images, such as TZYX, instead of what the files say: T times, Z planes, C channels, Y, X",
+            "axes of the images, such as TZYX, instead of those in the files: T time, Z planes, C channels, Y, X",
             kind=str,
             metavar="LETTERS",
         ),
@@ -180,7 +180,7 @@ def _model() -> list[Flag]:
         Flag(
             "pretrained_model",
             "model",
-            "name or file of the model; None: train from scratch; without it cpsam where installed, else the bundled",
+            "name or file of the model; None: train from scratch; default: cpsam if installed, else the bundled model",
             kind=str,
             metavar="MODEL",
         ),
@@ -191,11 +191,11 @@ def _model() -> list[Flag]:
             kind=str,
             metavar="MODEL",
         ),
-        Flag("chan2_restore", "model", "restore the channel of nuclei with a model made for nuclei"),
+        Flag("chan2_restore", "model", "restore the nuclei channel with a model for nuclei"),
         Flag(
             "restore_precision",
             "model",
-            "how exactly the restoration model is computed: float32, bfloat16, or int8 (needs openvino)",
+            "precision of the restoration model: float32, bfloat16, or int8 (needs openvino)",
             kind=str,
         ),
         Flag(
@@ -218,7 +218,7 @@ def _algorithm() -> list[Flag]:
     return [
         Flag("no_resample", "algorithm", "follow the flows at the size of the network: faster, coarser outlines"),
         Flag("no_interp", "algorithm", "do not interpolate flows between pixels"),
-        Flag("no_norm", "algorithm", "use the intensities as they are"),
+        Flag("no_norm", "algorithm", "do not normalize intensities"),
         Flag(
             "norm_percentile",
             "algorithm",
@@ -230,7 +230,7 @@ def _algorithm() -> list[Flag]:
         Flag(
             "flatfield",
             "algorithm",
-            "image of the light by which all images are divided, or estimate: made of the images themselves",
+            "flat-field image by which all images are divided, or estimate: computed from the images",
             kind=str,
             metavar="FILE",
         ),
@@ -238,16 +238,15 @@ def _algorithm() -> list[Flag]:
         Flag(
             "diameter",
             "algorithm",
-            "diameter of the cells in pixels; 0: estimated with a size model where there is one, else that of the "
-            "model's training; default 30 for U-Net models, no rescaling for transformers",
+            "diameter of the cells in pixels; 0: estimated if the model has a size model, else that of its training; "
+            "default 30 for U-Net models, no rescaling for transformers",
             kind=float,
             metavar="PIXELS",
         ),
         Flag(
             "diameter_um",
             "algorithm",
-            "diameter of the cells in micrometres, for images whose files say how large a pixel is; in place of "
-            "--diameter",
+            "diameter of the cells in micrometers, for files that contain the pixel size; replaces --diameter",
             kind=float,
             metavar="MICROMETRES",
         ),
@@ -275,9 +274,9 @@ def _algorithm() -> list[Flag]:
         Flag(
             "large",
             "algorithm",
-            "segment planes in blocks, in little memory, and write masks only; by default above 8000 x 8000 pixels",
+            "segment planes in blocks, with little memory, and write only masks; default above 8000 x 8000 pixels",
         ),
-        Flag("estimate_memory", "algorithm", "print how much memory each plane will need, and exit", neutral=True),
+        Flag("estimate_memory", "algorithm", "print how much memory each image needs, and exit", neutral=True),
     ]
 
 
@@ -286,7 +285,7 @@ def _output() -> list[Flag]:
         Flag("save_png", "output", "write masks as PNG"),
         Flag("save_tif", "output", "write masks as TIFF"),
         Flag("save_zarr", "output", "write masks as OME-Zarr"),
-        Flag("save_ome_tif", "output", "write masks as OME-TIFF, with their axes and the size of a pixel"),
+        Flag("save_ome_tif", "output", "write masks as OME-TIFF, with axes and pixel size"),
         Flag(
             "zarr_labels",
             "output",
@@ -294,12 +293,12 @@ def _output() -> list[Flag]:
             kind=str,
             metavar="NAME",
         ),
-        Flag("output_name", "output", "what to put after the image's name instead of _cp_masks", kind=str),
+        Flag("output_name", "output", "suffix for names of results instead of _cp_masks", kind=str),
         Flag("no_npy", "output", "do not write _seg.npy"),
         Flag(
             "savedir",
             "output",
-            "existing folder for all results, instead of that of the image",
+            "existing folder for all results, instead of the folder of the image",
             kind=str,
             metavar="FOLDER",
         ),
@@ -308,14 +307,14 @@ def _output() -> list[Flag]:
         Flag("save_flows", "output", "write flows and cell probability as TIFF"),
         Flag("save_outlines", "output", "write the image with red outlines as PNG, and the outlines as text"),
         Flag("save_rois", "output", "write outlines as ImageJ ROIs in a zip file"),
-        Flag("exact_rois", "output", "with --save_rois: along the borders of pixels, with holes and pieces"),
+        Flag("exact_rois", "output", "with --save_rois: exact outlines along pixel borders, with holes and pieces"),
         Flag("save_txt", "output", "write outlines as text: x,y,x,y,... in one line per mask"),
         Flag("save_mpl", "output", "write a figure of image, outlines, masks and flows"),
         Flag(
             "resume",
             "output",
-            "skip images that cellpose_run.json lists as done with this model and these options; with --train: go on "
-            "from the last checkpoint",
+            "skip images that cellpose_run.json lists as done with this model and these options; with --train: "
+            "continue from the last checkpoint",
         ),
     ]
 
@@ -333,7 +332,9 @@ def _per_family(name: str, kind: type, field: str | None = None) -> Flag:
 def _training() -> list[Flag]:
     return [
         Flag("train", "training", "train the model on the images and masks in --dir"),
-        Flag("train_size", "training", "train a size model too, or alone for a given model"),
+        Flag(
+            "train_size", "training", "also train a size model; without --train only the size model, for a given model"
+        ),
         Flag("test_dir", "training", "folder of images and masks to test on", kind=str, metavar="FOLDER"),
         Flag(
             "file_list",
@@ -342,8 +343,8 @@ def _training() -> list[Flag]:
             kind=str,
             metavar="FILE",
         ),
-        Flag("mask_filter", "training", "end of the names of mask files; _seg.npy: masks of the window", str, "_masks"),
-        Flag("diam_mean", "training", "diameter to which a new U-Net brings cells; 0: no rescaling", float, 30.0),
+        Flag("mask_filter", "training", "ending of mask names; _seg.npy: masks of the window", str, "_masks"),
+        Flag("diam_mean", "training", "diameter to which a new U-Net rescales cells; 0: no rescaling", float, 30.0),
         _per_family("learning_rate", float),
         _per_family("weight_decay", float),
         _per_family("n_epochs", int),
@@ -363,7 +364,7 @@ def _training() -> list[Flag]:
 def _layout() -> list[Flag]:
     """The networks of the paper's comparison, for training from scratch."""
     return [
-        Flag("unet", "training", "new network: a plain U-Net of classes in place of flows", neutral=True),
+        Flag("unet", "training", "new network: a plain U-Net that predicts classes instead of flows", neutral=True),
         Flag("nclasses", "training", "2: background, cell; 3: also boundary; default 3", int, neutral=True),
         Flag(
             "residual_on",
@@ -402,7 +403,12 @@ def _training_loop() -> list[Flag]:
         *(_shared(name, "training", Training, kind) for name, kind in numbers.items()),
         _per_family("average_weights", float),
         *(_shared(name, "training", Training, None, default=None) for name in switches),
-        Flag("replay_dir", "training", "folder of images and masks of the base model's data, to train on too", str),
+        Flag(
+            "replay_dir",
+            "training",
+            "folder with images and masks of the base model's data, also used for training",
+            str,
+        ),
         Flag(
             "contributions",
             "training",
@@ -411,8 +417,10 @@ def _training_loop() -> list[Flag]:
             metavar="FOLDER",
             neutral=True,
         ),
-        Flag("stream", "training", "read images while training goes on: for folders larger than the memory"),
-        Flag("no_records", "training", "write no losses, pictures and checkpoints into the folder training in --dir"),
+        Flag("stream", "training", "read images during training, for folders larger than memory"),
+        Flag(
+            "no_records", "training", "do not write losses, pictures and checkpoints into the folder training in --dir"
+        ),
         Flag("no_report", "training", "do not compare the model before and after training on --test_dir"),
     ]
 

@@ -59,7 +59,7 @@ def track_command(words: Sequence[str]) -> int:
         if args.fill_gaps:
             before = tracks.frame.size
             masks, tracks = track.fill_gaps(masks, tracks)
-            logger.info(f">>>> {count_of(tracks.frame.size - before, 'cell')} put back where missing")
+            logger.info(f">>>> {count_of(tracks.frame.size - before, 'cell')} restored in frames that missed them")
         written = _write(stem, masks, tracks, args)
         scores = _scores(masks, tracks, args.truth)
     names = ", ".join(path.name for path in written)
@@ -81,25 +81,34 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("movie", metavar="MOVIE", help="stack of label images, or folder with one for each frame")
+    parser.add_argument("movie", metavar="MOVIE", help="stack of label images, or folder with one per frame")
     links = parser.add_argument_group("links")
     links.add_argument(
-        "--max_distance", type=float, metavar="PIXELS", help="a cell moves at most so far (default: its diameter)"
+        "--max_distance",
+        type=float,
+        metavar="PIXELS",
+        help="maximum distance that a cell moves (default: its diameter)",
     )
-    links.add_argument("--max_gap", type=int, default=2, metavar="N", help="frames a cell may be missing (default: 2)")
+    links.add_argument(
+        "--max_gap",
+        type=int,
+        default=2,
+        metavar="N",
+        help="maximum number of frames in which a cell may be missing (default: 2)",
+    )
     links.add_argument("--no_divisions", action="store_true", help="cells do not divide")
-    links.add_argument("--merges", action="store_true", help="cells may become one")
+    links.add_argument("--merges", action="store_true", help="cells may merge")
     links.add_argument(
         "--min_overlap", type=float, default=0.3, metavar="SHARE",
-        help="cells that agree so much from frame to frame are the same wherever they are (default: 0.3)",
+        help="overlap (IoU) from which cells in consecutive frames are the same (default: 0.3)",
     )  # fmt: skip
-    links.add_argument("--fill_gaps", action="store_true", help="put cells back into frames in which they are missing")
+    links.add_argument("--fill_gaps", action="store_true", help="restore cells in frames in which they are missing")
     output = parser.add_argument_group("output (tables of cells and tracks and numbered masks are always written)")
-    output.add_argument("--savedir", metavar="FOLDER", help="where to write (default: beside the movie)")
+    output.add_argument("--savedir", metavar="FOLDER", help="folder for the results (default: beside the movie)")
     output.add_argument("--save_ctc", action="store_true", help="folder of the Cell Tracking Challenge")
     output.add_argument("--save_trackmate", action="store_true", help="XML file of TrackMate")
     output.add_argument("--save_napari", action="store_true", help="CSV file that napari opens as tracks")
-    output.add_argument("--pixel_size_um", type=float, metavar="UM", help="side of a pixel, for TrackMate")
+    output.add_argument("--pixel_size_um", type=float, metavar="UM", help="pixel size, for TrackMate")
     output.add_argument("--interval_s", type=float, metavar="SECONDS", help="time between frames, for TrackMate")
     output.add_argument("--truth", metavar="FOLDER", help="true tracks (Cell Tracking Challenge): print scores")
     output.add_argument("--verbose", action="store_true", help="show the log")
@@ -131,8 +140,8 @@ def _masks(movie: Path) -> Any:
     odd = next((k for k, frame in enumerate(frames) if frame.shape != frames[0].shape), None)
     if odd is not None:
         message = (
-            f"{files[odd].name} has shape {frames[odd].shape} and {files[0].name} {frames[0].shape}; the frames of a "
-            "movie must have one shape"
+            f"{files[odd].name} has shape {frames[odd].shape} and {files[0].name} {frames[0].shape}; all frames of a "
+            "movie must have the same shape"
         )
         raise InputError(message)
     return np.stack(frames)
@@ -181,6 +190,6 @@ def _scores(masks: Any, tracks: Any, truth: str | None) -> Any:
     from cellpose import track
 
     if not Path(truth).is_dir():
-        message = f"--truth {truth} is no folder; give one of the Cell Tracking Challenge, with man_track.txt"
+        message = f"--truth {truth} is not a folder; give one of the Cell Tracking Challenge, with man_track.txt"
         raise OptionError(message)
     return track.score(masks, tracks, *track.read_ctc(truth))

@@ -59,7 +59,7 @@ def _remember(path: Path) -> None:
     try:
         weights.remember_trained(path)
     except FileWriteError as error:
-        logger.warning(f"the model is used by its path, not by its name {path.name}: {error}")
+        logger.warning(f"use the model by its path, not by its name {path.name}: {error}")
         return
     logger.info(f">>>> use it with --pretrained_model {path.name}", extra=TOLD)
 
@@ -74,10 +74,10 @@ def _check(args: Namespace) -> None:
     for name in ("dir", "test_dir", "replay_dir", "contributions"):
         folder = getattr(args, name)
         if folder and not os.path.isdir(folder):
-            message = f"--{name} {folder} is not a folder"
+            message = f"--{name} {folder} is not a folder; give a folder of images and masks"
             raise OptionError(message)
     if args.restore_type:
-        message = f"--restore_type {args.restore_type} is for segmentation, not for training"
+        message = f"--restore_type {args.restore_type} is for segmentation, not for training; leave it out"
         raise OptionError(message)
     if args.train_size and not args.train and args.pretrained_model in (None, *NO_MODEL):
         message = "--train_size without --train needs the model it is for: --pretrained_model"
@@ -89,8 +89,8 @@ def _check_layout(args: Namespace) -> None:
     given = layout_given(args)
     if given and args.pretrained_model not in NO_MODEL:
         message = (
-            f"--{given[0]} is for a new network, and a model keeps its own layout; add --pretrained_model None to "
-            "train from scratch"
+            f"--{given[0]} is for new networks, but an existing model keeps its architecture; add --pretrained_model "
+            "None to train from scratch"
         )
         raise OptionError(message)
     for name, allowed in (("nclasses", (2, 3)), *((name, (0, 1)) for name in LAYOUT[2:])):
@@ -98,7 +98,7 @@ def _check_layout(args: Namespace) -> None:
             message = f"--{name} {getattr(args, name)} is not allowed; choose {allowed[0]} or {allowed[1]}"
             raise OptionError(message)
     if args.nclasses == 2 and not args.unet:
-        message = "--nclasses 2 is for --unet: networks of flows have three outputs"
+        message = "--nclasses 2 needs --unet: networks that predict flows have three outputs"
         raise OptionError(message)
 
 
@@ -272,7 +272,7 @@ def _train_network(network: Any, family: Family, data: dict[str, Any], args: Nam
         diameter_px = float(network.diam_mean)
         if args.diam_mean not in (_DIAMETER_PX, diameter_px):
             logger.warning(
-                f"--diam_mean {args.diam_mean:g} has no effect: a model keeps its own, {diameter_px:g} pixels"
+                f"--diam_mean {args.diam_mean:g} has no effect: an existing model keeps its own, {diameter_px:g} pixels"
             )
         logger.info(f">>>> during training rescaling images to fixed diameter of {diameter_px:0.1f} pixels")
     path, losses, test_losses = train.train_seg(

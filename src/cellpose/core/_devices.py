@@ -38,7 +38,7 @@ def use_gpu(gpu_number: int | str = 0, use_torch: bool = True, *, istorch: bool 
         If ``use_torch`` is false.
     """
     if not (use_torch if istorch is None else istorch):
-        message = "use_torch=False is not allowed; GPUs are reached through torch only"
+        message = "use_torch=False is not allowed; only torch can use GPUs"
         raise OptionError(message)
     return _gpu(gpu_number) is not None
 

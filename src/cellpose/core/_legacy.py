@@ -88,7 +88,7 @@ def run_net(
         results[index] = output.transpose(1, 2, 0)
         styles.append(style)
     if results is None:  # pragma: no cover  (run_planes refuses an empty stack)
-        message = f"a stack of shape {stack.shape} has no planes"
+        message = f"a stack of shape {stack.shape} has no planes; give at least one"
         raise InputError(message)
     return results, np.stack(styles)
 

@@ -95,7 +95,7 @@ def run_planes(
     """
     tiling = tiling or Tiling()
     if stack.ndim != 4 or 0 in stack.shape:
-        message = f"a stack of shape {stack.shape} cannot be run; it must be (planes, y, x, channels), none of them 0"
+        message = f"a stack of shape {stack.shape} cannot be run; it must be (planes, y, x, channels), all above 0"
         raise InputError(message)
     ly, lx = size or (stack.shape[1], stack.shape[2])
     has_style = family_named(engine.backbone).has_style

@@ -87,13 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     say = parser.add_argument
     say("--dir", type=Path, help="folder of clean images with masks")
     say("--test_dir", type=Path, help="folder of test images with masks")
-    say("--self", action="store_true", help="learn from noisy images alone (blind spots); no masks are needed")
+    say("--self", action="store_true", help="train on noisy images alone (blind spots); needs no masks")
     say("--img_filter", help="ending of the names of images (default: _img, with --self none)")
     say("--file_list", type=Path, help=".npy file with a dict of train_files, test_files, train_probs, test_probs")
-    say("--use_gpu", action="store_true", help="train on a GPU where there is one")
+    say("--use_gpu", action="store_true", help="train on a GPU if one is available")
     say("--pretrained_model", help="name or path of a restoration model to start from (default: a new one)")
     say("--seg_model_type", default="cyto2", help="segmentation model of the losses (default: %(default)s)")
-    say("--noise_type", choices=NOISE_TYPES, help="a published way of degrading; goes before the options of noise")
+    say("--noise_type", choices=NOISE_TYPES, help="preset of degradation; overrides the noise options")
     for name, default, text in (
         ("poisson", 0.8, "part of the images with photon noise"),
         ("beta", 0.7, "rate of the distribution of photon noise"),
@@ -114,8 +114,8 @@ def _parser() -> argparse.ArgumentParser:
         ("nimg_test_per_epoch", 0, "test images per test; 0: all"),
     ):
         say(f"--{name}", type=int, default=count, help=f"{text} (default: %(default)s)")
-    say("--model_name_out", help="with --self: name of the model (default: made of the time)")
-    say("--save_each", action="store_true", help="keep the model of every 100th epoch")
+    say("--model_name_out", help="with --self: name of the model (default: from the time)")
+    say("--save_each", action="store_true", help="save the model every 100 epochs")
     return parser
 
 
@@ -144,7 +144,7 @@ def _from_folders(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
 def _train_self(args: argparse.Namespace) -> None:
     """Train on all channels and planes of the images of a folder."""
     if args.dir is None:
-        message = "--self learns from the images of a folder; give it with --dir"
+        message = "--self trains on the images of a folder; give the folder with --dir"
         raise OptionError(message)
     files = io.get_image_files(args.dir, "_masks", imf=args.img_filter or None)
     train_self(

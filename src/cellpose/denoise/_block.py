@@ -59,8 +59,8 @@ def restore_block(
     restoring = _loaded(model, gpu, engine)
     if (ratio := restoring.restorer().ratio(diameter)) > 1:
         message = (
-            f"cells of {diameter:g} pixels would be enlarged {ratio:g} times, and a block must keep its size; give no "
-            "diameter, or a model that does not enlarge"
+            f"cells of {diameter:g} pixels would be enlarged {ratio:g} times, but a block must keep its size; leave "
+            "out the diameter, or use a model that does not enlarge"
         )
         raise OptionError(message)
     if channel_axis is None and slice(None) in (crop or ()):

@@ -224,7 +224,7 @@ def add_noise(
     torch.Size([2, 1, 32, 32])
     """
     if lbl.ndim != 4 or lbl.shape[1] != 1:
-        message = f"images have shape {tuple(lbl.shape)}; (batch, 1, Y, X) is needed"
+        message = f"images have shape {tuple(lbl.shape)}; give (batch, 1, Y, X)"
         raise InputError(message)
     options = Degradation(alpha, beta, gblur, downsample, ds_max, diams, pscale, iso, sigma0, sigma1, ds, uniform_blur)
     n = len(lbl)

@@ -139,7 +139,7 @@ def _require_same_size(restorer: Restorer, diameter: float | None) -> None:
     ratio = restorer.ratio(diameter)
     if ratio > 1:
         message = (
-            f"cells of {diameter:g} pixels would be enlarged {ratio:g} times, for which the whole image is needed; "
-            "give no diameter, or a model that does not enlarge"
+            f"cells of {diameter:g} pixels would be enlarged {ratio:g} times, which needs the whole image; leave out "
+            "the diameter, or use a model that does not enlarge"
         )
         raise OptionError(message)

@@ -177,7 +177,10 @@ def train_self(
         message = f"crop_side={crop_side} is not allowed; give a multiple of 8, such as {_CROP_SIDE}"
         raise OptionError(message)
     if (getattr(net, "nchan", None), getattr(net, "nout", None)) != (1, 1):
-        message = "the network is none for restoration; give one of one channel and one output: CPnet([1, 32, 64], 1)"
+        message = (
+            "this network cannot restore images; give one with one channel and one output, such as CPnet([1, 32, 64], "
+            "1)"
+        )
         raise InputError(message)
     planes = [_plane(image, index, crop_side) for index, image in enumerate(images)]
     if not planes:

@@ -52,12 +52,14 @@ class _Noise:
         lengths = {name: len(np.atleast_1d(np.asarray(value, float))) for name, value in given.items()}
         n = max(lengths.values())
         if any(length not in {1, n} for length in lengths.values()):
-            message = f"{lengths} numbers were given; give lists of one length, or single numbers"
+            message = f"{lengths} numbers were given; give lists of equal length, or single numbers"
             raise OptionError(message)
         columns = {name: np.broadcast_to(np.asarray(value, float).ravel(), n) for name, value in given.items()}
         for name in ("poisson", "blur", "downsample"):
             if columns[name].min() < 0 or columns[name].max() > 1:
-                message = f"{name}={given[name]} is not allowed; it is the part of images so degraded, from 0 to 1"
+                message = (
+                    f"{name}={given[name]} is not allowed; it is the share of images degraded in this way, from 0 to 1"
+                )
                 raise OptionError(message)
         return [cls(**{name: float(column[i]) for name, column in columns.items()}) for i in range(n)]
 
@@ -294,8 +296,8 @@ def train(
 def _loss_weights(lam: Sequence[float]) -> tuple[float, float, float]:
     if len(lam) != 3 or min(lam) < 0 or max(lam) <= 0:
         message = (
-            f"lam={list(lam)} is not allowed; give three weights of at least 0, not all 0: "
-            "of the perceptual, the segmentation and the reconstruction loss"
+            f"lam={list(lam)} is not allowed; give three weights, 0 or more and not all 0, for the perceptual, the "
+            "segmentation and the reconstruction loss"
         )
         raise OptionError(message)
     return float(lam[0]), float(lam[1]), float(lam[2])

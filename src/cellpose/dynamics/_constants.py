@@ -1,6 +1,6 @@
 """Numbers by which flows become masks, the same for compiled kernels and for tensors.
 
-The machine code of kernels is kept on disk with these numbers in it, and is made anew only where the file of a kernel
+The machine code of kernels is kept on disk with these numbers in it, and is compiled again only if the file of a kernel
 changes: who changes a number here changes the files in `_cpu` too.
 """
 

@@ -174,7 +174,7 @@ def center_of_mass(mask: npt.ArrayLike) -> tuple[int, int]:
     labels = _check(np.asarray(mask) != 0, (2,))
     cells = find_cells(labels)
     if cells.labels.size == 0:
-        message = "the mask is empty, so it has no centre; give a mask with at least one pixel"
+        message = "the mask is empty, so it has no center; give a mask with at least one pixel"
         raise InputError(message)
     _, y, x = cells.centres[0].tolist()
     return y, x

@@ -35,7 +35,7 @@ def _check_positions(positions: Array, shape: tuple[int, ...]) -> None:
     """Refuse positions ``(ndim, n)`` outside an image, from which no kernel may read."""
     limits = np.array(shape, np.float32).reshape(-1, 1) - 1
     if positions.size and not ((positions >= 0) & (positions <= limits)).all():  # also those that are no numbers
-        message = f"some positions are outside the image of shape {shape}, or no numbers; give indices of its pixels"
+        message = f"some positions are outside the image of shape {shape}, or not finite; give indices of its pixels"
         raise InputError(message)
 
 
@@ -139,7 +139,7 @@ def _steps(p: Array, dP: Array, niter: int, ndim: int) -> Float32:
         )
         raise InputError(message)
     if not np.isfinite(positions).all():
-        message = "some positions are no finite numbers; give pixels from which to start"
+        message = "some positions are not finite; give the pixels to start from"
         raise InputError(message)
     limits = np.array(flows.shape[1:], np.float32).reshape(-1, 1) - 1
     return _follow.follow(flows, np.ascontiguousarray(np.clip(positions, 0, limits)), int(niter), False)

@@ -56,7 +56,7 @@ class NetworkFlows:
             raise InputError(message)
         if {flows.dtype.kind, logits.dtype.kind} - set("biuf"):
             message = (
-                f"flows of dtype {flows.dtype} and cell probability of dtype {logits.dtype}; both are real numbers"
+                f"flows of dtype {flows.dtype} and cell probability of dtype {logits.dtype}; both must be real numbers"
             )
             raise InputError(message)
         for name, value in (("dP", flows), ("cellprob", logits), ("origin", _corner(self.origin))):

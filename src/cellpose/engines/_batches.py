@@ -71,7 +71,7 @@ class SmallerBatches:
                     raise
                 if step == 1:
                     message = (
-                        f"one tile of {tiles.shape[-2]} x {tiles.shape[-1]} pixels does not fit into the memory of "
+                        f"one tile of {tiles.shape[-2]} x {tiles.shape[-1]} pixels does not fit in the memory of "
                         f"{device}; close other programs that use it, or run on the CPU with gpu=False"
                     )
                     raise DeviceMemoryError(message) from error
@@ -79,7 +79,7 @@ class SmallerBatches:
                 start += step
                 continue
             # Outside the handler, where the failed batch is no longer held by the traceback.
-            logger.warning("out of memory on %s with batches of %d tiles: going on with %d", device, step, step // 2)
+            logger.warning("out of memory on %s with batches of %d tiles: continuing with %d", device, step, step // 2)
             self._limit = step = step // 2
             _free_memory()
         if len(parts) == 1:

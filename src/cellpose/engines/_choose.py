@@ -89,8 +89,8 @@ def worthwhile_precision(precision: str, engine: str | None = None, *, gpu: bool
     if has_8_bit_products():
         return precision
     logger.warning(
-        "precision='int8' would be slower here than float32, which is taken: this processor has no instructions for "
-        "products of 8 bits (VNNI). Name an engine (%r) to have 8 bits all the same", by_speed("int8")[0].name
+        "precision='int8' would be slower than float32 on this CPU, which has no instructions for 8-bit products "
+        "(VNNI): float32 is used. To use 8 bits anyway, name an engine (%r)", by_speed("int8")[0].name
     )  # fmt: skip
     return "float32"
 

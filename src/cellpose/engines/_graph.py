@@ -158,12 +158,12 @@ def open_engine(names: Sequence[str], file: weights.ModelFile, precision: str = 
         try:
             able = kind.graphs.has_bfloat16() if precision == "bfloat16" else precision in kind.precisions
             if not able:
-                logger.info("%s has no %s on this processor", name, precision)
+                logger.info("%s does not support %s on this CPU", name, precision)
                 continue
             stage(f"preparing the network for {name}")
             source = source_of(file, kind, precision)
             if source is None:
-                logger.info("torch runs the network of %s: %s has no graph of it", file.name, name)
+                logger.info("torch runs the network of %s: %s has no graph for it", file.name, name)
                 continue
             engine = _opened(kind, source, precision, reference)
             if engine is not None:

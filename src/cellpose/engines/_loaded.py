@@ -63,7 +63,8 @@ class LoadedNetwork:
         if self.graph is None:
             if precision == "int8":
                 message = (
-                    f"precision='int8' is not possible for the network of {file.name}: the log tells why. Leave it out"
+                    f"precision='int8' is not possible for the network of {file.name}: the log has the reason. Leave "
+                    "out precision"
                 )
                 raise OptionError(message)
             self._load()

@@ -87,7 +87,7 @@ def source_of(file: weights.ModelFile, engine: EngineKind, precision: str = "flo
     try:
         whole = _written(graph, file, variant, graphs.suffix) if isinstance(graph, Graph) else graph
     except FileWriteError as error:
-        logger.warning("the network of %s is run by torch, since its graph cannot be kept: %s", file.name, error)
+        logger.warning("torch runs the network of %s, because its graph cannot be saved: %s", file.name, error)
         return None
     periods = tuple(arrays[_PERIODS].tolist()) if _PERIODS in arrays else ()
     return Source(network, diam_mean, diam_labels, whole, kept.checked if kept else {}, periods)
@@ -108,7 +108,7 @@ def _written(graph: Graph, file: weights.ModelFile, variant: str, suffix: str) -
     if free < graph.data_bytes + _SPARE_BYTES:
         message = (
             f"{path.parent} has {free / 1e9:.1f} GB left and {graph.data_bytes / 1e9:.1f} GB are needed; free some "
-            "space, or name a larger disc with CELLPOSE_LOCAL_MODELS_PATH"
+            "space, or set CELLPOSE_LOCAL_MODELS_PATH to a folder on a larger disk"
         )
         raise FileWriteError(message)
     say(f"writing {graph.data_bytes / 1e9:.1f} GB of weights to {data}, once for each model")
@@ -150,7 +150,7 @@ def _kept_graph(path: Path, record: Mapping[str, Any]) -> bytes | Path:
         return path.read_bytes()
     data = path.with_suffix(".bin")
     if not path.is_file() or data.stat().st_size != record["data_bytes"]:
-        message = f"{data} is not what was written"
+        message = f"{data} does not match what was written"
         raise ValueError(message)
     return path
 

@@ -62,7 +62,7 @@ class TokenGraph(ABC):
         Returns
         -------
         Graph
-            With the inputs and outputs that :meth:`write` tells of.
+            With the inputs and outputs that :meth:`write` describes.
         """
         writer = cls(state, network, int8, data_file)
         writer.write()

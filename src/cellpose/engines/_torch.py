@@ -129,7 +129,7 @@ class TorchEngine:
 
 
 def _compiled(module: nn.Module) -> Any:
-    say("compiling the network by torch.compile at its first run, which takes a minute or more")
+    say("compiling the network with torch.compile in its first run, which takes a minute or more")
     mode = "reduce-overhead" if _device_of(module).type == "cuda" else None
     return torch.compile(module, mode=mode, dynamic=False)
 

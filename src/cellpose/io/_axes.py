@@ -126,7 +126,7 @@ def _contradiction(letter: str, index: int, axes: str, shape: tuple[int, ...], f
         return AxisRangeError(message)
     return AxesError(
         f"{option}={index} contradicts the image, which has {has}: axis {index} is {file.letters[index]}; {advice}. "
-        f"If the file names them wrongly, name all of them{_renamed_example(letter, index, axes, shape, file)}"
+        f"If the names in the file are wrong, name all axes{_renamed_example(letter, index, axes, shape, file)}"
     )
 
 

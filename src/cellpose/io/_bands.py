@@ -67,7 +67,7 @@ def write_label_bands(
     elif suffix == ".npy":
         _write_npy(path, shape, checked, np.dtype(dtype))
     else:
-        message = f"{path} does not name a format for large labels; use the suffix .zarr, .tif or .npy"
+        message = f"{path} has no suffix of a format for large labels; use .zarr, .tif or .npy"
         raise InputError(message)
 
 
@@ -75,12 +75,15 @@ def _in_order(bands: Bands, shape: tuple[int, int]) -> Iterator[tuple[int, npt.N
     following = 0
     for first, rows in bands:
         if first != following or rows.shape[1] != shape[1] or first + len(rows) > shape[0]:
-            message = f"a band of shape {rows.shape} at row {first} does not follow row {following} of {shape}"
+            message = (
+                f"a band of shape {rows.shape} at row {first} does not follow row {following} of {shape}; write all "
+                "bands in order"
+            )
             raise InputError(message)
         following += len(rows)
         yield first, rows
     if following != shape[0]:
-        message = f"the bands end at row {following} of {shape[0]}"
+        message = f"the bands end at row {following} of {shape[0]}; write the bands that are missing"
         raise InputError(message)
 
 

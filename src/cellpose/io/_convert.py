@@ -80,8 +80,8 @@ def _names(tiff: LazyTiff, axes: str | None, channel_axis: int | None) -> str:
     if UNKNOWN_AXIS not in letters and (channels is None or letters[channels] == "C"):
         if "C" in file_axes.assumed and channels is None:
             logger.warning(
-                f"{tiff.path}: shape {tiff.shape} without named axes: taken for {letters}; if that is not so name "
-                f"them, such as axes={letters.replace('C', 'Z')!r}"
+                f"{tiff.path}: shape {tiff.shape} without named axes: read as {letters}; if that is wrong, name them, "
+                f"such as axes={letters.replace('C', 'Z')!r}"
             )
         return letters
     rest = iter("ZYX"[-(len(letters) - 1) :])

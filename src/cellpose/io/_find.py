@@ -79,7 +79,7 @@ def get_image_files(
     kept = [file for file in kept if not _is_restored(os.path.splitext(file)[0], stems)]
     if not kept:
         message = (
-            f"ERROR: no images in --dir folder {root} without the endings of results "
+            f"ERROR: no images in --dir folder {root} that do not have the endings of results "
             f"({', '.join(_RESULT_ENDINGS)}) and of labels ({mask_filter})"
         )
         raise InputError(message)
@@ -89,7 +89,7 @@ def get_image_files(
 def _zarr_beside(folder: str) -> str:
     """What to do with images that are folders, for a message; empty where there are none."""
     zarr = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and is_zarr(entry.path))
-    return f"; Zarr images such as {zarr[0]} are given one by one: --image_path {zarr[0]}" if zarr else ""
+    return f"; Zarr images such as {zarr[0]} must be given one by one: --image_path {zarr[0]}" if zarr else ""
 
 
 def _names(folder: str) -> list[str]:
@@ -99,7 +99,7 @@ def _names(folder: str) -> list[str]:
             # hidden files are no images of the user: other systems leave such beside every image
             shown = [entry for entry in entries if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError) as error:
-        message = f"ERROR: no files in --dir folder {folder}, which is not a folder"
+        message = f"ERROR: no files in --dir folder {folder}, which is not a folder; check the path"
         raise InputError(message) from error
     except OSError as error:
         message = f"the folder {folder} could not be read: {error.strerror or error}"
@@ -117,7 +117,7 @@ def _why_no_file(path: str) -> str:
     try:
         os.stat(path)
     except OSError as error:
-        return f"it is a link that leads to nothing ({error.strerror or error})" if os.path.islink(path) else str(error)
+        return f"it is a broken link ({error.strerror or error})" if os.path.islink(path) else str(error)
     return "it is a pipe, socket or device"
 
 
@@ -198,7 +198,7 @@ def get_label_files(
     """
     full = [os.path.splitext(os.fspath(name))[0] for name in image_names]
     if not full:
-        message = "no images are given to look for labels of"
+        message = "no images were given to find labels for; give at least one"
         raise InputError(message)
     beside = SiblingFiles()
     cut = [stem[: -len(imf)] if imf and _ends_in(stem, imf) else stem for stem in full]
@@ -232,7 +232,7 @@ class SiblingFiles:
         found = [path for ending in endings for path in self.all_of(stem, ending)]
         if len(found) > 1:
             others = ", ".join(os.path.basename(path) for path in found[1:])
-            logger.warning(f"{found[0]} is taken, and not {others}")
+            logger.warning(f"{found[0]} is used, not {others}")
         return found[0] if found else None
 
     def all_of(self, stem: str, ending: str) -> list[str]:

@@ -42,7 +42,7 @@ def read_labels(path: PathLike) -> ImageArray:
     file = Path(path)
     head = head_of(file, 64) if file.is_file() else b""
     if head.startswith(_JPEG):
-        message = f"{file} is a JPEG picture, which does not keep the numbers of labels; save them as TIFF or PNG"
+        message = f"{file} is a JPEG image, which does not preserve label numbers; save labels as TIFF or PNG"
         raise FileReadError(message)
     if file.name.lower().endswith("_seg.npy"):
         seg = read_seg(file)
@@ -51,7 +51,7 @@ def read_labels(path: PathLike) -> ImageArray:
             return with_ignored(np.asarray(seg.masks), regions)
     array = imread(file)
     if head.startswith(_PNG) and head[_COLOUR_AT : _COLOUR_AT + 1] == bytes([_PALETTE]):
-        logger.warning(f"{file} is a picture with a palette: its indices are the labels, not its colours")
+        logger.warning(f"{file} is an image with a palette: its indices are the labels, not its colors")
         return _indices(file)
     return array
 
@@ -73,7 +73,7 @@ def _indices(file: Path) -> ImageArray:
         place += 12 + length
     gray = cv2.imdecode(np.frombuffer(b"".join(kept), np.uint8), cv2.IMREAD_UNCHANGED)
     if gray is None:
-        message = f"the indices in the palette of {file} could not be decoded; save the labels as gray PNG or TIFF"
+        message = f"the palette indices of {file} could not be decoded; save the labels as gray PNG or TIFF"
         raise FileReadError(message)
     # a gray picture of fewer bits is stretched to 8
     indices: ImageArray = gray // (255 // (2**depth - 1))

@@ -226,8 +226,8 @@ def _places(shape: tuple[int, ...], axes: str, given: int | None) -> tuple[tuple
         rest = [i for i in range(len(shape)) if i != c][-2:]
     if len(rest) != 2 or (not unnamed and {axes[i] for i in rest} != {"Y", "X"}):
         message = (
-            f"an image of shape {shape}, axes {axes}, is not one plane; give an image of axes Y, X and channels, "
-            "and name channel_axis if the file does not say which one that is"
+            f"an image of shape {shape}, axes {axes}, is not a single plane; give an image with axes Y, X and "
+            "channels, and give channel_axis if the file does not name the channel axis"
         )
         raise AxesError(message)
     return (rest[0], rest[1]), c

@@ -109,8 +109,8 @@ def imread_3D(img_file: PathLike) -> ImageArray:
     image = imread(img_file)
     if image.ndim not in (3, 4):
         message = (
-            f"{img_file} has {image.ndim} axes, shape {image.shape}; a stack has 3 (planes, Y, X) "
-            "or 4 with channels. Read it with imread_2D"
+            f"{img_file} has {image.ndim} axes, shape {image.shape}; a stack has 3 (planes, Y, X) or 4 with channels; "
+            "use imread_2D for other images"
         )
         raise AxesError(message)
     channel_axis = int(min(range(4), key=image.shape.__getitem__)) if image.ndim == 4 else None
@@ -144,7 +144,7 @@ def outlines_to_text(base: PathLike, outlines: Iterable[npt.ArrayLike]) -> None:
     lines = format_outlines(outlines)
     empty = sum(not line for line in lines.splitlines())
     if empty:  # of other origin than outlines_list, which gives every label an outline
-        logger.warning(f"{empty} of the outlines given for {target} have no points: their lines are empty")
+        logger.warning(f"{empty} of the outlines for {target} have no points: their lines are empty")
     write_text(target, lines)
 
 

@@ -89,8 +89,8 @@ def check_claim(
     """
     if stored is not None and claimed > ratio * stored + 4096:
         message = (
-            f"{path} is truncated or corrupt: its header claims {claimed} bytes of pixels, "
-            f"the file holds {stored} bytes of them"
+            f"{path} is truncated or corrupt: its header claims {claimed} bytes of pixels, the file holds {stored} "
+            "bytes of them; download or copy it again"
         )
         raise FileReadError(message)
     memory = available_memory() if in_memory else None

@@ -36,7 +36,7 @@ def read_dax(path: Path) -> Image:
     text = head_of(description, _INF_BYTES).decode("utf-8", "replace")
     size, frames = _DAX_SIZE.search(text), _DAX_FRAMES.search(text)
     if size is None:
-        message = f"{description} has no line 'frame dimensions = WIDTH x HEIGHT'"
+        message = f"{description} has no line 'frame dimensions = WIDTH x HEIGHT'; add it"
         raise FileReadError(message)
     width, height = int(size[1]), int(size[2])
     stored = path.stat().st_size
@@ -68,7 +68,10 @@ def read_nrrd(path: Path) -> Image:
             raise FileReadError(message)
         skipped = max(int(header.get(key, 0)) for key in ("line skip", "lineskip", "byte skip", "byteskip"))
         if min(sizes, default=0) < 1 or skipped > path.stat().st_size:
-            message = f"{path} is corrupt: its header gives sizes {sizes} and leaves out {skipped} lines or bytes"
+            message = (
+                f"{path} is corrupt: its header gives sizes {sizes} and skips {skipped} lines or bytes; download or "
+                "copy it again"
+            )
             raise FileReadError(message)
         data = nrrd.read_data(header, file, str(path))
     if data.ndim == 3:

@@ -69,7 +69,7 @@ def map_npy(path: Path) -> npt.NDArray[Any]:
     with reading(path), opened(path) as file:
         shape, fortran, dtype = _header(path, file)
         if dtype.hasobject:
-            message = f"{path} holds Python objects; only an array of numbers can be read by rows"
+            message = f"{path} holds Python objects; save an array of numbers to read it in rows"
             raise FileReadError(message)
         check_claim(path, dtype.itemsize * math.prod(shape), _behind(path, file), in_memory=False)
         return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran else "C")
@@ -89,10 +89,10 @@ def _header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtyp
         # the length that a header claims is asked for at once
         shape, fortran, dtype = readers[version](BoundedFile(file))
     except (ValueError, KeyError) as error:
-        message = f"{path} is not a NumPy file, or its header is corrupt: {error}"
+        message = f"{path} is not a NumPy file, or its header is corrupt ({error}); save or copy it again"
         raise FileReadError(message) from error
     if dtype.itemsize < 1 or any(side < 0 for side in shape):
-        message = f"{path} is corrupt: it claims an array of shape {shape} and dtype {dtype}"
+        message = f"{path} is corrupt: it claims an array of shape {shape} and dtype {dtype}; save or copy it again"
         raise FileReadError(message)
     return shape, fortran, dtype
 
@@ -106,12 +106,12 @@ def read_npy(path: Path) -> Image:
     content = load_npy(path)
     if isinstance(content, Mapping):
         if not isinstance(content.get("masks"), np.ndarray):
-            message = f"{path} holds no 'masks'; it has {sorted(map(str, content))}"
+            message = f"{path} has no entry 'masks'; it has {sorted(map(str, content))}. Give a _seg.npy file"
             raise FileReadError(message)
         masks = content["masks"]
         return Image(masks, {2: "YX", 3: "ZYX"}.get(masks.ndim, UNKNOWN_AXIS * masks.ndim))
     if not isinstance(content, np.ndarray) or content.dtype.kind not in "biuf":
-        message = f"{path} holds no image but {type(content).__name__}"
+        message = f"{path} holds no image, but {type(content).__name__}"
         raise FileReadError(message)
     return Image(content, "YX" if content.ndim == 2 else UNKNOWN_AXIS * content.ndim)
 

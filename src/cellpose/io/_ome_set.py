@@ -94,7 +94,7 @@ def series_of_set(path: Path, tif: Any) -> OmeSeries | None:
             return _renamed(path, tif, images[0])
         logger.warning(
             f"{path} is part of a set of files whose OME-XML does not list it by this name: it lists "
-            f"{_listed(images[0].names) if images else 'none'}. The planes of this file are read as they stand"
+            f"{_listed(images[0].names) if images else 'none'}. Only the planes in this file are read"
         )
         return _as_they_stand(path, tif, images[0].pixels if images else None)
     number, image = mine[0]
@@ -121,7 +121,7 @@ def companion_series(path: Path) -> OmeSeries:
     """
     images = [_image(pixels) for pixels in _all(ElementTree.fromstring(path.read_bytes()), "Pixels")]
     if not images or not images[0].blocks:
-        message = f"{path} describes no image in TIFF files"
+        message = f"{path} describes no image in TIFF files; give one of the TIFF files"
         raise FileReadError(message)
     files, lacking = _files(images[0], path.parent, (), path, "")
     if lacking:
@@ -185,8 +185,8 @@ def _described(path: Path, description: str) -> tuple[list[_Described], str] | N
         root = _metadata(master) if master is not None and _key(master) != _key(path) else None
         if root is None:
             logger.warning(
-                f"{path} has its metadata in {binary.get('MetadataFile')!r}, which is missing: its planes are read "
-                "as they stand"
+                f"{path} has its metadata in {binary.get('MetadataFile')!r}, which is missing: only the planes in "
+                "this file are read"
             )
             return [], uuid
     return [_image(pixels) for pixels in _all(root, "Pixels")], uuid
@@ -367,8 +367,8 @@ def _check_alike(keyframe: Any, pages: Iterable[Any]) -> None:
     for page in pages:
         if page is not None and (page.shape, page.dtype) != (keyframe.shape, keyframe.dtype):
             message = (
-                f"{page.parent.filename} has planes of shape {page.shape}, {page.dtype}, and {keyframe.parent.filename}"
-                f" of {keyframe.shape}, {keyframe.dtype}; planes of one set are alike"
+                f"{page.parent.filename} has planes of shape {page.shape}, {page.dtype}, and "
+                f"{keyframe.parent.filename} of {keyframe.shape}, {keyframe.dtype}; all planes of a set must be alike"
             )
             raise FileReadError(message)
 

@@ -88,7 +88,7 @@ def _opened(path: Path) -> OmeZarr:
         ndim = len(array.shape)
         shapes = [tuple(int(n) for n in node[each["path"]].shape) for each in datasets]
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        message = f"{path} is a Zarr group without an image; name the array in it, such as {path}/0"
+        message = f"{path} is a Zarr group without an image; give the path of an array in it, such as {path}/0"
         raise FileReadError(message) from error
     axes, units = _axes(image.get("axes"), ndim)
     names = tuple(str(channel.get("label", "")) for channel in described.get("omero", {}).get("channels", ()))

@@ -48,14 +48,14 @@ def labels_group(image: PathLike, name: str) -> Path:
         If the name cannot be one of a folder.
     """
     if not name or name.startswith(".") or Path(name).name != name:
-        message = f"labels cannot be called {name!r}; give a name without / that does not begin with a point"
+        message = f"labels cannot be named {name!r}; give a name without / that does not start with a dot"
         raise InputError(message)
     if not Path(image).is_dir() or not is_zarr(image) or not open_ome_zarr(image).levels:
         message = f"could not write labels into {image}: it is not an OME-Zarr image"
         raise FileWriteError(message)
     path = Path(image) / _GROUP / name
     if path.exists() or name in _registered(path.parent):
-        message = f"could not write {path}: the image has labels of this name; choose another name"
+        message = f"could not write {path}: the image already has labels with this name; choose another name"
         raise FileWriteError(message)
     return path
 

@@ -167,7 +167,7 @@ def new_folder(path: PathLike, overwrite: bool = False) -> Iterator[Path]:
     """A context that writes a folder and renames it when it is complete; an existing one is untouched until then."""
     target = Path(path)
     if os.path.exists(target) and not (overwrite and is_zarr(target)):
-        message = f"could not write {path}: it is there already; delete it, or choose another name"
+        message = f"could not write {path}: it exists already; delete it, or choose another name"
         raise FileWriteError(message)
     make_folder(target.parent)
     folder = temporary_beside(target)

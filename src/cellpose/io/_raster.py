@@ -71,8 +71,8 @@ def _decode_opencv(path: Path, coded: bytes) -> ImageArray:
         raise FileReadError(message) from error
     if decoded is None:
         message = (
-            f"{path} is not an image that can be read; it is corrupt or of another format than its name says. "
-            "Save it as TIFF or PNG"
+            f"{path} cannot be read as an image; it is corrupt, or its format does not match its name. Save it as "
+            "TIFF or PNG"
         )
         raise FileReadError(message)
     image: ImageArray = decoded

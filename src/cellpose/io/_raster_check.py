@@ -81,7 +81,7 @@ def check_header(path: Path, coded: bytes) -> None:
 
 
 def _truncated(path: Path) -> FileReadError:
-    message = f"{path} is truncated: the file ends within the image"
+    message = f"{path} is truncated: the file ends within the image. Download or copy it again"
     return FileReadError(message)
 
 
@@ -103,7 +103,10 @@ def _check_png(path: Path, coded: bytes) -> None:
         if kind[:1].isupper():
             (noted,) = struct.unpack_from(">I", coded, following - 4)
             if zlib.crc32(coded[place + 4 : following - 4]) != noted:
-                message = f"{path} is corrupt: the checksum of its {kind.decode('ascii', 'replace')} differs"
+                message = (
+                    f"{path} is corrupt: the checksum of its {kind.decode('ascii', 'replace')} differs. Download or "
+                    "copy it again"
+                )
                 raise FileReadError(message)
         place = following
 

@@ -76,7 +76,10 @@ def _reader_of(file: Path) -> Callable[[Path], Image]:
     if is_tiff(head):
         return read_tiff
     if suffix in TIFF_SUFFIXES:
-        message = f"{file} is named {suffix} and is not a TIFF (it begins with {head[:8]!r}); give it its true suffix"
+        message = (
+            f"{file} is named {suffix} and is not a TIFF (it begins with {head[:8]!r}); rename it with the correct "
+            "suffix"
+        )
         raise FileReadError(message)
     return read_raster
 

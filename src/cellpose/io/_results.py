@@ -153,10 +153,10 @@ def _possible(labels: npt.NDArray[Any], wanted: _Wanted, name: str) -> _Wanted:
         }
         refused = ", ".join(what for what, asked in of_planes.items() if asked)
         if refused:
-            logger.warning(f"{name}: not written are {refused}: masks of shape {labels.shape} are more than one plane")
+            logger.warning(f"{name}: not written: {refused}: masks of shape {labels.shape} have more than one plane")
         wanted = replace(wanted, png=False, outlines=False, text=False, summary=False)
     if not labels.any():
-        logger.warning(f"{name}: no masks found, the files hold none")
+        logger.warning(f"{name}: no masks found; the files are empty")
     if wanted.png and int(labels.max(initial=0)) > _PNG_LABELS:
         logger.warning(f"{name}: found more than 65535 masks, cannot save PNG, saving as TIF")
         wanted = replace(wanted, png=False, tif=True)
@@ -179,7 +179,7 @@ def _ready(path: Path) -> Path:
 def _write_flows(flows: Sequence[Any] | None, paths: OutputPaths) -> None:
     if flows is None or len(flows) < 3:
         held = 0 if flows is None else len(flows)
-        message = f"flows hold {held} arrays; give the three that eval returns: colours, flows, cell probability"
+        message = f"flows hold {held} arrays; give the three that eval returns: colors, flows, cell probability"
         raise InputError(message)
     colours, dP, cellprob = (np.asarray(item) for item in flows[:3])
     write_tiff(_ready(paths.flows_tif), colours)
@@ -191,7 +191,7 @@ def _outline_picture(image: Any, labels: npt.NDArray[Any], channels: Sequence[in
     from cellpose.utils import masks_to_outlines
 
     if image is None:
-        message = "outlines are drawn on the image and none is given; give images, or save_outlines=False"
+        message = "outlines are drawn on the image, but no image was given; give images, or save_outlines=False"
         raise InputError(message)
     picture = _colours(np.asarray(image), labels.shape, channels)
     picture[masks_to_outlines(labels)] = _RED

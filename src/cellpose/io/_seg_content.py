@@ -56,7 +56,7 @@ def _flows_content(shape: tuple[int, ...], flows: Sequence[Any]) -> list[Any]:
     from cellpose.transforms import normalize99
 
     if len(flows) < 3:
-        message = f"flows hold {len(flows)} arrays; give the three that eval returns: colours, flows, cell probability"
+        message = f"flows hold {len(flows)} arrays; give the three that eval returns: colors, flows, cell probability"
         raise InputError(message)
     colours, dP, cellprob = (np.asarray(item) for item in flows[:3])
     positions = flows[3] if len(flows) > 3 else []

@@ -261,7 +261,7 @@ def _first_series(path: Path, tif: Any) -> Any:
     if of_set is not None:
         return of_set
     if not tif.series:
-        message = f"{path} is a TIFF without any image in it"
+        message = f"{path} is a TIFF without images; save it again"
         raise FileReadError(message)
     return tif.series[0]
 

@@ -79,7 +79,7 @@ def check_directories(path: Path) -> None:
                     return
         except (struct.error, OverflowError):
             pass
-    message = f"{path} is truncated or corrupt: its {len(seen)}. page is not complete"
+    message = f"{path} is truncated or corrupt: its {len(seen)}. page is incomplete; download or copy it again"
     raise FileReadError(message)
 
 
@@ -88,7 +88,10 @@ def _check_values(path: Path, entries: Iterable[tuple[int, int, int, int]], size
     for tag, kind, count, value in entries:
         length = count * _TYPE_BYTES.get(kind, 1)
         if length > size or (tag in _PLACES and length > inline and value + length > size):
-            message = f"{path} is truncated or corrupt: its tag {tag} claims {count} values that are not in the file"
+            message = (
+                f"{path} is truncated or corrupt: its tag {tag} claims {count} values that are not in the file; "
+                "download or copy it again"
+            )
             raise FileReadError(message)
 
 
@@ -101,7 +104,7 @@ def check_file(path: Path, tif: Any) -> None:
         If it has no page, or fewer than are named.
     """
     if len(tif.pages) == 0:
-        message = f"{path} is a TIFF without any image in it"
+        message = f"{path} is a TIFF without images; save it again"
         raise FileReadError(message)
     if tif.is_imagej:
         _check_imagej(path, tif)
@@ -152,7 +155,8 @@ def _check_ome(path: Path, tif: Any) -> None:
         named = [int(d.get(key, 0)) for d in pixels if _local(d) == "TiffData" for key in ("PlaneCount", "NumPlanes")]
         if planes < 1 or max([planes, *named]) > _MOST_PLANES or min(named, default=0) < 0:
             message = (
-                f"{path} is corrupt: its OME-XML names {max([planes, *named])} planes, the file has {len(tif.pages)}"
+                f"{path} is corrupt: its OME-XML names {max([planes, *named])} planes, the file has {len(tif.pages)}; "
+                "download or copy it again"
             )
             raise FileReadError(message)
 
@@ -191,7 +195,7 @@ def check_series(path: Path, tif: Any, series: Any, rows: bool = False) -> None:
     if absent:
         raise _missing(path, absent, len(pages), _files_missing(path, tif))
     if min(series.shape, default=0) < 1:
-        message = f"{path} is corrupt: it claims an image of shape {tuple(series.shape)}"
+        message = f"{path} is corrupt: it claims an image of shape {tuple(series.shape)}; download or copy it again"
         raise FileReadError(message)
     claimed = int(series.nbytes)
     if series.dataoffset is not None and pages[0].compression == _UNCOMPRESSED:
@@ -224,8 +228,8 @@ def _check_page(path: Path, page: Any) -> bool:
     expected = _segments(key)
     if len(page.dataoffsets) < expected or len(counts) < expected or max(ends, default=0) > size:
         message = (
-            f"{path} is truncated or corrupt: a page has {len(counts)} of {expected} strips or tiles, "
-            f"ends at byte {max(ends, default=0)}, and {page.parent.filename} has {size} bytes"
+            f"{path} is truncated or corrupt: a page has {len(counts)} of {expected} strips or tiles, ends at byte "
+            f"{max(ends, default=0)}, and {page.parent.filename} has {size} bytes; download or copy it again"
         )
         raise FileReadError(message)
     filled = sum(count > 0 for count in counts)
@@ -250,7 +254,10 @@ def _check_pictures(path: Path, page: Any, counts: list[int]) -> None:
             handle.seek(start)
             width, height = size_of_picture(handle.read(min(count, _HEAD)))
         if width * height > 4 * area + _HEAD:
-            message = f"{path} is corrupt: it has strips or tiles of {area} pixels, one claims {width} x {height}"
+            message = (
+                f"{path} is corrupt: it has strips or tiles of {area} pixels, one claims {width} x {height}; download "
+                "or copy it again"
+            )
             raise FileReadError(message)
 
 
@@ -281,7 +288,7 @@ def check_rows(path: Path, key: Any) -> None:
     """
     rows, across = _sides(key)
     if min(rows, across, int(key.samplesperpixel)) < 1:
-        message = f"{path} is corrupt: it claims strips or tiles of {rows} x {across} pixels"
+        message = f"{path} is corrupt: it claims strips or tiles of {rows} x {across} pixels; download or copy it again"
         raise FileReadError(message)
     check_claim(path, rows * max(across, int(key.imagewidth)) * int(key.samplesperpixel) * int(key.dtype.itemsize))
 

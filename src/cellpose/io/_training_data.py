@@ -91,8 +91,8 @@ def _plane(name: str) -> ImageArray:
     if planes:
         n = math.prod(n for _, n in planes)
         message = (
-            f"{name} of shape {image.data.shape} and axes {image.axes} has {n} planes; training takes planes: cut them "
-            "with `cellpose slices`"
+            f"{name} of shape {image.data.shape} and axes {image.axes} has {n} planes; training needs single planes: "
+            "cut them with `cellpose slices`"
         )
         raise InputError(message)
     return image.data
@@ -115,7 +115,7 @@ def _read_label(label_name: str | None, flow_name: str | None, image_name: str) 
         return np.concatenate((labels[np.newaxis], flows), axis=0)
     if len(flows) > 3 and _same_cells(labels, flows):
         return flows
-    logger.warning(f"{flow_name} is of other labels than {label_name} holds: the flows are computed again")
+    logger.warning(f"{flow_name} does not match the labels in {label_name}: the flows are computed again")
     return labels
 
 

@@ -171,7 +171,7 @@ def _scalar(dtype: Any, value: Any = b"") -> Any:
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        message = f"it asks for a text to be encoded as {encoding!r:.40}"
+        message = f"it requests a text encoded as {encoding!r:.40}"
         raise UnsafeFileError(message)
     return text.encode("latin1")
 
@@ -411,11 +411,11 @@ def unpickle_data(file: IO[bytes], name: str, without: Collection[str] = (), unw
         most = _PARTS_A_BYTE * clipped.left + _FEW_PARTS
         return _Resolver(most, without, unwanted)(_DataUnpickler(clipped).load())
     except UnsafeFileError as error:
-        message = f"{name} is not loaded: {error}. A file of another program may run code; check where it comes from"
+        message = f"{name} is not loaded: {error}. Such a file could run code; check where it comes from"
         raise UnsafeFileError(message) from error
     except CellposeError:
         raise
     except Exception as error:
         # a broken pickle can fail in any opcode, in any way
-        message = f"{name} is truncated or corrupt: {type(error).__name__}: {error}"
+        message = f"{name} is truncated or corrupt ({type(error).__name__}: {error}); save or copy it again"
         raise FileReadError(message) from error

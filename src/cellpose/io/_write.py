@@ -56,7 +56,7 @@ def smallest_labels(masks: npt.ArrayLike) -> npt.NDArray[np.uint16] | npt.NDArra
         return np.zeros(labels.shape, np.uint16)
     if not np.issubdtype(labels.dtype, np.integer):
         if not np.issubdtype(labels.dtype, np.floating) or not np.array_equal(labels, np.round(labels)):
-            message = f"masks of dtype {labels.dtype} are not labels; give whole numbers, 0 for the background"
+            message = f"masks of dtype {labels.dtype} are not labels; give integers, 0 for the background"
             raise InputError(message)
         labels = labels.astype(np.int64)
     low, high = int(labels.min()), int(labels.max())
@@ -72,7 +72,7 @@ def make_folder(folder: PathLike) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        message = f"could not make the folder {path}: {error.strerror or error}"
+        message = f"could not create the folder {path}: {error.strerror or error}"
         raise FileWriteError(message) from error
     return path
 
@@ -165,7 +165,7 @@ def write_ome_tiff(
         message = f"axes={axes!r} cannot be written as OME-TIFF; give letters of TCZYX, Y and X last"
         raise AxesError(message)
     if image.dtype.kind not in "uif" or image.dtype in (np.int64, np.uint64, np.float16):
-        message = f"an image of dtype {image.dtype} cannot be written as OME-TIFF; labels as uint16 or uint32 can"
+        message = f"an image of dtype {image.dtype} cannot be written as OME-TIFF; use uint16 or uint32 for labels"
         raise InputError(message)
     with replacing(path) as file:
         tifffile.imwrite(

@@ -42,7 +42,7 @@ def open_zarr(path: PathLike) -> Any:
     """
     zarr = zarr_library(f"read {path}")
     if not is_zarr(path):
-        message = f"{path} is not a Zarr array or group: it has none of {', '.join(_MARKS)}"
+        message = f"{path} is not a Zarr array or group: it must contain one of {', '.join(_MARKS)}"
         raise FileReadError(message)
     with reading(path):
         return zarr.open(os.fspath(path), mode="r")

@@ -144,7 +144,7 @@ def _tell_empty_planes(folder: Path, array: Any, axes: str) -> None:
     if there < planes:
         logger.warning(
             f"{folder}: {planes - there} of {planes} planes have no stored chunk and are read as {array.fill_value}, "
-            "as the Zarr format says; if they are not empty, copy the folder again"
+            "as the Zarr format defines; if they should not be empty, copy the folder again"
         )
 
 

@@ -150,7 +150,7 @@ def measure_file(
         spots += [_spot_rows(file.name, frame, channel, places) for channel, places in found.items()]
         shown = frame if shown is None else shown
     if shown is None:
-        message = f"{file} of shape {image.data.shape} has no frames"
+        message = f"{file} of shape {image.data.shape} has no frames; give a movie with at least one"
         raise InputError(message)
     sides = None if spacing is None else spacing[3 - shown.labels.ndim :]
     return Measured(joined(parts), joined(spots), masks, shown, len(parts), image.channel_names, sides)
@@ -255,8 +255,8 @@ def _channels_last(data: Array, labels: Array, *, channels: bool) -> Array:
         if data.shape[:axis] + data.shape[axis + 1 :] == labels.shape:
             return np.moveaxis(data, axis, -1)
     message = (
-        f"the masks have shape {labels.shape} and the image {data.shape}; they are not of one image, or --axes must "
-        "tell what its axes are"
+        f"the masks have shape {labels.shape} and the image {data.shape}; they belong to different images, or you "
+        "need --axes to name the axes"
     )
     raise InputError(message)
 

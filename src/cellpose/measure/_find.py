@@ -66,7 +66,7 @@ def find_masks(
                     return Path(found)
     message = (
         f"no masks of {image} were found: there is no {names[0]} with any of {', '.join(endings)} in "
-        f"{' or '.join(place or os.curdir for place in folders)}. Segment it first, or tell where the masks are "
-        "(--masks_dir) and how their names end (--mask_filter)"
+        f"{' or '.join(place or os.curdir for place in folders)}. Segment it first, or give the folder of the masks "
+        "(--masks_dir) and the ending of their names (--mask_filter)"
     )
     raise FileMissingError(message)

@@ -18,7 +18,7 @@ Columns = dict[str, npt.NDArray[Any]]
 
 
 class Run:
-    """One table of many images, and what a report tells of them.
+    """One table of many images, and what a report shows of them.
 
     Attributes
     ----------

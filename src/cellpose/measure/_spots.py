@@ -70,7 +70,7 @@ def find_spots(
     feature = optional("skimage.feature", "measure", "find spots")
     values = np.asarray(image, np.float64)
     if values.ndim not in (2, 3):
-        message = f"image of shape {values.shape}: spots are found in one channel, (Y, X) or (Z, Y, X)"
+        message = f"image of shape {values.shape}: give one channel, (Y, X) or (Z, Y, X), to find spots"
         raise InputError(message)
     if values.size == 0 or values.min() == values.max():
         return np.zeros((0, values.ndim + 1))
@@ -110,7 +110,7 @@ def spot_columns(regions: Regions, spots: npt.ArrayLike, image: Array | None) ->
         raise InputError(message)
     places = found[:, : regions.ndim].astype(np.int64) if found.size else np.zeros((0, regions.ndim), np.int64)
     if (places < 0).any() or (places >= regions.image.shape).any():
-        message = f"spots lie outside of the labels of shape {regions.image.shape}; find them in the same image"
+        message = f"some spots are outside the labels of shape {regions.image.shape}; use the spots of the same image"
         raise InputError(message)
     owner = regions.image[tuple(places.T)]
     inside = owner > 0

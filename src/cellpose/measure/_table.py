@@ -158,8 +158,8 @@ def _channels(regions: Regions, image: npt.ArrayLike | None) -> tuple[Array | No
     if array.shape[:-1] == shape:
         return array, True
     message = (
-        f"image of shape {array.shape} does not belong to labels of shape {shape}; give the same shape, or one more "
-        f"axis for the channels at the end{_moved(array.shape, shape)}"
+        f"image of shape {array.shape} does not fit labels of shape {shape}; give the same shape, or one more axis "
+        f"for the channels at the end{_moved(array.shape, shape)}"
     )
     raise InputError(message)
 
@@ -242,7 +242,7 @@ def _by_scikit_image(regions: Regions, image: npt.ArrayLike | None, names: list[
     except (AttributeError, NotImplementedError) as error:
         known = sorted({*SHAPES, *(PLANAR_SHAPES if regions.ndim == 2 else ()), *INTENSITIES} - {"label"})
         message = (
-            f"columns {', '.join(names)} are not there for {regions.ndim}D labels ({error}); choose groups "
+            f"columns {', '.join(names)} do not exist for {regions.ndim}D labels ({error}); choose groups "
             f"({', '.join(GROUPS)}), {', '.join(known)}, or a property of skimage.measure.regionprops"
         )
         raise OptionError(message) from error

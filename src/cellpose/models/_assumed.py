@@ -23,18 +23,21 @@ def assumption(name: str, shape: tuple[int, ...], letters: str, *, on_command_li
     'a.tif: shape (4, 120, 120) without named axes: taken for 4 channels of a plane; if they are z planes: z_axis=0 \
 with do_3D or stitch_threshold'
     """
-    start = f"{name}: shape {tuple(shape)} without named axes: taken for "
+    start = f"{name}: shape {tuple(shape)} without named axes: read as "
     if "C" in letters and "Z" in letters:
         other = "--axes" if on_command_line else "channel_axis and z_axis"
         c, z = letters.index("C"), letters.index("Z")
-        return f"{start}{shape[z]} planes along axis {z} of {shape[c]} channels along axis {c}; if not so, give {other}"
+        return (
+            f"{start}{shape[z]} planes along axis {z} of {shape[c]} channels along axis {c}; if that is wrong, give "
+            f"{other}"
+        )
     axis = letters.index("C" if "C" in letters else "Z")
     if "C" in letters:
         what = f"{shape[axis]} channels of a plane; if they are z planes"
         there = f"--z_axis {axis} with --do_3D or --stitch_threshold, or --axes {letters.replace('C', 'Z')}"
         here = f"z_axis={axis} with do_3D or stitch_threshold"
     else:
-        what = f"{shape[axis]} planes, each for itself; if they are channels"
+        what = f"{shape[axis]} separate planes; if they are channels"
         there = f"--channel_axis {axis}, or --axes {letters.replace('Z', 'C')}; if cells go through them: --do_3D"
         here = f"channel_axis={axis}; if cells go through them: do_3D"
         there, here = f"{there} or --stitch_threshold", f"{here} or stitch_threshold"

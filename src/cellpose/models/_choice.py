@@ -41,7 +41,7 @@ def wanted_model(pretrained_model: Any, model_type: str | None) -> PathLike | No
     """The model that is meant, ``None`` for a network without weights."""
     if isinstance(pretrained_model, (list, tuple)):
         if len(pretrained_model) > 1:
-            warn_once("of several models only the first is run: averaging over networks is not supported")
+            warn_once("only the first of several models runs: averaging over networks is not supported")
         pretrained_model = pretrained_model[0] if pretrained_model else ""
     if isinstance(pretrained_model, (str, os.PathLike)) and str(pretrained_model) not in ("", DEFAULT_MODEL):
         if model_type:
@@ -84,7 +84,7 @@ def wanted_precision(precision: str | None, use_bfloat16: bool | None) -> str | 
     if precision is None:
         return None if use_bfloat16 is None else "bfloat16" if use_bfloat16 else "float32"
     if use_bfloat16 and precision != "bfloat16":
-        message = f"precision={precision!r} is not allowed with use_bfloat16=True; leave out one of them"
+        message = f"precision={precision!r} is not allowed with use_bfloat16=True; remove one of them"
         raise OptionError(message)
     return precision
 

@@ -29,7 +29,10 @@ def class_scores(
         For volumes: classes of planes cannot be joined as flows can.
     """
     if options.do_3D:
-        message = "do_3D=True is not allowed: a U-Net of classes segments planes; use stitch_threshold to join them"
+        message = (
+            "do_3D=True is not allowed: a U-Net that predicts classes segments single planes; use stitch_threshold to "
+            "join them"
+        )
         raise OptionError(message)
     ly, lx = stack.shape[1:3]
     size = transforms.scaled_shape((ly, lx), (scale, scale))

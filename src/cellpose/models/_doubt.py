@@ -145,19 +145,19 @@ def doubt_of(
         factor = _FACTOR if options.diameter else _FACTOR_OF_TRAINING
         if diameter_px and not 1 / factor <= signs.diameter_px / diameter_px <= factor:
             return (
-                f"the cells found are {signs.diameter_px:.0f} pixels across and {diameter_px:.0f} were assumed; try "
+                f"the cells found are {signs.diameter_px:.0f} pixels across, but {diameter_px:.0f} were assumed; try "
                 f"{advice}--diameter {signs.diameter_px:.0f} if the cells found are right"
             )
         if signs.logit < _LEAST_LOGIT + min(0.0, options.masking.cellprob_threshold):
             return (
-                f"the model is unsure of most of the {signs.n_cells} cells it found; look at them, and try "
+                f"the model is uncertain about most of the {signs.n_cells} cells it found; look at them, and try "
                 f"{advice}another channel (--chan) or another model"
             )
     # Where many cells were found, what was dropped is mostly a ground that looks like cells.
     elif signs.kept < _LEAST_KEPT and signs.foreground > _LEAST_FOREGROUND:
         return (
-            f"the model doubted most of what it took for cells: {100 * (1 - signs.kept):.0f} % of their pixels were "
-            f"dropped; try {advice}another channel (--chan) or another model"
+            f"most pixels of cell candidates were rejected: {100 * (1 - signs.kept):.0f} % did not become cells; try "
+            f"{advice}another channel (--chan) or another model"
         )
     return None
 
@@ -169,15 +169,15 @@ def _crumbs(signs: Signs, options: Evaluation, diameter_px: float | None, n_plan
         what = f"most of the {signs.n_cells} cells found go through {signs.planes:.0f} of {n_planes} planes only"
     elif diameter_px and signs.diameter_px * _FACTOR < diameter_px:
         what = (
-            f"the {signs.n_cells} cells found are {signs.diameter_px:.0f} pixels across and {diameter_px:.0f} were "
-            "assumed: cells may be cut into crumbs"
+            f"the {signs.n_cells} cells found are {signs.diameter_px:.0f} pixels across, but {diameter_px:.0f} were "
+            "assumed: cells may be cut into fragments"
         )
     else:
         return None
     if options.do_3D:
         return (
-            f"{what}; try {advice}--anisotropy N (the distance of planes divided by the size of a pixel), or "
-            "--stitch_threshold 0.3 in place of --do_3D"
+            f"{what}; try {advice}--anisotropy N (the distance between planes divided by the size of a pixel), or "
+            "--stitch_threshold 0.3 instead of --do_3D"
         )
     return f"{what}; try {advice}a lower --stitch_threshold or --do_3D"
 

@@ -74,8 +74,8 @@ def segment_image(
     # axes that were given are counted in the movie, and a frame has one less
     if image.axis("Z") is None and _as_stack(keywords):
         message = (
-            f"an image with axes {image.axes} of shape {image.data.shape} has times and no planes; if its times are "
-            f"planes say so with axes {image.axes.replace('T', 'Z')}, or z_axis={t}"
+            f"an image with axes {image.axes} of shape {image.data.shape} has time points but no planes; if the time "
+            f"points are planes, set axes {image.axes.replace('T', 'Z')}, or z_axis={t}"
         )
         raise AxesError(message)
     axes = {letter: None if axis is None else axis - (axis > t) for letter, axis in axes.items()}
@@ -112,8 +112,8 @@ def _one(
     found: tuple[Any, ...] = model.eval(image.data, channel_axis=channel_axis, z_axis=z_axis, **keywords)
     if isinstance(found[0], list):
         message = (
-            f"an image with axes {image.axes} of shape {image.data.shape} is more than one stack or movie; "
-            "name its axes, T those of times, or split it into files of at most four axes"
+            f"an image with axes {image.axes} of shape {image.data.shape} is more than one stack or movie; name its "
+            "axes (T for time), or split it into files with at most four axes"
         )
         raise AxesError(message)
     return found

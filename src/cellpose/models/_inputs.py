@@ -143,8 +143,8 @@ def as_image(item: Any) -> Array:
         image = as_array(item)
     if image.dtype.kind not in "buif":
         message = (
-            f"an image of dtype {image.dtype} cannot be segmented; give integers or floating-point numbers, "
-            "of complex numbers their magnitude"
+            f"an image of dtype {image.dtype} cannot be segmented; give integers or floating-point numbers (for "
+            "complex numbers their magnitude)"
         )
         raise InputError(message)
     if image.ndim < 2 or 0 in image.shape:
@@ -162,7 +162,7 @@ def as_array(x: Any) -> Array:
     try:
         return np.asarray(x)
     except (TypeError, ValueError, NotImplementedError, BufferError) as error:
-        message = f"an image of type {type(x).__name__} cannot be made an array: {error}"
+        message = f"an image of type {type(x).__name__} cannot be converted to an array: {error}"
         raise InputError(message) from error
 
 
@@ -202,7 +202,7 @@ def one_number(name: str, value: Any, index: int, n: int | None, *, many: bool) 
 
 def _entry(name: str, values: Any, index: int) -> Any:
     if index >= len(values):
-        message = f"{name} has {len(values)} entries and there are more images; give one per image"
+        message = f"{name} has {len(values)} entries, but there are more images; give one per image"
         raise InputError(message)
     return values[index]
 

@@ -49,55 +49,55 @@ class CellposeModel:
     Parameters
     ----------
     gpu
-        Whether to run on a GPU (CUDA or MPS), where one works.
+        Whether to run on a GPU (CUDA or MPS), if one works.
     pretrained_model
-        Name of a published, bundled or own model, or the path of a weight file. Left out: ``cpsam`` where its weights
-        are installed, else the bundled model; the log tells which. ``None`` or ``False``, without ``model_type``: a
-        U-Net with random weights, to be trained; until then ``eval`` refuses.
+        Name of a published, bundled or user model, or the path of a weight file. Default: ``cpsam`` if its weights are
+        installed, else the bundled model; the log names it. ``None`` or ``False``, without ``model_type``: a U-Net with
+        random weights, for training; ``eval`` raises an error until it is trained.
     model_type
-        Older name of the same, used where ``pretrained_model`` is not given.
+        Older name of the same parameter, used if ``pretrained_model`` is not given.
     mkldnn
-        Without effect; torch chooses its CPU kernels itself.
+        No effect; torch chooses its CPU kernels.
     diam_mean
-        Diameter in pixels to which cells are brought (U-Nets); ``None``: what the weights say.
+        Diameter in pixels to which cells are rescaled (U-Nets); ``None``: from the weights.
     device
-        Device to run on, before ``gpu``.
+        Device to run on; takes precedence over ``gpu``.
     nchan
-        Number of channels a U-Net takes; ``None``: what the weights say.
+        Number of input channels of a U-Net; ``None``: from the weights.
     pretrained_model_ortho
         Model for the planes of a volume that contain z; ``None``: the same.
     backbone
-        Without effect: the weight file tells.
+        No effect: the weight file determines it.
     use_bfloat16
         Whether the network computes in bfloat16 (half the memory, faster on GPUs, results differ slightly).
     engine
-        What runs the network: a name of ``cellpose.engines.ENGINES`` (``cellpose doctor`` lists them), or ``"auto"``:
-        the fastest one that is here. ``None``: what the environment variable ``CELLPOSE_ENGINE`` names,
-        else ``"auto"``. Networks that it cannot run, and those that are replaced or trained, are run by torch.
+        Engine that runs the network: a name in ``cellpose.engines.ENGINES`` (``cellpose doctor`` lists them), or
+        ``"auto"`` for the fastest installed one. ``None``: the environment variable ``CELLPOSE_ENGINE``, else
+        ``"auto"``. Torch runs networks that the engine cannot run, and networks that were replaced or trained.
     precision
-        ``"float32"``, ``"bfloat16"`` or ``"int8"`` (8-bit weights and activations: faster on a CPU, results differ a
-        little; needs OpenVINO or ONNX Runtime; float32 is taken instead, and the log says so, on processors that are
-        slower in 8 bits, unless an engine is named). ``None``: as ``use_bfloat16`` says, else bfloat16 for
-        transformers on CUDA GPUs that have it, as published, and float32 for all else.
+        ``"float32"``, ``"bfloat16"`` or ``"int8"`` (8-bit weights and activations: faster on a CPU, results differ
+        slightly; needs OpenVINO or ONNX Runtime). On CPUs that are slower in 8 bits, float32 is used and the log says
+        so, unless an engine is named. ``None``: from ``use_bfloat16``; else bfloat16 for transformers on CUDA GPUs that
+        support it, as published, and float32 otherwise.
 
     Attributes
     ----------
     net, net_ortho
-        The networks (torch modules), loaded when they are asked for; may be replaced.
+        The networks (torch modules), loaded on first access; may be replaced.
     engine, precision
-        What runs the network, a name of ``cellpose.engines.ENGINES``, and how exactly.
+        The engine that runs the network, a name in ``cellpose.engines.ENGINES``, and its precision.
     device, gpu
         The device, and whether it is a GPU.
     pretrained_model
-        Path of the weight file; ``None`` where there is none.
+        Path of the weight file; ``None`` if there is none.
     model_name
         Name of the model.
     diam_mean, diam_labels
-        Diameters in pixels: to which images are brought, and the mean one of the training images.
+        Diameters in pixels: to which cells are rescaled, and the mean of the training images.
     backbone, net_type, nchan, nclasses, nbase, mkldnn
-        The kind of the network and what it is made of.
+        The kind of network and its architecture.
     timing
-        Seconds that the images of the last call took.
+        Seconds per image of the last call.
 
     Raises
     ------
@@ -108,9 +108,9 @@ class CellposeModel:
     WeightsError, UnsafeFileError
         If the weights cannot be used.
     OptionError
-        If the model is given as something else; or if there is no such engine or precision.
+        If the model is not a name or path, or if there is no such engine or precision.
     MissingExtraError
-        If the engine is not installed, or none that computes in 8 bits where these are asked for.
+        If the engine is not installed, or if no installed engine computes in 8 bits and ``precision`` is ``"int8"``.
     """
 
     net, net_ortho = NetworkAttribute(), NetworkAttribute()
@@ -195,13 +195,13 @@ class CellposeModel:
 
     @property
     def _bsize(self) -> int | None:
-        """Side of tiles where none is given; bundled models run small images whole, their replacements need not."""
+        """Side of tiles if none is given; bundled models run small images as one tile, their replacements need not."""
         replaced_by = str(getattr(self._net, "backbone", "cpnet"))
         return 0 if self._small_whole and family_named(replaced_by).small_tiles else None
 
     @property
     def engine(self) -> str:
-        """What runs the network: a name of ``cellpose.engines.ENGINES``."""
+        """The engine that runs the network: a name in ``cellpose.engines.ENGINES``."""
         if isinstance(self._net, LoadedNetwork):
             return self._net.name
         return str(getattr(self._net, "name", "torch"))
@@ -244,93 +244,95 @@ class CellposeModel:
         ----------
         x
             An image of 2 to 4 axes and any real dtype; the path of an image; or several: a list, tuple, generator or
-            5-D array of images or paths, or the path of a folder. Images are not changed. Several small ones are worked
-            on at once, as many as threads and memory allow (or ``CELLPOSE_IMAGES_AT_ONCE``, an environment variable).
+            5-D array of images or paths, or the path of a folder. Images are not changed. Several small images are
+            processed in parallel, as many as threads and memory allow, or as the environment variable
+            ``CELLPOSE_IMAGES_AT_ONCE`` sets.
         batch_size
             Number of tiles run at once.
         resample
-            Follow the flows at the size of the image rather than of the network (slower, smoother outlines).
+            Follow the flows at the size of the image, not at that of the network (slower, smoother outlines).
         channels
             ``[channel to segment, channel of nuclei]``, 1-based, 0 for gray or none; or one pair per image. For
-            transformers, which take them in any order, the channels to use; ``[0, 0]`` or ``None``: the first three.
-            A channel without contrast counts as empty, also an opaque alpha channel; leave out one that is not.
+            transformers: the channels to use, in any order; ``[0, 0]`` or ``None``: the first three. A channel without
+            contrast counts as empty, for example an opaque alpha channel. Leave out an alpha channel that is not
+            opaque.
         channel_axis, z_axis
-            Axes of channels and planes; ``None``: found from the shape.
+            Axes of channels and planes; ``None``: inferred from the shape.
         normalize
-            Scale intensities: True (1st and 99th percentile), False (they stay as they are, those of constant channels
-            too), or a dict of the fields of ``cellpose.options.Normalization``.
+            Scale intensities: True (1st and 99th percentile), False (unchanged, also in constant channels), or a dict
+            with fields of ``cellpose.options.Normalization``.
         invert
-            Invert intensities, where ``normalize`` is a bool.
+            Invert intensities, if ``normalize`` is a bool.
         rescale
-            U-Nets: factor by which the image is resized, where no diameter is given; or one per image.
+            U-Nets: factor by which the image is resized if no diameter is given; or one per image.
         diameter
             Diameter of the cells in pixels, or one per image. ``None`` or 0: that of the training images (U-Nets), no
             resizing (transformers).
         flow_threshold
-            Largest flow error of masks that are kept, not used in 3D; 0 or None: keep all.
+            Largest flow error of masks that are kept; not used in 3D; 0 or None: keep all.
         cellprob_threshold
             Pixels above this belong to cells.
         do_3D
-            Segment a stack as a volume, by flows from planes of three directions.
+            Segment a stack as a volume, with flows from planes of three directions.
         anisotropy
-            Distance of planes divided by the size of a pixel, in 3D.
+            Distance between planes divided by the size of a pixel, in 3D.
         flow3D_smooth
             Sigma in pixels of the Gaussian that smooths 3D flows, one or one each for z, y, x.
         stitch_threshold
-            Overlap (IoU) from which masks of neighbouring planes become one, where not ``do_3D``; 0: off.
+            Overlap (IoU) from which masks in neighboring planes become one, without ``do_3D``; 0: off.
         min_size
             Smallest number of pixels of a mask; -1: keep all.
         max_size_fraction
-            Largest part of the image that a mask may cover.
+            Largest fraction of the image that a mask may cover.
         niter
             Number of steps along the flows; ``None`` or 0: from the diameter.
         augment
             Average over flipped, half-overlapping tiles.
         tile_overlap
-            Fraction by which tiles overlap, kept between 0.05 and 0.5.
+            Fraction by which tiles overlap, limited to 0.05 to 0.5.
         bsize
-            Side of tiles in pixels; ``None``: what the network was made for; 0: the same, but images of up to 432
-            pixels per side are run as a whole, in less than half the time (U-Nets; the default of bundled models).
+            Side of tiles in pixels; ``None``: that of the network; 0: the same, but images of up to 432 pixels per side
+            run as one tile, in less than half the time (U-Nets; the default of bundled models).
         interp
             Interpolate flows between pixels.
         compute_masks
-            Follow the flows to masks; else ``masks`` is an empty array.
+            Compute masks from the flows; else ``masks`` is an empty array.
         progress
-            ``None``: where a person looks at a terminal or a notebook, bars show how many images are done, and what
-            takes more than a few seconds; False: they do not; True: they do in any case. Or what is told instead: an
-            object with ``setValue(percent)``, such as a Qt progress bar, or a function of the percentage.
+            ``None``: show progress bars in terminals and notebooks; False: never; True: always. Or an object with
+            ``setValue(percent)``, such as a Qt progress bar, or a function of the percentage.
         view_weights
-            How much the planes YX, ZX and ZY count in 3D. Only the ratios matter; at least two are above 0, and
-            planes of weight 0 are not run.
+            Weights of the planes YX, ZX and ZY in 3D. Only the ratios matter; at least two must be above 0, and planes
+            with weight 0 do not run.
         isotropic_steps
-            In 3D with ``anisotropy``: follow the flows by true distances. As published (False) a step along z is as
-            many planes as it is pixels along y and x, which is too far, and cells fall apart into rings.
+            In 3D with ``anisotropy``: follow the flows by true distances. In the published way (False) a step along z
+            covers as many planes as it covers pixels along y and x. This is too far, and cells break into rings.
         z_interpolation
-            In 3D with ``anisotropy``, how planes are made between planes: ``"linear"``, as published; ``"cubic"``,
-            which follows round cells better; ``"spline"``, which damps noise alike in all planes, so that it makes no
-            stripes, at the price of a blur of 0.6 planes.
+            In 3D with ``anisotropy``, the interpolation between planes: ``"linear"``, as published; ``"cubic"``, which
+            follows round cells better; ``"spline"``, which reduces noise equally in all planes and so avoids stripes,
+            at the cost of a blur of 0.6 planes.
         **retired
-            Options of older versions; they do nothing, and the log says so once.
+            Options of older versions; they have no effect, and the log says so once.
 
         Returns
         -------
         masks : numpy.ndarray
             Labels ([z,] y, x), 0 background, uint16 (uint32 above 65535 labels).
         flows : list
-            ``[rgb, flows, cellprob]``: flows as colours, uint8 ([z,] y, x, 3); flows, float32 (2, [z,] y, x) in the
+            ``[rgb, flows, cellprob]``: flows as colors, uint8 ([z,] y, x, 3); flows, float32 (2, [z,] y, x) in the
             order y, x, or (3, z, y, x) in 3D; logit of the cell probability, float32 ([z,] y, x). With
-            ``resample=False`` flows and cellprob are at the size of the network.
+            ``resample=False`` flows and cellprob have the size of the network's input.
         styles : numpy.ndarray
             Style vector, float32 (256,), one per plane for stacks; zeros for transformers.
 
-        For several images each of the three is a list.
+        For several images, each of the three is a list.
 
         Raises
         ------
         InputError, AxesError
-            If an image cannot be segmented, or numbers of channels or diameters and of images differ.
+            If an image cannot be segmented, or if the number of channels or diameters does not match the number of
+            images.
         OptionError
-            If an option is out of its range.
+            If an option is outside its range.
         """
         given = _retired.renamed(
             retired, flow3D_smooth=flow3D_smooth, cellprob_threshold=cellprob_threshold, diameter=diameter

@@ -12,7 +12,7 @@ __all__ = ["EVAL", "INIT", "drop_retired", "renamed", "warn_once"]
 logger = logging.getLogger("cellpose.models")
 
 _ONE_FILE = "a model is one file now"
-_OWN_PROGRAM = "Omnipose is a program of its own"
+_OWN_PROGRAM = "Omnipose is a separate program"
 
 # Keywords of constructors: name -> why it has no effect.
 INIT: Mapping[str, str] = {
@@ -69,14 +69,14 @@ def drop_retired(function: str, given: Mapping[str, Any], table: Mapping[str, st
         if name not in table:
             message = f"{function}() got an unexpected keyword argument {name!r}"
             raise TypeError(message)
-        warn_once(f"{function}({name}=...) has no effect any more: {table[name]}")
+        warn_once(f"{function}({name}=...) no longer has an effect: {table[name]}")
 
 
 def renamed(retired: dict[str, Any], **given: Any) -> dict[str, Any]:
     """Options with the values that were given under their older names; warns of retired ones."""
     for old in [name for name in retired if name in RENAMED]:
         new = RENAMED[old]
-        warn_once(f"eval({old}=...) is called {new} now")
+        warn_once(f"eval({old}=...) is now called {new}")
         given[new] = retired.pop(old)
     drop_retired("eval", retired, EVAL)
     return given

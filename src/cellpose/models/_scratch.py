@@ -48,7 +48,9 @@ def zeros(shape: Sequence[int], dtype: type[np.float32] = np.float32) -> NDArray
     try:
         mapped = _mapped(n_bytes)
     except OSError as error:
-        logger.warning("no room for %.1f GiB of flows in %s: %s", n_bytes / 2**30, tempfile.gettempdir(), error)
+        logger.warning(
+            "not enough space for %.1f GiB of flows in %s: %s", n_bytes / 2**30, tempfile.gettempdir(), error
+        )
         return np.zeros(shape, dtype)
     logger.info("%.1f GiB of flows are kept in a file in %s", n_bytes / 2**30, tempfile.gettempdir())
     return np.frombuffer(mapped, dtype).reshape(shape)

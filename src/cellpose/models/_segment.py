@@ -264,7 +264,7 @@ def masks_of(
         return dynamics.flows_to_masks(given, masking, shape, network.device)
     stitch = options.stitch_threshold > 0 and shape[0] > 1
     if shape[0] > 1 and not stitch:
-        logger.warning("a stack with do_3D=False and stitch_threshold=0: each plane is segmented for itself")
+        logger.warning("a stack with do_3D=False and stitch_threshold=0: each plane is segmented separately")
     # Masks that are joined between planes are sized when that is done.
     by_plane = replace(masking, min_size=-1) if stitch else masking
     masks = np.zeros(shape, np.int32)
@@ -289,8 +289,8 @@ def _check(network: Network, options: Evaluation) -> None:
     bsize, family = options.tiling.bsize, network.family
     if family.one_side and bsize not in (None, family.tile_side):
         message = (
-            f"bsize={bsize} is not allowed; {network.engine.backbone} runs on tiles of {family.tile_side} pixels only, "
-            "leave it out"
+            f"bsize={bsize} is not allowed; {network.engine.backbone} runs only on tiles of {family.tile_side} "
+            "pixels; leave out bsize"
         )
         raise OptionError(message)
 
@@ -309,8 +309,8 @@ def _check_size(shape: tuple[int, ...], scale: float) -> None:
 def _require_flows(output: FloatArray) -> None:
     if len(output) < 3:
         message = (
-            f"this network has {len(output)} outputs and no flows: it does not segment. Networks that restore images "
-            "are run by cellpose.denoise.DenoiseModel"
+            f"this network has {len(output)} outputs and no flows: it cannot segment. For networks that restore "
+            "images, use cellpose.denoise.DenoiseModel"
         )
         raise InputError(message)
 

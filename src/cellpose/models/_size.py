@@ -301,7 +301,7 @@ class Cellpose:
 def _size_parameters(path: Path) -> dict[str, Any]:
     content = load_npy(path)
     if not isinstance(content, Mapping) or not {"A", "smean", "ymean", "diam_mean"} <= set(content):
-        message = f"{path} is no size model: it must hold A, smean, ymean and diam_mean"
+        message = f"{path} is not a size model: it must contain A, smean, ymean and diam_mean"
         raise FileReadError(message)
     with reading(path):
         shapes = {key: np.shape(content[key]) for key in ("A", "smean", "ymean", "diam_mean")}
@@ -309,7 +309,7 @@ def _size_parameters(path: Path) -> dict[str, Any]:
         fits = len(shapes["A"]) == 1 and shapes["A"] == shapes["smean"]
         single = all(np.size(content[key]) == 1 for key in ("ymean", "diam_mean"))
         if not (finite and fits and single and float(np.ravel(content["diam_mean"])[0]) > 0):
-            message = f"{path} is corrupt: A and smean must be finite and of one length, here shapes are {shapes}"
+            message = f"{path} is corrupt: A and smean must be finite and of equal length, but have the shapes {shapes}"
             raise FileReadError(message)
     return dict(content)
 

@@ -44,8 +44,8 @@ class UntrainedNetwork(LoadedNetwork):
         """
         if self._sums() == self._begin:
             message = (
-                "this network has random weights, which segment nothing: train it (train.train_seg, net.load_model), "
-                "or name a model, such as cpsam or cyto3"
+                "this network has random weights and cannot segment: train it (train.train_seg), load weights "
+                "(net.load_model), or name a model, such as cpsam or cyto3"
             )
             raise WeightsError(message)
         return super().engine()

@@ -111,7 +111,7 @@ def estimate_volume_memory(
     True
     """
     if len(shape) != 3 or min(shape) < 1:
-        message = f"shape={tuple(shape)} is no stack; give planes, height and width"
+        message = f"shape={tuple(shape)} is not a stack; give planes, height and width"
         raise InputError(message)
     evaluation = Evaluation(diameter=diameter or None, anisotropy=anisotropy, resample=resample, do_3D=do_3D)
     scale = scale_of(model._network(), evaluation)

@@ -106,7 +106,7 @@ class Clicks:
             self._tell(str(error))
             return
         if change is None:
-            self._tell("no cell was found there; a lower probability threshold finds more")
+            self._tell("no cell was found there; lower the probability threshold to find more")
             return
         indices, number = change
         layer.data_setitem(indices, number)

@@ -102,7 +102,9 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     while len(shape) > 2 and shape[0] == 1:
         shape = shape[1:]
     if len(shape) not in (2, 3):
-        message = f"labels of shape {labels.shape} do not fit a _seg.npy; give a plane or a stack, of a movie one frame"
+        message = (
+            f"labels of shape {labels.shape} do not fit a _seg.npy; give a plane, a stack, or one frame of a movie"
+        )
         raise InputError(message)
     target = Path(path if path.lower().endswith(_ENDING) else os.path.splitext(path)[0] + _ENDING)
     filename = known.get("filename") or str(target)[: -len(_ENDING)]

@@ -203,7 +203,7 @@ class TaskRow(QWidget):  # type: ignore[misc]
         self.words.setText(text)
 
     def guarded(self, do: Callable[[], None]) -> None:
-        """Do something whose errors are told here."""
+        """Do something and show its errors here."""
         try:
             do()
         except CellposeError as error:

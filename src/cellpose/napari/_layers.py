@@ -203,7 +203,7 @@ def take(
         if array.shape != other.shape:
             message = (
                 f"{cells.text or cells.layer.name!r} has shape {array.shape} and {nuclei.text or nuclei.layer.name!r} "
-                f"{other.shape}; choose a layer of nuclei of the same shape, or none"
+                f"{other.shape}; choose a nuclei layer of the same shape, or none"
             )
             raise InputError(message)
         array, letters, channels = np.stack([array, other], axis=-1), letters.replace("C", "") + "C", (1, 2)

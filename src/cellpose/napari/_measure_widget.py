@@ -53,13 +53,13 @@ class MeasureWidget(Page):
 
     def _add_layer_part(self) -> None:
         box, form = group("Layers")
-        self.labels, self.nuclei = Choices("The cells"), Choices("Labels of nuclei, counted in each cell")
+        self.labels, self.nuclei = Choices("The cells"), Choices("Labels of nuclei, to count them in each cell")
         self.images = QListWidget()
-        self.images.setToolTip("Channels of intensity: image layers of the shape of the labels, in this order")
+        self.images.setToolTip("Intensity channels: image layers with the shape of the labels, in this order")
         self.images.setMaximumHeight(76)
-        self.planes = QCheckBox("Each plane or frame by itself")
+        self.planes = QCheckBox("Each plane or frame separately")
         self.pixel = number(0, 10_000, 0, 0.01, " µm", decimals=4, zero="unknown")
-        self.pixel.setToolTip("Side of a pixel; adds columns in micrometers")
+        self.pixel.setToolTip("Pixel size; adds columns in micrometers")
         form.addRow("Cells", self.labels)
         form.addRow("Intensities", self.images)
         form.addRow("Nuclei", self.nuclei)
@@ -72,7 +72,7 @@ class MeasureWidget(Page):
         box, form = group("Columns")
         grid = QGridLayout()
         self.groups = {name: QCheckBox(name) for name in (*measure.GROUPS, "score")}
-        self.groups["score"].setToolTip("How sure each cell is; where the labels were made here and not edited")
+        self.groups["score"].setToolTip("How certain each cell is; only if the labels were made here and not edited")
         for place, (name, tick) in enumerate(self.groups.items()):
             tick.setChecked(name in _USUAL)
             grid.addWidget(tick, place // 3, place % 3)

@@ -77,10 +77,10 @@ def measure_labels(
     others = [*images, *([] if nuclei is None else [nuclei])]
     wrong = [np.shape(other) for other in others if not same_shape(labels, other)]
     if wrong:
-        message = f"layers of shapes {wrong} do not lie on labels of shape {shape}; choose layers of the same shape"
+        message = f"layers of shapes {wrong} do not fit labels of shape {shape}; choose layers of the same shape"
         raise InputError(message)
     if len(shape) > 3 and not planes:
-        message = f"labels of shape {shape} are no stack; measure each plane by itself"
+        message = f"labels of shape {shape} are not a stack; measure each plane separately"
         raise InputError(message)
     spacing = None if pixel_size_um is None else list(pixel_size_um)[-len(shape) :]
     channels = [np.asarray(image).reshape(shape) for image in images]

@@ -58,10 +58,12 @@ class RestoreWidget(Page):
         super().__init__(napari_viewer)
         self._loaded: tuple[str, Any] = ("", None)
         box, form = group("Restore")
-        self.image, self.model = Choices("The layer, or the channel of a layer"), Choices("Models of restoration")
+        self.image, self.model = Choices("The layer, or the channel of a layer"), Choices("Restoration models")
         self.file = QPushButton("File ...")
         self.diameter = number(0, 10_000, 0, 1, " px", zero="as trained")
-        self.diameter.setToolTip("Diameter of the cells; models that upsample bring smaller ones to that of training")
+        self.diameter.setToolTip(
+            "Diameter of the cells; upsample models enlarge smaller cells to the size of their training"
+        )
         line = QHBoxLayout()
         line.addWidget(self.model, 1)
         line.addWidget(self.file)
@@ -82,7 +84,7 @@ class RestoreWidget(Page):
         self.image.offer(items, lambda one, other: one.layer is other.layer and one.channel == other.channel)
 
     def _choose_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Weights of a model of restoration")
+        path, _ = QFileDialog.getOpenFileName(self, "Weights of a restoration model")
         if path:
             self.choose_model(path)
 
@@ -102,7 +104,7 @@ class RestoreWidget(Page):
         """
         source, name = chosen(self.image.currentData()), self.model.currentData()
         if source.channel is None and source.layer.rgb:
-            message = f"{source.text!r} has colours; choose one of its channels"
+            message = f"{source.text!r} is a color image; choose one of its channels"
             raise InputError(message)
         diameter = self.diameter.value() or None
 

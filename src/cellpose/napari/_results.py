@@ -96,7 +96,7 @@ def _planes(array: Array) -> Array:
 def _kept_flows(found: Found, advice: str) -> tuple[Array, Array]:
     """Flows and logits of planes; InputError, with what to do, if none were kept."""
     if found.dP is None or found.cellprob is None or not found.is_live:
-        message = f"no flows of planes were kept with these cells; {advice}"
+        message = f"no flows were kept with these cells; {advice}"
         raise InputError(message)
     return found.dP, found.cellprob
 
@@ -180,7 +180,7 @@ def _of_pixels(found: Found, placing: dict[str, Any]) -> dict[str, Any]:
 
 
 def checksum(labels: Array) -> int:
-    """Tells whether labels were edited since."""
+    """Whether labels were edited since."""
     return zlib.crc32(np.ascontiguousarray(labels).ravel().view(np.uint8).data)
 
 

@@ -50,13 +50,15 @@ class SegmentWidget(Page):
 
     def _add_image_part(self) -> None:
         box, form = group("Image")
-        self.cells = Choices("The layer, or the channel of a layer, in which cells are seen")
-        self.nuclei = Choices("A layer of the same shape in which nuclei are seen, where there is one")
+        self.cells = Choices("The layer, or the channel of a layer, with the cells")
+        self.nuclei = Choices("A layer of the same shape with nuclei, if you have one")
         self.axes, self.mode, self.level = QLineEdit(), Choices(), Choices("Segment a coarser level to be faster")
         self.axes.setToolTip("One letter for each axis of the layer: T time, Z plane, C channel, Y, X")
         self.stitch, self.anisotropy = number(0, 1, 0.25, 0.05), number(0.1, 50, 1, 0.1)
-        self.stitch.setToolTip("Overlap (IoU) from which cells of neighbouring planes become one")
-        self.anisotropy.setToolTip("Distance of planes divided by the size of a pixel; from the scale of the layer")
+        self.stitch.setToolTip("Overlap (IoU) from which cells in neighboring planes become one")
+        self.anisotropy.setToolTip(
+            "Distance between planes divided by the size of a pixel; from the scale of the layer"
+        )
         for name, field in (
             ("Cells", self.cells),
             ("Nuclei", self.nuclei),
@@ -75,7 +77,7 @@ class SegmentWidget(Page):
 
     def _add_model_part(self) -> None:
         box, form = group("Model")
-        self.model = Choices("Models that are here first; published ones are downloaded when they run")
+        self.model = Choices("Installed models come first; published ones are downloaded when they first run")
         self.file = QPushButton("File ...")
         self.file.setToolTip("Add a model file of your own")
         line = QHBoxLayout()
@@ -93,8 +95,8 @@ class SegmentWidget(Page):
     def _add_threshold_part(self) -> None:
         box, form = group("Thresholds, live while flows are kept")
         self.flow, self.probability = number(0, 10, 0.4, 0.1), number(-12, 12, 0, 0.5)
-        self.flow.setToolTip("Largest error of the flows of a cell that is kept; higher: more cells")
-        self.probability.setToolTip("Logit above which pixels belong to cells; lower: larger and more cells")
+        self.flow.setToolTip("Largest flow error of a cell that is kept; higher: more cells")
+        self.probability.setToolTip("Logit above which pixels belong to cells; lower: more and larger cells")
         self.least = number(0, 1_000_000, 15, 1, " px", decimals=0)
         form.addRow("Flow error", self.flow)
         form.addRow("Probability", self.probability)
@@ -251,7 +253,7 @@ class SegmentWidget(Page):
         if not found.is_live:
             return
         if is_edited(layer):
-            message = f"{layer.name!r} was edited: thresholds leave it alone. Run again for other cells beside it"
+            message = f"{layer.name!r} was edited, so thresholds do not change it. Run again to get a new layer"
             raise InputError(message)
 
         def done(masks: Any) -> None:

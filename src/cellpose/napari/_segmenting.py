@@ -93,7 +93,7 @@ def segment_in_bands(model: Any, taken: Taken, settings: SegmentSettings, report
     from cellpose import models
 
     if settings.mode != "plane":
-        message = f"mode {settings.mode!r} is not allowed for planes this large; choose the plane that is shown"
+        message = f"mode {settings.mode!r} is not allowed for planes this large; choose the visible plane"
         raise OptionError(message)
     result = models.segment_large(
         model,

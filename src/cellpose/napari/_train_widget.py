@@ -46,7 +46,7 @@ class TrainWidget(Page):
         self._add_model_part()
         self.row = TaskRow("Train", self.run)
         self.finish = QPushButton("Finish now and keep the model")
-        self.finish.setToolTip("Ends after this step; the model as it is then is saved")
+        self.finish.setToolTip("Stops after this step and saves the current model")
         self.finish.clicked.connect(self._enough.set)
         self.column.addWidget(self.row)
         self.column.addWidget(self.finish)
@@ -61,12 +61,12 @@ class TrainWidget(Page):
         self.list.setMinimumHeight(70)
         self.list.setMaximumHeight(140)
         form.addRow(self.list)
-        form.addRow(heading("Of stacks and movies each plane that has cells is learnt from: draw all cells of it."))
+        form.addRow(heading("Stacks and movies contribute each plane that has cells: draw all cells of these planes."))
         self.column.addWidget(box)
 
     def _add_model_part(self) -> None:
         box, form = group("Model")
-        self.base = Choices("The model that training begins with")
+        self.base = Choices("The model to start from")
         self.base.offer([(choice.text, choice.name) for choice in choices() if choice.installed])
         self.name = QLineEdit(f"napari_{datetime.now():%Y%m%d_%H%M}")
         self.epochs = number(1, 100_000, 100, 10, decimals=0)
@@ -114,7 +114,7 @@ class TrainWidget(Page):
         images, labels = examples(chosen)
         name, base, folder = self.name.text().strip(), self.base.currentData(), self.folder.text()
         if not name or Path(name).name != name:
-            message = f"{name!r} is no name of a model; give one without slashes"
+            message = f"{name!r} is not a model name; give one without slashes"
             raise InputError(message)
         epochs, rate, enough = int(self.epochs.value()), self.rate.value(), self._enough
         enough.clear()

@@ -71,6 +71,6 @@ def examples(chosen: Iterable[Pair]) -> tuple[list[Array], list[Array]]:
                 labels.append(np.ascontiguousarray(plane, np.int32))
                 images.append(np.ascontiguousarray(picture[..., :3] if pair.image.rgb else picture))
     if not images:
-        message = "no cells are drawn in the chosen layers; draw some in a Labels layer, or correct those of a run"
+        message = "the chosen layers have no cells; draw some in a Labels layer, or correct those of a run"
         raise InputError(message)
     return images, labels

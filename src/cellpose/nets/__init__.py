@@ -1,7 +1,7 @@
 """The networks: CPnet (residual U-Net), CPSAM and CPDINO (vision transformers).
 
 They know tensors and state dicts, nothing of images, model names or downloads. Torch is imported with the first
-network; what a file is, and what its family can do, is told without it.
+network; what a file is, and what its family can do, is known without it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The checksums of a torch archive, which torch itself does not look at.
 
 A torch file is a zip archive, and every record in it carries the CRC-32 of its bytes: flipped bits, of a bad disk or
-copy, are told before they become weights.
+copy, are found before they become weights.
 """
 
 from __future__ import annotations
@@ -53,14 +53,17 @@ def _check(path: Path, size: int, _changed_ns: int) -> None:
         entries = archive.infolist()
         # records that overlap, or unpack to far more than the file, are those of no weights and take any time
         if sum(e.compress_size for e in entries) > size or sum(e.file_size for e in entries) > _UNPACKED * size:
-            message = f"the weight file {path} is corrupt: its records claim more than the file can hold"
+            message = (
+                f"the weight file {path} is corrupt: its records claim more than the file can hold; download or copy "
+                "it again"
+            )
             raise WeightsError(message)
         damaged = [entry.filename for entry in entries if not _is_whole(archive, entry, content, crc32)]
         if damaged:
             more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
             message = (
                 f"the weight file {path} is corrupt: the checksum of its record {damaged[0]!r}{more} differs; "
-                "fetch or copy it again"
+                "download or copy it again"
             )
             raise WeightsError(message)
 

@@ -76,7 +76,7 @@ def _dino(shapes: Shapes) -> Architecture | None:
     name = next((name for name, size in DINO_SIZES.items() if size[0] == dim), None)
     if name is None:
         known = ", ".join(f"{size[0]} ({name})" for name, size in DINO_SIZES.items())
-        message = f"this DINO model has tokens {dim} wide; known are {known}"
+        message = f"this DINO model has tokens {dim} wide; allowed are {known}"
         raise WeightsError(message)
     head_width = 4 * shapes["encoder.rope_embed.periods"][0]
     return Architecture(
@@ -252,11 +252,13 @@ def detect_architecture(state_dict: Mapping[str, Any]) -> Architecture:
         try:
             found = family.detect(shapes)
         except KeyError as error:
-            message = f"the weights lack the tensor {error.args[0]}; the file is incomplete or of another program"
+            message = f"the weights lack the tensor {error.args[0]}; the file is incomplete or from another program"
             raise WeightsError(message) from error
         if found is not None:
             return found
-    message = f"these weights belong to no known network{_hint(shapes)}; first tensors: {', '.join(list(shapes)[:3])}"
+    message = (
+        f"these weights do not belong to a known network{_hint(shapes)}; first tensors: {', '.join(list(shapes)[:3])}"
+    )
     raise WeightsError(message)
 
 

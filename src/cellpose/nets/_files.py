@@ -77,14 +77,14 @@ def _kind_of(path: Path) -> str:
         message = f"cannot read weights from {path}: {error.strerror or error}"
         raise FileReadError(message) from error
     if not head:
-        message = f"the weight file {path} is empty; fetch or copy it again"
+        message = f"the weight file {path} is empty; download or copy it again"
         raise WeightsError(message)
     if head.startswith(b"PK\x03\x04"):
         return "zip"
     # A safetensors file begins with the length of its JSON head, which may look like the first byte of a pickle.
     if head[5:9] == b"\0\0\0{":
         if 8 + int.from_bytes(head[:8], "little") > size:
-            message = f"the weight file {path} is cut off; fetch or copy it again"
+            message = f"the weight file {path} is truncated; download or copy it again"
             raise WeightsError(message)
         return "safetensors"
     if head[:1] == b"\x80":
@@ -93,10 +93,10 @@ def _kind_of(path: Path) -> str:
     if head.lstrip()[:1] == b"<":
         hint = " (it looks like a web page, perhaps the error page of a server or proxy)"
     elif head.startswith(b"version https://git-lfs"):
-        hint = " (it is a Git LFS pointer; fetch the file itself with `git lfs pull`)"
+        hint = " (it is a Git LFS pointer; download the file itself with `git lfs pull`)"
     elif head.startswith(b"\x93NUMPY"):
         hint = " (it is a NumPy file; size models are loaded by SizeModel)"
-    message = f"{path} is no weight file{hint}; expected is a torch or safetensors state dict"
+    message = f"{path} is not a weight file{hint}; it must be a torch or safetensors state dict"
     raise WeightsError(message)
 
 
@@ -121,8 +121,8 @@ def _read_torch(path: Path, *, zipped: bool) -> Any:
         reason = str(error)
         if "unsupported" in reason.lower() or "Weights only load failed" in reason or "GLOBAL" in reason:
             message = (
-                f"{path} holds more than tensors and was not loaded, since such a file could run code. "
-                "In the program it comes from, write torch.save(net.state_dict(), file) and load that file"
+                f"{path} holds more than tensors and was not loaded, because such a file could run code. In the "
+                "program that wrote it, save the weights with torch.save(net.state_dict(), file), and load that file"
             )
             raise UnsafeFileError(message) from error
         message = f"the weight file {path} is corrupt: {reason}"
@@ -130,9 +130,9 @@ def _read_torch(path: Path, *, zipped: bool) -> Any:
     # a broken file can fail in any way
     except Exception as error:
         if "TorchScript" in str(error):
-            message = f"{path} is a TorchScript program and was not loaded; expected is a state dict"
+            message = f"{path} is a TorchScript program and was not loaded; it must be a state dict"
             raise UnsafeFileError(message) from error
-        message = f"the weight file {path} is cut off or corrupt ({error}); fetch or copy it again"
+        message = f"the weight file {path} is truncated or corrupt ({error}); download or copy it again"
         raise WeightsError(message) from error
 
 
@@ -142,7 +142,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path, device="cpu")  # type: ignore[no-any-return]
     except Exception as error:
-        message = f"the weight file {path} is cut off or corrupt ({error}); fetch or copy it again"
+        message = f"the weight file {path} is truncated or corrupt ({error}); download or copy it again"
         raise WeightsError(message) from error
 
 
@@ -158,7 +158,10 @@ def _checked(content: Any, path: Path) -> dict[str, Tensor]:
             raise WeightsError(message)
         claimed = value.numel() * value.element_size()
         if value.is_sparse or value.is_quantized or claimed > max(value.untyped_storage().nbytes(), _REPEATED):
-            message = f"{path} is corrupt: its tensor {key!r:.60} claims {claimed} bytes that are not in the file"
+            message = (
+                f"{path} is corrupt: its tensor {key!r:.60} claims {claimed} bytes that are not in the file; download "
+                "or copy it again"
+            )
             raise WeightsError(message)
     return dict(content)
 

@@ -234,7 +234,7 @@ class CPSAM(TokenNet):
         stem = "image_encoder."
         encoder = {key.removeprefix(stem): value for key, value in state.items() if key.startswith(stem)}
         if not encoder:
-            message = f"{_SAM_FILE} has no tensors named {stem}*; it is not the file of Segment Anything"
+            message = f"{_SAM_FILE} has no tensors named {stem}*; it is not the Segment Anything file"
             raise WeightsError(message)
         step = _SAM_PATCH // self.ps
         encoder["patch_embed.proj.weight"] = encoder["patch_embed.proj.weight"][:, :, ::step, ::step]

@@ -82,8 +82,8 @@ class TokenNet(NetFile):
     def check_family(self, state: Mapping[str, Any], filename: str) -> None:
         """Raise WeightsError if ``state`` is not that of a transformer of this kind."""
         if "W2" not in state:
-            kind = "a Cellpose 1-3 U-Net" if "output.2.weight" in state else "no Cellpose-SAM or Cellpose-DINO model"
-            message = f"{filename} is {kind}; load it with CellposeModel, which tells the kind from the file"
+            kind = "a Cellpose 1-3 U-Net" if "output.2.weight" in state else "not a Cellpose-SAM or Cellpose-DINO model"
+            message = f"{filename} is {kind}; load it with CellposeModel, which recognizes the kind of network"
             raise WeightsError(message)
         dino = "encoder.cls_token" in state
         if dino != self.backbone.startswith("dino"):
@@ -95,7 +95,7 @@ class TokenNet(NetFile):
         head = state_dict.get("out.weight")
         if head is not None and head.shape[0] != self.nout * self.ps**2:
             logger.warning(
-                "the file has %d outputs and this network %d: its last layer is left out",
+                "the file has %d outputs and this network %d: its last layer is not loaded",
                 head.shape[0] // self.ps**2,
                 self.nout,
             )

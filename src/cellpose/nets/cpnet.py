@@ -350,7 +350,7 @@ class CPnet(NetFile):
             message = f"{filename} is a Cellpose-SAM file, not a U-Net; load it with CellposeModel or nets.CPSAM"
             raise WeightsError(message)
         if "output.2.weight" not in state:
-            message = f"{filename} is not the file of a Cellpose U-Net: it has no output layer (output.2.weight)"
+            message = f"{filename} is not a Cellpose U-Net: it has no output layer (output.2.weight); give another file"
             raise WeightsError(message)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
@@ -361,7 +361,7 @@ class CPnet(NetFile):
         head = state_dict.get("output.2.weight")
         if head is not None and head.shape[0] != self.nout:
             logger.warning(
-                "the file has %d outputs and this network %d: its last layer is left out", len(head), self.nout
+                "the file has %d outputs and this network %d: its last layer is not loaded", len(head), self.nout
             )
             body = {key: value for key, value in state_dict.items() if "output" not in key}
             result = super().load_state_dict(body, strict=False, assign=assign)

@@ -145,7 +145,9 @@ def _checked_colors(colors: ArrayLike, n: int) -> NDArray[np.float64]:
     """Colours of the labels 1..n in [0, 1], float64 (n, 3)."""
     table = np.asarray(colors)
     if table.ndim != 2 or table.shape[-1] != 3 or table.shape[0] < n:
-        message = f"colors has shape {table.shape}; ({n}, 3) is needed, one RGB colour for each of the labels 1 to {n}"
+        message = (
+            f"colors has shape {table.shape}; ({n}, 3) is needed: give one RGB color for each of the labels 1 to {n}"
+        )
         raise InputError(message)
     scale = 255.0 if table.size and table.max() > 1 else 1.0
     return table[:n].astype(np.float64) / scale
@@ -162,7 +164,7 @@ def _gray(img: ArrayLike, labels: Labels) -> NDArray[np.float32]:
     channels = channels_last(image).astype(np.float32)
     gray: NDArray[np.float32] = channels.mean(axis=-1)
     if gray.shape != labels.shape:
-        message = f"img has shape {image.shape} and masks {labels.shape}; they must be of one image"
+        message = f"img has shape {image.shape} and masks {labels.shape}; they must belong to the same image"
         raise InputError(message)
     if gray.size and gray.max() > 1:
         gray /= 255

@@ -65,7 +65,7 @@ def show_segmentation(
     flows = np.asarray(flowi)
     for name, array in (("img", image), ("flowi", flows)):
         if array.shape[:2] != labels.shape:
-            message = f"{name} has shape {array.shape} and maski {labels.shape}; they must be of one image"
+            message = f"{name} has shape {array.shape} and maski {labels.shape}; they must belong to the same image"
             raise InputError(message)
     outlined = image.copy()
     outlined[masks_to_outlines(labels)] = _RED

@@ -106,7 +106,7 @@ def outline_view(
     labels = check_labels(maski, ndim=(2,), name="maski")
     image = channels_last(np.asarray(img0))
     if image.shape[:2] != labels.shape:
-        message = f"img0 has shape {np.shape(img0)} and maski {labels.shape}; they must be of one image"
+        message = f"img0 has shape {np.shape(img0)} and maski {labels.shape}; they must belong to the same image"
         raise InputError(message)
     view = three_channels(image)
     view[_boundaries(labels, mode)] = np.asarray(color)

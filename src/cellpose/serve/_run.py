@@ -115,7 +115,7 @@ def run(
 
 
 def _bound(options: Serving) -> socket.socket:
-    """A socket that listens, so that a port that is taken is told before anything is loaded."""
+    """A socket that listens, so that a port that is taken is reported before anything is loaded."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -45,7 +45,7 @@ def vector_of(style: npt.ArrayLike, model: str) -> npt.NDArray[np.float64]:
         If the model, which is named, gives none.
     """
     if not np.any(style):
-        message = f"{model} gives no styles (transformers do not); use a U-Net, such as generalist"
+        message = f"{model} has no styles (no transformer has); use a U-Net, such as generalist"
         raise InputError(message)
     vectors = np.asarray(style, np.float64)
     mean: npt.NDArray[np.float64] = vectors.reshape(-1, vectors.shape[-1]).mean(axis=0)

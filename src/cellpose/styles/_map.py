@@ -143,7 +143,7 @@ def to_annotate(styles: npt.ArrayLike, count: int, doubt: npt.ArrayLike | None =
     """
     vectors = _directions(styles)
     if count < 1:
-        message = f"count={count!r} is not allowed; give how many images to propose, 1 or more"
+        message = f"count={count!r} is not allowed; give the number of images to propose, 1 or more"
         raise OptionError(message)
     weights = np.zeros(len(vectors)) if doubt is None else np.nan_to_num(np.asarray(doubt, float), nan=0.5)
     if weights.shape != (len(vectors),):
@@ -164,11 +164,11 @@ def _directions(styles: npt.ArrayLike) -> Floats:
     """Unit vectors ``(n, length)``."""
     vectors = np.asarray(styles, np.float64)
     if vectors.ndim != 2 or not vectors.size or not np.isfinite(vectors).all():
-        message = f"styles of shape {vectors.shape} are no style vectors; give (images, length), finite numbers"
+        message = f"styles of shape {vectors.shape} are not style vectors; give (images, length), finite numbers"
         raise InputError(message)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not lengths.any():
-        message = "all styles are zero: this model has none (transformers do not); use a U-Net, such as generalist"
+        message = "all styles are zero: this model has none (no transformer has); use a U-Net, such as generalist"
         raise InputError(message)
     directions: Floats = vectors / np.maximum(lengths, 1e-12)
     return directions

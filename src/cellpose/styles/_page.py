@@ -74,9 +74,8 @@ def page_of(
             f'<img alt="{name}" src="{picture("jpeg", image.jpeg)}">{rank}</a>'
         )
     key = (
-        "<p class=key>Images that lie near each other look alike to the network; axes mean nothing."
-        "<i style='background:var(--blue)'></i>to annotate first"
-        "<i style='background:var(--bad)'></i>unlike the rest</p>"
+        "<p class=key>Images that are near each other look alike to the network; the axes have no meaning.<i "
+        "style='background:var(--blue)'></i>to annotate first<i style='background:var(--bad)'></i>unlike the rest</p>"
     )
     sections = [f"<div class=map>{''.join(marks)}</div>{key}"]
     sections += _cards("To annotate first", [(k, _rank(order[k], k in odd)) for k in map(int, chosen)], images, found)
@@ -137,7 +136,9 @@ def picture_of(images: Sequence[MappedImage], found: StyleMap, chosen: npt.NDArr
                 zorder=4, bbox={"boxstyle": "circle,pad=0.25", "facecolor": colour, "edgecolor": "white"},
             )  # fmt: skip
     axes.set(xlim=(-1.2, 1.2), ylim=(-1.25, 1.25), xticks=[], yticks=[])
-    axes.set_title("Style map: numbers are what to annotate first, red is unlike the rest", fontsize=11, loc="left")
+    axes.set_title(
+        "Style map: numbers give the order to annotate, red images are unlike the rest", fontsize=11, loc="left"
+    )
     for spine in axes.spines.values():
         spine.set_color("#e1e6eb")
     out = io.BytesIO()

@@ -111,7 +111,7 @@ def read_ctc(folder: PathLike) -> tuple[npt.NDArray[np.int32], Tracks]:
         raise FileMissingError(message)
     named = {int(m[1]): file for file in path.iterdir() if (m := re.fullmatch(rf"{kind[1]}(\d+)\.tiff?", file.name))}
     if not named:
-        message = f"{path} has {kind[0]} and no images {kind[1]}000.tif, {kind[1]}001.tif, ... for it"
+        message = f"{path} has {kind[0]} but no images {kind[1]}000.tif, {kind[1]}001.tif, ... for it"
         raise FileMissingError(message)
     missing = sorted(set(range(max(named) + 1)) - set(named))
     if missing:
@@ -137,7 +137,7 @@ def _parents_in(table: Path) -> dict[int, int]:
         if not words:
             continue
         if len(words) != 4 or not all(word.isdecimal() for word in words):
-            message = f"{table}, line {number}: {line[:60]!r} is no track; it must be four numbers: L B E P"
+            message = f"{table}, line {number}: {line[:60]!r} is not a track; it must be four numbers: L B E P"
             raise FileReadError(message)
         parents[int(words[0])] = int(words[3])
     return parents

@@ -25,6 +25,6 @@ def as_frames(masks: Any) -> Frames:
     shapes = {frame.shape for frame in frames}
     if len(shapes) != 1:
         told = ", ".join(map(str, sorted(shapes))) or "none"
-        message = f"the frames of a movie must have one shape, these have: {told}; give masks (T, [Z,] Y, X)"
+        message = f"all frames of a movie must have the same shape, but these have: {told}; give masks (T, [Z,] Y, X)"
         raise InputError(message)
     return frames

@@ -66,7 +66,10 @@ def write_trackmate(
     """
     frames = as_frames(masks)
     if frames[0].ndim != 2:
-        message = f"masks of shape {(len(frames), *frames[0].shape)} are volumes; TrackMate files hold planes (T, Y, X)"
+        message = (
+            f"masks of shape {(len(frames), *frames[0].shape)} are volumes, but TrackMate files can only hold planes; "
+            "give (T, Y, X)"
+        )
         raise InputError(message)
     side, step = pixel_size_um or 1.0, interval_s or 1.0
     root = ET.Element("TrackMate", version=_VERSION)

@@ -111,7 +111,9 @@ class Tracks:
         """
         frames = as_frames(masks)
         if len(frames) != self.n_frames:
-            message = f"{len(frames)} frames are given for tracks through {self.n_frames}; give those that were tracked"
+            message = (
+                f"{len(frames)} frames are given for tracks through {self.n_frames}; give the frames that were tracked"
+            )
             raise InputError(message)
         return np.stack([self._of_tracks(t, frame) for t, frame in enumerate(frames)])
 

@@ -52,7 +52,7 @@ def encoder_of(net: Any) -> nn.Module:
     """
     encoder = getattr(net, "encoder", None) or getattr(net, "downsample", None)
     if not isinstance(encoder, nn.Module):
-        message = f"a {type(net).__name__} has no encoder that could be frozen; leave out freeze_encoder"
+        message = f"a {type(net).__name__} has no encoder to freeze; leave out freeze_encoder"
         raise OptionError(message)
     return encoder
 
@@ -79,7 +79,7 @@ def trained_part(net: Any, *, freeze_encoder: bool, rank: int | None) -> Iterato
 def _attach(net: nn.Module, rank: int) -> None:
     layers = [(name, m) for name, m in net.named_modules() if name.endswith(_ADAPTED) and isinstance(m, nn.Linear)]
     if not layers:
-        message = f"a {type(net).__name__} has no attention to adapt; adapter_rank is for transformers"
+        message = f"a {type(net).__name__} has no attention to adapt; use adapter_rank only for transformers"
         raise OptionError(message)
     for name, layer in layers:
         _replace(net, name, LowRank(layer, rank))

@@ -58,8 +58,8 @@ def base_facts(net: Any) -> dict[str, Any]:
     if card.get("parent"):
         facts["parent_of_parent"] = str(card["parent"])
         logger.warning(
-            f"the model {file.name} was itself fine-tuned, from {card['parent']}: start from {card['parent']} with all "
-            "images together instead, since errors and forgetting add up from one fine-tuning to the next"
+            f"the model {file.name} was itself fine-tuned, from {card['parent']}: start from {card['parent']} with "
+            "all images together instead, because errors and forgetting add up from one fine-tuning to the next"
         )
     return facts
 

@@ -92,8 +92,8 @@ def training_normalization(normalize: Any) -> Normalization:
         chosen = Normalization.of(normalize)
         if chosen != Normalization(normalize=chosen.normalize) and chosen.percentile != _PERCENTILES:
             logger.warning(
-                "training normalises by percentiles 1 and 99 whatever the dict given as normalize says; "
-                "give a cellpose.options.Normalization to have it obeyed"
+                "training ignores the dict given as normalize and uses percentiles 1 and 99; to use other settings, "
+                "give a cellpose.options.Normalization"
             )
         return Normalization(normalize=chosen.normalize)
     return Normalization(normalize=bool(normalize))

@@ -92,13 +92,13 @@ def read_checkpoint(path: Path, run_id: str) -> dict[str, Any] | None:
         with path.open("rb") as file:  # torch opens no name but UTF-8
             content = torch.load(file, map_location="cpu", weights_only=True)
         if content["version"] != _VERSION:
-            message = f"the checkpoint {path} is of another version of this program; train without resume"
+            message = f"the checkpoint {path} comes from another version of this program; train without resume"
             raise WeightsError(message)
         if content["run"] != run_id:
             before, now = json.loads(content["run"]), json.loads(run_id)
             different = [f"{k} was {before.get(k)}, is {now.get(k)}" for k in now if before.get(k) != now.get(k)]
             message = (
-                f"{path} is of another run: {'; '.join(different[:4])}. Use its options and data, or do not resume"
+                f"{path} belongs to another run: {'; '.join(different[:4])}. Use its options and data, or do not resume"
             )
             raise OptionError(message)
     return dict(content)

@@ -123,7 +123,7 @@ def _report(name: str, given: npt.NDArray[Any], shape: tuple[int, ...] | None) -
     gaps = int(numbers.max()) - len(present) if len(present) else 0
     notes = []
     if numbers.dtype == np.int8 and unknown.any():
-        notes.append("negative labels of 8 bits are regions to ignore; save more than 127 cells with 16 bits")
+        notes.append("negative 8-bit labels mean regions to ignore; to save more than 127 cells, use 16 bits")
     pieces = _Pieces.of(cells, found.boxes, present)
     error, doubt = _no_cells(pieces, int(numbers.max(initial=0)))
     if error is None:
@@ -135,20 +135,20 @@ def _report(name: str, given: npt.NDArray[Any], shape: tuple[int, ...] | None) -
 def _wrong_size(shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> str | None:
     if wanted is None or shape == wanted:
         return None
-    turned = "the labels are turned: transpose them" if shape == wanted[::-1] else "is the channel axis right?"
+    turned = "the labels are rotated: transpose them" if shape == wanted[::-1] else "is the channel axis right?"
     sizes = f"{wanted[0]} x {wanted[1]} pixels and its labels have {shape[0]} x {shape[1]}"
     return f"has {sizes}; they must agree ({turned})"
 
 
 def _no_numbers(numbers: npt.NDArray[Any]) -> str | None:
     if numbers.dtype.kind not in "biuf":
-        return f"has labels of type {numbers.dtype}; give whole numbers, 0 the background"
+        return f"has labels of type {numbers.dtype}; give integers, 0 for the background"
     if numbers.dtype.kind != "f" or np.array_equal(numbers, np.rint(numbers)):
         return None
     low, high = numbers.min(), numbers.max()
     kind = ", a map of probabilities?" if 0 <= low < high <= 1 else ""
     return (
-        f"has labels that are no whole numbers ({low:g} to {high:g}{kind}); give one number per cell, 0 the background"
+        f"has labels that are not integers ({low:g} to {high:g}{kind}); give one number per cell, 0 for the background"
     )
 
 
@@ -201,16 +201,16 @@ def _no_cells(pieces: _Pieces, largest: int) -> tuple[str | None, str | None]:
     n = len(pieces.labels)
     if n == 0:
         return None, None
-    wanted = "training takes one number per cell"
+    wanted = "training needs one number per cell"
     if n <= _FEW_LABELS and pieces.counted.min() >= _MANY_PIECES:
-        number_them = f"{wanted}: number the pieces, such as with scipy.ndimage.label"
+        number_them = f"{wanted}: number the pieces, for example with scipy.ndimage.label"
         if n == 1:
             return f"has one label, {largest}, in {pieces.all[0]} pieces: a binary mask? {number_them}", None
         return f"has {n} labels in {listed(pieces.all.tolist())} pieces: classes of pixels? {number_them}", None
     typical = np.median(pieces.all)
     if n > _FEW_LABELS and typical > _PIECES_OF_A_PICTURE:
         labels = f"{n} labels" if pieces.whole else "labels"
-        kind = "a picture, or labels with smooth edges (JPEG, resized)?"
+        kind = "an ordinary image, or labels with smooth edges (JPEG, resized)?"
         return f"has {labels} in {typical:g} pieces each: {kind} {wanted}", None
     if n > _FEW_LABELS and np.mean(pieces.counted > 1) > 0.5:
         kind = f"their numbers have wrapped at {largest}?" if largest in _LARGEST_NUMBERS else "classes of pixels?"

@@ -46,7 +46,8 @@ def with_classes(images: ImageSet, n_classes: int) -> ImageSet:
     """
     if n_classes not in (2, 3):
         message = (
-            f"{n_classes} classes are not allowed; a U-Net of classes has nout=2 (background, cell) or 3 (boundary)"
+            f"{n_classes} classes are not allowed; a U-Net that predicts classes has nout=2 (background, cell) or 3 "
+            "(also boundary)"
         )
         raise InputError(message)
     if images.labels is not None:

@@ -183,7 +183,7 @@ def _looked_at(
     if reading.compute_flows:
         labels = targets_of(labels, reading.device, image_file)
         if not flow_file(image_file).exists():
-            message = f"{flow_file(image_file)} is needed and could not be written; load_files=True does without"
+            message = f"{flow_file(image_file)} is needed but could not be written; load_files=True does not need it"
             raise FileWriteError(message)
     return report, [_measure([labels[0]])]
 

@@ -73,8 +73,8 @@ def log_doubts(images: Sequence[Any], labels: Sequence[Any], names: Sequence[str
         channels = min(array.shape) if array.ndim == 3 else 1
         if channels > _MOST_CHANNELS:
             logger.warning(
-                f"{what} image {name}: its shape {array.shape} is taken for {channels} channels, of which a network "
-                "sees the first; planes are cut from stacks with `cellpose slices`"
+                f"{what} image {name}: its shape {array.shape} is read as {channels} channels, of which the network "
+                "uses the first; to cut planes from stacks use `cellpose slices`"
             )
         earlier = first.setdefault(_key(array), name)
         if earlier != name:
@@ -94,8 +94,8 @@ def log_shared_images(train_set: ImageSet, test_set: ImageSet) -> None:
     shared = [name for key, name in zip(_keys(test_set), test_set.names, strict=True) if key in set(known)]
     if shared:
         logger.warning(
-            f"{len(shared)} of {len(test_set)} test images are training images too, and say nothing of new images: "
-            f"{listed(shared)}"
+            f"{len(shared)} of {len(test_set)} test images are also training images, so their scores do not show how "
+            f"the model works on new images: {listed(shared)}"
         )
 
 

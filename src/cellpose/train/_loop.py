@@ -205,7 +205,7 @@ def _test_loss(run: Run, images: ImageSet) -> float:
 def validate(run: Run) -> Scores:
     """Segment the test images with the network as it is."""
     if run.test_set is None:
-        message = "a run without test images cannot be validated"
+        message = "validation needs test images; give some, or leave out validate_every"
         raise ValueError(message)
     stage("segmenting test images")
     most = run.options.nimg_test_per_epoch or _MOST_VALIDATED
@@ -231,7 +231,7 @@ def train(run: Run, *, resume: bool = False) -> Progress:
     except KeyboardInterrupt:
         run.mean.apply()
         save_network(run.net, run.path, run.card)
-        logger.warning(f"interrupted in epoch {progress.epoch}: the model as it is was saved to {run.path}")
+        logger.warning(f"interrupted in epoch {progress.epoch}: the current model was saved to {run.path}")
         raise
     with run.display.job("the last steps"):
         _end(run, optimiser, progress)
@@ -246,7 +246,7 @@ def _begin(run: Run, optimiser: torch.optim.Optimizer, *, resume: bool) -> Progr
             logger.info("there is no checkpoint to resume from: training starts")
         return Progress()
     progress = checkpoints.restore(path, content, run.net, optimiser, run.mean)
-    done = "is finished" if progress.finished else f"goes on with epoch {progress.epoch}"
+    done = "is finished" if progress.finished else f"continues with epoch {progress.epoch}"
     logger.info(f">>> the run of {run.path.name} {done}")
     return progress
 
@@ -280,7 +280,7 @@ def _epoch(run: Run, optimiser: torch.optim.Optimizer, rate: float, progress: Pr
         left = progress.seconds / progress.epoch * (options.n_epochs - progress.epoch)
         stopped |= run.on_epoch({**row, "n_epochs": options.n_epochs, "seconds_left": left}) is False
     if stopped:
-        logger.info(f"training is stopped after epoch {epoch}")
+        logger.info(f"training stops after epoch {epoch}")
         progress.epoch = options.n_epochs
 
 

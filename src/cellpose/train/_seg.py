@@ -237,13 +237,13 @@ def _options(net: Any, *, resume: bool, **chosen: Any) -> Training:
     """The checked options of a run; ``chosen`` are the fields of `Training`, None for the default of the network."""
     family = family_of(net)
     if chosen["SGD"] and not family.learning.sgd:
-        logger.warning("SGD is for U-Nets; AdamW is used")
+        logger.warning("SGD is for U-Nets only; AdamW is used")
         chosen["SGD"] = False
     side = int(getattr(net, "default_bsize", family.tile_side))
     if chosen["bsize"] is None:
         chosen["bsize"] = side
     elif chosen["bsize"] != side and family.one_side and hasattr(net, "default_bsize"):
-        message = f"bsize={chosen['bsize']} is not allowed; this network takes crops of {side} pixels only"
+        message = f"bsize={chosen['bsize']} is not allowed; this network needs crops of {side} pixels"
         raise OptionError(message)
     if chosen["bsize"] is not None and chosen["bsize"] % crop_multiple(net):
         message = f"bsize={chosen['bsize']} is not allowed; it must be a multiple of {crop_multiple(net)} here"
@@ -291,7 +291,7 @@ def _run_of(net: Any, options: Training, sets: _ImageSets, preparation: SetPrepa
     n_test = 0 if sets.test is None else len(sets.test)
     logger.info(f">>> n_epochs={options.n_epochs}, n_train={len(sets.train)}, n_test={n_test}")
     if options.mixed_precision and device.type not in HALF_PRECISION_DEVICES:
-        logger.warning(f"mixed_precision is for CUDA GPUs; on {device.type} training computes in float32")
+        logger.warning(f"mixed_precision is for CUDA GPUs only; on {device.type} training computes in float32")
     return Run(
         net, options, family_of(net), device, sets.train, sets.test, path, replay_set=sets.replay,
         folder=_folder(path) if options.records else None,

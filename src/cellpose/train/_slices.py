@@ -211,15 +211,18 @@ def _axis(image: io.Image, letter: str, number: int | None) -> int | None:
 
 def _check(stack: Array, masks: Array | None, per_view: int, crop_size: int, anisotropy: float) -> None:
     if stack.ndim != 4 or 0 in stack.shape:
-        message = f"a stack of shape {stack.shape} cannot be cut; give (z, y, x, channel), none of them 0"
+        message = f"a stack of shape {stack.shape} cannot be cut; give (z, y, x, channel), all above 0"
         raise InputError(message)
     if masks is not None and masks.shape != stack.shape[:3]:
-        message = f"masks of shape {masks.shape} do not fit a stack of {stack.shape[:3]}; both are (z, y, x)"
+        message = (
+            f"masks of shape {masks.shape} do not fit a stack of {stack.shape[:3]}; both must be (z, y, x) of equal "
+            "size"
+        )
         raise InputError(message)
     if per_view < 1 or crop_size < 16 or not 0 < anisotropy < np.inf:
         message = (
-            f"per_view={per_view}, crop_size={crop_size}, anisotropy={anisotropy:g} are not allowed together; give at "
-            "least 1 slice, 16 pixels, and an anisotropy above 0"
+            f"per_view={per_view}, crop_size={crop_size}, anisotropy={anisotropy:g} are not allowed; give at least 1 "
+            "slice, 16 pixels, and an anisotropy above 0"
         )
         raise OptionError(message)
 

@@ -88,7 +88,7 @@ def read_targets(path: Any) -> Floats:
     targets: Floats = np.asarray(io.imread(path), dtype=np.float32)
     if not holds_targets(targets):
         message = (
-            f"{path} holds an array of shape {targets.shape} where label numbers, cell mask and flows (4, Ly, Lx) are "
+            f"{path} holds an array of shape {targets.shape}, but label numbers, cell mask and flows (4, Ly, Lx) are "
             "needed; give files written by labels_to_flows, or masks with compute_flows=True"
         )
         raise InputError(message)
@@ -115,7 +115,7 @@ def _kept(path: Path, key: str) -> Floats | None:
         if known:
             return read_targets(path)
     except (FileReadError, InputError) as error:
-        logger.debug("%s is made anew: %s", path, error)
+        logger.debug("%s is computed again: %s", path, error)
     return None
 
 
@@ -128,4 +128,4 @@ def _keep(path: Path, targets: Floats, key: str) -> None:
         with replacing(path) as file:
             tifffile.imwrite(file, targets, photometric="minisblack", metadata=facts)
     except FileWriteError as error:
-        logger.warning(f"flows cannot be kept ({error}); they are computed in every run")
+        logger.warning(f"flows cannot be saved ({error}); every run computes them again")

@@ -134,7 +134,7 @@ class _Recipe:
 
     def __post_init__(self) -> None:
         if self.zcrop is not None and self.zcrop < 1:
-            message = f"zcrop={self.zcrop} is not allowed; give a number of planes of at least 1"
+            message = f"zcrop={self.zcrop} is not allowed; give a number of planes, at least 1"
             raise OptionError(message)
 
 
@@ -192,7 +192,7 @@ def _check_sizes(image: Any, label: Any, index: int, spatial: int) -> None:
         message = f"image {index} has shape {tuple(image.shape)}; give {axes}"
         raise InputError(message)
     if 0 in image.shape:
-        message = f"image {index} has shape {tuple(image.shape)}, which holds no pixel; leave it out"
+        message = f"image {index} has shape {tuple(image.shape)}, which has no pixels; leave it out"
         raise InputError(message)
     if label is not None and label.shape[-spatial:] != image.shape[-spatial:]:
         message = (
@@ -253,7 +253,7 @@ def _with_channels(array: Any, spatial: int) -> Floats:
 def _same_channels(arrays: list[Floats], what: str) -> None:
     channels = sorted({a.shape[0] for a in arrays})
     if len(channels) > 1:
-        message = f"the {what} have different numbers of channels {channels}; bring them to one number first"
+        message = f"the {what} have different numbers of channels {channels}; convert them to the same number first"
         raise InputError(message)
 
 

@@ -284,7 +284,7 @@ def _channels_first_after_all(image: Array, channel_axis: int) -> Array:
     first, last = image.shape[0], image.shape[-1]
     if first < 8 and last > first:
         logger.warning(
-            "channel_axis=%d would give %d channels and a height of %d: the channels are taken to come first",
+            "channel_axis=%d would give %d channels and a height of %d: channel_axis=0 is used instead",
             channel_axis,
             last,
             first,
@@ -344,7 +344,9 @@ def _conclude_transformer_stack_axes(
     if z is None:
         z = 0
         if c == 0:
-            message = f"channel_axis=0 and no z_axis were given for shape {shape}, whose first axis is z; give both"
+            message = (
+                f"channel_axis=0 was given without z_axis for shape {shape}, whose first axis would be z; give both"
+            )
             raise AxesError(message)
     if c is None and planes:
         c = 1 if shape[1] < shape[3] else 3
@@ -352,8 +354,8 @@ def _conclude_transformer_stack_axes(
         rest = sorted((n, axis) for axis, n in enumerate(shape) if axis != z)
         if rest[0][0] == rest[1][0]:
             message = (
-                f"shape {shape} with z_axis={z} has more than one axis of length {rest[0][0]} that may "
-                f"hold the channels: give channel_axis={rest[0][1]} or channel_axis={rest[1][1]}"
+                f"shape {shape} with z_axis={z} has more than one axis of length {rest[0][0]} that could hold the "
+                f"channels: give channel_axis={rest[0][1]} or channel_axis={rest[1][1]}"
             )
             raise AxesError(message)
         c = rest[0][1]
@@ -420,10 +422,12 @@ def _checked_axes(image: Array, channel_axis: int | None, z_axis: int | None) ->
         message = f"shape {image.shape} has {image.ndim} axes; give (Ly, Lx), three or four axes, or a list of images"
         raise AxesError(message)
     if c is not None and c == z:
-        message = f"channel_axis={channel_axis} and z_axis={z_axis} are the same axis of shape {image.shape}"
+        message = f"channel_axis={channel_axis} and z_axis={z_axis} must be different axes of shape {image.shape}"
         raise AxesError(message)
     if z is not None and image.ndim == 2:
-        message = f"z_axis={z_axis} was given for an image of shape {image.shape}, which is one plane; leave it out"
+        message = (
+            f"z_axis={z_axis} was given for an image of shape {image.shape}, which is a single plane; leave it out"
+        )
         raise AxesError(message)
     return c, z
 
@@ -439,7 +443,7 @@ def _no_stack(shape: tuple[int, ...], channels: int | None = None) -> str:
 def _refuse_colours(shape: tuple[int, ...]) -> None:
     """Refuse a plane with its channels last where a stack is wanted: planes a few pixels wide are unlikely."""
     if shape[-1] <= _MOST_COLOURS and min(shape[:2]) > _LEAST_SIDE:
-        message = f"{_no_stack(shape, 2)}; if its axes are z, y and x say so with z_axis=0"
+        message = f"{_no_stack(shape, 2)}; if its axes are z, y and x, give z_axis=0"
         raise AxesError(message)
 
 

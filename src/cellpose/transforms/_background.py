@@ -43,7 +43,7 @@ def subtract_background(img: npt.ArrayLike, radius: float, is3D: bool = False, *
     is3D
         The first of three axes is z.
     crop
-        Where a block lies, as ``preprocessing_steps`` of ``distributed_eval`` are told; not used.
+        Position of a block, which ``distributed_eval`` passes to its ``preprocessing_steps``; not used.
 
     Returns
     -------
@@ -120,9 +120,7 @@ def estimate_flatfield(images: Iterable[npt.ArrayLike], dark: float = 0.0) -> Fl
     for given in images:
         image = real_image(given)
         if image.ndim != 2 or (shape and image.shape != shape):
-            message = (
-                f"a flat field needs planes (Y, X) of one size; {image.shape} is given{shape and f' after {shape}'}"
-            )
+            message = f"a flat field needs planes (Y, X) of equal size; got {image.shape}{shape and f' after {shape}'}"
             raise InputError(message)
         shape = image.shape
         factor = max(1.0, max(shape) / _FLAT_SIDE)
@@ -134,8 +132,8 @@ def estimate_flatfield(images: Iterable[npt.ArrayLike], dark: float = 0.0) -> Fl
             small.append(plane)
     if len(small) < _FEWEST:
         message = (
-            f"{len(small)} images brighter than {dark:g} are too few for a flat field; give {_FEWEST} at least, better "
-            "ten, or the image of an empty field"
+            f"{len(small)} images brighter than {dark:g} are too few for a flat field; give at least {_FEWEST}, "
+            "better ten, or an image of an empty field"
         )
         raise InputError(message)
     light = resize_safe(_common_light(np.stack(small)), shape[0], shape[1])
@@ -191,8 +189,8 @@ def correct_flatfield(
     dark
         Intensity where there is no light; it stays what it is.
     crop
-        Where a block lies, as ``preprocessing_steps`` of ``distributed_eval`` are told: of a flat field of the whole
-        the same part is taken.
+        Position of a block, which ``distributed_eval`` passes to its ``preprocessing_steps``: the same part of a flat
+        field of the whole image is used.
 
     Returns
     -------
@@ -213,13 +211,16 @@ def correct_flatfield(
     pixels, light = real_image(image), np.asarray(real_image(flat), np.float32)
     mean = float(light.mean())
     if not mean > 0:
-        message = f"a flat field of mean {mean:g} is not allowed; it must be the light that fell on each pixel"
+        message = f"a flat field of mean {mean:g} is not allowed; it must hold the light at each pixel, above 0"
         raise InputError(message)
     light = np.maximum(light / np.float32(mean), np.float32(_DARKEST))
     if crop is not None and len(crop) >= light.ndim:
         light = light[tuple(crop)[-light.ndim :]]
     if light.ndim > pixels.ndim or light.shape != pixels.shape[pixels.ndim - light.ndim :]:
-        message = f"a flat field of shape {light.shape} does not fit an image of shape {pixels.shape}"
+        message = (
+            f"a flat field of shape {light.shape} does not fit an image of shape {pixels.shape}; give one of the same "
+            "height and width"
+        )
         raise InputError(message)
     out = as_float32(pixels[..., np.newaxis])[..., 0] - np.float32(dark)
     out /= light

@@ -93,7 +93,9 @@ def prepare_bands(plane: Bands, channels: Channels, normalization: Normalization
     """
     for name in ("background_radius", "sharpen_radius", "smooth_radius", "tile_norm_blocksize"):
         if getattr(normalization, name):
-            message = f"{name}={getattr(normalization, name)} is not possible for a plane run in blocks; set it to 0"
+            message = (
+                f"{name}={getattr(normalization, name)} is not possible for a plane that runs in blocks; set it to 0"
+            )
             raise OptionError(message)
     samples, finite = _look_through(plane, channels)
     bounds: list[tuple[np.float32, np.float32] | None] = []

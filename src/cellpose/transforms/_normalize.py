@@ -175,7 +175,7 @@ def network_input(stack: Array, options: Normalization, *, own: bool = False) ->
     if options.normalize:
         return apply_normalization(stack, options, own=own)
     if options.invert:
-        logger.warning("the image is not inverted, since normalize is off")
+        logger.warning("the image is not inverted, because normalize is off")
     return fill_nonfinite(stack) if own else as_float32(stack)
 
 
@@ -199,7 +199,7 @@ def apply_normalization(img: Array, options: Normalization, *, own: bool = False
     """
     scaled = options.normalize or options.lowhigh is not None or options.tile_norm_blocksize > 0
     if options.invert and not scaled:
-        message = "invert=True needs a scale on which to invert; set normalize=True, lowhigh or tile_norm_blocksize"
+        message = "invert=True needs normalization; set normalize=True, lowhigh or tile_norm_blocksize"
         raise OptionError(message)
     out = fill_nonfinite(img) if own else as_float32(img)
     filtered = options.lowhigh is None and any(
@@ -305,8 +305,8 @@ def tell_of_sparse(scales: Sequence[Scale | None], channels: int, percentile: tu
     names = ", ".join(str(c + 1) for c in sorted({k // planes for k, _ in found}))
     where = f"channel {names}" if planes == 1 else f"channel {names} in {len(found)} of {len(scales)} planes"
     logger.warning(
-        "sparse image (%s of the network): percentiles %g and %g are %g and %g; it is scaled from %g to %g instead, by "
-        "the pixels that stand out. To choose the scale give other percentiles, normalize={'percentile': (1, 99.9)} "
-        "(--norm_percentile 1 99.9), or intensities, normalize={'lowhigh': (low, high)}",
+        "sparse image (%s of the network): percentiles %g and %g are %g and %g; it is scaled from %g to %g instead, "
+        "by the pixels that stand out. To choose the scale, give other percentiles, normalize={'percentile': (1, "
+        "99.9)} (--norm_percentile 1 99.9), or intensities, normalize={'lowhigh': (low, high)}",
         where, *percentile, low, high, scale.low, scale.high,
     )  # fmt: skip

@@ -23,14 +23,14 @@ Float32 = npt.NDArray[np.float32]
 def real_image(x: Any) -> Array:
     """Array of a dtype that has an order, with at least one pixel; a view where it can be."""
     if hasattr(x, "detach") and hasattr(x, "cpu"):  # a torch tensor, told without importing torch
-        logger.warning("a tensor was given and is converted to an array; give arrays to avoid the copy")
+        logger.warning("a tensor was given and is converted to an array; give an array to avoid the copy")
         x = x.detach().cpu().numpy()
     image = np.asarray(x)
     if image.dtype.kind not in "buif":
         message = f"an image of dtype {image.dtype} is not allowed; give integers, floats or booleans"
         raise InputError(message)
     if image.size == 0:
-        message = f"an image of shape {image.shape} holds no pixel; give at least one pixel along every axis"
+        message = f"an image of shape {image.shape} has no pixels; give at least one pixel along every axis"
         raise InputError(message)
     return image
 
@@ -47,7 +47,7 @@ def fill_nonfinite(image: Float32) -> Float32:
 
     Not-a-number and minus infinity become the smallest finite intensity of the channel, infinity the largest, so that
     they are dark and bright as they would have been; a channel without finite intensities becomes 0. One warning
-    tells how many there were.
+    gives their number.
     """
     if np.isfinite(image.min()) and np.isfinite(image.max()):  # the extremes of an array with a NaN are NaN
         return image
@@ -59,7 +59,9 @@ def fill_nonfinite(image: Float32) -> Float32:
         low, high = (float(channel[finite].min()), float(channel[finite].max())) if finite.any() else (0.0, 0.0)
         np.nan_to_num(channel, copy=False, nan=low, posinf=high, neginf=low)
     logger.warning(
-        "%d of %d intensities are not finite; they were replaced by the extremes of the rest", count, image.size
+        "%d of %d intensities are not finite; they were replaced by the minimum or maximum of the others",
+        count,
+        image.size,
     )
     return image
 
@@ -82,7 +84,7 @@ def channel_numbers(channels: Any) -> tuple[int, ...]:
 def check_channels(picked: Sequence[int], shape: tuple[int, ...]) -> None:
     """Raise AxisRangeError if an index of ``picked`` is outside the last axis of this shape."""
     if max(picked) >= shape[-1]:
-        message = f"channel {max(picked) + 1} was chosen but an image of shape {shape} has {shape[-1]} (the last axis)"
+        message = f"channel {max(picked) + 1} was chosen, but an image of shape {shape} has {shape[-1]} (the last axis)"
         raise AxisRangeError(message)
 
 

@@ -58,7 +58,7 @@ def download_url_to_file(url: str, dst: str | os.PathLike[str], progress: bool =
         If `dst` cannot be written.
     """
     if not isinstance(url, str) or not url.lower().startswith(("https://", "http://")):
-        message = f"url={url!r} is not allowed; it must begin with https:// or http://"
+        message = f"url={url!r} is not allowed; it must start with https:// or http://"
         raise OptionError(message)
     if not isinstance(dst, (str, os.PathLike)):
         message = f"dst={dst!r} is not allowed; it must be the path of a file"
@@ -112,7 +112,7 @@ def _check_kind(response: Any, url: str, name: str) -> None:
     if response.status == 200 and not packed and not is_page:
         return
     found = "a web page" if is_page else f"an answer of status {response.status}" if not packed else "a packed file"
-    message = f"{url} sent {found} in place of {name}; check the address, and whether the network asks for a login"
+    message = f"{url} sent {found} instead of {name}; check the address, and whether the network requires a login"
     raise DownloadError(message)
 
 
@@ -221,7 +221,7 @@ def dilate_masks(masks: ArrayLike, n_iter: int = 5) -> NDArray[Any]:
            [3, 3, 3, 0, 0]])
     """
     if not isinstance(n_iter, (int, np.integer)) or n_iter < 0:
-        message = f"n_iter={n_iter} is not allowed; it is a whole number of rounds, 0 or more"
+        message = f"n_iter={n_iter} is not allowed; give a number of rounds, 0 or more"
         raise OptionError(message)
     labels = check_labels(masks).copy()
     for plane in each_plane(labels):

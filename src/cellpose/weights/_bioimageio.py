@@ -51,13 +51,13 @@ def packaged_weights(path: Path) -> Path:
     with reading(path, WeightsError), _opened(path) as files:
         name = next(each for each in _DESCRIPTIONS if files.has(each))
         if files.size(name) > _LONGEST_DESCRIPTION:
-            message = f"{path}: {name} has {files.size(name)} bytes, which is no description of a model"
+            message = f"{path}: {name} has {files.size(name)} bytes, which cannot be a model description"
             raise WeightsError(message)
         try:
             found = yaml.safe_load(files.read(name))["weights"]["pytorch_state_dict"]
             source, sha256 = str(found["source"]), str(found.get("sha256") or "").lower()
         except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-            message = f"{path} has no weights of the kind pytorch_state_dict; export the model with them"
+            message = f"{path} has no weights of the type pytorch_state_dict; export the model with these"
             raise WeightsError(message) from error
         if not _SHA256.fullmatch(sha256):
             message = f"{path} has {sha256!r} as the SHA-256 of its weights; 64 hexadecimal digits are allowed"
@@ -67,7 +67,7 @@ def packaged_weights(path: Path) -> Path:
             message = f"{path} names the weights {source!r}, which are not in it; download the whole package"
             raise WeightsError(message)
         if files.size(source) > _MOST_BYTES:
-            message = f"{path}: the weights have {files.size(source):,} bytes; at most {_MOST_BYTES:,} are taken"
+            message = f"{path}: the weights have {files.size(source):,} bytes; at most {_MOST_BYTES:,} are allowed"
             raise WeightsError(message)
         return _taken(path, files, source, sha256)
 
@@ -146,6 +146,4 @@ def _hash(file: IO[bytes], copy: Any) -> str:
 
 
 def _other(path: Path, source: str, found: str, wanted: str) -> WeightsError:
-    return WeightsError(
-        f"{path}: {source} has SHA-256 {found}, and {wanted} is written down; download the package again"
-    )
+    return WeightsError(f"{path}: {source} has SHA-256 {found}, and {wanted} is expected; download the package again")

@@ -67,14 +67,15 @@ def writable_dir() -> Path:
     if _make_writable(folder):
         return folder
     if os.environ.get(MODEL_DIR_ENV):
-        message = f"the models folder {folder} cannot be written to; set {MODEL_DIR_ENV} to one that can"
+        message = f"the models folder {folder} is not writable; set {MODEL_DIR_ENV} to a writable folder"
         raise FileWriteError(message)
     temporary = _temporary_dir()
     if not _make_writable(temporary, mode=0o700):
-        message = f"neither {folder} nor {temporary} can be written to; set {MODEL_DIR_ENV} to a folder that can"
+        message = f"neither {folder} nor {temporary} is writable; set {MODEL_DIR_ENV} to a writable folder"
         raise FileWriteError(message)
     logger.warning(
-        "the models folder %s cannot be written to: models go to %s, which may not last; set %s to choose another",
+        "the models folder %s is not writable: models go to %s, which may be temporary; set %s to choose another "
+        "folder",
         folder,
         temporary,
         MODEL_DIR_ENV,
@@ -155,7 +156,7 @@ def hash(path: str | Path) -> str:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
     except FileNotFoundError as error:
-        message = f"there is no file {path}"
+        message = f"there is no file {path}; check the path"
         raise FileMissingError(message) from error
     return digest.hexdigest()
 
@@ -220,8 +221,8 @@ def verify(path: Path, *, thorough: bool = False) -> None:
         return
     if now["size"] != noted.get("size") or hash(path) != noted["sha256"]:
         message = (
-            f"{path} is not the file that was downloaded (size or SHA-256 differ); fetch it again with "
-            f"`cellpose models pull {path.name}`, or accept it with `cellpose models add {path}`"
+            f"{path} is not the file that was downloaded (size or SHA-256 differ); download it again with `cellpose "
+            f"models pull {path.name}`, or accept it with `cellpose models add {path}`"
         )
         raise WeightsError(message)
     with contextlib.suppress(FileWriteError):
@@ -244,7 +245,7 @@ def _read_table(path: Path) -> dict[str, Any]:
     except FileMissingError:
         return {}
     except FileReadError as error:
-        logger.warning("%s; delete it, it is made anew", error)
+        logger.warning("%s; delete it, and it is created again", error)
         return {}
     return table if isinstance(table, dict) else {}
 

@@ -37,7 +37,7 @@ def embed_card(path: Path, card: Mapping[str, Any]) -> None:
             root = archive.namelist()[0].split("/", maxsplit=1)[0]
             archive.writestr(f"{root}/{_ENTRY}", json.dumps(card, indent=1))
     except (OSError, zipfile.BadZipFile, IndexError) as error:
-        message = f"the model card could not be put into {path}: {error}"
+        message = f"the model card could not be written into {path}: {error}"
         raise FileWriteError(message) from error
 
 

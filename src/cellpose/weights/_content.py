@@ -35,12 +35,12 @@ def flaw_of_head(head: bytes, name: str) -> str | None:
     if not head:
         return "the server sent nothing"
     if name.endswith(".npy"):
-        return None if head.startswith(_NPY) else f"what the server sent is no size model but {_kind_of(head)}"
+        return None if head.startswith(_NPY) else f"the server did not send a size model but {_kind_of(head)}"
     is_safetensors = head[5:9] == b"\0\0\0{"
     is_legacy = head[:1] == b"\x80" and _LEGACY_TORCH in head
     if head.startswith(_ZIP) or is_safetensors or is_legacy:
         return None
-    return f"what the server sent is no weight file but {_kind_of(head)}"
+    return f"the server did not send a weight file but {_kind_of(head)}"
 
 
 def flaw_of(file: IO[bytes], path: Path, name: str) -> str | None:
@@ -62,7 +62,7 @@ def flaw_of(file: IO[bytes], path: Path, name: str) -> str | None:
     except _DAMAGE:
         whole = False
     if not whole:
-        return "the file that the server sent is cut off or damaged"
+        return "the server sent a truncated or damaged file"
     return None if name.endswith(".npy") else _flaw_in_reading(path)
 
 

@@ -125,7 +125,7 @@ class _Fetch:
     def patiently(self, url: str) -> None:
         """Several tries of one address, as far as another try makes sense."""
         if url.split(":", 1)[0].lower() not in _SCHEMES:
-            message = f"the address must begin with one of {', '.join(_SCHEMES)}"
+            message = f"the address must start with one of {', '.join(_SCHEMES)}"
             raise _GiveUp(message)
         pause = self.retry.backoff_s
         for attempt in range(1, self.retry.attempts + 1):
@@ -177,7 +177,7 @@ class _Fetch:
             raise _GiveUp(message)
         if response.status == 206:
             if not have:
-                message = "the server sent a part (206), though the whole file was asked for"
+                message = "the server sent a part (206), but the whole file was requested"
                 raise _GiveUp(message)
             if not _continues(response, origin, self.part, have):
                 self.part.restart({})
@@ -212,7 +212,7 @@ class _Fetch:
             have += len(piece)
             if have > (self.largest_bytes if total is None else total):
                 part.restart({})
-                message = "the server sends more than it announced, or than this file can have"
+                message = "the server sends more than it announced, or more than this file can have"
                 raise _GiveUp(message)
             part.file.write(piece)
             self.report(have, total)
@@ -261,8 +261,8 @@ def _open(url: str, part: PartialFile, have: int, timeout_s: float) -> Any:
 def _of_network(reason: Any) -> Exception:
     if isinstance(reason, ssl.SSLCertVerificationError):
         return _GiveUp(
-            f"the certificate of the server cannot be verified ({reason.verify_message}); behind a proxy that opens "
-            "encrypted connections set SSL_CERT_FILE to its certificate"
+            f"the certificate of the server cannot be verified ({reason.verify_message}); behind a proxy that "
+            "inspects encrypted connections, set SSL_CERT_FILE to its certificate"
         )
     if isinstance(reason, socket.gaierror):
         return _GiveUp("the address cannot be found; this machine seems to be offline")
@@ -272,7 +272,7 @@ def _of_network(reason: Any) -> Exception:
     if isinstance(reason, UnansweredError):
         return _GiveUp("the server does not answer; a firewall or a missing proxy (HTTPS_PROXY) may be the reason")
     if isinstance(reason, (ValueError, http.client.InvalidURL)):
-        return _GiveUp(f"it is, or leads to, no valid address ({reason})")
+        return _GiveUp(f"the address, or a redirect from it, is not valid ({reason})")
     return _TryAgain(f"no connection ({str(reason).strip() or type(reason).__name__})")
 
 
@@ -283,10 +283,10 @@ def _origin_of(response: Any, url: str) -> dict[str, Any]:
         message = f"the server answered {status} {response.reason or ''}".rstrip() + " and no file"
         raise _GiveUp(message)
     if str(headers.get("Content-Type") or "").strip().lower().startswith(("text/html", "application/xhtml")):
-        message = "the server sent a web page in place of the file (perhaps the login page of the network)"
+        message = "the server sent a web page instead of the file (perhaps the login page of the network)"
         raise _GiveUp(message)
     if str(headers.get("Content-Encoding") or "identity").strip().lower() != "identity":
-        message = f"the server sent the file encoded ({headers['Content-Encoding']}), which was not asked for"
+        message = f"the server sent the file encoded ({headers['Content-Encoding']}), which was not requested"
         raise _GiveUp(message)
     total = announced_length(response)
     if status == 206:
@@ -308,8 +308,8 @@ def _check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         message = (
-            f"there is no room in {folder}: {needed / 2**20:.0f} MiB are needed and {free / 2**20:.0f} MiB are free; "
-            "make room, or set CELLPOSE_LOCAL_MODELS_PATH to another folder"
+            f"there is not enough space in {folder}: {needed / 2**20:.0f} MiB are needed and {free / 2**20:.0f} MiB "
+            "are free; free some space, or set CELLPOSE_LOCAL_MODELS_PATH to another folder"
         )
         raise _GiveUp(message)
 

@@ -83,7 +83,7 @@ def _check_finite(state: Mapping[str, Any], path: str | os.PathLike[str]) -> Non
     if bad:
         message = (
             f"the weights in {os.fspath(path)} are damaged: {bad[0]!r} ({len(bad)} of {len(state)} tensors) holds NaN "
-            "or infinity; fetch or copy the file again, or train with a lower learning rate"
+            "or infinity; download or copy the file again, or train with a lower learning rate"
         )
         raise WeightsError(message)
 

@@ -127,7 +127,7 @@ def add_model(path: str | os.PathLike[str]) -> ModelFile:
 
     source = Path(path).expanduser()
     if not source.is_file():
-        message = f"there is no model file {source}"
+        message = f"there is no model file {source}; check the path"
         raise FileMissingError(message)
     if not source.stat().st_size:
         message = f"the model file {source} is empty; copy or train it again"
@@ -168,7 +168,7 @@ def remove_model(name: str | os.PathLike[str], delete: bool = False) -> None:
     if name not in listed and not (delete and published and path):
         message = f"{name!r} is not in the list of user models ({', '.join(listed) or 'which is empty'})"
         if published:
-            message = f"{name!r} is a published model, which stays in the list; give delete=True to delete its file"
+            message = f"{name!r} is a published model, which cannot leave the list; give delete=True to delete its file"
             message += "" if path else " (which is not on this machine)"
         raise UnknownModelError(message)
     if name in listed:

@@ -57,7 +57,7 @@ def resolve(
         return found
     info, file = supported(name)
     if not download:
-        message = f"the model {name} is not on this machine; fetch it with `cellpose models pull {name}`"
+        message = f"the model {name} is not on this machine; download it with `cellpose models pull {name}`"
         raise DownloadError(message)
     return ModelFile(info.name if file == info.file else file, fetch(file, info, progress), info)
 
@@ -96,7 +96,7 @@ def size_model_path(model_type: str | os.PathLike[str]) -> Path:
         info = published[0]
         if info.size_file is None:
             sized = ", ".join(each.name for each in PUBLISHED.values() if each.size_file)
-            message = f"the model {name} has no size model; those that have one are {sized}. Give a diameter instead"
+            message = f"the model {name} has no size model; models with one are {sized}. Give a diameter instead"
             raise FileMissingError(message)
         return _cache.find_file(info.size_file) or fetch(info.size_file, info, progress=False)
     model = resolve(name).path
@@ -135,8 +135,8 @@ def fetch(file: str, info: ModelInfo, progress: Progress | bool, retry: Retry | 
         sha256, url = download_file(urls, target, progress, retry, _largest_bytes(info))
     except DownloadError as error:
         message = (
-            f"{error}. Without a connection, fetch {info.base_url}{file} on another machine and copy it to {target}; "
-            f"the bundled model {BUNDLED} needs no download"
+            f"{error}. Without a connection, download {info.base_url}{file} on another machine and copy it to "
+            f"{target}; the bundled model {BUNDLED} needs no download"
         )
         raise DownloadError(message) from error
     # The note is a help, not a need: a model without it works.
@@ -153,7 +153,7 @@ def _largest_bytes(info: ModelInfo) -> int:
 def _unknown(name: str) -> WeightsError | UnknownModelError:
     base = os.path.basename(name)
     if name in LEGACY_FILES:
-        message = f"{name} is a file of the first version (MXNet) and cannot be loaded; use {LEGACY_FILES[name]!r}"
+        message = f"{name} is a file of Cellpose 1 (MXNet) and cannot be loaded; use {LEGACY_FILES[name]!r}"
         return WeightsError(message)
     if name == BUNDLED:
         message = (
@@ -163,8 +163,8 @@ def _unknown(name: str) -> WeightsError | UnknownModelError:
         return UnknownModelError(message)
     if name in _cache.user_models():
         message = (
-            f"the user model {name} is listed, but its file is not in {_cache.model_dir()}; copy it there, or take it "
-            f"off the list with `cellpose models remove {name}`"
+            f"the user model {name} is listed, but its file is not in {_cache.model_dir()}; copy it there, or remove "
+            f"it from the list with `cellpose models remove {name}`"
         )
         return UnknownModelError(message)
     known = dict.fromkeys([BUNDLED, *bundled_models(), *_cache.user_models(), *_cache.trained_models(), *PUBLISHED])

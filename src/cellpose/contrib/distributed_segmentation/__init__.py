@@ -2,7 +2,7 @@
 
 Every worker segments blocks that overlap with their neighbours and keeps the labels of the overlaps. Cells of two
 blocks are one where their masks agree in the overlap; so cells on the edges of blocks are neither cut nor joined with
-their neighbours. Finished blocks are files: a run that was stopped goes on where it was.
+their neighbours. Finished blocks are files: an interrupted run continues.
 
 Needs ``pip install 'cellpose[distributed]'``.
 """

@@ -72,7 +72,10 @@ def get_block_crops(
     if mask is not None:
         foreground = np.asarray(mask)
         if foreground.ndim != len(shape):
-            message = f"a mask of shape {foreground.shape} does not fit an array of shape {tuple(shape)}"
+            message = (
+                f"a mask of shape {foreground.shape} does not fit an array of shape {tuple(shape)}; give a mask with "
+                "as many axes"
+            )
             raise InputError(message)
         indices = [i for i in indices if _is_foreground(foreground, core_of(i, shape, blocksize), shape)]
     return indices, [core_of(index, shape, blocksize, overlap) for index in indices]

@@ -90,7 +90,7 @@ def plan(
         If there is something at ``target``.
     """
     if Path(target).exists():
-        message = f"could not write {target}: it is there already; delete it, or choose another name"
+        message = f"could not write {target}: it exists already; delete it, or choose another name"
         raise FileWriteError(message)
     name, folder = Path(target).name, Path(temporary_directory or Path(target).parent).absolute()
     parts, converted = folder / f"{name}.parts", folder / f"{name}.source.zarr"
@@ -144,8 +144,8 @@ def _keywords(source: Any, letters: str, keywords: dict[str, Any]) -> dict[str, 
     if "Z" in letters:
         if not keywords.get("do_3D") and not keywords.get("stitch_threshold"):
             message = (
-                f"an image of axes {letters} has planes; segment it with do_3D, or with a stitch_threshold above 0, "
-                "so that its cells go through them"
+                f"an image of axes {letters} has planes; use do_3D, or a stitch_threshold above 0, so that cells "
+                "extend through them"
             )
             raise OptionError(message)
         keywords["z_axis"] = letters.index("Z")

@@ -1,4 +1,4 @@
-"""A run over all blocks, which goes on where it was stopped."""
+"""A run over all blocks, which can be continued."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def run_job(
     of the blocks stays.
     """
     if write_path.exists():
-        message = f"could not write {write_path}: it is there already; delete it, or choose another name"
+        message = f"could not write {write_path}: it exists already; delete it, or choose another name"
         raise FileWriteError(message)
     report = report or _log
     indices, _ = get_block_crops(job.shape, job.blocksize, job.overlap, mask)
@@ -133,7 +133,7 @@ def run_job(
     if client.dashboard_link:
         logger.info("dashboard of the workers: %s", client.dashboard_link)
     left = [index for index in indices if not job.is_done(index)]
-    logger.info("%d blocks, %d of them done before", len(indices), len(indices) - len(left))
+    logger.info("%d blocks, %d of them already done", len(indices), len(indices) - len(left))
     for done, _ in enumerate(_map(client, segment_block, ((job, index) for index in left)), 1):
         report("segmented", done, len(left))
     n_cells = _number(client, job, indices, report)
@@ -174,7 +174,7 @@ def job_of(
     get_nblocks(shape, blocksize)
     if len(shape) not in (2, 3):
         message = (
-            f"an array of shape {tuple(source.shape)} has {len(shape)} axes of space; give 2 or 3, and channel_axis in "
+            f"an array of shape {tuple(source.shape)} has {len(shape)} spatial axes; give 2 or 3, and channel_axis in "
             "eval_kwargs if one holds channels"
         )
         raise OptionError(message)

@@ -87,7 +87,7 @@ def spatial(image: OmeZarr, frame: int | None) -> tuple[Any, str]:
     at = axes.find("T")
     if at >= 0 and (shape[at] > 1 or frame is not None):
         if frame is None:
-            message = f"an image of shape {tuple(shape)}, axes {axes}, is a movie; say which of its {shape[at]} frames"
+            message = f"an image of shape {tuple(shape)}, axes {axes}, is a movie; choose one of its {shape[at]} frames"
             raise AxesError(message)
         if not 0 <= frame < shape[at]:
             message = f"frame {frame} is not in a movie of {shape[at]} frames; give 0 to {shape[at] - 1}"

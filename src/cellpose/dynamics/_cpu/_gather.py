@@ -32,8 +32,8 @@ def index_of(positions: Array, shape: tuple[int, ...]) -> Array:
     """Index, in an image with a rim, of the pixels that positions ``(ndim, n)`` are in."""
     if len(positions) != len(shape) or not np.isfinite(positions).all():
         message = (
-            f"positions of shape {positions.shape} do not fit an image of shape {shape}, or some are no finite "
-            "numbers; give one row of positions for each axis"
+            f"positions of shape {positions.shape} do not fit an image of shape {shape}, or some are not finite; give "
+            "one row of positions for each axis"
         )
         raise InputError(message)
     index = np.zeros(positions.shape[1], index_type(shape))

@@ -129,7 +129,7 @@ def _in_order(found: Scan, keep: Tensor) -> Tensor:
 
 
 def without(labels: Tensor, found: Scan, keep: Tensor) -> Tensor:
-    """Labels flagged in ``keep``, numbered 1..n as they are met; ``found`` is what `scan` tells of the labels."""
+    """Labels flagged in ``keep``, numbered 1..n as they are met; ``found`` is the result of `scan` for the labels."""
     return _numbered(labels, _in_order(found, keep), len(keep) - 1)
 
 

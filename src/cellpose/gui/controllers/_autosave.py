@@ -57,7 +57,7 @@ class Autosave:
         self.enabled = True
 
     def attach(self, document: Document, state: str, on_disk: str) -> None:
-        """Begin to write down the edits of a document, after those that a journal of its state holds are done again.
+        """Begin to write down the edits of a document, after those that a journal of its state holds are applied again.
 
         Parameters
         ----------

@@ -144,7 +144,7 @@ class Exports:
         self._start("the restored image", document.path, write)
 
     def _is_plane(self, what: str) -> bool:
-        """Whether outlines can be written; of a volume the user is told that they cannot."""
+        """Whether outlines can be written; for a volume a message says that they cannot."""
         document = self._session.document
         if document is not None and document.is_volume:
             self._session.told.emit(f"{what}: of single planes only; save the masks of a volume as TIFF")

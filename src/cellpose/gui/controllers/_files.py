@@ -246,7 +246,7 @@ class Files:
         return not self._session.removing
 
     def _image_of(self, path: Path) -> Path | None:
-        """The file itself, or the first image of a folder; None, and the user is told, where it has none."""
+        """The file itself, or the first image of a folder; None, with a message, if it has none."""
         if not path.is_dir() or is_zarr(path):
             return path
         first = next(iter(images_of(path)), None)

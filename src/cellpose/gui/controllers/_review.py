@@ -59,7 +59,7 @@ class Review:
         return cells
 
     def set_filter(self, text: str) -> None:
-        """List only the cells that a text describes; a text that cannot be understood is told, and lists all."""
+        """List only the cells that a text describes; a text that cannot be understood shows a message and lists all."""
         self.filter, self.filter_problem = text, ""
         try:
             filter_of(text, self.classes.names)

@@ -35,7 +35,7 @@ class Steps:
     Parameters
     ----------
     session
-        Whose jobs run, and who is told.
+        Runs the jobs and shows messages.
     """
 
     name = "step"
@@ -116,7 +116,7 @@ class Steps:
         take: Callable[[Prepared], Any],
         refused: Then,
     ) -> None:
-        """Prepare a step in a thread, then take it in the main thread: when it is told so, or by `finish` before."""
+        """Prepare a step in a thread, then take it in the main thread: on a signal, or by `finish` before."""
         outcome: list[Prepared | Exception] = []
         document.locked = "the last step is still being done"
 

@@ -228,7 +228,7 @@ def news_of(line: str) -> News | None:
 
 
 def results_of_run(results: Path) -> list[ImageResult]:
-    """What the manifest in a folder of results tells of each image; empty where there is none that can be read."""
+    """What the manifest in a folder of results says about each image; empty if there is none that can be read."""
     try:
         content = read_json(results / MANIFEST)
     except CellposeError:

@@ -235,7 +235,7 @@ class Document:
         beside: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Edit | None:
-        """Run an operation on the labels and record it; None, and the reason is told, where it is refused.
+        """Run an operation on the labels and record it; None, with the reason as a message, if it is refused.
 
         Attributes of this document given ``beside`` it are set, and go back and forth with it. The edit that it comes
         ``over`` is taken back first, if it is the last.

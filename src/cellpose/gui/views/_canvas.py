@@ -101,7 +101,7 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         self.refresh()
 
     def refresh(self) -> None:
-        """Something of what is drawn has changed: it is made anew once, before it is painted next."""
+        """Something of what is drawn has changed: it is drawn again once, before the next painting."""
         self._made = self._frame = None
         self.update()
 

@@ -1,7 +1,7 @@
 """What the first picture needs, made ready before it is asked for.
 
-The compiler takes half a second of the processor to load its first kernel. That is done while the window waits for the
-user, and before a picture is handed to the main thread, never in it.
+The compiler takes half a CPU second to load its first kernel. That is done while the window waits for the user, and
+before a picture is handed to the main thread, never in it.
 """
 
 from __future__ import annotations

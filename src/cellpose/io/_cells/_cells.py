@@ -61,7 +61,10 @@ class Cells:
         object.__setattr__(self, "labels", check_labels(self.labels))
         columns = {str(name): np.asarray(column) for name, column in dict(self.table or {}).items()}
         if columns and _LABEL not in columns:
-            message = f"the table has the columns {', '.join(columns)}; one called {_LABEL!r} must say of which cell"
+            message = (
+                f"the table has the columns {', '.join(columns)}; the column {_LABEL!r} with the cell numbers must be "
+                "there"
+            )
             raise InputError(message)
         lengths = {name: column.shape for name, column in columns.items()}
         if len(set(lengths.values())) > 1 or any(len(shape) != 1 for shape in lengths.values()):
@@ -133,7 +136,7 @@ class Cells:
 def _checked_color(color: Sequence[Any]) -> Color:
     red, green, blue = (int(part) for part in color[:3])
     if not all(0 <= part <= 255 for part in (red, green, blue)):
-        message = f"{tuple(color)} is not a colour; give red, green and blue from 0 to 255"
+        message = f"{tuple(color)} is not a color; give red, green and blue from 0 to 255"
         raise InputError(message)
     return red, green, blue
 
@@ -154,7 +157,7 @@ def color_of(number: int) -> Color:
 
 
 def columns_of(rows: Mapping[int, Mapping[Any, Any]]) -> dict[str, npt.NDArray[Any]]:
-    """A table of the numbers that are told of each label, NaN where one has none of a name.
+    """A table of the measurements of each label, NaN where one has none of a name.
 
     Examples
     --------

@@ -133,7 +133,8 @@ def _polygon_rows(plane: npt.NDArray[np.int32]) -> Iterator[tuple[int, dict[str,
         )
     if with_holes:
         logger.warning(
-            f"{with_holes} cells have holes, which polygons of COCO cannot hold: they are filled; use run lengths"
+            f"{with_holes} cells have holes, which COCO polygons cannot hold: they are filled; use run lengths to "
+            "keep them"
         )
 
 
@@ -151,10 +152,10 @@ def from_coco(content: Any, source: Path, shape: Sequence[int] | None, image: st
     """The cells of one image of a data set."""
     names = images_in(content)
     if not names:
-        message = f"{source} is not a data set of COCO: it lists no images"
+        message = f"{source} is not a COCO data set: it lists no images"
         raise FileReadError(message)
     if image is None and len(names) > 1:
-        message = f"{source} holds the cells of {len(names)} images; choose one by image=: {_some(names)}"
+        message = f"{source} holds the cells of {len(names)} images; choose one with image=: {_some(names)}"
         raise InputError(message)
     if image is not None and image not in names:
         message = f"{source} has no image {image!r}; it has {_some(names)}"
@@ -217,7 +218,7 @@ def _painted(
                 taken += _fill_runs(flat, row["segmentation"], number, plane.shape, source)
         plane[...] = flat.reshape(plane.shape, order="F")
     if taken:
-        logger.warning(f"{source}: masks overlap in {taken} pixels, which belong to the cell that comes later")
+        logger.warning(f"{source}: masks overlap in {taken} pixels; these belong to the later cell")
     return labels
 
 

@@ -70,7 +70,7 @@ def write_cells(
         given.pixel_size_um,
     )
     if cells.labels.ndim == 3 and not form.stacks:
-        message = f"{form.name} holds a single plane and the labels have the shape {cells.labels.shape}"
+        message = f"{form.name} can only hold a single plane, not labels of shape {cells.labels.shape}"
         raise InputError(message)
     form.write(target, cells)
 
@@ -113,7 +113,7 @@ def read_cells(
     """
     source = Path(path)
     if not source.exists():
-        message = f"{source} does not exist"
+        message = f"{source} does not exist; check the path"
         raise FileMissingError(message)
     with reading(source):
         found = format_of(source, form, writing=False)

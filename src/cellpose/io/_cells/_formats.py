@@ -62,7 +62,7 @@ class Format:
 
 
 _ALL = (
-    Format("roi", ("_rois.zip", ".zip", ".roi"), "ROIs of ImageJ along the borders of pixels", "_plain"),
+    Format("roi", ("_rois.zip", ".zip", ".roi"), "ImageJ ROIs along pixel borders", "_plain"),
     Format("geojson", (".geojson",), "GeoJSON for QuPath, with names, classes and measurements", "_plain"),
     Format("geojson-detections", ("_detections.geojson",), "the same as detections, for many cells", "_plain"),
     Format("coco", ("_coco.json", ".json"), "COCO with masks as run lengths", "_plain"),
@@ -75,14 +75,14 @@ _ALL = (
     ),
     Format("csv", ("_outlines.csv", ".csv"), "a table of the corners of outlines", "_plain"),
     Format(
-        "outlines", ("_cp_outlines.txt", ".txt"), "a line of pixels for each cell", "_plain", stacks=False, exact=False
+        "outlines", ("_cp_outlines.txt", ".txt"), "one line of pixels per cell", "_plain", stacks=False, exact=False
     ),
     Format("geoparquet", ("_cells.parquet", ".parquet", ".geoparquet"), "polygons for geopandas", "_spatial"),
     Format("spatialdata", ("_spatialdata.zarr",), "a store of SpatialData: labels, outlines, table", "_spatial"),
     Format("tif", ("_masks.tif", ".tif", ".tiff"), "a label image", "_label_files"),
     Format("png", ("_masks.png", ".png"), "a label image, of single planes", "_label_files", stacks=False),
     Format("seg", ("_seg.npy", ".npy"), "what the window opens", "_label_files"),
-    Format("ome-zarr", ("_masks.ome.zarr", ".zarr"), "labels with colours and properties", "_label_files"),
+    Format("ome-zarr", ("_masks.ome.zarr", ".zarr"), "labels with colors and properties", "_label_files"),
     Format("svg", (".svg",), "a drawing", "_plain", reads=False, stacks=False, exact=False),
 )
 
@@ -106,12 +106,14 @@ def format_of(path: Path, name: str | None = None, *, writing: bool) -> Format:
         return FORMATS["spatialdata"]
     form = FORMATS.get(name) if name is not None else _by_ending(path)
     if form is None:
-        wanted = f"{name!r} is not a format" if name is not None else f"the ending of {path} tells no format"
+        wanted = f"{name!r} is not a format" if name is not None else (f"the ending of {path} is not a known format")
         choices = ", ".join(f"{form.name} ({form.endings[0]})" for form in FORMATS.values() if writing or form.reads)
         message = f"{wanted}; choose one of {choices}"
         raise OptionError(message)
     if not writing and not form.reads:
-        message = f"{path} cannot be read back: {form.name} is written only; read the masks, or GeoJSON or ROIs of them"
+        message = (
+            f"{path} cannot be read back: {form.name} can only be written; read the masks, or GeoJSON or ROIs instead"
+        )
         raise OptionError(message)
     return form
 
@@ -133,5 +135,5 @@ def _of_json(path: Path) -> str:
     kinds = ("FeatureCollection", "Feature", "Polygon", "MultiPolygon", "GeometryCollection")
     if isinstance(content, list) or (isinstance(content, dict) and content.get("type") in kinds):
         return "geojson"
-    message = f"{path} is neither COCO nor GeoJSON: it has no annotations and no features"
+    message = f"{path} is neither COCO nor GeoJSON: it has no annotations and no features; export the cells again"
     raise FileReadError(message)

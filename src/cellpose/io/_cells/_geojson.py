@@ -63,7 +63,7 @@ def from_geojson(content: Any, source: Path, shape: Sequence[int] | None) -> Cel
     """Cells of what a GeoJSON file holds: a collection, a list of features, a feature or a geometry."""
     features = _features(content)
     if features is None:
-        message = f"{source} is not GeoJSON of outlines: it has no features and no polygons"
+        message = f"{source} is not GeoJSON with outlines: it has no features and no polygons; export the cells again"
         raise FileReadError(message)
     kept = [(feature, polygons) for feature in features if (polygons := _polygons(feature.get("geometry")))]
     properties = [_mapping(feature.get("properties")) for feature, _ in kept]

@@ -77,7 +77,7 @@ def _path(ring: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
 
 
 def read_rois(path: Path, shape: Sequence[int] | None) -> Cells:
-    """Labels of the areas in a ``.zip`` or ``.roi``; lines and points are left out, which is told."""
+    """Labels of the areas in a ``.zip`` or ``.roi``; lines and points are left out, with a warning."""
     if not zipfile.is_zipfile(path):
         rois, comment = [_parsed(path.read_bytes(), path.name)], b""
     else:
@@ -96,7 +96,7 @@ def read_rois(path: Path, shape: Sequence[int] | None) -> Cells:
     outlines = [rings for _, rings in areas]
     if _are_published(outlines):
         logger.info(
-            f"{path}: the outlines run through pixels, which belong to the cells; holes and pieces are not held"
+            f"{path}: the outlines run through pixels, which belong to the cells; holes and separate pieces are lost"
         )
         outlines = [[through_pixels(ring) for ring in rings] for rings in outlines]
     polygons = [Polygon(*item) for item in zip(outlines, numbers, planes, strict=True)]
@@ -108,7 +108,10 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> Iterator[Any]:
     for info in archive.infolist():
         if info.filename.lower().endswith(".roi"):
             if info.file_size > _LARGEST_ROI:
-                message = f"{path} has a ROI {info.filename} of {info.file_size} bytes; it seems corrupt"
+                message = (
+                    f"{path} has a ROI {info.filename} of {info.file_size} bytes; it seems corrupt, so save the ROIs "
+                    "again"
+                )
                 raise FileReadError(message)
             yield _parsed(archive.read(info), info.filename)
 
@@ -119,7 +122,7 @@ def _parsed(data: bytes, name: str) -> Any:
     try:
         roi = ImagejRoi.frombytes(data)
     except Exception as error:  # the library raises whatever damaged bytes lead to
-        message = f"{name} is no ROI of ImageJ, or it is damaged: {type(error).__name__}: {error}"
+        message = f"{name} is not an ImageJ ROI, or it is damaged: {type(error).__name__}: {error}"
         raise FileReadError(message) from error
     roi.name = roi.name or Path(name).stem
     return roi

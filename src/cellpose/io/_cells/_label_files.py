@@ -57,7 +57,10 @@ def write_png(path: Path, cells: Cells) -> None:
     """Labels as PNG, which holds no numbers above 65535."""
     labels = smallest_labels(cells.labels)
     if int(labels.max(initial=0)) > _MOST_IN_PNG:
-        message = f"could not write {path}: PNG holds labels up to {_MOST_IN_PNG}, these go to {labels.max()}; use TIFF"
+        message = (
+            f"could not write {path}: PNG can hold labels up to {_MOST_IN_PNG}, but these go up to {labels.max()}; "
+            "use TIFF"
+        )
         raise InputError(message)
     write_bytes(path, encode_raster(".png", labels))
 
@@ -83,7 +86,7 @@ read_seg = read_png
 def _plain(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
     """Labels without the regions that training ignores; a colour picture is refused."""
     if array.ndim == 3 and array.shape[-1] in (3, 4) and array.dtype.kind == "u":
-        message = f"{path} is a picture in colours of shape {array.shape}, not labels; give an image of numbers"
+        message = f"{path} is a color image of shape {array.shape}, not labels; give an image of label numbers"
         raise InputError(message)
     return np.where(array == -1, 0, array) if array.dtype.kind == "i" else array
 
@@ -149,6 +152,6 @@ def _labels_in(path: Path, name: str | None) -> Path:
     if name is None and len(names) == 1:
         name = names[0]
     if name not in names:
-        message = f"{path} is an image with the labels {', '.join(names) or 'of no name'}; choose one by image="
+        message = f"{path} is an image with the labels {', '.join(names) or 'of no name'}; choose one with image="
         raise InputError(message)
     return group / name

@@ -60,5 +60,5 @@ def numbered(found: Sequence[Sequence[int | None]], planes: Sequence[int | None]
         given = [number for number in numbers if number is not None]
         if len(given) == len(planes) and len(set(zip(given, planes, strict=True))) == len(planes):
             return given
-    logger.info(f"{source} does not number its outlines, each once: they become the labels 1 to {len(planes)}")
+    logger.info(f"{source} does not give each outline its own number: they become the labels 1 to {len(planes)}")
     return list(range(1, len(planes) + 1))

@@ -163,7 +163,7 @@ def paint(polygons: Iterable[Polygon], shape: Sequence[int] | None, source: str)
     Parameters
     ----------
     polygons
-        What to paint; where they overlap the later one lies on top, which is told.
+        What to paint; where they overlap the later one lies on top, with a warning.
     shape
         Of the labels, (Y, X) or (Z, Y, X); None: the smallest that holds all polygons.
     source
@@ -182,7 +182,7 @@ def paint(polygons: Iterable[Polygon], shape: Sequence[int] | None, source: str)
     rings = [np.asarray(ring, np.float64).reshape(-1, 2) for polygon in given for ring in polygon.rings]
     points = np.concatenate(rings) if rings else np.zeros((0, 2))
     if not np.isfinite(points).all():
-        message = f"{source} has corners that are not finite numbers; mend or export it anew"
+        message = f"{source} has corners that are not finite numbers; export it again"
         raise FileReadError(message)
     points = points.clip(-_FAR, _FAR)
     full = _shape_for(given, points, shape, source)
@@ -197,7 +197,7 @@ def paint(polygons: Iterable[Polygon], shape: Sequence[int] | None, source: str)
         raise InputError(message)
     taken = fill_polygons(points, ring_ends, polygon_ends, numbers, planes, each_plane(out))
     if taken:
-        logger.warning(f"{source}: outlines overlap in {taken} pixels, which belong to the cell that comes later")
+        logger.warning(f"{source}: outlines overlap in {taken} pixels; these belong to the later cell")
     _tell_what_is_lost(out, numbers, source)
     return out
 
@@ -208,7 +208,7 @@ def _shape_for(polygons: list[Polygon], points: Points, shape: Sequence[int] | N
         full = tuple(int(n) for n in shape)
         if len(full) not in (2, 3) or min(full) < 0 or (stack and len(full) == 2):
             needed = "(Z, Y, X)" if stack else "(Y, X) or (Z, Y, X)"
-            message = f"shape {full} does not suit the outlines of {source}; give {needed}"
+            message = f"shape {full} does not fit the outlines of {source}; give {needed}"
             raise InputError(message)
         return full
     width, height = (int(n) for n in np.ceil(points.max(axis=0)).clip(0)) if len(points) else (0, 0)
@@ -221,5 +221,5 @@ def _tell_what_is_lost(out: npt.NDArray[np.int32], numbers: npt.NDArray[np.int32
     if lost.size:
         some = ", ".join(map(str, lost[:5].tolist())) + (", ..." if lost.size > 5 else "")
         logger.warning(
-            f"{source}: {lost.size} outlines hold the centre of no pixel of labels of shape {out.shape} ({some})"
+            f"{source}: {lost.size} outlines contain no pixel center of labels of shape {out.shape} ({some})"
         )

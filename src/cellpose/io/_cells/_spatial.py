@@ -109,7 +109,7 @@ _AREAS = ("Polygon", "MultiPolygon")
 
 def _plane(value: Any, path: Path) -> int:
     if value != value // 1 or value < 0:
-        message = f"{path} has an outline in plane {value}; planes are whole numbers from 0"
+        message = f"{path} has an outline in plane {value}; planes must be whole numbers from 0"
         raise FileReadError(message)
     return int(value)
 
@@ -168,7 +168,7 @@ def read_spatialdata(path: Path, _shape: Shape, image: str | None) -> Cells:
         names = list(store.labels)
         name = image or (names[0] if len(names) == 1 else None)
         if name not in names:
-            message = f"{path} has the labels {', '.join(names) or 'of no name'}; choose one by image="
+            message = f"{path} has the labels {', '.join(names) or 'of no name'}; choose one with image="
             raise InputError(message)
         element = store.labels[name]
         if not hasattr(element, "to_numpy"):  # a tree of resolutions

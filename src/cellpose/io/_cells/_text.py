@@ -53,7 +53,8 @@ def from_csv(path: Path, shape: Sequence[int] | None) -> Cells:
         header = [name.strip().lower() for name in next(csv.reader(file), [])]
         if not set(_NEEDED) <= set(header):
             message = (
-                f"{path} has the columns {', '.join(header)}; outlines have {', '.join(_NEEDED)}, and ring for holes"
+                f"{path} has the columns {', '.join(header)}; it must have {', '.join(_NEEDED)}, and for holes also "
+                "ring"
             )
             raise FileReadError(message)
         columns = [header.index(name) for name in _COLUMNS if name in header]
@@ -80,7 +81,9 @@ def _polygons(keys: npt.NDArray[Any], points: npt.NDArray[Any], stack: bool, pat
     for (label, plane), found in rings.items():
         number = whole(label)
         if number is None or plane < 0 or plane != plane // 1:
-            message = f"{path} has a corner of the label {label:g} in plane {plane:g}; labels are whole numbers from 1"
+            message = (
+                f"{path} has a corner of the label {label:g} in plane {plane:g}; labels must be whole numbers from 1"
+            )
             raise FileReadError(message)
         yield Polygon(found, number, int(plane) if stack else None)
 
@@ -105,8 +108,8 @@ def lines_of(cells: Cells) -> str:
     pieces = np.bincount(np.unique(found.owners, return_inverse=True)[1], found.outer)
     if lost or (pieces > 1).any():
         logger.warning(
-            f"{lost} cells have holes and {int((pieces > 1).sum())} are in several pieces: outlines as text hold "
-            "the largest piece of each, without holes"
+            f"{lost} cells have holes and {int((pieces > 1).sum())} are in several pieces: a text file holds only the "
+            "largest piece of each, without holes"
         )
     return format_outlines(outlines_list(cells.labels))
 
@@ -117,7 +120,7 @@ def from_lines(path: Path, shape: Sequence[int] | None) -> Cells:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         values = [float(value) for value in line.split(",") if value.strip()]
         if len(values) % 2:
-            message = f"line {number} of {path} has {len(values)} numbers; an outline has as many x as y"
+            message = f"line {number} of {path} has {len(values)} numbers; an outline needs pairs of x and y"
             raise FileReadError(message)
         if values:
             polygons.append(Polygon([through_pixels(np.array(values).reshape(-1, 2))], number))

@@ -133,7 +133,10 @@ def segment_large(
     )
     network = model._network()
     if network.classes:
-        message = "a U-Net of classes segments planes as a whole only; use a model of flows, or leave out large"
+        message = (
+            "a U-Net that predicts classes can only segment whole planes; use a model that predicts flows, or leave "
+            "out large"
+        )
         raise OptionError(message)
     blocks = block_size(network, options, Blocks(block, margin))
     shape = plane.shape[:2]
@@ -173,7 +176,7 @@ def _labels(
 ) -> Iterator[tuple[int, Array, int]]:
     shape = plane.shape[:2]
     preparation = preparation_of(network, Layout(channels), options)
-    stage("looking for the scale of intensities")
+    stage("finding the scale of intensities")
     rows = preparation.bands(plane)
     height, width = preparation.size(shape)
     network_part, blocks_part = _parts(progress, shape[0])

@@ -186,7 +186,7 @@ def _outputs(
 
 def _last(outputs: Float32, count: int) -> Float32:
     if outputs.shape[1] < count:
-        message = f"this network has {outputs.shape[1]} outputs and no flows: it does not segment"
+        message = f"this network has {outputs.shape[1]} outputs and no flows: it cannot segment"
         raise InputError(message)
     return outputs[:, -count:]
 

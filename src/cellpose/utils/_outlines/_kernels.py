@@ -34,7 +34,7 @@ def _grown(points: Any) -> Any:
 def _follow(labels: Any, seen: Any, y0: int, x0: int, points: Any, n: int) -> Any:
     """Follow one outer border from its first pixel in raster order; marks it in ``seen``, appends (x, y).
 
-    Steps 3.1 to 3.5 of Suzuki and Abe (1985). The mark tells whether the pixel right of a border pixel lies outside.
+    Steps 3.1 to 3.5 of Suzuki and Abe (1985). The mark shows whether the pixel right of a border pixel lies outside.
     """
     label = labels[y0, x0]
     # the border pixel that comes before the first one: search clockwise from the left neighbour

@@ -79,7 +79,7 @@ class Command(NamedTuple):
     checked
         For entries that are on or off: whether it is on.
     enabled
-        Whether it can be used now, best as a `When`, which tells what is missing; None: always.
+        Whether it can be used now, best as a `When`, which says what is missing; None: always.
     submenu
         Title of the menu within its menu that it stands in; empty: none.
     """
