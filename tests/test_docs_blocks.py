@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     "../README",
     "bioimageio",
+    "browser",
     "command_line",
     "contributing_data",
     "first_steps",
@@ -57,7 +58,18 @@ pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the docume
 _BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<kind>\w+)[^\n]*\n(?P<code>.*?)^```", re.M | re.S
 )
-_OTHER_PROGRAMS = ("python -m venv", "source ", "pip ", "git ", "make ", "docker ", "cd ", "napari", "bioimageio ")
+_OTHER_PROGRAMS = (
+    "python -m venv",
+    "source ",
+    "pip ",
+    "git ",
+    "make ",
+    "docker ",
+    "cd ",
+    "napari",
+    "bioimageio ",
+    "curl ",
+)
 _OTHER_COMMANDS = ("cellpose.denoise", "cellpose.export")  # python -m ..., only checked
 
 
