@@ -1,0 +1,56 @@
+/** The worker that segments: started, and its network loaded, when it is first needed. */
+import { proxy, type Remote, wrap } from "comlink";
+import type { Picture } from "../compute/preparation";
+import type { FlowOptions } from "../compute/segment";
+import type { Found, MaskOptions, Ready, SegmentWorker } from "../workers/segment.worker";
+
+/** Whether an error says that the user has stopped the run. */
+export function isCancelled(error: unknown): boolean {
+  return error instanceof Error && error.name === "Cancelled";
+}
+
+export class Session {
+  private worker: Remote<SegmentWorker> | null = null;
+  private loaded: Promise<Ready> | null = null;
+
+  private started(): Remote<SegmentWorker> {
+    const make = (): Worker => {
+      return new Worker(new URL("../workers/segment.worker.ts", import.meta.url), { type: "module", name: "segment" });
+    };
+    return (this.worker ??= wrap<SegmentWorker>(make()));
+  }
+
+  /**
+   * Load the network, the bundled one if no file is given; once, unless it fails.
+   *
+   * @param report Called with the fraction of the file that has arrived.
+   */
+  load(report: (fraction: number) => void, file: ArrayBuffer | null = null): Promise<Ready> {
+    if (file) this.loaded = null;
+    this.loaded ??= this.started().load(file ?? new URL("./", document.baseURI).href, proxy(report));
+    this.loaded.catch(() => (this.loaded = null));
+    return this.loaded;
+  }
+
+  /** Segment an image, of which the flows are kept under a number. */
+  segment(
+    image: number, picture: Picture, options: FlowOptions, masking: MaskOptions, report: (fraction: number) => void,
+  ): Promise<Found> {
+    const { planes, rows, columns } = picture;
+    return this.started().segment(image, { planes, rows, columns }, options, masking, proxy(report));
+  }
+
+  /** Masks of an image by other thresholds; null: its flows are not kept any more. */
+  masks(image: number, masking: MaskOptions): Promise<Found | null> {
+    return this.started().masks(image, masking);
+  }
+
+  forget(image: number | null): void {
+    void this.worker?.forget(image);
+  }
+
+  /** End the run that goes on. */
+  stop(): void {
+    void this.worker?.stop();
+  }
+}
