@@ -5,6 +5,7 @@
 #   make window
 # make serve shows the page for the browser with the examples; make space puts together a Space of Hugging Face.
 # make docs builds the site of the documents: build/site/index.html, which can be opened from the disk.
+# make web builds the page that segments in the browser alone, which `cellpose serve` shows at /local; it needs Node 20.
 # make test-napari makes an environment with napari and runs the tests of the plugin, which skip elsewhere.
 # make test-avx2 runs the tests as on a processor without AVX-512.
 PYTHON ?= python3
@@ -13,7 +14,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DOCS   := .venv-docs
 
-.PHONY: demo window serve space docs test test-avx2 test-napari slow lint benchmarks clean
+.PHONY: demo window serve space web docs test test-avx2 test-napari slow lint benchmarks clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py --out demo
@@ -40,6 +41,14 @@ docs: $(STAMP) $(DOCS)/.installed
 $(DOCS)/.installed: requirements-docs.lock
 	$(PYTHON) -m venv $(DOCS)
 	$(DOCS)/bin/pip install --quiet --disable-pip-version-check -r requirements-docs.lock
+	touch $@
+
+# Type checks, tests, and the page itself: src/cellpose/serve/local, and with the weights, for any web server, build/web.
+web: web/node_modules/.package-lock.json
+	cd web && npm run --silent kernels && npm run --silent check && npm test && npm run --silent build && npm run --silent site
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci
 	touch $@
 
 test: $(STAMP) lint

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from cellpose.serve._site import Site
+from cellpose.weights import bundled_models
 
 __all__ = ["page_routes"]
 
@@ -26,6 +27,7 @@ def page_routes(_site: Site) -> list[BaseRoute]:
         Route("/sign-in", _file("sign-in.html")),
         Route("/healthz", _healthy),
         Route("/local", _to_local),
+        Route("/local/generalist.safetensors", _weights),
         _local(),
         Mount("/", StaticFiles(directory=_PAGE)),
     ]
@@ -44,6 +46,11 @@ async def _healthy(_request: Request) -> Response:
 
 async def _to_local(_request: Request) -> Response:
     return RedirectResponse("local/")
+
+
+async def _weights(_request: Request) -> Response:
+    """The network of the page that needs no server: the file that the package has anyway."""
+    return FileResponse(bundled_models()["generalist"])
 
 
 def _local() -> BaseRoute:
