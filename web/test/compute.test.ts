@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { CPnet, type Kernels } from "../src/compute/cpnet";
+import { cpnetGraph } from "../src/compute/cpnet_graph";
 import { fillHolesAndRemoveSmall } from "../src/compute/labels";
 import { type DynamicsKernels, MaskFinder } from "../src/compute/masks";
 import { prepare, resize } from "../src/compute/preparation";
@@ -121,6 +122,15 @@ describe("the network", () => {
     const found = net.run(numbers(fixtures.network.tile) as Float32Array, 64, 64);
     expect(difference(found.outputs, numbers(fixtures.network.outputs))).toBeLessThan(1e-4);
     expect(difference(found.style, numbers(fixtures.network.style))).toBeLessThan(1e-4);
+  });
+
+  it("gives the same as an ONNX graph, which graphics processors run", { timeout: 60_000 }, async () => {
+    const ort = await import("onnxruntime-web/wasm");
+    ort.env.wasm.numThreads = 1;
+    const session = await ort.InferenceSession.create(cpnetGraph(weights), { executionProviders: ["wasm"] });
+    const tiles = new ort.Tensor("float32", numbers(fixtures.network.tile) as Float32Array, [1, 2, 64, 64]);
+    const { outputs } = await session.run({ tiles });
+    expect(difference(outputs!.data as Float32Array, numbers(fixtures.network.outputs))).toBeLessThan(1e-4);
   });
 
   it("does not depend on the tiles that were run before", () => {

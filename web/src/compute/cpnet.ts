@@ -102,6 +102,23 @@ export function numberIn(weights: Weights, name: string, missing: number): numbe
   return weights.get(name)?.data[0] ?? missing;
 }
 
+/** A batch norm as `scale * x + shift`. */
+export interface Norm {
+  scale: Float32Array;
+  shift: Float32Array;
+}
+
+/** The batch norm of this name. */
+export function normOf(weights: Weights, key: string): Norm {
+  const [weight, bias, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map((name) => {
+    const found = weights.get(`${key}.${name}`);
+    if (!found) throw new Error(`The weight file has no ${key}.${name}.`);
+    return found.data;
+  }) as [Float32Array, Float32Array, Float32Array, Float32Array];
+  const factor = (c: number): number => weight[c]! / Math.sqrt(variance[c]! + EPS);
+  return { scale: weight.map((_, c) => factor(c)), shift: bias.map((b, c) => b - mean[c]! * factor(c)) };
+}
+
 /** A network in the memory of its kernels. */
 export class CPnet {
   readonly nbase: number[];
@@ -169,13 +186,8 @@ export class CPnet {
     return at;
   }
 
-  private norm(key: string): { scale: Float32Array; shift: Float32Array } {
-    const [weight, bias, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map((name) =>
-      this.array(`${key}.${name}`),
-    ) as [Float32Array, Float32Array, Float32Array, Float32Array];
-    const scale = Float32Array.from(weight, (w, c) => w / Math.sqrt(variance[c]! + EPS));
-    const shift = Float32Array.from(bias, (b, c) => b - (mean[c]! * weight[c]!) / Math.sqrt(variance[c]! + EPS));
-    return { scale, shift };
+  private norm(key: string): Norm {
+    return normOf(this.weights, key);
   }
 
   /** Kernels (nOut, nIn, 3, 3) as seen from the points, each of these packed. */

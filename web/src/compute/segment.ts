@@ -5,6 +5,10 @@ import { Tiles } from "./tiles";
 
 /** Runs tiles (channels, rows, columns): their outputs (3, rows, columns). */
 export interface Engine {
+  /** What runs them: a graphics processor, or threads of the processor. */
+  kind: "webgpu" | "wasm";
+  /** Channels of tiles. */
+  channels: number;
   /** Diameter in pixels to which cells are brought. */
   diamMean: number;
   /** Mean diameter of the training images, which is taken where none is given. */
@@ -12,6 +16,7 @@ export interface Engine {
   /** Tiles that are run at the same time. */
   together: number;
   run(tile: Float32Array, rows: number, columns: number): Promise<Float32Array>;
+  close(): void;
 }
 
 export interface FlowOptions {

@@ -2,11 +2,22 @@
 import { proxy, type Remote, wrap } from "comlink";
 import type { Picture } from "../compute/preparation";
 import type { FlowOptions } from "../compute/segment";
-import type { Found, MaskOptions, Ready, SegmentWorker } from "../workers/segment.worker";
+import type { Found, MaskOptions, Ready, SegmentWorker, Wanted } from "../workers/segment.worker";
 
 /** Whether an error says that the user has stopped the run. */
 export function isCancelled(error: unknown): boolean {
   return error instanceof Error && error.name === "Cancelled";
+}
+
+/** What the address of the page asks for, such as `?engine=wasm&threads=1`, to find out what is wrong. */
+function wanted(): Wanted {
+  const asked = new URLSearchParams(location.search);
+  const engine = asked.get("engine");
+  const threads = Number(asked.get("threads"));
+  return {
+    ...(engine === "webgpu" || engine === "wasm" ? { engine } : {}),
+    ...(threads >= 1 ? { threads: Math.floor(threads) } : {}),
+  };
 }
 
 export class Session {
@@ -27,7 +38,7 @@ export class Session {
    */
   load(report: (fraction: number) => void, file: ArrayBuffer | null = null): Promise<Ready> {
     if (file) this.loaded = null;
-    this.loaded ??= this.started().load(file ?? new URL("./", document.baseURI).href, proxy(report));
+    this.loaded ??= this.started().load(file ?? new URL("./", document.baseURI).href, wanted(), proxy(report));
     this.loaded.catch(() => (this.loaded = null));
     return this.loaded;
   }

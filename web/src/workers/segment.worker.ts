@@ -4,10 +4,17 @@ import dynamicsUrl from "../kernels/dynamics.wasm?url";
 import { type DynamicsKernels, type Masking, MaskFinder } from "../compute/masks";
 import type { Picture } from "../compute/preparation";
 import { Cancelled, type Engine, type FlowOptions, type Flows, flowsOf, stepsAt } from "../compute/segment";
+import { agree, hasGpu, openGpu } from "./gpu";
 import { fetchModel } from "./model";
 import { openThreads } from "./threads";
 
-/** What runs the network, in words, and how many tiles at a time. */
+/** What is to run the network; what is left out is chosen. */
+export interface Wanted {
+  engine?: "webgpu" | "wasm";
+  threads?: number;
+}
+
+/** What runs the network, and how many tiles at a time. */
 export interface Ready {
   engine: "webgpu" | "wasm";
   threads: number;
@@ -31,13 +38,29 @@ const MOST_KEPT = 64e6; // pixels whose flows are kept, 12 bytes each
 /** Flows of images by their numbers, the last used one at the end. */
 const kept = new Map<number, { flows: Flows; finder: MaskFinder }>();
 
-let engine: (Engine & { close(): void }) | null = null;
+let engine: Engine | null = null;
 let stopped = false;
 let dynamics: Promise<DynamicsKernels> | null = null;
 
 async function loadDynamics(): Promise<DynamicsKernels> {
   const { instance } = await WebAssembly.instantiate(await (await fetch(dynamicsUrl)).arrayBuffer());
   return instance.exports as unknown as DynamicsKernels;
+}
+
+/** The network on the graphics processor; null, with a word in the console, where it does not give what ours gives. */
+async function checkedGpu(weights: ArrayBuffer): Promise<Engine | null> {
+  const ours = await openThreads(weights, 1);
+  try {
+    const gpu = await openGpu(weights);
+    if (await agree(gpu, ours)) return gpu;
+    gpu.close();
+    console.warn("WebGPU gives other results than WebAssembly and is not used.");
+  } catch (error) {
+    console.warn("WebGPU cannot run the network:", error);
+  } finally {
+    ours.close();
+  }
+  return null;
 }
 
 function keep(image: number, flows: Flows, finder: MaskFinder): void {
@@ -72,12 +95,13 @@ const api = {
    * Load the network of a file, or the bundled one from the folder of the page, of whose file `report` gets the fraction
    * that has arrived.
    */
-  async load(file: ArrayBuffer | string, report: (fraction: number) => void, threads?: number): Promise<Ready> {
+  async load(file: ArrayBuffer | string, wanted: Wanted, report: (fraction: number) => void): Promise<Ready> {
     const weights = typeof file === "string" ? await fetchModel(file, report) : file;
-    const opened = await openThreads(weights, threads);
+    const gpu = wanted.engine === "webgpu" || (!wanted.engine && (await hasGpu()));
+    const opened = (gpu ? await checkedGpu(weights) : null) ?? (await openThreads(weights, wanted.threads));
     engine?.close();
     engine = opened;
-    return { engine: "wasm", threads: opened.together };
+    return { engine: opened.kind, threads: opened.together };
   },
 
   /** Segment an image; `report` gets the fraction of the network's work that is done. */

@@ -21,23 +21,24 @@ async function kernels(): Promise<WebAssembly.Module> {
 }
 
 /** Workers that have loaded the network of a weight file. */
-export async function openThreads(file: ArrayBuffer, count = threadCount()): Promise<Engine & { close(): void }> {
+export async function openThreads(file: ArrayBuffer, count = threadCount()): Promise<Engine> {
   const module = await kernels();
   const workers = Array.from({ length: count }, () => {
     return new Worker(new URL("./tile.worker.ts", import.meta.url), { type: "module", name: "tiles" });
   });
   const threads = workers.map((worker) => wrap<TileWorker>(worker));
   const close = (): void => workers.forEach((worker) => worker.terminate());
-  let diameters;
+  let about;
   try {
-    [diameters] = await Promise.all(threads.map((thread) => thread.load(module, file)));
+    [about] = await Promise.all(threads.map((thread) => thread.load(module, file)));
   } catch (error) {
     close();
     throw error;
   }
   const idle: Remote<TileWorker>[] = [...threads];
   return {
-    ...diameters!,
+    ...about!,
+    kind: "wasm",
     together: count,
     close,
     async run(tile, rows, columns) {

@@ -2,17 +2,18 @@
 import { expose, transfer } from "comlink";
 import { CPnet, type Kernels, numberIn } from "../compute/cpnet";
 import { readSafetensors } from "../compute/safetensors";
+import type { Engine } from "../compute/segment";
 
 let network: CPnet | null = null;
 
 const api = {
-  /** Prepare the network of a weight file for the given kernels; its diameters in pixels. */
-  async load(kernels: WebAssembly.Module, file: ArrayBuffer): Promise<{ diamMean: number; diamLabels: number }> {
+  /** Prepare the network of a weight file for the given kernels; what it says of itself. */
+  async load(kernels: WebAssembly.Module, file: ArrayBuffer): Promise<Pick<Engine, "channels" | "diamMean" | "diamLabels">> {
     const weights = readSafetensors(file);
     const instance = await WebAssembly.instantiate(kernels);
     network = new CPnet(instance.exports as unknown as Kernels, weights);
     const diamMean = numberIn(weights, "diam_mean", 30);
-    return { diamMean, diamLabels: numberIn(weights, "diam_labels", diamMean) };
+    return { channels: network.nbase[0]!, diamMean, diamLabels: numberIn(weights, "diam_labels", diamMean) };
   },
 
   /** Outputs (3, rows, columns) of a tile. */
