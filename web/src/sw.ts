@@ -38,7 +38,7 @@ self.addEventListener("fetch", (event) => {
     if (kept) return kept;
     const response = await fetch(request);
     // Large parts that only some browsers need are kept when they are first used.
-    if (response.ok && url.pathname.endsWith(".wasm")) await cache.put(request, response.clone());
+    if (response.ok && /\.(wasm|js)$/.test(url.pathname)) await cache.put(request, response.clone());
     return response;
   };
   event.respondWith(answer());

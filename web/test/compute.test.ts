@@ -1,7 +1,7 @@
 /** The stages of a run give what the package gives. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { CPnet, type Kernels } from "../src/compute/cpnet";
+import { CPnet, type Kernels, shapeOf } from "../src/compute/cpnet";
 import { cpnetGraph } from "../src/compute/cpnet_graph";
 import { fillHolesAndRemoveSmall } from "../src/compute/labels";
 import { type DynamicsKernels, MaskFinder } from "../src/compute/masks";
@@ -145,5 +145,7 @@ describe("the network", () => {
     expect(() => readSafetensors(new ArrayBuffer(5))).toThrow("not a safetensors file");
     expect(() => readSafetensors(file.buffer.slice(file.byteOffset, file.byteOffset + 1e6) as ArrayBuffer)).toThrow("cut off");
     expect(() => new CPnet(kernels<Kernels>("network"), new Map())).toThrow("cannot be run here");
+    const restoring = new URL("../../src/cellpose/weights/bundled/restoration/oneclick.safetensors", import.meta.url);
+    expect(() => shapeOf(readSafetensors(Uint8Array.from(readFileSync(restoring)).buffer))).toThrow("takes 1 channels");
   });
 });

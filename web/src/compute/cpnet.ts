@@ -94,7 +94,11 @@ export function shapeOf(weights: Weights): { nbase: number[]; nout: number } {
   if (!last || !added) {
     throw new Error("The network of this file cannot be run here; give a U-Net of Cellpose as safetensors.");
   }
-  return { nbase, nout: last.shape[0]! };
+  const nout = last.shape[0]!;
+  if (nbase[0] !== 2 || nout !== 3) {
+    throw new Error(`The network takes ${nbase[0]} channels and gives ${nout}; one that segments takes 2 and gives 3.`);
+  }
+  return { nbase, nout };
 }
 
 /** A single number of a weight file, such as a diameter. */

@@ -12,7 +12,7 @@ export interface Opened extends Picture {
   planesInFile: number;
 }
 
-const MOST_PIXELS = 2 ** 28; // that arrays and a canvas hold
+const MOST_PIXELS = 50e6; // for which the memory of a tab is enough: about 50 bytes each
 
 /**
  * The first plane of an image file.
@@ -24,7 +24,7 @@ export async function readImage(file: File): Promise<Opened> {
     const bytes = new Uint8Array(await file.arrayBuffer());
     const found = isTiff(bytes) ? await fromTiff(bytes.buffer) : await fromPicture(file, bytes);
     if (found.rows * found.columns > MOST_PIXELS) {
-      throw new Error(`it has ${found.columns} x ${found.rows} pixels; at most 268 million fit a browser`);
+      throw new Error(`it has ${found.columns} x ${found.rows} pixels, and at most 50 million fit a browser; use cellpose serve or the command line`);
     }
     return { ...found, name: file.name };
   } catch (error) {

@@ -25,3 +25,8 @@ export function save(name: string, content: Blob | Uint8Array, type = "applicati
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
+
+/** A number of things, such as "2 cells". */
+export function many(n: number, one: string): string {
+  return `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
+}

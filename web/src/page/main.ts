@@ -7,21 +7,12 @@ import type { Channels } from "../compute/preparation";
 import { type Opened, readImage } from "../files/read";
 import type { Found, MaskOptions } from "../workers/segment.worker";
 import { downloadAll, downloadsOf, type Result } from "./downloads";
-import { announce, button, find, input, save, select } from "./elements";
+import { acceptDrops } from "./drops";
+import { announce, button, find, input, many, save, select } from "./elements";
+import { drawList, type Item } from "./list";
 import { colours, thumbnail } from "./picture";
 import { isCancelled, Session } from "./session";
 import { watchTheme } from "./theme";
-
-/** An image of the list. */
-interface Item {
-  number: number;
-  image: Opened;
-  rgba: Uint8ClampedArray;
-  thumbnail: string;
-  found: Found | null;
-  state: string;
-  fault: string;
-}
 
 const DEFAULTS: MaskOptions = { cellprobThreshold: 0, flowThreshold: 0.4, minSize: 15 };
 const REST_MS = 120; // that a slider rests before masks are made anew
@@ -47,8 +38,6 @@ function placeText(x: number, y: number, label: number): string {
   return `x ${x}, y ${y}: ${values.join(", ")}${label ? `, cell ${label}` : ""}`;
 }
 
-const many = (n: number, one: string): string => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
-
 // ------------------------------------------------------------------------------------------------------------ images
 
 async function add(files: Iterable<File>): Promise<void> {
@@ -59,8 +48,7 @@ async function add(files: Iterable<File>): Promise<void> {
       const image = await readImage(file);
       const rgba = colours(image);
       const item: Item = {
-        number: ++numbers, image, rgba, thumbnail: thumbnail(rgba, image.rows, image.columns), found: null, fault: "",
-        state: `${image.columns} × ${image.rows}${image.planesInFile > 1 ? `, first of ${image.planesInFile} planes` : ""}`,
+        number: ++numbers, image, rgba, thumbnail: thumbnail(rgba, image.rows, image.columns), found: null,
       };
       items.push(item);
       first ??= item;
@@ -168,7 +156,6 @@ async function segmentOne(item: Item, which: string): Promise<void> {
 
 function take(item: Item, found: Found): void {
   item.found = found;
-  item.state = many(found.count, "cell");
   if (chosen === item) show(item, true);
   refresh();
 }
@@ -234,7 +221,7 @@ function refresh(): void {
   button("open-model").disabled = running;
   for (const id of ["cells", "results"]) find(id).hidden = !chosen?.found;
   button("zip-all").hidden = items.filter((item) => item.found).length < 2;
-  drawList();
+  drawList(find("images"), items, chosen, running, { choose, remove });
   if (!chosen?.found) return;
   const { count, sparse } = chosen.found;
   find("count").textContent = count.toLocaleString("en");
@@ -246,36 +233,6 @@ function refresh(): void {
         ? "No cells were found. Set the diameter, lower the cell probability, or invert the intensities."
         : "",
   );
-}
-
-function drawList(): void {
-  const row = (item: Item): HTMLLIElement => {
-    const line = document.createElement("li");
-    line.className = `image${item === chosen ? " is-chosen" : ""}`;
-    const main = document.createElement("button");
-    main.type = "button";
-    main.className = "image-main";
-    main.setAttribute("aria-current", String(item === chosen));
-    main.addEventListener("click", () => choose(item));
-    const picture = Object.assign(document.createElement("img"), { className: "image-picture", src: item.thumbnail, alt: "" });
-    const text = document.createElement("span");
-    for (const [kind, content] of [["image-name", item.image.name], ["image-state", item.state]] as const) {
-      text.append(Object.assign(document.createElement("span"), { className: kind, textContent: content }));
-    }
-    main.append(picture, text);
-    const close = document.createElement("button");
-    close.type = "button";
-    close.className = "button is-plain is-icon";
-    close.setAttribute("aria-label", `Remove ${item.image.name}`);
-    close.innerHTML = '<svg aria-hidden="true"><use href="#icon-close"/></svg>';
-    close.disabled = running;
-    close.addEventListener("click", () => remove(item));
-    line.append(main, close);
-    return line;
-  };
-  const focused = [...find("images").querySelectorAll("button")].indexOf(document.activeElement as HTMLButtonElement);
-  find("images").replaceChildren(...items.map(row));
-  if (focused >= 0) find("images").querySelectorAll("button")[focused]?.focus();
 }
 
 function showValues(): void {
@@ -357,7 +314,7 @@ function listen(): void {
     };
     actions[event.key.toLowerCase()]?.();
   });
-  acceptDrops();
+  acceptDrops((files) => void add(files));
 }
 
 async function openModel(): Promise<void> {
@@ -380,32 +337,15 @@ async function openModel(): Promise<void> {
   }
 }
 
-function acceptDrops(): void {
-  const holdsFiles = (event: DragEvent): boolean => !!event.dataTransfer?.types.includes("Files");
-  document.addEventListener("dragover", (event) => {
-    if (!holdsFiles(event)) return;
-    event.preventDefault();
-    find("drop").hidden = false;
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) find("drop").hidden = true;
-  });
-  document.addEventListener("drop", (event) => {
-    find("drop").hidden = true;
-    if (!holdsFiles(event)) return;
-    event.preventDefault();
-    void add([...event.dataTransfer!.files]);
-  });
-  document.addEventListener("paste", (event) => {
-    if (event.clipboardData?.files.length) void add([...event.clipboardData.files]);
-  });
-}
-
+/** Keep the page and the network in the browser, and say when both are there. */
 async function workOffline(): Promise<void> {
-  if (!("serviceWorker" in navigator)) return;
+  const workers = navigator.serviceWorker;
+  if (!workers) return;
   try {
-    await navigator.serviceWorker.register("./sw.js");
-    await navigator.serviceWorker.ready;
+    await workers.register("./sw.js");
+    await workers.ready;
+    if (!workers.controller) await new Promise((resolve) => workers.addEventListener("controllerchange", resolve));
+    await session.prefetch();
     find("offline").textContent = "Everything happens in this browser; nothing is sent anywhere. The page also works offline.";
   } catch {
     // Not over plain HTTP from another computer, nor in some private windows: the page works, but not offline.

@@ -18,6 +18,11 @@ export async function hasGpu(): Promise<boolean> {
   }
 }
 
+/** Fetch ONNX Runtime, which the service worker keeps. */
+export async function prefetchGpu(): Promise<void> {
+  await Promise.all([import("onnxruntime-web/webgpu"), fetch(ortWasmUrl).then((response) => response.arrayBuffer())]);
+}
+
 /** The network of a weight file in ONNX Runtime. */
 export async function openGpu(file: ArrayBuffer): Promise<Engine> {
   const ort = await import("onnxruntime-web/webgpu");

@@ -4,7 +4,7 @@ import dynamicsUrl from "../kernels/dynamics.wasm?url";
 import { type DynamicsKernels, type Masking, MaskFinder } from "../compute/masks";
 import type { Picture } from "../compute/preparation";
 import { Cancelled, type Engine, type FlowOptions, type Flows, flowsOf, stepsAt } from "../compute/segment";
-import { agree, hasGpu, openGpu } from "./gpu";
+import { agree, hasGpu, openGpu, prefetchGpu } from "./gpu";
 import { fetchModel } from "./model";
 import { openThreads } from "./threads";
 
@@ -91,6 +91,12 @@ function masks(image: number, options: MaskOptions): Found | null {
 }
 
 const api = {
+  /** Fetch now what a run will need, so that the page works offline from then on. */
+  async prefetch(base: string): Promise<void> {
+    const gpu = await hasGpu();
+    await Promise.all([fetchModel(base, () => undefined), gpu ? prefetchGpu() : null]);
+  },
+
   /**
    * Load the network of a file, or the bundled one from the folder of the page, of whose file `report` gets the fraction
    * that has arrived.

@@ -20,6 +20,13 @@ async function kernels(): Promise<WebAssembly.Module> {
   return WebAssembly.compile(WebAssembly.validate(relaxed!) ? relaxed! : plain!);
 }
 
+/** Rejects where a worker ends for a reason that its answers cannot give, such as a script that does not arrive. */
+export function failure(worker: Worker): Promise<never> {
+  return new Promise((_, reject) => {
+    worker.addEventListener("error", (event) => reject(new Error(event.message || "A part of the page cannot be loaded.")));
+  });
+}
+
 /** Workers that have loaded the network of a weight file. */
 export async function openThreads(file: ArrayBuffer, count = threadCount()): Promise<Engine> {
   const module = await kernels();
@@ -30,7 +37,8 @@ export async function openThreads(file: ArrayBuffer, count = threadCount()): Pro
   const close = (): void => workers.forEach((worker) => worker.terminate());
   let about;
   try {
-    [about] = await Promise.all(threads.map((thread) => thread.load(module, file)));
+    const loads = Promise.all(threads.map((thread) => thread.load(module, file)));
+    [about] = await Promise.race([loads, ...workers.map(failure)]);
   } catch (error) {
     close();
     throw error;
