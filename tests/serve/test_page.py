@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from cellpose import io
-from served import EXAMPLES
+from served import EXAMPLES, serving
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -122,7 +122,7 @@ def test_what_cannot_be_taken_says_why(page, tmp_path):
     (tmp_path / "cells.txt").write_text("no image")
     (tmp_path / "cut.png").write_bytes((EXAMPLES / "nuclei_dense.png").read_bytes()[:3000])
     page.set_input_files("#files", [tmp_path / "cells.txt", tmp_path / "cut.png"])
-    page.wait_for_selector(".image.is-bad:nth-child(2)")
+    sync_api.expect(page.locator(".image.is-bad")).to_have_count(2)
     texts = page.locator(".image-state").all_inner_texts()
     assert texts[0] == "the file is no PNG, JPEG or TIFF"
     assert "cut.png is truncated" in texts[1]
@@ -183,3 +183,19 @@ def test_the_welcome_and_the_small_pages_are_accessible(page, served):
         page.wait_for_timeout(300)
         found = axe.Axe().run(page).response["violations"]
         assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found] == [], place
+
+
+def test_the_page_works_under_a_prefix_and_with_a_token(browser, tmp_path):
+    with serving("--prefix", "/lab/cells", "--token", "secret", folder=tmp_path) as server:
+        context = browser.new_context()
+        shown = context.new_page()
+        shown.goto(server.address)
+        shown.fill("#token", "secret")
+        shown.click("button")
+        shown.wait_for_selector("#model option", state="attached")
+        assert shown.url == server.address
+        assert segment(shown, EXAMPLES / "nuclei_dense.png") > 40
+        with shown.expect_download() as download:
+            shown.click('#downloads a[data-form="csv"]')
+        assert download.value.suggested_filename == "nuclei_dense_cells.csv"
+        context.close()

@@ -19,7 +19,7 @@ from starlette.background import BackgroundTask
 
 from cellpose._version import version
 from cellpose.options import Masking
-from cellpose.serve._cells import Cells, Settings
+from cellpose.serve._cells import Settings
 from cellpose.serve._guard import client_of
 from cellpose.serve._jobs import Job
 from cellpose.serve._messages import (
@@ -193,7 +193,7 @@ async def hues(item: TheItem) -> Response:
 async def start(request: Request, site: TheSite, item: TheItem, wanted: SegmentRequest) -> JobAnswer:
     """Start to segment an image; the job says how far it is."""
     site.rates.take(client_of(request))
-    settings = _settings(site, item, wanted)
+    settings = await site.quick(_settings, site, item, wanted)
 
     def work(report: Callable[[float], None]) -> None:
         item.replace_cells(segment(site.models, item, settings, report))
@@ -242,10 +242,10 @@ def _bytes_of_cells(item: Item, mode: str) -> int:
 @router.patch("/images/{image}/segmentation")
 async def threshold(site: TheSite, item: TheItem, wanted: Thresholds) -> CellsAnswer:
     """Make the cells anew of the flows that are kept, at other thresholds; the network does not run."""
-    cells = cells_of(item)
 
     def work() -> CellsAnswer:
         with item.lock:
+            cells = cells_of(item)
             cells.threshold(**wanted.model_dump())
             return cells_answer(cells)
 
@@ -256,31 +256,37 @@ async def threshold(site: TheSite, item: TheItem, wanted: Thresholds) -> CellsAn
 async def click(site: TheSite, item: TheItem, place: Click) -> Edited:
     """Remove the cell at a pixel; where there is none, add the one that is there."""
 
-    def work(cells: Cells) -> Edited:
+    def work() -> Edited:
         with item.lock:
+            cells = cells_of(item)
             added = cells.click(place.frame, place.y, place.x)
             return Edited(added=added, cells=cells_answer(cells))
 
-    return await site.heavy(work, cells_of(item))
+    return await site.heavy(work)
 
 
 @router.delete("/images/{image}/cells/last")
 async def undo(site: TheSite, item: TheItem) -> CellsAnswer:
     """Take back the last cell that was added or removed."""
 
-    def work(cells: Cells) -> CellsAnswer:
+    def work() -> CellsAnswer:
         with item.lock:
+            cells = cells_of(item)
             cells.undo()
             return cells_answer(cells)
 
-    return await site.heavy(work, cells_of(item))
+    return await site.heavy(work)
 
 
 @router.get("/images/{image}/results/{name}", response_class=Response)
 async def result(
-    site: TheSite, item: TheItem, name: Annotated[str, InPath(description="a format, or zip for all of them")]
+    request: Request,
+    site: TheSite,
+    item: TheItem,
+    name: Annotated[str, InPath(description="a format, or zip for all of them")],
 ) -> Response:
     """Download a result."""
+    site.rates.take(client_of(request))
     if name == "zip":
         return await _archive(site, [item], list(FORMATS), f"{item.stem}_results.zip")
     return await _download(
@@ -290,11 +296,13 @@ async def result(
 
 @router.get("/results", response_class=Response)
 async def results(
+    request: Request,
     site: TheSite,
     image: Annotated[list[str], Query(description="ids of images", max_length=500)],
     form: Annotated[list[str] | None, Query(alias="format", description="formats; all if none is given")] = None,
 ) -> Response:
     """Download the results of several images as one zip archive."""
+    site.rates.take(client_of(request))
     items = [site.store.get(key) for key in image]
     found = [item for item in items if item is not None and item.cells is not None]
     if not found:

@@ -134,6 +134,11 @@ def _answer_errors(app: FastAPI) -> None:
             logger.error("a request failed: %s", error)
         return JSONResponse({"error": str(error)}, 404 if missing else 422 if wrong else 500)
 
+    @app.exception_handler(FileNotFoundError)
+    async def gone(_request: Request, _error: Exception) -> Response:
+        # another request has deleted or segmented the image while this one was answered
+        return JSONResponse({"error": "the image was changed or deleted meanwhile"}, 404)
+
     @app.exception_handler(404)
     async def missing(_request: Request, _error: Any) -> Response:
         return JSONResponse({"error": "there is nothing at this address"}, 404)

@@ -24,6 +24,7 @@ __all__ = ["Cells", "Settings"]
 Array = npt.NDArray[Any]
 
 _FINDERS = 2  # that are kept, for sliders that are dragged
+_MOST_KEPT = 2**24  # pixels, of one that is kept
 
 
 @dataclass(frozen=True)
@@ -300,6 +301,8 @@ def _finder(folder: Path, number: int, dP: Array, cellprob: Array) -> dynamics.M
         finder = _kept.pop((folder, number), None)
     if finder is None:
         finder = dynamics.MaskFinder(np.array(dP), np.array(cellprob))  # copies: files may go while it is kept
+    if cellprob.size > _MOST_KEPT:
+        return finder
     with _kept_lock:
         _kept[folder, number] = finder
         while len(_kept) > _FINDERS:

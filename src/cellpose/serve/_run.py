@@ -17,6 +17,7 @@ __all__ = ["run"]
 
 logger = logging.getLogger("cellpose.serve")
 
+_CONNECTIONS = 1000  # at once
 _TOLD = {"told": True, "at_end": True}
 
 
@@ -102,7 +103,7 @@ def run(
     )
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=3,
-        h11_max_incomplete_event_size=65536,
+        limit_concurrency=_CONNECTIONS, h11_max_incomplete_event_size=65536,
         forwarded_allow_ips="*" if "*" in trusted_proxy else ["127.0.0.1", "::1", *trusted_proxy],
     )  # fmt: skip
     logger.info(_address(options, bound, token), extra=_TOLD)

@@ -26,7 +26,10 @@ class App {
       onHover: (place) => this.showPlace(place),
       onClick: (place) => void this.click(place),
       onView: () => this.showPlace(this.place),
-      onError: (error) => this.fail(error),
+      onError: (error) => {
+        // tiles of an image that has changed meanwhile come again
+        if (!(error instanceof api.ApiError && error.status === 404)) this.fail(error);
+      },
     });
     /** @type {import("./viewer.js").ViewerPlace | null} */
     this.place = null;
