@@ -117,7 +117,7 @@ function channels(image: Opened): Channels {
 async function load(file: ArrayBuffer | null = null): Promise<void> {
   const ready = await session.load((fraction) => progress("Loading the network", fraction), file);
   const where = ready.engine === "webgpu" ? "the graphics processor (WebGPU)" : many(ready.threads, "thread");
-  find("engine").textContent = `The network runs on ${where} of this computer.`;
+  find("engine").textContent = `The network runs on ${where} of this device.`;
 }
 
 async function segment(wanted: Item[]): Promise<void> {
