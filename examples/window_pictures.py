@@ -1,4 +1,4 @@
-"""Makes pictures of the window for the documents, without a screen: cells, in both styles, and a restored image.
+"""Makes pictures of the window for the documents, without a screen: cells in both styles, a restored image, a movie.
 
 python examples/window_pictures.py [--out docs/images]
 """
@@ -21,6 +21,7 @@ PICTURES = {
     "window_light.png": ("tissue_pink.png", False),
     "window_restore.png": ("noisy.png", True),
 }
+MOVIE, FRAME = "window_movie.png", 15
 PHOTONS, DIAMETER = 5, 45  # of the noisy image: at full intensity; of its nuclei, in pixels
 MOST_SECONDS = 300
 
@@ -54,29 +55,72 @@ def make_noisy(source: Path, target: Path) -> None:
 
 
 def take(images: Path, out: Path) -> None:
-    """Open each image in a window, segment it, and keep what is seen."""
+    """Open each image in a window, segment it, and keep what is seen; then a movie, whose cells are linked."""
     from qtpy.QtWidgets import QApplication
-
-    from cellpose.gui.views._style import apply_style
-    from cellpose.gui.views._window import Window
 
     application = QApplication(["window"])
     for name, (image, dark) in PICTURES.items():
-        window = Window()
-        window.resize(*SIZE)
-        window.show()
-        apply_style(application, dark)
-        count = segment(application, window, images / image)
-        for _ in range(100):  # what is painted later: thumbnails, scores
-            application.processEvents()
-            time.sleep(0.01)
-        window.grab().save(str(out / name))
-        print(f"{name}: {count} cells")
-        window.close()
+        window = opened(application, dark)
+        segment(application, window, images / image)
+        keep(application, window, out / name)
+    window = opened(application, dark=True)
+    link(application, window, write_movie(images))
+    keep(application, window, out / MOVIE)
 
 
-def segment(application: Any, window: Any, image: Path) -> int:
-    """Open an image and segment it, a noisy one restored; how many cells are found."""
+def opened(application: Any, dark: bool) -> Any:
+    """An empty window."""
+    from cellpose.gui.views._style import apply_style
+    from cellpose.gui.views._window import Window
+
+    window = Window()
+    window.resize(*SIZE)
+    window.show()
+    apply_style(application, dark)
+    return window
+
+
+def keep(application: Any, window: Any, path: Path) -> None:
+    """Save what is seen, and close the window."""
+    for _ in range(100):  # what is painted later: thumbnails, scores
+        application.processEvents()
+        time.sleep(0.01)
+    window.grab().save(str(path))
+    print(f"{path.name}: {window.session.cell_count()} cells")
+    window.close()
+
+
+def write_movie(folder: Path) -> Path:
+    """A synthetic movie of nuclei that wander and divide, a frame every five minutes."""
+    import numpy as np
+    import tifffile
+
+    from cellpose import synthetic
+
+    image = synthetic.sample_movie(seed=3, n_frames=24, size=(256, 256), cells=18, cycle=14).image
+    path = folder / "nuclei.tif"
+    metadata = {"axes": "TYX", "finterval": 300.0, "tunit": "sec"}
+    tifffile.imwrite(path, np.rint(image * 255).astype(np.uint8), imagej=True, metadata=metadata)
+    return path
+
+
+def link(application: Any, window: Any, movie: Path) -> None:
+    """Open a movie, segment its frames and link their cells."""
+    session = window.session
+    session.files.open(movie)
+    session.segmentation.run_all_frames()
+    wait(application, lambda: session.segmentation.is_running or session.cell_count() == 0)
+    session.movies.link()
+    wait(application, lambda: session.movies.is_linking)
+    session.volumes.see(FRAME)
+    window.cells.raise_()
+    column = window.panel.verticalScrollBar()
+    wait(application, lambda: column.maximum() == 0)
+    column.setValue(column.maximum() * 4 // 5)
+
+
+def segment(application: Any, window: Any, image: Path) -> None:
+    """Open an image and segment it, a noisy one restored."""
     session = window.session
     session.files.open(image)
     if image.name == "noisy.png":
@@ -88,7 +132,6 @@ def segment(application: Any, window: Any, image: Path) -> int:
         bar.setValue(bar.maximum())
     session.segmentation.run()
     wait(application, lambda: session.segmentation.is_running or session.cell_count() == 0)
-    return int(session.cell_count())
 
 
 def wait(application: Any, busy: Callable[[], bool]) -> None:

@@ -120,11 +120,15 @@ def test_arrays_are_images_too(session: Session, tmp_path: Path) -> None:
     assert session.document.labels.shape == (1, 50, 50)
 
 
-def test_planes_that_are_not_seen_are_told(session: Session, tmp_path: Path) -> None:
+def test_times_are_frames_and_planes_at_each_time_are_told(session: Session, tmp_path: Path) -> None:
     movie = tmp_path / "movie.tif"
     tifffile.imwrite(movie, np.zeros((12, 30, 40), np.uint8), imagej=True, metadata={"axes": "TYX"})
     assert session.files.open(movie)
-    assert "12 time points" in session.failures[0]
+    assert session.document.is_movie
+    assert session.document.labels.shape == (12, 30, 40)
+    tifffile.imwrite(movie, np.zeros((4, 3, 30, 40), np.uint8), imagej=True, metadata={"axes": "TZYX"})
+    assert not session.files.open(movie)
+    assert "3 planes at each of 4 times" in session.failures[0]
 
 
 def wait_for_jobs(session: Session) -> None:

@@ -62,7 +62,7 @@ def volume(window: Window, stack: Path) -> Window:
         ((40, 60, 80), None, False, (40, 1, 60, 80)),
         ((60, 80, 9), None, True, (9, 1, 60, 80)),
         ((9, 2, 60, 80), None, True, (9, 2, 60, 80)),
-        ((9, 60, 80), "TYX", True, (1, 3, 60, 80)),
+        ((9, 60, 80), "TYX", True, (9, 1, 60, 80)),
         ((60, 80, 3), None, False, (1, 3, 60, 80)),
     ],
 )

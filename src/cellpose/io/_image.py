@@ -38,6 +38,8 @@ class Image:
         The axes of the file, where it has others than ``data`` or does not declare all of them; None: ``axes``.
     name
         Of the file, for messages.
+    interval_s
+        Seconds from frame to frame; None where unknown.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class Image:
     channel_names: tuple[str, ...] = ()
     file_axes: FileAxes | None = None
     name: str = ""
+    interval_s: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.axes) != np.ndim(self.data):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cellpose._machine.optional import optional
 from cellpose.errors import FileMissingError, FileReadError
 from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, known_letters
 from cellpose.io._image import Image
+from cellpose.io._interval import seconds
 from cellpose.io._limits import check_claim
 from cellpose.io._open import head_of
 
@@ -103,11 +105,20 @@ def read_bioio(path: Path) -> Image:
     shape = tuple(sizes.values())
     file_axes = FileAxes(known_letters("".join(sizes), shape), shape)
     names = tuple(str(name) for name in reader.channel_names or ())
-    return Image(data, known_letters(axes, data.shape), _bioio_pixel_size(reader), names, file_axes)
+    interval = _bioio_interval(reader)
+    return Image(
+        data, known_letters(axes, data.shape), _bioio_pixel_size(reader), names, file_axes, interval_s=interval
+    )
 
 
 def _open_bioio(path: Path) -> Any:
     return optional("bioio", "formats", f"read {path.suffix.lower()} files").BioImage(path)
+
+
+def _bioio_interval(reader: Any) -> float | None:
+    """Seconds between frames; readers give a `timedelta`, a number of seconds, or nothing."""
+    found = getattr(reader, "time_interval", None)
+    return seconds(found.total_seconds() if isinstance(found, timedelta) else found, "s")
 
 
 def _bioio_pixel_size(reader: Any) -> tuple[float | None, float | None, float | None]:

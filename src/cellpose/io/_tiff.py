@@ -15,6 +15,7 @@ from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError
 from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, known_letters
 from cellpose.io._image import FINEST_PRINT_UM, Image, ImageArray
+from cellpose.io._interval import interval_of_imagej, interval_of_pixels
 from cellpose.io._limits import check_claim
 from cellpose.io._ome_series import OmeSeries, file_of
 from cellpose.io._ome_set import companion_series, series_of_set
@@ -81,7 +82,7 @@ def read_tiff(path: Path) -> Image:
         if count > 1:
             logger.warning(f"{path} holds {count} series of images; only the first is read")
         sizes, names = _metadata(tif, series)
-        return Image(data, axes, sizes, names, _file_axes(tif, series))
+        return Image(data, axes, sizes, names, _file_axes(tif, series), interval_s=_interval(tif, series))
 
 
 def _without_alpha(page: Any, data: ImageArray, axes: str) -> tuple[ImageArray, str]:
@@ -109,7 +110,8 @@ def read_companion(path: Path) -> Image:
     check_series(path, None, series)
     sizes, names = _of_pixels(series.pixels)
     axes = known_letters(series.axes, series.shape)
-    return Image(series.asarray(), axes, sizes, names, _file_axes(None, series))
+    interval = interval_of_pixels(series.pixels)
+    return Image(series.asarray(), axes, sizes, names, _file_axes(None, series), interval_s=interval)
 
 
 def _file_axes(tif: Any, series: Any) -> FileAxes:
@@ -299,12 +301,24 @@ def _sides(tif: Any, unit: str) -> tuple[float | None, float | None]:
     return found[0], found[1]
 
 
+def _interval(tif: Any, series: Any) -> float | None:
+    """Seconds between frames, as an open file tells them."""
+    if isinstance(series, OmeSeries):
+        return interval_of_pixels(series.pixels)
+    return interval_of_pixels(_pixels_in(tif.ome_metadata)) if tif.is_ome else interval_of_imagej(tif.imagej_metadata)
+
+
 def _of_ome(xml: str | None) -> Metadata:
+    return _of_pixels(_pixels_in(xml))
+
+
+def _pixels_in(xml: str | None) -> Any:
+    """The first element ``Pixels`` of OME-XML; None where there is none."""
     try:
         root = ElementTree.fromstring(xml or "")
     except ElementTree.ParseError:
-        return (None, None, None), ()
-    return _of_pixels(next((element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"), None))
+        return None
+    return next((element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"), None)
 
 
 def _of_pixels(pixels: Any) -> Metadata:

@@ -12,9 +12,11 @@ import numpy.typing as npt
 from cellpose import io, transforms
 from cellpose.errors import FileWriteError
 from cellpose.gui.model import CELL, Document
-from cellpose.gui.model._cell_files import as_csv, cells_of, marks_of
+from cellpose.gui.model._cell_files import as_csv, cells_of, marks_of, times_of
 from cellpose.gui.model._classes import Classes
 from cellpose.gui.model._labels import Table
+from cellpose.gui.model._links import Lineage, numbered_links
+from cellpose.gui.model._movie_tracks import numbered_lineage
 from cellpose.gui.model._seg_file import flows_to_write
 from cellpose.io import CellFormat, write_text
 
@@ -44,34 +46,40 @@ class Exports:
 
     def masks(self) -> None:
         """Labels as ``_cp_masks.png``, or as a TIFF where PNG cannot hold them."""
-        self._write("masks", lambda document, labels, path: _save(document, labels, path, png=labels.ndim == 2))
+        self.write("masks", lambda document, labels, path: _save(document, labels, path, png=labels.ndim == 2))
 
     def outlines(self) -> None:
         """Outlines as ``_cp_outlines.txt``, for ImageJ."""
         if not self._is_plane("outlines"):
             return
-        self._write("outlines", lambda document, labels, path: _save(document, labels, path, text=True))
+        self.write("outlines", lambda document, labels, path: _save(document, labels, path, text=True))
 
     def rois(self) -> None:
         """Outlines as ``_rois.zip``, for ImageJ."""
-        self._write("ROIs", lambda _document, labels, path: io.save_rois(labels, path))
+        self.write("ROIs", lambda _document, labels, path: io.save_rois(labels, path))
 
     def table(self) -> None:
         """The table of cells as ``_cells.csv``."""
         session, document = self._session, self._session.document
         rows = self._rows()
         names, pixel_um = list(session.review.classes.names), session.scale.pixel_um
-        planes = 3 if document is not None and document.labels.shape[0] > 1 else 2
+        planes, lineage = 3 if document is not None and document.has_planes else 2, self._lineage(rows)
+        interval = None if document is None else document.interval_s
 
         def write(_document: Document, labels: npt.NDArray[Any], path: Path) -> None:
             stack = labels if planes == 3 else labels[None]
-            write_text(path.with_name(f"{path.stem}_cells.csv"), as_csv(stack, rows, names, pixel_um))
+            write_text(
+                path.with_name(f"{path.stem}_cells.csv"), as_csv(stack, rows, names, pixel_um, lineage, interval)
+            )
 
-        self._write("the table", write)
+        self.write("the table", write)
 
     def cells(self, form: CellFormat) -> None:
         """Cells with classes and scores as another program keeps them, in a file named as by ``cellpose convert``."""
         session, document = self._session, self._session.document
+        if document is not None and document.is_movie:
+            session.told.emit(f"{form.name}: of planes and volumes only; save the masks as TIFF, or the tracks")
+            return
         if not form.stacks and not self._is_plane(form.name):
             return
         rows, voxel_um = self._rows(), self._voxel_um()
@@ -83,25 +91,39 @@ class Exports:
             io.write_cells(target, cells_of(labels, rows, classes, voxel_um), form.name)
 
         if document is not None:
-            self._write(f"cells ({form.name})", write)
+            self.write(f"cells ({form.name})", write)
 
     def measurements(self, suffix: str) -> None:
         """What ``cellpose measure`` finds of each cell, with its score and class, as ``_measurements.<suffix>``."""
         session, document = self._session, self._session.document
         rows, voxel_um, names = self._rows(), self._voxel_um(), list(session.review.classes.names)
+        lineage = self._lineage(rows)
 
         def write(document: Document, labels: npt.NDArray[Any], path: Path) -> None:
             from cellpose import measure
 
             image = np.moveaxis(document.channels if labels.ndim == 3 else document.channels[0], -3, -1)
-            sides = [side for side in voxel_um[3 - labels.ndim :] if side is not None]
-            columns = measure.table(labels, image, pixel_size_um=sides if len(sides) == labels.ndim else None)
+            ndim = 2 if lineage is not None else labels.ndim
+            sides = [side for side in voxel_um[3 - ndim :] if side is not None]
+            sizes = sides if len(sides) == ndim else None
+            if lineage is None:
+                columns, times = measure.table(labels, image, pixel_size_um=sizes), {}
+            else:
+                frames = [measure.table(*pair, pixel_size_um=sizes) for pair in zip(labels, image, strict=True)]
+                columns, times = _joined(frames), times_of(lineage, document.interval_s)
             n = len(columns["label"])
-            told = {"image": np.full(n, path.name), "label": columns.pop("label"), **marks_of(rows, names)}
+            told = {"image": np.full(n, path.name), "label": columns.pop("label"), **times, **marks_of(rows, names)}
             measure.write_table(path.with_name(f"{path.stem}_measurements.{suffix}"), told | columns)
 
         if document is not None:
-            self._write(f"measurements ({suffix})", write)
+            self.write(f"measurements ({suffix})", write)
+
+    def _lineage(self, rows: Table) -> Lineage | None:
+        """Of a movie the tracks of its cells as they are numbered in files, whose rows of the table are given."""
+        document = self._session.document
+        if document is None or not document.is_movie:
+            return None
+        return numbered_lineage(rows, numbered_links(rows, document.labels.ids))
 
     def _voxel_um(self) -> tuple[float | None, float | None, float | None]:
         """Depth, height and width of a voxel in micrometres; None where unknown."""
@@ -129,9 +151,9 @@ class Exports:
             image = np.moveaxis(stack if restored.stack is None else restored.stack, 1, -1)
             if restored.stack is None:
                 image = transforms.apply_normalization(image, options)
-            pixels, axes = image.astype(np.float32, copy=False), "ZYXC"
+            pixels, axes = image.astype(np.float32, copy=False), f"{document.axis}YXC"
             if pixels.shape[-1] == 1:
-                pixels, axes = pixels[..., 0], "ZYX"
+                pixels, axes = pixels[..., 0], axes[:3]
             if len(pixels) == 1:
                 pixels, axes = pixels[0], axes[1:]
             io.write_tiff(paths.restored_tif, pixels, axes=axes)
@@ -146,8 +168,8 @@ class Exports:
     def _is_plane(self, what: str) -> bool:
         """Whether outlines can be written; for a volume a message says that they cannot."""
         document = self._session.document
-        if document is not None and document.is_volume:
-            self._session.told.emit(f"{what}: of single planes only; save the masks of a volume as TIFF")
+        if document is not None and document.has_planes:
+            self._session.told.emit(f"{what}: of single planes only; save the masks of a volume or movie as TIFF")
             return False
         return True
 
@@ -159,12 +181,24 @@ class Exports:
     def flows(self) -> None:
         """Flows and cell probability as TIFF."""
         document = self._session.document
+        if document is not None and document.is_movie:
+            self._session.told.emit("flows of movies are not saved; `cellpose --save_flows` writes them")
+            return
         if document is not None and (document.flows is None or document.flows.dP is None):
             self._session.told.emit("there are no flows to save; run a segmentation first")
             return
-        self._write("flows", lambda document, labels, path: _save(document, labels, path, flows=True))
+        self.write("flows", lambda document, labels, path: _save(document, labels, path, flows=True))
 
-    def _write(self, what: str, write: Callable[[Document, npt.NDArray[Any], Path], None]) -> None:
+    def write(self, what: str, write: Callable[[Document, npt.NDArray[Any], Path], None]) -> None:
+        """Write files beside the image, in the background; into another folder, where that cannot be written to.
+
+        Parameters
+        ----------
+        what
+            What is written, for the user.
+        write
+            Given the document, labels numbered 1..n and the path of the image, or a path beside which to write.
+        """
         session, document = self._session, self._session.document
         if document is None or document.path is None:
             session.told.emit(f"there is no image of a file to save {what} of")
@@ -204,6 +238,12 @@ class Exports:
         start(path)
 
 
+def _joined(frames: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
+    """The tables of frames, whose cells have different labels, as one, in the order of the labels."""
+    order = np.argsort(np.concatenate([frame["label"] for frame in frames]))
+    return {name: np.concatenate([frame[name] for frame in frames])[order] for name in frames[0]}
+
+
 def _save(
     document: Document,
     labels: npt.NDArray[Any],
@@ -215,7 +255,7 @@ def _save(
 ) -> None:
     nothing = not (png or text or flows)
     io.save_masks(
-        np.moveaxis(document.stack, 1, -1) if document.is_volume else np.moveaxis(document.stack[0], 0, -1),
+        np.moveaxis(document.stack, 1, -1) if document.has_planes else np.moveaxis(document.stack[0], 0, -1),
         labels,
         flows_to_write(document.flows, labels.shape),
         str(path),

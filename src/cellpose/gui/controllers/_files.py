@@ -59,6 +59,7 @@ class Files:
         self.autosave = Autosave(session)
         self.autoload_masks = session.preferences.section(_SECTION).get("autoload_masks") is True
         self.as_stacks = False
+        self._axes: dict[Path, str] = {}  # what the planes of files are, where the user said so
         self._wanted: Path | None = None  # what is being read
         self._next: tuple[Path, Callable[[], None] | None] | None = None  # to be opened after that
         self._token: object = None  # of the last beginning; what others read is not wanted
@@ -92,14 +93,14 @@ class Files:
                 then()
             return
         self._wanted, token, autoload, as_stack = path, object(), self.autoload_masks, self.as_stacks
-        self._token = token
+        self._token, axis = token, self._axes.get(path, "")
 
         def show(early: Document) -> None:
             self._session.warm()
             self._session.in_main(lambda: self._show(token, early))
 
         def work(report: Report) -> OpenedImage:
-            opened = read(path, autoload, report, show, as_stack)
+            opened = read(path, autoload, report, show, as_stack, axis)
             self._session.warm()
             return opened
 
@@ -119,6 +120,23 @@ class Files:
         self._session.jobs.cancel(self.name)
         self.autosave.settle()  # the file that is read may be that of the open image
         return self._open(image)
+
+    def begin_movie(self, folder: Path) -> None:
+        """Open a folder with an image for each frame as a movie, as `begin` opens a file."""
+        self._axes[folder] = "T"
+        self.begin(folder)
+
+    def take_planes_for(self, axis: str) -> None:
+        """Open the file that is open anew: its planes are frames in time (``"T"``), or planes in depth (``"Z"``)."""
+        session, document = self._session, self._session.document
+        if document is None or document.path is None:
+            session.told.emit("open a file of planes first")
+        elif session.held or document.path.is_dir():
+            session.told.emit(session.held or "the frames of this movie are the images of a folder")
+        else:
+            before, self._axes[document.path] = self._axes.get(document.path, ""), axis
+            if not self.open(document.path):
+                self._axes[document.path] = before
 
     def settle(self) -> None:
         """Wait for cells that are still being read, if something was drawn that is to be added to them."""
@@ -247,7 +265,7 @@ class Files:
 
     def _image_of(self, path: Path) -> Path | None:
         """The file itself, or the first image of a folder; None, with a message, if it has none."""
-        if not path.is_dir() or is_zarr(path):
+        if not path.is_dir() or is_zarr(path) or self._axes.get(path) == "T":
             return path
         first = next(iter(images_of(path)), None)
         if first is None:
@@ -256,7 +274,8 @@ class Files:
 
     def _open(self, path: Path) -> bool:
         try:
-            opened = read(path, self.autoload_masks, lambda _: None, lambda _: None, self.as_stacks)
+            axis = self._axes.get(path, "")
+            opened = read(path, self.autoload_masks, lambda _: None, lambda _: None, self.as_stacks, axis)
         except (CellposeError, OSError, MemoryError) as error:
             self._not_opened(path, error)
             return False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.gui.controllers._frames import cells_of_frames, frame_box
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._steps import Then
 from cellpose.gui.controllers._stitched import StitchedFinder
@@ -95,6 +97,7 @@ class _Runs(Protocol):
         then: Then,
         *,
         over: Edit | None,
+        frames: Collection[int] | None = None,
     ) -> None:
         """Put cells into a document, or a part of it."""
 
@@ -105,7 +108,8 @@ class _Runs(Protocol):
 class LiveMasks:
     """Makes masks again whenever a threshold changes; changes of one gesture are one step of the history.
 
-    Masks are shown before their cells are scored. Scores come when nothing has changed for a while.
+    Masks are shown before their cells are scored. Scores come when nothing has changed for a while. So do, of a movie,
+    the masks of the other frames whose flows are known: the frame that is seen follows at once.
 
     Parameters
     ----------
@@ -156,11 +160,17 @@ class LiveMasks:
     def _make(self) -> None:
         self._stale = False
         jobs, document, gesture = self._session.jobs, self._session.document, self._asked
-        flows = document.flows if document is not None else None
+        frame = self._session.view.plane
+        flows = document.flows_at(frame) if document is not None else None
+        if document is not None and document.is_movie and flows is None:
+            self._make_all_frames(document, gesture)
+            return
         if document is None or flows is None or flows.dP is None or flows.cellprob is None:
             return
         jobs.cancel(self.scoring)
         part = None if flows.region is None else self._runs.with_margin(document, flows.region)
+        if part is None and document.is_movie:
+            part = Part(frame_box(frame, document.labels.shape), frame_box(frame, document.labels.shape))
         settings, known = self._session.settings, self._kept
         stitched = self._is_stitched()
         masking = settings.masking() if stitched else settings.masking_of(document.is_volume)
@@ -178,7 +188,7 @@ class LiveMasks:
 
         def done(result: tuple[_Kept, FoundCells]) -> None:
             kept, cells = result
-            if document is self._session.document and document.flows is flows:
+            if document is self._session.document and document.flows_at(frame) is flows:
                 self._kept = kept
                 self._replace(document, part, cells, gesture, lambda edit: replaced(kept, cells, edit))
             elif self._stale:
@@ -187,10 +197,31 @@ class LiveMasks:
         def replaced(kept: _Kept, cells: FoundCells, edit: Edit | None) -> None:
             if self._stale:
                 self._make()
+            elif edit is not None and document.flows is not None and len(document.flows.frames) > 1:
+                self._make_all_frames(document, gesture)
             elif edit is not None:
                 self._score(document, kept, cells, edit)
 
         jobs.start(self.name, work, done, lambda error: self._session.failed.emit(str(error)))
+
+    def _make_all_frames(self, document: Document, gesture: int) -> None:
+        """The masks of all frames whose flows are known, once the hand rests; with those of this frame one step."""
+        flows, masking = document.flows, self._session.settings.masking()
+        known = {} if flows is None else {t: each for t, each in flows.frames.items() if each.region is None}
+        if flows is None or not known:
+            return
+
+        def work(report: Report) -> FoundCells:
+            time.sleep(_REST_S)
+            report(0)  # ends here if the thresholds are others by now
+            labels, scores, scoring, _ = cells_of_frames(known, document.labels.shape, masking, report)
+            return FoundCells.scored(labels, scores, scoring, Origin("thresholds", flows.model, 0, masking), None)
+
+        def done(cells: FoundCells) -> None:
+            if document is self._session.document and document.flows is flows:
+                self._replace(document, None, cells, gesture, lambda _: None, frames=known)
+
+        self._session.jobs.start(self.scoring, work, done, lambda error: self._session.failed.emit(str(error)))
 
     def _replace(
         self,
@@ -199,6 +230,7 @@ class LiveMasks:
         cells: FoundCells,
         gesture: int,
         then: Then,
+        frames: Collection[int] | None = None,
     ) -> None:
         step, last = self._last
 
@@ -206,7 +238,7 @@ class LiveMasks:
             self._last = (gesture, edit)
             then(edit)
 
-        self._runs.put(document, part, cells, put, over=last if step == gesture else None)
+        self._runs.put(document, part, cells, put, over=last if step == gesture else None, frames=frames)
 
     def _score(self, document: Document, kept: _Kept, cells: FoundCells, edit: Edit) -> None:
         """Score what has no score yet, once the hand rests."""

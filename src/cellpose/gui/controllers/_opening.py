@@ -15,10 +15,12 @@ from cellpose._machine.reading import reading
 from cellpose.errors import CellposeError, FileReadError
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, LabelStore, Picture
-from cellpose.gui.model._images import FileImage, image_of_file, stack_of_seg
+from cellpose.gui.model._folder import images_of
+from cellpose.gui.model._images import FileImage, file_image, image_of_file, movie_of_folder, stack_of_seg
 from cellpose.gui.model._journal import state_of
+from cellpose.gui.model._links import apart, restore_links
 from cellpose.gui.model._mask_files import labels_of_file, masks_beside, pieces
-from cellpose.gui.model._seg_file import restore, restore_flows, restore_restored, seg_path
+from cellpose.gui.model._seg_file import AXIS_KEY, restore, restore_flows, restore_restored, seg_path
 from cellpose.io import VIEWS, Segmentation, holds_objects
 
 __all__ = ["Masks", "OpenedImage", "read"]
@@ -89,7 +91,12 @@ class OpenedImage:
 
 
 def read(
-    path: Path, autoload_masks: bool, report: Report, show: Callable[[Document], None], as_stack: bool = False
+    path: Path,
+    autoload_masks: bool,
+    report: Report,
+    show: Callable[[Document], None],
+    as_stack: bool = False,
+    axis: str = "",
 ) -> OpenedImage:
     """Read an image with its segmentation, or a ``_seg.npy`` with its image.
 
@@ -105,6 +112,9 @@ def read(
         Given the image as a document without cells, if they will take long.
     as_stack
         Files without names of axes hold planes.
+    axis
+        What the planes of this file are, as the user says: ``"Z"`` or ``"T"``; empty: as its ``_seg.npy`` says, or as
+        it says itself.
 
     Raises
     ------
@@ -112,10 +122,10 @@ def read(
         If a file cannot be read.
     """
     if path.suffix.lower() == ".npy" and holds_objects(path):
-        image, opened = _image_of_seg(path, as_stack)
+        image, opened = _image_of_seg(path, as_stack, axis)
         return _with_seg(_document(opened, None, image), path, report, show)
     seg = seg_path(path)
-    opened, on_disk = image_of_file(path, as_stack), state_of(seg)
+    opened, on_disk = _image_of(path, seg, as_stack, axis), state_of(seg)
     if seg.is_file() and not autoload_masks:
         early = _document(opened, None, path)
         try:
@@ -149,11 +159,39 @@ def _document(
         channel_names=image.channel_names,
         picture=picture,
         z_aspect=image.z_aspect,
+        axis=image.axis,
+        interval_s=image.interval_s,
     )
 
 
+def _image_of(path: Path, seg: Path, as_stack: bool, axis: str) -> FileImage:
+    """The image of a file, or the movie of a folder."""
+    if path.is_dir() and not io.is_zarr(path):
+        return movie_of_folder(path, images_of(path))
+    image = io.read_image(path)
+    if not axis and image.data.ndim > 2 and seg.is_file():
+        axis = _axis_in(seg)
+    return file_image(image, path, as_stack, axis)
+
+
+def _axis_in(seg: Path) -> str:
+    """What the planes of an image are, where its ``_seg.npy`` says that they are frames."""
+    try:
+        return "T" if io.read_seg(seg, without=(*_ARRAYS, VIEWS)).content.get(AXIS_KEY) == "T" else ""
+    except CellposeError:
+        return ""  # told when its cells are read
+
+
 def _with_labels(early: Document, labels: npt.NDArray[np.int32] | LabelStore) -> Document:
-    image = FileImage(early.stack, early.channels, early.pixel_um, early.channel_names, z_aspect=early.z_aspect)
+    image = FileImage(
+        early.stack,
+        early.channels,
+        early.pixel_um,
+        early.channel_names,
+        z_aspect=early.z_aspect,
+        axis=early.axis,
+        interval_s=early.interval_s,
+    )
     return _document(image, labels, early.path, early.picture)
 
 
@@ -177,19 +215,28 @@ def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Docume
 
 def _with_cells(early: Document, seg: Path) -> Document:
     content = io.read_seg(seg, without=tuple(key for key in _ARRAYS if key != "masks"))
-    document = _with_labels(early, LabelStore(np.asarray(content.masks)))
+    masks, links = np.asarray(content.masks), np.zeros(0, np.int32)
+    if early.is_movie and masks.ndim == 3:
+        masks, links = apart(masks)
+    document = _with_labels(early, LabelStore(masks))
     restore(document, content)
+    if (links > 0).any():
+        restore_links(document.labels, links[1:])
     return document
 
 
-def _image_of_seg(path: Path, as_stack: bool) -> tuple[Path, FileImage]:
+def _image_of_seg(path: Path, as_stack: bool, axis: str) -> tuple[Path, FileImage]:
     seg = io.read_seg(path, without=_ARRAYS)
     named = Path(seg.filename) if seg.filename else None
     beside = path.parent / named.name if named else None
     places = [place for place in (named, beside) if place is not None]
+    is_movie = seg.content.get(AXIS_KEY) == "T"
     image = next((place for place in places if place.is_file() or io.is_zarr(place)), None)
+    if image is None and is_movie and (folder := next((place for place in places if place.is_dir()), None)):
+        return folder, movie_of_folder(folder, images_of(folder))
     if image is not None:
-        return image, image_of_file(image, as_stack or seg.masks.ndim == 3)
+        axis = axis or ("T" if is_movie else "")
+        return image, image_of_file(image, as_stack or seg.masks.ndim == 3, axis)
     if seg.image is None:
         message = f"{path} names the image {seg.filename!r}, which is not there; put the image beside the file"
         raise FileReadError(message)

@@ -104,13 +104,13 @@ class Recipes:
             session.told.emit("open an image of a file first")
             return
         n_channels, image = document.stack.shape[1], document.path.absolute()
-        is_volume, all_used = document.is_volume, document.channels.shape[1] == n_channels
+        has_planes, all_used = document.has_planes, document.channels.shape[1] == n_channels
         recipe = self.recipe(image)
 
         def work(_report: Report) -> str:
             from cellpose import io
 
-            known = all_used if is_volume else io.imread_2D(image).shape[-1] == n_channels
+            known = all_used if has_planes else io.imread_2D(image).shape[-1] == n_channels
             return write(replace(recipe(), n_channels=None if known else n_channels))
 
         def done(text: str) -> None:

@@ -147,8 +147,8 @@ class Restoration:
 
 def _check(task: str, document: Document, diameter: float) -> None:
     """Raise where a task makes no sense."""
-    if task == "upsample" and document.is_volume:
-        message = "upsample: of single planes only; denoise, deblur and one-click restore volumes plane by plane"
+    if task == "upsample" and document.has_planes:
+        message = "upsample: of single planes only; denoise, deblur and one-click restore volumes and movies by planes"
         raise InputError(message)
     if task == "upsample" and not diameter:
         message = "upsample needs to know how large the cells are; set the diameter"
@@ -168,7 +168,7 @@ def _restored(
     from cellpose.models import Images, Layout
     from cellpose.options import Tiling
 
-    stack, volume = document.stack, document.is_volume
+    stack, volume = document.stack, document.has_planes
     image = np.moveaxis(stack if volume else stack[0], -3, -1)
     layout = Layout(None if channels is None else list(channels), -1, 0 if volume else None)
     (one,) = model.restored(

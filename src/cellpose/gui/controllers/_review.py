@@ -54,7 +54,7 @@ class Review:
 
     def listed(self, document: Document) -> CellList:
         """The cells of a document that pass the filter."""
-        cells = CellList(document.labels)
+        cells = CellList(document.labels, (lambda: document.lineage.track) if document.is_movie else None)
         cells.set_filter(self.filter, self.classes.names)
         return cells
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from psygnal import Signal
 
 from cellpose._progress.bars import Fractions
 from cellpose.errors import CellposeError
+from cellpose.gui.controllers._frames import FoundFrame, found_in_frames, frame_box, with_frame
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._live import FoundCells, LiveMasks, Part, in_planes
 from cellpose.gui.controllers._preload import load_networks
@@ -25,6 +27,7 @@ from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._marks import is_settled
 from cellpose.gui.model._provenance import Origin
 from cellpose.gui.model._regions import Rectangle, box_of
+from cellpose.gui.model._scores import score_cells
 
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
@@ -92,47 +95,112 @@ class Segmentations:
             session.told.emit("nothing of the image lies there")
             return
         region = Box(0, document.labels.shape[0], y0, y1, x0, x1)
-        self.run(None if region.shape == document.labels.shape else region)
+        if document.is_movie:
+            region = region._replace(z0=session.view.plane, z1=session.view.plane + 1)
+        self.run(None if region.shape[1:] == document.labels.shape[1:] else region)
 
     def run(self, region: Box | None = None) -> None:
-        """Segment the open image, or a region of it, with the present settings, in the background."""
-        session, document, settings = self._session, self._session.document, self._session.settings
-        if document is None:
-            session.failed.emit("open an image first, then run")
-            return
-        if session.held or self.is_ending:
-            session.told.emit(session.held or "the last run is still being canceled")
-            return
-        wanted, is_volume, older = (settings.model, settings.gpu), document.is_volume, document.flows
-        part = None if region is None else self.with_margin(document, region)
-        try:
-            source = Source.of(document, settings, self.channel_pair(), None if part is None else part.box)
-        except CellposeError as error:
-            session.failed.emit(str(error))
-            return
-        options = {**source.options, **settings.masking_of(is_volume), **(settings.volume() if is_volume else {})}
-        asked = {**settings.told(), **(settings.volume() if is_volume else {}), **source.told}
-        asked |= {name: list(value) for name, value in self.channels().items()}
+        """Segment the open image, or a region of it, with the present settings, in the background.
 
-        def work(report: Report) -> tuple[FoundCells, Flows]:
-            model = self._loaded(*wanted)
+        Of a movie the frame that is seen.
+        """
+        document, frame = self._session.document, self._session.view.plane
+        if not self._may_run() or document is None:
+            return
+        older, shape, is_volume = document.flows_at(frame), document.labels.shape, document.is_volume
+        part = None if region is None else self.with_margin(document, region)
+        if region is None and document.is_movie:
+            part = Part(frame_box(frame, shape), frame_box(frame, shape))
+        asked = self._asked(document, part)
+        if asked is None:
+            return
+        source, options, origin = asked
+
+        def work(model: Any, report: Report) -> tuple[FoundCells, Flows]:
             axes = {"channel_axis": -1, **({"z_axis": 0} if is_volume else {})}
             masks, flows, _ = model.eval(source.image(), progress=Fractions(report), **axes, **options)
             masks, (rgb, dP, cellprob) = source.at_image_size(masks, flows)
-            cells = FoundCells.of(masks, dP, cellprob, Origin("segment", model.model_name, 0, asked), part)
+            cells = FoundCells.of(masks, dP, cellprob, replace(origin, model=model.model_name), part)
             found = Flows(rgb if is_volume else rgb[None], dP, cellprob, model.model_name)
-            if part is not None and is_volume:
+            if region is not None and is_volume:
                 found = Flows(None, None, None, model.model_name)  # of a part of a volume they are not kept
-            elif part is not None:
-                found = Flows.joined(older, document.labels.shape, part.box, found, part.region)
+            elif region is not None and part is not None:
+                found = Flows.joined(older, (1, *shape[1:]), part.box, found, part.region)
             return cells, found
 
         def done(result: tuple[FoundCells, Flows]) -> None:
-            self._take(document, part, *result)
+            cells, found = result
+            self._take(document, part, cells, with_frame(document.flows, frame, found) if document.is_movie else found)
 
+        self._start(work, done)
+
+    def run_all_frames(self) -> None:
+        """Segment each frame of the open movie with the present settings, in the background."""
+        document = self._session.document
+        if not self._may_run() or document is None:
+            return
+        shape = document.labels.shape
+        asked = self._asked(document, Part(frame_box(0, shape), frame_box(0, shape)))
+        if asked is None:
+            return
+        first, options, origin = asked
+
+        def work(model: Any, report: Report) -> tuple[FoundCells, Flows]:
+            def find(frame: int, told: Report) -> FoundFrame:
+                source = first.of_frame(document, frame)
+                masks, flows, _ = model.eval(source.image(), progress=Fractions(told), channel_axis=-1, **options)
+                masks, (rgb, dP, cellprob) = source.at_image_size(masks, flows)
+                labels = np.ascontiguousarray(masks, np.int32)
+                scored = score_cells(labels, dP, cellprob, model.model_name)
+                return FoundFrame(labels, *scored, Flows(rgb[None], dP, cellprob, model.model_name))
+
+            labels, scores, scoring, kept = found_in_frames(find, range(shape[0]), shape, report)
+            cells = FoundCells.scored(labels, scores, scoring, replace(origin, model=model.model_name), None)
+            return cells, Flows(None, None, None, model.model_name, frames=kept)
+
+        self._start(work, lambda result: self._take(document, None, *result))
+
+    def _may_run(self) -> bool:
+        """Whether something can be run now; the user is told why not."""
+        session = self._session
+        if session.document is None:
+            session.failed.emit("open an image first, then run")
+        elif session.held or self.is_ending:
+            session.told.emit(session.held or "the last run is still being canceled")
+        else:
+            return True
+        return False
+
+    def _asked(self, document: Document, part: Part | None) -> tuple[Source, dict[str, Any], Origin] | None:
+        """What is segmented, keywords of ``eval`` and the history, where the model is left out; None: it cannot be."""
+        settings, is_volume = self._session.settings, document.is_volume
+        volume = settings.volume() if is_volume else {}
+        try:
+            source = Source.of(document, settings, self.channel_pair(), None if part is None else part.box)
+        except CellposeError as error:
+            self._session.failed.emit(str(error))
+            return None
+        options = {**source.options, **settings.masking_of(is_volume), **volume}
+        asked = {**settings.told(), **volume, **source.told}
+        asked |= {name: list(value) for name, value in self.channels().items()}
+        return source, options, Origin("segment", "", 0, asked)
+
+    def _start(
+        self,
+        work: Callable[[Any, Report], tuple[FoundCells, Flows]],
+        done: Callable[[tuple[FoundCells, Flows]], None],
+    ) -> None:
+        """Begin a run: ``work`` gets the model, which may have to be loaded first."""
+        session, settings = self._session, self._session.settings
+        wanted = settings.model, settings.gpu
         if self._model[0] != wanted:
             session.told.emit(f"loading {settings.model or 'the model'} ...")
-        session.jobs.start(self.name, work, done, lambda error: session.failed.emit(f"NET ERROR: {error}"))
+        session.jobs.start(
+            self.name,
+            lambda report: work(self._loaded(*wanted), report),
+            done,
+            lambda error: session.failed.emit(f"NET ERROR: {error}"),
+        )
 
     def find_gpu(self) -> None:
         """Use a GPU if one works, which is found out in the background; torch is not loaded where none can be."""
@@ -187,11 +255,13 @@ class Segmentations:
         then: Then,
         *,
         over: Edit | None = None,
+        frames: Collection[int] | None = None,
         **beside: Any,
     ) -> None:
         """New cells in place of those of the image, or of a part of it, with what goes back and forth beside them.
 
-        ``then`` gets the edit, or None where it was refused. The edit that they come ``over`` is taken back first.
+        ``then`` gets the edit, or None where it was refused. The edit that they come ``over`` is taken back first. Of a
+        movie the new cells may be of some ``frames`` only; what is in the others stays.
         """
         labels, scores, beside["scoring"], origin, found = cells
         labels, origins = in_planes(labels), document.origins if over is None else over.beside["origins"][0]
@@ -203,8 +273,8 @@ class Segmentations:
         else:
             operation, inside = operations.replace_within, (part.box, labels, part.region, scores)
         self._session.steps.do(
-            document, operation, *inside,
-            pixels=labels.size, then=then, over=over, keep=self._kept(document), name=origin.what, beside=beside,
+            document, operation, *inside, pixels=labels.size, then=then, over=over,
+            keep=self._kept(document, frames), name=origin.what, beside=beside,
         )  # fmt: skip
 
     def with_margin(self, document: Document, region: Box) -> Part:
@@ -245,12 +315,15 @@ class Segmentations:
 
         self.put(document, part, cells, tell, flows=found)
 
-    def _kept(self, document: Document) -> list[int]:
-        if not self._session.settings.keep_corrected:
-            return []
+    def _kept(self, document: Document, frames: Collection[int] | None) -> list[int]:
+        """The cells that stay: those that were corrected, if the user wants it, and those of other frames."""
         table = document.labels.table
-        touched = is_settled(table) | (table["kind"] > 0)
-        return [int(cell) for cell in np.flatnonzero((table["area"] > 0) & touched)]
+        kept = np.zeros(len(table), np.bool_)
+        if self._session.settings.keep_corrected:
+            kept |= is_settled(table) | (table["kind"] > 0)
+        if frames is not None:
+            kept |= ~np.isin(table["box"][:, 0], list(frames))
+        return [int(cell) for cell in np.flatnonzero((table["area"] > 0) & kept)]
 
 
 def _gpu_likely() -> bool:

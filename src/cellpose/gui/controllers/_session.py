@@ -24,6 +24,7 @@ from cellpose.gui.controllers._folder import Folder
 from cellpose.gui.controllers._jobs import Jobs
 from cellpose.gui.controllers._keymap import KeyMap
 from cellpose.gui.controllers._models import Models
+from cellpose.gui.controllers._movies import Movies
 from cellpose.gui.controllers._overview import Overview
 from cellpose.gui.controllers._projection import Projection
 from cellpose.gui.controllers._recipes import Recipes
@@ -137,7 +138,7 @@ class Session:
         self.cells = Cells(self)
         self.review = Review(self)
         self.field_by_field = FieldByField(self)
-        self.volumes = Volumes(self)
+        self.volumes, self.movies = Volumes(self), Movies(self)
         self.projection = Projection(self)
         self.slicing = Slicing(self)
         self.batch, self.thumbnails = Batch(self), Thumbnails(self)
@@ -282,6 +283,8 @@ class Session:
     def available_views(self) -> list[str]:
         """The pictures that there are of the open image."""
         flows = None if self.document is None else self.document.flows
+        if flows is not None and flows.frames:
+            flows = next(iter(flows.frames.values()))  # those of frames are alike
         there = {"image": True, "gradXY": flows is not None and flows.rgb is not None}
         there["cellprob"] = flows is not None and flows.cellprob is not None
         there["gradZ"] = flows is not None and flows.dP is not None and len(flows.dP) == 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,8 @@ class Source:
                 )
                 raise InputError(message)
             return cls._restored(restored, restored.stack, settings, channels, planes, size)
-        # of a part with a filter, the filter sees the part alone
-        by_whole = box is not None and restored is None
+        # of a part with a filter, the filter sees the part alone; a frame of a movie is a whole
+        by_whole = box is not None and restored is None and size != document.labels.shape[1:]
         options = {
             "diameter": settings.diameter or None,
             "normalize": settings.normalization(None if restored is None else restored.filters),
@@ -82,7 +82,7 @@ class Source:
         if by_whole:
             options["normalize"] = False
         z, y, x = planes
-        whole, percentiles = document.stack if by_whole else None, (settings.lower, settings.upper)
+        whole, percentiles = document.stack[z] if by_whole else None, (settings.lower, settings.upper)
         return cls(document.stack[z, :, y, x], whole, percentiles, size, options, {})
 
     @classmethod
@@ -97,14 +97,20 @@ class Source:
     ) -> Source:
         """What a network restored: the channels that were chosen stand first, and cells are larger by its ratio."""
         z, y, x = (restored.there(places, axis) for axis, places in enumerate(planes))
-        part = stack[z, :, y, x]
+        part, whole = stack[z, :, y, x], stack[z]
         options = {
             "diameter": settings.diameter * restored.ratio or None,
-            "normalize": Normalization() if part.shape == stack.shape else False,
+            "normalize": Normalization() if part.shape == whole.shape else False,
             **({} if channels is None else {"channels": [0, 0] if channels[0] == 0 else [1, 2]}),
         }
         told = {"restore": restored.model, **({"ratio": restored.ratio} if restored.ratio != 1 else {})}
-        return cls(part, None if part.shape == stack.shape else stack, _DEFAULT, size, options, told)
+        return cls(part, None if part.shape == whole.shape else whole, _DEFAULT, size, options, told)
+
+    def of_frame(self, document: Document, frame: int) -> Source:
+        """The same of another frame of a movie, where this is a whole frame."""
+        restored = document.restored
+        stack = document.stack if restored is None or restored.stack is None else restored.stack
+        return replace(self, stack=stack[frame : frame + 1])
 
     def image(self) -> npt.NDArray[Any]:
         """([Z,] Y, X, C), in any thread."""

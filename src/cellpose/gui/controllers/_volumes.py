@@ -1,4 +1,4 @@
-"""Going through the planes of a volume."""
+"""Going through the planes of a volume, and the frames of a movie."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _THICK = 2.0  # pixels between planes from which cells fall apart unless steps a
 
 
 class Volumes:
-    """The planes of the open image, where it has several.
+    """The planes or frames of the open image, where it has several.
 
     Parameters
     ----------
@@ -30,20 +30,25 @@ class Volumes:
 
     @property
     def n_planes(self) -> int:
-        """How many planes the open image has; 0 where there is none."""
+        """How many planes or frames the open image has; 0 where there is none."""
         document = self._session.document
         return 0 if document is None else document.labels.shape[0]
 
     @property
     def is_open(self) -> bool:
-        """Whether a volume is open."""
+        """Whether a volume or a movie is open."""
         return self.n_planes > 1
 
+    @property
+    def is_volume(self) -> bool:
+        """Whether a volume is open."""
+        return self._session.document is not None and self._session.document.is_volume
+
     def open(self, document: Document) -> None:
-        """Begin in the middle of a document."""
+        """Begin in the middle of a volume, or with the first frame of a movie."""
         planes, height, width = document.labels.shape
         view = self._session.view
-        view.plane, view.cross = planes // 2, (height // 2, width // 2)
+        view.plane, view.cross = 0 if document.is_movie else planes // 2, (height // 2, width // 2)
         settings = self._session.settings
         view.z_aspect = settings.anisotropy = document.z_aspect
         settings.isotropic_steps = document.z_aspect >= _THICK

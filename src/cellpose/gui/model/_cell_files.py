@@ -14,14 +14,22 @@ from cellpose.gui.model._box import Box
 from cellpose.gui.model._cell_filter import diameters
 from cellpose.gui.model._classes import Classes
 from cellpose.gui.model._labels import Table
+from cellpose.gui.model._links import Lineage
 from cellpose.io import Cells
 
-__all__ = ["as_csv", "cells_of", "marks_of"]
+__all__ = ["as_csv", "cells_of", "marks_of", "times_of"]
 
 Labels = npt.NDArray[np.int32]
 
 
-def as_csv(labels: Labels, rows: Table, classes: Sequence[str], pixel_um: tuple[float, float] | None = None) -> str:
+def as_csv(
+    labels: Labels,
+    rows: Table,
+    classes: Sequence[str],
+    pixel_um: tuple[float, float] | None = None,
+    lineage: Lineage | None = None,
+    interval_s: float | None = None,
+) -> str:
     r"""A line per cell, in the order of the labels 1..n.
 
     Parameters
@@ -34,6 +42,10 @@ def as_csv(labels: Labels, rows: Table, classes: Sequence[str], pixel_um: tuple[
         Names of the classes 1, 2, ...
     pixel_um
         Height and width of a pixel; None: sizes in pixels only.
+    lineage
+        Of a movie: the tracks of these numbers. A cell has its frame, its track and the track of its mother (0: none).
+    interval_s
+        Seconds from frame to frame, for a column of times.
 
     Examples
     --------
@@ -47,9 +59,22 @@ def as_csv(labels: Labels, rows: Table, classes: Sequence[str], pixel_um: tuple[
     out = text.StringIO()
     writer = csv.writer(out)
     microns = [] if pixel_um is None else ["area_um2", "diameter_um"]
-    place = ["y_px", "x_px"] if len(labels) == 1 else ["z_px", "y_px", "x_px"]
+    place = ["y_px", "x_px"] if len(labels) == 1 or lineage is not None else ["z_px", "y_px", "x_px"]
+    times = {} if lineage is None else times_of(lineage, interval_s)
     writer.writerow(
-        ["label", *place, "area_px", "diameter_px", *microns, "score", "class", "class_name", "manual", "checked"]
+        [
+            "label",
+            *times,
+            *place,
+            "area_px",
+            "diameter_px",
+            *microns,
+            "score",
+            "class",
+            "class_name",
+            "manual",
+            "checked",
+        ]
     )
     unit = 1.0 if pixel_um is None else pixel_um[0] * pixel_um[1]
     wide = diameters(rows)
@@ -59,6 +84,7 @@ def as_csv(labels: Labels, rows: Table, classes: Sequence[str], pixel_um: tuple[
         writer.writerow(
             [
                 number,
+                *(f"{values[number - 1]:.10g}" for values in times.values()),
                 *(f"{at:.6g}" for at in centre),
                 row["area"],
                 f"{wide[number - 1]:.4g}",
@@ -71,6 +97,13 @@ def as_csv(labels: Labels, rows: Table, classes: Sequence[str], pixel_um: tuple[
             ]
         )
     return out.getvalue()
+
+
+def times_of(lineage: Lineage, interval_s: float | None) -> dict[str, npt.NDArray[Any]]:
+    """Of the cells 1..n of a movie: frame, time where it is known, track, and the track of the mother (0: none)."""
+    frame, track = lineage.frame[1:], lineage.track[1:]
+    seconds = {} if interval_s is None else {"time_s": frame * interval_s}
+    return {"frame": frame, **seconds, "track": track, "parent": lineage.track[lineage.earlier[track]]}
 
 
 def _centres(labels: Labels, rows: Table) -> npt.NDArray[np.float64]:

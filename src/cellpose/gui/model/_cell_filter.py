@@ -30,6 +30,7 @@ def diameters(rows: Table) -> npt.NDArray[np.float64]:
 # What can be compared with a number.
 FIELDS: dict[str, Callable[[Numbers, Table], npt.NDArray[Any]]] = {
     "id": lambda ids, rows: ids,
+    "frame": lambda ids, rows: rows["box"][:, 0],
     "size": lambda ids, rows: rows["area"],
     "diameter": lambda ids, rows: diameters(rows),
     "score": lambda ids, rows: rows["score"],

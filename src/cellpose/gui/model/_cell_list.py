@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from cellpose.gui.model._marks import is_settled
 
 __all__ = ["COLUMNS", "CellList", "Step"]
 
-COLUMNS = ("id", "size", "diameter", "score", "class", "state")
+COLUMNS = ("id", "size", "diameter", "score", "class", "state", "frame", "track")
 
 
 class Step(NamedTuple):
@@ -35,6 +35,8 @@ class CellList:
     ----------
     store
         The labels, read whenever something is asked for.
+    tracks
+        Of a movie the number of the track of each number of a cell, (labels,); None: there are no tracks.
 
     Attributes
     ----------
@@ -49,8 +51,8 @@ class CellList:
     [3, 2, 1]
     """
 
-    def __init__(self, store: LabelStore) -> None:
-        self._store = store
+    def __init__(self, store: LabelStore, tracks: Callable[[], npt.NDArray[np.int32]] | None = None) -> None:
+        self._store, self._tracks = store, tracks
         self._column, self._descending = "id", False
         self._filter: Filter | None = None
         self.order: npt.NDArray[np.int32] = np.zeros(0, np.int32)
@@ -121,12 +123,17 @@ class CellList:
         facts = self._store.table[cell]
         if column == "state":
             return "hand-made" if facts["manual"][0] else "checked" if facts["checked"][0] else ""
-        return FIELDS[column](cell, facts)[0].item()
+        return self._values(column, cell, facts)[0].item()
+
+    def _values(self, column: str, ids: npt.NDArray[np.int32], rows: Table) -> npt.NDArray[Any]:
+        if column == "track":
+            return np.zeros(ids.size) if self._tracks is None else self._tracks()[ids]
+        return FIELDS[column](ids, rows)
 
     def _keys(self, ids: npt.NDArray[np.int32], rows: Table) -> npt.NDArray[np.float64]:
         if self._column == "state":
             values = np.where(rows["manual"], 2.0, is_settled(rows))
         else:
-            values = FIELDS[self._column](ids, rows).astype(np.float64)
+            values = self._values(self._column, ids, rows).astype(np.float64)
         signed = -values if self._descending else values
         return np.where(np.isnan(signed), np.inf, signed)

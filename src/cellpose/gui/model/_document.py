@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from cellpose.gui.model._box import Box
 from cellpose.gui.model._corrections import ModelCells
 from cellpose.gui.model._history import History
 from cellpose.gui.model._labels import Edit, LabelStore
+from cellpose.gui.model._links import Lineage
 from cellpose.gui.model._picture import Picture
 from cellpose.gui.model._provenance import Origin
 from cellpose.gui.model._restored import Restored
@@ -43,6 +44,9 @@ class Flows:
         The part of the planes that the network saw last, where it did not see all; elsewhere older flows, or zeros.
     boxes
         All parts that it saw, with their margins; empty: all, or unknown.
+    frames
+        Of a movie: the flows of frames, by their number; there are no others then. A frame that the network did not
+        see, or whose flows found no room in memory, is absent.
     """
 
     rgb: npt.NDArray[np.uint8] | None
@@ -51,6 +55,7 @@ class Flows:
     model: str = ""
     region: Box | None = None
     boxes: tuple[Box, ...] = ()
+    frames: Mapping[int, Flows] = field(default_factory=dict)
 
     @classmethod
     def joined(cls, older: Flows | None, shape: tuple[int, ...], box: Box, found: Flows, region: Box) -> Flows:
@@ -124,6 +129,10 @@ class Document:
         Of the stack, if it was made before.
     z_aspect
         Distance of planes in pixels.
+    axis
+        What its planes are: ``"Z"``, planes of a volume, or ``"T"``, frames of a movie, where each cell lies in one.
+    interval_s
+        Of a movie: seconds from frame to frame; None where the file does not say.
 
     Attributes
     ----------
@@ -165,9 +174,11 @@ class Document:
         channel_names: tuple[str, ...] = (),
         picture: Picture | None = None,
         z_aspect: float = 1.0,
+        axis: str = "Z",
+        interval_s: float | None = None,
     ) -> None:
         self.stack = stack
-        self.z_aspect = z_aspect
+        self.z_aspect, self.axis, self.interval_s = z_aspect, axis, interval_s
         self.channels = stack if channels is None else channels
         self.pixel_um = pixel_um
         self.channel_names = channel_names
@@ -188,11 +199,33 @@ class Document:
         self.origins: tuple[Origin, ...] = ()
         self._restored: Restored | None = None
         self._selection: frozenset[int] = frozenset()
+        self._lineage: Lineage | None = None
+
+    @property
+    def has_planes(self) -> bool:
+        """Whether it has more than one plane or frame."""
+        return self.labels.shape[0] > 1
 
     @property
     def is_volume(self) -> bool:
-        """Whether it has more than one plane."""
-        return self.labels.shape[0] > 1
+        """Whether it has several planes, one above the other."""
+        return self.has_planes and self.axis == "Z"
+
+    @property
+    def is_movie(self) -> bool:
+        """Whether it has several frames, one after the other."""
+        return self.has_planes and self.axis == "T"
+
+    @property
+    def lineage(self) -> Lineage:
+        """The tracks of its cells, as they are linked now."""
+        if self._lineage is None:
+            self._lineage = Lineage.of(self.labels.table)
+        return self._lineage
+
+    def flows_at(self, plane: int) -> Flows | None:
+        """What the network found: of a movie in this frame, else at all."""
+        return self._flows.frames.get(plane) if self.is_movie and self._flows is not None else self._flows
 
     @property
     def flows(self) -> Flows | None:
@@ -246,11 +279,20 @@ class Document:
         if over is not None and self.history.edits[-1:] == (over,):
             self.undo()
         try:
-            edit = operation(self.labels, *args, **options)
+            edit = self._checked(self.labels, operation(self.labels, *args, **options))
         except EditRefusedError as refused:
             self.told.emit(str(refused))
             return None
         return self._record(edit, beside)
+
+    def _checked(self, labels: LabelStore, edit: Edit) -> Edit:
+        """An edit that was just done; one that makes a cell of a movie lie in several frames is taken back."""
+        boxes = edit.rows_after["box"]
+        if self.is_movie and (boxes[:, 1] - boxes[:, 0] > 1).any():
+            labels.revert(edit)
+            message = f"{edit.name}: a cell of a movie lies in one frame; link the cells of frames instead"
+            raise EditRefusedError(message)
+        return edit
 
     def prepare(self, operation: Callable[..., Edit], *args: Any, over: Edit | None = None, **options: Any) -> Prepared:
         """Run an operation on a copy of the labels, in any thread, for `take`; they may not change meanwhile.
@@ -265,7 +307,7 @@ class Document:
             over = None
         if over is not None:
             copy.revert(over)
-        return Prepared(copy, operation(copy, *args, **options), over)
+        return Prepared(copy, self._checked(copy, operation(copy, *args, **options)), over)
 
     def prepare_step(self, *, back: bool) -> Prepared:
         """`prepare` what `undo` does (``back``), or `redo`."""
@@ -320,13 +362,14 @@ class Document:
     def _forget_old_flows(self) -> None:
         """Flows of a run take tens of bytes per pixel: those of a few runs go back and forth with their masks."""
         runs = [edit for edit in self.history.edits if "flows" in edit.beside]
-        for edit in runs[:-_RUNS]:
+        for edit in runs[: -1 if self.is_movie else -_RUNS]:
             del edit.beside["flows"]
 
     def _tell(self, edit: Edit | None, otherwise: str = "") -> Edit | None:
         if edit is None:
             self.told.emit(otherwise)
             return None
+        self._lineage = None
         self.select(self._selection)  # those that are still there
         self.edited.emit(edit)
         self.changed.emit(edit.box)

@@ -16,8 +16,8 @@ __all__ = ["PAGES", "Found", "find", "page", "titles"]
 # In the order of the list; pyproject.toml puts the same into the wheel.
 PAGES = (
     *("window", "first_steps", "models", "training", "contributing_data", "preparing", "restoration", "volumes"),
-    *("scaling", "measure", "track", "styles", "formats", "command_line", "install", "migration", "troubleshooting"),
-    "glossary",
+    *("movies", "scaling", "measure", "track", "styles", "formats", "command_line", "install", "migration"),
+    *("troubleshooting", "glossary"),
 )
 _EXTENSIONS = ("tables", "toc", "sane_lists", "fenced_code", "admonition", "attr_list", "def_list")
 _HEADING = re.compile(r"<h[1-6] id=\"(?P<anchor>[^\"]+)\">(?P<title>.*?)</h[1-6]>")

@@ -1,8 +1,9 @@
-"""Images as the window takes them: stacks (Z, C, Y, X)."""
+"""Images as the window takes them: stacks (Z, C, Y, X), or movies (T, C, Y, X)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose._machine.reading import reading
 from cellpose.errors import AxesError
-from cellpose.gui.model._volumes import MOST_COLORS, aspect_of, is_volume, volume_of
+from cellpose.gui.model._volumes import MOST_COLORS, aspect_of, is_volume, movie_of, volume_of
 from cellpose.transforms import convert_image, scale_of, thinned
 
 __all__ = [
     "MOST_CHANNELS",
     "FileImage",
+    "file_image",
     "image_of_file",
+    "movie_of_folder",
     "plane_of_file",
     "scaled_as_whole",
     "stack_of_plane",
@@ -47,6 +50,10 @@ class FileImage:
         What of the file is not seen, for the user; empty: all is.
     z_aspect
         Distance of planes in pixels.
+    axis
+        ``"Z"``, or ``"T"`` where the planes are frames of a movie.
+    interval_s
+        Seconds from frame to frame; None where unknown.
     """
 
     stack: npt.NDArray[Any]
@@ -55,6 +62,8 @@ class FileImage:
     channel_names: tuple[str, ...] = ()
     left_out: str = ""
     z_aspect: float = 1.0
+    axis: str = "Z"
+    interval_s: float | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -63,25 +72,33 @@ class FileImage:
         return z, y, x
 
 
-def image_of_file(path: Path, as_stack: bool = False) -> FileImage:
-    """The plane or the volume of a file.
+def image_of_file(path: Path, as_stack: bool = False, axis: str = "") -> FileImage:
+    """The plane, the volume or the movie of a file; raises `FileReadError`, and as `file_image` does."""
+    return file_image(io.read_image(path), path, as_stack, axis)
+
+
+def file_image(image: io.Image, path: Path, as_stack: bool = False, axis: str = "") -> FileImage:
+    """The plane, the volume or the movie of a file that was read.
 
     Parameters
     ----------
-    path
-        The file.
+    image, path
+        What was read, and where.
     as_stack
         Files without names of axes hold planes; see `is_volume`.
+    axis
+        What its planes are, whatever the file says: ``"Z"`` or ``"T"``; empty: as the file says.
 
     Raises
     ------
     AxesError
-        If the file holds more than a volume of several channels.
-    FileReadError
-        If it cannot be read.
+        If the file holds more than a volume, or a movie of planes, of several channels.
     """
-    image = io.read_image(path)
-    if is_volume(image, as_stack):
+    if axis == "Z" and "Z" not in image.axes:
+        image = replace(image, axes=image.axes.replace("T", "Z"))
+    if axis == "T" or (not axis and "T" in image.axes):
+        return _movie(image, path)
+    if is_volume(image, as_stack or axis == "Z"):
         return _volume(image, path)
     with reading(path):
         stack = stack_of_plane(convert_image(image.data, do_3D=False), str(path))
@@ -101,13 +118,56 @@ def _volume(image: io.Image, path: Path) -> FileImage:
     return FileImage(stack, channels, size, image.channel_names, z_aspect=aspect_of(image.pixel_size_um))
 
 
+def _movie(image: io.Image, path: Path) -> FileImage:
+    with reading(path):
+        channels = movie_of(image, path.name)
+    _, y, x = image.pixel_size_um
+    size = (float(y), float(x)) if y and x else None
+    stack = without_constant(channels[:, :MOST_CHANNELS])
+    return FileImage(stack, channels, size, image.channel_names, axis="T", interval_s=image.interval_s)
+
+
+def movie_of_folder(folder: Path, files: Sequence[Path]) -> FileImage:
+    """The movie whose frames are the images of a folder, in this order.
+
+    Raises
+    ------
+    AxesError
+        If these are fewer than two images, or one holds several planes or differs in its shape from the first.
+    FileReadError
+        If one cannot be read.
+    """
+    if len(files) < 2:
+        message = f"{folder} holds {len(files)} images; a movie needs a file for each of at least two frames"
+        raise AxesError(message)
+    first = image_of_file(files[0])
+    frames = []
+    for file in files:
+        image = first if file == files[0] else image_of_file(file)
+        if image.shape[0] > 1 or image.channels.shape != first.channels.shape:
+            message = (
+                f"{file.name} has {_in_words(image)}, {files[0].name} has {_in_words(first)}; frames of a movie "
+                "are planes of one shape"
+            )
+            raise AxesError(message)
+        frames.append(image.channels)
+    channels = np.concatenate(frames)
+    stack = without_constant(channels[:, :MOST_CHANNELS])
+    return FileImage(stack, channels, first.pixel_um, first.channel_names, axis="T")
+
+
+def _in_words(image: FileImage) -> str:
+    planes, channels, height, width = image.channels.shape
+    return f"{planes} planes, {channels} channels, {height} x {width} pixels"
+
+
 def _all_channels(image: io.Image) -> npt.NDArray[Any] | None:
     """(1, C, Y, X) of a plane with more channels than networks take; else None."""
     if image.data.ndim != 3:
         return None
     axis = _channel_axis(image)
     letters = image.axes[:axis] + image.axes[axis + 1 :]
-    if image.axes[axis] in "ZT" or not MOST_CHANNELS < image.data.shape[axis] <= MOST_COLORS or "Z" in letters:
+    if image.axes[axis] == "Z" or not MOST_CHANNELS < image.data.shape[axis] <= MOST_COLORS or "Z" in letters:
         return None
     return np.moveaxis(image.data, axis, 0)[None]
 
@@ -124,12 +184,11 @@ def _left_out(image: io.Image, name: str) -> str:
         return ""
     axis = _channel_axis(image)
     length, letter = image.data.shape[axis], image.axes[axis]
-    if letter not in "ZT" and length <= MOST_COLORS:
+    if letter != "Z" and length <= MOST_COLORS:
         return ""
-    what = {"Z": "planes", "T": "time points"}.get(letter, "planes")
     return (
-        f"{name} holds {length} {what}; the window shows single planes and volumes, and of these the first "
-        f"{MOST_CHANNELS} {what} as colors"
+        f"{name} holds {length} planes; the first {MOST_CHANNELS} are seen as colors. File > Planes of this file are "
+        "frames in time opens them as a movie"
     )
 
 

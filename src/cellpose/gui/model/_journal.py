@@ -24,7 +24,7 @@ import numpy as np
 from cellpose._machine.writing import replacing
 from cellpose.errors import FileReadError
 from cellpose.gui.model._box import Box
-from cellpose.gui.model._labels import CELL, Edit, Patch, Regions
+from cellpose.gui.model._labels import CELL, Edit, Patch, Regions, Table
 from cellpose.gui.model._packed import Packed
 
 __all__ = ["STATE_KEY", "Base", "Journal", "forget_others", "journal_path", "new_state", "state_of"]
@@ -211,13 +211,22 @@ def _unpacked(record: bytes, path: Path) -> tuple[str, Edit | None]:
                 Patch(Box(*(int(end) for end in box)), *(_labels(arrays[f"{side}{number}"], box) for side in _SIDES))
                 for number, box in enumerate(arrays["boxes"])
             ]
-            before, after = (arrays[f"rows_{side}"].astype(CELL) for side in _SIDES)
+            before, after = (_rows(arrays[f"rows_{side}"]) for side in _SIDES)
             regions = _regions(str(arrays["regions"])) if "regions" in arrays else None
             name, note = str(arrays["name"]), str(arrays["note"])
             return what, Edit(name, tuple(patches), arrays["ids"], before, after, note, regions=regions)
     except (ValueError, KeyError, OSError) as error:
         message = f"{path} holds an edit that cannot be read ({error}); move the file away to open the image without it"
         raise FileReadError(message) from error
+
+
+def _rows(written: Any) -> Table:
+    """Rows of the table; fields that the writer did not know are 0."""
+    rows = np.zeros(len(written), CELL)
+    for name in CELL.names or ():
+        if name in (written.dtype.names or ()):
+            rows[name] = written[name]
+    return rows
 
 
 def _regions(text: str) -> tuple[Regions, Regions]:

@@ -34,6 +34,7 @@ CELL = np.dtype(
         ("manual", np.bool_),  # drawn or corrected by hand
         ("checked", np.bool_),  # looked at and found right
         ("kind", np.int16),  # class given by the user, 0: none
+        ("earlier", np.int32),  # of a movie: the cell that it was in an earlier frame, 0: none
     ]
 )
 
@@ -346,6 +347,7 @@ class LabelStore:
         if np.array_equal(numbers, np.arange(self._end)):
             return
         rows = self._rows[1 : self._end].copy()
+        rows["earlier"] = numbers[rows["earlier"]]
         self.planes = numbers[self.planes]
         self._rows[1 : self._end] = np.zeros((), CELL)
         self._make_room(int(numbers.max()))

@@ -270,7 +270,9 @@ def change_number(store: LabelStore, cell: int, number: int) -> Edit:
         message = f"number {number} is not free; give one that no cell has, from 1 upwards, or merge the cells"
         raise EditRefusedError(message)
     row = store.table[cell]
-    facts = {number: {name: row[name] for name in ("score", "manual", "checked", "kind")}}
+    kept = {name: row[name] for name in ("score", "manual", "checked", "kind", "earlier")}
+    later = np.flatnonzero((store.table["earlier"] == cell) & (store.table["area"] > 0)).tolist()
+    facts = {number: kept, **{each: {"earlier": number} for each in later}}
     return store.write("change number", _relabelled(store, [cell], number), facts)
 
 

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from cellpose.gui.model._colors import UNKNOWN, cell_colors, doubt_ramp, size_ramp
 from cellpose.gui.model._labels import Table
+from cellpose.gui.model._links import Lineage
 from cellpose.gui.model._measures import MEASURES
 from cellpose.gui.model._view import ViewState
 
-__all__ = ["COLORINGS", "ONE_COLOR", "PALETTES", "RAMPS", "cell_rgb", "rgb_of"]
+__all__ = ["COLORINGS", "ONE_COLOR", "PALETTES", "RAMPS", "cell_rgb", "rgb_of", "track_rgb"]
 
 Colors = npt.NDArray[np.uint8]
 
@@ -56,9 +57,15 @@ def cell_rgb(table: Table, view: ViewState) -> Colors:
 
 
 def by_number(table: Table, view: ViewState) -> Colors:
-    """Colours by the numbers of cells, so that a cell keeps its colour."""
+    """Colours by the numbers of cells, so that a cell keeps its colour; linked cells have that of their track."""
+    linked = (table["earlier"] > 0).any()
+    return track_rgb(Lineage.of(table).track if linked else np.arange(len(table), dtype=np.int32), view)
+
+
+def track_rgb(tracks: npt.NDArray[np.int32], view: ViewState) -> Colors:
+    """The colours of tracks, uint8 (n, 3), by their numbers (n,)."""
     palette = _palette(view.palette, view.cell_color)
-    return palette[np.arange(len(table)) % len(palette)]
+    return palette[tracks % len(palette)]
 
 
 def by_class(table: Table, view: ViewState) -> Colors:

@@ -24,4 +24,7 @@ def readout(document: Document, plane: int, y: int, x: int) -> str:
         return ""
     values = "  ".join(f"{value:.5g}" for value in document.channels[plane, :, y, x].tolist())
     cell = document.labels.at(plane, y, x)
-    return "     ".join([f"x {x}  y {y}", values, *([f"cell {cell}"] if cell else [])])
+    words = f"cell {cell}"
+    if cell and document.is_movie:
+        words = f"{words}  track {document.lineage.track[cell]}"
+    return "     ".join([f"x {x}  y {y}", values, *([words] if cell else [])])

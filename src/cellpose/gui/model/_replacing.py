@@ -12,6 +12,7 @@ import numpy.typing as npt
 from cellpose._labels.arrays import relabeled, scan
 from cellpose.gui.model._box import Box, Mask, hull
 from cellpose.gui.model._labels import Edit, LabelStore
+from cellpose.gui.model._links import inherited
 from cellpose.gui.model._pieces import FEWEST_PIXELS, pieces_of
 
 __all__ = ["replace_all", "replace_within"]
@@ -61,6 +62,7 @@ def replace_within(
     """The cells of a segmentation of a part of the planes, in place of those that are there.
 
     A cell belongs to the part if more than a half of it lies there. Others stay as they are, whether found or kept.
+    In a movie a cell that is found again takes over the links of the one that it replaces.
 
     Parameters
     ----------
@@ -107,10 +109,12 @@ def replace_within(
     else:
         after = np.zeros(around.shape, np.int32)
         after[box.within(around)] = placed
-    facts = {
+    facts: dict[int, dict[str, Any]] = {
         int(numbers[label]): {"score": np.nan if scores is None else scores[label - 1], "manual": False}
         for label in np.flatnonzero(wanted)
     }
+    for cell, link in inherited(store, box, placed, gone).items():
+        facts[cell] = {**facts.get(cell, {}), **link}
     return replace(store.write(name, [(around, after)], facts), labels=np.flatnonzero(wanted))
 
 

@@ -21,6 +21,7 @@ from cellpose.gui.model._document import Document, Flows
 from cellpose.gui.model._frozen import Frozen
 from cellpose.gui.model._journal import STATE_KEY
 from cellpose.gui.model._labels import Regions, Table
+from cellpose.gui.model._links import LINKS_KEY, numbered_links, restore_links
 from cellpose.gui.model._provenance import PROVENANCE_KEY, Origin, content_of_origins, origins_of
 from cellpose.gui.model._restored import Restored, content_of_restored, restored_of
 from cellpose.gui.model._scores import SCORING_KEY, Scoring
@@ -29,6 +30,7 @@ from cellpose.io import IGNORED_KEY, Segmentation, regions_of
 from cellpose.options import Normalization
 
 __all__ = [
+    "AXIS_KEY",
     "Snapshot",
     "content_of",
     "flows_to_write",
@@ -39,6 +41,8 @@ __all__ = [
     "restore_settings",
     "seg_path",
 ]
+
+AXIS_KEY = "planes"  # of a _seg.npy of a movie: "T", so that it is known where the image does not say
 
 _OURS = ("background_radius",)  # options that the original does not know, written where they are set
 _REGION_KEY = "flows_region"  # of a _seg.npy: the Box that the flows are of
@@ -74,6 +78,8 @@ class Snapshot:
         The numbers of these cells in the document, int32 (n,).
     flows, path, found, scoring, origins, ignored
         Of the document.
+    axis
+        Of the document: what its planes are.
     classes
         Names and colours of the classes, as `Classes.content` gives them; empty: the file names none.
     settings
@@ -94,6 +100,7 @@ class Snapshot:
     origins: tuple[Origin, ...] = ()
     classes: Mapping[str, Any] = field(default_factory=dict)
     ignored: Regions = ()
+    axis: str = "Z"
 
     @classmethod
     def of(cls, document: Document, settings: SegmentationSettings, classes: Classes | None = None) -> Snapshot:
@@ -113,6 +120,7 @@ class Snapshot:
             document.origins,
             {} if classes is None else classes.content(),
             document.labels.ignored,
+            "T" if document.is_movie else "Z",
         )
 
 
@@ -150,6 +158,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
         PROVENANCE_KEY: content_of_origins(snapshot.origins, snapshot.rows),
         **({IGNORED_KEY: [np.array(region) for region in snapshot.ignored]} if snapshot.ignored else {}),
         **({_REGION_KEY: np.array(flows.region)} if flows is not None and flows.region is not None else {}),
+        **({AXIS_KEY: "T", LINKS_KEY: numbered_links(snapshot.rows, snapshot.ids)} if snapshot.axis == "T" else {}),
         STATE_KEY: state,
     }
 
@@ -175,11 +184,15 @@ def restore(document: Document, seg: Segmentation) -> None:
         tuple((float(z), float(y), float(x)) for z, y, x in region) for region in regions_of(seg.content)
     )
     document.scoring = Scoring.read(seg.content.get(SCORING_KEY))
+    if document.is_movie:
+        restore_links(document.labels, seg.content.get(LINKS_KEY))
     document.origins = origins_of(seg.content.get(PROVENANCE_KEY))
 
 
 def restore_flows(document: Document, seg: Segmentation) -> None:
-    """Flows of a file."""
+    """Flows of a file; of movies none are kept."""
+    if document.is_movie:
+        return
     if seg.dP is not None or seg.flows_rgb is not None:
         rgb = seg.flows_rgb
         planes = rgb if rgb is None or rgb.ndim == 4 else rgb[None]

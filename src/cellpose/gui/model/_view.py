@@ -86,6 +86,10 @@ class ViewState:
         Of the outlines in pixels of the screen; whether each has the colour of its cell; else the colour of all.
     class_colors
         ``"#rrggbb"`` of the classes 1, 2, ..., for the colouring by classes.
+    tails_on, tail_frames
+        Of a movie: whether the ways of the cells are drawn as lines, and of how many frames before.
+    playing, frames_per_s
+        Whether a movie goes on by itself, and how fast.
     isolated
         Numbers of the cells that alone are seen; empty: all are.
     levels
@@ -139,6 +143,10 @@ class ViewState:
     outlines_own: bool = False
     outline_color: str = "#c8c8ff"
     class_colors: tuple[str, ...] = ()
+    tails_on: bool = True
+    tail_frames: int = 10
+    playing: bool = False
+    frames_per_s: float = 8.0
     isolated: frozenset[int] = frozenset()
     levels: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 255.0)] * 3)
     channels: tuple[ChannelLook, ...] = ()

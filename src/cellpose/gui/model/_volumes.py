@@ -1,7 +1,8 @@
-"""Files of planes as volumes (Z, C, Y, X): which axis the planes are, and how far they are apart."""
+"""Files of planes as volumes (Z, C, Y, X), and of frames as movies (T, C, Y, X): which axis they are."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose.errors import AxesError
 
-__all__ = ["MOST_COLORS", "aspect_of", "is_volume", "volume_of"]
+__all__ = ["MOST_COLORS", "aspect_of", "is_volume", "movie_of", "volume_of"]
 
 MOST_COLORS = 32  # an axis that is longer counts planes
 
@@ -76,6 +77,36 @@ def volume_of(image: io.Image, name: str = "the image") -> npt.NDArray[Any]:
         sides = planes.shape[:3]
         z = int(np.argmin(sides)) if min(sides) < max(sides) / 3 and "Y" not in letters else 0
     return np.moveaxis(np.moveaxis(planes, z, 0), -1, 1)
+
+
+def movie_of(image: io.Image, name: str = "the image") -> npt.NDArray[Any]:
+    """All frames and channels of a file, (T, C, Y, X), a view where the file allows.
+
+    Where no axis has the name T, that of the planes is taken for it, as `volume_of` finds it.
+
+    Raises
+    ------
+    AxesError
+        If the file holds planes at each time, or no axis that times could be.
+
+    Examples
+    --------
+    >>> movie_of(io.Image(np.zeros((5, 2, 64, 48)), "TCYX")).shape
+    (5, 2, 64, 48)
+    >>> movie_of(io.Image(np.zeros((5, 64, 48)), "ZYX")).shape
+    (5, 1, 64, 48)
+    """
+    if "T" in image.axes and "Z" in image.axes:
+        t, z = (image.data.shape[image.axes.index(letter)] for letter in "TZ")
+        message = (
+            f"{name} holds {z} planes at each of {t} times (axes {image.axes}); the window shows one volume, or a "
+            "movie of single planes: write one time, or one plane of all times, as a file of its own"
+        )
+        raise AxesError(message)
+    if image.data.ndim < 3 or (image.data.ndim == 3 and image.declares("C")):
+        message = f"{name} has axes {image.axes} of lengths {image.data.shape}; none of them can be times"
+        raise AxesError(message)
+    return volume_of(replace(image, axes=image.axes.replace("T", "Z")), name)
 
 
 def aspect_of(pixel_size_um: tuple[float | None, float | None, float | None]) -> float:

@@ -32,7 +32,7 @@ from cellpose.gui.views.panels._bound import CollapsibleGroup, color_button, lis
 __all__ = ["CellsDock"]
 
 _ROW, _ICON = 22, 12  # pixels of the screen
-_WIDTHS = {"id": 40, "size": 48, "diameter": 44, "score": 46, "state": 26}
+_WIDTHS = {"id": 40, "frame": 40, "track": 42, "size": 48, "diameter": 44, "score": 46, "state": 26}
 _GRAY = "#8a8f98"
 _Select = QItemSelectionModel.SelectionFlag
 
@@ -74,6 +74,7 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
             column.addWidget(widget, stretch)
         self.setWidget(inner)
         session.opened.connect(self._watch)
+        self._watch(None)
         session.review.filtered.connect(lambda: self._show_filter())
         self._tell()
 
@@ -115,6 +116,8 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
                 table.setColumnWidth(place, _WIDTHS[name])
             else:
                 header.setSectionResizeMode(place, QHeaderView.ResizeMode.Stretch)
+        for place, name in enumerate(("frame", "track"), 1):
+            header.moveSection(header.visualIndex(COLUMNS.index(name)), place)
         small = table.font()
         small.setPointSizeF(small.pointSizeF() - 1)
         for widget in (table, header):
@@ -173,6 +176,9 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
     # --- both ways ---
 
     def _watch(self, document: Document | None) -> None:
+        is_movie = document is not None and document.is_movie
+        for name in ("frame", "track", "diameter"):  # there is no room for all
+            self.table.setColumnHidden(COLUMNS.index(name), is_movie is (name == "diameter"))
         if document is not None:
             document.selection_changed.connect(lambda _: self._select_in_table())
             document.edited.connect(lambda _: self._tell())

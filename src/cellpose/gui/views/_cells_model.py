@@ -71,6 +71,11 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
         ids = edit.ids.tolist()
         for n, cell in enumerate(ids, 1):
             self._take(self.cells, self.cells.step(cell, ids[n:]))
+        if self._document is not None and self._document.is_movie:  # one link changes the track of many cells
+            if self._sorted[0] == "track":
+                self.list_anew()
+            else:
+                self._column_changed("track")
 
     def _take(self, cells: CellList, step: Step) -> None:
         if step.old < 0 and step.new < 0:
@@ -133,6 +138,8 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
             return "how sure the model is, 0 to 1" if scoring is None else scoring.words
         return {
             "id": "number of the cell",
+            "frame": "of the movie, from 0 on",
+            "track": "the number of its first cell; a track ends where its cell divides",
             "size": "area; the other unit is shown when the pointer rests on it",
             "diameter": "of a disk of the same area",
             "class": "given by the keys 1 to 9",

@@ -14,6 +14,7 @@ PLACES = {
     "SegmentationPanel": "window#the-settings",
     "Filtering": "preparing",
     "VolumePanel": "window#volumes",
+    "TimePanel": "movies",
     "FolderDock": "window#the-most-doubtful-cells-first",
     "CellsDock": "window#the-most-doubtful-cells-first",
     "TrainingDock": "window#train",

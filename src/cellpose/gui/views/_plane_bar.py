@@ -1,19 +1,22 @@
-"""The bar below a volume: its planes, and the sections that are seen."""
+"""The bar below a volume or a movie: its planes with the sections that are seen, or its frames, which play."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSignalBlocker, Qt
+import qtawesome
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSlider, QToolButton, QWidget
 
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._view import LAYOUTS
 from cellpose.gui.views._pointing import wheel_steps
-from cellpose.gui.views.panels._bound import choice_box, number_box
+from cellpose.gui.views.panels._bound import choice_box, number_box, own_keys
 
 __all__ = ["PlaneBar"]
 
 _SLIDER, _BOX = 80, 64  # pixels of the screen
+_GRAY = "#8a8f98"
+_AXES = {"Z": "Z planes", "T": "T frames"}
 
 
 class _Slider(QSlider):  # type: ignore[misc]
@@ -30,17 +33,18 @@ class _Slider(QSlider):  # type: ignore[misc]
 
 
 class PlaneBar(QWidget):  # type: ignore[misc]
-    """A slider and a box for the plane, and which sections are seen. Hidden for single planes.
+    """A slider and a box for the plane or frame, and what the planes are. Hidden for single planes.
 
     Parameters
     ----------
     session
-        Whose volume it is.
+        Whose volume or movie it is.
     """
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session, view = session, session.view
+        self._build_axis()
         self.slider = _Slider(session)
         self.slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys go through the planes anyhow
         self.slider.setPageStep(1)
@@ -55,27 +59,95 @@ class PlaneBar(QWidget):  # type: ignore[misc]
         self.plane.setFixedWidth(_BOX)
         self.plane.setAccessibleName("plane, typed")
         self.layout_box.setAccessibleName("sections")
+        self._build_time()
         whole = QHBoxLayout(self)
         whole.setContentsMargins(10, 4, 10, 4)
         whole.setSpacing(8)
-        whole.addWidget(QLabel("Z"))
+        whole.addWidget(self.axis)
+        whole.addWidget(self.play)
         whole.addWidget(self.slider, 1)
-        for widget in (self.plane, self.last, self.layout_box):
+        for widget in (self.plane, self.last, self.seconds, self.speed, self.layout_box):
             whole.addWidget(widget)
         view.events.plane.connect(lambda _: self._show_plane())
         session.opened.connect(lambda _: self._show())
         self._show()
 
+    def _build_axis(self) -> None:
+        self.axis = QComboBox()
+        own_keys(self.axis)
+        self.axis.addItems(list(_AXES.values()))
+        self.axis.setAccessibleName("what the planes of the file are")
+        self.axis.setToolTip("planes of a volume, one above the other, or frames of a movie, one after the other")
+        self.axis.activated.connect(lambda place: self._choose_axis("ZT"[place]))
+
+    def _build_time(self) -> None:
+        session, view = self._session, self._session.view
+        self.play = QToolButton()
+        self.play.setAutoRaise(True)
+        self.play.setToolTip("play, or stop (O)")
+        self.play.setAccessibleName("play")
+        own_keys(self.play)
+        self.play.clicked.connect(lambda: session.movies.play())
+        self.seconds = QLabel()
+        self.seconds.setObjectName("faint")
+        self.speed = number_box(view, "frames_per_s", 0.5, 60, 1, 1)
+        self.speed.setSuffix(" /s")
+        self.speed.setFixedWidth(_BOX + 16)
+        self.speed.setAccessibleName("frames per second")
+        self.speed.setToolTip("frames per second while the movie plays")
+        self._clock = QTimer(self)
+        self._clock.timeout.connect(lambda: session.movies.advance())
+        view.events.playing.connect(lambda _: self._show_playing())
+        view.events.frames_per_s.connect(lambda _: self._show_playing())
+        self._show_playing()
+
+    def _choose_axis(self, axis: str) -> None:
+        """Open the file anew, where it holds something else than is seen."""
+        if (axis == "T") is not self._session.movies.is_open:
+            self._session.movies.toggle()
+        self._show()  # also where that could not be
+
     def _show(self) -> None:
-        n = self._session.volumes.n_planes
+        session = self._session
+        n, is_movie = session.volumes.n_planes, session.movies.is_open
         for box in (self.slider, self.plane):
             with QSignalBlocker(box):
                 box.setRange(0, max(n - 1, 0))
+        document = session.document
+        self.axis.setCurrentText(_AXES["T" if is_movie else "Z"])
+        self.axis.setEnabled(document is not None and document.path is not None)
         self.last.setText(f"/ {n - 1}")
+        for widget in (self.play, self.speed, self.seconds):
+            widget.setVisible(is_movie)
+        self.layout_box.setVisible(not is_movie)
+        what = "frame" if is_movie else "plane"
+        self.slider.setAccessibleName(what)
+        self.plane.setAccessibleName(f"{what}, typed")
         self.setVisible(n > 1)
         self._show_plane()
 
     def _show_plane(self) -> None:
+        document, plane = self._session.document, self._session.view.plane
         for box in (self.slider, self.plane):
             with QSignalBlocker(box):
-                box.setValue(self._session.view.plane)
+                box.setValue(plane)
+        interval = None if document is None else document.interval_s
+        self.seconds.setText("" if interval is None else _in_words(plane * interval))
+
+    def _show_playing(self) -> None:
+        view = self._session.view
+        self.play.setIcon(qtawesome.icon("mdi6.pause" if view.playing else "mdi6.play", color=_GRAY))
+        self._clock.setInterval(round(1000 / view.frames_per_s))
+        if view.playing:
+            self._clock.start()
+        else:
+            self._clock.stop()
+
+
+def _in_words(seconds: float) -> str:
+    """A time since the first frame."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

@@ -102,7 +102,7 @@ def _tables(picture: Picture, looks: list[tuple[float, float, float]]) -> npt.ND
 
 def _flow_picture(document: Document, view: str, section: Section) -> _FlowPicture | None:
     """The picture of flows or cell probability; None if the image itself is shown."""
-    flows = document.flows
+    flows = document.flows_at(section.place)
     size = section.shape(document.labels.shape)[1:]
     if flows is None or view not in ("gradXY", "cellprob", "gradZ"):
         return None

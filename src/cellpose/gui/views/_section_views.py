@@ -61,7 +61,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
     @property
     def is_on(self) -> bool:
         """Whether sections are seen."""
-        return self._session.volumes.is_open and self._session.view.layout != "one plane"
+        return self._session.volumes.is_volume and self._session.view.layout != "one plane"
 
     def _connect(self) -> None:
         session, view = self._session, self._session.view

@@ -40,6 +40,7 @@ from cellpose.gui.views._section_views import SectionViews
 from cellpose.gui.views._snapshot import take_picture
 from cellpose.gui.views._status import Status
 from cellpose.gui.views._style import window_icon
+from cellpose.gui.views._tails import CellTails
 from cellpose.gui.views._theme import follow_theme
 from cellpose.gui.views._tour_bubble import TourBubble
 from cellpose.gui.views._training_dock import TrainingDock
@@ -92,6 +93,8 @@ class Window(QModelMainWindow):
         self.notice = Notice()
         self.ignored = IgnoredRegions(self.session)
         self.scene.box.addItem(self.ignored, ignoreBounds=True)
+        self.tails = CellTails(self.session)
+        self.scene.box.addItem(self.tails, ignoreBounds=True)
         self.region = Region(self.scene.box, self.session.pointer.removal)
         self._early: Document | None = None  # shown without its cells, which are still being read
         self._build()

@@ -10,6 +10,7 @@ from cellpose.gui.controllers.commands import (
     _help,
     _look,
     _models,
+    _movies,
     _restoring,
     _review,
     _view,
@@ -27,6 +28,6 @@ MENU_NAMES = {menu: title.replace("&", "") for menu, title in MENUS.items()}  # 
 
 def commands(session: Session) -> list[Command]:
     """All commands of a session."""
-    menus = (_file, _edit, _cells, _review, _view, _look, _volumes, _models, _restoring)
+    menus = (_file, _edit, _cells, _review, _view, _look, _volumes, _movies, _models, _restoring)
     listed = [command for menu in menus for command in menu.commands(session)]
     return [*listed, *_help.commands(session, listed)]

@@ -14,8 +14,13 @@ _KEYS = {"three views": ("T",), "thin slices": ("Shift+T",)}
 
 def commands(session: Session) -> list[Command]:
     """The first and the last plane, the other images of the folder, sections."""
-    volumes, view = session.volumes, session.view
-    volume = Conditions(session).open & When((lambda: volumes.is_open, "open a volume first, a file of planes"))
+    volumes, view, movies = session.volumes, session.view, session.movies
+    planes = Conditions(session).open & When((lambda: volumes.is_open, "open a volume or a movie first"))
+    volume = (
+        planes
+        & When((lambda: not movies.is_open, "frames of a movie are times, not planes in depth"))
+        & When((lambda: volumes.is_volume, "open a volume first, a file of planes"))
+    )
 
     def show(layout: str) -> Command:
         return Command(
@@ -29,9 +34,14 @@ def commands(session: Session) -> list[Command]:
         )
 
     listed = [
-        Command("view.first_plane", "First plane", lambda: volumes.see(0), ("Home",), "23", enabled=volume),
+        Command("view.first_plane", "First plane or frame", lambda: volumes.see(0), ("Home",), "23", enabled=planes),
         Command(
-            "view.last_plane", "Last plane", lambda: volumes.see(volumes.n_planes - 1), ("End",), "23", enabled=volume
+            "view.last_plane",
+            "Last plane or frame",
+            lambda: volumes.see(volumes.n_planes - 1),
+            ("End",),
+            "23",
+            enabled=planes,
         ),
         *(show(layout) for layout in LAYOUTS),
         Command("view.body", "Cells in 3D, turning", session.body_wanted.emit, ("Ctrl+Shift+D",), "23", enabled=volume),
@@ -39,9 +49,9 @@ def commands(session: Session) -> list[Command]:
     ]
     others = [
         Command(
-            "file.previous_file", "Previous image", lambda: session.files.go(-1), ("Ctrl+Left",), "4", enabled=volume
+            "file.previous_file", "Previous image", lambda: session.files.go(-1), ("Ctrl+Left",), "4", enabled=planes
         ),
-        Command("file.next_file", "Next image", lambda: session.files.go(1), ("Ctrl+Right",), "4", enabled=volume),
+        Command("file.next_file", "Next image", lambda: session.files.go(1), ("Ctrl+Right",), "4", enabled=planes),
     ]
     slices = Command(
         "models.slices",

@@ -90,8 +90,8 @@ class Brush(Drag):
         self, path: Points, sizes: float | Points, shape: tuple[int, ...], section: Section
     ) -> tuple[Box, Mask]:
         """What the brush covers, as it is seen."""
-        view = self.context.view
-        if view.ball and shape[0] > 1:
+        view, document = self.context.view, self.context.document
+        if view.ball and document is not None and document.is_volume:
             spacing = view.z_aspect if section.axis == XY else 1.0
             return painted_through(path, sizes, shape, section.place, spacing)
         return painted(path, sizes, shape, section.place)

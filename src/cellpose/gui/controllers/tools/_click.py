@@ -45,7 +45,7 @@ class Click(Tool):
         document = self.context.document
         if document is None or event.ctrl or event.alt:
             return False
-        if event.kind == "wheel" and event.shift and document.is_volume:
+        if event.kind == "wheel" and event.shift and document.has_planes:
             return False  # goes through the planes
         if event.kind == "wheel":
             step = -_WHEEL if event.steps > 0 else _WHEEL

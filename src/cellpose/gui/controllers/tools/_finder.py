@@ -79,9 +79,9 @@ class FlowFinder:
 
     def at(self, document: Document, plane: int, y: int, x: int, threshold: float) -> tuple[Box, Mask] | None:
         """Box of a cell and its pixels (1, h, w); None where there is none, or no flows of the size of the image."""
-        finder = self._of(document)
+        finder = self._of(document, plane)
         found = finder and finder.at(y, x, threshold)
-        flows = document.flows
+        flows = document.flows_at(plane)
         if not found or flows is None or flows.dP is None:
             return None
         if flows.region is not None and not np.any(flows.dP[:, y, x]):  # the network has not been here
@@ -89,12 +89,12 @@ class FlowFinder:
         (top, left), mask = found
         return Box(plane, plane + 1, top, top + len(mask), left, left + mask.shape[1]), mask[None]
 
-    def knows(self, document: Document) -> bool:
+    def knows(self, document: Document, plane: int) -> bool:
         """Whether there are flows to find cells by."""
-        return self._of(document) is not None
+        return self._of(document, plane) is not None
 
-    def _of(self, document: Document) -> CellFinder | None:
-        flows = document.flows
+    def _of(self, document: Document, plane: int) -> CellFinder | None:
+        flows = document.flows_at(plane)
         if flows is None or flows.dP is None or flows.cellprob is None:
             return None
         if self._kept is None or self._kept[0] is not flows:

@@ -96,7 +96,10 @@ class Outline(Tool):
         return True
 
     def finish(self) -> None:
-        """Make one cell of all strokes that wait; the planes between those that were drawn on are filled."""
+        """Make one cell of all strokes that wait; the planes between those that were drawn on are filled.
+
+        In a movie each frame that was drawn on gets a cell of its own.
+        """
         strokes, self._finished = self._finished, []
         planes: dict[Section, Stroke] = {}
         for stroke, section in strokes:
@@ -104,6 +107,9 @@ class Outline(Tool):
         if len(planes) == 1:
             section, outline = next(iter(planes.items()))
             self._add(outline, section)
+        elif self.context.document is not None and self.context.document.is_movie:
+            for section, outline in planes.items():
+                self._add(outline, section)  # a cell of each frame
         elif planes:
             self._add_through(planes)
 
@@ -202,7 +208,7 @@ class Outline(Tool):
     def _snapped(self, document: Document, box: Box, mask: Mask) -> tuple[Box, Mask]:
         """What the flows tell of in place of what was drawn, or that as it is."""
         finder, plane = self.context.finder, self.context.view.plane
-        if not finder.knows(document):
+        if not finder.knows(document, plane):
             document.told.emit("kept as drawn: there are no flows to snap to; run the network first")
             return box, mask
         found, overlap = snapped(box, mask, lambda y, x: finder.at(document, plane, y, x, 0.0))

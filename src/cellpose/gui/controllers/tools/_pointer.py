@@ -15,6 +15,7 @@ from cellpose.gui.controllers.tools._classify import Classify
 from cellpose.gui.controllers.tools._click import Click
 from cellpose.gui.controllers.tools._cut import Cut
 from cellpose.gui.controllers.tools._ignore import Ignore
+from cellpose.gui.controllers.tools._link import Link
 from cellpose.gui.controllers.tools._measure import Measure
 from cellpose.gui.controllers.tools._outline import Outline
 from cellpose.gui.controllers.tools._region import RunRegion
@@ -76,7 +77,7 @@ class Pointer:
         choosing = Lasso(self._context), BoxSelect(self._context), MergeBox(self._context)
         self._classify = Classify(self._context)
         self.run_region = RunRegion(self._context)
-        others = Measure(self._context), self._classify, self.run_region, Ignore(self._context)
+        others = Measure(self._context), self._classify, self.run_region, Ignore(self._context), Link(self._context)
         tools: list[Tool] = [self._select, self.removal, *drawing, *choosing, *others]
         self.tools = {tool.name: tool for tool in tools}
         self._tool: Tool = self._select
@@ -85,6 +86,7 @@ class Pointer:
         self._n_waiting = 0  # strokes that were shown
         for event in (view.events.plane, view.events.cross):
             event.connect(lambda _: self._show_waiting())
+        view.events.plane.connect(lambda _: self._refresh(self._context.document))
 
     @property
     def tool(self) -> str:

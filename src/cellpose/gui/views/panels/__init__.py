@@ -9,6 +9,7 @@ from cellpose.gui.controllers._session import Session
 from cellpose.gui.views.panels._drawing import Drawing
 from cellpose.gui.views.panels._filters import Filtering
 from cellpose.gui.views.panels._segmentation import SegmentationPanel
+from cellpose.gui.views.panels._time import TimePanel
 from cellpose.gui.views.panels._views import Views
 from cellpose.gui.views.panels._volume import VolumePanel
 
@@ -23,13 +24,13 @@ class Column(QScrollArea):  # type: ignore[misc]
         self.views = Views(session)
         self.drawing = Drawing(session)
         self.segmentation = SegmentationPanel(session)
-        self.volume = VolumePanel(session)
+        self.volume, self.time = VolumePanel(session), TimePanel(session)
         self.filtering = Filtering(session)
         inner = QWidget()
         column = QVBoxLayout(inner)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(10)
-        for group in (self.views, self.drawing, self.segmentation, self.volume, self.filtering):
+        for group in (self.views, self.drawing, self.segmentation, self.volume, self.time, self.filtering):
             column.addWidget(group)
         column.addStretch(1)
         self.setWidget(inner)

@@ -192,7 +192,7 @@ class Filtering(Group):
             made.setText("cancel" if name == task else TASKS[name])
             made.setChecked(name == task or (not task and done == restoration.model_for(name)))
             made.setEnabled(not restoration.is_file or name == "denoise")
-        if document is not None and document.is_volume:
+        if document is not None and document.has_planes:
             self.tasks["upsample"].setEnabled(False)
         compares, view = session.compares, session.view.view
         self.original.setChecked(view == "image" and not compares)

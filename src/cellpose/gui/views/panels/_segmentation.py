@@ -153,7 +153,8 @@ class SegmentationPanel(Group):
         session, runs = self._session, self._session.segmentation
         works = runs.is_running or session.jobs.running(runs.sizing) is not None
         ready = session.document is not None and not session.held
-        self.run.setText("cancel" if works else "canceling..." if runs.is_ending else "run")
+        run = "run on this frame" if session.movies.is_open else "run"
+        self.run.setText("cancel" if works else "canceling..." if runs.is_ending else run)
         self.run.setEnabled(works or (ready and not runs.is_ending))
         for other in (self.calibrate, self.run_seen, self.run_region):
             other.setEnabled(ready and not works)

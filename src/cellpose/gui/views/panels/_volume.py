@@ -9,7 +9,7 @@ __all__ = ["VolumePanel"]
 
 
 class VolumePanel(Group):
-    """How far planes are apart, the brush, 3D flows or stitched planes. Hidden for single planes."""
+    """How far planes are apart, the brush, 3D flows or stitched planes. Hidden for single planes and movies."""
 
     def __init__(self, session: Session) -> None:
         super().__init__("Volume")
@@ -45,6 +45,6 @@ class VolumePanel(Group):
         self._show()
 
     def _show(self) -> None:
-        self.setVisible(self._session.volumes.is_open)
+        self.setVisible(self._session.volumes.is_volume)
         for widget in (self.smooth, self.anisotropy, self.steps):
             widget.setEnabled(self._session.settings.do_3D)
