@@ -161,7 +161,7 @@ class Segmentations:
         self._start(work, lambda result: self._take(document, None, *result))
 
     def _may_run(self) -> bool:
-        """Whether something can be run now; the user is told why not."""
+        """Whether something can be run now; shows the user why not."""
         session = self._session
         if session.document is None:
             session.failed.emit("open an image first, then run")
