@@ -23,7 +23,8 @@ pytestmark = pytest.mark.skipif(not (ROOT / "mkdocs.yml").is_file(), reason="nee
 # The files of the browser page.
 PAGE = (
     *("index.html", "no-local.html", "sign-in.html", "page.css", "app.css", "alone.css", "icon.svg"),
-    *("api.js", "app.js", "dom.js", "images.js", "list.js", "settings.js", "theme.js", "thresholds.js"),
+    *("api.js", "app.js", "contribute.js", "dom.js", "images.js", "list.js", "settings.js"),
+    *("theme.js", "thresholds.js"),
     *("viewer.js", "viewer_input.js", "viewer_labels.js", "viewer_source.js", "viewer_tiles.js"),
 )
 

@@ -199,3 +199,28 @@ def test_the_page_works_under_a_prefix_and_with_a_token(browser, tmp_path):
             shown.click('#downloads a[data-form="csv"]')
         assert download.value.suggested_filename == "nuclei_dense_cells.csv"
         context.close()
+
+
+def test_an_image_with_its_cells_is_contributed(browser, tmp_path):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    with serving("--contributions", str(tmp_path / "collection"), folder=tmp_path) as server:
+        shown = browser.new_page()
+        shown.goto(server.address)
+        shown.wait_for_selector("#model option", state="attached")
+        segment(shown, EXAMPLES / "nuclei_dense.png")
+        shown.click("#contribution-details summary")
+        shown.fill("#contributor", "Ada")
+        shown.fill("#origin", "room 12")
+        shown.select_option("#licence", "CC-BY-4.0")
+        shown.click("#give")
+        assert shown.locator("#given").is_hidden()  # not without consent
+        shown.check("#consent")
+        assert axe.Axe().run(shown).response["violations"] == []
+        shown.click("#give")
+        shown.wait_for_selector("#given:not([hidden])")
+        assert "Thank you" in shown.inner_text("#given")
+        shown.check("#consent")
+        shown.click("#give")
+        shown.wait_for_selector("#given.is-bad")
+        shown.close()
+    assert len(list((tmp_path / "collection" / "files").iterdir())) == 2

@@ -110,6 +110,7 @@ async def about(site: TheSite) -> dict[str, Any]:
         ],
         "thresholds": Thresholds().model_dump(),
         "examples": list(site.examples),
+        "contributions": site.collection is not None,
         "limits": {
             "upload_mb": options.upload_mb,
             "image_mp": options.image_mp,

@@ -44,6 +44,7 @@ const PATIENCE_S = 600; // while the server is busy
  * @property {Format[]} formats
  * @property {Thresholds} thresholds
  * @property {string[]} examples
+ * @property {boolean} contributions whether the server collects images with their cells.
  * @property {Record<string, number>} limits
  */
 
@@ -236,6 +237,17 @@ export const undo = (id) => json("DELETE", `images/${id}/cells/last`);
  * @param {string} id
  */
 export const hues = async (id) => new Uint32Array(await (await send(`images/${id}/hues`)).arrayBuffer());
+
+/** @returns {Promise<{licences: Record<string, string>, consent: string}>} */
+export const terms = () => json("GET", "contributions/terms");
+
+/**
+ * Give an image with its cells to those who train models.
+ * @param {string} id
+ * @param {Record<string, string>} provenance
+ * @returns {Promise<{id: string, notes: string[]}>}
+ */
+export const contribute = (id, provenance) => json("POST", "contributions", { image: id, provenance });
 
 /** @param {string} id */
 export const thumbnail = (id) => `${BASE}images/${id}/thumbnail`;

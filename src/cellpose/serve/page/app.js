@@ -4,6 +4,7 @@
  */
 
 import * as api from "./api.js";
+import { onContribute, showContribution } from "./contribute.js";
 import { box, button, input, made, say, select } from "./dom.js";
 import { countText, Images, messageOf, waitingText } from "./images.js";
 import { List } from "./list.js";
@@ -92,6 +93,7 @@ class App {
     for (const id of ["cells", "results"]) box(id).hidden = !cells;
     box("looks").hidden = !image;
     if (cells && image) this.showCells(image, cells);
+    showContribution(Boolean(this.about?.contributions), image);
     this.showStage();
   }
 
@@ -223,6 +225,7 @@ class App {
       this.frame = Number(input("frame").value);
       this.show();
     };
+    onContribute(() => this.image);
     this.listenToLooks();
     listenToDrops((dropped) => this.images.addFiles(dropped));
     document.addEventListener("keydown", (event) => this.key(event));
