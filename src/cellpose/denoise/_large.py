@@ -41,7 +41,7 @@ def restore_large(
     batch_size: int = 8,
     progress: Callable[[float], Any] | None = None,
 ) -> int:
-    """Restore a plane of any size, in memory that grows with its width only.
+    """Restore a plane of any size, with memory that grows only with its width.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ def restore_large(
     target
         The TIFF to write, float32 ([channel,] y, x), not compressed.
     channels, channel_axis, diameter, normalize, tile_overlap, bsize, batch_size
-        As in `DenoiseModel.eval`, whose result it is. Filters and local normalisation need the whole plane and are
-        refused.
+        As in `DenoiseModel.eval`, which gives the same result. Filters and local normalization need the whole plane and
+        are refused.
     progress
-        Called with the fraction done, 0 to 1. What it raises ends the run.
+        Called with the fraction done, 0 to 1. An exception in it ends the run.
 
     Returns
     -------
@@ -65,9 +65,9 @@ def restore_large(
     Raises
     ------
     OptionError
-        If the restored plane would be larger than the image, which only a whole one can become; or see `normalize`.
+        If the restored plane would be larger than the image, which needs the whole plane; or see `normalize`.
     InputError, AxesError, FileReadError, FileWriteError
-        If the plane cannot be read, or the file not be written; nothing is left behind then.
+        If the plane cannot be read, or the file cannot be written; then no partial file remains.
     """
     import tifffile
 

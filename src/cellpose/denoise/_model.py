@@ -48,33 +48,34 @@ class DenoiseModel:
     Parameters
     ----------
     gpu
-        Use a GPU where there is one.
+        Use a GPU if there is one.
     pretrained_model
         Name of a restoration model or path of its weights. ``oneclick``, ``denoise``, ``deblur`` and ``upsample`` alone
-        are the bundled model, which does all of these; with ``upsample`` images of small cells get larger.
+        are the bundled model, which does all of these; ``upsample`` also enlarges images of small cells.
     nchan
         Number of channels restored at once; only 1 is possible with the published weights.
     model_type
-        Name of a restoration model, one of `MODEL_NAMES`; used where `pretrained_model` is not given. Neither given:
+        Name of a restoration model, one of `MODEL_NAMES`; used if `pretrained_model` is not given. If neither is given:
         ``denoise_cyto3``.
     chan2
         Restore the second channel, nuclei, with the model for nuclei of the same task.
     diam_mean
-        Diameter in pixels to which cells are brought; 17 for models of nuclei.
+        Diameter in pixels to which cells are rescaled; 17 for nuclei models.
     device
-        Torch device; goes before `gpu`.
+        Torch device; takes precedence over `gpu`.
     engine, precision
-        What runs the networks, and how exactly, see `models.CellposeModel`; in 8 bits only OpenVINO does.
+        The engine that runs the networks, and its precision, see `models.CellposeModel`; only OpenVINO computes in 8
+        bits.
 
     Attributes
     ----------
     net, net_chan2
-        The networks of the first and the second channel (torch modules), loaded when they are asked for; may be
-        replaced. No second one: the first restores both.
+        The networks of the first and the second channel (torch modules), loaded on first access; may be replaced.
+        Without a second one the first restores both.
     engine, precision
-        What runs the network of the first channel, a name of ``cellpose.engines.ENGINES``, and how exactly.
+        The engine of the network of the first channel, a name in ``cellpose.engines.ENGINES``, and its precision.
     ratio
-        How much larger than the image the last result is; more than 1 after ``upsample`` of small cells.
+        Size of the last result relative to the image; above 1 after ``upsample`` with small cells.
 
     Raises
     ------
@@ -179,20 +180,20 @@ class DenoiseModel:
         channel_axis, z_axis
             Indices of axes, None to find them.
         normalize
-            True, False or a dict of normalisation options.
+            True, False or a dict of normalization options.
         rescale
-            Factor by which the image is resized for the network; a diameter goes before it.
+            Factor by which the image is resized for the network; a diameter takes precedence.
         diameter
-            Diameter of the cells in pixels, one for all images or one per image. Of no effect for networks of
-            `train_self`, which see images at their own size.
+            Diameter of the cells in pixels, one for all images or one per image. No effect for networks of
+            `train_self`, which do not resize images.
         tile
-            Has no effect: images are always run in tiles, with the same result.
+            No effect: images always run in tiles, with the same result.
         do_3D
-            Whether `x` is a volume; planes are restored one by one all the same.
+            Whether `x` is a volume; planes are still restored one by one.
         tile_overlap, bsize
-            Overlap and side in pixels of the tiles; None: the side that the network was made for.
+            Overlap and side in pixels of the tiles; None: the tile size of the network.
         progress
-            Whether bars show how far it is; None: where a person looks at a terminal or a notebook.
+            Whether to show progress bars; None: in terminals and notebooks.
 
         Returns
         -------

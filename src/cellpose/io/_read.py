@@ -45,7 +45,7 @@ def read_image(path: PathLike) -> Image:
     Returns
     -------
     Image
-        The array as it stands in the file, one letter for each of its axes, and what else the file tells.
+        The array in the order of the file, one letter for each axis, and other facts from the file.
 
     Raises
     ------

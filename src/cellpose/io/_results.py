@@ -60,7 +60,7 @@ def save_masks(
 ) -> None:
     """Write the results of one image or of several.
 
-    All that is asked for is written, also of an image without masks; what a stack cannot have is named in a warning.
+    All requested files are written, even if there are no masks. A warning lists results that a stack cannot have.
 
     Parameters
     ----------
@@ -69,17 +69,17 @@ def save_masks(
     masks
         Labels (Y, X) or (Z, Y, X), or a list of such. They are written as uint16, above 65535 labels as uint32.
     flows
-        What ``eval`` gives as its second value, or a list of such.
+        The second value that ``eval`` returns, or a list of such.
     file_names
         Path of the image, or a list of paths.
     png
-        Write ``<name><suffix>.png`` (only (Y, X) and up to 65535 labels; of more a TIFF instead).
+        Write ``<name><suffix>.png`` (only (Y, X) and up to 65535 labels; otherwise a TIFF).
     tif
         Write ``<name><suffix>.tif``, losslessly compressed.
     channels
         Channels shown in pictures.
     suffix
-        What follows the name of the image.
+        Suffix after the name of the image.
     save_flows
         Write ``<name>_flows<suffix>.tif`` (colours), ``_dP`` (flows) and ``_cellprob``.
     save_outlines
@@ -89,7 +89,7 @@ def save_masks(
     in_folders
         Write to sub-folders ``masks``, ``outlines``, ``txt_outlines`` and ``flows``.
     savedir
-        Folder for the results, made if it is missing; None: that of the image.
+        Folder for the results, created if missing; None: that of the image.
     save_txt
         Write ``<name>_cp_outlines.txt``, see ``outlines_to_text``, of single planes.
     save_mpl
@@ -101,12 +101,12 @@ def save_masks(
     Raises
     ------
     InputError
-        If the lists differ in length, the masks are not labels, a stack is asked for as PNG only, or the image itself
+        If the lists differ in length, the masks are not labels, a stack is requested only as PNG, or the image itself
         would be overwritten.
     FileWriteError
         If a file cannot be written.
     MissingExtraError
-        If ``save_mpl`` is asked for without matplotlib.
+        If ``save_mpl`` is True without matplotlib.
     """
     wanted = _Wanted(png, tif, save_flows, save_outlines, save_outlines or save_txt, save_mpl, axes)
     for result in per_image(images, masks, flows, file_names):

@@ -36,9 +36,9 @@ class Segmentation:
     outlines
         Labels on the boundary pixels of the masks and 0 elsewhere, of the same shape; None in very old files.
     filename
-        The image; None where the file does not say.
+        Path of the image; None if the file does not name it.
     flows_rgb
-        Flows as colours, uint8, (Y, X, 3) or (Z, Y, X, 3).
+        Flows as colors, uint8, (Y, X, 3) or (Z, Y, X, 3).
     dP
         Flows, float, (2, Y, X), (2, Z, Y, X) or (3, Z, Y, X), at the scale of the network.
     cellprob
@@ -54,15 +54,15 @@ class Segmentation:
     manual_changes
         ``[date, action, [rows, columns]]`` for each edit.
     zdraw
-        For each mask the planes it was drawn on; None where it was computed.
+        For each mask the planes on which it was drawn; None if it was computed.
     strokes
-        Outlines of files of the first versions, as they stand there.
+        Outlines in files of the first versions, unchanged.
     image
-        The image, where the file holds it.
+        The image, if the file contains it.
     model
         Name or path of the model that ran.
     content
-        All that the file holds, by its keys.
+        The whole content of the file, by its keys.
     """
 
     masks: Array
@@ -128,7 +128,7 @@ def read_seg(path: PathLike, without: Collection[str] = ()) -> Segmentation:
     Raises
     ------
     FileReadError
-        If the file is missing, cut or corrupt, or holds no segmentation.
+        If the file is missing, truncated or corrupt, or holds no segmentation.
     UnsafeFileError
         If it holds anything but plain data.
     """

@@ -41,12 +41,12 @@ def load_images_labels(
     image_filter
         Ending of the names of images.
     look_one_level_down
-        Look into the sub-folders, too.
+        Also search the sub-folders.
 
     Returns
     -------
     images : list of ndarray
-        As the files hold them.
+        The arrays in the files.
     labels : list of ndarray
         Labels (Y, X), or with flows float32 (4, Y, X): labels, cell probability, flow along y and along x.
     image_names : list of str
@@ -178,7 +178,7 @@ def load_train_test_data(
     mask_filter
         Ending of the names of labels, see ``get_label_files``.
     look_one_level_down
-        Look into the sub-folders, too.
+        Also search the sub-folders.
 
     Returns
     -------

@@ -30,20 +30,20 @@ def find_spots(
     threshold: float | None = None,
     **options: Any,
 ) -> npt.NDArray[np.float64]:
-    """Bright spots of an image, as `skimage.feature.blob_log` and `blob_dog` find them.
+    """Find bright spots in an image, with `skimage.feature.blob_log` or `blob_dog`.
 
     Parameters
     ----------
     image
-        One channel, ``(Y, X)`` or ``(Z, Y, X)``. Its values are taken as they are.
+        One channel, ``(Y, X)`` or ``(Z, Y, X)``. Its values are not scaled.
     method
         "log", Laplacian of Gaussians, or "dog", difference of Gaussians: faster, less exact in size.
     min_sigma, max_sigma
         Sizes of spots, as standard deviations of Gaussians in pixels; the radius of a spot is sqrt(2) sigma in a plane,
         sqrt(3) sigma in a stack.
     threshold
-        What the filtered image must reach, in the units of the image. None: six times the noise of the filtered
-        image, so that spots are found whatever the exposure.
+        Minimum of the filtered image, in the units of the image. None: six times the noise of the filtered image, so
+        that exposure does not matter.
     options
         More options of the function of scikit-image, such as ``overlap``, ``num_sigma``, ``exclude_border``.
 
@@ -57,7 +57,7 @@ def find_spots(
     OptionError
         If the method is unknown.
     InputError
-        If the image has other than two or three axes.
+        If the image does not have two or three axes.
     MissingExtraError
         If scikit-image is not installed.
     """

@@ -67,8 +67,8 @@ def table(
 ) -> Any:
     """Measure the cells of an image: a table with one row for each label.
 
-    Names and values are those of `skimage.measure.regionprops_table`, in pixels; what is in micrometres says so in its
-    name. Columns of scikit-image that are not computed here are taken from scikit-image, if it is installed.
+    Names and values are those of `skimage.measure.regionprops_table`, in pixels; names of columns in micrometers
+    contain um. Columns that are not implemented here come from scikit-image, if it is installed.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def table(
         Names of columns as in scikit-image, also older ones such as "mean_intensity", and of groups: "shape",
         "intensity", "border", "neighbors", "texture". None: all groups but texture.
     pixel_size_um
-        Side of a pixel in micrometres, or one for each axis of ``labels``: adds columns ``area_um2`` (``volume_um3`` in
+        Pixel size in micrometers, or one size for each axis of ``labels``: adds columns ``area_um2`` (``volume_um3`` in
         stacks), ``perimeter_um`` and so on.
     nuclei
         Labels of nuclei in the same image: adds ``nuclei_count``, ``nucleus_label``, ``nuclei_area``,
@@ -90,13 +90,13 @@ def table(
         Spots as `find_spots` returns them: adds ``spots_count``, ``spots_density`` (per pixel), ``spots_sigma`` and,
         with ``spots_channel``, ``spots_intensity``.
     spots_channel
-        Channel, from 0, in which the intensity of spots is taken.
+        Channel, counted from 0, in which the intensity of spots is measured.
     flows
-        What ``eval`` returns as flows, or the pair of flows and cell probability: adds ``flow_error``,
-        ``probability`` and ``score``, see `cellpose.dynamics.cell_scores`.
+        The flows that ``eval`` returns, or the pair of flows and cell probability: adds ``flow_error``, ``probability``
+        and ``score``, see `cellpose.dynamics.cell_scores`.
     model
-        Name or file of the model that made ``flows``: adds ``correct``, how likely each cell is right, where the model
-        carries a curve that says so, as the bundled ones do.
+        Name or file of the model that made ``flows``: adds ``correct``, the probability that a cell is correct, if the
+        model has a reliability curve, as the bundled ones do.
     as_frame
         Return a pandas DataFrame.
 
@@ -108,9 +108,9 @@ def table(
     Raises
     ------
     InputError
-        If shapes do not fit.
+        If shapes do not match.
     OptionError
-        If a column is unknown, or is not there for what is measured.
+        If a column is unknown, or does not exist for these labels.
     MissingExtraError
         If a column needs a library that is not installed.
 

@@ -107,10 +107,9 @@ def train_seg(
 ) -> tuple[Path, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Train a segmentation network on images and masks.
 
-    Arguments left at None get the value with which this family of networks is trained by default
-    (:class:`cellpose.options.Training`): U-Nets batches of 8 crops of 224 pixels, 2000 epochs, learning rate 0.005,
-    weight decay 1e-5, images brought to ``net.diam_mean``; transformers one crop, 100 epochs, 1e-5, 0.1, images at
-    their own size.
+    Arguments that are None get the training defaults of the network's family (:class:`cellpose.options.Training`).
+    U-Nets: batches of 8 crops of 224 pixels, 2000 epochs, learning rate 0.005, weight decay 1e-5, images rescaled to
+    ``net.diam_mean``. Transformers: one crop, 100 epochs, 1e-5, 0.1, images not rescaled.
 
     Parameters
     ----------
@@ -118,27 +117,27 @@ def train_seg(
         The network, for example ``CellposeModel(...).net``. It is trained in place; its ``diam_labels`` becomes the
         mean diameter of the training images.
     train_data, train_labels
-        Lists of images, ``(Ly, Lx)`` or with channels, and of masks ``(Ly, Lx)``, 0 background; or of masks with
-        flows, ``(4 or more, Ly, Lx)``: masks, [classes,] cell mask, dY, dX. Where masks are negative the truth is
-        unknown: the loss is not measured. Images whose masks cannot be used are named in the log and left out.
+        Lists of images, ``(Ly, Lx)`` or with channels, and of masks ``(Ly, Lx)``, 0 background; or of masks with flows,
+        ``(4 or more, Ly, Lx)``: masks, [classes,] cell mask, dY, dX. Negative masks mark pixels without known truth,
+        which the loss ignores. Images whose masks cannot be used are reported in the log and left out.
     train_files, train_labels_files
-        Paths, in place of arrays: label files hold flows, by default ``<image>_flows.tif``, or masks with
-        ``compute_flows``. With arrays, ``train_files`` are where ``<image>_flows.tif`` are written.
+        Paths instead of arrays. Label files hold flows, by default ``<image>_flows.tif``; with ``compute_flows`` they
+        hold masks. With arrays, ``<image>_flows.tif`` is written beside each of ``train_files``.
     train_probs
-        How often each image is drawn, relative; of effect with ``nimg_per_epoch`` only.
+        Relative frequency with which each image is drawn; only used with ``nimg_per_epoch``.
     test_data, test_labels, test_files, test_labels_files, test_probs
-        The same for the images on which the loss is measured every ten epochs.
+        The same for test images, on which the loss is measured every ten epochs.
     load_files
-        Read all files into memory; False: read those of each batch.
+        Read all files into memory; False: read the files of each batch when needed.
     batch_size, train_batch_size
         Crops in one step (two names of one option).
     learning_rate, n_epochs, weight_decay, momentum, SGD
-        Of the optimiser: AdamW, or for U-Nets stochastic gradient descent with ``SGD=True``.
+        Settings of the optimizer: AdamW, or for U-Nets stochastic gradient descent with ``SGD=True``.
     channels, channel_axis, rgb
-        Which channels U-Nets see, as in ``eval``; ``rgb``: three channels.
+        Channels that U-Nets use, as in ``eval``; ``rgb``: three channels.
     normalize
-        Percentiles 1 and 99 of each channel become 0 and 1; False: images as they are; a
-        :class:`cellpose.options.Normalization`: as it says.
+        True: percentiles 1 and 99 of each channel become 0 and 1; False: images are unchanged; or a
+        :class:`cellpose.options.Normalization`.
     compute_flows
         Label files hold masks: compute the flows and write them next to the images.
     save_path, model_name, save_every, save_each
@@ -147,60 +146,64 @@ def train_seg(
     nimg_per_epoch, nimg_test_per_epoch
         Crops per epoch, drawn with repetition; None: each image once.
     rescale, scale_range, bsize
-        Bring cells to the mean diameter; width of the range of random scales around 1; side of the crops in pixels.
+        Rescale cells to the mean diameter; width of the range of random scales around 1; side of the crops in pixels.
     min_train_masks
         Training images with fewer masks are left out.
     class_weights
         Weights of the classes, for networks with a class head.
     resume
-        Go on from the checkpoint of a run of this ``model_name`` with the same data and options (without a name: of the
-        newest unfinished run), with the same results as if it had never stopped.
+        Continue from the checkpoint of a run with this ``model_name``, the same data and the same options (without a
+        name: the newest unfinished run). Results equal those of an uninterrupted run.
     seed, deterministic
         Seed of all random numbers, torch's included; operations that give the same result in every run.
     accumulate, mixed_precision
         Batches whose gradients make one step; bfloat16 on CUDA GPUs.
     validate_every, keep_best, patience
-        Segment the test images every so many epochs (AP at 0.5, 0.75, 0.9); keep the best weights rather than the last;
-        stop after so many epochs without better ones. Without ``validate_every`` the test loss decides.
+        Number of epochs between segmentations of the test images (AP at 0.5, 0.75, 0.9); keep the best weights instead
+        of the last; number of epochs without improvement before training stops. Without ``validate_every`` the test
+        loss decides.
     average_weights
-        Test, validate and save the mean of the weights over this share of the steps so far, 0.2 for example, which is
-        better than any of them while steps are large; 0: the last ones.
+        Test, validate and save the mean of the weights over this last share of the steps, for example 0.2. While steps
+        are large, the mean is better than any single weights. 0: use the last weights.
     records, checkpoint_every, report
         Keep losses, pictures and checkpoints in ``<save_path>/training/<model_name>``; compare the network before and
         after training on the test images, in the log and in ``report.json`` there.
     tensorboard
-        Write the losses there for TensorBoard too (``tensorboard --logdir <save_path>/training``).
+        Also write the losses there for TensorBoard (``tensorboard --logdir <save_path>/training``).
     freeze_encoder, adapter_rank
-        Train the rest alone; or low-rank adapters in a transformer's attention, which are merged into its weights.
+        Train only the rest of the network; or train low-rank adapters in a transformer's attention, which are merged
+        into its weights.
     replay_data, replay_labels, replay_files, replay_labels_files, replay_fraction
-        Images of what the base model was trained on, and their share in each epoch, so that it is not forgotten.
+        Images from the training data of the base model, and their share in each epoch, so that the model does not
+        forget them.
     cache_gb, workers
         Memory for images, with ``load_files=False``; threads that read them.
     on_epoch
         Called after every epoch with its losses; training stops if it returns False.
     on_step
         Called after every step with its epoch, the ``"crops"`` done in this epoch and ``"n_crops"``, those of the whole
-        epoch; training stops at once if it returns False, and the model as it is then is saved.
+        epoch; training stops at once if it returns False, and the current model is saved.
     progress
-        Whether a bar shows epochs, losses and the time left; None: where a person looks at a terminal or a notebook.
+        Whether to show a progress bar with epochs, losses and the time left; None: in terminals and notebooks.
 
     Returns
     -------
     tuple
-        Path of the model; training loss of each epoch, float64 ``(n_epochs,)``; test loss alike, 0 where not measured.
+        Path of the model; training loss of each epoch, float64 ``(n_epochs,)``; test loss in the same form, 0 where not
+        measured.
 
     Raises
     ------
     InputError
-        If images and labels do not fit each other, or no image has enough masks.
+        If images and labels do not match, or no image has enough masks.
     OptionError
         If an option is outside its range.
     FileReadError
         If a file is missing or cannot be read.
     MissingExtraError
-        If TensorBoard is to be written for, and not installed.
+        If ``tensorboard`` is True, but TensorBoard is not installed.
     KeyboardInterrupt
-        After the model as it is has been saved.
+        After the current model was saved.
     """
     training = Sources(train_data, train_labels, train_files, train_labels_files, train_probs)
     test = Sources(test_data, test_labels, test_files, test_labels_files, test_probs)

@@ -111,25 +111,25 @@ def train_size(
     Parameters
     ----------
     net
-        The trained network; it stays as it is.
+        The trained network; it is not changed.
     pretrained_model
         Path of its weights; the size model is written to ``<pretrained_model>_size.npy``. None: nothing is written.
     train_data, train_labels, train_files, train_labels_files, train_probs
-        As for :func:`train_seg`; likewise for ``test_*``, whose correlation is logged.
+        As in :func:`train_seg`; also for ``test_*``, whose correlation is logged.
     load_files, min_train_masks, channels, channel_axis, rgb, normalize, nimg_per_epoch, nimg_test_per_epoch
         As for :func:`train_seg`.
     batch_size
-        Crops shown to the network at once.
+        Number of crops that the network runs at once.
     scale_range
-        Width of the range around 1 from which the scales of the crops are drawn.
+        Width of the range around 1 for the random scales of the crops.
     bsize
         Side of the crops in pixels.
     l2_regularization
         Weight of the squared length of the regression weights.
     n_epochs
-        Passes over the images, each with other crops.
+        Number of passes over the images, each with new crops.
     progress
-        Whether a bar is shown, as for :func:`train_seg`.
+        Whether to show a progress bar, as in :func:`train_seg`.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def train_size(
     Raises
     ------
     InputError
-        If images and labels do not fit each other, or no image has enough masks.
+        If images and labels do not match, or no image has enough masks.
     """
     device = device_of(net)
     preparation = SetPreparation.of(

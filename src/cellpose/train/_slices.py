@@ -43,7 +43,7 @@ class Slice:
     image
         (y, x, channel), of the dtype of the stack.
     masks
-        Labels 1..n (y, x), uint16 or uint32, each one connected piece; None where the stack has none.
+        Labels 1..n (y, x), uint16 or uint32, each one connected piece; None if the stack has none.
     """
 
     view: str
@@ -60,32 +60,32 @@ def cut_slices(
     anisotropy: float = 1.0,
     seed: int = 0,
 ) -> Iterator[Slice]:
-    """Planes of a stack in random order, as training images for networks that are to segment volumes.
+    """Cut planes of a stack in random order, as training images for networks that segment volumes.
 
     Parameters
     ----------
     stack
         (z, y, x, channel), any real dtype.
     masks
-        True labels (z, y, x); then only planes that hold some are taken.
+        True labels (z, y, x); if given, only planes with labels are used.
     per_view
-        Most planes of each of the directions YX, ZY and ZX.
+        Maximum number of planes in each of the directions YX, ZY and ZX.
     crop_size
-        Longest side in pixels; of larger planes a part at a random place is cut.
+        Longest side in pixels; larger planes are cropped at a random place.
     anisotropy
-        Distance of planes divided by the size of a pixel, by which planes that contain z are stretched.
+        Distance between planes divided by the size of a pixel; planes that contain z are stretched by it.
     seed
-        Of the random choices.
+        Seed of the random choices.
 
     Yields
     ------
     Slice
-        Cells that a plane cuts in several pieces are several cells there.
+        A cell that a plane cuts into several pieces becomes several cells.
 
     Raises
     ------
     InputError
-        If the stack has not four axes, or the masks another shape.
+        If the stack does not have four axes, or the masks have another shape.
     OptionError
         If a number is not allowed.
 
@@ -129,28 +129,28 @@ def make_slices(
     seg: bool = False,
     on_error: Callable[[Path, Exception], None] | None = None,
 ) -> list[Path]:
-    """Cut training images from files of stacks, and from their masks where there are some.
+    """Cut training images from files of stacks, with their masks if there are any.
 
     Parameters
     ----------
     files
-        Stacks. Masks are looked for beside each: ``<name><mask_filter>.tif`` (or .npy, .png), else ``<name>_seg.npy``.
+        Stacks. Masks are searched beside each: ``<name><mask_filter>.tif`` (or .npy, .png), else ``<name>_seg.npy``.
     folder
-        Where ``<name>_<view>_<number>.tif`` and ``..._masks.tif`` are written; made if missing.
+        Where ``<name>_<view>_<number>.tif`` and ``..._masks.tif`` are written; created if missing.
     channel_axis, z_axis
-        Axes of channels and planes, counted in the axes of the file; None: what it says, else found from the shape.
+        Axes of channels and planes, counted in the axes of the file; None: from the file, else inferred from the shape.
     channels
         Two channels to keep, counted from 1, as U-Nets take them; None: up to three in their order.
     normalization
-        How to scale intensities before cutting, then float32; None: as they are.
+        How to scale intensities before cutting, to float32; None: unchanged.
     per_view, crop_size, anisotropy
         As in `cut_slices`.
     mask_filter
-        End of the names of mask files.
+        Ending of mask names.
     seg
         Also write each slice with masks as ``_seg.npy``, for the window.
     on_error
-        Called with each stack that cannot be cut and the reason, and the others go on; None: the error is raised.
+        Called with each stack that cannot be cut and the reason, before the others continue; None: raise the error.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def make_slices(
     Raises
     ------
     InputError
-        If a file holds no stack, or its masks are of another shape.
+        If a file holds no stack, or its masks have another shape.
     FileReadError, FileWriteError
         If a file cannot be read or written.
     """

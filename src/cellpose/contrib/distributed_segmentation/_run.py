@@ -69,40 +69,40 @@ def distributed_eval(
     Parameters
     ----------
     input_zarr
-        Zarr array, or its path, that all workers can read: two or three axes of space, and one of channels if
+        Zarr array, or its path, that all workers can read: two or three spatial axes, and one of channels if
         ``eval_kwargs`` has a ``channel_axis``.
     blocksize
-        Sides of a block in pixels, one for each axis of space. Twice the diameter is seen around it.
+        Sides of a block in pixels, one for each spatial axis. A margin of twice the diameter is added.
     write_path
-        Folder of the labels, a Zarr array that is not there yet.
+        Folder for the labels, a new Zarr array.
     mask
-        Foreground, in any resolution; blocks without any are left out.
+        Foreground mask, in any resolution; blocks without foreground are skipped.
     preprocessing_steps
-        ``[(function, keywords), ...]``, each called as ``function(block, **keywords, crop=slices)`` and giving the
-        block as the next one takes it.
+        ``[(function, keywords), ...]``, each called as ``function(block, **keywords, crop=slices)``; it returns the
+        block for the next step.
     model_kwargs, eval_kwargs
-        Keywords of ``CellposeModel`` and of its ``eval``. Without a ``diameter`` it is 30. Intensities are scaled block
+        Keywords of ``CellposeModel`` and of its ``eval``. The default ``diameter`` is 30. Intensities are scaled block
         by block; ``normalize={"lowhigh": (low, high)}`` gives all blocks one scale.
     cluster
         A Dask cluster or client, or the address of a scheduler.
     cluster_kwargs
-        Where there is no ``cluster``: keywords of the one to start, see `cluster_of`; by default one worker here.
+        Without ``cluster``: keywords of the cluster to start, see `cluster_of`; default: one worker on this machine.
     temporary_directory
-        Where blocks are kept until all are done; a run that was stopped and is called again with the same arguments
-        goes on from them. None: beside ``write_path``. All workers must see it.
+        Folder for the blocks until all are done. An interrupted run continues from them if you call it again with the
+        same arguments. None: beside ``write_path``. All workers must be able to use it.
 
     Returns
     -------
     tuple
-        The labels, a Zarr array open for reading: uint32, 1 to n without gaps, of the axes of space; the box of each
-        cell, as slices, in the order of the labels.
+        The labels, a Zarr array open for reading: uint32, 1 to n without gaps, with the spatial axes; the bounding box
+        of each cell, as slices, in the order of the labels.
 
     Raises
     ------
     OptionError
         If the sides of a block do not fit, or the temporary folder holds blocks of another run.
     FileWriteError
-        If there is something at ``write_path``.
+        If ``write_path`` exists.
     MissingExtraError
         If Dask or Zarr is not installed.
     """
