@@ -179,7 +179,7 @@ def test_a_result_that_cannot_be_printed_is_an_error(words):
     command = f"{sys.executable} -m cellpose {words} > /dev/full"
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
-    assert done.stderr == "cellpose: what is printed is lost: No space left on device\n"
+    assert done.stderr == "cellpose: output cannot be printed: No space left on device\n"
 
 
 @posix

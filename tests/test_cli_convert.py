@@ -108,7 +108,7 @@ def test_of_a_data_set_every_image_gets_its_file(tmp_path):
         ((), "give either --to"),
         (("--to", "roi", "--output", "x.svg"), "give either --to"),
         (("--to", "nothing"), "'nothing' is not a format; choose one of roi"),
-        (("--output", "x.abc"), "the ending of x.abc tells no format"),
+        (("--output", "x.abc"), "the ending of x.abc is not a known format"),
         (("--to", "roi", "--from", "svg"), "cannot be read back"),
         (("--to", "roi", "--table", "{folder}/no.csv"), "no.csv does not exist"),
     ],

@@ -92,7 +92,7 @@ def test_diameters_in_micrometres(bench: Bench, caplog):
         assert bench.manifest()["images"][0]["diameter_px"] == 34
     tifffile.imwrite(tif, data)
     assert bench.run(*U_NET, "--diameter_um", "17") == 1
-    assert "does not tell" in caplog.text
+    assert "does not contain" in caplog.text
     assert bench.run(*U_NET, "--diameter_um", "17", "--diameter", "30") == 2
     assert bench.run(*U_NET, "--diameter_um", "0") == 2
 

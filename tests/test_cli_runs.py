@@ -216,7 +216,7 @@ def test_a_folder_that_takes_no_results_is_told_before_any_work(bench: Bench, mo
     assert bench.run(*U_NET, "--save_tif") == 2
     error = capsys.readouterr().err
     assert (
-        f"results cannot be written to {bench.folder}: Permission denied; give another folder with --savedir" in error
+        f"results cannot be written to {bench.folder}: Permission denied; choose another folder with --savedir" in error
     )
 
 

@@ -220,7 +220,7 @@ def test_one_block_alone(model, tmp_path):
 
 def test_what_does_not_fit_is_refused(client, tmp_path):
     array = ds.numpy_array_to_zarr(tmp_path / "in.zarr", np.zeros((4, 4, 4, 4), np.uint8), (4,) * 4)
-    with pytest.raises(OptionError, match="axes of space"):
+    with pytest.raises(OptionError, match="spatial axes"):
         ds.distributed_eval(array, (2,) * 4, tmp_path / "out.zarr", cluster=client)
     with pytest.raises(OptionError, match="blocksize"):
         ds.distributed_eval(array, (2, 2), tmp_path / "out.zarr", cluster=client)

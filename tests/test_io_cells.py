@@ -296,7 +296,7 @@ def test_the_cells_of_one_image_of_a_data_set_are_read(tmp_path):
     ]
     (tmp_path / "a.json").write_text(json.dumps(content))
     assert io.read_cells(tmp_path / "a.json", image="b.tif").labels.tolist() == [[0, 1, 2], [1, 0, 2]]
-    with pytest.raises(InputError, match=r"of 2 images; choose one by image=: a\.tif, b\.tif"):
+    with pytest.raises(InputError, match=r"of 2 images; choose one with image=: a\.tif, b\.tif"):
         io.read_cells(tmp_path / "a.json")
     with pytest.raises(InputError, match="has no image 'c'"):
         io.read_cells(tmp_path / "a.json", image="c")
@@ -316,7 +316,7 @@ def test_csv_of_other_columns_is_read_and_what_is_no_outline_is_refused(tmp_path
     assert np.argwhere(io.read_cells(tmp_path / "a.csv").labels == 7).tolist() == [
         [y, x] for y in (1, 2) for x in (1, 2, 3)
     ]
-    for text, told in (("a,b\n1,2\n", "outlines have label, x, y"), ("label,x,y\n1.5,0,0\n", "label 1.5")):
+    for text, told in (("a,b\n1,2\n", "it must have label, x, y"), ("label,x,y\n1.5,0,0\n", "label 1.5")):
         (tmp_path / "b.csv").write_text(text)
         with pytest.raises(FileReadError, match=told):
             io.read_cells(tmp_path / "b.csv")
@@ -344,9 +344,9 @@ def test_a_drawing_has_a_path_for_each_cell_and_is_not_read_back(tmp_path):
     assert first.attrib["d"] == "M2 1H8V6H2ZM4 4H5V3H4Z"
     assert (first.attrib["fill"], first.attrib["data-class"], first[0].text) == ("#ff0010", "a<b", "cell 4")
     assert second.attrib["id"] == "cell-9"
-    with pytest.raises(OptionError, match="cannot be read back: svg is written only"):
+    with pytest.raises(OptionError, match="cannot be read back: svg can only be written"):
         io.read_cells(tmp_path / "a.svg")
-    with pytest.raises(InputError, match="svg holds a single plane"):
+    with pytest.raises(InputError, match="svg can only hold a single plane"):
         io.write_cells(tmp_path / "a.svg", STACK)
 
 
@@ -387,7 +387,7 @@ def test_labels_go_into_the_image_that_they_belong_to_and_never_over_an_image(tm
     again = io.read_cells(tmp_path / "im.zarr")
     assert np.array_equal(again.labels, RING)
     assert again.class_of(4)[0] == "flat"
-    with pytest.raises(InputError, match="with the labels cells; choose one by image="):
+    with pytest.raises(InputError, match="with the labels cells; choose one with image="):
         io.read_cells(tmp_path / "im.zarr", image="nuclei")
     with pytest.raises(FileWriteError, match="it is an image"):
         io.write_cells(tmp_path / "im.zarr", RING)

@@ -171,7 +171,7 @@ def test_which_of_two_label_files_is_taken_is_told(tmp_path, caplog):
     touch(tmp_path, "a.tif", "a_masks.png", "a_masks.TIF", "a_Masks.tif")
     if len(os.listdir(tmp_path)) == 4:  # elsewhere capitals do not matter to the file system
         assert names_of(io.get_label_files([tmp_path / "a.tif"])[0], tmp_path) == ["a_Masks.tif"]
-        assert "a_Masks.tif is taken, and not a_masks.TIF, a_masks.png" in caplog.text
+        assert "a_Masks.tif is used, not a_masks.TIF, a_masks.png" in caplog.text
         touch(tmp_path, "a_masks.tif")
     assert names_of(io.get_label_files([tmp_path / "a.tif"])[0], tmp_path) == ["a_masks.tif"]
 
@@ -246,7 +246,7 @@ def test_flows_of_another_size_are_told(tmp_path, caplog):
     io.imsave(folder / "b_masks.png", LABELS[:5])
     _, labels, _ = io.load_images_labels(folder)
     assert [label.shape for label in labels] == [(4, 10, 20), (5, 20)]
-    assert "b_flows.tif is of other labels than" in caplog.text
+    assert "b_flows.tif does not match the labels in" in caplog.text
     io.imsave(folder / "b_flows.tif", IMAGE)
     _, labels, _ = io.load_images_labels(folder)
     assert [label.shape for label in labels] == [(4, 10, 20), (5, 20)]

@@ -441,7 +441,7 @@ def test_stacks(tmp_path, caplog):
         "im_cellprob_cp_masks.tif", "im_cp_masks.tif", "im_dP_cp_masks.tif", "im_flows_cp_masks.tif",
     ]  # fmt: skip
     np.testing.assert_array_equal(io.imread(tmp_path / "im_dP_cp_masks.tif"), flows[1])
-    assert "im.tif: not written are masks as PNG, the picture of outlines, outlines as text, the summary picture" in (
+    assert "im.tif: not written: masks as PNG, the picture of outlines, outlines as text, the summary picture" in (
         caplog.text
     )
 

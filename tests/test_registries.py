@@ -103,7 +103,7 @@ def test_a_new_family_is_recognised_built_and_run_by_torch(toy: Path) -> None:
     assert masks.shape == (40, 50)
     assert masks.max() == 2
     assert not styles.any()
-    with pytest.raises(OptionError, match="toy runs on tiles of 48 pixels only"):
+    with pytest.raises(OptionError, match="toy runs only on tiles of 48 pixels"):
         model.eval(image(), bsize=64)
 
 

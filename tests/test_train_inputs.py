@@ -95,7 +95,7 @@ def test_stacks_of_images_are_left_out(tmp_path, caplog):
     with pytest.raises(InputError, match=r"4, 5, 60, 70\).*`cellpose slices`"):
         build_set(Sources([np.zeros((4, 5, 60, 70))], [LABELS]), UNET)
     build_set(Sources([np.stack([IMAGE] * 5)], [LABELS]), UNET)
-    assert "is taken for 5 channels" in caplog.text
+    assert "is read as 5 channels" in caplog.text
 
 
 # ------------------------------------------------------------------------------------------- what else is no label
@@ -168,7 +168,7 @@ def test_labels_in_a_palette_are_its_indices(depth, tmp_path, caplog):
 
 def test_jpeg_pictures_hold_no_labels(tmp_path):
     cv2.imwrite(str(tmp_path / "a.jpg"), LABELS.astype(np.uint8))
-    with pytest.raises(FileReadError, match=r"a\.jpg is a JPEG picture"):
+    with pytest.raises(FileReadError, match=r"a\.jpg is a JPEG image"):
         read_labels(tmp_path / "a.jpg")
 
 

@@ -55,7 +55,7 @@ def test_images_with_few_masks_are_named(tmp_path, caplog):
 
 def test_nothing_usable_tells_the_first_reason():
     image, labels = discs(7)
-    with pytest.raises(InputError, match=r"no train image can be used; the first, 0: has labels that are no whole"):
+    with pytest.raises(InputError, match=r"no train image can be used; the first, 0: has labels that are not integers"):
         build_set(Sources([image], [labels + 0.5]), UNET)
 
 

@@ -109,7 +109,7 @@ def test_transformers_use_adamw_and_their_own_size(tmp_path, caplog):
         run(net, tmp_path, SGD=True, channels=None, n_epochs=1)
     assert "AdamW is used" in caplog.text
     net.default_bsize = 256
-    with pytest.raises(OptionError, match="256 pixels only"):
+    with pytest.raises(OptionError, match="crops of 256 pixels"):
         run(net, tmp_path, channels=None)
 
 

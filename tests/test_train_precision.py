@@ -49,4 +49,4 @@ def test_processors_say_that_they_compute_in_float32(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "cellpose.train"):
         _, dtypes, _ = losses(tmp_path, mixed_precision=True)
     assert dtypes == {torch.float32}
-    assert "mixed_precision is for CUDA GPUs; on cpu training computes in float32" in caplog.text
+    assert "mixed_precision is for CUDA GPUs only; on cpu training computes in float32" in caplog.text

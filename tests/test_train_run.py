@@ -524,5 +524,5 @@ def test_dino_networks_train_on_crops_of_any_multiple(tmp_path):
     for wrong, multiple in ((net, 8), (small(), 2)):
         with pytest.raises(OptionError, match=f"bsize=33 is not allowed; it must be a multiple of {multiple}"):
             run(wrong, tmp_path, **{**options, "bsize": 33})
-    with pytest.raises(OptionError, match="32 pixels only"):
+    with pytest.raises(OptionError, match="crops of 32 pixels"):
         run(tiny_transformer(), tmp_path, **{**options, "bsize": 40})

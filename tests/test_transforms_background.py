@@ -83,7 +83,7 @@ def test_the_light_is_found_in_images_of_cells() -> None:
     )
     with pytest.raises(InputError, match="2 images"):
         transforms.estimate_flatfield(scenes(2))
-    with pytest.raises(InputError, match="of one size"):
+    with pytest.raises(InputError, match="of equal size"):
         transforms.estimate_flatfield([*scenes(3), np.ones((5, 5))])
 
 

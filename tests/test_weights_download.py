@@ -286,7 +286,7 @@ def test_no_room(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         free = 1000
 
     monkeypatch.setattr(_download.shutil, "disk_usage", lambda _: Usage)
-    with pytest.raises(DownloadError, match="no room"):
+    with pytest.raises(DownloadError, match="not enough space"):
         download([f"{server.url}/w"], tmp_path / "w", False, QUICK)
 
 

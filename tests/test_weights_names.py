@@ -314,7 +314,7 @@ def test_model_paths(folder: Path, small: Path) -> None:
     assert weights.size_model_path("nuclei") == folder / "size_nucleitorch_0.npy"
     with pytest.raises(UnknownModelError, match="choose 0 to 3"):
         weights.model_path("nuclei", 4)
-    with pytest.raises(FileNotFoundError, match="has no size model; those that have one are cyto3"):
+    with pytest.raises(FileNotFoundError, match="has no size model; models with one are cyto3"):
         weights.size_model_path("livecell")
     with pytest.raises(FileNotFoundError, match="my model_size"):
         weights.size_model_path(small)

@@ -285,7 +285,7 @@ class Evaluation(_Checked):
 
 
 def _numbers(given: Any, default: Any) -> npt.NDArray[np.float64]:
-    """One number or several as an array, ``default`` where None is given; not a number where there is none."""
+    """One number or several as an array, ``default`` where None is given; not a number if there is none."""
     try:
         return np.asarray(default if given is None else given, float)
     except (TypeError, ValueError):

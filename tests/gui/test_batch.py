@@ -113,7 +113,7 @@ def test_a_folder_is_segmented_measured_and_looked_at(
     (entry,) = ended
     assert (entry.state, entry.cells, entry.total) == ("done", 8, 3), entry
     assert [each.path.name for each in entry.failed] == ["c.png"]
-    assert "not an image" in entry.failed[0].error
+    assert "cannot be read as an image" in entry.failed[0].error
     assert batch.results.words.text().startswith("8 cells in 2 images")
     assert io.read_seg(folder / "a_seg.npy").count == 4
     assert (folder / "measurements" / "measurements.csv").read_text().count("\n") == 9

@@ -31,7 +31,7 @@ DIFFERENT = {
 
 # Rows whose line of the log differs: ours names the image, or there is nothing to tell.
 TOLD = {
-    "both/io/save_masks__empty": ["im.png: no masks found, the files hold none"],
+    "both/io/save_masks__empty": ["im.png: no masks found; the files are empty"],
     "both/io/save_masks__65k": ["im.png: found more than 65535 masks, cannot save PNG, saving as TIF"],
     "both/io/save_rois__tiny": [],  # every label has its ROI
 }

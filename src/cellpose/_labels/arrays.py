@@ -341,7 +341,7 @@ def without(labels: Labels, found: Scan, keep: npt.NDArray[np.bool_]) -> Labels:
 def fill_holes_and_remove_small(labels: npt.ArrayLike, min_size: int = 15) -> Labels:
     """Fill the holes of each label and remove small labels.
 
-    A hole is background that a label cuts off from the faces of its box, stepping through face neighbours (4 in a
+    A hole is background that a label cuts off from the faces of its box, stepping through face neighbors (4 in a
     plane, 6 in a volume). Stray pixels in it of cells that lie outside are filled, too; cells that lie in it as a
     whole keep their pixels.
 

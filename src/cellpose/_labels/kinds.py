@@ -27,13 +27,13 @@ def label_plane(labels: Any) -> Array:
     Parameters
     ----------
     labels
-        ``(Y, X)``, the same with another axis of length 1 before or behind it, the same in three equal colours, or
+        ``(Y, X)``, the same with another axis of length 1 before or behind it, the same in three equal colors, or
         targets as `labels_to_flows` makes them.
 
     Raises
     ------
     InputError
-        If the array is something else: planes of a stack, a colour picture. The message begins with "labels of shape".
+        If the array is something else: planes of a stack, a color picture. The message begins with "labels of shape".
 
     Examples
     --------
@@ -81,7 +81,7 @@ def _is_colour(array: Array) -> bool:
 
 
 def _one_colour(picture: Array) -> Array:
-    """The labels in a gray picture that was saved in colours, of which a fourth channel is how opaque it is."""
+    """The labels in a gray picture that was saved in colors, of which a fourth channel is how opaque it is."""
     if (picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all():
         logger.warning(
             f"labels of shape {picture.shape} are a gray image saved in color; its gray values are the labels"

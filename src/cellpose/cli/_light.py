@@ -20,7 +20,7 @@ __all__ = ["ESTIMATE", "Light", "light_of"]
 
 logger = logging.getLogger("cellpose.cli")
 
-#: What is given in place of a file.
+#: What is given instead of a file.
 ESTIMATE = "estimate"
 _MOST_IMAGES = 64  # more tell nothing new
 

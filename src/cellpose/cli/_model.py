@@ -126,14 +126,14 @@ class Segmenter:
 
     @property
     def enlarges(self) -> bool:
-        """Whether restored images are larger than they were; it is not known with a diameter in micrometres."""
+        """Whether restored images are larger than they were; it is not known with a diameter in micrometers."""
         if not self.restores:
             return False
         restorer = self.model.dn.restorer()
         return restorer.enlarges and (self.diameter_um is not None or restorer.ratio(self.keywords["diameter"]) > 1)
 
     def keywords_of(self, image: Image | LazyPlane) -> dict[str, Any]:
-        """The keywords of ``eval`` for one image: a diameter in micrometres becomes one in pixels.
+        """The keywords of ``eval`` for one image: a diameter in micrometers becomes one in pixels.
 
         Raises
         ------

@@ -51,9 +51,9 @@ def assign_device(
     Parameters
     ----------
     use_torch
-        Whether a GPU may be looked for at all.
+        Whether to search for a GPU at all.
     gpu
-        Whether a GPU is wanted. Where none works the CPU is taken, and the log says so.
+        Whether to use a GPU. If none works the CPU is used, and the log says so.
     device
         Number of the CUDA device, or a torch device or its name.
 

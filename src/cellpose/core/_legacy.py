@@ -54,7 +54,7 @@ def run_net(
     augment
         Average over flipped, half-overlapping tiles.
     tile_overlap
-        Fraction by which tiles overlap, kept between 0.05 and 0.5.
+        Fraction by which tiles overlap, limited to 0.05 to 0.5.
     bsize
         Side of a tile in pixels; ``None``: what the network was made for (224 for U-Nets); 0: small images as a whole.
     rsz

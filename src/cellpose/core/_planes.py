@@ -76,7 +76,7 @@ def run_planes(
     size
         Size ``(y, x)`` to which planes are resized before the network sees them; ``None``: as they are.
     report
-        Called with the fraction of tiles done, 0 to 1, after every batch. What it raises ends the run.
+        Called with the fraction of tiles done, 0 to 1, after every batch. An exception in it ends the run.
     what
         What a person who waits is shown; None: the caller shows it.
 

@@ -79,7 +79,7 @@ def run_volume(
     engine_ortho
         Network for the planes that contain z; ``None``: ``engine``.
     report
-        Called with the fraction done, 0 to 1. What it raises ends the run.
+        Called with the fraction done, 0 to 1. An exception in it ends the run.
     plan
         Sizes and weights; ``None``: the size of the volume, all directions alike.
     flows

@@ -40,7 +40,7 @@ def random_rotate_and_resize_noise(
     Parameters
     ----------
     data
-        Images, each float32 (channels, Y, X), normalised.
+        Images, each float32 (channels, Y, X), normalized.
     labels
         Targets of each image, float32 (3, Y, X): cell or not, flow along Y, flow along X.
     diams

@@ -119,7 +119,7 @@ class CellposeDenoiseModel:
         Parameters
         ----------
         x, batch_size, channels, channel_axis, z_axis, normalize, rescale, diameter, tile_overlap, bsize, do_3D
-            See `DenoiseModel.eval`; the normalisation is that of the restoration.
+            See `DenoiseModel.eval`; the normalization is that of the restoration.
         augment, resample, invert, flow_threshold, cellprob_threshold, anisotropy, stitch_threshold, min_size
             See `CellposeModel.eval`.
         niter, interp, flow3D_smooth, progress

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from cellpose.errors import InputError
 
-_SMALLEST_RANGE = 1e-3  # an image flatter than this is not normalised: dividing would only amplify rounding
+_SMALLEST_RANGE = 1e-3  # an image flatter than this is not normalized: dividing would only amplify rounding
 
 
 def img_norm(imgi: torch.Tensor) -> torch.Tensor:
@@ -39,7 +39,7 @@ def img_norm(imgi: torch.Tensor) -> torch.Tensor:
 
 
 def gaussian_kernels(sigma_y: torch.Tensor, sigma_x: torch.Tensor) -> torch.Tensor:
-    """One normalised Gaussian kernel an image.
+    """One normalized Gaussian kernel an image.
 
     Parameters
     ----------
@@ -195,13 +195,13 @@ def add_noise(
         Diameter of the cells in pixels, one for all images or shape (batch,): wider cells get a wider blur.
         None: 30.
     pscale
-        The photon scale, in place of a random one.
+        The photon scale, instead of a random one.
     iso
         Blur and undersample both axes alike. False: mostly rows, as along the axis of a microscope.
     sigma0, sigma1
-        Width in pixels of the blur along Y and X, in place of random ones.
+        Width in pixels of the blur along Y and X, instead of random ones.
     ds
-        Factor of undersampling of all images, in place of random ones.
+        Factor of undersampling of all images, instead of random ones.
     uniform_blur
         Draw widths evenly between 1 and gblur (times diameter / 30), instead of mostly small ones.
     partial_blur
@@ -210,7 +210,7 @@ def add_noise(
     Returns
     -------
     torch.Tensor
-        Degraded images, same shape, each normalised to its 1st and 99th percentile.
+        Degraded images, same shape, each normalized to its 1st and 99th percentile.
 
     Raises
     ------

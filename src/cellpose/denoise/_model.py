@@ -198,7 +198,7 @@ class DenoiseModel:
         Returns
         -------
         numpy.ndarray or list of numpy.ndarray
-            float32 ([Z,] Y, X, channels), normalised intensities. With an ``upsample`` model and a diameter below
+            float32 ([Z,] Y, X, channels), normalized intensities. With an ``upsample`` model and a diameter below
             `diam_mean`, Y and X are larger by ``diam_mean / diameter``. Of a 5-D array one array.
         """
         images = Images.of(x)

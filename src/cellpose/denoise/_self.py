@@ -1,7 +1,7 @@
 """Training of restoration networks on noisy images alone: blind spots.
 
 Source: Krull, Buchholz and Jug, "Noise2Void - learning denoising from single noisy images", CVPR 2019. A hidden pixel
-is predicted from those around it. The image, which neighbours share, can be predicted; the noise, which differs from
+is predicted from those around it. The image, which neighbors share, can be predicted; the noise, which differs from
 pixel to pixel, cannot, so the network does not learn it.
 """
 
@@ -119,7 +119,7 @@ def train_self(
 ) -> tuple[Path, npt.NDArray[np.float64]]:
     """Train a network to remove the noise of images of which no clean ones exist.
 
-    Noise has to be drawn anew for each pixel, as that of photons and of reading out a camera is. Noise that neighbours
+    The noise of each pixel must be independent, as photon noise and camera readout noise are. Noise that neighbors
     share (after a resize, a compression or a filter, in stripes) is taken for the image.
 
     Parameters
@@ -127,7 +127,7 @@ def train_self(
     net
         The network to train, ``nets.CPnet`` of one channel and one output. It is changed.
     images
-        Noisy images, each (Y, X); each is normalised to its 1st and 99th percentile.
+        Noisy images, each (Y, X); each is normalized to its 1st and 99th percentile.
     n_epochs
         Number of epochs.
     crops_per_epoch
@@ -200,14 +200,14 @@ def train_self(
 
 
 def hide_pixels(crops: Floats, rng: np.random.Generator) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Crops of which some pixels show what a neighbour has.
+    """Crops of which some pixels show what a neighbor has.
 
     Parameters
     ----------
     crops
         float32 (batch, 1, Y, X). Not modified.
     rng
-        Source of places and neighbours.
+        Source of places and neighbors.
 
     Returns
     -------

@@ -208,7 +208,7 @@ def train(
     train_labels, test_labels
         Of each image labels (Y, X), or (4, Y, X): labels, cell or not, flow along Y, flow along X.
     train_files, test_files
-        Paths of images instead, read when they are needed and normalised; beside each ``<name>_flows.tif`` (4, Y, X).
+        Paths of images instead, read when they are needed and normalized; beside each ``<name>_flows.tif`` (4, Y, X).
     train_probs, test_probs
         How often each image is drawn; None: all alike.
     lam

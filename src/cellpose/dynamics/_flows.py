@@ -1,6 +1,6 @@
 """Labels to flows: heat spreads from the middle of each cell, and flows are the direction in which it rises.
 
-Heat spreads inside its own label only, so that neighbours never disturb each other (Stringer et al., Nature Methods
+Heat spreads inside its own label only, so that neighbors never disturb each other (Stringer et al., Nature Methods
 2021, "Auxiliary vector flow representation", without the logarithm).
 """
 
@@ -148,7 +148,7 @@ def labels_to_flows(
     device
         Where to compute: None or the CPU, or a torch device.
     redo_flows
-        Compute flows anew from the first channel of given results.
+        Compute flows again from the first channel of given results.
     niter
         Steps of heat, as in `masks_to_flows`.
     return_flows
@@ -163,7 +163,7 @@ def labels_to_flows(
     Raises
     ------
     InputError
-        If an image is neither of these (planes of a stack, a colour picture), or there are not as many files as images.
+        If an image is neither of these (planes of a stack, a color picture), or there are not as many files as images.
 
     Examples
     --------

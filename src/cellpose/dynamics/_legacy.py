@@ -75,7 +75,7 @@ def masks_to_flows_gpu(
 
 
 def masks_to_flows_gpu_3d(masks: npt.ArrayLike, device: Device = None, niter: int | None = None) -> Floats:
-    """Flows of masks in a volume: heat spreads to the 6 face neighbours.
+    """Flows of masks in a volume: heat spreads to the 6 face neighbors.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def get_masks_torch(
     """Masks from the positions in which pixels end.
 
     A seed is a pixel in which more than 10 pixels end, and no fewer than in any within 2 pixels along each axis. It
-    grows five times by its neighbours in which more than 2 end. Where two meet, the one with more pixels wins.
+    grows five times by its neighbors in which more than 2 end. Where two meet, the one with more pixels wins.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def get_masks_torch(
     shape0
         Shape of the image, ``(Y, X)`` or ``(Z, Y, X)``.
     rpad
-        Has no effect; kept for scripts that pass it.
+        No effect; kept for scripts that pass it.
     max_size_fraction
         Masks that cover more of the image are removed.
 
@@ -228,7 +228,7 @@ def get_masks_orig(p: Any, iscell: Any = None, rpad: int = 20, max_size_fraction
     iscell
         Array ``(Y, X)`` or ``(Z, Y, X)``, False for pixels that stay where they are; None: as ``p`` says.
     rpad
-        Has no effect; kept for scripts that pass it.
+        No effect; kept for scripts that pass it.
     max_size_fraction
         Masks that cover more of the image are removed.
 
@@ -275,7 +275,7 @@ def remove_bad_flow_masks(
     Raises
     ------
     InputError
-        If the shapes do not fit.
+        If the shapes do not match.
     """
     given = as_array(masks)
     labels, network = as_labels(given), as_array(flows)

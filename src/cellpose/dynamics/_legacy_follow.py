@@ -60,7 +60,7 @@ def follow_flows(
         Where to compute: None or the CPU, or a torch device.
     interp
         Interpolate linearly between pixels; if not, take the flow of the pixel that the position is in. For scripts
-        written for version 3, a bool given in place of ``device`` is taken as this one.
+        written for version 3, a bool given instead of ``device`` is taken as this one.
 
     Returns
     -------

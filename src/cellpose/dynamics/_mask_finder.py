@@ -22,8 +22,8 @@ _MOST_KEPT = 2**24  # pixels; the labels of larger planes are not worth their me
 class MaskFinder:
     """Makes the masks of `resize_and_compute_masks` for one threshold after the other.
 
-    Where pixels end depends on the cell probability alone, so that another flow threshold or least size costs a few
-    percent of the first masks. Made for a slider that is dragged.
+    The positions where pixels end depend only on the cell probability. So another flow threshold or minimum size costs
+    a few percent of the first masks. Made for dragging a slider.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ class MaskFinder:
     size
         Shape of the masks; None: that of ``cellprob``.
     z_spacing
-        Of volumes, by which steps along z are shortened: the anisotropy, where ``eval`` had ``isotropic_steps``.
+        Factor by which steps along z are shortened in volumes: the anisotropy, if ``eval`` used ``isotropic_steps``.
 
     Raises
     ------
     InputError
-        If the shapes do not fit.
+        If the shapes do not match.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class MaskFinder:
         Raises
         ------
         OptionError
-            If an option is out of its range.
+            If an option is outside its range.
         """
         wanted = Masking(**masking)
         same = replace(wanted, flow_threshold=None, min_size=-1)  # all that the places where pixels end depend on

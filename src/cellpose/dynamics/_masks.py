@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 def flows_to_masks(
     flows: NetworkFlows, masking: Masking, size: Sequence[int] | None = None, device: Device = None
 ) -> Labels:
-    """Labels from what a network says of an image.
+    """Compute labels from the outputs of a network.
 
     Pixels follow the flows (`follow_flows`), those that end together are a mask (`get_masks_torch`), masks of a plane
     whose own flows disagree with those of the network are removed (`remove_bad_flow_masks`). The rest is brought to
@@ -32,7 +32,7 @@ def flows_to_masks(
     Parameters
     ----------
     flows
-        What the network says.
+        The outputs of the network.
     masking
         The options; ``min_size`` counts pixels of the result, and where it is not positive holes are kept.
     size
@@ -118,7 +118,7 @@ def compute_masks(
     cellprob
         Logits ``(Y, X)`` or ``(Z, Y, X)``.
     p
-        Has no effect; kept for scripts that pass positions.
+        No effect; kept for scripts that pass positions.
     niter
         Steps along the flows; 0 or None: 200.
     cellprob_threshold
@@ -139,7 +139,7 @@ def compute_masks(
         Row and column at which a plane begins that is part of a larger one: positions of pixels are rounded as they
         are when the larger one is followed, on the CPU.
     z_spacing
-        Distance of planes divided by the size of a pixel, by which steps along z are shortened, in volumes.
+        Distance between planes divided by the size of a pixel, by which steps along z are shortened, in volumes.
 
     Returns
     -------
@@ -149,9 +149,9 @@ def compute_masks(
     Raises
     ------
     InputError
-        If the shapes do not fit.
+        If the shapes do not match.
     OptionError
-        If an option is out of its range, see `cellpose.options.Masking`.
+        If an option is outside its range, see `cellpose.options.Masking`.
 
     Examples
     --------
@@ -200,9 +200,9 @@ def resize_and_compute_masks(
     Raises
     ------
     InputError
-        If the shapes do not fit.
+        If the shapes do not match.
     OptionError
-        If an option is out of its range, see `cellpose.options.Masking`.
+        If an option is outside its range, see `cellpose.options.Masking`.
     """
     masking = Masking(cellprob_threshold, flow_threshold, min_size, max_size_fraction, niter, interp)
     flows = _planes_or_volume(NetworkFlows(dP, cellprob, z_spacing=z_spacing), do_3D)

@@ -28,7 +28,7 @@ class NetworkFlows:
         Row and column at which a plane begins that is part of a larger one: positions of pixels are rounded as they
         are when the larger one is followed, on the CPU.
     z_spacing
-        Distance of planes divided by the size of a pixel, by which steps along z are shortened, in volumes.
+        Distance between planes divided by the size of a pixel, by which steps along z are shortened, in volumes.
 
     Raises
     ------

@@ -38,8 +38,8 @@ class _Part(NamedTuple):
 class CellFinder:
     """Finds the cell at a place of a plane, for previews under a pointer.
 
-    What is found is what `compute_masks` finds, but one cell at a time and at a threshold of its own: the pixels of
-    higher probability that end within a few pixels of each other. Pixels are followed where they are asked for.
+    It finds what `compute_masks` finds, but one cell at a time and with its own threshold: the pixels of higher
+    probability that end within a few pixels of each other. Pixels are followed on demand.
 
     Parameters
     ----------
@@ -48,16 +48,16 @@ class CellFinder:
     cellprob
         Logits ``(Y, X)``.
     reach_px
-        Half the length of the largest cells looked for, in pixels.
+        Half the length of the largest cells, in pixels.
     lowest
-        Pixels of lower logits belong to no cell, whatever the threshold.
+        Pixels with lower logits belong to no cell, at any threshold.
     niter
         Steps along the flows.
 
     Raises
     ------
     InputError
-        If the shapes do not fit.
+        If the shapes do not match.
 
     Examples
     --------

@@ -58,7 +58,7 @@ class CellScores(NamedTuple):
 
 
 def cell_scores(masks: npt.ArrayLike, dP: Any, cellprob: Any) -> CellScores:
-    """How sure a network is of each cell of a label image: what flows and cell probability say of its pixels.
+    """How certain a network is about each cell of a label image, from flows and cell probability.
 
     Parameters
     ----------
@@ -67,13 +67,13 @@ def cell_scores(masks: npt.ArrayLike, dP: Any, cellprob: Any) -> CellScores:
     dP
         Flows of the network, ``(2, Y, X)`` or ``(3, Z, Y, X)``: 5 times unit vectors.
     cellprob
-        Its logits, ``(Y, X)`` or ``(Z, Y, X)``. Where they are of another size than the masks, the masks are taken to
-        their size by the nearest pixel; cells that vanish so have no score.
+        Its logits, ``(Y, X)`` or ``(Z, Y, X)``. If they have another size than the masks, the masks are resized to it
+        by the nearest pixel; cells that vanish have no score.
 
     Raises
     ------
     InputError
-        If the shapes do not fit.
+        If the shapes do not match.
 
     Examples
     --------

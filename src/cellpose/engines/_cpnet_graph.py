@@ -146,7 +146,7 @@ class _CPnetGraph:
         """The convolution of ``x`` at twice its size.
 
         Repeating each pixel and convolving with a kernel of side 3 is one transposed convolution with a kernel of side
-        4, with 16 in place of 36 products per pixel of ``x``.
+        4, with 16 instead of 36 products per pixel of ``x``.
         """
         if conv.weight.shape[-1] == 1:
             return self.upsampled(self.convolved(x, conv))

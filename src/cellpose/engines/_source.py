@@ -24,7 +24,7 @@ __all__ = ["Source", "keep", "source_of"]
 
 logger = logging.getLogger("cellpose.engines")
 
-# Raised whenever graphs of the same weights are written otherwise: older ones are made anew.
+# Raised whenever graphs of the same weights are written otherwise: older ones are made again.
 _GRAPH_VERSION = 2
 _PERIODS = "encoder.rope_embed.periods"
 # What must be left on the disc beside a graph that is kept.

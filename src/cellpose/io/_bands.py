@@ -47,7 +47,7 @@ def write_label_bands(
     dtype
         Of the labels in the file.
     pixel_size_um
-        Along (z, y, x); None where unknown.
+        Along (z, y, x); None if unknown.
     overwrite
         Whether a Zarr folder that is there may be replaced; files always are.
 

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".flex", ".dax", ".nd2", ".nrrd")
-# looked for only where there is none of the former, so that a preview beside its image is not taken for a second one
+# looked for only if there is none of the former, so that a preview beside its image is not taken for a second one
 _FURTHER_SUFFIXES = (".czi", ".lif", ".bmp", ".gif")
 _RESULT_ENDINGS = ("_cp_output", "_flows", "_flows_0", "_flows_1", "_flows_2", "_cellprob", "_masks")
 _LABEL_SUFFIXES = (".tif", ".tiff", ".png")
@@ -40,12 +40,12 @@ def get_image_files(
     imf
         Ending of the names of images, before the extension; other files are left out. None or "": any.
     look_one_level_down
-        Look into the sub-folders, too.
+        Also search the sub-folders.
 
     Returns
     -------
     list of str
-        Paths: PNG, JPEG, TIFF, FLEX, DAX, ND2, NRRD; only where there is none of these CZI, LIF, BMP and GIF.
+        Paths: PNG, JPEG, TIFF, FLEX, DAX, ND2, NRRD; only if there is none of these CZI, LIF, BMP and GIF.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def get_image_files(
 
 
 def _zarr_beside(folder: str) -> str:
-    """What to do with images that are folders, for a message; empty where there are none."""
+    """What to do with images that are folders, for a message; empty if there are none."""
     zarr = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and is_zarr(entry.path))
     return f"; Zarr images such as {zarr[0]} must be given one by one: --image_path {zarr[0]}" if zarr else ""
 

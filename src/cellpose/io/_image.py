@@ -31,9 +31,9 @@ class Image:
     axes
         One letter for each axis of ``data``: T time, Z plane, C channel, Y, X; Q where the file does not say.
     pixel_size_um
-        Size of a pixel along (z, y, x) in micrometres; None where unknown.
+        Size of a pixel along (z, y, x) in micrometers; None if unknown.
     channel_names
-        Names of the channels; empty where unknown.
+        Names of the channels; empty if unknown.
     file_axes
         The axes of the file, where it has others than ``data`` or does not declare all of them; None: ``axes``.
     name

@@ -1,4 +1,4 @@
-"""Reading label images, in which numbers are cells and colours have no meaning."""
+"""Reading label images, in which numbers are cells and colors have no meaning."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _MOST_CHANNELS = 8  # an unnamed axis that is longer holds no channels
 
 @dataclass(frozen=True, eq=False)
 class LazyPlane:
-    """A plane whose rows are read when they are asked for.
+    """A plane whose rows are read on demand.
 
     Attributes
     ----------
@@ -42,13 +42,13 @@ class LazyPlane:
     dtype
         Of the intensities.
     pixel_size_um
-        Along (z, y, x); None where unknown.
+        Along (z, y, x); None if unknown.
     channel_names
-        Empty where unknown.
+        Empty if unknown.
     chunk_rows
         Rows that are stored together: reading one of them costs as much as reading all.
     names_channels
-        Whether the file or the caller says which axis the channels are; else the shortest one was taken.
+        Whether the file or the caller names the channel axis; else the shortest one is used.
     """
 
     shape: tuple[int, int, int]
@@ -210,7 +210,7 @@ def _of_array(
 
 
 def _places(shape: tuple[int, ...], axes: str, given: int | None) -> tuple[tuple[int, int], int | None]:
-    """Axes of y and x, and of the channels where there are any; all others must have length 1."""
+    """Axes of y and x, and of the channels if there are any; all others must have length 1."""
     long = [i for i, n in enumerate(shape) if n > 1 or axes[i] in "YX"]
     c = given if given is not None else axes.find("C") if "C" in axes else None
     if c is not None and c not in long:

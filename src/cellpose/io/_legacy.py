@@ -172,7 +172,7 @@ def masks_flows_to_seg(
     masks
         Labels (Y, X) or (Z, Y, X), or a list of such.
     flows
-        What ``eval`` gives as its second value, or a list of such: colours (…, Y, X, 3) uint8, flows (ndim, …, Y, X)
+        The second value that ``eval`` returns, or a list of such: colors (…, Y, X, 3) uint8, flows (ndim, …, Y, X)
         and cell probability (…, Y, X).
     file_names
         Path of the image, or a list of paths.

@@ -27,9 +27,9 @@ def logger_setup(
     logfile_name: str = "run.log",
     stdout_file_replacement: str | os.PathLike[str] | None = None,
 ) -> tuple[logging.Logger, Path | None]:
-    """Show the log of cellpose on stdout and write it to a file, made anew.
+    """Show the log of cellpose on stdout and write it to a new file.
 
-    Called again it starts anew; no line is logged twice.
+    A second call starts over; no line is logged twice.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def logger_setup(
     logfile_name
         Name of the log file.
     stdout_file_replacement
-        A file that takes what else goes to stdout.
+        A file that receives the log instead of stdout.
 
     Returns
     -------

@@ -43,7 +43,7 @@ def load_npy(path: PathLike, without: Collection[str] = (), unwanted: Unwanted |
     Raises
     ------
     FileReadError
-        If the file is missing, cut or corrupt.
+        If the file is missing, truncated or corrupt.
     UnsafeFileError
         If it holds anything but numbers, texts, arrays, dates, paths and containers of them.
     """

@@ -36,11 +36,11 @@ class OmeZarr:
     folder
         Its folder.
     axes
-        One letter an axis, as in `Image`.
+        One letter per axis, as in `Image`.
     pixel_size_um
-        Along (z, y, x) in micrometres; None where unknown.
+        Along (z, y, x) in micrometers; None if unknown.
     channel_names
-        Empty where unknown.
+        Empty if unknown.
     levels
         Shape of each resolution, finest first, and the size of its pixels along each axis as the folder tells it;
         empty for a plain array.

@@ -81,7 +81,7 @@ def write_labels(
     masks
         Labels, of the extent of the image.
     axes
-        One letter an axis, in the order TZYX.
+        One letter per axis, in the order TZYX.
     label_facts
         ``colors`` and ``properties`` of the labels, as OME-NGFF has them.
 
@@ -176,7 +176,7 @@ def _as_image(image: OmeZarr, name: str, axes: str) -> Pyramid:
     kept = [image.axes.index(letter) for letter in axes]
     shapes = tuple(tuple(shape[k] for k in kept) for shape, _ in image.levels)
     known = dict(zip("ZYX", image.pixel_size_um, strict=True))
-    # sizes in micrometres, whatever the unit of the image
+    # sizes in micrometers, whatever the unit of the image
     factor = [
         (known.get(a) or 1.0) / image.levels[0][1][k] if known.get(a) else 1.0 for a, k in zip(axes, kept, strict=True)
     ]

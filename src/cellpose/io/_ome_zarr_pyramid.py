@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 PathLike = str | os.PathLike[str]
-#: Of a pixel along (z, y, x) in micrometres, None where unknown.
+#: Of a pixel along (z, y, x) in micrometers, None if unknown.
 Sizes = tuple[float | None, float | None, float | None]
 
 NO_SIZES: Sizes = (None, None, None)

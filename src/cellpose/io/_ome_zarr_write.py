@@ -51,9 +51,9 @@ def write_ome_zarr(
     array
         Image or labels.
     axes
-        One letter an axis: any of TCZYX, in this order, Y and X last.
+        One letter per axis: any of TCZYX, in this order, Y and X last.
     pixel_size_um
-        Along (z, y, x); None where unknown.
+        Along (z, y, x); None if unknown.
     channel_names
         Names of the channels.
     labels
@@ -68,7 +68,7 @@ def write_ome_zarr(
     Raises
     ------
     InputError
-        If the axes do not fit.
+        If the axes do not match.
     FileWriteError
         If it cannot be written, or something is there already.
     """
@@ -91,7 +91,7 @@ def finish_image(folder: PathLike, axes: str, pixel_size_um: Sizes, channel_name
 
 
 def _omero(image: npt.NDArray[Any], axes: str, names: Sequence[str]) -> dict[str, Any] | None:
-    """Names and ranges of the channels; the format wants a colour and a range of each."""
+    """Names and ranges of the channels; the format wants a color and a range of each."""
     if not names or image.dtype == bool:
         return None
     by_channel = np.moveaxis(image, axes.index("C"), 0) if "C" in axes else image[np.newaxis]

@@ -134,7 +134,7 @@ class OutputPaths:
 
     @property
     def flows_tif(self) -> Path:
-        """The colours of the flows."""
+        """The colors of the flows."""
         return self._in("flows", f"{self.base}_flows{self.suffix}.tif")
 
     @property

@@ -19,7 +19,7 @@ __all__ = ["decode_png"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK, _HEADER = struct.Struct(">I4s"), struct.Struct(">IIBBBBB")
-_CHANNELS = {0: 1, 2: 3}  # by the type of colour
+_CHANNELS = {0: 1, 2: 3}  # by the type of color
 _AROUND = {b"pHYs", b"tEXt", b"zTXt", b"iTXt", b"tIME", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"bKGD"}  # alters no pixel
 _LARGE = 2**22  # bytes of pixels
 _MOST_PIXELS, _MOST_ALONG = 2**30, 2**20  # of OpenCV, which tells what is wrong with more

@@ -44,7 +44,7 @@ def read_raster(path: Path) -> Image:
 
 
 def _pixel_size(coded: bytes) -> tuple[float | None, float | None]:
-    """Height and width of a pixel of a PNG in micrometres, where it says so (chunk pHYs) and was not made to print."""
+    """Height and width of a pixel of a PNG in micrometers, where it says so (chunk pHYs) and was not made to print."""
     if not coded.startswith(_PNG):
         return None, None
     place = len(_PNG)
@@ -76,7 +76,7 @@ def _decode_opencv(path: Path, coded: bytes) -> ImageArray:
         )
         raise FileReadError(message)
     image: ImageArray = decoded
-    if image.ndim == 3 and (image.shape[-1] == 1 or is_gray_with_alpha(coded)):  # which OpenCV makes colours of
+    if image.ndim == 3 and (image.shape[-1] == 1 or is_gray_with_alpha(coded)):  # which OpenCV makes colors of
         return np.ascontiguousarray(image[..., 0])
     return np.ascontiguousarray(image[..., 2::-1]) if image.ndim == 3 and image.shape[-1] >= 3 else image
 

@@ -81,7 +81,7 @@ def save_masks(
     suffix
         Suffix after the name of the image.
     save_flows
-        Write ``<name>_flows<suffix>.tif`` (colours), ``_dP`` (flows) and ``_cellprob``.
+        Write ``<name>_flows<suffix>.tif`` (colors), ``_dP`` (flows) and ``_cellprob``.
     save_outlines
         Write ``<name>_outlines<suffix>.png``, the image with red outlines, and the outlines as text, of single planes.
     dir_above
@@ -199,7 +199,7 @@ def _outline_picture(image: Any, labels: npt.NDArray[Any], channels: Sequence[in
 
 
 def _colours(image: npt.NDArray[Any], shape: tuple[int, ...], channels: Sequence[int]) -> npt.NDArray[np.uint8]:
-    """The image as RGB (Y, X, 3): three channels as their colours, fewer by ``channels``."""
+    """The image as RGB (Y, X, 3): three channels as their colors, fewer by ``channels``."""
     from cellpose.plot import image_to_rgb
     from cellpose.transforms import normalize99
 
@@ -227,7 +227,7 @@ def _summary_picture(result: ImageResult, labels: npt.NDArray[Any], channels: Se
     from cellpose.plot import show_segmentation
 
     image = np.asarray(result.image)
-    if image.ndim == 3 and min(image.shape) > 3:  # more channels than colours
+    if image.ndim == 3 and min(image.shape) > 3:  # more channels than colors
         image = _colours(image, labels.shape, channels)
     figure = Figure(figsize=(12, 3))
     FigureCanvasAgg(figure)

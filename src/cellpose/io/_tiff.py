@@ -129,7 +129,7 @@ def _file_axes(tif: Any, series: Any) -> FileAxes:
 
 
 def _metadata(tif: Any, series: Any) -> Metadata:
-    """Pixel size in micrometres along (z, y, x), and names of the channels, as an open file tells them."""
+    """Pixel size in micrometers along (z, y, x), and names of the channels, as an open file tells them."""
     if isinstance(series, OmeSeries):
         return _of_pixels(series.pixels)
     if tif.is_ome:
@@ -148,7 +148,7 @@ class LazyTiff:
     file
         The open file; it is closed when nothing holds it any more.
     metadata
-        Size of a pixel in micrometres along (z, y, x), and names of the channels.
+        Size of a pixel in micrometers along (z, y, x), and names of the channels.
     pages
         In order; of a set of files, pages of several.
     shape, axes, file_axes, dtype
@@ -269,7 +269,7 @@ def _first_series(path: Path, tif: Any) -> Any:
 
 
 def micrometres(value: Any, unit: str | None) -> float | None:
-    """A length in micrometres; None unless it is a positive number with a unit of length."""
+    """A length in micrometers; None unless it is a positive number with a unit of length."""
     factor = _MICROMETRES.get((unit or "").strip().lower())
     try:
         size = float(value)
@@ -292,7 +292,7 @@ def _of_tags(tif: Any) -> Sizes:
 
 
 def _sides(tif: Any, unit: str) -> tuple[float | None, float | None]:
-    """Height and width of a pixel in micrometres, where the resolution counts pixels per this unit."""
+    """Height and width of a pixel in micrometers, where the resolution counts pixels per this unit."""
     found: list[float | None] = []
     for name in ("YResolution", "XResolution"):
         tag = tif.pages[0].tags.get(name)

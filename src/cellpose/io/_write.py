@@ -95,14 +95,14 @@ def write_tiff(
     axes: str | None = None,
     compression: str | None = "zlib",
 ) -> None:
-    """One TIFF, readable to the same shape and dtype; BigTIFF where 4 GiB may not suffice.
+    """One TIFF, readable to the same shape and dtype; BigTIFF if 4 GiB may not suffice.
 
     Parameters
     ----------
     path
         Where to write.
     array
-        Any shape. Only uint8 and uint16 arrays whose axes end in ``YXC`` with 3 or 4 channels are marked as colour.
+        Any shape. Only uint8 and uint16 arrays whose axes end in ``YXC`` with 3 or 4 channels are marked as color.
     axes
         One letter for each axis, kept in the file; None: unnamed.
     compression
@@ -118,7 +118,7 @@ def write_tiff(
             file,
             np.ascontiguousarray(array),
             compression=compression,
-            # said outright: tifffile would take a stack of 3 or 4 planes of labels for colours
+            # said outright: tifffile would take a stack of 3 or 4 planes of labels for colors
             photometric="rgb" if colour else "minisblack",
             bigtiff=array.nbytes > CLASSIC_TIFF_LIMIT,
             metadata=metadata,
@@ -133,7 +133,7 @@ def write_ome_tiff(
     pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None),
     channel_names: Sequence[str] = (),
 ) -> None:
-    """An image or labels as OME-TIFF; BigTIFF where 4 GiB may not suffice.
+    """An image or labels as OME-TIFF; BigTIFF if 4 GiB may not suffice.
 
     Parameters
     ----------
@@ -144,14 +144,14 @@ def write_ome_tiff(
     axes
         One letter for each axis: any of TCZYX, Y and X last.
     pixel_size_um
-        Along (z, y, x) in micrometres; None where unknown.
+        Along (z, y, x) in micrometers; None if unknown.
     channel_names
         Names of the channels.
 
     Raises
     ------
     AxesError
-        If the axes do not fit.
+        If the axes do not match.
     InputError
         If OME has no such dtype.
     FileWriteError

@@ -1,4 +1,4 @@
-"""Tables of cells: sizes, shapes, intensities, texture, neighbours, nuclei, spots and scores.
+"""Tables of cells: sizes, shapes, intensities, texture, neighbors, nuclei, spots and scores.
 
 Names and values are those of scikit-image; the usual ones are computed by compiled kernels, many times faster.
 """

@@ -186,7 +186,7 @@ def _read_masks(path: Path) -> tuple[Array, Segmentation | None]:
 
 
 def _spacing(image: Image, options: FileOptions) -> tuple[float, float, float] | None:
-    """Sides of a pixel along z, y, x in micrometres; the distance of planes is NaN where nobody knows it."""
+    """Sides of a pixel along z, y, x in micrometers; the distance of planes is NaN where nobody knows it."""
     if options.pixel_size_um is not None:
         sides = options.pixel_size_um
         z, y, x = (*([np.nan] * (3 - len(sides))), *sides) if len(sides) > 1 else (sides[0],) * 3

@@ -80,7 +80,7 @@ def find_regions(labels: npt.ArrayLike, name: str = "labels") -> Regions:
     Raises
     ------
     InputError
-        If it is no label image.
+        If it is not a label image.
     """
     array = check_labels(labels, name=name)
     ids = None

@@ -1,4 +1,4 @@
-"""Relations of labels: neighbours, the border of the image, nuclei in cells."""
+"""Relations of labels: neighbors, the border of the image, nuclei in cells."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def border_columns(regions: Regions) -> Columns:
 def neighbor_columns(shapes: Shapes, pixel_size_um: tuple[float, ...] | None) -> Columns:
     """Labels that share an edge (in a stack a face) of a pixel, and the one whose centroid is nearest.
 
-    Nearest is measured in micrometres where the size of a pixel is known.
+    Nearest is measured in micrometers where the size of a pixel is known.
     """
     regions = shapes.regions
     count, shared, border = _touching(regions)
@@ -66,7 +66,7 @@ def _touching(regions: Regions) -> tuple[Array, Array, Array]:
 
 
 def _nearest(shapes: Shapes, pixel_size_um: tuple[float, ...] | None) -> tuple[Array, Array, Array | None]:
-    """The label whose centroid is nearest, 0 where there is no other, and how far it is; in micrometres, too."""
+    """The label whose centroid is nearest, 0 where there is no other, and how far it is; in micrometers, too."""
     from scipy.spatial import cKDTree
 
     regions, places = shapes.regions, shapes.centroid
@@ -100,7 +100,7 @@ def nuclei_in_cells(cells: npt.ArrayLike, nuclei: npt.ArrayLike) -> Columns:
     Raises
     ------
     InputError
-        If they are no label images, or of different shapes.
+        If they are not a label images, or of different shapes.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def _parents(cells: Regions, nuclei: Regions) -> Columns:
 def nucleus_columns(regions: Regions, nuclei: npt.ArrayLike) -> tuple[Columns, npt.NDArray[np.int32]]:
     """Columns of the nuclei in cells; and the cells at the pixels of their own nuclei, 0 elsewhere.
 
-    Columns: ``nuclei_count``; ``nucleus_label``, the largest of a cell, 0 where there is none; ``nuclei_area``, pixels
+    Columns: ``nuclei_count``; ``nucleus_label``, the largest of a cell, 0 if there is none; ``nuclei_area``, pixels
     of its nuclei within the cell; ``nuclei_area_share`` of the area of the cell.
     """
     inner = find_regions(nuclei, "nuclei")

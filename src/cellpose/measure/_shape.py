@@ -139,14 +139,14 @@ class Shapes:
         return out
 
     def quads(self, weights: Array) -> Array:
-        """Weighted number of the 2 x 2 neighbourhoods of each label; ``weights`` (16,), one per pattern."""
+        """Weighted number of the 2 x 2 neighborhoods of each label; ``weights`` (16,), one per pattern."""
         from cellpose.measure._kernels import QUADS
 
         return self.planar[:, QUADS : QUADS + 16] @ weights
 
     @cached_property
     def cubes(self) -> Array:
-        """Numbers of the 2 x 2 x 2 neighbourhoods of each label by pattern."""
+        """Numbers of the 2 x 2 x 2 neighborhoods of each label by pattern."""
         from cellpose.measure._kernels import N_CUBES, cubes
 
         r = self.regions

@@ -30,7 +30,7 @@ class ImageSummary:
 
 
 def size_column(columns: Columns) -> tuple[str, str]:
-    """The column that says how large cells are, in micrometres where all of them have these; and its unit."""
+    """The column that says how large cells are, in micrometers where all of them have these; and its unit."""
     for name, unit in (("area_um2", "µm²"), ("volume_um3", "µm³")):
         if name in columns and not np.isnan(columns[name]).any():
             return name, unit

@@ -277,7 +277,7 @@ def _extras(
 
 
 def _mean_in(regions: Regions, part: npt.NDArray[np.int32], channels: Array) -> Array:
-    """Mean intensities of the labels in a part of each, (n, channels); NaN where there is none."""
+    """Mean intensities of the labels in a part of each, (n, channels); NaN if there is none."""
     inner = find_regions(part)
     out = np.full((regions.n, channels.shape[-1]), np.nan)
     out[np.searchsorted(regions.numbers, inner.ids)] = Intensities(inner, channels, (1.0,) * inner.ndim).mean()

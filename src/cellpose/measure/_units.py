@@ -1,4 +1,4 @@
-"""Columns in micrometres beside those in pixels."""
+"""Columns in micrometers beside those in pixels."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def sides_um(pixel_size_um: float | Sequence[float] | None, ndim: int) -> tuple[
 
 
 def with_units(columns: Columns, shapes: Shapes, sides: tuple[float, ...]) -> Columns:
-    """The columns, each followed by what it is in micrometres where that makes sense."""
+    """The columns, each followed by what it is in micrometers where that makes sense."""
     n, scaled = len(sides), shapes.scaled(sides)
     square = math.isclose(max(sides), min(sides), rel_tol=1e-6)
     volume = math.prod(sides)

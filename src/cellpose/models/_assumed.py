@@ -20,7 +20,7 @@ def assumption(name: str, shape: tuple[int, ...], letters: str, *, on_command_li
     Examples
     --------
     >>> assumption("a.tif", (4, 120, 120), "CYX")
-    'a.tif: shape (4, 120, 120) without named axes: taken for 4 channels of a plane; if they are z planes: z_axis=0 \
+    'a.tif: shape (4, 120, 120) without named axes: read as 4 channels of a plane; if they are z planes: z_axis=0 \
 with do_3D or stitch_threshold'
     """
     start = f"{name}: shape {tuple(shape)} without named axes: read as "

@@ -117,7 +117,7 @@ def diameters_of(net: LoadedNetwork, file: weights.ModelFile | None, diam_mean: 
 
 
 def weight_bytes(model: Any) -> int:
-    """Size of the weights of a model, as a file or, where there is none, of its parameters."""
+    """Size of the weights of a model, as a file or, if there is none, of its parameters."""
     if model.pretrained_model is not None:
         return os.path.getsize(model.pretrained_model)
     return sum(parameter.numel() * parameter.element_size() for parameter in model.net.parameters())

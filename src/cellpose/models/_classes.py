@@ -1,4 +1,4 @@
-"""Masks from plain U-Nets, whose outputs are scores of background, cell and boundary in place of flows."""
+"""Masks from plain U-Nets, whose outputs are scores of background, cell and boundary instead of flows."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def masks_of_planes(scores: FloatArray, options: Evaluation) -> NDArray[np.int32
 
 
 def picture_of_scores(scores: FloatArray) -> NDArray[np.uint8]:
-    """The scores as colours, uint8 (..., 3): boundary red, cell green, background black."""
+    """The scores as colors, uint8 (..., 3): boundary red, cell green, background black."""
     parts = np.exp(scores - scores.max(axis=0))
     parts /= parts.sum(axis=0)
     red = parts[2] if len(parts) > 2 else np.zeros_like(parts[0])

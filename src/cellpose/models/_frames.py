@@ -27,34 +27,34 @@ def segment_image(
     planes_by_name: bool = True,
     **keywords: Any,
 ) -> tuple[Any, ...]:
-    """Segment an image by the names of its axes; the frames of a movie one after the other.
+    """Segment an image with named axes; the frames of a movie one after the other.
 
-    Arrays alone do not tell planes, times and channels apart. Files do, and so does ``io.Image``.
+    Plain arrays do not distinguish planes, time and channels. Files do, and so does ``io.Image``.
 
     Parameters
     ----------
     model
-        A `CellposeModel`, or whatever has its ``eval``.
+        A `CellposeModel`, or another object with the same ``eval``.
     image
-        What ``io.read_image`` gives, or the path of a file.
+        The result of ``io.read_image``, or the path of a file.
     channel_axis, z_axis
-        Axes of channels and planes, counted in the axes of the file, where it does not name them.
+        Axes of channels and planes, counted in the axes of the file, if the file does not name them.
     planes_by_name
-        Whether the axis that the image calls Z is given to ``eval``; else planes are found from the shape.
+        Whether to use the axis named Z as planes; else planes are inferred from the shape.
     **keywords
-        Others of ``eval``.
+        Other arguments of ``eval``.
 
     Returns
     -------
     tuple
-        What ``eval`` returns. Of a movie masks are (T, [Z,] Y, X), numbered in each frame for itself; colours and cell
+        The result of ``eval``. For a movie masks are (T, [Z,] Y, X), numbered separately in each frame; colors and cell
         probabilities have T first, flows have it second, (axis, T, [Z,] Y, X); all others are stacked along T.
 
     Raises
     ------
     AxesError
-        If there are more axes than one stack of channels and planes has, a movie without planes is to be segmented in
-        3D, or numbers of axes contradict what the image says.
+        If there are more axes than those of one stack with channels, if a movie without planes should be segmented in
+        3D, or if axis numbers contradict the image.
 
     Examples
     --------
@@ -131,6 +131,6 @@ def _may_be_planes(image: Image) -> bool:
 def _stacked(frames: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     masks = np.stack([frame[0] for frame in frames])
     parts = zip(*(frame[1] for frame in frames), strict=True)
-    # of [colours, flows, cell probability] the flows have the axis of their components first
+    # of [colors, flows, cell probability] the flows have the axis of their components first
     flows = [np.stack(part, axis=1 if k == 1 else 0) for k, part in enumerate(parts)]
     return (masks, flows, *(np.stack(part) for part in zip(*(frame[2:] for frame in frames), strict=True)))

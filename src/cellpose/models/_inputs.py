@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Layout:
-    """Which axes and channels of an array are what.
+    """The meaning of the axes and channels of an array.
 
     Attributes
     ----------
@@ -45,14 +45,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class Images:
-    """One image, or several that are read as they are needed.
+    """One image, or several that are read when needed.
 
     Attributes
     ----------
     items
         Arrays or paths.
     count
-        How many, ``None`` where only running through them tells.
+        Number of images; ``None`` if it is unknown before all are read.
     many
         Whether results are lists.
     """

@@ -71,7 +71,7 @@ class Network:
 
     @property
     def classes(self) -> bool:
-        """Whether it is a plain U-Net, of classes in place of flows; only torch runs these."""
+        """Whether it is a plain U-Net, of classes instead of flows; only torch runs these."""
         return bool(getattr(getattr(self.engine, "module", None), "classes", False))
 
 
@@ -110,7 +110,7 @@ def segment(
     options
         All other options.
     report
-        Called with the fraction done, 0 to 1. What it raises ends the run.
+        Called with the fraction done, 0 to 1. An exception in it ends the run.
     """
     _check(network, options)
     stage("scaling intensities")

@@ -58,9 +58,9 @@ class SizeModel:
     Attributes
     ----------
     params
-        What the file holds: ``A`` (256,), ``smean`` (256,), ``ymean``, ``diam_mean``.
+        The content of the file: ``A`` (256,), ``smean`` (256,), ``ymean``, ``diam_mean``.
     diam_mean
-        Diameter in pixels to which images are brought.
+        Diameter in pixels to which cells are rescaled.
     cp
         The segmentation model.
 
@@ -69,7 +69,7 @@ class SizeModel:
     OptionError
         If no file is given.
     FileReadError, UnsafeFileError
-        If it cannot be read, or is no size model.
+        If it cannot be read, or is not a size model.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class SizeModel:
         Returns
         -------
         diameter : float
-            Of the masks of a first segmentation, in pixels of the image; ``diam_mean`` where there are none. Of stacks
+            Of the masks of a first segmentation, in pixels of the image; ``diam_mean`` if there are none. Of stacks
             the median of the cells in five planes (y, x) of it, so that anisotropy is of no matter.
         diameter_style : float
             From the style alone.
@@ -196,7 +196,7 @@ class Cellpose:
     cp, sz
         The segmentation model and the size model.
     diam_mean
-        Diameter in pixels to which images are brought.
+        Diameter in pixels to which cells are rescaled.
     pretrained_size
         File of the size model.
 

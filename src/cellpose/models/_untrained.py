@@ -21,7 +21,7 @@ class UntrainedNetwork(LoadedNetwork):
     nchan
         Channels it takes.
     diam_mean
-        Diameter in pixels to which images are brought.
+        Diameter in pixels to which cells are rescaled.
     device
         Where torch runs it; None: the CPU.
     """

@@ -28,21 +28,21 @@ _FOLLOWED = 16  # the field, and where each voxel ends
 _COUNTS = 4  # how many end in each voxel of a volume with a rim, while labels are made
 _RIM = 10
 _LABELS = 8
-_PICTURE = 13  # length of the flows, twice, and colours; masks
+_PICTURE = 13  # length of the flows, twice, and colors; masks
 
 
 @dataclass(frozen=True)
 class VolumeEstimate:
-    """Bytes that a run over a stack will need at most, by part.
+    """The maximum memory of a run over a stack in bytes, by part.
 
     Attributes
     ----------
     network
         Libraries, weights and the tiles of a batch.
     image
-        The stack as it is read.
+        The stack after reading.
     work
-        The largest of: the prepared stack beside the flows; flows that are followed; flows and labels; the results.
+        The largest of: prepared stack and flows; flows while pixels follow them; flows and labels; results.
     """
 
     network: int
@@ -82,9 +82,9 @@ def estimate_volume_memory(
     shape
         Planes, height and width.
     dtype
-        Of the stack.
+        Dtype of the stack.
     channels
-        How many the stack has.
+        Number of channels of the stack.
     do_3D
         As a volume; False: planes one by one, stitched.
     diameter, anisotropy, resample, batch_size
@@ -95,13 +95,13 @@ def estimate_volume_memory(
     Returns
     -------
     VolumeEstimate
-        An estimate on the safe side. Where flows take more than a third of the memory that is free they are kept in a
-        temporary file; of that the estimate knows nothing.
+        A conservative estimate. If flows would take more than a third of the free memory, they are kept in a temporary
+        file; the estimate does not account for this.
 
     Raises
     ------
     InputError
-        If the shape has not three axes.
+        If the shape does not have three axes.
 
     Examples
     --------

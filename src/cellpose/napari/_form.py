@@ -77,7 +77,7 @@ def heading(text: str) -> QLabel:
 def number(
     low: float, high: float, value: float, step: float, unit: str = "", *, decimals: int | None = None, zero: str = ""
 ) -> QDoubleSpinBox:
-    """A field for a number; ``zero`` is shown in place of the lowest."""
+    """A field for a number; ``zero`` is shown instead of the lowest."""
     field = QDoubleSpinBox()
     field.setDecimals((2 if step < 1 else 1) if decimals is None else decimals)
     field.setRange(low, high)

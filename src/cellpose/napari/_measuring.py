@@ -39,7 +39,7 @@ def measure_labels(
     flows: Sequence[Array] | None = None,
     model: str | None = None,
 ) -> Columns:
-    """Measure cells; of several planes or frames that are labelled each by itself, with a column ``frame``.
+    """Measure cells; of several planes or frames that are labeled each by itself, with a column ``frame``.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def measure_labels(
     Raises
     ------
     InputError
-        If shapes do not fit.
+        If shapes do not match.
     CellposeError
         Of ``measure.table``.
 

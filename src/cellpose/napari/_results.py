@@ -1,4 +1,4 @@
-"""What a segmentation found: kept with its flows, made anew at other thresholds, and shown as layers."""
+"""What a segmentation found: kept with its flows, made again at other thresholds, and shown as layers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Found:
     masks
         Labels ([T,] [Z,] Y, X).
     rgb, dP, cellprob
-        Flows as colours, uint8 (..., Y, X, 3); flows, float32 (2 or 3, ..., Y, X); logits, float32 (..., Y, X). None
+        Flows as colors, uint8 (..., Y, X, 3); flows, float32 (2 or 3, ..., Y, X); logits, float32 (..., Y, X). None
         where they were not kept, as of large planes.
     model
         Its name.
@@ -57,14 +57,14 @@ class Found:
 
     @property
     def has_flows(self) -> bool:
-        """Whether flows, their colours and probabilities were kept at the size of the masks."""
+        """Whether flows, their colors and probabilities were kept at the size of the masks."""
         shapes = [None if array is None else array.shape for array in (self.dP, self.rgb, self.cellprob)]
         side = self.masks.shape
         return shapes[0] is not None and shapes == [(shapes[0][0], *side), (*side, 3), side]
 
     @property
     def is_live(self) -> bool:
-        """Whether masks can be made anew from what was kept."""
+        """Whether masks can be made again from what was kept."""
         return self.dP is not None and self.cellprob is not None and self.settings.mode != "volume"
 
     @cached_property

@@ -46,9 +46,9 @@ class SegmentSettings:
     mode
         A key of `MODES`.
     stitch_threshold
-        Overlap (IoU) from which cells of neighbouring planes become one.
+        Overlap (IoU) from which cells of neighboring planes become one.
     anisotropy
-        Distance of planes divided by the size of a pixel.
+        Distance between planes divided by the size of a pixel.
     invert
         Whether cells are darker than what is around them in fluorescence.
     """
@@ -85,7 +85,7 @@ class SegmentSettings:
         Raises
         ------
         OptionError
-            If a threshold is out of its range.
+            If a threshold is outside its range.
         """
         masking = self.masking()
         Masking(masking["cellprob_threshold"], masking["flow_threshold"], masking["min_size"], niter=masking["niter"])

@@ -28,7 +28,7 @@ class Architecture:
     nbase, sz, conv_3D, residual_on, concatenation, style_on
         U-Nets: constructor arguments of ``CPnet``. ``style_on`` leaves no trace in the tensors and is True here.
     classes
-        U-Nets: whether the outputs are scores of background, cell (and boundary) in place of flows. Two outputs are;
+        U-Nets: whether the outputs are scores of background, cell (and boundary) instead of flows. Two outputs are;
         of three the tensors do not tell.
     ps, bsize, embed_dim, depth, num_heads, offsets
         Transformers: constructor arguments of ``CPSAM`` and ``CPDINO``; ``bsize`` 0 where any size will do.
@@ -111,7 +111,7 @@ class Learning:
 
 @dataclass(frozen=True)
 class Family:
-    """A family of networks: how one is recognised and built, and what it can do.
+    """A family of networks: how one is recognized and built, and what it can do.
 
     Attributes
     ----------

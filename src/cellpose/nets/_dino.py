@@ -233,7 +233,7 @@ class CPDINO(TokenNet):
                 tokens = block(tokens, *angles)
             return tokens
         for i, block in enumerate(encoder.blocks):
-            # One factor for both axes, drawn anew for every block, evenly on the scale of logarithms.
+            # One factor for both axes, drawn separately for every block, uniformly on a logarithmic scale.
             spread = math.log(_RESCALE)
             scale = torch.empty(1, device=tokens.device).uniform_(-spread, spread).exp()
             angles = encoder.rope_embed(rows, columns, scale)

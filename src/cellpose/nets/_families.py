@@ -215,7 +215,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def family_named(backbone: object) -> Family:
-    """The family of that name or with a prefix of it; U-Nets where there is none.
+    """The family of that name or with a prefix of it; U-Nets if there is none.
 
     Examples
     --------
@@ -276,7 +276,7 @@ def build(architecture: Architecture, diam_mean: float = 30.0) -> NetFile:
     Raises
     ------
     WeightsError
-        For families that are recognised but not supported.
+        For families that are recognized but not supported.
     """
     family = FAMILIES[architecture.name]
     if family.build is None:

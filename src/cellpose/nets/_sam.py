@@ -118,7 +118,7 @@ class _ChannelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise the channels of each pixel of ``x`` (n, channel, y, x)."""
+        """Normalize the channels of each pixel of ``x`` (n, channel, y, x)."""
         y = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, eps=1e-6)
         return y.permute(0, 3, 1, 2)
 

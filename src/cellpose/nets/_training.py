@@ -157,7 +157,7 @@ class _Unit(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor | None, g_same: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Gradients of the ten arguments, None where there is none."""
+        """Gradients of the ten arguments, None if there is none."""
         if g is None:
             return g_same, *(None,) * 9
         x, origin, scale, offset, inverse, left, gamma, weight, bias = ctx.saved_tensors
@@ -249,9 +249,9 @@ def _conv_backward(g: Tensor, y: Tensor, weight: Tensor, padding: int) -> tuple[
 def phase_kernels(weight: Tensor) -> Tensor:
     """Kernels of side 2 that give the four combinations of even and odd pixels of a convolution after upsampling.
 
-    Three neighbours of an upsampled pixel come from only two pixels of the image along each axis: the one before and
+    Three neighbors of an upsampled pixel come from only two pixels of the image along each axis: the one before and
     its own for even positions, its own and the one after for odd ones. The taps of kernels (n_out, n_in, 3, 3) that
-    fall on the same pixel are summed, which gives (4 n_out, n_in, 2, 2), with 16 in place of 36 products per pixel.
+    fall on the same pixel are summed, which gives (4 n_out, n_in, 2, 2), with 16 instead of 36 products per pixel.
     """
     before, own, after = weight.unbind(dim=2)
     by_row = (torch.stack((before, own + after), dim=2), torch.stack((before + own, after), dim=2))

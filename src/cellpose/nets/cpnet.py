@@ -28,7 +28,7 @@ _MOMENTUM = 0.05
 
 
 def norm(channels: int, conv_3D: bool) -> nn.Module:
-    """Batch normalisation of planes or of volumes."""
+    """Batch normalization of planes or of volumes."""
     return (nn.BatchNorm3d if conv_3D else nn.BatchNorm2d)(channels, eps=1e-5, momentum=_MOMENTUM)
 
 
@@ -67,7 +67,7 @@ def _upsampled(unit: nn.Sequential, x: Tensor) -> Tensor:
     """``unit`` of ``x`` at twice its size.
 
     All of a unit but its last convolution acts on each pixel alone and so gives the same values before and after
-    nearest-neighbour upsampling, at a quarter of the work. The batch statistics of training count pixels: not then.
+    nearest-neighbor upsampling, at a quarter of the work. The batch statistics of training count pixels: not then.
     """
     if unit[0].training:
         return unit(_upsample(x))  # type: ignore[no-any-return]
@@ -83,7 +83,7 @@ def _upsampled(unit: nn.Sequential, x: Tensor) -> Tensor:
 
 
 def _conv_of_upsampled(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """``conv(_upsample(x))`` for kernels of side 3, with 16 in place of 36 products per pixel of ``x``."""
+    """``conv(_upsample(x))`` for kernels of side 3, with 16 instead of 36 products per pixel of ``x``."""
     channels_last = x.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     bias = None if conv.bias is None else conv.bias.repeat(4)
@@ -260,16 +260,16 @@ class CPnet(NetFile):
     mkldnn
         Accepted for scripts that pass it; torch picks its CPU kernels by itself.
     conv_3D
-        Volumes in place of planes in every layer.
+        Volumes instead of planes in every layer.
     max_pool
         Maximum pooling between levels; otherwise the mean.
     diam_mean
-        Diameter in pixels to which images are brought before the network sees them.
+        Diameter in pixels to which cells are rescaled before the network sees them.
     residual_on, style_on, concatenation
         The ablations of the paper: without residual connections, with a style of zeros in the decoder, with skip
-        connections concatenated in place of added.
+        connections concatenated instead of added.
     classes
-        The outputs are scores of background and cell (``nout=2``) or also boundary (``nout=3``) in place of flows: the
+        The outputs are scores of background and cell (``nout=2``) or also boundary (``nout=3``) instead of flows: the
         plain U-Nets to which the paper compares.
 
     Examples

@@ -42,7 +42,7 @@ def channels_last(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def dx_to_circ(dP: ArrayLike) -> Image8:
-    """Flows as colours: the direction is the hue, the length the brightness.
+    """Flows as colors: the direction is the hue, the length the brightness.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def image_to_rgb(img0: ArrayLike, channels: Sequence[int] | None = (0, 0)) -> Im
         Image (Ly, Lx), (Ly, Lx, C) or (C, Ly, Lx), any real dtype.
     channels
         ``[main, second]``. With main 0, or of a single channel, the mean of all channels is shown in gray. Else the
-        first channel is shown in the colour `main` (1 red, 2 green, 3 blue) and the second in the colour `second` (0:
+        first channel is shown in the color `main` (1 red, 2 green, 3 blue) and the second in the color `second` (0:
         not at all).
 
     Returns
@@ -173,7 +173,7 @@ def _gray(img: ArrayLike, labels: Labels) -> NDArray[np.float32]:
 
 
 def mask_overlay(img: ArrayLike, masks: ArrayLike, colors: ArrayLike | None = None) -> Image8:
-    """An image in gray with its masks in colours.
+    """An image in gray with its masks in colors.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def mask_overlay(img: ArrayLike, masks: ArrayLike, colors: ArrayLike | None = No
     masks
         Labels (Ly, Lx), 0 is background.
     colors
-        RGB colours (max label, 3), 0 to 255 or 0 to 1, of which the hue is used. Without, hues are evenly spaced in
+        RGB colors (max label, 3), 0 to 255 or 0 to 1, of which the hue is used. Without, hues are evenly spaced in
         random order (``np.random.seed`` makes it repeat).
 
     Returns
@@ -193,7 +193,7 @@ def mask_overlay(img: ArrayLike, masks: ArrayLike, colors: ArrayLike | None = No
     Raises
     ------
     InputError
-        If `masks` is not a label image, `img` of another shape, or there are fewer colours than labels.
+        If `masks` is not a label image, `img` of another shape, or there are fewer colors than labels.
     """
     labels = check_labels(masks, ndim=(2,))
     value = _gray(img, labels)

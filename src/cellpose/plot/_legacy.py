@@ -20,14 +20,14 @@ Indices = NDArray[np.int64]
 
 
 def mask_rgb(masks: ArrayLike, colors: ArrayLike | None = None) -> Image8:
-    """Masks in colours on white.
+    """Masks in colors on white.
 
     Parameters
     ----------
     masks
         Labels (Ly, Lx), 0 is background.
     colors
-        RGB colours (max label, 3), 0 to 255 or 0 to 1, of which the hue is used. Without, hues are random. Saturation
+        RGB colors (max label, 3), 0 to 255 or 0 to 1, of which the hue is used. Without, hues are random. Saturation
         and value are random between 0.5 and 1 (``np.random.seed`` makes them repeat).
 
     Returns
@@ -38,7 +38,7 @@ def mask_rgb(masks: ArrayLike, colors: ArrayLike | None = None) -> Image8:
     Raises
     ------
     InputError
-        If `masks` is not a label image, or there are fewer colours than labels.
+        If `masks` is not a label image, or there are fewer colors than labels.
     """
     labels = check_labels(masks, ndim=(2,))
     n = int(labels.max()) if labels.size else 0

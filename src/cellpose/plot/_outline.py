@@ -21,7 +21,7 @@ _MODES = ("inner", "outer", "thick", "subpixel")
 
 
 def _thick(labels: Labels) -> NDArray[np.bool_]:
-    """Pixels one of whose four neighbours has another label."""
+    """Pixels one of whose four neighbors has another label."""
     thick = _subpixel(labels)
     thick[1:] |= labels[1:] != labels[:-1]
     thick[:, 1:] |= labels[:, 1:] != labels[:, :-1]
@@ -37,7 +37,7 @@ def _subpixel(labels: Labels) -> NDArray[np.bool_]:
 
 
 def _between(labels: Labels) -> NDArray[np.bool_]:
-    """Pixels of labels that have two different labels among their eight neighbours and themselves."""
+    """Pixels of labels that have two different labels among their eight neighbors and themselves."""
     high: Labels = ndimage.maximum_filter(labels, size=3, mode="nearest")
     foreground_or_top = np.where(labels == 0, np.iinfo(labels.dtype).max, labels)
     low: Labels = ndimage.minimum_filter(foreground_or_top, size=3, mode="nearest")
@@ -68,7 +68,7 @@ def outline_view(
     maski
         Labels (Ly, Lx), 0 is background.
     color
-        RGB colour of the outlines, in the units of the image: for 0 to 255 red is ``[255, 0, 0]``.
+        RGB color of the outlines, in the units of the image: for 0 to 255 red is ``[255, 0, 0]``.
     mode
         Which pixels are drawn: "inner", of a label next to another label or background; "outer", of background next
         to a label, and of labels where they touch; "thick", both; "subpixel", the one to the left of, or above, each

@@ -15,7 +15,7 @@ __all__ = ["thumbnail"]
 Array = npt.NDArray[Any]
 
 _MOST_ZOOM = 3
-_HUE_STEP = 0.618034  # the golden section: neighbouring numbers get colours far apart
+_HUE_STEP = 0.618034  # the golden section: neighboring numbers get colors far apart
 
 
 def thumbnail(image: npt.ArrayLike, masks: npt.ArrayLike, side: int = 520) -> bytes:
@@ -53,7 +53,7 @@ def thumbnail(image: npt.ArrayLike, masks: npt.ArrayLike, side: int = 520) -> by
     cross = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))  # lines of two pixels are seen in small pictures, too
     marked = (small > 0) & (cv2.dilate(small, cross) != cv2.erode(small, cross))
     picture[marked] = _hues(small[marked].astype(np.int64))
-    # colours as fine as gray, for thin lines
+    # colors as fine as gray, for thin lines
     sharp = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     return bytes(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88, *sharp])[1])
 

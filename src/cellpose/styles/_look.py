@@ -27,7 +27,7 @@ def middle_plane(image: Any) -> npt.NDArray[Any]:
 
 
 def mean_score(masks: npt.ArrayLike, flows: Any) -> float:
-    """How likely the cells of a plane are right on average, 0 to 1; NaN where there are none, and for stacks.
+    """How likely the cells of a plane are right on average, 0 to 1; NaN if there are none, and for stacks.
 
     ``flows`` are what ``eval`` returns as its second result.
     """

@@ -20,7 +20,7 @@ __all__ = ["StyleMap", "style_map", "to_annotate", "unlikeness"]
 Floats = npt.NDArray[np.float64]
 
 _METHODS = ("tsne", "pca")
-_FEWEST_FOR_TSNE = 8  # images; fewer have no neighbourhoods
+_FEWEST_FOR_TSNE = 8  # images; fewer have no neighborhoods
 _NEIGHBORS = 3  # whose distance says how unlike the rest an image is
 _UNLIKE = 3.5  # median absolute deviations above the median
 
@@ -55,7 +55,7 @@ def style_map(styles: npt.ArrayLike, method: str | None = None, seed: int = 0) -
     styles
         Style vectors ``(n, length)``, as ``eval`` returns them, one per image.
     method
-        ``"tsne"``: neighbours stay neighbours (van der Maaten and Hinton, JMLR 9, 2579, 2008); ``"pca"``: the two
+        ``"tsne"``: neighbors stay neighbors (van der Maaten and Hinton, JMLR 9, 2579, 2008); ``"pca"``: the two
         directions in which styles differ most; None: t-SNE from 8 images on.
     seed
         Of the random numbers of t-SNE; the same seed gives the same map.

@@ -72,8 +72,8 @@ def sample(
     kind
         One of ``KINDS``; None draws one.
     channels
-        1: the stain or contrast. 2: also the nuclear stain, zeros where the kind or the image has none. 3: colours for
-        stained tissue, else the two and a channel of zeros. With fewer than 3 stained tissue is its mean of colours.
+        1: the stain or contrast. 2: also the nuclear stain, zeros where the kind or the image has none. 3: colors for
+        stained tissue, else the two and a channel of zeros. With fewer than 3 stained tissue is its mean of colors.
     diameter
         Of the mean cell in pixels, 2 to 2000; None draws one that is usual for the kind.
 
@@ -116,7 +116,7 @@ def _check(kind: str | None, channels: int) -> None:
 
 
 def _channels(image: Field, channels: int) -> Field:
-    """As many channels as asked for; colours become their mean if there are to be fewer than three."""
+    """As many channels as asked for; colors become their mean if there are to be fewer than three."""
     if len(image) == 3 and channels < 3:
         image = image.mean(axis=0, keepdims=True)
     out = np.zeros((channels, *image.shape[1:]), np.float32)

@@ -112,7 +112,7 @@ class Scene:
 
 
 def edge_distance(labels: Labels) -> Field:
-    """Distance of each labelled pixel to the edge of its own label, in pixels, at least 0.5; 0 outside."""
+    """Distance of each labeled pixel to the edge of its own label, in pixels, at least 0.5; 0 outside."""
     plane = labels.astype(np.float32)
     kernel = np.ones((3, 3), np.uint8)
     inner = (labels > 0) & (cv2.dilate(plane, kernel) == plane) & (cv2.erode(plane, kernel) == plane)

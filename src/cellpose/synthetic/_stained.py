@@ -1,4 +1,4 @@
-"""Sections: stained tissue in colour, and cells in the electron microscope."""
+"""Sections: stained tissue in color, and cells in the electron microscope."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def stained_tissue(rng: np.random.Generator, scene: Scene) -> Field:
 
 
 def electron(rng: np.random.Generator, scene: Scene) -> Field:
-    """A thin section in the electron microscope: dark membranes and sheaths, organelles in grey grain.
+    """A thin section in the electron microscope: dark membranes and sheaths, organelles in gray grain.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def write_ctc(folder: PathLike, masks: Any, tracks: Tracks, *, truth: bool = Fal
     tracks
         Their tracks.
     truth
-        Use the names of annotations (``man_track...``) in place of those of results (``mask...``, ``res_track.txt``).
+        Use the names of annotations (``man_track...``) instead of those of results (``mask...``, ``res_track.txt``).
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Flicker mended: cells that are missing in some frames are put back where their neighbours in time say."""
+"""Flicker mended: cells that are missing in some frames are put back where their neighbors in time say."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def track(
     InputError
         If the masks are no movie of label images.
     OptionError
-        If an option is out of its range.
+        If an option is outside its range.
     MissingExtraError
         If `laptrack` is not installed.
 
@@ -108,7 +108,7 @@ def track(
 
 
 def _sure_edges(frames: Frames, cells: list[FrameCells], linking: _Linking) -> list[Edge]:
-    """Cells that lie on each other in neighbouring frames, and mothers with two halves on them."""
+    """Cells that lie on each other in neighboring frames, and mothers with two halves on them."""
     edges: list[Edge] = []
     for t in range(len(frames) - 1):
         if not (cells[t].label.size and cells[t + 1].label.size):

@@ -21,7 +21,7 @@ class TrackScores(NamedTuple):
     """Agreement of tracks with the truth, each 0 to 1, 1 is perfect.
 
     ``det``, of cells found; ``lnk``, of links; ``tra``, of both together (Matula et al., PLoS ONE 10, e0144959, 2015);
-    ``division_f1``, of divisions within a frame of the true ones, NaN where there are none.
+    ``division_f1``, of divisions within a frame of the true ones, NaN if there are none.
     """
 
     det: float

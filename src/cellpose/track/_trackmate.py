@@ -57,7 +57,7 @@ def write_trackmate(
     image
         The movie, by which TrackMate opens it.
     pixel_size_um, interval_s
-        Side of a pixel in micrometres, and time between frames in seconds; None: pixels and frames.
+        Side of a pixel in micrometers, and time between frames in seconds; None: pixels and frames.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """A running mean of the weights over the last part of a run.
 
 Single weights jump around good ones as long as the steps are large; their mean does not. The statistics of batch norms
-are measured anew with the mean weights: those that were gathered on the way are of other weights, after a short run of
+are measured again with the mean weights: those that were gathered on the way are of other weights, after a short run of
 very different ones. Sources: Polyak and Juditsky, SIAM J. Control Optim. 30 (1992); Izmailov et al., UAI 2018, for the
 statistics; Karras et al., CVPR 2024, section 3, for means whose length grows with the run.
 """

@@ -1,4 +1,4 @@
-"""Training images on their way to the network: channels first, normalised once."""
+"""Training images on their way to the network: channels first, normalized once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SetPreparation:
         return cls(Preparation(channels, channel_axis, nchan=nchan, normalization=normalization), channel_axis, rgb)
 
     def __call__(self, images: Sequence[Any], rng: np.random.RandomState | None = None) -> list[Any]:
-        """Images as float32 ``(C, Ly, Lx)``, normalised; the given arrays stay as they are."""
+        """Images as float32 ``(C, Ly, Lx)``, normalized; the given arrays stay as they are."""
         if not self.each.channel_pair:
             first = all(np.ndim(image) == 3 and np.shape(image)[0] == 3 for image in images)
             return [self._three(image, 0 if first else self.channel_axis) for image in images]
@@ -80,7 +80,7 @@ class SetPreparation:
 
 
 def training_normalization(normalize: Any) -> Normalization:
-    """The normalisation that the ``normalize`` argument of the training functions means.
+    """The normalization that the ``normalize`` argument of the training functions means.
 
     A bool turns it on or off. A dict does the same by its key ``"normalize"``; its other keys have no effect in
     training, in this as in the published versions, and a warning says so. A :class:`cellpose.options.Normalization`

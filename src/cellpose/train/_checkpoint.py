@@ -25,7 +25,7 @@ _VERSION = 2
 
 @dataclass
 class Progress:
-    """How far a run has come: everything that changes beside the weights and the optimiser.
+    """How far a run has come: everything that changes beside the weights and the optimizer.
 
     ``epoch`` is the next one to do. Losses are one per epoch. ``best_score`` is the larger the better; ``sums`` are the
     loss and the number of crops since the last line of the log; ``rows`` are those of the table of losses.
@@ -76,7 +76,7 @@ def write_checkpoint(path: Path, run_id: str, net: Any, optimiser: Any, progress
 
 
 def read_checkpoint(path: Path, run_id: str) -> dict[str, Any] | None:
-    """The checkpoint of this very run; None where there is none.
+    """The checkpoint of this very run; None if there is none.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def read_checkpoint(path: Path, run_id: str) -> dict[str, Any] | None:
 
 
 def restore(path: Path, content: dict[str, Any], net: Any, optimiser: Any, mean: WeightMean) -> Progress:
-    """Bring network, optimiser, running mean and random numbers to the state of a checkpoint.
+    """Bring network, optimizer, running mean and random numbers to the state of a checkpoint.
 
     Raises
     ------

@@ -38,7 +38,7 @@ def image_error(image: Any) -> str | None:
 
 
 def prepared_each(preparation: SetPreparation, images: Sequence[Any]) -> tuple[list[Any], list[str | None]]:
-    """Prepared images, and reasons: None in place of an image that cannot be prepared."""
+    """Prepared images, and reasons: None instead of an image that cannot be prepared."""
     errors = [image_error(image) for image in images]
     good = [i for i, error in enumerate(errors) if error is None]
     prepared: list[Any] = [None] * len(images)

@@ -83,7 +83,7 @@ def _process_train_test(
     tuple
         Images ``(C, Ly, Lx)``, labels with flows ``(4, Ly, Lx)``, files, label files, probabilities and diameters in
         pixels of the training set; the same six of the test set (None without one); True where images are in memory
-        and normalised.
+        and normalized.
     """
     channel_pair = channels is not None or rgb
     preparation = SetPreparation.of(

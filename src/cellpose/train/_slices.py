@@ -258,7 +258,7 @@ def _pieces(labels: Array) -> Array:
 
 
 def _masks_of(file: Path, mask_filter: str) -> Array | None:
-    """The labels (z, y, x) beside an image; None where there are none."""
+    """The labels (z, y, x) beside an image; None if there are none."""
     beside, stem = SiblingFiles(), str(file.with_suffix(""))
     path = beside.one_of(stem, [mask_filter + suffix for suffix in (".tif", ".tiff", ".npy", ".png")])
     if path is not None:

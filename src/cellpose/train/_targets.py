@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.floating[Any]]
 #: Value of the cell mask where the loss is not measured.
 IGNORED = -1.0
 
-# Raised whenever flows of the same labels become others: files of before are then made anew.
+# Raised whenever flows of the same labels become others: files of before are then made again.
 _FLOWS_VERSION = 1
 
 

@@ -1,4 +1,4 @@
-"""Images on their way to the network and back: axes, normalisation, resizing, tiles, augmentation.
+"""Images on their way to the network and back: axes, normalization, resizing, tiles, augmentation.
 
 Pure functions on arrays: none writes into what it is given.
 """

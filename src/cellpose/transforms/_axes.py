@@ -219,7 +219,7 @@ def prepare_transformer(
 
 
 def _arrange_unet(image: Array, choosing: bool, channel_axis: int | None, z_axis: int | None, do_3D: bool) -> Array:
-    """View with z first (where there is one) and the channels last, an axis of length 1 where there are none."""
+    """View with z first (if there is one) and the channels last, an axis of length 1 if there are none."""
     given = image.shape
     c, z = _checked_axes(image, channel_axis, z_axis)
     if image.ndim > 3:
@@ -294,7 +294,7 @@ def _channels_first_after_all(image: Array, channel_axis: int) -> Array:
 
 
 def _arrange_transformer(image: Array, channel_axis: int | None, z_axis: int | None, do_3D: bool) -> Array:
-    """View with z first (where there is one) and the channels last."""
+    """View with z first (if there is one) and the channels last."""
     c, z = _checked_axes(image, channel_axis, z_axis)
     if image.ndim > 4:
         image, c, z = _squeezed(image, c, z)

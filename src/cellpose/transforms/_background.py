@@ -31,7 +31,7 @@ _DARKEST = 0.05  # of the mean light: darker corners hold no signal that could b
 def subtract_background(img: npt.ArrayLike, radius: float, is3D: bool = False, *, crop: Any = None) -> Float32:
     """Subtract a background that changes slowly, plane by plane and channel by channel.
 
-    The background is what a disc reaches from below (a grey-scale opening, like the rolling ball of ImageJ but flat),
+    The background is what a disc reaches from below (a gray-scale opening, like the rolling ball of ImageJ but flat),
     smoothed: what is brighter and narrower than the disc is left.
 
     Parameters
@@ -93,15 +93,15 @@ def _background(plane: Float32, radius: float) -> Float32:
 
 
 def estimate_flatfield(images: Iterable[npt.ArrayLike], dark: float = 0.0) -> Float32:
-    """The light of a microscope, from images of different places.
+    """Estimate the flat field of a microscope, from images of different places.
 
-    Cells lie elsewhere in every image, the light does not: it is what the ground between the cells of all images has in
-    common, smoothed. Ten images or more are a good number, three the fewest.
+    Cells are in different places in every image, but the light is the same: it is the smoothed background that all
+    images have in common. Use ten images or more; three are the minimum.
 
     Parameters
     ----------
     images
-        Planes (Y, X) of one channel, all of one size; taken one by one.
+        Planes (Y, X) of one channel, all of equal size; read one by one.
     dark
         Intensity where there is no light, of the camera.
 
@@ -178,7 +178,7 @@ def _smoothed(plane: Float32, weights: Float32) -> Float32:
 def correct_flatfield(
     image: npt.ArrayLike, flat: npt.ArrayLike, dark: float = 0.0, *, crop: Sequence[Any] | None = None
 ) -> Float32:
-    """Divide an image by the light that fell on it.
+    """Correct uneven light: divide an image by its flat field.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def correct_flatfield(
     flat
         ``(Y, X)``, or one plane for each of the axes before Y, such as ``(C, Y, X)``. Of any mean.
     dark
-        Intensity where there is no light; it stays what it is.
+        Intensity without light; it does not change.
     crop
         Position of a block, which ``distributed_eval`` passes to its ``preprocessing_steps``: the same part of a flat
         field of the whole image is used.

@@ -89,7 +89,7 @@ def prepare_bands(plane: Bands, channels: Channels, normalization: Normalization
     Raises
     ------
     OptionError
-        If the normalisation needs the whole plane at once.
+        If the normalization needs the whole plane at once.
     """
     for name in ("background_radius", "sharpen_radius", "smooth_radius", "tile_norm_blocksize"):
         if getattr(normalization, name):

@@ -118,7 +118,7 @@ def normalize_img(
     tile_norm_smooth3D: float = 1,
     axis: int = -1,
 ) -> Float32:
-    """Normalise each channel of an image or stack.
+    """Normalize each channel of an image or stack.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def normalize_img(
     sharpen_radius, smooth_radius
         See `smooth_sharpen_img`; done first.
     tile_norm_blocksize, tile_norm_smooth3D
-        See `normalize99_tile`; done in place of the plain percentiles where the block size is above 0.
+        See `normalize99_tile`; done instead of the plain percentiles where the block size is above 0.
     axis
         The channel axis.
 

@@ -32,7 +32,7 @@ def make_tiles(
     augment
         Half-overlapping tiles, flipped along y in every second column and along x in every second row.
     tile_overlap
-        Fraction by which tiles overlap without ``augment``, kept between 0.05 and 0.5.
+        Fraction by which tiles overlap without ``augment``, limited to 0.05 to 0.5.
 
     Returns
     -------

@@ -44,7 +44,7 @@ Float32 = npt.NDArray[np.float32]
 DEFAULT_PERCENTILE = (1.0, 99.0)
 
 
-# ---------------------------------------------------------------------------------------------- tile normalisation
+# ---------------------------------------------------------------------------------------------- tile normalization
 
 
 def normalize99_tile(
@@ -60,7 +60,7 @@ def normalize99_tile(
     """Scale an image by percentiles that vary over it, for uneven light.
 
     The percentiles of overlapping blocks are smoothed over their grid and interpolated between the blocks. Blocks
-    whose percentiles are the same take those of the nearest block where they are not; where there is none, the
+    whose percentiles are the same take those of the nearest block where they are not; if there is none, the
     scale of the whole plane serves all.
 
     Parameters
@@ -72,7 +72,7 @@ def normalize99_tile(
     lower, upper
         Percentiles that become 0 and 1.
     tile_overlap
-        Fraction by which blocks overlap, kept between 0.05 and 0.5.
+        Fraction by which blocks overlap, limited to 0.05 to 0.5.
     norm3D
         The mean over all planes serves every plane; otherwise each plane has its own percentiles, smoothed along z
         with a sigma of one plane.
@@ -180,7 +180,7 @@ def network_input(stack: Array, options: Normalization, *, own: bool = False) ->
 
 
 def apply_normalization(img: Array, options: Normalization, *, own: bool = False) -> Float32:
-    """Normalise the channels of an image as its options say.
+    """Normalize the channels of an image as its options say.
 
     Parameters
     ----------

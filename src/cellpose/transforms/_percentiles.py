@@ -34,7 +34,7 @@ LEAST_RANGE = 1e-3  # a range of intensities below this is taken for noise of th
 LARGEST_EXACT = 224**3  # arrays of more values are thinned out before their percentiles are taken
 _WORTH_COUNTING = 2**16  # values from which the tables of counts are worth their time
 
-_LEAST_CONTRAST = 1e-5  # less than one grey level of 16 bits where 1 is white
+_LEAST_CONTRAST = 1e-5  # less than one gray level of 16 bits where 1 is white
 _ROUNDING = 1e-6  # of the largest intensity: eight steps of float32
 # Networks see cells up to about 40 times the range of the percentiles, and none from 90 times on.
 _FAR = 64.0
@@ -174,7 +174,7 @@ def scale_of(values: Array, lower: float, upper: float, extremes: tuple[float, f
     """The scale of a channel by its percentiles, or None where it has no contrast.
 
     Cells that cover less than one percent of a clean background lie beyond the percentiles: these are then the same
-    number, or that of the background and one grey level more. The pixels that stand out make the scale in that case,
+    number, or that of the background and one gray level more. The pixels that stand out make the scale in that case,
     and the background keeps its place at the end of it.
 
     Parameters

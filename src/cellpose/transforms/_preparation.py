@@ -1,6 +1,6 @@
 """How an image becomes what a network takes: one value for evaluation, volumes, large planes, training and restoration.
 
-In this order: axes, channels, filters, normalisation; resizing is done plane by plane where the network runs, to the
+In this order: axes, channels, filters, normalization; resizing is done plane by plane where the network runs, to the
 sizes that the value tells.
 """
 
@@ -27,24 +27,24 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Preparation:
-    """How images become what a network takes.
+    """How images become the input of a network.
 
     Attributes
     ----------
     channels
         Which channels, counted from 1, as in ``eval``; None: none is chosen.
     channel_axis, z_axis
-        Axes of the images; None: concluded from the shape.
+        Axes of the images; None: inferred from the shape.
     channel_pair
         The network takes a channel to segment and one of nuclei, else up to three in their order.
     nchan
         Of a pair, channels where none is chosen; None: all there are.
     stack
-        Each image is a stack; else its shape tells.
+        Each image is a stack; else the shape decides.
     planes_apart
-        Each plane has a scale of intensities of its own, whatever ``normalization`` says of stacks.
+        Each plane has its own scale of intensities, regardless of ``normalization``.
     normalization
-        What is done to intensities.
+        How intensities are scaled.
     scale, z_scale
         Factors by which y and x, and z, are resized for the network.
 
@@ -99,7 +99,7 @@ class Preparation:
         Raises
         ------
         OptionError
-            If the normalisation needs the whole plane at once.
+            If the normalization needs the whole plane at once.
         """
         chosen = choose_channels(plane.shape, self.channels, channel_pair=self.channel_pair, nchan=self.nchan)
         return prepare_bands(plane, chosen, self.normalization)

@@ -80,7 +80,7 @@ class Sampling:
     def spline(cls, n: int, count: int) -> Sampling:
         """Cubic B-spline weights at the positions of `linear`; beyond the ends samples are mirrored.
 
-        The weights of neighbouring new samples differ little, so that noise is damped by nearly the same factor
+        The weights of neighboring new samples differ little, so that noise is damped by nearly the same factor
         everywhere (0.69 to 0.71 of its deviation) and not, as by linear interpolation, hardly at old samples (1) and
         much between them (0.71), which is seen as stripes. The price is a blur of 0.58 old samples.
         """

@@ -45,7 +45,7 @@ class TileGrid:
     bsize
         Side of a tile in pixels; the tiles of a shorter image are as short as the image, unless ``augment``.
     overlap
-        Fraction by which neighbours overlap, kept between 0.05 and 0.5.
+        Fraction by which neighbors overlap, limited to 0.05 to 0.5.
     augment
         Tiles overlap by half and every second one is flipped; images shorter than a tile are padded with zeros at
         their lower and right ends.

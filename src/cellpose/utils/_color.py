@@ -21,7 +21,7 @@ def _three_channels(arr: ArrayLike, space: str) -> NDArray[Any]:
 
 
 def rgb_to_hsv(arr: ArrayLike) -> NDArray[Any]:
-    """Hue, saturation and value of RGB colours.
+    """Hue, saturation and value of RGB colors.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def rgb_to_hsv(arr: ArrayLike) -> NDArray[Any]:
 
 
 def hsv_to_rgb(arr: ArrayLike) -> NDArray[Any]:
-    """RGB of colours given by hue, saturation and value.
+    """RGB of colors given by hue, saturation and value.
 
     Parameters
     ----------

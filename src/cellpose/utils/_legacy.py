@@ -52,7 +52,7 @@ def download_url_to_file(url: str, dst: str | os.PathLike[str], progress: bool =
     OptionError
         If `url` or `dst` is of another kind.
     DownloadError
-        If the server cannot be reached or refuses; sends nothing, a web page in place of the file, or less than it
+        If the server cannot be reached or refuses; sends nothing, a web page instead of the file, or less than it
         announced; `dst` is untouched then.
     FileWriteError
         If `dst` cannot be written.
@@ -192,7 +192,7 @@ def dilate_masks(masks: ArrayLike, n_iter: int = 5) -> NDArray[Any]:
 
     In each round the labels take their turn in ascending order and may take what is background, or belongs to others;
     later ones take it back. So labels that touch push each other by at most a pixel per round, and one that is thinner
-    than three pixels can vanish between its neighbours.
+    than three pixels can vanish between its neighbors.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ __all__ = ["stitch3D"]
 
 
 def stitch3D(masks: ArrayLike, stitch_threshold: float = 0.25) -> NDArray[Any]:
-    """Join labels of neighbouring planes that overlap.
+    """Join labels of neighboring planes that overlap.
 
     Going down the planes, each label takes the number of the label of the plane before with which its intersection
     over union is highest, if it is at least `stitch_threshold` and no other label of its plane overlaps that one more;

@@ -1,4 +1,4 @@
-"""The models folder: what is in it, and what is added, downloaded anew and removed."""
+"""The models folder: what is in it, and what is added, downloaded again and removed."""
 
 from __future__ import annotations
 

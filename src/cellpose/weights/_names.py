@@ -29,7 +29,7 @@ class ModelInfo:
     nchan, nout
         Channels in (transformers: at most) and out.
     diam_mean
-        Diameter in pixels to which images are brought for it.
+        Diameter in pixels to which cells are rescaled for it.
     generation
         Version of Cellpose that published it first.
     size_mib

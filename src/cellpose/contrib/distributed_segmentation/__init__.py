@@ -1,8 +1,8 @@
 """Segmentation of arrays that outgrow one machine: blocks on Dask workers, Zarr in and out.
 
-Every worker segments blocks that overlap with their neighbours and keeps the labels of the overlaps. Cells of two
+Every worker segments blocks that overlap with their neighbors and keeps the labels of the overlaps. Cells of two
 blocks are one where their masks agree in the overlap; so cells on the edges of blocks are neither cut nor joined with
-their neighbours. Finished blocks are files: an interrupted run continues.
+their neighbors. Finished blocks are files: an interrupted run continues.
 
 Needs ``pip install 'cellpose[distributed]'``.
 """

@@ -43,7 +43,7 @@ class Plan:
     axes
         Of the labels.
     pixel_size_um
-        Along (z, y, x); None where unknown.
+        Along (z, y, x); None if unknown.
     blocks
         Number of blocks, and how many of them are done.
     """

@@ -27,7 +27,7 @@ Labels = npt.NDArray[Any]
 Match = tuple[int, int, float]
 
 # Both blocks see a cell on their common edge whole, so that its two masks differ little. Half of this is still told
-# from a neighbour, which shares next to nothing.
+# from a neighbor, which shares next to nothing.
 _LEAST_IOU = 0.25
 
 

@@ -1,4 +1,4 @@
-"""What a worker does with one block: segment it, compare it with its neighbours, write it."""
+"""What a worker does with one block: segment it, compare it with its neighbors, write it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Job:
     shape, blocksize, overlap
         Of the axes of space.
     channel_axis
-        Axis of ``source`` that holds the channels, None where there is none.
+        Axis of ``source`` that holds the channels, None if there is none.
     folder
         Where labels of blocks are kept.
     """
@@ -119,7 +119,7 @@ def _eval(
 
 
 def _model(model_kwargs: dict[str, Any]) -> Any:
-    """The model: loaded once per worker, anew outside of workers."""
+    """The model: loaded once per worker; outside of workers, loaded each time."""
     from cellpose.models import CellposeModel
 
     try:
@@ -151,7 +151,7 @@ def _keep(path: Path, labels: Labels) -> None:
 def match_block(
     job: Job, index: Index, later: Sequence[Index]
 ) -> tuple[Index, npt.NDArray[np.int64], list[tuple[Index, npt.NDArray[np.float64]]]]:
-    """Labels with a pixel in what a block fills, and those it shares with later neighbours, see `number_cells`."""
+    """Labels with a pixel in what a block fills, and those it shares with later neighbors, see `number_cells`."""
     crop, labels = job.crop(index), open_zarr(job.labels_path(index))
     core = labels[_inside(job.core(index), crop)]
     present = np.unique(core).astype(np.int64)
@@ -171,7 +171,7 @@ def write_block(
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
     """Write the cells in what a block fills; their ids, and their boxes (n, axis, 2) in the array.
 
-    Its own labels come first. Where it sees nothing, cells that its neighbours see go on, so that none is cut.
+    Its own labels come first. Where it sees nothing, cells that its neighbors see go on, so that none is cut.
     """
     import zarr
 

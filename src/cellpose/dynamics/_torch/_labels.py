@@ -205,7 +205,7 @@ def _outside(box: _Boxes, axes: tuple[int, ...]) -> Tensor:
 
 
 def _axes(labels: Tensor) -> tuple[int, ...]:
-    """Axes of boxes along which pixels of a plane or a volume are neighbours."""
+    """Axes of boxes along which pixels of a plane or a volume are neighbors."""
     return (2, 3) if labels.ndim == 2 else (1, 2, 3)
 
 

@@ -20,7 +20,7 @@ def tensor_of(values: npt.NDArray[Any] | torch.Tensor, dtype: Any, device: torch
 
 
 def strides_of(shape: tuple[int, ...]) -> list[int]:
-    """Distance, in the flat array, between neighbours along each axis."""
+    """Distance, in the flat array, between neighbors along each axis."""
     return [int(np.prod(shape[axis + 1 :], dtype=np.int64)) for axis in range(len(shape))]
 
 

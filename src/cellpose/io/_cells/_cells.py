@@ -29,7 +29,7 @@ class Cells:
     labels
         (Y, X) or (Z, Y, X), 0 is background; kept as int32 with their numbers.
     classes
-        For a label the name of its class, or the name and a colour (red, green, blue); labels that are not in it have
+        For a label the name of its class, or the name and a color (red, green, blue); labels that are not in it have
         none.
     table
         Measurements: columns by their names, one of them ``"label"``. A column of texts that is called
@@ -37,7 +37,7 @@ class Cells:
     names
         For a label its name; others are called ``cell <label>``.
     pixel_size_um
-        Size of a pixel along (z, y, x) in micrometres, None where unknown.
+        Size of a pixel along (z, y, x) in micrometers, None if unknown.
 
     Raises
     ------
@@ -117,7 +117,7 @@ class Cells:
         return self.names.get(label) or f"cell {label}"
 
     def class_of(self, label: int) -> tuple[str, Color | None] | None:
-        """Name and colour of the class of a cell; None: it has none."""
+        """Name and color of the class of a cell; None: it has none."""
         kind = (self.classes or {}).get(label)
         if kind is None or isinstance(kind, str):
             return (kind, None) if kind else None
@@ -142,7 +142,7 @@ def _checked_color(color: Sequence[Any]) -> Color:
 
 
 def color_of(number: int) -> Color:
-    """A colour for a number, unlike those of the numbers around it.
+    """A color for a number, unlike those of the numbers around it.
 
     Examples
     --------

@@ -35,7 +35,7 @@ def coco_of(cells: Cells, file_name: str, *, polygons: bool = False) -> str:
     file_name
         Of the image.
     polygons
-        Outlines along the borders of pixels in place of run lengths: COCO's have no holes.
+        Outlines along the borders of pixels instead of run lengths: COCO's have no holes.
     """
     names = list(dict.fromkeys([*cells.class_names, _CELL]))
     if len(names) > 1 and all(cells.class_of(int(label)) for label in cells.numbers):

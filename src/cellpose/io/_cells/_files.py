@@ -28,20 +28,20 @@ def write_cells(
     classes: Mapping[int, Any] | None = None,
     table: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write cells in the format of another program; what stood there is replaced when the new file is whole.
+    """Write cells in the format of another program; an old file is replaced once the new one is complete.
 
     Parameters
     ----------
     path
-        Where to write; its ending chooses the format, unless ``to`` does.
+        Path of the file; its ending selects the format, unless ``to`` is given.
     masks
         Labels (Y, X) or (Z, Y, X), or `Cells`, which hold more than labels.
     to
         Name of a format: one of ``FORMATS``, such as ``"roi"``, ``"geojson"`` or ``"coco"``.
     classes
-        For a label the name of its class, or name and colour; in place of those of `Cells`.
+        Maps a label to the name of its class, or to name and color; replaces those of `Cells`.
     table
-        Measurements by the names of columns, one of them ``"label"``; in place of those of `Cells`.
+        Maps names of columns to measurements, one of them ``"label"``; replaces those of `Cells`.
 
     Raises
     ------
@@ -82,18 +82,19 @@ def read_cells(
     form: str | None = None,
     image: str | None = None,
 ) -> Cells:
-    """Read cells that another program, or `write_cells`, has written.
+    """Read cells from another program, or from `write_cells`.
 
     Parameters
     ----------
     path
         The file, or folder of an OME-Zarr.
     shape
-        Of the image, (Y, X) or (Z, Y, X), where the file does not tell it; None: the smallest that holds all cells.
+        Shape of the image, (Y, X) or (Z, Y, X), if the file does not contain it; None: the smallest that holds all
+        cells.
     form
-        Name of the format; None: as the file says.
+        Name of the format; None: from the file.
     image
-        Name of the image whose cells are wanted, of a file that holds those of several.
+        Name of the image, if the file holds the cells of several.
 
     Returns
     -------
@@ -107,7 +108,7 @@ def read_cells(
     OptionError
         If the format is unknown, or cannot be read back.
     InputError
-        If ``shape`` or ``image`` do not suit the file.
+        If ``shape`` or ``image`` do not match the file.
     MissingExtraError
         If a library for the format is not installed.
     """

@@ -1,4 +1,4 @@
-"""Cells as label images: TIFF, PNG, ``_seg.npy`` and OME-Zarr labels with colours and properties."""
+"""Cells as label images: TIFF, PNG, ``_seg.npy`` and OME-Zarr labels with colors and properties."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ read_seg = read_png
 
 
 def _plain(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
-    """Labels without the regions that training ignores; a colour picture is refused."""
+    """Labels without the regions that training ignores; a color picture is refused."""
     if array.ndim == 3 and array.shape[-1] in (3, 4) and array.dtype.kind == "u":
         message = f"{path} is a color image of shape {array.shape}, not labels; give an image of label numbers"
         raise InputError(message)
@@ -92,7 +92,7 @@ def _plain(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
 
 
 def write_ome_zarr(path: Path, cells: Cells) -> None:
-    """Labels with a colour and properties each, into the labels of an image where the path lies there."""
+    """Labels with a color and properties each, into the labels of an image where the path lies there."""
     labels, axes = smallest_labels(cells.labels), "ZYX"[-cells.labels.ndim :]
     facts = _facts(cells)
     if is_labels_place(path):
@@ -107,7 +107,7 @@ def write_ome_zarr(path: Path, cells: Cells) -> None:
 
 
 def _facts(cells: Cells) -> dict[str, Any]:
-    """``colors`` and ``properties`` of OME-NGFF: of each label its colour, class, name and measurements."""
+    """``colors`` and ``properties`` of OME-NGFF: of each label its color, class, name and measurements."""
     own = {name: color_of(k) for k, name in enumerate(cells.class_names, 1)}
     colors, properties = [], []
     for label in cells.numbers.tolist():

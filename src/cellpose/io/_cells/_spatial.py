@@ -115,7 +115,7 @@ def _plane(value: Any, path: Path) -> int:
 
 
 def write_spatialdata(path: Path, cells: Cells) -> None:
-    """A store with labels, of single planes their outlines as shapes, and a table of the labels where there is one."""
+    """A store with labels, of single planes their outlines as shapes, and a table of the labels if there is one."""
     spatialdata = _library("spatialdata", "spatialdata", f"write {path}")
     with _quiet(), new_folder(path, overwrite=True) as folder:
         store = spatialdata.SpatialData.init_from_elements(_elements(cells, path))

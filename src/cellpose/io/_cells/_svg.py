@@ -14,7 +14,7 @@ __all__ = ["svg_of"]
 
 
 def svg_of(cells: Cells) -> str:
-    """An SVG of the size of a plane, one path for each cell in the colour of its class, or one of its own."""
+    """An SVG of the size of a plane, one path for each cell in the color of its class, or one of its own."""
     height, width = cells.labels.shape
     own = {name: color_of(k) for k, name in enumerate(cells.class_names, 1)}
     lines = [

@@ -19,7 +19,7 @@ __all__ = ["MemoryEstimate", "estimate_memory"]
 
 # Bytes, measured with benchmarks/scaling.py.
 _LIBRARIES = 450 * 2**20  # Python, torch, numba and the compiled loops
-_WHOLE_PER_PIXEL = 130  # a plane segmented as a whole: image, flows, colours, dynamics
+_WHOLE_PER_PIXEL = 130  # a plane segmented as a whole: image, flows, colors, dynamics
 _DYNAMICS_PER_PIXEL = 48  # a window while it is followed
 _PER_TILE_PIXEL = 1280  # a pixel of a tile in a U-Net whose first layer has 32 channels
 _TRANSFORMER_TILE = 400 * 2**20  # activations of a tile of 256 x 256 pixels
@@ -27,18 +27,18 @@ _TRANSFORMER_TILE = 400 * 2**20  # activations of a tile of 256 x 256 pixels
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that a run will need at most, by part.
+    """The maximum memory of a run in bytes, by part.
 
     Attributes
     ----------
     network
         Libraries, weights and the tiles of a batch.
     rows
-        Rows of the image and of the flows that are held.
+        Rows of the image and of the flows in memory.
     labels
-        Cells being made.
+        Labels in progress.
     whole
-        What the same plane would need without blocks.
+        Memory of the same plane without blocks.
     """
 
     network: int

@@ -39,7 +39,7 @@ _NETWORK_PART = 0.9
 
 @dataclass(frozen=True)
 class LargeResult:
-    """What was found in a large plane.
+    """The result of a large plane.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class LargeResult:
     shape
         Rows and columns.
     labels
-        Where no file was asked for, the labels, uint32 (y, x); else None.
+        The labels, uint32 (y, x), if they were not written to a file; else None.
     """
 
     n_cells: int
@@ -80,11 +80,11 @@ def segment_large(
     overwrite: bool = False,
     progress: Callable[[float], Any] | bool | None = None,
 ) -> LargeResult:
-    """Segment a plane of any size, in memory that grows with its width only.
+    """Segment a plane of any size, with memory that grows only with its width.
 
-    The plane streams through the network by rows of tiles, the flows of a band of rows are followed block by block,
-    and finished rows of labels are written while the rest is computed. The masks are those of
-    :meth:`CellposeModel.eval`: no cell is cut where blocks meet.
+    The plane streams through the network in rows of tiles, the flows of a band of rows are followed block by block, and
+    finished rows of labels are written while the rest is computed. The masks equal those of :meth:`CellposeModel.eval`:
+    no cell is cut where blocks meet.
 
     Parameters
     ----------
@@ -94,23 +94,23 @@ def segment_large(
         Path of a TIFF, OME-TIFF pyramid, OME-Zarr, Zarr array or ``.npy``, or an array, memory map or Zarr array of
         one plane (y, x), with or without an axis of channels.
     target
-        Path of the labels to write: ``.zarr`` (OME-Zarr), ``.tif`` (BigTIFF where needed) or ``.npy``; None: return
+        Path of the labels to write: ``.zarr`` (OME-Zarr), ``.tif`` (BigTIFF if needed) or ``.npy``; None: return
         them.
     channels, diameter, normalize, invert, flow_threshold, cellprob_threshold, min_size, max_size_fraction, niter,
     augment, tile_overlap, bsize, batch_size
-        As in :meth:`CellposeModel.eval`. Filters and local normalisation need the whole plane and are refused.
+        As in :meth:`CellposeModel.eval`. Filters and local normalization need the whole plane and are refused.
     channel_axis
-        Axis of the channels; None: as the file says.
+        Axis of the channels; None: from the file.
     block
         Side in pixels of the blocks in which flows are followed.
     margin
-        Pixels seen around a block, more than cells are long; doubled up to four times where a cell is longer. None:
-        from the diameter.
+        Margin around a block in pixels, longer than cells; doubled up to four times for longer cells. None: from the
+        diameter.
     overwrite
         Whether a Zarr folder at ``target`` may be replaced; files always are.
     progress
-        Called with the fraction done, 0 to 1. What it raises ends the run. None, True, False: whether a bar is shown,
-        as in :meth:`CellposeModel.eval`.
+        Called with the fraction done, 0 to 1. An exception in it ends the run. None, True, False: whether to show a
+        progress bar, as in :meth:`CellposeModel.eval`.
 
     Returns
     -------
@@ -120,9 +120,9 @@ def segment_large(
     Raises
     ------
     InputError, OptionError, FileReadError
-        If the plane cannot be segmented so.
+        If the plane cannot be segmented in this way.
     FileWriteError
-        If the labels cannot be written; nothing is left behind then.
+        If the labels cannot be written; then no partial file remains.
     """
     plane = open_plane(source, channel_axis)
     options = Evaluation(

@@ -110,7 +110,7 @@ def output_rows(
     for first, band in _network_rows(engine, _scaled(rows, shape, size), size, tiling, report, count):
         held = np.concatenate([held, old_x.columns(band, 2)], axis=1)
         known = first + band.shape[1]
-        # All rows whose lower neighbour, at the size of the network, is known.
+        # All rows whose lower neighbor, at the size of the network, is known.
         stop = int(np.searchsorted(old_y.second, known))
         if stop > done:
             yield done, old_y.rows(held, base, done, stop, 1)
