@@ -458,6 +458,8 @@ export class Viewer {
         context.drawImage(linesOf(tile, lineColor), place.left, place.top, place.width, place.height);
         context.globalAlpha = 1;
       } else if (outlines) {
+        // dark beside the line, so that it is seen on bright images, too
+        stroked(context, tile, place, pathOf(tile), "rgb(0 0 0 / 45%)", (lineWidth + 1.3) * ratio);
         stroked(context, tile, place, pathOf(tile), `rgb(${lineColor.join()})`, lineWidth * ratio);
       }
       if (this._highlight && tile.present.has(this._highlight)) {
