@@ -253,3 +253,23 @@ def test_axes_that_are_given_go_before_those_of_the_file(tmp_path):
     assert io.open_plane(tmp_path / "a.zarr", axes="CYX").shape == (60, 70, 4)
     plane = io.open_plane(tmp_path / "a.tif", axes="CYX")
     assert io.open_plane(plane) is plane
+
+
+def test_the_time_between_frames_is_read(tmp_path):
+    movie = np.zeros((3, 20, 30), np.uint16)
+    known = {
+        "minutes.ome.tif": {"axes": "TYX", "TimeIncrement": 2.5, "TimeIncrementUnit": "min"},
+        "unsaid.ome.tif": {"axes": "TYX"},
+    }
+    for name, metadata in known.items():
+        tifffile.imwrite(tmp_path / name, movie, metadata=metadata)
+    tifffile.imwrite(tmp_path / "imagej.tif", movie, imagej=True, metadata={"axes": "TYX", "finterval": 90.0})
+    io.write_ome_zarr(tmp_path / "movie.zarr", movie, "TYX")
+    attributes = zarr.open_group(tmp_path / "movie.zarr", mode="r+").attrs
+    described = json.loads(json.dumps(dict(attributes)))
+    image = described.get("ome", described)["multiscales"][0]
+    image["axes"][0]["unit"] = "minute"
+    image["datasets"][0]["coordinateTransformations"][0]["scale"][0] = 2.0
+    attributes.update(described)
+    found = {path.name: io.read_image(path).interval_s for path in tmp_path.iterdir()}
+    assert found == {"minutes.ome.tif": 150.0, "unsaid.ome.tif": None, "imagej.tif": 90.0, "movie.zarr": 120.0}

@@ -22,7 +22,7 @@ from cellpose.gui.model import Document, LabelStore
 from cellpose.gui.model import _links as links
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._links import Lineage, apart
-from cellpose.gui.views._renderer import cell_table
+from cellpose.gui.views._renderer import cell_table, render_settings
 from cellpose.gui.views._window import Window
 from hand import Answers, Modifier, choose, click, drag, entry, hover, key, press, until_idle, until_open
 
@@ -310,6 +310,28 @@ def test_thresholds_change_the_cells_of_all_frames_in_one_step(
     assert len(session.document.history) == steps + 1
     key(window, "Z", Modifier.ControlModifier)
     assert state(window) == before
+
+
+def test_the_flows_of_a_frame_are_seen_and_used(window: Window, file: Path, qtbot: Any, model: Bright) -> None:
+    session, view = window.session, window.session.view
+    session.files.open(file)
+    session.settings.flow_threshold = 0.0
+    session.volumes.see(4)
+    session.segmentation.run()
+    until_idle(window, qtbot)
+    document, (y, x) = session.document, WAYS[4][1]
+    document.do(operations.delete, [at(window, 4, y, x)])
+    key(window, "C")
+    hover(window, y, x)
+    click(window, y, x)
+    assert document.labels.box(at(window, 4, y, x))[:2] == (4, 5)
+    view.view = "cellprob"
+    assert render_settings(document, view).palette.size
+    session.volumes.see(3)
+    hover(window, *WAYS[3][1])
+    click(window, *WAYS[3][1])
+    assert at(window, 3, *WAYS[3][1]) == 0  # nothing is known of this frame
+    assert not render_settings(document, view).palette.size
 
 
 # --- links ---

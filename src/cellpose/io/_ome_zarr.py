@@ -14,6 +14,7 @@ from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError
 from cellpose.io._axes import UNKNOWN_AXIS, FileAxes
 from cellpose.io._image import Image
+from cellpose.io._interval import seconds
 from cellpose.io._tiff import micrometres
 from cellpose.io._zarr import open_zarr
 from cellpose.io._zarr_check import checked, read_whole
@@ -48,6 +49,8 @@ class OmeZarr:
         Version of the format on disk, 2 or 3.
     is_image
         Whether the folder says that these are intensities: labels and plain arrays may be empty.
+    interval_s
+        Seconds from frame to frame; None where unknown.
     """
 
     array: Any
@@ -58,6 +61,7 @@ class OmeZarr:
     zarr_format: int = 2
     folder: Path = Path()
     is_image: bool = False
+    interval_s: float | None = None
 
 
 def open_ome_zarr(path: PathLike) -> OmeZarr:
@@ -102,6 +106,7 @@ def _opened(path: Path) -> OmeZarr:
         3 if "ome" in attributes else 2,
         folder,
         "image-label" not in described,
+        _interval(image, dataset, axes, units),
     )
 
 
@@ -112,7 +117,8 @@ def read_ome_zarr(path: PathLike) -> Image:
     keep = [i for i, n in enumerate(shape) if n > 1 or lazy.axes[i] in "YX" + UNKNOWN_AXIS]
     data = read_whole(lazy.folder, lazy.array, lazy.axes, lazy.is_image).reshape([shape[i] for i in keep])
     file_axes = FileAxes(lazy.axes, tuple(int(n) for n in lazy.array.shape))
-    return Image(data, "".join(lazy.axes[i] for i in keep), lazy.pixel_size_um, lazy.channel_names, file_axes)
+    axes = "".join(lazy.axes[i] for i in keep)
+    return Image(data, axes, lazy.pixel_size_um, lazy.channel_names, file_axes, interval_s=lazy.interval_s)
 
 
 def _axes(declared: Any, ndim: int) -> tuple[str, list[str | None]]:
@@ -137,6 +143,13 @@ def _scale(image: Any, dataset: Any, ndim: int) -> tuple[list[float], bool]:
                 scale *= np.asarray(transform["scale"], float)
                 found = True
     return scale.tolist(), found
+
+
+def _interval(image: Any, dataset: Any, axes: str, units: Sequence[str | None]) -> float | None:
+    """Seconds between frames."""
+    scale, found = _scale(image, dataset, len(axes))
+    place = axes.find("T")
+    return seconds(scale[place], units[place]) if found and place >= 0 and units[place] is not None else None
 
 
 def _sizes(
