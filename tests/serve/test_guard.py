@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 import time
 
@@ -178,11 +180,15 @@ def test_a_client_that_asks_for_too_much_is_told_to_wait(strict):
     assert int(refused.headers["retry-after"]) >= 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 def test_a_server_that_ends_leaves_nothing(tmp_path):
     with serving("--examples", str(EXAMPLES), folder=tmp_path) as server:
         with Client(server.address) as client:
             client.upload(EXAMPLES / "nuclei_dense.png")
         assert len(server.kept) > 1
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(20) == 0
+        assert "interrupted" not in "".join(server.lines)
     assert list(server.folder.iterdir()) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import socket
@@ -110,7 +111,7 @@ def run(
     if collects:
         both = f"&token={token}" if token else ""
         logger.info(f"Contributions are reviewed at {_place(options, bound)}{review}{both}", extra=_TOLD)
-    with bound:
+    with bound, contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
         uvicorn.Server(config).run(sockets=[bound])
     return 0
 
