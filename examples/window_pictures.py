@@ -1,4 +1,6 @@
-"""Makes pictures of the window for the documents, without a screen: cells in both styles, a restored image, a movie.
+"""Makes pictures of the window for the documents, without a screen.
+
+They show cells in both styles and by score, a cell that a click would add, the keys, a restored image, a movie.
 
 python examples/window_pictures.py [--out docs/images]
 """
@@ -19,8 +21,12 @@ SIZE = 1280, 800
 PICTURES = {
     "window_main.png": ("nuclei_large.png", True),
     "window_light.png": ("tissue_pink.png", False),
+    "window_keys.png": ("nuclei_dense.png", True),
+    "window_click.png": ("phase_cells_1.png", True),
+    "window_cells.png": ("phase_cells_2.png", True),  # its choice of colors is kept, as is the diameter of the next
     "window_restore.png": ("noisy.png", True),
 }
+CELL = 365, 340  # (row, column) in the image of the click, inside a cell
 MOVIE, FRAME = "window_movie.png", 15
 PHOTONS, DIAMETER = 5, 45  # of the noisy image: at full intensity; of its nuclei, in pixels
 MOST_SECONDS = 300
@@ -62,7 +68,8 @@ def take(images: Path, out: Path) -> None:
     for name, (image, dark) in PICTURES.items():
         window = opened(application, dark)
         segment(application, window, images / image)
-        keep(application, window, out / name)
+        seen = SHOWN.get(name, lambda window: window)(window)
+        keep(application, window, out / name, seen)
     window = opened(application, dark=True)
     link(application, window, write_movie(images))
     keep(application, window, out / MOVIE)
@@ -80,12 +87,12 @@ def opened(application: Any, dark: bool) -> Any:
     return window
 
 
-def keep(application: Any, window: Any, path: Path) -> None:
-    """Save what is seen, and close the window."""
+def keep(application: Any, window: Any, path: Path, seen: Any = None) -> None:
+    """Save a picture of the window, or of ``seen``, another widget of it, and close the window."""
     for _ in range(100):  # what is painted later: thumbnails, scores
         application.processEvents()
         time.sleep(0.01)
-    window.grab().save(str(path))
+    (seen or window).grab().save(str(path))
     print(f"{path.name}: {window.session.cell_count()} cells")
     window.close()
 
@@ -132,6 +139,48 @@ def segment(application: Any, window: Any, image: Path) -> None:
         bar.setValue(bar.maximum())
     session.segmentation.run()
     wait(application, lambda: session.segmentation.is_running or session.cell_count() == 0)
+
+
+def show_cells(window: Any) -> Any:
+    """The cells colored by their scores, and the table of cells."""
+    window.session.view.coloring = "score"
+    window.cells.raise_()
+    return window
+
+
+def show_click(window: Any) -> Any:
+    """The outline of a cell that was deleted, and that a click would add again."""
+    from qtpy.QtCore import QPointF, Qt
+    from qtpy.QtTest import QTest
+
+    def at(y: int, x: int) -> Any:
+        return window.scene.mapFromScene(window.scene.box.mapViewToScene(QPointF(x + 0.5, y + 0.5)))
+
+    viewport = window.scene.viewport()
+    QTest.mouseClick(viewport, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier, at(*CELL))
+    window.session.view.outlines_on = True
+    QTest.keyClick(window, Qt.Key.Key_C)
+    QTest.qWait(1000)  # until the cell can be looked for
+    QTest.mouseMove(viewport, at(CELL[0] - 4, CELL[1]))
+    QTest.qWait(100)
+    QTest.mouseMove(viewport, at(*CELL))
+    return window
+
+
+def show_keys(window: Any) -> Any:
+    """The sheet of keys, over the window."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication
+
+    from cellpose.gui.views._key_sheet import KeySheet
+
+    QTest.keyClick(window, Qt.Key.Key_Question)
+    (sheet,) = (each for each in QApplication.topLevelWidgets() if isinstance(each, KeySheet) and each.isVisible())
+    return sheet
+
+
+SHOWN = {"window_cells.png": show_cells, "window_click.png": show_click, "window_keys.png": show_keys}
 
 
 def wait(application: Any, busy: Callable[[], bool]) -> None:
