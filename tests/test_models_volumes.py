@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellpose import dynamics, io, metrics, models
+from cellpose import dynamics, metrics, models
 from cellpose.__main__ import main
 from cellpose.errors import InputError, OptionError
-from cellpose.models import _scratch
+from cellpose.io import _scratch
 from small_model import toy_model
 
 
@@ -96,7 +96,7 @@ def test_flows_in_a_file_give_the_same(model, monkeypatch, tmp_path):
     masks, flows, styles = model.eval(stack, do_3D=True, z_axis=0)
     in_file = []
     monkeypatch.setattr(_scratch, "_LEAST_BYTES", 1)
-    monkeypatch.setattr(io, "available_memory", lambda: 1000)
+    monkeypatch.setattr(_scratch, "available_memory", lambda: 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     mapped = _scratch._mapped
     monkeypatch.setattr(_scratch, "_mapped", lambda n: in_file.append(n) or mapped(n))
@@ -111,7 +111,7 @@ def test_flows_in_a_file_give_the_same(model, monkeypatch, tmp_path):
 
 def test_files_go_with_an_error(model, monkeypatch, tmp_path):
     monkeypatch.setattr(_scratch, "_LEAST_BYTES", 1)
-    monkeypatch.setattr(io, "available_memory", lambda: 1000)
+    monkeypatch.setattr(_scratch, "available_memory", lambda: 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     seen = []
 
@@ -130,12 +130,12 @@ def test_no_room_on_the_disk(monkeypatch, caplog):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_scratch, "_LEAST_BYTES", 1)
-    monkeypatch.setattr(io, "available_memory", lambda: 1000)
+    monkeypatch.setattr(_scratch, "available_memory", lambda: 1000)
     monkeypatch.setattr(_scratch, "_mapped", full)
-    array = _scratch.zeros((4, 10, 10, 10))
+    array = _scratch.roomy_zeros((4, 10, 10, 10))
     assert not array.any()
     assert not isinstance(array.base, mmap.mmap)
-    assert "no room" in caplog.text
+    assert "not enough space" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from cellpose import io
 from cellpose.gui.controllers import _opening
 from cellpose.gui.controllers._preload import importing
-from cellpose.gui.model import Picture, _labels
+from cellpose.gui.model import Document, Picture, _labels
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.views._window import Window
 from hand import draw, key
@@ -224,9 +225,9 @@ def test_the_kernels_are_loaded_before_a_picture_comes_to_the_main_thread(
     told: list[object] = []
     warm = window.session.warm
 
-    def noted() -> None:
+    def noted(document: Document) -> None:
         told.append((threading.current_thread().name, window.session.document))
-        warm()
+        warm(document)
 
     monkeypatch.setattr(window.session, "warm", noted)
     begin(window, qtbot, image)
@@ -234,6 +235,34 @@ def test_the_kernels_are_loaded_before_a_picture_comes_to_the_main_thread(
     slow.go.set()
     settled(window, qtbot)
     assert [name for name, _ in told] == ["open", "open"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_the_main_thread_compiles_nothing_and_counts_no_intensities(
+    window: Window, qtbot: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: type
+) -> None:
+    from numba.core.dispatcher import Dispatcher
+
+    busy: list[str] = []
+
+    def noted(of: type, name: str) -> None:
+        function = getattr(of, name)
+
+        def run(*args: object, **options: object) -> object:
+            if threading.current_thread() is threading.main_thread():
+                busy.append(name)
+            return function(*args, **options)
+
+        monkeypatch.setattr(of, name, run)
+
+    noted(Picture, "levels")
+    noted(Dispatcher, "compile")
+    tifffile.imwrite(tmp_path / "stack.tif", np.ones((5, 40, 40), dtype), imagej=True, metadata={"axes": "ZYX"})
+    begin(window, qtbot, tmp_path / "stack.tif")
+    settled(window, qtbot)
+    window.grab()
+    assert window.session.volumes.is_open
+    assert busy == []
 
 
 def test_an_image_that_is_left_takes_no_memory_any_more(window: Window, qtbot: object, image: Path) -> None:

@@ -42,9 +42,10 @@ from cellpose.io._ome_zarr import OmeZarr, open_ome_zarr
 from cellpose.io._ome_zarr_labels import finish_labels, labels_group, write_labels
 from cellpose.io._ome_zarr_write import write_ome_zarr
 from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, output_suffix
-from cellpose.io._read import imread, imread_2D, read_image
+from cellpose.io._read import imread, imread_2D, open_image, read_image
 from cellpose.io._results import save_masks
 from cellpose.io._rois import save_rois, write_rois
+from cellpose.io._scratch import is_large, roomy_zeros
 from cellpose.io._seg import VIEWS, Segmentation, read_seg, write_seg
 from cellpose.io._seg_content import seg_content
 from cellpose.io._training_data import load_file_list, load_images_labels, load_train_test_data
@@ -85,6 +86,7 @@ __all__ = [
     "imread_2D",
     "imread_3D",
     "imsave",
+    "is_large",
     "is_zarr",
     "labels_group",
     "load_dax",
@@ -95,6 +97,7 @@ __all__ = [
     "logger_setup",
     "masks_flows_to_seg",
     "once_per_set",
+    "open_image",
     "open_ome_zarr",
     "open_plane",
     "open_zarr",
@@ -108,6 +111,7 @@ __all__ = [
     "regions_of",
     "remove_model",
     "replacing",
+    "roomy_zeros",
     "save_masks",
     "save_rois",
     "save_to_png",

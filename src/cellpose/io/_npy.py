@@ -19,6 +19,7 @@ from cellpose.io._axes import UNKNOWN_AXIS
 from cellpose.io._image import Image
 from cellpose.io._limits import check_claim
 from cellpose.io._open import opened
+from cellpose.io._scratch import leaves_on_disk
 from cellpose.io._unpickle import BoundedFile, Unwanted, unpickle_data
 from cellpose.io._write import PathLike
 
@@ -53,6 +54,8 @@ def load_npy(path: PathLike, without: Collection[str] = (), unwanted: Unwanted |
         if dtype.hasobject:
             content = unpickle_data(file, str(path), without, unwanted)
             return content.item() if isinstance(content, np.ndarray) and content.ndim == 0 else content
+        if leaves_on_disk(dtype.itemsize * math.prod(shape)):
+            return map_npy(path)
         check_claim(path, dtype.itemsize * math.prod(shape), _behind(path, file))
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)

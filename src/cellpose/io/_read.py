@@ -16,10 +16,11 @@ from cellpose.io._ome_set import COMPANION
 from cellpose.io._ome_zarr import read_ome_zarr
 from cellpose.io._open import head_of
 from cellpose.io._raster import read_raster
+from cellpose.io._scratch import on_disk
 from cellpose.io._tiff import TIFF_SUFFIXES, is_tiff, read_companion, read_tiff
 from cellpose.io._zarr import is_zarr
 
-__all__ = ["imread", "imread_2D", "read_image"]
+__all__ = ["imread", "imread_2D", "open_image", "read_image"]
 
 PathLike = str | os.PathLike[str]
 
@@ -59,6 +60,29 @@ def read_image(path: PathLike) -> Image:
     file = Path(path)
     with reading(file):
         return replace(_reader_of(file)(file), name=file.name)
+
+
+def open_image(path: PathLike, report: Callable[[float], None] = lambda _share: None) -> Image:
+    """An image as `read_image` gives it; one that would take more than a third of the free memory stays on the disk.
+
+    Of a TIFF that holds its pixels as they are, and of a ``.npy``, the array is a memory map, to be read only. Of other
+    files it lies in an unnamed temporary file, where ``TMPDIR`` says: memory is bounded, and the system removes it with
+    the last reference to the array.
+
+    Parameters
+    ----------
+    path
+        See `read_image`.
+    report
+        Told the share that is done, 0 to 1; what it raises ends the reading.
+
+    Raises
+    ------
+    FileReadError
+        If it cannot be read, see `read_image`, or there is room for it neither in memory nor on the disk.
+    """
+    with on_disk(report):
+        return read_image(path)
 
 
 def _reader_of(file: Path) -> Callable[[Path], Image]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from cellpose._version import version
 from cellpose.errors import InputError
+from cellpose.io._scratch import roomy_zeros
 from cellpose.io._write import PathLike, smallest_labels
 
 __all__ = ["seg_content"]
@@ -34,11 +35,9 @@ def seg_content(
     Without ``flows`` empty lists stand in their places, as in stacks that were drawn by hand with the original; zeros
     would take 20 bytes per voxel.
     """
-    from cellpose.utils import masks_to_outlines
-
     labels = smallest_labels(masks)
     return {
-        "outlines": labels * masks_to_outlines(labels),
+        "outlines": _outlined(labels),
         "masks": labels,
         "chan_choose": list(channels),
         "ismanual": np.zeros(int(labels.max(initial=0)), bool),
@@ -50,6 +49,18 @@ def seg_content(
         "model": model,
         "version": version,
     }
+
+
+def _outlined(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The labels on the boundary pixels of the masks, 0 elsewhere."""
+    from cellpose.utils import masks_to_outlines
+
+    if labels.ndim == 2:
+        return np.asarray(labels * masks_to_outlines(labels))
+    out = roomy_zeros(labels.shape, labels.dtype)
+    for target, plane in zip(out, labels, strict=True):
+        target[...] = plane * masks_to_outlines(plane)
+    return out
 
 
 def _flows_content(shape: tuple[int, ...], flows: Sequence[Any]) -> list[Any]:

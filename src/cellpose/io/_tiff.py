@@ -20,6 +20,7 @@ from cellpose.io._limits import check_claim
 from cellpose.io._ome_series import OmeSeries, file_of
 from cellpose.io._ome_set import companion_series, series_of_set
 from cellpose.io._open import head_of
+from cellpose.io._scratch import leaves_on_disk, room_for, tell
 from cellpose.io._tiff_check import check_directories, check_file, check_rows, check_series
 
 __all__ = ["TIFF_SUFFIXES", "LazyTiff", "is_tiff", "micrometres", "open_tiff", "read_companion", "read_tiff"]
@@ -74,8 +75,9 @@ def read_tiff(path: Path) -> Image:
     check_directories(path)
     with tifffile.TiffFile(path) as tif:
         series = _first_series(path, tif)
-        check_series(path, tif, series)
-        data = np.asarray(series.asarray())
+        large = leaves_on_disk(int(series.nbytes))
+        check_series(path, tif, series, rows=large)
+        data = _left_on_disk(path, tif, series) if large else np.asarray(series.asarray())
         axes = known_letters(series.axes, data.shape)
         data, axes = _without_alpha(series.keyframe, data, axes)
         count = series.n_images if isinstance(series, OmeSeries) else len(tif.series)
@@ -83,6 +85,18 @@ def read_tiff(path: Path) -> Image:
             logger.warning(f"{path} holds {count} series of images; only the first is read")
         sizes, names = _metadata(tif, series)
         return Image(data, axes, sizes, names, _file_axes(tif, series), interval_s=_interval(tif, series))
+
+
+def _left_on_disk(path: Path, tif: Any, series: Any) -> ImageArray:
+    """A memory map of the file where it holds the pixels as they are; else they are decoded, page by page, into one."""
+    if series.dataoffset is not None and series.pages[0].keyframe.is_memmappable:
+        return np.memmap(path, series.dtype.newbyteorder(tif.byteorder), "r", series.dataoffset, series.shape)
+    data = room_for(path, series.shape, series.dtype)
+    pages = list(series.pages)
+    for index, target in enumerate(data.reshape(len(pages), *pages[0].shape)):
+        target[...] = pages[index].asarray()
+        tell((index + 1) / len(pages))
+    return data
 
 
 def _without_alpha(page: Any, data: ImageArray, axes: str) -> tuple[ImageArray, str]:

@@ -19,6 +19,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from cellpose.errors import CellposeError, FileReadError, UnsafeFileError
+from cellpose.io._scratch import is_large, roomy_zeros
 
 __all__ = ["BoundedFile", "Unwanted", "unpickle_data"]
 
@@ -44,6 +45,7 @@ _PLAIN_VALUES = (
 _CONTAINERS = (list, tuple, set, frozenset, dict, OrderedDict)
 _PARTS_A_BYTE, _FEW_PARTS = 16, 100_000
 _LARGE = 2**20  # bytes that are left in the file until an array is made of them
+_PIECE = 2**23  # bytes that are read at once
 
 
 class _Dtype:
@@ -80,11 +82,16 @@ class _Part:
         return self.size
 
     def read_into(self, target: Any) -> None:
-        """Fill a buffer of this size, without a second copy and without the lock of the interpreter."""
+        """Fill a buffer of this size, without a second copy and without the lock of the interpreter.
+
+        It is read in pieces: while one of hundreds of megabytes is read, other threads wait for memory.
+        """
         self.file.seek(self.place)
-        if self.file.readinto(target) != self.size:  # type: ignore[attr-defined]
-            message = f"the file ends within the {self.size} bytes that begin at byte {self.place}"
-            raise FileReadError(message)
+        for start in range(0, self.size, _PIECE):
+            piece = target[start : start + _PIECE]
+            if self.file.readinto(piece) != len(piece):  # type: ignore[attr-defined]
+                message = f"the file ends within the {self.size} bytes that begin at byte {self.place}"
+                raise FileReadError(message)
 
     def read(self) -> bytes:
         """The bytes."""
@@ -144,7 +151,7 @@ class _Array:
 
 def _filled(raw: bytes | bytearray | _Part, dtype: np.dtype[Any], count: int) -> np.ndarray[Any, Any]:
     if isinstance(raw, _Part):
-        array = np.empty(count, dtype)
+        array = roomy_zeros((count,), dtype) if is_large(raw.size) else np.empty(count, dtype)
         raw.read_into(array.view(np.uint8).data)
         return array
     return np.frombuffer(raw, dtype) if count and dtype.itemsize else np.zeros(count, dtype)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._labels.arrays import compact
+from cellpose._labels.arrays import compact, smallest_dtype
 from cellpose._machine.writing import replacing
 from cellpose.errors import AxesError, FileWriteError, InputError
 from cellpose.io._axes import check_axes
+from cellpose.io._scratch import is_large, roomy_zeros
 
 __all__ = [
     "CLASSIC_TIFF_LIMIT",
@@ -63,7 +64,12 @@ def smallest_labels(masks: npt.ArrayLike) -> npt.NDArray[np.uint16] | npt.NDArra
     if low < 0 or high > np.iinfo(np.uint32).max:
         message = f"masks hold labels from {low} to {high}; allowed are 0 (background) to {np.iinfo(np.uint32).max}"
         raise InputError(message)
-    return compact(labels)
+    if not is_large(labels.nbytes):
+        return compact(labels)
+    out = roomy_zeros(labels.shape, smallest_dtype(high))
+    for target, part in zip(out, labels, strict=True):
+        target[...] = part
+    return out
 
 
 def make_folder(folder: PathLike) -> Path:

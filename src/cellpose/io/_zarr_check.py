@@ -7,6 +7,7 @@ without any chunk may be empty or lost; a line of the log counts them.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError
 from cellpose.io._limits import check_claim
+from cellpose.io._scratch import leaves_on_disk, room_for, tell
 
 __all__ = ["NamedArray", "check_any_chunk", "checked", "read_whole"]
 
@@ -112,13 +114,27 @@ def read_whole(folder: Path, array: Any, axes: str, image: bool) -> npt.NDArray[
 
 def _whole(folder: Path, array: Any) -> npt.NDArray[Any]:
     dtype = np.dtype(array.dtype)
-    check_claim(folder, math.prod(array.shape) * dtype.itemsize)
+    n_bytes = math.prod(array.shape) * dtype.itemsize
+    if leaves_on_disk(n_bytes):
+        return _left_on_disk(folder, array, dtype)
+    check_claim(folder, n_bytes)
     if math.prod(_grid(array)) > _FEW_CHUNKS:
         # asking for each of very many chunks that are not there takes minutes
         stored = _stored_within(folder, array)
         if _SPARSE * len(stored) < math.prod(_grid(array)):
             return _of_chunks(array, stored, dtype)
     return np.asarray(array[tuple(slice(None) for _ in array.shape)])
+
+
+def _left_on_disk(folder: Path, array: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """All pixels in an unnamed file, a row of chunks after the other."""
+    whole = room_for(folder, array.shape, dtype)
+    for place in itertools.product(*(range(n) for n in _grid(array)[:-2])):
+        sides = zip(place, _chunk(array), array.shape, strict=False)
+        region = tuple(slice(k * c, min((k + 1) * c, n)) for k, c, n in sides)
+        whole[region] = array[region]
+        tell(region[0].stop / array.shape[0] if region else 1.0)
+    return whole
 
 
 def _of_chunks(array: Any, places: set[Chunk], dtype: np.dtype[Any]) -> npt.NDArray[Any]:

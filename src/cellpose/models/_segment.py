@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose import core, dynamics, plot, transforms, utils
+from cellpose import core, dynamics, io, plot, transforms, utils
 from cellpose._labels.arrays import compact
 from cellpose._progress.stages import stage
 from cellpose.engines import Engine
 from cellpose.errors import InputError, OptionError
-from cellpose.models import _scratch
 from cellpose.models._classes import class_scores, masks_of_planes, picture_of_scores
 from cellpose.models._inputs import Layout
 from cellpose.models._retired import warn_once
@@ -221,7 +220,7 @@ def run_volume(
         logger.info("running the stack of %s at %s", (z, y, x), size)
     out = (z, y, x) if options.resample else (size[0], size[1], size[2])
     plan = core.VolumePlan((size[0], size[1], size[2]), out, options.plane_weights, options.z_interpolation)
-    flows = _scratch.zeros((4, *out))
+    flows = io.roomy_zeros((4, *out))
     flows, styles = core.run_volume(network.engine, stack, options.tiling, network.engine_ortho, report, plan, flows)
     return _smoothed(flows, options.flow_sigmas), styles
 

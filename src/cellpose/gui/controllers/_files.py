@@ -96,12 +96,12 @@ class Files:
         self._token, axis = token, self._axes.get(path, "")
 
         def show(early: Document) -> None:
-            self._session.warm()
+            self._session.prepare(early)
             self._session.in_main(lambda: self._show(token, early))
 
         def work(report: Report) -> OpenedImage:
             opened = read(path, autoload, report, show, as_stack, axis)
-            self._session.warm()
+            self._session.prepare(opened.document)
             return opened
 
         self._session.jobs.start(

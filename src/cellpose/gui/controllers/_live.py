@@ -54,7 +54,7 @@ class FoundCells(NamedTuple):
     @classmethod
     def of(cls, labels: npt.NDArray[Any], dP: Any, cellprob: Any, origin: Origin, part: Part | None) -> FoundCells:
         """The results of a run; what takes time for the whole image is done here, in the thread of a job."""
-        labels = np.ascontiguousarray(labels, np.int32)
+        labels = labels if labels.dtype == np.int32 else np.ascontiguousarray(labels, np.int32)
         if np.ndim(dP) != labels.ndim + 1 or len(dP) != labels.ndim:  # stitched: flows tell nothing of whole cells
             unknown = np.full(int(labels.max(initial=0)), np.nan, np.float32)
             return cls.scored(labels, unknown, scoring_of(origin.model), origin, part)

@@ -125,7 +125,7 @@ def read(
         image, opened = _image_of_seg(path, as_stack, axis)
         return _with_seg(_document(opened, None, image), path, report, show)
     seg = seg_path(path)
-    opened, on_disk = _image_of(path, seg, as_stack, axis), state_of(seg)
+    opened, on_disk = _image_of(path, seg, as_stack, axis, report), state_of(seg)
     if seg.is_file() and not autoload_masks:
         early = _document(opened, None, path)
         try:
@@ -164,11 +164,11 @@ def _document(
     )
 
 
-def _image_of(path: Path, seg: Path, as_stack: bool, axis: str) -> FileImage:
+def _image_of(path: Path, seg: Path, as_stack: bool, axis: str, report: Report) -> FileImage:
     """The image of a file, or the movie of a folder."""
     if path.is_dir() and not io.is_zarr(path):
         return movie_of_folder(path, images_of(path))
-    image = io.read_image(path)
+    image = io.open_image(path, report)
     if not axis and image.data.ndim > 2 and seg.is_file():
         axis = _axis_in(seg)
     return file_image(image, path, as_stack, axis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ class Restoration:
         name = self.model_for(task)
         try:
             _check(task, document, settings.diameter)
-            normalization = settings.normalization()
+            normalization = replace(settings.normalization(), norm3D=settings.norm3D and not document.is_movie)
         except CellposeError as error:
             session.failed.emit(str(error))
             return

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from cellpose import io
 from cellpose._progress.bars import Fractions
 from cellpose.errors import CellposeError
+from cellpose.gui.controllers._by_planes import segment_by_planes
 from cellpose.gui.controllers._frames import FoundFrame, found_in_frames, frame_box, with_frame
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._live import FoundCells, LiveMasks, Part, in_planes
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Segmentations", "allowed_channels"]
 
+_FLOW_BYTES = 20  # of a voxel: flows, their colours and cell probability
 _LEAST_DIAMETER = 5.0
 _USUAL_DIAMETER = 30.0  # pixels, where none is set
 _MARGIN_DIAMETERS, _LEAST_MARGIN = 2.0, 32  # around a region
@@ -115,8 +118,13 @@ class Segmentations:
         if asked is None:
             return
         source, options, origin = asked
+        by_planes = is_volume and "stitch_threshold" in options and io.is_large(_FLOW_BYTES * source.stack[:, 0].size)
 
         def work(model: Any, report: Report) -> tuple[FoundCells, Flows]:
+            if by_planes:
+                labels = segment_by_planes(model, source, options, report)
+                cells = FoundCells.of(labels, None, None, replace(origin, model=model.model_name), part)
+                return cells, Flows(None, None, None, model.model_name)
             axes = {"channel_axis": -1, **({"z_axis": 0} if is_volume else {})}
             masks, flows, _ = model.eval(source.image(), progress=Fractions(report), **axes, **options)
             masks, (rgb, dP, cellprob) = source.at_image_size(masks, flows)

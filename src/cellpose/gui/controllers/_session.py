@@ -74,7 +74,7 @@ class Session:
     copied : Signal(str)
         A text for the clipboard.
     warm
-        Makes ready what the view needs to draw a picture, in any thread, so that the main thread need not.
+        Makes ready what the view needs to draw a document, in any thread, so that the main thread need not.
     seen
         The part of the image in view: first row, first column, last row, last column.
     panel_wanted : Signal(str)
@@ -111,7 +111,7 @@ class Session:
         self.settings: SegmentationSettings = SegmentationSettings()
         self.settings.model = weights.default_model()
         self.in_main = to_main
-        self.warm: Callable[[], None] = lambda: None
+        self.warm: Callable[[Document], None] = lambda _: None
         self.dialogs: Dialogs = dialogs or NoDialogs()
         self.jobs: Jobs = Jobs(to_main)
         self.steps = Steps(self)
@@ -171,6 +171,11 @@ class Session:
     ) -> Document:
         """Show an image (Z, C, Y, X) with its labels; ``facts`` as `Document` takes them."""
         return self.show(Document(stack, labels, path, **facts))
+
+    def prepare(self, document: Document) -> None:
+        """Make ready what it takes to show a document, in any thread."""
+        self.levels_of(document.picture)
+        self.warm(document)
 
     def show(self, document: Document) -> Document:
         """Show a document from now on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy.typing as npt
 from cellpose.errors import InputError
 from cellpose.gui.model import Box, Document, Restored, SegmentationSettings
 from cellpose.gui.model._images import scaled_as_whole
+from cellpose.gui.model._picture import some_planes
+from cellpose.gui.model._settings import filters_something
 from cellpose.options import Normalization
 
 __all__ = ["Source"]
@@ -117,6 +119,14 @@ class Source:
         planes = self.stack if len(self.stack) > 1 else self.stack[0]
         given = np.moveaxis(planes, -3, -1)
         return given if self.whole is None else scaled_as_whole(given, self.whole, *self.percentiles)
+
+    def plane(self, z: int) -> tuple[npt.NDArray[Any], Any]:
+        """A plane of a volume (Y, X, C), and how networks normalise it: scaled as the volume, unless it is filtered."""
+        plane, normalize = np.moveaxis(self.stack[z], 0, -1), self.options["normalize"]
+        if normalize is not False and (filters_something(asdict(normalize)) or not normalize.norm3D):
+            return plane, normalize
+        whole = some_planes(self.stack if self.whole is None else self.whole)
+        return scaled_as_whole(plane, whole, *self.percentiles), False
 
     def at_image_size(self, masks: Any, flows: Any) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
         """Masks and flows at the size of the image, where a larger one was segmented."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from cellpose import io
 from cellpose.gui.model._box import Box
 from cellpose.gui.model._packed import Packed
 
@@ -43,7 +44,7 @@ class Frozen:
         if self._copy is not None:
             return self._copy
         depth, height, width = self._planes.shape
-        copy = np.empty((depth, height, width), np.int32)
+        copy = io.roomy_zeros((depth, height, width), np.int32)
         step = max(1, _BAND // max(1, width))
         bands = [(z, slice(y, y + step)) for z in range(depth) for y in range(0, height, step)]
         for band in bands:

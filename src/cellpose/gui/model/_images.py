@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose._machine.reading import reading
 from cellpose.errors import AxesError
+from cellpose.gui.model._picture import some_planes
 from cellpose.gui.model._volumes import MOST_COLORS, aspect_of, is_volume, movie_of, volume_of
 from cellpose.transforms import convert_image, scale_of, thinned
 
@@ -72,9 +73,14 @@ class FileImage:
         return z, y, x
 
 
-def image_of_file(path: Path, as_stack: bool = False, axis: str = "") -> FileImage:
-    """The plane, the volume or the movie of a file; raises `FileReadError`, and as `file_image` does."""
-    return file_image(io.read_image(path), path, as_stack, axis)
+def image_of_file(
+    path: Path, as_stack: bool = False, axis: str = "", report: Callable[[float], None] = lambda _share: None
+) -> FileImage:
+    """The plane, the volume or the movie of a file; what the memory does not hold stays on the disk.
+
+    Raises `FileReadError`, and as `file_image` does. ``report``: told the share of a file that is copied to the disk.
+    """
+    return file_image(io.open_image(path, report), path, as_stack, axis)
 
 
 def file_image(image: io.Image, path: Path, as_stack: bool = False, axis: str = "") -> FileImage:
@@ -228,8 +234,8 @@ def stack_of_seg(image: npt.NDArray[Any], masks: tuple[int, ...], name: str) -> 
 
 def without_constant(stack: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """A stack (Z, C, Y, X) without the last channels that are constant; a view, with the first channel at least."""
-    last = stack.shape[1]
-    while last > 1 and stack[:, last - 1].min() == stack[:, last - 1].max():
+    last, seen = stack.shape[1], some_planes(stack)
+    while last > 1 and seen[:, last - 1].min() == seen[:, last - 1].max():
         last -= 1
     return stack[:, :last]
 

@@ -14,6 +14,7 @@ from weakref import WeakSet
 import numpy as np
 import numpy.typing as npt
 
+from cellpose import io
 from cellpose._labels.arrays import changed_labels, scan
 from cellpose.errors import InputError
 from cellpose.gui.model._box import Box, Mask, box_of_mask, hull
@@ -145,7 +146,8 @@ class LabelStore:
         if labels.ndim not in (2, 3) or labels.dtype.kind not in "iub":
             message = f"labels of shape {labels.shape} and dtype {labels.dtype}; give whole numbers (Y, X) or (Z, Y, X)"
             raise InputError(message)
-        planes = np.array(labels if labels.ndim == 3 else labels[None], np.int32, order="C")
+        planes = io.roomy_zeros(labels.shape if labels.ndim == 3 else (1, *labels.shape), np.int32)
+        planes[...] = labels
         if labels.dtype.kind == "i" and planes.size and planes.min() < 0:
             message = f"labels down to {planes.min()} are not allowed; the background is 0, cells are 1, 2, 3, ..."
             raise InputError(message)
@@ -167,7 +169,7 @@ class LabelStore:
     def empty(cls, shape: tuple[int, ...]) -> LabelStore:
         """Without cells, (Z, Y, X); takes memory only where cells come to be."""
         store = cls.__new__(cls)
-        store._begin(np.zeros(shape, np.int32), 1)
+        store._begin(io.roomy_zeros(shape, np.int32), 1)
         return store
 
     @property
@@ -348,7 +350,8 @@ class LabelStore:
             return
         rows = self._rows[1 : self._end].copy()
         rows["earlier"] = numbers[rows["earlier"]]
-        self.planes = numbers[self.planes]
+        for plane in self.planes:  # no second volume
+            plane[...] = numbers[plane]
         self._rows[1 : self._end] = np.zeros((), CELL)
         self._make_room(int(numbers.max()))
         self._rows[numbers[1:]] = rows

@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cellpose import io
 from cellpose.errors import InputError
 
-__all__ = ["FULL", "Picture"]
+__all__ = ["FULL", "Picture", "some_planes"]
 
 FULL = 255.0  # levels are told on a scale from 0, the lowest intensity of the stack, to this, the highest
 
+_SOME = 16  # planes of a large volume that are looked at for its levels
 _TABLES = {np.dtype(np.uint8): 2**8, np.dtype(np.uint16): 2**16}
 
 
@@ -54,7 +56,8 @@ class Picture:
             seen = seen.astype(np.uint8)
         if seen.dtype not in _TABLES:
             seen = _in_16_bits(seen)
-        lows, highs = seen.min(axis=(0, 2, 3)), seen.max(axis=(0, 2, 3))
+        some = some_planes(seen)
+        lows, highs = some.min(axis=(0, 2, 3)), some.max(axis=(0, 2, 3))
         return cls(seen, float(lows.min()), float(highs.max()), lows == highs)
 
     @property
@@ -82,13 +85,18 @@ class Picture:
         """
         found = []
         for channel in range(self.n_channels):
-            seen = self.planes[:, channel] if plane is None else self.planes[plane, channel]
+            seen = some_planes(self.planes)[:, channel] if plane is None else self.planes[plane, channel]
             counts = _histogram(_thinned(seen))
             shares = np.cumsum(counts) / counts.sum()
             ends = [float(np.searchsorted(shares, percent / 100)) for percent in (lower, upper)]
             low, high = ((end - self.low) * (FULL / max(self.high - self.low, 1e-9)) for end in ends)
             found.append((0.0, FULL) if self.constant[channel] or high <= low else (low, high))
         return found
+
+
+def some_planes(stack: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Of a stack (Z, ...) that the memory does not hold some planes, for its range of intensities; else all."""
+    return stack[:: max(1, len(stack) // _SOME)] if io.is_large(stack.nbytes) else stack
 
 
 def _histogram(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -107,13 +115,14 @@ def _thinned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _in_16_bits(stack: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
     """Scaled from the lowest to the highest intensity; what is no number is shown as the lowest."""
+    some = some_planes(stack)
     if stack.dtype.kind == "f":
-        finite = np.isfinite(stack)
-        low = float(stack.min(where=finite, initial=np.inf)) if finite.any() else 0.0
-        high = float(stack.max(where=finite, initial=-np.inf)) if finite.any() else 0.0
+        finite = np.isfinite(some)
+        low = float(some.min(where=finite, initial=np.inf)) if finite.any() else 0.0
+        high = float(some.max(where=finite, initial=-np.inf)) if finite.any() else 0.0
     else:
-        low, high = float(stack.min()), float(stack.max())
-    out = np.empty(stack.shape, np.uint16)
+        low, high = float(some.min()), float(some.max())
+    out = io.roomy_zeros(stack.shape, np.uint16)
     for plane, target in zip(stack, out, strict=True):  # plane by plane: no second stack of floats
         scaled = (plane.astype(np.float64) - low) * ((2**16 - 1) / max(high - low, 1e-30))
         target[...] = np.nan_to_num(scaled, nan=0.0).clip(0, 2**16 - 1).round()

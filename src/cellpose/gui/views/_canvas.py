@@ -17,7 +17,7 @@ from cellpose._machine.threads import run_sliced
 from cellpose.gui.controllers.tools import Preview
 from cellpose.gui.model import Box
 
-__all__ = ["Canvas", "RenderSettings", "Scene", "pixels_of", "rendered"]
+__all__ = ["Canvas", "RenderSettings", "Scene", "first_pixel", "pixels_of", "rendered"]
 
 Places = npt.NDArray[np.int32]
 
@@ -218,6 +218,12 @@ def pixels_of(settings: RenderSettings) -> npt.NDArray[np.uint32]:
     _, height, width = settings.image.shape
     rows, columns = (np.arange(side, dtype=np.int32) for side in (height, width))
     return _filled(settings, rows, columns, 1.0)
+
+
+def first_pixel(settings: RenderSettings) -> npt.NDArray[np.uint32]:
+    """The pixel at the top left, 0xffRRGGBB (1, 1)."""
+    first = np.zeros(1, np.int32)
+    return _filled(settings, first, first, 1.0)
 
 
 def rendered(settings: RenderSettings) -> QImage:

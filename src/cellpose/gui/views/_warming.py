@@ -12,7 +12,7 @@ import numpy as np
 
 from cellpose.gui.controllers._preload import importing
 from cellpose.gui.model import Document, ViewState
-from cellpose.gui.views._canvas import pixels_of
+from cellpose.gui.views._canvas import first_pixel, pixels_of
 from cellpose.gui.views._renderer import render_settings
 
 __all__ = ["warm", "warm_soon"]
@@ -21,10 +21,11 @@ _one_at_a_time = threading.Lock()
 _warmed = threading.Event()
 
 
-def warm() -> None:
-    """Draw a smallest image with a cell, the first time this is called; another thread waits until that is done."""
-    if _warmed.is_set():
-        return
+def warm(document: Document | None = None) -> None:
+    """Draw a smallest image with a cell, the first time this is called, and a pixel of a document.
+
+    Another thread waits until that is done. The loop is compiled, or loaded, for each kind of array.
+    """
     with _one_at_a_time:
         if not _warmed.is_set():
             with importing():
@@ -33,6 +34,8 @@ def warm() -> None:
                 image, labels = np.zeros((1, 1, 2, 2), np.uint8), np.eye(2, dtype=np.int32)
                 pixels_of(render_settings(Document(image, labels), ViewState()))
             _warmed.set()
+        if document is not None:
+            first_pixel(render_settings(document, ViewState()))
 
 
 def warm_soon() -> None:
