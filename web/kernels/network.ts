@@ -12,6 +12,12 @@ const WIDEST: i32 = 8;
 const FIRST_CACHE: i32 = 24576; // bytes of it that rows of a matrix may fill
 const VECTOR: usize = 16; // bytes
 
+// Forms of a convolution: tiles of 4 x 4 pixels; of 6 x 6, of doubled pixels; of 6 x 6, with fewer products per pixel but
+// more of them for a tile that is only partly inside.
+const USUAL: i32 = 0;
+const DOUBLED: i32 = 1;
+const LARGE: i32 = 2;
+
 /** `a * b + c`, rounded once where the instruction is there. */
 // @ts-ignore: decorator
 @inline
@@ -160,6 +166,37 @@ function input(x: usize, column: usize, row: usize, out: usize, plane: usize, ro
   for (let y = 0; y < 6; y++) inputLine(room + y * 6 * VECTOR, VECTOR, out + y * 6 * plane, plane);
 }
 
+/** Eight values of a line as seen from the points 0, 1, -1, 2, -2, 1/2, -1/2 and infinity. */
+// @ts-ignore: decorator
+@inline
+function largeInputLine(from: usize, step: usize, to: usize, toStep: usize): void {
+  const d0 = v128.load(from), d1 = v128.load(from + step), d2 = v128.load(from + 2 * step);
+  const d3 = v128.load(from + 3 * step), d4 = v128.load(from + 4 * step), d5 = v128.load(from + 5 * step);
+  const d6 = v128.load(from + 6 * step), d7 = v128.load(from + 7 * step);
+  const middle = f32x4.splat(-4.25), wide = f32x4.splat(5.25), fine = f32x4.splat(0.25), half = f32x4.splat(0.5);
+  v128.store(to, madd(wide, f32x4.sub(d4, d2), f32x4.sub(d0, d6)));
+  let even = madd(middle, d4, f32x4.add(d2, d6)), odd = madd(middle, d3, f32x4.add(d1, d5));
+  v128.store(to + toStep, f32x4.add(even, odd));
+  v128.store(to + 2 * toStep, f32x4.sub(even, odd));
+  even = madd(f32x4.splat(-1.25), d4, madd(fine, d2, d6));
+  odd = madd(f32x4.splat(-2.5), d3, madd(half, d1, f32x4.add(d5, d5)));
+  v128.store(to + 3 * toStep, f32x4.add(even, odd));
+  v128.store(to + 4 * toStep, f32x4.sub(even, odd));
+  even = madd(f32x4.splat(-5), d4, madd(f32x4.splat(4), d2, d6));
+  odd = madd(f32x4.splat(-2.5), d3, madd(half, d5, f32x4.add(d1, d1)));
+  v128.store(to + 5 * toStep, f32x4.add(even, odd));
+  v128.store(to + 6 * toStep, f32x4.sub(even, odd));
+  v128.store(to + 7 * toStep, madd(wide, f32x4.sub(d3, d5), f32x4.sub(d7, d1)));
+}
+
+/** A vector for each of 64 points, `plane` bytes apart, from 8 x 8 pixels. */
+// @ts-ignore: decorator
+@inline
+function largeInput(x: usize, column: usize, row: usize, out: usize, plane: usize, room: usize): void {
+  for (let k = 0; k < 8; k++) largeInputLine(x + k * column, row, room + k * VECTOR, 8 * VECTOR);
+  for (let y = 0; y < 8; y++) largeInputLine(room + y * 8 * VECTOR, VECTOR, out + y * 8 * plane, plane);
+}
+
 /** Four values of a line, each of which is doubled, as seen from the points 1, 0, -1 and infinity. */
 // @ts-ignore: decorator
 @inline
@@ -191,6 +228,24 @@ function outputLine(from: usize, step: usize, base: v128, to: usize, toStep: usi
   put(madd(f32x4.splat(2), difference2, difference1), base, to + toStep, add);
   put(madd(f32x4.splat(4), sum2, sum1), base, to + 2 * toStep, add);
   put(f32x4.add(m5, madd(f32x4.splat(8), difference2, difference1)), base, to + 3 * toStep, add);
+}
+
+/** Six values of a line from the products at the eight points. */
+// @ts-ignore: decorator
+@inline
+function largeOutputLine(from: usize, step: usize, base: v128, to: usize, toStep: usize, add: bool): void {
+  const m0 = v128.load(from), m1 = v128.load(from + step), m2 = v128.load(from + 2 * step);
+  const m3 = v128.load(from + 3 * step), m4 = v128.load(from + 4 * step), m5 = v128.load(from + 5 * step);
+  const m6 = v128.load(from + 6 * step), m7 = v128.load(from + 7 * step);
+  const sum1 = f32x4.add(m1, m2), sum2 = f32x4.add(m3, m4), sum3 = f32x4.add(m5, m6);
+  const odd1 = f32x4.sub(m1, m2), odd2 = f32x4.sub(m3, m4), odd3 = f32x4.sub(m5, m6);
+  put(f32x4.add(f32x4.add(m0, sum1), f32x4.add(sum2, sum3)), base, to, add);
+  put(madd(f32x4.splat(2), odd2, madd(f32x4.splat(1 / 2), odd3, odd1)), base, to + toStep, add);
+  put(madd(f32x4.splat(4), sum2, madd(f32x4.splat(1 / 4), sum3, sum1)), base, to + 2 * toStep, add);
+  put(madd(f32x4.splat(8), odd2, madd(f32x4.splat(1 / 8), odd3, odd1)), base, to + 3 * toStep, add);
+  put(madd(f32x4.splat(16), sum2, madd(f32x4.splat(1 / 16), sum3, sum1)), base, to + 4 * toStep, add);
+  const last = madd(f32x4.splat(32), odd2, madd(f32x4.splat(1 / 32), odd3, odd1));
+  put(f32x4.add(last, m7), base, to + 5 * toStep, add);
 }
 
 /**
@@ -226,6 +281,15 @@ function output(m: usize, plane: usize, bias: v128, out: usize, column: usize, r
   const none = f32x4.splat(0);
   for (let x = 0; x < 6; x++) outputLine(m + x * plane, 6 * plane, none, room + x * VECTOR, 6 * VECTOR, false);
   for (let y = 0; y < 4; y++) outputLine(room + y * 6 * VECTOR, VECTOR, bias, out + y * row, column, add);
+}
+
+/** 6 x 6 pixels of `out` from 64 products, `plane` bytes apart, and a bias. */
+// @ts-ignore: decorator
+@inline
+function largeOutput(m: usize, plane: usize, bias: v128, out: usize, column: usize, row: usize, add: bool, room: usize): void {
+  const none = f32x4.splat(0);
+  for (let x = 0; x < 8; x++) largeOutputLine(m + x * plane, 8 * plane, none, room + x * VECTOR, 8 * VECTOR, false);
+  for (let y = 0; y < 6; y++) largeOutputLine(room + y * 8 * VECTOR, VECTOR, bias, out + y * row, column, add);
 }
 
 /** 6 x 6 pixels of `out` from 49 products, `plane` bytes apart, and a bias. */
@@ -274,9 +338,9 @@ function fillBand(
 /** Tiles of what was made to the pixels from (y, x) on; of those that are partly outside only what is inside. */
 function placeAll(
   made: usize, plane: usize, n: i32, across: i32, bias: usize, out: usize, rows: i32, columns: i32, channels: i32,
-  y: i32, x: i32, doubled: bool, add: bool, room: usize,
+  y: i32, x: i32, form: i32, add: bool, room: usize,
 ): void {
-  const side = doubled ? 6 : 4, pixel = <usize>channels << 2, row = pixel * columns;
+  const side = form == USUAL ? 4 : 6, pixel = <usize>channels << 2, row = pixel * columns;
   const rest = room + 64 * VECTOR; // a whole tile of one vector
   for (let t = 0; t < n; t++) {
     const top = y + side * (t / across), left = x + side * (t % across);
@@ -285,11 +349,13 @@ function placeAll(
       const from = made + t * pixel + c, b = v128.load(bias + c);
       if (inside) {
         const to = out + top * row + left * pixel + c;
-        if (doubled) doubledOutput(from, plane, b, to, pixel, row, add, room);
+        if (form == DOUBLED) doubledOutput(from, plane, b, to, pixel, row, add, room);
+        else if (form == LARGE) largeOutput(from, plane, b, to, pixel, row, add, room);
         else output(from, plane, b, to, pixel, row, add, room);
         continue;
       }
-      if (doubled) doubledOutput(from, plane, b, rest, VECTOR, side * VECTOR, false, room);
+      if (form == DOUBLED) doubledOutput(from, plane, b, rest, VECTOR, side * VECTOR, false, room);
+      else if (form == LARGE) largeOutput(from, plane, b, rest, VECTOR, side * VECTOR, false, room);
       else output(from, plane, b, rest, VECTOR, side * VECTOR, false, room);
       for (let r = max(0, -top); r < min(side, rows - top); r++) {
         for (let k = max(0, -left); k < min(side, columns - left); k++) {
@@ -301,32 +367,45 @@ function placeAll(
   }
 }
 
+// @ts-ignore: decorator
+@inline
+function pointsOf(form: i32): i32 {
+  return form == DOUBLED ? 16 : form == LARGE ? 64 : 36;
+}
+
+// @ts-ignore: decorator
+@inline
+function productsOf(form: i32): i32 {
+  return form == DOUBLED ? 49 : pointsOf(form);
+}
+
 /** Bytes of room that `convolve` needs for so many channels. */
-export function convolveRoom(nIn: i32, nOut: i32, doubled: bool): usize {
-  const points = doubled ? 16 : 36, products = doubled ? 49 : 36;
-  const band = (6 * TILES + 64) * (doubled ? 3 : 6); // pixels, of any shape of a block
-  return 256 * VECTOR + (<usize>(band * (nIn + 16) + points * (TILES * nIn + 16) + products * (TILES * nOut + 16)) << 2);
+export function convolveRoom(nIn: i32, nOut: i32, form: i32): usize {
+  const step = form == USUAL ? 4 : form == DOUBLED ? 3 : 6;
+  const band = (step * TILES + 2) * (step + 2) + 2 * step * step * TILES; // pixels, of any shape of a block
+  const seen = pointsOf(form) * (TILES * nIn + 16), made = productsOf(form) * (TILES * nOut + 16);
+  return 256 * VECTOR + (<usize>(band * (nIn + 16) + seen + made) << 2);
 }
 
 /** The point that sees the features for product `p`: of doubled pixels most are for two products on each axis. */
 // @ts-ignore: decorator
 @inline
-function pointOf(p: i32, doubled: bool): i32 {
-  return doubled ? ((p / 7 + 1) >> 1) * 4 + ((p % 7 + 1) >> 1) : p;
+function pointOf(p: i32, form: i32): i32 {
+  return form == DOUBLED ? ((p / 7 + 1) >> 1) * 4 + ((p % 7 + 1) >> 1) : p;
 }
 
 /**
- * 3 x 3 convolution of `max(0, scale * x + shift)`, by 36 products per tile of 4 x 4 pixels in place of 144; where
- * `doubled`, of an image each pixel of which counts as 2 x 2, by 49 per tile of 6 x 6 in place of 324.
+ * 3 x 3 convolution of `max(0, scale * x + shift)`: by 36 products per tile of 4 x 4 pixels in place of 144, by 64 per
+ * tile of 6 x 6 in place of 324, or of an image each pixel of which counts as 2 x 2 by 49 in place of 324.
  *
- * `rows` and `columns` are those of `out`; the kernel is transformed and packed (engine.ts); `add`: to what is in `out`.
+ * `rows` and `columns` are those of `out`; the kernel is transformed and packed (cpnet.ts); `add`: to what is in `out`.
  */
 export function convolve(
   x: usize, rows: i32, columns: i32, nIn: i32, scale: usize, shift: usize, kernel: usize, bias: usize, out: usize,
-  nOut: i32, doubled: bool, add: bool, room: usize,
+  nOut: i32, form: i32, add: bool, room: usize,
 ): void {
-  const side = doubled ? 6 : 4, step = doubled ? 3 : 4, margin = doubled ? 1 : 2, before = doubled ? 1 : 0;
-  const points = doubled ? 16 : 36, products = doubled ? 49 : 36;
+  const doubled = form == DOUBLED, side = form == USUAL ? 4 : 6, step = doubled ? 3 : side;
+  const margin = doubled ? 1 : 2, before = doubled ? 1 : 0, points = pointsOf(form), products = productsOf(form);
   const xRows = doubled ? rows >> 1 : rows, xColumns = doubled ? columns >> 1 : columns;
   const down = (rows + before + side - 1) / side, across = (columns + before + side - 1) / side;
   const wide = (across + (across + WIDEST - 1) / WIDEST - 1) / ((across + WIDEST - 1) / WIDEST);
@@ -350,15 +429,16 @@ export function convolve(
         for (let c: usize = 0; c < inBytes; c += VECTOR) {
           const to = seen + t * inBytes + c;
           if (doubled) doubledInput(corner + c, pixel, bandColumns * pixel, to, seenPlane, room);
+          else if (form == LARGE) largeInput(corner + c, pixel, bandColumns * pixel, to, seenPlane, room);
           else input(corner + c, pixel, bandColumns * pixel, to, seenPlane, room);
         }
       }
       for (let p = 0; p < products; p++) {
         const weights = kernel + <usize>p * nIn * outBytes;
-        multiply(seen + pointOf(p, doubled) * seenPlane, weights, 0, made + p * madePlane, n, nIn, nOut);
+        multiply(seen + pointOf(p, form) * seenPlane, weights, 0, made + p * madePlane, n, nIn, nOut);
       }
       placeAll(
-        made, madePlane, n, w, bias, out, rows, columns, nOut, side * top - before, side * left - before, doubled, add,
+        made, madePlane, n, w, bias, out, rows, columns, nOut, side * top - before, side * left - before, form, add,
         room,
       );
     }

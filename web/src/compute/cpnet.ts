@@ -13,9 +13,9 @@ export interface Kernels {
   multiply(a: number, b: number, bias: number, out: number, n: number, length: number, channels: number): void;
   convolve(
     x: number, rows: number, columns: number, nIn: number, scale: number, shift: number, kernel: number, bias: number,
-    out: number, nOut: number, doubled: boolean, add: boolean, room: number,
+    out: number, nOut: number, form: Form, add: boolean, room: number,
   ): void;
-  convolveRoom(nIn: number, nOut: number, doubled: boolean): number;
+  convolveRoom(nIn: number, nOut: number, form: Form): number;
   convolvePoints(
     x: number, rows: number, columns: number, nIn: number, scale: number, shift: number, kernel: number, bias: number,
     out: number, nOut: number, room: number,
@@ -30,14 +30,28 @@ const EPS = 1e-5; // of the batch norms
 const WIDE = 8; // channels of a packed block
 const SPARE = 8; // rows beyond the last that kernels write to
 
-// A kernel of side 3 as seen from the six points at which polynomials are multiplied, and the same of doubled pixels.
-const KERNEL = [
-  [1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
-  [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1],
-];
-const DOUBLED_KERNEL = [
-  [1 / 2, 1 / 2, 1 / 2], [1, 0, 0], [1, 1, 0], [1 / 2, -1 / 2, -1 / 2], [1 / 2, 1 / 2, -1 / 2], [0, 1, 1], [0, 0, 1],
-];
+/** How a convolution is computed, by the numbers of the kernels. */
+const enum Form {
+  usual,
+  doubled,
+  large,
+}
+
+// A kernel of side 3 as seen from the points at which polynomials are multiplied, for each form.
+const KERNELS = {
+  [Form.usual]: [
+    [1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
+    [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1],
+  ],
+  [Form.doubled]: [
+    [1 / 2, 1 / 2, 1 / 2], [1, 0, 0], [1, 1, 0], [1 / 2, -1 / 2, -1 / 2], [1 / 2, 1 / 2, -1 / 2], [0, 1, 1], [0, 0, 1],
+  ],
+  [Form.large]: [
+    [1, 0, 0], [-2 / 9, -2 / 9, -2 / 9], [-2 / 9, 2 / 9, -2 / 9], [1 / 90, 1 / 45, 2 / 45], [1 / 90, -1 / 45, 2 / 45],
+    [32 / 45, 16 / 45, 8 / 45], [32 / 45, -16 / 45, 8 / 45], [0, 0, 1],
+  ],
+};
+const LARGE_UP_TO = 64; // channels; with more there are few tiles, and weights would be read for too few of them
 
 /** Numbers at all points from the 9 taps of a kernel, points x 9. */
 function atPoints(line: number[][]): number[][] {
@@ -54,7 +68,7 @@ interface Unit {
   bias: number;
   nIn: number;
   nOut: number;
-  doubled: boolean;
+  form: Form;
   /** What the style adds to the shift, (channel, style), with the shift itself; null: nothing. */
   style: { weight: Float32Array; shift: Float32Array; to: number } | null;
 }
@@ -195,8 +209,8 @@ export class CPnet {
   }
 
   /** Kernels (nOut, nIn, 3, 3) as seen from the points, each of these packed. */
-  private transformed(weight: Float32Array, nIn: number, nOut: number, doubled: boolean): number {
-    const points = atPoints(doubled ? DOUBLED_KERNEL : KERNEL);
+  private transformed(weight: Float32Array, nIn: number, nOut: number, form: Form): number {
+    const points = atPoints(KERNELS[form]);
     const at = this.place(points.length * nIn * nOut);
     const out = this.floats(at, points.length * nIn * nOut);
     const taps = new Float64Array(9);
@@ -224,15 +238,16 @@ export class CPnet {
     }
     const weight = this.array(`${conv}.2.weight`);
     const { scale, shift } = this.norm(`${conv}.0`);
+    const form = doubled ? Form.doubled : nOut <= LARGE_UP_TO ? Form.large : Form.usual;
     const tap = (k: number, c: number): number => weight[(c * nIn + (k % nIn)) * 9 + Math.floor(k / nIn)]!;
     const unit: Unit = {
       scale: this.kept(scale),
       shift: this.kept(shift),
-      kernel: first ? this.packed(tap, 9 * nIn, nOut) : this.transformed(weight, nIn, nOut, doubled),
+      kernel: first ? this.packed(tap, 9 * nIn, nOut) : this.transformed(weight, nIn, nOut, form),
       bias: this.kept(this.array(`${conv}.2.bias`)),
       nIn,
       nOut,
-      doubled,
+      form,
       style: null,
     };
     if (styled) {
@@ -273,7 +288,7 @@ export class CPnet {
     const sizes = channels.map((c, n) => pixels[n]! * c);
     const most = Math.max(...channels.map((c, n) => pixels[n]! * Math.max(c, channels[n - 1] ?? 0, channels[n + 1] ?? 0)));
     const rooms = [...this.down, ...this.up].flatMap((level) =>
-      level.units.map((u) => this.kernels.convolveRoom(whole(u.nIn), u.nOut, u.doubled)),
+      level.units.map((u) => this.kernels.convolveRoom(whole(u.nIn), u.nOut, u.form)),
     );
     const framed = (rows + 2) * (columns + 2) * this.nbase[0]! + (columns + SPARE) * 9 * this.nbase[0]!;
     this.places = {
@@ -317,8 +332,8 @@ export class CPnet {
   }
 
   private convolve(unit: Unit, x: number, rows: number, columns: number, out: number, add: boolean, room: number): void {
-    const { scale, shift, kernel, bias, nIn, nOut, doubled } = unit;
-    this.kernels.convolve(x, rows, columns, nIn, scale, shift, kernel, bias, out, nOut, doubled, add, room);
+    const { scale, shift, kernel, bias, nIn, nOut, form } = unit;
+    this.kernels.convolve(x, rows, columns, nIn, scale, shift, kernel, bias, out, nOut, form, add, room);
   }
 
   private encodeAll(p: Places): void {
@@ -378,7 +393,7 @@ export class CPnet {
       const skip = p.encoded[n]!;
       const [first, second, third, fourth] = level.units as [Unit, Unit, Unit, Unit];
       let x = p.decoded[n + 1] ?? p.small;
-      if (first.doubled) {
+      if (first.form === Form.doubled) {
         kernels.multiply(x, level.kernel, level.bias, p.projected, (rows * columns) / 4, level.nIn, level.nOut);
         kernels.double(p.projected, rows, columns, level.nOut, out);
       } else {
