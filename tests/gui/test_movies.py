@@ -462,6 +462,20 @@ def test_the_selection_goes_with_the_track(linked: Window) -> None:
     assert not document.selection
 
 
+def test_a_track_alone_is_seen_in_all_frames(linked: Window) -> None:
+    session = linked.session
+    session.volumes.see(2)
+    click(linked, *WAYS[2][0])
+    key(linked, "I")
+    session.volumes.see(4)
+    seen = cell_table(session.document, session.view).any(axis=1)
+    assert seen[at(linked, 4, *WAYS[4][0])]
+    assert not seen[at(linked, 4, *WAYS[4][1])]
+    assert set(linked.tails.tails.track) == {at(linked, 0, *WAYS[0][0])}
+    key(linked, "I")
+    assert len(set(linked.tails.tails.track)) == 5
+
+
 def test_edits_keep_the_links_of_the_other_cells(linked: Window) -> None:
     session, found = linked.session, tracks(linked)
     key(linked, "PageDown")

@@ -151,7 +151,8 @@ class Review:
                 session.told.emit("select the cells first that alone are to be seen")
             self.show_all()
         else:
-            session.view.isolated = document.selection
+            chosen = document.lineage.alike(document.selection) if document.is_movie else document.selection
+            session.view.isolated = frozenset(chosen)
             session.told.emit(f"{len(document.selection)} cells are seen; press again to see all")
 
     def show_all(self) -> None:

@@ -99,9 +99,12 @@ class Lineage:
 
     def in_frame(self, cells: Iterable[int], frame: int) -> list[int]:
         """The cells of a frame that are of the tracks of some cells."""
+        return [cell for cell in self.alike(cells) if self.frame[cell] == frame]
+
+    def alike(self, cells: Iterable[int]) -> list[int]:
+        """All cells of the tracks of some cells."""
         wanted = np.unique(self.track[[cell for cell in cells if cell < self.track.size]])
-        found = np.flatnonzero((self.frame == frame) & (self.track > 0) & np.isin(self.track, wanted))
-        return [int(cell) for cell in found]
+        return [int(cell) for cell in np.flatnonzero((self.track > 0) & np.isin(self.track, wanted))]
 
     def tails(self, table: Table, frame: int, frames: int) -> Tails:
         """The ways of the cells to a frame, from so many frames before."""

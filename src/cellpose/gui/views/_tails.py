@@ -47,13 +47,16 @@ class CellTails(pg.GraphicsObject):  # type: ignore[misc]
 
     def _show(self) -> None:
         document, view = self._session.document, self._session.view
-        wanted = document is not None and document.is_movie and view.tails_on and not view.isolated
+        wanted = document is not None and document.is_movie and view.tails_on
         if not wanted and self.tails is None:
             return
         self.prepareGeometryChange()
         self.tails = None
         if wanted and document is not None:
             self.tails = document.lineage.tails(document.labels.table, view.plane, view.tail_frames)
+            if view.isolated:
+                alone = np.isin(self.tails.track, document.lineage.track[sorted(view.isolated)])
+                self.tails = Tails(self.tails.lines[alone], self.tails.track[alone], self.tails.divisions[:0])
             self._colors = track_rgb(self.tails.track, view)
         self.update()
 
