@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from scipy import ndimage
 
@@ -527,7 +528,10 @@ def test_the_table_tells_frames_and_tracks(linked: Window) -> None:
     cell = at(linked, 4, *WAYS[4][0])
     row = model.cells.row_of(cell)
     assert [model.cells.value(row, name) for name in ("frame", "track")] == [4, at(linked, 0, *WAYS[0][0])]
-    table.selectRow(row)
+    linked.cells.raise_()
+    table.scrollTo(model.index(row, 0))
+    spot = table.visualRect(model.index(row, 0)).center()
+    QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, Modifier.NoModifier, spot)
     assert session.view.plane == 4
     assert session.document.selection == {cell}
     linked.cells.filter.setText("frame=3")
