@@ -160,7 +160,7 @@ def test_mistakes_are_told_before_work_begins(address, tmp_path, capsys):
     create_array(tmp_path / "plain.zarr", (2, 3, 40, 50), (1, 1, 40, 50), np.uint8)
     tifffile.imwrite(tmp_path / "pages.tif", np.zeros((3, 40, 50), np.uint8), photometric="minisblack", metadata=None)
     for image, words, said in (
-        ("stack.zarr", (), "with do_3D"),
+        ("stack.zarr", (), "use do_3D"),
         ("movie.zarr", (), "is a movie"),
         ("movie.zarr", ("--frame", 4), "frame 4"),
         ("plane.zarr", ("--do_3D",), "has no planes"),

@@ -509,7 +509,7 @@ def test_doctor(bench: Bench, capsys, monkeypatch):
     monkeypatch.setenv("HOME", "/proc/none")
     assert main(["doctor"]) == 1
     text = capsys.readouterr().out
-    assert "wrong: /proc/none cannot be written to" in text
+    assert "wrong: /proc/none is not writable" in text
     assert "mend:  set CELLPOSE_LOCAL_MODELS_PATH" in text
 
 
