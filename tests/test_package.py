@@ -49,7 +49,10 @@ DATA = {
 }
 # The page that needs no server, where it was built; its scripts have their hashes in their names.
 LOCAL = "cellpose/serve/local/"
-LOCAL_PAGE = ("index.html", "sw.js", "icon.svg", "example.png", "manifest.webmanifest")
+LOCAL_PAGE = (
+    *("index.html", "sw.js", "icon.svg", "example.png", "manifest.webmanifest"),
+    *("licenses.md", "licenses-onnxruntime-web.txt"),
+)
 # What stands at the top of the source distribution; pyproject.toml and .gitignore come from hatchling.
 TOP = {
     *("src", "tests", "examples", "docs", "benchmarks", "training", "deploy", "web"),
