@@ -6,6 +6,7 @@
 # make serve shows the page for the browser with the examples; make space puts together a Space of Hugging Face.
 # make docs builds the site of the documents: build/site/index.html, which can be opened from the disk.
 # make web builds the page that segments in the browser alone, which `cellpose serve` shows at /local; it needs Node 20.
+# make texts writes the texts of the window into the catalogue that translations begin with, and brings these up to date.
 # make test-napari makes an environment with napari and runs the tests of the plugin, which skip elsewhere.
 # make test-avx2 runs the tests as on a processor without AVX-512.
 PYTHON ?= python3
@@ -14,7 +15,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DOCS   := .venv-docs
 
-.PHONY: demo window serve space web docs test test-avx2 test-napari slow lint benchmarks clean
+.PHONY: demo window serve space web texts docs test test-avx2 test-napari slow lint benchmarks clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py --out demo
@@ -32,6 +33,14 @@ space: $(STAMP)
 	cp deploy/huggingface/* build/space
 	cp $(filter-out %_masks.png,$(wildcard examples/*.png)) build/space/examples
 	@echo "push the content of build/space to a Space"
+
+LOCALE := src/cellpose/gui/locale
+texts: $(STAMP)
+	$(BIN)/pybabel --quiet extract --no-default-keywords --keywords="tr tr_n:1,2 mark" --add-location=file --sort-by-file \
+	  --project=cellpose --output-file=$(LOCALE)/cellpose.pot src/cellpose/gui
+	$(if $(wildcard $(LOCALE)/*/LC_MESSAGES/cellpose.po),\
+	  $(BIN)/pybabel --quiet update --no-fuzzy-matching --domain=cellpose --input-file=$(LOCALE)/cellpose.pot --output-dir=$(LOCALE) && \
+	  $(BIN)/pybabel --quiet compile --domain=cellpose --directory=$(LOCALE))
 
 # The libraries of the site are in an environment of their own; the package writes its reference pages from $(VENV).
 docs: $(STAMP) $(DOCS)/.installed

@@ -11,7 +11,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QAccessible
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractItemView, QApplication, QDialog, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QDialog, QGraphicsView, QLabel, QWidget
 from shiboken6 import isValid
 
 from cellpose import io
@@ -78,6 +78,25 @@ def test_every_control_of_every_dialog_has_a_name(several: Window) -> None:
     shown = list(dialogs(several))
     assert len(shown) == 7
     assert {type(dialog).__name__: nameless(dialog) for dialog in shown} == {type(each).__name__: [] for each in shown}
+    for dialog in shown:
+        dialog.close()
+
+
+def test_whatever_can_have_the_keys_has_a_name(several: Window) -> None:
+    """Besides controls: tabs, areas that scroll, views. Parts of a control, and labels without a text, are left out."""
+    several.session.tour.begin()
+    shown = list(dialogs(several))
+    found = {}
+    for top in (several, *shown):
+        for each in (top, *top.findChildren(QWidget)):
+            takes_keys = each.window() is top and each.focusPolicy() != Qt.FocusPolicy.NoFocus
+            part = each.focusProxy() is not None or each.objectName().startswith("qt_") or isinstance(each, QLabel)
+            if takes_keys and not part and not isinstance(each.parentWidget(), QGraphicsView):
+                found[each] = spoken(each)
+    assert len(found) > 100
+    assert [
+        f"{type(each).__name__} in {type(each.window()).__name__}" for each, name in found.items() if not name
+    ] == []
     for dialog in shown:
         dialog.close()
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from cellpose._machine.screen import why_no_screen
 from cellpose.errors import InputError, MissingExtraError
+from cellpose.gui._texts import language
 from cellpose.gui.controllers._preload import importing
 
 __all__ = ["run"]
@@ -48,6 +50,7 @@ def run(image: str | os.PathLike[str] | None = None, *, stacks: bool = False) ->
         if reason is not None:  # Qt would end the whole process
             raise InputError(reason)
         application = QApplication(sys.argv[:1])
+    _speak(application)
     window = Window()
     window.session.files.as_stacks = stacks
     window.show()
@@ -56,3 +59,13 @@ def run(image: str | os.PathLike[str] | None = None, *, stacks: bool = False) ->
     if image is not None:
         window.session.files.begin(Path(image))
     application.exec()
+
+
+def _speak(application: Any) -> None:
+    """Let Qt's own buttons and dialogs have the language of the window."""
+    from qtpy.QtCore import QLibraryInfo, QLocale, QTranslator
+
+    translator = QTranslator(application)
+    folder = QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)
+    if language() and translator.load(QLocale(language()), "qtbase", "_", folder):
+        application.installTranslator(translator)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cellpose import io
 from cellpose.errors import CellposeError, FileWriteError
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model._closed import ClosedHistories, ClosedHistory
@@ -79,7 +80,7 @@ class Autosave:
         resumed = closed is not None and closed.resume(document)
         document.history.recorded.connect(self._record)
         if n and not resumed:
-            self._session.told.emit(f"{n} edits that were not saved are back")
+            self._session.told.emit(tr("{n} edits that were not saved are back", n=n))
         if n:
             self._soon()
 
@@ -133,7 +134,9 @@ class Autosave:
         try:
             journal.begin(_base(document, snapshot))
         except OSError as error:
-            self._session.told.emit(f"edits cannot be written down at {journal.path.parent}: {error}")
+            self._session.told.emit(
+                tr("edits cannot be written down at {parent}: {error}", parent=journal.path.parent, error=error)
+            )
         self._journals.append(journal)
 
         running = self._session.jobs.running(self.name)
@@ -151,7 +154,7 @@ class Autosave:
             self._journals, self._state = [journal], state
             self._all_saved(path, state)
             if tell:
-                self._session.told.emit(f"saved {seg_path(path).name}")
+                self._session.told.emit(tr("saved {name}", name=seg_path(path).name))
 
         def failed(error: Exception) -> None:
             self._not_saved(journal, error, asked=tell)
@@ -172,21 +175,27 @@ class Autosave:
             raise
         self._on_disk, self._took = state_of(seg), time.perf_counter() - begun
         if kept is not None:
-            message = f"{seg.name} was written by another program; it is kept as {kept.name}, and what is seen is saved"
+            message = tr(
+                "{name} was written by another program; it is kept as {kept}, and what is seen is saved",
+                name=seg.name,
+                kept=kept.name,
+            )
             self._session.in_main(lambda: self._session.failed.emit(message))
 
     def _save_elsewhere(self, snapshot: Snapshot) -> None:
         """Save a copy in a folder that the user names, if that of the image cannot be written to."""
         session, name = self._session, seg_path(snapshot.path).name
         folder = session.dialogs.ask_folder(
-            f"{snapshot.path.parent} cannot be written to: save {name} in another folder"
+            tr("{parent} cannot be written to: save {name} in another folder", parent=snapshot.path.parent, name=name)
         )
         if folder is not None:
             session.jobs.start(
                 "save a copy",
                 lambda _: io.write_seg(folder / name, content_of(snapshot, new_state())),
-                lambda _: session.told.emit(f"saved {folder / name}; it opens with Load processed/labelled image"),
-                lambda error: session.failed.emit(f"not saved: {error}"),
+                lambda _: session.told.emit(
+                    tr("saved {path}; it opens with Load processed/labelled image", path=folder / name)
+                ),
+                lambda error: session.failed.emit(tr("not saved: {error}", error=error)),
             )
 
     def _all_saved(self, path: Path, state: str) -> None:
@@ -204,7 +213,7 @@ class Autosave:
         """Say it once, and again each time the user asks."""
         if asked or str(error) != self._told:
             self._told = str(error)
-            text = f"not saved, the edits are kept and come back with the image: {error}"
+            text = tr("not saved, the edits are kept and come back with the image: {error}", error=error)
             self._session.in_main(lambda: self._session.failed.emit(text))  # after another image has come, if one does
 
     def _record(self, what: str, edit: Edit) -> None:
@@ -217,7 +226,9 @@ class Autosave:
                     journal.begin(self._first_base)
                 journal.record(what, edit)
             except OSError as error:
-                self._session.told.emit(f"edits cannot be written down at {journal.path.parent}: {error}")
+                self._session.told.emit(
+                    tr("edits cannot be written down at {parent}: {error}", parent=journal.path.parent, error=error)
+                )
         self._soon()
 
     def _replay(self, document: Document, journal: Journal, closed: ClosedHistory | None) -> int:

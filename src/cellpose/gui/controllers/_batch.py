@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from psygnal import Signal
 
+from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.controllers._child import Child
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model._batch import BatchFolder, BatchOptions, ImageResult, news_of, results_of_run
@@ -89,7 +90,7 @@ class Batch:
         folder = folder.absolute()
         known = next((each for each in self.queue if each.folder == folder), None)
         if known is not None and not known.is_over:
-            self._session.told.emit(f"{folder.name} is in the queue already")
+            self._session.told.emit(tr("{name} is in the queue already", name=folder.name))
             return
         if known is not None:
             self.queue.remove(known)
@@ -111,10 +112,12 @@ class Batch:
         if self.is_running:
             return
         if not self.is_left:
-            session.failed.emit("there is no folder to run on; add one first")
+            session.failed.emit(tr("there is no folder to run on; add one first"))
             return
         if not session.models.is_here(session.settings.model):
-            session.failed.emit(f"the model {session.settings.model} is not here yet; choose it to download it")
+            session.failed.emit(
+                tr("the model {model} is not here yet; choose it to download it", model=session.settings.model)
+            )
             return
         waiting = [each for each in self.queue if each.state == "waiting"]
         if not self._may_replace(waiting):
@@ -154,17 +157,21 @@ class Batch:
         if not n:
             return True
         done = (
-            " Images that were done with these settings before are left as they are." if self.options.skip_done else ""
+            tr(" Images that were done with these settings before are left as they are.")
+            if self.options.skip_done
+            else ""
         )
-        what = "1 image has" if n == 1 else f"{n} images have"
-        question = f"{what} a _seg.npy already, perhaps with corrections by hand. Write over them?{done}"
-        return self._session.dialogs.ask_yes("Segment folders", question)
+        what = tr_n("{n} image has", "{n} images have", n)
+        question = tr(
+            "{what} a _seg.npy already, perhaps with corrections by hand. Write over them?{done}", what=what, done=done
+        )
+        return self._session.dialogs.ask_yes(tr("Segment folders"), question)
 
     def _fix(self, entry: BatchFolder) -> None:
         """Remember the present settings for a folder."""
         settings = self._session.settings
         self._recipes[entry] = self._session.recipes.recipe(entry.folder)
-        size = f", {settings.diameter:g} px" if settings.diameter else ""
+        size = tr(", {diameter:g} px", diameter=settings.diameter) if settings.diameter else ""
         entry.asked = f"{settings.model}{size}"
 
     def _go_on(self) -> None:
@@ -232,7 +239,7 @@ class Batch:
         if entry.state == "failed" or ended.code not in (0, 1):
             entry.state, entry.message = "failed", ended.reason
         elif ended.measured not in (None, 0, 1):
-            entry.message = f"not measured: {ended.reason}"
+            entry.message = tr("not measured: {reason}", reason=ended.reason)
         elif ended.measured is not None:
             entry.measurements = self.options.results_of(entry.folder) / "measurements"
         self._tell_end(entry)
@@ -244,7 +251,7 @@ class Batch:
         self.finished.emit(entry)
         self._go_on()
         if self._now is None:
-            self._session.told.emit(f"all folders are done; the last was {entry.folder.name}")
+            self._session.told.emit(tr("all folders are done; the last was {name}", name=entry.folder.name))
 
     def _refresh_open(self, entry: BatchFolder) -> None:
         """Let the list of images show what is new, where it shows this folder."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cellpose.gui._texts import tr
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model import _operations as operations
 
@@ -63,11 +64,11 @@ class Cells:
         """Ask for a free number and give it to the selected cell."""
         document = self._session.document
         if document is None or len(document.selection) != 1:
-            self._session.told.emit("select one cell, the one that gets another number")
+            self._session.told.emit(tr("select one cell, the one that gets another number"))
             return
         (cell,) = document.selection
-        asked = f"Number of the cell that is {cell} now:"
-        number = self._session.dialogs.ask_number("Change number", asked, document.labels.next_id)
+        asked = tr("Number of the cell that is {cell} now:", cell=cell)
+        number = self._session.dialogs.ask_number(tr("Change number"), asked, document.labels.next_id)
         if number is not None and document.do(operations.change_number, cell, number):
             document.select([number])
 

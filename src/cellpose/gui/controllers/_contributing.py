@@ -9,6 +9,7 @@ import numpy as np
 from psygnal import Signal
 
 from cellpose import contributions
+from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model._contribution import ContributionForm, method_of, varying
 from cellpose.gui.model._preferences import take
@@ -67,11 +68,18 @@ class Contributing:
         if document is None:
             return ""
         depth, height, width = document.labels.shape
-        name = document.path.name if document.path else "the open image"
+        name = document.path.name if document.path else tr("the open image")
         if depth > 1:
-            return f"{name}, plane {self._session.view.plane + 1} of {depth}, {width} x {height} pixels"
-        cells = "1 cell" if document.labels.count == 1 else f"{document.labels.count} cells"
-        return f"{name}, {width} x {height} pixels, {cells}"
+            return tr(
+                "{name}, plane {plane} of {depth}, {width} x {height} pixels",
+                name=name,
+                plane=self._session.view.plane + 1,
+                depth=depth,
+                width=width,
+                height=height,
+            )
+        cells = tr_n("{n} cell", "{n} cells", document.labels.count)
+        return tr("{name}, {width} x {height} pixels, {cells}", name=name, width=width, height=height, cells=cells)
 
     def ask(self) -> None:
         """Ask how to give the open segmentation."""
@@ -86,7 +94,7 @@ class Contributing:
         """Send it as the form says; without consent nothing is sent."""
         session, document = self._session, self._session.document
         if document is None or self.form.problem():
-            self.failed.emit(self.form.problem() or "there is no image any more")
+            self.failed.emit(self.form.problem() or tr("there is no image any more"))
             return
         z = min(max(session.view.plane, 0), document.labels.shape[0] - 1)
         frozen, rows = document.labels.frozen()
@@ -115,6 +123,6 @@ class Contributing:
 
     def _tell(self, answer: dict[str, Any]) -> None:
         notes = "; ".join(map(str, answer.get("notes", [])))
-        words = f"sent as {str(answer['id'])[:12]}; it is looked at before a model is trained on it"
+        words = tr("sent as {name}; it is looked at before a model is trained on it", name=str(answer["id"])[:12])
         self.sent.emit(f"{words} ({notes})" if notes else words)
         self._session.told.emit(words)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools import PointerEvent
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ __all__ = ["Cursor"]
 
 _STEPS = 200  # in which a key crosses what is seen
 _FAR = 10  # steps at once
-_HOW = "arrow keys: move; Space: click or drag; Shift+Space: begin an outline; Enter: end it; Esc: leave"
+_HOW = tr("arrow keys: move; Space: click or drag; Shift+Space: begin an outline; Enter: end it; Esc: leave")
 _SCREEN = 10.0  # pixels of the screen per pixel of the image, as tools see them: a single step is a drag, not a click
 
 

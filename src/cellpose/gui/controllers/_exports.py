@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cellpose import io, transforms
 from cellpose.errors import FileWriteError
+from cellpose.gui._texts import tr
 from cellpose.gui.model import CELL, Document
 from cellpose.gui.model._cell_files import as_csv, cells_of, marks_of, times_of
 from cellpose.gui.model._classes import Classes
@@ -46,17 +47,17 @@ class Exports:
 
     def masks(self) -> None:
         """Labels as ``_cp_masks.png``, or as a TIFF where PNG cannot hold them."""
-        self.write("masks", lambda document, labels, path: _save(document, labels, path, png=labels.ndim == 2))
+        self.write(tr("masks"), lambda document, labels, path: _save(document, labels, path, png=labels.ndim == 2))
 
     def outlines(self) -> None:
         """Outlines as ``_cp_outlines.txt``, for ImageJ."""
-        if not self._is_plane("outlines"):
+        if not self._is_plane(tr("outlines")):
             return
-        self.write("outlines", lambda document, labels, path: _save(document, labels, path, text=True))
+        self.write(tr("outlines"), lambda document, labels, path: _save(document, labels, path, text=True))
 
     def rois(self) -> None:
         """Outlines as ``_rois.zip``, for ImageJ."""
-        self.write("ROIs", lambda _document, labels, path: io.save_rois(labels, path))
+        self.write(tr("ROIs"), lambda _document, labels, path: io.save_rois(labels, path))
 
     def table(self) -> None:
         """The table of cells as ``_cells.csv``."""
@@ -72,13 +73,15 @@ class Exports:
                 path.with_name(f"{path.stem}_cells.csv"), as_csv(stack, rows, names, pixel_um, lineage, interval)
             )
 
-        self.write("the table", write)
+        self.write(tr("the table"), write)
 
     def cells(self, form: CellFormat) -> None:
         """Cells with classes and scores as another program keeps them, in a file named as by ``cellpose convert``."""
         session, document = self._session, self._session.document
         if document is not None and document.is_movie:
-            session.told.emit(f"{form.name}: of planes and volumes only; save the masks as TIFF, or the tracks")
+            session.told.emit(
+                tr("{name}: of planes and volumes only; save the masks as TIFF, or the tracks", name=form.name)
+            )
             return
         if not form.stacks and not self._is_plane(form.name):
             return
@@ -91,7 +94,7 @@ class Exports:
             io.write_cells(target, cells_of(labels, rows, classes, voxel_um), form.name)
 
         if document is not None:
-            self.write(f"cells ({form.name})", write)
+            self.write(tr("cells ({name})", name=form.name), write)
 
     def measurements(self, suffix: str) -> None:
         """What ``cellpose measure`` finds of each cell, with its score and class, as ``_measurements.<suffix>``."""
@@ -116,7 +119,7 @@ class Exports:
             measure.write_table(path.with_name(f"{path.stem}_measurements.{suffix}"), told | columns)
 
         if document is not None:
-            self.write(f"measurements ({suffix})", write)
+            self.write(tr("measurements ({suffix})", suffix=suffix), write)
 
     def _lineage(self, rows: Table) -> Lineage | None:
         """Of a movie the tracks of its cells as they are numbered in files, whose rows of the table are given."""
@@ -141,7 +144,7 @@ class Exports:
         session, document = self._session, self._session.document
         restored = None if document is None else document.restored
         if document is None or document.path is None or restored is None:
-            session.told.emit("there is no restored or filtered image of a file to save")
+            session.told.emit(tr("there is no restored or filtered image of a file to save"))
             return
         stack, options = document.stack, session.settings.normalization(restored.filters)
         labels = document.labels.frozen()[0] if restored.ratio > 1 and not session.held else None
@@ -163,13 +166,15 @@ class Exports:
                 large, _ = at_image_size(labels.labels()[0], image.shape[1:3])
                 io.write_tiff(paths.of_restored.masks_tif, io.smallest_labels(large), axes="YX")
 
-        self._start("the restored image", document.path, write)
+        self._start(tr("the restored image"), document.path, write)
 
     def _is_plane(self, what: str) -> bool:
         """Whether outlines can be written; for a volume a message says that they cannot."""
         document = self._session.document
         if document is not None and document.has_planes:
-            self._session.told.emit(f"{what}: of single planes only; save the masks of a volume or movie as TIFF")
+            self._session.told.emit(
+                tr("{what}: of single planes only; save the masks of a volume or movie as TIFF", what=what)
+            )
             return False
         return True
 
@@ -182,12 +187,12 @@ class Exports:
         """Flows and cell probability as TIFF."""
         document = self._session.document
         if document is not None and document.is_movie:
-            self._session.told.emit("flows of movies are not saved; `cellpose --save_flows` writes them")
+            self._session.told.emit(tr("flows of movies are not saved; `cellpose --save_flows` writes them"))
             return
         if document is not None and (document.flows is None or document.flows.dP is None):
-            self._session.told.emit("there are no flows to save; run a segmentation first")
+            self._session.told.emit(tr("there are no flows to save; run a segmentation first"))
             return
-        self.write("flows", lambda document, labels, path: _save(document, labels, path, flows=True))
+        self.write(tr("flows"), lambda document, labels, path: _save(document, labels, path, flows=True))
 
     def write(self, what: str, write: Callable[[Document, npt.NDArray[Any], Path], None]) -> None:
         """Write files beside the image, in the background; into another folder, where that cannot be written to.
@@ -201,10 +206,10 @@ class Exports:
         """
         session, document = self._session, self._session.document
         if document is None or document.path is None:
-            session.told.emit(f"there is no image of a file to save {what} of")
+            session.told.emit(tr("there is no image of a file to save {what} of", what=what))
             return
         if session.held or not document.labels.count:
-            session.told.emit(session.held or f"there are no cells to save {what} of")
+            session.told.emit(session.held or tr("there are no cells to save {what} of", what=what))
             return
         frozen = document.labels.frozen()[0]
 
@@ -219,19 +224,21 @@ class Exports:
         session = self._session
 
         def failed(error: Exception) -> None:
-            session.failed.emit(f"{what} not saved: {error}")
+            session.failed.emit(tr("{what} not saved: {error}", what=what, error=error))
             if isinstance(error, FileWriteError):
-                title = f"{path.parent} cannot be written to: save {what} in another folder"
+                title = tr(
+                    "{parent} cannot be written to: save {what} in another folder", parent=path.parent, what=what
+                )
                 folder = session.dialogs.ask_folder(title)
                 if folder is not None:
                     start(folder / path.name)
 
         def start(place: Path) -> None:
-            where = path.name if place == path else f"{path.name} in {place.parent}"
+            where = path.name if place == path else tr("{name} in {parent}", name=path.name, parent=place.parent)
             session.jobs.start(
                 f"save {what}",
                 lambda _: work(place),
-                lambda _: session.told.emit(f"saved {what} of {where}"),
+                lambda _: session.told.emit(tr("saved {what} of {where}", what=what, where=where)),
                 failed,
             )
 

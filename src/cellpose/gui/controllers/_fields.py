@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from cellpose.gui._texts import tr
 from cellpose.gui.model import Document
 from cellpose.gui.model._fields import Fields
 
@@ -44,17 +45,17 @@ class FieldByField:
         _, height, width = document.labels.shape
         y0, x0, y1, x1 = session.seen
         if min((y1 - y0) / height, (x1 - x0) / width) >= _WHOLE:
-            session.told.emit("all of the image is in view: zoom in first, then go from field to field")
+            session.told.emit(tr("all of the image is in view: zoom in first, then go from field to field"))
             return
         if self.fields is None:
             self.fields = Fields(height, width)
         self.fields.mark(session.seen)
         place = self.fields.following(y1 - y0, x1 - x0)
         if place is None:
-            session.told.emit("all of the image was looked at")
+            session.told.emit(tr("all of the image was looked at"))
             self.fields = None
         else:
-            session.told.emit(f"{self.fields.share:.0%} of the image was looked at")
+            session.told.emit(tr("{share:.0%} of the image was looked at", share=self.fields.share))
             self.go_to.emit(*place)
         self.changed.emit()
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import CellposeError
+from cellpose.gui._texts import mark, tr
 from cellpose.gui.controllers._autosave import Autosave
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._opening import Masks, OpenedImage, read
@@ -85,7 +86,7 @@ class Files:
         path = image
         if self._drawn_on:
             self._next = path, then
-            self._session.told.emit(f"{path.name} is opened as soon as the cells of this image are read")
+            self._session.told.emit(tr("{name} is opened as soon as the cells of this image are read", name=path.name))
             return
         document = self._session.document
         if document is not None and document.path is not None and path in (document.path, seg_path(document.path)):
@@ -130,9 +131,9 @@ class Files:
         """Open the file that is open anew: its planes are frames in time (``"T"``), or planes in depth (``"Z"``)."""
         session, document = self._session, self._session.document
         if document is None or document.path is None:
-            session.told.emit("open a file of planes first")
+            session.told.emit(tr("open a file of planes first"))
         elif session.held or document.path.is_dir():
-            session.told.emit(session.held or "the frames of this movie are the images of a folder")
+            session.told.emit(session.held or tr("the frames of this movie are the images of a folder"))
         else:
             before, self._axes[document.path] = self._axes.get(document.path, ""), axis
             if not self.open(document.path):
@@ -149,7 +150,7 @@ class Files:
         """Stop reading. An image that is shown already stays, but cannot be edited: its cells are not known."""
         self._session.jobs.cancel(self.name)
         self._wanted = self._next = self._token = None
-        self._lock("the cells of this image were not read, since opening was canceled; open it again to edit them")
+        self._lock(tr("the cells of this image were not read, since opening was canceled; open it again to edit them"))
 
     @property
     def is_opening(self) -> bool:
@@ -161,13 +162,19 @@ class Files:
         """What is being done, for the status bar."""
         document, wanted = self._session.document, self._wanted
         shown = document is not None and document.is_provisional
-        return "" if wanted is None else f"reading the cells of {wanted.name}" if shown else f"opening {wanted.name}"
+        return (
+            ""
+            if wanted is None
+            else tr("reading the cells of {name}", name=wanted.name)
+            if shown
+            else tr("opening {name}", name=wanted.name)
+        )
 
     def open_masks(self, path: Path) -> None:
         """Take the labels of an image file for the open image, in the background."""
         session, document = self._session, self._session.document
         if document is None:
-            session.failed.emit("open an image first, then its masks")
+            session.failed.emit(tr("open an image first, then its masks"))
             return
         if session.held:
             session.told.emit(session.held)
@@ -177,7 +184,7 @@ class Files:
         def done(masks: Masks) -> None:
             if document is session.document:
                 labels = self._wanted_of(masks)
-                origin = Origin("load masks", path.name, int(labels.max(initial=0)))
+                origin = Origin(mark("load masks"), path.name, int(labels.max(initial=0)))
                 steps, beside = session.steps, {"origins": (*document.origins, origin)}
                 steps.do(document, operations.replace_all, labels, pixels=labels.size, name=origin.what, beside=beside)
 
@@ -185,17 +192,19 @@ class Files:
             self.masks_name,
             lambda _report: Masks.of_file(path, shape),
             done,
-            lambda error: session.failed.emit(f"{path.name} was not opened: {error}"),
+            lambda error: session.failed.emit(tr("{name} was not opened: {error}", name=path.name, error=error)),
         )
 
     def _wanted_of(self, masks: Masks) -> npt.NDArray[np.int32]:
         """Labels of a file; of a mask with one value only the user says whether each piece of it is a cell."""
         if masks.apart is None:
             return masks.labels
-        question = (
-            f"{masks.path.name} has one value only, in {int(masks.apart.max())} pieces. Make a cell of each piece?"
+        question = tr(
+            "{name} has one value only, in {pieces} pieces. Make a cell of each piece?",
+            name=masks.path.name,
+            pieces=int(masks.apart.max()),
         )
-        return masks.apart if self._session.dialogs.ask_yes("Masks without numbers", question) else masks.labels
+        return masks.apart if self._session.dialogs.ask_yes(tr("Masks without numbers"), question) else masks.labels
 
     def folder(self) -> Path | None:
         """The folder of the open image; None where there is none."""
@@ -210,7 +219,7 @@ class Files:
     def save(self) -> None:
         """Write the ``_seg.npy`` of the open image, in the background."""
         if self._session.document is None or self._session.document.path is None:
-            self._session.told.emit("there is no image of a file to save")
+            self._session.told.emit(tr("there is no image of a file to save"))
             return
         if self._session.held:
             self._session.told.emit(self._session.held)
@@ -246,9 +255,11 @@ class Files:
         if document is None or document.path is None:
             return
         if path is None:
-            self._session.failed.emit(f"{document.path.parent} has no images any more, or cannot be read")
+            self._session.failed.emit(
+                tr("{parent} has no images any more, or cannot be read", parent=document.path.parent)
+            )
         elif path == document.path and not self.is_opening:
-            self._session.told.emit(f"{path.name} is the only image of its folder")
+            self._session.told.emit(tr("{name} is the only image of its folder", name=path.name))
         else:
             self.begin(path)
 
@@ -260,7 +271,7 @@ class Files:
 
     def _may_open(self) -> bool:
         if self._session.removing:
-            self._session.told.emit("finish deleting first")
+            self._session.told.emit(tr("finish deleting first"))
         return not self._session.removing
 
     def _image_of(self, path: Path) -> Path | None:
@@ -269,7 +280,9 @@ class Files:
             return path
         first = next(iter(images_of(path)), None)
         if first is None:
-            self._session.failed.emit(f"{path} holds no image; give a folder with TIFF, PNG or JPEG files, or a file")
+            self._session.failed.emit(
+                tr("{path} holds no image; give a folder with TIFF, PNG or JPEG files, or a file", path=path)
+            )
         return first
 
     def _open(self, path: Path) -> bool:
@@ -328,12 +341,12 @@ class Files:
             elif filtered:
                 session.filters.apply()
         elif opened.masks is None and opened.beside is not None and not document.labels.count:
-            session.told.emit(f"{opened.beside.name} lies beside the image; Load masks opens it")
+            session.told.emit(tr("{name} lies beside the image; Load masks opens it", name=opened.beside.name))
 
     def _not_opened(self, path: Path, error: Exception) -> None:
         self._wanted = self._next = self._token = None
-        self._lock(f"the cells of this image could not be read: {error}")
-        self._session.failed.emit(f"{path.name} was not opened: {error}")
+        self._lock(tr("the cells of this image could not be read: {error}", error=error))
+        self._session.failed.emit(tr("{name} was not opened: {error}", name=path.name, error=error))
 
     def _lock(self, reason: str) -> None:
         document = self._session.document

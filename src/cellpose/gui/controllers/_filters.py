@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellpose.errors import CellposeError
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Picture, Restored
 from cellpose.gui.model._settings import filters_something
@@ -50,15 +51,17 @@ class Filters:
         """Filter the open image in the background and show it; networks will see it so too."""
         session, document = self._session, self._session.document
         if document is None:
-            session.failed.emit("open an image first, then filter it")
+            session.failed.emit(tr("open an image first, then filter it"))
             return
         if document.is_provisional:
             session.told.emit(session.held)
             return
         if not filters_something(self._fitting(document.stack.shape)):
             session.failed.emit(
-                "the filter has nothing to do; set a radius to subtract the background, sharpen or smooth, a tile_norm "
-                "blocksize, or invert"
+                tr(
+                    "the filter has nothing to do; set a radius to subtract the background, sharpen or smooth, "
+                    "a tile_norm blocksize, or invert"
+                )
             )
             return
         session.restoration.cancel()
@@ -123,15 +126,22 @@ class Filters:
                 self._stale = False
                 self.follow()
 
-        session.jobs.start(self.job, work, done, lambda error: session.failed.emit(f"not filtered: {error}"))
+        session.jobs.start(
+            self.job, work, done, lambda error: session.failed.emit(tr("not filtered: {error}", error=error))
+        )
 
     def _fitting(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """The filter as the boxes say; blocks larger than the image make none."""
         settings = self._session.settings
         if settings.tile_norm_blocksize > max(shape[-2:]):
             self._session.told.emit(
-                f"tile_norm blocksize {settings.tile_norm_blocksize:g} is larger than the image of "
-                f"{shape[-2]} x {shape[-1]} pixels; it is 0 now"
+                tr(
+                    "tile_norm blocksize {tile_norm_blocksize:g} is larger than the image of {height} x "
+                    "{width} pixels; it is 0 now",
+                    tile_norm_blocksize=settings.tile_norm_blocksize,
+                    height=shape[-2],
+                    width=shape[-1],
+                )
             )
             settings.tile_norm_blocksize = 0.0
         return settings.filters()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._proposal import places_of
 from cellpose.gui.model import Document, Edit
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ORDERS", "Folder"]
 
-ORDERS = {"name": "by name", "doubt": "most doubtful first", "annotate": "to annotate first"}
+ORDERS = {"name": tr("by name"), "doubt": tr("most doubtful first"), "annotate": tr("to annotate first")}
 
 _BY_MACHINE = ("segment", "thresholds", "load masks")  # edits that are no corrections
 
@@ -92,14 +93,16 @@ class Folder:
             if folder != self.path:
                 return
             self._places, self._looked_at = places, set(paths)
-            session.told.emit(f"the images are in an order to annotate them: begin with {next(iter(places)).name}")
+            session.told.emit(
+                tr("the images are in an order to annotate them: begin with {name}", name=next(iter(places)).name)
+            )
             self.changed.emit()
 
         def failed(error: Exception) -> None:
             session.failed.emit(str(error))
             self.set_order("name")
 
-        session.told.emit(f"looking at {len(paths)} images ...")
+        session.told.emit(tr("looking at {n} images ...", n=len(paths)))
         session.jobs.start(self.proposing, lambda report: places_of(paths, diameter, gpu, report), done, failed)
 
     def look(self) -> None:
@@ -171,7 +174,7 @@ class Folder:
         if found is None or not _corrected_by_hand(document):
             return
         labels = document.labels.planes.copy()
-        name = document.path.name if document.path else "the image"
+        name = document.path.name if document.path else tr("the image")
         self._session.jobs.start(
             f"judge {name}",
             lambda _report: compare(found, labels, name),

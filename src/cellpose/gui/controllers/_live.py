@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.gui._texts import mark
 from cellpose.gui.controllers._frames import cells_of_frames, frame_box
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._steps import Then
@@ -183,7 +184,7 @@ class LiveMasks:
             kept = known if known is not None and known[:3] == (flows, part, spacing) else _kept(*wanted)
             labels = np.ascontiguousarray(kept.finder.masks(**masking, **beside), np.int32)
             scores = kept.scored.for_cells_of(labels).scores
-            origin = Origin("thresholds", flows.model, 0, {**masking, **beside})
+            origin = Origin(mark("thresholds"), flows.model, 0, {**masking, **beside})
             return kept, FoundCells.scored(labels, scores, scoring_of(flows.model), origin, part)
 
         def done(result: tuple[_Kept, FoundCells]) -> None:
@@ -215,7 +216,7 @@ class LiveMasks:
             time.sleep(_REST_S)
             report(0)  # ends here if the thresholds are others by now
             labels, scores, scoring, _ = cells_of_frames(known, document.labels.shape, masking, report)
-            return FoundCells.scored(labels, scores, scoring, Origin("thresholds", flows.model, 0, masking), None)
+            return FoundCells.scored(labels, scores, scoring, Origin(mark("thresholds"), flows.model, 0, masking), None)
 
         def done(cells: FoundCells) -> None:
             if document is self._session.document and document.flows is flows:

@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from cellpose import weights
 from cellpose.errors import CellposeError
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._preload import load_networks
 from cellpose.nets import FAMILIES
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelChoice", "Models"]
 
-_KINDS = {"bundled": "comes with cellpose", "user": "added by you", "trained": "trained here"}
+_KINDS = {"bundled": tr("comes with cellpose"), "user": tr("added by you"), "trained": tr("trained here")}
 
 
 class ModelChoice(NamedTuple):
@@ -97,9 +98,9 @@ class Models:
         if choice.installed:
             self._take(choice)
             return
-        size = f" (about {choice.size_mib:.0f} MB)" if choice.size_mib else ""
-        question = f"The model {name} is not on this computer. Download it{size}?"
-        if self._session.dialogs.ask_yes("Download a model", question):
+        size = tr(" (about {size_mib:.0f} MB)", size_mib=choice.size_mib) if choice.size_mib else ""
+        question = tr("The model {name} is not on this computer. Download it{size}?", name=name, size=size)
+        if self._session.dialogs.ask_yes(tr("Download a model"), question):
             self.download(name)
         self.changed.emit()  # what is shown as chosen is what the settings name
 
@@ -112,7 +113,7 @@ class Models:
 
         def done(_result: None) -> None:
             self.wanted = None
-            session.told.emit(f"{name} is here")
+            session.told.emit(tr("{name} is here", name=name))
             choice = self._named(name)
             if choice is not None:
                 self._take(choice)
@@ -120,12 +121,12 @@ class Models:
 
         def failed(error: Exception) -> None:
             self.wanted = None
-            session.failed.emit(f"NET ERROR: {error}")
+            session.failed.emit(tr("NET ERROR: {error}", error=error))
             self.changed.emit()
 
         self.wanted = name
         session.jobs.start(self.job, work, done, failed)
-        session.told.emit(f"downloading {name}")
+        session.told.emit(tr("downloading {name}", name=name))
 
     def cancel_download(self) -> None:
         """Give up the download; what has come is kept, and the next one goes on from there."""
@@ -144,10 +145,12 @@ class Models:
         def done(name: str) -> None:
             self.changed.emit()
             self.choose(name)
-            session.told.emit(f"added the model {name}")
+            session.told.emit(tr("added the model {name}", name=name))
 
-        session.jobs.start("add model", work, done, lambda error: session.failed.emit(f"no model was added: {error}"))
-        session.told.emit(f"reading {path.name}")
+        session.jobs.start(
+            "add model", work, done, lambda error: session.failed.emit(tr("no model was added: {error}", error=error))
+        )
+        session.told.emit(tr("reading {name}", name=path.name))
 
     def remove_chosen(self) -> None:
         """Take the chosen model off the list of the user's own; its file stays."""
@@ -159,7 +162,9 @@ class Models:
             return
         self._session.settings.model = weights.default_model()
         self.changed.emit()
-        self._session.told.emit(f"{name} is off the list; its file stays in {weights.model_dir()}")
+        self._session.told.emit(
+            tr("{name} is off the list; its file stays in {model_dir}", name=name, model_dir=weights.model_dir())
+        )
 
     def can_remove(self) -> bool:
         """Whether the chosen model is one that the user added."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model import _links as links
@@ -109,10 +110,10 @@ class Movies:
             session.jobs.cancel(self.linking)
             return
         if document is None or not document.is_movie:
-            session.failed.emit("open a movie first, then link its cells")
+            session.failed.emit(tr("open a movie first, then link its cells"))
             return
         if session.held or not document.labels.count:
-            session.told.emit(session.held or "there are no cells to link; segment the frames first")
+            session.told.emit(session.held or tr("there are no cells to link; segment the frames first"))
             return
         frozen, ids = document.labels.frozen()[0], document.labels.ids
         options, fills = settings.options(), settings.fill_gaps
@@ -131,16 +132,21 @@ class Movies:
                 new, tracks = filled_cells(labels, filled, tracks)
             numbers = np.concatenate([[0], ids, next_id + np.arange(len(new))]).astype(np.int32)  # in the document
             found = {int(numbers[cell]): int(numbers[earlier]) for cell, earlier in links_of(tracks).items()}
-            words = f"{tracks.numbers.size} tracks of {tracks.frame.size} cells, {len(tracks.divided)} divisions"
+            words = tr(
+                "{tracks} tracks of {cells} cells, {n} divisions",
+                tracks=tracks.numbers.size,
+                cells=tracks.frame.size,
+                n=len(tracks.divided),
+            )
             put_back = [(box, numbers[piece]) for box, piece in new]
-            return found, put_back, f"{words}, {len(new)} cells put back" if fills else words
+            return found, put_back, tr("{words}, {n} cells put back", words=words, n=len(new)) if fills else words
 
         def done(result: tuple[dict[int, int], list[tuple[Any, Any]], str]) -> None:
             found, new, words = result
             if document is not session.document:
                 return
             if before != document.history.edits[-1:]:
-                session.failed.emit("cells were edited while they were linked; link them again")
+                session.failed.emit(tr("cells were edited while they were linked; link them again"))
                 return
 
             def tell(edit: Edit | None) -> None:
@@ -149,7 +155,9 @@ class Movies:
 
             self._link_all(document, found, new, then=tell)
 
-        session.jobs.start(self.linking, work, done, lambda error: session.failed.emit(f"not linked: {error}"))
+        session.jobs.start(
+            self.linking, work, done, lambda error: session.failed.emit(tr("not linked: {error}", error=error))
+        )
 
     def unlink(self) -> None:
         """Take all links away."""
@@ -210,7 +218,7 @@ class Movies:
 
             track.write_ctc(path.with_name(f"{path.stem}_RES"), labels, tracks)
 
-        self._save("tracks (Cell Tracking Challenge)", write)
+        self._save(tr("tracks (Cell Tracking Challenge)"), write)
 
     def save_trackmate(self) -> None:
         """The XML file of TrackMate."""
@@ -226,12 +234,12 @@ class Movies:
 
             track.write_trackmate(path.with_name(f"{path.stem}_trackmate.xml"), labels, tracks, **facts)
 
-        self._save("tracks (TrackMate)", write)
+        self._save(tr("tracks (TrackMate)"), write)
 
     def _save(self, what: str, write: Callable[[Any, Any, Path], None]) -> None:
         document = self._session.document
         if document is None or not document.is_movie:
-            self._session.told.emit("open a movie first")
+            self._session.told.emit(tr("open a movie first"))
             return
         rows = document.labels.table[document.labels.ids]
         numbers = links.numbered_links(rows, document.labels.ids)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose._machine.reading import reading
 from cellpose.errors import CellposeError, FileReadError
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, LabelStore, Picture
 from cellpose.gui.model._folder import images_of
@@ -131,8 +132,9 @@ def read(
         try:
             return replace(_with_seg(early, seg, report, show), failure=opened.left_out)
         except CellposeError as error:
-            failure = (
-                f"the image is open without its cells, and their file is kept under another name when you save: {error}"
+            failure = tr(
+                "the image is open without its cells, and their file is kept under another name when you save: {error}",
+                error=error,
             )
             return OpenedImage(_document(opened, None, path, early.picture), "none", None, failure=failure)
     report(0.5)
@@ -141,7 +143,7 @@ def read(
         try:
             masks = Masks.of_file(beside, opened.shape)
         except CellposeError as error:
-            failure = f"the image is open without masks: {error}"
+            failure = tr("the image is open without masks: {error}", error=error)
     document = _document(opened, None if masks is None else masks.labels, path)
     state = "none" if masks is None else f"masks{state_of(masks.path)}"
     return OpenedImage(document, state, None, beside, masks, on_disk, failure)
@@ -238,7 +240,11 @@ def _image_of_seg(path: Path, as_stack: bool, axis: str) -> tuple[Path, FileImag
         axis = axis or ("T" if is_movie else "")
         return image, image_of_file(image, as_stack or seg.masks.ndim == 3, axis)
     if seg.image is None:
-        message = f"{path} names the image {seg.filename!r}, which is not there; put the image beside the file"
+        message = tr(
+            "{path} names the image {filename!r}, which is not there; put the image beside the file",
+            path=path,
+            filename=seg.filename,
+        )
         raise FileReadError(message)
     # files of older versions hold the image itself
     kept = io.read_seg(path, without=("masks", "outlines", "flows")).image

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cellpose.errors import CellposeError, InputError
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 
 __all__ = ["places_of"]
@@ -46,7 +47,7 @@ def places_of(paths: Sequence[Path], diameter: float | None, gpu: bool, report: 
         seen.append(path)
         doubts.append(1 - styles.mean_score(masks, flows))
     if not seen:
-        message = "none of the images of the folder could be looked at, so they stay in the order of their names"
+        message = tr("none of the images of the folder could be looked at, so they stay in the order of their names")
         raise InputError(message)
     report(1)
     order = styles.to_annotate(vectors, len(seen), doubts)

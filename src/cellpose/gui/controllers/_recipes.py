@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellpose.errors import CellposeError
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model._recipe import Recipe
 from cellpose.gui.model._settings_file import read_settings, write_settings
@@ -44,33 +45,41 @@ class Recipes:
         """Write the settings to a file that the user names."""
         session = self._session
         suggested = (session.files.folder() or Path()) / "cellpose_settings.json"
-        path = session.dialogs.ask_save("Save settings", suggested)
+        path = session.dialogs.ask_save(tr("Save settings"), suggested)
         if path is None:
             return
         path = path if path.suffix else path.with_suffix(".json")
         try:
             write_settings(path, session.settings)
         except CellposeError as error:
-            session.failed.emit(f"settings not saved: {error}")
+            session.failed.emit(tr("settings not saved: {error}", error=error))
             return
-        session.told.emit(f"saved the settings as {path.name}")
+        session.told.emit(tr("saved the settings as {name}", name=path.name))
 
     def load_settings(self) -> None:
         """Take the settings of a file that the user chooses."""
         session = self._session
-        kinds = "Settings (*.json);;All files (*)"
-        path = session.dialogs.ask_open("Load settings, or cellpose_run.json of a run", kinds, session.files.folder())
+        kinds = tr("Settings (*.json);;All files (*)")
+        path = session.dialogs.ask_open(
+            tr("Load settings, or cellpose_run.json of a run"), kinds, session.files.folder()
+        )
         if path is None:
             return
         try:
             left_out = read_settings(path, session.settings, session.models.is_here)
         except CellposeError as error:
-            session.failed.emit(f"settings not loaded: {error}")
+            session.failed.emit(tr("settings not loaded: {error}", error=error))
             return
         if left_out:
-            session.failed.emit(f"of the settings in {path.name} these cannot be used here: {', '.join(left_out)}")
+            session.failed.emit(
+                tr(
+                    "of the settings in {name} these cannot be used here: {settings}",
+                    name=path.name,
+                    settings=", ".join(left_out),
+                )
+            )
         else:
-            session.told.emit(f"took the settings of {path.name}")
+            session.told.emit(tr("took the settings of {name}", name=path.name))
 
     def recipe(self, image: Path) -> Callable[[], Recipe]:
         """The present settings for an image: called in a thread, since the network of some models is loaded for it."""
@@ -101,7 +110,7 @@ class Recipes:
     def _copy(self, what: str, write: Callable[[Recipe], str]) -> None:
         session, document = self._session, self._session.document
         if document is None or document.path is None:
-            session.told.emit("open an image of a file first")
+            session.told.emit(tr("open an image of a file first"))
             return
         n_channels, image = document.stack.shape[1], document.path.absolute()
         has_planes, all_used = document.has_planes, document.channels.shape[1] == n_channels
@@ -115,9 +124,9 @@ class Recipes:
 
         def done(text: str) -> None:
             session.copied.emit(text)
-            session.told.emit(f"copied as {what}")
+            session.told.emit(tr("copied as {what}", what=what))
 
         def failed(error: Exception) -> None:
-            session.failed.emit(f"not copied: {error}")
+            session.failed.emit(tr("not copied: {error}", error=error))
 
         session.jobs.start(self.job, work, done, failed)

@@ -11,6 +11,7 @@ import numpy as np
 
 from cellpose import weights
 from cellpose.errors import CellposeError, InputError
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._preload import load_networks
 from cellpose.gui.model import Document, Restored
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["BUNDLED_SET", "SETS", "TASKS", "Restoration"]
 
 #: What a network is asked to do, and how the window names it.
-TASKS = {"denoise": "denoise", "deblur": "deblur", "upsample": "upsample", "oneclick": "one-click"}
+TASKS = {
+    "denoise": tr("denoise"),
+    "deblur": tr("deblur"),
+    "upsample": tr("upsample"),
+    "oneclick": tr("one-click"),
+}
 #: What the networks were trained on: the one that comes with the package, then the published ones.
 BUNDLED_SET = "bundled"
 SETS = (BUNDLED_SET, "cyto3", "cyto2", "nuclei")
@@ -74,7 +80,7 @@ class Restoration:
 
     def choose_file(self) -> None:
         """Let the user name a file of weights, such as ``python -m cellpose.denoise`` writes."""
-        path = self._session.dialogs.ask_open("Weights of a restoration model", "", self._session.files.folder())
+        path = self._session.dialogs.ask_open(tr("Weights of a restoration model"), "", self._session.files.folder())
         if path is not None:
             self._session.settings.restorer = str(path)
 
@@ -82,7 +88,7 @@ class Restoration:
         """Restore the open image in the background and show it; what is running already is canceled."""
         session, document, settings = self._session, self._session.document, self._session.settings
         if document is None:
-            session.failed.emit(f"open an image first, then {TASKS[task]}")
+            session.failed.emit(tr("open an image first, then {task}", task=TASKS[task]))
             return
         if document.is_provisional:
             session.told.emit(session.held)
@@ -96,8 +102,12 @@ class Restoration:
             return
         size_mib = self._to_download(name)
         if size_mib is not None:
-            question = f"The model {name} is not on this computer. Download it (about {size_mib:.0f} MB)?"
-            if not session.dialogs.ask_yes("Download a model", question):
+            question = tr(
+                "The model {name} is not on this computer. Download it (about {size_mib:.0f} MB)?",
+                name=name,
+                size_mib=size_mib,
+            )
+            if not session.dialogs.ask_yes(tr("Download a model"), question):
                 return
         channels, gpu, diameter = session.segmentation.channel_pair(), settings.gpu, settings.diameter or None
 
@@ -112,9 +122,11 @@ class Restoration:
                 lambda share: report(begun + (1 - begun) * share),
             )  # fmt: skip
             if task == "upsample" and restored.ratio == 1:
-                message = (
-                    f"upsample makes cells {model.diam_mean:g} pixels wide, and these are {diameter:g}; choose "
-                    "denoise, deblur or one-click, or correct the diameter"
+                message = tr(
+                    "upsample makes cells {diam_mean:g} pixels wide, and these are {diameter:g}; choose "
+                    "denoise, deblur or one-click, or correct the diameter",
+                    diam_mean=model.diam_mean,
+                    diameter=diameter,
                 )
                 raise InputError(message)
             return restored
@@ -122,11 +134,13 @@ class Restoration:
         def done(restored: Restored) -> None:
             document.restored = restored
             session.view.view = "restored"
-            session.told.emit(f"restored by {Path(name).name}; run segments the restored image")
+            session.told.emit(tr("restored by {name}; run segments the restored image", name=Path(name).name))
 
         session.filters.cancel()
         self._task = task
-        session.jobs.start(self.job, work, done, lambda error: session.failed.emit(f"not restored: {error}"))
+        session.jobs.start(
+            self.job, work, done, lambda error: session.failed.emit(tr("not restored: {error}", error=error))
+        )
 
     def cancel(self) -> None:
         """Stop restoring; the image stays as it was."""
@@ -149,10 +163,12 @@ class Restoration:
 def _check(task: str, document: Document, diameter: float) -> None:
     """Raise where a task makes no sense."""
     if task == "upsample" and document.has_planes:
-        message = "upsample: of single planes only; denoise, deblur and one-click restore volumes and movies by planes"
+        message = tr(
+            "upsample: of single planes only; denoise, deblur and one-click restore volumes and movies by planes"
+        )
         raise InputError(message)
     if task == "upsample" and not diameter:
-        message = "upsample needs to know how large the cells are; set the diameter"
+        message = tr("upsample needs to know how large the cells are; set the diameter")
         raise InputError(message)
 
 

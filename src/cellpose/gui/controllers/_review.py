@@ -8,6 +8,7 @@ import numpy as np
 from psygnal import Signal
 
 from cellpose.errors import InputError
+from cellpose.gui._texts import tr
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model._cell_filter import filter_of
 from cellpose.gui.model._cell_list import CellList
@@ -76,12 +77,12 @@ class Review:
             return
         cell = next_doubtful(document.labels, max(document.selection, default=None), back)
         if cell is None:
-            self._session.told.emit(f"all cells are checked or made by hand ({self.progress()})")
+            self._session.told.emit(tr("all cells are checked or made by hand ({progress})", progress=self.progress()))
             return
         self.show(cell)
         score = float(document.labels.table["score"][cell])
-        told = "no score" if np.isnan(score) else f"score {score:.2f}"
-        self._session.told.emit(f"cell {cell}: {told}; {self.progress()}")
+        told = tr("no score") if np.isnan(score) else tr("score {score:.2f}", score=score)
+        self._session.told.emit(tr("cell {cell}: {told}; {progress}", cell=cell, told=told, progress=self.progress()))
 
     def show(self, cell: int) -> None:
         """Select a cell, and bring it to the middle of the view."""
@@ -117,7 +118,11 @@ class Review:
             return ""
         table = document.labels.table
         there = table["area"] > 0
-        return f"{np.count_nonzero(is_settled(table) & there)} of {np.count_nonzero(there)} checked"
+        return tr(
+            "{settled} of {all} checked",
+            settled=np.count_nonzero(is_settled(table) & there),
+            all=np.count_nonzero(there),
+        )
 
     # --- classes ---
 
@@ -129,15 +134,15 @@ class Review:
         if document.selection and session.pointer.tool != "classify":
             document.do(set_class, sorted(document.selection), kind)
             return
-        session.pointer.classify(kind, self.classes.name(kind) or "no class")
+        session.pointer.classify(kind, self.classes.name(kind) or tr("no class"))
 
     def tell_history(self) -> None:
         """Show where the cells of the open image come from."""
         document = self._session.document
         if document is not None:
-            name = document.path.name if document.path else "the open image"
+            name = document.path.name if document.path else tr("the open image")
             rows = document.labels.table[document.labels.ids]
-            self._session.dialogs.show_text("History of this file", told(name, document.origins, rows))
+            self._session.dialogs.show_text(tr("History of this file"), told(name, document.origins, rows))
 
     # --- what is seen ---
 
@@ -148,12 +153,12 @@ class Review:
             return
         if session.view.isolated or not document.selection:
             if not session.view.isolated:
-                session.told.emit("select the cells first that alone are to be seen")
+                session.told.emit(tr("select the cells first that alone are to be seen"))
             self.show_all()
         else:
             chosen = document.lineage.alike(document.selection) if document.is_movie else document.selection
             session.view.isolated = frozenset(chosen)
-            session.told.emit(f"{len(document.selection)} cells are seen; press again to see all")
+            session.told.emit(tr("{n} cells are seen; press again to see all", n=len(document.selection)))
 
     def show_all(self) -> None:
         """Hide no cell."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from cellpose.gui._texts import tr
+
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
 
@@ -53,6 +55,8 @@ class Scale:
     def ask(self) -> None:
         """Let the user type it."""
         known = self.pixel_um
-        um = self._session.dialogs.ask_length("Pixel size", "µm per pixel (0: unknown)", known[1] if known else 0.0)
+        um = self._session.dialogs.ask_length(
+            tr("Pixel size"), tr("µm per pixel (0: unknown)"), known[1] if known else 0.0
+        )
         if um is not None:
             self.set(um)

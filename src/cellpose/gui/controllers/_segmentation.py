@@ -17,6 +17,7 @@ from psygnal import Signal
 from cellpose import io
 from cellpose._progress.bars import Fractions
 from cellpose.errors import CellposeError
+from cellpose.gui._texts import mark, tr, tr_n
 from cellpose.gui.controllers._by_planes import segment_by_planes
 from cellpose.gui.controllers._frames import FoundFrame, found_in_frames, frame_box, with_frame
 from cellpose.gui.controllers._jobs import Report
@@ -95,7 +96,7 @@ class Segmentations:
             return
         y0, y1, x0, x1 = box_of(rectangle, document.labels.shape)
         if min(y1 - y0, x1 - x0) < 1:
-            session.told.emit("nothing of the image lies there")
+            session.told.emit(tr("nothing of the image lies there"))
             return
         region = Box(0, document.labels.shape[0], y0, y1, x0, x1)
         if document.is_movie:
@@ -172,9 +173,9 @@ class Segmentations:
         """Whether something can be run now; shows the user why not."""
         session = self._session
         if session.document is None:
-            session.failed.emit("open an image first, then run")
+            session.failed.emit(tr("open an image first, then run"))
         elif session.held or self.is_ending:
-            session.told.emit(session.held or "the last run is still being canceled")
+            session.told.emit(session.held or tr("the last run is still being canceled"))
         else:
             return True
         return False
@@ -191,7 +192,7 @@ class Segmentations:
         options = {**source.options, **settings.masking_of(is_volume), **volume}
         asked = {**settings.told(), **volume, **source.told}
         asked |= {name: list(value) for name, value in self.channels().items()}
-        return source, options, Origin("segment", "", 0, asked)
+        return source, options, Origin(mark("segment"), "", 0, asked)
 
     def _start(
         self,
@@ -202,12 +203,12 @@ class Segmentations:
         session, settings = self._session, self._session.settings
         wanted = settings.model, settings.gpu
         if self._model[0] != wanted:
-            session.told.emit(f"loading {settings.model or 'the model'} ...")
+            session.told.emit(tr("loading {model} ...", model=settings.model or tr("the model")))
         session.jobs.start(
             self.name,
             lambda report: work(self._loaded(*wanted), report),
             done,
-            lambda error: session.failed.emit(f"NET ERROR: {error}"),
+            lambda error: session.failed.emit(tr("NET ERROR: {error}", error=error)),
         )
 
     def find_gpu(self) -> None:
@@ -236,7 +237,7 @@ class Segmentations:
         """Estimate the diameter of the cells, in the background, and set it."""
         session, document, settings = self._session, self._session.document, self._session.settings
         if document is None:
-            session.failed.emit("open an image first, then calibrate")
+            session.failed.emit(tr("open an image first, then calibrate"))
             return
         name, gpu, options = settings.model, settings.gpu, self.channels()
         image = np.moveaxis(document.stack[session.view.plane], 0, -1)
@@ -251,9 +252,11 @@ class Segmentations:
 
         def done(diameter: float) -> None:
             settings.diameter = round(max(_LEAST_DIAMETER, diameter), 1)
-            session.told.emit(f"cells are about {settings.diameter:g} pixels wide")
+            session.told.emit(tr("cells are about {diameter:g} pixels wide", diameter=settings.diameter))
 
-        session.jobs.start(self.sizing, work, done, lambda error: session.failed.emit(f"no diameter found: {error}"))
+        session.jobs.start(
+            self.sizing, work, done, lambda error: session.failed.emit(tr("no diameter found: {error}", error=error))
+        )
 
     def put(
         self,
@@ -319,7 +322,7 @@ class Segmentations:
             if edit is None:
                 document.flows = found
             n = 0 if edit is None else edit.added.size
-            self._session.told.emit(f"{found.model}: {n} {'cell' if n == 1 else 'cells'} found")
+            self._session.told.emit(tr_n("{model}: {n} cell found", "{model}: {n} cells found", n, model=found.model))
 
         self.put(document, part, cells, tell, flows=found)
 

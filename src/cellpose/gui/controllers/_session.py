@@ -11,6 +11,7 @@ import numpy.typing as npt
 from psygnal import Signal
 
 from cellpose import weights
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._batch import Batch
 from cellpose.gui.controllers._cells import Cells
 from cellpose.gui.controllers._contributing import Contributing
@@ -48,7 +49,7 @@ from cellpose.gui.model._view import BRUSHES, COLOR_MODES, VIEWS
 
 __all__ = ["PANELS", "Session"]
 
-PANELS = {"folder": "List of images", "cells": "Table of cells", "training": "Training"}
+PANELS = {"folder": tr("List of images"), "cells": tr("Table of cells"), "training": tr("Training")}
 
 
 class Session:
@@ -209,11 +210,13 @@ class Session:
     def held(self) -> str:
         """Why the cells cannot be used as a whole, to be run on, saved or trained on; empty where they can."""
         if self.removing:
-            return "finish deleting first"
+            return tr("finish deleting first")
         document = self.document
         if document is None:
             return ""
-        return document.locked or ("the cells of this image are still being read" if document.is_provisional else "")
+        return document.locked or (
+            tr("the cells of this image are still being read") if document.is_provisional else ""
+        )
 
     def picture(self) -> Picture | None:
         """The picture that is seen: the image, or what a filter made of it."""
@@ -266,7 +269,7 @@ class Session:
         allowed = allowed_channels(wanted, self.document.stack.shape[1], settings.model)
         if allowed != wanted:
             if self.document.stack.shape[1] == 2 and 3 in wanted:
-                self.told.emit("the image has two channels, red and green: blue was replaced")
+                self.told.emit(tr("the image has two channels, red and green: blue was replaced"))
             settings.channels = allowed
 
     def next_color(self, by: int = 1) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model._seg_file import seg_path
 
@@ -34,11 +35,11 @@ class Slicing:
         """Write slices with their cells to a folder beside the volume, in the background, and open the first."""
         session, document, saving = self._session, self._session.document, self._session.files.autosave
         if document is None or document.path is None or not document.is_volume:
-            session.failed.emit("open a volume of a file first, then cut training slices of it")
+            session.failed.emit(tr("open a volume of a file first, then cut training slices of it"))
             return
         if session.held or not document.labels.count:
             session.told.emit(
-                session.held or "correct the cells of the volume first; slices without cells teach nothing"
+                session.held or tr("correct the cells of the volume first; slices without cells teach nothing")
             )
             return
         path, folder = document.path, document.path.parent / _FOLDER
@@ -61,13 +62,18 @@ class Slicing:
 
         def done(written: list[Path]) -> None:
             if not written:
-                session.failed.emit(f"no slice of {path.name} holds a cell")
+                session.failed.emit(tr("no slice of {name} holds a cell", name=path.name))
                 return
-            session.told.emit(f"{len(written)} slices written to {folder}; Ctrl+T trains on them")
+            session.told.emit(
+                tr("{n} slices written to {folder}; Ctrl+T trains on them", n=len(written), folder=folder)
+            )
             if session.document is document:
                 session.files.begin(written[0])
 
-        session.told.emit(f"cutting slices of {path.name} ...")
+        session.told.emit(tr("cutting slices of {name} ...", name=path.name))
         session.jobs.start(
-            self.name, work, done, lambda error: session.failed.emit(f"no slices of {path.name}: {error}")
+            self.name,
+            work,
+            done,
+            lambda error: session.failed.emit(tr("no slices of {name}: {error}", name=path.name, error=error)),
         )

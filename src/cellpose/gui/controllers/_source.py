@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import InputError
+from cellpose.gui._texts import tr
 from cellpose.gui.model import Box, Document, Restored, SegmentationSettings
 from cellpose.gui.model._images import scaled_as_whole
 from cellpose.gui.model._picture import some_planes
@@ -68,9 +69,11 @@ class Source:
             planes, size = box.slices, box.shape[1:]
         if restored is not None and restored.stack is not None:
             if channels != restored.channels and document.stack.shape[1] > 1:
-                message = (
-                    f"the image was restored for {_named(restored.channels)}, and {_named(channels)} are to be "
-                    "segmented: restore it again, or press none"
+                message = tr(
+                    "the image was restored for {restored}, and {wanted} are to be segmented: restore it again, "
+                    "or press none",
+                    restored=_named(restored.channels),
+                    wanted=_named(channels),
                 )
                 raise InputError(message)
             return cls._restored(restored, restored.stack, settings, channels, planes, size)
@@ -139,4 +142,8 @@ class Source:
 
 
 def _named(channels: tuple[int, int] | None) -> str:
-    return "all channels" if channels is None else f"the channels {channels[0]} and {channels[1]}"
+    return (
+        tr("all channels")
+        if channels is None
+        else tr("the channels {first} and {second}", first=channels[0], second=channels[1])
+    )

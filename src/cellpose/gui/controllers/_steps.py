@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cellpose.errors import EditRefusedError
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Job, Report
 from cellpose.gui.model import Document, Edit, Prepared
 
@@ -118,7 +119,7 @@ class Steps:
     ) -> None:
         """Prepare a step in a thread, then take it in the main thread: on a signal, or by `finish` before."""
         outcome: list[Prepared | Exception] = []
-        document.locked = "the last step is still being done"
+        document.locked = tr("the last step is still being done")
 
         def work(_report: Report) -> None:
             try:
@@ -139,7 +140,7 @@ class Steps:
                 document.told.emit(str(result))
                 refused(None)
             else:
-                self._session.failed.emit(f"this could not be done: {result}")
+                self._session.failed.emit(tr("this could not be done: {result}", result=result))
             while self._waiting and self._finish is None:
                 self._waiting.popleft()()
 

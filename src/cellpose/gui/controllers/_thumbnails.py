@@ -10,6 +10,7 @@ import numpy as np
 from psygnal import Signal
 
 from cellpose.errors import InputError
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model._batch import ImageResult
 from cellpose.gui.model._images import image_of_file
@@ -90,6 +91,11 @@ def picture_of(image: Path, masks: Path) -> bytes:
     labels = np.asarray(io.read_seg(masks, without=("outlines", "flows")).masks if seg else io.read_labels(masks))
     labels = labels[0] if labels.ndim == 3 else labels
     if labels.shape != planes.shape[1:]:
-        message = f"{masks} holds labels of shape {labels.shape}, and the image has {planes.shape[1:]} pixels"
+        message = tr(
+            "{masks} holds labels of shape {shape}, and the image has {pixels} pixels",
+            masks=masks,
+            shape=labels.shape,
+            pixels=planes.shape[1:],
+        )
         raise InputError(message)
     return plot.thumbnail(np.moveaxis(planes, 0, -1), labels, _SIDE)

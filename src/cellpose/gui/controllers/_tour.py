@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from psygnal import Signal
 
+from cellpose.gui._texts import tr
+
 if TYPE_CHECKING:
     from cellpose.gui.controllers._session import Session
     from cellpose.gui.model import Document
@@ -24,19 +26,23 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("open", "Open an image", "Drop an image on the window, or press Ctrl+L. A folder works, too."),
-    Step("run", "Find the cells", "Choose a model, type the diameter of your cells in pixels, and press run."),
+    Step("open", tr("Open an image"), tr("Drop an image on the window, or press Ctrl+L. A folder works, too.")),
+    Step("run", tr("Find the cells"), tr("Choose a model, type the diameter of your cells in pixels, and press run.")),
     Step(
         "image",
-        "Correct what is wrong",
-        "Right click, move around a cell that was missed, right click again. Ctrl+click deletes a cell. "
-        "Ctrl+Z undoes anything.",
+        tr("Correct what is wrong"),
+        tr(
+            "Right click, move around a cell that was missed, right click again. Ctrl+click deletes a cell. "
+            "Ctrl+Z undoes anything."
+        ),
     ),
     Step(
         "folder",
-        "Go on to the next image",
-        "Your work is saved automatically beside the image; Ctrl+N writes the masks as a picture. The right arrow key "
-        "opens the next image. F1 helps anywhere.",
+        tr("Go on to the next image"),
+        tr(
+            "Your work is saved automatically beside the image; Ctrl+N writes the masks as a picture. The right "
+            "arrow key opens the next image. F1 helps anywhere."
+        ),
     ),
 )
 _OPEN, _RUN = 0, 1

@@ -15,6 +15,7 @@ import numpy as np
 from psygnal import Signal
 
 from cellpose._labels.arrays import same_cells
+from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.controllers._jobs import Cancelled, Report
 from cellpose.gui.controllers._trainer import TrainingRequest, messages
 from cellpose.gui.model import Document
@@ -84,10 +85,19 @@ class Trained:
 
     def __str__(self) -> str:
         if self.before is None or self.after is None:
-            return f"{self.name} is trained; with 4 corrected images one is held out to compare it with the old model"
-        images = "1 held-out image" if self.n_held_out == 1 else f"{self.n_held_out} held-out images"
-        line = f"{self.name}: AP@0.5 {self.before:.2f} before, {self.after:.2f} after training, on {images}"
-        return f"{line}; the new model is worse, the old one stays selected" if self.harmed else line
+            return tr(
+                "{name} is trained; with 4 corrected images one is held out to compare it with the old model",
+                name=self.name,
+            )
+        images = tr_n("{n} held-out image", "{n} held-out images", self.n_held_out)
+        line = tr(
+            "{name}: AP@0.5 {before:.2f} before, {after:.2f} after training, on {images}",
+            name=self.name,
+            before=self.before,
+            after=self.after,
+            images=images,
+        )
+        return tr("{line}; the new model is worse, the old one stays selected", line=line) if self.harmed else line
 
 
 class Training:
@@ -127,21 +137,21 @@ class Training:
         """Collect the images of the folder, in the background, then ask how to train."""
         session, document = self._session, self._session.document
         if self.is_running:
-            session.failed.emit("a model is being trained; stop it first to train another")
+            session.failed.emit(tr("a model is being trained; stop it first to train another"))
             return
         if document is None or document.path is None:
-            session.failed.emit("open an image of the folder to train with first")
+            session.failed.emit(tr("open an image of the folder to train with first"))
             return
         if session.held:
             session.told.emit(session.held)
             return
         if document.labels.shape[0] > 1:
-            session.failed.emit("training needs images of one plane; `cellpose slices` cuts them from stacks")
+            session.failed.emit(tr("training needs images of one plane; `cellpose slices` cuts them from stacks"))
             return
         opened, folder = _opened(document), document.path.parent
 
         def failed(error: Exception) -> None:
-            session.failed.emit(f"the images to train with cannot be read: {error}")
+            session.failed.emit(tr("the images to train with cannot be read: {error}", error=error))
 
         session.jobs.start(
             "training set", lambda report: training_set(folder, opened(), report), self._ask_with, failed
@@ -151,7 +161,9 @@ class Training:
         session = self._session
         if not images.train:
             why = f" ({images.left_out[0][0]}: {images.left_out[0][1]})" if images.left_out else ""
-            session.failed.emit(f"no image in {images.folder} has masks in a _seg.npy to train with{why}")
+            session.failed.emit(
+                tr("no image in {folder} has masks in a _seg.npy to train with{why}", folder=images.folder, why=why)
+            )
             return
         settings = TrainingSettings.of(start_for(session.settings.model), session.settings.channels, datetime.now())
         session.dialogs.ask_training(settings, images, lambda: self.start(settings, images))
@@ -166,15 +178,19 @@ class Training:
 
         def read(others: TrainingSet) -> None:
             if not (others.train or others.held_out):
-                session.failed.emit(f"no image in {folder} has masks in a _seg.npy to compare the models on")
+                session.failed.emit(
+                    tr("no image in {folder} has masks in a _seg.npy to compare the models on", folder=folder)
+                )
             else:
                 self._start(settings, images.compared_on(others))
 
         def failed(error: Exception) -> None:
-            session.failed.emit(f"the images to compare on cannot be read: {error}")
+            session.failed.emit(tr("the images to compare on cannot be read: {error}", error=error))
 
         if folder.resolve() == images.folder.resolve():
-            session.failed.emit(f"{folder} is what is trained on; choose another folder to compare the models on")
+            session.failed.emit(
+                tr("{folder} is what is trained on; choose another folder to compare the models on", folder=folder)
+            )
         else:
             session.jobs.start("validation set", lambda report: training_set(folder, report=report), read, failed)
 
@@ -182,7 +198,7 @@ class Training:
         session = self._session
         chosen = images.wanted(settings.only_corrected, settings.ignore_border)
         if not chosen.train:
-            session.failed.emit("no image is left to train with: allow more in the dialog, or correct more images")
+            session.failed.emit(tr("no image is left to train with: allow more in the dialog, or correct more images"))
             return
         writable = os.access(images.folder, os.W_OK)
         save_path = images.folder if writable else Path(tempfile.mkdtemp(prefix="cellpose-"))
@@ -232,7 +248,7 @@ class Training:
         self.progressed.emit(self._epochs)
 
     def _tell_failure(self, error: Exception) -> None:
-        self._session.failed.emit(f"training failed: {error}")
+        self._session.failed.emit(tr("training failed: {error}", error=error))
         self.failed.emit(str(error))
 
     def _use(self, trained: Trained, began_with: Document | None) -> None:
@@ -249,7 +265,13 @@ class Training:
             return  # the user works on something else by now
         following = self.next_unsegmented()
         if following is None:
-            session.told.emit(f"{trained} All images of this folder have masks: run {trained.name} on a new one")
+            session.told.emit(
+                tr(
+                    "{trained} All images of this folder have masks: run {name} on a new one",
+                    trained=trained,
+                    name=trained.name,
+                )
+            )
         else:
             session.files.begin(following, then=session.segmentation.run)
 

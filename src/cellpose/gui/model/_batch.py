@@ -12,6 +12,7 @@ from psygnal import SignalGroupDescriptor
 
 from cellpose._machine.reading import read_json
 from cellpose.errors import CellposeError
+from cellpose.gui._texts import tr
 from cellpose.gui.model._recipe import Recipe
 
 __all__ = [
@@ -30,12 +31,12 @@ _MEASUREMENTS = "measurements"
 
 # What can be written: the field of `BatchOptions`, its words on the command line, and in words.
 OUTPUTS: dict[str, tuple[str, str]] = {
-    "seg": ("", "_seg.npy, which this window opens"),
-    "tif": ("--save_tif", "masks as TIFF"),
-    "png": ("--save_png", "masks as PNG"),
-    "outlines": ("--save_outlines", "pictures with outlines"),
-    "rois": ("--save_rois", "ROIs for ImageJ"),
-    "flows": ("--save_flows", "flows as TIFF"),
+    "seg": ("", tr("_seg.npy, which this window opens")),
+    "tif": ("--save_tif", tr("masks as TIFF")),
+    "png": ("--save_png", tr("masks as PNG")),
+    "outlines": ("--save_outlines", tr("pictures with outlines")),
+    "rois": ("--save_rois", tr("ROIs for ImageJ")),
+    "flows": ("--save_flows", tr("flows as TIFF")),
 }
 
 

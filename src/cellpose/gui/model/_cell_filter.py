@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import InputError
+from cellpose.gui._texts import tr
 from cellpose.gui.model._labels import Table
 from cellpose.gui.model._marks import is_settled
 
@@ -89,7 +90,9 @@ def filter_of(text: str, classes: Sequence[str] = ()) -> Filter | None:
     while place < len(text):
         found = _TERM.match(text, place)
         if found is None:
-            message = f"{text[place:]!r} is not understood; write for example  {EXAMPLES}"
+            message = tr(
+                "{text!r} is not understood; write for example  {examples}", text=text[place:], examples=EXAMPLES
+            )
             raise InputError(message)
         terms.append(_term(found["negated"], found["name"], found["sign"], found["value"], classes))
         place = found.end()
@@ -102,13 +105,22 @@ def _term(negated: str | None, name: str, sign: str | None, value: str | None, c
     name = name.lower()
     if sign is None or value is None:
         if name not in WORDS:
-            hint = f"{name} needs a number, as in {name}<5" if name in FIELDS else f"{name!r} is not known"
-            message = f"{hint}; words are {', '.join(WORDS)}, fields {', '.join(FIELDS)}"
+            hint = (
+                tr("{name} needs a number, as in {name}<5", name=name)
+                if name in FIELDS
+                else tr("{name!r} is not known", name=name)
+            )
+            message = tr(
+                "{hint}; words are {words}, fields {fields}",
+                hint=hint,
+                words=", ".join(WORDS),
+                fields=", ".join(FIELDS),
+            )
             raise InputError(message)
         word = WORDS[name]
         return (lambda ids, rows: ~word(ids, rows)) if negated else word
     if name not in FIELDS:
-        message = f"there is no field {name!r}; fields are {', '.join(FIELDS)}"
+        message = tr("there is no field {name!r}; fields are {fields}", name=name, fields=", ".join(FIELDS))
         raise InputError(message)
     field, compare, number = FIELDS[name], _COMPARE[sign], _number(name, value.strip('"'), classes)
     if negated:
@@ -123,5 +135,5 @@ def _number(name: str, value: str, classes: Sequence[str]) -> float:
         lowered = [each.lower() for each in classes]
         if name == "class" and value.lower() in lowered:
             return lowered.index(value.lower()) + 1
-        message = f"{value!r} is no number; write for example {name}<5"
+        message = tr("{value!r} is no number; write for example {name}<5", value=value, name=name)
         raise InputError(message) from None

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.gui._texts import mark
 from cellpose.gui.model._cell_filter import FIELDS, Filter, filter_of
 from cellpose.gui.model._labels import LabelStore, Table
 from cellpose.gui.model._marks import is_settled
 
 __all__ = ["COLUMNS", "CellList", "Step"]
 
-COLUMNS = ("id", "size", "diameter", "score", "class", "state", "frame", "track")
+COLUMNS = ("id", "size", "diameter", mark("score"), mark("class"), "state", mark("frame"), mark("track"))
 
 
 class Step(NamedTuple):

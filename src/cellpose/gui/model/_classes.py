@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import Signal, SignalGroupDescriptor
 
+from cellpose.gui._texts import tr
 from cellpose.gui.model._marks import MOST_CLASSES
 from cellpose.gui.model._palettes import rgb_of
 
@@ -44,7 +45,7 @@ class CellClass:
 
     def rename(self, name: str) -> None:
         """Give it a name on one line; an empty one brings the first name back."""
-        self.name = " ".join(name.split())[:_LONGEST] or f"class {self.number}"
+        self.name = " ".join(name.split())[:_LONGEST] or tr("class {number}", number=self.number)
 
 
 class Classes(Sequence[CellClass]):
@@ -66,7 +67,7 @@ class Classes(Sequence[CellClass]):
     changed = Signal()
 
     def __init__(self) -> None:
-        self._all = [CellClass(n, f"class {n}", f"#{color}") for n, color in enumerate(_COLORS, 1)]
+        self._all = [CellClass(n, tr("class {number}", number=n), f"#{color}") for n, color in enumerate(_COLORS, 1)]
         for each in self._all:
             each.events.connect(lambda _: self.changed.emit())
 

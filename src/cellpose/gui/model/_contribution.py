@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cellpose.contributions import CONSENT, Provenance, address_of
 from cellpose.errors import CellposeError
+from cellpose.gui._texts import tr
 from cellpose.gui.model._labels import Table
 from cellpose.gui.model._provenance import Origin, by_hand
 
@@ -53,13 +54,13 @@ class ContributionForm:
         try:
             address_of(self.server)
         except CellposeError:
-            return "The server needs an address, such as http://localhost:8770."
+            return tr("The server needs an address, such as http://localhost:8770.")
         if not self.contributor.strip():
-            return "Give your name, or a pseudonym, under which you want to be named."
+            return tr("Give your name, or a pseudonym, under which you want to be named.")
         if not self.source.strip():
-            return "Say where the image comes from: your laboratory, data set or microscope."
+            return tr("Say where the image comes from: your laboratory, data set or microscope.")
         if not self.consent:
-            return "Nothing is sent unless you agree."
+            return tr("Nothing is sent unless you agree.")
         try:
             self.provenance("", "")
         except CellposeError as error:

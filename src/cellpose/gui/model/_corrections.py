@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import metrics
+from cellpose.gui._texts import tr
 from cellpose.gui.model._packed import Packed
 
 __all__ = ["FOUND_KEY", "Correction", "ModelCells", "compare", "verdict"]
@@ -94,9 +95,14 @@ class Correction:
         return min(1.0, self.changed / max(self.cells, 1))
 
     def __str__(self) -> str:
-        return (
-            f"{self.model} had AP {self.ap:.2f} on {self.image}: {self.changed} corrections, {self.cells} cells "
-            f"({self.share:.0%})"
+        return tr(
+            "{model} had AP {ap:.2f} on {image}: {changed} corrections, {cells} cells ({share:.0%})",
+            model=self.model,
+            ap=self.ap,
+            image=self.image,
+            changed=self.changed,
+            cells=self.cells,
+            share=self.share,
         )
 
 
@@ -126,5 +132,13 @@ def verdict(corrections: Sequence[Correction]) -> str:
         return ""
     share = sum(each.changed for each in last) / max(sum(each.cells for each in last), 1)
     if share <= _FEW_CHANGES:
-        return f"the last {_IN_A_ROW} images needed {share:.0%} corrections: further training changes little"
-    return f"the last {_IN_A_ROW} images needed {share:.0%} corrections: train with them (Ctrl+T)"
+        return tr(
+            "the last {IN_A_ROW} images needed {share:.0%} corrections: further training changes little",
+            IN_A_ROW=_IN_A_ROW,
+            share=share,
+        )
+    return tr(
+        "the last {IN_A_ROW} images needed {share:.0%} corrections: train with them (Ctrl+T)",
+        IN_A_ROW=_IN_A_ROW,
+        share=share,
+    )

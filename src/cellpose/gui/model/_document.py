@@ -12,6 +12,7 @@ import numpy.typing as npt
 from psygnal import Signal
 
 from cellpose.errors import EditRefusedError, InputError
+from cellpose.gui._texts import tr
 from cellpose.gui.model._box import Box
 from cellpose.gui.model._corrections import ModelCells
 from cellpose.gui.model._history import History
@@ -190,7 +191,11 @@ class Document:
             labels = LabelStore.empty(self.picture.shape)
         self.labels = labels if isinstance(labels, LabelStore) else LabelStore(labels)
         if self.labels.shape != self.picture.shape:
-            message = f"labels of shape {self.labels.shape} do not fit the image, of shape {self.picture.shape}"
+            message = tr(
+                "labels of shape {shape} do not fit the image, of shape {image}",
+                shape=self.labels.shape,
+                image=self.picture.shape,
+            )
             raise InputError(message)
         self.history = History(self.labels)
         self._flows: Flows | None = None
@@ -290,7 +295,9 @@ class Document:
         boxes = edit.rows_after["box"]
         if self.is_movie and (boxes[:, 1] - boxes[:, 0] > 1).any():
             labels.revert(edit)
-            message = f"{edit.name}: a cell of a movie lies in one frame; link the cells of frames instead"
+            message = tr(
+                "{name}: a cell of a movie lies in one frame; link the cells of frames instead", name=edit.name
+            )
             raise EditRefusedError(message)
         return edit
 
@@ -347,13 +354,13 @@ class Document:
         """Take back the last edit."""
         edit = self.history.undo()
         self._set_beside(edit, after=False)
-        return self._tell(edit, otherwise="nothing to undo")
+        return self._tell(edit, otherwise=tr("nothing to undo"))
 
     def redo(self) -> Edit | None:
         """Do again what was taken back last."""
         edit = self.history.redo()
         self._set_beside(edit, after=True)
-        return self._tell(edit, otherwise="nothing to redo")
+        return self._tell(edit, otherwise=tr("nothing to redo"))
 
     def _set_beside(self, edit: Edit | None, *, after: bool) -> None:
         for name, values in edit.beside.items() if edit is not None else ():

@@ -12,13 +12,14 @@ from natsort import natsorted
 from cellpose import io
 from cellpose._labels.arrays import same_cells
 from cellpose.errors import CellposeError, InputError
+from cellpose.gui._texts import mark
 from cellpose.gui.model._corrections import FOUND_KEY, Correction, ModelCells, compare
 from cellpose.gui.model._seg_file import seg_path
 from cellpose.io import Segmentation
 
 __all__ = ["STATES", "ImageState", "by_doubt", "images_of", "is_corrected", "state_of_image"]
 
-STATES = ("no masks", "segmented", "corrected", "checked")
+STATES = (mark("no masks"), mark("segmented"), mark("corrected"), mark("checked"))
 
 
 _MASKS = ("_masks", "_labels")  # of names of results
@@ -33,7 +34,7 @@ class ImageState:
     path
         The image.
     state
-        Of ``STATES``; ``"cannot be read"`` where its ``_seg.npy`` cannot.
+        Of ``STATES``; ``mark("cannot be read")`` where its ``_seg.npy`` cannot.
     cells
         How many it has.
     settled

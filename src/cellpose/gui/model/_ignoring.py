@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import EditRefusedError
+from cellpose.gui._texts import tr
 from cellpose.gui.model._labels import CELL, Edit, LabelStore, Regions
 
 __all__ = ["ignore", "ignored_at", "stop_ignoring"]
@@ -27,7 +28,7 @@ def ignore(store: LabelStore, plane: int, corners: npt.NDArray[Any]) -> Edit:
 
     line = np.asarray(corners, np.float64).reshape(-1, 2)
     if len(line) < 3 or cv2.contourArea(line.astype(np.float32)) < _LEAST_AREA:
-        message = f"the region is smaller than {_LEAST_AREA:g} pixels; it was not drawn"
+        message = tr("the region is smaller than {LEAST_AREA:g} pixels; it was not drawn", LEAST_AREA=_LEAST_AREA)
         raise EditRefusedError(message)
     region = tuple((float(plane), float(y), float(x)) for y, x in line)
     return _changed(store, "ignore a region", (*store.ignored, region))
@@ -54,7 +55,7 @@ def stop_ignoring(store: LabelStore, number: int) -> Edit:
         If there is no such region.
     """
     if not 0 <= number < len(store.ignored):
-        message = "there is no region that is ignored"
+        message = tr("there is no region that is ignored")
         raise EditRefusedError(message)
     return _changed(store, "stop ignoring", store.ignored[:number] + store.ignored[number + 1 :])
 

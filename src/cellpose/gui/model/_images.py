@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose._machine.reading import reading
 from cellpose.errors import AxesError
+from cellpose.gui._texts import tr
 from cellpose.gui.model._picture import some_planes
 from cellpose.gui.model._volumes import MOST_COLORS, aspect_of, is_volume, movie_of, volume_of
 from cellpose.transforms import convert_image, scale_of, thinned
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 MOST_CHANNELS = 3
-_STACKS = "File > Files without names of axes are Z stacks opens planes as a volume"
+_STACKS = tr("File > Files without names of axes are Z stacks opens planes as a volume")
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,16 +145,23 @@ def movie_of_folder(folder: Path, files: Sequence[Path]) -> FileImage:
         If one cannot be read.
     """
     if len(files) < 2:
-        message = f"{folder} holds {len(files)} images; a movie needs a file for each of at least two frames"
+        message = tr(
+            "{folder} holds {n} images; a movie needs a file for each of at least two frames",
+            folder=folder,
+            n=len(files),
+        )
         raise AxesError(message)
     first = image_of_file(files[0])
     frames = []
     for file in files:
         image = first if file == files[0] else image_of_file(file)
         if image.shape[0] > 1 or image.channels.shape != first.channels.shape:
-            message = (
-                f"{file.name} has {_in_words(image)}, {files[0].name} has {_in_words(first)}; frames of a movie "
-                "are planes of one shape"
+            message = tr(
+                "{name} has {shape}, {first} has {first_shape}; frames of a movie are planes of one shape",
+                name=file.name,
+                shape=_in_words(image),
+                first=files[0].name,
+                first_shape=_in_words(first),
             )
             raise AxesError(message)
         frames.append(image.channels)
@@ -164,7 +172,13 @@ def movie_of_folder(folder: Path, files: Sequence[Path]) -> FileImage:
 
 def _in_words(image: FileImage) -> str:
     planes, channels, height, width = image.channels.shape
-    return f"{planes} planes, {channels} channels, {height} x {width} pixels"
+    return tr(
+        "{planes} planes, {channels} channels, {height} x {width} pixels",
+        planes=planes,
+        channels=channels,
+        height=height,
+        width=width,
+    )
 
 
 def _all_channels(image: io.Image) -> npt.NDArray[Any] | None:
@@ -192,9 +206,12 @@ def _left_out(image: io.Image, name: str) -> str:
     length, letter = image.data.shape[axis], image.axes[axis]
     if letter != "Z" and length <= MOST_COLORS:
         return ""
-    return (
-        f"{name} holds {length} planes; the first {MOST_CHANNELS} are seen as colors. File > Planes of this file are "
-        "frames in time opens them as a movie"
+    return tr(
+        "{name} holds {length} planes; the first {n} are seen as colors. File > "
+        "Planes of this file are frames in time opens them as a movie",
+        name=name,
+        length=length,
+        n=MOST_CHANNELS,
     )
 
 
@@ -210,16 +227,18 @@ def plane_of_file(path: Path) -> npt.NDArray[Any]:
     """
     image = image_of_file(path)
     if image.shape[0] > 1:
-        message = f"{path.name} holds {image.shape[0]} planes where an image of one plane is needed"
+        message = tr("{name} holds {n} planes where an image of one plane is needed", name=path.name, n=image.shape[0])
         raise AxesError(message)
     return image.stack
 
 
-def stack_of_plane(image: npt.NDArray[Any], name: str = "the image") -> npt.NDArray[Any]:
+def stack_of_plane(image: npt.NDArray[Any], name: str = tr("the image")) -> npt.NDArray[Any]:
     """An image (Y, X) or (Y, X, C) as a stack (1, C, Y, X); a view, constant channels after the first left out."""
     plane = image[..., None] if image.ndim == 2 else image
     if plane.ndim != 3:
-        message = f"{name} has shape {image.shape}, more than one plane; {_STACKS}"
+        message = tr(
+            "{name} has shape {shape}, more than one plane; {advice}", name=name, shape=image.shape, advice=_STACKS
+        )
         raise AxesError(message)
     channels = np.moveaxis(plane[..., :MOST_CHANNELS], -1, 0)
     return without_constant(channels[None])

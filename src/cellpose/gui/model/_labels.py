@@ -17,6 +17,7 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose._labels.arrays import changed_labels, scan
 from cellpose.errors import InputError
+from cellpose.gui._texts import tr
 from cellpose.gui.model._box import Box, Mask, box_of_mask, hull
 from cellpose.gui.model._frozen import Frozen
 from cellpose.gui.model._packed import Packed
@@ -144,12 +145,18 @@ class LabelStore:
 
     def __init__(self, labels: npt.NDArray[Any]) -> None:
         if labels.ndim not in (2, 3) or labels.dtype.kind not in "iub":
-            message = f"labels of shape {labels.shape} and dtype {labels.dtype}; give whole numbers (Y, X) or (Z, Y, X)"
+            message = tr(
+                "labels of shape {shape} and dtype {dtype}; give whole numbers (Y, X) or (Z, Y, X)",
+                shape=labels.shape,
+                dtype=labels.dtype,
+            )
             raise InputError(message)
         planes = io.roomy_zeros(labels.shape if labels.ndim == 3 else (1, *labels.shape), np.int32)
         planes[...] = labels
         if labels.dtype.kind == "i" and planes.size and planes.min() < 0:
-            message = f"labels down to {planes.min()} are not allowed; the background is 0, cells are 1, 2, 3, ..."
+            message = tr(
+                "labels down to {min} are not allowed; the background is 0, cells are 1, 2, 3, ...", min=planes.min()
+            )
             raise InputError(message)
         found = scan(planes)
         self._begin(planes, len(found.counts))
@@ -222,7 +229,7 @@ class LabelStore:
             If there is no such cell.
         """
         if not self.has(cell):
-            message = f"there is no cell {cell}"
+            message = tr("there is no cell {cell}", cell=cell)
             raise InputError(message)
         return Box(*(int(end) for end in self._rows["box"][cell]))
 

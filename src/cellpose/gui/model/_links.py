@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cellpose._labels.arrays import overlap, scan
 from cellpose.errors import EditRefusedError
+from cellpose.gui._texts import tr
 from cellpose.gui.model._box import Box
 from cellpose.gui.model._labels import Edit, LabelStore, Table
 
@@ -135,10 +136,10 @@ def join(store: LabelStore, cell: int, later: int, *, divides: bool = False) -> 
     _of_frames(store, cell, later)
     others = [each for each in lineage.later_than(cell) if each != later]
     if lineage.earlier[later] == cell and (divides or not others):
-        message = f"cells {cell} and {later} are linked already"
+        message = tr("cells {cell} and {later} are linked already", cell=cell, later=later)
         raise EditRefusedError(message)
     facts = {each: {"earlier": 0} for each in ([] if divides else others)}
-    name = "mark division" if divides and others else "join cells"
+    name = tr("mark division") if divides and others else tr("join cells")
     return store.write(name, facts={**facts, later: {"earlier": cell}})
 
 
@@ -153,9 +154,9 @@ def cut(store: LabelStore, cells: Iterable[int]) -> Edit:
     lineage = Lineage.of(store.table)
     linked = [cell for cell in store.present(cells) if lineage.earlier[cell]]
     if not linked:
-        message = "no selected cell is linked to one of an earlier frame"
+        message = tr("no selected cell is linked to one of an earlier frame")
         raise EditRefusedError(message)
-    return store.write("cut links", facts={cell: {"earlier": 0} for cell in linked})
+    return store.write(tr("cut links"), facts={cell: {"earlier": 0} for cell in linked})
 
 
 def cut_after(store: LabelStore, cells: Iterable[int]) -> Edit:
@@ -169,9 +170,9 @@ def cut_after(store: LabelStore, cells: Iterable[int]) -> Edit:
     earlier = Lineage.of(store.table).earlier
     linked = np.flatnonzero((earlier > 0) & np.isin(earlier, store.present(cells))).tolist()
     if not linked:
-        message = "no selected cell is linked to one of a later frame"
+        message = tr("no selected cell is linked to one of a later frame")
         raise EditRefusedError(message)
-    return store.write("cut links", facts={cell: {"earlier": 0} for cell in linked})
+    return store.write(tr("cut links"), facts={cell: {"earlier": 0} for cell in linked})
 
 
 def swap(store: LabelStore, cells: Sequence[int]) -> Edit:
@@ -182,13 +183,13 @@ def swap(store: LabelStore, cells: Sequence[int]) -> Edit:
     EditRefusedError
         If these are not two cells of one frame, or nothing would change.
     """
-    first, second = _pair(store, cells, "swap tracks")
+    first, second = _pair(store, cells, tr("swap tracks"))
     earlier = Lineage.of(store.table).earlier
     if earlier[first] == earlier[second]:
-        message = "swap tracks: these cells do not come from different cells"
+        message = tr("swap tracks: these cells do not come from different cells")
         raise EditRefusedError(message)
     facts = {first: {"earlier": int(earlier[second])}, second: {"earlier": int(earlier[first])}}
-    return store.write("swap tracks", facts=facts)
+    return store.write(tr("swap tracks"), facts=facts)
 
 
 def make_daughters(store: LabelStore, cells: Sequence[int]) -> Edit:
@@ -199,19 +200,21 @@ def make_daughters(store: LabelStore, cells: Sequence[int]) -> Edit:
     EditRefusedError
         If these are not two cells of one frame, or not exactly one of them is linked to an earlier one.
     """
-    first, second = _pair(store, cells, "mark division")
+    first, second = _pair(store, cells, tr("mark division"))
     earlier = Lineage.of(store.table).earlier
     known = {int(earlier[cell]) for cell in (first, second)} - {0}
     if len(known) != 1:
-        what = "come from different cells; cut the wrong link" if known else "come from no cell; join one of them"
-        message = f"mark division: these cells {what} first"
+        what = (
+            tr("come from different cells; cut the wrong link") if known else tr("come from no cell; join one of them")
+        )
+        message = tr("mark division: these cells {what} first", what=what)
         raise EditRefusedError(message)
     (mother,) = known
     if earlier[first] == earlier[second]:
-        message = f"cell {mother} divides into these cells already"
+        message = tr("cell {mother} divides into these cells already", mother=mother)
         raise EditRefusedError(message)
     new = first if not earlier[first] else second
-    return store.write("mark division", facts={new: {"earlier": mother}})
+    return store.write(tr("mark division"), facts={new: {"earlier": mother}})
 
 
 def link_all(
@@ -230,7 +233,7 @@ def link_all(
     """
     had = np.flatnonzero(store.table["earlier"] > 0).tolist()
     facts: dict[int, dict[str, Any]] = {cell: {"earlier": links.get(cell, 0)} for cell in {*had, *links}}
-    return store.write("link cells", new, facts)
+    return store.write(tr("link cells"), new, facts)
 
 
 def inherited(
@@ -332,17 +335,22 @@ def restore_links(store: LabelStore, links: Any) -> None:
 def _of_frames(store: LabelStore, cell: int, later: int) -> None:
     """Refuse links that do not lead to a later frame."""
     if not (store.has(cell) and store.has(later)):
-        message = "one of the two cells is not there any more"
+        message = tr("one of the two cells is not there any more")
         raise EditRefusedError(message)
     first, second = store.box(cell).z0, store.box(later).z0
     if second <= first:
-        message = f"cell {later} lies in frame {second}; link a cell of frame {first} to one of a later frame"
+        message = tr(
+            "cell {later} lies in frame {second}; link a cell of frame {first} to one of a later frame",
+            later=later,
+            second=second,
+            first=first,
+        )
         raise EditRefusedError(message)
 
 
 def _pair(store: LabelStore, cells: Sequence[int], what: str) -> tuple[int, int]:
     present = store.present(cells)
     if len(present) != 2 or store.box(present[0]).z0 != store.box(present[1]).z0:
-        message = f"{what}: select two cells of one frame, with Ctrl+Shift+click"
+        message = tr("{what}: select two cells of one frame, with Ctrl+Shift+click", what=what)
         raise EditRefusedError(message)
     return present[0], present[1]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import EditRefusedError
+from cellpose.gui._texts import mark, tr
 from cellpose.gui.model._labels import Edit, LabelStore, Table
 
 __all__ = ["MOST_CLASSES", "by_doubt", "check", "is_settled", "next_doubtful", "set_class"]
@@ -32,9 +33,13 @@ def set_class(store: LabelStore, cells: Iterable[int], kind: int) -> Edit:
     ('class 2', [0, 2])
     """
     if not 0 <= kind <= MOST_CLASSES:
-        message = f"there is no class {kind}; classes are 1 to {MOST_CLASSES}, 0 takes the class away"
+        message = tr(
+            "there is no class {kind}; classes are 1 to {MOST_CLASSES}, 0 takes the class away",
+            kind=kind,
+            MOST_CLASSES=MOST_CLASSES,
+        )
         raise EditRefusedError(message)
-    return _marked(store, cells, f"class {kind}" if kind else "no class", "kind", kind)
+    return _marked(store, cells, tr("class {kind}", kind=kind) if kind else tr("no class"), "kind", kind)
 
 
 def check(store: LabelStore, cells: Iterable[int], checked: bool = True) -> Edit:
@@ -45,17 +50,19 @@ def check(store: LabelStore, cells: Iterable[int], checked: bool = True) -> Edit
     EditRefusedError
         If that is known of all of them.
     """
-    return _marked(store, cells, "mark as checked" if checked else "mark as not checked", "checked", checked)
+    return _marked(
+        store, cells, mark("mark as checked") if checked else mark("mark as not checked"), "checked", checked
+    )
 
 
 def _marked(store: LabelStore, cells: Iterable[int], name: str, field: str, value: Any) -> Edit:
     present = store.present(cells)
     if not present:
-        message = f"{name}: no cell is selected"
+        message = tr("{name}: no cell is selected", name=tr(name))
         raise EditRefusedError(message)
     changed = [cell for cell in present if store.table[field][cell] != value]
     if not changed:
-        message = f"{name}: nothing to change"
+        message = tr("{name}: nothing to change", name=tr(name))
         raise EditRefusedError(message)
     return store.write(name, facts={cell: {field: value} for cell in changed})
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cellpose import io
 from cellpose.errors import InputError
+from cellpose.gui._texts import tr
 
 __all__ = ["labels_of_file", "masks_beside", "pieces"]
 
@@ -45,9 +46,12 @@ def labels_of_file(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.in
     found = np.asarray(io.imread(path))
     values = _numbers(found, shape)
     if values is None:
-        message = (
-            f"{path.name} holds {found.dtype} of shape {found.shape}; masks of this image are whole numbers of shape "
-            f"{shape[1:] if shape[0] == 1 else shape}"
+        message = tr(
+            "{name} holds {dtype} of shape {shape}; masks of this image are whole numbers of shape {value}",
+            name=path.name,
+            dtype=found.dtype,
+            shape=found.shape,
+            value=shape[1:] if shape[0] == 1 else shape,
         )
         raise InputError(message)
     numbers, flat = np.unique(values, return_inverse=True)

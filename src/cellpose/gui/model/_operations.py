@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import EditRefusedError
+from cellpose.gui._texts import mark, tr
 from cellpose.gui.model._box import Box, Mask, hull
 from cellpose.gui.model._growing import grown
 from cellpose.gui.model._labels import Edit, LabelStore
@@ -74,10 +75,18 @@ def add_cell(
     free = pieces_of(mask if over_others else mask & (store.planes[box.slices] == 0))
     pixels = int(np.count_nonzero(free[0])) if free else 0
     if pixels < FEWEST_PIXELS:
-        message = f"the cell would have {pixels} free pixels, at least {FEWEST_PIXELS} are needed; it was not drawn"
+        message = tr(
+            "the cell would have {pixels} free pixels, at least {FEWEST_PIXELS} are needed; it was not drawn",
+            pixels=pixels,
+            FEWEST_PIXELS=FEWEST_PIXELS,
+        )
         raise EditRefusedError(message)
     lost = sum(int(np.count_nonzero(piece)) for piece in free[1:])
-    note = f"other cells cut it into {len(free)} pieces; the largest stayed, {lost} pixels did not" if lost else ""
+    note = (
+        tr("other cells cut it into {n} pieces; the largest stayed, {lost} pixels did not", n=len(free), lost=lost)
+        if lost
+        else ""
+    )
     cell = store.next_id
     around, after, new, notes = _without(store, box, free[0], None, first_new=cell + 1)
     after[box.within(around)][free[0]] = cell
@@ -94,7 +103,7 @@ def delete(store: LabelStore, cells: Iterable[int]) -> Edit:
         If none of them is there.
     """
     present = _present(store, cells)
-    name = "remove cell" if len(present) == 1 else f"remove {len(present)} cells"
+    name = "remove cell" if len(present) == 1 else tr("remove {n} cells", n=len(present))
     return store.write(name, _relabelled(store, present, 0))
 
 
@@ -108,7 +117,7 @@ def merge(store: LabelStore, cells: Sequence[int]) -> Edit:
     """
     present = _present(store, cells)
     if len(present) < 2:
-        message = "select at least two cells to merge"
+        message = tr("select at least two cells to merge")
         raise EditRefusedError(message)
     first = present[0]
     edit = store.write("merge cells", _relabelled(store, present[1:], first), {first: _BY_HAND})
@@ -127,7 +136,7 @@ def add_to_cell(store: LabelStore, cell: int, box: Box, mask: Mask, *, over_othe
     labels = store.planes[box.slices]
     wanted = mask & (labels != cell) if over_others else mask & (labels == 0)
     if not wanted.any():
-        message = f"cell {cell} has these pixels already, or they belong to other cells"
+        message = tr("cell {cell} has these pixels already, or they belong to other cells", cell=cell)
         raise EditRefusedError(message)
     around, after, new, notes = _without(store, box, wanted, None, first_new=store.next_id)
     after[box.within(around)][wanted] = cell
@@ -145,7 +154,7 @@ def erase(store: LabelStore, box: Box, mask: Mask, cell: int | None = None) -> E
     """
     around, after, facts, notes = _without(store, box, mask, cell, first_new=store.next_id)
     if not facts:
-        message = "there is no cell to erase from"
+        message = tr("there is no cell to erase from")
         raise EditRefusedError(message)
     return store.write("erase", [(around, after)], facts, "; ".join(notes))
 
@@ -180,7 +189,7 @@ def split(store: LabelStore, cell: int, line: npt.NDArray[Any], axis: int = XY) 
     apart = mask & section.turned((wall == 0)[None])
     parts = [part for part in pieces_of(apart) if np.count_nonzero(part) >= FEWEST_PIXELS]
     if len(parts) < 2:
-        message = f"the line does not cut cell {cell} in two; begin and end it outside of the cell"
+        message = tr("the line does not cut cell {cell} in two; begin and end it outside of the cell", cell=cell)
         raise EditRefusedError(message)
     numbers = np.zeros(box.shape, np.int32)
     for number, part in enumerate(parts):
@@ -188,7 +197,11 @@ def split(store: LabelStore, cell: int, line: npt.NDArray[Any], axis: int = XY) 
     nearest = ndimage.distance_transform_edt(numbers == 0, return_distances=False, return_indices=True)
     after = np.where(mask, numbers[tuple(nearest)], store.planes[box.slices])
     facts = {int(number): _piece_of(store, cell) for number in np.unique(numbers[numbers > 0])}
-    notes = [f"cell {number} is in several pieces" for number in facts if len(pieces_of(after == number)) > 1]
+    notes = [
+        tr("cell {number} is in several pieces", number=number)
+        for number in facts
+        if len(pieces_of(after == number)) > 1
+    ]
     return store.write("split cell", [(box, after)], facts, "; ".join(notes))
 
 
@@ -205,7 +218,7 @@ def fill_holes(store: LabelStore, cells: Iterable[int]) -> Edit:
     def filled(mask: Mask) -> Mask:
         return np.stack([ndimage.binary_fill_holes(plane) for plane in mask])
 
-    return _reshaped(store, cells, "fill holes", filled, margin=0)
+    return _reshaped(store, cells, mark("fill holes"), filled, margin=0)
 
 
 def smooth(store: LabelStore, cells: Iterable[int], radius: float = 2.0) -> Edit:
@@ -221,7 +234,7 @@ def smooth(store: LabelStore, cells: Iterable[int], radius: float = 2.0) -> Edit
         soft = [cv2.GaussianBlur(plane.astype(np.float32), (0, 0), radius) for plane in mask]
         return np.stack([plane > 0.5 for plane in soft])
 
-    return _reshaped(store, cells, "smooth", smoothed, margin=int(3 * radius) + 1)
+    return _reshaped(store, cells, mark("smooth"), smoothed, margin=int(3 * radius) + 1)
 
 
 def grow(store: LabelStore, cells: Iterable[int], pixels: int) -> Edit:
@@ -232,7 +245,7 @@ def grow(store: LabelStore, cells: Iterable[int], pixels: int) -> Edit:
     EditRefusedError
         If nothing would change.
     """
-    name, present = "grow" if pixels > 0 else "shrink", _present(store, cells)
+    name, present = mark("grow") if pixels > 0 else mark("shrink"), _present(store, cells)
     if len(present) > _MANY:
         return _grow_many(store, present, pixels, name)
     change = cv2.dilate if pixels > 0 else cv2.erode
@@ -251,9 +264,11 @@ def _grow_many(store: LabelStore, cells: list[int], pixels: int, name: str) -> E
     around = hull(store.table["box"][cells].tolist()).grown(abs(pixels) + 1, store.shape)
     after, changed, pieces = grown(np.ascontiguousarray(store.planes[around.slices]), cells, pixels)
     if not changed:
-        message = f"{name}: nothing to change"
+        message = tr("{name}: nothing to change", name=tr(name))
         raise EditRefusedError(message)
-    notes = [f"cell {cell} is in {n} pieces" for cell, n in zip(changed, pieces, strict=True) if n > 1]
+    notes = [
+        tr("cell {cell} is in {n} pieces", cell=cell, n=n) for cell, n in zip(changed, pieces, strict=True) if n > 1
+    ]
     return store.write(name, [(around, after)], dict.fromkeys(changed, _BY_HAND), "; ".join(notes))
 
 
@@ -267,7 +282,9 @@ def change_number(store: LabelStore, cell: int, number: int) -> Edit:
     """
     _present(store, [cell])
     if number < 1 or store.has(number):
-        message = f"number {number} is not free; give one that no cell has, from 1 upwards, or merge the cells"
+        message = tr(
+            "number {number} is not free; give one that no cell has, from 1 upwards, or merge the cells", number=number
+        )
         raise EditRefusedError(message)
     row = store.table[cell]
     kept = {name: row[name] for name in ("score", "manual", "checked", "kind", "earlier")}
@@ -285,7 +302,7 @@ def clear(store: LabelStore) -> Edit:
         If there is none.
     """
     if not store.count:
-        message = "there are no cells to clear"
+        message = tr("there are no cells to clear")
         raise EditRefusedError(message)
     around = hull(store.table["box"][store.ids].tolist())
     return store.write("clear all cells", [(around, np.zeros(around.shape, np.int32))])
@@ -316,7 +333,7 @@ def _without(
                 facts[new] = _piece_of(store, number)
                 new += 1
         if len(pieces) > 1:
-            notes.append(f"cell {number} fell into {len(pieces)} pieces")
+            notes.append(tr("cell {number} fell into {n} pieces", number=number, n=len(pieces)))
     return around, after, facts, notes
 
 
@@ -324,7 +341,7 @@ def _present(store: LabelStore, cells: Iterable[int]) -> list[int]:
     """The given cells that exist, each once, in order."""
     there = store.present(cells)
     if not there:
-        message = "no cell is selected"
+        message = tr("no cell is selected")
         raise EditRefusedError(message)
     return there
 
@@ -365,9 +382,9 @@ def _reshaped(
             labels[wanted] = cell
             facts[cell] = _BY_HAND
             n = len(pieces_of(wanted))
-            notes += [f"cell {cell} is in {n} pieces"] if n > 1 else []
+            notes += [tr("cell {cell} is in {n} pieces", cell=cell, n=n)] if n > 1 else []
     if not facts:
-        message = f"{name}: nothing to change"
+        message = tr("{name}: nothing to change", name=tr(name))
         raise EditRefusedError(message)
     return store.write(name, [(around, after)], facts, "; ".join(notes))
 
@@ -380,5 +397,9 @@ def _piece_of(store: LabelStore, cell: int) -> dict[str, Any]:
 def _with_pieces_told(store: LabelStore, edit: Edit, cell: int) -> Edit:
     n = len(pieces_of(store.mask(cell)[1]))
     return (
-        edit if n < 2 else replace(edit, note="; ".join([*filter(None, [edit.note]), f"cell {cell} is in {n} pieces"]))
+        edit
+        if n < 2
+        else replace(
+            edit, note="; ".join([*filter(None, [edit.note]), tr("cell {cell} is in {n} pieces", cell=cell, n=n)])
+        )
     )

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from cellpose.gui._texts import mark
 from cellpose.gui.model._colors import UNKNOWN, cell_colors, doubt_ramp, size_ramp
 from cellpose.gui.model._labels import Table
 from cellpose.gui.model._links import Lineage
@@ -24,10 +25,10 @@ _SAFE = {
     "Tol bright": "4477AA EE6677 228833 CCBB44 66CCEE AA3377",
     "Tol muted": "CC6677 DDCC77 117733 88CCEE 882255 44AA99 999933 AA4499",
 }
-ONE_COLOR = "one colour"
+ONE_COLOR = mark("one colour")
 # Colours (256, 3) of the measures of cells.
 RAMPS: dict[str, Callable[[], Colors]] = {"score": doubt_ramp, "size": size_ramp}
-PALETTES = ("many colours", *_SAFE, ONE_COLOR)
+PALETTES = (mark("many colours"), *_SAFE, ONE_COLOR)
 
 
 def rgb_of(color: str) -> tuple[int, int, int]:
@@ -91,10 +92,10 @@ def along(name: str) -> Callable[[Table, ViewState], Colors]:
 
 # What decides the colour of a cell: functions from the table of cells and the choices of the user.
 COLORINGS: dict[str, Callable[[Table, ViewState], Colors]] = {
-    "number": by_number,
-    "score": along("score"),
-    "class": by_class,
-    "size": along("size"),
+    mark("number"): by_number,
+    mark("score"): along("score"),
+    mark("class"): by_class,
+    mark("size"): along("size"),
 }
 
 

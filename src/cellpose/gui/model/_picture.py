@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cellpose import io
 from cellpose.errors import InputError
+from cellpose.gui._texts import tr
 
 __all__ = ["FULL", "Picture", "some_planes"]
 
@@ -49,7 +50,11 @@ class Picture:
     def of(cls, stack: npt.NDArray[Any]) -> Picture:
         """A picture of a stack (Z, C, Y, X) of any real dtype; only 8- and 16-bit integers are not copied."""
         if stack.ndim != 4 or stack.dtype.kind not in "buif":
-            message = f"a picture of shape {stack.shape} and dtype {stack.dtype}; give real numbers (Z, C, Y, X)"
+            message = tr(
+                "a picture of shape {shape} and dtype {dtype}; give real numbers (Z, C, Y, X)",
+                shape=stack.shape,
+                dtype=stack.dtype,
+            )
             raise InputError(message)
         seen = stack
         if seen.dtype == np.bool_:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cellpose.gui._texts import mark, tr
 from cellpose.gui.model._labels import Table
 from cellpose.gui.model._marks import is_settled
 from cellpose.version import version
@@ -52,10 +53,10 @@ class Origin:
 def by_hand(rows: Table) -> dict[str, int]:
     """How many cells there are, drawn or corrected by hand, looked at, and given a class."""
     return {
-        "cells": len(rows),
-        "drawn or corrected": int(np.count_nonzero(rows["manual"])),
-        "checked or by hand": int(np.count_nonzero(is_settled(rows))),
-        "with a class": int(np.count_nonzero(rows["kind"])),
+        mark("cells"): len(rows),
+        mark("drawn or corrected"): int(np.count_nonzero(rows["manual"])),
+        mark("checked or by hand"): int(np.count_nonzero(is_settled(rows))),
+        mark("with a class"): int(np.count_nonzero(rows["kind"])),
     }
 
 
@@ -90,13 +91,23 @@ def told(name: str, origins: Sequence[Origin], rows: Table) -> str:
         shown = ", ".join(f"{escape(key)} {escape(_shown(value))}" for key, value in origin.settings.items())
         when = escape(origin.when.replace("T", " "))
         parts.append(
-            f"<p><b>{when}</b>: {escape(origin.what)} by <b>{escape(origin.model)}</b>, "
-            f"{origin.cells} cells (cellpose {escape(origin.version)})<br><small>{shown}</small></p>"
+            tr(
+                "<p><b>{when}</b>: {what} by <b>{model}</b>, {cells} cells (cellpose "
+                "{version})<br><small>{shown}</small></p>",
+                when=when,
+                what=escape(tr(origin.what)),
+                model=escape(origin.model),
+                cells=origin.cells,
+                version=escape(origin.version),
+                shown=shown,
+            )
         )
     if not origins:
-        parts.append("<p>Nothing is known of where the cells come from.</p>")
-    lines = "".join(f"<tr><td align='right'>{n}</td><td>{escape(what)}</td></tr>" for what, n in by_hand(rows).items())
-    return "".join([*parts, f"<p>Now:</p><table cellpadding='3'>{lines}</table>"])
+        parts.append(tr("<p>Nothing is known of where the cells come from.</p>"))
+    lines = "".join(
+        f"<tr><td align='right'>{n}</td><td>{escape(tr(what))}</td></tr>" for what, n in by_hand(rows).items()
+    )
+    return "".join([*parts, tr("<p>Now:</p><table cellpadding='3'>{lines}</table>", lines=lines)])
 
 
 def _shown(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellpose.gui._texts import tr
 from cellpose.gui.model._document import Document
 
 __all__ = ["readout"]
@@ -24,7 +25,7 @@ def readout(document: Document, plane: int, y: int, x: int) -> str:
         return ""
     values = "  ".join(f"{value:.5g}" for value in document.channels[plane, :, y, x].tolist())
     cell = document.labels.at(plane, y, x)
-    words = f"cell {cell}"
+    words = tr("cell {cell}", cell=cell)
     if cell and document.is_movie:
-        words = f"{words}  track {document.lineage.track[cell]}"
+        words = tr("{words}  track {track}", words=words, track=document.lineage.track[cell])
     return "     ".join([f"x {x}  y {y}", values, *([words] if cell else [])])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cellpose import weights
 from cellpose._labels.arrays import changed_labels, relabeled, scan
+from cellpose.gui._texts import tr
 
 __all__ = ["SCORING_KEY", "Scored", "Scoring", "score_cells", "score_others", "scoring_of"]
 
@@ -37,11 +38,15 @@ class Scoring:
     def words(self) -> str:
         """The text of a tooltip."""
         if self.calibrated:
-            return f"share of correct cells among cells that {self.model} is as sure of (its reliability curve)"
-        name = self.model or "the model"
-        return (
-            f"plain score of cell probability and flow error: it sorts cells, but is no share of correct ones, since "
-            f"{name} carries no reliability curve, as only bundled models do"
+            return tr(
+                "share of correct cells among cells that {model} is as sure of (its reliability curve)",
+                model=self.model,
+            )
+        name = self.model or tr("the model")
+        return tr(
+            "plain score of cell probability and flow error: it sorts cells, but is no share of "
+            "correct ones, since {name} carries no reliability curve, as only bundled models do",
+            name=name,
         )
 
     def content(self) -> dict[str, Any]:

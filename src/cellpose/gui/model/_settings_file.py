@@ -11,6 +11,7 @@ from cellpose._machine.reading import read_json
 from cellpose._machine.writing import replacing
 from cellpose._version import version
 from cellpose.errors import FileReadError
+from cellpose.gui._texts import tr
 from cellpose.gui.model._choices import settings_to_keep, take_settings
 from cellpose.gui.model._settings import SegmentationSettings
 
@@ -54,7 +55,10 @@ def read_settings(path: Path, settings: SegmentationSettings, has_model: Callabl
     elif form == _RUN and isinstance(content.get("options"), dict):
         values = _of_run(content)
     else:
-        message = f"{path} holds no settings; choose a file that this window saved, or the cellpose_run.json of a run"
+        message = tr(
+            "{path} holds no settings; choose a file that this window saved, or the cellpose_run.json of a run",
+            path=path,
+        )
         raise FileReadError(message)
     return take_settings(settings, values, has_model, filters=True)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import EditRefusedError
+from cellpose.gui._texts import tr
 from cellpose.gui.model._box import Box, Mask, hull
 
 __all__ = ["FEWEST_POINTS", "disk", "outlined", "painted", "painted_through"]
@@ -36,7 +37,7 @@ def outlined(points: Points, shape: tuple[int, ...], plane: int = 0) -> tuple[Bo
         If the stroke has fewer than ``FEWEST_POINTS`` points, or lies outside of the image.
     """
     if len(points) < FEWEST_POINTS:
-        message = f"the stroke has {len(points)} points, too few for a cell; it was not drawn"
+        message = tr("the stroke has {n} points, too few for a cell; it was not drawn", n=len(points))
         raise EditRefusedError(message)
     corners, box = _inside(points, shape, plane, margin=2)
     mask = np.zeros(box.shape[1:], np.uint8)
@@ -120,6 +121,6 @@ def _inside(points: Points, shape: tuple[int, ...], plane: int, margin: int) -> 
     (y0, x0), (y1, x1) = path.min(0) - margin, path.max(0) + margin + 1
     box = Box(plane, plane + 1, max(0, int(y0)), min(height, int(y1)), max(0, int(x0)), min(width, int(x1)))
     if box.y0 >= box.y1 or box.x0 >= box.x1:
-        message = "the stroke lies outside of the image; it was not drawn"
+        message = tr("the stroke lies outside of the image; it was not drawn")
         raise EditRefusedError(message)
     return (path - (box.y0, box.x0)).astype(np.int32)[:, None, ::-1].copy(), box

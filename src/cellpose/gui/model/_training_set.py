@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose._labels.arrays import renumber
 from cellpose.errors import CellposeError
+from cellpose.gui._texts import tr
 from cellpose.gui.model._corrections import FOUND_KEY, ModelCells
 from cellpose.gui.model._folder import images_of, is_corrected
 from cellpose.gui.model._images import plane_of_file
@@ -110,14 +111,14 @@ class TrainingSet:
 
     def only_corrected(self) -> TrainingSet:
         """The same without images that were never corrected: a model learns little from its own results."""
-        others = tuple((e.path.name, "not corrected") for e in self.train if not e.corrected)
+        others = tuple((e.path.name, tr("not corrected")) for e in self.train if not e.corrected)
         kept = tuple(example for example in self.train if example.corrected)
         return TrainingSet(self.folder, kept, self.held_out, (*self.left_out, *others))
 
     def without_border(self) -> TrainingSet:
         """The same, but cells that touch the border of their image are ignored, since their shape is not known."""
         inner = {example.path: _without_border(example) for example in (*self.train, *self.held_out)}
-        none = tuple((path.name, "only cells at the border") for path, each in inner.items() if not each.cells)
+        none = tuple((path.name, tr("only cells at the border")) for path, each in inner.items() if not each.cells)
         train, held_out = (
             tuple(inner[example.path] for example in examples if inner[example.path].cells)
             for examples in (self.train, self.held_out)
@@ -171,7 +172,7 @@ def training_set(
     return TrainingSet(folder, train, tuple(e for e in examples if e.path in held_out), tuple(left_out))
 
 
-_STACK = "a stack of {n} planes; cut training slices of it first, then train on their folder"
+_STACK = tr("a stack of {n} planes; cut training slices of it first, then train on their folder")
 
 
 def _without_border(example: Example) -> Example:
@@ -184,7 +185,7 @@ def _of_document(opened: OpenImage) -> Example | str:
     if len(opened.labels) > 1:
         return _STACK.format(n=len(opened.labels))
     if not opened.labels.any():
-        return "no cells"
+        return tr("no cells")
     return Example(
         opened.path,
         np.moveaxis(opened.stack[0], 0, -1),
@@ -202,10 +203,12 @@ def _of_file(path: Path) -> Example | str | None:
     if seg.masks.ndim != 2:
         return _STACK.format(n=len(seg.masks))
     if not seg.count:
-        return "no cells"
+        return tr("no cells")
     image = np.moveaxis(plane_of_file(path)[0], 0, -1)
     if image.shape[:2] != seg.masks.shape:
-        return f"the masks are of shape {seg.masks.shape}, the image of shape {image.shape[:2]}"
+        return tr(
+            "the masks are of shape {masks}, the image of shape {image}", masks=seg.masks.shape, image=image.shape[:2]
+        )
     found = ModelCells.read(seg.content.get(FOUND_KEY), (1, *seg.masks.shape))
     return Example(path, image, with_ignored(renumber(seg.masks)[0], regions_of(seg.content)), is_corrected(seg, found))
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from psygnal import SignalGroupDescriptor
 
+from cellpose.gui._texts import mark
+
 __all__ = [
     "ALL_COLOR_MODES",
     "BRUSHES",
@@ -21,15 +23,15 @@ __all__ = [
     "ViewState",
 ]
 
-VIEWS = ("image", "gradXY", "cellprob", "gradZ", "restored")
-COLOR_MODES = ("RGB", "red", "green", "blue", "gray", "spectral")
-COLOR_MAPS = ("inverted gray", "viridis", "magma", "inferno", "cividis")  # of the mean of the channels
-ALL_COLOR_MODES = (*COLOR_MODES, "composite", *COLOR_MAPS)
+VIEWS = (mark("image"), "gradXY", "cellprob", "gradZ", mark("restored"))
+COLOR_MODES = ("RGB", mark("red"), mark("green"), mark("blue"), mark("gray"), mark("spectral"))
+COLOR_MAPS = (mark("inverted gray"), "viridis", "magma", "inferno", "cividis")  # of the mean of the channels
+ALL_COLOR_MODES = (*COLOR_MODES, mark("composite"), *COLOR_MAPS)
 USUAL_COLORS = ("#ff0000", "#00ff00", "#0000ff", "#ffffff", "#00ffff", "#ff00ff", "#ffff00", "#ff8000")
-THEMES = ("system", "dark", "light")
+THEMES = ("system", mark("dark"), mark("light"))
 CORNERS = ("bottom right", "bottom left", "top left", "top right")
 BRUSHES = (1, 3, 5, 7, 9)
-LAYOUTS = ("one plane", "three views", "thin slices")
+LAYOUTS = (mark("one plane"), mark("three views"), mark("thin slices"))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cellpose import io
 from cellpose.errors import AxesError
+from cellpose.gui._texts import tr
 
 __all__ = ["MOST_COLORS", "aspect_of", "is_volume", "movie_of", "volume_of"]
 
@@ -44,7 +45,7 @@ def is_volume(image: io.Image, as_stack: bool) -> bool:
     return bool(unnamed) and image.data.ndim == 3 and (as_stack or min(image.data.shape) > MOST_COLORS)
 
 
-def volume_of(image: io.Image, name: str = "the image") -> npt.NDArray[Any]:
+def volume_of(image: io.Image, name: str = tr("the image")) -> npt.NDArray[Any]:
     """All planes and channels of a file, (Z, C, Y, X), a view where the file allows.
 
     Of axes without names the planes are the first but, of four axes, the shortest, which counts channels; of three
@@ -64,7 +65,12 @@ def volume_of(image: io.Image, name: str = "the image") -> npt.NDArray[Any]:
     """
     data = image.data
     if data.ndim not in (3, 4):
-        message = f"{name} has axes {image.axes} of lengths {data.shape}; a volume has Z, Y, X and at most channels"
+        message = tr(
+            "{name} has axes {axes} of lengths {shape}; a volume has Z, Y, X and at most channels",
+            name=name,
+            axes=image.axes,
+            shape=data.shape,
+        )
         raise AxesError(message)
     channel = image.axis("C")
     if channel is None and data.ndim == 4:
@@ -79,7 +85,7 @@ def volume_of(image: io.Image, name: str = "the image") -> npt.NDArray[Any]:
     return np.moveaxis(np.moveaxis(planes, z, 0), -1, 1)
 
 
-def movie_of(image: io.Image, name: str = "the image") -> npt.NDArray[Any]:
+def movie_of(image: io.Image, name: str = tr("the image")) -> npt.NDArray[Any]:
     """All frames and channels of a file, (T, C, Y, X), a view where the file allows.
 
     Where no axis has the name T, that of the planes is taken for it, as `volume_of` finds it.
@@ -98,13 +104,23 @@ def movie_of(image: io.Image, name: str = "the image") -> npt.NDArray[Any]:
     """
     if "T" in image.axes and "Z" in image.axes:
         t, z = (image.data.shape[image.axes.index(letter)] for letter in "TZ")
-        message = (
-            f"{name} holds {z} planes at each of {t} times (axes {image.axes}); the window shows one volume, or a "
-            "movie of single planes: write one time, or one plane of all times, as a file of its own"
+        message = tr(
+            "{name} holds {z} planes at each of {t} times (axes {axes}); the window shows one "
+            "volume, or a movie of single planes: write one time, or one plane of all times, as a "
+            "file of its own",
+            name=name,
+            z=z,
+            t=t,
+            axes=image.axes,
         )
         raise AxesError(message)
     if image.data.ndim < 3 or (image.data.ndim == 3 and image.declares("C")):
-        message = f"{name} has axes {image.axes} of lengths {image.data.shape}; none of them can be times"
+        message = tr(
+            "{name} has axes {axes} of lengths {shape}; none of them can be times",
+            name=name,
+            axes=image.axes,
+            shape=image.data.shape,
+        )
         raise AxesError(message)
     return volume_of(replace(image, axes=image.axes.replace("T", "Z")), name)
 

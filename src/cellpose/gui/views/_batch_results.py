@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._batch import BatchFolder, ImageResult
 from cellpose.gui.views.panels._bound import list_keys
@@ -29,10 +30,10 @@ __all__ = ["BatchResults", "in_words"]
 _PICTURE, _CELL = 132, QSize(150, 182)
 _PLOTS = ("sizes", "counts", "intensity")
 _ORDERS: dict[str, Any] = {
-    "failed first": lambda result: (not result.error, result.path.name),
-    "by name": lambda result: result.path.name,
-    "fewest cells first": lambda result: (bool(result.error), result.cells),
-    "slowest first": lambda result: -result.seconds,
+    tr("failed first"): lambda result: (not result.error, result.path.name),
+    tr("by name"): lambda result: result.path.name,
+    tr("fewest cells first"): lambda result: (bool(result.error), result.cells),
+    tr("slowest first"): lambda result: -result.seconds,
 }
 
 
@@ -40,16 +41,18 @@ def in_words(entry: BatchFolder) -> str:
     """How a folder went, in a line."""
     done = [each for each in entry.results if not each.error]
     if not entry.results and not entry.before:
-        return entry.message or {"waiting": "waits to be run", "running": "begins"}.get(entry.state, entry.state)
-    parts = [f"{entry.cells:,} cells in {len(done):,} {'image' if len(done) == 1 else 'images'}"]
-    parts += [f"{_time(entry.seconds / max(len(done), 1))} per image"] if done else []
-    parts += [f"{len(entry.failed)} failed"] if entry.failed else []
-    parts += [f"{entry.before} done before"] if entry.before else []
+        return entry.message or {"waiting": tr("waits to be run"), "running": tr("begins")}.get(
+            entry.state, entry.state
+        )
+    parts = [tr_n("{cells:,} cells in {n} image", "{cells:,} cells in {n:,} images", len(done), cells=entry.cells)]
+    parts += [tr("{time} per image", time=_time(entry.seconds / max(len(done), 1)))] if done else []
+    parts += [tr("{n} failed", n=len(entry.failed))] if entry.failed else []
+    parts += [tr("{before} done before", before=entry.before)] if entry.before else []
     return ", ".join([*parts, *([entry.message] if entry.message else [])])
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+    return tr("{seconds:.1f} s", seconds=seconds) if seconds < 60 else tr("{minutes:.1f} min", minutes=seconds / 60)
 
 
 class _Results(QAbstractListModel):  # type: ignore[misc]
@@ -90,7 +93,12 @@ class _Results(QAbstractListModel):  # type: ignore[misc]
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return f"{result.path.name}, {result.error or cells}"
         if role == Qt.ItemDataRole.ToolTipRole:
-            return result.error or f"{result.path.name}: {cells} in {_time(result.seconds)}; a click opens it"
+            return result.error or tr(
+                "{name}: {cells} in {time}; a click opens it",
+                name=result.path.name,
+                cells=cells,
+                time=_time(result.seconds),
+            )
         if role == Qt.ItemDataRole.DecorationRole:
             return self._icon(result)
         return None
@@ -132,18 +140,20 @@ class BatchResults(QWidget):  # type: ignore[misc]
         self.words.setObjectName("faint")
         self.words.setWordWrap(True)
         self.order.addItems(list(_ORDERS))
-        self.order.setAccessibleName("order of the results")
+        self.order.setAccessibleName(tr("order of the results"))
         self.list, self.results, self.plots = QListView(), _Results(session), QScrollArea()
         self._set_up_list()
         self.plots.setWidgetResizable(True)
         self.plots.setFrameShape(QScrollArea.Shape.NoFrame)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
-        self.tabs.addTab(self.list, "Images")
-        self.tabs.addTab(self.plots, "Plots")
-        self.report, self.open = QPushButton("Report"), QPushButton("Folder of the results")
-        self.report.setToolTip("opens the report of the measurements in the browser")
-        self.open.setToolTip("shows the files that were written")
+        self.tabs.setAccessibleName(tr("results"))
+        self.plots.setAccessibleName(tr("plots of the measurements"))
+        self.tabs.addTab(self.list, tr("Images"))
+        self.tabs.addTab(self.plots, tr("Plots"))
+        self.report, self.open = QPushButton(tr("Report")), QPushButton(tr("Folder of the results"))
+        self.report.setToolTip(tr("opens the report of the measurements in the browser"))
+        self.open.setToolTip(tr("shows the files that were written"))
         for button in (self.report, self.open):
             button.setAutoDefault(False)
         self._lay_out()
@@ -165,7 +175,7 @@ class BatchResults(QWidget):  # type: ignore[misc]
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setWordWrap(True)
         self.list.setFrameShape(QListView.Shape.NoFrame)
-        self.list.setAccessibleName("images with their cells")
+        self.list.setAccessibleName(tr("images with their cells"))
         list_keys(self.list, Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
     def _lay_out(self) -> None:
@@ -186,9 +196,9 @@ class BatchResults(QWidget):  # type: ignore[misc]
     def show_folder(self, entry: BatchFolder | None) -> None:
         """Show what came of this folder, again where it has news."""
         self._entry = entry
-        self.title.setText(entry.folder.name if entry is not None else "Results")
+        self.title.setText(entry.folder.name if entry is not None else tr("Results"))
         self.title.setToolTip(str(entry.folder) if entry is not None else "")
-        self.words.setText(in_words(entry) if entry is not None else "What comes of each image is shown here.")
+        self.words.setText(in_words(entry) if entry is not None else tr("What comes of each image is shown here."))
         folder, report = self._folder(), self._report_file()
         self.open.setEnabled(folder is not None and folder.is_dir())
         self.report.setEnabled(report is not None)
@@ -215,10 +225,10 @@ class BatchResults(QWidget):  # type: ignore[misc]
             if file in there:
                 label = QLabel()
                 label.setPixmap(QPixmap(str(file)).scaledToWidth(520, Qt.TransformationMode.SmoothTransformation))
-                label.setAccessibleName(f"plot of {name}")
+                label.setAccessibleName(tr("plot of {name}", name=name))
                 column.addWidget(label, 0, Qt.AlignmentFlag.AlignHCenter)
         if not there:
-            note = QLabel("Plots of sizes, counts and intensities are here when a folder was measured.")
+            note = QLabel(tr("Plots of sizes, counts and intensities are here when a folder was measured."))
             note.setObjectName("faint")
             note.setWordWrap(True)
             column.addWidget(note)

@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._batch import OUTPUTS, BatchFolder
 from cellpose.gui.views._batch_results import BatchResults, in_words
@@ -35,10 +36,11 @@ from cellpose.gui.views.panels._names import give_names
 __all__ = ["BatchWindow"]
 
 _STATES = {
-    "waiting": "waits", "running": "runs", "measuring": "is measured", "paused": "paused", "cancelled": "canceled",
-    "done": "done", "failed": "failed",
+    "waiting": tr("waits"), "running": tr("runs"), "measuring": tr("is measured"), "paused": tr("paused"),
+    "cancelled": tr("canceled"),
+    "done": tr("done"), "failed": tr("failed"),
 }  # fmt: skip
-_MOVING = ("running", "measuring", "paused")  # of which a bar tells more than the word
+_MOVING = ("running", "measuring", tr("paused"))  # of which a bar tells more than the word
 _ENTRY = Qt.ItemDataRole.UserRole
 
 
@@ -55,16 +57,16 @@ class BatchWindow(QDialog):  # type: ignore[misc]
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Segment folders")
+        self.setWindowTitle(tr("Segment folders"))
         self.resize(1040, 640)
         self.setAcceptDrops(True)
         self._session, self._batch = session, session.batch
         self.settings, self.rows = QLabel(), QTreeWidget()
-        self.add, self.remove = _button("Add folder…"), _button("Remove", "takes the folder off the list")
-        self.run, self.pause, self.cancel = _button("Run"), _button("Pause"), _button("Cancel")
+        self.add, self.remove = _button(tr("Add folder…")), _button(tr("Remove"), tr("takes the folder off the list"))
+        self.run, self.pause, self.cancel = _button(tr("Run")), _button(tr("Pause")), _button(tr("Cancel"))
         self.run.setObjectName("run")
-        self.pause.setToolTip("images that are finished stay, and the run goes on from there")
-        self.cancel.setToolTip("ends this folder; images that are finished stay")
+        self.pause.setToolTip(tr("images that are finished stay, and the run goes on from there"))
+        self.cancel.setToolTip(tr("ends this folder; images that are finished stay"))
         self.results = BatchResults(session)
         self._set_up_rows()
         self._lay_out()
@@ -74,11 +76,11 @@ class BatchWindow(QDialog):  # type: ignore[misc]
         self._show_queue()
 
     def _set_up_rows(self) -> None:
-        self.rows.setHeaderLabels(["folder", "cells", "state", ""])
+        self.rows.setHeaderLabels([tr("folder"), tr("cells"), tr("state"), ""])
         self.rows.setRootIsDecorated(False)
         self.rows.setUniformRowHeights(True)
         self.rows.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.rows.setAccessibleName("folders to segment")
+        self.rows.setAccessibleName(tr("folders to segment"))
         self.rows.setStyleSheet("QTreeView::item { padding: 4px 2px; }")
         header = self.rows.header()
         header.setStretchLastSection(False)
@@ -118,31 +120,36 @@ class BatchWindow(QDialog):  # type: ignore[misc]
         whole.addWidget(split)
 
     def _options(self) -> QGroupBox:
-        options, box = self._batch.options, QGroupBox("Write for each image")
+        options, box = self._batch.options, QGroupBox(tr("Write for each image"))
         form = QFormLayout(box)
         form.setContentsMargins(10, 8, 10, 8)
         grid = QGridLayout()
         self.outputs = {name: check_box(what, options, name) for name, (_, what) in OUTPUTS.items()}
         for place, made in enumerate(self.outputs.values()):
             grid.addWidget(made, place // 2, place % 2)
-        self.measure = check_box("measure the cells: CSV, plots", options, "measure")
-        self.parquet = check_box("Parquet too", options, "parquet")
+        self.measure = check_box(tr("measure the cells: CSV, plots"), options, "measure")
+        self.parquet = check_box(tr("Parquet too"), options, "parquet")
         there = importlib.util.find_spec("pyarrow") is not None
         self.parquet.setEnabled(there)
-        self.parquet.setToolTip("the same table for pandas and R" if there else 'pip install "cellpose[measure]"')
+        self.parquet.setToolTip(
+            tr("the same table for pandas and R") if there else tr('pip install "cellpose[measure]"')
+        )
         grid.addWidget(self.measure, 3, 0)
         grid.addWidget(self.parquet, 3, 1)
-        self.skip_done = check_box("leave out what is done already", options, "skip_done")
-        self.skip_done.setToolTip("images that the same model with the same options has segmented here before")
+        self.skip_done = check_box(tr("leave out what is done already"), options, "skip_done")
+        self.skip_done.setToolTip(tr("images that the same model with the same options has segmented here before"))
         grid.addWidget(self.skip_done, 4, 0, 1, 2)
         form.addRow(grid)
-        self.savedir, self.choose = QLineEdit(options.savedir), _button("Choose…", "choose a folder for the results")
-        self.savedir.setPlaceholderText("beside the images")
-        self.savedir.setAccessibleName("folder of the results")
+        self.savedir, self.choose = (
+            QLineEdit(options.savedir),
+            _button(tr("Choose…"), tr("choose a folder for the results")),
+        )
+        self.savedir.setPlaceholderText(tr("beside the images"))
+        self.savedir.setAccessibleName(tr("folder of the results"))
         place = QHBoxLayout()
         place.addWidget(self.savedir, 1)
         place.addWidget(self.choose)
-        form.addRow("results", place)
+        form.addRow(tr("results"), place)
         return box
 
     def _connect(self) -> None:
@@ -159,7 +166,7 @@ class BatchWindow(QDialog):  # type: ignore[misc]
         self._session.settings.events.connect(lambda _: self._show_settings())
 
     def _add(self) -> None:
-        folder = self._session.dialogs.ask_folder("Add a folder of images", self._session.files.folder())
+        folder = self._session.dialogs.ask_folder(tr("Add a folder of images"), self._session.files.folder())
         if folder is not None:
             self._batch.add(folder)
 
@@ -169,7 +176,7 @@ class BatchWindow(QDialog):  # type: ignore[misc]
             self._batch.remove(entry)
 
     def _choose(self) -> None:
-        folder = self._session.dialogs.ask_folder("Folder for the results", self._session.files.folder())
+        folder = self._session.dialogs.ask_folder(tr("Folder for the results"), self._session.files.folder())
         if folder is not None:
             self.savedir.setText(str(folder))
 
@@ -179,10 +186,20 @@ class BatchWindow(QDialog):  # type: ignore[misc]
 
     def _show_settings(self) -> None:
         settings = self._session.settings
-        size = f"{settings.diameter:g} pixels" if settings.diameter else "the diameter of its training"
+        size = (
+            tr("{diameter:g} pixels", diameter=settings.diameter)
+            if settings.diameter
+            else tr("the diameter of its training")
+        )
         self.settings.setText(
-            f"Settings of the window: {settings.model}, {size}, flow threshold {settings.flow_threshold:g}, "
-            f"cellprob threshold {settings.cellprob_threshold:g}"
+            tr(
+                "Settings of the window: {model}, {size}, flow threshold {flow_threshold:g}, cellprob "
+                "threshold {cellprob_threshold:g}",
+                model=settings.model,
+                size=size,
+                flow_threshold=settings.flow_threshold,
+                cellprob_threshold=settings.cellprob_threshold,
+            )
         )
 
     def _show_news(self, entry: BatchFolder) -> None:
@@ -212,11 +229,16 @@ class BatchWindow(QDialog):  # type: ignore[misc]
 
     def _fill(self, item: QTreeWidgetItem, entry: BatchFolder) -> None:
         item.setText(0, entry.folder.name)
-        item.setToolTip(0, f"{entry.folder}: {in_words(entry)}{f', with {entry.asked}' if entry.asked else ''}")
+        asked = tr(", with {settings}", settings=entry.asked) if entry.asked else ""
+        item.setToolTip(0, f"{entry.folder}: {in_words(entry)}{asked}")
         item.setText(1, f"{entry.cells:,}" if entry.results else "")
         item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        failed = f", {len(entry.failed)} failed" if entry.failed and entry.state == "done" else ""
-        count = f"{entry.before + len(entry.results)} of {entry.total}" if entry.state == "running" else ""
+        failed = tr(", {n} failed", n=len(entry.failed)) if entry.failed and entry.state == "done" else ""
+        count = (
+            tr("{done} of {total}", done=entry.before + len(entry.results), total=entry.total)
+            if entry.state == "running"
+            else ""
+        )
         item.setText(2, count if entry.total and count else _STATES[entry.state] + failed)
         if entry.state not in _MOVING:
             self.rows.removeItemWidget(item, 3)
@@ -230,7 +252,7 @@ class BatchWindow(QDialog):  # type: ignore[misc]
         bar = QProgressBar()
         bar.setTextVisible(False)
         bar.setFixedHeight(10)
-        bar.setAccessibleName(f"progress of {entry.folder.name}")
+        bar.setAccessibleName(tr("progress of {name}", name=entry.folder.name))
         self.rows.setItemWidget(item, 3, bar)
         return bar
 
@@ -240,10 +262,10 @@ class BatchWindow(QDialog):  # type: ignore[misc]
 
     def _show_buttons(self) -> None:
         batch, chosen = self._batch, self._chosen()
-        self.run.setText("Go on" if batch.is_paused else "Run")
+        self.run.setText(tr("Go on") if batch.is_paused else tr("Run"))
         self.run.setEnabled(not batch.is_running and batch.is_left)
         self.pause.setEnabled(batch.is_running and not batch.is_ending)
-        self.pause.setText("Pausing…" if batch.is_ending else "Pause")
+        self.pause.setText(tr("Pausing…") if batch.is_ending else tr("Pause"))
         self.cancel.setEnabled((batch.is_running and not batch.is_ending) or batch.is_paused)
         self.remove.setEnabled(chosen is not None and chosen.state not in ("running", "measuring"))
 

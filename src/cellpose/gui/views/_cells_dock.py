@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Document
 from cellpose.gui.model._cell_filter import EXAMPLES, FIELDS, WORDS
@@ -47,7 +48,7 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
     """
 
     def __init__(self, session: Session) -> None:
-        super().__init__("Cells")
+        super().__init__(tr("Cells"))
         self.setObjectName("cells")
         self._session = session
         self._quiet = False  # the table is changed by the document, not by the user
@@ -55,9 +56,9 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         self.filter, self.table, self.words = QLineEdit(), QTableView(), QLabel()
         list_keys(self.table)
         self.table.setTabKeyNavigation(False)  # Tab goes on to the buttons
-        self.table.setAccessibleName("cells")
+        self.table.setAccessibleName(tr("cells"))
         self.words.setWordWrap(True)
-        self.classes = CollapsibleGroup("classes")
+        self.classes = CollapsibleGroup(tr("classes"))
         self._build_filter()
         self._build_table()
         self._build_classes()
@@ -83,11 +84,14 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
     def _build_filter(self) -> None:
         own_keys(self.filter)
         self.filter.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.filter.setAccessibleName("filter of the cells")
-        self.filter.setPlaceholderText("filter:  score<0.5  unchecked")
+        self.filter.setAccessibleName(tr("filter of the cells"))
+        self.filter.setPlaceholderText(tr("filter:  score<0.5  unchecked"))
         self.filter.setClearButtonEnabled(True)
-        self._filter_hint = (
-            f"{EXAMPLES}<br>fields: {', '.join(FIELDS)}; words: {', '.join(WORDS)}; “not” before any of them"
+        self._filter_hint = tr(
+            "{examples}<br>fields: {fields}; words: {words}; “not” before any of them",
+            examples=EXAMPLES,
+            fields=", ".join(FIELDS),
+            words=", ".join(WORDS),
         )
         self.filter.setToolTip(self._filter_hint)
         self.filter.textChanged.connect(lambda text: self._session.review.set_filter(text))
@@ -139,11 +143,11 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         entries: tuple[tuple[str, str, Callable[[], object]], ...] = (
-            ("skip-next", "next doubtful cell (N)", review.next),
-            ("check", "mark as checked, and go on (Y)", review.check_and_next),
-            ("eye-off-outline", "hide all other cells, or show all (I)", review.isolate),
-            ("vector-union", "merge the selected cells (Shift+J)", cells.merge),
-            ("trash-can-outline", "remove the selected cells (Delete)", session.remove_selected),
+            ("skip-next", tr("next doubtful cell (N)"), review.next),
+            ("check", tr("mark as checked, and go on (Y)"), review.check_and_next),
+            ("eye-off-outline", tr("hide all other cells, or show all (I)"), review.isolate),
+            ("vector-union", tr("merge the selected cells (Shift+J)"), cells.merge),
+            ("trash-can-outline", tr("remove the selected cells (Delete)"), session.remove_selected),
         )
         for icon, hint, run in entries:
             button = QToolButton()
@@ -167,9 +171,9 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         name.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         name.editingFinished.connect(lambda: cell_class.rename(name.text()))
         cell_class.events.name.connect(lambda text: name.setText(text))
-        color = color_button(cell_class, "color", "colour of the class")
-        name.setAccessibleName(f"name of class {cell_class.number}")
-        color.setAccessibleName(f"colour of class {cell_class.number}")
+        color = color_button(cell_class, "color", tr("colour of the class"))
+        name.setAccessibleName(tr("name of class {number}", number=cell_class.number))
+        color.setAccessibleName(tr("colour of class {number}", number=cell_class.number))
         self.classes.form.addRow(str(cell_class.number), row(name, color))
         return name
 
@@ -234,12 +238,12 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
     def _tell(self) -> None:
         document, listed = self._session.document, self.model.rowCount()
         if document is None:
-            self.words.setText("no image is open")
+            self.words.setText(tr("no image is open"))
             return
         if self._session.review.filter_problem:
             self.words.setText(self._session.review.filter_problem)
             return
         words = [self._session.review.progress()]
         if self._session.review.filter:
-            words.append(f"{listed} listed")
+            words.append(tr("{listed} listed", listed=listed))
         self.words.setText("  ·  ".join(words))

@@ -12,6 +12,7 @@ import qtawesome
 from qtpy.QtCore import QAbstractTableModel, QItemSelection, QModelIndex, Qt
 from qtpy.QtGui import QColor
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model._cell_list import COLUMNS, CellList, Step
@@ -22,7 +23,7 @@ _MANY = 64  # cells of an edit from which all rows are listed anew
 _Role = Qt.ItemDataRole
 _NO_PARENT = QModelIndex()
 _ICONS = {"checked": ("mdi6.check", "#5bb974"), "hand-made": ("mdi6.pencil", "#e8984c")}
-_TITLES = {"id": "cell", "size": "pixels", "diameter": "⌀ px", "state": "✓"}
+_TITLES = {"id": tr("cell"), "size": tr("pixels"), "diameter": "⌀ px", "state": "✓"}
 
 
 class CellsModel(QAbstractTableModel):  # type: ignore[misc]
@@ -125,7 +126,7 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
         if role == _Role.DisplayRole:
             if micrometres and name in ("size", "diameter"):
                 return {"size": "µm²", "diameter": "⌀ µm"}[name]
-            return _TITLES.get(name, name)
+            return _TITLES.get(name, tr(name))
         if role == _Role.ToolTipRole:
             return self._hint(name)
         if role == _Role.TextAlignmentRole:
@@ -135,15 +136,15 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
     def _hint(self, name: str) -> str:
         if name == "score":
             scoring = None if self._document is None else self._document.scoring
-            return "how sure the model is, 0 to 1" if scoring is None else scoring.words
+            return tr("how sure the model is, 0 to 1") if scoring is None else scoring.words
         return {
-            "id": "number of the cell",
-            "frame": "of the movie, from 0 on",
-            "track": "the number of its first cell; a track ends where its cell divides",
-            "size": "area; the other unit is shown when the pointer rests on it",
-            "diameter": "of a disk of the same area",
-            "class": "given by the keys 1 to 9",
-            "state": "checked by Y, or made or corrected by hand",
+            "id": tr("number of the cell"),
+            "frame": tr("of the movie, from 0 on"),
+            "track": tr("the number of its first cell; a track ends where its cell divides"),
+            "size": tr("area; the other unit is shown when the pointer rests on it"),
+            "diameter": tr("of a disk of the same area"),
+            "class": tr("given by the keys 1 to 9"),
+            "state": tr("checked by Y, or made or corrected by hand"),
         }[name]
 
     def data(self, index: QModelIndex, role: int = _Role.DisplayRole) -> Any:
@@ -164,7 +165,7 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
 
     def _tip(self, name: str, value: Any) -> str | None:
         if name == "size":
-            return f"{value} pixels"
+            return tr("{value} pixels", value=value)
         return str(value) or None if name == "state" else None
 
     def _text(self, name: str, value: Any) -> str:

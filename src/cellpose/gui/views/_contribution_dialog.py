@@ -17,12 +17,13 @@ from qtpy.QtWidgets import (
 )
 
 from cellpose.contributions import CONSENT, LICENCES
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._contributing import Contributing
 from cellpose.gui.views.panels._names import give_names
 
 __all__ = ["ContributionDialog"]
 
-_WHOLE = "Outline every cell, and mark what you cannot decide as a region to ignore."
+_WHOLE = tr("Outline every cell, and mark what you cannot decide as a region to ignore.")
 _PER_MILLE = 1000
 
 
@@ -39,7 +40,7 @@ class ContributionDialog(QDialog):  # type: ignore[misc]
 
     def __init__(self, contributing: Contributing, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Contribute this segmentation")
+        self.setWindowTitle(tr("Contribute this segmentation"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(620)
         self._contributing, form = contributing, contributing.form
@@ -47,7 +48,7 @@ class ContributionDialog(QDialog):  # type: ignore[misc]
         self.contributor, self.source, self.note = QLineEdit(form.contributor), QLineEdit(form.source), QLineEdit()
         self.note.setText(form.note)
         self.licence = QComboBox()
-        self.consent = QCheckBox("I agree")
+        self.consent = QCheckBox(tr("I agree"))
         self.problem, self.progress = QLabel(), QProgressBar()
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.send = self.buttons.addButton("Send", QDialogButtonBox.ButtonRole.ActionRole)
@@ -62,17 +63,17 @@ class ContributionDialog(QDialog):  # type: ignore[misc]
             self.licence.addItem(meaning, name)
         self.licence.setCurrentIndex(self.licence.findData(self._contributing.form.licence))
         self.token.setEchoMode(QLineEdit.EchoMode.Password)
-        self.token.setPlaceholderText("if the server asks for one")
-        self.contributor.setPlaceholderText("name or pseudonym")
-        self.source.setPlaceholderText("laboratory, data set or microscope")
-        self.note.setPlaceholderText("stain, magnification, a link (optional)")
-        self.server.setToolTip("address of a server that was started with cellpose serve --contributions FOLDER")
-        self.token.setToolTip("who runs the server has it; it is not kept")
-        self.contributor.setToolTip("under which you are named with the models, as CC-BY asks for")
-        self.source.setToolTip("write it in the same way each time: no new model may be worse on any source")
-        self.note.setToolTip("anything else that a reviewer should know")
-        self.licence.setToolTip("of the image and of its cells")
-        self.consent.setToolTip("without it nothing is sent")
+        self.token.setPlaceholderText(tr("if the server asks for one"))
+        self.contributor.setPlaceholderText(tr("name or pseudonym"))
+        self.source.setPlaceholderText(tr("laboratory, data set or microscope"))
+        self.note.setPlaceholderText(tr("stain, magnification, a link (optional)"))
+        self.server.setToolTip(tr("address of a server that was started with cellpose serve --contributions FOLDER"))
+        self.token.setToolTip(tr("who runs the server has it; it is not kept"))
+        self.contributor.setToolTip(tr("under which you are named with the models, as CC-BY asks for"))
+        self.source.setToolTip(tr("write it in the same way each time: no new model may be worse on any source"))
+        self.note.setToolTip(tr("anything else that a reviewer should know"))
+        self.licence.setToolTip(tr("of the image and of its cells"))
+        self.consent.setToolTip(tr("without it nothing is sent"))
         self.problem.setObjectName("problem")
         self.problem.setWordWrap(True)
         self.problem.setMinimumHeight(2 * self.problem.fontMetrics().lineSpacing())
@@ -82,7 +83,7 @@ class ContributionDialog(QDialog):  # type: ignore[misc]
         kept = self.progress.sizePolicy()
         kept.setRetainSizeWhenHidden(True)  # nothing moves when it comes and goes
         self.progress.setSizePolicy(kept)
-        self.progress.setAccessibleName("how much is sent")
+        self.progress.setAccessibleName(tr("how much is sent"))
         self.progress.hide()
 
     def _lay_out(self) -> None:
@@ -90,12 +91,12 @@ class ContributionDialog(QDialog):  # type: ignore[misc]
         rows.setHorizontalSpacing(16)
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for title, box in (
-            ("server", self.server),
-            ("token", self.token),
-            ("contributor", self.contributor),
-            ("source", self.source),
-            ("note", self.note),
-            ("licence", self.licence),
+            (tr("server"), self.server),
+            (tr("token"), self.token),
+            (tr("contributor"), self.contributor),
+            (tr("source"), self.source),
+            (tr("note"), self.note),
+            (tr("licence"), self.licence),
         ):
             rows.addRow(title, box)
         what, whole, terms = QLabel(self._contributing.what), QLabel(_WHOLE), QLabel(CONSENT)

@@ -8,6 +8,7 @@ from qtpy.QtCore import QEvent, QObject, QPointF, Qt
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSlider
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Document
 from cellpose.gui.views._canvas import RenderSettings, Scene
@@ -41,8 +42,8 @@ class Divider(QSlider):  # type: ignore[misc]
         self.setPageStep(_STEPS // 10)
         own_keys(self, Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.SplitHCursor)
-        self.setToolTip("drag it: left the image, right what was restored (Alt+Left, Alt+Right)")
-        self.setAccessibleName("divider between the image and the restored one")
+        self.setToolTip(tr("drag it: left the image, right what was restored (Alt+Left, Alt+Right)"))
+        self.setAccessibleName(tr("divider between the image and the restored one"))
         self.valueChanged.connect(lambda value: setattr(session.view, "divider", value / _STEPS))
         session.opened.connect(self._open)
         for event in (session.view.events.compare, session.view.events.view, session.view.events.divider):

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._folder import ORDERS
 from cellpose.gui.controllers._jobs import Job
 from cellpose.gui.controllers._session import Session
@@ -53,7 +54,7 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
     """
 
     def __init__(self, session: Session) -> None:
-        super().__init__("Folder")
+        super().__init__(tr("Folder"))
         self.setObjectName("folder")
         self._session = session
         self._shown: list[ImageState] = []  # what the rows say
@@ -63,11 +64,11 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         self.looked = QProgressBar()
         self.looked.setFixedHeight(4)
         self.looked.setTextVisible(False)
-        self.looked.setAccessibleName("how many images were looked at")
+        self.looked.setAccessibleName(tr("how many images were looked at"))
         self.looked.hide()
-        self.rows.setHeaderLabels(["image", "checked", "AP"])
-        self.rows.headerItem().setToolTip(1, "cells that were checked, drawn or corrected, of all")
-        self.rows.headerItem().setToolTip(2, "average precision at 0.5 that the model had before the correction")
+        self.rows.setHeaderLabels([tr("image"), tr("checked"), tr("AP")])
+        self.rows.headerItem().setToolTip(1, tr("cells that were checked, drawn or corrected, of all"))
+        self.rows.headerItem().setToolTip(2, tr("average precision at 0.5 that the model had before the correction"))
         self.rows.setRootIsDecorated(False)
         self.rows.setUniformRowHeights(True)
         header = self.rows.header()
@@ -76,7 +77,7 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in (1, 2):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        self.history = Curve("AP before correction", "corrected image")
+        self.history = Curve(tr("AP before correction"), tr("corrected image"))
         self.history.show_shares()
         self.line = self.history.plot(pen=pg.mkPen(BLUE, width=2), symbol="o", symbolSize=7, symbolBrush=BLUE)
         self.words.setWordWrap(True)
@@ -87,11 +88,11 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         self.setWidget(inner)
         self.order.activated.connect(lambda _: session.folder.set_order(self.order.currentData()))
         session.jobs.changed.connect(lambda job: self._show_looked(job))
-        self.order.setAccessibleName("order of the images")
+        self.order.setAccessibleName(tr("order of the images"))
         own_keys(self.order)
-        self.rows.setAccessibleName("images of the folder")
+        self.rows.setAccessibleName(tr("images of the folder"))
         list_keys(self.rows, Qt.Key.Key_Return, Qt.Key.Key_Enter)
-        self.history.setAccessibleName("average precision of the models before correction")
+        self.history.setAccessibleName(tr("average precision of the models before correction"))
         self.rows.itemActivated.connect(lambda row, _column: self._open(row))
         self.rows.itemClicked.connect(lambda row, _column: self._open(row))
         session.folder.changed.connect(lambda: self._show())
@@ -151,8 +152,8 @@ def _fill(row: QTreeWidgetItem, state: ImageState) -> None:
     row.setText(0, state.path.name)
     row.setText(1, f"{state.settled}/{state.cells}" if state.cells else "")
     row.setText(2, f"{state.correction.ap:.2f}" if state.correction else "")
-    doubt = "" if state.doubt is None else f", mean score {1 - state.doubt:.2f}"
-    row.setToolTip(0, f"{state.path.name}: {state.state}{doubt}")
+    doubt = "" if state.doubt is None else tr(", mean score {score:.2f}", score=1 - state.doubt)
+    row.setToolTip(0, f"{state.path.name}: {tr(state.state)}{doubt}")
     row.setData(0, Qt.ItemDataRole.UserRole, str(state.path))
     for column in (1, 2):
         row.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

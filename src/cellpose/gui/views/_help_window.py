@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose.gui._texts import tr
 from cellpose.gui.model import _help_pages as pages
 from cellpose.gui.views._keycaps import search_line
 
@@ -59,17 +60,17 @@ class HelpWindow(QDialog):  # type: ignore[misc]
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Help")
+        self.setWindowTitle(tr("Help"))
         self.setWindowFlag(Qt.WindowType.WindowMaximizeButtonHint)
         self.resize(1000, 720)
-        self.search, self.list, self.browser = search_line("Search the help"), QListWidget(), _Browser()
-        self.back, self.forward = _button("Back", "Alt+Left"), _button("Forward", "Alt+Right")
+        self.search, self.list, self.browser = search_line(tr("Search the help")), QListWidget(), _Browser()
+        self.back, self.forward = _button(tr("Back"), "Alt+Left"), _button(tr("Forward"), "Alt+Right")
         self._lay_out()
-        self.list.setAccessibleName("pages and sections")
+        self.list.setAccessibleName(tr("pages and sections"))
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setSpacing(1)
         self.browser.document().setDocumentMargin(_MARGIN)
-        self.browser.setAccessibleName("page of help")
+        self.browser.setAccessibleName(tr("page of help"))
         self.browser.setOpenLinks(False)
         self.browser.anchorClicked.connect(self._follow)
         self.browser.sourceChanged.connect(self._mark)
@@ -118,7 +119,7 @@ class HelpWindow(QDialog):  # type: ignore[misc]
             item.setToolTip(item.text())
             self.list.addItem(item)
         if not rows:
-            self.list.addItem("No section has these words.")
+            self.list.addItem(tr("No section has these words."))
             self.list.item(0).setFlags(Qt.ItemFlag.NoItemFlags)
         self.list.blockSignals(blocked)
         self._mark(self.browser.source())

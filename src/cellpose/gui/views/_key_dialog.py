@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._keymap import KeyMap
 from cellpose.gui.controllers.commands import MENU_NAMES, Command, found
 from cellpose.gui.views._keycaps import search_line, shown_keys
@@ -44,17 +45,23 @@ class KeyDialog(QDialog):  # type: ignore[misc]
 
     def __init__(self, commands: Sequence[Command], keys: KeyMap, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Change keys")
+        self.setWindowTitle(tr("Change keys"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(760, 640)
         self._commands, self._keys = list(commands), keys
-        self.search, self.table, self.edit = search_line("Search commands"), QTreeWidget(), QKeySequenceEdit()
+        self.search, self.table, self.edit = search_line(tr("Search commands")), QTreeWidget(), QKeySequenceEdit()
         self.chosen, self.conflict = QLabel(), QLabel()
-        self.assign, self.also = _button("Set", "the only key of this command"), _button("Add", "one key more")
-        self.none = _button("No key", "the command stays in the menus and the palette")
-        self.reset, self.reset_all = _button("Reset", "its first keys"), _button("Reset all", "all keys as at first")
-        self.table.setAccessibleName("commands")
-        self.edit.setAccessibleName("another key")
+        self.assign, self.also = (
+            _button(tr("Set"), tr("the only key of this command")),
+            _button(tr("Add"), tr("one key more")),
+        )
+        self.none = _button(tr("No key"), tr("the command stays in the menus and the palette"))
+        self.reset, self.reset_all = (
+            _button(tr("Reset"), tr("its first keys")),
+            _button(tr("Reset all"), tr("all keys as at first")),
+        )
+        self.table.setAccessibleName(tr("commands"))
+        self.edit.setAccessibleName(tr("another key"))
         self._fill()
         self._lay_out()
         self._connect()
@@ -68,7 +75,7 @@ class KeyDialog(QDialog):  # type: ignore[misc]
         return None if item is None or item.isHidden() else item.data(0, _COMMAND)
 
     def _fill(self) -> None:
-        self.table.setHeaderLabels(["Command", "Menu", "Keys"])
+        self.table.setHeaderLabels([tr("Command"), tr("Menu"), tr("Keys")])
         self.table.setRootIsDecorated(False)
         self.table.setAlternatingRowColors(True)
         self.table.setUniformRowHeights(True)
@@ -163,7 +170,11 @@ class KeyDialog(QDialog):  # type: ignore[misc]
             widget.setEnabled(bool(command and key))
         user = self._keys.user_of(key, self._commands, command) if key else None
         words = (
-            f"Now the key of “{user.title.removesuffix('…')}” ({MENU_NAMES[user.menu]}), which would lose it."
+            tr(
+                "Now the key of “{command}” ({menu}), which would lose it.",
+                command=user.title.removesuffix("…"),
+                menu=MENU_NAMES[user.menu],
+            )
             if user
             else ""
         )
@@ -183,8 +194,8 @@ class KeyDialog(QDialog):  # type: ignore[misc]
             self._keys.reset(self.command, self._commands)
 
     def _reset_all(self) -> None:
-        asked = "All keys become what they were at first. Go on?"
-        if QMessageBox.question(self, "Reset all keys", asked) == QMessageBox.StandardButton.Yes:
+        asked = tr("All keys become what they were at first. Go on?")
+        if QMessageBox.question(self, tr("Reset all keys"), asked) == QMessageBox.StandardButton.Yes:
             self._keys.reset_all()
 
 

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._keymap import KeyMap
 from cellpose.gui.controllers.commands import MENU_NAMES, Command, MouseRule
 from cellpose.gui.views._keycaps import caps, search_line, shown_keys
@@ -87,17 +88,17 @@ class KeySheet(QDialog):  # type: ignore[misc]
         self, commands: Sequence[Command], keys: KeyMap, mouse: Sequence[MouseRule], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Keys and mouse")
+        self.setWindowTitle(tr("Keys and mouse"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(1000, 760)
-        self.search = search_line("Search keys and commands")
+        self.search = search_line(tr("Search keys and commands"))
         self.search.textChanged.connect(self._find)
-        self._change = QPushButton("Change keys…")
+        self._change = QPushButton(tr("Change keys…"))
         self._change.setAutoDefault(False)
         change = next((command for command in commands if command.id == "help.change_keys"), None)
         self._change.setVisible(change is not None)
         self._change.clicked.connect(lambda: self._leave_for(change))
-        self._nothing = QLabel("No key and no command has these words.")
+        self._nothing = QLabel(tr("No key and no command has these words."))
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._nothing.hide()
         self.sections = [*_of_commands(commands, keys), *_of_mouse(mouse)]

@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QImage, QPainter
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Document
 from cellpose.gui.model._colors import UNKNOWN
@@ -60,13 +61,13 @@ class Legend(Overlay):
         if seen and document is not None:
             table = document.labels.table
             self._classes(table) if by == "class" else self._ramp(by, table)
-            self.title = {"score": "score: doubtful to sure", "size": self._unit(), "class": "class"}[by]
+            self.title = {"score": tr("score: doubtful to sure"), "size": self._unit(), "class": "class"}[by]
             self.put(self._size())
         self.setVisible(seen and document is not None and document.labels.count > 0)
         self.update()
 
     def _unit(self) -> str:
-        return "size in µm²" if self._session.scale.pixel_um else "size in pixels"
+        return tr("size in µm²") if self._session.scale.pixel_um else tr("size in pixels")
 
     def _ramp(self, by: str, table: Any) -> None:
         measured = MEASURES[by](table)
@@ -77,14 +78,14 @@ class Legend(Overlay):
         unknown = (table["area"] > 0) & np.isnan(measured.shares)
         n = np.count_nonzero(unknown)
         by_hand = n and not np.count_nonzero(unknown & ~table["manual"])
-        self.rows = [(QColor(*UNKNOWN), f"{'by hand' if by_hand else 'no score'} ({n})")] if n else []
+        self.rows = [(QColor(*UNKNOWN), f"{tr('by hand') if by_hand else tr('no score')} ({n})")] if n else []
 
     def _classes(self, table: Any) -> None:
         self.ends = "", ""
         counts = np.bincount(table["kind"][table["area"] > 0], minlength=1)
         classes = self._session.review.classes
         self.rows = [
-            (QColor(classes[kind - 1].color) if kind else QColor(*UNKNOWN), f"{classes.name(kind) or 'none'} ({n})")
+            (QColor(classes[kind - 1].color) if kind else QColor(*UNKNOWN), f"{classes.name(kind) or tr('none')} ({n})")
             for kind, n in enumerate(counts.tolist())
             if n
         ]

@@ -6,6 +6,8 @@ import qtawesome
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton
 
+from cellpose.gui._texts import tr
+
 __all__ = ["Notice"]
 
 _COLORS = "QFrame#notice { background: #5c2b2e; } QFrame#notice QLabel { color: #ffe3e3; }"
@@ -29,7 +31,7 @@ class Notice(QFrame):  # type: ignore[misc]
         self.close_button.setIcon(qtawesome.icon("mdi6.close", color="#ffe3e3"))
         self.close_button.setAutoRaise(True)
         self.close_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.close_button.setToolTip("put this away")
+        self.close_button.setToolTip(tr("put this away"))
         self.close_button.clicked.connect(lambda: self.hide())
         layout.addWidget(mark)
         layout.addWidget(self.text, 1)

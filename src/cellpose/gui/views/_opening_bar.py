@@ -8,6 +8,7 @@ import qtawesome
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Job
 from cellpose.gui.controllers._session import Session
 
@@ -26,10 +27,10 @@ class OpeningBar(QWidget):  # type: ignore[misc]
         self.share.setFixedSize(120, 8)
         self.share.setTextVisible(False)
         self.stop.setIcon(qtawesome.icon("mdi6.close", color="#8a8f98"))
-        self.stop.setToolTip("stop reading")
+        self.stop.setToolTip(tr("stop reading"))
         self.stop.setAutoRaise(True)
         self.stop.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.share.setAccessibleName("how much is read")
+        self.share.setAccessibleName(tr("how much is read"))
         self.stop.clicked.connect(lambda: session.files.cancel())
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 8, 0)

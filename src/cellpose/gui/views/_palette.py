@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._keymap import KeyMap
 from cellpose.gui.controllers.commands import MENU_NAMES, Command, found
 from cellpose.gui.views._keycaps import search_line, shown_keys
@@ -93,9 +94,9 @@ class Palette(QDialog):  # type: ignore[misc]
         self.setObjectName("palette")
         self._commands = [command for command in commands if command.id != "help.palette"]
         self._keys = keys
-        self.search, self.list, self._model = search_line("Find a command"), QListView(), QStandardItemModel(self)
+        self.search, self.list, self._model = search_line(tr("Find a command")), QListView(), QStandardItemModel(self)
         self.list.setModel(self._model)
-        self.list.setAccessibleName("commands")
+        self.list.setAccessibleName(tr("commands"))
         self.list.setItemDelegate(_Row(self.list))
         self.list.setFrameShape(QListView.Shape.NoFrame)
         self.list.setEditTriggers(QListView.EditTrigger.NoEditTriggers)

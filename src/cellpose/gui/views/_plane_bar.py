@@ -7,6 +7,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSlider, QToolButton, QWidget
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._view import LAYOUTS
 from cellpose.gui.views._pointing import wheel_steps
@@ -16,7 +17,7 @@ __all__ = ["PlaneBar"]
 
 _SLIDER, _BOX = 80, 64  # pixels of the screen
 _GRAY = "#8a8f98"
-_AXES = {"Z": "Z planes", "T": "T frames"}
+_AXES = {"Z": tr("Z planes"), "T": tr("T frames")}
 
 
 class _Slider(QSlider):  # type: ignore[misc]
@@ -48,8 +49,8 @@ class PlaneBar(QWidget):  # type: ignore[misc]
         self.slider = _Slider(session)
         self.slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys go through the planes anyhow
         self.slider.setPageStep(1)
-        self.slider.setAccessibleName("plane")
-        self.slider.setToolTip("Page Up, Page Down, the arrows, or Shift and the wheel")
+        self.slider.setAccessibleName(tr("plane"))
+        self.slider.setToolTip(tr("Page Up, Page Down, the arrows, or Shift and the wheel"))
         self.slider.valueChanged.connect(lambda plane: setattr(view, "plane", plane))
         self.plane = number_box(view, "plane", 0, 0, 1, 0)
         self.last = QLabel()
@@ -57,8 +58,8 @@ class PlaneBar(QWidget):  # type: ignore[misc]
         self.layout_box = choice_box(LAYOUTS, view, "layout")
         self.slider.setMinimumWidth(_SLIDER)
         self.plane.setFixedWidth(_BOX)
-        self.plane.setAccessibleName("plane, typed")
-        self.layout_box.setAccessibleName("sections")
+        self.plane.setAccessibleName(tr("plane, typed"))
+        self.layout_box.setAccessibleName(tr("sections"))
         self._build_time()
         whole = QHBoxLayout(self)
         whole.setContentsMargins(10, 4, 10, 4)
@@ -76,16 +77,16 @@ class PlaneBar(QWidget):  # type: ignore[misc]
         self.axis = QComboBox()
         own_keys(self.axis)
         self.axis.addItems(list(_AXES.values()))
-        self.axis.setAccessibleName("what the planes of the file are")
-        self.axis.setToolTip("planes of a volume, one above the other, or frames of a movie, one after the other")
+        self.axis.setAccessibleName(tr("what the planes of the file are"))
+        self.axis.setToolTip(tr("planes of a volume, one above the other, or frames of a movie, one after the other"))
         self.axis.activated.connect(lambda place: self._choose_axis("ZT"[place]))
 
     def _build_time(self) -> None:
         session, view = self._session, self._session.view
         self.play = QToolButton()
         self.play.setAutoRaise(True)
-        self.play.setToolTip("play, or stop (O)")
-        self.play.setAccessibleName("play")
+        self.play.setToolTip(tr("play, or stop (O)"))
+        self.play.setAccessibleName(tr("play"))
         own_keys(self.play)
         self.play.clicked.connect(lambda: session.movies.play())
         self.seconds = QLabel()
@@ -93,8 +94,8 @@ class PlaneBar(QWidget):  # type: ignore[misc]
         self.speed = number_box(view, "frames_per_s", 0.5, 60, 1, 1)
         self.speed.setSuffix(" /s")
         self.speed.setFixedWidth(_BOX + 16)
-        self.speed.setAccessibleName("frames per second")
-        self.speed.setToolTip("frames per second while the movie plays")
+        self.speed.setAccessibleName(tr("frames per second"))
+        self.speed.setToolTip(tr("frames per second while the movie plays"))
         self._clock = QTimer(self)
         self._clock.timeout.connect(lambda: session.movies.advance())
         view.events.playing.connect(lambda _: self._show_playing())
@@ -120,9 +121,9 @@ class PlaneBar(QWidget):  # type: ignore[misc]
         for widget in (self.play, self.speed, self.seconds):
             widget.setVisible(is_movie)
         self.layout_box.setVisible(not is_movie)
-        what = "frame" if is_movie else "plane"
+        what = tr("frame") if is_movie else tr("plane")
         self.slider.setAccessibleName(what)
-        self.plane.setAccessibleName(f"{what}, typed")
+        self.plane.setAccessibleName(tr("{what}, typed", what=what))
         self.setVisible(n > 1)
         self._show_plane()
 

@@ -8,6 +8,7 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QMouseEvent
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._renderer import projection_settings
@@ -23,8 +24,8 @@ class ProjectionView(Scene):
         self._session = session
         self.box.setMouseEnabled(False, False)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setAccessibleName("maximum projection")
-        self.setToolTip("maximum projection; a click goes there")
+        self.setAccessibleName(tr("maximum projection"))
+        self.setToolTip(tr("maximum projection; a click goes there"))
         self.viewport().installEventFilter(self)
         session.projection.changed.connect(lambda: self.renew())
 

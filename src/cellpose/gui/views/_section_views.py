@@ -9,6 +9,7 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPen, QWheelEvent
 from qtpy.QtWidgets import QGraphicsRectItem, QGridLayout, QWidget
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.tools import Preview
 from cellpose.gui.model import Document
@@ -68,7 +69,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
         for axis in (XZ, YZ):
             scene = self.scenes[axis]
             Pointing(session, scene, axis)
-            scene.setAccessibleName(f"section {SECTIONS[axis]}")
+            scene.setAccessibleName(tr("section {name}", name=SECTIONS[axis]))
         self.scenes[XY].box.sigRangeChanged.connect(lambda *_: self._follow())
         for scene in self.scenes.values():
             scene.box.sigResized.connect(lambda *_: self._follow())

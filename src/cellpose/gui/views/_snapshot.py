@@ -7,6 +7,7 @@ from pathlib import Path
 from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QApplication
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._minimap import Minimap
@@ -19,12 +20,12 @@ def take_picture(session: Session, scene: Scene, path: Path | None) -> None:
     picture = _grabbed(scene)
     if path is None:
         QApplication.clipboard().setPixmap(picture)
-        session.told.emit("the view is in the clipboard")
+        session.told.emit(tr("the view is in the clipboard"))
     elif picture.save(str(path)):
-        session.told.emit(f"the view was saved as {path.name}")
+        session.told.emit(tr("the view was saved as {name}", name=path.name))
     else:
         session.failed.emit(
-            f"the view was not saved as {path}; choose a folder that can be written to, and .png or .jpg"
+            tr("the view was not saved as {path}; choose a folder that can be written to, and .png or .jpg", path=path)
         )
 
 

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QStatusBar, QWidget
 from superqt import QElidingLabel
 from superqt.utils import qthrottled
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Document
 from cellpose.gui.model._readout import readout
@@ -49,7 +50,7 @@ class Status(QWidget):  # type: ignore[misc]
         layout.setSpacing(16)
         layout.addWidget(self.mode)
         layout.addWidget(self.message, 1)
-        for label, text in ((self.place, ""), (self.zoom, "0000 %"), (self.saved, "saved 00:00")):
+        for label, text in ((self.place, ""), (self.zoom, "0000 %"), (self.saved, tr("saved 00:00"))):
             label.setMinimumWidth(label.fontMetrics().horizontalAdvance(text))  # a new text moves nothing
             label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             layout.addWidget(label)
@@ -63,7 +64,7 @@ class Status(QWidget):  # type: ignore[misc]
         session = self._session
         session.pointer.mode_changed.connect(lambda _: self._show_mode())
         session.opened.connect(self._watch)
-        session.saved.connect(lambda _: self._show_saved(f"saved {datetime.now():%H:%M}"))
+        session.saved.connect(lambda _: self._show_saved(tr("saved {now:%H:%M}", now=datetime.now())))
         self._scene.box.sigRangeChanged.connect(lambda *_: self._show_zoom())
         self._scene.viewport().installEventFilter(self)
         session.cursor.changed.connect(self._follow_cursor)
@@ -86,7 +87,7 @@ class Status(QWidget):  # type: ignore[misc]
     def _show_saved(self, text: str) -> None:
         document = self._session.document
         if document is not None and not document.history.is_saved:
-            text = "not saved"
+            text = tr("not saved")
         self.saved.setText(text)
 
     @qthrottled(timeout=_FRAME_MS)  # type: ignore[untyped-decorator]

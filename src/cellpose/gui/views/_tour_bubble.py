@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
 from qtpy.QtGui import QPainter, QPalette, QPen
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._tour import STEPS, Tour
 from cellpose.gui.views.panels._bound import list_keys
 
@@ -60,8 +61,8 @@ class TourBubble(QFrame):  # type: ignore[misc]
         self.title.setObjectName("heading")
         self.count.setObjectName("faint")
         self.text.setWordWrap(True)
-        self.skip = _button("Skip the tour", tour.end, "Esc; Help, Tour shows it again")
-        self.back, self.next = _button("Back", tour.back), _button("Next", tour.next, "Enter")
+        self.skip = _button(tr("Skip the tour"), tour.end, tr("Esc; Help, Tour shows it again"))
+        self.back, self.next = _button(tr("Back"), tour.back), _button(tr("Next"), tour.next, tr("Enter"))
         self._lay_out()
         window.installEventFilter(self)
         tour.changed.connect(self._show)
@@ -97,9 +98,9 @@ class TourBubble(QFrame):  # type: ignore[misc]
         self._part.installEventFilter(self)
         self.title.setText(step.title)
         self.text.setText(step.text)
-        self.count.setText(f"{place + 1} of {len(STEPS)}")
+        self.count.setText(tr("{number} of {n}", number=place + 1, n=len(STEPS)))
         self.setAccessibleName(f"{step.title}. {step.text}")
-        self.next.setText("Next" if place + 1 < len(STEPS) else "Done")
+        self.next.setText(tr("Next") if place + 1 < len(STEPS) else tr("Done"))
         self.back.setEnabled(place > 0)
         if had_keys or place == 0:
             self.next.setFocus(Qt.FocusReason.OtherFocusReason)

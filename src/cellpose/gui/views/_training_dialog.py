@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.model._training_set import TrainingSet
 from cellpose.gui.model._training_settings import TrainingSettings, base_models
 from cellpose.gui.views.panels._bound import row
@@ -35,8 +36,8 @@ from cellpose.gui.views.panels._number import NumberBox
 __all__ = ["TrainingDialog"]
 
 _MOST_ROWS = 10
-_CHANNELS = ("gray", "red", "green", "blue")
-_SECOND = ("none", "red", "green", "blue")
+_CHANNELS = (tr("gray"), tr("red"), tr("green"), tr("blue"))
+_SECOND = (tr("none"), tr("red"), tr("green"), tr("blue"))
 
 
 class _Rate(NumberBox):
@@ -75,20 +76,20 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Train a model")
+        self.setWindowTitle(tr("Train a model"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(900, 550)
         self._settings, self._images = settings, images
         self.base, self.chan, self.chan2 = QComboBox(), QComboBox(), QComboBox()
         self.rate, self.decay, self.epochs, self.name = _Rate(), _Rate(), NumberBox(), QLineEdit(settings.model_name)
-        self.only = QCheckBox(f"corrected images only ({images.corrected})")
-        self.border = QCheckBox("leave out cells at the border")
-        self.border.setToolTip("on: training ignores cells that the border of an image cuts")
-        self.validation, self.choose = QLineEdit(settings.validation), QPushButton("Choose…")
-        self.validation.setPlaceholderText("none: some images are held out")
-        self.validation.setToolTip("another folder of corrected images, on all of which the models are compared")
+        self.only = QCheckBox(tr("corrected images only ({corrected})", corrected=images.corrected))
+        self.border = QCheckBox(tr("leave out cells at the border"))
+        self.border.setToolTip(tr("on: training ignores cells that the border of an image cuts"))
+        self.validation, self.choose = QLineEdit(settings.validation), QPushButton(tr("Choose…"))
+        self.validation.setPlaceholderText(tr("none: some images are held out"))
+        self.validation.setToolTip(tr("another folder of corrected images, on all of which the models are compared"))
         self._hints = {line: line.toolTip() for line in (self.name, self.validation)}
-        self.choose.setToolTip("choose the validation folder")
+        self.choose.setToolTip(tr("choose the validation folder"))
         self.choose.setAutoDefault(False)
         self.rows, self.summary, self.left_out = QTreeWidget(), QLabel(), QLabel()
         self.problem = QLabel()  # why no training can begin
@@ -100,7 +101,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self._fill()
         self._lay_out()
         self._connect(start)
-        self.rows.setAccessibleName("images to train with")
+        self.rows.setAccessibleName(tr("images to train with"))
         give_names(self)
         self._show_family()
         self._show_images()
@@ -125,14 +126,14 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.form.setHorizontalSpacing(16)
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for title, box in (
-            ("initial model", self.base),
-            ("chan to segment", self.chan),
-            ("chan2 (optional)", self.chan2),
-            ("learning rate", self.rate),
-            ("weight decay", self.decay),
-            ("epochs", self.epochs),
-            ("model name", self.name),
-            ("validation folder", row(self.validation, self.choose)),
+            (tr("initial model"), self.base),
+            (tr("chan to segment"), self.chan),
+            (tr("chan2 (optional)"), self.chan2),
+            (tr("learning rate"), self.rate),
+            (tr("weight decay"), self.decay),
+            (tr("epochs"), self.epochs),
+            (tr("model name"), self.name),
+            (tr("validation folder"), row(self.validation, self.choose)),
         ):
             self.form.addRow(title, box)
         self.form.addRow(self.only)
@@ -141,7 +142,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         left.addLayout(self.form)
         left.addWidget(self.problem)
         left.addStretch(1)
-        self.rows.setHeaderLabels(["image", "cells", "used to"])
+        self.rows.setHeaderLabels([tr("image"), tr("cells"), tr("used to")])
         self.rows.headerItem().setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.rows.setRootIsDecorated(False)
         self.rows.setStyleSheet("QTreeView::item { padding: 3px 0 }")
@@ -195,7 +196,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
 
     def _ask_validation(self) -> None:
         start = self._settings.validation or str(self._images.folder.parent)
-        folder = QFileDialog.getExistingDirectory(self, "Validation folder", start)
+        folder = QFileDialog.getExistingDirectory(self, tr("Validation folder"), start)
         if folder:
             self.validation.setText(folder)
 
@@ -209,7 +210,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         name, folder = self._settings.model_name, self._settings.validation
         allowed = bool(name) and not set(name) & set('/\\:*?"<>|') and name.strip(".") != ""
         problems = {
-            self.name: "" if allowed else 'The model needs a file name: not empty, without / \\ : * ? " < > |',
+            self.name: "" if allowed else tr('The model needs a file name: not empty, without / \\ : * ? " < > |'),
             self.validation: _why_no_folder(folder),
         }
         self.train.setEnabled(not any(problems.values()))
@@ -252,17 +253,21 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
                     item.setForeground(column, QBrush(self.palette().placeholderText().color()))
             self.rows.addTopLevelItem(item)
         if len(used) > _MOST_ROWS:
-            self.rows.addTopLevelItem(QTreeWidgetItem([f"and {len(used) - _MOST_ROWS} more"]))
-        held = f"{len(images.held_out)} held out to compare the model before and after training"
-        none = "none held out: with 4 corrected images the model is compared before and after training"
-        cells = "1 cell" if images.cells == 1 else f"{images.cells} cells"
-        where = "1 image" if len(images.train) == 1 else f"{len(images.train)} images"
+            self.rows.addTopLevelItem(QTreeWidgetItem([tr("and {n} more", n=len(used) - _MOST_ROWS)]))
+        held = tr("{n} held out to compare the model before and after training", n=len(images.held_out))
+        none = tr("none held out: with 4 corrected images the model is compared before and after training")
+        cells = tr_n("{n} cell", "{n} cells", images.cells)
+        where = tr_n("{n} image", "{n} images", len(images.train))
         if self._settings.validation:
-            none = "the model is compared before and after training on the validation folder"
-        self.summary.setText(f"{cells} in {where}; {held if images.held_out else none}.")
+            none = tr("the model is compared before and after training on the validation folder")
+        self.summary.setText(
+            tr("{cells} in {where}; {held_out}.", cells=cells, where=where, held_out=held if images.held_out else none)
+        )
         reasons = "; ".join(f"{name}: {why}" for name, why in images.left_out[:3])
         self.left_out.setVisible(bool(reasons))
-        self.left_out.setText(f"Left out: {reasons}{' ...' if len(images.left_out) > 3 else ''}")
+        self.left_out.setText(
+            tr("Left out: {reasons}{more}", reasons=reasons, more=" ..." if len(images.left_out) > 3 else "")
+        )
 
 
 def _why_no_folder(name: str) -> str:
@@ -270,5 +275,9 @@ def _why_no_folder(name: str) -> str:
     path = Path(name).expanduser()
     if not name or path.is_dir():
         return ""
-    what = "is a file, not a folder" if path.is_file() else "is not there"
-    return f"The validation folder {name} {what}; choose another one, or none, to hold some images out."
+    what = tr("is a file, not a folder") if path.is_file() else tr("is not there")
+    return tr(
+        "The validation folder {name} {what}; choose another one, or none, to hold some images out.",
+        name=name,
+        what=what,
+    )

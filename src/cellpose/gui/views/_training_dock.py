@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Job
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers._training import Epochs, Trained
@@ -94,21 +95,21 @@ class TrainingDock(QDockWidget):  # type: ignore[misc]
     """
 
     def __init__(self, session: Session) -> None:
-        super().__init__("Training")
+        super().__init__(tr("Training"))
         self.setObjectName("training")
         self._session = session
-        self.line, self.bar, self.stop = QLabel(), QProgressBar(), QPushButton("Stop")
-        self.stop.setToolTip("end now and keep the model as it is")
+        self.line, self.bar, self.stop = QLabel(), QProgressBar(), QPushButton(tr("Stop"))
+        self.stop.setToolTip(tr("end now and keep the model as it is"))
         self.line.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.bar.setFixedWidth(180)
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("progress of the training")
-        self.loss, self.ap = Curve("loss", "epoch"), Curve("AP@0.5 of held-out images", "epoch")
+        self.bar.setAccessibleName(tr("progress of the training"))
+        self.loss, self.ap = Curve(tr("loss"), tr("epoch")), Curve(tr("AP@0.5 of held-out images"), tr("epoch"))
         self.ap.show_shares()
         legend = self.loss.addLegend(offset=(-10, 5), labelTextColor=self.palette().color(QPalette.ColorRole.Text))
         legend.setLabelTextSize("8pt")
         self.train_curve = self.loss.plot(pen=pg.mkPen(BLUE, width=2), name="training")
-        self.test_curve = self.loss.plot(pen=None, symbol="o", symbolSize=6, symbolBrush=ORANGE, name="held out")
+        self.test_curve = self.loss.plot(pen=None, symbol="o", symbolSize=6, symbolBrush=ORANGE, name=tr("held out"))
         self.ap_curve = self.ap.plot(pen=pg.mkPen(GREEN, width=2), symbol="o", symbolSize=6, symbolBrush=GREEN)
         self.before = pg.InfiniteLine(0, angle=0, pen=pg.mkPen(ORANGE, style=Qt.PenStyle.DashLine))
         self.ap.addItem(self.before)
@@ -116,7 +117,7 @@ class TrainingDock(QDockWidget):  # type: ignore[misc]
         self.stop.clicked.connect(session.training.stop)
         session.training.progressed.connect(lambda epochs: self._show(epochs))
         session.training.finished.connect(lambda trained: self._show_result(trained))
-        session.training.failed.connect(lambda why: self._end(f"training failed: {why}"))
+        session.training.failed.connect(lambda why: self._end(tr("training failed: {why}", why=why)))
         session.jobs.changed.connect(lambda job: self._show_job(job))
         self.hide()
 
@@ -142,7 +143,7 @@ class TrainingDock(QDockWidget):  # type: ignore[misc]
         self.bar.show()
         self.stop.show()
         self.stop.setEnabled(not epochs.stopping)
-        self.stop.setText("Stopping ..." if epochs.stopping else "Stop")
+        self.stop.setText(tr("Stopping ...") if epochs.stopping else tr("Stop"))
         self.line.setText(_in_words(epochs))
         self._draw(epochs.rows)
 
@@ -173,9 +174,17 @@ class TrainingDock(QDockWidget):  # type: ignore[misc]
 def _in_words(epochs: Epochs) -> str:
     done = len(epochs.rows)
     if epochs.stopping:
-        return f"{epochs.name}: stopping; the model as it is will be kept"
+        return tr("{name}: stopping; the model as it is will be kept", name=epochs.name)
     if not done:
-        return f"{epochs.name}: preparing images"
+        return tr("{name}: preparing images", name=epochs.name)
     left = epochs.seconds_left
-    time = "" if left is None else f", about {left / _MINUTE:.0f} min left" if left > _LONG else f", {left:.0f} s left"
-    return f"{epochs.name}: epoch {done} of {epochs.n_epochs}{time}"
+    time = (
+        ""
+        if left is None
+        else tr(", about {minutes:.0f} min left", minutes=left / _MINUTE)
+        if left > _LONG
+        else tr(", {left:.0f} s left", left=left)
+    )
+    return tr(
+        "{name}: epoch {done} of {n_epochs}{time}", name=epochs.name, done=done, n_epochs=epochs.n_epochs, time=time
+    )

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._palettes import cell_rgb
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["TurningView", "show_turning", "why_no_opengl"]
 
 _SIZE = (720, 640)
-_NO_LIBRARY = "the 3D view needs PyOpenGL, which comes with the extra gui: pip install PyOpenGL"
-_NO_CONTEXT = "the 3D view needs OpenGL, which this screen does not have; the three views show the same cells"
+_NO_LIBRARY = tr("the 3D view needs PyOpenGL, which comes with the extra gui: pip install PyOpenGL")
+_NO_CONTEXT = tr("the 3D view needs OpenGL, which this screen does not have; the three views show the same cells")
 _SLICES = 2  # of the volume per voxel
 
 
@@ -71,12 +72,12 @@ class TurningView(QWidget):  # type: ignore[misc]
         self._session = session
         self._body: Any = None
         self._gl = gl
-        self.setWindowTitle("Cells in 3D")
+        self.setWindowTitle(tr("Cells in 3D"))
         self.resize(*_SIZE)
         self.view = gl.GLViewWidget(rotationMethod="quaternion")
         self.view.setBackgroundColor("#1e1e1e")
-        self.view.setAccessibleName("cells in 3D")
-        self.hint = QLabel("drag: turn; wheel: zoom; Ctrl+drag: move")
+        self.view.setAccessibleName(tr("cells in 3D"))
+        self.hint = QLabel(tr("drag: turn; wheel: zoom; Ctrl+drag: move"))
         self.hint.setObjectName("faint")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -6,6 +6,8 @@ import qtawesome
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
+from cellpose.gui._texts import tr
+
 __all__ = ["Welcome"]
 
 
@@ -29,11 +31,11 @@ class Welcome(QWidget):  # type: ignore[misc]
         super().__init__(over)
         mark = QLabel()
         mark.setPixmap(qtawesome.icon("mdi6.image-plus-outline", color="#80858e").pixmap(QSize(56, 56)))
-        title = QLabel("Drop an image here")
+        title = QLabel(tr("Drop an image here"))
         title.setObjectName("welcome")
-        self.button = QPushButton("Load image …")
+        self.button = QPushButton(tr("Load image …"))
         self.button.clicked.connect(self.load)
-        hint = QLabel("Ctrl+L loads an image  ·  Shift+Enter segments it  ·  ? shows all keys")
+        hint = QLabel(tr("Ctrl+L loads an image  ·  Shift+Enter segments it  ·  ? shows all keys"))
         hint.setObjectName("faint")
         layout = QVBoxLayout(self)
         layout.setSpacing(14)

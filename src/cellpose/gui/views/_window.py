@@ -15,6 +15,7 @@ from qtpy.QtCore import QEvent, QObject, QRect, Qt, Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QDockWidget, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import MENUS, Command, commands
 from cellpose.gui.model import Document
@@ -99,7 +100,7 @@ class Window(QModelMainWindow):
         self._early: Document | None = None  # shown without its cells, which are still being read
         self._build()
         self._connect()
-        self.scene.setAccessibleName("image")
+        self.scene.setAccessibleName(tr("image"))
         give_names(self)
         self._order_tabs()
         self.setWindowTitle(f"cellpose v{version}")
@@ -314,7 +315,7 @@ class Window(QModelMainWindow):
             self.scene.canvas.refresh()
             self.divider.refresh()
             self.minimap.renew()
-            self.panel.segmentation.count.setText(f"{document.labels.count} ROIs")
+            self.panel.segmentation.count.setText(tr("{count} ROIs", count=document.labels.count))
 
     def changeEvent(self, event: QEvent) -> None:
         """Another window has the keys now: no stroke goes on behind its back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands import (
     _cells,
@@ -22,7 +23,14 @@ from cellpose.gui.controllers.commands._search import found
 
 __all__ = ["MENUS", "MENU_NAMES", "Command", "Conditions", "MouseRule", "When", "commands", "found", "mouse_rules"]
 
-MENUS = {"file": "&File", "edit": "&Edit", "cells": "&Cells", "view": "&View", "models": "&Models", "help": "&Help"}
+MENUS = {
+    "file": tr("&File"),
+    "edit": tr("&Edit"),
+    "cells": tr("&Cells"),
+    "view": tr("&View"),
+    "models": tr("&Models"),
+    "help": tr("&Help"),
+}
 MENU_NAMES = {menu: title.replace("&", "") for menu, title in MENUS.items()}  # to be read
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 
 __all__ = ["Command", "Conditions", "When"]
@@ -50,14 +51,14 @@ class Conditions:
         def has_path() -> bool:
             return session.document is not None and session.document.path is not None
 
-        self.quiet = When((lambda: not session.removing, "finish deleting first"))
-        self.open = When((lambda: session.document is not None, "open an image first"))
+        self.quiet = When((lambda: not session.removing, tr("finish deleting first")))
+        self.open = When((lambda: session.document is not None, tr("open an image first")))
         self.image = self.open & self.quiet
-        self.file = self.open & When((has_path, "the image is in no file"))
-        self.cells = self.open & When((lambda: session.cell_count() > 0, "there are no cells yet"))
-        self.selection = self.open & When((lambda: selected(1), "select a cell first: click on it"))
-        self.several = self.open & When((lambda: selected(2), "select at least two cells first"))
-        self.removing = When((lambda: session.removing, "choose cells to delete first"))
+        self.file = self.open & When((has_path, tr("the image is in no file")))
+        self.cells = self.open & When((lambda: session.cell_count() > 0, tr("there are no cells yet")))
+        self.selection = self.open & When((lambda: selected(1), tr("select a cell first: click on it")))
+        self.several = self.open & When((lambda: selected(2), tr("select at least two cells first")))
+        self.removing = When((lambda: session.removing, tr("choose cells to delete first")))
 
 
 class Command(NamedTuple):
@@ -108,7 +109,7 @@ class Command(NamedTuple):
         """Why it cannot be used now; empty where it can."""
         if self.enabled is None or self.enabled():
             return ""
-        return self.enabled.missing() if isinstance(self.enabled, When) else "this cannot be used now"
+        return self.enabled.missing() if isinstance(self.enabled, When) else tr("this cannot be used now")
 
     def trigger(self) -> str:
         """Run it, if it can be used now: keys ask here too; else why not."""

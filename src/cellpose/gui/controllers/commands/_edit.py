@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from cellpose.gui._texts import mark, tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command, Conditions, When
 
 __all__ = ["commands"]
 
 _TOOLS = (
-    ("click", "Add cells by click", "C"),
-    ("brush", "Brush", "P"),
-    ("eraser", "Eraser", "E"),
-    ("cut", "Split a cell by a line", "K"),
-    ("lasso", "Select cells by a lasso", "Shift+L"),
-    ("box", "Select cells by a box", "V"),
-    ("ignore", "Regions that training ignores", "Shift+I"),
+    ("click", tr("Add cells by click"), "C"),
+    ("brush", tr("Brush"), "P"),
+    ("eraser", tr("Eraser"), "E"),
+    ("cut", tr("Split a cell by a line"), "K"),
+    ("lasso", tr("Select cells by a lasso"), "Shift+L"),
+    ("box", tr("Select cells by a box"), "V"),
+    ("ignore", tr("Regions that training ignores"), "Shift+I"),
 )
 
 
@@ -29,16 +30,16 @@ def commands(session: Session) -> list[Command]:
         )
 
     def remove_by(how: str) -> Command:
-        title = f"Delete multiple ROIs: {how}-select"
+        title = tr("Delete multiple ROIs: {how}-select", how=tr(how))
         return Command(f"edit.remove_{how}", title, lambda: session.remove_by(how), (), "25", enabled=when.open)
 
     return [
-        Command("edit.undo", "Undo previous mask/trace", session.undo, ("Ctrl+Z",)),
-        Command("edit.redo", "Undo remove mask", session.redo, ("Ctrl+Y", "Ctrl+Shift+Z")),
-        Command("edit.clear", "Clear all masks", session.clear, ("Ctrl+0",), "2", enabled=when.cells),
+        Command("edit.undo", tr("Undo previous mask/trace"), session.undo, ("Ctrl+Z",)),
+        Command("edit.redo", tr("Undo remove mask"), session.redo, ("Ctrl+Y", "Ctrl+Shift+Z")),
+        Command("edit.clear", tr("Clear all masks"), session.clear, ("Ctrl+0",), "2", enabled=when.cells),
         Command(
             "edit.remove",
-            "Remove selected cell (Ctrl+Click)",
+            tr("Remove selected cell (Ctrl+Click)"),
             session.remove_selected,
             ("Delete",),
             "2",
@@ -46,28 +47,30 @@ def commands(session: Session) -> list[Command]:
         ),
         Command(
             "edit.merge",
-            "Merge cells by Alt+Click",
+            tr("Merge cells by Alt+Click"),
             lambda: None,
             (),
             "2",
-            enabled=When((lambda: False, "select a cell, then Alt+click the cell to merge into it")),
+            enabled=When((lambda: False, tr("select a cell, then Alt+click the cell to merge into it"))),
         ),
-        *(remove_by(how) for how in ("region", "click", "lasso")),
-        Command("edit.remove_done", "Delete multiple ROIs: done", pointer.finish, (), "25", enabled=when.removing),
-        Command("edit.remove_cancel", "Delete multiple ROIs: cancel", pointer.cancel, (), "25", enabled=when.removing),
-        Command.toggle("edit.snap", "Snap drawn outlines to the flows", view, "snap", ("Shift+K",), "4"),
-        Command.toggle("edit.preserve", "Preserve labels when drawing and painting", view, "preserve", (), "4"),
+        *(remove_by(how) for how in (mark("region"), mark("click"), mark("lasso"))),
+        Command("edit.remove_done", tr("Delete multiple ROIs: done"), pointer.finish, (), "25", enabled=when.removing),
+        Command(
+            "edit.remove_cancel", tr("Delete multiple ROIs: cancel"), pointer.cancel, (), "25", enabled=when.removing
+        ),
+        Command.toggle("edit.snap", tr("Snap drawn outlines to the flows"), view, "snap", ("Shift+K",), "4"),
+        Command.toggle("edit.preserve", tr("Preserve labels when drawing and painting"), view, "preserve", (), "4"),
         *(tool(*described) for described in _TOOLS),
         Command(
             "edit.cursor",
-            "Keyboard cursor",
+            tr("Keyboard cursor"),
             session.cursor.toggle,
             ("Q",),
             "3",
             checked=lambda: session.cursor.place is not None,
             enabled=when.open,
         ),
-        Command.toggle("edit.pressure", "Pen pressure scales the brush", view, "pressure", (), "3"),
-        Command("edit.finish", "Finish the cell", pointer.finish, ("Enter", "Return"), "4"),
-        Command("edit.cancel", "Give up what is unfinished, then the tool", session.escape, ("Escape",), "4"),
+        Command.toggle("edit.pressure", tr("Pen pressure scales the brush"), view, "pressure", (), "3"),
+        Command("edit.finish", tr("Finish the cell"), pointer.finish, ("Enter", "Return"), "4"),
+        Command("edit.cancel", tr("Give up what is unfinished, then the tool"), session.escape, ("Escape",), "4"),
     ]

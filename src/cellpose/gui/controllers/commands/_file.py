@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from cellpose.gui._texts import mark, tr
 from cellpose.gui.controllers._exports import OWN_ENTRIES, TABLES
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command, Conditions
@@ -11,13 +12,13 @@ from cellpose.io import CELL_FORMATS, CellFormat
 
 __all__ = ["commands"]
 
-_IMAGES = (
+_IMAGES = tr(
     "Images (*.tif *.tiff *.png *.jpg *.jpeg *.gif *.bmp *.nd2 *.czi *.lif *.flex *.dax *.nrrd *_seg.npy);;"
     "All files (*)"
 )
-_MASKS = "Masks (*.tif *.tiff *.png *.jpg *.jpeg)"
-_EXPORT = "Export cells and measurements"
-_SEGS = "Segmentations (*_seg.npy *.npy)"
+_MASKS = tr("Masks (*.tif *.tiff *.png *.jpg *.jpeg)")
+_EXPORT = tr("Export cells and measurements")
+_SEGS = tr("Segmentations (*_seg.npy *.npy)")
 
 
 def commands(session: Session) -> list[Command]:
@@ -26,22 +27,22 @@ def commands(session: Session) -> list[Command]:
     recipes = session.recipes
 
     def load() -> None:
-        path = session.dialogs.ask_open("Load image", _IMAGES, files.folder())
+        path = session.dialogs.ask_open(tr("Load image"), _IMAGES, files.folder())
         if path is not None:
             files.begin(path)
 
     def load_folder() -> None:
-        path = session.dialogs.ask_folder("Load folder of images, or OME-Zarr", files.folder())
+        path = session.dialogs.ask_folder(tr("Load folder of images, or OME-Zarr"), files.folder())
         if path is not None:
             files.begin(path)
 
     def load_seg() -> None:
-        path = session.dialogs.ask_open("Load processed/labelled image (_seg.npy)", _SEGS, files.folder())
+        path = session.dialogs.ask_open(tr("Load processed/labelled image (_seg.npy)"), _SEGS, files.folder())
         if path is not None:
             files.begin(path)
 
     def load_masks() -> None:
-        path = session.dialogs.ask_open("Load masks", _MASKS, files.masks_beside())
+        path = session.dialogs.ask_open(tr("Load masks"), _MASKS, files.masks_beside())
         if path is not None:
             files.open_masks(path)
 
@@ -52,83 +53,98 @@ def commands(session: Session) -> list[Command]:
     quiet, has_image, has_cells = when.quiet, when.image, when.cells & when.quiet
 
     def copies(what: str, copy: Callable[..., None], key: str) -> Iterator[Command]:
-        name, title = f"file.copy_{what.lower()}", f"Copy as {what}"
+        name, title = f"file.copy_{what.lower()}", tr("Copy as {what}", what=tr(what))
         yield Command(name, title, copy, (key,), "6", enabled=when.file)
-        folder = f"{title}, for the folder"
+        folder = tr("{title}, for the folder", title=title)
         yield Command(f"{name}_folder", folder, lambda: copy(folder=True), (), "6", enabled=when.file)
 
     def export(form: CellFormat) -> Command:
-        title = f"Cells as {form.name} ({form.endings[0]})"
+        title = tr("Cells as {name} ({ending})", name=form.name, ending=form.endings[0])
         run = lambda: exports.cells(form)  # noqa: E731
         return Command(f"file.save_{form.name}", title, run, (), "55", enabled=has_cells, submenu=_EXPORT)
 
     def measurements(suffix: str, title: str) -> Command:
-        title = f"Measurements as {title} (_measurements.{suffix})"
+        title = tr("Measurements as {title} (_measurements.{suffix})", title=title, suffix=suffix)
         run = lambda: exports.measurements(suffix)  # noqa: E731
         return Command(f"file.measure_{suffix}", title, run, (), "56", enabled=has_cells, submenu=_EXPORT)
 
     return [
-        Command("file.open", "Load image", load, ("Ctrl+L",), enabled=quiet),
-        Command("file.open_folder", "Load folder, or OME-Zarr", load_folder, ("Ctrl+Shift+L",), enabled=quiet),
+        Command("file.open", tr("Load image"), load, ("Ctrl+L",), enabled=quiet),
+        Command("file.open_folder", tr("Load folder, or OME-Zarr"), load_folder, ("Ctrl+Shift+L",), enabled=quiet),
         Command(
             "file.autoload",
-            "Autoload masks from _masks.tif file",
+            tr("Autoload masks from _masks.tif file"),
             files.toggle_autoload,
             group="2",
             checked=lambda: files.autoload_masks,
         ),
         Command(
             "file.as_stacks",
-            "Files without names of axes are Z stacks",
+            tr("Files without names of axes are Z stacks"),
             session.volumes.toggle_stacks,
             group="2",
             checked=lambda: files.as_stacks,
         ),
         Command(
             "file.autosave",
-            "Disable autosave _seg.npy file",
+            tr("Disable autosave _seg.npy file"),
             toggle_autosave,
             group="2",
             checked=lambda: not saving.enabled,
         ),
-        Command("file.masks", "Load masks (tif/png/jpg)", load_masks, ("Ctrl+M",), "3", enabled=has_image),
-        Command("file.seg", "Load processed/labelled image (_seg.npy)", load_seg, ("Ctrl+P",), "3", enabled=quiet),
+        Command("file.masks", tr("Load masks (tif/png/jpg)"), load_masks, ("Ctrl+M",), "3", enabled=has_image),
+        Command("file.seg", tr("Load processed/labelled image (_seg.npy)"), load_seg, ("Ctrl+P",), "3", enabled=quiet),
         Command(
             "file.previous",
-            "Previous image, or plane",
+            tr("Previous image, or plane"),
             lambda: session.volumes.go(-1),
             ("Left", "Shift+A"),
             "4",
             enabled=has_image,
         ),
         Command(
-            "file.next", "Next image, or plane", lambda: session.volumes.go(1), ("Right", "D"), "4", enabled=has_image
+            "file.next",
+            tr("Next image, or plane"),
+            lambda: session.volumes.go(1),
+            ("Right", "D"),
+            "4",
+            enabled=has_image,
         ),
-        Command("file.save", "Save masks and image (_seg.npy)", files.save, ("Ctrl+S",), "5", enabled=has_cells),
-        Command("file.save_masks", "Save masks as PNG/tif", exports.masks, ("Ctrl+N",), "5", enabled=has_cells),
+        Command("file.save", tr("Save masks and image (_seg.npy)"), files.save, ("Ctrl+S",), "5", enabled=has_cells),
+        Command("file.save_masks", tr("Save masks as PNG/tif"), exports.masks, ("Ctrl+N",), "5", enabled=has_cells),
         Command(
             "file.save_outlines",
-            "Save Outlines as text for imageJ",
+            tr("Save Outlines as text for imageJ"),
             exports.outlines,
             ("Ctrl+O",),
             "5",
             enabled=has_cells,
         ),
         Command(
-            "file.save_rois", "Save outlines as .zip of ROI files", exports.rois, ("Ctrl+R",), "5", enabled=has_cells
+            "file.save_rois",
+            tr("Save outlines as .zip of ROI files"),
+            exports.rois,
+            ("Ctrl+R",),
+            "5",
+            enabled=has_cells,
         ),
         Command(
-            "file.save_flows", "Save Flows and cellprob as tif", exports.flows, ("Ctrl+F",), "5", enabled=has_cells
+            "file.save_flows", tr("Save Flows and cellprob as tif"), exports.flows, ("Ctrl+F",), "5", enabled=has_cells
         ),
-        Command("file.save_table", "Save table of cells (CSV)", exports.table, (), "5", enabled=has_cells),
+        Command("file.save_table", tr("Save table of cells (CSV)"), exports.table, (), "5", enabled=has_cells),
         *(export(form) for name, form in CELL_FORMATS.items() if name not in OWN_ENTRIES),
         *(measurements(suffix, title) for suffix, title in TABLES.items()),
         Command(
-            "file.contribute", "Contribute this segmentation…", session.contributing.ask, (), "55", enabled=has_cells
+            "file.contribute",
+            tr("Contribute this segmentation…"),
+            session.contributing.ask,
+            (),
+            "55",
+            enabled=has_cells,
         ),
-        Command("file.history", "History of this file", session.review.tell_history, (), "7", enabled=when.open),
-        *copies("command", recipes.copy_command, "Ctrl+Alt+C"),
+        Command("file.history", tr("History of this file"), session.review.tell_history, (), "7", enabled=when.open),
+        *copies(mark("command"), recipes.copy_command, "Ctrl+Alt+C"),
         *copies("Python", recipes.copy_python, "Ctrl+Alt+P"),
-        Command("file.save_settings", "Save settings…", recipes.save_settings, (), "65"),
-        Command("file.load_settings", "Load settings…", recipes.load_settings, (), "65", enabled=quiet),
+        Command("file.save_settings", tr("Save settings…"), recipes.save_settings, (), "65"),
+        Command("file.load_settings", tr("Load settings…"), recipes.load_settings, (), "65", enabled=quiet),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command
 from cellpose.gui.controllers.commands._mouse import mouse_rules
@@ -25,21 +26,23 @@ def commands(session: Session, others: Iterable[Command]) -> list[Command]:
     own = [
         Command(
             "help.palette",
-            "Find a command…",
+            tr("Find a command…"),
             lambda: session.dialogs.show_palette(everything(), keys),
             ("Ctrl+Shift+P",),
         ),
-        Command("help.keys", "Keys and mouse", lambda: session.dialogs.show_sheet(everything(), keys, rules), ("?",)),
-        Command("help.change_keys", "Change keys…", lambda: session.dialogs.change_keys(everything(), keys)),
-        Command("help.here", "Help on this part of the window", session.help_wanted.emit, ("F1",), "2"),
-        page("gui", "Help with GUI", "window", "Ctrl+H"),
-        page("layout", "GUI layout", "window#at-a-glance", "Ctrl+G"),
+        Command(
+            "help.keys", tr("Keys and mouse"), lambda: session.dialogs.show_sheet(everything(), keys, rules), ("?",)
+        ),
+        Command("help.change_keys", tr("Change keys…"), lambda: session.dialogs.change_keys(everything(), keys)),
+        Command("help.here", tr("Help on this part of the window"), session.help_wanted.emit, ("F1",), "2"),
+        page("gui", tr("Help with GUI"), "window", "Ctrl+H"),
+        page("layout", tr("GUI layout"), "window#at-a-glance", "Ctrl+G"),
         training(session, "help.training", "2"),
-        Command("help.tour", "Tour", session.tour.begin, (), "2"),
+        Command("help.tour", tr("Tour"), session.tour.begin, (), "2"),
     ]
     return own
 
 
 def training(session: Session, name: str, group: str) -> Command:
     """The help on training, which stands in two menus."""
-    return Command(name, "Training instructions", lambda: session.dialogs.show_help("window#train"), (), group)
+    return Command(name, tr("Training instructions"), lambda: session.dialogs.show_help("window#train"), (), group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command, Conditions, When
 from cellpose.gui.controllers.commands._help import training as help_on_training
@@ -14,41 +15,45 @@ def commands(session: Session) -> list[Command]:
     models, run = session.models, session.segmentation
 
     def add() -> None:
-        path = session.dialogs.ask_open("Add custom torch model to GUI")
+        path = session.dialogs.ask_open(tr("Add custom torch model to GUI"))
         if path is not None:
             models.add(path)
 
     training = session.training
     quiet = Conditions(session).quiet  # without an image they tell what to do first
     return [
-        Command("models.run", "Run segmentation", run.run, ("Shift+Enter", "Shift+Return"), enabled=quiet),
+        Command("models.run", tr("Run segmentation"), run.run, ("Shift+Enter", "Shift+Return"), enabled=quiet),
         Command(
-            "models.run_seen", "Run on what is seen", run.run_on_seen, ("Ctrl+Enter", "Ctrl+Return"), enabled=quiet
+            "models.run_seen", tr("Run on what is seen"), run.run_on_seen, ("Ctrl+Enter", "Ctrl+Return"), enabled=quiet
         ),
         Command(
             "models.run_region",
-            "Run on a rectangle",
+            tr("Run on a rectangle"),
             run.choose_region,
             ("Ctrl+Shift+Enter", "Ctrl+Shift+Return"),
             checked=lambda: session.pointer.tool == "run_region",
             enabled=Conditions(session).image,
         ),
         Command(
-            "models.batch", "Segment folders…", lambda: session.dialogs.show_batch(session), ("Ctrl+B",), enabled=quiet
+            "models.batch",
+            tr("Segment folders…"),
+            lambda: session.dialogs.show_batch(session),
+            ("Ctrl+B",),
+            enabled=quiet,
         ),
-        Command("models.calibrate", "Estimate the diameter", run.calibrate, enabled=quiet),
-        Command("models.add", "Add custom torch model to GUI", add, (), "2"),
+        Command("models.calibrate", tr("Estimate the diameter"), run.calibrate, enabled=quiet),
+        Command("models.add", tr("Add custom torch model to GUI"), add, (), "2"),
         Command(
             "models.remove",
-            "Remove selected custom model from GUI",
+            tr("Remove selected custom model from GUI"),
             models.remove_chosen,
             (),
             "2",
-            enabled=When((models.can_remove, "choose a model that you added first")),
+            enabled=When((models.can_remove, tr("choose a model that you added first"))),
         ),
         Command(
             "models.train",
-            "Train new model with image+masks in folder",
+            tr("Train new model with image+masks in folder"),
             training.ask,
             ("Ctrl+T",),
             "3",
@@ -56,11 +61,11 @@ def commands(session: Session) -> list[Command]:
         ),
         Command(
             "models.stop",
-            "Stop training, keep the model",
+            tr("Stop training, keep the model"),
             training.stop,
             (),
             "3",
-            enabled=When((lambda: training.is_running, "no model is being trained")),
+            enabled=When((lambda: training.is_running, tr("no model is being trained"))),
         ),
         help_on_training(session, "models.help", "4"),
     ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cellpose.gui._texts import mark, tr
 from cellpose.gui.controllers._restoration import TASKS
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command, Conditions, When
 
 __all__ = ["commands"]
 
-_SUBMENU = "Restore or filter the image"
+_SUBMENU = tr("Restore or filter the image")
 _STEP = 0.02  # of the width of the view
 
 
@@ -18,7 +19,10 @@ def commands(session: Session) -> list[Command]:
     """None, filter, the tasks of networks, comparing, saving."""
     view, filters, restoration, when = session.view, session.filters, session.restoration, Conditions(session)
     restored = when.open & When(
-        (lambda: session.document is not None and session.document.restored is not None, "restore or filter it first")
+        (
+            lambda: session.document is not None and session.document.restored is not None,
+            tr("restore or filter it first"),
+        )
     )
     quiet = when.image
 
@@ -26,7 +30,11 @@ def commands(session: Session) -> list[Command]:
         return Command(f"models.restore_{name}", title, run, (), "15", enabled=enabled, submenu=_SUBMENU)
 
     def asked(task: str) -> Command:
-        title = f"{TASKS[task].capitalize()} the image" if task != "oneclick" else "One-click: all of these"
+        title = (
+            tr("{task} the image", task=TASKS[task].capitalize())
+            if task != "oneclick"
+            else tr("One-click: all of these")
+        )
         return within(task, title, lambda: restoration.start(task), quiet)
 
     def compare() -> None:
@@ -38,22 +46,22 @@ def commands(session: Session) -> list[Command]:
         def move() -> None:
             view.divider = min(max(view.divider + by, 0.0), 1.0)
 
-        title, key = f"Divider to the {way}", f"Alt+{way.capitalize()}"
+        title, key = tr("Divider to the {way}", way=tr(way)), f"Alt+{way.capitalize()}"
         return Command(f"view.divider_{way}", title, move, (key,), "2", enabled=comparing)
 
-    comparing = When((lambda: session.compares, "compare the image with the restored one first"))
+    comparing = When((lambda: session.compares, tr("compare the image with the restored one first")))
     return [
-        within("none", "None: the image as it is", filters.clear, quiet),
-        within("filter", "Filter the image", filters.apply, quiet),
+        within("none", tr("None: the image as it is"), filters.clear, quiet),
+        within("filter", tr("Filter the image"), filters.apply, quiet),
         *(asked(task) for task in TASKS),
         Command(
-            "view.compare", "Compare original and restored", compare, ("Shift+R",), "2",
+            "view.compare", tr("Compare original and restored"), compare, ("Shift+R",), "2",
             checked=lambda: session.compares, enabled=restored,
         ),
-        divider("left", -_STEP),
-        divider("right", _STEP),
+        divider(mark("left"), -_STEP),
+        divider(mark("right"), _STEP),
         Command(
-            "file.save_restored", "Save restored or filtered image as tif", session.exports.restored, (), "5",
+            "file.save_restored", tr("Save restored or filtered image as tif"), session.exports.restored, (), "5",
             enabled=restored & when.file,
         ),
     ]  # fmt: skip

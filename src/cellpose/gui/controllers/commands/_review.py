@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers.commands._command import Command, Conditions
 from cellpose.gui.model._marks import MOST_CLASSES
@@ -15,23 +16,24 @@ def commands(session: Session) -> list[Command]:
     some, chosen = when.cells & when.quiet, when.selection & when.quiet
 
     def give(kind: int) -> Command:
-        title = f"Class {kind}" if kind else "No class"
+        title = tr("Class {kind}", kind=kind) if kind else tr("No class")
         keys = (f"{kind}", f"Ctrl+{kind}") if kind else ("0",)  # Ctrl+0 clears all masks
         give_it = lambda: review.set_class(kind)  # noqa: E731
-        return Command(f"cells.class_{kind}", title, give_it, keys, "7", enabled=some, submenu="Class")
+        return Command(f"cells.class_{kind}", title, give_it, keys, "7", enabled=some, submenu=tr("Class"))
 
     return [
-        Command("cells.next", "Next doubtful cell", review.next, ("N",), "6", enabled=some),
+        Command("cells.next", tr("Next doubtful cell"), review.next, ("N",), "6", enabled=some),
         Command(
-            "cells.previous", "Previous doubtful cell", lambda: review.next(back=True), ("Ctrl+Shift+N",), "6",
+            "cells.previous", tr("Previous doubtful cell"), lambda: review.next(back=True), ("Ctrl+Shift+N",), "6",
             enabled=some,
         ),
-        Command("cells.check", "Mark as checked, and go on", review.check_and_next, ("Y",), "6", enabled=some),
+        Command("cells.check", tr("Mark as checked, and go on"), review.check_and_next, ("Y",), "6", enabled=some),
         Command(
-            "cells.uncheck", "Mark as not checked", lambda: review.set_checked(False), ("Shift+Y",), "6", enabled=chosen
+            "cells.uncheck", tr("Mark as not checked"), lambda: review.set_checked(False), ("Shift+Y",), "6",
+            enabled=chosen,
         ),
         Command(
-            "cells.isolate", "Hide all other cells", review.isolate, ("I",), "6",
+            "cells.isolate", tr("Hide all other cells"), review.isolate, ("I",), "6",
             checked=lambda: bool(session.view.isolated), enabled=some,
         ),
         *(give(kind) for kind in range(MOST_CLASSES + 1)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cellpose.errors import EditRefusedError
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._drag import Drag, Points
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview
 from cellpose.gui.model import Box
@@ -25,8 +26,8 @@ class Brush(Drag):
     """
 
     name = "brush"
-    title = "Brush"
-    hint = "drag: add to the cell under the start, or draw a new one; Alt: erase; Ctrl+wheel: size"
+    title = tr("Brush")
+    hint = tr("drag: add to the cell under the start, or draw a new one; Alt: erase; Ctrl+wheel: size")
     by_path = True
     in_sections = True
     erases = False
@@ -109,6 +110,6 @@ class Eraser(Brush):
     """The brush that erases: from the cell under the start of the stroke or, begun on background, from all."""
 
     name = "eraser"
-    title = "Eraser"
-    hint = "drag: erase from the cell under the start, or from all; Alt: add; Ctrl+wheel: size"
+    title = tr("Eraser")
+    hint = tr("drag: erase from the cell under the start, or from all; Alt: add; Ctrl+wheel: size")
     erases = True

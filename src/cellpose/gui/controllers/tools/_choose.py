@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._drag import Drag, Points, around, corners
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, pixel
 from cellpose.gui.model import _operations as operations
@@ -71,8 +72,8 @@ class Lasso(Chooser):
     """Selects the cells that a line goes around."""
 
     name = "lasso"
-    title = "Select by lasso"
-    hint = "drag around cells: select them; Shift: add; Alt: remove; Shift+click: add or remove one"
+    title = tr("Select by lasso")
+    hint = tr("drag around cells: select them; Shift: add; Alt: remove; Shift+click: add or remove one")
 
     def line(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> Points:
         """The path."""
@@ -88,8 +89,8 @@ class BoxSelect(Chooser):
     """Selects the cells that a rectangle touches."""
 
     name = "box"
-    title = "Select by a box"
-    hint = "drag over cells: select all that the box touches; Shift: add; Alt: remove"
+    title = tr("Select by a box")
+    hint = tr("drag over cells: select all that the box touches; Shift: add; Alt: remove")
 
     def line(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> Points:
         """The rectangle."""
@@ -105,8 +106,8 @@ class MergeBox(BoxSelect):
     """Makes one cell of all that a rectangle touches, with the lowest number; until the release they are selected."""
 
     name = "merge_box"
-    title = "Merge by a box"
-    hint = "drag a box over the cells that should be one; Esc: cancel"
+    title = tr("Merge by a box")
+    hint = tr("drag a box over the cells that should be one; Esc: cancel")
     own_shift = False
 
     def begins(self, event: PointerEvent) -> bool:
@@ -121,6 +122,6 @@ class MergeBox(BoxSelect):
             return
         cells = sorted(document.selection)
         if len(cells) < 2:
-            document.told.emit(f"the box touches {len(cells) or 'no'} cell; drag it over at least two")
+            document.told.emit(tr("the box touches {n} cell; drag it over at least two", n=len(cells) or tr("no")))
         else:
             self.context.change(document, operations.merge, cells)

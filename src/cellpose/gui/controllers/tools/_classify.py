@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._select import Select
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent
 from cellpose.gui.model._marks import set_class
@@ -14,11 +15,11 @@ class Classify(Select):
 
     name = "classify"
     own_clicks = True
-    hint = "click: give the class; a digit: another class, 0: none; Esc: end"
+    hint = tr("click: give the class; a digit: another class, 0: none; Esc: end")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.use(0, "no class")
+        self.use(0, tr("no class"))
 
     def use(self, kind: int, called: str) -> None:
         """Give this class from now on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._finder import LOWEST, cell_of_volume, knows_volume
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool, pixel
 from cellpose.gui.model import Box, Document
@@ -21,10 +22,10 @@ class Click(Tool):
     """
 
     name = "click"
-    title = "Add by click"
+    title = tr("Add by click")
     own_shift = True
     in_sections = True
-    hint = "hover: see what a click adds; wheel: smaller or larger; click: add; Shift+click: take away"
+    hint = tr("hover: see what a click adds; wheel: smaller or larger; click: add; Shift+click: take away")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -51,7 +52,7 @@ class Click(Tool):
             step = -_WHEEL if event.steps > 0 else _WHEEL
             self.threshold = min(max(self.threshold + step, LOWEST), _HIGHEST)
             self._hover(event)
-            document.told.emit(f"cell probability above {self.threshold:g}")
+            document.told.emit(tr("cell probability above {threshold:g}", threshold=self.threshold))
             return True
         if event.kind == "move" and not event.button:
             self._hover(event)
@@ -76,7 +77,7 @@ class Click(Tool):
         place, flows = self.context.section.voxel(*pixel(event)), document.flows
         inside = all(0 <= at < n for at, n in zip(place, document.labels.shape, strict=True))
         if flows is None or not knows_volume(document):
-            document.told.emit("there are no 3D flows to find cells by; run the network in 3D first")
+            document.told.emit(tr("there are no 3D flows to find cells by; run the network in 3D first"))
             return
         if not inside:
             return
@@ -85,7 +86,7 @@ class Click(Tool):
             if document is not self.context.document or document.flows is not flows:
                 return
             if found is None:
-                document.told.emit("the flows tell of no cell there")
+                document.told.emit(tr("the flows tell of no cell there"))
                 return
             document.do(operations.erase if event.shift else operations.add_cell, *found)
 

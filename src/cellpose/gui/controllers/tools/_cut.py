@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._drag import Drag, Points
 from cellpose.gui.controllers.tools._tool import PointerEvent, Preview
 from cellpose.gui.model import _operations as operations
@@ -15,10 +16,10 @@ class Cut(Drag):
     """Drag a line across a cell: each part becomes a cell."""
 
     name = "cut"
-    title = "Split"
+    title = tr("Split")
     by_path = True
     in_sections = True
-    hint = "drag a line across the cell that should be several"
+    hint = tr("drag a line across the cell that should be several")
 
     def moved(self, event: PointerEvent) -> None:
         """Show the line."""
@@ -35,6 +36,6 @@ class Cut(Drag):
         crossed = [document.labels.at(*section.voxel(round(y), round(x))) for y, x in places]
         cells, counts = np.unique([cell for cell in crossed if cell], return_counts=True)
         if not cells.size:
-            document.told.emit("the line crosses no cell")
+            document.told.emit(tr("the line crosses no cell"))
             return
         document.do(operations.split, int(cells[counts.argmax()]), path, section.axis)

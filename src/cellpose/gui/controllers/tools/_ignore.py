@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._drag import Drag, Points, around
 from cellpose.gui.controllers.tools._tool import PointerEvent, Preview
 from cellpose.gui.model import _ignoring
@@ -15,8 +16,8 @@ class Ignore(Drag):
     """Drag around a region, or with Shift a box over it: training ignores it. A click on one takes it back."""
 
     name = "ignore"
-    title = "Ignore for training"
-    hint = "drag around a region: training leaves it out; Shift: a box; click on one: remove it"
+    title = tr("Ignore for training")
+    hint = tr("drag around a region: training leaves it out; Shift: a box; click on one: remove it")
     own_shift = True
 
     def begins(self, event: PointerEvent) -> bool:

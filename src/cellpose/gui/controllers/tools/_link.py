@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._drag import is_click
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool
 from cellpose.gui.model import Document
@@ -20,10 +21,10 @@ class Link(Tool):
     """
 
     name = "link"
-    title = "Link through time"
+    title = tr("Link through time")
     own_shift = True
     own_clicks = True
-    hint = (
+    hint = tr(
         "click: a cell, then the same one in the next frame; Shift+click: a daughter; "
         "Ctrl+click: cut the link to the frame before; click on background: begin anew"
     )
@@ -65,7 +66,7 @@ class Link(Tool):
         if pressed is None or not is_click(pressed, event):
             return False
         if not document.is_movie:
-            document.told.emit("links go through the frames of a movie; open one first")
+            document.told.emit(tr("links go through the frames of a movie; open one first"))
         else:
             self._click(document, pressed)
             self._show(document, event)

@@ -6,6 +6,7 @@ from math import atan2, cos, degrees, hypot, pi, sin
 
 import numpy as np
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._drag import Drag, Points
 from cellpose.gui.controllers.tools._tool import PointerEvent, Preview
 from cellpose.gui.model._scale import in_words
@@ -19,8 +20,8 @@ class Measure(Drag):
     """Drag a line: its length is shown beside it until the next. Nothing is edited."""
 
     name = "measure"
-    title = "Measure"
-    hint = "drag a line; Shift: steps of 45°; Esc: remove it"
+    title = tr("Measure")
+    hint = tr("drag a line; Shift: steps of 45°; Esc: remove it")
     own_shift = True
 
     def begins(self, event: PointerEvent) -> bool:
@@ -44,7 +45,7 @@ class Measure(Drag):
         if event.shift:
             long, turn = hypot(down, right), round(atan2(down, right) / _TURN) * _TURN
             down, right = long * sin(turn), long * cos(turn)
-        words = [f"{hypot(down, right):.1f} px"]
+        words = [tr("{hypot:.1f} px", hypot=hypot(down, right))]
         size = self.context.pixel_um()
         if size is not None:
             words.append(in_words(hypot(down * size[0], right * size[1])))

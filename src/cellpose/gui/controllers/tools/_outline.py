@@ -7,6 +7,7 @@ from math import hypot
 import numpy as np
 
 from cellpose.errors import EditRefusedError
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._tool import TAKEN_BACK, Context, PointerEvent, Preview, Tool
 from cellpose.gui.model import Box, Document
 from cellpose.gui.model import _operations as operations
@@ -195,7 +196,7 @@ class Outline(Tool):
         if document is None:
             return
         if len({section.axis for section in planes}) > 1:
-            document.told.emit("draw the outlines of one cell in one of the views; it was not drawn")
+            document.told.emit(tr("draw the outlines of one cell in one of the views; it was not drawn"))
             return
         try:
             drawn = {section.place: _enclosed(stroke, section, document) for section, stroke in planes.items()}
@@ -209,11 +210,13 @@ class Outline(Tool):
         """What the flows tell of in place of what was drawn, or that as it is."""
         finder, plane = self.context.finder, self.context.view.plane
         if not finder.knows(document, plane):
-            document.told.emit("kept as drawn: there are no flows to snap to; run the network first")
+            document.told.emit(tr("kept as drawn: there are no flows to snap to; run the network first"))
             return box, mask
         found, overlap = snapped(box, mask, lambda y, x: finder.at(document, plane, y, x, 0.0))
         if found is None:
-            document.told.emit(f"kept as drawn: the flows tell of another cell there (overlap {overlap:.2f})")
+            document.told.emit(
+                tr("kept as drawn: the flows tell of another cell there (overlap {overlap:.2f})", overlap=overlap)
+            )
         return found or (box, mask)
 
 

@@ -9,6 +9,7 @@ from weakref import ref
 
 from psygnal import Signal
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._brush import Brush, Eraser
 from cellpose.gui.controllers.tools._choose import BoxSelect, Lasso, MergeBox
 from cellpose.gui.controllers.tools._classify import Classify
@@ -119,11 +120,11 @@ class Pointer:
         """What the user is doing, and how to go on or to end it."""
         tool = self._tool
         if self._outline.is_busy:
-            return "drawing", "right click ends, Esc gives up"
+            return tr("drawing"), tr("right click ends, Esc gives up")
         if self._outline.n_waiting and not tool.is_busy:
-            return "strokes wait", "Enter makes a cell of them, Esc gives them up"
+            return tr("strokes wait"), tr("Enter makes a cell of them, Esc gives them up")
         if tool.is_busy and not tool.modal:
-            return tool.title, "let go to end, Esc gives up"
+            return tool.title, tr("let go to end, Esc gives up")
         return tool.title, tool.hint
 
     def choose(self, name: str) -> None:

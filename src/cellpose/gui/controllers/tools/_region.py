@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from psygnal import Signal
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._drag import Drag, Points, around, corners
 from cellpose.gui.controllers.tools._tool import PointerEvent, Preview
 
@@ -20,8 +21,8 @@ class RunRegion(Drag):
     """
 
     name = "run_region"
-    title = "Run on a rectangle"
-    hint = "drag a rectangle: segment what lies in it again; Esc: cancel"
+    title = tr("Run on a rectangle")
+    hint = tr("drag a rectangle: segment what lies in it again; Esc: cancel")
     drawn = Signal(tuple)
 
     def moved(self, event: PointerEvent) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from psygnal import Signal
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._drag import is_click
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Preview, Tool, pixel
 from cellpose.gui.model import _operations as operations
@@ -27,8 +28,8 @@ class RemoveMany(Tool):
     """
 
     name = "remove"
-    title = "Delete several cells"
-    hint = "click: choose a cell, or not; drag a rectangle over others; Enter: delete them; Esc: keep them"
+    title = tr("Delete several cells")
+    hint = tr("click: choose a cell, or not; drag a rectangle over others; Enter: delete them; Esc: keep them")
     modal = True
     region_changed = Signal(object)
 

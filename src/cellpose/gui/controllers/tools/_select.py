@@ -5,6 +5,7 @@ Shift and the left button begin an outline, so that Ctrl+Shift is what makes the
 
 from __future__ import annotations
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers.tools._drag import is_click
 from cellpose.gui.controllers.tools._tool import Context, PointerEvent, Tool, pixel
 from cellpose.gui.model import Document
@@ -18,8 +19,10 @@ class Select(Tool):
 
     name = "select"
     in_sections = True
-    title = "Select"
-    hint = "click: select; Ctrl+Shift+click: add or remove one; Ctrl+click: delete; Alt+click: merge into the selected"
+    title = tr("Select")
+    hint = tr(
+        "click: select; Ctrl+Shift+click: add or remove one; Ctrl+click: delete; Alt+click: merge into the selected"
+    )
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

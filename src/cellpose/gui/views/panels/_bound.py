@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible, QDoubleSlider
 
+from cellpose.gui._texts import tr
 from cellpose.gui.views.panels._number import NumberBox
 
 __all__ = [
@@ -115,10 +116,10 @@ def choice_box(choices: Sequence[Any], state: Any, field: str) -> QComboBox:
     """A box for a field of few values."""
     box = QComboBox()
     own_keys(box)
-    box.addItems([str(choice) for choice in choices])
+    box.addItems([tr(str(choice)) for choice in choices])
     box.setCurrentIndex(choices.index(getattr(state, field)))
     box.currentIndexChanged.connect(lambda place: setattr(state, field, choices[place]))
-    getattr(state.events, field).connect(lambda value: box.setCurrentText(str(value)))
+    getattr(state.events, field).connect(lambda value: box.setCurrentText(tr(str(value))))
     return box
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSlider
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._palettes import COLORINGS, ONE_COLOR, PALETTES
 from cellpose.gui.views.panels._bound import (
@@ -24,34 +25,34 @@ class CellLook(CollapsibleGroup):
     """Rows for the masks and for the outlines."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__("look of cells")
+        super().__init__(tr("look of cells"))
         self._view = view = session.view
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         own_keys(self.opacity)
         self.opacity.setRange(0, 255)
         self.opacity.setValue(view.opacity)
-        self.opacity.setToolTip("opacity of the masks")
+        self.opacity.setToolTip(tr("opacity of the masks"))
         self.opacity.valueChanged.connect(lambda value: setattr(view, "opacity", value))
         view.events.opacity.connect(lambda value: self.opacity.setValue(value))
         self.coloring = choice_box(list(COLORINGS), view, "coloring")
-        self.coloring.setToolTip("what gives a cell its colour (H: the next)")
+        self.coloring.setToolTip(tr("what gives a cell its colour (H: the next)"))
         self.palette_box = choice_box(PALETTES, view, "palette")
-        self.palette_box.setToolTip("Okabe-Ito and Tol: safe for the colour-blind")
-        self.cell_color = color_button(view, "cell_color", "the one colour of all masks")
+        self.palette_box.setToolTip(tr("Okabe-Ito and Tol: safe for the colour-blind"))
+        self.cell_color = color_button(view, "cell_color", tr("the one colour of all masks"))
         self.width_box = number_box(view, "outline_width", 1, 9, 1, decimals=0)
-        self.width_box.setSuffix(" px")
-        self.width_box.setToolTip("width of the outlines on the screen")
-        self.own = check_box("as the cell", view, "outlines_own")
-        self.own.setToolTip("each outline in the colour of its cell")
-        self.outline_color = color_button(view, "outline_color", "colour of all outlines")
-        self.palette_box.setAccessibleName("colours of the cells")
-        self.cell_color.setAccessibleName("the one colour of all cells")
-        self.width_box.setAccessibleName("width of the outlines")
-        self.outline_color.setAccessibleName("colour of the outlines")
-        self.form.addRow("opacity", self.opacity)
-        self.form.addRow("colour by", self.coloring)
-        self.form.addRow("colours", row(self.palette_box, self.cell_color))
-        self.form.addRow("outlines", row(self.width_box, self.own, self.outline_color))
+        self.width_box.setSuffix(tr(" px"))
+        self.width_box.setToolTip(tr("width of the outlines on the screen"))
+        self.own = check_box(tr("as the cell"), view, "outlines_own")
+        self.own.setToolTip(tr("each outline in the colour of its cell"))
+        self.outline_color = color_button(view, "outline_color", tr("colour of all outlines"))
+        self.palette_box.setAccessibleName(tr("colours of the cells"))
+        self.cell_color.setAccessibleName(tr("the one colour of all cells"))
+        self.width_box.setAccessibleName(tr("width of the outlines"))
+        self.outline_color.setAccessibleName(tr("colour of the outlines"))
+        self.form.addRow(tr("opacity"), self.opacity)
+        self.form.addRow(tr("colour by"), self.coloring)
+        self.form.addRow(tr("colours"), row(self.palette_box, self.cell_color))
+        self.form.addRow(tr("outlines"), row(self.width_box, self.own, self.outline_color))
         for event in (view.events.palette, view.events.coloring, view.events.outlines_own):
             event.connect(lambda _: self._show_state())
         self._show_state()

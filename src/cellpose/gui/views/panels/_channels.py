@@ -7,6 +7,7 @@ from typing import Any
 
 from psygnal import Signal
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import ViewState
 from cellpose.gui.views.panels._bound import CollapsibleGroup, SliderRow, check_box, color_button, number_box, row
@@ -14,7 +15,7 @@ from cellpose.gui.views.panels._names import controls_of
 
 __all__ = ["ChannelRows", "channel_name"]
 
-_NAMES = ("gray/red", "green", "blue")
+_NAMES = (tr("gray/red"), tr("green"), tr("blue"))
 _GAMMAS = (0.2, 3.0)
 
 
@@ -51,14 +52,14 @@ def channel_name(session: Session, number: int) -> str:
     if number < len(names) and names[number]:
         return str(names[number])
     many = document is not None and document.picture.n_channels > len(_NAMES)
-    return f"channel {number + 1}" if many or number >= len(_NAMES) else _NAMES[number]
+    return tr("channel {number}", number=number + 1) if many or number >= len(_NAMES) else _NAMES[number]
 
 
 class ChannelRows(CollapsibleGroup):
     """A row per channel: seen or not, colour, gamma."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__("channels: colour, gamma")
+        super().__init__(tr("channels: colour, gamma"))
         self._session = session
         self._states: list[_Channel] = []
         self.seen: list[Any] = []
@@ -72,10 +73,10 @@ class ChannelRows(CollapsibleGroup):
         number, view = len(self._states), self._session.view
         state = _Channel(view, number, self._compose)
         box = check_box(channel_name(self._session, number), state, "on")
-        box.setToolTip("show this channel")
-        color = color_button(state, "color", "its colour in the composite")
+        box.setToolTip(tr("show this channel"))
+        color = color_button(state, "color", tr("its colour in the composite"))
         number_of = number_box(state, "gamma", 0.05, 10, 0.1)
-        number_of.setToolTip("gamma: below 1 what is dark becomes brighter")
+        number_of.setToolTip(tr("gamma: below 1 what is dark becomes brighter"))
         gamma = SliderRow(number_of, state, "gamma", _GAMMAS)
         number_of.setFixedWidth(64)
         self._states.append(state)
@@ -100,5 +101,5 @@ class ChannelRows(CollapsibleGroup):
             name = channel_name(self._session, number)
             box.setText(name)
             for control in controls_of(self.gammas[number]):
-                control.setAccessibleName(f"{name}, gamma")
-            self.colors[number].setAccessibleName(f"{name}, colour")
+                control.setAccessibleName(tr("{name}, gamma", name=name))
+            self.colors[number].setAccessibleName(tr("{name}, colour", name=name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QLabel
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._scale import in_words, pixels_in
 from cellpose.gui.views.panels._number import NumberBox
@@ -20,7 +21,7 @@ class DiameterBox(NumberBox):
         super().__init__()
         self._session = session
         self.blank = 0.0
-        self.setToolTip('of the cells, in pixels or as "12 µm"; 0: as the model was trained')
+        self.setToolTip(tr('of the cells, in pixels or as "12 µm"; 0: as the model was trained'))
 
     def number(self, text: str) -> float | None:
         """The number in pixels."""
@@ -35,8 +36,8 @@ class DiameterBox(NumberBox):
     def allowed(self) -> str:
         """What may be typed: pixels, or a length."""
         known = self._session.scale.pixel_um is not None
-        length = 'a length such as "12 µm"' if known else "a length once the size of a pixel is known"
-        return f"{super().allowed()}, or {length}"
+        length = tr('a length such as "12 µm"') if known else tr("a length once the size of a pixel is known")
+        return tr("{allowed}, or {length}", allowed=super().allowed(), length=length)
 
 
 class DiameterLabel(QLabel):  # type: ignore[misc]

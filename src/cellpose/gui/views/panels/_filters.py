@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QProgressBar, QPushButton
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Job
 from cellpose.gui.controllers._restoration import BUNDLED_SET, SETS, TASKS
 from cellpose.gui.controllers._session import Session
@@ -26,27 +27,37 @@ from cellpose.gui.views.panels._bound import (
 __all__ = ["Filtering"]
 
 _LARGEST_PX = 10_000
-_FILE = "a file…"
+_FILE = tr("a file…")
 
 # For each number its label, the step of its box, the end of its slider, and what it does.
 _NUMBERS = {
-    "background_radius": ("background radius", 5.0, 200, "pixels, more than that of cells; takes away what is wider"),
-    "sharpen_radius": ("sharpen radius", 1.0, 50, "pixels; takes away what is larger: an uneven background"),
-    "smooth_radius": ("smooth radius", 0.5, 10, "pixels; takes away what is smaller: noise"),
-    "tile_norm_blocksize": ("tile_norm blocksize", 10.0, 500, "pixels; each block gets a brightness of its own"),
-    "tile_norm_smooth3D": ("tile_norm smooth3D", 0.5, 10, "planes over which blocks of stacks are evened out"),
+    "background_radius": (
+        tr("background radius"),
+        5.0,
+        200,
+        tr("pixels, more than that of cells; takes away what is wider"),
+    ),
+    "sharpen_radius": (tr("sharpen radius"), 1.0, 50, tr("pixels; takes away what is larger: an uneven background")),
+    "smooth_radius": (tr("smooth radius"), 0.5, 10, tr("pixels; takes away what is smaller: noise")),
+    "tile_norm_blocksize": (
+        tr("tile_norm blocksize"),
+        10.0,
+        500,
+        tr("pixels; each block gets a brightness of its own"),
+    ),
+    "tile_norm_smooth3D": (tr("tile_norm smooth3D"), 0.5, 10, tr("planes over which blocks of stacks are evened out")),
 }
 _HINTS = {
-    "denoise": "take away noise",
-    "deblur": "make it sharper",
-    "upsample": "enlarge small cells to the size that models know; needs the diameter; not for volumes",
-    "oneclick": "noise, blur and undersampling in one step",
+    "denoise": tr("take away noise"),
+    "deblur": tr("make it sharper"),
+    "upsample": tr("enlarge small cells to the size that models know; needs the diameter; not for volumes"),
+    "oneclick": tr("noise, blur and undersampling in one step"),
 }
 _OF_SETS = {
-    BUNDLED_SET: "comes with cellpose, one network for all of it",
-    "cyto3": "published, cells of many kinds",
-    "cyto2": "published, cells",
-    "nuclei": "published, nuclei",
+    BUNDLED_SET: tr("comes with cellpose, one network for all of it"),
+    "cyto3": tr("published, cells of many kinds"),
+    "cyto2": tr("published, cells"),
+    "nuclei": tr("published, nuclei"),
 }
 
 
@@ -54,13 +65,15 @@ class Filtering(Group):
     """None, filter, the tasks of networks, which picture is seen, and what the filter does."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__("Restoration and filters")
+        super().__init__(tr("Restoration and filters"))
         self._session = session
         filters = session.filters
-        self.none = self._choice("none", filters.clear, "the raw image, for the eye and for the model")
-        self.filter = self._choice("filter", filters.apply, "filter the image; the model sees it so too")
+        self.none = self._choice(tr("none"), filters.clear, tr("the raw image, for the eye and for the model"))
+        self.filter = self._choice(tr("filter"), filters.apply, tr("filter the image; the model sees it so too"))
         self.tasks = {
-            task: self._choice(name, partial(self._start_or_cancel, task), f"{_HINTS[task]}; the model sees it so too")
+            task: self._choice(
+                name, partial(self._start_or_cancel, task), tr("{what}; the model sees it so too", what=_HINTS[task])
+            )
             for task, name in TASKS.items()
         }
         self.form.addRow(row(self.none, self.filter, self.tasks["oneclick"], even=True))
@@ -69,7 +82,7 @@ class Filtering(Group):
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(10)
-        self.progress.setAccessibleName("progress of restoring")
+        self.progress.setAccessibleName(tr("progress of restoring"))
         self.progress.hide()
         self.form.addRow(self.progress)
         self._add_pictures()
@@ -91,31 +104,37 @@ class Filtering(Group):
     def _add_model(self) -> None:
         self.model = QComboBox()
         own_keys(self.model)
-        self.model.setToolTip("what the restoration models were trained on; published ones are downloaded when used")
+        self.model.setToolTip(
+            tr("what the restoration models were trained on; published ones are downloaded when used")
+        )
         self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.model.activated.connect(lambda place: self._choose(self.model.itemData(place)))
-        self.form.addRow("restoration model", self.model)
+        self.form.addRow(tr("restoration model"), self.model)
         self._session.settings.events.restorer.connect(lambda _: self._show_models())
         self._show_models()
 
     def _add_pictures(self) -> None:
         view = self._session.view
-        self.original = self._choice("original", lambda: self._see("image"), "see the image as it is")
-        self.restored = self._choice("restored", lambda: self._see("restored"), "see what was restored or filtered")
-        self.compare = self._choice(
-            "compare", lambda: setattr(view, "compare", True), "both, with a divider to drag (Shift+R)"
+        self.original = self._choice(tr("original"), lambda: self._see("image"), tr("see the image as it is"))
+        self.restored = self._choice(
+            tr("restored"), lambda: self._see("restored"), tr("see what was restored or filtered")
         )
-        self.save = button("save", self._session.exports.restored, "save the restored image as <image>_dn.tif, float32")
+        self.compare = self._choice(
+            tr("compare"), lambda: setattr(view, "compare", True), tr("both, with a divider to drag (Shift+R)")
+        )
+        self.save = button(
+            tr("save"), self._session.exports.restored, tr("save the restored image as <image>_dn.tif, float32")
+        )
         self.save.setProperty("narrow", True)
         self.form.addRow(row(self.original, self.restored, self.compare, self.save, even=True))
 
     def _add_filter(self) -> None:
         session, settings, filters = self._session, self._session.settings, self._session.filters
-        self.more = CollapsibleGroup("custom filter settings")
+        self.more = CollapsibleGroup(tr("custom filter settings"))
         form = self.more.form
-        self.live = QCheckBox("live preview")
+        self.live = QCheckBox(tr("live preview"))
         own_keys(self.live)
-        self.live.setToolTip("filter anew whenever a number changes")
+        self.live.setToolTip(tr("filter anew whenever a number changes"))
         self.live.setChecked(filters.live)
         self.live.toggled.connect(lambda on: setattr(filters, "live", on))
         self.numbers, self.sliders = {}, {}
@@ -126,10 +145,10 @@ class Filtering(Group):
                 widget.setToolTip(hint)
             self.numbers[name], self.sliders[name] = box, line
             form.addRow(title, line)
-        self.norm3d = check_box("norm3D", settings, "norm3D")
-        self.norm3d.setToolTip("one brightness for the whole stack instead of one per plane")
-        self.invert = check_box("invert", settings, "invert")
-        self.invert.setToolTip("dark cells on a bright ground become bright")
+        self.norm3d = check_box(tr("norm3D"), settings, "norm3D")
+        self.norm3d.setToolTip(tr("one brightness for the whole stack instead of one per plane"))
+        self.invert = check_box(tr("invert"), settings, "invert")
+        self.invert.setToolTip(tr("dark cells on a bright ground become bright"))
         form.addRow(row(self.live, self.norm3d, self.invert))
         self.form.addRow(self.more)
         session.opened.connect(lambda _: self._show_state())
@@ -187,9 +206,11 @@ class Filtering(Group):
         there = document is not None and document.restored is not None
         self.none.setChecked(not there and not task)
         self.filter.setChecked(session.filters.is_on)
-        self.filter.setText("filtering..." if session.jobs.running(session.filters.job) is not None else "filter")
+        self.filter.setText(
+            tr("filtering...") if session.jobs.running(session.filters.job) is not None else tr("filter")
+        )
         for name, made in self.tasks.items():
-            made.setText("cancel" if name == task else TASKS[name])
+            made.setText(tr("cancel") if name == task else TASKS[name])
             made.setChecked(name == task or (not task and done == restoration.model_for(name)))
             made.setEnabled(not restoration.is_file or name == "denoise")
         if document is not None and document.has_planes:

@@ -8,6 +8,8 @@ from qtpy.QtCore import QPoint
 from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import QDoubleSpinBox, QToolTip, QWidget
 
+from cellpose.gui._texts import tr
+
 __all__ = ["NumberBox", "number_in"]
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?")
@@ -82,4 +84,4 @@ class NumberBox(QDoubleSpinBox):  # type: ignore[misc]
         low, high = (f"{end:,.{self.decimals()}f}" for end in (self.minimum(), self.maximum()))
         if "." in low:
             low, high = (end.rstrip("0").rstrip(".") for end in (low, high))
-        return f"a number from {low} to {high}"
+        return tr("a number from {low} to {high}", low=low, high=high)

@@ -8,6 +8,7 @@ import qtawesome
 from qtpy.QtCore import QSignalBlocker, QSize
 from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Job
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.views.panels._bound import (
@@ -24,8 +25,8 @@ from cellpose.gui.views.panels._diameter import DiameterBox, DiameterLabel
 
 __all__ = ["SegmentationPanel"]
 
-_CHANNELS = ("0: gray", "1: red", "2: green", "3: blue")
-_SECOND = ("0: none", "1: red", "2: green", "3: blue")
+_CHANNELS = (tr("0: gray"), tr("1: red"), tr("2: green"), tr("3: blue"))
+_SECOND = (tr("0: none"), tr("1: red"), tr("2: green"), tr("3: blue"))
 _HERE, _AWAY = "#3fb27f", "#8a8f98"
 _INVALID = "border: 1px solid #e5484d; border-radius: 3px;"
 
@@ -34,7 +35,7 @@ class SegmentationPanel(Group):
     """Model, diameter, channels, run, thresholds."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__("Segmentation")
+        super().__init__(tr("Segmentation"))
         self._session = session
         self._add_model()
         self._add_size_and_channels()
@@ -54,8 +55,8 @@ class SegmentationPanel(Group):
         self.model.setIconSize(QSize(14, 14))
         self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.model.activated.connect(lambda place: session.models.choose(self.model.itemData(place)))
-        self.stop_download = button("cancel", session.models.cancel_download, "give up the download")
-        self.form.addRow("model", row(self.model, self.stop_download))
+        self.stop_download = button(tr("cancel"), session.models.cancel_download, tr("give up the download"))
+        self.form.addRow(tr("model"), row(self.model, self.stop_download))
         session.models.changed.connect(self._show_models)
         session.settings.events.model.connect(lambda _: self._show_models())
         self._show_models()
@@ -64,12 +65,14 @@ class SegmentationPanel(Group):
         session, settings = self._session, self._session.settings
         self.diameter = number_box(settings, "diameter", 0, 10_000, 1, decimals=1, box=DiameterBox(session))
         self.diameter_um = DiameterLabel(session)
-        self.calibrate = button("calibrate", session.segmentation.calibrate, "estimate the diameter of the cells")
+        self.calibrate = button(
+            tr("calibrate"), session.segmentation.calibrate, tr("estimate the diameter of the cells")
+        )
         self.diameter.setFixedWidth(74)
         self.calibrate.setProperty("narrow", True)
-        self.form.addRow("diameter (pixels)", row(self.diameter, self.diameter_um, self.calibrate))
+        self.form.addRow(tr("diameter (pixels)"), row(self.diameter, self.diameter_um, self.calibrate))
         self.channels = []
-        for label, names in (("chan to segment", _CHANNELS), ("chan2 (optional)", _SECOND)):
+        for label, names in ((tr("chan to segment"), _CHANNELS), (tr("chan2 (optional)"), _SECOND)):
             box = QComboBox()
             own_keys(box)
             box.addItems(names)
@@ -77,26 +80,26 @@ class SegmentationPanel(Group):
             self.channels.append(box)
             self.form.addRow(label, box)
         settings.events.channels.connect(lambda _: self._show_channels())
-        self.gpu = check_box("use GPU", settings, "gpu")
+        self.gpu = check_box(tr("use GPU"), settings, "gpu")
         self.gpu.setEnabled(False)
-        self.gpu.setToolTip("no GPU was found")
+        self.gpu.setToolTip(tr("no GPU was found"))
         session.segmentation.gpu_found.connect(self._show_gpu)
         self.form.addRow(self.gpu)
 
     def _add_run(self) -> None:
         session = self._session
-        self.run = button("run", self._run_or_cancel, "segment the image (Shift+Enter)")
+        self.run = button(tr("run"), self._run_or_cancel, tr("segment the image (Shift+Enter)"))
         self.run.setObjectName("run")
-        self.count = QLabel("0 ROIs")
+        self.count = QLabel(tr("0 ROIs"))
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(10)
-        self.progress.setAccessibleName("progress of the run")
+        self.progress.setAccessibleName(tr("progress of the run"))
         self.run_seen = button(
-            "on what is seen", session.segmentation.run_on_seen, "the rest stays as it is (Ctrl+Enter)"
+            tr("on what is seen"), session.segmentation.run_on_seen, tr("the rest stays as it is (Ctrl+Enter)")
         )
         self.run_region = button(
-            "on a rectangle", session.segmentation.choose_region, "drag it; the rest stays as it is"
+            tr("on a rectangle"), session.segmentation.choose_region, tr("drag it; the rest stays as it is")
         )
         self.form.addRow(self.run)
         self.form.addRow(row(self.run_seen, self.run_region, even=True))
@@ -104,7 +107,7 @@ class SegmentationPanel(Group):
 
     def _add_more(self) -> None:
         settings, live = self._session.settings, self._session.segmentation.live
-        self.more = CollapsibleGroup("additional settings")
+        self.more = CollapsibleGroup(tr("additional settings"))
         form = self.more.form
 
         def threshold(field: str, low: float, high: float, ends: tuple[float, float], step: float, places: int) -> Any:
@@ -118,15 +121,15 @@ class SegmentationPanel(Group):
         self.upper = number_box(settings, "upper", 0, 100, 0.5, 1)
         self.niter = number_box(settings, "niter", 0, 100_000, 50, 0, entered=live.follow)
         self.niter.blank = 0.0
-        self.niter.setToolTip("steps along the flows; 0: from the diameter; more for long cells")
-        self.keep = check_box("keep cells corrected by hand", settings, "keep_corrected")
-        form.addRow("flow threshold", self.flow)
-        form.addRow("cellprob threshold", self.cellprob)
-        form.addRow("min size (pixels)", self.min_size)
-        self.lower.setAccessibleName("lower percentile of the brightness")
-        self.upper.setAccessibleName("upper percentile of the brightness")
-        form.addRow("norm percentiles", row(self.lower, self.upper, even=True))
-        form.addRow("niter dynamics", self.niter)
+        self.niter.setToolTip(tr("steps along the flows; 0: from the diameter; more for long cells"))
+        self.keep = check_box(tr("keep cells corrected by hand"), settings, "keep_corrected")
+        form.addRow(tr("flow threshold"), self.flow)
+        form.addRow(tr("cellprob threshold"), self.cellprob)
+        form.addRow(tr("min size (pixels)"), self.min_size)
+        self.lower.setAccessibleName(tr("lower percentile of the brightness"))
+        self.upper.setAccessibleName(tr("upper percentile of the brightness"))
+        form.addRow(tr("norm percentiles"), row(self.lower, self.upper, even=True))
+        form.addRow(tr("niter dynamics"), self.niter)
         form.addRow(self.keep)
         self.form.addRow(self.more)
         self.more.expand(animate=False)
@@ -153,8 +156,8 @@ class SegmentationPanel(Group):
         session, runs = self._session, self._session.segmentation
         works = runs.is_running or session.jobs.running(runs.sizing) is not None
         ready = session.document is not None and not session.held
-        run = "run on this frame" if session.movies.is_open else "run"
-        self.run.setText("cancel" if works else "canceling..." if runs.is_ending else run)
+        run = tr("run on this frame") if session.movies.is_open else tr("run")
+        self.run.setText(tr("cancel") if works else tr("canceling...") if runs.is_ending else run)
         self.run.setEnabled(works or (ready and not runs.is_ending))
         for other in (self.calibrate, self.run_seen, self.run_region):
             other.setEnabled(ready and not works)
@@ -172,7 +175,9 @@ class SegmentationPanel(Group):
                     self.model.insertSeparator(self.model.count())
                 last = kind
                 self.model.addItem(here if choice.installed else away, choice.name, choice.name)
-                state = "" if choice.installed else f" (not here yet, about {choice.size_mib:.0f} MB)"
+                state = (
+                    "" if choice.installed else tr(" (not here yet, about {size_mib:.0f} MB)", size_mib=choice.size_mib)
+                )
                 self.model.setItemData(self.model.count() - 1, choice.note + state, 3)  # Qt.ToolTipRole
             self.model.setCurrentIndex(self.model.findData(session.models.wanted or session.settings.model))
         chosen = session.models.chosen()
@@ -190,7 +195,7 @@ class SegmentationPanel(Group):
 
     def _show_gpu(self, found: bool) -> None:
         self.gpu.setEnabled(found)
-        self.gpu.setToolTip("run the network on the GPU" if found else "no GPU was found")
+        self.gpu.setToolTip(tr("run the network on the GPU") if found else tr("no GPU was found"))
 
     def _show_percentiles(self) -> None:
         style = "" if self._session.settings.percentiles_valid else _INVALID

@@ -6,6 +6,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QProgressBar
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Job
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.views.panels._bound import CollapsibleGroup, Group, button, check_box, number_box, row
@@ -17,24 +18,24 @@ class TimePanel(Group):
     """Running on all frames, linking with its options, tails. Hidden for single planes and volumes."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__("Time")
+        super().__init__(tr("Time"))
         self._session, movies, view = session, session.movies, session.view
         self.run = button(
-            "run on all frames",
+            tr("run on all frames"),
             self._run_or_cancel,
-            "each frame for itself, with the same model, diameter and thresholds (Ctrl+Alt+Enter)",
+            tr("each frame for itself, with the same model, diameter and thresholds (Ctrl+Alt+Enter)"),
         )
-        self.link = button("link cells", movies.link, "which cell is which in the next frame (Ctrl+K)")
+        self.link = button(tr("link cells"), movies.link, tr("which cell is which in the next frame (Ctrl+K)"))
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(10)
         self.progress.setRange(0, 1)
-        self.progress.setAccessibleName("progress of the linking")
-        self.tails = check_box("tails", view, "tails_on")
-        self.tails.setToolTip("the ways of the cells through the last frames; a ring is a division (Shift+W)")
+        self.progress.setAccessibleName(tr("progress of the linking"))
+        self.tails = check_box(tr("tails"), view, "tails_on")
+        self.tails.setToolTip(tr("the ways of the cells through the last frames; a ring is a division (Shift+W)"))
         self.tail_frames = number_box(view, "tail_frames", 1, 10_000, 1, 0)
-        self.tail_frames.setSuffix(" frames")
-        self.tail_frames.setAccessibleName("frames that a tail goes back")
+        self.tail_frames.setSuffix(tr(" frames"))
+        self.tail_frames.setAccessibleName(tr("frames that a tail goes back"))
         self.form.addRow(self.run)
         self.form.addRow(self.link, self.progress)
         self.form.addRow(row(self.tails, self.tail_frames))
@@ -46,20 +47,22 @@ class TimePanel(Group):
 
     def _add_options(self) -> None:
         settings = self._session.movies.settings
-        self.more = CollapsibleGroup("options of links")
+        self.more = CollapsibleGroup(tr("options of links"))
         self.distance = number_box(settings, "max_distance", 0, 100_000, 1, 1)
         self.distance.blank = 0.0
-        self.distance.setToolTip("pixels that a cell moves at most from frame to frame; 0: its diameter")
+        self.distance.setToolTip(tr("pixels that a cell moves at most from frame to frame; 0: its diameter"))
         self.gap = number_box(settings, "max_gap", 0, 10_000, 1, 0)
-        self.gap.setToolTip("frames in which a cell may be missing before its track ends")
+        self.gap.setToolTip(tr("frames in which a cell may be missing before its track ends"))
         self.overlap = number_box(settings, "min_overlap", 0.01, 1, 0.05, 2)
-        self.overlap.setToolTip("cells of two frames that agree by this share are the same, wherever others are")
-        self.divisions = check_box("cells divide", settings, "divisions")
-        self.fill = check_box("put missing cells back", settings, "fill_gaps")
-        self.fill.setToolTip("into the frames that a track misses, in the shape that the cell has in the nearest frame")
-        self.more.form.addRow("max distance (pixels)", self.distance)
-        self.more.form.addRow("max gap (frames)", self.gap)
-        self.more.form.addRow("min overlap", self.overlap)
+        self.overlap.setToolTip(tr("cells of two frames that agree by this share are the same, wherever others are"))
+        self.divisions = check_box(tr("cells divide"), settings, "divisions")
+        self.fill = check_box(tr("put missing cells back"), settings, "fill_gaps")
+        self.fill.setToolTip(
+            tr("into the frames that a track misses, in the shape that the cell has in the nearest frame")
+        )
+        self.more.form.addRow(tr("max distance (pixels)"), self.distance)
+        self.more.form.addRow(tr("max gap (frames)"), self.gap)
+        self.more.form.addRow(tr("min overlap"), self.overlap)
         self.more.form.addRow(self.divisions)
         self.more.form.addRow(self.fill)
         self.form.addRow(self.more)
@@ -79,9 +82,9 @@ class TimePanel(Group):
     def _show(self) -> None:
         session, movies, runs = self._session, self._session.movies, self._session.segmentation
         self.setVisible(movies.is_open)
-        self.run.setText("cancel" if runs.is_running else "run on all frames")
+        self.run.setText(tr("cancel") if runs.is_running else tr("run on all frames"))
         self.run.setEnabled(movies.is_open and (runs.is_running or not (session.held or runs.is_ending)))
-        self.link.setText("cancel" if movies.is_linking else "link cells")
+        self.link.setText(tr("cancel") if movies.is_linking else tr("link cells"))
         self.link.setEnabled(movies.is_open and not session.held)
         self.progress.setRange(0, 0 if movies.is_linking else 1)  # how long it takes is not known
         self.progress.reset()

@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSlider, QLabel, QLineEdit
 from superqt import QLabeledDoubleRangeSlider
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._view import ALL_COLOR_MODES, VIEWS
 from cellpose.gui.views.panels._bound import Group, check_box, choice_box, own_keys, row
@@ -21,14 +22,14 @@ class Views(Group):
     """Colour, view, saturation."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__("Views")
+        super().__init__(tr("Views"))
         self._session, self._view = session, session.view
         self.color = choice_box(ALL_COLOR_MODES, self._view, "color")
         self.picture = choice_box(VIEWS, self._view, "view")
-        self.auto = check_box("auto-adjust saturation", self._view, "auto_levels")
-        self.form.addRow("colour", self.color)
-        self.form.addRow("view", self.picture)
-        self.disk = check_box("scale disk on", self._view, "disk_on")
+        self.auto = check_box(tr("auto-adjust saturation"), self._view, "auto_levels")
+        self.form.addRow(tr("colour"), self.color)
+        self.form.addRow(tr("view"), self.picture)
+        self.disk = check_box(tr("scale disk on"), self._view, "disk_on")
         self.form.addRow(row(self.auto, self.disk))
         self.levels: list[QLabeledDoubleRangeSlider] = []
         self._names: list[QLabel] = []
@@ -83,9 +84,9 @@ class Views(Group):
         for end in _ends(slider):
             own_keys(end, Qt.FocusPolicy.StrongFocus)
             end.textEdited.connect(lambda text, end=end: end.setText(text.replace(",", ".")))
-            end.setToolTip("type another value")
+            end.setToolTip(tr("type another value"))
         slider.setEnabled(False)
-        slider.setToolTip("display only: does not change the segmentation")
+        slider.setToolTip(tr("display only: does not change the segmentation"))
         slider.valueChanged.connect(lambda ends: self._set_levels(channel, ends))
         return slider
 
@@ -106,11 +107,11 @@ def _name_levels(slider: QLabeledDoubleRangeSlider, channel: str) -> None:
     """Name the slider and the values beside it for screen readers."""
     slider.setAccessibleName(channel)
     for part in slider.findChildren(QAbstractSlider):
-        part.setAccessibleName(f"{channel}, range of brightness")
+        part.setAccessibleName(tr("{channel}, range of brightness", channel=channel))
     for part in slider.findChildren(QLineEdit):
         part.setAccessibleName(channel)  # those at the handles are not shown
-    for end, color in zip(_ends(slider), ("black", "white"), strict=True):
-        end.setAccessibleName(f"{channel}, shown as {color}")
+    for end, color in zip(_ends(slider), (tr("black"), tr("white")), strict=True):
+        end.setAccessibleName(tr("{channel}, shown as {color}", channel=channel, color=color))
 
 
 def _ends(slider: QLabeledDoubleRangeSlider) -> list[QLineEdit]:

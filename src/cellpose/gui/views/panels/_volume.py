@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.views.panels._bound import Group, SliderRow, check_box, number_box
 
@@ -12,33 +13,35 @@ class VolumePanel(Group):
     """How far planes are apart, the brush, 3D flows or stitched planes. Hidden for single planes and movies."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__("Volume")
+        super().__init__(tr("Volume"))
         self._session, settings, live = session, session.settings, session.segmentation.live
         box = number_box(settings, "stitch_threshold", 0, 1, 0.05, 2, entered=live.follow)
         self.stitch = SliderRow(box, settings, "stitch_threshold", (0, 1), live.settle)
         self.stitch.setToolTip(
-            "0: 3D flows of planes of three directions; above: each plane for itself, and masks of neighbouring planes "
-            "that overlap so much are one cell"
+            tr(
+                "0: 3D flows of planes of three directions; above: each plane for itself, and masks of neighbouring "
+                "planes that overlap so much are one cell"
+            )
         )
         self.smooth = number_box(settings, "flow3D_smooth", 0, 100, 0.5, 1)
-        self.smooth.setToolTip("sigma in pixels that smooths the 3D flows")
+        self.smooth.setToolTip(tr("sigma in pixels that smooths the 3D flows"))
         self.anisotropy = number_box(settings, "anisotropy", 0.01, 100, 0.5, 2)
-        self.anisotropy.setToolTip("distance of planes divided by the size of a pixel, for 3D flows")
-        self.ball = check_box("brush through planes", session.view, "ball")
-        self.ball.setToolTip("the brush and the eraser are a ball, as wide as the brush, in place of a disk")
+        self.anisotropy.setToolTip(tr("distance of planes divided by the size of a pixel, for 3D flows"))
+        self.ball = check_box(tr("brush through planes"), session.view, "ball")
+        self.ball.setToolTip(tr("the brush and the eraser are a ball, as wide as the brush, in place of a disk"))
         view = session.view
         self.dz, self.aspect = number_box(view, "dz", 1, 100, 1, 0), number_box(view, "z_aspect", 0.01, 100, 0.5, 2)
-        self.dz.setToolTip("planes above and below the plane that thin slices show")
-        self.aspect.setToolTip("distance of planes in pixels, as it is shown; display only")
+        self.dz.setToolTip(tr("planes above and below the plane that thin slices show"))
+        self.aspect.setToolTip(tr("distance of planes in pixels, as it is shown; display only"))
         self.form.addRow(self.ball)
-        self.form.addRow("z-aspect", self.aspect)
-        self.form.addRow("dz of thin slices", self.dz)
-        self.steps = check_box("steps by true distances", settings, "isotropic_steps")
-        self.steps.setToolTip("for 3D flows of thick planes; off, as published, cells fall apart into rings there")
+        self.form.addRow(tr("z-aspect"), self.aspect)
+        self.form.addRow(tr("dz of thin slices"), self.dz)
+        self.steps = check_box(tr("steps by true distances"), settings, "isotropic_steps")
+        self.steps.setToolTip(tr("for 3D flows of thick planes; off, as published, cells fall apart into rings there"))
         self.steps.clicked.connect(lambda _: live.follow())  # not where another volume brings its own
-        self.form.addRow("stitch threshold", self.stitch)
-        self.form.addRow("flow3D smooth", self.smooth)
-        self.form.addRow("anisotropy", self.anisotropy)
+        self.form.addRow(tr("stitch threshold"), self.stitch)
+        self.form.addRow(tr("flow3D smooth"), self.smooth)
+        self.form.addRow(tr("anisotropy"), self.anisotropy)
         self.form.addRow(self.steps)
         settings.events.stitch_threshold.connect(lambda _: self._show())
         session.opened.connect(lambda _: self._show())
