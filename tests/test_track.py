@@ -49,7 +49,7 @@ def links(tracks: track.Tracks, masks: np.ndarray, truth: np.ndarray) -> set[tup
 
 
 def test_tracks_of_a_small_movie(tracked):
-    assert repr(tracked) == "Tracks(5 tracks of 20 cells in 6 frames, 1 divisions)"
+    assert repr(tracked) == "Tracks(5 tracks of 20 cells in 6 frames, 1 division)"
     assert tracked.spans() == {1: (0, 2), 2: (0, 5), 3: (0, 5), 4: (3, 5), 5: (3, 5)}
     assert dict(tracked.parents) == {4: (1,), 5: (1,)}
     assert tracked.divided == (1,)

@@ -212,6 +212,7 @@ def fish_script(commands: Sequence[Command], models: Sequence[str]) -> str:
         lines += [f"{here} -f -a {name} -d {_fish_quoted(text)}" for name, text in command.commands.items()]
         lines += [f"{here} {_fish_value(place)}" for place in command.places[:1]]
         lines += [_fish_option(here, option) for option in command.options]
+        lines += [_fish_further(command, option) for option in command.options if option.many]
     inner = {command.name.partition(" ")[0] for command in commands if " " in command.name}
     return _FISH.format(
         commands=" ".join(command.name for command in commands if command.name and " " not in command.name),
@@ -232,6 +233,12 @@ def _fish_option(here: str, option: Option) -> str:
     name = f"-l {name}" if option.name.startswith("--") else f"-s {name}"
     value = "" if option.kind == "none" else f" -r {_fish_value(option)}"
     return f"{here} {name}{value} -d {_fish_quoted(option.help)}"
+
+
+def _fish_further(command: Command, option: Option) -> str:
+    """The second and further values of an option: all that follows it, up to the next option."""
+    condition = f'__cellpose_is "{command.name}"; and __cellpose_after {option.name}'
+    return f"complete -c cellpose -n '{condition}' {_fish_value(option)}"
 
 
 def _fish_value(option: Option) -> str:
@@ -255,6 +262,11 @@ function __cellpose_is
     contains -- "$words[2]" {commands}; and set now $words[2]
     contains -- "$words[2] $words[3]" {inner}; and set now "$words[2] $words[3]"
     test "$now" = "$argv[1]"
+end
+
+function __cellpose_after
+    set -l options (commandline -opc | string match -- '-*')
+    test "$options[-1]" = "$argv[1]"
 end
 
 complete -c cellpose -f

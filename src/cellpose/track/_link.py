@@ -95,7 +95,7 @@ def track(
     >>> for t in range(3):
     ...     movie[t, 2:8, 2 + 2 * t : 8 + 2 * t] = t + 5
     >>> track(movie)
-    Tracks(1 tracks of 3 cells in 3 frames, 0 divisions)
+    Tracks(1 track of 3 cells in 3 frames, 0 divisions)
     """
     frames = as_frames(masks)
     cells = [cells_of(frame) for frame in frames]

@@ -66,10 +66,14 @@ class Tracks:
         return sorted_tracks(rows, len(cells), parents or {})
 
     def __repr__(self) -> str:
-        return (
-            f"Tracks({self.numbers.size} tracks of {self.frame.size} cells in {self.n_frames} frames, "
-            f"{len(self.divided)} divisions)"
-        )
+        counted = {
+            "track": self.numbers.size,
+            "cell": self.frame.size,
+            "frame": self.n_frames,
+            "division": len(self.divided),
+        }
+        texts = [f"{count} {word if count == 1 else word + 's'}" for word, count in counted.items()]
+        return "Tracks({} of {} in {}, {})".format(*texts)
 
     @property
     def numbers(self) -> npt.NDArray[np.int64]:
