@@ -1,4 +1,4 @@
-"""Nothing is lost: every edit goes into a journal at once, and all of it into the ``_seg.npy`` when the hand rests."""
+"""Nothing is lost: every edit goes into a journal at once, and the ``_seg.npy`` is written when editing pauses."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Autosave"]
 
-_REST_S = 2.0  # without an edit until the file is written
-_REST_SHARE = 4  # so many times as long as it took to write it last; the journal has the edits of the meantime
+_REST_S = 2.0  # the file is written after this long without an edit
+_REST_SHARE = 4  # at least this many times the duration of the last write; until then the journal has the edits
 
 
 class Autosave:
     """The journal and the file of the open image.
 
-    While a file is written edits go into two journals: that of the file as it was, and that of the file to come. So
-    whichever of the two is there after a crash, its journal is whole.
+    While a file is written, edits go into two journals: one for the old file and one for the new file. Whichever of
+    the two exists after a crash, its journal is complete.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Autosave:
     Attributes
     ----------
     enabled
-        Whether the ``_seg.npy`` is written without being asked for. The journal always is.
+        Whether the ``_seg.npy`` is written automatically. The journal always is.
     """
 
     name = "save"
@@ -50,25 +50,25 @@ class Autosave:
         self._document: Document | None = None
         self._journals: list[Journal] = []
         self._timer: threading.Timer | None = None
-        self._state = self._writing = "none"  # of the file as it is, and as it will be
-        self._on_disk = "none"  # `state_of` the file alone, when it was read or written here
-        self._told = ""  # why nothing could be saved, as last shown to the user
+        self._state = self._writing = "none"  # of the file as it is, and as it will be written
+        self._on_disk = "none"  # `state_of` the file alone when it was last read or written here
+        self._told = ""  # the last reason for a failed save shown to the user
         self._took = 0.0  # seconds
         self._closed = ClosedHistories()
         self.enabled = True
 
     def attach(self, document: Document, state: str, on_disk: str) -> None:
-        """Begin to write down the edits of a document, after those that a journal of its state holds are applied again.
+        """Apply the edits in the journal of a document's state again, then start recording new edits.
 
         Parameters
         ----------
         document
             Just opened.
         state
-            `state_of` the file that its labels came from.
+            `state_of` the file its labels came from.
         on_disk
-            `state_of` the ``_seg.npy``, without its content, before it was read. A file of another state was written
-            by another program, or could not be read; it is renamed before another one takes its name.
+            `state_of` the ``_seg.npy``, without its content, before it was read. A file in another state was written
+            by another program, or could not be read; it is renamed before a new file takes its name.
         """
         if document.path is None:
             return
@@ -85,7 +85,7 @@ class Autosave:
             self._soon()
 
     def leave(self) -> None:
-        """Another image is about to be opened, or the window closed: save what is not saved, and wait for it."""
+        """Save what is not saved and wait for it, before another image is opened or the window is closed."""
         document = self._document
         if document is None:
             return
@@ -96,7 +96,7 @@ class Autosave:
         self._document, self._journals = None, []
 
     def settle(self) -> None:
-        """Save what is not saved, and wait for it: the file may be read now."""
+        """Save what is not saved and wait for it, so the file can be read."""
         document = self._document
         if document is None:
             return
@@ -105,7 +105,7 @@ class Autosave:
         if running is not None:
             self._session.jobs.cancel(self.name)
             if running.thread is not None:
-                running.thread.join()  # else it could put its older labels over those that are written now
+                running.thread.join()  # otherwise it could overwrite the labels written now with older ones
             self._state = self._writing
         if self.enabled and not document.history.is_saved and document.path is not None:
             state, done = new_state(), len(document.history)
@@ -122,7 +122,7 @@ class Autosave:
                 self._all_saved(document.path, state)
 
     def save(self, tell: bool = False) -> None:
-        """Write the file now, in the background, and tell so if the user asked for it."""
+        """Write the file now, in the background; report success if the user asked for it (``tell``)."""
         document = self._document
         if document is None or document.path is None:
             return
@@ -144,7 +144,7 @@ class Autosave:
 
         def work(_report: Report) -> None:
             if older is not None:
-                older.join()  # what was asked for last is written last
+                older.join()  # the latest request is written last
             self._write(snapshot, state)
 
         def finished(_result: None) -> None:
@@ -164,7 +164,7 @@ class Autosave:
         self._session.jobs.start(self.name, work, finished, failed)
 
     def _write(self, snapshot: Snapshot, state: str) -> None:
-        """Write the file, in any thread. One that was not read or written here is put aside before."""
+        """Write the file, in any thread. A file not read or written here is set aside first."""
         seg, begun = seg_path(snapshot.path), time.perf_counter()
         kept = put_aside(seg) if state_of(seg) not in ("none", self._on_disk) else None
         try:
@@ -183,7 +183,7 @@ class Autosave:
             self._session.in_main(lambda: self._session.failed.emit(message))
 
     def _save_elsewhere(self, snapshot: Snapshot) -> None:
-        """Save a copy in a folder that the user names, if that of the image cannot be written to."""
+        """Save a copy in a folder the user chooses, if the folder of the image is not writable."""
         session, name = self._session, seg_path(snapshot.path).name
         folder = session.dialogs.ask_folder(
             tr("{parent} cannot be written to: save {name} in another folder", parent=snapshot.path.parent, name=name)
@@ -210,7 +210,7 @@ class Autosave:
         self._tell_not_saved(error, asked)
 
     def _tell_not_saved(self, error: Exception, asked: bool = False) -> None:
-        """Say it once, and again each time the user asks."""
+        """Report the error once, and again each time the user asks to save."""
         if asked or str(error) != self._told:
             self._told = str(error)
             text = tr("not saved, the edits are kept and come back with the image: {error}", error=error)
@@ -232,7 +232,7 @@ class Autosave:
         self._soon()
 
     def _replay(self, document: Document, journal: Journal, closed: ClosedHistory | None) -> int:
-        """Edits of the journal done again; how many. Without a journal cells get the numbers that they had."""
+        """Apply the edits of the journal again and return how many. Without a journal, cells get back their numbers."""
         ids, found = document.labels.ids, journal.read()
         if found is None and closed is not None and closed.ids.size == ids.size:
             document.labels.renumber_to(closed.ids.tolist())
@@ -271,7 +271,7 @@ class Autosave:
         if self._session.jobs.running(self.name) is None:
             self.save()
         else:
-            self._soon()  # edits made while the file is written are in the next one
+            self._soon()  # edits made during the write go into the next one
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -1,4 +1,4 @@
-"""The present settings on folders of images: a queue, run by the command line in a process of its own."""
+"""Runs the current settings on folders of images: a queue, run by the command line in its own process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INTERRUPTED = 130
 
 
 class _Ended(NamedTuple):
-    """How a folder ended: exit codes of segmenting and of measuring, the results, and what was said at last."""
+    """How a folder ended: exit codes of segmenting and of measuring, the results, and the last message."""
 
     code: int
     measured: int | None
@@ -34,7 +34,7 @@ class _Ended(NamedTuple):
 class Batch:
     """The queue of a session. One folder runs at a time; one that fails does not stop the next.
 
-    Pausing interrupts the command line, whose finished images stay, and going on is its ``--resume``.
+    Pausing interrupts the command line; finished images stay. Continuing uses its ``--resume``.
 
     Parameters
     ----------
@@ -44,11 +44,11 @@ class Batch:
     Attributes
     ----------
     changed : Signal(object)
-        Another `BatchFolder` is in the queue or is gone, or one has news.
+        A `BatchFolder` was added, removed or updated.
     finished : Signal(object)
-        A `BatchFolder` has ended, and its results are there.
+        A `BatchFolder` has ended, and its results are available.
     queue
-        The folders, in the order in which they are run.
+        The folders, in the order they run.
     options
         What is written for each image.
     """
@@ -72,7 +72,7 @@ class Batch:
 
     @property
     def is_paused(self) -> bool:
-        """Whether it can go on where it was paused."""
+        """Whether a paused folder can be continued."""
         return not self.is_running and any(each.state == "paused" for each in self.queue)
 
     @property
@@ -86,7 +86,7 @@ class Batch:
         return any(not each.is_over for each in self.queue)
 
     def add(self, folder: Path) -> None:
-        """Put a folder at the end of the queue; one that has ended is taken up again."""
+        """Put a folder at the end of the queue; a folder that has ended is queued again."""
         folder = folder.absolute()
         known = next((each for each in self.queue if each.folder == folder), None)
         if known is not None and not known.is_over:
@@ -107,7 +107,7 @@ class Batch:
             self.changed.emit(entry)
 
     def start(self) -> None:
-        """Run the folders that wait, with the settings as they are now; paused ones go on with their own."""
+        """Run the waiting folders with the current settings; paused ones continue with their own."""
         session = self._session
         if self.is_running:
             return
@@ -127,15 +127,15 @@ class Batch:
         self._go_on()
 
     def pause(self) -> None:
-        """Interrupt the run; images that are finished stay, and `start` goes on from there."""
+        """Interrupt the run; finished images stay, and `start` continues from there."""
         self._interrupt("paused")
 
     def cancel(self) -> None:
-        """End the run, and leave out the folder that was in work; those behind it wait."""
+        """End the run and drop the folder being processed; the folders after it wait."""
         self._interrupt("cancelled")
 
     def leave(self) -> None:
-        """The window is closed: nothing goes on behind it."""
+        """Stop everything, because the window is closing."""
         self._interrupt("paused")
         self._session.jobs.cancel(self.job)
 
@@ -150,7 +150,7 @@ class Batch:
             self.changed.emit(paused)
 
     def _may_replace(self, entries: Iterable[BatchFolder]) -> bool:
-        """Whether segmentations that are there already, perhaps corrected by hand, may be written over."""
+        """Whether existing segmentations, perhaps corrected by hand, may be overwritten."""
         if not self.options.seg or self.options.savedir:
             return True
         n = sum(1 for entry in entries for _ in entry.folder.glob("*_seg.npy"))
@@ -168,14 +168,14 @@ class Batch:
         return self._session.dialogs.ask_yes(tr("Segment folders"), question)
 
     def _fix(self, entry: BatchFolder) -> None:
-        """Remember the present settings for a folder."""
+        """Store the current settings for a folder."""
         settings = self._session.settings
         self._recipes[entry] = self._session.recipes.recipe(entry.folder)
         size = tr(", {diameter:g} px", diameter=settings.diameter) if settings.diameter else ""
         entry.asked = f"{settings.model}{size}"
 
     def _go_on(self) -> None:
-        """Begin the next folder; called again when it has ended."""
+        """Start the next folder; called again when that folder has ended."""
         entry = next((each for each in self.queue if not each.is_over), None)
         self._now = entry
         if entry is None:
@@ -224,7 +224,7 @@ class Batch:
             self.changed.emit(entry)
 
     def _end(self, entry: BatchFolder, ended: _Ended) -> None:
-        """In the main thread: how it ended, and on to the next."""
+        """In the main thread: record how a folder ended, and start the next."""
         if ended.results:
             entry.results, entry.before = ended.results, 0
             entry.total = max(entry.total, len(ended.results))
@@ -254,6 +254,6 @@ class Batch:
             self._session.told.emit(tr("all folders are done; the last was {name}", name=entry.folder.name))
 
     def _refresh_open(self, entry: BatchFolder) -> None:
-        """Let the list of images show what is new, where it shows this folder."""
+        """Update the list of images if it shows this folder."""
         if self._session.folder.path == entry.folder:
             self._session.folder.look()

@@ -1,4 +1,4 @@
-"""Segmenting a volume that the memory does not hold: plane by plane, each joined to the one before."""
+"""Segmenting a volume that does not fit in memory: plane by plane, each stitched to the one before."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def segment_by_planes(
     source
         The volume.
     options
-        Keywords of ``eval``, ``stitch_threshold`` and ``min_size`` among them.
+        Keywords of ``eval``, including ``stitch_threshold`` and ``min_size``.
     report
-        Told the share that is done.
+        Called with the fraction done.
     """
     asked = {name: value for name, value in options.items() if name not in ("stitch_threshold", "min_size")}
     labels = io.roomy_zeros((len(source.stack), *source.stack.shape[2:]), np.int32)
@@ -45,7 +45,7 @@ def segment_by_planes(
 def _joined(
     above: npt.NDArray[np.int32] | None, found: npt.NDArray[Any], threshold: float, top: int
 ) -> tuple[npt.NDArray[np.int32], int]:
-    """Labels of a plane in the numbers of the volume, and the highest number so far."""
+    """Labels of a plane, numbered as in the volume, and the highest number so far."""
     from cellpose import utils
 
     plane = found.astype(np.int32)
@@ -53,7 +53,7 @@ def _joined(
         return plane, int(plane.max(initial=0))
     highest = int(above.max(initial=0))
     _, plane = utils.stitch3D(np.stack([above, plane]), stitch_threshold=threshold).astype(np.int32)
-    plane[plane > highest] += top - highest  # numbers that are new: above all that were given
+    plane[plane > highest] += top - highest  # new cells: numbered above all existing ones
     return plane, max(top, int(plane.max(initial=0)))
 
 

@@ -1,4 +1,4 @@
-"""Selecting cells, and changing those that are selected."""
+"""Selecting cells, and changing the selected ones."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Cells:
         self._change(operations.smooth)
 
     def grow(self, pixels: int) -> None:
-        """Grow the selected cells by so many pixels, or shrink them."""
+        """Grow the selected cells by this many pixels; shrink them if negative."""
         self._change(operations.grow, pixels)
 
     def merge(self) -> None:
-        """Make one cell of the selected ones."""
+        """Merge the selected cells into one."""
         self._change(operations.merge)
 
     def change_number(self) -> None:

@@ -1,4 +1,4 @@
-"""The command line as a process of its own: its lines, and its end."""
+"""The command line in its own process: its output lines and its exit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from contextlib import suppress
 
 __all__ = ["Child"]
 
-_PATIENCE = 10.0  # seconds that an interrupted process has to end by itself
-_NICE = 5  # it gives way to the window where there are few processors
+_PATIENCE = 10.0  # seconds an interrupted process has to exit by itself
+_NICE = 5  # it yields to the window on machines with few cores
 _LAST_LINES = 12
 
 
 class Child:
-    """A run of ``cellpose``, which can be interrupted from another thread, also before it begins."""
+    """A run of ``cellpose``, which another thread can interrupt, even before it starts."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -28,7 +28,7 @@ class Child:
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
 
     def run(self, words: Sequence[str], told: Callable[[str], None]) -> int:
-        """Run a command line to its end, with each of its lines; the exit code, 130 where it was interrupted."""
+        """Run a command line, pass each output line to ``told``, and return the exit code; 130 if interrupted."""
         with self._lock:
             if self.interrupted:
                 return 130
@@ -41,7 +41,7 @@ class Child:
         return 130 if self.interrupted else code
 
     def interrupt(self) -> None:
-        """End it as Ctrl-C does: what is finished is kept."""
+        """Interrupt it as Ctrl-C does: finished results are kept."""
         with self._lock:
             self.interrupted = True
             process = self._process
@@ -49,12 +49,12 @@ class Child:
             return
         with suppress(OSError):
             process.terminate() if os.name == "nt" else process.send_signal(signal.SIGINT)
-        timer = threading.Timer(_PATIENCE, process.kill)  # nothing happens to one that has ended
+        timer = threading.Timer(_PATIENCE, process.kill)  # no effect on a process that has exited
         timer.daemon = True
         timer.start()
 
     def reason(self) -> str:
-        """The last words of a command line that failed as a whole."""
+        """The last message of a command line that failed as a whole."""
         wanted = [line for line in self._last if "cellpose: error: " in line or "ERROR" in line]
         last = wanted[-1] if wanted else next((line for line in reversed(self._last) if line), "it said nothing")
         return last.split("[ERROR] ")[-1].split("error: ")[-1].removeprefix("ERROR: ")
@@ -73,6 +73,6 @@ def _start(words: Sequence[str]) -> subprocess.Popen[str]:
         creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
     )
     if hasattr(os, "setpriority"):
-        with suppress(OSError):  # it may have ended already
+        with suppress(OSError):  # it may have exited already
             os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
     return process

@@ -1,4 +1,4 @@
-"""Giving the open segmentation to a server that collects them."""
+"""Contributing the open segmentation to a server that collects them."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 __all__ = ["Contributing"]
 
 _SECTION = "contribution"  # of the preferences
-_READ = 0.2  # share of the work that goes before the sending
+_READ = 0.2  # fraction of the work done before sending starts
 
 
 class Contributing:
-    """Asks for licence, consent and origin, and sends image and cells in the background.
+    """Asks for license, consent and origin, and sends image and cells in the background.
 
     Parameters
     ----------
     session
-        Whose document is given.
+        Whose document is sent.
 
     Attributes
     ----------
     form
-        What is asked; nothing is sent while it has a problem.
+        The questions; nothing is sent while an answer is missing or invalid.
     progressed : Signal(float)
-        The share that is done.
+        The fraction done.
     sent : Signal(str)
-        The server has it; what it said.
+        The server received it; the value is the server's reply.
     failed : Signal(str)
-        It was not sent, and why.
+        It was not sent; the value is the reason.
     """
 
     name = "contribute"
@@ -63,7 +63,7 @@ class Contributing:
 
     @property
     def what(self) -> str:
-        """What is given, in words."""
+        """Description of what is sent."""
         document = self._session.document
         if document is None:
             return ""
@@ -82,7 +82,7 @@ class Contributing:
         return tr("{name}, {width} x {height} pixels, {cells}", name=name, width=width, height=height, cells=cells)
 
     def ask(self) -> None:
-        """Ask how to give the open segmentation."""
+        """Ask how to contribute the open segmentation."""
         session = self._session
         if session.held:
             session.told.emit(session.held)
@@ -118,7 +118,7 @@ class Contributing:
         session.jobs.start(self.name, work, self._tell, lambda error: self.failed.emit(str(error)))
 
     def cancel(self) -> None:
-        """Stop sending; what has arrived is deleted there."""
+        """Stop sending; the server deletes what has arrived."""
         self._session.jobs.cancel(self.name)
 
     def _tell(self, answer: dict[str, Any]) -> None:

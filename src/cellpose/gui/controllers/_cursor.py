@@ -1,4 +1,4 @@
-"""A pointer that keys move over the image, so that every tool works without a mouse."""
+"""A pointer moved with the keyboard, so every tool works without a mouse."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Cursor"]
 
-_STEPS = 200  # in which a key crosses what is seen
-_FAR = 10  # steps at once
+_STEPS = 200  # steps to cross the visible part of the image
+_FAR = 10  # steps of one far move
 _HOW = tr("arrow keys: move; Space: click or drag; Shift+Space: begin an outline; Enter: end it; Esc: leave")
 _SCREEN = 10.0  # pixels of the screen per pixel of the image, as tools see them: a single step is a drag, not a click
 
@@ -32,9 +32,9 @@ class Cursor:
     Attributes
     ----------
     place
-        Pixel (y, x) of the image; None: it is off.
+        Pixel (y, x) of the image; None: the cursor is off.
     changed : Signal(object)
-        Another place, or None.
+        The new place, or None.
     """
 
     changed = Signal(object)
@@ -42,28 +42,28 @@ class Cursor:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.place: tuple[int, int] | None = None
-        self._last = (0, 0)  # where the open outline ends
+        self._last = (0, 0)  # the end of the open outline
         session.opened.connect(lambda document: self._go(None if self.place is None else self._middle()))
 
     @property
     def is_busy(self) -> bool:
-        """Whether an outline is open, or a drag, which Enter ends."""
+        """Whether there is an open outline or drag, which Enter ends."""
         return self.place is not None and self._session.pointer.mode == "drawing"
 
     def toggle(self) -> None:
-        """Show it in the middle of what is seen, or put it away."""
+        """Show the cursor in the middle of the view, or hide it."""
         self._go(self._middle() if self.place is None else None)
         if self.place is not None:
             self._session.told.emit(_HOW)
 
     def leave(self) -> bool:
-        """Put it away; whether it was there."""
+        """Hide the cursor; return whether it was shown."""
         was_on = self.place is not None
         self._go(None)
         return was_on
 
     def move(self, down: int, right: int, far: bool = False) -> None:
-        """Go some steps, each at least a pixel; what is held is dragged along."""
+        """Move by some steps, each at least one pixel; continue an open drag."""
         document = self._session.document
         if self.place is None or document is None:
             return
@@ -77,7 +77,7 @@ class Cursor:
             self._send("move", "left" if self.is_busy else "")
 
     def press(self, shift: bool = False, ctrl: bool = False) -> None:
-        """Do what a click does there; begin a drag, or end it; draw the open outline on to there."""
+        """Act as a click at the cursor: begin or end a drag, or extend the open outline to the cursor."""
         pointer = self._session.pointer
         if self.place is None:
             return
@@ -102,7 +102,7 @@ class Cursor:
             self._send("release", "left")
 
     def turn(self, steps: int) -> None:
-        """Do what the wheel does: with tools that use it, else with Ctrl, which the brushes want."""
+        """Act as the mouse wheel, for tools that use it; for others as the wheel with Ctrl, which the brushes need."""
         if self.place is None:
             return
         y, x = self.place

@@ -1,4 +1,4 @@
-"""What the session asks the user; the window answers with dialogs, tests with answers of their own."""
+"""Questions from the session to the user; the window answers with dialogs, tests with prepared answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Dialogs(Protocol):
         """A length from 0 upwards; None where the user gave none."""
 
     def ask_color(self, title: str, color: str) -> str | None:
-        """A colour, ``"#rrggbb"``; None where the user chose none."""
+        """A color, ``"#rrggbb"``; None where the user chose none."""
 
     def ask_yes(self, title: str, question: str) -> bool:
         """Whether the user agrees."""
@@ -49,7 +49,7 @@ class Dialogs(Protocol):
         """Show a page of help, ``"window"``, or a section of it, ``"window#keys"``."""
 
     def show_sheet(self, commands: Sequence[Command], keys: KeyMap, mouse: Sequence[MouseRule]) -> None:
-        """Show all keys and what the mouse does."""
+        """Show all keys and mouse actions."""
 
     def show_palette(self, commands: Sequence[Command], keys: KeyMap) -> None:
         """Let the user find a command and run it."""
@@ -58,10 +58,10 @@ class Dialogs(Protocol):
         """Let the user choose other keys."""
 
     def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
-        """Let the user change what a training is asked for, then call ``start``, or not; returns at once."""
+        """Let the user change the training settings, then call ``start`` or cancel; returns at once."""
 
     def ask_contribution(self, contributing: Contributing) -> None:
-        """Ask for licence, consent and origin, and let the user send; returns at once."""
+        """Ask for license, consent and origin, and let the user send; returns at once."""
 
     def show_batch(self, session: Session) -> None:
         """Show the queue of folders; returns at once."""

@@ -1,4 +1,4 @@
-"""Saving what is seen as the files that other programs read."""
+"""Exporting to the file formats of other programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["OWN_ENTRIES", "TABLES", "Exports"]
 
 
-#: Formats of cells that have entries of their own in the File menu.
+#: Cell formats with their own entries in the File menu.
 OWN_ENTRIES = ("tif", "png", "seg", "outlines")
 #: Formats of measurements, those of ``cellpose measure``.
 TABLES = {"csv": "CSV", "parquet": "Parquet", "h5ad": "AnnData"}
@@ -76,7 +76,7 @@ class Exports:
         self.write(tr("the table"), write)
 
     def cells(self, form: CellFormat) -> None:
-        """Cells with classes and scores as another program keeps them, in a file named as by ``cellpose convert``."""
+        """Cells with classes and scores in another program's format; the file is named as by ``cellpose convert``."""
         session, document = self._session, self._session.document
         if document is not None and document.is_movie:
             session.told.emit(
@@ -97,7 +97,7 @@ class Exports:
             self.write(tr("cells ({name})", name=form.name), write)
 
     def measurements(self, suffix: str) -> None:
-        """What ``cellpose measure`` finds of each cell, with its score and class, as ``_measurements.<suffix>``."""
+        """Measurements of each cell as from ``cellpose measure``, with score and class: ``_measurements.<suffix>``."""
         session, document = self._session, self._session.document
         rows, voxel_um, names = self._rows(), self._voxel_um(), list(session.review.classes.names)
         lineage = self._lineage(rows)
@@ -122,24 +122,25 @@ class Exports:
             self.write(tr("measurements ({suffix})", suffix=suffix), write)
 
     def _lineage(self, rows: Table) -> Lineage | None:
-        """Of a movie the tracks of its cells as they are numbered in files, whose rows of the table are given."""
+        """Tracks of a movie's cells, numbered as in the files; ``rows`` are the table rows of the cells."""
         document = self._session.document
         if document is None or not document.is_movie:
             return None
         return numbered_lineage(rows, numbered_links(rows, document.labels.ids))
 
     def _voxel_um(self) -> tuple[float | None, float | None, float | None]:
-        """Depth, height and width of a voxel in micrometres; None where unknown."""
+        """Depth, height and width of a voxel in micrometers; None where unknown."""
         pixel_um, document = self._session.scale.pixel_um, self._session.document
         if pixel_um is None or document is None:
             return None, None, None
-        depth = pixel_um[0] * document.z_aspect if document.z_aspect != 1 else None  # 1: it may be unknown
+        depth = pixel_um[0] * document.z_aspect if document.z_aspect != 1 else None  # 1 can also mean unknown
         return depth, *pixel_um
 
     def restored(self) -> None:
-        """The restored or filtered image as ``_dn.tif``, float32, and where it is larger its masks beside it.
+        """The restored or filtered image as ``_dn.tif``, float32; if it is larger than the image, also its masks.
 
-        Of a model its values, of a filter those that networks get: 0 and 1 are the percentiles of the settings.
+        For a model, these are its output values. For a filter, they are the values that networks receive: 0 and 1
+        are the percentiles of the settings.
         """
         session, document = self._session, self._session.document
         restored = None if document is None else document.restored
@@ -169,7 +170,7 @@ class Exports:
         self._start(tr("the restored image"), document.path, write)
 
     def _is_plane(self, what: str) -> bool:
-        """Whether outlines can be written; for a volume a message says that they cannot."""
+        """Whether outlines can be written; for a volume, show a message that they cannot."""
         document = self._session.document
         if document is not None and document.has_planes:
             self._session.told.emit(
@@ -179,7 +180,7 @@ class Exports:
         return True
 
     def _rows(self) -> Table:
-        """Rows of the table, in the order of the numbers in the files."""
+        """Rows of the table, in the order of the cell numbers in the files."""
         document = self._session.document
         return np.zeros(0, CELL) if document is None else document.labels.table[document.labels.ids]
 
@@ -195,14 +196,14 @@ class Exports:
         self.write(tr("flows"), lambda document, labels, path: _save(document, labels, path, flows=True))
 
     def write(self, what: str, write: Callable[[Document, npt.NDArray[Any], Path], None]) -> None:
-        """Write files beside the image, in the background; into another folder, where that cannot be written to.
+        """Write files beside the image, in the background; if that folder is not writable, into another.
 
         Parameters
         ----------
         what
-            What is written, for the user.
+            Name of the files, for messages.
         write
-            Given the document, labels numbered 1..n and the path of the image, or a path beside which to write.
+            Called with the document, labels numbered 1..n, and the path of the image or another path to write beside.
         """
         session, document = self._session, self._session.document
         if document is None or document.path is None:
@@ -220,7 +221,7 @@ class Exports:
         self._start(what, document.path, work)
 
     def _start(self, what: str, path: Path, work: Callable[[Path], None]) -> None:
-        """Write beside a path in the background; where that cannot be written to, in a folder that the user names."""
+        """Write beside a path in the background; if that folder is not writable, in one the user chooses."""
         session = self._session
 
         def failed(error: Exception) -> None:
@@ -246,7 +247,7 @@ class Exports:
 
 
 def _joined(frames: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
-    """The tables of frames, whose cells have different labels, as one, in the order of the labels."""
+    """Join the tables of frames, whose cells have different labels, into one sorted by label."""
     order = np.argsort(np.concatenate([frame["label"] for frame in frames]))
     return {name: np.concatenate([frame[name] for frame in frames])[order] for name in frames[0]}
 

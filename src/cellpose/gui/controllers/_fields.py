@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["FieldByField"]
 
-_WHOLE = 0.95  # of the image in view: there are no fields
+_WHOLE = 0.95  # of the image in view: above this there are no fields
 
 
 class FieldByField:
-    """What of the open image was looked at, and what comes next.
+    """Which parts of the open image were viewed, and which comes next.
 
     Attributes
     ----------
     changed : Signal()
-        More was looked at, or another image is open.
+        More of the image was viewed, or another image is open.
     go_to : Signal(float, float)
-        A place (y, x) is to be seen in the middle.
+        The view should center on this place (y, x).
     """
 
     changed = Signal()
@@ -38,7 +38,7 @@ class FieldByField:
         session.opened.connect(self._forget)
 
     def next(self) -> None:
-        """What is in view was looked at: go on to what was not, at the same zoom."""
+        """Mark the view as done and go to the next part not yet viewed, at the same zoom."""
         session, document = self._session, self._session.document
         if document is None:
             return

@@ -1,4 +1,4 @@
-"""Opening and saving: images, their segmentations, and the way through a folder."""
+"""Opening and saving images and their segmentations, and going through a folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Files"]
 
 _SECTION = "files"
-_STROKE_S = 0.1  # between looks whether a stroke has ended
+_STROKE_S = 0.1  # between checks whether a stroke has ended
 
 
 class Files:
@@ -44,13 +44,13 @@ class Files:
     Attributes
     ----------
     autosave
-        What writes the ``_seg.npy`` by itself, and the journal.
+        Writes the ``_seg.npy`` automatically, and the journal.
     name, masks_name
-        Of the jobs that open images, and masks alone.
+        Names of the jobs that open images, and masks alone.
     autoload_masks
         Open ``<image>_masks.tif`` beside an image instead of its ``_seg.npy``.
     as_stacks
-        Files without names of axes hold planes; ``--Zstack`` sets it.
+        Whether files without axis names are read as stacks of planes; ``--Zstack`` sets it.
     """
 
     name, masks_name = "open", "load masks"
@@ -60,13 +60,13 @@ class Files:
         self.autosave = Autosave(session)
         self.autoload_masks = session.preferences.section(_SECTION).get("autoload_masks") is True
         self.as_stacks = False
-        self._axes: dict[Path, str] = {}  # what the planes of files are, where the user said so
-        self._wanted: Path | None = None  # what is being read
+        self._axes: dict[Path, str] = {}  # the axis of the planes in files, where the user chose it
+        self._wanted: Path | None = None  # the file being read
         self._next: tuple[Path, Callable[[], None] | None] | None = None  # to be opened after that
-        self._token: object = None  # of the last beginning; what others read is not wanted
+        self._token: object = None  # of the latest call of `begin`; results of earlier calls are dropped
 
     def toggle_autoload(self) -> None:
-        """Whether masks are opened instead of the ``_seg.npy``, now and after the next start."""
+        """Switch whether masks are opened instead of the ``_seg.npy``, now and in later sessions."""
         self.autoload_masks = not self.autoload_masks
         self._session.preferences.put(_SECTION, {"autoload_masks": self.autoload_masks})
 
@@ -76,9 +76,9 @@ class Files:
         Parameters
         ----------
         path
-            Either file. If cells take long to read, the image is shown before, and can be drawn on.
+            Either file. If the cells take long to read, the image is shown first and can be drawn on.
         then
-            Called when it is open.
+            Called when the file is open.
         """
         image = self._may_open() and self._image_of(path)
         if not image:
@@ -113,22 +113,22 @@ class Files:
         )
 
     def open(self, path: Path) -> bool:
-        """Open a file as `begin` does, and wait for it; whether that succeeded."""
+        """Open a file as `begin` does, wait for it, and return whether it succeeded."""
         image = self._may_open() and self._image_of(path)
         if not image:
             return False
         self.settle()
         self._session.jobs.cancel(self.name)
-        self.autosave.settle()  # the file that is read may be that of the open image
+        self.autosave.settle()  # the file to read may be that of the open image
         return self._open(image)
 
     def begin_movie(self, folder: Path) -> None:
-        """Open a folder with an image for each frame as a movie, as `begin` opens a file."""
+        """Open a folder with one image per frame as a movie, as `begin` opens a file."""
         self._axes[folder] = "T"
         self.begin(folder)
 
     def take_planes_for(self, axis: str) -> None:
-        """Open the file that is open anew: its planes are frames in time (``"T"``), or planes in depth (``"Z"``)."""
+        """Reopen the open file with its planes as frames in time (``"T"``) or planes in depth (``"Z"``)."""
         session, document = self._session, self._session.document
         if document is None or document.path is None:
             session.told.emit(tr("open a file of planes first"))
@@ -140,14 +140,14 @@ class Files:
                 self._axes[document.path] = before
 
     def settle(self) -> None:
-        """Wait for cells that are still being read, if something was drawn that is to be added to them."""
+        """Wait for cells that are still being read, if drawn cells must be added to them."""
         if self._drawn_on and self._wanted is not None:
             path = self._wanted
             self._session.jobs.cancel(self.name)
             self._open(path)
 
     def cancel(self) -> None:
-        """Stop reading. An image that is shown already stays, but cannot be edited: its cells are not known."""
+        """Stop reading. An image already shown stays, but cannot be edited, because its cells are unknown."""
         self._session.jobs.cancel(self.name)
         self._wanted = self._next = self._token = None
         self._lock(tr("the cells of this image were not read, since opening was canceled; open it again to edit them"))
@@ -159,7 +159,7 @@ class Files:
 
     @property
     def opening(self) -> str:
-        """What is being done, for the status bar."""
+        """The current work, as text for the status bar."""
         document, wanted = self._session.document, self._wanted
         shown = document is not None and document.is_provisional
         return (
@@ -196,7 +196,7 @@ class Files:
         )
 
     def _wanted_of(self, masks: Masks) -> npt.NDArray[np.int32]:
-        """Labels of a file; of a mask with one value only the user says whether each piece of it is a cell."""
+        """Labels of a file; if a mask has only one value, ask the user whether each piece is a cell."""
         if masks.apart is None:
             return masks.labels
         question = tr(
@@ -212,7 +212,7 @@ class Files:
         return None if document is None or document.path is None else document.path.parent
 
     def masks_beside(self) -> Path | None:
-        """The file of masks beside the open image that is most likely meant; None where there is none."""
+        """The most likely mask file beside the open image; None where there is none."""
         document = self._session.document
         return None if document is None or document.path is None else next(iter(masks_beside(document.path)), None)
 
@@ -227,18 +227,18 @@ class Files:
         self.autosave.save(tell=True)
 
     def neighbour(self, step: int) -> Path | None:
-        """The image so many places on in the folder of the open one, round and round; None where there is none."""
+        """The image ``step`` places on in the folder of the open one, wrapping around; None where there is none."""
         document = self._session.document
         if document is None or document.path is None:
             return None
         names = self.images()
-        here = self._wanted if self._wanted in names else document.path  # a quick hand goes on from what is to come
+        here = self._wanted if self._wanted in names else document.path  # for quick repeated steps
         if here not in names:
             return names[0] if names else None
         return names[(names.index(here) + step) % len(names)]
 
     def images(self) -> list[Path]:
-        """The images of the folder of the open one, in the order in which they are gone through."""
+        """The images in the folder of the open one, in browsing order."""
         document, folder = self._session.document, self._session.folder
         if document is None or document.path is None:
             return []
@@ -250,7 +250,7 @@ class Files:
         return list(dict.fromkeys([*listed, *here]))
 
     def go(self, step: int) -> None:
-        """Open the image so many places on in the folder."""
+        """Open the image ``step`` places on in the folder."""
         document, path = self._session.document, self.neighbour(step)
         if document is None or document.path is None:
             return
@@ -275,7 +275,7 @@ class Files:
         return not self._session.removing
 
     def _image_of(self, path: Path) -> Path | None:
-        """The file itself, or the first image of a folder; None, with a message, if it has none."""
+        """The file itself, or the first image of a folder; None, with a message, if the folder has none."""
         if not path.is_dir() or is_zarr(path) or self._axes.get(path) == "T":
             return path
         first = next(iter(images_of(path)), None)
@@ -296,7 +296,7 @@ class Files:
         return True
 
     def _show(self, token: object, early: Document) -> None:
-        """The image, before its cells are read."""
+        """Show the image before its cells are read."""
         if token is self._token:
             self.autosave.leave()
             self._session.show(early)
@@ -308,7 +308,7 @@ class Files:
         if session.document is not None and session.document.is_provisional and session.pointer.mode == "drawing":
             again = threading.Timer(_STROKE_S, lambda: session.in_main(lambda: self._arrived(token, opened, then)))
             again.daemon = True
-            again.start()  # a stroke is never cut short
+            again.start()  # never interrupt a stroke
             return
         self._take(opened)
         if then is not None:

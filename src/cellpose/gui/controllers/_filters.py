@@ -1,4 +1,4 @@
-"""The image filtered: background subtracted, sharpened, smoothed, normalised block by block, inverted."""
+"""Filtering the image: background subtraction, sharpening, smoothing, normalization by blocks, inversion."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Filters"]
 
 
 class Filters:
-    """The filter of a session's image. Networks get the raw image with its parameters, so nothing is filtered twice.
+    """The filter of a session's image. Networks get the raw image and the parameters, so nothing is filtered twice.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Filters:
         return restored is not None and restored.stack is None
 
     def apply(self) -> None:
-        """Filter the open image in the background and show it; networks will see it so too."""
+        """Filter the open image in the background and show it; networks will use the filter too."""
         session, document = self._session, self._session.document
         if document is None:
             session.failed.emit(tr("open an image first, then filter it"))
@@ -68,9 +68,9 @@ class Filters:
         self._start()
 
     def follow(self) -> None:
-        """Filter anew with the parameters as they are now, in the background; soon, not each time.
+        """Filter again with the current parameters in the background; changes made meanwhile share the next run.
 
-        The first one turns the filter on, the last one off; an image that a network restored stays as it is.
+        The filter is on while any parameter is set. An image restored by a network stays as it is.
         """
         session, document = self._session, self._session.document
         busy = session.restoration.done or session.restoration.task
@@ -84,7 +84,7 @@ class Filters:
             document.restored = None
 
     def clear(self) -> None:
-        """The raw image again, and no filter for networks; the boxes go back to nothing."""
+        """Show the raw image, remove the filter for networks, and reset the boxes."""
         self.cancel()
         self._session.restoration.cancel()
         document, settings = self._session.document, self._session.settings
@@ -96,7 +96,7 @@ class Filters:
         self.live = live
 
     def cancel(self) -> None:
-        """What is being filtered is not wanted any more."""
+        """Cancel the running filter."""
         self._stale = False
         self._session.jobs.cancel(self.job)
 
@@ -131,7 +131,7 @@ class Filters:
         )
 
     def _fitting(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """The filter as the boxes say; blocks larger than the image make none."""
+        """The filter parameters from the boxes; a block size larger than the image is reset to 0."""
         settings = self._session.settings
         if settings.tile_norm_blocksize > max(shape[-2:]):
             self._session.told.emit(

@@ -1,4 +1,4 @@
-"""The folder of the open image: how far each image is, and how good the models were before the user corrected them."""
+"""The folder of the open image: each image's progress, and how good the models were before the user's corrections."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["ORDERS", "Folder"]
 
 ORDERS = {"name": tr("by name"), "doubt": tr("most doubtful first"), "annotate": tr("to annotate first")}
 
-_BY_MACHINE = ("segment", "thresholds", "load masks")  # edits that are no corrections
+_BY_MACHINE = ("segment", "thresholds", "load masks")  # edits that are not corrections
 
 
 class Folder:
-    """The images of the folder that the open image is in.
+    """The images in the folder of the open image.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ class Folder:
     Attributes
     ----------
     changed : Signal()
-        Another folder, another state of an image, or another order.
+        The folder, the state of an image, or the order changed.
     corrected : Signal(Correction)
-        An image that a model had segmented was corrected and left.
+        An image segmented by a model was corrected and closed.
     corrections
-        Of this session and of the files of the folder, in the order in which they were made or read.
+        Of this session and of the files in the folder, in the order made or read.
     order
-        How the images are ordered, of ``ORDERS``.
+        How the images are ordered, one of ``ORDERS``.
     """
 
     proposing = "propose"  # the job that looks at all images
@@ -54,18 +54,18 @@ class Folder:
         self._session = session
         self._states: dict[Path, ImageState] = {}
         self._left: Document | None = None
-        self._known: tuple[Edit, ...] = ()  # edits that came with the open image, and were judged when it was left
+        self._known: tuple[Edit, ...] = ()  # edits that came with the open image, evaluated in an earlier session
         self.path: Path | None = None
         self.order = "name"
-        self._places: dict[Path, int] = {}  # in the order to annotate
-        self._looked_at: set[Path] = set()  # for that order; what cannot be read has no place
+        self._places: dict[Path, int] = {}  # positions in the annotation order
+        self._looked_at: set[Path] = set()  # for that order; unreadable images have no place
         self.corrections: list[Correction] = []
         session.opened.connect(self._opened)
         session.saved.connect(self._saved)
 
     @property
     def states(self) -> list[ImageState]:
-        """How far each image is, in the order in which they are gone through."""
+        """The state of each image, in browsing order."""
         states = list(self._states.values())
         if self.order == "annotate":
             return sorted(states, key=lambda image: self._places.get(image.path, len(states)))
@@ -73,11 +73,11 @@ class Folder:
 
     @property
     def images(self) -> list[Path]:
-        """The images in that order."""
+        """The images, in the same order."""
         return [state.path for state in self.states]
 
     def set_order(self, order: str) -> None:
-        """Order the images by ``order`` of ``ORDERS``; what to annotate first is found out in the background."""
+        """Order the images by ``order``, one of ``ORDERS``; the annotation order is computed in the background."""
         self.order = order
         if order != "annotate":
             self._session.jobs.cancel(self.proposing)
@@ -106,7 +106,7 @@ class Folder:
         session.jobs.start(self.proposing, lambda report: places_of(paths, diameter, gpu, report), done, failed)
 
     def look(self) -> None:
-        """List the images anew, and see how far each is, in the background."""
+        """List the images again and read the state of each, in the background."""
         folder, session = self.path, self._session
         if folder is None:
             return
@@ -150,13 +150,13 @@ class Folder:
             return
         if folder != self.path:
             self._states, self.corrections, self._places, self._looked_at = {}, [], {}, set()
-            if self.order == "annotate":  # looking at all images is what the user asks for, folder by folder
+            if self.order == "annotate":  # reading all images must be requested by the user for each folder
                 self.set_order("name")
         self.path = folder
         self.look()
 
     def _saved(self, seg: Path) -> None:
-        """The state of one image, told from its file."""
+        """Read the state of one image from its file."""
         image = next((path for path in self._states if seg_path(path) == seg), None)
         if image is None:
             return
@@ -169,7 +169,7 @@ class Folder:
         )
 
     def _judge(self, document: Document) -> None:
-        """How good the model was on an image that is left, if it was corrected since a model segmented it."""
+        """Measure how good the model was on an image being closed, if it was corrected since."""
         found = document.found
         if found is None or not _corrected_by_hand(document):
             return

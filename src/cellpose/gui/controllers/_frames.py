@@ -1,4 +1,4 @@
-"""The frames of a movie, one by one: their cells as one label image, their flows as far as memory allows."""
+"""The frames of a movie, one at a time: their cells as one label image, and as many flows as memory allows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cellpose.gui.model._scores import Scoring, score_cells
 
 __all__ = ["MOST_BYTES", "FoundFrame", "FoundMovie", "cells_of_frames", "found_in_frames", "frame_box", "with_frame"]
 
-MOST_BYTES = 2**31  # of the flows of a movie that are kept for its thresholds
+MOST_BYTES = 2**31  # of flows kept per movie for changing thresholds
 
 
 class FoundFrame(NamedTuple):
-    """The cells of one frame, labels int32 (Y, X), and what is kept of them."""
+    """The cells of one frame, labels int32 (Y, X), with the results kept of them."""
 
     labels: npt.NDArray[np.int32]
     scores: npt.NDArray[Any]
@@ -27,7 +27,7 @@ class FoundFrame(NamedTuple):
 
 
 class FoundMovie(NamedTuple):
-    """The cells of all frames, labels 1..n int32 (T, Y, X), with scores (n,), and the flows that found room."""
+    """The cells of all frames, labels 1..n int32 (T, Y, X), with scores (n,), and the flows that fit in memory."""
 
     labels: npt.NDArray[np.int32]
     scores: npt.NDArray[np.float32]
@@ -47,20 +47,20 @@ def found_in_frames(
     report: Report,
     most_bytes: int = MOST_BYTES,
 ) -> FoundMovie:
-    """Find the cells of frames, numbered on from frame to frame.
+    """Find the cells of frames, numbered consecutively across frames.
 
     Parameters
     ----------
     find
-        Finds those of one frame.
+        Finds the cells of one frame.
     frames
-        Which; the others stay empty.
+        Indices of the frames; the others stay empty.
     shape
         Of the movie, (T, Y, X).
     report
-        Told the share that is done.
+        Called with the fraction done.
     most_bytes
-        Of the flows that are kept: those of the first frames.
+        Limit for the flows kept; those of the first frames are kept.
     """
     wanted = list(frames)
     labels, scores, kept = np.zeros(shape, np.int32), [np.zeros(0, np.float32)], dict[int, Flows]()
@@ -79,7 +79,7 @@ def found_in_frames(
 
 
 def _part_of(report: Report, done: int, n: int) -> Report:
-    """Tells the share of one of ``n`` parts as a share of the whole, after so many are done."""
+    """Scale the progress of one of ``n`` parts to the progress of the whole, after ``done`` parts."""
     return lambda share: report((done + share) / n)
 
 
@@ -99,7 +99,7 @@ def cells_of_frames(
 
 
 def with_frame(older: Flows | None, frame: int, found: Flows) -> Flows:
-    """The flows of a movie with those of one frame in place of its older ones; the first frames give way to them."""
+    """The flows of a movie with those of one frame replaced; the first frames are dropped to make room."""
     frames = {} if older is None else dict(older.frames)
     frames.pop(frame, None)
     frames[frame] = found

@@ -1,4 +1,4 @@
-"""Work that takes longer than a blink: in threads, with progress, cancelled at once, and never applied too late."""
+"""Long work in threads: with progress, canceled at once, and never applied too late."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Cancelled", "Job", "Jobs", "Report"]
 logger = logging.getLogger("cellpose.gui")
 
 R = TypeVar("R")
-Report = Callable[[float], None]  # takes the share that is done, 0 to 1
+Report = Callable[[float], None]  # takes the fraction done, 0 to 1
 
 
 class Cancelled(Exception):
-    """Raised inside a job that was cancelled, where it reports its progress."""
+    """Raised inside a canceled job when it reports progress."""
 
 
 class Job(Generic[R]):
-    """One piece of work in a thread of its own. Made by `Jobs.start`."""
+    """One piece of work in its own thread. Made by `Jobs.start`."""
 
     def __init__(self, name: str, generation: int) -> None:
         self.name = name
@@ -47,7 +47,7 @@ class Jobs:
     Parameters
     ----------
     to_main
-        The one way back: runs a function in the main thread, soon.
+        The only way back from a job: schedules a function in the main thread.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Jobs:
     def __init__(self, to_main: Callable[[Callable[[], None]], None]) -> None:
         self._to_main = to_main
         self._running: dict[str, Job[Any]] = {}
-        self._ending: list[Job[Any]] = []  # cancelled, but not yet at their next report
+        self._ending: list[Job[Any]] = []  # canceled, but not yet at their next report
         self._generation = 0
 
     def running(self, name: str) -> Job[Any] | None:
@@ -68,7 +68,7 @@ class Jobs:
         return self._running.get(name)
 
     def is_ending(self, name: str) -> bool:
-        """Whether a cancelled job of this name has not ended yet."""
+        """Whether a canceled job of this name has not ended yet."""
         return any(job.name == name for job in self._ending)
 
     @property
@@ -85,7 +85,7 @@ class Jobs:
     ) -> Job[R]:
         """Run ``work`` in a thread, then ``done`` or ``failed`` in the main thread.
 
-        A job of the same name that still runs is cancelled: neither of its functions is called any more.
+        A running job of the same name is canceled: neither of its functions is called.
         """
         self.cancel(name)
         self._generation += 1
@@ -122,7 +122,7 @@ class Jobs:
             result = work(report)
         except Cancelled:
             self._to_main(lambda: self._finish(job, lambda: None))
-        except Exception as error:  # whatever went wrong is the user's to read, not the end of the window
+        except Exception as error:  # show every error to the user instead of ending the window
             logger.debug("%s failed", job.name, exc_info=True)
             reason = error
             self._to_main(lambda: self._finish(job, lambda: failed(reason)))

@@ -1,4 +1,4 @@
-"""Which keys a command has: its own, or those that the user has chosen."""
+"""The keys of each command: its defaults, or those chosen by the user."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class KeyMap:
     Parameters
     ----------
     preferences
-        Where those of the user are kept.
+        Where the user's keys are stored.
 
     Attributes
     ----------
     changed : Signal()
-        A command has other keys.
+        The keys of a command changed.
     """
 
     changed = Signal()
@@ -44,7 +44,7 @@ class KeyMap:
         }
 
     def of(self, command: Command) -> tuple[str, ...]:
-        """The keys of a command, the first of which stands in the menu; empty: none."""
+        """The keys of a command; the menu shows the first. Empty: none."""
         return self._own.get(command.id, command.keys)
 
     def is_own(self, command: Command) -> bool:
@@ -52,7 +52,7 @@ class KeyMap:
         return command.id in self._own
 
     def user_of(self, key: str, commands: Iterable[Command], but: Command | None = None) -> Command | None:
-        """The command that has a key; None: it is free."""
+        """The command that has a key; None: the key is free."""
         wanted = same_key(key)
         for command in commands:
             if (but is None or command.id != but.id) and wanted in map(same_key, self.of(command)):
@@ -67,7 +67,7 @@ class KeyMap:
         self._keep()
 
     def reset(self, command: Command, commands: Iterable[Command]) -> None:
-        """The keys that a command had at first; commands that had got one of them lose it."""
+        """Reset a command to its default keys; other commands that have one of them lose it."""
         self._take_from_others(command, command.keys, commands)
         self._own.pop(command.id, None)
         self._keep()
@@ -97,7 +97,7 @@ class KeyMap:
 
 
 def same_key(key: str) -> str:
-    """A key in one way of writing, to compare with.
+    """Normalize the spelling of a key, for comparison.
 
     Examples
     --------

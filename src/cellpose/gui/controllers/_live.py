@@ -1,4 +1,4 @@
-"""Masks that follow the thresholds while a slider is dragged, from the flows that a network left."""
+"""Masks that follow the thresholds while a slider is dragged, computed from the network's flows."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FoundCells", "LiveMasks", "Part", "in_planes"]
 
-STITCHED = 0.25  # overlap, where the settings say none and the flows are of single planes
+STITCHED = 0.25  # overlap, if the settings have none and the flows are of single planes
 _LIVE = ("flow_threshold", "cellprob_threshold", "niter", "min_size")  # fields that change the masks of known flows
-_REST_S = 0.15  # without a change until cells are scored
+_REST_S = 0.15  # cells are scored after this long without a change
 
 
 def in_planes(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -37,14 +37,14 @@ def in_planes(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 class Part(NamedTuple):
-    """A region that is segmented, and the box that the network sees, so that cells on the border are whole."""
+    """A region to segment, and the larger box given to the network so that cells on the border are whole."""
 
     region: Box
     box: Box
 
 
 class FoundCells(NamedTuple):
-    """Labels int32 ([Z,] Y, X) in place of others, with what is kept of them; ``found`` where they are all."""
+    """New labels int32 ([Z,] Y, X) with their results; ``found`` only if they are of the whole image."""
 
     labels: npt.NDArray[np.int32]
     scores: npt.NDArray[Any]
@@ -54,9 +54,9 @@ class FoundCells(NamedTuple):
 
     @classmethod
     def of(cls, labels: npt.NDArray[Any], dP: Any, cellprob: Any, origin: Origin, part: Part | None) -> FoundCells:
-        """The results of a run; what takes time for the whole image is done here, in the thread of a job."""
+        """The results of a run; slow work on the whole image is done here, in the thread of a job."""
         labels = labels if labels.dtype == np.int32 else np.ascontiguousarray(labels, np.int32)
-        if np.ndim(dP) != labels.ndim + 1 or len(dP) != labels.ndim:  # stitched: flows tell nothing of whole cells
+        if np.ndim(dP) != labels.ndim + 1 or len(dP) != labels.ndim:  # stitched: flows cannot score whole cells
             unknown = np.full(int(labels.max(initial=0)), np.nan, np.float32)
             return cls.scored(labels, unknown, scoring_of(origin.model), origin, part)
         return cls.scored(labels, *score_cells(labels, dP, cellprob, origin.model), origin, part)
@@ -70,13 +70,13 @@ class FoundCells(NamedTuple):
         origin: Origin,
         part: Part | None,
     ) -> FoundCells:
-        """Cells with the scores that are known."""
+        """Cells with the known scores."""
         found = ModelCells.of(in_planes(labels), origin.model) if part is None else None
         return cls(labels, scores, scoring, replace(origin, cells=int(labels.max(initial=0))), found)
 
 
 class _Kept(NamedTuple):
-    """Of the flows that are open: what makes masks of them, where they lie, and the last masks that were scored."""
+    """For the open flows: the finder that makes masks from them, their position, and the last scored masks."""
 
     flows: Flows
     part: Part | None
@@ -88,7 +88,7 @@ class _Kept(NamedTuple):
 
 
 class _Runs(Protocol):
-    """What is asked of `Segmentations`."""
+    """The part of `Segmentations` used here."""
 
     def put(
         self,
@@ -103,21 +103,21 @@ class _Runs(Protocol):
         """Put cells into a document, or a part of it."""
 
     def with_margin(self, document: Document, region: Box) -> Part:
-        """A region with the box that the network sees."""
+        """A region with the box given to the network."""
 
 
 class LiveMasks:
-    """Makes masks again whenever a threshold changes; changes of one gesture are one step of the history.
+    """Recomputes masks whenever a threshold changes; the changes of one gesture are one step of the history.
 
-    Masks are shown before their cells are scored. Scores come when nothing has changed for a while. So do, of a movie,
-    the masks of the other frames whose flows are known: the frame that is seen follows at once.
+    Masks are shown before their cells are scored. Scores are computed once nothing has changed for a while. In a movie
+    the frame in view follows at once; the other frames with known flows are updated after the same delay.
 
     Parameters
     ----------
     session
         Whose thresholds are followed.
     runs
-        What puts the cells into the image.
+        Puts the cells into the image.
     """
 
     name = "masks"
@@ -125,7 +125,7 @@ class LiveMasks:
 
     def __init__(self, session: Session, runs: _Runs) -> None:
         self._session, self._runs = session, runs
-        self._stale = False  # thresholds changed while masks were made
+        self._stale = False  # thresholds changed while masks were being made
         self._gesture = self._asked = 0
         self._last: tuple[int, Edit | None] = (-1, None)
         self._kept: _Kept | None = None
@@ -135,7 +135,7 @@ class LiveMasks:
         session.opened.connect(lambda _: self._forget())
 
     def follow(self) -> None:
-        """Masks from the kept flows with the thresholds as they are now, in the background; soon, not each time."""
+        """Recompute masks from the kept flows in the background; changes made meanwhile share the next run."""
         self._stale, self._asked = True, self._gesture
         if self._session.jobs.running(self.name) is None:
             self._make()
@@ -147,11 +147,11 @@ class LiveMasks:
         return flows is not None and flows.dP is not None and len(flows.dP) == 2
 
     def settle(self) -> None:
-        """The hand has let go: what changes from now on is another step of the history."""
+        """End the gesture: later changes are another step of the history."""
         self._gesture += 1
 
     def cancel(self) -> None:
-        """Another image comes."""
+        """Cancel all jobs, before another image is opened."""
         for job in (self.name, self.scoring):
             self._session.jobs.cancel(job)
 
@@ -206,7 +206,7 @@ class LiveMasks:
         jobs.start(self.name, work, done, lambda error: self._session.failed.emit(str(error)))
 
     def _make_all_frames(self, document: Document, gesture: int) -> None:
-        """The masks of all frames whose flows are known, once the hand rests; with those of this frame one step."""
+        """After a pause, recompute all frames with known flows, as one step together with this frame."""
         flows, masking = document.flows, self._session.settings.masking()
         known = {} if flows is None else {t: each for t, each in flows.frames.items() if each.region is None}
         if flows is None or not known:
@@ -214,7 +214,7 @@ class LiveMasks:
 
         def work(report: Report) -> FoundCells:
             time.sleep(_REST_S)
-            report(0)  # ends here if the thresholds are others by now
+            report(0)  # ends here if the thresholds have changed since
             labels, scores, scoring, _ = cells_of_frames(known, document.labels.shape, masking, report)
             return FoundCells.scored(labels, scores, scoring, Origin(mark("thresholds"), flows.model, 0, masking), None)
 
@@ -242,13 +242,13 @@ class LiveMasks:
         self._runs.put(document, part, cells, put, over=last if step == gesture else None, frames=frames)
 
     def _score(self, document: Document, kept: _Kept, cells: FoundCells, edit: Edit) -> None:
-        """Score what has no score yet, once the hand rests."""
+        """Score the cells without a score, after a pause."""
         model = kept.flows.model
 
         def work(report: Report) -> Scored:
             if np.isnan(cells.scores).any():
                 time.sleep(_REST_S)
-            report(0)  # ends here if there are other masks by now
+            report(0)  # ends here if the masks have changed since
             if isinstance(kept.finder, StitchedFinder):
                 return Scored(cells.labels, cells.scores)
             return score_others(Scored(cells.labels, cells.scores), kept.dP, kept.cellprob, model)

@@ -1,4 +1,4 @@
-"""The models to choose from, and downloading those that are not installed."""
+"""The list of models, and downloading those that are not installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KINDS = {"bundled": tr("comes with cellpose"), "user": tr("added by you"), "tra
 
 
 class ModelChoice(NamedTuple):
-    """A model that can be chosen.
+    """A model in the list.
 
     Parameters
     ----------
@@ -34,11 +34,11 @@ class ModelChoice(NamedTuple):
     installed
         Whether its file is here.
     note
-        For what it was made.
+        What the model was made for.
     size_mib
-        Of its file; 0: unknown.
+        Size of its file; 0: unknown.
     takes_channels
-        Whether it wants to know the channel of cells and that of nuclei, as U-Nets do.
+        Whether it needs the channel of cells and the channel of nuclei, as U-Nets do.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Models:
     Attributes
     ----------
     changed : Signal()
-        There are other models, or other ones are here.
+        The list of models, or of installed models, changed.
     """
 
     job = "download"
@@ -69,10 +69,10 @@ class Models:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._asked: list[str] = []
-        self.wanted: str | None = None  # what is being downloaded
+        self.wanted: str | None = None  # the model being downloaded
 
     def choices(self) -> list[ModelChoice]:
-        """Bundled models first, then the user's own, then what is published, the newest first."""
+        """Bundled models first, then the user's own, then published models, newest first."""
         found: dict[str, ModelChoice] = {}
         for model in weights.list_models():
             info = model.info
@@ -87,11 +87,11 @@ class Models:
         return list(found.values())
 
     def chosen(self) -> ModelChoice | None:
-        """What the settings name; None where there is no such model."""
+        """The model named in the settings; None if there is no such model."""
         return self._named(self._session.settings.model)
 
     def choose(self, name: str) -> None:
-        """Take a model for the next run; one that is not here is offered to be downloaded first."""
+        """Choose the model for the next run; if it is not installed, offer to download it first."""
         choice = self._named(name)
         if choice is None:
             return
@@ -102,10 +102,10 @@ class Models:
         question = tr("The model {name} is not on this computer. Download it{size}?", name=name, size=size)
         if self._session.dialogs.ask_yes(tr("Download a model"), question):
             self.download(name)
-        self.changed.emit()  # what is shown as chosen is what the settings name
+        self.changed.emit()  # widgets must show the model in the settings
 
     def download(self, name: str) -> None:
-        """Bring a published model here, in the background, and take it when it has come."""
+        """Download a published model in the background, and choose it when it has arrived."""
         session = self._session
 
         def work(report: Report) -> None:
@@ -129,13 +129,13 @@ class Models:
         session.told.emit(tr("downloading {name}", name=name))
 
     def cancel_download(self) -> None:
-        """Give up the download; what has come is kept, and the next one goes on from there."""
+        """Stop the download; the partial file is kept, and the next download continues from it."""
         self._session.jobs.cancel(self.job)
         self.wanted = None
         self.changed.emit()
 
     def add(self, path: Path) -> None:
-        """Copy a model file into the models folder and choose it, in the background: it is looked into before."""
+        """Check a model file, copy it into the models folder and choose it, in the background."""
         session = self._session
 
         def work(_report: Report) -> str:
@@ -153,7 +153,7 @@ class Models:
         session.told.emit(tr("reading {name}", name=path.name))
 
     def remove_chosen(self) -> None:
-        """Take the chosen model off the list of the user's own; its file stays."""
+        """Remove the chosen model from the user's list; its file stays."""
         name = self._session.settings.model
         try:
             weights.remove_model(name)
@@ -167,12 +167,12 @@ class Models:
         )
 
     def can_remove(self) -> bool:
-        """Whether the chosen model is one that the user added."""
+        """Whether the user added the chosen model."""
         choice = self.chosen()
         return choice is not None and choice.kind == "user"
 
     def is_here(self, name: str) -> bool:
-        """Whether a model of this name can run now."""
+        """Whether the model of this name is installed."""
         choice = self._named(name)
         return choice is not None and choice.installed
 
@@ -180,7 +180,7 @@ class Models:
         for choice in self.choices():
             if choice.name == name:
                 return choice
-        if name and Path(name).is_file():  # a file that was named by its path
+        if name and Path(name).is_file():  # a file given by its path
             self._asked.append(name)
             return ModelChoice(name, "user", True, _KINDS["user"], 0.0, True)
         return None
@@ -194,7 +194,7 @@ class Models:
 
 
 def _diameter_of(choice: ModelChoice) -> float:
-    """Diameter in pixels of its training, if that is known without loading the model; else 0."""
+    """Training diameter in pixels, if known without loading the model; else 0."""
     file = weights.find(choice.name)
     if file is None:
         return 0.0

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Movies"]
 
-_PIXELS_PER_CELL = 4096  # to link a cell takes as long as to change so many pixels
+_PIXELS_PER_CELL = 4096  # linking one cell takes as long as changing this many pixels
 
 
 class Movies:
-    """What the window does with the frames of the open movie.
+    """The commands on the frames of the open movie.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Movies:
     linking
         Name of the job that links cells.
     settings
-        How it does.
+        The settings for linking.
     """
 
     linking = "link"
@@ -44,8 +44,8 @@ class Movies:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.settings = LinkSettings()
-        self._picked: frozenset[int] = frozenset()  # cells that the user selected, in whatever frame
-        self._follows = False  # the selection is changed here, not by the user
+        self._picked: frozenset[int] = frozenset()  # cells selected by the user, in any frame
+        self._follows = False  # the selection is being changed here, not by the user
         session.opened.connect(self._watch)
         session.view.events.plane.connect(lambda _: self._follow())
 
@@ -63,15 +63,15 @@ class Movies:
     # --- time ---
 
     def toggle(self) -> None:
-        """Take the planes of the open file for frames in time, or frames for planes in depth."""
+        """Switch the planes of the open file between frames in time and planes in depth."""
         self._session.files.take_planes_for("Z" if self.is_open else "T")
 
     def play(self) -> None:
-        """Let the movie go on by itself, or stop it."""
+        """Play the movie, or stop it."""
         self._session.view.playing = self.is_open and not self._session.view.playing
 
     def advance(self) -> None:
-        """See the next frame; after the last the first."""
+        """Show the next frame; after the last, the first."""
         volumes = self._session.volumes
         volumes.see((self._session.view.plane + 1) % max(volumes.n_planes, 1))
 
@@ -86,7 +86,7 @@ class Movies:
             self._picked = cells
 
     def _follow(self) -> None:
-        """In another frame the cells of the same tracks are selected, so that what is done is done to what is seen."""
+        """In another frame, select the cells of the same tracks, so that commands act on visible cells."""
         document = self._session.document
         if document is None or not document.is_movie or not self._picked or self._session.removing:
             return
@@ -160,7 +160,7 @@ class Movies:
         )
 
     def unlink(self) -> None:
-        """Take all links away."""
+        """Remove all links."""
         if self._session.document is not None:
             self._link_all(self._session.document, {})
 
@@ -169,19 +169,19 @@ class Movies:
         self._session.steps.do(document, links.link_all, *args, pixels=pixels, **options)
 
     def cut(self) -> None:
-        """The tracks of the selected cells begin with them."""
+        """Make the tracks of the selected cells begin with them."""
         self._correct(links.cut)
 
     def cut_after(self) -> None:
-        """The tracks of the selected cells end with them."""
+        """Make the tracks of the selected cells end with them."""
         self._correct(links.cut_after)
 
     def swap(self) -> None:
-        """The two selected cells of a frame exchange their tracks, from this frame on."""
+        """Swap the tracks of the two selected cells of a frame, from this frame on."""
         self._correct(links.swap)
 
     def mark_division(self) -> None:
-        """The two selected cells of a frame are daughters of one cell."""
+        """Mark the two selected cells of a frame as daughters of one cell."""
         self._correct(links.make_daughters)
 
     def _correct(self, operation: Callable[..., Edit]) -> None:
@@ -190,7 +190,7 @@ class Movies:
             document.do(operation, sorted(document.selection))
 
     def track_of(self, cell: int) -> int:
-        """The number of the track of a cell of the open movie; 0: it has none."""
+        """The track number of a cell in the open movie; 0: none."""
         document = self._session.document
         known = document is not None and document.is_movie and cell < document.lineage.track.size
         return int(document.lineage.track[cell]) if known and document is not None else 0
@@ -198,7 +198,7 @@ class Movies:
     # --- files ---
 
     def save_tables(self) -> None:
-        """Tables of cells and of tracks, and the masks numbered by tracks, as ``cellpose track`` writes them."""
+        """Save tables of cells and tracks, and masks numbered by track, as ``cellpose track`` writes them."""
 
         def write(labels: Any, tracks: Any, path: Path) -> None:
             from cellpose import io, track
@@ -211,7 +211,7 @@ class Movies:
         self._save("tracks", write)
 
     def save_ctc(self) -> None:
-        """A folder of the Cell Tracking Challenge."""
+        """Save a folder in the format of the Cell Tracking Challenge."""
 
         def write(labels: Any, tracks: Any, path: Path) -> None:
             from cellpose import track
@@ -221,7 +221,7 @@ class Movies:
         self._save(tr("tracks (Cell Tracking Challenge)"), write)
 
     def save_trackmate(self) -> None:
-        """The XML file of TrackMate."""
+        """Save a TrackMate XML file."""
         document, pixel_um = self._session.document, self._session.scale.pixel_um
         facts: dict[str, Any] = {
             "image": None if document is None else document.path,

@@ -1,4 +1,4 @@
-"""Reading an image with its cells, in any thread: nothing here touches what is open."""
+"""Reading an image with its cells, in any thread; nothing here touches the open image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cellpose.io import VIEWS, Segmentation, holds_objects
 
 __all__ = ["Masks", "OpenedImage", "read"]
 
-_LARGE = 2**28  # bytes of a _seg.npy that take so long to read that the image is shown before
+_LARGE = 2**28  # bytes of a _seg.npy from which the image is shown before the cells are read
 _ARRAYS = ("masks", "outlines", "flows", "img", "img_restore", "masks_restore")
 
 
@@ -41,7 +41,7 @@ class Masks:
     labels
         int32 (Z, Y, X).
     apart
-        A number for each piece, where the file has one value only; else None.
+        Labels with a number for each connected piece, if the file has only one value; else None.
     """
 
     path: Path
@@ -62,20 +62,20 @@ class OpenedImage:
     Parameters
     ----------
     document
-        With its cells.
+        The image with its cells.
     state
-        `state_of` the file that its cells came from.
+        `state_of` the file its cells came from.
     seg
         Its ``_seg.npy`` without masks and outlines; None: there is none.
     beside
-        File of masks beside the image that is most likely meant.
+        The most likely mask file beside the image.
     masks
-        What it holds, where it was read.
+        The content of that file, if it was read.
     on_disk
-        `state_of` the ``_seg.npy`` of the image, without its content, before it was read; ``"none"`` where it could
-        not be read.
+        `state_of` the ``_seg.npy`` of the image, without its content, before it was read; ``"none"`` if it could not
+        be read.
     failure
-        Why the image is open without the cells of a file.
+        Why the image was opened without the cells of a file.
     """
 
     document: Document
@@ -108,14 +108,14 @@ def read(
     autoload_masks
         Take ``<image>_masks.tif`` beside an image instead of its ``_seg.npy``.
     report
-        Told the share that is done.
+        Called with the fraction done.
     show
-        Given the image as a document without cells, if they will take long.
+        Called with the image as a document without cells, if the cells will take long to read.
     as_stack
-        Files without names of axes hold planes.
+        Whether files without axis names are read as stacks of planes.
     axis
-        What the planes of this file are, as the user says: ``"Z"`` or ``"T"``; empty: as its ``_seg.npy`` says, or as
-        it says itself.
+        The axis of the planes of this file as chosen by the user, ``"Z"`` or ``"T"``; empty: as stated in its
+        ``_seg.npy`` or in the file itself.
 
     Raises
     ------
@@ -177,11 +177,11 @@ def _image_of(path: Path, seg: Path, as_stack: bool, axis: str, report: Report) 
 
 
 def _axis_in(seg: Path) -> str:
-    """What the planes of an image are, where its ``_seg.npy`` says that they are frames."""
+    """The axis of an image's planes, if its ``_seg.npy`` states that they are frames."""
     try:
         return "T" if io.read_seg(seg, without=(*_ARRAYS, VIEWS)).content.get(AXIS_KEY) == "T" else ""
     except CellposeError:
-        return ""  # told when its cells are read
+        return ""  # reported when its cells are read
 
 
 def _with_labels(early: Document, labels: npt.NDArray[np.int32] | LabelStore) -> Document:
@@ -203,7 +203,7 @@ def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Docume
     if seg.stat().st_size > _LARGE:
         early.is_provisional = True
         show(early)
-    # first the cells, then the flows: at no moment are the masks of the file there beside all that is kept
+    # cells first, then flows: the masks of the file are never in memory together with all the data kept
     with reading(seg):
         document = _with_cells(early, seg)
     report(0.6)
@@ -246,7 +246,7 @@ def _image_of_seg(path: Path, as_stack: bool, axis: str) -> tuple[Path, FileImag
             filename=seg.filename,
         )
         raise FileReadError(message)
-    # files of older versions hold the image itself
+    # files of older versions contain the image itself
     kept = io.read_seg(path, without=("masks", "outlines", "flows")).image
     stack = stack_of_seg(np.asarray(kept), seg.masks.shape, str(path))
     return path.with_name(f"{path.stem.removesuffix('_seg')}.tif"), FileImage(stack, stack)

@@ -1,4 +1,4 @@
-"""The small picture of a large image, made in the background when it is first wanted."""
+"""The small overview of a large image, made in the background when first needed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Overview"]
 
 
 class Overview:
-    """Keeps the one of the picture that is seen.
+    """Keeps the overview of the picture in view.
 
     Attributes
     ----------
     changed : Signal()
-        It is there.
+        The overview is ready.
     """
 
     changed = Signal()
@@ -29,7 +29,7 @@ class Overview:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._image: npt.NDArray[Any] | None = None  # kept, so that no other can lie where it lay
+        self._image: npt.NDArray[Any] | None = None  # kept alive, so that no other image can get its address
         self._small: npt.NDArray[Any] | None = None
 
     def of(self, image: npt.NDArray[Any], longest: int) -> npt.NDArray[Any] | None:
@@ -40,7 +40,7 @@ class Overview:
         return self._small
 
     def forget(self) -> None:
-        """Another image is open."""
+        """Drop the overview, because another image is open."""
         self._session.jobs.cancel(self.name)
         self._image = self._small = None
 

@@ -1,10 +1,10 @@
-"""Large libraries, loaded without holding up the window.
+"""Loading large libraries without blocking the window.
 
-Python's own import holds the lock of the interpreter while the system loads a library, a third of a second for torch.
-Called as a foreign function the same loader lets other threads run; the import finds the libraries there.
+Python's import holds the GIL while the system loads a library: a third of a second for torch. The same loader, called
+as a foreign function, lets other threads run; the import then finds the libraries already loaded.
 
-The collector of cyclic garbage holds that lock, too, while it looks at every object of every module, a tenth of a
-second where torch is among them. Modules stay until the end: it need not look at them.
+The cyclic garbage collector also holds the GIL while it visits every object of every module: a tenth of a second with
+torch. Modules live until the program ends, so the collector need not visit them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAMES = {"linux": "libtorch_python.so", "darwin": "libtorch_python.dylib"}
 
 
 class _Collector:
-    """The collector of Python, which several threads may want to be off."""
+    """Python's garbage collector, which several threads can switch off at the same time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,7 +37,7 @@ class _Collector:
         self._was_enabled = True
 
     def off(self) -> None:
-        """Let it rest until `on` has been called as often."""
+        """Disable it until `on` has been called as many times."""
         with self._lock:
             if not self._n_off:
                 self._was_enabled = gc.isenabled()
@@ -45,7 +45,7 @@ class _Collector:
             self._n_off += 1
 
     def on(self) -> None:
-        """Let it go on, with what is new from now on."""
+        """Enable it again, for objects created from now on."""
         with self._lock:
             self._n_off -= 1
             if not self._n_off:
@@ -59,7 +59,7 @@ _collector = _Collector()
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Without the collector, which never looks again at what is there at the end; for imports, once each."""
+    """Disable the collector, and exclude all objects alive at the end from it for good. Use once per import."""
     _collector.off()
     try:
         yield
@@ -68,7 +68,7 @@ def importing() -> Iterator[None]:
 
 
 def load_networks() -> None:
-    """Import `cellpose.models` and torch in this thread, if they are not there."""
+    """Import `cellpose.models` and torch in this thread, if not yet imported."""
     if "cellpose.models" in sys.modules:
         return
     with importing():
@@ -77,7 +77,7 @@ def load_networks() -> None:
 
 
 def _preload_torch() -> None:
-    """Load them in this thread, if they are not there; without success the import does it."""
+    """Load the libraries in this thread, if not yet loaded; if this fails, the import loads them."""
     name = _NAMES.get(sys.platform)
     if name is None or "torch" in sys.modules:
         return

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Projected", "Projection"]
 
-_AT_ONCE = 2**22  # voxels that are looked through in the main thread
+_AT_ONCE = 2**22  # voxels searched in the main thread
 
 
 class Projected(NamedTuple):
@@ -28,7 +28,7 @@ class Projected(NamedTuple):
 
 
 class Projection:
-    """Keeps the maximum projection of the open volume, once it is wanted.
+    """Keeps the maximum projection of the open volume, made when first needed.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Projection:
     Attributes
     ----------
     changed : Signal()
-        It is there, or another.
+        The projection is ready, or has changed.
     """
 
     changed = Signal()
@@ -47,7 +47,7 @@ class Projection:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._known: Projected | None = None
-        self._stale = False  # labels changed while it was made
+        self._stale = False  # labels changed while it was being made
         session.opened.connect(self._open)
 
     def get(self) -> Projected | None:
@@ -59,7 +59,7 @@ class Projection:
         return self._known
 
     def look(self, y: int, x: int) -> None:
-        """Bring the cross-hairs to what is seen at a place: its cell, or its brightest voxel."""
+        """Move the cross-hairs to the cell shown at a place, or else to the brightest voxel there."""
         known = self._known
         if known is None or not (0 <= y < known.labels.shape[0] and 0 <= x < known.labels.shape[1]):
             return
@@ -99,7 +99,7 @@ class Projection:
         self._session.jobs.start(self.name, work, done, lambda error: self._session.failed.emit(str(error)))
 
     def _patch(self, box: Box) -> None:
-        """Labels changed within a box."""
+        """Update the projection after labels changed within a box."""
         self._stale = True
         known = self._known
         if known is None or not box.size:

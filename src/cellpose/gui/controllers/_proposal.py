@@ -1,4 +1,4 @@
-"""Which images of a folder to annotate first: unlike each other, and doubted by the model."""
+"""Which images of a folder to annotate first: those unlike each other and uncertain for the model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["places_of"]
 
 logger = logging.getLogger("cellpose.gui")
 
-_SIDE = 1024  # pixels: the middle of larger images tells what they look like
+_SIDE = 1024  # pixels: larger images are judged by their middle
 
 
 def places_of(paths: Sequence[Path], diameter: float | None, gpu: bool, report: Report) -> dict[Path, int]:
     """The place of each image in the order in which to annotate them, from 0.
 
-    Looked at with the bundled model, in the middle of the image; what cannot be read has no place.
+    The bundled model evaluates the middle of each image. Unreadable images have no place.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The present settings to be run elsewhere: copied as a command line or as Python, or kept as a file."""
+"""The current settings for use elsewhere: as a command line, as Python, or as a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Recipes"]
 
 
 class Recipes:
-    """What the File menu copies.
+    """The commands of the File menu that copy, save and load settings.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ class Recipes:
         self._copy("command", lambda recipe: recipe.command(folder=folder))
 
     def copy_python(self, *, folder: bool = False) -> None:
-        """Copy Python that does it."""
+        """Copy Python code that does the same."""
         self._copy("Python", lambda recipe: recipe.python(folder=folder))
 
     def save_settings(self) -> None:
-        """Write the settings to a file that the user names."""
+        """Write the settings to a file chosen by the user."""
         session = self._session
         suggested = (session.files.folder() or Path()) / "cellpose_settings.json"
         path = session.dialogs.ask_save(tr("Save settings"), suggested)
@@ -57,7 +57,7 @@ class Recipes:
         session.told.emit(tr("saved the settings as {name}", name=path.name))
 
     def load_settings(self) -> None:
-        """Take the settings of a file that the user chooses."""
+        """Load the settings from a file chosen by the user."""
         session = self._session
         kinds = tr("Settings (*.json);;All files (*)")
         path = session.dialogs.ask_open(
@@ -82,7 +82,7 @@ class Recipes:
             session.told.emit(tr("took the settings of {name}", name=path.name))
 
     def recipe(self, image: Path) -> Callable[[], Recipe]:
-        """The present settings for an image: called in a thread, since the network of some models is loaded for it."""
+        """A function giving the current settings for an image; call it in a thread, as it may load a network."""
         session, document, settings = self._session, self._session.document, self._session.settings
         filters = document.restored.filters if document is not None and document.restored else {}
         channels = session.segmentation.channels().get("channels")

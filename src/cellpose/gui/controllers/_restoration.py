@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 __all__ = ["BUNDLED_SET", "SETS", "TASKS", "Restoration"]
 
-#: What a network is asked to do, and how the window names it.
+#: Tasks for a network, and their names in the window.
 TASKS = {
     "denoise": tr("denoise"),
     "deblur": tr("deblur"),
     "upsample": tr("upsample"),
     "oneclick": tr("one-click"),
 }
-#: What the networks were trained on: the one that comes with the package, then the published ones.
+#: What the networks were trained on: first the bundled network, then the published ones.
 BUNDLED_SET = "bundled"
 SETS = (BUNDLED_SET, "cyto3", "cyto2", "nuclei")
-_DOWNLOADING = 0.5  # share of the progress, where there is something to download
+_DOWNLOADING = 0.5  # fraction of the progress, if something must be downloaded
 
 
 class Restoration:
-    """What networks make of a session's image. The result is a picture beside the image, and is segmented in its place.
+    """Restores a session's image with networks. The result is kept beside the image and segmented in its place.
 
     Parameters
     ----------
@@ -45,19 +45,19 @@ class Restoration:
     Attributes
     ----------
     task
-        What is being done, of ``TASKS``; empty: nothing.
+        The running task, one of ``TASKS``; empty: none.
     """
 
     job = "restore"
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._model: tuple[Any, Any] = (None, None)  # what was asked for, and the loaded model
+        self._model: tuple[Any, Any] = (None, None)  # the requested model, and the loaded one
         self._task = ""
 
     @property
     def task(self) -> str:
-        """What is being done, of ``TASKS``; empty: nothing."""
+        """The running task, one of ``TASKS``; empty: none."""
         return self._task if self._session.jobs.running(self.job) is not None else ""
 
     @property
@@ -68,7 +68,7 @@ class Restoration:
 
     @property
     def is_file(self) -> bool:
-        """Whether the chosen network is a file of the user's own, which does what it was trained for."""
+        """Whether the chosen network is the user's own file, which does only the task it was trained for."""
         return self._session.settings.restorer not in SETS
 
     def model_for(self, task: str) -> str:
@@ -79,13 +79,13 @@ class Restoration:
         return task if chosen == BUNDLED_SET else f"{task}_{chosen}"
 
     def choose_file(self) -> None:
-        """Let the user name a file of weights, such as ``python -m cellpose.denoise`` writes."""
+        """Let the user choose a file of weights, as written by ``python -m cellpose.denoise``."""
         path = self._session.dialogs.ask_open(tr("Weights of a restoration model"), "", self._session.files.folder())
         if path is not None:
             self._session.settings.restorer = str(path)
 
     def start(self, task: str) -> None:
-        """Restore the open image in the background and show it; what is running already is canceled."""
+        """Restore the open image in the background and show it; a running task is canceled."""
         session, document, settings = self._session, self._session.document, self._session.settings
         if document is None:
             session.failed.emit(tr("open an image first, then {task}", task=TASKS[task]))
@@ -161,7 +161,7 @@ class Restoration:
 
 
 def _check(task: str, document: Document, diameter: float) -> None:
-    """Raise where a task makes no sense."""
+    """Raise an error if a task makes no sense."""
     if task == "upsample" and document.has_planes:
         message = tr(
             "upsample: of single planes only; denoise, deblur and one-click restore volumes and movies by planes"

@@ -1,4 +1,4 @@
-"""Going through the cells: the doubtful first, what was checked, of which class they are, which are listed and seen."""
+"""Reviewing cells: doubtful cells first, checked cells, classes, and which cells are listed and shown."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ __all__ = ["Review"]
 
 
 class Review:
-    """What a user says of the cells of a session.
+    """The review of a session's cells by the user.
 
     Parameters
     ----------
     session
-        Whose cells are looked through.
+        Whose cells are reviewed.
 
     Attributes
     ----------
     look_at : Signal(Box)
-        A cell in this box is to be seen in the middle.
+        The view should center on the cell in this box.
     filtered : Signal()
-        Other cells are listed.
+        The list of cells changed.
     classes
-        Names and colours of the classes.
+        Names and colors of the classes.
     """
 
     look_at = Signal(object)
@@ -71,7 +71,7 @@ class Review:
     # --- doubt ---
 
     def next(self, back: bool = False) -> None:
-        """Select and show the cell that is to be looked at next: the one that the model doubts most."""
+        """Select and show the next cell to review: the one with the lowest model confidence."""
         document = self._session.document
         if document is None:
             return
@@ -85,7 +85,7 @@ class Review:
         self._session.told.emit(tr("cell {cell}: {told}; {progress}", cell=cell, told=told, progress=self.progress()))
 
     def show(self, cell: int) -> None:
-        """Select a cell, and bring it to the middle of the view."""
+        """Select a cell and center the view on it."""
         document = self._session.document
         if document is None or not document.labels.has(cell):
             return
@@ -107,12 +107,12 @@ class Review:
         self.next()
 
     def set_checked(self, checked: bool) -> None:
-        """Mark the selected cells as checked, or take that back."""
+        """Mark the selected cells as checked, or as not checked."""
         if self._session.document is not None:
             self._session.document.do(check, sorted(self._session.document.selection), checked)
 
     def progress(self) -> str:
-        """How many cells need no more looking at, in words."""
+        """How many cells need no further review, in words."""
         document = self._session.document
         if document is None:
             return ""
@@ -127,7 +127,7 @@ class Review:
     # --- classes ---
 
     def set_class(self, kind: int) -> None:
-        """Give the selected cells a class, 0 for none; where none is selected, those that are clicked from now on."""
+        """Give the selected cells a class, 0 for none; if none is selected, give it to cells clicked from now on."""
         session, document = self._session, self._session.document
         if document is None:
             return
@@ -161,7 +161,7 @@ class Review:
             session.told.emit(tr("{n} cells are seen; press again to see all", n=len(document.selection)))
 
     def show_all(self) -> None:
-        """Hide no cell."""
+        """Show all cells."""
         self._session.view.isolated = frozenset()
 
     def _show_colors(self) -> None:
@@ -173,7 +173,7 @@ class Review:
             document.edited.connect(self._show_new)
 
     def _show_new(self, edit: Edit) -> None:
-        """Cells that come to be while others are hidden are seen."""
+        """Show cells created while others are hidden."""
         view = self._session.view
         if view.isolated:
             view.isolated |= frozenset([*edit.added.tolist(), *edit.removed.tolist()])

@@ -1,4 +1,4 @@
-"""How large a pixel is: as the file says, or as the user says where it does not."""
+"""The size of a pixel: from the file, or from the user if the file does not state it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Scale:
     Attributes
     ----------
     changed : Signal()
-        The size may be another.
+        The size may have changed.
     """
 
     changed = Signal()
@@ -37,7 +37,7 @@ class Scale:
 
     @property
     def pixel_um(self) -> tuple[float, float] | None:
-        """Height and width of a pixel in micrometres; None: unknown."""
+        """Height and width of a pixel in micrometers; None: unknown."""
         document = self._session.document
         if document is None:
             return None
@@ -46,14 +46,14 @@ class Scale:
         return (self._typed, self._typed) if self._typed else None
 
     def set(self, um: float) -> None:
-        """The size of a pixel of this image, and of others whose files do not tell; 0: unknown."""
+        """Set the pixel size of this image, and of others whose files do not state it; 0: unknown."""
         self._typed = um or None
         if self._session.document is not None:
             self._session.document.pixel_um = None
         self.changed.emit()
 
     def ask(self) -> None:
-        """Let the user type it."""
+        """Let the user enter the pixel size."""
         known = self.pixel_um
         um = self._session.dialogs.ask_length(
             tr("Pixel size"), tr("µm per pixel (0: unknown)"), known[1] if known else 0.0

@@ -1,4 +1,4 @@
-"""Running a network on the open image, and making masks anew from the flows that it left."""
+"""Running a network on the open image, and recomputing masks from its flows."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Segmentations", "allowed_channels"]
 
-_FLOW_BYTES = 20  # of a voxel: flows, their colours and cell probability
+_FLOW_BYTES = 20  # per voxel: flows, their colors and cell probability
 _LEAST_DIAMETER = 5.0
-_USUAL_DIAMETER = 30.0  # pixels, where none is set
+_USUAL_DIAMETER = 30.0  # pixels, if none is set
 _MARGIN_DIAMETERS, _LEAST_MARGIN = 2.0, 32  # around a region
 
 
@@ -56,7 +56,7 @@ class Segmentations:
     gpu_found : Signal(bool)
         Whether a GPU works.
     live
-        The masks that follow the thresholds.
+        Keeps the masks in step with the thresholds.
     """
 
     gpu_found = Signal(bool)
@@ -65,25 +65,25 @@ class Segmentations:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._model: tuple[Any, Any] = (None, None)  # what was asked for, and the loaded model
+        self._model: tuple[Any, Any] = (None, None)  # the requested model, and the loaded one
         self.live = LiveMasks(session, self)
 
     @property
     def is_running(self) -> bool:
-        """Whether a network runs."""
+        """Whether a network is running."""
         return self._session.jobs.running(self.name) is not None
 
     @property
     def is_ending(self) -> bool:
-        """Whether a network that was cancelled is still busy with its last tile."""
+        """Whether a canceled network is still busy with its last tile."""
         return self._session.jobs.is_ending(self.name)
 
     def run_on_seen(self) -> None:
-        """Segment what is seen of the open image, in the background; the rest stays as it is."""
+        """Segment the visible part of the open image, in the background; the rest stays as it is."""
         self.run_on(self._session.seen)
 
     def choose_region(self) -> None:
-        """Let the user drag the rectangle that is to be segmented."""
+        """Let the user drag the rectangle to segment."""
         self._session.pointer.choose(self._session.pointer.run_region.name)
 
     def run_on(self, rectangle: Rectangle) -> None:
@@ -104,9 +104,9 @@ class Segmentations:
         self.run(None if region.shape[1:] == document.labels.shape[1:] else region)
 
     def run(self, region: Box | None = None) -> None:
-        """Segment the open image, or a region of it, with the present settings, in the background.
+        """Segment the open image, or a region of it, with the current settings, in the background.
 
-        Of a movie the frame that is seen.
+        In a movie, segment the frame in view.
         """
         document, frame = self._session.document, self._session.view.plane
         if not self._may_run() or document is None:
@@ -132,7 +132,7 @@ class Segmentations:
             cells = FoundCells.of(masks, dP, cellprob, replace(origin, model=model.model_name), part)
             found = Flows(rgb if is_volume else rgb[None], dP, cellprob, model.model_name)
             if region is not None and is_volume:
-                found = Flows(None, None, None, model.model_name)  # of a part of a volume they are not kept
+                found = Flows(None, None, None, model.model_name)  # flows of a part of a volume are not kept
             elif region is not None and part is not None:
                 found = Flows.joined(older, (1, *shape[1:]), part.box, found, part.region)
             return cells, found
@@ -144,7 +144,7 @@ class Segmentations:
         self._start(work, done)
 
     def run_all_frames(self) -> None:
-        """Segment each frame of the open movie with the present settings, in the background."""
+        """Segment each frame of the open movie with the current settings, in the background."""
         document = self._session.document
         if not self._may_run() or document is None:
             return
@@ -170,7 +170,7 @@ class Segmentations:
         self._start(work, lambda result: self._take(document, None, *result))
 
     def _may_run(self) -> bool:
-        """Whether something can be run now; shows the user why not."""
+        """Whether a run can start now; if not, show the user why."""
         session = self._session
         if session.document is None:
             session.failed.emit(tr("open an image first, then run"))
@@ -181,7 +181,7 @@ class Segmentations:
         return False
 
     def _asked(self, document: Document, part: Part | None) -> tuple[Source, dict[str, Any], Origin] | None:
-        """What is segmented, keywords of ``eval`` and the history, where the model is left out; None: it cannot be."""
+        """The source, keywords of ``eval``, and the history without the model; None if it cannot be segmented."""
         settings, is_volume = self._session.settings, document.is_volume
         volume = settings.volume() if is_volume else {}
         try:
@@ -199,7 +199,7 @@ class Segmentations:
         work: Callable[[Any, Report], tuple[FoundCells, Flows]],
         done: Callable[[tuple[FoundCells, Flows]], None],
     ) -> None:
-        """Begin a run: ``work`` gets the model, which may have to be loaded first."""
+        """Start a run: ``work`` gets the model, which is loaded first if necessary."""
         session, settings = self._session, self._session.settings
         wanted = settings.model, settings.gpu
         if self._model[0] != wanted:
@@ -212,7 +212,7 @@ class Segmentations:
         )
 
     def find_gpu(self) -> None:
-        """Use a GPU if one works, which is found out in the background; torch is not loaded where none can be."""
+        """Use a GPU if one works. The check runs in the background, and torch is not loaded if no GPU is likely."""
         if not _gpu_likely():
             return
 
@@ -269,10 +269,10 @@ class Segmentations:
         frames: Collection[int] | None = None,
         **beside: Any,
     ) -> None:
-        """New cells in place of those of the image, or of a part of it, with what goes back and forth beside them.
+        """Replace the cells of the image, or of a part of it; ``beside`` is undone and redone with them.
 
-        ``then`` gets the edit, or None where it was refused. The edit that they come ``over`` is taken back first. Of a
-        movie the new cells may be of some ``frames`` only; what is in the others stays.
+        ``then`` gets the edit, or None if it was refused. The edit ``over`` is undone first and replaced. In a movie,
+        the new cells may be of some ``frames`` only; the cells of other frames stay.
         """
         labels, scores, beside["scoring"], origin, found = cells
         labels, origins = in_planes(labels), document.origins if over is None else over.beside["origins"][0]
@@ -289,13 +289,13 @@ class Segmentations:
         )  # fmt: skip
 
     def with_margin(self, document: Document, region: Box) -> Part:
-        """A region, and as much around it as cells may reach."""
+        """A region, and a margin around it as wide as cells may reach."""
         diameter = self._session.settings.diameter or _USUAL_DIAMETER
         margin = max(_LEAST_MARGIN, ceil(_MARGIN_DIAMETERS * diameter))
         return Part(region, region.grown(margin, document.labels.shape))
 
     def channels(self) -> dict[str, Any]:
-        """The keyword for channels, of models that take them."""
+        """The keyword for channels, for models that take them."""
         pair = self.channel_pair()
         return {} if pair is None else {"channels": list(pair)}
 
@@ -327,7 +327,7 @@ class Segmentations:
         self.put(document, part, cells, tell, flows=found)
 
     def _kept(self, document: Document, frames: Collection[int] | None) -> list[int]:
-        """The cells that stay: those that were corrected, if the user wants it, and those of other frames."""
+        """The cells to keep: corrected cells, if the user wants it, and cells of other frames."""
         table = document.labels.table
         kept = np.zeros(len(table), np.bool_)
         if self._session.settings.keep_corrected:
@@ -345,7 +345,7 @@ def _gpu_likely() -> bool:
 
 
 def _with_size_model(name: str) -> tuple[str, Any]:
-    """A model and the file of its size model: those of ``name``, or else of the bundled model."""
+    """A model and the file of its size model: those of ``name``, else those of the bundled model."""
     from cellpose import weights
 
     try:
@@ -355,10 +355,10 @@ def _with_size_model(name: str) -> tuple[str, Any]:
 
 
 def allowed_channels(wanted: tuple[int, int], n_channels: int, model: str) -> tuple[int, int]:
-    """The channel to segment and that of nuclei as they can be, for an image with so many channels.
+    """The channel to segment and that of nuclei, limited to those possible for the image and the model.
 
-    Gray has no second channel, nor has the model of nuclei; an image of one channel is gray; of two, blue becomes
-    green where cells are, red where nuclei are.
+    Gray has no second channel, and neither has the model of nuclei. An image of one channel is gray. In an image of
+    two channels, blue becomes green for cells and red for nuclei.
 
     Examples
     --------

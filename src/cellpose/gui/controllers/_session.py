@@ -1,4 +1,4 @@
-"""The running window without its widgets: what is open, how it is looked at, and every command on it."""
+"""The running window without its widgets: the open image, the view of it, and every command."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ PANELS = {"folder": tr("List of images"), "cells": tr("Table of cells"), "traini
 
 
 class Session:
-    """What the window shows and does.
+    """State and commands of the window.
 
     Parameters
     ----------
     to_main
-        Runs a function in the main thread, soon; see `Jobs`.
+        Schedules a function in the main thread; see `Jobs`.
     dialogs
         Asks the user; None: no questions.
 
@@ -69,27 +69,27 @@ class Session:
     saved : Signal(object)
         The path of a ``_seg.npy`` that was written.
     told : Signal(str)
-        Something the user should read.
+        A message for the user.
     failed : Signal(str)
-        Something that was asked for and did not happen, to be seen until it is put away.
+        An error message for a failed request, shown until dismissed.
     copied : Signal(str)
         A text for the clipboard.
     warm
-        Makes ready what the view needs to draw a document, in any thread, so that the main thread need not.
+        Prepares what the view needs to draw a document, in any thread, to spare the main thread.
     seen
         The part of the image in view: first row, first column, last row, last column.
     panel_wanted : Signal(str)
-        A panel beside the image is to be seen, or to be put away where it is seen: of ``PANELS``.
+        Show a panel beside the image, or hide it if shown; one of ``PANELS``.
     help_wanted : Signal()
-        Help on the part of the window that has the keys.
+        Show help on the part of the window with keyboard focus.
     body_wanted : Signal()
-        The cells of the volume are to be seen as a body that turns.
+        Show the cells of the volume as a rotating 3D body.
     picture_wanted : Signal(object)
-        The view is to be saved as this path or, for None, to be copied.
+        Save the view to this path or, for None, copy it.
     fit : Signal()
-        The whole image is to be seen.
+        Show the whole image.
     zoom : Signal(float)
-        So many times as much is to be seen.
+        Show this many times as much of the image.
     """
 
     opened = Signal(object)
@@ -150,11 +150,11 @@ class Session:
         self._connect()
 
     def remember(self) -> None:
-        """Keep what the next start begins with."""
+        """Save the preferences for the next start."""
         remember_settings(self.settings, self.preferences)
 
     def _connect(self) -> None:
-        """What follows from a change of a field."""
+        """Connect field changes to their effects."""
         view, settings = self.view.events, self.settings.events
         view.color.connect(lambda _: setattr(self.view, "view", "image"))
         for event in (view.auto_levels, view.view, settings.lower, settings.upper):
@@ -164,7 +164,7 @@ class Session:
             event.connect(lambda _: self._check_channels())
 
     def _in_background(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Something that a tool needs a moment for; what it needed before is not wanted any more."""
+        """Run slow work of a tool in the background; a new request replaces the one before."""
         self.jobs.start("tool", lambda _report: work(), done, lambda error: self.failed.emit(str(error)))
 
     def open_array(
@@ -174,12 +174,12 @@ class Session:
         return self.show(Document(stack, labels, path, **facts))
 
     def prepare(self, document: Document) -> None:
-        """Make ready what it takes to show a document, in any thread."""
+        """Prepare a document for display, in any thread."""
         self.levels_of(document.picture)
         self.warm(document)
 
     def show(self, document: Document) -> Document:
-        """Show a document from now on."""
+        """Make a document the open one."""
         self.steps.finish()
         for job in (self.segmentation.name, self.segmentation.sizing, self.filters.job, self.restoration.job):
             self.jobs.cancel(job)
@@ -203,12 +203,12 @@ class Session:
 
     @property
     def removing(self) -> bool:
-        """Whether cells are chosen to be removed together; nothing is run, opened or saved meanwhile."""
+        """Whether the user is choosing cells to remove together; nothing is run, opened or saved meanwhile."""
         return self.pointer.tool == "remove"
 
     @property
     def held(self) -> str:
-        """Why the cells cannot be used as a whole, to be run on, saved or trained on; empty where they can."""
+        """Why the cells cannot be run on, saved or trained on now; empty if they can."""
         if self.removing:
             return tr("finish deleting first")
         document = self.document
@@ -219,7 +219,7 @@ class Session:
         )
 
     def picture(self) -> Picture | None:
-        """The picture that is seen: the image, or what a filter made of it."""
+        """The picture in view: the image, or its restored or filtered version."""
         document = self.document
         if document is None:
             return None
@@ -228,19 +228,19 @@ class Session:
 
     @property
     def compares(self) -> bool:
-        """Whether the image and what was made of it are seen side by side."""
+        """Whether the image and its restored version are shown side by side."""
         document, view = self.document, self.view
         there = document is not None and document.restored is not None
         return view.compare and there and view.view in ("image", "restored")
 
     def auto_levels(self) -> None:
-        """Levels from the percentiles of the settings, of the whole stack; those of one channel for all three."""
+        """Set levels from the percentiles in the settings, over the whole stack; one channel sets all three."""
         picture = self.picture()
         if picture is not None and self.settings.percentiles_valid:
             self.view.levels = self.levels_of(picture)
 
     def levels_of(self, picture: Picture) -> list[tuple[float, float]]:
-        """Its levels: from the percentiles of the settings or, where they are set by hand, as they are."""
+        """The levels of a picture: from the percentiles in the settings, or as set by hand."""
         settings = self.settings
         if not settings.percentiles_valid or not self.view.auto_levels:
             return self.view.levels
@@ -256,13 +256,13 @@ class Session:
             self.auto_levels()
 
     def _see_what_is_there(self) -> None:
-        """Look at the image where the picture that was looked at is gone; its levels anew."""
+        """Switch to the image if the picture in view no longer exists; update the levels."""
         if self.view.view not in self.available_views():
             self.view.view = "image"
         self._adjust()
 
     def _check_channels(self) -> None:
-        """Keep the channels to those that the image and the model have."""
+        """Limit the channels to those that the image and the model have."""
         if self.document is None:
             return
         wanted, settings = self.settings.channels, self.settings
@@ -273,26 +273,26 @@ class Session:
             settings.channels = allowed
 
     def next_color(self, by: int = 1) -> None:
-        """The next colour mode, or the one before."""
+        """Switch to the next color mode, or the one before."""
         color = self.view.color
         place = COLOR_MODES.index(color) + by if color in COLOR_MODES else min(by, 0)  # from elsewhere to an end
         self.view.color = COLOR_MODES[place % len(COLOR_MODES)]
 
     def toggle_color(self, color: str) -> None:
-        """One channel alone, or all."""
+        """Show one channel alone, or all."""
         self.view.color = "RGB" if self.view.color == color else color
 
     def next_view(self, by: int = 1) -> None:
-        """The next picture that there is, or the one before."""
+        """Switch to the next available picture, or the one before."""
         views = self.available_views()
         place = views.index(self.view.view) if self.view.view in views else 0
         self.view.view = views[(place + by) % len(views)]
 
     def available_views(self) -> list[str]:
-        """The pictures that there are of the open image."""
+        """The available pictures of the open image."""
         flows = None if self.document is None else self.document.flows
         if flows is not None and flows.frames:
-            flows = next(iter(flows.frames.values()))  # those of frames are alike
+            flows = next(iter(flows.frames.values()))  # those of all frames have the same fields
         there = {"image": True, "gradXY": flows is not None and flows.rgb is not None}
         there["cellprob"] = flows is not None and flows.cellprob is not None
         there["gradZ"] = flows is not None and flows.dP is not None and len(flows.dP) == 3
@@ -300,24 +300,24 @@ class Session:
         return [view for view in VIEWS if there.get(view, False)]
 
     def next_brush(self, by: int) -> None:
-        """A larger brush, or a smaller one."""
+        """Make the brush larger or smaller."""
         place = BRUSHES.index(min(BRUSHES, key=lambda size: abs(size - self.view.brush)))
         self.view.brush = BRUSHES[min(max(place + by, 0), len(BRUSHES) - 1)]
 
     # --- labels ---
 
     def undo(self) -> None:
-        """Give up an unfinished stroke, or else take back the last edit."""
+        """Cancel an unfinished stroke, or else undo the last edit."""
         if not self.pointer.take_back() and self.document is not None:
             self.steps.undo(self.document)
 
     def escape(self) -> None:
-        """Give up what is unfinished, or else lay the tool down, put the keyboard cursor away, or end the tour."""
+        """Cancel an unfinished action, or else put down the tool, hide the keyboard cursor, or end the tour."""
         if not self.pointer.escape() and not self.cursor.leave():
             self.tour.end()
 
     def redo(self) -> None:
-        """Do again what was taken back last."""
+        """Redo the last undone edit."""
         if self.document is not None:
             self.steps.redo(self.document)
 
@@ -332,7 +332,7 @@ class Session:
             self.steps.change(self.document, operations.delete, sorted(self.document.selection))
 
     def remove_by(self, how: str) -> None:
-        """Choose cells to be removed together: by ``"click"``, by a ``"region"`` or by a ``"lasso"``."""
+        """Let the user choose cells to remove together: by ``"click"``, ``"region"`` or ``"lasso"``."""
         if self.document is None:
             return
         if not self.removing:
@@ -348,7 +348,7 @@ class Session:
 
 
 def _usual_color(picture: Picture) -> str:
-    """Gray where at most the first channel shows something, and all channels where they are more than three."""
+    """Gray if at most the first channel has content; all channels if there are more than three."""
     if picture.constant[1:].all():
         return "gray"
     return "RGB" if picture.n_channels <= MOST_CHANNELS else "composite"

@@ -1,4 +1,4 @@
-"""Training slices of the open volume, in all three directions, and the way to train on them."""
+"""Training slices of the open volume in all three directions, and training on them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Slicing:
             from cellpose import io, train
 
             if written_first is not None:
-                written_first.join()  # the slices are cut with the cells of the file
+                written_first.join()  # slices are cut with the cells in the file
             image = io.read_image(path)
             z_axis = 0 if unnamed and not image.declares("Z") else None
             return train.make_slices(

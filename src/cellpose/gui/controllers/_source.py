@@ -1,4 +1,4 @@
-"""What a network is given of the open image: the image, the image with a filter, or what a network restored."""
+"""The network's input for the open image: the raw image, the image with a filter, or a restored image."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from cellpose.options import Normalization
 
 __all__ = ["Source"]
 
-_DEFAULT = (1.0, 99.0)  # percentiles; a restored image was normalised by those of the settings already
+_DEFAULT = (1.0, 99.0)  # percentiles; a restored image is already normalized by those of the settings
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """An image, or a part of one, as it is segmented.
+    """An image, or a part of one, as input for segmentation.
 
     Parameters
     ----------
     stack
         (Z, C, Y, X), the part.
     whole
-        All of it; None: the stack is all.
+        The whole stack; None: ``stack`` is the whole.
     percentiles
-        Of the whole, by which a part is scaled.
+        Percentiles of the whole, used to scale a part.
     size
         Height and width of the masks.
     options
         Keywords of ``eval``: ``diameter``, ``normalize``, ``channels``.
     told
-        What the history of the file says of it.
+        Its entries in the history of the file.
     """
 
     stack: npt.NDArray[Any]
@@ -56,12 +56,12 @@ class Source:
         channels: tuple[int, int] | None,
         box: Box | None,
     ) -> Source:
-        """What is segmented of a document with these settings; ``box``: of a part of it.
+        """The source for segmenting a document with these settings, or a part of it given by ``box``.
 
         Raises
         ------
         CellposeError
-            If settings make no sense, or other channels were restored than are to be segmented.
+            If settings make no sense, or if the restored channels are not those to segment.
         """
         restored = document.restored
         planes, size = (slice(None),) * 3, document.labels.shape[1:]
@@ -77,7 +77,7 @@ class Source:
                 )
                 raise InputError(message)
             return cls._restored(restored, restored.stack, settings, channels, planes, size)
-        # of a part with a filter, the filter sees the part alone; a frame of a movie is a whole
+        # in a part with a filter, the filter sees only the part; a frame of a movie counts as a whole
         by_whole = box is not None and restored is None and size != document.labels.shape[1:]
         options = {
             "diameter": settings.diameter or None,
@@ -100,7 +100,7 @@ class Source:
         planes: tuple[slice, ...],
         size: tuple[int, ...],
     ) -> Source:
-        """What a network restored: the channels that were chosen stand first, and cells are larger by its ratio."""
+        """A restored image as source: the chosen channels come first, and cells are larger by its ratio."""
         z, y, x = (restored.there(places, axis) for axis, places in enumerate(planes))
         part, whole = stack[z, :, y, x], stack[z]
         options = {
@@ -112,19 +112,19 @@ class Source:
         return cls(part, None if part.shape == whole.shape else whole, _DEFAULT, size, options, told)
 
     def of_frame(self, document: Document, frame: int) -> Source:
-        """The same of another frame of a movie, where this is a whole frame."""
+        """The source for another frame of a movie, if this one is a whole frame."""
         restored = document.restored
         stack = document.stack if restored is None or restored.stack is None else restored.stack
         return replace(self, stack=stack[frame : frame + 1])
 
     def image(self) -> npt.NDArray[Any]:
-        """([Z,] Y, X, C), in any thread."""
+        """The input ([Z,] Y, X, C), computed in any thread."""
         planes = self.stack if len(self.stack) > 1 else self.stack[0]
         given = np.moveaxis(planes, -3, -1)
         return given if self.whole is None else scaled_as_whole(given, self.whole, *self.percentiles)
 
     def plane(self, z: int) -> tuple[npt.NDArray[Any], Any]:
-        """A plane of a volume (Y, X, C), and how networks normalise it: scaled as the volume, unless it is filtered."""
+        """A plane of a volume (Y, X, C) and its normalization: scaled like the volume, unless filtered."""
         plane, normalize = np.moveaxis(self.stack[z], 0, -1), self.options["normalize"]
         if normalize is not False and (filters_something(asdict(normalize)) or not normalize.norm3D):
             return plane, normalize
@@ -132,7 +132,7 @@ class Source:
         return scaled_as_whole(plane, whole, *self.percentiles), False
 
     def at_image_size(self, masks: Any, flows: Any) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
-        """Masks and flows at the size of the image, where a larger one was segmented."""
+        """Masks and flows resized to the image, if a larger one was segmented."""
         found = [np.asarray(each) for each in flows[:3]]
         if np.shape(masks)[-2:] == self.size:
             return np.asarray(masks), found

@@ -1,4 +1,4 @@
-"""Steps of the history: at once where they are small, in the background where they would hold up the window."""
+"""Steps of the history: small ones run at once, large ones in the background so the window stays responsive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Steps", "Then"]
 
-# Of a step that is done at once: about 30 ms.
+# Limits for a step that runs at once: about 30 ms.
 _MOST_PIXELS = 2**22
 _MOST_CELLS = 2_000
 
@@ -28,10 +28,9 @@ def _nothing(_edit: Edit | None) -> None:
 
 
 class Steps:
-    """Does edits, and takes them back, without holding up the window.
+    """Does and undoes edits without blocking the window.
 
-    A step of many pixels or cells is done on a copy of the labels by a job. Meanwhile nothing is drawn, and other steps
-    wait their turn.
+    A job does steps of many pixels or cells on a copy of the labels. Meanwhile drawing is off and other steps wait.
 
     Parameters
     ----------
@@ -43,7 +42,7 @@ class Steps:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._finish: Callable[[], None] | None = None  # of the step that is being done
+        self._finish: Callable[[], None] | None = None  # of the step in progress
         self._waiting: deque[Callable[[], None]] = deque()
 
     def do(
@@ -55,9 +54,9 @@ class Steps:
         then: Then = _nothing,
         **options: Any,
     ) -> None:
-        """Run an operation that changes so many pixels.
+        """Run an operation that changes about ``pixels`` pixels.
 
-        ``then`` gets the edit, or None where it was refused; ``options`` as of `Document.do`.
+        ``then`` gets the edit, or None if it was refused; ``options`` as for `Document.do`.
         """
         self._do(document, operation, args, then, options, long=pixels > _MOST_PIXELS)
 
@@ -66,15 +65,15 @@ class Steps:
         self._do(document, operation, (cells, *args), _nothing, {}, long=len(cells) > _MOST_CELLS)
 
     def undo(self, document: Document) -> None:
-        """Take back the last edit."""
+        """Undo the last edit."""
         self._move(document, back=True)
 
     def redo(self, document: Document) -> None:
-        """Do again what was taken back last."""
+        """Redo the last undone edit."""
         self._move(document, back=False)
 
     def finish(self) -> None:
-        """Wait for all that is being done, since another image comes or the window closes."""
+        """Wait for all steps in progress, before another image opens or the window closes."""
         while self._finish is not None:
             self._finish()
 
@@ -117,14 +116,14 @@ class Steps:
         take: Callable[[Prepared], Any],
         refused: Then,
     ) -> None:
-        """Prepare a step in a thread, then take it in the main thread: on a signal, or by `finish` before."""
+        """Prepare a step in a thread, then apply it in the main thread: on a signal, or earlier by `finish`."""
         outcome: list[Prepared | Exception] = []
         document.locked = tr("the last step is still being done")
 
         def work(_report: Report) -> None:
             try:
                 outcome.append(prepare())
-            except Exception as error:  # told in the main thread, whatever it is
+            except Exception as error:  # every error is reported in the main thread
                 outcome.append(error)
 
         def finish() -> None:

@@ -1,4 +1,4 @@
-"""Masks of planes that are stitched to cells, for one threshold after the other."""
+"""Masks of planes stitched into cells, recomputed for each threshold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StitchedFinder:
     dP, cellprob
         Flows (2, Z, Y, X) and logits (Z, Y, X) of the planes.
     size
-        Of the masks, (Z, Y, X).
+        Size of the masks, (Z, Y, X).
     """
 
     def __init__(self, dP: npt.NDArray[Any], cellprob: npt.NDArray[Any], size: Sequence[int]) -> None:
@@ -30,7 +30,7 @@ class StitchedFinder:
         from cellpose import dynamics, utils
 
         planes = np.zeros(self._size, np.int32)
-        for index in range(len(planes)):  # what thresholds have in common would take too much memory for all
+        for index in range(len(planes)):  # caching per plane would take too much memory
             finder = dynamics.MaskFinder(self._dP[:, index], self._cellprob[index], self._size[1:])
             planes[index] = finder.masks(min_size=-1, **masking)
         joined = utils.stitch3D(planes, stitch_threshold=stitch_threshold)

@@ -1,4 +1,4 @@
-"""Small pictures of segmented images, made in the background where they are looked at."""
+"""Thumbnails of segmented images, made in the background when in view."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Thumbnails"]
 
 _SIDE = 240  # pixels
 _MOST_KEPT = 600
-_MOST_WAITING = 60  # those that were looked at last come first, others are asked for again when they are seen
+_MOST_WAITING = 60  # the latest requests come first; dropped ones are requested again when in view
 
 
 class Thumbnails:
@@ -31,12 +31,12 @@ class Thumbnails:
     Parameters
     ----------
     session
-        In whose jobs they are made.
+        Its jobs make the pictures.
 
     Attributes
     ----------
     ready : Signal(object)
-        The path of an image whose picture is there.
+        The path of an image whose picture is ready.
     """
 
     job = "thumbnails"
@@ -48,7 +48,7 @@ class Thumbnails:
         self._wanted: deque[ImageResult] = deque(maxlen=_MOST_WAITING)
 
     def of(self, result: ImageResult) -> bytes | None:
-        """The JPEG of an image with the outlines of its cells; empty: there is none; None: it is being made."""
+        """The JPEG of an image with the outlines of its cells; empty: it has none; None: it is being made."""
         if result in self._made:
             return self._made[result]
         if result.error or result.masks is None:
@@ -82,7 +82,7 @@ def picture_of(image: Path, masks: Path) -> bytes:
     Raises
     ------
     InputError
-        If they have not the same size.
+        If the two sizes differ.
     """
     from cellpose import io, plot
 

@@ -1,4 +1,4 @@
-"""The tour: four steps that show a new user the way from an image to saved cells."""
+"""The tour: four steps that lead a new user from an image to saved cells."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECTION, _SEEN = "tour", "seen"
 
 
 class Step(NamedTuple):
-    """What is shown beside a part of the window: ``"open"``, ``"run"``, ``"image"`` or ``"folder"``."""
+    """A note shown beside a part of the window: ``"open"``, ``"run"``, ``"image"`` or ``"folder"``."""
 
     part: str
     title: str
@@ -49,7 +49,7 @@ _OPEN, _RUN = 0, 1
 
 
 class Tour:
-    """Which step is shown. It goes on by itself when an image is opened and when cells are found.
+    """The current step of the tour. It advances when an image is opened and when cells are found.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Tour:
     place
         Number of the step, from 0; None: the tour is off.
     changed : Signal(object)
-        Another place, or None.
+        The new place, or None.
     """
 
     changed = Signal(object)
@@ -72,7 +72,7 @@ class Tour:
         session.opened.connect(self._watch)
 
     def begin_once(self) -> None:
-        """Begin, unless it was shown in an earlier start."""
+        """Begin, unless the tour was shown in an earlier session."""
         preferences = self._session.preferences
         if not preferences.section(_SECTION).get(_SEEN):
             preferences.put(_SECTION, {_SEEN: True})
@@ -83,17 +83,17 @@ class Tour:
         self._go(_OPEN if self._session.document is None else _RUN)
 
     def next(self) -> None:
-        """Show the next step; after the last one end."""
+        """Show the next step; after the last one, end."""
         if self.place is not None:
             self._go(self.place + 1 if self.place + 1 < len(STEPS) else None)
 
     def back(self) -> None:
-        """Show the step before."""
+        """Show the previous step."""
         if self.place:
             self._go(self.place - 1)
 
     def end(self) -> bool:
-        """Show no more steps; whether one was shown."""
+        """End the tour; return whether a step was shown."""
         was_on = self.place is not None
         self._go(None)
         return was_on
@@ -104,7 +104,7 @@ class Tour:
             self._done(_OPEN)
 
     def _done(self, place: int) -> None:
-        """The user has done what a step asks for."""
+        """Advance after the user has completed a step."""
         if self.place == place:
             self.next()
 

@@ -1,8 +1,8 @@
-"""A training in a process of its own, so that nothing of it can hold up the window: ``python -m`` this module.
+"""A training in its own process, so it cannot block the window: ``python -m`` this module.
 
 The window writes a `TrainingRequest` to a file and reads one JSON object per line: ``{"share": 0.25}``,
-``{"row": {...}}``, and at the end ``{"done": {...}}`` or ``{"failed": "why"}``. A line on the standard input, or its
-end when the window dies, stops the training, and the model as it is then is saved.
+``{"row": {...}}``, and at the end ``{"done": {...}}`` or ``{"failed": "why"}``. A line on standard input, or its end
+when the window dies, stops the training and saves the model in its current state.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = ["TrainingRequest", "messages"]
 
 _LEAST_CROPS = 8  # in an epoch: one batch, so that one or two images do
 _VALIDATIONS = 10  # in a run
-_CROP = 128  # side in pixels with which the recipe for U-Nets was measured
+_CROP = 128  # crop side in pixels used when the recipe for U-Nets was measured
 _AVERAGED = 0.2
-_NICE = 5  # the training gives way to the window where there are few processors
-_LAST_WORDS = 400  # letters of what a process said before it died
+_NICE = 5  # the training yields to the window on machines with few cores
+_LAST_WORDS = 400  # characters kept of a process's last output before it died
 
 Pair = tuple[npt.NDArray[Any], npt.NDArray[np.int32]]
 
@@ -48,13 +48,13 @@ class TrainingRequest:
     settings
         Fields of `TrainingSettings`.
     train, held_out
-        Images (Y, X, C) and labels (Y, X), to train on and to compare on.
+        Images (Y, X, C) and labels (Y, X), for training and for evaluation.
     normalization
         How images are prepared.
     gpu
         Whether to train on a GPU.
     save_path
-        The model is saved in its folder ``models``.
+        The model is saved in the folder ``models`` in here.
     """
 
     settings: dict[str, Any]
@@ -71,7 +71,7 @@ class TrainingRequest:
 
 
 def messages(request: TrainingRequest, stop: threading.Event) -> Iterator[dict[str, Any]]:
-    """Train in another process, and give what it tells; when the iterator is closed the training stops.
+    """Train in another process and yield its messages; closing the iterator stops the training.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def _pass_on(stop: threading.Event, process: subprocess.Popen[str]) -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Let it stop, and save the model as it is."""
+    """Ask the process to stop and to save the model in its current state."""
     for pipe in (process.stdin, process.stdout):
         with suppress(OSError):
             if pipe is not None:
@@ -146,7 +146,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def train_model(request: TrainingRequest, tell: Callable[[dict[str, Any]], None], stop: threading.Event) -> None:
-    """Train, save, list the new model, and tell how it went."""
+    """Train, save and list the new model, and report progress and results."""
     from cellpose import io, models, train, weights
 
     settings = TrainingSettings(**request.settings)
@@ -204,9 +204,9 @@ def _further(request: TrainingRequest, settings: TrainingSettings) -> dict[str, 
 
 
 def main(file: str, nice: str = "0") -> None:
-    """Train as a request says, and tell on the standard output."""
+    """Run the training of a request, and report on standard output."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no message
+    os.dup2(2, 1)  # output of libraries must not mix with messages
     if hasattr(os, "nice"):
         os.nice(int(nice))
     stop = threading.Event()
@@ -216,7 +216,7 @@ def main(file: str, nice: str = "0") -> None:
         stop.set()
 
     def tell(message: dict[str, Any]) -> None:
-        with suppress(OSError):  # the window has gone; the model is saved all the same
+        with suppress(OSError):  # the window is gone; the model is saved anyway
             out.write(json.dumps(message) + "\n")
             out.flush()
 

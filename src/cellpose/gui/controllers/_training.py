@@ -31,7 +31,7 @@ __all__ = ["Epochs", "Trained", "Training"]
 
 @dataclass(frozen=True)
 class Epochs:
-    """How far a training is.
+    """The progress of a training.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ class Epochs:
     n_epochs
         How many there will be.
     rows
-        A row per finished epoch: ``epoch``, ``train_loss``, with held-out images now and then ``test_loss``, ``ap50``.
+        One row per finished epoch: ``epoch``, ``train_loss``; with held-out images sometimes ``test_loss``, ``ap50``.
     seconds_left
-        About how long it takes; None: not known yet.
+        Estimated time left; None: not known yet.
     stopping
         Whether it was asked to stop.
     """
@@ -65,7 +65,7 @@ class Trained:
     diameter
         Mean diameter of the cells it was trained with, in pixels.
     epochs
-        How many it was trained for.
+        Number of epochs trained.
     before, after
         AP at 0.5 on held-out images of the base model and of the new one; None where no image was held out.
     harmed
@@ -111,11 +111,11 @@ class Training:
     Attributes
     ----------
     progressed : Signal(Epochs)
-        A training began, went on or is about to stop.
+        A training began, advanced or is about to stop.
     finished : Signal(Trained)
-        A model is there.
+        A new model is ready.
     failed : Signal(str)
-        A training ended without a model, and why.
+        A training ended without a model; the value is the reason.
     """
 
     name = "train"
@@ -169,7 +169,7 @@ class Training:
         session.dialogs.ask_training(settings, images, lambda: self.start(settings, images))
 
     def start(self, settings: TrainingSettings, images: TrainingSet) -> None:
-        """Train in the background; the finished model is selected and tried on the next image."""
+        """Train in the background; then select the new model and try it on the next image."""
         session = self._session
         if not settings.validation:
             self._start(settings, images)
@@ -221,13 +221,13 @@ class Training:
         )
 
     def stop(self) -> None:
-        """End after the present step; the model as it is then is kept."""
+        """Stop after the current step; the model is kept in its state then."""
         if self.is_running and self._epochs is not None:
             self._stop.set()
             self._tell(replace(self._epochs, stopping=True))
 
     def _train(self, request: TrainingRequest, report: Report) -> Trained:
-        """Runs in the thread of the job: pass on the messages of the training."""
+        """In the thread of the job: pass on the messages of the training."""
         name, n_epochs = request.settings["model_name"], request.settings["n_epochs"]
         rows: list[dict[str, float]] = []
         for told in messages(request, self._stop):
@@ -262,7 +262,7 @@ class Training:
         session.models.choose(trained.name)
         document = session.document
         if document is None or document is not began_with or session.pointer.mode != "select":
-            return  # the user works on something else by now
+            return  # the user is working on another image now
         following = self.next_unsegmented()
         if following is None:
             session.told.emit(
@@ -276,7 +276,7 @@ class Training:
             session.files.begin(following, then=session.segmentation.run)
 
     def next_unsegmented(self) -> Path | None:
-        """The next image of the folder without a ``_seg.npy``, round and round; None where all have one."""
+        """The next image of the folder without a ``_seg.npy``, wrapping around; None if all have one."""
         files, document = self._session.files, self._session.document
         if document is None or document.path is None:
             return None
@@ -287,7 +287,7 @@ class Training:
 
 
 def _opened(document: Document) -> Callable[[], OpenImage]:
-    """The open image as it is now; what takes time is done when it is asked for, in the thread of a job."""
+    """The open image as it is now; the slow work is done when the result is called, in the thread of a job."""
     frozen, rows = document.labels.frozen()
     found, regions = document.found, [np.array(region) for region in document.labels.ignored]
     touched = bool(rows["manual"].any() or rows["checked"].any())

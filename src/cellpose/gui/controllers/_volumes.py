@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Volumes"]
 
-_THICK = 2.0  # pixels between planes from which cells fall apart unless steps are isotropic
+_THICK = 2.0  # distance between planes, in pixels, from which cells fall apart unless steps are isotropic
 
 
 class Volumes:
@@ -25,8 +25,8 @@ class Volumes:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._flat_single_stroke: bool | None = None  # the choice for single planes, while a volume is open
-        self._turned = 0.0  # of the wheel, in steps that are not yet a plane
+        self._flat_single_stroke: bool | None = None  # the setting for single planes, kept while a volume is open
+        self._turned = 0.0  # accumulated wheel steps, less than one plane
 
     @property
     def n_planes(self) -> int:
@@ -41,11 +41,11 @@ class Volumes:
 
     @property
     def is_volume(self) -> bool:
-        """Whether a volume is open."""
+        """Whether a volume is open, not a movie."""
         return self._session.document is not None and self._session.document.is_volume
 
     def open(self, document: Document) -> None:
-        """Begin in the middle of a volume, or with the first frame of a movie."""
+        """Start in the middle of a volume, or at the first frame of a movie."""
         planes, height, width = document.labels.shape
         view = self._session.view
         view.plane, view.cross = 0 if document.is_movie else planes // 2, (height // 2, width // 2)
@@ -58,20 +58,20 @@ class Volumes:
             self.leave()
 
     def leave(self) -> None:
-        """The choices for single planes again."""
+        """Restore the settings for single planes."""
         if self._flat_single_stroke is not None:
             self._session.view.single_stroke, self._flat_single_stroke = self._flat_single_stroke, None
 
     def see(self, plane: int) -> None:
-        """See a plane, or the nearest that there is."""
+        """Show a plane, or the nearest existing one."""
         self._session.view.plane = min(max(plane, 0), max(self.n_planes - 1, 0))
 
     def step(self, by: int) -> None:
-        """See the plane so many places on."""
+        """Show the plane ``by`` places on."""
         self.see(self._session.view.plane + by)
 
     def turn(self, steps: float) -> None:
-        """The wheel was turned by so many steps, away from the user: planes before."""
+        """Handle a turn of the wheel by some steps; away from the user shows earlier planes."""
         self._turned += steps
         whole = int(self._turned)
         self._turned -= whole
@@ -79,21 +79,21 @@ class Volumes:
             self.step(-whole)
 
     def go(self, by: int) -> None:
-        """The next plane of a volume, or the next image of the folder."""
+        """Show the next plane of a volume, or the next image of the folder."""
         if self.is_open:
             self.step(by)
         else:
             self._session.files.go(by)
 
     def page(self, by: int = 1) -> None:
-        """The next plane of a volume, or the next view of a single plane."""
+        """Show the next plane of a volume, or the next view of a single plane."""
         if self.is_open:
             self.step(by)
         else:
             self._session.next_view(by)
 
     def toggle_stacks(self) -> None:
-        """Whether files that do not name their axes hold planes; the open one is read anew."""
+        """Switch whether files without axis names are read as stacks; the open file is read again."""
         session = self._session
         session.files.as_stacks = not session.files.as_stacks
         document = session.document
@@ -101,6 +101,6 @@ class Volumes:
             session.files.begin(document.path)
 
     def layout(self, name: str) -> None:
-        """See the sections of a volume or, chosen again, the plane alone."""
+        """Show the sections of a volume or, chosen again, the plane alone."""
         view = self._session.view
         view.layout = "one plane" if view.layout == name else name
