@@ -10,10 +10,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
-_ADDRESS = re.compile(r"is at (http://[^\s?]+?)(?:\?token=([\w-]+))?(?: \(|\. Ctrl)")
+_ADDRESS = re.compile(r"is at (http://[^\s?]+?)(?:\?token=([\w%-]+))?(?: \(|\. Ctrl)")
 
 
 class Served:
@@ -26,7 +27,7 @@ class Served:
             self.lines.append(line)
             found = _ADDRESS.search(line)
             if found:
-                self.address, self.token = found[1], found[2]
+                self.address, self.token = found[1], unquote(found[2]) if found[2] else None
                 break
         else:
             raise AssertionError("".join(self.lines))

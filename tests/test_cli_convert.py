@@ -37,6 +37,7 @@ def test_a_folder_there_and_back(folder, form, capsys):
     ending = {"roi": "_rois.zip", "geojson": ".geojson", "coco": "_coco.json", "csv": "_outlines.csv"}.get(form)
     ending = ending or {"seg": "_seg.npy", "png": "_masks.png"}[form]
     assert told.err == f"6 cells in 2 files in {out}: *{ending}\n"
+    assert told.out == ""  # the notice of the original is about another command
     assert sorted(path.name for path in out.iterdir()) == [f"a{ending}", f"b{ending}"]
     for name in ("a", "b"):  # outlines as CSV do not tell how large the image is
         io.imsave(out / f"{name}.tif", io.imread(folder / f"{name}.tif"))

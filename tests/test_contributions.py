@@ -12,7 +12,7 @@ import pytest
 
 from cellpose import contributions, io, weights
 from cellpose.contributions import Provenance, Retraining, Store, Versions, checked_pair, judge, read_pair, retrain
-from cellpose.errors import FileReadError, InputError, OptionError
+from cellpose.errors import FileReadError, FileWriteError, InputError, OptionError
 
 FIELDS = {
     "licence": "CC-BY-4.0", "consent": contributions.CONSENT, "contributor": "Ada", "source": "laboratory A",
@@ -155,6 +155,15 @@ def test_what_is_kept_is_read_back(store: Store) -> None:
     io.imsave(image_file, pair.image[::-1])
     with pytest.raises(FileReadError, match="are not what was contributed"):
         store.read(kept)
+
+
+def test_a_folder_that_cannot_hold_contributions_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(FileWriteError, match="choose another folder"):
+        Store(tmp_path / "file" / "store", create=True)
+    (tmp_path / "store" / "contributions.sqlite3").mkdir(parents=True)
+    with pytest.raises(FileReadError, match="could not be used"):
+        Store(tmp_path / "store", create=True)
 
 
 def test_an_image_comes_once(store: Store) -> None:

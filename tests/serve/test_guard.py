@@ -209,8 +209,45 @@ def test_what_cannot_be_served_is_said_before_it_begins(served):
         run(Serving(port=port))
     with pytest.raises(OptionError, match="contradict"):
         run(token="x", no_token=True)
+    for token in ("", "a b", "tökén", "a\nb"):
+        with pytest.raises(OptionError, match=r"^--token .*; give "):
+            run(token=token)
+        with pytest.raises(OptionError, match=r"^--review_token .*; give "):
+            run(review_token=token)
     with pytest.raises(FileMissingError, match="is no folder"):
         run(examples="/nowhere")
+
+
+def test_the_printed_address_opens_whatever_is_in_the_token(tmp_path):
+    token = 'a&b#c+d/e=;"%26'
+    with serving("--token", token, "--prefix", "/my lab", folder=tmp_path) as server:
+        assert server.token == token
+        assert server.address.endswith("/my%20lab/")
+        printed = next(word for word in server.lines[-1].split() if word.startswith("http")).rstrip(".")
+        with httpx.Client(headers={"Accept": "text/html"}, follow_redirects=True) as browser:
+            assert "<title>cellpose" in browser.get(printed).text
+            assert browser.get(server.address + "api/v1/about").status_code == 200
+
+
+def test_every_refusal_is_json_with_its_reason(served):
+    def refused(method: str, place: str, **words) -> tuple[int, str]:
+        answer = httpx.request(method, f"{served.address}api/v1/{place}", **words)
+        return answer.status_code, answer.json()["error"]
+
+    assert refused("GET", "nothing") == (404, "there is nothing at this address")
+    status, reason = refused("PUT", "about")
+    assert (status, reason) == (405, "PUT is not allowed at this address; allowed: GET, HEAD")
+    image = httpx.post(f"{served.address}api/v1/images?example=phase_cells_1.png").json()["id"]
+    text = {"content": '{"diameter": 30}', "headers": {"Content-Type": "text/plain"}}
+    for body in ({"content": "{"}, {"content": ""}, {"json": []}, text):
+        status, reason = refused("POST", f"images/{image}/segmentation", **body)
+        assert status == 422
+        assert reason.startswith("the body of the request: "), reason
+        assert reason.endswith("send JSON with the header Content-Type: application/json"), reason
+    status, reason = refused("POST", f"images/{image}/segmentation", json={"diameter": "x", "mode": 1})
+    assert status == 422
+    assert reason.startswith("diameter: ")
+    assert "; mode: " in reason
 
 
 @pytest.mark.slow  # many runs

@@ -121,6 +121,10 @@ def test_it_works_without_a_network_after_the_first_time(told):
     assert told["offline"] == told["counts"]["large.tif"]
 
 
+def test_a_run_that_is_cancelled_leaves_no_progress(told):
+    assert told["leftover"] is False
+
+
 def test_it_has_no_faults_and_can_be_read_by_everyone(told):
     assert told["faults"] == []
     assert told["axe"] == []

@@ -15,7 +15,7 @@ const flags = [
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: flags });
 const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
 const page = await context.newPage();
-const told = { counts: {}, faults: [], elsewhere: [], axe: [], offline: null, engine: "" };
+const told = { counts: {}, faults: [], elsewhere: [], axe: [], offline: null, leftover: null, engine: "" };
 page.on("console", (message) => message.type() === "error" && told.faults.push(message.text()));
 page.on("pageerror", (error) => told.faults.push(String(error)));
 context.on("request", (request) => {
@@ -47,6 +47,14 @@ async function check(what) {
 await page.goto(address);
 await page.waitForFunction(() => /offline/.test(document.querySelector("#offline").textContent), null, { timeout: 60_000 });
 await check("empty");
+// a run that is cancelled at once leaves no progress behind
+await page.setInputFiles("#files", images[0]);
+await page.click("#segment");
+await page.click("#cancel");
+await page.waitForFunction(() => !document.querySelector("#segment").disabled, null, { timeout: 60_000 });
+await page.waitForTimeout(500);
+told.leftover = await page.isVisible("#running");
+await page.click("#clear");
 for (const image of images) {
   told.counts[basename(image)] = await segment(image);
   await download("#downloads >> text=TIFF");

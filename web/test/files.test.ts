@@ -142,6 +142,6 @@ describe("images", () => {
 
   it("that are damaged are refused by name", async () => {
     const cut = tiffOf([pixels], 4, 3).slice(0, 60);
-    await expect(readImage(file(cut, "cut.tif"))).rejects.toThrow(/^cut\.tif cannot be read: /);
+    await expect(readImage(file(cut, "cut.tif"))).rejects.toThrow(/^cut\.tif cannot be read: the file is damaged or not complete\. /);
   });
 });

@@ -15,6 +15,7 @@ __all__ = ["display_of", "is_watched", "logging_to_user", "say_at_end"]
 
 logger = logging.getLogger("cellpose.cli")
 
+# What the original says; programs that run `python -m cellpose` look for it.
 _NOTICE = (
     ">>>> !LOGGING OFF BY DEFAULT! To see cellpose progress, set --verbose\nNo --verbose => no progress or info printed"
 )
@@ -57,12 +58,12 @@ class _Lines(logging.Formatter):
 
 
 @contextmanager
-def logging_to_user(*, verbose: bool) -> Iterator[None]:
+def logging_to_user(*, verbose: bool, notice: bool = False) -> Iterator[None]:
     """Show the log while a command runs, and give back the handlers afterwards.
 
     With ``verbose`` the log goes to stdout and to ``~/.cellpose/run.log``, which clients follow. Without it warnings,
-    errors and what came of the run go to stderr, and on a terminal what goes on. Elsewhere two lines on stdout say that
-    nothing more will come.
+    errors and what came of the run go to stderr, and on a terminal what goes on. Elsewhere, with ``notice``, the two
+    lines that the original prints go to stdout.
     """
     ours = logging.getLogger("cellpose")
     before, level, propagate = list(ours.handlers), ours.level, ours.propagate
@@ -71,7 +72,7 @@ def logging_to_user(*, verbose: bool) -> Iterator[None]:
 
         io.logger_setup()
     else:
-        if not is_watched():
+        if notice and not is_watched():
             print(_NOTICE, flush=True)
         lines = logging.StreamHandler(sys.stderr)
         lines.addFilter(_ToUser(terminal=can_show()))

@@ -124,7 +124,7 @@ def _flat(words: list[str], window: Callable[[bool], None] | None) -> int:
         return _without_images(args, window)
     from cellpose.cli._logging import logging_to_user
 
-    with logging_to_user(verbose=args.verbose):
+    with logging_to_user(verbose=args.verbose, notice=True):
         for row in retired:
             logger.warning(row.warning)
         if args.train or args.train_size:

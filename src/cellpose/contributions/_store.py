@@ -23,7 +23,7 @@ import numpy as np
 
 from cellpose.contributions._checks import LEAST_DENSE, Pair
 from cellpose.contributions._record import ACCEPTED, RECEIVED, REJECTED, STATES, Contribution, Provenance
-from cellpose.errors import FileReadError, InputError, OptionError
+from cellpose.errors import FileReadError, FileWriteError, InputError, OptionError
 
 __all__ = ["DuplicateError", "Store", "now"]
 
@@ -72,20 +72,31 @@ class Store:
     ------
     OptionError
         If there is no such store, or a newer version of this package made it.
+    FileWriteError
+        If the folder cannot be made.
+    FileReadError
+        If its database is damaged or cannot be written to.
     """
 
     def __init__(self, folder: str | Path, *, create: bool = False) -> None:
         self.folder = Path(folder).expanduser().resolve()
         self._database = self.folder / _DATABASE
         if create:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / _FILES).mkdir(exist_ok=True)
+            try:
+                (self.folder / _FILES).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                message = f"contributions cannot be kept in {folder}: {error.strerror}; choose another folder"
+                raise FileWriteError(message) from error
         elif not self._database.is_file():
             message = f"{folder} holds no contributions; `cellpose serve --contributions FOLDER` collects them"
             raise OptionError(message)
-        with closing(sqlite3.connect(self._database, timeout=_WAIT_S)) as db:
-            # readers and a writer at the same time; the file remembers it
-            db.execute("PRAGMA journal_mode = WAL")
+        try:
+            with closing(sqlite3.connect(self._database, timeout=_WAIT_S)) as db:
+                # readers and a writer at the same time; the file remembers it
+                db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.DatabaseError as error:
+            message = f"{self._database} could not be used: {error}"
+            raise FileReadError(message) from error
         with self.transaction() as db:
             (layout,) = db.execute("PRAGMA user_version").fetchone()
             if layout > _LAYOUT:

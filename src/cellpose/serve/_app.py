@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
@@ -123,8 +124,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:
-        faults = [f"{'.'.join(str(part) for part in fault['loc'][1:])}: {fault['msg']}" for fault in error.errors()]
-        return JSONResponse({"error": "; ".join(faults)}, 422)
+        return JSONResponse({"error": "; ".join(_in_words(fault) for fault in error.errors())}, 422)
 
     @app.exception_handler(CellposeError)
     async def ours(_request: Request, error: CellposeError) -> Response:
@@ -139,6 +139,20 @@ def _answer_errors(app: FastAPI) -> None:
         # another request has deleted or segmented the image while this one was answered
         return JSONResponse({"error": "the image was changed or deleted meanwhile"}, 404)
 
-    @app.exception_handler(404)
-    async def missing(_request: Request, _error: Any) -> Response:
-        return JSONResponse({"error": "there is nothing at this address"}, 404)
+    @app.exception_handler(HTTPException)
+    async def refused_by_router(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404:
+            message = "there is nothing at this address"
+        elif error.status_code == 405:
+            message = f"{request.method} is not allowed at this address; allowed: {(error.headers or {}).get('Allow')}"
+        else:
+            message = error.detail
+        return JSONResponse({"error": message}, error.status_code, error.headers)
+
+
+def _in_words(fault: dict[str, Any]) -> str:
+    """One fault of a request that does not have the form of the API."""
+    where, *names = fault["loc"]
+    if fault["type"] == "json_invalid" or not names:
+        return f"the {where} of the request: {fault['msg']}; send JSON with the header Content-Type: application/json"
+    return f"{'.'.join(str(name) for name in names)}: {fault['msg']}"

@@ -188,8 +188,11 @@ class Client:
             except self._failures as error:
                 message = f"the server at {self._http.base_url} cannot be reached: {error}"
                 raise DownloadError(message) from error
-            wait = float(answer.headers.get("Retry-After", 1.0))
-            if answer.status_code != _BUSY or time.monotonic() + wait > until:
+            if answer.status_code != _BUSY:
+                break
+            asked = answer.headers.get("Retry-After", "")  # a proxy may give a date
+            wait = float(asked) if asked.isdecimal() else 1.0
+            if time.monotonic() + wait > until:
                 break
             time.sleep(wait)
         if answer.is_success:

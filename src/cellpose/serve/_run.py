@@ -9,6 +9,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from cellpose._machine.optional import optional
 from cellpose.errors import FileMissingError, OptionError
@@ -73,7 +74,7 @@ def run(
     MissingExtraError
         If the libraries of the extra "serve" are not installed.
     OptionError
-        If the address is taken, or options contradict each other.
+        If the address is taken, a token is not allowed, or options contradict each other.
     FileMissingError
         If the folder of examples is missing.
     """
@@ -85,6 +86,8 @@ def run(
     if token and no_token:
         message = "--token and --no_token contradict each other; give one of them"
         raise OptionError(message)
+    _check_token("--token", token)
+    _check_token("--review_token", review_token)
     if examples is not None and not Path(examples).is_dir():
         message = f"--examples {examples} is no folder; give a folder of images"
         raise FileMissingError(message)
@@ -109,11 +112,23 @@ def run(
     )  # fmt: skip
     logger.info(_address(options, bound, token), extra=_TOLD)
     if collects:
-        both = f"&token={token}" if token else ""
+        both = f"&token={quote(token, safe='')}" if token else ""
         logger.info(f"Contributions are reviewed at {_place(options, bound)}{review}{both}", extra=_TOLD)
     with bound, contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
         uvicorn.Server(config).run(sockets=[bound])
     return 0
+
+
+def _check_token(option: str, token: str | None) -> None:
+    """Refuse a token that lets everyone in, or that no header and no cookie can hold."""
+    if token is None:
+        return
+    if not token:  # what a shell makes of a command or a variable that is not there
+        message = f"{option} is empty, which would let everyone in; give a word of letters and digits"
+        raise OptionError(message)
+    if not all("!" <= letter <= "~" for letter in token):
+        message = f"{option} {token!r} is not allowed; give ASCII letters, digits and signs, without spaces"
+        raise OptionError(message)
 
 
 def _bound(options: Serving) -> socket.socket:
@@ -142,17 +157,17 @@ def _collecting(folder: str | Path | None, token: str | None) -> tuple[list[Any]
     from cellpose.serve._contributions import REVIEW, contribution_routes
 
     collection = Collection.of(folder, token)
-    return [contribution_routes(collection)], f"{REVIEW}?review={collection.token}"
+    return [contribution_routes(collection)], f"{REVIEW}?review={quote(collection.token, safe='')}"
 
 
 def _place(options: Serving, bound: socket.socket) -> str:
     host = options.host
     shown = "localhost" if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host
-    prefix = options.prefix.strip("/")
+    prefix = quote(options.prefix.strip("/"))
     return f"http://{shown}:{bound.getsockname()[1]}/" + (f"{prefix}/" if prefix else "")
 
 
 def _address(options: Serving, bound: socket.socket, token: str | None) -> str:
-    end = f"?token={token}" if token else ""
+    end = f"?token={quote(token, safe='')}" if token else ""
     everyone = "" if token or options.is_local else " (everyone who reaches this machine may use it)"
     return f"cellpose is at {_place(options, bound)}{end}{everyone}. Ctrl+C ends it."

@@ -23,14 +23,25 @@ export async function readImage(file: File): Promise<Opened> {
   try {
     const bytes = new Uint8Array(await file.arrayBuffer());
     const found = isTiff(bytes) ? await fromTiff(bytes.buffer) : await fromPicture(file, bytes);
-    if (found.rows * found.columns > MOST_PIXELS) {
-      throw new Error(`it has ${found.columns} x ${found.rows} pixels, and at most 50 million fit a browser; use cellpose serve or the command line`);
-    }
+    checkSize(found.columns, found.rows);
     return { ...found, name: file.name };
   } catch (error) {
-    const why = error instanceof Error && error.message ? error.message : "it is damaged, or no image";
-    throw new Error(`${file.name} cannot be read: ${why.replace(/\.$/, "")}. Give a PNG, JPEG or TIFF.`);
+    throw new Error(`${file.name} cannot be read: ${reason(error)}`);
   }
+}
+
+class TooLarge extends Error {}
+
+function checkSize(columns: number, rows: number): void {
+  if (rows * columns <= MOST_PIXELS) return;
+  throw new TooLarge(`it has ${columns} x ${rows} pixels, and at most 50 million fit a browser. Use cellpose serve or the command line.`);
+}
+
+function reason(error: unknown): string {
+  if (error instanceof TooLarge) return error.message;
+  if (error instanceof RangeError) return "the file is damaged or not complete. Download or copy it again.";
+  const why = error instanceof Error && error.message ? error.message : "it is damaged, or no image";
+  return `${why.replace(/\.$/, "")}. Give a PNG, JPEG or TIFF.`;
 }
 
 type Content = Omit<Opened, "name">;
@@ -85,6 +96,7 @@ async function fromTiff(bytes: ArrayBuffer): Promise<Content> {
   const tiff = await fromArrayBuffer(bytes);
   const count = await tiff.getImageCount();
   const first = await tiff.getImage(0);
+  checkSize(first.getWidth(), first.getHeight()); // before memory is taken for them
   const pages = first.getSamplesPerPixel() === 1 ? Math.min(count, channelsInPages(await described(first))) : 1;
   const planes: Float32Array[] = [];
   for (let page = 0; page < pages; page++) planes.push(...(await samples(await tiff.getImage(page), first)));

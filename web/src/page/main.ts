@@ -15,6 +15,7 @@ import { isCancelled, Session } from "./session";
 import { watchTheme } from "./theme";
 
 const DEFAULTS: MaskOptions = { cellprobThreshold: 0, flowThreshold: 0.4, minSize: 15 };
+const SLOW_BYTES = 4e6; // of files that take seconds to open
 const REST_MS = 120; // that a slider rests before masks are made anew
 
 const session = new Session();
@@ -45,6 +46,7 @@ async function add(files: Iterable<File>): Promise<void> {
   let first: Item | null = null;
   for (const file of files) {
     try {
+      if (file.size > SLOW_BYTES) await sayOpening(file.name);
       const image = await readImage(file);
       const rgba = colours(image);
       const item: Item = {
@@ -57,7 +59,15 @@ async function add(files: Iterable<File>): Promise<void> {
     }
   }
   complain(faults.join(" "));
+  note("");
   if (first) choose(first);
+  else refresh();
+}
+
+/** Say so before decoding keeps the page busy. */
+async function sayOpening(name: string): Promise<void> {
+  note(`Opening ${name}`);
+  await new Promise((painted) => setTimeout(painted, 50));
 }
 
 function remove(item: Item): void {
@@ -202,6 +212,7 @@ function note(text: string): void {
 }
 
 function progress(text: string, fraction: number): void {
+  if (!running) return; // reports of a run that was cancelled may come after its end
   find("running").hidden = false;
   find("running-text").textContent = `${text}, ${Math.round(100 * fraction)} %`;
   find<HTMLProgressElement>("progress").value = fraction;
