@@ -99,7 +99,7 @@ def test_a_link_to_the_web_opens_the_browser(help_window: HelpWindow, monkeypatc
     assert help_window.browser.source().fileName() == "window.html"
 
 
-def test_a_section_is_found_by_keys_alone(help_window: HelpWindow) -> None:
+def test_a_section_is_found_by_keys_alone(help_window: HelpWindow, qtbot: object) -> None:
     help_window.search.setFocus()
     QTest.keyClicks(help_window.search, "anisotropy")
     assert help_window.list.count() == len(pages.find("anisotropy")) > 1
@@ -107,6 +107,14 @@ def test_a_section_is_found_by_keys_alone(help_window: HelpWindow) -> None:
     first = pages.find("anisotropy")[0]
     assert help_window.browser.source().toString() == f"help:/{first.page}.html#{first.anchor}"
     assert help_window.browser.textCursor().selectedText().casefold() == "anisotropy"
+    help_window.show()
+    help_window.activateWindow()
+    qtbot.waitActive(help_window)
+    help_window.browser.setFocus()
+    QTest.keyClick(help_window.browser, Qt.Key.Key_F, Qt.KeyboardModifier.ControlModifier)
+    assert help_window.search.hasFocus()
+    QTest.keyClick(help_window.search, Qt.Key.Key_Down)
+    assert help_window.list.hasFocus()
     help_window.search.clear()
     assert help_window.list.count() == len(pages.PAGES)
     QTest.keyClicks(help_window.search, "zzzz nothing")

@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 
 from cellpose.gui.model import Flows
 from cellpose.gui.views._window import Window
-from hand import Modifier, click, draw, hover, key, until_open
+from hand import Modifier, click, draw, hover, key, press, until_open
 
 SIDE = 120
 
@@ -168,3 +168,39 @@ def test_keys_while_a_stroke_is_open(filled: Window) -> None:
     assert filled.session.pointer.mode == "drawing"
     filled.session.open_array(np.zeros((1, 1, SIDE, SIDE), np.uint8))
     assert filled.session.pointer.mode == "select"
+
+
+def test_a_number_that_is_being_typed_counts_for_run(
+    filled: Window, monkeypatch: pytest.MonkeyPatch, qtbot: object
+) -> None:
+    """By the button, which does not take the focus, and by the keys that run."""
+    started, box = [], filled.panel.segmentation.diameter
+    diameter = lambda *_: started.append(filled.session.settings.diameter)  # noqa: E731
+    monkeypatch.setattr(filled.session.jobs, "start", diameter)
+    filled.activateWindow()
+    qtbot.waitActive(filled)
+    ways = (
+        lambda: press(filled.panel.segmentation.run),
+        lambda: QTest.keyClick(box, Qt.Key.Key_Return, Modifier.ShiftModifier),
+        lambda: QTest.keyClick(box, Qt.Key.Key_Return, Modifier.ControlModifier),
+    )
+    for number, run in enumerate(ways):
+        box.setFocus()
+        box.selectAll()
+        QTest.keyClicks(box, f"4{number}")
+        run()
+    assert started == [40, 41, 42]
+
+
+def test_shift_enter_runs_where_the_list_of_images_has_the_focus(
+    window: Window, folder: Path, monkeypatch: pytest.MonkeyPatch, qtbot: object
+) -> None:
+    window.session.files.open(folder / "image_0.png")
+    until_open(window)
+    started = []
+    monkeypatch.setattr(window.session.jobs, "start", lambda name, *_: started.append(name))
+    window.activateWindow()
+    qtbot.waitActive(window)
+    window.folder.rows.setFocus()
+    QTest.keyClick(window.folder.rows, Qt.Key.Key_Return, Modifier.ShiftModifier)
+    assert started == ["segment"]

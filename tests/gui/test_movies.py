@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from cellpose import dynamics, io, track
 from cellpose.gui.controllers._files import Files
+from cellpose.gui.controllers._folder import _corrected_by_hand
 from cellpose.gui.model import Document, LabelStore
 from cellpose.gui.model import _links as links
 from cellpose.gui.model import _operations as operations
@@ -650,3 +651,19 @@ def test_old_links_to_cells_that_are_gone_say_nothing() -> None:
     assert links.numbered_links(store.table[store.ids], store.ids).tolist() == [0, 0]
     store.revert(edit)
     assert Lineage.of(store.table).track.tolist() == [0, 1, 1, 1]
+
+
+def test_links_alone_are_no_correction_of_the_model(linked: Window, qtbot: Any, model: Bright) -> None:
+    session = linked.session
+    session.segmentation.run_all_frames()
+    until_idle(linked, qtbot)
+    session.movies.link()
+    until_idle(linked, qtbot)
+    assert session.document.history.edits[-1].name == "link cells"
+    assert session.document.found is not None
+    assert not _corrected_by_hand(session.document)
+    session.document.do(operations.delete, [at(linked, 0, *WAYS[0][0])])
+    assert _corrected_by_hand(session.document)
+    session.movies.link()
+    until_idle(linked, qtbot)
+    assert _corrected_by_hand(session.document), "links do not hide that cells were corrected before"

@@ -9,12 +9,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from cellpose import io, weights
 from cellpose.denoise import DenoiseModel
-from cellpose.gui.model._restored import Restored, content_of_restored, restored_of
+from cellpose.gui.controllers._training import _opened
+from cellpose.gui.model._restored import Restored, content_of_restored, restored_image, restored_of
+from cellpose.gui.model._training_set import training_set
 from cellpose.gui.views._window import Window
 from cellpose.options import Normalization
 from hand import Modifier, drop, key, press
@@ -384,3 +387,98 @@ def test_the_copied_command_restores_first(opened: Window, qtbot: Any) -> None:
     rest(opened, qtbot)
     assert "--restore_type oneclick" in copied[-1]
     assert any("CellposeDenoiseModel(restore_type='oneclick'" in text for text in copied)
+
+
+# --- training, movies ---
+
+
+def cells_of_disks() -> np.ndarray:
+    labels = np.zeros((SIDE, SIDE), np.int32)
+    for number, (y, x) in enumerate(((26, 26), (26, 70), (70, 26), (70, 70)), 1):
+        cv2.circle(labels, (x, y), 13, number, -1)
+    return labels
+
+
+@pytest.mark.parametrize("what", ["oneclick", "upsample", "filter"])
+def test_training_takes_the_image_that_was_segmented(
+    opened: Window, network: Network, qtbot: Any, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The restored image, of the file and of the window alike, with cells as large as in it."""
+    session = opened.session
+    if what == "filter":
+        session.settings.smooth_radius = 2.0
+    else:
+        session.settings.diameter = 20.0
+        session.restoration.start(what)
+    rest(opened, qtbot)
+    monkeypatch.setattr(network, "eval", lambda image, **_: _found(image))
+    session.segmentation.run()
+    rest(opened, qtbot)
+    session.files.autosave.settle()
+    document = session.document
+    (of_file,) = training_set(document.path.parent).train
+    (of_window,) = training_set(document.path.parent, _opened(document)()).train
+    restored = document.restored
+    sides = restored.picture.shape[1:]
+    assert of_file.image.shape == (*sides, 1)
+    assert of_file.labels.shape == sides
+    assert of_file.cells == 4
+    assert of_file.restored == what
+    assert np.array_equal(of_file.image, of_window.image)
+    assert np.array_equal(of_file.labels, of_window.labels)
+    if restored.stack is not None:
+        assert np.array_equal(of_file.image[..., 0], restored.stack[0, 0])
+    assert of_file.image[of_file.labels > 0].mean() > 2 * of_file.image[of_file.labels == 0].mean()
+    document.restored = None
+    (raw,) = training_set(document.path.parent, _opened(document)()).train
+    assert np.array_equal(raw.image[..., 0], document.stack[0, 0])
+    assert not raw.restored
+
+
+def _found(image: np.ndarray) -> tuple[Any, ...]:
+    size = image.shape[:2]
+    masks = cv2.resize(cells_of_disks().astype(np.uint16), size[::-1], interpolation=cv2.INTER_NEAREST)
+    return masks, [np.zeros((*size, 3), np.uint8), np.zeros((2, *size), np.float32), np.zeros(size, np.float32)], None
+
+
+def test_two_restored_channels_are_trained_on_in_their_places() -> None:
+    stack = np.random.default_rng(0).random((1, 2, 6, 8)).astype(np.float32)
+    content = content_of_restored(Restored.by_model("m", stack, 1.0, (3, 1), 3))
+    image = restored_image(content, (1, 6, 8), (3, 1), 3)
+    assert np.array_equal(image[..., 2], stack[0, 0])
+    assert np.array_equal(image[..., 0], stack[0, 1])
+    assert not image[..., 1].any()
+    assert restored_image({**content, "img_restore": "damaged"}, (1, 6, 8), (3, 1), 3) is None
+    assert restored_image({"restore": "filter", "img_restore": stack[0]}, (1, 6, 8), None, 3) is None
+
+
+def test_a_movie_is_restored_frame_by_frame_and_segmented_so(window: Window, qtbot: Any, tmp_path: Path) -> None:
+    frames = np.concatenate([noisy(seed)[0] for seed in range(3)])
+    tifffile.imwrite(tmp_path / "movie.tif", frames, imagej=True, metadata={"axes": "TYX"})
+    drop(window, tmp_path / "movie.tif")
+    session = window.session
+    assert session.movies.is_open
+    session.settings.diameter = 26.0
+    press(window.panel.filtering.tasks["denoise"])
+    rest(window, qtbot)
+    stack = session.document.restored.stack
+    alone = DenoiseModel(model_type="denoise").eval(frames[1], diameter=26.0)
+    assert stack.shape == (3, 1, SIDE, SIDE)
+    assert np.allclose(stack[1, 0], np.squeeze(alone), atol=1e-4), "each frame has a brightness of its own"
+    press(window.panel.filtering.save)
+    rest(window, qtbot)
+    assert np.array_equal(tifffile.imread(tmp_path / "movie_dn.tif"), stack[:, 0])
+
+
+def test_a_changed_filter_says_why_the_restored_image_stays(opened: Window, qtbot: Any) -> None:
+    opened.session.restoration.start("oneclick")
+    rest(opened, qtbot)
+    opened.panel.filtering.numbers["smooth_radius"].setValue(2)
+    assert "press filter" in opened.statusBar().currentMessage()
+
+
+def test_a_filter_does_not_fill_the_bar_of_the_run(opened: Window, qtbot: Any) -> None:
+    opened.session.settings.smooth_radius = 2.0
+    rest(opened, qtbot)
+    assert opened.session.filters.is_on
+    assert opened.panel.segmentation.progress.value() <= 0

@@ -73,8 +73,11 @@ class Filters:
         The filter is on while any parameter is set. An image restored by a network stays as it is.
         """
         session, document = self._session, self._session.document
-        busy = session.restoration.done or session.restoration.task
-        if not self.live or busy or document is None or document.is_provisional:
+        if not self.live or document is None or document.is_provisional:
+            return
+        if session.restoration.done or session.restoration.task:
+            if filters_something(session.settings.filters()):
+                session.told.emit(tr("no live preview of a restored image; press filter to filter the image instead"))
             return
         if session.jobs.running(self.job) is not None:
             self._stale = True

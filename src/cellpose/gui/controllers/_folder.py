@@ -194,5 +194,12 @@ class Folder:
 
 
 def _corrected_by_hand(document: Document) -> bool:
-    names = [edit.name for edit in document.history.edits]
+    names = [edit.name for edit in document.history.edits if not _links_alone(edit)]
     return bool(names) and names[-1] not in _BY_MACHINE
+
+
+def _links_alone(edit: Edit) -> bool:
+    """Whether an edit changed only which cell comes from which: the cells are as they were."""
+    before = edit.rows_before.copy()
+    before["earlier"] = edit.rows_after["earlier"]
+    return not edit.patches and edit.regions is None and before.tobytes() == edit.rows_after.tobytes()

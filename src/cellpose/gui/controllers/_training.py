@@ -289,12 +289,16 @@ class Training:
 def _opened(document: Document) -> Callable[[], OpenImage]:
     """The open image as it is now; the slow work is done when the result is called, in the thread of a job."""
     frozen, rows = document.labels.frozen()
-    found, regions = document.found, [np.array(region) for region in document.labels.ignored]
+    found, restored, regions = (
+        document.found,
+        document.restored,
+        [np.array(region) for region in document.labels.ignored],
+    )
     touched = bool(rows["manual"].any() or rows["checked"].any())
 
     def opened() -> OpenImage:
         labels = frozen.labels()
         corrected = touched or (found is not None and not same_cells(found.labels.unpacked(), labels))
-        return OpenImage(document.path or Path(), document.stack, labels, corrected, regions)
+        return OpenImage(document.path or Path(), document.stack, labels, corrected, regions, restored)
 
     return opened

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cellpose.gui.model._picture import FULL, Picture
 
-__all__ = ["FILTER", "Restored", "content_of_restored", "restored_of"]
+__all__ = ["FILTER", "Restored", "content_of_restored", "restored_image", "restored_of"]
 
 FILTER = "filter"  # what a _seg.npy says of a filter in place of the name of a model
 _MOST_RATIO = 100.0
@@ -127,3 +127,32 @@ def restored_of(
         return None
     stack = np.ascontiguousarray(np.moveaxis(planes, -1, 1), np.float32)
     return Restored.by_model(model, stack, float(ratio), channels, n_channels)
+
+
+def restored_image(
+    content: Mapping[str, Any], shape: tuple[int, int, int], channels: tuple[int, int] | None, n_channels: int
+) -> npt.NDArray[np.float32] | None:
+    """What a filter or a restoration model made of a single plane, to be trained on in its place; None: nothing usable.
+
+    Parameters
+    ----------
+    content
+        With the keys of `content_of_restored`.
+    shape, channels, n_channels
+        As for `restored_of`.
+
+    Returns
+    -------
+    image
+        float32 (Y, X, C), ``ratio`` times as high and wide as the plane, with channels where those of the image stand.
+    """
+    if content.get("restore") == FILTER:
+        image = content.get("img_restore")
+        if not isinstance(image, np.ndarray) or image.dtype.kind not in "fiu" or image.ndim != 3:
+            return None
+        return image.astype(np.float32) if image.shape[:2] == shape[1:] else None
+    restored = restored_of(content, shape, channels, n_channels)
+    if restored is None or restored.stack is None:
+        return None
+    placed: npt.NDArray[np.float32] = np.moveaxis(_in_places(restored.stack, channels, n_channels)[0], 0, -1)
+    return placed

@@ -212,10 +212,11 @@ def _region_of(seg: Segmentation, shape: tuple[int, ...]) -> Box | None:
 def restore_restored(document: Document, seg: Segmentation) -> None:
     """What a restoration model made of the image, of a file that was read with it."""
     n_channels = document.stack.shape[1]
-    document.restored = restored_of(seg.content, document.labels.shape, _channels_of(seg), n_channels)
+    document.restored = restored_of(seg.content, document.labels.shape, channels_of(seg), n_channels)
 
 
-def _channels_of(seg: Segmentation) -> tuple[int, int] | None:
+def channels_of(seg: Segmentation) -> tuple[int, int] | None:
+    """The 1-based pair of channels that a file was segmented with; None: it says none."""
     channels = seg.content.get("chan_choose")
     if isinstance(channels, (list, tuple, np.ndarray)) and np.shape(channels) == (2,):
         first, second = (int(channel) for channel in channels)
@@ -231,7 +232,7 @@ def restore_settings(settings: SegmentationSettings, seg: Segmentation) -> bool:
     """
     if seg.diameter:
         settings.diameter = seg.diameter
-    settings.channels = _channels_of(seg) or settings.channels
+    settings.channels = channels_of(seg) or settings.channels
     kept = seg.content.get("normalize_params")
     if not isinstance(kept, Mapping):
         return False

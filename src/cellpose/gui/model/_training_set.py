@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from cellpose.gui._texts import tr
 from cellpose.gui.model._corrections import FOUND_KEY, ModelCells
 from cellpose.gui.model._folder import images_of, is_corrected
 from cellpose.gui.model._images import plane_of_file
-from cellpose.gui.model._seg_file import seg_path
+from cellpose.gui.model._restored import Restored, content_of_restored, restored_image
+from cellpose.gui.model._seg_file import channels_of, seg_path
 from cellpose.io import regions_of, with_ignored
 from cellpose.utils import remove_edge_masks
 
@@ -37,17 +38,20 @@ class Example:
     path
         The image.
     image
-        (Y, X, C), as it is given to networks.
+        (Y, X, C), as it is given to networks: the restored or filtered image, where there is one.
     labels
         int32 (Y, X), 1..n; -1: not trained on.
     corrected
         Whether a person drew, corrected or checked cells of it.
+    restored
+        What restored it, a model or ``filter``; empty: it is the image itself.
     """
 
     path: Path
     image: npt.NDArray[Any]
     labels: npt.NDArray[np.int32]
     corrected: bool
+    restored: str = ""
 
     @property
     def cells(self) -> int:
@@ -71,6 +75,8 @@ class OpenImage:
         Whether cells were drawn, corrected or checked.
     ignored
         Regions that are left out, see `io._ignored`.
+    restored
+        The image after a filter or a restoration model, where there is one.
     """
 
     path: Path
@@ -78,6 +84,7 @@ class OpenImage:
     labels: npt.NDArray[np.int32]
     corrected: bool
     ignored: Sequence[npt.NDArray[Any]] = ()
+    restored: Restored | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,12 +193,14 @@ def _of_document(opened: OpenImage) -> Example | str:
         return _STACK.format(n=len(opened.labels))
     if not opened.labels.any():
         return tr("no cells")
-    return Example(
+    example = Example(
         opened.path,
         np.moveaxis(opened.stack[0], 0, -1),
         with_ignored(opened.labels[0], opened.ignored),
         opened.corrected,
     )
+    channels = None if opened.restored is None else opened.restored.channels
+    return _restored(example, content_of_restored(opened.restored), channels)
 
 
 def _of_file(path: Path) -> Example | str | None:
@@ -199,7 +208,7 @@ def _of_file(path: Path) -> Example | str | None:
     file = seg_path(path)
     if not file.is_file():
         return None
-    seg = io.read_seg(file, without=("outlines", "flows", "img_restore"))
+    seg = io.read_seg(file, without=("outlines", "flows"))
     if seg.masks.ndim != 2:
         return _STACK.format(n=len(seg.masks))
     if not seg.count:
@@ -210,7 +219,18 @@ def _of_file(path: Path) -> Example | str | None:
             "the masks are of shape {masks}, the image of shape {image}", masks=seg.masks.shape, image=image.shape[:2]
         )
     found = ModelCells.read(seg.content.get(FOUND_KEY), (1, *seg.masks.shape))
-    return Example(path, image, with_ignored(renumber(seg.masks)[0], regions_of(seg.content)), is_corrected(seg, found))
+    labels = with_ignored(renumber(seg.masks)[0], regions_of(seg.content))
+    return _restored(Example(path, image, labels, is_corrected(seg, found)), seg.content, channels_of(seg))
+
+
+def _restored(example: Example, content: Mapping[str, Any], channels: tuple[int, int] | None) -> Example:
+    """The example with what was segmented of it: the restored image, and labels as large as that."""
+    height, width = example.labels.shape
+    image = restored_image(content, (1, height, width), channels, example.image.shape[2])
+    if image is None:
+        return example
+    rows, columns = (np.arange(n) * there // n for n, there in zip(image.shape[:2], (height, width), strict=True))
+    return replace(example, image=image, labels=example.labels[np.ix_(rows, columns)], restored=content["restore"])
 
 
 def _held_out(examples: Sequence[Example]) -> set[Path]:

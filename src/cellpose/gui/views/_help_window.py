@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QEvent, Qt, QUrl
-from qtpy.QtGui import QDesktopServices, QPalette, QTextDocument
+from qtpy.QtGui import QDesktopServices, QKeySequence, QPalette, QShortcut, QTextDocument
 from qtpy.QtWidgets import (
     QDialog,
     QHBoxLayout,
@@ -80,6 +80,10 @@ class HelpWindow(QDialog):  # type: ignore[misc]
         self.browser.forwardAvailable.connect(self.forward.setEnabled)
         self.search.textChanged.connect(self._find)
         self.search.returnPressed.connect(self._go_to_first)
+        QShortcut(QKeySequence.StandardKey.Find, self).activated.connect(self._search)
+        QShortcut(QKeySequence("Down"), self.search, context=Qt.ShortcutContext.WidgetShortcut).activated.connect(
+            self.list.setFocus
+        )
         self.list.currentItemChanged.connect(lambda item, _: self._show_item(item))
         self._dress()
         self._find("")
@@ -91,6 +95,10 @@ class HelpWindow(QDialog):  # type: ignore[misc]
         name, _, anchor = place.partition("#")
         self.browser.setSource(QUrl(f"help:/{name}.html#{anchor}" if anchor else f"help:/{name}.html"))
         self.browser.setFocus()
+
+    def _search(self) -> None:
+        self.search.setFocus()
+        self.search.selectAll()
 
     def _lay_out(self) -> None:
         top = QHBoxLayout()

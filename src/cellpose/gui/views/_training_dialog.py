@@ -247,6 +247,10 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.rows.clear()
         for example, what in used[:_MOST_ROWS]:
             item = QTreeWidgetItem([example.path.name, str(example.cells), what])
+            if example.restored:
+                restored = Path(example.restored).name
+                item.setText(0, tr("{name} (restored)", name=example.path.name))
+                item.setToolTip(0, tr("trained on as it was segmented: after {restored}", restored=restored))
             item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             if what == "compare":
                 for column in range(3):

@@ -26,7 +26,7 @@ class Link(Tool):
     own_clicks = True
     hint = tr(
         "click: a cell, then the same one in the next frame; Shift+click: a daughter; "
-        "Ctrl+click: cut the link to the frame before; click on background: begin anew"
+        "Ctrl+click: cut; background: begin anew"
     )
 
     def __init__(self, context: Context) -> None:

@@ -10,6 +10,7 @@ import qtawesome
 from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
+    QApplication,
     QCheckBox,
     QComboBox,
     QFormLayout,
@@ -41,7 +42,8 @@ __all__ = [
 _GRAY = "#8a8f98"
 _Key = Qt.Key
 WALKING = frozenset((_Key.Key_Up, _Key.Key_Down, _Key.Key_PageUp, _Key.Key_PageDown, _Key.Key_Home, _Key.Key_End))
-_LEAVING = {Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape}
+_ENTERING = {Qt.Key.Key_Return, Qt.Key.Key_Enter}
+_LEAVING = _ENTERING | {Qt.Key.Key_Escape}
 
 
 class Group(QGroupBox):  # type: ignore[misc]
@@ -70,7 +72,10 @@ class _OwnKeys(QObject):  # type: ignore[misc]
         kind = event.type()
         if kind == QEvent.Type.ShortcutOverride:
             keys: Any = event.modifiers()
-            commanding = keys & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
+            runs = event.key() in _ENTERING and keys & Qt.KeyboardModifier.ShiftModifier
+            if isinstance(watched, QAbstractSpinBox) and event.key() in _ENTERING:
+                watched.interpretText()  # so that Shift+Enter, and Ctrl+Enter, run with the number that was typed
+            commanding = runs or keys & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
             if not commanding and not _Key.Key_F1 <= event.key() <= _Key.Key_F12:
                 event.accept()
                 return True
@@ -92,8 +97,10 @@ class _ListKeys(QObject):  # type: ignore[misc]
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Take them before the window does."""
         if event.type() == QEvent.Type.ShortcutOverride and event.key() in self._keys:
-            keys: Any = event.modifiers()
-            if not keys & ~Qt.KeyboardModifier.KeypadModifier & ~Qt.KeyboardModifier.ShiftModifier:
+            keys: Any = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+            if event.key() in WALKING:
+                keys &= ~Qt.KeyboardModifier.ShiftModifier  # it selects; Shift+Enter is a command of the window
+            if not keys:
                 event.accept()
                 return True
         return bool(super().eventFilter(watched, event))
@@ -230,11 +237,18 @@ class SliderRow(QWidget):  # type: ignore[misc]
 
 
 def button(text: str, run: Callable[[], object], hint: str = "") -> QPushButton:
-    """A button that a click does not give the keys to."""
+    """A button that a click does not give the keys to; a number that is being typed in a box counts before it runs."""
     made = QPushButton(text)
     own_keys(made)
     made.setToolTip(hint)
-    made.clicked.connect(lambda: run())
+
+    def click() -> None:
+        box = QApplication.focusWidget()
+        if isinstance(box, QAbstractSpinBox):
+            box.interpretText()
+        run()
+
+    made.clicked.connect(click)
     return made
 
 

@@ -43,7 +43,7 @@ class SegmentationPanel(Group):
         self._add_more()
         session.jobs.changed.connect(self._show_job)
         session.failed.connect(lambda _: self.progress.setValue(0))
-        session.opened.connect(lambda _: self._show_state())
+        session.opened.connect(lambda _: self._begin())
         session.pointer.mode_changed.connect(lambda _: self._show_state())
         self._show_state()
 
@@ -143,9 +143,16 @@ class SegmentationPanel(Group):
         else:
             runs.run()
 
+    def _begin(self) -> None:
+        """Another image: the bar does not stay full of the run of the last one."""
+        runs = self._session.segmentation
+        if not any(self._session.jobs.running(name) for name in (runs.name, runs.sizing, self._session.models.job)):
+            self.progress.reset()
+        self._show_state()
+
     def _show_job(self, job: Job[Any]) -> None:
         session, runs = self._session, self._session.segmentation
-        if job.name not in (runs.name, runs.sizing, session.models.job, session.filters.job):
+        if job.name not in (runs.name, runs.sizing, session.models.job):
             return
         loading = job.name == runs.name and runs.is_running and job.progress == 0
         self.progress.setRange(0, 0 if loading else 100)  # from 0 to 0 it swings: how long a model takes is not known
