@@ -1,6 +1,6 @@
 """``python -m cellpose``.
 
-The command line and the rooms beside it do not know each other; what one does for the other is handed over here.
+The command line and the rooms beside it do not import each other; this module connects them.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def export_model(
     description: str | None = None,
     authors: Sequence[Mapping[str, str]] = (),
     cite: Sequence[Mapping[str, str]] = (),
-    license: str | None = None,  # the word of the format
+    license: str | None = None,  # a term of the format
     tags: Sequence[str] = (),
     documentation: str | Path | None = None,
     covers: Sequence[str | Path] = (),
@@ -149,7 +149,7 @@ def export_model(
                 outputs=[_output(spec, key, value, network, files[key]) for key, value in tensors.outputs.items()],
                 weights=spec.WeightsDescr(pytorch_state_dict=_weights(spec, files["weights"], network, source)),
             )
-        except ValueError as error:  # of pydantic: it names the fields and what they may be
+        except ValueError as error:  # from pydantic: it names the fields and their allowed values
             message = f"BioImage.IO does not accept this description of the model: {error}"
             raise OptionError(message) from error
         writer.save_bioimageio_package(made, output_path=path, allow_invalid=False)

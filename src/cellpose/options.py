@@ -72,7 +72,7 @@ class _Checked:
             self._check_one(f.name, value, f.metadata)
 
     def _check_number(self, f: dataclasses.Field[Any], value: Any) -> None:
-        """Refuse what is no number, or not true or false, where the annotation of the field, a text, says so."""
+        """Refuse anything but numbers, or true and false, where the field's annotation (a text) asks for them."""
         kinds = str(f.type).split(" | ")
         if kinds[0] == "bool" and not isinstance(value, (numbers.Real, np.bool_, type(None))):
             message = f"{f.name}={value!r} is not allowed; it must be True or False"
@@ -86,7 +86,7 @@ class _Checked:
             if good:
                 object.__setattr__(self, f.name, int(value))
         if good and f.metadata.get("low") is not None and f.metadata.get("finite", True):
-            good = math.isfinite(value)  # infinite sizes and factors lead nowhere
+            good = math.isfinite(value)  # infinite sizes and factors make no sense
         if not good:
             low, high = f.metadata.get("low"), f.metadata.get("high")
             bounds = "" if low is None and high is None else f" {_allowed(low, high)}"
@@ -253,7 +253,7 @@ class Evaluation(_Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self.flow_sigmas, self.plane_weights  # what cannot be read is refused here
+        _ = self.flow_sigmas, self.plane_weights  # unreadable values are refused here
 
     @property
     def flow_sigmas(self) -> tuple[float, float, float]:
@@ -285,14 +285,14 @@ class Evaluation(_Checked):
 
 
 def _numbers(given: Any, default: Any) -> npt.NDArray[np.float64]:
-    """One number or several as an array, ``default`` where None is given; not a number if there is none."""
+    """One number or several as an array, ``default`` where None is given; NaN where the value is not numeric."""
     try:
         return np.asarray(default if given is None else given, float)
     except (TypeError, ValueError):
         return np.full(1, np.nan)
 
 
-# Adapters begin as zero and are few: they want larger steps than the weights of a trained transformer.
+# Adapters start at zero and are few: they need larger steps than the weights of a trained transformer.
 _ADAPTER_RATE = 1e-4
 
 

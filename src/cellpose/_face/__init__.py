@@ -1,1 +1,1 @@
-"""What public functions share: checks of what is given, other names of parameters and of modules' contents."""
+"""What public functions share: argument checks, and alternative names of parameters and of module members."""

@@ -1,4 +1,4 @@
-"""Names that scripts find in the modules of the published versions beside those of ``__all__``.
+"""Names outside ``__all__`` that scripts use from the modules of the published versions.
 
 They are looked up on first use, so that importing a module loads no more than it needs.
 """

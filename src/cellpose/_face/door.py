@@ -23,10 +23,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 _NUMBERS = {"int", "float", "None", "bool", "np.number"}
 _PATHS = {"str", "Path", "PathLike", "os.PathLike[str]", "None"}
 _LONGEST = 60  # characters of a value in a message
-#: What wrong arguments end in where they are not noticed before; other errors are none of the caller's.
+#: Errors that wrong arguments cause where no check caught them; other errors are not the caller's fault.
 _RAW = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, NotImplementedError, BufferError)
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__))).replace(os.sep, "/")
-#: Where code lies that is not the caller's.
+#: Folders of code that is not the caller's.
 _INSTALLED = tuple(
     {_HOME, *(sysconfig.get_path(name).replace(os.sep, "/") for name in ("stdlib", "platstdlib", "purelib", "platlib"))}
 )
@@ -50,7 +50,7 @@ def guard(face: dict[str, Any]) -> None:
 
 
 def _wants_door(value: Any) -> bool:
-    """Whether to check it: generators start after the call; functions of another module are checked already."""
+    """Whether to check a function: generators start after the call, and other modules check their own functions."""
     if not isinstance(value, FunctionType) or hasattr(value, "__cellpose_door__"):
         return False
     return not inspect.isgeneratorfunction(inspect.unwrap(value))
@@ -91,7 +91,7 @@ def door(function: F, module: str | None = None) -> F:
         try:
             given = signature[0].bind(*args, **keywords)
         except TypeError:
-            # Names that only `also_called` knows, or a wrong call, which the function says best.
+            # Names that only `also_called` knows, or a wrong call, which the function itself reports best.
             return function(*args, **keywords)
         for name, value in given.arguments.items():
             parameter = signature[0].parameters[name]
@@ -113,7 +113,7 @@ def door(function: F, module: str | None = None) -> F:
 
     checked.__cellpose_door__ = True  # type: ignore[attr-defined]
     if module is not None:
-        checked.__module__ = module  # where it is found again when it is unpickled
+        checked.__module__ = module  # where unpickling finds it
     return checked  # type: ignore[return-value]
 
 
@@ -126,7 +126,7 @@ def _checked(name: str, value: Any, annotation: str) -> Any:
     if value is None:
         return value
     kinds = {kind.strip() for kind in annotation.split("|")}
-    # Axes are checked where they are sought, with the shape of the array at hand.
+    # Axes are checked where they are looked up, with the shape of the array at hand.
     if name.endswith("axis"):
         return value
     if kinds <= _NUMBERS and kinds & {"int", "float"}:
@@ -142,7 +142,7 @@ def _checked(name: str, value: Any, annotation: str) -> Any:
 
 
 def _truth(name: str, value: Any) -> bool:
-    """True or False, also of a number or of an array of one."""
+    """True or False, also from a number or an array of one element."""
     import numpy as np
 
     one = value.item() if math.prod(getattr(value, "shape", (0,))) == 1 and hasattr(value, "item") else value
@@ -153,7 +153,7 @@ def _truth(name: str, value: Any) -> bool:
 
 
 def _check_sequence(name: str, value: Any, annotation: str) -> None:
-    """Bytes are no list of numbers, and what has no order is no list at all."""
+    """Refuse bytes, which are not a list of numbers, and containers without an order."""
     mapping = isinstance(value, Mapping) and not re.search("Mapping|dict", annotation)
     if mapping or isinstance(value, (bytes, bytearray, Set)):
         message = f"{name}={_shown(value)} is not allowed; it must be an array, list or tuple"
@@ -183,7 +183,7 @@ def _check_path(name: str, value: Any) -> None:
 
 
 def _array(name: str, value: Any) -> Any:
-    """What is to be an array; tensors give up their gradient, buffers become arrays."""
+    """The argument as an array; tensors are detached from their gradient, buffers become arrays."""
     import numpy as np
 
     if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
@@ -201,16 +201,16 @@ def _array(name: str, value: Any) -> Any:
 
 def _is_of_arguments(error: Exception) -> bool:
     if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
-        return False  # a wrong call, as Python itself says it
+        return False  # a wrong call, as Python itself reports it
     known = isinstance(error, _RAW) or type(error).__module__.partition(".")[0] in _LIBRARIES
-    # What torch says of arguments; of devices that fail or are full it tells in others, or by their names.
+    # Torch's errors about arguments; errors of failing or full devices have other types or name the device.
     if type(error) is RuntimeError:
         known = not any(word in str(error) for word in ("CUDA", "MPS", "memory"))
     return known and not _is_of_others(error.__traceback__)
 
 
 def _is_of_others(trace: TracebackType | None) -> bool:
-    """Whether an error came up in a network, in an engine, or in what the caller gave to be called."""
+    """Whether an error arose in a network, in an engine, or in a function that the caller passed in."""
     for frame, _ in traceback.walk_tb(trace):
         file = frame.f_code.co_filename.replace(os.sep, "/")
         if file.endswith("torch/nn/modules/module.py") or file.startswith(f"{_HOME}/engines/"):

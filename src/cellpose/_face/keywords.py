@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def check_keywords(given: Iterable[str], function: Callable[..., Any], name: str) -> None:
-    """Refuse keywords that a function does not take, before it is called elsewhere and much later.
+    """Refuse keywords that a function does not take, long before it is called elsewhere.
 
     Raises
     ------

@@ -36,7 +36,7 @@ __all__ = [
 
 Labels = npt.NDArray[np.int32]
 
-PIXELS_PER_SLICE = 1 << 18  # pixels worth a thread in passes that do little with each (a tenth of a millisecond)
+PIXELS_PER_SLICE = 1 << 18  # pixels worth a thread in passes that do little per pixel (a tenth of a millisecond)
 
 
 class Scan(NamedTuple):
@@ -81,7 +81,7 @@ def as_labels(labels: npt.ArrayLike) -> Labels:
 
 
 def _with_largest(labels: npt.ArrayLike) -> tuple[Labels, int]:
-    """`as_labels` and the largest label, so that no pass is made only to look for it."""
+    """`as_labels` and the largest label, which saves a pass to look for it."""
     array = np.asarray(labels)
     if array.dtype == np.bool_:
         return np.ascontiguousarray(array, np.int32), int(array.any())
@@ -94,7 +94,7 @@ def _with_largest(labels: npt.ArrayLike) -> tuple[Labels, int]:
     if array.size == 0:
         return np.zeros(array.shape, np.int32), 0
     table_limit = min(4 * array.size + 2**20, 2**31 - 1)
-    # Negative numbers are huge ones without a sign.
+    # Read as unsigned, negative numbers are huge.
     largest = int((array.view(np.uint32) if array.dtype == np.int32 else array).max())
     if largest <= table_limit and (array.dtype == np.int32 or array.dtype.kind == "u" or array.min() >= 0):
         return np.ascontiguousarray(array, np.int32), largest
@@ -127,7 +127,7 @@ def compact(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def scan(labels: Labels, largest: int | None = None) -> Scan:
-    """Boxes, sizes and places of all labels of a plane or volume, of which the largest may be known."""
+    """Boxes, sizes and places of all labels of a plane or volume; the largest label may be given."""
     from cellpose._labels.kernels import join_boxes, label_boxes
 
     volume, n = _volume(labels), _largest(labels) if largest is None else largest

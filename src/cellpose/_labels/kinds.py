@@ -1,4 +1,4 @@
-"""What kind of labels training is given: a label image, training targets, or something else, which is named."""
+"""The kind of labels given to training: a label image, training targets, or something else, which is named."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _is_colour(array: Array) -> bool:
 
 
 def _one_colour(picture: Array) -> Array:
-    """The labels in a gray picture that was saved in colors, of which a fourth channel is how opaque it is."""
+    """The labels in a gray picture that was saved in colors; a fourth channel is its opacity."""
     if (picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all():
         logger.warning(
             f"labels of shape {picture.shape} are a gray image saved in color; its gray values are the labels"

@@ -1,6 +1,6 @@
 """Where compiled loops are kept when neither the package nor the home folder can be written to.
 
-numba keeps machine code beside the source, else in the home folder, and refuses to compile where it can keep it in
+numba keeps machine code beside the source, else in the home folder. It refuses to compile where it can write to
 neither: in containers with read-only images, and for users without a home.
 """
 

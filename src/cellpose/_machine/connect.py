@@ -19,7 +19,7 @@ __all__ = ["RedirectError", "SlowError", "UnansweredError", "announced_length", 
 
 # Seconds in which a server must answer at all.
 _CONNECT_S = 10.0
-# A server that sends less than this has stopped to do its work, though it keeps the connection.
+# A server that sends less than this has stopped working, though it keeps the connection open.
 _SLOWEST_BYTES_S = 1024
 _PIECE = 1 << 18
 
@@ -122,7 +122,7 @@ class _Answer(http.client.HTTPResponse):
 
 
 def pieces(response: Any, limit_s: float) -> Iterator[bytes]:
-    """What a server sends, as it arrives.
+    """The bytes that a server sends, as they arrive.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def pieces(response: Any, limit_s: float) -> Iterator[bytes]:
                 raise SlowError
             if not piece:
                 return
-            # Only the time spent waiting counts, not that in which the pieces are written.
+            # Only the time spent waiting counts, not the time in which the pieces are written.
             waited_s, n_bytes = waited_s + time.monotonic() - begin, n_bytes + len(piece)
             if waited_s > limit_s:
                 if n_bytes < waited_s * _SLOWEST_BYTES_S:
@@ -156,7 +156,7 @@ def pieces(response: Any, limit_s: float) -> Iterator[bytes]:
 
 
 def announced_length(response: Any) -> int | None:
-    """Bytes that a server announces; None if it announces none, or nonsense."""
+    """Number of bytes that a server announces; None if it announces none, or an invalid number."""
     length = str(response.headers.get("Content-Length") or "").strip()
     return int(length) if length.isascii() and length.isdecimal() and len(length) < 40 else None
 
@@ -212,12 +212,12 @@ class _SecureHandler(urllib.request.HTTPSHandler):
 
 
 def opener() -> urllib.request.OpenerDirector:
-    """What opens addresses: proxies of the environment are used, redirections followed, certificates verified."""
+    """An opener of addresses that uses the proxies of the environment, follows redirects and verifies certificates."""
     return urllib.request.build_opener(_SecureHandler(), _PlainHandler(), _NoDowngrade())
 
 
 def _tls() -> ssl.SSLContext:
-    """A context that verifies certificates, by those of the system, or of certifi if the system has none."""
+    """A context that verifies certificates against those of the system, or of certifi if the system has none."""
     context = ssl.create_default_context()
     if not context.cert_store_stats()["x509_ca"] and not os.environ.get("SSL_CERT_FILE"):
         with contextlib.suppress(ImportError):

@@ -1,4 +1,4 @@
-"""Libraries that are not always installed: imported where they are used, and told by the extra that brings them."""
+"""Optional libraries: imported where they are used; the error for a missing one names the extra that installs it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cellpose.errors import MissingExtraError
 
 __all__ = ["optional"]
 
-# Names of libraries by those of their modules, where they differ.
+# Names of libraries by the names of their modules, where the two differ.
 _LIBRARIES = {"dask_jobqueue": "dask-jobqueue", "nrrd": "pynrrd", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 
 

@@ -21,13 +21,13 @@ __all__ = ["AT_ONCE_ENV", "Budget", "Stopped", "Tell", "in_order", "worker_count
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: To be called with the fraction that is done, 0 to 1, again and again; raises `Stopped` where the rest is not wanted.
+#: Called repeatedly with the fraction done, 0 to 1; raises `Stopped` where the rest is not wanted.
 Tell = Callable[[float], None]
 
 #: Environment variable with the number of images to work on at once.
 AT_ONCE_ENV = "CELLPOSE_IMAGES_AT_ONCE"
 _MOST_WORKERS = 8
-_AHEAD = 2  # items begun for each worker before the first of them is taken
+_AHEAD = 2  # items started for each worker before the first result is taken
 _WAIT = 0.2  # seconds; where a wait cannot be interrupted, Ctrl-C is seen this late
 
 
@@ -38,7 +38,7 @@ class Stopped(BaseException):
 def worker_count() -> int:
     """Images worth working on at once: one for each thread, and one that is being read or written.
 
-    The environment variable ``CELLPOSE_IMAGES_AT_ONCE`` says otherwise.
+    The environment variable ``CELLPOSE_IMAGES_AT_ONCE`` overrides this.
     """
     wanted = os.environ.get(AT_ONCE_ENV, "")
     if wanted.isdecimal() and int(wanted):
@@ -91,7 +91,7 @@ class _Hold(logging.Filter):
 
     @contextmanager
     def into(self, records: list[logging.LogRecord]) -> Iterator[None]:
-        """What this thread logs goes to the list."""
+        """Collect what this thread logs in the list."""
         for name, logger in list(logging.root.manager.loggerDict.items()):
             # Filters of a logger do not see what those below it log, so each of them gets it.
             if name.split(".")[0] == "cellpose" and isinstance(logger, logging.Logger) and self not in logger.filters:
@@ -105,7 +105,7 @@ class _Hold(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep the records of a worker thread for later; let those of all other threads pass."""
         records = getattr(self._here, "records", None)
-        if records is None or getattr(record, "told", False):  # what a person should see at once
+        if records is None or getattr(record, "told", False):  # shown to the user at once
             return True
         name_image(record)  # only this thread knows
         records.append(record)
@@ -172,14 +172,14 @@ def in_order(
             del outcome
     finally:
         stop.set()
-        # After Ctrl-C nobody waits for the threads, which end when they next tell how far they are.
+        # After Ctrl-C nobody waits for the threads, which end when they next report progress.
         pool.shutdown(wait=isinstance(sys.exc_info()[1], (Exception, type(None))), cancel_futures=True)
 
 
 def _take(
     events: queue.SimpleQueue[tuple[int, float | _Outcome[R]]], done: dict[int, _Outcome[R]], parts: dict[int, float]
 ) -> None:
-    """Wait for news of the threads."""
+    """Wait for the next message from the threads."""
     try:
         index, news = events.get(timeout=_WAIT)
     except queue.Empty:

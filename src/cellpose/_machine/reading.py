@@ -87,7 +87,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def _refuse_endless(name: str) -> None:
-    """Pipes, sockets and devices are no files: opening them may wait for ever, and reading them never end."""
+    """Refuse pipes, sockets and devices: opening them may block forever, and reading them may never end."""
     try:
         kind = os.stat(name).st_mode
     except (OSError, ValueError):  # reported when it is opened

@@ -8,7 +8,7 @@ import sys
 
 __all__ = ["why_no_screen"]
 
-# What Qt loads to draw on X11 and does not bring along, by the packages of Debian that hold it.
+# Libraries that Qt needs on X11 and does not ship, by the Debian packages that contain them.
 _NEEDED = {
     "libxcb-cursor.so.0": "libxcb-cursor0",
     "libxcb-icccm.so.4": "libxcb-icccm4",
@@ -20,7 +20,7 @@ _NEEDED = {
 
 
 def why_no_screen() -> str | None:
-    """Why Qt would find no screen, and end the process; None if it will find one."""
+    """Why Qt would find no screen and end the process; None if it will find one."""
     if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM"):
         return None
     if os.environ.get("WAYLAND_DISPLAY"):
@@ -42,7 +42,7 @@ def why_no_screen() -> str | None:
 
 
 def _answers() -> bool:
-    """Whether the display that DISPLAY names lets a program in."""
+    """Whether the display named by DISPLAY accepts connections."""
     xcb = ctypes.CDLL("libxcb.so.1")
     xcb.xcb_connect.restype = ctypes.c_void_p
     connection = ctypes.c_void_p(xcb.xcb_connect(None, None))

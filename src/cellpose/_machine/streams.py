@@ -42,7 +42,7 @@ class _Guarded:
 
     def _give_up(self, error: OSError) -> None:
         self.error = error
-        # what waits in the buffers goes there too, also when the interpreter ends
+        # buffered text goes there too, also when the interpreter ends
         with suppress(OSError, ValueError):
             void = os.open(os.devnull, os.O_WRONLY)
             os.dup2(void, self._stream.fileno())
@@ -57,7 +57,7 @@ def guard_streams() -> None:
     for number in range(3):
         try:
             os.fstat(number)
-        except OSError:  # closed: else the next file that is opened would take its place, and what is printed
+        except OSError:  # closed: otherwise the next opened file would take its place and receive the printed text
             os.open(os.devnull, os.O_RDWR)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -1,7 +1,8 @@
 """Names of temporary files and folders, and the removal of those that killed runs have left.
 
-A result is made under such a name beside its place and moved there when it is whole. A run that is killed leaves it;
-the next run that writes into the same folder removes it, unless the run that made it may be alive.
+A result is written under such a name beside its target and moved there when it is complete. A run that is killed leaves
+the file behind. The next run that writes into the same folder removes it, unless the run that made it may still be
+alive.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _swept: set[str] = set()
 
 
 def temporary_beside(target: Path) -> Path:
-    """A name for what is to be moved to ``target``; removes what killed runs have left in its folder."""
+    """A name for a file that will be moved to ``target``; removes leftovers of killed runs in its folder."""
     folder = os.path.abspath(target.parent)
-    if folder not in _swept:  # once for each folder: listing a large one takes its time
+    if folder not in _swept:  # once for each folder: listing a large one is slow
         _swept.add(folder)
         remove_left_over(folder)
     # a short name of its own: the target's name may already be as long as the file system allows
@@ -60,7 +61,7 @@ def _is_left_over(machine: str | None, process: int, modified: float) -> bool:
         return True
     if machine != _machine():
         return False
-    if process == os.getpid():  # of an earlier process with this number, as containers give them
+    if process == os.getpid():  # of an earlier process with this number, as happens in containers
         return modified < _STARTED
     return not _is_alive(process)
 

@@ -18,7 +18,7 @@ __all__ = ["run_sliced", "thread_count"]
 
 R = TypeVar("R")
 
-SLICES_PER_THREAD = 8  # so that a thread with easy slices takes over those of another
+SLICES_PER_THREAD = 8  # so that a thread with easy slices can take over slices of another
 
 
 def thread_count() -> int:
@@ -59,12 +59,12 @@ def run_sliced(
     def work() -> None:
         while True:
             try:
-                k = left.popleft()  # safe in threads, as a look whether something is left would not be
+                k = left.popleft()  # safe in threads; checking first whether something is left would not be
             except IndexError:
                 return
             results[k] = kernel(edges[k], edges[k + 1], *args)
 
-    # The caller works, too: a thread less to begin and to wait for.
+    # The caller works too: one thread less to start and to wait for.
     with ThreadPoolExecutor(min(threads, pieces) - 1) as pool:
         others = [pool.submit(work) for _ in range(min(threads, pieces) - 1)]
         work()

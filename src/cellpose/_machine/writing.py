@@ -63,6 +63,6 @@ def replacing_by_name(path: str | os.PathLike[str], failures: tuple[type[Excepti
 @contextmanager
 def replacing(path: str | os.PathLike[str], failures: tuple[type[Exception], ...] = ()) -> Iterator[BinaryIO]:
     """A binary file that takes the place of ``path``; see `replacing_by_name`."""
-    # opened again rather than by tempfile, whose files only their owner may read
+    # opened again rather than with tempfile, whose files only their owner may read
     with replacing_by_name(path, failures) as name, open(name, "xb") as file:
         yield file

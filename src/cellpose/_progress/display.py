@@ -22,7 +22,7 @@ from cellpose._progress.stages import Job
 __all__ = ["Display", "can_show", "printable", "shown", "waiting"]
 
 _TICK = 0.5  # seconds between two drawings
-_PATIENCE = 2.0  # seconds after which what takes long is shown
+_PATIENCE = 2.0  # seconds after which slow work is shown
 _MOST_LETTERS = 40  # of the name of an image
 
 _ALL = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
@@ -134,7 +134,7 @@ class Display:
                 self._close(name, keep=kind is None and self._keep)
 
     def advance(self, done: float, note: str = "") -> None:
-        """Say how much of all is done, parts included, and a few words about it."""
+        """Report how much of everything is done, parts included, with a few words about it."""
         self._done, self._note = done, note
         self._poke()
 
@@ -174,7 +174,7 @@ class Display:
         for handler in dict.fromkeys((*logging.getLogger("cellpose").handlers, *logging.getLogger().handlers)):
             if isinstance(handler, logging.StreamHandler) and _is_terminal(handler.stream):
                 if "emit" in handler.__dict__:
-                    continue  # somebody else's, who may take it back at any time
+                    continue  # belongs to other code, which may take it back at any time
                 handler.emit = self._above_the_bars(handler.emit)  # type: ignore[assignment]
                 self._guarded.append(handler)
 
@@ -197,7 +197,7 @@ class Display:
                     return
 
     def _poke(self) -> None:
-        """Draw now in a notebook, which takes drawings of its own thread only."""
+        """Draw now in a notebook, which accepts drawings from its own thread only."""
         if self._notebook and threading.get_ident() == self._owner and time.monotonic() - self._drawn >= _TICK:
             self._draw()
 
@@ -213,7 +213,7 @@ class Display:
                 self._close("part")
 
     def _draw_all(self) -> None:
-        # Parts of several pieces add up to no piece.
+        # Parts of several pieces do not add up to one piece.
         done = int(min(self._done, self.first + self._finished))
         count = f"{done}" if self.total is None else f"{done}/{self.total}"
         text = f"{self.what} {count}{f', {self._note}' if self._note else ''}"

@@ -1,6 +1,6 @@
 """What is being done now, for a person who waits.
 
-Every room may say which stage its work is in. What it says reaches the display that was opened for this work, if there
+Every room may report which stage its work is in. The report reaches the display that was opened for this work, if there
 is one (see `display.py`), and costs nothing otherwise. Lines that a person should see once go to the log too.
 """
 
@@ -76,7 +76,7 @@ class Job:
 
 
 _job: ContextVar[Job | None] = ContextVar("cellpose_job", default=None)
-#: What writes a line above the bars of the display that is open.
+#: The function that writes a line above the bars of the open display.
 _line: list[Callable[[str], None]] = []
 
 

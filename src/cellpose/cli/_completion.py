@@ -20,7 +20,7 @@ __all__ = ["SHELLS", "completion_command", "script_of"]
 
 SHELLS = ("bash", "zsh", "fish")
 
-# What values are, by the placeholder that the help shows for them, or by the name of the option.
+# The kind of a value, by the placeholder that the help shows for it, or by the name of the option.
 _FOLDERS = ("FOLDER", "labels")
 _FILES = ("FILE", "INPUT", "MOVIE", "CSV", "image", "like", "file")
 _MODELS = ("pretrained_model", "pretrained_model_ortho", "name", "names")
@@ -67,7 +67,7 @@ def script_of(shell: str) -> str:
 
 
 def _commands() -> list[Command]:
-    """All commands, that without a name (images, training) first."""
+    """All commands; the one without a name (images, training) comes first."""
     flat = Command("", "", *_words(get_arg_parser()))
     found = [flat]
     for name in SUBCOMMANDS:
@@ -105,7 +105,7 @@ def _words(parser: argparse.ArgumentParser) -> tuple[list[Option], list[Option]]
 
 
 def _kind(action: argparse.Action) -> str:
-    """Of which kind the values of an option are, see `Option`."""
+    """The kind of the values of an option, see `Option`."""
     shown = action.metavar or action.dest
     if action.nargs == 0:
         return "none"
@@ -123,7 +123,7 @@ def _choices(action: argparse.Action) -> tuple[str, ...]:
 
 @cache
 def _known_words() -> dict[str, tuple[str, ...]]:
-    """Words of options whose parser takes any text and leaves the check to a room below."""
+    """Words of options whose parser accepts any text and leaves the check to a lower room."""
     from cellpose import weights
     from cellpose.cli._distribute import MACHINES
     from cellpose.engines import PRECISIONS, engine_names

@@ -119,7 +119,7 @@ def _retrain_for_ever(args: argparse.Namespace) -> int:
     while True:
         try:
             _retrain_once(args)
-        except CellposeError as error:  # the next time there may be more images
+        except CellposeError as error:  # next time there may be more images
             logger.error(str(error))
         time.sleep(args.every * _HOUR_S)
 

@@ -38,7 +38,7 @@ them, or of --like, or else the smallest size that holds all outlines.
 formats:
 """
 
-# Which file of an image is taken of a folder, by the ends of their names: the best that is there.
+# Which file of an image is taken from a folder, by the endings of the names: the best one present.
 _OF_FOLDERS = (
     "_cp_masks.tif", "_cp_masks.png", "_masks.tif", "_masks.png", "_seg.npy", "_cp_masks.zarr", "_masks.ome.zarr",
     "_rois.zip", ".geojson", "_coco.json", "_outlines.csv", "_cells.parquet", "_cp_outlines.txt",
@@ -123,7 +123,7 @@ def _is_zarr(path: Path) -> bool:
 
 
 def _files(given: Path, form: CellFormat, wanted: str | None) -> list[Path]:
-    """The file, or of a folder one for each image."""
+    """The file itself, or one file per image of a folder."""
     if not given.exists():
         message = f"{given} does not exist; give a file or a folder"
         raise FileMissingError(message)
@@ -161,7 +161,7 @@ def _base(file: Path) -> str:
 def _cells_of(
     file: Path, form: CellFormat, args: Namespace, like: tuple[int, ...] | None
 ) -> Iterator[tuple[Path, Cells]]:
-    """What a file holds, and where it goes: of a data set of many images one file for each."""
+    """The cells in a file, and their target: a data set of many images gives one file for each."""
     from cellpose import io
     from cellpose._machine.reading import read_json
     from cellpose.io import cell_format_of, images_in_coco
@@ -184,7 +184,7 @@ def _cells_of(
 
 
 def _fitted(cells: Cells, file: Path, source: CellFormat, like: tuple[int, ...] | None) -> Cells:
-    """Cells of outlines in an image of the size of the one that they belong to, where a file does not tell it."""
+    """Cells of outlines, given the size of the image that they belong to where the file does not state it."""
     from cellpose import io
 
     if source.module == "_label_files" or source.name.startswith(("coco", "spatialdata")):
@@ -241,7 +241,7 @@ def _table(path: str) -> dict[str, list[str]]:
 
 
 def _rows_of(table: dict[str, list[str]], target: Path, form: CellFormat) -> dict[str, Any]:
-    """The rows of one image, numbers as such; all where the table names no images."""
+    """The rows of one image, with numbers converted; all rows where the table names no images."""
     if not table:
         return {}
     base = target.name.removesuffix(form.endings[0])

@@ -1,6 +1,6 @@
 """``cellpose distribute``: one image that outgrows a machine, segmented in blocks by the workers of a cluster.
 
-What runs the blocks is handed in by ``cellpose.__main__``, since rooms of one floor do not import each other.
+``cellpose.__main__`` passes in the module that runs the blocks, since rooms of one floor do not import each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["MACHINES", "Distributor", "distribute_command"]
 
 Report = Callable[[str, int, int], None]
 
-# Options that mean what they mean for images of one machine.
+# Options with the same meaning as for images on one machine.
 _SHARED = (
     "pretrained_model", "use_gpu", "engine", "diameter", "do_3D", "stitch_threshold", "anisotropy", "flow3D_smooth",
     "flow_threshold", "cellprob_threshold", "min_size", "niter", "augment", "batch_size", "bsize", "no_norm",
@@ -41,7 +41,7 @@ To continue an interrupted run, start it again with the same options.
 
 
 class Distributor(Protocol):
-    """What runs blocks: `cellpose.contrib.distributed_segmentation`."""
+    """Runs blocks: `cellpose.contrib.distributed_segmentation`."""
 
     def plan(self, image: Any, target: Any, blocksize: Any, **options: Any) -> Any:
         """What a run will do."""
@@ -50,7 +50,7 @@ class Distributor(Protocol):
         """Run; the number of cells."""
 
     def job_script(self, cluster_kwargs: Any) -> str:
-        """What starts a worker on a cluster."""
+        """The script that starts a worker on a cluster."""
 
 
 def distribute_command(words: Sequence[str], distributor: Callable[[], Distributor]) -> int:

@@ -30,7 +30,7 @@ Problems = list[dict[str, str]]
 
 
 def doctor_command(argv: Sequence[str]) -> int:
-    """Print the report; 1 if there is something to mend."""
+    """Print the report; 1 if there is something to fix."""
     args = _parser().parse_args(list(argv))
     if args.warm:
         return _warmed()
@@ -80,7 +80,7 @@ def examine() -> tuple[Report, Problems]:
     for name, section in sections.items():
         try:
             report[name] = section(problems)
-        except Exception as error:  # the doctor must come to an end on a sick machine
+        except Exception as error:  # the doctor must finish even on a broken machine
             report[name] = {"error": f"{type(error).__name__}: {error}"}
             _note(problems, f"{name}: {type(error).__name__}: {error}", "see the message; reinstalling may help")
     return report, problems
@@ -166,7 +166,7 @@ def _extras(_: Problems) -> Report:
 
 
 def _engines(_: Problems) -> Report:
-    """What can run networks on the CPU, the first choice of ``auto`` first; what is only run by its name comes last."""
+    """The engines that run networks on the CPU, in the order of ``auto``; those that run only by name come last."""
     from cellpose.engines import ENGINES, by_speed
 
     def state(engine: Any) -> str:
@@ -216,12 +216,12 @@ def _numba(problems: Problems) -> Report:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """The folder, or its nearest existing parent."""
     return next((place for place in (folder, *folder.parents) if place.exists()), Path())
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether a file can be made in the folder, or in the nearest folder above it that is there."""
+    """Whether a file can be made in the folder, or in its nearest existing parent."""
     try:
         with tempfile.NamedTemporaryFile(dir=_nearest(folder)):
             return True

@@ -32,7 +32,7 @@ def each_image(
 
 
 def tell_failures(n_files: int, n_done: int, failed: MutableMapping[str, str], done: str) -> int:
-    """Name the images that failed, and what none could be ("measured") where none is left; the exit code."""
+    """Name the images that failed, or say that none could be processed ("measured"); returns the exit code."""
     if not n_done:
         logger.error(f"none of {count_of(n_files, 'image')} could be {done}, for the reasons above")
     elif failed:

@@ -1,4 +1,4 @@
-"""The command without --dir and --image_path: the window, or what works where it cannot open."""
+"""The command without --dir and --image_path: the window, or a hint at what works where it cannot open."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STACKS = "cellpose --dir my_stacks --do_3D --save_tif"
 
 
 def open_window(window: Callable[[bool], None], *, three_d: bool) -> int:
-    """Open the window; 1 and a message that says what works instead where it cannot be opened.
+    """Open the window; where that fails, return 1 and say what works instead.
 
     ``window`` opens it, for stacks or for planes, and returns when it is closed.
     """

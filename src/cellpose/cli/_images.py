@@ -27,7 +27,7 @@ def find_images(args: Namespace) -> list[Path]:
     InputError
         If the folder holds no image.
     """
-    # os.path rather than Path: a name that no file system takes is one that is not there
+    # os.path rather than Path: a name that no file system accepts counts as missing
     if args.savedir and not os.path.isdir(args.savedir):
         message = f"--savedir {args.savedir} does not exist; create the folder first"
         raise OptionError(message)
@@ -78,7 +78,7 @@ def _folder_of_results(file: Path, args: Namespace) -> Path:
 
 
 def _check_writable(files: list[Path], args: Namespace) -> None:
-    """Say before hours of work, not after, that the results cannot be written.
+    """Report before hours of work, not after, that the results cannot be written.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Images that do not fit in memory: segmented in blocks, masks written while they are made."""
+"""Images that do not fit in memory: segmented in blocks, with masks written as they are made."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def _of_stack(file: Path, segmenter: Segmenter, args: Namespace) -> str:
         "channel_axis": image.place("C", args.channel_axis) if args.channel_axis is not None else image.axis("C"),
         "z_axis": image.place("Z", args.z_axis) if args.z_axis is not None else image.axis("Z"),
     }
-    # One number stands for all: only the shape is asked for.
+    # One number stands for all: only the shape is needed.
     stand_in = np.broadcast_to(image.data.dtype.type(0), image.data.shape)
     z, y, x, channels = transforms.convert_image(stand_in, do_3D=True, **axes).shape
     estimate = models.estimate_volume_memory(

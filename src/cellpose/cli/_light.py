@@ -1,4 +1,4 @@
-"""``--flatfield``: the light of the microscope, by which images are divided before all else."""
+"""``--flatfield``: the illumination of the microscope, by which images are divided first of all."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["ESTIMATE", "Light", "light_of"]
 
 logger = logging.getLogger("cellpose.cli")
 
-#: What is given instead of a file.
+#: The word given instead of a file.
 ESTIMATE = "estimate"
-_MOST_IMAGES = 64  # more tell nothing new
+_MOST_IMAGES = 64  # more add nothing new
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Light:
     flat: np.ndarray
 
     def __call__(self, image: Image) -> Image:
-        """The image in even light, float32, its axes where they were."""
+        """The evenly lit image, float32, with its axes unchanged."""
         from cellpose.transforms import correct_flatfield
 
         axes = _axes(image)
@@ -42,7 +42,7 @@ class Light:
 
 
 def light_of(args: Namespace, files: Sequence[Path]) -> Light | None:
-    """What the command line says of the light; None: nothing.
+    """The light that the command line asks for; None: nothing.
 
     Raises
     ------

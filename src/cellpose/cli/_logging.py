@@ -22,12 +22,12 @@ _NOTICE = (
 
 
 def is_watched() -> bool:
-    """Whether a person looks at a terminal, rather than a program at pipes."""
+    """Whether a person watches a terminal, rather than a program reading pipes."""
     return can_show() and sys.stdout is not None and sys.stdout.isatty()
 
 
 def display_of(what: str, total: int | None = None, *, verbose: bool) -> Display:
-    """The bars of a command; where ``verbose`` the log counts, and of one piece only what is done with it is shown."""
+    """The bars of a command; where ``verbose`` the log counts, and for a single piece only its stage is shown."""
     return Display("" if verbose or total == 1 else what, total, visible=can_show())
 
 
@@ -62,8 +62,8 @@ def logging_to_user(*, verbose: bool, notice: bool = False) -> Iterator[None]:
     """Show the log while a command runs, and give back the handlers afterwards.
 
     With ``verbose`` the log goes to stdout and to ``~/.cellpose/run.log``, which clients follow. Without it warnings,
-    errors and what came of the run go to stderr, and on a terminal what goes on. Elsewhere, with ``notice``, the two
-    lines that the original prints go to stdout.
+    errors and the outcome of the run go to stderr, and on a terminal the progress too. Elsewhere, with ``notice``, the
+    two lines that the original prints go to stdout.
     """
     ours = logging.getLogger("cellpose")
     before, level, propagate = list(ours.handlers), ours.level, ours.propagate
@@ -85,7 +85,7 @@ def logging_to_user(*, verbose: bool, notice: bool = False) -> Iterator[None]:
     try:
         yield
     except CellposeError as error:
-        if verbose:  # programs that follow the log file are to find the reason there
+        if verbose:  # programs that follow the log file look for the reason there
             logger.error(str(error))
         raise
     finally:

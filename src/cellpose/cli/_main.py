@@ -1,4 +1,4 @@
-"""Entry point of the command line: which command runs, and which exit code its errors give."""
+"""Entry point of the command line: chooses the command and turns its errors into exit codes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def main(
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return _command(words, distributor, window, server)
-    except SystemExit as stop:  # argparse leaves so, after --help and after an error
+    except SystemExit as stop:  # argparse exits this way, after --help and after an error
         return _printed(stop.code if isinstance(stop.code, int) else EXIT_USAGE)
     except KeyboardInterrupt:
         return _say("interrupted", EXIT_INTERRUPTED)

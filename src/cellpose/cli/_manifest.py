@@ -40,7 +40,7 @@ _COMPARED = tuple(
 
 
 def options_of(args: Namespace) -> dict[str, Any]:
-    """All options of a run, as they are written to the manifest."""
+    """All options of a run, as written to the manifest."""
     return {flag.name: getattr(args, flag.name) for flag in FLAGS if flag.group != "general" or flag.name != "version"}
 
 
@@ -146,7 +146,7 @@ class Manifest:
         content = {**self._head, "images": [{"image": name, **entry} for name, entry in self._images.items()]}
         try:
             with replacing(self.path) as file:
-                # of names that are no UTF-8 the bytes stand in the escapes of JSON, which give them back
+                # bytes of names that are not UTF-8 are kept as JSON escapes, which restore them
                 file.write(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace"))
         except OSError as error:
             self._writable = False
@@ -173,7 +173,7 @@ def outputs_of_last_run(folder: Path) -> frozenset[Path]:
 
 
 def _modified_ns(image: Path) -> int | None:
-    """When an image was changed; None where it is not there any more."""
+    """When an image was last changed; None where it no longer exists."""
     try:
         return image.stat().st_mtime_ns
     except OSError:
@@ -186,7 +186,7 @@ def _read(path: Path) -> dict[str, Any]:
     Raises
     ------
     FileReadError
-        If it is missing (`FileMissingError`), or anything else.
+        If it is missing (`FileMissingError`), or is not a manifest.
     """
     content = read_json(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("models", "options")):

@@ -77,7 +77,7 @@ class Segmenter:
             image = self.light(image)
         keywords = self.keywords_of(image)
         stack = keywords["do_3D"] or keywords["stitch_threshold"] > 0
-        # networks of any channels take planes one by one only unnamed
+        # networks that take any channels take single planes only without names
         by_name = stack or self.family.channel_pair
         image = self._named(image, keywords, stack=stack)
         masks, flows, _, *more = segment_image(self.model, image, planes_by_name=by_name, **keywords)
@@ -98,7 +98,7 @@ class Segmenter:
         return SegmentedImage(small, flows, diameter_px, restored, axes, ratio, masks)
 
     def _named(self, image: Image, keywords: dict[str, Any], *, stack: bool) -> Image:
-        """The image with names for all axes; assumptions are logged, for similar images as a warning once."""
+        """The image with names for all axes; assumptions are logged, as a warning only once for similar images."""
         from cellpose import transforms
         from cellpose.models import assumption
 
@@ -118,7 +118,7 @@ class Segmenter:
         if not letters:
             return image
         alike = (letters, min(image.data.shape))
-        # of planes without do_3D another line tells
+        # for planes without do_3D another line says so
         level = logging.INFO if alike in self.told or "C" not in letters else logging.WARNING
         self.told.add(alike)
         logger.log(level, assumption(image.name, image.data.shape, letters, on_command_line=True))
@@ -126,7 +126,7 @@ class Segmenter:
 
     @property
     def enlarges(self) -> bool:
-        """Whether restored images are larger than they were; it is not known with a diameter in micrometers."""
+        """Whether restored images are larger than the originals; unknown with a diameter in micrometers."""
         if not self.restores:
             return False
         restorer = self.model.dn.restorer()
@@ -159,7 +159,7 @@ class Segmenter:
 
 
 def _plane_size(image: Image, enlarged: tuple[int, ...], ratio: float) -> tuple[int, int]:
-    """Rows and columns of an image; of one without names of axes, from its size when it was enlarged."""
+    """Rows and columns of an image; without named axes, taken from its size when it was enlarged."""
     named = [image.data.shape[axis] for axis in map(image.axis, "YX") if axis is not None]
     rows, columns = named if len(named) == 2 else [round(n / ratio) for n in enlarged]
     return rows, columns

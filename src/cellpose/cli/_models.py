@@ -84,7 +84,7 @@ def _where(row: Any) -> str:
 
 
 def _note(row: Any) -> str:
-    """What is published of a model, else what its card says."""
+    """The published note on a model, else what its card says."""
     from cellpose import weights
 
     if row.info is not None:

@@ -92,7 +92,7 @@ class _Parser(argparse.ArgumentParser):
     """Errors in one line, with what may have been meant, instead of a page of options."""
 
     def _get_option_tuples(self, option_string: str) -> list[Any]:
-        """Options that an abbreviation may mean; those that came later must not make an older one ambiguous."""
+        """Options that an abbreviation may mean; newer options must not make an older abbreviation ambiguous."""
         found: list[Any] = super()._get_option_tuples(option_string)
         older = [match for match in found if match[0].dest not in UNABBREVIATED]
         return older or found

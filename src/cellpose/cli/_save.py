@@ -122,7 +122,7 @@ def _possible(file: Path, ndim: int, args: Namespace) -> Namespace:
     return Namespace(**{**vars(args), **kept})
 
 
-# Results that only a plane has, and those that neither stacks nor movies of stacks have.
+# Results available only for planes, and results available for neither stacks nor movies of stacks.
 _OF_PLANES = ("save_png", "save_outlines", "save_txt", "save_mpl")
 _OF_STACKS = ("save_rois", "no_npy")
 _ALWAYS = ("save_tif", "save_flows", "save_zarr", "save_ome_tif", "zarr_labels")

@@ -129,7 +129,7 @@ def _check(args: Namespace) -> None:
 
 
 def _announce(segmenter: Segmenter, n: int) -> None:
-    """The lines that clients look for before the first image, and one for persons."""
+    """The lines that clients look for before the first image, and one for people."""
     logger.info(f"{_in_words(segmenter)}, {count_of(n, 'image')}", extra=TOLD)
     if segmenter.keywords["channels"] is None:
         logger.info(f">>>> running cellpose on {n} images using all channels")
@@ -206,8 +206,8 @@ def _segment_all(files: list[Path], segmenter: Segmenter, args: Namespace, displ
         with display.job(file.name), about_image(file.name):
             return _segment_one(file, segmenter, args, budget, tell)
 
-    # Figures are drawn by a library that knows one thread only; of images whose results have the same names the last
-    # one's are to stay.
+    # The library that draws figures works in one thread only. Of images whose results share names, those of the last
+    # must remain.
     alone = args.large or args.save_mpl or groups_of_same_results(files, args)
     workers = 1 if alone or len(files) == 1 else worker_count()
     if workers > 1:
@@ -280,7 +280,7 @@ def _segment_read(
 
 
 def _check_format(args: Namespace) -> None:
-    if args.save_png and not args.save_tif:  # told before the network runs, not after
+    if args.save_png and not args.save_tif:  # reported before the network runs, not after
         message = "cannot save 3D outputs as PNG, use tif option instead: --save_tif"
         raise OptionError(message)
 

@@ -1,6 +1,6 @@
 """``cellpose serve``: the page for the browser and its REST API.
 
-What serves is handed in by ``cellpose.__main__``, since rooms of one floor do not import each other.
+``cellpose.__main__`` passes in the server, since rooms of one floor do not import each other.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ examples:
 
 
 class Server(Protocol):
-    """What serves: `cellpose.serve`."""
+    """The server: `cellpose.serve`."""
 
     def run(self, options: Serving, **more: Any) -> int:
         """Serve until it is interrupted; an exit code."""

@@ -103,7 +103,7 @@ def _middle(stack: np.ndarray) -> np.ndarray:
 
 
 def _write(found: _Found, args: Namespace) -> list[str]:
-    """Write the map; lines that say what stands out."""
+    """Write the map; returns lines that say what stands out."""
     from cellpose import io, styles
 
     vectors = np.stack(found.styles)

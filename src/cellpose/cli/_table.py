@@ -17,13 +17,13 @@ from cellpose.options import Evaluation, Masking, Normalization, Tiling, Trainin
 
 __all__ = ["FILTERS", "FLAGS", "GROUPS", "LAYOUT", "UNABBREVIATED", "Flag", "layout_given"]
 
-# Options that say how a new network is built; of others the weight file tells.
+# Options that say how a new network is built; for others the weight file says it.
 LAYOUT = ("unet", "nclasses", "residual_on", "style_on", "concatenation")
 
 # Filters of the image before it is segmented.
 FILTERS = ("background_radius", "sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D")
 
-# Options that clients do not know: an abbreviation means an older option that it also fits.
+# Options that clients do not know: an abbreviation that also fits an older option means the older one.
 UNABBREVIATED = frozenset(
     {
         "diameter_um",

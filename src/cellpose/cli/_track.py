@@ -19,7 +19,7 @@ __all__ = ["track_command"]
 
 logger = logging.getLogger("cellpose.cli")
 
-# Endings of label images, the likeliest first; the last is that of any image of a folder that holds nothing else.
+# Endings of label images, the likeliest first; the plain ones match any image, for folders without the others.
 _ENDINGS = ("_cp_masks.tif", "_cp_masks.png", "_masks.tif", "_masks.png", "_seg.npy", ".tif", ".tiff", ".png")
 
 _TRACKED = "_tracked.tif"

@@ -25,7 +25,7 @@ logger = logging.getLogger("cellpose.cli")
 # Stochastic gradient descent with a smaller learning rate does not move the weights: it is meant for AdamW.
 _SMALLEST_SGD_RATE = 1e-3
 
-# Diameter of cells as a new network sees them where it is not to rescale images.
+# Diameter of cells as seen by a new network that does not rescale images.
 _DIAMETER_PX = 30.0
 
 # Channels of the levels of a U-Net with random weights: those of all published ones.
@@ -139,7 +139,7 @@ def _load_data(args: Namespace) -> dict[str, Any]:
 
 
 def _contributed(args: Namespace) -> dict[str, Any]:
-    """What was accepted to be trained on; tested on what was held out, or on ``--test_dir``."""
+    """The contributions accepted for training; tested on held-out ones, or on ``--test_dir``."""
     from cellpose.contributions import Store, training_files
 
     store = Store(args.contributions)
@@ -160,7 +160,7 @@ def _folder(args: Namespace) -> Path:
 
 
 def _streamed(args: Namespace) -> dict[str, Any]:
-    """The files of the folders; of those with masks the flows are computed one by one and kept beside the images."""
+    """The files of the folders; flows of those with masks are computed one by one and kept beside the images."""
     from cellpose import io
 
     data: dict[str, Any] = {"load_files": False}
@@ -186,7 +186,7 @@ def _replayed(args: Namespace) -> dict[str, Any]:
 
 
 def _loop(args: Namespace) -> dict[str, Any]:
-    """The options of the training loop, by the names that ``train_seg`` has for them."""
+    """The options of the training loop, by their names in ``train_seg``."""
     names = (
         "resume", "seed", "accumulate", "validate_every", "patience", "checkpoint_every", "adapter_rank",
         "replay_fraction", "cache_gb", "workers", "deterministic", "mixed_precision", "keep_best",
@@ -216,13 +216,13 @@ def _load_network(args: Namespace) -> tuple[Any, Path | None]:
 
 
 def _layout(args: Namespace) -> dict[str, bool]:
-    """What was asked for of a new network, else that of Cellpose, or of a plain U-Net."""
+    """The layout asked for in a new network, else that of Cellpose, or of a plain U-Net."""
     usual = {"residual_on": not args.unet, "style_on": not args.unet, "concatenation": bool(args.unet)}
     return {name: value if getattr(args, name) is None else bool(getattr(args, name)) for name, value in usual.items()}
 
 
 def _model_name(args: Namespace) -> str | None:
-    """The name that was given; networks of another layout are named by it, as version 2 named them."""
+    """The given name; networks of another layout are named after the layout, as in version 2."""
     if args.model_name_out or not layout_given(args):
         return str(args.model_name_out) if args.model_name_out else None
     kind = f"unet{args.nclasses or 3}" if args.unet else "cellpose"
@@ -232,7 +232,7 @@ def _model_name(args: Namespace) -> str | None:
 
 
 def _value(args: Namespace, family: Family, name: str) -> Any:
-    """What was given, else the default of this family of models."""
+    """The given value, else the default of this family of models."""
     given = getattr(args, name)
     return getattr(family.learning.command_line, name) if given is None else given
 
@@ -241,7 +241,7 @@ def _common(args: Namespace, family: Family, data: dict[str, Any]) -> dict[str, 
     percentiles = args.norm_percentile
     common = {
         **data,
-        # an options object is obeyed in full, where training takes of a dict only whether to normalise
+        # an options object applies in full, while training takes from a dict only whether to normalize
         "normalize": Normalization(percentile=tuple(percentiles)) if percentiles else not args.no_norm,
         "channel_axis": args.channel_axis,
         "min_train_masks": args.min_train_masks,
@@ -266,7 +266,7 @@ def _train_network(network: Any, family: Family, data: dict[str, Any], args: Nam
     batch = args.train_batch_size
     usual = family.learning.command_line.batch_size
     if batch is None and usual > 1:
-        batch = args.batch_size  # in version 3 it was the size of training batches too
+        batch = args.batch_size  # in version 3 this was the training batch size too
     rescale = family.learning.rescale and args.diam_mean > 0
     if rescale:
         diameter_px = float(network.diam_mean)
@@ -311,7 +311,7 @@ def _train_size(network: Any, family: Family, path: Path | None, data: dict[str,
         logger.warning("--train_size has no effect: transformers need no size model")
         return
     files = dict(data)
-    if files.pop("compute_flows", False):  # they are in files beside the images by now
+    if files.pop("compute_flows", False):  # by now they are in files beside the images
         files = {key: value for key, value in files.items() if not key.endswith("labels_files")}
     train.train_size(network, path, **_common(args, family, files))
     logger.info(f">>>> size model trained and saved to {path}_size.npy")

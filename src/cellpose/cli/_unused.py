@@ -1,4 +1,4 @@
-"""Options on a command line that have no effect there: named once, in one line."""
+"""Options on a command line that have no effect: named once, in one line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("Zstack", "add_model"), ()),
 }
 
-# Options that have an effect beside one of these only.
+# Options that have an effect only beside one of these.
 _BESIDE = {
     **dict.fromkeys(("anisotropy", "flow3D_smooth", "view_weights", "isotropic_steps", "z_interpolation"), ("do_3D",)),
     "pretrained_model_ortho": ("do_3D",),

@@ -21,7 +21,7 @@ logger = logging.getLogger("cellpose.cli")
 
 
 def warm() -> dict[str, float]:
-    """Run all that is compiled, on small images: seconds of each part."""
+    """Run everything that is compiled, on small images; returns the seconds of each part."""
     parts = {"segmentation": _segmentation, "volumes": _volumes, "labels": _labels}
     seconds = {}
     for name, part in parts.items():
@@ -58,7 +58,7 @@ def _volumes() -> None:
 
 
 def _labels() -> None:
-    """What scores, outlines, edits, measures and files of labels need."""
+    """Everything that scores, outlines, edits, measures and label files need."""
     from cellpose import io, measure, metrics, utils
 
     cells = _cells()

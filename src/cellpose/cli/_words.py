@@ -1,4 +1,4 @@
-"""What can be typed: commands and their options, as the scripts for shells need them."""
+"""Commands and their options, as the shell completion scripts need them."""
 
 from __future__ import annotations
 

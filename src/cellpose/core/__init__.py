@@ -1,4 +1,4 @@
-"""Which device, and a network run over images larger than its tiles, in 2D and along three directions in 3D."""
+"""The choice of the device, and networks run over images larger than a tile, in 2D and along three directions in 3D."""
 
 import logging
 

@@ -20,14 +20,14 @@ from cellpose.transforms import TileAverage, TileGrid, iter_tiles
 __all__ = ["Report", "Stack", "padded_grid", "run_planes"]
 
 FloatArray = NDArray[np.float32]
-# Images of up to so many pixels per side, padding included, are one tile where that is asked for. Parts of larger ones
-# may look different, and a tile has only one style.
+# Images of up to this many pixels per side, padding included, are one tile where that is requested. Parts of larger
+# images may look different, and a tile has only one style.
 _WHOLE = 448
 Report = Callable[[float], None]
 
 
 class Stack(Protocol):
-    """Planes (plane, y, x, channel) that are taken one by one: an array, or what makes them as they are needed."""
+    """Planes (plane, y, x, channel) that are taken one by one: an array, or an object that makes them on demand."""
 
     @property
     def ndim(self) -> int:
@@ -112,7 +112,7 @@ def run_planes(
 
 
 def padded_grid(engine: Engine, size: tuple[int, int], tiling: Tiling) -> tuple[tuple[int, int, int, int], TileGrid]:
-    """How many pixels are put before and after an image along y and x, and the tiles of what it is then.
+    """The padding in pixels before and after an image along y and x, and the tiles of the padded image.
 
     Raises
     ------

@@ -156,7 +156,7 @@ class _Direction:
         self.back = (back if z_across else Sampling.linear)(across, out[view.permutation[0]])
         self.first = there(self.planes.shape[1], first) if z_first and not linear else None
         self.first_back = back(first, self.out_size[0]) if z_first and not linear else None
-        # Where planes are resized back and lie closer than needed, some would not be looked at.
+        # Where planes are resized back and lie closer than needed, some would be ignored.
         self.wanted = np.ones(across, bool) if all_planes else self.back.used
         rows = first if self.first is not None else self.planes.shape[1]
         self.shape: tuple[int, ...] = (int(self.wanted.sum()), rows, *self.planes.shape[2:])

@@ -55,7 +55,7 @@ __all__ = [
 
 guard(globals())
 
-# Torch comes with what trains; restoring does without it where another engine runs the network.
+# Training needs torch; restoring does without it where another engine runs the network.
 _LATER = {
     "add_noise": "_degrade",
     "deterministic": "_legacy",

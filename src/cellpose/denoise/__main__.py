@@ -26,7 +26,7 @@ logger = logging.getLogger("cellpose.denoise")
 
 _DS_MAX = 7
 _EPOCHS, _EPOCHS_SELF = 2000, 100
-#: How images are degraded for each published kind of model; what is not named stands at its default.
+#: How images are degraded for each published kind of model; all else has its default.
 NOISE_TYPES: dict[str, dict[str, Any]] = {
     "poisson": {"poisson": 0.8, "blur": 0.0, "beta": 0.7},
     "blur_expr": {"poisson": 0.8, "blur": 0.8, "beta": 0.1, "gblur": 0.5},
@@ -44,7 +44,7 @@ NOISE_TYPES: dict[str, dict[str, Any]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train as the command line says.
+    """Train with the options of the command line.
 
     Returns
     -------

@@ -115,7 +115,7 @@ def _random_crop_matrix(shape: Sequence[int], scale: float) -> npt.NDArray[np.fl
 def _warp(
     image: npt.NDArray[np.float32], matrix: npt.NDArray[np.float64], *, nearest_first: bool = False
 ) -> npt.NDArray[np.float32]:
-    """The crop of each channel; the first one, where it tells cells from background, without interpolation."""
+    """The crop of each channel; the first one, where it separates cells from background, without interpolation."""
     side = (_CROP_SIDE, _CROP_SIDE)
     flags = [cv2.INTER_NEAREST if nearest_first and c == 0 else cv2.INTER_LINEAR for c in range(len(image))]
     crop: npt.NDArray[np.float32] = np.stack(

@@ -83,7 +83,7 @@ def restore_block(
 
 
 def _of_channel(normalize: Any, c: int) -> Any:
-    """The normalization of one channel, where scales of several are given."""
+    """The normalization of one channel where scales for several are given."""
     lowhigh: Any = normalize.get("lowhigh") if isinstance(normalize, dict) else None
     if np.ndim(lowhigh) > 1:
         return {**normalize, "lowhigh": lowhigh[c]}

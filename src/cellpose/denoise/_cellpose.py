@@ -76,7 +76,7 @@ class CellposeDenoiseModel:
         self.cp = CellposeModel(
             gpu=gpu,
             pretrained_model=pretrained_model or model_type or "cyto3",
-            nchan=None if nchan == _PAIR else nchan,  # which is the default, and no wish
+            nchan=None if nchan == _PAIR else nchan,  # the default, not a request of the caller
             device=device,
             engine=engine,
             precision=precision,
@@ -146,7 +146,8 @@ class CellposeDenoiseModel:
         if tell is not None:
             progress = Fractions(lambda fraction: tell(_RESTORING + (1 - _RESTORING) * fraction))
         self.dn.ratio = done[-1].ratio if done else 1.0
-        # Cells of an enlarged image have the diameter that they were brought to, also beside images that are not.
+        # Cells of an enlarged image have the diameter that they were brought to, also beside images that were not
+        # enlarged.
         seen: list[Any] = [
             self.dn.diam_mean if one.ratio > 1 else one_number("diameter", diameter, index, len(done), many=images.many)
             for index, one in enumerate(done)

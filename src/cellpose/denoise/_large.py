@@ -82,7 +82,7 @@ def restore_large(
     shape = (height, width) if kept == 1 else (kept, height, width)
     advance = stage("restoring", height * kept, "rows")
     with replacing_by_name(target) as temporary:
-        # under the name of a TIFF: the library asks for one
+        # named like a TIFF: the library requires it
         written = tifffile.memmap(
             temporary, shape=shape, dtype=np.float32, bigtiff=4 * height * width * kept > _CLASSIC_TIFF,
             photometric="minisblack", metadata={"axes": "YX" if kept == 1 else "CYX"},
@@ -114,7 +114,7 @@ def _restore(
     tell: Callable[[float], None],
 ) -> None:
     """Write one channel (y, x), restored."""
-    if rows.bounds[c] is None:  # of a channel without contrast nothing is restored
+    if rows.bounds[c] is None:  # a channel without contrast is not restored
         out[...] = 0
         return
     size = Preparation(scale=restorer.seen_scale(diameter, None, c)).size(rows.shape)

@@ -112,7 +112,7 @@ class DenoiseModel:
         self.nchan = nchan
         self.diam_mean = NUCLEUS_DIAMETER if self.model_type.endswith("nuclei") else float(diam_mean)
         self.ratio = 1.0
-        # The name that was asked for tells too: one file may stand for several tasks.
+        # The requested name matters too: one file may stand for several tasks.
         self._enlarges = any("upsample" in Path(each).name for each in (name, self.pretrained_model))
         self._native = weights.read_card(Path(self.pretrained_model)).get("size") == "native"
         self._net_chan2: Any = None

@@ -66,7 +66,7 @@ class Restorer:
         return self.diam_mean / diameter if self.enlarges and diameter and small else 1.0
 
     def seen_scale(self, diameter: float | None, rescale: float | None, channel: int = 0) -> float:
-        """By what the networks see a channel larger than it is restored.
+        """The factor by which the networks see a channel larger than its restored size.
 
         The published models for small cells were made to see them enlarged a second time.
         """
@@ -118,11 +118,11 @@ def _restore(
 ) -> None:
     """Restore one channel (plane, y, x, 1) in place."""
     planes = preparation.normalised(channel, own=True)
-    if not planes.any():  # of a channel without contrast nothing is restored
+    if not planes.any():  # a channel without contrast is not restored
         channel[...] = 0
         return
     height, width = preparation.size(planes.shape[1:3])
-    # a plane is written when its tiles were cut and run, so that none is read after it
+    # a plane is written after its tiles were cut and run, so no tile is read afterwards
     for plane, (output, _) in zip(
         channel, core.run_planes(engine, planes, tiling, (height, width), report, "restoring"), strict=True
     ):

@@ -32,7 +32,7 @@ logger = logging.getLogger("cellpose.denoise")
 Floats = npt.NDArray[np.float32]
 
 _HIDDEN = 0.02  # part of the pixels of a crop
-_REACH = 2  # pixels; a hidden one shows what another of 5 x 5 has
+_REACH = 2  # pixels; a hidden pixel shows the value of another one of its 5 x 5 neighborhood
 _CROP_SIDE = 96
 _CROPS_PER_EPOCH = 64
 
@@ -194,7 +194,7 @@ def train_self(
     try:
         with shown(progress, "epochs", n_epochs) as display:
             losses = run.all_epochs(optimiser, _rates(learning_rate, n_epochs), display)
-    finally:  # what was learnt until an interruption is kept as well
+    finally:  # the weights learned before an interruption are kept as well
         run.save()
     return path, losses
 
@@ -230,7 +230,7 @@ def _offsets() -> range:
 
 
 def _inside(at: npt.NDArray[np.intp], step: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
-    """Positions a step away; steps that leave the image go the other way."""
+    """Positions one step away; steps that leave the image are reversed."""
     moved = at + step
     return np.where((moved < 0) | (moved >= n), at - step, moved)
 

@@ -48,7 +48,7 @@ class _Noise:
 
     @classmethod
     def each(cls, **given: Numbers) -> list[_Noise]:
-        """One for each position of lists of equal length; numbers hold for all of them."""
+        """One object for each position of lists of equal length; plain numbers apply to all of them."""
         lengths = {name: len(np.atleast_1d(np.asarray(value, float))) for name, value in given.items()}
         n = max(lengths.values())
         if any(length not in {1, n} for length in lengths.values()):
@@ -288,7 +288,7 @@ def train(
         try:
             with shown(progress, "epochs", n_epochs) as display:
                 losses = np.array(run.all_epochs(optimiser, rates, display), np.float64)
-        finally:  # what was learnt until an interruption is kept as well
+        finally:  # the weights learned before an interruption are kept as well
             run.save()
     return path, losses[:, 0], losses[:, 1]
 

@@ -1,8 +1,8 @@
 """Engines: each turns a batch of tiles into flows, cell probability and styles.
 
-Everything above speaks to a network through :class:`Engine` alone, so that something else can run it: torch (every
-network, every device), libraries and kernels of our own (on CPUs, faster). ``ENGINES`` says which there are, and
-``nets.FAMILIES`` what networks can do. Torch is imported where it is used.
+Everything above uses a network through :class:`Engine` alone, so any engine can run it: torch (every network, every
+device), libraries and kernels of our own (on CPUs, faster). ``ENGINES`` lists the engines, and ``nets.FAMILIES`` what
+networks can do. Torch is imported where it is used.
 """
 
 from __future__ import annotations

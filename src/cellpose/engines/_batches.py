@@ -1,4 +1,4 @@
-"""Running batches that do not fit into memory in parts."""
+"""Running batches in parts where they do not fit into memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("cellpose.engines")
 FloatArray = NDArray[np.float32]
 Outputs = tuple[FloatArray, FloatArray]
 
-# What allocators say in a plain RuntimeError: those of MPS, of torch on the CPU, of ONNX Runtime and of OpenVINO.
+# Texts of plain RuntimeErrors by which allocators report full memory: MPS, torch on the CPU, ONNX Runtime, OpenVINO.
 _SAID = (
     "out of memory",
     "can't allocate memory",
@@ -102,7 +102,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def _free_memory() -> None:
-    """Give back what torch keeps for later, if it runs on a GPU at all."""
+    """Release memory that torch caches, if it runs on a GPU at all."""
     torch = sys.modules.get("torch")
     if torch is None:
         return

@@ -1,4 +1,4 @@
-"""The range of the numbers that convolutions of a U-Net take, found on tiles that come with the package."""
+"""The range of the inputs of a U-Net's convolutions, measured on tiles that come with the package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["calibration_tiles", "largest_inputs"]
 FloatArray = NDArray[np.float32]
 
 _FILE = Path(__file__).with_name("calibration.npz")
-_STEP = 17  # of the numbers of a convolution every so many are looked at
+_STEP = 17  # only every n-th number of a convolution is looked at
 _CLIPS = np.linspace(0.3, 1, 29)
 
 

@@ -12,7 +12,7 @@ __all__ = ["ENGINE_ENV", "PRECISIONS", "choose_engine", "worthwhile_precision"]
 
 logger = logging.getLogger("cellpose.engines")
 
-#: How exactly networks may be computed.
+#: The precisions in which networks may be computed.
 PRECISIONS = ("float32", "bfloat16", "int8")
 #: Environment variable that names the engine where no argument does.
 ENGINE_ENV = "CELLPOSE_ENGINE"

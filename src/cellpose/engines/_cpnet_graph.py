@@ -1,11 +1,9 @@
 """CPnet as an ONNX graph, made from the arrays of its weight file alone.
 
-A unit of CPnet is batch norm, ReLU, convolution. Where the values that a convolution gives go to one batch norm only,
-its scale and shift become part of the convolution before; where no ReLU stands between, of the one after. Those that
-remain, of values that are also added to others later, stay as nodes of their own.
-
-In 8 bits the inputs of convolutions of more than one pixel are rounded, and their weights, these with a scale for each
-output; what is added up stays in float32.
+A unit of CPnet is batch norm, ReLU, convolution. Where the output of a convolution goes to one batch norm only, its
+scale and shift are folded into that convolution; where no ReLU stands between, into the next one. The other batch
+norms, of values that are also added to others later, remain separate nodes. In 8 bits the inputs and weights of
+convolutions of more than one pixel are rounded, the weights with a scale for each output; sums stay in float32.
 """
 
 from __future__ import annotations
@@ -76,7 +74,7 @@ class _CPnetGraph:
     ) -> None:
         self.state, self.graph = state, Graph()
         self.largest = largest
-        # Inputs of the convolutions that can be rounded, in their order: none of them is negative.
+        # Inputs of the convolutions that can be rounded, in order; none is negative.
         self.rounded: list[str] = []
         self.residual_on, self.style_on, self.concatenation = residual_on, style_on, concatenation
         self.pool = "MaxPool" if max_pool else "AveragePool"
@@ -95,7 +93,7 @@ class _CPnetGraph:
     def operands(self, x: str, weight: FloatArray, axis: int) -> tuple[str, str]:
         """Input and weights of a convolution, rounded if all are; ``axis`` is that of the outputs."""
         graph = self.graph
-        # Few products of single pixels, or of the image itself.
+        # Kernels of one pixel, or on the image itself, need few products.
         if weight.shape[-1] == 1 or weight.shape[1 - axis] < _LEAST_CHANNELS:
             return x, graph.constant(weight)
         self.rounded.append(x)
@@ -245,7 +243,7 @@ class _CPnetGraph:
         graph.output("styles", self.style, ["n", nbase[-1]])
 
     def show_rounded(self) -> None:
-        """Give out the inputs of convolutions that can be rounded, beside the results."""
+        """Output the inputs of convolutions that can be rounded, beside the results."""
         for i, name in enumerate(self.rounded):
             self.graph.output(f"input{i}", name, ["n", "channel", f"y{i}", f"x{i}"])
 

@@ -14,7 +14,7 @@ _EPS = 1e-5  # of its layer norms
 
 
 def rotations(periods: FloatArray, rows: int, columns: int, n_fixed: int) -> dict[str, FloatArray]:
-    """What positions of patches do to queries and keys: ``x * cos + (x with its halves exchanged) * sin``.
+    """The rotation of queries and keys by the positions of patches: ``x * cos + (x with its halves exchanged) * sin``.
 
     The ``n_fixed`` tokens before the patches have no position and stay as they are.
     """

@@ -1,4 +1,4 @@
-"""An engine that runs the graph of a network without torch, and its comparison with torch before it is first used."""
+"""An engine that runs the graph of a network without torch, and is compared with torch before its first use."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ logger = logging.getLogger("cellpose.engines")
 
 FloatArray = NDArray[np.float32]
 
-# Largest difference from torch with which an engine is used. In float32: of any number, as part of the largest. With
-# fewer bits: root of the mean square of differences, as part of that of the numbers; to find faults, not to judge.
+# Largest difference from torch at which an engine is accepted. In float32: of any number, relative to the largest. With
+# fewer bits: root mean square of the differences, relative to that of the numbers; meant to find faults, not to judge.
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.3, "int8": 0.3}
 _CHECK_SIDE = 64
 _N_FIXED = 5  # tokens of a CPDINO before those of the patches
@@ -82,7 +82,7 @@ class GraphEngine:
         self._check(tiles)
         n, channels, rows, columns = tiles.shape
         tiles = np.ascontiguousarray(tiles, np.float32)
-        if channels < self.nchan:  # taken as zeros, by families that allow it
+        if channels < self.nchan:  # missing channels count as zeros, in families that allow it
             tiles = np.pad(tiles, ((0, 0), (0, self.nchan - channels), (0, 0), (0, 0)))
         outputs = np.empty((n, self.nout, rows, columns), np.float32)
         styles = np.zeros((n, self.style_size), np.float32)
@@ -105,7 +105,7 @@ class GraphEngine:
             for part in parts:
                 run(part)
         else:
-            # Made for each batch, which takes no time beside it, so that no thread outlives its use (or a fork).
+            # Made for each batch, at negligible cost, so that no thread outlives its use (or a fork).
             with ThreadPoolExecutor(min(n, self._workers), "cellpose-tiles") as pool:
                 list(pool.map(run, parts))
         return outputs, styles
@@ -136,18 +136,18 @@ class GraphEngine:
 def run_side_by_side(*engines: Any) -> bool:
     """Whether several images may be run by these engines at once.
 
-    Torch divides one image among all threads (and a GPU has one memory): two at once would only be in each other's way.
-    The same is true of large matrices.
+    Torch divides one image among all threads (and a GPU has one memory): two at once would only get in each other's
+    way. The same is true of large matrices.
     """
     return all(isinstance(each, GraphEngine) and nets.family_named(each.backbone).convolutional for each in engines)
 
 
 def open_engine(names: Sequence[str], file: weights.ModelFile, precision: str = "float32") -> GraphEngine | None:
-    """The network of a weight file, run by the first of ``names`` other than torch that can; else None.
+    """The network of a weight file, run by the first of ``names``, torch aside, that can run it; else None.
 
     The graph is made once for each weight file and kept in the models folder, by the hash of the file, where making it
     needs torch or it is large. Before the first use it is compared with torch on a tile of random numbers. None means
-    that torch must run the network; the log tells why.
+    that torch must run the network; the log says why.
     """
     reference = _Reference(file)
     for name in names:
@@ -195,7 +195,7 @@ class _Reference:
 
 
 def _opened(kind: EngineKind, source: Source, precision: str, reference: _Reference) -> GraphEngine | None:
-    """The network run by one engine; None, with a warning, if it does not give what torch gives."""
+    """The network run by one engine; None, with a warning, if its results differ from torch's."""
     graphs, file = kind.graphs, reference.file
     if graphs is None:
         return None
@@ -204,9 +204,9 @@ def _opened(kind: EngineKind, source: Source, precision: str, reference: _Refere
     tile = _tile(source.network.nchan, source.network.bsize)
     expected = None
     if noted not in source.checked:
-        # Before the graph is loaded, since both take much memory.
+        # Computed before the graph is loaded, since both take much memory.
         expected = reference.values(tile)
-    # In 8 bits attention, which is not, takes half the time; in bfloat16 it loses less than the rest has lost.
+    # Beside 8-bit layers, unrounded attention takes half the time; in bfloat16 it loses less than they have lost.
     in_8_bits = precision == "int8" and not nets.family_named(source.network.name).convolutional
     bfloat16 = precision == "bfloat16" or (in_8_bits and graphs.has_bfloat16())
     engine = GraphEngine(kind.name, source, graphs.open(source.graph, bfloat16=bfloat16), precision)
@@ -234,7 +234,7 @@ def reference_path(weight_file: Path) -> Path:
 
 
 def write_reference(weight_file: Path) -> Path:
-    """Write what torch gives, so that the file can be used without torch from the first time on."""
+    """Write torch's outputs, so that the weight file can be used without torch from the start."""
     file = weights.resolve(weight_file)
     net = weights.load_network(file)
     outputs, styles = _of_torch(net, _tile(net.nchan))

@@ -1,4 +1,4 @@
-"""A weight file and what runs it: the fastest engine, or the torch module where one is asked for."""
+"""A weight file and its engine: the fastest one, or the torch module where that is requested."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class LoadedNetwork:
             return self._module if self._module is not None else self._load()
 
     def engine(self) -> Engine:
-        """What to run: the graph, unless the module was changed (trained, say) after it was given out."""
+        """The engine to run: the graph, unless the module was changed (by training, say) after it was handed out."""
         if self.graph is None:
             return self._of_torch()
         if self._module is None or _fingerprint(self._module) == self._fingerprint:
@@ -93,7 +93,7 @@ class LoadedNetwork:
 
     @property
     def _compiled(self) -> bool:
-        """Whether torch compiles the network where it runs it."""
+        """Whether torch, where it runs the network, compiles it."""
         return any(ENGINES[name].compiled for name in self._names)
 
     def _of_torch(self) -> Engine:
@@ -107,7 +107,7 @@ class LoadedNetwork:
             return self._runner
 
     def described(self, name: str, default: Any) -> Any:
-        """What the network says of itself, such as ``nout`` or ``diam_mean``."""
+        """Attributes of the network, such as ``nout`` or ``diam_mean``."""
         return getattr(self.graph if self.graph is not None else self.module, name, default)
 
     def _load(self) -> torch.nn.Module:
@@ -139,19 +139,19 @@ class NetworkAttribute:
 
     def __set__(self, instance: Any, net: Any) -> None:
         old = getattr(instance, self._name)
-        if not (isinstance(old, LoadedNetwork) and net is old.module):  # given back, it changes nothing
+        if not (isinstance(old, LoadedNetwork) and net is old.module):  # setting the same module again changes nothing
             setattr(instance, self._name, net)
 
 
 def engine_of(net: Any, backbone: str | None = None) -> Engine:
-    """What runs a network that was loaded, or a module or an engine that was put in its place."""
+    """The engine of a loaded network, or of a module or an engine that was put in its place."""
     if isinstance(net, LoadedNetwork):
         return net.engine()
     return as_engine(net, getattr(net, "backbone", None) or backbone)
 
 
 def _usual_precision(file: weights.ModelFile, device: Any) -> str:
-    """Some families were trained for bfloat16: on GPUs that compute in it they are run so. All else is exact."""
+    """Families trained for bfloat16 run in it on GPUs that support it. All else is exact."""
     if device is None or device.type != "cuda":
         return "float32"
     import torch
@@ -162,7 +162,7 @@ def _usual_precision(file: weights.ModelFile, device: Any) -> str:
 
 
 def _fingerprint(module: torch.nn.Module) -> Any:
-    """What changes when a network is trained, moved, cast or rebuilt, or someone listens to its layers."""
+    """A value that changes when a network is trained, moved, cast or rebuilt, or gets hooks on its layers."""
     import torch
 
     def of(tensor: torch.Tensor) -> Any:

@@ -19,8 +19,8 @@ __all__ = ["NativeCPnet"]
 
 FloatArray = NDArray[np.float32]
 State = Mapping[str, FloatArray]
-_LOWEST = np.float32(0)  # that a rectifier gives
-_LINE = 64  # bytes of a line of the cache
+_LOWEST = np.float32(0)  # the smallest output of a rectifier
+_LINE = 64  # bytes of a cache line
 
 
 def _whole(channels: int) -> int:
@@ -29,7 +29,7 @@ def _whole(channels: int) -> int:
 
 
 def _empty(size: int) -> FloatArray:
-    """Room for numbers that begins with a line of the cache: no vector lies across two."""
+    """An empty array that begins at a cache line, so that no vector spans two lines."""
     room = np.empty(size + _LINE // 4, np.float32)
     first = -room.ctypes.data % _LINE // 4
     return room[first : first + size]
@@ -161,7 +161,7 @@ class NativeCPnet:
         Whether the style is used.
     """
 
-    together = 2  # tiles; more would need more memory and save little time
+    together = 2  # tiles; more would take more memory and save little time
 
     def __init__(self, state: State, nbase: Sequence[int], nout: int, *, style_on: bool = True) -> None:
         self.state, self.nbase, self.nout, self.style_on = state, list(nbase), nout, style_on

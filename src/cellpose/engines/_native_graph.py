@@ -1,4 +1,4 @@
-"""What the kernels of our own need of a CPnet, as one file: its arrays, and how it was built."""
+"""What our own kernels need of a CPnet, as one file: its arrays, and how it was built."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class NativeGraph:
 
     @classmethod
     def of(cls, file: bytes | Path) -> NativeGraph:
-        """What `to_bytes` gave, or the file of it."""
+        """Read the output of `to_bytes`, from bytes or from a file."""
         with np.load(io.BytesIO(file) if isinstance(file, bytes) else file, allow_pickle=False) as found:
             arrays = {key: found[key] for key in found.files}
         nbase = tuple(arrays.pop("nbase").tolist())

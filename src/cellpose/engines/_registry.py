@@ -1,7 +1,7 @@
 """The engines. A new one is one entry of ``ENGINES``, and nothing anywhere else.
 
-Which are there, in which order ``auto`` tries them, what they compute and how they are opened is read from here by
-everything that chooses, names, lists or runs engines.
+Everything that chooses, names, lists or runs engines reads from here which engines exist, in which order ``auto`` tries
+them, what they compute and how they are opened.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENGINES", "EngineKind", "Graphs", "by_speed", "engine_names", "native_is_fastest"]
 
-# Processors on which the kernels of "native" are known to be faster than any library, but for one in 8 bits.
+# Processors on which the kernels of "native" are known to be faster than any library, except one in 8 bits.
 _NATIVE_FIRST = ("x86_64", "amd64")
 
 

@@ -24,7 +24,7 @@ class SamGraph(TokenGraph):
         width = dim // heads
         q, k, v = self.queries_keys_values(x, weight, bias)
         grid = graph.node("Reshape", q, self.shape(side, side, heads, width))
-        # The biases are of queries that are not divided by the root of the width: the tables make up for it.
+        # The biases belong to queries not divided by the root of the width: the tables compensate for it.
         tables = [
             graph.constant(_by_offset(self.state[f"{key}.rel_pos_{axis}"], side) * np.float32(width**0.5))
             for axis in "hw"

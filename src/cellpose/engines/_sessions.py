@@ -1,6 +1,5 @@
-"""ONNX Runtime, OpenVINO, our own kernels: what each needs to make a graph something to call with tiles, on the CPU.
-
-A graph is its bytes, or its file, beside which its weights may lie. ``engines/_registry.py`` tells who opens what.
+"""ONNX Runtime, OpenVINO, our own kernels: each turns a graph into a function of tiles, on the CPU. A graph is given as
+bytes, or as a file, beside which its weights may lie. ``engines/_registry.py`` says who opens what.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def workers() -> int:
 
 
 def native_version() -> str:
-    """What the results of our own kernels depend on."""
+    """Name and version of everything that results of our own kernels depend on."""
     import numba
 
     from cellpose.nets import processor
@@ -95,14 +94,14 @@ def _may_use_bfloat16() -> bool:
 
 
 def open_native(graph: bytes | Path | NativeGraph, *, bfloat16: bool = False) -> Session:
-    """What runs a graph by our own kernels."""
+    """A session that runs a graph with our own kernels."""
     from cellpose.engines._native import NativeCPnet
 
     return NativeCPnet.of(graph)
 
 
 def open_onnx(graph: bytes | Path, *, bfloat16: bool = False) -> Session:
-    """What runs a graph of ONNX by ONNX Runtime."""
+    """A session that runs an ONNX graph with ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -121,7 +120,7 @@ def open_onnx(graph: bytes | Path, *, bfloat16: bool = False) -> Session:
 
 
 def open_openvino(graph: bytes | Path, *, bfloat16: bool = False) -> Session:
-    """What runs a graph of ONNX by OpenVINO; products may be computed in bfloat16."""
+    """A session that runs an ONNX graph with OpenVINO; products may be computed in bfloat16."""
     import openvino
 
     core = openvino.Core()
@@ -129,7 +128,7 @@ def open_openvino(graph: bytes | Path, *, bfloat16: bool = False) -> Session:
         "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         "INFERENCE_NUM_THREADS": threads(),
         "NUM_STREAMS": workers(),
-        # Without effect but where the weights of a layer are in 8 bits.
+        # Has an effect only where the weights of a layer are in 8 bits.
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": INT8_GROUP,
     }
     model = core.compile_model(core.read_model(graph), "CPU", settings)

@@ -24,16 +24,16 @@ __all__ = ["Source", "keep", "source_of"]
 
 logger = logging.getLogger("cellpose.engines")
 
-# Raised whenever graphs of the same weights are written otherwise: older ones are made again.
+# Increased whenever graphs of the same weights are written differently: older ones are then rebuilt.
 _GRAPH_VERSION = 2
 _PERIODS = "encoder.rope_embed.periods"
-# What must be left on the disc beside a graph that is kept.
+# Bytes that must stay free on the disk beside a graph that is kept.
 _SPARE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is needed to run the network of a weight file: its graph and what the file says of itself.
+    """All that is needed to run the network of a weight file: its graph and what the file says of itself.
 
     ``graph`` is a graph, or the file of one. ``checked`` are the libraries that gave what torch gives, and the
     difference that was found. ``periods`` are those of the positions of a CPDINO.
@@ -55,7 +55,7 @@ def _graphs_of(engine: EngineKind) -> Graphs:
 
 
 def _variant_of(engine: EngineKind, precision: str) -> str:
-    """Which graph: those of engines of one format are the same but for numbers in 8 bits."""
+    """The variant of a graph: engines of one format share graphs, except those in 8 bits."""
     own = _graphs_of(engine).format
     return f"int8-{engine.name}" if precision == "int8" else engine.name if own is None else own
 
@@ -81,7 +81,7 @@ def source_of(file: weights.ModelFile, engine: EngineKind, precision: str = "flo
     try:
         graph = graphs.write(arrays, network, int8=precision == "int8", data_file=data_file)
     except KeyError:
-        return None  # torch tells best what is missing
+        return None  # torch reports best what is missing
     if graph is None:
         return None
     try:
@@ -99,7 +99,7 @@ def _written(graph: Graph, file: weights.ModelFile, variant: str, suffix: str) -
     Raises
     ------
     FileWriteError
-        If the disc is too full, or cannot be written to.
+        If the disk is too full, or cannot be written to.
     """
     path = _kept_path(file, weights.writable_dir(), variant).with_suffix(suffix)
     data = path.with_suffix(".bin")
@@ -120,7 +120,7 @@ def _written(graph: Graph, file: weights.ModelFile, variant: str, suffix: str) -
 
 
 def _kept_path(file: weights.ModelFile, folder: Path, variant: str) -> Path:
-    # The name tells of networks without style, which their weights do not.
+    # The file name shows networks without style; their weights do not.
     style = "-style_off" if "style_off" in file.path.name else ""
     variant = f"-{variant}" if variant else ""
     return folder / "cache" / f"{file.sha256[:32]}-{_GRAPH_VERSION}{style}{variant}.json"

@@ -1,8 +1,8 @@
 """What graphs of transformers share: linear layers in float32 or in 8 bits, layer norms, attention.
 
-In 8 bits weights have one scale for each output and 128 inputs, or for each output; activations are rounded when they
-come, with one scale for each token and 128 of its numbers. So nothing must be known of them beforehand, and a large
-number spoils few others.
+In 8 bits, weights have one scale for each output and 128 inputs, or for each output. Activations are rounded as they
+come, with one scale for each token and 128 of its numbers: nothing must be known of them beforehand, and a large number
+spoils few others.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class TorchEngine:
         if self._compiled is not None:
             try:
                 return self._of_compiled(x)
-            # Compilers fail in many ways; running out of memory is no failure of theirs.
+            # Compilers fail in many ways; running out of memory is not their failure.
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
@@ -116,7 +116,7 @@ class TorchEngine:
             return self.module(x)
 
     def _of_compiled(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """What the compiled network gives for a batch that is filled up to the size of the first of its kind."""
+        """Outputs of the compiled network for a batch padded to the size of the first of its kind."""
         n, kind = len(x), tuple(x.shape[1:])
         size = max(self._sizes.get(kind, n), n)
         if size > n:
@@ -135,11 +135,11 @@ def _compiled(module: nn.Module) -> Any:
 
 
 def _on_device(tiles: FloatArray, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """A batch on its device. From memory that cannot be swapped out a GPU fetches it beside other work."""
+    """A batch on its device. From pinned memory a GPU fetches it while it does other work."""
     host = torch.from_numpy(np.ascontiguousarray(tiles, dtype=np.float32))
     if device.type == "cuda":
         host = host.pin_memory()
-    # Cast there: to send fewer bytes costs more time here than it saves.
+    # Cast there: sending fewer bytes costs more time here than it saves.
     return host.to(device=device, non_blocking=device.type == "cuda").to(dtype)
 
 
@@ -155,7 +155,7 @@ def _fastest_batch(module: nn.Module, device: torch.device) -> int:
 
 
 def _tile_multiple(module: nn.Module) -> int:
-    """Each level of a U-Net halves its input; other modules are taken to accept any size."""
+    """Each level of a U-Net halves its input; other modules are assumed to accept any size."""
     own = getattr(module, "tile_multiple", None)
     if own is not None:
         return int(own)
@@ -182,7 +182,7 @@ def _split(result: Any, style_size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _to_numpy(tensor: torch.Tensor) -> FloatArray:
-    if tensor.is_cuda:  # written by the GPU itself to memory that cannot be swapped out
+    if tensor.is_cuda:  # the GPU itself writes to pinned memory
         host = torch.empty(tensor.shape, dtype=torch.float32, pin_memory=True)
         tensor = host.copy_(tensor.float())
     array: FloatArray = tensor.to(device="cpu", dtype=torch.float32).numpy()

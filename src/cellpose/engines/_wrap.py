@@ -1,4 +1,4 @@
-"""Whatever runs tiles, as an engine."""
+"""Turning whatever runs tiles into an engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def as_engine(net: Any, backbone: str | None = None) -> Engine:
     InputError
         If it is neither.
     """
-    # Without torch there are no modules, and it need not be imported to tell.
+    # If torch is not loaded there are no modules, and it need not be imported to find out.
     torch = sys.modules.get("torch")
     # Modules first: some have all attributes of an engine, but take and return tensors.
     if torch is not None and isinstance(net, torch.nn.Module):

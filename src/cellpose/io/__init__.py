@@ -1,7 +1,7 @@
 """Files: finding images, reading them with their axes, writing and reading every result.
 
-Nothing that is read is trusted: sizes are checked before memory is taken, and pickles may hold plain data only. Nothing
-that is written is ever half a file: results are made beside their target and replace it when they are whole.
+No input is trusted: sizes are checked before memory is allocated, and pickles may hold plain data only. No output is
+ever half a file: results are written beside their target and replace it when complete.
 """
 
 from __future__ import annotations

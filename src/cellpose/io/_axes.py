@@ -1,4 +1,4 @@
-"""Names and numbers of axes: what a file declares, what a caller says, and where the two contradict each other."""
+"""Names and numbers of axes: those that a file declares, those that a caller gives, and contradictions between them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FileAxes:
         elsewhere = self.letters.find(letter)
         if elsewhere >= 0 and letter not in self.assumed and self.shape[elsewhere] > 1:
             return False
-        # many programs write planes as times
+        # many programs store planes as times
         times_for_planes = letter == "Z" and found == "T"
         return found == UNKNOWN_AXIS or found in self.assumed or (times_for_planes and self.shape[index] > 1)
 
@@ -93,7 +93,7 @@ def place_of_axis(
     ndim = len(file.shape)
     if -ndim <= index < ndim and file.is_free(letter, index % ndim):
         return _in_array(index % ndim, axes, shape, file)
-    # counted without axes of length 1, as imread gives them: only where the file confirms it
+    # counted without axes of length 1, as imread returns them: only where the file confirms it
     if file.letters != axes and -len(axes) <= index < len(axes) and axes[index] == letter:
         return index % len(axes)
     raise _contradiction(letter, index, axes, shape, file)

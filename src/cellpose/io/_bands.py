@@ -1,4 +1,4 @@
-"""Labels written while they are made: bands of rows, from the first to the last."""
+"""Labels written as they are made: bands of rows, from the first to the last."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _write_tiff(
 
     _, y, x = pixel_size_um
     ome = os.fspath(path).lower().endswith((".ome.tif", ".ome.tiff"))
-    # pixels a centimetre
+    # pixels per centimeter
     resolution = {"resolution": (1e4 / x, 1e4 / y), "resolutionunit": "CENTIMETER"} if x and y else {}
     with replacing(path) as file:
         tifffile.imwrite(

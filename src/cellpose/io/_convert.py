@@ -27,7 +27,7 @@ PathLike = str | os.PathLike[str]
 
 _CHUNK = {"Z": 32, "Y": 256, "X": 256}
 _FLAT_CHUNK = 1024
-_ROWS = 1024  # that are read together
+_ROWS = 1024  # rows that are read together
 
 
 def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None, channel_axis: int | None = None) -> Path:

@@ -16,13 +16,13 @@ logger = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".flex", ".dax", ".nd2", ".nrrd")
-# looked for only if there is none of the former, so that a preview beside its image is not taken for a second one
+# tried only if there is none of the former, so that a preview beside its image does not count as a second image
 _FURTHER_SUFFIXES = (".czi", ".lif", ".bmp", ".gif")
 _RESULT_ENDINGS = ("_cp_output", "_flows", "_flows_0", "_flows_1", "_flows_2", "_cellprob", "_masks")
 _LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 _SEG = "_seg.npy"
 FLOWS = "_flows.tif"
-RESTORED = "_dn"  # at the end of the names of restored images
+RESTORED = "_dn"  # at the end of names of restored images
 _MOST_ENDINGS = 5  # that one message lists
 
 
@@ -74,7 +74,7 @@ def get_image_files(
         )
         raise InputError(message)
     kept = [file for file in images if not _is_result(_stem_name(file), mask_filter)]
-    # restored images stand beside theirs; without it the name is one of the user's
+    # restored images lie beside their originals; without an original the name is the user's own
     stems = {os.path.splitext(file)[0] for file in kept}
     kept = [file for file in kept if not _is_restored(os.path.splitext(file)[0], stems)]
     if not kept:
@@ -87,7 +87,7 @@ def get_image_files(
 
 
 def _zarr_beside(folder: str) -> str:
-    """What to do with images that are folders, for a message; empty if there are none."""
+    """Advice on images that are folders, for a message; empty if there are none."""
     zarr = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and is_zarr(entry.path))
     return f"; Zarr images such as {zarr[0]} must be given one by one: --image_path {zarr[0]}" if zarr else ""
 
@@ -96,7 +96,7 @@ def _names(folder: str) -> list[str]:
     """Names of the files in a folder; entries named like images that are not files are logged and left out."""
     try:
         with os.scandir(folder) as entries:
-            # hidden files are no images of the user: other systems leave such beside every image
+            # hidden files are not the user's images: other systems leave such files beside every image
             shown = [entry for entry in entries if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError) as error:
         message = f"ERROR: no files in --dir folder {folder}, which is not a folder; check the path"
@@ -243,7 +243,7 @@ class SiblingFiles:
         return [os.path.join(folder, n) for n in same]
 
     def endings_of(self, stem: str) -> list[str]:
-        """What follows this path in the names of files."""
+        """The endings of file names that begin with this path."""
         folder, name = os.path.split(stem)
         names = [n for same in self._listed(folder).values() for n in same]
         return sorted(n[len(name) :] for n in names if n.startswith(name))
@@ -283,6 +283,6 @@ def _complete(labels: Sequence[str | None], wanted: Sequence[str], mask_filter: 
 
 def _perhaps(stem: str, beside: SiblingFiles) -> str:
     """The endings found, one of which may be that of the labels, for a message."""
-    # what goes on with a letter or a digit is another image
+    # a name that continues with a letter or a digit belongs to another image
     endings = [e for e in beside.endings_of(stem) if e[:1] and e[0] != "." and not e[0].isalnum()]
     return f"; there are {', '.join('...' + e for e in endings[:_MOST_ENDINGS])}" if endings else ""

@@ -1,4 +1,4 @@
-"""The time between the frames of a movie, as files tell it."""
+"""The time between the frames of a movie, as files state it."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def outlines_to_text(base: PathLike, outlines: Iterable[npt.ArrayLike]) -> None:
     target = f"{os.fspath(base)}_cp_outlines.txt"
     lines = format_outlines(outlines)
     empty = sum(not line for line in lines.splitlines())
-    if empty:  # of other origin than outlines_list, which gives every label an outline
+    if empty:  # not from outlines_list, which gives every label an outline
         logger.warning(f"{empty} of the outlines for {target} have no points: their lines are empty")
     write_text(target, lines)
 

@@ -18,7 +18,7 @@ _allowed: ContextVar[int | None] = ContextVar("cellpose_memory", default=None)
 
 @contextmanager
 def within_memory(n_bytes: int) -> Iterator[None]:
-    """Let readers of files take no more memory than this for an image; larger ones are refused by their headers.
+    """Limit the memory that readers take for an image; larger images are refused by their headers.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def _free_of_machine() -> int | None:
     except (OSError, ValueError, KeyError, IndexError):
         pass
     try:
-        # no figure of what is free: what is built in is still a bound
+        # free memory is unknown: the installed memory is still a bound
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None

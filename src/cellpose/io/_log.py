@@ -53,7 +53,7 @@ def logger_setup(
             logger.removeHandler(handler)
             handler.close()
     logger.setLevel(logging.DEBUG)
-    # else a program that configures the root logger would show every line twice
+    # otherwise a program that configures the root logger would show every line twice
     logger.propagate = False
     _add(logger, _screen(stdout_file_replacement), logging.INFO)
     log_file, reason = _add_log_file(logger, Path(cp_path), logfile_name)

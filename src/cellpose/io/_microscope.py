@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 BIOIO_SUFFIXES = (".czi", ".lif", ".nd2")
 
-_INF_BYTES = 1 << 16  # a description has some lines
+_INF_BYTES = 1 << 16  # a description has a few lines
 _DAX_SIZE = re.compile(r"frame dimensions\s*=\s*(\d+)\s*x\s*(\d+)", re.IGNORECASE)
 _DAX_FRAMES = re.compile(r"number of frames\s*=\s*(\d+)", re.IGNORECASE)
 
@@ -97,7 +97,7 @@ def read_bioio(path: Path) -> Image:
     others = [letter for letter, length in sizes.items() if letter not in "TCZYXS" and length > 1]
     if others:
         logger.warning(f"{path} has more than one of {', '.join(others)}; only the first is read")
-    # bioio names every axis; those of length 1 say nothing
+    # bioio names every axis; those of length 1 carry no information
     axes = "".join(letter for letter in "TZCYXS" if sizes.get(letter, 1) > 1 or letter in "YX")
     itemsize = np.dtype(reader.dtype).itemsize
     check_claim(path, itemsize * int(np.prod([sizes[letter] for letter in axes], dtype=object)))

@@ -126,11 +126,11 @@ def write_npy_object(path: PathLike, content: Any) -> None:
     header = {"descr": np.lib.format.dtype_to_descr(box.dtype), "fortran_order": False, "shape": ()}
     with replacing(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
-        # said outright: protocol 3, which older NumPy takes, fails above 4 GiB
+        # explicit: protocol 3, which older NumPy uses, fails above 4 GiB
         _Pickler(file, protocol=_PICKLE_PROTOCOL).dump(box)
 
 
-_PythonPickler: Any = pickle._Pickler  # the one in C writes bytes only, which would be copies of arrays
+_PythonPickler: Any = pickle._Pickler  # the C pickler accepts only bytes, which would be copies of arrays
 
 
 class _Content:

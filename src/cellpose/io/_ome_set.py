@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 COMPANION = ".companion.ome"
 
 _ROOT_UUID = re.compile(r"<(?:\w+:)?OME\b[^>]*?\bUUID\s*=\s*[\"']([^\"']*)")
-_MOST_NAMES = 4  # of files in a message
+_MOST_NAMES = 4  # files named in a message
 _LETTERS = "TCZ"
 
 Place = tuple[int, ...]  # of a plane along T, C and Z
@@ -131,7 +131,7 @@ def companion_series(path: Path) -> OmeSeries:
 
 
 def once_per_set(files: Sequence[Path]) -> list[Path]:
-    """The files without those that are read together with an earlier one; the log lists these."""
+    """The files, without those that are read as part of an earlier one; the log lists the latter."""
     place = {_key(file): k for k, file in enumerate(files)}
     left_out: set[int] = set()
     for k, file in enumerate(files):
@@ -257,7 +257,7 @@ def _own_names(image: _Described, path: Path, uuid: str) -> list[str]:
 
 
 def _last(name: str) -> str:
-    return PureWindowsPath(name).name  # knows both kinds of slashes
+    return PureWindowsPath(name).name  # understands both kinds of slashes
 
 
 def _inside(folder: Path, name: str) -> Path | None:
@@ -297,7 +297,7 @@ def _is_the_one(file: Path, expected: str, ours: str) -> bool:
     try:
         with tifffile.TiffFile(file) as tif:
             found = _ROOT_UUID.search(tif.pages[0].description[:4096])
-    except Exception:  # told when it is read
+    except Exception:  # reported when it is read
         return True
     return found is None or not expected or found[1] in ("", expected, ours)
 
@@ -325,7 +325,7 @@ def _series(
     _check_alike(keyframe, at.values())
     order = [_LETTERS.index(letter) for letter in image.order]
     ranges = [sorted({place[k] for place in at}) for k in order]
-    if math.prod(map(len, ranges)) != len(at):  # planes from here and there
+    if math.prod(map(len, ranges)) != len(at):  # planes from different files
         pages = [page for _, page in sorted(at.items())]
         return OmeSeries(pages, keyframe, "Q" + keyframe.axes, (len(pages), *keyframe.shape), image.pixels, n_images)
     pages = [at[tuple(chosen[order.index(k)] for k in range(3))] for chosen in itertools.product(*ranges)]

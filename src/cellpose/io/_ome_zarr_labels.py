@@ -33,7 +33,7 @@ PathLike = str | os.PathLike[str]
 Bands = Iterable[tuple[int, npt.NDArray[Any]]]
 Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], None]
 
-# Where labels are, seen from the image that they belong to, and the other way round.
+# The place of labels relative to their image, and the other way round.
 _GROUP, _SOURCE = "labels", "../../"
 
 
@@ -176,7 +176,7 @@ def _as_image(image: OmeZarr, name: str, axes: str) -> Pyramid:
     kept = [image.axes.index(letter) for letter in axes]
     shapes = tuple(tuple(shape[k] for k in kept) for shape, _ in image.levels)
     known = dict(zip("ZYX", image.pixel_size_um, strict=True))
-    # sizes in micrometers, whatever the unit of the image
+    # sizes are in micrometers, whatever the unit of the image
     factor = [
         (known.get(a) or 1.0) / image.levels[0][1][k] if known.get(a) else 1.0 for a, k in zip(axes, kept, strict=True)
     ]
@@ -236,7 +236,7 @@ def _one_by_one(function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) 
 
 
 def _halve_chunk(folder: str, level: int, index: tuple[int, ...]) -> None:
-    """Fill a chunk of a resolution by every second row and column of the one before."""
+    """Fill a chunk of a resolution with every second row and column of the one before."""
     import zarr
 
     fine = open_zarr(Path(folder) / str(level - 1))

@@ -1,4 +1,4 @@
-"""What every written OME-Zarr has: resolutions, metadata (OME-NGFF 0.4 and 0.5), an atomic folder."""
+"""The parts of every written OME-Zarr: resolutions, metadata (OME-NGFF 0.4 and 0.5), an atomically made folder."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _KINDS = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
 
 @dataclass(frozen=True)
 class Pyramid:
-    """What is written besides pixels.
+    """The metadata written besides pixels.
 
     Attributes
     ----------

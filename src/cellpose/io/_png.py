@@ -1,7 +1,7 @@
 """Reading large PNG files in half the time of OpenCV: inflated at once, filters undone in place.
 
-Only what is whole and plain is decoded here: gray or RGB of 8 or 16 bits, without transparency and interlacing. All
-else is left to OpenCV, what is damaged, too.
+Only intact, plain files are decoded here: gray or RGB of 8 or 16 bits, without transparency and interlacing. All
+others, damaged ones included, are left to OpenCV.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _CHUNK, _HEADER = struct.Struct(">I4s"), struct.Struct(">IIBBBBB")
 _CHANNELS = {0: 1, 2: 3}  # by the type of color
 _AROUND = {b"pHYs", b"tEXt", b"zTXt", b"iTXt", b"tIME", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"bKGD"}  # alters no pixel
 _LARGE = 2**22  # bytes of pixels
-_MOST_PIXELS, _MOST_ALONG = 2**30, 2**20  # of OpenCV, which tells what is wrong with more
+_MOST_PIXELS, _MOST_ALONG = 2**30, 2**20  # of OpenCV, which reports an error for more
 
 
 def decode_png(coded: bytes) -> ImageArray | None:
     """(Y, X) or (Y, X, 3) in RGB order; None where OpenCV is to decode it.
 
-    That is so, too, for small files, and before something else has loaded the compiler, which takes longer.
+    None also for small files, and before something else has loaded the compiler, which takes longer.
     """
     if "numba" not in sys.modules or not coded.startswith(_SIGNATURE):
         return None
@@ -47,7 +47,7 @@ def decode_png(coded: bytes) -> ImageArray | None:
 
 
 def _parts(coded: memoryview) -> list[memoryview] | None:
-    """The header and the pieces of the compressed pixels; None where something is damaged or not known here."""
+    """The header and the pieces of the compressed pixels; None where something is damaged or not supported here."""
     place = len(_SIGNATURE)
     parts: list[memoryview] = []
     while place + _CHUNK.size + 4 <= len(coded):

@@ -1,4 +1,4 @@
-"""PNG, JPEG, GIF, BMP and what else OpenCV decodes."""
+"""PNG, JPEG, GIF, BMP and everything else that OpenCV decodes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CHUNK, _PHYS, _PER_METRE = struct.Struct(">I4s"), struct.Struct(">IIB"), 1
 _STDERR = 2
-# libjpeg writes what it finds wrong to the standard error of the process, and hands out a picture all the same
+# libjpeg reports errors only on the standard error of the process, and returns a picture all the same
 _OF_LIBJPEG = re.compile(rb"JPEG|JFIF|Huffman|marker|\bSOS\b")
 _DAMAGE = re.compile(rb"Corrupt JPEG data|Premature end of JPEG")
 _PADDING = re.compile(rb"(\d+) extraneous bytes before marker 0xd9")
@@ -44,7 +44,7 @@ def read_raster(path: Path) -> Image:
 
 
 def _pixel_size(coded: bytes) -> tuple[float | None, float | None]:
-    """Height and width of a pixel of a PNG in micrometers, where it says so (chunk pHYs) and was not made to print."""
+    """Height and width of a PNG's pixel in micrometers, where it states them (chunk pHYs) and not for printing."""
     if not coded.startswith(_PNG):
         return None, None
     place = len(_PNG)
@@ -76,7 +76,7 @@ def _decode_opencv(path: Path, coded: bytes) -> ImageArray:
         )
         raise FileReadError(message)
     image: ImageArray = decoded
-    if image.ndim == 3 and (image.shape[-1] == 1 or is_gray_with_alpha(coded)):  # which OpenCV makes colors of
+    if image.ndim == 3 and (image.shape[-1] == 1 or is_gray_with_alpha(coded)):  # which OpenCV turns into colors
         return np.ascontiguousarray(image[..., 0])
     return np.ascontiguousarray(image[..., 2::-1]) if image.ndim == 3 and image.shape[-1] >= 3 else image
 
@@ -90,7 +90,7 @@ def _decode(coded: bytes) -> Any:
 def _decode_jpeg(path: Path, coded: bytes) -> Any:
     """The picture, if libjpeg reports no damaged data."""
     try:
-        # the one place where it can be heard; OpenCV has no other
+        # the only place where OpenCV lets errors be seen
         with _one_at_a_time, tempfile.TemporaryFile() as heard:
             kept = os.dup(_STDERR)
             os.dup2(heard.fileno(), _STDERR)
@@ -102,9 +102,9 @@ def _decode_jpeg(path: Path, coded: bytes) -> Any:
                 heard.seek(0)
                 lines = heard.read().splitlines(keepends=True)
                 others = b"".join(line for line in lines if not _OF_LIBJPEG.search(line))
-                if others:  # of another thread
+                if others:  # from another thread
                     os.write(_STDERR, others)
-    except OSError:  # a process without standard error, or without any place for temporary files
+    except OSError:  # a process without standard error, or without a place for temporary files
         return _decode(coded)
     damage = [line for line in lines if _DAMAGE.search(line) and not _is_padding(coded, line)]
     if damage:

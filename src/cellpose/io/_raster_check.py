@@ -1,4 +1,4 @@
-"""What the header of a compressed picture claims, and the checksums that it carries."""
+"""Checks of the header and the checksums of a compressed picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SUN = b"\x59\xa6\x6a\x95"
 _FLOATS = (b"#?", b"PF", b"Pf", b"v/")
 _HEAD = 1 << 16
 
-# the most that each coding can expand a byte of the file
+# the largest expansion of a byte by each coding
 _PNG_EXPANSION = 1100.0
 _JPEG_EXPANSION = 5000.0
 _GIF_EXPANSION = 3.0 * 3000.0
@@ -56,7 +56,7 @@ def padding_of_jpeg(coded: bytes, count: int) -> bool:
 
 
 def check_header(path: Path, coded: bytes) -> None:
-    """Refuse a picture that claims more than the file can expand to or the memory holds, or that is cut or damaged.
+    """Refuse a picture that claims more than the file can expand to or than fits in memory, or that is cut or damaged.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def check_header(path: Path, coded: bytes) -> None:
         elif coded.startswith(_BMP):
             _check_bmp(path, coded)
         else:
-            # the most that a pixel takes: four samples of 16 bits, or of floats
+            # the largest size of a pixel: four samples of 16 bits, or of floats
             width, height = size_of_picture(coded)
             check_claim(path, width * height * (16 if coded[:2] in _FLOATS else 8))
     except struct.error as error:
@@ -93,13 +93,13 @@ def _check_png(path: Path, coded: bytes) -> None:
     check_claim(path, stored, len(coded), _PNG_EXPANSION)
     check_claim(path, width * height * max(samples, 3) * max(depth // 8, 1))
     place = len(_PNG)
-    # libpng hands out what it could decode of a cut file; a whole one has all chunks down to IEND
+    # libpng returns whatever it could decode of a cut file; a whole one has all chunks down to IEND
     while coded[place + 4 : place + 8] != b"IEND":
         (length,) = struct.unpack_from(">I", coded, place)
         kind, following = coded[place + 4 : place + 8], place + 12 + length
         if following >= len(coded):
             raise _truncated(path)
-        # chunks in capitals make the picture; texts beside it may be wrong
+        # chunks in capitals make up the picture; damaged texts beside it are harmless
         if kind[:1].isupper():
             (noted,) = struct.unpack_from(">I", coded, following - 4)
             if zlib.crc32(coded[place + 4 : following - 4]) != noted:

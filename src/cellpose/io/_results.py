@@ -1,4 +1,4 @@
-"""Masks, outlines, flows and pictures of a segmentation, written beside the image or where the user wants them."""
+"""Masks, outlines, flows and pictures of a segmentation, written beside the image or to a folder of choice."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _axes(ndim: int) -> str | None:
 
 
 def _possible(labels: npt.NDArray[Any], wanted: _Wanted, name: str) -> _Wanted:
-    """What can be written of these labels; what cannot is named."""
+    """The results that can be written of these labels; the others are named in a warning."""
     if labels.ndim > 2:
         if wanted.png and not wanted.tif:
             message = "cannot save 3D outputs as PNG, use tif option instead"

@@ -23,7 +23,7 @@ __all__ = ["is_large", "leaves_on_disk", "on_disk", "room_for", "roomy_zeros", "
 
 logger = logging.getLogger("cellpose.io")
 
-# What is left of the memory that is free must hold the rest of the work on a volume, about twice its flows.
+# The remaining free memory must hold the rest of the work on a volume, about twice its flows.
 _PART_OF_FREE = 1 / 3
 # Smaller arrays are never worth a file.
 _LEAST_BYTES = 2**26
@@ -35,7 +35,7 @@ _report: ContextVar[_Report | None] = ContextVar("cellpose_on_disk", default=Non
 
 @contextmanager
 def on_disk(report: _Report) -> Iterator[None]:
-    """Let readers leave large images on the disk, and tell the share that is done; what that raises ends them."""
+    """Let readers leave large images on the disk and report the share done; an error in ``report`` ends them."""
     token = _report.set(report)
     try:
         yield
@@ -49,7 +49,7 @@ def leaves_on_disk(n_bytes: int) -> bool:
 
 
 def tell(share: float) -> None:
-    """So much of an image has been read."""
+    """Report that this much of an image has been read."""
     report = _report.get()
     if report is not None:
         report(share)
@@ -116,7 +116,7 @@ def roomy_zeros(shape: Sequence[int], dtype: npt.DTypeLike = np.float32) -> npt.
 
 def _mapped(n_bytes: int) -> mmap.mmap:
     with tempfile.TemporaryFile() as file:
-        if hasattr(os, "posix_fallocate"):  # a file with holes would end the process where the disk is full
+        if hasattr(os, "posix_fallocate"):  # writing to a sparse file would kill the process where the disk is full
             os.posix_fallocate(file.fileno(), 0, n_bytes)
         else:
             file.truncate(n_bytes)

@@ -185,7 +185,7 @@ def _is_view(key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
 
 
 def _stands_in(array: Array) -> bool:
-    """Whether this stands for an array that was not read, and need not be checked."""
+    """Whether this stands for an array that was not read and need not be checked."""
     return array.size > 1 and not any(array.strides)
 
 
@@ -253,7 +253,7 @@ def _take_picture(found: dict[str, Array], item: Array, ndim: int) -> None:
 def _split_flows(several: list[Array], ndim: int, has_cellprob: bool) -> dict[str, Array]:
     if has_cellprob:
         return {"dP": several[0]} if several else {}
-    # without a cell probability of its own the longest has it as its last channel; shorter ones are final positions
+    # without a separate cell probability, the longest holds it as its last channel; shorter ones are final positions
     joined = max(several, key=len, default=None)
     if joined is None:
         return {}

@@ -1,4 +1,4 @@
-"""What a ``_seg.npy`` is made of, from the results of a segmentation."""
+"""The content of a ``_seg.npy``, from the results of a segmentation."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def seg_content(
         "filename": os.fspath(file_name),
         "flows": [[] for _ in range(5)] if flows is None else _flows_content(labels.shape, flows),
         "diameter": diameter,
-        # the name under which manuals and scripts look for the diameter
+        # the name by which manuals and scripts look for the diameter
         "diams": diameter,
         "model": model,
         "version": version,
@@ -74,7 +74,7 @@ def _flows_content(shape: tuple[int, ...], flows: Sequence[Any]) -> list[Any]:
     if cellprob.any() or dP.any():
         view = (np.clip(normalize99(cellprob.astype(np.float32)), 0, 1) * 255).astype(np.uint8)
         joined = np.concatenate((dP, cellprob[np.newaxis]), axis=0).astype(np.float32)
-    else:  # nothing is known: zeros that take no memory
+    else:  # unknown: zeros that take no memory
         view, joined = np.zeros(cellprob.shape, np.uint8), np.zeros((len(dP) + 1, *cellprob.shape), np.float32)
     if colours.ndim == 3:
         # every array has an axis of one plane, save those of the network

@@ -102,8 +102,8 @@ def _left_on_disk(path: Path, tif: Any, series: Any) -> ImageArray:
 def _without_alpha(page: Any, data: ImageArray, axes: str) -> tuple[ImageArray, str]:
     """The image without an alpha channel that the file declares.
 
-    Writers declare the fourth channel of anything as alpha. It is taken for one if it is only opaque and clear, which
-    no channel of intensities is. Beside a single gray channel it is declared on purpose.
+    Writers declare the fourth channel of anything as alpha. It counts as one only if every pixel is fully opaque or
+    fully clear, unlike in any intensity channel. Beside a single gray channel it is declared on purpose.
     """
     declared = [int(kind) for kind in page.extrasamples]
     if declared not in ([1], [2]) or not axes.endswith("YXC") or data.shape[-1] not in (2, 4):
@@ -143,7 +143,7 @@ def _file_axes(tif: Any, series: Any) -> FileAxes:
 
 
 def _metadata(tif: Any, series: Any) -> Metadata:
-    """Pixel size in micrometers along (z, y, x), and names of the channels, as an open file tells them."""
+    """Pixel size in micrometers along (z, y, x), and names of the channels, as an open file states them."""
     if isinstance(series, OmeSeries):
         return _of_pixels(series.pixels)
     if tif.is_ome:
@@ -215,14 +215,14 @@ class LazyTiff:
             last = (plane * down + (stop - 1) // tall + 1) * across
             for index in range(first, last):
                 count = page.databytecounts[index]
-                if not count:  # a sparse file stores nothing where there is nothing
+                if not count:  # a sparse file stores nothing for empty parts
                     continue
                 handle.seek(page.dataoffsets[index])
                 tables = {"jpegtables": page.jpegtables} if key.jpegtables is not None else {}
                 segment, (sample, _, y, x, _), (_, h, w, _) = key.decode(handle.read(count), index, **tables)
                 if segment is None:
                     continue
-                w = min(w, width - x)  # tiles may go on beyond the image
+                w = min(w, width - x)  # tiles may extend beyond the image
                 top, bottom = max(y, start), min(y + h, stop)
                 where = slice(sample, sample + segment.shape[-1])
                 out[top - start : bottom - start, x : x + w, where] = segment[0, top - y : bottom - y, :w]
@@ -316,7 +316,7 @@ def _sides(tif: Any, unit: str) -> tuple[float | None, float | None]:
 
 
 def _interval(tif: Any, series: Any) -> float | None:
-    """Seconds between frames, as an open file tells them."""
+    """Seconds between frames, as an open file states them."""
     if isinstance(series, OmeSeries):
         return interval_of_pixels(series.pixels)
     return interval_of_pixels(_pixels_in(tif.ome_metadata)) if tif.is_ome else interval_of_imagej(tif.imagej_metadata)

@@ -17,8 +17,8 @@ from cellpose.io._raster_check import size_of_picture
 
 __all__ = ["check_directories", "check_file", "check_rows", "check_series"]
 
-# The most that a coding can expand a byte. Others (JPEG 2000, JPEG XL, WebP …) have no bound, but a real picture stays
-# far below this one.
+# Largest expansion of a byte by a coding. Others (JPEG 2000, JPEG XL, WebP …) have no bound, but real pictures stay far
+# below this one.
 _UNCOMPRESSED = 1
 _LZW, _DEFLATE, _PACKBITS, _JPEG, _LZMA, _ZSTD = 3000.0, 1100.0, 130.0, 5000.0, 20_000.0, 40_000.0
 _EXPANSION = {
@@ -35,7 +35,7 @@ _EXPANSION = {
 }
 
 _OTHER_EXPANSION = 100_000.0
-_SMALL = 2**26  # bytes; what claims less may be any picture
+_SMALL = 2**26  # bytes; a smaller claim may be any picture
 
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 # offsets and byte counts of strips and of tiles: without them no pixel is found
@@ -43,7 +43,7 @@ _PLACES = (273, 279, 324, 325)
 # compressions whose strips and tiles are pictures: JPEG, JPEG 2000, WebP, PNG
 _PICTURES = (7, 33003, 33004, 33005, 34712, 34892, 34933, 50001)
 _HEAD = 1 << 12
-# A file of many planes names each; a number beyond this is none that a microscope wrote.
+# A file of many planes names each; no microscope writes more than this number.
 _MOST_PLANES = 10_000_000
 
 
@@ -84,7 +84,7 @@ def check_directories(path: Path) -> None:
 
 
 def _check_values(path: Path, entries: Iterable[tuple[int, int, int, int]], size: int, inline: int) -> None:
-    """No value of a tag is longer than the file, and strips and tiles are where they are said to be."""
+    """Check that no value of a tag is longer than the file, and that strips and tiles lie within it."""
     for tag, kind, count, value in entries:
         length = count * _TYPE_BYTES.get(kind, 1)
         if length > size or (tag in _PLACES and length > inline and value + length > size):
@@ -96,7 +96,7 @@ def _check_values(path: Path, entries: Iterable[tuple[int, int, int, int]], size
 
 
 def check_file(path: Path, tif: Any) -> None:
-    """An open TIFF of which only the first page is known: whether the planes that its metadata name can be there.
+    """Check that an open TIFF, of which only the first page is known, can hold the planes that its metadata name.
 
     Raises
     ------
@@ -279,7 +279,7 @@ def _segments(key: Any) -> int:
 
 
 def check_rows(path: Path, key: Any) -> None:
-    """Whether the memory holds one strip, or one row of tiles, of a page: the least that is decoded at a time.
+    """Check that one strip, or one row of tiles, of a page fits in memory: the least that is decoded at a time.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from cellpose.io._scratch import is_large, roomy_zeros
 
 __all__ = ["BoundedFile", "Unwanted", "unpickle_data"]
 
-Unwanted = Callable[[str, tuple[int, ...], np.dtype[Any]], bool]  # told the key of an array, its shape and its dtype
+Unwanted = Callable[[str, tuple[int, ...], np.dtype[Any]], bool]  # called with an array's key, shape and dtype
 
 _PLAIN_DTYPE = re.compile(r"[<>|=]?(?:[biuf]\d{1,2}|c\d{1,2}|[SU]\d{1,9}|O8?|\?)")
 _PLAIN_VALUES = (
@@ -44,7 +44,7 @@ _PLAIN_VALUES = (
 
 _CONTAINERS = (list, tuple, set, frozenset, dict, OrderedDict)
 _PARTS_A_BYTE, _FEW_PARTS = 16, 100_000
-_LARGE = 2**20  # bytes that are left in the file until an array is made of them
+_LARGE = 2**20  # arrays of this many bytes stay in the file until they are built
 _PIECE = 2**23  # bytes that are read at once
 
 
@@ -144,7 +144,7 @@ class _Array:
             if empty:
                 return np.broadcast_to(np.zeros((), dtype.newbyteorder("=")), shape)
             array = _filled(raw, dtype, count).astype(dtype.newbyteorder("="), copy=not isinstance(raw, _Part))
-        # the bytes are not needed any more, and large files need the room
+        # the bytes are no longer needed, and large files need the memory
         self.state, self.is_built = (shape, dtype, fortran, None), True
         return array.reshape(shape, order="F" if fortran else "C")
 
@@ -249,7 +249,7 @@ class _DataUnpickler(pickle._Unpickler):
             raise UnsafeFileError(message) from None
 
     def load_build(self) -> None:
-        """Set the state of an array or dtype; raises UnsafeFileError for all else."""
+        """Set the state of an array or dtype; raises UnsafeFileError for anything else."""
         state = self.stack.pop()
         target = self.stack[-1]
         if not isinstance(target, (_Array, _Dtype)):
@@ -279,12 +279,12 @@ class _DataUnpickler(pickle._Unpickler):
 
 
 class BoundedFile:
-    """A file from which at most the rest is read: Python allocates memory for all that is asked for."""
+    """A file that never reads beyond its end: Python allocates memory for every byte requested."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         place = file.tell()
-        # counted here: to ask the file before each of a million reads takes seconds
+        # counted here: asking the file before each of a million reads takes seconds
         self.left = file.seek(0, 2) - place
         file.seek(place)
 

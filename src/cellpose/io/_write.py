@@ -34,7 +34,7 @@ __all__ = [
 PathLike = str | os.PathLike[str]
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
-# what each format holds beside uint8
+# dtypes that each format holds beside uint8
 _DEEPEST: dict[str, type[np.generic]] = {
     **dict.fromkeys((".png", ".jp2", ".pgm", ".ppm", ".pnm"), np.uint16),
     **dict.fromkeys((".exr", ".hdr", ".pfm"), np.float32),
@@ -124,7 +124,7 @@ def write_tiff(
             file,
             np.ascontiguousarray(array),
             compression=compression,
-            # said outright: tifffile would take a stack of 3 or 4 planes of labels for colors
+            # explicit: tifffile would take a stack of 3 or 4 planes of labels for colors
             photometric="rgb" if colour else "minisblack",
             bigtiff=array.nbytes > CLASSIC_TIFF_LIMIT,
             metadata=metadata,
@@ -206,7 +206,7 @@ def encode_raster(suffix: str, array: npt.NDArray[Any]) -> bytes:
     deepest = _DEEPEST.get(suffix.lower(), np.uint8)
     colours = array.ndim == 3 and array.shape[-1] in (1, 3, 4)
     if array.dtype not in (np.uint8, deepest) or not (array.ndim == 2 or colours):
-        # OpenCV would write other numbers cut to 8 bits
+        # OpenCV would cut other dtypes to 8 bits
         message = (
             f"an array of shape {array.shape} and dtype {array.dtype} cannot be written as {suffix or 'no suffix'}; "
             f"give (Y, X) or (Y, X, 3) of uint8 or {np.dtype(deepest)}, or write a .tif"

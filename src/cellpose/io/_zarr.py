@@ -1,4 +1,4 @@
-"""Zarr: opening what is there, and making arrays, with version 2 and 3 of the library and of the format."""
+"""Zarr: opening and making arrays, with versions 2 and 3 of the library and of the format."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""A Zarr array in a folder: its errors name the folder, and what it claims is compared with the memory and the chunks.
-
-By the format a chunk that is not there is its fill value, and writers leave out chunks that hold nothing else; so a
-missing chunk is no error by itself. An image none of whose chunks is there has lost them, or was never written. Planes
-without any chunk may be empty or lost; a line of the log counts them.
+"""A Zarr array in a folder: its errors name the folder, and its claims are compared with the memory and the chunks. In
+the format a missing chunk means its fill value, and writers leave out chunks that hold nothing else; so a missing chunk
+is no error by itself. An image without any chunk has lost them, or was never written. Planes without any chunk may be
+empty or lost; a line of the log counts them.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 Chunk = tuple[int, ...]
 
-_SPARSE = 100  # from this many chunks for each that is stored, only those that are stored are asked for
+_SPARSE = 100  # from this many chunks for each stored one, only stored chunks are read
 _FEW_CHUNKS = 1000
 
 
@@ -119,7 +118,7 @@ def _whole(folder: Path, array: Any) -> npt.NDArray[Any]:
         return _left_on_disk(folder, array, dtype)
     check_claim(folder, n_bytes)
     if math.prod(_grid(array)) > _FEW_CHUNKS:
-        # asking for each of very many chunks that are not there takes minutes
+        # asking for very many missing chunks one by one takes minutes
         stored = _stored_within(folder, array)
         if _SPARSE * len(stored) < math.prod(_grid(array)):
             return _of_chunks(array, stored, dtype)
@@ -138,7 +137,7 @@ def _left_on_disk(folder: Path, array: Any, dtype: np.dtype[Any]) -> npt.NDArray
 
 
 def _of_chunks(array: Any, places: set[Chunk], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """An array of which only the given chunks are read; the others have its fill value."""
+    """An array with only the given chunks read; the rest has its fill value."""
     whole = np.full(array.shape, array.fill_value or 0, dtype)
     for place in places:
         sides = zip(place, _chunk(array), array.shape, strict=True)

@@ -1,4 +1,4 @@
-"""One image or many: how the metrics take their arguments."""
+"""Arguments of the metrics: one image or many."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def _top(labels: Labels) -> int:
 
 
 def _same_size(masks_true: ArrayLike, masks_pred: ArrayLike) -> tuple[Labels, Labels]:
-    """Both flat; a plane and the same plane ravelled go together."""
+    """Both flattened; a plane and the same plane flattened match."""
     true = check_labels(masks_true, ndim=(), name="masks_true").ravel()
     pred = check_labels(masks_pred, ndim=(), name="masks_pred").ravel()
     check_same_shape(true, pred, ("masks_true (flat)", "masks_pred (flat)"))

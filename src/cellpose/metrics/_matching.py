@@ -21,7 +21,7 @@ __all__ = ["aggregated_jaccard_index", "average_precision", "mask_ious"]
 
 Floats = NDArray[np.float64]
 
-# Beyond this many pairs of label numbers a table of all of them is given up for one of the labels that are present.
+# Beyond this many pairs of label numbers, a table of present labels replaces one of all labels.
 _MAX_TABLE = 50_000_000
 
 
@@ -60,7 +60,7 @@ def _matching_size(rows: NDArray[Any], cols: NDArray[Any], shape: tuple[int, int
 
     if rows.size == 0:
         return 0
-    # where no label is in two pairs (always so above 0.5) all of them match
+    # where no label is in two pairs (always true above 0.5) all of them match
     if np.bincount(rows).max() == 1 and np.bincount(cols).max() == 1:
         return int(rows.size)
     graph = csr_array((np.ones(rows.size), (rows, cols)), shape=shape)
@@ -140,8 +140,8 @@ def average_precision(
 def _matched(pairs: _Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The best one-to-one assignment at threshold 0.5: true labels and their predicted ones.
 
-    That of a dense table of all labels, those without pixels included, whose costs are 0 but for the given pairs; among
-    equals it is the one that ``scipy.optimize.linear_sum_assignment`` chooses.
+    It is that of a dense table of all labels, those without pixels included, whose costs are 0 except for the given
+    pairs; among equals it is the one that ``scipy.optimize.linear_sum_assignment`` chooses.
     """
     from cellpose.metrics._kernels import assign
 

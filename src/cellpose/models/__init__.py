@@ -71,7 +71,7 @@ _MODEL_URL = "https://www.cellpose.org/models"
 
 
 def __getattr__(name: str) -> Any:
-    # Looked up when asked for: the environment variable that names the folder may be set after the import.
+    # Looked up on access: the environment variable that names the folder may be set after the import.
     if name == "MODEL_DIR":
         return weights.model_dir()
     if name == "MODEL_LIST_PATH":

@@ -1,4 +1,4 @@
-"""What a model is made of: which weights are meant, where they run and how exactly, and the diameters they say."""
+"""The parts of a model: its weights, the device and precision they run in, and the diameters they state."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MOST_CHANNELS = 1024
 
 
 def wanted_model(pretrained_model: Any, model_type: str | None) -> PathLike | None:
-    """The model that is meant, ``None`` for a network without weights."""
+    """The requested model, ``None`` for a network without weights."""
     if isinstance(pretrained_model, (list, tuple)):
         if len(pretrained_model) > 1:
             warn_once("only the first of several models runs: averaging over networks is not supported")
@@ -80,7 +80,7 @@ def wanted_device(device: torch.device | str | int | None, gpu: bool) -> tuple[t
 
 
 def wanted_precision(precision: str | None, use_bfloat16: bool | None) -> str | None:
-    """How exactly the network is to be run, ``None`` for what is usual."""
+    """The precision in which to run the network, ``None`` for the usual one."""
     if precision is None:
         return None if use_bfloat16 is None else "bfloat16" if use_bfloat16 else "float32"
     if use_bfloat16 and precision != "bfloat16":
@@ -90,7 +90,7 @@ def wanted_precision(precision: str | None, use_bfloat16: bool | None) -> str | 
 
 
 def check_sizes(diam_mean: float | None, nchan: int | None) -> None:
-    """Refuse sizes of a network that none can have."""
+    """Refuse sizes that no network can have."""
     if diam_mean is not None and not 0 < diam_mean < math.inf:
         message = f"diam_mean={diam_mean!r} is not allowed; it is a diameter in pixels, more than 0"
         raise OptionError(message)
@@ -102,8 +102,8 @@ def check_sizes(diam_mean: float | None, nchan: int | None) -> None:
 def diameters_of(net: LoadedNetwork, file: weights.ModelFile | None, diam_mean: float | None) -> tuple[float, float]:
     """The diameters to which images are brought and of the training images.
 
-    Published files say 30 or, those of nuclei, 17; for these the constructor's diameter counts, except for nuclei.
-    Other files say their own.
+    Published files state 30, those of nuclei 17; the constructor's diameter replaces theirs, except for nuclei. Other
+    files state their own.
     """
     own, labels = (
         float(value) if value is not None else None

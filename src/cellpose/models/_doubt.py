@@ -1,6 +1,6 @@
 """Doubts about a result: one line in the log, with what to try.
 
-The signs are those that are at hand, labels and cell probability; a look at some of the pixels tells them.
+The signs come from what is at hand, labels and cell probability; a sample of the pixels is enough.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ logger = logging.getLogger("cellpose.models")
 
 Array = NDArray[Any]
 
-# How many doubts may still be told; None: all.
+# How many doubts may still be logged; None: all.
 _left: ContextVar[list[int] | None] = ContextVar("cellpose_doubts_left", default=None)
 # Whether diameters are estimates.
 _estimated: ContextVar[bool] = ContextVar("cellpose_diameters_estimated", default=False)
 
-_FEWEST_CELLS = 5  # of fewer nothing is concluded
-_FACTOR = 2.0  # between the diameter found and the one that was given
-_FACTOR_OF_TRAINING = 2.5  # the same where none was given: networks bear twice the diameter they were trained on
+_FEWEST_CELLS = 5  # with fewer cells nothing is concluded
+_FACTOR = 2.0  # ratio between the diameter found and the one given
+_FACTOR_OF_TRAINING = 2.5  # the same where none was given: networks tolerate twice the diameter they were trained on
 _SLICES = 2  # planes of cells that are slices
 _LEAST_LOGIT = 1.5  # of the median cell, mean over its pixels; cells of real images have 1.8 and more, those of noise 1
 _LEAST_KEPT = 0.5  # of the pixels above the threshold of the cell probability
-_LEAST_FOREGROUND = 0.005  # of the image, from which pixels that were not kept are worth a word
+_LEAST_FOREGROUND = 0.005  # of the image, from which dropped pixels are worth a message
 _MOST_PIXELS = 2**20  # that are looked at for the cell probability
 
 
@@ -153,7 +153,7 @@ def doubt_of(
                 f"the model is uncertain about most of the {signs.n_cells} cells it found; look at them, and try "
                 f"{advice}another channel (--chan) or another model"
             )
-    # Where many cells were found, what was dropped is mostly a ground that looks like cells.
+    # Where many cells were found, the dropped pixels are mostly background that looks like cells.
     elif signs.kept < _LEAST_KEPT and signs.foreground > _LEAST_FOREGROUND:
         return (
             f"most pixels of cell candidates were rejected: {100 * (1 - signs.kept):.0f} % did not become cells; try "
@@ -222,7 +222,7 @@ def _at_most(count: int) -> Iterator[None]:
 
 
 def doubts_untold() -> Any:
-    """A context in which no doubt is logged: for first looks at an image, and for blocks."""
+    """A context in which no doubt is logged: for preliminary looks at an image, and for blocks."""
     return _at_most(0)
 
 

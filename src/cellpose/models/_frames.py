@@ -1,4 +1,4 @@
-"""Images whose axes are known: planes, channels and times are what the file, or the caller, says they are."""
+"""Images whose axes are known: the file or the caller says which are planes, channels and times."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def segment_image(
     t = image.axis("T")
     if t is None or t in axes.values():
         return _one(model, image, axes, planes_by_name, keywords)
-    # axes that were given are counted in the movie, and a frame has one less
+    # given axes are counted in the movie, and a frame has one axis less
     if image.axis("Z") is None and _as_stack(keywords):
         message = (
             f"an image with axes {image.axes} of shape {image.data.shape} has time points but no planes; if the time "

@@ -1,4 +1,4 @@
-"""What may be given as images, and the options that differ between the images of a list."""
+"""Accepted forms of images, and options that differ between the images of a list."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def one_number(name: str, value: Any, index: int, n: int | None, *, many: bool) 
         return None
     try:
         if isinstance(found, (str, bytes)) or np.iscomplexobj(found):
-            raise TypeError  # float() reads texts, and of complex numbers takes a part
+            raise TypeError  # float() parses texts, and takes only a part of complex numbers
         return float(found)
     except (TypeError, ValueError, OverflowError) as error:
         message = f"{name}={value!r} is not allowed; give a number, or a list of one number per image"

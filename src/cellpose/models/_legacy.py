@@ -63,7 +63,7 @@ def get_model_params(
     pretrained_model_ortho: Any = None,
     default_model: str = "cyto3",
 ) -> tuple[str, float, bool, str | None]:
-    """``(path, diam_mean, published, path of the orthogonal model)`` of what is named.
+    """``(path, diam_mean, published, path of the orthogonal model)`` of the named model.
 
     Where neither ``pretrained_model`` nor ``model_type`` is given the default model is meant.
     """

@@ -115,7 +115,7 @@ def _tell_assumed(
     if image.ndim != 3 or layout.channel_axis is not None or layout.z_axis is not None:
         return
     if options.do_3D or options.stitch_threshold > 0:
-        return  # planes come first, as is documented
+        return  # planes come first, as documented
     choosing = layout.channels is not None
     many = not network.family.channel_pair
     letters = transforms.assumed_axes(image.shape, transformer=many, choosing=choosing, do_3D=False)
@@ -126,7 +126,7 @@ def _tell_assumed(
 
 
 def name_of(item: Any, index: int, *, many: bool) -> str:
-    """What messages call an item: the name of its file, else its number."""
+    """The name of an item in messages: that of its file, else its number."""
     if isinstance(item, (str, Path)):
         return Path(item).name
     return f"image {index + 1}" if many else "image"
@@ -146,7 +146,7 @@ def _both(report: Report | None, shown: Report) -> Report:
 
 def reporter(progress: Any) -> Report | None:
     """A function that gets fractions from ``eval`` and gives ``progress`` the percentage."""
-    if progress is None or isinstance(progress, bool):  # whether there is a bar
+    if progress is None or isinstance(progress, bool):  # whether to show a bar
         return None
     if isinstance(progress, Fractions):
         return progress.tell

@@ -151,7 +151,7 @@ class CellposeModel:
         self._turn = threading.Lock()
         self.pretrained_model = None if file is None else str(file.path)
         self.model_name = "untrained" if file is None else file.name
-        # Published networks get the tiles they were published with, since these are part of the result.
+        # Published networks get their published tile size, since it affects the result.
         self._small_whole = file is not None and file.path in weights.bundled_models().values()
         wanted = wanted_precision(precision, use_bfloat16)
         if wanted is not None:
@@ -354,7 +354,7 @@ class CellposeModel:
         layout = Layout(channels, channel_axis, z_axis)
         images = Images.of(x)
         done = segment_images(self._network(), images, layout, options, (given["diameter"], rescale), progress)
-        # Bound at once, so that threads that share the model do not mix their numbers.
+        # Bound here, so that threads that share the model do not mix their numbers.
         self.timing = [seconds for _, seconds in done]
         results = [result for result, _ in done]
         if not images.many:

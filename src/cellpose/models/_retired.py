@@ -73,7 +73,7 @@ def drop_retired(function: str, given: Mapping[str, Any], table: Mapping[str, st
 
 
 def renamed(retired: dict[str, Any], **given: Any) -> dict[str, Any]:
-    """Options with the values that were given under their older names; warns of retired ones."""
+    """Options, with values given under older names moved to the current ones; warns of retired ones."""
     for old in [name for name in retired if name in RENAMED]:
         new = RENAMED[old]
         warn_once(f"eval({old}=...) is now called {new}")

@@ -33,7 +33,7 @@ Report = Callable[[float], None]
 
 # Pixels of an enlarged plane above which the diameter must be wrong: its flows alone would take 24 GiB.
 _MOST_PIXELS = 2**31
-# Part of the progress that is the network; the rest are the masks.
+# Share of the network in the progress; the rest is the masks.
 _NETWORK_PART = 0.9
 
 
@@ -65,7 +65,7 @@ class Network:
 
     @property
     def family(self) -> Family:
-        """What networks of its kind can do."""
+        """The family of the network: what its kind can do."""
         return family_named(self.engine.backbone)
 
     @property
@@ -153,7 +153,7 @@ def _segment_classes(
 
 
 def preparation_of(network: Network, layout: Layout, options: Evaluation) -> Preparation:
-    """How images of this layout become what the network takes."""
+    """How images of this layout become network inputs."""
     together = options.do_3D or options.stitch_threshold > 0
     normalization = replace(options.normalization, norm3D=True) if options.do_3D else options.normalization
     scale = scale_of(network, options)
@@ -186,7 +186,7 @@ def scale_of(network: Network, options: Evaluation) -> float:
 
 
 def diameter_assumed(network: Network, options: Evaluation) -> float | None:
-    """The diameter in pixels that cells are taken to have; None where images are not resized without one."""
+    """The assumed diameter of the cells in pixels; None where images without a given one are not resized."""
     if network.family.diameter_px is not None:
         return options.diameter
     return network.diam_mean / scale_of(network, options)
@@ -248,7 +248,7 @@ def masks_of(
 ) -> Array:
     """Labels (z, y, x), int32, of the size of the image, ``shape``; an empty array where masks were not asked for.
 
-    ``blank`` says of which planes the network saw nothing: there are no cells, whatever the thresholds.
+    ``blank`` marks planes whose network input is all zeros: they have no cells, whatever the thresholds.
     """
     if not options.compute_masks:
         return np.zeros(0)
@@ -264,7 +264,7 @@ def masks_of(
     stitch = options.stitch_threshold > 0 and shape[0] > 1
     if shape[0] > 1 and not stitch:
         logger.warning("a stack with do_3D=False and stitch_threshold=0: each plane is segmented separately")
-    # Masks that are joined between planes are sized when that is done.
+    # Masks that are joined between planes are checked for size after joining.
     by_plane = replace(masking, min_size=-1) if stitch else masking
     masks = np.zeros(shape, np.int32)
     advance = stage("following flows", shape[0], "planes") if shape[0] > 1 else stage("following flows")
@@ -295,7 +295,7 @@ def _check(network: Network, options: Evaluation) -> None:
 
 
 def _check_size(shape: tuple[int, ...], scale: float) -> None:
-    """Refuse an enlargement that no memory holds, which is a diameter in other units than pixels."""
+    """Refuse an enlargement that no memory holds: it means a diameter in other units than pixels."""
     height, width = (scale * side for side in shape[1:3])
     if scale > 1 and height * width > _MOST_PIXELS:
         message = (

@@ -40,7 +40,7 @@ Array = NDArray[Any]
 
 # Smaller estimates from the style are not trusted.
 _LEAST_DIAMETER = 5.0
-_PLANES = 5  # of a stack are looked at
+_PLANES = 5  # planes of a stack that are looked at
 
 
 class SizeModel:

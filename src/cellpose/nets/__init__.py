@@ -1,7 +1,7 @@
 """The networks: CPnet (residual U-Net), CPSAM and CPDINO (vision transformers).
 
-They know tensors and state dicts, nothing of images, model names or downloads. Torch is imported with the first
-network; what a file is, and what its family can do, is known without it.
+They deal with tensors and state dicts, not with images, model names or downloads. Torch is imported with the first
+network; the kind of a file, and what its family can do, are known without it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = [
     "write_state_dict",
 ]
 
-# Torch or the compiler comes with these.
+# These import torch or the compiler.
 _LATER = {
     "CPDINO": "_dino",
     "CPSAM": "_sam",

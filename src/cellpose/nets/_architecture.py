@@ -1,4 +1,4 @@
-"""What a network is made of, and what is known of its family."""
+"""The architecture of a network, and the properties of its family."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ __all__ = ["check_archive"]
 _LOCAL_HEADER = struct.Struct("<26xHH")
 _SLICE = 1 << 24  # bytes summed at a time
 _UNPACKED = 100
-_LARGE = 1 << 26  # from here on the faster function is worth loading its library
+_LARGE = 1 << 26  # from this size on, the faster function is worth loading its library
 
 
 def check_archive(path: Path) -> None:
@@ -51,7 +51,7 @@ def _check(path: Path, size: int, _changed_ns: int) -> None:
         memoryview(mapped) as content,
     ):
         entries = archive.infolist()
-        # records that overlap, or unpack to far more than the file, are those of no weights and take any time
+        # records that overlap, or unpack to far more than the file, are not weights and could take any time
         if sum(e.compress_size for e in entries) > size or sum(e.file_size for e in entries) > _UNPACKED * size:
             message = (
                 f"the weight file {path} is corrupt: its records claim more than the file can hold; download or copy "
@@ -69,7 +69,7 @@ def _check(path: Path, size: int, _changed_ns: int) -> None:
 
 
 def _is_whole(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, content: memoryview, crc32: Callable[..., int]) -> bool:
-    if entry.compress_type != zipfile.ZIP_STORED:  # torch stores its records as they are; others may pack them
+    if entry.compress_type != zipfile.ZIP_STORED:  # torch stores its records uncompressed; others may not
         return _unpacks(archive, entry)
     name, extra = _LOCAL_HEADER.unpack_from(content, entry.header_offset)
     start = entry.header_offset + _LOCAL_HEADER.size + name + extra
@@ -93,7 +93,7 @@ def _unpacks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
 
 
 def _crc32(size: int) -> Callable[..., int]:
-    """The faster of two functions that give the same, where its library is there."""
+    """The faster of two equivalent functions, where its library is installed."""
     if size >= _LARGE:
         try:
             import imagecodecs

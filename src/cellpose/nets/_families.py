@@ -169,7 +169,7 @@ _CPNET = Family(
     ),
     command_line_diameter_px=30.0,
 )
-# Transformers that come from nowhere but a script are taken as this.
+# The family assumed for transformers that a script has built itself.
 _VIT = Family(
     "vit",
     "transformers",

@@ -113,7 +113,7 @@ def _read_torch(path: Path, *, zipped: bool) -> Any:
         check_archive(path)
     try:
         if path.suffix.lower() == ".safetensors" or not _is_utf8(path):
-            # Newer versions of torch go by the name of a file, not by what is in it, and open no name but UTF-8.
+            # Newer versions of torch go by the name of a file, not by its content, and open only UTF-8 names.
             with path.open("rb") as file:
                 return torch.load(file, map_location="cpu", weights_only=True)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)

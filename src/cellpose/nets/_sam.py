@@ -65,7 +65,8 @@ class _Attention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         # The logit of a pair of tokens is q.k / sqrt(width) + by_row[q, row of k] + by_column[q, column of k]: again a
         # product, of queries that carry their two rows of biases with keys that carry their place as a one-hot vector.
-        # No bias for every pair is ever stored, and the fused attention kernels apply (they want values as wide).
+        # The biases of all pairs are never stored, and fused attention kernels apply (they need values of the same
+        # width).
         by_row, by_column = self._biases(q.reshape(n, self.num_heads, rows, columns, width))
         queries = torch.cat((q * width**-0.5, by_row, by_column), dim=-1)
         keys = torch.cat((k, _places(rows, columns, k).expand(n, self.num_heads, -1, -1)), dim=-1)

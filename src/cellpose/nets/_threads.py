@@ -1,4 +1,4 @@
-"""Work in as many threads as torch has, for kernels that release the lock of the interpreter."""
+"""Work in as many threads as torch uses, for kernels that release the interpreter lock."""
 
 from __future__ import annotations
 

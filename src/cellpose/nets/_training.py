@@ -1,12 +1,13 @@
 """The units of U-Nets in training on processors: norm, rectifier and convolution as one operation.
 
-What costs time beside the convolutions is memory: each image of features that is written is new memory, which the
-system has to find first, and each pass over it waits for the memory. Here norm and rectifier are one pass into one
-buffer that all units share, forwards, and again backwards, where their result is needed a second time; kept are only
-the inputs of the units. The numbers are those of the layers one by one but for rounding.
+Beside the convolutions, memory costs the time: every new feature map needs memory that the system has to find first,
+and each pass over it waits for the memory. Here norm and rectifier are one pass into one buffer that all units share.
+The backward pass repeats it, where their result is needed again, so only the inputs of the units are kept. Up to
+rounding, the numbers are those of the separate layers.
 
-All of a unit but its convolution acts on each pixel alone, hence before upsampling it gives what it gives after it, at
-a quarter of the work. That holds for the statistics of a batch too, in which every pixel then counts four times.
+Everything in a unit except its convolution acts on each pixel alone, so it gives the same values before upsampling as
+after it, at a quarter of the work. That holds for the statistics of a batch too, in which every pixel then counts four
+times.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ _SMALLEST_SLICE = 2**12
 
 
 class Workspace:
-    """Buffers that the units of a network share, from the beginning of a pass forwards to the end of the one back."""
+    """Buffers that the units of a network share, from the start of a forward pass to the end of its backward pass."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, Tensor] = {}
 
     @classmethod
     def of(cls, x: Tensor) -> Workspace | None:
-        """One for a batch (n, channels, y, x) that training gains by; None for others, which layers do one by one."""
+        """A workspace for a batch (n, channels, y, x) that gains by it; None for others, which run layer by layer."""
         gains = (
             torch.is_grad_enabled()
             and x.device.type == "cpu"
@@ -64,7 +65,7 @@ class Workspace:
 
 
 def is_fused(unit: nn.Sequential, *, upsample: bool = False) -> bool:
-    """Whether the layers of a unit can be done as one: those of planes, in training, watched by nobody."""
+    """Whether the layers of a unit can run as one: those of planes, in training, without hooks."""
     norm, conv = unit[0], unit[-1]
     if type(norm) is not nn.BatchNorm2d or type(conv) is not nn.Conv2d:
         return False
@@ -132,7 +133,7 @@ class _Unit(torch.autograd.Function):
         n_images, _, rows, columns = x.shape
         n = rows * columns
         added = torch.zeros(n_images, x.shape[1]) if feature is None else feature
-        # Differences to a value that is near the mean, so that the variance is no small difference of large sums.
+        # Differences from a value near the mean, so that the variance is not a small difference of large sums.
         near = x[:, :, rows // 2, columns // 2].mean(dim=0)
         sums = np.sum(_in_threads("pixel_sums", x, (near - added).contiguous().numpy(), n), axis=0)
         count = n_images * n
@@ -301,7 +302,7 @@ def _as_rows(x: Tensor) -> Tensor:
 
 
 def _as_planes(x: Tensor, like: Tensor) -> Tensor:
-    """The reverse of :func:`_as_rows`, for results; a new tensor, no view, so that others may write into it."""
+    """The reverse of :func:`_as_rows`, for results; a new tensor, not a view, so that others may write into it."""
     n, _, rows, columns = like.shape
     x = x.contiguous(memory_format=torch.channels_last)
     planes = torch.empty(0)

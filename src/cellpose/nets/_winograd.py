@@ -1,7 +1,7 @@
 """Convolutions of 3 x 3 pixels and their gradients on processors, with a quarter of the products.
 
 Features are tensors (n, channels, y, x), float32, channels last. Norm and rectifier are part of the convolution, and
-made again for the gradient of its kernels, so that what lies between is never in memory as a whole. Source: see
+recomputed for the gradient of its kernels, so the values in between are never in memory as a whole. Source: see
 ``_vector_code.py``; the gradients are the transposed steps in reverse.
 """
 
@@ -52,7 +52,7 @@ def winograd(
 
 
 def winograd_input_gradient(g: Tensor, weight: Tensor, *, upsample: bool) -> Tensor:
-    """Gradient with respect to what is convolved, from that of the result."""
+    """Gradient with respect to the input of the convolution, from that of the result."""
     from cellpose.nets._convolution import convolve, halve
 
     (n, n_out, rows, columns), n_in = g.shape, weight.shape[1]
@@ -107,7 +107,7 @@ def _at_points(weight: Tensor, *, upsample: bool) -> Any:
     from cellpose.nets._convolution import packed
 
     by_tap = torch.from_numpy(packed(weight.detach().permute(2, 3, 1, 0).reshape(9, *weight.shape[1::-1]).numpy()))
-    # By torch: the threads of numpy's products would wait in a busy loop for the next one.
+    # With torch: the threads of numpy's products would busy-wait for the next one.
     return (_matrix(upsample=upsample) @ by_tap).view(-1).numpy()
 
 

@@ -55,7 +55,7 @@ def _unit(
 ) -> tuple[Tensor, Tensor]:
     """``unit`` of ``x`` plus ``feature`` (n, channels), at twice its size where ``upsample``; and ``x`` for other uses.
 
-    ``work`` is there in training where it pays to do the layers as one.
+    ``work`` is given in training where it pays to run the layers as one.
     """
     if work is not None and is_fused(unit, upsample=upsample):
         return fused_unit(unit, x, work, feature=feature, upsample=upsample)
@@ -66,8 +66,8 @@ def _unit(
 def _upsampled(unit: nn.Sequential, x: Tensor) -> Tensor:
     """``unit`` of ``x`` at twice its size.
 
-    All of a unit but its last convolution acts on each pixel alone and so gives the same values before and after
-    nearest-neighbor upsampling, at a quarter of the work. The batch statistics of training count pixels: not then.
+    Everything in a unit except its last convolution acts on each pixel alone and so gives the same values before and
+    after nearest-neighbor upsampling, at a quarter of the work. Not in training, where batch statistics count pixels.
     """
     if unit[0].training:
         return unit(_upsample(x))  # type: ignore[no-any-return]
@@ -103,7 +103,7 @@ class StyleConv(nn.Module):
     def forward(
         self, x: Tensor, style: Tensor, skip: Tensor | None = None, work: Workspace | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The result, and what was convolved before the style was added."""
+        """The result, and the input of the convolution before the style was added."""
         if skip is not None:
             x = torch.cat((skip, x), dim=1) if self.concatenation else x + skip
         return _unit(self.conv, x, work, feature=self.full(style))
@@ -237,7 +237,7 @@ class Upsample(nn.Module):
 
     def forward(self, style: Tensor, features: Sequence[Tensor], work: Workspace | bool | None = None) -> Tensor:
         """From the features of all levels to those of the full size (n, channel, y, x)."""
-        # Networks derived from CPnet give the flag `mkldnn` here, which has no effect.
+        # Networks derived from CPnet pass the flag `mkldnn` here, which has no effect.
         work = None if isinstance(work, bool) else work
         x = features[-1]
         for n in range(len(self.up) - 1, -1, -1):
@@ -354,7 +354,7 @@ class CPnet(NetFile):
             raise WeightsError(message)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load tensors; where the file has another number of outputs, its head is left out and this one's stays.
+        """Load tensors; where the file has another number of outputs, its head is left out and the present one stays.
 
         That lets a segmentation file start the training of a network with another head.
         """

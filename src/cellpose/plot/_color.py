@@ -135,7 +135,7 @@ def _checked_channels(channels: Sequence[int] | None) -> tuple[int, int]:
 
 
 def _scaled(channel: NDArray[np.float32]) -> Image8:
-    """A channel from 0 to 255; a constant one has no percentiles and is taken as it is."""
+    """A channel from 0 to 255; a constant one has no percentiles and is left as it is."""
     values = normalize99(channel) if channel.size and np.ptp(channel) > 0 else channel
     scaled: Image8 = (np.clip(values, 0, 1) * 255).astype(np.uint8)
     return scaled
@@ -199,7 +199,7 @@ def mask_overlay(img: ArrayLike, masks: ArrayLike, colors: ArrayLike | None = No
     value = _gray(img, labels)
     n = int(labels.max()) if labels.size else 0
     if colors is None:
-        # the global generator, as scripts seed it to get the same picture again
+        # the global generator, which scripts seed to get the same picture again
         hues = np.linspace(0, 1, n + 1)[np.random.permutation(n)]  # noqa: NPY002
     else:
         hues = rgb_to_hsv(_checked_colors(colors, n))[:, 0]

@@ -42,7 +42,7 @@ def mask_rgb(masks: ArrayLike, colors: ArrayLike | None = None) -> Image8:
     """
     labels = check_labels(masks, ndim=(2,))
     n = int(labels.max()) if labels.size else 0
-    # the global generator, as scripts seed it to get the same picture again
+    # the global generator, which scripts seed to get the same picture again
     draw = np.random.rand(n, 3 if colors is None else 2)  # noqa: NPY002
     hsv = np.empty((n, 3))
     hsv[:, 0] = draw[:, 0] if colors is None else rgb_to_hsv(_checked_colors(colors, n))[:, 0]

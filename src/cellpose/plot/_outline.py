@@ -114,7 +114,7 @@ def outline_view(
 
 
 def three_channels(image: NDArray[Any]) -> NDArray[Any]:
-    """A copy of an image (Ly, Lx, C) with three channels: one is repeated, two get an empty third, more are cut."""
+    """A copy of an image (Ly, Lx, C) with three channels: one is repeated, two get an empty third, others are cut."""
     n = image.shape[-1]
     if n == 1:
         return np.repeat(image, 3, axis=-1)

@@ -45,15 +45,15 @@ def thumbnail(image: npt.ArrayLike, masks: npt.ArrayLike, side: int = 520) -> by
         labels, channels = labels[most], channels[most]
     scale = min(_MOST_ZOOM, side / max(*labels.shape, 1))
     size = (max(1, round(labels.shape[1] * scale)), max(1, round(labels.shape[0] * scale)))
-    step = max(1, int(0.5 / scale))  # of large planes only some pixels are looked at
+    step = max(1, int(0.5 / scale))  # for large planes only some pixels are looked at
     labels, channels = labels[::step, ::step], channels[::step, ::step]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     picture = cv2.resize(_coloured(channels), size, interpolation=way)
     small = cv2.resize(labels.astype(np.float64), size, interpolation=cv2.INTER_NEAREST)  # exact for any label
-    cross = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))  # lines of two pixels are seen in small pictures, too
+    cross = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))  # lines of two pixels are visible in small pictures
     marked = (small > 0) & (cv2.dilate(small, cross) != cv2.erode(small, cross))
     picture[marked] = _hues(small[marked].astype(np.int64))
-    # colors as fine as gray, for thin lines
+    # full color resolution, for thin lines
     sharp = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     return bytes(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88, *sharp])[1])
 

@@ -1,4 +1,4 @@
-"""Which images are alike: the style vectors of a folder as a map, what is unlike the rest, what to annotate first."""
+"""Which images are alike: the style vectors of a folder as a map, with outliers and images to annotate first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model sees of an image: its style, and how sure it is of the cells."""
+"""The view of a model on an image: its style, and the confidence in the cells."""
 
 from __future__ import annotations
 

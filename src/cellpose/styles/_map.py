@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 _METHODS = ("tsne", "pca")
 _FEWEST_FOR_TSNE = 8  # images; fewer have no neighborhoods
-_NEIGHBORS = 3  # whose distance says how unlike the rest an image is
+_NEIGHBORS = 3  # neighbors whose distance says how unlike the rest an image is
 _UNLIKE = 3.5  # median absolute deviations above the median
 
 
@@ -110,7 +110,7 @@ def unlikeness(styles: npt.ArrayLike) -> Floats:
     np.fill_diagonal(apart, np.inf)
     nearest = np.sort(apart, axis=1)[:, : min(_NEIGHBORS, n - 1)].mean(axis=1)
     usual = np.median(nearest)
-    # never less than a tenth of what is usual: images that are all alike have no outliers among them
+    # at least a tenth of the usual distance: images that are all alike have no outliers
     deviation = max(1.4826 * float(np.median(np.abs(nearest - usual))), 0.1 * float(usual), 1e-12)
     result: Floats = (nearest - usual) / deviation
     return result
@@ -201,7 +201,7 @@ def _tsne(vectors: Floats, seed: int) -> Floats:
 
 
 def _scaled(positions: Floats) -> Floats:
-    """Each axis from -1 to 1: axes mean nothing, and the map is to be filled."""
+    """Each axis scaled to -1..1: axes mean nothing, and the map should be filled."""
     centred = positions - (positions.max(axis=0) + positions.min(axis=0)) / 2
     largest = np.abs(centred).max(axis=0, initial=0)
     scaled: Floats = centred / np.where(largest > 0, largest, 1)

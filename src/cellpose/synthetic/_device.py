@@ -1,4 +1,4 @@
-"""Microfluidic devices: pillars, traps and channels between which cells grow, and which are no cells themselves."""
+"""Microfluidic devices: pillars, traps and channels between which cells grow, and which are not cells themselves."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["DEVICES", "add_device", "wall_thickness"]
 
 Mask = npt.NDArray[np.bool_]
 
-# A cell that would lie in a wall by more than this share is not there.
+# A cell that would lie in a wall by more than this share is left out.
 _MOST_HIDDEN = 0.3
-# How square posts are: at 2 they would be ellipses, which nobody could tell from cells.
+# How square posts are: at 2 they would be ellipses, which cannot be distinguished from cells.
 _SQUARE = (4.0, 10.0)
 
 
@@ -112,7 +112,7 @@ def _traps(rng: np.random.Generator, scene: Scene) -> Mask:
     free = rng.uniform(1.5, 5.0, 2) * d
     u, v = _lattice(rng, scene, (4 * half[0] + slit + free[0], 2 * half[1] + free[1]))
     corner, away = rng.uniform(*_SQUARE), slit / 2 + half[0]
-    # posts lean towards each other, so that what is caught stays
+    # posts lean towards each other, so that trapped cells stay
     walls = _post(u - away - lean * v, v, half, corner) | _post(u + away + lean * v, v, half, corner)
     if rng.random() < 0.4:
         walls |= _post(u, v - half[1], (away, half[0] * rng.uniform(0.3, 1.0)), corner)

@@ -15,7 +15,7 @@ def _lognormal(rng: np.random.Generator, n: int, deviation: float) -> np.ndarray
 
 
 def _haze(rng: np.random.Generator, light: Field, diameter: float) -> Field:
-    """Light from above and below the focus: a wide blur of the cells, a background that is nowhere even."""
+    """Light from above and below the focus: a wide blur of the cells, and an uneven background."""
     wide = blur(light, diameter * rng.uniform(0.3, 1.0)) * np.float32(rng.uniform(0.02, 0.2))
     level = rng.uniform(0.003, 0.04)
     uneven = 1 + 0.3 * smooth_noise(rng, (light.shape[0], light.shape[1]), max(20.0, 2 * diameter))

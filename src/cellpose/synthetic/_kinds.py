@@ -24,9 +24,9 @@ Size = tuple[int, int]
 class Recipe:
     """How images of a kind are made.
 
-    ``population`` draws what the cells are like from a diameter in pixels; ``diameters`` is the range that the diameter
-    is drawn from; ``light`` renders (C, Y, X); ``nuclei`` is the share of scenes with nuclei, ``devices`` the share of
-    those between the walls of a microfluidic device.
+    ``population`` draws the properties of the cells for a diameter in pixels; ``diameters`` is the range that the
+    diameter is drawn from; ``light`` renders (C, Y, X); ``nuclei`` is the share of scenes with nuclei, ``devices`` the
+    share of those between the walls of a microfluidic device.
     """
 
     population: Callable[[Rng, float], Population]

@@ -160,7 +160,7 @@ def _radii(colony: _Colony, diameter: float) -> Floats:
 def _advance(
     rng: np.random.Generator, colony: _Colony, size: tuple[int, int], diameter: float, speed: float, cycle: float
 ) -> None:
-    """One frame: cells go on, grow, divide, and push each other."""
+    """One frame: cells move on, grow, divide and push each other."""
     noise = rng.normal(0, speed * (1 - _PERSISTENCE**2) ** 0.5 * 0.8, colony.velocity.shape)
     colony.velocity = _PERSISTENCE * colony.velocity + noise
     colony.centre += colony.velocity
@@ -194,12 +194,12 @@ def _divide(rng: np.random.Generator, colony: _Colony, ripe: npt.NDArray[np.int6
 
 
 def _newborn(rng: np.random.Generator, n: int, cycle: float) -> dict[str, Floats]:
-    """Ages, cycles and outlines of cells that have just come to be."""
+    """Ages, cycles and outlines of newborn cells."""
     return {"age": np.zeros(n), "cycle": cycle * np.exp(rng.normal(0, 0.15, n)), "outline": _outlines(rng, n)}
 
 
 def _push_apart(colony: _Colony, size: tuple[int, int], steps: int) -> None:
-    """Cells that lie on each other push; those that would leave the field turn back."""
+    """Overlapping cells push each other apart; those that would leave the field turn back."""
     from cellpose.synthetic._kernels import settle
 
     radii = colony.radius[:, None].copy()
@@ -236,7 +236,7 @@ def _photographed(rng: np.random.Generator, masks: Labels, diameter: float) -> n
     image = np.empty(masks.shape, np.float32)
     highest = int(masks.max())
     for frame, labels in zip(image, masks, strict=True):
-        # a row below the picture holds the highest number: as many brightnesses are drawn for each frame
+        # a row below the picture holds the highest number, so that each frame draws the same number of brightnesses
         padded = np.pad(labels, ((0, 2), (0, 0)))
         padded[-1, 0] = highest
         light = nuclei(np.random.default_rng(look), padded, diameter, weak=False)[:-2]

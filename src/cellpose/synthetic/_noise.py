@@ -18,7 +18,7 @@ def blur(image: npt.NDArray[Any], sigma: float) -> Field:
     plane = np.ascontiguousarray(image, np.float32)
     if sigma < 0.1:
         return plane
-    if sigma > 6:  # wide blurs hold no detail: done on a smaller plane
+    if sigma > 6:  # wide blurs hold no detail: computed on a smaller plane
         factor = sigma / 3
         height, width = plane.shape[:2]
         side = (max(4, round(width / factor)), max(4, round(height / factor)))

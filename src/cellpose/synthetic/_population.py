@@ -116,7 +116,7 @@ class Bodies:
 def scatter(rng: np.random.Generator, size: tuple[int, int], population: Population) -> Bodies:
     """Centres, angles and sizes of the cells of a population, clumped and packed as it says.
 
-    The plane is taken wider by a cell on each side, so that cells are cut by its border as in a real field of view.
+    The plane is extended by a cell on each side, so that its border cuts cells as in a real field of view.
     """
     radius = population.diameter / 2
     rosettes = population.form == "rosettes"
@@ -137,7 +137,7 @@ def scatter(rng: np.random.Generator, size: tuple[int, int], population: Populat
     centres = middles[member]
     if groups < n:
         centres = centres + rng.normal(0, 1, (n, 2)) * width_of[:, None]
-    order = np.argsort(centres[:, 0], kind="stable")  # what packing sorts again is then almost in order
+    order = np.argsort(centres[:, 0], kind="stable")  # the order that packing sorts later is then almost right
     centres, member = centres[order], member[order]
     own = (rng.uniform(0, np.pi, groups) if population.clump > 1 else np.full(groups, rng.uniform(0, np.pi)))[member]
     angles = own + (1 - population.alignment) * rng.uniform(-np.pi / 2, np.pi / 2, n)

@@ -102,7 +102,7 @@ class Scene:
         return dome(self.rise)
 
     def per_cell(self, values: npt.NDArray[Any]) -> Field:
-        """A plane that has in each cell its value; ``values`` (n,), 0 outside."""
+        """A plane with the value of each cell in its pixels; ``values`` (n,), 0 outside."""
         return np.concatenate([[0], values]).astype(np.float32)[self.labels]
 
     @property
@@ -369,7 +369,7 @@ def add_nuclei(rng: np.random.Generator, scene: Scene, share: float = 0.4, *, of
     if n == 0:
         return scene
     nuclei, level = _blank(scene.shape)
-    # where a cell is thin its nucleus is, too
+    # where a cell is thin, so is its nucleus
     slim = 1 / np.maximum(1, cells.elongation) ** 0.25
     radii = cells.radii * share * slim * np.exp(rng.normal(0, 0.1, n))
     centres = cells.centres + rng.normal(0, off_centre, (n, 2)) * cells.radii[:, None]

@@ -119,7 +119,7 @@ def _to_contrast(scene: Scene, relief: npt.NDArray[Any], contrast: float) -> Fie
 
 
 def _floating(rng: np.random.Generator, scene: Scene) -> Field:
-    """Rings of light around cells and crumbs that float far above the focus; nobody would outline them."""
+    """Rings of light around cells and debris that float far above the focus; nobody would outline them."""
     height, width = scene.shape
     y, x = np.ogrid[:height, :width]
     rings = np.zeros(scene.shape, np.float32)

@@ -36,7 +36,7 @@ def get_nblocks(shape: Sequence[int], blocksize: Sequence[int]) -> npt.NDArray[n
 
 
 def core_of(index: Index, shape: Sequence[int], blocksize: Sequence[int], overlap: int = 0) -> Crop:
-    """The part of the array that a block fills, or with its overlap sees."""
+    """The part of the array that a block fills, or sees if the overlap is included."""
     return tuple(
         slice(max(i * b - overlap, 0), min((i + 1) * b + overlap, n))
         for i, b, n in zip(index, blocksize, shape, strict=True)

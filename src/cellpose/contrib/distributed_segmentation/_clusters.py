@@ -15,7 +15,7 @@ __all__ = ["client_of", "cluster_of", "janeliaLSFCluster", "job_script", "myLoca
 
 _CONFIG_NAME = "distributed_cellpose_dask_config.yaml"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-# A worker that is killed is started again, and its block done again, so often before the run is given up.
+# How often a killed worker is restarted, and its block repeated, before the run is given up.
 _CONFIG = {"distributed.scheduler.allowed-failures": 5, "distributed.scheduler.worker-ttl": None}
 
 

@@ -27,7 +27,7 @@ __all__ = ["Plan", "distribute", "plan"]
 
 logger = logging.getLogger("cellpose.contrib")
 
-# Sides of blocks where none are given: with the network they take some 2 GB.
+# Default sides of blocks: with the network they take some 2 GB.
 _SIDES = {2: 2048, 3: 256}
 _SAMPLE = 2**22  # intensities from which the scale of a whole image is taken
 
@@ -161,7 +161,7 @@ def _keywords(source: Any, letters: str, keywords: dict[str, Any]) -> dict[str, 
 
 
 def _scaled_steps(steps: Steps, keywords: dict[str, Any]) -> Steps:
-    """The steps; one with ``normalize=None`` gets the scale of the image, and what follows sees 0 to 1."""
+    """The steps; one with ``normalize=None`` gets the scale of the image, and later steps see 0 to 1."""
     if not any("normalize" in given and given["normalize"] is None for _, given in steps):
         return steps
     scale = keywords.get("normalize", True)
@@ -173,9 +173,8 @@ def _scaled_steps(steps: Steps, keywords: dict[str, Any]) -> Steps:
 
 
 def _scale(source: Any, letters: str, percentile: tuple[float, float]) -> Any:
-    """Intensities that become 0 and 1, the same in all blocks: percentiles of chunks from all over the image.
-
-    A pair; of an image with channels one for each of them.
+    """Intensities that become 0 and 1, the same in all blocks: percentiles of chunks from all over the image. One pair,
+    or one pair for each channel.
     """
     c = letters.find("C")
     chunks = _chunks_of(source)

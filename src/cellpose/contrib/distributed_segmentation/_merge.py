@@ -1,4 +1,4 @@
-"""Labels of blocks: which are one cell, and which number it gets."""
+"""Labels of blocks: which belong to one cell, and which number it gets."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Index = tuple[int, ...]
 Labels = npt.NDArray[Any]
 Match = tuple[int, int, float]
 
-# Both blocks see a cell on their common edge whole, so that its two masks differ little. Half of this is still told
-# from a neighbor, which shares next to nothing.
+# Both blocks see a cell on their common edge whole, so that its two masks differ little. Even half of this
+# distinguishes it from a neighbor, which shares next to nothing.
 _LEAST_IOU = 0.25
 
 

@@ -142,7 +142,7 @@ def _keep(path: Path, labels: Labels) -> None:
     try:
         os.replace(temporary, path)
     except OSError:
-        # Another worker did the same block meanwhile, as schedulers let them; its labels are as good.
+        # Another worker did the same block meanwhile, which schedulers allow; its labels are as good.
         shutil.rmtree(temporary, ignore_errors=True)
         if not path.is_dir():
             raise
@@ -171,7 +171,7 @@ def write_block(
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
     """Write the cells in what a block fills; their ids, and their boxes (n, axis, 2) in the array.
 
-    Its own labels come first. Where it sees nothing, cells that its neighbors see go on, so that none is cut.
+    Its own labels come first. Where it sees nothing, the cells of its neighbors continue, so that none is cut.
     """
     import zarr
 

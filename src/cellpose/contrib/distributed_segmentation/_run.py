@@ -47,8 +47,8 @@ Report = Callable[[str, int, int], None]
 
 _DIAMETER = 30
 _OVERLAP_DIAMETERS = 2
-_TOGETHER = 8  # blocks that are compared, or written, by one task: this takes seconds, segmenting takes minutes
-_PAUSE = 0.05  # seconds in which results gather: a message for each would cost more than most calls do
+_TOGETHER = 8  # blocks compared or written by one task: this takes seconds, segmenting takes minutes
+_PAUSE = 0.05  # seconds in which results are collected: a message for each would cost more than most calls do
 _WAITING = 2000  # blocks handed to the scheduler at a time: enough for any cluster, few enough for its memory
 
 
@@ -195,7 +195,7 @@ def job_of(
 
 
 def _begin(job: Job, indices: Sequence[Index]) -> None:
-    """Make the folder of the blocks, or see that what is there is of the same run."""
+    """Make the folder of the blocks, or check that the existing one belongs to the same run."""
     described = json.dumps(
         {
             "source": [str(getattr(job.source, "store", "")), str(getattr(job.source, "path", ""))],
@@ -223,7 +223,7 @@ def _begin(job: Job, indices: Sequence[Index]) -> None:
 
 @dataclass(frozen=True)
 class _Calls:
-    """Arguments of some calls. Dask does not look into it, as it would into tuples, for results of other calls."""
+    """Arguments of some calls. Dask does not search it for results of other calls, as it would search tuples."""
 
     arguments: list[tuple[Any, ...]]
 
@@ -235,10 +235,9 @@ def _called(calls: _Calls, function: Callable[..., Any]) -> list[Any]:
 def _map(
     client: Any, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], together: int = 1
 ) -> Iterator[Any]:
-    """Results as they come; only so many calls are with the scheduler at a time.
-
-    Calls are handed over, and results fetched, many in one message where many are ready: a message each would take
-    longer than most of these calls do. ``together`` of them are one task, which costs about a millisecond.
+    """Results as they come; a limited number of calls is with the scheduler at a time. Where many calls or results are
+    ready, one message carries them: a message each would take longer than most of these calls do. ``together`` calls
+    are one task, which costs about a millisecond.
     """
     from distributed import as_completed
 
@@ -307,5 +306,5 @@ def _write(client: Any, job: Job, indices: Sequence[Index], write_path: Path, re
 
 
 def _around(index: Index, processed: set[Index]) -> set[Index]:
-    """What a worker has to know of the processed blocks."""
+    """What a worker has to know about the processed blocks."""
     return {*neighbours(index, processed), *({index} & processed)}

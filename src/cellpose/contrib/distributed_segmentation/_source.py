@@ -49,7 +49,7 @@ class Selected:
 
     @property
     def store(self) -> str:
-        """What is read, for the record of a run."""
+        """The store that is read, for the record of a run."""
         return f"{getattr(self.array, 'store', '')} {getattr(self.array, 'path', '')} {self.fixed}"
 
     def __getitem__(self, key: Sequence[Any]) -> Any:

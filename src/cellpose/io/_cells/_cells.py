@@ -1,4 +1,4 @@
-"""Cells as they travel between files: labels, and what is known of each."""
+"""Cells as they travel between files: labels, and the data of each."""
 
 from __future__ import annotations
 
@@ -151,13 +151,13 @@ def color_of(number: int) -> Color:
     """
     from colorsys import hsv_to_rgb
 
-    # steps of the golden ratio around the circle of hues never come near to where they were before
+    # steps of the golden ratio around the hue circle never come close to earlier hues
     red, green, blue = hsv_to_rgb(number * 0.6180339887498949 % 1, 0.7, 0.9)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def columns_of(rows: Mapping[int, Mapping[Any, Any]]) -> dict[str, npt.NDArray[Any]]:
-    """A table of the measurements of each label, NaN where one has none of a name.
+    """A table of the measurements of each label, NaN where a label lacks one.
 
     Examples
     --------

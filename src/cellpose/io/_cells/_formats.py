@@ -51,7 +51,7 @@ class Format:
         self._function("write")(path, cells)
 
     def read(self, path: Path, shape: Sequence[int] | None = None, image: str | None = None) -> Cells:
-        """Read cells; ``shape`` counts where the file does not tell it."""
+        """Read cells; ``shape`` is used where the file does not state it."""
         cells: Cells = self._function("read")(path, shape, image)
         return cells
 
@@ -91,7 +91,7 @@ FORMATS = {form.name: form for form in _ALL}
 
 
 def format_of(path: Path, name: str | None = None, *, writing: bool) -> Format:
-    """The format of a name, else that which the ending of a file tells, and of ``.json`` its content.
+    """The format of a name, else of the ending of a file, or for ``.json`` of its content.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint
 
 __all__ = ["from_geojson", "geojson_of"]
 
-_SHAPE = "image_shape"  # of the collection: readers leave out what they do not know
+_SHAPE = "image_shape"  # of the collection: readers skip members that they do not know
 
 
 def geojson_of(cells: Cells, object_type: str = "annotation") -> str:

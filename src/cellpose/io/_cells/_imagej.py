@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 Points = npt.NDArray[Any]
 
 _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0  # of the path of a composite
-_SHAPE = "image_shape"  # in the comment of the archive, which no reader of ROIs looks at
-_LARGEST_ROI = 2**28  # bytes; of more than ten million corners
+_SHAPE = "image_shape"  # in the comment of the archive, which ROI readers ignore
+_LARGEST_ROI = 2**28  # bytes; enough for more than ten million corners
 _OVAL_CORNERS = 720
 
 
@@ -39,7 +39,7 @@ def write_exact_rois(file: IO[bytes], cells: Cells, *, prefix: str = "", digits:
 
 
 def entry(name: str) -> zipfile.ZipInfo:
-    """Of a ROI in an archive; a date of its own in every file would make equal results differ."""
+    """The entry of a ROI in an archive; a date in every file would make equal results differ."""
     return zipfile.ZipInfo(f"{name}.roi")
 
 
@@ -121,7 +121,7 @@ def _parsed(data: bytes, name: str) -> Any:
 
     try:
         roi = ImagejRoi.frombytes(data)
-    except Exception as error:  # the library raises whatever damaged bytes lead to
+    except Exception as error:  # the library raises any error on damaged bytes
         message = f"{name} is not an ImageJ ROI, or it is damaged: {type(error).__name__}: {error}"
         raise FileReadError(message) from error
     roi.name = roi.name or Path(name).stem
@@ -129,7 +129,7 @@ def _parsed(data: bytes, name: str) -> Any:
 
 
 def _rings(roi: Any) -> list[Points]:
-    """The rings of an area, in pixels; none of what encloses nothing."""
+    """The rings of an area, in pixels; none for a shape that encloses nothing."""
     from roifile import ROI_SUBTYPE, ROI_TYPE
 
     if roi.subtype in (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.IMAGE):
@@ -154,7 +154,7 @@ def _oval(left: int, top: int, right: int, bottom: int) -> Points:
 
 
 def _plane(roi: Any) -> int | None:
-    """From 0; None: the ROI belongs to all."""
+    """The plane, counted from 0; None: the ROI belongs to all."""
     position = roi.z_position or roi.position
     return int(position) - 1 if position > 0 else None
 
@@ -170,7 +170,7 @@ def _shape_in(comment: bytes) -> list[int] | None:
 def _are_published(outlines: list[list[Points]]) -> bool:
     """Whether these are outlines from pixel to pixel, as `save_rois` writes them, rather than along borders of pixels.
 
-    Those go from each pixel to one beside it, straight on or slantwise, which outlines along borders never do. Labels
+    Those go from each pixel to a neighbor, straight or diagonally, which outlines along borders never do. Labels
     of a few pixels have outlines along borders in both forms.
     """
     found = [_from_pixel_to_pixel(ring) for rings in outlines for ring in rings]
@@ -213,7 +213,7 @@ def through_pixels(ring: Points) -> Points:
     width, height = corners.max(axis=0) - low + 1
     filled = np.zeros((height, width), np.uint8)
     cv2.fillPoly(filled, [corners - low], 1)
-    # parts that touch by a corner are outlines of their own
+    # parts that touch only at a corner are separate outlines
     found = trace(filled.astype(np.int32))
     border: Points = found.points[found.starts[0] : found.ends[0]] + low
     return border

@@ -35,14 +35,14 @@ def _library(name: str, extra: str, purpose: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Libraries of this field warn of each other."""
+    """Silences libraries of this field, which warn about each other."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _frame(cells: Cells, path: Path) -> Any:
-    """A row for each label, of stacks for each label of each plane, with its polygons and what is known of it."""
+    """A row for each label, in stacks for each label of each plane, with its polygons and its data."""
     geopandas, shapely = (_library(name, "spatial", f"write {path}") for name in ("geopandas", "shapely"))
     outlines = list(outlines_of(cells.labels))
     polygons = [[shapely.Polygon(polygon[0], polygon[1:]) for polygon in outline.polygons] for outline in outlines]
@@ -115,11 +115,11 @@ def _plane(value: Any, path: Path) -> int:
 
 
 def write_spatialdata(path: Path, cells: Cells) -> None:
-    """A store with labels, of single planes their outlines as shapes, and a table of the labels if there is one."""
+    """A store with labels, for single planes their outlines as shapes, and a table of the labels if there is one."""
     spatialdata = _library("spatialdata", "spatialdata", f"write {path}")
     with _quiet(), new_folder(path, overwrite=True) as folder:
         store = spatialdata.SpatialData.init_from_elements(_elements(cells, path))
-        folder.rmdir()  # the library makes it
+        folder.rmdir()  # the library creates it
         store.write(folder)
 
 

@@ -1,4 +1,4 @@
-"""Outlines as text: CSV with a line for each corner, and lines of pixels as other programs know them from us."""
+"""Outlines as text: CSV with a line for each corner, and lines of pixels as in the published outline files."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def format_outlines(outlines: Iterable[npt.ArrayLike]) -> str:
 
 
 def lines_of(cells: Cells) -> str:
-    """The outlines that `outlines_to_text` writes, which hold neither numbers, holes nor second pieces."""
+    """The outlines that `outlines_to_text` writes, without numbers, holes or second pieces."""
     from cellpose.utils import outlines_list
 
     found = trace(cells.labels)
@@ -115,7 +115,7 @@ def lines_of(cells: Cells) -> str:
 
 
 def from_lines(path: Path, shape: Sequence[int] | None) -> Cells:
-    """Cells of ``x,y,x,y,...`` a line, numbered by lines: the pixels that each outline runs through or encloses."""
+    """Cells of lines ``x,y,x,y,...``, numbered by line: the pixels that each outline runs through or encloses."""
     polygons = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         values = [float(value) for value in line.split(",") if value.strip()]

@@ -1,4 +1,4 @@
-"""Planes that do not fit in memory: rows stream through the network, cells are followed block by block."""
+"""Planes that do not fit in memory: rows stream through the network, flows are followed block by block."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Cells from flows that arrive row by row: block after block, none cut and none found twice.
 
-Flows of a band of rows are held. Each block of it is followed together with a margin around, so that its cells and
-what competes with them are seen whole. A cell belongs to the block that holds its first pixel (the leftmost of its
-uppermost ones), which all blocks that see it agree on. Hence rows above the block being worked on are final and can
-be written. Where a cell of a block comes near the end of the margin, the block is followed again with a wider one.
+A band of rows of the flows is held. Each of its blocks is followed with a margin around it, so that its cells and their
+competitors are seen whole. A cell belongs to the block that holds its first pixel (the leftmost of its uppermost ones),
+on which all blocks that see it agree. Hence rows above the block being worked on are final and can be written. Where a
+cell of a block comes near the end of the margin, the block is followed again with a wider one.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ logger = logging.getLogger("cellpose.models")
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
-# Masks 1..n of flows (2, y, x) and cell probability (y, x) of a window that begins at a row and column of the plane.
+# Masks 1..n from flows (2, y, x) and cell probability (y, x) of a window that begins at a row and column of the plane.
 Follow = Callable[[Float32, Float32, tuple[int, int]], Array]
 
 _LEAST_MARGIN, _LEAST_MOST = 64, 256
-_NEAR = 8  # a cell that comes so near to the end of the margin, in pixels, may go on beyond it
-_SAME = 0.5  # part of a cell from which it is one that another block has found
+_NEAR = 8  # a cell that comes this near to the end of the margin, in pixels, may continue beyond it
+_SAME = 0.5  # share of a cell's pixels already taken from which another block has found it
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _owned(labels: Array, window: tuple[slice, slice], core: tuple[slice, slice]
         return owned
     first = np.zeros(n + 1, np.int64)
     flat = labels.reshape(-1)
-    # From the last pixel to the first, so that what stays is the first.
+    # From the last pixel to the first, so that the first one remains.
     first[flat[::-1]] = np.arange(flat.size - 1, -1, -1)
     y, x = np.divmod(first, labels.shape[1])
     y, x = y + window[0].start, x + window[1].start
@@ -210,10 +210,10 @@ def _paint(
     owned: npt.NDArray[np.bool_],
     count: int,
 ) -> int:
-    """Write the block's own cells where nothing is yet; the number of cells so far.
+    """Write the block's own cells into free pixels; returns the number of cells so far.
 
-    Blocks see the same flows, so their cells do not meet; should they by a hair, what was first stays, and what is
-    mostly taken already was found before.
+    Blocks see the same flows, so their cells do not overlap. Should they overlap slightly, the earlier cell stays, and
+    a cell whose pixels are mostly taken was found before.
     """
     skipped = max(top - window[0].start, 0)
     inside = labels[skipped:]

@@ -33,7 +33,7 @@ logger = logging.getLogger("cellpose.models")
 Array = npt.NDArray[Any]
 Report = Callable[[float], None]
 
-# Part of the progress that is the network; the rest are labels.
+# Share of the network in the progress; the rest is labels.
 _NETWORK_PART = 0.9
 
 

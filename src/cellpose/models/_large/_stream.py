@@ -26,8 +26,8 @@ Rows = Callable[[int, int], Float32]
 class LinearResize:
     """Bilinear interpolation along one axis, from ``old`` to ``new`` pixels.
 
-    Pixels are squares whose middles are compared, and the same float32 arithmetic serves that OpenCV uses, so that
-    pieces of a plane agree with the plane resized as a whole.
+    Pixels are squares compared at their centers. The float32 arithmetic is that of OpenCV, so pieces of a plane agree
+    with the plane resized as a whole.
     """
 
     def __init__(self, old: int, new: int) -> None:
@@ -115,7 +115,7 @@ def output_rows(
         if stop > done:
             yield done, old_y.rows(held, base, done, stop, 1)
             done = stop
-        # where the network sees the plane much enlarged the next row needed may be one that is still to come
+        # where the network sees the plane much enlarged, the next row needed may not have arrived yet
         needed = known if done == shape[0] else min(old_y.needed(done, done + 1)[0], known)
         held, base = held[:, max(needed - base, 0) :], max(needed, base)
 
