@@ -1,4 +1,4 @@
-"""Version strings under the module name that programs import them from.
+"""Version strings under the module name from which programs import them.
 
 ``cellpose.version`` itself stays the string, which is what most programs ask for.
 """

@@ -1,5 +1,6 @@
-"""ONNX Runtime, OpenVINO, our own kernels: each turns a graph into a function of tiles, on the CPU. A graph is given as
-bytes, or as a file, beside which its weights may lie. ``engines/_registry.py`` says who opens what.
+"""ONNX Runtime, OpenVINO, our own kernels: each turns a graph into a function of tiles, on the CPU.
+
+A graph is given as bytes, or as a file, beside which its weights may lie. ``engines/_registry.py`` says who opens what.
 """
 
 from __future__ import annotations

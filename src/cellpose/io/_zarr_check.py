@@ -1,7 +1,8 @@
-"""A Zarr array in a folder: its errors name the folder, and its claims are compared with the memory and the chunks. In
-the format a missing chunk means its fill value, and writers leave out chunks that hold nothing else; so a missing chunk
-is no error by itself. An image without any chunk has lost them, or was never written. Planes without any chunk may be
-empty or lost; a line of the log counts them.
+"""A Zarr array in a folder: its errors name the folder, and its claims are compared with the memory and the chunks.
+
+In the format a missing chunk means its fill value, and writers leave out chunks that hold nothing else; so a missing
+chunk is no error by itself. An image without any chunk has lost them, or was never written. Planes without any chunk
+may be empty or lost; a line of the log counts them.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class LowRank(nn.Module):
         return self.base(x) + F.linear(F.linear(x, self.inner), self.outer)  # type: ignore[no-any-return]
 
     def weight(self) -> Tensor:
-        """The weight of the one linear layer that does the same."""
+        """The weight of a single linear layer that computes the same."""
         return self.base.weight.detach() + self.outer.detach() @ self.inner.detach()
 
 
@@ -59,7 +59,7 @@ def encoder_of(net: Any) -> nn.Module:
 
 @contextmanager
 def trained_part(net: Any, *, freeze_encoder: bool, rank: int | None) -> Iterator[None]:
-    """Freeze the encoder, or put adapters of a rank into it; afterwards the network is as before, adapters merged."""
+    """Freeze the encoder, or put adapters of a rank into it; afterwards undo this, with adapters merged."""
     if not freeze_encoder and rank is None:
         yield
         return

@@ -1,8 +1,8 @@
 """A running mean of the weights over the last part of a run.
 
 Single weights jump around good ones as long as the steps are large; their mean does not. The statistics of batch norms
-are measured again with the mean weights: those that were gathered on the way are of other weights, after a short run of
-very different ones. Sources: Polyak and Juditsky, SIAM J. Control Optim. 30 (1992); Izmailov et al., UAI 2018, for the
+are measured again with the mean weights: those gathered during training belong to other weights, in a short run to very
+different ones. Sources: Polyak and Juditsky, SIAM J. Control Optim. 30 (1992); Izmailov et al., UAI 2018, for the
 statistics; Karras et al., CVPR 2024, section 3, for means whose length grows with the run.
 """
 
@@ -125,7 +125,7 @@ def measure_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
     before = [(m.momentum, None if m.num_batches_tracked is None else m.num_batches_tracked.clone()) for m in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the mean of all batches alike
+        norm.momentum = None  # the mean with equal weight for all batches
     for x in batches:
         net(x)
     for norm, (momentum, tracked) in zip(norms, before, strict=True):

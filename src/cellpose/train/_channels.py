@@ -82,9 +82,9 @@ class SetPreparation:
 def training_normalization(normalize: Any) -> Normalization:
     """The normalization that the ``normalize`` argument of the training functions means.
 
-    A bool turns it on or off. A dict does the same by its key ``"normalize"``; its other keys have no effect in
-    training, in this as in the published versions, and a warning says so. A :class:`cellpose.options.Normalization`
-    is obeyed in full.
+    A bool turns it on or off. A dict does the same through its key ``"normalize"``; its other keys have no effect in
+    training, here as in the published versions, and a warning says so. A :class:`cellpose.options.Normalization` is
+    obeyed in full.
     """
     if isinstance(normalize, Normalization):
         return normalize

@@ -1,4 +1,4 @@
-"""What may be wrong with the labels of a training set, named per image."""
+"""Possible faults in the labels of a training set, reported per image."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ logger = logging.getLogger("cellpose.train")
 
 _MOST_NAMED = 5  # labels or images that one message lists
 
-# What tells classes of pixels, and pictures, from cells.
-_FEW_LABELS = 5  # so many may be classes
+# Thresholds that distinguish cells from classes of pixels and from pictures.
+_FEW_LABELS = 5  # this many labels may be classes
 _MANY_PIECES = 3  # a cell may be in two, of which the smaller ...
 _WORTH_COUNTING = 0.1  # ... is at least this part of the larger one: a slip of the brush is not counted
 _PIECES_OF_A_PICTURE = 10
 _SCATTERED = 20  # sum of the boxes of all labels, in images, from which a sample of labels is looked at
 _SAMPLE = 20
-_LARGEST_NUMBERS = (127, 255, 32767, 65535)  # at which numbers wrap
+_LARGEST_NUMBERS = (127, 255, 32767, 65535)  # at which label numbers wrap
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _areas(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 
 def _no_cells(pieces: _Pieces, largest: int) -> tuple[str | None, str | None]:
-    """Why labels are no cells, or why that is doubtful: classes of pixels and pictures are in pieces."""
+    """Why labels are not cells, or why they may not be: classes of pixels and pictures are in pieces."""
     n = len(pieces.labels)
     if n == 0:
         return None, None
@@ -219,7 +219,7 @@ def _no_cells(pieces: _Pieces, largest: int) -> tuple[str | None, str | None]:
 
 
 def _no_background(cells: Labels, n: int, n_background: int) -> tuple[str | None, str | None]:
-    """Why the background is not 0, or why that is doubtful: one label is on most of all four sides, and in corners."""
+    """Why the background is not 0, or may not be: one label is on most of all four sides, and in corners."""
     if not n:
         return None, None
     corners = cells[[0, 0, -1, -1], [0, -1, 0, -1]]
@@ -252,6 +252,6 @@ def log_reports(reports: Iterable[LabelReport], what: str, min_masks: int = 0) -
 
 
 def listed(items: Sequence[Any]) -> str:
-    """The first few items, and how many there are more."""
+    """The first few items, and how many more there are."""
     more = f" and {len(items) - _MOST_NAMED} more" if len(items) > _MOST_NAMED else ""
     return ", ".join(map(str, items[:_MOST_NAMED])) + more

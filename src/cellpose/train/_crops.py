@@ -1,4 +1,4 @@
-"""Random crops of a training set, batch by batch, with what is to be ignored in them."""
+"""Random crops of a training set, batch by batch, with the pixels to ignore in them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Crops:
         if self.diam_mean is not None:
             rescale = (images.diameters[indices] / self.diam_mean).astype(np.float32)
         common: dict[str, Any] = {"scale_range": self.scale_range, "rescale": rescale, "rng": rng}
-        # Ignored pixels are marked in the cell mask. Where that is interpolated they travel in a channel of their own.
+        # Ignored pixels are marked in the cell mask. Where that mask is interpolated, they have a channel of their own.
         marked = (self.as_tensors or labels[0].shape[0] > 3) and any(ignored_pixels(label).any() for label in labels)
         if marked:
             labels = [_mark_first(label) for label in labels]

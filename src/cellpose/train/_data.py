@@ -45,7 +45,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a caller gives for one set: arrays or files, and how often each image is drawn."""
+    """The caller's input for one set: arrays or files, and how often each image is drawn."""
 
     data: Sequence[Any] | None = None
     labels: Sequence[Any] | None = None
@@ -64,7 +64,7 @@ def _check_lengths(images: Sequence[Any], labels: Sequence[Any], what: str, kind
 
 
 def _usable(reports: Sequence[LabelReport], what: str) -> list[int]:
-    """Numbers of the images that can be used; the others, and what else is odd, are named in the log."""
+    """Numbers of the usable images; the log names the others, and anything else unusual."""
     log_reports(reports, what)
     usable = [i for i, report in enumerate(reports) if report.error is None]
     if not reports:
@@ -142,7 +142,7 @@ def _all_read(
     files: Sequence[Any], labels_files: Sequence[Any], probs: Floats, preparation: SetPreparation, reading: Reading,
     what: str,
 ) -> ImageSet:  # fmt: skip
-    """The set in memory, of those files that can be read."""
+    """The set in memory, from the files that can be read."""
     data, labels, reports = [], [], []
     stage("reading")
     for image_file, label_file in zip(files, labels_files, strict=True):
@@ -163,7 +163,7 @@ def _all_read(
 def _looked_at(
     image_file: Any, label_file: Any, preparation: SetPreparation, reading: Reading
 ) -> tuple[LabelReport, list[tuple[Floats, npt.NDArray[np.int64]]]]:
-    """Reports on files that will be read during training, and the sizes of their cells if they are usable.
+    """Reports on files that will be read during training, and the cell sizes of usable ones.
 
     Raises
     ------

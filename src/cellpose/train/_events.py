@@ -27,10 +27,10 @@ class Events:
         self.folder = folder
         self._writer: Any = None
         if folder is not None:
-            _writer_class()  # said before the first epoch, not after it
+            _writer_class()  # raised before the first epoch, not after it
 
     def add(self, row: Mapping[str, float]) -> None:
-        """Write one epoch; it hides what an earlier, interrupted run wrote of it and of later ones."""
+        """Write one epoch; it hides the records of an earlier, interrupted run from this epoch on."""
         if self.folder is None:
             return
         epoch = int(row["epoch"])

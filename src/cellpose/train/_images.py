@@ -20,7 +20,7 @@ __all__ = ["image_error", "log_doubts", "log_shared_images", "prepared_each", "s
 
 logger = logging.getLogger("cellpose.train")
 
-_MOST_CHANNELS = 4  # of which one may be how opaque the others are
+_MOST_CHANNELS = 4  # one of them may be opacity
 _VALUES_COMPARED = 2**16
 
 
@@ -45,7 +45,7 @@ def prepared_each(preparation: SetPreparation, images: Sequence[Any]) -> tuple[l
     try:
         for i, image in zip(good, preparation([images[i] for i in good]), strict=True):
             prepared[i] = image
-    except CellposeError:  # which one is it?
+    except CellposeError:  # to know which image failed
         for i in good:
             try:
                 prepared[i] = preparation([images[i]])[0]
@@ -82,7 +82,7 @@ def log_doubts(images: Sequence[Any], labels: Sequence[Any], names: Sequence[str
 
 
 def _key(array: npt.NDArray[Any]) -> bytes:
-    """The same for the same images, and most unlikely the same for others: some of the pixels are compared."""
+    """A key that is equal for equal images, and very likely differs for others: it samples the pixels."""
     some = array.reshape(-1)[:: max(1, array.size // _VALUES_COMPARED)]
     told = f"{array.shape} {array.dtype}".encode()
     return hashlib.blake2b(told + np.ascontiguousarray(some).tobytes(), digest_size=16).digest()

@@ -46,14 +46,14 @@ logger = logging.getLogger("cellpose.train")
 OnEpoch = Callable[[dict[str, float]], Any]
 OnStep = Callable[[dict[str, int]], Any]
 
-# Where bfloat16 is faster than float32.
+# Devices on which bfloat16 is faster than float32.
 HALF_PRECISION_DEVICES = frozenset({"cuda"})
 
 _TEST_SEED = 42
-_LONG = 100  # seconds; above it minutes are told
+_LONG = 100  # seconds; longer times are shown in minutes
 _STATISTICS_SEED = 43
 _STATISTICS_BATCHES = 8
-_CHECKPOINTS = 10  # in a run, where nothing is said
+_CHECKPOINTS = 10  # in a run, by default
 _MOST_VALIDATED = 50  # images that a validation segments at most
 
 
@@ -85,7 +85,7 @@ class Run:
 
     def loss(self, batch: Batch) -> Tensor:
         """Loss of a batch, a scalar that gradients can be taken of."""
-        # bfloat16 has the range of float32: gradients do not vanish, hence nothing scales the loss
+        # bfloat16 has the range of float32: gradients do not vanish, so the loss needs no scaling
         half = self.options.mixed_precision and self.device.type in HALF_PRECISION_DEVICES
         with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
             y = self.net(batch.x)[0]
@@ -120,7 +120,7 @@ def is_unet(net: Any) -> bool:
 
 
 def make_optimiser(net: nn.Module, options: Training) -> torch.optim.Optimizer:
-    """AdamW or stochastic gradient descent over all that is to be trained."""
+    """AdamW or stochastic gradient descent over all trainable weights."""
     part = options.freeze_encoder or options.adapter_rank is not None
     parameters = [p for p in net.parameters() if p.requires_grad] if part else list(net.parameters())
     rates = f"learning_rate={options.learning_rate:0.5f}, weight_decay={options.weight_decay:0.5f}"
@@ -312,7 +312,7 @@ def _validation_due(run: Run, epoch: int) -> bool:
 
 
 def _validate_if_due(run: Run, progress: Progress, row: dict[str, float]) -> None:
-    """Measure what models are chosen by, and keep the best weights."""
+    """Measure the score that models are chosen by, and keep the best weights."""
     score = -row["test_loss"] if "test_loss" in row and run.options.validate_every is None else None
     if _validation_due(run, progress.epoch):
         scores = validate(run)
@@ -356,7 +356,7 @@ def _save_if_due(run: Run, optimiser: torch.optim.Optimizer, progress: Progress)
 
 
 def _end(run: Run, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-    """Bring back the best weights if they are wanted, and mark the run as finished."""
+    """Restore the best weights if requested, and mark the run as finished."""
     run.mean.apply()
     stopped_early = len(progress.rows) < run.options.n_epochs
     best = run.folder / "best.pt" if run.options.keep_best and run.folder is not None else None

@@ -1,4 +1,4 @@
-"""What training has to know of a network."""
+"""What training has to know about a network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def input_channels(net: Any) -> int:
 
 
 def crop_multiple(net: Any) -> int:
-    """What the sides of crops must be a multiple of: levels halve them, tokens are patches of them."""
+    """The number that sides of crops must be a multiple of: levels halve them, tokens are patches of them."""
     nbase = getattr(net, "nbase", None)
     return int(getattr(net, "ps", 1)) if nbase is None else int(2 ** (len(nbase) - 2))
 

@@ -1,4 +1,4 @@
-"""What a run leaves beside the model: a table and a plot of the losses, pictures of predictions, a report."""
+"""Records that a run leaves beside the model: a table and a plot of the losses, pictures of predictions, a report."""
 
 from __future__ import annotations
 

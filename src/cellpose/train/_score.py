@@ -1,4 +1,4 @@
-"""How well a network segments images whose cells are known."""
+"""How well a network segments images with known cells."""
 
 from __future__ import annotations
 

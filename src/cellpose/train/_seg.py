@@ -251,7 +251,7 @@ def _options(net: Any, *, resume: bool, **chosen: Any) -> Training:
     if chosen["bsize"] is not None and chosen["bsize"] % crop_multiple(net):
         message = f"bsize={chosen['bsize']} is not allowed; it must be a multiple of {crop_multiple(net)} here"
         raise OptionError(message)
-    # these need a place on the disk
+    # these need a folder on the disk
     needs = (resume, chosen["keep_best"], chosen["tensorboard"], chosen["checkpoint_every"])
     chosen["records"] = chosen["records"] or any(needs)
     return Training.of(family.name, **chosen)
@@ -289,7 +289,7 @@ def _image_sets(
 
 
 def _run_of(net: Any, options: Training, sets: _ImageSets, preparation: SetPreparation, path: Path) -> Run:
-    """The run, without the callbacks and class weights of the caller."""
+    """The run, without the caller's callbacks and class weights."""
     device = device_of(net)
     n_test = 0 if sets.test is None else len(sets.test)
     logger.info(f">>> n_epochs={options.n_epochs}, n_train={len(sets.train)}, n_test={n_test}")
@@ -385,7 +385,7 @@ def _report(run: Run, base: Scores, tuned: Scores) -> None:
 
 @contextmanager
 def _float32(net: Any) -> Iterator[None]:
-    """Train in float32, in which small steps are not rounded away; half precision comes back at the end."""
+    """Train in float32, in which small steps are not rounded away; half precision is restored at the end."""
     dtype = getattr(net, "dtype", torch.float32)
     if dtype != torch.float32:
         net.dtype = torch.float32
@@ -399,7 +399,7 @@ def _float32(net: Any) -> Iterator[None]:
 
 @contextmanager
 def _random_numbers(options: Training, device: torch.device) -> Iterator[None]:
-    """Seed torch, and leave the caller's random numbers as they were; nothing without a seed."""
+    """Seed torch, and restore the caller's random state afterwards; does nothing without a seed."""
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA when it starts

@@ -34,7 +34,7 @@ class ItemCache:
         self._lock = threading.Lock()
 
     def get(self, index: int) -> Item | None:
-        """What was put in under this number, if it is still here."""
+        """The image stored under this number, if it is still here."""
         with self._lock:
             item = self._items.get(index)
             if item is not None:
@@ -111,7 +111,7 @@ class ImageSet:
         if known is not None:
             return known
         files, labels_files = self.files or [], self.labels_files or []
-        # the order of channels that RGB networks draw at random is the same whoever reads first
+        # the random channel order of RGB networks does not depend on which thread reads first
         image = self.preparation([io.imread(files[index])], np.random.RandomState(index))[0]
         item = image, read_targets(labels_files[index])
         if image.shape[-2:] != item[1].shape[-2:]:
@@ -176,7 +176,7 @@ class _Make(Protocol[T]):  # type: ignore[misc]
 def in_advance(make: _Make[T], starts: Iterable[int], depth: int) -> Iterator[T]:
     """``make`` of each start, in order; ``depth`` of them are made in another thread while one is used.
 
-    All are made one after the other in a single thread, so that random numbers are drawn in the same order as without.
+    A single thread makes them in turn, so that random numbers are drawn in the same order as without it.
     """
     if depth < 1:
         yield from (make(start) for start in starts)

@@ -28,7 +28,7 @@ logger = logging.getLogger("cellpose.train")
 Array = NDArray[Any]
 PathLike = str | os.PathLike[str]
 
-# Pieces of cells with fewer pixels are no examples of cells.
+# Pieces of cells with fewer pixels are not useful examples.
 _LEAST_PIXELS = 5
 
 
@@ -277,7 +277,7 @@ def _write(path: Path, one: Slice, *, seg: bool) -> None:
         content = {
             "outlines": one.masks * utils.masks_to_outlines(one.masks),
             "masks": one.masks,
-            "ismanual": np.ones(int(one.masks.max(initial=0)), bool),  # what is trained on counts as corrected
+            "ismanual": np.ones(int(one.masks.max(initial=0)), bool),  # training data counts as corrected
             "filename": str(path),
         }
         io.write_seg(path.with_name(f"{path.stem}_seg.npy"), content)

@@ -27,10 +27,10 @@ logger = logging.getLogger("cellpose.train")
 
 Floats = npt.NDArray[np.floating[Any]]
 
-#: Value of the cell mask where the loss is not measured.
+#: Value of the cell mask at pixels that the loss ignores.
 IGNORED = -1.0
 
-# Raised whenever flows of the same labels become others: files of before are then made again.
+# Increased whenever flows of the same labels change: older files are then made again.
 _FLOWS_VERSION = 1
 
 
@@ -103,7 +103,7 @@ def _key(labels: npt.NDArray[Any]) -> str:
 
 
 def _kept(path: Path, key: str) -> Floats | None:
-    """The targets in a file, if it was made from the labels with this key by the present way of making flows."""
+    """The targets in a file, if it was made from the labels with this key by the present version of the flows."""
     import tifffile
 
     if not path.is_file():

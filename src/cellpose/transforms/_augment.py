@@ -1,8 +1,8 @@
 """Random flips, rotations, scalings and crops of images together with their flows.
 
-A rotated image needs rotated flows: the vectors turn with the picture, not only the places at which they stand. Both
+A rotated image needs rotated flows: the vectors turn with the picture, not only their positions. Both
 published recipes are here: the one of the U-Net models (affine warp of OpenCV, NumPy arrays) and the one of the
-transformer models (sampling grid of PyTorch, tensors). They draw other random numbers in another order.
+transformer models (sampling grid of PyTorch, tensors). They draw different random numbers in a different order.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def random_rotate_and_resize(
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What the U-Net form may do."""
+    """The settings of the U-Net form."""
 
     scale_range: float | None
     size: tuple[int, int]
@@ -169,7 +169,7 @@ def _check_lists(images: Sequence[Any], labels: Sequence[Any] | None, rescale: A
 
 
 def _global_rng() -> np.random.RandomState:
-    """NumPy's global source of random numbers: what was seeded with ``np.random.seed`` is what is drawn from."""
+    """NumPy's global source of random numbers, as seeded by ``np.random.seed``."""
     get_bit_generator: Any = getattr(np.random, "get_bit_generator")  # noqa: B009  (missing from NumPy's type stubs)
     return np.random.RandomState(get_bit_generator())
 
@@ -372,7 +372,7 @@ def _augment_transformer(
         angle = float(np.deg2rad(float(np.float32(360.0 * rng.random_sample() - 180.0))))
         room = np.maximum(0, np.array([Ly * scale - size[0], Lx * scale - size[1]]))
         flip = rng.random_sample() > 0.5
-        # the published recipe hands the room along y to x and the reverse; the same numbers are wanted here
+        # the published recipe swaps the room along y and x; the same numbers are wanted here
         shift_x, shift_y = room * rng.random_sample(2) - room / 2
         grid = _sampling_grid(size, (Ly, Lx), angle, float(scale), (float(shift_x), float(shift_y))).to(image.device)
         out_images.append(_sample(image.flip(-1) if flip else image, grid))
@@ -397,7 +397,7 @@ def _sampling_grid(
 ) -> torch.Tensor:
     """Grid (1, H, W, 2) of the places, in the units of ``grid_sample``, where the pixels of the output come from.
 
-    The inverse of: turn by ``angle`` and scale about the centre, then shift by ``shift`` = (x, y) pixels.
+    It inverts this map: turn by ``angle`` and scale about the center, then shift by ``shift`` = (x, y) pixels.
     """
     import torch
 

@@ -1,11 +1,11 @@
-"""From an array of any order of axes to planes with their channels last.
+"""From an array with axes in any order to planes with channels last.
 
-The two generations of models want other arrays: the U-Nets two channels (what to segment, then the nuclei), the
-transformers up to three in the order in which they come. `prepare_unet` and `prepare_transformer` make them;
-`convert_image` is the public function for both.
+The two generations of models need different arrays: the U-Nets two channels (the one to segment, then the nuclei), the
+transformers up to three in the given order. `prepare_unet` and `prepare_transformer` make them; `convert_image` is the
+public function for both.
 
-Axes that are named are obeyed. Axes that are not named are concluded from the shape, and the log says what was
-concluded; where a shape allows no conclusion, an `AxesError` shows what to name.
+Named axes are obeyed. Axes without a name are inferred from the shape, and the log says what was inferred; where a
+shape is ambiguous, an `AxesError` shows what to name.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _Pair = tuple[int | None, int | None]
 
 
 class _Unset:
-    """The default of an argument whose absence has a meaning of its own."""
+    """The default of an argument whose absence has its own meaning."""
 
     def __repr__(self) -> str:
         return "<not given>"
@@ -121,7 +121,7 @@ def convert_image(
 
 
 def is_one_number(channels: Any) -> bool:
-    """Whether what is given as ``channels`` is a plain number, by which scripts mean the axis of the channels."""
+    """Whether ``channels`` is a plain number, by which scripts mean the channel axis."""
     return isinstance(channels, (int, np.integer)) and not isinstance(channels, bool)
 
 
@@ -239,7 +239,7 @@ def _arrange_unet(image: Array, choosing: bool, channel_axis: int | None, z_axis
         moved = np.moveaxis(image, c if c is not None else -1, -1)
         return _channels_first_after_all(moved, channel_axis) if choosing and channel_axis is not None else moved
     if c is None or (channel_axis == -1 and len(given) == 3):
-        # a last axis that holds channels elsewhere is not there in a stack without channels
+        # a stack without channels lacks the last axis that holds channels elsewhere
         return np.moveaxis(image, z, 0)[..., np.newaxis]
     # both are named: the planes have one axis only, and are one pixel wide
     return np.moveaxis(image, (z, c), (0, -1))[:, :, np.newaxis]
@@ -404,7 +404,7 @@ def assumed_axes(shape: tuple[int, ...], *, transformer: bool, choosing: bool, d
 
 
 def _log_assumed(shape: tuple[int, ...], given: _Pair, found: _Pair) -> None:
-    """Say which axes were concluded, of channels and of planes."""
+    """Log which axes were inferred, of channels and of planes."""
     for name, before, axis in zip(("channel_axis", "z_axis"), given, found, strict=True):
         if before is None and axis is not None:
             logger.info("shape %s: %s=%d assumed; give channel_axis or z_axis if that is wrong", shape, name, axis)

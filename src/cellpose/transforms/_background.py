@@ -18,13 +18,13 @@ __all__ = ["correct_flatfield", "estimate_flatfield", "subtract_background"]
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 
-# Of a wide disc a plane is made smaller until the disc has this radius in pixels: the ground has no detail to lose.
+# For a wide disc, the plane is reduced until the disc has this radius in pixels: the ground has no detail to lose.
 _RADIUS = 10
 # Longest side in pixels at which a flat field is looked for, and the sigma of its smoothing there.
 _FLAT_SIDE, _FLAT_SIGMA = 128, 8.0
 _ROUNDS = 12
 _GROUND = 0.3  # part of the pixels of an image that are darker than its ground
-_FEWEST = 3  # images of which a flat field can be told from their cells
+_FEWEST = 3  # images needed to tell a flat field from the cells
 _DARKEST = 0.05  # of the mean light: darker corners hold no signal that could be made brighter
 
 
@@ -141,7 +141,7 @@ def estimate_flatfield(images: Iterable[npt.ArrayLike], dark: float = 0.0) -> Fl
 
 
 def _common_light(stack: Float32) -> Float32:
-    """What the ground of all images (image, y, x) has in common, of mean 1.
+    """The common part of the ground of all images (image, y, x), with mean 1.
 
     Asymmetric least squares: what is brighter than the ground by more than its scatter are cells, which hardly count.
     """

@@ -1,4 +1,4 @@
-"""Rows of a plane that is never whole, as the network takes them: on the scale of intensities of the whole plane."""
+"""Rows of a plane that is never in memory as a whole, as network input on the intensity scale of the whole plane."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Bands", "PreparedBands", "prepare_bands"]
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 
-_ROWS_AT_ONCE = 2**23  # intensities read together while the scale is looked for
+_ROWS_AT_ONCE = 2**23  # intensities read together while the scale is determined
 
 
 class Bands(Protocol):
@@ -38,7 +38,7 @@ class Bands(Protocol):
 
     @property
     def read(self) -> Callable[[int, int], Array]:
-        """Gives the rows from the first to before the last, (rows, columns, channel)."""
+        """Read the rows from the first up to, but not including, the last, (rows, columns, channel)."""
         ...
 
     def reader(self) -> Callable[[int, int], Array]:
@@ -118,7 +118,7 @@ def prepare_bands(plane: Bands, channels: Channels, normalization: Normalization
 
 
 def _floats(rows: Array) -> Float32:
-    """Float32; what it cannot hold is dealt with as what is not finite, whose replacement the whole plane tells."""
+    """Float32; values beyond its range count as not finite, and their replacement comes from the whole plane."""
     with np.errstate(over="ignore"):
         return rows.astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Which channels of an image a network sees: one rule for arrays, stacks, and rows of planes that are never whole."""
+"""Which channels of an image a network sees: one rule for arrays, stacks, and planes that are read by rows."""
 
 from __future__ import annotations
 

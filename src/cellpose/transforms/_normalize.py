@@ -143,7 +143,7 @@ def _scale_by_bounds(stack: Float32, bounds: Float32, norm3D: bool, smooth3D: fl
     from scipy.ndimage import gaussian_filter1d
 
     Lz, Ly, Lx, _ = stack.shape
-    # along z and along the rows of blocks, as published: not along their columns
+    # along z and along the rows of blocks, as published, but not along their columns
     smooth: Float32 = gaussian_filter1d(gaussian_filter1d(bounds, 1, axis=1), 1, axis=2)
     if norm3D:
         smooth = gaussian_filter1d(smooth, smooth3D, axis=2)
@@ -208,7 +208,7 @@ def apply_normalization(img: Array, options: Normalization, *, own: bool = False
     if not scaled:
         return _filtered(out, options) if filtered else out
     together = options.norm3D or out.ndim == 3
-    # looked for before the filters, whose rounding would give a constant channel a range
+    # determined before the filters, whose rounding would give a constant channel a range
     extremes = [_extremes(part) for part in _parts(out, together=together)]
     varied = [has_contrast(*pair) for pair in extremes]
     if filtered:
@@ -249,7 +249,7 @@ def _filtered(image: Float32, options: Normalization) -> Float32:
 
 
 def _parts(out: Float32, *, together: bool) -> list[Float32]:
-    """Views of what has one scale: the channels, or those of each plane."""
+    """Views of the parts that share a scale: the channels, or those of each plane."""
     planes = [out] if together or out.ndim == 3 else list(out)
     return [plane[..., c] for c in range(out.shape[-1]) for plane in planes]
 
@@ -259,7 +259,7 @@ def _extremes(part: Float32) -> tuple[float, float]:
 
 
 def given_bounds(lowhigh: Any, channels: int) -> tuple[Float32, Float32]:
-    """What is subtracted from each channel, and by what the rest is divided, where ``lowhigh`` is given."""
+    """The offset subtracted from each channel, and the divisor of the rest, where ``lowhigh`` is given."""
     bounds = np.asarray(lowhigh, dtype=np.float64)
     if bounds.shape not in ((2,), (channels, 2)) or not np.isfinite(bounds).all():
         message = f"lowhigh={lowhigh!r} is not allowed; give (low, high), or {channels} such pairs, one per channel"

@@ -30,11 +30,11 @@ __all__ = [
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.floating[Any]]
 
-LEAST_RANGE = 1e-3  # a range of intensities below this is taken for noise of the arithmetic
+LEAST_RANGE = 1e-3  # a range of intensities below this counts as rounding noise
 LARGEST_EXACT = 224**3  # arrays of more values are thinned out before their percentiles are taken
-_WORTH_COUNTING = 2**16  # values from which the tables of counts are worth their time
+_WORTH_COUNTING = 2**16  # number of values from which tables of counts pay off
 
-_LEAST_CONTRAST = 1e-5  # less than one gray level of 16 bits where 1 is white
+_LEAST_CONTRAST = 1e-5  # less than one 16-bit gray level where 1 is white
 _ROUNDING = 1e-6  # of the largest intensity: eight steps of float32
 # Networks see cells up to about 40 times the range of the percentiles, and none from 90 times on.
 _FAR = 64.0
@@ -204,6 +204,6 @@ def scale_of(values: Array, lower: float, upper: float, extremes: tuple[float, f
         return Scale(low, high)
     bottom = percentiles(below, lower, upper)[0] if below.size else low
     top = percentiles(above, lower, upper)[1] if above.size else high
-    if not has_contrast(bottom, top):  # the values at hand miss what is there
+    if not has_contrast(bottom, top):  # the sampled values miss the contrast
         bottom, top = least, most
     return Scale(bottom, top, (low, high))

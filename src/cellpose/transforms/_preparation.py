@@ -1,7 +1,7 @@
-"""How an image becomes what a network takes: one value for evaluation, volumes, large planes, training and restoration.
+"""How an image becomes network input: one object for evaluation, volumes, large planes, training and restoration.
 
 In this order: axes, channels, filters, normalization; resizing is done plane by plane where the network runs, to the
-sizes that the value tells.
+sizes that the object gives.
 """
 
 from __future__ import annotations

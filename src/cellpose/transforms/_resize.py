@@ -18,8 +18,8 @@ __all__ = ["PLANE_VIEWS", "PlaneView", "resize_image", "resize_plane", "resize_s
 Array = npt.NDArray[Any]
 
 _BLENDED = ("uint8", "uint16", "int16", "float32", "float64")  # dtypes that OpenCV interpolates
-_COPIED = (*_BLENDED, "int8", "int32")  # dtypes of which it copies pixels without loss
-_CHANNELS_AT_ONCE = 4  # some interpolations take no more channels
+_COPIED = (*_BLENDED, "int8", "int32")  # dtypes whose pixels it copies without loss
+_CHANNELS_AT_ONCE = 4  # some interpolations accept no more channels
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def _cast_back(values: Array, dtype: np.dtype[Any]) -> Array:
     if dtype.kind == "f":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
-    # float64 cannot hold the largest 64-bit integers: the largest float below them is the limit then
+    # float64 cannot hold the largest 64-bit integers: the limit is then the largest float below them
     high = np.nextafter(float(limits.max), 0) if limits.bits == 64 else float(limits.max)
     return np.clip(np.rint(values), float(limits.min), high).astype(dtype)
 

@@ -71,8 +71,8 @@ class Sampling:
     def cubic(cls, n: int, count: int) -> Sampling:
         """Cubic convolution at the positions of `linear`: sharper between the old samples; the ends are mirrored.
 
-        It goes through the old samples, and follows curves that lines cut short (Keys, IEEE Transactions on Acoustics,
-        Speech, and Signal Processing 29 (6), 1981, eq. 15).
+        It passes through the old samples, and follows curves that straight lines cut short (Keys, IEEE Transactions on
+        Acoustics, Speech, and Signal Processing 29 (6), 1981, eq. 15).
         """
         return cls._of_kernel(n, count, _cubic_convolution)
 
@@ -80,9 +80,9 @@ class Sampling:
     def spline(cls, n: int, count: int) -> Sampling:
         """Cubic B-spline weights at the positions of `linear`; beyond the ends samples are mirrored.
 
-        The weights of neighboring new samples differ little, so that noise is damped by nearly the same factor
-        everywhere (0.69 to 0.71 of its deviation) and not, as by linear interpolation, hardly at old samples (1) and
-        much between them (0.71), which is seen as stripes. The price is a blur of 0.58 old samples.
+        The weights of neighboring new samples differ little, so noise is damped by nearly the same factor everywhere
+        (0.69 to 0.71 of its deviation). Linear interpolation damps it hardly at old samples (1) and much between them
+        (0.71), which shows as stripes. The price is a blur of 0.58 old samples.
         """
         return cls._of_kernel(n, count, _cubic_b_spline)
 

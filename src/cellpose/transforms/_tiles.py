@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 
 _LEAST_OVERLAP, _MOST_OVERLAP = 0.05, 0.5
-_TAPER_WIDTH = 7.5  # in pixels, how softly the weight of a tile falls towards its edge
+_TAPER_WIDTH = 7.5  # in pixels, the softness of the fall of a tile's weight towards its edge
 _TAPER_START = 20  # in pixels from the edge, where its weight is one half
 
 
@@ -165,7 +165,7 @@ class TileGrid:
         """Weights along y of each row of tiles and along x of each column of tiles.
 
         The weight of a tile is their product. Since the grid is a product too, so is the sum of the weights at each
-        pixel: they are divided by it here, once, and add up to 1 everywhere.
+        pixel. The weights are divided by it here, once, and add up to 1 everywhere.
         """
         tapers = _tapers(*self.tile_shape)
         normalized = []

@@ -22,7 +22,7 @@ Float32 = npt.NDArray[np.float32]
 
 def real_image(x: Any) -> Array:
     """Array of a dtype that has an order, with at least one pixel; a view where it can be."""
-    if hasattr(x, "detach") and hasattr(x, "cpu"):  # a torch tensor, told without importing torch
+    if hasattr(x, "detach") and hasattr(x, "cpu"):  # a torch tensor, recognized without importing torch
         logger.warning("a tensor was given and is converted to an array; give an array to avoid the copy")
         x = x.detach().cpu().numpy()
     image = np.asarray(x)
@@ -37,7 +37,7 @@ def real_image(x: Any) -> Array:
 
 def as_float32(image: Array) -> Float32:
     """New float32 array (..., C), finite."""
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite there, and dealt with below
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite, and are handled below
         floats = image.astype(np.float32)
     return fill_nonfinite(floats) if image.dtype.kind == "f" else floats
 

@@ -104,7 +104,7 @@ def _failure(url: str, error: Exception) -> DownloadError:
 
 
 def _check_kind(response: Any, url: str, name: str) -> None:
-    """Refuse an answer that is no file: an empty one, a page where no page was asked for, one that is packed."""
+    """Refuse an answer that is not the file: an empty one, an unexpected web page, or a compressed one."""
     headers = response.headers
     kind = str(headers.get("Content-Type") or "").strip().lower()
     packed = str(headers.get("Content-Encoding") or "identity").strip().lower() != "identity"
@@ -228,7 +228,7 @@ def dilate_masks(masks: ArrayLike, n_iter: int = 5) -> NDArray[Any]:
         for _ in range(n_iter):
             before = plane.copy()
             _dilate_once(plane)
-            if np.array_equal(plane, before):  # nothing is left to take
+            if np.array_equal(plane, before):  # no pixel is left to take
                 break
     dilated: NDArray[Any] = labels.astype(np.asarray(masks).dtype, copy=False)
     return dilated
@@ -241,7 +241,7 @@ def _dilate_once(plane: Labels) -> None:
     boxes = _boxes(dense)
     for k, (position, (rows, cols)) in enumerate(boxes):
         label = position if numbers is None else numbers[k]
-        # a label grows only in its own turn, so it is still inside its box
+        # a label grows only in its turn, so it is still inside its box
         box = (slice(max(0, rows.start - 1), rows.stop + 1), slice(max(0, cols.start - 1), cols.stop + 1))
         crop = plane[box]
         crop[cv2.dilate((crop == label).view(np.uint8), _SQUARE) > 0] = label

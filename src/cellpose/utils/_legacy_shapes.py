@@ -28,7 +28,7 @@ __all__ = [
 _MAX_POINTS_WITHOUT_LENGTH = 4
 
 
-# Up to this many pixels a shape is too coarse for its statistics to mean anything.
+# Up to this many pixels, a shape is too coarse for meaningful statistics.
 _MIN_PIXELS_FOR_STATS = 15
 
 

@@ -33,7 +33,7 @@ def is_package(path: Path) -> bool:
     try:
         with reading(path, WeightsError), zipfile.ZipFile(path) as archive:
             return any(name in archive.namelist() for name in _DESCRIPTIONS)
-    except (FileReadError, WeightsError):  # a damaged archive: whoever reads its weights says so
+    except (FileReadError, WeightsError):  # a damaged archive: reading its weights reports it
         return False
 
 
@@ -136,7 +136,7 @@ def _taken(path: Path, files: _Files, source: str, sha256: str) -> Path:
 
 
 def _hash(file: IO[bytes], copy: Any) -> str:
-    """SHA-256 of what is read, which is copied where a file is given."""
+    """SHA-256 of the bytes read, which are also copied to a file where one is given."""
     found = hashlib.sha256()
     while block := file.read(_BLOCK):
         found.update(block)

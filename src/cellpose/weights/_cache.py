@@ -95,7 +95,7 @@ def find_file(name: str) -> Path | None:
     """The file of this name in the models folder, if it is there and not empty."""
     for folder in search_dirs():
         path = folder / name
-        # A folder without permission to look into it holds nothing for us.
+        # A folder that may not be read counts as empty.
         with contextlib.suppress(OSError):
             if path.is_file() and path.stat().st_size > 0:
                 return path
@@ -121,7 +121,7 @@ def trained_models() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in search_dirs():
         for name, path in _read_table(folder / TRAINED).items():
-            # what stands there may be no path at all
+            # the entry may not be a path at all
             with contextlib.suppress(OSError, ValueError):
                 if isinstance(path, str) and Path(path).is_file():
                     found[name] = Path(path)
@@ -178,7 +178,7 @@ def replaced(path: Path) -> Iterator[Path]:
     with replacing_by_name(path) as temporary:
         temporary.touch(exist_ok=False)
         yield temporary
-        temporary.chmod(0o644)  # models folders are shared
+        temporary.chmod(0o644)  # models folders may be shared
 
 
 def copy_into(source: Path, target: Path) -> None:

@@ -12,14 +12,14 @@ from cellpose.errors import CellposeError
 
 __all__ = ["HEAD_BYTES", "flaw_of", "flaw_of_head"]
 
-#: So many bytes tell what a file is.
+#: Number of leading bytes that identify a file.
 HEAD_BYTES = 64
 
 _ZIP, _ZIP_END, _ZIP_END_BYTES = b"PK\x03\x04", b"PK\x05\x06", 22
 _NPY = b"\x93NUMPY"
 # The number with which every file of `torch.save` began before it wrote archives.
 _LEGACY_TORCH = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-# In what reading a damaged archive or pickle ends.
+# Errors that reading a damaged archive or pickle raises.
 _DAMAGE = (zipfile.BadZipFile, ValueError, OSError, EOFError, MemoryError, LookupError, RuntimeError)
 _OTHERS = {
     b"\x1f\x8b": "a compressed file (gzip)",
@@ -104,14 +104,14 @@ def _is_whole_npy(file: IO[bytes], size: int) -> bool:
     shape, _, dtype = read_header(file)
     if shape != () or not dtype.hasobject:
         return False
-    # The pickle is read as a list of steps, none of which is taken.
+    # The pickle is only parsed into opcodes; none of them is executed.
     for _ in pickletools.genops(file):
         pass
     return file.tell() == size
 
 
 def _flaw_in_reading(path: Path) -> str | None:
-    """What the reader of weight files says; tensors are mapped from the file, not copied."""
+    """The error of the weight file reader, if any; tensors are mapped from the file, not copied."""
     from cellpose.nets import read_state_dict
 
     try:

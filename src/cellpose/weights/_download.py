@@ -30,7 +30,7 @@ __all__ = ["Progress", "Retry", "download"]
 
 logger = logging.getLogger("cellpose.weights")
 
-#: Called with the bytes that are here and the bytes of the whole file (None: not known).
+#: Called with the number of bytes received and that of the whole file (None: unknown).
 Progress = Callable[[int, "int | None"], None]
 
 _CHUNK = 1 << 20
@@ -41,7 +41,7 @@ _SCHEMES = ("https", "http", "file")
 
 @dataclass(frozen=True)
 class Retry:
-    """How long to be patient: tries for each address, seconds before the second try (doubled each time), timeout."""
+    """How often to retry: tries for each address, seconds before the second try (doubled each time), timeout."""
 
     attempts: int = 4
     backoff_s: float = 1.0
@@ -104,7 +104,7 @@ def download(
             except _GiveUp as error:
                 failures.append(f"{url}: {error}")
                 logger.warning("cannot download %s: %s", url, error)
-            # The disk, which no other address mends.
+            # A disk error, which no other address can fix.
             except OSError as error:
                 message = f"could not download {target.name}: {'; '.join([*failures, f'{url}: {error}'])}"
                 raise DownloadError(message) from error
@@ -114,7 +114,7 @@ def download(
 
 @dataclass
 class _Fetch:
-    """One file that is asked of several addresses."""
+    """One file, requested from several addresses."""
 
     part: PartialFile
     name: str
@@ -123,7 +123,7 @@ class _Fetch:
     largest_bytes: int
 
     def patiently(self, url: str) -> None:
-        """Several tries of one address, as far as another try makes sense."""
+        """Try one address several times, as long as another try makes sense."""
         if url.split(":", 1)[0].lower() not in _SCHEMES:
             message = f"the address must start with one of {', '.join(_SCHEMES)}"
             raise _GiveUp(message)
@@ -239,7 +239,7 @@ def _open(url: str, part: PartialFile, have: int, timeout_s: float) -> Any:
     if have:
         headers["Range"] = f"bytes={have}-"
         tag = part.origin.get("validator") or ""
-        if tag and not tag.startswith("W/"):  # weak tags are not allowed there
+        if tag and not tag.startswith("W/"):  # weak ETags are not allowed there
             headers["If-Range"] = tag
     try:
         return opener().open(urllib.request.Request(url, headers=headers), timeout=timeout_s)
@@ -248,7 +248,7 @@ def _open(url: str, part: PartialFile, have: int, timeout_s: float) -> Any:
             return error
         error.close()
         message = f"the server answered {error.code} {error.reason}"
-        # Too many requests and faults of the server pass; what it does not have or give, it will not later either.
+        # Rate limits and server errors pass; a file that the server lacks or refuses will not appear later.
         raise (_TryAgain if error.code in (408, 425, 429) or error.code >= 500 else _GiveUp)(message) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
@@ -268,7 +268,7 @@ def _of_network(reason: Any) -> Exception:
         return _GiveUp("the address cannot be found; this machine seems to be offline")
     if isinstance(reason, (RedirectError, SlowError)):
         return _GiveUp(str(reason))
-    # A wall that swallows what is sent to it does not go away: no second try.
+    # A firewall that drops packets does not go away: no second try.
     if isinstance(reason, UnansweredError):
         return _GiveUp("the server does not answer; a firewall or a missing proxy (HTTPS_PROXY) may be the reason")
     if isinstance(reason, (ValueError, http.client.InvalidURL)):
@@ -279,7 +279,7 @@ def _of_network(reason: Any) -> Exception:
 def _origin_of(response: Any, url: str) -> dict[str, Any]:
     """Which version of the file the server is sending."""
     headers, status = response.headers, response.status
-    if status not in (None, 200, 206):  # addresses of files have no status
+    if status not in (None, 200, 206):  # file addresses have no status
         message = f"the server answered {status} {response.reason or ''}".rstrip() + " and no file"
         raise _GiveUp(message)
     if str(headers.get("Content-Type") or "").strip().lower().startswith(("text/html", "application/xhtml")):
@@ -321,8 +321,8 @@ def _finish(part: PartialFile, target: Path) -> str:
         digest.update(chunk)
     part.file.flush()
     os.fsync(part.file.fileno())
-    # Closing gives up the lock: renamed before that, no other call takes up the partial file in between and writes to
-    # what is the model by then. Windows renames no open file.
+    # Closing gives up the lock. Renaming before that keeps other calls from taking up the partial file in between and
+    # writing to what is the model by then. Windows cannot rename open files.
     if sys.platform == "win32":
         part.file.close()
     part.path.replace(target)

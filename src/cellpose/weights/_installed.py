@@ -31,7 +31,7 @@ __all__ = [
 
 #: Name of the model that comes with this package and is used where no other is named.
 BUNDLED = "generalist"
-#: Where the models are that come with this package.
+#: Folder of the models that come with this package.
 BUNDLED_DIR = Path(__file__).parent / "bundled"
 
 #: Name of the restoration model that comes with this package, and the tasks whose names stand for it, too.
@@ -52,7 +52,7 @@ class ModelFile:
     path
         Its weight file.
     info
-        What is published of it, or None.
+        Its published facts, or None.
     """
 
     name: str
@@ -141,7 +141,7 @@ def _at(path: Path) -> ModelFile | None:
 
 def _trained(name: str) -> ModelFile | None:
     """A model that was trained on this machine: below the current folder, or where the list of trained ones says."""
-    # A name may be longer than that of a file can be.
+    # The name may be longer than file names can be.
     with contextlib.suppress(OSError, ValueError):
         beside = Path.cwd() / "models" / name
         if beside.is_file() and name not in ("", ".", ".."):

@@ -53,7 +53,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
 def load_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]] | None:
     """The tensors of a weight file as float32 arrays, without torch; None where only torch can read the file.
 
-    Torch can read all of them, and says best what is wrong with a file.
+    Torch can read all of them, and reports best what is wrong with a file.
     """
     from safetensors.numpy import load_file
 
@@ -74,7 +74,7 @@ def _check_finite(state: Mapping[str, Any], path: str | os.PathLike[str]) -> Non
     import numpy as np
 
     with np.errstate(over="ignore", invalid="ignore"):
-        # a sum is not finite if any number is not, and costs a fraction of looking at each
+        # a sum is not finite if any number is not, and costs a fraction of checking each
         bad = [
             key
             for key, value in state.items()
@@ -93,7 +93,7 @@ def _is_judged(key: str, value: Any) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    # a sum of half-precision numbers may be beyond their range
+    # a sum of half-precision numbers may exceed their range
     return math.isfinite(float(abs(value).max()))
 
 
@@ -160,7 +160,7 @@ def load_network(
     kind = architecture_of(state, file.path)
     family = nets.family_named(kind.name)
     diam_mean = file.info.diam_mean if file.info else 30.0
-    # Large matrices are not drawn at random first: that takes longer than reading them.
+    # Large matrices are not initialized at random first: that takes longer than reading them.
     with torch.device("cpu" if family.convolutional else "meta"):
         net = nets.build(kind, diam_mean)
     net.eval()
@@ -171,7 +171,7 @@ def load_network(
         return net
     _load(net, state, file)
     if device.type == "cpu" and not kind.conv_3D:
-        # The layout in which convolutions are fastest there.
+        # The memory layout in which convolutions are fastest there.
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net.to(device=device, dtype=dtype)
 
@@ -189,7 +189,7 @@ def _load(net: NetFile, state: dict[str, torch.Tensor], file: ModelFile) -> None
 def _assign(
     net: NetFile, state: dict[str, torch.Tensor], file: ModelFile, device: torch.device, dtype: torch.dtype
 ) -> None:
-    """Let the tensors of the file be those of a network without storage, copied so that the file is free again."""
+    """Give a network without storage the tensors of the file, copied so that the file is released."""
     import torch
 
     for key in net.optional_keys:

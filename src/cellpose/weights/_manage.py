@@ -1,4 +1,4 @@
-"""The models folder: what is in it, and what is added, downloaded again and removed."""
+"""The models folder: listing, adding, downloading again and removing models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ModelStatus:
     """One line of the list of models.
 
     ``kind`` is ``"bundled"``, ``"published"``, ``"user"`` or ``"trained"``; ``path`` and ``n_bytes`` are None
-    where the model is not on this machine; ``info`` is what is published of it; ``task`` is ``"segmentation"`` or
+    where the model is not on this machine; ``info`` are its published facts; ``task`` is ``"segmentation"`` or
     ``"restoration"``, ….
     """
 
@@ -142,7 +142,7 @@ def add_model(path: str | os.PathLike[str]) -> ModelFile:
         for beside in (f"{source.name}_size.npy", f"{source.name}.json"):
             if source.with_name(beside).is_file():
                 _cache.copy_into(source.with_name(beside), folder / beside)
-    # What was downloaded under this name is no longer the measure.
+    # The note on the file downloaded under this name no longer applies.
     _cache.forget(target)
     published = lookup(target.name)
     names = _cache.user_models()

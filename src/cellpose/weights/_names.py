@@ -14,7 +14,7 @@ _SAM_URL = "https://huggingface.co/mouseland/cellpose-sam/resolve/main/"
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known of a published model before its file is here.
+    """The facts known of a published model before its file is here.
 
     Attributes
     ----------
@@ -194,10 +194,10 @@ PUBLISHED: dict[str, ModelInfo] = {
     info.name: info for info in (*_transformers(), *_classic(), *_specialists(), *_restoration())
 }
 
-#: What published clients call a model that has another name here.
+#: Names that published clients use for models with another name here.
 OTHER_NAMES = {"cellsam": "cpsam"}  # napari-serialcellpose
 
-#: Files of the first (MXNet) version, which no torch program can load, with what to use for them.
+#: Files of the first (MXNet) version, which no torch program can load, with their replacements.
 LEGACY_FILES = {"cyto_0": "cyto", "nuclei_0": "nuclei", "size_cyto_0.npy": "cyto", "size_nuclei_0.npy": "nuclei"}
 
 

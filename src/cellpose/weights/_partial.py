@@ -31,7 +31,7 @@ class PartialFile:
         return self.path.with_name(self.path.name + ".json")
 
     def restart(self, origin: dict[str, Any]) -> None:
-        """Delete the part; what comes next is of the version ``origin``."""
+        """Delete the part; what follows belongs to the version ``origin``."""
         self.file.seek(0)
         self.file.truncate()
         self.origin = origin
@@ -50,7 +50,7 @@ class PartialFile:
 
 @contextlib.contextmanager
 def partial(target: Path) -> Iterator[PartialFile]:
-    """The partial file of ``target``: the one an earlier call left, or a new one if another process is at that one."""
+    """The partial file of ``target``: the one an earlier call left, or a new one if another process is using that."""
     path = target.with_name(f".{target.name}.part")
     file = open_alone(path)
     shared = file is None
@@ -69,7 +69,7 @@ def partial(target: Path) -> Iterator[PartialFile]:
     finally:
         finished = file.closed
         empty = False
-        # A full disk may be told only here; what matters has been said by then.
+        # A full disk may be reported only here; the error that matters has been raised by then.
         with contextlib.suppress(OSError):
             empty = not finished and part.size() == 0
         with contextlib.suppress(OSError):
@@ -119,7 +119,7 @@ def _lock(file: IO[bytes], path: Path) -> bool:
 def _lock_windows(file: IO[bytes]) -> bool:
     msvcrt: Any = importlib.import_module("msvcrt")
     try:
-        # Far beyond the end, since a locked byte cannot be read by others.
+        # Far beyond the end, since other processes cannot read a locked byte.
         file.seek(1 << 40)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
     except OSError:

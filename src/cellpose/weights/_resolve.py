@@ -108,7 +108,7 @@ def size_model_path(model_type: str | os.PathLike[str]) -> Path:
 
 
 def supported(name: str) -> tuple[ModelInfo, str]:
-    """What is published under a name that is one of a model or a file of it, and the name of the file.
+    """The published model with this name or file name, and the name of the file.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def fetch(file: str, info: ModelInfo, progress: Progress | bool, retry: Retry | 
             f"{target}; the bundled model {BUNDLED} needs no download"
         )
         raise DownloadError(message) from error
-    # The note is a help, not a need: a model without it works.
+    # The note is optional: a model without it works.
     with contextlib.suppress(FileWriteError):
         _cache.record(target, sha256, url)
     return target

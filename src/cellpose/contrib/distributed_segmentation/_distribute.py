@@ -173,8 +173,9 @@ def _scaled_steps(steps: Steps, keywords: dict[str, Any]) -> Steps:
 
 
 def _scale(source: Any, letters: str, percentile: tuple[float, float]) -> Any:
-    """Intensities that become 0 and 1, the same in all blocks: percentiles of chunks from all over the image. One pair,
-    or one pair for each channel.
+    """Intensities that become 0 and 1, the same in all blocks: percentiles of chunks from all over the image.
+
+    One pair, or one pair for each channel.
     """
     c = letters.find("C")
     chunks = _chunks_of(source)

@@ -235,9 +235,10 @@ def _called(calls: _Calls, function: Callable[..., Any]) -> list[Any]:
 def _map(
     client: Any, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], together: int = 1
 ) -> Iterator[Any]:
-    """Results as they come; a limited number of calls is with the scheduler at a time. Where many calls or results are
-    ready, one message carries them: a message each would take longer than most of these calls do. ``together`` calls
-    are one task, which costs about a millisecond.
+    """Results as they come; a limited number of calls is with the scheduler at a time.
+
+    Where many calls or results are ready, one message carries them: a message each would take longer than most of these
+    calls do. ``together`` calls are one task, which costs about a millisecond.
     """
     from distributed import as_completed
 

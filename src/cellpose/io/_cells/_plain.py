@@ -1,4 +1,5 @@
 """Formats that need no library of their own: a function that writes each, and one that reads it where it is read back.
+
 Writers take the file and the cells. Readers take the file, the shape of the image where the file does not state it, and
 the name of an image where the file may hold several.
 """

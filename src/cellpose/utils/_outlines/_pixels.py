@@ -44,7 +44,7 @@ def _border(points: bytes) -> NDArray[np.int64]:
     """The border of a shape, independent of its position, so that few have to be traced."""
     contour: list[Corner] = [(x, y) for x, y in np.frombuffer(points, np.int64).reshape(-1, 2).tolist()]
     pixels = set(contour)
-    # what four pixels surround belongs to the area, as holes do in every outline
+    # pixels enclosed by four others belong to the area, as holes do in every outline
     pixels |= {(x + 1, y) for x, y in contour if {(x + 2, y), (x + 1, y - 1), (x + 1, y + 1)} <= pixels}
     steps: dict[Corner, list[Corner]] = {}
     for x, y in pixels:
@@ -64,7 +64,7 @@ def _border(points: bytes) -> NDArray[np.int64]:
         ways = steps[corner]
         if not ways:  # back at the beginning
             return np.array(border, np.int64)
-        # where pixels touch by a corner the border crosses to the other one: turns to the right before it goes on
+        # where pixels touch at a corner, the border crosses to the other one: it turns right before it continues
         following = min(ways, key=lambda way: (_TURNS[way] - _TURNS[step] + 1) % 4)
         ways.remove(following)
         if following != step:
