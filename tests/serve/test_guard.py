@@ -56,6 +56,9 @@ def test_a_browser_without_the_token_is_asked_for_it(strict):
     assert (answer.status_code, answer.headers["location"]) == (303, "sign-in")
     assert "asks for a token" in ask(strict.address + "sign-in", headers=html).text
     assert ask(strict.address + "page.css").status_code == 200
+    wrong = ask(strict.address + "?token=wrong", headers=html)
+    assert (wrong.status_code, wrong.headers["location"]) == (303, "sign-in#wrong")
+    assert 'id="wrong"' in ask(strict.address + "sign-in", headers=html).text
     answer = ask(strict.address + "?token=secret&a=b", headers=html)
     assert (answer.status_code, answer.headers["location"]) == (303, "./?a=b")
     cookie = answer.headers["set-cookie"]

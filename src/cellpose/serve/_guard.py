@@ -95,7 +95,8 @@ class Guard:
             return None
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             depth = request.url.path.count("/") - 1
-            return RedirectResponse("../" * depth + "sign-in" if depth else "sign-in", status_code=303)
+            page = "sign-in" if given is None else "sign-in#wrong"
+            return RedirectResponse("../" * depth + page, status_code=303)
         return _error(401, "a token is needed: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
 
     def _is_token(self, given: str) -> bool:
