@@ -80,7 +80,7 @@ def export_model(
     out
         The ``.zip`` file, or a folder, in which it is called ``<model>.zip``.
     name, description, license
-        Of the package; the license as SPDX has it. None: the name of the model, and the summary and the licence of its
+        Of the package; the license as SPDX has it. None: the name of the model, and the summary and the license of its
         card; a model without a card needs a license.
     authors, cite
         Mappings with ``name`` (and ``affiliation``, ``orcid``, …), and with ``text`` and ``doi`` or ``url``.

@@ -130,7 +130,7 @@ def in_order(
     Parameters
     ----------
     call
-        What is done with an item. It should call ``tell`` often.
+        Processes one item. It should call ``tell`` often.
     items
         Taken in the thread that runs through the results.
     workers

@@ -40,7 +40,7 @@ def reading(path: str | os.PathLike[str], kind: type[FileReadError | WeightsErro
     Raises
     ------
     FileMissingError
-        If the file, or one that it needs, is not there.
+        If the file, or one that it needs, does not exist.
     FileReadError, WeightsError
         If it cannot be opened (always `FileReadError`), is damaged, or does not fit into memory.
 

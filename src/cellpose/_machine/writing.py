@@ -19,8 +19,8 @@ __all__ = ["replacing", "replacing_by_name"]
 def replacing_by_name(path: str | os.PathLike[str], failures: tuple[type[Exception], ...] = ()) -> Iterator[Path]:
     """The name of a file that takes the place of ``path`` when the block ends without an error.
 
-    Until then, and if anything fails, what stood at ``path`` is untouched. After the replacement the modification
-    time is set anew: programs that watch a folder wait for a file to be modified and miss a mere rename.
+    Until then, and if anything fails, the old file at ``path`` is untouched. After the replacement the modification
+    time is set again: programs that watch a folder wait for a file to be modified and miss a mere rename.
 
     Parameters
     ----------

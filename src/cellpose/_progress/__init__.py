@@ -1,1 +1,1 @@
-"""What is being done now, and how it is shown to the user."""
+"""The current stage of the work, and its display to the user."""

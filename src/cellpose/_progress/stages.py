@@ -1,4 +1,4 @@
-"""What is being done now, for a person who waits.
+"""The current stage of the work, for a person who waits.
 
 Every room may report which stage its work is in. The report reaches the display that was opened for this work, if there
 is one (see `display.py`), and costs nothing otherwise. Lines that a person should see once go to the log too.

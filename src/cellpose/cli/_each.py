@@ -1,4 +1,4 @@
-"""Images one after the other, with a bar; one that fails is named and does not stop the others."""
+"""Images in turn, with a progress bar; one that fails is named and does not stop the others."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def find_images(args: Namespace) -> list[Path]:
     Raises
     ------
     OptionError
-        If a folder or file of the command line is not there, or no folder of results can be written to.
+        If a folder or file of the command line does not exist, or no folder of results can be written to.
     InputError
         If the folder holds no image.
     """
@@ -93,7 +93,7 @@ def _check_writable(files: list[Path], args: Namespace) -> None:
 
 
 def _write_error(folder: Path) -> str | None:
-    """Why no file can be made in a folder that is there; None if one can."""
+    """Why no file can be made in an existing folder; None if one can."""
     if not os.path.isdir(folder):
         return None  # it is made when it is needed
     try:

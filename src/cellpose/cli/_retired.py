@@ -25,7 +25,7 @@ class Retired:
 
     @property
     def warning(self) -> str:
-        """What to tell the user."""
+        """The warning for the user."""
         effect = f"is read as {self.successor}" if self.successor else "is retired and has no effect"
         return f"the option {self.flag} {effect}: {self.reason}"
 

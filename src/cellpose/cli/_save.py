@@ -93,7 +93,7 @@ def check_possible(file: Path, image: io.Image, args: Namespace, *, planes_by_na
     Raises
     ------
     OptionError
-        If so, as the file's axes tell.
+        If so, according to the axes of the file.
     """
     ndim = _ndim_of_masks(image, args, planes_by_name=planes_by_name)
     refused = _refused(ndim, args)

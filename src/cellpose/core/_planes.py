@@ -60,7 +60,7 @@ def run_planes(
     report: Report | None = None,
     what: str | None = "running the network",
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Outputs of a network for each plane of a stack, one after another.
+    """Outputs of a network for each plane of a stack, in order.
 
     Tiles are cut as they are needed, of one or several planes together, so that beside the stack only one batch of
     tiles and the outputs of the planes it touches are held.

@@ -66,7 +66,7 @@ def run_volume(
 
     Neither the resized volume nor the outputs of a direction are ever held: planes are made as the network needs them
     and their outputs added to sums of the final size, so that beside the volume and the sums only some planes are held.
-    Resizing is linear, hence the sums are those of resized outputs.
+    Resizing is linear, so the sums are those of resized outputs.
 
     Parameters
     ----------

@@ -104,7 +104,7 @@ def random_rotate_and_resize_noise(
 
 
 def _random_crop_matrix(shape: Sequence[int], scale: float) -> npt.NDArray[np.float64]:
-    """Affine map (2, 3) that scales an image and puts a random part of it into the crop, or the whole at its centre."""
+    """Affine map (2, 3) that scales an image and puts a random part of it into the crop, or the whole at its center."""
     centre = np.array([shape[1] / 2, shape[0] / 2])
     size = np.array([shape[1], shape[0]])
     room = np.maximum(0, size * scale - _CROP_SIDE) * (np.random.rand(2) - 0.5)  # noqa: NPY002

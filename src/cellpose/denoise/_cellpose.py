@@ -42,7 +42,7 @@ class CellposeDenoiseModel:
     chan2_restore
         Restore the second channel with the model for nuclei.
     engine, precision
-        What runs the networks, and how exactly the one that segments is computed, see `CellposeModel`.
+        The engine of the networks, and the precision of the one that segments, see `CellposeModel`.
     restore_precision
         How exactly the ones that restore are computed, see `DenoiseModel`.
 

@@ -55,7 +55,7 @@ def gaussian_kernels(sigma_y: torch.Tensor, sigma_x: torch.Tensor) -> torch.Tens
     offsets = torch.arange(-r + 1, r, device=sigma_y.device, dtype=torch.float32)
 
     def profile(sigma: torch.Tensor) -> torch.Tensor:
-        # A sigma of zero is no blur: all weight at the centre.
+        # A sigma of zero is no blur: all weight at the center.
         exponent = -(offsets**2) / (2 * sigma[:, None].clamp_min(1e-6) ** 2)
         return torch.exp(exponent)
 
@@ -177,7 +177,7 @@ def add_noise(
     uniform_blur: bool = False,
     partial_blur: bool = False,
 ) -> torch.Tensor:
-    """Degrade clean images by blur, undersampling and photon noise, then normalise them.
+    """Degrade clean images by blur, undersampling and photon noise, then normalize them.
 
     Parameters
     ----------

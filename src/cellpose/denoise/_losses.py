@@ -46,7 +46,7 @@ def loss_fn_seg(lbl: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def get_sigma(Tdown: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Correlations between the channels of each feature map, which tell its texture but not where things are.
+    """Correlations between the channels of each feature map, which describe its texture but not where things are.
 
     Parameters
     ----------

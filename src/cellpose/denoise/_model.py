@@ -135,7 +135,7 @@ class DenoiseModel:
 
     @property
     def engine(self) -> str:
-        """What runs the network of the first channel: a name of ``cellpose.engines.ENGINES``."""
+        """Engine that runs the network of the first channel: a name of ``cellpose.engines.ENGINES``."""
         return str(getattr(self._net, "name", "torch"))
 
     def _load(self, name: str, engines: tuple[str, ...], precision: str | None) -> tuple[str, Any]:
@@ -229,7 +229,7 @@ class DenoiseModel:
         progress: bool | None = None,
         report: Callable[[float], None] | None = None,
     ) -> list[RestoredImage]:
-        """Restore images one after the other, and say of each how much larger than the image it is.
+        """Restore images in turn, and give for each how much larger it is than the image.
 
         Parameters
         ----------

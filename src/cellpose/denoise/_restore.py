@@ -41,7 +41,7 @@ class Restorer:
     Attributes
     ----------
     engine, engine_chan2
-        What runs the tiles of the first channel, and of the second.
+        Engines that run the tiles of the first channel, and of the second.
     diam_mean
         Diameter in pixels to which cells are brought.
     enlarges

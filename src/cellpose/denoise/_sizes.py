@@ -1,4 +1,4 @@
-"""What was found in an enlarged image, at the size of the image."""
+"""Results from an enlarged image, brought back to the size of the image."""
 
 from __future__ import annotations
 

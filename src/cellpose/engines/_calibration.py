@@ -31,7 +31,7 @@ def calibration_tiles(channels: int) -> FloatArray:
 def largest_inputs(run: Session, channels: int) -> list[float]:
     """The number at which inputs of each convolution are cut when they are rounded to 256 steps from 0.
 
-    The one with the least mean square of what rounding and cutting change: smaller numbers are rounded better where
+    The one with the least mean square error of rounding and clipping: smaller numbers are rounded better where
     the rare large ones are cut.
 
     Parameters

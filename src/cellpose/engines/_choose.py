@@ -71,7 +71,7 @@ def choose_engine(engine: str | None = None, *, gpu: bool = False, precision: st
 
 
 def worthwhile_precision(precision: str, engine: str | None = None, *, gpu: bool = False) -> str:
-    """``precision``, or ``"float32"`` where 8 bits would be slower, which the log tells.
+    """``precision``, or ``"float32"`` where 8 bits would be slower, which is logged.
 
     Without instructions for products of 8 bits (VNNI) libraries need more time for them than the kernels of
     ``"native"`` for exact numbers. An engine that is named, by the argument or ``CELLPOSE_ENGINE``, is obeyed.

@@ -179,7 +179,7 @@ class _CPnetGraph:
     # --------------------------------------------------------------------------------------------------- levels
 
     def pair(self, x: str, first: str, second: str) -> str:
-        """Two units of the encoder, one after the other."""
+        """Two successive units of the encoder."""
         start = self.relu(self.normalized(x, self.norm(f"{first}.0")))
         middle = self.relu(self.convolved(start, self.conv(f"{first}.2").then(self.norm(f"{second}.0"))))
         return self.convolved(middle, self.conv(f"{second}.2"))

@@ -42,7 +42,7 @@ class Graphs:
     open
         What runs a graph, a ``Session``. ``bfloat16`` allows products in that.
     version
-        Name and version of what computes: after a change of it results are compared with torch again.
+        Name and version of the library or kernels: after a change of it results are compared with torch again.
     families
         Names of the families that it has graphs of.
     has_bfloat16
@@ -132,7 +132,7 @@ def _of_onnx(library: str, **how: Any) -> Graphs:
 ENGINES: dict[str, EngineKind] = {
     kind.name: kind
     for kind in (
-        # Torch runs everything, hence it comes last.
+        # Torch runs everything, so it comes last.
         EngineKind("torch", "torch", place=lambda: 100, precisions=("float32", "bfloat16"), on_gpu=True),
         EngineKind(
             "native",

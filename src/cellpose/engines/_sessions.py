@@ -108,7 +108,7 @@ def open_onnx(graph: bytes | Path, *, bfloat16: bool = False) -> Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads() // workers()
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # warnings are about its own optimisations
+    options.log_severity_level = 3  # warnings are about its own optimizations
     # Threads that wait in a busy loop take the time of those that follow the flows.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     content = graph if isinstance(graph, bytes) else str(graph)

@@ -31,7 +31,7 @@ class FileAxes:
     assumed: str = ""
 
     def is_free(self, letter: str, index: int) -> bool:
-        """Whether an axis may be that of channels (C) or planes (Z), by what the file declares."""
+        """Whether the declarations of the file allow an axis to be that of channels (C) or planes (Z)."""
         found = self.letters[index]
         if found == letter:
             return True

@@ -49,7 +49,7 @@ def write_label_bands(
     pixel_size_um
         Along (z, y, x); None if unknown.
     overwrite
-        Whether a Zarr folder that is there may be replaced; files always are.
+        Whether an existing Zarr folder may be replaced; files always are.
 
     Raises
     ------

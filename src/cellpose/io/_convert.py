@@ -40,7 +40,7 @@ def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None, chan
     target
         Folder to make; it appears when it is whole.
     axes
-        Names of the axes, one letter of TZCYX for each, instead of what the file says.
+        Names of the axes, one letter of TZCYX for each, instead of the names in the file.
     channel_axis
         Axis of the channels, where the file does not name its axes.
 

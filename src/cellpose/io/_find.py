@@ -50,7 +50,7 @@ def get_image_files(
     Raises
     ------
     InputError
-        If the folder is not there, or holds no images.
+        If the folder does not exist, or holds no images.
     FileReadError
         If the folder may not be read.
     """
@@ -187,7 +187,7 @@ def get_label_files(
     Returns
     -------
     label_names : list of str or None
-        Paths, in the order of the images; None where some are missing and all flows are there.
+        Paths, in the order of the images; None where some are missing and all flows exist.
     flow_names : list of str or None
         Paths of ``_flows.tif``; None where some are missing.
 

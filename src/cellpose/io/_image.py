@@ -120,7 +120,7 @@ class Image:
         Raises
         ------
         AxesError
-            If there are more or fewer, or one but Q is there twice.
+            If there are more or fewer, or a name other than Q occurs twice.
 
         Examples
         --------

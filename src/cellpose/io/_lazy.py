@@ -100,7 +100,7 @@ def open_plane(source: Any, channel_axis: int | None = None, axes: str | None = 
     channel_axis
         Axis of the channels, counted in the axes of the file; None: what the file says, else the shortest of three.
     axes
-        Names of the axes, one letter of TZCYX for each that is longer than 1, instead of what the file says.
+        Names of the axes, one letter of TZCYX for each that is longer than 1, instead of the names in the file.
 
     Raises
     ------

@@ -18,7 +18,7 @@ def add_model(filename: PathLike) -> None:
     Raises
     ------
     FileReadError
-        If the file is not there.
+        If the file does not exist.
     """
     from cellpose import weights
 

@@ -39,7 +39,7 @@ def load_npy(path: PathLike, without: Collection[str] = (), unwanted: Unwanted |
     without
         Keys of a dict whose arrays are not read; arrays of zeros that take no memory stand in their places.
     unwanted
-        Whether an array is not read either, told its key, shape and dtype.
+        Called with the key, shape and dtype of an array: whether to skip this one too.
 
     Raises
     ------

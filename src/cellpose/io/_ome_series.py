@@ -23,7 +23,7 @@ class OmeSeries:
     Attributes
     ----------
     pages
-        In order; None where a plane is named and not there.
+        In order; None where a named plane is missing.
     keyframe
         A page that all others are like.
     full_axes, full_shape

@@ -274,7 +274,7 @@ def _inside(folder: Path, name: str) -> Path | None:
 def _files(
     image: _Described, folder: Path, own: Iterable[str], path: Path, uuid: str
 ) -> tuple[dict[str, Path], list[str]]:
-    """The file for each name, and the names of those that are not there, or are others under the same name."""
+    """The file for each name, and the names of those that are missing, or are different files under the same name."""
     files: dict[str, Path] = {}
     lacking: list[str] = []
     expected = {block.name: block.uuid for block in image.blocks}

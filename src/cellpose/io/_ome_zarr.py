@@ -43,7 +43,7 @@ class OmeZarr:
     channel_names
         Empty if unknown.
     levels
-        Shape of each resolution, finest first, and the size of its pixels along each axis as the folder tells it;
+        Shape of each resolution, finest first, and the size of its pixels along each axis as the folder states it;
         empty for a plain array.
     zarr_format
         Version of the format on disk, 2 or 3.

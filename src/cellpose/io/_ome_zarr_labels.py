@@ -139,12 +139,12 @@ def write_zarr_bands(
     pixel_size_um
         Along (z, y, x).
     overwrite
-        Put it in the place of a Zarr folder that is there.
+        Replace an existing Zarr folder.
 
     Raises
     ------
     FileWriteError
-        If it cannot be written, or something is there already.
+        If it cannot be written, or the target exists already.
     """
     name = Path(path).stem
     image = _image_of(Path(path))

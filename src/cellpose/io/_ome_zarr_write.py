@@ -59,7 +59,7 @@ def write_ome_zarr(
     labels
         Whether these are labels.
     overwrite
-        Put it in the place of a Zarr folder that is there.
+        Replace an existing Zarr folder.
     zarr_format
         2 for OME-NGFF 0.4, 3 for 0.5 (needs version 3 of zarr).
     label_facts
@@ -70,7 +70,7 @@ def write_ome_zarr(
     InputError
         If the axes do not match.
     FileWriteError
-        If it cannot be written, or something is there already.
+        If it cannot be written, or the target exists already.
     """
     image = np.asarray(array)
     check_axes(axes, image.shape)

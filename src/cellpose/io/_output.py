@@ -16,7 +16,7 @@ PathLike = str | os.PathLike[str]
 def output_suffix(output_name: str | None, savedir: PathLike | None = None, image_dir: PathLike | None = None) -> str:
     """The suffix of the masks that an ``--output_name`` means.
 
-    An empty name makes the masks bear the very name of the image; beside the image that would overwrite it, so there
+    An empty name gives the masks the same name as the image; beside the image that would overwrite it, so there
     the usual suffix is kept.
 
     Parameters

@@ -224,10 +224,10 @@ def _colours(value: Any, count: int) -> Array | None:
 
 
 def _flows(flows: Any, ndim: int) -> dict[str, Array]:
-    """The arrays among the flows by what they are.
+    """The arrays among the flows, by their meaning.
 
-    Their order changed from version to version, so shape and dtype tell: colors have a last axis of 3 and are uint8,
-    pictures are uint8, and floats are flows, cell probability, or both joined along the first axis.
+    Their order changed from version to version, so shape and dtype identify them: colors have a last axis of 3 and are
+    uint8, pictures are uint8, and floats are flows, cell probability, or both joined along the first axis.
     """
     found: dict[str, Array] = {}
     several: list[Array] = []

@@ -404,7 +404,7 @@ def unpickle_data(file: IO[bytes], name: str, without: Collection[str] = (), unw
     without
         Keys of dicts whose arrays are not read; arrays of zeros that take no memory stand in their places.
     unwanted
-        Whether an array is not read either, told its key, shape and dtype.
+        Called with the key, shape and dtype of an array: whether to skip this one too.
 
     Raises
     ------

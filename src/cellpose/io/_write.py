@@ -262,7 +262,7 @@ def imsave(filename: PathLike, arr: npt.ArrayLike) -> None:
 
 
 def check_dir(path: PathLike) -> None:
-    """Make a folder, with its parents, if it is not there.
+    """Make a folder, with its parents, if it does not exist.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ def create_array(
     Parameters
     ----------
     path
-        Folder of the array; what is there is replaced.
+        Folder of the array; an existing one is replaced.
     shape, chunks, dtype
         Of the array and of its chunks.
     zarr_format

@@ -103,7 +103,7 @@ def read_whole(folder: Path, array: Any, axes: str, image: bool) -> npt.NDArray[
     Raises
     ------
     FileReadError
-        If the memory does not hold them, or no chunk of an image is there.
+        If they do not fit in memory, or no chunk of an image exists.
     """
     check_any_chunk(folder, array, image)
     whole = _whole(folder, array)
@@ -165,7 +165,7 @@ def _tell_empty_planes(folder: Path, array: Any, axes: str) -> None:
 
 
 def _chunk(array: Any) -> Chunk:
-    """Sides of what is stored as one file."""
+    """Sides of the part that is stored as one file."""
     return tuple(getattr(array, "shards", None) or array.chunks)
 
 
@@ -174,13 +174,13 @@ def _grid(array: Any) -> Chunk:
 
 
 def _stored_within(folder: Path, array: Any) -> set[Chunk]:
-    """Places of the chunks that are there, without those of a larger array that was there before."""
+    """Places of the existing chunks, without those left by a larger array."""
     grid = _grid(array)
     return {place for place in _stored(folder, len(grid)) if all(k < n for k, n in zip(place, grid, strict=True))}
 
 
 def _stored(folder: Path, ndim: int) -> Iterator[Chunk]:
-    """Places of the chunks that are there: files ``0/1/2`` or ``0.1.2``, in version 3 of the format behind ``c``."""
+    """Places of the existing chunks: files ``0/1/2`` or ``0.1.2``, in version 3 of the format behind ``c``."""
     for here, _, names in os.walk(folder):
         inside = os.path.relpath(here, folder)
         for name in names:

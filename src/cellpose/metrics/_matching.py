@@ -50,7 +50,7 @@ def _pairs(true: Labels, pred: Labels, device: Device) -> _Pairs:
 def _matching_size(rows: NDArray[Any], cols: NDArray[Any], shape: tuple[int, int]) -> int:
     """Most pairs ``(rows[k], cols[k])`` that can be chosen so that none share a row or a column.
 
-    The definition of a true positive is by an assignment of ``m = min(shape)`` pairs that minimises the sum of
+    The definition of a true positive is by an assignment of ``m = min(shape)`` pairs that minimizes the sum of
     ``-[iou >= th] - iou / (2 m)``. The second terms add up to at most 1/2, so no sum of them outweighs one pair more
     that reaches the threshold: the minimum has as many such pairs as can be, a largest bipartite matching. That one
     looks only at pairs that reach the threshold (Hopcroft and Karp 1973), not at all pairs of labels.
@@ -181,8 +181,8 @@ def mask_ious(
         float64 (max true label,) in [0, 1]; item k is of true label k + 1.
     preds
         int64 (max true label,), the predicted label matched, 0 for none. Labels are matched one to one so that as many
-        pairs as possible reach an IoU of 0.5, then for the highest sum. What is left over is paired too: an `iou` of 0
-        means that the two share no pixel.
+        pairs as possible reach an IoU of 0.5, then for the highest sum. The remaining ones are paired too: an `iou` of
+        0 means that the two share no pixel.
 
     Raises
     ------

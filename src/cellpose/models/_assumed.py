@@ -13,7 +13,7 @@ def assumption(name: str, shape: tuple[int, ...], letters: str, *, on_command_li
     name, shape
         Of the image.
     letters
-        What it is taken for, as `cellpose.transforms.assumed_axes` says.
+        The assumed axes, from `cellpose.transforms.assumed_axes`.
     on_command_line
         Whether options are those of the command line.
 

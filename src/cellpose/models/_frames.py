@@ -27,7 +27,7 @@ def segment_image(
     planes_by_name: bool = True,
     **keywords: Any,
 ) -> tuple[Any, ...]:
-    """Segment an image with named axes; the frames of a movie one after the other.
+    """Segment an image with named axes; the frames of a movie in turn.
 
     Plain arrays do not distinguish planes, time and channels. Files do, and so does ``io.Image``.
 

@@ -1,4 +1,4 @@
-"""Segmenting images one after another or several at once, and their progress."""
+"""Segmenting images in turn or several at once, and their progress."""
 
 from __future__ import annotations
 

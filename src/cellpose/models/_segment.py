@@ -44,7 +44,7 @@ class Network:
     Attributes
     ----------
     engine, engine_ortho
-        What runs tiles; the second one those of planes that contain z.
+        Engines that run tiles; the second one those of planes that contain z.
     nchan
         Channels of the images it takes (U-Nets).
     diam_mean, diam_labels
@@ -76,7 +76,7 @@ class Network:
 
 @dataclass(frozen=True)
 class SegmentationResult:
-    """What was found in one image.
+    """The result of one image.
 
     Attributes
     ----------

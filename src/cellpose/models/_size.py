@@ -116,7 +116,7 @@ class SizeModel:
         x, channels, channel_axis, normalize, invert, augment, batch_size, progress, z_axis
             See :meth:`CellposeModel.eval`.
         do_3D
-            The image is a stack; else its shape tells.
+            The image is a stack; else the shape decides.
         **retired
             Options of older versions; they do nothing, and the log says so once.
 

@@ -35,7 +35,7 @@ class UntrainedNetwork(LoadedNetwork):
         self._begin = self._sums()
 
     def engine(self) -> Engine:
-        """What runs the network, once it is trained.
+        """The engine that runs the network, once it is trained.
 
         Raises
         ------

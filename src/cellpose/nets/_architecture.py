@@ -29,7 +29,7 @@ class Architecture:
         U-Nets: constructor arguments of ``CPnet``. ``style_on`` leaves no trace in the tensors and is True here.
     classes
         U-Nets: whether the outputs are scores of background, cell (and boundary) instead of flows. Two outputs are;
-        of three the tensors do not tell.
+        with three, the tensors do not show it.
     ps, bsize, embed_dim, depth, num_heads, offsets
         Transformers: constructor arguments of ``CPSAM`` and ``CPDINO``; ``bsize`` 0 where any size will do.
     """
@@ -85,7 +85,7 @@ class Learning:
     Attributes
     ----------
     script, command_line, window
-        What is taken where nothing is given: by ``train.train_seg``, by ``--train``, by the window, which starts from
+        Defaults where nothing is given: by ``train.train_seg``, by ``--train``, by the window, which starts from
         a trained network.
     rescale
         Whether images are brought to the mean diameter of the network unless something else is given.
@@ -124,7 +124,7 @@ class Family:
     build
         A network with fresh weights, from its architecture and diameter in pixels; None where it cannot be run.
     refusal
-        What is said of it where it cannot be run.
+        Message where it cannot be run.
     prefixes
         Networks whose ``backbone`` is no name of a family belong to the one with a prefix of it.
     channel_pair

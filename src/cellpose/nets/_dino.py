@@ -42,7 +42,7 @@ class AxialRope(nn.Module):
     def forward(self, rows: int, columns: int, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Sine and cosine of the angles of all patches, float32 (rows * columns, head width).
 
-        A patch is placed by its centre, from -1 to 1 along each axis; ``scale`` stretches that.
+        A patch is placed by its center, from -1 to 1 along each axis; ``scale`` stretches that.
         """
         periods: Tensor = self.periods  # type: ignore[assignment]
         device = periods.device
@@ -138,7 +138,7 @@ class _Block(nn.Module):
 class _PatchEmbed(nn.Module):
     def __init__(self, nchan: int, dim: int, ps: int) -> None:
         super().__init__()
-        # The padding centres each kernel on its patch, so that there are as many tokens as patches.
+        # The padding centers each kernel on its patch, so that there are as many tokens as patches.
         self.proj = nn.Conv2d(nchan, dim, _PATCH_KERNEL, stride=ps, padding=(_PATCH_KERNEL - ps) // 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class CPDINO(TokenNet):
     nout
         Number of outputs. With more than three the flows and the cell probability are the last three.
     bsize
-        Side of a tile in pixels that the pipeline uses if not told otherwise.
+        Side in pixels of the tiles that the pipeline uses by default.
     rdrop
         Probability with which training skips the last block of a sample; smaller for blocks before it.
     dtype
@@ -246,6 +246,6 @@ class CPDINO(TokenNet):
         Raises
         ------
         FileReadError
-            If the file is not there.
+            If the file does not exist.
         """
         self.encoder.load_state_dict(read_state_dict(Path(root or ".") / DINO_SIZES[self.model_name][3]))

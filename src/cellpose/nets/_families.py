@@ -229,7 +229,7 @@ def family_named(backbone: object) -> Family:
 
 
 def detect_architecture(state_dict: Mapping[str, Any]) -> Architecture:
-    """The family and the sizes of the network of a state dict, told from names and shapes of its tensors alone.
+    """The family and the sizes of the network of a state dict, from names and shapes of its tensors alone.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def detect_architecture(state_dict: Mapping[str, Any]) -> Architecture:
     Raises
     ------
     WeightsError
-        If it is none of a known network or lacks tensors that tell its size.
+        If it belongs to no known network or lacks tensors that determine its size.
 
     Examples
     --------

@@ -16,7 +16,7 @@ from cellpose.nets._archive import check_archive
 
 __all__ = ["read_state_dict", "write_state_dict"]
 
-_HEAD = 512  # bytes looked at to tell the format
+_HEAD = 512  # bytes looked at to recognize the format
 _REPEATED = 2**26  # bytes that a tensor may claim by repeating the same numbers
 
 

@@ -229,7 +229,7 @@ class CPSAM(TokenNet):
         Raises
         ------
         FileReadError
-            If the file is not there.
+            If the file does not exist.
         """
         state = read_state_dict(Path(root or ".") / _SAM_FILE)
         stem = "image_encoder."

@@ -147,7 +147,7 @@ class _Unit(torch.autograd.Function):
         scale = scale.float()
         ctx.lowest = 0.0 if relu else -float("inf")
         ctx.work, ctx.upsample = work, upsample
-        # sum over the pixels of an image of what is left of x and feature when the mean is taken away
+        # sum over the pixels of an image of x and feature minus the mean
         left = torch.from_numpy(sums[0] - n * mean_from_near)
         ctx.save_for_backward(x, (mean - added.double()).float(), scale, offset, inverse, left, gamma, weight, bias)
         ctx.has_feature = feature is not None

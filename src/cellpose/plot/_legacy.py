@@ -97,7 +97,7 @@ def disk(med: tuple[float, float], r: float, Ly: int, Lx: int) -> tuple[Indices,
     Parameters
     ----------
     med
-        Centre (y, x) in pixels.
+        Center (y, x) in pixels.
     r
         Radius in pixels; pixels at that distance belong to the disk.
     Ly, Lx

@@ -34,7 +34,7 @@ class StyleMap:
     positions
         Float64 (n, 2): x and y of each image, about -1 to 1. Near images are alike; axes mean nothing.
     unlikeness
-        Float64 (n,): distance to the nearest others in units of what is usual, see `unlikeness`.
+        Float64 (n,): distance to the nearest others in units of the usual distance, see `unlikeness`.
     unusual
         Places of the images that are unlike the rest, the most unlike first.
     method

@@ -45,12 +45,12 @@ class MappedImage:
 def page_of(
     title: str, images: Sequence[MappedImage], found: StyleMap, chosen: npt.NDArray[np.int64], failed: dict[str, str]
 ) -> str:
-    """The page: the map with thumbnails, what is unlike the rest, what to annotate first.
+    """The page: the map with thumbnails, outliers, and images to annotate first.
 
     Parameters
     ----------
     title
-        What was mapped, such as the folder.
+        Name of the mapped set, such as the folder.
     images
         The images, in the order of the map.
     found

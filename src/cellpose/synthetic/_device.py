@@ -38,7 +38,7 @@ def add_device(rng: np.random.Generator, scene: Scene, kind: str | None = None) 
     Returns
     -------
     Scene
-        With ``walls``; cells are numbered anew.
+        With ``walls``; cells are renumbered.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def add_device(rng: np.random.Generator, scene: Scene, kind: str | None = None) 
 
 
 def wall_thickness(rng: np.random.Generator, walls: Mask, diameter: float) -> Field:
-    """Optical thickness of walls: flat on top, steep and often bevelled at the side, now and then with a seam."""
+    """Optical thickness of walls: flat on top, steep and often beveled at the side, now and then with a seam."""
     depth = cv2.distanceTransform(walls.astype(np.uint8), cv2.DIST_L2, 3)
     bevel = max(1.0, rng.uniform(0.02, 0.25) * diameter)
     top = np.clip(depth / bevel, 0, 1)

@@ -42,7 +42,7 @@ class Population:
     clump
         Mean number of cells that lie together; 1 scatters them.
     gap
-        Distance of the centres of touching cells in units of the sum of their radii; below 1 they press together.
+        Distance of the centers of touching cells in units of the sum of their radii; below 1 they press together.
     reach
         How far cells grow into free space, in units of their radius; 1 keeps their own outline.
     elongation

@@ -52,7 +52,7 @@ class Scene:
     cells
         Where the cells lie.
     population
-        What they are like.
+        Their properties.
     walls
         bool (Y, X): where the walls of a device are; None without one.
     """
@@ -143,7 +143,7 @@ def erode(mask: npt.NDArray[np.bool_], distance: float) -> npt.NDArray[np.bool_]
 def outlines(
     rng: np.random.Generator, angles: Floats, elongation: Floats, wobble: float, *, spikes: bool = False
 ) -> Floats:
-    """Distances (n, K) from the centre to the outline for the directions ``TURNS``; the area is that of the unit disc.
+    """Distances (n, K) from the center to the outline for the directions ``TURNS``; the area is that of the unit disc.
 
     Ellipses turned by ``angles``, with waves of random height, and with pointed processes if ``spikes``.
     """

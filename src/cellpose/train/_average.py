@@ -22,7 +22,7 @@ class WeightMean:
     """Mean of the weights over the last ``share`` of the steps so far.
 
     Step ``t`` enters with weight ``1 / (share * t)``, so the mean forgets the beginning of the run however long the run
-    becomes; the mean age of what is in it is ``share / (1 + share)`` of the run. With ``share`` 0 every method does
+    becomes; the mean age of its contents is ``share / (1 + share)`` of the run. With ``share`` 0 every method does
     nothing.
 
     Examples

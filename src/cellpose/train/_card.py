@@ -49,7 +49,7 @@ def family_name(net: Any) -> str:
 
 
 def base_facts(net: Any) -> dict[str, Any]:
-    """What is known of the model that training starts from, for the card; warns if it is itself fine-tuned."""
+    """Facts about the model that training starts from, for the card; warns if it is itself fine-tuned."""
     file: weights.ModelFile | None = getattr(net, "model_file", None)
     if file is None or not file.path.is_file():
         return {}

@@ -27,7 +27,7 @@ class SetPreparation:
     Attributes
     ----------
     each
-        What is done to an image whose axes are known.
+        Preparation of an image whose axes are known.
     channel_axis
         Of the images; None: their shortest axis, for networks that take no pair of channels.
     rgb

@@ -33,7 +33,7 @@ _LARGEST_NUMBERS = (127, 255, 32767, 65535)  # at which label numbers wrap
 
 @dataclass(frozen=True)
 class LabelReport:
-    """What was found in the labels of one image.
+    """Findings in the labels of one image.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class LabelReport:
     n_masks
         Number of labels.
     gaps
-        Numbers between 1 and the largest label that no pixel bears (harmless: labels are renumbered).
+        Numbers between 1 and the largest label that no pixel has (harmless: labels are renumbered).
     in_pieces
         Labels whose pixels do not hang together: often two cells under one number, or a slip of the brush.
     ignored
@@ -50,7 +50,7 @@ class LabelReport:
     error
         Why the image cannot be used; None: it can.
     notes
-        What makes it doubtful that the labels are cells.
+        Reasons to doubt that the labels are cells.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Targets of plain U-Nets, which tell background, cell and boundary apart instead of flows."""
+"""Targets of plain U-Nets, which predict background, cell and boundary instead of flows."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ _MOST_VALIDATED = 50  # images that a validation segments at most
 class Run:
     """What stays the same during one run.
 
-    ``folder`` is where records and checkpoints go, or None; ``run_id`` tells this run from others; ``card`` is what
+    ``folder`` is where records and checkpoints go, or None; ``run_id`` identifies this run; ``card`` is what
     the model file will say of itself.
     """
 
@@ -137,7 +137,7 @@ def _groups(batches: Iterator[Batch], n: int) -> Iterator[list[Batch]]:
 
 
 def _train_epoch(run: Run, optimiser: torch.optim.Optimizer, epoch: int) -> tuple[float, int, bool]:
-    """One pass over the training images: the sum of the losses of its crops, their number, and if it was stopped."""
+    """One pass over the training images: the summed losses of its crops, their number, and whether it was stopped."""
     rng = run.rng(epoch)
     images = run.train_set
     order = images.draw(run.options.nimg_per_epoch, rng)

@@ -36,7 +36,7 @@ def score_seg(
     -------
     ndarray
         float64 ``(n images,)``, 0 to 1; NaN for images that cannot be used, which the log names. U-Nets see each image
-        at the size of its own cells, so that only the network counts and no estimate of the diameter.
+        at the size of its own cells, so that only the network counts, not an estimate of the diameter.
     """
     pair = family_of(net).channel_pair
     preparation = SetPreparation.of(pair, normalize, channels=channels, nchan=input_channels(net))

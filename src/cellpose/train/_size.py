@@ -67,7 +67,7 @@ class _Crops:
 
 
 def _regress(styles: Floats, targets: Floats, l2: float) -> tuple[Floats, Floats, float]:
-    """Ridge regression of centred targets on centred styles: weights, mean style, mean target."""
+    """Ridge regression of centered targets on centered styles: weights, mean style, mean target."""
     mean_style, mean_target = styles.mean(axis=0), targets.mean()
     X = (styles - mean_style).T.astype(np.float64)
     A = np.linalg.solve(X @ X.T + l2 * np.eye(X.shape[0]), X @ (targets - mean_target))

@@ -276,7 +276,7 @@ def _draw_unet(shape: tuple[int, ...], recipe: _Recipe, rescale: Any, rng: np.ra
 
 
 def _affine(shape: tuple[int, int], size: tuple[int, int], angle: float, scale: np.float32, shift: Floats) -> Floats:
-    """Matrix (2, 3) of the map of source (x, y) to output (x, y): turn and scale about the centres, then shift."""
+    """Matrix (2, 3) of the map of source (x, y) to output (x, y): turn and scale about the centers, then shift."""
     (Ly, Lx), (H, W) = shape, size
     centre = np.array([Lx / 2, Ly / 2])
     moved = centre - np.array([Lx - W, Ly - H]) / 2 + shift

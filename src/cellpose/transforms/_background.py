@@ -20,7 +20,7 @@ Float32 = npt.NDArray[np.float32]
 
 # For a wide disc, the plane is reduced until the disc has this radius in pixels: the ground has no detail to lose.
 _RADIUS = 10
-# Longest side in pixels at which a flat field is looked for, and the sigma of its smoothing there.
+# Longest side in pixels at which a flat field is estimated, and the sigma of its smoothing there.
 _FLAT_SIDE, _FLAT_SIGMA = 128, 8.0
 _ROUNDS = 12
 _GROUND = 0.3  # part of the pixels of an image that are darker than its ground

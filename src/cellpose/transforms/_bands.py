@@ -55,7 +55,7 @@ class PreparedBands:
     shape
         Rows, columns.
     bounds
-        For each channel what is subtracted and by what the rest is divided; None: the channel becomes 0.
+        For each channel the offset to subtract and the divisor of the rest; None: the channel becomes 0.
     finite
         For each channel its smallest and largest finite intensity.
     """

@@ -274,7 +274,7 @@ def given_bounds(lowhigh: Any, channels: int) -> tuple[Float32, Float32]:
 def _scale_channels(
     out: Float32, extremes: Sequence[tuple[float, float]], percentile: tuple[float, float], *, together: bool
 ) -> list[bool]:
-    """Scale by percentiles, in place, what has contrast between its extremes; whether each part has."""
+    """Scale by percentiles, in place, parts that have contrast between their extremes; whether each part has."""
     parts = _parts(out, together=together)
     scales = [scale_of(thinned(part), *percentile, pair) for part, pair in zip(parts, extremes, strict=True)]
     tell_of_sparse(scales, out.shape[-1], percentile)

@@ -57,7 +57,7 @@ class Sampling:
 
     @classmethod
     def linear(cls, n: int, count: int) -> Sampling:
-        """Linear interpolation between the centres of the old samples, as OpenCV does it; the ends are repeated."""
+        """Linear interpolation between the centers of the old samples, as OpenCV does it; the ends are repeated."""
         if n == count:
             return cls(n, np.arange(n), np.ones((n, 1), np.float32))
         if n == 1:
@@ -135,7 +135,7 @@ class Sampling:
         return used
 
     def samples(self, old: Array, wanted: npt.NDArray[np.bool_] | None = None) -> Iterator[Float32]:
-        """The new samples along the first axis of an array, one after another; all, or those that are ``wanted``."""
+        """The new samples along the first axis of an array, in order; all, or those that are ``wanted``."""
         for i in range(len(self)):
             if wanted is None or wanted[i]:
                 yield self._sample(old, i)
@@ -172,7 +172,7 @@ def _cubic_convolution(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _cubic_b_spline(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The centred cubic B-spline (Unser, IEEE Signal Processing Magazine 16 (6), 1999, eq. 3)."""
+    """The centered cubic B-spline (Unser, IEEE Signal Processing Magazine 16 (6), 1999, eq. 3)."""
     t = np.abs(t)
     near = 2 / 3 - t**2 + t**3 / 2
     far = (2 - t).clip(0) ** 3 / 6

@@ -26,7 +26,7 @@ def rgb_to_hsv(arr: ArrayLike) -> NDArray[Any]:
     Parameters
     ----------
     arr
-        Colours (..., 3), red, green, blue in [0, 1].
+        Colors (..., 3), red, green, blue in [0, 1].
 
     Returns
     -------
@@ -61,7 +61,7 @@ def hsv_to_rgb(arr: ArrayLike) -> NDArray[Any]:
     Parameters
     ----------
     arr
-        Colours (..., 3), hue, saturation and value in [0, 1].
+        Colors (..., 3), hue, saturation and value in [0, 1].
 
     Returns
     -------

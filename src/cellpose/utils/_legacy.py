@@ -43,7 +43,7 @@ def download_url_to_file(url: str, dst: str | os.PathLike[str], progress: bool =
     url
         An ``https://`` or ``http://`` address. Certificates are verified.
     dst
-        Path of the file; one that is there is replaced.
+        Path of the file; an existing one is replaced.
     progress
         Show a progress bar.
 

@@ -78,7 +78,7 @@ def size_distribution(masks: ArrayLike) -> float:
 
 
 def circleMask(d0: ArrayLike) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
-    """Distances of the pixels of a grid from its centre.
+    """Distances of the pixels of a grid from its center.
 
     Parameters
     ----------
@@ -88,9 +88,9 @@ def circleMask(d0: ArrayLike) -> tuple[Floats, NDArray[np.int64], NDArray[np.int
     Returns
     -------
     rs
-        float64 (2 * d0[0] + 1, 2 * d0[1] + 1), distance from the centre in pixels.
+        float64 (2 * d0[0] + 1, 2 * d0[1] + 1), distance from the center in pixels.
     dx, dy
-        int64, same shape, offsets from the centre along columns and rows.
+        int64, same shape, offsets from the center along columns and rows.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def _steps(corners: Floats) -> Floats:
 
 
 def get_mask_perimeters(masks: ArrayLike) -> Floats:
-    """Perimeters of the labels: the lengths of their outermost contours, from pixel centre to pixel centre.
+    """Perimeters of the labels: the lengths of their outermost contours, from pixel center to pixel center.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def get_mask_stats(masks_true: ArrayLike) -> tuple[Floats, Floats, Floats]:
     solidity
         Area inside the contour (pixels - perimeter / 2 - 1, after Pick) over the area of the convex hull.
     compactness
-        Mean distance from the centre of a disk of as many pixels over the mean distance from the median pixel.
+        Mean distance from the center of a disk of as many pixels over the mean distance from the median pixel.
 
     Each is float64 (max label,) in [0, 1]; item k is of label k + 1, 0 where that has 15 pixels or fewer.
     Convexity and solidity are 0 for a straight line, which has no hull.
@@ -258,14 +258,14 @@ def get_mask_stats(masks_true: ArrayLike) -> tuple[Floats, Floats, Floats]:
 
 
 def _mean_disk_distances(n: int) -> Floats:
-    """Item k is the mean distance from the centre of the k + 1 pixels nearest to it, k < n."""
+    """Item k is the mean distance from the center of the k + 1 pixels nearest to it, k < n."""
     half = math.ceil(math.sqrt(n / math.pi)) + 2
     distances = np.sort(circleMask([half, half])[0], axis=None)[:n]
     return np.cumsum(distances) / np.arange(1, n + 1)
 
 
 def _convex_hull(y: NDArray[np.intp], x: NDArray[np.intp]) -> tuple[float, float]:
-    """Perimeter and area of the convex hull of pixel centres."""
+    """Perimeter and area of the convex hull of pixel centers."""
     import cv2
 
     hull = cv2.convexHull(np.stack([x, y], axis=1).astype(np.int32)).reshape(-1, 2).astype(np.float64)

@@ -19,7 +19,7 @@ def stitch3D(masks: ArrayLike, stitch_threshold: float = 0.25) -> NDArray[Any]:
 
     Going down the planes, each label takes the number of the label of the plane before with which its intersection
     over union is highest, if it is at least `stitch_threshold` and no other label of its plane overlaps that one more;
-    else it gets a number of its own. Where two labels overlap one of the plane before equally, both take its number.
+    else it gets a new number. Where two labels overlap one of the plane before equally, both take its number.
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ def writable_dir() -> Path:
 
 
 def search_dirs() -> tuple[Path, ...]:
-    """The folders in which models are looked for, most important first."""
+    """The folders that are searched for models, most important first."""
     folder, temporary = model_dir(), _temporary_dir()
     if os.environ.get(MODEL_DIR_ENV) or folder == temporary or not _is_own(temporary):
         return (folder,)
@@ -92,7 +92,7 @@ def search_dirs() -> tuple[Path, ...]:
 
 
 def find_file(name: str) -> Path | None:
-    """The file of this name in the models folder, if it is there and not empty."""
+    """The file of this name in the models folder, if it exists and is not empty."""
     for folder in search_dirs():
         path = folder / name
         # A folder that may not be read counts as empty.

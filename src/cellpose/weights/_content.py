@@ -31,7 +31,7 @@ _OTHERS = {
 
 
 def flaw_of_head(head: bytes, name: str) -> str | None:
-    """What is wrong with a file that begins so (size models are named ``.npy``); None where it may be right."""
+    """The flaw of a file with this beginning (size models are named ``.npy``); None where it may be right."""
     if not head:
         return "the server sent nothing"
     if name.endswith(".npy"):
@@ -44,7 +44,7 @@ def flaw_of_head(head: bytes, name: str) -> str | None:
 
 
 def flaw_of(file: IO[bytes], path: Path, name: str) -> str | None:
-    """What is wrong with a complete file, open at ``path``, that is to be called ``name``; None: nothing."""
+    """The flaw of a complete file, open at ``path``, that will be called ``name``; None: none."""
     file.flush()
     size = file.seek(0, os.SEEK_END)
     file.seek(0)

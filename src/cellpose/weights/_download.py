@@ -73,14 +73,14 @@ def download(
     urls
         Addresses of the same file (https, http or file), best first.
     target
-        Where the file will lie; its name tells a size model (``.npy``) from weights. It appears only when it is
+        Where the file will lie; its name distinguishes a size model (``.npy``) from weights. It appears only when it is
         complete; until then ``.<name>.part`` lies beside it, from which a later call goes on.
     progress
         Called with (bytes here, bytes in all or None); True: a bar on the terminal; False: nothing.
     retry
         Patience.
     largest_bytes
-        What is longer is not the file.
+        A longer file is not the right one.
 
     Returns
     -------
@@ -141,7 +141,7 @@ class _Fetch:
         return None
 
     def _once(self, url: str) -> None:
-        """One try: ask for what is missing, append it, check that all is there."""
+        """One try: request the missing bytes, append them, check that the file is complete."""
         part = self.part
         have = part.size() if part.origin.get("url") == url else 0
         if have and flaw_of_head(part.head(HEAD_BYTES), self.name):
@@ -226,7 +226,7 @@ class _Fetch:
             raise _GiveUp(found)
 
     def _check(self, may_be_mended: bool) -> None:
-        """Refuse what is not the file; another try makes sense where the flaw may come from joining two answers."""
+        """Refuse a wrong file; another try makes sense where the flaw may come from joining two answers."""
         self._check_head(self.part.head(HEAD_BYTES))
         found = flaw_of(self.part.file, self.part.path, self.name)
         if found:

@@ -17,7 +17,7 @@ from cellpose.weights._names import LEGACY_FILES, PUBLISHED, ModelInfo, lookup
 
 __all__ = ["MIRROR_ENV", "fetch", "model_path", "resolve", "size_model_path", "supported"]
 
-#: Environment variable with addresses (comma-separated) at which published files are looked for first.
+#: Environment variable with addresses (comma-separated) that are tried first for published files.
 MIRROR_ENV = "CELLPOSE_MODEL_MIRROR"
 
 

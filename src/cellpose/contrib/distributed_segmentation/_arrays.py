@@ -20,7 +20,7 @@ def numpy_array_to_zarr(write_path: str | os.PathLike[str], array: npt.NDArray[A
     Parameters
     ----------
     write_path
-        Folder of the new array; a Zarr array that is there is replaced.
+        Folder of the new array; an existing Zarr array is replaced.
     array
         Any shape and dtype.
     chunks

@@ -238,7 +238,7 @@ def distribute(
     image
         OME-Zarr, Zarr array (version 2 or 3) or TIFF.
     target
-        Folder of the labels, not there yet.
+        Folder of the labels; it must not exist yet.
     blocksize
         Side of a block in pixels, one for all axes of space or one for each; None: 2048, in 3D 256.
     mask

@@ -244,7 +244,7 @@ def process_block(
     preprocessing_steps
         See `distributed_eval`.
     worker_logs_directory
-        Without effect: workers log as Dask tells them.
+        Without effect: workers log as Dask configures them.
     test_mode
         Return the labels instead of the faces of the block.
 

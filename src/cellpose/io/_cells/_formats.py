@@ -47,7 +47,7 @@ class Format:
     exact: bool = True
 
     def write(self, path: Path, cells: Cells) -> None:
-        """Write cells, in the place of what is there."""
+        """Write cells; an existing file is replaced."""
         self._function("write")(path, cells)
 
     def read(self, path: Path, shape: Sequence[int] | None = None, image: str | None = None) -> Cells:

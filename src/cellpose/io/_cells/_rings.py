@@ -119,7 +119,7 @@ def _loops(corners: list[list[int]]) -> Iterator[list[list[int]]]:
     places: dict[tuple[int, int], int] = {}
     for x, y in corners:
         place = places.get((x, y))
-        if place is not None:  # back here: what lies between is a loop of its own
+        if place is not None:  # back here: the part in between is a separate loop
             yield way[place:]
             for other in way[place + 1 :]:
                 del places[other[0], other[1]]
@@ -158,7 +158,7 @@ def outlines_of(labels: npt.NDArray[np.int32]) -> Iterator[Outline]:
 
 
 def paint(polygons: Iterable[Polygon], shape: Sequence[int] | None, source: str) -> npt.NDArray[np.int32]:
-    """Labels of polygons: a pixel is inside of one if its centre is.
+    """Labels of polygons: a pixel is inside of one if its center is.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ def from_csv(path: Path, shape: Sequence[int] | None) -> Cells:
 
 
 def _polygons(keys: npt.NDArray[Any], points: npt.NDArray[Any], stack: bool, path: Path) -> Iterator[Polygon]:
-    """One for each label and plane: its rings together tell what is inside."""
+    """One for each label and plane: its rings together define the inside."""
     changes = np.flatnonzero((keys[1:] != keys[:-1]).any(axis=1)) + 1
     edges = [0, *changes.tolist(), len(keys)] if len(keys) else [0]
     rings: dict[tuple[float, float], list[npt.NDArray[Any]]] = {}

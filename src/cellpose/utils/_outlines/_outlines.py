@@ -21,7 +21,7 @@ _MIN_POINTS = 5
 
 
 class Contours(NamedTuple):
-    """All outermost contours of a plane, one after the other.
+    """All outermost contours of a plane, in sequence.
 
     Attributes
     ----------

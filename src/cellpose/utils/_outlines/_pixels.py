@@ -1,4 +1,4 @@
-"""Borders of the pixels of labels too small for a contour through pixel centres."""
+"""Borders of the pixels of labels too small for a contour through pixel centers."""
 
 from __future__ import annotations
 
