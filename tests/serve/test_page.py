@@ -72,6 +72,12 @@ def slide(page, name, value):
     page.wait_for_timeout(100)
 
 
+def test_the_image_that_was_added_last_is_shown(page):
+    for name in ("phase_cells_1.png", "nuclei_dense.png"):
+        page.set_input_files("#files", EXAMPLES / name)
+        page.wait_for_selector(f".is-chosen .image-name:text-is('{name}')")
+
+
 def test_a_whole_job(page, tmp_path):
     n = segment(page, EXAMPLES / "nuclei_dense.png")
     assert n > 40

@@ -30,6 +30,8 @@ export class Images {
     /** @type {Array<{entry: Entry, file: File}>} */
     this._waiting = [];
     this._running = 0;
+    /** @type {Entry | null} */
+    this._toShow = null; // the first of the files that were added last, until it is there
   }
 
   /** Images that are on the server. */
@@ -39,6 +41,7 @@ export class Images {
 
   /** @param {Iterable<File>} files */
   addFiles(files) {
+    this._toShow = null;
     for (const file of files) {
       const entry = this._add(file.name);
       if (file.size > 1e6 * this.mostMegabytes) {
@@ -47,6 +50,7 @@ export class Images {
         this.chosen ??= entry;
       } else {
         this._waiting.push({ entry, file });
+        this._toShow ??= entry;
       }
     }
     this._changed();
@@ -79,6 +83,7 @@ export class Images {
 
   /** @param {Entry | null} entry */
   choose(entry) {
+    this._toShow = null;
     this.chosen = entry;
     this._changed();
   }
@@ -171,7 +176,7 @@ export class Images {
         await api.remove(entry.image.id); // it was taken from the list meanwhile
         return;
       }
-      if (!this.chosen?.image) this.chosen = entry;
+      if (entry === this._toShow || !this.chosen?.image) this.chosen = entry;
     } catch (error) {
       entry.fault = messageOf(error);
       this.chosen ??= entry;
