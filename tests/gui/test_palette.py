@@ -142,6 +142,19 @@ def test_what_cannot_be_used_says_why_and_is_not_run(filled: Window) -> None:
     palette.close()
 
 
+def test_the_words_of_a_submenu_find_what_is_in_it_and_nothing_says_so(filled: Window) -> None:
+    key(filled, "P", CTRL | SHIFT)
+    palette = shown(Palette)
+    palette.search.setText("export csv")
+    assert "CSV" in palette.list.currentIndex().data().upper()
+    palette.search.setText("zzzz")
+    assert palette.list.model().index(0, 0).data() == "No command has these words."
+    assert not palette.grab().isNull()
+    QTest.keyClick(palette.search, Qt.Key.Key_Return)
+    assert palette.isVisible()
+    palette.close()
+
+
 def test_a_click_runs(filled: Window) -> None:
     key(filled, "P", CTRL | SHIFT)
     palette = shown(Palette)

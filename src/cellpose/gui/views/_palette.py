@@ -40,6 +40,11 @@ class _Row(QStyledItemDelegate):  # type: ignore[misc]
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Draw one row."""
         command, keys, obstacle = (index.data(role) for role in (_COMMAND, _KEYS, _OBSTACLE))
+        if command is None:
+            painter.setPen(option.palette.color(QPalette.ColorRole.PlaceholderText))
+            area = option.rect.adjusted(_MARGIN, 0, -_MARGIN, 0)
+            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, index.data(Qt.ItemDataRole.DisplayRole))
+            return
         chosen = bool(option.state & QStyle.StateFlag.State_Selected)
         palette = option.palette
         group = QPalette.ColorGroup.Disabled if obstacle else QPalette.ColorGroup.Active
@@ -126,6 +131,9 @@ class Palette(QDialog):  # type: ignore[misc]
             item.setData(shown_keys(self._keys.of(command)[:2]), _KEYS)
             item.setData(command.obstacle(), _OBSTACLE)
             self._model.appendRow(item)
+        if not self._model.rowCount():
+            self._model.appendRow(QStandardItem(tr("No command has these words.")))
+            self._model.item(0).setFlags(Qt.ItemFlag.NoItemFlags)
         self.list.setCurrentIndex(self._model.index(0, 0))
         self.list.setFixedHeight(max(1, min(self._model.rowCount(), _MOST_ROWS)) * _ROW)
         self.adjustSize()

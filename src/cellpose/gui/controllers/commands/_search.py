@@ -25,7 +25,7 @@ def found(commands: Sequence[Command], query: str, menus: dict[str, str]) -> lis
     """
     ranked = []
     for command in commands:
-        fit = score(query, command.title, menus.get(command.menu, ""))
+        fit = score(query, command.title, f"{menus.get(command.menu, '')} {command.submenu}")
         if fit is not None:
             ranked.append((-fit, bool(command.obstacle()) if query.strip() else False, command))
     return [command for *_, command in sorted(ranked, key=lambda row: row[:2])]
