@@ -1,3 +1,3 @@
-"""What is seen of the window: widgets without logic of their own."""
+"""The visible parts of the window: widgets without logic of their own."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What came of a folder: a picture of each image, the reasons of those that failed, the plots of the measurements."""
+"""The results of a folder: a picture of each image, the reasons for failures, and plots of the measurements."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ORDERS: dict[str, Any] = {
 
 
 def in_words(entry: BatchFolder) -> str:
-    """How a folder went, in a line."""
+    """The outcome of a folder in one line."""
     done = [each for each in entry.results if not each.error]
     if not entry.results and not entry.before:
         return entry.message or {"waiting": tr("waits to be run"), "running": tr("begins")}.get(
@@ -68,7 +68,7 @@ class _Results(QAbstractListModel):  # type: ignore[misc]
         session.thumbnails.ready.connect(lambda path: self._renew(path))
 
     def show(self, rows: list[ImageResult]) -> None:
-        """Show these; what was there and only grew stays where it is."""
+        """Show these rows; if the list only grew, the rows already shown stay in place."""
         if rows == self.rows:
             return
         if rows[: len(self.rows)] == self.rows and self.rows:
@@ -81,11 +81,11 @@ class _Results(QAbstractListModel):  # type: ignore[misc]
         self.endResetModel()
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return 0 if parent is not None and parent.isValid() else len(self.rows)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Name and number of cells, picture, reason."""
+        """Return the name and number of cells, the picture, or the reason of a failure."""
         result = self.rows[index.row()]
         cells = "failed" if result.error else f"{result.cells:,} {'cell' if result.cells == 1 else 'cells'}"
         if role == Qt.ItemDataRole.DisplayRole:
@@ -127,7 +127,7 @@ class BatchResults(QWidget):  # type: ignore[misc]
     Parameters
     ----------
     session
-        Whose window opens an image that is clicked on.
+        The session whose window opens an image when it is clicked.
     """
 
     def __init__(self, session: Session) -> None:
@@ -194,7 +194,7 @@ class BatchResults(QWidget):  # type: ignore[misc]
         layout.addLayout(foot)
 
     def show_folder(self, entry: BatchFolder | None) -> None:
-        """Show what came of this folder, again where it has news."""
+        """Show the results of this folder; update them if it is already shown."""
         self._entry = entry
         self.title.setText(entry.folder.name if entry is not None else tr("Results"))
         self.title.setToolTip(str(entry.folder) if entry is not None else "")
@@ -207,7 +207,7 @@ class BatchResults(QWidget):  # type: ignore[misc]
 
     def _show_rows(self) -> None:
         rows = [] if self._entry is None else self._entry.results
-        # while images come in they stay where they are
+        # while images come in, those already shown stay in place
         over = self._entry is not None and self._entry.state not in ("running", "measuring")
         self.results.show(sorted(rows, key=_ORDERS[self.order.currentText()]) if over else list(rows))
 

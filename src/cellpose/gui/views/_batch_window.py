@@ -1,4 +1,4 @@
-"""The window that runs the present settings on folders: the queue, what is written, and what came of it."""
+"""The window that runs the current settings on folders: the queue, what to write, and the results."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ _STATES = {
     "cancelled": tr("canceled"),
     "done": tr("done"), "failed": tr("failed"),
 }  # fmt: skip
-_MOVING = ("running", "measuring", tr("paused"))  # of which a bar tells more than the word
+_MOVING = ("running", "measuring", tr("paused"))  # states in which a progress bar says more than the word
 _ENTRY = Qt.ItemDataRole.UserRole
 
 
 class BatchWindow(QDialog):  # type: ignore[misc]
-    """A window of its own beside the main one, which stays usable.
+    """A separate window beside the main one, which stays usable.
 
     Parameters
     ----------
     session
-        Whose settings are run.
+        The session whose settings are run.
     parent
         The main window.
     """
@@ -270,12 +270,12 @@ class BatchWindow(QDialog):  # type: ignore[misc]
         self.remove.setEnabled(chosen is not None and chosen.state not in ("running", "measuring"))
 
     def dragEnterEvent(self, event: Any) -> None:
-        """Folders may be dropped."""
+        """Accept folders."""
         if event.mimeData().hasUrls():
             event.acceptProposedAction()
 
     def dropEvent(self, event: Any) -> None:
-        """Add the folders that are dropped."""
+        """Add the dropped folders."""
         for url in event.mimeData().urls():
             if url.isLocalFile() and Path(url.toLocalFile()).is_dir():
                 self._batch.add(Path(url.toLocalFile()))

@@ -1,4 +1,4 @@
-"""The image with its cells: one item that fills the visible pixels and nothing else."""
+"""The image with its cells: one item that fills only the visible pixels."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ _STROKE = QColor(255, 0, 255, 100)
 MEASURE = QColor("#ffd166")
 _START = QColor(255, 0, 0)
 _PREVIEW, _PREVIEW_EDGE = 0x60FFFF00, 0xFFFFFF00
-_SHARE, _MOST_SHARE = 1 / 6, 1 / 2  # of the view that a cell has that is looked at
+_SHARE, _MOST_SHARE = 1 / 6, 1 / 2  # of the view, taken by the cell in focus
 _DISK = QColor(150, 50, 150)
 _SLICE = 2**16  # pixels worth a thread
-_FARTHEST = 20  # lengths of the image that are seen at most
+_FARTHEST = 20  # at most this many image lengths are visible
 
 
 @dataclass(eq=False)
 class RenderSettings:
-    """Everything that decides the colour of a pixel of the image.
+    """Everything that decides the color of a pixel of the image.
 
     Parameters
     ----------
     image
-        One plane, uint8 or uint16 (C, Y, X); an enlarged one has more rows and columns than the labels.
+        One plane, uint8 or uint16 (C, Y, X); an enlarged image has more rows and columns than the labels.
     channels
-        Those that are seen, int32 (n,).
+        The visible channels, int32 (n,).
     tables
-        Brightness of each value per channel that is seen, uint8 (n, values).
+        Brightness of each value for each visible channel, uint8 (n, values).
     colors
-        Colour of each channel that is seen, float32 (n, 3), of parts from 0 to 1.
+        Color of each visible channel, float32 (n, 3), with components from 0 to 1.
     palette
-        uint8 (256, 3) for colour modes that look up the sum of the channels, else (0, 3).
+        uint8 (256, 3) for color modes that look up the sum of the channels, else (0, 3).
     labels
         int32 (Y, X).
     cells
         0xAARRGGBB of the inside and the outline of each label, uint32 (labels, 2).
     outline_width
-        Of the outlines in pixels of the screen, those of a screen of 96 dpi; 0: there are none.
+        Width of the outlines in screen pixels at 96 dpi; 0: no outlines.
     """
 
     image: npt.NDArray[Any]
@@ -67,7 +67,7 @@ class RenderSettings:
 
     @property
     def fineness(self) -> tuple[float, float]:
-        """Rows and columns of the image for each of the labels."""
+        """Rows and columns of the image per row and column of the labels."""
         (height, width), (rows, columns) = self.image.shape[1:], self.labels.shape
         return height / rows, width / columns
 
@@ -78,9 +78,9 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
     Attributes
     ----------
     size
-        Height and width of the image; None: there is none.
+        Height and width of the image; None: no image.
     begins
-        The first column of the screen that is drawn, in pixels of Qt.
+        The first screen column that is drawn, in Qt pixels.
     """
 
     def __init__(self) -> None:
@@ -94,20 +94,20 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         self.setFlag(self.GraphicsItemFlag.ItemUsesExtendedStyleOption, True)
 
     def show(self, make: Callable[[], RenderSettings] | None, size: tuple[int, int] | None = None) -> None:
-        """Draw what a function makes from now on, of an image of this height and width; None: nothing."""
+        """From now on, draw what `make` returns, an image of this height and width; None: draw nothing."""
         if size != self.size:
             self.prepareGeometryChange()
         self._make, self.size = make, size
         self.refresh()
 
     def refresh(self) -> None:
-        """Something of what is drawn has changed: it is drawn again once, before the next painting."""
+        """Redraw once before the next paint, because the content has changed."""
         self._made = self._frame = None
         self.update()
 
     @property
     def shown(self) -> RenderSettings | None:
-        """What is drawn, as it is now."""
+        """The content as it is now."""
         if self._made is None and self._make is not None:
             self._made = self._make()
         return self._made
@@ -120,7 +120,7 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
         return QRectF(0, 0, width, height)
 
     def paint(self, painter: QPainter, _option: Any, widget: Any = None) -> None:
-        """Fill the pixels that are seen, if they are not those that were drawn last, and put them on the screen."""
+        """Fill the visible pixels, unless the last frame already holds them, and put them on the screen."""
         shown = self.shown
         if shown is None or widget is None:
             return
@@ -147,16 +147,16 @@ class Canvas(pg.GraphicsObject):  # type: ignore[misc]
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """Pixels of the screen that were filled, with what they show.
+    """Filled screen pixels, with the state they show.
 
     Parameters
     ----------
     place
-        Left, top, right and bottom on the screen; scales and moves from the image to the screen.
+        Left, top, right and bottom on the screen; scales and offsets from the image to the screen.
     ratio
-        Pixels of the screen per pixel of Qt.
+        Screen pixels per Qt pixel.
     rows, columns
-        Of the image, for each row and column of the screen.
+        The image row of each screen row, and the image column of each screen column.
     pixels
         0xffRRGGBB.
     """
@@ -169,13 +169,13 @@ class _Frame:
 
     @classmethod
     def filled(cls, shown: RenderSettings, place: tuple[Any, ...], ratio: float, last: _Frame | None) -> _Frame:
-        """The pixels at a place; those that the last frame of the same picture has, moved on, are not filled again."""
+        """The pixels at a place; those that the last frame of the same picture already holds are copied, not filled."""
         left, top, right, bottom, scale_x, scale_y, move_x, move_y = place
         (height, width), (fine_y, fine_x) = shown.image.shape[1:], shown.fineness
         rows = _sources(top, bottom, scale_y / fine_y, move_y, height)
         columns = _sources(left, right, scale_x / fine_x, move_x, width)
         pixels = None
-        if last is not None and last.ratio == ratio:  # the scales differ by a rounding when the view was dragged
+        if last is not None and last.ratio == ratio:  # after a drag the scales differ by a rounding error
             pixels = _moved_on(shown, last, rows, columns, place)
         return cls(place, ratio, rows, columns, _filled(shown, rows, columns, ratio) if pixels is None else pixels)
 
@@ -183,8 +183,8 @@ class _Frame:
 def _moved_on(
     shown: RenderSettings, last: _Frame, rows: Places, columns: Places, place: tuple[Any, ...]
 ) -> npt.NDArray[np.uint32] | None:
-    """The pixels of a frame after the view was dragged: only strips at its edges are new. None: it is not that."""
-    margin = _outline_pixels(shown, last.ratio)  # an outline there may be that of a neighbour that was not seen
+    """The pixels after the view was dragged: only strips at the edges are new. None: the view was not just dragged."""
+    margin = _outline_pixels(shown, last.ratio)  # an outline there may belong to a neighbor that was not visible
     down = _overlap(last.rows, rows, round(place[7] - last.place[7]) + last.place[1] - place[1], margin)
     across = _overlap(last.columns, columns, round(place[6] - last.place[6]) + last.place[0] - place[0], margin)
     if down is None or across is None:
@@ -204,7 +204,7 @@ def _moved_on(
 
 
 def _overlap(old: Places, new: Places, shift: int, margin: int) -> tuple[int, int, int] | None:
-    """Where a new axis has the places of the old one, a shift later: begin, end and shift; None: nowhere."""
+    """Where the new axis equals the old one moved by `shift`: begin, end and shift; None: nowhere."""
     begin, end = max(0, shift) + margin, min(new.size, old.size + shift) - margin
     if end - begin < new.size // 2:  # nothing would be saved
         return None
@@ -214,14 +214,14 @@ def _overlap(old: Places, new: Places, shift: int, margin: int) -> tuple[int, in
 
 
 def pixels_of(settings: RenderSettings) -> npt.NDArray[np.uint32]:
-    """The whole plane, one pixel per pixel of the image, 0xffRRGGBB (Y, X)."""
+    """The whole plane, one pixel per image pixel, 0xffRRGGBB (Y, X)."""
     _, height, width = settings.image.shape
     rows, columns = (np.arange(side, dtype=np.int32) for side in (height, width))
     return _filled(settings, rows, columns, 1.0)
 
 
 def first_pixel(settings: RenderSettings) -> npt.NDArray[np.uint32]:
-    """The pixel at the top left, 0xffRRGGBB (1, 1)."""
+    """The top left pixel, 0xffRRGGBB (1, 1)."""
     first = np.zeros(1, np.int32)
     return _filled(settings, first, first, 1.0)
 
@@ -234,7 +234,7 @@ def rendered(settings: RenderSettings) -> QImage:
 
 
 def _filled(shown: RenderSettings, rows: Places, columns: Places, ratio: float) -> npt.NDArray[np.uint32]:
-    """Pixels of the screen, 0xffRRGGBB, for these rows and columns of the image."""
+    """Screen pixels, 0xffRRGGBB, for these rows and columns of the image."""
     from cellpose.gui.views._kernels import fill_rows
 
     out = np.empty((rows.size, columns.size), np.uint32)
@@ -248,32 +248,32 @@ def _filled(shown: RenderSettings, rows: Places, columns: Places, ratio: float) 
 
 
 def _outline_pixels(shown: RenderSettings, ratio: float) -> int:
-    """Width of outlines on the screen."""
+    """Width of the outlines in screen pixels."""
     return max(1, round(shown.outline_width * ratio)) if shown.outline_width else 0
 
 
 def _sources(start: int, stop: int, scale: float, move: float, length: int) -> Places:
-    """The pixel of the image that each pixel of the screen shows along one axis; -1 where there is none."""
-    places = np.floor((np.arange(start, stop) + 0.5 - move) / scale + 1e-9)  # the same wherever the view was dragged to
+    """The image pixel that each screen pixel shows along one axis; -1 outside the image."""
+    places = np.floor((np.arange(start, stop) + 0.5 - move) / scale + 1e-9)  # the same wherever the view is dragged
     return np.where((places >= 0) & (places < length), places, -1).astype(np.int32)
 
 
 def _coarser(places: Places, fineness: float) -> Places:
-    """The rows or columns of the labels for those of a finer image; -1 stays."""
+    """The label rows or columns for those of a finer image; -1 stays -1."""
     if fineness == 1:
         return places
     return np.where(places >= 0, (places + 0.5) / fineness, -1).astype(np.int32)
 
 
 class Scene(pg.GraphicsView):  # type: ignore[misc]
-    """The view with the canvas, the stroke that is being drawn, its start, and the disk of the diameter."""
+    """The view with the canvas, the stroke being drawn and its start, and the disk that shows the diameter."""
 
     def __init__(self) -> None:
         super().__init__(background=QColor(BACKGROUND & 0xFFFFFF))
         pg.setConfigOptions(mouseRateLimit=-1)  # a fast hand must not lose points
         self.box = pg.ViewBox(lockAspect=True, invertY=True, enableMenu=False, border=None)
         self.setCentralItem(self.box)
-        self.canvas, self.after = Canvas(), Canvas()  # the second one lies over the first where two are compared
+        self.canvas, self.after = Canvas(), Canvas()  # the second lies over the first for comparisons
         for canvas in (self.canvas, self.after):
             self.box.addItem(canvas, ignoreBounds=True)
         self.halo, self.stroke, self.waiting = QGraphicsPathItem(), QGraphicsPathItem(), QGraphicsPathItem()
@@ -292,21 +292,21 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         self.text = pg.TextItem(color=MEASURE, fill=QColor(0, 0, 0, 170))
         self.box.addItem(self.text, ignoreBounds=True)
         self.text.setVisible(False)
-        self._below = 0.0  # rows below the image that belong to the whole
-        self._whole: tuple[int, int] | None = None  # the image that is shown as a whole, until the user zooms or pans
+        self._below = 0.0  # rows below the image that are part of the full view
+        self._whole: tuple[int, int] | None = None  # the image shown in full, until the user zooms or pans
         self.box.sigRangeChangedManually.connect(lambda *_: self._forget_whole())
         self.viewport().setMouseTracking(True)
         self.setCursor(Qt.CursorShape.CrossCursor)
 
     def fit(self, height: int, width: int) -> None:
-        """Show all of an image, and go on to do so when the window changes its size."""
+        """Show the full image, and keep doing so when the window is resized."""
         self._whole = (height, width)
         far = _FARTHEST * (max(height, width) + self._below)
         self.box.setLimits(minXRange=1, minYRange=1, maxXRange=far, maxYRange=far)  # the image stays in reach
         self.box.setRange(xRange=(0, width), yRange=(0, height + self._below), padding=0.01)
 
     def show_disk(self, diameter: float | None, height: int) -> None:
-        """Show a disk of a diameter in pixels below an image of so many rows; None: no disk."""
+        """Show a disk of this diameter in pixels below an image of this height; None: no disk."""
         self.disk.setVisible(diameter is not None)
         gap = 0.02 * height
         self._below = 0.0 if diameter is None else diameter + gap
@@ -316,7 +316,7 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
             self.fit(*self._whole)
 
     def look_at(self, box: Box) -> None:
-        """Bring a cell to the middle; nearer where it would be tiny, and farther away where it has no room."""
+        """Center a cell; zoom in if it would be tiny, zoom out if it does not fit."""
         self._forget_whole()
         (x0, x1), (y0, y1) = self.box.viewRange()
         _, height, width = box.shape
@@ -327,33 +327,33 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         self.box.setRange(xRange=(x - half_x, x + half_x), yRange=(y - half_y, y + half_y), padding=0)
 
     def zoom(self, factor: float) -> None:
-        """See so many times as much around the centre."""
+        """Zoom by a factor around the center."""
         self._forget_whole()
         self.box.scaleBy((factor, factor))
 
     def zoom_at(self, factor: float, place: QPointF) -> None:
-        """See so many times as much, with this place where it is."""
+        """Zoom by a factor, keeping this place where it is."""
         self._forget_whole()
         self.box.scaleBy((factor, factor), center=place)
 
     def go_to(self, y: float, x: float) -> None:
-        """See this place in the middle."""
+        """Center this place."""
         self._forget_whole()
         seen = self.box.viewRect().center()
         self.box.translateBy(x=x - seen.x(), y=y - seen.y())
 
     @property
     def shows_all(self) -> bool:
-        """Whether the image is shown as a whole, and goes on to be."""
+        """Whether the full image is shown, and stays so when the window is resized."""
         return self._whole is not None
 
     def _forget_whole(self) -> None:
         self._whole = None
 
     def resizeEvent(self, event: Any) -> None:
-        """Keep the whole image in view where it was."""
+        """Keep the full image in view if it was."""
         super().resizeEvent(event)
-        whole = getattr(self, "_whole", None)  # Qt sends this before the constructor is through
+        whole = getattr(self, "_whole", None)  # Qt sends this before the constructor has finished
         if whole:
             self.fit(*whole)
 
@@ -379,7 +379,7 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
             self.pixels.setPos(preview.corner[1], preview.corner[0])
 
     def show_waiting(self, strokes: Sequence[Preview]) -> None:
-        """Show strokes that wait to become a cell."""
+        """Show strokes that are waiting to become a cell."""
         whole = QPainterPath()
         for stroke in strokes:
             whole.addPath(_path_of(stroke)[0])
@@ -402,7 +402,7 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
 
 
 def _path_of(preview: Preview) -> tuple[QPainterPath, list[QPointF]]:
-    """The path of a stroke: its line and corners, at the centres of pixels."""
+    """The path of a stroke: its line and corners, at pixel centers."""
     points = [QPointF(x + 0.5, y + 0.5) for y, x in preview.path.tolist()]
     path = QPainterPath(points[0])
     for point in points[1:] or points:
@@ -421,7 +421,7 @@ def _pen_of(preview: Preview) -> QPen:
 
 
 def _tinted(mask: npt.NDArray[np.bool_]) -> QPixmap:
-    """Pixels of a mask, those of its outline opaque."""
+    """The pixels of a mask; those on its outline are opaque."""
     padded = np.pad(mask, 1)
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     colors = np.where(mask & ~inner, _PREVIEW_EDGE, np.where(mask, _PREVIEW, 0)).astype(np.uint32)

@@ -1,4 +1,4 @@
-"""The dock with the table of cells, and the names of their classes."""
+"""The dock with the table of cells and the names of their classes."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ from cellpose.gui.views.panels._bound import CollapsibleGroup, color_button, lis
 
 __all__ = ["CellsDock"]
 
-_ROW, _ICON = 22, 12  # pixels of the screen
+_ROW, _ICON = 22, 12  # screen pixels
 _WIDTHS = {"id": 40, "frame": 40, "track": 42, "size": 48, "diameter": 44, "score": 46, "state": 26}
 _GRAY = "#8a8f98"
 _Select = QItemSelectionModel.SelectionFlag
 
 
 class CellsDock(QDockWidget):  # type: ignore[misc]
-    """A row per cell; a click selects it and brings it to the middle of the view.
+    """One row per cell; a click selects the cell and centers it in the view.
 
     Parameters
     ----------
     session
-        Whose cells are shown.
+        The session whose cells are shown.
     """
 
     def __init__(self, session: Session) -> None:
         super().__init__(tr("Cells"))
         self.setObjectName("cells")
         self._session = session
-        self._quiet = False  # the table is changed by the document, not by the user
+        self._quiet = False  # the document, not the user, is changing the table
         self.model = CellsModel(session)
         self.filter, self.table, self.words = QLineEdit(), QTableView(), QLabel()
         list_keys(self.table)
-        self.table.setTabKeyNavigation(False)  # Tab goes on to the buttons
+        self.table.setTabKeyNavigation(False)  # Tab moves on to the buttons
         self.table.setAccessibleName(tr("cells"))
         self.words.setWordWrap(True)
         self.classes = CollapsibleGroup(tr("classes"))
@@ -112,7 +112,7 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         rows.setDefaultSectionSize(_ROW)
         rows.setMinimumSectionSize(_ROW)
         header.setHighlightSections(False)
-        # with the selection of the table it would ask each of 20,000 rows whether its column is selected as a whole
+        # with the table's own selection Qt would ask each of 20,000 rows whether its column is fully selected
         header.setSelectionModel(QItemSelectionModel(self.model, header))
         header.setMinimumSectionSize(_WIDTHS["state"])
         for place, name in enumerate(COLUMNS):
@@ -130,9 +130,7 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         table.setSortingEnabled(True)
         table.selectionModel().selectionChanged.connect(lambda *_: self._select_in_view())
         self.model.modelReset.connect(lambda: self._select_in_table())
-        self.model.rowsAboutToBeRemoved.connect(
-            lambda *_: self._hold(True)
-        )  # to leave the list is not to be unselected
+        self.model.rowsAboutToBeRemoved.connect(lambda *_: self._hold(True))  # leaving the list must not unselect
         self.model.rowsRemoved.connect(lambda *_: self._hold(False))
 
     def _buttons(self) -> QWidget:
@@ -177,11 +175,11 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         self.classes.form.addRow(str(cell_class.number), row(name, color))
         return name
 
-    # --- both ways ---
+    # --- selection, both ways ---
 
     def _watch(self, document: Document | None) -> None:
         is_movie = document is not None and document.is_movie
-        for name in ("frame", "track", "diameter"):  # there is no room for all
+        for name in ("frame", "track", "diameter"):  # there is no room for all of them
             self.table.setColumnHidden(COLUMNS.index(name), is_movie is (name == "diameter"))
         if document is not None:
             document.selection_changed.connect(lambda _: self._select_in_table())
@@ -200,7 +198,7 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
             self._quiet = before
 
     def _select_in_table(self) -> None:
-        """The rows of the cells that are selected in the view."""
+        """Select the rows of the cells that are selected in the view."""
         document = self._session.document
         if self._quiet or document is None:
             return
@@ -213,7 +211,7 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
                 self.table.scrollTo(first)
 
     def _select_in_view(self) -> None:
-        """The cells whose rows the user selected; one alone is brought to the middle."""
+        """Select the cells whose rows the user selected; a single one is centered."""
         document = self._session.document
         if self._quiet or document is None or self._session.removing:
             return

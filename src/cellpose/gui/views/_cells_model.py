@@ -1,4 +1,4 @@
-"""The cells of an image as the rows of a Qt table: nothing is copied, and an edit changes its own rows."""
+"""The cells of an image as rows of a Qt table: nothing is copied, and an edit changes only its own rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cellpose.gui.model._cell_list import COLUMNS, CellList, Step
 
 __all__ = ["CellsModel"]
 
-_MANY = 64  # cells of an edit from which all rows are listed anew
+_MANY = 64  # if an edit changes this many cells, all rows are listed again
 _Role = Qt.ItemDataRole
 _NO_PARENT = QModelIndex()
 _ICONS = {"checked": ("mdi6.check", "#5bb974"), "hand-made": ("mdi6.pencil", "#e8984c")}
@@ -32,7 +32,7 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
     Parameters
     ----------
     session
-        Whose cells are listed: those of the open document that pass the filter of `Review`.
+        The session whose cells are listed: those of the open document that pass the filter of `Review`.
     """
 
     def __init__(self, session: Session) -> None:
@@ -48,13 +48,13 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
 
     def _open(self, document: Document | None) -> None:
         if document is not None and document is not self._document:
-            there = ref(document)  # what it holds itself would outlive it
+            there = ref(document)  # a strong reference would keep the document alive
             document.edited.connect(lambda edit: self._follow(there(), edit))
         self._document = document
         self.list_anew()
 
     def list_anew(self) -> None:
-        """List the cells again: all rows may have changed."""
+        """List the cells again: any row may have changed."""
         self.beginResetModel()
         if self._document is None:
             self.cells = None
@@ -110,15 +110,15 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
     # --- what Qt asks ---
 
     def rowCount(self, parent: QModelIndex = _NO_PARENT) -> int:
-        """Number of listed cells."""
+        """Return the number of listed cells."""
         return 0 if self.cells is None or parent.isValid() else len(self.cells)
 
     def columnCount(self, parent: QModelIndex = _NO_PARENT) -> int:
-        """Number of ``COLUMNS``."""
+        """Return the number of ``COLUMNS``."""
         return 0 if parent.isValid() else len(COLUMNS)
 
     def headerData(self, section: int, orientation: Any, role: int = _Role.DisplayRole) -> Any:
-        """Titles, and what they mean."""
+        """Return the titles of the columns and their explanations."""
         if orientation != Qt.Orientation.Horizontal:
             return None
         name = COLUMNS[section]
@@ -148,7 +148,7 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
         }[name]
 
     def data(self, index: QModelIndex, role: int = _Role.DisplayRole) -> Any:
-        """What a cell of the table shows."""
+        """Return the content of a table cell."""
         if self.cells is None or not index.isValid():
             return None
         name = COLUMNS[index.column()]
@@ -193,11 +193,11 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
     # --- cells and rows ---
 
     def cells_at(self, rows: Iterable[int]) -> list[int]:
-        """Numbers of the cells of rows."""
+        """The numbers of the cells in these rows."""
         return [] if self.cells is None else self.cells.order[list(rows)].tolist()
 
     def selection_of(self, cells: Iterable[int]) -> QItemSelection:
-        """The rows of cells, as few ranges as there are."""
+        """The rows of cells, in as few ranges as possible."""
         found = QItemSelection()
         if self.cells is None:
             return found

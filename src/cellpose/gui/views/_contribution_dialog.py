@@ -1,4 +1,4 @@
-"""The dialog that asks for licence, consent and origin before a segmentation is sent to a server."""
+"""The dialog that asks for license, consent and origin before a segmentation is sent to a server."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _PER_MILLE = 1000
 
 
 class ContributionDialog(QDialog):  # type: ignore[misc]
-    """Stays open while it sends, so that what the server says can be mended.
+    """Stays open while sending, so the user can correct what the server rejects.
 
     Parameters
     ----------
     contributing
-        Its form is changed while the user does.
+        Its form changes as the user edits.
     parent
         The window.
     """
@@ -81,7 +81,7 @@ class ContributionDialog(QDialog):  # type: ignore[misc]
         self.progress.setRange(0, _PER_MILLE)
         self.progress.setTextVisible(False)
         kept = self.progress.sizePolicy()
-        kept.setRetainSizeWhenHidden(True)  # nothing moves when it comes and goes
+        kept.setRetainSizeWhenHidden(True)  # nothing moves when it appears or disappears
         self.progress.setSizePolicy(kept)
         self.progress.setAccessibleName(tr("how much is sent"))
         self.progress.hide()
@@ -153,7 +153,7 @@ class ContributionDialog(QDialog):  # type: ignore[misc]
         self.accept()
 
     def done(self, result: int) -> None:
-        """Leave: what is still being sent is broken off, and nothing that comes later is shown."""
+        """Close: cancel a sending in progress, and show nothing that arrives later."""
         given = self._contributing
         for signal, slot in (
             (given.progressed, self._show_progress),

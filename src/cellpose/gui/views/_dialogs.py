@@ -1,4 +1,4 @@
-"""Questions to the user as Qt's own dialogs."""
+"""Questions to the user, as Qt dialogs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from cellpose.gui.views.panels._number import NumberBox
 
 __all__ = ["QtDialogs"]
 
-_HIGHEST_NUMBER = 1_000_000  # of a cell: the table has a row for each number below
+_HIGHEST_NUMBER = 1_000_000  # of a cell: the table has a row for every number up to it
 
 
 class QtDialogs:
@@ -56,27 +56,27 @@ class QtDialogs:
         self._help: HelpWindow | None = None
 
     def ask_open(self, title: str, kinds: str = "", suggested: Path | None = None) -> Path | None:
-        """A file to open; None where the user chose none."""
+        """Ask for a file to open; None if the user chose none."""
         short = QFileDialog.Option.HideNameFilterDetails
         name, _ = QFileDialog.getOpenFileName(self._parent, title, str(suggested or ""), kinds, options=short)
         return Path(name) if name else None
 
     def ask_save(self, title: str, suggested: Path) -> Path | None:
-        """A file to write; None where the user chose none."""
+        """Ask for a file to write; None if the user chose none."""
         name, _ = QFileDialog.getSaveFileName(self._parent, title, str(suggested))
         return Path(name) if name else None
 
     def ask_folder(self, title: str, suggested: Path | None = None) -> Path | None:
-        """A folder; None where the user chose none."""
+        """Ask for a folder; None if the user chose none."""
         name = QFileDialog.getExistingDirectory(self._parent, title, str(suggested or Path.home()))
         return Path(name) if name else None
 
     def ask_length(self, title: str, label: str, value: float) -> float | None:
-        """A length from 0 upwards; None where the user gave none."""
+        """Ask for a length of 0 or more; None if the user gave none."""
         return self._ask_number(title, label, value, (0, 1e6), 4)
 
     def ask_color(self, title: str, color: str) -> str | None:
-        """A colour, ``"#rrggbb"``; None where the user chose none."""
+        """Ask for a color, ``"#rrggbb"``; None if the user chose none."""
         chosen = QColorDialog.getColor(QColor(color), self._parent, title)
         return str(chosen.name()) if chosen.isValid() else None
 
@@ -86,14 +86,14 @@ class QtDialogs:
         return bool(answer == QMessageBox.StandardButton.Yes)
 
     def ask_number(self, title: str, question: str, suggested: int) -> int | None:
-        """A whole number from 1 upwards; None where the user gave none."""
+        """Ask for a whole number of 1 or more; None if the user gave none."""
         number = self._ask_number(title, question, suggested, (1, _HIGHEST_NUMBER), 0)
         return None if number is None else int(number)
 
     def _ask_number(
         self, title: str, question: str, suggested: float, ends: tuple[float, float], decimals: int
     ) -> float | None:
-        """A number of a range; None where the user gave none."""
+        """Ask for a number within a range; None if the user gave none."""
         dialog = QDialog(self._parent)
         dialog.setWindowTitle(title)
         layout, label, box = QVBoxLayout(dialog), QLabel(question), NumberBox()
@@ -112,7 +112,7 @@ class QtDialogs:
         return float(box.value()) if given else None
 
     def show_text(self, title: str, text: str) -> None:
-        """Show a text with some HTML in it."""
+        """Show a text that contains some HTML."""
         dialog = QDialog(self._parent)
         dialog.setWindowTitle(title)
         layout, page = QVBoxLayout(dialog), QTextBrowser()
@@ -127,7 +127,7 @@ class QtDialogs:
         dialog.open()
 
     def show_help(self, place: str) -> None:
-        """Show a page of help, or a section of it, in the same window again unless a dialog holds the others up."""
+        """Show a help page or section, reusing the open help window unless a modal dialog blocks it."""
         modal = QApplication.activeModalWidget()
         shown = HelpWindow(modal or self._parent) if modal is not None or self._help is None else self._help
         if modal is None:
@@ -136,12 +136,12 @@ class QtDialogs:
         _bring_forward(shown)
 
     def _helped(self, dialog: QDialog) -> QDialog:
-        """The dialog, with help on itself: keys of the window do not reach it."""
+        """The dialog, with its own help key: keys of the window do not reach it."""
         QShortcut(QKeySequence("F1"), dialog).activated.connect(lambda: self.show_help(place_of(dialog)))
         return dialog
 
     def show_sheet(self, commands: Sequence[Command], keys: KeyMap, mouse: Sequence[MouseRule]) -> None:
-        """Show all keys and what the mouse does."""
+        """Show all keys and the mouse actions."""
         self._helped(KeySheet(commands, keys, mouse, self._parent)).show()
 
     def show_palette(self, commands: Sequence[Command], keys: KeyMap) -> None:
@@ -153,15 +153,15 @@ class QtDialogs:
         self._helped(KeyDialog(commands, keys, self._parent)).open()
 
     def ask_training(self, settings: TrainingSettings, images: TrainingSet, start: Callable[[], None]) -> None:
-        """Let the user change what a training is asked for, then call ``start``, or not; returns at once."""
+        """Let the user change the training settings, then call ``start`` or cancel; returns at once."""
         self._helped(TrainingDialog(settings, images, start, self._parent)).open()
 
     def ask_contribution(self, contributing: Contributing) -> None:
-        """Ask for licence, consent and origin, and let the user send; returns at once."""
+        """Ask for license, consent and origin, and let the user send; returns at once."""
         self._helped(ContributionDialog(contributing, self._parent)).open()
 
     def show_batch(self, session: Session) -> None:
-        """Show the queue of folders, in the same window again; returns at once."""
+        """Show the queue of folders, reusing the open window; returns at once."""
         if self._batch is None:
             self._batch = BatchWindow(session, self._parent)
             self._helped(self._batch)

@@ -1,4 +1,4 @@
-"""The image and what was restored side by side: a divider that is dragged over the view."""
+"""The image and its restored version side by side: a divider that is dragged across the view."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from cellpose.gui.views.panels._bound import own_keys
 
 __all__ = ["Divider"]
 
-_WIDTH, _KNOB = 24, 11  # pixels of the screen
+_WIDTH, _KNOB = 24, 11  # screen pixels
 _STEPS = 1000
 _LINE, _SHADE, _FOCUS = QColor("#ffffff"), QColor(0, 0, 0, 150), QColor("#3d7bd9")
 
 
 class Divider(QSlider):  # type: ignore[misc]
-    """Left of it the image is seen, right of it what a filter or a network made of it. By keys it is a slider.
+    """Left of it is the image, right of it the output of a filter or a network. For the keyboard it is a slider.
 
     Parameters
     ----------
     session
-        Whose images are compared.
+        The session whose images are compared.
     scene
-        The view that it stands over.
+        The view that the divider lies over.
     """
 
     def __init__(self, session: Session, scene: Scene) -> None:
@@ -58,13 +58,13 @@ class Divider(QSlider):  # type: ignore[misc]
         return render_settings(document, self._session.view, side=(side, self._session.levels_of(picture)))
 
     def main(self, document: Document) -> RenderSettings:
-        """What is drawn in the whole view, below the other side where two are compared."""
+        """What is drawn across the whole view, below the other side in a comparison."""
         if self._session.compares:
             return self.settings(document, "image")
         return render_settings(document, self._session.view)
 
     def follow(self) -> None:
-        """Stand where the view says, or nowhere where nothing is compared."""
+        """Move to where the view state says, or hide if nothing is compared."""
         document, around = self._document, self.parentWidget()
         on = self._session.compares and document is self._session.document and document is not None
         if on and document is not None:
@@ -83,7 +83,7 @@ class Divider(QSlider):  # type: ignore[misc]
         self.raise_()
 
     def refresh(self) -> None:
-        """The picture, the cells or their colours are others."""
+        """Redraw, because the picture, the cells or their colors have changed."""
         self._scene.after.refresh()
 
     def _open(self, document: Document | None) -> None:
@@ -94,10 +94,10 @@ class Divider(QSlider):  # type: ignore[misc]
         self.follow()
 
     def paintEvent(self, _event: Any) -> None:
-        """A line with a knob."""
+        """Draw a line with a knob."""
         painter, middle = QPainter(self), self.width() / 2
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for color, thick in ((_SHADE, 4.0), (_FOCUS if self.hasFocus() else _LINE, 1.6)):  # seen on light and on dark
+        for color, thick in ((_SHADE, 4.0), (_FOCUS if self.hasFocus() else _LINE, 1.6)):  # visible on light and dark
             painter.setPen(QPen(color, thick))
             painter.drawLine(QPointF(middle, 0), QPointF(middle, self.height()))
         centre = QPointF(middle, self.height() / 2)
@@ -110,11 +110,11 @@ class Divider(QSlider):  # type: ignore[misc]
             painter.drawPolygon(QPolygonF([tip, tail + QPointF(0, -4), tail + QPointF(0, 4)]))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Take it."""
+        """Start the drag."""
         self._drag(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Go with the pointer while a button is held."""
+        """Follow the pointer while a button is held."""
         if event.buttons():
             self._drag(event)
 
@@ -123,7 +123,7 @@ class Divider(QSlider):  # type: ignore[misc]
         event.accept()
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """Go to the middle."""
+        """Move to the middle."""
         event.accept()
         self._session.view.divider = 0.5
 

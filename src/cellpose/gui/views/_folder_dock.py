@@ -1,4 +1,4 @@
-"""The dock with the images of the folder, how far each is, and how good the models were."""
+"""The dock with the images of the folder, the progress of each, and the scores of the models."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ _ICONS = {
     "cannot be read": ("mdi6.alert-circle", "#d9534f"),
 }
 
-_MOST_CHANGED = 50  # rows that are changed in place
+_MOST_CHANGED = 50  # up to this many rows are changed in place
 
 
 class FolderDock(QDockWidget):  # type: ignore[misc]
-    """A row per image; a click opens it. Below, the AP that models had on images before they were corrected.
+    """One row per image; a click opens it. Below: the AP of models on images before they were corrected.
 
     Parameters
     ----------
     session
-        Whose folder is shown.
+        The session whose folder is shown.
     """
 
     def __init__(self, session: Session) -> None:
         super().__init__(tr("Folder"))
         self.setObjectName("folder")
         self._session = session
-        self._shown: list[ImageState] = []  # what the rows say
+        self._shown: list[ImageState] = []  # the content of the rows
         self.order, self.rows, self.words = QComboBox(), QTreeWidget(), QLabel()
         for order, title in ORDERS.items():
             self.order.addItem(title, order)
@@ -73,7 +73,7 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         self.rows.setUniformRowHeights(True)
         header = self.rows.header()
         header.setStretchLastSection(False)
-        header.setResizeContentsPrecision(0)  # of the rows in view; all of them would be measured for each change
+        header.setResizeContentsPrecision(0)  # only the visible rows; otherwise every change would measure all of them
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in (1, 2):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
@@ -113,9 +113,7 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         self.order.setCurrentIndex(self.order.findData(self._session.folder.order))
         states, document = self._session.folder.states, self._session.document
         changed = [place for place, pair in enumerate(zip(states, self._shown, strict=False)) if pair[0] != pair[1]]
-        if (
-            len(states) != len(self._shown) or len(changed) > _MOST_CHANGED
-        ):  # rows that are in no table are quick to fill
+        if len(states) != len(self._shown) or len(changed) > _MOST_CHANGED:  # rows outside a table are quick to fill
             rows = [QTreeWidgetItem() for _ in states]
             for row, state in zip(rows, states, strict=True):
                 _fill(row, state)

@@ -1,4 +1,4 @@
-"""Which page of help belongs to which part of the window."""
+"""Which help page belongs to which part of the window."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QWidget
 
 __all__ = ["PLACES", "place_of"]
 
-# Class of a part of the window, or of a dialog: the section that is about it.
+# Class of a part of the window or of a dialog: the help section about it.
 PLACES = {
     "Views": "window#look",
     "Drawing": "window#correct",
@@ -31,7 +31,7 @@ PLACES = {
 
 
 def place_of(widget: QWidget | None) -> str:
-    """The page of help, or its section, about a widget or what it stands in."""
+    """The help page or section about a widget or its nearest parent."""
     while widget is not None:
         place = PLACES.get(type(widget).__name__)
         if place is not None:

@@ -1,4 +1,4 @@
-"""The pages of the documents in a window of their own, with a search."""
+"""The documentation pages in their own window, with a search."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ a {{ color: {link}; }}
 
 
 class _Browser(QTextBrowser):  # type: ignore[misc]
-    """Shows pages of help by the address ``help:/window.html#keys``."""
+    """Shows help pages by addresses such as ``help:/window.html#keys``."""
 
     def loadResource(self, kind: int, name: QUrl) -> Any:
-        """The HTML of a page, or nothing."""
+        """Return the HTML of a page, or nothing."""
         page = name.fileName().removesuffix(".html")
         if kind == QTextDocument.ResourceType.HtmlResource.value and page in pages.PAGES:
             return pages.page(page)
@@ -50,12 +50,12 @@ class _Browser(QTextBrowser):  # type: ignore[misc]
 
 
 class HelpWindow(QDialog):  # type: ignore[misc]
-    """A list of pages, or of the sections that have the words looked for, and the page.
+    """A list of pages, or of the sections that contain the search words, and the page itself.
 
     Parameters
     ----------
     parent
-        The window, or the dialog from which help was asked for.
+        The window or dialog that asked for help.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -115,7 +115,7 @@ class HelpWindow(QDialog):  # type: ignore[misc]
         layout.addWidget(parts, 1)
 
     def _find(self, query: str) -> None:
-        """List the sections with these words; all pages where there are none."""
+        """List the sections that contain these words; without words, all pages."""
         titles = pages.titles()
         found = [(f"{each.page}#{each.anchor}", titles[each.page], each.title) for each in pages.find(query)]
         rows = found if query.strip() else [(name, title, "") for name, title in titles.items()]
@@ -143,10 +143,10 @@ class HelpWindow(QDialog):  # type: ignore[misc]
             self.browser.setSource(QUrl(f"help:/{name}.html" + (f"#{anchor}" if anchor else "")))
             words = self.search.text().split()
             if words:
-                self.browser.find(words[0])  # from the heading on; it is selected
+                self.browser.find(words[0])  # search from the heading on; the hit is selected
 
     def _mark(self, shown: QUrl) -> None:
-        """Choose the page that is shown in the list of pages."""
+        """Select the shown page in the list of pages."""
         name = shown.fileName().removesuffix(".html")
         if self.search.text().strip() or name not in pages.PAGES:
             return
@@ -155,14 +155,14 @@ class HelpWindow(QDialog):  # type: ignore[misc]
         self.list.blockSignals(blocked)
 
     def _follow(self, link: QUrl) -> None:
-        """Go where a link leads: in this window, or in the browser of the system."""
+        """Follow a link: in this window, or in the system's browser."""
         if link.scheme() in ("http", "https"):
             QDesktopServices.openUrl(link)
         else:
             self.browser.setSource(self.browser.source().resolved(link))
 
     def changeEvent(self, event: QEvent) -> None:
-        """Another style of the window: the page has other colours."""
+        """Reload the page in the colors of a new window style."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and hasattr(self, "browser"):
             self._dress()

@@ -1,4 +1,4 @@
-"""The regions that training ignores, hatched."""
+"""The regions that training ignores, drawn as hatching."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _COLOR, _EDGE = QColor(255, 170, 60, 150), QColor(255, 170, 60, 220)
 
 
 class IgnoredRegions(pg.GraphicsObject):  # type: ignore[misc]
-    """The ignored regions of the visible plane, drawn above the cells; passes all events on.
+    """The ignored regions of the visible plane, drawn above the cells; lets all events through.
 
     Parameters
     ----------
     session
-        Whose image is seen.
+        The session whose image is shown.
     """
 
     def __init__(self, session: Session) -> None:
@@ -55,15 +55,15 @@ class IgnoredRegions(pg.GraphicsObject):  # type: ignore[misc]
         self.update()
 
     def boundingRect(self) -> QRectF:
-        """Around all regions."""
+        """Return the bounds of all regions."""
         return self.path.boundingRect().adjusted(-2, -2, 2, 2)
 
     def shape(self) -> QPainterPath:
-        """Nothing that a pointer could hit."""
+        """Return an empty shape, which the pointer cannot hit."""
         return QPainterPath()
 
     def paint(self, painter: QPainter, _option: Any, _widget: Any = None) -> None:
-        """Hatched as densely at every zoom."""
+        """Draw hatching with the same density at every zoom."""
         inverse, _ = painter.worldTransform().inverted()
         brush, pen = QBrush(_COLOR, Qt.BrushStyle.BDiagPattern), QPen(_EDGE, 1.5)
         brush.setTransform(inverse)

@@ -1,4 +1,4 @@
-"""The keyboard cursor on the image: its cross, and the keys that it takes."""
+"""The keyboard cursor on the image: its cross, and the keys it uses."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _Key = Qt.Key
 _WAYS = {_Key.Key_Up: (-1, 0), _Key.Key_Down: (1, 0), _Key.Key_Left: (0, -1), _Key.Key_Right: (0, 1)}
 _ENDING = (_Key.Key_Return, _Key.Key_Enter)
 _YELLOW, _BLACK = QColor("#ffd166"), QColor(0, 0, 0, 200)
-_GAP, _ARM = 4, 16  # pixels of the screen
-_MARGIN = 0.05  # of what is seen, that the cursor stays away from its border
+_GAP, _ARM = 4, 16  # screen pixels
+_MARGIN = 0.05  # of the visible part; the cursor keeps this distance from its border
 
 
 class KeyCursor(QObject):  # type: ignore[misc]
-    """Takes the keys of the keyboard cursor from the view while it is on, and draws it.
+    """Takes the keyboard cursor's keys from the view while the cursor is on, and draws the cursor.
 
     Parameters
     ----------
     session
-        Whose cursor it is.
+        The session that owns the cursor.
     scene
         The view.
     """
@@ -50,7 +50,7 @@ class KeyCursor(QObject):  # type: ignore[misc]
         session.cursor.changed.connect(self._show)
 
     def eventFilter(self, watched: QObject, event: QEvent | Any) -> bool:
-        """Take its keys before they are commands of the window."""
+        """Take the cursor's keys before they trigger commands of the window."""
         kind = event.type()
         if self._cursor.place is None or kind not in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress):
             return bool(super().eventFilter(watched, event))
@@ -90,7 +90,7 @@ class KeyCursor(QObject):  # type: ignore[misc]
             self._follow(*place)
 
     def _follow(self, y: int, x: int) -> None:
-        """Move the view where the cursor would leave it."""
+        """Move the view when the cursor would leave it."""
         (x0, x1), (y0, y1) = self._scene.box.viewRange()
         edge_y, edge_x = _MARGIN * (y1 - y0), _MARGIN * (x1 - x0)
         if not (y0 <= y <= y1 and x0 <= x <= x1) or (
@@ -100,7 +100,7 @@ class KeyCursor(QObject):  # type: ignore[misc]
 
 
 def _cross() -> QPainterPath:
-    """Four arms around a gap, so that the pixel under it is seen."""
+    """Four arms around a gap that keeps the pixel below visible."""
     path = QPainterPath()
     for x, y in ((0, 1), (0, -1), (1, 0), (-1, 0)):
         path.moveTo(_GAP * x, _GAP * y)

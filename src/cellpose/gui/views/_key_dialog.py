@@ -1,4 +1,4 @@
-"""The dialog in which keys are changed."""
+"""The dialog for changing keys."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _COMMAND = Qt.ItemDataRole.UserRole + 1
 
 
 class KeyDialog(QDialog):  # type: ignore[misc]
-    """A table of all commands; the keys of the chosen one are typed below it. What is set holds at once.
+    """A table of all commands; keys for the selected command are typed below it. Changes apply at once.
 
     Parameters
     ----------
     commands, keys
-        The commands, and the keys that they have; changed here.
+        The commands and their keys; both are changed here.
     parent
         The window.
     """
@@ -70,7 +70,7 @@ class KeyDialog(QDialog):  # type: ignore[misc]
 
     @property
     def command(self) -> Command | None:
-        """The chosen command."""
+        """The selected command."""
         item = self.table.currentItem()
         return None if item is None or item.isHidden() else item.data(0, _COMMAND)
 
@@ -201,6 +201,6 @@ class KeyDialog(QDialog):  # type: ignore[misc]
 
 def _button(text: str, hint: str) -> QPushButton:
     made = QPushButton(text)
-    made.setAutoDefault(False)  # Enter in the table or the line sets no key
+    made.setAutoDefault(False)  # Enter in the table or the line must not set a key
     made.setToolTip(hint)
     return made

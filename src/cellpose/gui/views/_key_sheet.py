@@ -1,4 +1,4 @@
-"""The sheet of all keys and of what the mouse does."""
+"""The sheet of all keys and mouse actions."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from cellpose.gui.views._keycaps import caps, search_line, shown_keys
 
 __all__ = ["KeySheet"]
 
-_CAPS_WIDTH = 170  # of the column of keys, so that all groups are aligned
+_CAPS_WIDTH = 170  # width of the column of keys, so that all groups align
 _COLUMNS = 2
 _LONG = 42  # letters that fit beside the keys
 
 
 class _Section(QWidget):  # type: ignore[misc]
-    """A titled group of rows: what to press, and what it does."""
+    """A titled group of rows: the keys, and what they do."""
 
     def __init__(self, title: str) -> None:
         super().__init__()
@@ -49,9 +49,9 @@ class _Section(QWidget):  # type: ignore[misc]
         self._rows: list[tuple[str, tuple[QWidget, QWidget]]] = []
 
     def add(self, press: QWidget, what: str, words: str) -> None:
-        """Add a row; ``words`` are what it is found by, beside the title."""
+        """Add a row; searches find it by ``words`` and by its title."""
         text, place = QLabel(what), len(self._rows) + 1
-        text.setWordWrap(len(what) > _LONG)  # a label that may wrap asks for room that it does not need
+        text.setWordWrap(len(what) > _LONG)  # a label that may wrap reserves room that it does not need
         self._grid.addWidget(press, place, 0, Qt.AlignmentFlag.AlignTop)
         self._grid.addWidget(text, place, 1, Qt.AlignmentFlag.AlignVCenter)
         self._rows.append((f"{self._title} {what} {words}".casefold(), (press, text)))
@@ -60,7 +60,7 @@ class _Section(QWidget):  # type: ignore[misc]
         return len(self._rows)
 
     def find(self, query: str) -> int:
-        """Show the rows that have all words of a query; how many."""
+        """Show the rows that contain all words of a query; return their number."""
         n = 0
         for text, widgets in self._rows:
             fits = all(word in text for word in query.casefold().split())
@@ -72,14 +72,14 @@ class _Section(QWidget):  # type: ignore[misc]
 
 
 class KeySheet(QDialog):  # type: ignore[misc]
-    """All keys and mouse rules in two columns, with a search line. It can stay open during work.
+    """All keys and mouse rules in two columns, with a search line. It can stay open while the user works.
 
     Parameters
     ----------
     commands, keys
-        The commands, and the keys that they have now.
+        The commands and their current keys.
     mouse
-        What the mouse does.
+        The mouse rules.
     parent
         The window.
     """
@@ -165,7 +165,7 @@ def _of_mouse(mouse: Iterable[MouseRule]) -> list[_Section]:
 
 
 def _halves(sections: Sequence[_Section]) -> list[list[_Section]]:
-    """The sections split into two columns of about equal length, in their order."""
+    """The sections in order, split into two columns of about equal length."""
     heights = [len(section) + 2 for section in sections]
     columns: list[list[_Section]] = [[] for _ in range(_COLUMNS)]
     so_far = 0

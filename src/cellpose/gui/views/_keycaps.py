@@ -1,4 +1,4 @@
-"""Keys drawn as the caps of a keyboard."""
+"""Keys drawn as keycaps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def native(key: str) -> str:
 
 
 def shown_keys(keys: Iterable[str]) -> tuple[str, ...]:
-    """Keys as this system writes them; Enter and Return, of which every keyboard has one, as one."""
+    """Keys as this system writes them; Enter and Return count as one, since every keyboard has one of them."""
     listed = list(keys)
     return tuple(native(key) for key in listed if not ("Return" in key and key.replace("Return", "Enter") in listed))
 
@@ -41,7 +41,7 @@ def caps(keys: Iterable[str]) -> QWidget:
 
 
 def search_line(hint: str) -> QLineEdit:
-    """A line for what is looked for."""
+    """A line for a search."""
     line = QLineEdit()
     line.setPlaceholderText(hint)
     line.setAccessibleName(hint)

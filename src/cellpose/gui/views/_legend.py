@@ -1,4 +1,4 @@
-"""What the colours of the cells mean, in a corner of the view."""
+"""The meaning of the cell colors, in a corner of the view."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _INK = QColor(235, 235, 235)
 
 
 class Legend(Overlay):
-    """Is there while cells are coloured by what is known of them.
+    """Visible while cells are colored by a property.
 
     Parameters
     ----------
     session
-        Whose cells are coloured.
+        The session whose cells are colored.
     scene
         The view.
     """
@@ -54,7 +54,7 @@ class Legend(Overlay):
         self.follow()
 
     def follow(self) -> None:
-        """Cells, or what their colours mean, have changed."""
+        """Update, because the cells or the meaning of their colors have changed."""
         view, document = self._session.view, self._session.document
         by = view.coloring
         seen = document is not None and by != "number" and (view.masks_on or view.outlines_on)
@@ -97,7 +97,7 @@ class Legend(Overlay):
         return QSize(max([*texts, _RAMP if self.ends[0] else 0]) + 2 * _PAD, height + _PAD)
 
     def paintEvent(self, _event: Any) -> None:
-        """Title, then a ramp with its ends, or a row per class."""
+        """Draw the title, then a ramp with its ends or one row per class."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)

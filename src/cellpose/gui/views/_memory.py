@@ -1,4 +1,4 @@
-"""Where the window and its parts were, kept between starts."""
+"""The positions of the window and its parts, kept between starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECTION = "window"
 
 
 def remember_places(window: QMainWindow, preferences: Preferences) -> None:
-    """Write down size, place, docks, and which groups are open."""
+    """Save size, position, docks, and which groups are open."""
     parts = {"geometry": window.saveGeometry(), "docks": window.saveState()}
     values = {name: bytes(part.toBase64().data()).decode("ascii") for name, part in parts.items()}
     folds = {fold.text(): fold.isExpanded() for fold in window.findChildren(CollapsibleGroup)}
@@ -22,7 +22,7 @@ def remember_places(window: QMainWindow, preferences: Preferences) -> None:
 
 
 def recall_places(window: QMainWindow, preferences: Preferences) -> bool:
-    """Put all back where it was; False where nothing is known. Qt keeps windows on the screens that there are."""
+    """Restore everything; False if nothing was saved. Qt keeps windows on the screens that exist."""
     values = preferences.section(_SECTION)
     folds = values.get("open")
     for fold in window.findChildren(CollapsibleGroup):

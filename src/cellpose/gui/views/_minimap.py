@@ -1,4 +1,4 @@
-"""The minimap: all of a large image, with the part that is seen."""
+"""The minimap: the whole of a large image, with the visible part marked."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _SEEN_ALL = 0.999  # of a side
 
 
 class Minimap(Overlay):
-    """Shows where one is; a click or a drag goes elsewhere. Hidden while all of the image is seen.
+    """Shows the visible part; a click or a drag moves the view. Hidden while the full image is visible.
 
     Parameters
     ----------
     session
-        Whose image it is.
+        The session whose image is shown.
     scene
-        The view that moves.
+        The view that is moved.
     """
 
     comes_first = True
@@ -46,8 +46,8 @@ class Minimap(Overlay):
         super().__init__(scene.viewport(), "top right")
         self._session, self._scene = session, scene
         self._image: QImage | None = None
-        self._labels: Labels | None = None  # of the plane that is seen
-        self._small: Labels = np.zeros((0, 0), np.int32)  # samples of them
+        self._labels: Labels | None = None  # of the visible plane
+        self._small: Labels = np.zeros((0, 0), np.int32)  # samples of the labels
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         session.view.events.minimap_on.connect(lambda _: self._follow())
         session.field_by_field.changed.connect(lambda: self.update())
@@ -59,17 +59,17 @@ class Minimap(Overlay):
         self._session.overview.forget()
         self._labels = None
         if document is not None:
-            there = ref(document)  # what it holds itself would outlive it
+            there = ref(document)  # a strong reference would keep the document alive
             document.changed.connect(lambda box: self._sample_again(there(), box))
 
     def renew(self) -> None:
-        """What is seen has changed: draw it anew."""
+        """Redraw, because the content of the view has changed."""
         self._image = None
         self._follow()
         self.update()
 
     def seen(self) -> QRectF:
-        """The part that is seen, in shares of the image."""
+        """The visible part, as fractions of the image."""
         if self._scene.canvas.size is None:
             return QRectF(0, 0, 1, 1)
         height, width = self._scene.canvas.size
@@ -78,7 +78,7 @@ class Minimap(Overlay):
         return part.intersected(QRectF(0, 0, 1, 1))
 
     def _follow(self) -> None:
-        """The view has moved: only the frame is drawn anew."""
+        """Redraw only the frame, because the view has moved."""
         part = self.seen()
         wanted, size = self._session.view.minimap_on, self._scene.canvas.size
         self.setVisible(wanted and size is not None and min(part.width(), part.height()) < _SEEN_ALL)
@@ -89,7 +89,7 @@ class Minimap(Overlay):
             self.update()
 
     def _drawn(self) -> QImage | None:
-        """The small picture, in the colours of the large one."""
+        """The small picture, in the colors of the large one."""
         shown = self._scene.canvas.shown if self._image is None else None
         if shown is not None:
             ratio = self.devicePixelRatioF()
@@ -101,14 +101,14 @@ class Minimap(Overlay):
         return self._image
 
     def _sampled(self, labels: Labels, size: tuple[int, ...]) -> Labels:
-        """Labels of so many rows and columns; to look them up in a large image takes longer than to draw them."""
+        """Labels sampled to this many rows and columns; kept: sampling a large image takes longer than drawing."""
         if self._labels is None or self._small.shape != size or not same_memory(labels, self._labels):
             places = (samples(length, n) for length, n in zip(labels.shape, size, strict=True))
             self._labels, self._small = labels, labels[np.ix_(*places)]
         return self._small
 
     def _sample_again(self, document: Document | None, box: Box) -> None:
-        """Labels within a box have changed."""
+        """Sample again, because labels within a box have changed."""
         if self._labels is None or document is None or document is not self._session.document:
             return
         places = [samples(length, n) for length, n in zip(self._labels.shape, self._small.shape, strict=True)]
@@ -117,7 +117,7 @@ class Minimap(Overlay):
         self._small[rows, columns] = self._labels[np.ix_(places[0][rows], places[1][columns])]
 
     def paintEvent(self, _event: Any) -> None:
-        """The small picture and the frame."""
+        """Draw the small picture and the frame."""
         painter, image = QPainter(self), self._drawn()
         painter.fillRect(self.rect(), QColor(0, 0, 0, 160))
         if image is not None:
@@ -130,16 +130,16 @@ class Minimap(Overlay):
         painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
         part, width, height = self.seen(), self.width(), self.height()
         frame = QRectF(part.x() * width, part.y() * height, part.width() * width, part.height() * height)
-        for color, thick in ((_UNDER, 4.0), (_FRAME, 1.5)):  # seen on light and on dark
+        for color, thick in ((_UNDER, 4.0), (_FRAME, 1.5)):  # visible on light and dark images
             painter.setPen(QPen(color, thick))
             painter.drawRect(frame.adjusted(1, 1, -1, -1))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Go where the pointer is."""
+        """Move the view to the pointer."""
         self._go(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Go on with the pointer while a button is held."""
+        """Follow the pointer while a button is held."""
         if event.buttons():
             self._go(event)
 
@@ -156,7 +156,7 @@ class Minimap(Overlay):
 
 
 def _tinted(seen: npt.NDArray[np.bool_]) -> QImage:
-    """What was looked at, over the small picture."""
+    """The regions already looked at, over the small picture."""
     pixels = np.where(seen, np.uint32(_LOOKED_AT), np.uint32(0))
     height, width = pixels.shape
     return QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32).copy()

@@ -1,4 +1,4 @@
-"""What went wrong, above the image until it is put away; it does not stop the work."""
+"""An error message above the image, shown until it is dismissed; it does not stop the work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLORS = "QFrame#notice { background: #5c2b2e; } QFrame#notice QLabel { color: 
 
 
 class Notice(QFrame):  # type: ignore[misc]
-    """A bar with a text and a button that puts it away. Hidden at first."""
+    """A bar with a text and a button that dismisses it. Hidden at first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,6 +39,6 @@ class Notice(QFrame):  # type: ignore[misc]
         self.hide()
 
     def show_text(self, text: str) -> None:
-        """Show this instead of what was shown before."""
+        """Replace the text and show the bar."""
         self.text.setText(text)
         self.show()

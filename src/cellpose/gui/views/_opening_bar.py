@@ -1,4 +1,4 @@
-"""How far the opening of an image is, in the status bar, and a button that gives it up."""
+"""The progress of opening an image, in the status bar, with a button that cancels it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cellpose.gui.controllers._session import Session
 
 __all__ = ["OpeningBar"]
 
-_PATIENCE_MS = 200  # what is open before shows no bar
+_PATIENCE_MS = 200  # an image that opens sooner shows no bar
 
 
 class OpeningBar(QWidget):  # type: ignore[misc]
-    """Hidden while nothing is opened."""
+    """Hidden while no image is being opened."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()

@@ -11,17 +11,17 @@ _MARGIN = 12
 
 
 class Overlay(QWidget):  # type: ignore[misc]
-    """Sits in a corner of a view, and goes with it; with others in one corner, one below the other.
+    """Sits in a corner of a view and moves with it; overlays in the same corner are stacked.
 
     Parameters
     ----------
     viewport
-        Of the view.
+        The viewport of the view.
     corner
         ``"top left"``, ``"top right"``, ``"bottom left"`` or ``"bottom right"``.
     """
 
-    comes_first = False  # of two in one corner, this one is at its place
+    comes_first = False  # when two share a corner, this one takes the corner itself
 
     def __init__(self, viewport: QWidget, corner: str) -> None:
         super().__init__(viewport)
@@ -30,7 +30,7 @@ class Overlay(QWidget):  # type: ignore[misc]
         self.hide()
 
     def put(self, size: QSize | None = None) -> None:
-        """Go to the corner, with another size."""
+        """Move to the corner, with a new size if given."""
         if size is not None:
             self.resize(size)
         around, vertical, horizontal = self.parentWidget(), *self.corner.split()

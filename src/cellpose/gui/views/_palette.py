@@ -1,4 +1,4 @@
-"""The palette: type some letters of a command, press Enter, and it is done."""
+"""The palette: type some letters of a command and press Enter to run it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _WALKING = {Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDo
 
 
 class _Row(QStyledItemDelegate):  # type: ignore[misc]
-    """Draws a command: its title, its menu, why it cannot be used, and its keys at the right."""
+    """Draws a command: its title, its menu, why it is unavailable, and its keys at the right."""
 
     def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
-        """One line."""
+        """Return the size of one line."""
         return QSize(_WIDTH, _ROW)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
@@ -70,7 +70,7 @@ _SELECTED = QPalette.ColorRole.AlternateBase
 
 
 def _draw_caps(painter: QPainter, area: QRect, keys: Sequence[str], color: Any) -> int:
-    """Draw keys at the right of an area; where the room to their left ends."""
+    """Draw keys at the right of an area; return where the free room to their left ends."""
     right, metrics = area.right(), painter.fontMetrics()
     for key in reversed(keys):
         width = metrics.horizontalAdvance(key) + 12
@@ -83,14 +83,14 @@ def _draw_caps(painter: QPainter, area: QRect, keys: Sequence[str], color: Any) 
 
 
 class Palette(QDialog):  # type: ignore[misc]
-    """A line and a list of the commands that it finds. Up and Down choose, Enter runs, Escape leaves.
+    """A search line and the list of matching commands. Up and Down select, Enter runs, Escape closes.
 
     Parameters
     ----------
     commands, keys
-        The commands, and the keys that they have now.
+        The commands and their current keys.
     parent
-        The window, above which it hangs.
+        The window that the palette lies over.
     """
 
     def __init__(self, commands: Sequence[Command], keys: KeyMap, parent: QWidget | None = None) -> None:
@@ -139,7 +139,7 @@ class Palette(QDialog):  # type: ignore[misc]
         self.adjustSize()
 
     def eventFilter(self, watched: Any, event: QEvent) -> bool:
-        """Keys that choose in the list and run, while the line has the focus."""
+        """While the line has the focus, handle the keys that move in the list and run a command."""
         if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
             if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
                 self._run(self.list.currentIndex())
@@ -150,7 +150,7 @@ class Palette(QDialog):  # type: ignore[misc]
         return bool(super().eventFilter(watched, event))
 
     def event(self, event: QEvent) -> bool:
-        """A click elsewhere leaves it."""
+        """Close on a click elsewhere."""
         if event.type() == QEvent.Type.WindowDeactivate:
             self.reject()
         return bool(super().event(event))
@@ -160,5 +160,5 @@ class Palette(QDialog):  # type: ignore[misc]
         if command is None or command.obstacle():
             QApplication.beep()
             return
-        self.accept()  # first, since the command may show something of its own
+        self.accept()  # first, since the command may open a window of its own
         command.run()

@@ -1,4 +1,4 @@
-"""The bar below a volume or a movie: its planes with the sections that are seen, or its frames, which play."""
+"""The bar below a volume or a movie: its planes and visible sections, or its frames, which can play."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from cellpose.gui.views.panels._bound import choice_box, number_box, own_keys
 
 __all__ = ["PlaneBar"]
 
-_SLIDER, _BOX = 80, 64  # pixels of the screen
+_SLIDER, _BOX = 80, 64  # screen pixels
 _GRAY = "#8a8f98"
 _AXES = {"Z": tr("Z planes"), "T": tr("T frames")}
 
 
 class _Slider(QSlider):  # type: ignore[misc]
-    """A step of the wheel is one plane."""
+    """A slider on which one wheel step is one plane."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(Qt.Orientation.Horizontal)
         self._session = session
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """Go through the planes."""
+        """Step through the planes."""
         self._session.volumes.turn(wheel_steps(event))
         event.accept()
 
 
 class PlaneBar(QWidget):  # type: ignore[misc]
-    """A slider and a box for the plane or frame, and what the planes are. Hidden for single planes.
+    """A slider and a box for the plane or frame, and the choice of the stack's axis. Hidden for single planes.
 
     Parameters
     ----------
     session
-        Whose volume or movie it is.
+        The session whose volume or movie is shown.
     """
 
     def __init__(self, session: Session) -> None:
@@ -47,7 +47,7 @@ class PlaneBar(QWidget):  # type: ignore[misc]
         self._session, view = session, session.view
         self._build_axis()
         self.slider = _Slider(session)
-        self.slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys go through the planes anyhow
+        self.slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys step through the planes anyway
         self.slider.setPageStep(1)
         self.slider.setAccessibleName(tr("plane"))
         self.slider.setToolTip(tr("Page Up, Page Down, the arrows, or Shift and the wheel"))
@@ -103,10 +103,10 @@ class PlaneBar(QWidget):  # type: ignore[misc]
         self._show_playing()
 
     def _choose_axis(self, axis: str) -> None:
-        """Open the file anew, where it holds something else than is seen."""
+        """Reopen the file if its stack has another axis than the one shown."""
         if (axis == "T") is not self._session.movies.is_open:
             self._session.movies.toggle()
-        self._show()  # also where that could not be
+        self._show()  # also if that failed
 
     def _show(self) -> None:
         session = self._session

@@ -1,4 +1,4 @@
-"""What mice and pens do over a view, as events for the tools."""
+"""Mouse and pen input over a view, turned into events for the tools."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _KINDS = {
 
 
 class Pointing(QObject):  # type: ignore[misc]
-    """What the pointer does in a view goes to the tools first; what they leave pans and zooms.
+    """Offers pointer input in a view to the tools first; input that they leave pans and zooms.
 
     Parameters
     ----------
     session
-        Whose tools are used.
+        The session whose tools are used.
     scene
         The view.
     axis
-        Of the section that it shows.
+        The axis of the section that the view shows.
     """
 
     def __init__(self, session: Session, scene: Scene, axis: int = XY) -> None:
@@ -51,7 +51,7 @@ class Pointing(QObject):  # type: ignore[misc]
         scene.viewport().setTabletTracking(True)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Hand an event on."""
+        """Pass an event to the tools."""
         session = self._session
         if isinstance(event, QWheelEvent):
             return bool(session.pointer.handle(self._wheel_event(event)) or self._turn(event))
@@ -61,7 +61,7 @@ class Pointing(QObject):  # type: ignore[misc]
         if kind is not None and isinstance(event, QTabletEvent):
             facts = {"pressure": event.pressure(), "eraser": event.pointerType() == _ERASER}
             taken = bool(session.pointer.handle(self._pointer_event(kind, event, **facts)))
-            event.setAccepted(taken)  # of what is left to the view Qt makes events of a mouse
+            event.setAccepted(taken)  # Qt turns pen events that are left to the view into mouse events
             return taken
         if kind is not None and isinstance(event, QMouseEvent):
             taken = session.pointer.handle(self._pointer_event(kind, event))
@@ -72,7 +72,7 @@ class Pointing(QObject):  # type: ignore[misc]
         return bool(super().eventFilter(watched, event))
 
     def _turn(self, event: QWheelEvent) -> bool:
-        """With Shift the wheel goes through the planes of a volume; whether it did."""
+        """With Shift the wheel steps through the planes of a volume; return whether it did."""
         keys: Any = event.modifiers()
         if not keys & Qt.KeyboardModifier.ShiftModifier or not self._session.volumes.is_open:
             return False
@@ -87,7 +87,7 @@ class Pointing(QObject):  # type: ignore[misc]
         return self._at(event, kind="wheel", steps=wheel_steps(event))
 
     def _at(self, event: QMouseEvent | QWheelEvent | QTabletEvent, **facts: Any) -> PointerEvent:
-        """What the pointer did, with its place and the keys that are held."""
+        """The pointer event, with its place and the pressed modifier keys."""
         y, x = self._scene.place(event.position())
         keys: Any = event.modifiers()
         return PointerEvent(
@@ -103,5 +103,5 @@ class Pointing(QObject):  # type: ignore[misc]
 
 
 def wheel_steps(event: QWheelEvent) -> float:
-    """Of the wheel; with some keys it is turned sideways."""
+    """Steps of the wheel; with some modifier keys Qt reports them as sideways."""
     return float((event.angleDelta().y() or event.angleDelta().x()) / 120)

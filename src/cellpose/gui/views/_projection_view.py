@@ -17,7 +17,7 @@ __all__ = ["ProjectionView"]
 
 
 class ProjectionView(Scene):
-    """Shows the maximum projection, made when it is first seen; a click brings the cross-hairs there."""
+    """Shows the maximum projection, computed when first visible; a click moves the cross-hairs there."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class ProjectionView(Scene):
         session.projection.changed.connect(lambda: self.renew())
 
     def renew(self) -> None:
-        """Show the projection of the open volume as it is looked at now; none where there is none yet."""
+        """Show the projection of the open volume with its current look; nothing if there is none yet."""
         session = self._session
         document = session.document
         known = session.projection.get() if self.isVisible() else None
@@ -42,7 +42,7 @@ class ProjectionView(Scene):
         self.fit(height, width)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Clicks go there; nothing else is done here."""
+        """Clicks move the cross-hairs; all other input is ignored."""
         if isinstance(event, QMouseEvent) and event.type() == QEvent.Type.MouseButtonPress:
             if event.button() == Qt.MouseButton.LeftButton:
                 y, x = self.place(event.position())
@@ -51,10 +51,10 @@ class ProjectionView(Scene):
         return bool(super().eventFilter(watched, event))
 
     def wheelEvent(self, event: Any) -> None:
-        """It always shows all."""
+        """Ignore the wheel: the full image is always visible."""
         event.ignore()
 
     def showEvent(self, event: Any) -> None:
-        """Now it is wanted."""
+        """Request the projection, now that it is visible."""
         super().showEvent(event)
         self.renew()

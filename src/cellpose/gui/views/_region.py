@@ -1,4 +1,4 @@
-"""The yellow rectangle that chooses cells to be removed."""
+"""The yellow rectangle that selects cells to remove."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _YELLOW, _LIGHT = "#ffe000", "#fff3a0"
 
 
 class Region(pg.RectROI):  # type: ignore[misc]
-    """Moved by dragging its inside, resized by its corners.
+    """Drag its inside to move it, its corners to resize it.
 
     Parameters
     ----------
     box
         The view that it is drawn in.
     tool
-        Set to where the region is; signals when it is shown.
+        Receives the place of the region; signals when the region is shown.
     """
 
     def __init__(self, box: pg.ViewBox, tool: RemoveMany) -> None:

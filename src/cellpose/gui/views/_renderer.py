@@ -1,4 +1,4 @@
-"""From the state of the session to what the canvas draws."""
+"""From the state of the session to the content of the canvas."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ Levels = Sequence[tuple[float, float]]
 _FULL_RANGE = (0.0, 255.0)
 _NO_PALETTE = np.zeros((0, 3), np.uint8)
 
-# The last tables of each picture are kept, and the last picture (C, Y, X), colours and palette of each flows: to make
-# that costs the whole image.
+# The last tables of each picture are kept, and the last picture (C, Y, X), colors and palette of each of the flows:
+# computing them costs a pass over the whole image.
+
 _FlowPicture = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.uint8]]
 _kept_tables: WeakKeyDictionary[Picture, tuple[Any, npt.NDArray[np.uint8]]] = WeakKeyDictionary()
 _kept_flows: WeakKeyDictionary[Flows, dict[int, tuple[tuple[Any, ...], _FlowPicture | None]]] = WeakKeyDictionary()
@@ -36,9 +37,9 @@ _kept_flows: WeakKeyDictionary[Flows, dict[int, tuple[tuple[Any, ...], _FlowPict
 def render_settings(
     document: Document, view: ViewState, axis: int = XY, side: tuple[str, Levels] | None = None
 ) -> RenderSettings:
-    """What the canvas shows of a document, and in which colours: the plane or, of a volume, another section.
+    """What the canvas shows of a document, and in which colors: the plane or, for a volume, another section.
 
-    ``side``: one of two pictures that are compared, as a view, and its levels.
+    ``side``: one of two pictures in a comparison, as its view and levels.
     """
     shown, levels = (view.view, view.levels) if side is None else side
     restored = document.restored if shown == "restored" else None
@@ -85,7 +86,7 @@ def projection_settings(document: Document, view: ViewState, projected: Projecte
 
 
 def _section_of(planes: npt.NDArray[Any], section: Section) -> npt.NDArray[Any]:
-    """What is seen of an image (Z, C, Y, X), (C, rows, columns) one after the other in memory."""
+    """The visible part of an image (Z, C, Y, X) as (C, rows, columns), contiguous in memory."""
     if section.axis == XY:
         return np.asarray(planes[section.place])
     seen = section.of(np.moveaxis(planes, 1, -1))  # (rows, columns, C)
@@ -116,7 +117,7 @@ def _flow_picture(document: Document, view: str, section: Section) -> _FlowPictu
 
 def _drawn_flows(flows: Flows, view: str, section: Section, n: int, size: tuple[int, ...]) -> _FlowPicture | None:
     def seen(volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        planes = volume.shape[section.axis]  # of the network, which may be others than those of the image
+        planes = volume.shape[section.axis]  # planes of the network, whose number may differ from that of the image
         return Section(section.axis, section.place * planes // n).of(volume)
 
     if view == "gradXY":
@@ -136,7 +137,7 @@ def _drawn_flows(flows: Flows, view: str, section: Section, n: int, size: tuple[
 
 
 def _of_size(picture: npt.NDArray[np.uint8], size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """The picture (C, Y, X) with as many pixels as the image, by the nearest."""
+    """The picture (C, Y, X) resized to the image, by nearest neighbor."""
     if picture.shape[1:] == size:
         return np.ascontiguousarray(picture)
     rows, columns = (np.arange(new) * old // new for new, old in zip(size, picture.shape[1:], strict=True))
@@ -146,7 +147,7 @@ def _of_size(picture: npt.NDArray[np.uint8], size: tuple[int, ...]) -> npt.NDArr
 def _coloring(
     view: ViewState, picture: Picture
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """The channels that are seen (n,), at least one, their colours (n, 3), and the palette of a colour mode."""
+    """The visible channels (n,), at least one, their colors (n, 3), and the palette of a color mode."""
     n, mode = picture.n_channels, view.color
     parts: npt.NDArray[np.float32]
     on = np.array([view.channel(c).on for c in range(n)])
@@ -156,7 +157,7 @@ def _coloring(
     if mode in CHANNEL_COLORS and n > 1:
         parts = CHANNEL_COLORS[mode][:n]
         return _seen(parts, on[: len(parts)])
-    if mode in CHANNEL_COLORS:  # a single channel is all three
+    if mode in CHANNEL_COLORS:  # a single channel fills all three
         part = np.ones(3, np.float32) if mode == "RGB" else CHANNEL_COLORS[mode].sum(axis=0)
         return _seen(part[None], on)
     there = on & ~picture.constant
@@ -168,7 +169,7 @@ def _coloring(
 def _seen(
     parts: npt.NDArray[np.float32], on: npt.NDArray[np.bool_], palette: npt.NDArray[np.uint8] = _NO_PALETTE
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Without the channels that add nothing; where that is all of them, the first in black."""
+    """Without the channels that add nothing; if none is left, the first channel in black."""
     parts = np.where(on[:, None], parts, np.float32(0))
     seen = np.flatnonzero(parts.any(axis=1)).astype(np.int32)
     seen = seen if seen.size else np.zeros(1, np.int32)
@@ -177,7 +178,7 @@ def _seen(
 
 @cache
 def _palette(mode: str) -> npt.NDArray[np.uint8]:
-    """256 colours of a mode that looks up the mean of the channels; none for gray."""
+    """256 colors of a mode that looks up the mean of the channels; none for gray."""
     if mode == "spectral":
         return spectral()
     if mode == "inverted gray":
@@ -197,7 +198,7 @@ def cell_table(document: Document, view: ViewState) -> npt.NDArray[np.uint32]:
     if view.masks_on:
         table[:, 0] = inside | np.uint32(view.opacity << 24)
         table[chosen, 0] = _packed(*SELECTED, view.opacity)
-    elif view.outlines_on:  # what is chosen must be seen, or the wrong cells are removed
+    elif view.outlines_on:  # the selection must be visible, or the user removes the wrong cells
         table[chosen, 0] = _packed(*SELECTED, view.opacity // 2)
     table[:, 1] = table[:, 0]
     if view.outlines_on:

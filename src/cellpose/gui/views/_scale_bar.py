@@ -14,18 +14,18 @@ from cellpose.gui.views._overlay import Overlay
 
 __all__ = ["ScaleBar"]
 
-_SHARE, _LONGEST = 0.2, 200  # of the width of the view, and in its pixels
+_SHARE, _LONGEST = 0.2, 200  # of the width of the view; in its pixels
 _HEIGHT, _BAR, _PAD = 38, 5, 10
 _BEHIND = QColor(0, 0, 0, 90)
 
 
 class ScaleBar(Overlay):
-    """Follows the zoom. It is there where the size of a pixel is known.
+    """Follows the zoom. Visible if the pixel size is known.
 
     Parameters
     ----------
     session
-        Whose scale it is.
+        The session that knows the pixel size.
     scene
         The view.
     """
@@ -43,7 +43,7 @@ class ScaleBar(Overlay):
         scene.box.sigRangeChanged.connect(lambda *_: self.follow())
 
     def follow(self) -> None:
-        """The zoom, the size of a pixel or the choices have changed."""
+        """Update, because the zoom, the pixel size or the choices have changed."""
         pixel_um = self._session.scale.pixel_um
         self.setVisible(pixel_um is not None and self._session.view.scale_bar_on)
         if pixel_um is None or self.isHidden():
@@ -59,7 +59,7 @@ class ScaleBar(Overlay):
         self.update()
 
     def paintEvent(self, _event: Any) -> None:
-        """The text above the bar, on a veil so that it is seen on any image."""
+        """Draw the text above the bar, on a translucent background that keeps it readable on any image."""
         painter, color = QPainter(self), QColor(self._session.view.scale_bar_color)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)

@@ -22,19 +22,19 @@ from cellpose.gui.views._renderer import render_settings
 __all__ = ["SectionViews"]
 
 _CROSS = QColor(255, 193, 77, 150)
-_GAP = 3  # pixels of the screen between the views
-_WHEEL = 0.9  # so many times as much is seen after a step of the wheel
-_STRETCH = {"thin slices": 4, "three views": 2}  # so many times as wide as the sections is the plane
+_GAP = 3  # screen pixels between the views
+_WHEEL = 0.9  # one wheel step scales the visible range by this
+_STRETCH = {"thin slices": 4, "three views": 2}  # how many times as wide as the sections the plane is
 _FAR = 1e6  # planes, rows or columns
 
 
 class SectionViews(QWidget):  # type: ignore[misc]
-    """The view of the plane, and those of the sections where they are wanted.
+    """The view of the plane and, if wanted, the views of the sections.
 
     Parameters
     ----------
     session
-        Whose volume it is.
+        The session whose volume is shown.
     scene
         The view of the plane, which leads: the sections follow what it shows.
     """
@@ -61,7 +61,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
 
     @property
     def is_on(self) -> bool:
-        """Whether sections are seen."""
+        """Whether sections are visible."""
         return self._session.volumes.is_volume and self._session.view.layout != "one plane"
 
     def _connect(self) -> None:
@@ -90,7 +90,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
         self.corner.renew()
 
     def _show(self, axis: int) -> None:
-        """Let the canvas of a section draw the open volume."""
+        """Make the canvas of a section draw the open volume."""
         document, canvas = self._document, self.scenes[axis].canvas
         if document is None or not document.is_volume:
             canvas.show(None)
@@ -99,7 +99,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
         canvas.show(lambda: render_settings(document, self._session.view, axis), (rows, columns))
 
     def _changed(self, name: str) -> None:
-        """A field of the view is another."""
+        """React to a changed field of the view."""
         if name == "layout":
             self._show_layout()
         elif name in ("plane", "dz", "z_aspect"):
@@ -130,12 +130,12 @@ class SectionViews(QWidget):  # type: ignore[misc]
         self._follow()
 
     def _follow(self) -> None:
-        """Bring the sections to what the plane shows, and the cross-hairs to their places."""
+        """Align the sections with the plane, and move the cross-hairs."""
         document, view = self._document, self._session.view
         if document is None or not self.is_on:
             return
         (x0, x1), (y0, y1) = self.scenes[XY].box.viewRange()
-        per_plane = view.z_aspect * self.scenes[XY].box.width() / max(x1 - x0, 1e-9)  # pixels of the screen
+        per_plane = view.z_aspect * self.scenes[XY].box.width() / max(x1 - x0, 1e-9)  # screen pixels
         for axis, length in ((XZ, self.scenes[XZ].box.height()), (YZ, self.scenes[YZ].box.width())):
             depth = self._depth(document.labels.shape[0], length / max(per_plane, 1e-9))
             across = (x0, x1) if axis == XZ else (y0, y1)
@@ -147,7 +147,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
             self._crosses[axis].place(row + 0.5, column + 0.5)
 
     def _planes(self, n: int) -> tuple[int, int]:
-        """The first plane of the sections and that behind the last."""
+        """The first plane of the sections, and one past the last."""
         view = self._session.view
         if view.layout != "thin slices":
             return 0, n
@@ -156,7 +156,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
         return first, first + planes
 
     def _depth(self, n: int, room: float) -> tuple[float, float]:
-        """What a section with room for so many planes shows: all of them in the middle, or those around the plane."""
+        """The range of a section with room for this many planes: all of them, centered, or those around the plane."""
         first, end = self._planes(n)
         if room >= end - first:
             low = (first + end - room) / 2
@@ -165,7 +165,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
         return low, low + room
 
     def _show_preview(self, preview: Preview | None) -> None:
-        """Show what a tool is about to do in the view that it is used in."""
+        """Show what a tool is about to do, in the view where it is used."""
         axis = self._session.pointer.axis
         if axis != self._axis_of_preview:
             self.scenes[self._axis_of_preview].show_preview(None)
@@ -178,7 +178,7 @@ class SectionViews(QWidget):  # type: ignore[misc]
 
 
 class _Shutters:
-    """Hide the planes of a section that are not to be seen."""
+    """Hide the planes that a section must not show."""
 
     def __init__(self, scene: Scene, axis: int) -> None:
         self._axis, self._parts = axis, (QGraphicsRectItem(), QGraphicsRectItem())
@@ -188,14 +188,14 @@ class _Shutters:
             scene.box.addItem(part, ignoreBounds=True)
 
     def close_outside(self, first: float, end: float) -> None:
-        """Show these planes only."""
+        """Show only these planes."""
         for part, low, high in zip(self._parts, (-_FAR, end), (first, _FAR), strict=True):
             sides = (-_FAR, low, 2 * _FAR, high - low) if self._axis == XZ else (low, -_FAR, high - low, 2 * _FAR)
             part.setRect(QRectF(*sides))
 
 
 class _Cross:
-    """Two lines that cross where the sections are."""
+    """Two lines that cross at the position of the sections."""
 
     def __init__(self, scene: Scene) -> None:
         pen = QPen(_CROSS)
@@ -216,7 +216,7 @@ class _Cross:
 
 
 class _SectionScene(Scene):
-    """The view of a section. It shows what the view of the plane shows, and its wheel zooms that."""
+    """The view of a section. It follows the view of the plane, and its wheel zooms that view."""
 
     def __init__(self, leader: Scene, axis: int) -> None:
         super().__init__()
@@ -226,7 +226,7 @@ class _SectionScene(Scene):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """See more or less, around the place under the pointer."""
+        """Zoom around the place under the pointer."""
         row, column = self.place(event.position())
         middle = self._leader.box.viewRect().center()
         there = QPointF(column, middle.y()) if self._axis == XZ else QPointF(middle.x(), row)

@@ -1,4 +1,4 @@
-"""A picture of the view: the image as it is seen, with cells, scale bar and what is measured."""
+"""A picture of the view: the visible image with cells, scale bar and measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bar at the bottom: what the pointer does, what is under it, the zoom, and whether all is saved."""
+"""The bar at the bottom: the mode, the pixel under the pointer, the zoom, and whether everything is saved."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Status(QWidget):  # type: ignore[misc]
     Parameters
     ----------
     session
-        Whose state is shown.
+        The session whose state is shown.
     scene
-        Where the pointer is.
+        The view that the pointer moves over.
     bar
-        That it fills.
+        The status bar to fill.
     """
 
     def __init__(self, session: Session, scene: Scene, bar: QStatusBar) -> None:
@@ -51,7 +51,7 @@ class Status(QWidget):  # type: ignore[misc]
         layout.addWidget(self.mode)
         layout.addWidget(self.message, 1)
         for label, text in ((self.place, ""), (self.zoom, "0000 %"), (self.saved, tr("saved 00:00"))):
-            label.setMinimumWidth(label.fontMetrics().horizontalAdvance(text))  # a new text moves nothing
+            label.setMinimumWidth(label.fontMetrics().horizontalAdvance(text))  # a new text must not move the rest
             label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             layout.addWidget(label)
         bar.addPermanentWidget(self, 1)
@@ -81,7 +81,7 @@ class Status(QWidget):  # type: ignore[misc]
         title, self._hint = self._session.pointer.words
         self.mode.setText(title)
         bar = self.parent()
-        self.message.setToolTip(self._hint)  # all of it, where the window is narrow
+        self.message.setToolTip(self._hint)  # the full text, in case the window is narrow
         self.message.setText((bar.currentMessage() if isinstance(bar, QStatusBar) else "") or self._hint)
 
     def _show_saved(self, text: str) -> None:
@@ -100,7 +100,7 @@ class Status(QWidget):  # type: ignore[misc]
         self.zoom.setText(f"{percent:.{0 if percent >= 10 else 1}f} %" if shown else "")
 
     def _follow_cursor(self, place: tuple[int, int] | None) -> None:
-        """Show what is under the keyboard cursor."""
+        """Show the pixel under the keyboard cursor."""
         self._cursor = place
         self._show_place()
 
@@ -117,7 +117,7 @@ class Status(QWidget):  # type: ignore[misc]
         self.place.setMinimumWidth(max(self.place.minimumWidth(), self.place.sizeHint().width()) if text else 0)
 
     def eventFilter(self, watched: QObject, event: QEvent | Any) -> bool:
-        """Follow the pointer; all events go on."""
+        """Follow the pointer; let all events through."""
         if event.type() == QEvent.Type.MouseMove:
             self._pointed = event.position()
             self._show_place()

@@ -10,7 +10,7 @@ __all__ = ["apply_style", "window_icon"]
 
 _Role, _Group = QPalette.ColorRole, QPalette.ColorGroup
 
-# Role: colour in the dark and in the light window.
+# Role: color in the dark window, color in the light window.
 _COLORS = {
     _Role.Window: ("#25272b", "#f3f4f6"),
     _Role.WindowText: ("#dfe2e7", "#22262c"),
@@ -57,7 +57,7 @@ QToolTip {{ border: 1px solid {line}; padding: 3px; }}
 
 
 def apply_style(application: QApplication, dark: bool) -> None:
-    """Give all windows of an application their style and colours."""
+    """Set style and colors for all windows of an application."""
     palette, place = QPalette(), 0 if dark else 1
     for role, colors in _COLORS.items():
         palette.setColor(role, QColor(colors[place]))
@@ -76,5 +76,5 @@ def apply_style(application: QApplication, dark: bool) -> None:
 
 
 def window_icon() -> QIcon:
-    """Icon of the window in the task bar."""
+    """The window's icon in the task bar."""
     return qtawesome.icon("mdi6.hexagon-multiple", color="#b05bd6")

@@ -1,4 +1,4 @@
-"""The ways of the cells of a movie through its last frames, and where they divided."""
+"""The paths of the cells of a movie through its last frames, and where cells divided."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from cellpose.gui.model._palettes import track_rgb
 
 __all__ = ["CellTails"]
 
-_HALO, _WIDTH, _RING = QColor(0, 0, 0, 150), 2.0, 4.5  # pixels of the screen
+_HALO, _WIDTH, _RING = QColor(0, 0, 0, 150), 2.0, 4.5  # screen pixels
 _MARK = QColor(255, 255, 255)
 _FIELDS = ("plane", "tails_on", "tail_frames", "palette", "cell_color", "isolated")
 
 
 class CellTails(pg.GraphicsObject):  # type: ignore[misc]
-    """Lines in the colours of their tracks, and a ring where a cell divided; passes all events on.
+    """Lines in the colors of their tracks, and a ring where a cell divided; lets all events through.
 
     Parameters
     ----------
     session
-        Whose movie is seen.
+        The session whose movie is shown.
     """
 
     def __init__(self, session: Session) -> None:
@@ -61,7 +61,7 @@ class CellTails(pg.GraphicsObject):  # type: ignore[misc]
         self.update()
 
     def boundingRect(self) -> QRectF:
-        """The whole image."""
+        """Return the bounds of the whole image."""
         document = self._session.document
         if self.tails is None or document is None:
             return QRectF()
@@ -69,11 +69,11 @@ class CellTails(pg.GraphicsObject):  # type: ignore[misc]
         return QRectF(0, 0, width, height)
 
     def shape(self) -> QPainterPath:
-        """Nothing that a pointer could hit."""
+        """Return an empty shape, which the pointer cannot hit."""
         return QPainterPath()
 
     def paint(self, painter: QPainter, _option: Any, _widget: Any = None) -> None:
-        """All lines dark and wide, then those of each track in its colour."""
+        """Draw all lines dark and wide, then each track in its color."""
         if self.tails is None:
             return
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -94,7 +94,7 @@ class CellTails(pg.GraphicsObject):  # type: ignore[misc]
 
 
 def _draw(painter: QPainter, lines: Any) -> None:
-    """Lines (n, 4) without an object of Python for each."""
+    """Draw lines (n, 4) without a Python object for each."""
     given = PrimitiveArray(QLineF, 4)
     given.resize(len(lines))
     given.ndarray()[:] = lines

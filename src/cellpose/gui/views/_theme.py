@@ -1,4 +1,4 @@
-"""Dark or light, as the user chose or as the system is."""
+"""Dark or light: the user's choice, or the system's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SCHEMES = {
 
 
 def follow_theme(view: ViewState, application: Any = None) -> None:
-    """Dress the application now, and whenever the choice or the system changes."""
+    """Style the application now, and again whenever the choice or the system setting changes."""
     application = application or QApplication.instance()
     hints = application.styleHints()
 
@@ -29,7 +29,7 @@ def follow_theme(view: ViewState, application: Any = None) -> None:
         view.dark = view.theme == "dark" or (view.theme == "system" and system != Qt.ColorScheme.Light)
 
     def choose() -> None:
-        if hasattr(hints, "setColorScheme"):  # from Qt 6.8 on: frames of windows follow, too
+        if hasattr(hints, "setColorScheme"):  # Qt 6.8 and later: the window frames follow too
             hints.setColorScheme(_SCHEMES[view.theme])
         settle()
 

@@ -1,4 +1,4 @@
-"""A step of the tour: a frame around a part of the window, and a few words beside it. Everything stays usable."""
+"""A step of the tour: a frame around a part of the window, with a few words beside it. Everything stays usable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FOLLOWED = {QEvent.Type.Resize, QEvent.Type.Move, QEvent.Type.Show, QEvent.Type
 
 
 class _Outline(QWidget):  # type: ignore[misc]
-    """A frame that lets everything through."""
+    """A frame that lets all events through."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -30,7 +30,7 @@ class _Outline(QWidget):  # type: ignore[misc]
         self.hide()
 
     def paintEvent(self, _event: Any) -> None:
-        """Draw it."""
+        """Draw the frame."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(self.palette().color(QPalette.ColorRole.Highlight), _LINE))
@@ -43,11 +43,11 @@ class TourBubble(QFrame):  # type: ignore[misc]
     Parameters
     ----------
     tour
-        Which step is shown.
+        The tour whose steps are shown.
     window
-        Over which it lies.
+        The window that the bubble lies over.
     parts
-        The widget of each part, made anew for each step.
+        Functions that return the widget of each part, called for each step.
     """
 
     def __init__(self, tour: Tour, window: QWidget, parts: Mapping[str, Callable[[], QWidget]]) -> None:
@@ -83,7 +83,7 @@ class TourBubble(QFrame):  # type: ignore[misc]
         layout.addLayout(foot)
 
     def _show(self, place: int | None) -> None:
-        """Show a step, or nothing more."""
+        """Show a step; None: hide."""
         had_keys = self.isAncestorOf(self._window.focusWidget()) if self._window.focusWidget() else False
         if self._part is not None:
             self._part.removeEventFilter(self)
@@ -107,7 +107,7 @@ class TourBubble(QFrame):  # type: ignore[misc]
         self._put()
 
     def _put(self) -> None:
-        """Go beside the part: to its right, left, below or above; into a large part, at its lower end."""
+        """Move beside the part: to its right, left, below or above; inside a large part, at its lower end."""
         if self._part is None:
             return
         whole = self._window.rect()
@@ -131,7 +131,7 @@ class TourBubble(QFrame):  # type: ignore[misc]
         self.raise_()
 
     def keyPressEvent(self, event: Any) -> None:
-        """Enter goes on, Escape ends it."""
+        """Enter continues, Escape ends the tour."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._tour.next()
         elif event.key() == Qt.Key.Key_Escape:
@@ -148,7 +148,7 @@ class TourBubble(QFrame):  # type: ignore[misc]
 
 def _button(text: str, run: Callable[[], object], hint: str = "") -> QPushButton:
     made = QPushButton(text)
-    list_keys(made, *_KEYS)  # which are commands of the window elsewhere
+    list_keys(made, *_KEYS)  # elsewhere these keys are commands of the window
     made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.setToolTip(hint)
     made.clicked.connect(lambda: run())

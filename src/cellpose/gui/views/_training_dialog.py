@@ -1,4 +1,4 @@
-"""The dialog that asks how to train."""
+"""The dialog with the settings of a training."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SECOND = (tr("none"), tr("red"), tr("green"), tr("blue"))
 
 
 class _Rate(NumberBox):
-    """A box for rates, which are small: shown without trailing zeros, stepped by halves and doubles."""
+    """A box for learning rates, which are small: no trailing zeros; each step halves or doubles the rate."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,21 +53,21 @@ class _Rate(NumberBox):
         return f"{value:.8f}".rstrip("0").rstrip(".")
 
     def stepBy(self, steps: int) -> None:
-        """Twice, or half, as much."""
+        """Double or halve the value."""
         self.setValue(self.value() * 2.0**steps)
 
 
 class TrainingDialog(QDialog):  # type: ignore[misc]
-    """Shows what will be trained on, and lets the user change how.
+    """Shows the training images, and lets the user change the settings.
 
     Parameters
     ----------
     settings
-        Changed while the user does.
+        Change as the user edits.
     images
-        What the folder holds.
+        The images of the folder.
     start
-        Called when the user agrees.
+        Called if the user agrees.
     parent
         The window.
     """
@@ -92,7 +92,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.choose.setToolTip(tr("choose the validation folder"))
         self.choose.setAutoDefault(False)
         self.rows, self.summary, self.left_out = QTreeWidget(), QLabel(), QLabel()
-        self.problem = QLabel()  # why no training can begin
+        self.problem = QLabel()  # why training cannot start
         self.problem.setObjectName("problem")
         self.problem.setWordWrap(True)
         self.problem.hide()
@@ -206,7 +206,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self._show_images()
 
     def _check(self) -> None:
-        """Whether a training can begin; what cannot be is marked, with the reason."""
+        """Check whether training can start; mark what prevents it, with the reason."""
         name, folder = self._settings.model_name, self._settings.validation
         allowed = bool(name) and not set(name) & set('/\\:*?"<>|') and name.strip(".") != ""
         problems = {
@@ -275,7 +275,7 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
 
 
 def _why_no_folder(name: str) -> str:
-    """Why the models cannot be compared on a folder; empty where they can, or where none is named."""
+    """Why the models cannot be compared on a folder; empty if they can, or if no folder is named."""
     path = Path(name).expanduser()
     if not name or path.is_dir():
         return ""

@@ -1,4 +1,4 @@
-"""The dock that shows a training while it runs, and what came of it."""
+"""The dock that shows the progress and the result of a training."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ __all__ = ["BLUE", "Curve", "TrainingDock"]
 
 BLUE, ORANGE, GREEN = "#4c9be8", "#e8984c", "#5bb974"
 _HEIGHT = 150  # of a plot, in pixels
-_MOST_COUNTS = 8  # numbers below an axis
+_MOST_COUNTS = 8  # tick labels below an axis
 _MINUTE = 60
-_LONG = 100  # seconds; above it minutes are told
+_LONG = 100  # seconds; longer times are shown in minutes
 
 
 class Curve(pg.PlotWidget):  # type: ignore[misc]
-    """A small plot in the colours of the window, without menu.
+    """A small plot in the colors of the window, without a menu.
 
     Parameters
     ----------
     title
-        What is drawn.
+        Title of the plot.
     below
-        What stands below the axis.
+        Label of the horizontal axis.
     """
 
     def __init__(self, title: str, below: str) -> None:
@@ -58,18 +58,18 @@ class Curve(pg.PlotWidget):  # type: ignore[misc]
         self._color()
 
     def show_shares(self) -> None:
-        """Let the axis go from 0 to 1."""
+        """Let the vertical axis go from 0 to 1."""
         self.setYRange(0, 1, padding=0.05)
         self.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
 
     def show_counts(self, last: int) -> None:
-        """Let the axis below go from 1 to ``last``, with whole numbers alone."""
+        """Let the horizontal axis go from 1 to ``last``, with whole numbers only."""
         self.setXRange(1, max(last, 2), padding=0.05)
         step = max(1, -(-last // _MOST_COUNTS))
         self.getAxis("bottom").setTicks([[(number, str(number)) for number in range(1, max(last, 2) + 1, step)]])
 
     def changeEvent(self, event: QEvent) -> None:
-        """Follow the window from dark to light."""
+        """Follow the window between dark and light."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_below"):
             self._color()
@@ -86,12 +86,12 @@ class Curve(pg.PlotWidget):  # type: ignore[misc]
 
 
 class TrainingDock(QDockWidget):  # type: ignore[misc]
-    """Epoch, time left, curves of loss and AP, the button that stops, and the result.
+    """Epoch, time left, curves of loss and AP, the stop button, and the result.
 
     Parameters
     ----------
     session
-        Whose trainings are shown.
+        The session whose trainings are shown.
     """
 
     def __init__(self, session: Session) -> None:

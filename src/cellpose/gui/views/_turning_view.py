@@ -1,4 +1,4 @@
-"""A window with the cells of a volume as a body that is turned by the mouse."""
+"""A window with the cells of a volume as a body that the mouse rotates."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["TurningView", "show_turning", "why_no_opengl"]
 _SIZE = (720, 640)
 _NO_LIBRARY = tr("the 3D view needs PyOpenGL, which comes with the extra gui: pip install PyOpenGL")
 _NO_CONTEXT = tr("the 3D view needs OpenGL, which this screen does not have; the three views show the same cells")
-_SLICES = 2  # of the volume per voxel
+_SLICES = 2  # slices of the volume per voxel
 
 
 def why_no_opengl() -> str:
-    """What is missing for the 3D view; empty where it can be shown."""
+    """What the 3D view lacks; empty if it can be shown."""
     try:
         import OpenGL.GL  # noqa: F401
         from qtpy.QtGui import QOffscreenSurface, QOpenGLContext
@@ -42,7 +42,7 @@ def why_no_opengl() -> str:
 
 
 def show_turning(window: QWidget, session: Session) -> None:
-    """Show the cells of the open volume in a window beside this one, or say why that cannot be."""
+    """Show the cells of the open volume in a window beside this one, or report why that is impossible."""
     obstacle = why_no_opengl()
     if obstacle:
         session.failed.emit(obstacle)
@@ -53,12 +53,12 @@ def show_turning(window: QWidget, session: Session) -> None:
 
 
 class TurningView(QWidget):  # type: ignore[misc]
-    """Drag turns, the wheel zooms. Cells that change are shown anew.
+    """Drag rotates, the wheel zooms. Cells that change are drawn again.
 
     Parameters
     ----------
     session
-        Whose volume it is.
+        The session whose volume is shown.
     parent
         The window that it belongs to.
     """
@@ -96,7 +96,7 @@ class TurningView(QWidget):  # type: ignore[misc]
         self.renew(look=True)
 
     def renew(self, look: bool = False) -> None:
-        """Show the cells as they are now, as soon as they are drawn in the background."""
+        """Show the current cells, as soon as the background thread has drawn them."""
         session, document = self._session, self._session.document
         if document is None or not document.is_volume or not (look or self.isVisible()):
             return
@@ -114,7 +114,7 @@ class TurningView(QWidget):  # type: ignore[misc]
         )
 
     def _show(self, body: npt.NDArray[np.uint8], look: bool) -> None:
-        turned: Any = np.ascontiguousarray(body.transpose(2, 1, 0, 3)[:, ::-1, ::-1])  # x, y upwards, z towards the eye
+        turned: Any = np.ascontiguousarray(body.transpose(2, 1, 0, 3)[:, ::-1, ::-1])  # x, y upwards, z to the viewer
         if self._body is None:
             self._body = self._gl.GLVolumeItem(turned, sliceDensity=_SLICES, smooth=True, glOptions="translucent")
             self.view.addItem(self._body)

@@ -1,7 +1,7 @@
-"""What the first picture needs, made ready before it is asked for.
+"""Prepares in advance what the first picture needs.
 
-The compiler takes half a CPU second to load its first kernel. That is done while the window waits for the user, and
-before a picture is handed to the main thread, never in it.
+The compiler takes half a CPU second to load its first kernel. This happens while the window waits for the user, or
+before a picture reaches the main thread, never in the main thread itself.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _warmed = threading.Event()
 
 
 def warm(document: Document | None = None) -> None:
-    """Draw a smallest image with a cell, the first time this is called, and a pixel of a document.
+    """Draw a tiny image with a cell on the first call, and one pixel of a document.
 
-    Another thread waits until that is done. The loop is compiled, or loaded, for each kind of array.
+    Other threads wait until this is done. The loop is compiled or loaded for each kind of array.
     """
     with _one_at_a_time:
         if not _warmed.is_set():
             with importing():
-                import natsort  # noqa: F401 - the images of a folder are put in order with it
+                import natsort  # noqa: F401 - sorts the images of a folder
 
                 image, labels = np.zeros((1, 1, 2, 2), np.uint8), np.eye(2, dtype=np.int32)
                 pixels_of(render_settings(Document(image, labels), ViewState()))
@@ -39,5 +39,5 @@ def warm(document: Document | None = None) -> None:
 
 
 def warm_soon() -> None:
-    """`warm` in the background."""
+    """Run `warm` in the background."""
     threading.Thread(target=warm, name="warm", daemon=True).start()

@@ -1,4 +1,4 @@
-"""What an empty window says: how to begin."""
+"""The text of an empty window: how to begin."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["Welcome"]
 
 
 class Welcome(QWidget):  # type: ignore[misc]
-    """A few words in the middle of another widget, over which it lies, and a button.
+    """A few words and a button, centered over another widget.
 
     Parameters
     ----------
     over
-        The widget; what is dropped there goes on to the window.
+        The widget; files dropped here go on to the window.
 
     Attributes
     ----------
     load : Signal()
-        The button was pressed.
+        The button was clicked.
     """
 
     load = Signal()
@@ -52,7 +52,7 @@ class Welcome(QWidget):  # type: ignore[misc]
         self.resize(over.size())
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Keep the size of what is below."""
+        """Keep the size of the widget below."""
         if event.type() == QEvent.Type.Resize:
             self.resize(watched.size())
         return False

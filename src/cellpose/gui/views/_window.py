@@ -54,14 +54,14 @@ from cellpose.version import version
 
 __all__ = ["Window"]
 
-_UNKNOWN_DIAMETER = 30.0  # of the disk where none is set
-_FRAME = 40  # pixels that a desktop may take around a window
-_DOCK = 300  # pixels of the screen
+_UNKNOWN_DIAMETER = 30.0  # of the disk if no diameter is set
+_FRAME = 40  # pixels that the desktop may need around a window
+_DOCK = 300  # screen pixels
 _numbers = count()
 
 
 class _MainThread(QObject):  # type: ignore[misc]
-    """The one way back to the main thread: functions given to `call` run there, in order."""
+    """The only way back to the main thread: it runs functions passed to `call` in order."""
 
     _called = Signal(object)
 
@@ -70,16 +70,16 @@ class _MainThread(QObject):  # type: ignore[misc]
         self._called.connect(lambda function: function(), Qt.ConnectionType.QueuedConnection)
 
     def call(self, function: Callable[[], None]) -> None:
-        """Run a function in the main thread, soon; not any more once the program has ended."""
+        """Run a function in the main thread soon; do nothing once the program has ended."""
         try:
             self._called.emit(function)
-        except RuntimeError:  # Qt has taken its objects down, while the thread of a job went on
+        except RuntimeError:  # Qt has deleted its objects while the thread of a job was still running
             if isalive(self):
                 raise
 
 
 class Window(QModelMainWindow):
-    """The window: menus, the view, the status bar, and a session behind them."""
+    """The window: menus, the view, the status bar, and the session behind them."""
 
     def __init__(self) -> None:
         self._app = Application(f"cellpose-{next(_numbers)}")
@@ -110,7 +110,7 @@ class Window(QModelMainWindow):
         self.session.segmentation.find_gpu()
 
     def _place(self) -> None:
-        """Place the window where it was last; else with the original's size, if the screen has room for it."""
+        """Restore the last position; else use the original's size if the screen has room for it."""
         if recall_places(self, self.session.preferences):
             self.session.view.full_screen = self.isFullScreen()
             return
@@ -153,7 +153,7 @@ class Window(QModelMainWindow):
         self.session.keys.changed.connect(lambda: self._give_keys())
 
     def _register_submenus(self) -> None:
-        """Each menu within a menu, at the place of its first command."""
+        """Register each submenu at the place of its first command."""
         first: dict[str, Command] = {}
         for command in self.commands:
             if command.submenu:
@@ -175,7 +175,7 @@ class Window(QModelMainWindow):
         )
 
     def _give_keys(self) -> None:
-        """The keys of each command as they are now."""
+        """Set the current keys of each command."""
         known = {command.id: command for command in self.commands}
         for action in (each for menu in _menus(self.menuBar()) for each in menu.actions()):
             command = known.get(action.objectName())
@@ -188,7 +188,7 @@ class Window(QModelMainWindow):
             self.session.told.emit(f"{command.title}: {obstacle}")
 
     def _enable(self, menu: QWidget, everything: bool = False) -> None:
-        """Show which entries can be used. Hidden they are all on, since keys ask for themselves, see `Command`."""
+        """Enable the usable entries. A hidden menu has all enabled, since keys check for themselves, see `Command`."""
         usable = {command.id: command.enabled for command in self.commands}
         for action in menu.actions():
             enabled = usable.get(action.objectName())
@@ -226,7 +226,7 @@ class Window(QModelMainWindow):
         self.setAcceptDrops(True)
 
     def _parts(self) -> dict[str, Callable[[], QWidget]]:
-        """What the steps of the tour point at."""
+        """The parts of the window that the steps of the tour point at."""
 
         def run() -> QWidget:
             self.panel.ensureWidgetVisible(self.panel.segmentation.run)
@@ -256,23 +256,23 @@ class Window(QModelMainWindow):
         self._repaint()
         if self._early is None or self._early.path != document.path:
             self.notice.hide()
-            self.fit()  # else its picture was there before its cells, and the user may look at a part of it by now
+            self.fit()  # otherwise the picture came before its cells, and the user may already have zoomed in
         self._early = document if document.is_provisional else None
         self._order_tabs()
 
     def _show_title(self) -> None:
-        """The name of the image, with a dot while edits are not in its file."""
+        """Show the name of the image, with a dot while edits are unsaved."""
         document = self.session.document
         if document is not None:
             name = document.path.name if document.path else f"cellpose v{version}"
             self.setWindowTitle(name if document.history.is_saved else f"{name} \N{BLACK CIRCLE}")
 
     def _order_tabs(self) -> None:
-        """The column, the image, the docks; again with each image, since it may have more channels than the last."""
+        """Order the Tab key: the column, the image, the docks; again for each image, since channels may be added."""
         order_tabs(self.panel, self.scene, self.folder, self.cells, self.training)
 
     def _show_panel(self, name: str) -> None:
-        """Bring a dock before the others, with the keys in it, or put it away where it is."""
+        """Raise a dock and give it the focus, or hide it if it already has that."""
         docks: dict[str, QDockWidget] = {"folder": self.folder, "cells": self.cells, "training": self.training}
         dock, lists = docks[name], {"folder": self.folder.rows, "cells": self.cells.table}
         if dock.isVisible() and not dock.visibleRegion().isEmpty():
@@ -284,7 +284,7 @@ class Window(QModelMainWindow):
         lists.get(name, dock).setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _show_full(self, full: bool) -> None:
-        """Over the whole screen, or as before."""
+        """Fill the whole screen, or return to the window as it was."""
         if full != self.isFullScreen():
             self.setWindowState(self.windowState() ^ Qt.WindowState.WindowFullScreen)
 
@@ -303,13 +303,13 @@ class Window(QModelMainWindow):
         self.session.seen = (y0, x0, y1, x1)
 
     def fit(self) -> None:
-        """Show all of the image."""
+        """Show the full image."""
         if self.session.document is not None:
             _, height, width = self.session.document.picture.shape
             self.scene.fit(height, width)
 
     def _repaint(self) -> None:
-        """Soon, and once: an edit changes several things, each of which asks for it."""
+        """Repaint once, soon: an edit changes several things, and each requests it."""
         document = self.session.document
         if document is not None:
             self.scene.canvas.refresh()
@@ -318,24 +318,24 @@ class Window(QModelMainWindow):
             self.panel.segmentation.count.setText(tr("{count} ROIs", count=document.labels.count))
 
     def changeEvent(self, event: QEvent) -> None:
-        """Another window has the keys now: no stroke goes on behind its back."""
+        """Cancel the stroke in progress when another window gets the focus."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.ActivationChange and not self.isActiveWindow() and hasattr(self, "session"):
             self.session.pointer.let_go()
 
     def dragEnterEvent(self, event: Any) -> None:
-        """Files may be dropped."""
+        """Accept files."""
         if event.mimeData().hasUrls():
             event.acceptProposedAction()
 
     def dropEvent(self, event: Any) -> None:
-        """Open the first file that is dropped."""
+        """Open the first dropped file."""
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
             self.session.files.begin(paths[0])
 
     def closeEvent(self, event: Any) -> None:
-        """End the jobs, and forget the commands of this window."""
+        """End the jobs and remove the commands of this window."""
         self.session.pointer.cancel()
         self.session.steps.finish()
         self.session.batch.leave()
@@ -351,12 +351,12 @@ class Window(QModelMainWindow):
 
 
 def _menu_id(command: Command) -> str:
-    """The menu that a command stands in, for the registry of menus."""
+    """The menu of a command, for the menu registry."""
     return "/".join(["cellpose", command.menu, *([command.submenu] if command.submenu else [])])
 
 
 def _menus(above: QWidget) -> Iterator[QMenu]:
-    """The menus of a menu bar or of a menu, and those within them."""
+    """The menus of a menu bar or of a menu, and their submenus."""
     for action in above.actions():
         if action.menu() is not None:
             yield action.menu()

@@ -1,4 +1,4 @@
-"""The column of controls, a group per file."""
+"""The column of controls, one group per file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Column"]
 
 
 class Column(QScrollArea):  # type: ignore[misc]
-    """All groups, one above the other."""
+    """All groups, stacked vertically."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -38,4 +38,4 @@ class Column(QScrollArea):  # type: ignore[misc]
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFixedWidth(360)
         self.setFrameShape(self.Shape.NoFrame)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # it scrolls to what has the focus
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # it scrolls to the control that has the focus

@@ -1,4 +1,4 @@
-"""Widgets bound to a field of a state, both ways."""
+"""Widgets bound to a field of a state, in both directions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Group(QGroupBox):  # type: ignore[misc]
 
 
 def form_of(widget: QWidget) -> QFormLayout:
-    """Rows of a label and a widget, as wide as the column."""
+    """A form: rows of a label and a widget, as wide as the column."""
     form = QFormLayout(widget)
     form.setContentsMargins(10, 8, 10, 8)
     form.setVerticalSpacing(6)
@@ -65,10 +65,10 @@ def form_of(widget: QWidget) -> QFormLayout:
 
 
 class _OwnKeys(QObject):  # type: ignore[misc]
-    """Keeps plain keys for a widget that has the focus, which would be commands of the window otherwise."""
+    """Keeps plain keys for the focused widget, which would otherwise trigger commands of the window."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Enter and Escape give the focus back; the wheel scrolls the column unless the widget has the focus."""
+        """Enter and Escape release the focus; the wheel scrolls the column unless the widget has the focus."""
         kind = event.type()
         if kind == QEvent.Type.ShortcutOverride:
             keys: Any = event.modifiers()
@@ -88,14 +88,14 @@ class _OwnKeys(QObject):  # type: ignore[misc]
 
 
 class _ListKeys(QObject):  # type: ignore[misc]
-    """Keeps the keys that move in a list for it, which are commands of the window otherwise."""
+    """Keeps the navigation keys for a list, which would otherwise trigger commands of the window."""
 
     def __init__(self, parent: QWidget, keys: frozenset[Qt.Key]) -> None:
         super().__init__(parent)
         self._keys = keys
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Take them before the window does."""
+        """Take these keys before the window does."""
         if event.type() == QEvent.Type.ShortcutOverride and event.key() in self._keys:
             keys: Any = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
             if event.key() in WALKING:
@@ -107,12 +107,12 @@ class _ListKeys(QObject):  # type: ignore[misc]
 
 
 def list_keys(widget: QWidget, *more: Qt.Key) -> None:
-    """Let a list or a table have the keys that move in it, and some more."""
+    """Give a list or a table its navigation keys, and some more."""
     widget.installEventFilter(_ListKeys(widget, WALKING | set(more)))
 
 
 def own_keys(widget: QWidget, focus: Qt.FocusPolicy | None = None) -> None:
-    """Let a widget have plain keys while it has the focus, and the focus only by Tab, or a click into text."""
+    """Give a focused widget its plain keys, and let it take focus only by Tab or a click into text."""
     widget.installEventFilter(_OwnKeys(widget))
     writes = isinstance(widget, QAbstractSpinBox)
     usual = Qt.FocusPolicy.StrongFocus if writes else Qt.FocusPolicy.TabFocus
@@ -120,7 +120,7 @@ def own_keys(widget: QWidget, focus: Qt.FocusPolicy | None = None) -> None:
 
 
 def choice_box(choices: Sequence[Any], state: Any, field: str) -> QComboBox:
-    """A box for a field of few values."""
+    """A combo box for a field with few values."""
     box = QComboBox()
     own_keys(box)
     box.addItems([tr(str(choice)) for choice in choices])
@@ -131,7 +131,7 @@ def choice_box(choices: Sequence[Any], state: Any, field: str) -> QComboBox:
 
 
 def check_box(title: str, state: Any, field: str) -> QCheckBox:
-    """A box for a field that is true or false."""
+    """A check box for a boolean field."""
     box = QCheckBox(title)
     own_keys(box)
     box.setChecked(getattr(state, field))
@@ -141,7 +141,7 @@ def check_box(title: str, state: Any, field: str) -> QCheckBox:
 
 
 def color_button(state: Any, field: str, hint: str = "") -> pg.ColorButton:
-    """A button for a field that is a colour, ``"#rrggbb"``; it opens a dialog."""
+    """A button for a color field, ``"#rrggbb"``; it opens a dialog."""
     made = pg.ColorButton(color=getattr(state, field), padding=4)
     own_keys(made)
     made.setFixedSize(30, 22)
@@ -167,17 +167,17 @@ def number_box(
     entered: Callable[[], object] | None = None,
     box: NumberBox | None = None,
 ) -> NumberBox:
-    """A box for a field that is a number; ``entered`` is called for Enter, also where the number is the same."""
+    """A box for a numeric field; ``entered`` is called on Enter, even if the number is unchanged."""
     box = NumberBox() if box is None else box
     own_keys(box)
-    box.setKeyboardTracking(False)  # a number counts when it is whole
+    box.setKeyboardTracking(False)  # a number counts only when complete
     box.setDecimals(decimals)
     box.setRange(low, high)
     box.setSingleStep(step)
     box.setValue(getattr(state, field))
 
     def show(value: float) -> None:
-        with QSignalBlocker(box):  # what it rounds for the eye stays as it is in the state
+        with QSignalBlocker(box):  # the box rounds for display; the state keeps the exact value
             box.setValue(value)
 
     box.valueChanged.connect(lambda value: setattr(state, field, int(value) if decimals == 0 else value))
@@ -188,18 +188,18 @@ def number_box(
 
 
 class SliderRow(QWidget):  # type: ignore[misc]
-    """A slider and a box for one number; the box takes what is beyond the slider too.
+    """A slider and a box for one number; the box also takes values beyond the slider.
 
     Parameters
     ----------
     box
-        Of `number_box`.
+        A box made by `number_box`.
     state, field
         As for the box.
     ends
-        Of the slider.
+        The ends of the slider.
     settled
-        Called when the slider is let go, and after each change by other means.
+        Called when the slider is released, and after each change by other means.
     """
 
     def __init__(
@@ -237,7 +237,7 @@ class SliderRow(QWidget):  # type: ignore[misc]
 
 
 def button(text: str, run: Callable[[], object], hint: str = "") -> QPushButton:
-    """A button that a click does not give the keys to; a number that is being typed in a box counts before it runs."""
+    """A button that does not take the focus when clicked; a number being typed in a box is committed first."""
     made = QPushButton(text)
     own_keys(made)
     made.setToolTip(hint)
@@ -253,7 +253,7 @@ def button(text: str, run: Callable[[], object], hint: str = "") -> QPushButton:
 
 
 def row(*widgets: QWidget, into: QWidget | None = None, even: bool = False) -> QWidget:
-    """Widgets side by side; the first of them takes what room is left, or all are as wide."""
+    """Widgets side by side; the first takes the remaining room, or all have equal width."""
     whole = into or QWidget()
     layout = QHBoxLayout(whole)
     layout.setContentsMargins(0, 0, 0, 0)
@@ -263,7 +263,7 @@ def row(*widgets: QWidget, into: QWidget | None = None, even: bool = False) -> Q
 
 
 class CollapsibleGroup(QCollapsible):  # type: ignore[misc]
-    """Rows of a group that open and close."""
+    """Rows of a group that can be collapsed."""
 
     def __init__(self, title: str) -> None:
         icons = {name: qtawesome.icon(f"mdi6.chevron-{name}", color=_GRAY) for name in ("down", "right")}

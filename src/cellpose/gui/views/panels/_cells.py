@@ -1,4 +1,4 @@
-"""How cells look: opacity, colours, outlines."""
+"""The look of the cells: opacity, colors, outlines."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class CellLook(CollapsibleGroup):
         self._show_state()
 
     def _show_state(self) -> None:
-        """A colour can be chosen where it is used."""
+        """Enable a color only where it is used."""
         numbered = self._view.coloring == "number"
         self.palette_box.setEnabled(numbered)
         self.cell_color.setVisible(numbered and self._view.palette == ONE_COLOR)

@@ -1,4 +1,4 @@
-"""How each channel is shown: whether at all, in which colour of the composite, with which gamma."""
+"""The look of each channel: visibility, color in the composite, gamma."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GAMMAS = (0.2, 3.0)
 
 
 class _Channel:
-    """A channel of a view as a state of its own, for widgets to be bound to."""
+    """A channel of a view as a state of its own, so widgets can bind to it."""
 
     class _Events:
         on, color, gamma = Signal(bool), Signal(str), Signal(float)
@@ -46,7 +46,7 @@ class _Channel:
 
 
 def channel_name(session: Session, number: int) -> str:
-    """Name of a channel from the file, else its number; colours if there are at most three."""
+    """The channel's name from the file, else its number; a color if there are at most three."""
     document = session.document
     names = () if document is None else document.channel_names
     if number < len(names) and names[number]:
@@ -56,7 +56,7 @@ def channel_name(session: Session, number: int) -> str:
 
 
 class ChannelRows(CollapsibleGroup):
-    """A row per channel: seen or not, colour, gamma."""
+    """One row per channel: visibility, color, gamma."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(tr("channels: colour, gamma"))
@@ -86,12 +86,12 @@ class ChannelRows(CollapsibleGroup):
         self.form.addRow(box, row(gamma, color))
 
     def _compose(self) -> None:
-        """A colour that was chosen is to be seen."""
+        """Switch to the composite when a color is chosen, so the color shows."""
         if self._session.view.color != "composite":
             self._session.view.color = "composite"
 
     def _fit(self) -> None:
-        """Make one row per channel of the image."""
+        """Make one row for each channel of the image."""
         document = self._session.document
         n = document.picture.n_channels if document is not None else 1
         while len(self._states) < n:

@@ -1,4 +1,4 @@
-"""The diameter in pixels, and in micrometres where the size of a pixel is known."""
+"""The diameter in pixels, and in micrometers if the pixel size is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNIT_LETTERS = set("0123456789., µμumn")
 
 
 class DiameterBox(NumberBox):
-    """Takes pixels, and lengths with their unit such as ``12 µm``; empty it is 0."""
+    """Takes pixels, and lengths with a unit such as ``12 µm``; empty means 0."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -30,18 +30,18 @@ class DiameterBox(NumberBox):
         return super().number(text) if length is None else length
 
     def is_begin(self, text: str) -> bool:
-        """Whether it is the beginning of a number, with or without a unit."""
+        """Whether the text is the beginning of a number, with or without a unit."""
         return super().is_begin(text) or set(text) <= _UNIT_LETTERS
 
     def allowed(self) -> str:
-        """What may be typed: pixels, or a length."""
+        """The allowed input: pixels, or a length."""
         known = self._session.scale.pixel_um is not None
         length = tr('a length such as "12 µm"') if known else tr("a length once the size of a pixel is known")
         return tr("{allowed}, or {length}", allowed=super().allowed(), length=length)
 
 
 class DiameterLabel(QLabel):  # type: ignore[misc]
-    """The diameter in micrometres; not there where the size of a pixel is unknown."""
+    """The diameter in micrometers; hidden if the pixel size is unknown."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()

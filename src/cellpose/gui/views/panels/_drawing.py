@@ -1,4 +1,4 @@
-"""How cells are drawn, and removed together."""
+"""Controls for drawing cells, and for removing several at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image restored by a network, or sharpened, smoothed, evened out, inverted by a filter; both beside the image."""
+"""The image restored by a network, or sharpened, smoothed, equalized or inverted by a filter; both side by side."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Filtering"]
 _LARGEST_PX = 10_000
 _FILE = tr("a file…")
 
-# For each number its label, the step of its box, the end of its slider, and what it does.
+# For each number: its label, the step of its box, the end of its slider, and its effect.
 _NUMBERS = {
     "background_radius": (
         tr("background radius"),
@@ -62,7 +62,7 @@ _OF_SETS = {
 
 
 class Filtering(Group):
-    """None, filter, the tasks of networks, which picture is seen, and what the filter does."""
+    """None, filter, the tasks of networks, which picture is shown, and what the filter does."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(tr("Restoration and filters"))
@@ -98,7 +98,7 @@ class Filtering(Group):
         made.setCheckable(True)
         made.setProperty("choice", True)
         made.setProperty("narrow", True)
-        made.clicked.connect(lambda: self._show_state())  # also where nothing came of it
+        made.clicked.connect(lambda: self._show_state())  # also if nothing came of it
         return made
 
     def _add_model(self) -> None:

@@ -1,4 +1,4 @@
-"""Names of controls for those who hear the window instead of seeing it."""
+"""Names of controls for screen readers."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _KINDS = (
     QLineEdit,
     QProgressBar,
 )
-_WHOLE = (QAbstractItemView, QAbstractSpinBox, QComboBox, QKeySequenceEdit, QLineEdit)  # whose parts are their own
+_WHOLE = (QAbstractItemView, QAbstractSpinBox, QComboBox, QKeySequenceEdit, QLineEdit)  # their parts get no names
 _HINT_ENDS = re.compile(r"[;(<]")
 
 
 def controls_of(whole: QWidget) -> list[QWidget]:
-    """What can be used in a widget, each once: parts of controls and scroll bars left out."""
+    """The usable controls in a widget, each once, without the parts of controls and without scroll bars."""
     found = [whole, *whole.findChildren(QWidget)]
     return [
         each
@@ -59,7 +59,7 @@ def controls_of(whole: QWidget) -> list[QWidget]:
 
 
 def name_as(name: str, *wholes: QWidget) -> None:
-    """Give a name to all controls of some widgets that have no words of their own; to more than one, with its hint."""
+    """Name the unnamed controls in some widgets; if there are several, add the hint of each to its name."""
     for whole in wholes:
         mute = [each for each in controls_of(whole) if not _words(each)]
         for each in mute:
@@ -68,7 +68,7 @@ def name_as(name: str, *wholes: QWidget) -> None:
 
 
 def give_names(top: QWidget) -> None:
-    """Name all controls that have no name yet: by the label of their row, by their hint, or by what they suggest."""
+    """Name all unnamed controls: by the label of their row, their hint, or their placeholder."""
     for form in top.findChildren(QFormLayout):
         for row in range(form.rowCount()):
             label, field = (
@@ -79,21 +79,21 @@ def give_names(top: QWidget) -> None:
                 _name_new(field, label.text())
                 controls = controls_of(field)
                 if isinstance(label, QLabel) and controls:
-                    label.setBuddy(controls[0])  # by which boxes of choices are named on Linux
+                    label.setBuddy(controls[0])  # on Linux, combo boxes get their name from the buddy label
     for each in controls_of(top):
         if not each.accessibleName() and not _words(each):
             each.setAccessibleName(_hint(each) or (each.placeholderText() if isinstance(each, QLineEdit) else ""))
 
 
 def order_tabs(*wholes: QWidget) -> None:
-    """Let the Tab key go through some widgets one after the other, in each as its rows are read."""
+    """Let the Tab key go through some widgets in turn, and through each in reading order."""
     way = [stop for whole in wholes for stop in _stops(whole)]
     for before, after in pairwise(way):
         QWidget.setTabOrder(before, after)
 
 
 def _stops(whole: QWidget) -> Iterator[QWidget]:
-    """What takes the focus by Tab, in the order of the layouts."""
+    """The widgets that take focus by Tab, in layout order."""
     if isinstance(whole, QScrollArea | QDockWidget) and whole.widget() is not None:
         yield from _stops(whole.widget())
     elif whole.layout() is None or isinstance(whole, _KINDS):
@@ -114,7 +114,7 @@ def _in_layout(layout: QLayout) -> Iterator[QWidget]:
 
 
 def _items(layout: QLayout) -> Iterator[QLayoutItem]:
-    """The items of a form row by row, regardless of the order of insertion."""
+    """The items of a form row by row, regardless of insertion order."""
     if not isinstance(layout, QFormLayout):
         yield from (layout.itemAt(place) for place in range(layout.count()))
         return
@@ -132,7 +132,7 @@ def _name_new(field: QWidget, name: str) -> None:
 
 
 def _words(control: QWidget) -> str:
-    """What a button says by itself."""
+    """The text of a button."""
     return str(control.text()) if isinstance(control, QAbstractButton) else ""
 
 

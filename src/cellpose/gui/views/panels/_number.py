@@ -1,4 +1,4 @@
-"""Boxes for numbers, which take what is typed as it is meant, or not at all."""
+"""Boxes for numbers, which read input as it was meant, or reject it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LETTERS = set("0123456789.,+-eE ")
 
 
 def number_in(text: str) -> float | None:
-    """A number as people write it; None where it is none.
+    """A number as people write it; None if the text is not a number.
 
     Examples
     --------
@@ -29,37 +29,37 @@ def number_in(text: str) -> float | None:
 
 
 class NumberBox(QDoubleSpinBox):  # type: ignore[misc]
-    """Takes ``1e3`` and a decimal comma too, where Qt leaves out the letters that it does not like and reads the rest.
+    """Also takes ``1e3`` and a decimal comma, where Qt drops the letters that it rejects and reads the rest.
 
-    What is no number leaves the last one; a number beyond the range becomes the end of the range, and says so.
+    Input that is not a number keeps the last value; a value out of range becomes the nearest limit, with a message.
 
     Parameters
     ----------
     parent
-        Above which it lies.
+        The widget that holds the box.
 
     Attributes
     ----------
     blank
-        What an empty box means; None: the last number stays.
+        The meaning of an empty box; None: the last number stays.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.blank: float | None = None
-        self.editingFinished.connect(lambda: self.setValue(self.value()))  # as it is understood is how it stands there
+        self.editingFinished.connect(lambda: self.setValue(self.value()))  # the text is rewritten as it was understood
 
     def number(self, text: str) -> float | None:
-        """What a text, without the suffix of the box, means."""
+        """The value of a text without the suffix of the box."""
         bare = text.removesuffix(self.suffix()).strip()
         return self.blank if not bare else number_in(bare)
 
     def is_begin(self, text: str) -> bool:
-        """Whether a text may become a number while it is typed."""
+        """Whether a partly typed text may become a number."""
         return set(text.removesuffix(self.suffix())) <= _LETTERS
 
     def validate(self, text: str, place: int) -> tuple[QValidator.State, str, int]:
-        """Whole, on the way, or no number."""
+        """Acceptable, intermediate or invalid."""
         number = self.number(text)
         if number is not None and self.minimum() <= number <= self.maximum():
             return QValidator.State.Acceptable, text, place
@@ -72,7 +72,7 @@ class NumberBox(QDoubleSpinBox):  # type: ignore[misc]
         return float(self.value() if number is None else round(number, self.decimals()))
 
     def fixup(self, text: str) -> str:
-        """The end of the range for what is beyond it, else the last number; tell which numbers there can be."""
+        """The nearest limit for a value out of range, else the last number; report the allowed numbers."""
         number = self.number(text)
         value = self.value() if number is None else min(max(number, self.minimum()), self.maximum())
         if self.isVisible():

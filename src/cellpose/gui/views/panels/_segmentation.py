@@ -1,4 +1,4 @@
-"""What a segmentation is asked for, and the button that runs it."""
+"""The settings of a segmentation, and the button that runs it."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class SegmentationPanel(Group):
         if job.name not in (runs.name, runs.sizing, session.models.job):
             return
         loading = job.name == runs.name and runs.is_running and job.progress == 0
-        self.progress.setRange(0, 0 if loading else 100)  # from 0 to 0 it swings: how long a model takes is not known
+        self.progress.setRange(0, 0 if loading else 100)  # a busy bar: the time to load a model is unknown
         self.progress.setValue(0 if job.cancelled else round(100 * job.progress))
         self._show_state()
 
@@ -194,7 +194,7 @@ class SegmentationPanel(Group):
     def _set_channels(self) -> None:
         first, second = (box.currentIndex() for box in self.channels)
         self._session.settings.channels = (first, second)
-        self._show_channels()  # also where they were changed back
+        self._show_channels()  # also if they were changed back
 
     def _show_channels(self) -> None:
         for box, channel in zip(self.channels, self._session.settings.channels, strict=True):

@@ -1,4 +1,4 @@
-"""Movies: all frames at once, links through time, and how they are seen."""
+"""Movies: segmenting all frames, linking cells through time, and the display."""
 
 from __future__ import annotations
 
@@ -86,5 +86,5 @@ class TimePanel(Group):
         self.run.setEnabled(movies.is_open and (runs.is_running or not (session.held or runs.is_ending)))
         self.link.setText(tr("cancel") if movies.is_linking else tr("link cells"))
         self.link.setEnabled(movies.is_open and not session.held)
-        self.progress.setRange(0, 0 if movies.is_linking else 1)  # how long it takes is not known
+        self.progress.setRange(0, 0 if movies.is_linking else 1)  # the duration is unknown
         self.progress.reset()

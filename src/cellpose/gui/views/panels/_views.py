@@ -1,4 +1,4 @@
-"""Which picture is seen, its colours and its saturation."""
+"""The choice of the picture, its colors and its saturation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOWEST, _HIGHEST = -0.1, 255.1
 
 
 class Views(Group):
-    """Colour, view, saturation."""
+    """Color, view, saturation."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(tr("Views"))
@@ -59,7 +59,7 @@ class Views(Group):
         self._show_views()
 
     def _show_views(self) -> None:
-        """Only pictures that there are can be chosen."""
+        """Offer only the pictures that exist."""
         there = self._session.available_views()
         for place, name in enumerate(VIEWS):
             self.picture.model().item(place).setEnabled(name in there)
@@ -77,7 +77,7 @@ class Views(Group):
         slider.setDecimals(0)
         slider.setHandleLabelPosition(slider.LabelPosition.NoLabel)
         slider.setEdgeLabelMode(slider.EdgeLabelMode.LabelIsValue)
-        slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys do not move its handles: the values are typed
+        slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys do not move its handles: values are typed
         for part in slider.findChildren(QAbstractSlider):
             part.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             own_keys(part, Qt.FocusPolicy.NoFocus)
@@ -97,23 +97,23 @@ class Views(Group):
 
     def _show_levels(self, levels: list[tuple[float, float]]) -> None:
         for slider, ends in zip(self.levels, levels, strict=False):
-            if slider.value() != tuple(ends):  # to draw one takes longer than the image
+            if slider.value() != tuple(ends):  # drawing a slider takes longer than drawing the image
                 blocked = slider.blockSignals(True)
                 slider.setValue(ends)
                 slider.blockSignals(blocked)
 
 
 def _name_levels(slider: QLabeledDoubleRangeSlider, channel: str) -> None:
-    """Name the slider and the values beside it for screen readers."""
+    """Name the slider and its boxes for screen readers."""
     slider.setAccessibleName(channel)
     for part in slider.findChildren(QAbstractSlider):
         part.setAccessibleName(tr("{channel}, range of brightness", channel=channel))
     for part in slider.findChildren(QLineEdit):
-        part.setAccessibleName(channel)  # those at the handles are not shown
+        part.setAccessibleName(channel)  # those at the handles are hidden
     for end, color in zip(_ends(slider), (tr("black"), tr("white")), strict=True):
         end.setAccessibleName(tr("{channel}, shown as {color}", channel=channel, color=color))
 
 
 def _ends(slider: QLabeledDoubleRangeSlider) -> list[QLineEdit]:
-    """The boxes at the left and at the right of a slider."""
+    """The boxes to the left and right of a slider."""
     return [part for part in slider.findChildren(QLineEdit) if slider.layout().indexOf(part) >= 0]

@@ -1,4 +1,4 @@
-"""How volumes are looked at, painted and segmented."""
+"""How volumes are displayed, painted and segmented."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["VolumePanel"]
 
 
 class VolumePanel(Group):
-    """How far planes are apart, the brush, 3D flows or stitched planes. Hidden for single planes and movies."""
+    """Distance of planes, the brush, 3D flows or stitched planes. Hidden for single planes and movies."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(tr("Volume"))
@@ -38,7 +38,7 @@ class VolumePanel(Group):
         self.form.addRow(tr("dz of thin slices"), self.dz)
         self.steps = check_box(tr("steps by true distances"), settings, "isotropic_steps")
         self.steps.setToolTip(tr("for 3D flows of thick planes; off, as published, cells fall apart into rings there"))
-        self.steps.clicked.connect(lambda _: live.follow())  # not where another volume brings its own
+        self.steps.clicked.connect(lambda _: live.follow())  # not when another volume brings its own value
         self.form.addRow(tr("stitch threshold"), self.stitch)
         self.form.addRow(tr("flow3D smooth"), self.smooth)
         self.form.addRow(tr("anisotropy"), self.anisotropy)
