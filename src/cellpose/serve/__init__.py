@@ -15,7 +15,7 @@ _PLACES = {"Client": "_client", "create_app": "_app", "run": "_run"}
 
 
 def __getattr__(name: str) -> Any:
-    # the libraries of a server are loaded when one is made, those of a client when one is
+    # the server's libraries are loaded when a server is made, the client's when a client is made
     if name in _PLACES:
         import importlib
 

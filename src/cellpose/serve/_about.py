@@ -1,4 +1,4 @@
-"""What is known of an image."""
+"""The facts about an image."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class About:
     Attributes
     ----------
     width, height, planes, times, channels
-        Its sides.
+        Lengths of its axes.
     dtype
         uint8, uint16 or float32.
     channel_names
         Empty where unknown.
     pixel_size_um
         Along (z, y, x) in micrometres; None where unknown.
-    spans
+    For each channel, the values shown as black and as full brightness.
         For each channel the values that are shown black and bright.
     """
 
@@ -41,7 +41,7 @@ class About:
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> About:
-        """As it comes from JSON."""
+        """Build it from the fields of JSON."""
         z, y, x = found["pixel_size_um"]
         spans = tuple((float(low), float(high)) for low, high in found["spans"])
         names = tuple(found["channel_names"])
@@ -49,16 +49,16 @@ class About:
 
     @property
     def frames(self) -> int:
-        """Planes of all times."""
+        """Number of planes over all times."""
         return self.planes * self.times
 
     @property
     def levels(self) -> int:
-        """Levels of tiles: the full size, and halves of it until one tile holds all."""
+        """Levels of tiles: the full size, then halves until one tile holds the image."""
         return max(0, (max(self.width, self.height) - 1) // TILE).bit_length() + 1
 
     @property
     def axes(self) -> str:
-        """Letters of the axes that are longer than 1, Y and X always."""
+        """Letters of the axes longer than 1; Y and X always."""
         sides = {"T": self.times, "Z": self.planes, "C": self.channels}
         return "".join(letter for letter in "TZYXC" if sides.get(letter, 2) > 1)

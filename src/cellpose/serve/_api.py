@@ -61,13 +61,13 @@ _UPLOADED = {
 
 
 def site_of(request: Request) -> Site:
-    """The server that a request is for."""
+    """The server that handles a request."""
     site: Site = request.app.state.site
     return site
 
 
 def item_of(request: Request, image: Annotated[str, InPath(description="id of an image", max_length=64)]) -> Item:
-    """The image that a request is for."""
+    """The image that a request names."""
     item = site_of(request).store.get(image)
     if item is None:
         raise Refused(404, "there is no such image; images are deleted when nobody has used them for a while")
@@ -75,7 +75,7 @@ def item_of(request: Request, image: Annotated[str, InPath(description="id of an
 
 
 def job_of(request: Request, job: Annotated[str, InPath(description="id of a job", max_length=64)]) -> Job:
-    """The job that a request is for."""
+    """The job that a request names."""
     found = site_of(request).jobs.get(job)
     if found is None:
         raise Refused(404, "there is no such job")
@@ -98,7 +98,7 @@ def api_routes(_site: Site) -> list[Any]:
 
 @router.get("/about")
 async def about(site: TheSite) -> dict[str, Any]:
-    """What the server has: models, formats, limits, examples."""
+    """What the server offers: models, formats, limits, examples."""
     options = site.options
     kinds = await site.quick(site.models.kinds)
     return {
@@ -144,13 +144,13 @@ async def add_image(
 
 @router.get("/images/{image}")
 async def get_image(item: TheItem) -> ImageAnswer:
-    """What is known of an image."""
+    """Facts about an image."""
     return image_answer(item)
 
 
 @router.delete("/images/{image}", status_code=204)
 async def delete_image(site: TheSite, item: TheItem) -> None:
-    """Delete an image and all that was found in it."""
+    """Delete an image and all its results."""
     await site.quick(site.forget, item)
 
 
@@ -182,9 +182,9 @@ async def labels(site: TheSite, item: TheItem, level: Place, column: Place, row:
 
 @router.get("/images/{image}/hues", response_class=Response)
 async def hues(item: TheItem) -> Response:
-    """For each number of a cell one that its color can be made of, which stays while thresholds change.
+    """For each cell number, a number to derive its color from; it stays the same while thresholds change.
 
-    32-bit numbers, little-endian, deflated; the first is of the background.
+    32-bit numbers, little-endian, deflated; the first belongs to the background.
     """
     content = zlib.compress(cells_of(item).hues.astype("<u4").tobytes(), 1)
     return Response(content, media_type="application/octet-stream", headers={"Content-Encoding": "deflate"})
@@ -192,7 +192,7 @@ async def hues(item: TheItem) -> Response:
 
 @router.post("/images/{image}/segmentation", status_code=202)
 async def start(request: Request, site: TheSite, item: TheItem, wanted: SegmentRequest) -> JobAnswer:
-    """Start to segment an image; the job says how far it is."""
+    """Start to segment an image; the job reports its progress."""
     site.rates.take(client_of(request))
     settings = await site.quick(_settings, site, item, wanted)
 
@@ -235,14 +235,14 @@ def _settings(site: Site, item: Item, wanted: SegmentRequest) -> Settings:
 
 
 def _bytes_of_cells(item: Item, mode: str) -> int:
-    """Of flows, logits and labels on the disk."""
+    """Disk space for flows, logits and labels."""
     pixels = item.about.frames * item.about.height * item.about.width
     return pixels * 4 * ((3 if mode == "volume" else 2) + 1 + 2)
 
 
 @router.patch("/images/{image}/segmentation")
 async def threshold(site: TheSite, item: TheItem, wanted: Thresholds) -> CellsAnswer:
-    """Make the cells anew of the flows that are kept, at other thresholds; the network does not run."""
+    """Recompute the cells from the kept flows with new thresholds; the network does not run."""
 
     def work() -> CellsAnswer:
         with item.lock:
@@ -255,7 +255,7 @@ async def threshold(site: TheSite, item: TheItem, wanted: Thresholds) -> CellsAn
 
 @router.post("/images/{image}/cells")
 async def click(site: TheSite, item: TheItem, place: Click) -> Edited:
-    """Remove the cell at a pixel; where there is none, add the one that is there."""
+    """Remove the cell at a pixel; if there is none, add the cell that the flows show there."""
 
     def work() -> Edited:
         with item.lock:
@@ -268,7 +268,7 @@ async def click(site: TheSite, item: TheItem, place: Click) -> Edited:
 
 @router.delete("/images/{image}/cells/last")
 async def undo(site: TheSite, item: TheItem) -> CellsAnswer:
-    """Take back the last cell that was added or removed."""
+    """Undo the last addition or removal of a cell."""
 
     def work() -> CellsAnswer:
         with item.lock:
@@ -302,7 +302,7 @@ async def results(
     image: Annotated[list[str], Query(description="ids of images", max_length=500)],
     form: Annotated[list[str] | None, Query(alias="format", description="formats; all if none is given")] = None,
 ) -> Response:
-    """Download the results of several images as one zip archive."""
+    """Download the results of several images as one ZIP archive."""
     site.rates.take(client_of(request))
     items = [site.store.get(key) for key in image]
     found = [item for item in items if item is not None and item.cells is not None]
@@ -321,7 +321,7 @@ async def _archive(site: Site, items: list[Item], names: list[str], filename: st
 
 
 async def _download(site: Site, write: Callable[[Path], Path], media: str) -> Response:
-    """A file that is written, sent and removed."""
+    """Write a file, send it and remove it."""
     folder = Path(tempfile.mkdtemp(dir=site.store.folder))
     remove = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
     try:
@@ -335,7 +335,7 @@ async def _download(site: Site, write: Callable[[Path], Path], media: str) -> Re
 
 @router.get("/jobs/{job}")
 async def get_job(site: TheSite, found: TheJob) -> JobAnswer:
-    """How far a job is."""
+    """Progress of a job."""
     return job_answer(found, site.jobs.ahead_of(found))
 
 
@@ -348,7 +348,7 @@ async def cancel(site: TheSite, found: TheJob) -> JobAnswer:
 
 @router.get("/jobs/{job}/events", response_class=Response)
 async def events(request: Request, site: TheSite, found: TheJob) -> Response:
-    """How far a job is, whenever it changes, as server-sent events; the stream ends with the job."""
+    """Progress of a job as server-sent events, one for each change; the stream ends with the job."""
     headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(_events(request, site, found), media_type="text/event-stream", headers=headers)
 
@@ -366,7 +366,7 @@ async def _events(request: Request, site: Site, job: Job) -> AsyncIterator[str]:
             quiet = 0
         if answer.state in ("done", "failed", "cancelled") or await request.is_disconnected():
             return
-        site.store.get(job.about)  # somebody waits for it
+        site.store.get(job.about)  # a client is waiting for it
         await asyncio.sleep(_TICK_S)
 
 

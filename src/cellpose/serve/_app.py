@@ -1,4 +1,4 @@
-"""The application: routes, limits and the life of a server."""
+"""The application: routes, limits and the lifetime of a server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["RouteMaker", "create_app"]
 
 logger = logging.getLogger("cellpose.serve")
 
-#: Gives routes of a server; further ones may be given to `create_app`.
+#: Gives routes of a server; `create_app` accepts more of these.
 RouteMaker = Callable[[Site], Sequence[BaseRoute]]
 
 _EXAMPLES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -52,26 +52,26 @@ def create_app(
     Parameters
     ----------
     options
-        Where it listens, and its limits; None: the defaults.
+        Address to listen on, and limits; None: the defaults.
     token
-        What users must give; None: nothing.
+        The token that users must give; None: no token.
     open_to_all
-        Without a token: answer under any name of host, not only those of this machine and ``public_hosts``.
+        Without a token: answer under any host name, not only those of this machine and ``public_hosts``.
     public_hosts
-        Further names of host.
+        Further host names.
     frames
         Sites that may show the page in a frame.
     examples
-        Folder of images that the page offers to try.
+        Folder of example images that the page offers.
     gpu
         Whether models run on the GPU.
     routes
-        Functions that give further routes; they are asked before the page is.
+        Functions that return more routes; these are matched before the page.
 
     Returns
     -------
     ASGI application
-        To be run by a server such as uvicorn.
+        Run it with a server such as uvicorn.
     """
     options = options or Serving()
     site = Site(options, _examples(examples), gpu)
@@ -112,7 +112,7 @@ def _examples(folder: str | Path | None) -> dict[str, Path]:
 
 
 def _answer_errors(app: FastAPI) -> None:
-    """Let every error be JSON with its reason."""
+    """Answer every error as JSON with its reason."""
 
     @app.exception_handler(Refused)
     async def refused(_request: Request, error: Refused) -> Response:
@@ -136,7 +136,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(FileNotFoundError)
     async def gone(_request: Request, _error: Exception) -> Response:
-        # another request has deleted or segmented the image while this one was answered
+        # another request deleted or segmented the image in the meantime
         return JSONResponse({"error": "the image was changed or deleted meanwhile"}, 404)
 
     @app.exception_handler(HTTPException)

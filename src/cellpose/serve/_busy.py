@@ -1,4 +1,4 @@
-"""The server has enough to do: a request is refused now and may be tried again."""
+"""The error of a server at its limit: it refuses the request for now, and the client may try again."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ __all__ = ["Busy"]
 
 
 class Busy(CellposeError):
-    """There is no room now.
+    """The server has no capacity right now.
 
     Parameters
     ----------
     message
-        What there is too much of.
+        Which limit was reached.
     wait_s
         Seconds after which to try again.
     """

@@ -1,4 +1,4 @@
-"""Cells of an image: kept with their flows, made anew at other thresholds, added and removed one by one."""
+"""Cells of an image: kept with their flows, recomputed with other thresholds, added and removed one by one."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ __all__ = ["Cells", "Settings"]
 
 Array = npt.NDArray[Any]
 
-_FINDERS = 2  # that are kept, for sliders that are dragged
-_MOST_KEPT = 2**24  # pixels, of one that is kept
+_FINDERS = 2  # kept for sliders that are being dragged
+_MOST_KEPT = 2**24  # pixels of a finder that is kept
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How an image is segmented.
+    """The settings of a segmentation.
 
     Attributes
     ----------
     model
-        Its name.
+        Name of the model.
     diameter
         In pixels; None: as the model expects.
-    channels
+    Channel of the cells and channel of the nuclei, from 1; 0: gray, or no nuclei.
         Channel of the cells and of the nuclei, from 1; 0: gray, or none.
     mode
-        ``"planes"``, each plane by itself; ``"stitch"``, joined where cells overlap; ``"volume"``.
+        ``"planes"``: each plane by itself; ``"stitch"``: cells that overlap are joined; ``"volume"``.
     masking
-        From flows to masks.
+        Options of the step from flows to masks.
     stitch_threshold
-        Overlap from which cells of neighbouring planes are one.
+        Overlap above which cells of neighboring planes are one.
     anisotropy
         Distance of planes divided by the size of a pixel.
     invert
-        Cells are darker than what is around them.
+        Cells are darker than the background.
     """
 
     model: str
@@ -63,7 +63,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class _Edit:
-    """A cell that was added (its pixels) or removed (a pixel that it has, or had)."""
+    """A cell that was added (its pixels) or removed (one of its pixels)."""
 
     frame: int
     y: int
@@ -72,31 +72,31 @@ class _Edit:
 
 
 class Cells:
-    """What a run found, in files of a folder within that of its image.
+    """The result of a run, in files in a subfolder of its image's folder.
 
     Parameters
     ----------
     folder
-        Of the image.
+        The image's folder.
     settings
-        Of the run.
+        Settings of the run.
     masks
-        Labels (frame, Y, X), where a frame is a plane of a time.
+        Labels (frame, Y, X); a frame is one plane at one time.
     dP
         Flows (2 or 3, frame, Y, X), float32.
     cellprob
         Logits (frame, Y, X), float32.
     planes
-        Of a time, so many frames.
+        Planes per time, each of them a frame.
 
     Attributes
     ----------
     version
-        Another one whenever the labels have changed.
+        Changes whenever the labels change.
     count
         Number of cells.
     hues
-        By the numbers of the cells, uint32: what their colors are made of; they stay where thresholds change.
+        One uint32 per cell number, from which the cell's color derives; it stays the same while thresholds change.
     """
 
     def __init__(self, folder: Path, settings: Settings, masks: Array, dP: Array, cellprob: Array, planes: int) -> None:
@@ -113,18 +113,18 @@ class Cells:
 
     @property
     def _together(self) -> int:
-        """Frames whose cells are numbered together."""
+        """Number of frames whose cells share one numbering."""
         return 1 if self.settings.mode == "planes" else self._planes
 
     @property
     def labels(self) -> Array:
-        """Labels (frame, Y, X), int32, as they are now."""
+        """Current labels (frame, Y, X), int32."""
         while True:
             version = self.version
             try:
                 return self._read(f"labels-{version}")
             except FileNotFoundError:
-                if version == self.version:  # else they were made anew just now
+                if version == self.version:  # otherwise they were recomputed in the meantime
                     raise
 
     @property
@@ -134,16 +134,16 @@ class Cells:
 
     @property
     def n_edits(self) -> int:
-        """Cells that were added and removed by hand."""
+        """Number of cells added and removed by hand."""
         return len(self._edits)
 
     def threshold(self, **masking: Any) -> None:
-        """Make the cells anew of the kept flows; what was added and removed by hand stays so.
+        """Recompute the cells from the kept flows; additions and removals by hand remain.
 
         Raises
         ------
         OptionError
-            If a threshold is out of its range.
+            If a threshold is out of range.
         """
         with self._lock:
             wanted = replace(self.settings.masking, **masking)
@@ -153,7 +153,7 @@ class Cells:
             self._show()
 
     def click(self, frame: int, y: int, x: int) -> int:
-        """Remove the cell at a pixel; where there is none add the one that is there. Its number; 0: it was removed.
+        """Remove the cell at a pixel; if there is none, add one there. Returns its number; 0: the cell was removed.
 
         Raises
         ------
@@ -174,7 +174,7 @@ class Cells:
             return int(self.labels[frame, y, x])
 
     def undo(self) -> bool:
-        """Take back the last edit; whether there was one."""
+        """Undo the last edit; return whether there was one."""
         with self._lock:
             if not self._edits:
                 return False
@@ -198,7 +198,7 @@ class Cells:
         reach = max(128, int(3 * (self.settings.diameter or 0)))
         finder = dynamics.CellFinder(np.asarray(dP[:, frame]), np.asarray(cellprob[frame]), reach_px=reach)
         found = finder.at(y, x, self.settings.masking.cellprob_threshold)
-        # a cell that a lower threshold would have shown is what is meant by a click on it
+        # a click means the cell that a lower threshold would show there
         found = found or finder.at(y, x, min(self.settings.masking.cellprob_threshold - 3.0, -3.0))
         if found is None:
             message = "no cell was found there; lower the threshold of cell probability to find more"
@@ -213,11 +213,11 @@ class Cells:
         return whole
 
     def _found(self, masking: Masking) -> Array:
-        """Labels of the kept flows, as a run would have made them."""
+        """Labels from the kept flows, as a run would make them."""
         dP, cellprob = self.flows
         words = {name: getattr(masking, name) for name in Masking.__dataclass_fields__}
         stitch = self.settings.mode == "stitch"
-        if stitch:  # cells that are joined between planes are sized when that is done
+        if stitch:  # cells joined between planes are filtered by size when they are joined
             words["min_size"] = -1
         depth = self._planes if len(dP) == 3 else 1
         masks = np.empty(cellprob.shape, np.int32)
@@ -232,7 +232,7 @@ class Cells:
         return _numbered(masks, self._together)
 
     def _show(self) -> None:
-        """Apply the edits to what was found, and count."""
+        """Apply the edits to the labels found, and count the cells."""
         labels = np.array(self._read("found"), np.int32)
         number = int(labels.max(initial=0))
         for edit in self._edits:
@@ -251,7 +251,7 @@ class Cells:
         self.count = int((present[1:] > 0).sum())
         self._write(f"labels-{self.version + 1}", labels)
         self.version += 1
-        with suppress(OSError):  # on Windows while somebody reads it; then it goes with the folder
+        with suppress(OSError):  # on Windows, if a reader has the file open; then it goes with the folder
             before.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
@@ -262,7 +262,7 @@ class Cells:
         return array
 
     def _write(self, name: str, array: Array) -> None:
-        """Another file in the place of one that may be mapped."""
+        """Write a new file in place of one that may be memory-mapped."""
         path = self._path(name)
         with suppress(OSError):
             path.unlink(missing_ok=True)
@@ -275,7 +275,7 @@ def _remove(labels: Array, number: int) -> None:
 
 
 def _numbered(masks: Array, together: int) -> Array:
-    """Labels of frames, int32, so that each number is there once, though each few together were numbered from 1.
+    """Labels of frames, int32, with unique numbers, where each group of frames was numbered from 1.
 
     Examples
     --------
@@ -296,7 +296,7 @@ _kept_lock = threading.Lock()
 
 
 def _finder(folder: Path, number: int, dP: Array, cellprob: Array) -> dynamics.MaskFinder:
-    """What makes masks of the flows of a frame or volume; the last ones are kept."""
+    """The mask finder for the flows of a frame or volume; the most recent ones are kept."""
     with _kept_lock:
         finder = _kept.pop((folder, number), None)
     if finder is None:

@@ -1,4 +1,4 @@
-"""A client of the API, for scripts."""
+"""A client of the API for scripts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Client:
     Parameters
     ----------
     address
-        Of the server, such as ``"http://localhost:8770/"``; with a prefix if it has one.
+        Address of the server, such as ``"http://localhost:8770/"``, with its prefix if it has one.
     token
-        That the server asks for; None: none.
+        Token of the server; None: no token.
     patience_s
-        Seconds for which a request is tried again while the server is busy.
+        Seconds during which a request is retried while the server is busy.
 
     Raises
     ------
@@ -71,18 +71,18 @@ class Client:
         self._http.close()
 
     def about(self) -> dict[str, Any]:
-        """What the server has: models, formats, limits, examples."""
+        """What the server offers: models, formats, limits, examples."""
         return dict(self._json("GET", "about"))
 
     def upload(self, path: str | os.PathLike[str]) -> str:
-        """Upload an image; its id.
+        """Upload an image and return its id.
 
         Raises
         ------
         FileMissingError
             If there is no such file.
         InputError
-            If the server does not take it.
+            If the server rejects it.
         DownloadError
             If the server cannot be reached, or stays busy.
         """
@@ -99,9 +99,9 @@ class Client:
         Parameters
         ----------
         image
-            Its id.
+            Id of the image.
         report
-            Called with the share that is done, 0 to 1.
+            Called with the completed fraction, 0 to 1.
         **options
             ``model``, ``diameter``, ``channels``, ``mode``, ``cellprob_threshold``, ``flow_threshold``, ``min_size``,
             ``stitch_threshold``, ``anisotropy``, ``invert``.
@@ -109,12 +109,12 @@ class Client:
         Returns
         -------
         dict
-            What is known of the image, its cells among it.
+            Facts about the image, including its cells.
 
         Raises
         ------
         InputError
-            If an option is wrong, or the segmentation failed or was cancelled.
+            If an option is wrong, or the segmentation failed or was canceled.
         DownloadError
             As `upload`.
         """
@@ -130,19 +130,19 @@ class Client:
         return self.image(image)
 
     def image(self, image: str) -> dict[str, Any]:
-        """What is known of an image."""
+        """Facts about an image."""
         return dict(self._json("GET", f"images/{image}"))
 
     def threshold(self, image: str, **thresholds: Any) -> dict[str, Any]:
-        """Make the cells anew at other thresholds, without the network; what is known of them."""
+        """Recompute the cells with other thresholds, without the network; return facts about them."""
         return dict(self._json("PATCH", f"images/{image}/segmentation", json=thresholds))
 
     def click(self, image: str, x: int, y: int, frame: int = 0) -> dict[str, Any]:
-        """Remove the cell at a pixel, or add the one that is there; what has changed."""
+        """Remove the cell at a pixel, or add one there; return the changes."""
         return dict(self._json("POST", f"images/{image}/cells", json={"x": x, "y": y, "frame": frame}))
 
     def masks(self, image: str) -> npt.NDArray[np.int32]:
-        """The labels of an image, int32, ``(Y, X)`` or ``(plane, Y, X)`` where it has several planes or times."""
+        """The labels of an image, int32, ``(Y, X)``, or ``(plane, Y, X)`` if it has several planes or times."""
         about = self.image(image)
         side, height, width = about["tile_size"], about["height"], about["width"]
         frames = about["planes"] * about["times"]
@@ -158,16 +158,16 @@ class Client:
         return labels[0] if frames == 1 else labels
 
     def download(self, image: str, form: str, path: str | os.PathLike[str]) -> Path:
-        """Write a result to a file, in the place of what is there; ``form`` is one of `about`'s formats, or "zip"."""
+        """Write a result to a file, replacing an existing one; ``form`` is one of the formats in `about`, or "zip"."""
         return self._write(self._send("GET", f"images/{image}/results/{quote(form, safe='')}").content, path)
 
     def download_all(self, images: Iterable[str], path: str | os.PathLike[str], forms: Iterable[str] = ()) -> Path:
-        """Write the results of several images to one zip archive."""
+        """Write the results of several images to one ZIP archive."""
         params = {"image": list(images), "format": list(forms)}
         return self._write(self._send("GET", "results", params=params).content, path)
 
     def delete(self, image: str) -> None:
-        """Delete an image and all that was found in it."""
+        """Delete an image and all its results."""
         self._send("DELETE", f"images/{image}")
 
     @staticmethod
@@ -180,7 +180,7 @@ class Client:
         return self._send(method, place, **words).json()
 
     def _send(self, method: str, place: str, **words: Any) -> Any:
-        """An answer; while the server is busy the request is sent again."""
+        """Send a request and return the answer; retry while the server is busy."""
         until = time.monotonic() + self._patience
         while True:
             try:

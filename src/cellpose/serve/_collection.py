@@ -1,4 +1,4 @@
-"""What a server that takes contributions needs: where they are kept, and what reviewers must know."""
+"""What a server needs to take contributions: the folder that keeps them, and the reviewers' token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Collection:
     store
         The folder.
     token
-        What a reviewer must give, apart from the token of the server.
+        Token of the reviewers, separate from the server's token.
     """
 
     store: Store
@@ -32,21 +32,21 @@ class Collection:
 
     @classmethod
     def of(cls, folder: str | Path, token: str | None = None) -> Collection:
-        """The collection in a folder, made if it is not there; without a token that of the folder."""
+        """The collection in a folder, created if missing; without a token, use the one kept in that folder."""
         store = Store(folder, create=True)
         return cls(store, token or _kept_token(store.folder / _TOKEN_FILE))
 
     def is_token(self, given: str) -> bool:
-        """Whether a reviewer gave the token."""
+        """Whether this is the reviewers' token."""
         return hmac.compare_digest(given.strip().encode(), self.token.encode())
 
 
 def _kept_token(file: Path) -> str:
-    """A word that is made once; only its owner may read the file."""
+    """A random token, made once; only its owner may read the file."""
     if not file.is_file():
         word = secrets.token_urlsafe(16)
         partial = file.with_name(f".{file.name}.{os.getpid()}")
         partial.touch(0o600)
         partial.write_text(word, encoding="ascii")
-        partial.replace(file)  # of two servers that begin at once, both read what is there in the end
+        partial.replace(file)  # if two servers start at once, both end up reading the same file
     return file.read_text(encoding="ascii").strip()

@@ -1,4 +1,4 @@
-"""Contributions: images that are here, with their cells, given to a collection; the page to review them."""
+"""Contributions: uploaded images with their cells, given to a collection, and the page to review them."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ __all__ = ["REVIEW", "contribution_routes"]
 
 logger = logging.getLogger("cellpose.serve")
 
-#: Where the page is.
+#: Path of the page.
 REVIEW = "contributions"
 _COOKIE, _HEADER = "cellpose_reviewer", "X-Cellpose-Review"
 _MOST_FORM = 10_000  # bytes
 _ON_A_PAGE = 24
-_EXACT = 2**24  # up to which whole numbers are exact in float32, as labels of 32 bits are kept here
+_EXACT = 2**24  # float32 holds whole numbers exactly up to this; 32-bit labels are kept here as float32
 _SIDES = (520, 1200)
 
 
 class Given(BaseModel):
-    """A contribution: images that were uploaded, and where they come from."""
+    """A contribution: uploaded images, and where they come from."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -68,7 +68,7 @@ class Given(BaseModel):
 
 
 def collection_of(request: ApiRequest) -> Collection:
-    """The collection of the server that a request is for."""
+    """The collection of the server that handles a request."""
     collection = site_of(request).collection
     if collection is None:
         raise Refused(404, "this server collects no contributions; start it with --contributions FOLDER")
@@ -76,10 +76,10 @@ def collection_of(request: ApiRequest) -> Collection:
 
 
 def reviewer(request: ApiRequest) -> Collection:
-    """The same, for those who know its token."""
+    """The same, for clients that give the reviewers' token."""
     collection = collection_of(request)
     if not _is_reviewer(request, collection):
-        site_of(request).rates.take(client_of(request))  # words are not to be guessed
+        site_of(request).rates.take(client_of(request))  # the token must not be guessed by trying
         raise Refused(401, f"only reviewers may do this; sign in at /{REVIEW}, or send {_HEADER}: TOKEN")
     return collection
 
@@ -97,7 +97,7 @@ reviewing = APIRouter(include_in_schema=False)
 
 
 def contribution_routes(collection: Collection) -> Callable[[Site], Sequence[BaseRoute]]:
-    """What gives the routes of contributions for `create_app`."""
+    """The function that gives `create_app` the routes of contributions."""
 
     def routes(site: Site) -> Sequence[BaseRoute]:
         site.collection = collection
@@ -113,13 +113,13 @@ def contribution_routes(collection: Collection) -> Callable[[Site], Sequence[Bas
 
 @giving.get("/terms")
 async def terms(_collection: TheCollection) -> dict[str, Any]:
-    """The licences that are taken, and the text that a contributor agrees to."""
+    """The accepted licenses, and the text that a contributor agrees to."""
     return {"licences": dict(LICENCES), "consent": CONSENT}
 
 
 @giving.post("", status_code=201)
 async def give(request: ApiRequest, site: TheSite, collection: TheCollection, given: Given) -> dict[str, Any]:
-    """Give an image with its cells, all of them; a person looks at it before a model is trained on it."""
+    """Give an image with all its cells; a person reviews it before a model is trained on it."""
     site.rates.take(client_of(request))
     provenance = Provenance.of(given.provenance)
     item = _item(site, given.image)
@@ -148,7 +148,7 @@ def _item(site: Site, key: str) -> Item:
 
 
 def _plane(item: Item) -> npt.NDArray[Any]:
-    """(Y, X) or (C, Y, X)."""
+    """The image as (Y, X) or (C, Y, X)."""
     plane = np.array(item.plane(0))
     return plane[..., 0] if plane.shape[-1] == 1 else np.moveaxis(plane, -1, 0)
 
@@ -164,7 +164,7 @@ def _labels(item: Item, masks: Item | None) -> npt.NDArray[Any]:
 
 
 def _measure_later(site: Site, store: Store, given: Contribution) -> None:
-    """Find out whether it is dense when no segmentation waits; where too many wait, at the next start."""
+    """Measure how dense the annotation is once no segmentation waits; if too many wait, at the next start."""
 
     def work(_report: Callable[[float], None]) -> None:
         store.note_dense(given.id, annotated_share(store.read(given)))
@@ -186,7 +186,7 @@ async def page(
     first: Annotated[int, Query(ge=0, le=10**9)] = 0,
     review: str = "",
 ) -> Response:
-    """The page of reviewers, or what asks for their token."""
+    """The page of reviewers, or the form that asks for their token."""
     if review:
         return _signed_in(request, collection, review)
     if not _is_reviewer(request, collection):
@@ -197,7 +197,7 @@ async def page(
 
 @reviewing.post(f"/{REVIEW}")
 async def sign_in(request: ApiRequest, collection: TheCollection) -> Response:
-    """Let a reviewer in who gives the token."""
+    """Sign in a reviewer who gives the token."""
     return _signed_in(request, collection, (await _form(request)).get("token", ""))
 
 
@@ -219,7 +219,7 @@ async def picture(
     plain: bool = False,
     side: Annotated[int, Query(ge=_SIDES[0], le=_SIDES[1])] = _SIDES[0],
 ) -> Response:
-    """An image, with the outlines of its cells or without."""
+    """An image, with or without the outlines of its cells."""
     store = collection.store
     content = await site_of(request).heavy(lambda: picture_of(store.read(store.find(name)), side, plain=plain))
     headers = {"Cache-Control": "private, max-age=86400, immutable"}
@@ -228,7 +228,7 @@ async def picture(
 
 @reviewing.post(f"/{REVIEW}/{{name}}")
 async def decide(request: ApiRequest, collection: ForReviewer, name: Name) -> Response:
-    """Accept or reject one."""
+    """Accept or reject a contribution."""
     form = await _form(request)
     decision, before = form.get("decision"), form.get("state", RECEIVED)
     if decision == ACCEPTED:
@@ -241,12 +241,12 @@ async def decide(request: ApiRequest, collection: ForReviewer, name: Name) -> Re
 
 
 def _html(content: str, status: int = 200) -> Response:
-    # a form of a page that sends no referrer comes from the origin "null", as one of another site would
+    # a form on a page without a referrer has the origin "null", as has one from another site
     return HTMLResponse(content, status, {"Referrer-Policy": "same-origin"})
 
 
 async def _form(request: ApiRequest) -> dict[str, str]:
-    """The fields of a form of a page."""
+    """The fields of a submitted form."""
     content = b""
     async for chunk in request.stream():
         content += chunk
@@ -258,6 +258,6 @@ async def _form(request: ApiRequest) -> dict[str, str]:
 def _page(store: Store, state: str, first: int) -> str:
     counts = {each: len(store.contributions(each)) for each in STATES}
     found = store.contributions(state)
-    shown = found[::-1] if state != RECEIVED else found  # what waits longest comes first
+    shown = found[::-1] if state != RECEIVED else found  # the longest waiting comes first
     published = Versions(store).published()
     return review_page(shown[first : first + _ON_A_PAGE], state, counts, first, _ON_A_PAGE, published)

@@ -1,6 +1,6 @@
-"""The process that reads uploads: a file that breaks or swells a decoder breaks this process and nothing else.
+"""The process that reads uploads: a file that crashes or bloats a decoder breaks this process and nothing else.
 
-It takes a line of JSON for each file from its standard input and answers with one on its standard output.
+It reads one line of JSON per file from standard input and answers with one line on standard output.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ __all__ = ["main", "prepare"]
 Array = npt.NDArray[Any]
 
 _MOST_CHANNELS = 32
-_UNNAMED_CHANNELS = 4  # an axis without a name that is longer holds planes
+_UNNAMED_CHANNELS = 4  # a longer axis without a name holds planes
 _THUMBNAIL = 160  # pixels
-# The largest image takes 12 bytes for a pixel: three channels of 32 bits.
+# The largest image takes 12 bytes per pixel: three channels of 32 bits.
 _BYTES = 12
-# A decoder and its libraries need room beside the image; a second copy is made where axes are put in order.
+# A decoder and its libraries need memory besides the image; reordering the axes makes a second copy.
 _ROOM = 3 * 2**30
 
 
 def prepare(source: Path, folder: Path, most_pixels: float) -> About:
-    """Read an image, write it as ``image.npy`` (T, Z, Y, X, C) with a thumbnail, and say what it is.
+    """Read an image, write it as ``image.npy`` (T, Z, Y, X, C) with a thumbnail, and return the facts about it.
 
     Raises
     ------
     CellposeError
-        If it cannot be read, is too large, or is no image.
+        If the file cannot be read, is too large, or is not an image.
     """
     with within_memory(int(most_pixels * _BYTES)):
         image = read_image(source)
@@ -69,7 +69,7 @@ def prepare(source: Path, folder: Path, most_pixels: float) -> About:
 
 
 def _arranged(image: Image) -> Array:
-    """The pixels as (T, Z, Y, X, C)."""
+    """The pixels arranged as (T, Z, Y, X, C)."""
     axes, shape = image.axes, image.data.shape
     for place, letter in enumerate(axes):
         if letter == "Q" and shape[place] > 1:
@@ -93,7 +93,7 @@ def _arranged(image: Image) -> Array:
 
 
 def _plain(data: Array) -> Array:
-    """The pixels as uint8, uint16 or float32, without loss that a network would see."""
+    """The pixels as uint8, uint16 or float32, without loss that matters to a network."""
     if data.dtype.kind not in "buif":
         message = f"an image of dtype {data.dtype} cannot be segmented; allowed are integers and floating-point numbers"
         raise InputError(message)
@@ -119,8 +119,8 @@ def _write_thumbnail(path: Path, plane: Array, about: About) -> None:
 
 
 def _limit_memory(n_bytes: int) -> None:
-    """Let the system refuse memory beyond this, whatever a decoder asks for."""
-    with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows, not where less is allowed already
+    """Make the system refuse memory beyond this, whatever a decoder requests."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows, nor if a lower limit is set already
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (n_bytes, n_bytes))
@@ -134,18 +134,18 @@ def _answer(order: dict[str, Any], most_pixels: float) -> dict[str, Any]:
     except MemoryError:
         return {"error": "the image needs more memory than is allowed"}
     except CellposeError as error:
-        # paths of the server are nobody's business
+        # clients must not see paths of the server
         return {"error": str(error).replace(str(source), order["name"])}
-    except Exception as error:  # whatever a library does with a file that is made to harm
+    except Exception as error:  # whatever error a malicious file causes in a library
         return {"error": f"the image could not be read ({type(error).__name__})"}
     return {"about": asdict(about)}
 
 
 def main() -> int:
-    """Answer until the standard input ends."""
+    """Answer until standard input ends."""
     most_pixels = float(sys.argv[1])
     _limit_memory(int(most_pixels * _BYTES * 3) + _ROOM)
-    # what libraries print must not be taken for an answer
+    # output of libraries must not be taken for an answer
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin:

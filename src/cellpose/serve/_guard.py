@@ -1,4 +1,4 @@
-"""What every request passes: the prefix of a proxy, names of hosts, origins, the token, headers of answers."""
+"""The checks of every request: proxy prefix, host names, origins, token, and headers of answers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from cellpose.serve._busy import Busy
 
 __all__ = ["COOKIE", "Guard", "Prefix", "Rates", "allowed_hosts", "client_of"]
 
-#: Of the token, for pictures and downloads, which send no header.
+#: Holds the token, for pictures and downloads, which send no header.
 COOKIE = "cellpose_token"
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _SAFE = ("GET", "HEAD", "OPTIONS")
-# without a token: what the page needs that asks for it
+# files that the page needs in order to ask for the token
 _OPEN = ("/healthz", "/sign-in", "/page.css", "/alone.css", "/theme.js", "/icon.svg")
 
 
 class Prefix:
-    """Takes the path under which a proxy shows the page from requests that still have it."""
+    """Strips the prefix under which a proxy serves the page from requests that still have it."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self._app, self._prefix = app, "/" + prefix.strip("/") if prefix.strip("/") else ""
@@ -47,16 +47,16 @@ class Prefix:
 
 
 class Guard:
-    """Refuses requests of other sites and of those who do not know the token.
+    """Refuses requests from other sites, and requests without the token.
 
     Parameters
     ----------
     app
-        What answers.
+        The application that answers.
     token
-        That must be given; None: none.
+        Token that clients must give; None: no token.
     hosts
-        Names under which the server may be asked where there is no token; None: any.
+        Host names that are allowed without a token; None: any.
     frames
         Sites that may show the page in a frame.
     """
@@ -75,7 +75,7 @@ class Guard:
         await (refusal or self._app)(scope, receive, self._with_headers(scope["path"], send))
 
     def _refusal(self, request: Request) -> Response | None:
-        """Why a request is not answered; None: it is."""
+        """The refusal of a request; None: it may pass."""
         host = request.headers.get("host", "")
         if self._hosts is not None and _name(host) not in self._hosts:
             return _error(421, f"this server is not called {host!r}; allowed are {', '.join(self._hosts)}")
@@ -103,13 +103,13 @@ class Guard:
         return hmac.compare_digest(given.strip().encode(), (self._token or "").encode())
 
     def _signed_in(self, request: Request) -> Response:
-        """The same address without the token, which a cookie holds from now on."""
+        """Redirect to the same address without the token, which a cookie holds from now on."""
         rest = [(name, value) for name, value in parse_qsl(request.url.query) if name != "token"]
         last = request.url.path.rsplit("/", 1)[-1]
         place = "./" if last in ("", "sign-in") else last
         answer = RedirectResponse(f"{place}?{urlencode(rest)}" if rest else place, status_code=303)
         secure = request.url.scheme == "https"
-        # seen by this page alone: pictures, downloads and progress carry no header
+        # only this page sees it: pictures, downloads and progress carry no header
         answer.set_cookie(COOKIE, self._token or "", httponly=True, samesite="strict", secure=secure)
         return answer
 
@@ -123,7 +123,7 @@ class Guard:
                 headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
                 headers.setdefault("Cache-Control", "no-store")
                 headers.setdefault("Content-Security-Policy", self._policy(path))
-                if path.startswith("/local"):  # threads of WebAssembly need a page that is apart from all others
+                if path.startswith("/local"):  # WebAssembly threads need a page that is isolated from all others
                     headers["Cross-Origin-Embedder-Policy"] = "require-corp"
             await send(message)
 
@@ -139,14 +139,14 @@ class Guard:
 
 
 def _name(host: str) -> str:
-    """The name in a Host header, without its port."""
+    """The name in a Host header without its port."""
     return (host if host.endswith("]") else host.rpartition(":")[0] if ":" in host else host).lower()
 
 
 def _same_origin(headers: Headers, method: str, host: str) -> bool:
     """Whether a request comes from this site, or from no page at all."""
     if method in _SAFE:
-        # addresses may be opened from anywhere; pictures and data may not be taken by other pages
+        # any site may link to a page; no other site may load pictures and data
         return headers.get("sec-fetch-site") != "cross-site" or headers.get("sec-fetch-mode") == "navigate"
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
@@ -159,12 +159,12 @@ def _error(status: int, message: str, headers: dict[str, str] | None = None) -> 
 
 
 def allowed_hosts(host: str, public: Sequence[str]) -> list[str]:
-    """Names under which a server without a token may be asked: another site that resolves to it is none of them."""
+    """Host names allowed without a token; a foreign name that resolves to this server is not among them."""
     return [*_LOOPBACK, host.lower(), *(name.lower() for name in public)]
 
 
 def client_of(request: Request) -> str:
-    """The address of a client; of IPv6 the network, of which everyone has many addresses."""
+    """The address of a client; for IPv6 its network, since one client has many addresses."""
     host = request.client.host if request.client else ""
     try:
         address = ipaddress.ip_address(host)
@@ -176,12 +176,12 @@ def client_of(request: Request) -> str:
 
 
 class Rates:
-    """Counts what clients ask for, and refuses what is too much.
+    """Counts the requests of clients, and refuses too many.
 
     Parameters
     ----------
     per_min
-        Requests of one client in a minute; so many may also come at once.
+        Requests per client and minute; as many may also arrive at once.
     """
 
     _MOST_CLIENTS = 10_000
@@ -197,7 +197,7 @@ class Rates:
         Raises
         ------
         Busy
-            If the client has asked for too much.
+            If the client has sent too many.
 
         Examples
         --------

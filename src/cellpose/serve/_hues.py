@@ -1,4 +1,4 @@
-"""Colors of cells that stay while their numbers change, so that nothing flickers while a slider is dragged."""
+"""Cell colors that stay while cell numbers change, so that nothing flickers while a slider is dragged."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Array = npt.NDArray[Any]
 
 
 def carried_hues(before: Array, hues: Array, labels: Array) -> npt.NDArray[np.uint32]:
-    """The hue of each label: that of the cell that was at its place before, else a new one.
+    """The hue of each label: that of the cell that was there before, else a new one.
 
     Parameters
     ----------
     before
-        Labels as they were, of any shape.
+        Previous labels, of any shape.
     hues
-        Of these, by their numbers.
+        Hues of the previous labels, by number.
     labels
-        Labels as they are now, of the same shape.
+        Current labels, of the same shape.
 
     Returns
     -------
     uint32 (highest label + 1,)
-        Numbers; each is there once.
+        Hues, all different.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def carried_hues(before: Array, hues: Array, labels: Array) -> npt.NDArray[np.ui
     count = int(labels.max(initial=0))
     carried = np.zeros(count + 1, np.uint32)
     now, then = labels.ravel(), before.ravel()
-    # a cell that has grown holds a pixel of the cell before, one that has shrunk has its own pixels in it
+    # a cell that grew contains a pixel of the previous cell; one that shrank has its own pixels inside it
     places = _a_pixel_of_each(then, len(hues) - 1)
     known = np.flatnonzero(places >= 0)
     carried[now[places[known]]] = hues[known]
@@ -56,7 +56,7 @@ def carried_hues(before: Array, hues: Array, labels: Array) -> npt.NDArray[np.ui
 
 
 def _a_pixel_of_each(flat: Array, count: int) -> npt.NDArray[np.int64]:
-    """The index of a pixel of each label; -1 where it has none, and of the background."""
+    """The index of one pixel of each label; -1 for labels without pixels and for the background."""
     places = np.full(count + 1, -1, np.int64)
     cells = np.flatnonzero(flat)
     places[flat[cells]] = cells

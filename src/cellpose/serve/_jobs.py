@@ -1,4 +1,4 @@
-"""Segmentations one after the other, as many waiting as are allowed."""
+"""A queue of limited length that runs segmentations one at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger("cellpose.serve")
 
 Work = Callable[[Callable[[float], None]], Any]
 
-_REMEMBERED = 1000  # jobs that have ended
+_REMEMBERED = 1000  # finished jobs
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 QUEUED: Final = "queued"
 RUNNING: Final = "running"
@@ -31,7 +31,7 @@ CANCELLED: Final = "cancelled"
 
 
 class _Stopped(Exception):
-    """Raised inside work that was cancelled or has taken too long, where it reports."""
+    """Raised inside work that was canceled or took too long, at its next report."""
 
 
 class Job:
@@ -40,13 +40,13 @@ class Job:
     Attributes
     ----------
     id
-        Nobody can guess it.
+        Random and impossible to guess.
     about
-        What it works on.
+        What the job works on.
     state
         ``"queued"``, ``"running"``, ``"done"``, ``"failed"`` or ``"cancelled"``.
     progress
-        Share that is done, 0 to 1.
+        Completed fraction, 0 to 1.
     error
         Why it failed; empty if it did not.
     """
@@ -62,21 +62,21 @@ class Job:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the job has ended for good."""
         return self.state in (DONE, FAILED, CANCELLED)
 
     @property
     def stage(self) -> str:
-        """What is done now, in words."""
+        """The current stage, in words."""
         return self._stages.stage.name if self.state == RUNNING else ""
 
     @property
     def seconds(self) -> float:
-        """For which it has run."""
+        """Seconds it has run."""
         return 0.0 if self.state == QUEUED else (self._ended if self.has_ended else time.monotonic()) - self._began
 
     def cancel(self) -> None:
-        """End it at its next report."""
+        """End the job at its next report."""
         with self._lock:
             self._cancelled.set()
             if self.state != QUEUED:
@@ -85,7 +85,7 @@ class Job:
         self._tell_end()
 
     def run(self, most_s: float) -> None:
-        """Do the work; errors end in `error`."""
+        """Do the work; errors are stored in `error`."""
         with self._lock:
             if self.state != QUEUED:
                 return
@@ -119,14 +119,14 @@ class Job:
 
 
 class Jobs:
-    """A thread that runs jobs in their order.
+    """A thread that runs jobs in order.
 
     Parameters
     ----------
     most
-        Jobs that wait.
+        Maximum number of waiting jobs.
     most_s
-        Seconds that one may take.
+        Maximum seconds per job.
     """
 
     def __init__(self, most: int, most_s: float) -> None:
@@ -140,12 +140,12 @@ class Jobs:
         self._thread.start()
 
     def add(self, about: str, work: Work, ended: Callable[[], None]) -> Job:
-        """Queue work; ``ended`` is called once, also if it is cancelled before it begins.
+        """Queue work; ``ended`` is called once, even if the job is canceled before it starts.
 
         Raises
         ------
         Busy
-            If enough is waiting.
+            If the queue is full.
         """
         with self._changed:
             self._waiting = deque(job for job in self._waiting if job.state == QUEUED)
@@ -162,27 +162,27 @@ class Jobs:
         return job
 
     def get(self, key: str) -> Job | None:
-        """A job that waits, runs, or has ended not long ago."""
+        """A job that waits, runs, or ended recently."""
         return self._known.get(key)
 
     def ahead_of(self, job: Job) -> int:
-        """Jobs that run or wait before one that waits."""
+        """Number of jobs that run or wait before a waiting one."""
         with self._changed:
             waiting = [each for each in self._waiting if each.state == QUEUED]
         return 1 + waiting.index(job) if job in waiting else 0
 
     def works_on(self, about: str) -> bool:
-        """Whether a job on this waits or runs."""
+        """Whether a job on this item waits or runs."""
         return any(job.about == about and not job.has_ended for job in list(self._known.values()))
 
     def stop(self, about: str) -> None:
-        """Cancel the jobs on this."""
+        """Cancel the jobs on this item."""
         for job in list(self._known.values()):
             if job.about == about:
                 job.cancel()
 
     def close(self) -> None:
-        """Cancel everything and wait for what runs to stop."""
+        """Cancel everything and wait until the running job stops."""
         with self._changed:
             self._closed = True
             for job in list(self._known.values()):

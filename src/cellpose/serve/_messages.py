@@ -28,7 +28,7 @@ _MASKING, _EVALUATION = describe(Masking), describe(Evaluation)
 
 
 def _option(about: dict[str, Any], **more: Any) -> Any:
-    """A field with the default, the help and the range of an option."""
+    """A field with the default, help and range of an option."""
     bounds = {"ge": about["low"], "le": about["high"]}
     return Field(**{"default": about["default"], "description": about["help"], **bounds, **more})
 
@@ -38,7 +38,7 @@ class _Request(BaseModel):
 
 
 class Thresholds(_Request):
-    """What makes cells of flows."""
+    """Thresholds of the step from flows to cells."""
 
     cellprob_threshold: float = _option(_MASKING["cellprob_threshold"], ge=-100, le=100)
     flow_threshold: float = _option(_MASKING["flow_threshold"], ge=0, le=100)
@@ -46,7 +46,7 @@ class Thresholds(_Request):
 
 
 class SegmentRequest(Thresholds):
-    """How an image is to be segmented."""
+    """Settings of a segmentation."""
 
     model: str = Field("", description="name of a model of the server; empty: its default", max_length=200)
     diameter: float | None = _option(_EVALUATION["diameter"], le=10_000)
@@ -115,7 +115,7 @@ class JobAnswer(BaseModel):
 
 
 class Edited(BaseModel):
-    """What a click has changed."""
+    """The changes made by a click."""
 
     added: int = Field(description="number of the cell that was added; 0: one was removed")
     cells: CellsAnswer
@@ -128,7 +128,7 @@ class Fault(BaseModel):
 
 
 def cells_answer(cells: Cells) -> CellsAnswer:
-    """What is said of cells."""
+    """The facts about cells for an answer."""
     masking = cells.settings.masking
     return CellsAnswer(
         count=cells.count,
@@ -146,7 +146,7 @@ def cells_answer(cells: Cells) -> CellsAnswer:
 
 
 def image_answer(item: Item) -> ImageAnswer:
-    """What is said of an image."""
+    """The facts about an image for an answer."""
     about = item.about
     return ImageAnswer(
         id=item.id,
@@ -166,7 +166,7 @@ def image_answer(item: Item) -> ImageAnswer:
 
 
 def job_answer(job: Job, ahead: int) -> JobAnswer:
-    """What is said of a job."""
+    """The facts about a job for an answer."""
     return JobAnswer(
         id=job.id,
         image=job.about,

@@ -1,4 +1,4 @@
-"""Models that may be named, loaded once, and a run of one on an image."""
+"""The available models, each loaded once, and running one on an image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEPT = 2  # models in memory
 
 
 class ModelInfo(NamedTuple):
-    """A model that can be chosen: its name, where it comes from, and the diameter that it expects (None: any)."""
+    """An available model: its name, its origin, and its expected diameter (None: any)."""
 
     name: str
     kind: str
@@ -32,7 +32,7 @@ class ModelInfo(NamedTuple):
 
 
 class Models:
-    """The models of this machine. Only their names are taken, never a path, and nothing is downloaded."""
+    """The models on this machine. They are chosen by name only, never by path, and nothing is downloaded."""
 
     def __init__(self, *, gpu: bool = False) -> None:
         self._gpu = gpu
@@ -41,12 +41,12 @@ class Models:
 
     @staticmethod
     def default() -> str:
-        """The model that is used where none is named."""
+        """The model used if none is named."""
         return weights.default_model()
 
     @staticmethod
     def kinds() -> dict[str, str]:
-        """Names of the models, and whether they are bundled, published or the user's own; the default first."""
+        """Names of the models, and whether each is bundled, published or the user's own; the default first."""
         found = {
             model.name: model.kind
             for model in weights.list_models()
@@ -56,7 +56,7 @@ class Models:
         return {first: found.pop(first, "bundled"), **found}
 
     def get(self, name: str) -> Any:
-        """A model, loaded.
+        """The loaded model of this name.
 
         Raises
         ------
@@ -87,7 +87,7 @@ def segment(models: Models, item: Item, settings: Settings, report: Callable[[fl
     Raises
     ------
     CellposeError
-        If it cannot be segmented so.
+        If it cannot be segmented with these settings.
     """
     from cellpose.models import segment_image
 
@@ -114,7 +114,7 @@ def segment(models: Models, item: Item, settings: Settings, report: Callable[[fl
     elif settings.mode == "stitch":
         words["stitch_threshold"] = settings.stitch_threshold
     masks, flows, *_ = segment_image(model, _given(item.image, settings), **words)
-    report(1.0)  # the last time that it can be cancelled
+    report(1.0)  # last point at which it can be canceled
     side = (about.frames, about.height, about.width)
     dP = np.asarray(flows[1], np.float32)
     cellprob = np.asarray(flows[2], np.float32)
@@ -123,7 +123,7 @@ def segment(models: Models, item: Item, settings: Settings, report: Callable[[fl
 
 
 def _scale(model: Any, diameter: float | None) -> float:
-    """How many times as large as it is the network sees an image."""
+    """The factor by which the image is enlarged for the network."""
     fixed = family_named(model.backbone).diameter_px
     if fixed is not None:
         return fixed / diameter if diameter else 1.0
@@ -131,7 +131,7 @@ def _scale(model: Any, diameter: float | None) -> float:
 
 
 def _given(image: Image, settings: Settings) -> Image:
-    """The image as a network takes it: planes that are segmented each by itself are the frames of a movie."""
+    """The image as the network takes it: planes that are segmented separately become frames of a movie."""
     if settings.mode != "planes" or "Z" not in image.axes:
         return image
     if "T" not in image.axes:

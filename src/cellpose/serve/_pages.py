@@ -1,4 +1,4 @@
-"""The page, and the page that needs no server."""
+"""The page, and the page that works without a server."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from cellpose.weights import bundled_models
 __all__ = ["page_routes"]
 
 _PAGE = Path(__file__).parent / "page"
-#: The built page that needs no server; absent where it was not built.
+#: The built page that works without a server; absent if it was not built.
 _LOCAL = Path(__file__).parent / "local"
 
 
 def page_routes(_site: Site) -> list[BaseRoute]:
-    """The routes of the pages; the last one takes what no other does."""
+    """The routes of the pages; the last one catches everything that no other route takes."""
     return [
         Route("/", _file("index.html")),
         Route("/sign-in", _file("sign-in.html")),
@@ -49,7 +49,7 @@ async def _to_local(_request: Request) -> Response:
 
 
 async def _weights(_request: Request) -> Response:
-    """The network of the page that needs no server: the file that the package has anyway."""
+    """The network for the page that works without a server: the file is part of the package."""
     return FileResponse(bundled_models()["generalist"])
 
 

@@ -16,15 +16,15 @@ __all__ = ["colored", "image_tile", "label_tile", "span"]
 
 Array = npt.NDArray[Any]
 
-_SAMPLES = 1_000_000  # pixels from which the span of a channel is taken
-# two channels are green and magenta, more are red, green and blue; those after the third are not shown
+_SAMPLES = 1_000_000  # pixels sampled to find the span of a channel
+# two channels are green and magenta; more are red, green and blue, and those after the third are hidden
 _TWO = ((0, 255, 0), (255, 0, 255))
 _THREE = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
 def span(channel: Array, n_channels: int) -> tuple[float, float]:
-    """The values of a channel (T, Z, Y, X) that are shown black and bright."""
-    if channel.dtype == np.uint8 and n_channels == 3:  # a picture in colors stays as it is
+    """The values of a channel (T, Z, Y, X) shown as black and as full brightness."""
+    if channel.dtype == np.uint8 and n_channels == 3:  # a color picture stays as it is
         return 0.0, 255.0
     step = max(1, math.isqrt(channel.size // _SAMPLES))
     values = channel[..., ::step, ::step].ravel()
@@ -52,7 +52,7 @@ def _scaled(channel: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
 
 
 def _box(shape: tuple[int, ...], level: int, column: int, row: int) -> tuple[int, int, int, int]:
-    """First row and column, and sides, of a tile in pixels of its level.
+    """First row and column, height and width of a tile in pixels of its level.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def image_tile(plane: Array, spans: Sequence[tuple[float, float]], level: int, c
 
 
 def label_tile(plane: Array, level: int, column: int, row: int) -> Array:
-    """A tile of labels (Y, X) with one more pixel on each side, which repeats the edge at the border, uint32."""
+    """A tile of labels (Y, X), uint32, with one extra pixel on each side that repeats the edge at the border."""
     top, left, height, width = _box(plane.shape, level, column, row)
     step = 2**level
     rows = np.clip(np.arange(top - 1, top + height + 1) * step, 0, plane.shape[0] - 1)

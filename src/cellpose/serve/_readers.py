@@ -1,4 +1,4 @@
-"""Processes that read uploads, see `_decode`."""
+"""Processes that read uploads; see `_decode`."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from cellpose.serve._about import About
 
 __all__ = ["Readers"]
 
-_SECONDS = 60.0  # that a file may take
-_FILES = 500  # after which a process is replaced, for what libraries forget to free
+_SECONDS = 60.0  # time limit for one file
+_FILES = 500  # after which a process is replaced, since libraries leak memory
 
 
 class Readers:
-    """Reads uploads in processes of their own.
+    """Reads uploads in separate processes.
 
     Parameters
     ----------
     count
-        How many at once; others wait.
+        Number of processes; further files wait.
     most_pixels
-        Of an image.
+        Largest image size.
     seconds
-        That a file may take.
+        Time limit for one file.
     """
 
     def __init__(self, count: int, most_pixels: float, seconds: float = _SECONDS) -> None:
@@ -60,7 +60,7 @@ class Readers:
 
 
 class _Reader:
-    """One process, started when it is needed."""
+    """One process, started on demand."""
 
     def __init__(self, most_pixels: float, seconds: float) -> None:
         self._most_pixels, self._seconds = most_pixels, seconds
@@ -69,7 +69,7 @@ class _Reader:
         self._done = 0
 
     def read(self, source: Path, folder: Path, name: str) -> About:
-        """As `Readers.read`."""
+        """Like `Readers.read`."""
         if self._process is None or self._process.poll() is not None or self._done >= _FILES:
             self._start()
         self._done += 1
@@ -86,7 +86,7 @@ class _Reader:
     def _start(self) -> None:
         self.end()
         words = [sys.executable, "-m", "cellpose.serve._decode", repr(self._most_pixels)]
-        # a queue of its own, which a reader of an older process does not fill
+        # a new queue, which the reader of an older process cannot fill
         self._answers, self._done = queue.SimpleQueue(), 0
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
@@ -95,7 +95,7 @@ class _Reader:
         listen.start()
 
     def _ask(self, order: str) -> Any:
-        """The answer; None: there is none."""
+        """The answer to a request; None: there is none."""
         process = self._process
         if process is None or process.stdin is None:
             return None
@@ -103,7 +103,7 @@ class _Reader:
             process.stdin.write(order + "\n")
             process.stdin.flush()
             return json.loads(self._answers.get(timeout=self._seconds))
-        except (OSError, queue.Empty, ValueError):  # a line that is empty or cut: it has ended
+        except (OSError, queue.Empty, ValueError):  # an empty or cut line: the process has ended
             return None
 
     def end(self) -> None:
@@ -119,8 +119,8 @@ class _Reader:
 
 
 def _listen(process: subprocess.Popen[str], answers: queue.SimpleQueue[str]) -> None:
-    """Hand over the lines of a process, and an empty one when it ends."""
-    with contextlib.suppress(ValueError, OSError):  # closed meanwhile
+    """Pass on the lines of a process, and an empty one when it ends."""
+    with contextlib.suppress(ValueError, OSError):  # closed in the meantime
         for line in process.stdout or ():
             answers.put(line)
     answers.put("")

@@ -1,4 +1,4 @@
-"""Results of an image as files."""
+"""Results of an image, as files."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _YELLOW = (255, 225, 77)
 
 @dataclass(frozen=True)
 class Format:
-    """A file that can be downloaded.
+    """A downloadable file format.
 
     Attributes
     ----------
     ending
-        What follows the name of the image.
+        The suffix after the image's name.
     media
-        Its type.
+        Its media type.
     what
-        In words.
+        A description in words.
     write
-        Takes a path, the image and its cells.
+        Function that takes a path, the image and its cells.
     stacks
-        Whether it holds more than one plane.
+        Whether a file can hold more than one plane.
     """
 
     ending: str
@@ -57,7 +57,7 @@ def _labels(cells: Cells) -> Array:
 
 
 def _to(name: str, *, measured: bool = False) -> Callable[[Path, Item, Cells], None]:
-    """What writes cells in one of `io.CELL_FORMATS`."""
+    """The function that writes cells in one of `io.CELL_FORMATS`."""
 
     def write(path: Path, item: Item, cells: Cells) -> None:
         table = _table(item, cells) if measured else {}
@@ -86,7 +86,7 @@ def _write_overlay(path: Path, item: Item, cells: Cells) -> None:
 
 
 def _table(item: Item, cells: Cells) -> dict[str, Any]:
-    """One row for each cell, of movies with its frame."""
+    """One row per cell; for movies with its frame."""
     about = item.about
     sizes = about.pixel_size_um
     together = about.planes if cells.settings.mode != "planes" else 1
@@ -110,7 +110,7 @@ def _write_csv(path: Path, item: Item, cells: Cells) -> None:
     measure.write_table(path, _table(item, cells))
 
 
-#: By the names that the API takes.
+#: Keys are the names in the API.
 FORMATS = {
     "png": Format("_masks.png", "image/png", "labels as PNG", _to("png"), stacks=False),
     "tif": Format("_masks.tif", "image/tiff", "labels as TIFF", _to("tif")),
@@ -129,7 +129,7 @@ def cells_of(item: Item) -> Cells:
     Raises
     ------
     InputError
-        If it is not segmented.
+        If it has not been segmented.
     """
     if item.cells is None:
         message = f"{item.name} is not segmented yet; start a segmentation first"
@@ -145,7 +145,7 @@ def write_result(item: Item, name: str, folder: Path) -> Path:
     OptionError
         If there is no such format.
     InputError
-        If there are no cells, or the format does not hold a stack.
+        If there are no cells, or the format cannot hold a stack.
     """
     form = FORMATS.get(name)
     if form is None:
@@ -161,12 +161,12 @@ def write_result(item: Item, name: str, folder: Path) -> Path:
 
 
 def write_all(items: Iterable[Item], names: Iterable[str], target: Path) -> None:
-    """Write formats of images into a zip archive; each image has a folder where there are several.
+    """Write formats of images into a ZIP archive; with several images, each has its own folder.
 
     Raises
     ------
     OptionError, InputError
-        As `write_result`; what a stack cannot have is left out.
+        As `write_result`; formats that a stack cannot have are left out.
     """
     images, wanted = list(items), list(names)
     taken: dict[str, int] = {}

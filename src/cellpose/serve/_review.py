@@ -1,4 +1,4 @@
-"""The page on which contributions are looked through: plain HTML with forms, for it needs no script."""
+"""The page for reviewing contributions: plain HTML with forms, without scripts."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _HINT = "Is every cell outlined, and nothing else? Is it clear where the image c
 
 
 def picture_of(pair: Pair, side: int, *, plain: bool = False) -> bytes:
-    """A JPEG of an image, with the outlines of its cells or without."""
+    """A JPEG of an image, with or without the outlines of its cells."""
     image = pair.image[..., np.newaxis] if pair.image.ndim == 2 else np.moveaxis(pair.image, 0, -1)
     labels = np.maximum(pair.labels, 0)
     return plot.thumbnail(image, np.zeros_like(labels) if plain else labels, side)
 
 
 def sign_in_page(wrong: str = "") -> str:
-    """Asks for the token of reviewers."""
+    """A page that asks for the reviewers' token."""
     told = f"<p class=wrong role=alert>{html.escape(wrong)}</p>" if wrong else ""
     form = (
         f"{told}<form class=signin method=post action=contributions><label for=token>Token of reviewers (the server "
@@ -65,22 +65,22 @@ def review_page(
     on_a_page: int,
     published: Version | None,
 ) -> str:
-    """The page.
+    """The review page.
 
     Parameters
     ----------
     shown
-        What this page shows.
+        The contributions on this page.
     state
-        Of those that are shown.
+        Their state.
     counts
-        How many there are in each state.
+        Number of contributions in each state.
     first
-        How many come before, of this state.
+        Number of contributions in this state before this page.
     on_a_page
-        How many a page shows at most.
+        Most contributions on one page.
     published
-        The model that is published.
+        The published model.
     """
     tabs = "".join(
         f'<a href="?state={each}"{" aria-current=page" if each == state else ""}>{_TITLES[each]} ({counts[each]})</a>'
@@ -152,7 +152,7 @@ def _pictures(each: Contribution, title: str) -> str:
 
 
 def _decisions(each: Contribution, state: str) -> str:
-    """Forms to accept and to reject; an accepted one may still be rejected, and the other way round."""
+    """Forms to accept and to reject; an accepted contribution may still be rejected, and vice versa."""
     place = f'<form method=post action="contributions/{each.id}"><input type=hidden name=state value={state}>'
     source = html.escape(each.source, quote=True)
     accept = (

@@ -19,7 +19,7 @@ __all__ = ["run"]
 
 logger = logging.getLogger("cellpose.serve")
 
-_CONNECTIONS = 1000  # at once
+_CONNECTIONS = 1000  # at the same time
 _TOLD = {"told": True, "at_end": True}
 
 
@@ -42,25 +42,25 @@ def run(
     Parameters
     ----------
     options
-        Where it listens, and its limits; None: the defaults.
+        Address to listen on, and limits; None: the defaults.
     token
-        What users must give; None: one is made where others than this machine can reach the server.
+        The token that users must give; None: make one if other machines can reach the server.
     no_token
-        Let everyone in.
+        Admit everyone without a token.
     public_host
-        Names under which a proxy shows the page.
+        Host names under which a proxy serves the page.
     frame
         Sites that may show the page in a frame.
     trusted_proxy
-        Addresses of proxies that say who asks, beside those of this machine; ``"*"``: any.
+        Addresses of proxies that report the client's address, besides those of this machine; ``"*"``: any.
     examples
-        Folder of images that the page offers to try.
+        Folder of example images that the page offers.
     use_gpu
         Run models on the GPU.
     contributions
-        Folder that collects contributions, made if it is not there; None: none are taken.
+        Folder that collects contributions, created if missing; None: do not accept contributions.
     review_token
-        That reviewers of contributions must give; None: the one in that folder, made once.
+        Token for reviewers of contributions; None: the one kept in that folder, made once.
     routes
         See `create_app`.
 
@@ -114,7 +114,7 @@ def run(
     if collects:
         both = f"&token={quote(token, safe='')}" if token else ""
         logger.info(f"Contributions are reviewed at {_place(options, bound)}{review}{both}", extra=_TOLD)
-    with bound, contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
+    with bound, contextlib.suppress(KeyboardInterrupt):  # the usual way to stop the server
         uvicorn.Server(config).run(sockets=[bound])
     return 0
 
@@ -132,13 +132,13 @@ def _check_token(option: str, token: str | None) -> None:
 
 
 def _bound(options: Serving) -> socket.socket:
-    """A socket that listens, so that a port that is taken is reported before anything is loaded."""
+    """A listening socket, so a taken port is reported before anything is loaded."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((options.host, options.port))
-        bound.listen()  # whoever opens the printed address at once waits, and is not refused
+        bound.listen()  # a client that opens the printed address at once waits instead of being refused
     except OSError as error:
         bound.close()
         message = (
@@ -150,7 +150,7 @@ def _bound(options: Serving) -> socket.socket:
 
 
 def _collecting(folder: str | Path | None, token: str | None) -> tuple[list[Any], str]:
-    """The routes of contributions, and the last part of the address of their page."""
+    """The routes of contributions, and the path of their page."""
     if folder is None:
         return [], ""
     from cellpose.serve._collection import Collection

@@ -1,4 +1,4 @@
-"""What all routes share: options, images, jobs, models, and the limits of work that goes on at once."""
+"""The state that all routes share: options, images, jobs, models, and limits on concurrent work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 _READERS = 2
 _MB, _GB, _MP = 1_000_000, 1_000_000_000, 1_000_000
-# Requests that wait for work on arrays: each holds a connection and little more.
+# Requests that wait for work on arrays: each costs a connection and little more.
 _MOST_WAITING = 400
 _SWEEP_S = 5.0
 
@@ -41,11 +41,11 @@ class Site:
     options
         Its limits.
     examples
-        Images that are offered to try, by name.
+        Example images, by name.
     collection
-        Of contributions; None: none are taken.
+        Of contributions; None: contributions are not accepted.
     thumbnails
-        Of the examples, JPEG, as far as somebody has asked for them.
+        Thumbnails of the examples that were requested so far, JPEG.
     """
 
     options: Serving
@@ -66,25 +66,25 @@ class Site:
 
     @property
     def most_bytes(self) -> int:
-        """Of an upload."""
+        """Size limit of an upload."""
         return int(self.options.upload_mb * _MB)
 
     async def quick(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Do what takes milliseconds, such as a tile, in a thread.
+        """Run work that takes milliseconds, such as a tile, in a thread.
 
         Raises
         ------
         Busy
-            If too many requests wait.
+            If too many requests are waiting.
         """
         return await _limited(self._light, work, *args, **kwargs)
 
     async def heavy(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Do what takes seconds or much memory, such as an export, in a thread; raises as `quick`."""
+        """Run work that takes seconds or much memory, such as an export, in a thread; raises as `quick`."""
         return await _limited(self._heavy, work, *args, **kwargs)
 
     async def read(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Wait for a process that reads an upload, in a thread; raises as `quick`."""
+        """Wait in a thread for the process that reads an upload; raises as `quick`."""
         return await _limited(self._reading, work, *args, **kwargs)
 
     def forget(self, item: Item) -> None:
@@ -93,7 +93,7 @@ class Site:
         self.store.remove(item)
 
     async def sweep(self) -> None:
-        """Delete, as long as the server runs, what nobody uses."""
+        """Delete unused images for as long as the server runs."""
         while True:
             await anyio.sleep(min(_SWEEP_S, self.options.keep_min * 15))
             for item in await run_sync(self.store.outdated, lambda item: self.jobs.works_on(item.id)):

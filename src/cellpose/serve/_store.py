@@ -1,4 +1,4 @@
-"""Images that are kept for a while, each in a folder under a name that nobody can guess."""
+"""Images that are kept for a limited time, each in a folder with a name that cannot be guessed."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from cellpose.serve._cells import Cells
 __all__ = ["Item", "Store", "shown_name"]
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
-_LONGEST = 100  # letters of a name
+_LONGEST = 100  # characters of a name
 
 
 def shown_name(given: str) -> str:
-    r"""The name of an upload as it may be shown and given to downloads; never a path.
+    r"""The name of an upload, safe for display and downloads; never a path.
 
     Examples
     --------
@@ -48,22 +48,22 @@ def shown_name(given: str) -> str:
 
 @dataclass(eq=False)
 class Item:
-    """An image and what was found in it.
+    """An image and its results.
 
     Attributes
     ----------
     id
-        Whoever knows it may see and change the image.
+        Anyone who knows it can see and change the image.
     name
-        Of the upload, to be shown.
+        Name of the upload, for display.
     folder
-        Of its files.
+        Folder of its files.
     about
-        What the image is.
+        Facts about the image.
     cells
         The last segmentation.
     used
-        When somebody last asked for it, on the monotonic clock.
+        Time of the last request for it, on the monotonic clock.
     lock
         Held while the cells change.
     """
@@ -78,45 +78,45 @@ class Item:
 
     @property
     def stem(self) -> str:
-        """The name without its ending."""
+        """The name without its suffix."""
         return re.sub(r"(\.ome)?\.[A-Za-z0-9]{1,5}$", "", self.name) or self.name
 
     @property
     def pixels(self) -> npt.NDArray[np.generic]:
-        """(T, Z, Y, X, C), read from the disk as they are needed."""
+        """The pixels (T, Z, Y, X, C), read from disk on demand."""
         pixels: npt.NDArray[np.generic] = np.load(self.folder / "image.npy", mmap_mode="r")
         return pixels
 
     @property
     def image(self) -> Image:
-        """The image with its axes; those of length 1 are left out."""
+        """The image with its axes, without those of length 1."""
         axes, pixels = self.about.axes, self.pixels
         kept = [length for letter, length in zip("TZYXC", pixels.shape, strict=True) if letter in axes]
         return Image(pixels.reshape(kept), axes, self.about.pixel_size_um, self.about.channel_names, name=self.name)
 
     def replace_cells(self, cells: Cells) -> None:
-        """Keep other cells, and forget those that were found before."""
+        """Keep new cells and discard the previous ones."""
         with self.lock:
             before, self.cells = self.cells, cells
             if before is not None:
                 before.close()
 
     def plane(self, frame: int) -> npt.NDArray[np.generic]:
-        """A plane (Y, X, C) by its number among all planes of all times."""
+        """A plane (Y, X, C) by its number among the planes of all times."""
         time, number = divmod(frame, self.about.planes)
         plane: npt.NDArray[np.generic] = self.pixels[time, number]
         return plane
 
 
 class Store:
-    """Keeps images on the disk.
+    """Keeps images on disk.
 
     Parameters
     ----------
     most_bytes
-        Of all of them together.
+        Limit for all images together.
     keep_s
-        Seconds after which what nobody uses is deleted.
+        Seconds after which an unused image is deleted.
     """
 
     def __init__(self, most_bytes: float, keep_s: float) -> None:
@@ -131,19 +131,19 @@ class Store:
         return len(self._items)
 
     def get(self, key: str) -> Item | None:
-        """An image that is there; it counts as used."""
+        """The image with this id, if it exists; marks it as used."""
         item = self._items.get(key) if _ID.fullmatch(key) else None
         if item is not None:
             item.used = time.monotonic()
         return item
 
     def reserve(self, n_bytes: int) -> Callable[[], None]:
-        """Hold room for what is about to be written; what is returned gives it back.
+        """Reserve disk space for a coming write; call the result to release it.
 
         Raises
         ------
         Busy
-            If there is not enough.
+            If there is not enough space.
         """
         used = self.used_bytes()
         with self._lock:
@@ -161,7 +161,7 @@ class Store:
     def used_bytes(self) -> int:
         """Bytes on the disk."""
         total = 0
-        for folder, _, names in os.walk(self.folder):  # which passes over folders that are removed meanwhile
+        for folder, _, names in os.walk(self.folder):  # os.walk skips folders that are removed in the meantime
             for name in names:
                 with contextlib.suppress(OSError):
                     total += os.stat(os.path.join(folder, name)).st_size
@@ -174,14 +174,14 @@ class Store:
         return folder
 
     def add(self, folder: Path, name: str, about: About) -> Item:
-        """Keep an image that was read into a folder of `new_folder`."""
+        """Keep an image that was read into a folder made by `new_folder`."""
         item = Item(folder.name, name, folder, about)
         with self._lock:
             self._items[item.id] = item
         return item
 
     def remove(self, item: Item) -> None:
-        """Forget an image and all that was found in it."""
+        """Delete an image and all its results."""
         with self._lock:
             self._items.pop(item.id, None)
         with item.lock:
@@ -190,11 +190,11 @@ class Store:
             shutil.rmtree(item.folder, ignore_errors=True)
 
     def outdated(self, busy: Callable[[Item], bool]) -> list[Item]:
-        """Images that nobody has used for long, unless work on them goes on."""
+        """Images unused for too long, unless work on them is in progress."""
         now = time.monotonic()
         return [item for item in list(self._items.values()) if now - item.used > self._keep and not busy(item)]
 
     def close(self) -> None:
-        """Remove everything."""
+        """Delete everything."""
         self._items.clear()
         shutil.rmtree(self.folder, ignore_errors=True)

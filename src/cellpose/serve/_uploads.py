@@ -1,4 +1,4 @@
-"""Uploads: written to the disk as they come, never more than is allowed, and read by a process of their own."""
+"""Uploads: written to disk as they arrive, within limits, and read by a separate process."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cellpose.serve._store import Item, shown_name
 
 __all__ = ["Refused", "example", "example_thumbnail", "upload"]
 
-_SECONDS = 300.0  # that an upload may take
-_PAST_SECONDS = 20.0  # for which the rest of one that is refused is taken
+_SECONDS = 300.0  # time limit of an upload
+_PAST_SECONDS = 20.0  # time limit for draining the rest of a refused upload
 _KINDS = (
     (b"\x89PNG\r\n\x1a\n", "image.png"),
     (b"\xff\xd8\xff", "image.jpg"),
@@ -28,12 +28,12 @@ _KINDS = (
     (b"MM\0+", "image.tif"),
 )
 _HEAD = 8
-# room that is held for an image beside its file: what it expands to is known when it is read
+# space reserved for an image besides its file; its expanded size is known once it is read
 _EXPANSION = 4
 
 
 class Refused(CellposeError):
-    """An upload that is not taken, with the status of the answer."""
+    """A refused upload, with the status code of the answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -41,14 +41,14 @@ class Refused(CellposeError):
 
 
 async def upload(site: Site, request: Request, name: str) -> Item:
-    """Take the file in the body of a request.
+    """Receive the file in the body of a request.
 
     Raises
     ------
     Refused
-        If it is too large, too slow, or no image.
+        If it is too large, too slow, or not an image.
     Busy
-        If there is no room for it, or the client has asked for too much.
+        If there is no room for it, or the client has sent too many requests.
     """
     try:
         site.rates.take(client_of(request))
@@ -60,7 +60,7 @@ async def upload(site: Site, request: Request, name: str) -> Item:
 
 async def _taken(site: Site, request: Request, name: str) -> Item:
     length = request.headers.get("content-length", "")
-    if not length.isdecimal():  # room is held for a file before it comes
+    if not length.isdecimal():  # space is reserved before the file arrives
         raise Refused(411, "the length of the file is missing; send it as Content-Length")
     if int(length) > site.most_bytes:
         raise Refused(413, f"the file is too large; at most {site.options.upload_mb:g} MB are allowed")
@@ -82,7 +82,7 @@ async def _taken(site: Site, request: Request, name: str) -> Item:
 
 
 async def _read_past(request: Request, most_bytes: int) -> None:
-    """Take the rest of a file that is refused, if it is not endless: who still sends does not listen to an answer."""
+    """Drain the rest of a refused file, within a limit: a client that is still sending does not read an answer."""
     with anyio.move_on_after(_PAST_SECONDS), contextlib.suppress(ClientDisconnect, RuntimeError):
         async for chunk in request.stream():
             most_bytes -= len(chunk)
@@ -91,12 +91,12 @@ async def _read_past(request: Request, most_bytes: int) -> None:
 
 
 async def example(site: Site, name: str) -> Item:
-    """Take one of the examples of the server.
+    """Open one of the server's examples.
 
     Raises
     ------
     Refused
-        If there is none of this name.
+        If there is none with this name.
     """
     source = site.examples.get(name)
     if source is None:
@@ -110,7 +110,7 @@ async def example(site: Site, name: str) -> Item:
 
 
 async def example_thumbnail(site: Site, name: str) -> bytes:
-    """A small picture of an example, JPEG; raises as `example`."""
+    """A thumbnail of an example, JPEG; raises as `example`."""
     if name not in site.thumbnails:
         item = await example(site, name)
         try:
@@ -121,7 +121,7 @@ async def example_thumbnail(site: Site, name: str) -> bytes:
 
 
 async def _written(request: Request, folder: Path) -> Path:
-    """The body in a file whose name its first bytes choose."""
+    """Write the body to a file, whose suffix follows from its first bytes."""
     head, partial = b"", folder / "upload"
     with partial.open("wb") as file:
         async for chunk in request.stream():
