@@ -1,4 +1,4 @@
-"""Segmentations that others give: a store of them, what is checked, and models retrained on them.
+"""Segmentations contributed by others: a store for them, their checks, and models retrained on them.
 
 Examples
 --------

@@ -1,4 +1,4 @@
-"""What is looked at before a contribution is kept: files, sizes, labels; what no machine can decide is noted."""
+"""Checks before a contribution is kept: files, sizes, labels; what needs a person's judgment becomes a note."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ __all__ = ["FEW_CELLS", "LEAST_DENSE", "MOST_FILE_BYTES", "Pair", "annotated_sha
 
 Array = npt.NDArray[Any]
 
-#: Bytes that a file may have as it is sent, and that its pixels may take.
+#: Bytes allowed for a file as it is sent, and for its pixels.
 MOST_FILE_BYTES, _MOST_BYTES = 2**27, 2**28
 _LEAST_SIDE, _MOST_SIDE, _MOST_CHANNELS = 64, 8192, 8  # pixels
-_SMALLEST_DIAMETER, _LARGEST_SHARE = 5.0, 0.5  # median diameter: pixels, of the shorter side
-#: Images with fewer cells are noted: training leaves them out by default.
+_SMALLEST_DIAMETER, _LARGEST_SHARE = 5.0, 0.5  # median diameter: in pixels, and as a share of the shorter side
+#: Images with fewer cells get a note: training leaves them out by default.
 FEW_CELLS = 5
-#: Below this share of annotated area it is noted that cells may be missing.
+#: Below this annotated share, a note says that cells may be missing.
 LEAST_DENSE = 0.8
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """An image and its cells, as they are kept.
+    """An image and its cells in the form that is stored.
 
     Parameters
     ----------
     image
         (Y, X) or (C, Y, X), little-endian.
     labels
-        int32 (Y, X): cells 1..n in reading order, 0 background, -1 where nothing is said.
+        int32 (Y, X): cells 1..n in reading order, 0 background, -1 not annotated.
     notes
-        What a reviewer should look at.
+        Points for the reviewer to check.
     """
 
     image: Array
@@ -59,12 +59,12 @@ class Pair:
 
     @property
     def image_hash(self) -> str:
-        """SHA-256 of the pixels of the image, whatever file they came in."""
+        """SHA-256 of the image's pixels, independent of the file format."""
         return _hash(self.image)
 
     @property
     def id(self) -> str:
-        """SHA-256 of image and cells; numbers of cells and kinds of files do not matter."""
+        """SHA-256 of image and cells, independent of cell numbers and file formats."""
         return hashlib.sha256(f"{self.image_hash} {_hash(self.labels)}".encode()).hexdigest()
 
 
@@ -75,14 +75,14 @@ def _hash(array: Array) -> str:
 
 
 def read_pair(image_file: Path, masks_file: Path) -> Pair:
-    """The image and the cells in two files from a stranger.
+    """Read image and cells from two untrusted files.
 
     Raises
     ------
     FileReadError, UnsafeFileError
-        If a file cannot be read, or claims more pixels than are allowed.
+        If a file cannot be read, or declares more pixels than allowed.
     InputError
-        If they cannot be trained on; see `checked_pair`.
+        If a model cannot be trained on them; see `checked_pair`.
     """
     from cellpose import io
 
@@ -97,7 +97,7 @@ def read_pair(image_file: Path, masks_file: Path) -> Pair:
 
 
 def _channels_first(image: Image) -> Array:
-    """(Y, X) or (C, Y, X) of one plane."""
+    """One plane as (Y, X) or (C, Y, X)."""
     data, channel = image.data, image.axis("C")
     if data.ndim == 3 and channel is None and min(data.shape) <= _MOST_CHANNELS and not set(image.axes) & {"Z", "T"}:
         channel = int(np.argmin(data.shape))
@@ -111,19 +111,19 @@ def _channels_first(image: Image) -> Array:
 
 
 def checked_pair(image: Array, labels: Array) -> Pair:
-    """An image and its labels in the form in which they are kept.
+    """An image and its labels in the form that is stored.
 
     Parameters
     ----------
     image
         (Y, X) or (C, Y, X).
     labels
-        (Y, X): one number per cell, 0 background, negative where nothing is said.
+        (Y, X): one number per cell, 0 background, negative: not annotated.
 
     Raises
     ------
     InputError
-        If sizes, numbers or labels are such that a model cannot be trained on them.
+        If sizes, numbers or labels rule out training a model on them.
     """
     from cellpose import train
 
@@ -166,7 +166,7 @@ def _checked_image(image: Array) -> Array:
 
 
 def _in_reading_order(labels: Array) -> npt.NDArray[np.int32]:
-    """Cells numbered by their first pixel, so that the same cells have the same numbers; -1 where nothing is said."""
+    """Cells numbered by their first pixel, so equal cells get equal numbers; -1: not annotated."""
     from cellpose._labels.arrays import as_labels, relabeled, scan
     from cellpose._labels.kinds import label_plane
 
@@ -193,10 +193,10 @@ def _odd_sizes(labels: npt.NDArray[np.int32]) -> list[str]:
 
 
 def annotated_share(pair: Pair) -> float | None:
-    """How much of the area of cells that the bundled model finds is annotated, 0..1: whether cells were left out.
+    """The annotated share of the cell area that the bundled model finds, 0..1: a measure of missing cells.
 
-    The model sees the image at the size of the annotated cells. It may be wrong, the more so on images of a new kind:
-    a low share is a reason to look, not a fault. None where it finds nothing, or cannot run.
+    The model sees the image scaled to the size of the annotated cells. It may be wrong, more so on new kinds of images:
+    a low share is a reason to look, not a fault. None if it finds nothing or cannot run.
     """
     from cellpose import models, utils, weights
 

@@ -1,4 +1,4 @@
-"""Whether a new model may take the place of the published one: on no source may it find fewer cells."""
+"""The gate for a new model: it may replace the published one only if it finds no fewer cells on any source."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["LEAST_TOLERANCE", "MOST_TOLERANCE", "Judgement", "SourceScore", "jud
 
 #: Trainings on the same images differ by chance: seven of them by up to 0.017 on 87 images, see docs/training.md.
 LEAST_TOLERANCE = 0.02
-#: However much the images of a source scatter, a model that loses more than this is worse.
+#: However much the images of a source vary, a model that loses more than this is worse.
 MOST_TOLERANCE = 0.05
 _ONE_SIDED_95 = 1.645  # standard errors that chance exceeds once in twenty times
-_FEWEST = 3  # images whose scatter says something
+_FEWEST = 3  # fewer images do not show how much they vary
 
 Scores = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
 class SourceScore:
-    """AP@0.5 of one source, means over its validation images.
+    """AP@0.5 of one source: means over its validation images.
 
     Attributes
     ----------
@@ -34,9 +34,9 @@ class SourceScore:
     images
         Number of validation images.
     base, current, new
-        Of the model that trainings start from, of the published one, and of the new one.
+        Scores of the model that training starts from, of the published model, and of the new model.
     tolerance
-        How much lower the new one may be.
+        How much lower the new model may score.
     """
 
     source: str
@@ -48,7 +48,7 @@ class SourceScore:
 
     @property
     def fell(self) -> bool:
-        """Whether the new model is worse than the better of the others."""
+        """Whether the new model is worse than the better of the other two."""
         return self.new < max(self.base, self.current) - self.tolerance
 
     def __str__(self) -> str:
@@ -60,14 +60,14 @@ class SourceScore:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the comparison came to.
+    """The result of the comparison.
 
     Attributes
     ----------
     scores
-        One of each source with validation images.
+        One score for each source with validation images.
     unguarded
-        Sources without any: nothing is known of them.
+        Sources without validation images, which cannot be compared.
     """
 
     scores: tuple[SourceScore, ...]
@@ -89,18 +89,18 @@ class Judgement:
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> Judgement:
-        """The judgement in a report."""
+        """The judgment stored in a report."""
         scores = tuple(SourceScore(**score) for score in report.get("scores", ()))
         return cls(scores, tuple(report.get("unguarded", ())))
 
 
 def tolerance_of(differences: npt.NDArray[np.float64], least: float = LEAST_TOLERANCE) -> float:
-    """How far the mean of a source may fall by chance.
+    """How far the mean score of a source may fall by chance.
 
     1.645 standard errors of the differences between two models on the same images, which chance exceeds once in
     twenty times; at least ``least``, since two trainings differ on all images together, and at most
-    ``MOST_TOLERANCE``. Of one or two images the scatter is not known: ``least`` is taken, so that in doubt the model
-    that is published stays.
+    ``MOST_TOLERANCE``. One or two images do not show the variation: then ``least`` applies, so in doubt the published
+    model stays.
 
     Examples
     --------
@@ -116,12 +116,12 @@ def tolerance_of(differences: npt.NDArray[np.float64], least: float = LEAST_TOLE
 def judge(
     new: Scores, current: Scores, base: Scores, *, least: float = LEAST_TOLERANCE, unguarded: Sequence[str] = ()
 ) -> Judgement:
-    """Compare a new model with the published one and with the one that trainings start from.
+    """Compare a new model with the published model and with the one that training starts from.
 
     Parameters
     ----------
     new, current, base
-        AP@0.5 of each validation image, by source; NaN for images that could not be used.
+        AP@0.5 of each validation image, by source; NaN for unusable images.
     least
         See `tolerance_of`.
     unguarded
@@ -130,7 +130,7 @@ def judge(
     Raises
     ------
     InputError
-        If no image could be compared at all.
+        If no image could be compared.
     """
     found = []
     for source, values in new.items():

@@ -1,4 +1,4 @@
-"""What a contribution says of itself: its licence, the consent to it, and where image and cells come from."""
+"""The record of a contribution: its license, the consent to it, and the origin of image and cells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ACCEPTED", "CONSENT", "LICENCES", "RECEIVED", "REJECTED", "STATES", 
 #: States of a contribution.
 RECEIVED, ACCEPTED, REJECTED = STATES = ("received", "accepted", "rejected")
 
-#: The licences that a model may be trained under and published: names of SPDX, and what they mean.
+#: Licenses under which a model may be trained and published: SPDX identifiers, and what they mean.
 LICENCES: Mapping[str, str] = MappingProxyType(
     {
         "CC0-1.0": "CC0: anyone may use it for anything, without naming you",
@@ -22,7 +22,7 @@ LICENCES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: What a contributor agrees to; kept with each contribution.
+#: The statement that a contributor agrees to; kept with each contribution.
 CONSENT = (
     "I may publish this image and this segmentation, they show nothing private, and I put both under the licence "
     "chosen here. Models may be trained on them and published. I cannot take the licence back."
@@ -33,20 +33,20 @@ _SHORT, _LONG = 200, 2000  # characters
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a contribution comes from.
+    """The origin of a contribution.
 
     Parameters
     ----------
     licence
         A key of ``LICENCES``.
     consent
-        The text of ``CONSENT``, word for word: what was agreed to.
+        The text of ``CONSENT`` that was agreed to, word for word.
     contributor
-        Name or pseudonym, under which the work is credited.
+        Name or pseudonym under which the work is credited.
     source
-        Where the images come from (laboratory, data set, microscope). A new model must not be worse on any source.
+        Origin of the images (laboratory, data set, microscope). A new model must not be worse on any source.
     method
-        How the cells were made: by hand, or corrected after which model.
+        How the cells were made: by hand, or by correcting the result of a model (which one).
     note
         Anything else, such as stain, magnification, a link to the data.
     file
@@ -63,12 +63,12 @@ class Provenance:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Provenance:
-        """The provenance in the fields of a form, checked.
+        """Check the fields of a form and return the provenance in them.
 
         Raises
         ------
         InputError
-            If the licence is unknown, consent is missing, or a text is empty, too long or no plain text.
+            If the license is unknown, consent is missing, or a text is empty, too long or not plain text.
         """
         known = set(cls.__dataclass_fields__)
         unknown = sorted(set(fields) - known)
@@ -117,27 +117,27 @@ class Contribution:
     Attributes
     ----------
     id
-        SHA-256 of image and cells, in hexadecimal; their files bear this name.
+        SHA-256 of image and cells, in hexadecimal; their file names contain it.
     state
         ``"received"``, ``"accepted"`` or ``"rejected"``.
     role
-        Of an accepted one: ``"train"``, or ``"validation"`` and never trained on; else empty.
+        For accepted contributions ``"train"``, or ``"validation"`` (never trained on); else empty.
     source
-        Where it comes from, as the reviewer confirmed or corrected it.
+        Origin, as the reviewer confirmed or corrected it.
     provenance
         As it was sent.
     received, decided
-        ISO 8601, UTC; ``decided`` is empty while nobody has decided.
+        ISO 8601, UTC; ``decided`` is empty until the decision.
     reason
-        Of a rejection.
+        Reason for a rejection.
     shape
         (Y, X, channels).
     n_cells
         Number of cells.
     dense
-        Share of the cells' area found by the bundled model that is annotated; None: not measured yet.
+        Annotated share of the cell area that the bundled model finds; None: not measured yet.
     notes
-        What a reviewer should look at.
+        Points for the reviewer to check.
     """
 
     id: str
@@ -155,17 +155,17 @@ class Contribution:
 
     @property
     def short(self) -> str:
-        """The first letters of its name, enough for people."""
+        """The first characters of the id, enough for people."""
         return self.id[:12]
 
     @property
     def image_name(self) -> str:
-        """Name of the file of its image."""
+        """File name of the image."""
         return f"{self.id}.tif"
 
     @property
     def masks_name(self) -> str:
-        """Name of the file of its cells."""
+        """File name of the cells."""
         return f"{self.id}_masks.tif"
 
     def as_dict(self) -> dict[str, Any]:

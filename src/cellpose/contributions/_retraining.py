@@ -1,7 +1,7 @@
-"""Training on what was accepted, and retraining that publishes only what is not worse.
+"""Training on accepted contributions, and retraining that publishes a model only if it is not worse.
 
-Each training begins with the base model and all accepted images, not with the last version: errors and forgetting would
-add up. An interrupted retraining goes on with the same images where its last checkpoint is.
+Each training starts from the base model and all accepted images, not from the last version, because errors and
+forgetting would accumulate. An interrupted retraining resumes with the same images at its last checkpoint.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ __all__ = ["Retraining", "retrain", "training_files"]
 logger = logging.getLogger("cellpose.contributions")
 
 _LOCK = "retraining.lock"
-_LEAST_CROPS = 8  # in an epoch: one batch, so that one or two images do
+_LEAST_CROPS = 8  # steps in an epoch: one batch, so one or two images are enough
 _AVERAGED = 0.2  # share of the steps over which weights are averaged, see docs/training.md
 _CROP = 128  # side in pixels with which the recipe for U-Nets was measured
 
 
 @dataclass(frozen=True)
 class Retraining:
-    """How a retraining is done.
+    """The settings of a retraining.
 
     Parameters
     ----------
     base
-        Model to begin with; None: that of the last version, else the default model.
+        Model to start from; None: that of the last version, else the default model.
     epochs
-        Passes over the images; None: as the recipe of the network says.
+        Passes over the images; None: as in the network's recipe.
     gpu
         Whether to train on a GPU.
     validation
-        Further folders of images and masks, each a source of its own, on which no model may become worse.
+        More folders of images and masks, each its own source, on which no model may become worse.
     mask_filter
-        End of the names of their masks.
+        Suffix of the names of their masks.
     least_tolerance
-        Of the comparison, see `tolerance_of`.
+        Minimum tolerance of the comparison, see `tolerance_of`.
     force
-        Train even if nothing was accepted since the last version.
+        Train even if nothing has been accepted since the last version.
     """
 
     base: str | None = None
@@ -64,7 +64,7 @@ class Retraining:
 
 
 def training_files(store: Store, role: str = "train") -> tuple[list[str], list[str]]:
-    """Files of the images and of the masks of accepted contributions; damaged ones are named in the log and left out.
+    """Image and mask files of accepted contributions; damaged ones are logged and left out.
 
     Parameters
     ----------
@@ -87,17 +87,17 @@ def _sound(store: Store, contributions: Sequence[Contribution]) -> Iterator[tupl
 
 
 def retrain(store: Store, how: Retraining = Retraining()) -> Version | None:
-    """Train a new version on everything that was accepted, and publish it if it is worse on no source.
+    """Train a new version on all accepted contributions, and publish it if it is worse on no source.
 
     Returns
     -------
     Version or None
-        ``published`` or ``refused``; None if nothing was accepted since the last version.
+        ``published`` or ``refused``; None if nothing has been accepted since the last version.
 
     Raises
     ------
     InputError
-        If another retraining runs, nothing can be trained on, or nothing can be compared.
+        If another retraining is running, or if there is nothing to train on or to compare.
     CellposeError
         If the training fails; its version is ``failed``.
     """
@@ -117,7 +117,7 @@ def retrain(store: Store, how: Retraining = Retraining()) -> Version | None:
 
 @contextmanager
 def _alone(store: Store) -> Iterator[None]:
-    """One retraining at a time. The lock is that of a database: it ends with the process, however that ends."""
+    """Allow one retraining at a time. The lock is a database lock: it ends with the process, however that ends."""
     lock = sqlite3.connect(store.folder / _LOCK, timeout=0, isolation_level=None)
     try:
         try:
@@ -191,7 +191,7 @@ def _train(store: Store, version: Version, used: Sequence[Contribution], how: Re
         train_files=[str(image) for image, _ in files],
         train_labels_files=[str(masks) for _, masks in files],
         load_files=False,
-        compute_flows=True,  # kept beside the images for the next time
+        compute_flows=True,  # kept beside the images for the next training
         learning_rate=family.learning.window.learning_rate,
         weight_decay=family.learning.window.weight_decay,
         n_epochs=version.epochs,
@@ -207,7 +207,7 @@ def _train(store: Store, version: Version, used: Sequence[Contribution], how: Re
 
 
 def _judge(store: Store, versions: Versions, version: Version, path: Path, how: Retraining) -> Judgement:
-    """Compare the new model with the published one and the base on what was never trained on."""
+    """Compare the new model with the published one and the base on images that no training used."""
     current = versions.published()
     sets, unguarded = _validation_sets(store, how)
     models = {"new": str(path), "base": version.base}
@@ -233,7 +233,7 @@ def _scores(model: str, sets: Mapping[str, Sequence[Pair]], how: Retraining) -> 
 
 
 def _validation_sets(store: Store, how: Retraining) -> tuple[dict[str, list[Pair]], list[str]]:
-    """Validation images by source, and the sources that have none."""
+    """Validation images by source, and the sources without any."""
     from cellpose import io
 
     sets: dict[str, list[Pair]] = {}

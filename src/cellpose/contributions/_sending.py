@@ -1,6 +1,6 @@
 """Sending an image and its cells to a server that collects contributions, by the REST API of ``cellpose serve``.
 
-Image and cells are uploaded like any image, and then given by their ids; nothing but the standard library is needed.
+Image and cells are uploaded like any image, then contributed by their ids; the standard library is all this needs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cellpose.errors import OptionError, SendError
 __all__ = ["address_of", "send"]
 
 _API = "/api/v1"
-_WAIT_S = 60.0  # for an answer: the server reads and checks both files first
+_WAIT_S = 60.0  # for an answer: the server first reads and checks both files
 _PIECE = 1 << 16  # bytes
 _LONGEST_ANSWER = 1 << 20  # bytes
 _LONGEST_SHOWN = 300  # characters
@@ -36,7 +36,7 @@ def address_of(server: str) -> str:
     Raises
     ------
     OptionError
-        If it is none.
+        If it is not a valid address.
 
     Examples
     --------
@@ -64,27 +64,27 @@ def send(
     Parameters
     ----------
     server
-        Its address, such as ``https://cells.example.org``.
+        Address of the server, such as ``https://cells.example.org``.
     pair
-        From `checked_pair`; what the files held besides, names and places and times, is not sent.
+        From `checked_pair`; other contents of the files, such as names, places and times, are not sent.
     provenance
-        With licence and consent, from `Provenance.of`.
+        License, consent and origin, from `Provenance.of`.
     token
-        What the server asks for, if it asks for one.
+        Token of the server, if it requires one.
     report
-        Called with the share that was sent; what it raises ends the sending, and nothing is kept there.
+        Called with the share sent so far; if it raises, sending stops and the server keeps nothing.
 
     Returns
     -------
     dict
-        What the server answers: ``"id"``, ``"state"``, and ``"notes"`` for the reviewer.
+        The server's answer: ``"id"``, ``"state"``, and ``"notes"`` for the reviewer.
 
     Raises
     ------
     OptionError
-        If the address is none.
+        If the address is invalid.
     SendError
-        If the server cannot be reached or does not take it; the message says why.
+        If the server cannot be reached or rejects it; the message gives the reason.
     """
     place = address_of(server) + _API
     uploaded: list[str] = []
@@ -98,7 +98,7 @@ def send(
         _id_of(server, answer)
         return answer
     finally:
-        for each in uploaded:  # the server would delete them after a while
+        for each in uploaded:  # without this, the server deletes them later
             with contextlib.suppress(SendError):
                 _ask(server, urllib.request.Request(f"{place}/images/{each}", method="DELETE"), token)
 
@@ -166,7 +166,7 @@ def _pieces(content: bytes, report: Callable[[float], None] | None, begin: float
 
 
 def _refusal(server: str, error: urllib.error.HTTPError) -> str:
-    """Why a server did not take it, in its own words where it has some."""
+    """The reason of a refusal, in the server's words if it gave any."""
     words = ""
     with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
         told = json.loads(error.read(_LONGEST_ANSWER))

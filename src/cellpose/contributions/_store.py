@@ -1,12 +1,12 @@
-"""The folder of contributions: files that bear the hash of what they hold, and their records in SQLite.
+"""The folder of contributions: files named by the hash of their content, and their records in SQLite.
 
     FOLDER/contributions.sqlite3   records of contributions and of the models trained on them
     FOLDER/files/                  <id>.tif and <id>_masks.tif
     FOLDER/models/                 trained models, and ``current``, the published one
 
-A file is whole before its record is written, and a record is written in one transaction: a process that is killed at
-any moment leaves a whole contribution or none, and at most files that nothing names, which are written again when the
-contribution is sent again.
+A file is complete before its record is written, and a record is written in one transaction. A process killed at any
+moment leaves a whole contribution or none; at most it leaves files without a record, which are written again when
+the contribution is sent again.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = ["DuplicateError", "Store", "now"]
 
 _DATABASE, _FILES = "contributions.sqlite3", "files"
 _LAYOUT = 1
-_WAIT_S = 30.0  # for another process that writes
+_WAIT_S = 30.0  # for another process that is writing
 _TRAINED_ON, _HELD_OUT = "train", "validation"
-_HELD_OUT_SHARE = 5  # one image of so many of a source
+_HELD_OUT_SHARE = 5  # one image in this many of a source is held out
 
 _TABLES = f"""
 CREATE TABLE contributions (
@@ -50,11 +50,11 @@ PRAGMA user_version = {_LAYOUT};
 
 
 class DuplicateError(InputError):
-    """An image, or an image with its cells, that was contributed before."""
+    """The image, or the image with its cells, was contributed before."""
 
 
 def now() -> str:
-    """The time, ISO 8601 in UTC."""
+    """The current time, ISO 8601 in UTC."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
@@ -64,14 +64,14 @@ class Store:
     Parameters
     ----------
     folder
-        The folder; it must not be on a network drive, on which SQLite cannot lock its file.
+        The folder; not on a network drive, where SQLite cannot lock its file.
     create
-        Make it where it is not there yet.
+        Create the folder if it is missing.
 
     Raises
     ------
     OptionError
-        If there is no such store, or a newer version of this package made it.
+        If there is no store, or a newer version of this package made it.
     FileWriteError
         If the folder cannot be made.
     FileReadError
@@ -92,7 +92,7 @@ class Store:
             raise OptionError(message)
         try:
             with closing(sqlite3.connect(self._database, timeout=_WAIT_S)) as db:
-                # readers and a writer at the same time; the file remembers it
+                # lets readers work beside a writer; the setting is stored in the file
                 db.execute("PRAGMA journal_mode = WAL")
         except sqlite3.DatabaseError as error:
             message = f"{self._database} could not be used: {error}"
@@ -108,7 +108,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose changes are all kept at the end, or, after an error, none."""
+        """A connection whose changes are all kept at the end, or all undone after an error."""
         try:
             with closing(sqlite3.connect(self._database, timeout=_WAIT_S, isolation_level=None)) as db:
                 db.row_factory = sqlite3.Row
@@ -127,12 +127,12 @@ class Store:
     # --- contributions ---
 
     def add(self, pair: Pair, provenance: Provenance) -> Contribution:
-        """Keep a contribution as received.
+        """Store a contribution as received.
 
         Raises
         ------
         DuplicateError
-            If it, or another segmentation of the same image, is there, or if it was rejected before.
+            If it, or another segmentation of the same image, is stored already, or if it was rejected before.
         FileWriteError
             If it cannot be written.
         """
@@ -178,7 +178,7 @@ class Store:
         io.write_tiff(folder / contribution.masks_name, pair.labels, axes="YX")
 
     def contributions(self, state: str | None = None) -> list[Contribution]:
-        """All contributions, or those in one state, in the order in which they came."""
+        """All contributions, or those in one state, oldest first."""
         if state not in (None, *STATES):
             message = f"state={state!r} is not allowed; choose one of {', '.join(STATES)}"
             raise OptionError(message)
@@ -189,7 +189,7 @@ class Store:
         return [_of_row(row) for row in rows]
 
     def find(self, name: str) -> Contribution:
-        """The contribution with this name, or with the only name that begins so.
+        """The contribution whose name is this, or is the only one that starts with it.
 
         Raises
         ------
@@ -208,15 +208,15 @@ class Store:
         return _of_row(rows[0])
 
     def accept(self, name: str, source: str | None = None) -> Contribution:
-        """Take a contribution for training; ``source`` corrects where it comes from.
+        """Accept a contribution for training; ``source`` corrects its origin.
 
-        Whether it is trained on or held out is decided now and for ever: of each source the second image is held out,
-        then one of five. So a model is never compared on images that an earlier one was trained on.
+        This decides for good whether it is trained on or held out: of each source the second image is held out, then
+        one in five. So no model is ever compared on images that an earlier model was trained on.
 
         Raises
         ------
         InputError
-            If there is no such contribution, or another segmentation of its image was accepted since.
+            If there is no such contribution, or another segmentation of its image has been accepted since.
         """
         found = self.find(name)
         source = (source or found.source).strip()
@@ -237,7 +237,7 @@ class Store:
         return self.find(found.id)
 
     def reject(self, name: str, reason: str = "") -> Contribution:
-        """Leave a contribution out of training from now on; its files stay, so that it is known when it comes again.
+        """Exclude a contribution from training from now on; its files stay, so that a resubmission is recognized.
 
         Raises
         ------
@@ -264,7 +264,7 @@ class Store:
             raise
 
     def note_dense(self, name: str, share: float | None) -> None:
-        """Keep how much of what the bundled model finds is annotated; -1 stands for what cannot be measured."""
+        """Store the annotated share of what the bundled model finds; -1 means that it cannot be measured."""
         found = self.find(name)
         notes = [note for note in found.notes if not note.startswith("annotated: ")]
         if share is not None and share < LEAST_DENSE:
@@ -276,7 +276,7 @@ class Store:
             )
 
     def unmeasured(self) -> list[Contribution]:
-        """Contributions of which it is not known yet whether they are dense."""
+        """Contributions whose annotated share has not been measured yet."""
         with self.transaction() as db:
             rows = db.execute(
                 "SELECT * FROM contributions WHERE dense IS NULL AND state <> ? ORDER BY received", (REJECTED,)
@@ -289,12 +289,12 @@ class Store:
         return folder / contribution.image_name, folder / contribution.masks_name
 
     def read(self, contribution: Contribution) -> Pair:
-        """Its image and cells.
+        """Read image and cells.
 
         Raises
         ------
         FileReadError
-            If they cannot be read, or are not those that were contributed.
+            If they cannot be read, or differ from those that were contributed.
         """
         from cellpose import io
 
@@ -307,7 +307,7 @@ class Store:
 
 
 def _role(n_accepted: int, n_held_out: int) -> str:
-    """What the next image of a source is for.
+    """The role of the next image of a source.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""The models that were trained on contributions, which of them is published, and the way back.
+"""The models trained on contributions: which one is published, and how to roll back.
 
-The records say which version is published; the file ``models/current`` follows them. It is replaced in one step, so
-that programs that load it find the old model or the new one, and whoever opens the store next brings it up to date if
-a process was killed between record and file.
+The records say which version is published; the file ``models/current`` follows them. It is replaced atomically, so
+programs that load it find either the old or the new model. If a process was killed between record and file, the next
+one that opens the store updates the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cellpose.errors import FileReadError, InputError
 __all__ = ["CURRENT", "FAILED", "PUBLISHED", "REFUSED", "TRAINING", "WITHDRAWN", "Version", "Versions"]
 
 TRAINING, PUBLISHED, REFUSED, WITHDRAWN, FAILED = "training", "published", "refused", "withdrawn", "failed"
-#: Name of the file of the published model, in the folder ``models`` of the store.
+#: File name of the published model, in the folder ``models`` of the store.
 CURRENT = "current"
 _CREDITS = "_credits.txt"
 
@@ -38,22 +38,22 @@ class Version:
     Attributes
     ----------
     number, name
-        From 1 on; ``"contributions-0001"``, the name of its file in ``models``.
+        Counted from 1; ``"contributions-0001"``, the name of its file in ``models``.
     state
         ``"training"``, ``"published"``, ``"refused"`` (worse on a source), ``"withdrawn"`` (rolled back) or
         ``"failed"``.
     started, decided
         ISO 8601, UTC.
     base
-        The model that the training began with.
+        The model that training started from.
     images
-        Names of the contributions it is trained on.
+        Names of the contributions used for training.
     epochs
         Passes over the images.
     sha256
-        Of its file, once it is trained.
+        Hash of its file, once trained.
     report
-        The comparison; of a failed one the ``"error"``.
+        The comparison; for a failed version the ``"error"``.
     """
 
     number: int
@@ -78,7 +78,7 @@ class Versions:
     Parameters
     ----------
     store
-        The store; its file ``current`` is brought up to date.
+        The store; its file ``current`` is updated.
     """
 
     def __init__(self, store: Store) -> None:
@@ -95,19 +95,19 @@ class Versions:
             return [_of_row(row) for row in db.execute("SELECT * FROM versions ORDER BY number").fetchall()]
 
     def published(self) -> Version | None:
-        """The one that is published now."""
+        """The currently published version."""
         return next((version for version in reversed(self.all()) if version.state == PUBLISHED), None)
 
     def path(self, version: Version) -> Path:
-        """Its file."""
+        """Path of the version's file."""
         return self.folder / version.name
 
     def current(self) -> Path | None:
-        """The file of the published model, which keeps its name from version to version."""
+        """The file of the published model, whose name is the same for every version."""
         return self.folder / CURRENT if self.published() is not None else None
 
     def begin(self, base: str, images: tuple[str, ...], epochs: int) -> Version:
-        """The record of a new version that is being trained."""
+        """Record a new version that is being trained."""
         with self._store.transaction() as db:
             (last,) = db.execute("SELECT coalesce(max(number), 0) FROM versions").fetchone()
             number = last + 1
@@ -119,11 +119,11 @@ class Versions:
         return self._number(number)
 
     def unfinished(self) -> Version | None:
-        """The one whose training or comparison was interrupted."""
+        """The version whose training or comparison was interrupted."""
         return next((version for version in self.all() if version.state == TRAINING), None)
 
     def decide(self, version: Version, state: str, report: dict[str, Any], sha256: str = "") -> Version:
-        """Publish, refuse or give up a version."""
+        """Publish, refuse or abandon a version."""
         with self._store.transaction() as db:
             db.execute(
                 "UPDATE versions SET state = ?, report = ?, sha256 = ?, decided = ? WHERE number = ?",
@@ -133,17 +133,17 @@ class Versions:
         return self._number(version.number)
 
     def rollback(self) -> tuple[Version, Version | None]:
-        """Withdraw the published version, so that the one before is published again.
+        """Withdraw the published version, so that the previous one is published again.
 
         Returns
         -------
         withdrawn, published
-            ``published`` is None where there was none before: then the base model is all there is.
+            ``published`` is None if there was no previous version: then only the base model is left.
 
         Raises
         ------
         InputError
-            If none is published.
+            If no version is published.
         """
         current = self.published()
         if current is None:
@@ -157,7 +157,7 @@ class Versions:
         return self._number(current.number), self.published()
 
     def write_credits(self, version: Version, contributions: list[Contribution]) -> None:
-        """Name the contributors beside the model, as CC-BY asks for."""
+        """Name the contributors beside the model, as CC-BY requires."""
         lines: dict[str, int] = {}
         for each in contributions:
             line = f"{each.provenance.contributor}; {each.source}; {each.provenance.licence}"
@@ -171,7 +171,7 @@ class Versions:
             return _of_row(db.execute("SELECT * FROM versions WHERE number = ?", (number,)).fetchone())
 
     def _settle(self) -> None:
-        """Bring the file ``current`` to what the records say."""
+        """Update the file ``current`` to match the records."""
         published, current = self.published(), self.folder / CURRENT
         if published is None:
             for file in (current, current.with_name(f"{CURRENT}{_CREDITS}")):
@@ -191,7 +191,7 @@ class Versions:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """A second name for a file; a copy where the file system has none."""
+    """A hard link to a file, or a copy if the file system has no links."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,6 +1,6 @@
-"""The plugin for napari: `napari.yaml` says what it brings, and napari loads each part when it is asked for.
+"""The plugin for napari: `napari.yaml` lists its parts, and napari loads each one on demand.
 
-What is done with layers stands apart from the widgets, in functions that need neither napari nor Qt.
+The functions that work on layers are separate from the widgets and need neither napari nor Qt.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Single cells, added and removed with a click."""
+"""Adding and removing single cells with a click."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["Clicks", "cell_at"]
 
 
 def cell_at(labels: Any, finder: Any, index: tuple[int, ...], threshold: float) -> tuple[tuple[Any, ...], int] | None:
-    """What a click at a pixel changes: indices of pixels, and the label that they get; None where there is nothing.
+    """The change made by a click on a pixel: pixel indices and their new label; None if there is nothing to change.
 
     Parameters
     ----------
     labels
         (..., Y, X).
     finder
-        Of the plane of the pixel.
+        Cell finder for the plane of the pixel.
     index
         The pixel.
     threshold
-        Pixels of higher logits belong to the cell.
+        Pixels with higher logits belong to the cell.
 
     Examples
     --------
@@ -52,16 +52,16 @@ def _leading(lead: tuple[int, ...], rows: Any, columns: Any) -> tuple[Any, ...]:
 
 
 class Clicks:
-    """Clicks in the viewer that add and remove cells of the layer that a run has made.
+    """Clicks in the viewer that add and remove cells in the layer made by a run.
 
     Parameters
     ----------
     viewer
-        Of napari.
+        The napari viewer.
     layer, threshold
-        What gives the layer, and the threshold of probability, at the time of a click.
+        Functions that return the layer and the probability threshold at the time of a click.
     tell
-        Shows a line.
+        Function that shows a message.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Clicks:
         self._finders: tuple[Any, dict[tuple[int, ...], Any]] = (None, {})
 
     def turn(self, on: bool) -> None:
-        """Listen, or listen no longer."""
+        """Start or stop listening."""
         callbacks = self._viewer.mouse_drag_callbacks
         if self._pressed in callbacks:
             callbacks.remove(self._pressed)
@@ -92,7 +92,7 @@ class Clicks:
             self.click(event.position)
 
     def click(self, position: Any) -> None:
-        """Add or remove the cell at a position in the world."""
+        """Add or remove the cell at a position in world coordinates."""
         layer = self._layer()
         if layer is None:
             self._tell("segment the image first; then a click adds and removes cells")

@@ -21,13 +21,13 @@ _ENDING = "_seg.npy"
 
 
 def get_reader(path: PathLike | Sequence[PathLike]) -> Callable[[Any], list[LayerData]] | None:
-    """What reads these files; None where they are no ``_seg.npy``."""
+    """The function that reads these files; None if they are not ``_seg.npy``."""
     paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
     return read if paths and all(os.fspath(one).lower().endswith(_ENDING) for one in paths) else None
 
 
 def read(path: PathLike | Sequence[PathLike]) -> list[LayerData]:
-    """Layers of one or several ``_seg.npy``: the image, where it is found, and the cells with their flows.
+    """Layers of one or more ``_seg.npy``: the image, if it is found, and the cells with their flows.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def _read(path: Path) -> list[LayerData]:
 
 
 def _image_of(path: Path, seg: io.Segmentation, name: str) -> list[LayerData]:
-    """The image that was segmented, found where the file says, or beside it; nothing where it is gone."""
+    """The segmented image, found at the path in the file or beside the file; empty if it is gone."""
     data = seg.image
     for place in (Path(seg.filename or ""), path.parent / Path(seg.filename or "").name):
         if data is None and place.is_file():
@@ -72,21 +72,21 @@ def _image_of(path: Path, seg: io.Segmentation, name: str) -> list[LayerData]:
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as ``<name>_seg.npy``, with the flows that were kept with it.
+    """Write a Labels layer as ``<name>_seg.npy``, with the flows kept in it.
 
     Parameters
     ----------
     path
-        The file; where its name has another ending it gets this one.
+        The file; another suffix is replaced by ``_seg.npy``.
     data
-        Labels (Y, X) or (Z, Y, X); axes of length 1 before them are left out.
+        Labels (Y, X) or (Z, Y, X); leading axes of length 1 are dropped.
     meta
-        What napari says of the layer.
+        Layer attributes from napari.
 
     Returns
     -------
     list of str
-        The file that was written.
+        The written file.
 
     Raises
     ------

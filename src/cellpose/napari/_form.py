@@ -1,4 +1,4 @@
-"""What the widgets are built of: choices of layers that follow the viewer, and the row that runs a task."""
+"""Building blocks of the widgets: layer choices that follow the viewer, and the row that runs a task."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ __all__ = ["Choices", "Page", "TaskRow", "group", "heading", "number", "put_laye
 
 
 class Page(QScrollArea):  # type: ignore[misc]
-    """A dock widget: groups below each other, which scroll where the dock is low.
+    """A dock widget: groups stacked vertically, which scroll if the dock is low.
 
     Parameters
     ----------
     viewer
-        Of napari.
+        The napari viewer.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -52,13 +52,13 @@ class Page(QScrollArea):  # type: ignore[misc]
         self.setWidget(inside)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Be as wide as the rows need: there is no bar to scroll sideways."""
+        """Be as wide as the rows need: there is no horizontal scroll bar."""
         self.setMinimumWidth(max(self.minimumWidth(), self.widget().minimumSizeHint().width()))
         super().showEvent(event)
 
 
 def group(title: str) -> tuple[QGroupBox, QFormLayout]:
-    """A titled part of a page, with rows of a label and a field."""
+    """A titled group of a page, with rows of a label and a field."""
     box = QGroupBox(title)
     form = QFormLayout(box)
     form.setContentsMargins(10, 14, 10, 8)
@@ -68,7 +68,7 @@ def group(title: str) -> tuple[QGroupBox, QFormLayout]:
 
 
 def heading(text: str) -> QLabel:
-    """Words that wrap."""
+    """A label that wraps."""
     label = QLabel(text)
     label.setWordWrap(True)
     return label
@@ -77,7 +77,7 @@ def heading(text: str) -> QLabel:
 def number(
     low: float, high: float, value: float, step: float, unit: str = "", *, decimals: int | None = None, zero: str = ""
 ) -> QDoubleSpinBox:
-    """A field for a number; ``zero`` is shown instead of the lowest."""
+    """A field for a number; ``zero`` is shown in place of the minimum."""
     field = QDoubleSpinBox()
     field.setDecimals((2 if step < 1 else 1) if decimals is None else decimals)
     field.setRange(low, high)
@@ -90,17 +90,17 @@ def number(
 
 
 class Choices(QComboBox):  # type: ignore[misc]
-    """Choices that come and go, of which the chosen one stays chosen.
+    """Choices that may change while the selected one stays selected.
 
     Parameters
     ----------
     tip
-        Shown under the pointer.
+        Tooltip.
     """
 
     def __init__(self, tip: str = "") -> None:
         super().__init__()
-        self.refresh: Callable[[], None] | None = None  # offers what there is now, before the list opens
+        self.refresh: Callable[[], None] | None = None  # updates the choices before the list opens
         self.setToolTip(tip)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(9)
@@ -113,7 +113,7 @@ class Choices(QComboBox):  # type: ignore[misc]
         super().showPopup()
 
     def offer(self, items: list[tuple[str, Any]], same: Callable[[Any, Any], bool] | None = None) -> None:
-        """Texts and what they stand for; says `currentIndexChanged` only where the choice is another."""
+        """Offer texts and their values; emits `currentIndexChanged` only if the choice changes."""
         before = self.currentData()
         same = same or (lambda one, other: bool(one == other))
         at = next((index for index, (_, value) in enumerate(items) if before is not None and same(value, before)), 0)
@@ -129,7 +129,7 @@ class Choices(QComboBox):  # type: ignore[misc]
 
 
 def watch_layers(viewer: Any, owner: QWidget, follow: Callable[[], None]) -> None:
-    """Call ``follow`` when layers come, go or get other names, and once now; until ``owner`` is destroyed."""
+    """Call ``follow`` once now, and whenever layers are added, removed or renamed, until ``owner`` is destroyed."""
     events = viewer.layers.events
 
     def changed(_event: Any = None) -> None:
@@ -155,19 +155,19 @@ def watch_layers(viewer: Any, owner: QWidget, follow: Callable[[], None]) -> Non
 
 
 def put_layers(viewer: Any, layers: list[tuple[Any, dict[str, Any], str]]) -> list[Any]:
-    """Add layers to the viewer, each with a name of its own as napari makes them."""
+    """Add layers to the viewer, each with a unique name as napari makes them."""
     return [getattr(viewer, f"add_{kind}")(data, **keywords) for data, keywords, kind in layers]
 
 
 class TaskRow(QWidget):  # type: ignore[misc]
-    """A button that runs a task in the background, one that cancels it, how far it is, and what came of it.
+    """A button that runs a task in the background, a cancel button, the progress, and the result.
 
     Parameters
     ----------
     text
-        On the button.
+        Text of the button.
     begin
-        Called when it is pressed.
+        Called when the button is clicked.
     """
 
     def __init__(self, text: str, begin: Callable[[], None]) -> None:
@@ -185,7 +185,7 @@ class TaskRow(QWidget):  # type: ignore[misc]
         column.addWidget(self.words)
         self.button.clicked.connect(lambda: self.guarded(begin))
         self.cancel_button.clicked.connect(self.cancel)
-        self.running: Callable[[bool], None] | None = None  # told when a task begins and ends
+        self.running: Callable[[bool], None] | None = None  # called when a task begins and ends
         self._task: Task[Any] | None = None
         self._worker: Any = None
         self._shown: Any = None
@@ -199,11 +199,11 @@ class TaskRow(QWidget):  # type: ignore[misc]
         return self._task is not None
 
     def tell(self, text: str) -> None:
-        """Show a line below the button."""
+        """Show a message below the button."""
         self.words.setText(text)
 
     def guarded(self, do: Callable[[], None]) -> None:
-        """Do something and show its errors here."""
+        """Run a function and show its errors here."""
         try:
             do()
         except CellposeError as error:
@@ -215,11 +215,11 @@ class TaskRow(QWidget):  # type: ignore[misc]
         Parameters
         ----------
         title
-            Also shown in napari's activity dock.
+            Title, also shown in napari's activity dock.
         work
-            Takes a function that is to be told the share that is done, 0 to 1, or words.
+            Takes a function to report progress to: a share, 0 to 1, or words.
         done
-            Not called where the task fails or is cancelled.
+            Called with the result; not called if the task fails or is canceled.
         """
         if self.is_running:
             return
@@ -248,14 +248,14 @@ class TaskRow(QWidget):  # type: ignore[misc]
         worker.start()
 
     def cancel(self) -> None:
-        """End the task at its next report; its result is not used."""
+        """End the task at its next report and discard its result."""
         if self._task is not None and not self._task.is_cancelled:
             self._task.cancel()
             self.cancel_button.setEnabled(False)
             self.tell("canceling ...")
 
     def _if_here(self, do: Callable[..., None]) -> Callable[..., None]:
-        """The same, but nothing once the widget was closed."""
+        """The same function, but without effect once the widget is closed."""
         gone = self._gone
         return lambda *values: None if gone.is_set() else do(*values)
 

@@ -1,4 +1,4 @@
-"""From layers to images with named axes, and where what is found in them lies in the world."""
+"""From layers to images with named axes, and the placement of results in the world."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-#: Planes with more pixels are segmented band by band, in memory that grows with their width only.
+#: Planes with more pixels are segmented band by band, in memory that grows only with their width.
 LARGE_PIXELS = 64_000_000
 
 _COLORS = ("red", "green", "blue", "alpha")
-_MOST_CHANNELS = 4  # a first axis that is longer holds planes or times
+_MOST_CHANNELS = 4  # a longer first axis holds planes or times
 _WORDS = {"time": "T", "t": "T", "frame": "T", "z": "Z", "plane": "Z", "c": "C", "channel": "C", "y": "Y", "x": "X"}
 
 
@@ -45,9 +45,9 @@ class Source:
     layer
         An Image layer.
     channel
-        Number of the channel, from 0; None: all of the layer.
+        Number of the channel, from 0; None: the whole layer.
     text
-        As the user reads it.
+        The text that the user sees.
     """
 
     layer: Any
@@ -57,18 +57,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Taken:
-    """An image taken from layers.
+    """An image read from layers.
 
     Attributes
     ----------
     image
-        With the names of its axes; channels last where two layers were joined.
+        With named axes; channels are last if two layers were joined.
     channels
-        For U-Nets: which channel holds cells and which nuclei, 1-based; [0, 0]: gray.
+        For U-Nets: the channels of cells and nuclei, 1-based; [0, 0]: gray.
     kept_shape
-        Shape that results get before they become a layer: axes of length 1 stand for the plane that was taken.
+        Shape of results before they become a layer: axes of length 1 stand for the selected plane.
     placing
-        Keywords of a layer that lies where the source lies: ``scale``, ``translate`` ...
+        Layer keywords that place results where the source lies: ``scale``, ``translate`` ...
     """
 
     image: Image
@@ -78,12 +78,12 @@ class Taken:
 
 
 def is_kind(layer: Any, kind: str) -> bool:
-    """Whether a layer is an "Image" or a "Labels" layer; told by the names of its classes, so without napari."""
+    """Whether a layer is an "Image" or a "Labels" layer, judged by its class names, so napari is not needed."""
     return any(known.__name__ == kind for known in type(layer).__mro__)
 
 
 def sources(layers: Iterable[Any]) -> list[Source]:
-    """What can be segmented: Image layers, and each channel of those that have several."""
+    """What can be segmented: Image layers, and each channel of multichannel layers."""
     found = []
     for layer in layers:
         if not is_kind(layer, "Image"):
@@ -98,7 +98,7 @@ def sources(layers: Iterable[Any]) -> list[Source]:
 
 
 def chosen(source: Source | None) -> Source:
-    """What was chosen; InputError where there is nothing to choose from."""
+    """The choice; raises InputError if there is nothing to choose from."""
     if source is None:
         message = "there is no image layer; open an image, or File > Open Sample > Cellpose"
         raise InputError(message)
@@ -106,12 +106,12 @@ def chosen(source: Source | None) -> Source:
 
 
 def levels(layer: Any) -> list[Any]:
-    """The arrays of a layer, the finest first; one where it has one scale only."""
+    """The arrays of a layer, finest first; a single one for single-scale layers."""
     return list(layer.data) if getattr(layer, "multiscale", False) else [layer.data]
 
 
 def guess_axes(layer: Any) -> str:
-    """One letter of TZCYX for each axis: by the names that the layer gives, else what is usual for its shape.
+    """One letter of TZCYX per axis: from the layer's axis labels, else the usual axes for its shape.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def guess_axes(layer: Any) -> str:
 
 
 def check_axes(axes: str, layer: Any) -> str:
-    """The axes that the user names, in capitals.
+    """The axes named by the user, in capitals.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def check_axes(axes: str, layer: Any) -> str:
 
 
 def is_large(layer: Any, level: int = 0) -> bool:
-    """Whether a plane of a layer is so large that it should be worked on band by band."""
+    """Whether a plane of a layer is large enough to be processed band by band."""
     shape = levels(layer)[level].shape
     height, width = shape[-3:-1] if layer.rgb else shape[-2:]
     return bool(height * width > LARGE_PIXELS)
@@ -173,25 +173,25 @@ def take(
     position: Sequence[float] | None = None,
     lazy: bool = False,
 ) -> Taken:
-    """The image that is to be segmented.
+    """Read the image to segment.
 
     Parameters
     ----------
     cells, nuclei
-        Where the cells are seen, and where their nuclei.
+        The source that shows the cells, and the source that shows their nuclei.
     axes
-        Of the layer of the cells; None: guessed.
+        Axes of the layer of cells; None: guess.
     level
-        Of a layer of several scales, 0 the finest.
+        Level of a multiscale layer; 0 is the finest.
     position
-        Coordinates in the finest level of the layer of the cells: only the plane there is taken. None: all.
+        Coordinates in the finest level of the layer of cells: use only the plane there. None: use all.
     lazy
-        Leave one layer as the array that it is, of Dask or Zarr or on the disk; else it is read into memory.
+        Keep a single layer as its Dask, Zarr or memory-mapped array; else read it into memory.
 
     Raises
     ------
     AxesError, InputError
-        If the axes do not fit, or the nuclei are not of the shape of the cells.
+        If the axes do not fit, or the shapes of nuclei and cells differ.
     """
     names = check_axes(axes or guess_axes(cells.layer), cells.layer)
     array, letters = _part(cells, names, level, position)
@@ -217,7 +217,7 @@ def take(
 
 
 def _part(source: Source, axes: str, level: int, position: Sequence[float] | None) -> tuple[Array, str]:
-    """The pixels of a source, with the letters of the axes that are left."""
+    """The pixels of a source, with the letters of the remaining axes."""
     array = levels(source.layer)[min(level, len(levels(source.layer)) - 1)]
     index: list[Any] = [slice(None)] * len(axes)
     if source.channel is not None and "C" in axes:
@@ -233,7 +233,7 @@ def _part(source: Source, axes: str, level: int, position: Sequence[float] | Non
 
 
 def _one_channel(array: Array, letters: str) -> Array:
-    """Colours as gray: the mean of at most three."""
+    """Colors as gray: the mean of at most three."""
     if "C" not in letters:
         return array
     axis = letters.index("C")
@@ -242,7 +242,7 @@ def _one_channel(array: Array, letters: str) -> Array:
 
 
 def _placing(layer: Any, axes: str, level: int, position: Sequence[float] | None) -> dict[str, Any]:
-    """Keywords of a layer of results: without channels, at the scale of the level, at the plane that was taken."""
+    """Keywords for a layer of results: without channels, at the scale of the level, at the selected plane."""
     first = 1 if axes[0] == "C" and not layer.rgb else 0
     all_levels = levels(layer)
     plain = axes[first : -1 if layer.rgb else None]

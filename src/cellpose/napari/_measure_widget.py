@@ -32,17 +32,17 @@ _CHECKED, _UNCHECKED = Qt.CheckState.Checked, Qt.CheckState.Unchecked
 
 
 class MeasureWidget(Page):
-    """Measures the cells of a Labels layer; the table and the layer follow each other.
+    """Measures the cells of a Labels layer; selecting in the table selects in the layer, and vice versa.
 
     Parameters
     ----------
     napari_viewer
-        Whose layers are measured.
+        The viewer whose layers are measured.
     """
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
-        self.measured: Any = None  # the layer that the table is of
+        self.measured: Any = None  # the layer that the table describes
         self.columns: Columns = {}
         self._add_layer_part()
         self._add_column_part()
@@ -126,7 +126,7 @@ class MeasureWidget(Page):
         return [self.images.item(row) for row in range(self.images.count())]
 
     def run(self) -> None:
-        """Measure, in the background.
+        """Measure in the background.
 
         Raises
         ------
@@ -180,7 +180,7 @@ class MeasureWidget(Page):
         return int(self.table.model().mapToSource(index).row())
 
     def go_to(self, row: int) -> None:
-        """Select the cell of a row of the table, and bring it into the middle of the view."""
+        """Select the cell of a table row and center it in the view."""
         layer, columns = self.measured, self.columns
         if layer is None or layer not in self.viewer.layers:
             return
@@ -215,22 +215,22 @@ class MeasureWidget(Page):
 
 
 class _Table(QAbstractTableModel):  # type: ignore[misc]
-    """Columns of numbers, for a view."""
+    """Numeric columns as a Qt table model."""
 
     def __init__(self, columns: Columns) -> None:
         super().__init__()
         self._names, self._values = list(columns), list(columns.values())
 
     def rowCount(self, _parent: Any = None) -> int:
-        """Number of cells."""
+        """Return the number of cells."""
         return len(self._values[0])
 
     def columnCount(self, _parent: Any = None) -> int:
-        """Number of columns."""
+        """Return the number of columns."""
         return len(self._values)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """The text of a field, or its value to sort by."""
+        """Return the text of a field, or its value for sorting."""
         if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.UserRole):
             return None
         value = self._values[index.column()][index.row()]
@@ -240,18 +240,18 @@ class _Table(QAbstractTableModel):  # type: ignore[misc]
         return f"{value:.5g}" if isinstance(value, float) else str(value)
 
     def headerData(self, section: int, orientation: Any, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Names of the columns."""
+        """Return the names of the columns."""
         shown = orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole
         return self._names[section] if shown else None
 
 
 def _flows_of(layer: Any) -> dict[str, Any]:
-    """Keywords for scores, where the flows are those of the labels.
+    """Keywords for scores, if the flows match the labels.
 
     Raises
     ------
     InputError
-        If there are none.
+        If there are no flows.
     """
     found = layer.metadata.get(KEY, {}).get("found")
     flat = isinstance(found, Found) and found.dP is not None and found.masks.size == np.prod(found.masks.shape[-2:])

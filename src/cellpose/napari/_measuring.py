@@ -18,7 +18,7 @@ Columns = dict[str, Array]
 
 
 def same_shape(labels: Array, array: Any) -> bool:
-    """Whether an image lies pixel for pixel on labels; axes of length 1 before do not count."""
+    """Whether image and labels match pixel for pixel; leading axes of length 1 do not count."""
     return _without_ones(np.shape(labels)) == _without_ones(np.shape(array))
 
 
@@ -39,7 +39,7 @@ def measure_labels(
     flows: Sequence[Array] | None = None,
     model: str | None = None,
 ) -> Columns:
-    """Measure cells; of several planes or frames that are labeled each by itself, with a column ``frame``.
+    """Measure cells; for planes or frames that are labeled separately, adds a column ``frame``.
 
     Parameters
     ----------
@@ -48,22 +48,22 @@ def measure_labels(
     images
         Channels of the same shape.
     properties
-        As in ``measure.table``; intensities are left out where there are no images.
+        As in ``measure.table``; intensities are left out if there are no images.
     planes
-        Whether each plane is numbered by itself.
+        Whether each plane has its own numbering.
     pixel_size_um
         Along the axes of ``labels``; None: pixels only.
     nuclei
         Labels of nuclei.
     flows, model
-        Flows and cell probability with which the labels were made, and the model: adds scores.
+        The flows and cell probability that the labels come from, and the model; adds scores.
 
     Raises
     ------
     InputError
         If shapes do not match.
     CellposeError
-        Of ``measure.table``.
+        As raised by ``measure.table``.
 
     Examples
     --------

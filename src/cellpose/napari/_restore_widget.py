@@ -19,7 +19,7 @@ __all__ = ["RestoreWidget", "restored_layer"]
 
 
 def restored_layer(model: Any, taken: Taken, diameter: float | None, report: Any) -> LayerData:
-    """Restore an image plane by plane, and give it as a layer that lies where the image lies.
+    """Restore an image plane by plane, and return it as a layer placed where the image is.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ def restored_layer(model: Any, taken: Taken, diameter: float | None, report: Any
     taken
         One channel.
     diameter
-        Of the cells in pixels; None: as the model expects them.
+        Of the cells in pixels; None: as the model expects.
     report
-        Told the share that is done.
+        Called with the completed share.
     """
     planes = np.asarray(taken.image.data).reshape(-1, *taken.kept_shape[-2:])
     done: list[npt.NDArray[Any]] = []
@@ -46,12 +46,12 @@ def restored_layer(model: Any, taken: Taken, diameter: float | None, report: Any
 
 
 class RestoreWidget(Page):
-    """Restores an image layer with a model for noise, blur or few pixels.
+    """Restores an image layer with a model for noise, blur or low resolution.
 
     Parameters
     ----------
     napari_viewer
-        Whose layers are restored.
+        The viewer whose layers are restored.
     """
 
     def __init__(self, napari_viewer: Any) -> None:
@@ -89,13 +89,13 @@ class RestoreWidget(Page):
             self.choose_model(path)
 
     def choose_model(self, name: str) -> None:
-        """Choose a model by its name, or by the path of a file."""
+        """Select a model by name or by file path."""
         if self.model.findData(name) < 0:
             self.model.addItem(name, name)
         self.model.setCurrentIndex(self.model.findData(name))
 
     def run(self) -> None:
-        """Restore all planes of the layer, in the background.
+        """Restore all planes of the layer in the background.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class RestoreWidget(Page):
         diameter = self.diameter.value() or None
 
         def work(report: Any) -> LayerData:
-            # what may be channels is restored as planes are: one by one
+            # possible channels are restored like planes: one by one
             names = guess_axes(source.layer)
             taken = take(source, axes=names if source.channel is not None else names.replace("C", "T"))
             report("loading the model ...")

@@ -1,4 +1,4 @@
-"""What a segmentation found: kept with its flows, made again at other thresholds, and shown as layers."""
+"""The result of a segmentation: kept with its flows, recomputed with other thresholds, and shown as layers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["KEY", "LAYERS", "Found", "LayerData", "finder_at", "is_edited", "lay
 Array = npt.NDArray[Any]
 LayerData = tuple[Any, dict[str, Any], str]
 
-#: Under which layers keep in their metadata what is known of their cells.
+#: Key under which a layer's metadata keeps the result behind its cells.
 KEY = "cellpose"
 
-#: Further layers that can be asked for.
+#: Optional further layers.
 LAYERS = ("flows", "probability", "outlines")
 
 
@@ -37,14 +37,14 @@ class Found:
     masks
         Labels ([T,] [Z,] Y, X).
     rgb, dP, cellprob
-        Flows as colors, uint8 (..., Y, X, 3); flows, float32 (2 or 3, ..., Y, X); logits, float32 (..., Y, X). None
-        where they were not kept, as of large planes.
+        Flows as colors, uint8 (..., Y, X, 3); flows, float32 (2 or 3, ..., Y, X); logits, float32 (..., Y, X). None if
+        they were not kept, as for large planes.
     model
-        Its name.
+        Name of the model.
     settings
-        With which it was made.
+        Settings of the run.
     source
-        Name of the layer of the cells.
+        Name of the layer that shows the cells.
     """
 
     masks: Array
@@ -57,44 +57,44 @@ class Found:
 
     @property
     def has_flows(self) -> bool:
-        """Whether flows, their colors and probabilities were kept at the size of the masks."""
+        """Whether flows, their colors and probabilities were kept at the resolution of the masks."""
         shapes = [None if array is None else array.shape for array in (self.dP, self.rgb, self.cellprob)]
         side = self.masks.shape
         return shapes[0] is not None and shapes == [(shapes[0][0], *side), (*side, 3), side]
 
     @property
     def is_live(self) -> bool:
-        """Whether masks can be made again from what was kept."""
+        """Whether masks can be recomputed from what was kept."""
         return self.dP is not None and self.cellprob is not None and self.settings.mode != "volume"
 
     @cached_property
     def finder(self) -> dynamics.MaskFinder:
-        """What makes masks of a single plane at other thresholds; it keeps what these have in common."""
+        """The mask finder for a single plane; it keeps what all thresholds share."""
         dP, cellprob = _kept_flows(self, "segment the image first")
         side = dP.shape[-2:]
         return dynamics.MaskFinder(dP.reshape(2, *side), cellprob.reshape(side), self.masks.shape[-2:])
 
     def shaped(self, shape: tuple[int, ...]) -> Found:
-        """The same with axes of length 1 where only one plane of a stack was looked at."""
+        """The same with axes of length 1 if only one plane of a stack was segmented."""
         dP = None if self.dP is None else self.dP.reshape(len(self.dP), *shape)
         rgb = None if self.rgb is None else self.rgb.reshape(*shape, 3)
         cellprob = None if self.cellprob is None else self.cellprob.reshape(shape)
         return replace(self, masks=self.masks.reshape(shape), rgb=rgb, dP=dP, cellprob=cellprob)
 
     def count(self) -> int:
-        """Number of cells; those of a movie are counted in each frame."""
+        """Number of cells; in a movie, summed over the frames."""
         if self.settings.mode != "planes":
             return int(self.masks.max(initial=0))
         return sum(int(plane.max(initial=0)) for plane in _planes(self.masks))
 
 
 def _planes(array: Array) -> Array:
-    """All planes one after the other: (n, Y, X)."""
+    """All planes as one stack (n, Y, X)."""
     return array.reshape(-1, *array.shape[-2:])
 
 
 def _kept_flows(found: Found, advice: str) -> tuple[Array, Array]:
-    """Flows and logits of planes; InputError, with what to do, if none were kept."""
+    """Flows and logits of planes; raises InputError with ``advice`` if none were kept."""
     if found.dP is None or found.cellprob is None or not found.is_live:
         message = f"no flows were kept with these cells; {advice}"
         raise InputError(message)
@@ -102,12 +102,12 @@ def _kept_flows(found: Found, advice: str) -> tuple[Array, Array]:
 
 
 def masks_anew(found: Found, settings: SegmentSettings) -> Array:
-    """Labels of kept flows at other thresholds, as the run would have made them.
+    """Labels from the kept flows with other thresholds, as a run would make them.
 
     Raises
     ------
     InputError
-        If no flows were kept, or they are those of a volume.
+        If no flows were kept, or they belong to a volume.
     """
     dP, cellprob = _kept_flows(found, "run the segmentation again with the new thresholds")
     words, stitch = settings.masking(), found.settings.mode == "stitch"
@@ -115,7 +115,7 @@ def masks_anew(found: Found, settings: SegmentSettings) -> Array:
         words["min_size"] = -1
     flows, logits = dP.reshape(2, -1, *dP.shape[-2:]), _planes(cellprob)
     size = found.masks.shape[-2:]
-    # a slider is dragged over one plane; of many what thresholds have in common would take too much memory
+    # a slider is dragged over a single plane; keeping the shared part for many planes would take too much memory
     finders = (dynamics.MaskFinder(flows[:, index], logits[index], size) for index in range(len(logits)))
     planes = [finder.masks(**words) for finder in (finders if len(logits) > 1 else [found.finder])]
     masks = np.stack([plane.astype(np.int32) for plane in planes]).reshape(found.masks.shape)
@@ -129,12 +129,12 @@ def masks_anew(found: Found, settings: SegmentSettings) -> Array:
 
 
 def finder_at(found: Found, position: tuple[int, ...]) -> dynamics.CellFinder:
-    """Finds single cells in the plane of these leading coordinates.
+    """The cell finder for the plane at these leading coordinates.
 
     Raises
     ------
     InputError
-        If no flows were kept, or they are those of a volume.
+        If no flows were kept, or they belong to a volume.
     """
     dP, cellprob = _kept_flows(found, "segment the image first")
     index: tuple[Any, ...] = (slice(None), *position)
@@ -143,18 +143,18 @@ def finder_at(found: Found, position: tuple[int, ...]) -> dynamics.CellFinder:
 
 
 def outlines_of(masks: Array) -> Array:
-    """The labels on the borders of cells, 0 elsewhere, in each plane."""
+    """The labels on the borders of cells, 0 elsewhere, plane by plane."""
     lines = np.stack([utils.masks_to_outlines(plane) for plane in _planes(masks)]).reshape(masks.shape)
     return np.where(lines, masks, 0).astype(masks.dtype)
 
 
 def layer_tuples(found: Found, placing: Mapping[str, Any], wanted: Collection[str] = ()) -> list[LayerData]:
-    """Layers as napari takes them: flows and probability below, then labels, then outlines.
+    """Layers in napari's form: flows and probability at the bottom, then labels, then outlines.
 
     Parameters
     ----------
     found
-        Of the shape that the layers are to have.
+        The result, in the shape that the layers should have.
     placing
         Keywords of all layers: scale, translate ...
     wanted
@@ -180,11 +180,11 @@ def _of_pixels(found: Found, placing: dict[str, Any]) -> dict[str, Any]:
 
 
 def checksum(labels: Array) -> int:
-    """Whether labels were edited since."""
+    """A checksum that shows whether labels were edited."""
     return zlib.crc32(np.ascontiguousarray(labels).ravel().view(np.uint8).data)
 
 
 def is_edited(layer: Any) -> bool:
-    """Whether the labels of a layer are no longer those that a run has put there."""
+    """Whether the labels of a layer differ from those that a run put there."""
     known = layer.metadata.get(KEY, {})
     return "sum" not in known or checksum(np.asarray(layer.data)) != known["sum"]

@@ -1,4 +1,4 @@
-"""Sample data: synthetic images with their true cells, made on the spot."""
+"""Sample data: synthetic images with their true cells, generated on demand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def nuclei() -> list[LayerData]:
 
 
 def volume() -> list[LayerData]:
-    """A stack of planes, twice as far from each other as pixels are, and the true labels."""
+    """A stack of planes, spaced at twice the pixel size, and the true labels."""
     made = synthetic.sample_volume(2, (20, 160, 160), "nuclei", channels=1, diameter=22, anisotropy=2.0)
     place = {"scale": (2.0, 1.0, 1.0), "axis_labels": ("z", "y", "x")}
     return [
@@ -40,7 +40,7 @@ def volume() -> list[LayerData]:
 
 
 def movie() -> list[LayerData]:
-    """Six frames, in which all cells drift."""
+    """Six frames in which all cells drift."""
     made = synthetic.sample(11, (256, 300), "nuclei", channels=1, diameter=22)
     frames = [slice(7 * step, 7 * step + 256) for step in range(6)]
     place = {"axis_labels": ("time", "y", "x")}

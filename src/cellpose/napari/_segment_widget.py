@@ -20,12 +20,12 @@ __all__ = ["SegmentWidget"]
 
 
 class SegmentWidget(Page):
-    """Segments the cells of an image layer; thresholds work on at once while the flows are kept.
+    """Segments the cells of an image layer; while flows are kept, new thresholds apply at once.
 
     Parameters
     ----------
     napari_viewer
-        Whose layers are segmented.
+        The viewer whose layers are segmented.
     """
 
     def __init__(self, napari_viewer: Any) -> None:
@@ -127,7 +127,7 @@ class SegmentWidget(Page):
             self.labels = None
 
     def offer_models(self) -> None:
-        """List the models anew, such as after a training."""
+        """Refresh the list of models, for example after a training."""
         self.model.offer([(choice.text, choice) for choice in choices()], lambda one, other: one.name == other.name)
 
     def _add_model(self) -> None:
@@ -138,7 +138,7 @@ class SegmentWidget(Page):
             self.choose_model(name)
 
     def choose_model(self, name: str) -> None:
-        """Choose a model by its name, or by the path of a file."""
+        """Select a model by name or by file path."""
         for index in range(self.model.count()):
             if self.model.itemData(index).name == name:
                 self.model.setCurrentIndex(index)
@@ -180,7 +180,7 @@ class SegmentWidget(Page):
             self._image_form.setRowVisible(field, on)
 
     def settings(self) -> SegmentSettings:
-        """The choices as they are now."""
+        """The current settings."""
         choice = self.model.currentData()
         return SegmentSettings(
             model=choice.name if choice is not None else "",
@@ -194,7 +194,7 @@ class SegmentWidget(Page):
         )
 
     def run(self) -> None:
-        """Segment, in the background.
+        """Segment in the background.
 
         Raises
         ------
@@ -245,7 +245,7 @@ class SegmentWidget(Page):
             self.row.guarded(self._make_anew)
 
     def _make_anew(self) -> None:
-        """Masks of the kept flows at the present thresholds, in the background."""
+        """Recompute the masks from the kept flows with the current thresholds, in the background."""
         self._stale, layer = False, self.labels
         if layer is None or layer not in self.viewer.layers:
             return
@@ -281,7 +281,7 @@ def _made_here(layer: Any) -> bool:
 
 
 def _may_go(layer: Any) -> bool:
-    """Whether a run made this layer and nobody has changed it."""
+    """Whether a run made this layer and nobody has edited it."""
     if not _made_here(layer):
         return False
     return not is_edited(layer) if is_kind(layer, "Labels") else True

@@ -1,4 +1,4 @@
-"""A run of a model on what was taken from layers."""
+"""Running a model on an image read from layers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Report = Callable[[float], None]
 
 
 class Choice(NamedTuple):
-    """A model that can be chosen: its name, whether its file is here, and what the user reads."""
+    """A model to choose from: its name, whether its file is here, and its text for the user."""
 
     name: str
     installed: bool
@@ -29,7 +29,7 @@ class Choice(NamedTuple):
 
 
 def choices(task: str = "segmentation") -> list[Choice]:
-    """Models that are here, the bundled ones first, then published ones that would be downloaded."""
+    """Local models, the bundled ones first, then published ones that would be downloaded."""
     found: dict[str, Choice] = {}
     for model in weights.list_models():
         info = model.info
@@ -41,18 +41,18 @@ def choices(task: str = "segmentation") -> list[Choice]:
 
 
 class Loaded:
-    """The model that ran last, so that the next run need not load it."""
+    """Keeps the last model loaded, so that the next run can reuse it."""
 
     def __init__(self) -> None:
         self._name, self._model = "", cast(Any, None)
 
     def get(self, name: str, report: Report) -> Any:
-        """The model of this name or file; one that is published and not here is downloaded.
+        """The model with this name or file; a published model that is not here is downloaded.
 
         Raises
         ------
         CellposeError
-            If there is none, or it cannot be downloaded.
+            If there is no such model, or it cannot be downloaded.
         """
         name = name or weights.default_model()
         if self._model is None or self._name != name:
@@ -71,7 +71,7 @@ def segment(model: Any, taken: Taken, settings: SegmentSettings, report: Report)
     Raises
     ------
     CellposeError
-        If the image cannot be segmented so.
+        If the image cannot be segmented with these settings.
     """
     from cellpose import models
 
@@ -88,7 +88,7 @@ def segment_in_bands(model: Any, taken: Taken, settings: SegmentSettings, report
     Raises
     ------
     CellposeError
-        If the image cannot be segmented so.
+        If the image cannot be segmented with these settings.
     """
     from cellpose import models
 

@@ -1,4 +1,4 @@
-"""What the user wants of a segmentation, and the keywords of ``eval`` that say so."""
+"""The user's settings for a segmentation, and the keywords of ``eval`` that express them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cellpose.options import Masking
 
 __all__ = ["MODES", "SegmentSettings", "modes_for"]
 
-#: How planes and times are treated, by the names under which they are kept.
+#: Ways to treat planes and times, by the names under which they are saved.
 MODES = {
     "plane": "The plane that is shown",
     "planes": "Each plane and frame by itself",
@@ -19,7 +19,7 @@ MODES = {
 
 
 def modes_for(axes: str) -> list[str]:
-    """Which of `MODES` make sense for an image of these axes.
+    """The keys of `MODES` that make sense for an image with these axes.
 
     Examples
     --------
@@ -33,24 +33,24 @@ def modes_for(axes: str) -> list[str]:
 
 @dataclass(frozen=True)
 class SegmentSettings:
-    """The choices of the widget that segments.
+    """The settings of the widget that segments.
 
     Attributes
     ----------
     model
         Name of a model or path of its file; empty: the default model.
     diameter
-        Of the cells in pixels; 0: as the model expects them.
+        Of the cells in pixels; 0: as the model expects.
     flow_threshold, cellprob_threshold, min_size, niter
         As in ``CellposeModel.eval``.
     mode
         A key of `MODES`.
     stitch_threshold
-        Overlap (IoU) from which cells of neighboring planes become one.
+        Overlap (IoU) above which cells of neighboring planes become one.
     anisotropy
-        Distance between planes divided by the size of a pixel.
+        Distance between planes divided by the pixel size.
     invert
-        Whether cells are darker than what is around them in fluorescence.
+        Whether cells are darker than the background.
     """
 
     model: str = ""

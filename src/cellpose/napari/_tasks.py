@@ -1,4 +1,4 @@
-"""Work in the background, told step by step how far it is, and cancelled between two of its reports."""
+"""Work in the background, with progress reports, which can be canceled at each report."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar, cast
 __all__ = ["Cancelled", "Task"]
 
 R = TypeVar("R")
-_TICK_S = 0.2  # after which somebody who waits can cancel, also where nothing is reported
+_TICK_S = 0.2  # wake up this often, so that work without reports can be canceled too
 
 
 class Cancelled(Exception):
-    """Raised inside work that was cancelled, where it reports its progress."""
+    """Raised inside canceled work when it reports its progress."""
 
 
 class Task(Generic[R]):
@@ -24,7 +24,7 @@ class Task(Generic[R]):
     Parameters
     ----------
     work
-        Takes a function that is to be told the share that is done, 0 to 1, or words.
+        Takes a function to report progress to: a share, 0 to 1, or words.
 
     Examples
     --------
@@ -42,20 +42,20 @@ class Task(Generic[R]):
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether its result is no longer wanted."""
+        """Whether the result is no longer wanted."""
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Ask it to end at its next report."""
+        """Ask the work to end at its next report."""
         self._cancelled.set()
 
     def steps(self) -> Generator[Any, None, R | None]:
-        """Do the work in a thread of its own, and give what it reports; None where it says nothing for a while.
+        """Run the work in its own thread and yield its reports; yields None when there is none for a while.
 
         Returns
         -------
         object
-            What the work returns; None if it was cancelled.
+            The result of the work; None if it was canceled.
         """
         told: queue.SimpleQueue[Any] = queue.SimpleQueue()
         outcome: list[Any] = []

@@ -30,12 +30,12 @@ _CHECKED = Qt.CheckState.Checked
 
 
 class TrainWidget(Page):
-    """Trains a model on what is drawn and corrected in Labels layers.
+    """Trains a model on labels that the user drew or corrected in Labels layers.
 
     Parameters
     ----------
     napari_viewer
-        Whose layers are learnt from.
+        The viewer whose layers are used for training.
     """
 
     def __init__(self, napari_viewer: Any) -> None:
@@ -103,12 +103,12 @@ class TrainWidget(Page):
         return [self.list.item(row) for row in range(self.list.count())]
 
     def run(self) -> None:
-        """Train, in the background.
+        """Train in the background.
 
         Raises
         ------
         InputError
-            If there is nothing to learn from, or the model has no name.
+            If there is nothing to train on, or the model has no name.
         """
         chosen = [pair for pair, item in zip(self._pairs, self._items(), strict=True) if item.checkState() == _CHECKED]
         images, labels = examples(chosen)

@@ -20,19 +20,19 @@ Array = npt.NDArray[Any]
 
 
 class Pair(NamedTuple):
-    """A Labels layer, and the Image layer in which its cells are seen."""
+    """A Labels layer, and the Image layer that shows its cells."""
 
     image: Any
     labels: Any
 
     @property
     def text(self) -> str:
-        """As the user reads it."""
+        """The text that the user sees."""
         return f"{self.labels.name}  on  {self.image.name}"
 
 
 def pairs(layers: Iterable[Any]) -> list[Pair]:
-    """Each Labels layer with its image: the one it was made from, else that of its shape with the most similar name."""
+    """Each Labels layer with its image: the one it was made from, else the most similarly named one of its shape."""
     layers, found = list(layers), []
     for place, labels in enumerate(layers):
         if not is_kind(labels, "Labels") or labels.name.endswith(" outlines"):
@@ -52,12 +52,12 @@ def _fits(image: Any, labels: Any) -> bool:
 
 
 def examples(chosen: Iterable[Pair]) -> tuple[list[Array], list[Array]]:
-    """Images (Y, X) or (Y, X, channel), and labels (Y, X): of stacks and movies all planes that have cells.
+    """Images (Y, X) or (Y, X, channel), and labels (Y, X); stacks and movies give all planes that have cells.
 
     Raises
     ------
     InputError
-        If there are no labels in them.
+        If they contain no labels.
     """
     images: list[Array] = []
     labels: list[Array] = []
