@@ -1,4 +1,4 @@
-"""Measuring image files whose masks are beside them."""
+"""Measuring image files whose masks are stored beside them."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ Columns = dict[str, Array]
 
 @dataclass(frozen=True)
 class FileOptions:
-    """What is measured in files.
+    """What to measure in files.
 
     Parameters
     ----------
     properties
         As in `table`; None: all groups but texture.
     mask_filter, masks_dir, img_filter
-        How the names of masks end, None: ``_seg.npy``, ``_cp_masks``, ``_masks``; the folder of masks, None: that of
-        the image; how the names of images end where those of masks do not.
+        Suffix of the names of masks, None: ``_seg.npy``, ``_cp_masks``, ``_masks``; the folder of masks, None: that of
+        the image; the suffix of the names of images that the names of their masks lack.
     nuclei
-        How the names of labels of nuclei end; None: there are none.
+        Suffix of the names of nucleus labels; None: no nuclei.
     spots
-        Channels in which spots are counted, by their names or numbers from 0.
+        Channels in which to count spots, by name or by number from 0.
     spots_method, spots_sigma, spots_threshold
         See `find_spots`.
     pixel_size_um
-        Side of a pixel, or one for each axis of the labels; None: what the files say.
+        Side of a pixel, or one for each axis of the labels; None: as in the files.
     channel_axis
-        Axis of the channels in the file; None: what the file says.
+        Axis of the channels in the file; None: as the file says.
     axes
-        Names of the axes of the file, instead of what it says.
+        Names of the axes of the file, overriding the file's own.
     """
 
     properties: tuple[str, ...] | None = None
@@ -68,7 +68,7 @@ class FileOptions:
             raise OptionError(message)
 
     def check(self) -> None:
-        """Refuse, before any file is read, columns that there are for no image, and libraries that are missing."""
+        """Before any file is read, refuse columns that no image has, and options whose libraries are missing."""
         cells = np.ones((4, 4), np.int32)
         sides = None if self.pixel_size_um is None else self.pixel_size_um[-2:]
         table(cells, cells, self.properties, pixel_size_um=sides if sides is None or len(sides) > 1 else sides[0])
@@ -95,13 +95,13 @@ class Measured:
     Parameters
     ----------
     columns
-        ``image``, ``frame``, ``label``, and what was measured.
+        Columns ``image``, ``frame``, ``label``, and the measurements.
     spots
         ``image``, ``frame``, ``channel``, ``label``, ``y``, ``x`` (in stacks ``z`` first), ``sigma``.
     masks
-        The file that the masks were in.
+        The file of the masks.
     picture
-        The frame to show, and its labels.
+        The frame to show, with its labels.
     """
 
     columns: Columns
@@ -115,7 +115,7 @@ class Measured:
 
     @property
     def n_cells(self) -> int:
-        """How many cells were measured, in all frames."""
+        """Number of measured cells in all frames."""
         return len(self.columns["label"])
 
 
@@ -127,9 +127,9 @@ def measure_file(
     Raises
     ------
     FileMissingError
-        If there are no masks of it.
+        If it has no masks.
     InputError, FileReadError
-        If a file cannot be read, or masks and image do not fit.
+        If a file cannot be read, or if masks and image do not match.
     """
     file, options, siblings = Path(path), options or FileOptions(), siblings or SiblingFiles()
     stage("reading")
@@ -157,11 +157,11 @@ def measure_file(
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
-    """Tables below each other; what a table lacks is missing (NaN, or "")."""
+    """Tables joined row-wise; missing columns are filled with NaN or ""."""
     names: list[str] = []
     for part in parts:
         place = 0
-        for name in part:  # what only some have stands where they have it
+        for name in part:  # columns of only some tables keep their place
             if name not in names:
                 names.insert(place, name)
             place = names.index(name) + 1
@@ -186,7 +186,7 @@ def _read_masks(path: Path) -> tuple[Array, Segmentation | None]:
 
 
 def _spacing(image: Image, options: FileOptions) -> tuple[float, float, float] | None:
-    """Sides of a pixel along z, y, x in micrometers; the distance of planes is NaN where nobody knows it."""
+    """Sides of a pixel along z, y, x in micrometers; the distance of planes is NaN if unknown."""
     if options.pixel_size_um is not None:
         sides = options.pixel_size_um
         z, y, x = (*([np.nan] * (3 - len(sides))), *sides) if len(sides) > 1 else (sides[0],) * 3
@@ -198,7 +198,7 @@ def _spacing(image: Image, options: FileOptions) -> tuple[float, float, float] |
 
 
 def _flows(file: Path, masks: Path, seg: Segmentation | None, shape: tuple[int, ...]) -> tuple[Array, Array] | None:
-    """Flows and cell probability that belong to the masks, where they were kept."""
+    """The flows and cell probability that belong to the masks, if they were kept."""
     if seg is not None:
         pair = seg.dP, seg.cellprob
     elif masks.stem.lower().endswith("_cp_masks"):
@@ -241,12 +241,12 @@ def _frames(
 
 
 def _fitting(flows: tuple[Array, Array] | None, labels: Array) -> tuple[Array, Array] | None:
-    """Flows with as many directions as the labels have axes; those of stitched planes have fewer."""
+    """Flows with as many components as the labels have axes; flows of stitched planes have fewer."""
     return flows if flows is not None and len(flows[0]) == labels.ndim == flows[1].ndim else None
 
 
 def _channels_last(data: Array, labels: Array, *, channels: bool) -> Array:
-    """The image (…, channels), whichever of its axes the channels are: the labels have the others."""
+    """The image (…, channels), whichever axis the channels are on; the labels have the other axes."""
     if channels or data.shape == labels.shape:
         array = data if channels else data[..., np.newaxis]
         if array.shape[:-1] == labels.shape:
@@ -262,7 +262,7 @@ def _channels_last(data: Array, labels: Array, *, channels: bool) -> Array:
 
 
 def _spots(frame: Frame, names: tuple[str, ...], options: FileOptions) -> dict[int, Array]:
-    """Spots in each channel that is asked for."""
+    """Spots in each requested channel."""
     low, high = options.spots_sigma
     return {
         channel: find_spots(
@@ -332,7 +332,7 @@ def _of_frame(
 
 
 def _class_of(seg: Segmentation | None, labels: Array) -> Columns:
-    """The class that a person gave to each cell in the window; nothing where none has any."""
+    """The class that a person assigned to each cell in the window; empty if there are none."""
     kept = None if seg is None else seg.content.get("classes")
     if seg is None or not isinstance(kept, np.ndarray) or kept.shape != (seg.count,) or not kept.any():
         return {}

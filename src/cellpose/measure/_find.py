@@ -1,4 +1,4 @@
-"""Which masks belong to an image."""
+"""Finding the masks of an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PathLike = str | os.PathLike[str]
 
 _SUFFIXES = (".tif", ".tiff", ".png", ".ome.tif")
 _SEG = "_seg.npy"
-# in this order: what the window edits, results of the command line, labels drawn for training
+# in this order: files edited in the window, results of the command line, labels drawn for training
 _USUAL = (_SEG, *(f"_cp_masks{suffix}" for suffix in _SUFFIXES), *(f"_masks{suffix}" for suffix in _SUFFIXES))
 
 
@@ -40,19 +40,19 @@ def find_masks(
     image
         The image file.
     siblings
-        Folders that are listed already.
+        Folders whose listing is known.
     mask_filter
-        What follows the name of the image in that of its masks, such as "_cp_masks"; None: ``_seg.npy``, else
+        Suffix that the masks' names add to the image's name, such as "_cp_masks"; None: ``_seg.npy``, else
         ``_cp_masks``, else ``_masks``.
     folder
-        Where masks are, if not beside the image or in the folder ``masks`` there.
+        Folder of the masks, if they are not beside the image or in the folder ``masks`` there.
     imf
-        Ending of the name of the image that the name of its masks does not have.
+        Suffix of the image's name that the masks' names lack.
 
     Raises
     ------
     FileMissingError
-        If there are none.
+        If there are no masks.
     """
     parent, name = os.path.split(os.path.splitext(os.fspath(image))[0])
     names = [name[: -len(imf)], name] if imf and name.lower().endswith(imf.lower()) else [name]

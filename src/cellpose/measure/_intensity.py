@@ -1,4 +1,4 @@
-"""Intensities of labels, by the names and the definitions of `skimage.measure.regionprops`."""
+"""Intensities of labels, with the names and definitions of `skimage.measure.regionprops`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PER_SLICE = 64  # labels worth a thread
 
 
 class Intensities:
-    """The intensities of labels in all channels of an image, computed once.
+    """The intensities of labels in all image channels, computed once.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Intensities:
 
     @cached_property
     def measured(self) -> Array:
-        """The sums of the kernel, (channels, n, columns)."""
+        """The sums from the kernel, (channels, n, columns)."""
         from cellpose.measure._kernels import N_INTENSITY, intensities
 
         r = self.regions
@@ -72,7 +72,7 @@ class Intensities:
 
         axes = slice(3 - self.regions.ndim, 3)
         sums = self.measured[:, :, WEIGHTED : WEIGHTED + 3][..., axes]
-        with np.errstate(invalid="ignore", divide="ignore"):  # where all is dark there is none
+        with np.errstate(invalid="ignore", divide="ignore"):  # a label that is all dark has none
             places = sums / self.measured[:, :, SUM : SUM + 1]
         if not local:
             places = places + self.regions.boxes[:, 0::2][:, axes]

@@ -1,4 +1,4 @@
-"""Plots of a table: sizes, cells in each image, intensities; PNG."""
+"""Plots of a table as PNG: sizes, cells per image, intensities."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STYLE = {
 
 
 def plots_of(columns: Columns, images: Sequence[ImageSummary], channel_names: Sequence[str] = ()) -> dict[str, bytes]:
-    """The plots that the table allows, by their names: "sizes", "counts", "intensity".
+    """The plots that the table allows, by name: "sizes", "counts", "intensity".
 
     Raises
     ------
@@ -67,7 +67,7 @@ def _png(figure: Any) -> bytes:
 
 
 def _edges(values: Array) -> Array:
-    """Borders of bins up to the 99.5 percentile, so that one giant does not press all others into one bin."""
+    """Bin edges up to the 99.5th percentile, so that one giant cell does not squeeze all others into one bin."""
     low, high = float(values.min()), float(np.percentile(values, 99.5))
     n = int(np.clip(np.sqrt(values.size) * 1.5, 8, 60))
     return np.linspace(low, high if high > low else low + 1, n + 1)

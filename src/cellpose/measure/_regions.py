@@ -1,4 +1,4 @@
-"""The labels that are measured, with their boxes and sizes."""
+"""The labels to measure, with their boxes and sizes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Regions", "find_regions"]
 
 Array = npt.NDArray[Any]
 
-_BAND_VALUES = 2**22  # intensities that are held as float64 at once, unless a label needs more
+_BAND_VALUES = 2**22  # intensities held as float64 at once, unless one label needs more
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +30,11 @@ class Regions:
     ndim
         Axes of the image, 2 or 3.
     ids
-        The labels as they were given, ascending.
+        The original labels, ascending.
     numbers
-        The same labels as they stand in ``labels``.
+        The numbers of these labels in ``labels``.
     boxes, counts, broken
-        Of each label, see `cellpose._labels.arrays.Scan`.
+        For each label, see `cellpose._labels.arrays.Scan`.
     """
 
     labels: Labels
@@ -47,20 +47,20 @@ class Regions:
 
     @property
     def n(self) -> int:
-        """How many labels there are."""
+        """Number of labels."""
         return self.ids.size
 
     @property
     def image(self) -> Labels:
-        """The labels with the axes that were given."""
+        """The labels with their original axes."""
         return self.labels[0] if self.ndim == 2 else self.labels
 
     def spread(self, by_number: Array) -> Array:
-        """The rows of a table over the numbers 0..max that belong to the labels."""
+        """Rows of a table over the numbers 0..max, selected for the labels."""
         return by_number[self.numbers]
 
     def bands(self) -> Iterator[tuple[npt.NDArray[np.int64], int, int]]:
-        """Labels in groups that lie close together: their indices, and the rows (or planes) that they reach over."""
+        """Groups of nearby labels: their indices, and the range of rows (or planes) that they cover."""
         axis = 2 if self.ndim == 2 else 0
         order = np.argsort(self.boxes[:, axis], kind="stable")
         per_line = max(1, self.labels.size // max(1, self.labels.shape[axis // 2]))

@@ -1,4 +1,4 @@
-"""Relations of labels: neighbors, the border of the image, nuclei in cells."""
+"""Relations of labels: neighbors, the image border, nuclei in cells."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Columns = dict[str, Array]
 
 
 def border_columns(regions: Regions) -> Columns:
-    """Pixels between each label and the border of the image; 0 where it touches it."""
+    """Pixels between each label and the image border; 0 if it touches the border."""
     sides = np.asarray(regions.labels.shape)
     before, after = regions.boxes[:, 0::2], sides - regions.boxes[:, 1::2]
     distance = np.minimum(before, after)[:, 3 - regions.ndim :].min(axis=1, initial=int(sides.max(initial=0)))
@@ -27,9 +27,9 @@ def border_columns(regions: Regions) -> Columns:
 
 
 def neighbor_columns(shapes: Shapes, pixel_size_um: tuple[float, ...] | None) -> Columns:
-    """Labels that share an edge (in a stack a face) of a pixel, and the one whose centroid is nearest.
+    """Number of labels that share a pixel edge (in a stack a face), and the label with the nearest centroid.
 
-    Nearest is measured in micrometers where the size of a pixel is known.
+    Distances are in micrometers if the pixel size is known.
     """
     regions = shapes.regions
     count, shared, border = _touching(regions)
@@ -66,7 +66,7 @@ def _touching(regions: Regions) -> tuple[Array, Array, Array]:
 
 
 def _nearest(shapes: Shapes, pixel_size_um: tuple[float, ...] | None) -> tuple[Array, Array, Array | None]:
-    """The label whose centroid is nearest, 0 where there is no other, and how far it is; in micrometers, too."""
+    """The label with the nearest centroid, 0 if there is no other, and its distance; also in micrometers."""
     from scipy.spatial import cKDTree
 
     regions, places = shapes.regions, shapes.centroid
@@ -75,7 +75,7 @@ def _nearest(shapes: Shapes, pixel_size_um: tuple[float, ...] | None) -> tuple[A
         nowhere = np.full(regions.n, np.nan)
         return np.zeros(regions.n, np.int64), nowhere, None if pixel_size_um is None else nowhere
     distances, found = map(np.asarray, cKDTree(places * scale).query(places * scale, k=2))
-    # where centroids are the same a label may find itself in the second place
+    # with equal centroids a label may come second in its own query
     rows = np.arange(regions.n)
     second = np.where(found[:, 1] == rows, 0, 1)
     nearest = found[rows, second]
@@ -95,12 +95,12 @@ def nuclei_in_cells(cells: npt.ArrayLike, nuclei: npt.ArrayLike) -> Columns:
     -------
     dict of arrays (number of nuclei,)
         ``label`` of the nucleus; ``cell``, the label of the cell that holds most of it, 0 where half or more of it lies
-        outside of every cell; ``overlap``, the share of its pixels in that cell, 0 to 1.
+        outside any cell; ``overlap``, the share of its pixels in that cell, 0 to 1.
 
     Raises
     ------
     InputError
-        If they are not a label images, or of different shapes.
+        If they are not label images, or differ in shape.
 
     Examples
     --------
@@ -133,10 +133,10 @@ def _parents(cells: Regions, nuclei: Regions) -> Columns:
 
 
 def nucleus_columns(regions: Regions, nuclei: npt.ArrayLike) -> tuple[Columns, npt.NDArray[np.int32]]:
-    """Columns of the nuclei in cells; and the cells at the pixels of their own nuclei, 0 elsewhere.
+    """Columns of the nuclei in cells; and each cell's number at the pixels of its own nuclei, 0 elsewhere.
 
-    Columns: ``nuclei_count``; ``nucleus_label``, the largest of a cell, 0 if there is none; ``nuclei_area``, pixels
-    of its nuclei within the cell; ``nuclei_area_share`` of the area of the cell.
+    Columns: ``nuclei_count``; ``nucleus_label``, the largest nucleus of a cell, 0 if there is none; ``nuclei_area``,
+    pixels of its nuclei within the cell; ``nuclei_area_share``, their share of the area of the cell.
     """
     inner = find_regions(nuclei, "nuclei")
     check_same_shape(regions.image, inner.image, ("labels", "nuclei"))

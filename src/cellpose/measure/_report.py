@@ -1,4 +1,4 @@
-"""A report of a run: one HTML file that needs no other."""
+"""A report of a run: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["report_of"]
 
 Columns = dict[str, npt.NDArray[Any]]
 
-_MOST_PICTURES = 300  # of so many images a report has some ten megabytes
+_MOST_PICTURES = 300  # with this many images a report takes about ten megabytes
 _COLUMNS_TOLD = (
     "area", "area_um2", "volume_um3", "equivalent_diameter_area", "equivalent_diameter_area_um", "eccentricity",
     "solidity", "neighbors_touching", "nuclei_count", "score",
@@ -41,13 +41,13 @@ def report_of(
     columns
         The table.
     images
-        The images that are in it.
+        The measured images.
     plots
-        PNG files by their names.
+        PNG files by name.
     failed
-        Images that are not in it, and why.
+        Images that could not be measured, and why.
     tables
-        Names of the files of the table.
+        File names of the tables.
     """
     sections = [f"<div class=tiles>{''.join(_tiles(columns, images, failed))}</div>"]
     if failed:
@@ -83,7 +83,7 @@ def _tiles(columns: Columns, images: Sequence[ImageSummary], failed: Mapping[str
 
 
 def _quantiles(columns: Columns) -> str:
-    """Quantiles of the columns that most look at."""
+    """Quantiles of the most used columns."""
     told = [name for name in columns if name in _COLUMNS_TOLD or name.startswith(_STARTS_TOLD)]
     rows = []
     for name in told:

@@ -1,4 +1,4 @@
-"""The images of one run, added up."""
+"""The combined images of one run."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Columns = dict[str, npt.NDArray[Any]]
 
 
 class Run:
-    """One table of many images, and what a report shows of them.
+    """One table of many images, and the data for a report.
 
     Attributes
     ----------
     siblings
-        Folders that were listed, for `measure_file`.
+        Listed folders, for `measure_file`.
     images
-        What is kept of each image, in order.
+        Summaries of the images, in order.
     failed
         Images that could not be measured, and why.
     channel_names
-        Of the first image that names its channels.
+        Names from the first image that has channel names.
     """
 
     def __init__(self) -> None:
@@ -42,20 +42,20 @@ class Run:
 
     @property
     def n_cells(self) -> int:
-        """How many cells were measured."""
+        """Number of measured cells."""
         return sum(image.n_cells for image in self.images)
 
     def add(self, file: str | os.PathLike[str], measured: Measured) -> None:
-        """Add what was measured in a file."""
+        """Add the measurements of a file."""
         self.images.append(summary_of(Path(file).name, measured))
         self._columns.append(measured.columns)
         self._spots.append(measured.spots)
         self.channel_names = self.channel_names or measured.channel_names
 
     def columns(self) -> Columns:
-        """The table: ``image``, ``frame``, ``label``, and what was measured."""
+        """The table: ``image``, ``frame``, ``label``, and the measurements."""
         return joined(self._columns)
 
     def spots(self) -> Columns:
-        """The table of spots; no columns where none were looked for."""
+        """The table of spots; without columns if spots were not counted."""
         return joined([part for part in self._spots if part])

@@ -1,4 +1,4 @@
-"""How sure a network is of each cell."""
+"""The confidence of a network in each cell."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["score_columns"]
 def score_columns(
     regions: Regions, dP: Any, cellprob: Any, model: str | os.PathLike[str] | None
 ) -> dict[str, npt.NDArray[Any]]:
-    """``flow_error``, ``probability``, their common ``score``, and ``correct``: how likely it is a cell.
+    """``flow_error``, ``probability``, their combined ``score``, and ``correct``, the probability that it is a cell.
 
-    The last is there where the model carries a curve that says so, see `cellpose.weights.reliability`.
+    ``correct`` requires a model with a reliability curve, see `cellpose.weights.reliability`.
     """
     scores = cell_scores(regions.image, dP, cellprob)
     columns = {"flow_error": scores.flow_error, "probability": scores.probability, "score": scores.plain}

@@ -1,4 +1,4 @@
-"""Sizes and shapes of labels, by the names and the definitions of `skimage.measure.regionprops`."""
+"""Sizes and shapes of labels, with the names and definitions of `skimage.measure.regionprops`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Array = npt.NDArray[Any]
 _PER_SLICE = 64  # labels worth a thread
 
 _ROOT = math.sqrt(2)
-# Length by Crofton's formula in four directions, for each way in which the 4 pixels around a corner are set.
+# Length by Crofton's formula in four directions, for each pattern of the 4 pixels around a corner.
 _CROFTON = np.zeros(16)
 _CROFTON[[1, 5]] = math.pi / 4 * (1 + 1 / _ROOT)
 _CROFTON[[2, 7, 10, 11]] = math.pi / (4 * _ROOT)
 _CROFTON[3] = math.pi / (2 * _ROOT)
 _CROFTON[[8, 12]] = math.pi / 4
 _CROFTON[[9, 13]] = math.pi / 2
-# Pieces minus holes, where pixels that meet at corners hang together.
+# Pieces minus holes, where pixels that meet at corners are connected.
 _EULER = np.zeros(16, np.int64)
 _EULER[[8]] = 1
 _EULER[[6, 14]] = -1
@@ -35,9 +35,9 @@ _EULER[[7]] = 0
 
 
 def _eighths_of_euler() -> npt.NDArray[np.int64]:
-    """Eight times what a corner adds to the Euler number, for each way in which the 8 voxels around it are set.
+    """Eight times the contribution of a corner to the Euler number, for each pattern of the 8 voxels around it.
 
-    Voxels are closed cubes: corners minus edges plus faces minus cubes, of which a corner has its share.
+    Voxels are closed cubes: corners minus edges plus faces minus cubes, of which each corner counts its share.
     """
     table = np.zeros(256, np.int64)
     for code in range(1, 256):
@@ -49,7 +49,7 @@ def _eighths_of_euler() -> npt.NDArray[np.int64]:
 
 
 class Shapes:
-    """What is computed once for the columns that are asked for.
+    """Intermediate results that several columns share, computed once.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Shapes:
         self.volume = float(np.prod(self.spacing))
 
     def scaled(self, spacing: tuple[float, ...]) -> Shapes:
-        """The same labels with another pixel size; what does not depend on it is not computed again."""
+        """The same labels with another pixel size; results that do not depend on it are reused."""
         other = Shapes(self.regions, spacing)
         other.__dict__["_sums"] = self._sums
         return other
@@ -95,7 +95,7 @@ class Shapes:
 
     @cached_property
     def local(self) -> Array:
-        """Centroids from the corners of the boxes, in pixels."""
+        """Centroids relative to the corners of the boxes, in pixels."""
         means: Array = self._sums[:, 1:4] / self._sums[:, :1]
         return means[:, self.axes]
 
@@ -106,7 +106,7 @@ class Shapes:
 
     @cached_property
     def inertia(self) -> Array:
-        """Inertia tensors (n, ndim, ndim): sums of the variances along the other axes, covariances with a minus."""
+        """Inertia tensors (n, ndim, ndim): sums of the variances along the other axes, and negated covariances."""
         n = self.regions.ndim
         second = np.empty((self.regions.n, 3, 3))
         second[:, [0, 1, 2], [0, 1, 2]] = self._sums[:, 4:7]
@@ -129,7 +129,7 @@ class Shapes:
 
     @cached_property
     def planar(self) -> Array:
-        """What one pass over the borders of planar labels gives, one row per label."""
+        """Results of one pass over the borders of planar labels, one row per label."""
         from cellpose.measure._kernels import N_PLANAR, planar
 
         r = self.regions
@@ -155,7 +155,7 @@ class Shapes:
         return out
 
     def column_of_planar(self, name: str) -> Array:
-        """The column of `planar` whose number has this name."""
+        """The column of `planar` with this name."""
         from cellpose.measure import _kernels
 
         return self.planar[:, getattr(_kernels, name)]
@@ -172,7 +172,7 @@ def _bbox(s: Shapes) -> Array:
 
 
 def _axis_length(s: Shapes, *, major: bool) -> Array:
-    """Length of an axis of the ellipse, or ellipsoid, of the same moments."""
+    """Length of an axis of the ellipse or ellipsoid with the same moments."""
     values = s.inertia_eigvals
     if s.regions.ndim == 2:
         return np.asarray(4 * np.sqrt(values[:, 0 if major else 1]))

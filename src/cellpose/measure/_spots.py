@@ -1,4 +1,4 @@
-"""Spots, such as puncta of a protein, and which label each lies in."""
+"""Spots, such as puncta of a protein, and the label that contains each."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["METHODS", "find_spots", "spot_columns"]
 Array = npt.NDArray[Any]
 
 METHODS = ("log", "dog")
-_NOISE_FACTOR = 6.0  # times the noise of the filtered image is what a spot must have
-_MAD = 1.4826  # from the median deviation to the standard deviation of noise
+_NOISE_FACTOR = 6.0  # a spot must exceed the noise of the filtered image by this factor
+_MAD = 1.4826  # converts the median deviation to the standard deviation of noise
 
 
 def find_spots(
@@ -42,15 +42,15 @@ def find_spots(
         Sizes of spots, as standard deviations of Gaussians in pixels; the radius of a spot is sqrt(2) sigma in a plane,
         sqrt(3) sigma in a stack.
     threshold
-        Minimum of the filtered image, in the units of the image. None: six times the noise of the filtered image, so
-        that exposure does not matter.
+        Minimum of the filtered image, in the units of the image. None: six times the noise of the filtered image, which
+        makes the result independent of exposure.
     options
-        More options of the function of scikit-image, such as ``overlap``, ``num_sigma``, ``exclude_border``.
+        More options of the scikit-image function, such as ``overlap``, ``num_sigma``, ``exclude_border``.
 
     Returns
     -------
     float64 array (number of spots, ndim + 1)
-        Places in pixels and sigma, as scikit-image gives them: ``y, x, sigma``.
+        Positions in pixels and sigma, as scikit-image returns them: ``y, x, sigma``.
 
     Raises
     ------
@@ -83,26 +83,26 @@ def find_spots(
 def _six_times_noise(
     values: npt.NDArray[np.float64], method: str, low: float, high: float, options: dict[str, Any]
 ) -> float:
-    """The threshold: the smallest scale has the most noise, which is that of most pixels."""
+    """The threshold. The smallest scale has the most noise; most pixels are noise, so their spread measures it."""
     from scipy import ndimage
 
     if method == "log":
         filtered = ndimage.gaussian_laplace(values, low) * low**2
     else:
         ratio = options.get("sigma_ratio", 1.6)
-        # as in blob_dog, where the difference is divided by the ratio less 1
+        # as in blob_dog, which divides the difference by the ratio minus 1
         filtered = (ndimage.gaussian_filter(values, low) - ndimage.gaussian_filter(values, low * ratio)) / (ratio - 1)
     middle = np.median(filtered)
     noise = _MAD * float(np.median(np.abs(filtered - middle)))
-    # pictures of spots on nothing have no noise
+    # spots on an empty background have no noise
     return max(_NOISE_FACTOR * noise, 1e-3 * float(np.abs(filtered).max()))
 
 
 def spot_columns(regions: Regions, spots: npt.ArrayLike, image: Array | None) -> dict[str, Array]:
     """Spots of each label: ``spots_count``, ``spots_density`` per pixel, mean ``spots_sigma`` and ``spots_intensity``.
 
-    ``spots`` are rows of places and sigmas. A spot belongs to the label of the pixel that its place, without decimals,
-    is in.
+    ``spots`` has rows of positions and sigmas. A spot belongs to the label of the pixel at its position, truncated to
+    whole numbers.
     """
     found = np.asarray(spots, np.float64)
     if found.ndim != 2 or (found.size and found.shape[1] < regions.ndim):

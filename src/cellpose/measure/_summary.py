@@ -1,4 +1,4 @@
-"""What a report and plots need to know of each image, in little memory."""
+"""A compact summary of each image for reports and plots."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Columns = dict[str, Array]
 
 @dataclass(frozen=True, eq=False)
 class ImageSummary:
-    """One image in a report."""
+    """Summary of one image in a report."""
 
     name: str
     n_cells: int
@@ -30,7 +30,7 @@ class ImageSummary:
 
 
 def size_column(columns: Columns) -> tuple[str, str]:
-    """The column that says how large cells are, in micrometers where all of them have these; and its unit."""
+    """The column of cell sizes, in micrometers if all cells have them, and its unit."""
     for name, unit in (("area_um2", "µm²"), ("volume_um3", "µm³")):
         if name in columns and not np.isnan(columns[name]).any():
             return name, unit
@@ -39,11 +39,11 @@ def size_column(columns: Columns) -> tuple[str, str]:
 
 
 def summary_of(name: str, measured: Measured) -> ImageSummary:
-    """What is kept of an image when its table is joined to the others."""
+    """Summarize an image when its table is joined to the others."""
     columns = measured.columns
     kept = [key for key in columns if key in ("area", "area_um2", "volume_um3") or key.startswith("intensity_mean")]
     medians = {key: float(np.nanmedian(columns[key])) for key in kept if measured.n_cells}
-    if "centroid-2" in columns and "area" in medians:  # what scikit-image calls the area of a stack
+    if "centroid-2" in columns and "area" in medians:  # scikit-image calls the volume in a stack area
         medians = {"volume" if key == "area" else key: value for key, value in medians.items()}
     return ImageSummary(
         name,

@@ -1,4 +1,4 @@
-"""One table of the cells of an image."""
+"""The table of the cells of an image."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _SHAPE = (
 )  # fmt: skip
 _INTENSITY = ("intensity_mean", "intensity_std", "intensity_min", "intensity_median", "intensity_max", "intensity_sum")
 
-#: Groups of columns that `table` computes by their names.
+#: Groups of columns that `table` computes, by name.
 GROUPS = ("shape", "intensity", "border", "neighbors", "texture")
 
-# Names that scikit-image had before, under which scripts ask for columns.
+# Older scikit-image names, which scripts still use.
 _OLDER = {
     "bbox_area": "area_bbox",
     "convex_area": "area_convex",

@@ -1,4 +1,4 @@
-"""Texture of labels: Haralick's measures of gray levels that lie side by side, as scikit-image computes them."""
+"""Texture of labels: Haralick's measures of neighboring gray levels, as scikit-image computes them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _ANGLES = (0.0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
 def texture_columns(regions: Regions, channels: Array) -> dict[str, Array]:
     """Columns ``texture_contrast`` and so on, (n, channels): means over four directions, one pixel apart.
 
-    Gray levels are 32 steps between the 0.1 and 99.9 percentiles of a channel; pairs of pixels count where both are of
-    the label. NaN where a label has no such pairs.
+    Gray levels are 32 steps between the 0.1 and 99.9 percentiles of a channel; a pair of pixels counts if both are in
+    the label. NaN if a label has no such pairs.
 
     Raises
     ------
@@ -47,12 +47,12 @@ def texture_columns(regions: Regions, channels: Array) -> dict[str, Array]:
 
 
 def _pairs(feature: Any, regions: Regions, levels: Array, k: int) -> npt.NDArray[np.float64]:
-    """How often gray levels lie side by side in a label, (levels, levels, 1, directions), in all its planes."""
+    """Counts of neighboring gray levels in a label, (levels, levels, 1, directions), over all its planes."""
     z0, z1, y0, y1, x0, x1 = regions.boxes[k]
     own = regions.labels[z0:z1, y0:y1, x0:x1] == regions.numbers[k]
     seen = np.where(own, levels[z0:z1, y0:y1, x0:x1] + 1, 0).astype(np.uint8)
     pairs = sum(feature.graycomatrix(plane, [1], _ANGLES, _LEVELS + 1, symmetric=True) for plane in seen)
-    return np.asarray(pairs, np.float64)[1:, 1:]  # level 0 is what is around the label
+    return np.asarray(pairs, np.float64)[1:, 1:]  # level 0 is the surroundings of the label
 
 
 def _levels(plane: Array) -> Array:

@@ -29,7 +29,7 @@ def sides_um(pixel_size_um: float | Sequence[float] | None, ndim: int) -> tuple[
     Raises
     ------
     OptionError
-        If they are not positive numbers, or not as many as there are axes.
+        If they are not positive numbers, or their number does not match the axes.
     """
     if pixel_size_um is None:
         return None
@@ -44,7 +44,7 @@ def sides_um(pixel_size_um: float | Sequence[float] | None, ndim: int) -> tuple[
 
 
 def with_units(columns: Columns, shapes: Shapes, sides: tuple[float, ...]) -> Columns:
-    """The columns, each followed by what it is in micrometers where that makes sense."""
+    """The columns, each followed by its value in micrometers if that makes sense."""
     n, scaled = len(sides), shapes.scaled(sides)
     square = math.isclose(max(sides), min(sides), rel_tol=1e-6)
     volume = math.prod(sides)

@@ -1,4 +1,4 @@
-"""Cells through time: label images of a movie are linked to tracks, with divisions, and written for other programs."""
+"""Cells through time: links the label images of a movie to tracks, with divisions, and exports them for other tools."""
 
 from __future__ import annotations
 

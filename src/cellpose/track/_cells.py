@@ -1,4 +1,4 @@
-"""The cells of each frame: where they are and how large, and what they share with the next frame."""
+"""The cells of each frame: their positions and sizes, and their overlap with the next frame."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cells_of(frame: Labels) -> FrameCells:
 
 
 def diameter_of(cells: list[FrameCells], ndim: int) -> float:
-    """Diameter of the disc, or ball, of the median cell of a movie, in pixels; 1 where there are no cells."""
+    """Diameter of the disk, or ball, of the median cell of a movie, in pixels; 1 if there are no cells."""
     areas = np.concatenate([one.area for one in cells]) if cells else np.empty(0)
     if not areas.size:
         return 1.0
@@ -40,7 +40,7 @@ def diameter_of(cells: list[FrameCells], ndim: int) -> float:
 
 
 def shared_pixels(frames: Frames, cells: list[FrameCells], t: int) -> tuple[npt.NDArray[np.int64], ...]:
-    """Cells of frame ``t`` and the next that share pixels: their places in each frame, and how many they share."""
+    """Cells of frame ``t`` and the next that share pixels: their indices in each frame, and how many they share."""
     pairs = overlap(frames[t], frames[t + 1])
     both = (pairs.a > 0) & (pairs.b > 0)
     first, second = (np.searchsorted(cells[t + k].label, side[both]) for k, side in enumerate((pairs.a, pairs.b)))

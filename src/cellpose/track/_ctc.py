@@ -1,7 +1,7 @@
-"""Folders of the Cell Tracking Challenge: label images numbered by tracks, and a table of the tracks.
+"""Folders of the Cell Tracking Challenge: label images numbered by track, and a table of the tracks.
 
 The format is that of https://celltrackingchallenge.net: ``res_track.txt`` (results) or ``man_track.txt`` (truth) has a
-line ``L B E P`` for each track, its number, first and last frame and the track that it came from (0: none).
+line ``L B E P`` for each track: its number, first frame, last frame and parent track (0: none).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _KINDS = (("man_track.txt", "man_track"), ("res_track.txt", "mask"))
 def write_ctc(folder: PathLike, masks: Any, tracks: Tracks, *, truth: bool = False) -> list[Path]:
     """Write a folder of the Cell Tracking Challenge.
 
-    A track that misses frames is written as several, each the parent of the next, and of parents that merge the first
-    is named: the format knows neither.
+    A track that misses frames is written as several tracks, each the parent of the next. Of several parents that merge,
+    only the first is named. The format has neither gaps nor merges.
 
     Parameters
     ----------
     folder
-        Where to write; made if it is not there.
+        The folder; created if missing.
     masks
         The label images that were tracked, ``(T, [Z,] Y, X)``.
     tracks
@@ -66,7 +66,7 @@ def write_ctc(folder: PathLike, masks: Any, tracks: Tracks, *, truth: bool = Fal
 
 
 def _without_gaps(tracks: Tracks) -> Tracks:
-    """Each track cut where it misses frames; the pieces that follow get new numbers."""
+    """The tracks, cut where they miss frames; the later pieces get new numbers."""
     cut = (np.diff(tracks.track) == 0) & (np.diff(tracks.frame) > 1)
     places = np.flatnonzero(cut) + 1
     if not places.size:
@@ -100,9 +100,9 @@ def read_ctc(folder: PathLike) -> tuple[npt.NDArray[np.int32], Tracks]:
     Raises
     ------
     FileMissingError
-        If the folder holds no table of tracks, or no image for it.
+        If the folder has no table of tracks, or lacks an image that the table needs.
     FileReadError
-        If the table does not fit the format or the images.
+        If the table does not match the format or the images.
     """
     path = Path(folder)
     kind = next(((table, name) for table, name in _KINDS if (path / table).is_file()), None)

@@ -1,4 +1,4 @@
-"""Flicker mended: cells that are missing in some frames are put back where their neighbors in time say."""
+"""Fills gaps: cells that are missing in some frames are restored from their neighbors in time."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from cellpose.track._tracks import Tracks, sorted_tracks
 
 __all__ = ["fill_gaps"]
 
-_LEAST = 0.5  # of a cell that must find room for it to be put back
+_LEAST = 0.5  # share of a cell that must find room for the cell to be put back
 
 
 def fill_gaps(masks: Any, tracks: Tracks) -> tuple[npt.NDArray[np.int32], Tracks]:
     """Put cells back into the frames that their tracks miss.
 
-    In each of these frames the cell has the shape that it has in the frame before or after, whichever is nearer, at a
-    place between the two; it takes background only. Where less than half of it finds room it stays missing.
+    In each of these frames the cell takes its shape from the nearest frame before or after that has it, at a position
+    between the two. It covers background only. If less than half of it finds room, it stays missing.
 
     Parameters
     ----------
     masks
-        The label images that were tracked, ``(T, [Z,] Y, X)``; not written to.
+        The label images that were tracked, ``(T, [Z,] Y, X)``; not modified.
     tracks
         Their tracks.
 
     Returns
     -------
     masks : int32 array (T, [Z,] Y, X)
-        With the cells put back, whose labels follow the largest of the frame.
+        With the cells put back; their labels continue from the largest of the frame.
     tracks : Tracks
-        With these cells.
+        Includes these cells.
     """
     frames = [frame.copy() for frame in as_frames(masks)]
     rows: dict[str, list[Any]] = {"frame": [], "label": [], "track": [], "area": [], "centroid": []}
@@ -67,7 +67,7 @@ def _pixels_of(frame: Labels, label: int) -> npt.NDArray[np.int64]:
 
 
 def _put(frame: Labels, pixels: npt.NDArray[np.int64]) -> tuple[int, npt.NDArray[np.int64]] | None:
-    """Write a new cell to the background of a frame: its label and pixels, or None where it finds no room."""
+    """Write a new cell to the background of a frame; return its label and pixels, or None if it finds no room."""
     sides = np.array(frame.shape).reshape(-1, 1)
     there = pixels[:, ((pixels >= 0) & (pixels < sides)).all(axis=0)]
     free = there[:, frame[tuple(there)] == 0]

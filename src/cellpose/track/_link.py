@@ -1,8 +1,8 @@
 """Links cells from frame to frame.
 
-Where cells of two frames lie on each other, and on no other as much, they are the same. What is left is a problem of
-assignment by distance: `laptrack` solves it, closes gaps and finds divisions and merges (Jaqaman et al., Nature Methods
-5, 695, 2008). Divisions and merges are kept only where sizes agree.
+Cells of two frames are the same if they overlap enough, and neither overlaps another as much. The rest is a problem
+of assignment by distance: `laptrack` solves it, closes gaps and finds divisions and merges (Jaqaman et al., Nature
+Methods 5, 695, 2008). Divisions and merges are kept only where sizes agree.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from cellpose.track._tracks import Tracks, sorted_tracks
 
 __all__ = ["track"]
 
-Node = tuple[int, int]  # frame, and place of the cell in it
+Node = tuple[int, int]  # frame, and index of the cell in it
 Edge = tuple[Node, Node]
 
-# A cell that divides: its halves cover so much of it together, each is at least so large, and no larger than so much.
+# A dividing cell: lowest and highest area of both halves together, and of each half, relative to the mother.
 _HALVES = (0.5, 1.6)
 _HALF = (0.15, 0.9)
-_INSIDE = 0.5  # of a half that lies on its mother
+_INSIDE = 0.5  # share of a half that lies on its mother
 
 
 @dataclass(frozen=True)
 class _Linking:
-    """The options of a call, with what was left to the movie."""
+    """The options of a call, with defaults taken from the movie."""
 
     max_distance: float
     max_gap: int
@@ -66,19 +66,19 @@ def track(
     Parameters
     ----------
     masks
-        Label images of the frames, ``(T, [Z,] Y, X)`` or a sequence of ``([Z,] Y, X)``; labels of one frame have
-        nothing to do with those of another.
+        Label images of the frames, ``(T, [Z,] Y, X)`` or a sequence of ``([Z,] Y, X)``; labels of different frames are
+        unrelated.
     max_distance
-        Pixels that a cell moves at most from frame to frame; None: the diameter of the median cell.
+        Largest distance in pixels that a cell moves between frames; None: the diameter of the median cell.
     max_gap
         Frames in which a cell may be missing before its track ends.
     divisions
-        Find cells that divide: both halves get tracks of their own whose parent is that of the mother.
+        Find cells that divide: both halves get their own tracks, whose parent is the mother's track.
     merges
-        Find cells that become one.
+        Find cells that merge.
     min_overlap
-        Cells of two frames whose pixels agree by this share (intersection over union) or more, and with no other cell
-        as much, are the same without regard to distance.
+        Two cells whose intersection over union reaches this value, and is higher than with any other cell, are the
+        same regardless of distance.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def track(
 
 
 def _sure_edges(frames: Frames, cells: list[FrameCells], linking: _Linking) -> list[Edge]:
-    """Cells that lie on each other in neighboring frames, and mothers with two halves on them."""
+    """Edges between cells that overlap in neighboring frames, and between mothers and the two halves on them."""
     edges: list[Edge] = []
     for t in range(len(frames) - 1):
         if not (cells[t].label.size and cells[t + 1].label.size):
@@ -131,17 +131,17 @@ def _sure_edges(frames: Frames, cells: list[FrameCells], linking: _Linking) -> l
 
 
 def _best(groups: npt.NDArray[np.int64], values: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.int64]:
-    """For each of ``n`` groups the place of its largest value, -1 where it has none."""
+    """The index of the largest value in each of ``n`` groups, -1 for empty groups."""
     order = np.argsort(values, kind="stable")
     best = np.full(n, -1)
-    best[groups[order]] = order  # the last one written stays
+    best[groups[order]] = order  # the last one written remains
     return best
 
 
 def _halves(
     a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], shared: npt.NDArray[np.int64], before: Any, after: Any
 ) -> dict[int, tuple[int, int]]:
-    """Cells ``a`` on which exactly two cells ``b`` of the other frame lie for the most part, as large as both."""
+    """Cells ``a`` that mostly contain exactly two cells ``b`` of the other frame, together as large as ``a``."""
     found: dict[int, list[int]] = {}
     for i, j, n in zip(a.tolist(), b.tolist(), shared.tolist(), strict=True):
         if n >= _INSIDE * after[j]:
@@ -154,13 +154,13 @@ def _halves(
 
 
 def _is_division(mother: float, halves: list[float]) -> bool:
-    """Whether sizes are those of a cell and its two halves."""
+    """Whether the sizes fit a cell and its two halves."""
     alike = all(_HALF[0] * mother <= half <= _HALF[1] * mother for half in halves)
     return len(halves) == 2 and alike and _HALVES[0] * mother <= sum(halves) <= _HALVES[1] * mother
 
 
 def _by_distance(cells: list[FrameCells], sure: list[Edge], linking: _Linking) -> list[Edge]:
-    """All edges: those that are sure, and what `laptrack` finds for the other cells."""
+    """All edges: the sure ones, and those that `laptrack` finds for the remaining cells."""
     laptrack = optional("laptrack", "track", "link cells through time")
     cutoff = linking.max_distance**2
     tracker = laptrack.LapTrack(
@@ -179,13 +179,13 @@ def _by_distance(cells: list[FrameCells], sure: list[Edge], linking: _Linking) -
 
 
 def _agreeing(edges: list[Edge], cells: list[FrameCells], linking: _Linking) -> list[Edge]:
-    """Without divisions and merges of cells whose sizes say otherwise: only the nearest link stays there."""
+    """Drop divisions and merges that contradict the sizes of the cells: only the nearest link remains."""
     edges = _of_equal_sizes(edges, cells, (0, 1)) if linking.divisions else edges
     return _of_equal_sizes(edges, cells, (1, 0)) if linking.merges else edges
 
 
 def _of_equal_sizes(edges: list[Edge], cells: list[FrameCells], sides: tuple[int, int]) -> list[Edge]:
-    """Edges that meet in a cell on the first of these sides, checked against the sizes of those on the other."""
+    """Edges that meet in a cell on the first of these sides, checked against the sizes of the cells on the other."""
     one, other = sides
     meeting: dict[Node, list[Edge]] = {}
     for edge in edges:
@@ -202,7 +202,7 @@ def _of_equal_sizes(edges: list[Edge], cells: list[FrameCells], sides: tuple[int
 
 
 def _numbered(cells: list[FrameCells], edges: list[Edge]) -> Tracks:
-    """Tracks by what follows on what: each ends where it divides or merges."""
+    """Tracks from edges: each track ends where it divides or merges."""
     after: dict[Node, list[Node]] = {}
     before: dict[Node, list[Node]] = {}
     for first, second in edges:

@@ -1,4 +1,4 @@
-"""How well tracks agree with the truth, by the measures of the Cell Tracking Challenge, which `traccuracy` computes."""
+"""Agreement of tracks with the truth, by the measures of the Cell Tracking Challenge, computed by `traccuracy`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["TrackScores", "score"]
 
 
 class TrackScores(NamedTuple):
-    """Agreement of tracks with the truth, each 0 to 1, 1 is perfect.
+    """Agreement of tracks with the truth, each 0 to 1; 1 is perfect.
 
-    ``det``, of cells found; ``lnk``, of links; ``tra``, of both together (Matula et al., PLoS ONE 10, e0144959, 2015);
-    ``division_f1``, of divisions within a frame of the true ones, NaN if there are none.
+    ``det``: detection of cells; ``lnk``: links; ``tra``: both together (Matula et al., PLoS ONE 10, e0144959, 2015);
+    ``division_f1``: divisions that lie within one frame of the true ones, NaN if there are none.
     """
 
     det: float
@@ -31,14 +31,14 @@ class TrackScores(NamedTuple):
 
 
 def score(masks: Any, tracks: Tracks, true_masks: Any, true_tracks: Tracks) -> TrackScores:
-    """Scores of tracks against true ones.
+    """Score tracks against the true ones.
 
     Parameters
     ----------
     masks, tracks
         Label images ``(T, [Z,] Y, X)`` and their tracks.
     true_masks, true_tracks
-        The same of the truth. A true cell is found where a cell covers more than half of it.
+        The true label images and tracks. A true cell is found if a cell covers more than half of it.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def score(masks: Any, tracks: Tracks, true_masks: Any, true_tracks: Tracks) -> T
         message = f"masks of shape {found.shape} and true masks of shape {true.shape} do not fit; give equal shapes"
         raise InputError(message)
     truth, result = _graph(traccuracy, true, true_tracks), _graph(traccuracy, found, tracks)
-    # warnings of what is not there, such as divisions, and a bar for every step
+    # silence warnings about missing items, such as divisions, and a bar for every step
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         wanted = [metrics.CTCMetrics(), metrics.DivisionMetrics(max_frame_buffer=1)]

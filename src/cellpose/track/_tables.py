@@ -1,4 +1,4 @@
-"""Tracks as tables: a row for each cell, a row for each track, and what napari shows."""
+"""Tracks as tables: one row per cell, one row per track, and the format of napari."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TABLES = ("cells", "tracks", "napari")
 
 
 def cells_table(tracks: Tracks) -> dict[str, npt.NDArray[Any]]:
-    """A row for each cell: frame, label, track, parent (0: none), centre in pixels, area in pixels."""
+    """One row per cell: frame, label, track, parent (0: none), center in pixels, area in pixels."""
     columns: dict[str, npt.NDArray[Any]] = {"frame": tracks.frame, "label": tracks.label, "track": tracks.track}
     columns["parent"] = np.array([tracks.parents.get(int(n), (0,))[0] for n in tracks.track], np.int64)
     for axis, letter in enumerate("zyx"[3 - tracks.centroid.shape[1] :]):
@@ -29,13 +29,13 @@ def cells_table(tracks: Tracks) -> dict[str, npt.NDArray[Any]]:
 
 
 def lineage(tracks: Tracks) -> dict[str, npt.NDArray[np.int64]]:
-    """A row for each track.
+    """One row per track.
 
     Returns
     -------
     dict of int64 arrays (number of tracks,)
-        ``track``; ``first_frame``, ``last_frame``; ``cells``, frames in which it has one; ``parent``, 0 for none;
-        ``root``, the track that its line begins with; ``generation``, divisions since then; ``children``.
+        ``track``; ``first_frame``, ``last_frame``; ``cells``, number of frames that contain it; ``parent``, 0 for none;
+        ``root``, the first track of its lineage; ``generation``, divisions since then; ``children``.
 
     Examples
     --------
@@ -60,21 +60,21 @@ def lineage(tracks: Tracks) -> dict[str, npt.NDArray[np.int64]]:
 
 
 def napari_tracks(tracks: Tracks) -> tuple[npt.NDArray[np.float64], dict[int, list[int]]]:
-    """What ``napari.layers.Tracks`` takes: ``data`` and ``graph``.
+    """Data for ``napari.layers.Tracks``: ``data`` and ``graph``.
 
     Returns
     -------
     data : float64 array (n, 4 or 5)
-        Track, frame, centre ``([z,] y, x)`` of each cell.
+        Track, frame, center ``([z,] y, x)`` of each cell.
     graph : dict
-        For each track that has parents, their numbers.
+        The parents of each track that has any.
     """
     data = np.column_stack([tracks.track, tracks.frame, tracks.centroid])
     return data, {child: list(parents) for child, parents in tracks.parents.items()}
 
 
 def write_table(path: str | os.PathLike[str], tracks: Tracks, what: str = "cells") -> None:
-    """Write a CSV file: of ``"cells"``, a row for each; of ``"tracks"`` (`lineage`); or as ``"napari"`` saves tracks.
+    """Write a CSV file: ``"cells"``, a row for each; ``"tracks"`` (`lineage`); or ``"napari"``, as napari saves tracks.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""TrackMate's XML: spots with their outlines, and tracks, which Fiji opens with "Load a TrackMate file"."""
+"""TrackMate's XML: spots with outlines, and tracks; Fiji opens it with "Load a TrackMate file"."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ def write_trackmate(
     pixel_size_um: float | None = None,
     interval_s: float | None = None,
 ) -> None:
-    """Write the tracks of planes as a file of TrackMate.
+    """Write the tracks of planes as a TrackMate file.
 
-    A track of TrackMate is a whole line of cells: mothers, daughters and their daughters are one.
+    One TrackMate track is a whole lineage: mothers, daughters and their descendants.
 
     Parameters
     ----------
     path
         The XML file.
     masks
-        The label images that were tracked, ``(T, Y, X)``; outlines are taken from them.
+        The label images that were tracked, ``(T, Y, X)``; the source of the outlines.
     tracks
         Their tracks.
     image
-        The movie, by which TrackMate opens it.
+        The movie file that TrackMate opens.
     pixel_size_um, interval_s
-        Side of a pixel in micrometers, and time between frames in seconds; None: pixels and frames.
+        Side of a pixel in micrometers, and time between frames in seconds; None: use pixels and frames.
 
     Raises
     ------
     InputError
-        If the masks are volumes: TrackMate keeps outlines of planes.
+        If the masks are volumes: TrackMate stores outlines of planes only.
     """
     frames = as_frames(masks)
     if frames[0].ndim != 2:
@@ -111,7 +111,7 @@ def _spots(model: ET.Element, frames: list[Any], tracks: Tracks, side: float, st
         if not here.size:
             continue
         group = ET.SubElement(every, "SpotsInFrame", frame=str(t))
-        # outlines come for each label that is there, in their order
+        # there is one outline per existing label, in order
         outlines = dict(zip(np.unique(frame[frame > 0]).tolist(), outlines_list(frame), strict=True))
         for spot in here:
             y, x = tracks.centroid[spot] * side
@@ -126,7 +126,7 @@ def _spots(model: ET.Element, frames: list[Any], tracks: Tracks, side: float, st
 
 
 def _tracks(model: ET.Element, tracks: Tracks) -> None:
-    """Lines of cells; TrackMate has no track of a single spot."""
+    """The lineages; TrackMate has no track of a single spot."""
     sources, targets = edges_of(tracks)
     n = tracks.frame.size
     links = coo_array((np.ones(sources.size, np.int8), (sources, targets)), shape=(n, n))

@@ -1,4 +1,4 @@
-"""What tracking gives: which cell of which frame belongs to which track, and which track came from which."""
+"""The result of tracking: the track of each cell in each frame, and the parents of each track."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Tracks:
         Int64 ``(n,)``: each cell by its frame (from 0), its label there and the number of its track (from 1), sorted by
         track and frame. A track has at most one cell in a frame and may miss frames.
     centroid
-        Float64 ``(n, 2 or 3)``: the mean of its pixels, ``([z,] y, x)`` in pixels.
+        Float64 ``(n, 2 or 3)``: mean position of the cell's pixels, ``([z,] y, x)`` in pixels.
     area
-        Int64 ``(n,)``: its pixels.
+        Int64 ``(n,)``: number of the cell's pixels.
     parents
-        Tracks that a track came from: one where a cell divided, several where cells merged. Tracks without are absent.
+        The tracks that each track came from: one after a division, several after a merge. Tracks without are absent.
     n_frames
-        Frames of the movie.
+        Number of frames in the movie.
     """
 
     frame: npt.NDArray[np.int64]
@@ -46,14 +46,14 @@ class Tracks:
 
     @classmethod
     def of_numbered(cls, masks: Any, parents: Mapping[int, Sequence[int]] | None = None) -> Tracks:
-        """Tracks of label images in which each cell has one number through all frames.
+        """Tracks of label images in which each cell keeps one number through all frames.
 
         Parameters
         ----------
         masks
-            Label images ``(T, [Z,] Y, X)``, as `masks` gives them, or those of `cellpose.synthetic.sample_movie`.
+            Label images ``(T, [Z,] Y, X)``, as returned by `masks` or `cellpose.synthetic.sample_movie`.
         parents
-            Tracks that a track came from.
+            The tracks that each track came from.
         """
         cells = [cells_of(frame) for frame in as_frames(masks)]
         rows = {
@@ -77,7 +77,7 @@ class Tracks:
 
     @property
     def numbers(self) -> npt.NDArray[np.int64]:
-        """The numbers of the tracks, ascending."""
+        """The track numbers, ascending."""
         return np.unique(self.track)
 
     @property
@@ -86,7 +86,7 @@ class Tracks:
         return tuple(sorted(parent for parent, children in self.children().items() if len(children) > 1))
 
     def children(self) -> dict[int, tuple[int, ...]]:
-        """Tracks that came from each track that has any."""
+        """The child tracks of each track that has any."""
         found: dict[int, list[int]] = {}
         for child, parents in sorted(self.parents.items()):
             for parent in parents:
@@ -102,12 +102,12 @@ class Tracks:
         }
 
     def masks(self, masks: Any) -> npt.NDArray[np.int32]:
-        """The label images of the movie with the number of its track for each cell, 0 for cells of no track.
+        """The label images of the movie, renumbered by track; 0 for cells without a track.
 
         Parameters
         ----------
         masks
-            Those that were tracked, ``(T, [Z,] Y, X)``.
+            The label images that were tracked, ``(T, [Z,] Y, X)``.
 
         Returns
         -------
@@ -129,7 +129,7 @@ class Tracks:
         return relabeled(frame, table)
 
     def without(self, tracks: Iterable[int]) -> Tracks:
-        """The same without some tracks."""
+        """The tracks without some of them."""
         gone = set(tracks)
         keep = ~np.isin(self.track, list(gone))
         parents = {
@@ -144,7 +144,7 @@ class Tracks:
 
 
 def sorted_tracks(rows: Mapping[str, npt.NDArray[Any]], n_frames: int, parents: Mapping[int, Sequence[int]]) -> Tracks:
-    """Tracks from columns in any order; parents without a cell are left out."""
+    """Tracks from columns in any order; parents without cells are left out."""
     order = np.lexsort((rows["frame"], rows["track"]))
     known = set(np.unique(rows["track"]).tolist())
     kept = {
@@ -157,7 +157,7 @@ def sorted_tracks(rows: Mapping[str, npt.NDArray[Any]], n_frames: int, parents: 
 
 
 def edges_of(tracks: Tracks) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Places of cells that follow on each other, in a track and from parents to children."""
+    """Indices of consecutive cells, within a track and from parents to children."""
     same = np.flatnonzero(np.diff(tracks.track) == 0)
     pairs = [(int(k), int(k) + 1) for k in same]
     first = {int(n): int(np.searchsorted(tracks.track, n)) for n in tracks.numbers}
