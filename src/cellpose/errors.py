@@ -96,7 +96,7 @@ class MissingExtraError(CellposeError, ImportError):
     extra
         The extra of this package that installs it.
     purpose
-        What it is needed for, completing "needed to ...".
+        Its purpose, completing "needed to ...".
     """
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:

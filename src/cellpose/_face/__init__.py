@@ -1,1 +1,1 @@
-"""What public functions share: argument checks, and alternative names of parameters and of module members."""
+"""What public functions share: argument checks, and other names of parameters and module members."""

@@ -273,7 +273,7 @@ def overlap(a: npt.ArrayLike, b: npt.ArrayLike) -> Overlap:
 
 
 def same_cells(a: npt.ArrayLike, b: npt.ArrayLike) -> bool:
-    """Whether two label images hold the same cells, whatever their numbers.
+    """Whether two label images hold the same cells, regardless of numbering.
 
     Examples
     --------

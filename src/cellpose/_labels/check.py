@@ -26,7 +26,7 @@ def check_labels(masks: ArrayLike, *, ndim: tuple[int, ...] = (2, 3), name: str 
     ndim
         Allowed numbers of dimensions; empty allows any.
     name
-        What the array is called in messages.
+        Name of the array in messages.
 
     Raises
     ------

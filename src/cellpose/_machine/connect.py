@@ -127,7 +127,7 @@ def pieces(response: Any, limit_s: float) -> Iterator[bytes]:
     Raises
     ------
     SlowError
-        If it goes on but hardly moves.
+        If data still arrives, but too slowly.
     OSError, http.client.HTTPException
         If the connection ends.
     """

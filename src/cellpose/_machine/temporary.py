@@ -20,7 +20,7 @@ from pathlib import Path
 
 __all__ = ["remove_left_over", "temporary_beside"]
 
-# A run on another machine, or in another container, may be alive whatever its number says here.
+# A run on another machine, or in another container, may be alive, no matter what its process number means here.
 _ABANDONED_S = 7 * 24 * 3600
 _NAME = re.compile(r"\.cellpose-(?:([0-9a-f]{8})-)?(\d+)-[0-9a-f]{12}\.part")
 

@@ -1,6 +1,6 @@
 """Bars on a terminal or in a notebook: the whole, and below it the pieces that take long.
 
-One thread draws them several times per second, so that work without news is seen to go on.
+One thread draws them several times per second, so that slow work is seen to be alive.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Display:
     Parameters
     ----------
     what
-        What is counted, in the plural; "": there is no bar of all, only what takes long is shown.
+        Name of the counted items, in the plural; "": there is no bar of all, only what takes long is shown.
     total
         How many; None: unknown.
     after

@@ -44,11 +44,11 @@ class Job:
     name
         Of the piece.
     part
-        Which part of it is worked on, such as a frame of a movie; "" where there is but one.
+        Which part of it is worked on, such as a frame of a movie; "" where there is only one.
     began
         Time of ``time.monotonic``.
     stage
-        What is being done with it.
+        The current stage.
     """
 
     def __init__(self, name: str, on_change: Callable[[], None] = lambda: None) -> None:
@@ -101,7 +101,7 @@ def stage(name: str, total: int | None = None, unit: str = "") -> Callable[[floa
     Parameters
     ----------
     name
-        What is done, such as "loading weights".
+        Name of the work, such as "loading weights".
     total, unit
         How many parts it has, and what they are; None: unknown.
 

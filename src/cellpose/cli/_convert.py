@@ -47,7 +47,7 @@ _IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".ome.tif", ".ome.tiff", ".
 
 
 def convert_command(words: Sequence[str]) -> int:
-    """Convert the files of a command line; 0, or 1 where one failed, which is named while the others go on."""
+    """Convert the files of a command line; 0, or 1 where one failed; it is named and the others continue."""
     args = _parser().parse_args(list(words))
     _check(args)
     with logging_to_user(verbose=args.verbose):

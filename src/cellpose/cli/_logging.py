@@ -1,4 +1,4 @@
-"""What the user sees: with --verbose the log; else warnings, errors and, on a terminal, progress."""
+"""Output for the user: with --verbose the log; else warnings, errors and, on a terminal, progress."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """``cellpose_run.json``: what ran, with which model and options, and what came out, image by image.
 
-The file stands in the output folder. It is rewritten as images finish, so that an interrupted run can go on with
+The file stands in the output folder. It is rewritten as images finish, so that an interrupted run can continue with
 ``--resume``. Paths inside that folder are relative to it, so that the folder can be moved.
 """
 
@@ -62,7 +62,7 @@ class Manifest:
     device
         The device in words.
     resume
-        Keep the entries of the manifest that stands in the folder if it is of the same models and options.
+        Keep the entries of the manifest in the folder if its models and options are the same.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Manifest:
             self._write()
 
     def _relative(self, path: Path) -> str:
-        # realpath goes on where links run in a circle
+        # realpath does not stop at circular links
         full = Path(os.path.realpath(path))
         try:
             return full.relative_to(os.path.realpath(self.path.parent)).as_posix()

@@ -19,13 +19,13 @@ __all__ = ["SegmentedImage", "Segmenter", "device_of", "load_segmenter", "resolv
 
 logger = logging.getLogger("cellpose.cli")
 
-# What clients write for "no model".
+# Words that clients use for "no model".
 NO_MODEL = ("None", "none", "False", "0", "")
 
 
 @dataclass(frozen=True)
 class SegmentedImage:
-    """What came out for one image: masks, ``[rgb, dP, cellprob]``, diameter in pixels (NaN: none), restored image.
+    """The results of one image: masks, ``[rgb, dP, cellprob]``, diameter in pixels (NaN: none), restored image.
 
     ``axes`` are those of the masks, which have the size of the image. Where the restored image is ``ratio`` times as
     large, ``masks_restored`` are the same masks at its size.

@@ -33,7 +33,7 @@ cellpose --dir FOLDER [options]          segment the images of a folder
        cellpose completion SHELL                a script for Tab completion in bash, zsh and fish
        cellpose --version                       versions of the program, of Python and of torch"""
 
-# What stands for the value of an option in the help.
+# Placeholders for the value of an option in the help.
 _PLACEHOLDERS: dict[type, str] = {int: "N", float: "X", str: "TEXT"}
 
 _EPILOG = """\
@@ -103,7 +103,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _meant(message: str) -> str:
-    """What unknown words may have been meant for."""
+    """The options that unknown words may have been meant for."""
     found = re.match("unrecognized arguments: (.*)", message)
     for word in found.group(1).split() if found else ():
         name = word.partition("=")[0]

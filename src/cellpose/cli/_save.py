@@ -27,7 +27,7 @@ def save_results(file: Path, image: np.ndarray, result: SegmentedImage, model: s
     file, image
         The image file, and the array in it.
     result
-        What the model found.
+        The results of the model.
     model
         Its name, noted in the ``_seg.npy``.
     args

@@ -44,7 +44,7 @@ _MOST_NAMES = 20  # failed images named again in the last line; all reasons stan
 def segment_command(args: Namespace) -> int:
     """Segment the images of a command line; 0, or 1 if an image failed, or 130 after Ctrl-C.
 
-    An image that fails is reported and the others go on. After Ctrl-C the results of the finished images stay.
+    An image that fails is reported and the others continue. After Ctrl-C the results of the finished images stay.
     """
     start = time.perf_counter()
     _check(args)

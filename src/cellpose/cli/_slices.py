@@ -27,7 +27,7 @@ stack_seg.npy beside stack.tif). Train on them, then segment stacks:
 
 
 def slices_command(words: Sequence[str]) -> int:
-    """Cut the slices of a command line; 0, or 1 where a stack cannot be cut, which is named while the others go on."""
+    """Cut the slices of a command line; 0, or 1 where a stack cannot be cut; it is named and the others continue."""
     from cellpose import io, train
     from cellpose.cli._logging import logging_to_user
 

@@ -39,7 +39,7 @@ command lists outliers, and the images to annotate first: spread over the map, w
 
 @dataclass
 class _Found:
-    """What was found in the images of a run."""
+    """Findings in the images of a run."""
 
     images: list[Any] = field(default_factory=list)
     styles: list[np.ndarray] = field(default_factory=list)

@@ -81,7 +81,7 @@ class Flag:
     """One option of the command line.
 
     ``kind`` is None for a switch, else the type of its value. ``neutral`` options do not change the results, so that
-    ``--resume`` may go on under other values of them.
+    ``--resume`` may continue with other values of them.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""What goes beyond one machine or one library."""
+"""Extensions beyond one machine or one library."""

@@ -78,7 +78,7 @@ def run_planes(
     report
         Called with the fraction of tiles done, 0 to 1, after every batch. An exception in it ends the run.
     what
-        What a person who waits is shown; None: the caller shows it.
+        Text shown to a person who waits; None: the caller shows it.
 
     Yields
     ------

@@ -48,7 +48,7 @@ class CleanImages:
     def of(
         cls, images: Any, labels: Any, files: Any, probabilities: Any, *, diam_mean: float, role: str
     ) -> CleanImages | None:
-        """The images of a training or a test set, in whichever form they were given; None where they were not.
+        """The images of a training or a test set, in any accepted form; None where none were given.
 
         Raises
         ------

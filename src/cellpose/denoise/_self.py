@@ -117,7 +117,7 @@ def train_self(
     model_name: str | None = None,
     progress: bool | None = None,
 ) -> tuple[Path, npt.NDArray[np.float64]]:
-    """Train a network to remove the noise of images of which no clean ones exist.
+    """Train a network to remove noise from images that have no clean counterparts.
 
     The noise of each pixel must be independent, as photon noise and camera readout noise are. Noise that neighbors
     share (after a resize, a compression or a filter, in stripes) is taken for the image.
@@ -200,7 +200,7 @@ def train_self(
 
 
 def hide_pixels(crops: Floats, rng: np.random.Generator) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Crops of which some pixels show what a neighbor has.
+    """Crops in which some pixels show the value of a neighbor.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ def largest_inputs(run: Session, channels: int) -> list[float]:
     Parameters
     ----------
     run
-        Runs a graph of the network that gives out these inputs beside its results.
+        Runs a graph of the network that outputs these inputs beside its results.
     channels
         Channels of the network.
     """

@@ -2,8 +2,10 @@
 
 A unit of CPnet is batch norm, ReLU, convolution. Where the output of a convolution goes to one batch norm only, its
 scale and shift are folded into that convolution; where no ReLU stands between, into the next one. The other batch
-norms, of values that are also added to others later, remain separate nodes. In 8 bits the inputs and weights of
-convolutions of more than one pixel are rounded, the weights with a scale for each output; sums stay in float32.
+norms, of values that are also added to others later, remain separate nodes.
+
+In 8 bits the inputs and weights of convolutions of more than one pixel are rounded, the weights with a scale for each
+output; sums stay in float32.
 """
 
 from __future__ import annotations

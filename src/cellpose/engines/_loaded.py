@@ -47,7 +47,7 @@ class LoadedNetwork:
     Raises
     ------
     OptionError
-        If it cannot be run in 8 bits, and is to be.
+        If 8 bits are requested and it cannot run in them.
     """
 
     def __init__(

@@ -49,7 +49,7 @@ def _cpnet(arrays: Arrays, network: Architecture, int8: str | None = None, data_
     return graph(largest=largest_inputs(open_openvino(graph(observed=True)), network.nchan))
 
 
-#: What writes the graph of a family from its arrays: its bytes, or a ``Graph`` with weights beside it; None where it
+#: Writes the graph of a family from its arrays: its bytes, or a ``Graph`` with weights beside it; None where it
 #: has none. ``int8`` is the library for which it is written in 8 bits.
 ONNX_GRAPHS: dict[str, Callable[..., bytes | Graph | None]] = {
     "cpnet": _cpnet,

@@ -40,7 +40,7 @@ class Graphs:
         The graph of a network, from its arrays and architecture: its bytes, a ``NativeGraph``, or a ``Graph`` with
         weights beside it; None where the engine does not run it. ``int8`` asks for numbers in 8 bits.
     open
-        What runs a graph, a ``Session``. ``bfloat16`` allows products in that.
+        Opens a graph as a ``Session``. ``bfloat16`` allows products in that.
     version
         Name and version of the library or kernels: after a change of it results are compared with torch again.
     families
@@ -69,7 +69,7 @@ class EngineKind:
     Attributes
     ----------
     name
-        What users call it.
+        Its name for users.
     title
         Its name in sentences.
     place
@@ -85,7 +85,7 @@ class EngineKind:
     compiled
         Whether torch compiles them.
     missing
-        What it needs that is not here, for a GPU or not; "" where nothing is missing.
+        The missing requirement, for a GPU or not; "" where nothing is missing.
     """
 
     name: str

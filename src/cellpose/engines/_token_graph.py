@@ -1,4 +1,4 @@
-"""What graphs of transformers share: linear layers in float32 or in 8 bits, layer norms, attention.
+"""The common parts of transformer graphs: linear layers in float32 or in 8 bits, layer norms, attention.
 
 In 8 bits, weights have one scale for each output and 128 inputs, or for each output. Activations are rounded as they
 come, with one scale for each token and 128 of its numbers: nothing must be known of them beforehand, and a large number
@@ -52,7 +52,7 @@ class TokenGraph(ABC):
         state
             Its state dict as arrays.
         network
-            What ``nets.detect_architecture`` says of it.
+            The result of ``nets.detect_architecture``.
         int8
             ``"onnx"`` or ``"openvino"``: linear layers of the blocks in 8 bits, as this library runs them fastest.
             ``None``: in float32.

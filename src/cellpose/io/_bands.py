@@ -56,7 +56,7 @@ def write_label_bands(
     InputError
         If the suffix names none of these formats, or the bands do not fill the image.
     FileWriteError
-        If the file cannot be written. What stood there before is untouched then.
+        If the file cannot be written. Earlier results there are then untouched.
     """
     suffix = Path(path).suffix.lower()
     checked = _in_order(bands, shape)

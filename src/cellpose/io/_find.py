@@ -178,9 +178,9 @@ def get_label_files(
     image_names
         Paths of the images.
     mask_filter
-        What follows the name of the image: "_masks" (then ``.tif``, ``.tiff`` or ``.png``), or "_seg.npy" for labels of
-        the GUI. Capitals do not matter; where files differ by them alone, or by their format, one is taken and the log
-        says which.
+        Text that follows the name of the image: "_masks" (then ``.tif``, ``.tiff`` or ``.png``), or "_seg.npy" for
+        labels of the GUI. Capitals do not matter; where files differ by them alone, or by their format, one is taken
+        and the log says which.
     imf
         Ending of the names of the images that the names of the labels do not have.
 

@@ -1,4 +1,4 @@
-"""The log: on stdout, and in a file that clients follow while a run goes on."""
+"""The log: on stdout, and in a file that clients follow during a run."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def output_suffix(output_name: str | None, savedir: PathLike | None = None, imag
     Parameters
     ----------
     output_name
-        What the user gave; None: nothing.
+        The name given by the user; None: nothing.
     savedir
         Folder of the results; None: beside the image.
     image_dir
@@ -56,7 +56,7 @@ class OutputPaths:
     in_folders
         Sort the results into sub-folders ``masks``, ``outlines``, ``txt_outlines`` and ``flows``.
     suffix
-        What stands between the name of the image and the extension of the masks.
+        Text between the name of the image and the extension of the masks.
 
     Examples
     --------

@@ -27,7 +27,7 @@ VIEWS = "views"
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """A segmentation as a ``_seg.npy`` keeps it, whichever version wrote it.
+    """A segmentation as kept in a ``_seg.npy`` of any version.
 
     Parameters
     ----------

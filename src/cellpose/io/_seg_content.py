@@ -77,7 +77,7 @@ def _flows_content(shape: tuple[int, ...], flows: Sequence[Any]) -> list[Any]:
     else:  # unknown: zeros that take no memory
         view, joined = np.zeros(cellprob.shape, np.uint8), np.zeros((len(dP) + 1, *cellprob.shape), np.float32)
     if colours.ndim == 3:
-        # every array has an axis of one plane, save those of the network
+        # every array has an axis of one plane, except those of the network
         return [
             resize_nearest(colours, shape)[np.newaxis],
             resize_nearest(view, shape)[np.newaxis],

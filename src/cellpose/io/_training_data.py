@@ -145,7 +145,7 @@ def _read_flows(name: str, labels: ImageArray | None, image_name: str) -> ImageA
 
 
 def _same_cells(labels: ImageArray, flows: ImageArray) -> bool:
-    """Whether flows are of these labels, whatever their numbers; labels below 0 are regions to ignore."""
+    """Whether flows belong to these labels, regardless of numbering; labels below 0 are regions to ignore."""
     if labels.shape != flows.shape[1:] or not np.array_equal(labels < 0, flows[-3] < 0):
         return False
     return same_cells(np.maximum(labels, 0), np.maximum(flows[0], 0))

@@ -37,7 +37,7 @@ _FEW_CHUNKS = 1000
 
 @dataclass(frozen=True, eq=False)
 class NamedArray:
-    """An array of the zarr library that reads like itself; whatever goes wrong becomes an error naming the folder."""
+    """An array of the zarr library that reads like itself; every failure becomes an error naming the folder."""
 
     _zarr: Any
     _folder: str

@@ -49,8 +49,8 @@ def class_scores(
 def class_masks(scores: FloatArray, cell_threshold: float = 0.0) -> NDArray[np.int64]:
     """Labels (y, x) of scores (class, y, x).
 
-    A pixel is of a cell where the score of cells exceeds all others, and of a boundary likewise, so that a boundary
-    that was found always parts two cells.
+    A pixel belongs to a cell where the score of cells exceeds all others, and likewise to a boundary, so a boundary
+    that was found always separates two cells.
     """
     cell = scores[1] - np.delete(scores, 1, axis=0).max(axis=0)
     margins = [np.zeros_like(cell), cell]

@@ -43,9 +43,9 @@ def segment_images(
     Parameters
     ----------
     network
-        What is run.
+        The network to run.
     images, layout, options
-        What it is run on, and how.
+        Its input, and how to run it.
     sizes
         ``diameter`` and ``rescale``, each a number for all images or one per image.
     progress

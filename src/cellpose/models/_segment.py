@@ -101,7 +101,7 @@ def segment(
     Parameters
     ----------
     network
-        What to run.
+        The network to run.
     image
         Any real dtype, 2 to 4 axes; not modified.
     layout

@@ -123,8 +123,8 @@ class SizeModel:
         Returns
         -------
         diameter : float
-            Of the masks of a first segmentation, in pixels of the image; ``diam_mean`` if there are none. Of stacks
-            the median of the cells in five planes (y, x) of it, so that anisotropy is of no matter.
+            Of the masks of a first segmentation, in pixels of the image; ``diam_mean`` if there are none. For stacks,
+            the median of the cells in five of its planes (y, x), so that anisotropy does not matter.
         diameter_style : float
             From the style alone.
 

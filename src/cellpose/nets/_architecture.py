@@ -118,7 +118,7 @@ class Family:
     name
         Its name in weight files, cards and tables, and the ``backbone`` of its networks and engines.
     plural
-        What such networks are called in messages.
+        Name of such networks in messages.
     detect
         The architecture that tensors of these shapes belong to; None if they are of another family.
     build
@@ -136,7 +136,7 @@ class Family:
     command_line_diameter_px
         Diameter in pixels that the command line takes where none is given; None: not given.
     tile_side
-        Side in pixels of the tiles it was made for, where a network does not say its own.
+        Side in pixels of the tiles it was made for, where a network does not state its own.
     one_side
         Whether it runs tiles of this side only.
     small_tiles
@@ -144,8 +144,8 @@ class Family:
     has_style
         Whether networks give styles, from which diameters can be estimated; else styles are zeros.
     convolutional
-        Whether most of the work is convolutions, of which a thread runs a tile; else products of large matrices, of
-        which one takes all threads.
+        Whether most of the work is convolutions, where each thread runs a tile; else it is products of large matrices,
+        each of which takes all threads.
     gpu_precision
         How exactly it is run by default on GPUs that know bfloat16.
     learning

@@ -60,7 +60,7 @@ def _centres(n: int, device: torch.device) -> Tensor:
 
 
 def rotate(x: Tensor, sin: Tensor, cos: Tensor, n_fixed: int) -> Tensor:
-    """``x`` (n, heads, tokens, width) turned by its positions, but for the ``n_fixed`` first tokens: they have none."""
+    """``x`` (n, heads, tokens, width) turned by its positions, except the ``n_fixed`` first tokens: they have none."""
     fixed, patches = x[:, :, :n_fixed], x[:, :, n_fixed:].float()
     first, second = patches.chunk(2, dim=-1)
     turned = patches * cos + torch.cat((-second, first), dim=-1) * sin

@@ -57,7 +57,7 @@ class Workspace:
         return cls() if gains else None
 
     def empty(self, name: str, n: int, channels: int, rows: int, columns: int) -> Tensor:
-        """A buffer (n, channels, rows, columns), channels last; its content is that of its last use."""
+        """A buffer (n, channels, rows, columns), channels last; it still holds the values of its last use."""
         size = n * channels * rows * columns
         if name not in self._buffers or len(self._buffers[name]) < size:
             self._buffers[name] = torch.empty(size)
@@ -98,7 +98,7 @@ def fused_unit(
     Returns
     -------
     tuple
-        The result; and ``x`` for other uses, whose gradient then is added where that of this use is made.
+        The result; and ``x`` for other uses, whose gradient is then added where that of this use is computed.
     """
     norm: Any = unit[0]
     conv: Any = unit[-1]
@@ -147,7 +147,7 @@ class _Unit(torch.autograd.Function):
         scale = scale.float()
         ctx.lowest = 0.0 if relu else -float("inf")
         ctx.work, ctx.upsample = work, upsample
-        # sum over the pixels of an image of x and feature minus the mean
+        # sum over the pixels of an image of x plus feature, less the mean
         left = torch.from_numpy(sums[0] - n * mean_from_near)
         ctx.save_for_backward(x, (mean - added.double()).float(), scale, offset, inverse, left, gamma, weight, bias)
         ctx.has_feature = feature is not None
@@ -201,7 +201,7 @@ def _normed(ctx: Any, x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
 
 
 def _update_running(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
-    """The running statistics of a batch of ``count`` pixels; their variance is that of a sample."""
+    """The running statistics of a batch of ``count`` pixels; the variance is the sample variance."""
     momentum = float(norm.momentum or 0.0)
     for running, now in ((norm.running_mean, mean), (norm.running_var, variance * (count / max(count - 1, 1)))):
         if running is not None:

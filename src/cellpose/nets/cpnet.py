@@ -38,7 +38,7 @@ def conv(n_in: int, n_out: int, size: int, conv_3D: bool) -> nn.Module:
 
 
 def norm_relu_conv(n_in: int, n_out: int, size: int, conv_3D: bool) -> nn.Sequential:
-    """Normalised, rectified, convolved: the unit of which the network is made."""
+    """Normalised, rectified, convolved: the building block of the network."""
     return nn.Sequential(norm(n_in, conv_3D), nn.ReLU(inplace=True), conv(n_in, n_out, size, conv_3D))
 
 

@@ -116,7 +116,7 @@ def _check(kind: str | None, channels: int) -> None:
 
 
 def _channels(image: Field, channels: int) -> Field:
-    """As many channels as asked for; colors become their mean if there are to be fewer than three."""
+    """As many channels as asked for; colors become their mean if fewer than three are wanted."""
     if len(image) == 3 and channels < 3:
         image = image.mean(axis=0, keepdims=True)
     out = np.zeros((channels, *image.shape[1:]), np.float32)

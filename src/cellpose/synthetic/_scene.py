@@ -41,7 +41,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Scene:
-    """What there is to see.
+    """The content of an image.
 
     Attributes
     ----------

@@ -46,7 +46,7 @@ class LabelReport:
     in_pieces
         Labels whose pixels do not hang together: often two cells under one number, or a slip of the brush.
     ignored
-        Fraction of the image that is to be ignored (negative labels).
+        Fraction of the image to ignore (negative labels).
     error
         Why the image cannot be used; None: it can.
     notes
@@ -86,7 +86,7 @@ def check_labels(
     images
         The images, channels first or none, whose sizes must be those of the labels; None: not looked at.
     names
-        What to call them; None: their numbers.
+        Names of the images; None: their numbers.
 
     Returns
     -------

@@ -168,7 +168,7 @@ def _looked_at(
     Raises
     ------
     FileWriteError
-        If flows are to be computed, and cannot be written.
+        If computed flows cannot be written.
     """
     name = str(image_file)
     try:

@@ -1,4 +1,4 @@
-"""A set of training images: in memory, or read from files while training goes on, within a bound of memory."""
+"""A set of training images: in memory, or read from files during training, within a bound of memory."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class ImageSet:
 
 @dataclass
 class JoinedSet(ImageSet):
-    """Two sets as one, the second counted on from the first; each is read as it was made to be."""
+    """Two sets as one, the second counted on from the first; each is read in its own way."""
 
     parts: tuple[ImageSet, ...] = ()
 

@@ -103,7 +103,7 @@ def estimate_flatfield(images: Iterable[npt.ArrayLike], dark: float = 0.0) -> Fl
     images
         Planes (Y, X) of one channel, all of equal size; read one by one.
     dark
-        Intensity where there is no light, of the camera.
+        Intensity of the camera without light.
 
     Returns
     -------

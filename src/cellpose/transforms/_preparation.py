@@ -72,7 +72,7 @@ class Preparation:
         Raises
         ------
         AxesError, InputError, OptionError
-            If the image does not fit what is said of it.
+            If the image does not fit its description.
         """
         return self.normalised(self.arranged(image), own=True)
 

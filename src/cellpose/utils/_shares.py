@@ -22,7 +22,7 @@ def shares(probabilities: Any, n: int, name: str) -> NDArray[np.float64]:
     n
         Number of images.
     name
-        What the numbers are called in messages.
+        Name of the numbers in messages.
 
     Raises
     ------

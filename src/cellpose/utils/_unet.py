@@ -21,7 +21,7 @@ def get_masks_unet(output: ArrayLike, cell_threshold: float = 0, boundary_thresh
     output
         Scores (Ly, Lx, 2) of background and cell, or (Ly, Lx, 3) of background, cell and boundary.
     cell_threshold
-        A pixel is of a cell where its cell score exceeds its background score by more than this.
+        A pixel belongs to a cell where its cell score exceeds its background score by more than this.
     boundary_threshold
         With three classes: a pixel of no cell whose boundary score exceeds this joins the cell that is nearest and
         largest around it, among those whose boxes are at most 10 pixels away.

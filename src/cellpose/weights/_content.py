@@ -17,7 +17,7 @@ HEAD_BYTES = 64
 
 _ZIP, _ZIP_END, _ZIP_END_BYTES = b"PK\x03\x04", b"PK\x05\x06", 22
 _NPY = b"\x93NUMPY"
-# The number with which every file of `torch.save` began before it wrote archives.
+# The number at the start of every file of `torch.save` before it wrote archives.
 _LEGACY_TORCH = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 # Errors that reading a damaged archive or pickle raises.
 _DAMAGE = (zipfile.BadZipFile, ValueError, OSError, EOFError, MemoryError, LookupError, RuntimeError)

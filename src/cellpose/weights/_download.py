@@ -65,8 +65,8 @@ def download(
 ) -> tuple[str, str]:
     """Fetch a weight file or a size model from the first of ``urls`` that gives it.
 
-    What a server sends in its place (nothing, a web page, a message, another or a damaged file) is not taken, and the
-    next address is tried after any failure of one.
+    What a server sends in its place (nothing, a web page, a message, another or a damaged file) is rejected, and the
+    next address is tried after any failure.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def download(
         Addresses of the same file (https, http or file), best first.
     target
         Where the file will lie; its name distinguishes a size model (``.npy``) from weights. It appears only when it is
-        complete; until then ``.<name>.part`` lies beside it, from which a later call goes on.
+        complete; until then ``.<name>.part`` lies beside it, from which a later call continues.
     progress
         Called with (bytes here, bytes in all or None); True: a bar on the terminal; False: nothing.
     retry
@@ -193,7 +193,7 @@ class _Fetch:
     def _append(self, response: Any, have: int) -> int:
         part, total = self.part, self.part.origin["total"]
         head = part.head(HEAD_BYTES)
-        part.size()  # to the end, where writing goes on
+        part.size()  # to the end, where writing continues
         self.report(have, total)
         arriving = pieces(response, self.retry.timeout_s)
         while True:

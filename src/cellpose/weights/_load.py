@@ -98,7 +98,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def architecture_of(state: Mapping[str, Any], path: str | os.PathLike[str]) -> Architecture:
-    """What the network of a state dict (tensors or arrays) is made of, which was read from ``path``.
+    """The architecture of the network of a state dict (tensors or arrays) read from ``path``.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def architecture_of(state: Mapping[str, Any], path: str | os.PathLike[str]) -> A
 
 
 def architecture(path: str | os.PathLike[str] | ModelFile | None) -> Architecture:
-    """What the network in a weight file is made of; only names and shapes of its tensors are looked at.
+    """The architecture of the network in a weight file; only names and shapes of its tensors are looked at.
 
     Raises
     ------

@@ -97,7 +97,7 @@ def remove_overlaps(array: Labels, crop: Crop, overlap: int, blocksize: Sequence
     array
         Labels of all that the block sees.
     crop
-        What that is.
+        Its part of the array.
     overlap
         Pixels seen around a block.
     blocksize

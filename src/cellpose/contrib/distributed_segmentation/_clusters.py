@@ -155,7 +155,7 @@ def _jobs(kind: str, ncpus: int, kwargs: dict[str, Any]) -> Any:
 
 
 def job_script(cluster_kwargs: Mapping[str, Any]) -> str:
-    """What would be handed to SLURM or LSF to start one worker; nothing is.
+    """The script that would be submitted to SLURM or LSF to start one worker; nothing is.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ _SAMPLE = 2**22  # intensities from which the scale of a whole image is taken
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run over an image will do.
+    """The plan of a run over an image.
 
     Attributes
     ----------
@@ -231,7 +231,7 @@ def distribute(
 
     Beside `distributed_eval`, which takes arrays as they are: axes and channels are those that the file names, all
     blocks are scaled alike, TIFF is converted first, and labels have all resolutions. Called again after it was
-    stopped, it goes on.
+    stopped, it continues.
 
     Parameters
     ----------

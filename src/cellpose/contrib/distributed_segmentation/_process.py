@@ -1,4 +1,4 @@
-"""What a worker does with one block: segment it, compare it with its neighbors, write it."""
+"""The work on one block: segment it, compare it with its neighbors, write it."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ class Job:
     folder: Path
 
     def crop(self, index: Index) -> Crop:
-        """What a block sees."""
+        """The part of the array that the block sees."""
         return core_of(index, self.shape, self.blocksize, self.overlap)
 
     def core(self, index: Index) -> Crop:
-        """What a block fills."""
+        """The part of the array that the block fills."""
         return core_of(index, self.shape, self.blocksize)
 
     def labels_path(self, index: Index) -> Path:

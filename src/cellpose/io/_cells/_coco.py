@@ -105,7 +105,7 @@ def _run_rows(plane: npt.NDArray[np.int32]) -> Iterator[tuple[int, dict[str, Any
 def _boxes(
     starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], firsts: npt.NDArray[np.int64], height: int
 ) -> npt.NDArray[np.int64]:
-    """``x, y, width, height`` of each mask; a run may go on at the top of the next column."""
+    """``x, y, width, height`` of each mask; a run may continue at the top of the next column."""
     stops = starts + lengths - 1
     x0, x1 = starts // height, stops // height
     low = np.where(x0 == x1, starts % height, 0)

@@ -28,7 +28,7 @@ def geojson_of(cells: Cells, object_type: str = "annotation") -> str:
     cells
         What to write.
     object_type
-        What QuPath makes of them: annotation, detection or cell.
+        Kind of object in QuPath: annotation, detection or cell.
     """
     features = [_feature(cells, outline, object_type) for outline in outlines_of(cells.labels)]
     content = {"type": "FeatureCollection", _SHAPE: list(cells.labels.shape), "features": features}

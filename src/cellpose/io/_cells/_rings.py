@@ -49,7 +49,7 @@ class Rings(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """The polygons of one label in one plane: ``polygons[piece][0]`` is the border, further items are of holes.
+    """The polygons of one label in one plane: ``polygons[piece][0]`` is the border, further items are holes.
 
     ``plane`` is None where the labels are a single plane. Rings are int32 (n, 2) as in `Rings`.
     """
@@ -101,7 +101,7 @@ def trace(plane: npt.NDArray[np.int32]) -> Rings:
 
 
 def _simple(points: Points, starts: Points, ends: Points, crossed: Points) -> tuple[Points, Points, Points, Points]:
-    """Rings that pass no corner twice, as polygons must; and of which ring each is a part."""
+    """Rings that pass no corner twice, as polygons must; and the ring that each is a part of."""
     parts: list[Points] = []
     whole: list[int] = []
     for k in range(len(starts)):

@@ -74,7 +74,7 @@ def write_geoparquet(path: Path, cells: Cells) -> None:
 
 
 def read_geoparquet(path: Path, shape: Shape, _image: str | None) -> Cells:
-    """Polygons of any maker, by the columns label and plane where there are such."""
+    """Polygons from any program, by the columns label and plane where these exist."""
     geopandas = _library("geopandas", "spatial", f"read {path}")
     _library("pyarrow", "spatial", f"read {path}")
     with _quiet():

@@ -55,7 +55,7 @@ class LinearResize:
         return int(self.first[start]), int(self.second[stop - 1]) + 1
 
     def rows(self, old: Float32, base: int, start: int, stop: int, axis: int) -> Float32:
-        """New rows ``start`` to ``stop - 1`` from old ones of which the first is number ``base``."""
+        """New rows ``start`` to ``stop - 1`` from old ones, the first of which is number ``base``."""
         if self.identity:
             index: list[Any] = [slice(None)] * old.ndim
             index[axis] = slice(start - base, stop - base)
