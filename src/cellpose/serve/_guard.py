@@ -109,7 +109,7 @@ class Guard:
         place = "./" if last in ("", "sign-in") else last
         answer = RedirectResponse(f"{place}?{urlencode(rest)}" if rest else place, status_code=303)
         secure = request.url.scheme == "https"
-        # only this page sees it: pictures, downloads and progress carry no header
+        # sent from this page only; pictures, downloads and progress cannot carry a header instead
         answer.set_cookie(COOKIE, self._token or "", httponly=True, samesite="strict", secure=secure)
         return answer
 

@@ -327,12 +327,12 @@ class Scene(pg.GraphicsView):  # type: ignore[misc]
         self.box.setRange(xRange=(x - half_x, x + half_x), yRange=(y - half_y, y + half_y), padding=0)
 
     def zoom(self, factor: float) -> None:
-        """Zoom by a factor around the center."""
+        """Scale the visible range by a factor around the center."""
         self._forget_whole()
         self.box.scaleBy((factor, factor))
 
     def zoom_at(self, factor: float, place: QPointF) -> None:
-        """Zoom by a factor, keeping this place where it is."""
+        """Scale the visible range by a factor, keeping this place where it is."""
         self._forget_whole()
         self.box.scaleBy((factor, factor), center=place)
 

@@ -136,7 +136,7 @@ class QtDialogs:
         _bring_forward(shown)
 
     def _helped(self, dialog: QDialog) -> QDialog:
-        """The dialog, with its own help key: keys of the window do not reach it."""
+        """The dialog, with F1 for its own help: keys of the window do not reach it."""
         QShortcut(QKeySequence("F1"), dialog).activated.connect(lambda: self.show_help(place_of(dialog)))
         return dialog
 

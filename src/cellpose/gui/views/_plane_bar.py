@@ -103,7 +103,7 @@ class PlaneBar(QWidget):  # type: ignore[misc]
         self._show_playing()
 
     def _choose_axis(self, axis: str) -> None:
-        """Reopen the file if its stack has another axis than the one shown."""
+        """Reopen the file with this stack axis, unless it is shown that way already."""
         if (axis == "T") is not self._session.movies.is_open:
             self._session.movies.toggle()
         self._show()  # also if that failed

@@ -272,7 +272,7 @@ class Window(QModelMainWindow):
         order_tabs(self.panel, self.scene, self.folder, self.cells, self.training)
 
     def _show_panel(self, name: str) -> None:
-        """Raise a dock and give it the focus, or hide it if it already has that."""
+        """Raise a dock and give it the focus, or hide it if it is visible."""
         docks: dict[str, QDockWidget] = {"folder": self.folder, "cells": self.cells, "training": self.training}
         dock, lists = docks[name], {"folder": self.folder.rows, "cells": self.cells.table}
         if dock.isVisible() and not dock.visibleRegion().isEmpty():
@@ -318,7 +318,7 @@ class Window(QModelMainWindow):
             self.panel.segmentation.count.setText(tr("{count} ROIs", count=document.labels.count))
 
     def changeEvent(self, event: QEvent) -> None:
-        """Cancel the stroke in progress when another window gets the focus."""
+        """Drop unfinished pointer work, such as a stroke, when another window gets the focus."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.ActivationChange and not self.isActiveWindow() and hasattr(self, "session"):
             self.session.pointer.let_go()
