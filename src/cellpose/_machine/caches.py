@@ -32,7 +32,7 @@ def provide_compile_cache(package: Path) -> Path | None:
     if not _is_private(folder):
         folder = Path(tempfile.mkdtemp(prefix="cellpose-numba-"))
     os.environ[_VARIABLE] = str(folder)
-    if "numba" in sys.modules:  # it read the variable when it was imported
+    if "numba" in sys.modules:  # numba read the variable when it was imported
         sys.modules["numba"].config.CACHE_DIR = str(folder)
     return folder
 

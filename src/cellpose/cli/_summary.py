@@ -27,7 +27,7 @@ class Summary:
 
     def __init__(self) -> None:
         self._images = self._failed = self._cells = 0
-        self._folders: dict[Path, None] = {}  # in the order in which they came
+        self._folders: dict[Path, None] = {}  # in order of arrival
         self._names: dict[str, None] = {}
         self._last: list[str] = []
 

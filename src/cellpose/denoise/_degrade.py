@@ -74,7 +74,7 @@ def gaussian_blur(images: torch.Tensor, sigma_y: torch.Tensor, sigma_x: torch.Te
 
 @dataclass(frozen=True)
 class Degradation:
-    """How wide, how coarse and how noisy images become; `add_noise` has the meaning and the default of each field."""
+    """Strength of blur, undersampling and noise; `add_noise` gives the meaning and the default of each field."""
 
     alpha: float
     beta: float

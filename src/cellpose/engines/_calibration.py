@@ -19,7 +19,7 @@ _CLIPS = np.linspace(0.3, 1, 29)
 
 
 def calibration_tiles(channels: int) -> FloatArray:
-    """Tiles (n, channels, 224, 224) of cells in many contrasts, in the public domain; float32, 0 to 1 but for a few."""
+    """Tiles (n, channels, 224, 224) of cells in many contrasts, in the public domain; float32, mostly 0 to 1."""
     with np.load(_FILE, allow_pickle=False) as found:
         low, high = float(found["low"]), float(found["high"])
         tiles = found["tiles"].astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)

@@ -267,7 +267,7 @@ def _inside(folder: Path, name: str) -> Path | None:
     plain = PureWindowsPath(name)
     below = plain.anchor == "" and ".." not in plain.parts
     at = folder.joinpath(*plain.parts) if below else folder / plain.name
-    # a set that was moved keeps the names of its old folders
+    # a set that was moved still names its old folders
     return at if at.is_file() else folder / plain.name
 
 

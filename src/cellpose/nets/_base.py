@@ -31,7 +31,7 @@ class NetFile(nn.Module):
     # The file that the weights came from (weights.ModelFile), which training names as the parent of its model.
     model_file: Any = None
 
-    # Keys that files of some generations lack; the constructor's values stay then.
+    # Keys that files of some generations lack; the constructor's values then remain.
     optional_keys: tuple[str, ...] = ("diam_mean", "diam_labels")
 
     @property

@@ -1,4 +1,4 @@
-"""What the transformers share: the fixed pixel-shuffle kernel, the input checks, and skipping blocks in training."""
+"""Shared by the transformers: the fixed pixel-shuffle kernel, the input checks, and skipping blocks in training."""
 
 from __future__ import annotations
 

@@ -246,7 +246,7 @@ def _arrange_unet(image: Array, choosing: bool, channel_axis: int | None, z_axis
 
 
 def _conclude_unet_axes(shape: tuple[int, ...], choosing: bool, do_3D: bool) -> tuple[int | None, int | None]:
-    """Channel and z axis of a shape of three axes of which nothing is known; one of the two."""
+    """Channel or z axis, one of the two, inferred from a shape of three axes alone."""
     least = min(shape)
     if choosing and least >= _FEWEST_PLANES:
         c, z = None, shape.index(least)
@@ -324,7 +324,7 @@ def _arrange_transformer_three(image: Array, c: int | None, z: int | None, do_3D
 
 
 def _conclude_transformer_axes(shape: tuple[int, ...], do_3D: bool) -> tuple[int | None, int | None]:
-    """Channel and z axis of a shape of three axes of which nothing is known; one of the two."""
+    """Channel or z axis, one of the two, inferred from a shape of three axes alone."""
     if do_3D:
         _refuse_colours(shape)
         return None, 0
