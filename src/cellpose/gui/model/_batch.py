@@ -1,4 +1,4 @@
-"""Folders that are segmented one after the other by the command line: what is asked of it, and what it tells."""
+"""Queue of folders for the command line to segment: the options given to it, and the messages read from it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ __all__ = [
     "results_of_run",
 ]
 
-MANIFEST = "cellpose_run.json"  # which the command line writes into the folder of the results
+MANIFEST = "cellpose_run.json"  # written by the command line into the results folder
 _MEASUREMENTS = "measurements"
 
-# What can be written: the field of `BatchOptions`, its words on the command line, and in words.
+# Possible outputs: field of `BatchOptions`, arguments of the command line, description.
 OUTPUTS: dict[str, tuple[str, str]] = {
     "seg": ("", tr("_seg.npy, which this window opens")),
     "tif": ("--save_tif", tr("masks as TIFF")),
@@ -42,18 +42,18 @@ OUTPUTS: dict[str, tuple[str, str]] = {
 
 @dataclass
 class BatchOptions:
-    """What is written for each image, and what happens afterwards.
+    """The files to write for each image, and what to do afterwards.
 
     Parameters
     ----------
     seg, tif, png, outlines, rois, flows
-        What is written, see ``OUTPUTS``.
+        The files to write, see ``OUTPUTS``.
     measure, parquet
-        Whether the cells are measured: CSV, plots and a report, and Parquet too.
+        Whether to measure the cells (CSV, plots and a report), and whether to write Parquet too.
     savedir
         The folder that holds one folder of results for each folder of images; empty: results are beside the images.
     skip_done
-        Leave out images that an earlier run with the same model and options has done.
+        Skip images done by an earlier run with the same model and options.
     """
 
     events = SignalGroupDescriptor()
@@ -70,7 +70,7 @@ class BatchOptions:
     skip_done: bool = True
 
     def results_of(self, folder: Path) -> Path:
-        """Where the results of the images of a folder go."""
+        """The folder for the results of a folder of images."""
         return Path(self.savedir) / folder.name if self.savedir else folder
 
     def segment_words(self, folder: Path, recipe: Recipe, *, resume: bool) -> list[str]:
@@ -82,28 +82,28 @@ class BatchOptions:
         return [*words, "--resume"] if resume else words
 
     def measure_words(self, folder: Path) -> list[str]:
-        """The command line that measures the cells that were found."""
+        """The command line that measures the found cells."""
         results = self.results_of(folder)
         words = ["measure", "--dir", str(folder), "--savedir", str(results / _MEASUREMENTS), "--verbose"]
         words += ["--formats", "csv", *(["parquet"] if self.parquet else [])]
         words += ["--masks_dir", str(results)] if self.savedir else []
-        # a _seg.npy of an earlier run would be preferred to the masks of this one
+        # a _seg.npy of an earlier run would take precedence over the masks of this run
         return [*words, "--mask_filter", "_cp_masks"] if self.tif or self.png else words
 
 
 class ImageResult(NamedTuple):
-    """What came of one image.
+    """The result of one image.
 
     Parameters
     ----------
     path
         The image.
     cells, seconds
-        How many cells were found, and how long it took.
+        Number of cells found, and the time it took.
     error
-        Why it failed; empty: it did not.
+        Why it failed; empty: it succeeded.
     masks
-        The file that holds its masks; None: there is none that can be shown.
+        The file with its masks; None: there is none that can be shown.
     """
 
     path: Path
@@ -114,7 +114,7 @@ class ImageResult(NamedTuple):
 
 
 class News(NamedTuple):
-    """What one line of the command line tells: ``"total"``, ``"before"``, ``"image"`` or ``"failed"``."""
+    """The content of one output line: its kind is ``"total"``, ``"before"``, ``"image"`` or ``"failed"``."""
 
     kind: str
     number: int = 0
@@ -130,19 +130,19 @@ class BatchFolder:
     Parameters
     ----------
     folder
-        Of images.
+        The folder of images.
     state
         ``"waiting"``, ``"running"``, ``"measuring"``, ``"paused"``, ``"cancelled"``, ``"done"`` or ``"failed"``.
     total
         How many images there are; 0: not known yet.
     before
-        Of them, how many an earlier run had done.
+        How many of them an earlier run has done.
     results
-        Of this run, in the order in which they came; once it has ended those of all images.
+        Those of this run, in order of arrival; after the end of the run, those of all images.
     message
         What went wrong with the whole folder, or how it ended.
     asked
-        What its images are segmented with, in words; empty: what the window says when it begins.
+        Description of its settings; empty: the settings in the window when the folder starts.
     """
 
     folder: Path
@@ -156,7 +156,7 @@ class BatchFolder:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will be done."""
+        """Whether the folder has ended."""
         return self.state in ("done", "failed", "cancelled")
 
     @property
@@ -171,19 +171,19 @@ class BatchFolder:
 
     @property
     def seconds(self) -> float:
-        """How long the images took, each for itself; several are run at once."""
+        """Sum of the images' run times; several images run at the same time."""
         return sum(each.seconds for each in self.results)
 
     @property
     def share(self) -> float:
-        """How much is done, 0 to 1."""
+        """Fraction done, 0 to 1."""
         if self.state in ("measuring", "done"):
             return 1.0
         n = len(self.results) if self.is_over else self.before + len(self.results)
         return min(1.0, n / self.total) if self.total else 0.0
 
     def take(self, news: News) -> None:
-        """Note what the command line told."""
+        """Record a message of the command line."""
         if news.kind == "total":
             self.total = news.number
         elif news.kind == "before":
@@ -203,7 +203,7 @@ _LINES = {
 
 
 def news_of(line: str) -> News | None:
-    """What a line of ``cellpose --verbose`` tells; None: nothing that counts.
+    """Parse a line of ``cellpose --verbose``; None if it is irrelevant.
 
     Examples
     --------
@@ -229,7 +229,7 @@ def news_of(line: str) -> News | None:
 
 
 def results_of_run(results: Path) -> list[ImageResult]:
-    """What the manifest in a folder of results says about each image; empty if there is none that can be read."""
+    """The results of all images from the manifest in a results folder; empty if it cannot be read."""
     try:
         content = read_json(results / MANIFEST)
     except CellposeError:

@@ -1,4 +1,4 @@
-"""Boxes of voxels, half open: what an edit touches."""
+"""Half-open boxes of voxels: the region an edit touches."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Box(NamedTuple):
         )
 
     def grown(self, by: int, shape: tuple[int, ...]) -> Box:
-        """Larger by so many pixels along y and x, inside planes of this shape (Z, Y, X)."""
+        """Grow by this many pixels along y and x, within planes of this shape (Z, Y, X)."""
         _, height, width = shape
         y0, y1 = max(0, self.y0 - by), min(height, self.y1 + by)
         return Box(self.z0, self.z1, y0, y1, max(0, self.x0 - by), min(width, self.x1 + by))
@@ -59,7 +59,7 @@ class Box(NamedTuple):
 
 
 def hull(boxes: Iterable[Sequence[int]]) -> Box:
-    """The smallest box around all; empty where there is none."""
+    """The smallest box around all boxes; empty if there are none."""
     ends = np.array(list(boxes), np.int64).reshape(-1, 6)
     if not len(ends):
         return Box(0, 0, 0, 0, 0, 0)
@@ -68,7 +68,7 @@ def hull(boxes: Iterable[Sequence[int]]) -> Box:
 
 
 def box_of_mask(mask: Mask, corner: tuple[int, int, int] = (0, 0, 0)) -> Box | None:
-    """Box of what is set in ``mask`` (Z, Y, X), whose first voxel is ``corner``; None where nothing is."""
+    """Box of the set voxels of ``mask`` (Z, Y, X), whose first voxel is ``corner``; None if none is set."""
     ends: list[int] = []
     for axis, start in enumerate(corner):
         others = tuple(other for other in range(3) if other != axis)

@@ -1,4 +1,4 @@
-"""The table of cells as CSV, and cells with what is known of them as other programs keep them."""
+"""The table of cells as CSV, and cells with their attributes in the formats of other programs."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def as_csv(
     lineage: Lineage | None = None,
     interval_s: float | None = None,
 ) -> str:
-    r"""A line per cell, in the order of the labels 1..n.
+    r"""One line per cell, in the order of the labels 1..n.
 
     Parameters
     ----------
     labels
         (Z, Y, X), numbered 1..n as in the files of masks.
     rows
-        Of the table, dtype ``CELL`` (n,).
+        Rows of the table, dtype ``CELL`` (n,).
     classes
         Names of the classes 1, 2, ...
     pixel_um
         Height and width of a pixel; None: sizes in pixels only.
     lineage
-        Of a movie: the tracks of these numbers. A cell has its frame, its track and the track of its mother (0: none).
+        For a movie: the tracks of these cells. They add the frame, the track and the mother's track (0: none).
     interval_s
-        Seconds from frame to frame, for a column of times.
+        Seconds between frames, for a time column.
 
     Examples
     --------
@@ -100,14 +100,14 @@ def as_csv(
 
 
 def times_of(lineage: Lineage, interval_s: float | None) -> dict[str, npt.NDArray[Any]]:
-    """Of the cells 1..n of a movie: frame, time where it is known, track, and the track of the mother (0: none)."""
+    """For the cells 1..n of a movie: frame, time if known, track, and the mother's track (0: none)."""
     frame, track = lineage.frame[1:], lineage.track[1:]
     seconds = {} if interval_s is None else {"time_s": frame * interval_s}
     return {"frame": frame, **seconds, "track": track, "parent": lineage.track[lineage.earlier[track]]}
 
 
 def _centres(labels: Labels, rows: Table) -> npt.NDArray[np.float64]:
-    """Mean z, y, x (n, 3) of the pixels of each label, looked for within its box."""
+    """Mean z, y, x (n, 3) of the pixels of each label, computed within its box."""
     centres = np.empty((len(rows), 3))
     for number, box in enumerate(rows["box"].tolist(), 1):
         around = Box(*box)
@@ -130,7 +130,7 @@ def cells_of(
 
 
 def marks_of(rows: Table, classes: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """Columns of what is known of cells beside their pixels: class, score, drawn by hand, checked."""
+    """Columns of cell attributes: class, score, drawn by hand, checked."""
     names = [classes[kind - 1] if 0 < kind <= len(classes) else str(kind or "") for kind in rows["kind"].tolist()]
     return {
         "class": np.array(names, dtype=object),

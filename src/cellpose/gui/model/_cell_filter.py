@@ -1,4 +1,4 @@
-"""Which cells a table lists, as the user writes it: ``score<0.5 class=2 unchecked``."""
+"""Filter of the cell table as typed by the user: ``score<0.5 class=2 unchecked``."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Filter = Callable[[Numbers, Table], npt.NDArray[np.bool_]]
 
 
 def diameters(rows: Table) -> npt.NDArray[np.float64]:
-    """Diameters in pixels of disks as large as the cells."""
+    """Diameters in pixels of disks with the area of the cells."""
     return np.asarray(2 * np.sqrt(rows["area"] / np.pi))
 
 
-# What can be compared with a number.
+# Values that can be compared with a number.
 FIELDS: dict[str, Callable[[Numbers, Table], npt.NDArray[Any]]] = {
     "id": lambda ids, rows: ids,
     "frame": lambda ids, rows: rows["box"][:, 0],
@@ -37,7 +37,7 @@ FIELDS: dict[str, Callable[[Numbers, Table], npt.NDArray[Any]]] = {
     "score": lambda ids, rows: rows["score"],
     "class": lambda ids, rows: rows["kind"],
 }
-# What is or is not.
+# Conditions that hold or not.
 WORDS: dict[str, Filter] = {
     "checked": lambda ids, rows: rows["checked"],
     "unchecked": lambda ids, rows: ~is_settled(rows),
@@ -63,19 +63,19 @@ _TERM = re.compile(
 
 
 def filter_of(text: str, classes: Sequence[str] = ()) -> Filter | None:
-    """The filter that a text describes; None where it is empty. All of its terms have to hold.
+    """The filter described by a text; None if the text is empty. All terms must hold.
 
     Parameters
     ----------
     text
         Terms such as ``score<0.5``, ``class=2``, ``class="immune cell"``, ``unchecked``, ``not manual``.
     classes
-        Names of the classes 1, 2, ..., which may be used for their numbers.
+        Names of the classes 1, 2, ..., which can be used in place of their numbers.
 
     Raises
     ------
     InputError
-        If it cannot be understood; the message says what is allowed.
+        If the text is not a valid filter; the message says what is allowed.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The cells of a label store in an order and with a filter: the rows of a table, without a copy of what they say."""
+"""The sorted and filtered cells of a label store: the rows of a table, without a copy of the data."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COLUMNS = ("id", "size", "diameter", mark("score"), mark("class"), "state", mark
 
 
 class Step(NamedTuple):
-    """How the rows change because of one cell.
+    """The change of the rows caused by one cell.
 
-    ``old`` is the row it had, -1 for none; ``new`` the row that it has afterwards, -1 for none.
+    ``old`` is the row before, -1 for none; ``new`` is the row afterwards, -1 for none.
     """
 
     cell: int
@@ -35,9 +35,9 @@ class CellList:
     Parameters
     ----------
     store
-        The labels, read whenever something is asked for.
+        The labels, read at each query.
     tracks
-        Of a movie the number of the track of each number of a cell, (labels,); None: there are no tracks.
+        For a movie, the track number of each cell number, (labels,); None: there are no tracks.
 
     Attributes
     ----------
@@ -63,17 +63,17 @@ class CellList:
         return self.order.size
 
     def sort(self, column: str, descending: bool = False) -> None:
-        """Order by a column of ``COLUMNS``; cells of which it says nothing come last, equal ones by their numbers."""
+        """Sort by a column of ``COLUMNS``; cells without a value come last, ties are sorted by number."""
         self._column, self._descending = column, descending
         self.refresh()
 
     def set_filter(self, text: str, classes: Sequence[str] = ()) -> None:
-        """List only the cells that a text describes, see `filter_of`."""
+        """List only the cells that match a text, see `filter_of`."""
         self._filter = filter_of(text, classes)
         self.refresh()
 
     def refresh(self) -> None:
-        """List all anew."""
+        """Rebuild the list."""
         ids = self._store.ids
         rows = self._store.table[ids]
         if self._filter is not None:
@@ -87,18 +87,18 @@ class CellList:
         return int(found[0]) if found.size else -1
 
     def rows_of(self, cells: npt.ArrayLike) -> npt.NDArray[np.intp]:
-        """The rows of those of the cells that are listed, ascending."""
+        """The rows of the listed ones among these cells, ascending."""
         return np.flatnonzero(np.isin(self.order, cells))
 
     def step(self, cell: int, pending: Sequence[int] = ()) -> Step:
-        """How the rows change because a cell did; do it by `take`.
+        """The change of the rows caused by a change of a cell; apply it with `take`.
 
         Parameters
         ----------
         cell
             Its number.
         pending
-            Cells that changed at the same time and whose steps come later: they may stand where they do not belong.
+            Cells that changed at the same time, with steps still to come: they may be out of order.
         """
         old = self.row_of(cell)
         ids = np.array(self._store.present([cell]), np.int32)
@@ -114,12 +114,12 @@ class CellList:
         return Step(cell, old, int(places[place]) if place < places.size else others.size)
 
     def take(self, step: Step) -> None:
-        """Change the rows as a step says."""
+        """Apply a step to the rows."""
         order = self.order if step.old < 0 else np.delete(self.order, step.old)
         self.order = order if step.new < 0 else np.insert(order, step.new, step.cell)
 
     def value(self, row: int, column: str) -> Any:
-        """What a row says in a column; of the state a word."""
+        """The value of a row in a column; for the state, a word."""
         cell = self.order[row : row + 1]
         facts = self._store.table[cell]
         if column == "state":

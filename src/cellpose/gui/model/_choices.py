@@ -1,4 +1,4 @@
-"""Choices of how images are looked at, kept between starts."""
+"""View settings and segmentation settings, kept between sessions."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def _any(_value: Any) -> bool:
     return True
 
 
-# Fields that are kept, and whether a value can be used. What belongs to one image is not kept, nor are masks that are
-# off: a user who returns should see the cells.
+# Fields to keep, each with a check of its values. Settings of a single image are not kept, and neither are hidden
+# masks: a returning user should see the cells.
 _KEPT: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("outlines_on", "outlines_own", "auto_levels", "single_stroke", "disk_on"), _any),
     **dict.fromkeys(("scale_bar_on", "minimap_on", "preserve", "pressure", "ball"), _any),
@@ -43,13 +43,13 @@ _KEPT: dict[str, Callable[[Any], bool]] = {
 
 
 def remember(view: ViewState, preferences: Preferences) -> None:
-    """Write down the choices."""
+    """Save the view settings."""
     values = {name: getattr(view, name) for name in _KEPT if hasattr(view, name)}
     preferences.put(_SECTION, values | {_COLORS: [look.color for look in view.channels]})
 
 
 def recall(view: ViewState, preferences: Preferences) -> None:
-    """Take the choices of the last start; what cannot be used is left out.
+    """Restore the view settings of the last session; unusable values are skipped.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def _length(value: Any) -> bool:
     return bool(0 <= value < math.inf)
 
 
-# Of a segmentation; a filter belongs to one image, and whether a GPU works is found out at each start.
+# Fields of segmentation settings. A filter belongs to one image, and each start checks whether a GPU works.
 _SETTINGS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("model", "norm3D", "keep_corrected"), _any),
     "restorer": lambda value: isinstance(value, str) and value != "",
@@ -90,7 +90,7 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-# Of a file of settings, which is written and read on purpose.
+# Fields of a settings file, which the user writes and reads on purpose.
 _FILTERS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(
         ("background_radius", "sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D"), _length
@@ -100,17 +100,17 @@ _FILTERS: dict[str, Callable[[Any], bool]] = {
 
 
 def settings_to_keep(settings: SegmentationSettings) -> dict[str, Any]:
-    """What a segmentation is asked for, as plain values."""
+    """The segmentation settings as plain values."""
     return {name: getattr(settings, name) for name in _SETTINGS} | {"channels": list(settings.channels)}
 
 
 def remember_settings(settings: SegmentationSettings, preferences: Preferences) -> None:
-    """Write down what a segmentation was asked for."""
+    """Save the segmentation settings."""
     preferences.put(_SEGMENTATION, settings_to_keep(settings))
 
 
 def recall_settings(settings: SegmentationSettings, preferences: Preferences, has_model: Callable[[str], bool]) -> None:
-    """Take what the last start was asked for; a model that is gone, and what cannot be used, are left out."""
+    """Restore the segmentation settings of the last session; missing models and unusable values are skipped."""
     take_settings(settings, preferences.section(_SEGMENTATION), has_model)
 
 
@@ -121,7 +121,7 @@ def take_settings(
     *,
     filters: bool = False,
 ) -> list[str]:
-    """Take stored values; the names of those that cannot be used and stay as they were."""
+    """Apply stored values; return the names of unusable ones, whose settings stay unchanged."""
     usable = {**_SETTINGS, **(_FILTERS if filters else {})}
     known = _fitting(values, usable)
     if not has_model(known.get("model", "")):
@@ -137,7 +137,7 @@ def take_settings(
 
 
 def _fitting(values: Mapping[str, Any], kept: Mapping[str, Callable[[Any], bool]]) -> dict[str, Any]:
-    """The stored values that can be used."""
+    """The usable ones among the stored values."""
     return {name: values[name] for name, usable in kept.items() if name in values and _fits(usable, values[name])}
 
 

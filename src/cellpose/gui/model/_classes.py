@@ -1,4 +1,4 @@
-"""Names and colours of the classes that a user gives to cells."""
+"""Names and colors of the cell classes assigned by the user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["CLASSES_KEY", "CellClass", "Classes"]
 
 CLASSES_KEY = "class_names"  # of a _seg.npy
 
-# Colours that most of the colour-blind tell apart (Okabe and Ito 2008, the black left out), and two more.
+# Colors that most color-blind people can tell apart (Okabe and Ito 2008, without black), and two more.
 _COLORS = ("0072b2", "e69f00", "009e73", "cc79a7", "56b4e9", "d55e00", "f0e442", "882255", "aaaaaa")
 _LONGEST = 60
 
@@ -30,9 +30,9 @@ class CellClass:
     Parameters
     ----------
     number
-        1 to ``MOST_CLASSES``, the digit that gives it.
+        1 to ``MOST_CLASSES``, also the digit key that assigns it.
     name
-        As the user calls it.
+        Name given by the user.
     color
         ``"#rrggbb"``.
     """
@@ -44,7 +44,7 @@ class CellClass:
     color: str
 
     def rename(self, name: str) -> None:
-        """Give it a name on one line; an empty one brings the first name back."""
+        """Rename the class, on one line; an empty name restores the default."""
         self.name = " ".join(name.split())[:_LONGEST] or tr("class {number}", number=self.number)
 
 
@@ -54,7 +54,7 @@ class Classes(Sequence[CellClass]):
     Attributes
     ----------
     changed : Signal()
-        A name or a colour is another.
+        A name or a color changed.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class Classes(Sequence[CellClass]):
 
     @property
     def colors(self) -> npt.NDArray[np.uint8]:
-        """Colours of the classes, uint8 (classes, 3)."""
+        """Colors of the classes, uint8 (classes, 3)."""
         return np.array([rgb_of(each.color) for each in self._all], np.uint8)
 
     def name(self, kind: int) -> str:
@@ -96,7 +96,7 @@ class Classes(Sequence[CellClass]):
         return {"names": self.names, "colors": self.colors}
 
     def read(self, content: Any) -> None:
-        """Take over the names and colours of a ``_seg.npy``, if it holds any."""
+        """Load the names and colors from a ``_seg.npy``, if it has any."""
         if not isinstance(content, Mapping):
             return
         names, colors = content.get("names"), content.get("colors")

@@ -1,4 +1,4 @@
-"""The histories of images that were closed, so that they go on when these are opened again."""
+"""Edit histories of closed images, resumed when the images are opened again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cellpose.gui.model._labels import Edit, Table
 
 __all__ = ["ClosedHistories", "ClosedHistory"]
 
-_MOST_BYTES = 2**28  # of patches of all images together; the images closed longest ago are forgotten first
+_MOST_BYTES = 2**28  # of the patches of all images; the images closed longest ago are dropped first
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,15 +23,15 @@ class ClosedHistory:
     Parameters
     ----------
     state
-        Of its file, see ``state_of``: labels of another state are others.
+        State of its file, see ``state_of``: another state means other labels.
     ids, rows
-        Numbers (n,) of the cells that there were, and their rows of the table.
+        Numbers (n,) of the existing cells, and their rows of the table.
     next_id
-        The number that a new cell would have got.
+        The number the next new cell would have got.
     done, undone
         Edits, as in `History`.
     saved
-        So many edits were in the file.
+        Number of edits saved in the file.
     """
 
     state: str
@@ -44,7 +44,7 @@ class ClosedHistory:
 
     @classmethod
     def of(cls, document: Document, state: str) -> ClosedHistory:
-        """The history of a document that is about to be closed; its edits give up their flows."""
+        """The history of a document about to be closed, without the flows of its edits."""
         labels, history = document.labels, document.history
         for edit in (*history.edits, *history.undone):
             edit.beside.pop("flows", None)
@@ -58,7 +58,7 @@ class ClosedHistory:
         return sum(edit.nbytes for edit in (*self.done, *self.undone))
 
     def resume(self, document: Document) -> bool:
-        """Give a document its history back; False, and nothing is done, where its cells are others."""
+        """Restore the history of a document; do nothing and return False if its cells differ."""
         labels = document.labels
         if not np.array_equal(labels.ids, self.ids):
             return False
@@ -71,14 +71,14 @@ class ClosedHistory:
 
 
 class ClosedHistories:
-    """Histories by the path of their image, of bounded size."""
+    """Histories by image path, with bounded memory."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._closed: dict[Path, ClosedHistory] = {}
 
     def put(self, path: Path, closed: ClosedHistory) -> None:
-        """Keep a history; the oldest go where all of them are too large."""
+        """Store a history; drop the oldest if the total is too large."""
         self._closed.pop(path, None)
         if closed.done or closed.undone:
             self._closed[path] = closed
@@ -89,6 +89,6 @@ class ClosedHistories:
             del self._closed[each], sizes[each]
 
     def take(self, path: Path, state: str) -> ClosedHistory | None:
-        """The history of an image that is opened again, out of the store; None where its file is another by now."""
+        """Remove and return the history of an image opened again; None if its file has changed since."""
         closed = self._closed.pop(path, None)
         return closed if closed is not None and closed.state == state else None

@@ -1,4 +1,4 @@
-"""Colours of cells, and of channels."""
+"""Colors of cells, and of channels."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = [
     "spectral",
 ]
 
-OUTLINE_OPACITY = 200  # where all outlines have one colour
+OUTLINE_OPACITY = 200  # if all outlines have one color
 SELECTED = (255, 255, 255)
-UNKNOWN = (150, 150, 150)  # of cells of which nothing is known that colours tell
+UNKNOWN = (150, 150, 150)  # color of cells with an unknown value
 
-# For each colour mode the colour of each of three channels. Gray is the mean, so each channel gives a share.
+# For each color mode, the color of each of three channels. Gray is the mean, so each channel adds a third.
 CHANNEL_COLORS = {
     "RGB": np.eye(3, dtype=np.float32),
     "red": np.diag([1, 0, 0]).astype(np.float32),
@@ -32,12 +32,12 @@ CHANNEL_COLORS = {
     "blue": np.diag([0, 0, 1]).astype(np.float32),
 }
 
-_N = 1009  # colours until they begin again: a prime, so that no stride of numbers repeats few of them
+_N = 1009  # colors before they repeat: a prime, so that no stride of numbers cycles through only a few
 
 
 @cache
 def cell_colors() -> npt.NDArray[np.uint8]:
-    """Colours (n, 3) that cells get by their numbers, bright, and far apart for numbers that follow each other."""
+    """Bright colors (n, 3) of cells by number; consecutive numbers get clearly different colors."""
     golden = 0.618034
     hues = (np.arange(_N) * golden) % 1
     values = 0.75 + 0.25 * ((np.arange(_N) * 0.37) % 1)
@@ -57,13 +57,13 @@ def spectral() -> npt.NDArray[np.uint8]:
 
 @cache
 def blue_white_red() -> npt.NDArray[np.uint8]:
-    """Colours (256, 3) from blue over white to red."""
+    """Colors (256, 3) from blue over white to red."""
     return _between(np.array([(0, 0, 255), (255, 255, 255), (255, 0, 0)], np.float64))
 
 
 @cache
 def doubt_ramp() -> npt.NDArray[np.uint8]:
-    """Colours (256, 3) from orange, doubtful, over pale yellow to blue, sure; the colour-blind tell the ends apart."""
+    """Colors (256, 3) from orange (doubtful) over pale yellow to blue (certain), safe for the color-blind."""
     return _between(
         np.array([(213, 62, 0), (244, 150, 60), (250, 226, 150), (120, 190, 225), (0, 104, 180)], np.float64)
     )
@@ -71,12 +71,12 @@ def doubt_ramp() -> npt.NDArray[np.uint8]:
 
 @cache
 def size_ramp() -> npt.NDArray[np.uint8]:
-    """Colours (256, 3) from violet, small, over green to yellow, large: stops of viridis."""
+    """Colors (256, 3) from violet (small) over green to yellow (large): stops of viridis."""
     stops = [(68, 1, 84), (65, 68, 135), (42, 120, 142), (34, 168, 132), (122, 209, 81), (253, 231, 37)]
     return _between(np.array(stops, np.float64))
 
 
 def _between(stops: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """256 colours along stops (n, 3) at equal distances."""
+    """256 colors interpolated between equidistant stops (n, 3)."""
     places = np.linspace(0, 255, len(stops))
     return np.stack([np.interp(np.arange(256), places, stops[:, c]) for c in range(3)], axis=1).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What is asked before a segmentation is given to a server that collects them."""
+"""The form to fill in before contributing a segmentation to a server that collects them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class ContributionForm:
     Parameters
     ----------
     server
-        Its address.
+        Address of the server.
     licence
         A key of ``LICENCES``.
     contributor, source, note
         As `Provenance` has them.
     token
-        That the server asks for, if it asks for one; never kept on the disk.
+        Access token, if the server requires one; never stored on disk.
     consent
         Whether the user agrees to ``CONSENT``; asked each time.
     """
@@ -46,11 +46,11 @@ class ContributionForm:
     consent: bool = False
 
     def kept(self) -> dict[str, str]:
-        """What the next dialog begins with."""
+        """The values that the next dialog starts with."""
         return {name: getattr(self, name) for name in ("server", "licence", "contributor", "source")}
 
     def problem(self) -> str:
-        """What is missing or wrong, in words; empty where it can be sent."""
+        """Description of what is missing or wrong; empty if the form can be sent."""
         try:
             address_of(self.server)
         except CellposeError:
@@ -68,12 +68,12 @@ class ContributionForm:
         return ""
 
     def provenance(self, method: str, file: str) -> Provenance:
-        """What goes with the image.
+        """The provenance sent with the image.
 
         Raises
         ------
         InputError
-            If a field is not allowed, or consent is missing.
+            If a field is invalid, or consent is missing.
         """
         given = {name: getattr(self, name) for name in ("licence", "contributor", "source", "note")}
         consent = CONSENT if self.consent else ""
@@ -89,7 +89,7 @@ def method_of(origins: Sequence[Origin], rows: Table) -> str:
 
 
 def varying(plane: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """The channels (C, Y, X) in which something is seen; (Y, X) where it is one.
+    """The channels (C, Y, X) that are not constant; (Y, X) if there is only one.
 
     Examples
     --------

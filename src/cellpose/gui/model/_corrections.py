@@ -1,4 +1,4 @@
-"""What a model found and what the user made of it: how good the model was, and whether training it on still helps."""
+"""Comparison of a model's cells with the user's corrections: model quality, and whether more training helps."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["FOUND_KEY", "Correction", "ModelCells", "compare", "verdict"]
 FOUND_KEY = "found"  # of a _seg.npy
 
 _AP_THRESHOLD = 0.5
-_UNCHANGED = 0.999  # intersection over union: such a cell was left as it was found
+_UNCHANGED = 0.999  # intersection over union from which a cell counts as unchanged
 _FEW_CHANGES = 0.05
 _IN_A_ROW = 3
 
 
 @dataclass(frozen=True, eq=False)
 class ModelCells:
-    """The cells of an image as a model found them, before anybody corrected them.
+    """The cells of an image as a model found them, before any correction.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class ModelCells:
 
     @classmethod
     def read(cls, content: Any, shape: tuple[int, ...]) -> ModelCells | None:
-        """The cells in a ``_seg.npy``; None if it holds none for labels of this shape."""
+        """The cells in a ``_seg.npy``; None if it has none for labels of this shape."""
         if not isinstance(content, Mapping):
             return None
         raw, model = content.get("labels"), content.get("model")
@@ -62,7 +62,7 @@ class ModelCells:
         try:
             packed = Packed(raw.tobytes() if raw.dtype == np.uint8 else raw.reshape(shape), shape)
             packed.unpacked()
-        except (ValueError, RuntimeError):  # not what was written; imagecodecs raises RuntimeErrors
+        except (ValueError, RuntimeError):  # content not written here; imagecodecs raises RuntimeErrors
             return None
         return cls(packed, model)
 
@@ -74,13 +74,13 @@ class Correction:
     Parameters
     ----------
     image
-        Its name.
+        Name of the image.
     model
         The model that segmented it.
     ap
-        Average precision at 0.5 that the model had, judged by the corrected cells.
+        Average precision of the model at 0.5, compared with the corrected cells.
     changed, cells
-        Cells that were added, removed or reshaped, and the cells there are now.
+        Number of cells added, removed or reshaped, and the number of cells now.
     """
 
     image: str
@@ -91,7 +91,7 @@ class Correction:
 
     @property
     def share(self) -> float:
-        """Part of the cells that had to be corrected, 0 to 1."""
+        """Fraction of the cells that had to be corrected, 0 to 1."""
         return min(1.0, self.changed / max(self.cells, 1))
 
     def __str__(self) -> str:
@@ -107,7 +107,7 @@ class Correction:
 
 
 def compare(found: ModelCells, labels: npt.NDArray[Any], image: str) -> Correction:
-    """How good a model was, judged by the labels (Z, Y, X) as they are after correction.
+    """Evaluate a model against the corrected labels (Z, Y, X).
 
     Examples
     --------
@@ -126,7 +126,7 @@ def compare(found: ModelCells, labels: npt.NDArray[Any], image: str) -> Correcti
 
 
 def verdict(corrections: Sequence[Correction]) -> str:
-    """What the last corrections say about training on; empty where they say nothing yet."""
+    """What the last corrections imply for more training, in words; empty if it is too early to tell."""
     last = corrections[-_IN_A_ROW:]
     if len(last) < _IN_A_ROW:
         return ""

@@ -1,4 +1,4 @@
-"""What is open: an image with its labels, their history, what is selected, and the flows they came from."""
+"""The open document: an image with its labels, their history, the selection, and the flows."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from cellpose.gui.model._scores import Scoring
 
 __all__ = ["Document", "Flows", "Prepared"]
 
-_RUNS = 3  # whose flows are kept for undo
+_RUNS = 3  # number of runs whose flows are kept for undo
 
 
 @dataclass(frozen=True, eq=False)
 class Flows:
-    """What a network found, kept to make masks anew.
+    """The output of a network, kept to recompute masks.
 
     Parameters
     ----------
     rgb
-        Flows as colours, uint8 (Z, Y, X, 3).
+        Flows as colors, uint8 (Z, Y, X, 3).
     dP, cellprob
-        Flows (2, Y, X) or (2 or 3, Z, Y, X) and logits of the cell probability, float32; None where a file did not
-        keep them.
+        Flows (2, Y, X) or (2 or 3, Z, Y, X) and logits of the cell probability, float32; None if a file does
+        not have them.
     model
         Name of the model.
     region
-        The part of the planes that the network saw last, where it did not see all; elsewhere older flows, or zeros.
+        The part of the planes of the last run, if it was not the whole; elsewhere are older flows, or zeros.
     boxes
-        All parts that it saw, with their margins; empty: all, or unknown.
+        All parts that were run, with their margins; empty: the whole, or unknown.
     frames
-        Of a movie: the flows of frames, by their number; there are no others then. A frame that the network did not
-        see, or whose flows found no room in memory, is absent.
+        For a movie, the flows by frame number; the other fields are then unused. Frames that were not run, or whose
+        flows do not fit in memory, are missing.
     """
 
     rgb: npt.NDArray[np.uint8] | None
@@ -60,16 +60,16 @@ class Flows:
 
     @classmethod
     def joined(cls, older: Flows | None, shape: tuple[int, ...], box: Box, found: Flows, region: Box) -> Flows:
-        """Flows of a part in the place of older ones, or of zeros.
+        """Insert the flows of a part into older ones, or into zeros.
 
         Parameters
         ----------
         older
-            What is known of planes of this ``shape``, (Z, Y, X); None: nothing.
+            Older flows of planes of this ``shape``, (Z, Y, X); None: none.
         box
-            Of the plane, what ``found`` covers.
+            The part of the planes that ``found`` covers.
         region
-            The part of the box that was asked for.
+            The requested part of the box.
         """
         size, arrays = shape[1:], []
         seen = older.boxes if older is not None else ()
@@ -77,7 +77,7 @@ class Flows:
             new: Any = getattr(found, name)
             old: Any = getattr(older, name, None)
             fits = old is not None and old.shape == (*lead, *size, *tail)
-            # a copy, since the older ones come back with an undo; where nothing was seen zeros cost no memory
+            # a copy, since an undo restores the older flows; zeros elsewhere take no memory
             whole = old.copy() if fits and not seen else np.zeros((*lead, *size, *tail), new.dtype)
             for each in (*seen, box) if fits else (box,):
                 part = (slice(None),) * len(lead) + each.slices[1:]
@@ -91,16 +91,16 @@ class Flows:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A step of the history that was done on a copy of the labels, which are to become that copy.
+    """A step of the history already done on a copy of the labels, which then replaces the labels.
 
     Parameters
     ----------
     labels
         The copy.
     edit
-        What was done; None: the last edit was taken back (``back``), or done again.
+        The edit; None: an undo of the last edit (``back``), or a redo.
     over
-        The edit that was taken back before; None: none.
+        The edit that was undone first; None: none.
     """
 
     labels: LabelStore
@@ -115,46 +115,46 @@ class Document:
     Parameters
     ----------
     stack
-        Image (Z, C, Y, X) as it is given to networks.
+        Image (Z, C, Y, X), the input of networks.
     labels
         Its labels, (Y, X) or (Z, Y, X); None: no cells.
     path
-        The file it came from; None: none.
+        The file of the image; None: none.
     channels
-        All channels, (Z, C, Y, X), to be looked at; None: those of the stack.
+        All channels, (Z, C, Y, X), for display; None: those of the stack.
     pixel_um
-        Height and width of a pixel in micrometres; None where the file does not say.
+        Height and width of a pixel in micrometers; None if the file does not state it.
     channel_names
-        Empty where unknown.
+        Names of the channels; empty if unknown.
     picture
-        Of the stack, if it was made before.
+        Picture of the stack, if already made.
     z_aspect
-        Distance of planes in pixels.
+        Distance between planes in pixels.
     axis
-        What its planes are: ``"Z"``, planes of a volume, or ``"T"``, frames of a movie, where each cell lies in one.
+        The axis of its planes: ``"Z"``, planes of a volume, or ``"T"``, frames of a movie, with each cell in one frame.
     interval_s
-        Of a movie: seconds from frame to frame; None where the file does not say.
+        For a movie, seconds between frames; None if the file does not state it.
 
     Attributes
     ----------
     is_provisional
-        Whether its cells are still being read. What is drawn meanwhile is added to them; nothing else may use them.
+        Whether its cells are still being read. Cells drawn meanwhile are added to them; nothing else may use them.
     locked
-        Why nothing can be edited; empty where it can.
+        Why editing is impossible; empty if it is possible.
     found
-        The cells as a model found them, before they were corrected; None where no model did.
+        The cells as a model found them, before corrections; None if no model was run.
     scoring
-        What the scores of its cells mean; None where they have none.
+        Meaning of the scores of its cells; None if they have none.
     origins
-        Where its cells come from, the first time they were found first; given beside the edits that bring cells.
+        Where its cells come from, oldest first; set together with the edits that add cells.
     changed : Signal(Box)
         Labels changed within a box, or rows of the table (the box may be empty).
     edited : Signal(object)
-        The `Edit` that was done, taken back or done again.
+        The `Edit` that was done, undone or redone.
     selection_changed : Signal(frozenset)
         Numbers of the selected cells.
     told : Signal(str)
-        Something the user should read: why an edit was refused, what else it did.
+        A message for the user: why an edit was refused, or its side effects.
     """
 
     changed = Signal(Box)
@@ -213,12 +213,12 @@ class Document:
 
     @property
     def is_volume(self) -> bool:
-        """Whether it has several planes, one above the other."""
+        """Whether it has several planes in depth."""
         return self.has_planes and self.axis == "Z"
 
     @property
     def is_movie(self) -> bool:
-        """Whether it has several frames, one after the other."""
+        """Whether it has several frames in time."""
         return self.has_planes and self.axis == "T"
 
     @property
@@ -229,12 +229,12 @@ class Document:
         return self._lineage
 
     def flows_at(self, plane: int) -> Flows | None:
-        """What the network found: of a movie in this frame, else at all."""
+        """The flows: in a movie those of this frame, else all."""
         return self._flows.frames.get(plane) if self.is_movie and self._flows is not None else self._flows
 
     @property
     def flows(self) -> Flows | None:
-        """What the network found; None where nothing is known."""
+        """The output of the network; None if there is none."""
         return self._flows
 
     @flows.setter
@@ -244,7 +244,7 @@ class Document:
 
     @property
     def restored(self) -> Restored | None:
-        """The image after a filter or a restoration model; None where none is on."""
+        """The image after a filter or a restoration model; None if neither is on."""
         return self._restored
 
     @restored.setter
@@ -275,8 +275,8 @@ class Document:
     ) -> Edit | None:
         """Run an operation on the labels and record it; None, with the reason as a message, if it is refused.
 
-        Attributes of this document given ``beside`` it are set, and go back and forth with it. The edit that it comes
-        ``over`` is taken back first, if it is the last.
+        Attributes of this document given in ``beside`` are set, undone and redone with the edit. The edit ``over`` is
+        undone first, if it is the last one.
         """
         if self.locked:
             self.told.emit(self.locked)
@@ -291,7 +291,7 @@ class Document:
         return self._record(edit, beside)
 
     def _checked(self, labels: LabelStore, edit: Edit) -> Edit:
-        """An edit that was just done; one that makes a cell of a movie lie in several frames is taken back."""
+        """Check an edit just done; undo it if it puts a cell of a movie into several frames."""
         boxes = edit.rows_after["box"]
         if self.is_movie and (boxes[:, 1] - boxes[:, 0] > 1).any():
             labels.revert(edit)
@@ -302,7 +302,7 @@ class Document:
         return edit
 
     def prepare(self, operation: Callable[..., Edit], *args: Any, over: Edit | None = None, **options: Any) -> Prepared:
-        """Run an operation on a copy of the labels, in any thread, for `take`; they may not change meanwhile.
+        """Run an operation on a copy of the labels, in any thread, for `take`; the labels must not change meanwhile.
 
         Raises
         ------
@@ -317,7 +317,7 @@ class Document:
         return Prepared(copy, self._checked(copy, operation(copy, *args, **options)), over)
 
     def prepare_step(self, *, back: bool) -> Prepared:
-        """`prepare` what `undo` does (``back``), or `redo`."""
+        """Prepare an undo (``back``) or a redo, as `prepare` does an operation."""
         copy = self.labels.copied()
         if back:
             copy.revert(self.history.edits[-1])
@@ -326,7 +326,7 @@ class Document:
         return Prepared(copy, None, None, back)
 
     def take(self, prepared: Prepared, beside: Mapping[str, Any] | None = None) -> Edit | None:
-        """Do what was prepared; takes no time, however large the labels are."""
+        """Apply a prepared step; instant, however large the labels are."""
         self.labels.become(prepared.labels)
         if prepared.edit is None:
             edit = self.history.undo(moved=True) if prepared.back else self.history.redo(moved=True)
@@ -345,19 +345,19 @@ class Document:
         return self._tell(edit)
 
     def score(self, edit: Edit, scores: npt.NDArray[np.float32]) -> None:
-        """Scores (n,) of the cells that an edit added, found after it was done; see `History.score`."""
+        """Set scores (n,) of the cells added by an edit, computed after the edit; see `History.score`."""
         if self.history.score(edit, scores):
             rows = self.labels.table[edit.added]
             self._tell(Edit("score", (), edit.added, rows, rows))
 
     def undo(self) -> Edit | None:
-        """Take back the last edit."""
+        """Undo the last edit."""
         edit = self.history.undo()
         self._set_beside(edit, after=False)
         return self._tell(edit, otherwise=tr("nothing to undo"))
 
     def redo(self) -> Edit | None:
-        """Do again what was taken back last."""
+        """Redo the last undone edit."""
         edit = self.history.redo()
         self._set_beside(edit, after=True)
         return self._tell(edit, otherwise=tr("nothing to redo"))
@@ -367,7 +367,7 @@ class Document:
             setattr(self, name, values[after])
 
     def _forget_old_flows(self) -> None:
-        """Flows of a run take tens of bytes per pixel: those of a few runs go back and forth with their masks."""
+        """Drop old flows: they take tens of bytes per pixel, so undo restores only those of a few runs."""
         runs = [edit for edit in self.history.edits if "flows" in edit.beside]
         for edit in runs[: -1 if self.is_movie else -_RUNS]:
             del edit.beside["flows"]
@@ -377,7 +377,7 @@ class Document:
             self.told.emit(otherwise)
             return None
         self._lineage = None
-        self.select(self._selection)  # those that are still there
+        self.select(self._selection)  # those that still exist
         self.edited.emit(edit)
         self.changed.emit(edit.box)
         if edit.note:

@@ -1,4 +1,4 @@
-"""The way through a large image, field by field, so that nothing of it is missed."""
+"""Going through a large image field by field, so that no part is missed."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from cellpose.gui.model._regions import Rectangle
 
 __all__ = ["Fields"]
 
-_PARTS = 96  # along each side of an image, if it has as many pixels
+_PARTS = 96  # along each side of an image, if it has that many pixels
 
 
 class Fields:
-    """Which parts of an image were looked at.
+    """The viewed parts of an image.
 
     Parameters
     ----------
     height, width
-        Of the image, in pixels.
+        Size of the image, in pixels.
 
     Attributes
     ----------
     seen
-        A part per entry, bool (rows, columns).
+        Whether each part was viewed, bool (rows, columns).
 
     Examples
     --------
@@ -44,23 +44,23 @@ class Fields:
 
     @property
     def share(self) -> float:
-        """Share of the image that was looked at, 0 to 1."""
+        """Fraction of the image viewed so far, 0 to 1."""
         return float(self.seen.mean())
 
     def mark(self, rectangle: Rectangle) -> None:
-        """The user looked at this: first row, first column, last row, last column, in pixels."""
+        """Mark a rectangle as viewed: first row, first column, last row, last column, in pixels."""
         y0, x0, y1, x1 = rectangle
         inside = []
         for ends, part, n in zip(((y0, y1), (x0, x1)), self._part, self.seen.shape, strict=True):
             first, last = (end / part for end in ends)
             centers = np.arange(n) + 0.5
             here = (centers >= first) & (centers <= last)
-            here[int(np.clip((first + last) / 2, 0, n - 1))] = True  # of a view that is smaller than a part
+            here[int(np.clip((first + last) / 2, 0, n - 1))] = True  # for a view smaller than a part
             inside.append(here)
         self.seen |= inside[0][:, None] & inside[1]
 
     def following(self, height: float, width: float) -> tuple[float, float] | None:
-        """Middle (y, x) of the next view of this size: row by row, from the left; None where all was seen."""
+        """Middle (y, x) of the next view of this size, row by row from the left; None if all was viewed."""
         rows = np.flatnonzero(~self.seen.all(axis=1))
         if not rows.size:
             return None

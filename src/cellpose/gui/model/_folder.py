@@ -1,4 +1,4 @@
-"""The images of a folder, and how far the work on each of them is."""
+"""The images of a folder, and the progress of the work on each."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ __all__ = ["STATES", "ImageState", "by_doubt", "images_of", "is_corrected", "sta
 STATES = (mark("no masks"), mark("segmented"), mark("corrected"), mark("checked"))
 
 
-_MASKS = ("_masks", "_labels")  # of names of results
+_MASKS = ("_masks", "_labels")  # name endings of results
 
 
 @dataclass(frozen=True)
 class ImageState:
-    """How far the work on an image is.
+    """The progress of the work on an image.
 
     Parameters
     ----------
     path
         The image.
     state
-        Of ``STATES``; ``mark("cannot be read")`` where its ``_seg.npy`` cannot.
+        One of ``STATES``; ``mark("cannot be read")`` if its ``_seg.npy`` cannot be read.
     cells
-        How many it has.
+        Number of cells.
     settled
         How many of them were checked, drawn or corrected.
     doubt
-        1 less the mean score of its cells, 0 to 1; None where no cell has a score.
+        1 minus the mean score of its cells, 0 to 1; None if no cell has a score.
     correction
-        How good the model was that segmented it, if that is known.
+        How good the model was that segmented it, if known.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class ImageState:
 
 
 def images_of(folder: Path) -> list[Path]:
-    """The images of a folder in natural order, OME-Zarr among them; none where it has none or cannot be read."""
+    """The images of a folder in natural order, including OME-Zarr; empty if it has none or cannot be read."""
     zarr = _zarr_images(folder)
     try:
         files = [Path(name) for name in io.get_image_files(str(folder), "_masks")]
@@ -81,7 +81,7 @@ def is_corrected(seg: Segmentation, found: ModelCells | None) -> bool:
 
 
 def state_of_image(path: Path) -> ImageState:
-    """Look into the ``_seg.npy`` of an image."""
+    """Read the state of an image from its ``_seg.npy``."""
     file = seg_path(path)
     if not file.is_file():
         return ImageState(path)
@@ -119,7 +119,7 @@ def _settled(seg: Segmentation, count: int) -> int:
 
 
 def _read(file: Path) -> Segmentation:
-    """What tells the state of an image; its cells only where they are compared with those that a model found."""
+    """Read the content that determines the state of an image; masks only if needed."""
     unused = ("outlines", "flows", "img", "img_restore")
     seg = io.read_seg(file, without=(*unused, "masks"))
     known = isinstance(seg.content.get("ismanual"), (np.ndarray, list)) and FOUND_KEY not in seg.content
@@ -127,7 +127,7 @@ def _read(file: Path) -> Segmentation:
 
 
 def _count(seg: Segmentation) -> int:
-    """How many cells a file has; older ones do not say it beside the masks."""
+    """Number of cells in a file: from the masks if they were read, else from ``ismanual``."""
     return seg.count or int(np.size(seg.content.get("ismanual", ())))
 
 
@@ -140,5 +140,5 @@ def _doubt(seg: Segmentation) -> float | None:
 
 
 def by_doubt(states: Sequence[ImageState]) -> list[ImageState]:
-    """Images whose cells the model doubts most first; then those of which nothing is known, in their order."""
+    """Sort images by doubt, the most doubtful first; images without scores follow in their order."""
     return sorted(states, key=lambda image: -1.0 if image.doubt is None else image.doubt, reverse=True)

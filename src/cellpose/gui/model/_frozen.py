@@ -1,4 +1,4 @@
-"""Labels as they were at one moment, copied later and elsewhere while they are edited on."""
+"""A snapshot of labels, copied later in another thread while editing continues."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from cellpose.gui.model._packed import Packed
 
 __all__ = ["Frozen"]
 
-_BAND = 2**20  # pixels that are copied at once
+_BAND = 2**20  # pixels copied at a time
 
 
 class Frozen:
-    """A snapshot of labels: free to begin; the copy of the whole image can be made in any thread.
+    """A snapshot of labels: free to create; any thread can make the copy of the whole image.
 
-    Edits that come meanwhile tell first what they are about to change. What the copy may have caught of them is put
-    back: the last edit first, so that each pixel ends as it was before the first edit that touched it.
+    Later edits first report the labels they are about to change. The copy then reverts changes it may have caught, the
+    last edit first, so each pixel ends as it was before the first edit that touched it.
 
     Parameters
     ----------
     planes
-        Labels, int32 (Z, Y, X), which are edited in place.
+        Labels, int32 (Z, Y, X), edited in place.
     numbers
-        What each label is called in the copy, int32 (labels,); None: as it is.
+        The number of each label in the copy, int32 (labels,); None: unchanged.
     """
 
     def __init__(self, planes: npt.NDArray[np.int32], numbers: npt.NDArray[np.int32] | None) -> None:
@@ -34,13 +34,13 @@ class Frozen:
         self._copy: npt.NDArray[np.int32] | None = None
 
     def before(self, box: Box, labels: Packed) -> None:
-        """The labels of a box are about to change; this is what they are."""
+        """Report the labels of a box before they change."""
         changes = self._before
         if changes is not None:
             changes.append((box, labels))
 
     def labels(self) -> npt.NDArray[np.int32]:
-        """The copy, int32 (Z, Y, X); made once, band by band, since a long one would hold up other threads."""
+        """The copy, int32 (Z, Y, X); made once, in bands, so it does not block other threads for long."""
         if self._copy is not None:
             return self._copy
         depth, height, width = self._planes.shape
@@ -49,7 +49,7 @@ class Frozen:
         bands = [(z, slice(y, y + step)) for z in range(depth) for y in range(0, height, step)]
         for band in bands:
             copy[band] = self._planes[band]
-        changes, self._before = self._before, None  # what comes now the copy has not seen
+        changes, self._before = self._before, None  # the copy has not seen later edits
         for box, labels in reversed(changes or []):
             copy[box.slices] = labels.unpacked()
         if self._numbers is not None:

@@ -1,4 +1,4 @@
-"""Many cells grown or shrunk at once, in one pass over the pixels around them."""
+"""Growing or shrinking many cells in one pass over the pixels around them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cellpose.gui.model._strokes import disk
 __all__ = ["grown"]
 
 Planes = npt.NDArray[np.int32]
-_ROWS = 64  # worth a slice of their own
+_ROWS = 64  # smallest slice
 
 
 def grown(labels: Planes, cells: Sequence[int], pixels: int) -> tuple[Planes, list[int], list[int]]:
-    """Labels with cells grown into the background, or shrunk by a negative number, those that came first first.
+    """Grow cells into the background, or shrink them by a negative number; earlier cells take precedence.
 
-    A cell of which nothing would be left stays as it is.
+    A cell that would vanish stays as it is.
 
     Parameters
     ----------
@@ -28,16 +28,16 @@ def grown(labels: Planes, cells: Sequence[int], pixels: int) -> tuple[Planes, li
     cells
         Numbers of the cells.
     pixels
-        How far.
+        Distance.
 
     Returns
     -------
     labels
         A copy.
     changed
-        The cells that are others now, in their order.
+        The changed cells, in their order.
     pieces
-        Into how many pieces each of these falls.
+        Number of pieces of each changed cell.
     """
     from cellpose.gui.model._kernels import count_pieces, grow_rows, shrink_rows
 

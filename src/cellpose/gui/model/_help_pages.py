@@ -1,4 +1,4 @@
-"""The pages of the documents that the window shows, and where words stand in them."""
+"""The documentation pages shown in the window, and a search in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import cellpose
 
 __all__ = ["PAGES", "Found", "find", "page", "titles"]
 
-# In the order of the list; pyproject.toml puts the same into the wheel.
+# In list order; pyproject.toml includes the same pages in the wheel.
 PAGES = (
     *("window", "first_steps", "models", "training", "contributing_data", "preparing", "restoration", "volumes"),
     *("movies", "scaling", "measure", "track", "styles", "formats", "command_line", "install", "migration"),
@@ -30,11 +30,11 @@ class Found(NamedTuple):
     Parameters
     ----------
     page, anchor
-        Where it is.
+        Its page and its anchor there.
     title
         Its heading.
     text
-        Its words, without those of its heading.
+        Its text without the heading.
     """
 
     page: str
@@ -57,7 +57,7 @@ def page(name: str) -> str:
                     link.tag = "span"
             for above in list(root.iter()):
                 for picture in [each for each in above if each.tag == "img"]:
-                    above.remove(picture)  # the package does not carry them
+                    above.remove(picture)  # the package does not include pictures
 
     converter = markdown.Markdown(extensions=list(_EXTENSIONS))
     converter.treeprocessors.register(Links(converter), "links", 1)
@@ -83,7 +83,7 @@ def sections(name: str) -> tuple[Found, ...]:
 
 
 def find(query: str) -> list[Found]:
-    """The sections that have all words of a query, those with a word in their heading first.
+    """The sections that contain all words of a query; those with a word in the heading come first.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def find(query: str) -> list[Found]:
 
 
 def _source(name: str) -> str:
-    """The Markdown of a page: from the package or, where it runs from a clone, from the documents of the clone."""
+    """The Markdown of a page: from the package or, in a clone, from its docs folder."""
     inside = resources.files("cellpose.gui").joinpath("help").joinpath(f"{name}.md")
     if inside.is_file():
         return inside.read_text("utf-8")
@@ -111,7 +111,7 @@ def _source(name: str) -> str:
 
 
 def _target(link: str) -> str:
-    """Where a link leads in the window; empty where it cannot."""
+    """The target of a link in the window; empty if it has none."""
     if link.startswith(("http:", "https:", "#")):
         return link
     file, _, anchor = link.partition("#")

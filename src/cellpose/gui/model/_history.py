@@ -1,4 +1,4 @@
-"""What was done to an image, and can be taken back and done again without limit."""
+"""The edits of an image, with unlimited undo and redo."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class History:
     Parameters
     ----------
     store
-        The labels. All of their edits are to be recorded here.
+        The labels. All of their edits must be recorded here.
 
     Examples
     --------
@@ -45,12 +45,12 @@ class History:
 
     @property
     def edits(self) -> tuple[Edit, ...]:
-        """All edits that are done, in order."""
+        """All done edits, in order."""
         return tuple(self._done)
 
     @property
     def undone(self) -> tuple[Edit, ...]:
-        """What can be done again, the last that was taken back at the end."""
+        """The undone edits, with the last undone one at the end."""
         return tuple(self._undone)
 
     @property
@@ -60,39 +60,39 @@ class History:
 
     @property
     def next_undo(self) -> str | None:
-        """Name of what `undo` takes back; None if there is nothing."""
+        """Name of the edit that `undo` would undo; None if there is none."""
         return self._done[-1].name if self._done else None
 
     @property
     def next_redo(self) -> str | None:
-        """Name of what `redo` does again; None if there is nothing."""
+        """Name of the edit that `redo` would redo; None if there is none."""
         return self._undone[-1].name if self._undone else None
 
     @property
     def is_saved(self) -> bool:
-        """Whether the labels are those that were last saved."""
+        """Whether the labels are unchanged since the last save."""
         return self._saved == len(self._done)
 
     def mark_saved(self, after: int | None = None) -> None:
-        """The labels as they are now, or as they were after so many edits, are in a file."""
+        """Record that the labels were saved as they are now, or as they were after this many edits."""
         self._saved = len(self._done) if after is None else after
 
     def resume(self, done: Iterable[Edit], undone: Iterable[Edit], saved: int) -> None:
-        """Go on with edits that were made before, which the labels have in them."""
+        """Resume with earlier edits, which are already part of the labels."""
         self._done, self._undone, self._saved = list(done), list(undone), saved
 
     def record(self, edit: Edit) -> None:
-        """Put down an edit that was just done; what was taken back before is gone."""
-        if self._saved > len(self._done):  # what was saved can no longer be reached
+        """Record an edit just done; undone edits are dropped."""
+        if self._saved > len(self._done):  # the saved state can no longer be reached
             self._saved = -1
         self._done.append(edit)
         self._undone.clear()
         self.recorded.emit("edit", edit)
 
     def score(self, edit: Edit, scores: npt.NDArray[np.float32]) -> bool:
-        """Scores (n,) of the cells that an edit added, found after it was done; whether it is still done.
+        """Set scores (n,) of the cells added by an edit, computed after it; return whether the edit is still done.
 
-        They are no step of their own: for those who listen the edits are taken back and done again with them.
+        The scores are not a separate step: listeners see the edits undone, then redone with the scores.
         """
         place = next((n for n, each in enumerate(self._done) if each is edit), None)
         if place is None:
@@ -108,7 +108,7 @@ class History:
         return True
 
     def undo(self, *, moved: bool = False) -> Edit | None:
-        """Take back the last edit; None if there is none. ``moved``: the labels are without it already."""
+        """Undo the last edit; None if there is none. ``moved``: the labels are already without it."""
         if not self._done:
             return None
         edit = self._done.pop()
@@ -119,7 +119,7 @@ class History:
         return edit
 
     def redo(self, *, moved: bool = False) -> Edit | None:
-        """Do the edit again that was taken back last; None if there is none. ``moved``: the labels have it already."""
+        """Redo the last undone edit; None if there is none. ``moved``: the labels already have it."""
         if not self._undone:
             return None
         edit = self._undone.pop()
@@ -130,7 +130,7 @@ class History:
         return edit
 
     def replay(self, what: str, edit: Edit | None) -> None:
-        """Do what a journal tells was done: an edit, an undo or a redo."""
+        """Repeat a record of a journal: an edit, an undo or a redo."""
         if what == "edit" and edit is not None:
             self._store.apply(edit)
             self.record(edit)

@@ -1,4 +1,4 @@
-"""Regions that training ignores: drawn, removed, and taken back as all that is done to labels."""
+"""Regions that training ignores: adding and removing them, with undo as for all edits of labels."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LEAST_AREA = 10.0  # pixels
 
 
 def ignore(store: LabelStore, plane: int, corners: npt.NDArray[Any]) -> Edit:
-    """Ignore what lies inside of a closed line with corners (n, 2), y and x in pixels, of a plane.
+    """Ignore the inside of a closed line in a plane, with corners (n, 2), y and x in pixels.
 
     Raises
     ------
     EditRefusedError
-        If it encloses next to nothing.
+        If the enclosed area is too small.
     """
     import cv2
 
@@ -35,7 +35,7 @@ def ignore(store: LabelStore, plane: int, corners: npt.NDArray[Any]) -> Edit:
 
 
 def ignored_at(store: LabelStore, plane: int, y: float, x: float) -> int | None:
-    """Place in the list of the region at a pixel, the last that was drawn; None where there is none."""
+    """List index of the region at a pixel, the latest if several; None if there is none."""
     import cv2
 
     for number in reversed(range(len(store.ignored))):
@@ -47,7 +47,7 @@ def ignored_at(store: LabelStore, plane: int, y: float, x: float) -> int | None:
 
 
 def stop_ignoring(store: LabelStore, number: int) -> Edit:
-    """Take a region out of the list.
+    """Remove a region from the list.
 
     Raises
     ------

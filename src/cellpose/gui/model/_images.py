@@ -1,4 +1,4 @@
-"""Images as the window takes them: stacks (Z, C, Y, X), or movies (T, C, Y, X)."""
+"""Images in the layout of the window: stacks (Z, C, Y, X), or movies (T, C, Y, X)."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ _STACKS = tr("File > Files without names of axes are Z stacks opens planes as a 
 
 @dataclass(frozen=True, eq=False)
 class FileImage:
-    """An image as a file holds it.
+    """The image of a file.
 
     Parameters
     ----------
     stack
-        As networks take it: (Z, C, Y, X), at most three channels.
+        Input of networks: (Z, C, Y, X), at most three channels.
     channels
-        All channels, (Z, C, Y, X), to be looked at.
+        All channels, (Z, C, Y, X), for display.
     pixel_um
-        Height and width of a pixel in micrometres; None where the file does not say.
+        Height and width of a pixel in micrometers; None if the file does not state it.
     channel_names
-        Empty where unknown.
+        Names of the channels; empty if unknown.
     left_out
-        What of the file is not seen, for the user; empty: all is.
+        Message about parts of the file that are not shown; empty: all is shown.
     z_aspect
-        Distance of planes in pixels.
+        Distance between planes in pixels.
     axis
-        ``"Z"``, or ``"T"`` where the planes are frames of a movie.
+        ``"Z"``, or ``"T"`` if the planes are frames of a movie.
     interval_s
-        Seconds from frame to frame; None where unknown.
+        Seconds between frames; None if unknown.
     """
 
     stack: npt.NDArray[Any]
@@ -69,7 +69,7 @@ class FileImage:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of its labels, (Z, Y, X)."""
+        """Shape of its labels, (Z, Y, X)."""
         z, _, y, x = self.channels.shape
         return z, y, x
 
@@ -77,29 +77,29 @@ class FileImage:
 def image_of_file(
     path: Path, as_stack: bool = False, axis: str = "", report: Callable[[float], None] = lambda _share: None
 ) -> FileImage:
-    """The plane, the volume or the movie of a file; what the memory does not hold stays on the disk.
+    """The plane, the volume or the movie of a file; data too large for memory stays on disk.
 
-    Raises `FileReadError`, and as `file_image` does. ``report``: told the share of a file that is copied to the disk.
+    Raises `FileReadError` and the errors of `file_image`. ``report`` gets the fraction of a file copied to disk.
     """
     return file_image(io.open_image(path, report), path, as_stack, axis)
 
 
 def file_image(image: io.Image, path: Path, as_stack: bool = False, axis: str = "") -> FileImage:
-    """The plane, the volume or the movie of a file that was read.
+    """The plane, the volume or the movie of a file already read.
 
     Parameters
     ----------
     image, path
-        What was read, and where.
+        The image, and its file.
     as_stack
-        Files without names of axes hold planes; see `is_volume`.
+        Read files without axis names as stacks of planes; see `is_volume`.
     axis
-        What its planes are, whatever the file says: ``"Z"`` or ``"T"``; empty: as the file says.
+        The axis of its planes, overriding the file: ``"Z"`` or ``"T"``; empty: as in the file.
 
     Raises
     ------
     AxesError
-        If the file holds more than a volume, or a movie of planes, of several channels.
+        If the file has more dimensions than a volume or a movie of planes, with several channels.
     """
     if axis == "Z" and "Z" not in image.axes:
         image = replace(image, axes=image.axes.replace("T", "Z"))
@@ -140,9 +140,9 @@ def movie_of_folder(folder: Path, files: Sequence[Path]) -> FileImage:
     Raises
     ------
     AxesError
-        If these are fewer than two images, or one holds several planes or differs in its shape from the first.
+        If there are fewer than two images, or if one has several planes or not the shape of the first.
     FileReadError
-        If one cannot be read.
+        If an image cannot be read.
     """
     if len(files) < 2:
         message = tr(
@@ -182,7 +182,7 @@ def _in_words(image: FileImage) -> str:
 
 
 def _all_channels(image: io.Image) -> npt.NDArray[Any] | None:
-    """(1, C, Y, X) of a plane with more channels than networks take; else None."""
+    """All channels (1, C, Y, X) of a plane with more channels than networks take; else None."""
     if image.data.ndim != 3:
         return None
     axis = _channel_axis(image)
@@ -193,13 +193,13 @@ def _all_channels(image: io.Image) -> npt.NDArray[Any] | None:
 
 
 def _channel_axis(image: io.Image) -> int:
-    """Index of the channel axis among three axes, by its name or as the shortest."""
+    """Index of the channel axis among three axes: by name, or the shortest."""
     declared = image.axis("C")
     return int(np.argmin(image.data.shape)) if declared is None else declared
 
 
 def _left_out(image: io.Image, name: str) -> str:
-    """What to tell of planes or times that are taken for channels."""
+    """Message about planes or times taken as channels."""
     if image.data.ndim != 3:
         return ""
     axis = _channel_axis(image)
@@ -216,12 +216,12 @@ def _left_out(image: io.Image, name: str) -> str:
 
 
 def plane_of_file(path: Path) -> npt.NDArray[Any]:
-    """The plane of a file as a stack (1, C, Y, X), its first three channels.
+    """The plane of a file as a stack (1, C, Y, X), with its first three channels.
 
     Raises
     ------
     AxesError
-        If the file holds a stack of planes.
+        If the file has a stack of planes.
     FileReadError
         If it cannot be read.
     """
@@ -233,7 +233,7 @@ def plane_of_file(path: Path) -> npt.NDArray[Any]:
 
 
 def stack_of_plane(image: npt.NDArray[Any], name: str = tr("the image")) -> npt.NDArray[Any]:
-    """An image (Y, X) or (Y, X, C) as a stack (1, C, Y, X); a view, constant channels after the first left out."""
+    """An image (Y, X) or (Y, X, C) as a stack (1, C, Y, X): a view, without trailing constant channels."""
     plane = image[..., None] if image.ndim == 2 else image
     if plane.ndim != 3:
         message = tr(
@@ -245,14 +245,14 @@ def stack_of_plane(image: npt.NDArray[Any], name: str = tr("the image")) -> npt.
 
 
 def stack_of_seg(image: npt.NDArray[Any], masks: tuple[int, ...], name: str) -> npt.NDArray[Any]:
-    """An image that a ``_seg.npy`` holds as a stack (Z, C, Y, X); its masks have this shape."""
+    """The image in a ``_seg.npy`` as a stack (Z, C, Y, X); ``masks`` is the shape of its masks."""
     if len(masks) == 3 and image.shape[:3] == masks:
         return without_constant(np.moveaxis(image[..., None] if image.ndim == 3 else image, -1, 1)[:, :MOST_CHANNELS])
     return stack_of_plane(image, name)
 
 
 def without_constant(stack: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A stack (Z, C, Y, X) without the last channels that are constant; a view, with the first channel at least."""
+    """A stack (Z, C, Y, X) without trailing constant channels: a view, with at least the first channel."""
     last, seen = stack.shape[1], some_planes(stack)
     while last > 1 and seen[:, last - 1].min() == seen[:, last - 1].max():
         last -= 1
@@ -264,7 +264,7 @@ def scaled_as_whole(
 ) -> npt.NDArray[np.float32]:
     """A part ([Z,] Y, X, C) of an image, scaled by percentiles of the whole stack (Z, C, Y, X), not by its own.
 
-    Of a part of background alone, its own percentiles would make noise as bright as cells.
+    In a part with only background, its own percentiles would make noise as bright as cells.
     """
     out = np.array(part, np.float32)
     for number, channel in enumerate(stack[0] if len(stack) == 1 else np.moveaxis(stack, 1, 0)):

@@ -1,7 +1,7 @@
-"""Edits written down as they are made, so that a program that dies loses nothing but the stroke that was open.
+"""A journal of edits, written as they are made: after a crash, only the unfinished stroke is lost.
 
-A journal belongs to one image. It begins with what the labels were based on, the ``_seg.npy`` as it was then, and goes
-on with a record per edit, undo and redo. Records are checked by CRC-32; reading ends at the first that is not whole.
+A journal belongs to one image. It begins with a reference to the ``_seg.npy`` the labels were based on, followed by one
+record per edit, undo and redo. Records have a CRC-32; reading ends at the first incomplete record.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ __all__ = ["STATE_KEY", "Base", "Journal", "forget_others", "journal_path", "new
 
 STATE_KEY = "journal"  # of a _seg.npy
 
-_HEAD = struct.Struct("<4sII")  # magic, length and CRC-32 of what follows
+_HEAD = struct.Struct("<4sII")  # magic, length and CRC-32 of the following data
 _MAGIC = b"CPJ1"
 
 
 @dataclass(frozen=True)
 class Base:
-    """What the edits of a journal begin with.
+    """The labels that the edits of a journal start from.
 
     Parameters
     ----------
     image
         Path of the image.
     shape
-        Of its labels, (Z, Y, X).
+        Shape of its labels, (Z, Y, X).
     ids
-        The number in the journal of each label 1..n of that file, in their order.
+        The number in the journal of each label 1..n of the file, in order.
     """
 
     image: str
@@ -65,24 +65,24 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._done: list[Edit] = []  # what a reader of it would have done, and taken back
+        self._done: list[Edit] = []  # edits done and undone after reading this journal
         self._undone: list[Edit] = []
 
     def begin(self, base: Base) -> None:
-        """Start anew: what was written before is in a file by now, or not wanted."""
+        """Start over: earlier records are already saved in a file, or are not wanted."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.path) as file:
             file.write(_framed(json.dumps(asdict(base)).encode()))
         self._done, self._undone = [], []
 
     def follow(self, done: Iterable[Edit], undone: Iterable[Edit]) -> None:
-        """Note that the journal was read and holds these edits."""
+        """Note that the journal was read and contains these edits."""
         self._done, self._undone = list(done), list(undone)
 
     def record(self, what: str, edit: Edit) -> None:
-        """Write down that an edit was done, taken back or done again.
+        """Write a record that an edit was done, undone or redone.
 
-        An edit from before this journal began is unknown to its readers: to take it back is a new edit for them.
+        An edit from before this journal is unknown to its readers: undoing it is a new edit for them.
         """
         if what == "undo" and self._done[-1:] == [edit]:
             self._undone.append(self._done.pop())
@@ -102,12 +102,12 @@ class Journal:
             file.write(_framed(_packed(what, edit)))
 
     def remove(self) -> None:
-        """Everything is saved: no journal is needed."""
+        """Remove the journal, because everything is saved."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 
     def read(self) -> tuple[Base, Iterator[tuple[str, Edit | None]]] | None:
-        """What the edits begin with, and the edits; None where there is no whole journal."""
+        """The base of the edits, and the edits; None if there is no valid journal."""
         try:
             content = self.path.read_bytes()
         except OSError:
@@ -122,20 +122,20 @@ class Journal:
 
 
 def journal_path(image: Path, state: str) -> Path:
-    """Path of the journal of an image: in the home folder, since that of the image may be read-only.
+    """Path of the journal of an image: in the home folder, since the folder of the image may be read-only.
 
     Parameters
     ----------
     image
         The image.
     state
-        `state_of` the ``_seg.npy`` that the journal begins with. A journal of another state is of other labels.
+        `state_of` the ``_seg.npy`` that the journal starts from. Another state means other labels.
     """
     return _folder() / f"{_name(image)}-{state}.journal"
 
 
 def forget_others(image: Path, state: str) -> None:
-    """Remove the journals of an image that begin with another state."""
+    """Remove the journals of an image that start from another state."""
     kept = journal_path(image, state)
     with suppress(OSError):
         for path in _folder().glob(f"{_name(image)}-*"):
@@ -144,7 +144,7 @@ def forget_others(image: Path, state: str) -> None:
 
 
 def state_of(seg: Path, content: Mapping[str, Any] | None = None) -> str:
-    """What tells a ``_seg.npy`` from all others: the key that the window wrote into it, else its size and time."""
+    """Identifier of a version of a ``_seg.npy``: the key written by the window, else its size and time."""
     if content is not None and isinstance(content.get(STATE_KEY), str):
         return "".join(letter for letter in content[STATE_KEY] if letter.isalnum())[:64]
     try:
@@ -155,7 +155,7 @@ def state_of(seg: Path, content: Mapping[str, Any] | None = None) -> str:
 
 
 def new_state() -> str:
-    """The state of a file that is about to be written."""
+    """A new state, for a file about to be written."""
     return uuid.uuid4().hex
 
 
@@ -221,7 +221,7 @@ def _unpacked(record: bytes, path: Path) -> tuple[str, Edit | None]:
 
 
 def _rows(written: Any) -> Table:
-    """Rows of the table; fields that the writer did not know are 0."""
+    """Rows of the table; fields unknown to the writer are 0."""
     rows = np.zeros(len(written), CELL)
     for name in CELL.names or ():
         if name in (written.dtype.names or ()):

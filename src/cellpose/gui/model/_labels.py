@@ -1,7 +1,7 @@
-"""Labels that are edited: planes of pixels, a table of cells, and edits as patches that go back and forth.
+"""Editable labels: planes of pixels, a table of cells, and edits as patches that can be undone and redone.
 
-An edit costs the cells it touches, not the image. Numbers of cells never change and are never used again while an image
-is open, so that an edit can be taken back whatever happened meanwhile; files get numbers 1..n when they are written.
+The cost of an edit depends on the cells it touches, not on the image size. Cell numbers never change and are never
+reused while an image is open, so any edit can be undone later. Files get numbers 1..n when they are written.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ Table = npt.NDArray[Any]
 
 CELL = np.dtype(
     [
-        ("area", np.int64),  # pixels; 0: there is no such cell
+        ("area", np.int64),  # pixels; 0: no such cell
         ("box", np.int32, (6,)),  # a Box
-        ("score", np.float32),  # how sure the model is, 0 to 1; NaN: unknown
+        ("score", np.float32),  # confidence of the model, 0 to 1; NaN: unknown
         ("manual", np.bool_),  # drawn or corrected by hand
-        ("checked", np.bool_),  # looked at and found right
+        ("checked", np.bool_),  # reviewed and found correct
         ("kind", np.int16),  # class given by the user, 0: none
-        ("earlier", np.int32),  # of a movie: the cell that it was in an earlier frame, 0: none
+        ("earlier", np.int32),  # in a movie: the same cell in an earlier frame, 0: none
     ]
 )
 
-# With more cells than this touched at once, one pass over all of their pixels is faster than a look at each.
+# If an edit touches more cells than this, one pass over all their pixels is faster than one pass per cell.
 _FEW = 64
-_LARGE = 2**16  # pixels of a patch from which they are compared by a kernel
+_LARGE = 2**16  # pixels from which a patch is compared by a kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,19 +61,19 @@ class Edit:
     Parameters
     ----------
     name
-        What was done, as the Edit menu shows it: "Undo draw cell".
+        What was done, as shown in the Edit menu: "Undo draw cell".
     patches
-        Changed boxes; none where only the table changed.
+        Changed boxes; none if only the table changed.
     ids, rows_before, rows_after
-        Numbers (n,) of the cells concerned and their rows of the table, of dtype ``CELL``.
+        Numbers (n,) of the affected cells and their rows of the table, of dtype ``CELL``.
     note
-        What the user should know, such as pieces that were left out; may be empty.
+        Message for the user, for example about dropped pieces; may be empty.
     beside
         Attributes of the `Document` that changed with it: their values before and after.
     regions
-        The regions that training ignores, before and after; None: they are the same.
+        The regions that training ignores, before and after; None: unchanged.
     labels
-        Of a segmentation the label (n,) that each cell of ``added`` has there; None: of none.
+        For a segmentation, its label (n,) of each cell in ``added``; None: not from a segmentation.
     """
 
     name: str
@@ -94,23 +94,23 @@ class Edit:
 
     @property
     def box(self) -> Box:
-        """The smallest box around all that changed."""
+        """The smallest box around all changes."""
         return hull(patch.box for patch in self.patches)
 
     def reversed(self) -> Edit:
-        """The edit that takes this one back."""
+        """The edit that undoes this one."""
         patches = tuple(Patch(patch.box, patch.after, patch.before) for patch in reversed(self.patches))
         regions = None if self.regions is None else self.regions[::-1]
         return Edit(f"undo {self.name}", patches, self.ids, self.rows_after, self.rows_before, regions=regions)
 
     @property
     def added(self) -> npt.NDArray[np.int32]:
-        """Numbers of the cells that this edit made."""
+        """Numbers of the cells created by this edit."""
         return np.asarray(self.ids[(self.rows_before["area"] == 0) & (self.rows_after["area"] > 0)])
 
     @property
     def removed(self) -> npt.NDArray[np.int32]:
-        """Numbers of the cells that are gone after this edit."""
+        """Numbers of the cells removed by this edit."""
         return np.asarray(self.ids[(self.rows_before["area"] > 0) & (self.rows_after["area"] == 0)])
 
 
@@ -125,7 +125,7 @@ class LabelStore:
     Attributes
     ----------
     planes
-        int32 (Z, Y, X). To be read only: all changes go through `write`, `apply` and `revert`.
+        int32 (Z, Y, X). Read only: all changes go through `write`, `apply` and `revert`.
     ignored
         Regions that training ignores.
 
@@ -174,7 +174,7 @@ class LabelStore:
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> LabelStore:
-        """Without cells, (Z, Y, X); takes memory only where cells come to be."""
+        """A store without cells, (Z, Y, X); takes memory only where cells are created."""
         store = cls.__new__(cls)
         store._begin(io.roomy_zeros(shape, np.int32), 1)
         return store
@@ -187,14 +187,14 @@ class LabelStore:
 
     @property
     def table(self) -> Table:
-        """Rows of dtype ``CELL``, one per number, 0 included; rows of area 0 are no cells."""
+        """Rows of dtype ``CELL``, one per number including 0; rows with area 0 are not cells."""
         view: Table = self._rows[: self._end]
         view.flags.writeable = False
         return view
 
     @property
     def ids(self) -> npt.NDArray[np.int32]:
-        """Numbers of the cells that are there, ascending."""
+        """Numbers of the existing cells, ascending."""
         return np.asarray(np.flatnonzero(self.table["area"]), np.int32)
 
     @property
@@ -204,7 +204,7 @@ class LabelStore:
 
     @property
     def next_id(self) -> int:
-        """The number that a new cell gets."""
+        """The number of the next new cell."""
         return self._end
 
     def has(self, cell: int) -> bool:
@@ -216,7 +216,7 @@ class LabelStore:
         return [cell for cell in dict.fromkeys(cells) if self.has(cell)]
 
     def at(self, z: int, y: int, x: int) -> int:
-        """The cell at a pixel; 0 where there is none, or no such pixel."""
+        """The cell at a pixel; 0 if there is none, or no such pixel."""
         inside = all(0 <= place < length for place, length in zip((z, y, x), self.shape, strict=True))
         return int(self.planes[z, y, x]) if inside else 0
 
@@ -245,22 +245,22 @@ class LabelStore:
         facts: Mapping[int, Mapping[str, Any]] | None = None,
         note: str = "",
     ) -> Edit:
-        """Change pixels and facts of cells, and tell how to go back and forth.
+        """Change pixels and attributes of cells, and return the edit, which can be undone and redone.
 
         Parameters
         ----------
         name
-            What is done.
+            Name of the edit.
         pieces
-            Boxes with the labels (of the shape of the box) that they get, one after the other.
+            Boxes with their new labels (of the shape of the box), written in order.
         facts
-            For numbers of cells values of fields of the table but ``area`` and ``box``, which follow from the pixels.
+            Table values by cell number; not ``area`` and ``box``, which follow from the pixels.
         note
-            Kept with the edit.
+            Message stored in the edit.
         """
         patches: list[Patch] = []
-        hulls: dict[int, Box] = {}  # where cells that are touched lie
-        wide: list[tuple[npt.NDArray[np.int32], Box]] = []  # the same of many cells, together
+        hulls: dict[int, Box] = {}  # boxes around the touched cells
+        wide: list[tuple[npt.NDArray[np.int32], Box]] = []  # the same for many cells together
         for box, after in pieces:
             before = self.planes[box.slices]
             left, come = _changed(before, after)
@@ -290,7 +290,7 @@ class LabelStore:
             self._measure_all(touched, hull([*hulls.values(), *(around for _, around in wide)]))
         else:
             self._measure(hulls)
-        together: dict[int, tuple[Mapping[str, Any], list[int]]] = {}  # cells that get the same message
+        together: dict[int, tuple[Mapping[str, Any], list[int]]] = {}  # cells that get the same values
         for cell, values in (facts or {}).items():
             together.setdefault(id(values), (values, []))[1].append(cell)
         for values, cells in together.values():
@@ -299,7 +299,7 @@ class LabelStore:
         return Edit(name, tuple(patches), ids, before_rows, self._rows[ids].copy(), note)
 
     def apply(self, edit: Edit) -> None:
-        """Do an edit again that was taken back, or that was done to the same labels before."""
+        """Apply an edit that was undone, or that was made on equal labels."""
         if edit.ids.size:
             self._make_room(int(edit.ids.max()))
         for patch in edit.patches:
@@ -310,7 +310,7 @@ class LabelStore:
             self.ignored = edit.regions[1]
 
     def revert(self, edit: Edit) -> None:
-        """Take back the edit that was done last."""
+        """Undo the last edit."""
         for patch in reversed(edit.patches):
             self._tell_frozen(patch.box, patch.after)
             self.planes[patch.box.slices] = patch.before.unpacked()
@@ -319,21 +319,21 @@ class LabelStore:
             self.ignored = edit.regions[0]
 
     def copied(self) -> LabelStore:
-        """Labels and table that are equal to these and independent of them; may be called in any thread."""
+        """An independent copy of labels and table; may be called in any thread."""
         other = LabelStore.__new__(LabelStore)
         other._begin(Frozen(self.planes, None).labels(), self._end)
         other.ignored, other._rows = self.ignored, self._rows.copy()
         return other
 
     def become(self, other: LabelStore) -> None:
-        """Take over the labels and the table of a copy, on which something was done; the copy is used up."""
-        self._frozen.clear()  # they keep the planes as they were, which nothing changes any more
+        """Take over labels and table from an edited copy, which must not be used afterwards."""
+        self._frozen.clear()  # they keep the old planes, which no longer change
         self.planes, self.ignored, self._rows, self._end = other.planes, other.ignored, other._rows, other._end
 
     def set_scores(self, edit: Edit, scores: npt.NDArray[np.float32], later: Iterable[Edit] = ()) -> None:
-        """Scores (n,) of the cells that an edit added, told as if they had been known when it was done.
+        """Set scores (n,) of the cells added by an edit, as if they had been known when it was done.
 
-        They are put into the edit, and into those that came after it; a cell changed by hand has none.
+        They are stored in the edit and in later ones; a cell changed by hand has none.
         """
         ids = edit.added
         found = np.full(self._end, np.nan, np.float32)
@@ -346,40 +346,40 @@ class LabelStore:
             rows["score"][known] = found[numbers[known]]
 
     def restore(self, field: str, values: npt.NDArray[Any]) -> None:
-        """Facts (n,) of the cells 1..n of labels just read."""
+        """Set a field (n,) of the cells 1..n of labels just read."""
         ids = self.ids
         self._rows[field][ids] = values[ids - 1]
 
     def renumber_to(self, ids: Sequence[int]) -> None:
-        """Give the cells 1..n of labels just read, in their order, the numbers that a journal knows them by."""
+        """Give the cells 1..n of labels just read, in order, their numbers in a journal."""
         numbers = np.array([0, *ids], np.int32)
         if np.array_equal(numbers, np.arange(self._end)):
             return
         rows = self._rows[1 : self._end].copy()
         rows["earlier"] = numbers[rows["earlier"]]
-        for plane in self.planes:  # no second volume
+        for plane in self.planes:  # plane by plane: no second volume
             plane[...] = numbers[plane]
         self._rows[1 : self._end] = np.zeros((), CELL)
         self._make_room(int(numbers.max()))
         self._rows[numbers[1:]] = rows
 
     def reserve(self, next_id: int) -> None:
-        """Let new cells begin with this number, or a higher one."""
+        """Number new cells from at least this number."""
         self._make_room(next_id - 1)
 
     def numbered(self) -> tuple[Planes, Table]:
-        """Labels (Z, Y, X) with the numbers 1..n in their order, and the rows (n,) of these cells."""
+        """Labels (Z, Y, X) renumbered 1..n in order, and the rows (n,) of these cells."""
         numbers = self._consecutive()
         return (self.planes, self.table[1:]) if numbers is None else (numbers[self.planes], self.table[self.ids])
 
     def frozen(self) -> tuple[Frozen, Table]:
-        """`numbered` of the present state; labels are copied on demand, unaffected by later edits."""
+        """`numbered` for the current state; labels are copied on demand, unaffected by later edits."""
         frozen = Frozen(self.planes, self._consecutive())
         self._frozen.add(frozen)
         return frozen, self.table[self.ids]
 
     def _consecutive(self) -> npt.NDArray[np.int32] | None:
-        """The numbers 1..n of the cells, by those that they have; None where these are the same."""
+        """The new numbers 1..n by cell number; None if they are unchanged."""
         ids = self.ids
         if ids.size == self._end - 1:
             return None
@@ -404,14 +404,14 @@ class LabelStore:
         self._end = max(self._end, cell + 1)
 
     def _measure_all(self, ids: npt.NDArray[np.int32], around: Box) -> None:
-        """Areas and boxes of cells that lie within one box."""
+        """Measure areas and boxes of cells within one box."""
         found = scan(np.ascontiguousarray(self.planes[around.slices]), self._end - 1)
         self._rows["area"][ids] = found.counts[ids]
         corner = np.repeat(np.array(around[::2], np.int32), 2)
         self._rows["box"][ids] = np.where(found.counts[ids, None] > 0, found.boxes[ids] + corner, 0)
 
     def _measure(self, hulls: Mapping[int, Box]) -> None:
-        """Areas and boxes of cells that lie within these boxes."""
+        """Measure areas and boxes of cells within their boxes."""
         for cell, around in hulls.items():
             mask = self.planes[around.slices] == cell
             box = box_of_mask(mask, around[::2])
@@ -420,7 +420,7 @@ class LabelStore:
 
 
 def _changed(before: Planes, after: Planes) -> tuple[list[int], list[int]]:
-    """The numbers of pixels that change, before and after, ascending."""
+    """The cell numbers at changed pixels, before and after, ascending."""
     if before.size < _LARGE:
         changed = before != after
         return np.unique(before[changed]).tolist(), np.unique(after[changed]).tolist()

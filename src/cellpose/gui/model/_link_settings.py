@@ -12,20 +12,20 @@ __all__ = ["LinkSettings"]
 
 @dataclass
 class LinkSettings:
-    """Options of `cellpose.track.track`, but merges: in the window a cell comes from one cell.
+    """Options of `cellpose.track.track`, except merges: in the window a cell comes from one cell.
 
     Parameters
     ----------
     max_distance
-        Pixels that a cell moves at most from frame to frame; 0: the diameter of the median cell.
+        Most pixels a cell moves from frame to frame; 0: the diameter of the median cell.
     max_gap
-        Frames in which a cell may be missing before its track ends.
+        Number of frames a cell may be missing before its track ends.
     divisions
         Find cells that divide.
     min_overlap
-        Cells of two frames that agree by this share, and with no other cell as much, are the same.
+        Cells of two frames are the same if they overlap by at least this fraction, and with no other cell as much.
     fill_gaps
-        Put cells back into frames in which they are missing.
+        Put cells back into frames where they are missing.
     """
 
     events = SignalGroupDescriptor()

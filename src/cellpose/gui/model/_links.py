@@ -1,7 +1,7 @@
-"""Links of the cells of a movie: each cell knows the one that it was in an earlier frame.
+"""Links between the cells of a movie: each cell stores the same cell's number in an earlier frame.
 
-A link is a field of the table of cells, so that links are edited, undone and written down as all else is. A cell that
-two name as their earlier one has divided. Links to cells that are gone say nothing, until these come back by an undo.
+A link is a field of the table of cells, so links are edited, undone and saved like all other fields. If two cells link
+to the same earlier cell, that cell has divided. Links to removed cells have no effect until an undo restores them.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = [
 
 LINKS_KEY = "links"  # of a _seg.npy
 
-_SAME = 0.5  # intersection over union from which a cell that was found anew is the one that was there
+_SAME = 0.5  # intersection over union from which a newly found cell counts as the old one
 
 Numbers = npt.NDArray[np.int32]
 
 
 class Tails(NamedTuple):
-    """The ways of cells: lines (n, 4), x and y of both ends, by their tracks (n,); divisions (m, 2), x and y."""
+    """The paths of cells: lines (n, 4), x and y of both ends, with tracks (n,); divisions (m, 2), x and y."""
 
     lines: npt.NDArray[Any]
     track: Numbers
@@ -52,19 +52,19 @@ class Tails(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Lineage:
-    """Which cell is of which track.
+    """The assignment of cells to tracks.
 
     Parameters
     ----------
     frame
-        Of each number of a cell the frame that it lies in, (labels,).
+        The frame of each cell number, (labels,).
     earlier
-        The cell that it was before, 0 for none: links between cells that are there.
+        The earlier cell it is linked to, 0 for none: only links between existing cells.
     later
-        How many cells it became; from two on it divides.
+        Number of later cells linked to it; with two or more it divides.
     track
-        The number of its track, which is that of the first cell of the track; 0: there is no such cell. A track ends
-        where its cell divides.
+        Its track number, which is the number of the track's first cell; 0: no such cell. A track ends where its cell
+        divides.
     """
 
     frame: Numbers
@@ -74,7 +74,7 @@ class Lineage:
 
     @classmethod
     def of(cls, table: Table) -> Lineage:
-        """The tracks that the links of a table of cells, dtype ``CELL`` (labels,), make.
+        """The tracks given by the links of a table of cells, dtype ``CELL`` (labels,).
 
         Examples
         --------
@@ -95,20 +95,20 @@ class Lineage:
         return cls(table["box"][:, 0].copy(), earlier, later, np.where(there, track, 0).astype(np.int32))
 
     def later_than(self, cell: int) -> list[int]:
-        """The cells that a cell became, directly."""
+        """The later cells linked directly to a cell."""
         return [int(each) for each in np.flatnonzero(self.earlier == cell)] if cell else []
 
     def in_frame(self, cells: Iterable[int], frame: int) -> list[int]:
-        """The cells of a frame that are of the tracks of some cells."""
+        """The cells in a frame that belong to the tracks of the given cells."""
         return [cell for cell in self.alike(cells) if self.frame[cell] == frame]
 
     def alike(self, cells: Iterable[int]) -> list[int]:
-        """All cells of the tracks of some cells."""
+        """All cells of the tracks of the given cells."""
         wanted = np.unique(self.track[[cell for cell in cells if cell < self.track.size]])
         return [int(cell) for cell in np.flatnonzero((self.track > 0) & np.isin(self.track, wanted))]
 
     def tails(self, table: Table, frame: int, frames: int) -> Tails:
-        """The ways of the cells to a frame, from so many frames before."""
+        """The paths of the cells up to a frame, over the last ``frames`` frames."""
         recent = (self.earlier > 0) & (self.frame <= frame) & (self.frame > frame - frames)
         cells = np.flatnonzero(recent)
         box = table["box"].astype(np.float32)
@@ -120,17 +120,17 @@ class Lineage:
         return Tails(lines[order], self.track[cells][order], centres[divided])
 
     def mother_of(self, cell: int) -> int:
-        """The number of the track that the track of a cell came from by a division; 0: none."""
+        """The number of the mother track of a cell's track; 0: none."""
         return int(self.track[self.earlier[self.track[cell]]])
 
 
 def join(store: LabelStore, cell: int, later: int, *, divides: bool = False) -> Edit:
-    """Say that a cell became one of a later frame; others that it became are cut off, unless it divides.
+    """Link a cell to a cell of a later frame; its other later links are cut, unless it divides.
 
     Raises
     ------
     EditRefusedError
-        If the other lies in no later frame, or they are linked already.
+        If the other is not in a later frame, or they are already linked.
     """
     lineage = Lineage.of(store.table)
     _of_frames(store, cell, later)
@@ -144,12 +144,12 @@ def join(store: LabelStore, cell: int, later: int, *, divides: bool = False) -> 
 
 
 def cut(store: LabelStore, cells: Iterable[int]) -> Edit:
-    """Cut the links of cells to the earlier ones: their tracks begin with them.
+    """Cut the links of cells to earlier ones: their tracks begin with them.
 
     Raises
     ------
     EditRefusedError
-        If none is linked to an earlier one.
+        If none of them is linked to an earlier cell.
     """
     lineage = Lineage.of(store.table)
     linked = [cell for cell in store.present(cells) if lineage.earlier[cell]]
@@ -160,12 +160,12 @@ def cut(store: LabelStore, cells: Iterable[int]) -> Edit:
 
 
 def cut_after(store: LabelStore, cells: Iterable[int]) -> Edit:
-    """Cut the links of cells to the later ones: their tracks end with them.
+    """Cut the links of cells to later ones: their tracks end with them.
 
     Raises
     ------
     EditRefusedError
-        If none is linked to a later one.
+        If none of them is linked to a later cell.
     """
     earlier = Lineage.of(store.table).earlier
     linked = np.flatnonzero((earlier > 0) & np.isin(earlier, store.present(cells))).tolist()
@@ -176,12 +176,12 @@ def cut_after(store: LabelStore, cells: Iterable[int]) -> Edit:
 
 
 def swap(store: LabelStore, cells: Sequence[int]) -> Edit:
-    """Exchange the tracks of two cells of one frame, from this frame on.
+    """Swap the tracks of two cells of one frame, from this frame on.
 
     Raises
     ------
     EditRefusedError
-        If these are not two cells of one frame, or nothing would change.
+        If they are not two cells of one frame, or nothing would change.
     """
     first, second = _pair(store, cells, tr("swap tracks"))
     earlier = Lineage.of(store.table).earlier
@@ -193,12 +193,12 @@ def swap(store: LabelStore, cells: Sequence[int]) -> Edit:
 
 
 def make_daughters(store: LabelStore, cells: Sequence[int]) -> Edit:
-    """Say that two cells of one frame are what one cell became: that which one of them is linked to.
+    """Make two cells of one frame daughters of the cell that one of them is linked to.
 
     Raises
     ------
     EditRefusedError
-        If these are not two cells of one frame, or not exactly one of them is linked to an earlier one.
+        If they are not two cells of one frame, or not exactly one of them is linked to an earlier cell.
     """
     first, second = _pair(store, cells, tr("mark division"))
     earlier = Lineage.of(store.table).earlier
@@ -220,16 +220,16 @@ def make_daughters(store: LabelStore, cells: Sequence[int]) -> Edit:
 def link_all(
     store: LabelStore, links: Mapping[int, int], new: Sequence[tuple[Box, npt.NDArray[np.int32]]] = ()
 ) -> Edit:
-    """The links of a whole movie, in place of those that are there.
+    """Replace all links of a movie.
 
     Parameters
     ----------
     store
         The labels.
     links
-        For each linked cell the one of an earlier frame.
+        For each linked cell, the cell of an earlier frame.
     new
-        Cells that are put where some were missing: boxes with the labels that they get.
+        Cells filled in where some were missing: boxes with their labels.
     """
     had = np.flatnonzero(store.table["earlier"] > 0).tolist()
     facts: dict[int, dict[str, Any]] = {cell: {"earlier": links.get(cell, 0)} for cell in {*had, *links}}
@@ -239,16 +239,16 @@ def link_all(
 def inherited(
     store: LabelStore, box: Box, placed: npt.NDArray[np.int32], gone: npt.NDArray[np.bool_]
 ) -> dict[int, dict[str, int]]:
-    """Links that cells found anew take over from those that they replace, as facts of cells.
+    """Links that newly found cells take over from the cells they replace, as values of the table.
 
     Parameters
     ----------
     store
         The labels before.
     box, placed
-        Where the new cells lie, and their labels.
+        Position and labels of the new cells.
     gone
-        Of each number whether its cell is replaced.
+        For each number, whether its cell is replaced.
     """
     if not (store.table["earlier"] > 0).any():
         return {}
@@ -271,7 +271,7 @@ def inherited(
 
 
 def apart(frames: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], Numbers]:
-    """Labels of a movie in which no cell lies in several frames, and what they say of links.
+    """Labels of a movie with each cell in one frame only, and the links that equal numbers imply.
 
     Parameters
     ----------
@@ -281,9 +281,9 @@ def apart(frames: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], Numbers]:
     Returns
     -------
     labels : int32 (T, Y, X)
-        Numbered 1..n, frame by frame; as they are, where each number is in one frame only.
+        Numbered 1..n, frame by frame; unchanged if each number is in one frame only.
     earlier : int32 (n + 1,)
-        For each label the one of the same number in an earlier frame.
+        For each label, the label of the same original number in an earlier frame.
 
     Examples
     --------
@@ -308,7 +308,7 @@ def apart(frames: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], Numbers]:
 
 
 def numbered_links(rows: Table, ids: Numbers) -> Numbers:
-    """The earlier cell of each cell 1..n as it is numbered in a file, int32 (n,); 0: none.
+    """The earlier cell of each cell 1..n, numbered as in a file, int32 (n,); 0: none.
 
     Parameters
     ----------
@@ -321,7 +321,7 @@ def numbered_links(rows: Table, ids: Numbers) -> Numbers:
 
 
 def restore_links(store: LabelStore, links: Any) -> None:
-    """Links (n,) of the cells 1..n of labels just read; those that lead to no earlier frame are left out."""
+    """Set links (n,) of the cells 1..n of labels just read; links that lead to no earlier frame are dropped."""
     count = store.next_id - 1
     if not isinstance(links, np.ndarray) or links.shape != (count,) or links.dtype.kind not in "iu":
         return

@@ -1,4 +1,4 @@
-"""What a person says of cells without changing their pixels: of which class they are, and that they are right."""
+"""Marks of cells that do not change pixels: their class, and that they were checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cellpose.gui.model._labels import Edit, LabelStore, Table
 
 __all__ = ["MOST_CLASSES", "by_doubt", "check", "is_settled", "next_doubtful", "set_class"]
 
-MOST_CLASSES = 9  # a digit each
+MOST_CLASSES = 9  # one digit each
 
 
 def set_class(store: LabelStore, cells: Iterable[int], kind: int) -> Edit:
@@ -23,7 +23,7 @@ def set_class(store: LabelStore, cells: Iterable[int], kind: int) -> Edit:
     Raises
     ------
     EditRefusedError
-        If there is no such class, or all of the cells are of it.
+        If there is no such class, or all of the cells already have it.
 
     Examples
     --------
@@ -43,12 +43,12 @@ def set_class(store: LabelStore, cells: Iterable[int], kind: int) -> Edit:
 
 
 def check(store: LabelStore, cells: Iterable[int], checked: bool = True) -> Edit:
-    """Note that cells were looked at and found right, or take that back.
+    """Mark cells as checked and correct, or remove that mark.
 
     Raises
     ------
     EditRefusedError
-        If that is known of all of them.
+        If all of them are already marked so.
     """
     return _marked(
         store, cells, mark("mark as checked") if checked else mark("mark as not checked"), "checked", checked
@@ -68,26 +68,26 @@ def _marked(store: LabelStore, cells: Iterable[int], name: str, field: str, valu
 
 
 def is_settled(rows: Table) -> npt.NDArray[np.bool_]:
-    """For rows (n,) of the table whether the cell needs no check: it was checked, or made by hand."""
+    """For rows (n,) of the table, whether the cell needs no check: it was checked, or made by hand."""
     return np.asarray(rows["checked"] | rows["manual"])
 
 
 def by_doubt(rows: Table) -> npt.NDArray[np.float64]:
-    """For rows (n,) of the table what sorts the most doubtful first: the score; cells without one come last."""
+    """Sort key for rows (n,) of the table, most doubtful first: the score; cells without one come last."""
     return np.where(np.isnan(rows["score"]), np.inf, rows["score"]).astype(np.float64)
 
 
 def next_doubtful(store: LabelStore, after: int | None = None, back: bool = False) -> int | None:
-    """The unsettled cell that the model doubts most, or the one that comes after another cell, round and round.
+    """The most doubtful cell not yet settled, or the next one after a given cell, wrapping around.
 
     Parameters
     ----------
     store
         The labels.
     after
-        A cell; None, or one that is not there: begin with the most doubtful.
+        A cell; None, or a missing cell: begin with the most doubtful.
     back
-        The one before instead.
+        Return the previous one instead.
     """
     table = store.table
     open_ = np.flatnonzero((table["area"] > 0) & ~is_settled(table))

@@ -1,4 +1,4 @@
-"""Masks that other programs wrote: files beside an image, and label images of any kind."""
+"""Masks from other programs: files beside an image, and label images of any kind."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from cellpose.gui._texts import tr
 
 __all__ = ["labels_of_file", "masks_beside", "pieces"]
 
-# What programs put after the name of the image, the more usual first.
+# Suffixes that programs add to the name of the image, most common first.
 _ENDINGS = ("_masks", "_cp_masks", "_cp_output", "_labels", "_label", "_mask", "_gt", "_seg")
 _FORMATS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 
 
 def masks_beside(image: Path) -> list[Path]:
-    """Files of masks beside an image, of the format of the image first."""
+    """Mask files beside an image; those in the format of the image come first."""
     formats = dict.fromkeys((image.suffix, *_FORMATS))
     named = (image.with_name(f"{image.stem}{ending}{suffix}") for ending in _ENDINGS for suffix in formats)
     return [path for path in named if path.is_file()]
 
 
 def labels_of_file(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.int32]:
-    """Labels 1..n, int32 (Z, Y, X), of a label image: numbers, whole if not integers, or a colour for each cell.
+    """Labels 1..n, int32 (Z, Y, X), of a label image: integers, floats with integer values, or one color per cell.
 
     Parameters
     ----------
     path
         The file.
     shape
-        Of the labels that are wanted, (Z, Y, X).
+        Shape of the wanted labels, (Z, Y, X).
 
     Raises
     ------
     InputError
-        If the file holds no labels of this shape.
+        If the file has no labels of this shape.
     FileReadError
         If it cannot be read.
     """
@@ -60,7 +60,7 @@ def labels_of_file(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.in
 
 
 def pieces(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32] | None:
-    """The parts of a mask of one value only, that touch by no edge, each with a number; None where there is one part.
+    """Number the connected pieces of a mask with a single value; None if there is only one piece.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def pieces(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32] | None:
 
 
 def _numbers(found: npt.NDArray[Any], shape: tuple[int, int, int]) -> npt.NDArray[Any] | None:
-    """One number per pixel, (Z, Y, X); None where there is none."""
+    """One number per pixel, (Z, Y, X); None if the array is not a label image of this shape."""
     wanted = shape[1:] if shape[0] == 1 else shape
     if found.ndim == len(wanted) + 1 and found.shape[:-1] == wanted and found.shape[-1] in (1, 3, 4):
         found = _of_colors(found)
@@ -92,7 +92,7 @@ def _numbers(found: npt.NDArray[Any], shape: tuple[int, int, int]) -> npt.NDArra
 
 
 def _of_colors(found: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A number for each colour, 0 for black; an alpha channel is left out. Gray stays as it is."""
+    """A number for each color, 0 for black; an alpha channel is dropped. Gray values stay unchanged."""
     colors = found[..., :3] if found.shape[-1] > 1 else found
     if (colors == colors[..., :1]).all():
         return colors[..., 0]

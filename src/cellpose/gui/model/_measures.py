@@ -1,4 +1,4 @@
-"""One value per cell that its colour can tell: how sure the model is of it, how large it is."""
+"""Values per cell that its color can show: confidence of the model, and size."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cellpose.gui.model._labels import Table
 
 __all__ = ["MEASURES", "Measured", "by_score", "by_size"]
 
-_MOST = (1, 99)  # percentiles of the sizes that have the colours at the ends
-_LEAST_FACTOR = 1.1  # between them
+_MOST = (1, 99)  # percentiles of the sizes at the ends of the color scale
+_LEAST_FACTOR = 1.1  # smallest ratio between them
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Measured:
     Parameters
     ----------
     shares
-        Per row of the table from 0 to 1, its place between the ends; NaN where nothing is known.
+        Position between the ends per row of the table, 0 to 1; NaN if unknown.
     ends
         The values at 0 and at 1.
     """
@@ -33,12 +33,12 @@ class Measured:
 
 
 def by_score(table: Table) -> Measured:
-    """How sure the model is; nothing is known of cells made or corrected by hand."""
+    """Confidence of the model; unknown for cells made or corrected by hand."""
     return Measured(table["score"].astype(np.float64), (0.0, 1.0))
 
 
 def by_size(table: Table) -> Measured:
-    """Pixels, on a scale of factors.
+    """Size in pixels, on a logarithmic scale.
 
     Examples
     --------

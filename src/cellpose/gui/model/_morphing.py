@@ -1,4 +1,4 @@
-"""The planes between drawn planes: shapes that go over into each other."""
+"""Interpolation of planes between drawn planes, by morphing the shapes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Distances = npt.NDArray[np.float64]
 
 
 def morphed(first: Shape, last: Shape, share: float) -> Shape:
-    """The shape between two shapes of one size, at a share of the way: a linear morph.
+    """The shape at a fraction of the way between two shapes of the same array size: a linear morph.
 
-    The centre goes straight from the one to the other, and around it the signed distances to the outlines are mixed
+    The center moves along a straight line, and around it the signed distances to the outlines are interpolated
     (S. P. Raya and J. K. Udupa, Shape-based interpolation of multidimensional objects, IEEE Transactions on Medical
-    Imaging 9, 1990). Of circles all between are circles, with centres and radii in between. It is never empty, and has
-    no holes where the two have none.
+    Imaging 9, 1990). Between circles, all shapes are circles with interpolated centers and radii. The result is never
+    empty, and has no holes if the two shapes have none.
 
     Parameters
     ----------
     first, last
-        bool (Y, X), each with a pixel that is set.
+        bool (Y, X), each with at least one set pixel.
     share
         From 0, the first, to 1, the last.
 
@@ -45,14 +45,14 @@ def morphed(first: Shape, last: Shape, share: float) -> Shape:
     margin = max(first.shape)  # room to move
     padded = [np.pad(shape, margin) for shape in (first, last)]
     inside = [_signed(shape) for shape in padded]
-    wanted = ((1 - share) * np.sqrt(first.sum()) + share * np.sqrt(last.sum())) ** 2  # pixels, as of circles
+    wanted = ((1 - share) * np.sqrt(first.sum()) + share * np.sqrt(last.sum())) ** 2  # pixels, as for circles
     between = np.zeros_like(padded[0])
     for centres in ([_centre(shape) for shape in padded], [_deepest(distances) for distances in inside]):
         middle = (1 - share) * centres[0] + share * centres[1]
         moved = [_moved(distances, middle - centre) for distances, centre in zip(inside, centres, strict=True)]
         other = (1 - share) * moved[0] + share * moved[1] > 0
         between = other if other.sum() > between.sum() else between
-        if between.sum() > wanted / 2:  # else the centre of a shape lies outside of it
+        if between.sum() > wanted / 2:  # else the center of a shape lies outside it
             break
     if not any(_has_holes(shape) for shape in padded):
         between = ndimage.binary_fill_holes(between)
@@ -60,17 +60,17 @@ def morphed(first: Shape, last: Shape, share: float) -> Shape:
 
 
 def filled_between(drawn: Mapping[int, tuple[Box, Mask]]) -> tuple[Box, Mask]:
-    """A cell of planes that were drawn, with the planes between them.
+    """A cell from drawn planes, with the planes between them filled in.
 
     Parameters
     ----------
     drawn
-        By planes, boxes of one plane and masks (1, Y, X), at least one.
+        For each plane, its box and mask (1, Y, X); at least one plane.
 
     Returns
     -------
     box, mask
-        Of the whole, (Z, Y, X).
+        Those of the whole cell, (Z, Y, X).
     """
     from scipy import ndimage
 
@@ -79,7 +79,7 @@ def filled_between(drawn: Mapping[int, tuple[Box, Mask]]) -> tuple[Box, Mask]:
     planes = sorted(drawn)
     for plane in planes:
         box, own = drawn[plane]
-        mask[box.within(around)] = ndimage.binary_fill_holes(own[0])  # a line that crosses itself leaves some
+        mask[box.within(around)] = ndimage.binary_fill_holes(own[0])  # a self-crossing line leaves holes
     for low, high in pairwise(planes):
         ends = [mask[plane - around.z0] for plane in (low, high)]
         for plane in range(low + 1, high):
@@ -88,7 +88,7 @@ def filled_between(drawn: Mapping[int, tuple[Box, Mask]]) -> tuple[Box, Mask]:
 
 
 def _signed(shape: Shape) -> Distances:
-    """Distance to the outline, which goes between pixels: positive inside."""
+    """Signed distance to the outline, which runs between pixels: positive inside."""
     from scipy import ndimage
 
     inside, outside = (ndimage.distance_transform_edt(part) for part in (shape, ~shape))

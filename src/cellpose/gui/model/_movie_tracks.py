@@ -1,4 +1,4 @@
-"""Between the links of a document and the tracks of `cellpose.track`."""
+"""Conversion between the links of a document and the tracks of `cellpose.track`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Labels = npt.NDArray[np.int32]
 
 
 def links_of(tracks: Tracks) -> dict[int, int]:
-    """For each cell of a movie, whose labels differ from frame to frame, the one of an earlier frame."""
+    """For each linked cell of a movie with unique labels per frame, the cell of an earlier frame."""
     links = dict[int, int]()
     last, first = dict[int, int](), dict[int, int]()
     for number, label in zip(tracks.track.tolist(), tracks.label.tolist(), strict=True):  # by track and frame
@@ -36,21 +36,21 @@ def links_of(tracks: Tracks) -> dict[int, int]:
 
 
 def filled_cells(before: Labels, filled: Labels, tracks: Tracks) -> tuple[list[tuple[Box, Any]], Tracks]:
-    """Cells that were put back into frames, with numbers of their own.
+    """Cells that were filled into frames, with new numbers.
 
     Parameters
     ----------
     before, filled
-        Labels 1..n of the movie (T, Y, X), and those that `cellpose.track.fill_gaps` made of them.
+        Labels 1..n of the movie (T, Y, X), and the result of `cellpose.track.fill_gaps` for them.
     tracks
-        Of the filled labels.
+        Tracks of the filled labels.
 
     Returns
     -------
     pieces
-        Boxes of the new cells n + 1, ... with the labels that they get.
+        Boxes of the new cells n + 1, ... with their labels.
     tracks
-        The same with these numbers.
+        The same tracks with these numbers.
     """
     pieces: list[tuple[Box, Any]] = []
     next_id = int(before.max(initial=0)) + 1
@@ -70,7 +70,7 @@ def filled_cells(before: Labels, filled: Labels, tracks: Tracks) -> tuple[list[t
 
 
 def numbered_lineage(rows: Table, links: Labels) -> Lineage:
-    """The tracks of cells numbered 1..n: rows of the table (n,), and the earlier cell of each, numbered so too."""
+    """The tracks of cells numbered 1..n, from rows of the table (n,) and the earlier cell of each, same numbering."""
     table = np.zeros(len(rows) + 1, rows.dtype)
     table[1:] = rows
     table["earlier"][1:] = links
@@ -85,9 +85,9 @@ def tracks_of(labels: Labels, rows: Table, links: Labels) -> Tracks:
     labels
         Numbered 1..n, int32 (T, Y, X).
     rows
-        Of the table, dtype ``CELL`` (n,).
+        Rows of the table, dtype ``CELL`` (n,).
     links
-        The earlier cell of each, numbered so too, (n,).
+        The earlier cell of each, in the same numbering, (n,).
     """
     from cellpose.track import Tracks
 

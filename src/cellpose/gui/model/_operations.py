@@ -1,7 +1,7 @@
-"""What can be done to labels: each operation changes a `LabelStore` and gives the edit that it was.
+"""Operations on labels: each changes a `LabelStore` and returns the edit.
 
-Where an operation makes no sense (a cell too small, nothing there), it raises `EditRefusedError` and changes nothing.
-No operation lets cells overlap; where a cell falls into pieces, the note of the edit says so.
+If an operation makes no sense (a cell too small, nothing there), it raises `EditRefusedError` and changes nothing.
+No operation lets cells overlap. If a cell falls into pieces, the note of the edit says so.
 """
 
 from __future__ import annotations
@@ -43,29 +43,29 @@ __all__ = [
 
 Planes = npt.NDArray[np.int32]
 
-_PIXELS_PER_CELL = 20_000  # changing one cell by itself takes as long as changing so many pixels
-_MANY = 64  # cells from which on they are changed in one pass
-# Of cells that a person drew or changed: what a model thought of them no longer counts.
+_PIXELS_PER_CELL = 20_000  # changing one cell by itself takes as long as changing this many pixels
+_MANY = 64  # from this number on, cells are changed in one pass
+# For cells drawn or changed by a person: the model's score no longer applies.
 _BY_HAND: dict[str, Any] = {"manual": True, "score": np.nan}
 
 
 def add_cell(
     store: LabelStore, box: Box, mask: Mask, *, over_others: bool = False, name: str = "draw cell", facts: Any = None
 ) -> Edit:
-    """A new cell, of the pixels of a mask that belong to no other cell or, if wanted, of all of them.
+    """Add a cell: the pixels of a mask that belong to no other cell or, with ``over_others``, all of them.
 
     Parameters
     ----------
     store
         The labels.
     box, mask
-        Where the cell is, and which pixels of the box it has, bool of the shape of the box.
+        Box of the cell and its pixels in the box, bool of the shape of the box.
     over_others
-        Take pixels away from other cells too. Pieces that are cut off of them become cells of their own.
+        Also take pixels from other cells. Pieces cut off from them become new cells.
     name
         Name of the edit.
     facts
-        Values of fields of its row; by default it is drawn by hand.
+        Values of fields of its row; by default, those of a cell drawn by hand.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def delete(store: LabelStore, cells: Iterable[int]) -> Edit:
     Raises
     ------
     EditRefusedError
-        If none of them is there.
+        If none of them exists.
     """
     present = _present(store, cells)
     name = "remove cell" if len(present) == 1 else tr("remove {n} cells", n=len(present))
@@ -108,12 +108,12 @@ def delete(store: LabelStore, cells: Iterable[int]) -> Edit:
 
 
 def merge(store: LabelStore, cells: Sequence[int]) -> Edit:
-    """Make one cell of several; it keeps the number of the first.
+    """Merge several cells into one, which keeps the number of the first.
 
     Raises
     ------
     EditRefusedError
-        If fewer than two of them are there.
+        If fewer than two of them exist.
     """
     present = _present(store, cells)
     if len(present) < 2:
@@ -125,7 +125,7 @@ def merge(store: LabelStore, cells: Sequence[int]) -> Edit:
 
 
 def add_to_cell(store: LabelStore, cell: int, box: Box, mask: Mask, *, over_others: bool = False) -> Edit:
-    """Give more pixels to a cell: those that are free or, if wanted, also those of other cells.
+    """Add pixels to a cell: free ones or, with ``over_others``, also those of other cells.
 
     Raises
     ------
@@ -145,12 +145,12 @@ def add_to_cell(store: LabelStore, cell: int, box: Box, mask: Mask, *, over_othe
 
 
 def erase(store: LabelStore, box: Box, mask: Mask, cell: int | None = None) -> Edit:
-    """Take pixels away from one cell, or from all. Pieces that are cut off become cells of their own.
+    """Remove pixels from one cell, or from all. Pieces cut off become new cells.
 
     Raises
     ------
     EditRefusedError
-        If there is nothing to take away.
+        If there is nothing to remove.
     """
     around, after, facts, notes = _without(store, box, mask, cell, first_new=store.next_id)
     if not facts:
@@ -160,7 +160,7 @@ def erase(store: LabelStore, box: Box, mask: Mask, cell: int | None = None) -> E
 
 
 def split(store: LabelStore, cell: int, line: npt.NDArray[Any], axis: int = XY) -> Edit:
-    """Cut a cell along a line, in a volume through all of its planes; no pixel is lost.
+    """Cut a cell along a line, in a volume through all its planes; no pixel is lost.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def split(store: LabelStore, cell: int, line: npt.NDArray[Any], axis: int = XY) 
     line
         Corners (n, 2) of the line, rows and columns of the section in pixels.
     axis
-        Of the section that the line was drawn in; see `Section`.
+        Axis of the section where the line was drawn; see `Section`.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def split(store: LabelStore, cell: int, line: npt.NDArray[Any], axis: int = XY) 
 
 
 def fill_holes(store: LabelStore, cells: Iterable[int]) -> Edit:
-    """Fill holes of cells, plane by plane: background that they enclose.
+    """Fill holes of cells, plane by plane: the background they enclose.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def fill_holes(store: LabelStore, cells: Iterable[int]) -> Edit:
 
 
 def smooth(store: LabelStore, cells: Iterable[int], radius: float = 2.0) -> Edit:
-    """Make the outlines of cells smoother: a Gaussian of ``radius`` pixels, cut at one half.
+    """Smooth the outlines of cells with a Gaussian of ``radius`` pixels, thresholded at one half.
 
     Raises
     ------
@@ -238,7 +238,7 @@ def smooth(store: LabelStore, cells: Iterable[int], radius: float = 2.0) -> Edit
 
 
 def grow(store: LabelStore, cells: Iterable[int], pixels: int) -> Edit:
-    """Grow cells by so many pixels into the background, or shrink them by a negative number.
+    """Grow cells by this many pixels into the background, or shrink them by a negative number.
 
     Raises
     ------
@@ -273,7 +273,7 @@ def _grow_many(store: LabelStore, cells: list[int], pixels: int, name: str) -> E
 
 
 def change_number(store: LabelStore, cell: int, number: int) -> Edit:
-    """Give a cell another number, one that no cell has.
+    """Give a cell another number that is free.
 
     Raises
     ------
@@ -311,9 +311,9 @@ def clear(store: LabelStore) -> Edit:
 def _without(
     store: LabelStore, box: Box, mask: Mask, cell: int | None, *, first_new: int
 ) -> tuple[Box, Planes, dict[int, dict[str, Any]], list[str]]:
-    """Labels with pixels taken away from one cell, or from all: box, labels, facts of the cells, and notes.
+    """Labels without some pixels of one cell, or of all: box, labels, table values of the cells, and notes.
 
-    Pieces that are cut off become cells of their own, from the number ``first_new`` on, if they are large enough.
+    Pieces cut off become new cells, numbered from ``first_new`` on, if they are large enough.
     """
     labels = store.planes[box.slices]
     gone = mask & (labels > 0 if cell is None else labels == cell)
@@ -347,9 +347,9 @@ def _present(store: LabelStore, cells: Iterable[int]) -> list[int]:
 
 
 def _relabelled(store: LabelStore, cells: Iterable[int], number: int) -> Iterator[tuple[Box, Planes]]:
-    """The pixels of the cells with another number; one cell after the other, since boxes of neighbours overlap.
+    """The pixels of the cells with another number, cell by cell, because boxes of neighbors overlap.
 
-    Of cells that fill the part of the image that they lie in, all at once.
+    Cells that densely fill their part of the image are changed all at once.
     """
     chosen = np.fromiter(cells, np.int32)
     around = hull(store.table["box"][chosen].tolist())
@@ -366,7 +366,7 @@ def _relabelled(store: LabelStore, cells: Iterable[int], number: int) -> Iterato
 def _reshaped(
     store: LabelStore, cells: Iterable[int], name: str, change: Callable[[Mask], Mask], *, margin: int
 ) -> Edit:
-    """Change the shape of cells one by one; they take free pixels only, and none of them vanishes."""
+    """Change the shape of cells one by one; they take only free pixels, and no cell vanishes."""
     present = _present(store, cells)
     around = hull(store.box(cell) for cell in present).grown(margin, store.shape)
     after = store.planes[around.slices].copy()
@@ -390,7 +390,7 @@ def _reshaped(
 
 
 def _piece_of(store: LabelStore, cell: int) -> dict[str, Any]:
-    """Facts of a piece of a cell: its class is that of the cell."""
+    """Table values of a piece of a cell: it keeps the class of the cell."""
     return {**_BY_HAND, "kind": store.table["kind"][cell]}
 
 

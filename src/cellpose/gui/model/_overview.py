@@ -1,4 +1,4 @@
-"""A large image made small, to be seen as a whole."""
+"""Reducing a large image to an overview."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def samples(length: int, n: int) -> npt.NDArray[np.intp]:
 
 
 def overview(image: npt.NDArray[Any], longest: int) -> npt.NDArray[Any]:
-    """An image (C, Y, X) by the means of blocks, its longer side of so many pixels at most; of the same dtype.
+    """Reduce an image (C, Y, X) to block means, with at most ``longest`` pixels on its longer side; same dtype.
 
     Examples
     --------
@@ -37,7 +37,7 @@ def overview(image: npt.NDArray[Any], longest: int) -> npt.NDArray[Any]:
 
 
 def same_memory(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
-    """Whether two arrays, which both are kept, are the same view of the same memory."""
+    """Whether two live arrays are the same view of the same memory."""
     return _place(one) == _place(other)
 
 

@@ -1,4 +1,4 @@
-"""Labels kept for the history: small boxes as they are, large ones compressed."""
+"""Labels stored for the history: small boxes uncompressed, large ones compressed."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy.typing as npt
 
 __all__ = ["Packed"]
 
-_LARGE = 2**16  # pixels; labels are even over large parts, and shrink to a hundredth
+_LARGE = 2**16  # pixels; labels are constant over large areas, and compress to a hundredth
 
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """An array of int32 labels, compressed where it is large."""
+    """An array of int32 labels, compressed if large."""
 
     content: npt.NDArray[np.int32] | bytes
     shape: tuple[int, ...]
 
     @classmethod
     def of(cls, labels: npt.NDArray[np.int32]) -> Packed:
-        """Keep a copy of the labels."""
+        """Store a copy of the labels."""
         if labels.size < _LARGE:
             return cls(labels.copy(), labels.shape)
         import imagecodecs
 
-        raw: Any = np.ascontiguousarray(labels)  # as it is: its bytes would be another copy
+        raw: Any = np.ascontiguousarray(labels)  # the array itself: its bytes would be another copy
         return cls(bytes(imagecodecs.zstd_encode(raw, level=1)), labels.shape)
 
     def unpacked(self) -> npt.NDArray[np.int32]:

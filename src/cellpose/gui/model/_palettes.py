@@ -1,4 +1,4 @@
-"""Colours of cells: one function from their table to a colour for each."""
+"""Colors of cells: functions from the table of cells to a color for each."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["COLORINGS", "ONE_COLOR", "PALETTES", "RAMPS", "cell_rgb", "rgb_of", 
 
 Colors = npt.NDArray[np.uint8]
 
-# Each safe for the colour-blind: Okabe and Ito 2008 (without black), and "bright" and "muted" of Tol 2021.
+# All safe for the color-blind: Okabe and Ito 2008 (without black), and "bright" and "muted" of Tol 2021.
 _SAFE = {
     "Okabe-Ito": "E69F00 56B4E9 009E73 F0E442 0072B2 D55E00 CC79A7",
     "Tol bright": "4477AA EE6677 228833 CCBB44 66CCEE AA3377",
     "Tol muted": "CC6677 DDCC77 117733 88CCEE 882255 44AA99 999933 AA4499",
 }
 ONE_COLOR = mark("one colour")
-# Colours (256, 3) of the measures of cells.
+# Color scales (256, 3) for the measures of cells.
 RAMPS: dict[str, Callable[[], Colors]] = {"score": doubt_ramp, "size": size_ramp}
 PALETTES = (mark("many colours"), *_SAFE, ONE_COLOR)
 
@@ -44,7 +44,7 @@ def rgb_of(color: str) -> tuple[int, int, int]:
 
 
 def cell_rgb(table: Table, view: ViewState) -> Colors:
-    """The colour of each cell, uint8 (labels, 3), from the table of cells, dtype ``CELL`` (labels,).
+    """The color of each cell, uint8 (labels, 3), from the table of cells, dtype ``CELL`` (labels,).
 
     Examples
     --------
@@ -58,26 +58,26 @@ def cell_rgb(table: Table, view: ViewState) -> Colors:
 
 
 def by_number(table: Table, view: ViewState) -> Colors:
-    """Colours by the numbers of cells, so that a cell keeps its colour; linked cells have that of their track."""
+    """Colors by cell number, so a cell keeps its color; linked cells have the color of their track."""
     linked = (table["earlier"] > 0).any()
     return track_rgb(Lineage.of(table).track if linked else np.arange(len(table), dtype=np.int32), view)
 
 
 def track_rgb(tracks: npt.NDArray[np.int32], view: ViewState) -> Colors:
-    """The colours of tracks, uint8 (n, 3), by their numbers (n,)."""
+    """The colors of tracks, uint8 (n, 3), from their numbers (n,)."""
     palette = _palette(view.palette, view.cell_color)
     return palette[tracks % len(palette)]
 
 
 def by_class(table: Table, view: ViewState) -> Colors:
-    """Colours that the user gave to the classes."""
+    """Colors of the classes, as chosen by the user."""
     colors: Colors = np.array([UNKNOWN, *(rgb_of(color) for color in view.class_colors)], np.uint8)
     places: npt.NDArray[np.intp] = table["kind"].clip(0, len(colors) - 1).astype(np.intp)
     return colors[places]
 
 
 def along(name: str) -> Callable[[Table, ViewState], Colors]:
-    """Colours of ``RAMPS`` along a measure of ``MEASURES``."""
+    """Colors from ``RAMPS`` by a measure from ``MEASURES``."""
 
     def colored(table: Table, _view: ViewState) -> Colors:
         shares = MEASURES[name](table).shares
@@ -90,7 +90,7 @@ def along(name: str) -> Callable[[Table, ViewState], Colors]:
     return colored
 
 
-# What decides the colour of a cell: functions from the table of cells and the choices of the user.
+# Ways to color cells: functions of the table of cells and the view settings.
 COLORINGS: dict[str, Callable[[Table, ViewState], Colors]] = {
     mark("number"): by_number,
     mark("score"): along("score"),

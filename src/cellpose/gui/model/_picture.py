@@ -1,4 +1,4 @@
-"""The image as the window shows it: its planes and channels, and how intensities become brightness."""
+"""The image as shown in the window: planes, channels, and the mapping of intensity to brightness."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from cellpose.gui._texts import tr
 
 __all__ = ["FULL", "Picture", "some_planes"]
 
-FULL = 255.0  # levels are told on a scale from 0, the lowest intensity of the stack, to this, the highest
+FULL = 255.0  # levels are on a scale from 0, the lowest intensity of the stack, to this, the highest
 
-_SOME = 16  # planes of a large volume that are looked at for its levels
+_SOME = 16  # planes of a large volume sampled for its levels
 _TABLES = {np.dtype(np.uint8): 2**8, np.dtype(np.uint16): 2**16}
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Planes that are looked at.
+    """Planes for display.
 
     Parameters
     ----------
     planes
         uint8 or uint16 (Z, C, Y, X).
     low, high
-        The values of ``planes`` that are shown as 0 and as 255 where levels are not changed.
+        The values of ``planes`` shown as 0 and as 255 with unchanged levels.
     constant
-        bool (C,): channels of one intensity only.
+        bool (C,): channels with a single intensity.
 
     Examples
     --------
@@ -84,9 +84,9 @@ class Picture:
         return np.asarray(((share if gamma == 1 else share**gamma) * FULL).round(), np.uint8)
 
     def levels(self, plane: int | None, lower: float, upper: float) -> list[tuple[float, float]]:
-        """Two percentiles per channel, as levels; of one plane or, for None, of the whole stack.
+        """Two percentiles per channel, as levels; for one plane or, for None, the whole stack.
 
-        Channels of one intensity get the whole range.
+        Channels with a single intensity get the whole range.
         """
         found = []
         for channel in range(self.n_channels):
@@ -100,26 +100,26 @@ class Picture:
 
 
 def some_planes(stack: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Of a stack (Z, ...) that the memory does not hold some planes, for its range of intensities; else all."""
+    """Sample planes of a stack (Z, ...) larger than memory, for its intensity range; else return all."""
     return stack[:: max(1, len(stack) // _SOME)] if io.is_large(stack.nbytes) else stack
 
 
 def _histogram(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """How many there are of each value."""
+    """Count each value."""
     n = _TABLES[values.dtype]
     row = np.ascontiguousarray(values).reshape(1, -1)
-    counts = cv2.calcHist([row], [0], None, [n], [0, n])  # unlike bincount it makes no copy in 64 bits
+    counts = cv2.calcHist([row], [0], None, [n], [0, n])  # unlike bincount, it makes no 64-bit copy
     return np.asarray(counts.ravel(), np.int64)
 
 
 def _thinned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """At most some million of the values, for percentiles that are only looked at."""
+    """At most a few million of the values, for percentiles used only for display."""
     step = max(1, int(np.sqrt(values.size / 2**21)))
     return values[..., ::step, ::step]
 
 
 def _in_16_bits(stack: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
-    """Scaled from the lowest to the highest intensity; what is no number is shown as the lowest."""
+    """Scale from the lowest to the highest intensity; NaN is shown as the lowest."""
     some = some_planes(stack)
     if stack.dtype.kind == "f":
         finite = np.isfinite(some)

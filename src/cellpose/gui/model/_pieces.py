@@ -1,4 +1,4 @@
-"""The pieces that a cell falls into."""
+"""The connected pieces of a cell."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from cellpose.gui.model._box import Mask
 
 __all__ = ["FEWEST_PIXELS", "pieces_of"]
 
-FEWEST_PIXELS = 10  # a new cell, or a piece that becomes a cell, has at least as many
+FEWEST_PIXELS = 10  # minimum for a new cell, or a piece that becomes a cell
 
 
 def pieces_of(mask: Mask) -> list[Mask]:
-    """Parts of a mask (Z, Y, X) that do not touch by an edge, the largest first."""
+    """Connected pieces of a mask (Z, Y, X), which do not touch by an edge; the largest first."""
     from scipy import ndimage
 
     numbered, n = ndimage.label(mask)

@@ -1,4 +1,4 @@
-"""What is kept between starts, as JSON in the home folder."""
+"""Preferences kept between sessions, as JSON in the home folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Preferences:
         return dict(found) if isinstance(found, dict) else {}
 
     def put(self, name: str, values: Mapping[str, Any]) -> None:
-        """Keep the values of a section; other sections stay as other windows have left them."""
+        """Save the values of a section; other sections stay as other windows have left them."""
         kept, path = self._read(), self._file()
         if path is None or (not values and name not in kept):
             return
@@ -52,7 +52,7 @@ class Preferences:
         path = self._file()
         try:
             content = json.loads(path.read_text("utf-8")) if path is not None else {}
-        except (OSError, ValueError, RecursionError):  # none yet, or none that was written here
+        except (OSError, ValueError, RecursionError):  # no file yet, or not one written here
             return {}
         return content if isinstance(content, dict) else {}
 
@@ -64,7 +64,7 @@ class Preferences:
 
 
 def take(state: Any, values: Mapping[str, Any]) -> None:
-    """Set those fields of a dataclass that have a value of their own type; lists become tuples where the field is one.
+    """Set the fields of a dataclass for which there is a value of the right type; lists become tuples if needed.
 
     Examples
     --------

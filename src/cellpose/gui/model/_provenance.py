@@ -1,4 +1,4 @@
-"""Where the cells of a file come from: which model found them, with which settings, and what was done by hand."""
+"""The origin of the cells of a file: which model found them, with which settings, and edits by hand."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _PLAIN = (str, int, float, bool, type(None))
 
 @dataclass(frozen=True)
 class Origin:
-    """One time that cells were found, or taken from a file.
+    """One event that found cells, or loaded them from a file.
 
     Parameters
     ----------
     what
         ``"segment"``, ``"thresholds"`` or ``"load masks"``: the name of the edit.
     model
-        Name of the model; of masks that were loaded the name of their file.
+        Name of the model; for loaded masks, the name of their file.
     cells
-        How many were found.
+        Number of cells found.
     settings
-        Those of the run, plain values by name.
+        Settings of the run, plain values by name.
     when
         ISO 8601, local time.
     version
-        Of this package.
+        Version of this package.
     """
 
     what: str
@@ -51,7 +51,7 @@ class Origin:
 
 
 def by_hand(rows: Table) -> dict[str, int]:
-    """How many cells there are, drawn or corrected by hand, looked at, and given a class."""
+    """Number of all cells, and of those drawn or corrected by hand, checked, and given a class."""
     return {
         mark("cells"): len(rows),
         mark("drawn or corrected"): int(np.count_nonzero(rows["manual"])),
@@ -66,7 +66,7 @@ def content_of_origins(origins: Sequence[Origin], rows: Table) -> dict[str, Any]
 
 
 def origins_of(content: Any) -> tuple[Origin, ...]:
-    """The origins in a ``_seg.npy``; invalid entries are left out."""
+    """The origins in a ``_seg.npy``; invalid entries are dropped."""
     listed = content.get("origins") if isinstance(content, Mapping) else None
     if not isinstance(listed, (list, tuple)):
         return ()

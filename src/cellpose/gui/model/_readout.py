@@ -1,4 +1,4 @@
-"""What stands at one place of an image, in words for the status bar."""
+"""The status bar text for a position in the image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["readout"]
 
 
 def readout(document: Document, plane: int, y: int, x: int) -> str:
-    """Place, intensities as they stand in the file, and cell of a pixel; empty outside the image.
+    """Position, intensities as in the file, and cell of a pixel; empty outside the image.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A segmentation of the window as a command line and as Python, to be run elsewhere."""
+"""A segmentation of the window as a command line and as Python, for use elsewhere."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ class Recipe:
     image
         The image.
     model
-        As ``CellposeModel`` takes it.
+        Model name or path for ``CellposeModel``.
     gpu
         Whether it runs on a GPU.
     channels
-        As ``eval`` takes them; None: the model takes none.
+        Channels for ``eval``; None: the model takes none.
     diameter
-        In pixels; None: as the model was trained.
+        Diameter in pixels; None: the training diameter of the model.
     trained_diameter
-        The diameter for U-Nets where ``diameter`` is None: the command line needs one; None: a transformer.
+        For U-Nets, the diameter if ``diameter`` is None, because the command line needs one; None: a transformer.
     percentile, filters
-        Keywords of ``Normalization``; filters that do nothing are left out.
+        Keywords of ``Normalization``; filters without effect are left out.
     masking
-        As `SegmentationSettings.masking` gives them.
+        The values of `SegmentationSettings.masking`.
     volume
-        Of a volume what `SegmentationSettings.volume` gives; None: a plane.
+        For a volume, the values of `SegmentationSettings.volume`; None: a plane.
     n_channels
-        So many channels of the file are used, those after it are constant; None: all.
+        Number of channels of the file that are used, the rest are constant; None: all.
     restore
-        Name of the restoration model that comes before; empty: none.
+        Name of the restoration model to run first; empty: none.
     """
 
     image: Path
@@ -61,20 +61,20 @@ class Recipe:
     restore: str = ""
 
     def command(self, *, folder: bool = False, windows: bool = os.name == "nt") -> str:
-        """A command line that writes the same masks as ``_cp_masks.tif``, and leaves the ``_seg.npy`` as it is.
+        """A command line that writes the same masks as ``_cp_masks.tif`` and does not touch the ``_seg.npy``.
 
         Parameters
         ----------
         folder
-            Of all images of the folder.
+            Process all images of the folder.
         windows
-            Quoted for the shells of Windows instead of those of Linux and macOS.
+            Quote for Windows shells instead of those of Linux and macOS.
         """
         source = ["--dir", str(self.image.parent)] if folder else ["--image_path", str(self.image)]
         return quoted(["python", "-m", "cellpose", *source, *self.options(), "--save_tif", "--no_npy"], windows=windows)
 
     def options(self) -> list[str]:
-        """The words of a command line that say how images are segmented."""
+        """The command line arguments that define how images are segmented."""
         diameter = self.diameter or self.trained_diameter
         words: list[Any] = ["--pretrained_model", self.model, *(["--use_gpu"] if self.gpu else [])]
         if self.channels is not None:
@@ -93,7 +93,7 @@ class Recipe:
         return [_text(word) for word in words]
 
     def python(self, *, folder: bool = False) -> str:
-        """Python that makes the same masks, of the image or of all images of its folder."""
+        """Python code that makes the same masks, for the image or for all images of its folder."""
         options: dict[str, Any] = {"channel_axis": -1}
         if self.channels is not None:
             options["channels"] = list(self.channels)
@@ -124,7 +124,7 @@ class Recipe:
 
 
 def quoted(words: Sequence[str], *, windows: bool) -> str:
-    """Words as one line of a shell.
+    """Quote words as one shell command line.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def quoted(words: Sequence[str], *, windows: bool) -> str:
     """
     if not windows:
         return shlex.join(words)
-    # cmd and PowerShell both take double quotes; names of Windows files hold none themselves
+    # cmd and PowerShell both accept double quotes; Windows file names cannot contain them
     return " ".join(word if word and set(word) <= _SAFE else f'"{word}"' for word in words)
 
 

@@ -1,4 +1,4 @@
-"""Which cells lie in a part of a plane: those that a rectangle touches, those that a line goes around."""
+"""Finding the cells in a part of a plane: touched by a rectangle, or inside a line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Rectangle", "box_of", "cells_inside", "cells_touched"]
 
 Rectangle = tuple[float, float, float, float]  # first row, first column, last row, last column
 
-_MOST_PIXELS = 2**20  # of a region that are looked at; of a larger one every n-th
+_MOST_PIXELS = 2**20  # pixels of a region that are checked; in a larger region every n-th
 
 
 def box_of(region: Rectangle, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -26,7 +26,7 @@ def box_of(region: Rectangle, shape: tuple[int, ...]) -> tuple[int, int, int, in
 
 
 def cells_touched(labels: LabelStore, plane: int, region: Rectangle) -> set[int]:
-    """Numbers of the cells with a pixel in a rectangle of a plane; only those on its border are looked at."""
+    """Numbers of the cells with a pixel in a rectangle of a plane; only cells on its border are checked by pixel."""
     y0, y1, x0, x1 = box_of(region, labels.shape)
     if y1 <= y0 or x1 <= x0:
         return set()
@@ -44,7 +44,7 @@ def cells_touched(labels: LabelStore, plane: int, region: Rectangle) -> set[int]
 
 
 def cells_inside(labels: LabelStore, plane: int, line: npt.NDArray[Any]) -> set[int]:
-    """Numbers of the cells that lie for more than a half inside of a closed line.
+    """Numbers of the cells with more than half of their area inside a closed line.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def cells_inside(labels: LabelStore, plane: int, line: npt.NDArray[Any]) -> set[
     plane
         The plane of the line.
     line
-        Its corners (n, 2), y and x in pixels. Of a large region, pixels at regular steps are looked at.
+        Its corners (n, 2), y and x in pixels. In a large region, pixels are sampled at regular steps.
     """
     if len(line) < 3:
         return set()
@@ -80,7 +80,7 @@ def cells_inside(labels: LabelStore, plane: int, line: npt.NDArray[Any]) -> set[
 def _near(
     labels: LabelStore, plane: int, y0: int, y1: int, x0: int, x1: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Numbers and boxes (n, 6) of the cells whose boxes meet a rectangle of a plane."""
+    """Numbers and boxes (n, 6) of the cells whose boxes intersect a rectangle of a plane."""
     ids = labels.ids
     ends: npt.NDArray[np.int32] = labels.table["box"][ids]
     z_first, z_end, top, bottom, left, right = ends.T

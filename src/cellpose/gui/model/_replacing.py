@@ -1,4 +1,4 @@
-"""The cells of a segmentation, of all or of a part, in place of those that are there."""
+"""Replacing cells by those of a segmentation, in the whole image or in a part."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def replace_all(
     keep: Iterable[int] = (),
     name: str = "segment",
 ) -> Edit:
-    """The cells of a segmentation in place of those that are there.
+    """Replace all cells by those of a segmentation.
 
     Parameters
     ----------
@@ -37,10 +37,10 @@ def replace_all(
     labels
         New labels 1..n, of the shape of the planes.
     scores
-        Of the new cells, (n,); None: unknown.
+        Scores of the new cells, (n,); None: unknown.
     keep
-        Cells that stay as they are. New cells give way to them, and those that lie under one for more than a half are
-        the same cell found again, and left out.
+        Cells that stay as they are. New cells give way to them. A new cell more than half covered by one is the same
+        cell found again, and is dropped.
     name
         Name of the edit.
     """
@@ -59,23 +59,23 @@ def replace_within(
     keep: Iterable[int] = (),
     name: str = "segment",
 ) -> Edit:
-    """The cells of a segmentation of a part of the planes, in place of those that are there.
+    """Replace the cells in a part of the planes by those of a segmentation of that part.
 
-    A cell belongs to the part if more than a half of it lies there. Others stay as they are, whether found or kept.
-    In a movie a cell that is found again takes over the links of the one that it replaces.
+    A cell belongs to the part if more than half of it lies there. Old cells outside the part stay, and new ones are
+    dropped. In a movie, a cell found again takes over the links of the cell it replaces.
 
     Parameters
     ----------
     store
         The labels.
     box
-        Where the new labels lie: the part with a margin, so that cells on its border are whole.
+        Box of the new labels: the part with a margin, so that cells on its border are whole.
     labels
         New labels 1..n, of the shape of the box.
     region
-        The part, inside of the box.
+        The part, inside the box.
     scores, keep, name
-        As of `replace_all`.
+        As in `replace_all`.
     """
     new = np.ascontiguousarray(labels, np.int32)
     found = scan(new)
@@ -123,7 +123,7 @@ def _sizes(labels: Planes, largest: int) -> npt.NDArray[np.int64]:
 
 
 def _largest_piece_stays(new: Planes, label: int, box: Box, others: Mask) -> bool:
-    """Leave of a new cell that others cut its largest piece; whether that is large enough for a cell."""
+    """Keep only the largest piece of a new cell cut by others; return whether it is large enough for a cell."""
     mask = new[box.slices] == label
     pieces = pieces_of(mask & ~others[box.slices])
     if not pieces or np.count_nonzero(pieces[0]) < FEWEST_PIXELS:

@@ -1,4 +1,4 @@
-"""The image after a filter, or after a network that restores: a picture beside the image, and what is segmented."""
+"""The image after a filter or a restoration network: a picture beside the image, and the input of segmentation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cellpose.gui.model._picture import FULL, Picture
 
 __all__ = ["FILTER", "Restored", "content_of_restored", "restored_image", "restored_of"]
 
-FILTER = "filter"  # what a _seg.npy says of a filter in place of the name of a model
+FILTER = "filter"  # stands in a _seg.npy for a filter, in place of the name of a model
 _MOST_RATIO = 100.0
 
 
@@ -24,18 +24,18 @@ class Restored:
     Parameters
     ----------
     picture
-        To be looked at; ``ratio`` times as high and wide as the image.
+        Picture for display; ``ratio`` times as high and wide as the image.
     filters
-        Of a filter, keywords of ``Normalization`` as `SegmentationSettings.filters` gives them: networks get the raw
-        image and do the filter themselves, so that nothing is filtered twice.
+        For a filter, keywords of ``Normalization`` from `SegmentationSettings.filters`: networks get the raw image and
+        apply the filter themselves, so nothing is filtered twice.
     model
-        Name of the restoration model; empty: it is a filter.
+        Name of the restoration model; empty: a filter.
     stack
-        What networks get in place of the image, float32 (Z, C, Y, X) as the restoration model gave it; None: a filter.
+        Input of networks in place of the image, float32 (Z, C, Y, X), from the restoration model; None: a filter.
     ratio
-        How much larger than the image it is; cells stay at the size of the image.
+        Its size relative to the image; cells stay at the size of the image.
     channels
-        The 1-based pair that was restored, 0 for gray or none; None: each channel for itself.
+        The restored 1-based pair, 0 for gray or none; None: each channel separately.
     """
 
     picture: Picture
@@ -54,11 +54,11 @@ class Restored:
         channels: tuple[int, int] | None,
         n_channels: int,
     ) -> Restored:
-        """What a restoration model made of an image with so many channels."""
+        """The result of a restoration model for an image with this many channels."""
         return cls(Picture.of(_in_places(stack, channels, n_channels)), {}, model, stack, ratio, channels)
 
     def there(self, places: slice, axis: int) -> slice:
-        """Where places of the image are along an axis of (Z, Y, X)."""
+        """Convert a slice of the image along an axis of (Z, Y, X) to the restored image."""
         if axis == 0 or places.start is None:
             return places
         return slice(round(places.start * self.ratio), round(places.stop * self.ratio))
@@ -67,7 +67,7 @@ class Restored:
 def _in_places(
     stack: npt.NDArray[np.float32], channels: tuple[int, int] | None, n_channels: int
 ) -> npt.NDArray[np.float32]:
-    """Restored channels where those of the image stand, so that both have the same colours."""
+    """Put restored channels at the positions of the image's channels, so both have the same colors."""
     if channels is None or channels[0] == 0 or n_channels == 1:
         return stack
     out = np.zeros((len(stack), n_channels, *stack.shape[2:]), np.float32)
@@ -80,7 +80,8 @@ def _in_places(
 def content_of_restored(restored: Restored | None) -> dict[str, Any]:
     """The keys ``restore``, ``ratio`` and ``img_restore`` of a ``_seg.npy``, as the original writes them.
 
-    ``img_restore`` is float32 ([Z,] Y, X, C): of a model its own values, of a filter those that are shown, 0 to 255.
+    ``img_restore`` is float32 ([Z,] Y, X, C): for a model its output values, for a filter the displayed values, 0 to
+    255.
     """
     if restored is None:
         return {}
@@ -100,18 +101,18 @@ def content_of_restored(restored: Restored | None) -> dict[str, Any]:
 def restored_of(
     content: Mapping[str, Any], shape: tuple[int, int, int], channels: tuple[int, int] | None, n_channels: int
 ) -> Restored | None:
-    """What a restoration model made of the image, from the content of a ``_seg.npy``; None: there is nothing usable.
+    """The restored image from the content of a ``_seg.npy``; None: there is nothing usable.
 
     Parameters
     ----------
     content
-        Of the file.
+        Content of the file.
     shape
-        Of the labels, (Z, Y, X).
+        Shape of the labels, (Z, Y, X).
     channels
-        The pair that was segmented.
+        The segmented pair of channels.
     n_channels
-        Of the image.
+        Number of channels of the image.
     """
     model, image, ratio = content.get("restore"), content.get("img_restore"), content.get("ratio", 1.0)
     if not isinstance(model, str) or model in ("", FILTER) or not isinstance(image, np.ndarray):

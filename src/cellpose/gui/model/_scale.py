@@ -1,4 +1,4 @@
-"""Lengths in micrometres: in words, and round ones for a scale bar."""
+"""Lengths in micrometers: as text, and rounded for a scale bar."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from math import floor, log10
 
 __all__ = ["in_words", "pixels_in", "round_length"]
 
-_UNITS = ((1e4, "cm"), (1e3, "mm"), (1.0, "µm"), (1e-3, "nm"))  # in micrometres
+_UNITS = ((1e4, "cm"), (1e3, "mm"), (1.0, "µm"), (1e-3, "nm"))  # in micrometers
 _TYPED = re.compile(r"\s*([0-9]*[.,]?[0-9]+)\s*(µm|μm|um|nm|mm)\s*")
 
 
 def round_length(longest: float) -> float:
-    """The longest of 1, 2, 5, 10, 20, 50, ... that is not above a length.
+    """The largest of 1, 2, 5, 10, 20, 50, ... that does not exceed a length.
 
     Examples
     --------
@@ -24,7 +24,7 @@ def round_length(longest: float) -> float:
 
 
 def in_words(um: float, digits: int = 4) -> str:
-    """A length in micrometres with the unit that gives the shortest number.
+    """Format a length in micrometers with the unit that gives the shortest number.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def in_words(um: float, digits: int = 4) -> str:
 
 
 def pixels_in(text: str, pixel_um: float | None) -> float | None:
-    """The pixels of a length that was typed with its unit; None where it has none or pixels have no size.
+    """Convert a typed length with a unit to pixels; None if it has no unit or the pixel size is unknown.
 
     Examples
     --------

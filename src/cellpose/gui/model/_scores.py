@@ -1,4 +1,4 @@
-"""How sure a model is of each cell that it found."""
+"""Confidence of a model in each cell it found."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ SCORING_KEY = "scored_by"  # of a _seg.npy
 
 @dataclass(frozen=True)
 class Scoring:
-    """What the scores of an image mean.
+    """The meaning of the scores of an image.
 
     Parameters
     ----------
     model
         Name of the model.
     calibrated
-        Whether a score is the share of correct cells among such cells, as the reliability curve of the model tells;
-        else it is a plain score, which sorts cells but is no share.
+        Whether a score is the fraction of correct cells among cells like it, by the reliability curve of the model;
+        else it is a plain score, which only ranks cells.
     """
 
     model: str
@@ -63,13 +63,13 @@ class Scoring:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Labels 1..n with the scores (n,) that their cells have; NaN where nothing is known."""
+    """Labels 1..n with the scores (n,) of their cells; NaN if unknown."""
 
     labels: npt.NDArray[np.int32]
     scores: npt.NDArray[np.float32]
 
     def for_cells_of(self, labels: npt.NDArray[np.int32]) -> Scored:
-        """Other labels of the same flows, with the scores of those cells that are the same, pixel for pixel."""
+        """Other labels of the same flows, with the scores of the cells that have exactly the same pixels."""
         scores = np.full(int(labels.max(initial=0)), np.nan, np.float32)
         if labels.shape != self.labels.shape or not scores.size or not self.scores.size:
             return Scored(labels, scores)
@@ -88,16 +88,16 @@ class Scored:
 def score_cells(
     labels: npt.NDArray[Any], dP: Any, cellprob: Any, model: str
 ) -> tuple[npt.NDArray[np.float32], Scoring]:
-    """Scores (n,) of the labels 1..n, 0 to 1, higher is surer; NaN where nothing is known.
+    """Scores (n,) of the labels 1..n, from 0 to 1, higher is more certain; NaN if unknown.
 
     Parameters
     ----------
     labels
         (Y, X) or (Z, Y, X).
     dP, cellprob
-        What the network gave; see `dynamics.cell_scores`.
+        Output of the network; see `dynamics.cell_scores`.
     model
-        Name or path of the model, by whose reliability curve the scores are calibrated, if it carries one.
+        Name or path of the model. Its reliability curve, if it has one, calibrates the scores.
     """
     from cellpose import dynamics
 
@@ -108,12 +108,12 @@ def score_cells(
 
 
 def scoring_of(model: str) -> Scoring:
-    """What the scores of cells that this model found mean."""
+    """The meaning of the scores of cells found by this model."""
     return Scoring(model, bool(model) and weights.reliability(model) is not None)
 
 
 def score_others(scored: Scored, dP: Any, cellprob: Any, model: str) -> Scored:
-    """As `score_cells`, of those cells only that have no score yet."""
+    """As `score_cells`, but only for cells without a score."""
     unknown = np.append(False, np.isnan(scored.scores))
     table = np.where(unknown, np.arange(unknown.size), 0).astype(np.int32)
     if not unknown.any():

@@ -1,4 +1,4 @@
-"""The planes that a volume is looked at in: XY, XZ and YZ."""
+"""The sections through a volume: XY, XZ and YZ."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from cellpose.gui.model._view import ViewState
 
 __all__ = ["SECTIONS", "XY", "XZ", "YZ", "Section"]
 
-XY, XZ, YZ = 0, 1, 2  # the axis of the volume that goes through the plane: z, y, x
+XY, XZ, YZ = 0, 1, 2  # the axis of the volume normal to the section: z, y, x
 SECTIONS = ("XY", "XZ", "YZ")
 
 
 class Section(NamedTuple):
-    """A plane through a volume, as it is seen.
+    """A plane through a volume, as displayed.
 
     Parameters
     ----------
     axis
         ``XY``: rows are y, columns x. ``XZ``: rows are z, columns x. ``YZ``: rows are y, columns z.
     place
-        Where it cuts that axis.
+        Position along that axis.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class Section(NamedTuple):
 
     @classmethod
     def seen(cls, view: ViewState, axis: int) -> Section:
-        """The plane of this axis that is looked at."""
+        """The section of this axis in view."""
         return cls(axis, (view.plane, *view.cross)[axis])
 
     def of(self, volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -50,24 +50,24 @@ class Section(NamedTuple):
         return seen
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        """Of a volume (Z, Y, X) as it is seen: planes, rows, columns."""
+        """The displayed shape of a volume (Z, Y, X): planes, rows, columns."""
         z, y, x = shape
         return ((z, y, x), (y, z, x), (x, y, z))[self.axis]
 
     def lifted(self, box: Box) -> Box:
-        """The box in the volume of a box of planes, rows and columns as they are seen; and back."""
+        """Convert a box of displayed planes, rows and columns to the volume; also the inverse."""
         z, y, x = ((box[0], box[1]), (box[2], box[3]), (box[4], box[5]))
         pairs = ((z, y, x), (y, z, x), (x, y, z))[self.axis]
         return Box(*pairs[0], *pairs[1], *pairs[2])
 
     def turned(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """An array of planes, rows and columns as they are seen as one (Z, Y, X), and back; a view."""
+        """Convert an array of displayed planes, rows and columns to (Z, Y, X), as a view; also the inverse."""
         return array if self.axis == XY else array.swapaxes(0, self.axis)
 
     def lift(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
-        """Box and mask of what was drawn as they are seen, in the volume."""
+        """Convert a drawn box and mask, as displayed, to the volume."""
         return self.lifted(box), self.turned(mask)
 
     def voxel(self, row: int, column: int) -> tuple[int, int, int]:
-        """The voxel (z, y, x) that is seen at a place."""
+        """The voxel (z, y, x) displayed at a position."""
         return ((self.place, row, column), (row, self.place, column), (column, row, self.place))[self.axis]

@@ -1,4 +1,4 @@
-"""Documents as ``_seg.npy``, and back: what the original writes and reads, with some keys more that it ignores."""
+"""Documents as ``_seg.npy`` files: the keys of the original, and some more that it ignores."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ __all__ = [
     "seg_path",
 ]
 
-AXIS_KEY = "planes"  # of a _seg.npy of a movie: "T", so that it is known where the image does not say
+AXIS_KEY = "planes"  # in the _seg.npy of a movie: "T", because the image may not state it
 
-_OURS = ("background_radius",)  # options that the original does not know, written where they are set
-_REGION_KEY = "flows_region"  # of a _seg.npy: the Box that the flows are of
+_OURS = ("background_radius",)  # options unknown to the original, written only if set
+_REGION_KEY = "flows_region"  # in a _seg.npy: the Box covered by the flows
 
-# Rows of the table that are kept beside the masks, by their keys in the file.
+# Columns of the table stored beside the masks, by their keys in the file.
 _KEPT = {"ismanual": "manual", "scores": "score", "checked": "checked", "classes": "kind"}
 
 
 def seg_path(image: Path) -> Path:
-    """Where the segmentation of an image is kept."""
+    """The file for the segmentation of an image."""
     return image.with_name(f"{image.stem}_seg.npy")
 
 
 def put_aside(seg: Path) -> Path:
-    """Give a ``_seg.npy`` another name, so that nothing is written over it; the new path, one that was free."""
+    """Rename a ``_seg.npy`` so that it is not overwritten; return the new, free path."""
     names = (f"{seg.stem}_kept{number or ''}.npy" for number in count())
     kept = next(path for path in map(seg.with_name, names) if not path.exists())
     seg.replace(kept)
@@ -66,26 +66,26 @@ def put_aside(seg: Path) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A document at one moment, to be written while it is edited on.
+    """The state of a document at one moment, to write while editing continues.
 
     Parameters
     ----------
     labels
-        Numbered 1..n; copied by whoever writes them.
+        Labels numbered 1..n; copied when they are written.
     rows
-        Of the table, dtype ``CELL`` (n,).
+        Rows of the table, dtype ``CELL`` (n,).
     ids
         The numbers of these cells in the document, int32 (n,).
     flows, path, found, scoring, origins, ignored
-        Of the document.
+        Those of the document.
     axis
-        Of the document: what its planes are.
+        The axis of the document's planes.
     classes
-        Names and colours of the classes, as `Classes.content` gives them; empty: the file names none.
+        Names and colors of the classes, from `Classes.content`; empty: the file names none.
     settings
-        As they were.
+        The settings at that moment.
     restored
-        The image after a filter or a restoration model, where there is one.
+        The image after a filter or a restoration model, if there is one.
     """
 
     labels: Frozen
@@ -125,7 +125,7 @@ class Snapshot:
 
 
 def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
-    """The dict of a ``_seg.npy``; ``state`` tells this file from all others, see `state_of`."""
+    """The dict of a ``_seg.npy``; ``state`` identifies this file, see `state_of`."""
     labels, settings, flows = snapshot.labels.labels(), snapshot.settings, snapshot.flows
     planes = labels[0] if labels.shape[0] == 1 else labels
     palette, filters = cell_colors(), snapshot.restored.filters if snapshot.restored else {}
@@ -164,7 +164,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
 
 
 def _enlarged(masks: npt.NDArray[Any], restored: Restored | None) -> dict[str, Any]:
-    """The masks at the size of a restored image that is larger, as the command line writes them."""
+    """The masks at the size of a larger restored image, as the command line writes them."""
     if restored is None or restored.ratio == 1:
         return {}
     from cellpose.denoise import at_image_size
@@ -173,7 +173,7 @@ def _enlarged(masks: npt.NDArray[Any], restored: Restored | None) -> dict[str, A
 
 
 def restore(document: Document, seg: Segmentation) -> None:
-    """Facts of cells of a file, for a document that was made with its labels."""
+    """Restore cell attributes from a file, for a document made with its labels."""
     count = document.labels.next_id - 1
     for key, name in _KEPT.items():
         values = seg.ismanual if key == "ismanual" else seg.content.get(key)
@@ -190,7 +190,7 @@ def restore(document: Document, seg: Segmentation) -> None:
 
 
 def restore_flows(document: Document, seg: Segmentation) -> None:
-    """Flows of a file; of movies none are kept."""
+    """Restore flows from a file; files of movies have none."""
     if document.is_movie:
         return
     if seg.dP is not None or seg.flows_rgb is not None:
@@ -200,7 +200,7 @@ def restore_flows(document: Document, seg: Segmentation) -> None:
 
 
 def _region_of(seg: Segmentation, shape: tuple[int, ...]) -> Box | None:
-    """The part of the image that the flows of a file are of; None: all."""
+    """The part of the image covered by the flows of a file; None: all."""
     kept = seg.content.get(_REGION_KEY)
     if not isinstance(kept, np.ndarray) or kept.shape != (6,) or kept.dtype.kind not in "iu":
         return None
@@ -210,7 +210,7 @@ def _region_of(seg: Segmentation, shape: tuple[int, ...]) -> Box | None:
 
 
 def restore_restored(document: Document, seg: Segmentation) -> None:
-    """What a restoration model made of the image, of a file that was read with it."""
+    """Restore the restored image from a file that was read with it."""
     n_channels = document.stack.shape[1]
     document.restored = restored_of(seg.content, document.labels.shape, channels_of(seg), n_channels)
 
@@ -226,9 +226,9 @@ def channels_of(seg: Segmentation) -> tuple[int, int] | None:
 
 
 def restore_settings(settings: SegmentationSettings, seg: Segmentation) -> bool:
-    """Diameter, channels, percentiles and filter as a file has them; whether the image is to be filtered.
+    """Restore diameter, channels, percentiles and filter from a file; return whether to filter the image.
 
-    Thresholds stay as they are: to change them would make other masks than those of the file.
+    Thresholds stay as they are: changing them would make masks different from those in the file.
     """
     if seg.diameter:
         settings.diameter = seg.diameter
@@ -249,12 +249,12 @@ def restore_settings(settings: SegmentationSettings, seg: Segmentation) -> bool:
 
 
 def knows_flows(flows: Flows | None) -> bool:
-    """Whether masks can be made of them."""
+    """Whether masks can be made from the flows."""
     return flows is not None and flows.dP is not None and flows.cellprob is not None
 
 
 def flows_to_write(flows: Flows | None, shape: tuple[int, ...]) -> list[npt.NDArray[Any]]:
-    """The three arrays that a file holds; zeros where nothing is known."""
+    """The three arrays for a file; zeros where unknown."""
     ndim = len(shape)
     if flows is None or flows.dP is None or flows.cellprob is None:
         empty = np.zeros(shape, np.float32)

@@ -1,4 +1,4 @@
-"""What a segmentation is asked for: model, diameter, channels, thresholds. Each field has an event of its name."""
+"""Settings of a segmentation: model, diameter, channels, thresholds. Each field has an event of its name."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _MASKING = describe(Masking)
 
 @dataclass
 class SegmentationSettings:
-    """Parameters of a run, named as those of ``CellposeModel.eval``.
+    """Parameters of a run, named like those of ``CellposeModel.eval``.
 
     Parameters
     ----------
     model
         Name or path; empty: the default model.
     diameter
-        In pixels; 0: what the model was made for.
+        In pixels; 0: the training diameter of the model.
     channels
         1-based channel to segment and channel of nuclei, 0 for gray or none; for U-Nets.
     gpu
@@ -32,23 +32,23 @@ class SegmentationSettings:
     lower, upper
         Percentiles that become 0 and 1.
     niter
-        0: from the diameter.
+        Number of iterations; 0: from the diameter.
     background_radius, sharpen_radius, smooth_radius, tile_norm_blocksize, tile_norm_smooth3D, invert
-        Of the filter; they count once the image is filtered.
+        Parameters of the filter; in effect once the image is filtered.
     stitch_threshold
-        Of volumes: overlap from which the masks of neighbouring planes become one cell; 0: 3D flows instead.
+        For volumes: overlap from which the masks of neighboring planes become one cell; 0: 3D flows instead.
     flow3D_smooth
-        Of volumes: sigma in pixels that smooths 3D flows.
+        For volumes: sigma in pixels for smoothing 3D flows.
     anisotropy
-        Of volumes: distance of planes in pixels.
+        For volumes: distance between planes in pixels.
     isotropic_steps
-        Of volumes: follow 3D flows by true distances. As published a step along z is as many planes as it is pixels
-        along y and x, and cells of thick planes fall apart.
+        For volumes: follow 3D flows by true distances. In the published method, a step along z covers as many planes as
+        it covers pixels along y and x, and cells of thick planes fall apart.
     restorer
-        Which restoration models are used: ``"bundled"``, those that were trained on the images of ``"cyto3"``,
-        ``"cyto2"`` or ``"nuclei"``, or the path of a file.
+        Restoration models to use: ``"bundled"``, those trained on the images of ``"cyto3"``, ``"cyto2"`` or
+        ``"nuclei"``, or the path of a file.
     keep_corrected
-        Cells drawn or corrected by hand survive another run.
+        Whether cells drawn or corrected by hand survive another run.
     """
 
     events = SignalGroupDescriptor()
@@ -83,7 +83,7 @@ class SegmentationSettings:
         return 0 <= self.lower < self.upper <= 100
 
     def filters(self) -> dict[str, Any]:
-        """Keywords of ``Normalization`` that are a filter of the image."""
+        """Keywords of ``Normalization`` that filter the image."""
         return {
             "background_radius": self.background_radius,
             "sharpen_radius": self.sharpen_radius,
@@ -94,11 +94,11 @@ class SegmentationSettings:
         }
 
     def normalization(self, filters: Mapping[str, Any] | None = None) -> Normalization:
-        """How the raw image is prepared, with the filters that it is shown with; raises `OptionError`."""
+        """Normalization of the raw image, with the filters in effect; raises `OptionError`."""
         return Normalization(percentile=(self.lower, self.upper), norm3D=self.norm3D, **(filters or {}))
 
     def told(self) -> dict[str, Any]:
-        """Diameter, thresholds and normalisation as plain values, for the history of a file."""
+        """Diameter, thresholds and normalization as plain values, for the history of a file."""
         filters = {name: value for name, value in self.filters().items() if value}
         return {
             "diameter": self.diameter or None,
@@ -110,11 +110,11 @@ class SegmentationSettings:
 
     @property
     def do_3D(self) -> bool:
-        """Whether volumes are segmented by 3D flows; else plane by plane, and the planes are stitched."""
+        """Whether volumes are segmented by 3D flows; else plane by plane, with stitching."""
         return self.stitch_threshold <= 0
 
     def volume(self) -> dict[str, Any]:
-        """Keywords of ``eval`` for a volume, beside those of a plane."""
+        """Keywords of ``eval`` for a volume, in addition to those for a plane."""
         if not self.do_3D:
             return {"stitch_threshold": self.stitch_threshold}
         smooth = {"flow3D_smooth": self.flow3D_smooth} if self.flow3D_smooth else {}
@@ -123,11 +123,11 @@ class SegmentationSettings:
 
     @property
     def z_spacing(self) -> float:
-        """Distance of planes, by which steps along z are shortened; 1: they are not."""
+        """Distance between planes, by which steps along z are shortened; 1: not shortened."""
         return self.anisotropy if self.isotropic_steps else 1.0
 
     def masking_of(self, is_volume: bool) -> dict[str, Any]:
-        """As `masking`; 3D flows have no flow threshold."""
+        """As `masking`, but 3D flows have no flow threshold."""
         return {**self.masking(), **({"flow_threshold": None} if is_volume and self.do_3D else {})}
 
     def masking(self) -> dict[str, Any]:
@@ -141,6 +141,6 @@ class SegmentationSettings:
 
 
 def filters_something(filters: Mapping[str, Any]) -> bool:
-    """Whether a filter, as `SegmentationSettings.filters` gives it, changes an image."""
+    """Whether a filter from `SegmentationSettings.filters` changes an image."""
     names = ("background_radius", "sharpen_radius", "smooth_radius", "tile_norm_blocksize", "invert")
     return any(filters.get(name) for name in names)

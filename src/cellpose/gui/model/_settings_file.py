@@ -1,4 +1,4 @@
-"""Settings of a segmentation as a file, to be used again or by others; those of a run of the command line too."""
+"""Segmentation settings as a file, to reuse or share; also reads the settings of a command line run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["read_settings", "write_settings"]
 
 _FORMAT, _RUN = "cellpose settings", "cellpose run"
 
-# Of a run, as the command line names them.
+# Settings of a run, by their names on the command line.
 _SAME_NAMES = (
     "diameter", "flow_threshold", "cellprob_threshold", "min_size", "niter", "invert", "background_radius",
     "sharpen_radius", "smooth_radius", "tile_norm_blocksize", "tile_norm_smooth3D",
@@ -41,12 +41,12 @@ def write_settings(path: Path, settings: SegmentationSettings) -> None:
 
 
 def read_settings(path: Path, settings: SegmentationSettings, has_model: Callable[[str], bool]) -> list[str]:
-    """Take the settings of a file, or of the ``cellpose_run.json`` of a run; names of those that cannot be used.
+    """Load settings from a file, or from the ``cellpose_run.json`` of a run; return the names of unusable ones.
 
     Raises
     ------
     FileReadError
-        If it is neither.
+        If the file is neither.
     """
     content = read_json(path)
     form = content.get("format") if isinstance(content, dict) else None

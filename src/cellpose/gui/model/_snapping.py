@@ -1,4 +1,4 @@
-"""A drawn outline and the cell that the flows tell of there."""
+"""Matching a drawn outline with the cell that the flows predict there."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from cellpose.gui.model._box import Box, Mask, box_of_mask, hull
 
 __all__ = ["LEAST_OVERLAP", "snapped"]
 
-LEAST_OVERLAP = 0.5  # intersection over union of what was drawn and what the flows tell of
-_REACH = 0.15  # of the diameter: so far outside of what was drawn the cell may go
+LEAST_OVERLAP = 0.5  # intersection over union of the drawn and the predicted cell
+_REACH = 0.15  # of the diameter: how far the cell may extend beyond the drawn one
 
 
 def snapped(
     box: Box, mask: Mask, find: Callable[[int, int], tuple[Box, Mask] | None]
 ) -> tuple[tuple[Box, Mask] | None, float]:
-    """The cell that the pixels in the middle of a drawn one flow to, near what was drawn.
+    """The cell that the middle pixels of a drawn cell flow to, limited to the surroundings of the drawn cell.
 
     Parameters
     ----------
     box, mask
-        What was drawn, of one plane.
+        The drawn cell, in one plane.
     find
-        The cell at a pixel (y, x).
+        Returns the cell at a pixel (y, x).
 
     Returns
     -------
     found : (Box, Mask) or None
-        None where the flows tell of nothing, or of another cell.
+        None if the flows predict no cell there, or a different one.
     overlap : float
-        Intersection over union of what was drawn and the whole cell, 0 to 1.
+        Intersection over union of the drawn cell and the whole predicted cell, 0 to 1.
     """
     best: tuple[Box, Mask] | None = None
     overlap = 0.0
@@ -47,7 +47,7 @@ def snapped(
 
 
 def _middles(mask: Mask) -> list[tuple[int, int]]:
-    """The pixel farthest from the outline, and that nearest to the mean."""
+    """The pixel farthest from the outline, and the pixel nearest to the mean."""
     inner = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     places = np.argwhere(mask)
     nearest = places[np.abs(places - places.mean(0)).sum(1).argmin()]
@@ -56,7 +56,7 @@ def _middles(mask: Mask) -> list[tuple[int, int]]:
 
 
 def _near(box: Box, mask: Mask, cell_box: Box, cell: Mask) -> tuple[Box, Mask] | None:
-    """The part of a cell that lies in what was drawn or close to it."""
+    """The part of a cell inside the drawn cell or close to it."""
     reach = max(2, ceil(_REACH * sqrt(np.count_nonzero(mask))))
     around = hull([box, cell_box])
     drawn = np.zeros(around.shape[1:], np.uint8)

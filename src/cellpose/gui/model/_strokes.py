@@ -1,4 +1,4 @@
-"""From the path of a pen to pixels."""
+"""Converting the path of a pen to pixels."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from cellpose.gui.model._box import Box, Mask, hull
 
 __all__ = ["FEWEST_POINTS", "disk", "outlined", "painted", "painted_through"]
 
-FEWEST_POINTS = 9  # of a stroke that is the outline of a cell
+FEWEST_POINTS = 9  # minimum for a stroke that outlines a cell
 
 Points = npt.NDArray[Any]
 
 
 def outlined(points: Points, shape: tuple[int, ...], plane: int = 0) -> tuple[Box, Mask]:
-    """What a closed stroke encloses, the pixels under the stroke included.
+    """The pixels enclosed by a closed stroke, including those under the stroke.
 
     Parameters
     ----------
     points
-        Path (n, 2), y and x in pixels; the last point is joined to the first.
+        Path (n, 2), y and x in pixels; the last point is connected to the first.
     shape
-        Of the planes, (Z, Y, X).
+        Shape of the planes, (Z, Y, X).
     plane
-        The plane that the stroke was drawn on.
+        The plane of the stroke.
 
     Raises
     ------
     EditRefusedError
-        If the stroke has fewer than ``FEWEST_POINTS`` points, or lies outside of the image.
+        If the stroke has fewer than ``FEWEST_POINTS`` points, or lies outside the image.
     """
     if len(points) < FEWEST_POINTS:
         message = tr("the stroke has {n} points, too few for a cell; it was not drawn", n=len(points))
@@ -46,14 +46,14 @@ def outlined(points: Points, shape: tuple[int, ...], plane: int = 0) -> tuple[Bo
 
 
 def painted(points: Points, diameter: float | Points, shape: tuple[int, ...], plane: int = 0) -> tuple[Box, Mask]:
-    """What a round brush covers along a path.
+    """The pixels covered by a round brush along a path.
 
     Parameters
     ----------
     points
-        Path (n, 2), y and x in pixels, one point at least.
+        Path (n, 2), y and x in pixels, at least one point.
     diameter
-        Of the brush, in pixels; 1 is a single pixel. An array (n,): at each point.
+        Diameter of the brush in pixels; 1 is a single pixel. An array (n,): one per point.
     shape, plane
         As in `outlined`.
 
@@ -64,7 +64,7 @@ def painted(points: Points, diameter: float | Points, shape: tuple[int, ...], pl
     """
     sizes = np.broadcast_to(np.asarray(diameter, np.float64), len(points))
     corners, box = _inside(points, shape, plane, margin=int(sizes.max()) + 2)
-    corners = corners[[0, *range(len(corners))]]  # two points at least
+    corners = corners[[0, *range(len(corners))]]  # at least two points
     mask = np.zeros(box.shape[1:], bool)
     reaches = (sizes / 2).astype(np.int64)
     for reach in np.unique(reaches):
@@ -79,14 +79,14 @@ def painted(points: Points, diameter: float | Points, shape: tuple[int, ...], pl
 def painted_through(
     points: Points, diameter: float | Points, shape: tuple[int, ...], plane: int, spacing: float
 ) -> tuple[Box, Mask]:
-    """What a ball covers along a path on a plane, on this and on other planes.
+    """The voxels covered by a ball along a path on a plane, on this plane and others.
 
     Parameters
     ----------
     points, diameter, shape, plane
         As in `painted`.
     spacing
-        Distance of planes in pixels.
+        Distance between planes in pixels.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def painted_through(
     reach = int(sizes.max() / 2 / spacing)
     layers = []
     for other in range(max(0, plane - reach), min(shape[0], plane + reach + 1)):
-        across = sizes**2 - (2 * spacing * (other - plane)) ** 2  # squares of the diameters of the ball there
+        across = sizes**2 - (2 * spacing * (other - plane)) ** 2  # squared diameters of the ball in that plane
         if (across > 0).any():
             layers.append(painted(points[across > 0], np.sqrt(across[across > 0]), shape, other))
     around = hull(box for box, _ in layers)
@@ -108,14 +108,14 @@ def painted_through(
 
 
 def disk(diameter: float) -> npt.NDArray[np.uint8]:
-    """The pixels of a round brush, uint8, an odd number along each side; a diameter of 1 is one pixel."""
+    """The pixels of a round brush, uint8, with odd side length; a diameter of 1 is one pixel."""
     reach = max(0, int(diameter / 2))
     y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
     return np.array(y**2 + x**2 <= max(diameter, 1) ** 2 / 4, np.uint8)
 
 
 def _inside(points: Points, shape: tuple[int, ...], plane: int, margin: int) -> tuple[npt.NDArray[np.int32], Box]:
-    """The path as OpenCV takes it, (n, 1, 2) x and y from the corner of the box around it, and that box."""
+    """The path in OpenCV layout, (n, 1, 2), x and y from the corner of its bounding box, and that box."""
     path = np.rint(np.asarray(points, np.float64).reshape(-1, 2)).astype(np.int64)
     _, height, width = shape
     (y0, x0), (y1, x1) = path.min(0) - margin, path.max(0) + margin + 1

@@ -1,4 +1,4 @@
-"""What a model is trained with: the segmented images of a folder, some of them held out to see whether it helped."""
+"""Training data: the segmented images of a folder, some of them held out to measure whether training helped."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Example:
     path
         The image.
     image
-        (Y, X, C), as it is given to networks: the restored or filtered image, where there is one.
+        (Y, X, C), the input of networks: the restored or filtered image, if there is one.
     labels
-        int32 (Y, X), 1..n; -1: not trained on.
+        int32 (Y, X), 1..n; -1: ignored in training.
     corrected
-        Whether a person drew, corrected or checked cells of it.
+        Whether a person drew, corrected or checked any of its cells.
     restored
         What restored it, a model or ``filter``; empty: it is the image itself.
     """
@@ -55,13 +55,13 @@ class Example:
 
     @property
     def cells(self) -> int:
-        """How many it has."""
+        """Number of cells."""
         return int(np.count_nonzero(np.bincount(self.labels[self.labels > 0])))
 
 
 @dataclass(frozen=True, eq=False)
 class OpenImage:
-    """The image that is open, whose cells may be newer than its file.
+    """The open image, whose cells may be newer than its file.
 
     Parameters
     ----------
@@ -72,11 +72,11 @@ class OpenImage:
     labels
         int32 (1, Y, X), 1..n; a copy.
     corrected
-        Whether cells were drawn, corrected or checked.
+        Whether any cells were drawn, corrected or checked.
     ignored
-        Regions that are left out, see `io._ignored`.
+        Regions left out of training, see `io._ignored`.
     restored
-        The image after a filter or a restoration model, where there is one.
+        The image after a filter or a restoration model, if there is one.
     """
 
     path: Path
@@ -94,11 +94,11 @@ class TrainingSet:
     Parameters
     ----------
     folder
-        Where they are.
+        The folder of the images.
     train, held_out
-        To train on; to compare the model before and after with, never trained on.
+        Images to train on; images for comparing the model before and after, never trained on.
     left_out
-        For images that cannot be used: name and why.
+        Unusable images: name and reason.
     """
 
     folder: Path
@@ -108,22 +108,22 @@ class TrainingSet:
 
     @property
     def cells(self) -> int:
-        """Number of cells in all images that are trained on."""
+        """Number of cells in all training images."""
         return sum(example.cells for example in self.train)
 
     @property
     def corrected(self) -> int:
-        """How many images a person worked on, held-out ones included."""
+        """Number of images a person worked on, including held-out ones."""
         return sum(example.corrected for example in (*self.train, *self.held_out))
 
     def only_corrected(self) -> TrainingSet:
-        """The same without images that were never corrected: a model learns little from its own results."""
+        """A copy without images that were never corrected: a model learns little from its own results."""
         others = tuple((e.path.name, tr("not corrected")) for e in self.train if not e.corrected)
         kept = tuple(example for example in self.train if example.corrected)
         return TrainingSet(self.folder, kept, self.held_out, (*self.left_out, *others))
 
     def without_border(self) -> TrainingSet:
-        """The same, but cells that touch the border of their image are ignored, since their shape is not known."""
+        """A copy that ignores cells touching the border of their image, because their full shape is unknown."""
         inner = {example.path: _without_border(example) for example in (*self.train, *self.held_out)}
         none = tuple((path.name, tr("only cells at the border")) for path, each in inner.items() if not each.cells)
         train, held_out = (
@@ -133,12 +133,12 @@ class TrainingSet:
         return TrainingSet(self.folder, train, held_out, (*self.left_out, *none))
 
     def compared_on(self, others: TrainingSet) -> TrainingSet:
-        """The same with nothing held out: models are compared on all images of another folder."""
+        """A copy with no images held out: models are compared on all images of another folder."""
         train = sorted((*self.train, *self.held_out), key=lambda example: example.path)
         return TrainingSet(self.folder, tuple(train), (*others.train, *others.held_out), self.left_out)
 
     def wanted(self, only_corrected: bool, ignore_border: bool) -> TrainingSet:
-        """What of it is to be trained on."""
+        """The part of it to train on."""
         images = self.only_corrected() if only_corrected else self
         return images.without_border() if ignore_border else images
 
@@ -148,17 +148,17 @@ def training_set(
 ) -> TrainingSet:
     """All images of a folder that have cells in a ``_seg.npy`` of one plane.
 
-    Of four corrected images one is held out, of eight two. Which ones depends on their names alone, so that they stay
-    the same while images are added, and models trained one after the other are judged by the same images.
+    One of four corrected images is held out, two of eight. The choice depends only on the names, so it stays the same
+    when images are added, and successive models are compared on the same images.
 
     Parameters
     ----------
     folder
         The folder.
     opened
-        An image that is open: its cells are taken in place of those of its file.
+        The open image: its cells replace those in its file.
     report
-        Told the share of the images that were looked at.
+        Called with the fraction of images read.
     """
     examples: list[Example] = []
     left_out: list[tuple[str, str]] = []

@@ -1,4 +1,4 @@
-"""What a training is asked for, with the values that do well for each family of networks."""
+"""Settings of a training, with values that work well for each family of networks."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _FROM_SCRATCH = Recipe(0.005, 1e-5, 300)
 
 @dataclass
 class TrainingSettings:
-    """Parameters of a training, named as those of ``train.train_seg``.
+    """Parameters of a training, named like those of ``train.train_seg``.
 
     Parameters
     ----------
     base
         Model to start from, or ``SCRATCH``.
     learning_rate, weight_decay, n_epochs
-        Of AdamW, whose steps do not depend on how large the loss of a new kind of image is.
+        Parameters of AdamW, whose step size does not depend on the size of the loss for a new kind of image.
     model_name
         Name of the new model.
     channels
         1-based channel of the cells and channel of nuclei, 0 for gray or none; for U-Nets.
     only_corrected
-        Leave out images that were segmented and never corrected.
+        Leave out images that were segmented but never corrected.
     ignore_border
         Ignore cells that touch the border of their image.
     validation
-        Another folder, whose images the models are compared on; empty: on some that are held out.
+        Another folder with images for comparing models; empty: compare on held-out images.
     """
 
     events = SignalGroupDescriptor()
@@ -55,7 +55,7 @@ class TrainingSettings:
 
     @classmethod
     def of(cls, base: str, channels: tuple[int, int], now: datetime) -> TrainingSettings:
-        """Settings that work well for a base model, with a name made of the time.
+        """Settings that work well for a base model, with a name from the time.
 
         Examples
         --------
@@ -77,7 +77,7 @@ class TrainingSettings:
         return _UNET if self.base == SCRATCH else family_named(family_of_model(self.base))
 
     def start_from(self, base: str) -> None:
-        """Another base model, with the rate, decay and epochs of its family."""
+        """Switch to another base model, with the rate, decay and epochs of its family."""
         self.base = base
         recipe = _FROM_SCRATCH if base == SCRATCH else self._family.learning.window
         self.learning_rate, self.weight_decay, self.n_epochs = (

@@ -1,4 +1,4 @@
-"""The cells of a volume as a body that can be turned, for the eye: a small volume of colours with light and shade."""
+"""The cells of a volume as a rotating 3D body: a small color volume with shading, for display."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import numpy.typing as npt
 
 __all__ = ["shaded"]
 
-_LONGEST = 200  # voxels along a side that are drawn
-_LIGHT = np.array([-0.8, -0.45, -0.4])  # towards it: z, y, x
+_LONGEST = 200  # voxels drawn along a side
+_LIGHT = np.array([-0.8, -0.45, -0.4])  # direction toward the light: z, y, x
 _AMBIENT = 0.45
 
 
 def shaded(planes: npt.NDArray[np.int32], colors: npt.NDArray[np.uint8], aspect: float) -> npt.NDArray[np.uint8]:
-    """Surfaces of cells with light from one side.
+    """Shade the surfaces of cells, with light from one side.
 
     Parameters
     ----------
     planes
         Labels, int32 (Z, Y, X).
     colors
-        Of each label, uint8 (labels, 3).
+        Color of each label, uint8 (labels, 3).
     aspect
-        Distance of planes in pixels.
+        Distance between planes in pixels.
 
     Returns
     -------
     uint8 (Z, Y, X, 4)
-        Red, green, blue and opacity, of cubic voxels, at most ``_LONGEST`` along a side. Opaque where cells end, else
-        clear.
+        Red, green, blue and opacity of cubic voxels, at most ``_LONGEST`` along a side. Opaque at the surface of cells,
+        else transparent.
 
     Examples
     --------
@@ -49,14 +49,14 @@ def shaded(planes: npt.NDArray[np.int32], colors: npt.NDArray[np.uint8], aspect:
     brightness = _AMBIENT + (1 - _AMBIENT) * np.clip(np.tensordot(light, normals, 1), 0, 1)
     out = np.zeros((*small.shape, 4), np.uint8)
     near = np.where(small > 0, small, ndimage.maximum_filter(small, 3))
-    # clear voxels have the colour of the cell beside them, too: what is mixed of both would be dark else
+    # transparent voxels also get the color of the adjacent cell: else interpolated colors would be dark
     out[..., :3] = colors[near] * brightness[..., None]
     out[_surface(small), 3] = 255
     return out
 
 
 def _sampled(planes: npt.NDArray[np.int32], aspect: float) -> npt.NDArray[np.int32]:
-    """Every n-th voxel, so that voxels are cubes."""
+    """Sample voxels at regular steps, so that they are cubes."""
     sides = np.array(planes.shape) * (aspect, 1, 1)
     wanted = np.maximum(1, np.rint(sides * min(1.0, _LONGEST / sides.max()))).astype(int)
     index = [np.arange(n) * side // n for n, side in zip(wanted, planes.shape, strict=True)]
@@ -64,7 +64,7 @@ def _sampled(planes: npt.NDArray[np.int32], aspect: float) -> npt.NDArray[np.int
 
 
 def _surface(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Voxels of cells with another label beside them."""
+    """Voxels of cells adjacent to another label."""
     padded = np.pad(labels, 1)
     inner = padded[1:-1, 1:-1, 1:-1]
     found = np.zeros(labels.shape, bool)

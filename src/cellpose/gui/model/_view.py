@@ -1,4 +1,4 @@
-"""How the image is looked at: nothing here changes the image, its labels or what a network gets."""
+"""Display settings: nothing here changes the image, its labels or the input of a network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 VIEWS = (mark("image"), "gradXY", "cellprob", "gradZ", mark("restored"))
 COLOR_MODES = ("RGB", mark("red"), mark("green"), mark("blue"), mark("gray"), mark("spectral"))
-COLOR_MAPS = (mark("inverted gray"), "viridis", "magma", "inferno", "cividis")  # of the mean of the channels
+COLOR_MAPS = (mark("inverted gray"), "viridis", "magma", "inferno", "cividis")  # for the mean of the channels
 ALL_COLOR_MODES = (*COLOR_MODES, mark("composite"), *COLOR_MAPS)
 USUAL_COLORS = ("#ff0000", "#00ff00", "#0000ff", "#ffffff", "#00ffff", "#ff00ff", "#ffff00", "#ff8000")
 THEMES = ("system", mark("dark"), mark("light"))
@@ -41,11 +41,11 @@ class ChannelLook:
     Parameters
     ----------
     color
-        ``"#rrggbb"``, in the composite.
+        ``"#rrggbb"``, used in the composite.
     on
-        Whether it is seen at all.
+        Whether it is shown.
     gamma
-        Exponent of the brightness: below 1 what is dark becomes brighter.
+        Exponent of the brightness: below 1, dark areas become brighter.
     """
 
     color: str
@@ -55,73 +55,73 @@ class ChannelLook:
 
 @dataclass
 class ViewState:
-    """What is shown and how; each field has an event of its name in ``events``.
+    """What is shown and how. Each field has an event of its name in ``events``.
 
     Parameters
     ----------
     view
-        Which picture is shown, of ``VIEWS``.
+        The picture shown, one of ``VIEWS``.
     color
-        How its channels become colours, of ``ALL_COLOR_MODES``; keys go through ``COLOR_MODES``.
+        How its channels become colors, one of ``ALL_COLOR_MODES``; keys cycle through ``COLOR_MODES``.
     plane
         The plane of a volume.
     compare
-        Whether the image is shown left of a divider, and what was restored right of it.
+        Whether the image is shown left of a divider, and the restored image right of it.
     divider
-        Where that is, as a share of the width of the view.
+        Position of the divider, as a fraction of the width of the view.
     layout
-        How much of a volume is seen, of ``LAYOUTS``: the plane alone, or with it the sections XZ and YZ, whole or thin.
+        Sections of a volume shown, one of ``LAYOUTS``: the plane alone, or also the sections XZ and YZ, whole or thin.
     cross
-        Row and column of the cross-hairs, through which the sections go.
+        Row and column of the cross-hairs, where the sections cut.
     dz
-        Planes above and below the plane that thin sections show.
+        Number of planes above and below the plane shown in thin sections.
     z_aspect
-        Distance of planes in pixels.
+        Distance between planes in pixels.
     masks_on, outlines_on
         Whether the inside and the outlines of cells are drawn.
     opacity
-        Of the masks, 0 to 255.
+        Opacity of the masks, 0 to 255.
     coloring, palette, cell_color
-        What gives a cell its colour, of ``COLORINGS``; from which colours, of ``PALETTES``; that of the palette of one
-        colour, ``"#rrggbb"``.
+        What determines the color of a cell, one of ``COLORINGS``; the palette, one of ``PALETTES``; the color of the
+        single-color palette, ``"#rrggbb"``.
     outline_width, outlines_own, outline_color
-        Of the outlines in pixels of the screen; whether each has the colour of its cell; else the colour of all.
+        Width of outlines in screen pixels; whether each has the color of its cell; else the color of all.
     class_colors
-        ``"#rrggbb"`` of the classes 1, 2, ..., for the colouring by classes.
+        ``"#rrggbb"`` of the classes 1, 2, ..., for coloring by class.
     tails_on, tail_frames
-        Of a movie: whether the ways of the cells are drawn as lines, and of how many frames before.
+        For a movie: whether the paths of the cells are drawn as lines, and over how many frames back.
     playing, frames_per_s
-        Whether a movie goes on by itself, and how fast.
+        Whether a movie is playing, and how fast.
     isolated
-        Numbers of the cells that alone are seen; empty: all are.
+        Numbers of the only cells shown; empty: all are shown.
     levels
-        For each channel, at least three, the levels that are shown as black and as white, 0 to 255.
+        For each channel, at least three, the levels shown as black and as white, 0 to 255.
     channels
-        How each channel is shown besides; of those behind the end the usual, see `channel`.
+        Other display settings of each channel; channels beyond the end have the defaults, see `channel`.
     auto_levels
-        Take the levels from percentiles of each image.
+        Whether levels come from percentiles of each image.
     brush
         Diameter of the pen in pixels.
     pressure
         Whether the pressure of a pen on a tablet scales the brush.
     ball
-        In volumes the brush is a ball, which goes through several planes.
+        In volumes, whether the brush is a ball, which covers several planes.
     single_stroke
-        A cell is made when a stroke closes; else by Enter, of all strokes.
+        Whether a cell is made when a stroke closes; else Enter makes one from all strokes.
     preserve
-        Drawing and painting leave the pixels of other cells alone; else they take them.
+        Whether drawing and painting leave the pixels of other cells alone; else they take them.
     snap
-        A drawn outline becomes the cell that the flows tell of there, if they tell of about the same.
+        Whether a drawn outline snaps to the cell predicted by the flows, if the two are similar.
     disk_on
         Whether a disk as large as the diameter is shown below the image.
     scale_bar_on, scale_bar_color, scale_bar_corner
-        The scale bar, its colour ``"#rrggbb"`` and its place, of ``CORNERS``.
+        Whether the scale bar is shown, its color ``"#rrggbb"`` and its position, one of ``CORNERS``.
     minimap_on
-        Whether a small picture of the whole is shown while a part is seen.
+        Whether a small overview is shown while only a part of the image is in view.
     full_screen
         Whether the window covers the screen.
     theme, dark
-        Which the user wants, of ``THEMES``, and whether the window is dark, which follows.
+        The theme chosen by the user, one of ``THEMES``, and whether the window is therefore dark.
     """
 
     events = SignalGroupDescriptor()
@@ -175,7 +175,7 @@ class ViewState:
         return ChannelLook(USUAL_COLORS[number % len(USUAL_COLORS)])
 
     def set_channel(self, number: int, **changed: Any) -> None:
-        """Show a channel in another way."""
+        """Change how a channel is shown."""
         n = max(number + 1, len(self.channels))
         self.channels = tuple(replace(self.channel(each), **(changed if each == number else {})) for each in range(n))
 

@@ -1,4 +1,4 @@
-"""Files of planes as volumes (Z, C, Y, X), and of frames as movies (T, C, Y, X): which axis they are."""
+"""Reading files as volumes (Z, C, Y, X) or movies (T, C, Y, X), and choosing the axis of their planes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cellpose.gui._texts import tr
 
 __all__ = ["MOST_COLORS", "aspect_of", "is_volume", "movie_of", "volume_of"]
 
-MOST_COLORS = 32  # an axis that is longer counts planes
+MOST_COLORS = 32  # a longer axis counts planes
 
 
 def is_volume(image: io.Image, as_stack: bool) -> bool:
@@ -23,9 +23,9 @@ def is_volume(image: io.Image, as_stack: bool) -> bool:
     Parameters
     ----------
     image
-        As it was read.
+        The image as read.
     as_stack
-        The user says that files without names of axes hold planes, as ``--Zstack`` does.
+        Whether the user chose to read files without axis names as stacks of planes, as with ``--Zstack``.
 
     Examples
     --------
@@ -41,15 +41,15 @@ def is_volume(image: io.Image, as_stack: bool) -> bool:
         return True
     unnamed = [length for letter, length in zip(image.axes, image.data.shape, strict=True) if letter in "QZ"]
     if image.data.ndim == 4:
-        return bool(unnamed)  # more than a plane in any case
+        return bool(unnamed)  # four axes are always more than a plane
     return bool(unnamed) and image.data.ndim == 3 and (as_stack or min(image.data.shape) > MOST_COLORS)
 
 
 def volume_of(image: io.Image, name: str = tr("the image")) -> npt.NDArray[Any]:
-    """All planes and channels of a file, (Z, C, Y, X), a view where the file allows.
+    """All planes and channels of a file, (Z, C, Y, X), as a view where possible.
 
-    Of axes without names the planes are the first but, of four axes, the shortest, which counts channels; of three
-    whose last is by far the shortest, those are the planes, as the original takes them.
+    If axes have no names, the first counts planes; with four axes, the shortest counts channels. With three axes and
+    the last by far the shortest, the last counts planes, as in the original.
 
     Raises
     ------
@@ -86,14 +86,14 @@ def volume_of(image: io.Image, name: str = tr("the image")) -> npt.NDArray[Any]:
 
 
 def movie_of(image: io.Image, name: str = tr("the image")) -> npt.NDArray[Any]:
-    """All frames and channels of a file, (T, C, Y, X), a view where the file allows.
+    """All frames and channels of a file, (T, C, Y, X), as a view where possible.
 
-    Where no axis has the name T, that of the planes is taken for it, as `volume_of` finds it.
+    If no axis is named T, the axis of the planes is used, as found by `volume_of`.
 
     Raises
     ------
     AxesError
-        If the file holds planes at each time, or no axis that times could be.
+        If the file has planes at each time, or no possible time axis.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def movie_of(image: io.Image, name: str = tr("the image")) -> npt.NDArray[Any]:
 
 
 def aspect_of(pixel_size_um: tuple[float | None, float | None, float | None]) -> float:
-    """Distance of planes in pixels; 1 where the file does not say, and where it says what cannot be shown.
+    """Distance between planes in pixels; 1 if the file does not state it or the value cannot be displayed.
 
     Examples
     --------

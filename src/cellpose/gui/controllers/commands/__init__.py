@@ -1,4 +1,4 @@
-"""The one list of commands: menus, shortcuts, the palette and the sheet of keys are made of it."""
+"""The list of all commands: the source of menus, shortcuts, the palette and the sheet of keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MENUS = {
     "models": tr("&Models"),
     "help": tr("&Help"),
 }
-MENU_NAMES = {menu: title.replace("&", "") for menu, title in MENUS.items()}  # to be read
+MENU_NAMES = {menu: title.replace("&", "") for menu, title in MENUS.items()}  # titles as plain text
 
 
 def commands(session: Session) -> list[Command]:

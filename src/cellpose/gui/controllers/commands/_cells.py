@@ -1,4 +1,4 @@
-"""The Cells menu: selecting cells, and changing those that are selected."""
+"""The Cells menu: selecting cells, and changing the selected ones."""
 
 from __future__ import annotations
 

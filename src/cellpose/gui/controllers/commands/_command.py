@@ -12,12 +12,12 @@ __all__ = ["Command", "Conditions", "When"]
 
 
 class When:
-    """Whether a command can be used now, and what to do first where it cannot.
+    """Whether a command can be used now, and what to do first if it cannot.
 
     Parameters
     ----------
     needs
-        What must hold, each with the words that tell the user what to do first.
+        Conditions, each with a message for the user about what to do first.
 
     Examples
     --------
@@ -37,12 +37,12 @@ class When:
         return When(*self._needs, *other._needs)
 
     def missing(self) -> str:
-        """What to do first; empty where nothing is missing."""
+        """What to do first; empty if nothing is missing."""
         return next((words for holds, words in self._needs if not holds()), "")
 
 
 class Conditions:
-    """What commands need, for a session."""
+    """The conditions that commands need, for a session."""
 
     def __init__(self, session: Session) -> None:
         def selected(least: int) -> bool:
@@ -62,27 +62,27 @@ class Conditions:
 
 
 class Command(NamedTuple):
-    """What a menu entry or a key does.
+    """The action of a menu entry or a key.
 
     Parameters
     ----------
     id
         ``"edit.undo"``: its menu and a name.
     title
-        As the menu and the palette show it.
+        Title in the menu and the palette.
     run
         Called without arguments.
     keys
-        Shortcuts, the first of which stands in the menu. Return is the key of the letters, Enter that of the numbers.
-        The user may have chosen others, see ``KeyMap``.
+        Shortcuts; the menu shows the first. Return is the main key, Enter the one on the number pad. The user may have
+        chosen others, see ``KeyMap``.
     group
-        Entries of one menu with the same group stand together, in the order of the groups.
+        Menu entries with the same group are shown together, in the order of the groups.
     checked
-        For entries that are on or off: whether it is on.
+        For entries that can be on or off: whether it is on.
     enabled
-        Whether it can be used now, best as a `When`, which says what is missing; None: always.
+        Whether it can be used now, preferably a `When`, which explains what is missing; None: always.
     submenu
-        Title of the menu within its menu that it stands in; empty: none.
+        Title of its submenu; empty: none.
     """
 
     id: str
@@ -106,13 +106,13 @@ class Command(NamedTuple):
         return cls(id, title, turn, keys, group, checked=lambda: getattr(state, field))
 
     def obstacle(self) -> str:
-        """Why it cannot be used now; empty where it can."""
+        """Why it cannot be used now; empty if it can."""
         if self.enabled is None or self.enabled():
             return ""
         return self.enabled.missing() if isinstance(self.enabled, When) else tr("this cannot be used now")
 
     def trigger(self) -> str:
-        """Run it, if it can be used now: keys ask here too; else why not."""
+        """Run it if it can be used now, else return why not; keys go through here too."""
         obstacle = self.obstacle()
         if not obstacle:
             self.run()
@@ -120,9 +120,9 @@ class Command(NamedTuple):
 
     @property
     def menu(self) -> str:
-        """The menu that it stands in."""
+        """The menu it belongs to."""
         return self.id.split(".")[0]
 
     def within(self, submenu: str) -> Command:
-        """The same command, in a sub-menu."""
+        """The same command in a submenu."""
         return self._replace(submenu=submenu)

@@ -22,7 +22,7 @@ _SEGS = tr("Segmentations (*_seg.npy *.npy)")
 
 
 def commands(session: Session) -> list[Command]:
-    """Opening, the way through the folder, saving."""
+    """Opening, browsing the folder, saving."""
     files, exports, saving = session.files, session.exports, session.files.autosave
     recipes = session.recipes
 

@@ -13,7 +13,7 @@ __all__ = ["commands", "training"]
 
 
 def commands(session: Session, others: Iterable[Command]) -> list[Command]:
-    """What finds commands and shows their keys, these included; pages of help."""
+    """Finding commands and showing their keys, including these; pages of help."""
     listed = list(others)
     keys, rules = session.keys, mouse_rules(session.pointer.tools.values())
 
@@ -44,5 +44,5 @@ def commands(session: Session, others: Iterable[Command]) -> list[Command]:
 
 
 def training(session: Session, name: str, group: str) -> Command:
-    """The help on training, which stands in two menus."""
+    """The help on training, shown in two menus."""
     return Command(name, tr("Training instructions"), lambda: session.dialogs.show_help("window#train"), (), group)

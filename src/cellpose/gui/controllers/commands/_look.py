@@ -1,4 +1,4 @@
-"""Entries of the View menu for how image and cells are drawn."""
+"""Entries of the View menu for drawing the image and the cells."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _WIDEST = 9  # pixels of the screen
 
 
 def _after(choice: str, choices: Sequence[str]) -> str:
-    """The next choice, round and round."""
+    """The next choice, wrapping around."""
     return choices[(choices.index(choice) + 1) % len(choices)]
 
 
 def commands(session: Session) -> list[Command]:
-    """Colour maps of the image, and the look of the cells."""
+    """Color maps of the image, and the look of the cells."""
     view, can = session.view, Conditions(session)
 
     def opacity(by: int) -> None:

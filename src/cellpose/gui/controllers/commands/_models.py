@@ -20,7 +20,7 @@ def commands(session: Session) -> list[Command]:
             models.add(path)
 
     training = session.training
-    quiet = Conditions(session).quiet  # without an image they tell what to do first
+    quiet = Conditions(session).quiet  # without an image they explain what to do first
     return [
         Command("models.run", tr("Run segmentation"), run.run, ("Shift+Enter", "Shift+Return"), enabled=quiet),
         Command(

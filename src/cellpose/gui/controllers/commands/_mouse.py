@@ -1,4 +1,4 @@
-"""The rules of the mouse and of the keyboard cursor, as the sheet of keys and the help show them."""
+"""Descriptions of mouse and keyboard cursor actions, for the sheet of keys and the help."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ANYWHERE, _CURSOR = tr("Mouse"), tr("Keyboard cursor")
 
 
 class MouseRule(NamedTuple):
-    """One thing that the mouse does: with which tool, how, and what."""
+    """One mouse action: the tool, the gesture, and the effect."""
 
     tool: str
     gesture: str
@@ -47,11 +47,11 @@ _RULES = (
 
 
 def mouse_rules(tools: Iterable[Tool]) -> list[MouseRule]:
-    """What holds at any time, then what each tool tells in its hint."""
+    """The rules that always hold, then the hint of each tool."""
     rules = list(_RULES)
     for tool in tools:
         if tool.name == "select" or not tool.hint:
-            continue  # its clicks are those that hold at any time
+            continue  # its clicks are the rules that always hold
         for part in tool.hint.split(";"):
             gesture, colon, what = part.strip().partition(": ")
             rule = (gesture, what) if colon else ("", gesture)

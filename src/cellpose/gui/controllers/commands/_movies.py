@@ -1,4 +1,4 @@
-"""Entries for movies: time, links through it, and the files of tracks."""
+"""Entries for movies: time, links, and track files."""
 
 from __future__ import annotations
 

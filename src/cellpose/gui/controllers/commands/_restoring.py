@@ -1,4 +1,4 @@
-"""Entries for filters and restoration: the panel's buttons in the Models menu, and how both pictures are seen."""
+"""Entries for filters and restoration: the panel's buttons in the Models menu, and comparing both pictures."""
 
 from __future__ import annotations
 

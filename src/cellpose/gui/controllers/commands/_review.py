@@ -1,4 +1,4 @@
-"""Entries of the Cells menu for going through the cells: doubt, classes, what is seen."""
+"""Entries of the Cells menu for reviewing cells: doubt, classes, visibility."""
 
 from __future__ import annotations
 

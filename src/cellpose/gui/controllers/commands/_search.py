@@ -1,4 +1,4 @@
-"""Commands found by some letters of their names."""
+"""Finding commands by some letters of their names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def found(commands: Sequence[Command], query: str, menus: dict[str, str]) -> lis
     Parameters
     ----------
     commands
-        In their order, which stays where they fit as well.
+        The commands; equally good matches keep this order.
     query
         Words, or letters of words in their order.
     menus
@@ -32,7 +32,7 @@ def found(commands: Sequence[Command], query: str, menus: dict[str, str]) -> lis
 
 
 def score(query: str, title: str, menu: str = "") -> float | None:
-    """How well a query fits a title, and less so a menu; None where a word of it does not.
+    """How well a query matches a title or, with less weight, a menu; None if a word does not match.
 
     Examples
     --------

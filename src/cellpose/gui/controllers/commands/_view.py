@@ -1,4 +1,4 @@
-"""The View menu: what is seen and how."""
+"""The View menu: what is shown and how."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IMAGE_ORDER = tr("Order of the images")
 
 
 def commands(session: Session) -> list[Command]:
-    """Layers, colours, brush, zoom."""
+    """Layers, colors, brush, zoom."""
     view, opened, volumes = session.view, Conditions(session).open, session.volumes
 
     def alone(color: str, key: str) -> Command:

@@ -1,4 +1,4 @@
-"""What the pointer does in the image: tools as state machines without widgets, and who of them is at work."""
+"""Pointer actions in the image: tools as state machines without widgets, and the choice of the active tool."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _SIZES = (1, 201)  # pixels
 class Brush(Drag):
     """Paints while the left button is held. The cell under the start of the stroke grows; on background one begins.
 
-    With Alt it erases from that cell. The wheel with Ctrl changes its size.
+    With Alt it erases from that cell. Ctrl+wheel changes its size.
     """
 
     name = "brush"
@@ -35,7 +35,7 @@ class Brush(Drag):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._cell = 0
-        self._sizes: list[float] = []  # of the brush at each point
+        self._sizes: list[float] = []  # brush size at each point
 
     def begins(self, event: PointerEvent) -> bool:
         """Whether a press starts a stroke: also with Alt, not with Shift (outline) or Ctrl (delete)."""
@@ -68,7 +68,7 @@ class Brush(Drag):
         self.context.show(Preview(points, width))
 
     def done(self, path: Points, pressed: PointerEvent, released: PointerEvent) -> None:
-        """Change the cell that the stroke began in, if it is still there."""
+        """Change the cell where the stroke began, if it still exists."""
         document, view = self.context.document, self.context.view
         if document is None:
             return
@@ -90,7 +90,7 @@ class Brush(Drag):
     def _painting(
         self, path: Points, sizes: float | Points, shape: tuple[int, ...], section: Section
     ) -> tuple[Box, Mask]:
-        """What the brush covers, as it is seen."""
+        """The area covered by the brush, as displayed."""
         view, document = self.context.view, self.context.document
         if view.ball and document is not None and document.is_volume:
             spacing = view.z_aspect if section.axis == XY else 1.0

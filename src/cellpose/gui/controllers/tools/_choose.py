@@ -1,4 +1,4 @@
-"""Many cells at once: selected by a lasso or a box, or merged by a box."""
+"""Acting on many cells: selecting by a lasso or a box, or merging by a box."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["BoxSelect", "Lasso", "MergeBox"]
 
 
 class Chooser(Drag):
-    """A drag selects; with Shift it adds to what is selected, with Alt it takes away. Clicks do so with one cell."""
+    """A drag selects; with Shift it adds to the selection, with Alt it removes. Clicks do the same with one cell."""
 
     own_shift = True
 
@@ -28,7 +28,7 @@ class Chooser(Drag):
         return True
 
     def cancel(self) -> None:
-        """Select what was selected before."""
+        """Restore the previous selection."""
         before, document, self._before = self._before, self.context.document, None
         if self.is_busy and before is not None and document is not None:
             document.select(before)
@@ -46,11 +46,11 @@ class Chooser(Drag):
         self._before = None
 
     def line(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> Points:
-        """Corners (n, 2) of what is shown."""
+        """Corners (n, 2) of the line to show."""
         raise NotImplementedError
 
     def cells(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> set[int]:
-        """Numbers of the cells that the drag means."""
+        """Numbers of the cells covered by the drag."""
         raise NotImplementedError
 
     def _choose(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> None:
@@ -69,7 +69,7 @@ class Chooser(Drag):
 
 
 class Lasso(Chooser):
-    """Selects the cells that a line goes around."""
+    """Selects the cells inside a drawn line."""
 
     name = "lasso"
     title = tr("Select by lasso")
@@ -80,7 +80,7 @@ class Lasso(Chooser):
         return path
 
     def cells(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> set[int]:
-        """The cells of which more than half lies inside."""
+        """The cells with more than half of their area inside."""
         document = self.context.document
         return cells_inside(document.labels, self.context.view.plane, path) if document else set()
 
@@ -97,13 +97,13 @@ class BoxSelect(Chooser):
         return around(pressed, event)
 
     def cells(self, path: Points, pressed: PointerEvent, event: PointerEvent) -> set[int]:
-        """The cells that it touches."""
+        """The cells touched by the rectangle."""
         document = self.context.document
         return cells_touched(document.labels, self.context.view.plane, corners(pressed, event)) if document else set()
 
 
 class MergeBox(BoxSelect):
-    """Makes one cell of all that a rectangle touches, with the lowest number; until the release they are selected."""
+    """Merges all cells touched by a rectangle, keeping the lowest number; they are selected until the release."""
 
     name = "merge_box"
     title = tr("Merge by a box")
@@ -111,7 +111,7 @@ class MergeBox(BoxSelect):
     own_shift = False
 
     def begins(self, event: PointerEvent) -> bool:
-        """Without keys."""
+        """Whether a press starts a box: only without keys."""
         return not (event.shift or event.alt) and super().begins(event)
 
     def done(self, path: Points, pressed: PointerEvent, released: PointerEvent) -> None:

@@ -11,7 +11,7 @@ __all__ = ["Classify"]
 
 
 class Classify(Select):
-    """Clicks give the class that a digit chose; with keys held they do what they always do, and drags pan."""
+    """Clicks give the class chosen by a digit; with keys held, clicks work as usual, and drags pan."""
 
     name = "classify"
     own_clicks = True
@@ -22,7 +22,7 @@ class Classify(Select):
         self.use(0, tr("no class"))
 
     def use(self, kind: int, called: str) -> None:
-        """Give this class from now on."""
+        """Assign this class from now on."""
         self.kind, self.title = kind, f"{kind}: {called}" if kind else called
 
     def _click(self, event: PointerEvent) -> None:

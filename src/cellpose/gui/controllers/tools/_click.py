@@ -1,4 +1,4 @@
-"""One click adds the cell that the flows tell of at that place."""
+"""One click adds the cell predicted by the flows at that position."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _HIGHEST = 6.0
 
 
 class Click(Tool):
-    """Shows under the pointer what a click would add; Shift+click takes it away from the cells there.
+    """Shows the cell that a click would add under the pointer; Shift+click removes its area from existing cells.
 
-    The wheel raises and lowers the threshold of the probability, so that the cell shrinks and grows.
+    The wheel raises or lowers the probability threshold, so the cell shrinks or grows.
     """
 
     name = "click"
@@ -33,12 +33,12 @@ class Click(Tool):
         self._shown: tuple[Box, Mask] | None = None
 
     def cancel(self) -> None:
-        """Show nothing more."""
+        """Hide the preview."""
         self._shown = None
         self.context.show(None)
 
     def refresh(self) -> None:
-        """What was shown came from other flows."""
+        """Drop the preview, which came from older flows."""
         self.cancel()
 
     def handle(self, event: PointerEvent) -> bool:
@@ -47,7 +47,7 @@ class Click(Tool):
         if document is None or event.ctrl or event.alt:
             return False
         if event.kind == "wheel" and event.shift and document.has_planes:
-            return False  # goes through the planes
+            return False  # the wheel goes through the planes
         if event.kind == "wheel":
             step = -_WHEEL if event.steps > 0 else _WHEEL
             self.threshold = min(max(self.threshold + step, LOWEST), _HIGHEST)
@@ -60,7 +60,7 @@ class Click(Tool):
         return event.kind == "press" and event.button == "left" and self._press(document, event)
 
     def _press(self, document: Document, event: PointerEvent) -> bool:
-        """Add what is shown, or take it away."""
+        """Add the shown cell, or remove its area."""
         if document.is_volume:
             self._add_in_volume(document, event)
             return True
@@ -73,7 +73,7 @@ class Click(Tool):
         return True
 
     def _add_in_volume(self, document: Document, event: PointerEvent) -> None:
-        """Find the cell of the voxel in the background, then add it, or take it away."""
+        """Find the cell at the voxel in the background, then add it, or remove its area."""
         place, flows = self.context.section.voxel(*pixel(event)), document.flows
         inside = all(0 <= at < n for at, n in zip(place, document.labels.shape, strict=True))
         if flows is None or not knows_volume(document):

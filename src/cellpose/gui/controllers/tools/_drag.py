@@ -1,4 +1,4 @@
-"""What tools that work from a press to a release have in common."""
+"""The base of tools that work from a press to a release."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Points = npt.NDArray[np.float64]
 class Drag(Tool):
     """Follows the pointer while the left button is held.
 
-    A release that never came, since another window took it, is made up for by the first move without the button.
+    If another window took the release, the first move without the button counts as the release.
     """
 
     by_path = False  # all points count, not only the first and the last
@@ -26,7 +26,7 @@ class Drag(Tool):
         super().__init__(context)
         self._path: list[tuple[float, float]] = []
         self._pressed: PointerEvent | None = None
-        self.dragged = False  # farther than a hand shakes in a click; a lasso ends where it began
+        self.dragged = False  # moved farther than in a shaky click; a lasso ends where it began
 
     @property
     def is_busy(self) -> bool:
@@ -35,16 +35,16 @@ class Drag(Tool):
 
     @property
     def path(self) -> Points:
-        """Centres of the pixels that the pointer went over, (n, 2), y and x."""
+        """Centers of the pixels that the pointer went over, (n, 2), y and x."""
         return np.array(self._path, np.float64).reshape(-1, 2)
 
     def cancel(self) -> None:
-        """Give up what was dragged."""
+        """Cancel the drag."""
         self._path, self._pressed = [], None
         self.context.show(None)
 
     def take_back(self) -> bool:
-        """The last points, or all where they are few."""
+        """Remove the last points, or all if they are few."""
         if self.by_path and len(self._path) > TAKEN_BACK and self._pressed is not None:
             del self._path[-TAKEN_BACK:]
             self.moved(self._pressed)

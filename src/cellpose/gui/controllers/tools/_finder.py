@@ -1,4 +1,4 @@
-"""The cell at a place, by the flows of the open image."""
+"""Finding the cell at a position from the flows of the open image."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["LOWEST", "FlowFinder", "cell_of_volume", "knows_volume"]
 
 LOWEST = -6.0  # logit of the cell probability, below which no pixel belongs to a cell
 
-_AROUND, _FARTHEST = 32, 512  # voxels around a place that are looked at, at first and at last
+_AROUND, _FARTHEST = 32, 512  # voxels searched around a position, at first and at most
 
 
 def knows_volume(document: Document) -> bool:
-    """Whether there are 3D flows of the size of the image."""
+    """Whether there are 3D flows with the size of the image."""
     flows = document.flows
     if flows is None or flows.dP is None or flows.cellprob is None:
         return False
@@ -28,9 +28,9 @@ def knows_volume(document: Document) -> bool:
 def cell_of_volume(
     flows: Flows, place: tuple[int, int, int], threshold: float, z_spacing: float = 1.0
 ) -> tuple[Box, Mask] | None:
-    """The cell at a voxel, by 3D flows; takes a part of a second.
+    """The cell at a voxel, from 3D flows; takes a fraction of a second.
 
-    Only the flows around it are followed, and more of them where the cell goes on beyond.
+    Only the flows around it are followed; the range grows if the cell extends beyond it.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ def cell_of_volume(
     place
         z, y, x.
     threshold
-        Of the cell probability.
+        Threshold of the cell probability.
     z_spacing
-        As of `MaskFinder`.
+        As in `MaskFinder`.
 
     Returns
     -------
     box, mask
-        Or None, where the flows tell of no cell.
+        Or None if the flows predict no cell.
     """
     from cellpose.dynamics import MaskFinder
 
@@ -72,25 +72,25 @@ def cell_of_volume(
 
 
 class FlowFinder:
-    """Finds cells as `CellFinder` does, one of which is kept for the flows that it was made of."""
+    """Finds cells with a `CellFinder`, which is cached for its flows."""
 
     def __init__(self) -> None:
         self._kept: tuple[Any, CellFinder] | None = None
 
     def at(self, document: Document, plane: int, y: int, x: int, threshold: float) -> tuple[Box, Mask] | None:
-        """Box of a cell and its pixels (1, h, w); None where there is none, or no flows of the size of the image."""
+        """Box of a cell and its pixels (1, h, w); None if there is no cell, or no flows with the size of the image."""
         finder = self._of(document, plane)
         found = finder and finder.at(y, x, threshold)
         flows = document.flows_at(plane)
         if not found or flows is None or flows.dP is None:
             return None
-        if flows.region is not None and not np.any(flows.dP[:, y, x]):  # the network has not been here
+        if flows.region is not None and not np.any(flows.dP[:, y, x]):  # the network has not run here
             return None
         (top, left), mask = found
         return Box(plane, plane + 1, top, top + len(mask), left, left + mask.shape[1]), mask[None]
 
     def knows(self, document: Document, plane: int) -> bool:
-        """Whether there are flows to find cells by."""
+        """Whether there are flows for finding cells."""
         return self._of(document, plane) is not None
 
     def _of(self, document: Document, plane: int) -> CellFinder | None:

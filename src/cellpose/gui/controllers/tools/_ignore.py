@@ -13,7 +13,7 @@ __all__ = ["Ignore"]
 
 
 class Ignore(Drag):
-    """Drag around a region, or with Shift a box over it: training ignores it. A click on one takes it back."""
+    """Drag around a region, or with Shift a box over it: training ignores it. A click on a region removes it."""
 
     name = "ignore"
     title = tr("Ignore for training")
@@ -30,7 +30,7 @@ class Ignore(Drag):
             self.context.show(Preview(self._line(self.path, self._pressed, event), closed=True))
 
     def done(self, path: Points, pressed: PointerEvent, released: PointerEvent) -> None:
-        """Ignore what was drawn around; a click removes the region under it."""
+        """Ignore the enclosed region; a click removes the region under it."""
         document, plane = self.context.document, self.context.view.plane
         if document is None:
             return

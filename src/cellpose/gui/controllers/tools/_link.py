@@ -1,4 +1,4 @@
-"""Links of a movie by hand: click a cell, then the same cell in the next frame, and so on."""
+"""Linking cells of a movie by hand: click a cell, then the same cell in the next frame, and so on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Link"]
 
 
 class Link(Tool):
-    """After a click on a cell the next frame is seen, and a click there says which cell it became.
+    """A click on a cell shows the next frame, and a click there links the cell to it.
 
-    With Shift the clicked cell is one of several that it became: the frame stays, for the click on the other. On
-    background a chain of links ends. With Ctrl the link of the clicked cell to the earlier one is cut.
+    With Shift the clicked cell is one of several daughters: the frame stays for the click on the other. A click on
+    background ends the chain of links. Ctrl+click cuts the link of a cell to the earlier one.
     """
 
     name = "link"
@@ -32,25 +32,25 @@ class Link(Tool):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._pressed: PointerEvent | None = None
-        self.start = 0  # the cell whose later one is looked for
+        self.start = 0  # the cell to be linked to a later one
 
     def cancel(self) -> None:
-        """Begin anew."""
+        """Start over."""
         self._pressed, self.start = None, 0
         self.context.show(None)
 
     def let_go(self) -> None:
-        """Keep the cell: the user may look elsewhere before going on."""
+        """Keep the cell: the user may look elsewhere before continuing."""
         self._pressed = None
 
     def refresh(self) -> None:
-        """The cell may be gone, or another frame is seen."""
+        """Update, because the cell may be gone or another frame may be in view."""
         document = self.context.document
         if document is None or not document.labels.has(self.start):
             self.cancel()
 
     def handle(self, event: PointerEvent) -> bool:
-        """Click where the left button goes down and up at one place."""
+        """Handle a click: a press and a release of the left button at one position."""
         document = self.context.document
         if document is None or event.alt:
             return False
@@ -94,7 +94,7 @@ class Link(Tool):
         view.plane = min(view.plane + 1, document.labels.shape[0] - 1)
 
     def _show(self, document: Document, event: PointerEvent) -> None:
-        """A line from the cell, as it was, to the pointer."""
+        """Show a line from the cell in its frame to the pointer."""
         if not document.labels.has(self.start):
             self.context.show(None)
             return

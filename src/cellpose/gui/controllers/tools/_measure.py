@@ -1,4 +1,4 @@
-"""A line that tells its length."""
+"""Measuring a length with a line."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cellpose.gui.model._scale import in_words
 
 __all__ = ["Measure"]
 
-_TURN = pi / 4  # that Shift keeps to
+_TURN = pi / 4  # step of the angle with Shift
 
 
 class Measure(Drag):
-    """Drag a line: its length is shown beside it until the next. Nothing is edited."""
+    """Drag a line: its length is shown beside it until the next line. Nothing is edited."""
 
     name = "measure"
     title = tr("Measure")
@@ -33,7 +33,7 @@ class Measure(Drag):
         self._show(self.path, event)
 
     def done(self, path: Points, pressed: PointerEvent, released: PointerEvent) -> None:
-        """The line stays; a click takes it away."""
+        """Keep the line; a click removes it."""
         if self.dragged:
             self._show(np.array([path[0], (released.y - 0.5, released.x - 0.5)]), released)
 

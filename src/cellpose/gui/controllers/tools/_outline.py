@@ -1,4 +1,4 @@
-"""Cells by their outline: right click, move around the cell, right click again or return to the start."""
+"""Outlining cells: right click, move around the cell, right click again or return to the start."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Outline"]
 
 Stroke = list[tuple[float, float]]
 
-# A right click so soon and so near after a stroke closed by itself was meant to end that stroke.
+# A right click this soon and this near after a stroke closed by itself was meant to end that stroke.
 _SAME_CLICK_S, _SAME_CLICK_PX = 0.3, 10.0
 
 
 class Outline(Tool):
-    """Draws outlines. It is at work beside every other tool, since the right button is its own."""
+    """Draws outlines. It works alongside every other tool, because it alone uses the right button."""
 
     name = "outline"
     in_sections = True
@@ -34,7 +34,7 @@ class Outline(Tool):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._stroke: Stroke = []
-        self._section = context.section  # that the open stroke is drawn in
+        self._section = context.section  # section of the open stroke
         self._finished: list[tuple[Stroke, Section]] = []
         self._left_start = False
         self._closed: tuple[float, PointerEvent, tuple[float, float]] | None = None  # when, where, and its start
@@ -51,7 +51,7 @@ class Outline(Tool):
 
     @property
     def waiting(self) -> tuple[Preview, ...]:
-        """The strokes that wait for Enter on the planes that are seen, as they are shown."""
+        """Previews of the strokes that wait for Enter on the visible planes."""
         view = self.context.view
         return tuple(
             Preview(np.array(stroke), view.brush, axis=section.axis)
@@ -68,21 +68,21 @@ class Outline(Tool):
         return event.button == "right" and event.kind in ("release", "double")
 
     def cancel(self) -> None:
-        """Give up the open stroke."""
+        """Cancel the open stroke."""
         if self._stroke:
             self._end()
 
     def forget(self) -> None:
-        """Give up all strokes."""
+        """Cancel all strokes."""
         self.cancel()
         self._finished = []
 
     def _leaving(self) -> float:
-        """Pixels from its start beyond which a stroke can close."""
+        """Distance from its start, in pixels, that a stroke must reach before it can close."""
         return max(6.0, 3.0 * self.context.view.brush)
 
     def take_back(self) -> bool:
-        """Take back the end of the open stroke, or the last stroke that waits for Enter; whether there was one."""
+        """Undo the end of the open stroke, or the last stroke that waits for Enter; return whether there was one."""
         if len(self._stroke) > TAKEN_BACK:
             del self._stroke[-TAKEN_BACK:]
             away = np.hypot(*(np.array(self._stroke) - self._stroke[0]).T)
@@ -97,9 +97,9 @@ class Outline(Tool):
         return True
 
     def finish(self) -> None:
-        """Make one cell of all strokes that wait; the planes between those that were drawn on are filled.
+        """Make one cell from all waiting strokes; the planes between drawn planes are filled.
 
-        In a movie each frame that was drawn on gets a cell of its own.
+        In a movie, each drawn frame gets its own cell.
         """
         strokes, self._finished = self._finished, []
         planes: dict[Section, Stroke] = {}
@@ -110,7 +110,7 @@ class Outline(Tool):
             self._add(outline, section)
         elif self.context.document is not None and self.context.document.is_movie:
             for section, outline in planes.items():
-                self._add(outline, section)  # a cell of each frame
+                self._add(outline, section)  # one cell per frame
         elif planes:
             self._add_through(planes)
 
@@ -142,7 +142,7 @@ class Outline(Tool):
         return True
 
     def _meant_to_end(self, event: PointerEvent) -> bool:
-        """Whether a right click is the end of a stroke that just closed by itself."""
+        """Whether a right click was meant to end a stroke that just closed by itself."""
         if self._closed is None:
             return False
         when, where, start = self._closed
@@ -152,7 +152,7 @@ class Outline(Tool):
         return (near or at_start) and self.context.clock() - when <= _SAME_CLICK_S
 
     def _closing(self) -> float:
-        """Pixels from its start within which a stroke closes."""
+        """Distance from its start, in pixels, within which a stroke closes."""
         return max(3.0, 1.8 * self.context.view.brush)
 
     def _start(self, event: PointerEvent) -> None:
@@ -176,7 +176,7 @@ class Outline(Tool):
             self._finished.append((stroke, self._section))
 
     def _add(self, stroke: Stroke, section: Section) -> None:
-        """Make a cell of one outline."""
+        """Make a cell from one outline."""
         document = self.context.document
         if document is None:
             return
@@ -191,7 +191,7 @@ class Outline(Tool):
         document.do(operations.add_cell, box, mask, over_others=not self.context.view.preserve)
 
     def _add_through(self, planes: dict[Section, Stroke]) -> None:
-        """Make a cell of outlines on several planes, and of the planes between them."""
+        """Make a cell from outlines on several planes, with the planes between them filled."""
         document = self.context.document
         if document is None:
             return
@@ -207,7 +207,7 @@ class Outline(Tool):
         document.do(operations.add_cell, box, mask, over_others=not self.context.view.preserve)
 
     def _snapped(self, document: Document, box: Box, mask: Mask) -> tuple[Box, Mask]:
-        """What the flows tell of in place of what was drawn, or that as it is."""
+        """The cell predicted by the flows in place of the drawn one, or the drawn one unchanged."""
         finder, plane = self.context.finder, self.context.view.plane
         if not finder.knows(document, plane):
             document.told.emit(tr("kept as drawn: there are no flows to snap to; run the network first"))
@@ -221,7 +221,7 @@ class Outline(Tool):
 
 
 def _enclosed(stroke: Stroke, section: Section, document: Document) -> tuple[Box, Mask]:
-    """What a stroke encloses, with the pixels under it, as it is seen; raises `EditRefusedError`."""
+    """The area enclosed by a stroke, including the pixels under it, as displayed; raises `EditRefusedError`."""
     points, shape = np.array(stroke), section.shape(document.labels.shape)
     inside, mask = outlined(points, shape, section.place)
     path_box, path = painted(points, 1, shape, section.place)

@@ -1,4 +1,4 @@
-"""Who handles events of the pointer: first the outline (right button), then the chosen tool, then clicks."""
+"""Dispatch of pointer events: first to the outline (right button), then to the chosen tool, then to clicks."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ __all__ = ["Pointer"]
 
 
 class Pointer:
-    """The tools, of which one is chosen.
+    """The tools, one of them chosen.
 
     Parameters
     ----------
     view
-        How the image is looked at: plane, brush, whether cells can be seen.
+        Display settings: plane, brush, whether cells are visible.
     clock
-        Seconds; for tests.
+        Returns the time in seconds; replaced in tests.
     pixel_um
-        Height and width of a pixel in micrometres; None: unknown.
+        Height and width of a pixel in micrometers; None: unknown.
     change
         Runs an operation on cells of a document; None: at once.
     background, z_spacing
-        As of `Context`.
+        As in `Context`.
 
     Attributes
     ----------
     preview_changed : Signal(object)
-        A `Preview` to be shown, or None.
+        The `Preview` to show, or None.
     waiting_changed : Signal(object)
         The strokes that wait for Enter, a tuple of `Preview`.
     mode_changed : Signal(str)
-        What the user is doing, for the status bar: ``"drawing"`` while a stroke is open, else the tool.
+        The current activity for the status bar: ``"drawing"`` while a stroke is open, else the tool.
     """
 
     preview_changed = Signal(object)
@@ -82,9 +82,9 @@ class Pointer:
         tools: list[Tool] = [self._select, self.removal, *drawing, *choosing, *others]
         self.tools = {tool.name: tool for tool in tools}
         self._tool: Tool = self._select
-        self._laid: Tool | None = None  # the tool that was in use before a pen was turned round
+        self._laid: Tool | None = None  # the tool in use before the pen was turned around
         self._mode = "select"
-        self._n_waiting = 0  # strokes that were shown
+        self._n_waiting = 0  # number of strokes shown
         for event in (view.events.plane, view.events.cross):
             event.connect(lambda _: self._show_waiting())
         view.events.plane.connect(lambda _: self._refresh(self._context.document))
@@ -95,13 +95,13 @@ class Pointer:
         return self._tool.name
 
     def _show_waiting(self) -> None:
-        """Another plane is seen: other strokes wait there."""
+        """Show the waiting strokes of the plane in view."""
         if self._n_waiting:
             self.waiting_changed.emit(self._outline.waiting)
 
     @property
     def axis(self) -> int:
-        """Of the section that is drawn in."""
+        """Axis of the section being drawn in."""
         return self._context.axis
 
     @property
@@ -117,7 +117,7 @@ class Pointer:
 
     @property
     def words(self) -> tuple[str, str]:
-        """What the user is doing, and how to go on or to end it."""
+        """The current activity, and how to continue or end it, as text."""
         tool = self._tool
         if self._outline.is_busy:
             return tr("drawing"), tr("right click ends, Esc gives up")
@@ -128,14 +128,14 @@ class Pointer:
         return tool.title, tool.hint
 
     def choose(self, name: str) -> None:
-        """Take another tool; what is unfinished is given up. Chosen again, a tool is laid down."""
+        """Choose a tool; unfinished work is canceled. Choosing the same tool again puts it down."""
         before = (self._laid or self._tool).name
         self.cancel()
         self._tool = self._select if name == before else self.tools[name]
         self._tell()
 
     def classify(self, kind: int, called: str) -> None:
-        """Give cells a class by clicks from now on; the same class again ends it."""
+        """Let clicks assign a class from now on; choosing the same class again ends this."""
         again = self._tool is self._classify and self._classify.kind == kind
         self._classify.use(kind, called)
         if again or self._tool is not self._classify:
@@ -144,24 +144,24 @@ class Pointer:
             self.mode_changed.emit(self._mode)
 
     def open(self, document: Document | None) -> None:
-        """Work on another image; what is unfinished is given up."""
+        """Switch to another image; unfinished work is canceled."""
         self._outline.forget()
         self.cancel()
         self._context.document = document
         if document is not None:
-            there = ref(document)  # what it holds itself would outlive it
+            there = ref(document)  # a strong reference would keep it alive
             document.flows_changed.connect(lambda: self._refresh(there()))
             document.changed.connect(lambda _: self._refresh(there()))
 
     def cancel(self) -> None:
-        """Give up what is unfinished."""
+        """Cancel unfinished work."""
         for tool in (self._outline, self._tool, self._select):
             tool.cancel()
         self._end_modal()
         self._tell()
 
     def escape(self) -> bool:
-        """Give up what is unfinished or, where nothing is, lay the tool down; whether there was something."""
+        """Cancel unfinished work or, if there is none, put down the tool; return whether there was either."""
         if self._outline.is_busy or self._tool.is_busy:
             self.let_go()
         elif self._outline.n_waiting:
@@ -174,37 +174,37 @@ class Pointer:
         return True
 
     def let_go(self) -> None:
-        """The window is left for another: nothing goes on behind its back. Cells chosen for removal stay chosen."""
+        """Stop drags when the window loses focus. Cells chosen for removal stay chosen."""
         for tool in (self._outline, self._tool, self._select):
             tool.let_go()
         self._tell()
 
     def leave(self) -> None:
-        """The pointer left the image: nothing is shown under it any more."""
+        """The pointer left the image: hide the preview under it."""
         if not (self._outline.is_busy or self._tool.is_busy or self._tool.modal):
             self._show(None)
 
     def take_back(self) -> bool:
-        """Take back the last points of an open stroke, or a stroke that waits for Enter; whether there was one."""
+        """Undo the last points of an open stroke, or a stroke waiting for Enter; return whether there was one."""
         taken = self._tool.take_back() if self._tool.is_busy else self._outline.take_back()
         self._tell()
         return taken
 
     def finish(self) -> None:
-        """Make a cell of the strokes that wait for it."""
+        """Make a cell from the waiting strokes."""
         self._outline.finish()
         self._tool.finish()
         self._end_modal()
         self._tell()
 
     def handle(self, event: PointerEvent) -> bool:
-        """React to what the pointer did; True where the view should not pan or zoom."""
+        """Handle a pointer event; True if the view should not pan or zoom."""
         if self._context.document is None:
             return False
         free = not (self._outline.is_busy or self._tool.is_busy or self._tool.modal)
         if event.axis != self._context.axis:
             if not free:
-                return event.kind != "wheel"  # what was begun in one view is not gone on with in another
+                return event.kind != "wheel"  # an action begun in one view does not continue in another
             self._show(None)
             self._context.axis = event.axis
         if event.axis != XY and not self._tool.in_sections:
@@ -217,7 +217,7 @@ class Pointer:
         return taken
 
     def _refresh(self, document: Document | None) -> None:
-        """The labels or the flows are others than when something was prepared."""
+        """Update the tools after the labels or the flows changed."""
         if document is self._context.document:
             self._tool.refresh()
 
@@ -245,11 +245,11 @@ class Pointer:
 
     def _tell(self) -> None:
         if self._laid is not None and not self._tool.is_busy:
-            self._tool, self._laid = self._laid, None  # the eraser of the pen has done, by whatever way
+            self._tool, self._laid = self._laid, None  # the eraser of the pen is done, one way or another
         n = self._outline.n_waiting
         if self.mode != self._mode or n != self._n_waiting:
             self._mode = self.mode
-            self.mode_changed.emit(self._mode)  # also where only the words are others
+            self.mode_changed.emit(self._mode)  # also if only the words changed
         if n != self._n_waiting:
             self._n_waiting = n
             self.waiting_changed.emit(self._outline.waiting)

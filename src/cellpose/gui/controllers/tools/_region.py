@@ -1,4 +1,4 @@
-"""A rectangle that something is done to."""
+"""Dragging a rectangle to segment."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ class RunRegion(Drag):
             self.context.show(Preview(around(self._pressed, event), closed=True))
 
     def done(self, path: Points, pressed: PointerEvent, released: PointerEvent) -> None:
-        """Tell where it is; a click is none."""
+        """Report the rectangle; a click makes none."""
         if self.dragged:
             self.drawn.emit(corners(pressed, released))

@@ -1,4 +1,4 @@
-"""Several cells chosen by clicks, by a rectangle and by lassos, and removed together."""
+"""Choosing several cells by clicks, a rectangle or lassos, and removing them together."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["RemoveMany"]
 
 
 class RemoveMany(Tool):
-    """A click takes a cell or leaves it, a rectangle takes all that it touches, a lasso those that it goes around.
+    """A click adds or drops a cell, a rectangle adds all cells it touches, a lasso those inside it.
 
-    Enter removes them, Escape does not.
+    Enter removes the chosen cells, Escape keeps them.
 
     Attributes
     ----------
     region_changed : Signal(object)
-        The `Rectangle` that is to be shown, or None.
+        The `Rectangle` to show, or None.
     by_lasso
         Whether a drag draws a lasso; else it pans.
     """
@@ -54,7 +54,7 @@ class RemoveMany(Tool):
         return self._picked | self._touched
 
     def show_region(self, seen: Rectangle) -> None:
-        """Show a rectangle in the middle of what is seen, half as high and as wide."""
+        """Show a rectangle in the middle of the view, half its height and width."""
         self.by_lasso = False
         y0, x0, y1, x1 = seen
         quarter_y, quarter_x = (y1 - y0) / 4, (x1 - x0) / 4
@@ -63,7 +63,7 @@ class RemoveMany(Tool):
         self.set_region(self.region)
 
     def set_region(self, region: Rectangle) -> None:
-        """The rectangle was moved or resized."""
+        """Update the choice after the rectangle was moved or resized."""
         self.region = region
         document = self.context.document
         if document is not None:
@@ -71,23 +71,23 @@ class RemoveMany(Tool):
             document.select(self.chosen)
 
     def use_lasso(self) -> None:
-        """Let drags draw lassos, until another way to choose is taken; what the rectangle touches stays chosen."""
+        """Let drags draw lassos until another way of choosing is used; cells under the rectangle stay chosen."""
         self._picked |= self._touched
         self._touched = set()
         self._hide_region()
         self.by_lasso = True
 
     def refresh(self) -> None:
-        """The labels changed in the meantime: cells that are gone are not chosen, nor are they when they come back."""
+        """Update after the labels changed: removed cells are no longer chosen, even if they come back."""
         document = self.context.document
         if document is not None and self.chosen:
             self._picked = {cell for cell in self._picked if document.labels.has(cell)}
             self._touched = {cell for cell in self._touched if document.labels.has(cell)}
 
     def handle(self, event: PointerEvent) -> bool:
-        """Clicks choose, and drags if they are lassos; else drags are left to the rectangle, and to the view."""
+        """Choose by clicks, and by drags if they are lassos; other drags are left to the rectangle and the view."""
         if event.kind == "move" and self._lasso:
-            if event.button != "left":  # the release went elsewhere
+            if event.button != "left":  # the release went to another window
                 return self._release(event)
             self._dragged = self._dragged or self._pressed is None or not is_click(self._pressed, event)
             self._lasso.append((event.y - 0.5, event.x - 0.5))
@@ -104,12 +104,12 @@ class RemoveMany(Tool):
         return False
 
     def let_go(self) -> None:
-        """Drop the lasso that is being drawn; what was chosen stays."""
+        """Drop the lasso being drawn; chosen cells stay chosen."""
         self._pressed, self._lasso = None, []
         self.context.show(None)
 
     def cancel(self) -> None:
-        """Keep all cells, and choose none."""
+        """Keep all cells and clear the choice."""
         chosen = self.chosen
         self._forget()
         if self.context.document is not None and chosen:

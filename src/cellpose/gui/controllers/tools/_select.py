@@ -1,6 +1,6 @@
-"""Selecting with the left button; with Ctrl a cell is removed, with Alt it is merged into the selected one.
+"""Selecting with the left button; Ctrl removes a cell, Alt merges it into the selected one.
 
-Shift and the left button begin an outline, so that Ctrl+Shift is what makes the selection larger and smaller.
+Shift with the left button begins an outline, so Ctrl+Shift extends and reduces the selection.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Select(Tool):
         self._pressed = None
 
     def handle(self, event: PointerEvent) -> bool:
-        """Click where the left button goes down and up at one place."""
+        """Handle a click: a press and a release of the left button at one position."""
         if event.kind == "press" and event.button == "left":
             self._pressed = event
-            return event.ctrl or event.alt  # without a key a drag pans
+            return event.ctrl or event.alt  # without keys, a drag pans
         if event.kind != "release" or event.button != "left":
             return False
         pressed, self._pressed = self._pressed, None
@@ -67,7 +67,7 @@ class Select(Tool):
             document.select([] if document.selection == {cell} else [cell])
 
     def _move_cross(self, document: Document, event: PointerEvent) -> None:
-        """The cross-hairs of a volume go where was clicked."""
+        """Move the cross-hairs of a volume to the click."""
         place = self.context.section.voxel(*pixel(event))
         if not document.is_volume or any(not 0 <= at < n for at, n in zip(place, document.labels.shape, strict=True)):
             return

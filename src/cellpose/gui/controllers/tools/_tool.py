@@ -1,4 +1,4 @@
-"""What all tools have in common."""
+"""The base of all tools."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cellpose.gui.model._sections import XY, Section
 
 __all__ = ["CLICK_PX", "TAKEN_BACK", "Change", "Context", "PointerEvent", "Preview", "Tool", "pixel"]
 
-TAKEN_BACK = 12  # points of an open stroke, by one undo
+TAKEN_BACK = 12  # points of an open stroke removed by one undo
 Change = Callable[[Document, Callable[..., Edit], Sequence[int]], Any]
-CLICK_PX = 4.0  # of the screen; a press and a release farther apart are a drag
+CLICK_PX = 4.0  # screen pixels; a press and a release farther apart are a drag
 
 
 @dataclass(frozen=True)
 class PointerEvent:
-    """What the pointer did.
+    """An event of the pointer.
 
     Parameters
     ----------
@@ -33,17 +33,17 @@ class PointerEvent:
     button
         ``"left"``, ``"right"``, ``"middle"``, or ``""`` for moves and the wheel.
     shift, ctrl, alt
-        Keys that are held.
+        Keys held down.
     screen
         Place on the screen, in its pixels.
     steps
-        Of the wheel; positive: away from the user.
+        Steps of the wheel; positive: away from the user.
     pressure
-        Of a pen on a tablet, 0 to 1; 1 for a mouse.
+        Pressure of a pen on a tablet, 0 to 1; 1 for a mouse.
     eraser
-        Whether a pen is turned round, so that its other end touches the tablet.
+        Whether the pen is turned around, with its eraser end on the tablet.
     axis
-        Of the section that it points into; see `Section`.
+        Axis of the section under the pointer; see `Section`.
     """
 
     kind: str
@@ -62,22 +62,22 @@ class PointerEvent:
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """What a tool shows above the image until it is done.
+    """Preview that a tool shows over the image until it is done.
 
     Parameters
     ----------
     path
         Corners (n, 2) of a line, y and x in pixels.
     width
-        Of the line in pixels; 0: as thin as the screen can show.
+        Width of the line in pixels; 0: as thin as the screen allows.
     closed
-        Whether the last corner is joined to the first.
+        Whether the last corner is connected to the first.
     mask, corner
-        Pixels that would change, bool (h, w), and the row and column of the first.
+        Pixels that would change, bool (h, w), and the row and column of the first pixel.
     text
-        Beside the last corner of the line, which then is one that measures.
+        Text beside the last corner of the line, for measuring lines.
     axis
-        Of the section that it lies in.
+        Axis of the section it lies in.
     """
 
     path: npt.NDArray[Any] = field(default_factory=lambda: np.zeros((0, 2)))
@@ -91,30 +91,30 @@ class Preview:
 
 @dataclass
 class Context:
-    """What tools work with.
+    """The environment of the tools.
 
     Parameters
     ----------
     view
-        How the image is looked at.
+        Display settings.
     show
-        Shows a preview in place of the last one; None: nothing.
+        Shows a preview in place of the last one; None: hides it.
     clock
-        Seconds; for tests.
+        Returns the time in seconds; replaced in tests.
     document
         The open image.
     pixel_um
-        Height and width of a pixel in micrometres; None: unknown.
+        Height and width of a pixel in micrometers; None: unknown.
     finder
-        Of cells, by its flows.
+        Finds cells from the flows of the document.
     axis
-        Of the section that the pointer is in.
+        Axis of the section under the pointer.
     z_spacing
-        Distance of planes by which steps along 3D flows are shortened.
+        Distance between planes, by which steps along 3D flows are shortened.
     background
-        Runs a function that takes its time elsewhere, then another with its result.
+        Runs a slow function in the background, then another one with its result.
     change
-        Runs an operation on cells of a document, without holding up the window where they are many.
+        Runs an operation on cells of a document, without blocking the window if they are many.
     """
 
     view: ViewState
@@ -129,7 +129,7 @@ class Context:
 
     @property
     def section(self) -> Section:
-        """The plane of the volume that the pointer is in."""
+        """The section of the volume under the pointer."""
         return Section.seen(self.view, self.axis)
 
     def cell_at(self, event: PointerEvent) -> int:
@@ -140,20 +140,20 @@ class Context:
 
 
 class Tool:
-    """A way to use the pointer. Events that it does not want go to the next: selecting, panning, zooming.
+    """A way to use the pointer. Events it does not handle go on to selecting, panning and zooming.
 
     Parameters
     ----------
     context
-        What it works with.
+        Its environment.
     """
 
     name = ""
     title = ""
     hint = ""
-    own_shift = False  # Shift and the left button are its own, and begin no outline
-    own_clicks = False  # clicks that it does not take do not select cells
-    in_sections = False  # it can be used in other sections than the plane
+    own_shift = False  # it uses Shift+left button, which then begins no outline
+    own_clicks = False  # clicks it does not handle do not select cells
+    in_sections = False  # it also works in sections other than XY
     modal = False  # it gets all events while it is chosen; Enter and Escape end it
 
     def __init__(self, context: Context) -> None:
@@ -161,30 +161,30 @@ class Tool:
 
     @property
     def is_busy(self) -> bool:
-        """Whether it is in the middle of something that Escape would give up."""
+        """Whether it is in the middle of an action that Escape would cancel."""
         return False
 
     def handle(self, event: PointerEvent) -> bool:
-        """Handle an event of the pointer; True if it is done with."""
+        """Handle an event of the pointer; True if the event is used up."""
         return False
 
     def cancel(self) -> None:
-        """Give up what is not finished, and show nothing more of it."""
+        """Cancel unfinished work and hide its preview."""
 
     def let_go(self) -> None:
-        """The window lost the pointer or the keys: give up what a hand is in the middle of."""
+        """Cancel the gesture in progress, because the window lost the pointer or the keyboard."""
         self.cancel()
 
     def take_back(self) -> bool:
-        """Undo inside of what is unfinished; whether there was something."""
+        """Undo part of unfinished work; return whether there was something to undo."""
         self.let_go()
         return True
 
     def refresh(self) -> None:
-        """The labels or the flows are others now: what was prepared from them is no longer true."""
+        """Drop what was prepared, because the labels or the flows changed."""
 
     def finish(self) -> None:
-        """Do what was prepared (Enter)."""
+        """Complete the prepared action (Enter)."""
 
 
 def pixel(event: PointerEvent) -> tuple[int, int]:
