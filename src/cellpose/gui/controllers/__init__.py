@@ -1,3 +1,3 @@
-"""What the window does when a key is pressed or the pointer moves; no widgets here."""
+"""The window's reactions to keys and the pointer; no widgets here."""
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Batch:
     queue
         The folders, in the order they run.
     options
-        What is written for each image.
+        The files to write for each image.
     """
 
     job = "batch"

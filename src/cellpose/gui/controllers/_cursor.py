@@ -22,7 +22,7 @@ _SCREEN = 10.0  # pixels of the screen per pixel of the image, as tools see them
 
 
 class Cursor:
-    """The keyboard cursor: a place in the image where keys do what the buttons of a mouse do.
+    """The keyboard cursor: a position in the image where keys act as mouse buttons.
 
     Parameters
     ----------

@@ -207,12 +207,12 @@ class Files:
         return masks.apart if self._session.dialogs.ask_yes(tr("Masks without numbers"), question) else masks.labels
 
     def folder(self) -> Path | None:
-        """The folder of the open image; None where there is none."""
+        """The folder of the open image; None if there is none."""
         document = self._session.document
         return None if document is None or document.path is None else document.path.parent
 
     def masks_beside(self) -> Path | None:
-        """The most likely mask file beside the open image; None where there is none."""
+        """The most likely mask file beside the open image; None if there is none."""
         document = self._session.document
         return None if document is None or document.path is None else next(iter(masks_beside(document.path)), None)
 
@@ -227,7 +227,7 @@ class Files:
         self.autosave.save(tell=True)
 
     def neighbour(self, step: int) -> Path | None:
-        """The image ``step`` places on in the folder of the open one, wrapping around; None where there is none."""
+        """The image ``step`` places on in the folder of the open one, wrapping around; None if there is none."""
         document = self._session.document
         if document is None or document.path is None:
             return None

@@ -56,7 +56,7 @@ def found_in_frames(
     frames
         Indices of the frames; the others stay empty.
     shape
-        Of the movie, (T, Y, X).
+        Shape of the movie, (T, Y, X).
     report
         Called with the fraction done.
     most_bytes

@@ -15,7 +15,7 @@ _THICK = 2.0  # distance between planes, in pixels, from which cells fall apart 
 
 
 class Volumes:
-    """The planes or frames of the open image, where it has several.
+    """The planes or frames of the open image, if it has several.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Volumes:
 
     @property
     def n_planes(self) -> int:
-        """How many planes or frames the open image has; 0 where there is none."""
+        """Number of planes or frames of the open image; 0 if none is open."""
         document = self._session.document
         return 0 if document is None else document.labels.shape[0]
 

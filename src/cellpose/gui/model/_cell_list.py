@@ -82,7 +82,7 @@ class CellList:
         self.order = ids[np.argsort(self._keys(ids, rows), kind="stable")]
 
     def row_of(self, cell: int) -> int:
-        """The row of a cell; -1 where it is not listed."""
+        """The row of a cell; -1 if it is not listed."""
         found = np.flatnonzero(self.order == cell)
         return int(found[0]) if found.size else -1
 

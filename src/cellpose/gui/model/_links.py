@@ -313,7 +313,7 @@ def numbered_links(rows: Table, ids: Numbers) -> Numbers:
     Parameters
     ----------
     rows, ids
-        Of the cells, ascending by number, dtype ``CELL`` (n,) and int32 (n,).
+        Rows and numbers of the cells, ascending by number, dtype ``CELL`` (n,) and int32 (n,).
     """
     places = np.searchsorted(ids, rows["earlier"])
     known = ids[places.clip(0, max(ids.size - 1, 0))] == rows["earlier"] if ids.size else np.zeros(0, bool)

@@ -31,7 +31,7 @@ class Preferences:
         self._path = path
 
     def section(self, name: str) -> dict[str, Any]:
-        """The values of a section; empty where there are none."""
+        """The values of a section; empty if there are none."""
         found = self._read().get(name)
         return dict(found) if isinstance(found, dict) else {}
 

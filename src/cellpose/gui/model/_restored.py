@@ -133,7 +133,7 @@ def restored_of(
 def restored_image(
     content: Mapping[str, Any], shape: tuple[int, int, int], channels: tuple[int, int] | None, n_channels: int
 ) -> npt.NDArray[np.float32] | None:
-    """What a filter or a restoration model made of a single plane, to be trained on in its place; None: nothing usable.
+    """The filtered or restored version of a single plane, for training in its place; None: nothing usable.
 
     Parameters
     ----------

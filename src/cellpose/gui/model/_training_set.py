@@ -224,7 +224,7 @@ def _of_file(path: Path) -> Example | str | None:
 
 
 def _restored(example: Example, content: Mapping[str, Any], channels: tuple[int, int] | None) -> Example:
-    """The example with what was segmented of it: the restored image, and labels as large as that."""
+    """The example with the image that was segmented: the restored one, and labels of the same size."""
     height, width = example.labels.shape
     image = restored_image(content, (1, height, width), channels, example.image.shape[2])
     if image is None:

@@ -1,4 +1,4 @@
-"""What a command is, and when it can be used."""
+"""Commands, and the conditions for using them."""
 
 from __future__ import annotations
 
