@@ -42,6 +42,7 @@ def test_hidden_pixels_show_a_neighbour_and_the_others_themselves() -> None:
     assert np.abs(shown_y - y).max() == np.abs(shown_x - x).max() == 2
 
 
+@pytest.mark.slow
 def test_noise_goes_and_the_image_stays(tmp_path: Path) -> None:
     images = [noisy(seed)[1] for seed in range(3)]
     path, losses = train_self(

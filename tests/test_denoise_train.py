@@ -47,6 +47,7 @@ def run(tmp_path: Path, **options: Any) -> tuple[Path, np.ndarray, np.ndarray]:
     return denoise.train(given.pop("net", None) or small_net(), **given)
 
 
+@pytest.mark.slow
 def test_a_network_learns_and_its_file_restores(tmp_path: Path) -> None:
     net = small_net()
     path, losses, _ = run(tmp_path, net=net, n_epochs=20, learning_rate=0.02, poisson=1.0, blur=0.0, model_name="mine")

@@ -146,7 +146,7 @@ def test_training_section(shared, training_desk):
     assert space["masks"].max() > 0
 
 
-@pytest.mark.parametrize("source", ["_masks", "_seg.npy"])
+@pytest.mark.parametrize("source", ["_masks", pytest.param("_seg.npy", marks=pytest.mark.slow)])
 def test_training_commands(shared, training_desk, monkeypatch, source):
     """The two commands of the manual that train: from label images, and from what was corrected in the window."""
     text = (shared / "manual.md").read_text(encoding="utf-8")

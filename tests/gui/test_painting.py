@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication
 
 from cellpose.gui.model import Box
 from cellpose.gui.model import _operations as operations
-from cellpose.gui.views import _canvas, _window
+from cellpose.gui.views import _canvas, _divider
 from cellpose.gui.views._window import Window
 from hand import click, key
 
@@ -20,13 +20,13 @@ from hand import click, key
 def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
     """What was made to be painted, in order."""
     known: list[object] = []
-    real = _window.render_settings
+    real = _divider.render_settings
 
     def render_settings(*given: object) -> object:
         known.append(real(*given))
         return known[-1]
 
-    monkeypatch.setattr(_window, "render_settings", render_settings)
+    monkeypatch.setattr(_divider, "render_settings", render_settings)
     return known
 
 
