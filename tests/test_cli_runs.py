@@ -688,3 +688,27 @@ def test_files_of_one_set_are_read_once(bench: Bench, capsys):
     assert bench.run("--pretrained_model", "cyto3", "--save_tif", "--no_npy") == 0
     assert io.imread(bench.folder / "b.ome_cp_masks.tif").shape == (64, 72)
     assert "a.ome.tif" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ismanual", [True] + 8 * [False]),
+        ("checked", np.array([0] * 8 + [1], bool)),
+        ("links", np.array([0, 1], np.int32)),
+    ],
+)
+def test_a_persons_work_in_a_seg_file_is_kept(bench: Bench, capsys, key, value):
+    bench.images("a.tif")
+    assert bench.run(*U_NET) == 0
+    seg = bench.folder / "a_seg.npy"
+    assert bench.run(*U_NET) == 0  # what a model found is replaced without a word
+    assert not list(bench.folder.glob("*kept*"))
+    for copy in ("a_seg_kept.npy", "a_seg_kept1.npy"):
+        io.write_seg(seg, {**io.read_seg(seg).content, key: value})
+        corrected = seg.read_bytes()
+        capsys.readouterr()
+        assert bench.run(*U_NET) == 0
+        assert f"it is kept as {copy}" in "".join(capsys.readouterr())
+        assert (bench.folder / copy).read_bytes() == corrected
+        assert not io.read_seg(seg).by_hand

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Collection, Mapping
@@ -18,11 +19,13 @@ from cellpose.errors import FileReadError, InputError
 from cellpose.io._npy import load_npy, write_npy_object
 from cellpose.io._write import PathLike
 
-__all__ = ["VIEWS", "Segmentation", "read_seg", "write_seg"]
+__all__ = ["VIEWS", "Segmentation", "name_to_keep", "read_seg", "write_seg"]
 
 Array = npt.NDArray[Any]
 
 VIEWS = "views"
+# What only a person puts into a file: cells drawn, edits, cells looked at, kinds of cells, links, ignored regions.
+_BY_HAND = ("ismanual", "manual_changes", "checked", "classes", "links", "ignored_regions")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +91,12 @@ class Segmentation:
         """The highest label."""
         return 0 if _stands_in(self.masks) else int(self.masks.max(initial=0))
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person drew, changed, checked, classified or linked cells in it."""
+        values = (self.content.get(key, ()) for key in _BY_HAND)
+        return any(value.any() if isinstance(value, np.ndarray) else bool(value) for value in values)
+
 
 def write_seg(path: PathLike, content: Mapping[str, Any]) -> None:
     """Write a dict as a ``_seg.npy``.
@@ -111,6 +120,12 @@ def write_seg(path: PathLike, content: Mapping[str, Any]) -> None:
         message = f"a _seg.npy needs {missing}, given are {sorted(content)}"
         raise InputError(message)
     write_npy_object(path, dict(content))
+
+
+def name_to_keep(path: Path) -> Path:
+    """A name beside a ``_seg.npy`` that no file has: ``_seg_kept.npy``, else ``_seg_kept1.npy`` and so on."""
+    names = (f"{path.stem}_kept{number or ''}.npy" for number in itertools.count())
+    return next(kept for kept in map(path.with_name, names) if not kept.exists())
 
 
 def read_seg(path: PathLike, without: Collection[str] = ()) -> Segmentation:

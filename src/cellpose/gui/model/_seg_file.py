@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +57,7 @@ def seg_path(image: Path) -> Path:
 
 def put_aside(seg: Path) -> Path:
     """Rename a ``_seg.npy`` so that it is not overwritten; return the new, free path."""
-    names = (f"{seg.stem}_kept{number or ''}.npy" for number in count())
-    kept = next(path for path in map(seg.with_name, names) if not path.exists())
+    kept = io.name_to_keep(seg)
     seg.replace(kept)
     return kept
 
