@@ -212,6 +212,12 @@ def test_what_cannot_be_served_is_said_before_it_begins(served):
         run(Serving(port=port))
     with pytest.raises(OptionError, match="contradict"):
         run(token="x", no_token=True)
+    for proxy in ("nonsense", "", "10.0.0"):
+        with pytest.raises(OptionError, match=r"^--trusted_proxy .*; give "):
+            run(trusted_proxy=["10.0.0.0/8", "::1", proxy])
+    for origin in ("lab.example.org", "https://lab.example.org/", "https://a b", "https://x; script-src *"):
+        with pytest.raises(OptionError, match=r"^--frame .*; give "):
+            run(frame=["https://*.hf.space", "http://localhost:8000", origin])
     for token in ("", "a b", "tökén", "a\nb"):
         with pytest.raises(OptionError, match=r"^--token .*; give "):
             run(token=token)

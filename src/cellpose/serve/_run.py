@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import logging
+import re
 import secrets
 import socket
 from collections.abc import Sequence
@@ -19,6 +21,7 @@ __all__ = ["run"]
 
 logger = logging.getLogger("cellpose.serve")
 
+_ORIGIN = re.compile(r"https?://(\*\.)?[\w-]+(\.[\w-]+)*(:\d+)?", re.ASCII)
 _CONNECTIONS = 1000  # at the same time
 _TOLD = {"told": True, "at_end": True}
 
@@ -88,6 +91,8 @@ def run(
         raise OptionError(message)
     _check_token("--token", token)
     _check_token("--review_token", review_token)
+    _check_proxies(trusted_proxy)
+    _check_frames(frame)
     if examples is not None and not Path(examples).is_dir():
         message = f"--examples {examples} is no folder; give a folder of images"
         raise FileMissingError(message)
@@ -129,6 +134,25 @@ def _check_token(option: str, token: str | None) -> None:
     if not all("!" <= letter <= "~" for letter in token):
         message = f"{option} {token!r} is not allowed; give ASCII letters, digits and signs, without spaces"
         raise OptionError(message)
+
+
+def _check_proxies(addresses: Sequence[str]) -> None:
+    for address in addresses:
+        try:
+            _ = address == "*" or ipaddress.ip_network(address, strict=False)
+        except ValueError as error:
+            message = (
+                f"--trusted_proxy {address!r} is not an address; give one such as 10.0.0.7, a network such as "
+                "10.0.0.0/8, or * for any"
+            )
+            raise OptionError(message) from error
+
+
+def _check_frames(origins: Sequence[str]) -> None:
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            message = f"--frame {origin!r} is not an origin; give one such as https://lab.example.org"
+            raise OptionError(message)
 
 
 def _bound(options: Serving) -> socket.socket:
