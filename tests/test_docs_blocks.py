@@ -92,7 +92,7 @@ def commands(code: str) -> Iterator[list[str]]:
     """The commands of this package in a block, as words after the name of the program; other modules by their name."""
     for line in code.splitlines():
         typed = line.partition("  #")[0].strip()
-        if not typed or typed.startswith(("#", *_OTHER_PROGRAMS)):
+        if not typed or typed.startswith(("#", *_OTHER_PROGRAMS)) or re.match(r"[A-Z]+=", typed):
             continue
         words = shlex.split(typed)
         if words[:2] == ["python", "-m"] and words[2] in _OTHER_COMMANDS:
