@@ -33,6 +33,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def hands_off() -> Iterator[None]:
+    """No button stays down for the next test: QTest remembers those that a test pressed."""
+    yield
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication, QWidget
+
+    if QApplication.instance() is not None:
+        nowhere = QWidget()
+        for button in (Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton, Qt.MouseButton.MiddleButton):
+            QTest.mouseRelease(nowhere, button)
+
+
 @pytest.fixture
 def window(qtbot: object) -> Iterator[object]:
     """An empty window that is shown."""
