@@ -34,10 +34,7 @@ def hover(window: object, y: float, x: float) -> None:
 
 def drag(window: object, *points: tuple[float, float], keys: Modifier = Modifier.NoModifier) -> None:
     """Press the left button at the first point, move over the others, release at the last."""
-    # A person presses what was painted, and comes to it first: what is under the pointer will be dragged. pyqtgraph
-    # takes at most 100 moves a second and drops the others.
-    QTest.qWait(25)
-    hover(window, *points[0])
+    QApplication.processEvents()  # a person presses what was painted
     viewport = window.scene.viewport()
     first, *others = [place(window, *point) for point in points]  # before the view pans
     QTest.mousePress(viewport, Qt.MouseButton.LeftButton, keys, first)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError, InputError
+from cellpose.io._ignored import IGNORED_KEY
 from cellpose.io._npy import load_npy, write_npy_object
 from cellpose.io._write import PathLike
 
@@ -25,7 +26,7 @@ Array = npt.NDArray[Any]
 
 VIEWS = "views"
 # What only a person puts into a file: cells drawn, edits, cells looked at, kinds of cells, links, ignored regions.
-_BY_HAND = ("ismanual", "manual_changes", "checked", "classes", "links", "ignored_regions")
+_BY_HAND = ("ismanual", "manual_changes", "checked", "classes", "links", IGNORED_KEY)
 
 
 @dataclass(frozen=True, eq=False)
