@@ -18,6 +18,7 @@ RENDERINGS = (
     synthetic.phase_contrast,
     synthetic.dic,
     synthetic.brightfield,
+    synthetic.quantitative_phase,
     synthetic.electron,
     synthetic.stained_tissue,
 )
@@ -67,6 +68,36 @@ def test_long_rods_have_divided():
     # a rod longer than 1.05 times the mean has mostly become two of half its length
     assert (lengths < 0.8 * 4.0).sum() >= 4
     assert lengths.max() < 1.6 * 4.0
+
+
+def test_rods_of_a_chain_hang_together():
+    made = scene("rods", 3, (300, 300), diameter=14, elongation=2.0, coverage=0.1, variation=0.0, chain=6.0, clump=1)
+    single = scene("rods", 3, (300, 300), diameter=14, elongation=2.0, coverage=0.1, variation=0.0, clump=1, gap=2.0)
+    assert 0.5 < made.n / single.n < 2  # the coverage is that of the cells
+    # within 3 pixels of nearly every cell lies another one
+    around = [ndimage.binary_dilation(made.labels == i, np.ones((7, 7), bool)) for i in range(1, made.n + 1)]
+    assert np.mean([len(np.unique(made.labels[near])) > 2 for near in around]) > 0.8
+    assert made.cells.elongation.mean() == pytest.approx(2.0, rel=0.25)
+
+
+def test_two_sorts_share_the_plane():
+    rng = np.random.default_rng(4)
+    large, small = scene("round", 5, coverage=0.5, diameter=36, clump=1), scene("round", 6, coverage=0.5, diameter=12)
+    both = synthetic.mingle(rng, large, small, 0.5)
+    assert both.n == both.labels.max() == len(both.cells.centres)
+    assert (both.cells.radii > 12).any()
+    assert (both.cells.radii < 10).any()
+    assert {ndimage.label(both.labels == i)[1] for i in range(1, both.n + 1)} == {1}
+    # all of the plane belongs to the first, or to the second
+    assert (synthetic.mingle(rng, large, small, 1.0).cells.radii > 12).all()
+    assert (synthetic.mingle(rng, large, small, 0.0).cells.radii < 10).all()
+
+
+def test_outlines_are_as_wide_as_asked_for():
+    cells = scene("sheet", coverage=1.0, reach=4.0, diameter=40)
+    thin, thick = (synthetic.membrane(np.random.default_rng(1), cells, (w, w)) for w in (0.02, 0.12))
+    deep = (cells.depth > 3) & (cells.depth < 5)
+    assert thick[deep].mean() > 1.5 * thin[deep].mean()
 
 
 def test_buds_are_cells_of_their_own_beside_their_mothers():

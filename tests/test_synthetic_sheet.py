@@ -60,8 +60,20 @@ def test_the_sheet_has_a_row_for_each_kind(scripts, data, tmp_path):
 def test_figures_of_real_and_synthetic_images_are_printed(scripts, data, capsys):
     scripts["compare_synthetic"].main(["--data", str(data), "--images", "2"])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + 2 * len(scripts["contact_sheet"].REAL)
-    assert {line.count("|") for line in lines} == {11}
+    kinds = len(scripts["contact_sheet"].REAL)
+    figures, told = lines[: 2 + 2 * kinds], lines[3 + 2 * kinds :]
+    assert {line.count("|") for line in figures} == {11}
+    assert len(told) == 2 + kinds
+
+
+def test_a_classifier_tells_noisy_images_apart_and_like_ones_not(scripts):
+    module = scripts["compare_synthetic"]
+    one, other = list(module.synthetic_images("nuclei", 24)), list(module.synthetic_images("nuclei", 48))[24:]
+    rng = np.random.default_rng(0)
+    noisy = [(plane + rng.normal(0, 0.2, plane.shape).astype(np.float32), masks) for plane, masks in other]
+    alike, apart = (int(module.tell_apart(one, images, 48)[0].rstrip("%")) for images in (other, noisy))
+    assert alike < 75
+    assert apart > 90
 
 
 def test_noise_is_measured_whatever_the_image(scripts):

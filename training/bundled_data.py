@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cellpose import dynamics, synthetic
+from cellpose import dynamics, synthetic, train
 
 Array = np.ndarray
 
@@ -37,12 +37,21 @@ KINDS: dict[str, float] = {
     "usiigaci": 0.11,
     "axondeepseg_sem": 0.02,
     "axon_tem_unmyel": 0.02,
-    "synthetic": 0.25,
+    "synthetic": 0.35,
+    "synthetic volumes": 0.07,
 }
-# What no real images stand for is there twice.
-SYNTHETIC_KINDS = (*synthetic.KINDS, "yeast", "brightfield")
-N_SYNTHETIC = 1690
+# What no real images stand for, or few, is there twice or three times.
+SYNTHETIC_KINDS = (
+    *synthetic.KINDS,
+    *("yeast", "brightfield", "bacteria", "tissue", "membrane", "suspension"),
+    *2 * ("phase", "dic"),
+)
+N_SYNTHETIC = 2760
 SYNTHETIC_SIDE = 288
+# Volumes of which planes of all three directions are shown, and their sides in pixels of a plane.
+N_VOLUMES = 180
+VOLUME_SIDES = (112, 176, 176)
+PER_VIEW = 3
 # Planar sources of the split "unseen".
 UNSEEN = ("baby_yeast", "ep_yeast", "imagegrains_pebbles", "eval_only_deepcell2016")
 MIN_DIAMETER = 5.0
@@ -170,6 +179,23 @@ def synthetic_pairs(seed: int) -> Iterator[tuple[dict[str, str], str, Array, Arr
         yield row, digest, np.moveaxis(made.image, 0, -1), made.masks
 
 
+def volume_pairs(seed: int) -> Iterator[tuple[dict[str, str], str, Array, Array]]:
+    """The same of planes of synthetic volumes, most of them stretched along z to square pixels."""
+    for index in range(N_VOLUMES):
+        rng = np.random.default_rng([seed, 1, index])
+        kind = synthetic.VOLUME_KINDS[index % len(synthetic.VOLUME_KINDS)]
+        anisotropy = float(rng.choice([1, 1, 1.5, 2, 3, 4]))
+        size = (round(VOLUME_SIDES[0] / anisotropy), *VOLUME_SIDES[1:])
+        made = synthetic.sample_volume(rng, size, kind, anisotropy=anisotropy)
+        stretch = anisotropy if rng.random() < 0.8 else 1.0
+        stack = np.moveaxis(made.image, 0, -1)
+        cut = train.cut_slices(stack, made.masks, per_view=PER_VIEW, anisotropy=stretch, seed=index)
+        for number, one in enumerate(cut):
+            digest = hashlib.sha256(one.image.tobytes() + one.masks.tobytes()).hexdigest()
+            row = {"source": "synthetic volumes", "id": f"{index:04d} {kind} {number} {one.view}", "group": ""}
+            yield row, digest, one.image, one.masks.astype(np.int32)
+
+
 def write_bundle(data: Path, out: Path) -> None:
     """All training images, 8 bits and lossless, with their labels in one file."""
     rows = []
@@ -208,7 +234,8 @@ def pack(data: Path, cache: Path, seed: int) -> None:
     entries: list[dict[str, Any]] = []
     pixels = planes = 0
     with (cache / "images.f16").open("wb") as images, (cache / "targets.f16").open("wb") as targets:
-        for row, digest, image, labels in itertools.chain(real_pairs(data), synthetic_pairs(seed)):
+        pairs = itertools.chain(real_pairs(data), synthetic_pairs(seed), volume_pairs(seed))
+        for row, digest, image, labels in pairs:
             if not labels.any():
                 continue
             channels = network_channels(image).astype(np.float16)

@@ -10,12 +10,13 @@ from __future__ import annotations
 from cellpose.synthetic._camera import Optics, expose
 from cellpose.synthetic._device import DEVICES, add_device
 from cellpose.synthetic._fluorescence import cytoplasm, membrane, nuclei
+from cellpose.synthetic._mingle import mingle
 from cellpose.synthetic._movie import Movie, sample_movie
 from cellpose.synthetic._population import FORMS, Population
 from cellpose.synthetic._sample import KINDS, Sample, sample
 from cellpose.synthetic._scene import Scene, add_nuclei, populate
 from cellpose.synthetic._stained import electron, stained_tissue
-from cellpose.synthetic._transmitted import brightfield, dic, phase_contrast
+from cellpose.synthetic._transmitted import brightfield, dic, phase_contrast, quantitative_phase
 from cellpose.synthetic._volume import VOLUME_KINDS, sample_volume
 
 __all__ = [
@@ -36,9 +37,11 @@ __all__ = [
     "electron",
     "expose",
     "membrane",
+    "mingle",
     "nuclei",
     "phase_contrast",
     "populate",
+    "quantitative_phase",
     "sample",
     "sample_movie",
     "sample_volume",

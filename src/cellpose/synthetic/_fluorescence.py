@@ -107,12 +107,12 @@ def nuclei(rng: np.random.Generator, labels: Labels, diameter: float, *, weak: b
     """
     shape = (labels.shape[0], labels.shape[1])
     n = int(labels.max())
-    own = _lognormal(rng, n, rng.uniform(0.08, 0.65))
+    own = _lognormal(rng, n, rng.uniform(0.05, 0.5))
     bright = rng.random(n) < rng.choice([0.0, 0.03, 0.08])
     own[bright] *= rng.uniform(1.8, 3.0)
     depth = edge_distance(labels)
     ball = dome(relative_depth(labels, depth))
-    flat = rng.uniform(0.15, 0.9)
+    flat = rng.uniform(0.05, 0.8)
     body = (labels > 0) * ((1 - flat) + flat * ball)
     strength = rng.uniform(0.05, 0.35)
     light = body * np.clip(1 + strength * fractal(rng, shape, max(1.5, diameter * 0.25), 4, 0.75), 0.2, None)
@@ -143,7 +143,7 @@ def _nuclear_background(rng: np.random.Generator, labels: Labels, light: Field, 
     return np.asarray(light + debris(rng, shape, diameter), np.float32)
 
 
-def membrane(rng: np.random.Generator, scene: Scene) -> Field:
+def membrane(rng: np.random.Generator, scene: Scene, width: tuple[float, float] = (0.01, 0.045)) -> Field:
     """Outlines: bright where cells meet, brighter at some sides and corners, a weak inside.
 
     Parameters
@@ -152,6 +152,8 @@ def membrane(rng: np.random.Generator, scene: Scene) -> Field:
         Source of all chance.
     scene
         Cells with or without nuclei.
+    width
+        Range of the half width of outlines in units of the cell's diameter; at least 0.6 pixels.
 
     Returns
     -------
@@ -159,9 +161,9 @@ def membrane(rng: np.random.Generator, scene: Scene) -> Field:
         float32 (Y, X): light, about 0.5 on outlines.
     """
     shape, d = scene.shape, scene.diameter
-    width = max(0.6, d * rng.uniform(0.01, 0.045))
-    edge = np.exp(-((np.maximum(scene.depth - 0.5, 0) / width) ** 2)) * scene.inside
-    free = np.exp(-((scene.outside / width) ** 2)) * ~scene.inside
+    thick = max(0.6, d * rng.uniform(*width))
+    edge = np.exp(-((np.maximum(scene.depth - 0.5, 0) / thick) ** 2)) * scene.inside
+    free = np.exp(-((scene.outside / thick) ** 2)) * ~scene.inside
     line = edge + free * rng.uniform(0.5, 1.0)
     uneven = np.clip(1 + rng.uniform(0.1, 0.5) * fractal(rng, shape, 0.6 * d, 3, 0.8), 0.1, None)
     own = scene.per_cell(_lognormal(rng, scene.n, rng.uniform(0.1, 0.6)))
@@ -169,7 +171,7 @@ def membrane(rng: np.random.Generator, scene: Scene) -> Field:
     light = line * uneven * blur(sides, 1.0)
     spotty = rng.random()
     if spotty < 0.35:
-        light = light * (0.5 + np.clip(0.6 + 0.7 * smooth_noise(rng, shape, max(1.5, width * 2)), 0, None))
+        light = light * (0.5 + np.clip(0.6 + 0.7 * smooth_noise(rng, shape, max(1.5, thick * 2)), 0, None))
     inner = rng.uniform(0.02, 0.35) * own * scene.inside
     light = light + inner * np.clip(1 + 0.3 * fractal(rng, shape, max(3.0, 0.2 * d)), 0.1, None)
     if scene.nuclei.any() and rng.random() < 0.6:

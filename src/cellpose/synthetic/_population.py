@@ -17,10 +17,11 @@ Floats = npt.NDArray[np.float64]
 
 FORMS = ("round", "elongated", "spread", "branched", "sheet", "rods", "budding", "rosettes")
 MAX_BODIES = 6000
+LONGEST_CHAIN = 16
 _LIMITS = {
     "diameter": (2.0, 2000.0), "variation": (0.0, 1.0), "coverage": (0.0, 2.0), "clump": (1.0, 1e4),
     "gap": (0.3, 3.0), "reach": (0.5, 10.0), "elongation": (1.0, 20.0), "wobble": (0.0, 0.6), "alignment": (0.0, 1.0),
-    "missing": (0.0, 1.0),
+    "missing": (0.0, 1.0), "chain": (1.0, 30.0),
 }  # fmt: skip
 
 
@@ -53,6 +54,8 @@ class Population:
         0 turns each cell at random, 1 gives all cells of a clump the same direction.
     missing
         Share of cells taken out again, which leaves holes in sheets.
+    chain
+        Mean number of rods that hang together end to end; 1 leaves them single or just divided.
     """
 
     form: str = "round"
@@ -66,6 +69,7 @@ class Population:
     wobble: float = 0.05
     alignment: float = 0.0
     missing: float = 0.0
+    chain: float = 1.0
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
@@ -103,7 +107,8 @@ class Bodies:
     """Rigid bodies after packing: a row of discs each, as ``settle`` takes them.
 
     ``centres`` (n, 2) y, x; ``angles`` (n,) from x to y; ``radii`` (n,) of the disc of equal area; ``elongation`` (n,)
-    length by width; ``buds`` (n,) radius of the bud that lies in the direction of the angle, 0 for none.
+    length by width; ``buds`` (n,) radius of the bud that lies in the direction of the angle, 0 for none; ``links`` (n,)
+    number of rods in the body.
     """
 
     centres: Floats
@@ -111,6 +116,7 @@ class Bodies:
     radii: Floats
     elongation: Floats
     buds: Floats
+    links: npt.NDArray[np.int64]
 
 
 def scatter(rng: np.random.Generator, size: tuple[int, int], population: Population) -> Bodies:
@@ -122,7 +128,7 @@ def scatter(rng: np.random.Generator, size: tuple[int, int], population: Populat
     rosettes = population.form == "rosettes"
     margin = population.diameter * (0.7 if not rosettes else 1.5)
     height, width = (side + 2 * margin for side in size)
-    members = {"rosettes": 5.0, "budding": 1.25}.get(population.form, 1.0)
+    members = {"rosettes": 5.0, "budding": 1.25, "rods": population.chain}.get(population.form, 1.0)
     one = np.pi * radius**2 * np.exp(2 * population.variation**2) * members
     count = population.coverage * height * width / one
     n = int(min(max(1, np.floor(count + rng.random())), MAX_BODIES))
@@ -148,7 +154,11 @@ def scatter(rng: np.random.Generator, size: tuple[int, int], population: Populat
     buds = np.zeros(n)
     if population.form == "budding":
         buds = radii * rng.uniform(0.35, 0.9, n) * (rng.random(n) < 0.6)
-    bodies = Bodies(centres, angles, radii, elongation, buds)
+    links = np.ones(n, np.int64)
+    if population.form == "rods" and population.chain > 1:
+        links += np.minimum(rng.poisson(population.chain - 1, n), LONGEST_CHAIN - 1)
+        radii, elongation = radii * np.sqrt(links), elongation * links
+    bodies = Bodies(centres, angles, radii, elongation, buds, links)
     _settle(bodies, population)
     return bodies
 
@@ -168,7 +178,8 @@ def _settle(bodies: Bodies, population: Population) -> None:
 
     long, wide = half_axes(bodies, population.form)
     aspect = float((long / wide).max())
-    discs = 1 if aspect < 1.3 else min(11, 2 * int(np.ceil(aspect / 2)) + 1)
+    most = 11 if population.chain == 1 else 41
+    discs = 1 if aspect < 1.3 else min(most, 2 * int(np.ceil(aspect / 2)) + 1)
     places = np.linspace(-1, 1, discs) if discs > 1 else np.zeros(1)
     offsets = places[None] * (long - wide)[:, None]
     # an ellipse is narrower towards its ends, a capsule is not

@@ -272,34 +272,34 @@ def _neurites(rng: np.random.Generator, cells: Cells) -> tuple[Labels, Floats]:
 def _paint_rods(
     rng: np.random.Generator, size: tuple[int, int], population: Population, bodies: Bodies
 ) -> tuple[Labels, Cells]:
-    """Bent capsules; long ones have divided into two that lie end to end."""
+    """Bent capsules in chains; long single ones have divided into two that lie end to end."""
     from cellpose.synthetic._kernels import paint_bones
 
     labels, level = _blank(size)
     long, wide = half_axes(bodies, "rods")
     divided = (bodies.elongation > 1.05 * population.elongation) & (rng.random(len(long)) < 0.8)
+    links = np.where((bodies.links == 1) & divided, 2, bodies.links)
     bend = rng.normal(0, 0.12, len(long)) * (1 + population.wobble * 4)
     owners: list[int] = []
     bones: list[tuple[float, ...]] = []
     found: list[tuple[float, ...]] = []
-    for i in range(len(long)):
-        spans = [(-1.0, -0.0), (0.0, 1.0)] if divided[i] else [(-1.0, 1.0)]
-        kink = rng.normal(0, 0.15) if divided[i] else 0.0
-        for low, high in spans:
+    for i, count in enumerate(links):
+        length = 2 * long[i] / count
+        kinks = np.cumsum(rng.normal(0, 0.15, count)) if count > 1 else np.zeros(1)
+        # four places in each cell, the caps of neighbors meet at the septum
+        inset = min(wide[i], length / 2)
+        places = (np.linspace(inset, length - inset, 4) + length * np.arange(count)[:, None]).ravel() - long[i]
+        turn = bodies.angles[i] + bend[i] * places / long[i] + np.repeat(kinks - kinks.mean(), 4)
+        steps = np.diff(places, prepend=places[0])
+        y, x = np.cumsum(steps * np.sin(turn)), np.cumsum(steps * np.cos(turn))
+        y, x = y - y.mean() + bodies.centres[i, 0], x - x.mean() + bodies.centres[i, 1]
+        for first in range(0, 4 * count, 4):
             number = len(found) + 1
-            start, stop = low * long[i], high * long[i]
-            # the caps of daughters meet at the septum
-            at = np.linspace(start + wide[i], stop - wide[i], 4)
-            turn = bodies.angles[i] + bend[i] * at / long[i] + (kink if low == 0.0 else 0.0)
-            y = bodies.centres[i, 0] + at * np.sin(turn)
-            x = bodies.centres[i, 1] + at * np.cos(turn)
-            for a in range(3):
+            for a in range(first, first + 3):
                 owners.append(number)
                 bones.append((y[a], x[a], wide[i], y[a + 1], x[a + 1], wide[i]))
-            middle = (y[1] + y[2]) / 2, (x[1] + x[2]) / 2
-            found.append(
-                (*middle, bodies.angles[i], np.sqrt(wide[i] * (stop - start) / 2), (stop - start) / 2 / wide[i])
-            )
+            middle = (y[first + 1] + y[first + 2]) / 2, (x[first + 1] + x[first + 2]) / 2
+            found.append((*middle, turn[first + 1], np.sqrt(wide[i] * length / 2), length / 2 / wide[i]))
     warp = np.zeros((2, *size), np.float32)
     paint_bones(labels, level, warp, np.array(owners, np.int32), np.array(bones), 0.0)
     table = np.array(found)

@@ -28,11 +28,17 @@ def stained_tissue(rng: np.random.Generator, scene: Scene) -> Field:
         float32 (3, Y, X): light, about 0.95 where there is no tissue.
     """
     shape, d = scene.shape, scene.diameter
-    own = scene.per_cell(np.exp(rng.normal(0, rng.uniform(0.15, 0.6), scene.n)))
+    dose = np.exp(rng.normal(0, rng.uniform(0.15, 0.6), scene.n))
+    pale = (rng.random(scene.n) < rng.uniform(0.1, 0.7)) & (rng.random() < 0.5)
+    own = scene.per_cell(np.where(pale, rng.uniform(0.2, 0.55) * dose, dose))
     chromatin = np.clip(1 + rng.uniform(0.2, 0.8) * fractal(rng, shape, max(2.0, 0.25 * d), 4, 0.75), 0.1, None)
     edge = np.exp(-(((scene.depth - 1) / max(0.8, 0.06 * d)) ** 2)) * scene.inside
     blue = own * scene.inside * (chromatin + rng.uniform(0, 1.0) * edge) * rng.uniform(0.4, 1.2)
-    blue = blur(blue, rng.uniform(0.5, max(0.8, min(2.5, 0.08 * d))))  # a section is thick, edges lie slanted in it
+    if pale.any():  # their chromatin lies at the rim and in nucleoli
+        clear = scene.per_cell(pale)
+        nucleoli = grains(rng, (clear > 0) & (scene.depth > 0.2 * d), 2.5 / d**2, max(0.7, 0.06 * d), 0.2)
+        blue = blue + clear * rng.uniform(0.1, 0.6) * edge + rng.uniform(0.2, 0.7) * nucleoli
+    blue = blur(blue, rng.uniform(0.7, max(1.1, min(3.0, 0.1 * d))))  # a section is thick, edges lie slanted in it
     fibres = fractal(rng, shape, max(4.0, 0.8 * d), 4, 0.75) + 1.2 * (filaments(rng, shape, max(6.0, d)) - 0.3)
     ground = rng.uniform(0.1, 0.5) * np.clip(1 + rng.uniform(0.2, 0.6) * fibres, 0.05, None)
     if rng.random() < 0.6:  # gaps in the tissue, away from nuclei
@@ -71,8 +77,8 @@ def electron(rng: np.random.Generator, scene: Scene) -> Field:
     """
     shape, d = scene.shape, scene.diameter
     light = rng.uniform(0.55, 0.8) + scene.per_cell(rng.normal(0, 0.08, scene.n))
-    light = light + rng.uniform(0.06, 0.16) * fractal(rng, shape, max(2.0, 0.08 * d), 4, 0.9)
-    light = light + rng.uniform(0.02, 0.14) * fractal(rng, shape, max(3.0, 0.4 * d), 2)
+    light = light + rng.uniform(0.06, 0.25) * fractal(rng, shape, max(2.0, 0.08 * d), 4, 0.9)
+    light = light + rng.uniform(0.02, 0.22) * fractal(rng, shape, max(3.0, 0.4 * d), 2)
     # ribosomes and filaments
     light = light - rng.uniform(0, 0.4) * grains(rng, scene.inside, rng.uniform(0.01, 0.06), 0.7)
     if scene.nuclei.any():
@@ -82,7 +88,7 @@ def electron(rng: np.random.Generator, scene: Scene) -> Field:
         light = light - core * 0.12 * soft(clumps, 1.0) - 0.15 * rim + 0.04 * core
     if d > 24 and rng.random() < 0.8:
         light = _mitochondria(rng, scene, light)
-    outer = rng.uniform(0.25, 0.75) + rng.uniform(0.06, 0.14) * fractal(rng, shape, max(2.0, 0.3 * d), 4, 0.8)
+    outer = rng.uniform(0.25, 0.75) + rng.uniform(0.08, 0.3) * fractal(rng, shape, max(2.0, 0.3 * d), 4, 0.8)
     light = np.where(scene.inside, light, outer)
     thin = max(0.8, rng.uniform(0.01, 0.03) * d)
     near = np.where(scene.inside, np.maximum(scene.depth - 0.5, 0), scene.outside)

@@ -15,7 +15,7 @@ from cellpose.synthetic._device import wall_thickness
 from cellpose.synthetic._noise import Field, blur, fractal, grains, smooth_noise
 from cellpose.synthetic._scene import Scene, erode, soft
 
-__all__ = ["brightfield", "dic", "optical_thickness", "phase_contrast"]
+__all__ = ["brightfield", "dic", "optical_thickness", "phase_contrast", "quantitative_phase"]
 
 
 def optical_thickness(rng: np.random.Generator, scene: Scene, roughness: float = 1.0) -> Field:
@@ -39,7 +39,11 @@ def optical_thickness(rng: np.random.Generator, scene: Scene, roughness: float =
     hill = blur(scene.rise ** np.float32(1.5), 0.04 * d) if roughness > 0.5 else scene.dome
     # sheets thin out to their edges, also to those at which cells touch
     sheet = np.clip(scene.depth / max(1.5, rng.uniform(0.02, 0.08) * d), 0, 1)
-    body = np.asarray((flat * sheet + (1 - flat) * hill) * own, np.float32)
+    body = (flat * sheet + (1 - flat) * hill) * own
+    if roughness > 0 and rng.random() < 0.5:  # cells that hold on to each other stay thick where they touch
+        hold = rng.uniform(0.0, 0.8)
+        body = (1 - hold) * body + hold * soft(scene.inside, max(0.6, 0.01 * d)) * scene.inside
+    body = blur(body, 0.6)  # labels end at whole pixels, cells do not
     if roughness > 0:
         body = _organelles(rng, scene, body, roughness)
     return body if scene.walls is None else body + wall_thickness(rng, scene.walls, d)
@@ -104,8 +108,10 @@ def phase_contrast(rng: np.random.Generator, scene: Scene, *, roughness: float =
     halo, near = max(1.1, d * rng.uniform(0.02, 0.06)), rng.uniform(0.5, 0.85)
     wide = near * blur(phase, halo) + (rng.uniform(0.9, 1.2) - near) * blur(phase, 4 * halo)
     relief = wide - phase
-    relief = _to_contrast(scene, relief + rng.uniform(0.2, 1.5) * np.clip(relief, 0, None), rng.uniform(0.09, 0.22))
+    relief = _to_contrast(scene, relief + rng.uniform(0.2, 1.5) * np.clip(relief, 0, None), rng.uniform(0.05, 0.22))
     light = 0.4 + relief + shine + rng.uniform(0.0, 0.01) * smooth_noise(rng, scene.shape, max(30.0, d))
+    if roughness > 0 and rng.random() < 0.5:
+        light = light + _seams(rng, scene)
     if rng.random() < 0.3:
         light = light + _floating(rng, scene)
     return np.asarray(light, np.float32)
@@ -116,6 +122,14 @@ def _to_contrast(scene: Scene, relief: npt.NDArray[Any], contrast: float) -> Fie
     own = relief if scene.walls is None else np.where(scene.outside < 0.2 * scene.diameter, relief, 0)
     power = float((own**2).sum()) / max(1, int(scene.inside.sum()))
     return np.asarray(relief * (contrast / (np.sqrt(power) + 1e-6)), np.float32)
+
+
+def _seams(rng: np.random.Generator, scene: Scene) -> Field:
+    """Lines where cells touch, mostly bright and often broken: their membranes stand upright there."""
+    width = max(0.7, scene.diameter * rng.uniform(0.01, 0.03))
+    line = np.exp(-((np.maximum(scene.depth - 0.5, 0) / width) ** 2)) * scene.inside * (blur(scene.inside, 1.5) > 0.95)
+    broken = np.clip(0.6 + 0.6 * smooth_noise(rng, scene.shape, max(4.0, 0.4 * scene.diameter)), 0, None)
+    return np.asarray(rng.uniform(-0.06, 0.2) * line * broken, np.float32)
 
 
 def _floating(rng: np.random.Generator, scene: Scene) -> Field:
@@ -136,7 +150,8 @@ def _round_up(rng: np.random.Generator, scene: Scene, phase: Field) -> tuple[Fie
     They turn the phase by more than half a wave.
     """
     d = scene.diameter
-    compact = (scene.cells.elongation < 2.0) & (rng.random(scene.n) < rng.uniform(0.05, 0.4))
+    share = rng.uniform(0.5, 1.0) if rng.random() < 0.2 else rng.uniform(0.05, 0.4)
+    compact = (scene.cells.elongation < 2.0) & (rng.random(scene.n) < share)
     which = scene.per_cell(compact)
     ring = which * np.exp(-(((scene.depth - 0.06 * d) / max(1.0, 0.05 * d)) ** 2))
     middle = which * scene.rise**2
@@ -202,3 +217,36 @@ def brightfield(rng: np.random.Generator, scene: Scene, *, roughness: float = 1.
     relief = fine + rng.uniform(-0.6, 0.6) * coarse - lens
     light = 0.55 + rng.choice([-1.0, 1.0]) * _to_contrast(scene, relief, rng.uniform(0.06, 0.16))
     return np.asarray(light + rng.uniform(0, 0.008) * smooth_noise(rng, scene.shape, 40.0), np.float32)
+
+
+def quantitative_phase(rng: np.random.Generator, scene: Scene) -> Field:
+    """The optical thickness itself, as phase imaging measures it: bright cells, nuclei brighter, speckled ground.
+
+    Parameters
+    ----------
+    rng
+        Source of all chance.
+    scene
+        Cells with or without nuclei.
+
+    Returns
+    -------
+    ndarray
+        float32 (Y, X): light, 0.05 to 0.35 in the background.
+    """
+    shape, d = scene.shape, scene.diameter
+    phase = optical_thickness(rng, scene, rng.uniform(0.3, 1.0))
+    if scene.nuclei.any():
+        phase = phase + rng.uniform(0, 0.5) * soft(scene.nuclei > 0, max(0.7, 0.04 * d))
+    phase = blur(phase + 0.3 * dirt(rng, scene, rng.uniform(0, 1)), max(0.5, rng.uniform(0.005, 0.03) * d))
+    if rng.random() < 0.5:  # partly coherent light loses what is wide, which leaves a dark halo
+        phase = phase - rng.uniform(0.1, 0.6) * blur(phase, rng.uniform(0.3, 1.0) * d)
+    ground = rng.uniform(0, 0.04) * smooth_noise(rng, shape, rng.uniform(1, 4) * d)
+    ground = ground + rng.uniform(0, 0.03) * fractal(rng, shape, rng.uniform(2, 8), 3)
+    if rng.random() < 0.25:  # fringes that were not taken out
+        y, x = np.ogrid[: shape[0], : shape[1]]
+        angle, period = rng.uniform(0, np.pi), rng.uniform(6, 60)
+        waves = np.sin(2 * np.pi / period * (np.sin(angle) * y + np.cos(angle) * x))
+        ground = ground + rng.uniform(0, 0.03) * waves
+    high = max(1e-3, float(np.percentile(phase[scene.inside], 98))) if scene.inside.any() else 1.0
+    return np.asarray(rng.uniform(0.05, 0.35) + rng.uniform(0.25, 0.6) * phase / high + ground, np.float32)

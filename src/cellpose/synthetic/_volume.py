@@ -241,7 +241,7 @@ def _photograph(rng: np.random.Generator, light: Volume, d: float, anisotropy: f
     light = gaussian_filter1d(light, axial, axis=1, mode="nearest")
     light = light * np.exp(-rng.uniform(0, 0.7) * np.linspace(0, 1, planes, dtype=np.float32))[:, None, None]
     optics = Optics(
-        blur=lateral, shading=rng.uniform(0, 0.2), photons=float(np.exp(rng.uniform(np.log(40), 7))),
+        blur=lateral, shading=rng.uniform(0, 0.2), photons=float(np.exp(rng.uniform(np.log(12), 7))),
         read_noise=rng.uniform(0, 0.02), offset=rng.uniform(0, 0.05), gain=float(np.exp(rng.normal(0, 0.25))),
     )  # fmt: skip
     pixels = expose(rng, light.reshape(channels * planes, height, width), optics)
