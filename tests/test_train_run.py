@@ -23,6 +23,7 @@ from cellpose.errors import MissingExtraError, OptionError, WeightsError
 from cellpose.options import Training
 from cellpose.train import _loop
 from cellpose.train._average import measure_statistics
+from cellpose.train._records import write_plot
 from cellpose.train._sets import ImageSet, ItemCache, in_advance
 from cellpose.train._validate import Comparison, Scores, evaluate
 from cellpose.weights import ModelFile
@@ -257,6 +258,15 @@ def test_best_weights_are_kept_and_training_stops_early(tmp_path, monkeypatch):
     saved = torch.load(tmp_path / "models" / "m", weights_only=True)
     assert all(torch.equal(states[1][k], saved[k]) for k in saved)
     assert sorted(p.name for p in (tmp_path / "training" / "m").iterdir() if p.suffix == ".pt") == ["checkpoint.pt"]
+
+
+def test_the_plot_of_losses_counts_epochs_in_whole_numbers(tmp_path, monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure")
+    drawn = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, path: drawn.append(self))
+    write_plot(tmp_path, [{"epoch": epoch, "train_loss": 1.0} for epoch in range(2)])
+    ticks = drawn[0].axes[0].get_xticks()
+    assert (ticks == np.rint(ticks)).all()
 
 
 def test_records_of_a_run(tmp_path, caplog):

@@ -7,10 +7,11 @@ import pkgutil
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDialog, QWidget
+from qtpy.QtWidgets import QApplication, QDialog, QTabBar, QWidget
 
 import cellpose
 import cellpose.gui.views
@@ -18,6 +19,7 @@ from cellpose.gui.model import _help_pages as pages
 from cellpose.gui.views._help_places import PLACES, place_of
 from cellpose.gui.views._help_window import HelpWindow
 from cellpose.gui.views._window import Window
+from cellpose.gui.views.panels._names import controls_of
 from hand import Modifier, key
 
 ROOT = Path(cellpose.__file__).parents[2]
@@ -141,6 +143,7 @@ def test_f1_opens_the_page_for_what_has_the_focus(filled: Window, qtbot: object)
         "window#correct": filled.scene,
         "window#look": panel.views.color,
         "window#the-settings": panel.segmentation.run,
+        "window#restore-and-filter": panel.filtering.filter,
     }
     for place, widget in parts.items():
         filled.activateWindow()
@@ -151,6 +154,40 @@ def test_f1_opens_the_page_for_what_has_the_focus(filled: Window, qtbot: object)
         assert opened().browser.source().toString() == f"help:/{page}.html#{anchor}"
     assert place_of(None) == "window"
     opened().close()
+
+
+def test_f1_helps_to_open_an_image_where_there_is_none(window: Window, qtbot: object) -> None:
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    assert window.scene.hasFocus()
+    key(window, "F1")
+    assert opened().browser.source().toString() == "help:/window.html#open-and-segment"
+    opened().close()
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    window.session.open_array(np.zeros((1, 1, 40, 40), np.uint8))
+    window.scene.clearFocus()
+    key(window, "F1")
+    assert opened().browser.source().toString() == "help:/window.html#correct"
+    opened().close()
+
+
+def test_the_bar_of_planes_helps_with_movies_where_planes_are_frames(window: Window, qtbot: object) -> None:
+    for movie, place in ((False, "window.html#volumes"), (True, "movies.html")):
+        window.session.open_array(np.zeros((4, 1, 40, 40), np.uint8), axis="T" if movie else "Z")
+        window.activateWindow()
+        qtbot.waitUntil(window.isActiveWindow)
+        window.planes.plane.setFocus()
+        QTest.keyClick(window.planes.plane, Qt.Key.Key_F1)
+        assert opened().browser.source().toString() == f"help:/{place}"
+        opened().close()
+
+
+def test_every_control_of_the_window_has_a_page(filled: Window) -> None:
+    usable = [each for each in controls_of(filled) if not isinstance(each.parentWidget(), QTabBar)]
+    assert len(usable) > 60
+    without = [each for each in usable if place_of(each) == "window"]
+    assert [(type(each).__name__, each.accessibleName() or each.text()) for each in without] == []
 
 
 def test_f1_helps_in_a_dialog_that_holds_up_the_window(filled: Window, qtbot: object) -> None:

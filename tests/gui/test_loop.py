@@ -16,6 +16,7 @@ import pytest
 import torch
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QPainter, QPicture
 from qtpy.QtTest import QTest
 
 from cellpose import io, weights
@@ -25,12 +26,14 @@ from cellpose.gui.controllers import _training
 from cellpose.gui.controllers._dialogs import NoDialogs
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers._trainer import TrainingRequest
+from cellpose.gui.controllers._training import Epochs
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._corrections import Correction, ModelCells, compare, verdict
 from cellpose.gui.model._folder import ImageState, by_doubt, state_of_image
 from cellpose.gui.model._training_set import OpenImage, TrainingSet, training_set
 from cellpose.gui.model._training_settings import SCRATCH, TrainingSettings, base_models, start_for
 from cellpose.gui.views._training_dialog import TrainingDialog
+from cellpose.gui.views._training_dock import Curve
 from cellpose.gui.views._window import Window
 from cellpose.nets import CPnet
 from hand import Modifier, click, draw, key, middle, until_idle, write_in
@@ -576,6 +579,7 @@ def test_the_dock_shows_how_far_a_training_is_and_stops_it(
     assert dock.isVisible()
     assert dock.bar.value() == 30
     assert dock.train_curve.getData()[1].tolist() == pytest.approx([1, 1 / 2, 1 / 3])
+    assert [ticks(curve) for curve in (dock.loss, dock.ap)] == [["1", "2", "3"]] * 2
     click(window, 16, 16)
     assert window.session.document.selection, "the window cannot be used while a model is trained"
     QTest.mouseClick(dock.stop, Qt.MouseButton.LeftButton)
@@ -585,6 +589,33 @@ def test_the_dock_shows_how_far_a_training_is_and_stops_it(
     until_idle(window, qtbot)
     assert dock.line.text() == "training failed: the card is full"
     assert not dock.stop.isVisible()
+
+
+def ticks(curve: Curve) -> list[str]:
+    """Labels below the horizontal axis of a plot, as they are painted."""
+    picture = QPicture()
+    painter = QPainter(picture)
+    _, _, texts = curve.getAxis("bottom").generateDrawSpecs(painter)
+    painter.end()
+    return [text for _, _, text in texts]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "labels"),
+    [
+        (1, "1 2"),
+        (2, "1 2"),
+        (8, "1 2 3 4 5 6 7 8"),
+        (9, "2 4 6 8"),
+        (40, "5 10 15 20 25 30 35 40"),
+        (100, "20 40 60 80 100"),
+    ],
+)
+def test_curves_count_epochs_in_whole_numbers(window: Window, epochs: int, labels: str) -> None:
+    rows = tuple({"epoch": epoch, "train_loss": 1.0, "ap50": 0.5} for epoch in range(epochs))
+    window.session.training.progressed.emit(Epochs("mine", epochs, rows, 1.0))
+    for curve in (window.training.loss, window.training.ap):
+        assert " ".join(ticks(curve)) == labels
 
 
 def test_the_folder_dock_shows_states_and_opens_images(window: Window, qtbot: QtBot, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_4_keys_and_mouse_of_the_table(opened: Window, qtbot: QtBot) -> None:
     key(opened, "S", CONTROL)  # save
     until_idle(opened, qtbot)
     assert io.read_seg(document.path.with_name("cells_seg.npy")).count == 5
-    assert opened.statusBar().currentMessage() == "saved cells_seg.npy"
+    assert opened.statusBar().currentMessage() == f"saved cells_seg.npy in {document.path.parent}"
 
 
 def test_4_masks_and_outlines_change_what_is_seen(opened: Window) -> None:

@@ -209,10 +209,10 @@ def compiled() -> bytes:
 
 def test_texts_numbers_and_values_are_translated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_texts, "_catalogue", gettext.NullTranslations())
-    assert tr("saved {name}", name="a_seg.npy") == "saved a_seg.npy"
+    assert tr("took the settings of {name}", name="a.json") == "took the settings of a.json"
     assert tr("") == ""
     _texts.use(gettext.GNUTranslations(io.BytesIO(compiled())))
-    assert tr("saved {name}", name="a_seg.npy") == "sàvéd a_seg.npy"
+    assert tr("took the settings of {name}", name="a.json") == "tõõk thé séttîngs õf a.json"
     assert tr_n("{n} image", "{n} images", 1) == "1 îmàgé"
     assert tr_n("{n} image", "{n} images", 3) == "3 îmàgés"
     assert tr("not in the catalogue") == "not in the catalogue"

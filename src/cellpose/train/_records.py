@@ -55,6 +55,7 @@ def write_plot(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError:
         logger.info("losses.png is not drawn: matplotlib is not installed (pip install 'cellpose[plot]')")
         return
@@ -64,6 +65,7 @@ def write_plot(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
     _line(axes, rows, "train_loss", "training loss")
     _line(axes, rows, "test_loss", "test loss")
     axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if any("ap50" in row for row in rows):
         right = axes.twinx()
         for column, color in (("ap50", "C2"), ("ap75", "C3"), ("ap90", "C4")):

@@ -13,6 +13,7 @@ from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model._closed import ClosedHistories, ClosedHistory
 from cellpose.gui.model._journal import Base, Journal, forget_others, journal_path, new_state, state_of
+from cellpose.gui.model._saved import saved
 from cellpose.gui.model._seg_file import Snapshot, content_of, put_aside, seg_path
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class Autosave:
             self._journals, self._state = [journal], state
             self._all_saved(path, state)
             if tell:
-                self._session.told.emit(tr("saved {name}", name=seg_path(path).name))
+                self._session.told.emit(saved(seg_path(path)))
 
         def failed(error: Exception) -> None:
             self._not_saved(journal, error, asked=tell)

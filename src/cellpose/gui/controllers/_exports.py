@@ -18,6 +18,7 @@ from cellpose.gui.model._classes import Classes
 from cellpose.gui.model._labels import Table
 from cellpose.gui.model._links import Lineage, numbered_links
 from cellpose.gui.model._movie_tracks import numbered_lineage
+from cellpose.gui.model._saved import saved
 from cellpose.gui.model._seg_file import flows_to_write
 from cellpose.io import CellFormat, write_text
 
@@ -31,6 +32,7 @@ __all__ = ["OWN_ENTRIES", "TABLES", "Exports"]
 OWN_ENTRIES = ("tif", "png", "seg", "outlines")
 #: Formats of measurements, those of ``cellpose measure``.
 TABLES = {"csv": "CSV", "parquet": "Parquet", "h5ad": "AnnData"}
+_PNG_LABELS = 2**16 - 1  # the most that a PNG holds
 
 
 class Exports:
@@ -57,7 +59,13 @@ class Exports:
 
     def rois(self) -> None:
         """Outlines as ``_rois.zip``, for ImageJ."""
-        self.write(tr("ROIs"), lambda _document, labels, path: io.save_rois(labels, path))
+
+        def write(_document: Document, labels: npt.NDArray[Any], path: Path) -> list[Path]:
+            target = path.with_name(f"{path.stem}_rois.zip")
+            io.write_rois(labels, target)
+            return [target]
+
+        self.write(tr("ROIs"), write)
 
     def table(self) -> None:
         """The table of cells as ``_cells.csv``."""
@@ -67,11 +75,10 @@ class Exports:
         planes, lineage = 3 if document is not None and document.has_planes else 2, self._lineage(rows)
         interval = None if document is None else document.interval_s
 
-        def write(_document: Document, labels: npt.NDArray[Any], path: Path) -> None:
-            stack = labels if planes == 3 else labels[None]
-            write_text(
-                path.with_name(f"{path.stem}_cells.csv"), as_csv(stack, rows, names, pixel_um, lineage, interval)
-            )
+        def write(_document: Document, labels: npt.NDArray[Any], path: Path) -> list[Path]:
+            stack, target = labels if planes == 3 else labels[None], path.with_name(f"{path.stem}_cells.csv")
+            write_text(target, as_csv(stack, rows, names, pixel_um, lineage, interval))
+            return [target]
 
         self.write(tr("the table"), write)
 
@@ -89,9 +96,10 @@ class Exports:
         classes = Classes()
         classes.read(session.review.classes.content())
 
-        def write(_document: Document, labels: npt.NDArray[Any], path: Path) -> None:
+        def write(_document: Document, labels: npt.NDArray[Any], path: Path) -> list[Path]:
             target = path.with_name(path.stem + form.endings[0])
             io.write_cells(target, cells_of(labels, rows, classes, voxel_um), form.name)
+            return [target]
 
         if document is not None:
             self.write(tr("cells ({name})", name=form.name), write)
@@ -102,7 +110,7 @@ class Exports:
         rows, voxel_um, names = self._rows(), self._voxel_um(), list(session.review.classes.names)
         lineage = self._lineage(rows)
 
-        def write(document: Document, labels: npt.NDArray[Any], path: Path) -> None:
+        def write(document: Document, labels: npt.NDArray[Any], path: Path) -> list[Path]:
             from cellpose import measure
 
             image = np.moveaxis(document.channels if labels.ndim == 3 else document.channels[0], -3, -1)
@@ -116,7 +124,9 @@ class Exports:
                 columns, times = _joined(frames), times_of(lineage, document.interval_s)
             n = len(columns["label"])
             told = {"image": np.full(n, path.name), "label": columns.pop("label"), **times, **marks_of(rows, names)}
-            measure.write_table(path.with_name(f"{path.stem}_measurements.{suffix}"), told | columns)
+            target = path.with_name(f"{path.stem}_measurements.{suffix}")
+            measure.write_table(target, told | columns)
+            return [target]
 
         if document is not None:
             self.write(tr("measurements ({suffix})", suffix=suffix), write)
@@ -150,7 +160,7 @@ class Exports:
         stack, options = document.stack, session.settings.normalization(restored.filters)
         labels = document.labels.frozen()[0] if restored.ratio > 1 and not session.held else None
 
-        def write(path: Path) -> None:
+        def write(path: Path) -> list[Path]:
             paths = io.OutputPaths(path)
             image = np.moveaxis(stack if restored.stack is None else restored.stack, 1, -1)
             if restored.stack is None:
@@ -161,11 +171,13 @@ class Exports:
             if len(pixels) == 1:
                 pixels, axes = pixels[0], axes[1:]
             io.write_tiff(paths.restored_tif, pixels, axes=axes)
-            if labels is not None:
-                from cellpose.denoise import at_image_size
+            if labels is None:
+                return [paths.restored_tif]
+            from cellpose.denoise import at_image_size
 
-                large, _ = at_image_size(labels.labels()[0], image.shape[1:3])
-                io.write_tiff(paths.of_restored.masks_tif, io.smallest_labels(large), axes="YX")
+            large, _ = at_image_size(labels.labels()[0], image.shape[1:3])
+            io.write_tiff(paths.of_restored.masks_tif, io.smallest_labels(large), axes="YX")
+            return [paths.restored_tif, paths.of_restored.masks_tif]
 
         self._start(tr("the restored image"), document.path, write)
 
@@ -195,7 +207,7 @@ class Exports:
             return
         self.write(tr("flows"), lambda document, labels, path: _save(document, labels, path, flows=True))
 
-    def write(self, what: str, write: Callable[[Document, npt.NDArray[Any], Path], None]) -> None:
+    def write(self, what: str, write: Callable[[Document, npt.NDArray[Any], Path], list[Path]]) -> None:
         """Write files beside the image, in the background; if that folder is not writable, into another.
 
         Parameters
@@ -203,7 +215,8 @@ class Exports:
         what
             Name of the files, for messages.
         write
-            Called with the document, labels numbered 1..n, and the path of the image or another path to write beside.
+            Called with the document, labels numbered 1..n, and the path of the image or another path to write beside;
+            returns the files written.
         """
         session, document = self._session, self._session.document
         if document is None or document.path is None:
@@ -214,13 +227,13 @@ class Exports:
             return
         frozen = document.labels.frozen()[0]
 
-        def work(place: Path) -> None:
+        def work(place: Path) -> list[Path]:
             labels = frozen.labels()
-            write(document, labels[0] if labels.shape[0] == 1 else labels, place)
+            return write(document, labels[0] if labels.shape[0] == 1 else labels, place)
 
         self._start(what, document.path, work)
 
-    def _start(self, what: str, path: Path, work: Callable[[Path], None]) -> None:
+    def _start(self, what: str, path: Path, work: Callable[[Path], list[Path]]) -> None:
         """Write beside a path in the background; if that folder is not writable, in one the user chooses."""
         session = self._session
 
@@ -235,12 +248,8 @@ class Exports:
                     start(folder / path.name)
 
         def start(place: Path) -> None:
-            where = path.name if place == path else tr("{name} in {parent}", name=path.name, parent=place.parent)
             session.jobs.start(
-                f"save {what}",
-                lambda _: work(place),
-                lambda _: session.told.emit(tr("saved {what} of {where}", what=what, where=where)),
-                failed,
+                f"save {what}", lambda _: work(place), lambda files: session.told.emit(saved(*files)), failed
             )
 
         start(path)
@@ -260,15 +269,23 @@ def _save(
     png: bool = False,
     text: bool = False,
     flows: bool = False,
-) -> None:
-    nothing = not (png or text or flows)
+) -> list[Path]:
+    png = png and int(labels.max()) <= _PNG_LABELS
+    tif, paths = not (png or text or flows), io.OutputPaths(path)
     io.save_masks(
         np.moveaxis(document.stack, 1, -1) if document.has_planes else np.moveaxis(document.stack[0], 0, -1),
         labels,
         flows_to_write(document.flows, labels.shape),
         str(path),
         png=png,
-        tif=nothing,
+        tif=tif,
         save_txt=text,
         save_flows=flows,
     )
+    written = {
+        paths.masks_png: png,
+        paths.masks_tif: tif,
+        paths.outlines_txt: text,
+        **dict.fromkeys((paths.flows_tif, paths.dP_tif, paths.cellprob_tif), flows),
+    }
+    return [file for file, wanted in written.items() if wanted]

@@ -200,23 +200,24 @@ class Movies:
     def save_tables(self) -> None:
         """Save tables of cells and tracks, and masks numbered by track, as ``cellpose track`` writes them."""
 
-        def write(labels: Any, tracks: Any, path: Path) -> None:
+        def write(labels: Any, tracks: Any, path: Path) -> list[Path]:
             from cellpose import io, track
 
-            track.write_table(path.with_name(f"{path.stem}_tracks.csv"), tracks)
-            track.write_table(path.with_name(f"{path.stem}_lineage.csv"), tracks, "tracks")
-            numbered = io.smallest_labels(tracks.masks(labels))
-            io.imsave(path.with_name(f"{path.stem}_tracked.tif"), numbered)
+            files = [path.with_name(path.stem + end) for end in ("_tracks.csv", "_lineage.csv", "_tracked.tif")]
+            track.write_table(files[0], tracks)
+            track.write_table(files[1], tracks, "tracks")
+            io.imsave(files[2], io.smallest_labels(tracks.masks(labels)))
+            return files
 
-        self._save("tracks", write)
+        self._save(tr("tracks"), write)
 
     def save_ctc(self) -> None:
         """Save a folder in the format of the Cell Tracking Challenge."""
 
-        def write(labels: Any, tracks: Any, path: Path) -> None:
+        def write(labels: Any, tracks: Any, path: Path) -> list[Path]:
             from cellpose import track
 
-            track.write_ctc(path.with_name(f"{path.stem}_RES"), labels, tracks)
+            return track.write_ctc(path.with_name(f"{path.stem}_RES"), labels, tracks)
 
         self._save(tr("tracks (Cell Tracking Challenge)"), write)
 
@@ -229,14 +230,16 @@ class Movies:
             "pixel_size_um": None if pixel_um is None else pixel_um[1],
         }
 
-        def write(labels: Any, tracks: Any, path: Path) -> None:
+        def write(labels: Any, tracks: Any, path: Path) -> list[Path]:
             from cellpose import track
 
-            track.write_trackmate(path.with_name(f"{path.stem}_trackmate.xml"), labels, tracks, **facts)
+            target = path.with_name(f"{path.stem}_trackmate.xml")
+            track.write_trackmate(target, labels, tracks, **facts)
+            return [target]
 
         self._save(tr("tracks (TrackMate)"), write)
 
-    def _save(self, what: str, write: Callable[[Any, Any, Path], None]) -> None:
+    def _save(self, what: str, write: Callable[[Any, Any, Path], list[Path]]) -> None:
         document = self._session.document
         if document is None or not document.is_movie:
             self._session.told.emit(tr("open a movie first"))
@@ -244,8 +247,8 @@ class Movies:
         rows = document.labels.table[document.labels.ids]
         numbers = links.numbered_links(rows, document.labels.ids)
 
-        def written(_document: Document, labels: Any, path: Path) -> None:
+        def written(_document: Document, labels: Any, path: Path) -> list[Path]:
             stack = np.asarray(labels, np.int32)
-            write(stack, tracks_of(stack, rows, numbers), path)
+            return write(stack, tracks_of(stack, rows, numbers), path)
 
         self._session.exports.write(what, written)

@@ -11,6 +11,7 @@ from cellpose.errors import CellposeError
 from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model._recipe import Recipe
+from cellpose.gui.model._saved import saved
 from cellpose.gui.model._settings_file import read_settings, write_settings
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Recipes:
         except CellposeError as error:
             session.failed.emit(tr("settings not saved: {error}", error=error))
             return
-        session.told.emit(tr("saved the settings as {name}", name=path.name))
+        session.told.emit(saved(path))
 
     def load_settings(self) -> None:
         """Load the settings from a file chosen by the user."""

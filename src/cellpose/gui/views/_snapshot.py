@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QApplication
 
 from cellpose.gui._texts import tr
 from cellpose.gui.controllers._session import Session
+from cellpose.gui.model._saved import saved
 from cellpose.gui.views._canvas import Scene
 from cellpose.gui.views._minimap import Minimap
 
@@ -22,7 +23,7 @@ def take_picture(session: Session, scene: Scene, path: Path | None) -> None:
         QApplication.clipboard().setPixmap(picture)
         session.told.emit(tr("the view is in the clipboard"))
     elif picture.save(str(path)):
-        session.told.emit(tr("the view was saved as {name}", name=path.name))
+        session.told.emit(saved(path))
     else:
         session.failed.emit(
             tr("the view was not saved as {path}; choose a folder that can be written to, and .png or .jpg", path=path)

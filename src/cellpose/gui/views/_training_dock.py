@@ -29,6 +29,7 @@ __all__ = ["BLUE", "Curve", "TrainingDock"]
 BLUE, ORANGE, GREEN = "#4c9be8", "#e8984c", "#5bb974"
 _HEIGHT = 150  # of a plot, in pixels
 _MOST_COUNTS = 8  # tick labels below an axis
+_STEPS = [round_number * 10**zeros for zeros in range(6) for round_number in (1, 2, 5)]  # between tick labels
 _MINUTE = 60
 _LONG = 100  # seconds; longer times are shown in minutes
 
@@ -64,9 +65,10 @@ class Curve(pg.PlotWidget):  # type: ignore[misc]
 
     def show_counts(self, last: int) -> None:
         """Let the horizontal axis go from 1 to ``last``, with whole numbers only."""
-        self.setXRange(1, max(last, 2), padding=0.05)
-        step = max(1, -(-last // _MOST_COUNTS))
-        self.getAxis("bottom").setTicks([[(number, str(number)) for number in range(1, max(last, 2) + 1, step)]])
+        last = max(last, 2)
+        self.setXRange(1, last, padding=0.05)
+        step = next(step for step in _STEPS if last <= _MOST_COUNTS * step)
+        self.getAxis("bottom").setTicks([[(number, str(number)) for number in range(step, last + 1, step)]])
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the window between dark and light."""
@@ -153,6 +155,8 @@ class TrainingDock(QDockWidget):  # type: ignore[misc]
             line.setData([row["epoch"] + 1 for row in there], [row[column] for row in there])
         losses = [row[column] for row in rows for column in ("train_loss", "test_loss") if column in row]
         self.loss.setYRange(0, max(losses, default=1.0), padding=0.05)
+        for curve in (self.loss, self.ap):
+            curve.show_counts(len(rows))
         self.ap.setVisible(any("ap50" in row for row in rows) or not rows)
 
     def _show_job(self, job: Job[Any]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from cellpose.gui._texts import tr
@@ -14,6 +15,7 @@ from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model._palettes import cell_rgb
 from cellpose.gui.model._turning import shaded
+from cellpose.gui.views._help_places import place_of
 
 if TYPE_CHECKING:
     from cellpose.gui.model import Document
@@ -85,6 +87,7 @@ class TurningView(QWidget):  # type: ignore[misc]
         column.addWidget(self.view, 1)
         self.hint.setContentsMargins(10, 4, 10, 4)
         column.addWidget(self.hint)
+        QShortcut(QKeySequence("F1"), self).activated.connect(lambda: session.dialogs.show_help(place_of(self)))
         session.opened.connect(self._open)
         for event in (session.view.events.palette, session.view.events.coloring, session.view.events.z_aspect):
             event.connect(lambda _: self.renew())

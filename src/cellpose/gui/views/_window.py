@@ -202,7 +202,7 @@ class Window(QModelMainWindow):
         session.copied.connect(lambda text: QApplication.clipboard().setText(text))
         session.failed.connect(self._show_failure)
         session.fit.connect(self.fit)
-        session.help_wanted.connect(lambda: session.dialogs.show_help(place_of(QApplication.focusWidget())))
+        session.help_wanted.connect(lambda: self._show_help())
         session.body_wanted.connect(lambda: show_turning(self, session))
         session.zoom.connect(self.scene.zoom)
         session.panel_wanted.connect(lambda name: self._show_panel(name))
@@ -282,6 +282,15 @@ class Window(QModelMainWindow):
         dock.show()
         dock.raise_()
         lists.get(name, dock).setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _show_help(self) -> None:
+        """Show help on the part with the focus, else on the image; without an image, on how to open one."""
+        document, part = self.session.document, QApplication.focusWidget() or self.scene
+        if part is self.scene and document is None:
+            part = self.welcome
+        elif self.planes.isAncestorOf(part) and document is not None and document.is_movie:
+            part = self.panel.time
+        self.session.dialogs.show_help(place_of(part))
 
     def _show_full(self, full: bool) -> None:
         """Fill the whole screen, or return to the window as it was."""
