@@ -51,12 +51,18 @@ def data(tmp_path_factory, scripts):
     return folder
 
 
+def make_few(patch, module):
+    """Two synthetic images, and three planes of a small synthetic volume."""
+    for name, value in (("N_SYNTHETIC", 2), ("N_VOLUMES", 1), ("VOLUME_SIDES", (40, 64, 64)), ("PER_VIEW", 1)):
+        patch.setattr(module, name, value)
+
+
 @pytest.fixture(scope="module")
 def packed(data, scripts, tmp_path_factory):
     cache = tmp_path_factory.mktemp("run") / "packed"
     module = scripts["bundled_data"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "N_SYNTHETIC", 2)
+        make_few(patch, module)
         module.pack(data, cache, 0)
     return cache
 
@@ -64,7 +70,8 @@ def packed(data, scripts, tmp_path_factory):
 def test_only_the_training_split_is_packed(packed, scripts):
     crops = scripts["bundled_crops"].Crops(packed, 0, 64, 2, 30.0)
     assert [(e.source, e.id, e.channels) for e in crops.entries[:2]] == [("dsb2018", "p0", 1), ("dsb2018", "p1", 4)]
-    assert {e.source for e in crops.entries[2:]} == {"synthetic"}
+    assert [e.source for e in crops.entries[2:]] == ["synthetic"] * 2 + ["synthetic volumes"] * 3
+    assert [e.id.split()[-1] for e in crops.entries[4:]] == ["YX", "ZY", "ZX"]
 
 
 def test_batches_can_be_repeated(packed, scripts):
@@ -262,7 +269,7 @@ def test_a_prepared_run_on_a_device(data, scripts, tmp_path, monkeypatch):
     """As on a GPU: data from a bundle, crops and network on the device, an end by the clock, half precision to ship."""
     module, source = scripts["train_bundled"], scripts["bundled_data"]
     monkeypatch.setattr(module.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(source, "N_SYNTHETIC", 2)
+    make_few(monkeypatch, source)
     source.write_bundle(data, tmp_path / "data.zip")
     arguments = f"--data {tmp_path / 'data.zip'} --out {tmp_path / 'run'} --crops device --minutes 0.02 --size 64"
     module.main([*arguments.split(), *["--batch", "2", "--width", "4", "--threads", "1", "--validate-every", "0"]])

@@ -40,6 +40,7 @@ LICENCES = {
     "axondeepseg_sem": "MIT: AxonDeepSeg SEM (github.com/axondeepseg/data_axondeepseg_sem)",
     "axon_tem_unmyel": "MIT: AxonDeepSeg TEM (github.com/axondeepseg/data_axondeepseg_srf_testing)",
     "synthetic": "made by cellpose.synthetic",
+    "synthetic volumes": "made by cellpose.synthetic; planes of all three directions",
 }
 
 
