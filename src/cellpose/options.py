@@ -373,6 +373,7 @@ class Serving(_Checked):
     prefix: str = option("", "path under which a proxy shows the page, such as /cellpose")
     upload_mb: float = option(256.0, "most megabytes of a file", low=0.001)
     image_mp: float = option(64.0, "most megapixels of an image, all planes and times together", low=0.001)
+    work_mp: float = option(256.0, "most megapixels of an image at the size at which the network sees it", low=0.001)
     store_gb: float = option(8.0, "most gigabytes on disk, of all images and results together", low=0.001)
     queue: int = option(64, "most segmentations that wait", low=0)
     job_s: float = option(900.0, "most seconds that a segmentation takes", low=1)

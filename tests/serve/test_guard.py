@@ -25,7 +25,7 @@ PICTURE = (EXAMPLES / "nuclei_dense.png").read_bytes()
 def strict(tmp_path_factory):
     """A server with a token, a prefix, and small limits."""
     words = ("--token", "secret", "--prefix", "/lab/cells", "--upload_mb", "0.3", "--image_mp", "0.2", "--queue", "0")
-    more = ("--keep_min", "0.05", "--rate_per_min", "40", "--store_gb", "0.02", "--job_s", "1")
+    more = ("--keep_min", "0.05", "--rate_per_min", "40", "--store_gb", "0.02", "--job_s", "1", "--work_mp", "20")
     with serving(*words, *more, folder=tmp_path_factory.mktemp("strict")) as server:
         yield server
 
@@ -142,6 +142,14 @@ def test_images_of_too_many_pixels_are_refused_before_they_are_decoded(trusted, 
     assert (tmp_path / "bomb.tif").stat().st_size < 300_000
     with pytest.raises(InputError, match=r"bomb\.tif claims an image of 0\.0 GiB|megapixels"):
         trusted.upload(tmp_path / "bomb.tif")
+
+
+def test_work_that_is_too_much_is_refused_before_it_waits(trusted, tmp_path):
+    io.imsave(tmp_path / "a.png", np.zeros((440, 440), np.uint8))
+    image = trusted.upload(tmp_path / "a.png")
+    reason = "diameter=2 is not allowed: the image, enlarged 15 times, has 43.6 megapixels for the network; at most 20 "
+    with pytest.raises(InputError, match=f"^{reason}are allowed; give a diameter of at least 3, or"):
+        trusted.segment(image, model="generalist", diameter=2)
 
 
 def test_jobs_that_take_too_long_and_queues_that_are_full(trusted, strict, tmp_path):

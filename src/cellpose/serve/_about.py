@@ -25,7 +25,7 @@ class About:
         Empty where unknown.
     pixel_size_um
         Along (z, y, x) in micrometres; None where unknown.
-    For each channel, the values shown as black and as full brightness.
+    spans
         For each channel the values that are shown black and bright.
     """
 

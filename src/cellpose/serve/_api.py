@@ -41,6 +41,7 @@ from cellpose.serve._results import FORMATS, cells_of, write_all, write_result
 from cellpose.serve._site import Site
 from cellpose.serve._store import Item
 from cellpose.serve._uploads import Refused, example, example_thumbnail, upload
+from cellpose.serve._work import check_work
 
 __all__ = ["API", "api_routes"]
 
@@ -114,6 +115,7 @@ async def about(site: TheSite) -> dict[str, Any]:
         "limits": {
             "upload_mb": options.upload_mb,
             "image_mp": options.image_mp,
+            "work_mp": options.work_mp,
             "queue": options.queue,
             "job_s": options.job_s,
             "keep_min": options.keep_min,
@@ -194,7 +196,7 @@ async def hues(item: TheItem) -> Response:
 async def start(request: Request, site: TheSite, item: TheItem, wanted: SegmentRequest) -> JobAnswer:
     """Start to segment an image; the job reports its progress."""
     site.rates.take(client_of(request))
-    settings = await site.quick(_settings, site, item, wanted)
+    settings = await site.heavy(_settings, site, item, wanted)
 
     def work(report: Callable[[float], None]) -> None:
         item.replace_cells(segment(site.models, item, settings, report))
@@ -222,7 +224,7 @@ def _settings(site: Site, item: Item, wanted: SegmentRequest) -> Settings:
         raise Refused(422, f"mode {wanted.mode!r} is not allowed: the image is no stack of planes; choose 'planes'")
     z, _, x = item.about.pixel_size_um
     masking = Masking(wanted.cellprob_threshold, wanted.flow_threshold, wanted.min_size)
-    return Settings(
+    settings = Settings(
         model,
         wanted.diameter or None,
         wanted.channels,
@@ -232,6 +234,8 @@ def _settings(site: Site, item: Item, wanted: SegmentRequest) -> Settings:
         wanted.anisotropy or (z / x if z and x else 1.0),
         wanted.invert,
     )
+    check_work(item.about, settings, site.models.scaling(model), site.options.work_mp * 1e6)
+    return settings
 
 
 def _bytes_of_cells(item: Item, mode: str) -> int:

@@ -37,7 +37,7 @@ class Settings:
         Name of the model.
     diameter
         In pixels; None: as the model expects.
-    Channel of the cells and channel of the nuclei, from 1; 0: gray, or no nuclei.
+    channels
         Channel of the cells and of the nuclei, from 1; 0: gray, or none.
     mode
         ``"planes"``: each plane by itself; ``"stitch"``: cells that overlap are joined; ``"volume"``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -31,7 +32,7 @@ CANCELLED: Final = "cancelled"
 
 
 class _Stopped(Exception):
-    """Raised inside work that was canceled or took too long, at its next report."""
+    """Raised inside work that was canceled or took too long, at its next report or stage."""
 
 
 class Job:
@@ -55,7 +56,8 @@ class Job:
         self.id, self.about, self._work, self._tell_end = secrets.token_urlsafe(16), about, work, ended
         self.state: State = QUEUED
         self.progress, self.error = 0.0, ""
-        self._stages = Stages("", lambda: None)
+        self._stages = Stages("", self._check)
+        self._most_s = math.inf
         self._began = self._ended = time.monotonic()
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
@@ -89,20 +91,12 @@ class Job:
         with self._lock:
             if self.state != QUEUED:
                 return
-            self._began, self.state = time.monotonic(), RUNNING
-
-        def report(share: float) -> None:
-            if self._cancelled.is_set():
-                raise _Stopped
-            if time.monotonic() - self._began > most_s:
-                message = f"it took more than {most_s:g} s, which is all that is allowed"
-                raise _Stopped(message)
-            self.progress = max(self.progress, min(1.0, share))
+            self._began, self._most_s, self.state = time.monotonic(), most_s, RUNNING
 
         state: State = FAILED
         try:
             with working_on(self._stages):
-                self._work(report)
+                self._work(self._report)
             state, self.progress = DONE, 1.0
         except _Stopped as stop:
             self.error = str(stop)
@@ -116,6 +110,18 @@ class Job:
             self.error = "the segmentation failed; the log of the server says why"
         self._tell_end()
         self._ended, self.state = time.monotonic(), state
+
+    def _report(self, share: float) -> None:
+        self._check()
+        self.progress = max(self.progress, min(1.0, share))
+
+    def _check(self) -> None:
+        """End the work if it was canceled or has taken too long; called at each report and each stage of the work."""
+        if self._cancelled.is_set():
+            raise _Stopped
+        if time.monotonic() - self._began > self._most_s:
+            message = f"it took more than {self._most_s:g} s, which is all that is allowed"
+            raise _Stopped(message)
 
 
 class Jobs:

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,18 +17,11 @@ from cellpose.io import Image
 from cellpose.nets import family_named
 from cellpose.serve._cells import Cells, Settings
 from cellpose.serve._store import Item
+from cellpose.serve._work import Scaling
 
-__all__ = ["ModelInfo", "Models", "segment"]
+__all__ = ["Models", "segment"]
 
 _KEPT = 2  # models in memory
-
-
-class ModelInfo(NamedTuple):
-    """An available model: its name, its origin, and its expected diameter (None: any)."""
-
-    name: str
-    kind: str
-    diameter: float | None
 
 
 class Models:
@@ -37,6 +30,7 @@ class Models:
     def __init__(self, *, gpu: bool = False) -> None:
         self._gpu = gpu
         self._loaded: OrderedDict[str, Any] = OrderedDict()
+        self._scalings: dict[str, Scaling] = {}
         self._lock = threading.Lock()
 
     @staticmethod
@@ -80,6 +74,14 @@ class Models:
                 self._loaded.popitem(last=False)
             return model
 
+    def scaling(self, name: str) -> Scaling:
+        """What the model of this name does to the size of an image; it is loaded once for that. Raises as `get`."""
+        if name not in self._scalings:
+            model = self.get(name)
+            family = family_named(model.backbone)
+            self._scalings[name] = Scaling(family, float(model.diam_mean), float(model.diam_labels))
+        return self._scalings[name]
+
 
 def segment(models: Models, item: Item, settings: Settings, report: Callable[[float], None]) -> Cells:
     """Segment an image.
@@ -96,7 +98,8 @@ def segment(models: Models, item: Item, settings: Settings, report: Callable[[fl
         message = f"mode {settings.mode!r} is not allowed: the image is no stack of planes; choose 'planes'"
         raise OptionError(message)
     model = models.get(settings.model)
-    settings = replace(settings, masking=settings.masking.at_scale(_scale(model, settings.diameter)))
+    factor = models.scaling(settings.model).factor(settings.diameter)
+    settings = replace(settings, masking=settings.masking.at_scale(factor))
     masking = settings.masking
     words: dict[str, Any] = {
         "diameter": settings.diameter,
@@ -120,14 +123,6 @@ def segment(models: Models, item: Item, settings: Settings, report: Callable[[fl
     cellprob = np.asarray(flows[2], np.float32)
     labels = np.asarray(masks).reshape(side)
     return Cells(item.folder, settings, labels, dP.reshape(len(dP), *side), cellprob.reshape(side), about.planes)
-
-
-def _scale(model: Any, diameter: float | None) -> float:
-    """The factor by which the image is enlarged for the network."""
-    fixed = family_named(model.backbone).diameter_px
-    if fixed is not None:
-        return fixed / diameter if diameter else 1.0
-    return float(model.diam_mean) / (diameter or float(model.diam_labels))
 
 
 def _given(image: Image, settings: Settings) -> Image:
