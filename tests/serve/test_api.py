@@ -69,6 +69,22 @@ def test_cells_are_those_of_eval_at_any_threshold(client, segmented, picture, th
     client.threshold(segmented)
 
 
+def test_warnings_of_a_run_come_with_its_job_and_its_cells(client, picture, tmp_path, caplog):
+    io.imsave(tmp_path / "small.png", picture)
+    image = client.upload(tmp_path / "small.png")
+    found = client.segment(image, model=MODEL, diameter=6)
+    (warning,) = found["cells"]["warnings"]
+    assert "pixels across, but 6 were assumed; try diameter" in warning
+    assert caplog.messages == [warning]
+    assert client.segment(image, model=MODEL)["cells"]["warnings"] == []
+    io.imsave(tmp_path / "empty.png", np.zeros((50, 50), np.uint8))
+    empty = client.upload(tmp_path / "empty.png")
+    job = client._json("POST", f"images/{empty}/segmentation", json={"model": MODEL})
+    while job["state"] in ("queued", "running"):
+        job = client._json("GET", f"jobs/{job['id']}")
+    assert job["warnings"][-1].startswith("no cells were found; try a lower threshold")
+
+
 def test_clicks_remove_and_add_cells_and_can_be_taken_back(client, segmented):
     before = client.masks(segmented)
     y, x = (int(np.median(places)) for places in np.nonzero(before == 3))
@@ -213,6 +229,7 @@ def test_the_api_describes_itself(served):
     fields = document["components"]["schemas"]["SegmentRequest"]["properties"]
     assert fields["flow_threshold"]["default"] == 0.4
     assert all("description" in field for field in fields.values())
+    assert "warnings" in document["components"]["schemas"]["JobAnswer"]["required"]
 
 
 DOCS = EXAMPLES.parent / "docs" / "browser.md"

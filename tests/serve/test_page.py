@@ -100,6 +100,19 @@ def test_a_whole_job(page, tmp_path):
     assert count(page) == n
 
 
+def test_doubts_about_the_cells_stand_beside_them(page):
+    page.fill("#diameter", "7")
+    segment(page, EXAMPLES / "nuclei_dense.png")
+    said = page.inner_text("#warnings")
+    assert "pixels across, but 7 were assumed; try diameter" in said
+    assert said in page.inner_text("#news")
+    page.reload()
+    sync_api.expect(page.locator("#warnings")).to_have_text(said)
+    page.fill("#diameter", "")
+    page.click("#segment")
+    sync_api.expect(page.locator("#warnings")).to_be_hidden(timeout=MINUTE)
+
+
 def test_cells_are_removed_and_added_by_clicks_and_by_keys(page):
     n = segment(page, EXAMPLES / "nuclei_dense.png")
     page.click("#edit")

@@ -198,8 +198,11 @@ async def start(request: Request, site: TheSite, item: TheItem, wanted: SegmentR
     site.rates.take(client_of(request))
     settings = await site.heavy(_settings, site, item, wanted)
 
-    def work(report: Callable[[float], None]) -> None:
-        item.replace_cells(segment(site.models, item, settings, report))
+    def work(job: Job) -> None:
+        cells = segment(site.models, item, settings, job.report)
+        cells.doubts = tuple(job.warnings)
+        job.warnings = cells.warnings
+        item.replace_cells(cells)
 
     if site.jobs.works_on(item.id):
         raise Refused(409, "this image is being segmented; cancel the job first")

@@ -18,6 +18,7 @@ from cellpose import dynamics, utils
 from cellpose.errors import EditRefusedError
 from cellpose.options import Masking
 from cellpose.serve._hues import carried_hues
+from cellpose.serve._warnings import NONE_FOUND
 
 __all__ = ["Cells", "Settings"]
 
@@ -95,6 +96,8 @@ class Cells:
         Changes whenever the labels change.
     count
         Number of cells.
+    doubts
+        Warnings of the run.
     hues
         One uint32 per cell number, from which the cell's color derives; it stays the same while thresholds change.
     """
@@ -105,6 +108,7 @@ class Cells:
         self._edits: list[_Edit] = []
         self.version = 0
         self.count = 0
+        self.doubts: tuple[str, ...] = ()
         self.hues: npt.NDArray[np.uint32] = np.zeros(1, np.uint32)
         self._write("flows", dP)
         self._write("cellprob", cellprob)
@@ -131,6 +135,11 @@ class Cells:
     def flows(self) -> tuple[Array, Array]:
         """Flows (2 or 3, frame, Y, X) and logits (frame, Y, X)."""
         return self._read("flows"), self._read("cellprob")
+
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons to doubt these cells."""
+        return list(self.doubts) if self.count else [*self.doubts, NONE_FOUND]
 
     @property
     def n_edits(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -18,6 +19,8 @@ from cellpose._machine.writing import replacing
 from cellpose.errors import CellposeError, DownloadError, FileMissingError, InputError
 
 __all__ = ["Client"]
+
+logger = logging.getLogger("cellpose.serve")
 
 _ENDED = ("done", "failed", "cancelled")
 _WAIT_S = 0.2
@@ -109,7 +112,7 @@ class Client:
         Returns
         -------
         dict
-            Facts about the image, including its cells.
+            Facts about the image, including its cells. Their ``"warnings"`` are logged, as ``eval`` does.
 
         Raises
         ------
@@ -127,6 +130,8 @@ class Client:
         if job["state"] != "done":
             message = f"the segmentation was not done: {job['error'] or job['state']}"
             raise InputError(message)
+        for warning in job["warnings"]:
+            logger.warning("%s", warning)
         return self.image(image)
 
     def image(self, image: str) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from cellpose._progress.stages import Job as Stages
 from cellpose._progress.stages import working_on
 from cellpose.errors import CellposeError
 from cellpose.serve._busy import Busy
+from cellpose.serve._warnings import collected
 
 __all__ = ["Job", "Jobs", "State"]
 
 logger = logging.getLogger("cellpose.serve")
 
-Work = Callable[[Callable[[float], None]], Any]
+Work = Callable[["Job"], Any]
 
 _REMEMBERED = 1000  # finished jobs
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -50,12 +51,15 @@ class Job:
         Completed fraction, 0 to 1.
     error
         Why it failed; empty if it did not.
+    warnings
+        What was logged about its result.
     """
 
     def __init__(self, about: str, work: Work, ended: Callable[[], None]) -> None:
         self.id, self.about, self._work, self._tell_end = secrets.token_urlsafe(16), about, work, ended
         self.state: State = QUEUED
         self.progress, self.error = 0.0, ""
+        self.warnings: list[str] = []
         self._stages = Stages("", self._check)
         self._most_s = math.inf
         self._began = self._ended = time.monotonic()
@@ -95,8 +99,8 @@ class Job:
 
         state: State = FAILED
         try:
-            with working_on(self._stages):
-                self._work(self._report)
+            with working_on(self._stages), collected(self.warnings):
+                self._work(self)
             state, self.progress = DONE, 1.0
         except _Stopped as stop:
             self.error = str(stop)
@@ -111,7 +115,8 @@ class Job:
         self._tell_end()
         self._ended, self.state = time.monotonic(), state
 
-    def _report(self, share: float) -> None:
+    def report(self, share: float) -> None:
+        """Take the completed fraction, 0 to 1, from the work; an exception ends it if it should stop."""
         self._check()
         self.progress = max(self.progress, min(1.0, share))
 

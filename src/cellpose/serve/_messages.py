@@ -81,6 +81,7 @@ class CellsAnswer(BaseModel):
     mode: str
     diameter: float | None
     thresholds: Thresholds
+    warnings: list[str] = Field(description="reasons to doubt the result, and what to try")
 
 
 class ImageAnswer(BaseModel):
@@ -112,6 +113,7 @@ class JobAnswer(BaseModel):
     stage: str = Field(description="what is done now")
     seconds: float
     error: str
+    warnings: list[str] = Field(description="reasons to doubt the result, and what to try")
 
 
 class Edited(BaseModel):
@@ -142,6 +144,7 @@ def cells_answer(cells: Cells) -> CellsAnswer:
             flow_threshold=masking.flow_threshold or 0.0,
             min_size=masking.min_size,
         ),
+        warnings=cells.warnings,
     )
 
 
@@ -176,4 +179,5 @@ def job_answer(job: Job, ahead: int) -> JobAnswer:
         stage=job.stage,
         seconds=round(job.seconds, 2),
         error=job.error,
+        warnings=job.warnings,
     )

@@ -17,6 +17,7 @@ const PATIENCE_S = 600; // while the server is busy
  * @property {string} mode
  * @property {number | null} diameter
  * @property {Thresholds} thresholds
+ * @property {string[]} warnings reasons to doubt them.
  */
 
 /**

@@ -101,7 +101,7 @@ class App {
   showRunning(job) {
     const share = Math.round(100 * job.progress);
     const text = job.state === "queued" ? waitingText(job) : `${job.stage || "running"}${share ? ` · ${share} %` : ""}`;
-    box("running-text").textContent = text.charAt(0).toUpperCase() + text.slice(1);
+    box("running-text").textContent = capitalized(text);
     const bar = /** @type {HTMLProgressElement} */ (box("progress"));
     if (job.progress > 0) bar.value = job.progress;
     else bar.removeAttribute("value"); // it runs, and nobody knows how long
@@ -114,6 +114,7 @@ class App {
   showCells(image, cells) {
     box("count").textContent = cells.count.toLocaleString("en");
     box("count-word").textContent = `${cells.count === 1 ? "cell" : "cells"} by ${cells.model}`;
+    this.showWarnings(cells.warnings);
     button("undo").disabled = cells.edits === 0;
     const stack = image.planes * image.times > 1;
     for (const link of box("downloads").querySelectorAll("a")) {
@@ -126,6 +127,14 @@ class App {
     const segmented = this.images.there.filter((entry) => entry.image?.cells);
     all.hidden = segmented.length < 2;
     all.href = api.results(segmented.map((entry) => entry.image?.id ?? ""));
+  }
+
+  /** @param {string[]} warnings */
+  showWarnings(warnings) {
+    const list = box("warnings");
+    list.hidden = warnings.length === 0;
+    if ([...list.children].map((row) => row.textContent).join("\n") === warnings.map(capitalized).join("\n")) return;
+    list.replaceChildren(...warnings.map((text) => made("li", { textContent: capitalized(text) })));
   }
 
   showStage() {
@@ -302,7 +311,7 @@ class App {
   async segmentOne(entry) {
     if (!entry.image || !(await this.images.segment(entry, optionsFor(entry.image)))) return;
     const cells = entry.image.cells;
-    if (cells) say(`${entry.name}: ${countText(cells.count)} found`);
+    if (cells) say([`${entry.name}: ${countText(cells.count)} found`, ...cells.warnings.map(capitalized)].join(". "));
     if (entry === this.images.chosen && cells) {
       showThresholds(cells.thresholds);
       await this.refresh();
@@ -384,6 +393,8 @@ class App {
     box("fault").textContent = messageOf(error);
   }
 }
+
+const capitalized = (/** @type {string} */ text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function turnTheme() {
   const root = document.documentElement;
