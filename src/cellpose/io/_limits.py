@@ -10,15 +10,23 @@ from pathlib import Path
 
 from cellpose.errors import FileReadError
 
-__all__ = ["available_memory", "check_claim", "within_memory"]
+__all__ = ["available_memory", "check_claim", "check_pixels", "within_memory"]
 
 _GIB = 2**30
 _allowed: ContextVar[int | None] = ContextVar("cellpose_memory", default=None)
+_most_pixels: ContextVar[float | None] = ContextVar("cellpose_pixels", default=None)
 
 
 @contextmanager
-def within_memory(n_bytes: int) -> Iterator[None]:
+def within_memory(n_bytes: int, most_pixels: float | None = None) -> Iterator[None]:
     """Limit the memory that readers take for an image; larger images are refused by their headers.
+
+    Parameters
+    ----------
+    n_bytes
+        For the pixels.
+    most_pixels
+        The most pixels of an image, all planes together, channels not counted; None: any number.
 
     Examples
     --------
@@ -26,11 +34,12 @@ def within_memory(n_bytes: int) -> Iterator[None]:
     ...     available_memory()
     1000
     """
-    token = _allowed.set(n_bytes)
+    memory, pixels = _allowed.set(n_bytes), _most_pixels.set(most_pixels)
     try:
         yield
     finally:
-        _allowed.reset(token)
+        _allowed.reset(memory)
+        _most_pixels.reset(pixels)
 
 
 def available_memory() -> int | None:
@@ -62,6 +71,20 @@ def _free_of_container() -> int | None:
         return None if limit == "max" else max(int(limit) - used, 0)
     except (OSError, ValueError):
         return None
+
+
+def check_pixels(path: Path, pixels: int) -> None:
+    """Refuse a file whose header claims more pixels than `within_memory` allows, before any is decoded.
+
+    Raises
+    ------
+    FileReadError
+        If so.
+    """
+    most = _most_pixels.get()
+    if most is not None and pixels > most:
+        message = f"{path} has {pixels / 1e6:.1f} megapixels; at most {most / 1e6:g} are allowed"
+        raise FileReadError(message)
 
 
 def check_claim(

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 from cellpose.errors import FileReadError
-from cellpose.io._limits import check_claim
+from cellpose.io._limits import check_claim, check_pixels
 
 __all__ = ["check_header", "is_gif", "is_gray_with_alpha", "is_jpeg", "padding_of_jpeg", "size_of_picture"]
 
@@ -75,6 +75,7 @@ def check_header(path: Path, coded: bytes) -> None:
         else:
             # the largest size of a pixel: four samples of 16 bits, or of floats
             width, height = size_of_picture(coded)
+            check_pixels(path, width * height)
             check_claim(path, width * height * (16 if coded[:2] in _FLOATS else 8))
     except struct.error as error:
         raise _truncated(path) from error
@@ -87,6 +88,7 @@ def _truncated(path: Path) -> FileReadError:
 
 def _check_png(path: Path, coded: bytes) -> None:
     width, height, depth, colour = struct.unpack_from(">IIBB", coded, 16)
+    check_pixels(path, width * height)
     samples = _PNG_SAMPLES.get(colour, 4)
     # packed depths below 8 bits grow when they are decoded
     stored = (width * samples * depth + 7) // 8 * height
@@ -124,6 +126,7 @@ def _check_jpeg(path: Path, coded: bytes) -> None:
         marker, length = struct.unpack_from(">xBH", coded, place)
         if marker in _JPEG_FRAMES:
             height, width, samples = struct.unpack_from(">HHB", coded, place + 5)
+            check_pixels(path, width * height)
             check_claim(path, width * height * samples, len(coded), _JPEG_EXPANSION)
         if marker == _JPEG_START_OF_SCAN:
             break
@@ -147,6 +150,7 @@ def _check_gif(path: Path, coded: bytes) -> None:
         while place < len(coded) and coded[place]:
             place += 1 + coded[place]
         place += 1
+    check_pixels(path, max(claimed // 3, width * height))
     check_claim(path, max(claimed, width * height * 3), len(coded), _GIF_EXPANSION)
 
 
@@ -159,6 +163,7 @@ def _check_bmp(path: Path, coded: bytes) -> None:
     if header < 40:
         return
     width, height, _, bits, compression = struct.unpack_from("<iiHHI", coded, 18)
+    check_pixels(path, abs(width) * abs(height))
     row = (abs(width) * bits + 31) // 32 * 4
     uncompressed = compression in (0, 3, 6)
     check_claim(path, row * abs(height), max(len(coded) - offset, 0) if uncompressed else None)

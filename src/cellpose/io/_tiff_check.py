@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from cellpose.errors import FileReadError
-from cellpose.io._limits import check_claim
+from cellpose.io._limits import check_claim, check_pixels
 from cellpose.io._ome_series import file_of
 from cellpose.io._raster_check import size_of_picture
 
@@ -45,6 +45,9 @@ _PICTURES = (7, 33003, 33004, 33005, 34712, 34892, 34933, 50001)
 _HEAD = 1 << 12
 # A file of many planes names each; no microscope writes more than this number.
 _MOST_PLANES = 10_000_000
+# letters of axes in tifffile: channels and samples; those that are neither
+_CHANNELS, _NO_CHANNELS = "CS", "TZYX"
+_FEW = 4  # an unnamed axis that is not longer may hold channels
 
 
 def check_directories(path: Path) -> None:
@@ -197,6 +200,7 @@ def check_series(path: Path, tif: Any, series: Any, rows: bool = False) -> None:
     if min(series.shape, default=0) < 1:
         message = f"{path} is corrupt: it claims an image of shape {tuple(series.shape)}; download or copy it again"
         raise FileReadError(message)
+    check_pixels(path, _pixels(series))
     claimed = int(series.nbytes)
     if series.dataoffset is not None and pages[0].compression == _UNCOMPRESSED:
         stored = _behind(path, series.dataoffset)
@@ -206,6 +210,12 @@ def check_series(path: Path, tif: Any, series: Any, rows: bool = False) -> None:
     empty = [not _check_page(path, page) for page in pages]
     if any(empty):
         raise _missing(path, sum(empty), len(pages))
+
+
+def _pixels(series: Any) -> int:
+    """Pixels of all planes; an axis without a name that is as short as one of channels may hold these."""
+    sides = zip(series.axes, series.shape, strict=True)
+    return math.prod(n for letter, n in sides if letter in _NO_CHANNELS or (letter not in _CHANNELS and n > _FEW))
 
 
 def _files_missing(path: Path, tif: Any) -> list[str]:

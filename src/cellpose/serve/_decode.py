@@ -43,12 +43,12 @@ def prepare(source: Path, folder: Path, most_pixels: float) -> About:
     CellposeError
         If the file cannot be read, is too large, or is not an image.
     """
-    with within_memory(int(most_pixels * _BYTES)):
+    with within_memory(int(most_pixels * _BYTES), most_pixels):  # refused by its header, before it is decoded
         image = read_image(source)
     data = _arranged(image)
     pixels = math.prod(data.shape[:4])
     if pixels > most_pixels:
-        message = f"the image has {pixels / 1e6:.1f} megapixels; at most {most_pixels / 1e6:g} are allowed"
+        message = f"{source} has {pixels / 1e6:.1f} megapixels; at most {most_pixels / 1e6:g} are allowed"
         raise InputError(message)
     data = _plain(data)
     np.save(folder / "image.npy", data)
