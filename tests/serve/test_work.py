@@ -78,7 +78,7 @@ def test_distant_planes_and_many_tiny_ones_are_counted():
 def test_a_job_ends_where_its_time_is_over_though_it_reports_nothing():
     jobs = Jobs(most=1, most_s=0.2)
 
-    def work(_report):
+    def work(_job):
         for number in range(500):
             stage(f"stage {number}")
             time.sleep(0.01)

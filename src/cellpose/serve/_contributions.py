@@ -35,6 +35,7 @@ from cellpose.serve._api import API, TheSite, site_of
 from cellpose.serve._busy import Busy
 from cellpose.serve._collection import Collection
 from cellpose.serve._guard import client_of
+from cellpose.serve._jobs import Job
 from cellpose.serve._results import cells_of
 from cellpose.serve._review import picture_of, review_page, sign_in_page
 from cellpose.serve._site import Site
@@ -166,7 +167,7 @@ def _labels(item: Item, masks: Item | None) -> npt.NDArray[Any]:
 def _measure_later(site: Site, store: Store, given: Contribution) -> None:
     """Measure how dense the annotation is once no segmentation waits; if too many wait, at the next start."""
 
-    def work(_report: Callable[[float], None]) -> None:
+    def work(_job: Job) -> None:
         store.note_dense(given.id, annotated_share(store.read(given)))
 
     try:
