@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import sys
 import threading
 import time
 from pathlib import Path
 
+import anyio
 import httpx
 import numpy as np
 import pytest
 import tifffile
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from cellpose import io
 from cellpose.errors import FileMissingError, FileReadError, InputError, OptionError
 from cellpose.options import Serving
 from cellpose.serve import Client, run
+from cellpose.serve._pages import built_or_not
 from cellpose.serve._readers import Readers
 from served import EXAMPLES, serving
 
@@ -115,6 +120,27 @@ def test_the_page_that_needs_no_server_is_apart_from_others(served):
     assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
     assert "wasm-unsafe-eval" in answer.headers["content-security-policy"]
     assert answer.status_code == 200
+
+
+def test_the_page_that_needs_no_server_is_there_as_soon_as_it_is_built(tmp_path):
+    app = Starlette(routes=[Mount("/local", built_or_not(tmp_path / "local"))])
+
+    def answer(place: str) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+                return await client.get(place)
+
+        return anyio.run(ask)
+
+    for _ in range(2):
+        assert (answer("/local/").status_code, "make web" in answer("/local/").text) == (200, True)
+        assert answer("/local/sw.js").status_code == 404
+        (tmp_path / "local").mkdir()
+        (tmp_path / "local" / "index.html").write_text("built")
+        (tmp_path / "local" / "sw.js").write_text("worker")
+        assert answer("/local/").text == "built"
+        assert answer("/local/sw.js").text == "worker"
+        shutil.rmtree(tmp_path / "local")
 
 
 @pytest.mark.parametrize(

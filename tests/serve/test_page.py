@@ -195,6 +195,20 @@ def test_nothing_is_wider_than_the_screen_and_every_theme_has_enough_contrast(pa
     assert width[0] == width[1]
 
 
+def test_a_theme_that_was_chosen_stands_against_that_of_the_system(page, served):
+    back = {"light": "rgb(244, 246, 248)", "dark": "rgb(16, 20, 24)"}
+    for scheme, other in (("light", "dark"), ("dark", "light")):
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate("() => { localStorage.clear(); delete document.documentElement.dataset.theme; }")
+        sync_api.expect(page.locator("body")).to_have_css("background-color", back[scheme])
+        page.click("#theme")
+        sync_api.expect(page.locator("body")).to_have_css("background-color", back[other])
+        page.goto(served.address + "sign-in")  # every page has the choice
+        sync_api.expect(page.locator("body")).to_have_css("background-color", back[other])
+        page.goto(served.address)
+        sync_api.expect(page.locator("body")).to_have_css("background-color", back[other])
+
+
 def test_the_welcome_and_the_small_pages_are_accessible(page, served):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     for place in ("", "sign-in", "local/"):

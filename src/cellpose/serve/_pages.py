@@ -7,13 +7,14 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cellpose.serve._site import Site
 from cellpose.weights import bundled_models
 
-__all__ = ["page_routes"]
+__all__ = ["built_or_not", "page_routes"]
 
 _PAGE = Path(__file__).parent / "page"
 #: The built page that works without a server; absent if it was not built.
@@ -28,7 +29,7 @@ def page_routes(_site: Site) -> list[BaseRoute]:
         Route("/healthz", _healthy),
         Route("/local", _to_local),
         Route("/local/generalist.safetensors", _weights),
-        _local(),
+        Mount("/local", built_or_not(_LOCAL)),
         Mount("/", StaticFiles(directory=_PAGE)),
     ]
 
@@ -53,7 +54,12 @@ async def _weights(_request: Request) -> Response:
     return FileResponse(bundled_models()["generalist"])
 
 
-def _local() -> BaseRoute:
-    if (_LOCAL / "index.html").is_file():
-        return Mount("/local", StaticFiles(directory=_LOCAL, html=True))
-    return Route("/local/", _file("no-local.html"))
+def built_or_not(folder: Path) -> ASGIApp:
+    """The page in this folder, or one that says that it is missing: it may be built while the server runs."""
+    built = StaticFiles(directory=folder, html=True, check_dir=False)
+    missing = Router([Route("/", _file("no-local.html"))])
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        await (built if (folder / "index.html").is_file() else missing)(scope, receive, send)
+
+    return page
