@@ -16,7 +16,7 @@ from cellpose import dynamics, weights
 from cellpose.gui.controllers._segmentation import allowed_channels
 from cellpose.gui.model import Flows
 from cellpose.gui.views._window import Window
-from hand import Modifier, draw, key
+from hand import Modifier, draw, entry, key, press
 
 SIDE = 120
 
@@ -263,9 +263,6 @@ def test_filter_shows_the_image_and_networks_get_the_raw_one_with_its_parameters
             return super().eval(image, progress)
 
     monkeypatch.setattr(session.segmentation, "_loaded", lambda *_: Network())
-    panel.filter.click()
-    assert "nothing to do" in filled.notice.text.text()
-    assert not panel.filter.isChecked()
     panel.numbers["sharpen_radius"].setValue(3)
     panel.numbers["tile_norm_blocksize"].setValue(2 * SIDE)
     panel.filter.click()
@@ -282,6 +279,63 @@ def test_filter_shows_the_image_and_networks_get_the_raw_one_with_its_parameters
     session.segmentation.run()
     rest(filled, qtbot)
     assert given["normalize"].sharpen_radius == 0
+
+
+def test_percentiles_that_cannot_be_are_not_folded_away(filled: Window) -> None:
+    panel = filled.panel.segmentation
+    panel.more.collapse(animate=False)
+    filled.session.settings.lower = 98.0
+    assert not panel.more.isExpanded()
+    filled.session.settings.upper = 97.0
+    assert panel.more.isExpanded()
+
+
+@pytest.mark.parametrize("how", ["button", "menu"])
+def test_a_filter_without_settings_shows_where_to_set_one(filled: Window, qtbot: Any, how: str) -> None:
+    filled.resize(1100, 500)
+    filled.activateWindow()
+    qtbot.waitUntil(filled.isActiveWindow)
+    panel, session = filled.panel.filtering, filled.session
+    assert not panel.more.isExpanded()
+    if how == "button":
+        filled.panel.ensureWidgetVisible(panel.filter)
+        press(panel.filter)
+    else:
+        entry(filled, "Models", "Filter the image").trigger()
+    assert "nothing to do yet: set a radius" in filled.statusBar().currentMessage()
+    assert not filled.notice.isVisible()
+    assert not panel.filter.isChecked()
+    first, last = panel.numbers["background_radius"], panel.invert
+    assert first.hasFocus()
+    qtbot.waitUntil(lambda: not last.visibleRegion().isEmpty() and not first.visibleRegion().isEmpty())
+    QTest.keyClicks(first, "8")
+    QTest.keyClick(first, Qt.Key.Key_Return)
+    rest(filled, qtbot)
+    assert (session.settings.background_radius, session.view.view) == (8, "restored")
+    assert panel.filter.isChecked()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_enter_in_a_box_of_the_filter_keeps_the_focus_there(filled: Window, qtbot: Any, live: bool) -> None:
+    filled.session.filters.live = live
+    filled.activateWindow()
+    qtbot.waitUntil(filled.isActiveWindow)
+    panel = filled.panel.filtering
+    panel.more.expand(animate=False)
+    box = panel.numbers["tile_norm_blocksize"]
+    box.setFocus()
+    QTest.keyClick(box, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    QTest.keyClicks(box, str(10 * SIDE))
+    QTest.keyPress(box, Qt.Key.Key_Return)
+    assert "is larger than the image" in filled.statusBar().currentMessage()
+    assert box.hasFocus()
+    for typed, view in (("20", "restored"), ("0", "image")):
+        QTest.keyClick(box, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+        QTest.keyClicks(box, typed)
+        QTest.keyPress(box, Qt.Key.Key_Return)
+        rest(filled, qtbot)
+        assert filled.session.view.view == view
+        assert box.hasFocus()
 
 
 def test_restored_can_be_looked_at_only_once_there_is_a_filtered_image(filled: Window, qtbot: Any) -> None:

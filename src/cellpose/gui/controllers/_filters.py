@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from psygnal import Signal
 
 from cellpose.errors import CellposeError
 from cellpose.gui._texts import tr
@@ -30,9 +31,12 @@ class Filters:
     ----------
     live
         Whether the picture follows the parameters as they change.
+    unset : Signal()
+        A filter is wanted, but none of its parameters is set.
     """
 
     job = "filter"
+    unset = Signal()
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -56,16 +60,22 @@ class Filters:
         if document.is_provisional:
             session.told.emit(session.held)
             return
+        is_set = filters_something(session.settings.filters())
         if not filters_something(self._fitting(document.stack.shape)):
-            session.failed.emit(
-                tr(
-                    "the filter has nothing to do; set a radius to subtract the background, sharpen or smooth, "
-                    "a tile_norm blocksize, or invert"
-                )
-            )
+            if not is_set:  # otherwise a message says what was reset
+                session.told.emit(tr("the filter has nothing to do yet: set a radius, a tile_norm blocksize, or invert"))
+            self.unset.emit()
             return
         session.restoration.cancel()
         self._start()
+
+    def enter(self) -> None:
+        """Filter with the number that was typed; show the raw image if none is set."""
+        document = self._session.document
+        if filters_something(self._session.settings.filters()):
+            self.apply()
+        elif document is not None and self.is_on:
+            document.restored = None
 
     def follow(self) -> None:
         """Filter again with the current parameters in the background; changes made meanwhile share the next run.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from cellpose.gui.controllers._session import Session
@@ -14,6 +14,8 @@ from cellpose.gui.views.panels._views import Views
 from cellpose.gui.views.panels._volume import VolumePanel
 
 __all__ = ["Column"]
+
+_LAID_OUT_MS = 50  # until a group that was unfolded has its size
 
 
 class Column(QScrollArea):  # type: ignore[misc]
@@ -39,3 +41,8 @@ class Column(QScrollArea):  # type: ignore[misc]
         self.setFixedWidth(360)
         self.setFrameShape(self.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # it scrolls to the control that has the focus
+        session.filters.unset.connect(lambda: QTimer.singleShot(_LAID_OUT_MS, self, self._show_filter))
+
+    def _show_filter(self) -> None:
+        """Scroll to the settings of the filter, which were unfolded."""
+        self.ensureWidgetVisible(self.filtering.more)

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QProgressBar, QPushButton
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QLabel, QProgressBar, QPushButton
 
 from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Job
@@ -139,7 +139,7 @@ class Filtering(Group):
         self.live.toggled.connect(lambda on: setattr(filters, "live", on))
         self.numbers, self.sliders = {}, {}
         for name, (label, step, end, hint) in _NUMBERS.items():
-            box = number_box(settings, name, 0, _LARGEST_PX, step, decimals=1, entered=filters.apply)
+            box = number_box(settings, name, 0, _LARGEST_PX, step, decimals=1, entered=filters.enter)
             title, line = QLabel(label), SliderRow(box, settings, name, (0, end))
             for widget in (line, box, line.slider, title):
                 widget.setToolTip(hint)
@@ -151,7 +151,16 @@ class Filtering(Group):
         self.invert.setToolTip(tr("dark cells on a bright ground become bright"))
         form.addRow(row(self.live, self.norm3d, self.invert))
         self.form.addRow(self.more)
+        filters.unset.connect(lambda: self._show_settings())
         session.opened.connect(lambda _: self._show_state())
+
+    def _show_settings(self) -> None:
+        """Unfold the settings of the filter, with the focus on the first."""
+        self.more.expand(animate=False)
+        if not self.more.isAncestorOf(QApplication.focusWidget()):
+            box = next(iter(self.numbers.values()))
+            box.setFocus(Qt.FocusReason.OtherFocusReason)
+            box.selectAll()
 
     def _see(self, view: str) -> None:
         self._session.view.compare = False

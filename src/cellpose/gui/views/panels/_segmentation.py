@@ -205,6 +205,8 @@ class SegmentationPanel(Group):
         self.gpu.setToolTip(tr("run the network on the GPU") if found else tr("no GPU was found"))
 
     def _show_percentiles(self) -> None:
-        style = "" if self._session.settings.percentiles_valid else _INVALID
+        valid = self._session.settings.percentiles_valid
         for box in (self.lower, self.upper):
-            box.setStyleSheet(style)
+            box.setStyleSheet("" if valid else _INVALID)
+        if not valid:
+            self.more.expand(animate=False)  # they may come from a file of settings
