@@ -67,14 +67,18 @@ class Cursor:
         document = self._session.document
         if self.place is None or document is None:
             return
-        y0, x0, y1, x1 = self._session.seen
-        step = max(1, round(max(y1 - y0, x1 - x0) / _STEPS)) * (_FAR if far else 1)
+        step = self._step(far)
         _, height, width = document.picture.shape
         y, x = self.place
         self._go((min(max(y + down * step, 0), height - 1), min(max(x + right * step, 0), width - 1)))
         pointer = self._session.pointer
         if not pointer.is_outlining:
             self._send("move", "left" if self.is_busy else "")
+
+    def move_region(self, down: int, right: int, far: bool = False, size: bool = False) -> None:
+        """Move the rectangle that chooses cells to remove, or change its size, by steps as those of the cursor."""
+        step = self._step(far)
+        self._session.pointer.removal.move_region(down * step, right * step, size)
 
     def press(self, shift: bool = False, ctrl: bool = False) -> None:
         """Act as a click at the cursor: begin or end a drag, or extend the open outline to the cursor."""
@@ -110,6 +114,11 @@ class Cursor:
             event = PointerEvent("wheel", y + 0.5, x + 0.5, ctrl=ctrl, steps=steps)
             if self._session.pointer.handle(event):
                 return
+
+    def _step(self, far: bool) -> int:
+        """Pixels of the image for a press of an arrow key."""
+        y0, x0, y1, x1 = self._session.seen
+        return max(1, round(max(y1 - y0, x1 - x0) / _STEPS)) * (_FAR if far else 1)
 
     def _draw_on(self) -> None:
         """Draw the outline from its end straight to the cursor, pixel by pixel."""

@@ -63,7 +63,9 @@ class Filters:
         is_set = filters_something(session.settings.filters())
         if not filters_something(self._fitting(document.stack.shape)):
             if not is_set:  # otherwise a message says what was reset
-                session.told.emit(tr("the filter has nothing to do yet: set a radius, a tile_norm blocksize, or invert"))
+                session.told.emit(
+                    tr("the filter has nothing to do yet: set a radius, a tile_norm blocksize, or invert")
+                )
             self.unset.emit()
             return
         session.restoration.cancel()

@@ -333,14 +333,10 @@ class Session:
 
     def remove_by(self, how: str) -> None:
         """Let the user choose cells to remove together: by ``"click"``, ``"region"`` or ``"lasso"``."""
-        if self.document is None:
-            return
-        if not self.removing:
-            self.pointer.choose("remove")
-        if how == "region":
-            self.pointer.removal.show_region(self.seen)
-        elif how == "lasso":
-            self.pointer.removal.use_lasso()
+        if self.document is not None:
+            if how == "region":
+                self.cursor.leave()  # the arrow keys move the rectangle
+            self.pointer.remove_by(how, self.seen)
 
     def cell_count(self) -> int:
         """How many cells there are."""

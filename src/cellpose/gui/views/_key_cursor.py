@@ -11,10 +11,10 @@ from qtpy.QtWidgets import QGraphicsPathItem
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.views._canvas import Scene
 
-__all__ = ["KeyCursor"]
+__all__ = ["WAYS", "KeyCursor", "keep_in_view"]
 
 _Key = Qt.Key
-_WAYS = {_Key.Key_Up: (-1, 0), _Key.Key_Down: (1, 0), _Key.Key_Left: (0, -1), _Key.Key_Right: (0, 1)}
+WAYS = {_Key.Key_Up: (-1, 0), _Key.Key_Down: (1, 0), _Key.Key_Left: (0, -1), _Key.Key_Right: (0, 1)}
 _ENDING = (_Key.Key_Return, _Key.Key_Enter)
 _YELLOW, _BLACK = QColor("#ffd166"), QColor(0, 0, 0, 200)
 _GAP, _ARM = 4, 16  # screen pixels
@@ -68,7 +68,7 @@ class KeyCursor(QObject):  # type: ignore[misc]
             return bool(self._cursor.is_busy and not ctrl)
         if key in (_Key.Key_Left, _Key.Key_Right):
             return not ctrl
-        return key in _WAYS or key == _Key.Key_Space
+        return key in WAYS or key == _Key.Key_Space
 
     def _do(self, key: Qt.Key, shift: bool, ctrl: bool) -> None:
         if key in _ENDING:
@@ -76,9 +76,9 @@ class KeyCursor(QObject):  # type: ignore[misc]
         elif key == _Key.Key_Space:
             self._cursor.press(shift, ctrl)
         elif ctrl:
-            self._cursor.turn(-_WAYS[key][0])
+            self._cursor.turn(-WAYS[key][0])
         else:
-            self._cursor.move(*_WAYS[key], far=shift)
+            self._cursor.move(*WAYS[key], far=shift)
 
     def _show(self, place: tuple[int, int] | None) -> None:
         for item in self._items:
@@ -87,16 +87,17 @@ class KeyCursor(QObject):  # type: ignore[misc]
                 item.setPos(QPointF(place[1] + 0.5, place[0] + 0.5))
         if place is not None:
             self._scene.setFocus()
-            self._follow(*place)
+            keep_in_view(self._scene, *place)
 
-    def _follow(self, y: int, x: int) -> None:
-        """Move the view when the cursor would leave it."""
-        (x0, x1), (y0, y1) = self._scene.box.viewRange()
-        edge_y, edge_x = _MARGIN * (y1 - y0), _MARGIN * (x1 - x0)
-        if not (y0 <= y <= y1 and x0 <= x <= x1) or (
-            not (y0 + edge_y <= y <= y1 - edge_y and x0 + edge_x <= x <= x1 - edge_x) and not self._scene.shows_all
-        ):
-            self._scene.go_to(y + 0.5, x + 0.5)
+
+def keep_in_view(scene: Scene, y: float, x: float) -> None:
+    """Center this place if it is outside the view or, in an enlarged image, near its border."""
+    (x0, x1), (y0, y1) = scene.box.viewRange()
+    edge_y, edge_x = _MARGIN * (y1 - y0), _MARGIN * (x1 - x0)
+    if not (y0 <= y <= y1 and x0 <= x <= x1) or (
+        not (y0 + edge_y <= y <= y1 - edge_y and x0 + edge_x <= x <= x1 - edge_x) and not scene.shows_all
+    ):
+        scene.go_to(y + 0.5, x + 0.5)
 
 
 def _cross() -> QPainterPath:

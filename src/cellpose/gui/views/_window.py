@@ -96,7 +96,7 @@ class Window(QModelMainWindow):
         self.scene.box.addItem(self.ignored, ignoreBounds=True)
         self.tails = CellTails(self.session)
         self.scene.box.addItem(self.tails, ignoreBounds=True)
-        self.region = Region(self.scene.box, self.session.pointer.removal)
+        self.region = Region(self.session, self.scene)
         self._early: Document | None = None  # shown without its cells, which are still being read
         self._build()
         self._connect()

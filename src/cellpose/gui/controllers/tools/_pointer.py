@@ -24,6 +24,7 @@ from cellpose.gui.controllers.tools._remove import RemoveMany
 from cellpose.gui.controllers.tools._select import Select
 from cellpose.gui.controllers.tools._tool import Change, Context, PointerEvent, Preview, Tool
 from cellpose.gui.model import Document, ViewState
+from cellpose.gui.model._regions import Rectangle
 from cellpose.gui.model._sections import XY
 
 __all__ = ["Pointer"]
@@ -125,7 +126,7 @@ class Pointer:
             return tr("strokes wait"), tr("Enter makes a cell of them, Esc gives them up")
         if tool.is_busy and not tool.modal:
             return tool.title, tr("let go to end, Esc gives up")
-        return tool.title, tool.hint
+        return tool.title, tool.hint_now
 
     def choose(self, name: str) -> None:
         """Choose a tool; unfinished work is canceled. Choosing the same tool again puts it down."""
@@ -142,6 +143,16 @@ class Pointer:
             self.choose(self._classify.name)
         else:
             self.mode_changed.emit(self._mode)
+
+    def remove_by(self, how: str, seen: Rectangle) -> None:
+        """Choose cells to remove together: by ``"click"``, by a ``"region"`` in the part seen, or by ``"lasso"``."""
+        if self._tool is not self.removal:
+            self.choose(self.removal.name)
+        if how == "region":
+            self.removal.show_region(seen)
+        elif how == "lasso":
+            self.removal.use_lasso()
+        self.mode_changed.emit(self._mode)  # the words changed
 
     def open(self, document: Document | None) -> None:
         """Switch to another image; unfinished work is canceled."""

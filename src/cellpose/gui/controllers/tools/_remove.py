@@ -29,7 +29,11 @@ class RemoveMany(Tool):
 
     name = "remove"
     title = tr("Delete several cells")
-    hint = tr("click: choose a cell, or not; drag a rectangle over others; Enter: delete them; Esc: keep them")
+    hint = tr(
+        "click: choose a cell, or not; drag: move the rectangle or its corners, or draw a lasso; "
+        "arrow keys: move the rectangle; Shift+arrow keys: move it farther; "
+        "Ctrl+arrow keys: change the size of the rectangle; Enter: delete the chosen cells; Esc: keep all"
+    )
     modal = True
     region_changed = Signal(object)
 
@@ -47,6 +51,18 @@ class RemoveMany(Tool):
     def is_busy(self) -> bool:
         """Whether a lasso is being drawn."""
         return bool(self._lasso)
+
+    @property
+    def hint_now(self) -> str:
+        """How to choose now: by the rectangle, by lassos, or by clicks."""
+        if self.region is not None:
+            return tr(
+                "arrow keys or drag: move the rectangle (Shift: farther; Ctrl: change its size); "
+                "Enter: delete; Esc: keep all"
+            )
+        if self.by_lasso:
+            return tr("drag a line around cells, or click them; Enter: delete; Esc: keep all")
+        return tr("click: choose a cell, or not; Enter: delete; Esc: keep all")
 
     @property
     def chosen(self) -> set[int]:
@@ -69,6 +85,23 @@ class RemoveMany(Tool):
         if document is not None:
             self._touched = cells_touched(document.labels, self.context.view.plane, region)
             document.select(self.chosen)
+
+    def move_region(self, down: float, right: float, size: bool = False) -> None:
+        """Move the rectangle by some pixels, or only its last row and column; part of it stays in the image."""
+        document = self.context.document
+        if self.region is None or document is None:
+            return
+        _, height, width = document.labels.shape
+        y0, x0, y1, x1 = self.region
+        if size:
+            y1 = max(min(y1 + down, max(y1, height)), y0 + 1)
+            x1 = max(min(x1 + right, max(x1, width)), x0 + 1)
+        else:
+            down = min(max(down, 1 - y1), height - 1 - y0)
+            right = min(max(right, 1 - x1), width - 1 - x0)
+            y0, x0, y1, x1 = y0 + down, x0 + right, y1 + down, x1 + right
+        self.set_region((y0, x0, y1, x1))
+        self.region_changed.emit(self.region)
 
     def use_lasso(self) -> None:
         """Let drags draw lassos until another way of choosing is used; cells under the rectangle stay chosen."""

@@ -164,6 +164,11 @@ class Tool:
         """Whether it is in the middle of an action that Escape would cancel."""
         return False
 
+    @property
+    def hint_now(self) -> str:
+        """The part of the hint for the status bar that matters at the moment."""
+        return self.hint
+
     def handle(self, event: PointerEvent) -> bool:
         """Handle an event of the pointer; True if the event is used up."""
         return False

@@ -44,7 +44,9 @@ class Drawing(Group):
         self.form.addRow(self.look)
         self.click = button(tr("click-select"), lambda: session.remove_by("click"), tr("click the cells"))
         self.region = button(
-            tr("region-select"), lambda: session.remove_by("region"), tr("drag the yellow rectangle over the cells")
+            tr("region-select"),
+            lambda: session.remove_by("region"),
+            tr("move the yellow rectangle over the cells: drag it, or use the arrow keys"),
         )
         self.lasso = button(tr("lasso-select"), lambda: session.remove_by("lasso"), tr("drag lines around the cells"))
         self.done = button(tr("done"), pointer.finish, tr("delete the chosen cells (Enter)"))
