@@ -26,8 +26,7 @@ MODEL = "nuclei-cells"
 
 @pytest.fixture(scope="module")
 def client(served):
-    with Client(served.address) as one:
-        yield one
+    return Client(served.address)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +78,7 @@ def test_warnings_of_a_run_come_with_its_job_and_its_cells(client, picture, tmp_
     assert client.segment(image, model=MODEL)["cells"]["warnings"] == []
     io.imsave(tmp_path / "empty.png", np.zeros((50, 50), np.uint8))
     empty = client.upload(tmp_path / "empty.png")
-    job = client._json("POST", f"images/{empty}/segmentation", json={"model": MODEL})
+    job = client._json("POST", f"images/{empty}/segmentation", body={"model": MODEL})
     while job["state"] in ("queued", "running"):
         job = client._json("GET", f"jobs/{job['id']}")
     assert job["warnings"][-1].startswith("no cells were found; try a lower threshold")
@@ -163,6 +162,9 @@ def test_tiles_show_the_image(served, client, segmented, picture):
     assert answer.headers["content-type"] == "image/png"
     path = bytes_io.BytesIO(answer.content)
     assert path.getbuffer().nbytes > 1000
+    labels = np.frombuffer(httpx.get(f"{served.address}api/v1/images/{segmented}/labels/0/0/0").content, "<u4")
+    bordered = np.pad(client.masks(segmented), 1, mode="edge")
+    np.testing.assert_array_equal(labels.reshape(bordered.shape), bordered)
     missing = httpx.get(f"{served.address}api/v1/images/{segmented}/tiles/0/7/0")
     assert (missing.status_code, "no tile" in missing.json()["error"]) == (404, True)
 
@@ -170,7 +172,7 @@ def test_tiles_show_the_image(served, client, segmented, picture):
 def test_progress_is_told_until_the_end(served, client, picture, tmp_path):
     io.imsave(tmp_path / "a.png", picture[:50, :50])
     image = client.upload(tmp_path / "a.png")
-    job = client._json("POST", f"images/{image}/segmentation", json={"model": MODEL})
+    job = client._json("POST", f"images/{image}/segmentation", body={"model": MODEL})
     with httpx.stream("GET", f"{served.address}api/v1/jobs/{job['id']}/events", timeout=60) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         told = [json.loads(line.removeprefix("data: ")) for line in stream.iter_lines() if line.startswith("data: ")]
@@ -183,7 +185,7 @@ def test_jobs_can_be_cancelled(client, tmp_path):
     rng = np.random.default_rng(0)
     io.imsave(tmp_path / "large.tif", rng.integers(0, 255, (1500, 1500), np.uint8))
     large, other = (client.upload(tmp_path / "large.tif") for _ in range(2))
-    jobs = [client._json("POST", f"images/{image}/segmentation", json={"model": MODEL}) for image in (large, other)]
+    jobs = [client._json("POST", f"images/{image}/segmentation", body={"model": MODEL}) for image in (large, other)]
     assert jobs[1]["ahead"] == 1
     for job in reversed(jobs):
         client._json("DELETE", f"jobs/{job['id']}")

@@ -140,20 +140,20 @@ def test_the_command_sends_what_it_has_consent_for(
 def test_cells_found_on_the_page_are_given_without_uploading_masks(collecting: Served, store: Store) -> None:
     from cellpose.serve import Client
 
-    with Client(collecting.address, TOKEN) as client:
-        image = client.upload(EXAMPLES / "nuclei_dense.png")
-        client.segment(image, model="nuclei-cells")
-        masks = client.masks(image)
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        terms = httpx.get(f"{collecting.address}api/v1/contributions/terms", headers=headers).json()
-        asked = {"image": image, "provenance": {**FIELDS, "consent": terms["consent"], "method": "corrected"}}
-        answer = httpx.post(f"{collecting.address}api/v1/contributions", headers=headers, json=asked, timeout=60)
-        assert answer.status_code == 201, answer.text
-        kept = store.find(answer.json()["id"])
-        assert kept.n_cells == masks.max()
-        assert client.image(image)["name"] == "nuclei_dense.png"  # still there
-        again = httpx.post(f"{collecting.address}api/v1/contributions", headers=headers, json=asked, timeout=60)
-        assert again.status_code == 409
+    client = Client(collecting.address, TOKEN)
+    image = client.upload(EXAMPLES / "nuclei_dense.png")
+    client.segment(image, model="nuclei-cells")
+    masks = client.masks(image)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    terms = httpx.get(f"{collecting.address}api/v1/contributions/terms", headers=headers).json()
+    asked = {"image": image, "provenance": {**FIELDS, "consent": terms["consent"], "method": "corrected"}}
+    answer = httpx.post(f"{collecting.address}api/v1/contributions", headers=headers, json=asked, timeout=60)
+    assert answer.status_code == 201, answer.text
+    kept = store.find(answer.json()["id"])
+    assert kept.n_cells == masks.max()
+    assert client.image(image)["name"] == "nuclei_dense.png"  # still there
+    again = httpx.post(f"{collecting.address}api/v1/contributions", headers=headers, json=asked, timeout=60)
+    assert again.status_code == 409
 
 
 # --- reviewing ---

@@ -40,8 +40,7 @@ def strict(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trusted(strict):
-    with Client(strict.address, strict.token, patience_s=0) as client:
-        yield client
+    return Client(strict.address, strict.token, patience_s=0)
 
 
 def ask(place, method="GET", **words):
@@ -216,7 +215,7 @@ def test_jobs_that_take_too_long_and_queues_that_are_full(trusted, strict, tmp_p
     io.imsave(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (440, 440), np.uint8))
     first, other = (trusted.upload(tmp_path / "a.png") for _ in range(2))
     slow = {"model": "generalist", "diameter": 4}  # enlarged many times
-    job = trusted._json("POST", f"images/{first}/segmentation", json=slow)
+    job = trusted._json("POST", f"images/{first}/segmentation", body=slow)
     headers = {"Authorization": "Bearer secret"}
     again = ask(f"{strict.address}api/v1/images/{first}/segmentation", "POST", json=slow, headers=headers)
     assert (again.status_code, "is being segmented" in again.json()["error"]) == (409, True)
@@ -254,8 +253,7 @@ def test_a_client_that_asks_for_too_much_is_told_to_wait(strict):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 def test_a_server_that_ends_leaves_nothing(tmp_path):
     with serving("--examples", str(EXAMPLES), folder=tmp_path) as server:
-        with Client(server.address) as client:
-            client.upload(EXAMPLES / "nuclei_dense.png")
+        Client(server.address).upload(EXAMPLES / "nuclei_dense.png")
         assert len(server.kept) > 1
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(20) == 0
@@ -329,25 +327,25 @@ def test_every_refusal_is_json_with_its_reason(served):
 
 @pytest.mark.slow  # many runs
 def test_one_image_is_changed_by_one_request_at_a_time(served):
-    with Client(served.address) as client:
-        image = client.upload(EXAMPLES / "nuclei_dense.png")
+    client = Client(served.address)
+    image = client.upload(EXAMPLES / "nuclei_dense.png")
+    client.segment(image, model="nuclei-cells")
+    faults: list[BaseException] = []
+
+    def work(level: float) -> None:
+        try:
+            for _ in range(5):
+                client.threshold(image, cellprob_threshold=level)
+                assert client.masks(image).max() > 10
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=work, args=(level,)) for level in (-1.0, 0.0, 1.0)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):  # which puts other cells in the place of those that are changed
         client.segment(image, model="nuclei-cells")
-        faults: list[BaseException] = []
-
-        def work(level: float) -> None:
-            try:
-                for _ in range(5):
-                    client.threshold(image, cellprob_threshold=level)
-                    assert client.masks(image).max() > 10
-            except BaseException as error:
-                faults.append(error)
-
-        threads = [threading.Thread(target=work, args=(level,)) for level in (-1.0, 0.0, 1.0)]
-        for thread in threads:
-            thread.start()
-        for _ in range(3):  # which puts other cells in the place of those that are changed
-            client.segment(image, model="nuclei-cells")
-        for thread in threads:
-            thread.join()
-        assert faults == []
-        assert "Traceback" not in "".join(served.lines)
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert "Traceback" not in "".join(served.lines)

@@ -18,6 +18,7 @@ Examples
 from __future__ import annotations
 
 from cellpose._face.door import guard
+from cellpose._machine.api import address_of
 from cellpose.contributions._checks import (
     LEAST_DENSE,
     MOST_FILE_BYTES,
@@ -38,7 +39,7 @@ from cellpose.contributions._record import (
     Provenance,
 )
 from cellpose.contributions._retraining import Retraining, retrain, training_files
-from cellpose.contributions._sending import address_of, send
+from cellpose.contributions._sending import send
 from cellpose.contributions._store import DuplicateError, Store
 from cellpose.contributions._versions import CURRENT, PUBLISHED, REFUSED, Version, Versions
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._machine.optional import optional
+from cellpose import io
+from cellpose._machine.api import Api, ApiError
 from cellpose._machine.writing import replacing
-from cellpose.errors import CellposeError, DownloadError, FileMissingError, InputError
+from cellpose.errors import DownloadError, FileMissingError, InputError
 
 __all__ = ["Client"]
 
@@ -24,7 +26,7 @@ logger = logging.getLogger("cellpose.serve")
 
 _ENDED = ("done", "failed", "cancelled")
 _WAIT_S = 0.2
-_BUSY = 429
+_ANSWER_S = 600.0
 
 
 class Client:
@@ -41,37 +43,20 @@ class Client:
 
     Raises
     ------
-    MissingExtraError
-        If httpx is not installed.
+    OptionError
+        If the address is invalid.
 
     Examples
     --------
-    >>> with Client("http://localhost:8770") as client:  # doctest: +SKIP
-    ...     image = client.upload("cells.tif")
-    ...     client.segment(image, diameter=30)
-    ...     masks = client.masks(image)
-    ...     client.download(image, "roi", "cells_rois.zip")
+    >>> client = Client("http://localhost:8770")
+    >>> image = client.upload("cells.tif")  # doctest: +SKIP
+    >>> client.segment(image, diameter=30)  # doctest: +SKIP
+    >>> masks = client.masks(image)  # doctest: +SKIP
+    >>> client.download(image, "roi", "cells_rois.zip")  # doctest: +SKIP
     """
 
     def __init__(self, address: str, token: str | None = None, *, patience_s: float = 300.0) -> None:
-        httpx = optional("httpx", "serve", "reach a server")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        base = address.rstrip("/") + "/api/v1/"
-        self._http = httpx.Client(base_url=base, headers=headers, timeout=600.0)
-        self._failures = httpx.TransportError
-        self._patience = patience_s
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        self._api = Api(address, token or "", wait_s=_ANSWER_S, patience_s=patience_s)
 
     def about(self) -> dict[str, Any]:
         """What the server offers: models, formats, limits, examples."""
@@ -121,7 +106,7 @@ class Client:
         DownloadError
             As `upload`.
         """
-        job = self._json("POST", f"images/{image}/segmentation", json=options)
+        job = self._json("POST", f"images/{image}/segmentation", body=options)
         while job["state"] not in _ENDED:
             time.sleep(_WAIT_S)
             job = self._json("GET", f"jobs/{job['id']}")
@@ -140,36 +125,26 @@ class Client:
 
     def threshold(self, image: str, **thresholds: Any) -> dict[str, Any]:
         """Recompute the cells with other thresholds, without the network; return facts about them."""
-        return dict(self._json("PATCH", f"images/{image}/segmentation", json=thresholds))
+        return dict(self._json("PATCH", f"images/{image}/segmentation", body=thresholds))
 
     def click(self, image: str, x: int, y: int, frame: int = 0) -> dict[str, Any]:
         """Remove the cell at a pixel, or add one there; return the changes."""
-        return dict(self._json("POST", f"images/{image}/cells", json={"x": x, "y": y, "frame": frame}))
+        return dict(self._json("POST", f"images/{image}/cells", body={"x": x, "y": y, "frame": frame}))
 
     def masks(self, image: str) -> npt.NDArray[np.int32]:
         """The labels of an image, int32, ``(Y, X)``, or ``(plane, Y, X)`` if it has several planes or times."""
-        about = self.image(image)
-        side, height, width = about["tile_size"], about["height"], about["width"]
-        frames = about["planes"] * about["times"]
-        labels = np.zeros((frames, height, width), np.int32)
-        for frame in range(frames):
-            for row in range(0, height, side):
-                for column in range(0, width, side):
-                    down, across = min(side, height - row), min(side, width - column)
-                    place = f"images/{image}/labels/0/{column // side}/{row // side}"
-                    tile = np.frombuffer(self._send("GET", place, params={"frame": frame}).content, "<u4")
-                    inner = tile.reshape(down + 2, across + 2)[1:-1, 1:-1]
-                    labels[frame, row : row + down, column : column + across] = inner
-        return labels[0] if frames == 1 else labels
+        with tempfile.TemporaryDirectory(prefix="cellpose-client-") as folder:
+            labels = io.imread(self.download(image, "tif", Path(folder) / "masks.tif"))
+        return np.asarray(labels, np.int32)
 
     def download(self, image: str, form: str, path: str | os.PathLike[str]) -> Path:
         """Write a result to a file, replacing an existing one; ``form`` is one of the formats in `about`, or "zip"."""
-        return self._write(self._send("GET", f"images/{image}/results/{quote(form, safe='')}").content, path)
+        return self._write(self._send("GET", f"images/{image}/results/{form}"), path)
 
     def download_all(self, images: Iterable[str], path: str | os.PathLike[str], forms: Iterable[str] = ()) -> Path:
         """Write the results of several images to one ZIP archive."""
         params = {"image": list(images), "format": list(forms)}
-        return self._write(self._send("GET", "results", params=params).content, path)
+        return self._write(self._send("GET", "results", params=params), path)
 
     def delete(self, image: str) -> None:
         """Delete an image and all its results."""
@@ -182,32 +157,24 @@ class Client:
         return Path(path)
 
     def _json(self, method: str, place: str, **words: Any) -> Any:
-        return self._send(method, place, **words).json()
+        with _in_our_errors(self._api.server):
+            return self._api.ask_json(method, place, **words)
 
-    def _send(self, method: str, place: str, **words: Any) -> Any:
-        """Send a request and return the answer; retry while the server is busy."""
-        until = time.monotonic() + self._patience
-        while True:
-            try:
-                answer = self._http.request(method, place, **words)
-            except self._failures as error:
-                message = f"the server at {self._http.base_url} cannot be reached: {error}"
-                raise DownloadError(message) from error
-            if answer.status_code != _BUSY:
-                break
-            asked = answer.headers.get("Retry-After", "")  # a proxy may give a date
-            wait = float(asked) if asked.isdecimal() else 1.0
-            if time.monotonic() + wait > until:
-                break
-            time.sleep(wait)
-        if answer.is_success:
-            return answer
-        raise _error_of(answer)
+    def _send(self, method: str, place: str, **words: Any) -> bytes:
+        with _in_our_errors(self._api.server):
+            return self._api.ask(method, place, **words)
 
 
-def _error_of(answer: Any) -> CellposeError:
+@contextmanager
+def _in_our_errors(server: str) -> Iterator[None]:
     try:
-        reason = str(answer.json()["error"])
-    except (ValueError, KeyError, TypeError):
-        reason = f"the server answers with status {answer.status_code}"
-    return DownloadError(reason) if answer.status_code >= 500 or answer.status_code == _BUSY else InputError(reason)
+        yield
+    except ApiError as error:
+        if not error.status:
+            message = f"the server at {server} cannot be reached: {error.reason}"
+            raise DownloadError(message) from error
+        refused = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        if refused and error.status != HTTPStatus.TOO_MANY_REQUESTS:
+            raise InputError(error.reason) from error
+        message = f"{server}: {error.reason}"
+        raise DownloadError(message) from error
