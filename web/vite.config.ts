@@ -38,6 +38,24 @@ function beside(): Plugin {
   };
 }
 
+/** Puts the parts that both pages have into this one: they stand in the page of the server, between two comments. */
+function parts(): Plugin {
+  return {
+    name: "parts",
+    transformIndexHtml: {
+      order: "pre",
+      handler(html) {
+        const source = readFileSync(`${page}/index.html`, "utf8");
+        return html.replace(/<!-- part: (\w+) -->/g, (mark, name) => {
+          const found = source.split(mark)[1]?.split("<!-- end -->")[0];
+          if (!found) throw new Error(`${page}/index.html has no part ${name}`);
+          return found.trim();
+        });
+      },
+    },
+  };
+}
+
 /** Writes into sw.js which files are kept for use offline: all but the engine of WebGPU, which is kept when it is used. */
 function precache(): Plugin {
   return {
@@ -67,7 +85,7 @@ export default defineConfig({
     alias: { "@viewer": `${page}/viewer.js`, "@page.css": `${page}/page.css`, "@app.css": `${page}/app.css` },
   },
   define: { __MODEL__: JSON.stringify({ file: FILE, sha256 }) },
-  plugins: [beside(), precache()],
+  plugins: [beside(), parts(), precache()],
   worker: { format: "es" },
   server: { fs: { allow: [path("..")] } },
   build: {
