@@ -25,7 +25,8 @@ PAGE = (
     *("index.html", "no-local.html", "sign-in.html", "page.css", "app.css", "alone.css", "icon.svg"),
     *("api.js", "app.js", "contribute.js", "dom.js", "images.js", "list.js", "settings.js"),
     *("theme.js", "thresholds.js"),
-    *("viewer.js", "viewer_input.js", "viewer_labels.js", "viewer_source.js", "viewer_tiles.js"),
+    *("viewer.js", "viewer_input.js", "viewer_labels.js", "viewer_paint.js", "viewer_source.js", "viewer_tiles.js"),
+    "viewer_view.js",
 )
 
 # Every file of the wheel that is not Python.

@@ -10,9 +10,11 @@
  */
 
 import { listen } from "./viewer_input.js";
-import { fillsOf, labelColor, labelTile, linesOf, pathOf } from "./viewer_labels.js";
+import { labelColor, labelTile } from "./viewer_labels.js";
+import { paintCells, paintImage, showBar } from "./viewer_paint.js";
 import { context2d, TILE, tileBox } from "./viewer_source.js";
 import { TileStore } from "./viewer_tiles.js";
+import { View } from "./viewer_view.js";
 
 export { labelColor } from "./viewer_labels.js";
 export { arraySource } from "./viewer_source.js";
@@ -53,8 +55,7 @@ export { arraySource } from "./viewer_source.js";
  * @property {(error: unknown) => void} [onError] a tile could not be fetched.
  */
 
-const MOST_SCALE = 48; // device pixels for a pixel of the image
-const VECTOR_FROM = 2; // device pixels for a pixel from which outlines are lines
+const MOST_BAR = 180; // CSS pixels of the scale bar
 
 /** @type {ViewerStyle} */
 const STYLE = {
@@ -75,17 +76,11 @@ export class Viewer {
     this._options = options;
     /** @type {ViewerStyle} */
     this._style = { ...STYLE, ...options.style };
-    /** @type {ViewerSource | null} */
-    this._source = null;
+    this._view = new View(() => this._sides());
     /** @type {TileStore<CanvasImageSource> | null} */
     this._images = null;
     /** @type {TileStore<LabelTile> | null} */
     this._labels = null;
-    // CSS pixels for a pixel of the image, and the place of the image's corner in CSS pixels
-    this._scale = 1;
-    this._left = 0;
-    this._top = 0;
-    this._fitted = true;
     this._highlight = 0;
     this._frame = 0;
     this.element = document.createElement("div");
@@ -125,10 +120,11 @@ export class Viewer {
    * @param {{keepView?: boolean}} [how] keepView: where the sides are the same, the view stays.
    */
   setSource(source, { keepView = false } = {}) {
-    const same = source && this._source?.width === source.width && this._source.height === source.height;
+    const before = this._view.source;
+    const same = source && before?.width === source.width && before.height === source.height;
     this._images?.close();
     this._labels?.close();
-    this._source = source;
+    this._view.source = source;
     this._highlight = 0;
     const arrived = () => this._draw();
     const failed = (/** @type {unknown} */ error) => this._options.onError?.(error);
@@ -178,23 +174,12 @@ export class Viewer {
 
   /** CSS pixels for a pixel of the image. */
   get scale() {
-    return this._scale;
+    return this._view.scale;
   }
 
   /** Show the whole image. */
   fit() {
-    const { width, height } = this._sides();
-    const source = this._source;
-    if (!source || !width || !height) {
-      this._fitted = true;
-      return;
-    }
-    const most = this._mostScale();
-    this._scale = Math.min(most, Math.min(width / source.width, height / source.height));
-    this._left = (width - source.width * this._scale) / 2;
-    this._top = (height - source.height * this._scale) / 2;
-    this._changed();
-    this._fitted = true;
+    if (this._view.fit()) this._changed();
   }
 
   /**
@@ -203,7 +188,7 @@ export class Viewer {
    * @param {At} [at] place in the viewer that stays; default: the middle.
    */
   zoomBy(factor, at) {
-    this.zoomTo(this._scale * factor, at);
+    this.zoomTo(this.scale * factor, at);
   }
 
   /**
@@ -211,17 +196,7 @@ export class Viewer {
    * @param {At} [at] place in the viewer that stays; default: the middle.
    */
   zoomTo(scale, at) {
-    const source = this._source;
-    if (!source) return;
-    const { width, height } = this._sides();
-    const x = at?.x ?? width / 2;
-    const y = at?.y ?? height / 2;
-    const least = Math.min(0.5, Math.min(width / source.width, height / source.height) / 2);
-    const wanted = Math.min(this._mostScale(), Math.max(least, scale));
-    const factor = wanted / this._scale;
-    this._left = x - (x - this._left) * factor;
-    this._top = y - (y - this._top) * factor;
-    this._scale = wanted;
+    this._view.zoomTo(scale, at);
     this._changed();
   }
 
@@ -231,8 +206,7 @@ export class Viewer {
    * @param {number} down
    */
   panBy(right, down) {
-    this._left += right;
-    this._top += down;
+    this._view.panBy(right, down);
     this._changed();
   }
 
@@ -242,11 +216,8 @@ export class Viewer {
    * @param {number} y
    * @param {number} [scale]
    */
-  centerOn(x, y, scale = this._scale) {
-    const { width, height } = this._sides();
-    this._scale = Math.min(this._mostScale(), scale);
-    this._left = width / 2 - (x + 0.5) * this._scale;
-    this._top = height / 2 - (y + 0.5) * this._scale;
+  centerOn(x, y, scale = this.scale) {
+    this._view.centerOn(x, y, scale);
     this._changed();
   }
 
@@ -257,11 +228,11 @@ export class Viewer {
    * @returns {number}
    */
   labelAt(x, y) {
-    const source = this._source;
+    const source = this._view.source;
     if (!source || !this._labels) return 0;
     const side = source.tileSize ?? TILE;
     // the finest level at which this place is there
-    for (let level = this._level(); level < (source.levels ?? 1); level++) {
+    for (let level = this._view.level; level < (source.levels ?? 1); level++) {
       const [across, down] = [x >> level, y >> level];
       const [column, row] = [Math.floor(across / side), Math.floor(down / side)];
       const tile = this._labels.get(level, column, row);
@@ -309,41 +280,20 @@ export class Viewer {
     return { width: this.element.clientWidth, height: this.element.clientHeight };
   }
 
-  _mostScale() {
-    return MOST_SCALE / (window.devicePixelRatio || 1);
-  }
-
   _resized() {
-    const ratio = window.devicePixelRatio || 1;
     const { width, height } = this._sides();
+    const { ratio } = this._view;
     for (const canvas of [this._picture, this._overlay]) {
       canvas.width = Math.round(width * ratio);
       canvas.height = Math.round(height * ratio);
     }
-    if (this._fitted) this.fit();
+    if (this._view.fitted) this.fit();
     this._paint(); // at once: canvases are empty after their size has changed
   }
 
   _changed() {
-    this._fitted = false;
-    const source = this._source;
-    if (source) {
-      // some of the image stays in sight
-      const { width, height } = this._sides();
-      const [across, down] = [source.width * this._scale, source.height * this._scale];
-      const rest = Math.min(80, across / 2, down / 2);
-      this._left = Math.min(width - rest, Math.max(rest - across, this._left));
-      this._top = Math.min(height - rest, Math.max(rest - down, this._top));
-    }
     this._draw();
-    this._options.onView?.(this._scale);
-  }
-
-  /** The level whose pixels are not larger than those of the screen, if there is one. */
-  _level() {
-    const most = (this._source?.levels ?? 1) - 1;
-    const device = this._scale * (window.devicePixelRatio || 1);
-    return Math.max(0, Math.min(most, Math.floor(Math.log2(1 / device) + 0.01)));
+    this._options.onView?.(this.scale);
   }
 
   _draw() {
@@ -354,131 +304,28 @@ export class Viewer {
   }
 
   _paint() {
-    const ratio = window.devicePixelRatio || 1;
     const picture = context2d(this._picture);
     const overlay = context2d(this._overlay);
-    for (const context of [picture, overlay]) {
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      context.clearRect(0, 0, this._picture.width, this._picture.height);
-    }
-    const source = this._source;
-    if (!source || !this._picture.width) return;
-    const level = this._level();
-    const levels = source.levels ?? 1;
-    const wanted = this._seen(level);
+    for (const context of [picture, overlay]) context.clearRect(0, 0, this._picture.width, this._picture.height);
+    const view = this._view;
+    if (!view.source || !this._picture.width) return;
+    const levels = view.source.levels ?? 1;
     // coarser tiles lie below those that are not there yet
-    for (let below = levels - 1; below >= level; below--) {
-      const seen = below === level ? wanted : this._seen(below);
-      for (const tile of seen) this._paintImage(picture, tile, ratio);
+    for (let level = levels - 1; level >= view.level; level--) {
+      for (const tile of view.seen(level)) {
+        const image = this._images?.get(...tile);
+        if (image) paintImage(picture, image, view.placeOf(tile), view.scale * view.ratio * 2 ** level);
+      }
     }
-    const coarsest = this._seen(levels - 1);
+    const [wanted, coarsest] = [view.seen(view.level), view.seen(levels - 1)];
     this._images?.want([...coarsest, ...wanted]);
     this._labels?.want([...wanted, ...coarsest]);
-    this._paintLabels(overlay, wanted, ratio);
-    this._paintBar(source);
-  }
-
-  /**
-   * Tiles of a level that are seen, those in the middle first.
-   * @param {number} level
-   * @returns {Array<[number, number, number]>}
-   */
-  _seen(level) {
-    const source = /** @type {ViewerSource} */ (this._source);
-    const { width, height } = this._sides();
-    const side = source.tileSize ?? TILE;
-    const scale = this._scale * 2 ** level * side; // CSS pixels of a tile
-    const columns = Math.ceil(Math.ceil(source.width / 2 ** level) / side);
-    const rows = Math.ceil(Math.ceil(source.height / 2 ** level) / side);
-    const [first, top] = [Math.max(0, Math.floor(-this._left / scale)), Math.max(0, Math.floor(-this._top / scale))];
-    const last = Math.min(columns - 1, Math.floor((width - this._left) / scale));
-    const bottom = Math.min(rows - 1, Math.floor((height - this._top) / scale));
-    /** @type {Array<[number, number, number]>} */
-    const tiles = [];
-    for (let row = top; row <= bottom; row++) for (let column = first; column <= last; column++) tiles.push([level, column, row]);
-    const [x, y] = [(width / 2 - this._left) / scale - 0.5, (height / 2 - this._top) / scale - 0.5];
-    const far = (/** @type {number[]} */ tile) => Math.hypot(tile[1] - x, tile[2] - y);
-    return tiles.sort((a, b) => far(a) - far(b));
-  }
-
-  /**
-   * Where a tile lies in device pixels.
-   * @param {[number, number, number]} tile
-   * @param {number} ratio
-   */
-  _placed([level, column, row], ratio) {
-    const source = /** @type {ViewerSource} */ (this._source);
-    const side = (source.tileSize ?? TILE) * 2 ** level;
-    const scale = this._scale * ratio;
-    const box = tileBox(source, level, column, row);
-    // whole pixels, so that there are no seams
-    const left = Math.round(this._left * ratio + column * side * scale);
-    const top = Math.round(this._top * ratio + row * side * scale);
-    const right = Math.round(this._left * ratio + Math.min(source.width, column * side + box.width * 2 ** level) * scale);
-    const bottom = Math.round(this._top * ratio + Math.min(source.height, row * side + box.height * 2 ** level) * scale);
-    return { left, top, width: right - left, height: bottom - top, box };
-  }
-
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {[number, number, number]} tile
-   * @param {number} ratio
-   */
-  _paintImage(context, tile, ratio) {
-    const image = this._images?.get(...tile);
-    if (!image) return;
-    const place = this._placed(tile, ratio);
-    context.imageSmoothingEnabled = this._scale * ratio * 2 ** tile[0] < VECTOR_FROM;
-    context.drawImage(image, place.left, place.top, place.width, place.height);
-  }
-
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {Array<[number, number, number]>} tiles
-   * @param {number} ratio
-   */
-  _paintLabels(context, tiles, ratio) {
-    for (const wanted of tiles) {
-      const tile = this._labels?.get(...wanted);
-      if (!tile) continue;
-      const place = this._placed(wanted, ratio);
-      const enlarged = place.width / tile.width;
-      const { fills, outlines, opacity, lineColor, lineWidth } = this._style;
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      context.imageSmoothingEnabled = enlarged < VECTOR_FROM;
-      if (fills && opacity > 0) {
-        context.globalAlpha = opacity;
-        const picture = fillsOf(tile, this._options.labelColor ?? labelColor);
-        context.drawImage(picture, place.left, place.top, place.width, place.height);
-        context.globalAlpha = 1;
-      }
-      if (outlines && enlarged < VECTOR_FROM) {
-        // lines of small cells would hide them
-        context.globalAlpha = wanted[0] ? Math.max(0.3, 0.7 / wanted[0]) : 1;
-        context.drawImage(linesOf(tile, lineColor), place.left, place.top, place.width, place.height);
-        context.globalAlpha = 1;
-      } else if (outlines) {
-        // dark beside the line, so that it is seen on bright images, too
-        stroked(context, tile, place, pathOf(tile), "rgb(0 0 0 / 45%)", (lineWidth + 1.3) * ratio);
-        stroked(context, tile, place, pathOf(tile), `rgb(${lineColor.join()})`, lineWidth * ratio);
-      }
-      if (this._highlight && tile.present.has(this._highlight)) {
-        stroked(context, tile, place, pathOf(tile, this._highlight), "#fff", (lineWidth + 1) * ratio);
-      }
+    const how = { style: this._style, colorOf: this._options.labelColor ?? labelColor, highlight: this._highlight };
+    for (const tile of wanted) {
+      const labels = this._labels?.get(...tile);
+      if (labels) paintCells(overlay, labels, view.placeOf(tile), { ...how, level: tile[0], ratio: view.ratio });
     }
-    context.setTransform(1, 0, 0, 1, 0, 0);
-  }
-
-  /** @param {ViewerSource} source */
-  _paintBar(source) {
-    const size = source.pixelSizeUm;
-    this._bar.hidden = !size;
-    if (!size) return;
-    const most = Math.min(180, this._sides().width / 3) * (size / this._scale); // micrometres
-    const power = 10 ** Math.floor(Math.log10(most));
-    const length = power * (most / power >= 5 ? 5 : most / power >= 2 ? 2 : 1);
-    this._bar.style.width = `${(length / size) * this._scale}px`;
-    this._bar.textContent = length >= 1000 ? `${length / 1000} mm` : `${Number(length.toPrecision(1))} µm`;
+    showBar(this._bar, view.source.pixelSizeUm, view.scale, Math.min(MOST_BAR, this._sides().width / 3));
   }
 
   /**
@@ -487,11 +334,8 @@ export class Viewer {
    * @returns {ViewerPlace | null}
    */
   _pixel(at) {
-    const source = this._source;
-    const x = Math.floor((at.x - this._left) / this._scale);
-    const y = Math.floor((at.y - this._top) / this._scale);
-    if (!source || x < 0 || y < 0 || x >= source.width || y >= source.height) return null;
-    return { x, y, label: this.labelAt(x, y) };
+    const pixel = this._view.pixelAt(at);
+    return pixel && { ...pixel, label: this.labelAt(pixel.x, pixel.y) };
   }
 
   /** @param {At | null} at */
@@ -506,26 +350,4 @@ export class Viewer {
     const place = this._pixel(at);
     if (place) this._options.onClick?.(place);
   }
-}
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {LabelTile} tile
- * @param {{left: number, top: number, width: number, height: number}} place
- * @param {Path2D} path
- * @param {string} color
- * @param {number} width in device pixels.
- */
-function stroked(context, tile, place, path, color, width) {
-  const [across, down] = [place.width / tile.width, place.height / tile.height];
-  context.save();
-  context.beginPath();
-  context.rect(place.left, place.top, place.width, place.height);
-  context.clip();
-  context.setTransform(across, 0, 0, down, place.left, place.top);
-  context.lineWidth = width / across;
-  context.lineCap = "round";
-  context.strokeStyle = color;
-  context.stroke(path);
-  context.restore();
 }
