@@ -15,7 +15,7 @@ from cellpose.errors import AxesError, InputError, OptionError
 from cellpose.napari import _files, _samples
 from cellpose.napari._click import cell_at
 from cellpose.napari._layers import Source, check_axes, guess_axes, is_large, sources, take
-from cellpose.napari._measuring import measure_labels
+from cellpose.napari._measuring import images_of, measure_labels
 from cellpose.napari._results import KEY, Found, finder_at, is_edited, layer_tuples, masks_anew
 from cellpose.napari._segmenting import choices, segment, segment_in_bands
 from cellpose.napari._settings import SegmentSettings
@@ -223,6 +223,30 @@ def test_labels_find_the_image_they_are_drawn_on() -> None:
     np.testing.assert_array_equal(images[0], np.arange(288).reshape(4, 9, 8)[2])
     with pytest.raises(InputError, match="the chosen layers have no cells"):
         examples(pairs([cells, labels_layer(np.zeros((9, 8), int), "empty")]))
+
+
+def test_intensities_are_measured_where_the_cells_were_found() -> None:
+    one, two, three = (Image(np.zeros((9, 8)), name) for name in ("one", "two", "three"))
+    chance = Image(np.zeros((9, 8)), "two probability", metadata={KEY: {"model": "m"}})
+    drawn, images = labels_layer(np.eye(9, 8, dtype=int), "drawn"), [chance, one, two, three]
+    assert images_of(drawn, images) == [one]
+    assert images_of(drawn, images, active=three) == [three]
+    assert images_of(drawn, images, active=drawn) == [one]
+    assert images_of(drawn, [chance]) == []
+    for names, expected in ((("two", ""), [two]), (("two", "one"), [one, two]), (("renamed since", ""), [three])):
+        found = Found(np.eye(9, 8), source=names[0], nuclei=names[1])
+        made = labels_layer(np.eye(9, 8, dtype=int), "x", metadata={KEY: {"found": found}})
+        assert images_of(made, images, active=three) == expected
+
+
+def test_cells_remember_the_layers_that_they_were_found_in(tmp_path: Path) -> None:
+    layers = [Image(discs(64, 64), "membranes"), Image(discs(64, 64), "nuclei")]
+    cells, nuclei = sources(layers)
+    model, settings = toy_model(tmp_path), SegmentSettings()
+    for run in (segment, segment_in_bands):
+        found = run(model, take(cells, nuclei), settings, lambda _: None)
+        assert (found.source, found.nuclei) == ("membranes", "nuclei")
+        assert run(model, take(cells), settings, lambda _: None).nuclei == ""
 
 
 @pytest.mark.parametrize("make", [_samples.cells_with_nuclei, _samples.nuclei, _samples.volume, _samples.movie])

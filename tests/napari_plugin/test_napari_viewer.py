@@ -139,6 +139,36 @@ def test_the_table_and_the_layer_follow_each_other(viewer: Any) -> None:
     assert "scores need" in widget.row.words.text()
 
 
+def test_only_the_images_that_the_cells_were_found_in_are_ticked(viewer: Any) -> None:
+    from cellpose.napari._measure_widget import MeasureWidget
+    from cellpose.napari._results import Found
+
+    def ticked(widget: Any) -> list[str]:
+        return [layer.name for layer in widget._ticked()]
+
+    labels = np.zeros((20, 30), int)
+    labels[2:8, 2:8] = 1
+    for name in ("one", "two", "three"):
+        viewer.add_image(labels * 2.0, name=name)
+    viewer.add_labels(labels, name="drawn")
+    viewer.add_labels(labels, name="made", metadata={KEY: {"found": Found(labels, source="two")}})
+    widget = MeasureWidget(viewer)
+    assert widget.images.count() == 3
+    assert (widget.labels.currentText(), ticked(widget)) == ("made", ["two"])
+    viewer.layers.selection.active = viewer.layers["three"]
+    widget.labels.setCurrentText("drawn")
+    assert ticked(widget) == ["three"]
+    widget.images.item(0).setCheckState(widget.images.item(2).checkState())
+    viewer.layers["one"].name = "first"
+    viewer.add_image(labels * 3.0, name="four")
+    assert ticked(widget) == ["first", "three"], "what the user ticked stays, and no more"
+    widget.row.button.click()
+    wait(widget.row)
+    assert [name for name in widget.columns if name.startswith("intensity_mean")] == [
+        "intensity_mean-0", "intensity_mean-1",
+    ]  # fmt: skip
+
+
 def test_training_learns_from_labels(viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cellpose.napari._train_widget import TrainWidget
 

@@ -69,12 +69,15 @@ class Taken:
         Shape of results before they become a layer: axes of length 1 stand for the selected plane.
     placing
         Layer keywords that place results where the source lies: ``scale``, ``translate`` ...
+    nuclei
+        Name of the layer of nuclei; empty if there is none.
     """
 
     image: Image
     channels: tuple[int, int]
     kept_shape: tuple[int, ...]
     placing: dict[str, Any]
+    nuclei: str = ""
 
 
 def is_kind(layer: Any, kind: str) -> bool:
@@ -213,7 +216,8 @@ def take(
         kept = (1,) * (len(names.replace("C", "")) - 2) + kept[-2:]
     placing = _placing(cells.layer, names, level, position)
     array = array if lazy else np.asarray(array)
-    return Taken(Image(array, letters, name=cells.layer.name), channels, kept, placing)
+    other_name = "" if nuclei is None else nuclei.layer.name
+    return Taken(Image(array, letters, name=cells.layer.name), channels, kept, placing, other_name)
 
 
 def _part(source: Source, axes: str, level: int, position: Sequence[float] | None) -> tuple[Array, str]:

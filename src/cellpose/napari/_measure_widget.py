@@ -22,13 +22,14 @@ from cellpose import measure
 from cellpose.errors import InputError
 from cellpose.napari._form import Choices, Page, TaskRow, group, number, watch_layers
 from cellpose.napari._layers import is_kind, levels
-from cellpose.napari._measuring import Columns, measure_labels, same_shape
+from cellpose.napari._measuring import Columns, images_of, measure_labels, same_shape
 from cellpose.napari._results import KEY, Found, is_edited
 
 __all__ = ["MeasureWidget"]
 
 _USUAL = ("shape", "intensity", "border", "neighbors")
 _CHECKED, _UNCHECKED = Qt.CheckState.Checked, Qt.CheckState.Unchecked
+_LAYER = Qt.ItemDataRole.UserRole
 
 
 class MeasureWidget(Page):
@@ -43,6 +44,7 @@ class MeasureWidget(Page):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.measured: Any = None  # the layer that the table describes
+        self._followed: Any = None  # the layer whose images are listed
         self.columns: Columns = {}
         self._add_layer_part()
         self._add_column_part()
@@ -103,27 +105,29 @@ class MeasureWidget(Page):
         self._follow_labels()
 
     def _follow_labels(self) -> None:
-        labels = self.labels.currentData()
-        ticked = {item.text() for item in self._items() if item.checkState() == _CHECKED}
-        known = {item.text() for item in self._items()}
+        labels, before, ticked = self.labels.currentData(), self._followed, self._ticked()
+        knows = self.images.count() > 0
+        self._followed = labels
         self.images.clear()
         if labels is None:
             return
-        for layer in self.viewer.layers:
-            plain = is_kind(layer, "Image") and not layer.rgb and not getattr(layer, "multiscale", False)
-            if plain and same_shape(labels.data, layer.data):
-                item = QListWidgetItem(layer.name)
-                made_here = KEY in layer.metadata
-                on = layer.name in ticked or (layer.name not in known and not made_here)
-                item.setCheckState(_CHECKED if on else _UNCHECKED)
-                self.images.addItem(item)
+        fitting = [layer for layer in self.viewer.layers if _is_channel(layer) and same_shape(labels.data, layer.data)]
+        if labels is not before or not knows:
+            ticked = images_of(labels, fitting, self.viewer.layers.selection.active)
+        for layer in fitting:
+            item = QListWidgetItem(layer.name)
+            item.setData(_LAYER, layer)
+            item.setCheckState(_CHECKED if any(layer is one for one in ticked) else _UNCHECKED)
+            self.images.addItem(item)
         found = labels.metadata.get(KEY, {}).get("found")
         several = sum(side > 1 for side in labels.data.shape[:-2]) > 0
         self.planes.setVisible(several)
         self.planes.setChecked(several and isinstance(found, Found) and found.settings.mode == "planes")
 
-    def _items(self) -> list[QListWidgetItem]:
-        return [self.images.item(row) for row in range(self.images.count())]
+    def _ticked(self) -> list[Any]:
+        """The image layers to measure."""
+        items = [self.images.item(row) for row in range(self.images.count())]
+        return [item.data(_LAYER) for item in items if item.checkState() == _CHECKED]
 
     def run(self) -> None:
         """Measure in the background.
@@ -137,8 +141,7 @@ class MeasureWidget(Page):
         if layer is None:
             message = "there is no Labels layer; segment an image first"
             raise InputError(message)
-        names = [item.text() for item in self._items() if item.checkState() == _CHECKED]
-        images = [self.viewer.layers[name].data for name in names]
+        images = [image.data for image in self._ticked()]
         second = self.nuclei.currentData()
         nuclei = None if second is None or second is layer else levels(second)[0]
         wanted = [name for name in measure.GROUPS if self.groups[name].isChecked()]
@@ -212,6 +215,11 @@ class MeasureWidget(Page):
             target = path if Path(path).suffix else f"{path}.csv"
             measure.write_table(target, self.columns)
             self.row.tell(f"saved {target}")
+
+
+def _is_channel(layer: Any) -> bool:
+    """Whether intensities can be measured in a layer."""
+    return is_kind(layer, "Image") and not layer.rgb and not getattr(layer, "multiscale", False)
 
 
 class _Table(QAbstractTableModel):  # type: ignore[misc]

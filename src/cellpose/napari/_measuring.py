@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from cellpose import measure
 from cellpose.errors import InputError
+from cellpose.napari._results import KEY, Found
 
-__all__ = ["measure_labels", "same_shape"]
+__all__ = ["images_of", "measure_labels", "same_shape"]
 
 Array = npt.NDArray[Any]
 Columns = dict[str, Array]
@@ -20,6 +21,26 @@ Columns = dict[str, Array]
 def same_shape(labels: Array, array: Any) -> bool:
     """Whether image and labels match pixel for pixel; leading axes of length 1 do not count."""
     return _without_ones(np.shape(labels)) == _without_ones(np.shape(array))
+
+
+def images_of(labels: Any, images: Sequence[Any], active: Any = None) -> list[Any]:
+    """The images that the cells were found in; if unknown, the active image, else the first.
+
+    Parameters
+    ----------
+    labels
+        A Labels layer.
+    images
+        The Image layers of its shape.
+    active
+        The active layer of the viewer.
+    """
+    found = labels.metadata.get(KEY, {}).get("found")
+    names = (found.source, found.nuclei) if isinstance(found, Found) else ()
+    seen = [image for image in images if KEY not in image.metadata]  # not flows and probabilities
+    return (
+        [image for image in seen if image.name in names] or [image for image in images if image is active] or seen[:1]
+    )
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -43,8 +43,8 @@ class Found:
         Name of the model.
     settings
         Settings of the run.
-    source
-        Name of the layer that shows the cells.
+    source, nuclei
+        Names of the layers that show the cells and their nuclei.
     """
 
     masks: Array
@@ -54,6 +54,7 @@ class Found:
     model: str = ""
     settings: SegmentSettings = field(default_factory=SegmentSettings)
     source: str = ""
+    nuclei: str = ""
 
     @property
     def has_flows(self) -> bool:

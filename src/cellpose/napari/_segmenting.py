@@ -78,7 +78,8 @@ def segment(model: Any, taken: Taken, settings: SegmentSettings, report: Report)
     words = settings.keywords() | {"channels": list(taken.channels), "progress": Fractions(report)}
     masks, flows, *_ = models.segment_image(model, taken.image, **words)
     rgb, dP, cellprob = (np.asarray(each) for each in flows[:3])
-    found = Found(np.asarray(masks), rgb, dP, cellprob, str(model.model_name), settings, taken.image.name)
+    names = taken.image.name, taken.nuclei
+    found = Found(np.asarray(masks), rgb, dP, cellprob, str(model.model_name), settings, *names)
     return found.shaped(taken.kept_shape)
 
 
@@ -104,4 +105,4 @@ def segment_in_bands(model: Any, taken: Taken, settings: SegmentSettings, report
         **settings.keywords(),
     )
     labels = np.asarray(result.labels).reshape(taken.kept_shape)
-    return Found(labels, None, None, None, str(model.model_name), settings, taken.image.name)
+    return Found(labels, None, None, None, str(model.model_name), settings, taken.image.name, taken.nuclei)
