@@ -1,8 +1,9 @@
 """Makes pictures of the window for the documents, without a screen.
 
-They show cells in both styles and by score, a cell that a click would add, the keys, a restored image, a movie.
+They show cells in both styles and by score, a cell that a click would add, the keys, a restored image, a movie, a
+volume, a queue of folders, a training.
 
-python examples/window_pictures.py [--out docs/images]
+python examples/window_pictures.py [--out docs/images] [--only window_main.png ...]
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,20 @@ PICTURES = {
     "window_restore.png": ("noisy.png", True),
 }
 CELL = 365, 340  # (row, column) in the image of the click, inside a cell
-MOVIE, FRAME = "window_movie.png", 15
+FRAME = 15  # of the movie
+VOXEL_UM = 0.6, 0.3  # depth, and height and width, of the volume
+TRAINED_SIDE, TRAINED_BY, EPOCHS, SHOWN_EPOCHS = 210, "nuclei-cells", 24, 10  # of the training
 PHOTONS, DIAMETER = 5, 45  # of the noisy image: at full intensity; of its nuclei, in pixels
-MOST_SECONDS = 300
+MOST_SECONDS = 600
 
 
 def main() -> None:
     """Makes all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "images", help="folder for the pictures")
-    out: Path = parser.parse_args().out
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="pictures to make; all by default")
+    args = parser.parse_args()
+    out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         # settings and results of whoever runs this stay as they are
@@ -47,7 +52,7 @@ def main() -> None:
             if not image.stem.endswith("_masks"):
                 shutil.copy(image, images)
         make_noisy(HERE / "nuclei_large.png", images / "noisy.png")
-        take(images, out)
+        take(images, out, args.only)
 
 
 def make_noisy(source: Path, target: Path) -> None:
@@ -60,19 +65,21 @@ def make_noisy(source: Path, target: Path) -> None:
     cv2.imwrite(str(target), (photons * (255 / photons.max())).astype(np.uint8))
 
 
-def take(images: Path, out: Path) -> None:
-    """Open each image in a window, segment it, and keep what is seen; then a movie, whose cells are linked."""
+def take(images: Path, out: Path, names: Collection[str]) -> None:
+    """Open each image in a window, segment it, and keep what is seen; then what is no single image."""
     from qtpy.QtWidgets import QApplication
 
     application = QApplication(["window"])
     for name, (image, dark) in PICTURES.items():
-        window = opened(application, dark)
-        segment(application, window, images / image)
-        seen = SHOWN.get(name, lambda window: window)(window)
-        keep(application, window, out / name, seen)
-    window = opened(application, dark=True)
-    link(application, window, write_movie(images))
-    keep(application, window, out / MOVIE)
+        if name in names:
+            window = opened(application, dark)
+            segment(application, window, images / image)
+            seen = SHOWN.get(name, lambda window: window)(window)
+            keep(application, window, out / name, seen)
+    for name, show in OTHERS.items():
+        if name in names:
+            window = opened(application, dark=True)
+            keep(application, window, out / name, show(application, window, images))
 
 
 def opened(application: Any, dark: bool) -> Any:
@@ -94,6 +101,9 @@ def keep(application: Any, window: Any, path: Path, seen: Any = None) -> None:
         time.sleep(0.01)
     (seen or window).grab().save(str(path))
     print(f"{path.name}: {window.session.cell_count()} cells")
+    training = window.session.training
+    training.stop()
+    wait(application, lambda: training.is_running)  # a process of its own, which writes into the folder of this run
     window.close()
 
 
@@ -111,10 +121,10 @@ def write_movie(folder: Path) -> Path:
     return path
 
 
-def link(application: Any, window: Any, movie: Path) -> None:
-    """Open a movie, segment its frames and link their cells."""
+def show_movie(application: Any, window: Any, images: Path) -> Any:
+    """A movie: its frames are segmented, and their cells linked."""
     session = window.session
-    session.files.open(movie)
+    session.files.open(write_movie(images))
     session.segmentation.run_all_frames()
     wait(application, lambda: session.segmentation.is_running or session.cell_count() == 0)
     session.movies.link()
@@ -124,6 +134,124 @@ def link(application: Any, window: Any, movie: Path) -> None:
     column = window.panel.verticalScrollBar()
     wait(application, lambda: column.maximum() == 0)
     column.setValue(column.maximum() * 4 // 5)
+    return window
+
+
+def write_volume(folder: Path) -> tuple[Path, Path]:
+    """A synthetic volume of nuclei, and its true masks."""
+    import numpy as np
+    import tifffile
+
+    from cellpose import synthetic
+
+    depth, side = VOXEL_UM
+    made = synthetic.sample_volume(5, (40, 176, 200), "nuclei", channels=1, diameter=26, anisotropy=depth / side)
+    path, masks = folder / "nuclei_volume.tif", folder / "truth.tif"
+    image = np.rint(255 * made.image[0]).astype(np.uint8)
+    metadata = {"axes": "ZYX", "spacing": depth, "unit": "um"}
+    tifffile.imwrite(path, image, imagej=True, resolution=(1 / side, 1 / side), metadata=metadata)
+    tifffile.imwrite(masks, made.masks.astype(np.uint16))
+    return path, masks
+
+
+def show_volume(application: Any, window: Any, images: Path) -> Any:
+    """A volume with its cells, in three views that cut through one of them."""
+    session, (volume, masks) = window.session, write_volume(images)
+    for dock in (window.folder, window.cells):
+        dock.close()
+    session.files.open(volume)
+    session.files.open_masks(masks)
+    wait(application, lambda: session.cell_count() == 0)
+    session.volumes.layout("three views")
+    session.view.outlines_on = True
+    depth, height, width = session.document.labels.shape
+    session.view.cross = height // 2, width // 2
+    session.volumes.see(depth // 2)
+    wait(application, lambda: session.jobs.any)
+    return window
+
+
+def show_batch(application: Any, window: Any, images: Path) -> Any:
+    """Two folders that were segmented, one of them with a file that is no image."""
+    from qtpy.QtWidgets import QApplication
+
+    from cellpose.gui.views._batch_window import BatchWindow
+
+    batch = window.session.batch
+    folders = {"tissue and nuclei": ("nuclei_*.png", "tissue_*.png"), "phase contrast": ("phase_*.png",)}
+    for name, patterns in folders.items():
+        (images / name).mkdir()
+        for pattern in patterns:
+            for image in images.glob(pattern):
+                shutil.copy(image, images / name)
+    (images / "tissue and nuclei" / "broken.png").write_bytes(b"no image")
+    window.session.dialogs.show_batch(window.session)
+    (shown,) = (each for each in QApplication.topLevelWidgets() if isinstance(each, BatchWindow))
+    for name in folders:
+        batch.add(images / name)
+    shown.resize(1200, 700)
+    shown.run.click()
+    wait(application, lambda: batch.is_running)
+    shown.rows.setCurrentItem(shown.rows.topLevelItem(0))
+    return shown
+
+
+def write_seg(image: Path, masks: Any) -> None:
+    """The ``_seg.npy`` of an image whose cells were drawn by hand."""
+    import numpy as np
+
+    from cellpose import io
+    from cellpose.gui.model._seg_file import seg_path
+
+    numbers, places = np.unique(np.append(0, masks), return_inverse=True)
+    labels = places[1:].reshape(masks.shape).astype(np.int32)
+    by_hand = {"ismanual": np.ones(len(numbers) - 1, bool)}
+    io.write_seg(seg_path(image), io.seg_content(labels, None, image) | by_hand)
+
+
+def show_training(application: Any, window: Any, images: Path) -> Any:
+    """A training on corrected images, after some epochs."""
+    from qtpy.QtWidgets import QApplication
+
+    from cellpose.gui.views._training_dialog import TrainingDialog
+
+    session, epochs = window.session, []
+    first, second, *_ = write_corrected(images / "corrected")
+    session.files.open(first)
+    session.training.progressed.connect(lambda told: epochs.append(told.rows))
+    session.training.ask()
+    wait(application, lambda: session.jobs.any)
+    (dialog,) = (each for each in QApplication.topLevelWidgets() if isinstance(each, TrainingDialog))
+    dialog.base.setCurrentText(TRAINED_BY)
+    dialog.epochs.setValue(EPOCHS)
+    dialog.name.setText("phase_cells")
+    dialog.train.click()
+    wait(application, lambda: session.training.is_running and (not epochs or len(epochs[-1]) < SHOWN_EPOCHS))
+    session.files.open(second)
+    session.view.outlines_on = True
+    return window
+
+
+def write_corrected(folder: Path) -> list[Path]:
+    """Quarters of the images in phase contrast, all but the last with their hand-drawn masks as corrected cells."""
+    import cv2
+    import numpy as np
+
+    from cellpose.gui.model._seg_file import seg_path
+
+    folder.mkdir()
+    paths = []
+    for source in sorted(HERE.glob("phase_cells_?.png")):
+        image = cv2.imread(str(source), cv2.IMREAD_GRAYSCALE)
+        masks = cv2.imread(str(source.with_name(f"{source.stem}_masks.png")), cv2.IMREAD_UNCHANGED)
+        corners = [(y, x) for y in (0, TRAINED_SIDE) for x in (0, TRAINED_SIDE)]
+        for letter, (y, x) in zip("abcd", corners, strict=True):
+            quarter = np.s_[y : y + TRAINED_SIDE, x : x + TRAINED_SIDE]
+            paths.append(folder / f"{source.stem}_{letter}.png")
+            cv2.imwrite(str(paths[-1]), image[quarter])
+            write_seg(paths[-1], masks[quarter])
+    seg_path(paths[-1]).unlink()
+    return paths
 
 
 def segment(application: Any, window: Any, image: Path) -> None:
@@ -181,6 +309,13 @@ def show_keys(window: Any) -> Any:
 
 
 SHOWN = {"window_cells.png": show_cells, "window_click.png": show_click, "window_keys.png": show_keys}
+OTHERS = {
+    "window_movie.png": show_movie,
+    "window_volume.png": show_volume,
+    "window_batch.png": show_batch,
+    "window_training.png": show_training,
+}
+NAMES = (*PICTURES, *OTHERS)
 
 
 def wait(application: Any, busy: Callable[[], bool]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -120,6 +120,15 @@ def test_files_and_modules_that_are_named_exist(document):
 
 
 @pytest.mark.slow  # fifty epochs, though of a small network
+def test_the_script_makes_every_picture_of_the_window():
+    spec = importlib.util.spec_from_file_location("window_pictures", ROOT / "examples" / "window_pictures.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    there = {path.name for path in ROOT.glob("docs/images/window_*.png")}
+    shown = {name for path in DOCUMENTS for name in re.findall(r"images/(window_\w+\.png)", path.read_text("utf-8"))}
+    assert set(script.NAMES) == there == shown
+
+
 def test_the_python_of_the_training_page_runs(tmp_path, monkeypatch):
     import numpy as np
 
