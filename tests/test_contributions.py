@@ -12,7 +12,7 @@ import pytest
 
 from cellpose import contributions, io, weights
 from cellpose.contributions import Provenance, Retraining, Store, Versions, checked_pair, judge, read_pair, retrain
-from cellpose.errors import FileReadError, FileWriteError, InputError, OptionError
+from cellpose.errors import FileMissingError, FileReadError, FileWriteError, InputError, OptionError
 
 FIELDS = {
     "licence": "CC-BY-4.0", "consent": contributions.CONSENT, "contributor": "Ada", "source": "laboratory A",
@@ -401,15 +401,38 @@ def test_two_retrainings_do_not_run_at_once(store: Store, quick: dict[str, Any])
         retrain(store, Retraining(base="nuclei-cells"))
 
 
-def test_other_folders_guard_too(store: Store, quick: dict[str, Any], tmp_path: Path) -> None:
-    store.accept(given(store).id)
+@pytest.fixture
+def other_images(tmp_path: Path) -> Path:
+    """A folder with an image and its masks."""
     image, labels = scene(4)
-    guard = tmp_path / "guard"
-    guard.mkdir()
-    io.imsave(guard / "a.tif", image)
-    io.imsave(guard / "a_masks.tif", labels)
+    folder = tmp_path / "other"
+    folder.mkdir()
+    io.imsave(folder / "a.tif", image)
+    io.imsave(folder / "a_masks.tif", labels)
+    return folder
+
+
+def test_images_that_the_base_model_knows_are_replayed(
+    store: Store, quick: dict[str, Any], other_images: Path, tmp_path: Path
+) -> None:
+    for seed in range(2):
+        store.accept(given(store, seed).id)
+    for missing in ({"replay": tmp_path / "nowhere"}, {"validation": [tmp_path / "nowhere"]}):
+        with pytest.raises(FileMissingError, match="nowhere is not a folder; give a folder of images and masks"):
+            retrain(store, Retraining(base="nuclei-cells", **missing))
+    assert Versions(store).all() == []  # nothing was begun
+    retrain(store, Retraining(base="nuclei-cells"))
+    retrain(store, Retraining(base="nuclei-cells", replay=other_images, force=True))
+    without, replaying = quick["trained"]
+    assert not any(name.startswith("replay") for name in without)
+    np.testing.assert_array_equal(replaying["replay_data"][0], scene(4)[0])
+    assert replaying["replay_files"] == [str(other_images / "a.tif")]
+
+
+def test_other_folders_guard_too(store: Store, quick: dict[str, Any], other_images: Path) -> None:
+    store.accept(given(store).id)
     quick["contributions-0001"] = 0.4
-    version = retrain(store, Retraining(base="nuclei-cells", validation=[guard]))
+    version = retrain(store, Retraining(base="nuclei-cells", validation=[other_images]))
     assert version is not None
-    assert version.report["fallen"] == [str(guard)]
+    assert version.report["fallen"] == [str(other_images)]
     assert version.report["unguarded"] == ["laboratory A"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,13 @@ def test_from_received_to_published_and_back(store: Store, capsys: pytest.Captur
     assert [each["role"] for each in listed] == ["train", "validation", "train", ""]
     assert listed[3]["reason"] == "blurred"
 
-    assert contributions("retrain", store, "--pretrained_model", "starter", "--n_epochs", "2") == 0
+    known = store.folder.parent / "known"
+    known.mkdir()
+    image_file, masks_file = store.files_of(store.contributions()[3])
+    shutil.copy(image_file, known / f"a{image_file.suffix}")
+    shutil.copy(masks_file, known / f"a_masks{masks_file.suffix}")
+    words = ["--pretrained_model", "starter", "--n_epochs", "2", "--replay_dir", str(known)]
+    assert contributions("retrain", store, *words) == 0
     current = store.folder / "models" / "current"
     told = capsys.readouterr().err
     assert "A: AP@0.5" in told

@@ -133,6 +133,7 @@ def _retrain_once(args: argparse.Namespace) -> int:
         epochs=args.n_epochs,
         gpu=args.use_gpu,
         validation=tuple(args.validation_dir),
+        replay=args.replay_dir,
         mask_filter=args.mask_filter,
         least_tolerance=args.tolerance,
         force=args.force,
@@ -270,6 +271,11 @@ def _add_retraining(sub: argparse.ArgumentParser, tolerance: float) -> None:
         default=[],
         metavar="FOLDER",
         help="folder of images and masks on which no model may become worse; may be given several times",
+    )
+    add(
+        "--replay_dir",
+        metavar="FOLDER",
+        help="folder of images and masks that the model knows: a quarter of each epoch, against forgetting",
     )
     add("--mask_filter", default="_masks", metavar="TEXT", help="end of the names of their masks (default: _masks)")
     add(

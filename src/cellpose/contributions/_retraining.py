@@ -20,7 +20,7 @@ from cellpose.contributions._gate import LEAST_TOLERANCE, Judgement, judge
 from cellpose.contributions._record import ACCEPTED, Contribution
 from cellpose.contributions._store import Store
 from cellpose.contributions._versions import FAILED, PUBLISHED, REFUSED, Version, Versions
-from cellpose.errors import CellposeError, InputError
+from cellpose.errors import CellposeError, FileMissingError, InputError
 
 __all__ = ["Retraining", "retrain", "training_files"]
 
@@ -46,8 +46,11 @@ class Retraining:
         Whether to train on a GPU.
     validation
         More folders of images and masks, each its own source, on which no model may become worse.
+    replay
+        Folder of images and masks of the kinds that the base model knows: a quarter of each epoch, so that the model
+        does not forget them; None: contributions only.
     mask_filter
-        Suffix of the names of their masks.
+        Suffix of the names of the masks in these folders.
     least_tolerance
         Minimum tolerance of the comparison, see `tolerance_of`.
     force
@@ -58,6 +61,7 @@ class Retraining:
     epochs: int | None = None
     gpu: bool = False
     validation: Sequence[str | Path] = field(default=())
+    replay: str | Path | None = None
     mask_filter: str = "_masks"
     least_tolerance: float = LEAST_TOLERANCE
     force: bool = False
@@ -96,11 +100,14 @@ def retrain(store: Store, how: Retraining = Retraining()) -> Version | None:
 
     Raises
     ------
+    FileMissingError
+        If a folder is missing.
     InputError
         If another retraining is running, or if there is nothing to train on or to compare.
     CellposeError
         If the training fails; its version is ``failed``.
     """
+    _check_folders(how)
     with _alone(store):
         versions = Versions(store)
         version = versions.unfinished()
@@ -113,6 +120,14 @@ def retrain(store: Store, how: Retraining = Retraining()) -> Version | None:
         except CellposeError as error:
             versions.decide(version, FAILED, {"error": str(error)})
             raise
+
+
+def _check_folders(how: Retraining) -> None:
+    """Say that a folder is missing before hours of training."""
+    for folder in (*how.validation, *([] if how.replay is None else [how.replay])):
+        if not Path(folder).is_dir():
+            message = f"{folder} is not a folder; give a folder of images and masks"
+            raise FileMissingError(message)
 
 
 @contextmanager
@@ -202,8 +217,19 @@ def _train(store: Store, version: Version, used: Sequence[Contribution], how: Re
         model_name=version.name,
         resume=True,
         **further,
+        **_replayed(how),
     )
     return Path(path)
+
+
+def _replayed(how: Retraining) -> dict[str, Any]:
+    """The images of the base model's kinds, as `train_seg` takes them."""
+    from cellpose import io
+
+    if how.replay is None:
+        return {}
+    images, labels, names = io.load_images_labels(how.replay, how.mask_filter)
+    return {"replay_data": images, "replay_labels": labels, "replay_files": names}
 
 
 def _judge(store: Store, versions: Versions, version: Version, path: Path, how: Retraining) -> Judgement:
