@@ -140,6 +140,13 @@ describe("images", () => {
     }
   });
 
+  it("of too many pixels are refused by their header", async () => {
+    const png = encode({ data: pixels, width: 4, height: 3, channels: 1, depth: 16 });
+    new DataView(png.buffer, png.byteOffset).setUint32(16, 20_000);
+    new DataView(png.buffer, png.byteOffset).setUint32(20, 30_000);
+    await expect(readImage(file(png, "huge.png"))).rejects.toThrow("huge.png cannot be read: it has 20000 x 30000 pixels");
+  });
+
   it("that are damaged are refused by name", async () => {
     const cut = tiffOf([pixels], 4, 3).slice(0, 60);
     await expect(readImage(file(cut, "cut.tif"))).rejects.toThrow(/^cut\.tif cannot be read: the file is damaged or not complete\. /);

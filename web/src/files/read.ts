@@ -53,6 +53,8 @@ function isTiff(bytes: Uint8Array): boolean {
 
 async function fromPicture(file: File, bytes: Uint8Array): Promise<Content> {
   if (hasPngSignature(bytes)) {
+    const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (bytes.length >= 24) checkSize(header.getUint32(16), header.getUint32(20)); // before it is decoded
     try {
       const png = decode(bytes);
       // Palettes and fewer than 8 bits are left to the browser.
@@ -81,6 +83,7 @@ async function fromBrowser(file: File): Promise<Content> {
   const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" }).catch(() => {
     throw new Error("this browser does not know the format, or the file is damaged");
   });
+  checkSize(bitmap.width, bitmap.height);
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   const context = canvas.getContext("2d", { willReadFrequently: true })!;
   context.drawImage(bitmap, 0, 0);
