@@ -74,6 +74,13 @@ def test_only_the_training_split_is_packed(packed, scripts):
     assert [e.id.split()[-1] for e in crops.entries[4:]] == ["YX", "ZY", "ZX"]
 
 
+def test_any_number_of_processes_packs_the_same(scripts, data, tmp_path):
+    for processes in (1, 2):
+        scripts["bundled_data"].pack(data, tmp_path / str(processes), 0, processes, every=10_000)
+    for name in ("images.f16", "targets.f16", "index.json"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
 def test_batches_can_be_repeated(packed, scripts):
     crops, again = (scripts["bundled_crops"].Crops(packed, 3, 64, 4, 30.0) for _ in range(2))
     first, _ = crops(0), crops(1)

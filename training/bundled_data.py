@@ -2,7 +2,8 @@
 
     python training/bundled_data.py --data DATA --out data.zip
 
-writes the training images and labels into one file of less than 60 MiB, for a machine that has nothing else.
+writes the training images and labels into one file of less than 60 MiB, for a machine that has nothing else;
+``--quality 95`` makes it a third as large, with losses that are far below the noise of the images.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ import hashlib
 import itertools
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +29,8 @@ import numpy as np
 from cellpose import dynamics, synthetic, train
 
 Array = np.ndarray
+# Row of split.csv, hash, image, labels.
+Pair = tuple[dict[str, str], str, Array, Array]
 
 # Share of the drawn crops a kind of image gets: kinds with few images would else hardly be seen.
 KINDS: dict[str, float] = {
@@ -55,6 +62,8 @@ PER_VIEW = 3
 # Planar sources of the split "unseen".
 UNSEEN = ("baby_yeast", "ep_yeast", "imagegrains_pebbles", "eval_only_deepcell2016")
 MIN_DIAMETER = 5.0
+# A quality of WebP above 100 is lossless; it takes a tenth less room than PNG.
+LOSSLESS = 101
 # Planes of targets: cell, dy, dx, and 1 / diameter of the cell, which reaches over its rim.
 TARGETS = 4
 RIM_PX = 3
@@ -158,7 +167,7 @@ def inverse_diameters(labels: Array) -> Array:
     return np.where(labels > 0, own, beside)
 
 
-def real_pairs(data: Path) -> Iterator[tuple[dict[str, str], str, Array, Array]]:
+def real_pairs(data: Path) -> Iterator[Pair]:
     """Row, hash, image and labels of every training image, from the folder of the sources or from a bundle of them."""
     if data.is_file():
         yield from read_bundle(data)
@@ -169,35 +178,33 @@ def real_pairs(data: Path) -> Iterator[tuple[dict[str, str], str, Array, Array]]
         yield row, digest, read_image(image), read_masks(masks)
 
 
-def synthetic_pairs(seed: int) -> Iterator[tuple[dict[str, str], str, Array, Array]]:
-    """The same of synthetic images, every kind in turn."""
-    for index in range(N_SYNTHETIC):
-        kind = SYNTHETIC_KINDS[index % len(SYNTHETIC_KINDS)]
-        made = synthetic.sample(np.random.default_rng([seed, index]), (SYNTHETIC_SIDE, SYNTHETIC_SIDE), kind)
-        digest = hashlib.sha256(made.image.tobytes() + made.masks.tobytes()).hexdigest()
-        row = {"source": "synthetic", "id": f"{index:04d} {kind}", "group": ""}
-        yield row, digest, np.moveaxis(made.image, 0, -1), made.masks
+def synthetic_pairs(seed: int, index: int) -> Iterator[Pair]:
+    """The same of one synthetic image; every kind in turn."""
+    kind = SYNTHETIC_KINDS[index % len(SYNTHETIC_KINDS)]
+    made = synthetic.sample(np.random.default_rng([seed, index]), (SYNTHETIC_SIDE, SYNTHETIC_SIDE), kind)
+    digest = hashlib.sha256(made.image.tobytes() + made.masks.tobytes()).hexdigest()
+    row = {"source": "synthetic", "id": f"{index:04d} {kind}", "group": ""}
+    yield row, digest, np.moveaxis(made.image, 0, -1), made.masks
 
 
-def volume_pairs(seed: int) -> Iterator[tuple[dict[str, str], str, Array, Array]]:
-    """The same of planes of synthetic volumes, most of them stretched along z to square pixels."""
-    for index in range(N_VOLUMES):
-        rng = np.random.default_rng([seed, 1, index])
-        kind = synthetic.VOLUME_KINDS[index % len(synthetic.VOLUME_KINDS)]
-        anisotropy = float(rng.choice([1, 1, 1.5, 2, 3, 4]))
-        size = (round(VOLUME_SIDES[0] / anisotropy), *VOLUME_SIDES[1:])
-        made = synthetic.sample_volume(rng, size, kind, anisotropy=anisotropy)
-        stretch = anisotropy if rng.random() < 0.8 else 1.0
-        stack = np.moveaxis(made.image, 0, -1)
-        cut = train.cut_slices(stack, made.masks, per_view=PER_VIEW, anisotropy=stretch, seed=index)
-        for number, one in enumerate(cut):
-            digest = hashlib.sha256(one.image.tobytes() + one.masks.tobytes()).hexdigest()
-            row = {"source": "synthetic volumes", "id": f"{index:04d} {kind} {number} {one.view}", "group": ""}
-            yield row, digest, one.image, one.masks.astype(np.int32)
+def volume_pairs(seed: int, index: int) -> Iterator[Pair]:
+    """The same of planes of one synthetic volume; most volumes are stretched along z to square pixels."""
+    rng = np.random.default_rng([seed, 1, index])
+    kind = synthetic.VOLUME_KINDS[index % len(synthetic.VOLUME_KINDS)]
+    anisotropy = float(rng.choice([1, 1, 1.5, 2, 3, 4]))
+    size = (round(VOLUME_SIDES[0] / anisotropy), *VOLUME_SIDES[1:])
+    made = synthetic.sample_volume(rng, size, kind, anisotropy=anisotropy)
+    stretch = anisotropy if rng.random() < 0.8 else 1.0
+    stack = np.moveaxis(made.image, 0, -1)
+    cut = train.cut_slices(stack, made.masks, per_view=PER_VIEW, anisotropy=stretch, seed=index)
+    for number, one in enumerate(cut):
+        digest = hashlib.sha256(one.image.tobytes() + one.masks.tobytes()).hexdigest()
+        row = {"source": "synthetic volumes", "id": f"{index:04d} {kind} {number} {one.view}", "group": ""}
+        yield row, digest, one.image, one.masks.astype(np.int32)
 
 
-def write_bundle(data: Path, out: Path) -> None:
-    """All training images, 8 bits and lossless, with their labels in one file."""
+def write_bundle(data: Path, out: Path, quality: int = LOSSLESS) -> None:
+    """All training images, 8 bits, with their labels in one file; below ``LOSSLESS`` the pixels change a little."""
     rows = []
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as bundle:
         for number, (row, digest, image, labels) in enumerate(real_pairs(data)):
@@ -205,9 +212,8 @@ def write_bundle(data: Path, out: Path) -> None:
                 message = f"{row['source']}/{row['id']} is of type {image.dtype}; only images of 8 bits are bundled"
                 raise TypeError(message)
             colours = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-            # A quality above 100 is lossless; it takes a tenth less room than PNG.
             for name, codec, array, options in (
-                ("image", ".webp", colours, [cv2.IMWRITE_WEBP_QUALITY, 101]),
+                ("image", ".webp", colours, [cv2.IMWRITE_WEBP_QUALITY, quality]),
                 ("masks", ".png", labels.astype(np.uint16), [cv2.IMWRITE_PNG_COMPRESSION, 9]),
             ):
                 bundle.writestr(f"{number:04d}.{name}", cv2.imencode(codec, array, options)[1].tobytes())
@@ -215,7 +221,7 @@ def write_bundle(data: Path, out: Path) -> None:
         bundle.writestr("rows.json", json.dumps(rows))
 
 
-def read_bundle(path: Path) -> Iterator[tuple[dict[str, str], str, Array, Array]]:
+def read_bundle(path: Path) -> Iterator[Pair]:
     """What ``write_bundle`` wrote, image by image."""
     with zipfile.ZipFile(path) as bundle:
         for number, row in enumerate(json.loads(bundle.read("rows.json"))):
@@ -228,30 +234,50 @@ def read_bundle(path: Path) -> Iterator[tuple[dict[str, str], str, Array, Array]
             yield row, row["sha256"], image, labels.astype(np.int32)
 
 
-def pack(data: Path, cache: Path, seed: int) -> None:
-    """Normalise every training image, compute its flows, and write all into flat float16 files in ``cache``."""
+def prepared(pairs: Callable[[], Iterable[Pair]]) -> list[tuple[dict[str, Any], Array, Array]]:
+    """Of each image with cells: what its entry says but for its place, its channels, and its targets, float16."""
+    found = []
+    for row, digest, image, labels in pairs():
+        if not labels.any():
+            continue
+        channels = network_channels(image).astype(np.float16)
+        flows = dynamics.labels_to_flows([labels])[0]
+        centres, diameter = _centres_and_diameter(labels)
+        facts = {
+            "source": row["source"], "id": row["id"], "kind": kind_of(row["source"], row["group"]), "sha256": digest,
+            "shape": (labels.shape[0], labels.shape[1]), "channels": len(channels),
+            "diameter": round(max(diameter, MIN_DIAMETER), 2), "centres": centres,
+        }  # fmt: skip
+        found.append((facts, channels, np.asarray([*flows[1:4], inverse_diameters(labels)], np.float16)))
+    return found
+
+
+def pack(data: Path, cache: Path, seed: int, processes: int = 1, every: int = 1) -> None:
+    """Normalise every training image, compute its flows, and write all into flat float16 files in ``cache``.
+
+    The files are the same with any number of processes. Of the synthetic images each ``every``-th is made.
+    """
     cache.mkdir(parents=True, exist_ok=True)
-    entries: list[dict[str, Any]] = []
+    work = [
+        *(partial(iter, [pair]) for pair in real_pairs(data)),
+        *(partial(synthetic_pairs, seed, index) for index in range(0, N_SYNTHETIC, every)),
+        *(partial(volume_pairs, seed, index) for index in range(0, N_VOLUMES, every)),
+    ]
+    entries: list[Entry] = []
     pixels = planes = 0
-    with (cache / "images.f16").open("wb") as images, (cache / "targets.f16").open("wb") as targets:
-        pairs = itertools.chain(real_pairs(data), synthetic_pairs(seed), volume_pairs(seed))
-        for row, digest, image, labels in pairs:
-            if not labels.any():
-                continue
-            channels = network_channels(image).astype(np.float16)
-            flows = dynamics.labels_to_flows([labels])[0]
-            centres, diameter = _centres_and_diameter(labels)
+    with (
+        ProcessPoolExecutor(processes, get_context("spawn")) if processes > 1 else nullcontext() as pool,
+        (cache / "images.f16").open("wb") as images,
+        (cache / "targets.f16").open("wb") as targets,
+    ):
+        made = pool.map(prepared, work, chunksize=4) if pool else map(prepared, work)
+        for facts, channels, planes_of in itertools.chain.from_iterable(made):
+            entries.append(Entry(**facts, pixels=pixels, planes=planes))
             channels.tofile(images)
-            np.asarray([*flows[1:4], inverse_diameters(labels)], np.float16).tofile(targets)
-            entry = Entry(
-                source=row["source"], id=row["id"], kind=kind_of(row["source"], row["group"]), sha256=digest,
-                shape=(labels.shape[0], labels.shape[1]), channels=len(channels), pixels=pixels, planes=planes,
-                diameter=round(max(diameter, MIN_DIAMETER), 2), centres=centres,
-            )  # fmt: skip
-            entries.append(dataclasses.asdict(entry))
+            planes_of.tofile(targets)
             pixels += channels.size
-            planes += TARGETS * labels.size
-    index = {"seed": seed, "entries": entries}
+            planes += planes_of.size
+    index = {"seed": seed, "entries": [dataclasses.asdict(entry) for entry in entries]}
     (cache / "index.json").write_text(json.dumps(index))
 
 
@@ -270,10 +296,18 @@ def manifest(cache: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the sources and split.csv")
-    parser.add_argument("--out", type=Path, required=True)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--out", type=Path, help="file of the bundle")
+    action.add_argument("--pack", type=Path, help="folder that gets the packed data, as train_bundled.py makes it")
+    parser.add_argument("--processes", type=int, default=1, help="that pack")
+    parser.add_argument("--every", type=int, default=1, help="pack each so-many-th synthetic image only, for a trial")
+    parser.add_argument("--quality", type=int, default=LOSSLESS, help="of the images; lossless from 101 on")
     args = parser.parse_args()
+    if args.pack:
+        pack(args.data, args.pack, 0, args.processes, args.every)
+        return
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_bundle(args.data, args.out)
+    write_bundle(args.data, args.out, args.quality)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--crops", choices=("host", "device"), help="where crops are cut; default: the device of the network"
     )
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=1, help="that pack the data")
     parser.add_argument("--float32", action="store_true", help="no bfloat16 in the convolutions")
     parser.add_argument("--nice", type=int, default=0, help="raise the niceness by this much")
+    parser.add_argument("--compile", action="store_true", help="train a compiled network, where that is possible")
     parser.add_argument("--save-every", type=int, default=250)
+    parser.add_argument("--ship-every", type=float, help="write final.safetensors every so many minutes, too")
     parser.add_argument("--validate-every", type=int, default=500, help="0: never")
     return parser.parse_args(argv)
 
@@ -82,6 +86,12 @@ class State:
     cpu_s: float = 0.0
     wall_s: float = 0.0
     best: float = -1.0
+    compiled: Callable[[torch.Tensor], Any] | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Flows and cell logits (n, 3, y, x)."""
+        outputs: torch.Tensor = (self.compiled or self.net)(x)[0]
+        return outputs
 
     def save(self, path: Path) -> None:
         """Write a checkpoint in one go: an interrupted write leaves the old one."""
@@ -104,6 +114,23 @@ def write(content: Any, path: Path) -> None:
     part = path.with_suffix(".part")
     torch.save(content, part)
     part.replace(path)
+
+
+def compile_network(state: State, args: argparse.Namespace) -> None:
+    """Compile forwards and backwards for the crops of this run; keep the network as it is if that fails."""
+    began, before = time.monotonic(), {k: v.clone() for k, v in state.net.state_dict().items()}
+    x = torch.rand(args.batch, 2, args.size, args.size, device=args.device).to(memory_format=torch.channels_last)
+    state.compiled = torch.compile(state.net.train())
+    try:
+        with torch.autocast(args.device.split(":")[0], torch.bfloat16, enabled=not args.float32):
+            y = state.forward(x)
+        y.float().square().mean().backward()
+    except Exception as error:  # whatever a compiler may raise
+        print(f"not compiled: {type(error).__name__}: {error}", flush=True)
+        state.compiled = None
+    state.net.load_state_dict(before)
+    state.optimiser.zero_grad(set_to_none=True)
+    print(f"compiled in {time.monotonic() - began:.0f} s" if state.compiled else "trained without", flush=True)
 
 
 def progress(state: State, args: argparse.Namespace) -> float:
@@ -238,7 +265,7 @@ def train_step(state: State, images: torch.Tensor, target: torch.Tensor, args: a
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state, args)
     with torch.autocast(args.device.split(":")[0], torch.bfloat16, enabled=not args.float32):
-        y = state.net(x)[0]
+        y = state.forward(x)
     flow_term, cell_term = loss_terms(y, target)
     state.optimiser.zero_grad(set_to_none=True)
     (flow_term + cell_term).backward()
@@ -298,8 +325,10 @@ def run(state: State, args: argparse.Namespace) -> None:
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda number, _: stop.append(number))
     crops, first = crops_of(args), place_among_processes()[0] == 0
+    if args.compile:
+        compile_network(state, args)
     cpu0, wall0, cpu_before, wall_before = time.process_time(), time.monotonic(), state.cpu_s, state.wall_s
-    sums, count = torch.zeros(2, device=args.device), 0
+    sums, count, shipped = torch.zeros(2, device=args.device), 0, wall0
     state.net.train()
     end = sys.maxsize if args.minutes else args.steps
     for _step, batch in prefetch(crops, state.step, end):
@@ -328,6 +357,9 @@ def run(state: State, args: argparse.Namespace) -> None:
             validate(state, args)
         if state.step % args.save_every == 0 or last:
             state.save(args.out / "checkpoint.pt")
+        if args.ship_every and time.monotonic() > shipped + args.ship_every * 60:
+            nets.write_state_dict(half(state.mean.state_dict()), args.out / "final.safetensors")
+            shipped = time.monotonic()
         if told:
             print(f"stopped at step {state.step}", flush=True)
             return
@@ -346,7 +378,7 @@ def main(argv: list[str] | None = None) -> None:
     rank, processes = place_among_processes()
     packed = args.out / "packed"
     if rank == 0 and not (packed / "index.json").exists():
-        pack(args.data, packed, args.seed)
+        pack(args.data, packed, args.seed, args.processes)
     wait_for_all()  # until all is packed
     state = build(args)
     if args.init is not None:
