@@ -119,7 +119,6 @@ def test_files_and_modules_that_are_named_exist(document):
     assert _absent(document.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.slow  # fifty epochs, though of a small network
 def test_the_script_makes_every_picture_of_the_window():
     spec = importlib.util.spec_from_file_location("window_pictures", ROOT / "examples" / "window_pictures.py")
     script = importlib.util.module_from_spec(spec)
@@ -129,6 +128,7 @@ def test_the_script_makes_every_picture_of_the_window():
     assert set(script.NAMES) == there == shown
 
 
+@pytest.mark.slow  # fifty epochs, though of a small network
 def test_the_python_of_the_training_page_runs(tmp_path, monkeypatch):
     import numpy as np
 

@@ -21,7 +21,8 @@ class Answers(BaseHTTPRequestHandler):
     requests: ClassVar[list[tuple[str, str, dict[str, str], bytes]]] = []
 
     def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        large = self.path.endswith("/large")
+        body = self.rfile.read(10 if large else int(self.headers.get("Content-Length", 0)))
         self.requests.append((self.command, self.path, dict(self.headers), body))
         place = self.path.removeprefix("/lab/api/v1/").partition("?")[0]
         seen = sum(path == self.path for _, path, *_ in self.requests)
@@ -34,6 +35,8 @@ class Answers(BaseHTTPRequestHandler):
             status, headers = 302, {"Location": f"http://127.0.0.1:{self.server.server_port}/lab/api/v1/there"}
         elif place == "refused":
             status, content = 422, b'{"error": "no\\n  image"}'
+        elif large:
+            status, content, self.close_connection = 413, b'{"error": "too large"}', True
         elif place == "strange":
             content = b"<html>"
         elif place == "packed":
@@ -105,3 +108,11 @@ def test_the_token_is_not_passed_on_to_another_address(server):
 
 def test_packed_answers_are_unpacked(server):
     assert Api(server).ask("GET", "packed") == b"labels"
+
+
+def test_the_answer_of_a_server_that_hangs_up_while_it_is_sent_to_is_read(server):
+    """As one that refuses an upload because of its size."""
+    for _ in range(5):
+        with pytest.raises(ApiError, match="too large") as told:
+            Api(server).ask("POST", "large", content=bytes(20_000_000))
+        assert told.value.status == 413

@@ -117,7 +117,7 @@ def test_a_server_that_is_not_there_is_named_and_closing_stops_it(filled: Window
     write(dialog.source, "room 12")
     dialog.consent.click()
     press(dialog)
-    qtbot.waitUntil(lambda: "could not be reached" in dialog.problem.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: "cannot be reached" in dialog.problem.text(), timeout=60_000)
     press(dialog)
     dialog.reject()
     assert not filled.session.contributing.is_running

@@ -115,7 +115,7 @@ def test_without_the_token_of_the_server_nothing_is_taken(collecting: Served) ->
 def test_other_servers_and_addresses_are_named(served: Served) -> None:
     with pytest.raises(SendError, match="it collects no contributions; start it with --contributions FOLDER"):
         contributions.send(served.address, pair(1), Provenance.of(FIELDS))
-    with pytest.raises(SendError, match="could not be reached"):
+    with pytest.raises(SendError, match="cannot be reached"):
         contributions.send("http://127.0.0.1:9", pair(1), Provenance.of(FIELDS))
     for wrong in ("", "ftp://a", "http://", "http://a b", "file:///etc/passwd", "http://u:p@a"):
         with pytest.raises(OptionError, match="is not allowed; give an address"):

@@ -69,7 +69,7 @@ def differing(values, start, stop, other):
     ``other`` has 64 items that are equal.
     """
     if values.size >= WORD:
-        first = min(start, values.size - WORD)  # so that what is read is there
+        first = min(start, values.size - WORD)  # never read beyond the end
         word = _differing(values, first, other, 0) >> np.uint64(start - first)
         return word & (~np.uint64(0) >> np.uint64(WORD - (stop - start)))
     word = np.uint64(0)
@@ -92,7 +92,7 @@ def changes(values, start):
 
 @compiled
 def write_places(word, first, places, n):
-    """Append ``first`` plus the place of each bit of a word to the first ``n`` places; how many there are then."""
+    """Append ``first`` plus the index of each bit of a word to the first ``n`` places; return the new number."""
     while word != 0:
         places[n] = first + lowest_bit(word)
         n += 1

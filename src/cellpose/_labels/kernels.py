@@ -18,7 +18,7 @@ CHUNK = 4096  # pixels whose runs are found at once: few enough for the first ca
 
 @compiled
 def _run_starts(values, starts):
-    """Where runs of equal values start, and the end of the last; how many runs there are."""
+    """Write the starts of runs of equal values and the end of the last; return the number of runs."""
     starts[0] = 0
     n = 1
     for i in range(1, values.size, WORD):
@@ -117,7 +117,7 @@ def relabel(start, stop, flat, table, out):
 
 @compiled
 def mark_changed(start, stop, before, after, left, come):
-    """Mark in bool tables the labels of the pixels of a slice that are others than before: those, and what they were.
+    """Mark in bool tables the labels that pixels of a slice have now and had before, where they have changed.
 
     Slices may share the tables: all that they write is True.
     """
@@ -296,7 +296,7 @@ def _cut_off_narrow(labels, label, box, lines, found):
 
 @compiled
 def _cut_off(labels, label, box, plane, lines, found):
-    """Write to ``found`` the pixels of the box of a label that it cuts off from the faces; how many these are.
+    """Write to ``found`` the pixels of the box of a label that it cuts off from the faces; return their number.
 
     They are counted through the image in reading order. ``lines`` is room for two words per line.
     """
@@ -337,7 +337,7 @@ def _room(boxes, chosen):
 
 @compiled
 def _tally(flat, hole, inside, met):
-    """Add to ``inside`` how many pixels of a hole each label has; the labels met; how many these are."""
+    """Count the pixels of each label in a hole into ``inside``; return the labels found and their number."""
     n = 0
     for i in hole:
         other = flat[i]
@@ -350,7 +350,7 @@ def _tally(flat, hole, inside, met):
 
 @compiled
 def fill_holes(labels, boxes, counts, pending, plane):
-    """Fill, in place, the holes of the labels flagged in ``pending``, in ascending order; whether any lost pixels.
+    """Fill in place the holes of the labels flagged in ``pending``, in ascending order; return whether any lost pixels.
 
     In a plane holes are cut off within the plane, in a volume within the volume. Background in a hole is filled, and
     so are stray pixels of labels that lie outside as well. Labels that lie in it as a whole keep their pixels, and

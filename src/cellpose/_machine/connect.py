@@ -190,13 +190,17 @@ class _PlainConnection(http.client.HTTPConnection):
         super().__init__(*args, **keywords)
         self._create_connection = _connect
 
+    def request(self, *args: Any, **keywords: Any) -> None:
+        """Send a request. A server that refuses it may hang up before all is sent; its answer is read all the same."""
+        try:
+            super().request(*args, **keywords)
+        except (BrokenPipeError, ConnectionResetError):
+            if self.sock is None:  # it was never connected
+                raise
 
-class _SecureConnection(http.client.HTTPSConnection):
-    response_class = _Answer
 
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
-        self._create_connection = _connect
+class _SecureConnection(_PlainConnection, http.client.HTTPSConnection):
+    pass
 
 
 class _PlainHandler(urllib.request.HTTPHandler):

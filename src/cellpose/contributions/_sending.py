@@ -92,7 +92,7 @@ def _files(pair: Pair) -> dict[str, bytes]:
 def _in_words(server: str, error: ApiError) -> str:
     """Why a contribution was not sent."""
     if not error.status:
-        return f"{server} could not be reached ({error.reason}); check the address, and that the server runs"
+        return f"the server at {server} cannot be reached: {error.reason}; check the address, and that the server runs"
     if error.status < HTTPStatus.MULTIPLE_CHOICES:
         return f"{server} is no server of cellpose; {error.reason}"
     if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) and "image" not in error.reason:

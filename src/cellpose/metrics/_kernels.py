@@ -278,7 +278,7 @@ def dilate_rows(start, stop, bits, squared, out):
 
 @compiled
 def _ones(word):
-    """How many bits of a word are set."""
+    """Number of bits that are set in a word."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
     word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -287,7 +287,7 @@ def _ones(word):
 
 @compiled
 def count_bits(start, stop, one, other, width):
-    """Bits set in the first ``width`` places of a slice of the rows: in both images, in the one, in the other."""
+    """Numbers of bits set in the first ``width`` places of a slice of rows: in both images, in one, in the other."""
     both = np.uint64(0)
     first = np.uint64(0)
     second = np.uint64(0)

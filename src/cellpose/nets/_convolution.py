@@ -37,25 +37,26 @@ __all__ = [
 ]  # fmt: skip
 
 compiled = njit(cache=True, nogil=True)
-# Compiled for each transform that is given, within the kernels above, whose cache has it.
+# Takes transforms as arguments: compiled with each of them, inside the cached kernels that call it.
 special = njit(nogil=True)
 announce_compiling()
 
-# A kernel of side 3 as seen from the six points at which polynomials are multiplied.
+# Winograd's transform of a kernel with 3 taps: its values at the six points 0, 1, -1, 2, -2 and infinity, scaled.
 _KERNEL = np.array(
     [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
      [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]
 )  # fmt: skip
-# The same of doubled pixels, of which every second result is made from the first tap and the sum of the others, and
-# every other one from the sum of the first two and the last: both as seen from 1, where they agree, 0, -1 and infinity.
+# The same for doubled pixels. Even results use the first tap and the sum of the other two, odd results the sum of the
+# first two and the last: both at the points 1 (where they are equal), 0, -1 and infinity.
 _DOUBLED_KERNEL = np.array(
     [[1 / 2, 1 / 2, 1 / 2], [1, 0, 0], [1, 1, 0], [1 / 2, -1 / 2, -1 / 2], [1 / 2, 1 / 2, -1 / 2], [0, 1, 1], [0, 0, 1]]
 )
-# Numbers at all points, 36 or 49, from the 9 taps of a kernel.
+# From the 9 taps of a 3 x 3 kernel to its 36 or 49 transformed numbers.
 KERNELS, DOUBLED_KERNELS = np.kron(_KERNEL, _KERNEL), np.kron(_DOUBLED_KERNEL, _DOUBLED_KERNEL)
 
-# Tiles that are transformed together: their numbers stay in the second cache. Processors with vectors of 16 numbers
-# have one of a megabyte or more, others half of that, which few channels fill; of many the kernels take most of it.
+# Number of tiles that are transformed together, so that their data stay in the L2 cache. Processors with vectors of 16
+# numbers have an L2 cache of 1 MB or more. Others have half of that: with few channels fewer tiles fit, with many
+# channels the kernels take most of it anyway.
 _TILES = 56
 _WIDEST = 8
 _FEW_CHANNELS = 0 if LANES > 8 else 128
@@ -100,7 +101,7 @@ def multiply(a, i, a_row, a_k, b, in_blocks, start, s, start_step, out, o, n, le
 
 @compiled
 def _block(down, across, most):
-    """Rows and columns of tiles that are transformed together: nearly a square, whose margin is small, of one size."""
+    """Rows and columns of the blocks of tiles that are transformed together: equal blocks, nearly square."""
     columns = (across + _WIDEST - 1) // _WIDEST
     wide = (across + columns - 1) // columns
     high = most // wide
@@ -127,7 +128,7 @@ def _fill_band(x, rows, columns, channels, scale, shift, lowest, top, left, band
 
 @special
 def _see(transform, band, row, step, across, n, channels, out, plane):
-    """The ``n`` tiles of a band of ``row`` pixels, ``across`` in a row, ``step`` pixels apart, seen from the points."""
+    """Input transform of ``n`` tiles of a band with rows of ``row`` pixels: ``across`` per row, ``step`` apart."""
     for t in range(n):
         corner = ((t // across) * row + t % across) * step * channels
         for c in range(0, channels, LANES):
@@ -136,14 +137,14 @@ def _see(transform, band, row, step, across, n, channels, out, plane):
 
 @special
 def _place(transform, made, plane, t, bias, out, channels, corner, row):
-    """Tile ``t`` of what was made to the pixels from place ``corner`` on."""
+    """Output transform of tile ``t`` of the products ``made``, written to the pixels from index ``corner`` on."""
     for c in range(0, channels, LANES):
         transform(made, t * channels + c, plane, bias, c, out, corner + c, channels, row)
 
 
 @special
 def _place_all(transform, add_transform, made, plane, n, across, bias, out, rows, columns, channels, y, x, side, add):
-    """The ``n`` tiles of what was made, the first to the pixels from (``y``, ``x``) on; some are outside."""
+    """Output transform of ``n`` tiles, the first at pixel (``y``, ``x``); parts outside the image are left out."""
     rest, row = np.empty(side * side * channels, np.float32), columns * channels
     for t in range(n):
         top, left = y + side * (t // across), x + side * (t % across)
@@ -161,15 +162,15 @@ def _place_all(transform, add_transform, made, plane, n, across, bias, out, rows
                 out[corner + r * row + k] = out[corner + r * row + k] + value if add else value
 
 
-# Side of a tile of results, pixels from one tile to the next, those beside a tile that are seen too, pixels of results
-# before the first one of the image; points that see features, and those of products.
+# Side of an output tile, step between input tiles, extra input pixels per tile, output pixels before the first one of
+# the image; numbers per transformed input tile, products per tile.
 _USUAL = 4, 4, 2, 0, 36, 36
 _DOUBLED = 6, 3, 1, 1, 16, 49
 
 
 @compiled
 def _point(p, shared):
-    """The point that sees the features for product ``p``; of doubled pixels most are for two products on each axis."""
+    """Index of the input number of product ``p``; for doubled pixels most numbers serve two products per axis."""
     return (p // 7 + 1) // 2 * 4 + (p % 7 + 1) // 2 if shared else p
 
 

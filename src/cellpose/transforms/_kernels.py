@@ -9,7 +9,7 @@ from cellpose._machine.compiled import compiled
 
 @compiled
 def _key(bits):
-    """The bits of a float32 as an unsigned number that is ordered as the float is; NaN comes last."""
+    """Bits of a float32 as an unsigned integer with the same order; NaN comes last."""
     if bits & np.uint32(0x7FFFFFFF) > np.uint32(0x7F800000):
         return np.uint32(0xFFFFFFFF)
     return bits ^ (np.uint32(0xFFFFFFFF) if bits >> np.uint32(31) else np.uint32(0x80000000))

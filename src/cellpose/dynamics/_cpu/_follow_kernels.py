@@ -71,7 +71,7 @@ def _hop_plane(p, n, words, width, base, limits):
 
 @compiled
 def _at_rest(p, before, n, done):
-    """Flag the positions that are those of the last look; how many they are."""
+    """Flag the positions that have not changed since the last check; return their number."""
     done[:n] = 1
     for axis in range(len(p)):
         now, then = p[axis], before[axis]
@@ -93,7 +93,7 @@ def _copy(source, n, out):
 
 @compiled
 def _take_out(p, ids, n, done, end):
-    """Write all positions to ``end[:, ids]`` and close the gaps of those that are done; how many are left."""
+    """Write all positions to ``end[:, ids]`` and remove those that are done; return how many are left."""
     left = 0
     for j in range(n):
         i = ids[j]
@@ -181,7 +181,7 @@ def ends_plane(start, stop, cellprob, threshold, words, niter, interp, origin, e
     yx, last = p[0].view(np.float32), ends[0].view(np.float32)
     for tile in range(start, stop):
         y0, x0 = tile // across * TILE, tile % across * TILE
-        n = np.int64(0)  # a bare 0 has a type of its own, for which all that is called would be compiled twice
+        n = np.int64(0)  # a plain 0 has another type, for which every callee would be compiled again
         for y in range(y0, min(y0 + TILE, Ly)):
             for x in range(x0, min(x0 + TILE, Lx)):
                 if cellprob[y, x] > threshold:

@@ -11,8 +11,9 @@ import numpy as np
 from cellpose._machine.compiled import compiled
 from cellpose.dynamics._cpu._vector_code import BYTES, mean_nine
 
-# Heat in float32: what is added each step, so large that what spreads far is still held, and so small that squares are;
-# the gradient whose square is not; and the largest share that rounding has in a step (8 sums, one product, the ninth).
+# Heat in float32: the heat added per step, large enough that distant pixels do not underflow and small enough that
+# squares do not overflow; the gradient below which squares underflow; and the largest relative rounding error of a step
+# (8 sums, one product, the ninth).
 SOURCE = np.float32(2.0**40)
 FAINT = np.float32(2.0**-60)
 BLUR = 10 * 2.0**-24
@@ -124,7 +125,7 @@ def _heat_plane(labels, label, region, cy, cx, niter, source, work):
 
 @compiled
 def _flow_at(heat, stride, region, y, x):
-    """Unit vector ``(y, x)`` in which heat rises at a pixel; zero where it rises nowhere."""
+    """Unit vector ``(y, x)`` in which heat rises at a pixel; zero where heat is flat."""
     y0, y1, x0, x1 = region
     if y < y0 or y >= y1 or x < x0 or x >= x1:
         return 0.0, 0.0
@@ -137,7 +138,7 @@ def _flow_at(heat, stride, region, y, x):
 
 @compiled
 def _steps_plane(box, niter):
-    """Steps of a cell: so many that heat fills it, whatever its shape in the box; ``niter`` if that is given."""
+    """Number of steps after which heat fills a cell of any shape in its box; ``niter`` if given."""
     return niter if niter > 0 else 2 * (box[3] - box[2] + box[5] - box[4] + 4)
 
 

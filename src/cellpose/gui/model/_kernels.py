@@ -11,7 +11,7 @@ __all__ = ["count_pieces", "grow_rows", "shrink_rows"]
 
 @compiled
 def grow_rows(start, stop, labels, ranks, rows, columns, out):
-    """Background of some rows of a plane goes to the cell of the lowest rank that reaches it.
+    """Give background pixels of some rows of a plane to the cell of lowest rank within reach.
 
     ``labels`` int32 (Y, X); ``ranks`` int32 (labels,), 0 for those that do not grow; ``rows`` and ``columns`` int64
     (n,) how far away a cell may lie; ``out`` int32 (Y, X).
@@ -33,7 +33,7 @@ def grow_rows(start, stop, labels, ranks, rows, columns, out):
 
 @compiled
 def shrink_rows(start, stop, labels, ranks, rows, columns, out):
-    """Of cells that have a rank those pixels stay around which all belong to the cell; arguments as of `grow_rows`."""
+    """Keep the pixels of cells with a rank whose surroundings belong to the cell; arguments as in `grow_rows`."""
     height, width = labels.shape
     for y in range(start, stop):
         for x in range(width):
@@ -50,7 +50,7 @@ def shrink_rows(start, stop, labels, ranks, rows, columns, out):
 
 @compiled
 def count_pieces(labels, wanted, counts):
-    """How many parts that do not touch by a face each label (Z, Y, X) has, if it is ``wanted``, bool (labels,)."""
+    """Number of face-connected parts of each label (Z, Y, X) that is ``wanted``, bool (labels,)."""
     depth, height, width = labels.shape
     flat = labels.ravel()
     known = np.zeros(flat.size, np.bool_)
