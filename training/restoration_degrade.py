@@ -8,7 +8,7 @@ import numpy as np
 Array = np.ndarray
 
 #: Share of the crops that get each kind of degradation.
-KINDS: dict[str, float] = {"none": 0.14, "noise": 0.28, "blur": 0.17, "undersampled": 0.17, "all": 0.24}
+KINDS: dict[str, float] = {"none": 0.22, "noise": 0.26, "blur": 0.15, "undersampled": 0.15, "all": 0.22}
 # Part of the crops whose light is uneven, that have stripes, and hot pixels, beside their kind.
 UNEVEN, STRIPES, HOT = 0.12, 0.08, 0.08
 # Width of the blur in pixels where cells have a diameter of 30.

@@ -46,7 +46,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packed", type=Path, required=True, help="folder of packed images")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
-    parser.add_argument("--init", type=Path, help="weights of a segmentation U-Net to start from")
+    parser.add_argument("--init", type=Path, help="weights of a segmentation or restoration U-Net to start from")
     parser.add_argument("--judge", default="generalist", help="segmentation model of the losses")
     parser.add_argument("--lam", type=float, nargs=3, default=(0.5, 1.5, 0.5), metavar=("PER", "SEG", "REC"))
     parser.add_argument(
@@ -129,9 +129,17 @@ def carry_image(net: nn.Module) -> None:
 
 @torch.no_grad()
 def begin(net: nn.Module, init: Path | None, batches: Iterator[torch.Tensor]) -> None:
-    """Take the weights of a segmentation network, carry the image through, and measure the norms on degraded images."""
+    """Take the weights of a segmentation network, carry the image through, and measure the norms on degraded images.
+
+    Those of a restoration network are taken as they are.
+    """
     if init is not None:
-        state = nets.one_channel(weights.load_state_dict(init))
+        state = weights.load_state_dict(init)
+        if len(state["output.2.weight"]) == 1:
+            net.load_state_dict(state)
+            net.eval()
+            return
+        state = nets.one_channel(state)
         body = {k: v for k, v in state.items() if not k.startswith("output.2")}
         net.load_state_dict(body, strict=False)
     carry_image(net)
