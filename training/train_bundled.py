@@ -90,7 +90,8 @@ class State:
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Flows and cell logits (n, 3, y, x)."""
-        outputs: torch.Tensor = (self.compiled or self.net)(x)[0]
+        network = self.net if self.compiled is None else self.compiled
+        outputs: torch.Tensor = network(x)[0]
         return outputs
 
     def save(self, path: Path) -> None:
@@ -130,7 +131,9 @@ def compile_network(state: State, args: argparse.Namespace) -> None:
         state.compiled = None
     state.net.load_state_dict(before)
     state.optimiser.zero_grad(set_to_none=True)
-    print(f"compiled in {time.monotonic() - began:.0f} s" if state.compiled else "trained without", flush=True)
+    print(
+        f"compiled in {time.monotonic() - began:.0f} s" if state.compiled is not None else "trained without", flush=True
+    )
 
 
 def progress(state: State, args: argparse.Namespace) -> float:
