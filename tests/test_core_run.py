@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from cellpose import core
+from cellpose import core, transforms
 from cellpose.engines import as_engine
 from cellpose.errors import InputError, OptionError
 from cellpose.nets import CPnet
@@ -42,13 +42,40 @@ def test_tiles_join_to_the_whole(size, bsize):
 
 
 @pytest.mark.parametrize(
-    ("size", "shape", "n_tiles"), [(256, (272, 272), 1), (432, (448, 448), 1), (440, (224, 224), 9)]
+    ("size", "shape", "n_tiles"),
+    [
+        ((256, 256), (272, 272), 1),
+        ((432, 432), (448, 448), 1),
+        ((433, 433), (256, 256), 4),
+        ((520, 696), (304, 384), 4),
+        ((100, 1024), (128, 384), 3),
+        ((1024, 1024), (384, 384), 9),
+    ],
 )
-def test_small_images_are_one_tile_where_asked_for(size, shape, n_tiles):
+def test_tiles_are_few_where_asked_for(size, shape, n_tiles):
     module = Local()
-    core.run_net(module, np.zeros((1, size, size, 2)), bsize=0)
+    stack = np.random.default_rng(0).random((1, *size, 2))
+    outputs, _ = core.run_net(module, stack, bsize=0)
     assert {s[2:] for s in module.sizes} == {shape}
     assert sum(s[0] for s in module.sizes) == n_tiles
+    np.testing.assert_allclose(outputs, stack[..., :1] * [1, 2, 3], atol=1e-6)
+
+
+@pytest.mark.parametrize("overlap", [0, 0.1, 0.25, 0.5])
+@pytest.mark.parametrize("most", [256, 448])
+def test_few_tiles_cover_an_image_and_share_as_many_pixels_as_small_ones(overlap, most):
+    for n in range(16, 3000, 16):
+        grid = transforms.TileGrid(n, 16, 224, overlap, most=most)
+        side, starts = grid.tile_shape[0], grid.ystarts
+        assert side <= min(most, n)
+        assert side % 16 == 0
+        assert (starts[0], starts[-1] + side) == (0, n)
+        small = transforms.TileGrid(n, 16, 224, overlap)
+        assert most == 256 or len(grid) * side <= len(small) * small.tile_shape[0]
+        if len(grid) > 1:
+            # among the small tiles of a long row; starts are whole numbers, so one pixel may be missing
+            shared = 224 * (1 - 1 / (1 + 2 * max(0.05, overlap)))
+            assert min(side - np.diff(starts)) >= shared - 1
 
 
 def test_tiles_of_transformers_have_one_size():

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from cellpose import weights
-from cellpose.engines import ENGINES, TorchEngine, _graph, _sessions, choose_engine, open_engine
+from cellpose.engines import ENGINES, TorchEngine, _graph, _native, _sessions, choose_engine, open_engine
 from cellpose.engines._cpnet_graph import cpnet_graph
 from cellpose.engines._native_graph import NativeGraph, native_graph
 from cellpose.engines._onnx_file import Graph
@@ -436,3 +436,38 @@ def test_tiles_run_together_give_what_each_gives_alone(tmp_path, monkeypatch, wo
         np.testing.assert_array_equal(styles[i], alone[1][0])
     assert len(found._session._idle) <= workers
     assert all(len(features._tiles) <= found._session.together for features in found._session._idle)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+@pytest.mark.parametrize("shape", [(16, 16), (48, 208), (336, 176)])
+def test_threads_share_a_tile_with_the_same_numbers(tmp_path, threads, shape):
+    session = open_engine(["native"], lively_file(tmp_path))._session
+    tiles = np.random.default_rng(0).normal(size=(3, 2, *shape)).astype(np.float32)
+    for together, alone in zip(session(tiles, threads=threads), session(tiles), strict=True):
+        np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize(
+    ("n", "calls", "rounds"),
+    [
+        (1, 1, [(1, 8)]),
+        (3, 1, [(3, 2)]),
+        (5, 1, [(5, 1)]),
+        (8, 1, [(8, 1)]),
+        (9, 1, [(8, 1), (1, 8)]),
+        (9, 2, [(8, 1), (1, 4)]),
+        (1, 8, [(1, 1)]),
+        (1, 20, [(1, 1)]),
+    ],
+)
+def test_tiles_that_are_left_share_the_threads(tmp_path, monkeypatch, n, calls, rounds):
+    found = open_engine(["native"], lively_file(tmp_path))
+    monkeypatch.setattr(found, "_workers", 8)
+    done = list(found._rounds(n, calls))
+    assert sorted((parts[-1].stop - parts[0].start, threads) for parts, threads in done) == sorted(rounds)
+    assert sorted(k for parts, _ in done for part in parts for k in range(part.start, part.stop)) == list(range(n))
+
+
+def test_an_error_of_a_thread_that_shares_a_tile_arrives():
+    with _native._Team.of(3) as team, pytest.raises(ZeroDivisionError):
+        team.share(10**6, lambda part, parts: 1 // (part - 1))

@@ -111,10 +111,10 @@ def preparation() -> list[dict[str, Any]]:
 def tiles() -> list[dict[str, Any]]:
     """Sizes of images, the tiles that are cut of them, and sums of outputs that are small whole numbers."""
     cases = []
-    for rows, columns in ((100, 130), (420, 433), (300, 700)):
+    for rows, columns in ((100, 130), (420, 433), (300, 700), (900, 450)):
         top, bottom, left, right = transforms.get_pad_yx(rows, columns)
         height, width = rows + top + bottom, columns + left + right
-        grid = TileGrid(height, width, max(height, width) if max(height, width) <= 448 else 224)
+        grid = TileGrid(height, width, most=448)
         image = np.pad(
             np.arange(rows * columns, dtype=np.float32).reshape(rows, columns), ((top, bottom), (left, right))
         )

@@ -20,9 +20,9 @@ from cellpose.transforms import TileAverage, TileGrid, iter_tiles
 __all__ = ["Report", "Stack", "padded_grid", "run_planes"]
 
 FloatArray = NDArray[np.float32]
-# Images of up to this many pixels per side, padding included, are one tile where that is requested. Parts of larger
-# images may look different, and a tile has only one style.
-_WHOLE = 448
+# Tiles have up to this many pixels per side where the choice is ours, so that few pixels are seen more than once. Parts
+# of larger images may look different, and a tile has only one style.
+_MOST = 448
 Report = Callable[[float], None]
 
 
@@ -123,9 +123,10 @@ def padded_grid(engine: Engine, size: tuple[int, int], tiling: Tiling) -> tuple[
     side = _tile_side(engine, tiling.bsize or None)
     pads = transforms.get_pad_yx(*size, min_size=None if small_tiles else (side, side))
     rows, columns = size[0] + sum(pads[:2]), size[1] + sum(pads[2:])
-    if tiling.bsize == 0 and small_tiles and max(rows, columns) <= _WHOLE:
+    free = tiling.bsize == 0 and small_tiles
+    if free and tiling.augment and max(rows, columns) <= _MOST:
         side = max(rows, columns)
-    return pads, TileGrid(rows, columns, side, tiling.tile_overlap, tiling.augment)
+    return pads, TileGrid(rows, columns, side, tiling.tile_overlap, tiling.augment, _MOST if free else None)
 
 
 def _tile_side(engine: Engine, bsize: int | None) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from contextlib import contextmanager
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +69,14 @@ class GraphEngine:
         self.default_bsize = network.bsize or family.tile_side
         self._periods = np.array(source.periods, np.float32)
         self._session, self._workers = session, workers()
+        self._calls, self._counting = 0, threading.Lock()
 
     def __call__(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Outputs (n, nout, y, x) and styles (n, style_size) of tiles (n, channels, y, x), all float32.
 
         Every thread runs one tile at a time: its features stay in the cache of the processor, those of a batch do
         not, and no thread waits for another. Sessions that gain by a few tiles at a time (``together``) get them.
+        Where there are fewer tiles than threads, sessions that can (``shares_tiles``) run each on several of them.
 
         Raises
         ------
@@ -92,28 +96,53 @@ class GraphEngine:
 
         job = current_job()
 
-        def run(part: slice) -> None:
-            results = self._session(tiles[part], **others)
+        def run(part: slice, threads: int) -> None:
+            options = {"threads": threads} if threads > 1 else {}
+            results = self._session(tiles[part], **others, **options)
             outputs[part] = results[0]
             if self._family.has_style:
                 styles[part] = results[1]
             if job is not None:
                 job.step(len(results[0]))
 
-        parts = self._parts(n)
-        if min(n, self._workers) == 1:
-            for part in parts:
-                run(part)
-        else:
-            # Made for each batch, at negligible cost, so that no thread outlives its use (or a fork).
-            with ThreadPoolExecutor(min(n, self._workers), "cellpose-tiles") as pool:
-                list(pool.map(run, parts))
+        with self._counted() as calls:
+            for parts, threads in self._rounds(n, calls):
+                if len(parts) == 1 or self._workers == 1:
+                    for part in parts:
+                        run(part, threads)
+                else:
+                    # Made for each batch, at negligible cost, so that no thread outlives its use (or a fork).
+                    with ThreadPoolExecutor(min(len(parts), self._workers), "cellpose-tiles") as pool:
+                        list(pool.map(run, parts, repeat(threads)))
         return outputs, styles
 
-    def _parts(self, n: int) -> list[slice]:
+    @contextmanager
+    def _counted(self) -> Iterator[int]:
+        """The number of calls that run now, this one included: images may be run side by side."""
+        with self._counting:
+            self._calls += 1
+            calls = self._calls
+        try:
+            yield calls
+        finally:
+            with self._counting:
+                self._calls -= 1
+
+    def _rounds(self, n: int, calls: int) -> Iterator[tuple[list[slice], int]]:
+        """Parts of ``n`` tiles that are run side by side, each by so many threads, while ``calls`` calls share all."""
+        left = n % self._workers if getattr(self._session, "shares_tiles", False) else 0
+        threads = self._workers // (left * calls) if left else 1
+        if threads > 1:
+            yield self._parts(n - left, n), threads
+            n -= left
+        if n:
+            yield self._parts(0, n), 1
+
+    def _parts(self, first: int, end: int) -> list[slice]:
         """Tiles that are run at a time, by threads that have equally many of them."""
+        n = end - first
         rounds = -(-n // (self._workers * getattr(self._session, "together", 1)))
-        edges = np.linspace(0, n, min(n, rounds * self._workers) + 1).astype(int).tolist()
+        edges = np.linspace(first, end, min(n, rounds * self._workers) + 1).astype(int).tolist()
         return [slice(*pair) for pair in pairwise(edges)]
 
     def _check(self, tiles: FloatArray) -> None:

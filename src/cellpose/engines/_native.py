@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ FloatArray = NDArray[np.float32]
 State = Mapping[str, FloatArray]
 _LOWEST = np.float32(0)  # the smallest output of a rectifier
 _LINE = 64  # bytes of a cache line
+# Numbers of a result from which threads share a layer; for fewer it takes longer to call them.
+_WORTH_SHARING = 2**15
 
 
 def _whole(channels: int) -> int:
@@ -93,10 +97,38 @@ class _Level:
     kernel: FloatArray
     bias: FloatArray
 
-    def project(self, x: FloatArray, n: int, out: FloatArray) -> None:
+    def project(self, x: FloatArray, n: int, out: FloatArray, team: _Team) -> None:
         """The projection of ``n`` pixels."""
         unit = self.units[0]
-        kernels.convolve_pixels(x, n, unit.n_in, self.kernel, self.bias, out, unit.n_out)
+        size = n * unit.n_out
+        team.share(size, kernels.convolve_pixels, x, n, unit.n_in, self.kernel, self.bias, out, unit.n_out)
+
+
+class _Team:
+    """Threads that share the layers of a tile, and wait for each other after each of them."""
+
+    def __init__(self, pool: ThreadPoolExecutor | None = None, threads: int = 1) -> None:
+        self._pool, self._threads = pool, threads
+
+    @classmethod
+    @contextmanager
+    def of(cls, threads: int) -> Iterator[_Team]:
+        """A team of so many threads, the calling one included."""
+        if threads == 1:
+            yield cls()
+            return
+        with ThreadPoolExecutor(threads - 1, "cellpose-layers") as pool:
+            yield cls(pool, threads)
+
+    def share(self, size: int, layer: Callable[..., None], *operands: Any) -> None:
+        """Compute a layer whose result has ``size`` numbers, each thread one part of it."""
+        if self._pool is None or size < _WORTH_SHARING:
+            layer(*operands, 0, 1)
+            return
+        others = [self._pool.submit(layer, *operands, part, self._threads) for part in range(1, self._threads)]
+        layer(*operands, 0, self._threads)
+        for other in others:
+            other.result()
 
 
 class _Features:
@@ -162,6 +194,7 @@ class NativeCPnet:
     """
 
     together = 2  # tiles; more would take more memory and save little time
+    shares_tiles = True
 
     def __init__(self, state: State, nbase: Sequence[int], nout: int, *, style_on: bool = True) -> None:
         self.state, self.nbase, self.nout, self.style_on = state, list(nbase), nout, style_on
@@ -220,15 +253,19 @@ class NativeCPnet:
         kernel = _packed((weight * scale[:n_in]).T, n_in if first else _whole(n_in), _whole(n_out))
         return _Level(units, kernel, bias)
 
-    def __call__(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Outputs (n, nout, y, x) and styles (n, style) of tiles (n, channel, y, x); several threads may call it."""
+    def __call__(self, tiles: FloatArray, threads: int = 1) -> tuple[FloatArray, FloatArray]:
+        """Outputs (n, nout, y, x) and styles (n, style) of tiles (n, channel, y, x); several threads may call it.
+
+        Each of these may have ``threads`` for itself, which share the layers of a tile.
+        """
         n, _, rows, columns = tiles.shape
         found = np.empty((n, self.nout, rows, columns), np.float32)
         styles = np.empty((n, self.nbase[-1]), np.float32)
         features = self._features((rows, columns))
-        for first in range(0, n, self.together):
-            part = slice(first, first + self.together)
-            self._run(tiles[part], features, found[part], styles[part])
+        with _Team.of(threads) as team:
+            for first in range(0, n, self.together):
+                part = slice(first, first + self.together)
+                self._run(tiles[part], features, found[part], styles[part], team)
         self._idle.append(features)
         return found, styles
 
@@ -240,49 +277,53 @@ class NativeCPnet:
             return _Features(shape, self.channels)
         return features if features.shapes[0] == shape else _Features(shape, self.channels)
 
-    def _run(self, tiles: FloatArray, features: _Features, found: FloatArray, styles: FloatArray) -> None:
+    def _run(self, tiles: FloatArray, features: _Features, found: FloatArray, styles: FloatArray, team: _Team) -> None:
         places, shapes = features.tiles(len(tiles)), features.shapes
         levels = list(range(len(shapes)))
         fine, deep = levels[: features.deep], levels[features.deep :]
         for tile, place in zip(tiles, places, strict=True):
-            self._first(tile, place)
+            self._first(tile, place, team)
             for n in fine:
-                self._encode(n, shapes[n], [place])
+                self._encode(n, shapes[n], [place], team)
         for n in deep:
-            self._encode(n, shapes[n], places)
+            self._encode(n, shapes[n], places, team)
         for style, place in zip(styles, places, strict=True):
             style[:] = self._style(shapes[-1], place)
         for n in reversed(deep):
-            self._decode(n, shapes[n], places, styles)
-        rows, columns = shapes[0]
+            self._decode(n, shapes[n], places, styles, team)
         for i, place in enumerate(places):
             for n in reversed(fine):
-                self._decode(n, shapes[n], [place], styles[i : i + 1])
-            out = found[i].reshape(-1)
-            kernels.outputs(place.decoded[0], rows * columns, self.channels[0], *self.output, out, self.nout)
+                self._decode(n, shapes[n], [place], styles[i : i + 1], team)
+            self._last(shapes[0], place, found[i].reshape(-1), team)
 
-    def _first(self, tile: FloatArray, place: _Tile) -> None:
+    def _first(self, tile: FloatArray, place: _Tile, team: _Team) -> None:
         """Projection and first unit of the finest level."""
         level, (_, rows, columns) = self.down[0], tile.shape
-        unit = level.units[0]
+        unit, out = level.units[0], place.middle[0]
         x = np.ascontiguousarray(np.moveaxis(tile, 0, -1), np.float32).reshape(-1)
-        level.project(x, rows * columns, place.encoded[0])
-        operands = unit.n_in, unit.scale, unit.shift, unit.kernel, unit.bias
-        kernels.convolve_points(x, rows, columns, *operands, place.middle[0], unit.n_out)
+        level.project(x, rows * columns, place.encoded[0], team)
+        operands = unit.n_in, unit.scale, unit.shift, unit.kernel, unit.bias, out, unit.n_out
+        team.share(rows * columns * unit.n_out, kernels.convolve_points, x, rows, columns, *operands)
 
-    def _encode(self, n: int, shape: tuple[int, int], places: Sequence[_Tile]) -> None:
+    def _last(self, shape: tuple[int, int], place: _Tile, out: FloatArray, team: _Team) -> None:
+        """The outputs of the network."""
+        n, channels = shape[0] * shape[1], self.channels[0]
+        team.share(n * channels, kernels.outputs, place.decoded[0], n, channels, *self.output, out, self.nout)
+
+    def _encode(self, n: int, shape: tuple[int, int], places: Sequence[_Tile], team: _Team) -> None:
         (rows, columns), level = shape, self.down[n]
         outs, middles = [p.encoded[n] for p in places], [p.middle[n] for p in places]
         smalls = [p.small[n] for p in places]
         first, second, third, fourth = level.units
         if n:
             for p, x, out in zip(places, smalls, outs, strict=True):
-                kernels.halve(p.encoded[n - 1], rows, columns, self.channels[n - 1], False, x)
-                level.project(x, rows * columns, out)
-            self._convolve(first, smalls, shape, middles)
-        self._convolve(second, middles, shape, outs, add=True)
-        self._convolve(third, outs, shape, middles)
-        self._convolve(fourth, middles, shape, outs, add=True)
+                size, channels = rows * columns * self.channels[n - 1], self.channels[n - 1]
+                team.share(size, kernels.halve, p.encoded[n - 1], rows, columns, channels, False, x)
+                level.project(x, rows * columns, out, team)
+            self._convolve(first, smalls, shape, middles, team)
+        self._convolve(second, middles, shape, outs, team, add=True)
+        self._convolve(third, outs, shape, middles, team)
+        self._convolve(fourth, middles, shape, outs, team, add=True)
 
     def _style(self, shape: tuple[int, int], place: _Tile) -> FloatArray:
         """The direction of the mean feature vector; zeros stay zeros."""
@@ -291,7 +332,7 @@ class NativeCPnet:
         length = np.sqrt(np.square(mean).sum())
         return mean / length if length > 0 else mean  # type: ignore[no-any-return]
 
-    def _decode(self, n: int, shape: tuple[int, int], places: Sequence[_Tile], styles: FloatArray) -> None:
+    def _decode(self, n: int, shape: tuple[int, int], places: Sequence[_Tile], styles: FloatArray, team: _Team) -> None:
         (rows, columns), level = shape, self.up[n]
         outs, middles = [p.decoded[n] for p in places], [p.middle[n] for p in places]
         skips = [p.encoded[n] for p in places]
@@ -299,16 +340,17 @@ class NativeCPnet:
         if first.doubled:
             xs = [p.decoded[n + 1] for p in places]
             for p, x, out in zip(places, xs, outs, strict=True):
-                level.project(x, rows * columns // 4, p.small[n])
-                kernels.double(p.small[n], rows, columns, first.n_out, out)
+                level.project(x, rows * columns // 4, p.small[n], team)
+                size = rows * columns * first.n_out
+                team.share(size, kernels.double, p.small[n], rows, columns, first.n_out, out)
         else:
             xs, skips = skips, [x.copy() for x in skips]
             for x, out in zip(xs, outs, strict=True):
-                level.project(x, rows * columns, out)
-        self._convolve(first, xs, shape, skips, add=True)
-        self._convolve(second, skips, shape, outs, styles, add=True)
-        self._convolve(third, outs, shape, middles, styles)
-        self._convolve(fourth, middles, shape, outs, styles, add=True)
+                level.project(x, rows * columns, out, team)
+        self._convolve(first, xs, shape, skips, team, add=True)
+        self._convolve(second, skips, shape, outs, team, styles, add=True)
+        self._convolve(third, outs, shape, middles, team, styles)
+        self._convolve(fourth, middles, shape, outs, team, styles, add=True)
 
     def _convolve(
         self,
@@ -316,11 +358,14 @@ class NativeCPnet:
         xs: Sequence[FloatArray],
         shape: tuple[int, int],
         outs: Sequence[FloatArray],
+        team: _Team,
         styles: FloatArray | None = None,
         *,
         add: bool = False,
     ) -> None:
         convolve = kernels.convolve_doubled if unit.doubled else kernels.convolve
+        size = shape[0] * shape[1] * unit.n_out
         for i, (x, out) in enumerate(zip(xs, outs, strict=True)):
             shift = unit.shift if styles is None else unit.shift_by(styles[i])
-            convolve(x, *shape, unit.n_in, unit.scale, shift, _LOWEST, unit.kernel, unit.bias, out, unit.n_out, add)
+            operands = unit.n_in, unit.scale, shift, _LOWEST, unit.kernel, unit.bias, out, unit.n_out, add
+            team.share(size, convolve, x, *shape, *operands)

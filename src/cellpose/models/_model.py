@@ -152,7 +152,7 @@ class CellposeModel:
         self.pretrained_model = None if file is None else str(file.path)
         self.model_name = "untrained" if file is None else file.name
         # Published networks get their published tile size, since it affects the result.
-        self._small_whole = file is not None and file.path in weights.bundled_models().values()
+        self._few_tiles = file is not None and file.path in weights.bundled_models().values()
         wanted = wanted_precision(precision, use_bfloat16)
         if wanted is not None:
             wanted = worthwhile_precision(wanted, engine, gpu=self.gpu)
@@ -195,9 +195,9 @@ class CellposeModel:
 
     @property
     def _bsize(self) -> int | None:
-        """Side of tiles if none is given; bundled models run small images as one tile, their replacements need not."""
+        """Side of tiles if none is given; bundled models take few large ones, their replacements need not."""
         replaced_by = str(getattr(self._net, "backbone", "cpnet"))
-        return 0 if self._small_whole and family_named(replaced_by).small_tiles else None
+        return 0 if self._few_tiles and family_named(replaced_by).small_tiles else None
 
     @property
     def engine(self) -> str:
@@ -291,8 +291,9 @@ class CellposeModel:
         tile_overlap
             Fraction by which tiles overlap, limited to 0.05 to 0.5.
         bsize
-            Side of tiles in pixels; ``None``: that of the network; 0: the same, but images of up to 432 pixels per side
-            run as one tile, in less than half the time (U-Nets; the default of bundled models).
+            Side of tiles in pixels; ``None``: that of the network; 0: as few tiles as possible, each of up to 448
+            pixels per side, in about two thirds of the time (U-Nets; the default of bundled models). Images of up to
+            432 pixels per side are then one tile.
         interp
             Interpolate flows between pixels.
         compute_masks

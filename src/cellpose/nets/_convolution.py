@@ -2,6 +2,9 @@
 
 Features are one-dimensional arrays float32, pixel by pixel, ``channels`` numbers each, row by row. Channels of features
 are whole vectors (``LANES``). Kernels work on bands of rows that stay in the cache between the steps of a convolution.
+
+Layers take ``part, parts``: which of so many equal parts of the result they compute, so that several threads can share
+an image. Every number is the same however many parts there are.
 """
 
 from __future__ import annotations
@@ -110,6 +113,12 @@ def _block(down, across, most):
 
 
 @compiled
+def _range(n, part, parts):
+    """First and end of one of ``parts`` equal parts of ``n``."""
+    return n * part // parts, n * (part + 1) // parts
+
+
+@compiled
 def _fill_band(x, rows, columns, channels, scale, shift, lowest, top, left, band, band_rows, band_columns):
     """``max(lowest, scale * x + shift)`` in a band whose first pixel is (``top``, ``left``); zeros outside of ``x``."""
     first, last = max(0, -left), min(band_columns, columns - left)
@@ -177,21 +186,24 @@ def _point(p, shared):
 @special
 def _convolve(
     see, make, make_added, form, x, x_rows, x_columns, n_in, scale, shift, lowest, kernel, bias, out, rows,
-    columns, n_out, add,
+    columns, n_out, add, part, parts,
 ):  # fmt: skip
     """:func:`convolve` by the given transforms and ``form`` of tiles."""
     side, step, margin, before, points, in_all = form
     down, across = (rows + before + side - 1) // side, (columns + before + side - 1) // side
-    high, wide = _block(down, across, _TILES // 2 if n_in + n_out <= _FEW_CHANNELS else _TILES)
+    begin, end = _range(down, part, parts)
+    if begin == end:
+        return
+    high, wide = _block(end - begin, across, _TILES // 2 if n_in + n_out <= _FEW_CHANNELS else _TILES)
     band = np.empty((step * high + margin) * (step * wide + margin) * n_in, np.float32)
     # not a multiple of a page apart: numbers of one place in many planes would share a few lines of the cache
     seen_plane, made_plane = high * wide * n_in + LANES, high * wide * n_out + LANES
     seen, made = np.empty(points * seen_plane, np.float32), np.empty(in_all * made_plane, np.float32)
     nothing = np.zeros(n_out, np.float32)
-    for top in range(0, down, high):
+    for top in range(begin, end, high):
         for left in range(0, across, wide):
             w = min(wide, across - left)
-            n = min(high, down - top) * w
+            n = min(high, end - top) * w
             height, width = step * (n // w) + margin, step * w + margin
             y, x_ = step * top - 1, step * left - 1
             _fill_band(x, x_rows, x_columns, n_in, scale, shift, lowest, y, x_, band, height, width)
@@ -205,26 +217,26 @@ def _convolve(
 
 
 @compiled
-def convolve(x, rows, columns, n_in, scale, shift, lowest, kernel, bias, out, n_out, add):
+def convolve(x, rows, columns, n_in, scale, shift, lowest, kernel, bias, out, n_out, add, part, parts):
     """3 x 3 convolution of ``max(lowest, scale * x + shift)``, by 36 products per tile of 4 x 4 pixels in place of 144.
 
     ``kernel`` is (36, n_in, n_out), transformed, each of the 36 :func:`packed`; ``add``: to what is in ``out``.
     """
     _convolve(
         winograd_input, winograd_output, add_winograd_output, _USUAL, x, rows, columns, n_in, scale, shift,
-        lowest, kernel, bias, out, rows, columns, n_out, add,
+        lowest, kernel, bias, out, rows, columns, n_out, add, part, parts,
     )  # fmt: skip
 
 
 @compiled
-def convolve_doubled(x, rows, columns, n_in, scale, shift, lowest, kernel, bias, out, n_out, add):
+def convolve_doubled(x, rows, columns, n_in, scale, shift, lowest, kernel, bias, out, n_out, add, part, parts):
     """:func:`convolve` of an image each pixel of which counts as 2 x 2; ``rows`` and ``columns`` are those of ``out``.
 
     ``kernel`` is (49, n_in, n_out), and there are 49 products per tile of 6 x 6 pixels in place of 324.
     """
     _convolve(
         doubled_input, doubled_output, add_doubled_output, _DOUBLED, x, rows // 2, columns // 2, n_in, scale,
-        shift, lowest, kernel, bias, out, rows, columns, n_out, add,
+        shift, lowest, kernel, bias, out, rows, columns, n_out, add, part, parts,
     )  # fmt: skip
 
 
@@ -275,24 +287,25 @@ def doubled_kernel_gradient(x, rows, columns, n_in, scale, shift, lowest, g, n_o
 
 
 @compiled
-def convolve_points(x, rows, columns, n_in, scale, shift, kernel, bias, out, n_out):
+def convolve_points(x, rows, columns, n_in, scale, shift, kernel, bias, out, n_out, part, parts):
     """3 x 3 convolution of the rectified ``scale * x + shift`` with few channels.
 
     ``kernel`` is (9 * n_in, n_out), packed.
     """
+    begin, end = _range(rows, part, parts)
     step, line = (columns + 2) * n_in, 3 * n_in
-    framed = np.zeros((rows + 2) * step, np.float32)
-    for y in range(rows):
+    framed = np.zeros((end - begin + 2) * step, np.float32)
+    for y in range(max(begin - 1, 0), min(end + 1, rows)):
         for x_ in range(columns):
-            at, to = (y * columns + x_) * n_in, (y + 1) * step + (x_ + 1) * n_in
+            at, to = (y * columns + x_) * n_in, (y - begin + 1) * step + (x_ + 1) * n_in
             for c in range(n_in):
                 framed[to + c] = max(np.float32(0), x[at + c] * scale[c] + shift[c])
     around = np.empty(columns * 3 * line, np.float32)
-    for y in range(rows):
+    for y in range(begin, end):
         to = 0
         for x_ in range(columns):
             for dy in range(3):
-                at = (y + dy) * step + x_ * n_in
+                at = (y - begin + dy) * step + x_ * n_in
                 for k in range(line):
                     around[to + k] = framed[at + k]
                 to += line
@@ -300,16 +313,18 @@ def convolve_points(x, rows, columns, n_in, scale, shift, kernel, bias, out, n_o
 
 
 @compiled
-def convolve_pixels(x, n, n_in, kernel, bias, out, n_out):
+def convolve_pixels(x, n, n_in, kernel, bias, out, n_out, part, parts):
     """1 x 1 convolution of ``n`` pixels; ``kernel`` is (n_in, n_out), packed."""
-    multiply(x, 0, n_in, 1, kernel, True, bias, 0, 0, out, 0, n, n_in, n_out)
+    begin, end = _range(n, part, parts)
+    multiply(x, begin * n_in, n_in, 1, kernel, True, bias, 0, 0, out, begin * n_out, end - begin, n_in, n_out)
 
 
 @compiled
-def halve(x, rows, columns, channels, add, out):
+def halve(x, rows, columns, channels, add, out, part, parts):
     """The largest of each 2 x 2 pixels, or with ``add`` their sum; ``rows`` and ``columns`` are those of ``out``."""
+    begin, end = _range(rows, part, parts)
     row = 2 * columns * channels
-    for y in range(rows):
+    for y in range(begin, end):
         for x_ in range(columns):
             at, to = 2 * y * row + 2 * x_ * channels, (y * columns + x_) * channels
             for c in range(0, channels, LANES):
@@ -320,9 +335,10 @@ def halve(x, rows, columns, channels, add, out):
 
 
 @compiled
-def double(x, rows, columns, channels, out):
+def double(x, rows, columns, channels, out, part, parts):
     """Each pixel four times; ``rows`` and ``columns`` are those of ``out``."""
-    for y in range(rows):
+    begin, end = _range(rows, part, parts)
+    for y in range(begin, end):
         for x_ in range(columns):
             at, to = ((y >> 1) * (columns >> 1) + (x_ >> 1)) * channels, (y * columns + x_) * channels
             for c in range(0, channels, LANES):
@@ -340,15 +356,16 @@ def means(x, n, channels):
 
 
 @compiled
-def outputs(x, n, n_in, scale, shift, kernel, bias, out, n_out):
+def outputs(x, n, n_in, scale, shift, kernel, bias, out, n_out, part, parts):
     """1 x 1 convolution of the rectified ``scale * x + shift`` to (n_out, n).
 
     ``kernel`` is (n_in, whole vectors), packed.
     """
+    begin, end = _range(n, part, parts)
     together, whole = 16 * ROWS, len(bias)
     moved, made = np.empty(together * n_in, np.float32), np.empty(together * whole, np.float32)
-    for first in range(0, n, together):
-        count = min(together, n - first)
+    for first in range(begin, end, together):
+        count = min(together, end - first)
         for p in range(count):
             for c in range(0, n_in, LANES):
                 activate(x, (first + p) * n_in + c, scale, c, shift, c, np.float32(0), moved, p * n_in + c)

@@ -45,7 +45,7 @@ def winograd(
 
     def run(i: int) -> None:
         operands = n_in, scale.numpy(), shifts[i], np.float32(lowest), kernel, added
-        convolve(images[i], rows, columns, *operands, results[i], n_out, False)
+        convolve(images[i], rows, columns, *operands, results[i], n_out, False, 0, 1)
 
     in_threads(run, range(n))
     return out
@@ -64,9 +64,9 @@ def winograd_input_gradient(g: Tensor, weight: Tensor, *, upsample: bool) -> Ten
     def run(i: int) -> None:
         out = np.empty(rows * columns * n_in, np.float32) if upsample else results[i]
         operands = n_out, one, none, np.float32(-np.inf), kernel, none
-        convolve(images[i], rows, columns, *operands, out, n_in, False)
+        convolve(images[i], rows, columns, *operands, out, n_in, False, 0, 1)
         if upsample:
-            halve(out, rows // 2, columns // 2, n_in, True, results[i])
+            halve(out, rows // 2, columns // 2, n_in, True, results[i], 0, 1)
 
     in_threads(run, range(n))
     return gx

@@ -27,6 +27,7 @@ Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 
 _LEAST_OVERLAP, _MOST_OVERLAP = 0.05, 0.5
+_STEP = 16  # sides of tiles that are not given are multiples of this, as networks need them
 _TAPER_WIDTH = 7.5  # in pixels, the softness of the fall of a tile's weight towards its edge
 _TAPER_START = 20  # in pixels from the edge, where its weight is one half
 
@@ -49,6 +50,10 @@ class TileGrid:
     augment
         Tiles overlap by half and every second one is flipped; images shorter than a tile are padded with zeros at
         their lower and right ends.
+    most
+        If given, and without ``augment``: tiles are as few as tiles of up to ``most`` pixels per side can be, and no
+        larger than it takes. They overlap by as many pixels as many tiles of ``bsize`` pixels would. The fewer the
+        tiles, the fewer pixels are seen more than once.
     """
 
     Ly: int
@@ -56,6 +61,7 @@ class TileGrid:
     bsize: int = 224
     overlap: float = 0.1
     augment: bool = False
+    most: int | None = None
 
     def __post_init__(self) -> None:
         if self.Ly < 1 or self.Lx < 1:
@@ -78,7 +84,28 @@ class TileGrid:
     @property
     def tile_shape(self) -> tuple[int, int]:
         """Rows and columns of each tile."""
-        return min(self.bsize, self.size[0]), min(self.bsize, self.size[1])
+        rows, columns = (min(self._side(n), n) for n in self.size)
+        return rows, columns
+
+    def _side(self, n: int) -> int:
+        """Side in pixels of the tiles along an axis of ``n`` pixels."""
+        if self.most is None or self.augment:
+            return self.bsize
+        count, shared = self._fewest(n, self.most), self._shared
+        return _STEP * math.ceil((n + (count - 1) * shared) / count / _STEP)
+
+    def _fewest(self, n: int, most: int) -> int:
+        """Number of tiles of up to ``most`` pixels that cover ``n`` pixels."""
+        return 1 if n <= most else math.ceil((n - self._shared) / (most - self._shared))
+
+    @property
+    def _shared(self) -> int:
+        """Pixels that neighbors share among many tiles of ``bsize`` pixels."""
+        return math.ceil(self.bsize * (1 - 1 / (1 + 2 * self._overlap)))
+
+    @property
+    def _overlap(self) -> float:
+        return min(_MOST_OVERLAP, max(_LEAST_OVERLAP, self.overlap))
 
     @cached_property
     def ystarts(self) -> npt.NDArray[np.intp]:
@@ -93,12 +120,13 @@ class TileGrid:
     def _starts(self, n: int, covered: int) -> npt.NDArray[np.intp]:
         if self.augment:
             count = max(2, math.ceil(2.0 * covered / self.bsize))
+        elif self.most is not None:
+            count = self._fewest(n, self.most)
         elif n <= self.bsize:
             count = 1
         else:
-            overlap = min(_MOST_OVERLAP, max(_LEAST_OVERLAP, self.overlap))
-            count = math.ceil((1.0 + 2.0 * overlap) * n / self.bsize)
-        return np.linspace(0, covered - min(self.bsize, covered), count).astype(np.intp)
+            count = math.ceil((1.0 + 2.0 * self._overlap) * n / self.bsize)
+        return np.linspace(0, covered - min(self._side(n), covered), count).astype(np.intp)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -167,7 +195,7 @@ class TileGrid:
         The weight of a tile is their product. Since the grid is a product too, so is the sum of the weights at each
         pixel. The weights are divided by it here, once, and add up to 1 everywhere.
         """
-        tapers = _tapers(*self.tile_shape)
+        tapers = [_taper(n) for n in self.tile_shape]
         normalized = []
         for starts, taper, n in zip((self.ystarts, self.xstarts), tapers, self.size, strict=True):
             total = np.zeros(n)
@@ -273,6 +301,11 @@ def _unflip(y: Array, flip_y: bool, flip_x: bool) -> Array:
         if flip_x:
             out[-2] *= -1
     return out
+
+
+def _taper(n: int, sig: float = _TAPER_WIDTH) -> npt.NDArray[np.float64]:
+    """Weights along a side of ``n`` pixels: the middle of those of 224 pixels, if there are fewer."""
+    return _tapers(n, n, sig)[0]
 
 
 def _tapers(ly: int, lx: int, sig: float = _TAPER_WIDTH) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -1,8 +1,7 @@
 /** Cutting an image into overlapping tiles, and blending the outputs. A port of src/cellpose/transforms/_tiles.py. */
 
-const SIDE = 224; // of a tile, in pixels
-const OVERLAP = 0.1; // fraction by which neighbours overlap
-const WHOLE = 448; // images of up to so many pixels per side, padding included, are one tile
+const MOST = 448; // pixels per side of a tile
+const SHARED = Math.ceil(224 * (1 - 1 / 1.2)); // pixels that neighbours share, as many tiles of 224 pixels would
 const MULTIPLE = 16; // sides of padded images are multiples of this, with half of it around
 const TAPER_WIDTH = 7.5; // in pixels, how softly the weight of a tile falls towards its edge
 const TAPER_START = 20; // in pixels from the edge, where its weight is one half
@@ -15,15 +14,16 @@ export function padding(n: number): [number, number] {
   return [border + half, border + room - half];
 }
 
-function starts(n: number, side: number): number[] {
-  if (n <= side) return [0];
-  const count = Math.ceil(((1 + 2 * OVERLAP) * n) / side);
-  const step = (n - side) / (count - 1);
-  return Array.from({ length: count }, (_, i) => (i === count - 1 ? n - side : Math.trunc(i * step)));
+/** Side of the tiles along an axis, and where they start: as few as possible, and no larger than that takes. */
+function divide(n: number): [number, number[]] {
+  const count = n <= MOST ? 1 : Math.ceil((n - SHARED) / (MOST - SHARED));
+  const side = Math.min(n, MULTIPLE * Math.ceil((n + (count - 1) * SHARED) / count / MULTIPLE));
+  const step = (n - side) / Math.max(count - 1, 1);
+  return [side, Array.from({ length: count }, (_, i) => (i === count - 1 ? n - side : Math.trunc(i * step)))];
 }
 
-function taper(n: number, longest: number): Float64Array {
-  const side = Math.max(224, longest);
+function taper(n: number): Float64Array {
+  const side = Math.max(224, n);
   const whole = Float64Array.from({ length: side }, (_, i) => {
     const distance = Math.abs(i - (side - 1) / 2);
     return 1 / (1 + Math.exp((distance - (side / 2 - TAPER_START)) / TAPER_WIDTH));
@@ -57,14 +57,11 @@ export class Tiles {
     const [y, x] = [padding(rows), padding(columns)];
     [this.top, this.left] = [y[0], x[0]];
     [this.height, this.width] = [rows + y[0] + y[1], columns + x[0] + x[1]];
-    const longest = Math.max(this.height, this.width);
-    const side = longest <= WHOLE ? longest : SIDE;
-    [this.tileRows, this.tileColumns] = [Math.min(side, this.height), Math.min(side, this.width)];
-    [this.ys, this.xs] = [starts(this.height, this.tileRows), starts(this.width, this.tileColumns)];
+    [this.tileRows, this.ys] = divide(this.height);
+    [this.tileColumns, this.xs] = divide(this.width);
     this.count = this.ys.length * this.xs.length;
-    const most = Math.max(this.tileRows, this.tileColumns);
-    this.wy = weights(this.ys, taper(this.tileRows, most), this.height);
-    this.wx = weights(this.xs, taper(this.tileColumns, most), this.width);
+    this.wy = weights(this.ys, taper(this.tileRows), this.height);
+    this.wx = weights(this.xs, taper(this.tileColumns), this.width);
   }
 
   private corner(index: number): [number, number] {
