@@ -8,6 +8,7 @@
 # make web builds the page that segments in the browser alone, which `cellpose serve` shows at /local; it needs Node 20.
 # make texts writes the texts of the window into the catalogue that translations begin with, and brings these up to date.
 # make test-napari makes an environment with napari and runs the tests of the plugin, which skip elsewhere.
+# make test-browser builds that page and runs the tests of both pages in Chromium.
 # make test-avx2 runs the tests as on a processor without AVX-512.
 PYTHON ?= python3
 VENV   ?= .venv
@@ -15,7 +16,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DOCS   := .venv-docs
 
-.PHONY: demo window serve space web texts docs test test-avx2 test-napari slow lint benchmarks clean
+.PHONY: demo window serve space web texts docs test test-browser test-avx2 test-napari slow lint benchmarks clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py --out demo
@@ -62,6 +63,9 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -m "not slow" -n auto
+
+test-browser: $(STAMP) web
+	$(BIN)/python -m pytest tests/web tests/serve/test_page.py -n 2
 
 test-avx2: $(STAMP)
 	$(BIN)/python benchmarks/as_processor.py avx2 python -m pytest -m "not slow" -n auto

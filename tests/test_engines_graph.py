@@ -428,6 +428,7 @@ def test_memory_of_tiles_does_not_grow_with_their_sizes(tmp_path):
 def test_tiles_run_together_give_what_each_gives_alone(tmp_path, monkeypatch, workers):
     found = open_engine(["native"], lively_file(tmp_path))
     monkeypatch.setattr(found, "_workers", workers)
+    monkeypatch.setattr(found, "_threads", workers)
     tiles = np.random.default_rng(0).normal(size=(11, 2, 32, 48)).astype(np.float32)
     outputs, styles = found(tiles)
     for i in range(len(tiles)):
@@ -448,23 +449,26 @@ def test_threads_share_a_tile_with_the_same_numbers(tmp_path, threads, shape):
 
 
 @pytest.mark.parametrize(
-    ("n", "calls", "rounds"),
+    ("n", "calls", "threads", "rounds"),
     [
-        (1, 1, [(1, 8)]),
-        (3, 1, [(3, 2)]),
-        (5, 1, [(5, 1)]),
-        (8, 1, [(8, 1)]),
-        (9, 1, [(8, 1), (1, 8)]),
-        (9, 2, [(8, 1), (1, 4)]),
-        (1, 8, [(1, 1)]),
-        (1, 20, [(1, 1)]),
+        (1, 1, 8, [(1, 8)]),
+        (3, 1, 8, [(3, 2)]),
+        (5, 1, 8, [(5, 1)]),
+        (8, 1, 8, [(8, 1)]),
+        (9, 1, 8, [(8, 1), (1, 8)]),
+        (9, 2, 8, [(8, 1), (1, 4)]),
+        (13, 1, 8, [(13, 1)]),
+        (1, 8, 8, [(1, 1)]),
+        (1, 20, 8, [(1, 1)]),
+        (12, 1, 16, [(8, 2), (4, 4)]),
     ],
 )
-def test_tiles_that_are_left_share_the_threads(tmp_path, monkeypatch, n, calls, rounds):
+def test_tiles_that_are_left_share_the_threads(tmp_path, monkeypatch, n, calls, threads, rounds):
     found = open_engine(["native"], lively_file(tmp_path))
     monkeypatch.setattr(found, "_workers", 8)
+    monkeypatch.setattr(found, "_threads", threads)
     done = list(found._rounds(n, calls))
-    assert sorted((parts[-1].stop - parts[0].start, threads) for parts, threads in done) == sorted(rounds)
+    assert [(parts[-1].stop - parts[0].start, each) for parts, each in done] == rounds
     assert sorted(k for parts, _ in done for part in parts for k in range(part.start, part.stop)) == list(range(n))
 
 

@@ -17,6 +17,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [
+    pytest.mark.slow,  # `make test-browser` runs them
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
     # of playwright, when its loop ends
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

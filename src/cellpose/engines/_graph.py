@@ -18,7 +18,7 @@ from cellpose import nets, weights
 from cellpose._progress.stages import current_job, stage
 from cellpose.engines._dino_graph import rotations
 from cellpose.engines._registry import ENGINES, EngineKind
-from cellpose.engines._sessions import Session, workers
+from cellpose.engines._sessions import Session, threads, workers
 from cellpose.engines._source import Source, keep, source_of
 from cellpose.errors import CellposeError, InputError
 
@@ -68,7 +68,7 @@ class GraphEngine:
         self.style_size, self.tile_multiple = network.style_size, network.tile_multiple
         self.default_bsize = network.bsize or family.tile_side
         self._periods = np.array(source.periods, np.float32)
-        self._session, self._workers = session, workers()
+        self._session, self._workers, self._threads = session, workers(), threads()
         self._calls, self._counting = 0, threading.Lock()
 
     def __call__(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -76,7 +76,7 @@ class GraphEngine:
 
         Every thread runs one tile at a time: its features stay in the cache of the processor, those of a batch do
         not, and no thread waits for another. Sessions that gain by a few tiles at a time (``together``) get them.
-        Where there are fewer tiles than threads, sessions that can (``shares_tiles``) run each on several of them.
+        Where there are fewer tiles than threads, sessions that can (``shares_tiles``) run each on several threads.
 
         Raises
         ------
@@ -96,8 +96,8 @@ class GraphEngine:
 
         job = current_job()
 
-        def run(part: slice, threads: int) -> None:
-            options = {"threads": threads} if threads > 1 else {}
+        def run(part: slice, each: int) -> None:
+            options = {"threads": each} if each > 1 else {}
             results = self._session(tiles[part], **others, **options)
             outputs[part] = results[0]
             if self._family.has_style:
@@ -106,14 +106,14 @@ class GraphEngine:
                 job.step(len(results[0]))
 
         with self._counted() as calls:
-            for parts, threads in self._rounds(n, calls):
+            for parts, each in self._rounds(n, calls):
                 if len(parts) == 1 or self._workers == 1:
                     for part in parts:
-                        run(part, threads)
+                        run(part, each)
                 else:
                     # Made for each batch, at negligible cost, so that no thread outlives its use (or a fork).
                     with ThreadPoolExecutor(min(len(parts), self._workers), "cellpose-tiles") as pool:
-                        list(pool.map(run, parts, repeat(threads)))
+                        list(pool.map(run, parts, repeat(each)))
         return outputs, styles
 
     @contextmanager
@@ -130,13 +130,17 @@ class GraphEngine:
 
     def _rounds(self, n: int, calls: int) -> Iterator[tuple[list[slice], int]]:
         """Parts of ``n`` tiles that are run side by side, each by so many threads, while ``calls`` calls share all."""
-        left = n % self._workers if getattr(self._session, "shares_tiles", False) else 0
-        threads = self._workers // (left * calls) if left else 1
-        if threads > 1:
-            yield self._parts(n - left, n), threads
-            n -= left
-        if n:
+        if not getattr(self._session, "shares_tiles", False):
             yield self._parts(0, n), 1
+            return
+        last = n % self._workers
+        full = n - last
+        each, of_last = (max(1, self._threads // (k * calls)) for k in (min(n, self._workers), last or self._workers))
+        if full and of_last > each:
+            yield self._parts(0, full), each
+            yield self._parts(full, n), of_last
+        else:
+            yield self._parts(0, n), each
 
     def _parts(self, first: int, end: int) -> list[slice]:
         """Tiles that are run at a time, by threads that have equally many of them."""

@@ -23,6 +23,7 @@ FloatArray = NDArray[np.float32]
 State = Mapping[str, FloatArray]
 _LOWEST = np.float32(0)  # the smallest output of a rectifier
 _LINE = 64  # bytes of a cache line
+_SMALL = 256**2  # pixels of a tile
 # Numbers of a result from which threads share a layer; for fewer it takes longer to call them.
 _WORTH_SHARING = 2**15
 
@@ -146,15 +147,18 @@ class _Features:
         self.shapes = [(shape[0] >> n, shape[1] >> n) for n in range(len(channels))]
         pixels = [y * x for y, x in self.shapes]
         self.sizes = [n * c for n, c in zip(pixels, channels, strict=True)]
-        # the first units of a level may have the channels of the level before
-        self.most = [n * max(channels[max(i - 1, 0) : i + 1]) for i, n in enumerate(pixels)]
+        # What is halved going down has the channels of the level before, what is doubled going up a quarter of the
+        # pixels; units may have the channels of either level.
+        before = [channels[0] // 4, *channels]
+        self.smallest = [n * max(before[i], channels[i] // 4) for i, n in enumerate(pixels)]
+        self.most = [n * max(before[i], channels[i]) for i, n in enumerate(pixels)]
         self.deep = next((i for i, n in enumerate(pixels) if len(KERNELS) * channels[i] > n), len(pixels))
         self.shared = self.levels(0, self.deep)
         self._tiles: list[_Tile] = []
 
     def levels(self, first: int, end: int) -> tuple[list[FloatArray], ...]:
         """Places for each of some levels: two for its units, which all share, and its decoded features."""
-        middle, small = (_empty(max(self.most[first:end], default=0)) for _ in range(2))
+        middle, small = (_empty(max(sizes[first:end], default=0)) for sizes in (self.most, self.smallest))
         return [middle] * (end - first), [small] * (end - first), [_empty(size) for size in self.sizes[first:end]]
 
     def tiles(self, n: int) -> list[_Tile]:
@@ -193,7 +197,7 @@ class NativeCPnet:
         Whether the style is used.
     """
 
-    together = 2  # tiles; more would take more memory and save little time
+    together = 2  # small tiles; more would take more memory and save little time, as would large tiles
     shares_tiles = True
 
     def __init__(self, state: State, nbase: Sequence[int], nout: int, *, style_on: bool = True) -> None:
@@ -263,8 +267,9 @@ class NativeCPnet:
         styles = np.empty((n, self.nbase[-1]), np.float32)
         features = self._features((rows, columns))
         with _Team.of(threads) as team:
-            for first in range(0, n, self.together):
-                part = slice(first, first + self.together)
+            step = self.together if rows * columns <= _SMALL else 1
+            for first in range(0, n, step):
+                part = slice(first, first + step)
                 self._run(tiles[part], features, found[part], styles[part], team)
         self._idle.append(features)
         return found, styles

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellpose._machine.threads import thread_count
 from cellpose.errors import InputError
 from cellpose.models._choice import weight_bytes
 from cellpose.models._segment import scale_of
@@ -129,6 +130,15 @@ def estimate_volume_memory(
         stages = (flows + 8 * voxels, flows + _PICTURE * flowing)
     # Preparing a stack takes a second one for a while.
     work = max(2 * stack + voxels, stack + flows, *stages)
-    tiles = batch_size * (_PER_TILE_PIXEL * 224**2 * model.nbase[1] // 32 if model.nbase else _TRANSFORMER_TILE)
-    network = _LIBRARIES + 2 * weight_bytes(model) + tiles
+    network = _LIBRARIES + 2 * weight_bytes(model) + _tiles(model, batch_size)
     return VolumeEstimate(network, channels * voxels * np.dtype(dtype).itemsize, work)
+
+
+def _tiles(model: CellposeModel, batch_size: int) -> int:
+    """Bytes of the tiles in the network."""
+    if not model.nbase:
+        return batch_size * _TRANSFORMER_TILE
+    pixels = batch_size * 224**2
+    if model._bsize == 0:  # few large tiles, of which each thread has one, at half the bytes of a pixel
+        pixels = max(pixels, min(batch_size, thread_count()) * 448**2 // 2)
+    return int(_PER_TILE_PIXEL * pixels * model.nbase[1] // 32)
