@@ -56,7 +56,7 @@ def run_net(
     tile_overlap
         Fraction by which tiles overlap, limited to 0.05 to 0.5.
     bsize
-        Side of a tile in pixels; ``None``: what the network was made for (224 for U-Nets); 0: small images as a whole.
+        Side of a tile in pixels; ``None``: what the network was made for (224 for U-Nets); 0: few large ones.
     rsz
         Factor by which planes are resized first, or one for y and one for x.
 
