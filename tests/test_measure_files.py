@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -233,6 +234,24 @@ def test_plots_are_pictures() -> None:
         plots = measure.plots_of(columns, images)
         assert set(plots) == {"sizes", "intensity", *(["counts"] if len(images) > 1 else [])}
         assert all(plot.startswith(b"\x89PNG") for plot in plots.values())
+
+
+@pytest.mark.parametrize("n_images", [2, 60])
+def test_axes_of_numbers_of_cells_have_whole_ticks(n_images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra plot (pip install 'cellpose[plot]')")
+    figures: list[Any] = []
+    monkeypatch.setattr(measure._plots, "_png", lambda figure: figures.append(figure) or b"")
+    summary = measure._summary.ImageSummary("a.tif", 2, 1, "a_cp_masks.tif", b"", {})
+    measure.plots_of(measure.table(two_cells(), two_cells()), [summary] * n_images)
+    assert len(figures) == 3
+    for figure in figures:
+        (axes,) = figure.axes
+        counted = [axis for axis in (axes.xaxis, axes.yaxis) if axis.label.get_text().startswith(("cells", "images"))]
+        assert counted
+        for axis in counted:
+            ticks = axis.get_major_locator()()
+            assert len(ticks) > 1
+            np.testing.assert_array_equal(ticks, np.round(ticks))
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (300, 2000), (3000, 1700), (3, 40, 900)])

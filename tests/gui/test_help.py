@@ -144,6 +144,7 @@ def test_f1_opens_the_page_for_what_has_the_focus(filled: Window, qtbot: object)
         "window#look": panel.views.color,
         "window#the-settings": panel.segmentation.run,
         "window#restore-and-filter": panel.filtering.filter,
+        "window#classes-and-regions": filled.cells.names[0],
     }
     for place, widget in parts.items():
         filled.activateWindow()

@@ -73,6 +73,13 @@ def _edges(values: Array) -> Array:
     return np.linspace(low, high if high > low else low + 1, n + 1)
 
 
+def _whole(axis: Any) -> None:
+    """Ticks of numbers of cells or images, which are whole."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))
+
+
 def _sizes(columns: Columns) -> bytes:
     name, unit = size_column(columns)
     values = columns[name].astype(np.float64)
@@ -88,6 +95,7 @@ def _sizes(columns: Columns) -> bytes:
     axes.set_title("Size of cells")
     axes.set_xlabel(f"{'volume' if unit in ('voxels', 'µm³') else 'area'} ({unit})")
     axes.set_ylabel("cells")
+    _whole(axes.yaxis)
     axes.grid(axis="y")
     return _png(figure)
 
@@ -110,7 +118,9 @@ def _counts(images: Sequence[ImageSummary]) -> bytes:
         axes.hist(counts, _edges(counts), color=_BLUE, edgecolor="white", linewidth=0.6)
         axes.set_xlabel("cells in an image")
         axes.set_ylabel("images")
+        _whole(axes.yaxis)
         axes.grid(axis="y")
+    _whole(axes.xaxis)
     axes.set_title("Cells in each image")
     return _png(figure)
 
@@ -134,6 +144,7 @@ def _intensity(columns: Columns, channels: Sequence[str], names: Sequence[str]) 
     axes.set_title("Mean intensity of cells")
     axes.set_xlabel("intensity, in units of the files")
     axes.set_ylabel("cells")
+    _whole(axes.yaxis)
     axes.grid(axis="y")
     if len(channels) > 1:
         axes.legend(frameon=False)

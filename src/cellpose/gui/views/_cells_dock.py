@@ -38,6 +38,10 @@ _GRAY = "#8a8f98"
 _Select = QItemSelectionModel.SelectionFlag
 
 
+class ClassNames(CollapsibleGroup):
+    """Names and colors of the classes of cells; a class of its own, so that `F1` finds their help."""
+
+
 class CellsDock(QDockWidget):  # type: ignore[misc]
     """One row per cell; a click selects the cell and centers it in the view.
 
@@ -58,7 +62,7 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         self.table.setTabKeyNavigation(False)  # Tab moves on to the buttons
         self.table.setAccessibleName(tr("cells"))
         self.words.setWordWrap(True)
-        self.classes = CollapsibleGroup(tr("classes"))
+        self.classes = ClassNames(tr("classes"))
         self._build_filter()
         self._build_table()
         self._build_classes()

@@ -17,6 +17,7 @@ PLACES = {
     "TimePanel": "movies",
     "FolderDock": "window#the-most-doubtful-cells-first",
     "CellsDock": "window#the-most-doubtful-cells-first",
+    "ClassNames": "window#classes-and-regions",
     "TrainingDock": "window#train",
     "Scene": "window#correct",
     "SectionViews": "window#volumes",
