@@ -124,38 +124,39 @@ def score(model: Any, judged: list[Any], diameter: float | None) -> list[float]:
     return [float(v) for v in np.mean(metrics.average_precision(true, found, threshold=THRESHOLDS)[0], axis=0)]
 
 
-def fine_tuned(corrected: list[Any], recipe: dict[str, Any], seed: int) -> Any:
-    """The model, fine-tuned on the corrected images."""
+def fine_tuned(base: str, corrected: list[Any], recipe: dict[str, Any], seed: int) -> Any:
+    """The base model, fine-tuned on the corrected images."""
     from cellpose import models, train
 
-    model = models.CellposeModel(pretrained_model=BASE, gpu=False, engine="torch")
+    model = models.CellposeModel(pretrained_model=base, gpu=False, engine="torch")
     with tempfile.TemporaryDirectory() as folder:
         train.train_seg(
             model.net, train_data=[image for image, _ in corrected], train_labels=[masks for _, masks in corrected],
             channels=[0, 0], min_train_masks=0, nimg_per_epoch=max(8, len(corrected)), save_path=folder,
             model_name="tuned", seed=seed, **recipe,
         )  # fmt: skip
-        return models.CellposeModel(pretrained_model=str(Path(folder) / "models" / "tuned"), gpu=False, engine="torch")
+        return models.CellposeModel(pretrained_model=str(Path(folder) / "models" / "tuned"), gpu=False)
 
 
 def measure(args: argparse.Namespace, name: str, seed: int, done: set[tuple[str, int, int]]) -> None:
     from cellpose import models
 
-    if all((name, seed, n) in done for n in (0, *COUNTS)):
+    counts = (0, *args.counts)
+    if all((name, seed, n) in done for n in counts):
         return
     pool, judged = order_of(args.data, name, seed)
-    for n in (0, *COUNTS):
+    for n in counts:
         if (name, seed, n) in done:
             continue
         began = time.process_time()
         corrected = pool[:n]
         if n:
-            model = fine_tuned(corrected, args.recipe, seed)
+            model = fine_tuned(args.base, corrected, args.recipe, seed)
             trained = time.process_time() - began
-            ap = score(model, judged, float(model.net.diam_labels))
+            ap = score(model, judged, float(model.diam_labels))
         else:
             trained = 0.0
-            ap = score(models.CellposeModel(pretrained_model=BASE, gpu=False, engine="torch"), judged, None)
+            ap = score(models.CellposeModel(pretrained_model=args.base, gpu=False), judged, None)
         row = {
             "kind": name, "order": seed, "images": n, "cells": sum(int(masks.max()) for _, masks in corrected),
             "ap50": round(ap[0], 4), "ap75": round(ap[1], 4), "judged": sum(int(m.max()) for _, m in judged),
@@ -212,6 +213,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("human_in_the_loop"), help="folder of the results")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=REAL)
     parser.add_argument("--orders", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--base", default=BASE, help="the bundled model")
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="numbers of corrected parts")
     parser.add_argument("--figure", type=Path, help="picture to draw")
     parser.add_argument("--recipe", type=json.loads, help="keywords of train_seg, as JSON, in place of the recipe")
     parser.add_argument("--threads", type=int, default=1)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellpose._machine.threads import thread_count
 from cellpose.errors import InputError
-from cellpose.models._choice import weight_bytes
+from cellpose.models._network_memory import network_bytes
 from cellpose.models._segment import scale_of
 from cellpose.options import Evaluation
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["VolumeEstimate", "estimate_volume_memory"]
 
 # Bytes, measured with benchmarks/volumes.py.
-_LIBRARIES = 450 * 2**20  # Python, an engine, numba and the compiled loops
-_PER_TILE_PIXEL = 1280  # a pixel of a tile in a U-Net whose first layer has 32 channels
-_TRANSFORMER_TILE = 400 * 2**20  # activations of a tile of 256 x 256 pixels
 _FLOWS = 16  # three flows and the probability
 _FOLLOWED = 16  # the flow field, and where each voxel ends
 _COUNTS = 4  # how many end in each voxel of a volume with a rim, while labels are made
@@ -130,15 +126,4 @@ def estimate_volume_memory(
         stages = (flows + 8 * voxels, flows + _PICTURE * flowing)
     # Preparing a stack takes a second one for a while.
     work = max(2 * stack + voxels, stack + flows, *stages)
-    network = _LIBRARIES + 2 * weight_bytes(model) + _tiles(model, batch_size)
-    return VolumeEstimate(network, channels * voxels * np.dtype(dtype).itemsize, work)
-
-
-def _tiles(model: CellposeModel, batch_size: int) -> int:
-    """Bytes of the tiles in the network."""
-    if not model.nbase:
-        return batch_size * _TRANSFORMER_TILE
-    pixels = batch_size * 224**2
-    if model._bsize == 0:  # few large tiles, of which each thread has one, at half the bytes of a pixel
-        pixels = max(pixels, min(batch_size, thread_count()) * 448**2 // 2)
-    return int(_PER_TILE_PIXEL * pixels * model.nbase[1] // 32)
+    return VolumeEstimate(network_bytes(model, batch_size), channels * voxels * np.dtype(dtype).itemsize, work)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cellpose.io import LazyPlane, open_plane
-from cellpose.models._choice import weight_bytes
 from cellpose.models._large._blocks import BlockSize, block_size
+from cellpose.models._network_memory import network_bytes, tile_rows
 from cellpose.models._segment import scale_of
 from cellpose.options import Blocks, Evaluation
 
@@ -18,11 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["MemoryEstimate", "estimate_memory"]
 
 # Bytes, measured with benchmarks/scaling.py.
-_LIBRARIES = 450 * 2**20  # Python, torch, numba and the compiled loops
 _WHOLE_PER_PIXEL = 130  # a plane segmented as a whole: image, flows, colors, dynamics
 _DYNAMICS_PER_PIXEL = 48  # a window while it is followed
-_PER_TILE_PIXEL = 1280  # a pixel of a tile in a U-Net whose first layer has 32 channels
-_TRANSFORMER_TILE = 400 * 2**20  # activations of a tile of 256 x 256 pixels
 
 
 @dataclass(frozen=True)
@@ -98,25 +94,19 @@ def estimate_memory(
         plane,
         block_size(network, options, Blocks(block, margin)),
         scale_of(network, options),
-        weight_bytes(model),
-        batch_size * _tile(model.nbase),
+        network_bytes(model, batch_size),
+        tile_rows(model),
     )
 
 
-def _tile(nbase: Sequence[int]) -> int:
-    """Bytes of activations for a tile; transformers have no ``nbase``."""
-    return _PER_TILE_PIXEL * 224**2 * nbase[1] // 32 if len(nbase) > 1 else _TRANSFORMER_TILE
-
-
-def _estimate(plane: LazyPlane, blocks: BlockSize, scale: float, weights: int, tiles: int) -> MemoryEstimate:
+def _estimate(plane: LazyPlane, blocks: BlockSize, scale: float, network: int, rows_of_tile: int) -> MemoryEstimate:
     height, width, channels = plane.shape
     itemsize = plane.dtype.itemsize
-    network = _LIBRARIES + 2 * weights + tiles
     held = min(height, blocks.side + 2 * blocks.most_margin)
     # The band of flows and one of labels; rows of tiles, twice, at the size of the network and of the plane.
-    tile_rows = min(height, int(2 * 256 / scale) + 1)
+    streamed = min(height, int(2 * rows_of_tile / scale) + 1)
     chunks = min(height, 2 * plane.chunk_rows) * channels * itemsize
-    rows = width * (held * 16 + tile_rows * 40 + chunks)
+    rows = width * (held * 16 + streamed * 40 + chunks)
     side = blocks.side + 2 * blocks.most_margin
     window = min(height, side) * min(width, side)
     whole = network + height * width * (_WHOLE_PER_PIXEL + channels * itemsize)
