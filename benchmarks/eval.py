@@ -33,6 +33,7 @@ from original import environment
 
 MODEL_SIDE = 30.0
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.png") if not path.stem.endswith("_masks"))
 
 
 def mosaic(side: int) -> np.ndarray:
@@ -44,12 +45,9 @@ def labelled_mosaic(side: int, names: Sequence[str] = ()) -> tuple[np.ndarray, n
     """A mosaic of all examples, or of those with these names, and its true labels."""
     from cellpose import io
 
-    files = sorted(path for path in EXAMPLES.glob("*.png") if "_masks" not in path.name)
     tiles = []
-    for path in files:
-        if names and path.stem not in names:
-            continue
-        image, labels = (np.asarray(io.imread(str(path.with_name(f"{path.stem}{end}.png")))) for end in ("", "_masks"))
+    for name in names or NAMES:
+        image, labels = (np.asarray(io.imread(str(EXAMPLES / f"{name}{end}.png"))) for end in ("", "_masks"))
         gray = image if image.ndim == 2 else image[..., :3].mean(axis=-1)
         tiles.append(np.stack([gray, labels]).astype(np.int32))
     rng = np.random.default_rng(0)
@@ -131,7 +129,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--engines", nargs="+", default=["native", "openvino", "onnx", "torch"])
     parser.add_argument("--bsize", type=int, help="side of the tiles here; 0: few large ones")
-    parser.add_argument("--examples", nargs="+", default=[], help="names of the examples that the mosaic is made of")
+    parser.add_argument("--examples", nargs="+", default=[], choices=NAMES, help="what the mosaic is made of")
     parser.add_argument("--json", type=Path, help="write the seconds (clock, processor) as JSON")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -158,13 +158,18 @@ def measure(args: argparse.Namespace, name: str, seed: int, done: set[tuple[str,
             trained = 0.0
             ap = score(models.CellposeModel(pretrained_model=args.base, gpu=False), judged, None)
         row = {
-            "kind": name, "order": seed, "images": n, "cells": sum(int(masks.max()) for _, masks in corrected),
+            "base": args.base, "kind": name, "order": seed, "images": n,
+            "cells": sum(int(masks.max()) for _, masks in corrected),
             "ap50": round(ap[0], 4), "ap75": round(ap[1], 4), "judged": sum(int(m.max()) for _, m in judged),
             "training_seconds": round(trained, 1),
         }  # fmt: skip
         print(json.dumps(row), flush=True)
         with (args.out / "results.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+
+def _counts(rows: list[dict[str, Any]]) -> list[int]:
+    return sorted({row["images"] for row in rows})
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -181,7 +186,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             for order in sorted({row["order"] for row in rows}):
                 line = sorted((r for r in rows if (r["kind"], r["order"]) == (name, order)), key=lambda r: r["images"])
                 axes.plot([r["cells"] for r in line], [r[column] for r in line], color=color, lw=0.8, alpha=0.4)
-            for n in (0, *COUNTS):
+            for n in _counts(rows):
                 points = [r for r in rows if (r["kind"], r["images"]) == (name, n)]
                 if points:
                     means.append([np.mean([r[key] for r in points]) for key in ("cells", column)])
@@ -197,7 +202,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def table(rows: list[dict[str, Any]]) -> None:
     print(f"{'kind':10}{'images':>7}{'cells':>7}{'AP@0.5':>8}{'AP@0.75':>9}{'range of AP@0.5':>18}{'train s':>9}")
     for name in KINDS:
-        for n in (0, *COUNTS):
+        for n in _counts(rows):
             points = [r for r in rows if (r["kind"], r["images"]) == (name, n)]
             if points:
                 cells, ap50, ap75, seconds = (
@@ -229,7 +234,8 @@ def main() -> None:
 
     def rows() -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines]
+        found = [json.loads(line) for line in lines]
+        return [row for row in found if row.get("base", BASE) == args.base]
 
     for order in args.orders:
         for name in args.kinds:

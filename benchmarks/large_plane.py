@@ -168,30 +168,31 @@ class Alone:
 
     def with_tiles_of_the_plane(self, y: int, x: int) -> np.ndarray:
         """By the tiles that the plane has there, so that flows should be those of the plane."""
+        from cellpose.core import padded_grid
         from cellpose.models._large._run import _follow
         from cellpose.models._segment import scale_of
-        from cellpose.transforms import TileGrid, get_pad_yx
+        from cellpose.options import Tiling
 
         height, width = self.plane.shape[:2]
         scale = scale_of(self.network, self.options)
         if scale != 1:
             raise ValueError("windows can be compared by tiles only where the plane is not resized")
-        y0, y1, x0, x1 = get_pad_yx(height, width)
-        engine, tiling = self.network.engine, self.options.tiling
-        grid = TileGrid(height + y0 + y1, width + x0 + x1, engine.default_bsize, tiling.tile_overlap)
-        side = grid.bsize
+        engine = self.network.engine
+        (y0, _, x0, _), grid = padded_grid(engine, (height, width), Tiling(bsize=self.model._bsize))
+        rows, columns = grid.tile_shape
         flows = np.zeros((3, _WINDOW, _WINDOW), np.float32)
         for j, top in enumerate(int(n) - y0 for n in grid.ystarts):
             for i, left in enumerate(int(n) - x0 for n in grid.xstarts):
-                if top >= y + _WINDOW or top + side <= y or left >= x + _WINDOW or left + side <= x:
+                if top >= y + _WINDOW or top + rows <= y or left >= x + _WINDOW or left + columns <= x:
                     continue
-                low, high, first, last = max(top, 0), min(top + side, height), max(left, 0), min(left + side, width)
-                tile = np.zeros((1, self.network.nchan, side, side), np.float32)
+                low, high = max(top, 0), min(top + rows, height)
+                first, last = max(left, 0), min(left + columns, width)
+                tile = np.zeros((1, self.network.nchan, rows, columns), np.float32)
                 pixels = self.prepared(low, high)[:, first:last].transpose(2, 0, 1)
                 tile[0, :, low - top : high - top, first - left : last - left] = pixels
                 weighted = engine(tile)[0][0, -3:] * np.outer(grid.weights[0][j], grid.weights[1][i])
-                a, b = max(top, y), min(top + side, y + _WINDOW)
-                c, d = max(left, x), min(left + side, x + _WINDOW)
+                a, b = max(top, y), min(top + rows, y + _WINDOW)
+                c, d = max(left, x), min(left + columns, x + _WINDOW)
                 flows[:, a - y : b - y, c - x : d - x] += weighted[:, a - top : b - top, c - left : d - left]
         follow = _follow(self.network, self.plane.shape[:2], scale, self.options)
         return follow(flows[:2], flows[2], (y, x))

@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 from original import environment
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+
 MODELS = ("generalist", "nuclei-cells")
 # Arguments of the model, and of its `eval`.
 WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -35,13 +37,12 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 BASELINE = "Otsu and watershed"
 ORIGINAL = "in 3.1.1.3"
+COST = "seconds per megapixel"
 
 
 def prepare(data: Path, source: str, folder: Path) -> list[np.ndarray]:
     """Write the images and the weights as every worker can read them; the true labels."""
     import torch
-
-    sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
     from bundled_data import find_pair, read_image, read_masks, read_split
 
     from cellpose import weights
@@ -54,7 +55,7 @@ def prepare(data: Path, source: str, folder: Path) -> list[np.ndarray]:
 
 
 def worker(folder: Path, model: str, way: str) -> dict[str, Any]:
-    """Labels of all images, written to the folder, and seconds and megapixels without the first one."""
+    """Write labels of all images; seconds and megapixels, without a first run on one of them."""
     with np.load(folder / "images.npz") as file:
         images = [file[name] for name in file.files]
     if model == BASELINE:
@@ -66,7 +67,7 @@ def worker(folder: Path, model: str, way: str) -> dict[str, Any]:
         from cellpose import models
 
         if way == ORIGINAL:
-            net, options = models.CellposeModel(gpu=False, pretrained_model=str(folder / f"{model}.pth")), {}
+            net = models.CellposeModel(gpu=False, pretrained_model=str(folder / f"{model}.pth"))
             # images at their own size, as the bundled models run them
             options = {"diameter": float(net.diam_mean)}
         else:
@@ -105,7 +106,7 @@ def run(python: str, model: str, way: str, folder: Path, truth: list[np.ndarray]
     return {
         "AP@0.5": float(scores[:, 0].mean()),
         "AP@0.75": float(scores[:, 1].mean()),
-        "seconds per megapixel": cost["seconds"] / cost["megapixels"],
+        COST: cost["seconds"] / cost["megapixels"],
     }
 
 
@@ -136,8 +137,8 @@ def main() -> None:
                 python = args.python_v3 if way == ORIGINAL else sys.executable
                 results[label] = run(python, model, way, Path(name), truth)
                 args.out.write_text(json.dumps(results, indent=1) + "\n")
-            ap, strict, seconds = results[label].values()
-            print(f"| {label} | {ap:.3f} | {strict:.3f} | {seconds:.2f} |", flush=True)
+            row = results[label]
+            print(f"| {label} | {row['AP@0.5']:.3f} | {row['AP@0.75']:.3f} | {row[COST]:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_tiles_are_few_where_asked_for(size, shape, n_tiles):
 
 
 @pytest.mark.parametrize("overlap", [0, 0.1, 0.25, 0.5])
-@pytest.mark.parametrize("most", [256, 448])
+@pytest.mark.parametrize("most", [448, 640])
 def test_few_tiles_cover_an_image_and_share_as_many_pixels_as_small_ones(overlap, most):
     for n in range(16, 3000, 16):
         grid = transforms.TileGrid(n, 16, 224, overlap, most=most)
@@ -71,11 +71,29 @@ def test_few_tiles_cover_an_image_and_share_as_many_pixels_as_small_ones(overlap
         assert side % 16 == 0
         assert (starts[0], starts[-1] + side) == (0, n)
         small = transforms.TileGrid(n, 16, 224, overlap)
-        assert most == 256 or len(grid) * side <= len(small) * small.tile_shape[0]
+        assert len(grid) * side <= len(small) * small.tile_shape[0]
         if len(grid) > 1:
             # among the small tiles of a long row; starts are whole numbers, so one pixel may be missing
             shared = 224 * (1 - 1 / (1 + 2 * max(0.05, overlap)))
             assert min(side - np.diff(starts)) >= shared - 1
+
+
+def test_few_tiles_are_large_ones():
+    with pytest.raises(OptionError, match=r"most=447.*at least 448"):
+        transforms.TileGrid(1000, 1000, 224, most=447)
+
+
+@pytest.mark.parametrize("what", ["deep", "compiled", "other tiles"])
+def test_networks_that_take_other_tiles_only_have_those_of_their_own(what):
+    net = CPnet([2, 4, 8, 8, 8, 8, 8] if what == "deep" else [2, 4, 8], nout=3)
+    engine = as_engine(net)
+    if what == "compiled":
+        engine.name = "compile"
+    if what == "other tiles":
+        engine.default_bsize = 256
+    stack = np.zeros((1, 512, 640, 2), np.float32)
+    free, own = (core.padded_grid(engine, stack.shape[1:3], Tiling(bsize=bsize))[1] for bsize in (0, None))
+    assert free == own
 
 
 def test_tiles_of_transformers_have_one_size():

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -439,37 +440,72 @@ def test_tiles_run_together_give_what_each_gives_alone(tmp_path, monkeypatch, wo
     assert all(len(features._tiles) <= found._session.together for features in found._session._idle)
 
 
-@pytest.mark.parametrize("threads", [2, 3, 5])
+@pytest.mark.parametrize("threads", [2, 3, 40])
 @pytest.mark.parametrize("shape", [(16, 16), (48, 208), (336, 176)])
-def test_threads_share_a_tile_with_the_same_numbers(tmp_path, threads, shape):
-    session = open_engine(["native"], lively_file(tmp_path))._session
-    tiles = np.random.default_rng(0).normal(size=(3, 2, *shape)).astype(np.float32)
+@pytest.mark.parametrize("nbase", [[2, 4, 8, 16], [1, 16, 64]])
+def test_threads_share_a_tile_with_the_same_numbers(tmp_path, monkeypatch, nbase, shape, threads):
+    monkeypatch.setattr(_native, "_WORTH_SHARING", 0)
+    torch.manual_seed(0)
+    lively(CPnet(nbase, nout=3)).save_model(tmp_path / "net")
+    session = open_engine(["native"], weights.resolve(tmp_path / "net"))._session
+    tiles = np.random.default_rng(0).normal(size=(3, nbase[0], *shape)).astype(np.float32)
     for together, alone in zip(session(tiles, threads=threads), session(tiles), strict=True):
         np.testing.assert_array_equal(together, alone)
 
 
 @pytest.mark.parametrize(
-    ("n", "calls", "threads", "rounds"),
+    ("n", "workers", "threads", "rounds"),
     [
-        (1, 1, 8, [(1, 8)]),
-        (3, 1, 8, [(3, 2)]),
-        (5, 1, 8, [(5, 1)]),
-        (8, 1, 8, [(8, 1)]),
-        (9, 1, 8, [(8, 1), (1, 8)]),
-        (9, 2, 8, [(8, 1), (1, 4)]),
-        (13, 1, 8, [(13, 1)]),
-        (1, 8, 8, [(1, 1)]),
-        (1, 20, 8, [(1, 1)]),
-        (12, 1, 16, [(8, 2), (4, 4)]),
+        (1, 8, 8, [(1, 8)]),
+        (3, 8, 8, [(3, 2)]),
+        (5, 8, 8, [(5, 1)]),
+        (8, 8, 8, [(8, 1)]),
+        (9, 8, 8, [(8, 1), (1, 8)]),
+        (9, 4, 4, [(8, 1), (1, 4)]),
+        (13, 8, 8, [(13, 1)]),
+        (3, 1, 1, [(3, 1)]),
+        (12, 8, 16, [(8, 2), (4, 4)]),
     ],
 )
-def test_tiles_that_are_left_share_the_threads(tmp_path, monkeypatch, n, calls, threads, rounds):
+def test_tiles_that_are_left_share_the_threads(tmp_path, n, workers, threads, rounds):
     found = open_engine(["native"], lively_file(tmp_path))
-    monkeypatch.setattr(found, "_workers", 8)
-    monkeypatch.setattr(found, "_threads", threads)
-    done = list(found._rounds(n, calls))
+    done = list(found._rounds(n, workers, threads))
     assert [(parts[-1].stop - parts[0].start, each) for parts, each in done] == rounds
     assert sorted(k for parts, _ in done for part in parts for k in range(part.start, part.stop)) == list(range(n))
+
+
+def test_calls_at_the_same_time_share_the_threads(tmp_path, monkeypatch):
+    found = open_engine(["native"], lively_file(tmp_path))
+    monkeypatch.setattr(found, "_workers", 4)
+    monkeypatch.setattr(found, "_threads", 4)
+    tiles = np.zeros((4, 2, 16, 16), np.float32)
+    session, lock, at_once, seen = found._session, threading.Lock(), [0], []
+
+    def run(part, **options):
+        with lock:
+            at_once[0] += 1
+            seen.append((at_once[0], options.get("threads", 1)))
+        time.sleep(0.02)
+        with lock:
+            at_once[0] -= 1
+        return session(part)
+
+    run.shares_tiles = True
+    monkeypatch.setattr(found, "_session", run)
+    found(tiles)
+    assert max(n for n, _ in seen) == 4
+    seen.clear()
+    found(tiles[:1])
+    assert seen == [(1, 4)]
+    seen.clear()
+    with found._counted():  # another call
+        found(tiles)
+        found(tiles[:1])
+    assert max(n for n, _ in seen) == 2
+    assert seen[-1] == (1, 2)
+    with pytest.raises(ZeroDivisionError), found._counted():
+        raise ZeroDivisionError
+    assert found._calls == 0
 
 
 def test_an_error_of_a_thread_that_shares_a_tile_arrives():

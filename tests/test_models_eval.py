@@ -524,12 +524,13 @@ def test_leaving_in_the_middle_stops_the_others(unet, monkeypatch):
     assert len(begun) < 10
 
 
-def test_bundled_models_run_small_images_as_a_whole_and_published_ones_as_they_were_published(tmp_path):
+@pytest.mark.parametrize("side", [250, 460])
+def test_bundled_models_run_few_large_tiles_and_published_ones_as_they_were_published(tmp_path, side):
     bundled = models.CellposeModel(pretrained_model=weights.BUNDLED)
     same = models.CellposeModel(pretrained_model=shutil.copy(bundled.pretrained_model, tmp_path / "mine.safetensors"))
-    y, x = np.mgrid[:250, :250]
+    y, x = np.mgrid[:side, :side]
     image = np.sin(y / 5) * np.sin(x / 6)
-    whole, published = (bundled.eval(image, bsize=bsize)[1][1] for bsize in (0, 224))
-    assert not np.array_equal(whole, published)
-    np.testing.assert_array_equal(bundled.eval(image)[1][1], whole)
+    few, published = (bundled.eval(image, bsize=bsize)[1][1] for bsize in (0, 224))
+    assert not np.array_equal(few, published)
+    np.testing.assert_array_equal(bundled.eval(image)[1][1], few)
     np.testing.assert_array_equal(same.eval(image)[1][1], published)

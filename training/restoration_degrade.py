@@ -11,8 +11,9 @@ Array = np.ndarray
 KINDS: dict[str, float] = {"none": 0.16, "noise": 0.2, "blur": 0.18, "undersampled": 0.18, "all": 0.28}
 # Part of the crops whose light is uneven, that have stripes, and hot pixels, beside their kind.
 UNEVEN, STRIPES, HOT = 0.12, 0.08, 0.08
-# Width of the blur in pixels where cells have a diameter of 30.
-WIDTHS = (0.5, 4.5)
+# Least width of the blur in pixels where cells have a diameter of 30, and the most. Beside other damage less of it
+# leaves nothing to restore.
+WIDTHS = {"blur": (0.5, 7.2), "all": (0.5, 3.6), "undersampled": (0.5, 2.7)}
 FACTORS = (2, 3, 4)
 # Photons at intensity 1: the published gamma distributions reach from about 2 to 130.
 PHOTONS = (1.5, 120.0)
@@ -92,9 +93,8 @@ def degrade(rng: np.random.Generator, clean: Array, diameter: float) -> Array:
     image = np.maximum(clean, 0)
     if rng.random() < UNEVEN and kind != "none":
         image = uneven_light(rng, image)
-    if kind in ("blur", "all", "undersampled"):
-        top = WIDTHS[1] * {"blur": 1.6, "all": 0.8, "undersampled": 0.6}[kind]
-        width = np.exp(rng.uniform(np.log(WIDTHS[0]), np.log(top))) * np.clip(diameter / 30, 0.4, 2.0)
+    if kind in WIDTHS:
+        width = np.exp(rng.uniform(*np.log(WIDTHS[kind]))) * np.clip(diameter / 30, 0.4, 2.0)
         shape = rng.random()
         if shape < 0.55:
             image = gaussian(image, width, width)

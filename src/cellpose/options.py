@@ -174,7 +174,9 @@ class Tiling(_Checked):
     augment: bool = option(False, "average over flipped, half-overlapping tiles")
     tile_overlap: float = option(0.1, "fraction by which neighboring tiles overlap; limited to 0.05 to 0.5")
     bsize: int | None = option(
-        None, "side of a tile in pixels; None: that of the network; 0: few large tiles, for U-Nets", low=0
+        None,
+        "side of a tile in pixels; None: that of the network (0 for bundled models); 0: few large tiles (U-Nets)",
+        low=0,
     )
 
 

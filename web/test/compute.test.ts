@@ -87,10 +87,10 @@ describe("preparation", () => {
 });
 
 describe("tiles", () => {
-  for (const { size, tile, corners, blended } of fixtures.tiles) {
+  for (const { size, few, tile, corners, blended } of fixtures.tiles) {
     it(`of ${size} are those of Python, and so are their sums`, () => {
       const [rows, columns] = size;
-      const tiles = new Tiles(rows, columns);
+      const tiles = new Tiles(rows, columns, few);
       expect([tiles.tileRows, tiles.tileColumns]).toEqual(tile);
       expect(tiles.count).toBe(corners.length);
       const image = Float32Array.from({ length: rows * columns }, (_, i) => i);

@@ -17,7 +17,7 @@ export interface Fixtures {
   }[];
   holes: { labels: Packed; min_size: number; filled: Packed }[];
   preparation: { planes: Packed; channels: [number, number]; invert: boolean; prepared: Packed }[];
-  tiles: { size: [number, number]; tile: [number, number]; corners: number[][][]; blended: Packed }[];
+  tiles: { size: [number, number]; few: boolean; tile: [number, number]; corners: number[][][]; blended: Packed }[];
   resizing: { image: Packed; size: [number, number]; resized: Packed }[];
   network: { tile: Packed; outputs: Packed; style: Packed };
 }

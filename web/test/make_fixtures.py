@@ -111,10 +111,12 @@ def preparation() -> list[dict[str, Any]]:
 def tiles() -> list[dict[str, Any]]:
     """Sizes of images, the tiles that are cut of them, and sums of outputs that are small whole numbers."""
     cases = []
-    for rows, columns in ((100, 130), (420, 433), (300, 700), (900, 450)):
+    for rows, columns, few in (
+        (100, 130, True), (420, 433, True), (300, 700, True), (900, 450, True), (300, 200, False), (250, 500, False)
+    ):  # fmt: skip
         top, bottom, left, right = transforms.get_pad_yx(rows, columns)
         height, width = rows + top + bottom, columns + left + right
-        grid = TileGrid(height, width, most=448)
+        grid = TileGrid(height, width, most=448 if few else None)
         image = np.pad(
             np.arange(rows * columns, dtype=np.float32).reshape(rows, columns), ((top, bottom), (left, right))
         )
@@ -125,7 +127,7 @@ def tiles() -> list[dict[str, Any]]:
             corners.append(grid.tile(image[None], k)[0, ::50, ::50].tolist())
         blended = average.result()[:, top : top + rows, left : left + columns]
         cases.append({
-            "size": [rows, columns], "tile": grid.tile_shape, "corners": corners,
+            "size": [rows, columns], "few": few, "tile": grid.tile_shape, "corners": corners,
             "blended": packed(blended[:, ::13, ::17]),
         })  # fmt: skip
     return cases

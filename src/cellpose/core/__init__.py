@@ -6,13 +6,14 @@ from cellpose._face.also import other_names
 from cellpose._face.door import guard
 from cellpose.core._devices import assign_device, use_gpu
 from cellpose.core._legacy import _forward, check_mkl, run_3D, run_net
-from cellpose.core._planes import padded_grid, run_planes
+from cellpose.core._planes import MOST_ROWS, padded_grid, run_planes
 from cellpose.core._volumes import VolumePlan, run_volume
 
 TORCH_ENABLED = True
 core_logger = logging.getLogger("cellpose.core")
 
 __all__ = [
+    "MOST_ROWS",
     "TORCH_ENABLED",
     "VolumePlan",
     "_forward",

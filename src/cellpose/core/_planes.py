@@ -17,12 +17,12 @@ from cellpose.nets import family_named
 from cellpose.options import Tiling
 from cellpose.transforms import TileAverage, TileGrid, iter_tiles
 
-__all__ = ["Report", "Stack", "padded_grid", "run_planes"]
+__all__ = ["MOST_ROWS", "Report", "Stack", "padded_grid", "run_planes"]
 
 FloatArray = NDArray[np.float32]
-# Tiles have up to this many pixels per side where the choice is ours, so that few pixels are seen more than once. Parts
-# of larger images may look different, and a tile has only one style.
-_MOST = 448
+# With bsize=0 tiles have up to this many pixels per side, so that few pixels are seen more than once. Parts of larger
+# images may look different, and a tile has only one style.
+MOST_ROWS = 448
 Report = Callable[[float], None]
 
 
@@ -123,10 +123,16 @@ def padded_grid(engine: Engine, size: tuple[int, int], tiling: Tiling) -> tuple[
     side = _tile_side(engine, tiling.bsize or None)
     pads = transforms.get_pad_yx(*size, min_size=None if small_tiles else (side, side))
     rows, columns = size[0] + sum(pads[:2]), size[1] + sum(pads[2:])
-    free = tiling.bsize == 0 and small_tiles
-    if free and tiling.augment and max(rows, columns) <= _MOST:
+    free = tiling.bsize == 0 and small_tiles and _takes_any_tile(engine)
+    if free and tiling.augment and max(rows, columns) <= MOST_ROWS:
         side = max(rows, columns)
-    return pads, TileGrid(rows, columns, side, tiling.tile_overlap, tiling.augment, _MOST if free else None)
+    return pads, TileGrid(rows, columns, side, tiling.tile_overlap, tiling.augment, MOST_ROWS if free else None)
+
+
+def _takes_any_tile(engine: Engine) -> bool:
+    """Whether tiles may have the sides that a grid chooses; a compiled network is compiled anew for each size."""
+    compiled = getattr(engine, "name", "") == "compile"
+    return not compiled and TileGrid.step % engine.tile_multiple == 0 and 2 * engine.default_bsize <= MOST_ROWS
 
 
 def _tile_side(engine: Engine, bsize: int | None) -> int:

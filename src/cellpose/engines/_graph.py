@@ -76,7 +76,8 @@ class GraphEngine:
 
         Every thread runs one tile at a time: its features stay in the cache of the processor, those of a batch do
         not, and no thread waits for another. Sessions that gain by a few tiles at a time (``together``) get them.
-        Where there are fewer tiles than threads, sessions that can (``shares_tiles``) run each on several threads.
+        Where two or more threads are free for each tile, sessions that can (``shares_tiles``) run each on several.
+        Calls that run at the same time share the threads.
 
         Raises
         ------
@@ -106,13 +107,14 @@ class GraphEngine:
                 job.step(len(results[0]))
 
         with self._counted() as calls:
-            for parts, each in self._rounds(n, calls):
-                if len(parts) == 1 or self._workers == 1:
+            workers = max(1, self._workers // calls)
+            for parts, each in self._rounds(n, workers, max(1, self._threads // calls)):
+                if len(parts) == 1 or workers == 1:
                     for part in parts:
                         run(part, each)
                 else:
                     # Made for each batch, at negligible cost, so that no thread outlives its use (or a fork).
-                    with ThreadPoolExecutor(min(len(parts), self._workers), "cellpose-tiles") as pool:
+                    with ThreadPoolExecutor(min(len(parts), workers), "cellpose-tiles") as pool:
                         list(pool.map(run, parts, repeat(each)))
         return outputs, styles
 
@@ -128,25 +130,25 @@ class GraphEngine:
             with self._counting:
                 self._calls -= 1
 
-    def _rounds(self, n: int, calls: int) -> Iterator[tuple[list[slice], int]]:
-        """Parts of ``n`` tiles that are run side by side, each by so many threads, while ``calls`` calls share all."""
+    def _rounds(self, n: int, workers: int, threads: int) -> Iterator[tuple[list[slice], int]]:
+        """Parts of ``n`` tiles that ``workers`` run side by side, and how many of the threads each of these has."""
         if not getattr(self._session, "shares_tiles", False):
-            yield self._parts(0, n), 1
+            yield self._parts(0, n, workers), 1
             return
-        last = n % self._workers
+        last = n % workers
         full = n - last
-        each, of_last = (max(1, self._threads // (k * calls)) for k in (min(n, self._workers), last or self._workers))
-        if full and of_last > each:
-            yield self._parts(0, full), each
-            yield self._parts(full, n), of_last
+        each, each_of_last = (max(1, threads // k) for k in (min(n, workers), last or workers))
+        if full and each_of_last > each:
+            yield self._parts(0, full, workers), each
+            yield self._parts(full, n, workers), each_of_last
         else:
-            yield self._parts(0, n), each
+            yield self._parts(0, n, workers), each
 
-    def _parts(self, first: int, end: int) -> list[slice]:
-        """Tiles that are run at a time, by threads that have equally many of them."""
+    def _parts(self, first: int, end: int, workers: int) -> list[slice]:
+        """Tiles that are run at a time, by workers that have equally many of them."""
         n = end - first
-        rounds = -(-n // (self._workers * getattr(self._session, "together", 1)))
-        edges = np.linspace(first, end, min(n, rounds * self._workers) + 1).astype(int).tolist()
+        rounds = -(-n // (workers * getattr(self._session, "together", 1)))
+        edges = np.linspace(first, end, min(n, rounds * workers) + 1).astype(int).tolist()
         return [slice(*pair) for pair in pairwise(edges)]
 
     def _check(self, tiles: FloatArray) -> None:

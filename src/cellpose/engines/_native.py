@@ -23,7 +23,7 @@ FloatArray = NDArray[np.float32]
 State = Mapping[str, FloatArray]
 _LOWEST = np.float32(0)  # the smallest output of a rectifier
 _LINE = 64  # bytes of a cache line
-_SMALL = 256**2  # pixels of a tile
+_SMALL = 256**2  # pixels of a tile; more are enough for each kernel that is read
 # Numbers of a result from which threads share a layer; for fewer it takes longer to call them.
 _WORTH_SHARING = 2**15
 
@@ -147,18 +147,16 @@ class _Features:
         self.shapes = [(shape[0] >> n, shape[1] >> n) for n in range(len(channels))]
         pixels = [y * x for y, x in self.shapes]
         self.sizes = [n * c for n, c in zip(pixels, channels, strict=True)]
-        # What is halved going down has the channels of the level before, what is doubled going up a quarter of the
-        # pixels; units may have the channels of either level.
+        # What is halved going down has the channels of the level before; what is doubled going up, fewer pixels.
         before = [channels[0] // 4, *channels]
-        self.smallest = [n * max(before[i], channels[i] // 4) for i, n in enumerate(pixels)]
-        self.most = [n * max(before[i], channels[i]) for i, n in enumerate(pixels)]
+        self.small_sizes = [n * max(before[i], channels[i] // 4) for i, n in enumerate(pixels)]
         self.deep = next((i for i, n in enumerate(pixels) if len(KERNELS) * channels[i] > n), len(pixels))
         self.shared = self.levels(0, self.deep)
         self._tiles: list[_Tile] = []
 
     def levels(self, first: int, end: int) -> tuple[list[FloatArray], ...]:
         """Places for each of some levels: two for its units, which all share, and its decoded features."""
-        middle, small = (_empty(max(sizes[first:end], default=0)) for sizes in (self.most, self.smallest))
+        middle, small = (_empty(max(sizes[first:end], default=0)) for sizes in (self.sizes, self.small_sizes))
         return [middle] * (end - first), [small] * (end - first), [_empty(size) for size in self.sizes[first:end]]
 
     def tiles(self, n: int) -> list[_Tile]:
@@ -197,7 +195,7 @@ class NativeCPnet:
         Whether the style is used.
     """
 
-    together = 2  # small tiles; more would take more memory and save little time, as would large tiles
+    together = 2  # tiles, if they are small; more, or large ones, would take more memory and save little time
     shares_tiles = True
 
     def __init__(self, state: State, nbase: Sequence[int], nout: int, *, style_on: bool = True) -> None:

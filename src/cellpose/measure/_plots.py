@@ -73,11 +73,11 @@ def _edges(values: Array) -> Array:
     return np.linspace(low, high if high > low else low + 1, n + 1)
 
 
-def _whole(axis: Any) -> None:
+def _whole_ticks(axis: Any) -> None:
     """Ticks of numbers of cells or images, which are whole."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
 
 
 def _sizes(columns: Columns) -> bytes:
@@ -95,7 +95,7 @@ def _sizes(columns: Columns) -> bytes:
     axes.set_title("Size of cells")
     axes.set_xlabel(f"{'volume' if unit in ('voxels', 'µm³') else 'area'} ({unit})")
     axes.set_ylabel("cells")
-    _whole(axes.yaxis)
+    _whole_ticks(axes.yaxis)
     axes.grid(axis="y")
     return _png(figure)
 
@@ -118,9 +118,9 @@ def _counts(images: Sequence[ImageSummary]) -> bytes:
         axes.hist(counts, _edges(counts), color=_BLUE, edgecolor="white", linewidth=0.6)
         axes.set_xlabel("cells in an image")
         axes.set_ylabel("images")
-        _whole(axes.yaxis)
+        _whole_ticks(axes.yaxis)
         axes.grid(axis="y")
-    _whole(axes.xaxis)
+    _whole_ticks(axes.xaxis)
     axes.set_title("Cells in each image")
     return _png(figure)
 
@@ -144,7 +144,7 @@ def _intensity(columns: Columns, channels: Sequence[str], names: Sequence[str]) 
     axes.set_title("Mean intensity of cells")
     axes.set_xlabel("intensity, in units of the files")
     axes.set_ylabel("cells")
-    _whole(axes.yaxis)
+    _whole_ticks(axes.yaxis)
     axes.grid(axis="y")
     if len(channels) > 1:
         axes.legend(frameon=False)

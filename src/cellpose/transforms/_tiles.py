@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,6 @@ Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 
 _LEAST_OVERLAP, _MOST_OVERLAP = 0.05, 0.5
-_STEP = 16  # sides of tiles that are not given are multiples of this, as networks need them
 _TAPER_WIDTH = 7.5  # in pixels, the softness of the fall of a tile's weight towards its edge
 _TAPER_START = 20  # in pixels from the edge, where its weight is one half
 
@@ -51,10 +50,12 @@ class TileGrid:
         Tiles overlap by half and every second one is flipped; images shorter than a tile are padded with zeros at
         their lower and right ends.
     most
-        If given, and without ``augment``: tiles are as few as tiles of up to ``most`` pixels per side can be, and no
-        larger than it takes. They overlap by as many pixels as many tiles of ``bsize`` pixels would. The fewer the
-        tiles, the fewer pixels are seen more than once.
+        If given, and without ``augment``: as few tiles as possible with at most ``most`` pixels per side, and each as
+        small as that number allows, in steps of ``step`` pixels. They overlap by as many pixels as many tiles of
+        ``bsize`` pixels would. The fewer the tiles, the fewer pixels are seen more than once.
     """
+
+    step: ClassVar[int] = 16
 
     Ly: int
     Lx: int
@@ -69,6 +70,9 @@ class TileGrid:
             raise InputError(message)
         if self.bsize < 1:
             message = f"bsize={self.bsize} is not allowed; give the side of a tile in pixels, at least 1"
+            raise OptionError(message)
+        if self.most is not None and self.most < 2 * self.bsize:
+            message = f"most={self.most} is not allowed with bsize={self.bsize}; give at least {2 * self.bsize}"
             raise OptionError(message)
         if math.isnan(self.overlap):
             message = f"tile_overlap={self.overlap} is not allowed; give a fraction between 0.05 and 0.5"
@@ -92,7 +96,7 @@ class TileGrid:
         if self.most is None or self.augment:
             return self.bsize
         count, shared = self._fewest(n, self.most), self._shared
-        return _STEP * math.ceil((n + (count - 1) * shared) / count / _STEP)
+        return self.step * math.ceil((n + (count - 1) * shared) / count / self.step)
 
     def _fewest(self, n: int, most: int) -> int:
         """Number of tiles of up to ``most`` pixels that cover ``n`` pixels."""

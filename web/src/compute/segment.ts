@@ -46,18 +46,20 @@ export class Cancelled extends Error {
 /**
  * Flows and cell probability of an image, (3, rows, columns).
  *
+ * @param fewTiles Whether tiles are few and large, as those of the bundled networks.
  * @param report Called with the fraction of tiles done.
  * @param cancelled Asked before each tile.
  */
 export async function flowsOf(
-  engine: Engine, picture: Picture, options: FlowOptions, report: (fraction: number) => void, cancelled: () => boolean,
+  engine: Engine, picture: Picture, options: FlowOptions, fewTiles: boolean, report: (fraction: number) => void,
+  cancelled: () => boolean,
 ): Promise<Flows> {
   const { rows, columns } = picture;
   const scale = engine.diamMean / (options.diameter || engine.diamLabels);
   const prepared = prepare(picture, options.channels, options.invert);
   const size = scaledSize(rows, columns, scale);
   const stack = resize(prepared.data, 2, [rows, columns], size);
-  const tiles = new Tiles(...size);
+  const tiles = new Tiles(...size, fewTiles);
   const sum = tiles.sum();
   const outputs: (Float32Array | undefined)[] = new Array(tiles.count);
   let [next, added] = [0, 0];

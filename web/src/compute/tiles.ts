@@ -1,7 +1,9 @@
 /** Cutting an image into overlapping tiles, and blending the outputs. A port of src/cellpose/transforms/_tiles.py. */
 
-const MOST = 448; // pixels per side of a tile
-const SHARED = Math.ceil(224 * (1 - 1 / 1.2)); // pixels that neighbours share, as many tiles of 224 pixels would
+const SIDE = 224; // of a tile, in pixels
+const OVERLAP = 0.1; // fraction by which neighbours overlap
+const MOST = 448; // pixels per side of a tile where there are to be few
+const SHARED = Math.ceil(SIDE * (1 - 1 / (1 + 2 * OVERLAP))); // pixels that few tiles share, as many small ones would
 const MULTIPLE = 16; // sides of padded images are multiples of this, with half of it around
 const TAPER_WIDTH = 7.5; // in pixels, how softly the weight of a tile falls towards its edge
 const TAPER_START = 20; // in pixels from the edge, where its weight is one half
@@ -14,10 +16,12 @@ export function padding(n: number): [number, number] {
   return [border + half, border + room - half];
 }
 
-/** Side of the tiles along an axis, and where they start: as few as possible, and no larger than that takes. */
-function divide(n: number): [number, number[]] {
-  const count = n <= MOST ? 1 : Math.ceil((n - SHARED) / (MOST - SHARED));
-  const side = Math.min(n, MULTIPLE * Math.ceil((n + (count - 1) * SHARED) / count / MULTIPLE));
+/** Side of the tiles along an axis, and where they start: few, and no larger than that takes, or those of a network. */
+function divide(n: number, few: boolean): [number, number[]] {
+  const most = few ? MOST : SIDE;
+  const several = few ? (n - SHARED) / (MOST - SHARED) : ((1 + 2 * OVERLAP) * n) / SIDE;
+  const count = n <= most ? 1 : Math.ceil(several);
+  const side = few ? MULTIPLE * Math.ceil((n + (count - 1) * SHARED) / count / MULTIPLE) : Math.min(n, SIDE);
   const step = (n - side) / Math.max(count - 1, 1);
   return [side, Array.from({ length: count }, (_, i) => (i === count - 1 ? n - side : Math.trunc(i * step)))];
 }
@@ -53,12 +57,13 @@ export class Tiles {
   private readonly wy: Float32Array[];
   private readonly wx: Float32Array[];
 
-  constructor(readonly rows: number, readonly columns: number) {
+  /** @param few As few tiles as possible, as the bundled networks have them; others have those of the original. */
+  constructor(readonly rows: number, readonly columns: number, few: boolean) {
     const [y, x] = [padding(rows), padding(columns)];
     [this.top, this.left] = [y[0], x[0]];
     [this.height, this.width] = [rows + y[0] + y[1], columns + x[0] + x[1]];
-    [this.tileRows, this.ys] = divide(this.height);
-    [this.tileColumns, this.xs] = divide(this.width);
+    [this.tileRows, this.ys] = divide(this.height, few);
+    [this.tileColumns, this.xs] = divide(this.width, few);
     this.count = this.ys.length * this.xs.length;
     this.wy = weights(this.ys, taper(this.tileRows), this.height);
     this.wx = weights(this.xs, taper(this.tileColumns), this.width);

@@ -39,6 +39,7 @@ const MOST_KEPT = 64e6; // pixels whose flows are kept, 12 bytes each
 const kept = new Map<number, { flows: Flows; finder: MaskFinder }>();
 
 let engine: Engine | null = null;
+let bundled = true;
 let stopped = false;
 let dynamics: Promise<DynamicsKernels> | null = null;
 
@@ -106,7 +107,7 @@ const api = {
     const gpu = wanted.engine === "webgpu" || (!wanted.engine && (await hasGpu()));
     const opened = (gpu ? await checkedGpu(weights) : null) ?? (await openThreads(weights, wanted.threads));
     engine?.close();
-    engine = opened;
+    [engine, bundled] = [opened, typeof file === "string"];
     return { engine: opened.kind, threads: opened.together };
   },
 
@@ -117,7 +118,7 @@ const api = {
     if (!engine) throw new Error("The network is not loaded.");
     stopped = false;
     const start = performance.now();
-    const flows = await flowsOf(engine, picture, options, report, () => stopped);
+    const flows = await flowsOf(engine, picture, options, bundled, report, () => stopped);
     dynamics ??= loadDynamics();
     keep(image, flows, new MaskFinder(await dynamics, flows));
     const network = (performance.now() - start) / 1000;
