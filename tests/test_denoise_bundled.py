@@ -32,6 +32,17 @@ def test_it_restores_both_channels():
     assert model.eval(image, channels=[1, 2], diameter=30).shape == (64, 64, 2)
 
 
+def test_it_runs_few_large_tiles(tmp_path):
+    model = denoise.DenoiseModel(model_type="oneclick")
+    image = np.random.default_rng(0).random((260, 470), np.float32)
+    few, small = (model.eval(image, diameter=30, bsize=bsize) for bsize in (0, 224))
+    assert not np.array_equal(few, small)
+    np.testing.assert_array_equal(model.eval(image, diameter=30), few)
+    np.testing.assert_allclose(few, small, atol=0.2)
+    denoise.restore_large(model, image, tmp_path / "restored.tif", diameter=30)
+    np.testing.assert_allclose(io.imread(tmp_path / "restored.tif"), few[..., 0], atol=1e-5)
+
+
 def test_the_card_is_that_of_the_file():
     path = weights.bundled_restorer()
     card = weights.resolve("oneclick").card

@@ -73,7 +73,7 @@ def restore_large(
 
     restorer, plane = model.restorer(), open_plane(source, channel_axis)
     _require_same_size(restorer, diameter)
-    tiling = Tiling(batch_size=batch_size, tile_overlap=tile_overlap, bsize=bsize)
+    tiling = restorer.tiles(Tiling(batch_size=batch_size, tile_overlap=tile_overlap, bsize=bsize))
     preparation = Preparation(channels, nchan=None, normalization=Normalization.of(normalize))
     stage("looking for the scale of intensities")
     rows = preparation.bands(plane)

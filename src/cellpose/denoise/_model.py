@@ -116,7 +116,8 @@ class DenoiseModel:
         self._enlarges = any("upsample" in Path(each).name for each in (name, self.pretrained_model))
         self._native = weights.read_card(Path(self.pretrained_model)).get("size") == "native"
         self._net_chan2: Any = None
-        if chan2 and Path(self.pretrained_model) != weights.bundled_restorer():  # which restores nuclei as well
+        self._bundled = Path(self.pretrained_model) == weights.bundled_restorer()
+        if chan2 and not self._bundled:  # which restores nuclei as well
             _, self._net_chan2 = self._load(f"{Path(name).name.split('_')[0]}_nuclei", engines, precision)
         self._turn = threading.Lock()
 
@@ -191,7 +192,8 @@ class DenoiseModel:
         do_3D
             Whether `x` is a volume; planes are still restored one by one.
         tile_overlap, bsize
-            Overlap and side in pixels of the tiles; None: the tile size of the network.
+            Overlap and side in pixels of the tiles; None: the tile size of the network, or 0 for the bundled one.
+            0: few tiles of up to 448 pixels per side.
         progress
             Whether to show progress bars; None: in terminals and notebooks.
 
@@ -265,7 +267,7 @@ class DenoiseModel:
         first = engine_of(self._net)
         second = first if self._net_chan2 is None else engine_of(self._net_chan2)
         turn = nullcontext() if run_side_by_side(first, second) else self._turn
-        return Restorer(first, second, self.diam_mean, self._enlarges, turn, self._native)
+        return Restorer(first, second, self.diam_mean, self._enlarges, turn, self._native, self._bundled)
 
 
 def _chosen(device: torch.device | None) -> tuple[Any, bool]:

@@ -51,6 +51,8 @@ class Restorer:
     native
         Whether the networks see images at their own size: those trained on noisy images alone know noise as the camera
         made it, not as resizing changes it.
+    few_tiles
+        Whether tiles are few and large if no side is given: those of the bundled network.
     """
 
     engine: Engine
@@ -59,6 +61,12 @@ class Restorer:
     enlarges: bool
     turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
     native: bool = False
+    few_tiles: bool = False
+
+    def tiles(self, tiling: Tiling | None) -> Tiling:
+        """The tiles to use."""
+        tiling = tiling or Tiling()
+        return replace(tiling, bsize=0) if self.few_tiles and tiling.bsize is None else tiling
 
     def ratio(self, diameter: float | None) -> float:
         """How much larger than the image the restored one is."""
@@ -93,7 +101,7 @@ class Restorer:
         stack = _enlarged(preparation.arranged(image), replace(preparation, scale=ratio))
         if _has_no_second_channel(stack, preparation.channels):
             stack = np.ascontiguousarray(stack[..., :1])
-        channels = stack.shape[-1]
+        channels, tiling = stack.shape[-1], self.tiles(tiling)
         for c in range(channels):
             part = None if report is None else _part(report, c, channels)
             seen = replace(preparation, scale=self.seen_scale(diameter, rescale, c))
@@ -114,7 +122,7 @@ def _enlarged(stack: FloatArray, preparation: Preparation) -> FloatArray:
 
 
 def _restore(
-    engine: Engine, channel: FloatArray, preparation: Preparation, tiling: Tiling | None, report: Report | None
+    engine: Engine, channel: FloatArray, preparation: Preparation, tiling: Tiling, report: Report | None
 ) -> None:
     """Restore one channel (plane, y, x, 1) in place."""
     planes = preparation.normalised(channel, own=True)
