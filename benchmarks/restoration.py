@@ -226,7 +226,7 @@ def table(results: dict[str, Any], score: int, digits: int) -> str:
     """A row for each setting, a column for each method."""
     names = list(results)
     lines = [["", *names], ["---"] * (len(names) + 1)]
-    for setting in results["direct"]:
+    for setting in results[names[0]]:
         means = [results[name].get(setting) for name in names]
         lines.append([setting, *(f"{np.mean(m, axis=0)[score]:.{digits}f}" if m else "–" for m in means)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -267,7 +267,7 @@ def main() -> None:
         + ", ".join(f"{n} {kind}" for kind, n in _counted([one.kind for one in everything]).items()),
         *(f"{name}\n\n{table(results, k, d)}" for k, (name, d) in enumerate((("AP@0.5", 3), ("PSNR", 1), ("SSIM", 3)))),
     ]
-    if "model" in results:
+    if {"model", "direct"} <= set(results):
         parts.append(verdict(results, "model"))
     sys.stdout.write("\n\n".join(parts) + "\n")
 

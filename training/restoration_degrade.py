@@ -8,12 +8,11 @@ import numpy as np
 Array = np.ndarray
 
 #: Share of the crops that get each kind of degradation.
-KINDS: dict[str, float] = {"none": 0.16, "noise": 0.2, "blur": 0.18, "undersampled": 0.18, "all": 0.28}
+KINDS: dict[str, float] = {"none": 0.22, "noise": 0.26, "blur": 0.15, "undersampled": 0.15, "all": 0.22}
 # Part of the crops whose light is uneven, that have stripes, and hot pixels, beside their kind.
 UNEVEN, STRIPES, HOT = 0.12, 0.08, 0.08
-# Least width of the blur in pixels where cells have a diameter of 30, and the most. Beside other damage less of it
-# leaves nothing to restore.
-WIDTHS = {"blur": (0.5, 7.2), "all": (0.5, 3.6), "undersampled": (0.5, 2.7)}
+# Width of the blur in pixels where cells have a diameter of 30.
+WIDTHS = (0.5, 4.5)
 FACTORS = (2, 3, 4)
 # Photons at intensity 1: the published gamma distributions reach from about 2 to 130.
 PHOTONS = (1.5, 120.0)
@@ -93,8 +92,9 @@ def degrade(rng: np.random.Generator, clean: Array, diameter: float) -> Array:
     image = np.maximum(clean, 0)
     if rng.random() < UNEVEN and kind != "none":
         image = uneven_light(rng, image)
-    if kind in WIDTHS:
-        width = np.exp(rng.uniform(*np.log(WIDTHS[kind]))) * np.clip(diameter / 30, 0.4, 2.0)
+    if kind in ("blur", "all", "undersampled"):
+        top = WIDTHS[1] * (1.0 if kind == "blur" else 0.6)
+        width = np.exp(rng.uniform(np.log(WIDTHS[0]), np.log(top))) * np.clip(diameter / 30, 0.4, 2.0)
         shape = rng.random()
         if shape < 0.55:
             image = gaussian(image, width, width)
@@ -103,7 +103,7 @@ def degrade(rng: np.random.Generator, clean: Array, diameter: float) -> Array:
         else:
             image = gaussian(image, width, width * rng.uniform(0.1, 0.6))
     small = image
-    if kind == "undersampled" or (kind == "all" and rng.random() < 0.7):
+    if kind == "undersampled" or (kind == "all" and rng.random() < 0.5):
         small = undersample(image, int(rng.choice(FACTORS)), binned=bool(rng.random() < 0.6))
     if kind in ("noise", "all") or (kind in ("blur", "undersampled") and rng.random() < 0.5):
         low = PHOTONS[0] if kind == "noise" else 2 * PHOTONS[0]
