@@ -212,6 +212,12 @@ def test_wrong_options_are_refused_with_a_reason(client, segmented, options, rea
         client.segment(segmented, **options)
 
 
+@pytest.mark.parametrize("use", ["segment", "image", "threshold", "masks", "delete"])
+def test_a_path_in_place_of_an_id_is_told_what_to_do(client, use):
+    with pytest.raises(InputError, match=r"'cells\.tif' is not the id.*client\.upload"):
+        getattr(client, use)("cells.tif")
+
+
 def test_what_is_deleted_is_gone(client, served, picture, tmp_path):
     io.imsave(tmp_path / "a.png", picture)
     image = client.upload(tmp_path / "a.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -106,7 +107,7 @@ class Client:
         DownloadError
             As `upload`.
         """
-        job = self._json("POST", f"images/{image}/segmentation", body=options)
+        job = self._json("POST", _place(image, "segmentation"), body=options)
         while job["state"] not in _ENDED:
             time.sleep(_WAIT_S)
             job = self._json("GET", f"jobs/{job['id']}")
@@ -121,15 +122,15 @@ class Client:
 
     def image(self, image: str) -> dict[str, Any]:
         """Facts about an image."""
-        return dict(self._json("GET", f"images/{image}"))
+        return dict(self._json("GET", _place(image)))
 
     def threshold(self, image: str, **thresholds: Any) -> dict[str, Any]:
         """Recompute the cells with other thresholds, without the network; return facts about them."""
-        return dict(self._json("PATCH", f"images/{image}/segmentation", body=thresholds))
+        return dict(self._json("PATCH", _place(image, "segmentation"), body=thresholds))
 
     def click(self, image: str, x: int, y: int, frame: int = 0) -> dict[str, Any]:
         """Remove the cell at a pixel, or add one there; return the changes."""
-        return dict(self._json("POST", f"images/{image}/cells", body={"x": x, "y": y, "frame": frame}))
+        return dict(self._json("POST", _place(image, "cells"), body={"x": x, "y": y, "frame": frame}))
 
     def masks(self, image: str) -> npt.NDArray[np.int32]:
         """The labels of an image, int32, ``(Y, X)``, or ``(plane, Y, X)`` if it has several planes or times."""
@@ -139,7 +140,7 @@ class Client:
 
     def download(self, image: str, form: str, path: str | os.PathLike[str]) -> Path:
         """Write a result to a file, replacing an existing one; ``form`` is one of the formats in `about`, or "zip"."""
-        return self._write(self._send("GET", f"images/{image}/results/{form}"), path)
+        return self._write(self._send("GET", _place(image, f"results/{form}")), path)
 
     def download_all(self, images: Iterable[str], path: str | os.PathLike[str], forms: Iterable[str] = ()) -> Path:
         """Write the results of several images to one ZIP archive."""
@@ -148,7 +149,7 @@ class Client:
 
     def delete(self, image: str) -> None:
         """Delete an image and all its results."""
-        self._send("DELETE", f"images/{image}")
+        self._send("DELETE", _place(image))
 
     @staticmethod
     def _write(content: bytes, path: str | os.PathLike[str]) -> Path:
@@ -163,6 +164,14 @@ class Client:
     def _send(self, method: str, place: str, **words: Any) -> bytes:
         with _in_our_errors(self._api.server):
             return self._api.ask(method, place, **words)
+
+
+def _place(image: str, what: str = "") -> str:
+    """Where the server has an image, or something of it; a path here is a common mistake."""
+    if not re.fullmatch(r"[\w-]+", str(image)):
+        message = f"{str(image)!r} is not the id of an image; upload the file first: image = client.upload(path)"
+        raise InputError(message)
+    return "/".join(filter(None, ("images", image, what)))
 
 
 @contextmanager
