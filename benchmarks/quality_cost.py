@@ -31,7 +31,7 @@ MODELS = ("generalist", "nuclei-cells")
 WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "": ({}, {}),
     "8 bits": ({"precision": "int8"}, {}),
-    "automatic diameter": ({"automatic": True}, {}),
+    "automatic diameter": ({"automatic": True}, {"diameter": None}),
     "tiles of 224 pixels": ({}, {"bsize": 224}),
     "averaged over flipped tiles": ({}, {"augment": True}),
 }
