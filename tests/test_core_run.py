@@ -102,6 +102,15 @@ def test_tiles_of_transformers_have_one_size():
     np.testing.assert_array_equal(whole, given)
 
 
+@pytest.mark.parametrize("size", [(70, 90), (432, 200), (440, 500)])
+def test_augmented_tiles_of_free_size_turn_flows_back(size):
+    stack = np.random.default_rng(0).random((1, *size, 2)).astype(np.float32)
+    plain, turned = (core.run_net(Local(), stack, bsize=0, augment=augment)[0] for augment in (False, True))
+    np.testing.assert_allclose(turned[..., 2], plain[..., 2], atol=1e-6)
+    with pytest.raises(OptionError, match="exclude each other"):
+        transforms.TileGrid(100, 100, augment=True, most=448)
+
+
 def test_augmented_tiles_turn_flows_back():
     stack = np.random.default_rng(0).random((1, 70, 90, 2)).astype(np.float32)
     plain, _ = core.run_net(Local(), stack, bsize=64)

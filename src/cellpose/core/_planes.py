@@ -124,9 +124,10 @@ def padded_grid(engine: Engine, size: tuple[int, int], tiling: Tiling) -> tuple[
     pads = transforms.get_pad_yx(*size, min_size=None if small_tiles else (side, side))
     rows, columns = size[0] + sum(pads[:2]), size[1] + sum(pads[2:])
     free = tiling.bsize == 0 and small_tiles and _takes_any_tile(engine)
+    most = MOST_ROWS if free and not tiling.augment else None
     if free and tiling.augment and max(rows, columns) <= MOST_ROWS:
         side = max(rows, columns)
-    return pads, TileGrid(rows, columns, side, tiling.tile_overlap, tiling.augment, MOST_ROWS if free else None)
+    return pads, TileGrid(rows, columns, side, tiling.tile_overlap, tiling.augment, most)
 
 
 def _takes_any_tile(engine: Engine) -> bool:

@@ -50,7 +50,7 @@ class TileGrid:
         Tiles overlap by half and every second one is flipped; images shorter than a tile are padded with zeros at
         their lower and right ends.
     most
-        If given, and without ``augment``: as few tiles as possible with at most ``most`` pixels per side, and each as
+        If given, which ``augment`` does not allow: as few tiles as possible with at most ``most`` pixels per side, and each as
         small as that number allows, in steps of ``step`` pixels. They overlap by as many pixels as many tiles of
         ``bsize`` pixels would. The fewer the tiles, the fewer pixels are seen more than once.
     """
@@ -70,6 +70,9 @@ class TileGrid:
             raise InputError(message)
         if self.bsize < 1:
             message = f"bsize={self.bsize} is not allowed; give the side of a tile in pixels, at least 1"
+            raise OptionError(message)
+        if self.most is not None and self.augment:
+            message = "most and augment exclude each other: tiles that are averaged have one size; leave one out"
             raise OptionError(message)
         if self.most is not None and self.most < 2 * self.bsize:
             message = f"most={self.most} is not allowed with bsize={self.bsize}; give at least {2 * self.bsize}"
@@ -93,7 +96,7 @@ class TileGrid:
 
     def _side(self, n: int) -> int:
         """Side in pixels of the tiles along an axis of ``n`` pixels."""
-        if self.most is None or self.augment:
+        if self.most is None:
             return self.bsize
         count, shared = self._fewest(n, self.most), self._shared
         return self.step * math.ceil((n + (count - 1) * shared) / count / self.step)
