@@ -50,9 +50,9 @@ class TileGrid:
         Tiles overlap by half and every second one is flipped; images shorter than a tile are padded with zeros at
         their lower and right ends.
     most
-        If given, which ``augment`` does not allow: as few tiles as possible with at most ``most`` pixels per side, and each as
-        small as that number allows, in steps of ``step`` pixels. They overlap by as many pixels as many tiles of
-        ``bsize`` pixels would. The fewer the tiles, the fewer pixels are seen more than once.
+        If given, which ``augment`` does not allow: as few tiles as possible with at most ``most`` pixels per side, and
+        each as small as that number allows, in steps of ``step`` pixels. They overlap by as many pixels as many tiles
+        of ``bsize`` pixels would. The fewer the tiles, the fewer pixels are seen more than once.
     """
 
     step: ClassVar[int] = 16
