@@ -28,11 +28,13 @@ FEWEST = 3  # cells of a plane that counts
 
 def learn(planes: np.ndarray, folder: Path, epochs: int) -> Path:
     """A network trained on the planes."""
+    images = folder / "planes"
+    images.mkdir()
     for z, plane in enumerate(planes):
-        io.imsave(str(folder / f"plane_{z:04d}.tif"), plane)
-    command = ["-m", "cellpose.denoise", "--self", "--dir", str(folder), "--n_epochs", str(epochs)]
+        io.imsave(str(images / f"plane_{z:04d}.tif"), plane)
+    command = ["-m", "cellpose.denoise", "--self", "--dir", str(images), "--n_epochs", str(epochs)]
     subprocess.run([sys.executable, *command, "--model_name_out", "learned"], check=True)
-    return next(path for path in (folder / "models").iterdir() if path.stem == "learned")
+    return folder / "models" / "learned"
 
 
 def network(name: str, diameter: float | None) -> Callable[[np.ndarray], np.ndarray]:
