@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import AxesError, InputError
-from cellpose.transforms._tiles import _TAPER_WIDTH, Array, Float32, TileGrid, _tapers, _unflip
+from cellpose.transforms._tiles import _TAPER_WIDTH, Array, Float32, TileGrid, _taper, _unflip
 
 __all__ = [
     "_taper_mask",
@@ -142,5 +142,5 @@ def _taper_mask(ly: int = 224, lx: int = 224, sig: float = _TAPER_WIDTH) -> npt.
 
     Smaller tiles get the middle of the mask of a tile of 224 x 224 pixels.
     """
-    ty, tx = _tapers(ly, lx, sig)
+    ty, tx = (_taper(n, max(ly, lx), sig) for n in (ly, lx))
     return np.outer(ty, tx)

@@ -310,14 +310,9 @@ def _unflip(y: Array, flip_y: bool, flip_x: bool) -> Array:
     return out
 
 
-def _taper(n: int, sig: float = _TAPER_WIDTH) -> npt.NDArray[np.float64]:
-    """Weights along a side of ``n`` pixels: the middle of those of 224 pixels, if there are fewer."""
-    return _tapers(n, n, sig)[0]
-
-
-def _tapers(ly: int, lx: int, sig: float = _TAPER_WIDTH) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    side = max(224, ly, lx)
+def _taper(n: int, longest: int = 0, sig: float = _TAPER_WIDTH) -> npt.NDArray[np.float64]:
+    """Weights of ``n`` pixels: the middle of those along a side of 224 pixels, or of ``longest`` or ``n`` if larger."""
+    side = max(224, longest, n)
     distance = np.abs(np.arange(side) - (side - 1) / 2)
-    taper = 1.0 / (1.0 + np.exp((distance - (side / 2 - _TAPER_START)) / sig))
-    cut = [taper[side // 2 - n // 2 : side // 2 + n // 2 + n % 2] for n in (ly, lx)]
-    return cut[0], cut[1]
+    taper: npt.NDArray[np.float64] = 1.0 / (1.0 + np.exp((distance - (side / 2 - _TAPER_START)) / sig))
+    return taper[side // 2 - n // 2 : side // 2 + n // 2 + n % 2]
