@@ -39,9 +39,7 @@ Array = np.ndarray
 
 SIDE = 256  # of the parts of images that are looked at; smaller images are taken whole
 BACKGROUND = 0.1  # light everywhere, in units of the contrast
-# Every n-th image of a kind is taken, at most so many.
-MOST_PER_KIND = 2
-SYNTHETIC_SEED = 20_000  # none of the training's
+SYNTHETIC_SEEDS = {"test": 20_000, "val": 21_000}  # none of the training's
 STRENGTHS = ("weak", "middle", "strong")
 
 
@@ -89,18 +87,18 @@ class Sample:
     diameter: float
 
 
-def samples(data: Path, split: str, n_synthetic: int) -> Iterator[Sample]:
-    """Parts of images of the split, some of each kind, and synthetic images."""
+def samples(data: Path, split: str, per_kind: int, n_synthetic: int) -> Iterator[Sample]:
+    """Parts of images of the split, every n-th of a kind and at most so many, and synthetic images."""
     by_kind: dict[str, list[dict[str, str]]] = {}
     for row in read_split(data, split):
         by_kind.setdefault(kind_of(row["source"], row["group"]), []).append(row)
     for kind, rows in sorted(by_kind.items()):
-        for row in rows[:: -(-len(rows) // MOST_PER_KIND)]:
+        for row in rows[:: -(-len(rows) // per_kind)]:
             image, masks = find_pair(data, row)
             yield sample(kind, network_channels(read_image(image))[0], read_masks(masks))
     for index in range(n_synthetic):
         kind = synthetic.KINDS[index % len(synthetic.KINDS)]
-        made = synthetic.sample(np.random.default_rng([SYNTHETIC_SEED, index]), (SIDE, SIDE), kind)
+        made = synthetic.sample(np.random.default_rng([SYNTHETIC_SEEDS[split], index]), (SIDE, SIDE), kind)
         yield sample("synthetic", network_channels(np.moveaxis(made.image, 0, -1))[0], made.masks)
 
 
@@ -251,7 +249,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("restoration.json"))
     parser.add_argument("--model", default="oneclick", help="name or path of the restoration model")
     parser.add_argument("--split", default="test", choices=("test", "val"))
-    parser.add_argument("--synthetic", type=int, default=6, help="number of synthetic images")
+    parser.add_argument("--per-kind", type=int, default=6, help="number of images of each kind, at most")
+    parser.add_argument("--synthetic", type=int, default=18, help="number of synthetic images")
     parser.add_argument("--methods", nargs="+", help="measure only these, by their names; the model is called model")
     parser.add_argument("--settings", nargs="+", help="measure only these, by their names")
     args = parser.parse_args()
@@ -259,7 +258,7 @@ def main() -> None:
     chosen = {name: each for name, each in methods.items() if not args.methods or name in args.methods}
     if "model" in chosen:
         chosen["model"] = network(args.model)
-    everything = list(samples(args.data, args.split, args.synthetic))
+    everything = list(samples(args.data, args.split, args.per_kind, args.synthetic))
     which = [each for each in settings() if not args.settings or each.name in args.settings]
     results = measure(chosen, everything, args.out, which)
     parts = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from cellpose import synthetic
+from cellpose import nets, synthetic, weights
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "training"
 
@@ -334,3 +336,76 @@ def test_a_wider_network_begins_with_the_same_function_and_different_channels(sc
     assert float((before - after).abs().max()) < 1e-4 * float(before.abs().max())  # rounding of float32
     first, second = wide.net.state_dict()["downsample.down.res_down_1.conv.conv_0.2.weight"].chunk(2, dim=1)
     assert not torch.allclose(first, second)
+
+
+def test_kernels_step_in_all_directions_alike(scripts):
+    """The step of a kernel is nearly orthogonal, however unlike its gradients, and as large as one of AdamW."""
+    module = importlib.import_module("optimizers")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(8, 6, 3), torch.nn.BatchNorm2d(6), torch.nn.Conv2d(6, 1, 1))
+    net = net.to(memory_format=torch.channels_last)
+    optimizer = module.MuonAndAdamW(net, lr=0.01, weight_decay=0.0)
+    assert [kernel is net[0].weight for kernel in optimizer.kernels] == [True]  # the last layer has one row only
+    before = net[0].weight.detach().clone()
+    net[0].weight.grad = torch.randn(6, 8, 3, 3) * torch.logspace(-1, 0.5, 6)[:, None, None, None]
+    net[2].weight.grad = torch.ones_like(net[2].weight)
+    kept, scale = net[2].weight.detach().clone(), net[1].weight.detach().clone()
+    optimizer.step()
+    change = before - net[0].weight.detach()
+    strengths = torch.linalg.svdvals(change.flatten(1)) / (0.01 * 0.2 * 72**0.5)
+    assert strengths.min() > 0.5
+    assert strengths.max() < 1.5
+    assert torch.allclose(net[2].weight, kept - 0.01)  # the first step of AdamW is the rate
+    assert torch.equal(net[1].weight, scale)
+    optimizer.zero_grad()
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_kernels_that_moved_are_noticed(scripts):
+    module = importlib.import_module("optimizers")
+    net = torch.nn.Conv2d(8, 6, 3).to(memory_format=torch.channels_last)
+    optimizer = module.MuonAndAdamW(net, lr=0.01, weight_decay=0.0)
+    net.weight.data = net.weight.data.clone()
+    with pytest.raises(RuntimeError, match="no longer where"):
+        optimizer.step()
+
+
+@pytest.fixture
+def restoration(scripts, monkeypatch):
+    module = importlib.import_module("train_restoration")
+    monkeypatch.setattr(module.signal, "signal", lambda *_: None)
+    return module
+
+
+RESTORATION = "--size 64 --batch 2 --width 4 --threads 1 --float32 --judge nuclei-cells --judge-from 1"
+
+
+def test_restoration_is_trained_and_goes_on(packed, restoration, tmp_path):
+    """It begins as a network that changes nothing, learns with all losses, and goes on where it was."""
+    begun = f"--packed {packed} --out {tmp_path} {RESTORATION} --minutes"
+    for minutes in (0.02, 0.04):
+        restoration.main([*begun.split(), str(minutes)])
+    lines = [json.loads(line) for line in (tmp_path / "args.jsonl").read_text().splitlines()]
+    assert [line["from_step"] > 0 for line in lines] == [False, True]
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert all(np.isfinite(float(rows[-1][name])) for name in ("rec", "seg", "per"))
+    shipped = nets.CPnet([1, 4, 8, 16, 32], nout=1)
+    shipped.load_state_dict(weights.load_state_dict(tmp_path / "final.safetensors"))
+    noisy = torch.rand(1, 1, 64, 64)
+    assert (shipped.eval()(noisy)[0] - noisy).square().mean() < 0.5
+
+
+@pytest.mark.slow
+def test_processes_share_a_batch_of_restoration(packed, tmp_path):
+    """Two processes begin with one network, agree on the end, and write one run."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = [str(SCRIPTS / "train_restoration.py"), "--packed", str(packed), "--out", str(tmp_path)]
+    source = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS.parent / "src"), str(SCRIPTS)])}
+    done = subprocess.run(
+        [*command, *script, *RESTORATION.split(), "--minutes", "0.05"],
+        env=source, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "args.jsonl").read_text().splitlines()) == 1
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] > 0
+    assert not list(tmp_path.glob("*.part"))

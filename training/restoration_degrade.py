@@ -8,7 +8,7 @@ import numpy as np
 Array = np.ndarray
 
 #: Share of the crops that get each kind of degradation.
-KINDS: dict[str, float] = {"none": 0.22, "noise": 0.26, "blur": 0.15, "undersampled": 0.15, "all": 0.22}
+KINDS: dict[str, float] = {"none": 0.12, "noise": 0.23, "blur": 0.14, "undersampled": 0.18, "all": 0.33}
 # Part of the crops whose light is uneven, that have stripes, and hot pixels, beside their kind.
 UNEVEN, STRIPES, HOT = 0.12, 0.08, 0.08
 # Width of the blur in pixels where cells have a diameter of 30.
@@ -103,7 +103,7 @@ def degrade(rng: np.random.Generator, clean: Array, diameter: float) -> Array:
         else:
             image = gaussian(image, width, width * rng.uniform(0.1, 0.6))
     small = image
-    if kind == "undersampled" or (kind == "all" and rng.random() < 0.5):
+    if kind == "undersampled" or (kind == "all" and rng.random() < 0.75):
         small = undersample(image, int(rng.choice(FACTORS)), binned=bool(rng.random() < 0.6))
     if kind in ("noise", "all") or (kind in ("blur", "undersampled") and rng.random() < 0.5):
         low = PHOTONS[0] if kind == "noise" else 2 * PHOTONS[0]

@@ -31,6 +31,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from bundled_crops import Crops, DeviceCrops, prefetch
 from bundled_data import manifest, pack
+from optimizers import MuonAndAdamW
 
 from cellpose import nets, weights
 
@@ -45,7 +46,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the sources and split.csv, or a bundle")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
-    parser.add_argument("--steps", type=int, default=12000, help="number of optimiser steps in all")
+    parser.add_argument("--steps", type=int, default=12000, help="number of optimizer steps in all")
     parser.add_argument("--cooldown", type=int, default=3000, help="last steps, in which the learning rate falls to 0")
     parser.add_argument("--warmup", type=int, default=200, help="first steps, in which the learning rate rises")
     parser.add_argument("--minutes", type=float, help="length of the run in minutes instead of --steps")
@@ -81,7 +82,7 @@ class State:
 
     net: torch.nn.Module
     mean: torch.nn.Module
-    optimiser: torch.optim.Optimizer
+    optimizer: MuonAndAdamW
     step: int = 0
     cpu_s: float = 0.0
     wall_s: float = 0.0
@@ -97,7 +98,7 @@ class State:
     def save(self, path: Path) -> None:
         """Write a checkpoint in one go: an interrupted write leaves the old one."""
         content = {
-            "net": self.net.state_dict(), "mean": self.mean.state_dict(), "optimiser": self.optimiser.state_dict(),
+            "net": self.net.state_dict(), "mean": self.mean.state_dict(), "optimizer": self.optimizer.state_dict(),
             "step": self.step, "cpu_s": self.cpu_s, "wall_s": self.wall_s, "best": self.best,
         }  # fmt: skip
         write(content, path)
@@ -105,7 +106,7 @@ class State:
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""
         content = torch.load(path, map_location="cpu", weights_only=True)
-        for name in ("net", "mean", "optimiser"):
+        for name in ("net", "mean", "optimizer"):
             getattr(self, name).load_state_dict(content[name])
         for name in ("step", "cpu_s", "wall_s", "best"):
             setattr(self, name, content[name])
@@ -130,7 +131,7 @@ def compile_network(state: State, args: argparse.Namespace) -> None:
         print(f"not compiled: {type(error).__name__}: {error}", flush=True)
         state.compiled = None
     state.net.load_state_dict(before)
-    state.optimiser.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad(set_to_none=True)
     print(
         f"compiled in {time.monotonic() - began:.0f} s" if state.compiled is not None else "trained without", flush=True
     )
@@ -211,13 +212,7 @@ def build(args: argparse.Namespace) -> State:
     )
     mean.load_state_dict(net.state_dict())
     mean.eval()
-    learnt = [p for p in net.parameters() if p.requires_grad]
-    # Scales and biases are not pulled towards 0: that would only fight the batch normalisation.
-    groups = [
-        {"params": [p for p in learnt if p.ndim > 1], "weight_decay": args.weight_decay},
-        {"params": [p for p in learnt if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return State(net, mean, torch.optim.AdamW(groups, lr=args.learning_rate))
+    return State(net, mean, MuonAndAdamW(net, args.learning_rate, args.weight_decay))
 
 
 @torch.no_grad()
@@ -263,18 +258,18 @@ def wait_for_all() -> None:
 
 
 def train_step(state: State, images: torch.Tensor, target: torch.Tensor, args: argparse.Namespace) -> torch.Tensor:
-    """One step of the optimiser; flow and cell terms of the loss."""
+    """One step of the optimizer; flow and cell terms of the loss."""
     x = images.to(memory_format=torch.channels_last)
-    for group in state.optimiser.param_groups:
+    for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(state, args)
     with torch.autocast(args.device.split(":")[0], torch.bfloat16, enabled=not args.float32):
         y = state.forward(x)
     flow_term, cell_term = loss_terms(y, target)
-    state.optimiser.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad(set_to_none=True)
     (flow_term + cell_term).backward()
     share_gradients(state.net)
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 5.0)
-    state.optimiser.step()
+    state.optimizer.step()
     update_mean(state, args.ema)
     return torch.stack([flow_term, cell_term]).detach()
 
@@ -349,7 +344,7 @@ def run(state: State, args: argparse.Namespace) -> None:
         if state.step % 50 == 0 or last:
             flow, cell = (sums / count).tolist()
             row = {
-                "step": state.step, "learning_rate": f"{state.optimiser.param_groups[0]['lr']:.6f}",
+                "step": state.step, "learning_rate": f"{state.optimizer.param_groups[0]['lr']:.6f}",
                 "loss": f"{flow + cell:.4f}", "flow_loss": f"{flow:.4f}", "cell_loss": f"{cell:.4f}",
                 "cpu_s": f"{state.cpu_s:.0f}", "wall_s": f"{state.wall_s:.0f}",
             }  # fmt: skip

@@ -2,6 +2,8 @@
 
     python training/train_restoration.py --packed PACKED --out RUN --init WEIGHTS --minutes 90
 
+    python -m torch.distributed.run --standalone --nproc-per-node 2 training/train_restoration.py --threads 1 ...
+
 ``PACKED`` is a folder of packed images as ``train_bundled.py`` makes it (images of the split ``train`` and synthetic
 ones); ``RUN`` gets ``checkpoint.pt``, ``log.csv`` and ``args.jsonl``. The same command goes on where it was stopped.
 
@@ -27,15 +29,27 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import torch.distributed as dist
 from bundled_crops import Crops, prefetch, vary_intensity
 from bundled_data import manifest
+from optimizers import MuonAndAdamW
 from restoration_degrade import degrade
 from torch import nn
-from train_bundled import State, append, half, update_mean, write
+from train_bundled import (
+    State,
+    agreed,
+    append,
+    half,
+    place_among_processes,
+    share_gradients,
+    update_mean,
+    wait_for_all,
+    write,
+)
 
 from cellpose import denoise, nets, weights
 
-# Degraded images are normalised over more than what the network sees, as whole images are.
+# Degraded images are normalized over more than what the network sees, as whole images are.
 CONTEXT = 192
 # A crop with less contrast than this part of its image is not stretched to the full range.
 SMALLEST_RANGE = 0.25
@@ -72,7 +86,7 @@ class DegradedCrops(Crops):
     """Clean crops, the same degraded, and targets; the same (seed, step) always gives the same batch."""
 
     def __init__(self, packed: Path, seed: int, size: int, batch: int) -> None:
-        super().__init__(packed, seed, CONTEXT, batch, diam_mean=30.0, near_native=0.45, exact=0.35)
+        super().__init__(packed, seed, CONTEXT, batch, diam_mean=30.0, near_native=0.3, exact=0.15)
         self.inner = slice((CONTEXT - size) // 2, (CONTEXT - size) // 2 + size)
 
     def sample(self, step: int, place: int) -> tuple[np.ndarray, np.ndarray]:
@@ -90,11 +104,11 @@ class DegradedCrops(Crops):
         if side != CONTEXT:
             degraded = cv2.resize(degraded, (CONTEXT, CONTEXT), interpolation=cv2.INTER_LINEAR)
         gain, offset = rng.uniform(0.85, 1.15), rng.uniform(-0.05, 0.05)
-        both = np.stack([normalised(degraded), np.clip(normalised(clean), -0.2, BRIGHTEST)]) * gain + offset
+        both = np.stack([normalized(degraded), np.clip(normalized(clean), -0.2, BRIGHTEST)]) * gain + offset
         return both[:, self.inner, self.inner].astype(np.float32), target[:3, self.inner, self.inner]
 
 
-def normalised(image: np.ndarray) -> np.ndarray:
+def normalized(image: np.ndarray) -> np.ndarray:
     low, high = np.percentile(image, (1, 99))
     return (image - low) / max(high - low, SMALLEST_RANGE)
 
@@ -163,12 +177,7 @@ def build(args: argparse.Namespace, crops: DegradedCrops) -> State:
     if not (args.out / "checkpoint.pt").exists():
         begin(net, args.init, (crops(-step - 1 + 10**6)[0][:, :1] for step in range(12)))
     mean.load_state_dict(net.state_dict())
-    learnt = [p for p in net.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in learnt if p.ndim > 1], "weight_decay": args.weight_decay},
-        {"params": [p for p in learnt if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return State(net.eval(), mean.eval(), torch.optim.AdamW(groups, lr=args.learning_rate))
+    return State(net.eval(), mean.eval(), MuonAndAdamW(net, args.learning_rate, args.weight_decay))
 
 
 def learning_rate(state: State, args: argparse.Namespace) -> float:
@@ -206,14 +215,15 @@ def perceptual(clean: torch.Tensor, judge: nn.Module, features: list[torch.Tenso
 
 
 def train_step(state: State, judge: nn.Module, batch: Any, args: argparse.Namespace) -> dict[str, float]:
-    """One step of the optimiser; the terms of the loss."""
-    for group in state.optimiser.param_groups:
+    """One step of the optimizer; the terms of the loss."""
+    for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(state, args)
     terms = losses(state, judge, batch, args)
-    state.optimiser.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad(set_to_none=True)
     torch.stack(list(terms.values())).sum().backward()
+    share_gradients(state.net)
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 1.0)
-    state.optimiser.step()
+    state.optimizer.step()
     update_mean(state, args.ema)
     return {name: float(term.detach()) for name, term in terms.items()}
 
@@ -226,23 +236,28 @@ def run(state: State, args: argparse.Namespace, crops: DegradedCrops) -> None:
     judge = denoise.one_chan_cellpose("cpu", pretrained_model=args.judge).to(memory_format=torch.channels_last)
     cpu0, wall0, cpu_before, wall_before = time.process_time(), time.monotonic(), state.cpu_s, state.wall_s
     sums: dict[str, list[float]] = {}
+    first = place_among_processes()[0] == 0
     for _step, batch in prefetch(crops, state.step, sys.maxsize):
         for name, value in train_step(state, judge, batch, args).items():
             sums.setdefault(name, []).append(value)
         state.step += 1
         state.cpu_s = cpu_before + time.process_time() - cpu0
-        state.wall_s = wall_before + time.monotonic() - wall0
-        over = state.wall_s >= args.minutes * 60
-        if state.step % 25 == 0 or over or stop:
-            row = {"step": state.step, "learning_rate": f"{state.optimiser.param_groups[0]['lr']:.6f}"}
+        state.wall_s, told = agreed(wall_before + time.monotonic() - wall0, bool(stop))
+        over = state.wall_s >= args.minutes * 60 or bool(told)
+        if not first:
+            if over:
+                return
+            continue
+        if state.step % 25 == 0 or over:
+            row = {"step": state.step, "learning_rate": f"{state.optimizer.param_groups[0]['lr']:.6f}"}
             row |= {name: f"{np.mean(sums.get(name, [np.nan])):.4f}" for name in ("rec", "seg", "per")}
             row |= {"cpu_s": f"{state.cpu_s:.0f}", "wall_s": f"{state.wall_s:.0f}"}
             append(args.out / "log.csv", row)
             print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
             sums = {}
-        if state.step % args.save_every == 0 or over or stop:
+        if state.step % args.save_every == 0 or over:
             state.save(args.out / "checkpoint.pt")
-        if over or stop:
+        if over:
             break
     write(state.mean.state_dict(), args.out / "final.pt")
     nets.write_state_dict(half(state.mean.state_dict()), args.out / "final.safetensors")
@@ -253,15 +268,22 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    crops = DegradedCrops(args.packed, args.seed, args.size, args.batch)
-    state = build(args, crops)
+    if dist.is_torchelastic_launched():
+        dist.init_process_group("gloo")
+    rank, processes = place_among_processes()
+    crops = [
+        DegradedCrops(args.packed, args.seed + 1000 * place, args.size, args.batch // processes) for place in (0, rank)
+    ]
+    state = build(args, crops[0])  # the same in all processes
     if (args.out / "checkpoint.pt").exists():
         state.load(args.out / "checkpoint.pt")
     words = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
     started = {"from_step": state.step, "torch": torch.__version__, "args": words, "data": manifest(args.packed)}
-    with (args.out / "args.jsonl").open("a") as file:
-        file.write(json.dumps(started) + "\n")
-    run(state, args, crops)
+    if rank == 0:
+        with (args.out / "args.jsonl").open("a") as file:
+            file.write(json.dumps(started) + "\n")
+    run(state, args, crops[1])
+    wait_for_all()
 
 
 if __name__ == "__main__":
