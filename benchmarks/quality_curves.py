@@ -3,7 +3,7 @@
     python benchmarks/quality_curves.py --data DATA --out docs/images
 
 Draws ``robustness.png``: the average precision of some test images against scale, noise, blur, uneven light, inversion
-and order of colours; and ``reliability.png``: the share of correct cells against the flow error and the mean cell
+and order of colors; and ``reliability.png``: the share of correct cells against the flow error and the mean cell
 probability, over all test images. The numbers are printed as Markdown. ``--model`` may be given several times; each
 gets a curve.
 """
@@ -102,13 +102,13 @@ def curves(model: Any, pairs: list[Pair]) -> dict[str, list[float]]:
 
 
 def orders(model: Any, data: Path) -> dict[str, float]:
-    """Mean AP@0.5 of the colour images of the test set: all colours, each alone, and turned about."""
+    """Mean AP@0.5 of the color images of the test set: all colors, each alone, and turned about."""
     sums: dict[str, list[float]] = {}
     for row in read_split(data, "test"):
         image, truth = (read(path) for read, path in zip((read_image, read_masks), find_pair(data, row), strict=True))
         if image.ndim == 2 or (image[..., 0] == image[..., 1]).all():
             continue
-        ways = {"gray": (image, [0, 0]), "colours reversed, gray": (image[..., ::-1], [0, 0])}
+        ways = {"gray": (image, [0, 0]), "colors reversed, gray": (image[..., ::-1], [0, 0])}
         ways |= {name: (image, [i, 0]) for i, name in enumerate(("red", "green", "blue"), start=1)}
         ways |= {"red, second channel blue": (image, [1, 3])}
         for name, (shown, channels) in ways.items():
@@ -209,7 +209,7 @@ def main() -> None:
                     f"{name} | {change} | "
                     + ", ".join(f"{s:g}: {v:.2f}" for s, v in zip(strengths, results[name][change], strict=True))
                 )
-            print(f"{name} | colours | " + ", ".join(f"{k}: {v:.2f}" for k, v in orders(model, args.data).items()))
+            print(f"{name} | colors | " + ", ".join(f"{k}: {v:.2f}" for k, v in orders(model, args.data).items()))
     if args.only != "robustness":
         scores = cell_scores(next(iter(loaded.values())), args.data)
         draw_reliability(scores, args.out / "reliability.png")

@@ -214,7 +214,7 @@ def quality(args: argparse.Namespace) -> None:
 
 
 def picture(path: Path, image: np.ndarray, labels: dict[str, np.ndarray]) -> None:
-    """A YX and a ZX slice of a volume, and of its masks, whose numbers are colours."""
+    """A YX and a ZX slice of a volume, and of its masks, whose numbers are colors."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -41,7 +41,7 @@ ROWS = {
     "outlines on and off": (20, 20),
     "zoom": (15, 15),
     "pan": (15, 15),
-    "recolour": (15, 15),
+    "recolor": (15, 15),
     "contrast": (15, 15),
     "select": (20, 20),
     "delete": (20, 20),
@@ -72,12 +72,12 @@ def make(folder: Path, name: str, side: int, cells: int, seed: int = 0, *, seg: 
     cv2.imwrite(str(path), np.clip(image + 20, 0, 255).astype(np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 1])
     if seg:
         edge = cv2.morphologyEx(masks.astype(np.uint16), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-        colours = np.zeros((1, side, side, 3), np.uint8)
-        colours[0][masks > 0] = (200, 80, 40)
+        colors = np.zeros((1, side, side, 3), np.uint8)
+        colors[0][masks > 0] = (200, 80, 40)
         content = {
             "masks": masks.astype(np.uint16), "outlines": np.where(edge, masks, 0).astype(np.uint16),
             "chan_choose": [0, 0], "ismanual": np.zeros(cells, bool), "filename": str(path),
-            "flows": [colours, (masks[None] > 0).astype(np.uint8) * 255], "diameter": 30.0,
+            "flows": [colors, (masks[None] > 0).astype(np.uint8) * 255], "diameter": 30.0,
             "colors": rng.integers(60, 255, (cells, 3)).astype(np.uint8), "manual_changes": [], "model_path": 0,
             "flow_threshold": 0.4, "cellprob_threshold": 0.0,
         }  # fmt: skip
@@ -260,10 +260,10 @@ def memory() -> int:
 
 
 def looking(hand: Hand, result: dict[str, Any], side: int, pitch: float, centre: tuple[float, float]) -> None:
-    """Switching layers, zooming, panning, colours."""
+    """Switching layers, zooming, panning, colors."""
     result["masks on and off"] = hand.several(8, lambda _: hand.key("X"))
     result["outlines on and off"] = hand.several(8, lambda _: hand.key("Z"))
-    result["recolour"] = hand.several(4, lambda _: hand.key("W"))
+    result["recolor"] = hand.several(4, lambda _: hand.key("W"))
     result["zoom"] = hand.several(8, lambda k: hand.wheel(1 if k % 2 else -1))
     hand.show(side / 2, side / 2, side / 2)
     result["pan"] = hand.pan()

@@ -31,14 +31,14 @@ def tile(image: np.ndarray, masks: np.ndarray, what: str, side: int = 360) -> np
     """The image in gray with outlines and a title, uint8 (side + 30, side, 3)."""
     low, high = np.percentile(image, (1, 99.5))
     gray = (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-    colour = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
-    colour[utils.masks_to_outlines(masks)] = (60, 200, 255)
-    colour = cv2.resize(colour, (side, side), interpolation=cv2.INTER_AREA)
+    color = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
+    color[utils.masks_to_outlines(masks)] = (60, 200, 255)
+    color = cv2.resize(color, (side, side), interpolation=cv2.INTER_AREA)
     title = np.full((30, side, 3), 255, np.uint8)
     cv2.putText(
         title, f"{what}: {masks.max()} cells", (4, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1, cv2.LINE_AA
     )
-    return np.vstack([title, colour])
+    return np.vstack([title, color])
 
 
 def main() -> None:

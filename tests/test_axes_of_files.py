@@ -92,13 +92,13 @@ def test_what_a_file_does_not_declare_is_taken_as_given(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((1, 4, 9, 8)))
     image = io.read_image(tmp_path / "a.npy")
     assert [image.place("Z", k) for k in (0, 1, 3, -1)] == [0, 1, 3, 3]
-    # rows of pixels in pages, planes that are stored like colours: the order in the file declares nothing
+    # rows of pixels in pages, planes that are stored like colors: the order in the file declares nothing
     for shape in ((30, 31, 3), (4, 30, 31), (3, 30, 31), (5, 30, 31), (2, 5, 30, 31), (1, 5, 30, 31)):
         beside = {"photometric": "rgb", "planarconfig": "separate"} if shape[0] in (3, 4) else {}
         tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, np.uint8), **(beside or {"photometric": "minisblack"}))
         image = io.read_image(tmp_path / "a.tif")
         assert [image.place("Z", k) for k in range(len(shape))] == list(range(image.data.ndim)), shape
-    # colours of a pixel are channels
+    # colors of a pixel are channels
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 30, 31, 3), np.uint8), photometric="rgb")
     image = io.read_image(tmp_path / "a.tif")
     assert (image.axes, image.place("Z", 0), image.place("C", -1)) == ("QYXC", 0, 3)
@@ -207,11 +207,11 @@ def test_arrays_are_told_of_once_in_a_call(model, caplog):
 
 @pytest.mark.parametrize("write", ["png", "tif", "npy"])
 @pytest.mark.parametrize("option", ["--do_3D", "--stitch_threshold 0.2"])
-def test_a_plane_of_colours_is_no_stack(bench: Bench, capsys, write, option):
+def test_a_plane_of_colors_is_no_stack(bench: Bench, capsys, write, option):
     plane = blob_image((64, 72))
-    colours = np.stack([plane, plane // 2, plane // 3], axis=-1).astype(np.uint8)
+    colors = np.stack([plane, plane // 2, plane // 3], axis=-1).astype(np.uint8)
     path = bench.folder / f"a.{write}"
-    np.save(path, colours) if write == "npy" else io.imsave(path, colours)
+    np.save(path, colors) if write == "npy" else io.imsave(path, colors)
     assert bench.run(*U_NET, "--image_path", path, *option.split()) == 1
     assert "one plane with 3 channels along axis 2" in capsys.readouterr().err
     io.imsave(path.with_suffix(".png"), plane)

@@ -92,10 +92,10 @@ def test_masks_and_flows_of_stacks_and_movies_get_the_size_of_the_image() -> Non
     masks = np.zeros((2, 3, 8, 8), np.uint16)
     masks[1, 2, :4, 4:] = 7
     flows = [np.zeros((2, 3, 8, 8, 3), np.uint8), np.ones((2, 2, 3, 8, 8), np.float32), np.ones((2, 3, 8, 8))]
-    small, (colours, vectors, cellprob) = denoise.at_image_size(masks, (4, 4), flows)
+    small, (colors, vectors, cellprob) = denoise.at_image_size(masks, (4, 4), flows)
     assert small.dtype == np.uint16
     np.testing.assert_array_equal(small[1, 2], [[0, 0, 7, 7], [0, 0, 7, 7], [0] * 4, [0] * 4])
-    assert (colours.shape, vectors.shape, cellprob.shape) == ((2, 3, 4, 4, 3), (2, 2, 3, 4, 4), (2, 3, 4, 4))
+    assert (colors.shape, vectors.shape, cellprob.shape) == ((2, 3, 4, 4, 3), (2, 2, 3, 4, 4), (2, 3, 4, 4))
     assert (vectors == 1).all()
 
 

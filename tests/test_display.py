@@ -59,7 +59,7 @@ def test_nothing_where_it_is_not_wanted(change):
     assert program(text, **environment)[1:] == ([], "")
 
 
-def test_no_colours_and_nothing_longer_than_the_line():
+def test_no_colors_and_nothing_longer_than_the_line():
     _, _, written = program(BARS, columns=30)
     assert not any(code.group(2) == "m" for code in terminal._CODES.finditer(written))
     parts = [part for line in written.split("\n") for part in line.split("\r")]

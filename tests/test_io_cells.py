@@ -365,7 +365,7 @@ def test_label_files_say_what_they_cannot_hold(tmp_path):
     assert io.read_seg(tmp_path / "d_seg.npy").filename == str(tmp_path / "d.tif")
 
 
-def test_labels_of_ome_zarr_have_colours_and_properties(tmp_path):
+def test_labels_of_ome_zarr_have_colors_and_properties(tmp_path):
     zarr = pytest.importorskip("zarr")
     classes, table = {4: ("flat", (9, 8, 7))}, {"label": [4, 9], "area": [29, 1]}
     for labels in (RING, STACK):

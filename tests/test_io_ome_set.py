@@ -86,7 +86,7 @@ def test_order_of_axes_and_pages(tmp_path):
     np.testing.assert_array_equal(image.data, stack.transpose(1, 2, 0, 3, 4))
 
 
-def test_colours(tmp_path):
+def test_colors(tmp_path):
     blocks = [(name, 0, (t, 0, 0), 1) for t, name in enumerate(NAMES)]
     images = [RNG.integers(0, 255, (24, 24, 3), dtype=np.uint8) for _ in NAMES]
     for name, image in zip(NAMES, images, strict=True):

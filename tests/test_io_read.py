@@ -30,13 +30,13 @@ def gray():
 
 
 @pytest.fixture
-def colour():
+def color():
     return np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".PNG", ".TIF", ".flex"])
-def test_lossless_round_trip(tmp_path, gray, colour, suffix):
-    for name, array, axes in (("gray", gray, "YX"), ("colour", colour, "YXC")):
+def test_lossless_round_trip(tmp_path, gray, color, suffix):
+    for name, array, axes in (("gray", gray, "YX"), ("color", color, "YXC")):
         file = tmp_path / f"{name}{suffix}"
         if suffix == ".flex":
             tifffile.imwrite(file, array, photometric="minisblack" if array.ndim == 2 else "rgb")
@@ -48,11 +48,11 @@ def test_lossless_round_trip(tmp_path, gray, colour, suffix):
         np.testing.assert_array_equal(io.imread(str(file)), array)
 
 
-def test_jpeg_keeps_shape_and_colour_order(tmp_path):
+def test_jpeg_keeps_shape_and_color_order(tmp_path):
     red = np.zeros((32, 32, 3), np.uint8)
     red[..., 0] = 200
     io.imsave(tmp_path / "a.jpg", red)
-    # JPEG is lossy, a uniform colour changes by a few levels
+    # JPEG is lossy, a uniform color changes by a few levels
     np.testing.assert_allclose(io.imread(tmp_path / "a.jpg").astype(int), red, atol=6)
 
 
@@ -121,14 +121,14 @@ def test_alpha_is_no_channel(tmp_path, gray, dtype):
         image = io.read_image(tmp_path / name)
         assert image.axes == "YX"
         np.testing.assert_array_equal(image.data, gray)
-    colours = np.dstack([gray, gray // 2, gray // 3])
+    colors = np.dstack([gray, gray // 2, gray // 3])
     for number, masked in enumerate((alpha, np.full_like(gray, opaque))):
-        tifffile.imwrite(tmp_path / f"rgba{number}.tif", np.dstack([colours, masked]), photometric="rgb")
+        tifffile.imwrite(tmp_path / f"rgba{number}.tif", np.dstack([colors, masked]), photometric="rgb")
         image = io.read_image(tmp_path / f"rgba{number}.tif")
         assert image.axes == "YXC"
-        np.testing.assert_array_equal(image.data, colours)
+        np.testing.assert_array_equal(image.data, colors)
     # writers declare every fourth channel as alpha, and every second one as unspecified
-    four = np.dstack([colours, gray[::-1]])
+    four = np.dstack([colors, gray[::-1]])
     tifffile.imwrite(tmp_path / "four.tif", four, photometric="rgb")
     np.testing.assert_array_equal(io.imread(tmp_path / "four.tif"), four)
     tifffile.imwrite(tmp_path / "two.tif", four[..., :2], photometric="minisblack", planarconfig="contig")
@@ -463,11 +463,11 @@ def test_imread_3d_refuses_a_plane(tmp_path, gray):
         io.imread_3D(tmp_path / "a.tif")
 
 
-def test_imread_2d(tmp_path, gray, colour):
+def test_imread_2d(tmp_path, gray, color):
     io.imsave(tmp_path / "a.tif", gray)
     np.testing.assert_array_equal(io.imread_2D(tmp_path / "a.tif"), gray[..., np.newaxis])
-    io.imsave(tmp_path / "b.png", colour)
-    np.testing.assert_array_equal(io.imread_2D(tmp_path / "b.png"), colour)
+    io.imsave(tmp_path / "b.png", color)
+    np.testing.assert_array_equal(io.imread_2D(tmp_path / "b.png"), color)
     with pytest.raises(ValueError, match="does not exist"):
         io.imread_2D(tmp_path / "c.png")
 

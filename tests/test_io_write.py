@@ -265,7 +265,7 @@ def test_labels_never_wrap(tmp_path, top, dtype, files, caplog):
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 30), (4, 20, 30), (5, 20, 3), (20, 3)])
-def test_label_tiffs_are_never_taken_for_colours(tmp_path, shape):
+def test_label_tiffs_are_never_taken_for_colors(tmp_path, shape):
     masks = RNG.integers(0, 9, shape)
     io.save_masks(None, masks, FLOWS, tmp_path / "im.png", png=False, tif=True)
     with tifffile.TiffFile(tmp_path / "im_cp_masks.tif") as tif:
@@ -353,7 +353,7 @@ def outline_picture(folder, image, channels=(0, 0)):
     return np.where(outlines[..., np.newaxis], 0, picture), ~outlines[..., np.newaxis]
 
 
-def test_colour_images_keep_their_colours_under_the_outlines(tmp_path):
+def test_color_images_keep_their_colors_under_the_outlines(tmp_path):
     for image in (COLOUR, COLOUR.transpose(2, 0, 1), np.dstack([COLOUR, IMAGE])):
         picture, kept = outline_picture(tmp_path, image)
         np.testing.assert_array_equal(picture, COLOUR * kept)

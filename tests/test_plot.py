@@ -35,7 +35,7 @@ def test_opposite_flows_have_opposite_hues() -> None:
     flows[:, 0, 0] = 0  # so that the lengths differ and are scaled
     hue, saturation, value = np.moveaxis(utils.rgb_to_hsv(plot.dx_to_circ(flows) / 255.0), -1, 0)
     turn = (hue[4:] - hue[:4]) % 1
-    np.testing.assert_allclose(turn[1:], 0.5, atol=0.02)  # colours are whole numbers
+    np.testing.assert_allclose(turn[1:], 0.5, atol=0.02)  # colors are whole numbers
     assert plot.dx_to_circ(flows)[0, 0].tolist() == [0, 0, 0]
     assert (saturation.ravel()[1:] > 0.7).all()
     # (1 + cos) / 2 of the nearest of three hues 120 degrees apart
@@ -52,7 +52,7 @@ def test_flows_of_a_volume() -> None:
 # ------------------------------------------------------------------------------------------------------------ images
 
 
-def test_channels_get_their_colours() -> None:
+def test_channels_get_their_colors() -> None:
     first, second = np.mgrid[:20, :30].astype(float)
     rgb = plot.image_to_rgb(np.stack([first, second]), channels=[3, 1])
     assert rgb.dtype == np.uint8
@@ -98,7 +98,7 @@ def test_masks_on_white(masks: np.ndarray) -> None:
     assert np.unique(picture[masks == 1], axis=0).shape == (1, 3)
     colors = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]])
     hues = [utils.rgb_to_hsv(plot.mask_rgb(masks, colors)[masks == k][0] / 255.0)[0] for k in (1, 2, 3)]
-    np.testing.assert_allclose(hues, [0, 1 / 3, 2 / 3], atol=0.01)  # colours are whole numbers
+    np.testing.assert_allclose(hues, [0, 1 / 3, 2 / 3], atol=0.01)  # colors are whole numbers
 
 
 def test_an_overlay_is_gray_outside(masks: np.ndarray, image: np.ndarray) -> None:
@@ -130,7 +130,7 @@ def test_an_overlay_takes_the_mean_of_the_channels(masks: np.ndarray, image: np.
         assert np.abs(difference).max() <= 1
 
 
-def test_overlays_need_an_image_and_colours_that_fit(masks: np.ndarray, image: np.ndarray) -> None:
+def test_overlays_need_an_image_and_colors_that_fit(masks: np.ndarray, image: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"\(40, 49\) and masks \(40, 50\)"):
         plot.mask_overlay(image[:, 1:], masks)
     for draw in (lambda c: plot.mask_overlay(image, masks, c), lambda c: plot.mask_rgb(masks, c)):
@@ -221,13 +221,13 @@ def test_a_figure_has_four_panels(masks: np.ndarray, shape: tuple[int, ...], tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     for name in names:
         assert cv2.imread(str(tmp_path / name)).shape == (40, 50, 3)
-    # JPEG is not exact; random colours side by side suffer most
+    # JPEG is not exact; random colors side by side suffer most
     saved = cv2.imread(str(tmp_path / "a.b_flows.jpg"))[..., ::-1]
     assert np.abs(saved.astype(int).mean((0, 1)) - flows.mean((0, 1))).max() < 10
 
 
 @pytest.mark.parametrize("scale", [1, 1 / 255, 257])
-def test_a_colour_image_is_shown_as_it_is(masks: np.ndarray, scale: float) -> None:
+def test_a_color_image_is_shown_as_it_is(masks: np.ndarray, scale: float) -> None:
     figure = pytest.importorskip("matplotlib.figure").Figure()
     rgb = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     given = rgb if scale == 1 else rgb.astype(np.float32) * scale

@@ -122,7 +122,7 @@ def test_transformers_have_no_map(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(("words", "pair"), [([], [0, 0]), (["--chan", "2", "--chan2", "3"], [2, 3])])
-def test_colours_are_looked_at_as_for_segmenting(tmp_path, monkeypatch, words, pair):
+def test_colors_are_looked_at_as_for_segmenting(tmp_path, monkeypatch, words, pair):
     from cellpose import models
 
     given = []

@@ -81,8 +81,8 @@ def test_cells_are_as_large_as_asked_for(kind, diameter):
 
 def test_channels():
     gray = synthetic.sample(2, (64, 64), "tissue", channels=1)
-    colours = synthetic.sample(2, (64, 64), "tissue", channels=3)
-    np.testing.assert_allclose(gray.image[0], colours.image.mean(axis=0), atol=1e-6)  # rounding of the mean
+    colors = synthetic.sample(2, (64, 64), "tissue", channels=3)
+    np.testing.assert_allclose(gray.image[0], colors.image.mean(axis=0), atol=1e-6)  # rounding of the mean
     assert not synthetic.sample(2, (64, 64), "bacteria").image[1].any()
     second = [synthetic.sample(seed, (64, 64), "cytoplasm", diameter=30).image[1].any() for seed in range(12)]
     assert any(second)

@@ -194,8 +194,8 @@ def test_contrasts_are_as_physics_has_them():
     rim = (made.depth > 0) & (made.depth < 4)
     assert (relief[rim] > 0.02).mean() > 0.15
     assert (relief[rim] < -0.02).mean() > 0.15
-    colours = synthetic.stained_tissue(rng, made)
-    assert (colours[:, made.depth > 3].mean(axis=1) < colours[:, far].mean(axis=1)).all()
+    colors = synthetic.stained_tissue(rng, made)
+    assert (colors[:, made.depth > 3].mean(axis=1) < colors[:, far].mean(axis=1)).all()
 
 
 def test_optics():

@@ -112,11 +112,11 @@ def told_of(labels, caplog) -> str:
 
 
 def test_what_is_no_label_image_is_told(caplog):
-    binary, colours = LABELS > 0, np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
+    binary, colors = LABELS > 0, np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
     assert "one label, 1, in 9 pieces: a binary mask?" in told_of(binary, caplog)
     assert "one label, 255, in 9 pieces" in told_of((binary * 255).astype(np.uint8), caplog)
     assert "classes of pixels?" in told_of(np.where(binary, 1 + LABELS % 2, 0), caplog)
-    assert "a color image" in told_of(colours[LABELS % 4], caplog)
+    assert "a color image" in told_of(colors[LABELS % 4], caplog)
     assert "not integers (0 to 0.5, a map of probabilities?)" in told_of(binary / 2, caplog)
     assert "not integers (nan to nan)" in told_of(np.where(binary, np.nan, 0), caplog)
     assert "an ordinary image, or labels with smooth edges" in told_of(IMAGE, caplog)
@@ -137,9 +137,9 @@ def test_doubts_are_told(caplog):
 
 
 def palette_png(path, indices, depth=8):
-    """A PNG with a palette, as programs write labels in colours."""
-    colours = np.random.default_rng(0).integers(0, 255, (2**depth, 3), np.uint8)
-    colours[1] = colours[2]  # two labels may have one colour
+    """A PNG with a palette, as programs write labels in colors."""
+    colors = np.random.default_rng(0).integers(0, 255, (2**depth, 3), np.uint8)
+    colors[1] = colors[2]  # two labels may have one color
     per_byte = 8 // depth
     padded = np.pad(indices, ((0, 0), (0, -indices.shape[1] % per_byte)))
     packed = sum(padded[:, i::per_byte].astype(int) << depth * (per_byte - 1 - i) for i in range(per_byte))
@@ -147,7 +147,7 @@ def palette_png(path, indices, depth=8):
     header = struct.pack(">IIBBBBB", indices.shape[1], indices.shape[0], depth, 3, 0, 0, 0)
     chunks = (
         (b"IHDR", header),
-        (b"PLTE", colours.tobytes()),
+        (b"PLTE", colors.tobytes()),
         (b"tRNS", b"\0"),
         (b"IDAT", zlib.compress(rows)),
         (b"IEND", b""),

@@ -299,7 +299,7 @@ def test_update_axis():
 
 
 @pytest.mark.parametrize("prepare", [lambda x, **k: prepare_unet(x, [0, 0], **k), prepare_transformer])
-def test_a_plane_of_colours_is_no_stack(prepare):
+def test_a_plane_of_colors_is_no_stack(prepare):
     for shape, axis in (
         ((64, 72, 3), {}),
         ((64, 72, 4), {}),

@@ -1,4 +1,4 @@
-"""Colours, scores of a U-Net, downloads, progress in the log."""
+"""Colors, scores of a U-Net, downloads, progress in the log."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tqdm import tqdm
 from cellpose import utils
 from cellpose.errors import DownloadError, FileWriteError, InputError, OptionError
 
-# ----------------------------------------------------------------------------------------------------------- colours
+# ----------------------------------------------------------------------------------------------------------- colors
 
 
-def test_colours_are_those_of_colorsys() -> None:
+def test_colors_are_those_of_colorsys() -> None:
     rng = np.random.default_rng(0)
     arr = np.concatenate([rng.random((200, 3)), np.eye(3), np.zeros((1, 3)), np.ones((1, 3)), 1 - np.eye(3)])
     # the same formulas, in another order of operations
@@ -31,7 +31,7 @@ def test_colours_are_those_of_colorsys() -> None:
     assert utils.rgb_to_hsv(arr.astype(np.float32)).dtype == np.float32
 
 
-def test_colours_have_three_channels() -> None:
+def test_colors_have_three_channels() -> None:
     for function in (utils.rgb_to_hsv, utils.hsv_to_rgb):
         with pytest.raises(InputError, match=r"shape \(4, 2\)"):
             function(np.zeros((4, 2)))

@@ -36,7 +36,7 @@ print(f"Detected {masks_3d.max()} cells in 3D")
 tifffile.imwrite("masks_3d.tif", masks_3d.astype("uint16"))
 
 # %% [markdown]
-# Sections through the middle, from above and from the side. A cell has the same colour in both.
+# Sections through the middle, from above and from the side. A cell has the same color in both.
 
 # %%
 import matplotlib.pyplot as plt

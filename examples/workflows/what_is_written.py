@@ -28,7 +28,7 @@ import numpy as np
 seg = np.load("cells_seg.npy", allow_pickle=True).item()
 
 seg["masks"]    # (Y, X) integer array: 0=background, 1,2,...=cells
-seg["flows"]    # list: flows as colours, cell probability 0..255, ...
+seg["flows"]    # list: flows as colors, cell probability 0..255, ...
 seg["outlines"] # (Y, X), the masks where a cell has its outline
 seg["diams"]    # diameter
 seg["chan_choose"]  # channels used
@@ -38,7 +38,7 @@ print(f"{seg['masks'].max()} cells, diameter {seg['diams']}, keys: {', '.join(se
 # %% [markdown]
 # ## Masks: an image whose values are the numbers of the cells
 #
-# In a plain viewer it looks black, or like a gradient from top to bottom; choose a colour table there, or draw it so:
+# In a plain viewer it looks black, or like a gradient from top to bottom; choose a color table there, or draw it so:
 
 # %%
 import matplotlib.pyplot as plt
@@ -49,14 +49,14 @@ fig, axes = plt.subplots(1, 3, figsize=(12, 4.3))
 axes[0].imshow(saved, cmap="gray")
 axes[0].set_title("cells_cp_masks.tif as it is")
 axes[1].imshow(plot.mask_overlay(img, saved))
-axes[1].set_title("in colours")
+axes[1].set_title("in colors")
 
 # %% [markdown]
 # ## Outlines: a line of text per cell, x and y in turn
 #
 # ## Flows: which way each pixel goes to the middle of its cell
 #
-# The colour is the direction. Where cells are missing or joined, look here first.
+# The color is the direction. Where cells are missing or joined, look here first.
 
 # %%
 from pathlib import Path

@@ -69,7 +69,7 @@ def test_every_control_has_a_name(several: Window) -> None:
     assert panel.segmentation.form.labelForField(panel.segmentation.model.parentWidget()).buddy() is (
         panel.segmentation.model
     )
-    assert spoken(panel.views.channels.colors[0]) == "DAPI, colour"
+    assert spoken(panel.views.channels.colors[0]) == "DAPI, color"
     assert spoken(panel.views.levels[2]) == "actin"
     assert spoken(several.scene) == "image"
 

@@ -131,7 +131,7 @@ def test_20000_cells_are_listed_and_one_is_marked_quickly() -> None:
     assert (time.process_time() - begin) / side < 0.02, "about 0.5 ms each"
 
 
-def test_names_and_colours_of_classes_go_into_a_file_and_come_back() -> None:
+def test_names_and_colors_of_classes_go_into_a_file_and_come_back() -> None:
     classes, others = Classes(), Classes()
     told = []
     classes.changed.connect(lambda: told.append(1))

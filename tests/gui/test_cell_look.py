@@ -32,19 +32,19 @@ def test_opacity_by_slider_and_keys(filled: Window) -> None:
 
 
 @pytest.mark.parametrize("palette", PALETTES)
-def test_neighbours_by_number_differ_in_all_palettes_but_that_of_one_colour(filled: Window, palette: str) -> None:
+def test_neighbours_by_number_differ_in_all_palettes_but_that_of_one_color(filled: Window, palette: str) -> None:
     box = filled.panel.drawing.look.palette_box
     box.setCurrentText(palette)
     colors = cell_rgb(filled.session.document.labels.table, filled.session.view)
     assert colors.shape == (3, 3)
-    assert (colors[1] == colors[2]).all() == (palette == "one colour")
+    assert (colors[1] == colors[2]).all() == (palette == "one color")
 
 
-def test_the_one_colour_is_chosen_by_its_button(filled: Window) -> None:
+def test_the_one_color_is_chosen_by_its_button(filled: Window) -> None:
     look, view = filled.panel.drawing.look, filled.session.view
     look.expand(animate=False)
     assert not look.cell_color.isVisible()
-    view.palette = "one colour"
+    view.palette = "one color"
     look.cell_color.setColor(QColor("#102030"))
     assert cell_table(filled.session.document, view)[1, 0] == 0x80102030
 
@@ -59,7 +59,7 @@ def test_key_goes_through_the_palettes(filled: Window) -> None:
 def test_outlines_are_as_wide_as_wanted_and_inside_the_cells(filled: Window, width: int, qtbot: object) -> None:
     view, look = filled.session.view, filled.panel.drawing.look
     view.masks_on, view.outlines_on, view.outlines_own = False, True, True
-    view.palette, view.cell_color = "one colour", "#ffffff"
+    view.palette, view.cell_color = "one color", "#ffffff"
     view.levels = [(0.0, 1000.0)] * 3
     box = look.width_box
     look.expand(animate=False)
@@ -77,7 +77,7 @@ def test_outlines_are_as_wide_as_wanted_and_inside_the_cells(filled: Window, wid
     assert runs.tolist() == [width * ratio, 2 * width * ratio, width * ratio], "two cells that touch"
 
 
-def test_outlines_of_one_colour_or_each_cells_own(filled: Window) -> None:
+def test_outlines_of_one_color_or_each_cells_own(filled: Window) -> None:
     document, view = filled.session.document, filled.session.view
     view.outlines_on = True
     assert len(set(cell_table(document, view)[1:, 1].tolist())) == 1

@@ -1,4 +1,4 @@
-"""Channels and their colours: composites of any number, gamma, colour maps."""
+"""Channels and their colors: composites of any number, gamma, color maps."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def five(window: Window) -> Window:
     return window
 
 
-def test_more_channels_than_three_open_as_a_composite_with_their_colours(five: Window) -> None:
+def test_more_channels_than_three_open_as_a_composite_with_their_colors(five: Window) -> None:
     assert five.session.view.color == "composite"
     seen = [color_at(five, 10 + 20 * channel, 50) for channel in range(5)]
     assert seen == [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 255, 255)]
@@ -43,7 +43,7 @@ def test_more_channels_than_three_open_as_a_composite_with_their_colours(five: W
     assert five.session.document.stack.shape[1] == 3, "networks take three"
 
 
-def test_a_channel_is_hidden_and_gets_another_colour(five: Window) -> None:
+def test_a_channel_is_hidden_and_gets_another_color(five: Window) -> None:
     rows = five.panel.views.channels
     rows.expand(animate=False)
     rows.seen[4].click()
@@ -52,7 +52,7 @@ def test_a_channel_is_hidden_and_gets_another_colour(five: Window) -> None:
     assert color_at(five, 10, 50) == (255, 128, 0)
     five.session.view.color = "viridis"
     rows.colors[0].setColor(QColor("#804000"))
-    assert five.session.view.color == "composite", "a colour that is chosen is to be seen"
+    assert five.session.view.color == "composite", "a color that is chosen is to be seen"
 
 
 def test_levels_and_gamma_of_a_fourth_channel(five: Window) -> None:
@@ -85,7 +85,7 @@ def test_gamma_lightens_what_is_dark(filled: Window) -> None:
     ("mode", "dark", "bright"),
     [("inverted gray", (255, 255, 255), (0, 0, 0)), ("viridis", (68, 1, 84), (253, 231, 37)), ("cividis", None, None)],
 )
-def test_colour_maps(filled: Window, mode: str, dark: object, bright: object) -> None:
+def test_color_maps(filled: Window, mode: str, dark: object, bright: object) -> None:
     filled.session.view.levels = [(0.0, 255.0)] * 3
     filled.panel.views.color.setCurrentText(mode)
     if dark:

@@ -1,4 +1,4 @@
-"""Colours that tell something of the cells, and the legend that says what."""
+"""Colors that tell something of the cells, and the legend that says what."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def colors(window: Window) -> list[tuple[int, ...]]:
     return [tuple(color) for color in cell_rgb(window.session.document.labels.table, window.session.view)[1:].tolist()]
 
 
-def test_a_key_goes_through_the_colourings_and_the_legend_follows(told: Window) -> None:
+def test_a_key_goes_through_the_colorings_and_the_legend_follows(told: Window) -> None:
     view, legend = told.session.view, told.legend
     by_number = colors(told)
     assert legend.isHidden()

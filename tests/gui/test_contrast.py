@@ -56,7 +56,7 @@ def test_the_measure_is_that_of_the_standard() -> None:
     assert contrast(QColor("#767676"), QColor("white")) == pytest.approx(4.54, abs=0.01)
 
 
-def test_colours_of_the_style(styled: Window) -> None:
+def test_colors_of_the_style(styled: Window) -> None:
     palette = QApplication.palette()
     found = {(a.name, b.name): contrast(palette.color(a), palette.color(b)) for a, b in PAIRS}
     assert {pair: round(value, 2) for pair, value in found.items() if value < LEAST} == {}
@@ -69,9 +69,9 @@ def text_of(widget: QWidget) -> str:
 
 
 def painted(picture: QImage) -> float:
-    """Contrast of the darkest with the brightest colour of a picture of a text.
+    """Contrast of the darkest with the brightest color of a picture of a text.
 
-    Text is smoothed at its edges, so that the middle of a thin stroke may be fainter than its colour, not stronger.
+    Text is smoothed at its edges, so that the middle of a thin stroke may be fainter than its color, not stronger.
     """
     pixels = np.frombuffer(picture.constBits(), np.uint32).reshape(picture.height(), -1)[:, : picture.width()]
     values = [luminance(QColor(int(value))) for value in np.unique(pixels)]

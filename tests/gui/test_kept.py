@@ -121,7 +121,7 @@ def test_choices_that_make_no_sense_are_left_out(qtbot: object) -> None:
     window = Window()
     qtbot.addWidget(window)
     view = window.session.view
-    assert (view.palette, view.opacity, view.scale_bar_color, view.brush) == ("many colours", 128, "#ffffff", 3)
+    assert (view.palette, view.opacity, view.scale_bar_color, view.brush) == ("many colors", 128, "#ffffff", 3)
     assert (view.theme, view.outline_width) == ("system", 1)
     window.close()
 

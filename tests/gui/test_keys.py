@@ -70,7 +70,7 @@ def test_page_keys_go_through_the_views_that_there_are(filled: Window) -> None:
         assert filled.panel.views.picture.currentText() == expected
 
 
-def test_a_colour_shows_the_image_again(filled: Window) -> None:
+def test_a_color_shows_the_image_again(filled: Window) -> None:
     with_flows(filled)
     filled.session.view.view = "cellprob"
     key(filled, "R")
@@ -78,7 +78,7 @@ def test_a_colour_shows_the_image_again(filled: Window) -> None:
 
 
 @pytest.mark.parametrize(("forwards", "backwards"), [("Down", "Up"), ("S", "W")])
-def test_keys_go_through_the_colours(filled: Window, forwards: str, backwards: str) -> None:
+def test_keys_go_through_the_colors(filled: Window, forwards: str, backwards: str) -> None:
     view = filled.session.view
     view.color = "RGB"
     seen = []
@@ -161,7 +161,7 @@ def test_the_wheel_over_a_box_does_not_change_it(filled: Window) -> None:
 
 
 def test_keys_while_a_stroke_is_open(filled: Window) -> None:
-    """A colour changes and the stroke goes on; another image ends it."""
+    """A color changes and the stroke goes on; another image ends it."""
     click(filled, 90, 90, "RightButton")
     hover(filled, 95, 95)
     key(filled, "R")

@@ -70,14 +70,14 @@ def test_a_binary_mask_is_taken_apart_if_wanted(window: Window, image: Path, yes
     assert window.session.cell_count() == 0
 
 
-@pytest.mark.parametrize("kind", ["float", "gray of three channels", "colours", "one channel", "gaps"])
+@pytest.mark.parametrize("kind", ["float", "gray of three channels", "colors", "one channel", "gaps"])
 def test_label_images_of_any_kind(tmp_path: Path, kind: str) -> None:
     labels, path = squares(), tmp_path / "masks.tif"
     colors = np.array([[0, 0, 0], [255, 10, 3], [3, 10, 255]], np.uint8)
     stored = {
         "float": labels.astype(np.float32),
         "gray of three channels": np.repeat(labels[..., None] * 40, 3, axis=-1),
-        "colours": colors[labels],
+        "colors": colors[labels],
         "one channel": labels[..., None],
         "gaps": labels.astype(np.uint32) * 100_000,
     }[kind]

@@ -143,7 +143,7 @@ def test_a_model_is_added_chosen_and_removed(
     assert window.session.settings.model == weights.default_model()
 
 
-def test_gray_images_open_in_gray_and_others_in_colour(window: Window) -> None:
+def test_gray_images_open_in_gray_and_others_in_color(window: Window) -> None:
     one = np.arange(400, dtype=np.uint8).reshape(1, 1, 20, 20)
     window.session.open_array(one)
     assert window.session.view.color == "gray"
@@ -165,10 +165,10 @@ def test_menus_fit_small_screens(window: Window, title: str) -> None:
 
 
 def test_entries_of_menus_within_menus_show_their_state_and_have_keys(filled: Window) -> None:
-    assert entry(filled, "View", "Colour cells by number").isChecked()
-    entry(filled, "View", "Colour cells by score").trigger()
-    assert entry(filled, "View", "Colour cells by score").isChecked()
-    assert not entry(filled, "View", "Colour cells by number").isChecked()
+    assert entry(filled, "View", "Color cells by number").isChecked()
+    entry(filled, "View", "Color cells by score").trigger()
+    assert entry(filled, "View", "Color cells by score").isChecked()
+    assert not entry(filled, "View", "Color cells by number").isChecked()
     assert entry(filled, "View", "Fainter masks").shortcut().toString() == "Shift+X"
     filled.session.clear()
     assert not entry(filled, "Cells", "Class 1").isEnabled()

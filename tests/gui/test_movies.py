@@ -339,7 +339,7 @@ def test_the_flows_of_a_frame_are_seen_and_used(window: Window, file: Path, qtbo
 # --- links ---
 
 
-def test_linked_cells_have_one_colour_and_tails(movie: Window, qtbot: Any) -> None:
+def test_linked_cells_have_one_color_and_tails(movie: Window, qtbot: Any) -> None:
     pytest.importorskip("laptrack")
     linked, session = movie, movie.session
     key(movie, "K", Modifier.ControlModifier)

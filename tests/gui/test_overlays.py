@@ -48,7 +48,7 @@ def test_the_scale_bar_is_a_round_length_and_follows_the_zoom(scaled: Window) ->
         assert bar._length <= 200
 
 
-def test_the_scale_bar_in_corners_and_colours_and_off(scaled: Window) -> None:
+def test_the_scale_bar_in_corners_and_colors_and_off(scaled: Window) -> None:
     bar, view = scaled.scale_bar, scaled.session.view
     scaled.session.dialogs = Answers()
     run = {command.id: command.trigger for command in scaled.commands}

@@ -49,7 +49,7 @@ NO_TEXTS = {
     *("cellpose settings", "cellpose run", "area px", "3D view"),
     *("masks of", "{} of {} cells drawn or corrected by hand"),  # what a server gets
     *("top left", "top right", "bottom left", "bottom right", "one plane", "three views", "thin slices"),  # values
-    *("many colours", "one colour", "many colors", "one color", "load masks", "no masks", "cannot be read"),
+    *("many colors", "one color", "many colors", "one color", "load masks", "no masks", "cannot be read"),
     *("Tol bright", "Tol muted", "4477AA EE6677 228833 CCBB44 66CCEE AA3377"),  # names of others
 }
 WORDS = re.compile(r"[A-Za-z]{2,}[,:;.]? [A-Za-z]{2,}|[A-Za-z]{3,} \(|\{\} [a-z]{3,}|[a-z]{3,} \{\}")

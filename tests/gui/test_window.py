@@ -90,7 +90,7 @@ def test_keys_of_the_layers(filled: Window, name: str, field: str) -> None:
     assert getattr(filled.session.view, field) is before
 
 
-def test_keys_of_colours_and_brushes(filled: Window) -> None:
+def test_keys_of_colors_and_brushes(filled: Window) -> None:
     view = filled.session.view
     for name, color in (("R", "red"), ("R", "RGB"), ("G", "green"), ("B", "blue"), ("W", "green"), ("S", "blue")):
         key(filled, name)
@@ -118,7 +118,7 @@ def test_brush_eraser_and_cut(filled: Window) -> None:
 
 
 def test_what_is_drawn_is_what_is_shown(filled: Window) -> None:
-    """The pixel of the screen at a place has the colour of the image and the cell there."""
+    """The pixel of the screen at a place has the color of the image and the cell there."""
     filled.session.view.levels = [(0.0, 255.0)] * 3
     ratio = filled.devicePixelRatioF()
 

@@ -304,7 +304,7 @@ def _check_contents(case: Case, bench: Bench) -> None:
             with zipfile.ZipFile(path) as rois:
                 _same_count(len(rois.namelist()), int(description.split()[0]), case)
         elif "_flows_" in name and case.version == "v3":
-            # version 3 wrote colours as wrapped uint16
+            # version 3 wrote colors as wrapped uint16
             assert io.imread(path).shape == tuple(map(int, re.search(r"\(([\d, ]+)\)", description)[1].split(",")))
         else:
             continuous = "_dP_" in name or "_cellprob_" in name

@@ -183,24 +183,24 @@ def compare(value: Any, lines: list[str]) -> None:
 def made_image(name: str, inputs: Any, case: Any, folder: Path) -> Path:
     """The file that the row reads, written as its arguments tell."""
     gray = inputs["real/0"][:60, :50]
-    colour = inputs["real/1"][:40, :50]
+    color = inputs["real/1"][:40, :50]
     two = inputs["stack/two"][:, :, :40, :50]
     arrays = {
         "g8.png": gray,
         "g16.png": gray.astype(np.uint16) * 100,
-        "rgb.png": colour,
-        "rgba.png": np.dstack([colour, np.full((40, 50, 1), 255, np.uint8)]),
+        "rgb.png": color,
+        "rgba.png": np.dstack([color, np.full((40, 50, 1), 255, np.uint8)]),
         "t8.tif": gray,
         "t16.tif": gray.astype(np.uint16) * 7,
         "tf.tif": (gray / 9).astype(np.float32),
-        "trgb.tif": colour,
-        "tcyx.tif": np.ascontiguousarray(colour.transpose(2, 0, 1)),
-        "t2.tif": np.ascontiguousarray(colour.transpose(2, 0, 1)[:2]),
+        "trgb.tif": color,
+        "tcyx.tif": np.ascontiguousarray(color.transpose(2, 0, 1)),
+        "t2.tif": np.ascontiguousarray(color.transpose(2, 0, 1)[:2]),
         "tz.tif": inputs["stack/gray"][:, :40, :50],
         "tzc.tif": two,
         "t5.tif": np.stack([gray[:40]] * 5),
         "t4last.tif": np.ascontiguousarray(np.stack([gray[:40]] * 4, axis=-1)),
-        "tzyxc.tif": np.stack([colour] * 4),
+        "tzyxc.tif": np.stack([color] * 4),
         "npy.npy": gray,
     }
     file = folder / name
@@ -220,8 +220,8 @@ def made_image(name: str, inputs: Any, case: Any, folder: Path) -> Path:
         cv2.imwrite(str(file), array if code is None else cv2.cvtColor(array, code))
     else:
         array = arrays[name]
-        colour_like = array.shape[-1] in (3, 4)
-        tifffile.imwrite(file, array, photometric="rgb" if colour_like else "minisblack")
+        color_like = array.shape[-1] in (3, 4)
+        tifffile.imwrite(file, array, photometric="rgb" if color_like else "minisblack")
     return file
 
 
@@ -417,8 +417,8 @@ def test_seg_made_from_the_same_results_is_the_same(shared, version, tmp_path):
     """Every array of a stored file comes out again when it is written from the results in it."""
     for path in ("npy_only/in/a_img_seg.npy", "stack_stitch/st/s_stack_seg.npy"):
         theirs = np.load(shared / "parity" / "files" / version / path, allow_pickle=True).item()
-        joined, colours = theirs["flows"][4], theirs["flows"][0]
-        flows = [colours[0] if joined.ndim == 3 else colours, joined[:-1], joined[-1]]
+        joined, colors = theirs["flows"][4], theirs["flows"][0]
+        flows = [colors[0] if joined.ndim == 3 else colors, joined[:-1], joined[-1]]
         io.masks_flows_to_seg(None, theirs["masks"], flows, tmp_path / "x.tif", diams=theirs["diameter"])
         ours = np.load(tmp_path / "x_seg.npy", allow_pickle=True).item()
         for key in ("masks", "outlines", "ismanual"):

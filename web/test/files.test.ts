@@ -120,8 +120,8 @@ describe("images", () => {
     const gray = await readImage(file(encode({ data: pixels, width: 4, height: 3, channels: 1, depth: 16 }), "a.png"));
     expect([gray.rows, gray.columns, gray.eightBit, gray.planes.length]).toEqual([3, 4, false, 1]);
     expect(Array.from(gray.planes[0]!)).toEqual(Array.from(pixels));
-    const colours = Uint8Array.from({ length: 24 }, (_, i) => 10 * i);
-    const opened = await readImage(file(encode({ data: colours, width: 3, height: 2, channels: 4, depth: 8 }), "b.png"));
+    const colors = Uint8Array.from({ length: 24 }, (_, i) => 10 * i);
+    const opened = await readImage(file(encode({ data: colors, width: 3, height: 2, channels: 4, depth: 8 }), "b.png"));
     expect(opened.planes.map((plane) => plane[1])).toEqual([40, 50, 60]);
     expect(opened.eightBit).toBe(true);
   });

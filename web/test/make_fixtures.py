@@ -89,13 +89,13 @@ def preparation() -> list[dict[str, Any]]:
     sparse[20:23, 30:34] = 200
     broken = rng.normal(size=(30, 20)).astype(np.float32)
     broken[2, 3], broken[4, 5] = np.nan, np.inf
-    colour = rng.integers(0, 256, (30, 40, 3)).astype(np.uint8)
+    color = rng.integers(0, 256, (30, 40, 3)).astype(np.uint8)
     flat = np.full((20, 20), 7, np.uint8)
     fine = rng.random((60, 80), np.float32) - np.float32(0.25)
     cases = []
     for image, channels, invert in (
         (gray, None, False), (sparse, None, False), (broken, None, False), (flat, None, False), (fine, None, True),
-        (colour, [0, 0], False), (colour, [2, 0], False), (colour, [3, 1], True),
+        (color, [0, 0], False), (color, [2, 0], False), (color, [3, 1], True),
     ):  # fmt: skip
         prepare = transforms.Preparation(
             channels, -1 if image.ndim == 3 else None, normalization=Normalization(invert=invert)

@@ -49,8 +49,8 @@ def label_plane(labels: Any) -> Array:
         return np.asarray(array[..., 0])
     if holds_targets(array):
         return array
-    if _is_colour(array):
-        return _one_colour(array)
+    if _is_color(array):
+        return _one_color(array)
     message = f"labels of shape {array.shape} {_what_it_is(array)}"
     raise InputError(message)
 
@@ -76,11 +76,11 @@ def holds_targets(array: Array) -> bool:
     return bool((squares <= np.where(cells > 0, np.float32(_LONGEST**2), np.float32(_TINY**2))).all())
 
 
-def _is_colour(array: Array) -> bool:
+def _is_color(array: Array) -> bool:
     return array.ndim == 3 and array.shape[-1] in (3, 4) and min(array.shape[:2]) > array.shape[-1]
 
 
-def _one_colour(picture: Array) -> Array:
+def _one_color(picture: Array) -> Array:
     """The labels in a gray picture that was saved in colors; a fourth channel is its opacity."""
     if (picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all():
         logger.warning(

@@ -26,7 +26,7 @@ def at_image_size(masks: Array, size: Sequence[int], flows: Sequence[Array] = ()
     size
         ``(Y, X)`` in pixels.
     flows
-        ``[colours, flows, cell probability]`` as ``eval`` gives them, (..., Y, X, 3), (axis, ..., Y, X), (..., Y, X);
+        ``[colors, flows, cell probability]`` as ``eval`` gives them, (..., Y, X, 3), (axis, ..., Y, X), (..., Y, X);
         or none.
 
     Returns
@@ -42,8 +42,8 @@ def at_image_size(masks: Array, size: Sequence[int], flows: Sequence[Array] = ()
            [0, 2]])
     """
     small = _resized(masks, size, cv2.INTER_NEAREST)
-    colours, vectors = [_resized(flow, size, channels=True) for flow in flows[:1]], flows[1:]
-    return small, colours + [_resized(flow, size) for flow in vectors]
+    colors, vectors = [_resized(flow, size, channels=True) for flow in flows[:1]], flows[1:]
+    return small, colors + [_resized(flow, size) for flow in vectors]
 
 
 def _resized(array: Array, size: Sequence[int], how: int = cv2.INTER_LINEAR, *, channels: bool = False) -> Array:

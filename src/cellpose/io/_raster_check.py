@@ -87,9 +87,9 @@ def _truncated(path: Path) -> FileReadError:
 
 
 def _check_png(path: Path, coded: bytes) -> None:
-    width, height, depth, colour = struct.unpack_from(">IIBB", coded, 16)
+    width, height, depth, color = struct.unpack_from(">IIBB", coded, 16)
     check_pixels(path, width * height)
-    samples = _PNG_SAMPLES.get(colour, 4)
+    samples = _PNG_SAMPLES.get(color, 4)
     # packed depths below 8 bits grow when they are decoded
     stored = (width * samples * depth + 7) // 8 * height
     check_claim(path, stored, len(coded), _PNG_EXPANSION)

@@ -181,8 +181,8 @@ def _write_flows(flows: Sequence[Any] | None, paths: OutputPaths) -> None:
         held = 0 if flows is None else len(flows)
         message = f"flows hold {held} arrays; give the three that eval returns: colors, flows, cell probability"
         raise InputError(message)
-    colours, dP, cellprob = (np.asarray(item) for item in flows[:3])
-    write_tiff(_ready(paths.flows_tif), colours)
+    colors, dP, cellprob = (np.asarray(item) for item in flows[:3])
+    write_tiff(_ready(paths.flows_tif), colors)
     write_tiff(_ready(paths.dP_tif), dP.astype(np.float32, copy=False))
     write_tiff(_ready(paths.cellprob_tif), cellprob.astype(np.float32, copy=False))
 
@@ -193,12 +193,12 @@ def _outline_picture(image: Any, labels: npt.NDArray[Any], channels: Sequence[in
     if image is None:
         message = "outlines are drawn on the image, but no image was given; give images, or save_outlines=False"
         raise InputError(message)
-    picture = _colours(np.asarray(image), labels.shape, channels)
+    picture = _colors(np.asarray(image), labels.shape, channels)
     picture[masks_to_outlines(labels)] = _RED
     return picture
 
 
-def _colours(image: npt.NDArray[Any], shape: tuple[int, ...], channels: Sequence[int]) -> npt.NDArray[np.uint8]:
+def _colors(image: npt.NDArray[Any], shape: tuple[int, ...], channels: Sequence[int]) -> npt.NDArray[np.uint8]:
     """The image as RGB (Y, X, 3): three channels as their colors, fewer by ``channels``."""
     from cellpose.plot import image_to_rgb
     from cellpose.transforms import normalize99
@@ -228,7 +228,7 @@ def _summary_picture(result: ImageResult, labels: npt.NDArray[Any], channels: Se
 
     image = np.asarray(result.image)
     if image.ndim == 3 and min(image.shape) > 3:  # more channels than colors
-        image = _colours(image, labels.shape, channels)
+        image = _colors(image, labels.shape, channels)
     figure = Figure(figsize=(12, 3))
     FigureCanvasAgg(figure)
     show_segmentation(figure, image.copy(), labels, result.flows[0], channels=list(channels))

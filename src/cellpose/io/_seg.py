@@ -185,7 +185,7 @@ def _interpret(file: Path, content: dict[str, Any]) -> Segmentation:
         filename=_text(content.get("filename")),
         diameter=_number(content.get("diameter"), content.get("est_diam")),
         ismanual=_flags(content.get("ismanual"), count),
-        colors=_colours(content.get("colors"), count),
+        colors=_colors(content.get("colors"), count),
         manual_changes=tuple(content.get("manual_changes") or ()),
         zdraw=tuple(zdraw) if isinstance(zdraw, (list, tuple, np.ndarray)) and len(zdraw) == count else None,
         strokes=strokes,
@@ -228,7 +228,7 @@ def _flags(value: Any, count: int) -> Array:
     return flags if len(flags) == count else np.zeros(count, bool)
 
 
-def _colours(value: Any, count: int) -> Array | None:
+def _colors(value: Any, count: int) -> Array | None:
     if isinstance(value, (list, tuple)) and len(value) == count:
         try:
             value = np.asarray(value)

@@ -69,24 +69,24 @@ def _flows_content(shape: tuple[int, ...], flows: Sequence[Any]) -> list[Any]:
     if len(flows) < 3:
         message = f"flows hold {len(flows)} arrays; give the three that eval returns: colors, flows, cell probability"
         raise InputError(message)
-    colours, dP, cellprob = (np.asarray(item) for item in flows[:3])
+    colors, dP, cellprob = (np.asarray(item) for item in flows[:3])
     positions = flows[3] if len(flows) > 3 else []
     if cellprob.any() or dP.any():
         view = (np.clip(normalize99(cellprob.astype(np.float32)), 0, 1) * 255).astype(np.uint8)
         joined = np.concatenate((dP, cellprob[np.newaxis]), axis=0).astype(np.float32)
     else:  # unknown: zeros that take no memory
         view, joined = np.zeros(cellprob.shape, np.uint8), np.zeros((len(dP) + 1, *cellprob.shape), np.float32)
-    if colours.ndim == 3:
+    if colors.ndim == 3:
         # every array has an axis of one plane, except those of the network
         return [
-            resize_nearest(colours, shape)[np.newaxis],
+            resize_nearest(colors, shape)[np.newaxis],
             resize_nearest(view, shape)[np.newaxis],
             np.zeros((1, *cellprob.shape, 3), np.uint8),
             positions,
             joined,
         ]
     along_z = np.clip(dP[0] / 10 * 127 + 127, 0, 255).astype(np.uint8)
-    return [*(resize_nearest(item, shape) for item in (colours, view, along_z)), positions, joined]
+    return [*(resize_nearest(item, shape) for item in (colors, view, along_z)), positions, joined]
 
 
 def resize_nearest(array: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:

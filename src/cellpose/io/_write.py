@@ -116,16 +116,16 @@ def write_tiff(
     """
     import tifffile
 
-    colour = array.dtype in (np.uint8, np.uint16) and array.ndim >= 3 and array.shape[-1] in (3, 4)
-    colour = colour and (axes is None or axes.endswith("C"))
-    metadata = {} if axes is None else {"axes": axes.replace("C", "S") if colour else axes}
+    color = array.dtype in (np.uint8, np.uint16) and array.ndim >= 3 and array.shape[-1] in (3, 4)
+    color = color and (axes is None or axes.endswith("C"))
+    metadata = {} if axes is None else {"axes": axes.replace("C", "S") if color else axes}
     with replacing(path) as file:
         tifffile.imwrite(
             file,
             np.ascontiguousarray(array),
             compression=compression,
             # explicit: tifffile would take a stack of 3 or 4 planes of labels for colors
-            photometric="rgb" if colour else "minisblack",
+            photometric="rgb" if color else "minisblack",
             bigtiff=array.nbytes > CLASSIC_TIFF_LIMIT,
             metadata=metadata,
         )
@@ -204,8 +204,8 @@ def encode_raster(suffix: str, array: npt.NDArray[Any]) -> bytes:
     import cv2
 
     deepest = _DEEPEST.get(suffix.lower(), np.uint8)
-    colours = array.ndim == 3 and array.shape[-1] in (1, 3, 4)
-    if array.dtype not in (np.uint8, deepest) or not (array.ndim == 2 or colours):
+    colors = array.ndim == 3 and array.shape[-1] in (1, 3, 4)
+    if array.dtype not in (np.uint8, deepest) or not (array.ndim == 2 or colors):
         # OpenCV would cut other dtypes to 8 bits
         message = (
             f"an array of shape {array.shape} and dtype {array.dtype} cannot be written as {suffix or 'no suffix'}; "

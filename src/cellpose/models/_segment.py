@@ -128,7 +128,7 @@ def segment(
     # The stack is as large as the flows and no longer needed while they are followed.
     del stack
     masks = masks_of(network, flows, shape, scale, options, _part(report, _NETWORK_PART, 1), blank)
-    stage("colouring flows")
+    stage("coloring flows")
     if one_plane:
         flows = flows[:, 0]
         masks = masks[0] if masks.ndim > 1 else masks

@@ -142,7 +142,7 @@ def _scaled(channel: NDArray[np.float32]) -> Image8:
 
 
 def _checked_colors(colors: ArrayLike, n: int) -> NDArray[np.float64]:
-    """Colours of the labels 1..n in [0, 1], float64 (n, 3)."""
+    """Colors of the labels 1..n in [0, 1], float64 (n, 3)."""
     table = np.asarray(colors)
     if table.ndim != 2 or table.shape[-1] != 3 or table.shape[0] < n:
         message = (

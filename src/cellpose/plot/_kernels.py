@@ -1,4 +1,4 @@
-"""Compiled loops of the colours."""
+"""Compiled loops of the colors."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def lengths(start, stop, flows, out):
 
 @compiled
 def colors(start, stop, flows, length, low, scale, out):
-    """Colours of a slice of the vectors: brightness ``(length - low) / scale``, the direction of the first two as hue.
+    """Colors of a slice of the vectors: brightness ``(length - low) / scale``, the direction of the first two as hue.
 
-    The three colours are the cosines of the angle and of those a third of a turn on, plus 1. The angle itself is not
+    The three colors are the cosines of the angle and of those a third of a turn on, plus 1. The angle itself is not
     needed: cosine and sine of half a turn and the angle are the components over the length, with the sign changed.
     """
     for i in range(start, stop):

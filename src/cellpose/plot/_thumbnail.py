@@ -48,7 +48,7 @@ def thumbnail(image: npt.ArrayLike, masks: npt.ArrayLike, side: int = 520) -> by
     step = max(1, int(0.5 / scale))  # for large planes only some pixels are looked at
     labels, channels = labels[::step, ::step], channels[::step, ::step]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    picture = cv2.resize(_coloured(channels), size, interpolation=way)
+    picture = cv2.resize(_colored(channels), size, interpolation=way)
     small = cv2.resize(labels.astype(np.float64), size, interpolation=cv2.INTER_NEAREST)  # exact for any label
     cross = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))  # lines of two pixels are visible in small pictures
     marked = (small > 0) & (cv2.dilate(small, cross) != cv2.erode(small, cross))
@@ -58,7 +58,7 @@ def thumbnail(image: npt.ArrayLike, masks: npt.ArrayLike, side: int = 520) -> by
     return bytes(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88, *sharp])[1])
 
 
-def _coloured(channels: Array) -> npt.NDArray[np.uint8]:
+def _colored(channels: Array) -> npt.NDArray[np.uint8]:
     """One channel gray, two green and magenta, three or more as RGB."""
     n = channels.shape[-1]
     if n == 3 and channels.dtype == np.uint8:

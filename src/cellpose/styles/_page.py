@@ -125,15 +125,15 @@ def picture_of(images: Sequence[MappedImage], found: StyleMap, chosen: npt.NDArr
     order, odd = {int(p): rank for rank, p in enumerate(chosen, 1)}, set(found.unusual.tolist())
     zoom = float(np.clip(0.8 / max(len(images), 1) ** 0.5, 0.05, 0.3))
     for place, image in enumerate(images):
-        colour = "#2a78b5" if place in order else "#b3372f" if place in odd else "#c9d1d9"
+        color = "#2a78b5" if place in order else "#b3372f" if place in odd else "#c9d1d9"
         shown = OffsetImage(_pixels(image.jpeg), zoom=zoom)
-        frame = {"edgecolor": colour, "linewidth": 2.0 if place in order or place in odd else 0.8}
+        frame = {"edgecolor": color, "linewidth": 2.0 if place in order or place in odd else 0.8}
         where = found.positions[place]
         axes.add_artist(AnnotationBbox(shown, where, pad=0.1, bboxprops=frame, zorder=3 if place in order else 2))
         if place in order:
             axes.annotate(
                 str(order[place]), where, fontsize=10, fontweight="bold", color="white", ha="center", va="center",
-                zorder=4, bbox={"boxstyle": "circle,pad=0.25", "facecolor": colour, "edgecolor": "white"},
+                zorder=4, bbox={"boxstyle": "circle,pad=0.25", "facecolor": color, "edgecolor": "white"},
             )  # fmt: skip
     axes.set(xlim=(-1.2, 1.2), ylim=(-1.25, 1.25), xticks=[], yticks=[])
     axes.set_title(

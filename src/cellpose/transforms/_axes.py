@@ -251,7 +251,7 @@ def _conclude_unet_axes(shape: tuple[int, ...], choosing: bool, do_3D: bool) -> 
     if choosing and least >= _FEWEST_PLANES:
         c, z = None, shape.index(least)
     elif do_3D:
-        _refuse_colours(shape)
+        _refuse_colors(shape)
         c, z = None, 0
     elif least <= _MOST_CHANNELS:
         c, z = _last_index(shape, least), None
@@ -326,7 +326,7 @@ def _arrange_transformer_three(image: Array, c: int | None, z: int | None, do_3D
 def _conclude_transformer_axes(shape: tuple[int, ...], do_3D: bool) -> tuple[int | None, int | None]:
     """Channel or z axis, one of the two, inferred from a shape of three axes alone."""
     if do_3D:
-        _refuse_colours(shape)
+        _refuse_colors(shape)
         return None, 0
     return 0 if shape[0] < shape[-1] else 2, None
 
@@ -440,7 +440,7 @@ def _no_stack(shape: tuple[int, ...], channels: int | None = None) -> str:
     )
 
 
-def _refuse_colours(shape: tuple[int, ...]) -> None:
+def _refuse_colors(shape: tuple[int, ...]) -> None:
     """Refuse a plane with its channels last where a stack is wanted: planes a few pixels wide are unlikely."""
     if shape[-1] <= _MOST_COLOURS and min(shape[:2]) > _LEAST_SIDE:
         message = f"{_no_stack(shape, 2)}; if its axes are z, y and x, give z_axis=0"

@@ -1,4 +1,4 @@
-"""Colours between RGB and HSV."""
+"""Colors between RGB and HSV."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def rgb_to_hsv(arr: ArrayLike) -> NDArray[Any]:
     rgb = _three_channels(arr, "RGB")
     high, low = rgb.max(axis=-1), rgb.min(axis=-1)
     spread = high - low
-    coloured = spread > 0
-    safe = np.where(coloured, spread, 1)
+    colored = spread > 0
+    safe = np.where(colored, spread, 1)
     r, g, b = ((high - rgb[..., k]) / safe for k in range(3))
     sector = np.where(rgb[..., 0] == high, b - g, np.where(rgb[..., 1] == high, 2 + r - b, 4 + g - r))
-    hue = np.where(coloured, (sector / 6) % 1, 0)
-    saturation = np.where(coloured, spread / np.where(coloured, high, 1), 0)
+    hue = np.where(colored, (sector / 6) % 1, 0)
+    saturation = np.where(colored, spread / np.where(colored, high, 1), 0)
     return np.stack([hue, saturation, high], axis=-1).astype(rgb.dtype, copy=False)
 
 

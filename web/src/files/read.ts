@@ -114,7 +114,7 @@ async function samples(page: GeoTIFFImage, like: GeoTIFFImage): Promise<Float32A
   }
   const extra = await page.fileDirectory.loadValue("ExtraSamples");
   const bands = (await page.readRasters()) as unknown as ArrayLike<number>[];
-  // Samples beyond those of the colour are opacity if they say so (1, 2), or there are four of them.
+  // Samples beyond those of the color are opacity if they say so (1, 2), or there are four of them.
   const opacity = (extra && [1, 2].includes(Number(extra[0]))) || bands.length === 4 ? 1 : 0;
   const shown = Array.from(bands).slice(0, Math.max(1, bands.length - opacity));
   return shown.map((band) => Float32Array.from(band));

@@ -10,7 +10,7 @@ import { downloadAll, downloadsOf, type Result } from "./downloads";
 import { acceptDrops } from "./drops";
 import { announce, button, find, input, many, save, select } from "./elements";
 import { drawList, type Item } from "./list";
-import { colours, thumbnail } from "./picture";
+import { colors, thumbnail } from "./picture";
 import { isCancelled, Session } from "./session";
 import { watchTheme } from "./theme";
 
@@ -48,7 +48,7 @@ async function add(files: Iterable<File>): Promise<void> {
     try {
       if (file.size > SLOW_BYTES) await sayOpening(file.name);
       const image = await readImage(file);
-      const rgba = colours(image);
+      const rgba = colors(image);
       const item: Item = {
         number: ++numbers, image, rgba, thumbnail: thumbnail(rgba, image.rows, image.columns), found: null,
       };
@@ -97,8 +97,8 @@ function show(item: Item, keepView = false): void {
 
 function offerChannels(count: number): void {
   find("channels").hidden = count < 2;
-  const colour = count === 3 ? ["red", "green", "blue"] : [];
-  const named = Array.from({ length: count }, (_, n) => `${n + 1}${colour[n] ? ` (${colour[n]})` : ""}`);
+  const color = count === 3 ? ["red", "green", "blue"] : [];
+  const named = Array.from({ length: count }, (_, n) => `${n + 1}${color[n] ? ` (${color[n]})` : ""}`);
   fillSelect(select("cyto"), ["all, as gray", ...named]);
   fillSelect(select("nuclei"), ["none", ...named]);
 }

@@ -4,8 +4,8 @@ import type { Opened } from "../files/read";
 
 const SHOWN = [0.35, 99.65] as const; // percentiles that become black and white, of images of more than 8 bits
 
-/** Colours of an image, (rows, columns, 4): gray, two channels as magenta and green, or the first three as they are. */
-export function colours({ planes, rows, columns, eightBit }: Opened): Uint8ClampedArray {
+/** Colors of an image, (rows, columns, 4): gray, two channels as magenta and green, or the first three as they are. */
+export function colors({ planes, rows, columns, eightBit }: Opened): Uint8ClampedArray {
   const scaled = planes.slice(0, 3).map((plane) => {
     const [low, high] = eightBit && planes.length !== 2 ? [0, 255] : range(plane, rows, columns);
     const factor = high > low ? 255 / (high - low) : 0;
@@ -27,7 +27,7 @@ function range(plane: Float32Array, rows: number, columns: number): [number, num
   return high > low ? [low, high] : extremes(finite);
 }
 
-/** A small picture of colours, as an address. */
+/** A small picture of colors, as an address. */
 export function thumbnail(rgba: Uint8ClampedArray, rows: number, columns: number, side = 88): string {
   const whole = canvas(columns, rows);
   whole.getContext("2d")!.putImageData(new ImageData(new Uint8ClampedArray(rgba), columns, rows), 0, 0);

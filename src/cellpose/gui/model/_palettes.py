@@ -25,10 +25,10 @@ _SAFE = {
     "Tol bright": "4477AA EE6677 228833 CCBB44 66CCEE AA3377",
     "Tol muted": "CC6677 DDCC77 117733 88CCEE 882255 44AA99 999933 AA4499",
 }
-ONE_COLOR = mark("one colour")
+ONE_COLOR = mark("one color")
 # Color scales (256, 3) for the measures of cells.
 RAMPS: dict[str, Callable[[], Colors]] = {"score": doubt_ramp, "size": size_ramp}
-PALETTES = (mark("many colours"), *_SAFE, ONE_COLOR)
+PALETTES = (mark("many colors"), *_SAFE, ONE_COLOR)
 
 
 def rgb_of(color: str) -> tuple[int, int, int]:

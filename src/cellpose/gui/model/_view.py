@@ -139,7 +139,7 @@ class ViewState:
     outlines_on: bool = False
     opacity: int = 128
     coloring: str = "number"
-    palette: str = "many colours"
+    palette: str = "many colors"
     cell_color: str = "#ffb000"
     outline_width: int = 1
     outlines_own: bool = False

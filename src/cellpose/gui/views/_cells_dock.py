@@ -173,9 +173,9 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         name.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         name.editingFinished.connect(lambda: cell_class.rename(name.text()))
         cell_class.events.name.connect(lambda text: name.setText(text))
-        color = color_button(cell_class, "color", tr("colour of the class"))
+        color = color_button(cell_class, "color", tr("color of the class"))
         name.setAccessibleName(tr("name of class {number}", number=cell_class.number))
-        color.setAccessibleName(tr("colour of class {number}", number=cell_class.number))
+        color.setAccessibleName(tr("color of class {number}", number=cell_class.number))
         self.classes.form.addRow(str(cell_class.number), row(name, color))
         return name
 

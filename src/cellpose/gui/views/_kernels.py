@@ -123,7 +123,7 @@ def _find_edges(edge, near, k, width):
 
 @compiled
 def _cover_row(out, base, labels, edge, cells):
-    """Pixels of a row of the screen: its colours with those of its cells over them."""
+    """Pixels of a row of the screen: its colors with those of its cells over them."""
     most = np.float32(255)
     for j in range(out.size):
         red, green, blue = base[0, j], base[1, j], base[2, j]

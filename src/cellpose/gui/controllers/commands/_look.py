@@ -37,7 +37,7 @@ def commands(session: Session) -> list[Command]:
         view.palette = _after(view.palette, PALETTES)
 
     def show_in(mode: str) -> Command:
-        title = tr("Composite of the channels") if mode == "composite" else tr("Colours: {mode}", mode=tr(mode))
+        title = tr("Composite of the channels") if mode == "composite" else tr("Colors: {mode}", mode=tr(mode))
         name = mode.replace(" ", "_")
         return Command(
             f"view.{name}", title, lambda: setattr(view, "color", mode), (), "25", checked=lambda: view.color == mode
@@ -48,11 +48,11 @@ def commands(session: Session) -> list[Command]:
 
     def next_coloring() -> None:
         view.coloring = _after(view.coloring, list(COLORINGS))
-        session.told.emit(tr("cells are coloured by {coloring}", coloring=tr(view.coloring)))
+        session.told.emit(tr("cells are colored by {coloring}", coloring=tr(view.coloring)))
 
     def color_by(name: str) -> Command:
         choose = lambda: setattr(view, "coloring", name)  # noqa: E731
-        title = tr("Colour cells by {name}", name=tr(name))
+        title = tr("Color cells by {name}", name=tr(name))
         return Command(f"view.by_{name}", title, choose, (), "16", checked=lambda: view.coloring == name)
 
     def next_corner() -> None:
@@ -76,15 +76,15 @@ def commands(session: Session) -> list[Command]:
     scale_bar = [
         toggle("scale_bar_on", tr("Scale bar"), "35"),
         Command("view.scale_bar_corner", tr("Scale bar to the next corner"), next_corner, (), "35"),
-        Command("view.scale_bar_color", tr("Colour of the scale bar…"), bar_color, (), "35"),
+        Command("view.scale_bar_color", tr("Color of the scale bar…"), bar_color, (), "35"),
         Command("view.pixel_size", tr("Pixel size…"), session.scale.ask, (), "35", enabled=can.open),
     ]
     cells = [
         Command("view.fainter", tr("Fainter masks"), lambda: opacity(-_OPACITY_STEP), ("Shift+X",), "15"),
         Command("view.stronger", tr("Stronger masks"), lambda: opacity(_OPACITY_STEP), ("Ctrl+X",), "15"),
         *(color_by(name) for name in COLORINGS),
-        Command("view.coloring", tr("Colour cells by the next"), next_coloring, ("H",), "16"),
-        Command("view.palette", tr("Next colours of cells"), next_palette, ("L",), "16"),
+        Command("view.coloring", tr("Color cells by the next"), next_coloring, ("H",), "16"),
+        Command("view.palette", tr("Next colors of cells"), next_palette, ("L",), "16"),
         Command("view.thinner", tr("Thinner outlines"), lambda: width(-1), ("Shift+Z",), "17"),
         Command("view.wider", tr("Wider outlines"), lambda: width(1), (), "17"),
         toggle("outlines_own", tr("Outlines as their cells"), "17"),

@@ -9,7 +9,7 @@ from cellpose.gui.controllers.commands._command import Command, Conditions
 
 __all__ = ["IMAGE_COLORS", "commands"]
 
-IMAGE_COLORS = tr("Colours of the image")
+IMAGE_COLORS = tr("Colors of the image")
 IMAGE_ORDER = tr("Order of the images")
 
 
@@ -22,8 +22,8 @@ def commands(session: Session) -> list[Command]:
         return Command(f"view.{color}", title, lambda: session.toggle_color(color), (key,), "21", submenu=IMAGE_COLORS)
 
     modes = [
-        Command("view.next_color", tr("Next colour mode"), session.next_color, ("Down", "S"), "2"),
-        Command("view.previous_color", tr("Previous colour mode"), lambda: session.next_color(-1), ("Up", "W"), "2"),
+        Command("view.next_color", tr("Next color mode"), session.next_color, ("Down", "S"), "2"),
+        Command("view.previous_color", tr("Previous color mode"), lambda: session.next_color(-1), ("Up", "W"), "2"),
     ]
 
     def panel(name: str, *keys: str) -> Command:

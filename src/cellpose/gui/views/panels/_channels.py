@@ -59,7 +59,7 @@ class ChannelRows(CollapsibleGroup):
     """One row per channel: visibility, color, gamma."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(tr("channels: colour, gamma"))
+        super().__init__(tr("channels: color, gamma"))
         self._session = session
         self._states: list[_Channel] = []
         self.seen: list[Any] = []
@@ -74,7 +74,7 @@ class ChannelRows(CollapsibleGroup):
         state = _Channel(view, number, self._compose)
         box = check_box(channel_name(self._session, number), state, "on")
         box.setToolTip(tr("show this channel"))
-        color = color_button(state, "color", tr("its colour in the composite"))
+        color = color_button(state, "color", tr("its color in the composite"))
         number_of = number_box(state, "gamma", 0.05, 10, 0.1)
         number_of.setToolTip(tr("gamma: below 1 what is dark becomes brighter"))
         gamma = SliderRow(number_of, state, "gamma", _GAMMAS)
@@ -102,4 +102,4 @@ class ChannelRows(CollapsibleGroup):
             box.setText(name)
             for control in controls_of(self.gammas[number]):
                 control.setAccessibleName(tr("{name}, gamma", name=name))
-            self.colors[number].setAccessibleName(tr("{name}, colour", name=name))
+            self.colors[number].setAccessibleName(tr("{name}, color", name=name))

@@ -27,7 +27,7 @@ class Views(Group):
         self.color = choice_box(ALL_COLOR_MODES, self._view, "color")
         self.picture = choice_box(VIEWS, self._view, "view")
         self.auto = check_box(tr("auto-adjust saturation"), self._view, "auto_levels")
-        self.form.addRow(tr("colour"), self.color)
+        self.form.addRow(tr("color"), self.color)
         self.form.addRow(tr("view"), self.picture)
         self.disk = check_box(tr("scale disk on"), self._view, "disk_on")
         self.form.addRow(row(self.auto, self.disk))
