@@ -56,6 +56,24 @@ def test_noise_goes_and_the_image_stays(tmp_path: Path) -> None:
     assert far[1] < far[0] / 2
 
 
+@pytest.mark.slow
+def test_the_rim_of_an_image_is_as_bright_as_it_was(tmp_path: Path) -> None:
+    """Around an image the network sees zeros, which it must not take for a part of it."""
+    bright = [noisy(seed)[1] + 6 for seed in range(3)]
+    path, _ = train_self(
+        small_net(), bright, n_epochs=30, crops_per_epoch=32, crop_side=32, learning_rate=0.01, save_path=tmp_path
+    )
+    model, darker = denoise.DenoiseModel(pretrained_model=path), []
+    for seed in (9, 10, 11):
+        clean, seen = noisy(seed)
+        restored = model.eval(seen + 6, channels=[0, 0])[..., 0]
+        rim = np.ones(clean.shape, bool)
+        rim[1:-1, 1:-1] = False
+        error = np.polyval(np.polyfit(restored[~rim], clean[~rim], 1), restored) - clean
+        darker.append(-error[rim].mean() / clean.std())
+    assert abs(np.mean(darker)) < 0.3  # 1.1 if crops never show what is around
+
+
 def test_the_same_seed_trains_the_same_network_and_leaves_global_generators_alone(tmp_path: Path) -> None:
     np.random.seed(5)
     runs = [train_self(small_net(), [noisy(0)[1]], n_epochs=2, crops_per_epoch=4, crop_side=16, save_path=tmp_path)]

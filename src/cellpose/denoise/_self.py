@@ -35,6 +35,8 @@ _HIDDEN = 0.02  # part of the pixels of a crop
 _REACH = 2  # pixels; a hidden pixel shows the value of another one of its 5 x 5 neighborhood
 _CROP_SIDE = 96
 _CROPS_PER_EPOCH = 64
+# Pixels around an image, which are 0 when it is restored: networks that never saw them darken the rim of the image.
+_FRAME = 16
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,10 @@ class _Run:
     path: Path
 
     def batches(self) -> Iterator[Floats]:
-        """Crops of an epoch, (batch, 1, side, side), turned by quarters: pixels stay what they are."""
+        """Crops of an epoch, (batch, 1, side, side), turned by quarters: pixels stay what they are.
+
+        Pixels of the frame of an image are NaN.
+        """
         areas = np.array([image.size for image in self.images], np.float64)
         chosen = self.rng.choice(len(self.images), self.crops_per_epoch, p=areas / areas.sum())
         for start in range(0, self.crops_per_epoch, self.batch_size):
@@ -68,8 +73,8 @@ class _Run:
         for crops in self.batches():
             shown_crops, hidden = hide_pixels(crops, self.rng)
             device = self.net.device
-            told = self.net(torch.from_numpy(shown_crops).to(device))[0]
-            mask = torch.from_numpy(hidden).to(device)
+            told = self.net(torch.from_numpy(np.nan_to_num(shown_crops)).to(device))[0]
+            mask = torch.from_numpy(hidden & ~np.isnan(crops)).to(device)
             loss = (told - torch.from_numpy(crops).to(device))[mask].square().mean()
             optimiser.zero_grad()
             loss.backward()
@@ -243,7 +248,8 @@ def _plane(image: Any, index: int, side: int) -> Floats:
     if min(plane.shape) < side:
         message = f"image {index} has {plane.shape} pixels; crops of {side} do not fit in it, give a smaller crop_side"
         raise InputError(message)
-    return np.asarray(transforms.normalize99(plane.astype(np.float32)), np.float32)
+    normalized = np.asarray(transforms.normalize99(plane.astype(np.float32)), np.float32)
+    return np.pad(normalized, _FRAME, constant_values=np.nan)
 
 
 def _rates(rate: float, n_epochs: int) -> list[float]:

@@ -96,7 +96,7 @@ class ContributionDialog(QDialog):  # type: ignore[misc]
             (tr("contributor"), self.contributor),
             (tr("source"), self.source),
             (tr("note"), self.note),
-            (tr("licence"), self.licence),
+            (tr("license"), self.licence),
         ):
             rows.addRow(title, box)
         what, whole, terms = QLabel(self._contributing.what), QLabel(_WHOLE), QLabel(CONSENT)

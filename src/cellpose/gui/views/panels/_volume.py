@@ -19,7 +19,7 @@ class VolumePanel(Group):
         self.stitch = SliderRow(box, settings, "stitch_threshold", (0, 1), live.settle)
         self.stitch.setToolTip(
             tr(
-                "0: 3D flows of planes of three directions; above: each plane for itself, and masks of neighbouring "
+                "0: 3D flows of planes of three directions; above: each plane for itself, and masks of neighboring "
                 "planes that overlap so much are one cell"
             )
         )
