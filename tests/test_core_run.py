@@ -130,6 +130,17 @@ def test_batches_hold_no_more_tiles_than_asked_and_span_planes():
     assert {s[2:] for s in module.sizes} == {(64, 64)}
 
 
+@pytest.mark.parametrize(
+    ("threads", "bsize", "batches"), [(1, 0, [2] * 4 + [1]), (4, 0, [4, 4, 1]), (1, 224, [8] * 4 + [4])]
+)
+def test_large_tiles_come_in_smaller_batches(monkeypatch, threads, bsize, batches):
+    """As many pixels as usual, or a tile for each thread: whoever cancels waits for the end of a batch."""
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    module = Local()
+    core.run_net(module, np.zeros((1, 1024, 1024, 1)), bsize=bsize)
+    assert [s[0] for s in module.sizes] == batches
+
+
 @pytest.mark.parametrize("overlap", [-1, 0, 0.7, 5])
 def test_overlap_out_of_range_is_brought_into_it(overlap):
     stack = np.random.default_rng(0).random((1, 90, 90, 1))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import transforms
+from cellpose._machine.threads import thread_count
 from cellpose._progress.stages import stage
 from cellpose.engines import Engine, SmallerBatches
 from cellpose.errors import InputError, OptionError
@@ -17,7 +18,7 @@ from cellpose.nets import family_named
 from cellpose.options import Tiling
 from cellpose.transforms import TileAverage, TileGrid, iter_tiles
 
-__all__ = ["MOST_ROWS", "Report", "Stack", "padded_grid", "run_planes"]
+__all__ = ["MOST_ROWS", "Report", "Stack", "padded_grid", "run_planes", "tiles_at_once"]
 
 FloatArray = NDArray[np.float32]
 # With bsize=0 tiles have up to this many pixels per side, so that few pixels are seen more than once. Parts of larger
@@ -104,7 +105,7 @@ def run_planes(
     if what is not None:
         report = _shown(report, len(stack) * len(grid), what)
     planes = (_padded(transforms.resize_plane(plane, (ly, lx)), pads) for plane in stack)
-    for output, style in _run(engine, planes, len(stack), grid, tiling.batch_size, report):
+    for output, style in _run(engine, planes, len(stack), grid, tiles_at_once(engine, grid, tiling), report):
         yield (
             output[:, inside[0], inside[1]],
             _direction(style) if has_style else np.zeros_like(style),
@@ -128,6 +129,17 @@ def padded_grid(engine: Engine, size: tuple[int, int], tiling: Tiling) -> tuple[
     if free and tiling.augment and max(rows, columns) <= MOST_ROWS:
         side = max(rows, columns)
     return pads, TileGrid(rows, columns, side, tiling.tile_overlap, tiling.augment, most)
+
+
+def tiles_at_once(engine: Engine, grid: TileGrid, tiling: Tiling) -> int:
+    """Number of tiles in a batch.
+
+    Larger tiles than the network was made for come in batches of about as many pixels, but at least of one tile for
+    each thread: between two batches progress is reported, and a run can be canceled.
+    """
+    pixels = tiling.batch_size * engine.default_bsize**2
+    rows, columns = grid.tile_shape
+    return min(tiling.batch_size, max(pixels // (rows * columns), thread_count()))
 
 
 def _takes_any_tile(engine: Engine) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.core import padded_grid
+from cellpose.core import padded_grid, tiles_at_once
 from cellpose.engines import Engine, SmallerBatches
 from cellpose.errors import InputError
 from cellpose.options import Tiling
@@ -95,7 +95,7 @@ def output_rows(
     tiling
         Tiles.
     report
-        Called with the fraction of rows of tiles that are done.
+        Called with the fraction of tiles that are done, 0 to 1.
     count
         How many outputs: 3 are flow in y, in x and cell probability; 1 is a restored image.
 
@@ -141,9 +141,12 @@ def _network_rows(
     n_down, n_across = grid.shape
     starts = [int(s) for s in grid.ystarts]
     sums = np.zeros((count, grid.tile_shape[0], grid.size[1]), np.float32)
-    for index, output in _outputs(engine, _tiles(rows, size, (y0, x0), grid), tiling.batch_size, count):
+    tiles, at_once = _tiles(rows, size, (y0, x0), grid), tiles_at_once(engine, grid, tiling)
+    for index, output in _outputs(engine, tiles, at_once, count):
         j, i = divmod(index, n_across)
         _add(sums, starts[j], grid, index, output)
+        if report is not None:
+            report((index + 1) / len(grid))
         if i < n_across - 1:
             continue
         # No tile to come reaches above the next row of tiles.
@@ -154,8 +157,6 @@ def _network_rows(
         moved = stop - starts[j]
         sums[:, : sums.shape[1] - moved] = sums[:, moved:].copy()
         sums[:, sums.shape[1] - moved :] = 0
-        if report is not None:
-            report((j + 1) / n_down)
 
 
 def _tiles(rows: Rows, size: tuple[int, int], before: tuple[int, int], grid: TileGrid) -> Iterator[tuple[int, Float32]]:
