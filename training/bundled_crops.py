@@ -26,8 +26,10 @@ Array = np.ndarray
 SMALL = 20.0
 # Below this scale pixels would be left out; images are blurred first.
 BLUR_BELOW = 0.7
+# Width of the strongest blur, in diameters of the cells and in pixels.
+BLUR_MOST = (0.1, 3.0)
 # Sides in pixels of the kernels of the device's blur.
-KERNEL = 13
+KERNEL = 19
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,18 +61,20 @@ class Cut:
         return float(np.sqrt(abs(np.linalg.det(self.linear))))
 
 
-def draw_look(rng: np.random.Generator) -> Look:
-    """Contrast, brightness, gamma, inversion, blur and noise within what microscopes do.
+def draw_look(rng: np.random.Generator, diameter: float) -> Look:
+    """Contrast, brightness, gamma, inversion, blur and noise within what microscopes do to cells of this diameter.
 
-    Few crops are as noisy as images of a handful of photons, so that such images work without restoration.
+    Few crops are as noisy as images of a handful of photons, or as smooth as images out of focus or after a filter, so
+    that such images work without restoration.
     """
-    noisy = rng.random()
+    noisy, smooth = rng.random(), rng.random()
+    most = max(0.3, min(BLUR_MOST[0] * diameter, BLUR_MOST[1]))
     return Look(
         invert=rng.random() < 0.12,
         gamma=rng.uniform(0.6, 1.6) if rng.random() < 0.4 else 1.0,
         gain=rng.uniform(0.75, 1.25),
         offset=rng.uniform(-0.1, 0.1),
-        blur=rng.uniform(0.3, 1.3) if rng.random() < 0.15 else 0.0,
+        blur=rng.uniform(0.3, 1.3) if smooth < 0.12 else rng.uniform(0.3, most) if smooth < 0.22 else 0.0,
         noise=rng.uniform(0, 0.08) if noisy < 0.3 else rng.uniform(0.08, 0.35) if noisy < 0.38 else 0.0,
         seed=int(rng.integers(2**31)),
     )
@@ -161,7 +165,7 @@ class Crops:
         if rng.random() < 0.5:
             linear = linear @ np.diag([-1.0, 1.0])
         planes = [first] if second is None else [first, second]
-        return Cut(entry, planes, centre, linear, [draw_look(rng) for _ in planes])
+        return Cut(entry, planes, centre, linear, [draw_look(rng, entry.diameter * scale) for _ in planes])
 
     def cut(self, cut: Cut) -> tuple[list[Array], Array]:
         """Planes (y, x) and targets (4, y, x) of a crop."""
