@@ -278,7 +278,10 @@ def main(argv: list[str] | None = None) -> None:
     if (args.out / "checkpoint.pt").exists():
         state.load(args.out / "checkpoint.pt")
     words = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    started = {"from_step": state.step, "torch": torch.__version__, "args": words, "data": manifest(args.packed)}
+    started = {
+        "from_step": state.step, "torch": torch.__version__, "args": words, "processes": processes,
+        "data": manifest(args.packed),
+    }  # fmt: skip
     if rank == 0:
         with (args.out / "args.jsonl").open("a") as file:
             file.write(json.dumps(started) + "\n")
