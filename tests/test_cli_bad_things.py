@@ -54,6 +54,22 @@ MANIFESTS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--pretrained_model nuclei-cells --bsize 100", "bsize=100 is not allowed; for this network it must be"),
+        ("--stitch_threshold 1.5", "stitch_threshold=1.5 is not allowed"),
+        ("--output_name a/b", "--output_name a/b is not allowed"),
+        ("--pretrained_model oneclick", "this network has 1 output and no flows: it cannot segment"),
+    ],
+)
+def test_what_would_fail_with_every_image_is_refused_before_the_first(bench: Bench, words, told, capsys):
+    images = bench.images("a.tif", "b.tif")
+    assert bench.run(*U_NET, *words.split()) == 2
+    assert told in capsys.readouterr().err
+    assert not bench.new_files(without=images)
+
+
 @pytest.mark.parametrize("resume", [(), ("--resume",)])
 @pytest.mark.parametrize("kind", MANIFESTS)
 def test_damaged_manifests(bench: Bench, kind, resume, capsys):

@@ -50,10 +50,11 @@ def test_large_images_are_run_in_blocks_unasked(bench: Bench, monkeypatch, caplo
 
 
 @pytest.mark.parametrize("option", [("--do_3D",), ("--exclude_on_edges",), ("--no_resample",)])
-def test_what_blocks_cannot_do_is_refused(bench: Bench, option, caplog):
-    bench.images("a.tif")
-    assert bench.run(*U_NET, "--large", *option) == 1
-    assert f"{option[0]} needs the whole image" in caplog.text
+def test_what_blocks_cannot_do_is_refused(bench: Bench, option, capsys):
+    images = bench.images("a.tif")
+    assert bench.run(*U_NET, "--large", *option) == 2
+    assert f"{option[0]} needs the whole image" in capsys.readouterr().err
+    assert not bench.new_files(without=images)
 
 
 def test_the_estimate_is_printed_and_nothing_is_done(bench: Bench, capsys):

@@ -273,6 +273,7 @@ def test_every_option_is_known_to_have_an_effect_somewhere():
         ("--dir d --anisotropy 2", False, "--anisotropy has no effect without --do_3D"),
         ("--dir d --validate_every 2 --batch_size 2", True, "--validate_every has no effect without --test_dir or"),
         ("--dir d --file_list f --test_dir t", True, "--test_dir has no effect beside --file_list"),
+        ("--dir d --image_path a.tif", False, "--image_path has no effect beside --dir"),
         ("--dir d --add_model m", False, "--add_model has no effect beside images"),
         ("--dir d --do_3D --anisotropy 2 --flow_threshold 0.4 --resume --test_dir t", False, "--test_dir has"),
         ("--dir d --resume --no_norm --batch_size 2 --chan 2 --test_dir t --patience 3 --stream --workers 2", True, ""),

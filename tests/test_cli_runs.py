@@ -384,7 +384,7 @@ def test_filters_are_those_of_eval(bench: Bench):
 
 def test_large_planes_cannot_be_filtered(bench: Bench, capsys):
     bench.images("a.tif")
-    assert bench.run(*U_NET, "--large", "--tile_norm_blocksize", "50") == 1
+    assert bench.run(*U_NET, "--large", "--tile_norm_blocksize", "50") == 2
     assert "--tile_norm_blocksize needs the whole image" in capsys.readouterr().err
 
 

@@ -99,6 +99,13 @@ def test_the_argument_is_named() -> None:
         metrics.average_precision(memoryview(np.array([None])), LABELS)
 
 
+def test_lists_of_arrays_are_told_in_a_line() -> None:
+    told = r"images=<list of 2, the first: <array .*>>, .*flows=<list of 2, the first: <list of 4, .*>>>, .*diams='x'"
+    with pytest.raises(InputError, match=told) as caught:
+        io.masks_flows_to_seg([IMAGE] * 2, [LABELS] * 2, [[IMAGE, FLOWS, IMAGE, IMAGE]] * 2, ["o", "p"], diams="x")
+    assert "\n" not in str(caught.value)
+
+
 def test_numbers_of_all_libraries_are_numbers() -> None:
     for n in (1, True, 1.0, np.int64(1), np.float32(1), np.array(1), torch.tensor(1)):
         assert utils.fill_holes_and_remove_small_masks(LABELS, min_size=n).max() == 2

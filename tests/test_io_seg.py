@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import io as stdio
+import logging
 import os
 import pathlib
 import pickle
@@ -149,6 +150,21 @@ def test_lists_of_different_lengths(tmp_path):
     with pytest.raises(InputError, match="flows hold 1"):
         io.masks_flows_to_seg(None, MASKS, FLOWS[:1], tmp_path / "a.tif")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("shape", [(9, 12), (12, 9, 3), (2, 12, 9), (5, 9, 12)])
+def test_masks_of_another_size_than_the_image_are_told(tmp_path, shape, caplog):
+    """They are written all the same: what does not fit may be meant."""
+    labels = np.ones((9, 12), np.uint16)
+    log = logging.getLogger("cellpose.io")
+    log.addHandler(caplog.handler)
+    try:
+        io.save_masks(np.zeros(shape), labels, None, tmp_path / "a.tif")
+    finally:
+        log.removeHandler(caplog.handler)
+    fits = shape[-2:] == (9, 12)
+    assert ("masks of 9 x 12 pixels do not fit" in caplog.text) is not fits
+    assert (tmp_path / "a_cp_masks.png").is_file()
 
 
 def test_nothing_of_the_caller_is_changed(tmp_path):

@@ -220,12 +220,21 @@ def _is_of_others(trace: TracebackType | None) -> bool:
     return False
 
 
+def _begins_with_an_array(value: Any) -> bool:
+    """Whether it is an array, or a list that begins with one, or with such a list."""
+    if isinstance(value, (list, tuple)):
+        return bool(value) and _begins_with_an_array(value[0])
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
 def _shown(value: Any) -> str:
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if shape is not None and dtype is not None and shape != ():
         return f"<array of shape {tuple(shape)} and type {dtype}>"
+    if isinstance(value, (list, tuple)) and _begins_with_an_array(value):
+        return f"<{type(value).__name__} of {len(value)}, the first: {_shown(value[0])}>"
     try:
-        text = repr(value)
+        text = " ".join(repr(value).split())  # in one line
     except Exception:  # the value may be anything
         text = f"<{type(value).__name__}>"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -20,7 +20,7 @@ from cellpose.cli._save import output_paths, warn_of_blocks
 from cellpose.cli._table import FILTERS
 from cellpose.errors import CellposeError, OptionError
 
-__all__ = ["is_large", "print_estimates", "segment_large_file"]
+__all__ = ["check_large", "is_large", "print_estimates", "segment_large_file"]
 
 logger = logging.getLogger("cellpose.cli")
 
@@ -42,21 +42,25 @@ _PASSED_ON = (
 )
 
 
-def is_large(file: Path, segmenter: Segmenter, args: Namespace) -> bool:
-    """Whether an image is to be run in blocks: as the command line says, or because it is too large otherwise.
+def check_large(segmenter: Segmenter, args: Namespace) -> None:
+    """Refuse ``--large`` beside an option that needs the whole image.
 
     Raises
     ------
     OptionError
-        If ``--large`` is given with an option that needs the whole image.
+        If there is one.
     """
     whole = _needs_whole(segmenter, args)
+    if args.large and whole:
+        message = f"{whole} needs the whole image and cannot be used with --large; remove one of them"
+        raise OptionError(message)
+
+
+def is_large(file: Path, segmenter: Segmenter, args: Namespace) -> bool:
+    """Whether an image is to be run in blocks: as the command line says, or because it is too large otherwise."""
     if args.large:
-        if whole:
-            message = f"{whole} needs the whole image and cannot be used with --large; remove one of them"
-            raise OptionError(message)
         return True
-    if whole:
+    if _needs_whole(segmenter, args):
         return False
     try:
         height, width, _ = io.open_plane(file, args.channel_axis, args.axes).shape
@@ -173,7 +177,7 @@ def _of_plane(file: Path, segmenter: Segmenter, args: Namespace) -> str:
     plane = io.open_plane(file, args.channel_axis, args.axes)
     keywords = segmenter.keywords_of(plane)
     estimate = models.estimate_memory(
-        getattr(segmenter.model, "cp", segmenter.model),
+        segmenter.segmenting,
         plane,
         diameter=keywords["diameter"],
         batch_size=keywords["batch_size"],
@@ -195,7 +199,7 @@ def _of_stack(file: Path, segmenter: Segmenter, args: Namespace) -> str:
     stand_in = np.broadcast_to(image.data.dtype.type(0), image.data.shape)
     z, y, x, channels = transforms.convert_image(stand_in, do_3D=True, **axes).shape
     estimate = models.estimate_volume_memory(
-        getattr(segmenter.model, "cp", segmenter.model),
+        segmenter.segmenting,
         (z, y, x),
         image.data.dtype,
         channels=channels,

@@ -151,11 +151,16 @@ class Segmenter:
             raise OptionError(message)
         return {**self.keywords, "diameter": self.diameter_um / (x * y) ** 0.5}
 
+    @property
+    def segmenting(self) -> Any:
+        """The model that segments, also where another one restores the images or finds diameters first."""
+        return getattr(self.model, "cp", self.model)
+
     def diameter_of_training(self) -> float:
         """The mean diameter, in pixels, of the cells a U-Net was trained on; NaN for other families."""
         if self.family.diameter_px is not None:
             return float("nan")
-        return float(getattr(self.model, "cp", self.model).diam_labels)
+        return float(self.segmenting.diam_labels)
 
 
 def _plane_size(image: Image, enlarged: tuple[int, ...], ratio: float) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from cellpose._progress.bars import Fractions
 from cellpose._progress.display import Display, waiting
 from cellpose._progress.stages import TOLD, about_image, stage
 from cellpose.cli._images import find_images, folder_of_run, groups_of_same_results
-from cellpose.cli._large import is_large, print_estimates, segment_large_file
+from cellpose.cli._large import check_large, is_large, print_estimates, segment_large_file
 from cellpose.cli._light import light_of
 from cellpose.cli._logging import display_of, say_at_end
 from cellpose.cli._manifest import Manifest, options_of
@@ -47,12 +47,14 @@ def segment_command(args: Namespace) -> int:
     An image that fails is reported and the others continue. After Ctrl-C the results of the finished images stay.
     """
     start = time.perf_counter()
-    _check(args)
+    options = _checked(args)
     warn_of_unused(args, training=False)
     with waiting("looking for images"):
         files = find_images(args)
     with waiting("loading the model"):
         segmenter = load_segmenter(args)
+    segmenter.segmenting.check_options(options)
+    check_large(segmenter, args)
     segmenter = replace(segmenter, light=light_of(args, files))
     if args.estimate_memory:
         return print_estimates(files, segmenter, args)
@@ -91,8 +93,8 @@ def segment_command(args: Namespace) -> int:
     return 1 if failed else 0
 
 
-def _check(args: Namespace) -> None:
-    """Refuse wrong options before anything is computed.
+def _checked(args: Namespace) -> Evaluation:
+    """The options for the model; wrong ones are refused before anything is computed.
 
     Raises
     ------
@@ -103,6 +105,9 @@ def _check(args: Namespace) -> None:
         if getattr(args, name) not in range(4):
             message = f"--{name} {getattr(args, name)} is not allowed; choose 0, 1, 2 or 3"
             raise OptionError(message)
+    if args.output_name and Path(args.output_name).name != args.output_name:
+        message = f"--output_name {args.output_name} is not allowed; give an ending of names, and a folder as --savedir"
+        raise OptionError(message)
     if args.do_3D:
         _check_format(args)
     filters = [f"--{name} {getattr(args, name):g}" for name in FILTERS[:-1] if getattr(args, name)]
@@ -112,7 +117,7 @@ def _check(args: Namespace) -> None:
     if args.diameter_um is not None and not (args.diameter_um > 0 and args.diameter is None):
         message = f"--diameter_um {args.diameter_um:g} is not allowed; give a number above 0, and leave out --diameter"
         raise OptionError(message)
-    Evaluation(
+    return Evaluation(
         diameter=args.diameter,
         anisotropy=args.anisotropy,
         flow3D_smooth=args.flow3D_smooth,

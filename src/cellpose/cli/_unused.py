@@ -64,6 +64,8 @@ def warn_of_unused(args: Namespace, *, training: bool) -> None:
     needs = {name: beside for name, beside in _BESIDE.items() if name in given & used and not given & set(beside)}
     for beside in dict.fromkeys(needs.values()):
         _say({name for name in needs if needs[name] == beside}, f"without --{' or --'.join(beside)}")
+    if not training and "dir" in given:
+        _say(given & {"image_path"}, "beside --dir, which names the images")
     if training:
         for name in given & set(_INSTEAD):
             _say(given.intersection(_INSTEAD[name]), f"beside --{name}, which names the files")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from cellpose.errors import InputError
 
 __all__ = ["ImageResult", "per_image", "split"]
+
+logger = logging.getLogger("cellpose.io")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +40,25 @@ def per_image(images: Any, masks: Any, flows: Any, file_names: Any) -> list[Imag
         told = ", ".join(f"{count} {name}" for name, count in lengths.items())
         message = f"the results do not match: {told} are given; give as many of each"
         raise InputError(message)
-    return [
+    results = [
         ImageResult(*item[:3], os.fspath(item[3])) for item in zip(list(images), list(masks), flows, names, strict=True)
     ]
+    for result in results:
+        _warn_of_another_size(result)
+    return results
+
+
+def _warn_of_another_size(result: ImageResult) -> None:
+    """Warn where rows and columns of the masks are not two neighboring axes of the image: lists may be out of step."""
+    if result.image is None:
+        return
+    image, labels = np.shape(result.image), np.shape(result.masks)[-2:]
+    if not any(image[axis : axis + 2] == labels for axis in range(len(image) - 1)):
+        sides = " x ".join(map(str, labels))
+        logger.warning(
+            f"{result.file_name}: masks of {sides} pixels do not fit an image of shape {image}; make sure that images "
+            "and masks are in the same order"
+        )
 
 
 def _bare(image: Any) -> Any:

@@ -207,9 +207,10 @@ def encode_raster(suffix: str, array: npt.NDArray[Any]) -> bytes:
     colors = array.ndim == 3 and array.shape[-1] in (1, 3, 4)
     if array.dtype not in (np.uint8, deepest) or not (array.ndim == 2 or colors):
         # OpenCV would cut other dtypes to 8 bits
+        depths = "uint8" if deepest is np.uint8 else f"uint8 or {np.dtype(deepest)}"
         message = (
             f"an array of shape {array.shape} and dtype {array.dtype} cannot be written as {suffix or 'no suffix'}; "
-            f"give (Y, X) or (Y, X, 3) of uint8 or {np.dtype(deepest)}, or write a .tif"
+            f"give (Y, X) or (Y, X, 3) of {depths}, or write a .tif"
         )
         raise InputError(message)
     picture = array
@@ -220,12 +221,10 @@ def encode_raster(suffix: str, array: npt.NDArray[Any]) -> bytes:
     try:
         # encoded in memory and written by Python: OpenCV cannot open every file name on every system
         done, coded = cv2.imencode(suffix, np.ascontiguousarray(picture))
-    except cv2.error as error:
-        done, reason = False, str(error)
-    else:
-        reason = "the encoder failed"
+    except cv2.error:
+        done = False
     if not done:
-        message = f"{suffix or 'no suffix'} is not a format that can be written ({reason}); use .tif or .png"
+        message = f"{suffix or 'no suffix'} is not a format that can be written; use .tif or .png"
         raise InputError(message)
     return bytes(coded)
 

@@ -141,6 +141,9 @@ def as_image(item: Any) -> Array:
         image = np.asarray(io.imread(str(item)))
     else:
         image = as_array(item)
+    if image.dtype.kind == "O" and not image.ndim:
+        message = f"{image.item()!r} is not an image; give an array or the path of an image"
+        raise InputError(message)
     if image.dtype.kind not in "buif":
         message = (
             f"an image of dtype {image.dtype} cannot be segmented; give integers or floating-point numbers (for "
@@ -194,6 +197,8 @@ def one_number(name: str, value: Any, index: int, n: int | None, *, many: bool) 
     try:
         if isinstance(found, (str, bytes)) or np.iscomplexobj(found):
             raise TypeError  # float() parses texts, and takes only a part of complex numbers
+        if found is True or (isinstance(found, np.bool_) and found):
+            raise TypeError  # a switch rather than one pixel
         return float(found)
     except (TypeError, ValueError, OverflowError) as error:
         message = f"{name}={value!r} is not allowed; give a number, or a list of one number per image"

@@ -30,7 +30,7 @@ from cellpose.models._choice import (
 )
 from cellpose.models._inputs import Images, Layout
 from cellpose.models._many import segment_images
-from cellpose.models._segment import Network
+from cellpose.models._segment import Network, check_options
 from cellpose.models._untrained import UntrainedNetwork
 from cellpose.nets import family_named
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
@@ -339,15 +339,15 @@ class CellposeModel:
             retired, flow3D_smooth=flow3D_smooth, cellprob_threshold=cellprob_threshold, diameter=diameter
         )
         options = Evaluation(
-            resample=bool(resample),
-            do_3D=bool(do_3D),
+            resample=resample,
+            do_3D=do_3D,
             anisotropy=anisotropy,
             flow3D_smooth=given["flow3D_smooth"],
             view_weights=view_weights,
-            isotropic_steps=bool(isotropic_steps),
+            isotropic_steps=isotropic_steps,
             z_interpolation=z_interpolation,
             stitch_threshold=stitch_threshold,
-            compute_masks=bool(compute_masks),
+            compute_masks=compute_masks,
             normalization=Normalization.of(normalize, invert=invert),
             tiling=Tiling(batch_size, augment, tile_overlap, self._bsize if bsize is None else bsize),
             masking=Masking(given["cellprob_threshold"], flow_threshold, min_size, max_size_fraction, niter, interp),
@@ -361,6 +361,18 @@ class CellposeModel:
         if not images.many:
             return results[0].masks, results[0].flows, results[0].styles
         return [r.masks for r in results], [r.flows for r in results], [r.styles for r in results]
+
+    def check_options(self, options: Evaluation) -> None:
+        """Refuse, before any image is read, what `eval` would refuse with every image.
+
+        Raises
+        ------
+        InputError
+            If the network has no flows and cannot segment.
+        OptionError
+            If the network cannot run tiles of this side.
+        """
+        check_options(self._network(), options)
 
     def _network(self) -> Network:
         """The network to run now: attributes may have been replaced since the last call."""

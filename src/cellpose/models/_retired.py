@@ -51,6 +51,20 @@ RENAMED: Mapping[str, str] = {
 }
 
 
+# Options of the command line, and what does the same in Python.
+_INSTEAD: Mapping[str, str] = {
+    "exclude_on_edges": "call utils.remove_edge_masks(masks)",
+    "norm_percentile": "give normalize={'percentile': (1, 99)}",
+    "no_norm": "give normalize=False",
+    "no_resample": "give resample=False",
+    "no_interp": "give interp=False",
+    "chan": "give channels=[chan, chan2]",
+    "chan2": "give channels=[chan, chan2]",
+    "use_gpu": "give gpu=True where the model is made",
+    "restore_type": "use denoise.CellposeDenoiseModel",
+}
+
+
 @cache
 def warn_once(message: str) -> None:
     """Log a warning the first time it is given."""
@@ -67,7 +81,8 @@ def drop_retired(function: str, given: Mapping[str, Any], table: Mapping[str, st
     """
     for name in given:
         if name not in table:
-            message = f"{function}() got an unexpected keyword argument {name!r}"
+            instead = f"; {_INSTEAD[name]}" if name in _INSTEAD else ""
+            message = f"{function}() got an unexpected keyword argument {name!r}{instead}"
             raise TypeError(message)
         warn_once(f"{function}({name}=...) no longer has an effect: {table[name]}")
 

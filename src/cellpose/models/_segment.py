@@ -23,7 +23,7 @@ from cellpose.nets import Family, family_named
 from cellpose.options import Evaluation
 from cellpose.transforms import Preparation
 
-__all__ = ["Network", "SegmentationResult", "segment"]
+__all__ = ["Network", "SegmentationResult", "check_options", "segment"]
 
 logger = logging.getLogger("cellpose.models")
 
@@ -111,7 +111,7 @@ def segment(
     report
         Called with the fraction done, 0 to 1. An exception in it ends the run.
     """
-    _check(network, options)
+    check_options(network, options)
     stage("scaling intensities")
     preparation = preparation_of(network, layout, options)
     stack, scale = preparation(image), preparation.scale
@@ -203,7 +203,7 @@ def run_stack(
     flows = np.empty((3, len(stack), *out), np.float32)
     styles: list[FloatArray] = []
     for index, (output, style) in enumerate(core.run_planes(network.engine, stack, options.tiling, size, report)):
-        _require_flows(output)
+        _require_flows(len(output))
         for c in range(3):
             flows[c, index] = transforms.resize_plane(output[c - 3], out)
         styles.append(style)
@@ -283,15 +283,18 @@ def masks_of(
     return masks
 
 
-def _check(network: Network, options: Evaluation) -> None:
-    """Refuse wrong options before any work is done."""
+def check_options(network: Network, options: Evaluation) -> None:
+    """Refuse a network that cannot segment, and options that it cannot run, before any work is done."""
     bsize, family = options.tiling.bsize, network.family
+    if not network.classes:
+        _require_flows(network.engine.nout)
     if family.one_side and bsize not in (None, family.tile_side):
         message = (
             f"bsize={bsize} is not allowed; {network.engine.backbone} runs only on tiles of {family.tile_side} "
             "pixels; leave out bsize"
         )
         raise OptionError(message)
+    core.padded_grid(network.engine, (1, 1), options.tiling)  # refuses sides that are no multiple of what it needs
 
 
 def _check_size(shape: tuple[int, ...], scale: float) -> None:
@@ -305,11 +308,12 @@ def _check_size(shape: tuple[int, ...], scale: float) -> None:
         raise OptionError(message)
 
 
-def _require_flows(output: FloatArray) -> None:
-    if len(output) < 3:
+def _require_flows(n_outputs: int) -> None:
+    if n_outputs < 3:
+        outputs = "1 output" if n_outputs == 1 else f"{n_outputs} outputs"
         message = (
-            f"this network has {len(output)} outputs and no flows: it cannot segment. For networks that restore "
-            "images, use cellpose.denoise.DenoiseModel"
+            f"this network has {outputs} and no flows: it cannot segment. For networks that restore images, use "
+            "cellpose.denoise.DenoiseModel"
         )
         raise InputError(message)
 
