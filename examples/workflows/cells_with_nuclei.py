@@ -28,7 +28,7 @@ model = models.CellposeModel(gpu=True)
 masks, flows, styles = model.eval(
     img,
     diameter=30,
-    channels=[1, 2],      # channel 1=cyto, channel 2=nuclei (1-indexed for color)
+    channels=[1, 2],      # channel 1=cyto, channel 2=nuclei (1-indexed for colour)
     channel_axis=0,       # the first axis is channels
 )
 
