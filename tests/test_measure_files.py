@@ -83,6 +83,16 @@ def test_one_bad_file_never_ends_the_batch(tmp_path: Path, capsys: pytest.Captur
     assert all(f"<b>{name}.tif</b>" in report for name in ("bare", "cut", "other"))
 
 
+def test_failures_in_folders_inside_are_named_with_these(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_pair(tmp_path, "good")
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        io.imsave(tmp_path / place / "bare.tif", two_cells())
+    words = ["measure", "--dir", str(tmp_path), "--look_one_level_down", "--no_plots", "--no_report"]
+    assert main(words) == 1
+    assert "2 of 3 images failed, for the reasons above: a/bare.tif, b/bare.tif" in capsys.readouterr().err
+
+
 def test_nothing_that_can_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     io.imsave(tmp_path / "bare.tif", two_cells())
     assert main(["measure", "--dir", str(tmp_path)]) == 1

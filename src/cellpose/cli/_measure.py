@@ -57,7 +57,7 @@ def _measure(args: Namespace) -> int:
         files = _files(args)
     run = measure.Run()
     try:
-        each_image(files, lambda file: _measure_one(file, options, run), run.failed, verbose=args.verbose)
+        each_image(files, lambda file: _measure_one(file, options, run), run.failed, args)
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
