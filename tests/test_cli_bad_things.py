@@ -44,6 +44,8 @@ MANIFESTS = {
     "outputs in lists": _entry(outputs=[[]]),
     "a zero byte": _entry(outputs=["a\0b"]),
     "an impossible letter": _entry(outputs=["\ud800"]),
+    "earlier runs no list": '{"models": {}, "options": {}, "images": [], "earlier_runs": {}}',
+    "an earlier run no dict": '{"models": {}, "options": {}, "images": [], "earlier_runs": [1]}',
     "outputs no list": _entry(outputs=5),
     "image no text": _entry(image=[1]),
     "names too long": _entry(outputs=["x" * 5000]),

@@ -46,6 +46,26 @@ def test_a_folder_there_and_back(folder, form, capsys):
     assert np.array_equal(io.imread(back / "b_masks.tif"), RING)
 
 
+def test_pictures_and_flows_of_a_run_are_no_masks(tmp_path, capsys):
+    labels = discs()
+    flows = [np.zeros((*labels.shape, 3), np.uint8), np.zeros((2, *labels.shape)), np.zeros(labels.shape)]
+    image = tmp_path / "a.png"
+    io.imsave(image, labels.astype(np.uint8))
+    io.save_masks(labels, labels, flows, image, tif=True, save_flows=True, save_outlines=True)
+    assert run(tmp_path, "--to", "geojson") == 0
+    assert run(tmp_path, "--from", "tif", "--to", "roi") == 0
+    assert [path.name for path in sorted(tmp_path.glob("*.geojson")) + sorted(tmp_path.glob("*.zip"))] == [
+        "a.geojson", "a_rois.zip"
+    ]  # fmt: skip
+    capsys.readouterr()
+
+
+def test_masks_as_ome_tiff_are_found(tmp_path):
+    io.write_ome_tiff(tmp_path / "a_cp_masks.ome.tif", discs().astype(np.uint16), "YX")
+    assert run(tmp_path, "--to", "geojson") == 0
+    assert np.array_equal(io.read_cells(tmp_path / "a.geojson").labels, discs())
+
+
 def test_one_bad_file_does_not_stop_the_others(folder, capsys):
     (folder / "a_cp_masks.tif").write_bytes(b"II*\0 broken")
     assert run(folder, "--to", "roi") == 1

@@ -302,10 +302,105 @@ def test_results_named_by_the_user_are_no_images_of_the_next_run(bench: Bench):
     assert bench.new_files() == ["a.png", "a_x.png"]
 
 
+EVERY_PICTURE = ("--save_tif", "--save_flows", "--save_outlines", "--save_mpl", "--save_ome_tif", "--no_npy")
+
+
+def test_results_of_all_earlier_runs_are_no_images(bench: Bench):
+    bench.images("a.png", "b.png")
+    assert bench.run(*U_NET, *EVERY_PICTURE, "--output_name", "_mine") == 0
+    assert bench.run(*U_NET, "--save_tif", "--no_npy") == 0
+    for place in ("other", "in_folder"):
+        (bench.root / place).mkdir()
+    (bench.root / "in_folder" / "a.png").write_bytes((bench.folder / "a.png").read_bytes())
+    words = (*U_NET, "--save_tif", "--no_npy", "--savedir", bench.root / "other")
+    assert bench.run(*words) == 0
+    assert bench.new_files(bench.root / "other") == ["a_cp_masks.tif", "b_cp_masks.tif"]
+    files = bench.new_files()
+    assert bench.run(*U_NET, "--save_tif", "--no_npy") == 0
+    assert bench.new_files() == files
+    # every command looks for images in the same way
+    assert [Path(name).name for name in io.get_image_files(bench.folder, "_masks")] == ["a.png", "b.png"]
+    # the results of a run over folders inside, when one of these is given
+    assert bench.run("--dir", bench.root, "--look_one_level_down", *words[:-2], "--output_name", "_x") == 0
+    assert [Path(name).name for name in io.get_image_files(bench.root / "in_folder")] == ["a.png"]
+
+
+def test_results_in_the_folder_above_are_no_images_there(bench: Bench):
+    bench.images("a.png")
+    assert bench.run(*U_NET, "--save_png", "--no_npy", "--output_name", "_x", "--dir_above") == 0
+    write_images(bench.root, ["b.png"])
+    assert [Path(name).name for name in io.get_image_files(bench.root)] == ["b.png"]
+
+
+def test_a_folder_of_results_alone_has_no_images(bench: Bench, capsys):
+    bench.images("a.png")
+    out = bench.root / "out"
+    out.mkdir()
+    assert bench.run(*U_NET, "--save_png", "--no_npy", "--output_name", "_x", "--savedir", out) == 0
+    assert bench.run(*U_NET, "--dir", out) == 2
+    assert "listed as results in cellpose_run.json; give the folder of the images" in capsys.readouterr().err
+
+
+def test_only_what_a_run_wrote_is_told_and_listed(bench: Bench, capsys):
+    bench.images("a.png")
+    assert bench.run(*U_NET, "--save_tif", "--no_npy") == 0
+    capsys.readouterr()
+    assert bench.run(*U_NET, "--save_png", "--no_npy") == 0
+    assert "a_cp_masks.png; cellpose_run.json" in (told := capsys.readouterr().err)
+    assert "a_cp_masks.tif" not in told
+    assert bench.manifest()["images"][0]["outputs"] == ["a_cp_masks.png"]
+
+
+def test_other_runs_leave_what_a_batch_can_resume(bench: Bench, capsys):
+    images = bench.images("a.png", "b.png", "c.png")
+    batch = (*U_NET, "--save_png")
+    assert bench.run(*batch) == 0
+    before = _times(bench)
+    # another image of the same folder, all with an error, and one whose results are replaced in part
+    bad = bench.folder / "bad.tif"
+    bad.write_bytes(b"II*\0 cut")
+    assert bench.run(*U_NET, "--image_path", bad, "--save_tif") == 1
+    bad.unlink()
+    assert bench.run(*U_NET, "--image_path", images[1], "--diameter", "20", "--save_tif") == 0
+    assert bench.run(*U_NET, "--img_filter", "c", "--no_npy", "--save_rois") == 0
+    assert [run["options"]["diameter"] for run in bench.manifest()["earlier_runs"]] == [20.0, None]
+    capsys.readouterr()
+    assert bench.run(*batch, "--resume") == 0
+    assert "9 cells in 1 image, 2 done before; results in" in (told := capsys.readouterr().err)
+    assert "segmented again" not in told
+    after = _times(bench)
+    assert [after[name] == before[name] for name in sorted(before)] == [True, False, True]
+    manifest = bench.manifest()
+    assert [entry["image"] for entry in manifest["images"]] == ["a.png", "c.png", "b.png"]
+    left = [entry["outputs"] for run in manifest["earlier_runs"] for entry in run["images"]]
+    assert left == [["c_rois.zip"], ["b_cp_masks.tif"]]
+    assert bench.run(*batch, "--resume", "--verbose") == 0
+    told = "".join(capsys.readouterr())
+    assert "nothing left to do, 3 images done before; " in told
+    assert "0it" not in told
+
+
 def test_images_with_results_of_the_same_name_are_told(bench: Bench, capsys):
     bench.images("a.png", "a.tif")
     assert bench.run(*U_NET) == 0
-    assert "have the same names" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "have the same names" in told
+    assert "into separate folders (--savedir) to keep all" in told
+
+
+def test_images_in_folders_inside_are_named_with_these(bench: Bench, capsys):
+    for place in ("a", "b"):
+        (bench.folder / place).mkdir()
+        tifffile.imwrite(
+            bench.folder / place / "x.tif",
+            np.zeros((3, 32, 32), np.uint8),
+            metadata={"axes": "ZYX"},
+            photometric="minisblack",
+        )
+    assert bench.run(*U_NET, "--look_one_level_down", "--save_tif", "--save_png") == 0
+    told = capsys.readouterr().err
+    for name in ("a/x.tif", "b/x.tif"):
+        assert f"{name}: not written, because a stack or movie cannot have them: --save_png" in told
 
 
 def test_retired_options_warn_once_each(bench: Bench, capsys):

@@ -64,6 +64,30 @@ def test_results_labels_and_other_files_are_left_out(tmp_path):
     assert found(tmp_path) == ["x.tif", "x_label.png"]
 
 
+def test_results_as_ome_tiff_are_left_out(tmp_path):
+    touch(tmp_path, "x.ome.tif", "x.ome_cp_masks.ome.tif", "y_cp_masks.OME.TIF", "z_masks.ome.tiff", "x.ome_flows.tif")
+    assert found(tmp_path) == ["x.ome.tif"]
+
+
+def test_tracked_masks_of_a_movie_are_left_out(tmp_path):
+    movie = tmp_path / "movie"
+    touch(movie, "t1.tif", "t2.tif", "t2_tracked.tif", "movie_tracked.tif", "my_tracked.tif")
+    assert found(movie) == ["my_tracked.tif", "t1.tif", "t2.tif"]
+
+
+def test_one_file_of_masks_per_image(tmp_path):
+    touch(tmp_path, "a.png", "a_cp_masks.PNG", "a_cp_masks.tif", "a_seg.npy", "b_masks.png", "c_cp_masks.ome.tif")
+    touch(tmp_path, "a_outlines_cp_masks.png", "a_dP_cp_masks.tif", "a_flows_cp_masks.tif", "a_cellprob_cp_masks.tif")
+    touch(
+        tmp_path, "a_cp_output_cp_masks.png", "d_outlines.png", "d_outlines_cp_masks.png", "a_flows.tif", ".e_masks.tif"
+    )
+    (tmp_path / "f_cp_masks.zarr").mkdir()
+    assert {base: path.name for base, path in io.one_per_image(tmp_path).items()} == {
+        "a": "a_cp_masks.tif", "b": "b_masks.png", "c": "c_cp_masks.ome.tif", "d_outlines": "d_outlines_cp_masks.png",
+        "f": "f_cp_masks.zarr",
+    }  # fmt: skip
+
+
 def test_a_name_that_is_nothing_but_an_ending_is_an_image(tmp_path):
     touch(tmp_path, "_masks.tif", "_flows.png")
     assert found(tmp_path) == ["_flows.png", "_masks.tif"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,16 @@ def test_one_bad_file_never_ends_the_batch(tmp_path: Path, capsys: pytest.Captur
     assert all(f"<b>{name}.tif</b>" in report for name in ("bare", "cut", "other"))
 
 
+def test_failures_in_folders_inside_are_named_with_these(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_pair(tmp_path, "good")
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        io.imsave(tmp_path / place / "bare.tif", two_cells())
+    words = ["measure", "--dir", str(tmp_path), "--look_one_level_down", "--no_plots", "--no_report"]
+    assert main(words) == 1
+    assert "2 of 3 images failed, for the reasons above: a/bare.tif, b/bare.tif" in capsys.readouterr().err
+
+
 def test_nothing_that_can_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     io.imsave(tmp_path / "bare.tif", two_cells())
     assert main(["measure", "--dir", str(tmp_path)]) == 1
@@ -117,6 +128,35 @@ def test_masks_are_found_where_the_program_puts_them(tmp_path: Path) -> None:
     assert find(masks_dir=tmp_path / "elsewhere") == "a_cp_masks.tif"
     with pytest.raises(FileMissingError, match=r"no masks of .*_nothing"):
         find(mask_filter="_nothing")
+
+
+def test_masks_newer_than_the_seg_file_are_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    labels = write_pair(tmp_path, "a")
+    flows = [np.zeros((*labels.shape, 3), np.uint8), 5 * dynamics.masks_to_flows(labels), np.ones(labels.shape)]
+    io.masks_flows_to_seg([labels], [labels], [flows], [tmp_path / "a.tif"])
+    words = ["measure", "--dir", str(tmp_path), "--no_plots", "--no_report"]
+    in_future = (tmp_path / "a_seg.npy").stat().st_mtime + 60
+    told = []
+    for cells, when in ((labels, in_future), (labels == 1, in_future), (labels == 1, in_future - 120)):
+        io.imsave(tmp_path / "a_cp_masks.tif", cells.astype(np.uint16))
+        os.utime(tmp_path / "a_cp_masks.tif", (when, when))
+        assert main(words) == 0
+        told.append(capsys.readouterr().err)
+        assert len(rows_of(tmp_path / "measurements" / "measurements.csv")) == 2
+    # the same cells in another format, other cells, other cells of an earlier run
+    assert ["is newer" in each for each in told] == [False, True, False]
+    assert "a_seg.npy is measured, but a_cp_masks.tif is newer and holds other cells" in told[1]
+    assert main([*words, "--mask_filter", "_cp_masks.tif"]) == 0
+    assert len(rows_of(tmp_path / "measurements" / "measurements.csv")) == 1
+
+
+def test_masks_of_all_formats_are_found(tmp_path: Path) -> None:
+    pytest.importorskip("zarr", reason="needs the extra distributed")
+    labels = write_pair(tmp_path, "a", ending="_none.tif")
+    io.write_ome_zarr(tmp_path / "a_cp_masks.zarr", labels, "YX", labels=True)
+    assert measure.measure_file(tmp_path / "a.tif").n_cells == 2
+    io.write_ome_tiff(tmp_path / "a_cp_masks.ome.tif", labels, "YX")
+    assert measure.measure_file(tmp_path / "a.tif").masks.name == "a_cp_masks.ome.tif"
 
 
 def test_names_of_images_with_an_ending(tmp_path: Path) -> None:

@@ -231,6 +231,9 @@ def test_command(tmp_path, capsys):
     ):  # fmt: skip
         assert main(["track", str(wrong)]) == 2
         assert said in capsys.readouterr().err
+    for kind in ("dP", "flows", "cellprob"):  # of --save_flows
+        tifffile.imwrite(folder / f"t7_{kind}_cp_masks.tif", np.zeros((2, 80, 120), np.float32))
+    assert main(["track", str(folder)]) == 0
     tifffile.imwrite(folder / "t8_cp_masks.tif", np.zeros((9, 9), np.uint16))
     assert main(["track", str(folder)]) == 2
     assert "t8_cp_masks.tif has shape (9, 9)" in capsys.readouterr().err

@@ -38,11 +38,8 @@ them, or of --like, or else the smallest size that holds all outlines.
 formats:
 """
 
-# Which file of an image is taken from a folder, by the endings of the names: the best one present.
-_OF_FOLDERS = (
-    "_cp_masks.tif", "_cp_masks.png", "_masks.tif", "_masks.png", "_seg.npy", "_cp_masks.zarr", "_masks.ome.zarr",
-    "_rois.zip", ".geojson", "_coco.json", "_outlines.csv", "_cells.parquet", "_cp_outlines.txt",
-)  # fmt: skip
+# Which files of an image are taken from a folder, by the endings of the names, where it has no masks.
+_OF_OTHERS = ("_rois.zip", ".geojson", "_coco.json", "_outlines.csv", "_cells.parquet", "_cp_outlines.txt")
 _IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".ome.tif", ".ome.tiff", ".npy")
 
 
@@ -129,31 +126,26 @@ def _files(given: Path, form: CellFormat, wanted: str | None) -> list[Path]:
         raise FileMissingError(message)
     if given.is_file() or _is_zarr(given):
         return [given]
-    from cellpose.io import CELL_FORMATS
+    from cellpose.io import CELL_FORMATS, MASK_ENDINGS, one_per_image
 
-    endings = [end for end in _OF_FOLDERS if end not in form.endings]
+    endings = (*MASK_ENDINGS, *_OF_OTHERS)
     if wanted:
-        endings = [*(end for end in _OF_FOLDERS if end in CELL_FORMATS[wanted].endings), *CELL_FORMATS[wanted].endings]
-    found: dict[str, tuple[int, Path]] = {}
-    for path in sorted(given.iterdir()):
-        name = path.name.lower()
-        rank = next((k for k, end in enumerate(endings) if name.endswith(end)), None)
-        if rank is None or name.startswith("."):
-            continue
-        base = path.name[: -len(endings[rank])]
-        if base not in found or rank < found[base][0]:
-            found[base] = (rank, path)
+        own = CELL_FORMATS[wanted].endings
+        endings = (*(end for end in endings if end.endswith(own)), *own)
+    else:
+        endings = tuple(end for end in endings if end not in form.endings)
+    found = one_per_image(given, endings)
     if not found:
         message = f"no file in {given} ends in {', '.join(endings)}; give the files themselves, or --from with a format"
         raise InputError(message)
-    return [path for _, path in found.values()]
+    return list(found.values())
 
 
 def _base(file: Path) -> str:
     """The name of the image that a file belongs to, without its extension."""
-    from cellpose.io import CELL_FORMATS
+    from cellpose.io import CELL_FORMATS, MASK_ENDINGS
 
-    ends = {*_OF_FOLDERS, *(end for form in CELL_FORMATS.values() for end in form.endings)}
+    ends = {*MASK_ENDINGS, *_OF_OTHERS, *(end for form in CELL_FORMATS.values() for end in form.endings)}
     fitting = [end for end in ends if file.name.lower().endswith(end) and len(file.name) > len(end)]
     return file.name[: -len(max(fitting, key=len))] if fitting else file.stem
 

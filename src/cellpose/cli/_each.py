@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from argparse import Namespace
 from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 
 from cellpose._progress.stages import about_image
+from cellpose.cli._images import name_of
 from cellpose.cli._logging import display_of
 from cellpose.cli._summary import count_of
 
@@ -16,18 +18,19 @@ logger = logging.getLogger("cellpose.cli")
 
 
 def each_image(
-    files: Sequence[Path], one: Callable[[Path], None], failed: MutableMapping[str, str], *, verbose: bool
+    files: Sequence[Path], one: Callable[[Path], None], failed: MutableMapping[str, str], args: Namespace
 ) -> None:
-    """Call ``one`` with each file; why it failed is logged, and put into ``failed`` by the name of the file."""
-    with display_of("images", len(files), verbose=verbose) as display:
+    """Call ``one`` with each file; why it failed is logged, and put into ``failed`` by its name (`name_of`)."""
+    with display_of("images", len(files), verbose=args.verbose) as display:
         for index, file in enumerate(files):
-            with display.job(file.name), about_image(file.name):
+            name = name_of(file, args)
+            with display.job(name), about_image(name):
                 try:
                     one(file)
                 except Exception as error:  # whatever is wrong with one image must not stop the batch
                     logger.error(f"{file} failed: {type(error).__name__}: {error}")
                     logger.debug(f"{file} failed", exc_info=True)
-                    failed[file.name] = str(error)
+                    failed[name] = str(error)
             display.advance(index + 1)
 
 

@@ -9,10 +9,9 @@ from argparse import Namespace
 from collections import defaultdict
 from pathlib import Path
 
-from cellpose.cli._manifest import outputs_of_last_run
 from cellpose.errors import OptionError
 
-__all__ = ["find_images", "folder_of_run", "groups_of_same_results"]
+__all__ = ["find_images", "folder_of_run", "groups_of_same_results", "name_of"]
 
 logger = logging.getLogger("cellpose.cli")
 
@@ -51,10 +50,7 @@ def find_images(args: Namespace) -> list[Path]:
     names = io.get_image_files(
         str(folder), args.mask_filter, imf=args.img_filter, look_one_level_down=args.look_one_level_down
     )
-    results = outputs_of_last_run(folder_of_run(args, [folder]))
-    files = [Path(name) for name in names]
-    files = [file for file in files if Path(os.path.realpath(file)) not in results] or files
-    files = io.once_per_set(files)
+    files = io.once_per_set([Path(name) for name in names])
     _check_writable(files, args)
     _warn_of_same_results(files, args)
     return files
@@ -67,8 +63,14 @@ def _is_zarr(path: Path) -> bool:
 
 
 def folder_of_run(args: Namespace, files: list[Path]) -> Path:
-    """The folder of the manifest: ``--savedir``, else ``--dir``, else that of the image."""
-    return Path(args.savedir or args.dir or files[0].parent)
+    """The folder of the manifest: that of the results of ``--dir``, or else of the first image."""
+    return _folder_of_results(Path(args.dir, "image") if args.dir else files[0], args)
+
+
+def name_of(file: Path, args: Namespace) -> str:
+    """The name of an image in messages: below ``--dir``, where folders inside it may hold images of equal names."""
+    below = args.dir and file.is_relative_to(args.dir)
+    return file.relative_to(args.dir).as_posix() if below else file.name
 
 
 def _folder_of_results(file: Path, args: Namespace) -> Path:
@@ -115,5 +117,5 @@ def _warn_of_same_results(files: list[Path], args: Namespace) -> None:
     for group in groups_of_same_results(files, args):
         logger.warning(
             f"results of {', '.join(map(str, group))} have the same names: only those of {group[-1]} will be kept; "
-            "segment them in separate runs to keep all"
+            "segment them into separate folders (--savedir) to keep all"
         )

@@ -15,6 +15,7 @@ from cellpose import io
 from cellpose._machine.pipeline import Tell
 from cellpose._progress.display import waiting
 from cellpose._progress.stages import stage
+from cellpose.cli._images import name_of
 from cellpose.cli._model import Segmenter
 from cellpose.cli._save import output_paths, warn_of_blocks
 from cellpose.cli._table import FILTERS
@@ -68,7 +69,7 @@ def is_large(file: Path, segmenter: Segmenter, args: Namespace) -> bool:
         return False
     if height * width <= _WHOLE_AT_MOST:
         return False
-    logger.warning(f"{file.name} has {height} x {width} pixels: it is segmented in blocks")
+    logger.warning(f"{name_of(file, args)} has {height} x {width} pixels: it is segmented in blocks")
     return True
 
 
@@ -97,8 +98,8 @@ def segment_large_file(
     plane = io.open_plane(file, args.channel_axis, args.axes)
     if not plane.names_channels:
         logger.warning(
-            f"{file.name}: the axes have no names; they are read as {plane.shape[2]} channels of one plane. If they "
-            "are z planes, use --axes ZYX with --do_3D or --stitch_threshold, without --large"
+            f"{name_of(file, args)}: the axes have no names; they are read as {plane.shape[2]} channels of one plane. "
+            "If they are z planes, use --axes ZYX with --do_3D or --stitch_threshold, without --large"
         )
     keywords = {name: value for name, value in segmenter.keywords_of(plane).items() if name in _PASSED_ON}
     warn_of_blocks(file, args)

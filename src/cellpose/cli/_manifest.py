@@ -2,6 +2,9 @@
 
 The file stands in the output folder. It is rewritten as images finish, so that an interrupted run can continue with
 ``--resume``. Paths inside that folder are relative to it, so that the folder can be moved.
+
+Below the last run stand the earlier ones, each with the results that it left in the folder: every file is listed once,
+with the run that wrote it last.
 """
 
 from __future__ import annotations
@@ -11,29 +14,27 @@ import logging
 import os
 import time
 from argparse import Namespace
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from cellpose._machine.reading import read_json
+from cellpose import io
 from cellpose._machine.writing import replacing
 from cellpose._version import version
 from cellpose.cli._table import FLAGS
 from cellpose.errors import FileMissingError, FileReadError
 
-__all__ = ["MANIFEST_NAME", "Manifest", "options_of", "outputs_of_last_run"]
+__all__ = ["Manifest", "options_of"]
 
 logger = logging.getLogger("cellpose.cli")
-
-MANIFEST_NAME = "cellpose_run.json"
 
 # A run over thousands of images must not spend its time on this file: writing it takes at most this part of a run.
 _SHARE_OF_TIME = 0.05
 
 # Models are compared by their hash, not by the name they were given.
 _NOT_COMPARED = {"pretrained_model", "pretrained_model_ortho", "restore_type", "add_model", "resume"}
-_PLAIN = (str, int, float, bool, type(None))
 _COMPARED = tuple(
     flag.name for flag in FLAGS if flag.group != "training" and not flag.neutral and flag.name not in _NOT_COMPARED
 )
@@ -49,7 +50,7 @@ def _now() -> str:
 
 
 class Manifest:
-    """The manifest of one run.
+    """The manifest of one run, which keeps what earlier ones in the folder have left.
 
     Parameters
     ----------
@@ -62,13 +63,13 @@ class Manifest:
     device
         The device in words.
     resume
-        Keep the entries of the manifest in the folder if its models and options are the same.
+        Take over the results of earlier runs with the same models and options.
     """
 
     def __init__(
         self, folder: Path, models: Mapping[str, Any], options: Mapping[str, Any], device: str, *, resume: bool = False
     ) -> None:
-        self.path = folder / MANIFEST_NAME
+        self.path = folder / io.MANIFEST_NAME
         self._head = {
             "format": "cellpose run",
             "format_version": 1,
@@ -79,7 +80,14 @@ class Manifest:
             "started": _now(),
             "ended": None,
         }
-        self._images: dict[str, dict[str, Any]] = self._earlier() if resume else {}
+        self._images: dict[str, dict[str, Any]] = {}
+        self._earlier = self._read(resume=resume)
+        if resume:
+            self._take_over()
+        self._entries: dict[str, list[dict[str, Any]]] = defaultdict(list)  # of earlier runs, by the files they list
+        for entry in (entry for run in self._earlier for entry in run["images"]):
+            for name in entry["outputs"]:
+                self._entries[name].append(entry)
         self._writable = True
         self._next_write = 0.0
 
@@ -89,13 +97,8 @@ class Manifest:
         return sum("error" not in entry for entry in self._images.values())
 
     def is_done(self, image: Path) -> bool:
-        """Whether this image has its results: same model and options, image unchanged, all its files still there."""
-        entry = self._images.get(self._relative(image))
-        if entry is None or "error" in entry:
-            return False
-        modified = _modified_ns(image)
-        same = modified is not None and entry.get("modified_ns") == modified
-        return same and all(os.path.exists(self.path.parent / name) for name in entry.get("outputs", ()))
+        """Whether an earlier run has left all results of this image: same model and options, image unchanged."""
+        return self._relative(image) in self._images
 
     def add_result(self, image: Path, outputs: Sequence[Path], facts: Mapping[str, Any]) -> None:
         """Note a finished image and the files written for it."""
@@ -113,6 +116,10 @@ class Manifest:
 
     def _add(self, image: Path, entry: dict[str, Any]) -> None:
         self._images[self._relative(image)] = entry
+        for name in entry.get("outputs", ()):
+            for earlier in self._entries.pop(name, ()):
+                earlier["outputs"].remove(name)
+                earlier["modified_ns"] = None  # what is left are not all results: the image is not done
         if time.monotonic() >= self._next_write:
             self._write()
 
@@ -124,26 +131,52 @@ class Manifest:
         except ValueError:
             return str(full)
 
-    def _earlier(self) -> dict[str, dict[str, Any]]:
+    def _read(self, *, resume: bool) -> list[dict[str, Any]]:
+        """The runs that have left results in the folder, the last one first."""
         try:
-            earlier = _read(self.path)
+            runs = io.read_manifest(self.path)
         except FileMissingError:
-            return {}
+            return []
         except FileReadError as error:
-            logger.warning(f"{error}; all images are segmented again")
-            return {}
-        if _settings(earlier) != _settings(json.loads(json.dumps(self._head))):
+            logger.warning(f"{error}; {'all images are segmented again' if resume else 'it is written again'}")
+            return []
+        for run in runs:
+            run["images"] = [entry for entry in run["images"] if entry.get("outputs")]
+        return runs
+
+    def _take_over(self) -> None:
+        """Move the images that runs with the same models and options have done to this one."""
+        wanted = _settings(json.loads(json.dumps(self._head)))
+        same = [run for run in self._earlier if _settings(run) == wanted]
+        if self._earlier and not same:
             logger.warning(
                 f"{self.path} was written with another model or other options; all images are segmented again"
             )
-            return {}
-        return {entry.pop("image"): entry for entry in earlier["images"]}
+        for run in same:
+            left = []
+            for entry in run["images"]:
+                if entry["image"] in self._images or not self._is_whole(entry):
+                    left.append(entry)
+                else:
+                    self._images[entry.pop("image")] = entry
+            run["images"] = left
+
+    def _is_whole(self, entry: Mapping[str, Any]) -> bool:
+        """Whether the image is unchanged, and all its results are there and of this run."""
+        modified, folder = entry.get("modified_ns"), self.path.parent
+        same = modified is not None and modified == _modified_ns(folder / entry["image"])
+        return same and all(os.path.exists(folder / name) for name in entry["outputs"])
 
     def _write(self) -> None:
         if not self._writable:
             return
         start = time.monotonic()
-        content = {**self._head, "images": [{"image": name, **entry} for name, entry in self._images.items()]}
+        earlier = [{**run, "images": [entry for entry in run["images"] if entry["outputs"]]} for run in self._earlier]
+        content = {
+            **self._head,
+            "images": [{"image": name, **entry} for name, entry in self._images.items()],
+            "earlier_runs": [run for run in earlier if run["images"]],
+        }
         try:
             with replacing(self.path) as file:
                 # bytes of names that are not UTF-8 are kept as JSON escapes, which restore them
@@ -155,66 +188,12 @@ class Manifest:
         self._next_write = end + (end - start) / _SHARE_OF_TIME
 
 
-def outputs_of_last_run(folder: Path) -> frozenset[Path]:
-    """Files that the manifest in a folder names as results, so that they are not taken for images.
-
-    Without it, results named with ``--output_name`` look like images.
-    """
-    try:
-        content = _read(folder / MANIFEST_NAME)
-    except FileMissingError:
-        return frozenset()
-    except FileReadError as error:
-        logger.warning(f"{error}; it is written again")
-        return frozenset()
-    return frozenset(
-        Path(os.path.realpath(folder / name)) for entry in content["images"] for name in entry.get("outputs", ())
-    )
-
-
 def _modified_ns(image: Path) -> int | None:
     """When an image was last changed; None where it no longer exists."""
     try:
         return image.stat().st_mtime_ns
     except OSError:
         return None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A manifest as this program writes it.
-
-    Raises
-    ------
-    FileReadError
-        If it is missing (`FileMissingError`), or is not a manifest.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("models", "options")):
-        message = f"{path} is not the manifest of a run"
-        raise FileReadError(message)
-    images = content.get("images")
-    if not isinstance(images, list) or not all(map(_is_entry, images)):
-        message = f"{path} holds entries that do not describe images; delete it to start again"
-        raise FileReadError(message)
-    return content
-
-
-def _is_entry(entry: Any) -> bool:
-    """Whether this is a valid entry of one image: flat, with valid paths."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("outputs", []), list):
-        return False
-    flat = all(
-        isinstance(value, _PLAIN) or (isinstance(value, list) and all(isinstance(item, _PLAIN) for item in value))
-        for value in entry.values()
-    )
-    return flat and all(map(_is_path, [entry.get("image"), *entry.get("outputs", [])]))
-
-
-def _is_path(name: Any) -> bool:
-    try:
-        return isinstance(name, str) and "\0" not in name and bool(os.fsencode(name))
-    except UnicodeEncodeError:
-        return False
 
 
 def _settings(manifest: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -27,8 +27,8 @@ _FOLDER = "measurements"
 # as --save_mpl names pictures, so that no command takes them for images
 _PLOT = "_cp_output.png"
 _EPILOG = """\
-Masks are taken from image_seg.npy, else image_cp_masks.tif or .png, else image_masks.tif or .png. Names and values of
-columns are those of scikit-image, in pixels; names of columns in micrometers contain um.
+Masks are taken from image_seg.npy, else image_cp_masks (TIFF, PNG, OME-TIFF, OME-Zarr), else image_masks. Names and
+values of columns are those of scikit-image, in pixels; names of columns in micrometers contain um.
 
   cellpose --dir images --save_tif
   cellpose measure --dir images
@@ -57,7 +57,7 @@ def _measure(args: Namespace) -> int:
         files = _files(args)
     run = measure.Run()
     try:
-        each_image(files, lambda file: _measure_one(file, options, run), run.failed, verbose=args.verbose)
+        each_image(files, lambda file: _measure_one(file, options, run), run.failed, args)
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130

@@ -11,6 +11,7 @@ import numpy as np
 
 from cellpose import io
 from cellpose._machine.writing import replacing_by_name
+from cellpose.cli._images import name_of
 from cellpose.cli._model import SegmentedImage
 from cellpose.errors import CellposeError, OptionError
 
@@ -44,15 +45,17 @@ def save_results(file: Path, image: np.ndarray, result: SegmentedImage, model: s
     """
     paths = output_paths(file, args)
     args = _possible(file, result.masks.ndim, args)
+    written: list[Path] = []
     if args.save_png or args.save_tif or args.save_flows or args.save_outlines or args.save_txt or args.save_mpl:
-        _save_masks(paths, file, image, result, args)
+        written += _save_masks(paths, file, image, result, args)
     if args.save_tif and result.restored is not None:
-        _save_restored(paths, result)
+        written += _save_restored(paths, result.restored, result)
     if args.save_rois:
-        io.write_rois(result.masks, _in_place(_rois_zip(paths)), exact=args.exact_rois)
+        written.append(_in_place(_rois_zip(paths)))
+        io.write_rois(result.masks, written[-1], exact=args.exact_rois)
     if not args.no_npy:
-        _save_seg(paths, file, result, model, args)
-    return [path for path in _asked_for(paths, args) if path.is_file()]
+        written.append(_save_seg(paths, file, result, model, args))
+    return written
 
 
 def output_paths(file: Path, args: Namespace) -> io.OutputPaths:
@@ -103,7 +106,7 @@ def check_possible(file: Path, image: io.Image, args: Namespace, *, planes_by_na
         hint = "cannot save 3D outputs as PNG, use tif option instead: --save_tif"
         if refused != ["save_png"]:
             hint = f"{_KINDS[ndim]} cannot have {_in_words(refused)}; add --save_tif"
-        message = f"{hint} ({file.name} has axes {image.axes}, shape {image.data.shape})"
+        message = f"{hint} ({name_of(file, args)} has axes {image.axes}, shape {image.data.shape})"
         raise OptionError(message)
 
 
@@ -116,7 +119,7 @@ def _possible(file: Path, ndim: int, args: Namespace) -> Namespace:
     if not refused:
         return args
     kept = {name: False for name in refused if name != "no_npy"} | ({"no_npy": True} if "no_npy" in refused else {})
-    told = f"{file.name}: not written, because {_KINDS[ndim]} cannot have them: {_in_words(refused)}"
+    told = f"{name_of(file, args)}: not written, because {_KINDS[ndim]} cannot have them: {_in_words(refused)}"
     if set(refused) == set(_asked(args)):
         told += "; the masks are written as TIFF"
         kept["save_tif"] = True
@@ -151,7 +154,7 @@ def warn_of_blocks(file: Path, args: Namespace) -> None:
     lost = [name for name in _asked(args) if name not in _ALWAYS or name == "save_flows"]
     if lost:
         as_tif = "; the masks are written as TIFF" if "save_png" in lost else ""
-        told = f"{file.name}: not written, because the image is segmented in blocks: {_in_words(lost)}"
+        told = f"{name_of(file, args)}: not written, because the image is segmented in blocks: {_in_words(lost)}"
         logger.warning(told + as_tif)
 
 
@@ -178,8 +181,10 @@ def _rois_zip(paths: io.OutputPaths) -> Path:
     return paths.folder / "rois" / paths.rois_zip.name if paths.in_folders else paths.rois_zip
 
 
-def _save_masks(paths: io.OutputPaths, file: Path, image: np.ndarray, result: SegmentedImage, args: Namespace) -> None:
-    io.save_masks(
+def _save_masks(
+    paths: io.OutputPaths, file: Path, image: np.ndarray, result: SegmentedImage, args: Namespace
+) -> list[Path]:
+    return io.save_masks(
         image,
         result.masks,
         result.flows,
@@ -199,21 +204,20 @@ def _save_masks(paths: io.OutputPaths, file: Path, image: np.ndarray, result: Se
     )
 
 
-def _save_restored(paths: io.OutputPaths, result: SegmentedImage) -> None:
+def _save_restored(paths: io.OutputPaths, image: np.ndarray, result: SegmentedImage) -> list[Path]:
     """The restored image, and where it is larger than the image its masks."""
-    image = result.restored
-    if image is None:
-        return
     several = image.shape[-1] > 1
     axes = result.axes + "C" * several
     pixels = image if several else image[..., 0]
-    io.write_tiff(_in_place(paths.restored_tif), pixels, axes=axes if pixels.ndim == len(axes) else None)
+    written = [_in_place(paths.restored_tif)]
+    io.write_tiff(written[0], pixels, axes=axes if pixels.ndim == len(axes) else None)
     if result.masks_restored is not None:
-        large = io.smallest_labels(result.masks_restored)
-        io.write_tiff(_in_place(paths.of_restored.masks_tif), large, axes=result.axes)
+        written.append(_in_place(paths.of_restored.masks_tif))
+        io.write_tiff(written[-1], io.smallest_labels(result.masks_restored), axes=result.axes)
+    return written
 
 
-def _save_seg(paths: io.OutputPaths, file: Path, result: SegmentedImage, model: str, args: Namespace) -> None:
+def _save_seg(paths: io.OutputPaths, file: Path, result: SegmentedImage, model: str, args: Namespace) -> Path:
     content = io.seg_content(
         result.masks,
         result.flows,
@@ -229,6 +233,7 @@ def _save_seg(paths: io.OutputPaths, file: Path, result: SegmentedImage, model: 
     target = _in_place(_seg_npy(paths))
     _keep_work(target)
     io.write_seg(target, content)
+    return target
 
 
 def _keep_work(path: Path) -> None:
@@ -245,25 +250,3 @@ def _keep_work(path: Path) -> None:
     with replacing_by_name(copy) as temporary:
         shutil.copyfile(path, temporary)
     logger.warning(f"{path.name} held cells that a person drew, checked or linked; it is kept as {copy.name}")
-
-
-def _asked_for(paths: io.OutputPaths, args: Namespace) -> list[Path]:
-    """All files that this command line may write."""
-    asked: list[Path] = []
-    if args.save_png or args.save_tif:
-        asked += [paths.masks_png] * args.save_png + [paths.masks_tif]
-    if args.restore_type and args.save_tif:
-        asked += [paths.restored_tif, paths.of_restored.masks_tif]
-    if args.save_outlines:
-        asked.append(paths.outlines_png)
-    if args.save_outlines or args.save_txt:
-        asked.append(paths.outlines_txt)
-    if args.save_flows:
-        asked += [paths.flows_tif, paths.dP_tif, paths.cellprob_tif]
-    if args.save_mpl:
-        asked.append(paths.summary_png)
-    if args.save_rois:
-        asked.append(_rois_zip(paths))
-    if not args.no_npy:
-        asked.append(_seg_npy(paths))
-    return asked

@@ -19,7 +19,7 @@ from cellpose._machine.pipeline import Budget, Tell, in_order, worker_count
 from cellpose._progress.bars import Fractions
 from cellpose._progress.display import Display, waiting
 from cellpose._progress.stages import TOLD, about_image, stage
-from cellpose.cli._images import find_images, folder_of_run, groups_of_same_results
+from cellpose.cli._images import find_images, folder_of_run, groups_of_same_results, name_of
 from cellpose.cli._large import check_large, is_large, print_estimates, segment_large_file
 from cellpose.cli._light import light_of
 from cellpose.cli._logging import display_of, say_at_end
@@ -72,8 +72,8 @@ def segment_command(args: Namespace) -> int:
     try:
         with display_of("images", len(left), verbose=args.verbose) as display:
             outcomes = _segment_all(left, segmenter, args, display)
-            for outcome in _with_progress(outcomes, len(left), show=args.verbose):
-                _note(outcome, manifest, summary)
+            for outcome in _with_progress(outcomes, len(left), show=args.verbose and bool(left)):
+                _note(outcome, name_of(outcome.file, args), manifest, summary)
                 if outcome.error:
                     failed.append(str(outcome.file))
     except KeyboardInterrupt:
@@ -208,7 +208,8 @@ def _segment_all(files: list[Path], segmenter: Segmenter, args: Namespace, displ
     budget = Budget(_VALUES_AT_ONCE)
 
     def one(file: Path, tell: Tell) -> _Outcome:
-        with display.job(file.name), about_image(file.name):
+        name = name_of(file, args)
+        with display.job(name), about_image(name):
             return _segment_one(file, segmenter, args, budget, tell)
 
     # The library that draws figures works in one thread only. Of images whose results share names, those of the last
@@ -239,7 +240,7 @@ def _segment_one(file: Path, segmenter: Segmenter, args: Namespace, budget: Budg
     return _Outcome(file, time.perf_counter() - start, outputs, facts)
 
 
-def _note(done: _Outcome, manifest: Manifest, summary: Summary) -> None:
+def _note(done: _Outcome, name: str, manifest: Manifest, summary: Summary) -> None:
     """Record an outcome in the manifest, the summary and the log."""
     if done.error is not None:
         summary.add_failure()
@@ -247,7 +248,7 @@ def _note(done: _Outcome, manifest: Manifest, summary: Summary) -> None:
         return
     manifest.add_result(done.file, done.outputs, {**done.facts, "seconds": round(done.seconds, 3)})
     summary.add(done.file, done.outputs, done.facts["cells"])
-    logger.info(f"{done.file.name}: {done.facts['cells']} cells in {done.seconds:.2f} s")
+    logger.info(f"{name}: {done.facts['cells']} cells in {done.seconds:.2f} s")
 
 
 def _segment_whole(

@@ -66,7 +66,7 @@ def _styles(args: Namespace) -> int:
     model = models.CellposeModel(pretrained_model=str(file.path), gpu=args.use_gpu)
     found = _Found()
     try:
-        each_image(files, lambda path: _look_at(path, model, args, found), found.failed, verbose=args.verbose)
+        each_image(files, lambda path: _look_at(path, model, args, found), found.failed, args)
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130

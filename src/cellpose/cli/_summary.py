@@ -53,6 +53,8 @@ class Summary:
         already_done
             Number of images whose results an earlier run has left.
         """
+        if already_done and not self._images and not self._failed:
+            return f"nothing left to do, {count_of(already_done, 'image')} done before; {_shown(manifest)} lists them"
         found = "no image was segmented"
         if self._images:
             found = f"{count_of(self._cells, 'cell')} in {count_of(self._images, 'image')}"

@@ -19,14 +19,12 @@ __all__ = ["track_command"]
 
 logger = logging.getLogger("cellpose.cli")
 
-# Endings of label images, the likeliest first; the plain ones match any image, for folders without the others.
-_ENDINGS = ("_cp_masks.tif", "_cp_masks.png", "_masks.tif", "_masks.png", "_seg.npy", ".tif", ".tiff", ".png")
-
-_TRACKED = "_tracked.tif"
+# Of any image, for folders without masks.
+_PLAIN = (".tif", ".tiff", ".png")
 
 _EPILOG = """\
 MOVIE is a stack of label images (T, [Z,] Y, X), or a folder with one for each frame, in the order of their names:
-those that end in _cp_masks.tif or .png, else _masks.tif or .png, else _seg.npy, else all images.
+those that end in _cp_masks (TIFF, else PNG, OME-TIFF, OME-Zarr), else _masks, else _seg.npy, else all images.
 
 examples:
   cellpose --dir movie --save_tif --no_npy && cellpose track movie --save_ctc
@@ -118,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
 def _stem(movie: Path) -> str:
     if movie.is_dir():
         return movie.resolve().name
-    endings = (_TRACKED, *_ENDINGS)
+    from cellpose import io
+
+    endings = (f"{io.TRACKED}.tif", *io.MASK_ENDINGS, *_PLAIN)
     return next((movie.name[: -len(end)] for end in endings if movie.name.endswith(end)), movie.stem)
 
 
@@ -150,13 +150,16 @@ def _masks(movie: Path) -> Any:
 def _files_in(folder: Path) -> list[Path]:
     from natsort import natsorted
 
-    names = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    for ending in _ENDINGS:
-        found = natsorted(name for name in names if name.lower().endswith(ending) and _TRACKED not in name)
+    from cellpose import io
+
+    endings = (*io.MASK_ENDINGS, *_PLAIN)
+    for ending in endings:
+        files = io.one_per_image(folder, [ending]).values()
+        found = natsorted(file.name for file in files if io.TRACKED not in file.name)
         if found:
             logger.info(f">>>> {len(found)} frames: {found[0]} to {found[-1]}")
             return [folder / name for name in found]
-    message = f"{folder} holds no label images; names end in {', '.join(_ENDINGS)}"
+    message = f"{folder} holds no label images; names end in {', '.join(endings)}"
     raise FileMissingError(message)
 
 
@@ -167,7 +170,7 @@ def _write(stem: Path, masks: Any, tracks: Any, args: Namespace) -> list[Path]:
         return stem.with_name(stem.name + ending)
 
     io.check_dir(stem.parent)
-    written = [beside("_tracks.csv"), beside("_lineage.csv"), beside(_TRACKED)]
+    written = [beside("_tracks.csv"), beside("_lineage.csv"), beside(f"{io.TRACKED}.tif")]
     track.write_table(written[0], tracks)
     track.write_table(written[1], tracks, "tracks")
     io.imsave(written[2], io.smallest_labels(tracks.masks(masks)))

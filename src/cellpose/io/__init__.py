@@ -20,7 +20,16 @@ from cellpose.io._cells import Format as CellFormat
 from cellpose.io._cells import format_of as cell_format_of
 from cellpose.io._cells._coco import images_in as images_in_coco
 from cellpose.io._convert import tiff_to_zarr
-from cellpose.io._find import FLOWS, SiblingFiles, get_image_files, get_label_files
+from cellpose.io._find import (
+    FLOWS,
+    MASK_ENDINGS,
+    SEG,
+    TRACKED,
+    SiblingFiles,
+    get_image_files,
+    get_label_files,
+    one_per_image,
+)
 from cellpose.io._ignored import IGNORED_KEY, regions_of, with_ignored
 from cellpose.io._image import Image
 from cellpose.io._label_image import read_labels
@@ -35,6 +44,7 @@ from cellpose.io._legacy import (
 )
 from cellpose.io._limits import available_memory, within_memory
 from cellpose.io._log import logger_setup
+from cellpose.io._manifest import MANIFEST_NAME, read_manifest
 from cellpose.io._models import add_model
 from cellpose.io._npy import holds_objects, load_npy
 from cellpose.io._ome_set import once_per_set
@@ -58,9 +68,13 @@ __all__ = [
     "FLOWS",
     "GUI",
     "IGNORED_KEY",
+    "MANIFEST_NAME",
+    "MASK_ENDINGS",
     "MATPLOTLIB",
     "ND2",
     "NRRD",
+    "SEG",
+    "TRACKED",
     "VIEWS",
     "CellFormat",
     "Cells",
@@ -98,6 +112,7 @@ __all__ = [
     "masks_flows_to_seg",
     "name_to_keep",
     "once_per_set",
+    "one_per_image",
     "open_image",
     "open_ome_zarr",
     "open_plane",
@@ -108,6 +123,7 @@ __all__ = [
     "read_cells",
     "read_image",
     "read_labels",
+    "read_manifest",
     "read_seg",
     "regions_of",
     "remove_model",

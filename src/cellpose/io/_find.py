@@ -1,15 +1,30 @@
-"""Which files of a folder are images, which are results, and which labels belong to which image."""
+"""Which files of a folder are images, which are results, and which labels belong to which image.
+
+Results are recognized by their names, and by the manifests of runs, since ``--output_name`` chooses any name.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from cellpose.errors import FileReadError, InputError
+from cellpose.io._manifest import MANIFEST_NAME, results_of_runs
+from cellpose.io._output import DEFAULT_SUFFIX, PICTURES
 from cellpose.io._zarr import is_zarr
 
-__all__ = ["FLOWS", "SiblingFiles", "get_image_files", "get_label_files"]
+__all__ = [
+    "FLOWS",
+    "MASK_ENDINGS",
+    "SEG",
+    "TRACKED",
+    "SiblingFiles",
+    "get_image_files",
+    "get_label_files",
+    "one_per_image",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +35,18 @@ _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".flex", ".dax", ".
 _FURTHER_SUFFIXES = (".czi", ".lif", ".bmp", ".gif")
 _RESULT_ENDINGS = ("_cp_output", "_flows", "_flows_0", "_flows_1", "_flows_2", "_cellprob", "_masks")
 _LABEL_SUFFIXES = (".tif", ".tiff", ".png")
-_SEG = "_seg.npy"
+SEG = "_seg.npy"
+# how the names of files with masks end: of several of an image, the commands take the first
+MASK_ENDINGS = (
+    *("_cp_masks" + suffix for suffix in (*_LABEL_SUFFIXES, ".ome.tif", ".zarr")),
+    *("_masks" + suffix for suffix in (*_LABEL_SUFFIXES, ".ome.tif")),
+    SEG,
+    "_masks.ome.zarr",
+)
 FLOWS = "_flows.tif"
 RESTORED = "_dn"  # at the end of names of restored images
+TRACKED = "_tracked"  # and of masks numbered by tracks
+_OME = ".ome"
 _MOST_ENDINGS = 5  # that one message lists
 
 
@@ -30,6 +54,9 @@ def get_image_files(
     folder: PathLike, mask_filter: str = "_masks", imf: str | None = None, look_one_level_down: bool = False
 ) -> list[str]:
     """The images in a folder, without labels and results, in natural order.
+
+    Files that a manifest (``cellpose_run.json``) in the folder, in the one above it or in a searched one lists as
+    results are left out too, whatever their names; restored images only if there are other images.
 
     Parameters
     ----------
@@ -74,13 +101,17 @@ def get_image_files(
         )
         raise InputError(message)
     kept = [file for file in images if not _is_result(_stem_name(file), mask_filter)]
-    # restored images lie beside their originals; without an original the name is the user's own
+    # restored images and tracks lie beside their originals; without an original the name is the user's own
     stems = {os.path.splitext(file)[0] for file in kept}
-    kept = [file for file in kept if not _is_restored(os.path.splitext(file)[0], stems)]
+    kept = [file for file in kept if not _is_derived(os.path.splitext(file)[0], stems)]
+    listed = results_of_runs([root, *below, os.path.dirname(os.path.abspath(root))])
+    others = [file for file in kept if os.path.realpath(file) not in listed]
+    kept = others or [file for file in kept if _ends_in(_stem_name(file), RESTORED)]
     if not kept:
         message = (
             f"ERROR: no images in --dir folder {root} that do not have the endings of results "
-            f"({', '.join(_RESULT_ENDINGS)}) and of labels ({mask_filter})"
+            f"({', '.join(_RESULT_ENDINGS)}) and of labels ({mask_filter}) and are not listed as results in "
+            f"{MANIFEST_NAME}; give the folder of the images"
         )
         raise InputError(message)
     return [str(file) for file in natsorted(set(kept))]
@@ -88,24 +119,28 @@ def get_image_files(
 
 def _zarr_beside(folder: str) -> str:
     """Advice on images that are folders, for a message; empty if there are none."""
-    zarr = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and is_zarr(entry.path))
+    inside = [entry for entry in os.scandir(folder) if entry.is_dir() and is_zarr(entry.path)]
+    zarr = sorted(entry.name for entry in inside if not _is_result(_stem_name(entry.name), ""))
     return f"; Zarr images such as {zarr[0]} must be given one by one: --image_path {zarr[0]}" if zarr else ""
 
 
-def _names(folder: str) -> list[str]:
-    """Names of the files in a folder; entries named like images that are not files are logged and left out."""
+def _shown(folder: PathLike) -> list[os.DirEntry[str]]:
+    """What is in a folder, without hidden files: other systems leave such files beside every image."""
     try:
-        with os.scandir(folder) as entries:
-            # hidden files are not the user's images: other systems leave such files beside every image
-            shown = [entry for entry in entries if not entry.name.startswith(".")]
+        with os.scandir(os.fspath(folder)) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError) as error:
         message = f"ERROR: no files in --dir folder {folder}, which is not a folder; check the path"
         raise InputError(message) from error
     except OSError as error:
         message = f"the folder {folder} could not be read: {error.strerror or error}"
         raise FileReadError(message) from error
+
+
+def _names(folder: str) -> list[str]:
+    """Names of the files in a folder; entries named like images that are not files are logged and left out."""
     names = []
-    for entry in shown:
+    for entry in _shown(folder):
         if os.path.isfile(entry.path):
             names.append(entry.name)
         elif entry.name.lower().endswith(_IMAGE_SUFFIXES) and not os.path.isdir(entry.path):
@@ -159,13 +194,52 @@ def _ends_in(name: str, ending: str) -> bool:
 
 
 def _is_result(stem: str, mask_filter: str) -> bool:
+    name = stem[: -len(_OME)] if _ends_in(stem, _OME) else stem
     return any(
-        ending and _ends_in(stem, ending) and len(stem) > len(ending) for ending in (*_RESULT_ENDINGS, mask_filter)
+        ending and _ends_in(name, ending) and len(name) > len(ending) for ending in (*_RESULT_ENDINGS, mask_filter)
     )
 
 
-def _is_restored(stem: str, stems: set[str]) -> bool:
+def _is_derived(stem: str, stems: set[str]) -> bool:
+    if stem.endswith(TRACKED):  # of a movie in one file, or of one that is a folder
+        original = stem.removesuffix(TRACKED)
+        return original in stems or os.path.basename(original) == os.path.basename(_folder_of(original))
     return stem.endswith(RESTORED) and stem.removesuffix(RESTORED) in stems
+
+
+def _folder_of(path: str) -> str:
+    return os.path.realpath(os.path.dirname(path))
+
+
+def one_per_image(folder: PathLike, endings: Sequence[str] = MASK_ENDINGS) -> dict[str, Path]:
+    """For each image of a folder the file whose name adds the first of these endings to that of the image.
+
+    Pictures and flows, whose names end as those of masks do (``x_outlines_cp_masks.png``), are left out, unless there
+    is an image ``x_outlines``.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist.
+    FileReadError
+        If it may not be read.
+    """
+    names = sorted(entry.name for entry in _shown(folder))
+    stems = {_stem_name(name) for name in names}
+    found: dict[str, tuple[int, str]] = {}
+    for name in names:
+        rank = next((k for k, ending in enumerate(endings) if _ends_in(name, ending)), None)
+        if rank is None or _is_picture(name, stems):
+            continue
+        base = name[: -len(endings[rank])]
+        if base not in found or rank < found[base][0]:
+            found[base] = (rank, name)
+    return {base: Path(folder, name) for base, (_, name) in found.items()}
+
+
+def _is_picture(name: str, stems: set[str]) -> bool:
+    base, ending, _ = name.rpartition(DEFAULT_SUFFIX + ".")
+    return bool(ending) and base.endswith(PICTURES) and (base not in stems or _is_result(base, ""))
 
 
 def get_label_files(
@@ -202,9 +276,9 @@ def get_label_files(
         raise InputError(message)
     beside = SiblingFiles()
     cut = [stem[: -len(imf)] if imf and _ends_in(stem, imf) else stem for stem in full]
-    if mask_filter.lower() == _SEG:
-        labels = [beside.one_of(stem, (_SEG,)) for stem in cut]
-        return _complete(labels, [stem + _SEG for stem in cut], mask_filter), None
+    if mask_filter.lower() == SEG:
+        labels = [beside.one_of(stem, (SEG,)) for stem in cut]
+        return _complete(labels, [stem + SEG for stem in cut], mask_filter), None
     flows = _flow_files(full, cut, beside)
     endings = tuple(mask_filter + suffix for suffix in _LABEL_SUFFIXES)
     labels = [beside.one_of(stem, endings) for stem in cut]

@@ -6,9 +6,11 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["DEFAULT_SUFFIX", "OutputPaths", "output_suffix"]
+__all__ = ["DEFAULT_SUFFIX", "PICTURES", "OutputPaths", "output_suffix"]
 
 DEFAULT_SUFFIX = "_cp_masks"
+# what stands before the suffix in names of results that are not masks
+PICTURES = ("_outlines", "_flows", "_dP", "_cellprob", "_cp_output")
 
 PathLike = str | os.PathLike[str]
 

@@ -57,7 +57,7 @@ def save_masks(
     save_txt: bool = False,
     save_mpl: bool = False,
     axes: str | None = None,
-) -> None:
+) -> list[Path]:
     """Write the results of one image or of several.
 
     All requested files are written, even if there are no masks. A warning lists results that a stack cannot have.
@@ -98,6 +98,11 @@ def save_masks(
     axes
         Axes of the masks, kept in the TIFF, such as ``"TYX"``; None: planes and stacks of planes.
 
+    Returns
+    -------
+    list of Path
+        The files that were written.
+
     Raises
     ------
     InputError
@@ -109,30 +114,43 @@ def save_masks(
         If ``save_mpl`` is True without matplotlib.
     """
     wanted = _Wanted(png, tif, save_flows, save_outlines, save_outlines or save_txt, save_mpl, axes)
+    written: list[Path] = []
     for result in per_image(images, masks, flows, file_names):
         paths = OutputPaths(result.file_name, savedir, dir_above, in_folders, suffix)
-        _save_one(result, smallest_labels(result.masks), paths, wanted, channels)
+        written += _save_one(result, smallest_labels(result.masks), paths, wanted, channels)
+    return written
 
 
 def _save_one(
     result: ImageResult, labels: npt.NDArray[Any], paths: OutputPaths, wanted: _Wanted, channels: Sequence[int]
-) -> None:
+) -> list[Path]:
     wanted = _possible(labels, wanted, result.file_name)
     _check_keeps_image(result.file_name, paths, wanted)
+    written: list[Path] = []
+
+    def ready(path: Path) -> Path:
+        make_folder(path.parent)
+        written.append(path)
+        return path
+
     if wanted.png:
-        write_png(_ready(paths.masks_png), labels)
+        write_png(ready(paths.masks_png), labels)
     if wanted.tif:
-        write_tiff(_ready(paths.masks_tif), labels, axes=wanted.axes or _axes(labels.ndim))
+        write_tiff(ready(paths.masks_tif), labels, axes=wanted.axes or _axes(labels.ndim))
+    if wanted.outlines:
+        write_png(ready(paths.outlines_png), _outline_picture(result.image, labels, channels))
     if wanted.text:
         from cellpose.utils import outlines_list
 
-        write_text(_ready(paths.outlines_txt), format_outlines(outlines_list(labels)))
-    if wanted.outlines:
-        write_png(_ready(paths.outlines_png), _outline_picture(result.image, labels, channels))
+        write_text(ready(paths.outlines_txt), format_outlines(outlines_list(labels)))
     if wanted.flows:
-        _write_flows(result.flows, paths)
+        colors, dP, cellprob = _checked(result.flows)
+        write_tiff(ready(paths.flows_tif), colors)
+        write_tiff(ready(paths.dP_tif), dP.astype(np.float32, copy=False))
+        write_tiff(ready(paths.cellprob_tif), cellprob.astype(np.float32, copy=False))
     if wanted.summary:
-        write_bytes(_ready(paths.summary_png), _summary_picture(result, labels, channels))
+        write_bytes(ready(paths.summary_png), _summary_picture(result, labels, channels))
+    return written
 
 
 def _axes(ndim: int) -> str | None:
@@ -171,20 +189,13 @@ def _check_keeps_image(file_name: str, paths: OutputPaths, wanted: _Wanted) -> N
             raise InputError(message)
 
 
-def _ready(path: Path) -> Path:
-    make_folder(path.parent)
-    return path
-
-
-def _write_flows(flows: Sequence[Any] | None, paths: OutputPaths) -> None:
+def _checked(flows: Sequence[Any] | None) -> list[npt.NDArray[Any]]:
+    """Colors, flows and cell probability."""
     if flows is None or len(flows) < 3:
         held = 0 if flows is None else len(flows)
         message = f"flows hold {held} arrays; give the three that eval returns: colors, flows, cell probability"
         raise InputError(message)
-    colors, dP, cellprob = (np.asarray(item) for item in flows[:3])
-    write_tiff(_ready(paths.flows_tif), colors)
-    write_tiff(_ready(paths.dP_tif), dP.astype(np.float32, copy=False))
-    write_tiff(_ready(paths.cellprob_tif), cellprob.astype(np.float32, copy=False))
+    return [np.asarray(item) for item in flows[:3]]
 
 
 def _outline_picture(image: Any, labels: npt.NDArray[Any], channels: Sequence[int]) -> npt.NDArray[np.uint8]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._labels.arrays import same_cells
 from cellpose._progress.stages import stage
-from cellpose.errors import InputError, OptionError
-from cellpose.io import Image, OutputPaths, Segmentation, SiblingFiles, imread, read_image, read_labels, read_seg
+from cellpose.errors import CellposeError, InputError, OptionError
+from cellpose.io import (
+    DEFAULT_SUFFIX,
+    MASK_ENDINGS,
+    SEG,
+    Image,
+    OutputPaths,
+    Segmentation,
+    SiblingFiles,
+    imread,
+    read_image,
+    read_labels,
+    read_seg,
+)
 from cellpose.measure._find import find_masks
 from cellpose.measure._spots import METHODS, find_spots
 from cellpose.measure._table import table
@@ -22,6 +37,8 @@ __all__ = ["FileOptions", "Frame", "Measured", "measure_file"]
 
 Array = npt.NDArray[Any]
 Columns = dict[str, Array]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -138,6 +155,8 @@ def measure_file(
         image = image.named(options.axes)
     masks = find_masks(file, siblings, options.mask_filter, options.masks_dir, options.img_filter)
     labels, seg = _read_masks(masks)
+    if seg is not None and options.mask_filter is None:
+        _warn_of_newer(masks, labels, siblings)
     nuclei = None
     if options.nuclei is not None:
         nuclei = _read_masks(find_masks(file, siblings, options.nuclei, options.masks_dir, options.img_filter))[0]
@@ -179,10 +198,26 @@ def _stacked(name: str, parts: Sequence[Columns]) -> Array:
 
 
 def _read_masks(path: Path) -> tuple[Array, Segmentation | None]:
-    if path.name.lower().endswith("_seg.npy"):
+    if path.name.lower().endswith(SEG):
         seg = read_seg(path, without=("outlines",))
         return np.asarray(seg.masks), seg
     return np.asarray(read_labels(path)), None
+
+
+def _warn_of_newer(seg: Path, labels: Array, siblings: SiblingFiles) -> None:
+    """Warn if other masks beside a ``_seg.npy`` were written after it, and are not the same cells."""
+    stem = os.fspath(seg)[: -len(SEG)]
+    others = [path for ending in MASK_ENDINGS for path in siblings.all_of(stem, ending)]
+    newer = next((path for path in others if os.path.getmtime(path) > os.path.getmtime(seg)), None)
+    if newer is None:
+        return
+    with suppress(CellposeError):
+        if same_cells(_read_masks(Path(newer))[0], labels):
+            return
+    logger.warning(
+        f"{seg} is measured, but {os.path.basename(newer)} is newer and holds other cells; to measure those, give "
+        f"--mask_filter {newer[len(stem) :]}"
+    )
 
 
 def _spacing(image: Image, options: FileOptions) -> tuple[float, float, float] | None:
@@ -201,8 +236,8 @@ def _flows(file: Path, masks: Path, seg: Segmentation | None, shape: tuple[int, 
     """The flows and cell probability that belong to the masks, if they were kept."""
     if seg is not None:
         pair = seg.dP, seg.cellprob
-    elif masks.stem.lower().endswith("_cp_masks"):
-        kept = OutputPaths(masks.with_name(masks.stem[: -len("_cp_masks")] + file.suffix))
+    elif (stem := masks.stem.removesuffix(".ome")).lower().endswith(DEFAULT_SUFFIX):
+        kept = OutputPaths(masks.with_name(stem[: -len(DEFAULT_SUFFIX)] + file.suffix))
         if not (kept.dP_tif.is_file() and kept.cellprob_tif.is_file()):
             return None
         pair = imread(kept.dP_tif), imread(kept.cellprob_tif)

@@ -6,22 +6,21 @@ import os
 from pathlib import Path
 
 from cellpose.errors import FileMissingError
-from cellpose.io import SiblingFiles
+from cellpose.io import MASK_ENDINGS, SEG, SiblingFiles
 
 __all__ = ["find_masks"]
 
 PathLike = str | os.PathLike[str]
 
-_SUFFIXES = (".tif", ".tiff", ".png", ".ome.tif")
-_SEG = "_seg.npy"
-# in this order: files edited in the window, results of the command line, labels drawn for training
-_USUAL = (_SEG, *(f"_cp_masks{suffix}" for suffix in _SUFFIXES), *(f"_masks{suffix}" for suffix in _SUFFIXES))
+_SUFFIXES = (".tif", ".tiff", ".png", ".ome.tif", ".zarr")
+# files edited in the window come first
+_USUAL = (SEG, *(ending for ending in MASK_ENDINGS if ending != SEG))
 
 
 def _endings(mask_filter: str | None) -> tuple[str, ...]:
     if mask_filter is None:
         return _USUAL
-    if mask_filter.lower().endswith((".npy", ".tif", ".tiff", ".png")):
+    if mask_filter.lower().endswith((".npy", *_SUFFIXES)):
         return (mask_filter,)
     return tuple(mask_filter + suffix for suffix in _SUFFIXES)
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from psygnal import SignalGroupDescriptor
 
+from cellpose import io
 from cellpose._machine.reading import read_json
 from cellpose.errors import CellposeError
 from cellpose.gui._texts import tr
 from cellpose.gui.model._recipe import Recipe
 
 __all__ = [
-    "MANIFEST",
     "OUTPUTS",
     "BatchFolder",
     "BatchOptions",
@@ -26,7 +26,6 @@ __all__ = [
     "results_of_run",
 ]
 
-MANIFEST = "cellpose_run.json"  # written by the command line into the results folder
 _MEASUREMENTS = "measurements"
 
 # Possible outputs: field of `BatchOptions`, arguments of the command line, description.
@@ -231,7 +230,7 @@ def news_of(line: str) -> News | None:
 def results_of_run(results: Path) -> list[ImageResult]:
     """The results of all images from the manifest in a results folder; empty if it cannot be read."""
     try:
-        content = read_json(results / MANIFEST)
+        content = read_json(results / io.MANIFEST_NAME)
     except CellposeError:
         return []
     entries = content.get("images") if isinstance(content, dict) else None
@@ -239,10 +238,9 @@ def results_of_run(results: Path) -> list[ImageResult]:
 
 
 def _result(results: Path, entry: Mapping[str, Any]) -> ImageResult:
-    written = [results / str(name) for name in entry.get("outputs", ())]
-    ends = ("_cp_masks.tif", "_cp_masks.png", "_seg.npy")
-    others = ("_flows_cp_masks.tif", "_dP_cp_masks.tif", "_cellprob_cp_masks.tif", "_outlines_cp_masks.png")
-    masks = [path for end in ends for path in written if path.name.endswith(end) and not path.name.endswith(others)]
+    written = {path.name: path for path in (results / str(name) for name in entry.get("outputs", ()))}
+    stem = Path(str(entry["image"])).stem
+    masks = [written[stem + ending] for ending in io.MASK_ENDINGS if stem + ending in written]
     return ImageResult(
         results / str(entry["image"]),
         int(entry.get("cells") or 0),

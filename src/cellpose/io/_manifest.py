@@ -1,0 +1,79 @@
+"""Reading ``cellpose_run.json``, in which the command line lists the results of its runs in a folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cellpose._machine.reading import read_json
+from cellpose.errors import FileMissingError, FileReadError
+
+__all__ = ["MANIFEST_NAME", "read_manifest", "results_of_runs"]
+
+logger = logging.getLogger(__name__)
+
+PathLike = str | os.PathLike[str]
+
+MANIFEST_NAME = "cellpose_run.json"
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def read_manifest(path: PathLike) -> list[dict[str, Any]]:
+    """The runs in a manifest, the last one first: dicts with ``models``, ``options``, ``images`` and more.
+
+    Raises
+    ------
+    FileReadError
+        If it is missing (`FileMissingError`), or is not a manifest.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("earlier_runs", []), list):
+        message = f"{os.fspath(path)} is not the manifest of a run"
+        raise FileReadError(message)
+    runs = [content, *content.pop("earlier_runs", [])]
+    for run in runs:
+        if not isinstance(run, dict) or not all(isinstance(run.get(key), dict) for key in ("models", "options")):
+            message = f"{os.fspath(path)} is not the manifest of a run"
+            raise FileReadError(message)
+        images = run.get("images")
+        if not isinstance(images, list) or not all(map(_is_entry, images)):
+            message = f"{os.fspath(path)} holds entries that do not describe images; delete it to start again"
+            raise FileReadError(message)
+    return runs
+
+
+def results_of_runs(folders: Iterable[PathLike]) -> frozenset[str]:
+    """Real paths of the files that the manifests in these folders list as results, whatever their names."""
+    found: set[str] = set()
+    for folder in folders:
+        try:
+            runs = read_manifest(Path(folder, MANIFEST_NAME))
+        except FileMissingError:
+            continue
+        except FileReadError as error:
+            logger.warning(f"{error}; results that only it lists are taken for images")
+            continue
+        names = (name for run in runs for entry in run["images"] for name in entry.get("outputs", ()))
+        found |= {os.path.realpath(os.path.join(folder, name)) for name in names}
+    return frozenset(found)
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether this is a valid entry of one image: flat, with valid paths."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("outputs", []), list):
+        return False
+    flat = all(
+        isinstance(value, _PLAIN) or (isinstance(value, list) and all(isinstance(item, _PLAIN) for item in value))
+        for value in entry.values()
+    )
+    return flat and all(map(_is_path, [entry.get("image"), *entry.get("outputs", [])]))
+
+
+def _is_path(name: Any) -> bool:
+    try:
+        return isinstance(name, str) and "\0" not in name and bool(os.fsencode(name))
+    except UnicodeEncodeError:
+        return False
