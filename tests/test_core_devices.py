@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from cellpose import core
+from cellpose import core, denoise, dynamics, metrics, models, weights
 from cellpose.errors import OptionError
+
+LABELS = np.pad(np.ones((5, 5), np.int32), 2)
 
 
 @pytest.fixture
@@ -38,11 +41,44 @@ def test_cuda_that_does_not_work_is_not_taken(monkeypatch):
 def test_gpu_number_is_the_one_asked_for(monkeypatch):
     asked = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch, "zeros", lambda *_, device: asked.append(device))
+    monkeypatch.setattr(torch, "zeros", lambda *_, device: asked.append(str(device)))
     assert core.assign_device(gpu=True, device=2) == (torch.device("cuda:2"), True)
     assert core.assign_device(gpu=True, device="mps") == (torch.device("mps"), True)
     assert core.use_gpu(gpu_number=1)
     assert asked == ["cuda:2", "mps", "cuda:1"]
+
+
+def test_a_named_device_works_or_is_refused(no_gpu, monkeypatch):
+    assert core.wanted_device(None, gpu=True) == core.wanted_device(0, gpu=False) == (torch.device("cpu"), False)
+    assert core.wanted_device("meta", gpu=False) == (torch.device("meta"), True)
+    for wrong in ("cuda:0", torch.device("cuda", 1), "mps", "bad text"):
+        with pytest.raises(OptionError, match=f"device='{wrong}' cannot be used on this machine: .*gpu=True"):
+            core.wanted_device(wrong, gpu=False)
+        assert core.use_gpu(wrong) is False
+        assert core.assign_device(gpu=True, device=wrong) == (torch.device("cpu"), False)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda device: models.CellposeModel(pretrained_model="nuclei-cells", device=device),
+        lambda device: models.Cellpose(model_type="nuclei-cells", device=device),
+        lambda device: denoise.DenoiseModel(model_type="oneclick", device=device),
+        lambda device: denoise.CellposeDenoiseModel(
+            pretrained_model="nuclei-cells", restore_type="oneclick", device=device
+        ),
+        lambda device: weights.load_network("nuclei-cells", device=device),
+        lambda device: denoise.one_chan_cellpose(device, "nuclei-cells"),
+        lambda device: dynamics.masks_to_flows(LABELS, device=device),
+        lambda device: dynamics.compute_masks(np.zeros((2, 9, 9)), np.ones((9, 9)), device=device),
+        lambda device: metrics.average_precision(LABELS, LABELS, device=device),
+    ],
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_devices_that_do_not_work_are_refused_everywhere(run):
+    for device in ("cuda:0", torch.device("cuda")):
+        with pytest.raises(OptionError, match="cannot be used on this machine"):
+            run(device)
 
 
 def test_other_libraries_are_refused(no_gpu):

@@ -113,6 +113,40 @@ def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert options["save_path"] == tmp_path.resolve() / "models"
 
 
+def test_files_that_cannot_be_used_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(script.io, "logger_setup", lambda: None)
+    for name, image in (("a", noisy(0, 96)[1]), ("c", np.ones((96, 96))), ("s", noisy(0, 32)[1])):
+        tifffile.imwrite(tmp_path / f"{name}.tif", image)
+    (tmp_path / "empty.png").touch()
+    seen: list[int] = []
+    monkeypatch.setattr(script, "train_self", lambda _, images, **__: seen.append(len(images)))
+    with caplog.at_level("INFO", "cellpose.denoise"):
+        assert script.main(["--self", "--dir", str(tmp_path)]) == 0
+    assert seen == [1]
+    for told in (
+        "c.tif is left out: all its pixels",
+        "s.tif is left out: its shape is (32, 32)",
+        "empty.png is left out",
+    ):
+        assert told in caplog.text
+    assert "1 of 4 images hold 1 planes" in caplog.text
+
+
+@pytest.mark.parametrize("words", [["--self", "--n_epochs", "0"], ["--self", "--model_name_out", "a/b"], []])
+def test_errors_of_the_command_are_one_line(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(script.io, "logger_setup", lambda: None)
+    tifffile.imwrite(tmp_path / "a.tif", noisy(0, 96)[1])
+    with pytest.raises(SystemExit) as stop:
+        script.main([*words, "--dir", str(tmp_path)] if words else [])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("python -m cellpose.denoise: error: ")
+
+
 @pytest.mark.parametrize(
     ("net", "images", "options", "error", "text"),
     [

@@ -11,7 +11,6 @@ import torch
 from cellpose import models, weights
 from cellpose.errors import DownloadError, InputError, OptionError, UnknownModelError, WeightsError
 from cellpose.models import Cellpose, CellposeModel, SizeModel
-from cellpose.models._choice import wanted_device
 from cellpose.nets import CPnet
 from small_model import small_file
 
@@ -133,9 +132,6 @@ def test_device(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert CellposeModel(gpu=True, pretrained_model=path).gpu is False
     assert CellposeModel(gpu=True, pretrained_model=path, device=torch.device("cpu")).device.type == "cpu"
-    assert wanted_device(torch.device("cuda", 1), gpu=False) == (torch.device("cuda:1"), True)
-    assert wanted_device("mps", gpu=False) == (torch.device("mps"), True)
-    assert wanted_device(0, gpu=False) == (torch.device("cpu"), False)
 
 
 def test_numbers_of_the_network(tmp_path):

@@ -123,6 +123,44 @@ def test_a_trained_model_is_used_by_its_name(folders: Bench, capsys, monkeypatch
     assert main(["--dir", test, "--pretrained_model", "other", "--save_tif", "--no_npy"]) == 0
 
 
+@pytest.mark.parametrize(("name", "kind"), [("nuclei-cells", "bundled"), ("cyto3", "published")])
+def test_a_model_of_a_known_name_is_used_by_its_path(folders: Bench, name: str, kind: str, capsys):
+    assert train(folders, "--no_records", "--no_report", "--model_name_out", name, "--verbose") == 0
+    output, path = capsys.readouterr().out, folders.root / "train" / "models" / name
+    told = f"a {kind} model has the name {name}: use the new one by its path {path}"
+    assert told in output.partition(">>> computing flows")[0]
+    assert f"use it with --pretrained_model {path}" in output
+    assert main(["models", "list", "--all"]) == 0
+    assert sum(line.split()[:1] == [name] for line in capsys.readouterr().out.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "a/"])
+def test_names_that_no_model_can_have(folders: Bench, name: str, monkeypatch, capsys):
+    monkeypatch.setattr(_train, "_load_data", lambda _: pytest.fail("data were read"))
+    assert train(folders, "--model_name_out", name) == 2
+    assert f"the model name {name!r} is not allowed" in capsys.readouterr().err
+
+
+def test_restoration_networks_are_refused(folders: Bench, capsys):
+    assert train(folders, "--pretrained_model", "oneclick") == 2
+    assert "1 output and no flows: it cannot learn to segment" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", [(), ("--stream",)])
+@pytest.mark.parametrize("option", ["dir", "test_dir", "replay_dir"])
+def test_an_empty_folder_is_named_with_its_option(folders: Bench, option: str, how: tuple[str, ...], capsys):
+    (folders.root / "empty").mkdir()
+    assert train(folders, f"--{option}", str(folders.root / "empty"), *how) == 2
+    assert f"no files in --{option} folder {folders.root / 'empty'}" in capsys.readouterr().err
+
+
+def test_other_options_are_refused_before_flows_are_computed(folders: Bench, monkeypatch, capsys):
+    assert train(folders) == 0
+    monkeypatch.setattr("cellpose.train._seg._image_sets", lambda *_: pytest.fail("images were prepared"))
+    assert train(folders, "--resume", "--n_epochs", "4") == 2
+    assert "n_epochs was 3, is 4" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("how", ["file_list", "stream"])
 def test_size_model_after_training_from_files(folders: Bench, how, capsys):
     """The size model is the same as that after training from memory."""

@@ -13,7 +13,7 @@ import tifffile
 
 from cellpose import denoise, dynamics, io, nets, train
 from cellpose._labels.kinds import holds_targets, label_plane
-from cellpose.errors import FileReadError, InputError
+from cellpose.errors import FileReadError, FileWriteError, InputError, OptionError
 from cellpose.io._label_image import read_labels
 from cellpose.train._data import Reading, Sources, build_set, build_sets
 from test_train_data import UNET, discs
@@ -172,6 +172,30 @@ def test_jpeg_pictures_hold_no_labels(tmp_path):
         read_labels(tmp_path / "a.jpg")
 
 
+def test_restoration_networks_learn_no_flows(tmp_path):
+    for room in (train.train_seg, lambda n, *data, **_: train.train_size(n, None, *data)):
+        with pytest.raises(InputError, match="1 output and no flows: it cannot learn to segment"):
+            room(nets.CPnet([1, 4, 8], 1), [IMAGE], [LABELS], save_path=tmp_path)
+
+
+@pytest.mark.parametrize("model_name", ["", "a/b"])
+def test_names_and_folders_that_no_model_can_have(model_name, tmp_path):
+    net, restorer = nets.CPnet([2, 4, 8]), nets.CPnet([1, 4, 8], 1)
+    (tmp_path / "file").touch()
+    nowhere, noise = tmp_path / "file" / "sub", [np.zeros((96, 96))]
+    with pytest.raises(OptionError, match="without folders"):
+        train.train_seg(net, [IMAGE], [LABELS], save_path=tmp_path, model_name=model_name)
+    for save_path, name, error in ((tmp_path, "a/b", OptionError), (nowhere, "mine", FileWriteError)):
+        with pytest.raises(error):
+            denoise.train(restorer, [IMAGE / 255], [LABELS], lam=(0, 0, 1), save_path=save_path, model_name=name)
+        with pytest.raises(error):
+            denoise.train_self(restorer, noise, save_path=save_path, model_name=name)
+    with pytest.raises(FileWriteError, match="could not create the folder"):
+        train.train_seg(net, [IMAGE], [LABELS], save_path=nowhere)
+    with pytest.raises(FileWriteError, match="there is no folder"):
+        train.train_size(net, nowhere / "mine", [IMAGE], [LABELS], n_epochs=1, bsize=64)
+
+
 # ---------------------------------------------------------------------------------------------------------- images
 
 
@@ -181,6 +205,16 @@ def test_images_that_cannot_be_trained_on_are_named(caplog):
     assert kept.names == ["3"]
     for number, why in enumerate(("NaN or infinite", "shape (70,)", "type <U1")):
         assert any(f"train image {number}" in line and why in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize("load", [True, False])
+def test_images_of_one_value_are_named(load, tmp_path, caplog):
+    tifffile.imwrite(tmp_path / "a.tif", np.full_like(IMAGE, 7))
+    tifffile.imwrite(tmp_path / "a_masks.tif", LABELS)
+    build_set(
+        Sources(files=[tmp_path / "a.tif"], labels_files=[tmp_path / "a_masks.tif"]), UNET, Reading(None, load, True)
+    )
+    assert f"train image {tmp_path / 'a.tif'}: all its pixels are 7" in caplog.text
 
 
 def test_images_given_twice_are_named(caplog):

@@ -53,6 +53,21 @@ def test_images_with_few_masks_are_named(tmp_path, caplog):
     assert f"removing: {names[1]} (2)" in caplog.text
 
 
+def test_labels_to_ignore_alone_teach_nothing(caplog):
+    image, labels = discs(7)
+    kept = build_set(Sources([image, image], [np.full(labels.shape, -1), labels]), UNET)
+    assert kept.names == ["1"]
+    assert "train image 0: has only regions to ignore" in caplog.text
+    with pytest.raises(InputError, match="no train image can be used; the first, 0: has only regions to ignore"):
+        build_set(Sources([image], [np.full(labels.shape, -1)]), UNET)
+
+
+def test_a_training_without_any_mask_is_told(caplog):
+    image, labels = discs(7)
+    build_sets(Sources([image], [-labels.astype(np.int32)]), Sources(), UNET, min_train_masks=0)
+    assert "no training image has a mask" in caplog.text
+
+
 def test_nothing_usable_tells_the_first_reason():
     image, labels = discs(7)
     with pytest.raises(InputError, match=r"no train image can be used; the first, 0: has labels that are not integers"):

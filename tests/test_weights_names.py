@@ -20,6 +20,7 @@ from cellpose.errors import (
     DownloadError,
     FileMissingError,
     FileWriteError,
+    OptionError,
     UnknownModelError,
     UnsafeFileError,
     WeightsError,
@@ -292,6 +293,47 @@ def test_what_is_no_network_is_not_added(folder: Path, small: Path, content: str
         weights.add_model(file)
     assert weights.user_models() == []
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("generalist", "bundled"), ("denoise", "bundled"), ("cyto2", "published"), ("cellsam", "published")],
+)
+def test_a_file_that_another_model_would_shadow_is_not_added(folder: Path, small: Path, name: str, kind: str) -> None:
+    file = small.rename(small.with_name(name))
+    with pytest.raises(OptionError, match=f"a {kind} model has the name {name}; rename the file"):
+        weights.add_model(file)
+    assert weights.user_models() == []
+
+
+def test_a_model_trained_here_does_not_become_a_published_one(folder: Path, small: Path) -> None:
+    file = small.rename(small.with_name("cyto3"))
+    weights.embed_card(file, {"family": "cpnet"})
+    with pytest.raises(OptionError, match="a published model has the name cyto3"):
+        weights.add_model(file)
+
+
+def test_names_listed_earlier_show_no_model_twice(folder: Path, small: Path) -> None:
+    folder.mkdir()
+    (folder / "gui_models.txt").write_text("generalist\ncyto3\n")
+    weights.remember_trained(small.rename(small.with_name("nuclei")))
+    names = [model.name for model in weights.list_models()]
+    assert len(names) == len(set(names))
+
+
+def test_files_of_models_to_train(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert weights.new_model(tmp_path / "a" / "models", "mine") == tmp_path / "a" / "models" / "mine"
+    assert (tmp_path / "a" / "models").is_dir()
+    for name in ("", "..", "a/b", str(tmp_path)):
+        with pytest.raises(OptionError, match="give the name of a file, without folders"):
+            weights.new_model(tmp_path, name)
+    with pytest.raises(OptionError, match="which is a folder"):
+        weights.new_model(tmp_path, "a")
+    weights.new_model(tmp_path, "oneclick")
+    assert f"a bundled model has the name oneclick: use the new one by its path {tmp_path / 'oneclick'}" in caplog.text
+    (tmp_path / "file").touch()
+    with pytest.raises(FileWriteError, match=r"could not create the folder .*choose another one"):
+        weights.new_model(tmp_path / "file" / "models", "mine")
 
 
 def test_adding_the_file_of_a_published_model(folder: Path, small: Path) -> None:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from cellpose import io, synthetic, weights
 from cellpose._machine.optional import optional
+from cellpose._machine.writing import make_folder
 from cellpose._version import version
 from cellpose.errors import CellposeError, FileMissingError, InputError, OptionError
 from cellpose.nets import Architecture
@@ -121,7 +122,7 @@ def export_model(
         raise OptionError(message)
     card = file.card
     path = Path(out) / f"{file.name}.zip" if Path(out).is_dir() or not Path(out).suffix else Path(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     license = license or card.get("licence")
     if not license:
         message = f"{file.name} has no model card with a license; give an SPDX license name, such as CC-BY-4.0"

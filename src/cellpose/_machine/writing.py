@@ -12,7 +12,24 @@ from typing import BinaryIO
 from cellpose._machine.temporary import temporary_beside
 from cellpose.errors import CellposeError, FileWriteError
 
-__all__ = ["replacing", "replacing_by_name"]
+__all__ = ["make_folder", "replacing", "replacing_by_name"]
+
+
+def make_folder(folder: str | os.PathLike[str]) -> Path:
+    """The folder, made with its parents where it is missing.
+
+    Raises
+    ------
+    FileWriteError
+        If it cannot be made.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"could not create the folder {path}: {error.strerror or error}; choose another one"
+        raise FileWriteError(message) from error
+    return path
 
 
 @contextmanager
@@ -38,6 +55,9 @@ def replacing_by_name(path: str | os.PathLike[str], failures: tuple[type[Excepti
     target = Path(os.path.realpath(path))
     if os.path.exists(target) and not os.path.isfile(target):
         message = f"could not write {path}: it exists and is not a file; choose another name"
+        raise FileWriteError(message)
+    if not target.parent.is_dir():
+        message = f"could not write {path}: there is no folder {target.parent}; create it, or choose another one"
         raise FileWriteError(message)
     temporary = temporary_beside(target)
     try:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import os
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cellpose._machine.writing import replacing
 from cellpose._progress.display import waiting
 from cellpose._progress.stages import TOLD
 from cellpose.cli._model import NO_MODEL, device_of, family_of, resolve_model
 from cellpose.cli._table import LAYOUT, layout_given
 from cellpose.cli._unused import warn_of_unused
-from cellpose.errors import FileWriteError, OptionError
+from cellpose.errors import FileWriteError, InputError, OptionError
 from cellpose.nets import Family
 from cellpose.options import Normalization
 
@@ -53,9 +56,12 @@ def train_command(args: Namespace) -> int:
 
 
 def _remember(path: Path) -> None:
-    """Register the model, so that its name can be used in every folder."""
+    """Register the model, so that its name can be used in every folder; say how it is used."""
     from cellpose import weights
 
+    if weights.owner(path.name):
+        logger.info(f">>>> use it with --pretrained_model {path}", extra=TOLD)
+        return
     try:
         weights.remember_trained(path)
     except FileWriteError as error:
@@ -82,6 +88,10 @@ def _check(args: Namespace) -> None:
     if args.train_size and not args.train and args.pretrained_model in (None, *NO_MODEL):
         message = "--train_size without --train needs the model it is for: --pretrained_model"
         raise OptionError(message)
+    if args.model_name_out:
+        from cellpose import weights
+
+        weights.check_new_name(args.model_name_out)
     _check_layout(args)
 
 
@@ -100,6 +110,15 @@ def _check_layout(args: Namespace) -> None:
     if args.nclasses == 2 and not args.unet:
         message = "--nclasses 2 needs --unet: networks that predict flows have three outputs"
         raise OptionError(message)
+
+
+@contextmanager
+def _named(option: str) -> Iterator[None]:
+    """Errors in a folder name its option; those of `io` name --dir, as programs expect."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace("--dir folder", f"--{option} folder")) from error
 
 
 def _load_data(args: Namespace) -> dict[str, Any]:
@@ -121,21 +140,18 @@ def _load_data(args: Namespace) -> dict[str, Any]:
         return {**data, "load_files": False, "compute_flows": bool(listed.get("compute_flows", False))}
     if args.stream:
         return _streamed(args)
-    images, labels, names, test_images, test_labels, test_names = io.load_train_test_data(
-        args.dir,
-        args.test_dir or None,
-        image_filter=args.img_filter,
-        mask_filter=args.mask_filter,
-        look_one_level_down=args.look_one_level_down,
-    )
-    return {
-        "train_data": images,
-        "train_labels": labels,
-        "train_files": names,
-        "test_data": test_images,
-        "test_labels": test_labels,
-        "test_files": test_names,
-    }
+    data = {}
+    for option, what, folder in _folders(args):
+        with _named(option):
+            found = io.load_images_labels(folder, args.mask_filter, args.img_filter, args.look_one_level_down)
+        data |= dict(zip((f"{what}_data", f"{what}_labels", f"{what}_files"), found, strict=True))
+    return data
+
+
+def _folders(args: Namespace) -> list[tuple[str, str, str]]:
+    """The options that name folders of images, what these are for, and the folders."""
+    given = (("dir", "train", args.dir), ("test_dir", "test", args.test_dir))
+    return [each for each in given if each[2]]
 
 
 def _contributed(args: Namespace) -> dict[str, Any]:
@@ -164,13 +180,12 @@ def _streamed(args: Namespace) -> dict[str, Any]:
     from cellpose import io
 
     data: dict[str, Any] = {"load_files": False}
-    for what, folder in (("train", args.dir), ("test", args.test_dir)):
-        if not folder:
-            continue
-        files = io.get_image_files(
-            folder, args.mask_filter, imf=args.img_filter, look_one_level_down=args.look_one_level_down
-        )
-        masks, flows = io.get_label_files(files, args.mask_filter, imf=args.img_filter)
+    for option, what, folder in _folders(args):
+        with _named(option):
+            files = io.get_image_files(
+                folder, args.mask_filter, imf=args.img_filter, look_one_level_down=args.look_one_level_down
+            )
+            masks, flows = io.get_label_files(files, args.mask_filter, imf=args.img_filter)
         data |= {f"{what}_files": files, f"{what}_labels_files": masks or flows}
         data["compute_flows"] = data.get("compute_flows", False) or masks is not None
     return data
@@ -181,7 +196,8 @@ def _replayed(args: Namespace) -> dict[str, Any]:
         return {}
     from cellpose import io
 
-    images, labels, names = io.load_images_labels(args.replay_dir, args.mask_filter, args.img_filter)
+    with _named("replay_dir"):
+        images, labels, names = io.load_images_labels(args.replay_dir, args.mask_filter, args.img_filter)
     return {"replay_data": images, "replay_labels": labels, "replay_files": names}
 
 
@@ -337,5 +353,6 @@ def _write_predicted_diameters(path: Path, data: dict[str, Any], args: Namespace
         "predicted_diams": np.array([float(measured) for measured, _ in found]),
         "diams_style": np.array([float(from_style) for _, from_style in found]),
     }
-    np.save(target, np.array(content, dtype=object), allow_pickle=True)
+    with replacing(target) as file:
+        np.save(file, np.array(content, dtype=object), allow_pickle=True)
     logger.info(f">>>> predicted diameters saved to {target}")

@@ -4,7 +4,7 @@ import logging
 
 from cellpose._face.also import other_names
 from cellpose._face.door import guard
-from cellpose.core._devices import assign_device, use_gpu
+from cellpose.core._devices import assign_device, use_gpu, wanted_device
 from cellpose.core._legacy import _forward, check_mkl, run_3D, run_net
 from cellpose.core._planes import MOST_ROWS, padded_grid, run_planes, tiles_at_once
 from cellpose.core._volumes import VolumePlan, run_volume
@@ -27,6 +27,7 @@ __all__ = [
     "run_volume",
     "tiles_at_once",
     "use_gpu",
+    "wanted_device",
 ]
 
 guard(globals())

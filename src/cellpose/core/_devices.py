@@ -10,7 +10,7 @@ from cellpose.errors import OptionError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["assign_device", "use_gpu"]
+__all__ = ["assign_device", "use_gpu", "wanted_device"]
 
 logger = logging.getLogger("cellpose.core")
 
@@ -69,11 +69,8 @@ def assign_device(
     """
     import torch
 
-    wanted = None if isinstance(device, int) else torch.device(device)
-    if wanted is not None and wanted.type == "cpu":
-        return wanted, False
-    if gpu and use_torch:
-        found = _gpu(device if isinstance(device, int) else str(wanted))
+    if gpu and use_torch and not str(device).startswith("cpu"):
+        found = _gpu(device if isinstance(device, int) else str(device))
         if found is not None:
             logger.info("running on %s", found)
             return found, True
@@ -81,9 +78,29 @@ def assign_device(
     return torch.device("cpu"), False
 
 
+def wanted_device(device: torch.device | str | int | None, *, gpu: bool) -> tuple[torch.device, bool]:
+    """The device of a model, and whether it is a GPU: the one that is named, else as in `assign_device`.
+
+    Raises
+    ------
+    OptionError
+        If a device is named that does not work on this machine.
+    """
+    if device is None:
+        return assign_device(gpu=gpu)
+    if isinstance(device, int):
+        return assign_device(gpu=True, device=device)
+    from cellpose.nets import usable_device
+
+    chosen = usable_device(device)
+    return chosen, chosen.type != "cpu"
+
+
 def _gpu(device: int | str) -> torch.device | None:
     """The first of the GPUs meant by ``device`` that takes a small tensor."""
     import torch
+
+    from cellpose.nets import usable_device
 
     if isinstance(device, int):
         names = [f"cuda:{device}"] if torch.cuda.is_available() else []
@@ -92,9 +109,7 @@ def _gpu(device: int | str) -> torch.device | None:
         names = [device]
     for name in names:
         try:
-            torch.zeros((1, 1), device=name)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            logger.debug("%s does not work: %s", name, error)
-        else:
-            return torch.device(name)
+            return usable_device(name)
+        except OptionError as error:
+            logger.debug("%s", error)
     return None

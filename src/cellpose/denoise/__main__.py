@@ -15,9 +15,9 @@ from cellpose import io, nets, weights
 from cellpose._machine.streams import guard_streams
 from cellpose.core import assign_device
 from cellpose.denoise._data import clean_image
-from cellpose.denoise._self import train_self
+from cellpose.denoise._self import CROP_SIDE, train_self
 from cellpose.denoise._train import train
-from cellpose.errors import CellposeError, OptionError
+from cellpose.errors import CellposeError, InputError, OptionError
 from cellpose.transforms import has_contrast
 
 __all__ = ["NOISE_TYPES", "main"]
@@ -55,10 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         guard_streams()
     parser = _parser()
     args = parser.parse_args(argv)
-    if (args.dir is None) == (args.file_list is None):
-        parser.error("give a folder of images with --dir, or files with --file_list")
-    io.logger_setup()
     try:
+        if (args.dir is None) == (args.file_list is None):
+            message = "give a folder of images with --dir, or files with --file_list"
+            raise OptionError(message)
+        io.logger_setup()
         if args.self:
             _train_self(args)
             return 0
@@ -73,12 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             save_path=folder.resolve().parent / "models",
             save_each=args.save_each,
             learning_rate=args.learning_rate,
-            n_epochs=args.n_epochs or _EPOCHS,
+            n_epochs=_EPOCHS if args.n_epochs is None else args.n_epochs,
             nimg_per_epoch=args.nimg_per_epoch or None,
             nimg_test_per_epoch=args.nimg_test_per_epoch or None,
         )
     except CellposeError as error:
-        parser.error(str(error))
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
     return 0
 
 
@@ -109,11 +110,11 @@ def _parser() -> argparse.ArgumentParser:
         say(f"--{name}", type=float, default=default, help=f"{text} (default: %(default)s)")
     for name, count, text in (
         ("ds_max", _DS_MAX, "strongest undersampling"),
-        ("n_epochs", 0, f"number of epochs; 0: {_EPOCHS}, with --self {_EPOCHS_SELF}"),
         ("nimg_per_epoch", 0, "images per epoch; 0: all"),
         ("nimg_test_per_epoch", 0, "test images per test; 0: all"),
     ):
         say(f"--{name}", type=int, default=count, help=f"{text} (default: %(default)s)")
+    say("--n_epochs", type=int, help=f"number of epochs (default: {_EPOCHS}, with --self {_EPOCHS_SELF})")
     say("--model_name_out", help="with --self: name of the model (default: from the time)")
     say("--save_each", action="store_true", help="save the model every 100 epochs")
     return parser
@@ -149,22 +150,43 @@ def _train_self(args: argparse.Namespace) -> None:
     files = io.get_image_files(args.dir, "_masks", imf=args.img_filter or None)
     train_self(
         _network(args.pretrained_model, args.diam_mean, gpu=args.use_gpu),
-        [plane for file in files for plane in _planes(io.imread(file))],
-        n_epochs=args.n_epochs or _EPOCHS_SELF,
+        _noisy_planes(files),
+        n_epochs=_EPOCHS_SELF if args.n_epochs is None else args.n_epochs,
         learning_rate=args.learning_rate,
         save_path=args.dir.resolve().parent / "models",
         model_name=args.model_name_out,
     )
 
 
+def _noisy_planes(files: list[str]) -> list[npt.NDArray[Any]]:
+    """The planes of all channels of images; files that cannot be used are named and left out."""
+    found: list[npt.NDArray[Any]] = []
+    n_used = 0
+    for file in files:
+        try:
+            planes = _planes(io.imread(file))
+        except CellposeError as error:
+            logger.warning(f"{file} is left out: {error}")
+            continue
+        found += planes
+        n_used += 1
+    logger.info(f"{n_used} of {len(files)} images hold {len(found)} planes, counting each channel")
+    return found
+
+
 def _planes(image: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     """The planes (Y, X) of an image with channels or planes first or last, without those of one value."""
-    if image.ndim == 2:
-        return [image]
     if image.ndim == 3 and image.shape[-1] <= 4:
         image = np.moveaxis(image, -1, 0)
-    planes = image.reshape(-1, *image.shape[-2:])
-    return [plane for plane in planes if has_contrast(float(plane.min()), float(plane.max()))]
+    if image.ndim < 2 or min(image.shape[-2:]) < CROP_SIDE:
+        message = f"its shape is {image.shape}; training needs planes of {CROP_SIDE} pixels or more on each side"
+        raise InputError(message)
+    every = image.reshape(-1, *image.shape[-2:])
+    planes = [plane for plane in every if has_contrast(float(plane.min()), float(plane.max()))]
+    if not planes:
+        message = "all its pixels have the same value"
+        raise InputError(message)
+    return planes
 
 
 def _from_list(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:

@@ -60,7 +60,7 @@ class CellposeDenoiseModel:
         restore_type: str | None = "denoise_cyto3",
         nchan: int = _PAIR,
         chan2_restore: bool = False,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
         engine: str | None = None,
         precision: str | None = None,
         restore_precision: str | None = None,

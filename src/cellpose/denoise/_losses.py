@@ -203,4 +203,4 @@ def one_chan_cellpose(
     state = nets.one_channel(weights.load_state_dict(weights.resolve(pretrained_model or model_type).path))
     net = nets.build(nets.detect_architecture(state))
     net.load_state_dict(state)
-    return net.to(torch.device(device)).eval().requires_grad_(False)
+    return net.to(nets.usable_device(device)).eval().requires_grad_(False)

@@ -95,14 +95,14 @@ class DenoiseModel:
         model_type: str | None = None,
         chan2: bool = False,
         diam_mean: float = CELL_DIAMETER,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
         engine: str | None = None,
         precision: str | None = None,
     ) -> None:
         name = str(pretrained_model or model_type or "denoise_cyto3")
         # Known without torch, which need not be imported then.
         self._device: Any
-        self._device, self.gpu = (None, False) if device is None and not gpu else _chosen(device)
+        self._device, self.gpu = (None, False) if device is None and not gpu else core.wanted_device(device, gpu=gpu)
         if precision is not None:
             precision = worthwhile_precision(precision, engine, gpu=self.gpu)
         engines = choose_engine(engine, gpu=self.gpu, precision=precision or "float32")
@@ -268,7 +268,3 @@ class DenoiseModel:
         second = first if self._net_chan2 is None else engine_of(self._net_chan2)
         turn = nullcontext() if run_side_by_side(first, second) else self._turn
         return Restorer(first, second, self.diam_mean, self._enlarges, turn, self._native, self._bundled)
-
-
-def _chosen(device: torch.device | None) -> tuple[Any, bool]:
-    return (device, device.type != "cpu") if device is not None else core.assign_device(gpu=True)

@@ -25,7 +25,7 @@ from cellpose._progress.display import Display, shown
 from cellpose._progress.stages import stage
 from cellpose.errors import InputError, OptionError
 
-__all__ = ["hide_pixels", "train_self"]
+__all__ = ["CROP_SIDE", "hide_pixels", "train_self"]
 
 logger = logging.getLogger("cellpose.denoise")
 
@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float32]
 
 _HIDDEN = 0.02  # part of the pixels of a crop
 _REACH = 2  # pixels; a hidden pixel shows the value of another one of its 5 x 5 neighborhood
-_CROP_SIDE = 96
+CROP_SIDE = 96
 _CROPS_PER_EPOCH = 64
 # Pixels around an image, which are 0 when it is restored: networks that never saw them darken the rim of the image.
 _FRAME = 16
@@ -116,7 +116,7 @@ def train_self(
     learning_rate: float = 0.001,
     weight_decay: float = 1e-5,
     batch_size: int = 8,
-    crop_side: int = _CROP_SIDE,
+    crop_side: int = CROP_SIDE,
     seed: int = 0,
     save_path: str | Path | None = None,
     model_name: str | None = None,
@@ -164,7 +164,7 @@ def train_self(
     InputError
         If images are too small, or not planes, or the network is not one for restoration.
     OptionError
-        If an option is out of range.
+        If an option is out of range, or `model_name` is no name of a file.
 
     Examples
     --------
@@ -179,7 +179,7 @@ def train_self(
             message = f"{name}={value} is not allowed; give at least {least}"
             raise OptionError(message)
     if crop_side % 8:
-        message = f"crop_side={crop_side} is not allowed; give a multiple of 8, such as {_CROP_SIDE}"
+        message = f"crop_side={crop_side} is not allowed; give a multiple of 8, such as {CROP_SIDE}"
         raise OptionError(message)
     if (getattr(net, "nchan", None), getattr(net, "nout", None)) != (1, 1):
         message = (
@@ -191,11 +191,10 @@ def train_self(
     if not planes:
         message = "there are no images to train on; give at least one"
         raise InputError(message)
-    path = Path(save_path or ".") / (model_name or f"self_{datetime.now().strftime('%Y_%m_%d_%H_%M_%S.%f')}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = weights.new_model(save_path or ".", model_name or f"self_{datetime.now():%Y_%m_%d_%H_%M_%S.%f}")
     run = _Run(net, planes, batch_size, crops_per_epoch, crop_side, np.random.default_rng(seed), path)
     optimiser = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    logger.info(f">>> training a restoration network on {len(planes)} noisy images; it will be saved to {path}")
+    logger.info(f">>> training a restoration network on {len(planes)} noisy planes; it will be saved to {path}")
     try:
         with shown(progress, "epochs", n_epochs) as display:
             losses = run.all_epochs(optimiser, _rates(learning_rate, n_epochs), display)

@@ -25,6 +25,7 @@ from cellpose.denoise._batch import random_rotate_and_resize_noise
 from cellpose.denoise._data import CleanImages
 from cellpose.denoise._losses import one_chan_cellpose, test_loss, train_loss
 from cellpose.errors import InputError, OptionError
+from cellpose.weights import new_model
 
 __all__ = ["train"]
 
@@ -252,7 +253,7 @@ def train(
     InputError
         If images and labels do not belong together, or the network is not one for restoration.
     OptionError
-        If an option is out of range.
+        If an option is out of range, or `model_name` is no name of a file.
     UnknownModelError, DownloadError, WeightsError
         If the segmentation network cannot be had.
     """
@@ -275,12 +276,11 @@ def train(
         raise InputError(message)
     tests = CleanImages.of(test_data, test_labels, test_files, test_probs, diam_mean=diam_mean, role="test")
     judge = one_chan_cellpose(device, pretrained_model=seg_model_type) if max(weights[:2]) > 0 else None
-    path = Path(save_path or ".") / (model_name or _name(weights, noises, iso))
+    path = new_model(save_path or ".", model_name or _name(weights, noises, iso))
     run = _Run(
         net, judge, noises, weights, iso, uniform_blur, ds_max, batch_size, device, diam_mean,
         images, tests, nimg_per_epoch, nimg_test_per_epoch, path, save_every, save_each,
     )  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
     optimiser = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=weight_decay)
     logger.info(f">>> training a restoration network on {len(images)} images; it will be saved to {path}")
     with _generators_restored():

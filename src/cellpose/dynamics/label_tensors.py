@@ -10,6 +10,7 @@ from cellpose._labels.arrays import Overlap, as_labels
 from cellpose._labels.check import Labels
 from cellpose.dynamics._device import Device
 from cellpose.dynamics._torch import _labels
+from cellpose.nets import usable_device
 
 __all__ = ["outlines", "overlap"]
 
@@ -26,4 +27,4 @@ def outlines(plane: Labels, device: Device) -> NDArray[np.bool_]:
 
 
 def _on(labels: Labels, device: Device) -> torch.Tensor:
-    return torch.from_numpy(as_labels(labels)).to(_labels.device_for_labels(device or "cpu"))
+    return torch.from_numpy(as_labels(labels)).to(_labels.device_for_labels(usable_device(device or "cpu")))

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose._machine.temporary import temporary_beside
-from cellpose._machine.writing import replacing
+from cellpose._machine.writing import make_folder, replacing
 from cellpose.errors import FileWriteError, InputError
-from cellpose.io._write import make_folder
 from cellpose.io._zarr import create_array, is_zarr
 
 __all__ = [

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._machine.writing import make_folder
 from cellpose.errors import InputError, MissingExtraError
 from cellpose.io._cells._text import format_outlines
 from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths
 from cellpose.io._per_image import ImageResult, per_image
-from cellpose.io._write import PathLike, make_folder, smallest_labels, write_bytes, write_png, write_text, write_tiff
+from cellpose.io._write import PathLike, smallest_labels, write_bytes, write_png, write_text, write_tiff
 
 __all__ = ["save_masks"]
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose._labels.arrays import compact, smallest_dtype
-from cellpose._machine.writing import replacing
-from cellpose.errors import AxesError, FileWriteError, InputError
+from cellpose._machine.writing import make_folder, replacing
+from cellpose.errors import AxesError, InputError
 from cellpose.io._axes import check_axes
 from cellpose.io._scratch import is_large, roomy_zeros
 
@@ -21,7 +21,6 @@ __all__ = [
     "check_dir",
     "encode_raster",
     "imsave",
-    "make_folder",
     "ome_metadata",
     "smallest_labels",
     "write_bytes",
@@ -70,17 +69,6 @@ def smallest_labels(masks: npt.ArrayLike) -> npt.NDArray[np.uint16] | npt.NDArra
     for target, part in zip(out, labels, strict=True):
         target[...] = part
     return out
-
-
-def make_folder(folder: PathLike) -> Path:
-    """The folder, made with its parents where it is missing."""
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"could not create the folder {path}: {error.strerror or error}"
-        raise FileWriteError(message) from error
-    return path
 
 
 def write_bytes(path: PathLike, data: bytes) -> None:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import logging
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cellpose import core, weights
+from cellpose import weights
 from cellpose.engines import LoadedNetwork
 from cellpose.errors import OptionError
 from cellpose.models._retired import warn_once
 from cellpose.nets import FAMILIES
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = [
     "DEFAULT_MODEL",
     "PathLike",
     "check_sizes",
     "diameters_of",
-    "wanted_device",
     "wanted_model",
     "wanted_precision",
     "weight_bytes",
@@ -61,22 +57,6 @@ def wanted_model(pretrained_model: Any, model_type: str | None) -> PathLike | No
         "of a weight file"
     )
     raise OptionError(message)
-
-
-def wanted_device(device: torch.device | str | int | None, gpu: bool) -> tuple[torch.device, bool]:
-    """The device, and whether it is a GPU."""
-    import torch
-
-    if device is None:
-        return core.assign_device(gpu=gpu)
-    if isinstance(device, int):
-        return core.assign_device(gpu=True, device=device)
-    try:
-        chosen = torch.device(device)
-    except (RuntimeError, TypeError, ValueError) as error:
-        message = f"device={device!r} is not allowed; give a torch device or its name, such as 'cpu', 'cuda:0' or 'mps'"
-        raise OptionError(message) from error
-    return chosen, chosen.type != "cpu"
 
 
 def wanted_precision(precision: str | None, use_bfloat16: bool | None) -> str | None:

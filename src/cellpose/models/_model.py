@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from cellpose import weights
+from cellpose import core, weights
 from cellpose._face.door import check_arguments
 from cellpose.engines import (
     LoadedNetwork,
@@ -24,7 +24,6 @@ from cellpose.models._choice import (
     PathLike,
     check_sizes,
     diameters_of,
-    wanted_device,
     wanted_model,
     wanted_precision,
 )
@@ -145,7 +144,7 @@ class CellposeModel:
         # Known without torch, which need not be imported then.
         on_cpu = device == "cpu" or (device is None and not gpu)
         self._device: Any
-        self._device, self.gpu = (None, False) if on_cpu else wanted_device(device, gpu)
+        self._device, self.gpu = (None, False) if on_cpu else core.wanted_device(device, gpu=gpu)
         self.mkldnn = mkldnn
         self.timing: list[float] = []
         self._turn = threading.Lock()

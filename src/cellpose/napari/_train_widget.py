@@ -113,8 +113,9 @@ class TrainWidget(Page):
         chosen = [pair for pair, item in zip(self._pairs, self._items(), strict=True) if item.checkState() == _CHECKED]
         images, labels = examples(chosen)
         name, base, folder = self.name.text().strip(), self.base.currentData(), self.folder.text()
-        if not name or Path(name).name != name:
-            message = f"{name!r} is not a model name; give one without slashes"
+        weights.check_new_name(name)
+        if kind := weights.owner(name):
+            message = f"a {kind} model has the name {name}; choose another one"
             raise InputError(message)
         epochs, rate, enough = int(self.epochs.value()), self.rate.value(), self._enough
         enough.clear()

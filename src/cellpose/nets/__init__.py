@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cellpose.nets._archive import check_archive
     from cellpose.nets._base import NetFile
     from cellpose.nets._convolution import DOUBLED_KERNELS, KERNELS, LANES
+    from cellpose.nets._devices import usable_device
     from cellpose.nets._dino import CPDINO
     from cellpose.nets._files import read_state_dict, write_state_dict
     from cellpose.nets._sam import CPSAM
@@ -45,6 +46,7 @@ __all__ = [
     "one_channel",
     "processor",
     "read_state_dict",
+    "usable_device",
     "write_state_dict",
 ]
 
@@ -61,6 +63,7 @@ _LATER = {
     "has_8_bit_products": "_vector_code",
     "processor": "_vector_code",
     "read_state_dict": "_files",
+    "usable_device": "_devices",
     "write_state_dict": "_files",
 }
 

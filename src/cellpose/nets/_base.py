@@ -12,6 +12,7 @@ from torch import nn
 
 from cellpose._face.keywords import also_called
 from cellpose.errors import WeightsError
+from cellpose.nets._devices import usable_device
 from cellpose.nets._files import read_state_dict, write_state_dict
 
 __all__ = ["NetFile"]
@@ -82,7 +83,7 @@ class NetFile(nn.Module):
             raise WeightsError(message) from error
         self.check_keys(result, str(filename), strict=strict)
         if device is not None:
-            self.to(device)
+            self.to(usable_device(device))
 
     def check_family(self, state: Mapping[str, Any], filename: str) -> None:
         """Raise if ``state`` belongs to a network of another kind (each family says how)."""

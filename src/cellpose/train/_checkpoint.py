@@ -18,7 +18,15 @@ from cellpose.errors import OptionError, WeightsError
 from cellpose.nets import check_archive
 from cellpose.train._average import WeightMean
 
-__all__ = ["Progress", "fingerprint", "read_checkpoint", "restore", "write_atomically", "write_checkpoint"]
+__all__ = [
+    "Progress",
+    "check_options",
+    "fingerprint",
+    "read_checkpoint",
+    "restore",
+    "write_atomically",
+    "write_checkpoint",
+]
 
 _VERSION = 2
 
@@ -85,18 +93,32 @@ def read_checkpoint(path: Path, run_id: str) -> dict[str, Any] | None:
     WeightsError
         If it cannot be read.
     """
-    if not path.is_file():
-        return None
+    return _read(path, json.loads(run_id), "cpu") if path.is_file() else None
+
+
+def check_options(path: Path, facts: dict[str, Any]) -> None:
+    """Refuse to continue a run with other options: known before its data are prepared.
+
+    Raises
+    ------
+    OptionError, WeightsError
+        As `read_checkpoint`.
+    """
+    if path.is_file():
+        _read(path, json.loads(json.dumps(facts, default=str)), "meta")  # of the tensors only the shapes
+
+
+def _read(path: Path, now: dict[str, Any], device: str) -> dict[str, Any]:
     with reading(path, WeightsError):
         check_archive(path)
         with path.open("rb") as file:  # torch opens no name but UTF-8
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            content = torch.load(file, map_location=device, weights_only=True)
         if content["version"] != _VERSION:
             message = f"the checkpoint {path} comes from another version of this program; train without resume"
             raise WeightsError(message)
-        if content["run"] != run_id:
-            before, now = json.loads(content["run"]), json.loads(run_id)
-            different = [f"{k} was {before.get(k)}, is {now.get(k)}" for k in now if before.get(k) != now.get(k)]
+        before = json.loads(content["run"])
+        different = [f"{k} was {before.get(k)}, is {now[k]}" for k in now if before.get(k) != now[k]]
+        if different:
             message = (
                 f"{path} belongs to another run: {'; '.join(different[:4])}. Use its options and data, or do not resume"
             )

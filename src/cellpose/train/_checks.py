@@ -117,6 +117,9 @@ def _report(name: str, given: npt.NDArray[Any], shape: tuple[int, ...] | None) -
     if error is not None:
         return LabelReport(name, error=error)
     unknown = label[-3] < 0 if label.ndim == 3 else numbers < 0
+    if unknown.all():
+        error = "has only regions to ignore (negative labels); give its cells numbers above 0, and the background 0"
+        return LabelReport(name, error=error)
     cells = as_labels(np.where(numbers < 0, 0, numbers)) if unknown.any() else as_labels(numbers)
     found = scan(cells)
     present = np.flatnonzero(found.counts[1:]) + 1

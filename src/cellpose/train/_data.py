@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from cellpose.errors import CellposeError, FileReadError, FileWriteError, InputE
 from cellpose.io import FLOWS, SiblingFiles, read_labels
 from cellpose.train._channels import SetPreparation
 from cellpose.train._checks import LabelReport, check_labels, listed, log_reports
-from cellpose.train._images import image_error, log_doubts, log_shared_images, prepared_each, size_error
+from cellpose.train._images import image_doubt, image_error, log_doubts, log_shared_images, prepared_each, size_error
 from cellpose.train._sets import ImageSet, ItemCache
 from cellpose.train._targets import flow_file, read_targets, targets_of
 from cellpose.utils import shares
@@ -185,6 +185,9 @@ def _looked_at(
         if not flow_file(image_file).exists():
             message = f"{flow_file(image_file)} is needed but could not be written; load_files=True does not need it"
             raise FileWriteError(message)
+    doubt = image_doubt(image)
+    if doubt is not None:
+        report = replace(report, notes=(*report.notes, doubt))
     return report, [_measure([labels[0]])]
 
 
@@ -247,6 +250,8 @@ def build_sets(
     if not len(train_set):
         message = f"no training image has min_train_masks={min_train_masks} masks or more; lower it or add images"
         raise InputError(message)
+    if not train_set.n_masks.any():
+        logger.warning("no training image has a mask: the model learns that there are no cells")
     test_set = _test_set(test, preparation, reading)
     if test_set is not None:
         log_shared_images(train_set, test_set)

@@ -15,8 +15,9 @@ from cellpose.errors import CellposeError
 from cellpose.train._channels import SetPreparation
 from cellpose.train._checks import listed
 from cellpose.train._sets import ImageSet
+from cellpose.transforms import has_contrast
 
-__all__ = ["image_error", "log_doubts", "log_shared_images", "prepared_each", "size_error"]
+__all__ = ["image_doubt", "image_error", "log_doubts", "log_shared_images", "prepared_each", "size_error"]
 
 logger = logging.getLogger("cellpose.train")
 
@@ -35,6 +36,12 @@ def image_error(image: Any) -> str | None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         return "has pixels that are NaN or infinite; give finite numbers"
     return None
+
+
+def image_doubt(image: npt.NDArray[Any]) -> str | None:
+    """Why little can be learned from this array; None: much can."""
+    low, high = float(image.min()), float(image.max())
+    return None if has_contrast(low, high) else f"all its pixels are {low:g}: it shows no cells"
 
 
 def prepared_each(preparation: SetPreparation, images: Sequence[Any]) -> tuple[list[Any], list[str | None]]:
@@ -70,6 +77,9 @@ def log_doubts(images: Sequence[Any], labels: Sequence[Any], names: Sequence[str
         array = np.asarray(image)
         if array.shape == np.shape(label) and np.array_equal(array, label):
             logger.warning(f"{what} image {name}: its labels are the image itself")
+        doubt = image_doubt(array)
+        if doubt is not None:
+            logger.warning(f"{what} image {name}: {doubt}")
         channels = min(array.shape) if array.ndim == 3 else 1
         if channels > _MOST_CHANNELS:
             logger.warning(

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
+from cellpose.errors import InputError
 from cellpose.nets import Family, family_named
 
-__all__ = ["crop_multiple", "device_of", "family_of", "input_channels", "n_classes_of", "network_facts"]
+__all__ = ["check_flows", "crop_multiple", "device_of", "family_of", "input_channels", "n_classes_of", "network_facts"]
 
 
 def family_of(net: Any) -> Family:
@@ -31,6 +32,18 @@ def crop_multiple(net: Any) -> int:
     """The number that sides of crops must be a multiple of: levels halve them, tokens are patches of them."""
     nbase = getattr(net, "nbase", None)
     return int(getattr(net, "ps", 1)) if nbase is None else int(2 ** (len(nbase) - 2))
+
+
+def check_flows(net: Any) -> None:
+    """Refuse a network that gives neither flows nor classes."""
+    nout = getattr(net, "nout", 3)
+    if nout < 3 and not n_classes_of(net):
+        message = (
+            f"this network has {nout} {'output' if nout == 1 else 'outputs'} and no flows: it cannot learn to segment. "
+            "To train networks that restore images, use cellpose.denoise.train and train_self, or "
+            "python -m cellpose.denoise"
+        )
+        raise InputError(message)
 
 
 def n_classes_of(net: Any) -> int:

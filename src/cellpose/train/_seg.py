@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cellpose import weights
+from cellpose._machine.writing import make_folder
 from cellpose._progress.display import shown, waiting
 from cellpose.errors import OptionError
 from cellpose.options import Training
@@ -24,13 +26,21 @@ from cellpose.train._adapters import trained_part
 from cellpose.train._average import WeightMean
 from cellpose.train._card import base_facts, family_name, save_network, software
 from cellpose.train._channels import SetPreparation
-from cellpose.train._checkpoint import Progress, fingerprint
+from cellpose.train._checkpoint import Progress, check_options, fingerprint
 from cellpose.train._classes import with_classes
 from cellpose.train._data import Reading, Sources, build_set, build_sets
 from cellpose.train._events import Events
 from cellpose.train._loop import HALF_PRECISION_DEVICES, OnEpoch, OnStep, Run, is_unet, losses_of, train, validate
 from cellpose.train._memory import memory_is_kept
-from cellpose.train._network import crop_multiple, device_of, family_of, input_channels, n_classes_of, network_facts
+from cellpose.train._network import (
+    check_flows,
+    crop_multiple,
+    device_of,
+    family_of,
+    input_channels,
+    n_classes_of,
+    network_facts,
+)
 from cellpose.train._sets import ImageSet
 from cellpose.train._validate import Comparison, Scores
 
@@ -132,7 +142,8 @@ def train_seg(
     batch_size, train_batch_size
         Crops in one step (two names of one option).
     learning_rate, n_epochs, weight_decay, momentum, SGD
-        Settings of the optimizer: AdamW, or for U-Nets stochastic gradient descent with ``SGD=True``.
+        Settings of the optimizer, each one number (no list of rates): AdamW, or for U-Nets stochastic gradient descent
+        with ``SGD=True``.
     channels, channel_axis, rgb
         Channels that U-Nets use, as in ``eval``; ``rgb``: three channels.
     normalize
@@ -195,9 +206,9 @@ def train_seg(
     Raises
     ------
     InputError
-        If images and labels do not match, or no image has enough masks.
+        If images and labels do not match, no image has enough masks, or the network restores images.
     OptionError
-        If an option is outside its range.
+        If an option is outside its range, or ``model_name`` is no name of a file.
     FileReadError
         If a file is missing or cannot be read.
     MissingExtraError
@@ -208,6 +219,7 @@ def train_seg(
     training = Sources(train_data, train_labels, train_files, train_labels_files, train_probs)
     test = Sources(test_data, test_labels, test_files, test_labels_files, test_probs)
     replay = Sources(replay_data, replay_labels, replay_files, replay_labels_files)
+    check_flows(net)
     with waiting("images to train on", progress):
         options = _options(
             net, resume=resume, batch_size=batch_size if train_batch_size is None else train_batch_size,
@@ -220,13 +232,16 @@ def train_seg(
             tensorboard=tensorboard, freeze_encoder=freeze_encoder, adapter_rank=adapter_rank,
             replay_fraction=replay_fraction, cache_gb=cache_gb, workers=workers,
         )  # fmt: skip
+        path = _model_path(save_path, model_name, resume=resume)
+        if resume:
+            check_options(_records.run_folder(path) / "checkpoint.pt", _facts(net, options))
         preparation = SetPreparation.of(
             family_of(net).channel_pair, normalize, channels=channels, channel_axis=channel_axis, rgb=rgb,
             nchan=input_channels(net),
         )  # fmt: skip
         reading = Reading(device_of(net), load_files, compute_flows, options.cache_gb, options.workers)
         sets = _image_sets(net, (training, test, replay), preparation, reading, options.min_train_masks)
-        run = _run_of(net, options, sets, preparation, _model_path(save_path, model_name, resume=resume))
+        run = _run_of(net, options, sets, preparation, path)
     net.diam_labels.data = torch.tensor([sets.train.diameters.mean()], dtype=torch.float32, device=run.device)
     with shown(progress, "epochs", options.n_epochs) as display:
         run = dataclasses.replace(
@@ -305,10 +320,9 @@ def _run_of(net: Any, options: Training, sets: _ImageSets, preparation: SetPrepa
 
 def _model_path(save_path: Any, model_name: Any, *, resume: bool) -> Path:
     folder = (Path.cwd() if save_path is None else Path(save_path)) / "models"
-    folder.mkdir(parents=True, exist_ok=True)
     if model_name is None and resume:
         model_name = _newest_run(folder)
-    return folder / (f"cellpose_{time.time()}" if model_name is None else str(model_name))
+    return weights.new_model(folder, f"cellpose_{time.time()}" if model_name is None else str(model_name))
 
 
 def _newest_run(models: Path) -> str | None:
@@ -318,15 +332,18 @@ def _newest_run(models: Path) -> str | None:
 
 
 def _folder(path: Path) -> Path:
-    folder = _records.run_folder(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return make_folder(_records.run_folder(path))
+
+
+def _facts(net: Any, options: Training) -> dict[str, Any]:
+    """What is equal in a run and its continuation, beside the data."""
+    facts = {name: value for name, value in vars(options).items() if name not in _NEUTRAL}
+    return {**facts, "family": family_name(net)}
 
 
 def _run_id(net: Any, options: Training, image_sets: _ImageSets) -> str:
     sets = image_sets.present()
-    facts = {name: value for name, value in vars(options).items() if name not in _NEUTRAL}
-    facts |= {"images": [len(images) for images in sets], "family": family_name(net)}
+    facts = {**_facts(net, options), "images": [len(images) for images in sets]}
     return fingerprint(facts, [array for s in sets for array in (s.diameters, s.n_masks, s.probs)])
 
 

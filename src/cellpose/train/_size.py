@@ -15,12 +15,13 @@ import numpy.typing as npt
 import torch
 
 from cellpose import transforms, utils
+from cellpose._machine.writing import replacing
 from cellpose._progress.display import Display, shown
 from cellpose._progress.stages import stage
 from cellpose.errors import InputError
 from cellpose.train._channels import SetPreparation
 from cellpose.train._data import Reading, Sources, build_sets
-from cellpose.train._network import device_of, input_channels
+from cellpose.train._network import check_flows, device_of, input_channels
 from cellpose.train._sets import ImageSet
 
 __all__ = ["train_size"]
@@ -142,6 +143,7 @@ def train_size(
     InputError
         If images and labels do not match, or no image has enough masks.
     """
+    check_flows(net)
     device = device_of(net)
     preparation = SetPreparation.of(
         True, normalize, channels=channels, channel_axis=channel_axis, rgb=rgb, nchan=input_channels(net)
@@ -168,7 +170,8 @@ def train_size(
         _log_test(crops, test_set, nimg_test_per_epoch, params)
     if pretrained_model is not None:
         path = Path(f"{pretrained_model}_size.npy")
-        np.save(path, np.array(params, dtype=object), allow_pickle=True)
+        with replacing(path) as file:
+            np.save(file, np.array(params, dtype=object), allow_pickle=True)
         logger.info(f"model saved to {path}")
     return params
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cellpose import io, transforms, utils
 from cellpose._labels.arrays import compact, renumber
+from cellpose._machine.writing import make_folder
 from cellpose._progress.stages import stage
 from cellpose.errors import InputError, OptionError
 from cellpose.io import SiblingFiles, read_labels
@@ -164,8 +165,7 @@ def make_slices(
     FileReadError, FileWriteError
         If a file cannot be read or written.
     """
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    target = make_folder(folder)
     written: list[Path] = []
     advance = stage("cutting", len(files), "stacks")
 

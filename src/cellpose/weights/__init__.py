@@ -25,8 +25,11 @@ from cellpose.weights._installed import (
     ModelFile,
     bundled_models,
     bundled_restorer,
+    check_new_name,
     default_model,
     find,
+    new_model,
+    owner,
 )
 from cellpose.weights._load import architecture, architecture_of, load_arrays, load_network, load_state_dict
 from cellpose.weights._manage import ModelStatus, add_model, list_models, pull, remove_model
@@ -51,6 +54,7 @@ __all__ = [
     "architecture_of",
     "bundled_models",
     "bundled_restorer",
+    "check_new_name",
     "default_model",
     "embed_card",
     "find",
@@ -62,6 +66,8 @@ __all__ = [
     "lookup",
     "model_dir",
     "model_path",
+    "new_model",
+    "owner",
     "pull",
     "read_card",
     "reliability",

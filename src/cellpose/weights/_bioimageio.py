@@ -129,7 +129,6 @@ def _taken(path: Path, files: _Files, source: str, sha256: str) -> Path:
         found = _hash(file, None)
     if found != sha256:
         raise _other(path, source, found, sha256)
-    out.parent.mkdir(parents=True, exist_ok=True)
     with _cache.replaced(out) as temporary, files.open(source) as file, temporary.open("wb") as copy:
         _hash(file, copy)
     return out

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cellpose._machine.reading import read_json
-from cellpose._machine.writing import replacing_by_name
+from cellpose._machine.writing import make_folder, replacing_by_name
 from cellpose.errors import FileMissingError, FileReadError, FileWriteError, WeightsError
 
 __all__ = [
@@ -170,11 +170,7 @@ def replaced(path: Path) -> Iterator[Path]:
     FileWriteError
         If it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"cannot write {path}: {error.strerror or error}"
-        raise FileWriteError(message) from error
+    make_folder(path.parent)
     with replacing_by_name(path) as temporary:
         temporary.touch(exist_ok=False)
         yield temporary

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cellpose._machine.reading import read_json
-from cellpose.errors import FileReadError, UnknownModelError, WeightsError
+from cellpose._machine.writing import make_folder
+from cellpose.errors import FileReadError, OptionError, UnknownModelError, WeightsError
 from cellpose.weights import _cache
 from cellpose.weights._bioimageio import is_package, packaged_weights
 from cellpose.weights._card import read_card
@@ -24,10 +26,15 @@ __all__ = [
     "ModelFile",
     "bundled_models",
     "bundled_restorer",
+    "check_new_name",
     "default_model",
     "find",
     "locate",
+    "new_model",
+    "owner",
 ]
+
+logger = logging.getLogger("cellpose.weights")
 
 #: Name of the model that comes with this package and is used where no other is named.
 BUNDLED = "generalist"
@@ -130,6 +137,53 @@ def locate(name: str) -> ModelFile | None:
         return ModelFile(name, here)
     info = published[0]
     return ModelFile(info.name if file == info.file else file, here, info)
+
+
+def owner(name: str) -> str | None:
+    """``"bundled"`` or ``"published"`` if such a model has this name, by which no other can then be used."""
+    if name in RESTORATION_TASKS or name in bundled_models():
+        return "bundled"
+    return None if lookup(name) is None else "published"
+
+
+def check_new_name(name: str) -> None:
+    """Refuse a name of a model to train that cannot be that of a file.
+
+    Raises
+    ------
+    OptionError
+        If it is empty or has folders.
+    """
+    if name in ("", "..") or Path(name).name != name:
+        message = (
+            f"the model name {name!r} is not allowed; give the name of a file, without folders, such as 'my_cells'"
+        )
+        raise OptionError(message)
+
+
+def new_model(folder: str | os.PathLike[str], name: str) -> Path:
+    """The file of a model that is about to be trained, in a folder that is made where it is missing.
+
+    Warns if another model has the name, which goes on to mean that one.
+
+    Raises
+    ------
+    OptionError
+        If the name cannot be that of a file, or is that of a folder there.
+    FileWriteError
+        If the folder cannot be made.
+    """
+    check_new_name(name)
+    path = make_folder(folder) / name
+    if path.is_dir():
+        message = f"the model cannot be written to {path}, which is a folder; choose another name"
+        raise OptionError(message)
+    kind = owner(name)
+    if kind is not None:
+        logger.warning(
+            f"a {kind} model has the name {name}: use the new one by its path {path}, or choose another name"
+        )
+    return path
 
 
 def _at(path: Path) -> ModelFile | None:

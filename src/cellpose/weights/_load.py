@@ -165,7 +165,7 @@ def load_network(
         net = nets.build(kind, diam_mean)
     net.eval()
     net.model_file = file
-    device, dtype = torch.device(device or "cpu"), dtype or torch.float32
+    device, dtype = nets.usable_device(device or "cpu"), dtype or torch.float32
     if not family.convolutional:
         _assign(net, state, file, device, dtype)
         return net

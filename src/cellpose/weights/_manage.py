@@ -8,10 +8,18 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cellpose.errors import FileMissingError, FileReadError, FileWriteError, UnknownModelError, WeightsError
+from cellpose.errors import (
+    FileMissingError,
+    FileReadError,
+    FileWriteError,
+    OptionError,
+    UnknownModelError,
+    WeightsError,
+)
 from cellpose.weights import _cache
+from cellpose.weights._card import read_card
 from cellpose.weights._download import Progress, Retry
-from cellpose.weights._installed import BUNDLED_RESTORER, ModelFile, bundled_models, bundled_restorer
+from cellpose.weights._installed import BUNDLED_RESTORER, ModelFile, bundled_models, bundled_restorer, owner
 from cellpose.weights._load import architecture_of
 from cellpose.weights._names import PUBLISHED, ModelInfo, lookup
 from cellpose.weights._resolve import fetch, supported
@@ -49,9 +57,10 @@ def list_models() -> list[ModelStatus]:
     restorer = bundled_restorer()
     if restorer is not None:
         models.append(replace(_status(BUNDLED_RESTORER, "bundled", restorer), task="restoration"))
-    models += [_status(name, "user", _cache.find_file(name)) for name in _cache.user_models() if lookup(name) is None]
+    models += [_status(name, "user", _cache.find_file(name)) for name in _cache.user_models() if not owner(name)]
     listed = {model.name for model in models}
-    models += [_status(name, "trained", path) for name, path in _cache.trained_models().items() if name not in listed]
+    trained = _cache.trained_models().items()
+    models += [_status(name, "trained", path) for name, path in trained if name not in listed and not owner(name)]
     models += [_status(name, "published", _cache.find_file(info.file), info) for name, info in PUBLISHED.items()]
     return models
 
@@ -118,6 +127,8 @@ def add_model(path: str | os.PathLike[str]) -> ModelFile:
     ------
     FileMissingError
         If there is no such file.
+    OptionError
+        If a bundled or published model has its name.
     WeightsError, UnsafeFileError
         If it holds no network.
     FileWriteError
@@ -132,6 +143,11 @@ def add_model(path: str | os.PathLike[str]) -> ModelFile:
     if not source.stat().st_size:
         message = f"the model file {source} is empty; copy or train it again"
         raise WeightsError(message)
+    published = lookup(source.name)
+    # published files have no card; those trained here do
+    if owner(source.name) and (published is None or published[1] != source.name or read_card(source)):
+        message = f"a {owner(source.name)} model has the name {source.name}; rename the file {source}, then add it"
+        raise OptionError(message)
     architecture_of(read_state_dict(source), source)  # refuse other files now, not at the first run
     folder = _cache.writable_dir()
     target = folder / source.name
@@ -144,7 +160,6 @@ def add_model(path: str | os.PathLike[str]) -> ModelFile:
                 _cache.copy_into(source.with_name(beside), folder / beside)
     # The note on the file downloaded under this name no longer applies.
     _cache.forget(target)
-    published = lookup(target.name)
     names = _cache.user_models()
     if published is None and target.name not in names:
         _cache.write_user_models(folder, [*names, target.name])

@@ -12,6 +12,7 @@ import torch
 
 from cellpose.dynamics._constants import CHECK, MOST
 from cellpose.dynamics._torch._tensors import index_of, strides_of, tensor_of
+from cellpose.nets import usable_device
 
 __all__ = ["follow", "follow_field"]
 
@@ -20,7 +21,7 @@ def follow(
     flows: npt.NDArray[Any], starts: npt.NDArray[np.float32], niter: int, interp: bool, device: Any
 ) -> torch.Tensor:
     """Positions ``(ndim, n)`` after ``niter`` steps along ``flows`` (ndim, ...) from ``starts``, both in pixels."""
-    device = torch.device(device)
+    device = usable_device(device)
     return follow_field(tensor_of(flows, np.float32, device), tensor_of(starts, np.float32, device), niter, interp)
 
 

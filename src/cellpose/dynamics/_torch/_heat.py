@@ -13,6 +13,7 @@ from cellpose.dynamics._cells import Cells
 from cellpose.dynamics._constants import NETWORK_SCALE
 from cellpose.dynamics._torch._labels import real
 from cellpose.dynamics._torch._tensors import strides_of, tensor_of
+from cellpose.nets import usable_device
 
 __all__ = ["cell_errors", "heat_flows"]
 
@@ -92,7 +93,7 @@ def _unit_flows(
 
     Beside them the indices of these pixels in the flat image, and the places of their labels in ``cells``.
     """
-    device = torch.device(device)
+    device = usable_device(device)
     dtype = real(device)
     image = tensor_of(labels, np.int32, device).long()
     places = torch.full((max(int(image.max()), int(cells.max())) + 1,), -1, device=device)

@@ -18,6 +18,7 @@ from cellpose.dynamics._torch._gather import gather
 from cellpose.dynamics._torch._heat import cell_errors
 from cellpose.dynamics._torch._labels import centres, device_for_labels, fill_holes_and_remove_small, scan, without
 from cellpose.dynamics._torch._tensors import tensor_of
+from cellpose.nets import usable_device
 from cellpose.options import Masking
 
 __all__ = ["masks_of"]
@@ -27,7 +28,7 @@ def masks_of(
     flows: NetworkFlows, masking: Masking, places: Sequence[npt.NDArray[np.int64] | None], device: Any
 ) -> Labels:
     """Like `_cpu._masks.masks_of`; only labels are copied back from the device."""
-    device, shape = torch.device(device), flows.shape
+    device, shape = usable_device(device), flows.shape
     network = tensor_of(flows.dP, np.float32, device)
     # Flows of pixels that are not followed are zero.
     inside = tensor_of(flows.cellprob, np.float32, device) > float(np.float32(masking.cellprob_threshold))

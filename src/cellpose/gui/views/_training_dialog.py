@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cellpose import weights
 from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.model._training_set import TrainingSet
 from cellpose.gui.model._training_settings import TrainingSettings, base_models
@@ -209,8 +210,9 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         """Check whether training can start; mark what prevents it, with the reason."""
         name, folder = self._settings.model_name, self._settings.validation
         allowed = bool(name) and not set(name) & set('/\\:*?"<>|') and name.strip(".") != ""
+        taken = tr("Another model has this name: choose a new one") if weights.owner(name) else ""
         problems = {
-            self.name: "" if allowed else tr('The model needs a file name: not empty, without / \\ : * ? " < > |'),
+            self.name: taken if allowed else tr('The model needs a file name: not empty, without / \\ : * ? " < > |'),
             self.validation: _why_no_folder(folder),
         }
         self.train.setEnabled(not any(problems.values()))
