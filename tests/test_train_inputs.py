@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from cellpose import denoise, dynamics, io, nets, train
+from cellpose import denoise, dynamics, io, models, nets, train
 from cellpose._labels.kinds import holds_targets, label_plane
 from cellpose.errors import FileReadError, FileWriteError, InputError, OptionError
 from cellpose.io._label_image import read_labels
@@ -170,6 +170,16 @@ def test_jpeg_pictures_hold_no_labels(tmp_path):
     cv2.imwrite(str(tmp_path / "a.jpg"), LABELS.astype(np.uint8))
     with pytest.raises(FileReadError, match=r"a\.jpg is a JPEG image"):
         read_labels(tmp_path / "a.jpg")
+
+
+def test_a_model_in_place_of_its_network_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"a CellposeModel is no network; give that of a model, model\.net"):
+        train.train_seg(models.CellposeModel(pretrained_model="nuclei-cells"), [], [], save_path=tmp_path)
+
+
+def test_one_image_in_place_of_a_list_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"train_data is an array of shape \(40, 40\), one image; give a list"):
+        train.train_seg(nets.CPnet([2, 4]), np.zeros((40, 40)), np.zeros((40, 40), int), save_path=tmp_path)
 
 
 def test_restoration_networks_learn_no_flows(tmp_path):

@@ -63,6 +63,14 @@ def _check_lengths(images: Sequence[Any], labels: Sequence[Any], what: str, kind
         raise InputError(message)
 
 
+def _listed(given: Sequence[Any] | None, name: str) -> list[Any]:
+    """A list of images, or an array of several; one image alone would be taken for many rows."""
+    if isinstance(given, np.ndarray) and given.dtype != object and given.ndim < 3:
+        message = f"{name} is an array of shape {given.shape}, one image; give a list of images"
+        raise InputError(message)
+    return [] if given is None else list(given)
+
+
 def _usable(reports: Sequence[LabelReport], what: str) -> list[int]:
     """Numbers of the usable images; the log names the others, and anything else unusual."""
     log_reports(reports, what)
@@ -79,7 +87,7 @@ def _usable(reports: Sequence[LabelReport], what: str) -> list[int]:
 def _from_arrays(
     sources: Sources, preparation: SetPreparation, reading: Reading, what: str, *, write: bool = True
 ) -> ImageSet:
-    data, labels = list(sources.data or []), list(sources.labels or [])
+    data, labels = _listed(sources.data, f"{what}_data"), _listed(sources.labels, f"{what}_labels")
     _check_lengths(data, labels, what, ("images", "labels"))
     names = [str(f) for f in sources.files] if sources.files is not None else [str(i) for i in range(len(data))]
     probs = shares(sources.probs, len(data), f"{what}_probs")

@@ -35,7 +35,10 @@ def crop_multiple(net: Any) -> int:
 
 
 def check_flows(net: Any) -> None:
-    """Refuse a network that gives neither flows nor classes."""
+    """Refuse what is no network, and a network that gives neither flows nor classes."""
+    if not hasattr(net, "state_dict"):
+        message = f"a {type(net).__name__} is no network; give that of a model, model.net"
+        raise InputError(message)
     nout = getattr(net, "nout", 3)
     if nout < 3 and not n_classes_of(net):
         message = (
