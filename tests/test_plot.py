@@ -242,7 +242,7 @@ def test_figures_say_what_they_need(masks: np.ndarray, image: np.ndarray, tmp_pa
     flows = np.zeros((40, 50, 3), np.uint8)
     with pytest.raises(InputError, match=r"img has shape \(39, 50, 3\)"):
         plot.show_segmentation(figure, image[1:], masks, flows)
-    with pytest.raises(FileWriteError, match=r"could not write .*choose another folder"):
+    with pytest.raises(FileWriteError, match=r"could not write .*there is no folder .*create it"):
         plot.show_segmentation(figure, image, masks, flows, file_name=tmp_path / "missing" / "a.tif")
 
 
