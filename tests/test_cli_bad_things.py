@@ -60,7 +60,6 @@ MANIFESTS = {
     ("words", "told"),
     [
         ("--pretrained_model nuclei-cells --bsize 100", "bsize=100 is not allowed; for this network it must be"),
-        ("--stitch_threshold 1.5", "stitch_threshold=1.5 is not allowed"),
         ("--output_name a/b", "--output_name a/b is not allowed"),
         ("--pretrained_model oneclick", "this network has 1 output and no flows: it cannot segment"),
     ],
@@ -70,6 +69,30 @@ def test_what_would_fail_with_every_image_is_refused_before_the_first(bench: Ben
     assert bench.run(*U_NET, *words.split()) == 2
     assert told in capsys.readouterr().err
     assert not bench.new_files(without=images)
+
+
+def test_results_that_would_overwrite_another_image_are_refused(bench: Bench, capsys):
+    images = bench.images("a.tif", "a_raw.tif")
+    before = (bench.folder / "a_raw.tif").read_bytes()
+    assert bench.run(*U_NET, "--output_name", "_raw", "--save_tif", "--no_npy") == 2
+    assert "results of a.tif would overwrite the image a_raw.tif" in capsys.readouterr().err
+    assert (bench.folder / "a_raw.tif").read_bytes() == before
+    assert not bench.new_files(without=images)
+
+
+def test_an_image_that_failed_since_is_not_done(bench: Bench):
+    """Some of its results may be those of the run that failed."""
+    bench.images("a.tif")
+    first = (*U_NET, "--save_tif", "--save_flows", "--no_npy")
+    assert bench.run(*first) == 0
+    (bench.folder / "a_dP_cp_masks.tif").unlink()
+    (bench.folder / "a_dP_cp_masks.tif").mkdir()
+    assert bench.run(*first, "--cellprob_threshold", "3") == 1
+    (bench.folder / "a_dP_cp_masks.tif").rmdir()
+    (bench.folder / "a_dP_cp_masks.tif").touch()
+    assert bench.run(*first, "--resume") == 0
+    assert "error" not in bench.manifest()["images"][0]
+    assert (bench.folder / "a_dP_cp_masks.tif").stat().st_size > 0
 
 
 @pytest.mark.parametrize("resume", [(), ("--resume",)])

@@ -55,7 +55,10 @@ def test_a_named_device_works_or_is_refused(no_gpu, monkeypatch):
         with pytest.raises(OptionError, match=f"device='{wrong}' cannot be used on this machine: .*gpu=True"):
             core.wanted_device(wrong, gpu=False)
         assert core.use_gpu(wrong) is False
-        assert core.assign_device(gpu=True, device=wrong) == (torch.device("cpu"), False)
+    for absent in ("cuda:0", torch.device("cuda", 1), "mps", "1", 1):
+        assert core.assign_device(gpu=True, device=absent) == (torch.device("cpu"), False)
+    with pytest.raises(OptionError, match="device='bad text' is not allowed; give the number of a GPU"):
+        core.assign_device(gpu=True, device="bad text")
 
 
 @pytest.mark.parametrize(

@@ -324,11 +324,14 @@ def test_names_listed_earlier_show_no_model_twice(folder: Path, small: Path) -> 
 def test_files_of_models_to_train(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert weights.new_model(tmp_path / "a" / "models", "mine") == tmp_path / "a" / "models" / "mine"
     assert (tmp_path / "a" / "models").is_dir()
-    for name in ("", "..", "a/b", str(tmp_path)):
+    for name in ("", "..", "a/b", str(tmp_path / "missing" / "mine")):
         with pytest.raises(OptionError, match="give the name of a file, without folders"):
             weights.new_model(tmp_path, name)
-    with pytest.raises(OptionError, match="which is a folder"):
-        weights.new_model(tmp_path, "a")
+    for name in ("a", str(tmp_path)):
+        with pytest.raises(OptionError, match="which is a folder"):
+            weights.new_model(tmp_path, name)
+    # scripts give paths, too
+    assert weights.new_model(tmp_path / "a", str(tmp_path / "mine")) == tmp_path / "mine"
     weights.new_model(tmp_path, "oneclick")
     assert f"a bundled model has the name oneclick: use the new one by its path {tmp_path / 'oneclick'}" in caplog.text
     (tmp_path / "file").touch()

@@ -247,9 +247,7 @@ class Evaluation(_Checked):
         "3D with anisotropy: interpolation between planes; linear, cubic (sharper) or spline (noisy stacks)",
         choices=("linear", "cubic", "spline"),
     )
-    stitch_threshold: float = option(
-        0.0, "overlap (IoU) from which masks in neighboring planes are joined; 0: off", high=1
-    )
+    stitch_threshold: float = option(0.0, "overlap (IoU) from which masks in neighboring planes are joined; 0: off")
     compute_masks: bool = option(True, "compute masks from the flows")
     normalization: Normalization = field(default_factory=Normalization)
     tiling: Tiling = field(default_factory=Tiling)

@@ -106,7 +106,10 @@ class Manifest:
         self._add(image, entry)
 
     def add_failure(self, image: Path, error: str, seconds: float) -> None:
-        """Note an image that failed, and why."""
+        """Note an image that failed, and why; what an earlier run has left of it may be replaced in part."""
+        name = self._relative(image)
+        for entry in (entry for run in self._earlier for entry in run["images"] if entry["image"] == name):
+            entry["modified_ns"] = None
         self._add(image, {"error": error, "seconds": round(seconds, 3)})
 
     def close(self) -> None:

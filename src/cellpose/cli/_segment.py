@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import sys
 import time
 from argparse import Namespace
@@ -25,7 +26,7 @@ from cellpose.cli._light import light_of
 from cellpose.cli._logging import display_of, say_at_end
 from cellpose.cli._manifest import Manifest, options_of
 from cellpose.cli._model import SegmentedImage, Segmenter, load_segmenter
-from cellpose.cli._save import check_possible, save_results, save_with_axes
+from cellpose.cli._save import check_possible, output_paths, save_results, save_with_axes
 from cellpose.cli._summary import Summary, count_of
 from cellpose.cli._table import FILTERS
 from cellpose.cli._unused import warn_of_unused
@@ -51,6 +52,7 @@ def segment_command(args: Namespace) -> int:
     warn_of_unused(args, training=False)
     with waiting("looking for images"):
         files = find_images(args)
+    _check_images_are_kept(files, args)
     with waiting("loading the model"):
         segmenter = load_segmenter(args)
     segmenter.segmenting.check_options(options)
@@ -131,6 +133,27 @@ def _checked(args: Namespace) -> Evaluation:
         tiling=Tiling(batch_size=8 if args.batch_size is None else args.batch_size, bsize=args.bsize),
         masking=Masking(flow_threshold=args.flow_threshold, min_size=args.min_size, niter=args.niter),
     )
+
+
+def _check_images_are_kept(files: list[Path], args: Namespace) -> None:
+    """Refuse names of results that are those of other images.
+
+    Raises
+    ------
+    OptionError
+        If the results of an image would overwrite another one.
+    """
+    images = {os.path.realpath(file): file for file in files}
+    for file in files:
+        paths = output_paths(file, args)
+        results = (paths.masks_tif, paths.masks_png, paths.flows_tif, paths.dP_tif, paths.cellprob_tif)
+        for other in filter(None, (images.get(os.path.realpath(path)) for path in results)):
+            if other != file:
+                message = (
+                    f"results of {name_of(file, args)} would overwrite the image {name_of(other, args)}; give another "
+                    "--output_name, or a folder for results as --savedir"
+                )
+                raise OptionError(message)
 
 
 def _announce(segmenter: Segmenter, n: int) -> None:

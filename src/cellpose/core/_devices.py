@@ -62,6 +62,11 @@ def assign_device(
     tuple
         ``(torch.device, whether it is a GPU)``.
 
+    Raises
+    ------
+    OptionError
+        If torch knows no such device.
+
     Examples
     --------
     >>> assign_device(gpu=False)
@@ -69,13 +74,35 @@ def assign_device(
     """
     import torch
 
-    if gpu and use_torch and not str(device).startswith("cpu"):
-        found = _gpu(device if isinstance(device, int) else str(device))
+    wanted = device if isinstance(device, int) else _name(device)
+    if gpu and use_torch and wanted != "cpu":
+        found = _gpu(wanted)
         if found is not None:
             logger.info("running on %s", found)
             return found, True
         logger.warning("no GPU that torch can use was found (%s): running on the CPU", device)
     return torch.device("cpu"), False
+
+
+def _name(device: str | torch.device) -> str | int:
+    """The name of a device, or the number that a text holds.
+
+    Raises
+    ------
+    OptionError
+        If torch knows no such device.
+    """
+    import torch
+
+    if isinstance(device, str) and device.isdecimal():
+        return int(device)
+    try:
+        return str(torch.device(device))
+    except (RuntimeError, TypeError, ValueError) as error:
+        message = (
+            f"device={device!r} is not allowed; give the number of a GPU, or a torch device such as 'cpu' or 'mps'"
+        )
+        raise OptionError(message) from error
 
 
 def wanted_device(device: torch.device | str | int | None, *, gpu: bool) -> tuple[torch.device, bool]:

@@ -134,9 +134,11 @@ def padded_grid(engine: Engine, size: tuple[int, int], tiling: Tiling) -> tuple[
 def tiles_at_once(engine: Engine, grid: TileGrid, tiling: Tiling) -> int:
     """Number of tiles in a batch.
 
-    Larger tiles than the network was made for come in batches of about as many pixels, but at least of one tile for
-    each thread: between two batches progress is reported, and a run can be canceled.
+    The large tiles of ``bsize=0`` come in batches of about as many pixels as usual tiles would, but at least of one
+    tile for each thread: between two batches progress is reported, and a run can be canceled.
     """
+    if tiling.bsize != 0:
+        return tiling.batch_size
     pixels = tiling.batch_size * engine.default_bsize**2
     rows, columns = grid.tile_shape
     return min(tiling.batch_size, max(pixels // (rows * columns), thread_count()))

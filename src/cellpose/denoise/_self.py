@@ -72,9 +72,12 @@ class _Run:
         total, advance = 0.0, stage("training", self.crops_per_epoch, "crops")
         for crops in self.batches():
             shown_crops, hidden = hide_pixels(crops, self.rng)
+            hidden &= ~np.isnan(crops)
+            if not hidden.any():  # small crops may show nothing but the frame
+                continue
             device = self.net.device
             told = self.net(torch.from_numpy(np.nan_to_num(shown_crops)).to(device))[0]
-            mask = torch.from_numpy(hidden & ~np.isnan(crops)).to(device)
+            mask = torch.from_numpy(hidden).to(device)
             loss = (told - torch.from_numpy(crops).to(device))[mask].square().mean()
             optimiser.zero_grad()
             loss.backward()

@@ -56,7 +56,8 @@ def get_image_files(
     """The images in a folder, without labels and results, in natural order.
 
     Files that a manifest (``cellpose_run.json``) in the folder, in the one above it or in a searched one lists as
-    results are left out too, whatever their names; restored images only if there are other images.
+    results are left out too, whatever their names; restored images, and those that ``imf`` names, only if there are
+    other images.
 
     Parameters
     ----------
@@ -104,9 +105,13 @@ def get_image_files(
     # restored images and tracks lie beside their originals; without an original the name is the user's own
     stems = {os.path.splitext(file)[0] for file in kept}
     kept = [file for file in kept if not _is_derived(os.path.splitext(file)[0], stems)]
-    listed = results_of_runs([root, *below, os.path.dirname(os.path.abspath(root))])
+    above = {os.path.dirname(path(root)) for path in (os.path.abspath, os.path.realpath)}
+    listed = results_of_runs([root, *below, *above])
     others = [file for file in kept if os.path.realpath(file) not in listed]
-    kept = others or [file for file in kept if _ends_in(_stem_name(file), RESTORED)]
+    if len(others) < len(kept):
+        logger.info("%d files in %s are left out: %s lists them", len(kept) - len(others), root, MANIFEST_NAME)
+    # results that are asked for by name, and restored images, may be all that is wanted
+    kept = others or [file for file in kept if imf or _ends_in(_stem_name(file), RESTORED)]
     if not kept:
         message = (
             f"ERROR: no images in --dir folder {root} that do not have the endings of results "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from dataclasses import dataclass
@@ -49,11 +50,9 @@ def per_image(images: Any, masks: Any, flows: Any, file_names: Any) -> list[Imag
 
 
 def _warn_of_another_size(result: ImageResult) -> None:
-    """Warn where rows and columns of the masks are not two neighboring axes of the image: lists may be out of step."""
-    if result.image is None:
-        return
+    """Warn where rows and columns of the masks are not two axes of the image: lists may be out of step."""
     image, labels = np.shape(result.image), np.shape(result.masks)[-2:]
-    if not any(image[axis : axis + 2] == labels for axis in range(len(image) - 1)):
+    if result.image is not None and len(labels) == 2 and labels not in itertools.combinations(image, 2):
         sides = " x ".join(map(str, labels))
         logger.warning(
             f"{result.file_name}: masks of {sides} pixels do not fit an image of shape {image}; make sure that images "

@@ -152,9 +152,10 @@ def check_new_name(name: str) -> None:
     Raises
     ------
     OptionError
-        If it is empty or has folders.
+        If it is empty, or has folders that do not exist.
     """
-    if name in ("", "..") or Path(name).name != name:
+    path = Path(name)
+    if path.name in ("", "..") or (path.name != name and not (path.is_absolute() and path.parent.is_dir())):
         message = (
             f"the model name {name!r} is not allowed; give the name of a file, without folders, such as 'my_cells'"
         )
