@@ -78,6 +78,39 @@ def mean(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> dict[s
     return {k: (v + other[k]) / 2 if v.is_floating_point() else v for k, v in one.items()}
 
 
+def write_weights(run: Path, file: str, mean_with: Path | None, target: Path) -> dict[str, torch.Tensor]:
+    """Write the weights of a run in half precision, and reference outputs beside them; the weights as they were."""
+    state = load(run / file)
+    if mean_with:
+        state = mean(state, load(mean_with))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nets.write_state_dict(half(state), target)
+    write_reference(target)
+    return state
+
+
+def n_parameters(state: dict[str, torch.Tensor]) -> int:
+    """How many numbers were learned."""
+    return sum(v.numel() for k, v in state.items() if "running" not in k and "tracked" not in k)
+
+
+def last_row(run: Path) -> dict[str, str]:
+    """The last line of the log of a run."""
+    with (run / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))[-1]
+
+
+def data_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The data of a run, with their licenses."""
+    sources = {name: {**counts, "licence": LICENCES[name]} for name, counts in sorted(manifest["sources"].items())}
+    return {"split": "train", "sources": sources, "shares": manifest["shares"], "manifest_sha256": manifest["sha256"]}
+
+
+def dtype_of(options: dict[str, Any]) -> str:
+    """The numbers that a run computed with, in words."""
+    return "float32" if options["float32"] else "bfloat16 convolutions, float32 weights"
+
+
 def cooldown(options: dict[str, Any]) -> str:
     """How long the learning rate fell: steps, or a part of a run by the clock."""
     if options["minutes"] is None:
@@ -97,24 +130,19 @@ def command(start: dict[str, Any]) -> str:
 def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]) -> dict[str, Any]:
     starts = [json.loads(line) for line in (args.run / "args.jsonl").read_text().splitlines()]
     options = starts[-1]["args"]
-    with (args.run / "log.csv").open(newline="") as file:
-        last = list(csv.DictReader(file))[-1]
-    data = starts[-1]["data"]
-    sources = {
-        name: {**counts, "licence": LICENCES[name]} for name, counts in sorted(data["sources"].items())
-    }  # fmt: skip
+    last = last_row(args.run)
     return {
         "name": args.name,
         "family": "cpnet",
         "summary": args.summary,
-        "parameters": sum(v.numel() for k, v in state.items() if "running" not in k and "tracked" not in k),
+        "parameters": n_parameters(state),
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "input": "channel 1 is segmented (gray, or one colour); channel 2 may be a nuclear stain; percentiles 1-99",
         "diam_mean": float(state["diam_mean"]),
         "diam_labels": float(state["diam_labels"]),
         "diameter": "not needed for cells of about 10 to 80 pixels; given, it helps outside that range",
         "licence": "BSD-3-Clause",
-        "data": {"split": "train", "sources": sources, "shares": data["shares"], "manifest_sha256": data["sha256"]},
+        "data": data_of(starts[-1]["data"]),
         "training": {
             "command": command(starts[-1]),
             "seed": int(options["seed"]),
@@ -128,7 +156,7 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]
             "wall_hours": round(float(last["wall_s"]) / 3600, 2),
             "cpu_hours": round(float(last["cpu_s"]) * starts[-1].get("processes", 1) / 3600, 2),
             "hardware": args.hardware,
-            "dtype": "float32" if options["float32"] else "bfloat16 convolutions, float32 weights",
+            "dtype": dtype_of(options),
         },
         "intended_use": "a first segmentation that works offline, and a start for training on own images",
         "limits": [
@@ -149,13 +177,8 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]
 
 def main() -> None:
     args = parse()
-    state = load(args.run / args.weights)
-    if args.mean_with:
-        state = mean(state, load(args.mean_with))
-    args.out.mkdir(parents=True, exist_ok=True)
     weights = args.out / f"{args.name}.safetensors"
-    nets.write_state_dict(half(state), weights)
-    write_reference(weights)
+    state = write_weights(args.run, args.weights, args.mean_with, weights)
     content = card(args, weights, state)
     if args.split:
         model = models.CellposeModel(pretrained_model=str(weights))

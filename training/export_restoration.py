@@ -10,18 +10,13 @@ writes ``oneclick.safetensors``, reference outputs and the card ``oneclick.json`
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from export_bundled import LICENCES, load, mean
-from train_bundled import half
-
-from cellpose import nets
-from cellpose.engines import write_reference
+from export_bundled import data_of, dtype_of, last_row, n_parameters, write_weights
 
 NAME = "oneclick"
 
@@ -40,21 +35,19 @@ def parse() -> argparse.Namespace:
 
 def card(args: argparse.Namespace, weights: Path, state: dict[str, Any]) -> dict[str, Any]:
     started = json.loads((args.run / "args.jsonl").read_text().splitlines()[-1])
-    options, data = started["args"], started["data"]
-    last = list(csv.DictReader((args.run / "log.csv").read_text().splitlines()))[-1]
-    sources = {name: {**counts, "licence": LICENCES[name]} for name, counts in sorted(data["sources"].items())}
+    options, last = started["args"], last_row(args.run)
     losses = zip(("perceptual", "segmentation", "reconstruction"), options["lam"], strict=True)
     return {
         "name": NAME,
         "family": "cpnet",
         "task": "restoration",
         "summary": "removes noise, blur and undersampling in one step: more cells are found in degraded images",
-        "parameters": sum(v.numel() for k, v in state.items() if "running" not in k and "tracked" not in k),
+        "parameters": n_parameters(state),
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "input": "one channel at a time; percentiles 1-99 to 0-1; a diameter brings cells to 30 pixels",
         "diam_mean": 30.0,
         "licence": "BSD-3-Clause",
-        "data": {"split": "train", "sources": sources, "shares": data["shares"], "manifest_sha256": data["sha256"]},
+        "data": data_of(started["data"]),
         "training": {
             "script": "training/train_restoration.py",
             "seed": options["seed"],
@@ -70,7 +63,7 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, Any]) -> dict
             "wall_hours": round(float(last["wall_s"]) / 3600, 2),
             "cpu_hours": round(float(last["cpu_s"]) * started.get("processes", 1) / 3600, 2),
             "hardware": args.hardware,
-            "dtype": "float32" if options["float32"] else "bfloat16 convolutions, float32 weights",
+            "dtype": dtype_of(options),
         },
         "intended_use": "a first try on images that are too noisy, blurred or coarse to be segmented as they are",
         "limits": [
@@ -93,13 +86,8 @@ def scores(file: Path) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     args = parse()
-    state = load(args.run / "final.pt")
-    if args.mean_with:
-        state = mean(state, load(args.mean_with))
-    args.out.mkdir(parents=True, exist_ok=True)
     weights = args.out / f"{NAME}.safetensors"
-    nets.write_state_dict(half(state), weights)
-    write_reference(weights)
+    state = write_weights(args.run, "final.pt", args.mean_with, weights)
     content = card(args, weights, state)
     if args.scores:
         content["scores"] = {"AP@0.5": scores(args.scores)}
