@@ -93,6 +93,18 @@ def test_failures_in_folders_inside_are_named_with_these(tmp_path: Path, capsys:
     assert "2 of 3 images failed, for the reasons above: a/bare.tif, b/bare.tif" in capsys.readouterr().err
 
 
+def test_images_of_equal_names_in_folders_inside_are_told_apart(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        write_pair(tmp_path / place, "x")
+    words = ["measure", "--dir", str(tmp_path), "--look_one_level_down", "--no_plots"]
+    assert main(words) == 0
+    folder = tmp_path / "measurements"
+    assert [row["image"] for row in rows_of(folder / "measurements.csv")] == ["a/x.tif"] * 2 + ["b/x.tif"] * 2
+    report = (folder / "measurements_report.html").read_text(encoding="utf-8")
+    assert all(f"{place}/x.tif" in report for place in ("a", "b"))
+
+
 def test_nothing_that_can_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     io.imsave(tmp_path / "bare.tif", two_cells())
     assert main(["measure", "--dir", str(tmp_path)]) == 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cellpose._progress.display import waiting
 from cellpose.cli._each import each_image, tell_failures
+from cellpose.cli._images import name_of
 from cellpose.cli._logging import logging_to_user, say_at_end
 from cellpose.cli._summary import count_of
 from cellpose.errors import MissingExtraError, OptionError
@@ -57,7 +58,7 @@ def _measure(args: Namespace) -> int:
         files = _files(args)
     run = measure.Run()
     try:
-        each_image(files, lambda file: _measure_one(file, options, run), run.failed, args)
+        each_image(files, lambda file: _measure_one(file, options, run, args), run.failed, args)
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
@@ -73,12 +74,12 @@ def _measure(args: Namespace) -> int:
     return tell_failures(len(files), len(run.images), run.failed, "measured")
 
 
-def _measure_one(file: Path, options: FileOptions, run: Run) -> None:
+def _measure_one(file: Path, options: FileOptions, run: Run, args: Namespace) -> None:
     from cellpose import measure
 
-    measured = measure.measure_file(file, options, siblings=run.siblings)
-    run.add(file, measured)
-    logger.info(f"{file.name}: {measured.n_cells} cells of {measured.masks.name}")
+    measured = measure.measure_file(file, options, siblings=run.siblings, name=name_of(file, args))
+    run.add(measured)
+    logger.info(f"{measured.name}: {measured.n_cells} cells of {measured.masks.name}")
 
 
 def _options(args: Namespace) -> FileOptions:

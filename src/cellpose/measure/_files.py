@@ -111,6 +111,8 @@ class Measured:
 
     Parameters
     ----------
+    name
+        What the column ``image`` holds.
     columns
         Columns ``image``, ``frame``, ``label``, and the measurements.
     spots
@@ -121,6 +123,7 @@ class Measured:
         The frame to show, with its labels.
     """
 
+    name: str
     columns: Columns
     spots: Columns
     masks: Path
@@ -137,9 +140,24 @@ class Measured:
 
 
 def measure_file(
-    path: str | os.PathLike[str], options: FileOptions | None = None, *, siblings: SiblingFiles | None = None
+    path: str | os.PathLike[str],
+    options: FileOptions | None = None,
+    *,
+    siblings: SiblingFiles | None = None,
+    name: str | None = None,
 ) -> Measured:
     """Measure the cells of one image file.
+
+    Parameters
+    ----------
+    path
+        The image, with its masks beside it or where ``options`` say.
+    options
+        What to measure; None: the defaults of `FileOptions`.
+    siblings
+        Listed folders, shared by the images of a run.
+    name
+        What the table calls the image; None: the name of the file. Images of several folders need more.
 
     Raises
     ------
@@ -149,6 +167,7 @@ def measure_file(
         If a file cannot be read, or if masks and image do not match.
     """
     file, options, siblings = Path(path), options or FileOptions(), siblings or SiblingFiles()
+    name = file.name if name is None else name
     stage("reading")
     image = read_image(file)
     if options.axes:
@@ -165,14 +184,14 @@ def measure_file(
     parts, spots, shown = [], [], None
     for frame in _frames(image, labels, nuclei, _flows(file, masks, seg, labels.shape), options):
         found = _spots(frame, image.channel_names, options)
-        parts.append(_of_frame(file.name, frame, found, seg, spacing, options))
-        spots += [_spot_rows(file.name, frame, channel, places) for channel, places in found.items()]
+        parts.append(_of_frame(name, frame, found, seg, spacing, options))
+        spots += [_spot_rows(name, frame, channel, places) for channel, places in found.items()]
         shown = frame if shown is None else shown
     if shown is None:
         message = f"{file} of shape {image.data.shape} has no frames; give a movie with at least one"
         raise InputError(message)
     sides = None if spacing is None else spacing[3 - shown.labels.ndim :]
-    return Measured(joined(parts), joined(spots), masks, shown, len(parts), image.channel_names, sides)
+    return Measured(name, joined(parts), joined(spots), masks, shown, len(parts), image.channel_names, sides)
 
 
 def joined(parts: Sequence[Columns]) -> Columns:

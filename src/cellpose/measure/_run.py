@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -45,9 +43,9 @@ class Run:
         """Number of measured cells."""
         return sum(image.n_cells for image in self.images)
 
-    def add(self, file: str | os.PathLike[str], measured: Measured) -> None:
+    def add(self, measured: Measured) -> None:
         """Add the measurements of a file."""
-        self.images.append(summary_of(Path(file).name, measured))
+        self.images.append(summary_of(measured))
         self._columns.append(measured.columns)
         self._spots.append(measured.spots)
         self.channel_names = self.channel_names or measured.channel_names

@@ -38,7 +38,7 @@ def size_column(columns: Columns) -> tuple[str, str]:
     return "area", "px" if flat else "voxels"
 
 
-def summary_of(name: str, measured: Measured) -> ImageSummary:
+def summary_of(measured: Measured) -> ImageSummary:
     """Summarize an image when its table is joined to the others."""
     columns = measured.columns
     kept = [key for key in columns if key in ("area", "area_um2", "volume_um3") or key.startswith("intensity_mean")]
@@ -46,7 +46,7 @@ def summary_of(name: str, measured: Measured) -> ImageSummary:
     if "centroid-2" in columns and "area" in medians:  # scikit-image calls the volume in a stack area
         medians = {"volume" if key == "area" else key: value for key, value in medians.items()}
     return ImageSummary(
-        name,
+        measured.name,
         measured.n_cells,
         measured.n_frames,
         measured.masks.name,
