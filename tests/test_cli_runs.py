@@ -16,6 +16,7 @@ from bench import Bench, make_bench
 from blobs import blob_image, write_images
 from cellpose import io, models, weights
 from cellpose.cli import _segment
+from cellpose.cli._manifest import Manifest
 
 
 @pytest.fixture
@@ -378,6 +379,35 @@ def test_other_runs_leave_what_a_batch_can_resume(bench: Bench, capsys):
     told = "".join(capsys.readouterr())
     assert "nothing left to do, 3 images done before; " in told
     assert "0it" not in told
+
+
+def test_runs_in_one_folder_at_the_same_time_keep_the_results_of_each(tmp_path: Path):
+    a, b, c = (tmp_path / name for name in ("a.png", "b.png", "c.png"))
+    for file in (a, b, c):
+        file.write_bytes(b"")
+    masks = lambda file: [file.with_name(f"{file.stem}_cp_masks.png")]  # noqa: E731
+    before, one, two = (Manifest(tmp_path, {}, {"diameter": size}, "cpu") for size in (10, 20, 30))
+    before.add_result(c, masks(c), {})
+    before.close()
+    two.add_result(b, masks(b), {})
+    two.close()
+    one.add_result(a, masks(a), {})
+    one.add_result(b, masks(b), {})  # the results of the last one are there
+    one.close()
+    runs = [
+        (run["options"]["diameter"], [(entry["image"], entry["outputs"]) for entry in run["images"]])
+        for run in io.read_manifest(tmp_path / io.MANIFEST_NAME)
+    ]
+    assert runs == [
+        (20, [("a.png", ["a_cp_masks.png"]), ("b.png", ["b_cp_masks.png"])]),
+        (10, [("c.png", ["c_cp_masks.png"])]),
+    ]
+    two.add_result(c, masks(c), {})
+    two.close()
+    runs = {run["options"]["diameter"]: run["images"] for run in io.read_manifest(tmp_path / io.MANIFEST_NAME)}
+    assert [entry["image"] for entry in runs[30]] == ["b.png", "c.png"]
+    assert [entry["image"] for entry in runs[20]] == ["a.png"]
+    assert 10 not in runs
 
 
 def test_images_with_results_of_the_same_name_are_told(bench: Bench, capsys):

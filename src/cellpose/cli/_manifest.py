@@ -3,8 +3,9 @@
 The file stands in the output folder. It is rewritten as images finish, so that an interrupted run can continue with
 ``--resume``. Paths inside that folder are relative to it, so that the folder can be moved.
 
-Below the last run stand the earlier ones, each with the results that it left in the folder: every file is listed once,
-with the run that wrote it last.
+Below the last run stand the others, each with the results that it left in the folder: every file is listed once, with
+the run that wrote it last. Runs may work in one folder at the same time, as the jobs of a cluster do: each takes over
+what the others have noted since it last wrote the file.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import logging
 import os
 import time
+import uuid
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -74,6 +76,7 @@ class Manifest:
             "format": "cellpose run",
             "format_version": 1,
             "version": version,
+            "run": uuid.uuid4().hex,
             "models": dict(models),
             "options": dict(options),
             "device": device,
@@ -81,13 +84,11 @@ class Manifest:
             "ended": None,
         }
         self._images: dict[str, dict[str, Any]] = {}
-        self._earlier = self._read(resume=resume)
+        self._earlier: list[dict[str, Any]] = []
+        self._entries: dict[str, list[dict[str, Any]]] = {}  # of earlier runs, by the files they list
+        self._read("all images are segmented again" if resume else "it is written again")
         if resume:
             self._take_over()
-        self._entries: dict[str, list[dict[str, Any]]] = defaultdict(list)  # of earlier runs, by the files they list
-        for entry in (entry for run in self._earlier for entry in run["images"]):
-            for name in entry["outputs"]:
-                self._entries[name].append(entry)
         self._writable = True
         self._next_write = 0.0
 
@@ -107,9 +108,6 @@ class Manifest:
 
     def add_failure(self, image: Path, error: str, seconds: float) -> None:
         """Note an image that failed, and why; what an earlier run has left of it may be replaced in part."""
-        name = self._relative(image)
-        for entry in (entry for run in self._earlier for entry in run["images"] if entry["image"] == name):
-            entry["modified_ns"] = None
         self._add(image, {"error": error, "seconds": round(seconds, 3)})
 
     def close(self) -> None:
@@ -118,13 +116,23 @@ class Manifest:
         self._write()
 
     def _add(self, image: Path, entry: dict[str, Any]) -> None:
-        self._images[self._relative(image)] = entry
-        for name in entry.get("outputs", ()):
-            for earlier in self._entries.pop(name, ()):
-                earlier["outputs"].remove(name)
-                earlier["modified_ns"] = None  # what is left are not all results: the image is not done
+        name = self._relative(image)
+        self._images[name] = entry
+        self._replace_earlier(name, entry)
         if time.monotonic() >= self._next_write:
             self._write()
+
+    def _replace_earlier(self, name: str, entry: Mapping[str, Any]) -> None:
+        """Take the files of an image of this run from the earlier runs: what is left there are not all its results."""
+        if "error" in entry:
+            for run in self._earlier:
+                for earlier in run["images"]:
+                    if earlier["image"] == name:
+                        earlier["modified_ns"] = None
+        for file in entry.get("outputs", ()):
+            for earlier in self._entries.pop(file, ()):
+                earlier["outputs"].remove(file)
+                earlier["modified_ns"] = None
 
     def _relative(self, path: Path) -> str:
         # realpath does not stop at circular links
@@ -134,18 +142,32 @@ class Manifest:
         except ValueError:
             return str(full)
 
-    def _read(self, *, resume: bool) -> list[dict[str, Any]]:
-        """The runs that have left results in the folder, the last one first."""
+    def _read(self, otherwise: str) -> None:
+        """Take over the runs that have left results in the folder, the last one first; ``otherwise``: if unreadable."""
+        self._seen, runs = self._state(), []
         try:
             runs = io.read_manifest(self.path)
         except FileMissingError:
-            return []
+            pass
         except FileReadError as error:
-            logger.warning(f"{error}; {'all images are segmented again' if resume else 'it is written again'}")
-            return []
-        for run in runs:
+            logger.warning(f"{error}; {otherwise}")
+        self._earlier = [run for run in runs if run.get("run") != self._head["run"]]
+        self._entries = defaultdict(list)
+        for run in self._earlier:
             run["images"] = [entry for entry in run["images"] if entry.get("outputs")]
-        return runs
+            for entry in run["images"]:
+                for name in entry["outputs"]:
+                    self._entries[name].append(entry)
+        for name, entry in self._images.items():
+            self._replace_earlier(name, entry)
+
+    def _state(self) -> tuple[int, int, int] | None:
+        """What changes when anyone writes the file; None where there is none."""
+        try:
+            facts = self.path.stat()
+        except OSError:
+            return None
+        return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
     def _take_over(self) -> None:
         """Move the images that runs with the same models and options have done to this one."""
@@ -174,6 +196,8 @@ class Manifest:
         if not self._writable:
             return
         start = time.monotonic()
+        if self._state() != self._seen:
+            self._read("it is written again")
         earlier = [{**run, "images": [entry for entry in run["images"] if entry["outputs"]]} for run in self._earlier]
         content = {
             **self._head,
@@ -187,6 +211,7 @@ class Manifest:
         except OSError as error:
             self._writable = False
             logger.warning(f"{self.path} cannot be written ({error}); the run continues without it")
+        self._seen = self._state()
         end = time.monotonic()
         self._next_write = end + (end - start) / _SHARE_OF_TIME
 
