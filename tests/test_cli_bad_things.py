@@ -80,6 +80,42 @@ def test_results_that_would_overwrite_another_image_are_refused(bench: Bench, ca
     assert not bench.new_files(without=images)
 
 
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ("a_b.ome.tif", "--save_ome_tif --output_name _b"),  # an image of this run
+        ("a_2.tif", "--img_filter a --save_tif --output_name _2"),  # others lie beside the images of this run
+        ("a_c1_c2.tif", "--img_filter _c1 --save_png --output_name _c2"),
+        ("a_b.zarr", "--save_zarr --output_name _b"),
+    ],
+)
+def test_images_beside_those_of_a_run_are_not_overwritten(bench: Bench, other, words, capsys):
+    bench.images("a.tif", "a_c1.tif", other.replace(".zarr", ".tif"))
+    if other.endswith(".zarr"):
+        io.write_ome_zarr(bench.folder / other, np.ones((8, 8), np.uint8), "YX")
+    before = bench.new_files()
+    assert bench.run(*U_NET, *words.split(), "--no_npy") == 2
+    assert f"would overwrite the image {other}" in capsys.readouterr().err
+    assert bench.new_files() == before
+
+
+def test_results_of_an_earlier_run_are_written_again_whatever_their_name(bench: Bench):
+    words = (*U_NET, "--save_tif", "--save_zarr", "--save_ome_tif", "--no_npy", "--output_name", "_b")
+    image = bench.images("a.tif")[0]
+    for place in ("--dir", bench.folder), ("--image_path", image), ("--dir", bench.folder):
+        assert bench.run(*words, *place) == 0
+    # as other programs write them
+    (bench.folder / "cellpose_run.json").unlink()
+    (bench.folder / "a_cp_masks.tif").write_bytes((bench.folder / "a_b.tif").read_bytes())
+    assert bench.run(*U_NET, "--img_filter", "a", "--save_tif", "--no_npy") == 0
+
+
+def test_a_run_without_any_result_is_warned_of(bench: Bench, capsys):
+    bench.images("a.tif")
+    assert bench.run(*U_NET, "--no_npy") == 0
+    assert "no result is written: --no_npy leaves out the _seg.npy; add --save_tif" in capsys.readouterr().err
+
+
 def test_an_image_that_failed_since_is_not_done(bench: Bench):
     """Some of its results may be those of the run that failed."""
     bench.images("a.tif")

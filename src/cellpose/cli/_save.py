@@ -6,6 +6,7 @@ import logging
 import shutil
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,15 @@ from cellpose.errors import CellposeError, OptionError
 
 logger = logging.getLogger("cellpose.cli")
 
-__all__ = ["check_possible", "output_paths", "save_results", "save_with_axes", "warn_of_blocks"]
+__all__ = [
+    "asked_for",
+    "check_possible",
+    "output_paths",
+    "paths_asked_for",
+    "save_results",
+    "save_with_axes",
+    "warn_of_blocks",
+]
 
 
 def save_results(file: Path, image: np.ndarray, result: SegmentedImage, model: str, args: Namespace) -> list[Path]:
@@ -69,6 +78,19 @@ def output_paths(file: Path, args: Namespace) -> io.OutputPaths:
     )
 
 
+def paths_asked_for(file: Path, args: Namespace) -> list[Path]:
+    """Where the masks, flows and the restored image go, as far as the command line asks for them."""
+    paths = output_paths(file, args)
+    asked: list[tuple[Any, tuple[Path, ...]]] = [
+        (args.save_tif or args.save_png, (paths.masks_tif, paths.masks_png)),  # of stacks TIFF stands in for PNG
+        (args.save_ome_tif, (paths.masks_ome_tif,)),
+        (args.save_zarr, (paths.masks_zarr,)),
+        (args.save_flows, (paths.flows_tif, paths.dP_tif, paths.cellprob_tif)),
+        (args.save_tif and args.restore_type, (paths.restored_tif, paths.of_restored.masks_tif)),
+    ]
+    return [path for is_asked, kinds in asked if is_asked for path in kinds]
+
+
 def save_with_axes(file: Path, image: io.Image, result: SegmentedImage, args: Namespace) -> list[Path]:
     """Write masks in the formats that know axes and sizes, if the command line asks for them."""
     paths, axes, sizes = output_paths(file, args), result.axes, image.pixel_size_um
@@ -102,7 +124,7 @@ def check_possible(file: Path, image: io.Image, args: Namespace, *, planes_by_na
     """
     ndim = _ndim_of_masks(image, args, planes_by_name=planes_by_name)
     refused = _refused(ndim, args)
-    if refused and set(refused) == set(_asked(args)):
+    if refused and set(refused) == set(asked_for(args)):
         hint = "cannot save 3D outputs as PNG, use tif option instead: --save_tif"
         if refused != ["save_png"]:
             hint = f"{_KINDS[ndim]} cannot have {_in_words(refused)}; add --save_tif"
@@ -120,7 +142,7 @@ def _possible(file: Path, ndim: int, args: Namespace) -> Namespace:
         return args
     kept = {name: False for name in refused if name != "no_npy"} | ({"no_npy": True} if "no_npy" in refused else {})
     told = f"{name_of(file, args)}: not written, because {_KINDS[ndim]} cannot have them: {_in_words(refused)}"
-    if set(refused) == set(_asked(args)):
+    if set(refused) == set(asked_for(args)):
         told += "; the masks are written as TIFF"
         kept["save_tif"] = True
     logger.warning(told)
@@ -134,15 +156,15 @@ _ALWAYS = ("save_tif", "save_flows", "save_zarr", "save_ome_tif", "zarr_labels")
 _KINDS = {3: "a stack or movie", 4: "a movie of stacks"}
 
 
-def _asked(args: Namespace) -> list[str]:
-    """The options that ask for a result; ``no_npy`` stands for the ``_seg.npy`` that it leaves out."""
+def asked_for(args: Namespace) -> list[str]:
+    """The options that ask for results; ``no_npy`` stands for the ``_seg.npy`` that it leaves out."""
     names = (*_OF_PLANES, *_OF_STACKS, *_ALWAYS)
     return [name for name in names if bool(getattr(args, name)) != (name == "no_npy")]
 
 
 def _refused(ndim: int, args: Namespace) -> list[str]:
     cannot = {3: _OF_PLANES, 4: (*_OF_PLANES, *_OF_STACKS)}.get(ndim, ())
-    return [name for name in _asked(args) if name in cannot]
+    return [name for name in asked_for(args) if name in cannot]
 
 
 def _in_words(names: list[str]) -> str:
@@ -151,7 +173,7 @@ def _in_words(names: list[str]) -> str:
 
 def warn_of_blocks(file: Path, args: Namespace) -> None:
     """Name the results that are asked for and not written where an image is segmented in blocks."""
-    lost = [name for name in _asked(args) if name not in _ALWAYS or name == "save_flows"]
+    lost = [name for name in asked_for(args) if name not in _ALWAYS or name == "save_flows"]
     if lost:
         as_tif = "; the masks are written as TIFF" if "save_png" in lost else ""
         told = f"{name_of(file, args)}: not written, because the image is segmented in blocks: {_in_words(lost)}"

@@ -26,7 +26,7 @@ from cellpose.cli._light import light_of
 from cellpose.cli._logging import display_of, say_at_end
 from cellpose.cli._manifest import Manifest, options_of
 from cellpose.cli._model import SegmentedImage, Segmenter, load_segmenter
-from cellpose.cli._save import check_possible, output_paths, save_results, save_with_axes
+from cellpose.cli._save import asked_for, check_possible, paths_asked_for, save_results, save_with_axes
 from cellpose.cli._summary import Summary, count_of
 from cellpose.cli._table import FILTERS
 from cellpose.cli._unused import warn_of_unused
@@ -50,6 +50,8 @@ def segment_command(args: Namespace) -> int:
     start = time.perf_counter()
     options = _checked(args)
     warn_of_unused(args, training=False)
+    if not asked_for(args):
+        logger.warning("no result is written: --no_npy leaves out the _seg.npy; add --save_tif or another --save option")
     with waiting("looking for images"):
         files = find_images(args)
     _check_images_are_kept(files, args)
@@ -136,21 +138,27 @@ def _checked(args: Namespace) -> Evaluation:
 
 
 def _check_images_are_kept(files: list[Path], args: Namespace) -> None:
-    """Refuse names of results that are those of other images.
+    """Refuse names of results that are those of other images: of this run, or beside them.
 
     Raises
     ------
     OptionError
         If the results of an image would overwrite another one.
     """
-    images = {os.path.realpath(file): file for file in files}
+    images = {os.path.realpath(file) for file in files}
+    folders = {os.path.dirname(image) for image in images}
+    listed: frozenset[str] | None = None
     for file in files:
-        paths = output_paths(file, args)
-        results = (paths.masks_tif, paths.masks_png, paths.flows_tif, paths.dP_tif, paths.cellprob_tif)
-        for other in filter(None, (images.get(os.path.realpath(path)) for path in results)):
-            if other != file:
+        for path in paths_asked_for(file, args):
+            result = os.path.realpath(path)
+            taken = result in images and result != os.path.realpath(file)
+            if not taken and os.path.dirname(result) in folders and os.path.exists(path) and not io.is_result(path):
+                if listed is None:
+                    listed = io.results_of_runs({*folders, *map(os.path.dirname, folders), folder_of_run(args, files)})
+                taken = result not in listed
+            if taken:
                 message = (
-                    f"results of {name_of(file, args)} would overwrite the image {name_of(other, args)}; give another "
+                    f"results of {name_of(file, args)} would overwrite the image {name_of(path, args)}; give another "
                     "--output_name, or a folder for results as --savedir"
                 )
                 raise OptionError(message)

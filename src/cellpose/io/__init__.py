@@ -28,6 +28,7 @@ from cellpose.io._find import (
     SiblingFiles,
     get_image_files,
     get_label_files,
+    is_result,
     one_per_image,
 )
 from cellpose.io._ignored import IGNORED_KEY, regions_of, with_ignored
@@ -44,7 +45,7 @@ from cellpose.io._legacy import (
 )
 from cellpose.io._limits import available_memory, within_memory
 from cellpose.io._log import logger_setup
-from cellpose.io._manifest import MANIFEST_NAME, read_manifest
+from cellpose.io._manifest import MANIFEST_NAME, read_manifest, results_of_runs
 from cellpose.io._models import add_model
 from cellpose.io._npy import holds_objects, load_npy
 from cellpose.io._ome_set import once_per_set
@@ -101,6 +102,7 @@ __all__ = [
     "imread_3D",
     "imsave",
     "is_large",
+    "is_result",
     "is_zarr",
     "labels_group",
     "load_dax",
@@ -128,6 +130,7 @@ __all__ = [
     "regions_of",
     "remove_model",
     "replacing",
+    "results_of_runs",
     "roomy_zeros",
     "save_masks",
     "save_rois",

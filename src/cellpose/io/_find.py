@@ -23,6 +23,7 @@ __all__ = [
     "SiblingFiles",
     "get_image_files",
     "get_label_files",
+    "is_result",
     "one_per_image",
 ]
 
@@ -214,6 +215,11 @@ def _is_derived(stem: str, stems: set[str]) -> bool:
 
 def _folder_of(path: str) -> str:
     return os.path.realpath(os.path.dirname(path))
+
+
+def is_result(path: PathLike) -> bool:
+    """Whether a file or folder has the name of a result; `results_of_runs` knows those with other names."""
+    return _is_result(_stem_name(os.fspath(path)), "")
 
 
 def one_per_image(folder: PathLike, endings: Sequence[str] = MASK_ENDINGS) -> dict[str, Path]:
