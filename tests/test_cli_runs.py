@@ -415,7 +415,7 @@ def test_images_with_results_of_the_same_name_are_told(bench: Bench, capsys):
     assert bench.run(*U_NET) == 0
     told = capsys.readouterr().err
     assert "have the same names" in told
-    assert "into separate folders (--savedir) to keep all" in told
+    assert "into separate folders (savedir) to keep all" in told
 
 
 def test_images_in_folders_inside_are_named_with_these(bench: Bench, capsys):

@@ -461,6 +461,18 @@ def test_the_image_is_never_overwritten(tmp_path):
     np.testing.assert_array_equal(io.imread(tmp_path / "im.tif"), IMAGE)
 
 
+def test_results_of_the_same_name_in_one_call_are_told(tmp_path, caplog):
+    for name in ("a/x.tif", "b/x.tif", "a/x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+    names = [str(tmp_path / name) for name in ("a/x.tif", "b/x.tif", "a/x.png")]
+    io.save_masks([IMAGE] * 2, [MASKS] * 2, [FLOWS] * 2, names[:2], tif=True, png=False)
+    assert not caplog.records
+    io.save_masks([IMAGE] * 2, [MASKS] * 2, [FLOWS] * 2, names[:2], tif=True, png=False, savedir=tmp_path)
+    assert f"results of {names[0]}, {names[1]} have the same names: only those of {names[1]}" in caplog.text
+    io.masks_flows_to_seg([IMAGE] * 2, [MASKS] * 2, [FLOWS] * 2, names[::2])
+    assert f"results of {names[0]}, {names[2]} have the same names: only those of {names[2]}" in caplog.text
+
+
 def test_folders(tmp_path):
     (tmp_path / "in").mkdir()
     name = tmp_path / "in" / "im.tif"

@@ -100,6 +100,16 @@ def test_channels(unet, channels):
     assert result.n_cells == whole.max() > 30
 
 
+@pytest.mark.parametrize("name", ["a.tif", "a.npy"])
+def test_the_image_is_never_overwritten(unet, tmp_path, name):
+    image = tmp_path / name
+    np.save(image, discs(64, 64)) if name.endswith("npy") else io.imsave(image, discs(64, 64))
+    before = image.read_bytes()
+    with pytest.raises(InputError, match="would overwrite the image"):
+        models.segment_large(unet, str(image), tmp_path / "." / name)
+    assert image.read_bytes() == before
+
+
 @pytest.mark.parametrize("shape", [(1, 300), (300, 1), (37, 700), (700, 37), (224, 224)])
 def test_odd_shapes(unet, shape):
     image = discs(*shape)

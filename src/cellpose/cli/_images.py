@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from argparse import Namespace
-from collections import defaultdict
 from pathlib import Path
 
 from cellpose.errors import OptionError
 
-__all__ = ["find_images", "folder_of_run", "groups_of_same_results", "name_of"]
+__all__ = ["find_images", "folder_of_run", "name_of"]
 
-logger = logging.getLogger("cellpose.cli")
 
 
 def find_images(args: Namespace) -> list[Path]:
@@ -52,7 +49,7 @@ def find_images(args: Namespace) -> list[Path]:
     )
     files = io.once_per_set([Path(name) for name in names])
     _check_writable(files, args)
-    _warn_of_same_results(files, args)
+    io.warn_of_same_results(files, savedir=args.savedir, dir_above=args.dir_above)
     return files
 
 
@@ -103,19 +100,3 @@ def _write_error(folder: Path) -> str | None:
             return None
     except OSError as error:
         return error.strerror or str(error)
-
-
-def groups_of_same_results(files: list[Path], args: Namespace) -> list[list[Path]]:
-    """Images whose results have the same names."""
-    same: dict[tuple[Path, str], list[Path]] = defaultdict(list)
-    for file in files:
-        same[_folder_of_results(file, args), file.stem].append(file)
-    return [group for group in same.values() if len(group) > 1]
-
-
-def _warn_of_same_results(files: list[Path], args: Namespace) -> None:
-    for group in groups_of_same_results(files, args):
-        logger.warning(
-            f"results of {', '.join(map(str, group))} have the same names: only those of {group[-1]} will be kept; "
-            "segment them into separate folders (--savedir) to keep all"
-        )

@@ -20,7 +20,7 @@ from cellpose._machine.pipeline import Budget, Tell, in_order, worker_count
 from cellpose._progress.bars import Fractions
 from cellpose._progress.display import Display, waiting
 from cellpose._progress.stages import TOLD, about_image, stage
-from cellpose.cli._images import find_images, folder_of_run, groups_of_same_results, name_of
+from cellpose.cli._images import find_images, folder_of_run, name_of
 from cellpose.cli._large import check_large, is_large, print_estimates, segment_large_file
 from cellpose.cli._light import light_of
 from cellpose.cli._logging import display_of, say_at_end
@@ -245,7 +245,8 @@ def _segment_all(files: list[Path], segmenter: Segmenter, args: Namespace, displ
 
     # The library that draws figures works in one thread only. Of images whose results share names, those of the last
     # must remain.
-    alone = args.large or args.save_mpl or groups_of_same_results(files, args)
+    same = io.groups_of_same_results(files, savedir=args.savedir, dir_above=args.dir_above)
+    alone = args.large or args.save_mpl or same
     workers = 1 if alone or len(files) == 1 else worker_count()
     if workers > 1:
         yield from in_order(one, files, workers, display.advance)

@@ -52,7 +52,13 @@ from cellpose.io._ome_set import once_per_set
 from cellpose.io._ome_zarr import OmeZarr, open_ome_zarr
 from cellpose.io._ome_zarr_labels import finish_labels, labels_group, write_labels
 from cellpose.io._ome_zarr_write import write_ome_zarr
-from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, output_suffix
+from cellpose.io._output import (
+    DEFAULT_SUFFIX,
+    OutputPaths,
+    groups_of_same_results,
+    output_suffix,
+    warn_of_same_results,
+)
 from cellpose.io._read import imread, imread_2D, open_image, read_image
 from cellpose.io._results import save_masks
 from cellpose.io._rois import save_rois, write_rois
@@ -95,6 +101,7 @@ __all__ = [
     "geojson_of",
     "get_image_files",
     "get_label_files",
+    "groups_of_same_results",
     "holds_objects",
     "images_in_coco",
     "imread",
@@ -138,6 +145,7 @@ __all__ = [
     "seg_content",
     "smallest_labels",
     "tiff_to_zarr",
+    "warn_of_same_results",
     "with_ignored",
     "within_memory",
     "write_cells",

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["DEFAULT_SUFFIX", "PICTURES", "OutputPaths", "output_suffix"]
+__all__ = [
+    "DEFAULT_SUFFIX",
+    "PICTURES",
+    "OutputPaths",
+    "groups_of_same_results",
+    "output_suffix",
+    "warn_of_same_results",
+]
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_SUFFIX = "_cp_masks"
 # what stands before the suffix in names of results that are not masks
@@ -163,3 +175,25 @@ class OutputPaths:
     def seg_npy(self) -> Path:
         """Always beside the image, where the GUI and the training look for it."""
         return Path(f"{self.stem}_seg.npy")
+
+
+def groups_of_same_results(
+    images: Sequence[PathLike], *, savedir: PathLike | None = None, dir_above: bool = False
+) -> list[list[PathLike]]:
+    """Images whose results have the same names."""
+    same: dict[tuple[Path, str], list[PathLike]] = defaultdict(list)
+    for image in images:
+        paths = OutputPaths(image, savedir, dir_above)
+        same[paths.folder, paths.base].append(image)
+    return [group for group in same.values() if len(group) > 1]
+
+
+def warn_of_same_results(
+    images: Sequence[PathLike], *, savedir: PathLike | None = None, dir_above: bool = False
+) -> None:
+    """Name the images of which the last one alone will have results."""
+    for group in groups_of_same_results(images, savedir=savedir, dir_above=dir_above):
+        logger.warning(
+            f"results of {', '.join(map(os.fspath, group))} have the same names: only those of {group[-1]!s} will be "
+            "kept; segment them into separate folders (savedir) to keep all"
+        )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from cellpose._machine.writing import make_folder
 from cellpose.errors import InputError, MissingExtraError
 from cellpose.io._cells._text import format_outlines
-from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths
+from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, warn_of_same_results
 from cellpose.io._per_image import ImageResult, per_image
 from cellpose.io._write import PathLike, smallest_labels, write_bytes, write_png, write_text, write_tiff
 
@@ -116,7 +116,9 @@ def save_masks(
     """
     wanted = _Wanted(png, tif, save_flows, save_outlines, save_outlines or save_txt, save_mpl, axes)
     written: list[Path] = []
-    for result in per_image(images, masks, flows, file_names):
+    results = per_image(images, masks, flows, file_names)
+    warn_of_same_results([result.file_name for result in results], savedir=savedir, dir_above=dir_above)
+    for result in results:
         paths = OutputPaths(result.file_name, savedir, dir_above, in_folders, suffix)
         written += _save_one(result, smallest_labels(result.masks), paths, wanted, channels)
     return written

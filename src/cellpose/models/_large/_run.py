@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cellpose import dynamics
 from cellpose._progress.display import waiting
 from cellpose._progress.stages import stage
-from cellpose.errors import OptionError
+from cellpose.errors import InputError, OptionError
 from cellpose.io import LazyPlane, open_plane, write_label_bands
 from cellpose.models._inputs import Layout
 from cellpose.models._large._blocks import BlockSize, Follow, block_size, label_bands
@@ -124,6 +124,10 @@ def segment_large(
     FileWriteError
         If the labels cannot be written; then no partial file remains.
     """
+    file = Path(source) if isinstance(source, (str, os.PathLike)) else None
+    if file and target is not None and os.path.realpath(file) == os.path.realpath(target):
+        message = f"the labels would overwrite the image {file}; give another target"
+        raise InputError(message)
     plane = open_plane(source, channel_axis)
     options = Evaluation(
         diameter=diameter or None,
@@ -142,7 +146,7 @@ def segment_large(
     shape = plane.shape[:2]
     report = progress if callable(progress) else None
     counted = _Counted(_labels(network, plane, channels, options, blocks, report))
-    with waiting(Path(source).name if isinstance(source, (str, os.PathLike)) else "plane", progress):
+    with waiting(file.name if file else "plane", progress):
         if target is None:
             labels = np.zeros(shape, np.uint32)
             for first, rows in counted:
