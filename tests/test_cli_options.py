@@ -271,7 +271,6 @@ def test_every_option_is_known_to_have_an_effect_somewhere():
         ("--dir d --flow_threshold 0 --save_tif", True, "--flow_threshold, --save_tif have no effect in training"),
         ("--dir d --n_epochs 3 --mask_filter _m --no_norm", False, "option --n_epochs has no effect without --train"),
         ("--dir d --anisotropy 2", False, "--anisotropy has no effect without --do_3D"),
-        ("--dir d --validate_every 2 --batch_size 2", True, "--validate_every has no effect without --test_dir or"),
         ("--dir d --file_list f --test_dir t", True, "--test_dir has no effect beside --file_list"),
         ("--dir d --image_path a.tif", False, "--image_path has no effect beside --dir"),
         ("--dir d --add_model m", False, "--add_model has no effect beside images"),

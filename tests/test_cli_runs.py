@@ -410,6 +410,30 @@ def test_runs_in_one_folder_at_the_same_time_keep_the_results_of_each(tmp_path: 
     assert 10 not in runs
 
 
+NUCLEI = Path(__file__).parents[1] / "examples" / "nuclei_dense.png"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--diameter", "90"), "try --diameter 0 (it is estimated), --diameter"),
+        (("--diameter", "90", "--pretrained_model_ortho", "cyto3"), "try --diameter 0 (it is estimated), --diameter"),
+        (("--diameter", "90", "--pretrained_model", "mine"), ""),
+        (("--diameter", "0"), ">>>> estimating diameter for each image"),
+        (("--diameter", "0", "--pretrained_model_ortho", "cyto3"), ">>>> estimating diameter for each image"),
+        (("--diameter", "0", "--pretrained_model", "mine"), ">>>> this model has no size model, cannot auto-estimate"),
+        (("--diameter", "0", "--restore_type", "oneclick"), ">>>> size models are not used with --restore_type"),
+    ],
+)
+def test_estimated_diameters_are_offered_where_they_are_possible(bench: Bench, words, told, capsys):
+    (bench.folder / "a.png").write_bytes(NUCLEI.read_bytes())
+    mine = [bench.model("mine") if word == "mine" else word for word in words]  # a model without a size model
+    assert bench.run("--pretrained_model", "nuclei-cells", *mine, "--no_npy", "--save_tif", "--verbose") == 0
+    shown = "".join(capsys.readouterr())
+    assert told in shown
+    assert ("try --diameter 0" in shown) == ("try --diameter 0" in told)
+
+
 def test_images_with_results_of_the_same_name_are_told(bench: Bench, capsys):
     bench.images("a.png", "a.tif")
     assert bench.run(*U_NET) == 0

@@ -32,7 +32,7 @@ def of(labels, logit=5.0, ground=-5.0, diameter=11.0, threshold=0.0, given=True,
         diameter=diameter if given else None, masking=Masking(cellprob_threshold=threshold), **options
     )
     n_planes = len(labels) if labels.ndim == 3 else 1
-    return doubt_of(signs_of(labels, cellprob, threshold), evaluation, diameter, n_planes)
+    return doubt_of(signs_of(labels, cellprob, threshold), evaluation, diameter, n_planes, estimates=True)
 
 
 def test_signs():
@@ -72,12 +72,17 @@ def test_cells_far_from_the_diameter_assumed(diameter):
     assert of(squares(), diameter=diameter, given=False) == said
 
 
-def test_to_estimate_is_no_advice_where_the_diameter_is_an_estimate():
+def test_what_is_impossible_is_no_advice():
     labels = squares()
     signs = signs_of(labels, np.where(labels, 3.0, -3.0), 0.0)
-    said = doubt_of(signs, Evaluation(diameter=35), 35, 1, estimated=True)
+    said = doubt_of(signs, Evaluation(diameter=35), 35, 1)
     assert "--diameter 11" in said
     assert "--diameter 0" not in said
+    unsure = signs_of(labels, np.where(labels, 0.8, -5.0), 0.0)
+    assert doubt_of(unsure, Evaluation(), 11, 1).endswith(
+        "; look at them, and try another channel (--chan) or another model"
+    )
+    assert doubt_of(unsure, Evaluation(), 11, 1, channels=False).endswith("; look at them, and try another model")
 
 
 def test_cells_that_are_unsure():
@@ -95,7 +100,11 @@ def volume(planes_of_a_cell: int, n_planes: int = 20) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"do_3D": True}, "--anisotropy"), ({"stitch_threshold": 0.3}, "lower")]
+    ("options", "words"),
+    [
+        ({"do_3D": True}, "(it is estimated), --anisotropy"),
+        ({"stitch_threshold": 0.3}, "lower"),
+    ],
 )
 def test_crumbs_of_a_volume(options, words):
     for planes in (1, 2):
@@ -106,6 +115,8 @@ def test_crumbs_of_a_volume(options, words):
     assert "11 pixels across, but 30 were assumed: cells may be cut into fragments" in said
     assert words in said
     assert of(volume(5), **options) is None
+    given = of(volume(1), anisotropy=1.5, **options)
+    assert ("try --diameter 0 (it is estimated), another --anisotropy N" in given) == bool(options.get("do_3D"))
     # few planes because there are few, or because they are far apart
     assert of(volume(2, 4), **options) is None
     assert of(volume(2), **options, anisotropy=4.0) is None
@@ -119,7 +130,7 @@ def test_a_warning_per_image_that_names_it(model, caplog):
     for one in (image, [image, image]):
         caplog.clear()
         model.eval(one, diameter=90)
-        told = [r.message for r in caplog.records if "--diameter 0" in r.message]
+        told = [r.message for r in caplog.records if "pixels across" in r.message]
         names = ["image 1:", "image 2:"] if isinstance(one, list) else ["image:"]
         assert len(told) == len(names)
         assert all(line.startswith(name) for line, name in zip(sorted(told), names, strict=True))
@@ -129,10 +140,10 @@ def test_a_warning_per_image_that_names_it(model, caplog):
         model.eval([image, image], diameter=90)
         with one_doubt():
             model.eval(image, diameter=90)
-    assert "--diameter 0" not in caplog.text
+    assert "pixels across" not in caplog.text
 
 
 def test_one_warning_for_a_movie(model, caplog):
     movie = Image(np.stack([discs(72, 96)] * 3), "TYX")
     segment_image(model, movie, diameter=90)
-    assert caplog.text.count("--diameter 0") == 1
+    assert caplog.text.count("pixels across") == 1

@@ -138,7 +138,13 @@ def test_half_precision_comes_back(tmp_path):
 
 @pytest.mark.parametrize(
     ("keywords", "word"),
-    [({"n_epochs": 0}, "n_epochs=0"), ({"batch_size": 0}, "batch_size=0"), ({"bsize": 4}, "bsize=4")],
+    [
+        ({"n_epochs": 0}, "n_epochs=0"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"bsize": 4}, "bsize=4"),
+        ({"seed": 2**32}, "seed=4294967296"),
+        ({"rgb": True, "channels": None}, "rgb=True needs a network of 3 channels"),
+    ],
 )
 def test_options_out_of_range(small, tmp_path, keywords, word):
     with pytest.raises(OptionError, match=word):

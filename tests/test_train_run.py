@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from cellpose import nets, train, utils
+from cellpose import nets, train, utils, weights
 from cellpose.errors import MissingExtraError, OptionError, WeightsError
 from cellpose.options import Training
 from cellpose.train import _loop
@@ -297,7 +297,8 @@ def test_comparison_says_if_training_harmed():
     good, bad = Scores((0.8, 0.6, 0.3), 0.1, (0.9, 0.7)), Scores((0.6, 0.4, 0.1), 0.2, (0.9, 0.3))
     assert Comparison(good, bad).harmed
     assert "WORSE on the 2 held-out images (1 clearly)" in Comparison(good, bad).lines()[-1]
-    assert "improved" in Comparison(bad, good).lines()[-1]
+    assert Comparison(good, bad).lines(["rest"])[-1].endswith("where the loss still falls, rest")
+    assert "improved" in Comparison(bad, good).lines(["rest"])[-1]
     assert "changed little" in Comparison(good, good).lines()[-1]
 
 
@@ -536,3 +537,24 @@ def test_dino_networks_train_on_crops_of_any_multiple(tmp_path):
             run(wrong, tmp_path, **{**options, "bsize": 33})
     with pytest.raises(OptionError, match="crops of 32 pixels"):
         run(tiny_transformer(), tmp_path, **{**options, "bsize": 40})
+
+
+def test_a_model_that_is_replaced_and_options_without_effect_are_told(tmp_path, caplog):
+    run(small(), tmp_path, keep_best=True, patience=3)
+    assert caplog.messages == ["keep_best, patience have no effect without test images (--test_dir)"]
+    caplog.clear()
+    path, *_ = run(small(), tmp_path)
+    assert caplog.messages == [f"training replaces the model {path}; choose another name to keep it"]
+
+
+def test_a_name_that_means_another_model_from_now_on_is_told(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path / "home"))
+    files = [tmp_path / place / "mine" for place in "ab"]
+    for file in files:
+        file.parent.mkdir()
+        file.touch()
+    weights.remember_trained(files[0])
+    weights.remember_trained(files[0])
+    assert not caplog.records
+    weights.remember_trained(files[1])
+    assert caplog.messages == [f"the name mine meant {files[0]} until now; use that model by its path"]

@@ -316,7 +316,7 @@ class Training(_Checked):
     scale_range: float = option(0.5, "width of the range around 1 for the random scale of a crop")
     bsize: int = option(224, "side of the training crops in pixels", low=16)
     min_train_masks: int = option(5, "images with fewer masks are left out of training", low=0)
-    seed: int | None = option(None, "seed of all random numbers in training; None: as published", low=0)
+    seed: int | None = option(None, "seed of all random numbers in training; None: as published", low=0, high=2**32 - 1)
     deterministic: bool = option(False, "use operations that give the same result in every run; slower on GPUs")
     accumulate: int = option(1, "number of batches whose gradients are summed for one optimizer step", low=1)
     mixed_precision: bool = option(False, "compute in bfloat16 where it is safe; only on CUDA GPUs")

@@ -12,7 +12,6 @@ from cellpose.errors import OptionError
 __all__ = ["find_images", "folder_of_run", "name_of"]
 
 
-
 def find_images(args: Namespace) -> list[Path]:
     """The images in natural order.
 

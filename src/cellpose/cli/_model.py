@@ -64,6 +64,7 @@ class Segmenter:
     device: str
     files: dict[str, Any] = field(default_factory=dict)
     estimates_diameter: bool = False
+    estimates_on_request: bool = False
     restores: bool = False
     diameter_um: float | None = None
     light: Light | None = None
@@ -71,7 +72,7 @@ class Segmenter:
 
     def __call__(self, image: Image) -> SegmentedImage:
         """Segment one image, as it was read from its file."""
-        from cellpose.models import segment_image
+        from cellpose.models import estimates_on_request, segment_image
 
         if self.light is not None:
             image = self.light(image)
@@ -80,7 +81,8 @@ class Segmenter:
         # networks that take any channels take single planes only without names
         by_name = stack or self.family.channel_pair
         image = self._named(image, keywords, stack=stack)
-        masks, flows, _, *more = segment_image(self.model, image, planes_by_name=by_name, **keywords)
+        with estimates_on_request(self.estimates_on_request):
+            masks, flows, _, *more = segment_image(self.model, image, planes_by_name=by_name, **keywords)
         restored = more[0] if self.restores else None
         if self.estimates_diameter and more:
             diameter_px = float(np.mean(more[0]))
@@ -202,32 +204,29 @@ def resolve_model(name: str | None) -> Any:
 
 def load_segmenter(args: Namespace) -> Segmenter:
     """Load the models a command line names, with the options for their family."""
-    from cellpose import models
+    from cellpose import models, weights
 
     device, is_gpu = device_of(args)
     file = resolve_model(args.pretrained_model)
     files = {"model": file}
     logger.info(f">>>> loading model {file.path}")
-    sized, restores = False, bool(args.restore_type)
+    restores, ortho_name = bool(args.restore_type), args.pretrained_model_ortho if args.do_3D else None
+    name = file.name if args.pretrained_model in (None, *NO_MODEL) else args.pretrained_model
+    estimates = not (restores or ortho_name or args.diameter_um) and weights.has_size_model(name)
+    sized = estimates and args.diameter == 0
     model: Any
     if restores:
         model = _restoring_model(args, files, device, is_gpu)
-    elif (
-        args.diameter == 0
-        and not args.diameter_um
-        and not args.pretrained_model_ortho
-        and _has_size_model(args.pretrained_model or file.name)
-    ):
+    elif sized:
         model = models.Cellpose(
             gpu=is_gpu,
-            model_type=args.pretrained_model or file.name,
+            model_type=name,
             device=device,
             engine=args.engine,
             precision=args.precision,
         )
-        sized = True
     else:
-        ortho = resolve_model(args.pretrained_model_ortho) if args.pretrained_model_ortho else None
+        ortho = resolve_model(ortho_name) if ortho_name else None
         if ortho is not None:
             files["ortho"] = ortho
         model = models.CellposeModel(
@@ -246,22 +245,14 @@ def load_segmenter(args: Namespace) -> Segmenter:
         logger.info(f">>>> model diam_labels = {segmenting.diam_labels: .3f} (mean diameter of training ROIs)")
     keywords = _eval_keywords(args, family)
     keywords["channels"] = _channels(args, family, segmenting.nchan)
-    return Segmenter(model, family, keywords, str(device), files, sized, restores, args.diameter_um)
+    return Segmenter(
+        model, family, keywords, str(device), files, sized, estimates and not sized, restores, args.diameter_um
+    )
 
 
 def family_of(network: Any) -> Family:
     """The family of a network or model."""
     return family_named(getattr(network, "backbone", None))
-
-
-def _has_size_model(name: str) -> bool:
-    from cellpose import models
-
-    try:
-        models.size_model_path(name)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _restoring_model(args: Namespace, files: dict[str, Any], device: Any, is_gpu: bool) -> Any:

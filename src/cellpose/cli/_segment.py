@@ -51,7 +51,7 @@ def segment_command(args: Namespace) -> int:
     options = _checked(args)
     warn_of_unused(args, training=False)
     if not asked_for(args):
-        logger.warning("no result is written: --no_npy leaves out the _seg.npy; add --save_tif or another --save option")
+        logger.warning("no result is written: --no_npy leaves out the _seg.npy; add --save_tif or others")
     with waiting("looking for images"):
         files = find_images(args)
     _check_images_are_kept(files, args)
@@ -183,10 +183,17 @@ def _announce(segmenter: Segmenter, n: int) -> None:
         return
     diameter_px = segmenter.keywords["diameter"]
     if not diameter_px and segmenter.family.diameter_px is None:
-        logger.info(">>>> this model has no size model, cannot auto-estimate diameter: using that of its training")
+        logger.info(f">>>> {_why_no_estimate(segmenter)}, cannot auto-estimate diameter: using that of its training")
         diameter_px = segmenter.diameter_of_training()
     if diameter_px:
         logger.info(f">>>> using diameter {diameter_px:0.3f} for all images")
+
+
+def _why_no_estimate(segmenter: Segmenter) -> str:
+    for role, option in (("restoration", "--restore_type"), ("ortho", "--pretrained_model_ortho")):
+        if role in segmenter.files:
+            return f"size models are not used with {option}"
+    return "this model has no size model"
 
 
 def _in_words(segmenter: Segmenter) -> str:

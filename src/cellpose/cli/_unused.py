@@ -39,9 +39,6 @@ _BESIDE = {
     **dict.fromkeys(("chan2_restore", "restore_precision"), ("restore_type",)),
     "exact_rois": ("save_rois",),
     "tile_norm_smooth3D": ("tile_norm_blocksize",),
-    **dict.fromkeys(
-        ("nimg_test_per_epoch", "validate_every", "keep_best", "patience"), ("test_dir", "file_list", "contributions")
-    ),
     "replay_fraction": ("replay_dir",),
     **dict.fromkeys(("cache_gb", "workers"), ("stream", "file_list", "contributions")),
 }

@@ -11,7 +11,7 @@ from cellpose._face.door import guard
 from cellpose.core import assign_device, check_mkl, run_3D, run_net
 from cellpose.models._assumed import assumption
 from cellpose.models._classes import class_masks
-from cellpose.models._doubt import doubts_untold
+from cellpose.models._doubt import doubts_untold, estimates_on_request
 from cellpose.models._files import MODEL_NAMES, size_model_path
 from cellpose.models._files import NORMALIZE_DEFAULT as normalize_default
 from cellpose.models._frames import segment_image
@@ -43,6 +43,7 @@ __all__ = [
     "doubts_untold",
     "estimate_memory",
     "estimate_volume_memory",
+    "estimates_on_request",
     "fraction_of",
     "get_backbone",
     "get_model_params",

@@ -21,11 +21,11 @@ from cellpose.options import Evaluation
 
 __all__ = [
     "Signs",
-    "are_estimated",
     "doubt_of",
     "doubts_left",
     "doubts_untold",
-    "estimated_diameters",
+    "estimates_on_request",
+    "on_request",
     "one_doubt",
     "signs_of",
     "tell_doubt",
@@ -37,8 +37,8 @@ Array = NDArray[Any]
 
 # How many doubts may still be logged; None: all.
 _left: ContextVar[list[int] | None] = ContextVar("cellpose_doubts_left", default=None)
-# Whether diameters are estimates.
-_estimated: ContextVar[bool] = ContextVar("cellpose_diameters_estimated", default=False)
+# Whether --diameter 0 would estimate the diameters.
+_on_request: ContextVar[bool] = ContextVar("cellpose_diameters_on_request", default=False)
 
 _FEWEST_CELLS = 5  # with fewer cells nothing is concluded
 _FACTOR = 2.0  # ratio between the diameter found and the one given
@@ -119,7 +119,13 @@ def _of_probability(stack: Array, cellprob: Array, threshold: float, count: int)
 
 
 def doubt_of(
-    signs: Signs, options: Evaluation, diameter_px: float | None, n_planes: int, *, estimated: bool = False
+    signs: Signs,
+    options: Evaluation,
+    diameter_px: float | None,
+    n_planes: int,
+    *,
+    estimates: bool = False,
+    channels: bool = True,
 ) -> str | None:
     """The strongest doubt about a result and what to try, or None.
 
@@ -133,10 +139,13 @@ def doubt_of(
         The diameter that was assumed; None: none was.
     n_planes
         Of the image.
-    estimated
-        Whether that diameter is an estimate: to estimate it is no advice then.
+    estimates
+        Whether ``--diameter 0`` would estimate the diameter.
+    channels
+        Whether the image may have another channel.
     """
-    advice = "" if estimated else "--diameter 0 (it is estimated), "
+    advice = "--diameter 0 (it is estimated), " if estimates else ""
+    other = f"{advice}{'another channel (--chan) or ' if channels else ''}another model"
     if signs.n_cells >= _FEWEST_CELLS:
         if options.do_3D or (options.stitch_threshold > 0 and n_planes > 1):
             crumbs = _crumbs(signs, options, diameter_px, n_planes, advice)
@@ -149,16 +158,12 @@ def doubt_of(
                 f"{advice}--diameter {signs.diameter_px:.0f} if the cells found are right"
             )
         if signs.logit < _LEAST_LOGIT + min(0.0, options.masking.cellprob_threshold):
-            return (
-                f"the model is uncertain about most of the {signs.n_cells} cells it found; look at them, and try "
-                f"{advice}another channel (--chan) or another model"
-            )
+            unsure = f"the model is uncertain about most of the {signs.n_cells} cells it found"
+            return f"{unsure}; look at them, and try {other}"
     # Where many cells were found, the dropped pixels are mostly background that looks like cells.
     elif signs.kept < _LEAST_KEPT and signs.foreground > _LEAST_FOREGROUND:
-        return (
-            f"most pixels of cell candidates were rejected: {100 * (1 - signs.kept):.0f} % did not become cells; try "
-            f"{advice}another channel (--chan) or another model"
-        )
+        lost = f"{100 * (1 - signs.kept):.0f} % did not become cells"
+        return f"most pixels of cell candidates were rejected: {lost}; try {other}"
     return None
 
 
@@ -176,25 +181,25 @@ def _crumbs(signs: Signs, options: Evaluation, diameter_px: float | None, n_plan
         return None
     if options.do_3D:
         return (
-            f"{what}; try {advice}--anisotropy N (the distance between planes divided by the size of a pixel), or "
-            "--stitch_threshold 0.3 instead of --do_3D"
+            f"{what}; try {advice}{'another ' if options.anisotropy else ''}--anisotropy N (the distance between "
+            "planes divided by the size of a pixel), or --stitch_threshold 0.3 instead of --do_3D"
         )
     return f"{what}; try {advice}a lower --stitch_threshold or --do_3D"
 
 
-def are_estimated() -> bool:
-    """Whether diameters given here are estimates."""
-    return _estimated.get()
+def on_request() -> bool:
+    """Whether ``--diameter 0`` would estimate the diameters; asked before threads start: each has its own context."""
+    return _on_request.get()
 
 
 @contextmanager
-def estimated_diameters() -> Iterator[None]:
-    """A context in which diameters are estimates."""
-    token = _estimated.set(True)
+def estimates_on_request(possible: bool) -> Iterator[None]:
+    """A context in which ``--diameter 0`` would estimate the diameters, if that is possible."""
+    token = _on_request.set(possible)
     try:
         yield
     finally:
-        _estimated.reset(token)
+        _on_request.reset(token)
 
 
 def doubts_left() -> list[int] | None:

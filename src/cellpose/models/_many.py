@@ -16,7 +16,7 @@ from cellpose._progress.display import Display, shown
 from cellpose._progress.stages import stage
 from cellpose.errors import OptionError
 from cellpose.models._assumed import assumption
-from cellpose.models._doubt import are_estimated, doubt_of, doubts_left, signs_of, tell_doubt
+from cellpose.models._doubt import doubt_of, doubts_left, on_request, signs_of, tell_doubt
 from cellpose.models._inputs import Images, Layout, one_number, read_with_axes
 from cellpose.models._segment import Network, Report, SegmentationResult, diameter_assumed, segment
 from cellpose.options import Evaluation
@@ -65,7 +65,7 @@ def _segment_all(
     report: Report | None,
     display: Display,
 ) -> list[tuple[SegmentationResult, float]]:
-    budget, left, estimated = Budget(_VALUES_AT_ONCE), doubts_left(), are_estimated()
+    budget, left, estimates = Budget(_VALUES_AT_ONCE), doubts_left(), on_request()
     told: list[str] = []
 
     def one(numbered: tuple[int, Any], tell: Tell | None) -> tuple[SegmentationResult, float]:
@@ -88,7 +88,8 @@ def _segment_all(
         with budget.of(image.size):
             result = segment(network, image, axes, own, tell)
         if left != [0]:
-            tell_doubt(_doubt(network, result, own, estimated=estimated), name_of(item, index, many=images.many), left)
+            doubt = _doubt(network, result, own, estimates=estimates, channels=image.ndim > 2)
+            tell_doubt(doubt, name_of(item, index, many=images.many), left)
         seconds = time.perf_counter() - started
         logger.info("%s: %.2f s", f"image {index + 1}" if images.many else "image", seconds)
         return result, seconds
@@ -100,12 +101,12 @@ def _segment_all(
     return [one(item, _both(fraction_of(report, item[0], images.count), display.part(item[0]))) for item in numbered]
 
 
-def _doubt(network: Network, result: SegmentationResult, options: Evaluation, *, estimated: bool) -> str | None:
+def _doubt(network: Network, result: SegmentationResult, options: Evaluation, **known: bool) -> str | None:
     if result.masks.ndim < 2 or network.classes:  # no masks were asked for, or there are no flows
         return None
     signs = signs_of(result.masks, result.flows[2], options.masking.cellprob_threshold)
     n_planes = result.masks.shape[0] if result.masks.ndim > 2 else 1
-    return doubt_of(signs, options, diameter_assumed(network, options), n_planes, estimated=estimated)
+    return doubt_of(signs, options, diameter_assumed(network, options), n_planes, **known)
 
 
 def _tell_assumed(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from cellpose.errors import FileReadError, OptionError
 from cellpose.io import load_npy
 from cellpose.models import _retired
 from cellpose.models._choice import PathLike
-from cellpose.models._doubt import doubts_untold, estimated_diameters
+from cellpose.models._doubt import doubts_untold
 from cellpose.models._files import size_model_path
 from cellpose.models._inputs import Images, Layout, as_image, read_with_axes
 from cellpose.models._many import name_of, segment_images
@@ -293,8 +292,7 @@ class Cellpose:
             sized = {name: kwargs[name] for name in ("augment", "progress", "z_axis") if name in kwargs}
             stack = do_3D or (kwargs.get("stitch_threshold") or 0) > 0
             diams, _ = self.sz.eval(image, **common, **sized, do_3D=stack)
-        with estimated_diameters() if diams is not diameter else nullcontext():
-            masks, flows, styles = self.cp.eval(image, diameter=diams, do_3D=do_3D, **common, **kwargs)
+        masks, flows, styles = self.cp.eval(image, diameter=diams, do_3D=do_3D, **common, **kwargs)
         return masks, flows, styles, diams
 
 

@@ -48,6 +48,8 @@ __all__ = ["train_seg"]
 
 logger = logging.getLogger("cellpose.train")
 
+_RGB = 3  # channels of images with rgb=True
+
 # Options that may change from a run to its continuation: they do not change its results.
 _NEUTRAL = {"save_every", "save_each", "checkpoint_every", "records", "tensorboard", "cache_gb", "workers"}
 
@@ -220,6 +222,9 @@ def train_seg(
     test = Sources(test_data, test_labels, test_files, test_labels_files, test_probs)
     replay = Sources(replay_data, replay_labels, replay_files, replay_labels_files)
     check_flows(net)
+    if rgb and family_of(net).channel_pair and input_channels(net) != _RGB:
+        message = f"rgb=True needs a network of {_RGB} channels; this one takes {input_channels(net)}: leave out rgb"
+        raise OptionError(message)
     with waiting("images to train on", progress):
         options = _options(
             net, resume=resume, batch_size=batch_size if train_batch_size is None else train_batch_size,
@@ -232,6 +237,8 @@ def train_seg(
             tensorboard=tensorboard, freeze_encoder=freeze_encoder, adapter_rank=adapter_rank,
             replay_fraction=replay_fraction, cache_gb=cache_gb, workers=workers,
         )  # fmt: skip
+        if not test:
+            _warn_of_no_tests(options)
         path = _model_path(save_path, model_name, resume=resume)
         if resume:
             check_options(_records.run_folder(path) / "checkpoint.pt", _facts(net, options))
@@ -249,6 +256,14 @@ def train_seg(
         )  # fmt: skip
         done = _carried_out(run, resume=resume, report=report)
     return run.path, *losses_of(done, options.n_epochs)
+
+
+def _warn_of_no_tests(options: Training) -> None:
+    names = ("nimg_test_per_epoch", "validate_every", "keep_best", "patience")
+    given = [name for name in names if getattr(options, name)]
+    if given:
+        have = "have" if len(given) > 1 else "has"
+        logger.warning(f"{', '.join(given)} {have} no effect without test images (--test_dir)")
 
 
 def _options(net: Any, *, resume: bool, **chosen: Any) -> Training:
@@ -322,7 +337,8 @@ def _model_path(save_path: Any, model_name: Any, *, resume: bool) -> Path:
     folder = (Path.cwd() if save_path is None else Path(save_path)) / "models"
     if model_name is None and resume:
         model_name = _newest_run(folder)
-    return weights.new_model(folder, f"cellpose_{time.time()}" if model_name is None else str(model_name))
+    name = f"cellpose_{time.time()}" if model_name is None else str(model_name)
+    return weights.new_model(folder, name, resume=resume)
 
 
 def _newest_run(models: Path) -> str | None:
@@ -390,9 +406,19 @@ def _carried_out(run: Run, *, resume: bool, report: bool) -> Progress:
     return progress
 
 
+def _remedies(run: Run) -> list[str]:
+    """What this run did not use and may keep a network from becoming worse."""
+    options = run.options
+    return [
+        *(["keep_best (--keep_best)"] if not options.keep_best else []),
+        *(["average_weights=0.2 (--average_weights 0.2)"] if not options.average_weights else []),
+        *(["images of the base model's training (--replay_dir)"] if run.replay_set is None else []),
+    ]
+
+
 def _report(run: Run, base: Scores, tuned: Scores) -> None:
     comparison = Comparison(base, tuned)
-    for line in comparison.lines():
+    for line in comparison.lines(_remedies(run)):
         logger.log(logging.WARNING if comparison.harmed else logging.INFO, line)
     save_network(run.net, run.path, {**run.card, "validation": comparison.as_dict()})
     if run.folder is not None:

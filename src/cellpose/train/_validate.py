@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,8 +133,8 @@ class Comparison:
         """Whether training made the network worse on the whole."""
         return self.tuned.score < self.base.score - 0.005
 
-    def lines(self) -> list[str]:
-        """The comparison in words, for the log and for people."""
+    def lines(self, remedies: Sequence[str] = ()) -> list[str]:
+        """The comparison in words, for the log and for people; ``remedies``: what may help, beside the usual."""
         n = len(self.base.per_image)
         rows = [
             f"AP@{threshold:g}: {before:.3f} before, {after:.3f} after training ({after - before:+.3f})"
@@ -142,8 +143,8 @@ class Comparison:
         if self.harmed:
             verdict = (
                 f"training made the model WORSE on the {n} held-out images ({self.worse} clearly): use the base "
-                "model, or train with more images, a smaller learning rate, more epochs where the loss still falls, "
-                "--average_weights 0.2, or replay of base data"
+                "model, or train with more images, a smaller learning rate, more epochs where the loss still falls"
+                + "".join(f", {remedy}" for remedy in remedies)
             )
         elif self.tuned.score > self.base.score + 0.005:
             verdict = f"training improved the model on the {n} held-out images ({self.worse} of them are worse)"

@@ -138,6 +138,9 @@ def remember_trained(path: Path) -> None:
     """
     folder = writable_dir()
     known = {name: str(file) for name, file in trained_models().items()}
+    before = Path(known.get(path.name, path))
+    if before.exists() and before.resolve() != path.resolve():
+        logger.warning(f"the name {path.name} meant {before} until now; use that model by its path")
     with replaced(folder / TRAINED) as temporary:
         temporary.write_text(json.dumps({**known, path.name: str(path.resolve())}, indent=1), encoding="utf-8")
 

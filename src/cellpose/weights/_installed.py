@@ -162,10 +162,11 @@ def check_new_name(name: str) -> None:
         raise OptionError(message)
 
 
-def new_model(folder: str | os.PathLike[str], name: str) -> Path:
+def new_model(folder: str | os.PathLike[str], name: str, *, resume: bool = False) -> Path:
     """The file of a model that is about to be trained, in a folder that is made where it is missing.
 
-    Warns if another model has the name, which goes on to mean that one.
+    Warns if another model has the name, which goes on to mean that one, and unless a run is resumed, if the file
+    exists.
 
     Raises
     ------
@@ -179,6 +180,8 @@ def new_model(folder: str | os.PathLike[str], name: str) -> Path:
     if path.is_dir():
         message = f"the model cannot be written to {path}, which is a folder; choose another name"
         raise OptionError(message)
+    if path.exists() and not resume:
+        logger.warning(f"training replaces the model {path}; choose another name to keep it")
     kind = owner(name)
     if kind is not None:
         logger.warning(

@@ -15,7 +15,7 @@ from cellpose.weights._download import download as download_file
 from cellpose.weights._installed import BUNDLED, ModelFile, bundled_models, default_model, locate
 from cellpose.weights._names import LEGACY_FILES, PUBLISHED, ModelInfo, lookup
 
-__all__ = ["MIRROR_ENV", "fetch", "model_path", "resolve", "size_model_path", "supported"]
+__all__ = ["MIRROR_ENV", "fetch", "has_size_model", "model_path", "resolve", "size_model_path", "supported"]
 
 #: Environment variable with addresses (comma-separated) that are tried first for published files.
 MIRROR_ENV = "CELLPOSE_MODEL_MIRROR"
@@ -100,11 +100,30 @@ def size_model_path(model_type: str | os.PathLike[str]) -> Path:
             raise FileMissingError(message)
         return _cache.find_file(info.size_file) or fetch(info.size_file, info, progress=False)
     model = resolve(name).path
-    for path in (model.with_name(f"{model.name}_size.npy"), model.with_name(f"{model.stem}_size.npy")):
-        if path.is_file():
-            return path
+    path = _beside(model)
+    if path is not None:
+        return path
     message = f"there is no size model {model}_size.npy; train one with train_size, or give a diameter instead"
     raise FileMissingError(message)
+
+
+def has_size_model(model_type: str | os.PathLike[str]) -> bool:
+    """Whether `size_model_path` finds the size model of an installed model; nothing is downloaded.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is no such model.
+    """
+    name = os.fspath(model_type)
+    published = None if Path(name).is_file() else lookup(name)
+    return _beside(resolve(name).path) is not None if published is None else published[0].size_file is not None
+
+
+def _beside(model: Path) -> Path | None:
+    """The size model beside the file of a model."""
+    paths = (model.with_name(f"{model.name}_size.npy"), model.with_name(f"{model.stem}_size.npy"))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def supported(name: str) -> tuple[ModelInfo, str]:
