@@ -112,12 +112,25 @@ def test_flows_that_are_not_finite_count_as_zero() -> None:
     assert dynamics.compute_masks(np.zeros((2, 5, 6)), np.full((5, 6), np.nan)).max() == 0
 
 
-def test_a_bool_in_place_of_the_device_is_interp() -> None:
+def test_interp_by_position_as_in_version_3() -> None:
     flows = noisy_flows(REFERENCE, 0.5) / 5
     inds = np.nonzero(REFERENCE)
     nearest = dynamics.follow_flows(flows, inds, 10, False)
     np.testing.assert_array_equal(nearest, dynamics.follow_flows(flows, inds, 10, interp=False))
+    np.testing.assert_array_equal(nearest, dynamics.follow_flows(flows, inds, 10, False, torch.device("cpu")))
     assert (nearest != dynamics.follow_flows(flows, inds, 10, True)).any()
+    flows, logits, cpu = noisy_flows(REFERENCE, 0.5), np.where(REFERENCE, 4.0, -4.0), torch.device("cpu")
+    smooth, coarse = (dynamics.compute_masks(flows, logits, interp=interp) for interp in (True, False))
+    assert (smooth != coarse).any()
+    for interp, want in ((True, smooth), (False, coarse)):
+        got = dynamics.compute_masks(flows, logits, None, 200, 0.0, 0.4, interp, False, -1, 0.4, cpu)
+        np.testing.assert_array_equal(got, want)
+        got = dynamics.resize_and_compute_masks(flows, logits, 200, 0.0, 0.4, interp, False, -1, 0.4, None, cpu)
+        np.testing.assert_array_equal(got, want)
+        got = dynamics.compute_masks(flows, logits, None, 200, 0.0, 0.4, interp, False)
+        np.testing.assert_array_equal(got, want)
+    # positions of version 4
+    np.testing.assert_array_equal(dynamics.compute_masks(flows, logits, None, 200, 0.0, 0.4, False, -1), smooth)
 
 
 def test_without_pixels_those_that_move_are_followed() -> None:

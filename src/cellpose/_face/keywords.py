@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from cellpose.errors import OptionError
 
-__all__ = ["also_called", "check_keywords"]
+__all__ = ["also_called", "check_keywords", "interp_by_position"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,6 +59,43 @@ def also_called(**names: str) -> Callable[[F], F]:
                         message = f"{given}, which mean the same; give one of them"
                         raise TypeError(message)
                     kwargs[name] = kwargs.pop(other)
+            return function(*args, **kwargs)
+
+        return called  # type: ignore[return-value]
+
+    return decorate
+
+
+def interp_by_position(place: int) -> Callable[[F], F]:
+    """Let a function take ``interp`` by position, as it stood in version 3 and no longer does in version 4.
+
+    Parameters
+    ----------
+    place
+        Where it stood. The arguments are taken in the order of version 3 if there is a bool, there or later, in the
+        place of a parameter of another kind.
+
+    Examples
+    --------
+    >>> @interp_by_position(1)
+    ... def follow(flows, device: int | None = None, *, interp: bool = True):
+    ...     return flows, device, interp
+    >>> follow(1, False), follow(1, False, 3), follow(1, 3)
+    ((1, None, False), (1, 3, False), (1, 3, True))
+    """
+
+    def decorate(function: F) -> F:
+        parameters = list(inspect.signature(function).parameters.values())
+        kinds = [
+            "bool" if str(p.annotation) in ("bool", str(bool)) else "" for p in parameters if p.kind != p.KEYWORD_ONLY
+        ]
+
+        @functools.wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            there = zip(args[place:], kinds[place:], strict=False)
+            if "interp" not in kwargs and any(isinstance(value, bool) and kind != "bool" for value, kind in there):
+                kwargs["interp"] = args[place]
+                args = (*args[:place], *args[place + 1 :])
             return function(*args, **kwargs)
 
         return called  # type: ignore[return-value]

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._face.door import door
+from cellpose._face.keywords import interp_by_position
 from cellpose.dynamics._cpu import _follow
 from cellpose.dynamics._device import Device, as_array, on_gpu
 from cellpose.errors import InputError
@@ -39,6 +41,8 @@ def _check_positions(positions: Array, shape: tuple[int, ...]) -> None:
         raise InputError(message)
 
 
+@interp_by_position(3)
+@door
 def follow_flows(
     dP: Any, inds: Any = None, niter: int | None = 200, device: Device = None, *, interp: bool = True
 ) -> Any:
@@ -59,8 +63,7 @@ def follow_flows(
     device
         Where to compute: None or the CPU, or a torch device.
     interp
-        Interpolate linearly between pixels; if not, take the flow of the pixel that the position is in. For scripts
-        written for version 3, a bool given instead of ``device`` is taken as this one.
+        Interpolate linearly between pixels; if not, take the flow of the pixel that the position is in.
 
     Returns
     -------
@@ -79,8 +82,6 @@ def follow_flows(
     array([[0. ],
            [2.5]], dtype=float32)
     """
-    if isinstance(device, bool):
-        device, interp = None, device
     flows = as_array(dP)
     _check(flows)
     if inds is None:

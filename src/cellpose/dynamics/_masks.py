@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._face.door import door
+from cellpose._face.keywords import interp_by_position
 from cellpose._labels.arrays import Labels, compact
 from cellpose.dynamics._cpu import _masks
 from cellpose.dynamics._device import Device, on_gpu
@@ -90,6 +92,8 @@ def _planes_or_volume(flows: NetworkFlows, do_3D: bool) -> NetworkFlows:
     return flows
 
 
+@interp_by_position(6)
+@door
 def compute_masks(
     dP: Any,
     cellprob: Any,
@@ -166,6 +170,8 @@ def compute_masks(
     return compact(flows_to_masks(flows, masking, device=device))
 
 
+@interp_by_position(5)
+@door
 def resize_and_compute_masks(
     dP: Any,
     cellprob: Any,
