@@ -38,14 +38,20 @@ def test_cuda_that_does_not_work_is_not_taken(monkeypatch):
     assert core.use_gpu() is False
 
 
-def test_gpu_number_is_the_one_asked_for(monkeypatch):
+def test_gpu_number_is_the_one_asked_for(monkeypatch, caplog):
     asked = []
+    caplog.set_level("INFO", "cellpose.core")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "zeros", lambda *_, device: asked.append(str(device)))
     assert core.assign_device(gpu=True, device=2) == (torch.device("cuda:2"), True)
     assert core.assign_device(gpu=True, device="mps") == (torch.device("mps"), True)
     assert core.use_gpu(gpu_number=1)
     assert asked == ["cuda:2", "mps", "cuda:1"]
+    # lines that clients look for
+    assert [line for line in caplog.messages if line.startswith("**")] == [
+        "** TORCH CUDA version installed and working. **",
+        "** TORCH MPS version installed and working. **",
+    ]
 
 
 def test_a_named_device_works_or_is_refused(no_gpu, monkeypatch):

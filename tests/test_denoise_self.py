@@ -93,7 +93,8 @@ def test_such_networks_see_images_at_their_own_size(tmp_path: Path) -> None:
     assert not np.array_equal(other.eval(image, diameter=15), other.eval(image))
 
 
-def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(script.io, "logger_setup", lambda: None)
     folder = tmp_path / "noisy"
     folder.mkdir()
     side = 96
@@ -105,7 +106,10 @@ def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append((net.nout, [image.shape for image in images], options))
 
     monkeypatch.setattr(script, "train_self", record)
-    assert script.main(["--self", "--dir", str(folder), "--n_epochs", "3", "--model_name_out", "mine"]) == 0
+    words = ["--self", "--dir", str(folder), "--n_epochs", "3", "--model_name_out", "mine", "--test_dir", "d"]
+    with caplog.at_level("WARNING", "cellpose.denoise"):
+        assert script.main([*words, "--poisson", "0.1", "--noise_type", "all"]) == 0
+    assert caplog.messages == ["--test_dir, --noise_type, --poisson have no effect beside --self"]
     nout, shapes, options = seen[0]
     assert nout == 1
     assert shapes == [(side, side)] * 2  # the empty plane teaches nothing

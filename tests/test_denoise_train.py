@@ -158,7 +158,13 @@ def test_bad_input(tmp_path: Path, options: dict[str, Any], error: type[Exceptio
         run(tmp_path, **options)
 
 
-def test_script(tmp_path: Path, judge: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_script(
+    tmp_path: Path,
+    judge: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monkeypatch.setattr(script.io, "logger_setup", lambda: None)  # its handlers would stay for other tests
     folder = tmp_path / "images"
     folder.mkdir()
@@ -171,6 +177,10 @@ def test_script(tmp_path: Path, judge: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert script.main([*common, "--noise_type", "all"]) == 0
     (model,) = (tmp_path / "models").iterdir()
     assert model.name.startswith("per_1.00_seg_1.50_rec_0.00_poisson_blur_downsample_")
+    with caplog.at_level("WARNING", "cellpose.denoise"):
+        assert script.main([*common, "--noise_type", "all", "--model_name_out", "mine", "--blur", "0.5"]) == 0
+    assert (tmp_path / "models" / "mine").is_file()
+    assert caplog.messages == ["--blur has no effect beside --noise_type"]
     with pytest.raises(SystemExit) as stop:
         script.main([*common, "--pretrained_model", "no_such_model"])
     assert stop.value.code == 2

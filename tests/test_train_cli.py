@@ -176,7 +176,10 @@ def test_size_model_after_training_from_files(folders: Bench, how, capsys):
         }
         np.save(folders.root / "list.npy", np.array({**files, "compute_flows": True}, dtype=object))
         words = ["--file_list", str(folders.root / "list.npy")]
-    assert train(folders, "--train_size", "--model_name_out", "second", "--no_records", "--no_report", *words) == 0
+    capsys.readouterr()
+    second = ("--model_name_out", "second", "--no_records", "--no_report", "--verbose")
+    assert train(folders, "--train_size", *second, *words) == 0
+    assert "style test correlation: nan; final test correlation: nan" in "".join(capsys.readouterr())  # one image
     found = np.load(folders.root / "train" / "models" / "second_size.npy", allow_pickle=True).item()
     np.testing.assert_array_equal(found["A"], expected["A"])
     predicted = folders.root / "test" / "second_predicted_diams.npy"

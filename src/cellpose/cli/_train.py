@@ -339,14 +339,19 @@ def _write_predicted_diameters(path: Path, data: dict[str, Any], args: Namespace
     """``<test_dir>/<model>_predicted_diams.npy``: diameters of the test images, in pixels, measured and from style."""
     import numpy as np
 
-    from cellpose import io, models
+    from cellpose import io, models, utils
 
     model = models.CellposeModel(pretrained_model=str(path), device=device_of(args)[0])
     sizes = models.SizeModel(model, pretrained_size=f"{path}_size.npy")
     # one by one: there may be more images than fit in memory
-    images = data.get("test_data") or (io.imread(file) for file in data["test_files"])
+    images = data.get("test_data") or map(io.imread, data["test_files"])
+    truth = data.get("test_labels") or map(io.imread, data.get("test_labels_files") or ())
     channels = [args.chan, args.chan2]
     found = [sizes.eval(image, channels=channels, normalize=not args.no_norm) for image in images]
+    true = [utils.diameters(masks[0] if masks.ndim > 2 else masks)[0] for masks in truth]  # beside masks may be flows
+    if len(true) == len(found):
+        final, style = (_correlation([float(pair[k]) for pair in found], true) for k in (0, 1))
+        logger.info(f"style test correlation: {style:.4f}; final test correlation: {final:.4f}")
     folder = Path(args.test_dir) if args.test_dir else Path(data["test_files"][0]).parent
     target = folder / f"{path.name}_predicted_diams.npy"
     content = {
@@ -356,3 +361,10 @@ def _write_predicted_diameters(path: Path, data: dict[str, Any], args: Namespace
     with replacing(target) as file:
         np.save(file, np.array(content, dtype=object), allow_pickle=True)
     logger.info(f">>>> predicted diameters saved to {target}")
+
+
+def _correlation(found: list[float], true: list[float]) -> float:
+    import numpy as np
+
+    varied = len(found) > 1 and np.ptp(found) > 0 and np.ptp(true) > 0
+    return float(np.corrcoef(found, true)[0, 1]) if varied else float("nan")

@@ -78,6 +78,7 @@ def assign_device(
     if gpu and use_torch and wanted != "cpu":
         found = _gpu(wanted)
         if found is not None:
+            logger.info(f"** TORCH {found.type.upper()} version installed and working. **")
             logger.info("running on %s", found)
             return found, True
         logger.warning("no GPU that torch can use was found (%s): running on the CPU", device)

@@ -26,6 +26,13 @@ logger = logging.getLogger("cellpose.denoise")
 
 _DS_MAX = 7
 _EPOCHS, _EPOCHS_SELF = 2000, 100
+# options of --self, those that --noise_type sets, and those that --file_list stands in for
+_OF_SELF = {
+    *("self", "dir", "img_filter", "use_gpu", "pretrained_model"),
+    *("diam_mean", "learning_rate", "n_epochs", "model_name_out"),
+}
+_NOISE = {"poisson", "beta", "blur", "gblur", "downsample"}
+_OF_FOLDERS = {"test_dir", "img_filter"}
 #: How images are degraded for each published kind of model; all else has its default.
 NOISE_TYPES: dict[str, dict[str, Any]] = {
     "poisson": {"poisson": 0.8, "blur": 0.0, "beta": 0.7},
@@ -60,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             message = "give a folder of images with --dir, or files with --file_list"
             raise OptionError(message)
         io.logger_setup()
+        _warn_of_unused(args, parser)
         if args.self:
             _train_self(args)
             return 0
@@ -77,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             n_epochs=_EPOCHS if args.n_epochs is None else args.n_epochs,
             nimg_per_epoch=args.nimg_per_epoch or None,
             nimg_test_per_epoch=args.nimg_test_per_epoch or None,
+            model_name=args.model_name_out,
         )
     except CellposeError as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
@@ -115,15 +124,23 @@ def _parser() -> argparse.ArgumentParser:
     ):
         say(f"--{name}", type=int, default=count, help=f"{text} (default: %(default)s)")
     say("--n_epochs", type=int, help=f"number of epochs (default: {_EPOCHS}, with --self {_EPOCHS_SELF})")
-    say("--model_name_out", help="with --self: name of the model (default: from the time)")
+    say("--model_name_out", help="name of the model (default: from the options and the time)")
     say("--save_each", action="store_true", help="save the model every 100 epochs")
     return parser
+
+
+def _warn_of_unused(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    given = [name for name, value in vars(args).items() if value != parser.get_default(name)]
+    for beside, unused in (("self", set(given) - _OF_SELF), ("noise_type", _NOISE), ("file_list", _OF_FOLDERS)):
+        names = [f"--{name}" for name in given if name in unused]
+        if names and beside in given and (beside == "self" or "self" not in given):
+            logger.warning(f"{', '.join(names)} {'have' if len(names) > 1 else 'has'} no effect beside --{beside}")
 
 
 def _noise(args: argparse.Namespace) -> dict[str, Any]:
     if args.noise_type is not None:
         return {"blur": 0.0, "downsample": 0.0, "gblur": 1.0, "ds_max": args.ds_max} | NOISE_TYPES[args.noise_type]
-    return {name: getattr(args, name) for name in ("poisson", "beta", "blur", "gblur", "downsample", "ds_max")}
+    return {name: getattr(args, name) for name in (*sorted(_NOISE), "ds_max")}
 
 
 def _network(start: str | None, diam_mean: float, *, gpu: bool) -> Any:
