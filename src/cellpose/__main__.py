@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from cellpose import cli
+from cellpose._face.also import other_names
 
 __all__ = ["main"]
+
+__getattr__ = other_names("__main__")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -28,6 +28,7 @@ _MODULES = {
 }
 # module.name: where it is
 _ELSEWHERE = {
+    "__main__.logger_setup": "io:logger_setup",
     "denoise.CPnet": "nets:CPnet",
     "denoise.CellposeModel": "models:CellposeModel",
     "denoise.assign_device": "core:assign_device",

@@ -152,7 +152,7 @@ def address_of(server: str) -> str:
     except ValueError:
         allowed = False
     if not allowed or any(letter.isspace() for letter in text):
-        message = f"server={server!r} is not allowed; give an address such as http://localhost:8000"
+        message = f"server={server!r} is not allowed; give an address such as http://localhost:8770"
         raise OptionError(message)
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 

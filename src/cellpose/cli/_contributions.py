@@ -249,7 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("send", _send, "send an image and its masks to a server", folder=False)
     sub.add_argument("image", metavar="IMAGE", help="a plane, as TIFF, PNG, ...")
     sub.add_argument("masks", metavar="MASKS", help="its cells, all of them")
-    sub.add_argument("--server", required=True, metavar="URL", help="such as http://localhost:8000")
+    sub.add_argument("--server", required=True, metavar="URL", help="such as http://localhost:8770")
     sub.add_argument("--licence", required=True, choices=list(LICENCES), help="of image and masks")
     sub.add_argument("--consent", action="store_true", help="agree to the text that the command prints")
     sub.add_argument("--contributor", required=True, metavar="TEXT", help="your name, or a pseudonym")

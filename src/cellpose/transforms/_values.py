@@ -84,7 +84,10 @@ def channel_numbers(channels: Any) -> tuple[int, ...]:
 def check_channels(picked: Sequence[int], shape: tuple[int, ...]) -> None:
     """Raise AxisRangeError if an index of ``picked`` is outside the last axis of this shape."""
     if max(picked) >= shape[-1]:
-        message = f"channel {max(picked) + 1} was chosen, but an image of shape {shape} has {shape[-1]} (the last axis)"
+        message = (
+            f"channel {max(picked) + 1} was chosen, but the image has {shape[-1]}, counted from 1 "
+            f"(shape {shape}, channels last)"
+        )
         raise AxisRangeError(message)
 
 
