@@ -27,7 +27,7 @@ SWITCHES = [
     "testing", "save_ncolor", "mkldnn", "cluster", "unet",
     "deterministic", "mixed_precision", "keep_best", "tensorboard", "freeze_encoder", "stream", "no_records",
     "no_report",
-    "large", "estimate_memory", "save_zarr", "save_ome_tif", "isotropic_steps", "exact_rois",
+    "large", "estimate_memory", "save_zarr", "save_ome_tif", "isotropic_steps", "exact_rois", "one_piece",
 ]  # fmt: skip
 VALUES = {
     **dict.fromkeys(("chan", "chan2", "channel_axis", "z_axis", "min_size", "niter", "batch_size", "bsize"), "1"),

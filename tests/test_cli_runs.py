@@ -519,6 +519,25 @@ def test_exclude_on_edges(bench: Bench):
     assert np.unique(kept).tolist() == list(range(int(all_masks.max()) - len(cut) + 1))
 
 
+def test_one_piece(bench: Bench, monkeypatch):
+    bench.images("a.png")
+    assert bench.run(*U_NET, "--save_tif", "--no_npy") == 0
+    whole = io.imread(bench.folder / "a_cp_masks.tif")
+    assert bench.run(*U_NET, "--save_tif", "--no_npy", "--one_piece") == 0
+    np.testing.assert_array_equal(io.imread(bench.folder / "a_cp_masks.tif"), whole)
+    cut = whole.copy()
+    cut[0, 0] = whole.max()  # a pixel far from its cell
+
+    def segment(*_, **__):
+        return cut, [None] * 3, None
+
+    monkeypatch.setattr("cellpose.models.segment_image", segment)
+    assert bench.run(*U_NET, "--save_tif", "--no_npy") == 0
+    assert io.imread(bench.folder / "a_cp_masks.tif")[0, 0]
+    assert bench.run(*U_NET, "--save_tif", "--no_npy", "--one_piece") == 0
+    np.testing.assert_array_equal(io.imread(bench.folder / "a_cp_masks.tif"), whole)
+
+
 def test_filters_are_those_of_eval(bench: Bench):
     (image,) = bench.images("a.tif")
     assert bench.run(*U_NET, "--save_tif", "--no_npy", "--sharpen_radius", "4", "--smooth_radius", "1.5") == 0

@@ -185,3 +185,22 @@ def test_dilation_ends_when_nothing_is_left_and_counts_whole_rounds() -> None:
     assert np.array_equal(utils.dilate_masks(masks, n_iter=10**30), utils.dilate_masks(masks, n_iter=100))
     with pytest.raises(OptionError, match=r"n_iter=1\.5"):
         utils.dilate_masks(masks, n_iter=1.5)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_largest_pieces_against_scipy(ndim: int) -> None:
+    from scipy import ndimage
+
+    rng = np.random.default_rng(ndim)
+    masks = rng.integers(0, 4, (40, 50) if ndim == 2 else (6, 12, 14)).astype(np.uint16) * 1000
+    before, got = masks.copy(), utils.largest_pieces(masks)
+    for label in (1000, 2000, 3000):
+        numbered, n = ndimage.label(masks == label)
+        sizes = np.bincount(numbered.ravel())[1:]
+        assert n > 1
+        np.testing.assert_array_equal(got == label, numbered == 1 + sizes.argmax())
+    assert got.dtype == masks.dtype
+    np.testing.assert_array_equal(masks, before)
+    assert utils.largest_pieces(np.zeros((0, 3), int)).shape == (0, 3)
+    huge = np.array([[60_000_000, 0, 2_000_000_000], [60_000_000, 0, 0], [0, 60_000_000, 0]])
+    np.testing.assert_array_equal(utils.largest_pieces(huge), huge * np.array([[1], [1], [0]]))

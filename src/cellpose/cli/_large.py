@@ -83,6 +83,7 @@ def _needs_whole(segmenter: Segmenter, args: Namespace) -> str | None:
         "--no_resample": args.no_resample,
         "--no_interp": args.no_interp,
         "--exclude_on_edges": args.exclude_on_edges,
+        "--one_piece": args.one_piece,
         "--flatfield": args.flatfield is not None,
         **{f"--{name}": getattr(args, name) > 0 for name in FILTERS if name != "tile_norm_smooth3D"},
     }

@@ -311,7 +311,7 @@ def _segment_read(
         _check_format(args)
     check_possible(file, image, args, planes_by_name=segmenter.family.channel_pair)
     segmenter = replace(segmenter, keywords={**segmenter.keywords, "progress": Fractions(tell)})
-    result = _without_edge_masks(segmenter(image), args)
+    result = _reduced(segmenter(image), args)
     stage("writing results")
     outputs = save_results(file, image.data, result, segmenter.files["model"].name, args)
     outputs += save_with_axes(file, image, result, args)
@@ -330,15 +330,19 @@ def _check_format(args: Namespace) -> None:
         raise OptionError(message)
 
 
-def _without_edge_masks(result: SegmentedImage, args: Namespace) -> SegmentedImage:
-    if not args.exclude_on_edges:
+def _reduced(result: SegmentedImage, args: Namespace) -> SegmentedImage:
+    """The result without the masks, and parts of masks, that are not wanted."""
+    if not (args.exclude_on_edges or args.one_piece):
         return result
     from cellpose import utils
 
     large = result.masks_restored
     masks = (result.masks if large is None else large).copy()
     for frame in masks if result.is_movie else [masks]:
-        frame[...] = utils.remove_edge_masks(frame)
+        if args.one_piece:
+            frame[...] = utils.largest_pieces(frame)
+        if args.exclude_on_edges:
+            frame[...] = utils.remove_edge_masks(frame)
     if large is None:
         return replace(result, masks=masks)
     from cellpose.denoise import at_image_size

@@ -268,6 +268,7 @@ def _algorithm() -> list[Flag]:
         _shared("isotropic_steps", "algorithm", Evaluation, None, default=None),
         _shared("z_interpolation", "algorithm", Evaluation, str),
         Flag("exclude_on_edges", "algorithm", "remove masks that touch the border of the image"),
+        Flag("one_piece", "algorithm", "keep only the largest connected piece of each cell"),
         _shared("augment", "algorithm", Tiling, None, default=None),
         _shared("batch_size", "algorithm", Tiling, int, default=None, neutral=True, help=_BATCH),
         _shared("bsize", "algorithm", Tiling, int),

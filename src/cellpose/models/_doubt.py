@@ -181,7 +181,7 @@ def _crumbs(signs: Signs, options: Evaluation, diameter_px: float | None, n_plan
         return None
     if options.do_3D:
         return (
-            f"{what}; try {advice}{'another ' if options.anisotropy else ''}--anisotropy N (the distance between "
+            f"{what}; try {advice}{'' if options.anisotropy in (None, 1) else 'another '}--anisotropy N (the distance between "
             "planes divided by the size of a pixel), or --stitch_threshold 0.3 instead of --do_3D"
         )
     return f"{what}; try {advice}a lower --stitch_threshold or --do_3D"

@@ -45,7 +45,7 @@ def add_device(rng: np.random.Generator, scene: Scene, kind: str | None = None) 
     OptionError
         If the kind is unknown.
     """
-    from cellpose.synthetic._kernels import largest_pieces
+    from cellpose._labels.kernels import largest_pieces
 
     if kind is not None and kind not in _WALLS:
         message = f"kind of device is {kind!r}; allowed: {', '.join(DEVICES)}, or None for any"

@@ -162,63 +162,6 @@ def paint_ellipsoids(labels, level, warp, centres, axes, limit):
 
 
 @compiled
-def largest_pieces(labels, n, min_size):
-    """Labels (Z, Y, X) 1..m of the largest piece of each label that has ``min_size`` pixels; old number of each.
-
-    Pieces are joined by faces. Labels keep their order.
-    """
-    depth, height, width = labels.shape
-    flat = labels.ravel()
-    piece = np.zeros(flat.size, np.int32)
-    stack = np.empty(flat.size, np.int32)
-    best = np.zeros(n + 1, np.int32)
-    best_size = np.zeros(n + 1, np.int32)
-    count = 0
-    for start in range(flat.size):
-        label = flat[start]
-        if label == 0 or piece[start]:
-            continue
-        count += 1
-        piece[start] = count
-        stack[0] = start
-        top, size = 1, 0
-        while top:
-            top -= 1
-            i = stack[top]
-            size += 1
-            x, y, z = i % width, (i // width) % height, i // (width * height)
-            for step, inside in (
-                (-1, x > 0),
-                (1, x < width - 1),
-                (-width, y > 0),
-                (width, y < height - 1),
-                (-width * height, z > 0),
-                (width * height, z < depth - 1),
-            ):
-                if inside and flat[i + step] == label and not piece[i + step]:
-                    piece[i + step] = count
-                    stack[top] = i + step
-                    top += 1
-        if size > best_size[label]:
-            best_size[label] = size
-            best[label] = count
-    new = np.zeros(n + 1, np.int32)
-    old = np.zeros(n + 1, np.int32)
-    kept = 0
-    for label in range(1, n + 1):
-        if best[label] and best_size[label] >= min_size:
-            kept += 1
-            new[label] = kept
-            old[kept] = label
-    out = np.zeros(flat.size, np.int32)
-    for i in range(flat.size):
-        label = flat[i]
-        if label and piece[i] == best[label]:
-            out[i] = new[label]
-    return out.reshape(labels.shape), old[: kept + 1]
-
-
-@compiled
 def close_gaps(labels, painted):
     """Give pixels that were painted and lost their label to a neighbour by side, in place."""
     height, width = labels.shape

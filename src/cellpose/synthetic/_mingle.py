@@ -42,7 +42,7 @@ def mingle(rng: np.random.Generator, one: Scene, other: Scene, share: float) -> 
         message = f"the scenes have {one.shape} and {other.shape} pixels; give two of the same size"
         raise InputError(message)
     check_number("share", share, 0, 1)
-    from cellpose.synthetic._kernels import largest_pieces
+    from cellpose._labels.kernels import largest_pieces
 
     size = np.array(one.shape)
     field = smooth_noise(rng, one.shape, rng.uniform(2, 6) * max(one.diameter, other.diameter))

@@ -212,7 +212,8 @@ def _push_apart(colony: _Colony, size: tuple[int, int], steps: int) -> None:
 
 def _painted(colony: _Colony, size: tuple[int, int]) -> Labels:
     """The labels of a frame, each in one piece."""
-    from cellpose.synthetic._kernels import largest_pieces, paint_outlines
+    from cellpose._labels.kernels import largest_pieces
+    from cellpose.synthetic._kernels import paint_outlines
 
     labels, level = np.zeros(size, np.int32), np.full(size, np.inf, np.float32)
     turned = np.array([

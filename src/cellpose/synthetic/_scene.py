@@ -206,7 +206,8 @@ def populate(rng: np.random.Generator, size: tuple[int, int], population: Popula
     >>> scene.labels.shape, bool((scene.labels > 0).all())
     ((96, 96), True)
     """
-    from cellpose.synthetic._kernels import close_gaps, largest_pieces
+    from cellpose._labels.kernels import largest_pieces
+    from cellpose.synthetic._kernels import close_gaps
 
     height, width = check_size(size, (1, 1), "height and width in pixels")
     size = (height, width)

@@ -102,7 +102,8 @@ def _cells(
     rng: np.random.Generator, shape: Size, kind: str, d: float, anisotropy: float
 ) -> tuple[Labels, Labels, Volume]:
     """Labels, the labels at nuclei, and the distance from the middle of each cell in units of its radius."""
-    from cellpose.synthetic._kernels import largest_pieces, paint_ellipsoids
+    from cellpose._labels.kernels import largest_pieces
+    from cellpose.synthetic._kernels import paint_ellipsoids
 
     coverage = {"nuclei": rng.uniform(0.05, 0.3), "cytoplasm": rng.uniform(0.1, 0.5), "membrane": 0.85}[kind]
     reach = {"nuclei": 1.0, "cytoplasm": rng.uniform(1.0, 1.15), "membrane": rng.choice([1.25, 4.0])}[kind]

@@ -9,7 +9,7 @@ from cellpose._face.also import other_names
 from cellpose._face.door import guard
 from cellpose._progress.bars import TqdmToLogger
 from cellpose.utils._color import hsv_to_rgb, rgb_to_hsv
-from cellpose.utils._edit import fill_holes_and_remove_small_masks, remove_edge_masks
+from cellpose.utils._edit import fill_holes_and_remove_small_masks, largest_pieces, remove_edge_masks
 from cellpose.utils._legacy import (
     dilate_masks,
     distance_to_boundary,
@@ -49,6 +49,7 @@ __all__ = [
     "get_outline_multi",
     "get_perimeter",
     "hsv_to_rgb",
+    "largest_pieces",
     "masks_to_edges",
     "masks_to_outlines",
     "outlines_list",

@@ -12,6 +12,7 @@ from cellpose._labels.check import check_labels
 
 __all__ = [
     "fill_holes_and_remove_small_masks",
+    "largest_pieces",
     "remove_edge_masks",
 ]
 
@@ -47,6 +48,45 @@ def fill_holes_and_remove_small_masks(masks: ArrayLike, min_size: int = 15) -> N
     """
     filled = fill_holes_and_remove_small(check_labels(masks), min_size)
     return filled.astype(np.asarray(masks).dtype, copy=False)
+
+
+def largest_pieces(masks: ArrayLike) -> NDArray[Any]:
+    """Labels of which each keeps its largest connected piece only, under its number.
+
+    Flows may carry pixels across a gap into a cell, which then has a second piece.
+
+    Parameters
+    ----------
+    masks
+        Labels (Ly, Lx) or (Lz, Ly, Lx), 0 is background.
+
+    Returns
+    -------
+    ndarray
+        Same shape and dtype as `masks`, which is not changed. Pixels of one piece share edges (in a volume: faces); of
+        equally large pieces the first one, row by row, stays.
+
+    Raises
+    ------
+    InputError
+        If `masks` is not a label image of two or three dimensions.
+
+    Examples
+    --------
+    >>> largest_pieces(np.array([[3, 0, 3, 3], [3, 0, 0, 3], [0, 7, 0, 0]]))
+    array([[0, 0, 3, 3],
+           [0, 0, 0, 3],
+           [0, 7, 0, 0]])
+    """
+    from cellpose._labels.kernels import largest_pieces as kept
+
+    labels = check_labels(masks)
+    if labels.size == 0:
+        return np.array(masks)
+    dense = as_labels(labels)
+    volume = dense if dense.ndim > 2 else dense[np.newaxis]
+    pieces, _ = kept(volume, int(dense.max()), 1)
+    return np.where(pieces.reshape(dense.shape) > 0, labels, 0).astype(np.asarray(masks).dtype)
 
 
 def _faces(array: NDArray[Any]) -> list[NDArray[Any]]:
