@@ -180,9 +180,10 @@ def _crumbs(signs: Signs, options: Evaluation, diameter_px: float | None, n_plan
     else:
         return None
     if options.do_3D:
+        another = "" if options.anisotropy in (None, 1) else "another "
         return (
-            f"{what}; try {advice}{'' if options.anisotropy in (None, 1) else 'another '}--anisotropy N (the distance between "
-            "planes divided by the size of a pixel), or --stitch_threshold 0.3 instead of --do_3D"
+            f"{what}; try {advice}{another}--anisotropy N (the distance between planes divided by the size of a "
+            "pixel), or --stitch_threshold 0.3 instead of --do_3D"
         )
     return f"{what}; try {advice}a lower --stitch_threshold or --do_3D"
 
