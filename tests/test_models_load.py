@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import pickle
 
 import numpy as np
 import pytest
 import torch
 
-from cellpose import models, weights
+from cellpose import denoise, models, weights
 from cellpose.errors import DownloadError, InputError, OptionError, UnknownModelError, WeightsError
 from cellpose.models import Cellpose, CellposeModel, SizeModel
 from cellpose.nets import CPnet
@@ -235,3 +237,23 @@ def test_signatures_keep_real_names():
 def test_wrong_values_are_named(option):
     with pytest.raises((OptionError, InputError), match=next(iter(option))):
         CellposeModel(**{"pretrained_model": "nuclei-cells", **option})
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_models_can_be_copied_and_sent_to_other_processes(copied):
+    image = np.random.default_rng(0).random((64, 64), np.float32)
+    model = CellposeModel(pretrained_model="nuclei-cells")
+    for _ in range(2):  # before its network was loaded by torch, and after
+        other = copied(model)
+        assert other.engine == model.engine
+        np.testing.assert_array_equal(other.eval(image)[1][2], model.eval(image)[1][2])
+        assert model.net is not other.net
+    with torch.no_grad():
+        next(model.net.parameters()).mul_(2)
+    other = copied(model)
+    assert other.engine == "torch"
+    np.testing.assert_array_equal(other.eval(image)[1][2], model.eval(image)[1][2])
+    untrained = CellposeModel(pretrained_model=False)
+    assert copied(untrained).net.nbase == untrained.net.nbase
+    restoring = denoise.DenoiseModel(model_type="oneclick")
+    np.testing.assert_array_equal(copied(restoring).eval(image), restoring.eval(image))

@@ -7,6 +7,7 @@ costs no extra compile time, may be called from many threads at once and survive
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +15,27 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["run_sliced", "thread_count"]
+__all__ = ["OwnLock", "run_sliced", "thread_count"]
 
 R = TypeVar("R")
 
 SLICES_PER_THREAD = 8  # so that a thread with easy slices can take over slices of another
+
+
+class OwnLock:
+    """A lock that objects which are copied or pickled may hold: a copy has its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[OwnLock], tuple[()]]:
+        return OwnLock, ()
 
 
 def thread_count() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellpose import core, weights
+from cellpose._machine.threads import OwnLock
 from cellpose._progress.display import shown
 from cellpose.denoise._restore import CELL_DIAMETER, NUCLEUS_DIAMETER, RestoredImage, Restorer
 from cellpose.engines import (
@@ -119,7 +119,7 @@ class DenoiseModel:
         self._bundled = Path(self.pretrained_model) == weights.bundled_restorer()
         if chan2 and not self._bundled:  # which restores nuclei as well
             _, self._net_chan2 = self._load(f"{Path(name).name.split('_')[0]}_nuclei", engines, precision)
-        self._turn = threading.Lock()
+        self._turn = OwnLock()
 
     @property
     def device(self) -> Any:

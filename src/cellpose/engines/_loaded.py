@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING, Any
 
 from cellpose import nets, weights
+from cellpose._machine.threads import OwnLock
 from cellpose._progress.stages import stage
 from cellpose.engines._graph import GraphEngine, open_engine
 from cellpose.engines._protocol import Engine
@@ -58,7 +58,7 @@ class LoadedNetwork:
         self._module: torch.nn.Module | None = None
         self._fingerprint: Any = None
         self._runner: Engine | None = None
-        self._lock = threading.Lock()
+        self._lock = OwnLock()
         self.graph: GraphEngine | None = open_engine(names, file, self.precision)
         if self.graph is None:
             if precision == "int8":
@@ -68,6 +68,18 @@ class LoadedNetwork:
                 )
                 raise OptionError(message)
             self._load()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy needs: engines are opened anew from the weight file, those of torch when they run."""
+        if self.graph is not None and self._module is not None:
+            self.engine()  # drops the graph if the module was changed
+        return {**vars(self), "graph": self.graph is not None, "_runner": None, "_fingerprint": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.graph = open_engine(self._names, self._file, self.precision) if state["graph"] else None
+        if self._module is not None and self.graph is not None:
+            self._fingerprint = _fingerprint(self._module)
 
     @property
     def module(self) -> torch.nn.Module:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from cellpose import core, weights
 from cellpose._face.door import check_arguments
+from cellpose._machine.threads import OwnLock
 from cellpose.engines import (
     LoadedNetwork,
     NetworkAttribute,
@@ -147,7 +147,7 @@ class CellposeModel:
         self._device, self.gpu = (None, False) if on_cpu else core.wanted_device(device, gpu=gpu)
         self.mkldnn = mkldnn
         self.timing: list[float] = []
-        self._turn = threading.Lock()
+        self._turn = OwnLock()
         self.pretrained_model = None if file is None else str(file.path)
         self.model_name = "untrained" if file is None else file.name
         # Published networks get their published tile size, since it affects the result.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
+from cellpose._machine.threads import OwnLock
 from cellpose.engines import Engine, LoadedNetwork
 from cellpose.errors import WeightsError
 
@@ -30,7 +30,7 @@ class UntrainedNetwork(LoadedNetwork):
         from cellpose.nets import CPnet
 
         self._device, self._names, self.precision = device, ("torch",), "float32"
-        self._runner, self.graph, self._lock = None, None, threading.Lock()
+        self._runner, self.graph, self._lock = None, None, OwnLock()
         self._module = CPnet([nchan, *_WIDTHS], 3, 3, diam_mean=diam_mean).eval().to(device or "cpu")
         self._begin = self._sums()
 
