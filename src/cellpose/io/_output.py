@@ -194,6 +194,6 @@ def warn_of_same_results(
     """Name the images of which the last one alone will have results."""
     for group in groups_of_same_results(images, savedir=savedir, dir_above=dir_above):
         logger.warning(
-            f"results of {', '.join(map(os.fspath, group))} have the same names: only those of {group[-1]!s} will be "
+            f"results of {', '.join(map(str, group))} have the same names: only those of {group[-1]!s} will be "
             "kept; segment them into separate folders (savedir) to keep all"
         )
