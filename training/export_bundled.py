@@ -137,7 +137,7 @@ def card(args: argparse.Namespace, weights: Path, state: dict[str, torch.Tensor]
         "summary": args.summary,
         "parameters": n_parameters(state),
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "input": "channel 1 is segmented (gray, or one colour); channel 2 may be a nuclear stain; percentiles 1-99",
+        "input": "channel 1 is segmented (gray, or one color); channel 2 may be a nuclear stain; percentiles 1-99",
         "diam_mean": float(state["diam_mean"]),
         "diam_labels": float(state["diam_labels"]),
         "diameter": "not needed for cells of about 10 to 80 pixels; given, it helps outside that range",
