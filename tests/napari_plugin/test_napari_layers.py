@@ -182,7 +182,7 @@ def test_only_plain_left_clicks_on_the_layer_count(
     found = two_cells()
     layer = labels_layer(found.masks.copy(), "cells", metadata={KEY: {"found": found}})
     layer.world_to_data = lambda position: position
-    layer.data_setitem = lambda indices, number: layer.data.__setitem__(indices, number)
+    layer.data_setitem = layer.data.__setitem__
     layers = SimpleNamespace(selection=SimpleNamespace(active=None))
     viewer = SimpleNamespace(mouse_drag_callbacks=[], layers=layers)
     Clicks(viewer, lambda: layer, lambda: 0.0, lambda _text: None).turn(True)
