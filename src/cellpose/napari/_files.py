@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cellpose import io
 from cellpose.errors import CellposeError, InputError
@@ -142,7 +143,7 @@ def _state(path: Path) -> tuple[int, int] | None:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _by_hand(labels: np.ndarray, known: dict[str, Any]) -> dict[str, Any]:
+def _by_hand(labels: npt.NDArray[Any], known: dict[str, Any]) -> dict[str, Any]:
     """What a person put into the file that a layer came from, for the cells as they are now; none for other layers.
 
     Cells drawn or changed in napari are a person's, too.
@@ -157,7 +158,7 @@ def _by_hand(labels: np.ndarray, known: dict[str, Any]) -> dict[str, Any]:
     )
     union = areas_old + areas - both
     same = (both > 0) & (both >= _SAME * union)
-    values = {}
+    values: dict[str, npt.NDArray[Any]] = {}
     for key in _OF_CELLS:
         known_values = before.get(key)
         if isinstance(known_values, np.ndarray) and known_values.shape == (n_old,) and known_values.dtype.kind in "biu":
