@@ -160,6 +160,25 @@ def test_numbers_and_classes() -> None:
         operations.delete(store, [2])
 
 
+@pytest.mark.parametrize(
+    ("other", "areas", "note"),
+    [
+        (False, 64, "cell 1 is in 2 pieces"),
+        (True, 52, "other cells cut it into 3 pieces; the largest stayed, 8 pixels did not; cell 2 is in 2 pieces"),
+    ],
+)
+def test_a_cell_that_is_drawn_in_pieces_keeps_them(other: bool, areas: int, note: str) -> None:
+    """As by a brush that leaves the image and comes back."""
+    store = LabelStore.empty((1, 20, 20))
+    if other:
+        operations.add_cell(store, Box(0, 1, 0, 20, 2, 3), np.ones((1, 20, 1), bool))
+    mask = np.zeros((1, 20, 20), bool)
+    mask[0, 2:6, :8] = mask[0, 12:16, 10:18] = True
+    edit = operations.add_cell(store, Box(0, 1, 0, 20, 0, 20), mask)
+    assert store.table["area"][edit.added].tolist() == [areas]
+    assert edit.note == note
+
+
 def test_a_cell_that_was_changed_by_hand_has_no_score_and_its_pieces_keep_its_class() -> None:
     labels = np.zeros((1, 40, 40), np.int32)
     labels[0, 10:20, 5:35], labels[0, 25:35, 5:35] = 1, 2

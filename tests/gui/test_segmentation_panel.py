@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -16,7 +17,7 @@ from cellpose import dynamics, weights
 from cellpose.gui.controllers._segmentation import allowed_channels
 from cellpose.gui.model import Flows
 from cellpose.gui.views._window import Window
-from hand import Modifier, draw, entry, key, press
+from hand import Modifier, click, draw, entry, key, press
 
 SIDE = 120
 
@@ -82,6 +83,34 @@ def test_cells_drawn_by_hand_survive_a_threshold(flowing: Window, qtbot: Any) ->
     assert flowing.session.cell_count() == 3, "the three above the threshold, and no other"
 
 
+def test_cells_removed_by_hand_stay_away(flowing: Window, qtbot: Any) -> None:
+    session, settings = flowing.session, flowing.session.settings
+    settings.cellprob_threshold = 0.5
+    rest(flowing, qtbot)
+    click(flowing, 90, 90, keys=Modifier.ControlModifier)
+    assert session.cell_count() == 3
+    for threshold, count in ((0.25, 3), (1.5, 3), (2.5, 2), (0.5, 3)):  # at 1.5 its flows have no cell there
+        settings.cellprob_threshold = threshold
+        session.segmentation.live.settle()
+        rest(flowing, qtbot)
+        assert session.cell_count() == count
+    while session.cell_count() < 4:
+        session.undo()
+    settings.cellprob_threshold = 0.25
+    rest(flowing, qtbot)
+    assert session.cell_count() == 4, "taken back"
+    click(flowing, 90, 90, keys=Modifier.ControlModifier)
+    settings.keep_corrected = False
+    settings.cellprob_threshold = 0.5
+    rest(flowing, qtbot)
+    assert session.cell_count() == 4
+    settings.keep_corrected = True
+    session.clear()
+    settings.cellprob_threshold = 0.25
+    rest(flowing, qtbot)
+    assert session.cell_count() == 4, "begun anew"
+
+
 def test_percentiles_that_make_no_sense_are_red_and_refused(filled: Window) -> None:
     panel = filled.panel.segmentation
     before = list(filled.session.view.levels)
@@ -141,6 +170,26 @@ def test_the_run_button_cancels_and_says_until_when(
     run.click()
     rest(filled, qtbot)
     assert filled.panel.segmentation.count.text() == "0 ROIs"
+
+
+def test_thresholds_changed_during_a_run_act_on_its_result(
+    flowing: Window, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, flows, go = flowing.session, flowing.session.document.flows, threading.Event()
+
+    def evaluate(*_image: Any, cellprob_threshold: float, **_options: Any) -> tuple[Any, ...]:
+        masks = dynamics.resize_and_compute_masks(flows.dP, flows.cellprob, cellprob_threshold=cellprob_threshold)
+        assert go.wait(20)
+        return masks, [np.zeros((SIDE, SIDE, 3), np.uint8), flows.dP, flows.cellprob], None
+
+    network = SimpleNamespace(model_name="slow", diam_labels=30.0, eval=evaluate)
+    monkeypatch.setattr(session.segmentation, "_loaded", lambda *_: network)
+    session.document.flows = None
+    session.segmentation.run()
+    session.settings.cellprob_threshold = 2.5
+    go.set()
+    rest(flowing, qtbot)
+    assert session.cell_count() == 2
 
 
 def test_a_run_that_fails_is_told(filled: Window, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:

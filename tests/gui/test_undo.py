@@ -161,6 +161,18 @@ def test_segmentation_clearing_and_loading(opened: Window, folder: Path, qtbot: 
         assert document.flows is known
 
 
+def test_what_an_edit_led_to_is_not_told_again_when_it_is_undone(many: object) -> None:
+    session, told = many.session, []
+    session.told.connect(told.append)
+    session.document.select([1, 16])
+    session.cells.merge()
+    assert told == ["cell 1 is in 2 pieces"]
+    session.undo()
+    assert len(told) == 1
+    session.redo()
+    assert told[1:] == ["cell 1 is in 2 pieces"]
+
+
 def test_flows_of_the_last_runs_only_are_kept(opened: Window, qtbot: object) -> None:
     document, masks = opened.session.document, np.zeros((SIDE, SIDE), np.int32)
     for number in range(5):

@@ -316,6 +316,10 @@ def test_a_click_adds_the_cell_of_3d_flows(window: Window, qtbot: object) -> Non
     click(window, 30, 20, keys=Modifier.ShiftModifier)
     until_idle(window, qtbot)
     assert session.cell_count() == 0
+    for column in (24, 50):  # sooner than the first cell is found
+        click(window, 30, column)
+    until_idle(window, qtbot)
+    assert session.cell_count() == 2
 
 
 def test_a_cell_that_goes_on_beyond_what_is_looked_at_is_found_whole() -> None:

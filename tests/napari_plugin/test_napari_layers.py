@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from cellpose import io
 from cellpose.dynamics import masks_to_flows
 from cellpose.errors import AxesError, InputError, OptionError
 from cellpose.napari import _files, _samples
-from cellpose.napari._click import cell_at
+from cellpose.napari._click import Clicks, cell_at
 from cellpose.napari._layers import Source, check_axes, guess_axes, is_large, sources, take
 from cellpose.napari._measuring import images_of, measure_labels
 from cellpose.napari._results import KEY, Found, finder_at, is_edited, layer_tuples, masks_anew
@@ -165,6 +166,38 @@ def test_a_click_adds_a_cell_and_removes_one() -> None:
     assert not labels.any()
 
 
+@pytest.mark.parametrize(
+    ("button", "modifiers", "active", "mode", "n"),
+    [
+        (1, (), True, "pan_zoom", 1),
+        (2, (), True, "pan_zoom", 2),
+        (1, ("Control",), True, "pan_zoom", 2),
+        (1, (), False, "pan_zoom", 2),
+        (1, (), True, "paint", 2),
+    ],
+)
+def test_only_plain_left_clicks_on_the_layer_count(
+    button: int, modifiers: Any, active: bool, mode: str, n: int
+) -> None:
+    found = two_cells()
+    layer = labels_layer(found.masks.copy(), "cells", metadata={KEY: {"found": found}})
+    layer.world_to_data = lambda position: position
+    layer.data_setitem = layer.data.__setitem__
+    layers = SimpleNamespace(selection=SimpleNamespace(active=None))
+    viewer = SimpleNamespace(mouse_drag_callbacks=[], layers=layers)
+    Clicks(viewer, lambda: layer, lambda: 0.0, lambda _text: None).turn(True)
+    assert layers.selection.active is layer
+    assert layer.mode == "pan_zoom"
+    layer.mode = mode
+    if not active:
+        layers.selection.active = "shapes"
+    position = tuple(int(side[0]) for side in np.nonzero(found.masks))
+    press = SimpleNamespace(type="mouse_press", button=button, modifiers=modifiers, position=position)
+    for _ in viewer.mouse_drag_callbacks[0](viewer, press):
+        press.type = "mouse_release"
+    assert len(np.unique(layer.data[layer.data > 0])) == n
+
+
 def test_seg_files_come_back_with_their_flows(tmp_path: Path) -> None:
     found = two_cells()
     data, keywords, _ = layer_tuples(found.shaped((1, 40, 60)), {})[0]
@@ -182,6 +215,50 @@ def test_seg_files_come_back_with_their_flows(tmp_path: Path) -> None:
     assert kept.is_live
     np.testing.assert_allclose(kept.dP, found.dP, atol=1e-6)
     assert kept.model == "m"
+
+
+def file_of_the_window(path: Path) -> Path:
+    labels = np.zeros((20, 30), np.uint16)
+    for number in (1, 2, 3):
+        labels[5:12, 9 * number - 7 : 9 * number] = number
+    regions, changes = [np.array([[0, 1, 1], [0, 5, 5], [0, 1, 5]])], [["now", "added mask", [[1], [2]]]]
+    of_cells = {"ismanual": np.array([True, False, False]), "checked": np.array([False, True, True])}
+    more = {"classes": np.array([1, 2, 3]), "class_names": {"names": ["immune"]}, "manual_changes": changes}
+    content = io.seg_content(labels, None, path.parent / "a.png")
+    io.write_seg(path, content | of_cells | more | {io.IGNORED_KEY: regions})
+    return path
+
+
+def test_the_work_of_a_person_stays_in_a_file(tmp_path: Path) -> None:
+    path = file_of_the_window(tmp_path / "a_seg.npy")
+    before = io.load_npy(path)
+    labels, keywords, _ = next(layer for layer in _files.read(path) if layer[2] == "labels")
+    for _ in range(2):
+        _files.write_labels(str(path), labels, keywords)
+        after = io.load_npy(path)
+        for key in ("ismanual", "checked", "classes", "class_names", "manual_changes", io.IGNORED_KEY):
+            np.testing.assert_equal(after[key], before[key])
+    labels[labels == 2] = 0
+    labels[4, 23] = 3
+    labels[15:18, 15:18] = 4
+    _files.write_labels(str(path), labels, keywords)
+    after = io.load_npy(path)
+    assert after["ismanual"].tolist() == [True, False, True, True]
+    assert after["checked"].tolist() == [False, False, True, False]
+    assert after["classes"].tolist() == [1, 0, 3, 0]
+    assert os.listdir(tmp_path) == ["a_seg.npy"]
+
+
+def test_a_file_with_the_work_of_a_person_is_kept(tmp_path: Path) -> None:
+    path = file_of_the_window(tmp_path / "a_seg.npy")
+    drawn = np.zeros((20, 30), np.uint8)
+    drawn[2:5, 2:5] = 1
+    _files.write_labels(str(path), drawn, {"metadata": {}})
+    assert io.read_seg(tmp_path / "a_seg_kept.npy").count == 3
+    labels, keywords, _ = _files.read(path)[0]
+    file_of_the_window(path)  # the window has saved it meanwhile
+    _files.write_labels(str(path), labels, keywords)
+    assert io.read_seg(tmp_path / "a_seg_kept1.npy").count == 3
 
 
 def test_other_files_and_labels_are_left_alone(tmp_path: Path) -> None:

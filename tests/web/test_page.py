@@ -125,6 +125,10 @@ def test_a_run_that_is_cancelled_leaves_no_progress(told):
     assert told["leftover"] is False
 
 
+def test_images_removed_during_a_run_stay_away(told):
+    assert told["removed"] == [False, False, False]
+
+
 def test_it_has_no_faults_and_can_be_read_by_everyone(told):
     assert told["faults"] == []
     assert told["axe"] == []

@@ -7,7 +7,7 @@ import { fillHolesAndRemoveSmall } from "../src/compute/labels";
 import { type DynamicsKernels, MaskFinder } from "../src/compute/masks";
 import { prepare, resize } from "../src/compute/preparation";
 import { readSafetensors } from "../src/compute/safetensors";
-import { stepsAt } from "../src/compute/segment";
+import { Cancelled, type Engine, flowsOf, stepsAt } from "../src/compute/segment";
 import { Tiles } from "../src/compute/tiles";
 import { fixtures, kernels, numbers } from "./fixtures";
 
@@ -111,6 +111,23 @@ describe("tiles", () => {
       expect(difference(found, numbers(blended))).toBeLessThan(1e-6);
     });
   }
+});
+
+describe("a run", () => {
+  it("that is stopped leaves no tile running", async () => {
+    let [busy, stopped] = [0, false];
+    const run: Engine["run"] = async (_tile, rows, columns) => {
+      const wait = busy++ ? 30 : 1; // milliseconds; the first tile is done early
+      await new Promise((done) => setTimeout(done, wait));
+      [busy, stopped] = [busy - 1, true];
+      return new Float32Array(3 * rows * columns);
+    };
+    const engine: Engine = { kind: "wasm", channels: 2, diamMean: 30, diamLabels: 30, together: 3, run, close: () => {} };
+    const picture = { planes: [Float32Array.from({ length: 500 * 500 }, (_, n) => n % 7)], rows: 500, columns: 500 };
+    const options = { channels: { cells: 0, nuclei: 0 }, diameter: null, invert: false };
+    await expect(flowsOf(engine, picture, options, false, () => {}, () => stopped)).rejects.toThrow(Cancelled);
+    expect(busy).toBe(0);
+  });
 });
 
 describe("the network", () => {

@@ -15,7 +15,7 @@ const flags = [
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: flags });
 const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
 const page = await context.newPage();
-const told = { counts: {}, faults: [], elsewhere: [], axe: [], offline: null, leftover: null, engine: "" };
+const told = { counts: {}, faults: [], elsewhere: [], axe: [], offline: null, leftover: null, removed: null, engine: "" };
 page.on("console", (message) => message.type() === "error" && told.faults.push(message.text()));
 page.on("pageerror", (error) => told.faults.push(String(error)));
 context.on("request", (request) => {
@@ -54,7 +54,14 @@ await page.click("#cancel");
 await page.waitForFunction(() => !document.querySelector("#segment").disabled, null, { timeout: 60_000 });
 await page.waitForTimeout(500);
 told.leftover = await page.isVisible("#running");
+// nor do images that are removed during their run come back
+await page.setInputFiles("#files", Array(2).fill(images[0]));
+await page.waitForFunction(() => document.querySelectorAll(".image").length === 3);
+await page.click("#segment-all");
+await page.waitForFunction(() => /Segmenting 1/.test(document.querySelector("#running-text").textContent));
 await page.click("#clear");
+await page.waitForFunction(() => !document.querySelector("#segment-all").disabled, null, { timeout: 60_000 });
+told.removed = [await page.isVisible("#running"), await page.isVisible("#viewer"), await page.isVisible("#results")];
 for (const image of images) {
   told.counts[basename(image)] = await segment(image);
   await download("#downloads >> text=TIFF");

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from cellpose import io
-from cellpose._machine.writing import replacing_by_name
 from cellpose.cli._images import name_of
 from cellpose.cli._model import SegmentedImage
-from cellpose.errors import CellposeError, OptionError
+from cellpose.errors import OptionError
 
 logger = logging.getLogger("cellpose.cli")
 
@@ -253,22 +251,8 @@ def _save_seg(paths: io.OutputPaths, file: Path, result: SegmentedImage, model: 
     if result.masks_restored is not None:
         content["masks_restore"] = result.masks_restored
     target = _in_place(_seg_npy(paths))
-    _keep_work(target)
+    kept = io.keep_work(target)
+    if kept is not None:
+        logger.warning(f"{target.name} held cells that a person drew, checked or linked; it is kept as {kept.name}")
     io.write_seg(target, content)
     return target
-
-
-def _keep_work(path: Path) -> None:
-    """Copy a ``_seg.npy`` with a person's work, which this run replaces, to a name that nothing has."""
-    if not path.is_file():
-        return
-    try:
-        kept = io.read_seg(path, without=("masks", "outlines", "flows", "img", "img_restore", "masks_restore")).by_hand
-    except CellposeError:  # nobody can have work in what cannot be read
-        return
-    if not kept:
-        return
-    copy = io.name_to_keep(path)
-    with replacing_by_name(copy) as temporary:
-        shutil.copyfile(path, temporary)
-    logger.warning(f"{path.name} held cells that a person drew, checked or linked; it is kept as {copy.name}")

@@ -63,7 +63,7 @@ from cellpose.io._read import imread, imread_2D, open_image, read_image
 from cellpose.io._results import save_masks
 from cellpose.io._rois import save_rois, write_rois
 from cellpose.io._scratch import is_large, roomy_zeros
-from cellpose.io._seg import VIEWS, Segmentation, name_to_keep, read_seg, write_seg
+from cellpose.io._seg import VIEWS, Segmentation, keep_work, name_to_keep, read_seg, write_seg
 from cellpose.io._seg_content import seg_content
 from cellpose.io._training_data import load_file_list, load_images_labels, load_train_test_data
 from cellpose.io._write import check_dir, imsave, smallest_labels, write_ome_tiff, write_text, write_tiff
@@ -111,6 +111,7 @@ __all__ = [
     "is_large",
     "is_result",
     "is_zarr",
+    "keep_work",
     "labels_group",
     "load_dax",
     "load_file_list",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose._machine.reading import reading
-from cellpose.errors import FileReadError, InputError
+from cellpose._machine.writing import replacing_by_name
+from cellpose.errors import CellposeError, FileReadError, InputError
 from cellpose.io._ignored import IGNORED_KEY
 from cellpose.io._npy import load_npy, write_npy_object
 from cellpose.io._write import PathLike
 
-__all__ = ["VIEWS", "Segmentation", "name_to_keep", "read_seg", "write_seg"]
+__all__ = ["VIEWS", "Segmentation", "keep_work", "name_to_keep", "read_seg", "write_seg"]
 
 Array = npt.NDArray[Any]
 
@@ -127,6 +129,22 @@ def name_to_keep(path: Path) -> Path:
     """A name beside a ``_seg.npy`` that no file has: ``_seg_kept.npy``, else ``_seg_kept1.npy`` and so on."""
     names = (f"{path.stem}_kept{number or ''}.npy" for number in itertools.count())
     return next(kept for kept in map(path.with_name, names) if not kept.exists())
+
+
+def keep_work(path: Path) -> Path | None:
+    """Copy a ``_seg.npy`` with a person's work, which is about to be replaced; return the copy, None if not needed."""
+    if not path.is_file():
+        return None
+    try:
+        kept = read_seg(path, without=("masks", "outlines", "flows", "img", "img_restore", "masks_restore")).by_hand
+    except CellposeError:  # nobody can have work in what cannot be read
+        return None
+    if not kept:
+        return None
+    copy = name_to_keep(path)
+    with replacing_by_name(copy) as temporary:
+        shutil.copyfile(path, temporary)
+    return copy
 
 
 def read_seg(path: PathLike, without: Collection[str] = ()) -> Segmentation:

@@ -79,10 +79,23 @@ class Clicks:
             callbacks.append(self._pressed)
             layer = self._layer()
             if layer is not None:
+                self._viewer.layers.selection.active = layer
                 layer.mode = "pan_zoom"
-            self._tell("click on the background to add the cell there, on a cell to remove it; Ctrl+Z undoes")
+            self._tell(
+                "while the layer of cells is selected, click on the background to add the cell there, on a cell to "
+                "remove it; Ctrl+Z undoes"
+            )
+
+    def _is_meant(self, event: Any) -> bool:
+        """Whether a press is not one for napari's tools, menus or other layers."""
+        layer = self._layer()
+        active = self._viewer.layers.selection.active
+        ours = layer is None or (active is layer and layer.mode == "pan_zoom")
+        return bool(ours and event.button == 1 and not event.modifiers)
 
     def _pressed(self, _viewer: Any, event: Any) -> Generator[None, None, None]:
+        if not self._is_meant(event):
+            return
         dragged = False
         yield
         while event.type == "mouse_move":

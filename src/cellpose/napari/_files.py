@@ -8,16 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cellpose import io
 from cellpose.errors import CellposeError, InputError
-from cellpose.napari._results import KEY, Found, LayerData, layer_tuples
+from cellpose.napari._results import KEY, Found, LayerData, checksum, layer_tuples
 from cellpose.napari._settings import SegmentSettings
 
 __all__ = ["get_reader", "read", "write_labels"]
 
 PathLike = str | os.PathLike[str]
 _ENDING = "_seg.npy"
+
+# What a person puts into a file with the window: for each cell, and for the image.
+_OF_CELLS = ("ismanual", "checked", "classes", "links")
+_OF_IMAGE = ("class_names", "manual_changes", "planes", io.IGNORED_KEY)
+_SAME = 0.5  # overlap (IoU) from which a cell is still the one with this number in the file
+
+# Files as they were when they were last read or written here: others may have put work into them since.
+_seen: dict[Path, tuple[int, int] | None] = {}
 
 
 def get_reader(path: PathLike | Sequence[PathLike]) -> Callable[[Any], list[LayerData]] | None:
@@ -39,6 +48,7 @@ def read(path: PathLike | Sequence[PathLike]) -> list[LayerData]:
 
 
 def _read(path: Path) -> list[LayerData]:
+    _seen[path.resolve()] = _state(path)
     seg = io.read_seg(path)
     name = path.name[: -len(_ENDING)]
     dP, cellprob = seg.dP, seg.cellprob
@@ -52,7 +62,8 @@ def _read(path: Path) -> list[LayerData]:
     for _, keywords, kind in layers:
         keywords["visible"] = kind == "labels"
         if kind == "labels":
-            keywords["metadata"][KEY]["filename"] = seg.filename
+            known = {key: seg.content[key] for key in (*_OF_CELLS, *_OF_IMAGE) if key in seg.content}
+            keywords["metadata"][KEY] |= {"filename": seg.filename, "file": path.resolve(), "by_hand": known}
     return [*_image_of(path, seg, name), *layers]
 
 
@@ -72,7 +83,9 @@ def _image_of(path: Path, seg: io.Segmentation, name: str) -> list[LayerData]:
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as ``<name>_seg.npy``, with the flows kept in it.
+    """Write a Labels layer as ``<name>_seg.npy``, with the flows kept in it and a person's work on its cells.
+
+    A file with a person's work from elsewhere is kept as ``<name>_seg_kept.npy``.
 
     Parameters
     ----------
@@ -112,8 +125,55 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     diameter = found.settings.diameter if isinstance(found, Found) and found.settings.diameter else float("nan")
     model = found.model if isinstance(found, Found) else None
     content = io.seg_content(labels.reshape(shape), flows, filename, diameter=diameter, model=model)
+    content |= _by_hand(content["masks"], known)
+    place = target.resolve()
+    if known.get("file") != place or _seen.get(place) != _state(target):
+        io.keep_work(target)
     io.write_seg(target, content)
+    _seen[place] = _state(target)
     return [str(target)]
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Changes when the file is written; None: there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _by_hand(labels: npt.NDArray[Any], known: dict[str, Any]) -> dict[str, Any]:
+    """What a person put into the file that a layer came from, for the cells as they are now; none for other layers.
+
+    Cells drawn or changed in napari are a person's, too.
+    """
+    before, found = known.get("by_hand"), known.get("found")
+    if before is None or not isinstance(found, Found) or found.masks.size != labels.size:
+        return {}
+    old = found.masks.reshape(labels.shape)
+    n_old, n_new = int(old.max(initial=0)), int(labels.max(initial=0))
+    areas_old, areas, both = (
+        np.bincount(pixels.ravel(), minlength=max(n_old, n_new) + 1) for pixels in (old, labels, labels[labels == old])
+    )
+    union = areas_old + areas - both
+    same = (both > 0) & (both >= _SAME * union)
+    values: dict[str, npt.NDArray[Any]] = {}
+    for key in _OF_CELLS:
+        known_values = before.get(key)
+        if isinstance(known_values, np.ndarray) and known_values.shape == (n_old,) and known_values.dtype.kind in "biu":
+            values[key] = np.zeros(len(same), known_values.dtype)
+            values[key][1 : n_old + 1] = known_values
+            values[key][~same] = 0
+    if "links" in values:  # the numbers of cells in earlier frames
+        linked = values["links"]
+        linked[~np.isin(linked, np.flatnonzero(same))] = 0
+    if checksum(labels.astype(np.int32)) != known.get("sum"):
+        values["ismanual"] = values.get("ismanual", np.zeros(len(same), bool)) | ((areas > 0) & (both < union))
+    return {
+        **{key: before[key] for key in _OF_IMAGE if key in before},
+        **{key: each[1 : n_new + 1] for key, each in values.items()},
+    }
 
 
 def _flows_of(found: Any, shape: tuple[int, ...]) -> list[Any]:

@@ -168,7 +168,7 @@ def layer_tuples(found: Found, placing: Mapping[str, Any], wanted: Collection[st
     if "probability" in wanted and found.cellprob is not None:
         looks = {"colormap": "magma", "contrast_limits": (-6.0, 6.0), "blending": "additive"}
         layers.append((found.cellprob, {"name": f"{name} probability", **looks, **_of_pixels(found, placing)}, "image"))
-    labels = np.ascontiguousarray(found.masks, np.int32)
+    labels = np.array(found.masks, np.int32, order="C")  # a copy: napari's tools edit it in place
     known = {KEY: {"found": found, "sum": checksum(labels)}}
     layers.append((labels, {"name": f"{name} masks", "opacity": 0.5, "metadata": known, **placing}, "labels"))
     if "outlines" in wanted:

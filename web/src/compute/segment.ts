@@ -62,9 +62,9 @@ export async function flowsOf(
   const tiles = new Tiles(...size, fewTiles);
   const sum = tiles.sum();
   const outputs: (Float32Array | undefined)[] = new Array(tiles.count);
-  let [next, added] = [0, 0];
+  let [next, added, failed] = [0, 0, false];
   const runner = async (): Promise<void> => {
-    while (next < tiles.count) {
+    while (next < tiles.count && !failed) {
       if (cancelled()) throw new Cancelled("The run was stopped.");
       const index = next++;
       outputs[index] = await engine.run(tiles.tile(stack, 2, index), tiles.tileRows, tiles.tileColumns);
@@ -76,7 +76,14 @@ export async function flowsOf(
       report(added / tiles.count);
     }
   };
-  await Promise.all(Array.from({ length: Math.min(engine.together, tiles.count) }, runner));
+  const runners = Array.from({ length: Math.min(engine.together, tiles.count) }, () =>
+    runner().catch((error: unknown) => {
+      failed = true;
+      throw error;
+    }),
+  );
+  // All of them end before an error is thrown: the next run needs every thread.
+  for (const end of await Promise.allSettled(runners)) if (end.status === "rejected") throw end.reason;
   const data = resize(sum, 3, size, [rows, columns]);
   return { data, rows, columns, scale, blank: prepared.blank, sparse: prepared.sparse };
 }

@@ -4,6 +4,7 @@ import "@app.css";
 import "./local.css";
 import { arraySource, Viewer } from "@viewer";
 import type { Channels } from "../compute/preparation";
+import { Cancelled } from "../compute/segment";
 import { type Opened, readImage } from "../files/read";
 import type { Found, MaskOptions } from "../workers/segment.worker";
 import { downloadAll, downloadsOf, type Result } from "./downloads";
@@ -22,6 +23,7 @@ const session = new Session();
 const items: Item[] = [];
 let chosen: Item | null = null;
 let running = false;
+let stopped = false; // the run that goes on is to end
 let numbers = 0;
 
 const viewer = new Viewer(find("viewer"), {
@@ -130,9 +132,19 @@ async function load(file: ArrayBuffer | null = null): Promise<void> {
   find("engine").textContent = `The network runs on ${where} of this device.`;
 }
 
+/** End the run that goes on; also before the worker has begun with the image. */
+function stop(): void {
+  stopped = true;
+  session.stop();
+}
+
+function checkStopped(): void {
+  if (stopped) throw new Cancelled("The run was stopped.");
+}
+
 async function segment(wanted: Item[]): Promise<void> {
   if (running) return;
-  running = true;
+  [running, stopped] = [true, false];
   complain("");
   refresh();
   try {
@@ -150,6 +162,7 @@ async function segment(wanted: Item[]): Promise<void> {
 }
 
 async function segmentOne(item: Item, which: string): Promise<void> {
+  checkStopped();
   const diameter = input("diameter").valueAsNumber;
   const options = {
     channels: channels(item.image), diameter: Number.isFinite(diameter) ? diameter : null, invert: input("invert").checked,
@@ -158,6 +171,7 @@ async function segmentOne(item: Item, which: string): Promise<void> {
   progress(what, 0);
   const started = performance.now();
   const found = await session.segment(item.number, item.image, options, masking(), (fraction) => progress(what, fraction));
+  checkStopped();
   take(item, found);
   find("took").textContent = `in ${((performance.now() - started) / 1000).toFixed(1)} s`;
   announce(`${many(found.count, "cell")} in ${item.image.name}`);
@@ -212,7 +226,7 @@ function note(text: string): void {
 }
 
 function progress(text: string, fraction: number): void {
-  if (!running) return; // reports of a run that was cancelled may come after its end
+  if (!running || stopped) return; // reports of a run that was cancelled may come after its end
   find("running").hidden = false;
   find("running-text").textContent = `${text}, ${Math.round(100 * fraction)} %`;
   find<HTMLProgressElement>("progress").value = fraction;
@@ -280,8 +294,12 @@ function listen(): void {
     await add([new File([await response.blob()], "nuclei_dense.png")]);
   });
   on("clear", () => {
+    stop();
     items.splice(0);
     session.forget(null);
+    complain("");
+    note("");
+    find("running").hidden = true;
     choose(null);
   });
   find<HTMLFormElement>("form").addEventListener("submit", (event) => {
@@ -289,7 +307,7 @@ function listen(): void {
     if (chosen) void segment([chosen]);
   });
   on("segment-all", () => segment([...items]));
-  on("cancel", () => session.stop());
+  on("cancel", stop);
   on("open-model", () => input("model-file").click());
   input("model-file").addEventListener("change", () => void openModel());
   on("reset", () => {
@@ -332,7 +350,7 @@ async function openModel(): Promise<void> {
   const file = input("model-file").files?.[0];
   input("model-file").value = "";
   if (!file || running) return;
-  running = true;
+  [running, stopped] = [true, false];
   complain("");
   refresh();
   try {

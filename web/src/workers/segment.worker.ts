@@ -120,9 +120,10 @@ const api = {
     const start = performance.now();
     const flows = await flowsOf(engine, picture, options, bundled, report, () => stopped);
     dynamics ??= loadDynamics();
-    keep(image, flows, new MaskFinder(await dynamics, flows));
+    const kernels = await dynamics;
+    if (stopped) throw new Cancelled("The run was stopped."); // before keeping flows of an image that may be gone
+    keep(image, flows, new MaskFinder(kernels, flows));
     const network = (performance.now() - start) / 1000;
-    if (stopped) throw new Cancelled("The run was stopped.");
     const found = masks(image, masking)!;
     found.seconds.network = network;
     return found;

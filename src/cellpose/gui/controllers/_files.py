@@ -335,7 +335,8 @@ class Files:
             document.do(operations.add_cell, box, mask)
         if opened.seg is not None:
             session.review.classes.read(opened.seg.content.get(CLASSES_KEY))
-            filtered = restore_settings(session.settings, opened.seg)
+            with session.wishes.for_this_image():
+                filtered = restore_settings(session.settings, opened.seg)
             if document.restored is not None:
                 session.view.view = "restored"
             elif filtered:

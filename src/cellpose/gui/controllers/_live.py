@@ -18,6 +18,7 @@ from cellpose.gui.controllers._stitched import StitchedFinder
 from cellpose.gui.model import Box, Document, Edit, Flows
 from cellpose.gui.model._corrections import ModelCells
 from cellpose.gui.model._provenance import Origin
+from cellpose.gui.model._removed import removed_by_hand, without_removed
 from cellpose.gui.model._scores import Scored, Scoring, score_cells, score_others, scoring_of
 
 if TYPE_CHECKING:
@@ -87,6 +88,13 @@ class _Kept(NamedTuple):
     scored: Scored
 
 
+class _Removed(NamedTuple):
+    """Pixels of the cells of these flows that a person had removed before the thresholds changed."""
+
+    flows: Flows
+    pixels: npt.NDArray[np.intp]
+
+
 class _Runs(Protocol):
     """The part of `Segmentations` used here."""
 
@@ -129,6 +137,7 @@ class LiveMasks:
         self._gesture = self._asked = 0
         self._last: tuple[int, Edit | None] = (-1, None)
         self._kept: _Kept | None = None
+        self._removed: _Removed | None = None
         for field in _LIVE:
             getattr(session.settings.events, field).connect(lambda _: self.follow())
         session.settings.events.stitch_threshold.connect(lambda _: self.follow() if self._is_stitched() else None)
@@ -156,7 +165,7 @@ class LiveMasks:
             self._session.jobs.cancel(job)
 
     def _forget(self) -> None:
-        self._kept = None
+        self._kept = self._removed = None
 
     def _make(self) -> None:
         self._stale = False
@@ -172,7 +181,9 @@ class LiveMasks:
         part = None if flows.region is None else self._runs.with_margin(document, flows.region)
         if part is None and document.is_movie:
             part = Part(frame_box(frame, document.labels.shape), frame_box(frame, document.labels.shape))
-        settings, known = self._session.settings, self._kept
+        settings, known, keeps = self._session.settings, self._kept, self._session.settings.keep_corrected
+        removed = self._removed if self._removed is not None and self._removed.flows is flows else None
+        goes_on = self._last[0] == gesture and document.history.edits[-1:] == (self._last[1],)
         stitched = self._is_stitched()
         masking = settings.masking() if stitched else settings.masking_of(document.is_volume)
         size = document.labels.shape if document.is_volume else document.labels.shape[1:]
@@ -180,17 +191,21 @@ class LiveMasks:
         wanted = flows, part, size, spacing
         beside: dict[str, Any] = {"stitch_threshold": settings.stitch_threshold or STITCHED} if stitched else {}
 
-        def work(_report: Report) -> tuple[_Kept, FoundCells]:
+        def work(_report: Report) -> tuple[_Kept, _Removed | None, FoundCells]:
             kept = known if known is not None and known[:3] == (flows, part, spacing) else _kept(*wanted)
             labels = np.ascontiguousarray(kept.finder.masks(**masking, **beside), np.int32)
             scores = kept.scored.for_cells_of(labels).scores
             origin = Origin(mark("thresholds"), flows.model, 0, {**masking, **beside})
-            return kept, FoundCells.scored(labels, scores, scoring_of(flows.model), origin, part)
+            cells = FoundCells.scored(labels, scores, scoring_of(flows.model), origin, part)
+            if not keeps or part is not None:
+                return kept, None, cells
+            gone = removed if removed is not None and goes_on else _removed_cells(document, flows, removed)
+            return kept, gone, cells._replace(labels=without_removed(cells.labels, gone.pixels))
 
-        def done(result: tuple[_Kept, FoundCells]) -> None:
-            kept, cells = result
+        def done(result: tuple[_Kept, _Removed | None, FoundCells]) -> None:
+            kept, gone, cells = result
             if document is self._session.document and document.flows_at(frame) is flows:
-                self._kept = kept
+                self._kept, self._removed = kept, gone
                 self._replace(document, part, cells, gesture, lambda edit: replaced(kept, cells, edit))
             elif self._stale:
                 self._make()
@@ -260,6 +275,16 @@ class LiveMasks:
                 document.score(edit, scored.scores[edit.labels - 1])
 
         self._session.jobs.start(self.scoring, work, done, lambda error: self._session.failed.emit(str(error)))
+
+
+def _removed_cells(document: Document, flows: Flows, before: _Removed | None) -> _Removed:
+    """The cells of these flows that a person has removed; none where all are, since the user then begins anew."""
+    nothing = np.zeros(0, np.intp)
+    loaded = bool(document.origins) and document.origins[-1].what == "load masks"
+    if document.found is None or loaded or not document.labels.count:
+        return _Removed(flows, nothing)
+    found = document.found.labels.unpacked()
+    return _Removed(flows, removed_by_hand(found, document.labels.planes, nothing if before is None else before.pixels))
 
 
 def _kept(flows: Flows, part: Part | None, size: tuple[int, ...], spacing: float) -> _Kept:

@@ -323,6 +323,9 @@ class Segmentations:
                 document.flows = found
             n = 0 if edit is None else edit.added.size
             self._session.told.emit(tr_n("{model}: {n} cell found", "{model}: {n} cells found", n, model=found.model))
+            asked, settings = cells.origin.settings, self._session.settings
+            if any(asked.get(name) != value for name, value in settings.masking().items()):
+                self.live.follow()  # thresholds were changed during the run
 
         self.put(document, part, cells, tell, flows=found)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -39,13 +42,14 @@ from cellpose.gui.controllers._thumbnails import Thumbnails
 from cellpose.gui.controllers._tour import Tour
 from cellpose.gui.controllers._training import Training
 from cellpose.gui.controllers._volumes import Volumes
+from cellpose.gui.controllers._wishes import Wishes
 from cellpose.gui.controllers.tools import Pointer
 from cellpose.gui.model import Document, Picture, SegmentationSettings, ViewState
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._choices import recall, recall_settings, remember_settings
 from cellpose.gui.model._images import MOST_CHANNELS
 from cellpose.gui.model._preferences import Preferences
-from cellpose.gui.model._view import BRUSHES, COLOR_MODES, VIEWS
+from cellpose.gui.model._view import BRUSHES, COLOR_MODES, VIEWS, ChannelLook
 
 __all__ = ["PANELS", "Session"]
 
@@ -111,6 +115,7 @@ class Session:
         recall(self.view, self.preferences)
         self.settings: SegmentationSettings = SegmentationSettings()
         self.settings.model = weights.default_model()
+        self.wishes = Wishes(self.settings)
         self.in_main = to_main
         self.warm: Callable[[Document], None] = lambda _: None
         self.dialogs: Dialogs = dialogs or NoDialogs()
@@ -144,6 +149,8 @@ class Session:
         self.slicing = Slicing(self)
         self.batch, self.thumbnails = Batch(self), Thumbnails(self)
         self.seen = (0.0, 0.0, 0.0, 0.0)
+        self._tool_work: deque[tuple[Callable[[], Any], Callable[[Any], None]]] = deque()
+        self._looks: dict[tuple[str, int], tuple[ChannelLook, ...]] = {}  # of channels, by the kind of image
         self._levels: WeakKeyDictionary[Picture, tuple[Any, list[tuple[float, float]]]] = WeakKeyDictionary()
         self.document: Document | None = None
         recall_settings(self.settings, self.preferences, self.models.is_here)
@@ -151,7 +158,7 @@ class Session:
 
     def remember(self) -> None:
         """Save the preferences for the next start."""
-        remember_settings(self.settings, self.preferences)
+        remember_settings(self.wishes.settings(), self.preferences)
 
     def _connect(self) -> None:
         """Connect field changes to their effects."""
@@ -164,8 +171,26 @@ class Session:
             event.connect(lambda _: self._check_channels())
 
     def _in_background(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Run slow work of a tool in the background; a new request replaces the one before."""
-        self.jobs.start("tool", lambda _report: work(), done, lambda error: self.failed.emit(str(error)))
+        """Run slow work of a tool in the background, after the work that it asked for before."""
+        self._tool_work.append((work, done))
+        if self.jobs.running("tool") is None:
+            self._next_tool_work()
+
+    def _next_tool_work(self) -> None:
+        if not self._tool_work:
+            return
+        work, done = self._tool_work.popleft()
+
+        def then(report: Callable[[Any], None], result: Any) -> None:
+            report(result)
+            self._next_tool_work()
+
+        self.jobs.start(
+            "tool",
+            lambda _report: work(),
+            partial(then, done),
+            partial(then, lambda error: self.failed.emit(str(error))),
+        )
 
     def open_array(
         self, stack: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None, path: Path | None = None, **facts: Any
@@ -184,6 +209,7 @@ class Session:
         for job in (self.segmentation.name, self.segmentation.sizing, self.filters.job, self.restoration.job):
             self.jobs.cancel(job)
         self.segmentation.live.cancel()
+        self._tool_work.clear()
         before = self.document
         if self.document is not None:
             self.document.told.disconnect()
@@ -192,14 +218,24 @@ class Session:
         document.restored_changed.connect(self._see_what_is_there)
         self.pointer.open(document)
         self.volumes.open(document)
-        if before is None or _usual_color(before.picture) != _usual_color(document.picture):
-            self.view.color = _usual_color(document.picture)
+        self._look_at(None if before is None else before.picture, document.picture)
+        self.wishes.restore()
         self._see_what_is_there()
         self._check_channels()
         self.opened.emit(document)
         return document
 
     # --- what is seen ---
+
+    def _look_at(self, before: Picture | None, picture: Picture) -> None:
+        """For an image of another kind: its usual colors, and channels as they were when one was last seen."""
+        kind = _usual_color(picture), picture.n_channels
+        if before is None or kind[0] != _usual_color(before):
+            self.view.color = kind[0]
+        if before is not None and kind != (_usual_color(before), before.n_channels):
+            self._looks[_usual_color(before), before.n_channels] = self.view.channels
+            plain = tuple(replace(look, on=True, gamma=1.0) for look in self.view.channels)
+            self.view.channels = self._looks.get(kind, plain)
 
     @property
     def removing(self) -> bool:
@@ -262,7 +298,7 @@ class Session:
         self._adjust()
 
     def _check_channels(self) -> None:
-        """Limit the channels to those that the image and the model have."""
+        """Limit the channels to those that the image and the model have; the wish stays for other images."""
         if self.document is None:
             return
         wanted, settings = self.settings.channels, self.settings
@@ -270,7 +306,8 @@ class Session:
         if allowed != wanted:
             if self.document.stack.shape[1] == 2 and 3 in wanted:
                 self.told.emit(tr("the image has two channels, red and green: blue was replaced"))
-            settings.channels = allowed
+            with self.wishes.for_this_image():
+                settings.channels = allowed
 
     def next_color(self, by: int = 1) -> None:
         """Switch to the next color mode, or the one before."""

@@ -331,7 +331,7 @@ class Document:
         if prepared.edit is None:
             edit = self.history.undo(moved=True) if prepared.back else self.history.redo(moved=True)
             self._set_beside(edit, after=not prepared.back)
-            return self._tell(edit)
+            return self._tell(edit, undone=prepared.back)
         if prepared.over is not None:
             self._set_beside(self.history.undo(moved=True), after=False)
         return self._record(prepared.edit, beside)
@@ -354,7 +354,7 @@ class Document:
         """Undo the last edit."""
         edit = self.history.undo()
         self._set_beside(edit, after=False)
-        return self._tell(edit, otherwise=tr("nothing to undo"))
+        return self._tell(edit, otherwise=tr("nothing to undo"), undone=True)
 
     def redo(self) -> Edit | None:
         """Redo the last undone edit."""
@@ -372,7 +372,7 @@ class Document:
         for edit in runs[: -1 if self.is_movie else -_RUNS]:
             del edit.beside["flows"]
 
-    def _tell(self, edit: Edit | None, otherwise: str = "") -> Edit | None:
+    def _tell(self, edit: Edit | None, otherwise: str = "", *, undone: bool = False) -> Edit | None:
         if edit is None:
             self.told.emit(otherwise)
             return None
@@ -380,6 +380,6 @@ class Document:
         self.select(self._selection)  # those that still exist
         self.edited.emit(edit)
         self.changed.emit(edit.box)
-        if edit.note:
+        if edit.note and not undone:  # what the edit led to is gone with it
             self.told.emit(edit.note)
         return edit

@@ -54,6 +54,8 @@ def add_cell(
 ) -> Edit:
     """Add a cell: the pixels of a mask that belong to no other cell or, with ``over_others``, all of them.
 
+    Of each piece of the mask the largest part stays that other cells leave.
+
     Parameters
     ----------
     store
@@ -73,7 +75,8 @@ def add_cell(
         If fewer than ``FEWEST_PIXELS`` pixels are free.
     """
     free = pieces_of(mask if over_others else mask & (store.planes[box.slices] == 0))
-    pixels = int(np.count_nonzero(free[0])) if free else 0
+    own = _one_of_each(mask, free)
+    pixels = sum(int(np.count_nonzero(piece)) for piece in own)
     if pixels < FEWEST_PIXELS:
         message = tr(
             "the cell would have {pixels} free pixels, at least {FEWEST_PIXELS} are needed; it was not drawn",
@@ -81,17 +84,29 @@ def add_cell(
             FEWEST_PIXELS=FEWEST_PIXELS,
         )
         raise EditRefusedError(message)
-    lost = sum(int(np.count_nonzero(piece)) for piece in free[1:])
-    note = (
-        tr("other cells cut it into {n} pieces; the largest stayed, {lost} pixels did not", n=len(free), lost=lost)
-        if lost
-        else ""
-    )
-    cell = store.next_id
-    around, after, new, notes = _without(store, box, free[0], None, first_new=cell + 1)
-    after[box.within(around)][free[0]] = cell
-    own = {cell: facts or _BY_HAND}
-    return store.write(name, [(around, after)], {**new, **own}, "; ".join([note, *notes] if note else notes))
+    cell, lost = store.next_id, sum(int(np.count_nonzero(piece)) for piece in free) - pixels
+    told = []
+    if lost:
+        told.append(
+            tr("other cells cut it into {n} pieces; the largest stayed, {lost} pixels did not", n=len(free), lost=lost)
+        )
+    if len(own) > 1:
+        told.append(tr("cell {cell} is in {n} pieces", cell=cell, n=len(own)))
+    stays = np.logical_or.reduce(own)
+    around, after, new, notes = _without(store, box, stays, None, first_new=cell + 1)
+    after[box.within(around)][stays] = cell
+    return store.write(name, [(around, after)], {**new, cell: facts or _BY_HAND}, "; ".join([*told, *notes]))
+
+
+def _one_of_each(mask: Mask, free: list[Mask]) -> list[Mask]:
+    """Of the free pieces of a mask, from the largest on, the first in each piece of the mask itself."""
+    if len(free) < 2:
+        return free
+    drawn = pieces_of(mask)
+    if len(drawn) == 1:
+        return free[:1]
+    inside = ([part for part in free if (part & piece).any()][:1] for piece in drawn)
+    return [part for parts in inside for part in parts]
 
 
 def delete(store: LabelStore, cells: Iterable[int]) -> Edit:

@@ -123,6 +123,9 @@ class SegmentationPanel(Group):
         self.niter.blank = 0.0
         self.niter.setToolTip(tr("steps along the flows; 0: from the diameter; more for long cells"))
         self.keep = check_box(tr("keep cells corrected by hand"), settings, "keep_corrected")
+        self.keep.setToolTip(
+            tr("cells that you drew, changed, checked or classified stay; thresholds do not bring back removed cells")
+        )
         form.addRow(tr("flow threshold"), self.flow)
         form.addRow(tr("cellprob threshold"), self.cellprob)
         form.addRow(tr("min size (pixels)"), self.min_size)
