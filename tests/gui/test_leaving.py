@@ -1,0 +1,84 @@
+"""Another image is opened, or the window is closed: what was begun on the open image is finished, kept, or told of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cellpose import io
+from cellpose.gui.controllers import _steps
+from cellpose.gui.model import _operations as operations
+from cellpose.gui.views._window import Window
+from hand import draw, drop, until_open
+
+SIDE = 120
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the images a.png and b.png."""
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((SIDE, SIDE), np.uint8))
+    return tmp_path
+
+
+@pytest.fixture
+def told(window: Window) -> list[str]:
+    """The messages of the window."""
+    texts: list[str] = []
+    for signal in (window.session.told, window.session.failed):
+        signal.connect(lambda text: texts.append(text))
+    return texts
+
+
+def cells_in(folder: Path, name: str) -> int:
+    return int(io.read_seg(folder / f"{name}_seg.npy").masks.max(initial=0))
+
+
+@pytest.mark.parametrize("to", ["b.png", "a.png", ""])
+def test_a_step_in_the_background_is_finished_and_saved(
+    window: Window, folder: Path, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    drop(window, folder / "a.png")
+    session = window.session
+    draw(window, 30, 30, 12)
+    draw(window, 80, 80, 12)
+    session.files.autosave.settle()
+    monkeypatch.setattr(_steps, "_MOST_CELLS", 0)
+    session.steps.change(session.document, operations.delete, [1])
+    session.steps.change(session.document, operations.grow, [2], 1)  # waits for the first
+    assert session.jobs.running("step") is not None
+    if not to:
+        window.close()
+    else:
+        drop(window, folder / to)
+        drop(window, folder / "a.png")
+        assert [edit.name for edit in session.document.history.edits[-2:]] == ["remove cell", "grow"]
+        assert session.cell_count() == 1
+    assert cells_in(folder, "a") == 1
+
+
+def test_strokes_that_wait_for_enter_become_a_cell(window: Window, folder: Path, told: list[str]) -> None:
+    window.session.view.single_stroke = False
+    for way in (lambda: drop(window, folder / "b.png"), lambda: drop(window, folder / "a.png"), window.close):
+        drop(window, folder / "a.png")
+        count = window.session.cell_count()
+        draw(window, 20 + 35 * count, 30, 12)
+        assert window.session.cell_count() == count
+        way()
+        assert told.pop() == "the strokes that waited for Enter became a cell"
+        assert cells_in(folder, "a") == count + 1
+
+
+def test_strokes_that_make_no_cell_are_told(window: Window, folder: Path, told: list[str]) -> None:
+    window.session.view.single_stroke = False
+    drop(window, folder / "a.png")
+    draw(window, 30, 30, 3, share=0.1)
+    assert window.session.pointer.words[0] == "strokes wait"
+    window.session.files.go(1)
+    until_open(window)
+    assert "too few for a cell" in told[-1]
+    assert window.session.pointer.words[0] != "strokes wait"
