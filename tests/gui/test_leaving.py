@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from cellpose import io
 from cellpose.gui.controllers import _steps
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.views._window import Window
-from hand import draw, drop, until_open
+from hand import click, draw, drop, hover, until_open
 
 SIDE = 120
 
@@ -82,3 +83,22 @@ def test_strokes_that_make_no_cell_are_told(window: Window, folder: Path, told: 
     until_open(window)
     assert "too few for a cell" in told[-1]
     assert window.session.pointer.words[0] != "strokes wait"
+
+
+def test_a_run_that_is_stopped_is_told(window: Window, folder: Path, told: list[str]) -> None:
+    drop(window, folder / "a.png")
+    go_on = threading.Event()
+    window.session.jobs.start("segment", lambda _: go_on.wait(20), lambda _: None, lambda _: None)
+    drop(window, folder / "b.png")
+    go_on.set()
+    assert told[-1] == "the run on a.png was stopped because an image was opened; start it again there"
+    drop(window, folder / "a.png")
+    assert len(told) == 1
+
+
+def test_a_stroke_that_is_given_up_is_told(window: Window, folder: Path, told: list[str]) -> None:
+    drop(window, folder / "a.png")
+    click(window, 30, 30, "RightButton")
+    hover(window, 50, 50)
+    drop(window, folder / "b.png")
+    assert told[-1].startswith("the unfinished stroke on a.png was stopped")
