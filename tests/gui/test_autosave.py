@@ -100,7 +100,7 @@ def test_a_saved_file_and_the_edits_after_it(image: Path) -> None:
     first.document.do(operations.delete, [1])  # cell 2 becomes label 1 of the file
     first.files.save()
     wait_for_jobs(first)
-    assert first.document.history.is_saved
+    assert first.document.is_saved
     square(first, 5, 40)
     expected = first.document.labels.planes.copy()
     assert int(io.read_seg(image.with_name("cells_seg.npy")).masks.max()) == 1
@@ -194,10 +194,68 @@ def test_an_edit_during_a_save_is_saved_without_another_edit(image: Path, monkey
     time.sleep(0.2)  # the hand rests while the file is still being written
     go_on.set()
     end = time.monotonic() + 10
-    while not made.document.history.is_saved and time.monotonic() < end:
+    while not made.document.is_saved and time.monotonic() < end:
         time.sleep(0.01)
     wait_for_jobs(made)
     assert int(io.read_seg(image.with_name("cells_seg.npy")).masks.max()) == 2
+
+
+def test_another_edit_in_place_of_one_that_is_being_saved_is_saved(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, begun, go_on = io.write_seg, threading.Event(), threading.Event()
+
+    def slowly(*args: object) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        write(*args)
+
+    monkeypatch.setattr(io, "write_seg", slowly)
+    monkeypatch.setattr(_autosave, "_REST_S", 0.05)
+    made = session()
+    made.files.open(image)
+    square(made, 5, 5)
+    assert begun.wait(10)
+    made.undo()
+    square(made, 30, 30)
+    go_on.set()
+    end = time.monotonic() + 10
+    while not made.document.is_saved and time.monotonic() < end:
+        time.sleep(0.01)
+    wait_for_jobs(made)
+    assert io.read_seg(image.with_name("cells_seg.npy")).masks[30:40, 30:40].all()
+
+
+def test_names_of_classes_are_saved_without_an_edit(image: Path) -> None:
+    made = session()
+    made.review.classes[0].rename("a name of before")
+    made.files.open(image)
+    assert made.document.is_saved
+    made.review.classes[0].rename("no cells, no file")
+    assert made.document.is_saved
+    square(made, 5, 5)
+    made.files.autosave.settle()
+    made.review.classes[0].rename("immune")
+    assert not made.document.is_saved
+    made.review.classes[0].rename("no cells, no file")
+    assert made.document.is_saved
+    made.review.classes[1].color = "#010203"
+    made.files.autosave.leave()
+    again = session()
+    again.files.open(image)
+    assert (again.review.classes[0].name, again.review.classes[1].color) == ("no cells, no file", "#010203")
+    assert again.document.is_saved
+
+
+def test_what_only_the_file_keeps_is_told_if_it_is_not_saved(image: Path) -> None:
+    made = session()
+    made.files.open(image)
+    square(made, 5, 5)
+    made.files.autosave.settle()
+    made.files.autosave.enabled = False
+    made.review.classes[0].rename("immune")
+    made.files.autosave.leave()
+    assert made.told_texts == ["autosave is off: only the edits of cells.tif come back, no other changes"]
 
 
 def test_a_folder_that_takes_no_files_is_told_and_loses_nothing(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:

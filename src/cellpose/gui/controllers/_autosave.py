@@ -80,6 +80,7 @@ class Autosave:
         self._document, self._journals, self._state = document, [journal], state
         resumed = closed is not None and closed.resume(document)
         document.history.recorded.connect(self._record)
+        document.held_changed.connect(self._soon)
         if n and not resumed:
             self._session.told.emit(tr("{n} edits that were not saved are back", n=n))
         if n:
@@ -92,6 +93,11 @@ class Autosave:
             return
         self.settle()
         document.history.recorded.disconnect(self._record)
+        document.held_changed.disconnect(self._soon)
+        if not self.enabled and not document.is_saved_beside and document.path is not None:
+            self._session.told.emit(
+                tr("autosave is off: only the edits of {name} come back, no other changes", name=document.path.name)
+            )
         if document.path is not None:
             self._closed.put(document.path, ClosedHistory.of(document, self._state))
         self._document, self._journals = None, []
@@ -109,15 +115,15 @@ class Autosave:
             if running.thread is not None:
                 running.thread.join()  # otherwise it could overwrite the labels written now with older ones
             self._state = self._writing
-        if self.enabled and not document.history.is_saved and document.path is not None:
-            state, done = new_state(), len(document.history)
+        if self.enabled and not document.is_saved and document.path is not None:
+            state, held = new_state(), document.held
             snapshot = Snapshot.of(document, self._session.settings, self._session.review.classes)
             try:
                 self._write(snapshot, state)
             except (CellposeError, OSError) as error:
                 self._tell_not_saved(error)
             else:
-                document.history.mark_saved(done)
+                document.mark_saved(held)
                 self._state = state
                 self._journals = [Journal(journal_path(document.path, state))]
                 self._first_base = _base(document, snapshot)
@@ -129,7 +135,7 @@ class Autosave:
         if document is None or document.path is None:
             return
         self._stop_timer()
-        path, state, done = document.path, new_state(), len(document.history)
+        path, state, held = document.path, new_state(), document.held
         snapshot = Snapshot.of(document, self._session.settings, self._session.review.classes)
         self._writing = state
         journal = Journal(journal_path(path, state))
@@ -152,7 +158,7 @@ class Autosave:
         def finished(_result: None) -> None:
             if self._document is not document:
                 return
-            document.history.mark_saved(done)
+            document.mark_saved(held)
             self._journals, self._state = [journal], state
             self._all_saved(path, state)
             if tell:
@@ -231,7 +237,6 @@ class Autosave:
                 self._session.told.emit(
                     tr("edits cannot be written down at {parent}: {error}", parent=journal.path.parent, error=error)
                 )
-        self._soon()
 
     def _replay(self, document: Document, journal: Journal, closed: ClosedHistory | None) -> int:
         """Apply the edits of the journal again and return how many. Without a journal, cells get back their numbers."""
@@ -268,7 +273,7 @@ class Autosave:
 
     def _rested(self) -> None:
         document = self._document
-        if document is None or document.history.is_saved:
+        if document is None or document.is_saved:
             return
         if self._session.jobs.running(self.name) is None:
             self.save()

@@ -328,6 +328,10 @@ class Files:
         if before is not None and before.is_provisional and before.path == document.path:
             drawn = [before.labels.mask(cell) for cell in before.labels.ids.tolist()]
         self.autosave.leave()
+        if opened.seg is not None:
+            session.review.classes.read(opened.seg.content.get(CLASSES_KEY))
+            document.classes = session.review.classes.told
+            document.mark_saved()
         self.autosave.attach(document, opened.state, opened.on_disk)
         session.show(document)
         if opened.failure:
@@ -335,7 +339,6 @@ class Files:
         for box, mask in drawn:
             document.do(operations.add_cell, box, mask)
         if opened.seg is not None:
-            session.review.classes.read(opened.seg.content.get(CLASSES_KEY))
             filtered = restore_settings(session.settings, opened.seg)
             if document.restored is not None:
                 session.view.view = "restored"

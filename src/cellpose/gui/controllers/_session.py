@@ -208,14 +208,13 @@ class Session:
         works = {
             self.segmentation.name: tr("the run"),
             self.segmentation.sizing: tr("the calibration"),
-            self.filters.job: tr("the filter"),
             self.restoration.job: tr("the restoration"),
             self.segmentation.live.name: tr("the change of thresholds"),
         }
         stopped = [work for job, work in works.items() if self.jobs.running(job) is not None]
         if self.pointer.mode == "drawing":
             stopped.append(tr("the unfinished stroke"))
-        for job in works:
+        for job in (*works, self.filters.job):  # a filter costs little, and its parameters stay
             self.jobs.cancel(job)
         self.segmentation.live.cancel()
         name = tr("the image") if path is None else path.name
