@@ -236,3 +236,22 @@ def test_ome_zarr_images_are_in_the_list_of_their_folder(window: Window, zarr_im
     key(window, "Left")
     until_open(window)
     assert window.session.document.path == zarr_image
+
+
+def test_one_file_by_several_paths_is_one_image(
+    session: Session, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(image.parent, target_is_directory=True)
+    monkeypatch.chdir(image.parent)
+    for path in (image, link / image.name, Path(image.name), image):
+        count = 0 if session.document is None else session.document.labels.count
+        session.files.begin(path)
+        wait_for_jobs(session)
+        assert session.document.path == image
+        assert session.document.labels.count == count
+        box = Box(0, 1, 10 * count, 10 * count + 5, 0, 5)
+        session.document.do(operations.add_cell, box, np.ones(box.shape, bool))
+    session.files.autosave.leave()
+    assert io.read_seg(image.with_name("cells_seg.npy")).masks.max() == 4
+    assert not list(image.parent.glob("*_kept*"))

@@ -21,7 +21,7 @@ from cellpose.gui.model._classes import CLASSES_KEY
 from cellpose.gui.model._folder import images_of
 from cellpose.gui.model._mask_files import masks_beside
 from cellpose.gui.model._provenance import Origin
-from cellpose.gui.model._seg_file import restore_settings, seg_path
+from cellpose.gui.model._seg_file import one_path, restore_settings, seg_path
 from cellpose.io import is_zarr
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Files:
 
     def begin_movie(self, folder: Path) -> None:
         """Open a folder with one image per frame as a movie, as `begin` opens a file."""
-        self._axes[folder] = "T"
+        self._axes[one_path(folder)] = "T"
         self.begin(folder)
 
     def take_planes_for(self, axis: str) -> None:
@@ -276,6 +276,7 @@ class Files:
 
     def _image_of(self, path: Path) -> Path | None:
         """The file itself, or the first image of a folder; None, with a message, if the folder has none."""
+        path = one_path(path)
         if not path.is_dir() or is_zarr(path) or self._axes.get(path) == "T":
             return path
         first = next(iter(images_of(path)), None)

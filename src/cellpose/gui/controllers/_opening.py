@@ -21,7 +21,7 @@ from cellpose.gui.model._images import FileImage, file_image, image_of_file, mov
 from cellpose.gui.model._journal import state_of
 from cellpose.gui.model._links import apart, restore_links
 from cellpose.gui.model._mask_files import labels_of_file, masks_beside, pieces
-from cellpose.gui.model._seg_file import AXIS_KEY, restore, restore_flows, restore_restored, seg_path
+from cellpose.gui.model._seg_file import AXIS_KEY, one_path, restore, restore_flows, restore_restored, seg_path
 from cellpose.io import VIEWS, Segmentation, holds_objects
 
 __all__ = ["Masks", "OpenedImage", "read"]

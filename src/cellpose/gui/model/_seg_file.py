@@ -30,6 +30,7 @@ from cellpose.options import Normalization
 
 __all__ = [
     "AXIS_KEY",
+    "one_path",
     "Snapshot",
     "content_of",
     "flows_to_write",
@@ -48,6 +49,14 @@ _REGION_KEY = "flows_region"  # in a _seg.npy: the Box covered by the flows
 
 # Columns of the table stored beside the masks, by their keys in the file.
 _KEPT = {"ismanual": "manual", "scores": "score", "checked": "checked", "classes": "kind"}
+
+
+def one_path(path: Path) -> Path:
+    """The same path for a file, however it was given: absolute, and without links in its folder.
+
+    The file itself may be a link, as its ``_seg.npy`` lies beside the link.
+    """
+    return path.parent.resolve() / path.name if path.name not in ("", "..") else path.resolve()
 
 
 def seg_path(image: Path) -> Path:
