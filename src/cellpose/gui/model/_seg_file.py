@@ -30,10 +30,10 @@ from cellpose.options import Normalization
 
 __all__ = [
     "AXIS_KEY",
-    "one_path",
     "Snapshot",
     "content_of",
     "flows_to_write",
+    "one_path",
     "put_aside",
     "restore",
     "restore_flows",
