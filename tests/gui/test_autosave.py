@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,20 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
+_sessions: list[Session] = []
+
+
+@pytest.fixture(autouse=True)
+def rested() -> Iterator[None]:
+    """No session saves after its test, in the home folder of another."""
+    yield
+    while _sessions:
+        _sessions.pop().files.autosave._stop_timer()
+
+
 def session() -> Session:
     made = Session(lambda function: function())
+    _sessions.append(made)
     made.told_texts = []
     for signal in (made.told, made.failed):
         signal.connect(lambda text: made.told_texts.append(text))
@@ -123,6 +136,33 @@ def test_a_file_written_by_another_program_is_not_mixed_with_old_edits(image: Pa
     again = session()
     again.files.open(image)
     assert np.array_equal(again.document.labels.planes[0], other)
+    assert again.told_texts[-1].startswith("1 edit of cells.tif that was not saved belongs to another _seg.npy")
+    square(again, 45, 5)
+    again.files.autosave.leave()
+    assert "cells_seg_kept.npy" in again.told_texts[-1]
+    again.files.open(image)
+    assert again.document.labels.count == 2
+    again.files.open(image.with_name("cells_seg_kept.npy"))
+    assert again.document.labels.planes[0, 5:15, 5:15].all()
+    assert again.document.labels.planes.sum() == 100
+    assert again.document.labels.table["manual"][1:].all()
+
+
+def test_edits_that_are_in_the_file_are_no_strays(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program ends while a file is written, or before the journals of older files are removed."""
+    monkeypatch.setattr(_autosave, "forget", lambda *_: None)
+    made = session()
+    made.files.autosave.enabled = False
+    made.files.open(image)
+    square(made, 5, 5)
+    made.files.save()
+    wait_for_jobs(made)
+    square(made, 30, 30)
+    assert len(list((Path.home() / ".cellpose" / "autosave").iterdir())) == 2
+    again = session()
+    again.files.open(image)
+    assert again.document.labels.count == 2
+    assert again.told_texts == ["1 edits that were not saved are back"]
 
 
 def test_leaving_an_image_saves_it_and_removes_the_journal(image: Path, home: Path) -> None:

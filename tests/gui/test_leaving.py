@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from cellpose import io
 from cellpose.gui.controllers import _steps
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.views._window import Window
-from hand import click, draw, drop, hover, until_open
+from hand import Modifier, click, draw, drop, hover, key, until_idle, until_open
 
 SIDE = 120
 
@@ -102,3 +103,25 @@ def test_a_stroke_that_is_given_up_is_told(window: Window, folder: Path, told: l
     hover(window, 50, 50)
     drop(window, folder / "b.png")
     assert told[-1].startswith("the unfinished stroke on a.png was stopped")
+
+
+def test_an_image_without_its_last_cell_can_be_saved(window: Window, folder: Path, told: list[str], qtbot: Any) -> None:
+    drop(window, folder / "a.png")
+    session = window.session
+    session.files.autosave.enabled = False
+    for saved in (False, True):
+        key(window, "S", Modifier.ControlModifier)
+        assert told.pop() == "Save masks and image (_seg.npy): there are no cells yet"
+        assert not (folder / "a_seg.npy").exists()
+        draw(window, 30, 30, 12)
+        if saved:
+            key(window, "S", Modifier.ControlModifier)
+            until_idle(window, qtbot)
+            session.document.select([int(session.document.labels.ids[0])])
+            key(window, "Delete")
+        else:
+            session.undo()
+    key(window, "S", Modifier.ControlModifier)
+    until_idle(window, qtbot)
+    assert cells_in(folder, "a") == 0
+    assert session.document.is_saved

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from cellpose import io
 from cellpose.errors import CellposeError, FileWriteError
-from cellpose.gui._texts import tr
+from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model._closed import ClosedHistories, ClosedHistory
-from cellpose.gui.model._journal import Base, Journal, forget_others, journal_path, new_state, state_of
+from cellpose.gui.model._journal import Base, Journal, forget, journal_path, new_state, state_of, strays
 from cellpose.gui.model._saved import saved
 from cellpose.gui.model._seg_file import Snapshot, content_of, put_aside, seg_path
+from cellpose.gui.model._stray import Stray
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +53,8 @@ class Autosave:
         self._journals: list[Journal] = []
         self._timer: threading.Timer | None = None
         self._state = self._writing = "none"  # of the file as it is, and as it will be written
+        self._older: set[str] = set()  # states of files that the labels came from
+        self._strays: list[Stray] = []  # edits that fit no file
         self._on_disk = "none"  # `state_of` the file alone when it was last read or written here
         self._told = ""  # the last reason for a failed save shown to the user
         self._took = 0.0  # seconds
@@ -76,11 +79,12 @@ class Autosave:
         self._on_disk, self._told, self._took = on_disk, "", 0.0
         journal = Journal(journal_path(document.path, state))
         closed = self._closed.take(document.path, state)
-        n = self._replay(document, journal, closed)
+        n = self._replay(document, journal, closed, state)
         self._document, self._journals, self._state = document, [journal], state
         resumed = closed is not None and closed.resume(document)
         document.history.recorded.connect(self._record)
         document.held_changed.connect(self._soon)
+        self._find_strays(document.path, state)
         if n and not resumed:
             self._session.told.emit(tr("{n} edits that were not saved are back", n=n))
         if n:
@@ -125,8 +129,9 @@ class Autosave:
             else:
                 document.mark_saved(held)
                 self._state = state
+                self._older.add(state)
                 self._journals = [Journal(journal_path(document.path, state))]
-                self._first_base = _base(document, snapshot)
+                self._first_base = self._base(document, snapshot)
                 self._all_saved(document.path, state)
 
     def save(self, tell: bool = False) -> None:
@@ -140,12 +145,13 @@ class Autosave:
         self._writing = state
         journal = Journal(journal_path(path, state))
         try:
-            journal.begin(_base(document, snapshot))
+            journal.begin(self._base(document, snapshot))
         except OSError as error:
             self._session.told.emit(
                 tr("edits cannot be written down at {parent}: {error}", parent=journal.path.parent, error=error)
             )
         self._journals.append(journal)
+        self._older.add(state)
 
         running = self._session.jobs.running(self.name)
         older = running.thread if running is not None else None
@@ -177,7 +183,7 @@ class Autosave:
         kept = put_aside(seg) if state_of(seg) not in ("none", self._on_disk) else None
         try:
             io.write_seg(seg, content_of(snapshot, state))
-        except CellposeError:
+        except (CellposeError, OSError):
             if kept is not None:
                 kept.replace(seg)
             raise
@@ -189,6 +195,41 @@ class Autosave:
                 kept=kept.name,
             )
             self._session.in_main(lambda: self._session.failed.emit(message))
+        self._keep_strays(snapshot.path)
+
+    def _find_strays(self, image: Path, state: str) -> None:
+        """Look for edits that were not saved and do not fit the file, because another program replaced it."""
+        self._strays = [Stray.of(journal) for journal in strays(image, self._older, state)]
+        n = sum(each.n_edits for each in self._strays)
+        if n:
+            text = tr_n(
+                "{n} edit of {name} that was not saved belongs to another _seg.npy; the cells that it drew or changed "
+                "are kept in a file of their own when you save",
+                "{n} edits of {name} that were not saved belong to another _seg.npy; the cells that they drew or "
+                "changed are kept in a file of their own when you save",
+                n,
+                name=image.name,
+            )
+            self._session.in_main(lambda: self._session.failed.emit(text))  # after the image is shown
+
+    def _keep_strays(self, image: Path) -> None:
+        """Write the cells of edits that do not fit the file beside it, in any thread."""
+        while self._strays:
+            stray, kept = self._strays[-1], io.name_to_keep(seg_path(image))
+            if stray.labels.any():
+                try:
+                    io.write_seg(kept, stray.content(image))
+                except (CellposeError, OSError):
+                    return  # the journal stays, for the next time
+                text = tr(
+                    "edits of {name} that were not saved belong to another _seg.npy; their cells are kept as {kept}, "
+                    "which opens with Load processed/labelled image",
+                    name=image.name,
+                    kept=kept.name,
+                )
+                self._session.in_main(lambda text=text: self._session.failed.emit(text))  # type: ignore[misc]
+            stray.journal.remove()
+            self._strays.pop()
 
     def _save_elsewhere(self, snapshot: Snapshot) -> None:
         """Save a copy in a folder the user chooses, if the folder of the image is not writable."""
@@ -208,7 +249,8 @@ class Autosave:
 
     def _all_saved(self, path: Path, state: str) -> None:
         self._told = ""
-        forget_others(path, state)
+        forget(path, self._older - {state})
+        self._older = {state}
         self._session.saved.emit(seg_path(path))
 
     def _not_saved(self, journal: Journal, error: Exception, asked: bool) -> None:
@@ -238,9 +280,14 @@ class Autosave:
                     tr("edits cannot be written down at {parent}: {error}", parent=journal.path.parent, error=error)
                 )
 
-    def _replay(self, document: Document, journal: Journal, closed: ClosedHistory | None) -> int:
+    def _base(self, document: Document, snapshot: Snapshot) -> Base:
+        ids = tuple(int(cell) for cell in snapshot.ids)
+        return Base(str(document.path), document.labels.shape, ids, tuple(self._older))
+
+    def _replay(self, document: Document, journal: Journal, closed: ClosedHistory | None, state: str) -> int:
         """Apply the edits of the journal again and return how many. Without a journal, cells get back their numbers."""
         ids, found = document.labels.ids, journal.read()
+        self._older = {state, *(found[0].older if found is not None else ())}
         if found is None and closed is not None and closed.ids.size == ids.size:
             document.labels.renumber_to(closed.ids.tolist())
             ids = closed.ids
@@ -284,7 +331,3 @@ class Autosave:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _base(document: Document, snapshot: Snapshot) -> Base:
-    return Base(str(document.path), document.labels.shape, tuple(int(cell) for cell in snapshot.ids))
