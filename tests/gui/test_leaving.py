@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from cellpose import io
-from cellpose.gui.controllers import _steps
+from cellpose.gui.controllers import _autosave, _steps
 from cellpose.gui.model import _operations as operations
+from cellpose.gui.views._opening_bar import OpeningBar
 from cellpose.gui.views._window import Window
 from hand import Modifier, click, draw, drop, hover, key, until_idle, until_open
 
@@ -125,3 +126,33 @@ def test_an_image_without_its_last_cell_can_be_saved(window: Window, folder: Pat
     until_idle(window, qtbot)
     assert cells_in(folder, "a") == 0
     assert session.document.is_saved
+
+
+def test_a_large_image_is_saved_in_the_background_before_the_next_is_shown(
+    window: Window, folder: Path, monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    monkeypatch.setattr(_autosave, "_LARGE", 0)
+    write, go_on, threads = io.write_seg, threading.Event(), []
+
+    def slowly(*args: object) -> None:
+        threads.append(threading.current_thread())
+        assert go_on.wait(10)
+        write(*args)
+
+    monkeypatch.setattr(io, "write_seg", slowly)
+    drop(window, folder / "a.png")
+    session = window.session
+    draw(window, 30, 30, 12)
+    session.files.begin(folder / "b.png")
+    bar = window.findChild(OpeningBar)
+    qtbot.waitUntil(bar.isVisible)
+    assert bar.words.text() == "saving a.png"
+    assert session.document.path.name == "a.png"
+    draw(window, 80, 80, 12)  # the window lives, and this is saved, too
+    qtbot.wait(250)  # longer than a check
+    go_on.set()
+    until_open(window)
+    assert session.document.path.name == "b.png"
+    assert not bar.isVisible()
+    assert cells_in(folder, "a") == 2
+    assert threading.main_thread() not in threads

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Autosave"]
 
 _REST_S = 2.0  # the file is written after this long without an edit
+_LARGE = 2**22  # pixels; saving so many takes longer than a window may stand still
 _REST_SHARE = 4  # at least this many times the duration of the last write; until then the journal has the edits
 
 
@@ -89,6 +90,17 @@ class Autosave:
             self._session.told.emit(tr("{n} edits that were not saved are back", n=n))
         if n:
             self._soon()
+
+    def catch_up(self) -> bool:
+        """Save a large image in the background before it is left; return whether that must be waited for."""
+        document = self._document
+        if document is None or document.labels.planes.size <= _LARGE:
+            return False
+        self._session.finish()
+        behind = self.enabled and not document.is_saved and not self._told  # a failure is told again by `settle`
+        if behind and self._session.jobs.running(self.name) is None:
+            self.save()
+        return self._session.jobs.running(self.name) is not None
 
     def leave(self) -> None:
         """Save what is not saved and wait for it, before another image is opened or the window is closed."""

@@ -349,6 +349,10 @@ class Window(QModelMainWindow):
         self.session.finish()
         self.session.batch.leave()
         self.session.files.settle()
+        document = self.session.document
+        if document is not None and document.path is not None and not document.is_saved:
+            self.statusBar().showMessage(tr("saving {name}", name=document.path.name))
+            self.statusBar().repaint()  # nothing else is painted before the window is gone
         self.session.files.autosave.leave()
         self.session.jobs.cancel()
         self.session.volumes.leave()
