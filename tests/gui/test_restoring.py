@@ -188,7 +188,11 @@ def test_a_restored_image_is_saved_without_an_edit_and_so_is_none(opened: Window
     session.restoration.start("denoise")
     rest(opened, qtbot)
     assert session.document.is_saved, "there is no file, and it would hold no cells"
-    session.filters.clear()
+    told: list[str] = []
+    session.told.connect(lambda text: told.append(text))
+    drop(opened, path.with_name("other.png"))
+    assert told == ["the restored image of cells.png was not kept; it is saved as soon as there are cells"]
+    drop(opened, path)
     session.segmentation.run()
     rest(opened, qtbot)
     session.files.autosave.settle()

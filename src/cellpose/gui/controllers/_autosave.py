@@ -110,13 +110,22 @@ class Autosave:
         self.settle()
         document.history.recorded.disconnect(self._record)
         document.held_changed.disconnect(self._soon)
-        if not self.enabled and not document.is_saved_beside and document.path is not None:
-            self._session.told.emit(
-                tr("autosave is off: only the edits of {name} come back, no other changes", name=document.path.name)
-            )
+        self._tell_not_kept(document)
         if document.path is not None:
             self._closed.put(document.path, ClosedHistory.of(document, self._state))
         self._document, self._journals = None, []
+
+    def _tell_not_kept(self, document: Document) -> None:
+        """Tell what does not come back with the edits in the journal."""
+        name, restored = document.path.name if document.path is not None else "", document.restored
+        if not document.has_file and restored is not None and restored.model:
+            self._session.told.emit(
+                tr("the restored image of {name} was not kept; it is saved as soon as there are cells", name=name)
+            )
+        elif not self.enabled and not document.is_saved_beside:
+            self._session.told.emit(
+                tr("autosave is off: only the edits of {name} come back, no other changes", name=name)
+            )
 
     def settle(self) -> None:
         """Finish and save what is not saved and wait for it, so the file can be read."""
