@@ -298,6 +298,26 @@ def test_what_only_the_file_keeps_is_told_if_it_is_not_saved(image: Path) -> Non
     assert made.told_texts == ["autosave is off: only the edits of cells.tif come back, no other changes"]
 
 
+def test_what_is_being_saved_when_the_image_is_left_is_saved(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, written = io.write_seg, []
+
+    def slowly(*args: object) -> None:
+        time.sleep(0.3)
+        written.append(args)
+        write(*args)
+
+    monkeypatch.setattr(io, "write_seg", slowly)
+    made = session()
+    made.files.autosave.enabled = False
+    made.files.open(image)
+    square(made, 5, 5)
+    made.files.save()
+    made.files.autosave.leave()
+    assert made.document.is_saved
+    assert len(written) == 1
+    assert not made.told_texts
+
+
 def test_a_folder_that_takes_no_files_is_told_and_loses_nothing(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cellpose.errors import FileWriteError
 

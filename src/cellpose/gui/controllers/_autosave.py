@@ -18,6 +18,7 @@ from cellpose.gui.model._seg_file import Snapshot, content_of, put_aside, seg_pa
 from cellpose.gui.model._stray import Stray
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from cellpose.gui.controllers._session import Session
@@ -53,7 +54,8 @@ class Autosave:
         self._document: Document | None = None
         self._journals: list[Journal] = []
         self._timer: threading.Timer | None = None
-        self._state = self._writing = "none"  # of the file as it is, and as it will be written
+        self._state = self._written = "none"  # of the file as it was read or saved, and as it was last written
+        self._writing: tuple[str, Callable[[], None]] = "none", lambda: None  # state of the next file; to call after it
         self._older: set[str] = set()  # states of files that the labels came from
         self._strays: list[Stray] = []  # edits that fit no file
         self._on_disk = "none"  # `state_of` the file alone when it was last read or written here
@@ -139,7 +141,9 @@ class Autosave:
             self._session.jobs.cancel(self.name)
             if running.thread is not None:
                 running.thread.join()  # otherwise it could overwrite the labels written now with older ones
-            self._state = self._writing
+            writing, take = self._writing
+            if self._written == writing:
+                take()
         if self.enabled and not document.is_saved and document.path is not None:
             state, held = new_state(), document.held
             snapshot = Snapshot.of(document, self._session.settings, self._session.review.classes)
@@ -163,7 +167,6 @@ class Autosave:
         self._stop_timer()
         path, state, held = document.path, new_state(), document.held
         snapshot = Snapshot.of(document, self._session.settings, self._session.review.classes)
-        self._writing = state
         journal = Journal(journal_path(path, state))
         try:
             journal.begin(self._base(document, snapshot))
@@ -182,12 +185,15 @@ class Autosave:
                 older.join()  # the latest request is written last
             self._write(snapshot, state)
 
-        def finished(_result: None) -> None:
-            if self._document is not document:
-                return
+        def take() -> None:
             document.mark_saved(held)
             self._journals, self._state = [journal], state
             self._all_saved(path, state)
+
+        def finished(_result: None) -> None:
+            if self._document is not document:
+                return
+            take()
             if tell:
                 self._session.told.emit(saved(seg_path(path)))
 
@@ -196,6 +202,7 @@ class Autosave:
             if tell and isinstance(error, FileWriteError):
                 self._save_elsewhere(snapshot)
 
+        self._writing = state, take
         self._session.jobs.start(self.name, work, finished, failed)
 
     def _write(self, snapshot: Snapshot, state: str) -> None:
@@ -208,7 +215,7 @@ class Autosave:
             if kept is not None:
                 kept.replace(seg)
             raise
-        self._on_disk, self._took = state_of(seg), time.perf_counter() - begun
+        self._on_disk, self._took, self._written = state_of(seg), time.perf_counter() - begun, state
         if kept is not None:
             message = tr(
                 "{name} was written by another program; it is kept as {kept}, and what is seen is saved",
