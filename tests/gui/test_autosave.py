@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,20 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
+_sessions: list[Session] = []
+
+
+@pytest.fixture(autouse=True)
+def rested() -> Iterator[None]:
+    """No session saves after its test, in the home folder of another."""
+    yield
+    while _sessions:
+        _sessions.pop().files.autosave._stop_timer()
+
+
 def session() -> Session:
     made = Session(lambda function: function())
+    _sessions.append(made)
     made.told_texts = []
     for signal in (made.told, made.failed):
         signal.connect(lambda text: made.told_texts.append(text))
@@ -100,7 +113,7 @@ def test_a_saved_file_and_the_edits_after_it(image: Path) -> None:
     first.document.do(operations.delete, [1])  # cell 2 becomes label 1 of the file
     first.files.save()
     wait_for_jobs(first)
-    assert first.document.history.is_saved
+    assert first.document.is_saved
     square(first, 5, 40)
     expected = first.document.labels.planes.copy()
     assert int(io.read_seg(image.with_name("cells_seg.npy")).masks.max()) == 1
@@ -123,6 +136,33 @@ def test_a_file_written_by_another_program_is_not_mixed_with_old_edits(image: Pa
     again = session()
     again.files.open(image)
     assert np.array_equal(again.document.labels.planes[0], other)
+    assert again.told_texts[-1].startswith("1 edit of cells.tif that was not saved belongs to another _seg.npy")
+    square(again, 45, 5)
+    again.files.autosave.leave()
+    assert "cells_seg_kept.npy" in again.told_texts[-1]
+    again.files.open(image)
+    assert again.document.labels.count == 2
+    again.files.open(image.with_name("cells_seg_kept.npy"))
+    assert again.document.labels.planes[0, 5:15, 5:15].all()
+    assert again.document.labels.planes.sum() == 100
+    assert again.document.labels.table["manual"][1:].all()
+
+
+def test_edits_that_are_in_the_file_are_no_strays(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program ends while a file is written, or before the journals of older files are removed."""
+    monkeypatch.setattr(_autosave, "forget", lambda *_: None)
+    made = session()
+    made.files.autosave.enabled = False
+    made.files.open(image)
+    square(made, 5, 5)
+    made.files.save()
+    wait_for_jobs(made)
+    square(made, 30, 30)
+    assert len(list((Path.home() / ".cellpose" / "autosave").iterdir())) == 2
+    again = session()
+    again.files.open(image)
+    assert again.document.labels.count == 2
+    assert again.told_texts == ["1 edits that were not saved are back"]
 
 
 def test_leaving_an_image_saves_it_and_removes_the_journal(image: Path, home: Path) -> None:
@@ -194,10 +234,88 @@ def test_an_edit_during_a_save_is_saved_without_another_edit(image: Path, monkey
     time.sleep(0.2)  # the hand rests while the file is still being written
     go_on.set()
     end = time.monotonic() + 10
-    while not made.document.history.is_saved and time.monotonic() < end:
+    while not made.document.is_saved and time.monotonic() < end:
         time.sleep(0.01)
     wait_for_jobs(made)
     assert int(io.read_seg(image.with_name("cells_seg.npy")).masks.max()) == 2
+
+
+def test_another_edit_in_place_of_one_that_is_being_saved_is_saved(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, begun, go_on = io.write_seg, threading.Event(), threading.Event()
+
+    def slowly(*args: object) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        write(*args)
+
+    monkeypatch.setattr(io, "write_seg", slowly)
+    monkeypatch.setattr(_autosave, "_REST_S", 0.05)
+    made = session()
+    made.files.open(image)
+    square(made, 5, 5)
+    assert begun.wait(10)
+    made.undo()
+    square(made, 30, 30)
+    go_on.set()
+    end = time.monotonic() + 10
+    while not made.document.is_saved and time.monotonic() < end:
+        time.sleep(0.01)
+    wait_for_jobs(made)
+    assert io.read_seg(image.with_name("cells_seg.npy")).masks[30:40, 30:40].all()
+
+
+def test_names_of_classes_are_saved_without_an_edit(image: Path) -> None:
+    made = session()
+    made.review.classes[0].rename("a name of before")
+    made.files.open(image)
+    assert made.document.is_saved
+    made.review.classes[0].rename("no cells, no file")
+    assert made.document.is_saved
+    square(made, 5, 5)
+    made.files.autosave.settle()
+    made.review.classes[0].rename("immune")
+    assert not made.document.is_saved
+    made.review.classes[0].rename("no cells, no file")
+    assert made.document.is_saved
+    made.review.classes[1].color = "#010203"
+    made.files.autosave.leave()
+    again = session()
+    again.files.open(image)
+    assert (again.review.classes[0].name, again.review.classes[1].color) == ("no cells, no file", "#010203")
+    assert again.document.is_saved
+
+
+def test_what_only_the_file_keeps_is_told_if_it_is_not_saved(image: Path) -> None:
+    made = session()
+    made.files.open(image)
+    square(made, 5, 5)
+    made.files.autosave.settle()
+    made.files.autosave.enabled = False
+    made.review.classes[0].rename("immune")
+    made.files.autosave.leave()
+    assert made.told_texts == ["autosave is off: only the edits of cells.tif come back, no other changes"]
+
+
+def test_what_is_being_saved_when_the_image_is_left_is_saved(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, written = io.write_seg, []
+
+    def slowly(*args: object) -> None:
+        time.sleep(0.3)
+        written.append(args)
+        write(*args)
+
+    monkeypatch.setattr(io, "write_seg", slowly)
+    made = session()
+    made.files.autosave.enabled = False
+    made.files.open(image)
+    square(made, 5, 5)
+    made.files.save()
+    made.files.autosave.leave()
+    assert made.document.is_saved
+    assert len(written) == 1
+    assert not made.told_texts
 
 
 def test_a_folder_that_takes_no_files_is_told_and_loses_nothing(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,6 +233,14 @@ def test_saved_or_not() -> None:
     history.undo()
     history.record(operations.delete(store, [2]))
     assert not history.is_saved, "as many edits, but others"
+    written = history.state
+    history.undo()
+    history.record(operations.delete(store, [1]))
+    history.mark_saved(written)
+    assert not history.is_saved, "as many edits as when the file was begun, but others"
+    history.mark_saved()
+    history.resume(history.edits, history.undone, history.saved)
+    assert history.is_saved
 
 
 def test_large_patches_are_packed() -> None:

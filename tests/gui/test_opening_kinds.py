@@ -236,3 +236,55 @@ def test_ome_zarr_images_are_in_the_list_of_their_folder(window: Window, zarr_im
     key(window, "Left")
     until_open(window)
     assert window.session.document.path == zarr_image
+
+
+def test_one_file_by_several_paths_is_one_image(
+    session: Session, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(image.parent, target_is_directory=True)
+    monkeypatch.chdir(image.parent)
+    for path in (image, link / image.name, Path(image.name), image):
+        count = 0 if session.document is None else session.document.labels.count
+        session.files.begin(path)
+        wait_for_jobs(session)
+        assert session.document.path == image
+        assert session.document.labels.count == count
+        box = Box(0, 1, 10 * count, 10 * count + 5, 0, 5)
+        session.document.do(operations.add_cell, box, np.ones(box.shape, bool))
+    session.files.autosave.leave()
+    assert io.read_seg(image.with_name("cells_seg.npy")).masks.max() == 4
+    assert not list(image.parent.glob("*_kept*"))
+
+
+def test_a_copied_seg_file_opens_the_image_beside_it(session: Session, image: Path, tmp_path: Path) -> None:
+    (tmp_path / "original").mkdir()
+    original = image.rename(tmp_path / "original" / image.name)
+    session.files.open(original)
+    square(session)
+    session.files.autosave.leave()
+    before = original.with_name("cells_seg.npy").read_bytes()
+    copy = Path(shutil.copytree(original.parent, tmp_path / "copy"))
+    session.files.open(copy / "cells_seg.npy")
+    assert session.document.path == copy / image.name
+    session.document.do(operations.clear)
+    session.files.autosave.leave()
+    assert original.with_name("cells_seg.npy").read_bytes() == before
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(original.with_name("cells_seg.npy"), alone)
+    session.files.open(alone / "cells_seg.npy")
+    assert session.document.path == original, "where no image lies beside the file"
+
+
+def test_images_that_share_a_seg_file_are_told(session: Session, image: Path) -> None:
+    other = image.with_suffix(".tif")
+    io.imsave(str(other), np.zeros((60, 60), np.uint8))
+    session.files.open(image)
+    square(session)
+    assert not session.failures
+    session.files.open(other)
+    (told,) = session.failures
+    assert told.startswith("cells_seg.npy holds the cells of cells.png")
+    session.files.open(image)
+    assert len(session.failures) == 1

@@ -173,12 +173,66 @@ def test_what_was_restored_is_in_the_seg_file_and_comes_back(opened: Window, net
     assert content["img_restore"].shape == (*before.shape[2:], 1)
     assert content["masks"].shape == (SIDE, SIDE)
     assert content["masks_restore"].shape == before.shape[2:]
+    session.files.autosave.enabled = False
     session.filters.clear()
     drop(opened, path)
     rest(opened, qtbot)
     assert session.view.view == "restored"
     assert session.restoration.done == "upsample"
     assert np.array_equal(session.document.restored.stack, before)
+
+
+def test_a_restored_image_is_saved_without_an_edit_and_so_is_none(opened: Window, network: Network, qtbot: Any) -> None:
+    session, path = opened.session, opened.session.document.path
+    cv2.imwrite(str(path.with_name("other.png")), noisy(1)[0, 0])
+    session.restoration.start("denoise")
+    rest(opened, qtbot)
+    assert session.document.is_saved, "there is no file, and it would hold no cells"
+    told: list[str] = []
+    session.told.connect(lambda text: told.append(text))
+    drop(opened, path.with_name("other.png"))
+    assert told == ["the restored image of cells.png was not kept; it is saved as soon as there are cells"]
+    drop(opened, path)
+    session.segmentation.run()
+    rest(opened, qtbot)
+    session.files.autosave.settle()
+    for model in ("denoise", ""):
+        if model:
+            session.restoration.start(model)
+            rest(opened, qtbot)
+        else:
+            press(opened.panel.filtering.none)
+        assert opened.windowTitle() == "cells.png \N{BLACK CIRCLE}"
+        assert opened.status.saved.text() == "not saved"
+        drop(opened, path.with_name("other.png"))
+        drop(opened, path)
+        assert session.restoration.done == model
+        assert opened.windowTitle() == "cells.png"
+
+
+def test_a_filter_is_saved_without_an_edit_and_opening_it_saves_nothing(
+    opened: Window, network: Network, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, path = opened.session, opened.session.document.path
+    session.segmentation.run()
+    rest(opened, qtbot)
+    session.files.autosave.settle()
+    session.settings.smooth_radius = 2.0
+    rest(opened, qtbot)
+    assert not session.document.is_saved
+    session.files.open(path)
+    session.document.select([1])
+    session.remove_selected()  # while the image is being filtered
+    session.files.open(path)
+    rest(opened, qtbot)
+    assert session.filters.is_on
+    assert session.document.restored.filters["smooth_radius"] == 2.0
+    assert session.document.is_saved
+    session.filters.clear()
+    session.files.open(path)
+    rest(opened, qtbot)
+    assert session.document.restored is None
+    assert session.settings.smooth_radius == 0
 
 
 @pytest.mark.parametrize(

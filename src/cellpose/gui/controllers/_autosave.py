@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 from cellpose import io
 from cellpose.errors import CellposeError, FileWriteError
-from cellpose.gui._texts import tr
+from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model._closed import ClosedHistories, ClosedHistory
-from cellpose.gui.model._journal import Base, Journal, forget_others, journal_path, new_state, state_of
+from cellpose.gui.model._journal import Base, Journal, forget, journal_path, new_state, state_of, strays
 from cellpose.gui.model._saved import saved
 from cellpose.gui.model._seg_file import Snapshot, content_of, put_aside, seg_path
+from cellpose.gui.model._stray import Stray
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from cellpose.gui.controllers._session import Session
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Autosave"]
 
 _REST_S = 2.0  # the file is written after this long without an edit
+_LARGE = 2**22  # pixels; saving so many takes longer than a window may stand still
 _REST_SHARE = 4  # at least this many times the duration of the last write; until then the journal has the edits
 
 
@@ -51,7 +54,10 @@ class Autosave:
         self._document: Document | None = None
         self._journals: list[Journal] = []
         self._timer: threading.Timer | None = None
-        self._state = self._writing = "none"  # of the file as it is, and as it will be written
+        self._state = self._written = "none"  # of the file as it was read or saved, and as it was last written
+        self._writing: tuple[str, Callable[[], None]] = "none", lambda: None  # state of the next file; to call after it
+        self._older: set[str] = set()  # states of files that the labels came from
+        self._strays: list[Stray] = []  # edits that fit no file
         self._on_disk = "none"  # `state_of` the file alone when it was last read or written here
         self._told = ""  # the last reason for a failed save shown to the user
         self._took = 0.0  # seconds
@@ -76,14 +82,27 @@ class Autosave:
         self._on_disk, self._told, self._took = on_disk, "", 0.0
         journal = Journal(journal_path(document.path, state))
         closed = self._closed.take(document.path, state)
-        n = self._replay(document, journal, closed)
+        n = self._replay(document, journal, closed, state)
         self._document, self._journals, self._state = document, [journal], state
         resumed = closed is not None and closed.resume(document)
         document.history.recorded.connect(self._record)
+        document.held_changed.connect(self._soon)
+        self._find_strays(document.path, state)
         if n and not resumed:
             self._session.told.emit(tr("{n} edits that were not saved are back", n=n))
         if n:
             self._soon()
+
+    def catch_up(self) -> bool:
+        """Save a large image in the background before it is left; return whether that must be waited for."""
+        document = self._document
+        if document is None or document.labels.planes.size <= _LARGE:
+            return False
+        self._session.finish()
+        behind = self.enabled and not document.is_saved and not self._told  # a failure is told again by `settle`
+        if behind and self._session.jobs.running(self.name) is None:
+            self.save()
+        return self._session.jobs.running(self.name) is not None
 
     def leave(self) -> None:
         """Save what is not saved and wait for it, before another image is opened or the window is closed."""
@@ -92,34 +111,52 @@ class Autosave:
             return
         self.settle()
         document.history.recorded.disconnect(self._record)
+        document.held_changed.disconnect(self._soon)
+        self._tell_not_kept(document)
         if document.path is not None:
             self._closed.put(document.path, ClosedHistory.of(document, self._state))
         self._document, self._journals = None, []
 
+    def _tell_not_kept(self, document: Document) -> None:
+        """Tell what does not come back with the edits in the journal."""
+        name, restored = document.path.name if document.path is not None else "", document.restored
+        if not document.has_file and restored is not None and restored.model:
+            self._session.told.emit(
+                tr("the restored image of {name} was not kept; it is saved as soon as there are cells", name=name)
+            )
+        elif not self.enabled and not document.is_saved_beside:
+            self._session.told.emit(
+                tr("autosave is off: only the edits of {name} come back, no other changes", name=name)
+            )
+
     def settle(self) -> None:
-        """Save what is not saved and wait for it, so the file can be read."""
+        """Finish and save what is not saved and wait for it, so the file can be read."""
         document = self._document
         if document is None:
             return
+        self._session.finish()
         self._stop_timer()
         running = self._session.jobs.running(self.name)
         if running is not None:
             self._session.jobs.cancel(self.name)
             if running.thread is not None:
                 running.thread.join()  # otherwise it could overwrite the labels written now with older ones
-            self._state = self._writing
-        if self.enabled and not document.history.is_saved and document.path is not None:
-            state, done = new_state(), len(document.history)
+            writing, take = self._writing
+            if self._written == writing:
+                take()
+        if self.enabled and not document.is_saved and document.path is not None:
+            state, held = new_state(), document.held
             snapshot = Snapshot.of(document, self._session.settings, self._session.review.classes)
             try:
                 self._write(snapshot, state)
             except (CellposeError, OSError) as error:
                 self._tell_not_saved(error)
             else:
-                document.history.mark_saved(done)
+                document.mark_saved(held)
                 self._state = state
+                self._older.add(state)
                 self._journals = [Journal(journal_path(document.path, state))]
-                self._first_base = _base(document, snapshot)
+                self._first_base = self._base(document, snapshot)
                 self._all_saved(document.path, state)
 
     def save(self, tell: bool = False) -> None:
@@ -128,17 +165,17 @@ class Autosave:
         if document is None or document.path is None:
             return
         self._stop_timer()
-        path, state, done = document.path, new_state(), len(document.history)
+        path, state, held = document.path, new_state(), document.held
         snapshot = Snapshot.of(document, self._session.settings, self._session.review.classes)
-        self._writing = state
         journal = Journal(journal_path(path, state))
         try:
-            journal.begin(_base(document, snapshot))
+            journal.begin(self._base(document, snapshot))
         except OSError as error:
             self._session.told.emit(
                 tr("edits cannot be written down at {parent}: {error}", parent=journal.path.parent, error=error)
             )
         self._journals.append(journal)
+        self._older.add(state)
 
         running = self._session.jobs.running(self.name)
         older = running.thread if running is not None else None
@@ -148,12 +185,15 @@ class Autosave:
                 older.join()  # the latest request is written last
             self._write(snapshot, state)
 
+        def take() -> None:
+            document.mark_saved(held)
+            self._journals, self._state = [journal], state
+            self._all_saved(path, state)
+
         def finished(_result: None) -> None:
             if self._document is not document:
                 return
-            document.history.mark_saved(done)
-            self._journals, self._state = [journal], state
-            self._all_saved(path, state)
+            take()
             if tell:
                 self._session.told.emit(saved(seg_path(path)))
 
@@ -162,6 +202,7 @@ class Autosave:
             if tell and isinstance(error, FileWriteError):
                 self._save_elsewhere(snapshot)
 
+        self._writing = state, take
         self._session.jobs.start(self.name, work, finished, failed)
 
     def _write(self, snapshot: Snapshot, state: str) -> None:
@@ -170,11 +211,11 @@ class Autosave:
         kept = put_aside(seg) if state_of(seg) not in ("none", self._on_disk) else None
         try:
             io.write_seg(seg, content_of(snapshot, state))
-        except CellposeError:
+        except (CellposeError, OSError):
             if kept is not None:
                 kept.replace(seg)
             raise
-        self._on_disk, self._took = state_of(seg), time.perf_counter() - begun
+        self._on_disk, self._took, self._written = state_of(seg), time.perf_counter() - begun, state
         if kept is not None:
             message = tr(
                 "{name} was written by another program; it is kept as {kept}, and what is seen is saved",
@@ -182,6 +223,41 @@ class Autosave:
                 kept=kept.name,
             )
             self._session.in_main(lambda: self._session.failed.emit(message))
+        self._keep_strays(snapshot.path)
+
+    def _find_strays(self, image: Path, state: str) -> None:
+        """Look for edits that were not saved and do not fit the file, because another program replaced it."""
+        self._strays = [Stray.of(journal) for journal in strays(image, self._older, state)]
+        n = sum(each.n_edits for each in self._strays)
+        if n:
+            text = tr_n(
+                "{n} edit of {name} that was not saved belongs to another _seg.npy; the cells that it drew or changed "
+                "are kept in a file of their own when you save",
+                "{n} edits of {name} that were not saved belong to another _seg.npy; the cells that they drew or "
+                "changed are kept in a file of their own when you save",
+                n,
+                name=image.name,
+            )
+            self._session.in_main(lambda: self._session.failed.emit(text))  # after the image is shown
+
+    def _keep_strays(self, image: Path) -> None:
+        """Write the cells of edits that do not fit the file beside it, in any thread."""
+        while self._strays:
+            stray, kept = self._strays[-1], io.name_to_keep(seg_path(image))
+            if stray.labels.any():
+                try:
+                    io.write_seg(kept, stray.content(image))
+                except (CellposeError, OSError):
+                    return  # the journal stays, for the next time
+                text = tr(
+                    "edits of {name} that were not saved belong to another _seg.npy; their cells are kept as {kept}, "
+                    "which opens with Load processed/labelled image",
+                    name=image.name,
+                    kept=kept.name,
+                )
+                self._session.in_main(lambda text=text: self._session.failed.emit(text))  # type: ignore[misc]
+            stray.journal.remove()
+            self._strays.pop()
 
     def _save_elsewhere(self, snapshot: Snapshot) -> None:
         """Save a copy in a folder the user chooses, if the folder of the image is not writable."""
@@ -201,7 +277,8 @@ class Autosave:
 
     def _all_saved(self, path: Path, state: str) -> None:
         self._told = ""
-        forget_others(path, state)
+        forget(path, self._older - {state})
+        self._older = {state}
         self._session.saved.emit(seg_path(path))
 
     def _not_saved(self, journal: Journal, error: Exception, asked: bool) -> None:
@@ -230,11 +307,15 @@ class Autosave:
                 self._session.told.emit(
                     tr("edits cannot be written down at {parent}: {error}", parent=journal.path.parent, error=error)
                 )
-        self._soon()
 
-    def _replay(self, document: Document, journal: Journal, closed: ClosedHistory | None) -> int:
+    def _base(self, document: Document, snapshot: Snapshot) -> Base:
+        ids = tuple(int(cell) for cell in snapshot.ids)
+        return Base(str(document.path), document.labels.shape, ids, tuple(self._older))
+
+    def _replay(self, document: Document, journal: Journal, closed: ClosedHistory | None, state: str) -> int:
         """Apply the edits of the journal again and return how many. Without a journal, cells get back their numbers."""
         ids, found = document.labels.ids, journal.read()
+        self._older = {state, *(found[0].older if found is not None else ())}
         if found is None and closed is not None and closed.ids.size == ids.size:
             document.labels.renumber_to(closed.ids.tolist())
             ids = closed.ids
@@ -267,7 +348,7 @@ class Autosave:
 
     def _rested(self) -> None:
         document = self._document
-        if document is None or document.history.is_saved:
+        if document is None or document.is_saved:
             return
         if self._session.jobs.running(self.name) is None:
             self.save()
@@ -278,7 +359,3 @@ class Autosave:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _base(document: Document, snapshot: Snapshot) -> Base:
-    return Base(str(document.path), document.labels.shape, tuple(int(cell) for cell in snapshot.ids))

@@ -255,5 +255,5 @@ class Batch:
 
     def _refresh_open(self, entry: BatchFolder) -> None:
         """Update the list of images if it shows this folder."""
-        if self._session.folder.path == entry.folder:
+        if self._session.folder.path == entry.folder.resolve():
             self._session.folder.look()

@@ -21,7 +21,7 @@ from cellpose.gui.model._classes import CLASSES_KEY
 from cellpose.gui.model._folder import images_of
 from cellpose.gui.model._mask_files import masks_beside
 from cellpose.gui.model._provenance import Origin
-from cellpose.gui.model._seg_file import restore_settings, seg_path
+from cellpose.gui.model._seg_file import one_path, restore_settings, seg_path
 from cellpose.io import is_zarr
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Files"]
 
 _SECTION = "files"
-_STROKE_S = 0.1  # between checks whether a stroke has ended
+_CHECK_S = 0.1  # between checks whether a stroke has ended, or an image is saved
 
 
 class Files:
@@ -63,6 +63,7 @@ class Files:
         self._axes: dict[Path, str] = {}  # the axis of the planes in files, where the user chose it
         self._wanted: Path | None = None  # the file being read
         self._next: tuple[Path, Callable[[], None] | None] | None = None  # to be opened after that
+        self._saves_first = False  # the next image is read, and waits until the open one is saved
         self._token: object = None  # of the latest call of `begin`; results of earlier calls are dropped
 
     def toggle_autoload(self) -> None:
@@ -93,6 +94,7 @@ class Files:
             if self.open(path) and then is not None:  # at once, so that no edit comes between reading and showing
                 then()
             return
+        self._saves_first = False
         self._wanted, token, autoload, as_stack = path, object(), self.autoload_masks, self.as_stacks
         self._token, axis = token, self._axes.get(path, "")
 
@@ -124,7 +126,7 @@ class Files:
 
     def begin_movie(self, folder: Path) -> None:
         """Open a folder with one image per frame as a movie, as `begin` opens a file."""
-        self._axes[folder] = "T"
+        self._axes[one_path(folder)] = "T"
         self.begin(folder)
 
     def take_planes_for(self, axis: str) -> None:
@@ -150,17 +152,22 @@ class Files:
         """Stop reading. An image already shown stays, but cannot be edited, because its cells are unknown."""
         self._session.jobs.cancel(self.name)
         self._wanted = self._next = self._token = None
+        self._saves_first = False
         self._lock(tr("the cells of this image were not read, since opening was canceled; open it again to edit them"))
 
     @property
     def is_opening(self) -> bool:
-        """Whether an image or masks are being read."""
-        return any(self._session.jobs.running(name) is not None for name in (self.name, self.masks_name))
+        """Whether an image or masks are being read, or wait to be shown."""
+        return self._saves_first or any(
+            self._session.jobs.running(name) is not None for name in (self.name, self.masks_name)
+        )
 
     @property
     def opening(self) -> str:
         """The current work, as text for the status bar."""
         document, wanted = self._session.document, self._wanted
+        if self._saves_first and document is not None and document.path is not None:
+            return tr("saving {name}", name=document.path.name)
         shown = document is not None and document.is_provisional
         return (
             ""
@@ -276,6 +283,7 @@ class Files:
 
     def _image_of(self, path: Path) -> Path | None:
         """The file itself, or the first image of a folder; None, with a message, if the folder has none."""
+        path = one_path(path)
         if not path.is_dir() or is_zarr(path) or self._axes.get(path) == "T":
             return path
         first = next(iter(images_of(path)), None)
@@ -297,7 +305,7 @@ class Files:
 
     def _show(self, token: object, early: Document) -> None:
         """Show the image before its cells are read."""
-        if token is self._token:
+        if token is self._token and not self.autosave.catch_up():
             self.autosave.leave()
             self._session.show(early)
 
@@ -305,10 +313,13 @@ class Files:
         session = self._session
         if token is not self._token:
             return
-        if session.document is not None and session.document.is_provisional and session.pointer.mode == "drawing":
-            again = threading.Timer(_STROKE_S, lambda: session.in_main(lambda: self._arrived(token, opened, then)))
+        provisional = session.document is not None and session.document.is_provisional
+        self._saves_first = True  # already when the job begins, which is shown
+        self._saves_first = self.autosave.catch_up()
+        if self._saves_first or (provisional and session.pointer.mode == "drawing"):
+            again = threading.Timer(_CHECK_S, lambda: session.in_main(lambda: self._arrived(token, opened, then)))
             again.daemon = True
-            again.start()  # never interrupt a stroke
+            again.start()  # never interrupt a stroke, and let the window live while a large image is saved
             return
         self._take(opened)
         if then is not None:
@@ -319,7 +330,9 @@ class Files:
 
     def _take(self, opened: OpenedImage) -> None:
         session, before = self._session, self._session.document
+        session.finish()
         self._wanted = self._token = None
+        self._saves_first = False
         document = opened.document
         if opened.masks is not None and opened.masks.apart is not None:
             document = opened.with_labels(self._wanted_of(opened.masks))
@@ -327,6 +340,10 @@ class Files:
         if before is not None and before.is_provisional and before.path == document.path:
             drawn = [before.labels.mask(cell) for cell in before.labels.ids.tolist()]
         self.autosave.leave()
+        if opened.seg is not None:
+            session.review.classes.read(opened.seg.content.get(CLASSES_KEY))
+            document.classes = session.review.classes.told
+            document.mark_saved()
         self.autosave.attach(document, opened.state, opened.on_disk)
         session.show(document)
         if opened.failure:
@@ -334,7 +351,6 @@ class Files:
         for box, mask in drawn:
             document.do(operations.add_cell, box, mask)
         if opened.seg is not None:
-            session.review.classes.read(opened.seg.content.get(CLASSES_KEY))
             with session.wishes.for_this_image():
                 filtered = restore_settings(session.settings, opened.seg)
             if document.restored is not None:

@@ -103,7 +103,7 @@ class Filters:
         self.cancel()
         self._session.restoration.cancel()
         document, settings = self._session.document, self._session.settings
-        if document is not None and document.restored is not None:
+        if document is not None:
             document.restored = None
         live, self.live = self.live, False
         for name in settings.filters():

@@ -142,7 +142,7 @@ class Folder:
         if left is not None and left is not document and left.history.edits != self._known:
             self._judge(left)
         if left is not document:
-            saved = document is not None and document.history.is_saved
+            saved = document is not None and document.is_saved
             self._known = document.history.edits if document is not None and saved else ()
         folder = None if document is None or document.path is None else document.path.parent
         if folder is None or (folder == self.path and document is not None and document.path in self._states):

@@ -21,7 +21,7 @@ from cellpose.gui.model._images import FileImage, file_image, image_of_file, mov
 from cellpose.gui.model._journal import state_of
 from cellpose.gui.model._links import apart, restore_links
 from cellpose.gui.model._mask_files import labels_of_file, masks_beside, pieces
-from cellpose.gui.model._seg_file import AXIS_KEY, restore, restore_flows, restore_restored, seg_path
+from cellpose.gui.model._seg_file import AXIS_KEY, one_path, restore, restore_flows, restore_restored, seg_path
 from cellpose.io import VIEWS, Segmentation, holds_objects
 
 __all__ = ["Masks", "OpenedImage", "read"]
@@ -75,7 +75,7 @@ class OpenedImage:
         `state_of` the ``_seg.npy`` of the image, without its content, before it was read; ``"none"`` if it could not
         be read.
     failure
-        Why the image was opened without the cells of a file.
+        What is wrong: why the image was opened without the cells of a file, or whose cells they are.
     """
 
     document: Document
@@ -130,7 +130,8 @@ def read(
     if seg.is_file() and not autoload_masks:
         early = _document(opened, None, path)
         try:
-            return replace(_with_seg(early, seg, report, show), failure=opened.left_out)
+            whole = _with_seg(early, seg, report, show)
+            return replace(whole, failure=opened.left_out or _shared(path, seg, whole.seg))
         except CellposeError as error:
             failure = tr(
                 "the image is open without its cells, and their file is kept under another name when you save: {error}",
@@ -215,6 +216,20 @@ def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Docume
     return OpenedImage(document, state_of(seg, rest.content), rest, on_disk=on_disk)
 
 
+def _shared(path: Path, seg: Path, content: Segmentation | None) -> str:
+    """What to tell if a ``_seg.npy`` is also that of another image, for which it was written; else empty."""
+    name = Path(content.filename or "").name if content is not None else ""
+    other = path.with_name(name) if name else path
+    if other == path or seg_path(other) != seg or not other.exists():
+        return ""
+    return tr(
+        "{seg} holds the cells of {other}, and {name} would be saved in it, too; give one of the images another name",
+        seg=seg.name,
+        other=other.name,
+        name=path.name,
+    )
+
+
 def _with_cells(early: Document, seg: Path) -> Document:
     content = io.read_seg(seg, without=tuple(key for key in _ARRAYS if key != "masks"))
     masks, links = np.asarray(content.masks), np.zeros(0, np.int32)
@@ -231,7 +246,7 @@ def _image_of_seg(path: Path, as_stack: bool, axis: str) -> tuple[Path, FileImag
     seg = io.read_seg(path, without=_ARRAYS)
     named = Path(seg.filename) if seg.filename else None
     beside = path.parent / named.name if named else None
-    places = [place for place in (named, beside) if place is not None]
+    places = [one_path(place) for place in (beside, named) if place is not None]  # in a copied folder: its own image
     is_movie = seg.content.get(AXIS_KEY) == "T"
     image = next((place for place in places if place.is_file() or io.is_zarr(place)), None)
     if image is None and is_movie and (folder := next((place for place in places if place.is_dir()), None)):

@@ -49,6 +49,7 @@ class Review:
         self.filter, self.filter_problem = "", ""
         self._show_colors()
         self.classes.changed.connect(self._show_colors)
+        self.classes.changed.connect(self._keep_classes)
         session.opened.connect(self._opened)
 
     # --- the list ---
@@ -167,8 +168,13 @@ class Review:
     def _show_colors(self) -> None:
         self._session.view.class_colors = tuple(each.color for each in self.classes)
 
+    def _keep_classes(self) -> None:
+        if self._session.document is not None:
+            self._session.document.classes = self.classes.told
+
     def _opened(self, document: Document | None) -> None:
         self.show_all()
+        self._keep_classes()
         if document is not None:
             document.edited.connect(self._show_new)
 

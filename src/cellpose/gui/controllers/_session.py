@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,6 +53,8 @@ from cellpose.gui.model._preferences import Preferences
 from cellpose.gui.model._view import BRUSHES, COLOR_MODES, VIEWS, ChannelLook
 
 __all__ = ["PANELS", "Session"]
+
+logger = logging.getLogger("cellpose.gui")
 
 PANELS = {"folder": tr("List of images"), "cells": tr("Table of cells"), "training": tr("Training")}
 
@@ -205,12 +208,9 @@ class Session:
 
     def show(self, document: Document) -> Document:
         """Make a document the open one."""
-        self.steps.finish()
-        for job in (self.segmentation.name, self.segmentation.sizing, self.filters.job, self.restoration.job):
-            self.jobs.cancel(job)
-        self.segmentation.live.cancel()
+        self.finish()
+        before, stopped = self.document, self._stop()
         self._tool_work.clear()
-        before = self.document
         if self.document is not None:
             self.document.told.disconnect()
         self.document = document
@@ -223,7 +223,37 @@ class Session:
         self._see_what_is_there()
         self._check_channels()
         self.opened.emit(document)
+        for text in stopped:
+            logger.info(text)
+            self.told.emit(text)
         return document
+
+    def _stop(self) -> list[str]:
+        """Stop all work on the open image, because another one opens; return what is to be said of it."""
+        path = None if self.document is None else self.document.path
+        works = {
+            self.segmentation.name: tr("the run"),
+            self.segmentation.sizing: tr("the calibration"),
+            self.restoration.job: tr("the restoration"),
+            self.segmentation.live.name: tr("the change of thresholds"),
+        }
+        stopped = [work for job, work in works.items() if self.jobs.running(job) is not None]
+        if self.pointer.mode == "drawing":
+            stopped.append(tr("the unfinished stroke"))
+        for job in (*works, self.filters.job):  # a filter costs little, and its parameters stay
+            self.jobs.cancel(job)
+        self.segmentation.live.cancel()
+        name = tr("the image") if path is None else path.name
+        return [
+            tr("{work} on {name} was stopped because an image was opened; start it again there", work=work, name=name)
+            for work in stopped
+        ]
+
+    def finish(self) -> None:
+        """Finish what was begun on the open image, before it is left: background steps, strokes that wait for Enter."""
+        self.steps.finish()
+        if self.pointer.complete():
+            self.told.emit(tr("the strokes that waited for Enter became a cell"))
 
     # --- what is seen ---
 

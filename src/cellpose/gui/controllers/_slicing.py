@@ -44,7 +44,7 @@ class Slicing:
             return
         path, folder = document.path, document.path.parent / _FOLDER
         anisotropy, unnamed = session.settings.anisotropy, session.files.as_stacks
-        if not document.history.is_saved or not seg_path(path).is_file():
+        if not document.is_saved or not seg_path(path).is_file():
             saving.save()
         writing = session.jobs.running(saving.name)
         written_first = writing.thread if writing is not None else None

@@ -87,6 +87,11 @@ class Classes(Sequence[CellClass]):
         """Colors of the classes, uint8 (classes, 3)."""
         return np.array([rgb_of(each.color) for each in self._all], np.uint8)
 
+    @property
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """Names and colors, to compare them with those of a file."""
+        return tuple((each.name, each.color) for each in self._all)
+
     def name(self, kind: int) -> str:
         """Name of a class; empty for 0, no class."""
         return self._all[kind - 1].name if 0 < kind <= MOST_CLASSES else ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import ReferenceType, ref
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +90,28 @@ class Flows:
         return cls(arrays[0], arrays[1], arrays[2], found.model, None if complete else region, boxes)
 
 
+class Held(NamedTuple):
+    """What a ``_seg.npy`` of a document would hold, to tell whether it has changed since.
+
+    Parameters
+    ----------
+    labels
+        The `History.state` of the labels.
+    flows, restored
+        References to the flows, and to the image from a restoration model; None: none.
+    filters
+        The filter of the image: names and values of the parameters that are set.
+    classes
+        Names and colors of the classes.
+    """
+
+    labels: int
+    flows: ReferenceType[Flows] | None
+    restored: ReferenceType[Restored] | None
+    filters: tuple[tuple[str, Any], ...]
+    classes: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A step of the history already done on a copy of the labels, which then replaces the labels.
@@ -147,6 +170,11 @@ class Document:
         Meaning of the scores of its cells; None if they have none.
     origins
         Where its cells come from, oldest first; set together with the edits that add cells.
+    filters
+        Parameters of the filter of the image, from `SegmentationSettings.filters`; empty: none. When a file is opened,
+        they are known before `restored` is made.
+    has_file
+        Whether its cells were read from a ``_seg.npy`` or written to one.
     changed : Signal(Box)
         Labels changed within a box, or rows of the table (the box may be empty).
     edited : Signal(object)
@@ -155,6 +183,8 @@ class Document:
         Numbers of the selected cells.
     told : Signal(str)
         A message for the user: why an edit was refused, or its side effects.
+    held_changed : Signal()
+        What a ``_seg.npy`` would hold changed.
     """
 
     changed = Signal(Box)
@@ -162,6 +192,7 @@ class Document:
     selection_changed = Signal(frozenset)
     flows_changed = Signal()
     restored_changed = Signal()
+    held_changed = Signal()
     told = Signal(str)
 
     def __init__(
@@ -203,6 +234,10 @@ class Document:
         self.scoring: Scoring | None = None
         self.origins: tuple[Origin, ...] = ()
         self._restored: Restored | None = None
+        self.filters: Mapping[str, Any] = {}
+        self._classes: tuple[tuple[str, str], ...] = ()
+        self.has_file = False
+        self._saved = self.held
         self._selection: frozenset[int] = frozenset()
         self._lineage: Lineage | None = None
 
@@ -241,6 +276,7 @@ class Document:
     def flows(self, flows: Flows | None) -> None:
         self._flows = flows
         self.flows_changed.emit()
+        self.held_changed.emit()
 
     @property
     def restored(self) -> Restored | None:
@@ -250,7 +286,48 @@ class Document:
     @restored.setter
     def restored(self, restored: Restored | None) -> None:
         self._restored = restored
+        self.filters = {} if restored is None else restored.filters
         self.restored_changed.emit()
+        self.held_changed.emit()
+
+    @property
+    def classes(self) -> tuple[tuple[str, str], ...]:
+        """Names and colors of its classes."""
+        return self._classes
+
+    @classes.setter
+    def classes(self, classes: tuple[tuple[str, str], ...]) -> None:
+        if classes != self._classes:
+            self._classes = classes
+            self.held_changed.emit()
+
+    @property
+    def held(self) -> Held:
+        """What a ``_seg.npy`` written now would hold."""
+        flows, restored = self._flows, self._restored
+        return Held(
+            self.history.state,
+            None if flows is None else ref(flows),
+            None if restored is None or not restored.model else ref(restored),
+            tuple(sorted((name, value) for name, value in self.filters.items() if value)),
+            self._classes,
+        )
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether its ``_seg.npy`` holds what there is now."""
+        return self.history.is_saved and self.is_saved_beside
+
+    @property
+    def is_saved_beside(self) -> bool:
+        """Whether its ``_seg.npy``, if it has one, holds what lies beside the cells; that alone needs no new file."""
+        return not self.has_file or self.held[1:] == self._saved[1:]
+
+    def mark_saved(self, held: Held | None = None) -> None:
+        """Record that a file holds what there is now, or what was `held` when it was written."""
+        self._saved = held or self.held
+        self.history.mark_saved(self._saved.labels)
+        self.has_file = True
 
     @property
     def selection(self) -> frozenset[int]:
@@ -378,6 +455,7 @@ class Document:
             return None
         self._lineage = None
         self.select(self._selection)  # those that still exist
+        self.held_changed.emit()
         self.edited.emit(edit)
         self.changed.emit(edit.box)
         if edit.note and not undone:  # what the edit led to is gone with it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ from psygnal import Signal
 from cellpose.gui.model._labels import Edit, LabelStore
 
 __all__ = ["History"]
+
+_numbers = count()  # of states of labels, each used once
 
 
 class History:
@@ -38,7 +41,8 @@ class History:
         self._store = store
         self._done: list[Edit] = []
         self._undone: list[Edit] = []
-        self._saved = 0
+        self._states = [next(_numbers)]  # before the first edit and after each one, done or undone
+        self._saved = self.state
 
     def __len__(self) -> int:
         return len(self._done)
@@ -54,9 +58,14 @@ class History:
         return tuple(self._undone)
 
     @property
+    def state(self) -> int:
+        """Number of the current state of the labels: undo and redo return to it, and no other edit leads to it."""
+        return self._states[len(self._done)]
+
+    @property
     def saved(self) -> int:
         """Number of edits done when the labels were last saved; -1: this state can no longer be reached."""
-        return self._saved
+        return self._states.index(self._saved) if self._saved in self._states else -1
 
     @property
     def next_undo(self) -> str | None:
@@ -71,22 +80,23 @@ class History:
     @property
     def is_saved(self) -> bool:
         """Whether the labels are unchanged since the last save."""
-        return self._saved == len(self._done)
+        return self._saved == self.state
 
-    def mark_saved(self, after: int | None = None) -> None:
-        """Record that the labels were saved as they are now, or as they were after this many edits."""
-        self._saved = len(self._done) if after is None else after
+    def mark_saved(self, state: int | None = None) -> None:
+        """Record that the labels were saved as they are now, or as they were in this `state`."""
+        self._saved = self.state if state is None else state
 
     def resume(self, done: Iterable[Edit], undone: Iterable[Edit], saved: int) -> None:
         """Resume with earlier edits, which are already part of the labels."""
-        self._done, self._undone, self._saved = list(done), list(undone), saved
+        self._done, self._undone = list(done), list(undone)
+        self._states = [next(_numbers) for _ in range(len(self._done) + len(self._undone) + 1)]
+        self._saved = self._states[saved] if saved >= 0 else -1
 
     def record(self, edit: Edit) -> None:
         """Record an edit just done; undone edits are dropped."""
-        if self._saved > len(self._done):  # the saved state can no longer be reached
-            self._saved = -1
         self._done.append(edit)
         self._undone.clear()
+        self._renumber(len(self._done))
         self.recorded.emit("edit", edit)
 
     def score(self, edit: Edit, scores: npt.NDArray[np.float32]) -> bool:
@@ -97,15 +107,19 @@ class History:
         place = next((n for n, each in enumerate(self._done) if each is edit), None)
         if place is None:
             self._store.set_scores(edit, scores, self._undone)
+            self._renumber(len(self._done) + 1)
             return False
         for each in reversed(self._done[place:]):
             self.recorded.emit("undo", each)
         self._store.set_scores(edit, scores, self._done[place + 1 :])
         for each in self._done[place:]:
             self.recorded.emit("edit", each)
-        if self._saved > place:
-            self._saved = -1
+        self._renumber(place + 1)
         return True
+
+    def _renumber(self, first: int) -> None:
+        """Give new numbers to the states from this place on: they are others now."""
+        self._states[first:] = [next(_numbers) for _ in range(len(self._done) + len(self._undone) + 1 - first)]
 
     def undo(self, *, moved: bool = False) -> Edit | None:
         """Undo the last edit; None if there is none. ``moved``: the labels are already without it."""

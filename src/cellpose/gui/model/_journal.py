@@ -13,7 +13,7 @@ import os
 import struct
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from cellpose.gui.model._box import Box
 from cellpose.gui.model._labels import CELL, Edit, Patch, Regions, Table
 from cellpose.gui.model._packed import Packed
 
-__all__ = ["STATE_KEY", "Base", "Journal", "forget_others", "journal_path", "new_state", "state_of"]
+__all__ = ["STATE_KEY", "Base", "Journal", "forget", "journal_path", "new_state", "state_of", "strays"]
 
 STATE_KEY = "journal"  # of a _seg.npy
 
@@ -47,11 +47,14 @@ class Base:
         Shape of its labels, (Z, Y, X).
     ids
         The number in the journal of each label 1..n of the file, in order.
+    older
+        States of files whose labels, with all edits of their journals, these labels came from.
     """
 
     image: str
     shape: tuple[int, int, int]
     ids: tuple[int, ...]
+    older: tuple[str, ...] = ()
 
 
 class Journal:
@@ -115,7 +118,8 @@ class Journal:
         records = _records(content)
         try:
             head = json.loads(next(records))
-            base = Base(str(head["image"]), tuple(head["shape"]), tuple(head["ids"]))
+            older = tuple(str(state) for state in head.get("older", ()))
+            base = Base(str(head["image"]), tuple(head["shape"]), tuple(head["ids"]), older)
         except (StopIteration, ValueError, KeyError, TypeError, RecursionError):
             return None
         return base, (_unpacked(record, self.path) for record in records)
@@ -134,13 +138,31 @@ def journal_path(image: Path, state: str) -> Path:
     return _folder() / f"{_name(image)}-{state}.journal"
 
 
-def forget_others(image: Path, state: str) -> None:
-    """Remove the journals of an image that start from another state."""
-    kept = journal_path(image, state)
-    with suppress(OSError):
-        for path in _folder().glob(f"{_name(image)}-*"):
-            if path != kept:
-                path.unlink(missing_ok=True)
+def forget(image: Path, states: Iterable[str]) -> None:
+    """Remove the journals of an image that start from these states."""
+    for state in states:
+        Journal(journal_path(image, state)).remove()
+
+
+def strays(image: Path, states: Collection[str], state: str) -> list[Journal]:
+    """Journals of an image with edits that are not in its file.
+
+    Parameters
+    ----------
+    image
+        The image.
+    states
+        The states that the labels of its file came from, and that of the file: their journals are no strays.
+    state
+        The state of the file. Journals that were begun for files after it have the same edits as its own.
+    """
+    found = []
+    for path in sorted(_folder().glob(f"{_name(image)}-*.journal")):
+        journal = Journal(path)
+        read = None if path in [journal_path(image, each) for each in states] else journal.read()
+        if read is not None and state not in read[0].older:
+            found.append(journal)
+    return found
 
 
 def state_of(seg: Path, content: Mapping[str, Any] | None = None) -> str:

@@ -33,6 +33,7 @@ __all__ = [
     "Snapshot",
     "content_of",
     "flows_to_write",
+    "one_path",
     "put_aside",
     "restore",
     "restore_flows",
@@ -48,6 +49,14 @@ _REGION_KEY = "flows_region"  # in a _seg.npy: the Box covered by the flows
 
 # Columns of the table stored beside the masks, by their keys in the file.
 _KEPT = {"ismanual": "manual", "scores": "score", "checked": "checked", "classes": "kind"}
+
+
+def one_path(path: Path) -> Path:
+    """The same path for a file, however it was given: absolute, and without links in its folder.
+
+    The file itself may be a link, as its ``_seg.npy`` lies beside the link.
+    """
+    return path.parent.resolve() / path.name if path.name not in ("", "..") else path.resolve()
 
 
 def seg_path(image: Path) -> Path:
@@ -82,8 +91,8 @@ class Snapshot:
         Names and colors of the classes, from `Classes.content`; empty: the file names none.
     settings
         The settings at that moment.
-    restored
-        The image after a filter or a restoration model, if there is one.
+    restored, filters
+        The image after a filter or a restoration model, if there is one, and the parameters of the filter.
     """
 
     labels: Frozen
@@ -93,6 +102,7 @@ class Snapshot:
     path: Path
     settings: SegmentationSettings
     restored: Restored | None
+    filters: Mapping[str, Any]
     found: ModelCells | None = None
     scoring: Scoring | None = None
     origins: tuple[Origin, ...] = ()
@@ -113,6 +123,7 @@ class Snapshot:
             path,
             replace(settings),
             document.restored,
+            document.filters,
             document.found,
             document.scoring,
             document.origins,
@@ -126,7 +137,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
     """The dict of a ``_seg.npy``; ``state`` identifies this file, see `state_of`."""
     labels, settings, flows = snapshot.labels.labels(), snapshot.settings, snapshot.flows
     planes = labels[0] if labels.shape[0] == 1 else labels
-    palette, filters = cell_colors(), snapshot.restored.filters if snapshot.restored else {}
+    palette = cell_colors()
     content = io.seg_content(
         planes,
         None if planes.ndim == 3 and not knows_flows(flows) else flows_to_write(flows, planes.shape),
@@ -146,7 +157,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
             **{name: value for name, value in asdict(Normalization()).items() if name not in _OURS},
             "percentile": [settings.lower, settings.upper],
             "norm3D": settings.norm3D,
-            **{name: value for name, value in filters.items() if value or name not in _OURS},
+            **{name: value for name, value in snapshot.filters.items() if value or name not in _OURS},
         },
         **content_of_restored(snapshot.restored),
         **_enlarged(content["masks"], snapshot.restored),
@@ -208,9 +219,11 @@ def _region_of(seg: Segmentation, shape: tuple[int, ...]) -> Box | None:
 
 
 def restore_restored(document: Document, seg: Segmentation) -> None:
-    """Restore the restored image from a file that was read with it."""
-    n_channels = document.stack.shape[1]
+    """Restore the restored image from a file that was read with it, or the parameters of the filter."""
+    n_channels, options = document.stack.shape[1], _normalization_of(seg)
     document.restored = restored_of(seg.content, document.labels.shape, channels_of(seg), n_channels)
+    if document.restored is None and options is not None:
+        document.filters = {name: getattr(options, name) for name in SegmentationSettings().filters()}
 
 
 def channels_of(seg: Segmentation) -> tuple[int, int] | None:
@@ -231,19 +244,27 @@ def restore_settings(settings: SegmentationSettings, seg: Segmentation) -> bool:
     if seg.diameter:
         settings.diameter = seg.diameter
     settings.channels = channels_of(seg) or settings.channels
-    kept = seg.content.get("normalize_params")
-    if not isinstance(kept, Mapping):
-        return False
-    try:
-        known = {key: value for key, value in kept.items() if key in settings.filters() and value is not None}
-        options = Normalization.of({**known, "percentile": kept.get("percentile"), "norm3D": kept.get("norm3D", True)})
-    except OptionError:
+    options = _normalization_of(seg)
+    if options is None:
         return False
     settings.lower, settings.upper = (float(percent) for percent in options.percentile or (1.0, 99.0))
     settings.norm3D = bool(options.norm3D)
-    for name in known:
+    for name in settings.filters():
         setattr(settings, name, getattr(options, name))
-    return filters_something(known)
+    return filters_something(settings.filters())
+
+
+def _normalization_of(seg: Segmentation) -> Normalization | None:
+    """The normalization in a file, with its filter; None: it states none that makes sense."""
+    kept = seg.content.get("normalize_params")
+    if not isinstance(kept, Mapping):
+        return None
+    names = (*SegmentationSettings().filters(), "norm3D")
+    known = {name: kept[name] for name in names if kept.get(name) is not None}
+    try:
+        return Normalization.of({"norm3D": True, **known, "percentile": kept.get("percentile")})
+    except OptionError:
+        return None
 
 
 def knows_flows(flows: Flows | None) -> bool:

@@ -40,15 +40,19 @@ class OpeningBar(QWidget):  # type: ignore[misc]
         self._patience.setSingleShot(True)
         self._patience.timeout.connect(lambda: self.setVisible(self._files.is_opening))
         session.jobs.changed.connect(lambda job: self._show(job))
+        session.opened.connect(lambda _: None if self._files.is_opening else self._end())
         self.hide()
 
     def _show(self, job: Job[Any]) -> None:
-        if job.name != self._files.name:
+        if job.name not in (self._files.name, self._files.autosave.name):
             return
         self.words.setText(self._files.opening)
         self.share.setValue(round(100 * job.progress))
         if not self._files.is_opening:
-            self._patience.stop()
-            self.hide()
+            self._end()
         elif not self.isVisible() and not self._patience.isActive():
             self._patience.start(_PATIENCE_MS)
+
+    def _end(self) -> None:
+        self._patience.stop()
+        self.hide()

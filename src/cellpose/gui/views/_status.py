@@ -72,7 +72,7 @@ class Status(QWidget):  # type: ignore[misc]
     def _watch(self, document: Document | None) -> None:
         if document is not None:
             document.changed.connect(lambda _: self._show_place())
-            document.history.recorded.connect(lambda *_: self._show_saved(""))
+            document.held_changed.connect(lambda: self._show_saved(""))
         self._show_place()
         self._show_zoom()
         self._show_saved("")
@@ -86,7 +86,7 @@ class Status(QWidget):  # type: ignore[misc]
 
     def _show_saved(self, text: str) -> None:
         document = self._session.document
-        if document is not None and not document.history.is_saved:
+        if document is not None and not document.is_saved:
             text = tr("not saved")
         self.saved.setText(text)
 

@@ -248,7 +248,7 @@ class Window(QModelMainWindow):
         document.changed.connect(lambda _: self._repaint())
         document.flows_changed.connect(lambda: self._repaint())
         document.selection_changed.connect(lambda _: self._repaint())
-        document.history.recorded.connect(lambda *_: self._show_title())
+        document.held_changed.connect(lambda: self._show_title())
         self._show_title()
         document.restored_changed.connect(lambda: self._repaint())
         self._show_disk()
@@ -265,7 +265,7 @@ class Window(QModelMainWindow):
         document = self.session.document
         if document is not None:
             name = document.path.name if document.path else f"cellpose v{version}"
-            self.setWindowTitle(name if document.history.is_saved else f"{name} \N{BLACK CIRCLE}")
+            self.setWindowTitle(name if document.is_saved else f"{name} \N{BLACK CIRCLE}")
 
     def _order_tabs(self) -> None:
         """Order the Tab key: the column, the image, the docks; again for each image, since channels may be added."""
@@ -346,9 +346,13 @@ class Window(QModelMainWindow):
     def closeEvent(self, event: Any) -> None:
         """End the jobs and remove the commands of this window."""
         self.session.pointer.cancel()
-        self.session.steps.finish()
+        self.session.finish()
         self.session.batch.leave()
         self.session.files.settle()
+        document = self.session.document
+        if document is not None and document.path is not None and not document.is_saved:
+            self.statusBar().showMessage(tr("saving {name}", name=document.path.name))
+            self.statusBar().repaint()  # nothing else is painted before the window is gone
         self.session.files.autosave.leave()
         self.session.jobs.cancel()
         self.session.volumes.leave()

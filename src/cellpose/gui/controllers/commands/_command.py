@@ -51,11 +51,17 @@ class Conditions:
         def has_path() -> bool:
             return session.document is not None and session.document.path is not None
 
+        def has_something() -> bool:
+            document = session.document
+            there = document is not None and (document.has_file or not document.is_saved)  # without the last cell, too
+            return there or session.cell_count() > 0
+
         self.quiet = When((lambda: not session.removing, tr("finish deleting first")))
         self.open = When((lambda: session.document is not None, tr("open an image first")))
         self.image = self.open & self.quiet
         self.file = self.open & When((has_path, tr("the image is in no file")))
         self.cells = self.open & When((lambda: session.cell_count() > 0, tr("there are no cells yet")))
+        self.to_save = self.open & When((has_something, tr("there are no cells yet")))
         self.selection = self.open & When((lambda: selected(1), tr("select a cell first: click on it")))
         self.several = self.open & When((lambda: selected(2), tr("select at least two cells first")))
         self.removing = When((lambda: session.removing, tr("choose cells to delete first")))

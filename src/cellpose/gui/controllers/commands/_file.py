@@ -110,7 +110,14 @@ def commands(session: Session) -> list[Command]:
             "4",
             enabled=has_image,
         ),
-        Command("file.save", tr("Save masks and image (_seg.npy)"), files.save, ("Ctrl+S",), "5", enabled=has_cells),
+        Command(
+            "file.save",
+            tr("Save masks and image (_seg.npy)"),
+            files.save,
+            ("Ctrl+S",),
+            "5",
+            enabled=when.to_save & quiet,
+        ),
         Command("file.save_masks", tr("Save masks as PNG/tif"), exports.masks, ("Ctrl+N",), "5", enabled=has_cells),
         Command(
             "file.save_outlines",
