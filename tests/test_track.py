@@ -154,6 +154,21 @@ def test_folders_of_the_challenge(tmp_path, tracked):
     np.testing.assert_array_equal(track.read_ctc(tmp_path / "TRA")[0], images)
 
 
+def test_a_shorter_result_takes_the_place_of_a_longer_one(tmp_path, tracked):
+    (tmp_path / "mask007.tif").touch()  # of no result: no table names it
+    track.write_ctc(tmp_path, movie(), tracked)
+    assert (tmp_path / "mask007.tif").exists()
+    (tmp_path / "mask_of_mine.tif").touch()
+    short = movie()[:3]
+    track.write_ctc(tmp_path, short, track.track(short))
+    names = ["mask000.tif", "mask001.tif", "mask002.tif", "mask_of_mine.tif", "res_track.txt"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    assert track.read_ctc(tmp_path)[0].shape == short.shape
+    tifffile.imwrite(tmp_path / "mask003.tif", (short[2] == 1).astype(np.uint16))
+    with pytest.raises(FileReadError, match="track 1 is in frames 0 to 2, but the images have it in frames 0 to 3"):
+        track.read_ctc(tmp_path)
+
+
 def test_damaged_folders_are_told(tmp_path, tracked):
     with pytest.raises(FileMissingError, match=r"no man_track\.txt"):
         track.read_ctc(tmp_path)
