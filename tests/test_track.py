@@ -254,6 +254,17 @@ def test_command(tmp_path, capsys):
     assert "t8_cp_masks.tif has shape (9, 9)" in capsys.readouterr().err
 
 
+def test_command_takes_the_axes_of_the_file(tmp_path, capsys):
+    masks = np.stack([movie().astype(np.uint16)] * 2, axis=1)
+    for axes, array in (("TZYX", masks), ("ZTYX", masks.swapaxes(0, 1)), ("ZYX", masks[:, 0])):
+        tifffile.imwrite(tmp_path / f"{axes}_cp_masks.tif", array, photometric="minisblack", metadata={"axes": axes})
+    for axes in ("TZYX", "ZTYX"):
+        assert main(["track", str(tmp_path / f"{axes}_cp_masks.tif")]) == 0
+        assert "5 tracks of 20 cells in 6 frames" in capsys.readouterr().out
+    assert main(["track", str(tmp_path / "ZYX_cp_masks.tif")]) == 2
+    assert "has the axes ZYX: it is a stack of planes at one time" in capsys.readouterr().err
+
+
 def test_synthetic_movies():
     options = {"n_frames": 8, "size": (64, 80), "cells": 5, "diameter": 16.0, "cycle": 5.0}
     one, same = (synthetic.sample_movie(2, **options) for _ in range(2))
