@@ -7,6 +7,7 @@ import csv
 import logging
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +196,7 @@ def _fitted(cells: Cells, file: Path, source: CellFormat, like: tuple[int, ...] 
     labels[common] = cells.labels[common]
     if np.count_nonzero(labels) < np.count_nonzero(cells.labels):
         logger.warning(f"{file}: some outlines extend beyond the image of shape {wanted}; they are clipped")
-    return io.Cells(labels, cells.classes, cells.table, cells.names, cells.pixel_size_um)
+    return replace(cells, labels=labels)
 
 
 def _shape_of_image(path: Path) -> tuple[int, ...]:
