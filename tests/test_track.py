@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -263,6 +264,22 @@ def test_command_takes_the_axes_of_the_file(tmp_path, capsys):
         assert "5 tracks of 20 cells in 6 frames" in capsys.readouterr().out
     assert main(["track", str(tmp_path / "ZYX_cp_masks.tif")]) == 2
     assert "has the axes ZYX: it is a stack of planes at one time" in capsys.readouterr().err
+
+
+def test_large_labels_need_little_memory(tmp_path):
+    masks = movie()
+    masks[masks == 20] = 60_000_000
+    tracemalloc.start()
+    tracks = track.track(masks)
+    numbered = tracks.masks(masks)
+    filled, after = track.fill_gaps(masks, tracks)
+    track.lineage(track.Tracks.of_numbered(masks))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6  # a table over all numbers has 240 MB and more
+    assert (numbered[masks == 60_000_000] == numbered[0, 65, 95]).all()
+    assert after.frame.size == tracks.frame.size + 1
+    assert filled[2, 65, 95] == filled[2].max() > 0
 
 
 def test_synthetic_movies():

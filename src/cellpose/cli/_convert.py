@@ -178,8 +178,6 @@ def _cells_of(
 
 def _fitted(cells: Cells, file: Path, source: CellFormat, like: tuple[int, ...] | None) -> Cells:
     """Cells of outlines, given the size of the image that they belong to where the file does not state it."""
-    from cellpose import io
-
     if source.module == "_label_files" or source.name.startswith(("coco", "spatialdata")):
         return cells
     beside = (file.with_name(_base(file) + end) for end in _IMAGES)

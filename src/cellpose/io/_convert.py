@@ -92,7 +92,9 @@ def array_identity(array: Any) -> dict[str, Any]:
     if not isinstance(root, (str, os.PathLike)):
         return {}
     folder = Path(root) / str(getattr(array, "path", ""))
-    return next(({"path": str(file), **fingerprint(file)} for file in map(folder.joinpath, MARKS) if file.is_file()), {})
+    return next(
+        ({"path": str(file), **fingerprint(file)} for file in map(folder.joinpath, MARKS) if file.is_file()), {}
+    )
 
 
 def _converted_from(array: Any) -> dict[str, Any] | None:

@@ -208,12 +208,14 @@ def make_slices(
 
 
 def _names(stacks: Sequence[Path]) -> list[str]:
-    """The beginning of the names of each stack's slices: its own name, after those of its folders where others have it."""
+    """How the names of each stack's slices begin: with its own, after those of its folders where others have it."""
     shared = {stem for stem, count in Counter(stack.stem for stack in stacks).items() if count > 1}
-    above = os.path.commonpath([stack.absolute().parent for stack in stacks if stack.stem in shared]) if shared else ""
+    folders = [stack.absolute().parent for stack in stacks]
+    pairs = list(zip(folders, stacks, strict=True))
+    above = os.path.commonpath([folder for folder, stack in pairs if stack.stem in shared]) if shared else ""
     names = [
-        "_".join((*stack.absolute().parent.relative_to(above).parts, stack.stem)) if stack.stem in shared else stack.stem
-        for stack in stacks
+        "_".join((*(folder.relative_to(above).parts if stack.stem in shared else ()), stack.stem))
+        for folder, stack in pairs
     ]
     first: dict[str, Path] = {}
     for stack, name in zip(stacks, names, strict=True):

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._labels.arrays import bounding_boxes
 from cellpose import weights
+from cellpose._labels.arrays import bounding_boxes
 from cellpose._machine.reading import fingerprint, reading
 from cellpose._machine.temporary import temporary_beside
 from cellpose.contrib.distributed_segmentation._blocks import (

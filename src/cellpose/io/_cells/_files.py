@@ -65,7 +65,9 @@ def write_cells(
     given = masks if isinstance(masks, Cells) else Cells(np.asarray(masks))
     cells = replace(
         given,
-        classes=classes if classes is not None else (None if table is not None and not given.classes else given.classes),
+        classes=classes
+        if classes is not None
+        else (None if table is not None and not given.classes else given.classes),
         table=table if table is not None else given.table,
     )
     if cells.labels.ndim == 3 and not form.stacks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ read_seg = read_png
 def _of_axes(labels: npt.NDArray[Any], axes: str, *facts: Any, **more: Any) -> Cells:
     """Cells of a stack, or of a movie if the file names an axis of time."""
     if labels.ndim == 3 and "T" in axes:
-        return Cells(np.moveaxis(labels, axes.index("T"), 0), *facts, **more, axes="TYX")
+        return replace(Cells(np.moveaxis(labels, axes.index("T"), 0), *facts, **more), axes="TYX")
     return Cells(labels, *facts, **more)
 
 

@@ -27,7 +27,7 @@ _NEEDED = ("label", "x", "y")
 
 
 def csv_of(cells: Cells) -> str:
-    """``label,ring,hole,x,y``, of stacks with ``z``, of movies with ``t`` after the label: the corners of each ring of each cell, in order.
+    """``label,ring,hole,x,y``, after the label ``z`` of stacks and ``t`` of movies: the corners of each ring.
 
     Examples
     --------
@@ -67,8 +67,8 @@ def from_csv(path: Path, shape: Sequence[int] | None) -> Cells:
     keys = np.stack([labels, labels * 0 if planes is None else planes, ring], axis=1)
     points = np.stack([column["x"], column["y"]], axis=1)
     polygons = list(_polygons(keys, points, planes is not None, path))
-    labels = paint(polygons, shape, str(path))
-    return Cells(labels, axes="TYX" if "t" in column and "z" not in column and labels.ndim == 3 else "")
+    painted = paint(polygons, shape, str(path))
+    return Cells(painted, axes="TYX" if "t" in column and "z" not in column and painted.ndim == 3 else "")
 
 
 def _polygons(keys: npt.NDArray[Any], points: npt.NDArray[Any], stack: bool, path: Path) -> Iterator[Polygon]:
