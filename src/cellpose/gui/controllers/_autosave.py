@@ -97,11 +97,10 @@ class Autosave:
         self._document, self._journals = None, []
 
     def settle(self) -> None:
-        """Finish and save what is not saved and wait for it, so the file can be read."""
+        """Save what is not saved and wait for it, so the file can be read."""
         document = self._document
         if document is None:
             return
-        self._session.finish()
         self._stop_timer()
         running = self._session.jobs.running(self.name)
         if running is not None:

@@ -319,7 +319,6 @@ class Files:
 
     def _take(self, opened: OpenedImage) -> None:
         session, before = self._session, self._session.document
-        session.finish()
         self._wanted = self._token = None
         document = opened.document
         if opened.masks is not None and opened.masks.apart is not None:

@@ -180,7 +180,7 @@ class Session:
 
     def show(self, document: Document) -> Document:
         """Make a document the open one."""
-        self.finish()
+        self.steps.finish()
         for job in (self.segmentation.name, self.segmentation.sizing, self.filters.job, self.restoration.job):
             self.jobs.cancel(job)
         self.segmentation.live.cancel()
@@ -198,12 +198,6 @@ class Session:
         self._check_channels()
         self.opened.emit(document)
         return document
-
-    def finish(self) -> None:
-        """Finish what was begun on the open image, before it is left: background steps, strokes that wait for Enter."""
-        self.steps.finish()
-        if self.pointer.complete():
-            self.told.emit(tr("the strokes that waited for Enter became a cell"))
 
     # --- what is seen ---
 

@@ -346,7 +346,7 @@ class Window(QModelMainWindow):
     def closeEvent(self, event: Any) -> None:
         """End the jobs and remove the commands of this window."""
         self.session.pointer.cancel()
-        self.session.finish()
+        self.session.steps.finish()
         self.session.batch.leave()
         self.session.files.settle()
         self.session.files.autosave.leave()

@@ -208,16 +208,6 @@ class Pointer:
         self._end_modal()
         self._tell()
 
-    def complete(self) -> bool:
-        """Make a cell from the waiting strokes, if there are any, before the image is left; return whether it was made."""
-        document = self._context.document
-        if document is None or not self._outline.n_waiting:
-            return False
-        before = len(document.history)
-        self._outline.finish()
-        self._tell()
-        return len(document.history) > before
-
     def handle(self, event: PointerEvent) -> bool:
         """Handle a pointer event; True if the view should not pan or zoom."""
         if self._context.document is None:
