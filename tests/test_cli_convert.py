@@ -152,3 +152,14 @@ def test_a_library_that_is_missing_is_told_once(folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert run(folder, "--to", "geoparquet") == 1
     assert capsys.readouterr().err.count("pyarrow is needed") == 1
+
+
+def test_a_movie_stays_a_movie(tmp_path):
+    io.write_ome_tiff(tmp_path / "a_cp_masks.ome.tif", STACK.astype(np.uint16), "TYX")
+    assert run(tmp_path / "a_cp_masks.ome.tif", "--to", "geojson") == 0
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    assert {feature["geometry"]["plane"]["t"] for feature in features} == {0, 2}
+    assert run(tmp_path / "a.geojson", "--to", "tif") == 0
+    image = io.read_image(tmp_path / "a_masks.tif")
+    assert image.axes == "TYX"
+    np.testing.assert_array_equal(image.data, STACK)

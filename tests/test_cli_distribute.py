@@ -20,6 +20,7 @@ from cellpose.__main__ import main  # noqa: E402
 from cellpose.contrib import distributed_segmentation as ds  # noqa: E402
 from cellpose.contrib.distributed_segmentation import _process  # noqa: E402
 from cellpose.contrib.distributed_segmentation._distribute import plan  # noqa: E402
+from cellpose.errors import FileWriteError  # noqa: E402
 from cellpose.io._zarr import create_array  # noqa: E402
 from small_model import discs, toy_model  # noqa: E402
 
@@ -206,6 +207,35 @@ def test_tiff_becomes_zarr(tmp_path, monkeypatch, shape, axes, settings):
     order = [letters.index(letter) for letter in "TCZYX" if letter in letters]
     assert back.axes == "".join(letters[k] for k in order)
     np.testing.assert_array_equal(back.data, image.transpose(order))
+
+
+def test_another_or_changed_tiff_is_converted_again(tmp_path):
+    volume = np.arange(3 * 70 * 90, dtype=np.uint16).reshape(3, 70, 90)
+    tiff, out = tmp_path / "a.tif", tmp_path / "a.zarr"
+    tifffile.imwrite(tiff, volume, photometric="minisblack", metadata=None)
+    for axes in ("CYX", "ZYX"):
+        io.tiff_to_zarr(tiff, out, axes)
+        assert io.read_image(out).axes == axes
+    made = (out / "0/.zarray").stat().st_mtime_ns
+    io.tiff_to_zarr(tiff, out, "ZYX")
+    assert (out / "0/.zarray").stat().st_mtime_ns == made  # the same: kept
+    tifffile.imwrite(tiff, volume + 1, photometric="minisblack", metadata=None)
+    np.testing.assert_array_equal(io.imread(io.tiff_to_zarr(tiff, out, "ZYX")), volume + 1)
+    tifffile.imwrite(tmp_path / "b.tif", volume[0])
+    np.testing.assert_array_equal(io.imread(io.tiff_to_zarr(tmp_path / "b.tif", out)), volume[0])
+    # what was not converted is not replaced
+    io.write_ome_zarr(tmp_path / "mine.zarr", volume, "ZYX")
+    with pytest.raises(FileWriteError, match="exists already"):
+        io.tiff_to_zarr(tmp_path / "b.tif", tmp_path / "mine.zarr")
+
+
+def test_a_plan_takes_the_axes_and_the_image_that_it_is_given(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 70, 90), np.uint8), photometric="minisblack", metadata=None)
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((50, 60), np.uint8))
+    assert plan(tmp_path / "a.tif", tmp_path / "o.zarr", axes="CYX").axes == "YX"
+    stitched = {"stitch_threshold": 0.3}
+    assert plan(tmp_path / "a.tif", tmp_path / "o.zarr", axes="ZYX", eval_kwargs=stitched).axes == "ZYX"
+    assert plan(tmp_path / "b.tif", tmp_path / "o.zarr").job.shape == (50, 60)
 
 
 @pytest.mark.slow

@@ -168,6 +168,14 @@ def test_blocks_keep_their_shape_and_their_scale(bench: Bench, axis: int | None)
         denoise.restore_block(volume, model="upsample_cyto3", diameter=10)
 
 
+def test_blocks_are_restored_by_the_weights_that_are_there_now(bench: Bench) -> None:
+    plane = np.random.default_rng(0).random((40, 48)).astype(np.float32)
+    how = {"model": "denoise_cyto3", "normalize": {"lowhigh": (0, 1)}, "engine": "native"}
+    before = denoise.restore_block(plane, **how)
+    torch.save(CPnet([1, 8], 1).eval().state_dict(), bench.models / "denoise_cyto3")
+    assert not np.allclose(denoise.restore_block(plane, **how), before)
+
+
 def test_restored_images_go_to_every_family(bench: Bench, small_transformer: Path) -> None:
     image = labels_in(bench.images("a.tif")[0])
     model = denoise.CellposeDenoiseModel(pretrained_model=small_transformer, restore_type="denoise_cyto3")

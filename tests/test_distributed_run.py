@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import tifffile
 pytest.importorskip("distributed", reason="needs Dask: pip install 'cellpose[distributed]'")
 zarr = pytest.importorskip("zarr", reason="needs zarr: pip install 'cellpose[distributed]'")
 
-from cellpose import io  # noqa: E402
+from cellpose import io, weights  # noqa: E402
 from cellpose.contrib import distributed_segmentation as ds  # noqa: E402
 from cellpose.contrib.distributed_segmentation import _process, _run  # noqa: E402
 from cellpose.errors import FileWriteError, OptionError  # noqa: E402
@@ -182,6 +184,42 @@ def test_a_run_that_was_stopped_goes_on(client, model, tmp_path, monkeypatch):
     np.testing.assert_array_equal(found, run("again.zarr"))
     with pytest.raises(FileWriteError, match="exists already"):
         run("out.zarr")
+
+
+@pytest.mark.parametrize("changed", ["TIFF", "array", "model"])
+def test_blocks_of_a_changed_image_or_model_are_not_continued(tmp_path, changed):
+    image, model = discs(60, 70), tmp_path / "model"
+    shutil.copy(weights.resolve("nuclei-cells").path, model)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    ds.numpy_array_to_zarr(tmp_path / "a.zarr", image, (64, 64))
+    name = "a.tif" if changed == "TIFF" else "a.zarr"
+
+    def begin():
+        job = ds._distribute.plan(tmp_path / name, tmp_path / "o.zarr", model_kwargs={"pretrained_model": model}).job
+        _run._begin(job, [(0, 0)])
+
+    begin()
+    begin()
+    if changed == "TIFF":
+        tifffile.imwrite(tmp_path / "a.tif", image[::-1])
+    elif changed == "array":
+        ds.numpy_array_to_zarr(tmp_path / "a.zarr", image[::-1], (64, 64))
+    else:
+        shutil.copy(weights.resolve("generalist").path, model)
+    with pytest.raises(OptionError, match="has changed since"):
+        begin()
+
+
+def test_a_worker_notices_that_the_weights_were_replaced(tmp_path, monkeypatch):
+    import distributed
+
+    worker, path = SimpleNamespace(), tmp_path / "model"
+    monkeypatch.setattr(distributed, "get_worker", lambda: worker)
+    shutil.copy(weights.resolve("nuclei-cells").path, path)
+    first = _process._model({"pretrained_model": str(path)})
+    assert _process._model({"pretrained_model": str(path)}) is first
+    shutil.copy(weights.resolve("generalist").path, path)
+    assert _process._model({"pretrained_model": str(path)}).nbase != first.nbase
 
 
 def test_many_blocks_are_handed_over_little_by_little(client, monkeypatch):

@@ -13,6 +13,7 @@ import grimp
 import pytest
 
 import cellpose
+from cellpose._machine.optional import _LIBRARIES
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "numba", "matplotlib", "PySide6", "scipy", "cv2", "skimage")
@@ -212,3 +213,23 @@ def test_living_code_needs_no_name_of_older_scripts() -> None:
                 continue
             taken += [(path.name, room, name) for name in used & names.get(room, set())]
     assert taken == []
+
+
+# Libraries that come with another one of the extra.
+COME_ALONG = {"distributed": "dask", "networkx": "traccuracy", "yaml": "pyyaml", "bioimageio": "bioimageio.core"}
+
+
+def test_extras_that_errors_name_hold_the_library() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    held = {extra: {re.split(r"[\[><=;]", each)[0].lower() for each in needed} for extra, needed in extras.items()}
+    named = set()
+    for file in (ROOT / "src/cellpose").rglob("*.py"):
+        source = file.read_text(encoding="utf-8")
+        for call in re.finditer(r"\b(?:optional|_library)\(\s*\"([\w.]+)\", \"(\w+)\"", source):
+            module = call[1].partition(".")[0]
+            if module not in ("torch", "no_such_library"):  # torch is always there
+                named.add((COME_ALONG.get(module, _LIBRARIES.get(module, module)), call[2]))
+    assert len(named) > 10
+    assert [(library, extra) for library, extra in sorted(named) if library not in held[extra]] == []

@@ -70,6 +70,47 @@ def area(ring: np.ndarray) -> float:
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
+@pytest.mark.parametrize("name", [*(name for name in EXACT if name != "a_seg.npy"), "a_cells.parquet", "a.ome.zarr"])
+def test_frames_of_a_movie_come_back_as_frames(tmp_path, name):
+    for library in {"a_cells.parquet": ("geopandas", "pyarrow"), "a.ome.zarr": ("zarr",)}.get(name, ()):
+        pytest.importorskip(library, reason=f"needs {library}")
+    for labels in (STACK, STACK[1:2]):
+        io.write_cells(tmp_path / name, io.Cells(labels, axes="TYX"))
+        again = io.read_cells(tmp_path / name, labels.shape)
+        if again.labels.ndim == 3:  # readers of images leave out axes of length 1
+            assert again.axes == "TYX" or not again.numbers.size
+            assert np.array_equal(again.labels, labels)
+    io.write_cells(tmp_path / name, STACK)
+    assert io.read_cells(tmp_path / name, STACK.shape).axes == "ZYX"
+
+
+def test_frames_are_named_as_such(tmp_path):
+    io.write_cells(tmp_path / "a.geojson", io.Cells(STACK, axes="TYX"))
+    content = json.loads((tmp_path / "a.geojson").read_text())
+    assert {(f["geometry"]["plane"]["z"], f["geometry"]["plane"]["t"]) for f in content["features"]} == {(0, 0), (0, 2)}
+    assert content["features"][-1]["id"].endswith("-t3")
+    del content["image_axes"]  # as other programs write it
+    (tmp_path / "b.geojson").write_text(json.dumps(content))
+    assert io.read_cells(tmp_path / "b.geojson").axes == "TYX"
+    content["features"][0]["geometry"]["plane"]["z"] = 1
+    (tmp_path / "b.geojson").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="several planes of several frames"):
+        io.read_cells(tmp_path / "b.geojson")
+    with pytest.raises(InputError, match=r"axes='CYX' does not fit labels of shape \(3, 60, 70\)"):
+        io.Cells(STACK, axes="CYX")
+
+
+def test_narrow_stacks_are_labels_where_the_file_names_its_axes(tmp_path):
+    for name in ("a_masks.tif", "a_seg.npy"):
+        for side in (3, 4):
+            narrow = np.arange(5 * 9 * side).reshape(5, 9, side) % 7
+            io.write_cells(tmp_path / name, narrow)
+            assert np.array_equal(io.read_cells(tmp_path / name).labels, narrow)
+    io.imsave(tmp_path / "b_masks.tif", np.zeros((20, 30, 3), np.uint8))
+    with pytest.raises(InputError, match="is a color image"):
+        io.read_cells(tmp_path / "b_masks.tif")
+
+
 def test_polygons_are_simple_and_holes_lie_in_their_piece():
     for labels in noise():
         for outline in outlines_of(labels.astype(np.int32)):

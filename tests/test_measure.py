@@ -302,6 +302,24 @@ def test_nothing_has_no_spots() -> None:
     assert table["spots_count"].tolist() == [0]
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_pixels_that_are_not_finite_hide_no_spots_and_no_texture(odd: float, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("skimage", reason="needs scikit-image: pip install 'cellpose[measure]'")
+    y, x = np.mgrid[:40, :50]
+    image = np.random.default_rng(0).random(y.shape) + 80 * np.exp(-((y - 20) ** 2 + (x - 30) ** 2) / 8)
+    broken = image.copy()
+    broken[:2, :3] = odd
+    given = broken.copy()
+    assert [20, 30] in measure.find_spots(broken)[:, :2].tolist()
+    np.testing.assert_array_equal(broken, given)
+    assert "6 of 2000 intensities are not finite" in caplog.text
+    labels = np.zeros(y.shape, int)
+    labels[10:30, 20:40] = 1
+    textures = [measure.table(labels, each, ["texture"])["texture_contrast"][0] for each in (image, broken)]
+    # the maximum, in 6 pixels more, moves the percentiles a little
+    np.testing.assert_allclose(textures[1], textures[0], rtol=0.2)
+
+
 def test_texture_is_of_the_pixels_of_the_label_only() -> None:
     labels = np.zeros((40, 60), int)
     labels[5:35, 3:28], labels[5:35, 32:57] = 1, 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -99,6 +100,20 @@ def test_masks_on_white(masks: np.ndarray) -> None:
     colors = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]])
     hues = [utils.rgb_to_hsv(plot.mask_rgb(masks, colors)[masks == k][0] / 255.0)[0] for k in (1, 2, 3)]
     np.testing.assert_allclose(hues, [0, 1 / 3, 2 / 3], atol=0.01)  # colors are whole numbers
+
+
+def test_large_labels_need_little_memory(masks: np.ndarray, image: np.ndarray) -> None:
+    large = np.where(masks == 3, 60_000_000, masks.astype(np.int32))
+    tracemalloc.start()
+    pictures = [plot.mask_rgb(large), plot.mask_overlay(image, large)]
+    for draw in (lambda: plot.mask_rgb(large, np.eye(3)), lambda: plot.mask_overlay(image, large, np.eye(3))):
+        with pytest.raises(InputError, match="60000000"):
+            draw()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6  # a table over all numbers has 480 MB and more
+    for picture in pictures:
+        assert (picture[masks == 3] != picture[0, 0]).any()
 
 
 def test_an_overlay_is_gray_outside(masks: np.ndarray, image: np.ndarray) -> None:

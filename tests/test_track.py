@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -154,6 +155,21 @@ def test_folders_of_the_challenge(tmp_path, tracked):
     np.testing.assert_array_equal(track.read_ctc(tmp_path / "TRA")[0], images)
 
 
+def test_a_shorter_result_takes_the_place_of_a_longer_one(tmp_path, tracked):
+    (tmp_path / "mask007.tif").touch()  # of no result: no table names it
+    track.write_ctc(tmp_path, movie(), tracked)
+    assert (tmp_path / "mask007.tif").exists()
+    (tmp_path / "mask_of_mine.tif").touch()
+    short = movie()[:3]
+    track.write_ctc(tmp_path, short, track.track(short))
+    names = ["mask000.tif", "mask001.tif", "mask002.tif", "mask_of_mine.tif", "res_track.txt"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    assert track.read_ctc(tmp_path)[0].shape == short.shape
+    tifffile.imwrite(tmp_path / "mask003.tif", (short[2] == 1).astype(np.uint16))
+    with pytest.raises(FileReadError, match="track 1 is in frames 0 to 2, but the images have it in frames 0 to 3"):
+        track.read_ctc(tmp_path)
+
+
 def test_damaged_folders_are_told(tmp_path, tracked):
     with pytest.raises(FileMissingError, match=r"no man_track\.txt"):
         track.read_ctc(tmp_path)
@@ -237,6 +253,33 @@ def test_command(tmp_path, capsys):
     tifffile.imwrite(folder / "t8_cp_masks.tif", np.zeros((9, 9), np.uint16))
     assert main(["track", str(folder)]) == 2
     assert "t8_cp_masks.tif has shape (9, 9)" in capsys.readouterr().err
+
+
+def test_command_takes_the_axes_of_the_file(tmp_path, capsys):
+    masks = np.stack([movie().astype(np.uint16)] * 2, axis=1)
+    for axes, array in (("TZYX", masks), ("ZTYX", masks.swapaxes(0, 1)), ("ZYX", masks[:, 0])):
+        tifffile.imwrite(tmp_path / f"{axes}_cp_masks.tif", array, photometric="minisblack", metadata={"axes": axes})
+    for axes in ("TZYX", "ZTYX"):
+        assert main(["track", str(tmp_path / f"{axes}_cp_masks.tif")]) == 0
+        assert "5 tracks of 20 cells in 6 frames" in capsys.readouterr().out
+    assert main(["track", str(tmp_path / "ZYX_cp_masks.tif")]) == 2
+    assert "has the axes ZYX: it is a stack of planes at one time" in capsys.readouterr().err
+
+
+def test_large_labels_need_little_memory(tmp_path):
+    masks = movie()
+    masks[masks == 20] = 60_000_000
+    tracemalloc.start()
+    tracks = track.track(masks)
+    numbered = tracks.masks(masks)
+    filled, after = track.fill_gaps(masks, tracks)
+    track.lineage(track.Tracks.of_numbered(masks))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6  # a table over all numbers has 240 MB and more
+    assert (numbered[masks == 60_000_000] == numbered[0, 65, 95]).all()
+    assert after.frame.size == tracks.frame.size + 1
+    assert filled[2, 65, 95] == filled[2].max() > 0
 
 
 def test_synthetic_movies():

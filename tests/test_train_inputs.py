@@ -55,6 +55,18 @@ def test_stacks_of_labels_are_no_flows(planes, dtype, tmp_path):
             build_set(sources, UNET, Reading(None, load, True))
 
 
+def test_three_planes_of_flows_are_those_of_their_labels(tmp_path, caplog):
+    flows = dynamics.labels_to_flows([LABELS])[0]
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE)
+    tifffile.imwrite(tmp_path / "a_flows.tif", flows[1:], photometric="minisblack")
+    tifffile.imwrite(tmp_path / "a_masks.tif", LABELS)
+    np.testing.assert_array_equal(io.load_images_labels(tmp_path)[1][0], flows)
+    edited = np.where(LABELS == 3, 0, LABELS).astype(LABELS.dtype)
+    tifffile.imwrite(tmp_path / "a_masks.tif", edited)
+    np.testing.assert_array_equal(io.load_images_labels(tmp_path)[1][0], edited)
+    assert "does not match the labels" in caplog.text
+
+
 def test_one_label_in_all_planes_is_no_flow():
     ones = np.stack([(LABELS > 0).astype(np.float32)] * 4)
     assert not holds_targets(ones)

@@ -111,6 +111,42 @@ def test_masks_of_the_window_and_scaled_intensities(folder):
     assert main(["slices"]) == 2
 
 
+def test_stacks_of_equal_names_are_told_apart(tmp_path):
+    stacks = [tmp_path / "a/x.tif", tmp_path / "b/x.tif", tmp_path / "y.tif"]
+    for k, file in enumerate(stacks):
+        file.parent.mkdir(exist_ok=True)
+        tifffile.imwrite(file, np.full((4, 20, 30), k, np.uint8), photometric="minisblack")
+    written = train.make_slices(stacks, tmp_path / "train", per_view=1)
+    assert len(set(written)) == 9
+    assert {path.name[: -len("_YX_0.tif")]: io.imread(path).max() for path in written} == {"a_x": 0, "b_x": 1, "y": 2}
+    with pytest.raises(InputError, match="would both be named"):
+        train.make_slices([stacks[0], stacks[0].with_suffix(".png")], tmp_path / "train")
+
+
+def test_masks_of_an_earlier_slice_are_not_those_of_another(tmp_path):
+    stack, masks = stack_of_two()
+    stack = stack[..., 0]
+    tifffile.imwrite(tmp_path / "x.tif", stack, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "x_masks.tif", masks, photometric="minisblack")
+
+    def cut(**options):
+        return train.make_slices([tmp_path / "x.tif"], tmp_path / "train", per_view=1, **options)[0]
+
+    path = cut(seg=True)
+    beside = [path.with_name(path.stem + ending) for ending in ("_masks.tif", "_seg.npy", "_seg_kept.npy")]
+    assert [file.exists() for file in beside] == [True, True, False]
+    cut()  # the masks are written again: those for the window may be others
+    assert [file.exists() for file in beside] == [True, False, True]
+    (tmp_path / "x_masks.tif").unlink()
+    tifffile.imwrite(path, stack[0])
+    tifffile.imwrite(tmp_path / "x.tif", stack[:1], photometric="minisblack", metadata={"axes": "ZYX"})
+    assert cut() == path  # the same image, whose masks may be the work of the user
+    assert beside[0].exists()
+    tifffile.imwrite(tmp_path / "x.tif", stack[::-1], photometric="minisblack")
+    cut()
+    assert not beside[0].exists()
+
+
 def test_slices_are_trained_on(folder):
     written = train.make_slices([folder / "one.tif"], folder / "train", per_view=3)
     images, labels, names, *_ = io.load_train_test_data(str(folder / "train"), mask_filter="_masks")

@@ -126,6 +126,22 @@ def test_the_command_line_corrects_the_light_and_filters(bench: Bench, capsys: p
     assert "--background_radius needs the whole image" in capsys.readouterr().err
 
 
+def test_a_file_that_cannot_be_read_is_left_out_of_the_flat_field(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = ("--pretrained_model", "cyto3", "--save_tif", "--no_npy", "--diameter", "30", "--flatfield", "estimate")
+    for name in ("0", "6"):
+        (bench.folder / f"{name}.tif").write_bytes(b"II*\0broken")
+    assert bench.run(*one) == 1
+    told = capsys.readouterr().err
+    assert told.count("0.tif is left out of the flat field") == 1
+    assert sorted(path.name for path in bench.folder.glob("*_masks.tif")) == [f"{n}_cp_masks.tif" for n in range(1, 6)]
+    for n in range(1, 6):
+        (bench.folder / f"{n}.tif").write_bytes(b"II*\0broken")
+    assert bench.run(*one) != 0
+    assert "none of the images looked at can be read" in capsys.readouterr().err
+
+
 def test_filters_without_a_scale_are_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.run("--pretrained_model", "cyto3", "--no_norm", "--sharpen_radius", "5") != 0
     assert "--no_norm turns off" in capsys.readouterr().err

@@ -31,6 +31,7 @@ __all__ = [
     "scan",
     "sizes",
     "smallest_dtype",
+    "tabled",
     "without",
 ]
 
@@ -93,7 +94,7 @@ def _with_largest(labels: npt.ArrayLike) -> tuple[Labels, int]:
         raise InputError(message)
     if array.size == 0:
         return np.zeros(array.shape, np.int32), 0
-    table_limit = min(4 * array.size + 2**20, 2**31 - 1)
+    table_limit = _table_limit(array.size)
     # Read as unsigned, negative numbers are huge.
     largest = int((array.view(np.uint32) if array.dtype == np.int32 else array).max())
     if largest <= table_limit and (array.dtype == np.int32 or array.dtype.kind == "u" or array.min() >= 0):
@@ -102,6 +103,29 @@ def _with_largest(labels: npt.ArrayLike) -> tuple[Labels, int]:
     table = np.cumsum(values != 0)
     table[values == 0] = 0
     return np.ascontiguousarray(table[numbers.reshape(array.shape)], np.int32), int(table.max())
+
+
+def _table_limit(size: int) -> int:
+    """The largest label for which a table over all numbers does not dwarf an image of so many pixels."""
+    return min(4 * size + 2**20, 2**31 - 1)
+
+
+def tabled(labels: Labels) -> tuple[Labels, npt.NDArray[np.int64] | None]:
+    """Labels that fit a table, as by `as_labels`, and the numbers they had; None: they keep their own.
+
+    Examples
+    --------
+    >>> tabled(np.array([[0, 7]], np.int32))[1] is None
+    True
+    >>> tabled(np.array([[0, 60_000_000, 0, 60_000_007]], np.int32))
+    (array([[0, 1, 0, 2]], dtype=int32), array([       0, 60000000, 60000007]))
+    """
+    if _largest(labels) <= _table_limit(labels.size):
+        return labels, None
+    numbers, places = np.unique(labels, return_inverse=True)
+    if numbers[0] != 0:
+        numbers, places = np.concatenate([[0], numbers]), places + 1
+    return places.reshape(labels.shape).astype(np.int32), numbers.astype(np.int64)
 
 
 def _volume(labels: Labels) -> Labels:

@@ -18,7 +18,7 @@ from cellpose.errors import (
     WeightsError,
 )
 
-__all__ = ["read_json", "reading"]
+__all__ = ["fingerprint", "read_json", "reading"]
 
 _LONGEST = 300  # characters of a library's message; some print all that they read
 
@@ -78,6 +78,12 @@ def reading(path: str | os.PathLike[str], kind: type[FileReadError | WeightsErro
         raise FileReadError(message) from error
     except Exception as error:
         raise kind(_damaged(name, kind, error)) from error
+
+
+def fingerprint(path: str | os.PathLike[str]) -> dict[str, int]:
+    """What tells a file from a later one of its name, without reading it: its size and the time of its change."""
+    status = os.stat(path)
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

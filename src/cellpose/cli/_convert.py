@@ -7,6 +7,7 @@ import csv
 import logging
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,8 +178,6 @@ def _cells_of(
 
 def _fitted(cells: Cells, file: Path, source: CellFormat, like: tuple[int, ...] | None) -> Cells:
     """Cells of outlines, given the size of the image that they belong to where the file does not state it."""
-    from cellpose import io
-
     if source.module == "_label_files" or source.name.startswith(("coco", "spatialdata")):
         return cells
     beside = (file.with_name(_base(file) + end) for end in _IMAGES)
@@ -195,7 +194,7 @@ def _fitted(cells: Cells, file: Path, source: CellFormat, like: tuple[int, ...] 
     labels[common] = cells.labels[common]
     if np.count_nonzero(labels) < np.count_nonzero(cells.labels):
         logger.warning(f"{file}: some outlines extend beyond the image of shape {wanted}; they are clipped")
-    return io.Cells(labels, cells.classes, cells.table, cells.names, cells.pixel_size_um)
+    return replace(cells, labels=labels)
 
 
 def _shape_of_image(path: Path) -> tuple[int, ...]:

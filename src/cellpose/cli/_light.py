@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from cellpose import io
 from cellpose.cli._logging import display_of
-from cellpose.errors import OptionError
+from cellpose.errors import CellposeError, InputError, OptionError
 from cellpose.io import Image
 
 __all__ = ["ESTIMATE", "Light", "light_of"]
@@ -49,7 +49,7 @@ def light_of(args: Namespace, files: Sequence[Path]) -> Light | None:
     OptionError
         If the flat field cannot be read as one.
     InputError
-        If it cannot be made of these images.
+        If it cannot be made of these images. Those that cannot be read are left out.
     """
     if args.flatfield is None:
         return None
@@ -65,19 +65,34 @@ def light_of(args: Namespace, files: Sequence[Path]) -> Light | None:
     from cellpose.transforms import estimate_flatfield
 
     chosen = [files[k] for k in np.unique(np.linspace(0, len(files) - 1, min(len(files), _MOST_IMAGES)).astype(int))]
-    first = io.read_image(chosen[0])
+    broken: set[Path] = set()
+    first = next(_readable(chosen, broken), None)
+    if first is None:
+        message = f"--flatfield {ESTIMATE}: none of the images looked at can be read, such as {chosen[0]}"
+        raise InputError(message)
     channels = first.data.shape[axis] if (axis := first.axis("C")) is not None else 1
     with display_of("", None, verbose=False) as display, display.job("estimating the flat field"):
-        flat = np.stack([estimate_flatfield(_planes(chosen, c)) for c in range(channels)])
+        flat = np.stack([estimate_flatfield(_planes(_readable(chosen, broken), c)) for c in range(channels)])
     low, high = float(flat.min()), float(flat.max())
-    logger.info(f">>>> flat field of {len(chosen)} images: {low:.2f} to {high:.2f} of the mean light")
+    logger.info(f">>>> flat field of {len(chosen) - len(broken)} images: {low:.2f} to {high:.2f} of the mean light")
     return Light(flat if channels > 1 else flat[0])
 
 
-def _planes(files: Sequence[Path], channel: int) -> Iterator[Any]:
-    """One channel of all planes and times of some images."""
+def _readable(files: Sequence[Path], broken: set[Path]) -> Iterator[Image]:
+    """The images of files; those that cannot be read are told once and join ``broken``. Their own turn reports them."""
     for file in files:
-        image = io.read_image(file)
+        if file in broken:
+            continue
+        try:
+            yield io.read_image(file)
+        except CellposeError as error:
+            logger.warning(f"{file} is left out of the flat field: {error}")
+            broken.add(file)
+
+
+def _planes(images: Iterable[Image], channel: int) -> Iterator[Any]:
+    """One channel of all planes and times of some images."""
+    for image in images:
         axes = _axes(image)
         stack = np.moveaxis(image.data, axes, range(-len(axes), 0))
         stack = stack[..., channel, :, :] if len(axes) > 2 else stack

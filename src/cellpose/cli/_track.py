@@ -7,13 +7,16 @@ import logging
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellpose._progress.display import waiting
 from cellpose.cli._summary import count_of
 from cellpose.errors import FileMissingError, InputError, OptionError
+
+if TYPE_CHECKING:
+    from cellpose.io import Image
 
 __all__ = ["track_command"]
 
@@ -23,8 +26,9 @@ logger = logging.getLogger("cellpose.cli")
 _PLAIN = (".tif", ".tiff", ".png")
 
 _EPILOG = """\
-MOVIE is a stack of label images (T, [Z,] Y, X), or a folder with one for each frame, in the order of their names:
-those that end in _cp_masks (TIFF, else PNG, OME-TIFF, OME-Zarr), else _masks, else _seg.npy, else all images.
+MOVIE is a stack of label images (T, [Z,] Y, X; in any order if the file names its axes), or a folder with one for each
+frame, in the order of their names: those that end in _cp_masks (TIFF, else PNG, OME-TIFF, OME-Zarr), else _masks, else
+_seg.npy, else all images.
 
 examples:
   cellpose --dir movie --save_tif --no_npy && cellpose track movie --save_ctc
@@ -127,11 +131,7 @@ def _masks(movie: Path) -> Any:
     from cellpose import io
 
     if movie.is_file():
-        masks = io.imread(movie)
-        if masks.ndim not in (3, 4):
-            message = f"{movie} has shape {masks.shape}; a movie has the shape (T, Y, X) or (T, Z, Y, X)"
-            raise InputError(message)
-        return masks
+        return _time_first(io.read_image(movie), movie)
     if not movie.is_dir():
         message = f"{movie} does not exist; give a stack of label images or a folder"
         raise FileMissingError(message)
@@ -145,6 +145,26 @@ def _masks(movie: Path) -> Any:
         )
         raise InputError(message)
     return np.stack(frames)
+
+
+def _time_first(image: Image, movie: Path) -> Any:
+    """The label images in a file, time first: by the axes that it declares, else the first one is time."""
+    if image.data.ndim not in (3, 4):
+        message = f"{movie} has shape {image.data.shape}; a movie has the shape (T, Y, X) or (T, Z, Y, X)"
+        raise InputError(message)
+    if image.declares("T"):
+        return np.moveaxis(image.data, image.axes.index("T"), 0)
+    # The masks of a _seg.npy have planes without a name.
+    if not image.declares("Z") or movie.name.endswith("_seg.npy"):
+        return image.data
+    time = next((k for k, letter in enumerate(image.axes) if letter not in "ZYX"), None)
+    if time is None:
+        message = (
+            f"{movie} has the axes {image.axes}: it is a stack of planes at one time, in which nothing can be linked; "
+            "give a movie with the axes TYX or TZYX, or a folder with one file per frame"
+        )
+        raise InputError(message)
+    return np.moveaxis(image.data, time, 0)
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -173,7 +193,8 @@ def _write(stem: Path, masks: Any, tracks: Any, args: Namespace) -> list[Path]:
     written = [beside("_tracks.csv"), beside("_lineage.csv"), beside(f"{io.TRACKED}.tif")]
     track.write_table(written[0], tracks)
     track.write_table(written[1], tracks, "tracks")
-    io.imsave(written[2], io.smallest_labels(tracks.masks(masks)))
+    numbered = io.smallest_labels(tracks.masks(masks))
+    io.write_tiff(written[2], numbered, axes="TZYX" if numbered.ndim == 4 else "TYX")
     if args.save_ctc:
         written.append(beside("_RES"))
         track.write_ctc(written[-1], masks, tracks)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cellpose import weights
+from cellpose._machine.reading import fingerprint
 from cellpose.denoise._model import DenoiseModel
 from cellpose.errors import OptionError
 
@@ -56,7 +58,8 @@ def restore_block(
     --------
     >>> steps = [(restore_block, {"model": "denoise_cyto3", "diameter": 30.0, "normalize": {"lowhigh": (100, 4000)}})]
     """
-    restoring = _loaded(model, gpu, engine)
+    state = fingerprint(weights.resolve(model).path)
+    restoring = _loaded(model, gpu, engine, tuple(state.values()))
     if (ratio := restoring.restorer().ratio(diameter)) > 1:
         message = (
             f"cells of {diameter:g} pixels would be enlarged {ratio:g} times, but a block must keep its size; leave "
@@ -91,5 +94,6 @@ def _of_channel(normalize: Any, c: int) -> Any:
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(model: str, gpu: bool, engine: str | None) -> DenoiseModel:
+def _loaded(model: str, gpu: bool, engine: str | None, state: tuple[int, ...]) -> DenoiseModel:
+    """A model; ``state`` tells its file from a later one of the same name."""
     return DenoiseModel(gpu=gpu, pretrained_model=model, engine=engine)

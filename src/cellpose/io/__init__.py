@@ -19,7 +19,7 @@ from cellpose.io._cells import Cells, geojson_of, read_cells, write_cells
 from cellpose.io._cells import Format as CellFormat
 from cellpose.io._cells import format_of as cell_format_of
 from cellpose.io._cells._coco import images_in as images_in_coco
-from cellpose.io._convert import tiff_to_zarr
+from cellpose.io._convert import array_identity, tiff_to_zarr
 from cellpose.io._find import (
     FLOWS,
     MASK_ENDINGS,
@@ -93,6 +93,7 @@ __all__ = [
     "Segmentation",
     "SiblingFiles",
     "add_model",
+    "array_identity",
     "available_memory",
     "cell_format_of",
     "check_dir",

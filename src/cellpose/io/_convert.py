@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from cellpose._machine.reading import reading
+from cellpose._machine.reading import fingerprint, reading
 from cellpose.errors import AxesError
 from cellpose.io._axes import UNKNOWN_AXIS, FileAxes, named_axes, place_of_axis
 from cellpose.io._image import ImageArray
 from cellpose.io._ome_zarr_pyramid import new_folder
 from cellpose.io._ome_zarr_write import finish_image
 from cellpose.io._tiff import LazyTiff, open_tiff
-from cellpose.io._zarr import create_array
+from cellpose.io._zarr import MARKS, create_array, is_zarr, open_zarr
 
-__all__ = ["tiff_to_zarr"]
+__all__ = ["array_identity", "tiff_to_zarr"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +28,14 @@ PathLike = str | os.PathLike[str]
 _CHUNK = {"Z": 32, "Y": 256, "X": 256}
 _FLAT_CHUNK = 1024
 _ROWS = 1024  # rows that are read together
+_SOURCE = "converted_from"  # attribute of the array that names the file
 
 
 def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None, channel_axis: int | None = None) -> Path:
-    """An OME-Zarr with the pixels of a TIFF, in chunks that suit blocks; an existing one is kept.
+    """An OME-Zarr with the pixels of a TIFF, in chunks that suit blocks.
+
+    One that was made of the same file with the same axes is kept; one of another file, of another state of it or with
+    other axes is made again.
 
     Parameters
     ----------
@@ -49,26 +53,54 @@ def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None, chan
     AxesError
         If the file does not name its axes and neither ``axes`` nor ``channel_axis`` says them, or they contradict it.
     FileReadError, FileWriteError
-        If it cannot be read or written.
+        If it cannot be read or written, or the target is not a converted TIFF.
     """
     out = Path(target)
-    if out.is_dir():
-        return out
     tiff = open_tiff(Path(path))
     with reading(path):
         names = _names(tiff, axes, channel_axis)
+    made_of = {"path": os.path.abspath(path), **fingerprint(path), "axes": names}
+    old = _converted_from(open_zarr(out / "0")) if is_zarr(out / "0") else None
+    if old == made_of:
+        return out
     order = [names.index(letter) for letter in "TCZYX" if letter in names]
     letters = "".join(names[k] for k in order)
     shape = tuple(tiff.shape[k] for k in order)
     sizes, channels = tiff.metadata
     flat = "Z" not in letters
     chunks = tuple((_FLAT_CHUNK if flat else _CHUNK[a]) if a in "ZYX" else 1 for a in letters)
-    with new_folder(out) as folder:
+    with new_folder(out, overwrite=old is not None) as folder:
         array = create_array(folder / "0", shape, chunks, tiff.dtype, every_chunk=True)
+        array.attrs[_SOURCE] = made_of
         for place, part in _parts(tiff, len(order)):
             array[tuple(place[k] for k in order)] = part.transpose(order)
         finish_image(folder, letters, sizes, channels)
     return out
+
+
+def array_identity(array: Any) -> dict[str, Any]:
+    """What tells a Zarr array from a later one of its name: path, size and time of change of the file it rests on.
+
+    That file is the TIFF that it was made of, else its metadata, written with every new array. Empty for an array that
+    is not in a folder.
+    """
+    made_of = _converted_from(array)
+    if made_of is not None:
+        return made_of
+    store = getattr(array, "store", None)
+    root = getattr(store, "root", None) or getattr(store, "path", None)  # versions 3 and 2 of the library
+    if not isinstance(root, (str, os.PathLike)):
+        return {}
+    folder = Path(root) / str(getattr(array, "path", ""))
+    return next(
+        ({"path": str(file), **fingerprint(file)} for file in map(folder.joinpath, MARKS) if file.is_file()), {}
+    )
+
+
+def _converted_from(array: Any) -> dict[str, Any] | None:
+    """The TIFF of which `tiff_to_zarr` made an array; None for any other."""
+    found: dict[str, Any] | None = dict(getattr(array, "attrs", {})).get(_SOURCE)
+    return found
 
 
 def _names(tiff: LazyTiff, axes: str | None, channel_axis: int | None) -> str:

@@ -111,10 +111,8 @@ def _read_label(label_name: str | None, flow_name: str | None, image_name: str) 
         return flows
     if labels.ndim == 3:
         return labels
-    if labels.shape == flows.shape[1:] and len(flows) == 3:  # cell mask and flows
-        return np.concatenate((labels[np.newaxis], flows), axis=0)
-    if len(flows) > 3 and _same_cells(labels, flows):
-        return flows
+    if _belong(flows, labels):
+        return flows if len(flows) > 3 else np.concatenate((labels[np.newaxis], flows), axis=0)
     logger.warning(f"{flow_name} does not match the labels in {label_name}: the flows are computed again")
     return labels
 
@@ -144,10 +142,15 @@ def _read_flows(name: str, labels: ImageArray | None, image_name: str) -> ImageA
     return None
 
 
-def _same_cells(labels: ImageArray, flows: ImageArray) -> bool:
-    """Whether flows belong to these labels, regardless of numbering; labels below 0 are regions to ignore."""
+def _belong(flows: ImageArray, labels: ImageArray) -> bool:
+    """Whether flows belong to these labels, regardless of numbering; labels below 0 are regions to ignore.
+
+    Flows of three planes have no labels, only what is a cell.
+    """
     if labels.shape != flows.shape[1:] or not np.array_equal(labels < 0, flows[-3] < 0):
         return False
+    if len(flows) == 3:
+        return np.array_equal(labels > 0, flows[0] > 0)
     return same_cells(np.maximum(labels, 0), np.maximum(flows[0], 0))
 
 

@@ -9,11 +9,11 @@ from cellpose._machine.optional import optional
 from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError
 
-__all__ = ["create_array", "is_zarr", "open_zarr", "zarr_library"]
+__all__ = ["MARKS", "create_array", "is_zarr", "open_zarr", "zarr_library"]
 
 PathLike = str | os.PathLike[str]
 
-_MARKS = (".zarray", ".zgroup", "zarr.json")
+MARKS = (".zarray", ".zgroup", "zarr.json")
 
 
 def zarr_library(purpose: str) -> Any:
@@ -29,7 +29,7 @@ def zarr_library(purpose: str) -> Any:
 
 def is_zarr(path: PathLike) -> bool:
     """Whether a folder is a Zarr array or group, of format 2 or 3."""
-    return any(os.path.isfile(os.path.join(path, mark)) for mark in _MARKS)
+    return any(os.path.isfile(os.path.join(path, mark)) for mark in MARKS)
 
 
 def open_zarr(path: PathLike) -> Any:
@@ -42,7 +42,7 @@ def open_zarr(path: PathLike) -> Any:
     """
     zarr = zarr_library(f"read {path}")
     if not is_zarr(path):
-        message = f"{path} is not a Zarr array or group: it must contain one of {', '.join(_MARKS)}"
+        message = f"{path} is not a Zarr array or group: it must contain one of {', '.join(MARKS)}"
         raise FileReadError(message)
     with reading(path):
         return zarr.open(os.fspath(path), mode="r")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._labels.arrays import scan
+from cellpose._labels.arrays import scan, tabled
 from cellpose._labels.check import Labels, check_labels
 
 __all__ = ["Regions", "find_regions"]
@@ -82,19 +82,13 @@ def find_regions(labels: npt.ArrayLike, name: str = "labels") -> Regions:
     InputError
         If it is not a label image.
     """
-    array = check_labels(labels, name=name)
-    ids = None
-    if array.size and int(array.max()) > 4 * array.size + 2**20:  # a table over all numbers would dwarf the image
-        ids, places = np.unique(array, return_inverse=True)
-        if ids[0] != 0:
-            ids, places = np.concatenate([[0], ids]), places + 1
-        array = places.reshape(array.shape).astype(np.int32)
+    array, ids = tabled(check_labels(labels, name=name))
     found = scan(array)
     numbers = np.flatnonzero(found.counts[1:]) + 1
     return Regions(
         array if array.ndim == 3 else array[np.newaxis],
         array.ndim,
-        numbers.astype(np.int64) if ids is None else ids[numbers].astype(np.int64),
+        numbers.astype(np.int64) if ids is None else ids[numbers],
         numbers.astype(np.int64),
         found.boxes[numbers].astype(np.int64),
         found.counts[numbers],

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from cellpose._machine.optional import optional
 from cellpose.errors import InputError, OptionError
 from cellpose.measure._regions import Regions
+from cellpose.transforms import fill_nonfinite
 
 __all__ = ["METHODS", "find_spots", "spot_columns"]
 
@@ -35,7 +36,8 @@ def find_spots(
     Parameters
     ----------
     image
-        One channel, ``(Y, X)`` or ``(Z, Y, X)``. Its values are not scaled.
+        One channel, ``(Y, X)`` or ``(Z, Y, X)``. Its values are not scaled; those that are not finite are replaced as
+        for a network, see `transforms.fill_nonfinite`.
     method
         "log", Laplacian of Gaussians, or "dog", difference of Gaussians: faster, less exact in size.
     min_sigma, max_sigma
@@ -68,11 +70,15 @@ def find_spots(
         message = f"sigmas of spots from {min_sigma} to {max_sigma} are not allowed; give 0 < min_sigma <= max_sigma"
         raise OptionError(message)
     feature = optional("skimage.feature", "measure", "find spots")
-    values = np.asarray(image, np.float64)
+    values = np.array(image, np.float64)
     if values.ndim not in (2, 3):
         message = f"image of shape {values.shape}: give one channel, (Y, X) or (Z, Y, X), to find spots"
         raise InputError(message)
-    if values.size == 0 or values.min() == values.max():
+    if values.size == 0:
+        return np.zeros((0, values.ndim + 1))
+    # a filter would spread one of them over all of the image
+    fill_nonfinite(values[..., np.newaxis])
+    if values.min() == values.max():
         return np.zeros((0, values.ndim + 1))
     least = _six_times_noise(values, method, min_sigma, max_sigma, options) if threshold is None else threshold
     find = feature.blob_log if method == "log" else feature.blob_dog

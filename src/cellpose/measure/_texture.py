@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from cellpose._machine.optional import optional
 from cellpose.measure._regions import Regions
+from cellpose.transforms import fill_nonfinite
 
 __all__ = ["TEXTURES", "texture_columns"]
 
@@ -57,6 +58,7 @@ def _pairs(feature: Any, regions: Regions, levels: Array, k: int) -> npt.NDArray
 
 def _levels(plane: Array) -> Array:
     values = plane.astype(np.float64)
-    low, high = np.nanpercentile(values, (0.1, 99.9))
-    scaled = np.nan_to_num((values - low) / (high - low if high > low else 1.0))
+    fill_nonfinite(values[..., np.newaxis])
+    low, high = np.percentile(values, (0.1, 99.9))
+    scaled = (values - low) / (high - low if high > low else 1.0)
     return np.asarray(np.clip(scaled * _LEVELS, 0, _LEVELS - 1), np.uint8)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellpose._labels.arrays import PIXELS_PER_SLICE
+from cellpose._labels.arrays import PIXELS_PER_SLICE, as_labels
 from cellpose._labels.check import Labels, check_labels
 from cellpose._machine.threads import run_sliced
 from cellpose.errors import InputError, OptionError
@@ -153,6 +153,12 @@ def _checked_colors(colors: ArrayLike, n: int) -> NDArray[np.float64]:
     return table[:n].astype(np.float64) / scale
 
 
+def _labels_to_color(masks: ArrayLike, colors: ArrayLike | None) -> Labels:
+    """A plane of labels whose colors fit a table; a list of colors goes by the numbers that they have."""
+    labels = check_labels(masks, ndim=(2,))
+    return as_labels(labels) if colors is None else labels
+
+
 def _table(of_label: NDArray[Any], background: ArrayLike) -> NDArray[Any]:
     """A table indexed by label from one that begins with label 1."""
     return np.concatenate([np.asarray(background, of_label.dtype)[None], of_label])
@@ -195,7 +201,7 @@ def mask_overlay(img: ArrayLike, masks: ArrayLike, colors: ArrayLike | None = No
     InputError
         If `masks` is not a label image, `img` of another shape, or there are fewer colors than labels.
     """
-    labels = check_labels(masks, ndim=(2,))
+    labels = _labels_to_color(masks, colors)
     value = _gray(img, labels)
     n = int(labels.max()) if labels.size else 0
     if colors is None:

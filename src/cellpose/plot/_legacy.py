@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cellpose._labels.check import check_labels
 from cellpose.errors import InputError, OptionError
-from cellpose.plot._color import Image8, _checked_colors, _table
+from cellpose.plot._color import Image8, _checked_colors, _labels_to_color, _table
 from cellpose.utils import hsv_to_rgb, rgb_to_hsv
 
 __all__ = [
@@ -40,12 +40,13 @@ def mask_rgb(masks: ArrayLike, colors: ArrayLike | None = None) -> Image8:
     InputError
         If `masks` is not a label image, or there are fewer colors than labels.
     """
-    labels = check_labels(masks, ndim=(2,))
+    labels = _labels_to_color(masks, colors)
     n = int(labels.max()) if labels.size else 0
+    given = None if colors is None else _checked_colors(colors, n)
     # the global generator, which scripts seed to get the same picture again
-    draw = np.random.rand(n, 3 if colors is None else 2)  # noqa: NPY002
+    draw = np.random.rand(n, 3 if given is None else 2)  # noqa: NPY002
     hsv = np.empty((n, 3))
-    hsv[:, 0] = draw[:, 0] if colors is None else rgb_to_hsv(_checked_colors(colors, n))[:, 0]
+    hsv[:, 0] = draw[:, 0] if given is None else rgb_to_hsv(given)[:, 0]
     hsv[:, 1:] = draw[:, -2:] * 0.5 + 0.5
     table = _table((hsv_to_rgb(hsv) * 255).astype(np.uint8), [255, 255, 255])
     picture: Image8 = table[labels]

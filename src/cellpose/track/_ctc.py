@@ -31,7 +31,8 @@ def write_ctc(folder: PathLike, masks: Any, tracks: Tracks, *, truth: bool = Fal
     """Write a folder of the Cell Tracking Challenge.
 
     A track that misses frames is written as several tracks, each the parent of the next. Of several parents that merge,
-    only the first is named. The format has neither gaps nor merges.
+    only the first is named. The format has neither gaps nor merges. Images of an earlier, longer result in the folder
+    are removed.
 
     Parameters
     ----------
@@ -54,6 +55,8 @@ def write_ctc(folder: PathLike, masks: Any, tracks: Tracks, *, truth: bool = Fal
     target = Path(folder)
     io.check_dir(target)
     table, name = _KINDS[0 if truth else 1]
+    # Only where a table says so are images there those of a result.
+    earlier = _images_in(target, name) if (target / table).is_file() else []
     digits = max(3, len(str(len(images) - 1)))
     files = []
     for t, image in enumerate(images):
@@ -62,7 +65,15 @@ def write_ctc(folder: PathLike, masks: Any, tracks: Tracks, *, truth: bool = Fal
     lines = [f"{n} {a} {b} {whole.parents.get(n, (0,))[0]}\n" for n, (a, b) in whole.spans().items()]
     with replacing(target / table) as file:
         file.write("".join(lines).encode())
+    for _, old in earlier:
+        if old not in files:
+            old.unlink()
     return [*files, target / table]
+
+
+def _images_in(folder: Path, name: str) -> list[tuple[int, Path]]:
+    """The images of a result or of a truth, with their frames."""
+    return [(int(m[1]), file) for file in folder.iterdir() if (m := re.fullmatch(rf"{name}(\d+)\.tiff?", file.name))]
 
 
 def _without_gaps(tracks: Tracks) -> Tracks:
@@ -109,7 +120,7 @@ def read_ctc(folder: PathLike) -> tuple[npt.NDArray[np.int32], Tracks]:
     if kind is None:
         message = f"{path} has no man_track.txt and no res_track.txt; give a folder of the Cell Tracking Challenge"
         raise FileMissingError(message)
-    named = {int(m[1]): file for file in path.iterdir() if (m := re.fullmatch(rf"{kind[1]}(\d+)\.tiff?", file.name))}
+    named = dict(_images_in(path, kind[1]))
     if not named:
         message = f"{path} has {kind[0]} but no images {kind[1]}000.tif, {kind[1]}001.tif, ... for it"
         raise FileMissingError(message)
@@ -118,20 +129,29 @@ def read_ctc(folder: PathLike) -> tuple[npt.NDArray[np.int32], Tracks]:
         message = f"{path}: frames {', '.join(map(str, missing[:5]))} have no image; give one for each frame"
         raise FileMissingError(message)
     frames = as_frames([io.imread(named[t]) for t in sorted(named)])
-    parents = _parents_in(path / kind[0])
-    tracks = Tracks.of_numbered(frames, {n: [p] for n, p in parents.items() if p})
-    unknown = set(tracks.numbers.tolist()) - set(parents)
+    table = _table_in(path / kind[0])
+    tracks = Tracks.of_numbered(frames, {n: [parent] for n, (_, _, parent) in table.items() if parent})
+    spans = tracks.spans()
+    unknown = spans.keys() - table.keys()
     if unknown:
         message = (
             f"{path / kind[0]} has no line for the labels {', '.join(map(str, sorted(unknown)[:5]))} of the images"
         )
         raise FileReadError(message)
+    for number, (first, last, _) in table.items():
+        if spans.get(number) != (first, last):
+            found = "in frames {} to {}".format(*spans[number]) if number in spans else "in no frame"
+            message = (
+                f"{path / kind[0]} says that track {number} is in frames {first} to {last}, but the images have it "
+                f"{found}; give the images and the table of one result"
+            )
+            raise FileReadError(message)
     return np.stack(frames), tracks
 
 
-def _parents_in(table: Path) -> dict[int, int]:
-    """The parent of each track, 0 for none."""
-    parents: dict[int, int] = {}
+def _table_in(table: Path) -> dict[int, tuple[int, int, int]]:
+    """First frame, last frame and parent of each track, 0 for none."""
+    tracks: dict[int, tuple[int, int, int]] = {}
     for number, line in enumerate(table.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         words = line.split()
         if not words:
@@ -139,5 +159,6 @@ def _parents_in(table: Path) -> dict[int, int]:
         if len(words) != 4 or not all(word.isdecimal() for word in words):
             message = f"{table}, line {number}: {line[:60]!r} is not a track; it must be four numbers: L B E P"
             raise FileReadError(message)
-        parents[int(words[0])] = int(words[3])
-    return parents
+        label, first, last, parent = map(int, words)
+        tracks[label] = (first, last, parent)
+    return tracks

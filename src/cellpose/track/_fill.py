@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._labels.arrays import Labels, scan
+from cellpose._labels.arrays import Labels
 from cellpose.track._frames import as_frames
 from cellpose.track._tracks import Tracks, sorted_tracks
 
@@ -60,10 +60,7 @@ def fill_gaps(masks: Any, tracks: Tracks) -> tuple[npt.NDArray[np.int32], Tracks
 
 def _pixels_of(frame: Labels, label: int) -> npt.NDArray[np.int64]:
     """The pixels of a cell, ``(ndim, n)``."""
-    box = scan(frame).boxes[label].reshape(3, 2)[3 - frame.ndim :]
-    inside = frame[tuple(slice(*side) for side in box)] == label
-    pixels: npt.NDArray[np.int64] = np.array(np.nonzero(inside)) + box[:, :1]
-    return pixels
+    return np.array(np.nonzero(frame == label))
 
 
 def _put(frame: Labels, pixels: npt.NDArray[np.int64]) -> tuple[int, npt.NDArray[np.int64]] | None:

@@ -44,16 +44,16 @@ def lineage(tracks: Tracks) -> dict[str, npt.NDArray[np.int64]]:
     >>> {name: values.tolist() for name, values in lineage(track(movie)).items()}["last_frame"]
     [1]
     """
-    spans, children, cells = tracks.spans(), tracks.children(), np.bincount(tracks.track)
+    spans, children = tracks.spans(), tracks.children()
     rows = []
     lines: dict[int, tuple[int, int]] = {}
     for number in sorted(spans, key=lambda n: (spans[n], n)):  # parents before children
         parent = tracks.parents.get(number, (0,))[0]
         root, generation = lines.get(parent, (number, -1))
         lines[number] = root, generation + 1
-    for number in tracks.numbers.tolist():
+    for number, cells in zip(*(each.tolist() for each in np.unique(tracks.track, return_counts=True)), strict=True):
         parent = tracks.parents.get(number, (0,))[0]
-        rows.append((number, *spans[number], cells[number], parent, *lines[number], len(children.get(number, ()))))
+        rows.append((number, *spans[number], cells, parent, *lines[number], len(children.get(number, ()))))
     names = ("track", "first_frame", "last_frame", "cells", "parent", "root", "generation", "children")
     columns = np.array(rows, np.int64).reshape(len(rows), len(names))
     return {name: columns[:, k] for k, name in enumerate(names)}

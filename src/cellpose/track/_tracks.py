@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose._labels.arrays import Labels, relabeled
+from cellpose._labels.arrays import Labels, relabeled, tabled
 from cellpose.errors import InputError
 from cellpose.track._cells import cells_of
 from cellpose.track._frames import as_frames
@@ -123,10 +123,12 @@ class Tracks:
 
     def _of_tracks(self, t: int, frame: Labels) -> Labels:
         here = self.frame == t
-        table = np.zeros(int(frame.max(initial=0)) + 1, np.int32)
-        known = here & (self.label < table.size)
-        table[self.label[known]] = self.track[known]
-        return relabeled(frame, table)
+        labels, numbers = tabled(frame)
+        table = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
+        numbers = np.arange(table.size) if numbers is None else numbers
+        _, places, rows = np.intersect1d(numbers, self.label[here], assume_unique=True, return_indices=True)
+        table[places] = self.track[here][rows]
+        return relabeled(labels, table)
 
     def without(self, tracks: Iterable[int]) -> Tracks:
         """The tracks without some of them."""

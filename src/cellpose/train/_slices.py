@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from cellpose import io, transforms, utils
 from cellpose._labels.arrays import compact, renumber
 from cellpose._machine.writing import make_folder
 from cellpose._progress.stages import stage
-from cellpose.errors import InputError, OptionError
+from cellpose.errors import CellposeError, InputError, OptionError
 from cellpose.io import SiblingFiles, read_labels
 from cellpose.options import Normalization
 from cellpose.transforms import PLANE_VIEWS, Preparation
@@ -137,7 +138,9 @@ def make_slices(
     files
         Stacks. Masks are searched beside each: ``<name><mask_filter>.tif`` (or .npy, .png), else ``<name>_seg.npy``.
     folder
-        Where ``<name>_<view>_<number>.tif`` and ``..._masks.tif`` are written; created if missing.
+        Where ``<name>_<view>_<number>.tif`` and ``..._masks.tif`` are written; created if missing. Stacks of equal
+        names get the names of their folders, too. Masks there of an image that is replaced by another are removed, and
+        a ``_seg.npy`` that no longer belongs to its image gets another name.
     channel_axis, z_axis
         Axes of channels and planes, counted in the axes of the file; None: from the file, else inferred from the shape.
     channels
@@ -161,15 +164,17 @@ def make_slices(
     Raises
     ------
     InputError
-        If a file holds no stack, or its masks have another shape.
+        If a file holds no stack, or its masks have another shape, or two stacks cannot be told apart by name.
     FileReadError, FileWriteError
         If a file cannot be read or written.
     """
     target = make_folder(folder)
+    stacks = [Path(file) for file in files]
+    names = _names(stacks)
     written: list[Path] = []
     advance = stage("cutting", len(files), "stacks")
 
-    def cut(file: Path) -> None:
+    def cut(file: Path, name: str) -> None:
         image = io.read_image(file)
         preparation = Preparation(
             channels,
@@ -184,15 +189,15 @@ def make_slices(
         slices = cut_slices(stack, masks, per_view=per_view, crop_size=crop_size, anisotropy=anisotropy)
         before = len(written)
         for number, one in enumerate(slices):
-            path = target / f"{file.stem}_{one.view}_{number}.tif"
+            path = target / f"{name}_{one.view}_{number}.tif"
             _write(path, one, seg=seg)
             written.append(path)
         logger.info("%s: %d slices %s masks", file.name, len(written) - before, "without" if masks is None else "with")
 
-    for index, file in enumerate(map(Path, files)):
+    for index, (file, name) in enumerate(zip(stacks, names, strict=True)):
         advance(index)
         try:
-            cut(file)
+            cut(file, name)
         except OptionError:  # of all stacks
             raise
         except Exception as error:
@@ -200,6 +205,24 @@ def make_slices(
                 raise
             on_error(file, error)
     return written
+
+
+def _names(stacks: Sequence[Path]) -> list[str]:
+    """How the names of each stack's slices begin: with its own, after those of its folders where others have it."""
+    shared = {stem for stem, count in Counter(stack.stem for stack in stacks).items() if count > 1}
+    folders = [stack.absolute().parent for stack in stacks]
+    pairs = list(zip(folders, stacks, strict=True))
+    above = os.path.commonpath([folder for folder, stack in pairs if stack.stem in shared]) if shared else ""
+    names = [
+        "_".join((*(folder.relative_to(above).parts if stack.stem in shared else ()), stack.stem))
+        for folder, stack in pairs
+    ]
+    first: dict[str, Path] = {}
+    for stack, name in zip(stacks, names, strict=True):
+        if first.setdefault(name, stack) is not stack:
+            message = f"the slices of {first[name]} and {stack} would both be named {name}_...; rename one of them"
+            raise InputError(message)
+    return names
 
 
 def _axis(image: io.Image, letter: str, number: int | None) -> int | None:
@@ -269,10 +292,17 @@ def _masks_of(file: Path, mask_filter: str) -> Array | None:
 
 def _write(path: Path, one: Slice, *, seg: bool) -> None:
     image = one.image[..., 0] if one.image.shape[-1] == 1 else one.image
+    masks_path, seg_path = (path.with_name(path.stem + ending) for ending in ("_masks.tif", "_seg.npy"))
+    another = not _holds(path, image)
     io.imsave(str(path), np.ascontiguousarray(image))
+    # Masks of the image that was there before would be taken for the truth of this one.
+    if seg_path.exists() and (another or one.masks is not None) and not (seg and one.masks is not None):
+        os.replace(seg_path, io.name_to_keep(seg_path))
     if one.masks is None:
+        if another:
+            masks_path.unlink(missing_ok=True)
         return
-    io.imsave(str(path.with_name(f"{path.stem}_masks.tif")), one.masks)
+    io.imsave(str(masks_path), one.masks)
     if seg:
         content = {
             "outlines": one.masks * utils.masks_to_outlines(one.masks),
@@ -280,4 +310,12 @@ def _write(path: Path, one: Slice, *, seg: bool) -> None:
             "ismanual": np.ones(int(one.masks.max(initial=0)), bool),  # training data counts as corrected
             "filename": str(path),
         }
-        io.write_seg(path.with_name(f"{path.stem}_seg.npy"), content)
+        io.write_seg(seg_path, content)
+
+
+def _holds(path: Path, image: Array) -> bool:
+    """Whether a file already holds these pixels."""
+    try:
+        return path.is_file() and np.array_equal(io.imread(path), image)
+    except CellposeError:
+        return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ logger = logging.getLogger("cellpose.transforms")
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
+Floats = TypeVar("Floats", npt.NDArray[np.float32], npt.NDArray[np.float64])
 
 
 def real_image(x: Any) -> Array:
@@ -42,7 +43,7 @@ def as_float32(image: Array) -> Float32:
     return fill_nonfinite(floats) if image.dtype.kind == "f" else floats
 
 
-def fill_nonfinite(image: Float32) -> Float32:
+def fill_nonfinite(image: Floats) -> Floats:
     """Replace what is not a finite number, in place, channel by channel (the last axis).
 
     Not-a-number and minus infinity become the smallest finite intensity of the channel, infinity the largest, so that

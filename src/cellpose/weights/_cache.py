@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cellpose._machine.reading import read_json
+from cellpose._machine.reading import fingerprint, read_json
 from cellpose._machine.writing import make_folder, replacing_by_name
 from cellpose.errors import FileMissingError, FileReadError, FileWriteError, WeightsError
 
@@ -188,7 +188,7 @@ def copy_into(source: Path, target: Path) -> None:
 
 def record(path: Path, sha256: str, url: str) -> None:
     """Note size and hash of a downloaded file, so that damage can be detected later."""
-    entry = {"sha256": sha256, "url": url, **_fingerprint(path)}
+    entry = {"sha256": sha256, "url": url, **fingerprint(path)}
     records = _read_records(path.parent)
     records[path.name] = entry
     _write_records(path.parent, records)
@@ -215,7 +215,7 @@ def verify(path: Path, *, thorough: bool = False) -> None:
     noted = records.get(path.name)
     if not isinstance(noted, dict) or "sha256" not in noted:
         return
-    now = _fingerprint(path)
+    now = fingerprint(path)
     if not thorough and all(noted.get(key) == value for key, value in now.items()):
         return
     if now["size"] != noted.get("size") or hash(path) != noted["sha256"]:
@@ -226,11 +226,6 @@ def verify(path: Path, *, thorough: bool = False) -> None:
         raise WeightsError(message)
     with contextlib.suppress(FileWriteError):
         _write_records(path.parent, {**records, path.name: {**noted, **now}})
-
-
-def _fingerprint(path: Path) -> dict[str, int]:
-    status = path.stat()
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def _read_records(folder: Path) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose import weights
 from cellpose._labels.arrays import bounding_boxes
-from cellpose._machine.reading import reading
+from cellpose._machine.reading import fingerprint, reading
 from cellpose._machine.temporary import temporary_beside
 from cellpose.contrib.distributed_segmentation._blocks import (
     Crop,
@@ -28,13 +29,14 @@ from cellpose.contrib.distributed_segmentation._blocks import (
 from cellpose.contrib.distributed_segmentation._merge import block_faces, match_labels
 from cellpose.io import create_array, open_zarr
 
-__all__ = ["Job", "match_block", "process_block", "segment_block", "write_block"]
+__all__ = ["Job", "match_block", "model_files", "process_block", "segment_block", "write_block"]
 
 Labels = npt.NDArray[Any]
 Steps = Sequence[tuple[Any, Mapping[str, Any]]]
 
 _CHUNK = 128  # side of the chunks in which labels of a block are kept, so that its overlaps can be read alone
 _MODEL = "_cellpose_model"  # where a worker keeps its model
+_NAMING = ("pretrained_model", "model_type", "pretrained_model_ortho", "model")  # keywords that name a model
 
 
 @dataclass(frozen=True)
@@ -128,12 +130,24 @@ def _model(model_kwargs: dict[str, Any]) -> Any:
         worker = get_worker()
     except (ImportError, ValueError):
         return CellposeModel(**model_kwargs)
-    key = json.dumps(model_kwargs, sort_keys=True, default=repr)
+    # A file may be replaced while the worker lives, such as by a training.
+    files = [(str(file.path), fingerprint(file.path)) for file in model_files(model_kwargs)]
+    key = json.dumps([model_kwargs, files], sort_keys=True, default=repr)
     held = getattr(worker, _MODEL, None)
     if held is None or held[0] != key:
         held = (key, CellposeModel(**model_kwargs))
         setattr(worker, _MODEL, held)
     return held[1]
+
+
+def model_files(model_kwargs: Mapping[str, Any], steps: Steps = ()) -> list[weights.ModelFile]:
+    """The weight files of a model and of steps before it; those that are on this machine."""
+    named: list[Any] = []
+    for keywords in ({"pretrained_model": weights.default_model(), **model_kwargs}, *(each for _, each in steps)):
+        for given in (keywords.get(name) for name in _NAMING):
+            named += given if isinstance(given, (list, tuple)) else [given]
+    found = (weights.find(each) for each in named if isinstance(each, (str, os.PathLike)))
+    return [file for file in found if file is not None]
 
 
 def _keep(path: Path, labels: Labels) -> None:

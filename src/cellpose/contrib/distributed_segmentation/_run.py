@@ -33,12 +33,13 @@ from cellpose.contrib.distributed_segmentation._process import (
     Steps,
     _channel_axis,
     match_block,
+    model_files,
     segment_block,
     write_block,
 )
 from cellpose.contrib.distributed_segmentation._source import open_source
 from cellpose.errors import FileWriteError, OptionError
-from cellpose.io import create_array, open_zarr, write_text
+from cellpose.io import array_identity, create_array, open_zarr, write_text
 
 __all__ = ["distributed_eval", "job_of", "run_calls", "run_job"]
 
@@ -199,11 +200,13 @@ def _begin(job: Job, indices: Sequence[Index]) -> None:
     described = json.dumps(
         {
             "source": [str(getattr(job.source, "store", "")), str(getattr(job.source, "path", ""))],
+            "content": array_identity(getattr(job.source, "array", job.source)),
             "shape": job.shape,
             "dtype": str(job.source.dtype),
             "blocksize": job.blocksize,
             "overlap": job.overlap,
             "model": repr(sorted(job.model_kwargs.items())),
+            "weights": [file.sha256 for file in model_files(job.model_kwargs, job.preprocessing_steps)],
             "eval": repr(sorted(job.eval_kwargs.items())),
             "steps": [(getattr(f, "__qualname__", repr(f)), repr(k)) for f, k in job.preprocessing_steps],
             "blocks": hashlib.sha256(repr(list(indices)).encode()).hexdigest(),
@@ -213,7 +216,10 @@ def _begin(job: Job, indices: Sequence[Index]) -> None:
     record = job.folder / "run.json"
     if record.is_file():
         if record.read_text(encoding="utf-8") != described:
-            message = f"{job.folder} holds blocks of a run with other arguments; delete it, or choose another folder"
+            message = (
+                f"{job.folder} holds blocks of a run with other arguments, or of an image or a model that has changed "
+                "since; delete it (`cellpose distribute --restart` does), or choose another folder"
+            )
             raise OptionError(message)
         return
     for name in ("blocks", "tables"):

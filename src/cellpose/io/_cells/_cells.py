@@ -27,7 +27,7 @@ class Cells:
     Parameters
     ----------
     labels
-        (Y, X) or (Z, Y, X), 0 is background; kept as int32 with their numbers.
+        (Y, X), (Z, Y, X) or (T, Y, X), 0 is background; kept as int32 with their numbers.
     classes
         For a label the name of its class, or the name and a color (red, green, blue); labels that are not in it have
         none.
@@ -38,11 +38,14 @@ class Cells:
         For a label its name; others are called ``cell <label>``.
     pixel_size_um
         Size of a pixel along (z, y, x) in micrometers, None if unknown.
+    axes
+        ``"YX"``, ``"ZYX"`` or, for the frames of a movie, ``"TYX"``; empty: planes are those of a stack.
 
     Raises
     ------
     InputError
-        If these are no labels, or the table has no column ``"label"`` or columns of different lengths.
+        If these are no labels, or the table has no column ``"label"`` or columns of different lengths, or the axes do
+        not fit.
 
     Examples
     --------
@@ -56,9 +59,14 @@ class Cells:
     table: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
     pixel_size_um: tuple[float | None, float | None, float | None] = (None, None, None)
+    axes: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", check_labels(self.labels))
+        object.__setattr__(self, "axes", self.axes or "ZYX"[-self.labels.ndim :])
+        if self.axes not in ("YX", "ZYX", "TYX") or len(self.axes) != self.labels.ndim:
+            message = f"axes={self.axes!r} does not fit labels of shape {self.labels.shape}; give YX, ZYX or TYX"
+            raise InputError(message)
         columns = {str(name): np.asarray(column) for name, column in dict(self.table or {}).items()}
         if columns and _LABEL not in columns:
             message = (
@@ -111,6 +119,11 @@ class Cells:
         """Names of the classes of labels that are present, each once, in the order of the labels."""
         kinds = (self.class_of(int(label)) for label in self.numbers)
         return list(dict.fromkeys(kind[0] for kind in kinds if kind is not None))
+
+    @property
+    def letter(self) -> str:
+        """What the planes are, as files name it: ``"z"``, or ``"t"`` for the frames of a movie."""
+        return self.axes[0].lower()
 
     def name_of(self, label: int) -> str:
         """The name of a cell."""

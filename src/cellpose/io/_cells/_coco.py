@@ -23,10 +23,11 @@ __all__ = ["coco_of", "from_coco", "images_in"]
 logger = logging.getLogger(__name__)
 
 _CELL = "cell"  # the category of cells without a class
+_PLANE = {"z": "plane", "t": "frame"}  # what an image of a stack, or of a movie, says of its place
 
 
 def coco_of(cells: Cells, file_name: str, *, polygons: bool = False) -> str:
-    """A data set of one image, of stacks of one for each plane.
+    """A data set of one image, of stacks and movies of one for each plane.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def coco_of(cells: Cells, file_name: str, *, polygons: bool = False) -> str:
     height, width = planes.shape[1:]
     images = [
         {"id": z + 1, "file_name": file_name, "height": height, "width": width}
-        | ({"plane": z} if cells.labels.ndim == 3 else {})
+        | ({_PLANE[cells.letter]: z} if cells.labels.ndim == 3 else {})
         for z in range(len(planes))
     ]
     annotations: list[dict[str, Any]] = []
@@ -161,7 +162,9 @@ def from_coco(content: Any, source: Path, shape: Sequence[int] | None, image: st
         message = f"{source} has no image {image!r}; it has {_some(names)}"
         raise InputError(message)
     entries = [e for e in _entries(content, "images") if str(e.get("file_name")) == (image or names[0])]
-    planes = {entry["id"]: _plane(entry.get("plane")) if "plane" in entry else None for entry in entries}
+    movie = any("frame" in entry for entry in entries)
+    key = _PLANE["t" if movie else "z"]
+    planes = {entry["id"]: _plane(entry[key]) if key in entry else None for entry in entries}
     stack = any(plane is not None for plane in planes.values())
     height, width = (int(entries[0][side]) for side in ("height", "width"))
     full = tuple(shape) if shape is not None else ((len(entries), height, width) if stack else (height, width))
@@ -178,6 +181,7 @@ def from_coco(content: Any, source: Path, shape: Sequence[int] | None, image: st
         {number: kind for number, kind in kinds.items() if kind != _CELL},
         names={number: str(row["name"]) for number, row in pairs if row.get("name")},
         table=_table(pairs),
+        axes="TYX" if movie and labels.ndim == 3 else "",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,12 @@ def write_cells(
     target = Path(path)
     form = format_of(target, to, writing=True)
     given = masks if isinstance(masks, Cells) else Cells(np.asarray(masks))
-    cells = Cells(
-        given.labels,
-        classes if classes is not None else (None if table is not None and not given.classes else given.classes),
-        table if table is not None else given.table,
-        given.names,
-        given.pixel_size_um,
+    cells = replace(
+        given,
+        classes=classes
+        if classes is not None
+        else (None if table is not None and not given.classes else given.classes),
+        table=table if table is not None else given.table,
     )
     if cells.labels.ndim == 3 and not form.stacks:
         message = f"{form.name} can only hold a single plane, not labels of shape {cells.labels.shape}"

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import FileReadError
+from cellpose.errors import FileReadError, InputError
 from cellpose.io._cells._cells import Cells, columns_of
 from cellpose.io._cells._numbers import number_in, numbered, whole
 from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint
 
 __all__ = ["from_geojson", "geojson_of"]
 
-_SHAPE = "image_shape"  # of the collection: readers skip members that they do not know
+_SHAPE, _AXES = "image_shape", "image_axes"  # of the collection: readers skip members that they do not know
 
 
 def geojson_of(cells: Cells, object_type: str = "annotation") -> str:
-    """A ``FeatureCollection`` with a feature for each label, of stacks for each label of each plane.
+    """A ``FeatureCollection`` with a feature for each label, of stacks and movies for each label of each plane.
 
     Parameters
     ----------
@@ -31,7 +31,8 @@ def geojson_of(cells: Cells, object_type: str = "annotation") -> str:
         Kind of object in QuPath: annotation, detection or cell.
     """
     features = [_feature(cells, outline, object_type) for outline in outlines_of(cells.labels)]
-    content = {"type": "FeatureCollection", _SHAPE: list(cells.labels.shape), "features": features}
+    about = {_SHAPE: list(cells.labels.shape), _AXES: cells.axes}
+    content = {"type": "FeatureCollection", **about, "features": features}
     return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
 
@@ -44,13 +45,13 @@ def _feature(cells: Cells, outline: Outline, object_type: str) -> dict[str, Any]
         else {"type": "MultiPolygon", "coordinates": polygons}
     )
     if plane is not None:
-        geometry["plane"] = {"c": -1, "z": plane, "t": 0}
+        geometry["plane"] = {"c": -1, "z": 0, "t": 0, cells.letter: plane}
     properties: dict[str, Any] = {"objectType": object_type, "name": cells.name_of(label), "label": label}
     kind = cells.class_of(label)
     if kind is not None:
         properties["classification"] = {"name": kind[0], **({"color": list(kind[1])} if kind[1] else {})}
     properties["measurements"] = cells.measured(label)
-    identity = str(label) if plane is None else f"{label}-z{plane + 1}"
+    identity = str(label) if plane is None else f"{label}-{cells.letter}{plane + 1}"
     return {"type": "Feature", "id": identity, "geometry": geometry, "properties": properties}
 
 
@@ -67,7 +68,8 @@ def from_geojson(content: Any, source: Path, shape: Sequence[int] | None) -> Cel
         raise FileReadError(message)
     kept = [(feature, polygons) for feature in features if (polygons := _polygons(feature.get("geometry")))]
     properties = [_mapping(feature.get("properties")) for feature, _ in kept]
-    planes = [_plane(feature["geometry"]) for feature, _ in kept]
+    letter = _plane_letter(content, kept, source)
+    planes = [_plane(feature["geometry"], letter) for feature, _ in kept]
     if any(plane is not None for plane in planes):
         planes = [plane or 0 for plane in planes]
     numbers = numbered(
@@ -88,7 +90,8 @@ def from_geojson(content: Any, source: Path, shape: Sequence[int] | None) -> Cel
         shape = content[_SHAPE]
     labels = paint(painted, shape, str(source))
     told = dict(zip(numbers, properties, strict=True))
-    return Cells(labels, _classes(told), _table(told), _names(told))
+    axes = "TYX" if letter == "t" and labels.ndim == 3 else ""
+    return Cells(labels, _classes(told), _table(told), _names(told), axes=axes)
 
 
 def _features(content: Any) -> list[dict[str, Any]] | None:
@@ -117,8 +120,19 @@ def _polygons(geometry: Any) -> list[list[Any]]:
     return list(coordinates or ()) if kind == "MultiPolygon" else []
 
 
-def _plane(geometry: dict[str, Any]) -> int | None:
-    plane = _mapping(geometry.get("plane")).get("z")
+def _plane_letter(content: Any, kept: list[tuple[dict[str, Any], Any]], source: Path) -> str:
+    """What the planes of the features are: z, or t for the frames of a movie."""
+    if isinstance(content, dict) and isinstance(content.get(_AXES), str):
+        return "t" if content[_AXES].startswith("T") else "z"
+    z, t = (any(_plane(feature["geometry"], letter) for feature, _ in kept) for letter in "zt")
+    if z and t:
+        message = f"{source} has outlines in several planes of several frames; export each frame to a file of its own"
+        raise InputError(message)
+    return "t" if t else "z"
+
+
+def _plane(geometry: dict[str, Any], letter: str) -> int | None:
+    plane = _mapping(geometry.get("plane")).get(letter)
     return plane if isinstance(plane, int) and plane >= 0 else None
 
 

@@ -24,17 +24,18 @@ logger = logging.getLogger(__name__)
 Points = npt.NDArray[Any]
 
 _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0  # of the path of a composite
-_SHAPE = "image_shape"  # in the comment of the archive, which ROI readers ignore
+_SHAPE, _AXES = "image_shape", "image_axes"  # in the comment of the archive, which ROI readers ignore
 _LARGEST_ROI = 2**28  # bytes; enough for more than ten million corners
 _OVAL_CORNERS = 720
 
 
 def write_exact_rois(file: IO[bytes], cells: Cells, *, prefix: str = "", digits: int = 0) -> None:
-    """An archive with a ROI for each label, of stacks for each label of each plane."""
+    """An archive with a ROI for each label, of stacks and movies for each label of each plane."""
     with zipfile.ZipFile(file, "w") as archive:
-        archive.comment = json.dumps({_SHAPE: list(cells.labels.shape)}).encode("ascii")
+        archive.comment = json.dumps({_SHAPE: list(cells.labels.shape), _AXES: cells.axes}).encode("ascii")
         for outline in outlines_of(cells.labels):
-            name = f"{prefix}{outline.label:0{digits}d}" + ("" if outline.plane is None else f"-z{outline.plane + 1}")
+            plane = "" if outline.plane is None else f"-{cells.letter}{outline.plane + 1}"
+            name = f"{prefix}{outline.label:0{digits}d}{plane}"
             archive.writestr(entry(name), roi_bytes(name, outline, cells))
 
 
@@ -91,8 +92,9 @@ def read_rois(path: Path, shape: Sequence[int] | None) -> Cells:
         planes = [plane or 0 for plane in planes]
     names = [str(roi.name) for roi, _ in areas]
     numbers = numbered([[number_in(name) for name in names]], planes, path.name)
-    if shape is None:
-        shape = _shape_in(comment)
+    stated, axes = _shape_in(comment)
+    movie = axes.startswith("T") or any(roi.t_position > 1 for roi, _ in areas)
+    shape = stated if shape is None else shape
     outlines = [rings for _, rings in areas]
     if _are_published(outlines):
         logger.info(
@@ -101,7 +103,8 @@ def read_rois(path: Path, shape: Sequence[int] | None) -> Cells:
         outlines = [[through_pixels(ring) for ring in rings] for rings in outlines]
     polygons = [Polygon(*item) for item in zip(outlines, numbers, planes, strict=True)]
     labels = paint(polygons, shape, str(path))
-    return Cells(labels, names={n: name for n, name in zip(numbers, names, strict=True) if number_in(name) != n})
+    given = {n: name for n, name in zip(numbers, names, strict=True) if number_in(name) != n}
+    return Cells(labels, names=given, axes="TYX" if movie and labels.ndim == 3 else "")
 
 
 def _entries(archive: zipfile.ZipFile, path: Path) -> Iterator[Any]:
@@ -154,17 +157,19 @@ def _oval(left: int, top: int, right: int, bottom: int) -> Points:
 
 
 def _plane(roi: Any) -> int | None:
-    """The plane, counted from 0; None: the ROI belongs to all."""
-    position = roi.z_position or roi.position
+    """The plane, of a movie the frame, counted from 0; None: the ROI belongs to all."""
+    position = max(roi.z_position, roi.t_position) or roi.position
     return int(position) - 1 if position > 0 else None
 
 
-def _shape_in(comment: bytes) -> list[int] | None:
+def _shape_in(comment: bytes) -> tuple[list[int] | None, str]:
+    """The shape of the labels, and their axes where the archive is of a version that states them."""
     try:
-        shape = json.loads(comment.decode("ascii"))[_SHAPE]
-    except (ValueError, KeyError, TypeError, IndexError):
-        return None
-    return shape if isinstance(shape, list) and all(isinstance(n, int) for n in shape) else None
+        told = json.loads(comment.decode("ascii"))
+        shape, axes = told[_SHAPE], str(told.get(_AXES, ""))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return None, ""
+    return (shape, axes) if isinstance(shape, list) and all(isinstance(n, int) for n in shape) else (None, "")
 
 
 def _are_published(outlines: list[list[Points]]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,18 @@ _OPAQUE = 255
 
 def write_tif(path: Path, cells: Cells) -> None:
     """Labels as TIFF, where its name says so as OME-TIFF."""
-    labels, axes = smallest_labels(cells.labels), "ZYX"[-cells.labels.ndim :]
+    labels = smallest_labels(cells.labels)
     if path.name.lower().endswith((".ome.tif", ".ome.tiff")):
-        write_ome_tiff(path, labels, axes, pixel_size_um=cells.pixel_size_um)
+        write_ome_tiff(path, labels, cells.axes, pixel_size_um=cells.pixel_size_um)
     else:
-        write_tiff(path, labels, axes=axes)
+        write_tiff(path, labels, axes=cells.axes)
 
 
 def read_tif(path: Path, _shape: Shape, _image: str | None) -> Cells:
     """Labels of an image file."""
-    labels = _plain(read_labels(path), path)
-    return Cells(labels, pixel_size_um=read_image(path).pixel_size_um)
+    image = read_image(path)
+    labels = _plain(read_labels(path), path, image.axes)
+    return _of_axes(labels, image.axes, pixel_size_um=image.pixel_size_um)
 
 
 def write_png(path: Path, cells: Cells) -> None:
@@ -67,7 +69,7 @@ def write_png(path: Path, cells: Cells) -> None:
 
 def read_png(path: Path, _shape: Shape, _image: str | None) -> Cells:
     """Labels of a PNG."""
-    return Cells(_plain(read_labels(path), path))
+    return Cells(_plain(read_labels(path), path, read_image(path).axes))
 
 
 def write_seg(path: Path, cells: Cells) -> None:
@@ -83,9 +85,16 @@ def write_seg(path: Path, cells: Cells) -> None:
 read_seg = read_png
 
 
-def _plain(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
+def _of_axes(labels: npt.NDArray[Any], axes: str, *facts: Any, **more: Any) -> Cells:
+    """Cells of a stack, or of a movie if the file names an axis of time."""
+    if labels.ndim == 3 and "T" in axes:
+        return replace(Cells(np.moveaxis(labels, axes.index("T"), 0), *facts, **more), axes="TYX")
+    return Cells(labels, *facts, **more)
+
+
+def _plain(array: npt.NDArray[Any], path: Path, axes: str) -> npt.NDArray[Any]:
     """Labels without the regions that training ignores; a color picture is refused."""
-    if array.ndim == 3 and array.shape[-1] in (3, 4) and array.dtype.kind == "u":
+    if array.ndim == 3 and array.shape[-1] in (3, 4) and array.dtype.kind == "u" and axes[-1] != "X":
         message = f"{path} is a color image of shape {array.shape}, not labels; give an image of label numbers"
         raise InputError(message)
     return np.where(array == -1, 0, array) if array.dtype.kind == "i" else array
@@ -93,7 +102,7 @@ def _plain(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
 
 def write_ome_zarr(path: Path, cells: Cells) -> None:
     """Labels with a color and properties each, into the labels of an image where the path lies there."""
-    labels, axes = smallest_labels(cells.labels), "ZYX"[-cells.labels.ndim :]
+    labels, axes = smallest_labels(cells.labels), cells.axes
     facts = _facts(cells)
     if is_labels_place(path):
         write_labels(path.parent.parent, path.name, labels, axes, facts)
@@ -140,7 +149,8 @@ def read_ome_zarr(path: Path, _shape: Shape, image: str | None) -> Cells:
     classes = {label: (str(row["class"]), colors.get(label)) for label, row in rows.items() if row.get("class")}
     table = columns_of({label: {k: v for k, v in row.items() if k != "label-value"} for label, row in rows.items()})
     names = {label: str(row["name"]) for label, row in rows.items() if row.get("name")}
-    return Cells(_plain(found.data, path), classes, table, names, found.pixel_size_um)
+    labels = _plain(found.data, path, found.axes)
+    return _of_axes(labels, found.axes, classes, table, names, found.pixel_size_um)
 
 
 def _labels_in(path: Path, name: str | None) -> Path:

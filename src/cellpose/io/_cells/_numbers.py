@@ -12,7 +12,7 @@ __all__ = ["number_in", "numbered", "whole"]
 logger = logging.getLogger(__name__)
 
 _LARGEST = 2**31 - 1
-_IN_NAME = re.compile(r"\D*?(\d+)(?:-z\d+)?")
+_IN_NAME = re.compile(r"\D*?(\d+)(?:-[zt]\d+)?")
 
 
 def whole(value: Any) -> int | None:

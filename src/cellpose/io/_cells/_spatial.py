@@ -24,8 +24,9 @@ __all__ = ["read_geoparquet", "read_spatialdata", "write_geoparquet", "write_spa
 Shape = Sequence[int] | None
 
 _SHAPE = "image_shape"
+_PLANE = {"z": "plane", "t": "frame"}  # the column for the planes of a stack, and of a movie
 _LABELS, _OUTLINES, _TABLE = "cells", "cell_outlines", "cell_table"
-_OWN = ("geometry", "label", "name", "class", "plane")
+_OWN = ("geometry", "label", "name", "class", *_PLANE.values())
 
 
 def _library(name: str, extra: str, purpose: str) -> Any:
@@ -54,7 +55,7 @@ def _frame(cells: Cells, path: Path) -> Any:
         kinds = [cells.class_of(outline.label) for outline in outlines]
         columns["class"] = [kind[0] if kind else None for kind in kinds]
     if cells.labels.ndim == 3:
-        columns["plane"] = np.array([outline.plane for outline in outlines], np.int64)
+        columns[_PLANE[cells.letter]] = np.array([outline.plane for outline in outlines], np.int64)
     measured = [cells.measured(outline.label) for outline in outlines]
     for name in dict.fromkeys(name for row in measured for name in row):
         if name not in _OWN:
@@ -74,7 +75,7 @@ def write_geoparquet(path: Path, cells: Cells) -> None:
 
 
 def read_geoparquet(path: Path, shape: Shape, _image: str | None) -> Cells:
-    """Polygons from any program, by the columns label and plane where these exist."""
+    """Polygons from any program, by the columns label and plane, or frame, where these exist."""
     geopandas = _library("geopandas", "spatial", f"read {path}")
     _library("pyarrow", "spatial", f"read {path}")
     with _quiet():
@@ -82,7 +83,9 @@ def read_geoparquet(path: Path, shape: Shape, _image: str | None) -> Cells:
     kept = frame[[geometry is not None and geometry.geom_type in _AREAS for geometry in frame.geometry]]
     rows = {name: kept[name].tolist() for name in _OWN[1:] if name in kept}
     n = len(kept)
-    planes = [_plane(value, path) for value in rows["plane"]] if "plane" in rows else [None] * n
+    movie = _PLANE["t"] in rows and _PLANE["z"] not in rows
+    at = rows.get(_PLANE["t" if movie else "z"])
+    planes = [None] * n if at is None else [_plane(value, path) for value in at]
     names = [str(name) for name in rows.get("name", [""] * n)]
     numbers = numbered(
         [[whole(value) for value in rows.get("label", [None] * n)], [number_in(name) for name in names]],
@@ -101,6 +104,7 @@ def read_geoparquet(path: Path, shape: Shape, _image: str | None) -> Cells:
         {n: str(kind) for n, kind in zip(numbers, rows.get("class", []), strict=False) if isinstance(kind, str)},
         {"label": np.array(numbers), **table} if table else {},
         {n: name for n, name in zip(numbers, names, strict=True) if name and name != f"cell {n}"},
+        axes="TYX" if movie and labels.ndim == 3 else "",
     )
 
 
@@ -116,6 +120,9 @@ def _plane(value: Any, path: Path) -> int:
 
 def write_spatialdata(path: Path, cells: Cells) -> None:
     """A store with labels, for single planes their outlines as shapes, and a table of the labels if there is one."""
+    if cells.letter == "t":
+        message = f"could not write {path}: SpatialData holds no movies; write one file per frame, or use ome-zarr"
+        raise InputError(message)
     spatialdata = _library("spatialdata", "spatialdata", f"write {path}")
     with _quiet(), new_folder(path, overwrite=True) as folder:
         store = spatialdata.SpatialData.init_from_elements(_elements(cells, path))

@@ -22,12 +22,12 @@ __all__ = ["csv_of", "format_outlines", "from_csv", "from_lines", "lines_of"]
 
 logger = logging.getLogger(__name__)
 
-_COLUMNS = ("label", "z", "ring", "x", "y")
+_COLUMNS = ("label", "z", "t", "ring", "x", "y")
 _NEEDED = ("label", "x", "y")
 
 
 def csv_of(cells: Cells) -> str:
-    """``label,ring,hole,x,y``, of stacks with ``z`` after the label: the corners of each ring of each cell, in order.
+    """``label,ring,hole,x,y``, after the label ``z`` of stacks and ``t`` of movies: the corners of each ring.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def csv_of(cells: Cells) -> str:
     ['label,ring,hole,x,y', '7,0,0,1,0', '7,0,0,2,0', '7,0,0,2,1', '7,0,0,1,1']
     """
     stack = cells.labels.ndim == 3
-    lines = [f"label,{'z,' if stack else ''}ring,hole,x,y"]
+    lines = [f"label,{f'{cells.letter},' if stack else ''}ring,hole,x,y"]
     for outline in outlines_of(cells.labels):
         begin = f"{outline.label},{outline.plane}" if stack else f"{outline.label}"
         number = 0
@@ -48,7 +48,7 @@ def csv_of(cells: Cells) -> str:
 
 
 def from_csv(path: Path, shape: Sequence[int] | None) -> Cells:
-    """Cells of corners; ``ring`` and ``z`` may be missing, and other columns are left out."""
+    """Cells of corners; ``ring``, ``z`` and ``t`` may be missing, and other columns are left out."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         header = [name.strip().lower() for name in next(csv.reader(file), [])]
         if not set(_NEEDED) <= set(header):
@@ -62,12 +62,13 @@ def from_csv(path: Path, shape: Sequence[int] | None) -> Cells:
         lines = [line for line in file if line.strip()]
     rows = np.loadtxt(lines, delimiter=",", usecols=columns, ndmin=2) if lines else np.zeros((0, len(names)))
     column = {name: rows[:, k] for k, name in enumerate(names)}
-    labels, planes = column["label"], column.get("z")
+    labels, planes = column["label"], column.get("z", column.get("t"))
     ring = column.get("ring", np.zeros(len(rows)))
     keys = np.stack([labels, labels * 0 if planes is None else planes, ring], axis=1)
     points = np.stack([column["x"], column["y"]], axis=1)
     polygons = list(_polygons(keys, points, planes is not None, path))
-    return Cells(paint(polygons, shape, str(path)))
+    painted = paint(polygons, shape, str(path))
+    return Cells(painted, axes="TYX" if "t" in column and "z" not in column and painted.ndim == 3 else "")
 
 
 def _polygons(keys: npt.NDArray[Any], points: npt.NDArray[Any], stack: bool, path: Path) -> Iterator[Polygon]:
