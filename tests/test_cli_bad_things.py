@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from bench import Bench, make_bench
 from cellpose import io
@@ -87,12 +88,17 @@ def test_results_that_would_overwrite_another_image_are_refused(bench: Bench, ca
         ("a_2.tif", "--img_filter a --save_tif --output_name _2"),  # others lie beside the images of this run
         ("a_c1_c2.tif", "--img_filter _c1 --save_png --output_name _c2"),
         ("a_b.zarr", "--save_zarr --output_name _b"),
+        ("a_raw.tif", "--large --output_name _raw"),
     ],
 )
 def test_images_beside_those_of_a_run_are_not_overwritten(bench: Bench, other, words, capsys):
-    bench.images("a.tif", "a_c1.tif", other.replace(".zarr", ".tif"))
+    bench.images("a.tif", "a_c1.tif", *([] if other.endswith(".zarr") else [other]))
     if other.endswith(".zarr"):
-        io.write_ome_zarr(bench.folder / other, np.ones((8, 8), np.uint8), "YX")
+        noise = np.random.default_rng(0).integers(0, 200, (8, 8), np.uint8)
+        io.write_ome_zarr(bench.folder / other, noise, "YX")
+    if "--large" not in words and "_b" not in other:  # as no masks look
+        noise = np.random.default_rng(0).integers(0, 200, (64, 64), np.uint8)
+        tifffile.imwrite(bench.folder / other, noise)
     before = bench.new_files()
     assert bench.run(*U_NET, *words.split(), "--no_npy") == 2
     assert f"would overwrite the image {other}" in capsys.readouterr().err
@@ -104,10 +110,9 @@ def test_results_of_an_earlier_run_are_written_again_whatever_their_name(bench: 
     image = bench.images("a.tif")[0]
     for place in ("--dir", bench.folder), ("--image_path", image), ("--dir", bench.folder):
         assert bench.run(*words, *place) == 0
-    # as other programs write them
+    # as other programs leave them
     (bench.folder / "cellpose_run.json").unlink()
-    (bench.folder / "a_cp_masks.tif").write_bytes((bench.folder / "a_b.tif").read_bytes())
-    assert bench.run(*U_NET, "--img_filter", "a", "--save_tif", "--no_npy") == 0
+    assert bench.run(*words, "--image_path", image) == 0
 
 
 def test_a_run_without_any_result_is_warned_of(bench: Bench, capsys):

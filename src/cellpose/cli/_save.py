@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,8 +18,8 @@ logger = logging.getLogger("cellpose.cli")
 __all__ = [
     "asked_for",
     "check_possible",
+    "masks_and_other_results",
     "output_paths",
-    "paths_asked_for",
     "save_results",
     "save_with_axes",
     "warn_of_blocks",
@@ -76,17 +75,20 @@ def output_paths(file: Path, args: Namespace) -> io.OutputPaths:
     )
 
 
-def paths_asked_for(file: Path, args: Namespace) -> list[Path]:
-    """Where the masks, flows and the restored image go, as far as the command line asks for them."""
+def masks_and_other_results(file: Path, args: Namespace) -> tuple[list[Path], list[Path]]:
+    """Where masks may go, and where flows and the restored image may."""
     paths = output_paths(file, args)
-    asked: list[tuple[Any, tuple[Path, ...]]] = [
-        (args.save_tif or args.save_png, (paths.masks_tif, paths.masks_png)),  # of stacks TIFF stands in for PNG
-        (args.save_ome_tif, (paths.masks_ome_tif,)),
-        (args.save_zarr, (paths.masks_zarr,)),
-        (args.save_flows, (paths.flows_tif, paths.dP_tif, paths.cellprob_tif)),
-        (args.save_tif and args.restore_type, (paths.restored_tif, paths.of_restored.masks_tif)),
+    # TIFF also stands in for other formats, and is the format of masks made in blocks
+    masks = [
+        paths.masks_tif,
+        *([paths.masks_png] if args.save_png else []),
+        *([paths.masks_ome_tif] if args.save_ome_tif else []),
+        *([paths.masks_zarr] if args.save_zarr else []),
     ]
-    return [path for is_asked, kinds in asked if is_asked for path in kinds]
+    others = [paths.masks_png, paths.flows_tif, paths.dP_tif, paths.cellprob_tif]
+    if args.restore_type and args.save_tif:
+        others += [paths.restored_tif, paths.of_restored.masks_tif]
+    return masks, others
 
 
 def save_with_axes(file: Path, image: io.Image, result: SegmentedImage, args: Namespace) -> list[Path]:

@@ -26,11 +26,11 @@ from cellpose.cli._light import light_of
 from cellpose.cli._logging import display_of, say_at_end
 from cellpose.cli._manifest import Manifest, options_of
 from cellpose.cli._model import SegmentedImage, Segmenter, load_segmenter
-from cellpose.cli._save import asked_for, check_possible, paths_asked_for, save_results, save_with_axes
+from cellpose.cli._save import asked_for, check_possible, masks_and_other_results, save_results, save_with_axes
 from cellpose.cli._summary import Summary, count_of
 from cellpose.cli._table import FILTERS
 from cellpose.cli._unused import warn_of_unused
-from cellpose.errors import OptionError
+from cellpose.errors import CellposeError, OptionError
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 
 __all__ = ["segment_command"]
@@ -39,6 +39,7 @@ logger = logging.getLogger("cellpose.cli")
 
 _CHANNEL = ("GRAY", "RED", "GREEN", "BLUE")
 _VALUES_AT_ONCE = 2**23  # intensities of images that are worked on at once
+_FLAT = 0.6  # share of neighboring pixels that are equal in masks; images are not as flat
 _MOST_NAMES = 20  # failed images named again in the last line; all reasons stand in the log and in the manifest
 
 
@@ -50,7 +51,7 @@ def segment_command(args: Namespace) -> int:
     start = time.perf_counter()
     options = _checked(args)
     warn_of_unused(args, training=False)
-    if not asked_for(args):
+    if not asked_for(args) and not args.large:
         logger.warning("no result is written: --no_npy leaves out the _seg.npy; add --save_tif or others")
     with waiting("looking for images"):
         files = find_images(args)
@@ -149,19 +150,33 @@ def _check_images_are_kept(files: list[Path], args: Namespace) -> None:
     folders = {os.path.dirname(image) for image in images}
     listed: frozenset[str] | None = None
     for file in files:
-        for path in paths_asked_for(file, args):
+        masks, others = masks_and_other_results(file, args)
+        for path in (*masks, *others):
             result = os.path.realpath(path)
             taken = result in images and result != os.path.realpath(file)
-            if not taken and os.path.dirname(result) in folders and os.path.exists(path) and not io.is_result(path):
+            if not taken and path in masks and os.path.dirname(result) in folders and os.path.exists(path):
                 if listed is None:
                     listed = io.results_of_runs({*folders, *map(os.path.dirname, folders), folder_of_run(args, files)})
-                taken = result not in listed
+                taken = not io.is_result(path) and result not in listed and not _holds_labels(path)
             if taken:
                 message = (
                     f"results of {name_of(file, args)} would overwrite the image {name_of(path, args)}; give another "
                     "--output_name, or a folder for results as --savedir"
                 )
                 raise OptionError(message)
+
+
+def _holds_labels(path: Path) -> bool:
+    """Whether a file looks like masks, such as of another program's run: areas of whole numbers without gaps."""
+    try:
+        pixels = io.read_image(path).data
+    except CellposeError:
+        return False
+    if pixels.dtype.kind not in "iub" or not pixels.size:
+        return False
+    numbers = np.unique(pixels)
+    flat = float((pixels[..., 1:] == pixels[..., :-1]).mean()) if pixels.shape[-1] > 1 else 1.0
+    return bool(numbers[0] in (0, 1) and numbers[-1] - numbers[0] == len(numbers) - 1 and flat > _FLAT)
 
 
 def _announce(segmenter: Segmenter, n: int) -> None:
