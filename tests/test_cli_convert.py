@@ -94,6 +94,15 @@ def test_a_table_gives_measurements_and_classes(folder, tmp_path):
     assert (b.measured(4), b.class_of(4), b.class_of(9)) == ({"area": 29.0}, ("flat", None), None)
 
 
+def test_a_table_of_images_in_folders_gives_each_its_rows(folder, tmp_path):
+    (tmp_path / "p1").mkdir()
+    (tmp_path / "p1" / "a_cp_masks.tif").write_bytes((folder / "a_cp_masks.tif").read_bytes())
+    table = tmp_path / "cells.csv"
+    table.write_text("image,label,area\np1/a.tif,3,1.5\np2/a.tif,3,29\n")
+    assert run(tmp_path / "p1", "--to", "geojson", "--table", table) == 0
+    assert io.read_cells(tmp_path / "p1" / "a.geojson").measured(3) == {"area": 1.5}
+
+
 def test_outlines_fill_an_image_of_the_size_of_that_beside_them_or_given(tmp_path, capsys):
     shape = (20, 30)
     io.save_rois(RING, tmp_path / "im.tif")

@@ -184,6 +184,26 @@ def test_rois_of_other_makers_are_filled_by_the_centres_of_pixels(tmp_path, capl
     assert np.count_nonzero(io.read_cells(tmp_path / "one.roi").labels) == 9
 
 
+@pytest.mark.parametrize("letter", ["z", "t"])
+def test_rois_of_a_hyperstack_lie_in_its_planes_or_its_frames(tmp_path, letter):
+    square = np.array([[2, 2], [5, 2], [5, 5], [2, 5]])
+
+    def save(*places):
+        rois = [roifile.ImagejRoi.frompoints(square, name=f"{k}-cell") for k in range(1, len(places) + 1)]
+        for roi, (z, t) in zip(rois, places, strict=True):
+            roi.z_position, roi.t_position = z, t
+        (tmp_path / "a_rois.zip").unlink(missing_ok=True)
+        roifile.roiwrite(tmp_path / "a_rois.zip", rois)
+
+    save(*((k, 3) if letter == "z" else (1, k) for k in (1, 2, 3)))
+    cells = io.read_cells(tmp_path / "a_rois.zip")
+    assert (cells.labels > 0).sum(axis=(1, 2)).tolist() == [9, 9, 9]
+    assert cells.axes.startswith("T") == (letter == "t")
+    save((1, 1), (2, 2))
+    with pytest.raises(InputError, match="several planes of several frames"):
+        io.read_cells(tmp_path / "a_rois.zip")
+
+
 def test_geojson_keeps_names_classes_and_measurements(tmp_path):
     classes = {3: "round", 4: ("flat", (1, 2, 3))}
     table = {"label": [3, 4, 6], "area": [1, 2.5, np.nan], "kind": ["a", "b", "c"]}

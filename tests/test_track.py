@@ -155,7 +155,7 @@ def test_folders_of_the_challenge(tmp_path, tracked):
     np.testing.assert_array_equal(track.read_ctc(tmp_path / "TRA")[0], images)
 
 
-def test_a_shorter_result_takes_the_place_of_a_longer_one(tmp_path, tracked):
+def test_a_shorter_result_takes_the_place_of_a_longer_one(tmp_path, tracked, caplog):
     (tmp_path / "mask007.tif").touch()  # of no result: no table names it
     track.write_ctc(tmp_path, movie(), tracked)
     assert (tmp_path / "mask007.tif").exists()
@@ -168,6 +168,12 @@ def test_a_shorter_result_takes_the_place_of_a_longer_one(tmp_path, tracked):
     tifffile.imwrite(tmp_path / "mask003.tif", (short[2] == 1).astype(np.uint16))
     with pytest.raises(FileReadError, match="track 1 is in frames 0 to 2, but the images have it in frames 0 to 3"):
         track.read_ctc(tmp_path)
+    track.write_ctc(tmp_path, movie(), track.track(movie()))
+    for file in sorted(tmp_path.glob("mask00*.tif"))[4:]:
+        file.unlink()
+    caplog.clear()
+    assert len(track.read_ctc(tmp_path)[0]) == 4  # a part of a movie, with the table of all of it
+    assert "goes on after the last of 4 images" in caplog.text
 
 
 def test_damaged_folders_are_told(tmp_path, tracked):
@@ -262,8 +268,10 @@ def test_command_takes_the_axes_of_the_file(tmp_path, capsys):
     for axes in ("TZYX", "ZTYX"):
         assert main(["track", str(tmp_path / f"{axes}_cp_masks.tif")]) == 0
         assert "5 tracks of 20 cells in 6 frames" in capsys.readouterr().out
-    assert main(["track", str(tmp_path / "ZYX_cp_masks.tif")]) == 2
-    assert "has the axes ZYX: it is a stack of planes at one time" in capsys.readouterr().err
+    assert main(["track", str(tmp_path / "ZYX_cp_masks.tif")]) == 0
+    told = "".join(capsys.readouterr())
+    assert "has the axes ZYX, of planes at one time: its planes are taken as frames" in told
+    assert "5 tracks of 20 cells in 6 frames" in told
 
 
 def test_large_labels_need_little_memory(tmp_path):

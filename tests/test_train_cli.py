@@ -180,6 +180,9 @@ def test_size_model_after_training_from_files(folders: Bench, how, capsys):
     second = ("--model_name_out", "second", "--no_records", "--no_report", "--verbose")
     assert train(folders, "--train_size", *second, *words) == 0
     assert "style test correlation: nan; final test correlation: nan" in "".join(capsys.readouterr())  # one image
+    ignored = tifffile.imread(folders.root / "test" / "im2_masks.tif").astype(np.int32)
+    ignored[:5] = -1
+    tifffile.imwrite(folders.root / "test" / "im2_masks.tif", ignored)
     found = np.load(folders.root / "train" / "models" / "second_size.npy", allow_pickle=True).item()
     np.testing.assert_array_equal(found["A"], expected["A"])
     predicted = folders.root / "test" / "second_predicted_diams.npy"

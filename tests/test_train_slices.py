@@ -145,6 +145,8 @@ def test_masks_of_an_earlier_slice_are_not_those_of_another(tmp_path):
     tifffile.imwrite(tmp_path / "x.tif", stack[::-1], photometric="minisblack")
     cut()
     assert not beside[0].exists()
+    assert beside[0].with_name(f"{path.stem}_kept_masks.tif").exists()
+    assert len(train.make_slices([tmp_path / "x.tif"] * 2, tmp_path / "train", per_view=1)) == 3  # one file named twice
 
 
 def test_slices_are_trained_on(folder):

@@ -19,6 +19,7 @@ from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Box
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._frozen import Frozen
+from cellpose.gui.model._journal import Base, Journal, journal_path
 
 
 @pytest.fixture
@@ -163,6 +164,22 @@ def test_edits_that_are_in_the_file_are_no_strays(image: Path, monkeypatch: pyte
     again.files.open(image)
     assert again.document.labels.count == 2
     assert again.told_texts == ["1 edits that were not saved are back"]
+
+
+def test_a_write_that_a_crash_interrupted_leaves_no_strays(image: Path) -> None:
+    made = session()
+    made.files.autosave.enabled = False
+    made.files.open(image)
+    square(made, 5, 5)
+    Journal(journal_path(image, "interrupted")).begin(Base(str(image), made.document.labels.shape, (), ("none",)))
+    again = session()
+    again.files.open(image)
+    again.files.save()
+    wait_for_jobs(again)
+    last = session()
+    last.files.open(image)
+    assert last.document.labels.count == 1
+    assert not any("belong" in text for text in last.told_texts)
 
 
 def test_leaving_an_image_saves_it_and_removes_the_journal(image: Path, home: Path) -> None:

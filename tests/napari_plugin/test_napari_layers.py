@@ -259,6 +259,10 @@ def test_a_file_with_the_work_of_a_person_is_kept(tmp_path: Path) -> None:
     file_of_the_window(path)  # the window has saved it meanwhile
     _files.write_labels(str(path), labels, keywords)
     assert io.read_seg(tmp_path / "a_seg_kept1.npy").count == 3
+    for _ in range(3):  # what this layer has written itself is not kept
+        _files.write_labels(str(path), labels, keywords)
+        _files.write_labels(str(tmp_path / "b_seg.npy"), labels, keywords)
+    assert sorted(os.listdir(tmp_path)) == ["a_seg.npy", "a_seg_kept.npy", "a_seg_kept1.npy", "b_seg.npy"]
 
 
 def test_other_files_and_labels_are_left_alone(tmp_path: Path) -> None:

@@ -236,8 +236,12 @@ def _rows_of(table: dict[str, list[str]], target: Path, form: CellFormat) -> dic
     if not table:
         return {}
     base = target.name.removesuffix(form.endings[0])
-    images = table.get("image")
-    kept = [k for k in range(len(table["label"])) if images is None or Path(images[k]).stem == base]
+    images = table.get("image") or [base] * len(table["label"])
+    names = {image for image in images if Path(image).stem == base}
+    # of images of one name in several folders, the one whose folders are those of the file
+    folders = target.absolute().parent.parts
+    here = {name for name in names if (within := Path(name).parent.parts) and folders[-len(within) :] == within}
+    kept = [k for k, image in enumerate(images) if image in (here or names)]
     columns: dict[str, Any] = {}
     for name, values in table.items():
         given = [values[k] for k in kept]

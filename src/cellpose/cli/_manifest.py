@@ -5,7 +5,8 @@ The file stands in the output folder. It is rewritten as images finish, so that 
 
 Below the last run stand the others, each with the results that it left in the folder: every file is listed once, with
 the run that wrote it last. Runs may work in one folder at the same time, as the jobs of a cluster do: each takes over
-what the others have noted since it last wrote the file.
+what the others have noted since it last wrote the file. What another writes at the very moment in between is lost,
+unless that run writes again.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Manifest:
         self._read("all images are segmented again" if resume else "it is written again")
         if resume:
             self._take_over()
-        self._writable = True
+        self._warned = False
         self._next_write = 0.0
 
     @property
@@ -193,8 +194,6 @@ class Manifest:
         return same and all(os.path.exists(folder / name) for name in entry["outputs"])
 
     def _write(self) -> None:
-        if not self._writable:
-            return
         start = time.monotonic()
         if self._state() != self._seen:
             self._read("it is written again")
@@ -209,8 +208,9 @@ class Manifest:
                 # bytes of names that are not UTF-8 are kept as JSON escapes, which restore them
                 file.write(json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace"))
         except OSError as error:
-            self._writable = False
-            logger.warning(f"{self.path} cannot be written ({error}); the run continues without it")
+            if not self._warned:
+                logger.warning(f"{self.path} cannot be written ({error}); the run continues without it")
+            self._warned = True
         self._seen = self._state()
         end = time.monotonic()
         self._next_write = end + (end - start) / _SHARE_OF_TIME

@@ -158,12 +158,9 @@ def _time_first(image: Image, movie: Path) -> Any:
     if not image.declares("Z") or movie.name.endswith("_seg.npy"):
         return image.data
     time = next((k for k, letter in enumerate(image.axes) if letter not in "ZYX"), None)
-    if time is None:
-        message = (
-            f"{movie} has the axes {image.axes}: it is a stack of planes at one time, in which nothing can be linked; "
-            "give a movie with the axes TYX or TZYX, or a folder with one file per frame"
-        )
-        raise InputError(message)
+    if time is None:  # as programs write movies that call every stack Z
+        logger.warning(f"{movie} has the axes {image.axes}, of planes at one time: its planes are taken as frames")
+        return image.data
     return np.moveaxis(image.data, time, 0)
 
 

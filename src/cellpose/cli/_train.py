@@ -348,7 +348,9 @@ def _write_predicted_diameters(path: Path, data: dict[str, Any], args: Namespace
     truth = data.get("test_labels") or map(io.imread, data.get("test_labels_files") or ())
     channels = [args.chan, args.chan2]
     found = [sizes.eval(image, channels=channels, normalize=not args.no_norm) for image in images]
-    true = [utils.diameters(masks[0] if masks.ndim > 2 else masks)[0] for masks in truth]  # beside masks may be flows
+    # flows may follow masks; regions to ignore are below 0
+    masks = (np.maximum(each[0] if each.ndim > 2 else each, 0).astype(np.int32) for each in truth)
+    true = [float(utils.diameters(each)[0]) for each in masks]
     if len(true) == len(found):
         final, style = (_correlation([float(pair[k]) for pair in found], true) for k in (0, 1))
         logger.info(f"style test correlation: {style:.4f}; final test correlation: {final:.4f}")

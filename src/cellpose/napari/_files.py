@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import ReferenceType, ref
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,9 @@ _OF_CELLS = ("ismanual", "checked", "classes", "links")
 _OF_IMAGE = ("class_names", "manual_changes", "planes", io.IGNORED_KEY)
 _SAME = 0.5  # overlap (IoU) from which a cell is still the one with this number in the file
 
-# Files as they were when they were last read or written here: others may have put work into them since.
-_seen: dict[Path, tuple[int, int] | None] = {}
+# Files as they were when they were last read or written here, and for which result: others may have put work into them
+# since.
+_seen: dict[Path, tuple[tuple[int, int] | None, ReferenceType[Found]]] = {}
 
 
 def get_reader(path: PathLike | Sequence[PathLike]) -> Callable[[Any], list[LayerData]] | None:
@@ -48,8 +50,7 @@ def read(path: PathLike | Sequence[PathLike]) -> list[LayerData]:
 
 
 def _read(path: Path) -> list[LayerData]:
-    _seen[path.resolve()] = _state(path)
-    seg = io.read_seg(path)
+    state, seg = _state(path), io.read_seg(path)
     name = path.name[: -len(_ENDING)]
     dP, cellprob = seg.dP, seg.cellprob
     if dP is None or cellprob is None or not np.any(dP) or dP.shape[1:] != seg.masks.shape:
@@ -57,6 +58,7 @@ def _read(path: Path) -> list[LayerData]:
     mode = "plane" if seg.masks.ndim == 2 else "volume" if dP is not None and len(dP) == 3 else "stitch"
     settings = SegmentSettings(mode=mode, diameter=seg.diameter or 0.0)
     found = Found(seg.masks, seg.flows_rgb, dP, cellprob, seg.model or "", settings, name)
+    _seen[path.resolve()] = state, ref(found)
     wanted = ["flows", "probability"] if dP is not None else []
     layers = layer_tuples(found, {}, wanted)
     for _, keywords, kind in layers:
@@ -127,10 +129,12 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     content = io.seg_content(labels.reshape(shape), flows, filename, diameter=diameter, model=model)
     content |= _by_hand(content["masks"], known)
     place = target.resolve()
-    if known.get("file") != place or _seen.get(place) != _state(target):
+    state, of = _seen.get(place, (None, None))
+    if of is None or of() is not found or state != _state(target):
         io.keep_work(target)
     io.write_seg(target, content)
-    _seen[place] = _state(target)
+    if isinstance(found, Found):
+        _seen[place] = _state(target), ref(found)
     return [str(target)]
 
 

@@ -6,6 +6,7 @@ line ``L B E P`` for each track: its number, first frame, last frame and parent 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -21,6 +22,8 @@ from cellpose.track._frames import as_frames
 from cellpose.track._tracks import Tracks, sorted_tracks
 
 __all__ = ["read_ctc", "write_ctc"]
+
+logger = logging.getLogger("cellpose.track")
 
 PathLike = str | os.PathLike[str]
 
@@ -138,8 +141,11 @@ def read_ctc(folder: PathLike) -> tuple[npt.NDArray[np.int32], Tracks]:
             f"{path / kind[0]} has no line for the labels {', '.join(map(str, sorted(unknown)[:5]))} of the images"
         )
         raise FileReadError(message)
+    n_frames = len(frames)
+    if any(last >= n_frames for _, last, _ in table.values()):
+        logger.warning(f"{path / kind[0]} goes on after the last of {n_frames} images; what follows is left out")
     for number, (first, last, _) in table.items():
-        if spans.get(number) != (first, last):
+        if first < n_frames and spans.get(number) != (first, min(last, n_frames - 1)):
             found = "in frames {} to {}".format(*spans[number]) if number in spans else "in no frame"
             message = (
                 f"{path / kind[0]} says that track {number} is in frames {first} to {last}, but the images have it "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections import Counter
@@ -139,8 +140,8 @@ def make_slices(
         Stacks. Masks are searched beside each: ``<name><mask_filter>.tif`` (or .npy, .png), else ``<name>_seg.npy``.
     folder
         Where ``<name>_<view>_<number>.tif`` and ``..._masks.tif`` are written; created if missing. Stacks of equal
-        names get the names of their folders, too. Masks there of an image that is replaced by another are removed, and
-        a ``_seg.npy`` that no longer belongs to its image gets another name.
+        names get the names of their folders, too. Masks and a ``_seg.npy`` there that no longer belong to their image
+        get other names.
     channel_axis, z_axis
         Axes of channels and planes, counted in the axes of the file; None: from the file, else inferred from the shape.
     channels
@@ -169,7 +170,7 @@ def make_slices(
         If a file cannot be read or written.
     """
     target = make_folder(folder)
-    stacks = [Path(file) for file in files]
+    stacks = [Path(file) for file in dict.fromkeys(map(os.path.abspath, files))]
     names = _names(stacks)
     written: list[Path] = []
     advance = stage("cutting", len(files), "stacks")
@@ -299,8 +300,11 @@ def _write(path: Path, one: Slice, *, seg: bool) -> None:
     if seg_path.exists() and (another or one.masks is not None) and not (seg and one.masks is not None):
         os.replace(seg_path, io.name_to_keep(seg_path))
     if one.masks is None:
-        if another:
-            masks_path.unlink(missing_ok=True)
+        if another and masks_path.exists():
+            names = (f"{path.stem}_kept{number or ''}_masks.tif" for number in itertools.count())
+            kept = next(kept for kept in map(path.with_name, names) if not kept.exists())
+            os.replace(masks_path, kept)
+            logger.warning(f"{masks_path.name} belongs to an image that was replaced; it is kept as {kept.name}")
         return
     io.imsave(str(masks_path), one.masks)
     if seg:

@@ -143,7 +143,8 @@ def _model(model_kwargs: dict[str, Any]) -> Any:
 def model_files(model_kwargs: Mapping[str, Any], steps: Steps = ()) -> list[weights.ModelFile]:
     """The weight files of a model and of steps before it; those that are on this machine."""
     named: list[Any] = []
-    for keywords in ({"pretrained_model": weights.default_model(), **model_kwargs}, *(each for _, each in steps)):
+    default = {} if any(name in model_kwargs for name in _NAMING) else {"pretrained_model": weights.default_model()}
+    for keywords in ({**default, **model_kwargs}, *(each for _, each in steps)):
         for given in (keywords.get(name) for name in _NAMING):
             named += given if isinstance(given, (list, tuple)) else [given]
     found = (weights.find(each) for each in named if isinstance(each, (str, os.PathLike)))

@@ -12,7 +12,7 @@ from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model._closed import ClosedHistories, ClosedHistory
-from cellpose.gui.model._journal import Base, Journal, forget, journal_path, new_state, state_of, strays
+from cellpose.gui.model._journal import Base, Journal, forget, journal_path, new_state, state_of, states_after, strays
 from cellpose.gui.model._saved import saved
 from cellpose.gui.model._seg_file import Snapshot, content_of, put_aside, seg_path
 from cellpose.gui.model._stray import Stray
@@ -88,6 +88,7 @@ class Autosave:
         document.history.recorded.connect(self._record)
         document.held_changed.connect(self._soon)
         self._find_strays(document.path, state)
+        self._older |= states_after(document.path, state)  # writes that a crash interrupted
         if n and not resumed:
             self._session.told.emit(tr("{n} edits that were not saved are back", n=n))
         if n:

@@ -220,7 +220,7 @@ def _shared(path: Path, seg: Path, content: Segmentation | None) -> str:
     """What to tell if a ``_seg.npy`` is also that of another image, for which it was written; else empty."""
     name = Path(content.filename or "").name if content is not None else ""
     other = path.with_name(name) if name else path
-    if other == path or seg_path(other) != seg or not other.exists():
+    if other == path or seg_path(other) != seg or not other.exists() or other.samefile(path):
         return ""
     return tr(
         "{seg} holds the cells of {other}, and {name} would be saved in it, too; give one of the images another name",

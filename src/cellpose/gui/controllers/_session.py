@@ -180,13 +180,15 @@ class Session:
             self._next_tool_work()
 
     def _next_tool_work(self) -> None:
-        if not self._tool_work:
+        if not self._tool_work or self.jobs.running("tool") is not None:
             return
         work, done = self._tool_work.popleft()
 
         def then(report: Callable[[Any], None], result: Any) -> None:
-            report(result)
-            self._next_tool_work()
+            try:
+                report(result)
+            finally:
+                self._next_tool_work()
 
         self.jobs.start(
             "tool",

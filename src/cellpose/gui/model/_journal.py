@@ -144,6 +144,13 @@ def forget(image: Path, states: Iterable[str]) -> None:
         Journal(journal_path(image, state)).remove()
 
 
+def states_after(image: Path, state: str) -> set[str]:
+    """States of files that were begun to be written after one in this state, whether or not they were finished."""
+    paths = sorted(_folder().glob(f"{_name(image)}-*.journal"))
+    begun = {path.stem.removeprefix(f"{_name(image)}-"): Journal(path).read() for path in paths}
+    return {later for later, read in begun.items() if read is not None and state in read[0].older}
+
+
 def strays(image: Path, states: Collection[str], state: str) -> list[Journal]:
     """Journals of an image with edits that are not in its file.
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import FileReadError
+from cellpose.errors import FileReadError, InputError
 from cellpose.io._cells._cells import Cells
 from cellpose.io._cells._numbers import number_in, numbered
 from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint
@@ -87,13 +87,13 @@ def read_rois(path: Path, shape: Sequence[int] | None) -> Cells:
     areas = [(roi, rings) for roi in rois if (rings := _rings(roi))]
     if len(areas) < len(rois):
         logger.warning(f"{path}: {len(rois) - len(areas)} ROIs are lines, points or texts and enclose no pixels")
-    planes: list[int | None] = [_plane(roi) for roi, _ in areas]
+    stated, axes = _shape_in(comment)
+    movie = axes.startswith("T") if axes else _are_frames([roi for roi, _ in areas], path)
+    planes: list[int | None] = [_plane(roi, movie=movie) for roi, _ in areas]
     if any(plane is not None for plane in planes):
         planes = [plane or 0 for plane in planes]
     names = [str(roi.name) for roi, _ in areas]
     numbers = numbered([[number_in(name) for name in names]], planes, path.name)
-    stated, axes = _shape_in(comment)
-    movie = axes.startswith("T") or any(roi.t_position > 1 for roi, _ in areas)
     shape = stated if shape is None else shape
     outlines = [rings for _, rings in areas]
     if _are_published(outlines):
@@ -156,9 +156,24 @@ def _oval(left: int, top: int, right: int, bottom: int) -> Points:
     return np.stack([x, y], axis=1)
 
 
-def _plane(roi: Any) -> int | None:
+def _are_frames(rois: Sequence[Any], path: Path) -> bool:
+    """Whether ROIs lie in the frames of a movie, not in the planes of a stack.
+
+    Raises
+    ------
+    InputError
+        If they lie in several planes of several frames.
+    """
+    planes, frames = ({getattr(roi, name) for roi in rois} for name in ("z_position", "t_position"))
+    if len(planes) > 1 and len(frames) > 1:
+        message = f"{path} has ROIs in several planes of several frames; save those of each frame in a file of its own"
+        raise InputError(message)
+    return len(frames) > 1
+
+
+def _plane(roi: Any, *, movie: bool) -> int | None:
     """The plane, of a movie the frame, counted from 0; None: the ROI belongs to all."""
-    position = max(roi.z_position, roi.t_position) or roi.position
+    position = (roi.t_position if movie else roi.z_position) or roi.position
     return int(position) - 1 if position > 0 else None
 
 

@@ -83,7 +83,7 @@ def read_geoparquet(path: Path, shape: Shape, _image: str | None) -> Cells:
     kept = frame[[geometry is not None and geometry.geom_type in _AREAS for geometry in frame.geometry]]
     rows = {name: kept[name].tolist() for name in _OWN[1:] if name in kept}
     n = len(kept)
-    movie = _PLANE["t"] in rows and _PLANE["z"] not in rows
+    movie = _PLANE["z"] not in rows and all(whole(value) is not None for value in rows.get(_PLANE["t"], [None]))
     at = rows.get(_PLANE["t" if movie else "z"])
     planes = [None] * n if at is None else [_plane(value, path) for value in at]
     names = [str(name) for name in rows.get("name", [""] * n)]

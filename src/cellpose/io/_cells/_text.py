@@ -62,6 +62,9 @@ def from_csv(path: Path, shape: Sequence[int] | None) -> Cells:
         lines = [line for line in file if line.strip()]
     rows = np.loadtxt(lines, delimiter=",", usecols=columns, ndmin=2) if lines else np.zeros((0, len(names)))
     column = {name: rows[:, k] for k, name in enumerate(names)}
+    times = column.pop("t", None)
+    if times is not None and "z" not in column and not (times % 1).any() and (times >= 0).all():  # frames, no seconds
+        column["t"] = times
     labels, planes = column["label"], column.get("z", column.get("t"))
     ring = column.get("ring", np.zeros(len(rows)))
     keys = np.stack([labels, labels * 0 if planes is None else planes, ring], axis=1)
