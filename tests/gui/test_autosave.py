@@ -171,7 +171,8 @@ def test_a_write_that_a_crash_interrupted_leaves_no_strays(image: Path) -> None:
     made.files.autosave.enabled = False
     made.files.open(image)
     square(made, 5, 5)
-    Journal(journal_path(image, "interrupted")).begin(Base(str(image), made.document.labels.shape, (), ("none",)))
+    interrupted = Journal(journal_path(image, "interrupted"))
+    interrupted.begin(Base(str(image), made.document.labels.shape, (), ("none",)))
     again = session()
     again.files.open(image)
     again.files.save()
@@ -180,6 +181,7 @@ def test_a_write_that_a_crash_interrupted_leaves_no_strays(image: Path) -> None:
     last.files.open(image)
     assert last.document.labels.count == 1
     assert not any("belong" in text for text in last.told_texts)
+    assert not interrupted.path.exists()
 
 
 def test_leaving_an_image_saves_it_and_removes_the_journal(image: Path, home: Path) -> None:
