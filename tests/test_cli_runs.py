@@ -158,7 +158,7 @@ def test_warnings_name_the_image_that_they_are_about(bench: Bench, capsys):
         tifffile.imwrite(
             bench.folder / name, np.stack([blob_image()] * 3), metadata={"axes": "ZYX"}, photometric="minisblack"
         )
-    assert bench.run(*U_NET, "--no_npy") == 0
+    assert bench.run(*U_NET, "--no_npy", "--save_tif") == 0
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("WARNING")]
     assert told
     assert not [line for line in told if "s.tif" not in line and "t.tif" not in line]

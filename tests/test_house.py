@@ -233,3 +233,12 @@ def test_extras_that_errors_name_hold_the_library() -> None:
                 named.add((COME_ALONG.get(module, _LIBRARIES.get(module, module)), call[2]))
     assert len(named) > 10
     assert [(library, extra) for library, extra in sorted(named) if library not in held[extra]] == []
+
+
+def test_names_that_older_programs_import() -> None:
+    from cellpose.__main__ import logger_setup
+    from cellpose.gui import gui, gui3d
+    from cellpose.io import logger_setup as same
+
+    assert logger_setup is same
+    assert all(map(callable, (gui.run, gui3d.run)))

@@ -147,6 +147,7 @@ def test_a_filter_is_kept_in_the_seg_file_and_on_again_with_it(window: Window, i
     rest()
     window.session.files.save()
     rest()
+    window.session.files.autosave.enabled = False  # else the file would follow
     window.session.filters.clear()
     drop(window, image)
     rest()

@@ -165,7 +165,7 @@ def make_slices(
     Raises
     ------
     InputError
-        If a file holds no stack, or its masks have another shape, or two stacks cannot be told apart by name.
+        If a file holds no stack, or its masks have another shape, or two stacks would have slices of the same names.
     FileReadError, FileWriteError
         If a file cannot be read or written.
     """
