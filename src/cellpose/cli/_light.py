@@ -79,7 +79,7 @@ def light_of(args: Namespace, files: Sequence[Path]) -> Light | None:
 
 
 def _readable(files: Sequence[Path], broken: set[Path]) -> Iterator[Image]:
-    """The images of files; those that cannot be read are named once, join ``broken``, and are reported in their turn."""
+    """The images of files; those that cannot be read are named once, join ``broken``, and fail in their turn."""
     for file in files:
         if file in broken:
             continue
