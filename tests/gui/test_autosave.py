@@ -163,7 +163,7 @@ def test_edits_that_are_in_the_file_are_no_strays(image: Path, monkeypatch: pyte
     again = session()
     again.files.open(image)
     assert again.document.labels.count == 2
-    assert again.told_texts == ["1 edits that were not saved are back"]
+    assert again.told_texts == ["1 edit that was not saved is back"]
 
 
 def test_a_write_that_a_crash_interrupted_leaves_no_strays(image: Path) -> None:

@@ -90,7 +90,9 @@ class Autosave:
         self._find_strays(document.path, state)
         self._older |= states_after(document.path, state)  # writes that a crash interrupted
         if n and not resumed:
-            self._session.told.emit(tr("{n} edits that were not saved are back", n=n))
+            self._session.told.emit(
+                tr_n("{n} edit that was not saved is back", "{n} edits that were not saved are back", n)
+            )
         if n:
             self._soon()
 

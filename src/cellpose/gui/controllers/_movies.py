@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellpose.gui._texts import tr
+from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model import _links as links
@@ -133,13 +133,15 @@ class Movies:
             numbers = np.concatenate([[0], ids, next_id + np.arange(len(new))]).astype(np.int32)  # in the document
             found = {int(numbers[cell]): int(numbers[earlier]) for cell, earlier in links_of(tracks).items()}
             words = tr(
-                "{tracks} tracks of {cells} cells, {n} divisions",
-                tracks=tracks.numbers.size,
-                cells=tracks.frame.size,
-                n=len(tracks.divided),
+                "{tracks} of {cells}, {divisions}",
+                tracks=tr_n("{n} track", "{n} tracks", tracks.numbers.size),
+                cells=tr_n("{n} cell", "{n} cells", tracks.frame.size),
+                divisions=tr_n("{n} division", "{n} divisions", len(tracks.divided)),
             )
             put_back = [(box, numbers[piece]) for box, piece in new]
-            return found, put_back, tr("{words}, {n} cells put back", words=words, n=len(new)) if fills else words
+            if fills:
+                words = tr_n("{words}, {n} cell put back", "{words}, {n} cells put back", len(new), words=words)
+            return found, put_back, words
 
         def done(result: tuple[dict[int, int], list[tuple[Any, Any]], str]) -> None:
             found, new, words = result

@@ -8,7 +8,7 @@ import numpy as np
 from psygnal import Signal
 
 from cellpose.errors import InputError
-from cellpose.gui._texts import tr
+from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.model import Document, Edit
 from cellpose.gui.model._cell_filter import filter_of
 from cellpose.gui.model._cell_list import CellList
@@ -159,7 +159,13 @@ class Review:
         else:
             chosen = document.lineage.alike(document.selection) if document.is_movie else document.selection
             session.view.isolated = frozenset(chosen)
-            session.told.emit(tr("{n} cells are seen; press again to see all", n=len(document.selection)))
+            session.told.emit(
+                tr_n(
+                    "{n} cell is seen; press again to see all",
+                    "{n} cells are seen; press again to see all",
+                    len(document.selection),
+                )
+            )
 
     def show_all(self) -> None:
         """Show all cells."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellpose.gui._texts import tr
+from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.controllers._jobs import Report
 from cellpose.gui.model._seg_file import seg_path
 
@@ -65,7 +65,12 @@ class Slicing:
                 session.failed.emit(tr("no slice of {name} holds a cell", name=path.name))
                 return
             session.told.emit(
-                tr("{n} slices written to {folder}; Ctrl+T trains on them", n=len(written), folder=folder)
+                tr_n(
+                    "{n} slice written to {folder}; Ctrl+T trains on it",
+                    "{n} slices written to {folder}; Ctrl+T trains on them",
+                    len(written),
+                    folder=folder,
+                )
             )
             if session.document is document:
                 session.files.begin(written[0])

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import metrics
-from cellpose.gui._texts import tr
+from cellpose.gui._texts import tr, tr_n
 from cellpose.gui.model._packed import Packed
 
 __all__ = ["FOUND_KEY", "Correction", "ModelCells", "compare", "verdict"]
@@ -96,12 +96,12 @@ class Correction:
 
     def __str__(self) -> str:
         return tr(
-            "{model} had AP {ap:.2f} on {image}: {changed} corrections, {cells} cells ({share:.0%})",
+            "{model} had AP {ap:.2f} on {image}: {changed}, {cells} ({share:.0%})",
             model=self.model,
             ap=self.ap,
             image=self.image,
-            changed=self.changed,
-            cells=self.cells,
+            changed=tr_n("{n} correction", "{n} corrections", self.changed),
+            cells=tr_n("{n} cell", "{n} cells", self.cells),
             share=self.share,
         )
 
