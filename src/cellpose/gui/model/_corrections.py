@@ -116,7 +116,7 @@ def compare(found: ModelCells, labels: npt.NDArray[Any], image: str) -> Correcti
     >>> found = ModelCells.of(labels, "generalist")
     >>> labels[0, 2:8, 12:18] = 3
     >>> str(compare(found, labels, "a.png"))
-    'generalist had AP 0.67 on a.png: 1 corrections, 3 cells (33%)'
+    'generalist had AP 0.67 on a.png: 1 correction, 3 cells (33%)'
     """
     before = found.labels.unpacked()
     ap, matched, extra, missed = metrics.average_precision(labels, before, [_AP_THRESHOLD, _UNCHANGED])
