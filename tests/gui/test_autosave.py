@@ -235,7 +235,8 @@ def test_a_slow_older_save_does_not_win(image: Path, monkeypatch: pytest.MonkeyP
     assert int(io.read_seg(image.with_name("cells_seg.npy")).masks.max()) == 2
 
 
-def test_an_edit_during_a_save_is_saved_without_another_edit(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def slow_writes(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Files are written soon after an edit, but not before the second event is set; the first one tells of it."""
     write, begun, go_on = io.write_seg, threading.Event(), threading.Event()
 
     def slowly(*args: object) -> None:
@@ -245,6 +246,18 @@ def test_an_edit_during_a_save_is_saved_without_another_edit(image: Path, monkey
 
     monkeypatch.setattr(io, "write_seg", slowly)
     monkeypatch.setattr(_autosave, "_REST_S", 0.05)
+    return begun, go_on
+
+
+def wait_until_saved(made: Session) -> None:
+    end = time.monotonic() + 10
+    while not made.document.is_saved and time.monotonic() < end:
+        time.sleep(0.01)
+    wait_for_jobs(made)
+
+
+def test_an_edit_during_a_save_is_saved_without_another_edit(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = slow_writes(monkeypatch)
     made = session()
     made.files.open(image)
     square(made, 5, 5)
@@ -252,25 +265,14 @@ def test_an_edit_during_a_save_is_saved_without_another_edit(image: Path, monkey
     square(made, 30, 30)
     time.sleep(0.2)  # the hand rests while the file is still being written
     go_on.set()
-    end = time.monotonic() + 10
-    while not made.document.is_saved and time.monotonic() < end:
-        time.sleep(0.01)
-    wait_for_jobs(made)
+    wait_until_saved(made)
     assert int(io.read_seg(image.with_name("cells_seg.npy")).masks.max()) == 2
 
 
 def test_another_edit_in_place_of_one_that_is_being_saved_is_saved(
     image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, begun, go_on = io.write_seg, threading.Event(), threading.Event()
-
-    def slowly(*args: object) -> None:
-        begun.set()
-        assert go_on.wait(10)
-        write(*args)
-
-    monkeypatch.setattr(io, "write_seg", slowly)
-    monkeypatch.setattr(_autosave, "_REST_S", 0.05)
+    begun, go_on = slow_writes(monkeypatch)
     made = session()
     made.files.open(image)
     square(made, 5, 5)
@@ -278,10 +280,7 @@ def test_another_edit_in_place_of_one_that_is_being_saved_is_saved(
     made.undo()
     square(made, 30, 30)
     go_on.set()
-    end = time.monotonic() + 10
-    while not made.document.is_saved and time.monotonic() < end:
-        time.sleep(0.01)
-    wait_for_jobs(made)
+    wait_until_saved(made)
     assert io.read_seg(image.with_name("cells_seg.npy")).masks[30:40, 30:40].all()
 
 

@@ -339,7 +339,7 @@ def _write_predicted_diameters(path: Path, data: dict[str, Any], args: Namespace
     """``<test_dir>/<model>_predicted_diams.npy``: diameters of the test images, in pixels, measured and from style."""
     import numpy as np
 
-    from cellpose import io, models, utils
+    from cellpose import io, models, train, utils
 
     model = models.CellposeModel(pretrained_model=str(path), device=device_of(args)[0])
     sizes = models.SizeModel(model, pretrained_size=f"{path}_size.npy")
@@ -352,7 +352,7 @@ def _write_predicted_diameters(path: Path, data: dict[str, Any], args: Namespace
     masks = (np.maximum(each[0] if each.ndim > 2 else each, 0).astype(np.int32) for each in truth)
     true = [float(utils.diameters(each)[0]) for each in masks]
     if len(true) == len(found):
-        final, style = (_correlation([float(pair[k]) for pair in found], true) for k in (0, 1))
+        final, style = (train.correlation([float(pair[k]) for pair in found], true) for k in (0, 1))
         logger.info(f"style test correlation: {style:.4f}; final test correlation: {final:.4f}")
     folder = Path(args.test_dir) if args.test_dir else Path(data["test_files"][0]).parent
     target = folder / f"{path.name}_predicted_diams.npy"
@@ -363,10 +363,3 @@ def _write_predicted_diameters(path: Path, data: dict[str, Any], args: Namespace
     with replacing(target) as file:
         np.save(file, np.array(content, dtype=object), allow_pickle=True)
     logger.info(f">>>> predicted diameters saved to {target}")
-
-
-def _correlation(found: list[float], true: list[float]) -> float:
-    import numpy as np
-
-    varied = len(found) > 1 and np.ptp(found) > 0 and np.ptp(true) > 0
-    return float(np.corrcoef(found, true)[0, 1]) if varied else float("nan")

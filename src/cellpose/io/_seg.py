@@ -125,9 +125,9 @@ def write_seg(path: PathLike, content: Mapping[str, Any]) -> None:
     write_npy_object(path, dict(content))
 
 
-def name_to_keep(path: Path) -> Path:
-    """A name beside a ``_seg.npy`` that no file has: ``_seg_kept.npy``, else ``_seg_kept1.npy`` and so on."""
-    names = (f"{path.stem}_kept{number or ''}.npy" for number in itertools.count())
+def name_to_keep(path: Path, ending: str = ".npy") -> Path:
+    """A name beside a file that none has: of a ``_seg.npy`` ``_seg_kept.npy``, else ``_seg_kept1.npy`` and so on."""
+    names = (f"{path.name.removesuffix(ending)}_kept{number or ''}{ending}" for number in itertools.count())
     return next(kept for kept in map(path.with_name, names) if not kept.exists())
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io
+from cellpose._machine.reading import fingerprint
 from cellpose.errors import CellposeError, InputError
 from cellpose.napari._results import KEY, Found, LayerData, checksum, layer_tuples
 from cellpose.napari._settings import SegmentSettings
@@ -28,7 +29,7 @@ _SAME = 0.5  # overlap (IoU) from which a cell is still the one with this number
 
 # Files as they were when they were last read or written here, and for which result: others may have put work into them
 # since.
-_seen: dict[Path, tuple[tuple[int, int] | None, ReferenceType[Found]]] = {}
+_seen: dict[Path, tuple[dict[str, int] | None, ReferenceType[Found]]] = {}
 
 
 def get_reader(path: PathLike | Sequence[PathLike]) -> Callable[[Any], list[LayerData]] | None:
@@ -138,13 +139,12 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     return [str(target)]
 
 
-def _state(path: Path) -> tuple[int, int] | None:
+def _state(path: Path) -> dict[str, int] | None:
     """Changes when the file is written; None: there is none."""
     try:
-        stat = path.stat()
+        return fingerprint(path)
     except OSError:
         return None
-    return stat.st_mtime_ns, stat.st_size
 
 
 def _by_hand(labels: npt.NDArray[Any], known: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from cellpose.train._legacy import _get_batch, _process_train_test, _reshape_nor
 from cellpose.train._loss import _loss_fn_class, _loss_fn_seg
 from cellpose.train._score import score_seg
 from cellpose.train._seg import train_seg
-from cellpose.train._size import train_size
+from cellpose.train._size import correlation, train_size
 from cellpose.train._slices import Slice, cut_slices, make_slices
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "_reshape_norm",
     "check_labels",
     "convert_to_rgb",
+    "correlation",
     "cut_slices",
     "make_slices",
     "pad_to_rgb",

@@ -6,6 +6,7 @@ Source: Stringer et al., Nature Methods 18 (2021), Methods, "Size model".
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def _regress(styles: Floats, targets: Floats, l2: float) -> tuple[Floats, Floats
     return A, mean_style, mean_target
 
 
-def _correlation(a: Floats, b: Floats) -> float:
+def correlation(a: Floats | Sequence[float], b: Floats | Sequence[float]) -> float:
+    """Pearson correlation of two rows of numbers; NaN for fewer than two, or if all of one are equal."""
     return float(np.corrcoef(a, b)[0, 1]) if len(a) > 1 and np.ptp(a) > 0 and np.ptp(b) > 0 else float("nan")
 
 
@@ -164,7 +166,7 @@ def train_size(
     with shown(progress, "passes for the size model", n_epochs) as display:
         styles, targets = _collect(crops, train_set, nimg_per_epoch, n_epochs, diam_mean, display)
     A, smean, ymean = _regress(styles, targets, l2_regularization)
-    logger.info(f"train correlation: {_correlation((styles - smean) @ A + ymean, targets):.4f}")
+    logger.info(f"train correlation: {correlation((styles - smean) @ A + ymean, targets):.4f}")
     params = {"A": A, "smean": smean, "diam_mean": diam_mean, "ymean": ymean}
     if test_set is not None:
         _log_test(crops, test_set, nimg_test_per_epoch, params)
@@ -200,4 +202,4 @@ def _log_test(crops: _Crops, images: ImageSet, n: int | None, params: dict[str, 
     log_diameter = (style - params["smean"]) @ params["A"] + np.log(params["diam_mean"]) + params["ymean"]
     predicted = np.maximum(_SMALLEST_DIAMETER_PX, np.exp(log_diameter))
     true = np.array([utils.diameters(numbers.astype(np.int32))[0] for numbers in cut])
-    logger.info(f"test correlation: {_correlation(predicted, true):.4f}")
+    logger.info(f"test correlation: {correlation(predicted, true):.4f}")

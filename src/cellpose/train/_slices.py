@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 from collections import Counter
@@ -301,8 +300,7 @@ def _write(path: Path, one: Slice, *, seg: bool) -> None:
         os.replace(seg_path, io.name_to_keep(seg_path))
     if one.masks is None:
         if another and masks_path.exists():
-            names = (f"{path.stem}_kept{number or ''}_masks.tif" for number in itertools.count())
-            kept = next(kept for kept in map(path.with_name, names) if not kept.exists())
+            kept = io.name_to_keep(masks_path, "_masks.tif")
             os.replace(masks_path, kept)
             logger.warning(f"{masks_path.name} belongs to an image that was replaced; it is kept as {kept.name}")
         return

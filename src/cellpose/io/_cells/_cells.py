@@ -13,7 +13,10 @@ import numpy.typing as npt
 from cellpose._labels.check import check_labels
 from cellpose.errors import InputError
 
-__all__ = ["Cells", "color_of", "columns_of"]
+__all__ = ["PLANE_COLUMNS", "Cells", "axes_of", "color_of", "columns_of"]
+
+# What tables say of the place of a cell in a stack, and in a movie, by `Cells.letter`.
+PLANE_COLUMNS = {"z": "plane", "t": "frame"}
 
 Color = tuple[int, int, int]
 _LABEL = "label"
@@ -167,6 +170,11 @@ def color_of(number: int) -> Color:
     # steps of the golden ratio around the hue circle never come close to earlier hues
     red, green, blue = hsv_to_rgb(number * 0.6180339887498949 % 1, 0.7, 0.9)
     return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def axes_of(labels: npt.NDArray[Any], *, movie: bool) -> str:
+    """The axes of labels whose planes, if there are any, are the frames of a movie or those of a stack."""
+    return "TYX" if movie and labels.ndim == 3 else ""
 
 
 def columns_of(rows: Mapping[int, Mapping[Any, Any]]) -> dict[str, npt.NDArray[Any]]:

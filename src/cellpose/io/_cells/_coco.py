@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cellpose._labels.check import each_plane
 from cellpose.errors import FileReadError, InputError
-from cellpose.io._cells._cells import Cells, columns_of
+from cellpose.io._cells._cells import PLANE_COLUMNS, Cells, axes_of, columns_of
 from cellpose.io._cells._numbers import numbered, whole
 from cellpose.io._cells._rings import Polygon, outlines_of, paint
 from cellpose.io._limits import check_claim
@@ -23,7 +23,6 @@ __all__ = ["coco_of", "from_coco", "images_in"]
 logger = logging.getLogger(__name__)
 
 _CELL = "cell"  # the category of cells without a class
-_PLANE = {"z": "plane", "t": "frame"}  # what an image of a stack, or of a movie, says of its place
 
 
 def coco_of(cells: Cells, file_name: str, *, polygons: bool = False) -> str:
@@ -46,7 +45,7 @@ def coco_of(cells: Cells, file_name: str, *, polygons: bool = False) -> str:
     height, width = planes.shape[1:]
     images = [
         {"id": z + 1, "file_name": file_name, "height": height, "width": width}
-        | ({_PLANE[cells.letter]: z} if cells.labels.ndim == 3 else {})
+        | ({PLANE_COLUMNS[cells.letter]: z} if cells.labels.ndim == 3 else {})
         for z in range(len(planes))
     ]
     annotations: list[dict[str, Any]] = []
@@ -163,7 +162,7 @@ def from_coco(content: Any, source: Path, shape: Sequence[int] | None, image: st
         raise InputError(message)
     entries = [e for e in _entries(content, "images") if str(e.get("file_name")) == (image or names[0])]
     movie = any("frame" in entry for entry in entries)
-    key = _PLANE["t" if movie else "z"]
+    key = PLANE_COLUMNS["t" if movie else "z"]
     planes = {entry["id"]: _plane(entry[key]) if key in entry else None for entry in entries}
     stack = any(plane is not None for plane in planes.values())
     height, width = (int(entries[0][side]) for side in ("height", "width"))
@@ -181,7 +180,7 @@ def from_coco(content: Any, source: Path, shape: Sequence[int] | None, image: st
         {number: kind for number, kind in kinds.items() if kind != _CELL},
         names={number: str(row["name"]) for number, row in pairs if row.get("name")},
         table=_table(pairs),
-        axes="TYX" if movie and labels.ndim == 3 else "",
+        axes=axes_of(labels, movie=movie),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import FileReadError, InputError
-from cellpose.io._cells._cells import Cells, columns_of
+from cellpose.io._cells._cells import Cells, axes_of, columns_of
 from cellpose.io._cells._numbers import number_in, numbered, whole
 from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint
 
@@ -90,8 +90,7 @@ def from_geojson(content: Any, source: Path, shape: Sequence[int] | None) -> Cel
         shape = content[_SHAPE]
     labels = paint(painted, shape, str(source))
     told = dict(zip(numbers, properties, strict=True))
-    axes = "TYX" if letter == "t" and labels.ndim == 3 else ""
-    return Cells(labels, _classes(told), _table(told), _names(told), axes=axes)
+    return Cells(labels, _classes(told), _table(told), _names(told), axes=axes_of(labels, movie=letter == "t"))
 
 
 def _features(content: Any) -> list[dict[str, Any]] | None:

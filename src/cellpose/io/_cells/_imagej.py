@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import FileReadError, InputError
-from cellpose.io._cells._cells import Cells
+from cellpose.io._cells._cells import Cells, axes_of
 from cellpose.io._cells._numbers import number_in, numbered
 from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint
 
@@ -104,7 +104,7 @@ def read_rois(path: Path, shape: Sequence[int] | None) -> Cells:
     polygons = [Polygon(*item) for item in zip(outlines, numbers, planes, strict=True)]
     labels = paint(polygons, shape, str(path))
     given = {n: name for n, name in zip(numbers, names, strict=True) if number_in(name) != n}
-    return Cells(labels, names=given, axes="TYX" if movie and labels.ndim == 3 else "")
+    return Cells(labels, names=given, axes=axes_of(labels, movie=movie))
 
 
 def _entries(archive: zipfile.ZipFile, path: Path) -> Iterator[Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cellpose._machine.optional import optional
 from cellpose._machine.writing import replacing_by_name
 from cellpose.errors import FileReadError, InputError
-from cellpose.io._cells._cells import Cells
+from cellpose.io._cells._cells import PLANE_COLUMNS, Cells, axes_of
 from cellpose.io._cells._numbers import number_in, numbered, whole
 from cellpose.io._cells._rings import Polygon, outlines_of, paint
 from cellpose.io._ome_zarr_pyramid import new_folder
@@ -24,9 +24,8 @@ __all__ = ["read_geoparquet", "read_spatialdata", "write_geoparquet", "write_spa
 Shape = Sequence[int] | None
 
 _SHAPE = "image_shape"
-_PLANE = {"z": "plane", "t": "frame"}  # the column for the planes of a stack, and of a movie
 _LABELS, _OUTLINES, _TABLE = "cells", "cell_outlines", "cell_table"
-_OWN = ("geometry", "label", "name", "class", *_PLANE.values())
+_OWN = ("geometry", "label", "name", "class", *PLANE_COLUMNS.values())
 
 
 def _library(name: str, extra: str, purpose: str) -> Any:
@@ -55,7 +54,7 @@ def _frame(cells: Cells, path: Path) -> Any:
         kinds = [cells.class_of(outline.label) for outline in outlines]
         columns["class"] = [kind[0] if kind else None for kind in kinds]
     if cells.labels.ndim == 3:
-        columns[_PLANE[cells.letter]] = np.array([outline.plane for outline in outlines], np.int64)
+        columns[PLANE_COLUMNS[cells.letter]] = np.array([outline.plane for outline in outlines], np.int64)
     measured = [cells.measured(outline.label) for outline in outlines]
     for name in dict.fromkeys(name for row in measured for name in row):
         if name not in _OWN:
@@ -83,8 +82,10 @@ def read_geoparquet(path: Path, shape: Shape, _image: str | None) -> Cells:
     kept = frame[[geometry is not None and geometry.geom_type in _AREAS for geometry in frame.geometry]]
     rows = {name: kept[name].tolist() for name in _OWN[1:] if name in kept}
     n = len(kept)
-    movie = _PLANE["z"] not in rows and all(whole(value) is not None for value in rows.get(_PLANE["t"], [None]))
-    at = rows.get(_PLANE["t" if movie else "z"])
+    movie = PLANE_COLUMNS["z"] not in rows and all(
+        whole(value) is not None for value in rows.get(PLANE_COLUMNS["t"], [None])
+    )
+    at = rows.get(PLANE_COLUMNS["t" if movie else "z"])
     planes = [None] * n if at is None else [_plane(value, path) for value in at]
     names = [str(name) for name in rows.get("name", [""] * n)]
     numbers = numbered(
@@ -104,7 +105,7 @@ def read_geoparquet(path: Path, shape: Shape, _image: str | None) -> Cells:
         {n: str(kind) for n, kind in zip(numbers, rows.get("class", []), strict=False) if isinstance(kind, str)},
         {"label": np.array(numbers), **table} if table else {},
         {n: name for n, name in zip(numbers, names, strict=True) if name and name != f"cell {n}"},
-        axes="TYX" if movie and labels.ndim == 3 else "",
+        axes=axes_of(labels, movie=movie),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import FileReadError
-from cellpose.io._cells._cells import Cells
+from cellpose.io._cells._cells import Cells, axes_of
 from cellpose.io._cells._imagej import through_pixels
 from cellpose.io._cells._numbers import whole
 from cellpose.io._cells._rings import Polygon, outlines_of, paint, trace
@@ -71,7 +71,7 @@ def from_csv(path: Path, shape: Sequence[int] | None) -> Cells:
     points = np.stack([column["x"], column["y"]], axis=1)
     polygons = list(_polygons(keys, points, planes is not None, path))
     painted = paint(polygons, shape, str(path))
-    return Cells(painted, axes="TYX" if "t" in column and "z" not in column and painted.ndim == 3 else "")
+    return Cells(painted, axes=axes_of(painted, movie="t" in column and "z" not in column))
 
 
 def _polygons(keys: npt.NDArray[Any], points: npt.NDArray[Any], stack: bool, path: Path) -> Iterator[Polygon]:
