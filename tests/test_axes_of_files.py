@@ -238,3 +238,29 @@ def test_large_planes_without_names_are_told(bench: Bench, capsys):
     for options, said in (("", True), ("--channel_axis 0", False), ("--axes CYX", False)):
         assert bench.run(*U_NET, "--large", *options.split()) == 0
         assert ("a.tif: the axes have no names; they are read as 4 channels" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize("option", ["--do_3D", "--stitch_threshold 0.2", ""])
+def test_pages_are_planes_even_if_there_are_more_of_them_than_rows(bench: Bench, option):
+    stack = np.stack([blob_image((40, 48))] * 50)
+    tifffile.imwrite(bench.folder / "deep.tif", stack, photometric="minisblack")
+    assert bench.run(*U_NET, *option.split()) == 0
+    masks = io.imread(bench.folder / "deep_cp_masks.tif")
+    assert masks.shape == stack.shape
+    assert all(plane.any() for plane in masks)
+
+
+def test_channels_that_may_be_planes(bench: Bench, capsys):
+    tifffile.imwrite(bench.folder / "a.tif", np.stack([blob_image((64, 72))] * 5), imagej=True)
+    assert bench.run(*U_NET, "--stitch_threshold", "0.2") == 1
+    assert "channels but no planes; if the channels are planes, set axes ZYX" in capsys.readouterr().err
+    assert bench.run(*U_NET, "--stitch_threshold", "0.2", "--axes", "ZYX") == 0
+    assert io.imread(bench.folder / "a_cp_masks.tif").shape == (5, 64, 72)
+
+
+def test_a_stack_whose_planes_are_not_first_is_warned_of(model, caplog):
+    stack = np.stack([discs(60, 68)] * 20)
+    model.eval(stack, channels=[0, 0], stitch_threshold=0.2)
+    assert "z_axis" not in "".join(r.message for r in caplog.records if r.levelname == "WARNING")
+    model.eval(np.moveaxis(stack, 0, 2), channels=[0, 0], stitch_threshold=0.2)
+    assert "z_axis=2 assumed" in "".join(r.message for r in caplog.records if r.levelname == "WARNING")

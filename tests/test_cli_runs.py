@@ -442,6 +442,33 @@ def test_images_with_results_of_the_same_name_are_told(bench: Bench, capsys):
     assert "into separate folders (savedir) to keep all" in told
 
 
+def test_cells_of_separate_planes_have_nothing_in_common(bench: Bench, capsys):
+    """Each plane of a stack is numbered from 1; equal numbers in two planes are different cells."""
+    planes = [blob_image((64, 72), seed, radius=3.0) for seed in range(3)]
+    tifffile.imwrite(bench.folder / "z.tif", np.stack(planes), imagej=True, metadata={"axes": "ZYX"})
+    results = []
+    for options in ((), ("--exclude_on_edges",), ("--one_piece",)):
+        assert bench.run(*U_NET, "--save_tif", "--no_npy", *options) == 0
+        results.append(io.imread(bench.folder / "z_cp_masks.tif"))
+        assert bench.manifest()["images"][0]["cells"] == 27
+    assert [int(plane.max()) for plane in results[0]] == [9, 9, 9]
+    assert all(np.array_equal(result, results[0]) for result in results)
+    assert "27 cells in 1 image" in capsys.readouterr().err
+
+
+def test_images_of_two_folders_never_share_results(bench: Bench, capsys):
+    for place in ("a", "b"):
+        (bench.folder / place).mkdir()
+        write_images(bench.folder / place, ["x.tif"])
+    out = bench.root / "out"
+    out.mkdir()
+    for options in (("--savedir", out), ("--dir_above",)):
+        assert bench.run(*U_NET, "--look_one_level_down", *options) == 2
+        assert f"a/x.tif and b/x.tif would have the same names; leave out {options[0]}" in capsys.readouterr().err
+    assert not bench.new_files(out)
+    assert bench.run(*U_NET, "--look_one_level_down") == 0
+
+
 def test_images_in_folders_inside_are_named_with_these(bench: Bench, capsys):
     for place in ("a", "b"):
         (bench.folder / place).mkdir()

@@ -107,6 +107,19 @@ def test_animated_gif_gives_the_first_picture_and_says_so(tmp_path, gray, caplog
     assert "animation of 2 pictures" in caplog.text
 
 
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_other_animations_give_the_first_picture_and_say_so(tmp_path, gray, caplog, suffix):
+    from PIL import Image as Picture
+
+    pictures = [Picture.fromarray(each).convert("RGB") for each in (gray, 255 - gray)]
+    pictures[0].save(tmp_path / f"one.{suffix}", lossless=True)
+    pictures[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=pictures[1:], lossless=True)
+    one = io.imread(tmp_path / f"one.{suffix}")
+    assert not caplog.text
+    np.testing.assert_array_equal(io.imread(tmp_path / f"a.{suffix}"), one)
+    assert "is an animation; only the first picture is read" in caplog.text
+
+
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 def test_alpha_is_no_channel(tmp_path, gray, dtype):
     import imagecodecs

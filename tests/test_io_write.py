@@ -461,6 +461,34 @@ def test_the_image_is_never_overwritten(tmp_path):
     np.testing.assert_array_equal(io.imread(tmp_path / "im.tif"), IMAGE)
 
 
+def test_another_image_is_never_overwritten(tmp_path):
+    for name in ("im.tif", "im_raw.tif"):
+        io.imsave(tmp_path / name, IMAGE)
+    for suffix in ("", "_raw"):
+        with pytest.raises(InputError, match="which holds no labels; give another suffix or savedir"):
+            io.save_masks(IMAGE, MASKS, FLOWS, "im.tif", png=False, tif=True, suffix=suffix, savedir=tmp_path)
+    assert all(np.array_equal(io.imread(tmp_path / name), IMAGE) for name in ("im.tif", "im_raw.tif"))
+    for _ in range(2):  # labels may be written again
+        io.save_masks(IMAGE, MASKS, FLOWS, "new.tif", png=False, tif=True, suffix="", savedir=tmp_path)
+
+
+def test_wrong_arguments_leave_no_files(tmp_path):
+    for arguments in ((IMAGE, MASKS, []), (None, MASKS, FLOWS), (IMAGE[:9], MASKS, FLOWS)):
+        with pytest.raises(InputError):
+            io.save_masks(*arguments, tmp_path / "im.png", save_flows=True, save_outlines=True)
+    assert listing(tmp_path) == []
+
+
+def test_channels_are_pages_of_a_tiff(tmp_path):
+    image = RNG.normal(size=(20, 30, 2)).astype(np.float32)
+    write_tiff(tmp_path / "a.tif", image, axes="YXC")
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert (len(file.pages), file.pages[0].shape) == (2, (20, 30))
+    read = io.read_image(tmp_path / "a.tif")
+    assert read.axes == "CYX"
+    np.testing.assert_array_equal(read.data, np.moveaxis(image, -1, 0))
+
+
 def test_results_of_the_same_name_in_one_call_are_told(tmp_path, caplog):
     for name in ("a/x.tif", "b/x.tif", "a/x.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -72,6 +72,29 @@ def test_cells_far_from_the_diameter_assumed(diameter):
     assert of(squares(), diameter=diameter, given=False) == said
 
 
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({}, "try --diameter 0 (it is estimated), another channel (--chan) or another model"),
+        ({"min_size": 5000}, "try a lower --min_size than 5000"),
+        ({"flow_threshold": 0.001}, "try a higher --flow_threshold than 0.001"),
+        ({"niter": 1, "cellprob_threshold": -6.0}, "a higher --niter than 1 or a higher --cellprob_threshold than -6"),
+        ({"flow_threshold": 0.0, "min_size": -1, "niter": 2000}, "another channel (--chan) or another model"),
+    ],
+)
+def test_options_that_reject_cells_are_named(options, advice):
+    masking = Masking(**options)
+    signs = signs_of(np.zeros((60, 60), int), np.where(squares() > 0, 4.0, -9.0), masking.cellprob_threshold)
+    said = doubt_of(signs, Evaluation(masking=masking), 11, 1, estimates=True)
+    assert said.startswith("most pixels of cell candidates were rejected")
+    assert said.endswith(advice)
+
+
+def test_a_threshold_above_all_pixels_is_named():
+    nothing = np.zeros((60, 60), int)
+    assert of(nothing, ground=5.0, threshold=20.0).endswith("try a lower --cellprob_threshold than 20")
+
+
 def test_what_is_impossible_is_no_advice():
     labels = squares()
     signs = signs_of(labels, np.where(labels, 3.0, -3.0), 0.0)

@@ -18,7 +18,8 @@ def find_images(args: Namespace) -> list[Path]:
     Raises
     ------
     OptionError
-        If a folder or file of the command line does not exist, or no folder of results can be written to.
+        If a folder or file of the command line does not exist, no folder of results can be written to, or images of
+        several folders would have the same results.
     InputError
         If the folder holds no image.
     """
@@ -48,8 +49,25 @@ def find_images(args: Namespace) -> list[Path]:
     )
     files = io.once_per_set([Path(name) for name in names])
     _check_writable(files, args)
+    _check_results_differ(files, args)
     io.warn_of_same_results(files, savedir=args.savedir, dir_above=args.dir_above)
     return files
+
+
+def _check_results_differ(files: list[Path], args: Namespace) -> None:
+    """Refuse images of several folders whose results would have one name; in one folder they may be copies."""
+    from cellpose import io
+
+    for group in io.groups_of_same_results(files, savedir=args.savedir, dir_above=args.dir_above):
+        images = [Path(image) for image in group]
+        if len({image.parent for image in images}) > 1:
+            names = " and ".join(name_of(image, args) for image in images[:2])
+            option = "--savedir" if args.savedir else "--dir_above"
+            message = (
+                f"results of {names} would have the same names; leave out {option}, or segment each folder with a "
+                "folder of its own for the results"
+            )
+            raise OptionError(message)
 
 
 def _is_zarr(path: Path) -> bool:

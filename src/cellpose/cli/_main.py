@@ -120,6 +120,10 @@ def _flat(words: list[str], window: Callable[[bool], None] | None) -> int:
 
         print(version_block())
         return _printed(EXIT_OK)
+    for name in ("dir", "image_path", "savedir"):
+        if getattr(args, name) == "":  # an unset variable of a shell
+            message = f"--{name} is empty; give a path, or leave it out"
+            raise OptionError(message)
     if not (args.dir or args.image_path or args.train or args.train_size):
         return _without_images(args, window)
     from cellpose.cli._logging import logging_to_user

@@ -28,7 +28,8 @@ class SegmentedImage:
     """The results of one image: masks, ``[rgb, dP, cellprob]``, diameter in pixels (NaN: none), restored image.
 
     ``axes`` are those of the masks, which have the size of the image. Where the restored image is ``ratio`` times as
-    large, ``masks_restored`` are the same masks at its size.
+    large, ``masks_restored`` are the same masks at its size. ``by_planes``: the planes of a stack were segmented
+    separately.
     """
 
     masks: np.ndarray
@@ -38,17 +39,17 @@ class SegmentedImage:
     axes: str = "YX"
     ratio: float = 1.0
     masks_restored: np.ndarray | None = None
+    by_planes: bool = False
 
-    @property
-    def is_movie(self) -> bool:
-        """Whether there are times, each with labels of its own."""
-        return "T" in self.axes
+    def parts(self, masks: np.ndarray) -> np.ndarray:
+        """View of its masks as parts with labels of their own: times, or separate planes; one part if all is one."""
+        together = 3 if "Z" in self.axes and not self.by_planes else 2
+        return masks.reshape(-1, *masks.shape[-together:])
 
     @property
     def n_cells(self) -> int:
-        """Number of cells, of all times together."""
-        frames = self.masks if self.is_movie else [self.masks]
-        return sum(int(np.count_nonzero(np.bincount(frame.ravel())[1:])) for frame in frames)
+        """Number of cells, of all times and separate planes together."""
+        return sum(int(np.count_nonzero(np.bincount(part.ravel())[1:])) for part in self.parts(self.masks))
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,11 @@ class Segmenter:
         axes = time + "ZYX"[len(time) - masks.ndim :]
         ratio = self.model.dn.restorer().ratio(keywords["diameter"]) if self.restores else 1.0
         if ratio == 1:
-            return SegmentedImage(masks, flows, diameter_px, restored, axes)
+            return SegmentedImage(masks, flows, diameter_px, restored, axes, by_planes=not stack)
         from cellpose.denoise import at_image_size
 
         small, flows = at_image_size(masks, _plane_size(image, masks.shape[-2:], ratio), flows)
-        return SegmentedImage(small, flows, diameter_px, restored, axes, ratio, masks)
+        return SegmentedImage(small, flows, diameter_px, restored, axes, ratio, masks, by_planes=not stack)
 
     def _named(self, image: Image, keywords: dict[str, Any], *, stack: bool) -> Image:
         """The image with names for all axes; assumptions are logged, as a warning only once for similar images."""
@@ -116,6 +117,7 @@ class Segmenter:
                 transformer=not self.family.channel_pair,
                 choosing=keywords["channels"] is not None,
                 do_3D=False,
+                beside=letters.index("Q") if {"Y", "X"} < set(letters) else None,
             )
         if not letters:
             return image

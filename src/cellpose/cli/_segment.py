@@ -30,7 +30,7 @@ from cellpose.cli._save import asked_for, check_possible, masks_and_other_result
 from cellpose.cli._summary import Summary, count_of
 from cellpose.cli._table import FILTERS
 from cellpose.cli._unused import warn_of_unused
-from cellpose.errors import CellposeError, OptionError
+from cellpose.errors import OptionError
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 
 __all__ = ["segment_command"]
@@ -39,7 +39,6 @@ logger = logging.getLogger("cellpose.cli")
 
 _CHANNEL = ("GRAY", "RED", "GREEN", "BLUE")
 _VALUES_AT_ONCE = 2**23  # intensities of images that are worked on at once
-_FLAT = 0.6  # share of neighboring pixels that are equal in masks; images are not as flat
 _MOST_NAMES = 20  # failed images named again in the last line; all reasons stand in the log and in the manifest
 
 
@@ -157,26 +156,13 @@ def _check_images_are_kept(files: list[Path], args: Namespace) -> None:
             if not taken and path in masks and os.path.dirname(result) in folders and os.path.exists(path):
                 if listed is None:
                     listed = io.results_of_runs({*folders, *map(os.path.dirname, folders), folder_of_run(args, files)})
-                taken = not io.is_result(path) and result not in listed and not _holds_labels(path)
+                taken = not io.is_result(path) and result not in listed and not io.holds_labels(path)
             if taken:
                 message = (
                     f"results of {name_of(file, args)} would overwrite the image {name_of(path, args)}; give another "
                     "--output_name, or a folder for results as --savedir"
                 )
                 raise OptionError(message)
-
-
-def _holds_labels(path: Path) -> bool:
-    """Whether a file looks like masks, such as of another program's run: areas of whole numbers without gaps."""
-    try:
-        pixels = io.read_image(path).data
-    except CellposeError:
-        return False
-    if pixels.dtype.kind not in "iub" or not pixels.size:
-        return False
-    numbers = np.unique(pixels)
-    flat = float((pixels[..., 1:] == pixels[..., :-1]).mean()) if pixels.shape[-1] > 1 else 1.0
-    return bool(numbers[0] in (0, 1) and numbers[-1] - numbers[0] == len(numbers) - 1 and flat > _FLAT)
 
 
 def _announce(segmenter: Segmenter, n: int) -> None:
@@ -353,11 +339,11 @@ def _reduced(result: SegmentedImage, args: Namespace) -> SegmentedImage:
 
     large = result.masks_restored
     masks = (result.masks if large is None else large).copy()
-    for frame in masks if result.is_movie else [masks]:
+    for part in result.parts(masks):
         if args.one_piece:
-            frame[...] = utils.largest_pieces(frame)
+            part[...] = utils.largest_pieces(part)
         if args.exclude_on_edges:
-            frame[...] = utils.remove_edge_masks(frame)
+            part[...] = utils.remove_edge_masks(part)
     if large is None:
         return replace(result, masks=masks)
     from cellpose.denoise import at_image_size

@@ -33,7 +33,7 @@ from cellpose.io._find import (
 )
 from cellpose.io._ignored import IGNORED_KEY, regions_of, with_ignored
 from cellpose.io._image import Image
-from cellpose.io._label_image import read_labels
+from cellpose.io._label_image import holds_labels, read_labels
 from cellpose.io._lazy import LazyPlane, open_plane
 from cellpose.io._legacy import (
     imread_3D,
@@ -103,6 +103,7 @@ __all__ = [
     "get_image_files",
     "get_label_files",
     "groups_of_same_results",
+    "holds_labels",
     "holds_objects",
     "images_in_coco",
     "imread",

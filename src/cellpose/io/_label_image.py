@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from cellpose.errors import FileReadError
+from cellpose.errors import CellposeError, FileReadError
 from cellpose.io._ignored import regions_of, with_ignored
 from cellpose.io._image import ImageArray
 from cellpose.io._open import head_of
 from cellpose.io._read import imread
 from cellpose.io._seg import read_seg
 
-__all__ = ["read_labels"]
+__all__ = ["holds_labels", "read_labels"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ PathLike = str | os.PathLike[str]
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _DEPTH_AT, _COLOUR_AT = 24, 25  # bytes of a PNG file
 _GRAY, _PALETTE = 0, 3
+_FLAT = 0.6  # share of neighboring pixels that are equal in masks; images are not as flat
 
 
 def read_labels(path: PathLike) -> ImageArray:
@@ -54,6 +55,19 @@ def read_labels(path: PathLike) -> ImageArray:
         logger.warning(f"{file} is an image with a palette: its indices are the labels, not its colors")
         return _indices(file)
     return array
+
+
+def holds_labels(path: PathLike) -> bool:
+    """Whether a file looks like masks, such as of another program: areas of whole numbers without gaps."""
+    try:
+        pixels = imread(path)
+    except CellposeError:
+        return False
+    if pixels.dtype.kind not in "iub" or not pixels.size:
+        return False
+    numbers = np.unique(pixels)
+    flat = float((pixels[..., 1:] == pixels[..., :-1]).mean()) if pixels.shape[-1] > 1 else 1.0
+    return bool(numbers[0] in (0, 1) and numbers[-1] - numbers[0] == len(numbers) - 1 and flat > _FLAT)
 
 
 def _indices(file: Path) -> ImageArray:

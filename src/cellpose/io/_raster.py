@@ -8,6 +8,7 @@ import re
 import struct
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CHUNK, _PHYS, _PER_METRE = struct.Struct(">I4s"), struct.Struct(">IIB"), 1
 _STDERR = 2
+_WEBP_ANIMATED = 0x02
 # libjpeg reports errors only on the standard error of the process, and returns a picture all the same
 _OF_LIBJPEG = re.compile(rb"JPEG|JFIF|Huffman|marker|\bSOS\b")
 _DAMAGE = re.compile(rb"Corrupt JPEG data|Premature end of JPEG")
@@ -38,26 +40,40 @@ def read_raster(path: Path) -> Image:
     check_claim(path, path.stat().st_size)
     coded = path.read_bytes()
     check_header(path, coded)
+    if _is_animated(coded):
+        logger.warning(f"{path} is an animation; only the first picture is read")
     data = _decode_gif(path, coded) if is_gif(coded) else decode_png(coded)
     data = _decode_opencv(path, coded) if data is None else data
     return Image(data, "YX" if data.ndim == 2 else "YXC", (None, *_pixel_size(coded)))
 
 
+def _is_animated(coded: bytes) -> bool:
+    """Whether a PNG (chunk acTL) or WebP (flag of the extended header) is an animation."""
+    if coded[:4] == b"RIFF" and coded[8:16] == b"WEBPVP8X":
+        return len(coded) > 20 and bool(coded[20] & _WEBP_ANIMATED)
+    return any(kind == b"acTL" for kind, _ in _chunks_before_pixels(coded))
+
+
 def _pixel_size(coded: bytes) -> tuple[float | None, float | None]:
     """Height and width of a PNG's pixel in micrometers, where it states them (chunk pHYs) and not for printing."""
-    if not coded.startswith(_PNG):
-        return None, None
-    place = len(_PNG)
-    while place + _CHUNK.size <= len(coded):
-        length, kind = _CHUNK.unpack_from(coded, place)
-        if kind == b"IDAT":
-            break
-        if kind == b"pHYs" and length == _PHYS.size and place + _CHUNK.size + length <= len(coded):
-            x, y, unit = _PHYS.unpack_from(coded, place + _CHUNK.size)
+    for kind, content in _chunks_before_pixels(coded):
+        if kind == b"pHYs" and len(content) == _PHYS.size:
+            x, y, unit = _PHYS.unpack(content)
             if unit == _PER_METRE and x and y and 1e6 / min(x, y) < FINEST_PRINT_UM:
                 return 1e6 / y, 1e6 / x
-        place += _CHUNK.size + length + 4  # a checksum follows
     return None, None
+
+
+def _chunks_before_pixels(coded: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of the chunks of a PNG up to its pixels; none of other files."""
+    place = len(_PNG) if coded.startswith(_PNG) else len(coded)
+    while place + _CHUNK.size <= len(coded):
+        length, kind = _CHUNK.unpack_from(coded, place)
+        start = place + _CHUNK.size
+        if kind == b"IDAT":
+            return
+        yield kind, coded[start : start + length]
+        place = start + length + 4  # a checksum follows
 
 
 def _decode_opencv(path: Path, coded: bytes) -> ImageArray:

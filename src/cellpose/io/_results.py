@@ -16,6 +16,8 @@ import numpy.typing as npt
 from cellpose._machine.writing import make_folder
 from cellpose.errors import InputError, MissingExtraError
 from cellpose.io._cells._text import format_outlines
+from cellpose.io._find import is_result
+from cellpose.io._label_image import holds_labels
 from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, warn_of_same_results
 from cellpose.io._per_image import ImageResult, per_image
 from cellpose.io._write import PathLike, smallest_labels, write_bytes, write_png, write_text, write_tiff
@@ -129,6 +131,10 @@ def _save_one(
 ) -> list[Path]:
     wanted = _possible(labels, wanted, result.file_name)
     _check_keeps_image(result.file_name, paths, wanted)
+    # what is computed is computed first: a wrong argument must not leave half of the files
+    flows = _checked(result.flows) if wanted.flows else []
+    outlines = _outline_picture(result.image, labels, channels) if wanted.outlines else None
+    summary = _summary_picture(result, labels, channels) if wanted.summary else None
     written: list[Path] = []
 
     def ready(path: Path) -> Path:
@@ -140,19 +146,19 @@ def _save_one(
         write_png(ready(paths.masks_png), labels)
     if wanted.tif:
         write_tiff(ready(paths.masks_tif), labels, axes=wanted.axes or _axes(labels.ndim))
-    if wanted.outlines:
-        write_png(ready(paths.outlines_png), _outline_picture(result.image, labels, channels))
+    if outlines is not None:
+        write_png(ready(paths.outlines_png), outlines)
     if wanted.text:
         from cellpose.utils import outlines_list
 
         write_text(ready(paths.outlines_txt), format_outlines(outlines_list(labels)))
     if wanted.flows:
-        colors, dP, cellprob = _checked(result.flows)
+        colors, dP, cellprob = flows
         write_tiff(ready(paths.flows_tif), colors)
         write_tiff(ready(paths.dP_tif), dP.astype(np.float32, copy=False))
         write_tiff(ready(paths.cellprob_tif), cellprob.astype(np.float32, copy=False))
-    if wanted.summary:
-        write_bytes(ready(paths.summary_png), _summary_picture(result, labels, channels))
+    if summary is not None:
+        write_bytes(ready(paths.summary_png), summary)
     return written
 
 
@@ -189,6 +195,9 @@ def _check_keeps_image(file_name: str, paths: OutputPaths, wanted: _Wanted) -> N
     for asked, path in ((wanted.png, paths.masks_png), (wanted.tif, paths.masks_tif)):
         if asked and os.path.realpath(path) == image:
             message = f"the masks would overwrite the image {file_name}; give a suffix or another savedir"
+            raise InputError(message)
+        if asked and path.exists() and not (is_result(path) or holds_labels(path)):
+            message = f"the masks would overwrite {path}, which holds no labels; give another suffix or savedir"
             raise InputError(message)
 
 
@@ -245,7 +254,7 @@ def _summary_picture(result: ImageResult, labels: npt.NDArray[Any], channels: Se
         image = _colors(image, labels.shape, channels)
     figure = Figure(figsize=(12, 3))
     FigureCanvasAgg(figure)
-    show_segmentation(figure, image.copy(), labels, result.flows[0], channels=list(channels))
+    show_segmentation(figure, image.copy(), labels, _checked(result.flows)[0], channels=list(channels))
     coded = io.BytesIO()
     figure.savefig(coded, dpi=300, format="png")
     return coded.getvalue()

@@ -91,6 +91,8 @@ def write_tiff(
 ) -> None:
     """One TIFF, readable to the same shape and dtype; BigTIFF if 4 GiB may not suffice.
 
+    Channels behind y and x that are no colors are stored before them: viewers take the last two axes for a plane.
+
     Parameters
     ----------
     path
@@ -106,6 +108,8 @@ def write_tiff(
 
     color = array.dtype in (np.uint8, np.uint16) and array.ndim >= 3 and array.shape[-1] in (3, 4)
     color = color and (axes is None or axes.endswith("C"))
+    if axes is not None and axes.endswith("YXC") and not color:
+        array, axes = np.moveaxis(array, -1, -3), f"{axes[:-3]}CYX"
     metadata = {} if axes is None else {"axes": axes.replace("C", "S") if color else axes}
     with replacing(path) as file:
         tifffile.imwrite(

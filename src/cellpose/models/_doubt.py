@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose._progress.stages import image_name
-from cellpose.options import Evaluation
+from cellpose.options import Evaluation, Masking
 
 __all__ = [
     "Signs",
@@ -163,8 +163,26 @@ def doubt_of(
     # Where many cells were found, the dropped pixels are mostly background that looks like cells.
     elif signs.kept < _LEAST_KEPT and signs.foreground > _LEAST_FOREGROUND:
         lost = f"{100 * (1 - signs.kept):.0f} % did not become cells"
-        return f"most pixels of cell candidates were rejected: {lost}; try {other}"
+        return f"most pixels of cell candidates were rejected: {lost}; try {_less_strict(options.masking) or other}"
+    elif signs.foreground == 0 and (threshold := options.masking.cellprob_threshold) > 0:
+        return f"no pixel is above the threshold; try a lower --cellprob_threshold than {threshold:g}"
     return None
+
+
+def _less_strict(masking: Masking) -> str:
+    """What to change of options that reject more cells than the defaults do, or ""."""
+    usual, advice = Masking(), []
+    if masking.most_error and usual.most_error and masking.most_error < usual.most_error:
+        advice.append(f"a higher --flow_threshold than {masking.most_error:g}")
+    if masking.min_size > usual.min_size:
+        advice.append(f"a lower --min_size than {masking.min_size:g}")
+    if masking.max_size_fraction < usual.max_size_fraction:
+        advice.append(f"a larger max_size_fraction than {masking.max_size_fraction:g}")
+    if masking.steps < usual.steps:
+        advice.append(f"a higher --niter than {masking.steps}")
+    if masking.cellprob_threshold < usual.cellprob_threshold:
+        advice.append(f"a higher --cellprob_threshold than {masking.cellprob_threshold:g}")
+    return " or ".join(advice)
 
 
 def _crumbs(signs: Signs, options: Evaluation, diameter_px: float | None, n_planes: int, advice: str) -> str | None:

@@ -106,9 +106,17 @@ def _one(
     if z_axis is None and planes_by_name:
         z_axis = image.axis("Z")
         z_axis = None if z_axis == channel_axis else z_axis
-    if channel_axis is None and image.data.ndim > 2 and not (_as_stack(keywords) and _may_be_planes(image)):
+    if (z_axis, channel_axis) == (None, None) and _as_stack(keywords) and _may_be_planes(image):
+        z_axis = _beside_y_and_x(image)
+    elif channel_axis is None and image.data.ndim > 2:
         channel_axis = image.axis("C")
         channel_axis = None if channel_axis == z_axis else channel_axis
+        if z_axis is None and channel_axis == 0 and _as_stack(keywords) and image.data.ndim == 3:
+            message = (
+                f"an image with axes {image.axes} of shape {image.data.shape} has channels but no planes; if the "
+                f"channels are planes, set axes {image.axes.replace('C', 'Z')}, or z_axis={channel_axis}"
+            )
+            raise AxesError(message)
     found: tuple[Any, ...] = model.eval(image.data, channel_axis=channel_axis, z_axis=z_axis, **keywords)
     if isinstance(found[0], list):
         message = (
@@ -126,6 +134,12 @@ def _as_stack(keywords: dict[str, Any]) -> bool:
 def _may_be_planes(image: Image) -> bool:
     """Whether the only axis beside Y and X is called channels, but not by the file."""
     return image.data.ndim == 3 and not image.declares("C")
+
+
+def _beside_y_and_x(image: Image) -> int | None:
+    """The only axis beside Y and X, whose place does not depend on the lengths of the axes."""
+    others = [place for place, letter in enumerate(image.axes) if letter not in "YX"]
+    return others[0] if len(others) == 1 else None
 
 
 def _stacked(frames: list[tuple[Any, ...]]) -> tuple[Any, ...]:

@@ -88,7 +88,7 @@ def _segment_all(
         with budget.of(image.size):
             result = segment(network, image, axes, own, tell)
         if left != [0]:
-            doubt = _doubt(network, result, own, estimates=estimates, channels=image.ndim > 2)
+            doubt = _doubt(network, result, own, estimates=estimates, channels=image.ndim > result.masks.ndim)
             tell_doubt(doubt, name_of(item, index, many=images.many), left)
         seconds = time.perf_counter() - started
         logger.info("%s: %.2f s", f"image {index + 1}" if images.many else "image", seconds)

@@ -362,7 +362,9 @@ def _conclude_transformer_stack_axes(
     return c, z
 
 
-def assumed_axes(shape: tuple[int, ...], *, transformer: bool, choosing: bool, do_3D: bool) -> str:
+def assumed_axes(
+    shape: tuple[int, ...], *, transformer: bool, choosing: bool, do_3D: bool, beside: int | None = None
+) -> str:
     """How an array is read if its axes are not named.
 
     Parameters
@@ -371,6 +373,8 @@ def assumed_axes(shape: tuple[int, ...], *, transformer: bool, choosing: bool, d
         Of the array.
     transformer, choosing, do_3D
         Whether it is prepared by `prepare_transformer`, with ``channels``, as a stack.
+    beside
+        Of three axes the one that is neither y nor x, if that is known.
 
     Returns
     -------
@@ -389,7 +393,10 @@ def assumed_axes(shape: tuple[int, ...], *, transformer: bool, choosing: bool, d
     """
     c: int | None
     z: int | None
-    if len(shape) == 3 and transformer:
+    if len(shape) == 3 and beside is not None:
+        planes = do_3D or (not transformer and shape[beside] >= (_FEWEST_PLANES if choosing else _MOST_CHANNELS + 1))
+        c, z = (None, beside) if planes else (beside, None)
+    elif len(shape) == 3 and transformer:
         c, z = _conclude_transformer_axes(shape, do_3D)
     elif len(shape) == 3:
         c, z = _conclude_unet_axes(shape, choosing, do_3D)
@@ -404,10 +411,13 @@ def assumed_axes(shape: tuple[int, ...], *, transformer: bool, choosing: bool, d
 
 
 def _log_assumed(shape: tuple[int, ...], given: _Pair, found: _Pair) -> None:
-    """Log which axes were inferred, of channels and of planes."""
+    """Log which axes were inferred, of channels and of planes; a stack of which z is not the first axis is unusual."""
     for name, before, axis in zip(("channel_axis", "z_axis"), given, found, strict=True):
         if before is None and axis is not None:
-            logger.info("shape %s: %s=%d assumed; give channel_axis or z_axis if that is wrong", shape, name, axis)
+            level = logging.WARNING if name == "z_axis" and axis and len(shape) == 3 else logging.INFO
+            logger.log(
+                level, "shape %s: %s=%d assumed; give channel_axis or z_axis if that is wrong", shape, name, axis
+            )
 
 
 # ---------------------------------------------------------------------------------------------------------- checks
