@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import roifile
 import tifffile
 
 from bench import Bench, make_bench
@@ -440,6 +441,24 @@ def test_images_with_results_of_the_same_name_are_told(bench: Bench, capsys):
     told = capsys.readouterr().err
     assert "have the same names" in told
     assert "into separate folders (savedir) to keep all" in told
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("axes", ["ZYX", "TYX", "ZCYX", "TCYX"])
+def test_rois_are_bound_to_planes_as_imagej_counts_them(bench: Bench, axes, exact):
+    """Of a hyperstack ImageJ counts planes along each axis, of a stack with one axis of planes along that one."""
+    planes = np.stack([blob_image((64, 72), seed) for seed in range(3)])
+    image = np.stack([planes, planes[::-1]], axis=1) if "C" in axes else planes
+    tifffile.imwrite(bench.folder / "a.tif", image, imagej=True, metadata={"axes": axes})
+    assert bench.run(*U_NET, "--save_rois", "--no_npy", *["--chan", "1"], *["--exact_rois"] * exact) == 0
+    rois = [roi for roi in roifile.roiread(bench.folder / "a_rois.zip") if roi.name.startswith("1-")]
+    assert [roi.name for roi in rois] == [f"1-{axes[0].lower()}{plane}" for plane in (1, 2, 3)]
+    field = "position" if "C" not in axes else f"{axes[0].lower()}_position"
+    fields = ("position", "c_position", "z_position", "t_position")
+    for plane, roi in enumerate(rois, 1):
+        assert {name: getattr(roi, name) for name in fields} == {name: plane * (name == field) for name in fields}
+    read = io.read_cells(bench.folder / "a_rois.zip")
+    assert read.labels.shape[0] == 3
 
 
 def test_cells_of_separate_planes_have_nothing_in_common(bench: Bench, capsys):

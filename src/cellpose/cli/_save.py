@@ -58,7 +58,8 @@ def save_results(file: Path, image: np.ndarray, result: SegmentedImage, model: s
         written += _save_restored(paths, result.restored, result)
     if args.save_rois:
         written.append(_in_place(_rois_zip(paths)))
-        io.write_rois(result.masks, written[-1], exact=args.exact_rois)
+        several = image.squeeze().ndim > result.masks.ndim  # channels beside planes or times
+        io.write_rois(result.masks, written[-1], exact=args.exact_rois, axes=result.axes, hyperstack=several)
     if not args.no_npy:
         written.append(_save_seg(paths, file, result, model, args))
     return written

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cellpose._machine.writing import replacing
 from cellpose.errors import InputError
 from cellpose.io._cells import Cells
-from cellpose.io._cells._imagej import entry, write_exact_rois
+from cellpose.io._cells._imagej import bind, entry, write_exact_rois
 from cellpose.io._write import PathLike, smallest_labels
 
 __all__ = ["save_rois", "write_rois"]
@@ -70,8 +70,15 @@ def write_rois(
     prefix: str = "",
     pad: bool = False,
     exact: bool = False,
+    axes: str | None = None,
+    hyperstack: bool = False,
 ) -> None:
-    """Write ImageJ ROIs to the file ``target``; see `save_rois`."""
+    """Write ImageJ ROIs to the file ``target``; see `save_rois`.
+
+    ``axes`` are those of the masks, "TYX" for a movie. ``hyperstack``: the image has channels beside them.
+    """
+    from roifile import ImagejRoi
+
     labels = smallest_labels(masks)
     if labels.ndim not in (2, 3):
         message = f"masks of shape {labels.shape} have no outlines; give (Y, X) or (Z, Y, X)"
@@ -79,14 +86,17 @@ def write_rois(
     if not labels.any():
         logger.warning(f"no masks found: {os.fspath(target)} holds no ROIs")
     digits = len(str(int(labels.max(initial=0)))) if pad else 0
+    cells = Cells(labels, axes=axes or "ZYX"[-labels.ndim :])
     if exact:
         with replacing(target) as file:
-            write_exact_rois(file, Cells(labels), prefix=prefix, digits=digits)
+            write_exact_rois(file, cells, prefix=prefix, digits=digits, hyperstack=hyperstack)
         return
     with replacing(target) as file, zipfile.ZipFile(file, "w") as archive:
         for plane, label, outline in _labelled_outlines(labels, multiprocessing):
-            name = f"{prefix}{label:0{digits}d}" + ("" if plane is None else f"-z{plane + 1}")
-            archive.writestr(entry(name), _roi(name, plane, outline))
+            name = f"{prefix}{label:0{digits}d}" + ("" if plane is None else f"-{cells.letter}{plane + 1}")
+            roi = ImagejRoi.frompoints(outline, name=name)
+            bind(roi, plane, cells.letter, hyperstack=hyperstack)
+            archive.writestr(entry(name), roi.tobytes())
 
 
 def _labelled_outlines(
@@ -99,11 +109,3 @@ def _labelled_outlines(
         present = np.unique(section)
         outlines = outlines_list(section, multiprocessing=multiprocessing)
         yield from ((plane, int(label), outline) for label, outline in zip(present[present > 0], outlines, strict=True))
-
-
-def _roi(name: str, plane: int | None, outline: npt.NDArray[Any]) -> bytes:
-    from roifile import ImagejRoi
-
-    # roifile counts planes from 0, ImageJ from 1
-    roi = ImagejRoi.frompoints(outline, name=name, position=plane)
-    return bytes(roi.tobytes())

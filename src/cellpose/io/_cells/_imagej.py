@@ -17,7 +17,7 @@ from cellpose.io._cells._cells import Cells, axes_of
 from cellpose.io._cells._numbers import number_in, numbered
 from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint
 
-__all__ = ["entry", "read_rois", "roi_bytes", "through_pixels", "write_exact_rois"]
+__all__ = ["bind", "entry", "read_rois", "roi_bytes", "through_pixels", "write_exact_rois"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +29,16 @@ _LARGEST_ROI = 2**28  # bytes; enough for more than ten million corners
 _OVAL_CORNERS = 720
 
 
-def write_exact_rois(file: IO[bytes], cells: Cells, *, prefix: str = "", digits: int = 0) -> None:
-    """An archive with a ROI for each label, of stacks and movies for each label of each plane."""
+def write_exact_rois(
+    file: IO[bytes], cells: Cells, *, prefix: str = "", digits: int = 0, hyperstack: bool = False
+) -> None:
+    """An archive with a ROI for each label, of stacks and movies for each label of each plane; see `bind`."""
     with zipfile.ZipFile(file, "w") as archive:
         archive.comment = json.dumps({_SHAPE: list(cells.labels.shape), _AXES: cells.axes}).encode("ascii")
         for outline in outlines_of(cells.labels):
             plane = "" if outline.plane is None else f"-{cells.letter}{outline.plane + 1}"
             name = f"{prefix}{outline.label:0{digits}d}{plane}"
-            archive.writestr(entry(name), roi_bytes(name, outline, cells))
+            archive.writestr(entry(name), roi_bytes(name, outline, cells, hyperstack=hyperstack))
 
 
 def entry(name: str) -> zipfile.ZipInfo:
@@ -44,7 +46,21 @@ def entry(name: str) -> zipfile.ZipInfo:
     return zipfile.ZipInfo(f"{name}.roi")
 
 
-def roi_bytes(name: str, outline: Outline, cells: Cells) -> bytes:
+def bind(roi: Any, plane: int | None, letter: str, *, hyperstack: bool) -> None:
+    """Bind a ROI to a plane, counted from 0.
+
+    ImageJ counts the planes of a simple stack along one axis only; of a hyperstack, such as a stack of several
+    channels, along each axis.
+    """
+    if plane is None:
+        return
+    if hyperstack:
+        setattr(roi, "t_position" if letter == "t" else "z_position", plane + 1)
+    else:
+        roi.position = plane + 1
+
+
+def roi_bytes(name: str, outline: Outline, cells: Cells, *, hyperstack: bool = False) -> bytes:
     """One ROI: a polygon, or a composite where a label has holes or several pieces."""
     from roifile import ROI_TYPE, ImagejRoi
 
@@ -53,7 +69,7 @@ def roi_bytes(name: str, outline: Outline, cells: Cells) -> bytes:
     left, top = corners.min(axis=0).tolist()
     right, bottom = corners.max(axis=0).tolist()
     if len(rings) == 1:
-        roi = ImagejRoi.frompoints(corners, name=name, position=outline.plane)
+        roi = ImagejRoi.frompoints(corners, name=name)
         roi.roitype = ROI_TYPE.TRACED  # ImageJ's own outlines along pixels have this type
         roi.right, roi.bottom = right, bottom
     else:
@@ -62,7 +78,7 @@ def roi_bytes(name: str, outline: Outline, cells: Cells) -> bytes:
             roitype=ROI_TYPE.RECT, name=name, left=left, top=top, right=right, bottom=bottom,
             multi_coordinates=path, shape_roi_size=path.size,
         )  # fmt: skip
-        roi.position = 0 if outline.plane is None else outline.plane + 1
+    bind(roi, outline.plane, cells.letter, hyperstack=hyperstack)
     kind = cells.class_of(outline.label)
     if kind is not None and kind[1] is not None:
         roi.stroke_color = bytes([255, *kind[1]])
