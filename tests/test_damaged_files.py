@@ -608,7 +608,7 @@ def test_damaged_checkpoints(tmp_path, damage):
     from cellpose.train._checkpoint import read_checkpoint, restore
 
     path = tmp_path / "checkpoint.pt"
-    content = {"version": 2, "run": "{}", "progress": "{}", "net": {"a.weight": torch.arange(3000.0)}}
+    content = {"version": 3, "run": "{}", "progress": "{}", "net": {"a.weight": torch.arange(3000.0)}}
     file = streams.BytesIO()
     torch.save([1] if damage == "list" else content, file)
     whole = file.getvalue()

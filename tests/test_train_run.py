@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from cellpose import nets, train, utils, weights
-from cellpose.errors import MissingExtraError, OptionError, WeightsError
+from cellpose.errors import FileMissingError, MissingExtraError, OptionError, WeightsError
 from cellpose.options import Training
 from cellpose.train import _loop
 from cellpose.train._average import measure_statistics
@@ -116,8 +116,80 @@ def test_a_resumed_run_ends_as_if_it_had_never_stopped(tmp_path, options):
     np.testing.assert_array_equal(test_losses2, test_losses)
     assert equal_states(whole, resumed)
     # once more: the run is finished, nothing is trained
-    again = run(small(1), tmp_path / "b", **with_test(resume=True, **options))
+    other = small(1)
+    again = run(other, tmp_path / "b", **with_test(resume=True, **options))
     np.testing.assert_array_equal(again[1], losses)
+    assert equal_states(whole, other)
+
+
+@pytest.mark.parametrize("options", [{"records": True}, {"report": True}, {"validate_every": 2, "keep_best": True}])
+def test_a_finished_run_keeps_its_model(tmp_path, options, caplog):
+    options = with_test(**{"records": True, **options})
+    trained, net = small(), small(1)
+    path, *_ = run(trained, tmp_path, **options)
+    before = path.read_bytes()
+    with caplog.at_level(logging.INFO, "cellpose.train"):
+        run(net, tmp_path, resume=True, **options)
+    assert equal_states(net, trained)
+    assert not net.training
+    assert path.read_bytes() == before
+    assert f"the run of m is finished: its model {path} stays as it is" in caplog.text
+    path.unlink()
+    with pytest.raises(FileMissingError, match=r"its model .*m is missing; train without resume"):
+        run(small(1), tmp_path, resume=True, **options)
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_a_run_that_is_replaced_is_not_taken_for_finished(tmp_path, records):
+    def interrupt(row):
+        raise KeyboardInterrupt
+
+    run(small(), tmp_path, records=True)
+    with pytest.raises(KeyboardInterrupt):
+        run(small(), tmp_path, records=records, on_epoch=interrupt)
+    whole, resumed = small(), small()
+    (tmp_path / "whole").mkdir()
+    run(whole, tmp_path / "whole")
+    run(resumed, tmp_path, resume=True)
+    assert equal_states(whole, resumed)
+
+
+def test_an_unfinished_run_can_be_resumed_after_another_was_started_by_mistake(tmp_path):
+    with pytest.raises(Killed):
+        run(small(), tmp_path, checkpoint_every=2, on_epoch=die_after(3))
+    with pytest.raises(Killed):
+        run(small(), tmp_path, checkpoint_every=2, on_epoch=die_after(0))
+    seen = []
+    run(small(), tmp_path, resume=True, on_epoch=lambda row: seen.append(row["epoch"]))
+    assert seen == [4, 5]
+
+
+def test_best_weights_of_another_run_are_not_taken(tmp_path, monkeypatch, caplog):
+    options = with_test(keep_best=True, validate_every=10)
+    with pytest.raises(Killed):
+        run(small(), tmp_path, **{**options, "validate_every": 1}, on_epoch=die_after(2))
+    best = tmp_path / "training" / "m" / "best.pt"
+    assert best.exists()
+    net = small()
+    run(net, tmp_path, **options, n_epochs=20, on_epoch=lambda row: row["epoch"] < 3)
+    fresh = small()
+    run(fresh, tmp_path, n_epochs=20, model_name="fresh", on_epoch=lambda row: row["epoch"] < 3)
+    assert equal_states(net, fresh)
+    assert not best.exists()
+    # in the place of the best weights lie those of another epoch
+    values = iter([0.6, 0.2, 0.3])
+    monkeypatch.setattr(_loop, "validate", lambda _: Scores((next(values),) * 3, 0.0, (0.5,)))
+    monkeypatch.setattr("cellpose.train._seg.validate", lambda _: Scores((0.5,) * 3, 0.0, (0.5,)))
+    torch.save({"epoch": 1, "net": small(1).state_dict()}, tmp_path / "other.pt")
+
+    def replace(row):
+        best.write_bytes((tmp_path / "other.pt").read_bytes())
+
+    caplog.clear()
+    run(net := small(), tmp_path, **{**options, "validate_every": 1}, n_epochs=3, on_epoch=replace)
+    run(fresh := small(), tmp_path, n_epochs=3, model_name="fresh")
+    assert equal_states(net, fresh)
+    assert f"the weights of epoch 0, the best ones, are not in {best} any more: the last ones are kept" in caplog.text
 
 
 def test_layer_drop_and_adapters_resume_too(tmp_path):
@@ -177,6 +249,73 @@ def test_resume_finds_the_newest_run_and_refuses_others(tmp_path, caplog):
     with caplog.at_level(logging.INFO, "cellpose.train"):
         run(small(), tmp_path, model_name="other", resume=True, n_epochs=1)
     assert "no checkpoint" in caplog.text
+
+
+def changed(data_, what):
+    images, labels = data_
+    if what == "intensities":
+        return [2 * image for image in images], labels
+    moved = labels[0].copy()
+    moved[moved == 1] = 0
+    return images, [np.where(labels[0] == 1, np.roll(labels[0], 1, 0), moved), *labels[1:]]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("what", ["intensities", "labels"])
+def test_other_data_are_not_resumed(tmp_path, what, streamed):
+    def attempt(images, labels, **more):
+        given = {"train_data": images, "train_labels": labels}
+        if streamed:
+            for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+                np.save(tmp_path / f"im{i}.npy", image.astype(np.float32))
+                np.save(tmp_path / f"im{i}_masks.npy", label)
+            files = [[str(tmp_path / f"im{i}{end}.npy") for i in range(len(images))] for end in ("", "_masks")]
+            given = {
+                "train_files": files[0],
+                "train_labels_files": files[1],
+                "load_files": False,
+                "compute_flows": True,
+            }
+        train.train_seg(
+            small(), **given, **SIZE, n_epochs=4, save_path=tmp_path, model_name="m", checkpoint_every=1, **more
+        )
+
+    with pytest.raises(Killed):
+        attempt(*data(), on_epoch=die_after(1))
+    with pytest.raises(OptionError, match=r"data was \w{12}, is \w{12}"):
+        attempt(*changed(data(), what), resume=True)
+    attempt(*data(), resume=True)
+
+
+@pytest.mark.parametrize(("name", "other"), [("channels", [1, 0]), ("normalize", False), ("class_weights", [1.0, 2.0])])
+def test_images_are_prepared_as_before_when_a_run_is_resumed(tmp_path, name, other):
+    with pytest.raises(Killed):
+        run(small(), tmp_path, on_epoch=die_after(1), checkpoint_every=1)
+    with pytest.raises(OptionError, match="belongs to another run"):
+        run(small(), tmp_path, resume=True, **{name: other})
+
+
+def test_a_run_is_resumed_with_its_base_model_alone(tmp_path):
+    files = []
+    for seed, name in enumerate(("base", "other", "copy")):
+        files.append(ModelFile(name, tmp_path / name))
+        small(seed % 2).save_model(tmp_path / name)
+
+    def based_on(file, **more):
+        net = small()
+        net.load_model(file.path)
+        net.model_file = file
+        return run(net, tmp_path, checkpoint_every=1, **more)
+
+    with pytest.raises(Killed):
+        based_on(files[0], on_epoch=die_after(1))
+    with pytest.raises(OptionError, match=f"base_model was {files[0].sha256[:12]}, is {files[1].sha256[:12]}"):
+        based_on(files[1], resume=True)
+    path, *_ = based_on(files[2], resume=True)  # the same weights by another name
+    # a model that is trained further changes before the run is resumed
+    with pytest.raises(KeyboardInterrupt):
+        based_on(ModelFile("m", path), on_epoch=lambda row: signal.raise_signal(signal.SIGINT))
+    based_on(ModelFile("m", path), resume=True)
 
 
 def test_a_seed_rules_everything_and_leaves_the_callers_numbers_alone(tmp_path):

@@ -17,9 +17,11 @@ from cellpose.errors import WeightsError
 from cellpose.train._adapters import merged_state
 from cellpose.weights import embed_card, read_card
 
-__all__ = ["base_facts", "family_name", "save_network", "software"]
+__all__ = ["base_facts", "base_of", "family_name", "save_network", "software"]
 
 logger = logging.getLogger("cellpose.train")
+
+_DIGITS = 12  # of a hash, enough to tell files apart
 
 
 def save_network(net: Any, path: Path, card: dict[str, Any] | None = None) -> None:
@@ -62,6 +64,17 @@ def base_facts(net: Any) -> dict[str, Any]:
             "all images together instead, because errors and forgetting add up from one fine-tuning to the next"
         )
     return facts
+
+
+def base_of(net: Any, path: Path) -> str:
+    """The beginning of the SHA-256 of the file that training starts from, to recognize it in a later run.
+
+    The file that training writes to changes on the way, so it is known by its place alone.
+    """
+    file: weights.ModelFile | None = getattr(net, "model_file", None)
+    if file is None or not file.path.is_file():
+        return "no file"
+    return "the model itself" if file.path.resolve() == path.resolve() else file.sha256[:_DIGITS]
 
 
 def software() -> dict[str, str]:

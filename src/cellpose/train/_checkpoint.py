@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 
 from cellpose._machine.reading import reading
 from cellpose._machine.writing import replacing
-from cellpose.errors import OptionError, WeightsError
+from cellpose.errors import FileReadError, OptionError, WeightsError
 from cellpose.nets import check_archive
 from cellpose.train._average import WeightMean
 
@@ -22,13 +23,17 @@ __all__ = [
     "Progress",
     "check_options",
     "fingerprint",
+    "finished_run",
+    "forget_finished",
+    "read_best",
     "read_checkpoint",
     "restore",
-    "write_atomically",
+    "write_best",
     "write_checkpoint",
 ]
 
-_VERSION = 2
+_VERSION = 3
+_DIGITS = 12  # of a hash, enough to tell data apart
 
 
 @dataclass
@@ -50,22 +55,16 @@ class Progress:
     rows: list[dict[str, float]] = field(default_factory=list)
 
 
-def fingerprint(facts: dict[str, Any], arrays: list[Any]) -> str:
-    """What identifies a run, as JSON: its options, and a hash of its data."""
+def fingerprint(facts: dict[str, Any], data: list[Any]) -> str:
+    """What identifies a run, as JSON: its options, and a hash of its data, which are arrays and bytes."""
     digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return json.dumps({**facts, "data": digest.hexdigest()}, sort_keys=True, default=str)
+    for each in data:
+        digest.update(each if isinstance(each, bytes) else np.ascontiguousarray(each).tobytes())
+    return json.dumps({**facts, "data": digest.hexdigest()[:_DIGITS]}, sort_keys=True, default=str)
 
 
-def write_atomically(path: Path, content: Any) -> None:
-    """Save with torch atomically: the file is the new one or the old one, never a part.
-
-    Raises
-    ------
-    FileWriteError
-        If the file cannot be written.
-    """
+def _write(path: Path, content: Any) -> None:
+    """Save with torch atomically: the file is the new one or the old one, never a part."""
     with replacing(path, failures=(RuntimeError,)) as file:
         torch.save(content, file)
         file.flush()
@@ -73,14 +72,46 @@ def write_atomically(path: Path, content: Any) -> None:
 
 
 def write_checkpoint(path: Path, run_id: str, net: Any, optimiser: Any, progress: Progress, mean: WeightMean) -> None:
-    """Save the state of a run; of a finished one only its losses."""
+    """Save the state of a run; of a finished one only its losses.
+
+    Raises
+    ------
+    FileWriteError
+        If the file cannot be written.
+    """
     content: dict[str, Any] = {"version": _VERSION, "run": run_id, "progress": json.dumps(asdict(progress))}
     if not progress.finished:
         content |= {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "torch_rng": torch.get_rng_state()}
         content["mean"] = mean.state_dict()
         if torch.cuda.is_available():
             content["cuda_rng"] = torch.cuda.get_rng_state_all()
-    write_atomically(path, content)
+    _write(path, content)
+
+
+def write_best(path: Path, net: Any, epoch: int) -> None:
+    """Save the best weights so far, those after an epoch.
+
+    Raises
+    ------
+    FileWriteError
+        If the file cannot be written.
+    """
+    _write(path, {"epoch": epoch, "net": net.state_dict()})
+
+
+def read_best(path: Path, epoch: int) -> dict[str, Any] | None:
+    """The best weights, those after an epoch; None if the file is missing or left by another run.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be read.
+    """
+    if not path.is_file():
+        return None
+    with reading(path, WeightsError):
+        content = _loaded(path, "cpu")
+        return dict(content["net"]) if content.get("epoch") == epoch else None
 
 
 def read_checkpoint(path: Path, run_id: str) -> dict[str, Any] | None:
@@ -110,9 +141,7 @@ def check_options(path: Path, facts: dict[str, Any]) -> None:
 
 def _read(path: Path, now: dict[str, Any], device: str) -> dict[str, Any]:
     with reading(path, WeightsError):
-        check_archive(path)
-        with path.open("rb") as file:  # torch opens no name but UTF-8
-            content = torch.load(file, map_location=device, weights_only=True)
+        content = _loaded(path, device)
         if content["version"] != _VERSION:
             message = f"the checkpoint {path} comes from another version of this program; train without resume"
             raise WeightsError(message)
@@ -124,6 +153,40 @@ def _read(path: Path, now: dict[str, Any], device: str) -> dict[str, Any]:
             )
             raise OptionError(message)
     return dict(content)
+
+
+def _loaded(path: Path, device: str) -> dict[str, Any]:
+    check_archive(path)
+    with path.open("rb") as file:  # torch opens no name but UTF-8
+        return dict(torch.load(file, map_location=device, weights_only=True))
+
+
+def finished_run(path: Path, run_id: str) -> Progress | None:
+    """The losses of this very run if it has ended; None if there is more to do.
+
+    Raises
+    ------
+    OptionError, WeightsError
+        As `read_checkpoint`.
+    """
+    if not path.is_file():
+        return None
+    content = _read(path, json.loads(run_id), "meta")
+    with reading(path, WeightsError):
+        progress = _progress(content)
+    return progress if progress.finished else None
+
+
+def forget_finished(path: Path) -> None:
+    """Delete the checkpoint of a run that has ended: its model is about to be replaced.
+
+    Checkpoints of unfinished runs stay until the next one replaces them: a person may have forgotten to resume.
+    """
+    with suppress(WeightsError, FileReadError):
+        with reading(path, WeightsError):
+            finished = _progress(_loaded(path, "meta")).finished
+        if finished:
+            path.unlink(missing_ok=True)
 
 
 def restore(path: Path, content: dict[str, Any], net: Any, optimiser: Any, mean: WeightMean) -> Progress:
@@ -139,9 +202,7 @@ def restore(path: Path, content: dict[str, Any], net: Any, optimiser: Any, mean:
 
 
 def _restore(content: dict[str, Any], net: Any, optimiser: Any, mean: WeightMean) -> Progress:
-    facts = json.loads(content["progress"])
-    facts["sums"] = tuple(facts["sums"])
-    progress = Progress(**facts)
+    progress = _progress(content)
     if not progress.finished:
         net.load_state_dict(content["net"])
         optimiser.load_state_dict(content["optimiser"])
@@ -150,3 +211,9 @@ def _restore(content: dict[str, Any], net: Any, optimiser: Any, mean: WeightMean
         if "cuda_rng" in content and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(content["cuda_rng"])
     return progress
+
+
+def _progress(content: dict[str, Any]) -> Progress:
+    facts = json.loads(content["progress"])
+    facts["sums"] = tuple(facts["sums"])
+    return Progress(**facts)

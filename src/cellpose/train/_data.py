@@ -18,7 +18,15 @@ from cellpose.errors import CellposeError, FileReadError, FileWriteError, InputE
 from cellpose.io import FLOWS, SiblingFiles, read_labels
 from cellpose.train._channels import SetPreparation
 from cellpose.train._checks import LabelReport, check_labels, listed, log_reports
-from cellpose.train._images import image_doubt, image_error, log_doubts, log_shared_images, prepared_each, size_error
+from cellpose.train._images import (
+    image_doubt,
+    image_error,
+    key_of,
+    log_doubts,
+    log_shared_images,
+    prepared_each,
+    size_error,
+)
 from cellpose.train._sets import ImageSet, ItemCache
 from cellpose.train._targets import flow_file, read_targets, targets_of
 from cellpose.utils import shares
@@ -110,6 +118,7 @@ def _from_arrays(
     return ImageSet(
         preparation, diameters, n_masks, shares(probs[usable], len(usable), f"{what}_probs"),
         data=[prepared[i] for i in usable], labels=targets, files=files, names=[names[i] for i in usable],
+        keys=[key_of(data[i], target[0]) for i, target in zip(usable, targets, strict=True)],
     )  # fmt: skip
 
 
@@ -138,10 +147,11 @@ def _from_files(sources: Sources, preparation: SetPreparation, reading: Reading,
     if reading.compute_flows:
         labels_files = [flow_file(f) for f in files]
     files, labels_files = [files[i] for i in chosen], [labels_files[i] for i in chosen]
-    diameters, n_masks = (np.concatenate(numbers) for numbers in zip(*measured, strict=True))
+    diameters, n_masks, keys = zip(*measured, strict=True)
     return ImageSet(
-        preparation, diameters, n_masks, shares(probs[chosen], len(chosen), f"{what}_probs"),
-        files=files, labels_files=labels_files, names=[str(f) for f in files],
+        preparation, np.concatenate(diameters), np.concatenate(n_masks),
+        shares(probs[chosen], len(chosen), f"{what}_probs"),
+        files=files, labels_files=labels_files, names=[str(f) for f in files], keys=list(keys),
         cache=ItemCache(reading.cache_gb * 2**30), workers=reading.workers,
     )  # fmt: skip
 
@@ -170,8 +180,8 @@ def _all_read(
 
 def _looked_at(
     image_file: Any, label_file: Any, preparation: SetPreparation, reading: Reading
-) -> tuple[LabelReport, list[tuple[Floats, npt.NDArray[np.int64]]]]:
-    """Reports on files that will be read during training, and the cell sizes of usable ones.
+) -> tuple[LabelReport, list[tuple[Floats, npt.NDArray[np.int64], bytes]]]:
+    """Reports on files that will be read during training, and of usable ones the cell sizes and a key.
 
     Raises
     ------
@@ -196,7 +206,7 @@ def _looked_at(
     doubt = image_doubt(image)
     if doubt is not None:
         report = replace(report, notes=(*report.notes, doubt))
-    return report, [_measure([labels[0]])]
+    return report, [(*_measure([labels[0]]), key_of(image, labels[0]))]
 
 
 def _measure(label_images: Iterable[Any]) -> tuple[Floats, npt.NDArray[np.int64]]:

@@ -17,7 +17,7 @@ from cellpose.train._checks import listed
 from cellpose.train._sets import ImageSet
 from cellpose.transforms import has_contrast
 
-__all__ = ["image_doubt", "image_error", "log_doubts", "log_shared_images", "prepared_each", "size_error"]
+__all__ = ["image_doubt", "image_error", "key_of", "log_doubts", "log_shared_images", "prepared_each", "size_error"]
 
 logger = logging.getLogger("cellpose.train")
 
@@ -96,6 +96,15 @@ def _key(array: npt.NDArray[Any]) -> bytes:
     some = array.reshape(-1)[:: max(1, array.size // _VALUES_COMPARED)]
     told = f"{array.shape} {array.dtype}".encode()
     return hashlib.blake2b(told + np.ascontiguousarray(some).tobytes(), digest_size=16).digest()
+
+
+def key_of(image: Any, numbers: Any) -> bytes:
+    """A key that very likely differs if an image or its labels do: of the pixels a sample, and all label numbers.
+
+    Edits of labels may be small; those of images concern most pixels.
+    """
+    labels = np.ascontiguousarray(numbers, np.int32)
+    return _key(np.asarray(image)) + hashlib.blake2b(labels.tobytes(), digest_size=16).digest()
 
 
 def log_shared_images(train_set: ImageSet, test_set: ImageSet) -> None:

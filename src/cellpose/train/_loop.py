@@ -20,7 +20,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cellpose import nets
 from cellpose._progress.display import Display
 from cellpose._progress.stages import stage
 from cellpose.nets import Family
@@ -218,8 +217,6 @@ def train(run: Run, *, resume: bool = False) -> Progress:
     run.mean.follow(run.net, optimiser, lambda: _measure_statistics(run))
     logger.info(f">>> saving model to {run.path}")
     progress = _begin(run, optimiser, resume=resume)
-    if progress.finished:
-        return progress
     run.display.first = progress.epoch
     run.display.advance(progress.epoch)
     rates = learning_rates(run.options.learning_rate, run.options.n_epochs, run.family.name)
@@ -239,15 +236,15 @@ def train(run: Run, *, resume: bool = False) -> Progress:
 
 
 def _begin(run: Run, optimiser: torch.optim.Optimizer, *, resume: bool) -> Progress:
-    path = run.folder / "checkpoint.pt" if resume and run.folder is not None else None
-    content = None if path is None else checkpoints.read_checkpoint(path, run.run_id)
-    if path is None or content is None:
+    path = records.run_folder(run.path) / "checkpoint.pt"
+    content = checkpoints.read_checkpoint(path, run.run_id) if resume else None
+    if content is None:
         if resume:
             logger.info("there is no checkpoint to resume from: training starts")
+        checkpoints.forget_finished(path)
         return Progress()
     progress = checkpoints.restore(path, content, run.net, optimiser, run.mean)
-    done = "is finished" if progress.finished else f"continues with epoch {progress.epoch}"
-    logger.info(f">>> the run of {run.path.name} {done}")
+    logger.info(f">>> the run of {run.path.name} continues with epoch {progress.epoch}")
     return progress
 
 
@@ -327,7 +324,7 @@ def _validate_if_due(run: Run, progress: Progress, row: dict[str, float]) -> Non
         return
     progress.best_score, progress.best_epoch = score, progress.epoch
     if run.options.keep_best and run.folder is not None:
-        checkpoints.write_atomically(run.folder / "best.pt", run.net.state_dict())
+        checkpoints.write_best(run.folder / "best.pt", run.net, progress.best_epoch)
 
 
 def _stops(run: Run, progress: Progress) -> bool:
@@ -359,19 +356,32 @@ def _end(run: Run, optimiser: torch.optim.Optimizer, progress: Progress) -> None
     """Restore the best weights if requested, and mark the run as finished."""
     run.mean.apply()
     stopped_early = len(progress.rows) < run.options.n_epochs
-    best = run.folder / "best.pt" if run.options.keep_best and run.folder is not None else None
-    if best is not None and best.is_file() and progress.best_epoch != len(progress.rows) - 1:
-        run.net.load_state_dict(nets.read_state_dict(best))
+    best = _best_weights(run, progress)
+    if best is not None:
+        run.net.load_state_dict(best)
         logger.info(f"the weights of epoch {progress.best_epoch}, the best ones, are kept")
         save_network(run.net, run.path, {**run.card, "best_epoch": progress.best_epoch})
     elif stopped_early:
         save_network(run.net, run.path, run.card)
     progress.finished = True
     if run.folder is not None:
-        if best is not None:
-            best.unlink(missing_ok=True)
+        (run.folder / "best.pt").unlink(missing_ok=True)
         checkpoints.write_checkpoint(run.folder / "checkpoint.pt", run.run_id, run.net, optimiser, progress, run.mean)
         records.write_plot(run.folder, progress.rows)
+
+
+def _best_weights(run: Run, progress: Progress) -> dict[str, Any] | None:
+    """The weights to keep instead of the last ones; None: keep these."""
+    measured, last = progress.best_epoch >= 0, progress.best_epoch == len(progress.rows) - 1
+    if not run.options.keep_best or run.folder is None or not measured or last:
+        return None
+    best = checkpoints.read_best(run.folder / "best.pt", progress.best_epoch)
+    if best is None:
+        logger.warning(
+            f"the weights of epoch {progress.best_epoch}, the best ones, are not in {run.folder / 'best.pt'} any more: "
+            "the last ones are kept"
+        )
+    return best
 
 
 def losses_of(progress: Progress, n_epochs: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -16,17 +16,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cellpose import weights
+from cellpose import nets, weights
 from cellpose._machine.writing import make_folder
 from cellpose._progress.display import shown, waiting
-from cellpose.errors import OptionError
+from cellpose.errors import FileMissingError, OptionError
 from cellpose.options import Training
 from cellpose.train import _records
 from cellpose.train._adapters import trained_part
 from cellpose.train._average import WeightMean
-from cellpose.train._card import base_facts, family_name, save_network, software
+from cellpose.train._card import base_facts, base_of, family_name, save_network, software
 from cellpose.train._channels import SetPreparation
-from cellpose.train._checkpoint import Progress, check_options, fingerprint
+from cellpose.train._checkpoint import Progress, check_options, fingerprint, finished_run
 from cellpose.train._classes import with_classes
 from cellpose.train._data import Reading, Sources, build_set, build_sets
 from cellpose.train._events import Events
@@ -165,8 +165,8 @@ def train_seg(
     class_weights
         Weights of the classes, for networks with a class head.
     resume
-        Continue from the checkpoint of a run with this ``model_name``, the same data and the same options (without a
-        name: the newest unfinished run). Results equal those of an uninterrupted run.
+        Continue from the checkpoint of a run with this ``model_name``, base model, data and options (without a
+        name: the newest run). Results equal those of an uninterrupted run; of a finished one the model is loaded.
     seed, deterministic
         Seed of all random numbers, torch's included; operations that give the same result in every run.
     accumulate, mixed_precision
@@ -212,7 +212,7 @@ def train_seg(
     OptionError
         If an option is outside its range, or ``model_name`` is no name of a file.
     FileReadError
-        If a file is missing or cannot be read.
+        If a file is missing or cannot be read; also the model of a finished run that is resumed.
     MissingExtraError
         If ``tensorboard`` is True, but TensorBoard is not installed.
     KeyboardInterrupt
@@ -240,15 +240,18 @@ def train_seg(
         if not test:
             _warn_of_no_tests(options)
         path = _model_path(save_path, model_name, resume=resume)
-        if resume:
-            check_options(_records.run_folder(path) / "checkpoint.pt", _facts(net, options))
         preparation = SetPreparation.of(
             family_of(net).channel_pair, normalize, channels=channels, channel_axis=channel_axis, rgb=rgb,
             nchan=input_channels(net),
         )  # fmt: skip
+        facts = _facts(net, options, preparation, class_weights, path)
+        if resume:
+            check_options(_records.run_folder(path) / "checkpoint.pt", facts)
         reading = Reading(device_of(net), load_files, compute_flows, options.cache_gb, options.workers)
         sets = _image_sets(net, (training, test, replay), preparation, reading, options.min_train_masks)
-        run = _run_of(net, options, sets, preparation, path)
+        run = _run_of(
+            net, options, sets, path, run_id=_run_id(facts, sets), card=_card(net, options, preparation, sets.train)
+        )
     net.diam_labels.data = torch.tensor([sets.train.diameters.mean()], dtype=torch.float32, device=run.device)
     with shown(progress, "epochs", options.n_epochs) as display:
         run = dataclasses.replace(
@@ -318,7 +321,7 @@ def _image_sets(
     return _ImageSets(with_classes(train_set, n_classes), test_set, replay_set)
 
 
-def _run_of(net: Any, options: Training, sets: _ImageSets, preparation: SetPreparation, path: Path) -> Run:
+def _run_of(net: Any, options: Training, sets: _ImageSets, path: Path, *, run_id: str, card: dict[str, Any]) -> Run:
     """The run, without the caller's callbacks and class weights."""
     device = device_of(net)
     n_test = 0 if sets.test is None else len(sets.test)
@@ -329,7 +332,7 @@ def _run_of(net: Any, options: Training, sets: _ImageSets, preparation: SetPrepa
         net, options, family_of(net), device, sets.train, sets.test, path, replay_set=sets.replay,
         folder=_folder(path) if options.records else None,
         mean=WeightMean(options.average_weights), events=Events(_folder(path) if options.tensorboard else None),
-        run_id=_run_id(net, options, sets), card=_card(net, options, preparation, sets.train),
+        run_id=run_id, card=card,
     )  # fmt: skip
 
 
@@ -351,16 +354,31 @@ def _folder(path: Path) -> Path:
     return make_folder(_records.run_folder(path))
 
 
-def _facts(net: Any, options: Training) -> dict[str, Any]:
+def _facts(net: Any, options: Training, preparation: SetPreparation, class_weights: Any, path: Path) -> dict[str, Any]:
     """What is equal in a run and its continuation, beside the data."""
-    facts = {name: value for name, value in vars(options).items() if name not in _NEUTRAL}
-    return {**facts, "family": family_name(net)}
+    return {
+        **{name: value for name, value in vars(options).items() if name not in _NEUTRAL},
+        "family": family_name(net),
+        "base_model": base_of(net, path),
+        **_preparation_facts(preparation),
+        "class_weights": None if class_weights is None else torch.as_tensor(class_weights).tolist(),
+    }
 
 
-def _run_id(net: Any, options: Training, image_sets: _ImageSets) -> str:
+def _run_id(facts: dict[str, Any], image_sets: _ImageSets) -> str:
     sets = image_sets.present()
-    facts = {**_facts(net, options), "images": [len(images) for images in sets]}
-    return fingerprint(facts, [array for s in sets for array in (s.diameters, s.n_masks, s.probs)])
+    numbers = [array for s in sets for array in (s.diameters, s.n_masks, s.probs)]
+    images = {"images": [len(images) for images in sets]}
+    return fingerprint({**facts, **images}, [*numbers, *(key for s in sets for key in s.keys)])
+
+
+def _preparation_facts(preparation: SetPreparation) -> dict[str, Any]:
+    return {
+        "channels": json.dumps(preparation.each.channels, default=str),
+        "channel_axis": json.dumps(preparation.channel_axis),
+        "rgb": preparation.rgb,
+        "normalization": json.dumps(vars(preparation.each.normalization), default=str),
+    }
 
 
 def _card(net: Any, options: Training, preparation: SetPreparation, train_set: ImageSet) -> dict[str, Any]:
@@ -376,10 +394,7 @@ def _card(net: Any, options: Training, preparation: SetPreparation, train_set: I
         "diameters": f"{diameters.min():.1f} to {diameters.max():.1f} px",
         "images": len(train_set),
         "masks": int(train_set.n_masks.sum()),
-        "channels": json.dumps(preparation.each.channels, default=str),
-        "channel_axis": json.dumps(preparation.channel_axis),
-        "rgb": preparation.rgb,
-        "normalization": json.dumps(vars(preparation.each.normalization), default=str),
+        **_preparation_facts(preparation),
         "epochs": options.n_epochs,
         "training": {name: value for name, value in vars(options).items() if value is not None},
     }
@@ -387,6 +402,9 @@ def _card(net: Any, options: Training, preparation: SetPreparation, train_set: I
 
 def _carried_out(run: Run, *, resume: bool, report: bool) -> Progress:
     """Train between two validations on the test images, in float32, with the chosen random numbers."""
+    finished = _finished(run) if resume else None
+    if finished is not None:
+        return finished
     options = run.options
     compares = run.test_set is not None and (report or options.validate_every is not None)
     on_processor = run.device.type == "cpu"
@@ -403,6 +421,20 @@ def _carried_out(run: Run, *, resume: bool, report: bool) -> Progress:
         if base is not None:
             with run.display.job("after training"):
                 _report(run, base, validate(run))
+    return progress
+
+
+def _finished(run: Run) -> Progress | None:
+    """The losses of a run that has ended before, with its model in the network; None: there is more to do."""
+    progress = finished_run(_records.run_folder(run.path) / "checkpoint.pt", run.run_id)
+    if progress is None:
+        return None
+    if not run.path.is_file():
+        message = f"the run of {run.path.name} is finished, but its model {run.path} is missing; train without resume"
+        raise FileMissingError(message)
+    run.net.load_state_dict(nets.read_state_dict(run.path))
+    run.net.eval()
+    logger.info(f">>> the run of {run.path.name} is finished: its model {run.path} stays as it is")
     return progress
 
 

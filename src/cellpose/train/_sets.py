@@ -64,8 +64,8 @@ class ImageSet:
     """Images and their targets, all prepared, or the files from which each batch is read.
 
     ``labels`` are float32 ``(4 or more, Ly, Lx)``: label numbers, [classes,] cell mask, dY, dX. ``diameters`` are in
-    pixels, ``probs`` sum to 1, ``names`` are files or numbers. Images read from files stay in ``cache``; ``workers``
-    threads read them.
+    pixels, ``probs`` sum to 1, ``names`` are files or numbers; ``keys`` tell images with their labels apart. Images
+    read from files stay in ``cache``; ``workers`` threads read them.
     """
 
     preparation: SetPreparation
@@ -77,6 +77,7 @@ class ImageSet:
     files: list[Any] | None = None
     labels_files: list[Any] | None = None
     names: list[str] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
     cache: ItemCache | None = None
     workers: int = 0
 
@@ -100,6 +101,7 @@ class ImageSet:
         return ImageSet(
             self.preparation, self.diameters[chosen], self.n_masks[chosen], probs / max(probs.sum(), 1e-300), **lists,
             names=[self.names[i] for i in chosen] if self.names else [], workers=self.workers,
+            keys=[self.keys[i] for i in chosen] if self.keys else [],
             cache=None if self.cache is None else ItemCache(self.cache.max_bytes),
         )  # fmt: skip
 
