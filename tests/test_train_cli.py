@@ -134,6 +134,23 @@ def test_a_model_of_a_known_name_is_used_by_its_path(folders: Bench, name: str, 
     assert sum(line.split()[:1] == [name] for line in capsys.readouterr().out.splitlines()) == 1
 
 
+def test_a_name_that_means_a_copy_in_the_models_folder(folders: Bench, capsys):
+    path = folders.root / "train" / "models" / "mine"
+    assert train(folders, "--no_records", "--no_report") == 0
+    assert main(["models", "add", str(path)]) == 0
+    assert "is replaced" not in capsys.readouterr().err
+    assert train(folders, "--no_records", "--no_report", "--seed", "1") == 0
+    told = capsys.readouterr().err
+    assert f"WARNING: the name mine still means {folders.models / 'mine'}: use the new model by its path" in told
+    assert f"`cellpose models add {path}`" in told
+    assert "until now" not in told
+    for words in (["models", "add"], ["--add_model"]):
+        assert main([*words, str(path)]) == 0
+        assert f"WARNING: the model mine in {folders.models} is replaced" in capsys.readouterr().err
+    assert main(["models", "path", "mine"]) == 0
+    assert capsys.readouterr().out.strip() == str(folders.models / "mine")
+
+
 @pytest.mark.parametrize("name", ["a/b", "..", "a/"])
 def test_names_that_no_model_can_have(folders: Bench, name: str, monkeypatch, capsys):
     monkeypatch.setattr(_train, "_load_data", lambda _: pytest.fail("data were read"))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cellpose import train
+from cellpose import nets, train
 from cellpose.train._size import _regress
 
 
@@ -59,3 +59,17 @@ def test_finds_sizes(tmp_path, caplog):
     saved = np.load(f"{path}_size.npy", allow_pickle=True).item()
     assert sorted(saved) == ["A", "diam_mean", "smean", "ymean"]
     np.testing.assert_array_equal(saved["A"], params["A"])
+
+
+def test_a_size_model_does_not_outlive_its_weights(tmp_path, caplog):
+    images, labels = squares(12)
+    (tmp_path / "models").mkdir()
+    for name in ("mine", "mine.safetensors", "other"):
+        (tmp_path / "models" / f"{name}_size.npy").touch()
+    for name in ("mine", "mine.safetensors"):
+        path, *_ = train.train_seg(
+            nets.CPnet([2, 4]), [images], [labels], channels=[0, 0], n_epochs=1, bsize=32, min_train_masks=1,
+            save_path=tmp_path, model_name=name,
+        )  # fmt: skip
+        assert f"{path}_size.npy is removed: it belongs to earlier weights" in caplog.text
+    assert [p.name for p in (tmp_path / "models").glob("*_size.npy")] == ["other_size.npy"]

@@ -321,6 +321,36 @@ def test_names_listed_earlier_show_no_model_twice(folder: Path, small: Path) -> 
     assert len(names) == len(set(names))
 
 
+def test_nothing_of_a_replaced_model_stays(folder: Path, small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    beside = [small.with_name(small.name + ending) for ending in ("_size.npy", ".json")]
+    for path in beside:
+        path.write_text("{}")
+    weights.add_model(small)
+    copies = [folder / path.name for path in beside]
+    assert all(path.is_file() for path in copies)
+    weights.add_model(folder / small.name)
+    assert all(path.is_file() for path in copies)
+    assert not caplog.records
+    beside[0].unlink()
+    weights.add_model(small)
+    assert [path.is_file() for path in copies] == [False, True]
+    removed = f"{copies[0]} is removed: it belongs to earlier weights; --train_size trains a new one"
+    assert caplog.messages == [f"the model {small.name} in {folder} is replaced", removed]
+    weights.remove_model(small.name, delete=True)
+    assert not copies[1].exists()
+    assert caplog.messages[2:] == [f"{copies[1]} is removed: it belongs to earlier weights"]
+    assert all(path.is_file() for path in (small, beside[1]))
+
+
+def test_a_name_is_given_only_where_it_means_the_file(folder: Path, small: Path, tmp_path: Path) -> None:
+    assert weights.name_to_give(small) == str(small)
+    weights.remember_trained(small)
+    assert weights.name_to_give(small) == small.name
+    weights.add_model(small)
+    assert weights.name_to_give(small) == str(small)
+    assert weights.name_to_give(folder / small.name) == small.name
+
+
 def test_files_of_models_to_train(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert weights.new_model(tmp_path / "a" / "models", "mine") == tmp_path / "a" / "models" / "mine"
     assert (tmp_path / "a" / "models").is_dir()

@@ -187,6 +187,14 @@ def test_training_learns_from_labels(viewer: Any, tmp_path: Path, monkeypatch: p
     widget.row.button.click()
     wait(widget.row)
     assert (tmp_path / "models" / "learnt").is_file(), widget.row.words.text()
+    assert "The model is in the list" in widget.row.words.text()
+    # in the folder of another project, while the models folder has a model of this name
+    (tmp_path / "second").mkdir()
+    widget.folder.setText(str(tmp_path / "second"))
+    widget.name.setText("learnt")
+    widget.row.button.click()
+    wait(widget.row)
+    assert "The name learnt means another model: add this file" in widget.row.words.text()
 
 
 def test_restoring_makes_a_layer_at_the_same_place(viewer: Any, tmp_path: Path) -> None:

@@ -143,9 +143,11 @@ def _flat(words: list[str], window: Callable[[bool], None] | None) -> int:
 
 def _without_images(args: Namespace, window: Callable[[bool], None] | None) -> int:
     if args.add_model:
+        from cellpose.cli._logging import logging_to_user
         from cellpose.cli._models import add
 
-        return add(args.add_model)
+        with logging_to_user(verbose=args.verbose):
+            return add(args.add_model)
     if args.contributions:
         message = "--contributions is for training: cellpose train --contributions FOLDER"
         raise OptionError(message)

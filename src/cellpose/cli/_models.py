@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from cellpose.cli._logging import logging_to_user
 from cellpose.errors import OptionError
 
 __all__ = ["add", "models_command"]
@@ -18,7 +19,8 @@ _RECOMMENDED = ("cpsam", "cpsam_v2", "cyto3", "nuclei", "denoise_cyto3")
 def models_command(argv: Sequence[str]) -> int:
     """Run one of the sub-commands list, pull, add, remove, info, path."""
     args = _parser().parse_args(list(argv))
-    return int(args.run(args))
+    with logging_to_user(verbose=False):
+        return int(args.run(args))
 
 
 def add(file: str) -> int:

@@ -59,15 +59,21 @@ def _remember(path: Path) -> None:
     """Register the model, so that its name can be used in every folder; say how it is used."""
     from cellpose import weights
 
-    if weights.owner(path.name):
-        logger.info(f">>>> use it with --pretrained_model {path}", extra=TOLD)
-        return
-    try:
-        weights.remember_trained(path)
-    except FileWriteError as error:
-        logger.warning(f"use the model by its path, not by its name {path.name}: {error}")
-        return
-    logger.info(f">>>> use it with --pretrained_model {path.name}", extra=TOLD)
+    if weights.owner(path.name) is None:
+        try:
+            weights.remember_trained(path)
+        except FileWriteError as error:
+            logger.warning(f"use the model by its path, not by its name {path.name}: {error}")
+            return
+    given = weights.name_to_give(path)
+    meant = weights.find(path.name)
+    # of bundled and published models the log spoke before the training
+    if given != path.name and meant is not None and weights.owner(path.name) is None:
+        logger.warning(
+            f"the name {path.name} still means {meant.path}: use the new model by its path, or put it into the models "
+            f"folder with `cellpose models add {path}`"
+        )
+    logger.info(f">>>> use it with --pretrained_model {given}", extra=TOLD)
 
 
 def _check(args: Namespace) -> None:

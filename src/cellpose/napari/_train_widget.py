@@ -149,4 +149,7 @@ class TrainWidget(Page):
 
     def _done(self, result: tuple[Path, float]) -> None:
         path, loss = result
-        self.row.tell(f"saved {path}, loss {loss:.4f}. The model is in the list of the Segment widget")
+        where = "The model is in the list of the Segment widget"
+        if weights.name_to_give(path) != path.name:
+            where = f"The name {path.name} means another model: add this file in the Segment widget"
+        self.row.tell(f"saved {path}, loss {loss:.4f}. {where}")

@@ -25,18 +25,26 @@ _DIGITS = 12  # of a hash, enough to tell files apart
 
 
 def save_network(net: Any, path: Path, card: dict[str, Any] | None = None) -> None:
-    """Write the weights in the published format, atomically, with the card inside."""
+    """Write the weights in the published format, atomically, with the card inside.
+
+    A size model beside them is removed: it was trained on the styles of other weights.
+    """
     logger.info(f"saving network parameters to {path}")
     state = merged_state(net)
     text = {} if card is None else {**card, "name": path.name, "created": datetime.now(timezone.utc).isoformat()}
     if path.suffix.lower() == ".safetensors":
         nets.write_state_dict(state, path, {"cellpose": json.dumps(text)})
-        return
+    else:
+        _write_archive(state, path, text)
+    weights.drop_beside(path, weights.SIZE_MODEL)
+
+
+def _write_archive(state: dict[str, Any], path: Path, card: dict[str, Any]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.saving")
     try:
         nets.write_state_dict(state, partial)
-        if text:
-            embed_card(partial, text)
+        if card:
+            embed_card(partial, card)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

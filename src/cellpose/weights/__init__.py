@@ -9,6 +9,8 @@ Examples
 
 from cellpose.weights._cache import (
     MODEL_DIR_ENV,
+    SIZE_MODEL,
+    drop_beside,
     hash,
     model_dir,
     remember_trained,
@@ -28,6 +30,7 @@ from cellpose.weights._installed import (
     check_new_name,
     default_model,
     find,
+    name_to_give,
     new_model,
     owner,
 )
@@ -44,6 +47,7 @@ __all__ = [
     "MODEL_DIR_ENV",
     "PUBLISHED",
     "RESTORATION_TASKS",
+    "SIZE_MODEL",
     "ModelFile",
     "ModelInfo",
     "ModelStatus",
@@ -56,6 +60,7 @@ __all__ = [
     "bundled_restorer",
     "check_new_name",
     "default_model",
+    "drop_beside",
     "embed_card",
     "find",
     "has_size_model",
@@ -67,6 +72,7 @@ __all__ = [
     "lookup",
     "model_dir",
     "model_path",
+    "name_to_give",
     "new_model",
     "owner",
     "pull",

@@ -20,6 +20,7 @@ from cellpose.errors import FileMissingError, FileReadError, FileWriteError, Wei
 
 __all__ = [
     "MODEL_DIR_ENV",
+    "drop_beside",
     "find_file",
     "hash",
     "model_dir",
@@ -35,6 +36,8 @@ MODEL_DIR_ENV = "CELLPOSE_LOCAL_MODELS_PATH"
 USER_LIST = "gui_models.txt"
 RECORDS = "downloads.json"
 TRAINED = "trained_models.json"
+#: What follows the name of a model in that of its size model.
+SIZE_MODEL = "_size.npy"
 
 _CHUNK = 1 << 20
 
@@ -139,7 +142,8 @@ def remember_trained(path: Path) -> None:
     folder = writable_dir()
     known = {name: str(file) for name, file in trained_models().items()}
     before = Path(known.get(path.name, path))
-    if before.exists() and before.resolve() != path.resolve():
+    # a model in the models folder comes first, so that its name never meant the other one
+    if find_file(path.name) is None and before.exists() and before.resolve() != path.resolve():
         logger.warning(f"the name {path.name} meant {before} until now; use that model by its path")
     with replaced(folder / TRAINED) as temporary:
         temporary.write_text(json.dumps({**known, path.name: str(path.resolve())}, indent=1), encoding="utf-8")
@@ -184,6 +188,20 @@ def copy_into(source: Path, target: Path) -> None:
     """Copy a file atomically."""
     with replaced(target) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def drop_beside(model: Path, *endings: str) -> None:
+    """Delete files that belong to weights that are no more (``<model><ending>``), and say so."""
+    for path in (model.with_name(model.name + ending) for ending in endings):
+        if not path.is_file():
+            continue
+        try:
+            path.unlink()
+        except OSError as error:
+            logger.warning(f"{path} belongs to earlier weights, but cannot be removed: {error.strerror or error}")
+        else:
+            advice = "; --train_size trains a new one" if path.name.endswith(SIZE_MODEL) else ""
+            logger.warning(f"{path} is removed: it belongs to earlier weights{advice}")
 
 
 def record(path: Path, sha256: str, url: str) -> None:

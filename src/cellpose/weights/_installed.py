@@ -30,6 +30,7 @@ __all__ = [
     "default_model",
     "find",
     "locate",
+    "name_to_give",
     "new_model",
     "owner",
 ]
@@ -137,6 +138,12 @@ def locate(name: str) -> ModelFile | None:
         return ModelFile(name, here)
     info = published[0]
     return ModelFile(info.name if file == info.file else file, here, info)
+
+
+def name_to_give(path: Path) -> str:
+    """What a person gives in order to use this model: its name if that means this very file, else its path."""
+    meant = find(path.name)
+    return path.name if meant is not None and meant.path.resolve() == path.resolve() else str(path)
 
 
 def owner(name: str) -> str | None:

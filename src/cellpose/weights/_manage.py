@@ -28,6 +28,9 @@ __all__ = ["ModelStatus", "add_model", "list_models", "pull", "remove_model"]
 
 logger = logging.getLogger("cellpose.weights")
 
+# Size model and card: they belong to the weights beside which they lie.
+_BESIDE = (_cache.SIZE_MODEL, ".json")
+
 
 @dataclass(frozen=True)
 class ModelStatus:
@@ -121,7 +124,8 @@ def _is_intact(path: Path) -> bool:
 def add_model(path: str | os.PathLike[str]) -> ModelFile:
     """Copy a model into the models folder, with its size model and card, and list it under its file name.
 
-    A file that lies there already is only listed. The file of a published model becomes that model.
+    A file that lies there already is only listed. The file of a published model becomes that model. Another model of
+    this name is replaced, with all that belongs to it; the log says so.
 
     Raises
     ------
@@ -155,9 +159,12 @@ def add_model(path: str | os.PathLike[str]) -> ModelFile:
         if target.exists():
             logger.warning("the model %s in %s is replaced", target.name, folder)
         _cache.copy_into(source, target)
-        for beside in (f"{source.name}_size.npy", f"{source.name}.json"):
-            if source.with_name(beside).is_file():
-                _cache.copy_into(source.with_name(beside), folder / beside)
+        for ending in _BESIDE:
+            beside = source.with_name(source.name + ending)
+            if beside.is_file():
+                _cache.copy_into(beside, folder / beside.name)
+            else:
+                _cache.drop_beside(target, ending)
     # The note on the file downloaded under this name no longer applies.
     _cache.forget(target)
     names = _cache.user_models()
@@ -167,7 +174,7 @@ def add_model(path: str | os.PathLike[str]) -> ModelFile:
 
 
 def remove_model(name: str | os.PathLike[str], delete: bool = False) -> None:
-    """Take a user model off the list; with ``delete``, delete its file, or that of a downloaded model.
+    """Take a user model off the list; with ``delete``, delete its files, or that of a downloaded model.
 
     Raises
     ------
@@ -190,6 +197,7 @@ def remove_model(name: str | os.PathLike[str], delete: bool = False) -> None:
         _cache.write_user_models(_cache.writable_dir(), [each for each in listed if each != name])
     if delete and path:
         _delete(path)
+        _cache.drop_beside(path, *_BESIDE)
 
 
 def _delete(path: Path) -> None:
