@@ -265,6 +265,21 @@ def test_flows_without_labels(tmp_path):
         io.load_images_labels(folder_with(tmp_path / "three", 3, labels=False))
 
 
+def test_flows_do_not_replace_labels_that_are_missing(tmp_path):
+    folder = folder_with(tmp_path / "t", 4)
+    (folder / "b_masks.png").unlink()
+    with pytest.raises(InputError, match=r"1 of 2 are missing, the first is .*b_masks\.png"):
+        io.load_images_labels(folder)
+    for files in ("a_masks.png", "a_seg.npy", "b_cp_masks.tif"):
+        for path in folder.glob("*_masks.*"):
+            path.unlink()
+        touch(folder, files)
+        with pytest.raises(InputError, match=r"no .*a_msk with any .* computed from labels, and is not trained on"):
+            io.load_images_labels(folder, "_msk")
+        (folder / files).unlink()
+    assert len(io.load_images_labels(folder, "_msk")[1]) == 2
+
+
 def test_flows_of_another_size_are_told(tmp_path, caplog):
     folder = folder_with(tmp_path / "t", 3)
     io.imsave(folder / "b_masks.png", LABELS[:5])

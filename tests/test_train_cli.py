@@ -171,6 +171,20 @@ def test_an_empty_folder_is_named_with_its_option(folders: Bench, option: str, h
     assert f"no files in --{option} folder {folders.root / 'empty'}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("how", [(), ("--stream",)])
+def test_flows_of_an_earlier_training_are_no_labels(folders: Bench, how: tuple[str, ...], capsys):
+    assert train(folders, "--no_records", "--no_report", *how) == 0
+    capsys.readouterr()
+    for with_masks in (True, False):
+        assert train(folders, "--no_records", "--no_report", "--mask_filter", "_msk", *how) == 2
+        told = capsys.readouterr().err
+        assert f"there is no {folders.root / 'train' / 'im0'}_msk with any of" in told
+        assert ("..._masks.tif" in told) == with_masks
+        assert "im0_flows.tif seems to be computed from labels" in told
+        for path in folders.root.glob("*/*_masks.tif"):
+            path.unlink()
+
+
 def test_other_options_are_refused_before_flows_are_computed(folders: Bench, monkeypatch, capsys):
     assert train(folders) == 0
     monkeypatch.setattr("cellpose.train._seg._image_sets", lambda *_: pytest.fail("images were prepared"))

@@ -191,7 +191,7 @@ def _streamed(args: Namespace) -> dict[str, Any]:
             files = io.get_image_files(
                 folder, args.mask_filter, imf=args.img_filter, look_one_level_down=args.look_one_level_down
             )
-            masks, flows = io.get_label_files(files, args.mask_filter, imf=args.img_filter)
+            masks, flows = io.labels_to_train_on(files, args.mask_filter, imf=args.img_filter)
         data |= {f"{what}_files": files, f"{what}_labels_files": masks or flows}
         data["compute_flows"] = data.get("compute_flows", False) or masks is not None
     return data

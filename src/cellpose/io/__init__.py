@@ -22,6 +22,7 @@ from cellpose.io._cells._coco import images_in as images_in_coco
 from cellpose.io._convert import array_identity, tiff_to_zarr
 from cellpose.io._find import (
     FLOWS,
+    LABELS_HASH,
     MASK_ENDINGS,
     SEG,
     TRACKED,
@@ -29,6 +30,7 @@ from cellpose.io._find import (
     get_image_files,
     get_label_files,
     is_result,
+    labels_to_train_on,
     one_per_image,
 )
 from cellpose.io._ignored import IGNORED_KEY, regions_of, with_ignored
@@ -75,6 +77,7 @@ __all__ = [
     "FLOWS",
     "GUI",
     "IGNORED_KEY",
+    "LABELS_HASH",
     "MANIFEST_NAME",
     "MASK_ENDINGS",
     "MATPLOTLIB",
@@ -115,6 +118,7 @@ __all__ = [
     "is_zarr",
     "keep_work",
     "labels_group",
+    "labels_to_train_on",
     "load_dax",
     "load_file_list",
     "load_images_labels",

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from cellpose._machine.reading import reading
 from cellpose.errors import FileReadError, InputError
 from cellpose.io._manifest import MANIFEST_NAME, results_of_runs
 from cellpose.io._output import DEFAULT_SUFFIX, PICTURES
@@ -17,6 +19,7 @@ from cellpose.io._zarr import is_zarr
 
 __all__ = [
     "FLOWS",
+    "LABELS_HASH",
     "MASK_ENDINGS",
     "SEG",
     "TRACKED",
@@ -24,6 +27,7 @@ __all__ = [
     "get_image_files",
     "get_label_files",
     "is_result",
+    "labels_to_train_on",
     "one_per_image",
 ]
 
@@ -45,6 +49,7 @@ MASK_ENDINGS = (
     "_masks.ome.zarr",
 )
 FLOWS = "_flows.tif"
+LABELS_HASH = "labels_sha256"  # what files of flows that a training left say of the labels they were computed from
 RESTORED = "_dn"  # at the end of names of restored images
 TRACKED = "_tracked"  # and of masks numbered by tracks
 _OME = ".ome"
@@ -281,29 +286,79 @@ def get_label_files(
     InputError
         If labels are missing.
     """
+    full, cut = _stems(image_names, imf)
+    beside = SiblingFiles()
+    if mask_filter.lower() == SEG:
+        labels = [beside.one_of(stem, (SEG,)) for stem in cut]
+        return _complete(labels, cut, mask_filter), None
+    flows = _flow_files(full, cut, beside)
+    labels = _label_images(cut, mask_filter, beside)
+    if flows is not None and None in labels:
+        return None, flows
+    if not any(labels):
+        raise InputError(_no_labels(cut[0], mask_filter, beside))
+    return _complete(labels, cut, mask_filter), flows
+
+
+def labels_to_train_on(
+    image_names: Sequence[PathLike], mask_filter: str = "_masks", imf: str | None = None
+) -> tuple[list[str] | None, list[str] | None]:
+    """As `get_label_files`, but flows alone count only if nothing shows that they were computed from labels.
+
+    Otherwise they may be left by an earlier training, while the labels were corrected, or have another ending.
+
+    Raises
+    ------
+    InputError
+        If labels are missing.
+    """
+    labels, flows = get_label_files(image_names, mask_filter, imf)
+    if labels is not None or flows is None:
+        return labels, flows
+    _, cut = _stems(image_names, imf)
+    beside = SiblingFiles()
+    found = _label_images(cut, mask_filter, beside)
+    if any(found):
+        _complete(found, cut, mask_filter)  # raises: some are missing
+    of_others = any(beside.all_of(stem, ending) for stem in cut for ending in MASK_ENDINGS)
+    if of_others or _computed_from_labels(flows[0]):
+        message = (
+            f"{_no_labels(cut[0], mask_filter, beside)}. {flows[0]} seems to be computed from labels, and is not "
+            "trained on without them; to train on flows alone, name them in --file_list"
+        )
+        raise InputError(message)
+    return None, flows
+
+
+def _stems(image_names: Sequence[PathLike], imf: str | None) -> tuple[list[str], list[str]]:
+    """The paths of images without their extensions, and also without the ending of the names of images."""
     full = [os.path.splitext(os.fspath(name))[0] for name in image_names]
     if not full:
         message = "no images were given to find labels for; give at least one"
         raise InputError(message)
-    beside = SiblingFiles()
-    cut = [stem[: -len(imf)] if imf and _ends_in(stem, imf) else stem for stem in full]
-    if mask_filter.lower() == SEG:
-        labels = [beside.one_of(stem, (SEG,)) for stem in cut]
-        return _complete(labels, [stem + SEG for stem in cut], mask_filter), None
-    flows = _flow_files(full, cut, beside)
+    return full, [stem[: -len(imf)] if imf and _ends_in(stem, imf) else stem for stem in full]
+
+
+def _label_images(stems: Sequence[str], mask_filter: str, beside: SiblingFiles) -> list[str | None]:
     endings = tuple(mask_filter + suffix for suffix in _LABEL_SUFFIXES)
-    labels = [beside.one_of(stem, endings) for stem in cut]
-    if flows is not None and None in labels:
-        return None, flows
-    if not any(labels):
-        message = (
-            f"labels not provided with correct --mask_filter: there is no {cut[0]}{mask_filter} with any of "
-            f"{', '.join(_LABEL_SUFFIXES)}{_perhaps(cut[0], beside)}; put label images beside the images, or choose "
-            "another --mask_filter"
-        )
-        raise InputError(message)
-    suffix = next(label for label in labels if label).rpartition(".")[2]
-    return _complete(labels, [f"{stem}{mask_filter}.{suffix}" for stem in cut], mask_filter), flows
+    return [beside.one_of(stem, endings) for stem in stems]
+
+
+def _no_labels(stem: str, mask_filter: str, beside: SiblingFiles) -> str:
+    return (
+        f"labels not provided with correct --mask_filter: there is no {stem}{mask_filter} with any of "
+        f"{', '.join(_LABEL_SUFFIXES)}{_perhaps(stem, beside)}; put label images beside the images, or choose another "
+        "--mask_filter"
+    )
+
+
+def _computed_from_labels(flow_name: str) -> bool:
+    """Whether a training left this file of flows."""
+    import tifffile
+
+    with suppress(FileReadError, InputError), reading(flow_name), tifffile.TiffFile(flow_name) as file:
+        return LABELS_HASH in str(file.pages[0].tags["ImageDescription"].value)
+    return False
 
 
 class SiblingFiles:
@@ -354,12 +409,14 @@ def _flow_files(full: list[str], cut: list[str], beside: SiblingFiles) -> list[s
     return None
 
 
-def _complete(labels: Sequence[str | None], wanted: Sequence[str], mask_filter: str) -> list[str]:
-    missing = [name for label, name in zip(labels, wanted, strict=True) if label is None]
+def _complete(labels: Sequence[str | None], stems: Sequence[str], mask_filter: str) -> list[str]:
+    missing = [stem for label, stem in zip(labels, stems, strict=True) if label is None]
     if missing:
+        of_window = mask_filter.lower() == SEG
+        ending = SEG if of_window else mask_filter + os.path.splitext(next(label for label in labels if label))[1]
         message = (
             f"labels not provided for all images in train and/or test set: {len(missing)} of {len(labels)} are "
-            f"missing, the first is {missing[0]}. Add it, remove the image, "
+            f"missing, the first is {missing[0]}{ending}. Add it, remove the image, "
             f"or choose another --mask_filter than {mask_filter!r}"
         )
         raise InputError(message)

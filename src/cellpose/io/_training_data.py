@@ -13,7 +13,7 @@ import numpy as np
 from cellpose._labels.arrays import same_cells
 from cellpose._labels.kinds import label_plane
 from cellpose.errors import CellposeError, FileReadError, InputError
-from cellpose.io._find import get_image_files, get_label_files
+from cellpose.io._find import get_image_files, labels_to_train_on
 from cellpose.io._image import ImageArray
 from cellpose.io._label_image import read_labels
 from cellpose.io._npy import load_npy
@@ -60,7 +60,7 @@ def load_images_labels(
         If no image can be read with its labels.
     """
     names = get_image_files(tdir, mask_filter, imf=image_filter, look_one_level_down=look_one_level_down)
-    label_names, flow_names = get_label_files(names, mask_filter, imf=image_filter)
+    label_names, flow_names = labels_to_train_on(names, mask_filter, imf=image_filter)
     images: list[ImageArray] = []
     labels: list[ImageArray] = []
     used: list[str] = []
@@ -103,7 +103,7 @@ def _read_label(label_name: str | None, flow_name: str | None, image_name: str) 
     labels = None if label_name is None else _label_plane(label_name)
     flows = None if flow_name is None else _read_flows(flow_name, labels, image_name)
     if flows is None:
-        if labels is None:  # get_label_files leaves no image without both
+        if labels is None:  # labels_to_train_on leaves no image without both
             message = f"no labels of {image_name} were found"
             raise FileReadError(message)
         return labels

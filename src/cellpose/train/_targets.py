@@ -111,7 +111,7 @@ def _kept(path: Path, key: str) -> Floats | None:
     try:
         with reading(path), tifffile.TiffFile(path) as file:
             facts = json.loads(file.pages[0].tags["ImageDescription"].value)
-            known = facts.get("labels_sha256") == key and facts.get("flows_version") == _FLOWS_VERSION
+            known = facts.get(io.LABELS_HASH) == key and facts.get("flows_version") == _FLOWS_VERSION
         if known:
             return read_targets(path)
     except (FileReadError, InputError) as error:
@@ -123,7 +123,7 @@ def _keep(path: Path, targets: Floats, key: str) -> None:
     """Write targets atomically; if that fails, training goes on without the file."""
     import tifffile
 
-    facts = {"labels_sha256": key, "flows_version": _FLOWS_VERSION}
+    facts = {io.LABELS_HASH: key, "flows_version": _FLOWS_VERSION}
     try:
         with replacing(path) as file:
             tifffile.imwrite(file, targets, photometric="minisblack", metadata=facts)
