@@ -218,3 +218,36 @@ def test_size_model_after_training_from_files(folders: Bench, how, capsys):
     np.testing.assert_array_equal(found["A"], expected["A"])
     predicted = folders.root / "test" / "second_predicted_diams.npy"
     assert len(np.load(predicted, allow_pickle=True).item()["predicted_diams"]) == 1
+
+
+def spoil(bench: Bench) -> None:
+    """An image that does not fit its labels, and one that is no image, to train and to test on."""
+    for name in ("train", "test"):
+        image, labels = discs(9, seed=3)
+        tifffile.imwrite(bench.root / name / "half.tif", image)
+        tifffile.imwrite(bench.root / name / "half_masks.tif", labels[:20])
+        tifffile.imwrite(bench.root / name / "broken_masks.tif", labels)
+        (bench.root / name / "broken.tif").write_bytes(b"II*")
+
+
+@pytest.mark.parametrize("how", [(), ("--stream",)])
+def test_a_size_model_is_trained_without_the_files_that_are_left_out(folders: Bench, how: tuple[str, ...], capsys):
+    spoil(folders)
+    assert train(folders, "--train_size", "--no_records", "--no_report", *how) == 0
+    assert (folders.root / "train" / "models" / "mine_size.npy").is_file()
+    assert "half.tif: has " in capsys.readouterr().err
+    predicted = np.load(folders.root / "test" / "mine_predicted_diams.npy", allow_pickle=True).item()
+    assert len(predicted["predicted_diams"]) == 2  # nothing is wrong with the image whose labels do not fit
+
+
+def test_a_size_model_alone_is_trained_from_files(folders: Bench):
+    place, model = str(folders.root / "train"), folders.root / "mine"
+    nets.CPnet([2, 4, 8]).save_model(model)
+    words = ("--train_size", "--dir", place, "--pretrained_model", str(model))
+    assert folders.run(*words) == 0
+    expected = np.load(f"{model}_size.npy", allow_pickle=True).item()
+    for path in folders.root.glob("*/*_flows.tif"):
+        path.unlink()
+    assert folders.run(*words, "--stream") == 0
+    found = np.load(f"{model}_size.npy", allow_pickle=True).item()
+    np.testing.assert_array_equal(found["A"], expected["A"])

@@ -17,7 +17,7 @@ from cellpose._progress.stages import TOLD
 from cellpose.cli._model import NO_MODEL, device_of, family_of, resolve_model
 from cellpose.cli._table import LAYOUT, layout_given
 from cellpose.cli._unused import warn_of_unused
-from cellpose.errors import FileWriteError, InputError, OptionError
+from cellpose.errors import CellposeError, FileWriteError, InputError, OptionError
 from cellpose.nets import Family
 from cellpose.options import Normalization
 
@@ -332,10 +332,7 @@ def _train_size(network: Any, family: Family, path: Path | None, data: dict[str,
     if not family.has_style:
         logger.warning("--train_size has no effect: transformers need no size model")
         return
-    files = dict(data)
-    if files.pop("compute_flows", False):  # by now they are in files beside the images
-        files = {key: value for key, value in files.items() if not key.endswith("labels_files")}
-    train.train_size(network, path, **_common(args, family, files))
+    train.train_size(network, path, **_common(args, family, data))
     logger.info(f">>>> size model trained and saved to {path}_size.npy")
     if path is not None and (data.get("test_data") or data.get("test_files")):
         _write_predicted_diameters(path, data, args)
@@ -345,18 +342,22 @@ def _write_predicted_diameters(path: Path, data: dict[str, Any], args: Namespace
     """``<test_dir>/<model>_predicted_diams.npy``: diameters of the test images, in pixels, measured and from style."""
     import numpy as np
 
-    from cellpose import io, models, train, utils
+    from cellpose import models, train, utils
 
     model = models.CellposeModel(pretrained_model=str(path), device=device_of(args)[0])
     sizes = models.SizeModel(model, pretrained_size=f"{path}_size.npy")
-    # one by one: there may be more images than fit in memory
-    images = data.get("test_data") or map(io.imread, data["test_files"])
-    truth = data.get("test_labels") or map(io.imread, data.get("test_labels_files") or ())
-    channels = [args.chan, args.chan2]
-    found = [sizes.eval(image, channels=channels, normalize=not args.no_norm) for image in images]
-    # flows may follow masks; regions to ignore are below 0
-    masks = (np.maximum(each[0] if each.ndim > 2 else each, 0).astype(np.int32) for each in truth)
-    true = [float(utils.diameters(each)[0]) for each in masks]
+    found, true = [], []
+    for index, name in enumerate(data["test_files"]):
+        try:  # as in the training, files that cannot be used are left out
+            image, labels = _tested(data, index)
+            found.append(sizes.eval(image, channels=[args.chan, args.chan2], normalize=not args.no_norm))
+        except CellposeError as error:
+            logger.warning(f"the diameter of {name} is not predicted: {error}")
+            continue
+        if labels is not None:
+            # flows may follow masks; regions to ignore are below 0
+            masks = np.maximum(labels[0] if labels.ndim > 2 else labels, 0).astype(np.int32)
+            true.append(float(utils.diameters(masks)[0]))
     if len(true) == len(found):
         final, style = (train.correlation([float(pair[k]) for pair in found], true) for k in (0, 1))
         logger.info(f"style test correlation: {style:.4f}; final test correlation: {final:.4f}")
@@ -369,3 +370,14 @@ def _write_predicted_diameters(path: Path, data: dict[str, Any], args: Namespace
     with replacing(target) as file:
         np.save(file, np.array(content, dtype=object), allow_pickle=True)
     logger.info(f">>>> predicted diameters saved to {target}")
+
+
+def _tested(data: dict[str, Any], index: int) -> tuple[Any, Any]:
+    """A test image and its labels, or None; files are read now, for there may be more than fit in memory."""
+    from cellpose import io
+
+    if data.get("test_data"):
+        return data["test_data"][index], data["test_labels"][index]
+    files = data.get("test_labels_files")
+    read = io.read_labels if data.get("compute_flows") else io.imread
+    return io.imread(data["test_files"][index]), read(files[index]) if files else None

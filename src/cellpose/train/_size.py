@@ -108,6 +108,8 @@ def train_size(
     l2_regularization: float = 1.0,
     n_epochs: int = 10,
     progress: bool | None = None,
+    *,
+    compute_flows: bool = False,
 ) -> dict[str, Any]:
     """Train the size model of a U-Net: it estimates cell diameters from styles.
 
@@ -133,6 +135,8 @@ def train_size(
         Number of passes over the images, each with new crops.
     progress
         Whether to show a progress bar, as in :func:`train_seg`.
+    compute_flows
+        Label files hold masks, as for :func:`train_seg`.
 
     Returns
     -------
@@ -154,7 +158,7 @@ def train_size(
         Sources(train_data, train_labels, train_files, train_labels_files, train_probs),
         Sources(test_data, test_labels, test_files, test_labels_files, test_probs),
         preparation,
-        Reading(device, load_files),
+        Reading(device, load_files, compute_flows),
         min_train_masks,
     )
     if n_epochs < 1 or batch_size < 1:
