@@ -20,7 +20,7 @@ from cellpose.__main__ import main  # noqa: E402
 from cellpose.contrib import distributed_segmentation as ds  # noqa: E402
 from cellpose.contrib.distributed_segmentation import _process  # noqa: E402
 from cellpose.contrib.distributed_segmentation._distribute import plan  # noqa: E402
-from cellpose.errors import FileWriteError  # noqa: E402
+from cellpose.errors import FileWriteError, OptionError  # noqa: E402
 from cellpose.io._zarr import create_array  # noqa: E402
 from small_model import discs, toy_model  # noqa: E402
 
@@ -121,7 +121,8 @@ def test_what_will_be_done_is_printed(tmp_path, capsys):
     rng = np.random.default_rng(0)
     image = np.stack([rng.uniform(100, 200, (40, 300, 300)), rng.uniform(1000, 3000, (40, 300, 300))]).astype(np.uint16)
     io.write_ome_zarr(tmp_path / "a.zarr", image, "CZYX")
-    assert run(tmp_path / "a.zarr", tmp_path / "b.zarr", "--do_3D", "--diameter", 10, *MODEL, "--dry_run") == 0
+    words = ("--do_3D", "--diameter", 10, "--chan", 1, "--chan2", 2, *MODEL, "--dry_run")
+    assert run(tmp_path / "a.zarr", tmp_path / "b.zarr", *words) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if "blocks of" in line)
     assert line.startswith("40 x 300 x 300 pixels, axes ZYX: 4 blocks of 40 x 256 x 256; each sees 20 pixels around it")
     pairs = eval(line.partition("normalize=")[2], {"__builtins__": {}})["lowhigh"]  # noqa: S307  printed by ourselves
@@ -139,6 +140,72 @@ def test_the_scale_of_sparse_and_flat_channels(tmp_path):
     sparse, flat = planned.job.eval_kwargs["normalize"]["lowhigh"]
     np.testing.assert_allclose(sparse, (0, 1500), atol=20)
     assert flat == (7, 8)
+
+
+@pytest.mark.parametrize(
+    ("channels", "expected"),
+    [
+        (None, [(5, 6), (100, 300)]),
+        ([2, 0], [(100, 300), (0, 1)]),
+        ([3, 2], [(1000, 4000), (100, 300)]),
+        ([0, 0], [(368.3, 1435), (0, 1)]),
+    ],
+)
+def test_each_channel_has_its_own_scale(tmp_path, channels, expected):
+    """In the order in which the network sees the channels, which is not that of the file."""
+    image = np.full((4, 3, 64, 80), 5, np.uint16)
+    image[:, 1:, 32:] = np.array([100, 1000])[:, np.newaxis, np.newaxis]
+    image[:, 1:, :32] = np.array([300, 4000])[:, np.newaxis, np.newaxis]
+    tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, metadata={"axes": "ZCYX"})
+    planned = plan(tmp_path / "a.tif", tmp_path / "b.zarr", eval_kwargs={"channels": channels, "do_3D": True})
+    np.testing.assert_allclose(planned.job.eval_kwargs["normalize"]["lowhigh"], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("words", [(), ("--chan", 2), ("--chan", 3, "--chan2", 1), ("--all_channels",)])
+def test_channels_of_colors_are_those_of_an_image_on_one_machine(address, model, tmp_path, words):
+    image = np.stack((np.full((150, 170), 9, np.uint8), discs(150, 170), discs(150, 170)[::-1] // 3), axis=-1)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb")
+    blocks = ("--block", 200, "--diameter", 15, "--bsize", 704, "--cluster", address)
+    assert run(tmp_path / "a.tif", tmp_path / "b.zarr", *MODEL, *blocks, *words) == 0
+    numbers = {"--chan": 0, "--chan2": 0, **dict(zip(words[::2], words[1::2], strict=False))}
+    channels = None if "--all_channels" in words else [numbers["--chan"], numbers["--chan2"]]
+    whole = model.eval(image, channels=channels, channel_axis=-1, diameter=15, bsize=704)[0]
+    np.testing.assert_array_equal(io.imread(tmp_path / "b.zarr") > 0, whole > 0)
+    assert bool(whole.max() > 10) is (channels is not None)  # the first channel of the file is empty
+
+
+def test_a_plan_changes_nothing(tmp_path, capsys):
+    tifffile.imwrite(tmp_path / "a.tif", discs(60, 70))
+    words = (tmp_path / "a.tif", tmp_path / "b.zarr", *MODEL)
+    assert run(*words, "--dry_run") == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
+    planned = plan(tmp_path / "a.tif", tmp_path / "b.zarr")
+    planned.job.labels_path((0, 0)).mkdir(parents=True)  # a block that is done
+    before = sorted(tmp_path.rglob("*"))
+    assert run(*words, "--dry_run", "--restart") == 0
+    assert "done" not in capsys.readouterr().out.splitlines()[-1]
+    assert run(*words, "--dry_run") == 0
+    assert "1 of them done" in capsys.readouterr().out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_nothing_is_copied_for_a_wrong_call(tmp_path, capsys, monkeypatch):
+    tifffile.imwrite(tmp_path / "movie.tif", discs(5, 60, 70), imagej=True, metadata={"axes": "TYX"})
+    tifffile.imwrite(tmp_path / "stack.tif", discs(5, 60, 70), imagej=True, metadata={"axes": "ZYX"})
+    with monkeypatch.context() as patched:
+        patched.setattr(ds._distribute, "tiff_to_zarr", lambda *_: pytest.fail("copied"))
+        for name, words, said in (
+            ("movie.tif", (), "is a movie"),
+            ("movie.tif", ("--frame", 7), "frame 7"),
+            ("stack.tif", (), "use do_3D"),
+            ("stack.tif", ("--do_3D", "--block", 9, 9), "blocksize"),
+        ):
+            assert run(tmp_path / name, tmp_path / "b.zarr", *MODEL, *words) == 2, said
+            assert said in capsys.readouterr().err
+    # what shows later leaves nothing either
+    with pytest.raises(OptionError):
+        plan(tmp_path / "movie.tif", tmp_path / "b.zarr", frame=0, eval_kwargs={"no_such_option": 1})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["movie.tif", "stack.tif"]
 
 
 @pytest.mark.parametrize(("kind", "queue"), [("slurm", "#SBATCH -p gpu"), ("lsf", "#BSUB -q gpu")])
@@ -169,6 +236,7 @@ def test_mistakes_are_told_before_work_begins(address, tmp_path, capsys):
         ("plain.zarr", (), "name its axes"),
         ("pages.tif", (), "name its axes"),
         ("none.zarr", (), "does not exist"),
+        ("plane.zarr", ("--diameter", 0), "--diameter 0 is not possible for blocks"),
         ("plane.zarr", ("--cluster", "pbs"), "--cluster pbs"),
         ("plane.zarr", ("--workers", 0), "--workers 0"),
         ("plane.zarr", ("--queue", "gpu"), "for --cluster slurm and lsf"),

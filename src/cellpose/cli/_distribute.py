@@ -9,6 +9,7 @@ import argparse
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,9 +25,10 @@ Report = Callable[[str, int, int], None]
 _SHARED = (
     "pretrained_model", "use_gpu", "engine", "diameter", "do_3D", "stitch_threshold", "anisotropy", "flow3D_smooth",
     "flow_threshold", "cellprob_threshold", "min_size", "niter", "augment", "batch_size", "bsize", "no_norm",
-    "norm_percentile", "chan", "chan2", "restore_type", "verbose",
+    "norm_percentile", "chan", "chan2", "all_channels", "restore_type", "verbose",
 )  # fmt: skip
 MACHINES = ("local", "slurm", "lsf")
+_DIAMETER = 30.0
 
 _EPILOG = """\
 examples:
@@ -44,7 +46,7 @@ class Distributor(Protocol):
     """Runs blocks: `cellpose.contrib.distributed_segmentation`."""
 
     def plan(self, image: Any, target: Any, blocksize: Any, **options: Any) -> Any:
-        """What a run will do."""
+        """What a run will do; its ``drop`` removes what was made to find out."""
 
     def distribute(self, image: Any, target: Any, blocksize: Any, **options: Any) -> int:
         """Run; the number of cells."""
@@ -67,7 +69,9 @@ def distribute_command(words: Sequence[str], distributor: Callable[[], Distribut
     with logging_to_user(verbose=args.verbose):
         runs = distributor()
         if args.dry_run:
-            print(runs.plan(args.image, args.labels, args.block, **options))
+            planned = runs.plan(args.image, args.labels, args.block, **options)
+            print(planned)
+            planned.drop()
             if cluster_kwargs.get("scheduler") in ("slurm", "lsf"):
                 print(runs.job_script(cluster_kwargs))
             return 0
@@ -140,6 +144,7 @@ def _add_shared(group: Any) -> None:
     from cellpose.cli._parser import add_flag
 
     known = {flag.name: flag for flag in FLAGS}
+    known["diameter"] = replace(known["diameter"], help="diameter of the cells in pixels", default=_DIAMETER)
     for name in _SHARED:
         add_flag(group, known[name])
 
@@ -175,18 +180,25 @@ def _cluster(args: Namespace) -> tuple[str | None, dict[str, Any]]:
 
 def _options(args: Namespace) -> dict[str, Any]:
     from cellpose import weights
-    from cellpose.cli._model import resolve_model, shared_keywords
+    from cellpose.cli._model import channels_of, resolve_model, shared_keywords
+    from cellpose.nets import family_named
 
+    if not args.diameter > 0:
+        message = (
+            f"--diameter {args.diameter:g} is not possible for blocks: how far they overlap depends on it; "
+            "give the diameter in pixels (`cellpose --image_path` with a part of the image can estimate it)"
+        )
+        raise OptionError(message)
     model = resolve_model(args.pretrained_model)
     percentile = {"percentile": tuple(args.norm_percentile)} if args.norm_percentile else {}
     scale = {"lowhigh": tuple(args.lowhigh)} if args.lowhigh else {}
     eval_kwargs: dict[str, Any] = {
         **shared_keywords(args),
-        "diameter": args.diameter or 30.0,
+        "diameter": args.diameter,
         "normalize": {**percentile, **scale} or True if not args.no_norm or percentile or scale else False,
     }
-    if args.chan or args.chan2:
-        eval_kwargs["channels"] = [args.chan, args.chan2]
+    network = weights.architecture(model)
+    eval_kwargs["channels"] = channels_of(args, family_named(network.name), network.nchan)
     model_kwargs: dict[str, Any] = {"pretrained_model": str(model.path), "gpu": args.use_gpu}
     if args.engine:
         model_kwargs["engine"] = args.engine

@@ -15,7 +15,7 @@ from cellpose.errors import OptionError
 from cellpose.io import Image, LazyPlane
 from cellpose.nets import Family, family_named
 
-__all__ = ["SegmentedImage", "Segmenter", "device_of", "load_segmenter", "resolve_model"]
+__all__ = ["SegmentedImage", "Segmenter", "channels_of", "device_of", "load_segmenter", "resolve_model"]
 
 logger = logging.getLogger("cellpose.cli")
 
@@ -246,7 +246,7 @@ def load_segmenter(args: Namespace) -> Segmenter:
         logger.info(f">>>> model diam_mean = {segmenting.diam_mean: .3f} (ROIs rescaled to this size)")
         logger.info(f">>>> model diam_labels = {segmenting.diam_labels: .3f} (mean diameter of training ROIs)")
     keywords = _eval_keywords(args, family)
-    keywords["channels"] = _channels(args, family, segmenting.nchan)
+    keywords["channels"] = channels_of(args, family, segmenting.nchan)
     return Segmenter(
         model, family, keywords, str(device), files, sized, estimates and not sized, restores, args.diameter_um
     )
@@ -320,7 +320,7 @@ def shared_keywords(args: Namespace) -> dict[str, Any]:
     return keywords if args.bsize is None else {**keywords, "bsize": args.bsize}
 
 
-def _channels(args: Namespace, family: Family, nchan: int) -> list[int] | None:
+def channels_of(args: Namespace, family: Family, nchan: int) -> list[int] | None:
     """The pair of channels to look at; None: the first ones, as many as the network takes."""
     if family.channel_pair and nchan != 2:
         if args.chan or args.chan2:

@@ -19,7 +19,7 @@ from cellpose.io._cells import Cells, geojson_of, read_cells, write_cells
 from cellpose.io._cells import Format as CellFormat
 from cellpose.io._cells import format_of as cell_format_of
 from cellpose.io._cells._coco import images_in as images_in_coco
-from cellpose.io._convert import array_identity, tiff_to_zarr
+from cellpose.io._convert import array_identity, tiff_layout, tiff_to_zarr
 from cellpose.io._find import (
     FLOWS,
     LABELS_HASH,
@@ -151,6 +151,7 @@ __all__ = [
     "save_to_png",
     "seg_content",
     "smallest_labels",
+    "tiff_layout",
     "tiff_to_zarr",
     "warn_of_same_results",
     "with_ignored",

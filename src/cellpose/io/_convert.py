@@ -19,7 +19,7 @@ from cellpose.io._ome_zarr_write import finish_image
 from cellpose.io._tiff import LazyTiff, open_tiff
 from cellpose.io._zarr import MARKS, create_array, is_zarr, open_zarr
 
-__all__ = ["array_identity", "tiff_to_zarr"]
+__all__ = ["array_identity", "tiff_layout", "tiff_to_zarr"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,22 @@ _CHUNK = {"Z": 32, "Y": 256, "X": 256}
 _FLAT_CHUNK = 1024
 _ROWS = 1024  # rows that are read together
 _SOURCE = "converted_from"  # attribute of the array that names the file
+
+
+def tiff_layout(
+    path: PathLike, axes: str | None = None, channel_axis: int | None = None
+) -> tuple[str, tuple[int, ...]]:
+    """Axes and shape that `tiff_to_zarr` gives a TIFF, of which no pixel is read; parameters and errors as there."""
+    tiff = open_tiff(Path(path))
+    with reading(path):
+        names = _names(tiff, axes, channel_axis, tell=False)
+    order = _order(names)
+    return "".join(names[k] for k in order), tuple(tiff.shape[k] for k in order)
+
+
+def _order(names: str) -> list[int]:
+    """The axes of a file in the order of OME-Zarr."""
+    return [names.index(letter) for letter in "TCZYX" if letter in names]
 
 
 def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None, channel_axis: int | None = None) -> Path:
@@ -63,7 +79,7 @@ def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None, chan
     old = _converted_from(open_zarr(out / "0")) if is_zarr(out / "0") else None
     if old == made_of:
         return out
-    order = [names.index(letter) for letter in "TCZYX" if letter in names]
+    order = _order(names)
     letters = "".join(names[k] for k in order)
     shape = tuple(tiff.shape[k] for k in order)
     sizes, channels = tiff.metadata
@@ -103,14 +119,14 @@ def _converted_from(array: Any) -> dict[str, Any] | None:
     return found
 
 
-def _names(tiff: LazyTiff, axes: str | None, channel_axis: int | None) -> str:
+def _names(tiff: LazyTiff, axes: str | None, channel_axis: int | None, *, tell: bool = True) -> str:
     letters, file_axes = tiff.axes, tiff.file_axes
     if axes is not None:
         letters, named = named_axes(axes, letters, tiff.shape, file_axes)
         file_axes = named or FileAxes(letters, tiff.shape)
     channels = place_of_axis("C", channel_axis, letters, tiff.shape, file_axes)
     if UNKNOWN_AXIS not in letters and (channels is None or letters[channels] == "C"):
-        if "C" in file_axes.assumed and channels is None:
+        if tell and "C" in file_axes.assumed and channels is None:
             logger.warning(
                 f"{tiff.path}: shape {tiff.shape} without named axes: read as {letters}; if that is wrong, name them, "
                 f"such as axes={letters.replace('C', 'Z')!r}"

@@ -18,6 +18,7 @@ from cellpose.transforms._axes import (
     update_axis,
 )
 from cellpose.transforms._background import correct_flatfield, estimate_flatfield, subtract_background
+from cellpose.transforms._channels import Channels, choose_channels
 from cellpose.transforms._filters import gaussian_kernel, smooth_sharpen_img
 from cellpose.transforms._legacy import (
     move_axis,
@@ -40,6 +41,7 @@ from cellpose.transforms._values import fill_nonfinite
 __all__ = [
     "LEAST_RANGE",
     "PLANE_VIEWS",
+    "Channels",
     "PlaneView",
     "Preparation",
     "Sampling",
@@ -50,6 +52,7 @@ __all__ = [
     "assumed_axes",
     "average_tiles",
     "axis_meant_by",
+    "choose_channels",
     "convert_image",
     "correct_flatfield",
     "estimate_flatfield",

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose import io
+from cellpose import io, weights
 from cellpose.contrib.distributed_segmentation._blocks import get_block_crops
 from cellpose.contrib.distributed_segmentation._clusters import client_of
-from cellpose.contrib.distributed_segmentation._process import Job, Steps
+from cellpose.contrib.distributed_segmentation._process import Job, Steps, segmenting_file
 from cellpose.contrib.distributed_segmentation._run import Report, job_of, run_calls, run_job
 from cellpose.contrib.distributed_segmentation._source import spatial
 from cellpose.errors import AxesError, FileWriteError, OptionError
-from cellpose.io import OmeZarr, finish_labels, place_of_axis, tiff_to_zarr
-from cellpose.transforms import fill_nonfinite, scale_of, tell_of_sparse
+from cellpose.io import OmeZarr, finish_labels, place_of_axis, tiff_layout, tiff_to_zarr
+from cellpose.nets import family_named
+from cellpose.transforms import Channels, choose_channels, fill_nonfinite, scale_of, tell_of_sparse
 
 __all__ = ["Plan", "distribute", "plan"]
 
@@ -46,12 +47,15 @@ class Plan:
         Along (z, y, x); None if unknown.
     blocks
         Number of blocks, and how many of them are done.
+    copy
+        The Zarr that was made of a TIFF for this plan; None if there was one before, or the image is Zarr.
     """
 
     job: Job
     axes: str
     pixel_size_um: tuple[float | None, float | None, float | None]
     blocks: tuple[int, int]
+    copy: Path | None = None
 
     def __str__(self) -> str:
         sides = " x ".join(map(str, self.job.blocksize))
@@ -63,6 +67,10 @@ class Plan:
             f"{size} pixels, axes {self.axes}: {blocks} of {sides}{more}; each sees {self.job.overlap} pixels around "
             f"it; normalize={normalize}"
         )
+
+    def drop(self) -> None:
+        """Remove what was made for this plan, of which no run will come."""
+        _remove(self.copy)
 
 
 def plan(
@@ -80,7 +88,10 @@ def plan(
     temporary_directory: str | os.PathLike[str] | None = None,
     restart: bool = False,
 ) -> Plan:
-    """See what a run over an image will do; parameters as in `distribute`. TIFF is converted to Zarr for it.
+    """See what a run over an image will do; parameters as in `distribute`.
+
+    TIFF is converted to Zarr for it, which stays for the run; `Plan.drop` removes it. Blocks that are done stay also
+    with ``restart``.
 
     Raises
     ------
@@ -93,24 +104,46 @@ def plan(
         message = f"could not write {target}: it exists already; delete it, or choose another name"
         raise FileWriteError(message)
     name, folder = Path(target).name, Path(temporary_directory or Path(target).parent).absolute()
-    parts, converted = folder / f"{name}.parts", folder / f"{name}.source.zarr"
-    if restart:
-        for old in (parts, converted):
-            shutil.rmtree(old, ignore_errors=True)
+    given, keywords = (axes, channel_axis), dict(eval_kwargs or {})
+    copy = None
     if Path(image).is_dir():
         opened = io.open_ome_zarr(image)
     else:
-        opened = io.open_ome_zarr(tiff_to_zarr(image, converted, axes, channel_axis))
-        axes = channel_axis = None
-    source, letters = _selected(opened, axes, channel_axis, frame)
-    keywords = _keywords(source, letters, dict(eval_kwargs or {}))
-    space = letters.replace("C", "")
+        letters, shape = tiff_layout(image, *given)
+        # What does not fit is said before all pixels are copied.
+        _layout(OmeZarr(np.broadcast_to(np.uint8(0), shape), letters), (None, None), frame, blocksize, keywords)
+        converted = folder / f"{name}.source.zarr"
+        copy = None if converted.exists() else converted
+        opened = io.open_ome_zarr(tiff_to_zarr(image, converted, *given))
+        given = (None, None)
+    try:
+        source, letters, sides, keywords = _layout(opened, given, frame, blocksize, keywords)
+        steps = _with_scale(source, letters, keywords, preprocessing_steps, model_kwargs or {})
+        job = job_of(source, sides, keywords, steps, model_kwargs, folder / f"{name}.parts")
+        indices, _ = get_block_crops(job.shape, job.blocksize, job.overlap, mask)
+    except BaseException:
+        _remove(copy)
+        raise
+    done = 0 if restart else sum(job.is_done(index) for index in indices)
+    return Plan(job, letters.replace("C", ""), opened.pixel_size_um, (len(indices), done), copy)
+
+
+def _remove(folder: Path | None) -> None:
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _layout(
+    opened: OmeZarr,
+    named: tuple[str | None, int | None],
+    frame: int | None,
+    blocksize: Sequence[int] | None,
+    keywords: dict[str, Any],
+) -> tuple[Any, str, list[int], dict[str, Any]]:
+    """The axes of space and channels, their letters, the sides of blocks, and the keywords of ``eval`` for them."""
+    source, letters = _selected(opened, *named, frame)
     sides = _sides(blocksize, [n for n, letter in zip(source.shape, letters, strict=True) if letter != "C"])
-    steps = _scaled_steps(preprocessing_steps, keywords)
-    job = job_of(source, sides, keywords, steps, model_kwargs, parts)
-    indices, _ = get_block_crops(job.shape, job.blocksize, job.overlap, mask)
-    done = sum(job.is_done(index) for index in indices)
-    return Plan(job, space, opened.pixel_size_um, (len(indices), done))
+    return source, letters, sides, _keywords(letters, dict(keywords))
 
 
 def _selected(opened: OmeZarr, axes: str | None, channel_axis: int | None, frame: int | None) -> tuple[Any, str]:
@@ -137,7 +170,7 @@ def _selected(opened: OmeZarr, axes: str | None, channel_axis: int | None, frame
     return source, left
 
 
-def _keywords(source: Any, letters: str, keywords: dict[str, Any]) -> dict[str, Any]:
+def _keywords(letters: str, keywords: dict[str, Any]) -> dict[str, Any]:
     """The keywords of ``eval`` for blocks of these axes."""
     if "C" in letters:
         keywords["channel_axis"] = letters.index("C")
@@ -152,19 +185,25 @@ def _keywords(source: Any, letters: str, keywords: dict[str, Any]) -> dict[str, 
     elif keywords.get("do_3D"):
         message = f"an image of axes {letters} has no planes; leave out do_3D"
         raise OptionError(message)
-    normalize = keywords.get("normalize", True)
-    options = dict(normalize) if isinstance(normalize, Mapping) else {}
-    if normalize and options.get("normalize", True) and options.get("lowhigh") is None:
-        percentile = options.pop("percentile", None) or (1.0, 99.0)
-        keywords["normalize"] = {**options, "lowhigh": _scale(source, letters, percentile)}
     return keywords
 
 
-def _scaled_steps(steps: Steps, keywords: dict[str, Any]) -> Steps:
-    """The steps; one with ``normalize=None`` gets the scale of the image, and later steps see 0 to 1."""
-    if not any("normalize" in given and given["normalize"] is None for _, given in steps):
-        return steps
+def _with_scale(
+    source: Any, letters: str, keywords: dict[str, Any], steps: Steps, model_kwargs: Mapping[str, Any]
+) -> Steps:
+    """Give ``eval``, in its keywords, or steps with ``normalize=None`` the scale of the image; the steps.
+
+    A network sees the channels that are chosen, a step all that the file has. What comes after such a step sees 0 to 1.
+    """
+    asking = any("normalize" in given and given["normalize"] is None for _, given in steps)
     scale = keywords.get("normalize", True)
+    options = dict(scale) if isinstance(scale, Mapping) else {}
+    if scale and options.get("normalize", True) and options.get("lowhigh") is None:
+        percentile = options.pop("percentile", None) or (1.0, 99.0)
+        seen = None if asking else _seen(source, letters, keywords.get("channels"), model_kwargs)
+        keywords["normalize"] = scale = {**options, "lowhigh": _scale(source, letters, percentile, seen)}
+    if not asking:
+        return steps
     keywords["normalize"] = {"lowhigh": (0.0, 1.0)} if scale else scale
     return [
         (step, {**given, "normalize": scale} if given.get("normalize", True) is None else given)
@@ -172,10 +211,21 @@ def _scaled_steps(steps: Steps, keywords: dict[str, Any]) -> Steps:
     ]
 
 
-def _scale(source: Any, letters: str, percentile: tuple[float, float]) -> Any:
+def _seen(source: Any, letters: str, channels: Any, model_kwargs: Mapping[str, Any]) -> Channels | None:
+    """Which channels of the image the network sees, in its order; None where the image has no axis of channels."""
+    if "C" not in letters:
+        return None
+    network = weights.architecture(segmenting_file(model_kwargs))
+    pair = family_named(network.name).channel_pair
+    c = letters.index("C")
+    shape = (*source.shape[:c], *source.shape[c + 1 :], source.shape[c])
+    return choose_channels(shape, channels, channel_pair=pair, nchan=network.nchan)
+
+
+def _scale(source: Any, letters: str, percentile: tuple[float, float], seen: Channels | None) -> Any:
     """Intensities that become 0 and 1, the same in all blocks: percentiles of chunks from all over the image.
 
-    One pair, or one pair for each channel.
+    One pair, or one pair for each channel that is seen; None: for each of the file.
     """
     c = letters.find("C")
     chunks = _chunks_of(source)
@@ -191,8 +241,8 @@ def _scale(source: Any, letters: str, percentile: tuple[float, float]) -> Any:
         part = np.moveaxis(np.asarray(source[where]), c, 0) if c >= 0 else np.asarray(source[where])[np.newaxis]
         step = max(1, part[0].size * count // max(_SAMPLE, 1) // 4)
         samples.append(part.reshape(len(part), -1)[:, :: min(step, 64)])
-    values = np.concatenate(samples, axis=1).astype(np.float32)
-    values = np.ascontiguousarray(fill_nonfinite(values.T).T)
+    pixels = fill_nonfinite(np.concatenate(samples, axis=1).T.astype(np.float32))
+    values = np.ascontiguousarray((pixels if seen is None else seen(pixels)).T)
     scales = [scale_of(channel, *percentile) for channel in values]
     tell_of_sparse(scales, len(scales), percentile)
     pairs = [(s.low, s.high) if s else (float(v[0]), float(v[0]) + 1) for s, v in zip(scales, values, strict=True)]
@@ -269,6 +319,8 @@ def distribute(
     planned = plan(image, target, blocksize, mask=mask, **options)
     say(str(planned))
     job, folder = planned.job, Path(target)
+    if options.get("restart"):
+        shutil.rmtree(job.folder, ignore_errors=True)
     staged = folder.with_name(f"{folder.name}.writing")
     shutil.rmtree(staged, ignore_errors=True)
     with client_of(cluster, cluster_kwargs or {}) as client:

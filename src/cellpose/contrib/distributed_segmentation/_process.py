@@ -29,7 +29,7 @@ from cellpose.contrib.distributed_segmentation._blocks import (
 from cellpose.contrib.distributed_segmentation._merge import block_faces, match_labels
 from cellpose.io import create_array, open_zarr
 
-__all__ = ["Job", "match_block", "model_files", "process_block", "segment_block", "write_block"]
+__all__ = ["Job", "match_block", "model_files", "process_block", "segment_block", "segmenting_file", "write_block"]
 
 Labels = npt.NDArray[Any]
 Steps = Sequence[tuple[Any, Mapping[str, Any]]]
@@ -142,13 +142,32 @@ def _model(model_kwargs: dict[str, Any]) -> Any:
 
 def model_files(model_kwargs: Mapping[str, Any], steps: Steps = ()) -> list[weights.ModelFile]:
     """The weight files of a model and of steps before it; those that are on this machine."""
-    named: list[Any] = []
-    default = {} if any(name in model_kwargs for name in _NAMING) else {"pretrained_model": weights.default_model()}
-    for keywords in ({**default, **model_kwargs}, *(each for _, each in steps)):
-        for given in (keywords.get(name) for name in _NAMING):
-            named += given if isinstance(given, (list, tuple)) else [given]
-    found = (weights.find(each) for each in named if isinstance(each, (str, os.PathLike)))
+    named = _models_named(model_kwargs)
+    for _, keywords in steps:
+        named += _models_named(keywords, default=False)
+    found = (weights.find(each) for each in named)
     return [file for file in found if file is not None]
+
+
+def segmenting_file(model_kwargs: Mapping[str, Any]) -> weights.ModelFile:
+    """The weight file of the model that segments, downloaded if it has to be.
+
+    Raises
+    ------
+    UnknownModelError, DownloadError
+        As ``weights.resolve``.
+    """
+    return weights.resolve(next(iter(_models_named(model_kwargs)), None))
+
+
+def _models_named(keywords: Mapping[str, Any], *, default: bool = True) -> list[Any]:
+    """Names and paths of models among keywords, the one that segments first."""
+    if default and not any(name in keywords for name in _NAMING):
+        return [weights.default_model()]
+    named: list[Any] = []
+    for given in (keywords.get(name) for name in _NAMING):
+        named += given if isinstance(given, (list, tuple)) else [given]
+    return [each for each in named if isinstance(each, (str, os.PathLike))]
 
 
 def _keep(path: Path, labels: Labels) -> None:
