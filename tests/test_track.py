@@ -84,6 +84,16 @@ def test_options_say_what_a_link_is():
         track.track(masks).masks(masks[:5])
 
 
+@pytest.mark.parametrize("missing", [0, 1, 2, 3])
+def test_a_track_ends_where_more_frames_than_allowed_are_missing(missing):
+    masks = np.zeros((8, 40, 40), int)
+    for n, x in enumerate((4, 16, 28), 1):
+        masks[:, 5:12, x : x + 7] = n
+    masks[2 : 2 + missing][masks[2 : 2 + missing] == 2] = 0
+    for max_gap in range(4):
+        assert track.track(masks, max_gap=max_gap).numbers.size == (3 if missing <= max_gap else 4)
+
+
 def test_no_cells_and_cells_now_and_then():
     nothing = track.track(np.zeros((3, 20, 20), int))
     assert nothing.numbers.size == 0

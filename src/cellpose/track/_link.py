@@ -168,7 +168,8 @@ def _by_distance(cells: list[FrameCells], sure: list[Edge], linking: _Linking) -
         cutoff=cutoff,
         gap_closing_metric="sqeuclidean",
         gap_closing_cutoff=cutoff if linking.max_gap else False,
-        gap_closing_max_frame_count=linking.max_gap,
+        # laptrack counts from the last frame before the gap to the first one after it
+        gap_closing_max_frame_count=linking.max_gap + 1,
         splitting_metric="sqeuclidean",
         splitting_cutoff=cutoff if linking.divisions else False,
         merging_metric="sqeuclidean",
