@@ -324,3 +324,49 @@ def test_names_in_a_report_are_no_html() -> None:
     assert "<script>x" not in text
     assert "&lt;b&gt;&amp;" in text
     assert "<b>&lt;i&gt;</b> &lt;u&gt;" in text
+
+
+def planes_of_their_own(n: int = 4) -> np.ndarray:
+    """Planes whose cells are numbered 1..n again in each, at other places."""
+    planes = np.zeros((n, 60, 60), np.uint16)
+    for z, plane in enumerate(planes):
+        for k in range(4):
+            plane[2 + 14 * k : 10 + 14 * k, 2 + 14 * z : 10 + 14 * z] = k + 1
+    return planes
+
+
+def test_planes_that_were_segmented_separately_are_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    planes = planes_of_their_own()
+    io.write_tiff(tmp_path / "a.tif", planes * 50, axes="ZYX")
+    io.write_tiff(tmp_path / "a_cp_masks.tif", planes, axes="ZYX")
+    words = ["measure", "--dir", str(tmp_path), "--no_plots", "--no_report"]
+    assert main(words) == 0
+    told = capsys.readouterr().err
+    assert "12 do not touch" in told
+    assert "--axes TYX" in told
+    assert len(rows_of(tmp_path / "measurements/measurements.csv")) == 4
+    # and what it says helps
+    assert main([*words, "--axes", "TYX"]) == 0
+    assert "touch" not in capsys.readouterr().err
+    rows = rows_of(tmp_path / "measurements/measurements.csv")
+    assert [(row["frame"], row["label"], row["area"]) for row in rows] == [
+        (str(z), str(k + 1), "64") for z in range(4) for k in range(4)
+    ]
+
+
+def test_cells_of_a_volume_are_not_taken_for_separate_planes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    planes = planes_of_their_own()
+    volume = np.zeros_like(planes)
+    for z, plane in enumerate(volume):
+        plane[:, z : z + 60 - 14] = planes[0][:, : 60 - 14]  # cells that lean
+    io.write_tiff(tmp_path / "a.tif", volume * 50, axes="ZYX")
+    io.write_tiff(tmp_path / "a_cp_masks.tif", volume, axes="ZYX")
+    assert measure.measure_file(tmp_path / "a.tif").n_cells == 4
+    assert "touch" not in caplog.text
+
+
+def test_converting_separate_planes_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for axes in ("ZYX", "TYX"):
+        io.write_tiff(tmp_path / f"{axes}_cp_masks.tif", planes_of_their_own(), axes=axes)
+        assert main(["convert", str(tmp_path / f"{axes}_cp_masks.tif"), "--to", "geojson"]) == 0
+        assert ("segmented separately" in capsys.readouterr().err) is (axes == "ZYX")

@@ -5,6 +5,7 @@ A label image is an integer array ``(Y, X)`` or ``(Z, Y, X)``; 0 is background. 
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = [
     "compact",
     "fill_holes_and_remove_small",
     "overlap",
+    "planes_apart",
     "relabeled",
     "remove_labels",
     "remove_small",
@@ -314,6 +316,28 @@ def same_cells(a: npt.ArrayLike, b: npt.ArrayLike) -> bool:
     pairs = overlap(first, second)
     ours, theirs = np.unique(pairs.a), np.unique(pairs.b)
     return bool(ours.size == theirs.size == pairs.a.size and ((pairs.a == 0) == (pairs.b == 0)).all())
+
+
+def planes_apart(labels: npt.ArrayLike) -> tuple[int, int]:
+    """In how many steps from plane to plane labels of a volume are in pieces that do not touch, and in how many at all.
+
+    A cell of a volume touches itself in the next plane. Where planes are numbered separately, labels that two planes
+    have in common are different cells.
+
+    Examples
+    --------
+    >>> planes_apart([[[1, 1, 0, 2]], [[0, 1, 2, 0]]])
+    (1, 2)
+    """
+    array = as_labels(labels)
+    apart = common = 0
+    present = (scan(plane[np.newaxis]).counts > 0 for plane in array)
+    for (a, in_a), (b, in_b) in itertools.pairwise(zip(array, present, strict=True)):
+        n = min(in_a.size, in_b.size)
+        in_both = np.flatnonzero(in_a[1:n] & in_b[1:n]) + 1
+        touching = np.bincount(a[a == b], minlength=n)[in_both] > 0
+        apart, common = apart + int(np.count_nonzero(~touching)), common + in_both.size
+    return apart, common
 
 
 def _in_order(found: Scan, keep: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.int32]:

@@ -164,6 +164,8 @@ def _cells_of(
     names = images_in_coco(read_json(file)) if source.name.startswith("coco") and not args.image else []
     if len(names) < 2:
         cells = _fitted(io.read_cells(file, form=args.form, image=args.image), file, source, like)
+        if cells.labels.ndim == 3 and "T" not in cells.axes:
+            io.tell_of_planes_apart(file, cells.labels, "If these are times, name the axes of the masks (TYX)")
         yield Path(args.output) if args.output else folder / f"{_base(file)}{form.endings[0]}", cells
         return
     if args.output:

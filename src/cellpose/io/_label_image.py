@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cellpose._labels.arrays import planes_apart
 from cellpose.errors import CellposeError, FileReadError
 from cellpose.io._ignored import regions_of, with_ignored
 from cellpose.io._image import ImageArray
@@ -18,7 +19,7 @@ from cellpose.io._open import head_of
 from cellpose.io._read import imread
 from cellpose.io._seg import read_seg
 
-__all__ = ["holds_labels", "read_labels"]
+__all__ = ["holds_labels", "read_labels", "tell_of_planes_apart"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,22 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _DEPTH_AT, _COLOUR_AT = 24, 25  # bytes of a PNG file
 _GRAY, _PALETTE = 0, 3
 _FLAT = 0.6  # share of neighboring pixels that are equal in masks; images are not as flat
+
+
+def tell_of_planes_apart(name: PathLike, labels: ImageArray, advice: str) -> bool:
+    """Warn if the planes of a volume (Z, Y, X) are numbered separately, so that its labels are not cells; whether so.
+
+    ``advice`` says what to do beside segmenting again.
+    """
+    apart, common = planes_apart(labels)
+    if 2 * apart <= common:
+        return False
+    logger.warning(
+        f"{name}: its planes seem to be segmented separately: of {common} labels that two neighboring planes have in "
+        f"common, {apart} do not touch, but cells of one number are taken as one cell. {advice}; for cells that "
+        "extend through planes, segment with --stitch_threshold or --do_3D"
+    )
+    return True
 
 
 def read_labels(path: PathLike) -> ImageArray:

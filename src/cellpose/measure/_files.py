@@ -28,6 +28,7 @@ from cellpose.io import (
     read_image,
     read_labels,
     read_seg,
+    tell_of_planes_apart,
 )
 from cellpose.measure._find import find_masks
 from cellpose.measure._spots import METHODS, find_spots
@@ -181,8 +182,10 @@ def measure_file(
         nuclei = _read_masks(find_masks(file, siblings, options.nuclei, options.masks_dir, options.img_filter))[0]
     stage("measuring")
     spacing = _spacing(image, options)
-    parts, spots, shown = [], [], None
+    parts, spots, shown, told = [], [], None, False
     for frame in _frames(image, labels, nuclei, _flows(file, masks, seg, labels.shape), options):
+        if frame.labels.ndim == 3 and not told:
+            told = tell_of_planes_apart(masks, frame.labels, _planes_as_times(image))
         found = _spots(frame, image.channel_names, options)
         parts.append(_of_frame(name, frame, found, seg, spacing, options))
         spots += [_spot_rows(name, frame, channel, places) for channel, places in found.items()]
@@ -237,6 +240,14 @@ def _warn_of_newer(seg: Path, labels: Array, siblings: SiblingFiles) -> None:
         f"{seg} is measured, but {os.path.basename(newer)} is newer and holds other cells; to measure those, give "
         f"--mask_filter {newer[len(stem) :]}"
     )
+
+
+def _planes_as_times(image: Image) -> str:
+    """What to do to measure each plane of an image by itself."""
+    if "T" in image.axes:
+        return "To measure each plane by itself, save it as an image with masks of its own"
+    axes = image.axes.replace("Z", "T") if "Z" in image.axes else "TYX"
+    return f"To measure each plane by itself, give --axes {axes} (in Python FileOptions(axes={axes!r}))"
 
 
 def _spacing(image: Image, options: FileOptions) -> tuple[float, float, float] | None:
