@@ -284,6 +284,47 @@ def test_command_takes_the_axes_of_the_file(tmp_path, capsys):
     assert "5 tracks of 20 cells in 6 frames" in told
 
 
+def write_masks(path, array, axes):
+    tifffile.imwrite(path, array.astype(np.uint16), photometric="minisblack", metadata={"axes": axes})
+
+
+@pytest.mark.parametrize("axes", ["TYX", "TZYX"])
+def test_a_folder_with_one_movie_is_that_movie(tmp_path, axes, capsys):
+    masks = movie() if axes == "TYX" else np.stack([movie()] * 2, axis=1)
+    for name in ("movie", "movie_cp_masks"):
+        write_masks(tmp_path / f"{name}.tif", masks, axes)
+    assert main(["track", str(tmp_path)]) == 0
+    assert "5 tracks of 20 cells in 6 frames" in capsys.readouterr().out
+    write_masks(tmp_path / "other_cp_masks.tif", masks, axes)
+    assert main(["track", str(tmp_path)]) == 2
+    assert "is a movie itself" in capsys.readouterr().err
+
+
+def test_a_frame_without_masks_is_empty(tmp_path, capsys):
+    for t, frame in enumerate(movie()):
+        write_masks(tmp_path / f"f{t}.tif", frame, "YX")
+        if t != 2:  # the frame in which a cell is missing anyway
+            write_masks(tmp_path / f"f{t}_cp_masks.tif", frame, "YX")
+    write_masks(tmp_path / "light.tif", movie()[0], "YX")  # no frame
+    words = ["track", str(tmp_path), "--no_divisions"]
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert "no masks *_cp_masks.tif of f2.tif: 1 empty frame" in told.err
+    assert "in 6 frames" in told.out
+    tracked = tifffile.imread(tmp_path / f"{tmp_path.name}_tracked.tif")
+    assert [int(frame.any()) for frame in tracked] == [1, 1, 0, 1, 1, 1]
+    np.testing.assert_array_equal(tracked[5] > 0, movie()[5] > 0)
+
+
+def test_planes_that_were_segmented_separately_are_told(tmp_path, capsys):
+    masks = np.zeros((2, 3, 40, 40), int)
+    for z in range(3):
+        masks[:, z, 2:8, 2 + 12 * z : 9 + 12 * z] = 1
+    write_masks(tmp_path / "a_cp_masks.tif", masks, "TZYX")
+    assert main(["track", str(tmp_path / "a_cp_masks.tif")]) == 0
+    assert "its planes seem to be segmented separately" in capsys.readouterr().err
+
+
 def test_large_labels_need_little_memory(tmp_path):
     masks = movie()
     masks[masks == 20] = 60_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,10 +26,12 @@ logger = logging.getLogger("cellpose.cli")
 # Of any image, for folders without masks.
 _PLAIN = (".tif", ".tiff", ".png")
 
+_NUMBER = re.compile(r"\d+")
+
 _EPILOG = """\
 MOVIE is a stack of label images (T, [Z,] Y, X; in any order if the file names its axes), or a folder with one for each
 frame, in the order of their names: those that end in _cp_masks (TIFF, else PNG, OME-TIFF, OME-Zarr), else _masks, else
-_seg.npy, else all images.
+_seg.npy, else all images. An image without masks is an empty frame. A folder may also hold one movie and its masks.
 
 examples:
   cellpose --dir movie --save_tif --no_npy && cellpose track movie --save_ctc
@@ -54,6 +57,7 @@ def track_command(words: Sequence[str]) -> int:
         from cellpose import track
 
         masks = _masks(movie)
+        _tell_of_planes(masks, movie)
         tracks = track.track(
             masks, max_distance=args.max_distance, max_gap=args.max_gap, divisions=not args.no_divisions,
             merges=args.merges, min_overlap=args.min_overlap,
@@ -136,15 +140,46 @@ def _masks(movie: Path) -> Any:
         message = f"{movie} does not exist; give a stack of label images or a folder"
         raise FileMissingError(message)
     files = _files_in(movie)
-    frames = [io.read_seg(file).masks if file.suffix == ".npy" else io.imread(file) for file in files]
+    there = [file for file in files if file is not None]
+    if len(files) == 1:
+        alone = io.read_image(there[0])
+        if alone.data.ndim > 2:
+            return _time_first(alone, there[0])
+    frames = [_frame(file) for file in there]
     odd = next((k for k, frame in enumerate(frames) if frame.shape != frames[0].shape), None)
     if odd is not None:
         message = (
-            f"{files[odd].name} has shape {frames[odd].shape} and {files[0].name} {frames[0].shape}; all frames of a "
+            f"{there[odd].name} has shape {frames[odd].shape} and {there[0].name} {frames[0].shape}; all frames of a "
             "movie must have the same shape"
         )
         raise InputError(message)
-    return np.stack(frames)
+    found = iter(frames)
+    return np.stack([np.zeros_like(frames[0]) if file is None else next(found) for file in files])
+
+
+def _frame(file: Path) -> Any:
+    """The label image of one frame."""
+    from cellpose import io
+
+    if file.suffix == ".npy":
+        return io.read_seg(file).masks
+    image = io.read_image(file)
+    if image.declares("T"):
+        message = (
+            f"{file} is a movie itself, with the axes {image.axes}, not a frame of one; give that file instead of its "
+            "folder"
+        )
+        raise InputError(message)
+    return image.data
+
+
+def _tell_of_planes(masks: Any, movie: Path) -> None:
+    """Warn if volumes have planes that were segmented separately."""
+    from cellpose import io
+
+    if masks.ndim == 4:
+        advice = "To track each plane by itself, give its label images alone"
+        any(io.tell_of_planes_apart(movie, frame, advice) for frame in masks)
 
 
 def _time_first(image: Image, movie: Path) -> Any:
@@ -164,20 +199,43 @@ def _time_first(image: Image, movie: Path) -> Any:
     return np.moveaxis(image.data, time, 0)
 
 
-def _files_in(folder: Path) -> list[Path]:
+def _files_in(folder: Path) -> list[Path | None]:
+    """The label image of each frame, in order; None where an image has none."""
     from natsort import natsorted
 
     from cellpose import io
 
     endings = (*io.MASK_ENDINGS, *_PLAIN)
     for ending in endings:
-        files = io.one_per_image(folder, [ending]).values()
-        found = natsorted(file.name for file in files if io.TRACKED not in file.name)
-        if found:
-            logger.info(f">>>> {len(found)} frames: {found[0]} to {found[-1]}")
-            return [folder / name for name in found]
+        files = {base: file for base, file in io.one_per_image(folder, [ending]).items() if io.TRACKED not in file.name}
+        if not files:
+            continue
+        missing = _without_masks(folder, files) if ending in io.MASK_ENDINGS else {}
+        if missing:
+            names = ", ".join(list(missing.values())[:5]) + (", ..." if len(missing) > 5 else "")
+            logger.warning(
+                f"no masks *{ending} of {names}: {count_of(len(missing), 'empty frame')} in place of them; segment "
+                "those images too, or move them elsewhere if they are not of this movie"
+            )
+        frames = natsorted([*files, *missing])
+        logger.info(f">>>> {len(frames)} frames: {frames[0]} to {frames[-1]}")
+        return [files.get(frame) for frame in frames]
     message = f"{folder} holds no label images; names end in {', '.join(endings)}"
     raise FileMissingError(message)
+
+
+def _without_masks(folder: Path, files: dict[str, Path]) -> dict[str, str]:
+    """Images of which there are no masks, though they are named as those that have some but for numbers."""
+    from cellpose import io
+
+    try:
+        images = [Path(name) for name in io.get_image_files(folder)]
+    except InputError:  # masks alone
+        return {}
+    kinds = {_NUMBER.sub("0", base) for base in files}
+    named = {image.stem.removesuffix(".ome"): image.name for image in images}
+    known = {base.removesuffix(".ome") for base in files}
+    return {base: name for base, name in named.items() if base not in known and _NUMBER.sub("0", base) in kinds}
 
 
 def _write(stem: Path, masks: Any, tracks: Any, args: Namespace) -> list[Path]:
