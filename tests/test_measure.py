@@ -219,6 +219,19 @@ def test_micrometres() -> None:
     np.testing.assert_allclose(stack["volume_um3"], stack["area"] / 2)
 
 
+@pytest.mark.parametrize("sides", [(2.0, 0.5, 0.5), (0.5, 0.5, 0.5)])
+def test_micrometres_of_what_only_scikit_image_measures_in_volumes(sides: tuple[float, ...]) -> None:
+    labels = np.zeros((12, 30, 30), int)
+    labels[2:9, 3:12, 4:20], labels[3:10, 15:28, 5:14] = 1, 2
+    names = ["feret_diameter_max", "area_convex", "area_filled"]
+    found = measure.table(labels, labels, ["label", *names], pixel_size_um=sides)
+    expected = regionprops_table(labels, properties=names, spacing=sides)
+    np.testing.assert_allclose(found["feret_diameter_max_um"], expected["feret_diameter_max"])
+    np.testing.assert_allclose(found["volume_convex_um3"], expected["area_convex"])
+    empty = measure.table(np.zeros((3, 4, 5), int), properties=["feret_diameter_max"], pixel_size_um=sides)
+    assert empty["feret_diameter_max_um"].size == 0
+
+
 def test_neighbours() -> None:
     labels = np.zeros((10, 20), int)
     labels[2:6, 2:6], labels[2:6, 6:10], labels[6, 10], labels[9, 19] = 1, 2, 3, 4

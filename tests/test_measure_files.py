@@ -118,7 +118,8 @@ def test_wrong_command_lines(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
     assert main(["measure", "--dir", str(tmp_path), "--properties", "nonsense"]) == 2
     assert main(["measure", "--dir", str(tmp_path), "--spots_sigma", "3", "1", "--spots", "0"]) == 2
     assert main(["measure", "--dir", str(tmp_path), "--spots", "7"]) == 1  # another image may have it
-    assert main(["measure", "--dir", str(tmp_path), "--pixel_size_um", "-1"]) == 2
+    for sizes in (["-1"], ["1", "2", "3", "4"], ["-2", "0.5", "0.5"], ["nan", "1", "1"]):
+        assert main(["measure", "--dir", str(tmp_path), "--pixel_size_um", *sizes]) == 2
     told = capsys.readouterr().err
     assert "nonsense" in told
     assert "no channel 7" in told

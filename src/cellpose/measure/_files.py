@@ -33,6 +33,7 @@ from cellpose.io import (
 from cellpose.measure._find import find_masks
 from cellpose.measure._spots import METHODS, find_spots
 from cellpose.measure._table import table
+from cellpose.measure._units import sides_um
 
 __all__ = ["FileOptions", "Frame", "Measured", "measure_file"]
 
@@ -88,8 +89,13 @@ class FileOptions:
     def check(self) -> None:
         """Before any file is read, refuse columns that no image has, and options whose libraries are missing."""
         cells = np.ones((4, 4), np.int32)
-        sides = None if self.pixel_size_um is None else self.pixel_size_um[-2:]
-        table(cells, cells, self.properties, pixel_size_um=sides if sides is None or len(sides) > 1 else sides[0])
+        sides = self.pixel_size_um
+        if sides is not None:
+            if not 1 <= len(sides) <= 3:
+                message = f"pixel_size_um={sides!r} is not allowed; give one number, or two (y x) or three (z y x)"
+                raise OptionError(message)
+            sides_um(sides, len(sides))
+        table(cells, cells, self.properties)
         if self.spots:
             low, high = self.spots_sigma
             find_spots(cells, self.spots_method, min_sigma=low, max_sigma=high)

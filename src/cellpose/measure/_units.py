@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._machine.optional import optional
 from cellpose.errors import OptionError
 from cellpose.measure._shape import PLANAR_SHAPES, SHAPES, Shapes
 
@@ -56,7 +57,7 @@ def with_units(columns: Columns, shapes: Shapes, sides: tuple[float, ...]) -> Co
         if name in _AREAS:
             out[f"{name.replace('area', 'volume') if n == 3 else name}_{area}"] = column * volume
         elif name in _LENGTHS and (square or "perimeter" not in name):
-            out[f"{name}_um"] = column * sides[0] if square else (SHAPES | PLANAR_SHAPES)[name](scaled)
+            out[f"{name}_um"] = column * sides[0] if square else _length(name, scaled)
         elif base == "centroid":
             out[f"{base}_um-{place}"] = column * sides[int(place)]
         elif name == "border_distance" and square:
@@ -64,3 +65,15 @@ def with_units(columns: Columns, shapes: Shapes, sides: tuple[float, ...]) -> Co
         elif name == "spots_density":
             out[f"spots_per_{area}"] = column / volume
     return out
+
+
+def _length(name: str, scaled: Shapes) -> npt.NDArray[Any]:
+    """A length, which depends on the direction where pixels are not square."""
+    if name in SHAPES or scaled.regions.ndim == 2:
+        return (SHAPES | PLANAR_SHAPES)[name](scaled)
+    if scaled.regions.n == 0:
+        return np.zeros(0)
+    measuring = optional("skimage.measure", "measure", f"measure {name}")
+    spacing = tuple(scaled.spacing.tolist())
+    found = measuring.regionprops_table(scaled.regions.image, properties=(name,), spacing=spacing)
+    return np.asarray(found[name])
