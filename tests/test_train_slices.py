@@ -149,6 +149,49 @@ def test_masks_of_an_earlier_slice_are_not_those_of_another(tmp_path):
     assert len(train.make_slices([tmp_path / "x.tif"] * 2, tmp_path / "train", per_view=1)) == 3  # one file named twice
 
 
+def test_each_time_of_a_movie_is_a_stack(tmp_path, capsys):
+    stack, masks = stack_of_two()
+    movie = np.stack((stack[..., 0], stack[..., 0] + 3000))
+    for axes, array in (("TZYX", movie), ("ZTYX", movie.swapaxes(0, 1)), ("TYX", movie[:, 0])):
+        tifffile.imwrite(tmp_path / f"{axes}.tif", array, photometric="minisblack", metadata={"axes": axes})
+    tifffile.imwrite(tmp_path / "TZYX_masks.tif", np.stack((masks, masks)), photometric="minisblack")
+    for axes in ("TZYX", "ZTYX"):
+        written = train.make_slices([tmp_path / f"{axes}.tif"], tmp_path / "train", per_view=2)
+        assert len(written) == 12
+        images = [io.imread(path) for path in written]
+        assert {image.shape for image in images} == {(30, 40), (6, 30), (6, 40)}
+        assert [image.max() >= 3000 for image in images] == ["_t1_" in path.name for path in written]
+    assert len(list((tmp_path / "train").glob("TZYX_t?_*_masks.tif"))) == 12
+    assert main(["slices", "--image_path", str(tmp_path / "TYX.tif")]) == 2
+    assert "has time points but no planes" in capsys.readouterr().err
+    tifffile.imwrite(tmp_path / "TZYX_masks.tif", masks, photometric="minisblack")
+    with pytest.raises(InputError, match="do not fit 2 times"):
+        train.make_slices([tmp_path / "TZYX.tif"], tmp_path / "train")
+
+
+def test_slices_of_an_earlier_run_are_replaced(folder, caplog):
+    def cut(per_view):
+        train.make_slices([folder / "one.tif"], folder / "train", per_view=per_view, seg=True)
+        return sorted(path.name for path in (folder / "train").glob("one_*.tif") if "_masks" not in path.name)
+
+    mine = ("one_YX_extra.tif", "one_more_YX_7.tif", "one_YX_8_masks.tif")  # of other names, or of nobody's slice
+    (folder / "train").mkdir()
+    for name in mine:
+        tifffile.imwrite(folder / "train" / name, np.zeros((20, 20), np.uint8))
+    assert len(cut(3)) == 9 + 2
+    caplog.clear()
+    assert len(cut(1)) == 3 + 2
+    assert len(list((folder / "train").iterdir())) == 3 * 3 + len(mine) + 1
+    cut(3)
+    changed = folder / "train/one_ZX_8_masks.tif"
+    tifffile.imwrite(changed, np.ones((6, 40), np.uint8))
+    caplog.clear()
+    assert len(cut(1)) == 3 + 2 + 1
+    assert "one_ZX_8" in caplog.text
+    assert io.imread(changed).all()
+    assert all((folder / "train" / name).is_file() for name in mine)
+
+
 def test_slices_are_trained_on(folder):
     written = train.make_slices([folder / "one.tif"], folder / "train", per_view=3)
     images, labels, names, *_ = io.load_train_test_data(str(folder / "train"), mask_filter="_masks")

@@ -21,6 +21,7 @@ from cellpose._progress.stages import stage
 from cellpose.errors import CellposeError, InputError, OptionError
 from cellpose.io import SiblingFiles, read_labels
 from cellpose.options import Normalization
+from cellpose.train._earlier_slices import clear_earlier
 from cellpose.transforms import PLANE_VIEWS, Preparation
 
 __all__ = ["Slice", "cut_slices", "make_slices"]
@@ -139,10 +140,12 @@ def make_slices(
         Stacks. Masks are searched beside each: ``<name><mask_filter>.tif`` (or .npy, .png), else ``<name>_seg.npy``.
     folder
         Where ``<name>_<view>_<number>.tif`` and ``..._masks.tif`` are written; created if missing. Stacks of equal
-        names get the names of their folders, too. Masks and a ``_seg.npy`` there that no longer belong to their image
-        get other names.
+        names get the names of their folders, too, and those of a movie ``_t<time>`` behind the name. Masks and a
+        ``_seg.npy`` there that no longer belong to their image get other names. Slices that an earlier run cut of the
+        same stack are removed, unless they were changed since.
     channel_axis, z_axis
         Axes of channels and planes, counted in the axes of the file; None: from the file, else inferred from the shape.
+        Of a movie the stack of each time is cut.
     channels
         Two channels to keep, counted from 1, as U-Nets take them; None: up to three in their order.
     normalization
@@ -164,7 +167,8 @@ def make_slices(
     Raises
     ------
     InputError
-        If a file holds no stack, or its masks have another shape, or two stacks would have slices of the same names.
+        If a file holds no stack, or only planes through time, or its masks have another shape, or two stacks would have
+        slices of the same names.
     FileReadError, FileWriteError
         If a file cannot be read or written.
     """
@@ -175,24 +179,24 @@ def make_slices(
     advance = stage("cutting", len(files), "stacks")
 
     def cut(file: Path, name: str) -> None:
-        image = io.read_image(file)
-        preparation = Preparation(
-            channels,
-            channel_axis=_axis(image, "C", channel_axis),
-            z_axis=_axis(image, "Z", z_axis),
-            stack=True,
-        )
-        stack = preparation.view(image.data) if channels is None else preparation.arranged(image.data)
-        if normalization is not None:
-            stack = transforms.apply_normalization(stack, normalization)
         masks = _masks_of(file, mask_filter)
-        slices = cut_slices(stack, masks, per_view=per_view, crop_size=crop_size, anisotropy=anisotropy)
-        before = len(written)
-        for number, one in enumerate(slices):
-            path = target / f"{name}_{one.view}_{number}.tif"
-            _write(path, one, seg=seg)
-            written.append(path)
-        logger.info("%s: %d slices %s masks", file.name, len(written) - before, "without" if masks is None else "with")
+        images: list[Path] = []
+        files: list[Path] = []
+        image = io.read_image(file)
+        for time, (stack, axes, labels) in enumerate(_stacks(image, masks, channel_axis, z_axis)):
+            preparation = Preparation(channels, channel_axis=axes["C"], z_axis=axes["Z"], stack=True)
+            view = preparation.view(stack) if channels is None else preparation.arranged(stack)
+            if normalization is not None:
+                view = transforms.apply_normalization(view, normalization)
+            slices = cut_slices(view, labels, per_view=per_view, crop_size=crop_size, anisotropy=anisotropy, seed=time)
+            of_time = "" if stack is image.data else f"_t{time}"
+            for number, one in enumerate(slices):
+                path = target / f"{name}{of_time}_{one.view}_{number}.tif"
+                files += _write(path, one, seg=seg)
+                images.append(path)
+        clear_earlier(target, name, files)
+        written.extend(images)
+        logger.info("%s: %d slices %s masks", file.name, len(images), "without" if masks is None else "with")
 
     for index, (file, name) in enumerate(zip(stacks, names, strict=True)):
         advance(index)
@@ -223,6 +227,30 @@ def _names(stacks: Sequence[Path]) -> list[str]:
             message = f"the slices of {first[name]} and {stack} would both be named {name}_...; rename one of them"
             raise InputError(message)
     return names
+
+
+def _stacks(
+    image: io.Image, masks: Array | None, channel_axis: int | None, z_axis: int | None
+) -> Iterator[tuple[Array, dict[str, int | None], Array | None]]:
+    """The stack of each time, where its channels and planes are, and its masks; the image itself if it has no times."""
+    axes = {"C": _axis(image, "C", channel_axis), "Z": _axis(image, "Z", z_axis)}
+    t = image.axis("T") if image.declares("T") else None
+    if t is None or t in axes.values():
+        yield image.data, axes, masks
+        return
+    count = image.data.shape[t]
+    if axes["Z"] is None:
+        message = (
+            f"an image with axes {image.axes} of shape {image.data.shape} has time points but no planes; train on its "
+            f"frames as they are, or, if the time points are planes, give --z_axis {t} (z_axis={t})"
+        )
+        raise InputError(message)
+    if masks is not None and (masks.ndim != 4 or len(masks) != count):
+        message = f"masks of shape {masks.shape} do not fit {count} times; they must be (t, z, y, x)"
+        raise InputError(message)
+    axes = {letter: None if axis is None else axis - (axis > t) for letter, axis in axes.items()}
+    for time in range(count):
+        yield image.data.take(time, t), axes, None if masks is None else masks[time]
 
 
 def _axis(image: io.Image, letter: str, number: int | None) -> int | None:
@@ -290,7 +318,8 @@ def _masks_of(file: Path, mask_filter: str) -> Array | None:
     return None if path is None else io.read_seg(path).masks
 
 
-def _write(path: Path, one: Slice, *, seg: bool) -> None:
+def _write(path: Path, one: Slice, *, seg: bool) -> list[Path]:
+    """Write a slice, and keep what is there of another one under another name; the files that were written."""
     image = one.image[..., 0] if one.image.shape[-1] == 1 else one.image
     masks_path, seg_path = (path.with_name(path.stem + ending) for ending in ("_masks.tif", "_seg.npy"))
     another = not _holds(path, image)
@@ -303,7 +332,7 @@ def _write(path: Path, one: Slice, *, seg: bool) -> None:
             kept = io.name_to_keep(masks_path, "_masks.tif")
             os.replace(masks_path, kept)
             logger.warning(f"{masks_path.name} belongs to an image that was replaced; it is kept as {kept.name}")
-        return
+        return [path]
     io.imsave(str(masks_path), one.masks)
     if seg:
         content = {
@@ -313,6 +342,7 @@ def _write(path: Path, one: Slice, *, seg: bool) -> None:
             "filename": str(path),
         }
         io.write_seg(seg_path, content)
+    return [path, masks_path, *([seg_path] if seg else [])]
 
 
 def _holds(path: Path, image: Array) -> bool:
