@@ -288,3 +288,31 @@ def test_images_that_share_a_seg_file_are_told(session: Session, image: Path) ->
     assert told.startswith("cells_seg.npy holds the cells of cells.png")
     session.files.open(image)
     assert len(session.failures) == 1
+
+
+@pytest.mark.parametrize("filename", ["/gone/cells.png", "/gone/other.tif", None])
+def test_an_image_that_only_its_seg_file_holds_is_saved_with_the_cells(
+    session: Session, tmp_path: Path, filename: str | None
+) -> None:
+    seg, masks = tmp_path / "cells_seg.npy", np.zeros((50, 60), np.uint16)
+    image = np.random.default_rng(0).integers(0, 4000, (50, 60, 3), np.uint16)
+    old = {"masks": masks, "outlines": masks, "img": image, **({} if filename is None else {"filename": filename})}
+    np.save(seg, old, allow_pickle=True)
+    for n in (1, 2):
+        assert session.files.open(seg)
+        box = Box(0, 1, 5, 15, 20 * n, 20 * n + 10)
+        assert session.document.do(operations.add_cell, box, np.ones(box.shape, bool))
+        session.files.autosave.settle()
+        assert io.read_seg(seg).count == n
+        np.testing.assert_array_equal(io.read_seg(seg).image, image)
+    assert [path.name for path in tmp_path.glob("cells*")] == ["cells_seg.npy"]
+    assert session.files.open(session.document.path), "it has no file, but its cells do"
+    assert session.document.labels.count == 2
+    np.testing.assert_array_equal(session.document.stack[0], np.moveaxis(image, -1, 0))
+    session.files.take_planes_for("Z")
+    assert not session.failures
+    io.imsave(str(session.document.path), image)
+    assert session.files.open(seg)
+    square(session)
+    session.files.autosave.settle()
+    assert io.read_seg(seg).image is None, "the file of the image is enough"

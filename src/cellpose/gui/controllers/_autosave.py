@@ -226,7 +226,7 @@ class Autosave:
                 kept=kept.name,
             )
             self._session.in_main(lambda: self._session.failed.emit(message))
-        self._keep_strays(snapshot.path)
+        self._keep_strays(snapshot)
 
     def _find_strays(self, image: Path, state: str) -> None:
         """Look for edits that were not saved and do not fit the file, because another program replaced it."""
@@ -243,13 +243,14 @@ class Autosave:
             )
             self._session.in_main(lambda: self._session.failed.emit(text))  # after the image is shown
 
-    def _keep_strays(self, image: Path) -> None:
+    def _keep_strays(self, snapshot: Snapshot) -> None:
         """Write the cells of edits that do not fit the file beside it, in any thread."""
+        image = snapshot.path
         while self._strays:
             stray, kept = self._strays[-1], io.name_to_keep(seg_path(image))
             if stray.labels.any():
                 try:
-                    io.write_seg(kept, stray.content(image))
+                    io.write_seg(kept, {**stray.content(image), **snapshot.image})
                 except (CellposeError, OSError):
                     return  # the journal stays, for the next time
                 text = tr(

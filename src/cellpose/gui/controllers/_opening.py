@@ -123,9 +123,13 @@ def read(
         If a file cannot be read.
     """
     if path.suffix.lower() == ".npy" and holds_objects(path):
-        image, opened = _image_of_seg(path, as_stack, axis)
-        return _with_seg(_document(opened, None, image), path, report, show)
+        image, opened, only_here = _image_of_seg(path, as_stack, axis)
+        whole = _with_seg(_document(opened, None, image), path, report, show)
+        whole.document.only_in_seg = only_here
+        return whole
     seg = seg_path(path)
+    if not path.exists() and seg.is_file():  # the image may be in the file with its cells
+        return read(seg, autoload_masks, report, show, as_stack, axis)
     opened, on_disk = _image_of(path, seg, as_stack, axis, report), state_of(seg)
     if seg.is_file() and not autoload_masks:
         early = _document(opened, None, path)
@@ -242,7 +246,8 @@ def _with_cells(early: Document, seg: Path) -> Document:
     return document
 
 
-def _image_of_seg(path: Path, as_stack: bool, axis: str) -> tuple[Path, FileImage]:
+def _image_of_seg(path: Path, as_stack: bool, axis: str) -> tuple[Path, FileImage, npt.NDArray[Any] | None]:
+    """The path of the image of a ``_seg.npy``, the image, and its array if only the ``_seg.npy`` holds it."""
     seg = io.read_seg(path, without=_ARRAYS)
     named = Path(seg.filename) if seg.filename else None
     beside = path.parent / named.name if named else None
@@ -250,10 +255,10 @@ def _image_of_seg(path: Path, as_stack: bool, axis: str) -> tuple[Path, FileImag
     is_movie = seg.content.get(AXIS_KEY) == "T"
     image = next((place for place in places if place.is_file() or io.is_zarr(place)), None)
     if image is None and is_movie and (folder := next((place for place in places if place.is_dir()), None)):
-        return folder, movie_of_folder(folder, images_of(folder))
+        return folder, movie_of_folder(folder, images_of(folder)), None
     if image is not None:
         axis = axis or ("T" if is_movie else "")
-        return image, image_of_file(image, as_stack or seg.masks.ndim == 3, axis)
+        return image, image_of_file(image, as_stack or seg.masks.ndim == 3, axis), None
     if seg.image is None:
         message = tr(
             "{path} names the image {filename!r}, which is not there; put the image beside the file",
@@ -262,6 +267,8 @@ def _image_of_seg(path: Path, as_stack: bool, axis: str) -> tuple[Path, FileImag
         )
         raise FileReadError(message)
     # files of older versions contain the image itself
-    kept = io.read_seg(path, without=("masks", "outlines", "flows")).image
-    stack = stack_of_seg(np.asarray(kept), seg.masks.shape, str(path))
-    return path.with_name(f"{path.stem.removesuffix('_seg')}.tif"), FileImage(stack, stack)
+    kept = np.asarray(io.read_seg(path, without=("masks", "outlines", "flows")).image)
+    stack = stack_of_seg(kept, seg.masks.shape, str(path))
+    fits = beside is not None and seg_path(beside) == path
+    name = beside.name if beside is not None and fits else f"{path.stem.removesuffix('_seg')}.tif"
+    return path.with_name(name), FileImage(stack, stack), kept

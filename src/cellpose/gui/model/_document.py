@@ -173,6 +173,8 @@ class Document:
     filters
         Parameters of the filter of the image, from `SegmentationSettings.filters`; empty: none. When a file is opened,
         they are known before `restored` is made.
+    only_in_seg
+        The image as its ``_seg.npy`` holds it, if there is no file of the image; it is written again with the cells.
     has_file
         Whether its cells were read from a ``_seg.npy`` or written to one.
     changed : Signal(Box)
@@ -236,6 +238,7 @@ class Document:
         self._restored: Restored | None = None
         self.filters: Mapping[str, Any] = {}
         self._classes: tuple[tuple[str, str], ...] = ()
+        self.only_in_seg: npt.NDArray[Any] | None = None
         self.has_file = False
         self._saved = self.held
         self._selection: frozenset[int] = frozenset()

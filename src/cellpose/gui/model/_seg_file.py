@@ -87,6 +87,8 @@ class Snapshot:
         Those of the document.
     axis
         The axis of the document's planes.
+    only_in_seg
+        That of the document.
     classes
         Names and colors of the classes, from `Classes.content`; empty: the file names none.
     settings
@@ -109,6 +111,7 @@ class Snapshot:
     classes: Mapping[str, Any] = field(default_factory=dict)
     ignored: Regions = ()
     axis: str = "Z"
+    only_in_seg: npt.NDArray[Any] | None = None
 
     @classmethod
     def of(cls, document: Document, settings: SegmentationSettings, classes: Classes | None = None) -> Snapshot:
@@ -130,7 +133,13 @@ class Snapshot:
             {} if classes is None else classes.content(),
             document.labels.ignored,
             "T" if document.is_movie else "Z",
+            document.only_in_seg,
         )
+
+    @property
+    def image(self) -> dict[str, Any]:
+        """The image as content of a ``_seg.npy``; empty if it has a file of its own."""
+        return {} if self.only_in_seg is None else {"img": self.only_in_seg}
 
 
 def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
@@ -148,6 +157,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
     )
     return {
         **content,
+        **snapshot.image,
         **{key: snapshot.rows[name].copy() for key, name in _KEPT.items()},
         "colors": palette[snapshot.ids % len(palette)],
         "manual_changes": [],
