@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -178,6 +179,35 @@ def test_the_next_folder_is_run_after_one_that_fails_or_is_cancelled(
     assert (tmp_path / "out" / "last").is_dir()
     batch_of.remove(batch_of.queue[1])
     assert batch.rows.topLevelItemCount() == 2
+
+
+def test_folders_of_one_name_have_results_of_their_own(
+    window: Window, batch: BatchWindow, folder: Path, fake: FakeLine, qtbot: object, tmp_path: Path
+) -> None:
+    out, queue = tmp_path / "out", window.session.batch
+    queue.options.savedir, queue.options.measure = str(out), False
+    days = [shutil.copytree(folder, tmp_path / day / "images") for day in ("day1", "day2", "day3")]
+
+    def run(*folders: Path) -> list[str]:
+        fake.lines.clear()
+        for each in folders:
+            queue.add(each)
+        press(batch.run)
+        until_idle(window, qtbot)
+        places = [Path(line[line.index("--savedir") + 1]) for line in fake.lines]
+        for each, place in zip(folders, places, strict=True):
+            (place / io.MANIFEST_NAME).write_text(json.dumps({"options": {"dir": str(each)}, "images": []}))
+        assert [each.place for each in queue.queue] == places
+        while queue.queue:  # as after a restart
+            queue.remove(queue.queue[0])
+        return [str(place.relative_to(out)) for place in places]
+
+    assert run(*days[:2]) == ["day1_images", "day2_images"]
+    assert run(days[1]) == ["day2_images"], "where it was done before"
+    assert run(days[2]) == ["images"]
+    assert run(days[2], days[0]) == ["images", "day1_images"]
+    moved = days[2].rename(tmp_path / "day3" / "IMAGES")
+    assert run(moved.rename(tmp_path / "images"))[0] == f"{tmp_path.name}_images"
 
 
 def test_segmentations_are_not_replaced_unasked(

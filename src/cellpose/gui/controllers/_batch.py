@@ -106,6 +106,11 @@ class Batch:
             self.queue.remove(entry)
             self.changed.emit(entry)
 
+    def results_of(self, entry: BatchFolder) -> Path:
+        """The folder of the results of an entry: where they are, or where they will be."""
+        others = [each.folder for each in self.queue if each is not entry]
+        return entry.place or self.options.results_of(entry.folder, others)
+
     def start(self) -> None:
         """Run the waiting folders with the current settings; paused ones continue with their own."""
         session = self._session
@@ -184,10 +189,11 @@ class Batch:
         entry.state, entry.message, entry.results, entry.before = "running", "", [], 0
         child = self._child = Child()
         options, recipe = self.options, self._recipes.get(entry) or self._session.recipes.recipe(entry.folder)
-        resume = going_on or options.skip_done
+        resume, others = going_on or options.skip_done, [each.folder for each in self.queue if each is not entry]
 
         def work(_report: Report) -> _Ended:
-            return self._run(child, entry, options, recipe(), resume=resume)
+            entry.place = options.results_of(entry.folder, others)
+            return self._run(child, entry, entry.place, options, recipe(), resume=resume)
 
         def done(ended: _Ended) -> None:
             self._end(entry, ended)
@@ -199,9 +205,18 @@ class Batch:
         self.changed.emit(entry)
         self._session.jobs.start(self.job, work, done, failed)
 
-    def _run(self, child: Child, entry: BatchFolder, options: BatchOptions, recipe: Recipe, *, resume: bool) -> _Ended:
+    def _run(
+        self,
+        child: Child,
+        entry: BatchFolder,
+        results: Path,
+        options: BatchOptions,
+        recipe: Recipe,
+        *,
+        resume: bool,
+    ) -> _Ended:
         """In a thread: segment a folder, then measure it."""
-        folder, results = entry.folder, options.results_of(entry.folder)
+        folder = entry.folder
         results.mkdir(parents=True, exist_ok=True)
 
         def told(line: str) -> None:
@@ -209,12 +224,12 @@ class Batch:
             if news is not None:
                 self._session.in_main(lambda: self._note(entry, lambda: entry.take(news)))
 
-        code = child.run(options.segment_words(folder, recipe, resume=resume), told)
+        code = child.run(options.segment_words(folder, results, recipe, resume=resume), told)
         found = results_of_run(results) if code in (0, 1, _INTERRUPTED) else []
         reason, measured = child.reason(), None
         if options.measure and code in (0, 1) and any(not each.error for each in found):
             self._session.in_main(lambda: self._note(entry, lambda: setattr(entry, "state", "measuring")))
-            measured = child.run(options.measure_words(folder), lambda _: None)
+            measured = child.run(options.measure_words(folder, results), lambda _: None)
             reason = child.reason() if measured not in (0, 1) else reason
         return _Ended(code, measured, found, reason)
 
@@ -241,7 +256,7 @@ class Batch:
         elif ended.measured not in (None, 0, 1):
             entry.message = tr("not measured: {reason}", reason=ended.reason)
         elif ended.measured is not None:
-            entry.measurements = self.options.results_of(entry.folder) / "measurements"
+            entry.measurements = self.results_of(entry) / "measurements"
         self._tell_end(entry)
 
     def _tell_end(self, entry: BatchFolder) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,26 +68,56 @@ class BatchOptions:
     savedir: str = ""
     skip_done: bool = True
 
-    def results_of(self, folder: Path) -> Path:
-        """The folder for the results of a folder of images."""
-        return Path(self.savedir) / folder.name if self.savedir else folder
+    def results_of(self, folder: Path, others: Collection[Path] = ()) -> Path:
+        """The folder for the results of a folder of images, with which no other one shares it.
 
-    def segment_words(self, folder: Path, recipe: Recipe, *, resume: bool) -> list[str]:
-        """The command line that segments a folder."""
+        It has the name of the folder, or that with the names of as many parents as tell it from the folders that are
+        segmented with it, the ``others``, and from those that have their results there already.
+
+        Examples
+        --------
+        >>> options = BatchOptions(savedir="out")
+        >>> options.results_of(Path("/data/day1/images"), [Path("/data/day2/images")]).as_posix()
+        'out/day1_images'
+        """
+        if not self.savedir:
+            return folder
+        names, taken = _names_for(folder), {name.casefold() for other in others for name in _names_for(other)}
+        places = {name: Path(self.savedir) / name for name in names}
+        owners = {name: _segmented_to(place) for name, place in places.items()}
+        own = [place for name, place in places.items() if owners[name] == folder]
+        free = [place for name, place in places.items() if owners[name] is None and name.casefold() not in taken]
+        return next(iter([*own, *free]), Path(self.savedir, *folder.parts[1:]))
+
+    def segment_words(self, folder: Path, results: Path, recipe: Recipe, *, resume: bool) -> list[str]:
+        """The command line that segments a folder and writes its results to another, or to itself."""
         asked = [word for name, (word, _) in OUTPUTS.items() if word and getattr(self, name)]
         words = ["--dir", str(folder), *recipe.options(), *asked, "--verbose"]
         words += [] if self.seg else ["--no_npy"]
-        words += ["--savedir", str(self.results_of(folder))] if self.savedir else []
+        words += ["--savedir", str(results)] if self.savedir else []
         return [*words, "--resume"] if resume else words
 
-    def measure_words(self, folder: Path) -> list[str]:
-        """The command line that measures the found cells."""
-        results = self.results_of(folder)
+    def measure_words(self, folder: Path, results: Path) -> list[str]:
+        """The command line that measures the cells found in a folder, among its results."""
         words = ["measure", "--dir", str(folder), "--savedir", str(results / _MEASUREMENTS), "--verbose"]
         words += ["--formats", "csv", *(["parquet"] if self.parquet else [])]
         words += ["--masks_dir", str(results)] if self.savedir else []
         # a _seg.npy of an earlier run would take precedence over the masks of this run
         return [*words, "--mask_filter", "_cp_masks"] if self.tif or self.png else words
+
+
+def _names_for(folder: Path) -> list[str]:
+    """Names for the results of a folder: its own, and those with the names of one parent, two, and so on."""
+    return ["_".join(folder.parts[-n:]) for n in range(1, len(folder.parts))]
+
+
+def _segmented_to(results: Path) -> Path | None:
+    """The folder of images whose results lie in a folder, from the manifest there; None: unknown."""
+    try:
+        options = read_json(results / io.MANIFEST_NAME)["options"]
+        return Path(options["dir"])
+    except (CellposeError, KeyError, TypeError):
+        return None
 
 
 class ImageResult(NamedTuple):
@@ -142,6 +172,8 @@ class BatchFolder:
         What went wrong with the whole folder, or how it ended.
     asked
         Description of its settings; empty: the settings in the window when the folder starts.
+    place
+        The folder of its results; None: it has not been run.
     """
 
     folder: Path
@@ -151,6 +183,7 @@ class BatchFolder:
     results: list[ImageResult] = field(default_factory=list)
     message: str = ""
     asked: str = ""
+    place: Path | None = None
     measurements: Path | None = None
 
     @property

@@ -236,7 +236,7 @@ class BatchResults(QWidget):  # type: ignore[misc]
         self.plots.setWidget(inner)
 
     def _folder(self) -> Path | None:
-        return None if self._entry is None else self._session.batch.options.results_of(self._entry.folder)
+        return None if self._entry is None else self._session.batch.results_of(self._entry)
 
     def _report_file(self) -> Path | None:
         folder = None if self._entry is None else self._entry.measurements
