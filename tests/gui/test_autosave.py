@@ -15,11 +15,13 @@ import pytest
 
 from cellpose import io
 from cellpose.gui.controllers import _autosave
+from cellpose.gui.controllers._live import FoundCells
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Box
 from cellpose.gui.model import _operations as operations
 from cellpose.gui.model._frozen import Frozen
 from cellpose.gui.model._journal import Base, Journal, journal_path
+from cellpose.gui.model._provenance import Origin
 
 
 @pytest.fixture
@@ -379,6 +381,7 @@ def test_a_killed_program_loses_nothing_that_was_done(image: Path, home: Path) -
     code = f"""
 import os, signal, numpy as np
 from pathlib import Path
+from cellpose.gui.controllers._live import FoundCells
 from cellpose.gui.controllers._session import Session
 from cellpose.gui.model import Box, _operations as operations
 made = Session(lambda function: function())
@@ -467,3 +470,75 @@ def test_autosave_copies_no_pixel_in_the_main_thread(image: Path, monkeypatch: p
     assert threads
     assert threading.main_thread() not in threads
     assert np.load(image.with_name("cells_seg.npy"), allow_pickle=True).item()["masks"].max() == 1
+
+
+OLD = ["01/02/2024, 10:11:12", "removed mask", [np.array([1, 1]), np.array([2, 3])]]
+
+
+def changes(image: Path) -> list[tuple[str, int]]:
+    """What a person did according to the file: the action, and the number of pixels."""
+    seg = io.read_seg(image.with_name("cells_seg.npy"))
+    assert seg.by_hand is bool(seg.manual_changes or seg.ismanual.any())
+    for date, *_ in seg.manual_changes:
+        assert time.strptime(date, "%m/%d/%Y, %H:%M:%S")
+    return [(action, len(np.transpose(place))) for _, action, place in seg.manual_changes]
+
+
+def test_the_file_tells_which_cells_a_person_removed_and_added(image: Path) -> None:
+    labels = np.zeros((60, 60), np.uint16)
+    labels[5:10, 5:10], labels[20:26, 5:10], labels[40:45, 40:50] = 1, 2, 3
+    seg, found = image.with_name("cells_seg.npy"), [("removed mask", 2)]
+    content = io.seg_content(labels, None, image)
+    io.write_seg(seg, {**content, "manual_changes": [OLD]})
+    made = session()
+    assert made.files.open(image)
+    made.document.do(operations.delete, [2])
+    made.files.autosave.settle()
+    assert changes(image) == [*found, ("removed mask", 30)]
+    np.testing.assert_array_equal(io.read_seg(seg).manual_changes[1][2], np.nonzero(labels == 2))
+    square(made, 20, 30)
+    made.document.do(operations.change_number, 3, 9)
+    made.files.autosave.settle()
+    assert changes(image) == [*found, ("removed mask", 30), ("added mask", 100)]
+    assert made.files.open(image), "and again, with its history"
+    made.undo()
+    made.undo()
+    made.undo()
+    made.files.autosave.settle()
+    assert changes(image) == found
+    made.redo()
+    made.files.autosave.settle()
+    assert changes(image) == [*found, ("removed mask", 30)]
+    other = session()
+    assert other.files.open(image)
+    other.document.do(operations.delete, [1])
+    before = other.document.history.edits[-1].when
+    other.files.autosave._stop_timer()  # a crash
+    again = session()
+    assert again.files.open(image)
+    assert again.document.history.edits[-1].when == before
+    again.files.autosave.settle()
+    assert changes(image) == [*found, ("removed mask", 30), ("removed mask", 25)]
+    again.document.do(operations.clear)
+    again.files.autosave.settle()
+    assert changes(image) == [], "nothing is left that could be lost"
+
+
+def test_cells_of_a_model_that_a_person_removed_are_told_until_it_runs_anew(tmp_path: Path) -> None:
+    image = tmp_path / "cells.tif"
+    io.imsave(str(image), np.zeros((3, 60, 60), np.uint16))
+    made = session()
+    made.files.as_stacks = True
+    assert made.files.open(image)
+    labels = np.zeros((3, 60, 60), np.int32)
+    labels[:2, 5:15, 5:15], labels[1:, 30:40, 5:15] = 1, 2
+    cells = FoundCells.of(labels, None, None, Origin("segment", "m", 0), None)
+    made.segmentation.put(made.document, None, cells, lambda _: None)
+    made.files.autosave.settle()
+    assert changes(image) == []
+    made.document.do(operations.delete, [2])
+    made.files.autosave.settle()
+    assert changes(image) == [("removed mask", 0)], "the format knows places in planes only"
+    made.segmentation.put(made.document, None, cells, lambda _: None)
+    made.files.autosave.settle()
+    assert changes(image) == []

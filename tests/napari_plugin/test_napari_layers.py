@@ -246,6 +246,10 @@ def test_the_work_of_a_person_stays_in_a_file(tmp_path: Path) -> None:
     assert after["ismanual"].tolist() == [True, False, True, True]
     assert after["checked"].tolist() == [False, False, True, False]
     assert after["classes"].tolist() == [1, 0, 3, 0]
+    assert after["manual_changes"][:1] == before["manual_changes"]
+    (_, action, place), *more = after["manual_changes"][1:]
+    assert (action, more) == ("removed mask", [])
+    np.testing.assert_array_equal(place, np.nonzero(before["masks"] == 2))
     assert os.listdir(tmp_path) == ["a_seg.npy"]
 
 

@@ -256,6 +256,6 @@ def _save_seg(paths: io.OutputPaths, file: Path, result: SegmentedImage, model: 
     target = _in_place(_seg_npy(paths))
     kept = io.keep_work(target)
     if kept is not None:
-        logger.warning(f"{target.name} held cells that a person drew, checked or linked; it is kept as {kept.name}")
+        logger.warning(f"{target.name} held the work of a person on its cells; it is kept as {kept.name}")
     io.write_seg(target, content)
     return target

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from weakref import ReferenceType, ref
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import find_objects
 
 from cellpose import io
 from cellpose._machine.reading import fingerprint
@@ -174,10 +176,23 @@ def _by_hand(labels: npt.NDArray[Any], known: dict[str, Any]) -> dict[str, Any]:
         linked[~np.isin(linked, np.flatnonzero(same))] = 0
     if checksum(labels.astype(np.int32)) != known.get("sum"):
         values["ismanual"] = values.get("ismanual", np.zeros(len(same), bool)) | ((areas > 0) & (both < union))
+    removed = np.flatnonzero((areas_old[1:] > 0) & (areas[1:] == 0)) + 1
     return {
         **{key: before[key] for key in _OF_IMAGE if key in before},
+        **({"manual_changes": [*before.get("manual_changes", ()), *_removals(old, removed)]} if removed.size else {}),
         **{key: each[1 : n_new + 1] for key, each in values.items()},
     }
+
+
+def _removals(labels: npt.NDArray[Any], cells: npt.NDArray[np.intp]) -> list[list[Any]]:
+    """Entries of ``manual_changes``: the format knows the places of cells in planes only."""
+    date, boxes = datetime.now().strftime("%m/%d/%Y, %H:%M:%S"), find_objects(labels)
+
+    def place(cell: int) -> list[npt.NDArray[np.intp]]:
+        inside = np.nonzero(labels[boxes[cell - 1]] == cell)
+        return [pixels + part.start for pixels, part in zip(inside, boxes[cell - 1], strict=True)]
+
+    return [[date, "removed mask", place(cell) if labels.ndim == 2 else []] for cell in cells.tolist()]
 
 
 def _flows_of(found: Any, shape: tuple[int, ...]) -> list[Any]:

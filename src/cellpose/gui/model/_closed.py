@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,8 @@ class ClosedHistory:
         Edits, as in `History`.
     saved
         Number of edits saved in the file.
+    earlier_changes
+        As in `Document`.
     """
 
     state: str
@@ -41,6 +44,7 @@ class ClosedHistory:
     done: tuple[Edit, ...]
     undone: tuple[Edit, ...]
     saved: int
+    earlier_changes: tuple[Any, ...] = ()
 
     @classmethod
     def of(cls, document: Document, state: str) -> ClosedHistory:
@@ -50,7 +54,8 @@ class ClosedHistory:
             edit.beside.pop("flows", None)
         ids = labels.ids
         rows = labels.table[ids].copy()
-        return cls(state, ids, rows, labels.next_id, history.edits, history.undone, history.saved)
+        done, undone, earlier = history.edits, history.undone, document.earlier_changes
+        return cls(state, ids, rows, labels.next_id, done, undone, history.saved, earlier)
 
     @property
     def nbytes(self) -> int:
@@ -67,6 +72,7 @@ class ClosedHistory:
             return False
         labels.reserve(self.next_id)
         document.history.resume(self.done, self.undone, self.saved)
+        document.earlier_changes = self.earlier_changes  # the file states those of its edits, too
         return True
 
 

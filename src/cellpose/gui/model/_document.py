@@ -173,6 +173,8 @@ class Document:
     filters
         Parameters of the filter of the image, from `SegmentationSettings.filters`; empty: none. When a file is opened,
         they are known before `restored` is made.
+    earlier_changes
+        ``manual_changes`` of its ``_seg.npy`` before the first edit of its history.
     only_in_seg
         The image as its ``_seg.npy`` holds it, if there is no file of the image; it is written again with the cells.
     has_file
@@ -238,6 +240,7 @@ class Document:
         self._restored: Restored | None = None
         self.filters: Mapping[str, Any] = {}
         self._classes: tuple[tuple[str, str], ...] = ()
+        self.earlier_changes: tuple[Any, ...] = ()
         self.only_in_seg: npt.NDArray[Any] | None = None
         self.has_file = False
         self._saved = self.held

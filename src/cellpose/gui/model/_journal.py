@@ -216,7 +216,7 @@ def _packed(what: str, edit: Edit | None) -> bytes:
     arrays: dict[str, Any] = {"what": np.array(what)}
     if edit is not None:
         arrays |= {"name": np.array(edit.name), "note": np.array(edit.note), "ids": edit.ids}
-        arrays |= {"rows_before": edit.rows_before, "rows_after": edit.rows_after}
+        arrays |= {"when": np.array(edit.when), "rows_before": edit.rows_before, "rows_after": edit.rows_after}
         arrays["boxes"] = np.array([patch.box for patch in edit.patches], np.int64).reshape(-1, 6)
         if edit.regions is not None:
             arrays["regions"] = np.array(json.dumps(edit.regions))
@@ -243,7 +243,8 @@ def _unpacked(record: bytes, path: Path) -> tuple[str, Edit | None]:
             before, after = (_rows(arrays[f"rows_{side}"]) for side in _SIDES)
             regions = _regions(str(arrays["regions"])) if "regions" in arrays else None
             name, note = str(arrays["name"]), str(arrays["note"])
-            return what, Edit(name, tuple(patches), arrays["ids"], before, after, note, regions=regions)
+            when = {"when": float(arrays["when"])} if "when" in arrays else {}
+            return what, Edit(name, tuple(patches), arrays["ids"], before, after, note, regions=regions, **when)
     except (ValueError, KeyError, OSError) as error:
         message = f"{path} holds an edit that cannot be read ({error}); move the file away to open the image without it"
         raise FileReadError(message) from error

@@ -6,6 +6,7 @@ reused while an image is open, so any edit can be undone later. Files get number
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,6 +75,8 @@ class Edit:
         The regions that training ignores, before and after; None: unchanged.
     labels
         For a segmentation, its label (n,) of each cell in ``added``; None: not from a segmentation.
+    when
+        When it was done, in seconds since 1970.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Edit:
     beside: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     regions: tuple[Regions, Regions] | None = None
     labels: npt.NDArray[np.intp] | None = None
+    when: float = field(default_factory=time.time)
 
     @property
     def nbytes(self) -> int:

@@ -13,13 +13,14 @@ import numpy.typing as npt
 from cellpose import io
 from cellpose.errors import OptionError
 from cellpose.gui.model._box import Box
+from cellpose.gui.model._changes import changes_after
 from cellpose.gui.model._classes import CLASSES_KEY, Classes
 from cellpose.gui.model._colors import cell_colors
 from cellpose.gui.model._corrections import FOUND_KEY, ModelCells
 from cellpose.gui.model._document import Document, Flows
 from cellpose.gui.model._frozen import Frozen
 from cellpose.gui.model._journal import STATE_KEY
-from cellpose.gui.model._labels import Regions, Table
+from cellpose.gui.model._labels import Edit, Regions, Table
 from cellpose.gui.model._links import LINKS_KEY, numbered_links, restore_links
 from cellpose.gui.model._provenance import PROVENANCE_KEY, Origin, content_of_origins, origins_of
 from cellpose.gui.model._restored import Restored, content_of_restored, restored_of
@@ -87,8 +88,10 @@ class Snapshot:
         Those of the document.
     axis
         The axis of the document's planes.
-    only_in_seg
-        That of the document.
+    only_in_seg, earlier_changes
+        Those of the document.
+    edits
+        The edits that are done.
     classes
         Names and colors of the classes, from `Classes.content`; empty: the file names none.
     settings
@@ -112,6 +115,8 @@ class Snapshot:
     ignored: Regions = ()
     axis: str = "Z"
     only_in_seg: npt.NDArray[Any] | None = None
+    earlier_changes: tuple[Any, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
     @classmethod
     def of(cls, document: Document, settings: SegmentationSettings, classes: Classes | None = None) -> Snapshot:
@@ -134,6 +139,8 @@ class Snapshot:
             document.labels.ignored,
             "T" if document.is_movie else "Z",
             document.only_in_seg,
+            document.earlier_changes,
+            document.history.edits,
         )
 
     @property
@@ -160,7 +167,7 @@ def content_of(snapshot: Snapshot, state: str) -> dict[str, Any]:
         **snapshot.image,
         **{key: snapshot.rows[name].copy() for key, name in _KEPT.items()},
         "colors": palette[snapshot.ids % len(palette)],
-        "manual_changes": [],
+        "manual_changes": changes_after(snapshot.earlier_changes, snapshot.edits, planes=len(labels)),
         "flow_threshold": settings.flow_threshold,
         "cellprob_threshold": settings.cellprob_threshold,
         "normalize_params": {
@@ -198,6 +205,7 @@ def restore(document: Document, seg: Segmentation) -> None:
         values = seg.ismanual if key == "ismanual" else seg.content.get(key)
         if isinstance(values, np.ndarray) and values.shape == (count,) and values.dtype.kind in "biuf":
             document.labels.restore(name, values)
+    document.earlier_changes = seg.manual_changes
     document.found = ModelCells.read(seg.content.get(FOUND_KEY), document.labels.shape)
     document.labels.ignored = tuple(
         tuple((float(z), float(y), float(x)) for z, y, x in region) for region in regions_of(seg.content)
