@@ -16,6 +16,7 @@ from qtpy.QtTest import QTest
 from cellpose import io, weights
 from cellpose.denoise import DenoiseModel
 from cellpose.gui.controllers._training import _opened
+from cellpose.gui.model import Picture
 from cellpose.gui.model._restored import Restored, content_of_restored, restored_image, restored_of
 from cellpose.gui.model._training_set import training_set
 from cellpose.gui.views._window import Window
@@ -536,3 +537,54 @@ def test_a_filter_does_not_fill_the_bar_of_the_run(opened: Window, qtbot: Any) -
     rest(opened, qtbot)
     assert opened.session.filters.is_on
     assert opened.panel.segmentation.progress.value() <= 0
+
+
+@pytest.mark.parametrize("before", ["raw", "filtered", "restored"])
+def test_a_run_during_filtering_takes_the_filter_that_was_asked_for(
+    opened: Window, network: Network, qtbot: Any, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """And its history and the copied command tell what the network saw."""
+    session, go_on, copied = opened.session, threading.Event(), []
+    session.copied.connect(copied.append)
+    if before == "restored":
+        session.restoration.start("oneclick")
+    else:
+        session.settings.smooth_radius = 1.0 if before == "filtered" else 0.0
+    rest(opened, qtbot)
+    made = Picture.of
+    monkeypatch.setattr(Picture, "of", lambda *args: (go_on.wait(30), made(*args))[1])
+    session.filters.live = False
+    session.settings.smooth_radius = 3.0
+    session.filters.apply()
+    session.filters.live = True
+    if before == "filtered":
+        session.settings.smooth_radius = 2.0  # meanwhile; this one is made next
+    wanted = session.settings.smooth_radius
+    session.segmentation.run()
+    qtbot.waitUntil(lambda: not session.segmentation.is_running)
+    session.recipes.copy_command()
+    qtbot.waitUntil(lambda: bool(copied))
+    assert network.given["normalize"].smooth_radius == wanted
+    assert network.given["image"].dtype == np.uint8
+    told = session.document.origins[-1].settings
+    assert told["smooth_radius"] == wanted
+    assert "restore" not in told
+    assert f"--smooth_radius {wanted:g}" in copied[0]
+    assert "--restore_type" not in copied[0]
+    go_on.set()
+    rest(opened, qtbot)
+    assert session.document.filters["smooth_radius"] == wanted
+
+
+def test_a_filter_that_was_not_pressed_is_told_nowhere(opened: Window, network: Network, qtbot: Any) -> None:
+    session, copied = opened.session, []
+    session.copied.connect(copied.append)
+    session.filters.live = False
+    session.settings.smooth_radius = 3.0
+    session.segmentation.run()
+    rest(opened, qtbot)
+    session.recipes.copy_command()
+    qtbot.waitUntil(lambda: bool(copied))
+    assert network.given["normalize"].smooth_radius == 0
+    assert "smooth_radius" not in session.document.origins[-1].settings
+    assert "smooth_radius" not in copied[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from psygnal import Signal
 from cellpose.errors import CellposeError
 from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Report
-from cellpose.gui.model import Picture, Restored
+from cellpose.gui.model import Document, Picture, Restored
 from cellpose.gui.model._settings import filters_something
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Filters:
         self._session = session
         self.live = True
         self._stale = False  # parameters changed while the image was filtered
+        self._started: tuple[Document | None, dict[str, Any]] = None, {}  # the image being filtered, and how
         for name in session.settings.filters():
             getattr(session.settings.events, name).connect(lambda _: self.follow())
 
@@ -50,6 +52,22 @@ class Filters:
         """Whether the open image is filtered."""
         restored = None if self._session.document is None else self._session.document.restored
         return restored is not None and restored.stack is None
+
+    @property
+    def coming(self) -> dict[str, Any] | None:
+        """Parameters of the filter that the open image is about to have; None: nothing is being filtered."""
+        session, (document, filters) = self._session, self._started
+        if document is None or document is not session.document or session.jobs.running(self.job) is None:
+            return None
+        return session.settings.filters() if self._stale else filters
+
+    @property
+    def in_effect(self) -> Mapping[str, Any]:
+        """Parameters of the filter through which a network sees the open image; empty: none."""
+        coming, document = self.coming, self._session.document
+        if coming is not None:
+            return coming
+        return {} if document is None or document.restored is None else document.restored.filters
 
     def apply(self) -> None:
         """Filter the open image in the background and show it; networks will use the filter too."""
@@ -120,6 +138,7 @@ class Filters:
         if document is None:
             return
         self._stale, stack, filters = False, document.stack, settings.filters()
+        self._started = document, filters
         try:
             options = settings.normalization(filters)
         except CellposeError as error:

@@ -85,7 +85,7 @@ class Recipes:
     def recipe(self, image: Path) -> Callable[[], Recipe]:
         """A function giving the current settings for an image; call it in a thread, as it may load a network."""
         session, document, settings = self._session, self._session.document, self._session.settings
-        filters = document.restored.filters if document is not None and document.restored else {}
+        filters = session.filters.in_effect
         channels = session.segmentation.channels().get("channels")
         is_volume = document is not None and document.is_volume
         facts: dict[str, Any] = {
@@ -98,7 +98,7 @@ class Recipes:
             "filters": {name: value for name, value in filters.items() if value},
             "masking": settings.masking_of(is_volume),
             "volume": settings.volume() if is_volume else None,
-            "restore": session.restoration.done,
+            "restore": "" if session.filters.coming is not None else session.restoration.done,
         }
         trains = channels is not None and facts["diameter"] is None
 

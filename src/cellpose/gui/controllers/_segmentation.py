@@ -184,8 +184,9 @@ class Segmentations:
         """The source, keywords of ``eval``, and the history without the model; None if it cannot be segmented."""
         settings, is_volume = self._session.settings, document.is_volume
         volume = settings.volume() if is_volume else {}
+        box, coming = None if part is None else part.box, self._session.filters.coming
         try:
-            source = Source.of(document, settings, self.channel_pair(), None if part is None else part.box)
+            source = Source.of(document, settings, self.channel_pair(), box, coming)
         except CellposeError as error:
             self._session.failed.emit(str(error))
             return None

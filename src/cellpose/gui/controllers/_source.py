@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -55,15 +56,18 @@ class Source:
         settings: SegmentationSettings,
         channels: tuple[int, int] | None,
         box: Box | None,
+        coming: Mapping[str, Any] | None = None,
     ) -> Source:
         """The source for segmenting a document with these settings, or a part of it given by ``box``.
+
+        ``coming`` are the parameters of a filter that the image is about to have, in place of what it has now.
 
         Raises
         ------
         CellposeError
             If settings make no sense, or if the restored channels are not those to segment.
         """
-        restored = document.restored
+        restored = document.restored if coming is None else None
         planes, size = (slice(None),) * 3, document.labels.shape[1:]
         if box is not None:
             planes, size = box.slices, box.shape[1:]
@@ -78,17 +82,19 @@ class Source:
                 raise InputError(message)
             return cls._restored(restored, restored.stack, settings, channels, planes, size)
         # in a part with a filter, the filter sees only the part; a frame of a movie counts as a whole
-        by_whole = box is not None and restored is None and size != document.labels.shape[1:]
+        filters = coming if restored is None else restored.filters
+        by_whole = box is not None and filters is None and size != document.labels.shape[1:]
         options = {
             "diameter": settings.diameter or None,
-            "normalize": settings.normalization(None if restored is None else restored.filters),
+            "normalize": settings.normalization(filters),
             **({} if channels is None else {"channels": list(channels)}),
         }
         if by_whole:
             options["normalize"] = False
         z, y, x = planes
         whole, percentiles = document.stack[z] if by_whole else None, (settings.lower, settings.upper)
-        return cls(document.stack[z, :, y, x], whole, percentiles, size, options, {})
+        told = {name: value for name, value in (filters or {}).items() if value}
+        return cls(document.stack[z, :, y, x], whole, percentiles, size, options, told)
 
     @classmethod
     def _restored(

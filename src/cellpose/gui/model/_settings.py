@@ -98,14 +98,12 @@ class SegmentationSettings:
         return Normalization(percentile=(self.lower, self.upper), norm3D=self.norm3D, **(filters or {}))
 
     def told(self) -> dict[str, Any]:
-        """Diameter, thresholds and normalization as plain values, for the history of a file."""
-        filters = {name: value for name, value in self.filters().items() if value}
+        """Diameter, thresholds and normalization as plain values, for the history of a file; a filter is told apart."""
         return {
             "diameter": self.diameter or None,
             **self.masking(),
             "percentile": [self.lower, self.upper],
             "norm3D": self.norm3D,
-            **filters,
         }
 
     @property
