@@ -14,8 +14,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from cellpose import dynamics, weights
+from cellpose.gui.controllers._live import FoundCells
 from cellpose.gui.controllers._segmentation import allowed_channels
 from cellpose.gui.model import Flows
+from cellpose.gui.model._provenance import Origin
 from cellpose.gui.views._window import Window
 from hand import Modifier, click, draw, entry, key, press
 
@@ -498,3 +500,48 @@ def test_scores_that_came_later_are_in_the_journal(flowing: Window, qtbot: Any, 
     other.session.undo()
     assert other.session.document.labels.table["score"][2] > 0
     other.close()
+
+
+def test_undo_and_redo_bring_the_thresholds_of_the_cells_too(flowing: Window, qtbot: Any) -> None:
+    session, panel = flowing.session, flowing.panel.segmentation
+    session.settings.diameter = 20.0
+    for threshold in (0.5, 2.5, 3.5):
+        panel.cellprob.box.setValue(threshold)
+        session.segmentation.live.settle()
+        rest(flowing, qtbot)
+    panel.niter.setValue(300)
+    rest(flowing, qtbot)
+    made = [edit.name for edit in session.document.history.edits]
+    draw(flowing, 60, 60, 8)
+
+    def seen() -> tuple[float, float, int]:
+        rest(flowing, qtbot)
+        origins = session.document.origins
+        assert not origins or origins[-1].settings["cellprob_threshold"] == panel.cellprob.box.value()
+        return panel.cellprob.box.value(), panel.niter.value(), session.cell_count()
+
+    assert seen() == (3.5, 300, 2)
+    told = []
+    for _ in range(5):
+        session.undo()
+        told.append(seen())
+    assert told == [(3.5, 300, 1), (3.5, 0, 1), (2.5, 0, 2), (0.5, 0, 4), (0.0, 0, 0)]
+    assert len(session.document.history.undone) == len(made) + 1, "no cells were made anew"
+    session.redo()
+    session.redo()
+    assert seen() == (2.5, 0, 2)
+    panel.cellprob.box.setValue(3.5)
+    session.undo()  # before the cells of the new threshold are there
+    assert seen() == (0.5, 0, 4)
+
+
+def test_undo_leaves_thresholds_that_changed_no_cells(window: Window, qtbot: Any) -> None:
+    session = window.session
+    session.open_array(np.zeros((1, 1, SIDE, SIDE), np.uint8))
+    session.settings.cellprob_threshold = 1.5
+    cells = FoundCells.of(np.ones((1, SIDE, SIDE), np.int32), None, None, Origin("segment", "m", 0), None)
+    live = session.segmentation.live
+    session.segmentation.put(session.document, None, cells, lambda _: None, thresholds=live.thresholds)
+    session.undo()
+    assert session.cell_count() == 0
+    assert session.settings.cellprob_threshold == 1.5

@@ -29,6 +29,7 @@ __all__ = ["FoundCells", "LiveMasks", "Part", "in_planes"]
 
 STITCHED = 0.25  # overlap, if the settings have none and the flows are of single planes
 _LIVE = ("flow_threshold", "cellprob_threshold", "niter", "min_size")  # fields that change the masks of known flows
+_BOXES = (*_LIVE, "stitch_threshold", "isotropic_steps")  # fields that may change them
 _REST_S = 0.15  # cells are scored after this long without a change
 
 
@@ -107,6 +108,7 @@ class _Runs(Protocol):
         *,
         over: Edit | None,
         frames: Collection[int] | None = None,
+        **beside: Any,
     ) -> None:
         """Put cells into a document, or a part of it."""
 
@@ -116,6 +118,8 @@ class _Runs(Protocol):
 
 class LiveMasks:
     """Recomputes masks whenever a threshold changes; the changes of one gesture are one step of the history.
+
+    Undo and redo of such a step, or of a run, set the thresholds to those of the cells.
 
     Masks are shown before their cells are scored. Scores are computed once nothing has changed for a while. In a movie
     the frame in view follows at once; the other frames with known flows are updated after the same delay.
@@ -134,14 +138,29 @@ class LiveMasks:
     def __init__(self, session: Session, runs: _Runs) -> None:
         self._session, self._runs = session, runs
         self._stale = False  # thresholds changed while masks were being made
+        self._quiet = False  # they are being set to those of the cells
         self._gesture = self._asked = 0
         self._last: tuple[int, Edit | None] = (-1, None)
         self._kept: _Kept | None = None
         self._removed: _Removed | None = None
         for field in _LIVE:
-            getattr(session.settings.events, field).connect(lambda _: self.follow())
-        session.settings.events.stitch_threshold.connect(lambda _: self.follow() if self._is_stitched() else None)
-        session.opened.connect(lambda _: self._forget())
+            getattr(session.settings.events, field).connect(lambda _: self._changed())
+        session.settings.events.stitch_threshold.connect(lambda _: self._changed(follow=self._is_stitched()))
+        session.opened.connect(lambda _: self._begin())
+        session.steps.moved.connect(lambda document, edit: self._go_back(document, edit))
+
+    @property
+    def thresholds(self) -> dict[str, Any]:
+        """The settings that masks follow, as they are now."""
+        return {name: getattr(self._session.settings, name) for name in _BOXES}
+
+    def _changed(self, *, follow: bool = True) -> None:
+        if self._quiet:
+            return
+        if follow:
+            self.follow()
+        else:
+            self._note()
 
     def follow(self) -> None:
         """Recompute masks from the kept flows in the background; changes made meanwhile share the next run."""
@@ -164,8 +183,30 @@ class LiveMasks:
         for job in (self.name, self.scoring):
             self._session.jobs.cancel(job)
 
-    def _forget(self) -> None:
+    def _begin(self) -> None:
         self._kept = self._removed = None
+        self._note()
+
+    def _note(self) -> None:
+        """Note thresholds that change no cells, so that no undo takes them back."""
+        if self._session.document is not None:
+            self._session.document.thresholds = self.thresholds
+
+    def _go_back(self, document: Document, edit: Edit) -> None:
+        """Set the thresholds to those of the cells that an undo or a redo has brought, which are there already."""
+        if "thresholds" not in edit.beside or document is not self._session.document:
+            return
+        self.settle()
+        self._stale = False
+        self._session.jobs.cancel(self.name)
+        if document.is_movie:
+            self._session.jobs.cancel(self.scoring)  # it makes the cells of the other frames
+        self._quiet = True
+        try:
+            for name, value in document.thresholds.items():
+                setattr(self._session.settings, name, value)
+        finally:
+            self._quiet = False
 
     def _make(self) -> None:
         self._stale = False
@@ -176,7 +217,9 @@ class LiveMasks:
             self._make_all_frames(document, gesture)
             return
         if document is None or flows is None or flows.dP is None or flows.cellprob is None:
+            self._note()
             return
+        thresholds = self.thresholds
         jobs.cancel(self.scoring)
         part = None if flows.region is None else self._runs.with_margin(document, flows.region)
         if part is None and document.is_movie:
@@ -206,7 +249,7 @@ class LiveMasks:
             kept, gone, cells = result
             if document is self._session.document and document.flows_at(frame) is flows:
                 self._kept, self._removed = kept, gone
-                self._replace(document, part, cells, gesture, lambda edit: replaced(kept, cells, edit))
+                self._replace(document, part, cells, gesture, thresholds, lambda edit: replaced(kept, cells, edit))
             elif self._stale:
                 self._make()
 
@@ -225,7 +268,9 @@ class LiveMasks:
         flows, masking = document.flows, self._session.settings.masking()
         known = {} if flows is None else {t: each for t, each in flows.frames.items() if each.region is None}
         if flows is None or not known:
+            self._note()
             return
+        thresholds = self.thresholds
 
         def work(report: Report) -> FoundCells:
             time.sleep(_REST_S)
@@ -235,7 +280,7 @@ class LiveMasks:
 
         def done(cells: FoundCells) -> None:
             if document is self._session.document and document.flows is flows:
-                self._replace(document, None, cells, gesture, lambda _: None, frames=known)
+                self._replace(document, None, cells, gesture, thresholds, lambda _: None, frames=known)
 
         self._session.jobs.start(self.scoring, work, done, lambda error: self._session.failed.emit(str(error)))
 
@@ -245,6 +290,7 @@ class LiveMasks:
         part: Part | None,
         cells: FoundCells,
         gesture: int,
+        thresholds: dict[str, Any],
         then: Then,
         frames: Collection[int] | None = None,
     ) -> None:
@@ -254,7 +300,8 @@ class LiveMasks:
             self._last = (gesture, edit)
             then(edit)
 
-        self._runs.put(document, part, cells, put, over=last if step == gesture else None, frames=frames)
+        over = last if step == gesture else None
+        self._runs.put(document, part, cells, put, over=over, frames=frames, thresholds=thresholds)
 
     def _score(self, document: Document, kept: _Kept, cells: FoundCells, edit: Edit) -> None:
         """Score the cells without a score, after a pause."""

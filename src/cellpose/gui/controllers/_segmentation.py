@@ -119,6 +119,7 @@ class Segmentations:
         if asked is None:
             return
         source, options, origin = asked
+        thresholds = self.live.thresholds
         by_planes = is_volume and "stitch_threshold" in options and io.is_large(_FLOW_BYTES * source.stack[:, 0].size)
 
         def work(model: Any, report: Report) -> tuple[FoundCells, Flows]:
@@ -139,7 +140,8 @@ class Segmentations:
 
         def done(result: tuple[FoundCells, Flows]) -> None:
             cells, found = result
-            self._take(document, part, cells, with_frame(document.flows, frame, found) if document.is_movie else found)
+            flows = with_frame(document.flows, frame, found) if document.is_movie else found
+            self._take(document, part, cells, flows, thresholds)
 
         self._start(work, done)
 
@@ -153,6 +155,7 @@ class Segmentations:
         if asked is None:
             return
         first, options, origin = asked
+        thresholds = self.live.thresholds
 
         def work(model: Any, report: Report) -> tuple[FoundCells, Flows]:
             def find(frame: int, told: Report) -> FoundFrame:
@@ -167,7 +170,7 @@ class Segmentations:
             cells = FoundCells.scored(labels, scores, scoring, replace(origin, model=model.model_name), None)
             return cells, Flows(None, None, None, model.model_name, frames=kept)
 
-        self._start(work, lambda result: self._take(document, None, *result))
+        self._start(work, lambda result: self._take(document, None, *result, thresholds))
 
     def _may_run(self) -> bool:
         """Whether a run can start now; if not, show the user why."""
@@ -318,7 +321,9 @@ class Segmentations:
             self._model = ((name, gpu), models.CellposeModel(gpu=gpu, pretrained_model=name or weights.default_model()))
         return self._model[1]
 
-    def _take(self, document: Document, part: Part | None, cells: FoundCells, found: Flows) -> None:
+    def _take(
+        self, document: Document, part: Part | None, cells: FoundCells, found: Flows, thresholds: dict[str, Any]
+    ) -> None:
         def tell(edit: Edit | None) -> None:
             if edit is None:
                 document.flows = found
@@ -328,7 +333,7 @@ class Segmentations:
             if any(asked.get(name) != value for name, value in settings.masking().items()):
                 self.live.follow()  # thresholds were changed during the run
 
-        self.put(document, part, cells, tell, flows=found)
+        self.put(document, part, cells, tell, flows=found, thresholds=thresholds)
 
     def _kept(self, document: Document, frames: Collection[int] | None) -> list[int]:
         """The cells to keep: corrected cells, if the user wants it, and cells of other frames."""

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from psygnal import Signal
+
 from cellpose.errors import EditRefusedError
 from cellpose.gui._texts import tr
 from cellpose.gui.controllers._jobs import Job, Report
@@ -36,9 +38,15 @@ class Steps:
     ----------
     session
         Runs the jobs and shows messages.
+
+    Attributes
+    ----------
+    moved : Signal(object, object)
+        An edit of a `Document` was undone or redone.
     """
 
     name = "step"
+    moved = Signal(object, object)
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -102,12 +110,16 @@ class Steps:
             self._waiting.append(lambda: self._move(document, back=back))
             return
         edits = document.history.edits[-1:] if back else document.history.undone[-1:]
+
+        def tell(edit: Edit | None) -> None:
+            if edit is not None:
+                self.moved.emit(document, edit)
+
         if any(_is_long(edit) for edit in edits):
-            self._start(document, lambda: document.prepare_step(back=back), document.take, _nothing)
-        elif back:
-            document.undo()
+            prepare = lambda: document.prepare_step(back=back)  # noqa: E731
+            self._start(document, prepare, lambda prepared: tell(document.take(prepared)), _nothing)
         else:
-            document.redo()
+            tell(document.undo() if back else document.redo())
 
     def _start(
         self,

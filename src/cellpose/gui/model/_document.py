@@ -175,6 +175,8 @@ class Document:
         they are known before `restored` is made.
     earlier_changes
         ``manual_changes`` of its ``_seg.npy`` before the first edit of its history.
+    thresholds
+        The settings, by name, that its cells follow at once; set together with the edits that make cells with them.
     only_in_seg
         The image as its ``_seg.npy`` holds it, if there is no file of the image; it is written again with the cells.
     has_file
@@ -240,6 +242,7 @@ class Document:
         self._restored: Restored | None = None
         self.filters: Mapping[str, Any] = {}
         self._classes: tuple[tuple[str, str], ...] = ()
+        self.thresholds: Mapping[str, Any] = {}
         self.earlier_changes: tuple[Any, ...] = ()
         self.only_in_seg: npt.NDArray[Any] | None = None
         self.has_file = False
