@@ -58,6 +58,22 @@ def test_the_program_begins_it_at_the_first_start_alone(qapp: object, monkeypatc
     assert seen == [True, False]
 
 
+def test_the_program_takes_every_move_of_the_mouse(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where Qt drops moves while the window is busy, as it does on X11: a stroke would lose its points."""
+    from cellpose.gui import gui
+
+    drops = Qt.ApplicationAttribute.AA_CompressHighFrequencyEvents
+    monkeypatch.setattr(QApplication, "exec", lambda *_: [each.close() for each in QApplication.topLevelWidgets()])
+    monkeypatch.setattr("cellpose.gui.views._warming.warm_soon", lambda: None)
+    before = qapp.testAttribute(drops)
+    try:
+        qapp.setAttribute(drops, True)
+        gui.run()
+        assert not qapp.testAttribute(drops)
+    finally:
+        qapp.setAttribute(drops, before)
+
+
 def test_steps_point_at_the_controls_and_stay_in_the_window(toured: Window) -> None:
     parts = []
     for number in range(len(STEPS)):

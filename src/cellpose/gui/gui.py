@@ -50,6 +50,7 @@ def run(image: str | os.PathLike[str] | None = None, *, stacks: bool = False) ->
         if reason is not None:  # Qt would end the whole process
             raise InputError(reason)
         application = QApplication(sys.argv[:1])
+    _take_every_move(application)
     _speak(application)
     window = Window()
     window.session.files.as_stacks = stacks
@@ -59,6 +60,14 @@ def run(image: str | os.PathLike[str] | None = None, *, stacks: bool = False) ->
     if image is not None:
         window.session.files.begin(Path(image))
     application.exec()
+
+
+def _take_every_move(application: Any) -> None:
+    """Let a stroke have all of its points, also where the window was busy: Qt on X11 drops all moves but the last."""
+    from qtpy.QtCore import Qt
+
+    # with an application only: on X11, making one turns this on
+    application.setAttribute(Qt.ApplicationAttribute.AA_CompressHighFrequencyEvents, False)
 
 
 def _speak(application: Any) -> None:
