@@ -243,3 +243,22 @@ def test_what_qt_is_told_is_what_happened(doubtful: Window, qtmodeltester: objec
     assert not resets
     assert changes[0] == (2, 2)
     qtmodeltester.check(model)
+
+
+@pytest.mark.parametrize("rows", [(3, 4), (4, 3), (2, 4), (7, 8), (0, 1, 2)])
+def test_an_edit_that_removes_rows_does_not_move_the_view(doubtful: Window, rows: tuple[int, ...]) -> None:
+    looked, session = [], doubtful.session
+    click_row(doubtful, rows[0])
+    for row in rows[1:]:
+        click_row(doubtful, row, CTRL)
+    session.review.look_at.connect(looked.append)
+    first = min(rows) + 1
+    key(doubtful, "J", SHIFT)
+    assert len(listed(doubtful)) == 10 - len(rows)
+    assert (session.document.selection, selected_rows(doubtful)) == ({first}, [first - 1])
+    session.undo()
+    assert session.document.selection == {first}
+    session.document.select([row + 1 for row in rows])
+    session.document.do(operations.delete, [first])
+    assert session.document.selection == {row + 1 for row in rows} - {first}
+    assert not looked

@@ -134,8 +134,6 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
         table.setSortingEnabled(True)
         table.selectionModel().selectionChanged.connect(lambda *_: self._select_in_view())
         self.model.modelReset.connect(lambda: self._select_in_table())
-        self.model.rowsAboutToBeRemoved.connect(lambda *_: self._hold(True))  # leaving the list must not unselect
-        self.model.rowsRemoved.connect(lambda *_: self._hold(False))
 
     def _buttons(self) -> QWidget:
         session = self._session
@@ -190,9 +188,6 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
             document.edited.connect(lambda _: self._tell())
         self._tell()
 
-    def _hold(self, quiet: bool) -> None:
-        self._quiet = quiet
-
     @contextmanager
     def _quietly(self) -> Iterator[None]:
         before, self._quiet = self._quiet, True
@@ -217,7 +212,7 @@ class CellsDock(QDockWidget):  # type: ignore[misc]
     def _select_in_view(self) -> None:
         """Select the cells whose rows the user selected; a single one is centered."""
         document = self._session.document
-        if self._quiet or document is None or self._session.removing:
+        if self._quiet or self.model.is_following or document is None or self._session.removing:
             return
         ranges = self.table.selectionModel().selection()
         rows = [each for run in ranges for each in range(run.top(), run.bottom() + 1)]

@@ -33,6 +33,11 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
     ----------
     session
         The session whose cells are listed: those of the open document that pass the filter of `Review`.
+
+    Attributes
+    ----------
+    is_following
+        Whether rows come and go with an edit; the selection that Qt changes with them is no choice of the user.
     """
 
     def __init__(self, session: Session) -> None:
@@ -40,6 +45,7 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
         self._session = session
         self._document: Document | None = None
         self.cells: CellList | None = None
+        self.is_following = False
         self._sorted: tuple[str, bool] = ("id", False)
         session.opened.connect(self._open)
         session.review.filtered.connect(lambda: self.list_anew())
@@ -69,9 +75,12 @@ class CellsModel(QAbstractTableModel):  # type: ignore[misc]
         if edit.ids.size > _MANY:
             self.list_anew()
             return
-        ids = edit.ids.tolist()
-        for n, cell in enumerate(ids, 1):
-            self._take(self.cells, self.cells.step(cell, ids[n:]))
+        ids, self.is_following = edit.ids.tolist(), True
+        try:
+            for n, cell in enumerate(ids, 1):
+                self._take(self.cells, self.cells.step(cell, ids[n:]))
+        finally:
+            self.is_following = False
         if self._document is not None and self._document.is_movie:  # one link changes the track of many cells
             if self._sorted[0] == "track":
                 self.list_anew()
