@@ -10,6 +10,7 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication
 
 from cellpose.gui.controllers._dialogs import NoDialogs
+from cellpose.gui.controllers._training import Epochs
 from cellpose.gui.model._preferences import Preferences
 from cellpose.gui.views._window import Window
 from hand import Modifier, key
@@ -105,6 +106,21 @@ def test_size_docks_and_open_groups_are_there_again(filled: Window, qtbot: objec
     assert not other.folder.isVisible()
     assert other.panel.drawing.look.isExpanded()
     assert not other.panel.segmentation.more.isExpanded()
+
+
+def test_the_dock_of_a_training_is_closed_at_the_next_start(filled: Window, qtbot: object) -> None:
+    dock = filled.training
+    dock.show()
+    assert dock.line.text() == "Nothing is being trained. Ctrl+T begins a training."
+    assert not dock.stop.isVisible()
+    assert not dock.bar.isVisible()
+    filled.session.training.progressed.emit(Epochs("mine", 9))
+    assert dock.stop.isVisible()
+    other = again(filled, qtbot).training
+    assert not other.isVisible()
+    other.show()
+    assert not other.stop.isVisible()
+    assert not other.bar.isVisible()
 
 
 def test_choices_that_make_no_sense_are_left_out(qtbot: object) -> None:

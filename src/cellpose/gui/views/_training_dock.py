@@ -116,6 +116,7 @@ class TrainingDock(QDockWidget):  # type: ignore[misc]
         self.before = pg.InfiniteLine(0, angle=0, pen=pg.mkPen(ORANGE, style=Qt.PenStyle.DashLine))
         self.ap.addItem(self.before)
         self._lay_out()
+        self._end(tr("Nothing is being trained. Ctrl+T begins a training."))
         self.stop.clicked.connect(session.training.stop)
         session.training.progressed.connect(lambda epochs: self._show(epochs))
         session.training.finished.connect(lambda trained: self._show_result(trained))

@@ -113,6 +113,7 @@ class Window(QModelMainWindow):
         """Restore the last position; else use the original's size if the screen has room for it."""
         if recall_places(self, self.session.preferences):
             self.session.view.full_screen = self.isFullScreen()
+            self.training.hide()  # it comes with a training, and none is running yet
             return
         room = self.screen().availableGeometry().adjusted(_FRAME, _FRAME, -_FRAME, -_FRAME)
         place = QRect(50, 50, 1200, 1000)
