@@ -704,3 +704,32 @@ def test_section_30_command_line_window_command_line(window: Window, qtbot: QtBo
     assert main(["--dir", str(others), "--pretrained_model", str(model), "--diameter", "18"]) in (0, None)  # 4.
     assert io.read_seg(others / "00_seg.npy").count == 4
     assert "mine" in [choice.name for choice in window.session.models.choices()]
+
+
+def test_the_curve_shows_corrections_as_they_are_now(tmp_path: Path) -> None:
+    paths = fill(tmp_path / "data", 3)
+    for number, path in enumerate(paths):
+        labels = cells(number)[1]
+        kept = labels if number == 1 else np.where(labels == 1, 0, labels)
+        write_seg(path, kept, found=ModelCells.of(labels[None], "m").content())
+    desk = Desk()
+    session = desk.session
+
+    def curve() -> list[tuple[str, float]]:
+        session.files.autosave.settle()
+        desk.work()
+        return [(each.image, round(each.ap, 2)) for each in session.folder.corrections]
+
+    session.files.open(paths[1])
+    assert curve() == [("00.png", 0.75), ("02.png", 0.75)]
+    session.document.do(operations.delete, [1])
+    assert curve() == [("00.png", 0.75), ("02.png", 0.75), ("01.png", 0.75)]
+    session.document.do(operations.delete, [2])
+    assert curve()[-1] == ("01.png", 0.5)
+    session.files.open(paths[0])
+    session.document.do(operations.delete, [2])
+    assert curve()[0] == ("00.png", 0.5)
+    session.files.open(paths[1])
+    session.undo()
+    session.undo()
+    assert sorted(curve()) == [("00.png", 0.5), ("02.png", 0.75)]

@@ -130,11 +130,7 @@ class Folder:
         if folder != self.path or state.path not in self._states:
             return
         self._states[state.path] = state
-        told = state.correction
-        if told is not None and not any(
-            (each.image, each.model) == (told.image, told.model) for each in self.corrections
-        ):
-            self.corrections.append(told)
+        self.corrections = _with_state(self.corrections, state)
         self.changed.emit()
 
     def _opened(self, document: Document | None) -> None:
@@ -191,6 +187,16 @@ class Folder:
         self._session.told.emit(f"{correction}; {words}" if words else str(correction))
         self.corrected.emit(correction)
         self.changed.emit()
+
+
+def _with_state(corrections: list[Correction], state: ImageState) -> list[Correction]:
+    """The corrections with that of an image as it is now, at its place in their order; none if it has none now."""
+    name, now = (state.path.name, state.model), state.correction
+    places = [place for place, each in enumerate(corrections) if (each.image, each.model) == name]
+    others = [each for each in corrections if (each.image, each.model) != name]
+    if now is not None:
+        others.insert(places[0] if places else len(others), now)
+    return others
 
 
 def _corrected_by_hand(document: Document) -> bool:

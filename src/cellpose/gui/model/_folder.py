@@ -43,6 +43,8 @@ class ImageState:
         1 minus the mean score of its cells, 0 to 1; None if no cell has a score.
     correction
         How good the model was that segmented it, if known.
+    model
+        The name of that model; empty: unknown.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class ImageState:
     doubt: float | None = None
     correction: Correction | None = None
     settled: int = 0
+    model: str = ""
 
 
 def images_of(folder: Path) -> list[Path]:
@@ -105,7 +108,8 @@ def state_of_image(path: Path) -> ImageState:
             correction = compare(found, seg.masks.reshape(shape), path.name)
         except InputError:
             correction = None
-    return ImageState(path, state, count, _doubt(seg), correction, _settled(seg, count))
+    model = "" if found is None else found.model
+    return ImageState(path, state, count, _doubt(seg), correction, _settled(seg, count), model)
 
 
 def _settled(seg: Segmentation, count: int) -> int:
