@@ -23,6 +23,7 @@ from cellpose.gui.controllers import _batch, _child
 from cellpose.gui.controllers._batch import BatchFolder
 from cellpose.gui.controllers._child import Child
 from cellpose.gui.model import SegmentationSettings
+from cellpose.gui.model._batch import ImageResult
 from cellpose.gui.model._settings_file import read_settings, write_settings
 from cellpose.gui.views._batch_window import BatchWindow
 from cellpose.gui.views._window import Window
@@ -263,3 +264,16 @@ def test_settings_of_a_run_of_the_command_line(tmp_path: Path) -> None:
         read_settings(file, settings, lambda _: True)
     write_settings(file, settings)
     assert read_settings(file, SegmentationSettings(), lambda _: True) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["ä name with spaces that is quite long.png", "a_name_without_spaces_that_is_long.png"]
+)
+def test_a_long_name_leaves_room_for_the_number_of_cells(batch: BatchWindow, tmp_path: Path, name: str) -> None:
+    seen = []
+    for cells in (11_111, 22_222):
+        result = ImageResult(tmp_path / name, cells, 1.0)
+        batch.results.show_folder(BatchFolder(tmp_path, state="done", results=[result]))
+        batch.results.tabs.setCurrentWidget(batch.results.list)
+        seen.append(batch.results.list.grab().toImage())
+    assert seen[0] != seen[1]

@@ -123,6 +123,17 @@ def test_the_dock_of_a_training_is_closed_at_the_next_start(filled: Window, qtbo
     assert not other.bar.isVisible()
 
 
+def test_names_can_be_told_apart_after_the_window_was_small(filled: Window, qtbot: object) -> None:
+    filled.resize(1, 1)
+    QApplication.processEvents()
+    filled.resize(780, 700)
+    other = again(filled, qtbot)
+    QApplication.processEvents()
+    for window in (filled, other):
+        header = window.folder.rows.header()
+        assert header.sectionSize(0) >= header.fontMetrics().horizontalAdvance("nuclei_dense")
+
+
 def test_choices_that_make_no_sense_are_left_out(qtbot: object) -> None:
     wrong = {
         "palette": "none",

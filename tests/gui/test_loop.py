@@ -733,3 +733,12 @@ def test_the_curve_shows_corrections_as_they_are_now(tmp_path: Path) -> None:
     session.undo()
     session.undo()
     assert sorted(curve()) == [("00.png", 0.5), ("02.png", 0.75)]
+
+
+def test_the_field_of_the_validation_folder_has_room_for_its_words(qtbot: object) -> None:
+    dialog = TrainingDialog(TrainingSettings(), TrainingSet(Path(), (), ()), lambda: None)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    field = dialog.validation
+    assert dialog.width() == 900
+    assert field.width() >= field.fontMetrics().horizontalAdvance(field.placeholderText()) + 10, "with its frame"

@@ -173,7 +173,7 @@ class BatchResults(QWidget):  # type: ignore[misc]
         self.list.setResizeMode(QListView.ResizeMode.Adjust)
         self.list.setMovement(QListView.Movement.Static)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.list.setWordWrap(True)
+        self.list.setWordWrap(False)  # a long name is shortened; in two lines it would leave no room for the result
         self.list.setFrameShape(QListView.Shape.NoFrame)
         self.list.setAccessibleName(tr("images with their cells"))
         list_keys(self.list, Qt.Key.Key_Return, Qt.Key.Key_Enter)

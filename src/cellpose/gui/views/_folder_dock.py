@@ -41,6 +41,7 @@ _ICONS = {
     "cannot be read": ("mdi6.alert-circle", "#d9534f"),
 }
 
+_LEAST = 220  # screen pixels: names can be told apart, also after the window was small
 _MOST_CHANGED = 50  # up to this many rows are changed in place
 
 
@@ -72,6 +73,7 @@ class FolderDock(QDockWidget):  # type: ignore[misc]
         self.rows.setRootIsDecorated(False)
         self.rows.setUniformRowHeights(True)
         header = self.rows.header()
+        self.rows.setMinimumWidth(_LEAST)
         header.setStretchLastSection(False)
         header.setResizeContentsPrecision(0)  # only the visible rows; otherwise every change would measure all of them
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)

@@ -37,6 +37,7 @@ from cellpose.gui.views.panels._number import NumberBox
 __all__ = ["TrainingDialog"]
 
 _MOST_ROWS = 10
+_ROOM = 16  # screen pixels beside the text of a field
 _CHANNELS = (tr("gray"), tr("red"), tr("green"), tr("blue"))
 _SECOND = (tr("none"), tr("red"), tr("green"), tr("blue"))
 
@@ -89,6 +90,9 @@ class TrainingDialog(QDialog):  # type: ignore[misc]
         self.validation, self.choose = QLineEdit(settings.validation), QPushButton(tr("Choose…"))
         self.validation.setPlaceholderText(tr("none: some images are held out"))
         self.validation.setToolTip(tr("another folder of corrected images, on all of which the models are compared"))
+        self.validation.ensurePolished()  # with the font that the field has
+        words = self.validation.fontMetrics().horizontalAdvance(self.validation.placeholderText())
+        self.validation.setMinimumWidth(words + _ROOM)
         self._hints = {line: line.toolTip() for line in (self.name, self.validation)}
         self.choose.setToolTip(tr("choose the validation folder"))
         self.choose.setAutoDefault(False)
