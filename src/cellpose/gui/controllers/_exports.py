@@ -60,9 +60,10 @@ class Exports:
     def rois(self) -> None:
         """Outlines as ``_rois.zip``, for ImageJ."""
 
-        def write(_document: Document, labels: npt.NDArray[Any], path: Path) -> list[Path]:
+        def write(document: Document, labels: npt.NDArray[Any], path: Path) -> list[Path]:
             target = path.with_name(f"{path.stem}_rois.zip")
-            io.write_rois(labels, target)
+            axes = f"{document.axis}YX"[-labels.ndim :]
+            io.write_rois(labels, target, axes=axes, hyperstack=document.stack.shape[1] > 1)
             return [target]
 
         self.write(tr("ROIs"), write)

@@ -243,7 +243,7 @@ def _unpacked(record: bytes, path: Path) -> tuple[str, Edit | None]:
             before, after = (_rows(arrays[f"rows_{side}"]) for side in _SIDES)
             regions = _regions(str(arrays["regions"])) if "regions" in arrays else None
             name, note = str(arrays["name"]), str(arrays["note"])
-            when = {"when": float(arrays["when"])} if "when" in arrays else {}
+            when: dict[str, Any] = {"when": float(arrays["when"])} if "when" in arrays else {}
             return what, Edit(name, tuple(patches), arrays["ids"], before, after, note, regions=regions, **when)
     except (ValueError, KeyError, OSError) as error:
         message = f"{path} holds an edit that cannot be read ({error}); move the file away to open the image without it"
