@@ -181,7 +181,7 @@ def make_slices(
     def cut(file: Path, name: str) -> None:
         masks = _masks_of(file, mask_filter)
         images: list[Path] = []
-        files: list[Path] = []
+        made: list[Path] = []
         image = io.read_image(file)
         for time, (stack, axes, labels) in enumerate(_stacks(image, masks, channel_axis, z_axis)):
             preparation = Preparation(channels, channel_axis=axes["C"], z_axis=axes["Z"], stack=True)
@@ -192,9 +192,9 @@ def make_slices(
             of_time = "" if stack is image.data else f"_t{time}"
             for number, one in enumerate(slices):
                 path = target / f"{name}{of_time}_{one.view}_{number}.tif"
-                files += _write(path, one, seg=seg)
+                made += _write(path, one, seg=seg)
                 images.append(path)
-        clear_earlier(target, name, files)
+        clear_earlier(target, name, made)
         written.extend(images)
         logger.info("%s: %d slices %s masks", file.name, len(images), "without" if masks is None else "with")
 
