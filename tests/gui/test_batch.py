@@ -267,13 +267,17 @@ def test_settings_of_a_run_of_the_command_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ä name with spaces that is quite long.png", "a_name_without_spaces_that_is_long.png"]
+    "name",
+    [
+        "ä name with spaces that is quite long and goes on for more than two lines.png",
+        "a_name_without_spaces_that_is_long.png",
+    ],
 )
 def test_a_long_name_leaves_room_for_the_number_of_cells(batch: BatchWindow, tmp_path: Path, name: str) -> None:
     seen = []
     for cells in (11_111, 22_222):
-        result = ImageResult(tmp_path / name, cells, 1.0)
-        batch.results.show_folder(BatchFolder(tmp_path, state="done", results=[result]))
+        results = [ImageResult(tmp_path / "0.png", 5, 1.0), ImageResult(tmp_path / name, cells, 1.0)]
+        batch.results.show_folder(BatchFolder(tmp_path, state="done", results=results))
         batch.results.tabs.setCurrentWidget(batch.results.list)
         seen.append(batch.results.list.grab().toImage())
     assert seen[0] != seen[1]

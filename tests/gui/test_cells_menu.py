@@ -59,7 +59,9 @@ def test_another_number(filled: Window) -> None:
     click(filled, 50, 30)
     filled.session.dialogs = answers = Answers(number=7)
     key(filled, "N", SHIFT)
-    assert answers.asked == ["Number of the cell that is 1 now:"]
+    (asked,) = answers.asked
+    assert asked.startswith("Number of the cell that is 1 now")
+    assert "files number the cells 1, 2, 3" in asked
     assert areas(filled) == {2: 400, 7: 400}
     assert filled.session.document.selection == {7}
     filled.session.dialogs = Answers(number=2)

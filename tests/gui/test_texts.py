@@ -46,6 +46,7 @@ NO_TEXTS = {
     *("training set", "validation set", "add model", "save a copy"),  # names of jobs
     *("draw cell", "remove cell", "merge cells", "split cell"),  # and of edits
     *("change number", "clear all cells", "stop ignoring", "undo {}"),
+    *("added mask", "removed mask"),  # entries of a file format
     *("cellpose settings", "cellpose run", "area px", "3D view"),
     *("masks of", "{} of {} cells drawn or corrected by hand"),  # what a server gets
     *("top left", "top right", "bottom left", "bottom right", "one plane", "three views", "thin slices"),  # values

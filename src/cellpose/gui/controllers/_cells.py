@@ -67,7 +67,11 @@ class Cells:
             self._session.told.emit(tr("select one cell, the one that gets another number"))
             return
         (cell,) = document.selection
-        asked = tr("Number of the cell that is {cell} now:", cell=cell)
+        asked = tr(
+            "Number of the cell that is {cell} now (files number the cells 1, 2, 3 ... in the order of their numbers "
+            "here):",
+            cell=cell,
+        )
         number = self._session.dialogs.ask_number(tr("Change number"), asked, document.labels.next_id)
         if number is not None and document.do(operations.change_number, cell, number):
             document.select([number])

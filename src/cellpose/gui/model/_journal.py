@@ -11,6 +11,7 @@ import io
 import json
 import os
 import struct
+import time
 import uuid
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -243,8 +244,8 @@ def _unpacked(record: bytes, path: Path) -> tuple[str, Edit | None]:
             before, after = (_rows(arrays[f"rows_{side}"]) for side in _SIDES)
             regions = _regions(str(arrays["regions"])) if "regions" in arrays else None
             name, note = str(arrays["name"]), str(arrays["note"])
-            when: dict[str, Any] = {"when": float(arrays["when"])} if "when" in arrays else {}
-            return what, Edit(name, tuple(patches), arrays["ids"], before, after, note, regions=regions, **when)
+            when = float(arrays["when"]) if "when" in arrays else time.time()
+            return what, Edit(name, tuple(patches), arrays["ids"], before, after, note, regions=regions, when=when)
     except (ValueError, KeyError, OSError) as error:
         message = f"{path} holds an edit that cannot be read ({error}); move the file away to open the image without it"
         raise FileReadError(message) from error
