@@ -464,12 +464,30 @@ def test_the_image_is_never_overwritten(tmp_path):
 def test_another_image_is_never_overwritten(tmp_path):
     for name in ("im.tif", "im_raw.tif"):
         io.imsave(tmp_path / name, IMAGE)
-    for suffix in ("", "_raw"):
-        with pytest.raises(InputError, match="which holds no labels; give another suffix or savedir"):
-            io.save_masks(IMAGE, MASKS, FLOWS, "im.tif", png=False, tif=True, suffix=suffix, savedir=tmp_path)
+    for name, suffix in (("im.tif", ""), (str(tmp_path / "im.tif"), "_raw")):
+        with pytest.raises(InputError, match="which is an image; give another suffix or savedir"):
+            io.save_masks(IMAGE, MASKS, FLOWS, name, png=False, tif=True, suffix=suffix, savedir=tmp_path)
     assert all(np.array_equal(io.imread(tmp_path / name), IMAGE) for name in ("im.tif", "im_raw.tif"))
-    for _ in range(2):  # labels may be written again
-        io.save_masks(IMAGE, MASKS, FLOWS, "new.tif", png=False, tif=True, suffix="", savedir=tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["", "_mine"])
+def test_results_are_written_again(tmp_path, suffix):
+    """Whatever is in them: numbers with gaps after a correction, no cell at all, or nothing after a crash."""
+    target = tmp_path / f"new{suffix}.tif"
+    for masks in (MASKS * 3, np.zeros_like(MASKS), MASKS, MASKS):
+        io.save_masks(IMAGE, masks, FLOWS, "new.tif", png=False, tif=True, suffix=suffix, savedir=tmp_path)
+        np.testing.assert_array_equal(io.imread(target), masks)
+    target.write_bytes(b"")
+    io.save_masks(IMAGE, MASKS, FLOWS, str(tmp_path / "new.png"), png=False, tif=True, suffix=suffix)
+    np.testing.assert_array_equal(io.imread(target), MASKS)
+
+
+def test_what_looks_like_labels(tmp_path):
+    blurred = (200 * np.exp(-((np.indices((60, 60)) - 30.0) ** 2) / 200).prod(axis=0)).astype(np.uint8)
+    arrays = {"labels": MASKS * 7, "mask": np.eye(20, dtype=np.uint8), "image": IMAGE, "blob": blurred}
+    for name, array in arrays.items():
+        io.imsave(tmp_path / f"{name}.tif", array)
+    assert [io.holds_labels(tmp_path / f"{name}.tif") for name in arrays] == [True, True, False, False]
 
 
 def test_wrong_arguments_leave_no_files(tmp_path):

@@ -196,8 +196,9 @@ def _check_keeps_image(file_name: str, paths: OutputPaths, wanted: _Wanted) -> N
         if asked and os.path.realpath(path) == image:
             message = f"the masks would overwrite the image {file_name}; give a suffix or another savedir"
             raise InputError(message)
-        if asked and path.exists() and not (is_result(path) or holds_labels(path)):
-            message = f"the masks would overwrite {path}, which holds no labels; give another suffix or savedir"
+        near = path.name == Path(file_name).name or os.path.dirname(os.path.realpath(path)) == os.path.dirname(image)
+        if asked and near and path.exists() and not (is_result(path) or holds_labels(path)):
+            message = f"the masks would overwrite {path}, which is an image; give another suffix or savedir"
             raise InputError(message)
 
 
@@ -249,12 +250,15 @@ def _summary_picture(result: ImageResult, labels: npt.NDArray[Any], channels: Se
         raise MissingExtraError(library="matplotlib", extra="plot", purpose="draw the summary picture") from error
     from cellpose.plot import show_segmentation
 
+    if not result.flows:
+        message = "save_mpl needs the flows that eval returns, at least their colors; give flows, or save_mpl=False"
+        raise InputError(message)
     image = np.asarray(result.image)
     if image.ndim == 3 and min(image.shape) > 3:  # more channels than colors
         image = _colors(image, labels.shape, channels)
     figure = Figure(figsize=(12, 3))
     FigureCanvasAgg(figure)
-    show_segmentation(figure, image.copy(), labels, _checked(result.flows)[0], channels=list(channels))
+    show_segmentation(figure, image.copy(), labels, result.flows[0], channels=list(channels))
     coded = io.BytesIO()
     figure.savefig(coded, dpi=300, format="png")
     return coded.getvalue()
