@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 import tifffile
+from cv2 import imwrite
 
 from cellpose import synthetic, track
 from cellpose.cli import main
@@ -309,11 +310,63 @@ def test_a_frame_without_masks_is_empty(tmp_path, capsys):
     words = ["track", str(tmp_path), "--no_divisions"]
     assert main(words) == 0
     told = capsys.readouterr()
-    assert "no masks *_cp_masks.tif of f2.tif: 1 empty frame" in told.err
+    assert "no masks of f2.tif: 1 empty frame" in told.err
     assert "in 6 frames" in told.out
     tracked = tifffile.imread(tmp_path / f"{tmp_path.name}_tracked.tif")
     assert [int(frame.any()) for frame in tracked] == [1, 1, 0, 1, 1, 1]
     np.testing.assert_array_equal(tracked[5] > 0, movie()[5] > 0)
+
+
+def frames_of(folder, names, masked, ending="_cp_masks.tif"):
+    """A folder of images, of which some have masks."""
+    frame = movie()[0].astype(np.uint16)
+    for name in names:
+        tifffile.imwrite(folder / f"{name}.tif", frame)
+    for name in masked:
+        (imwrite if ending.endswith("png") else tifffile.imwrite)(folder / f"{name}{ending}", frame)
+
+
+@pytest.mark.parametrize("odd", ["t{}_c1", "u{}_c0", "t{}", "t{}_c0_2"])
+def test_images_of_other_series_are_no_frames(tmp_path, odd, capsys):
+    frames = [f"t{t}_c0" for t in range(9)]
+    frames_of(tmp_path, [*frames, *(odd.format(t) for t in range(9))], frames[2:5] + frames[6:8])
+    assert main(["track", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert "no masks of t5_c0.tif: 1 empty frame" in told.err  # those before the first and after the last are no gaps
+    assert "in 6 frames" in told.out
+
+
+def test_frames_that_differ_in_several_numbers_have_no_gaps(tmp_path, capsys):
+    frames_of(tmp_path, ["t0_c0", "t1_c0", "t2_c0", "t2_c1"], ["t0_c0", "t2_c1"])
+    assert main(["track", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert "empty frame" not in told.err
+    assert "in 2 frames" in told.out
+
+
+@pytest.mark.parametrize("images", [True, False])
+def test_masks_of_another_ending_are_frames_too(tmp_path, images, capsys):
+    names = [f"t{t}" for t in range(4)]
+    frames_of(tmp_path, names if images else [], names[:1])
+    frames_of(tmp_path, [], names, "_cp_masks.png")  # t0 has both
+    frames_of(tmp_path, [], ["t1", "light"], "_masks.tif")
+    frames_of(tmp_path, [], ["t1_outlines", "t5_flows"], "_cp_masks.png")  # pictures
+    assert main(["track", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert "empty frame" not in told.err
+    assert "in 4 frames" in told.out
+    tracked = tifffile.imread(tmp_path / f"{tmp_path.name}_tracked.tif")
+    assert all(frame.any() for frame in tracked)
+
+
+def test_frames_without_masks_among_images_of_ome(tmp_path, capsys):
+    names = [f"t{t}.ome" for t in range(4)]
+    frames_of(tmp_path, names, [name for name in names if name != "t2.ome"])
+    frames_of(tmp_path, [], ["t0"], "_cp_masks.ome.tif")  # of the same image
+    assert main(["track", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert "no masks of t2.ome.tif: 1 empty frame" in told.err
+    assert "in 4 frames" in told.out
 
 
 def test_planes_that_were_segmented_separately_are_told(tmp_path, capsys):

@@ -6,7 +6,7 @@ import argparse
 import logging
 import re
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,8 @@ _NUMBER = re.compile(r"\d+")
 _EPILOG = """\
 MOVIE is a stack of label images (T, [Z,] Y, X; in any order if the file names its axes), or a folder with one for each
 frame, in the order of their names: those that end in _cp_masks (TIFF, else PNG, OME-TIFF, OME-Zarr), else _masks, else
-_seg.npy, else all images. An image without masks is an empty frame. A folder may also hold one movie and its masks.
+_seg.npy, else all images. A frame without masks of the first kind may have others; an image between frames without any
+is an empty frame. A folder may also hold one movie and its masks.
 
 examples:
   cellpose --dir movie --save_tif --no_npy && cellpose track movie --save_ctc
@@ -207,15 +208,17 @@ def _files_in(folder: Path) -> list[Path | None]:
 
     endings = (*io.MASK_ENDINGS, *_PLAIN)
     for ending in endings:
-        files = {base: file for base, file in io.one_per_image(folder, [ending]).items() if io.TRACKED not in file.name}
+        files = _by_frame(folder, [ending])
         if not files:
             continue
-        missing = _without_masks(folder, files) if ending in io.MASK_ENDINGS else {}
+        missing: dict[str, str] = {}
+        if ending in io.MASK_ENDINGS:
+            files, missing = _whole_series(folder, files)
         if missing:
             names = ", ".join(list(missing.values())[:5]) + (", ..." if len(missing) > 5 else "")
             logger.warning(
-                f"no masks *{ending} of {names}: {count_of(len(missing), 'empty frame')} in place of them; segment "
-                "those images too, or move them elsewhere if they are not of this movie"
+                f"no masks of {names}: {count_of(len(missing), 'empty frame')} in place of them; segment those images "
+                "too, or move them elsewhere if they are not of this movie"
             )
         frames = natsorted([*files, *missing])
         logger.info(f">>>> {len(frames)} frames: {frames[0]} to {frames[-1]}")
@@ -224,18 +227,67 @@ def _files_in(folder: Path) -> list[Path | None]:
     raise FileMissingError(message)
 
 
-def _without_masks(folder: Path, files: dict[str, Path]) -> dict[str, str]:
-    """Images of which there are no masks, though they are named as those that have some but for numbers."""
+def _by_frame(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
+    """The label image of each frame; masks of an OME-TIFF are named with or without its ``.ome``."""
     from cellpose import io
+
+    files: dict[str, Path] = {}
+    for base, file in io.one_per_image(folder, endings).items():
+        if io.TRACKED not in file.name:
+            files.setdefault(base.removesuffix(".ome"), file)
+    return files
+
+
+def _whole_series(folder: Path, files: dict[str, Path]) -> tuple[dict[str, Path], dict[str, str]]:
+    """The frames with those whose masks have another ending, and the images of frames without masks.
+
+    Both differ from the frames in the one number that counts these: other numbers are those of channels or positions.
+    """
+    from cellpose import io
+
+    kinds = {_NUMBER.sub("0", name) for name in files}
+    known = _by_frame(folder, io.MASK_ENDINGS)
+    counted = _counted(files) or _counted([name for name in known if _NUMBER.sub("0", name) in kinds])
+    if counted is None:
+        return files, {}
+    others = {name: file for name, file in known.items() if name not in files and counted.fullmatch(name)}
+    if others:
+        logger.info(f">>>> masks with another ending: {', '.join(file.name for file in others.values())}")
+    files = {**files, **others}
+    return files, _without_masks(folder, [*files], counted)
+
+
+def _counted(names: Iterable[str]) -> re.Pattern[str] | None:
+    """The pattern of names that differ in exactly one number, which it captures; None of others."""
+    split = [re.split(f"({_NUMBER.pattern})", name) for name in names]
+    if len({len(parts) for parts in split}) != 1:
+        return None
+    differing = [k for k, parts in enumerate(zip(*split, strict=True)) if len(set(parts)) > 1]
+    if len(differing) != 1 or differing[0] % 2 == 0:  # numbers are at odd places, between texts
+        return None
+    before, after = split[0][: differing[0]], split[0][differing[0] + 1 :]
+    return re.compile(f"{re.escape(''.join(before))}({_NUMBER.pattern}){re.escape(''.join(after))}")
+
+
+def _without_masks(folder: Path, names: Sequence[str], counted: re.Pattern[str]) -> dict[str, str]:
+    """Images whose numbers lie between those of the frames with masks."""
+    from cellpose import io
+
+    def number(name: str) -> int | None:
+        match = counted.fullmatch(name)
+        return int(match[1]) if match else None
 
     try:
         images = [Path(name) for name in io.get_image_files(folder)]
     except InputError:  # masks alone
         return {}
-    kinds = {_NUMBER.sub("0", base) for base in files}
+    masked = {found for name in names if (found := number(name)) is not None}
     named = {image.stem.removesuffix(".ome"): image.name for image in images}
-    known = {base.removesuffix(".ome") for base in files}
-    return {base: name for base, name in named.items() if base not in known and _NUMBER.sub("0", base) in kinds}
+    return {
+        name: file
+        for name, file in named.items()
+        if (found := number(name)) is not None and min(masked) < found < max(masked) and found not in masked
+    }
 
 
 def _write(stem: Path, masks: Any, tracks: Any, args: Namespace) -> list[Path]:
