@@ -172,3 +172,23 @@ def test_a_movie_stays_a_movie(tmp_path):
     image = io.read_image(tmp_path / "a_masks.tif")
     assert image.axes == "TYX"
     np.testing.assert_array_equal(image.data, STACK)
+
+
+def test_planes_are_frames_if_the_axes_say_so(tmp_path, capsys):
+    masks = np.zeros((3, 20, 60), np.uint16)
+    for t in range(3):
+        masks[t, 2:9, 20 * t : 20 * t + 9] = 1
+    io.write_tiff(tmp_path / "a_cp_masks.tif", masks, axes="ZYX")
+    assert run(tmp_path, "--to", "tif") == 0
+    assert "If these are times, give --axes TYX" in capsys.readouterr().err
+    for form, axes in (("tif", "TYX"), ("geojson", "TYX"), ("tif", "ZYX")):
+        source = tmp_path / ("a.geojson" if axes == "ZYX" else "a_cp_masks.tif")
+        assert run(source, "--to", form, "--overwrite", "--axes", axes) == 0
+        assert ("If these are times" in capsys.readouterr().err) is (axes == "ZYX")
+        if form == "tif":
+            assert io.read_image(tmp_path / "a_masks.tif").axes == axes
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    assert [feature["geometry"]["plane"]["t"] for feature in features] == [0, 1, 2]
+    io.write_tiff(tmp_path / "plane.tif", masks[0], axes="YX")
+    assert run(tmp_path / "plane.tif", "--to", "geojson", "--axes", "TYX") == 1
+    assert "--axes TYX does not fit masks of shape (20, 60)" in capsys.readouterr().err

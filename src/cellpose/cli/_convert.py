@@ -163,9 +163,9 @@ def _cells_of(
     source = cell_format_of(file, args.form, writing=False)
     names = images_in_coco(read_json(file)) if source.name.startswith("coco") and not args.image else []
     if len(names) < 2:
-        cells = _fitted(io.read_cells(file, form=args.form, image=args.image), file, source, like)
+        cells = _fitted(_read(file, args, args.image), file, source, like)
         if cells.labels.ndim == 3 and "T" not in cells.axes:
-            io.tell_of_planes_apart(file, cells.labels, "If these are times, name the axes of the masks (TYX)")
+            io.tell_of_planes_apart(file, cells.labels, "If these are times, give --axes TYX")
         yield Path(args.output) if args.output else folder / f"{_base(file)}{form.endings[0]}", cells
         return
     if args.output:
@@ -175,7 +175,20 @@ def _cells_of(
         )
         raise InputError(message)
     for name in names:
-        yield folder / f"{Path(name).stem}{form.endings[0]}", io.read_cells(file, form=args.form, image=name)
+        yield folder / f"{Path(name).stem}{form.endings[0]}", _read(file, args, name)
+
+
+def _read(file: Path, args: Namespace, image: str | None) -> Cells:
+    """The cells of one image, with the axes that the user names."""
+    from cellpose import io
+
+    cells = io.read_cells(file, form=args.form, image=image)
+    if not args.axes:
+        return cells
+    if cells.labels.ndim != 3:
+        message = f"--axes {args.axes} does not fit masks of shape {cells.labels.shape}; leave it out for single planes"
+        raise InputError(message)
+    return replace(cells, axes=args.axes)
 
 
 def _fitted(cells: Cells, file: Path, source: CellFormat, like: tuple[int, ...] | None) -> Cells:
@@ -281,6 +294,11 @@ def _parser() -> argparse.ArgumentParser:
         "--like",
         metavar="IMAGE",
         help="image that sets the size of masks made from outlines (default: the image beside the file)",
+    )
+    add(
+        "--axes",
+        choices=("TYX", "ZYX"),
+        help="planes of the masks are the frames of a movie, or those of a stack (default: as the file says)",
     )
     add("--image", metavar="NAME", help="which image, or labels, to read from a file that holds several")
     add("--verbose", action="store_true", help="show the log")
