@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
@@ -231,13 +233,23 @@ def spoil(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("how", [(), ("--stream",)])
-def test_a_size_model_is_trained_without_the_files_that_are_left_out(folders: Bench, how: tuple[str, ...], capsys):
+def test_a_size_model_is_trained_without_the_files_that_are_left_out(
+    folders: Bench, how: tuple[str, ...], capsys, monkeypatch
+):
     spoil(folders)
+    compared = []
+    monkeypatch.setattr("cellpose.train.correlation", lambda *rows: compared.append(rows) or 0.5)
     assert train(folders, "--train_size", "--no_records", "--no_report", *how) == 0
     assert (folders.root / "train" / "models" / "mine_size.npy").is_file()
     assert "half.tif: has " in capsys.readouterr().err
     predicted = np.load(folders.root / "test" / "mine_predicted_diams.npy", allow_pickle=True).item()
-    assert len(predicted["predicted_diams"]) == 2  # nothing is wrong with the image whose labels do not fit
+    # nothing is wrong with the image whose labels do not fit; one that cannot be read keeps its place in a list
+    listed = {"half.tif": True, "im2.tif": True, **({"broken.tif": False} if how else {})}
+    assert [Path(name).name for name in predicted["files"]] == sorted(listed)
+    for key in ("predicted_diams", "diams_style"):
+        assert np.isfinite(predicted[key]).tolist() == [listed[name] for name in sorted(listed)]
+    assert np.shape(compared) == (2, 2, 2)
+    assert np.isfinite(compared).all()
 
 
 def test_a_size_model_alone_is_trained_from_files(folders: Bench):

@@ -339,37 +339,51 @@ def _train_size(network: Any, family: Family, path: Path | None, data: dict[str,
 
 
 def _write_predicted_diameters(path: Path, data: dict[str, Any], args: Namespace) -> None:
-    """``<test_dir>/<model>_predicted_diams.npy``: diameters of the test images, in pixels, measured and from style."""
+    """``<test_dir>/<model>_predicted_diams.npy``: diameters of the test images, in pixels, measured and from style.
+
+    NaN where there is none, so that each number stands in the place of its image.
+    """
     import numpy as np
 
-    from cellpose import models, train, utils
+    from cellpose import models, train
 
     model = models.CellposeModel(pretrained_model=str(path), device=device_of(args)[0])
     sizes = models.SizeModel(model, pretrained_size=f"{path}_size.npy")
-    found, true = [], []
+    rows = np.full((len(data["test_files"]), 3), np.nan)  # measured, from style, and true
     for index, name in enumerate(data["test_files"]):
-        try:  # as in the training, files that cannot be used are left out
+        try:
             image, labels = _tested(data, index)
-            found.append(sizes.eval(image, channels=[args.chan, args.chan2], normalize=not args.no_norm))
+            rows[index, :2] = sizes.eval(image, channels=[args.chan, args.chan2], normalize=not args.no_norm)
         except CellposeError as error:
             logger.warning(f"the diameter of {name} is not predicted: {error}")
-            continue
-        if labels is not None:
-            # flows may follow masks; regions to ignore are below 0
-            masks = np.maximum(labels[0] if labels.ndim > 2 else labels, 0).astype(np.int32)
-            true.append(float(utils.diameters(masks)[0]))
-    if len(true) == len(found):
-        final, style = (train.correlation([float(pair[k]) for pair in found], true) for k in (0, 1))
+        else:
+            rows[index, 2] = _true_diameter(labels)
+    known = rows[np.isfinite(rows).all(axis=1)]
+    if len(known):
+        final, style = (train.correlation(known[:, k], known[:, 2]) for k in (0, 1))
         logger.info(f"style test correlation: {style:.4f}; final test correlation: {final:.4f}")
     folder = Path(args.test_dir) if args.test_dir else Path(data["test_files"][0]).parent
     target = folder / f"{path.name}_predicted_diams.npy"
     content = {
-        "predicted_diams": np.array([float(measured) for measured, _ in found]),
-        "diams_style": np.array([float(from_style) for _, from_style in found]),
+        "predicted_diams": rows[:, 0],
+        "diams_style": rows[:, 1],
+        "files": np.array([os.fspath(name) for name in data["test_files"]]),
     }
     with replacing(target) as file:
         np.save(file, np.array(content, dtype=object), allow_pickle=True)
     logger.info(f">>>> predicted diameters saved to {target}")
+
+
+def _true_diameter(labels: Any) -> float:
+    """Of the cells in labels, which flows may follow; NaN where there are no labels."""
+    import numpy as np
+
+    from cellpose import utils
+
+    if labels is None:
+        return float("nan")
+    masks = labels[0] if labels.ndim > 2 else labels
+    return float(utils.diameters(np.maximum(masks, 0).astype(np.int32))[0])  # regions to ignore are below 0
 
 
 def _tested(data: dict[str, Any], index: int) -> tuple[Any, Any]:
