@@ -336,9 +336,11 @@ def test_nothing_of_a_replaced_model_stays(folder: Path, small: Path, caplog: py
     assert [path.is_file() for path in copies] == [False, True]
     removed = f"{copies[0]} is removed: it belongs to earlier weights; --train_size trains a new one"
     assert caplog.messages == [f"the model {small.name} in {folder} is replaced", removed]
+    copies[0].write_text("{}")
     weights.remove_model(small.name, delete=True)
-    assert not copies[1].exists()
-    assert caplog.messages[2:] == [f"{copies[1]} is removed: it belongs to earlier weights"]
+    assert not any(path.exists() for path in copies)
+    removed = [f"{path} is removed: it belongs to the deleted model {small.name}" for path in copies]
+    assert caplog.messages[2:] == removed
     assert all(path.is_file() for path in (small, beside[1]))
 
 

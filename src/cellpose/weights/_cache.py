@@ -190,18 +190,22 @@ def copy_into(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def drop_beside(model: Path, *endings: str) -> None:
-    """Delete files that belong to weights that are no more (``<model><ending>``), and say so."""
+def drop_beside(model: Path, *endings: str, deleted: bool = False) -> None:
+    """Remove files that belong to weights that are no more (``<model><ending>``), and say so.
+
+    ``deleted``: the model itself was deleted, and not replaced by other weights.
+    """
+    belongs = f"belongs to the deleted model {model.name}" if deleted else "belongs to earlier weights"
     for path in (model.with_name(model.name + ending) for ending in endings):
         if not path.is_file():
             continue
         try:
             path.unlink()
         except OSError as error:
-            logger.warning(f"{path} belongs to earlier weights, but cannot be removed: {error.strerror or error}")
+            logger.warning(f"{path} {belongs}, but cannot be removed: {error.strerror or error}")
         else:
-            advice = "; --train_size trains a new one" if path.name.endswith(SIZE_MODEL) else ""
-            logger.warning(f"{path} is removed: it belongs to earlier weights{advice}")
+            trains = path.name.endswith(SIZE_MODEL) and not deleted
+            logger.warning(f"{path} is removed: it {belongs}{'; --train_size trains a new one' if trains else ''}")
 
 
 def record(path: Path, sha256: str, url: str) -> None:

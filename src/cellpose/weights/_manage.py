@@ -197,7 +197,7 @@ def remove_model(name: str | os.PathLike[str], delete: bool = False) -> None:
         _cache.write_user_models(_cache.writable_dir(), [each for each in listed if each != name])
     if delete and path:
         _delete(path)
-        _cache.drop_beside(path, *_BESIDE)
+        _cache.drop_beside(path, *_BESIDE, deleted=True)
 
 
 def _delete(path: Path) -> None:
