@@ -189,6 +189,25 @@ def test_a_plan_changes_nothing(tmp_path, capsys):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_plan_leaves_the_copy_of_another_image(address, model, tmp_path):
+    def content():
+        return {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    words = (tmp_path / "a.tif", tmp_path / "b.zarr", *MODEL, "--diameter", 15, "--block", 60)
+    tifffile.imwrite(tmp_path / "a.tif", discs(60, 70))
+    plan(tmp_path / "a.tif", tmp_path / "b.zarr")  # leaves its copy for a run
+    tifffile.imwrite(tmp_path / "a.tif", discs(90, 80))
+    before = content()
+    assert run(*words, "--dry_run") == 0
+    assert content() == before
+    planned = plan(tmp_path / "a.tif", tmp_path / "b.zarr")
+    assert planned.job.shape == (90, 80)
+    assert run(*words, "--dry_run") == 0
+    assert run(*words, "--cluster", address) == 0
+    assert io.imread(tmp_path / "b.zarr").shape == (90, 80)
+    assert sorted(p.name for p in tmp_path.glob("*.zarr")) == ["b.zarr"]
+
+
 def test_nothing_is_copied_for_a_wrong_call(tmp_path, capsys, monkeypatch):
     tifffile.imwrite(tmp_path / "movie.tif", discs(5, 60, 70), imagej=True, metadata={"axes": "TYX"})
     tifffile.imwrite(tmp_path / "stack.tif", discs(5, 60, 70), imagej=True, metadata={"axes": "ZYX"})

@@ -19,7 +19,7 @@ from cellpose.io._cells import Cells, geojson_of, read_cells, write_cells
 from cellpose.io._cells import Format as CellFormat
 from cellpose.io._cells import format_of as cell_format_of
 from cellpose.io._cells._coco import images_in as images_in_coco
-from cellpose.io._convert import array_identity, tiff_layout, tiff_to_zarr
+from cellpose.io._convert import array_identity, is_outdated_copy, tiff_layout, tiff_to_zarr
 from cellpose.io._find import (
     FLOWS,
     LABELS_HASH,
@@ -114,6 +114,7 @@ __all__ = [
     "imread_3D",
     "imsave",
     "is_large",
+    "is_outdated_copy",
     "is_result",
     "is_zarr",
     "keep_work",

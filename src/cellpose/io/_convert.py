@@ -19,7 +19,7 @@ from cellpose.io._ome_zarr_write import finish_image
 from cellpose.io._tiff import LazyTiff, open_tiff
 from cellpose.io._zarr import MARKS, create_array, is_zarr, open_zarr
 
-__all__ = ["array_identity", "tiff_layout", "tiff_to_zarr"]
+__all__ = ["array_identity", "is_outdated_copy", "tiff_layout", "tiff_to_zarr"]
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +75,7 @@ def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None, chan
     tiff = open_tiff(Path(path))
     with reading(path):
         names = _names(tiff, axes, channel_axis)
-    made_of = {"path": os.path.abspath(path), **fingerprint(path), "axes": names}
-    old = _converted_from(open_zarr(out / "0")) if is_zarr(out / "0") else None
+    made_of, old = _made_of(path, names), _converted_in(out)
     if old == made_of:
         return out
     order = _order(names)
@@ -92,6 +91,27 @@ def tiff_to_zarr(path: PathLike, target: PathLike, axes: str | None = None, chan
             array[tuple(place[k] for k in order)] = part.transpose(order)
         finish_image(folder, letters, sizes, channels)
     return out
+
+
+def is_outdated_copy(
+    path: PathLike, target: PathLike, axes: str | None = None, channel_axis: int | None = None
+) -> bool:
+    """Whether `tiff_to_zarr` would replace what it made at the target before; parameters and errors as there."""
+    old = _converted_in(Path(target))
+    if old is None:
+        return False
+    tiff = open_tiff(Path(path))
+    with reading(path):
+        return old != _made_of(path, _names(tiff, axes, channel_axis, tell=False))
+
+
+def _made_of(path: PathLike, names: str) -> dict[str, Any]:
+    """What tells a converted TIFF from another one, from another state of it and from other axes."""
+    return {"path": os.path.abspath(path), **fingerprint(path), "axes": names}
+
+
+def _converted_in(folder: Path) -> dict[str, Any] | None:
+    return _converted_from(open_zarr(folder / "0")) if is_zarr(folder / "0") else None
 
 
 def array_identity(array: Any) -> dict[str, Any]:

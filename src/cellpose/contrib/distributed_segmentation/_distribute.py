@@ -20,7 +20,7 @@ from cellpose.contrib.distributed_segmentation._process import Job, Steps, segme
 from cellpose.contrib.distributed_segmentation._run import Report, job_of, run_calls, run_job
 from cellpose.contrib.distributed_segmentation._source import spatial
 from cellpose.errors import AxesError, FileWriteError, OptionError
-from cellpose.io import OmeZarr, finish_labels, place_of_axis, tiff_layout, tiff_to_zarr
+from cellpose.io import OmeZarr, finish_labels, is_outdated_copy, place_of_axis, tiff_layout, tiff_to_zarr
 from cellpose.nets import family_named
 from cellpose.transforms import Channels, choose_channels, fill_nonfinite, scale_of, tell_of_sparse
 
@@ -87,11 +87,13 @@ def plan(
     eval_kwargs: Mapping[str, Any] | None = None,
     temporary_directory: str | os.PathLike[str] | None = None,
     restart: bool = False,
+    replace: bool = False,
 ) -> Plan:
     """See what a run over an image will do; parameters as in `distribute`.
 
     TIFF is converted to Zarr for it, which stays for the run; `Plan.drop` removes it. Blocks that are done stay also
-    with ``restart``.
+    with ``restart``. A Zarr that an earlier plan or run made of another image, of another state of it or with other
+    axes stays, and the new one lies beside it, unless ``replace``.
 
     Raises
     ------
@@ -113,6 +115,8 @@ def plan(
         # What does not fit is said before all pixels are copied.
         _layout(OmeZarr(np.broadcast_to(np.uint8(0), shape), letters), (None, None), frame, blocksize, keywords)
         converted = folder / f"{name}.source.zarr"
+        if not replace and is_outdated_copy(image, converted, *given):
+            converted = folder / f"{name}.plan.zarr"
         copy = None if converted.exists() else converted
         opened = io.open_ome_zarr(tiff_to_zarr(image, converted, *given))
         given = (None, None)
@@ -316,7 +320,7 @@ def distribute(
         As `plan` and `distributed_eval` do.
     """
     say = say or logger.info
-    planned = plan(image, target, blocksize, mask=mask, **options)
+    planned = plan(image, target, blocksize, mask=mask, replace=True, **options)
     say(str(planned))
     job, folder = planned.job, Path(target)
     if options.get("restart"):
@@ -330,5 +334,6 @@ def distribute(
         finish_labels(staged, planned.axes, planned.pixel_size_um, lambda f, calls: run_calls(client, f, calls))
     os.replace(staged, folder)
     shutil.rmtree(job.folder, ignore_errors=True)
-    shutil.rmtree(job.folder.with_name(f"{folder.name}.source.zarr"), ignore_errors=True)
+    for kind in ("source", "plan"):
+        _remove(job.folder.with_name(f"{folder.name}.{kind}.zarr"))
     return len(boxes)
