@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import time
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import cv2
 import numpy as np
@@ -15,13 +18,14 @@ from qtpy.QtTest import QTest
 
 from cellpose import io, weights
 from cellpose.denoise import DenoiseModel
+from cellpose.gui.controllers._session import Session
 from cellpose.gui.controllers._training import _opened
 from cellpose.gui.model import Picture
 from cellpose.gui.model._restored import Restored, content_of_restored, restored_image, restored_of
 from cellpose.gui.model._training_set import training_set
 from cellpose.gui.views._window import Window
 from cellpose.options import Normalization
-from hand import Modifier, drop, key, press
+from hand import Answers, Modifier, drop, key, press
 
 SIDE = 96
 
@@ -574,6 +578,23 @@ def test_a_run_during_filtering_takes_the_filter_that_was_asked_for(
     go_on.set()
     rest(opened, qtbot)
     assert session.document.filters["smooth_radius"] == wanted
+
+
+def test_an_image_that_was_filtered_leaves_the_memory_with_the_next_one(tmp_path: Path) -> None:
+    session, names = Session(lambda function: function(), Answers()), [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for name in names:
+        io.imsave(str(name), noisy()[0, 0])
+    assert session.files.open(names[0])
+    session.settings.smooth_radius = 2.0
+    end = time.monotonic() + 30
+    while session.jobs.any and time.monotonic() < end:
+        time.sleep(0.01)
+    assert session.filters.is_on
+    session.settings.smooth_radius = 0.0
+    left = ref(session.document)
+    assert session.files.open(names[1])
+    gc.collect()
+    assert left() is None
 
 
 def test_a_filter_that_was_not_pressed_is_told_nowhere(opened: Window, network: Network, qtbot: Any) -> None:

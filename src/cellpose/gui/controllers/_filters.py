@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, ref
 
 import numpy as np
 from psygnal import Signal
@@ -43,7 +44,8 @@ class Filters:
         self._session = session
         self.live = True
         self._stale = False  # parameters changed while the image was filtered
-        self._started: tuple[Document | None, dict[str, Any]] = None, {}  # the image being filtered, and how
+        # the image that was last filtered, which must not stay in memory once it is left, and how
+        self._started: tuple[ReferenceType[Document] | None, dict[str, Any]] = None, {}
         for name in session.settings.filters():
             getattr(session.settings.events, name).connect(lambda _: self.follow())
 
@@ -56,8 +58,8 @@ class Filters:
     @property
     def coming(self) -> dict[str, Any] | None:
         """Parameters of the filter that the open image is about to have; None: nothing is being filtered."""
-        session, (document, filters) = self._session, self._started
-        if document is None or document is not session.document or session.jobs.running(self.job) is None:
+        session, (filtered, filters) = self._session, self._started
+        if filtered is None or filtered() is not session.document or session.jobs.running(self.job) is None:
             return None
         return session.settings.filters() if self._stale else filters
 
@@ -138,7 +140,7 @@ class Filters:
         if document is None:
             return
         self._stale, stack, filters = False, document.stack, settings.filters()
-        self._started = document, filters
+        self._started = ref(document), filters
         try:
             options = settings.normalization(filters)
         except CellposeError as error:
