@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from cellpose import dynamics, weights
-from cellpose.gui.controllers._live import FoundCells
+from cellpose.gui.controllers._live import _BOXES, FoundCells
 from cellpose.gui.controllers._segmentation import allowed_channels
 from cellpose.gui.model import Flows
 from cellpose.gui.model._provenance import Origin
@@ -531,17 +531,35 @@ def test_undo_and_redo_bring_the_thresholds_of_the_cells_too(flowing: Window, qt
     session.redo()
     assert seen() == (2.5, 0, 2)
     panel.cellprob.box.setValue(3.5)
+    session.settings.isotropic_steps = True
     session.undo()  # before the cells of the new threshold are there
     assert seen() == (0.5, 0, 4)
 
 
-def test_undo_leaves_thresholds_that_changed_no_cells(window: Window, qtbot: Any) -> None:
+OTHERS = {
+    "flow_threshold": 0.9,
+    "cellprob_threshold": 1.5,
+    "niter": 300,
+    "min_size": 40,
+    "stitch_threshold": 0.5,
+    "isotropic_steps": True,
+}
+
+
+@pytest.mark.parametrize("when", ["before the run", "after it"])
+@pytest.mark.parametrize("name", _BOXES)
+def test_undo_leaves_thresholds_that_changed_no_cells(window: Window, name: str, when: str) -> None:
     session = window.session
     session.open_array(np.zeros((1, 1, SIDE, SIDE), np.uint8))
-    session.settings.cellprob_threshold = 1.5
+    if when == "before the run":
+        setattr(session.settings, name, OTHERS[name])
     cells = FoundCells.of(np.ones((1, SIDE, SIDE), np.int32), None, None, Origin("segment", "m", 0), None)
     live = session.segmentation.live
     session.segmentation.put(session.document, None, cells, lambda _: None, thresholds=live.thresholds)
-    session.undo()
+    if when == "after it":
+        setattr(session.settings, name, OTHERS[name])
+    for step in (session.undo, session.redo, session.undo):
+        step()
+        assert getattr(session.settings, name) == OTHERS[name]
     assert session.cell_count() == 0
-    assert session.settings.cellprob_threshold == 1.5
+    assert not session.jobs.any, "nothing is made anew"

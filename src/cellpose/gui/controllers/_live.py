@@ -145,7 +145,8 @@ class LiveMasks:
         self._removed: _Removed | None = None
         for field in _LIVE:
             getattr(session.settings.events, field).connect(lambda _: self._changed())
-        session.settings.events.stitch_threshold.connect(lambda _: self._changed(follow=self._is_stitched()))
+        session.settings.events.stitch_threshold.connect(lambda _: self._stitching_changed())
+        session.settings.events.isotropic_steps.connect(lambda _: self._note("isotropic_steps"))
         session.opened.connect(lambda _: self._begin())
         session.steps.moved.connect(lambda document, edit: self._go_back(document, edit))
 
@@ -154,13 +155,15 @@ class LiveMasks:
         """The settings that masks follow, as they are now."""
         return {name: getattr(self._session.settings, name) for name in _BOXES}
 
-    def _changed(self, *, follow: bool = True) -> None:
-        if self._quiet:
-            return
-        if follow:
+    def _changed(self) -> None:
+        if not self._quiet:
             self.follow()
+
+    def _stitching_changed(self) -> None:
+        if self._is_stitched():
+            self._changed()
         else:
-            self._note()
+            self._note("stitch_threshold")
 
     def follow(self) -> None:
         """Recompute masks from the kept flows in the background; changes made meanwhile share the next run."""
@@ -187,26 +190,34 @@ class LiveMasks:
         self._kept = self._removed = None
         self._note()
 
-    def _note(self) -> None:
-        """Note thresholds that change no cells, so that no undo takes them back."""
-        if self._session.document is not None:
-            self._session.document.thresholds = self.thresholds
+    def _note(self, *names: str) -> None:
+        """Note thresholds that change no cells, all or these, so that no undo takes them back."""
+        document, now = self._session.document, self.thresholds
+        if document is not None:
+            document.thresholds = {**document.thresholds, **{name: now[name] for name in names or now}}
 
     def _go_back(self, document: Document, edit: Edit) -> None:
-        """Set the thresholds to those of the cells that an undo or a redo has brought, which are there already."""
+        """Set the thresholds to those of the cells that an undo or a redo has brought, which are there already.
+
+        Those that the step did not change stay, unless cells for them were still being made.
+        """
         if "thresholds" not in edit.beside or document is not self._session.document:
             return
         self.settle()
+        jobs, coming = self._session.jobs, self._stale
         self._stale = False
-        self._session.jobs.cancel(self.name)
-        if document.is_movie:
-            self._session.jobs.cancel(self.scoring)  # it makes the cells of the other frames
+        for job in (self.name, self.scoring) if document.is_movie else (self.name,):  # both make cells of movies
+            coming = coming or jobs.running(job) is not None
+            jobs.cancel(job)
+        before, after = edit.beside["thresholds"]
         self._quiet = True
         try:
             for name, value in document.thresholds.items():
-                setattr(self._session.settings, name, value)
+                if coming or before.get(name) != after.get(name):
+                    setattr(self._session.settings, name, value)
         finally:
             self._quiet = False
+        self._note()
 
     def _make(self) -> None:
         self._stale = False
