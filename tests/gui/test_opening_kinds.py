@@ -316,3 +316,20 @@ def test_an_image_that_only_its_seg_file_holds_is_saved_with_the_cells(
     square(session)
     session.files.autosave.settle()
     assert io.read_seg(seg).image is None, "the file of the image is enough"
+
+
+def test_a_missing_image_is_not_replaced_by_the_one_that_its_seg_file_names(session: Session, tmp_path: Path) -> None:
+    gone, other, masks = tmp_path / "gone.tif", tmp_path / "other.tif", np.zeros((50, 60), np.uint16)
+    io.imsave(str(other), np.zeros((50, 60), np.uint8))
+    content = {"masks": masks, "outlines": masks, "filename": str(other)}
+    np.save(tmp_path / "gone_seg.npy", content, allow_pickle=True)
+    assert not session.files.open(gone)
+    assert "gone.tif does not exist" in session.failures.pop()
+    own = np.full((50, 60), 7, np.uint8)
+    np.save(tmp_path / "gone_seg.npy", {**content, "img": own}, allow_pickle=True)
+    assert session.files.open(gone), "it is in the file with its cells"
+    assert session.document.path == gone
+    np.testing.assert_array_equal(session.document.stack[0, 0], own)
+    (tmp_path / "gone_seg.npy").write_bytes(b"garbage")
+    assert not session.files.open(gone)
+    assert "gone.tif does not exist" in session.failures.pop()

@@ -122,14 +122,13 @@ def read(
     FileReadError
         If a file cannot be read.
     """
-    if path.suffix.lower() == ".npy" and holds_objects(path):
-        image, opened, only_here = _image_of_seg(path, as_stack, axis)
-        whole = _with_seg(_document(opened, None, image), path, report, show)
+    seg, is_seg = seg_path(path), path.suffix.lower() == ".npy" and holds_objects(path)
+    if is_seg or (not path.exists() and _holds_image(seg)):
+        cells = path if is_seg else seg
+        image, opened, only_here = _image_of_seg(cells, as_stack, axis, elsewhere=is_seg)
+        whole = _with_seg(_document(opened, None, image), cells, report, show)
         whole.document.only_in_seg = only_here
         return whole
-    seg = seg_path(path)
-    if not path.exists() and seg.is_file():  # the image may be in the file with its cells
-        return read(seg, autoload_masks, report, show, as_stack, axis)
     opened, on_disk = _image_of(path, seg, as_stack, axis, report), state_of(seg)
     if seg.is_file() and not autoload_masks:
         early = _document(opened, None, path)
@@ -189,6 +188,14 @@ def _axis_in(seg: Path) -> str:
         return ""  # reported when its cells are read
 
 
+def _holds_image(seg: Path) -> bool:
+    """Whether there is such a ``_seg.npy``, with the image in it."""
+    try:
+        return io.read_seg(seg, without=_ARRAYS).image is not None
+    except CellposeError:
+        return False
+
+
 def _with_labels(early: Document, labels: npt.NDArray[np.int32] | LabelStore) -> Document:
     image = FileImage(
         early.stack,
@@ -246,12 +253,17 @@ def _with_cells(early: Document, seg: Path) -> Document:
     return document
 
 
-def _image_of_seg(path: Path, as_stack: bool, axis: str) -> tuple[Path, FileImage, npt.NDArray[Any] | None]:
-    """The path of the image of a ``_seg.npy``, the image, and its array if only the ``_seg.npy`` holds it."""
+def _image_of_seg(
+    path: Path, as_stack: bool, axis: str, *, elsewhere: bool
+) -> tuple[Path, FileImage, npt.NDArray[Any] | None]:
+    """The path of the image of a ``_seg.npy``, the image, and its array if only the ``_seg.npy`` holds it.
+
+    Without ``elsewhere``, the image is that in the file, also where another image is named.
+    """
     seg = io.read_seg(path, without=_ARRAYS)
     named = Path(seg.filename) if seg.filename else None
     beside = path.parent / named.name if named else None
-    places = [one_path(place) for place in (beside, named) if place is not None]  # in a copied folder: its own image
+    places = [one_path(place) for place in (beside, named) if place and elsewhere]  # in a copied folder: its own image
     is_movie = seg.content.get(AXIS_KEY) == "T"
     image = next((place for place in places if place.is_file() or io.is_zarr(place)), None)
     if image is None and is_movie and (folder := next((place for place in places if place.is_dir()), None)):
