@@ -269,6 +269,24 @@ def test_a_file_with_the_work_of_a_person_is_kept(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["a_seg.npy", "a_seg_kept.npy", "a_seg_kept1.npy", "b_seg.npy"]
 
 
+def test_an_image_that_only_its_file_holds_stays_there(tmp_path: Path) -> None:
+    path, image = file_of_the_window(tmp_path / "a_seg.npy"), np.arange(600, dtype=np.uint16).reshape(20, 30)
+    io.write_seg(path, io.load_npy(path) | {"img": image})
+    for n in (2, 1):
+        (shown, _, _), (labels, keywords, _) = _files.read(path)
+        np.testing.assert_array_equal(shown, image)
+        labels[labels > n] = 0
+        _files.write_labels(str(path), labels, keywords)
+        assert io.read_seg(path).count == n
+        np.testing.assert_array_equal(io.read_seg(path).image, image)
+    _files.write_labels(str(tmp_path / "b_seg.npy"), labels, keywords)
+    np.testing.assert_array_equal(io.read_seg(tmp_path / "b_seg.npy").image, image)
+    io.imsave(tmp_path / "a.png", image)
+    _, (labels, keywords, _) = _files.read(path)
+    _files.write_labels(str(path), labels, keywords)
+    assert io.read_seg(path).image is None, "the file of the image is enough"
+
+
 def test_other_files_and_labels_are_left_alone(tmp_path: Path) -> None:
     assert _files.get_reader("image.npy") is None
     assert _files.get_reader(["a_seg.npy", "b.tif"]) is None

@@ -68,6 +68,8 @@ def _read(path: Path) -> list[LayerData]:
         keywords["visible"] = kind == "labels"
         if kind == "labels":
             known = {key: seg.content[key] for key in (*_OF_CELLS, *_OF_IMAGE) if key in seg.content}
+            if seg.image is not None and not any(place.is_file() for place in _places(path, seg)):
+                known["img"] = seg.image  # there is no other file of the image
             keywords["metadata"][KEY] |= {"filename": seg.filename, "file": path.resolve(), "by_hand": known}
     return [*_image_of(path, seg, name), *layers]
 
@@ -75,7 +77,7 @@ def _read(path: Path) -> list[LayerData]:
 def _image_of(path: Path, seg: io.Segmentation, name: str) -> list[LayerData]:
     """The segmented image, found at the path in the file or beside the file; empty if it is gone."""
     data = seg.image
-    for place in (Path(seg.filename or ""), path.parent / Path(seg.filename or "").name):
+    for place in _places(path, seg):
         if data is None and place.is_file():
             try:
                 data = io.read_image(place).data
@@ -85,6 +87,12 @@ def _image_of(path: Path, seg: io.Segmentation, name: str) -> list[LayerData]:
         return []
     rgb = data.ndim == seg.masks.ndim + 1 and data.shape[-1] in (3, 4)
     return [(data, {"name": name, "rgb": rgb}, "image")]
+
+
+def _places(path: Path, seg: io.Segmentation) -> tuple[Path, Path]:
+    """Where the file of the image may be."""
+    named = Path(seg.filename or "")
+    return named, path.parent / named.name
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -152,7 +160,7 @@ def _state(path: Path) -> dict[str, int] | None:
 def _by_hand(labels: npt.NDArray[Any], known: dict[str, Any]) -> dict[str, Any]:
     """What a person put into the file that a layer came from, for the cells as they are now; none for other layers.
 
-    Cells drawn or changed in napari are a person's, too.
+    With it, the image if only that file holds it. Cells drawn or changed in napari are a person's, too.
     """
     before, found = known.get("by_hand"), known.get("found")
     if before is None or not isinstance(found, Found) or found.masks.size != labels.size:
@@ -178,7 +186,7 @@ def _by_hand(labels: npt.NDArray[Any], known: dict[str, Any]) -> dict[str, Any]:
         values["ismanual"] = values.get("ismanual", np.zeros(len(same), bool)) | ((areas > 0) & (both < union))
     removed = np.flatnonzero((areas_old[1:] > 0) & (areas[1:] == 0)) + 1
     return {
-        **{key: before[key] for key in _OF_IMAGE if key in before},
+        **{key: before[key] for key in (*_OF_IMAGE, "img") if key in before},
         **({"manual_changes": [*before.get("manual_changes", ()), *_removals(old, removed)]} if removed.size else {}),
         **{key: each[1 : n_new + 1] for key, each in values.items()},
     }
