@@ -98,7 +98,7 @@ class SegmentationSettings:
         return Normalization(percentile=(self.lower, self.upper), norm3D=self.norm3D, **(filters or {}))
 
     def told(self) -> dict[str, Any]:
-        """Diameter, thresholds and normalization as plain values, for the history of a file; a filter is told apart."""
+        """Diameter, thresholds and normalization without filters, as plain values, for the history of a file."""
         return {
             "diameter": self.diameter or None,
             **self.masking(),
