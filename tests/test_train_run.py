@@ -313,8 +313,8 @@ def test_a_run_is_resumed_with_its_base_model_alone(tmp_path):
         based_on(files[1], resume=True)
     path, *_ = based_on(files[2], resume=True)  # the same weights by another name
     # a model that is trained further changes before the run is resumed
-    with pytest.raises(KeyboardInterrupt):
-        based_on(ModelFile("m", path), on_epoch=lambda row: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(Killed):
+        based_on(ModelFile("m", path), on_epoch=die_after(1))
     based_on(ModelFile("m", path), resume=True)
 
 

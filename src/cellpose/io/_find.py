@@ -296,7 +296,7 @@ def get_label_files(
     if flows is not None and None in labels:
         return None, flows
     if not any(labels):
-        raise InputError(_no_labels(cut[0], mask_filter, beside))
+        raise _no_labels(cut[0], mask_filter, beside)
     return _complete(labels, cut, mask_filter), flows
 
 
@@ -322,11 +322,7 @@ def labels_to_train_on(
         _complete(found, cut, mask_filter)  # raises: some are missing
     of_others = any(beside.all_of(stem, ending) for stem in cut for ending in MASK_ENDINGS)
     if of_others or _computed_from_labels(flows[0]):
-        message = (
-            f"{_no_labels(cut[0], mask_filter, beside)}. {flows[0]} seems to be computed from labels, and is not "
-            "trained on without them; to train on flows alone, name them in --file_list"
-        )
-        raise InputError(message)
+        raise _no_labels(cut[0], mask_filter, beside, leftover=flows[0])
     return None, flows
 
 
@@ -344,12 +340,19 @@ def _label_images(stems: Sequence[str], mask_filter: str, beside: SiblingFiles) 
     return [beside.one_of(stem, endings) for stem in stems]
 
 
-def _no_labels(stem: str, mask_filter: str, beside: SiblingFiles) -> str:
-    return (
+def _no_labels(stem: str, mask_filter: str, beside: SiblingFiles, leftover: str | None = None) -> InputError:
+    """The error for an image without labels; ``leftover``: flows beside it that were computed from labels."""
+    message = (
         f"labels not provided with correct --mask_filter: there is no {stem}{mask_filter} with any of "
         f"{', '.join(_LABEL_SUFFIXES)}{_perhaps(stem, beside)}; put label images beside the images, or choose another "
         "--mask_filter"
     )
+    if leftover is not None:
+        message += (
+            f". {leftover} seems to be computed from labels, and is not trained on without them; to train on flows "
+            "alone, name them in --file_list"
+        )
+    return InputError(message)
 
 
 def _computed_from_labels(flow_name: str) -> bool:
