@@ -28,13 +28,13 @@ REAL = {
 }
 
 
-def shown(image: np.ndarray) -> np.ndarray:
+def shown(image: np.ndarray, percentiles: tuple[float, float] = (0.3, 99.8), gamma: float = 1.0) -> np.ndarray:
     """RGB uint8 of an image (Y, X) or (Y, X, RGB), stretched between two percentiles."""
     plane = image.astype(np.float32)
     if plane.ndim == 2:
         plane = np.repeat(plane[..., None], 3, axis=2)
-    low, high = np.percentile(plane, (0.3, 99.8))
-    return (np.clip((plane - low) / (high - low + 1e-6), 0, 1) * 255).astype(np.uint8)
+    low, high = np.percentile(plane, percentiles)
+    return (np.clip((plane - low) / (high - low + 1e-6), 0, 1) ** gamma * 255).astype(np.uint8)
 
 
 def outlined(picture: np.ndarray, masks: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from bundled_data import find_pair, kind_of, read_image, read_masks, read_split
+from contact_sheet import shown
 from picture_bundled import outline
 
 from cellpose import metrics, models, weights
@@ -30,6 +31,8 @@ APART = 15
 # The least part of the image around a place, in pixels, and in diameters of its object.
 LEAST, DIAMETERS = 20, 1.3
 COLUMNS = 2
+PERCENTILES = (1.0, 99.7)
+FAINT = 0.6  # exponent for gray images: dark parts of fluorescence are lifted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +56,6 @@ def without_partner(labels: Array, others: Array) -> list[int]:
     return [int(n) for n in numbers if not overlap.size or overlap[n - 1].max(initial=0) <= 0.5]
 
 
-def shown(image: Array) -> Array:
-    """RGB uint8 between two percentiles; dark parts of fluorescence are lifted."""
-    colors = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    low, high = np.percentile(colors, (1, 99.7))
-    stretched = np.clip((colors.astype(np.float32) - low) / (high - low + 1e-6), 0, 1)
-    return (255 * stretched ** (0.6 if image.ndim == 2 else 1.0)).astype(np.uint8)
-
-
 def places(data: Path, model: models.CellposeModel, source: str) -> Iterator[Place]:
     """Every place of the validation images of a source, objects that were missed first."""
     for row in read_split(data, "val"):
@@ -71,6 +66,7 @@ def places(data: Path, model: models.CellposeModel, source: str) -> Iterator[Pla
         truth = np.unique(read_masks(masks_file), return_inverse=True)[1].reshape(image.shape[:2]).astype(np.int32)
         found = np.asarray(model.eval(image, channels=[0, 0])[0]).astype(np.int32)
         near = np.zeros(truth.shape, bool)
+        picture = shown(image, PERCENTILES, FAINT if image.ndim == 2 else 1.0)
         for missed, own, other in ((True, truth, found), (False, found, truth)):
             for number in without_partner(own, other):
                 pixels = np.argwhere(own == number)
@@ -79,7 +75,7 @@ def places(data: Path, model: models.CellposeModel, source: str) -> Iterator[Pla
                     near[max(0, y - APART) : y + APART + 1, max(0, x - APART) : x + APART + 1] = True
                     diameter = 2 * np.sqrt(len(pixels) / np.pi)
                     kind = kind_of(row["source"], row["group"])
-                    yield Place(row["id"], kind, missed, (y, x), diameter, shown(image), truth, found)
+                    yield Place(row["id"], kind, missed, (y, x), diameter, picture, truth, found)
 
 
 def tiles(place: Place, labels_first: bool, number: int) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from cellpose.errors import OptionError
@@ -49,16 +50,15 @@ def find_images(args: Namespace) -> list[Path]:
     )
     files = io.once_per_set([Path(name) for name in names])
     _check_writable(files, args)
-    _check_results_differ(files, args)
-    io.warn_of_same_results(files, savedir=args.savedir, dir_above=args.dir_above)
+    same = io.groups_of_same_results(files, savedir=args.savedir, dir_above=args.dir_above)
+    _check_results_differ(same, args)
+    io.warn_of_same_results(same)
     return files
 
 
-def _check_results_differ(files: list[Path], args: Namespace) -> None:
+def _check_results_differ(same: Sequence[Sequence[str | os.PathLike[str]]], args: Namespace) -> None:
     """Refuse images of several folders whose results would have one name; in one folder they may be copies."""
-    from cellpose import io
-
-    for group in io.groups_of_same_results(files, savedir=args.savedir, dir_above=args.dir_above):
+    for group in same:
         images = [Path(image) for image in group]
         if len({image.parent for image in images}) > 1:
             names = " and ".join(name_of(image, args) for image in images[:2])

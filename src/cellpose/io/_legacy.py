@@ -18,7 +18,7 @@ from cellpose.io._cells._text import format_outlines
 from cellpose.io._image import ImageArray
 from cellpose.io._microscope import read_dax
 from cellpose.io._npy import write_npy_object
-from cellpose.io._output import OutputPaths, warn_of_same_results
+from cellpose.io._output import OutputPaths, groups_of_same_results, warn_of_same_results
 from cellpose.io._per_image import per_image, split
 from cellpose.io._read import imread
 from cellpose.io._results import save_masks
@@ -202,7 +202,7 @@ def masks_flows_to_seg(
         diams, channels, imgs_restore = channels, imgs_restore, None
     items = per_image(images, masks, flows, file_names)
     count = len(items)
-    warn_of_same_results([item.file_name for item in items])
+    warn_of_same_results(groups_of_same_results([item.file_name for item in items]))
     for item, pair, restored, diameter in zip(
         items,
         _pairs(channels, count),

@@ -188,11 +188,9 @@ def groups_of_same_results(
     return [group for group in same.values() if len(group) > 1]
 
 
-def warn_of_same_results(
-    images: Sequence[PathLike], *, savedir: PathLike | None = None, dir_above: bool = False
-) -> None:
-    """Name the images of which the last one alone will have results."""
-    for group in groups_of_same_results(images, savedir=savedir, dir_above=dir_above):
+def warn_of_same_results(groups: Sequence[Sequence[PathLike]]) -> None:
+    """Name the images, in groups of `groups_of_same_results`, of which the last one alone will have results."""
+    for group in groups:
         logger.warning(
             f"results of {', '.join(map(str, group))} have the same names: only those of {group[-1]!s} will be "
             "kept; segment them into separate folders (savedir) to keep all"

@@ -18,7 +18,7 @@ from cellpose.errors import InputError, MissingExtraError
 from cellpose.io._cells._text import format_outlines
 from cellpose.io._find import is_result
 from cellpose.io._label_image import holds_labels
-from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, warn_of_same_results
+from cellpose.io._output import DEFAULT_SUFFIX, OutputPaths, groups_of_same_results, warn_of_same_results
 from cellpose.io._per_image import ImageResult, per_image
 from cellpose.io._write import PathLike, smallest_labels, write_bytes, write_png, write_text, write_tiff
 
@@ -119,7 +119,8 @@ def save_masks(
     wanted = _Wanted(png, tif, save_flows, save_outlines, save_outlines or save_txt, save_mpl, axes)
     written: list[Path] = []
     results = per_image(images, masks, flows, file_names)
-    warn_of_same_results([result.file_name for result in results], savedir=savedir, dir_above=dir_above)
+    names = [result.file_name for result in results]
+    warn_of_same_results(groups_of_same_results(names, savedir=savedir, dir_above=dir_above))
     for result in results:
         paths = OutputPaths(result.file_name, savedir, dir_above, in_folders, suffix)
         written += _save_one(result, smallest_labels(result.masks), paths, wanted, channels)

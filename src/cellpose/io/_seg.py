@@ -6,8 +6,9 @@ import itertools
 import math
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ from cellpose.io._ignored import IGNORED_KEY
 from cellpose.io._npy import load_npy, write_npy_object
 from cellpose.io._write import PathLike
 
-__all__ = ["VIEWS", "Segmentation", "keep_work", "name_to_keep", "read_seg", "write_seg"]
+__all__ = ["VIEWS", "Segmentation", "keep_work", "manual_change", "name_to_keep", "read_seg", "write_seg"]
 
 Array = npt.NDArray[Any]
 
@@ -123,6 +124,11 @@ def write_seg(path: PathLike, content: Mapping[str, Any]) -> None:
         message = f"a _seg.npy needs {missing}, given are {sorted(content)}"
         raise InputError(message)
     write_npy_object(path, dict(content))
+
+
+def manual_change(action: str, place: Sequence[Any], when: datetime) -> list[Any]:
+    """An entry of ``manual_changes``: the date, what was done to a cell, and its rows and columns."""
+    return [when.strftime("%m/%d/%Y, %H:%M:%S"), action, place]
 
 
 def name_to_keep(path: Path, ending: str = ".npy") -> Path:

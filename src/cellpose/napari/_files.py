@@ -194,13 +194,14 @@ def _by_hand(labels: npt.NDArray[Any], known: dict[str, Any]) -> dict[str, Any]:
 
 def _removals(labels: npt.NDArray[Any], cells: npt.NDArray[np.intp]) -> list[list[Any]]:
     """Entries of ``manual_changes``: the format knows the places of cells in planes only."""
-    date, boxes = datetime.now().strftime("%m/%d/%Y, %H:%M:%S"), find_objects(labels)
+    now, boxes = datetime.now(), find_objects(labels)
 
     def place(cell: int) -> list[npt.NDArray[np.intp]]:
         inside = np.nonzero(labels[boxes[cell - 1]] == cell)
         return [pixels + part.start for pixels, part in zip(inside, boxes[cell - 1], strict=True)]
 
-    return [[date, "removed mask", place(cell) if labels.ndim == 2 else []] for cell in cells.tolist()]
+    places = (place(cell) if labels.ndim == 2 else [] for cell in cells.tolist())
+    return [io.manual_change("removed mask", each, now) for each in places]
 
 
 def _flows_of(found: Any, shape: tuple[int, ...]) -> list[Any]:

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
+from cellpose import io
 from cellpose.gui.model._labels import Edit
 
 __all__ = ["changes_after"]
@@ -48,11 +49,11 @@ def changes_after(earlier: Iterable[Any], edits: Iterable[Edit], *, planes: int)
 
 
 def _changes_of(edit: Edit, *, with_places: bool) -> Iterator[list[Any]]:
-    date = datetime.fromtimestamp(edit.when).strftime("%m/%d/%Y, %H:%M:%S")
+    when = datetime.fromtimestamp(edit.when)
     for cells, action, side in ((edit.removed, "removed mask", "before"), (edit.added, "added mask", "after")):
         places = _places(edit, cells, side) if with_places else {}
         for cell in cells.tolist():
-            yield [date, action, places.get(cell, [])]
+            yield io.manual_change(action, places.get(cell, []), when)
 
 
 def _places(edit: Edit, cells: npt.NDArray[np.int32], side: str) -> dict[int, list[npt.NDArray[np.int32]]]:
