@@ -275,6 +275,10 @@ def test_a_copied_seg_file_opens_the_image_beside_it(session: Session, image: Pa
     shutil.copy(original.with_name("cells_seg.npy"), alone)
     session.files.open(alone / "cells_seg.npy")
     assert session.document.path == original, "where no image lies beside the file"
+    of_windows = io.load_npy(copy / "cells_seg.npy") | {"filename": "C:\\old\\cells.png"}
+    io.write_seg(copy / "cells_seg.npy", of_windows)
+    session.files.open(copy / "cells_seg.npy")
+    assert session.document.path == copy / image.name
 
 
 def test_images_that_share_a_seg_file_are_told(session: Session, image: Path) -> None:
@@ -290,7 +294,7 @@ def test_images_that_share_a_seg_file_are_told(session: Session, image: Path) ->
     assert len(session.failures) == 1
 
 
-@pytest.mark.parametrize("filename", ["/gone/cells.png", "/gone/other.tif", None])
+@pytest.mark.parametrize("filename", ["/gone/cells.png", "C:\\gone\\cells.png", "/gone/other.tif", None])
 def test_an_image_that_only_its_seg_file_holds_is_saved_with_the_cells(
     session: Session, tmp_path: Path, filename: str | None
 ) -> None:

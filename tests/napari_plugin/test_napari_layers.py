@@ -281,10 +281,24 @@ def test_an_image_that_only_its_file_holds_stays_there(tmp_path: Path) -> None:
         np.testing.assert_array_equal(io.read_seg(path).image, image)
     _files.write_labels(str(tmp_path / "b_seg.npy"), labels, keywords)
     np.testing.assert_array_equal(io.read_seg(tmp_path / "b_seg.npy").image, image)
+    _files.write_labels(str(path), labels, {"metadata": {}})  # labels of another layer
+    np.testing.assert_array_equal(io.read_seg(tmp_path / "a_seg_kept.npy").image, image)
+    _files.write_labels(str(path), labels, keywords)
     io.imsave(tmp_path / "a.png", image)
     _, (labels, keywords, _) = _files.read(path)
     _files.write_labels(str(path), labels, keywords)
     assert io.read_seg(path).image is None, "the file of the image is enough"
+
+
+@pytest.mark.parametrize("named", ["{}/first/a.png", "C:\\data\\a.png", "a.png"])
+def test_a_copied_folder_shows_its_own_image(tmp_path: Path, named: str) -> None:
+    image = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    for folder, shown in (("first", image), ("copy", image[::-1])):
+        (tmp_path / folder).mkdir()
+        io.imsave(tmp_path / folder / "a.png", shown)
+        path = file_of_the_window(tmp_path / folder / "a_seg.npy")
+        io.write_seg(path, io.load_npy(path) | {"filename": named.format(tmp_path)})
+    np.testing.assert_array_equal(_files.read(path)[0][0], image[::-1])
 
 
 def test_other_files_and_labels_are_left_alone(tmp_path: Path) -> None:

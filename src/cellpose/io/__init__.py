@@ -65,7 +65,16 @@ from cellpose.io._read import imread, imread_2D, open_image, read_image
 from cellpose.io._results import save_masks
 from cellpose.io._rois import save_rois, write_rois
 from cellpose.io._scratch import is_large, roomy_zeros
-from cellpose.io._seg import VIEWS, Segmentation, keep_work, manual_change, name_to_keep, read_seg, write_seg
+from cellpose.io._seg import (
+    VIEWS,
+    Segmentation,
+    image_places,
+    keep_work,
+    manual_change,
+    name_to_keep,
+    read_seg,
+    write_seg,
+)
 from cellpose.io._seg_content import seg_content
 from cellpose.io._training_data import load_file_list, load_images_labels, load_train_test_data
 from cellpose.io._write import check_dir, imsave, smallest_labels, write_ome_tiff, write_text, write_tiff
@@ -108,6 +117,7 @@ __all__ = [
     "groups_of_same_results",
     "holds_labels",
     "holds_objects",
+    "image_places",
     "images_in_coco",
     "imread",
     "imread_2D",

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from types import MappingProxyType
 from typing import Any
 
@@ -23,7 +23,16 @@ from cellpose.io._ignored import IGNORED_KEY
 from cellpose.io._npy import load_npy, write_npy_object
 from cellpose.io._write import PathLike
 
-__all__ = ["VIEWS", "Segmentation", "keep_work", "manual_change", "name_to_keep", "read_seg", "write_seg"]
+__all__ = [
+    "VIEWS",
+    "Segmentation",
+    "image_places",
+    "keep_work",
+    "manual_change",
+    "name_to_keep",
+    "read_seg",
+    "write_seg",
+]
 
 Array = npt.NDArray[Any]
 
@@ -102,6 +111,22 @@ class Segmentation:
         return any(value.any() if isinstance(value, np.ndarray) else bool(value) for value in values)
 
 
+def image_places(path: Path, filename: str | None) -> tuple[Path, ...]:
+    r"""Where the image that a ``_seg.npy`` names may be: beside it, as in a copied folder, then at the stated path.
+
+    Examples
+    --------
+    >>> [place.as_posix() for place in image_places(Path("copy/a_seg.npy"), "old/a.tif")]
+    ['copy/a.tif', 'old/a.tif']
+    >>> image_places(Path("copy/a_seg.npy"), "C:\\old\\a.tif")[0].as_posix()
+    'copy/a.tif'
+    """
+    if not filename:
+        return ()
+    names = dict.fromkeys((PureWindowsPath(filename).name, Path(filename).name))
+    return (*(path.with_name(name) for name in names if name), Path(filename))
+
+
 def write_seg(path: PathLike, content: Mapping[str, Any]) -> None:
     """Write a dict as a ``_seg.npy``.
 
@@ -138,14 +163,18 @@ def name_to_keep(path: Path, ending: str = ".npy") -> Path:
 
 
 def keep_work(path: Path) -> Path | None:
-    """Copy a ``_seg.npy`` with a person's work, which is about to be replaced; return the copy, None if not needed."""
+    """Copy a ``_seg.npy`` that is about to be replaced, with a person's work or an image that is nowhere else.
+
+    Return the copy, None if the file holds neither.
+    """
     if not path.is_file():
         return None
     try:
-        kept = read_seg(path, without=("masks", "outlines", "flows", "img", "img_restore", "masks_restore")).by_hand
+        seg = read_seg(path, without=("masks", "outlines", "flows", "img", "img_restore", "masks_restore"))
     except CellposeError:  # nobody can have work in what cannot be read
         return None
-    if not kept:
+    only_here = seg.image is not None and not any(place.is_file() for place in image_places(path, seg.filename))
+    if not (seg.by_hand or only_here):
         return None
     copy = name_to_keep(path)
     with replacing_by_name(copy) as temporary:

@@ -68,16 +68,16 @@ def _read(path: Path) -> list[LayerData]:
         keywords["visible"] = kind == "labels"
         if kind == "labels":
             known = {key: seg.content[key] for key in (*_OF_CELLS, *_OF_IMAGE) if key in seg.content}
-            if seg.image is not None and not any(place.is_file() for place in _places(path, seg)):
+            if seg.image is not None and not any(place.is_file() for place in io.image_places(path, seg.filename)):
                 known["img"] = seg.image  # there is no other file of the image
             keywords["metadata"][KEY] |= {"filename": seg.filename, "file": path.resolve(), "by_hand": known}
     return [*_image_of(path, seg, name), *layers]
 
 
 def _image_of(path: Path, seg: io.Segmentation, name: str) -> list[LayerData]:
-    """The segmented image, found at the path in the file or beside the file; empty if it is gone."""
+    """The segmented image; empty if it is gone."""
     data = seg.image
-    for place in _places(path, seg):
+    for place in io.image_places(path, seg.filename):
         if data is None and place.is_file():
             try:
                 data = io.read_image(place).data
@@ -87,12 +87,6 @@ def _image_of(path: Path, seg: io.Segmentation, name: str) -> list[LayerData]:
         return []
     rgb = data.ndim == seg.masks.ndim + 1 and data.shape[-1] in (3, 4)
     return [(data, {"name": name, "rgb": rgb}, "image")]
-
-
-def _places(path: Path, seg: io.Segmentation) -> tuple[Path, Path]:
-    """Where the file of the image may be."""
-    named = Path(seg.filename or "")
-    return named, path.parent / named.name
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:

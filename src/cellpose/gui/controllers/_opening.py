@@ -229,8 +229,7 @@ def _with_seg(early: Document, seg: Path, report: Report, show: Callable[[Docume
 
 def _shared(path: Path, seg: Path, content: Segmentation | None) -> str:
     """What to tell if a ``_seg.npy`` is also that of another image, for which it was written; else empty."""
-    name = Path(content.filename or "").name if content is not None else ""
-    other = path.with_name(name) if name else path
+    other = next(iter(io.image_places(path, content.filename if content is not None else "")), path)
     if other == path or seg_path(other) != seg or not other.exists() or other.samefile(path):
         return ""
     return tr(
@@ -261,9 +260,8 @@ def _image_of_seg(
     Without ``elsewhere``, the image is that in the file, also where another image is named.
     """
     seg = io.read_seg(path, without=_ARRAYS)
-    named = Path(seg.filename) if seg.filename else None
-    beside = path.parent / named.name if named else None
-    places = [one_path(place) for place in (beside, named) if place and elsewhere]  # in a copied folder: its own image
+    named = io.image_places(path, seg.filename)
+    places = [one_path(place) for place in named if elsewhere]
     is_movie = seg.content.get(AXIS_KEY) == "T"
     image = next((place for place in places if place.is_file() or io.is_zarr(place)), None)
     if image is None and is_movie and (folder := next((place for place in places if place.is_dir()), None)):
@@ -281,6 +279,6 @@ def _image_of_seg(
     # files of older versions contain the image itself
     kept = np.asarray(io.read_seg(path, without=("masks", "outlines", "flows")).image)
     stack = stack_of_seg(kept, seg.masks.shape, str(path))
-    fits = beside is not None and seg_path(beside) == path
-    name = beside.name if beside is not None and fits else f"{path.stem.removesuffix('_seg')}.tif"
+    fits = bool(named) and seg_path(named[0]) == path
+    name = named[0].name if fits else f"{path.stem.removesuffix('_seg')}.tif"
     return path.with_name(name), FileImage(stack, stack), kept
