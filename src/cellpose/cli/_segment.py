@@ -30,7 +30,7 @@ from cellpose.cli._save import asked_for, check_possible, masks_and_other_result
 from cellpose.cli._summary import Summary, count_of
 from cellpose.cli._table import FILTERS
 from cellpose.cli._unused import warn_of_unused
-from cellpose.errors import OptionError
+from cellpose.errors import OptionError, listed
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 
 __all__ = ["segment_command"]
@@ -92,8 +92,9 @@ def segment_command(args: Namespace) -> int:
     logger.info(f">>>> completed in {time.perf_counter() - start:0.3f} sec")
     say_at_end(summary.line(manifest.path, len(files) - len(left)))
     if failed:  # in the last line, where it is not overlooked
-        names = ", ".join(failed[:_MOST_NAMES]) + ("" if len(failed) <= _MOST_NAMES else ", ...")
-        logger.error(f"{len(failed)} of {len(files)} images failed, for the reasons above: {names}")
+        logger.error(
+            f"{len(failed)} of {len(files)} images failed, for the reasons above: {listed(failed, _MOST_NAMES)}"
+        )
     return 1 if failed else 0
 
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from cellpose.errors import listed
+
 __all__ = ["Summary", "count_of"]
 
 _MOST_NAMES = 8
@@ -65,9 +67,7 @@ class Summary:
         if not self._folders:
             return f"{found}; {_shown(manifest)} lists them"
         names = self._last if self._images == 1 else list(self._names)
-        if len(names) > _MOST_NAMES:
-            names = [*names[:_MOST_NAMES], "..."]
-        return f"{found}; results in {self._where()}: {', '.join(names)}; {self._short(manifest)}"
+        return f"{found}; results in {self._where()}: {listed(names, _MOST_NAMES)}; {self._short(manifest)}"
 
     def _short(self, manifest: Path) -> str:
         return manifest.name if list(self._folders) == [manifest.parent] else _shown(manifest)

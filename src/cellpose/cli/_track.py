@@ -14,7 +14,7 @@ import numpy as np
 
 from cellpose._progress.display import waiting
 from cellpose.cli._summary import count_of
-from cellpose.errors import FileMissingError, InputError, OptionError
+from cellpose.errors import FileMissingError, InputError, OptionError, listed
 
 if TYPE_CHECKING:
     from cellpose.io import Image
@@ -215,7 +215,7 @@ def _files_in(folder: Path) -> list[Path | None]:
         if ending in io.MASK_ENDINGS:
             files, missing = _whole_series(folder, files)
         if missing:
-            names = ", ".join(list(missing.values())[:5]) + (", ..." if len(missing) > 5 else "")
+            names = listed(list(missing.values()))
             logger.warning(
                 f"no masks of {names}: {count_of(len(missing), 'empty frame')} in place of them; segment those images "
                 "too, or move them elsewhere if they are not of this movie"

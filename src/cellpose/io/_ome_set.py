@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from cellpose._machine.reading import reading
-from cellpose.errors import FileReadError
+from cellpose.errors import FileReadError, listed
 from cellpose.io._ome_series import OmeSeries
 from cellpose.io._tiff_check import check_directories
 
@@ -303,8 +303,7 @@ def _is_the_one(file: Path, expected: str, ours: str) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    some = ", ".join(name or "a file without a name" for name in names[:_MOST_NAMES])
-    return some if len(names) <= _MOST_NAMES else f"{some}, ..."
+    return listed([name or "a file without a name" for name in names], _MOST_NAMES)
 
 
 # ------------------------------------------------------------------------------------------------------- the planes

@@ -13,13 +13,12 @@ import numpy.typing as npt
 
 from cellpose._labels.arrays import Labels, as_labels, scan
 from cellpose._labels.kinds import label_plane
-from cellpose.errors import InputError
+from cellpose.errors import InputError, listed
 
-__all__ = ["LabelReport", "check_labels", "listed", "log_reports"]
+__all__ = ["LabelReport", "check_labels", "log_reports"]
 
 logger = logging.getLogger("cellpose.train")
 
-_MOST_NAMED = 5  # labels or images that one message lists
 
 # Thresholds that distinguish cells from classes of pixels and from pictures.
 _FEW_LABELS = 5  # this many labels may be classes
@@ -252,9 +251,3 @@ def log_reports(reports: Iterable[LabelReport], what: str, min_masks: int = 0) -
     ignored = [r.ignored for r in found if r.ignored]
     if ignored:
         logger.info(f"{len(ignored)} {what} images have regions to ignore, {np.mean(ignored):.0%} of their pixels")
-
-
-def listed(items: Sequence[Any]) -> str:
-    """The first few items, and how many more there are."""
-    more = f" and {len(items) - _MOST_NAMED} more" if len(items) > _MOST_NAMED else ""
-    return ", ".join(map(str, items[:_MOST_NAMED])) + more

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from cellpose import io, utils
 from cellpose._progress.stages import stage
-from cellpose.errors import CellposeError, FileReadError, FileWriteError, InputError
+from cellpose.errors import CellposeError, FileReadError, FileWriteError, InputError, listed
 from cellpose.io import FLOWS, SiblingFiles, read_labels
 from cellpose.train._channels import SetPreparation
-from cellpose.train._checks import LabelReport, check_labels, listed, log_reports
+from cellpose.train._checks import LabelReport, check_labels, log_reports
 from cellpose.train._images import (
     image_doubt,
     image_error,

@@ -15,7 +15,7 @@ from typing import Any
 
 from cellpose._machine.reading import fingerprint, read_json
 from cellpose._machine.writing import replacing
-from cellpose.errors import CellposeError
+from cellpose.errors import CellposeError, listed
 from cellpose.transforms import PLANE_VIEWS
 
 __all__ = ["clear_earlier"]
@@ -24,7 +24,6 @@ logger = logging.getLogger("cellpose.train")
 
 _RECORD = "cellpose_slices.json"
 _VIEWS = "|".join(view.name for view in PLANE_VIEWS)
-_MOST_NAMED = 5
 
 
 def clear_earlier(folder: Path, name: str, written: Iterable[Path]) -> None:
@@ -42,7 +41,7 @@ def clear_earlier(folder: Path, name: str, written: Iterable[Path]) -> None:
     record = _read(folder / _RECORD)
     now = {path.name: fingerprint(path) for path in written}
     own = re.compile(rf"({re.escape(name)}(?:_t\d+)?_(?:{_VIEWS})_\d+)(?:\.tif|_masks\.tif|_seg\.npy)")
-    listed = record.pop(name, {})
+    recorded = record.pop(name, {})
     of_others = {file for files in record.values() for file in files}
     earlier: dict[str, list[Path]] = {}
     for path in folder.iterdir():
@@ -51,16 +50,15 @@ def clear_earlier(folder: Path, name: str, written: Iterable[Path]) -> None:
             earlier.setdefault(match[1], []).append(path)
     stay = []
     for slice_name, files in earlier.items():
-        if all(listed.get(file.name) == fingerprint(file) for file in files):
+        if all(recorded.get(file.name) == fingerprint(file) for file in files):
             for file in files:
                 file.unlink()
         elif any(file.stem == slice_name for file in files):  # masks alone are not trained on
             stay.append(slice_name)
     if stay:
-        names = ", ".join(sorted(stay)[:_MOST_NAMED]) + (", ..." if len(stay) > _MOST_NAMED else "")
         logger.warning(
-            f"{folder} holds {len(stay)} other slices of {name}, of an earlier run or changed since ({names}); they "
-            "will be trained on, too. Move them elsewhere if they should not be"
+            f"{folder} holds {len(stay)} other slices of {name}, of an earlier run or changed since "
+            f"({listed(sorted(stay))}); they will be trained on, too. Move them elsewhere if they should not be"
         )
     record[name] = now
     with replacing(folder / _RECORD) as out:

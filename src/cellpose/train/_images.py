@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import CellposeError
+from cellpose.errors import CellposeError, listed
 from cellpose.train._channels import SetPreparation
-from cellpose.train._checks import listed
 from cellpose.train._sets import ImageSet
 from cellpose.transforms import has_contrast
 

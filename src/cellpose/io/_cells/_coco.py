@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose._labels.check import each_plane
-from cellpose.errors import FileReadError, InputError
+from cellpose.errors import FileReadError, InputError, listed
 from cellpose.io._cells._cells import PLANE_COLUMNS, Cells, axes_of, columns_of
 from cellpose.io._cells._numbers import numbered, whole
 from cellpose.io._cells._rings import Polygon, outlines_of, paint
@@ -155,10 +155,10 @@ def from_coco(content: Any, source: Path, shape: Sequence[int] | None, image: st
         message = f"{source} is not a COCO data set: it lists no images"
         raise FileReadError(message)
     if image is None and len(names) > 1:
-        message = f"{source} holds the cells of {len(names)} images; choose one with image=: {_some(names)}"
+        message = f"{source} holds the cells of {len(names)} images; choose one with image=: {listed(names, 8)}"
         raise InputError(message)
     if image is not None and image not in names:
-        message = f"{source} has no image {image!r}; it has {_some(names)}"
+        message = f"{source} has no image {image!r}; it has {listed(names, 8)}"
         raise InputError(message)
     entries = [e for e in _entries(content, "images") if str(e.get("file_name")) == (image or names[0])]
     movie = any("frame" in entry for entry in entries)
@@ -191,10 +191,6 @@ def _plane(value: Any) -> int:
 def _entries(content: Any, name: str) -> list[dict[str, Any]]:
     given = content.get(name) if isinstance(content, dict) else None
     return [entry for entry in given if isinstance(entry, dict)] if isinstance(given, list) else []
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def _painted(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose._labels.check import each_plane
-from cellpose.errors import FileReadError, InputError
+from cellpose.errors import FileReadError, InputError, listed
 from cellpose.io._limits import check_claim
 
 __all__ = ["Outline", "Polygon", "Rings", "outlines_of", "paint", "trace"]
@@ -219,7 +219,7 @@ def _shape_for(polygons: list[Polygon], points: Points, shape: Sequence[int] | N
 def _tell_what_is_lost(out: npt.NDArray[np.int32], numbers: npt.NDArray[np.int32], source: str) -> None:
     lost = np.setdiff1d(numbers, out)
     if lost.size:
-        some = ", ".join(map(str, lost[:5].tolist())) + (", ..." if lost.size > 5 else "")
         logger.warning(
-            f"{source}: {lost.size} outlines contain no pixel center of labels of shape {out.shape} ({some})"
+            f"{source}: {lost.size} outlines contain no pixel center of labels of shape {out.shape} "
+            f"({listed(lost.tolist())})"
         )
