@@ -250,6 +250,22 @@ def test_pages_are_planes_even_if_there_are_more_of_them_than_rows(bench: Bench,
     assert all(plane.any() for plane in masks)
 
 
+@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_channels_that_are_written_as_columns_of_pages(bench: Bench, n, compression):
+    plane = blob_image((60, 48)).astype(np.float32)
+    image = np.stack([plane / (k + 1) for k in range(n)], axis=-1)
+    path = bench.folder / "a.tif"
+    tifffile.imwrite(path, image, photometric="minisblack", compression=compression)
+    tifffile.imwrite(bench.folder / "b.tif", plane)
+    assert bench.run(*U_NET) == 0
+    masks = io.imread(bench.folder / "a_cp_masks.tif")
+    np.testing.assert_array_equal(masks, io.imread(bench.folder / "b_cp_masks.tif"))
+    lazy = io.open_plane(path)
+    assert lazy.shape == image.shape
+    np.testing.assert_array_equal(lazy.read(7, 19), image[7:19])
+
+
 def test_channels_that_may_be_planes(bench: Bench, capsys):
     tifffile.imwrite(bench.folder / "a.tif", np.stack([blob_image((64, 72))] * 5), imagej=True)
     assert bench.run(*U_NET, "--stitch_threshold", "0.2") == 1

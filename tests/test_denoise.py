@@ -111,6 +111,21 @@ def test_all_options_reach_the_segmentation(folder: Path, image: np.ndarray, mon
     assert given["shape"] == (3, 40, 50, 1)
 
 
+def test_who_inverts(folder: Path, image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = denoise.CellposeDenoiseModel(pretrained_model="cyto3", restore_type="denoise_cyto3")
+    given: dict[str, Any] = {}
+    whole = model.cp.eval
+    monkeypatch.setattr(model.cp, "eval", lambda x, **options: given.update(options) or whole(x, **options))
+    plain = model.eval(image, channels=[0, 0])[3]
+    by_segmentation = model.eval(image, channels=[0, 0], invert=True)[3]
+    assert given["invert"] is True
+    np.testing.assert_array_equal(by_segmentation, plain)
+    by_restoration = model.eval(image, channels=[0, 0], normalize={"invert": True})[3]
+    assert given["invert"] is False
+    np.testing.assert_array_equal(by_restoration, model.dn.eval(image, channels=[0, 0], normalize={"invert": True}))
+    assert not np.array_equal(by_restoration, plain)
+
+
 def test_restored_images_are_segmented(folder: Path, image: np.ndarray) -> None:
     model = denoise.CellposeDenoiseModel(pretrained_model="cyto3", restore_type="upsample_cyto3")
     masks, flows, styles, restored = model.eval(image, channels=[0, 0], diameter=15.0)

@@ -307,6 +307,25 @@ def test_bioio_formats_give_planes_channels_and_sizes(tmp_path, monkeypatch, cap
     assert not caplog.text
 
 
+def test_what_bioio_cannot_read_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    class UnsupportedFileFormatError(Exception):
+        pass
+
+    def refuse(path):
+        logging.getLogger("bioio.bio_image").warning("attempted")
+        raise UnsupportedFileFormatError("call 'bioio.plugins.dump_plugins()'")
+
+    module = types.ModuleType("bioio")
+    module.BioImage = refuse
+    monkeypatch.setitem(sys.modules, "bioio", module)
+    (tmp_path / "a.czi").write_bytes(b"something")
+    with pytest.raises(FileReadError, match=r"corrupt or truncated; if no \.czi file can be read") as caught:
+        io.read_image(tmp_path / "a.czi")
+    assert "dump_plugins" not in str(caught.value)
+    assert "attempted" not in capsys.readouterr().err
+    assert logging.getLogger("bioio").level == logging.NOTSET
+
+
 def test_plain_npy(tmp_path, gray):
     np.save(tmp_path / "a.npy", gray)
     np.testing.assert_array_equal(io.imread(tmp_path / "a.npy"), gray)

@@ -135,3 +135,14 @@ def test_colors_are_looked_at_as_for_segmenting(tmp_path, monkeypatch, words, pa
     cv2.imwrite(str(tmp_path / "stained.png"), np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8))
     assert main(["styles", "--dir", str(tmp_path), *words]) == 0
     assert given == [pair]
+
+
+def test_a_folder_that_takes_no_results_is_told_before_any_work(tmp_path, monkeypatch, capsys):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64), np.uint8))
+    monkeypatch.setattr("cellpose.cli._images.tempfile.TemporaryFile", refuse)
+    for command, folder in (("styles", "styles"), ("measure", "measurements")):
+        assert main([command, "--dir", str(tmp_path)]) == 2
+        assert f"results cannot be written to {tmp_path / folder}: Permission denied" in capsys.readouterr().err

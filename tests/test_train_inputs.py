@@ -37,6 +37,8 @@ def test_stacks_of_labels_are_no_flows(planes, dtype, tmp_path):
     told = rf"labels of shape \({planes}, 60, 70\) are {planes} planes.*`cellpose slices`"
     with pytest.raises(InputError, match="^0: " + told):
         dynamics.labels_to_flows([stack])
+    with pytest.raises(InputError, match="the flows of a volume are those of masks_to_flows"):
+        dynamics.labels_to_flows([stack])
     with pytest.raises(InputError, match=r"a\.tif: " + told):
         dynamics.labels_to_flows([stack], files=["a.tif"])
     net = nets.CPnet([2, 4, 8])

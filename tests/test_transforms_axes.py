@@ -202,7 +202,6 @@ def test_other_numbers_of_axes(prepare, shape):
     ("shape", "options"),
     [
         ((12, 14), {"do_3D": True}),
-        ((12, 14), {"z_axis": 0}),
         ((3, 12, 14), {"channel_axis": 3}),
         ((3, 12, 14), {"z_axis": -4}),
         ((3, 12, 14), {"channel_axis": 0, "z_axis": -3}),
@@ -213,6 +212,27 @@ def test_other_numbers_of_axes(prepare, shape):
 def test_impossible_axes(prepare, shape, options):
     with pytest.raises(AxesError, match=str(shape[0])) if "channel_axis" not in options else pytest.raises(AxesError):
         prepare(np.ones(shape), **options)
+
+
+def test_the_z_axis_of_a_plane(caplog):
+    plane = ramp(12, 14)
+    with caplog.at_level(logging.INFO, "cellpose"):
+        same(prepare_unet(plane, [0, 0], z_axis=0), prepare_unet(plane, [0, 0]))
+    assert "single plane: z_axis is not used" in caplog.text
+    with pytest.raises(AxesError, match="need a stack"):
+        prepare_unet(plane, [0, 0], z_axis=0, do_3D=True)
+    with pytest.raises(AxesError, match=r"z_axis=0 .* single plane; leave it out"):
+        prepare_transformer(plane, z_axis=0)
+
+
+def test_as_many_planes_as_channels_are_told(caplog):
+    stack = ramp(3, 3, 20, 24)
+    same(prepare_unet(stack, [1, 2]), np.moveaxis(stack[:, :2], 1, -1))
+    assert "axes 0 and 1 of shape (3, 3, 20, 24) are equally long: 1 is taken for the channels" in caplog.text
+    caplog.clear()
+    prepare_unet(stack, [1, 2], channel_axis=1, z_axis=0)
+    prepare_unet(ramp(4, 3, 20, 24), [1, 2])
+    assert not caplog.text
 
 
 @BOTH

@@ -1,1 +1,1 @@
-"""What public functions share: argument checks, and other names of parameters and module members."""
+"""What public functions share: argument checks, other names of parameters and module members, words of messages."""

@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 
+from cellpose._face.words import listed
 from cellpose._progress.stages import about_image
 from cellpose.cli._images import name_of
 from cellpose.cli._logging import display_of
@@ -39,5 +40,5 @@ def tell_failures(n_files: int, n_done: int, failed: MutableMapping[str, str], d
     if not n_done:
         logger.error(f"none of {count_of(n_files, 'image')} could be {done}, for the reasons above")
     elif failed:
-        logger.error(f"{len(failed)} of {n_files} images failed, for the reasons above: {', '.join(failed)}")
+        logger.error(f"{len(failed)} of {n_files} images failed, for the reasons above: {listed(list(failed), 20)}")
     return 1 if failed or not n_done else 0

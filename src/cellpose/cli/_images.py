@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from cellpose.errors import OptionError
 
-__all__ = ["find_images", "folder_of_run", "name_of"]
+__all__ = ["check_writable", "find_images", "folder_of_run", "name_of"]
 
 
 def find_images(args: Namespace) -> list[Path]:
@@ -37,7 +37,7 @@ def find_images(args: Namespace) -> list[Path]:
             raise OptionError(message)
         from cellpose import io
 
-        _check_writable([image], args)
+        check_writable({_folder_of_results(image, args)})
         return io.once_per_set([image])
     folder = Path(args.dir)
     if not os.path.isdir(folder):
@@ -49,7 +49,7 @@ def find_images(args: Namespace) -> list[Path]:
         str(folder), args.mask_filter, imf=args.img_filter, look_one_level_down=args.look_one_level_down
     )
     files = io.once_per_set([Path(name) for name in names])
-    _check_writable(files, args)
+    check_writable({_folder_of_results(file, args) for file in files})
     same = io.groups_of_same_results(files, savedir=args.savedir, dir_above=args.dir_above)
     _check_results_differ(same, args)
     io.warn_of_same_results(same)
@@ -93,7 +93,7 @@ def _folder_of_results(file: Path, args: Namespace) -> Path:
     return OutputPaths(file, savedir=args.savedir, dir_above=args.dir_above).folder
 
 
-def _check_writable(files: list[Path], args: Namespace) -> None:
+def check_writable(folders: Collection[Path]) -> None:
     """Report before hours of work, not after, that the results cannot be written.
 
     Raises
@@ -101,7 +101,6 @@ def _check_writable(files: list[Path], args: Namespace) -> None:
     OptionError
         If none of the folders can be written to; where only some cannot, their images fail and the others do not.
     """
-    folders = {_folder_of_results(file, args) for file in files}
     refused = [error for error in map(_write_error, folders) if error]
     if len(refused) == len(folders):
         message = f"results cannot be written to {min(folders)}: {refused[0]}; choose another folder with --savedir"
@@ -109,11 +108,10 @@ def _check_writable(files: list[Path], args: Namespace) -> None:
 
 
 def _write_error(folder: Path) -> str | None:
-    """Why no file can be made in an existing folder; None if one can."""
-    if not os.path.isdir(folder):
-        return None  # it is made when it is needed
+    """Why no file can be made in a folder, or in the one in which it would be made; None if one can."""
     try:
-        with tempfile.TemporaryFile(dir=folder):
+        above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryFile(dir=above):
             return None
     except OSError as error:
         return error.strerror or str(error)

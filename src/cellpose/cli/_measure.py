@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cellpose._progress.display import waiting
 from cellpose.cli._each import each_image, tell_failures
-from cellpose.cli._images import name_of
+from cellpose.cli._images import check_writable, name_of
 from cellpose.cli._logging import logging_to_user, say_at_end
 from cellpose.cli._summary import count_of
 from cellpose.errors import MissingExtraError, OptionError
@@ -54,6 +54,7 @@ def _measure(args: Namespace) -> int:
     options = _options(args)
     options.check()
     _check_libraries(args)
+    check_writable([_folder(args)])
     with waiting("looking for images"):
         files = _files(args)
     run = measure.Run()

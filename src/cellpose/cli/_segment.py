@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cellpose import io
+from cellpose._face.words import listed
 from cellpose._machine.pipeline import Budget, Tell, in_order, worker_count
 from cellpose._progress.bars import Fractions
 from cellpose._progress.display import Display, waiting
@@ -30,7 +31,7 @@ from cellpose.cli._save import asked_for, check_possible, masks_and_other_result
 from cellpose.cli._summary import Summary, count_of
 from cellpose.cli._table import FILTERS
 from cellpose.cli._unused import warn_of_unused
-from cellpose.errors import OptionError, listed
+from cellpose.errors import OptionError
 from cellpose.options import Evaluation, Masking, Normalization, Tiling
 
 __all__ = ["segment_command"]

@@ -18,6 +18,7 @@ import numpy as np
 from cellpose._machine.writing import replacing
 from cellpose._progress.display import waiting
 from cellpose.cli._each import each_image, tell_failures
+from cellpose.cli._images import check_writable
 from cellpose.cli._logging import logging_to_user, say_at_end
 from cellpose.cli._summary import count_of
 
@@ -50,6 +51,7 @@ def styles_command(words: Sequence[str]) -> int:
     """Map the images of a command line; 0, or 1 where one could not be mapped, or 130 after Ctrl-C."""
     args = _parser().parse_args(list(words))
     with logging_to_user(verbose=args.verbose):
+        check_writable([_folder(args)])
         return _styles(args)
 
 

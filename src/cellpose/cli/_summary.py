@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from cellpose.errors import listed
+from cellpose._face.words import listed
 
 __all__ = ["Summary", "count_of"]
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellpose._face.words import listed
 from cellpose._progress.display import waiting
 from cellpose.cli._summary import count_of
-from cellpose.errors import FileMissingError, InputError, OptionError, listed
+from cellpose.errors import FileMissingError, InputError, OptionError
 
 if TYPE_CHECKING:
     from cellpose.io import Image

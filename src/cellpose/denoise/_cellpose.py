@@ -13,7 +13,7 @@ import numpy as np
 from cellpose._progress.bars import Fractions
 from cellpose.denoise._large import restore_large
 from cellpose.denoise._model import DenoiseModel
-from cellpose.models import CellposeModel, Images, LargeResult, Layout, one_number, reporter, segment_large
+from cellpose.models import CellposeModel, Images, LargeResult, Layout, in_groups, one_number, reporter, segment_large
 from cellpose.options import Normalization, Tiling
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class CellposeDenoiseModel:
         """How much larger than the image the last restored one, and its masks, are."""
         return self.dn.ratio
 
+    @in_groups
     def eval(
         self,
         x: Any,

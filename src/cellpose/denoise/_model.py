@@ -23,7 +23,7 @@ from cellpose.engines import (
     worthwhile_precision,
 )
 from cellpose.errors import WeightsError
-from cellpose.models import Images, Layout, fraction_of, name_of, one_number, read_with_axes
+from cellpose.models import Images, Layout, fraction_of, in_groups, name_of, one_number, read_with_axes
 from cellpose.options import Normalization, Tiling
 from cellpose.transforms import Preparation
 
@@ -151,6 +151,7 @@ class DenoiseModel:
             raise WeightsError(message)
         return str(file.path), net
 
+    @in_groups
     def eval(
         self,
         x: Any,

@@ -178,7 +178,8 @@ def labels_to_flows(
         try:
             array = label_plane(image)
         except InputError as error:
-            message = f"{i if files is None else files[i]}: {error}"
+            of_a_volume = "; the flows of a volume are those of masks_to_flows" if np.ndim(image) == 3 else ""
+            message = f"{i if files is None else files[i]}: {error}{of_a_volume}"
             raise InputError(message) from error
         if array.ndim == 3 and not redo_flows:
             flows = array.astype(np.float32)

@@ -67,7 +67,7 @@ def follow_flows(
 
     Returns
     -------
-    float32 array (ndim, n), or tensor where ``device`` is not the CPU
+    float32 array (ndim, n), or tensor for volumes and where ``device`` is not the CPU
         Positions in pixels, between 0 and the side of the image minus 1.
 
     Raises
@@ -93,7 +93,12 @@ def follow_flows(
         from cellpose.dynamics._torch._follow import follow
 
         return follow(flows, starts, steps, interp, device)
-    return _follow.follow(flows, starts, steps, interp)
+    ends = _follow.follow(flows, starts, steps, interp)
+    if len(flows) == 2:
+        return ends
+    import torch  # of volumes all versions give tensors
+
+    return torch.from_numpy(ends)
 
 
 def steps_interp(dP: Any, inds: Any, niter: int | None = 200, device: Device = None) -> Any:

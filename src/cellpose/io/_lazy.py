@@ -178,6 +178,8 @@ def _of_tiff(path: Path, channel_axis: int | None, axes: str | None) -> LazyPlan
     plane, c = _places(tiff.shape, named.letters, named.channels)
     if tiff.mapped is not None:
         return _of_array(tiff.mapped, named, sizes, names)
+    if min(plane) < tiff.leading:  # each page is a row
+        return _of_array(read_image(path).data, named, sizes, names)
     shape = (tiff.shape[plane[0]], tiff.shape[plane[1]], 1 if c is None else tiff.shape[c])
     return LazyPlane(shape, tiff.dtype, tiff.rows, sizes, names, tiff.chunk_rows, named.sure or c is None)
 

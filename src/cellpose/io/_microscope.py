@@ -112,7 +112,22 @@ def read_bioio(path: Path) -> Image:
 
 
 def _open_bioio(path: Path) -> Any:
-    return optional("bioio", "formats", f"read {path.suffix.lower()} files").BioImage(path)
+    bioio = optional("bioio", "formats", f"read {path.suffix.lower()} files")
+    attempts = logging.getLogger("bioio")
+    level = attempts.level
+    attempts.setLevel(logging.ERROR)  # it prints why each reader failed
+    try:
+        return bioio.BioImage(path)
+    except Exception as error:
+        if type(error).__name__ != "UnsupportedFileFormatError":
+            raise
+        message = (
+            f"{path} could not be read, it seems corrupt or truncated; if no {path.suffix.lower()} file can be read, "
+            "install cellpose[formats]"
+        )
+        raise FileReadError(message) from error
+    finally:
+        attempts.setLevel(level)
 
 
 def _bioio_interval(reader: Any) -> float | None:

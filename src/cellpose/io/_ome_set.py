@@ -21,8 +21,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from cellpose._face.words import listed
 from cellpose._machine.reading import reading
-from cellpose.errors import FileReadError, listed
+from cellpose.errors import FileReadError
 from cellpose.io._ome_series import OmeSeries
 from cellpose.io._tiff_check import check_directories
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -33,6 +34,8 @@ Sizes = tuple[float | None, float | None, float | None]
 Metadata = tuple[Sizes, tuple[str, ...]]
 
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}
+
+_MOST_CHANNELS = 9  # columns of pages; pages of more are planes
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -78,7 +81,7 @@ def read_tiff(path: Path) -> Image:
         large = leaves_on_disk(int(series.nbytes))
         check_series(path, tif, series, rows=large)
         data = _left_on_disk(path, tif, series) if large else np.asarray(series.asarray())
-        axes = known_letters(series.axes, data.shape)
+        axes = _letters(tif, series.axes, data.shape)
         data, axes = _without_alpha(series.keyframe, data, axes)
         count = series.n_images if isinstance(series, OmeSeries) else len(tif.series)
         if count > 1:
@@ -128,12 +131,24 @@ def read_companion(path: Path) -> Image:
     return Image(series.asarray(), axes, sizes, names, _file_axes(None, series), interval_s=interval)
 
 
+def _letters(tif: Any, declared: str, shape: tuple[int, ...]) -> str:
+    """The letters of all axes.
+
+    Programs that know no axes write channels behind Y and X as the columns of pages, one page for each row.
+    """
+    letters = known_letters(declared, shape)
+    by_order = tif is not None and not tif.is_ome and not tif.is_imagej and letters.endswith("QYX")
+    if by_order and shape[-1] <= _MOST_CHANNELS < min(shape[-3:-1]):
+        return letters[:-3] + "YXQ"
+    return letters
+
+
 def _file_axes(tif: Any, series: Any) -> FileAxes:
     """All axes of the file; letters that only the order of its pages or of its samples suggests are no declaration."""
     letters, shape = series.get_axes(False), tuple(series.get_shape(False))
     kept = [k for k, (a, n) in enumerate(zip(letters, shape, strict=True)) if a != "S" or n > 1]
     letters, shape = "".join(letters[k] for k in kept), tuple(shape[k] for k in kept)
-    known = known_letters(letters, shape)
+    known = _letters(tif, letters, shape)
     if tif is None or tif.is_ome or tif.is_imagej:
         return FileAxes(known, shape)
     # what is written as three or four planes side by side may be channels as well as planes
@@ -183,6 +198,12 @@ class LazyTiff:
     dtype: np.dtype[Any]
     mapped: ImageArray | None
     chunk_rows: int
+
+    @property
+    def leading(self) -> int:
+        """The number of axes that the pages make."""
+        lengths = (prod(self.shape[:k]) for k in range(len(self.shape)))
+        return next((k for k, length in enumerate(lengths) if length == len(self.pages)), 0)
 
     def rows(self, start: int, stop: int) -> ImageArray:
         """Rows (rows, columns, channels); channels are samples of a page, or pages.
@@ -264,7 +285,7 @@ def _lazy(path: Path, tif: Any) -> LazyTiff:
     if mapped is None:
         check_rows(path, key)
     rows = key.tilelength if key.is_tiled else min(key.rowsperstrip, key.imagelength)
-    axes, file_axes = known_letters(level.axes, level.shape), _file_axes(tif, series)
+    axes, file_axes = _letters(tif, level.axes, level.shape), _file_axes(tif, series)
     metadata = _metadata(tif, series)
     lazy = LazyTiff(path, tif, metadata, list(level.pages), level.shape, axes, file_axes, level.dtype, mapped, rows)
     weakref.finalize(lazy, tif.close)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellpose.errors import InputError, OptionError
 
-__all__ = ["Images", "Layout", "as_image", "one_number", "read_with_axes"]
+__all__ = ["Images", "Layout", "as_image", "in_groups", "one_number", "read_with_axes"]
 
 Array = NDArray[Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OF_IMAGES = ("channels", "diameter", "rescale")  # options that may have one entry per image
 
 
 @dataclass(frozen=True)
@@ -203,6 +208,46 @@ def one_number(name: str, value: Any, index: int, n: int | None, *, many: bool) 
     except (TypeError, ValueError, OverflowError) as error:
         message = f"{name}={value!r} is not allowed; give a number, or a list of one number per image"
         raise OptionError(message) from error
+
+
+def in_groups(run: F) -> F:
+    """Let an ``eval`` take a list of lists of images, too; its results are nested like the images.
+
+    Options that may be lists have one entry per image or group of the outer list.
+    """
+    signature = inspect.signature(run)
+
+    @functools.wraps(run)
+    def called(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        if type(x) not in (list, tuple) or not any(map(_is_group, x)):  # others may load their items when asked
+            return run(self, x, *args, **kwargs)
+        named = signature.bind(self, x, *args).arguments | kwargs
+        options = {name: value for name, value in named.items() if name not in ("self", "x")}
+        done = []
+        for index, item in enumerate(x):
+            own = {name: _own(name, options[name], index, len(x)) for name in _OF_IMAGES if name in options}
+            done.append(run(self, item, **options | own))
+        return tuple(map(list, zip(*done, strict=True))) if isinstance(done[0], tuple) else done
+
+    return called  # type: ignore[return-value]
+
+
+def _is_group(item: Any) -> bool:
+    """Whether this is a list of images, rather than an image as nested lists of numbers."""
+    if not isinstance(item, (list, tuple)) or not item:
+        return False
+    return all(isinstance(image, (str, Path)) or getattr(image, "ndim", 0) >= 2 for image in item)
+
+
+def _own(name: str, value: Any, index: int, n: int) -> Any:
+    if name == "channels":
+        return Layout(value).of(index, n).channels
+    if not isinstance(value, (list, tuple, np.ndarray)) or np.ndim(value) != 1 or len(value) == 1:
+        return value
+    if len(value) != n:
+        message = f"{name} has {len(value)} values for {n} lists of images; give one for all, or one per list"
+        raise InputError(message)
+    return value[index]
 
 
 def _entry(name: str, values: Any, index: int) -> Any:

@@ -27,7 +27,7 @@ from cellpose.models._choice import (
     wanted_model,
     wanted_precision,
 )
-from cellpose.models._inputs import Images, Layout
+from cellpose.models._inputs import Images, Layout, in_groups
 from cellpose.models._many import segment_images
 from cellpose.models._segment import Network, check_options
 from cellpose.models._untrained import UntrainedNetwork
@@ -205,6 +205,7 @@ class CellposeModel:
             return self._net.name
         return str(getattr(self._net, "name", "torch"))
 
+    @in_groups
     def eval(
         self,
         x: Any,

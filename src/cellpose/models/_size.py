@@ -22,7 +22,7 @@ from cellpose.models import _retired
 from cellpose.models._choice import PathLike
 from cellpose.models._doubt import doubts_untold
 from cellpose.models._files import size_model_path
-from cellpose.models._inputs import Images, Layout, as_image, read_with_axes
+from cellpose.models._inputs import Images, Layout, as_image, in_groups, read_with_axes
 from cellpose.models._many import name_of, segment_images
 from cellpose.models._model import CellposeModel
 from cellpose.models._segment import SegmentationResult, preparation_of
@@ -94,6 +94,7 @@ class SizeModel:
     def device(self, device: Any) -> None:
         self._device = device
 
+    @in_groups
     def eval(
         self,
         x: Any,
@@ -247,6 +248,7 @@ class Cellpose:
     def device(self, device: Any) -> None:
         self.cp.device = device
 
+    @in_groups
     def eval(
         self,
         x: Any,

@@ -135,7 +135,7 @@ def picture_of(images: Sequence[MappedImage], found: StyleMap, chosen: npt.NDArr
                 str(order[place]), where, fontsize=10, fontweight="bold", color="white", ha="center", va="center",
                 zorder=4, bbox={"boxstyle": "circle,pad=0.25", "facecolor": color, "edgecolor": "white"},
             )  # fmt: skip
-    axes.set(xlim=(-1.2, 1.2), ylim=(-1.25, 1.25), xticks=[], yticks=[])
+    axes.set(xlim=(-1.35, 1.35), ylim=(-1.45, 1.45), xticks=[], yticks=[])  # thumbnails stay inside
     axes.set_title(
         "Style map: numbers give the order to annotate, red images are unlike the rest", fontsize=11, loc="left"
     )

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._face.words import listed
 from cellpose._labels.arrays import Labels, as_labels, scan
 from cellpose._labels.kinds import label_plane
-from cellpose.errors import InputError, listed
+from cellpose.errors import InputError
 
 __all__ = ["LabelReport", "check_labels", "log_reports"]
 

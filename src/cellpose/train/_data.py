@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose import io, utils
+from cellpose._face.words import listed
 from cellpose._progress.stages import stage
-from cellpose.errors import CellposeError, FileReadError, FileWriteError, InputError, listed
+from cellpose.errors import CellposeError, FileReadError, FileWriteError, InputError
 from cellpose.io import FLOWS, SiblingFiles, read_labels
 from cellpose.train._channels import SetPreparation
 from cellpose.train._checks import LabelReport, check_labels, log_reports

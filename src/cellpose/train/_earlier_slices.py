@@ -13,9 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cellpose._face.words import listed
 from cellpose._machine.reading import fingerprint, read_json
 from cellpose._machine.writing import replacing
-from cellpose.errors import CellposeError, listed
+from cellpose.errors import CellposeError
 from cellpose.transforms import PLANE_VIEWS
 
 __all__ = ["clear_earlier"]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellpose.errors import CellposeError, listed
+from cellpose._face.words import listed
+from cellpose.errors import CellposeError
 from cellpose.train._channels import SetPreparation
 from cellpose.train._sets import ImageSet
 from cellpose.transforms import has_contrast

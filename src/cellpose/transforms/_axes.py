@@ -227,6 +227,8 @@ def _arrange_unet(image: Array, choosing: bool, channel_axis: int | None, z_axis
     if image.ndim == 2:
         if do_3D:
             raise AxesError(_no_stack(given))
+        if z is not None:
+            logger.info("shape %s is a single plane: z_axis is not used", given)
         return image[..., np.newaxis]
     if image.ndim == 4:
         return _arrange_unet_stack(image, c, z)
@@ -263,6 +265,9 @@ def _conclude_unet_axes(shape: tuple[int, ...], choosing: bool, do_3D: bool) -> 
 def _arrange_unet_stack(image: Array, c: int | None, z: int | None) -> Array:
     found = _conclude_unet_stack_axes(image.shape, c, z)
     _log_assumed(image.shape, (c, z), found)
+    if c is z is None and image.shape[found[0]] == image.shape[found[1]]:
+        message = "axes %d and %d of shape %s are equally long: %d is taken for the channels; else give channel_axis"
+        logger.warning(message, found[1], found[0], image.shape, found[0])
     return np.moveaxis(image, (found[1], found[0]), (0, -1))
 
 
@@ -301,9 +306,10 @@ def _arrange_transformer(image: Array, channel_axis: int | None, z_axis: int | N
     if image.ndim == 2:
         if do_3D:
             raise AxesError(_no_stack(image.shape))
-        if c is not None:
-            message = f"channel_axis={channel_axis} was given for an image of shape {image.shape}; leave it out"
-            raise AxesError(message)
+        for name, axis in (("channel_axis", channel_axis), ("z_axis", z_axis)):
+            if axis is not None:
+                message = f"{name}={axis} was given for an image of shape {image.shape}, a single plane; leave it out"
+                raise AxesError(message)
         return image[..., np.newaxis]
     if image.ndim == 3:
         return _arrange_transformer_three(image, c, z, do_3D)
@@ -433,11 +439,6 @@ def _checked_axes(image: Array, channel_axis: int | None, z_axis: int | None) ->
         raise AxesError(message)
     if c is not None and c == z:
         message = f"channel_axis={channel_axis} and z_axis={z_axis} must be different axes of shape {image.shape}"
-        raise AxesError(message)
-    if z is not None and image.ndim == 2:
-        message = (
-            f"z_axis={z_axis} was given for an image of shape {image.shape}, which is a single plane; leave it out"
-        )
         raise AxesError(message)
     return c, z
 

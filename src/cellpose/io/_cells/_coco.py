@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._face.words import listed
 from cellpose._labels.check import each_plane
-from cellpose.errors import FileReadError, InputError, listed
+from cellpose.errors import FileReadError, InputError
 from cellpose.io._cells._cells import PLANE_COLUMNS, Cells, axes_of, columns_of
 from cellpose.io._cells._numbers import numbered, whole
 from cellpose.io._cells._rings import Polygon, outlines_of, paint

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._face.words import listed
 from cellpose._labels.check import each_plane
-from cellpose.errors import FileReadError, InputError, listed
+from cellpose.errors import FileReadError, InputError
 from cellpose.io._limits import check_claim
 
 __all__ = ["Outline", "Polygon", "Rings", "outlines_of", "paint", "trace"]
