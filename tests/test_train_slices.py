@@ -123,30 +123,60 @@ def test_stacks_of_equal_names_are_told_apart(tmp_path):
         train.make_slices([stacks[0], stacks[0].with_suffix(".png")], tmp_path / "train")
 
 
-def test_masks_of_an_earlier_slice_are_not_those_of_another(tmp_path):
+def test_slices_that_were_changed_or_got_masks_stay_as_they_are(tmp_path, caplog):
     stack, masks = stack_of_two()
-    stack = stack[..., 0]
+    stack, folder = stack[..., 0], tmp_path / "train"
     tifffile.imwrite(tmp_path / "x.tif", stack, photometric="minisblack")
     tifffile.imwrite(tmp_path / "x_masks.tif", masks, photometric="minisblack")
 
     def cut(**options):
-        return train.make_slices([tmp_path / "x.tif"], tmp_path / "train", per_view=1, **options)[0]
+        caplog.clear()
+        return [path.name for path in train.make_slices([tmp_path / "x.tif"], folder, per_view=2, **options)]
 
-    path = cut(seg=True)
-    beside = [path.with_name(path.stem + ending) for ending in ("_masks.tif", "_seg.npy", "_seg_kept.npy")]
-    assert [file.exists() for file in beside] == [True, True, False]
-    cut()  # the masks are written again: those for the window may be others
-    assert [file.exists() for file in beside] == [True, False, True]
+    def files():
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json"}
+
+    names = cut(seg=True)
+    assert len(names) == 6
+    fixed = io.imread(folder / "x_YX_0_masks.tif")
+    fixed[:3, :3] = 99
+    tifffile.imwrite(folder / "x_YX_0_masks.tif", fixed)  # corrected masks
+    seg = folder / "x_ZX_4_seg.npy"
+    io.write_seg(seg, {"masks": fixed, "outlines": fixed})  # corrected in the window
+    mine = files()
+    assert cut(seg=True) == [name for name in names if name not in ("x_YX_0.tif", "x_ZX_4.tif")]
+    assert "2 slices of x that were changed since they were cut" in caplog.text
+    assert "x_YX_0, x_ZX_4" in caplog.text
+    assert files() == mine
+    cut()  # other settings, without files for the window
+    kept = {name for name in mine if name.startswith(("x_YX_0", "x_ZX_4"))}
+    assert {name for name in files() if name.endswith("_seg.npy")} == {"x_YX_0_seg.npy", "x_ZX_4_seg.npy"}
+    assert {name: content for name, content in files().items() if name in kept} == {name: mine[name] for name in kept}
     (tmp_path / "x_masks.tif").unlink()
-    tifffile.imwrite(path, stack[0])
-    tifffile.imwrite(tmp_path / "x.tif", stack[:1], photometric="minisblack", metadata={"axes": "ZYX"})
-    assert cut() == path  # the same image, whose masks may be the work of the user
-    assert beside[0].exists()
     tifffile.imwrite(tmp_path / "x.tif", stack[::-1], photometric="minisblack")
-    cut()
-    assert not beside[0].exists()
-    assert beside[0].with_name(f"{path.stem}_kept_masks.tif").exists()
-    assert len(train.make_slices([tmp_path / "x.tif"] * 2, tmp_path / "train", per_view=1)) == 3  # one file named twice
+    cut()  # no masks of the earlier images stay beside the new ones
+    assert {name for name in files() if name.endswith("_masks.tif")} == {"x_YX_0_masks.tif", "x_ZX_4_masks.tif"}
+    assert len(train.make_slices([tmp_path / "x.tif"] * 2, folder, per_view=2)) == 4  # one file named twice
+
+
+def test_slices_of_a_run_that_stops_are_cut_again(tmp_path, monkeypatch, caplog):
+    stack, masks = stack_of_two()
+    tifffile.imwrite(tmp_path / "x.tif", stack[..., 0], photometric="minisblack")
+    tifffile.imwrite(tmp_path / "x_masks.tif", masks, photometric="minisblack")
+    files = [tmp_path / "x.tif"]
+    earlier = train.make_slices(files, tmp_path / "train", per_view=1)
+
+    def full(path, content):
+        raise OSError(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "write_seg", full)
+        with pytest.raises(OSError, match="_seg"):
+            train.make_slices(files, tmp_path / "train", per_view=2, seg=True)
+    assert all(path.is_file() for path in earlier)
+    caplog.clear()
+    assert len(train.make_slices(files, tmp_path / "train", per_view=2)) == 6
+    assert "stay as they are" not in caplog.text
 
 
 def test_each_time_of_a_movie_is_a_stack(tmp_path, capsys):

@@ -1,7 +1,7 @@
 """What earlier runs cut of a stack: training must not take it for slices of the last run.
 
-A file in the folder of the slices lists what was written. What a run does not write again is removed if nobody has
-changed it since; all else stays and is named.
+A file in the folder of the slices lists what was written. A run replaces what nobody has changed since; slices that
+somebody changed stay as they are, and are named.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from cellpose._machine.writing import replacing
 from cellpose.errors import CellposeError
 from cellpose.transforms import PLANE_VIEWS
 
-__all__ = ["clear_earlier"]
+__all__ = ["replacing_earlier"]
 
 logger = logging.getLogger("cellpose.train")
 
@@ -27,8 +28,9 @@ _RECORD = "cellpose_slices.json"
 _VIEWS = "|".join(view.name for view in PLANE_VIEWS)
 
 
-def clear_earlier(folder: Path, name: str, written: Iterable[Path]) -> None:
-    """Remove slices of a stack that an earlier run wrote, and list those that were written now.
+@contextmanager
+def replacing_earlier(folder: Path, name: str) -> Iterator[tuple[Collection[str], list[Path]]]:
+    """Replace the slices that an earlier run cut of a stack; if the run fails, those that it did not reach stay.
 
     Parameters
     ----------
@@ -36,34 +38,46 @@ def clear_earlier(folder: Path, name: str, written: Iterable[Path]) -> None:
         Of the slices.
     name
         With which the names of the stack's slices begin.
-    written
-        The files of this run: images, masks and files of the window.
+
+    Yields
+    ------
+    stay : collection of str
+        Names of slices with a file that was changed or added since: the caller must not write them.
+    written : list of Path
+        Where the caller enters each file, before it writes it: image, masks or file of the window.
     """
     record = _read(folder / _RECORD)
-    now = {path.name: fingerprint(path) for path in written}
-    own = re.compile(rf"({re.escape(name)}(?:_t\d+)?_(?:{_VIEWS})_\d+)(?:\.tif|_masks\.tif|_seg\.npy)")
     recorded = record.pop(name, {})
     of_others = {file for files in record.values() for file in files}
-    earlier: dict[str, list[Path]] = {}
+    own = re.compile(rf"({re.escape(name)}(?:_t\d+)?_(?:{_VIEWS})_\d+)(?:\.tif|_masks\.tif|_seg\.npy)")
+    found: dict[str, list[Path]] = {}
     for path in folder.iterdir():
         match = own.fullmatch(path.name)
-        if match and f"{match[1]}.tif" not in now and path.name not in of_others:
-            earlier.setdefault(match[1], []).append(path)
-    stay = []
-    for slice_name, files in earlier.items():
-        if all(recorded.get(file.name) == fingerprint(file) for file in files):
-            for file in files:
-                file.unlink()
-        elif any(file.stem == slice_name for file in files):  # masks alone are not trained on
-            stay.append(slice_name)
+        if match and path.name not in of_others:
+            found.setdefault(match[1], []).append(path)
+    stay = {
+        slice_name
+        for slice_name, files in found.items()
+        if any(recorded.get(file.name) != fingerprint(file) for file in files)
+    }
     if stay:
         logger.warning(
-            f"{folder} holds {len(stay)} other slices of {name}, of an earlier run or changed since "
-            f"({listed(sorted(stay))}); they will be trained on, too. Move them elsewhere if they should not be"
+            f"{folder} holds {len(stay)} slices of {name} that were changed since they were cut, or that no run has "
+            f"listed ({listed(sorted(stay))}); they stay as they are, and will be trained on, too. Move their files "
+            "elsewhere if they should be cut again"
         )
-    record[name] = now
-    with replacing(folder / _RECORD) as out:
-        out.write(json.dumps(record, indent=1).encode())
+    earlier = [file for slice_name in found.keys() - stay for file in found[slice_name]]
+    written: list[Path] = []
+    try:
+        yield stay, written
+        for file in set(earlier).difference(written):
+            file.unlink(missing_ok=True)
+    finally:
+        now = {file.name: recorded[file.name] for file in earlier if file.exists()}
+        now |= {file.name: fingerprint(file) for file in written if file.exists()}
+        if now != recorded:
+            with replacing(folder / _RECORD) as out:
+                out.write(json.dumps(record | {name: now}, indent=1).encode())
 
 
 def _read(path: Path) -> dict[str, Any]:

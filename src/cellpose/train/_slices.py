@@ -18,10 +18,10 @@ from cellpose import io, transforms, utils
 from cellpose._labels.arrays import compact, renumber
 from cellpose._machine.writing import make_folder
 from cellpose._progress.stages import stage
-from cellpose.errors import CellposeError, InputError, OptionError
+from cellpose.errors import InputError, OptionError
 from cellpose.io import SiblingFiles, read_labels
 from cellpose.options import Normalization
-from cellpose.train._earlier_slices import clear_earlier
+from cellpose.train._earlier_slices import replacing_earlier
 from cellpose.transforms import PLANE_VIEWS, Preparation
 
 __all__ = ["Slice", "cut_slices", "make_slices"]
@@ -140,9 +140,9 @@ def make_slices(
         Stacks. Masks are searched beside each: ``<name><mask_filter>.tif`` (or .npy, .png), else ``<name>_seg.npy``.
     folder
         Where ``<name>_<view>_<number>.tif`` and ``..._masks.tif`` are written; created if missing. Stacks of equal
-        names get the names of their folders, too, and those of a movie ``_t<time>`` behind the name. Masks and a
-        ``_seg.npy`` there that no longer belong to their image get other names. Slices that an earlier run cut of the
-        same stack are removed, unless they were changed since.
+        names get the names of their folders, too, and those of a movie ``_t<time>`` behind the name. Slices that an
+        earlier run cut of the same stack are replaced. Those that were changed since stay as they are, with a warning,
+        also in place of new ones of their names.
     channel_axis, z_axis
         Axes of channels and planes, counted in the axes of the file; None: from the file, else inferred from the shape.
         Of a movie the stack of each time is cut.
@@ -162,7 +162,7 @@ def make_slices(
     Returns
     -------
     list of Path
-        The images that were written.
+        The images that were written; not those that stay.
 
     Raises
     ------
@@ -181,20 +181,22 @@ def make_slices(
     def cut(file: Path, name: str) -> None:
         masks = _masks_of(file, mask_filter)
         images: list[Path] = []
-        made: list[Path] = []
         image = io.read_image(file)
-        for time, (stack, axes, labels) in enumerate(_stacks(image, masks, channel_axis, z_axis)):
-            preparation = Preparation(channels, channel_axis=axes["C"], z_axis=axes["Z"], stack=True)
-            view = preparation.view(stack) if channels is None else preparation.arranged(stack)
-            if normalization is not None:
-                view = transforms.apply_normalization(view, normalization)
-            slices = cut_slices(view, labels, per_view=per_view, crop_size=crop_size, anisotropy=anisotropy, seed=time)
-            of_time = "" if stack is image.data else f"_t{time}"
-            for number, one in enumerate(slices):
-                path = target / f"{name}{of_time}_{one.view}_{number}.tif"
-                made += _write(path, one, seg=seg)
-                images.append(path)
-        clear_earlier(target, name, made)
+        with replacing_earlier(target, name) as (stay, made):
+            for time, (stack, axes, labels) in enumerate(_stacks(image, masks, channel_axis, z_axis)):
+                preparation = Preparation(channels, channel_axis=axes["C"], z_axis=axes["Z"], stack=True)
+                view = preparation.view(stack) if channels is None else preparation.arranged(stack)
+                if normalization is not None:
+                    view = transforms.apply_normalization(view, normalization)
+                slices = cut_slices(
+                    view, labels, per_view=per_view, crop_size=crop_size, anisotropy=anisotropy, seed=time
+                )
+                of_time = "" if stack is image.data else f"_t{time}"
+                for number, one in enumerate(slices):
+                    path = target / f"{name}{of_time}_{one.view}_{number}.tif"
+                    if path.stem not in stay:
+                        _write(path, one, made, seg=seg)
+                        images.append(path)
         written.extend(images)
         logger.info("%s: %d slices %s masks", file.name, len(images), "without" if masks is None else "with")
 
@@ -318,21 +320,17 @@ def _masks_of(file: Path, mask_filter: str) -> Array | None:
     return None if path is None else io.read_seg(path).masks
 
 
-def _write(path: Path, one: Slice, *, seg: bool) -> list[Path]:
-    """Write a slice, and keep what is there of another one under another name; the files that were written."""
-    image = one.image[..., 0] if one.image.shape[-1] == 1 else one.image
+def _write(path: Path, one: Slice, made: list[Path], *, seg: bool) -> None:
+    """Write a slice over one that nobody has changed, and enter its files in ``made``."""
     masks_path, seg_path = (path.with_name(path.stem + ending) for ending in ("_masks.tif", "_seg.npy"))
-    another = not _holds(path, image)
+    for earlier in (masks_path, seg_path):  # would be taken for the truth of this image, also if the run stops here
+        earlier.unlink(missing_ok=True)
+    image = one.image[..., 0] if one.image.shape[-1] == 1 else one.image
+    made.append(path)
     io.imsave(str(path), np.ascontiguousarray(image))
-    # Masks of the image that was there before would be taken for the truth of this one.
-    if seg_path.exists() and (another or one.masks is not None) and not (seg and one.masks is not None):
-        os.replace(seg_path, io.name_to_keep(seg_path))
     if one.masks is None:
-        if another and masks_path.exists():
-            kept = io.name_to_keep(masks_path, "_masks.tif")
-            os.replace(masks_path, kept)
-            logger.warning(f"{masks_path.name} belongs to an image that was replaced; it is kept as {kept.name}")
-        return [path]
+        return
+    made.append(masks_path)
     io.imsave(str(masks_path), one.masks)
     if seg:
         content = {
@@ -341,13 +339,5 @@ def _write(path: Path, one: Slice, *, seg: bool) -> list[Path]:
             "ismanual": np.ones(int(one.masks.max(initial=0)), bool),  # training data counts as corrected
             "filename": str(path),
         }
+        made.append(seg_path)
         io.write_seg(seg_path, content)
-    return [path, masks_path, *([seg_path] if seg else [])]
-
-
-def _holds(path: Path, image: Array) -> bool:
-    """Whether a file already holds these pixels."""
-    try:
-        return path.is_file() and np.array_equal(io.imread(path), image)
-    except CellposeError:
-        return False

@@ -62,7 +62,13 @@ class Slicing:
 
         def done(written: list[Path]) -> None:
             if not written:
-                session.failed.emit(tr("no slice of {name} holds a cell", name=path.name))
+                session.failed.emit(
+                    tr(
+                        "no new slice of {name}: none holds a cell, or those in {folder} were changed and stay",
+                        name=path.name,
+                        folder=folder,
+                    )
+                )
                 return
             session.told.emit(
                 tr_n(
