@@ -240,6 +240,17 @@ def test_files_of_trackmate(tmp_path, tracked):
     assert (data.get("filename"), data.get("nframes"), data.get("pixelwidth")) == ("movie.tif", "6", "0.5")
     with pytest.raises(InputError, match="volumes"):
         track.write_trackmate(tmp_path / "b.xml", np.zeros((2, 3, 9, 9), int), tracked)
+    for wrong in ({"interval_s": -3.0}, {"pixel_size_um": 0.0}, {"interval_s": np.inf}):
+        with pytest.raises(OptionError, match="give a number above 0, or None"):
+            track.write_trackmate(tmp_path / "b.xml", movie(), tracked, **wrong)
+
+
+def test_what_trackmate_refuses_is_refused_before_anything_is_written(tmp_path, capsys):
+    write_masks(tmp_path / "x_cp_masks.tif", movie(), "TYX")
+    words = ["track", str(tmp_path / "x_cp_masks.tif"), "--save_trackmate", "--interval_s", "-3"]
+    assert main(words) == 2
+    assert "interval_s=-3.0 is not allowed" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["x_cp_masks.tif"]
 
 
 def test_command(tmp_path, capsys):
@@ -258,6 +269,10 @@ def test_command(tmp_path, capsys):
     assert main(["track", str(folder / "movie_tracked.tif"), "--savedir", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out/movie_tracks.csv").is_file()
     capsys.readouterr()
+    before = (folder / "movie_tracked.tif").read_bytes()  # its numbers may be corrected by hand
+    assert main(["track", str(folder / "movie_tracked.tif")]) == 2
+    assert "would be replaced by the new tracks; give --savedir" in capsys.readouterr().err
+    assert (folder / "movie_tracked.tif").read_bytes() == before
     for wrong, said in (
         (tmp_path / "none", "does not exist"), (tmp_path / "out/none", "does not exist"),
         (folder / "t7.tif", "a movie has the shape"),
@@ -342,6 +357,19 @@ def test_frames_that_differ_in_several_numbers_have_no_gaps(tmp_path, capsys):
     told = capsys.readouterr()
     assert "empty frame" not in told.err
     assert "in 2 frames" in told.out
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["t0_c0", "t0_c1", "t1_c0", "t1_c1"], True), (["t0_dapi", "t0_gfp", "t1_dapi", "t1_gfp"], True),
+        (["t0_c0", "t1_c0", "t2_c0"], False), (["10-58-30", "10-59-00", "10-59-30", "11-00-00"], False),
+    ],
+)  # fmt: skip
+def test_a_folder_of_several_channels_is_told(tmp_path, names, told, capsys):
+    frames_of(tmp_path, names, names)
+    assert main(["track", str(tmp_path)]) == 0
+    assert ("look like those of several channels or positions" in capsys.readouterr().err) == told
 
 
 @pytest.mark.parametrize("images", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import re
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
@@ -58,6 +59,7 @@ def track_command(words: Sequence[str]) -> int:
     with logging_to_user(verbose=args.verbose), waiting(f"tracking {movie.name}"):
         from cellpose import track
 
+        _refuse_own_result(movie, stem)
         masks = _masks(movie)
         _tell_of_planes(masks, movie)
         tracks = track.track(
@@ -130,6 +132,21 @@ def _stem(movie: Path) -> str:
 
     endings = (f"{io.TRACKED}.tif", *io.MASK_ENDINGS, *_PLAIN)
     return next((movie.name[: -len(end)] for end in endings if movie.name.endswith(end)), movie.stem)
+
+
+def _tracked(stem: Path) -> Path:
+    """The file of label images numbered by track."""
+    from cellpose import io
+
+    return stem.with_name(f"{stem.name}{io.TRACKED}.tif")
+
+
+def _refuse_own_result(movie: Path, stem: Path) -> None:
+    """Refuse tracked masks that the new ones would replace: their numbers may be corrected by hand."""
+    target = _tracked(stem)
+    if movie.is_file() and target.exists() and target.samefile(movie):
+        message = f"{movie} would be replaced by the new tracks; give --savedir with another folder, or rename the file"
+        raise InputError(message)
 
 
 def _masks(movie: Path) -> Any:
@@ -222,6 +239,7 @@ def _files_in(folder: Path) -> list[Path | None]:
                 "too, or move them elsewhere if they are not of this movie"
             )
         frames = natsorted([*files, *missing])
+        _tell_of_series(folder, frames)
         logger.info(f">>>> {len(frames)} frames: {frames[0]} to {frames[-1]}")
         return [files.get(frame) for frame in frames]
     message = f"{folder} holds no label images; names end in {', '.join(endings)}"
@@ -260,14 +278,31 @@ def _whole_series(folder: Path, files: dict[str, Path]) -> tuple[dict[str, Path]
 
 def _counted(names: Iterable[str]) -> re.Pattern[str] | None:
     """The pattern of names that differ in exactly one number, which it captures; None of others."""
-    split = [re.split(f"({_NUMBER.pattern})", name) for name in names]
-    if len({len(parts) for parts in split}) != 1:
+    split = _split(names)
+    if split is None:
         return None
     differing = [k for k, parts in enumerate(zip(*split, strict=True)) if len(set(parts)) > 1]
     if len(differing) != 1 or differing[0] % 2 == 0:  # numbers are at odd places, between texts
         return None
     before, after = split[0][: differing[0]], split[0][differing[0] + 1 :]
     return re.compile(f"{re.escape(''.join(before))}({_NUMBER.pattern}){re.escape(''.join(after))}")
+
+
+def _split(names: Iterable[str]) -> list[list[str]] | None:
+    """Names as texts and numbers in turn; None where not all have as many."""
+    split = [re.split(f"({_NUMBER.pattern})", name) for name in names]
+    return split if len({len(parts) for parts in split}) == 1 else None
+
+
+def _tell_of_series(folder: Path, names: Sequence[str]) -> None:
+    """Warn if names combine every value of one part with every value of another, as those of channels do."""
+    differing = [values for parts in zip(*(_split(names) or ()), strict=True) if len(values := set(parts)) > 1]
+    if len(differing) > 1 and math.prod(map(len, differing)) == len(names):
+        logger.warning(
+            f"the names in {folder} look like those of several channels or positions ({listed(names, 4)}): all "
+            f"{len(names)} are taken for frames of one movie; if they are not, keep one series in the folder, and move "
+            "the others elsewhere"
+        )
 
 
 def _without_masks(folder: Path, names: Sequence[str], counted: re.Pattern[str]) -> dict[str, str]:
@@ -298,18 +333,20 @@ def _write(stem: Path, masks: Any, tracks: Any, args: Namespace) -> list[Path]:
         return stem.with_name(stem.name + ending)
 
     io.check_dir(stem.parent)
-    written = [beside("_tracks.csv"), beside("_lineage.csv"), beside(f"{io.TRACKED}.tif")]
-    track.write_table(written[0], tracks)
-    track.write_table(written[1], tracks, "tracks")
-    numbered = io.smallest_labels(tracks.masks(masks))
-    io.write_tiff(written[2], numbered, axes="TZYX" if numbered.ndim == 4 else "TYX")
-    if args.save_ctc:
-        written.append(beside("_RES"))
-        track.write_ctc(written[-1], masks, tracks)
-    if args.save_trackmate:
+    written = []
+    if args.save_trackmate:  # first: what it refuses, it refuses before anything is written
         written.append(beside("_trackmate.xml"))
         sizes = {"pixel_size_um": args.pixel_size_um, "interval_s": args.interval_s}
         track.write_trackmate(written[-1], masks, tracks, **sizes)
+    cells, lineage, tracked = beside("_tracks.csv"), beside("_lineage.csv"), _tracked(stem)
+    track.write_table(cells, tracks)
+    track.write_table(lineage, tracks, "tracks")
+    numbered = io.smallest_labels(tracks.masks(masks))
+    io.write_tiff(tracked, numbered, axes="TZYX" if numbered.ndim == 4 else "TYX")
+    written += [cells, lineage, tracked]
+    if args.save_ctc:
+        written.append(beside("_RES"))
+        track.write_ctc(written[-1], masks, tracks)
     if args.save_napari:
         written.append(beside("_napari.csv"))
         track.write_table(written[-1], tracks, "napari")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cellpose._machine.writing import replacing
-from cellpose.errors import InputError
+from cellpose.errors import InputError, OptionError
 from cellpose.track._frames import as_frames
 from cellpose.track._tracks import Tracks, edges_of
 from cellpose.utils import outlines_list
@@ -63,7 +64,13 @@ def write_trackmate(
     ------
     InputError
         If the masks are volumes: TrackMate stores outlines of planes only.
+    OptionError
+        If a size or a time is not above 0.
     """
+    for name, value in (("pixel_size_um", pixel_size_um), ("interval_s", interval_s)):
+        if value is not None and not 0 < value < math.inf:
+            message = f"{name}={value!r} is not allowed; give a number above 0, or None"
+            raise OptionError(message)
     frames = as_frames(masks)
     if frames[0].ndim != 2:
         message = (
