@@ -179,7 +179,7 @@ def test_rois_of_other_makers_are_filled_by_the_centres_of_pixels(tmp_path, capl
     assert np.count_nonzero(labels == 2) == pytest.approx(np.pi * 9, abs=5)
     y, x = np.mgrid[:20, :20]
     assert np.array_equal(labels == 3, (x >= 2) & (y >= 8) & (x + 0.5 - 2 + y + 0.5 - 8 < 10))
-    assert "1 ROIs are lines" in caplog.text
+    assert "ROIs of lines, points and texts enclose no pixels and are left out (1)" in caplog.text
     (tmp_path / "one.roi").write_bytes(made[0].tobytes())
     assert np.count_nonzero(io.read_cells(tmp_path / "one.roi").labels) == 9
 
@@ -227,20 +227,24 @@ def _geojson(folder: Path, labels: np.ndarray) -> str:
     return (folder / "s.geojson").read_text()
 
 
-def test_geojson_of_other_makers_is_read(tmp_path):
+def test_geojson_of_other_makers_is_read(tmp_path, caplog):
     square = [[[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]], [[1, 1], [1, 3], [3, 3], [3, 1], [1, 1]]]
     feature = {
         "type": "Feature", "id": "0f3c0d1e-4d3c-4a43-9d4f-2a6c4c1f8b11",
         "geometry": {"type": "Polygon", "coordinates": square},
-        "properties": {"classification": {"names": ["Tumor", "Positive"], "colorRGB": -1},
+        "properties": {"classification": {"names": ["Tumor", "Positive"], "colorRGB": -3670016},
                        "measurements": [{"name": "Area", "value": 12.0}]},
     }  # fmt: skip
     point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 1]}, "properties": {}}
     for content in (feature, [feature, point], {"type": "FeatureCollection", "features": [point, feature]}):
+        caplog.clear()
         (tmp_path / "q.json").write_text(json.dumps(content))
         cells = io.read_cells(tmp_path / "q.json", (5, 6))
         assert np.count_nonzero(cells.labels == 1) == 12
-        assert (cells.class_of(1), cells.measured(1)) == (("Tumor: Positive", None), {"Area": 12.0})
+        assert (cells.class_of(1), cells.measured(1)) == (("Tumor: Positive", (200, 0, 0)), {"Area": 12.0})
+        assert (
+            "points, lines and features without a geometry enclose no pixels and are left out (1)" in caplog.text
+        ) == (content is not feature)
     (tmp_path / "q.geojson").write_text(json.dumps(feature["geometry"]))
     assert io.read_cells(tmp_path / "q.geojson").labels.shape == (4, 4)
 
@@ -333,6 +337,42 @@ def test_coco_has_masks_boxes_areas_and_categories(tmp_path):
         assert np.array_equal(flat > 0, labels == row["label"])
     again = io.read_cells(tmp_path / "a_coco.json")
     assert (again.class_of(4), again.class_of(2)) == (("flat", None), None)
+
+
+@pytest.mark.parametrize("name", ["a.geojson", "a_coco.json", "a_cells.parquet"])
+def test_cells_of_different_frames_are_different_cells(tmp_path, name):
+    for library in ("geopandas", "pyarrow") if name.endswith("parquet") else ():
+        pytest.importorskip(library, reason=f"needs {library}")
+    movie = np.stack([discs(), discs() * 0, discs()])
+    table = {"label": [3, 3, 4], "frame": [0, 2, 2], "area": [16, 100, 4], "class": ["young", "old", ""]}
+    cells = io.Cells(movie, table=table, names={(4, 0): "the first"}, axes="TYX")
+    assert len(cells.present) == 8
+    io.write_cells(tmp_path / name, cells)
+    for told in (cells, io.read_cells(tmp_path / name, movie.shape)):
+        assert [told.measured(3, t) for t in (0, 2)] == [{"area": 16.0}, {"area": 100.0}]
+        assert [told.class_of(3, t) for t in (0, 2)] == [("young", None), ("old", None)]
+        assert (told.measured(4, 0), told.measured(4, 2), told.class_of(4, 2)) == ({}, {"area": 4.0}, None)
+        assert [told.name_of(4, t) for t in (0, 2)] == ["the first", "cell 4"]
+        assert (told.measured(3), told.class_of(3), told.name_of(3)) == ({}, None, "cell 3")  # not of all frames
+
+
+def test_what_is_alike_in_all_frames_is_said_of_the_label(tmp_path):
+    movie = np.stack([discs(), discs()])
+    io.write_cells(tmp_path / "a.geojson", io.Cells(movie, {3: "round"}, {"label": [4], "area": [2.5]}, axes="TYX"))
+    again = io.read_cells(tmp_path / "a.geojson")
+    assert (again.class_of(3), again.measured(4)) == (("round", None), {"area": 2.5})
+
+
+def test_frames_of_a_table_are_whole_numbers():
+    for frames in ([0.5], ["first"], [np.nan]):
+        with pytest.raises(InputError, match="the column 'frame' of the table must hold whole numbers"):
+            io.Cells(STACK, table={"label": [3], "frame": frames}, axes="TYX")
+    io.Cells(STACK, table={"label": [3], "frame": ["first"]})  # of stacks it is a column as others
+
+
+def test_movies_of_volumes_are_refused_by_name():
+    with pytest.raises(InputError, match="of volumes at several times one time, or one plane of each"):
+        io.Cells(np.stack([STACK, STACK]))
 
 
 def test_polygons_of_coco_have_no_holes_and_say_so(tmp_path, caplog):
@@ -439,6 +479,15 @@ def test_labels_of_ome_zarr_have_colors_and_properties(tmp_path):
     assert told["colors"][1] == {"label-value": 4, "rgba": [9, 8, 7, 255]}
     assert told["properties"][1] == {"label-value": 4, "area": 29.0, "class": "flat"}
     assert told["properties"][0] == {"label-value": 3}
+
+
+def test_labels_of_ome_zarr_say_what_frames_they_cannot_hold(tmp_path, caplog):
+    pytest.importorskip("zarr", reason="needs zarr")
+    table = {"label": [3, 3, 4, 4], "frame": [0, 1, 0, 1], "area": [16, 100, 4, 4]}
+    io.write_cells(tmp_path / "a.ome.zarr", io.Cells(np.stack([discs(), discs()]), table=table, axes="TYX"))
+    assert "1 labels have another class, name or measurements in each frame" in caplog.text
+    again = io.read_cells(tmp_path / "a.ome.zarr")
+    assert (again.measured(3), again.measured(4)) == ({}, {"area": 4.0})
 
 
 def test_labels_go_into_the_image_that_they_belong_to_and_never_over_an_image(tmp_path):

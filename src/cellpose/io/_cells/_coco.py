@@ -14,9 +14,9 @@ import numpy.typing as npt
 from cellpose._face.words import listed
 from cellpose._labels.check import each_plane
 from cellpose.errors import FileReadError, InputError
-from cellpose.io._cells._cells import PLANE_COLUMNS, Cells, axes_of, columns_of
+from cellpose.io._cells._cells import PLANE_COLUMNS, Cells, axes_of, columns_of, keys_of, names_of
 from cellpose.io._cells._numbers import numbered, whole
-from cellpose.io._cells._rings import Polygon, outlines_of, paint
+from cellpose.io._cells._rings import Polygon, outlines_of, paint, tell_without_area
 from cellpose.io._limits import check_claim
 
 __all__ = ["coco_of", "from_coco", "images_in"]
@@ -39,7 +39,7 @@ def coco_of(cells: Cells, file_name: str, *, polygons: bool = False) -> str:
         Outlines along the borders of pixels instead of run lengths: COCO's have no holes.
     """
     names = list(dict.fromkeys([*cells.class_names, _CELL]))
-    if len(names) > 1 and all(cells.class_of(int(label)) for label in cells.numbers):
+    if len(names) > 1 and all(cells.class_of(*cell) for cell in cells.present):
         names.remove(_CELL)
     categories = {name: number for number, name in enumerate(names, 1)}
     planes = each_plane(cells.labels)
@@ -52,7 +52,7 @@ def coco_of(cells: Cells, file_name: str, *, polygons: bool = False) -> str:
     annotations: list[dict[str, Any]] = []
     for z, plane in enumerate(planes):
         for label, row in (_polygon_rows if polygons else _run_rows)(plane):
-            kind = cells.class_of(label)
+            kind = cells.class_of(label, z)
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -61,8 +61,8 @@ def coco_of(cells: Cells, file_name: str, *, polygons: bool = False) -> str:
                     **row,
                     "iscrowd": 0,
                     "label": label,
-                    "name": cells.name_of(label),
-                    **({"measurements": measured} if (measured := cells.measured(label)) else {}),
+                    "name": cells.name_of(label, z),
+                    **({"measurements": measured} if (measured := cells.measured(label, z)) else {}),
                 }
             )
     content = {
@@ -169,19 +169,24 @@ def from_coco(content: Any, source: Path, shape: Sequence[int] | None, image: st
     height, width = (int(entries[0][side]) for side in ("height", "width"))
     full = tuple(shape) if shape is not None else ((len(entries), height, width) if stack else (height, width))
     rows = [row for row in _entries(content, "annotations") if row.get("image_id") in planes]
+    n_rows = len(rows)
     rows = [row for row in rows if row.get("segmentation")]
+    tell_without_area(source, n_rows - len(rows), "annotations without a mask")
     of_rows = [planes[row["image_id"]] for row in rows]
     numbers = numbered([[whole(row.get("label")) for row in rows]], of_rows, source.name)
     labels = _painted(rows, numbers, of_rows, full, source)
     categories = {entry.get("id"): str(entry.get("name")) for entry in _entries(content, "categories")}
-    pairs = [(number, row) for number, row in zip(numbers, rows, strict=True)]
-    kinds = {number: categories.get(row.get("category_id"), _CELL) for number, row in pairs}
+    axes = axes_of(labels, movie=movie)
+    keys = keys_of(numbers, of_rows, movie=axes == "TYX")
+    pairs = list(zip(keys, rows, strict=True))
+    kinds = {cell: categories.get(row.get("category_id"), _CELL) for cell, row in pairs}
+    measured = {cell: row["measurements"] for cell, row in pairs if isinstance(row.get("measurements"), dict)}
     return Cells(
         labels,
-        {number: kind for number, kind in kinds.items() if kind != _CELL},
-        names={number: str(row["name"]) for number, row in pairs if row.get("name")},
-        table=_table(pairs),
-        axes=axes_of(labels, movie=movie),
+        {cell: kind for cell, kind in kinds.items() if kind != _CELL},
+        names=names_of(keys, numbers, [row.get("name") for row in rows]),
+        table=columns_of(measured),
+        axes=axes,
     )
 
 
@@ -246,8 +251,3 @@ def _fill_runs(
         taken += int(np.count_nonzero(flat[start:end]))
         flat[start:end] = number
     return taken
-
-
-def _table(pairs: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
-    rows = {number: row["measurements"] for number, row in pairs if isinstance(row.get("measurements"), dict)}
-    return columns_of(rows)

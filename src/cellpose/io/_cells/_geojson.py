@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import FileReadError, InputError
-from cellpose.io._cells._cells import Cells, axes_of, columns_of
+from cellpose.io._cells._cells import Cells, Key, axes_of, columns_of, keys_of, names_of
 from cellpose.io._cells._numbers import number_in, numbered, whole
-from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint
+from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint, tell_without_area
 
 __all__ = ["from_geojson", "geojson_of"]
 
@@ -46,11 +46,11 @@ def _feature(cells: Cells, outline: Outline, object_type: str) -> dict[str, Any]
     )
     if plane is not None:
         geometry["plane"] = {"c": -1, "z": 0, "t": 0, cells.letter: plane}
-    properties: dict[str, Any] = {"objectType": object_type, "name": cells.name_of(label), "label": label}
-    kind = cells.class_of(label)
+    properties: dict[str, Any] = {"objectType": object_type, "name": cells.name_of(label, plane), "label": label}
+    kind = cells.class_of(label, plane)
     if kind is not None:
         properties["classification"] = {"name": kind[0], **({"color": list(kind[1])} if kind[1] else {})}
-    properties["measurements"] = cells.measured(label)
+    properties["measurements"] = cells.measured(label, plane)
     identity = str(label) if plane is None else f"{label}-{cells.letter}{plane + 1}"
     return {"type": "Feature", "id": identity, "geometry": geometry, "properties": properties}
 
@@ -67,6 +67,7 @@ def from_geojson(content: Any, source: Path, shape: Sequence[int] | None) -> Cel
         message = f"{source} is not GeoJSON with outlines: it has no features and no polygons; export the cells again"
         raise FileReadError(message)
     kept = [(feature, polygons) for feature in features if (polygons := _polygons(feature.get("geometry")))]
+    tell_without_area(source, len(features) - len(kept), "points, lines and features without a geometry")
     properties = [_mapping(feature.get("properties")) for feature, _ in kept]
     letter = _plane_letter(content, kept, source)
     planes = [_plane(feature["geometry"], letter) for feature, _ in kept]
@@ -89,8 +90,11 @@ def from_geojson(content: Any, source: Path, shape: Sequence[int] | None) -> Cel
     if shape is None and isinstance(content, dict) and isinstance(content.get(_SHAPE), list):
         shape = content[_SHAPE]
     labels = paint(painted, shape, str(source))
-    told = dict(zip(numbers, properties, strict=True))
-    return Cells(labels, _classes(told), _table(told), _names(told), axes=axes_of(labels, movie=letter == "t"))
+    axes = axes_of(labels, movie=letter == "t")
+    keys = keys_of(numbers, planes, movie=axes == "TYX")
+    told = dict(zip(keys, properties, strict=True))
+    names = names_of(keys, numbers, [each.get("name") for each in properties])
+    return Cells(labels, _classes(told), _table(told), names, axes=axes)
 
 
 def _features(content: Any) -> list[dict[str, Any]] | None:
@@ -139,27 +143,30 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _classes(told: dict[int, dict[str, Any]]) -> dict[int, Any]:
-    classes: dict[int, Any] = {}
-    for label, properties in told.items():
+def _classes(told: dict[Key, dict[str, Any]]) -> dict[Key, Any]:
+    classes: dict[Key, Any] = {}
+    for cell, properties in told.items():
         kind = _mapping(properties.get("classification"))
         name = kind.get("name") or (": ".join(kind["names"]) if kind.get("names") else None)
         if name:
-            color = kind.get("color")
-            classes[label] = (str(name), color if isinstance(color, list) and len(color) >= 3 else None)
+            classes[cell] = (str(name), _color(kind))
     return classes
 
 
-def _names(told: dict[int, dict[str, Any]]) -> dict[int, str]:
-    return {label: str(properties["name"]) for label, properties in told.items() if properties.get("name")}
+def _color(kind: dict[str, Any]) -> list[Any] | None:
+    """The color of a class; older versions of QuPath pack it into one signed number."""
+    color, packed = kind.get("color"), kind.get("colorRGB")
+    if isinstance(color, list) and len(color) >= 3:
+        return color
+    return list((packed & 0xFFFFFF).to_bytes(3, "big")) if isinstance(packed, int) else None
 
 
-def _table(told: dict[int, dict[str, Any]]) -> dict[str, Any]:
+def _table(told: dict[Key, dict[str, Any]]) -> dict[str, Any]:
     """Measurements; older files list them."""
-    rows: dict[int, dict[Any, Any]] = {}
-    for label, properties in told.items():
+    rows: dict[Key, dict[Any, Any]] = {}
+    for cell, properties in told.items():
         given = properties.get("measurements")
         if isinstance(given, list):
             given = {entry.get("name"): entry.get("value") for entry in given if isinstance(entry, dict)}
-        rows[label] = _mapping(given)
+        rows[cell] = _mapping(given)
     return columns_of(rows)

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cellpose.errors import FileReadError, InputError
-from cellpose.io._cells._cells import Cells, axes_of
+from cellpose.io._cells._cells import Cells, axes_of, keys_of
 from cellpose.io._cells._numbers import number_in, numbered
-from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint
+from cellpose.io._cells._rings import Outline, Polygon, outlines_of, paint, tell_without_area
 
 __all__ = ["bind", "entry", "read_rois", "roi_bytes", "through_pixels", "write_exact_rois"]
 
@@ -79,7 +79,7 @@ def roi_bytes(name: str, outline: Outline, cells: Cells, *, hyperstack: bool = F
             multi_coordinates=path, shape_roi_size=path.size,
         )  # fmt: skip
     bind(roi, outline.plane, cells.letter, hyperstack=hyperstack)
-    kind = cells.class_of(outline.label)
+    kind = cells.class_of(outline.label, outline.plane)
     if kind is not None and kind[1] is not None:
         roi.stroke_color = bytes([255, *kind[1]])
     return bytes(roi.tobytes())
@@ -101,8 +101,7 @@ def read_rois(path: Path, shape: Sequence[int] | None) -> Cells:
         with zipfile.ZipFile(path) as archive:
             rois, comment = list(_entries(archive, path)), archive.comment
     areas = [(roi, rings) for roi in rois if (rings := _rings(roi))]
-    if len(areas) < len(rois):
-        logger.warning(f"{path}: {len(rois) - len(areas)} ROIs are lines, points or texts and enclose no pixels")
+    tell_without_area(path, len(rois) - len(areas), "ROIs of lines, points and texts")
     stated, axes = _shape_in(comment)
     movie = axes.startswith("T") if axes else _are_frames([roi for roi, _ in areas], path)
     planes: list[int | None] = [_plane(roi, movie=movie) for roi, _ in areas]
@@ -119,8 +118,9 @@ def read_rois(path: Path, shape: Sequence[int] | None) -> Cells:
         outlines = [[through_pixels(ring) for ring in rings] for rings in outlines]
     polygons = [Polygon(*item) for item in zip(outlines, numbers, planes, strict=True)]
     labels = paint(polygons, shape, str(path))
-    given = {n: name for n, name in zip(numbers, names, strict=True) if number_in(name) != n}
-    return Cells(labels, names=given, axes=axes_of(labels, movie=movie))
+    axes = axes_of(labels, movie=movie)
+    told = zip(keys_of(numbers, planes, movie=axes == "TYX"), numbers, names, strict=True)
+    return Cells(labels, names={key: name for key, n, name in told if number_in(name) != n}, axes=axes)
 
 
 def _entries(archive: zipfile.ZipFile, path: Path) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ __all__ = [
     "write_seg",
     "write_tif",
 ]
+
+logger = logging.getLogger(__name__)
 
 Shape = Sequence[int] | None
 
@@ -125,9 +128,25 @@ def _facts(cells: Cells) -> dict[str, Any]:
         colors.append({"label-value": label, "rgba": [*color, _OPAQUE]})
         told: dict[str, Any] = dict(cells.measured(label))
         told |= {"class": kind[0]} if kind else {}
-        told |= {"name": cells.names[label]} if cells.names.get(label) else {}
+        told |= {"name": name} if (name := cells.name_of(label)) != f"cell {label}" else {}
         properties.append({"label-value": label, **told})
+    _tell_of_frames(cells)
     return {"colors": colors, "properties": properties}
+
+
+def _tell_of_frames(cells: Cells) -> None:
+    """Warn of labels that are not alike in all frames of a movie: the properties of a label have no frames."""
+
+    def facts(label: int, frame: int | None) -> tuple[Any, ...]:
+        return cells.class_of(label, frame), cells.measured(label, frame), cells.name_of(label, frame)
+
+    of_labels = {label: facts(label, None) for label in cells.numbers.tolist()}
+    lost = {label for label, frame in cells.present if facts(label, frame) != of_labels[label]}
+    if lost:
+        logger.warning(
+            f"{len(lost)} labels have another class, name or measurements in each frame: OME-Zarr holds one set for "
+            "each label, so these are left out"
+        )
 
 
 def read_ome_zarr(path: Path, _shape: Shape, image: str | None) -> Cells:

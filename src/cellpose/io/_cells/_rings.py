@@ -17,7 +17,7 @@ from cellpose._labels.check import each_plane
 from cellpose.errors import FileReadError, InputError
 from cellpose.io._limits import check_claim
 
-__all__ = ["Outline", "Polygon", "Rings", "outlines_of", "paint", "trace"]
+__all__ = ["Outline", "Polygon", "Rings", "outlines_of", "paint", "tell_without_area", "trace"]
 
 logger = logging.getLogger(__name__)
 
@@ -224,3 +224,9 @@ def _tell_what_is_lost(out: npt.NDArray[np.int32], numbers: npt.NDArray[np.int32
             f"{source}: {lost.size} outlines contain no pixel center of labels of shape {out.shape} "
             f"({listed(lost.tolist())})"
         )
+
+
+def tell_without_area(source: Path, count: int, what: str) -> None:
+    """Warn of what a file holds beside the outlines of cells."""
+    if count:
+        logger.warning(f"{source}: {what} enclose no pixels and are left out ({count})")

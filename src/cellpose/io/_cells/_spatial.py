@@ -14,9 +14,9 @@ import numpy.typing as npt
 from cellpose._machine.optional import optional
 from cellpose._machine.writing import replacing_by_name
 from cellpose.errors import FileReadError, InputError
-from cellpose.io._cells._cells import PLANE_COLUMNS, Cells, axes_of
+from cellpose.io._cells._cells import PLANE_COLUMNS, Cells, axes_of, keys_of, names_of
 from cellpose.io._cells._numbers import number_in, numbered, whole
-from cellpose.io._cells._rings import Polygon, outlines_of, paint
+from cellpose.io._cells._rings import Polygon, outlines_of, paint, tell_without_area
 from cellpose.io._ome_zarr_pyramid import new_folder
 
 __all__ = ["read_geoparquet", "read_spatialdata", "write_geoparquet", "write_spatialdata"]
@@ -48,14 +48,14 @@ def _frame(cells: Cells, path: Path) -> Any:
     polygons = [[shapely.Polygon(polygon[0], polygon[1:]) for polygon in outline.polygons] for outline in outlines]
     columns: dict[str, Any] = {
         "label": np.array([outline.label for outline in outlines], np.int64),
-        "name": [cells.name_of(outline.label) for outline in outlines],
+        "name": [cells.name_of(outline.label, outline.plane) for outline in outlines],
     }
     if cells.class_names:
-        kinds = [cells.class_of(outline.label) for outline in outlines]
+        kinds = [cells.class_of(outline.label, outline.plane) for outline in outlines]
         columns["class"] = [kind[0] if kind else None for kind in kinds]
     if cells.labels.ndim == 3:
         columns[PLANE_COLUMNS[cells.letter]] = np.array([outline.plane for outline in outlines], np.int64)
-    measured = [cells.measured(outline.label) for outline in outlines]
+    measured = [cells.measured(outline.label, outline.plane) for outline in outlines]
     for name in dict.fromkeys(name for row in measured for name in row):
         if name not in _OWN:
             columns[name] = np.array([row.get(name, np.nan) for row in measured])
@@ -79,12 +79,12 @@ def read_geoparquet(path: Path, shape: Shape, _image: str | None) -> Cells:
     _library("pyarrow", "spatial", f"read {path}")
     with _quiet():
         frame = geopandas.read_parquet(path)
-    kept = frame[[geometry is not None and geometry.geom_type in _AREAS for geometry in frame.geometry]]
+    areas = [geometry is not None and geometry.geom_type in _AREAS for geometry in frame.geometry]
+    kept = frame[np.array(areas, bool)]  # an empty list would select columns
+    tell_without_area(path, len(frame) - len(kept), "points, lines and rows without a geometry")
     rows = {name: kept[name].tolist() for name in _OWN[1:] if name in kept}
     n = len(kept)
-    movie = PLANE_COLUMNS["z"] not in rows and all(
-        whole(value) is not None for value in rows.get(PLANE_COLUMNS["t"], [None])
-    )
+    movie = PLANE_COLUMNS["z"] not in rows and all(map(_is_plane, rows.get(PLANE_COLUMNS["t"], [None])))
     at = rows.get(PLANE_COLUMNS["t" if movie else "z"])
     planes = [None] * n if at is None else [_plane(value, path) for value in at]
     names = [str(name) for name in rows.get("name", [""] * n)]
@@ -100,20 +100,27 @@ def read_geoparquet(path: Path, shape: Shape, _image: str | None) -> Cells:
     ]
     labels = paint(painted, shape or frame.attrs.get(_SHAPE), str(path))
     table = {name: kept[name].to_numpy() for name in kept if name not in _OWN and kept[name].dtype.kind in "biuf"}
+    axes = axes_of(labels, movie=movie)
+    cells = keys_of(numbers, planes, movie=axes == "TYX")
+    own = {"label": np.array(numbers)} | ({PLANE_COLUMNS["t"]: np.array(planes)} if axes == "TYX" else {})
     return Cells(
         labels,
-        {n: str(kind) for n, kind in zip(numbers, rows.get("class", []), strict=False) if isinstance(kind, str)},
-        {"label": np.array(numbers), **table} if table else {},
-        {n: name for n, name in zip(numbers, names, strict=True) if name and name != f"cell {n}"},
-        axes=axes_of(labels, movie=movie),
+        {cell: str(kind) for cell, kind in zip(cells, rows.get("class", []), strict=False) if isinstance(kind, str)},
+        own | table if table else {},
+        names_of(cells, numbers, names),
+        axes=axes,
     )
 
 
 _AREAS = ("Polygon", "MultiPolygon")
 
 
+def _is_plane(value: Any) -> bool:
+    return isinstance(value, (int, float)) and value >= 0 and value % 1 == 0
+
+
 def _plane(value: Any, path: Path) -> int:
-    if value != value // 1 or value < 0:
+    if not _is_plane(value):
         message = f"{path} has an outline in plane {value}; planes must be whole numbers from 0"
         raise FileReadError(message)
     return int(value)
