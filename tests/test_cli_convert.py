@@ -103,6 +103,61 @@ def test_a_table_of_images_in_folders_gives_each_its_rows(folder, tmp_path):
     assert io.read_cells(tmp_path / "p1" / "a.geojson").measured(3) == {"area": 1.5}
 
 
+def test_a_table_tells_the_image_of_a_folder_from_that_in_it(folder, tmp_path, capsys):
+    (tmp_path / "p1").mkdir()
+    (tmp_path / "p1" / "a_cp_masks.tif").write_bytes((folder / "a_cp_masks.tif").read_bytes())
+    table = tmp_path / "cells.csv"
+    table.write_text("image,label,area\na.tif,3,1\np1/a.tif,3,2\nelse.tif,3,3\n")
+    assert run(folder, tmp_path / "p1", "--to", "geojson", "--table", table) == 0
+    told = capsys.readouterr().err
+    assert [io.read_cells(tmp_path / f"{name}.geojson").measured(3)["area"] for name in ("a", "p1/a")] == [1, 2]
+    assert "cells.csv has no rows of b: their cells have no measurements" in told
+    table.write_text("image,label,area\np1/a.tif,3,1\np2/a.tif,3,2\n")
+    words = (folder / "a_cp_masks.tif", "--to", "geojson", "--table", table, "--overwrite")
+    assert run(*words) == 1
+    assert "has rows of p1/a.tif, p2/a.tif" in capsys.readouterr().err
+    table.write_text("image,label,area\na.tif,3,1\na.tif,3,2\n")
+    assert run(*words) == 1
+    assert "several rows of one label for a;" in capsys.readouterr().err
+
+
+def test_a_table_gives_each_frame_of_a_movie_its_rows(tmp_path, capsys):
+    movie = np.stack([RING, RING, RING]).astype(np.uint16)
+    io.write_tiff(tmp_path / "a_cp_masks.tif", movie, axes="TYX")
+    (tmp_path / "cells.csv").write_text("frame,label,area\n0,4,16\n1,4,100\n")
+    assert run(tmp_path, "--to", "geojson", "--table", tmp_path / "cells.csv") == 0
+    assert capsys.readouterr().err.startswith("6 cells in 1 file")
+    cells = io.read_cells(tmp_path / "a.geojson")
+    assert [cells.measured(4, t) for t in range(3)] == [{"area": 16.0}, {"area": 100.0}, {}]
+    io.write_tiff(tmp_path / "a_cp_masks.tif", movie, axes="ZYX")
+    assert run(tmp_path, "--to", "geojson", "--table", tmp_path / "cells.csv", "--overwrite") == 1
+    assert "which --axes TYX names as such" in capsys.readouterr().err
+
+
+def test_nothing_that_a_run_wrote_is_replaced_in_the_same_run(folder, tmp_path, capsys):
+    (tmp_path / "p1").mkdir()
+    io.imsave(tmp_path / "p1" / "a_cp_masks.tif", RING.astype(np.uint16))
+    assert run(folder, tmp_path / "p1", "--to", "geojson", "--savedir", tmp_path / "out", "--overwrite") == 1
+    told = capsys.readouterr().err
+    assert "this run has already written it, for another image of that name" in told
+    assert told.splitlines()[-1].startswith("6 cells in 2 files, 1 failed")
+    assert np.array_equal(io.read_cells(tmp_path / "out" / "a.geojson").labels, discs())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.geojson", "[]"), ("a_outlines.csv", "label,x,y\n"), ("a_cp_outlines.txt", "")],
+)
+def test_outlines_of_no_cell_need_the_size_of_their_image(tmp_path, name, content, capsys):
+    (tmp_path / name).write_text(content)
+    assert run(tmp_path / name, "--to", "tif") == 1
+    assert "holds no outlines, and does not state the size of its image; give --like" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    io.imsave(tmp_path / "other.tif", np.zeros((6, 7), np.uint8))
+    assert run(tmp_path / name, "--to", "tif", "--like", tmp_path / "other.tif") == 0
+    assert io.imread(tmp_path / "a_masks.tif").shape == (6, 7)
+
+
 def test_outlines_fill_an_image_of_the_size_of_that_beside_them_or_given(tmp_path, capsys):
     shape = (20, 30)
     io.save_rois(RING, tmp_path / "im.tif")

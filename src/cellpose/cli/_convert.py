@@ -6,7 +6,7 @@ import argparse
 import csv
 import logging
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,15 @@ from cellpose._progress.display import waiting
 from cellpose._progress.stages import about_image
 from cellpose.cli._logging import display_of, logging_to_user, say_at_end
 from cellpose.cli._summary import count_of
-from cellpose.errors import CellposeError, FileMissingError, FileWriteError, InputError, MissingExtraError, OptionError
+from cellpose.errors import (
+    CellposeError,
+    FileMissingError,
+    FileWriteError,
+    InputError,
+    MissingExtraError,
+    OptionError,
+    listed,
+)
 
 if TYPE_CHECKING:
     from cellpose.io import CellFormat, Cells
@@ -76,20 +84,23 @@ def _convert(args: Namespace) -> int:
     form = cell_format_of(Path(args.output), args.to or None, writing=True)
     with waiting("looking for files"):
         files = list(dict.fromkeys(file for given in args.inputs for file in _files(Path(given), form, args.form)))
-    table = _table(args.table) if args.table else {}
+    table = _Table(Path(args.table)) if args.table else None
     like = _shape_of_image(Path(args.like)) if args.like else None
     if args.savedir:
         io.check_dir(args.savedir)
-    written: list[Path] = []
-    n_cells, failed = 0, []
+    written: dict[Path, None] = {}
+    n_cells, failed, unmeasured = 0, [], []
     with display_of("files", len(files), verbose=args.verbose) as display:
         for index, file in enumerate(files):
             with display.job(file.name), about_image(file.name):
                 try:
-                    for target, cells in _cells_of(file, form, args, like):
-                        _write(target, cells, form, _rows_of(table, target, form), overwrite=args.overwrite)
-                        written.append(target)
-                        n_cells += len(cells.numbers)
+                    for image, target, cells in _cells_of(file, form, args, like):
+                        rows = table.rows_of(image, cells) if table else {}
+                        _write(target, cells, form, rows, written, overwrite=args.overwrite)
+                        written[target] = None
+                        n_cells += len(cells.present)
+                        if table and cells.present and not rows["label"].size:
+                            unmeasured.append(image.name)
                 except MissingExtraError:  # the same for all files
                     raise
                 except Exception as error:  # whatever is wrong with one file must not stop the batch
@@ -98,7 +109,10 @@ def _convert(args: Namespace) -> int:
                     logger.error(f"{file} failed: {told}")
                     logger.debug(f"{file} failed", exc_info=True)
             display.advance(index + 1)
-    say_at_end(_summary(n_cells, written, len(failed), form))
+    if unmeasured:
+        names = listed(list(dict.fromkeys(unmeasured)))
+        logger.warning(f"{args.table} has no rows of {names}: their cells have no measurements")
+    say_at_end(_summary(n_cells, list(written), len(failed), form))
     return 1 if failed else 0
 
 
@@ -153,20 +167,21 @@ def _base(file: Path) -> str:
 
 def _cells_of(
     file: Path, form: CellFormat, args: Namespace, like: tuple[int, ...] | None
-) -> Iterator[tuple[Path, Cells]]:
-    """The cells in a file, and their target: a data set of many images gives one file for each."""
+) -> Iterator[tuple[Path, Path, Cells]]:
+    """Image without its extension, target and cells: a data set of many images gives one file for each."""
     from cellpose import io
     from cellpose._machine.reading import read_json
     from cellpose.io import cell_format_of, images_in_coco
 
-    folder = Path(args.savedir) if args.savedir else file.parent
+    folder, base = Path(args.savedir) if args.savedir else file.parent, _base(file)
     source = cell_format_of(file, args.form, writing=False)
     names = images_in_coco(read_json(file)) if source.name.startswith("coco") and not args.image else []
     if len(names) < 2:
         cells = _fitted(_read(file, args, args.image), file, source, like)
         if cells.labels.ndim == 3 and "T" not in cells.axes:
             io.tell_of_planes_apart(file, cells.labels, "If these are times, give --axes TYX")
-        yield Path(args.output) if args.output else folder / f"{_base(file)}{form.endings[0]}", cells
+        target = Path(args.output) if args.output else folder / f"{base}{form.endings[0]}"
+        yield file.with_name(base), target, cells
         return
     if args.output:
         message = (
@@ -175,7 +190,8 @@ def _cells_of(
         )
         raise InputError(message)
     for name in names:
-        yield folder / f"{Path(name).stem}{form.endings[0]}", _read(file, args, name)
+        image = file.parent / Path(name).parent / Path(name).stem
+        yield image, folder / f"{Path(name).stem}{form.endings[0]}", _read(file, args, name)
 
 
 def _read(file: Path, args: Namespace, image: str | None) -> Cells:
@@ -199,6 +215,9 @@ def _fitted(cells: Cells, file: Path, source: CellFormat, like: tuple[int, ...] 
     image = next((path for path in beside if path.is_file() and path != file), None)
     size = like or (_shape_of_image(image) if image else None)
     shape = cells.labels.shape
+    if size is None and not cells.labels.size:
+        message = f"{file} holds no outlines, and does not state the size of its image; give --like with the image"
+        raise InputError(message)
     if size is None:
         return cells
     wanted = (*(max(n, *size[-3:-2]) if len(size) > 2 else n for n in shape[:-2]), *size[-2:])  # no plane is lost
@@ -222,50 +241,93 @@ def _shape_of_image(path: Path) -> tuple[int, ...]:
     return tuple(n for letter, n in zip(image.axes, image.data.shape, strict=True) if letter != "C")
 
 
-def _write(target: Path, cells: Cells, form: CellFormat, table: dict[str, Any], *, overwrite: bool) -> None:
+def _write(
+    target: Path, cells: Cells, form: CellFormat, rows: dict[str, Any], written: Collection[Path], *, overwrite: bool
+) -> None:
     from cellpose import io
 
+    if target in written:
+        message = (
+            f"could not write {target}: this run has already written it, for another image of that name; convert such "
+            "images one by one (those of a data set with --image), each with another --savedir"
+        )
+        raise FileWriteError(message)
     if target.exists() and not overwrite:
         message = f"could not write {target}: it exists already; give --overwrite, or --savedir with another folder"
         raise FileWriteError(message)
-    io.write_cells(target, cells, form.name, table=table or None)
-    logger.info(f"{target}: {count_of(len(cells.numbers), 'cell')}")
+    io.write_cells(target, cells, form.name, table=rows or None)
+    logger.info(f"{target}: {count_of(len(cells.present), 'cell')}")
 
 
-def _table(path: str) -> dict[str, list[str]]:
-    """The columns of a CSV, as texts."""
-    from cellpose._machine.reading import reading
+class _Table:
+    """The table of a CSV, whose rows may be those of several images.
 
-    with reading(path), open(path, newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        names = list(rows.fieldnames or ())
-        if "label" not in names:
-            message = f"{path} has the columns {', '.join(names)}; add a column named label"
+    Raises
+    ------
+    FileReadError
+        If it cannot be read.
+    InputError
+        If it has no column ``label``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from cellpose._machine.reading import reading
+
+        with reading(path), open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            names = list(rows.fieldnames or ())
+            if "label" not in names:
+                message = f"{path} has the columns {', '.join(names)}; add a column named label"
+                raise InputError(message)
+            content = list(rows)
+        self._path = path
+        self._columns = {name: [row[name] or "" for row in content] for name in names}
+        self._of_images: dict[str, list[int]] = {}  # which rows
+        for k, name in enumerate(self._columns.get("image", ())):
+            self._of_images.setdefault(name, []).append(k)
+
+    def rows_of(self, image: Path, cells: Cells) -> dict[str, Any]:
+        """The rows of one image, with numbers converted; all rows where the table names no images.
+
+        Raises
+        ------
+        InputError
+            If several images of the table fit, or several rows are of one cell.
+        """
+        kept = self._rows_of(image) if "image" in self._columns else range(len(self._columns["label"]))
+        rows: dict[str, Any] = {}
+        for column, values in self._columns.items():
+            given = [values[k] for k in kept]
+            try:
+                rows[column] = np.array([float(value) if value else np.nan for value in given], np.float64)
+            except ValueError:
+                rows[column] = np.array(given)
+        rows["label"] = rows["label"].astype(np.int64)
+        by_frame = cells.axes == "TYX" and "frame" in rows
+        of_cells = (rows[column].tolist() for column in (("label", "frame") if by_frame else ("label",)))
+        if len(set(zip(*of_cells, strict=True))) < len(kept):
+            message = (
+                f"{self._path} has several rows of one label for {image.name}; give one row for each cell: with a "
+                "column image for several images, and a column frame for movies, which --axes TYX names as such"
+            )
             raise InputError(message)
-        content = list(rows)
-    return {name: [row[name] or "" for row in content] for name in names}
+        return rows
 
-
-def _rows_of(table: dict[str, list[str]], target: Path, form: CellFormat) -> dict[str, Any]:
-    """The rows of one image, with numbers converted; all rows where the table names no images."""
-    if not table:
-        return {}
-    base = target.name.removesuffix(form.endings[0])
-    images = table.get("image") or [base] * len(table["label"])
-    names = {image for image in images if Path(image).stem == base}
-    # of images of one name in several folders, the one whose folders are those of the file
-    folders = target.absolute().parent.parts
-    here = {name for name in names if (within := Path(name).parent.parts) and folders[-len(within) :] == within}
-    kept = [k for k, image in enumerate(images) if image in (here or names)]
-    columns: dict[str, Any] = {}
-    for name, values in table.items():
-        given = [values[k] for k in kept]
-        try:
-            columns[name] = np.array([float(value) if value else np.nan for value in given], np.float64)
-        except ValueError:
-            columns[name] = np.array(given)
-    columns["label"] = columns["label"].astype(np.int64)
-    return columns
+    def _rows_of(self, image: Path) -> list[int]:
+        """Which rows are those of an image: of images of its name the one in its folder, as far as the table tells."""
+        wanted, folders = image.name.removesuffix(".ome"), image.absolute().parent.parts
+        found = {
+            name: Path(name).parent.parts for name in self._of_images if Path(name).stem.removesuffix(".ome") == wanted
+        }
+        here = {name: len(within) for name, within in found.items() if not within or folders[-len(within) :] == within}
+        fitting = [name for name, depth in here.items() if depth == max(here.values())] or list(found)
+        if len(fitting) > 1:
+            message = (
+                f"{self._path} has rows of {listed(fitting)}, and {image} may be each of them; give a table with the "
+                "rows of one"
+            )
+            raise InputError(message)
+        return self._of_images[fitting[0]] if fitting else []
 
 
 def _parser() -> argparse.ArgumentParser:

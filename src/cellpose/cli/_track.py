@@ -145,7 +145,7 @@ def _refuse_own_result(movie: Path, stem: Path) -> None:
     """Refuse tracked masks that the new ones would replace: their numbers may be corrected by hand."""
     target = _tracked(stem)
     if movie.is_file() and target.exists() and target.samefile(movie):
-        message = f"{movie} would be replaced by the new tracks; give --savedir with another folder, or rename the file"
+        message = f"{movie} would be replaced by the new tracks; give --savedir with another folder"
         raise InputError(message)
 
 
