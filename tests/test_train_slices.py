@@ -159,6 +159,18 @@ def test_slices_that_were_changed_or_got_masks_stay_as_they_are(tmp_path, caplog
     assert len(train.make_slices([tmp_path / "x.tif"] * 2, folder, per_view=2)) == 4  # one file named twice
 
 
+def test_slices_of_another_stack_are_not_written_over(tmp_path):
+    stack = stack_of_two()[0][..., 0]
+    for name, array, axes in (("x", stack[np.newaxis], "TZYX"), ("x_t0", stack + 1, "ZYX")):
+        tifffile.imwrite(tmp_path / f"{name}.tif", array, photometric="minisblack", metadata={"axes": axes})
+    (tmp_path / "train").mkdir()
+    other = tmp_path / "train" / "x_t0_YX_0.tif"
+    train.make_slices([tmp_path / "x_t0.tif"], tmp_path / "train", per_view=1)
+    before = other.read_bytes()
+    train.make_slices([tmp_path / "x.tif"], tmp_path / "train", per_view=1)
+    assert other.read_bytes() == before
+
+
 def test_slices_of_a_run_that_stops_are_cut_again(tmp_path, monkeypatch, caplog):
     stack, masks = stack_of_two()
     tifffile.imwrite(tmp_path / "x.tif", stack[..., 0], photometric="minisblack")

@@ -42,7 +42,8 @@ def replacing_earlier(folder: Path, name: str) -> Iterator[tuple[Collection[str]
     Yields
     ------
     stay : collection of str
-        Names of slices with a file that was changed or added since: the caller must not write them.
+        Names of slices with a file that was changed or added since, and of other stacks' slices: the caller must not
+        write them.
     written : list of Path
         Where the caller enters each file, before it writes it: image, masks or file of the window.
     """
@@ -69,7 +70,7 @@ def replacing_earlier(folder: Path, name: str) -> Iterator[tuple[Collection[str]
     earlier = [file for slice_name in found.keys() - stay for file in found[slice_name]]
     written: list[Path] = []
     try:
-        yield stay, written
+        yield stay | {Path(file).stem for file in of_others}, written  # `x_t0` is a name of x, and of another stack
         for file in set(earlier).difference(written):
             file.unlink(missing_ok=True)
     finally:
