@@ -146,3 +146,5 @@ def test_a_folder_that_takes_no_results_is_told_before_any_work(tmp_path, monkey
     for command, folder in (("styles", "styles"), ("measure", "measurements")):
         assert main([command, "--dir", str(tmp_path)]) == 2
         assert f"results cannot be written to {tmp_path / folder}: Permission denied" in capsys.readouterr().err
+    assert main(["track", str(tmp_path / "a.png")]) == 2
+    assert f"results cannot be written to {tmp_path}: Permission denied" in capsys.readouterr().err

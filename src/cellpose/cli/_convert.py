@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellpose._face.words import listed
 from cellpose._progress.display import waiting
 from cellpose._progress.stages import about_image
 from cellpose.cli._logging import display_of, logging_to_user, say_at_end
@@ -24,7 +25,6 @@ from cellpose.errors import (
     InputError,
     MissingExtraError,
     OptionError,
-    listed,
 )
 
 if TYPE_CHECKING:

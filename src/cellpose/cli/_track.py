@@ -15,6 +15,7 @@ import numpy as np
 
 from cellpose._face.words import listed
 from cellpose._progress.display import waiting
+from cellpose.cli._images import check_writable
 from cellpose.cli._summary import count_of
 from cellpose.errors import FileMissingError, InputError, OptionError
 
@@ -60,6 +61,7 @@ def track_command(words: Sequence[str]) -> int:
         from cellpose import track
 
         _refuse_own_result(movie, stem)
+        check_writable([stem.parent])
         masks = _masks(movie)
         _tell_of_planes(masks, movie)
         tracks = track.track(
