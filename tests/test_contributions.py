@@ -200,6 +200,18 @@ def test_one_of_five_images_of_a_source_is_held_out_for_ever(store: Store) -> No
     assert store.accept(names[4], source="C").source == "C"
 
 
+def test_the_role_of_an_image_outlives_a_rejection(store: Store) -> None:
+    image, labels = scene()
+    names = [given(store, seed).id for seed in range(2)]
+    assert [store.accept(name).role for name in names] == ["train", "validation"]
+    for name in names:
+        store.reject(name)
+    assert [store.accept(name).role for name in reversed(names)] == ["validation", "train"]
+    store.reject(names[0])
+    better = store.add(checked_pair(image, np.where(labels == 3, 0, labels)), Provenance.of(FIELDS))
+    assert store.accept(better.id).role == "train"
+
+
 def test_names_are_found_by_their_beginning(store: Store) -> None:
     kept = given(store)
     assert store.find(kept.id[:6].upper()).id == kept.id

@@ -198,10 +198,14 @@ def test_accepting_and_rejecting(sent: dict[str, object], reviewer: httpx.Client
     assert name not in page.text
     kept = store.find(name)
     assert (kept.state, kept.source, kept.role) == ("accepted", "microscope 3", "train")
-    assert name in reviewer.get("contributions?state=accepted").text
+    page = reviewer.get("contributions?state=accepted")
+    assert name in page.text
+    assert "used for" in page.text
     reviewer.post(f"contributions/{name}", data={"decision": "rejected", "reason": "blurred", "state": "accepted"})
     assert store.find(name).reason == "blurred"
-    assert "blurred" in reviewer.get("contributions?state=rejected").text
+    page = reviewer.get("contributions?state=rejected")
+    assert "blurred" in page.text
+    assert "used for" not in page.text
     assert reviewer.post(f"contributions/{name}", data={"decision": "maybe"}).status_code == 422
     assert reviewer.post(f"contributions/{name}", content=b"a" * 20_000).status_code == 413
     origin = {"Origin": "http://elsewhere.example", "Sec-Fetch-Site": "cross-site"}

@@ -59,9 +59,11 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _line(each: Contribution) -> str:
+    from cellpose.contributions import ACCEPTED
+
     y, x, channels = each.shape
     dense = "" if each.dense is None else f"{each.dense:.0%} annotated, "
-    state = f"{each.state}{f' ({each.role})' if each.role else ''}"
+    state = f"{each.state} ({each.role})" if each.state == ACCEPTED else each.state
     notes = f", {count_of(len(each.notes), 'note')}" if each.notes else ""
     return (
         f"{each.short}  {state:<21}  {y} x {x} x {channels}, {count_of(each.n_cells, 'cell')}, {dense}"

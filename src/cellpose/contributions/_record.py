@@ -121,7 +121,7 @@ class Contribution:
     state
         ``"received"``, ``"accepted"`` or ``"rejected"``.
     role
-        For accepted contributions ``"train"``, or ``"validation"`` (never trained on); else empty.
+        What the image is for: ``"train"``, or ``"validation"`` (never trained on); empty until it is first accepted.
     source
         Origin, as the reviewer confirmed or corrected it.
     provenance

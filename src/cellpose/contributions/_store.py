@@ -210,8 +210,9 @@ class Store:
     def accept(self, name: str, source: str | None = None) -> Contribution:
         """Accept a contribution for training; ``source`` corrects its origin.
 
-        This decides for good whether it is trained on or held out: of each source the second image is held out, then
-        one in five. So no model is ever compared on images that an earlier model was trained on.
+        The first time, this decides for good whether its image is trained on or held out: of each source the second
+        image is held out, then one in five. A rejection in between, or another segmentation of the image, changes
+        nothing in it. So no model is ever compared on images that an earlier model was trained on.
 
         Raises
         ------
@@ -223,13 +224,15 @@ class Store:
         with self._decision() as db:
             if found.state == ACCEPTED and source == found.source:
                 return found
-            counts = dict(
-                db.execute(
-                    "SELECT role, count(*) FROM contributions WHERE state = ? AND source = ? AND id <> ? GROUP BY role",
-                    (ACCEPTED, source, found.id),
-                ).fetchall()
-            )
-            role = found.role if found.state == ACCEPTED else _role(sum(counts.values()), counts.get(_HELD_OUT, 0))
+            role = _role_before(db, found.id)
+            if role is None:
+                counts = dict(
+                    db.execute(
+                        "SELECT role, count(*) FROM contributions WHERE state = ? AND source = ? GROUP BY role",
+                        (ACCEPTED, source),
+                    ).fetchall()
+                )
+                role = _role(sum(counts.values()), counts.get(_HELD_OUT, 0))
             db.execute(
                 "UPDATE contributions SET state = ?, role = ?, source = ?, decided = ?, reason = '' WHERE id = ?",
                 (ACCEPTED, role, source, now(), found.id),
@@ -247,7 +250,7 @@ class Store:
         found = self.find(name)
         with self._decision() as db:
             db.execute(
-                "UPDATE contributions SET state = ?, role = '', decided = ?, reason = ? WHERE id = ?",
+                "UPDATE contributions SET state = ?, decided = ?, reason = ? WHERE id = ?",
                 (REJECTED, now(), reason.strip(), found.id),
             )
         return self.find(found.id)
@@ -304,6 +307,16 @@ class Store:
             message = f"{image_file} or its masks are not what was contributed; restore them from a copy, or reject it"
             raise FileReadError(message)
         return pair
+
+
+def _role_before(db: sqlite3.Connection, name: str) -> str | None:
+    """The role that the image of a contribution was given before, whichever segmentation of it was accepted."""
+    row = db.execute(
+        "SELECT role FROM contributions WHERE role <> '' AND image_hash = "
+        "(SELECT image_hash FROM contributions WHERE id = ?)",
+        (name,),
+    ).fetchone()
+    return None if row is None else row["role"]
 
 
 def _role(n_accepted: int, n_held_out: int) -> str:

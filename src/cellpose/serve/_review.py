@@ -123,7 +123,7 @@ def _card(each: Contribution, state: str) -> str:
         "cells": str(each.n_cells),
         "annotated": _dense(each.dense),
         "received": each.received.replace("T", " ").replace("+00:00", " UTC"),
-        "used for": each.role,
+        "used for": each.role if each.state == ACCEPTED else "",
         "reason": each.reason,
     }
     rows = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in facts.items() if value)
