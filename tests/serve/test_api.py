@@ -14,6 +14,7 @@ import zipfile
 import httpx
 import numpy as np
 import pytest
+import roifile
 import tifffile
 
 from cellpose import io, models
@@ -155,6 +156,43 @@ def test_stacks_are_segmented_plane_by_plane_joined_or_as_a_volume(client, pictu
     with zipfile.ZipFile(client.download(image, "zip", tmp_path / "all.zip")) as archive:
         assert "stack_masks.tif" in archive.namelist()
         assert "stack_masks.png" not in archive.namelist()
+
+
+def test_results_of_movies_know_their_times(client, picture, tmp_path):
+    plane = picture[:64, :80]
+    two_colors = np.stack([plane, plane // 2])
+    tifffile.imwrite(tmp_path / "movie.tif", np.stack([two_colors] * 3), imagej=True, metadata={"axes": "TCYX"})
+    image = client.upload(tmp_path / "movie.tif")
+    client.segment(image, model=MODEL, channels=(1, 0))
+    with tifffile.TiffFile(client.download(image, "tif", tmp_path / "movie_masks.tif")) as tif:
+        assert tif.series[0].axes == "TYX"
+    masks = client.masks(image)
+    for form in ("tif", "roi", "geojson", "coco"):
+        path = client.download(image, form, tmp_path / f"cells{_ending(client, form)}")
+        cells = io.read_cells(path)
+        assert cells.axes == "TYX"
+        np.testing.assert_array_equal(cells.labels, masks, err_msg=form)
+    with zipfile.ZipFile(tmp_path / "cells_rois.zip") as archive:
+        assert {name.rpartition("-")[2] for name in archive.namelist()} == {"t1.roi", "t2.roi", "t3.roi"}
+    rois = roifile.roiread(tmp_path / "cells_rois.zip")
+    assert {(roi.t_position, roi.position) for roi in rois} == {(1, 0), (2, 0), (3, 0)}
+
+
+def test_results_of_movies_of_stacks_have_four_axes_or_are_refused(client, picture, tmp_path):
+    plane = picture[:64, :80]
+    tifffile.imwrite(tmp_path / "film.tif", np.tile(plane, (3, 2, 1, 1)), imagej=True, metadata={"axes": "TZYX"})
+    image = client.upload(tmp_path / "film.tif")
+    client.segment(image, model=MODEL)
+    with tifffile.TiffFile(client.download(image, "tif", tmp_path / "film_masks.tif")) as tif:
+        assert (tif.series[0].axes, tif.series[0].shape) == ("TZYX", (3, 2, 64, 80))
+    assert client.masks(image).shape == (3, 2, 64, 80)
+    with pytest.raises(InputError, match=r"roi holds a single stack, or a movie of single planes; .* the axes TZYX"):
+        client.download(image, "roi", tmp_path / "x_rois.zip")
+    with zipfile.ZipFile(client.download(image, "zip", tmp_path / "all.zip")) as archive:
+        assert set(archive.namelist()) == {"film_masks.tif", "film_cells.csv"}
+    with client.download(image, "csv", tmp_path / "cells.csv").open(encoding="utf-8") as file:
+        places = {(row["frame"], row["plane"]) for row in csv.DictReader(file)}
+    assert places == {(str(frame), str(plane)) for frame in range(3) for plane in range(2)}
 
 
 def test_tiles_show_the_image(served, client, segmented, picture):

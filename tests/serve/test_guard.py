@@ -79,6 +79,8 @@ def test_a_server_behind_a_prefix_answers_with_and_without_it(strict):
     headers = {"Authorization": "Bearer secret"}
     assert ask(bare + "api/v1/about", headers=headers).status_code == 200
     assert ask(strict.address.rstrip("/"), headers=headers).headers["location"] == "cells/"
+    signing_in = ask(strict.address.rstrip("/") + "?token=a%2Bb&c=d")
+    assert signing_in.headers["location"] == "cells/?token=a%2Bb&c=d"
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,13 @@ def test_uploads_that_are_not_taken_say_why(trusted, strict, content, status, re
     headers = {"Authorization": "Bearer secret"}
     assert ask(strict.address + "api/v1/images", "POST", content=content, headers=headers).status_code == status
     assert [name for name in strict.kept if "image" in name or "upload" in name] == []
+
+
+def test_a_form_in_place_of_a_file_is_told_what_to_do(strict):
+    headers = {"Authorization": "Bearer secret"}
+    answer = httpx.post(strict.address + "api/v1/images", files={"file": ("cells.png", PICTURE)}, headers=headers)
+    assert answer.status_code == 415
+    assert "send the file itself as the body of the request: with curl --data-binary @FILE" in answer.json()["error"]
 
 
 def test_a_length_must_be_given(strict):

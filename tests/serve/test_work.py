@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from dataclasses import replace
 
+import anyio
+import httpx
+import numpy as np
 import pytest
 
 from cellpose._progress.stages import stage
-from cellpose.errors import OptionError
+from cellpose.errors import InputError, OptionError
 from cellpose.nets import family_named
 from cellpose.options import Masking
+from cellpose.serve import _api
 from cellpose.serve._about import About
+from cellpose.serve._app import create_app
 from cellpose.serve._cells import Settings
 from cellpose.serve._jobs import Jobs
+from cellpose.serve._store import Store
 from cellpose.serve._work import Scaling, check_work
 
 UNET = Scaling(family_named("cpnet"), 30.0, 30.0)
@@ -89,3 +96,43 @@ def test_a_job_ends_where_its_time_is_over_though_it_reports_nothing():
         time.sleep(0.01)
     jobs.close()
     assert (job.state, job.error) == ("failed", "it took more than 0.2 s, which is all that is allowed")
+
+
+def test_of_two_requests_at_once_for_one_image_one_is_taken(monkeypatch):
+    sites, ended, both_there = [], threading.Event(), threading.Barrier(2, timeout=60)
+
+    def reserve(_store, _n_bytes):
+        both_there.wait()
+        return lambda: None
+
+    def segment(*_):
+        ended.wait(60)
+        raise InputError("it ends with the test")
+
+    monkeypatch.setattr(Store, "reserve", reserve)
+    monkeypatch.setattr(_api, "segment", segment)
+    app = create_app(routes=[lambda site: sites.append(site) or []])
+    (site,) = sites
+    folder = site.store.new_folder()
+    np.save(folder / "image.npy", np.zeros((1, 1, 64, 64, 1), np.uint8))
+    place = f"/api/v1/images/{site.store.add(folder, 'a', about(64)).id}/segmentation"
+
+    async def ask() -> list[int]:
+        states: list[int] = []
+
+        async def post() -> None:
+            states.append((await client.post(place, json={"model": "nuclei-cells"})).status_code)
+
+        async with (
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(post)
+            tasks.start_soon(post)
+        return states
+
+    try:
+        assert sorted(anyio.run(ask)) == [202, 409]
+    finally:
+        ended.set()
+        site.close()

@@ -106,7 +106,7 @@ async def about(site: TheSite) -> dict[str, Any]:
         "version": version,
         "models": [{"name": name, "kind": kind} for name, kind in kinds.items()],
         "formats": [
-            {"name": name, "what": form.what, "ending": form.ending, "stacks": form.stacks}
+            {"name": name, "what": form.what, "ending": form.ending, "most_axes": form.most_axes}
             for name, form in FORMATS.items()
         ],
         "thresholds": Thresholds().model_dump(),
@@ -204,11 +204,11 @@ async def start(request: Request, site: TheSite, item: TheItem, wanted: SegmentR
         job.warnings = cells.warnings
         item.replace_cells(cells)
 
-    if site.jobs.works_on(item.id):
-        raise Refused(409, "this image is being segmented; cancel the job first")
     release = await site.quick(site.store.reserve, _bytes_of_cells(item, wanted.mode))
-
     try:
+        # nothing is awaited between the check and the job, so that of two requests at once one is refused
+        if site.jobs.works_on(item.id):
+            raise Refused(409, "this image is being segmented; cancel the job first")
         job = site.jobs.add(item.id, work, release)
     except BaseException:
         release()

@@ -133,7 +133,7 @@ class Client:
         return dict(self._json("POST", _place(image, "cells"), body={"x": x, "y": y, "frame": frame}))
 
     def masks(self, image: str) -> npt.NDArray[np.int32]:
-        """The labels of an image, int32, ``(Y, X)``, or ``(plane, Y, X)`` if it has several planes or times."""
+        """The labels of an image, int32, ``([T, Z,] Y, X)``: an axis of times or planes is there if it has several."""
         with tempfile.TemporaryDirectory(prefix="cellpose-client-") as folder:
             labels = io.imread(self.download(image, "tif", Path(folder) / "masks.tif"))
         return np.asarray(labels, np.int32)

@@ -38,7 +38,9 @@ class Prefix:
         if scope["type"] == "http" and self._prefix:
             path = scope["path"]
             if path == self._prefix:
-                await RedirectResponse(self._prefix.rsplit("/", 1)[-1] + "/")(scope, receive, send)
+                query = scope["query_string"].decode("latin-1")  # the token, where it is in the address
+                place = self._prefix.rsplit("/", 1)[-1] + "/"
+                await RedirectResponse(f"{place}?{query}" if query else place)(scope, receive, send)
                 return
             if path.startswith(self._prefix + "/"):
                 path = path[len(self._prefix) :]

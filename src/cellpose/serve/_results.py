@@ -39,21 +39,27 @@ class Format:
         A description in words.
     write
         Function that takes a path, the image and its cells.
-    stacks
-        Whether a file can hold more than one plane.
+    most_axes
+        How many axes of labels it can hold: 2 of a plane, 3 also of a stack or movie, 4 also of a movie of stacks.
     """
 
     ending: str
     media: str
     what: str
     write: Callable[[Path, Item, Cells], None]
-    stacks: bool = True
+    most_axes: int = 3
 
 
-def _labels(cells: Cells) -> Array:
-    """Labels ([frame,] Y, X)."""
-    labels = np.asarray(cells.labels)
-    return labels[0] if len(labels) == 1 else labels
+def _axes(item: Item) -> str:
+    """Letters of the axes of the labels: those of the image without its channels."""
+    return item.about.axes.removesuffix("C")
+
+
+def _labels(item: Item, cells: Cells) -> Array:
+    """Labels ([T, Z,] Y, X), without axes of length 1."""
+    about = item.about
+    sides = {"T": about.times, "Z": about.planes, "Y": about.height, "X": about.width}
+    return np.asarray(cells.labels).reshape([sides[letter] for letter in _axes(item)])
 
 
 def _to(name: str, *, measured: bool = False) -> Callable[[Path, Item, Cells], None]:
@@ -61,10 +67,20 @@ def _to(name: str, *, measured: bool = False) -> Callable[[Path, Item, Cells], N
 
     def write(path: Path, item: Item, cells: Cells) -> None:
         table = _table(item, cells) if measured else {}
-        given = io.Cells(_labels(cells), table=table, pixel_size_um=item.about.pixel_size_um)
+        sizes = item.about.pixel_size_um
+        given = io.Cells(_labels(item, cells), table=table, pixel_size_um=sizes, axes=_axes(item))
         io.write_cells(path, given, name)
 
     return write
+
+
+def _write_tif(path: Path, item: Item, cells: Cells) -> None:
+    io.write_tiff(path, io.smallest_labels(_labels(item, cells)), axes=_axes(item))
+
+
+def _write_rois(path: Path, item: Item, cells: Cells) -> None:
+    several = item.about.channels > 1
+    io.write_rois(_labels(item, cells), path, exact=True, axes=_axes(item), hyperstack=several)
 
 
 def _write_seg(path: Path, item: Item, cells: Cells) -> None:
@@ -74,7 +90,7 @@ def _write_seg(path: Path, item: Item, cells: Cells) -> None:
     flows = [plot.dx_to_circ(dP), dP, cellprob]
     settings = cells.settings
     content = io.seg_content(
-        _labels(cells), flows, item.name, channels=settings.channels, diameter=settings.diameter or np.nan,
+        _labels(item, cells), flows, item.name, channels=settings.channels, diameter=settings.diameter or np.nan,
         model=settings.model,
     )  # fmt: skip
     io.write_seg(path, content)
@@ -86,7 +102,7 @@ def _write_overlay(path: Path, item: Item, cells: Cells) -> None:
 
 
 def _table(item: Item, cells: Cells) -> dict[str, Any]:
-    """One row per cell; for movies with its frame."""
+    """One row per cell; with its frame in movies, and with its plane in stacks whose planes are separate."""
     about = item.about
     sizes = about.pixel_size_um
     together = about.planes if cells.settings.mode != "planes" else 1
@@ -100,9 +116,11 @@ def _table(item: Item, cells: Cells) -> dict[str, Any]:
         sides = sizes[-part.ndim :]
         known = None if None in sides else [float(side or 0) for side in sides]
         columns = measure.table(part, image, pixel_size_um=known)
-        if about.frames > together:
-            columns = {"frame": np.full(len(columns["label"]), start // together), **columns}
-        parts.append(columns)
+        frame, plane = divmod(start, about.planes)
+        place = {"frame": frame} if about.times > 1 else {}
+        place |= {"plane": plane} if together < about.planes else {}
+        n = len(columns["label"])
+        parts.append({**{name: np.full(n, number) for name, number in place.items()}, **columns})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -112,14 +130,14 @@ def _write_csv(path: Path, item: Item, cells: Cells) -> None:
 
 #: Keys are the names in the API.
 FORMATS = {
-    "png": Format("_masks.png", "image/png", "labels as PNG", _to("png"), stacks=False),
-    "tif": Format("_masks.tif", "image/tiff", "labels as TIFF", _to("tif")),
+    "png": Format("_masks.png", "image/png", "labels as PNG", _to("png"), most_axes=2),
+    "tif": Format("_masks.tif", "image/tiff", "labels as TIFF", _write_tif, most_axes=4),
     "seg": Format("_seg.npy", "application/octet-stream", "labels and flows, for the window", _write_seg),
-    "roi": Format("_rois.zip", "application/zip", "ROIs for ImageJ and Fiji", _to("roi")),
+    "roi": Format("_rois.zip", "application/zip", "ROIs for ImageJ and Fiji", _write_rois),
     "geojson": Format(".geojson", "application/geo+json", "GeoJSON for QuPath", _to("geojson", measured=True)),
     "coco": Format("_coco.json", "application/json", "COCO annotations", _to("coco")),
-    "csv": Format("_cells.csv", "text/csv", "a table of measurements", _write_csv),
-    "overlay": Format("_outlines.png", "image/png", "a picture with outlines", _write_overlay, stacks=False),
+    "csv": Format("_cells.csv", "text/csv", "a table of measurements", _write_csv, most_axes=4),
+    "overlay": Format("_outlines.png", "image/png", "a picture with outlines", _write_overlay, most_axes=2),
 }
 
 
@@ -145,15 +163,16 @@ def write_result(item: Item, name: str, folder: Path) -> Path:
     OptionError
         If there is no such format.
     InputError
-        If there are no cells, or the format cannot hold a stack.
+        If there are no cells, or the format cannot hold so many axes.
     """
     form = FORMATS.get(name)
     if form is None:
         message = f"{name!r} is not a format; choose one of {', '.join(FORMATS)}"
         raise OptionError(message)
     cells = cells_of(item)
-    if not form.stacks and item.about.frames > 1:
-        message = f"{name} holds a single plane and the image has {item.about.frames}; choose tif"
+    if len(_axes(item)) > form.most_axes:
+        held = "a single plane" if form.most_axes == 2 else "a single stack, or a movie of single planes"
+        message = f"{name} holds {held}; for an image with the axes {_axes(item)} choose tif"
         raise InputError(message)
     path = folder / (item.stem + form.ending)
     form.write(path, item, cells)
@@ -166,7 +185,7 @@ def write_all(items: Iterable[Item], names: Iterable[str], target: Path) -> None
     Raises
     ------
     OptionError, InputError
-        As `write_result`; formats that a stack cannot have are left out.
+        As `write_result`; formats that cannot hold the axes of an image are left out.
     """
     images, wanted = list(items), list(names)
     taken: dict[str, int] = {}
@@ -175,7 +194,7 @@ def write_all(items: Iterable[Item], names: Iterable[str], target: Path) -> None
             number = taken[item.stem] = taken.get(item.stem, 0) + 1
             place = item.stem if number == 1 else f"{item.stem}_{number}"
             for name in wanted:
-                if item.about.frames > 1 and name in FORMATS and not FORMATS[name].stacks:
+                if name in FORMATS and len(_axes(item)) > FORMATS[name].most_axes:
                     continue
                 with tempfile.TemporaryDirectory(dir=target.parent) as folder:
                     path = write_result(item, name, Path(folder))

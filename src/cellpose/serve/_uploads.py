@@ -59,6 +59,11 @@ async def upload(site: Site, request: Request, name: str) -> Item:
 
 
 async def _taken(site: Site, request: Request, name: str) -> Item:
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        message = (
+            "the body is a form; send the file itself as the body of the request: with curl --data-binary @FILE, not -F"
+        )
+        raise Refused(415, message)
     length = request.headers.get("content-length", "")
     if not length.isdecimal():  # space is reserved before the file arrives
         raise Refused(411, "the length of the file is missing; send it as Content-Length")

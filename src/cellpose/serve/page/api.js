@@ -37,7 +37,7 @@ const PATIENCE_S = 600; // while the server is busy
  */
 
 /** @typedef {{id: string, state: string, ahead: number, progress: number, stage: string, error: string}} Job */
-/** @typedef {{name: string, what: string, ending: string, stacks: boolean}} Format */
+/** @typedef {{name: string, what: string, ending: string, most_axes: number}} Format */
 
 /**
  * @typedef {object} About

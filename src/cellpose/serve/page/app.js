@@ -116,10 +116,10 @@ class App {
     box("count-word").textContent = `${cells.count === 1 ? "cell" : "cells"} by ${cells.model}`;
     this.showWarnings(cells.warnings);
     button("undo").disabled = cells.edits === 0;
-    const stack = image.planes * image.times > 1;
+    const axes = 2 + Number(image.planes > 1) + Number(image.times > 1);
     for (const link of box("downloads").querySelectorAll("a")) {
       const form = link.dataset.form ?? "";
-      link.hidden = stack && link.dataset.stacks === "false";
+      link.hidden = axes > Number(link.dataset.mostAxes);
       link.href = api.result(image.id, form);
     }
     const all = /** @type {HTMLAnchorElement} */ (box("zip-all"));
@@ -201,10 +201,10 @@ class App {
       png: "PNG", tif: "TIFF", seg: "_seg.npy", roi: "ROIs", geojson: "GeoJSON", coco: "COCO", csv: "CSV", overlay: "Picture",
     }); // prettier-ignore
     box("downloads").replaceChildren(
-      ...about.formats.map(({ name, what, stacks }) => {
+      ...about.formats.map(({ name, what, most_axes }) => {
         const link = made("a", { className: "button", textContent: shown[name] ?? name, title: what, download: "" });
         link.dataset.form = name;
-        link.dataset.stacks = String(stacks);
+        link.dataset.mostAxes = String(most_axes);
         link.setAttribute("aria-label", `Download ${what}`);
         return link;
       }),
