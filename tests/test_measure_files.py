@@ -371,3 +371,24 @@ def test_converting_separate_planes_is_told(tmp_path: Path, capsys: pytest.Captu
         io.write_tiff(tmp_path / f"{axes}_cp_masks.tif", planes_of_their_own(), axes=axes)
         assert main(["convert", str(tmp_path / f"{axes}_cp_masks.tif"), "--to", "geojson"]) == 0
         assert ("segmented separately" in capsys.readouterr().err) is (axes == "ZYX")
+
+
+def test_what_holds_no_label_images_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """A binary mask to be measured, an image in place of its masks, and a movie in place of its masks."""
+    cells = np.zeros((60, 60), np.uint8)
+    for k in range(16):
+        cells[2 + 14 * (k // 4) :, 2 + 14 * (k % 4) :][:8, :8] = k + 1
+    image = np.random.default_rng(0).integers(0, 60_000, (60, 60), np.uint16)
+    io.imsave(tmp_path / "a.tif", image)
+    (tmp_path / "movie").mkdir()
+    for name, frame in (("t0.tif", image), ("t1.tif", image[::-1])):
+        io.imsave(tmp_path / "movie" / name, frame)
+    for wrong, masks in ((False, cells), (True, (cells > 0) * np.uint8(255)), (True, (cells > 0).astype(np.uint8))):
+        io.imsave(tmp_path / "a_masks.tif", masks)
+        assert main(["measure", "--dir", str(tmp_path), "--no_plots", "--no_report"]) == 0
+        told = capsys.readouterr().err
+        assert ("a_masks.tif: its numbers lie as those of an image or of a binary mask" in told) is wrong
+    assert main(["convert", str(tmp_path / "a.tif"), "--to", "csv"]) == 0
+    assert "a.tif: its numbers lie as those of an image" in capsys.readouterr().err
+    assert main(["track", str(tmp_path / "movie")]) == 0
+    assert "movie: its numbers lie as those of an image" in capsys.readouterr().err

@@ -178,6 +178,7 @@ def _cells_of(
     names = images_in_coco(read_json(file)) if source.name.startswith("coco") and not args.image else []
     if len(names) < 2:
         cells = _fitted(_read(file, args, args.image), file, source, like)
+        io.tell_of_no_labels(file, cells.labels)
         if cells.labels.ndim == 3 and "T" not in cells.axes:
             io.tell_of_planes_apart(file, cells.labels, "If these are times, give --axes TYX")
         target = Path(args.output) if args.output else folder / f"{base}{form.endings[0]}"

@@ -58,11 +58,12 @@ def track_command(words: Sequence[str]) -> int:
     movie = Path(args.movie)
     stem = Path(args.savedir or (movie if movie.is_dir() else movie.parent)) / _stem(movie)
     with logging_to_user(verbose=args.verbose), waiting(f"tracking {movie.name}"):
-        from cellpose import track
+        from cellpose import io, track
 
         _refuse_own_result(movie, stem)
         check_writable([stem.parent])
         masks = _masks(movie)
+        io.tell_of_no_labels(movie, masks)
         _tell_of_planes(masks, movie)
         tracks = track.track(
             masks, max_distance=args.max_distance, max_gap=args.max_gap, divisions=not args.no_divisions,

@@ -35,7 +35,7 @@ from cellpose.io._find import (
 )
 from cellpose.io._ignored import IGNORED_KEY, regions_of, with_ignored
 from cellpose.io._image import Image
-from cellpose.io._label_image import holds_labels, read_labels, tell_of_planes_apart
+from cellpose.io._label_image import holds_labels, read_labels, tell_of_no_labels, tell_of_planes_apart
 from cellpose.io._lazy import LazyPlane, open_plane
 from cellpose.io._legacy import (
     imread_3D,
@@ -163,6 +163,7 @@ __all__ = [
     "save_to_png",
     "seg_content",
     "smallest_labels",
+    "tell_of_no_labels",
     "tell_of_planes_apart",
     "tiff_layout",
     "tiff_to_zarr",

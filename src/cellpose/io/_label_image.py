@@ -19,7 +19,7 @@ from cellpose.io._open import head_of
 from cellpose.io._read import imread
 from cellpose.io._seg import read_seg
 
-__all__ = ["holds_labels", "read_labels", "tell_of_planes_apart"]
+__all__ = ["holds_labels", "read_labels", "tell_of_no_labels", "tell_of_planes_apart"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,18 @@ def tell_of_planes_apart(name: PathLike, labels: ImageArray, advice: str) -> boo
         f"{name}: its planes seem to be segmented separately: of {common} labels that two neighboring planes have in "
         f"common, {apart} do not touch, but cells of one number are taken as one cell. {advice}; for cells that "
         "extend through planes, segment with --stitch_threshold or --do_3D"
+    )
+    return True
+
+
+def tell_of_no_labels(name: PathLike, labels: ImageArray) -> bool:
+    """Warn if numbers lie as those of an image or a binary mask do, not as those of cells; whether so."""
+    if _each_in_one_place(labels):
+        return False
+    logger.warning(
+        f"{name}: its numbers lie as those of an image or of a binary mask, but all pixels of one number are taken as "
+        "one cell. Give masks with one number per cell and 0 for the background; scipy.ndimage.label numbers the "
+        "pieces of a binary mask"
     )
     return True
 
@@ -90,15 +102,22 @@ def holds_labels(path: PathLike) -> bool:
     colors = pixels.ndim > 2 and pixels.shape[-1] in (3, 4)
     if pixels.dtype.kind not in "iub" or pixels.ndim < 2 or not pixels.size or colors:
         return False
-    rows = pixels.reshape(-1, pixels.shape[-1])
+    if pixels.min() < 0 or pixels.max() <= 1:  # a binary mask is the work of a person, too
+        return bool(pixels.min() >= 0)
+    return _each_in_one_place(pixels)
+
+
+def _each_in_one_place(labels: ImageArray) -> bool:
+    """Whether each number above 0 is in one place, as far as some of the rows tell."""
+    if not labels.size:
+        return True
+    rows = labels.reshape(-1, labels.shape[-1])
     rows = rows[:: max(1, len(rows) // _MOST_ROWS)].astype(np.int64)
-    if rows.min() < 0 or rows.max() <= 1:
-        return bool(rows.min() >= 0)
     starts = rows > 0
+    inside = np.count_nonzero(starts)
     starts[:, 1:] &= rows[:, 1:] != rows[:, :-1]
     runs = np.nonzero(starts)[0] * (rows.max() + 1) + rows[starts]
-    longer = np.count_nonzero(rows) >= _PIXELS_PER_RUN * len(runs)
-    return bool(longer and len(runs) <= _RUNS * len(np.unique(runs)))
+    return bool(inside >= _PIXELS_PER_RUN * len(runs) and len(runs) <= _RUNS * len(np.unique(runs)))
 
 
 def _indices(file: Path) -> ImageArray:

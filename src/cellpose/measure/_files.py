@@ -28,6 +28,7 @@ from cellpose.io import (
     read_image,
     read_labels,
     read_seg,
+    tell_of_no_labels,
     tell_of_planes_apart,
 )
 from cellpose.measure._find import find_masks
@@ -181,11 +182,14 @@ def measure_file(
         image = image.named(options.axes)
     masks = find_masks(file, siblings, options.mask_filter, options.masks_dir, options.img_filter)
     labels, seg = _read_masks(masks)
+    tell_of_no_labels(masks, labels)
     if seg is not None and options.mask_filter is None:
         _warn_of_newer(masks, labels, siblings)
     nuclei = None
     if options.nuclei is not None:
-        nuclei = _read_masks(find_masks(file, siblings, options.nuclei, options.masks_dir, options.img_filter))[0]
+        of_nuclei = find_masks(file, siblings, options.nuclei, options.masks_dir, options.img_filter)
+        nuclei = _read_masks(of_nuclei)[0]
+        tell_of_no_labels(of_nuclei, nuclei)
     stage("measuring")
     spacing = _spacing(image, options)
     parts, spots, shown, told = [], [], None, False
