@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 from pathlib import Path
@@ -189,6 +190,20 @@ def test_classes_and_scores_of_a_seg_file(tmp_path: Path) -> None:
     io.write_seg(tmp_path / "a_seg.npy", content)
     columns = measure.measure_file(tmp_path / "a.tif").columns
     assert columns["class"].tolist() == ["flat", ""]
+    assert (columns["correct"] > 0).all()
+    assert (columns["flow_error"] < 0.1).all()
+
+
+def test_scores_of_flow_files_are_those_of_the_model_that_the_manifest_names(tmp_path: Path) -> None:
+    labels = two_cells()
+    io.imsave(tmp_path / "a.tif", labels)
+    flows = [np.zeros((*labels.shape, 3), np.uint8), 5 * dynamics.masks_to_flows(labels), np.ones(labels.shape)]
+    io.save_masks(labels, labels, flows, tmp_path / "a.tif", png=False, tif=True, save_flows=True)
+    assert "correct" not in measure.measure_file(tmp_path / "a.tif").columns
+    run = {"models": {"model": {"name": "nuclei-cells"}}, "options": {}}
+    images = [{"image": "a.tif", "outputs": [path.name for path in tmp_path.glob("a_*")]}]
+    (tmp_path / io.MANIFEST_NAME).write_text(json.dumps(run | {"images": images}))
+    columns = measure.measure_file(tmp_path / "a.tif").columns
     assert (columns["correct"] > 0).all()
     assert (columns["flow_error"] < 0.1).all()
 

@@ -47,7 +47,7 @@ from cellpose.io._legacy import (
 )
 from cellpose.io._limits import available_memory, within_memory
 from cellpose.io._log import logger_setup
-from cellpose.io._manifest import MANIFEST_NAME, read_manifest, results_of_runs
+from cellpose.io._manifest import MANIFEST_NAME, model_of, read_manifest, results_of_runs
 from cellpose.io._models import add_model
 from cellpose.io._npy import holds_objects, load_npy
 from cellpose.io._ome_set import once_per_set
@@ -138,6 +138,7 @@ __all__ = [
     "logger_setup",
     "manual_change",
     "masks_flows_to_seg",
+    "model_of",
     "name_to_keep",
     "once_per_set",
     "one_per_image",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from cellpose._machine.reading import read_json
 from cellpose.errors import FileMissingError, FileReadError
 
-__all__ = ["MANIFEST_NAME", "read_manifest", "results_of_runs"]
+__all__ = ["MANIFEST_NAME", "model_of", "read_manifest", "results_of_runs"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,34 @@ def results_of_runs(folders: Iterable[PathLike]) -> frozenset[str]:
         names = (name for run in runs for entry in run["images"] for name in entry.get("outputs", ()))
         found |= {os.path.realpath(os.path.join(folder, name)) for name in names}
     return frozenset(found)
+
+
+def model_of(result: PathLike) -> str | None:
+    """Name of the model of the run that wrote a file, by the manifest beside it or one folder above; None: unknown."""
+    file = Path(os.path.realpath(result))
+    for folder in file.parents[:2]:
+        manifest = folder / MANIFEST_NAME
+        name = _models(manifest, manifest.stat().st_mtime_ns).get(str(file)) if manifest.is_file() else None
+        if name is not None:
+            return name
+    return None
+
+
+@lru_cache(maxsize=4)
+def _models(manifest: Path, _modified_ns: int) -> Mapping[str, str]:
+    """For the real path of each result in a manifest the name of its model; read once while the file is unchanged."""
+    try:
+        runs = read_manifest(manifest)
+    except FileReadError as error:
+        logger.debug("%s", error)
+        return {}
+    found: dict[str, str] = {}
+    for run in reversed(runs):  # the last run wrote last
+        model = run["models"].get("model")
+        if isinstance(model, dict) and isinstance(model.get("name"), str):
+            names = (name for entry in run["images"] for name in entry.get("outputs", ()))
+            found |= {os.path.realpath(manifest.parent / name): model["name"] for name in names}
+    return found
 
 
 def _is_entry(entry: Any) -> bool:

@@ -25,6 +25,7 @@ from cellpose.io import (
     Segmentation,
     SiblingFiles,
     imread,
+    model_of,
     read_image,
     read_labels,
     read_seg,
@@ -193,11 +194,12 @@ def measure_file(
     stage("measuring")
     spacing = _spacing(image, options)
     parts, spots, shown, told = [], [], None, False
-    for frame in _frames(image, labels, nuclei, _flows(file, masks, seg, labels.shape), options):
+    flows, model = _flows(file, masks, seg, labels.shape)
+    for frame in _frames(image, labels, nuclei, flows, options):
         if frame.labels.ndim == 3 and not told:
             told = tell_of_planes_apart(masks, frame.labels, _planes_as_times(image))
         found = _spots(frame, image.channel_names, options)
-        parts.append(_of_frame(name, frame, found, seg, spacing, options))
+        parts.append(_of_frame(name, frame, found, seg, model, spacing, options))
         spots += [_spot_rows(name, frame, channel, places) for channel, places in found.items()]
         shown = frame if shown is None else shown
     if shown is None:
@@ -272,21 +274,23 @@ def _spacing(image: Image, options: FileOptions) -> tuple[float, float, float] |
     return z_um or np.nan, y_um, x_um
 
 
-def _flows(file: Path, masks: Path, seg: Segmentation | None, shape: tuple[int, ...]) -> tuple[Array, Array] | None:
-    """The flows and cell probability that belong to the masks, if they were kept."""
+def _flows(
+    file: Path, masks: Path, seg: Segmentation | None, shape: tuple[int, ...]
+) -> tuple[tuple[Array, Array] | None, str | None]:
+    """The flows and cell probability that belong to the masks, if they were kept, and the name of their model."""
     if seg is not None:
-        pair = seg.dP, seg.cellprob
+        pair, model = (seg.dP, seg.cellprob), seg.model
     elif (stem := masks.stem.removesuffix(".ome")).lower().endswith(DEFAULT_SUFFIX):
         kept = OutputPaths(masks.with_name(stem[: -len(DEFAULT_SUFFIX)] + file.suffix))
         if not (kept.dP_tif.is_file() and kept.cellprob_tif.is_file()):
-            return None
-        pair = imread(kept.dP_tif), imread(kept.cellprob_tif)
+            return None, None
+        pair, model = (imread(kept.dP_tif), imread(kept.cellprob_tif)), model_of(kept.cellprob_tif)
     else:
-        return None
+        return None, None
     dP, cellprob = pair
     if dP is None or cellprob is None or cellprob.ndim != len(shape) or dP.ndim != cellprob.ndim + 1:
-        return None
-    return dP, cellprob
+        return None, None
+    return (dP, cellprob), model
 
 
 def _frames(
@@ -378,6 +382,7 @@ def _of_frame(
     frame: Frame,
     spots: dict[int, Array],
     seg: Segmentation | None,
+    model: str | None,
     spacing: tuple[float, float, float] | None,
     options: FileOptions,
 ) -> Columns:
@@ -394,7 +399,7 @@ def _of_frame(
         spots=None if first is None else spots[first],
         spots_channel=first,
         flows=frame.flows,
-        model=None if seg is None else seg.model,
+        model=model,
     )
     several = {f"{key}-{first}": column for key, column in columns.items() if key.startswith("spots_")}
     columns = {key: column for key, column in columns.items() if not key.startswith("spots_")} | several
