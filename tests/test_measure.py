@@ -159,6 +159,14 @@ def test_names_of_older_versions_and_names_that_only_scikit_image_has() -> None:
     np.testing.assert_allclose(found["moments_hu-3"], expected["moments_hu-3"])
 
 
+def test_columns_of_no_cells_are_those_of_cells() -> None:
+    names = ["area", "centroid", "weighted_centroid", "moments", "moments_hu"]
+    labels = random_labels(4)
+    some, none = (measure.table(each, each, names) for each in (labels, np.zeros_like(labels)))
+    assert [*none] == [*some]
+    assert {column.shape for column in none.values()} == {(0,)}
+
+
 def test_what_does_not_fit_is_refused() -> None:
     labels = random_labels(5, (40, 50))
     with pytest.raises(InputError, match=r"moveaxis\(image, 0, -1\)"):

@@ -119,11 +119,13 @@ def test_wrong_command_lines(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
     assert main(["measure", "--dir", str(tmp_path), "--properties", "nonsense"]) == 2
     assert main(["measure", "--dir", str(tmp_path), "--spots_sigma", "3", "1", "--spots", "0"]) == 2
     assert main(["measure", "--dir", str(tmp_path), "--spots", "7"]) == 1  # another image may have it
+    assert main(["measure", "--dir", str(tmp_path), "--properties", "area", "coords", "slice"]) == 2
     for sizes in (["-1"], ["1", "2", "3", "4"], ["-2", "0.5", "0.5"], ["nan", "1", "1"]):
         assert main(["measure", "--dir", str(tmp_path), "--pixel_size_um", *sizes]) == 2
     told = capsys.readouterr().err
     assert "nonsense" in told
     assert "no channel 7" in told
+    assert "not an array for each cell as in coords, slice; leave that out" in told
 
 
 def test_masks_are_found_where_the_program_puts_them(tmp_path: Path) -> None:
@@ -267,6 +269,14 @@ def test_images_without_cells(tmp_path: Path) -> None:
     assert len(rows_of(tmp_path / "measurements" / "measurements.csv")) == 2
     assert main(["measure", "--image_path", str(tmp_path / "none.tif"), "--savedir", str(tmp_path / "out")]) == 0
     assert rows_of(tmp_path / "out" / "measurements.csv") == []
+
+
+def test_arrays_are_not_written_as_shortened_texts(tmp_path: Path) -> None:
+    columns = measure.table(two_cells(), properties=["area", "coords"])
+    for ending in ("csv", "parquet", "h5ad"):
+        with pytest.raises(InputError, match="not an array for each cell as in coords"):
+            measure.write_table(tmp_path / f"a.{ending}", columns)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_csv_keeps_all_digits_and_names(tmp_path: Path) -> None:

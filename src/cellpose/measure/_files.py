@@ -36,6 +36,7 @@ from cellpose.measure._find import find_masks
 from cellpose.measure._spots import METHODS, find_spots
 from cellpose.measure._table import table
 from cellpose.measure._units import sides_um
+from cellpose.measure._write import check_columns
 
 __all__ = ["FileOptions", "Frame", "Measured", "measure_file"]
 
@@ -89,7 +90,7 @@ class FileOptions:
             raise OptionError(message)
 
     def check(self) -> None:
-        """Before any file is read, refuse columns that no image has, and options whose libraries are missing."""
+        """Before any file is read, refuse columns that no image or file can have, and options that lack a library."""
         cells = np.ones((4, 4), np.int32)
         sides = self.pixel_size_um
         if sides is not None:
@@ -97,7 +98,7 @@ class FileOptions:
                 message = f"pixel_size_um={sides!r} is not allowed; give one number, or two (y x) or three (z y x)"
                 raise OptionError(message)
             sides_um(sides, len(sides))
-        table(cells, cells, self.properties)
+        check_columns(table(cells, cells, self.properties))
         if self.spots:
             low, high = self.spots_sigma
             find_spots(cells, self.spots_method, min_sigma=low, max_sigma=high)

@@ -232,12 +232,13 @@ def split(name: str, column: Array, *, channels: bool = False, several: bool = F
 
 def _by_scikit_image(regions: Regions, image: npt.ArrayLike | None, names: list[str]) -> Columns:
     scikit_image = optional("skimage.measure", "measure", f"measure {', '.join(names)}")
-    if regions.n == 0:
-        return {name: np.zeros(0) for name in names}
-    array = None if image is None else np.asarray(image)
+    labels, array = regions.image, None if image is None else np.asarray(image)
+    if not regions.n:  # the names of columns depend on their shapes, which a cell shows
+        labels = np.ones((4,) * regions.ndim, np.int32)
+        array = None if array is None else np.ones((*labels.shape, *array.shape[regions.ndim :]), array.dtype)
     try:
         found = scikit_image.regionprops_table(
-            regions.image, array, properties=tuple(_OLDER.get(name, name) for name in names)
+            labels, array, properties=tuple(_OLDER.get(name, name) for name in names)
         )
     except (AttributeError, NotImplementedError) as error:
         known = sorted({*SHAPES, *(PLANAR_SHAPES if regions.ndim == 2 else ()), *INTENSITIES} - {"label"})
@@ -246,7 +247,7 @@ def _by_scikit_image(regions: Regions, image: npt.ArrayLike | None, names: list[
             f"({', '.join(GROUPS)}), {', '.join(known)}, or a property of skimage.measure.regionprops"
         )
         raise OptionError(message) from error
-    return dict(found)
+    return {name: column[: regions.n] for name, column in found.items()}
 
 
 def _extras(

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from cellpose._machine.optional import optional
 from cellpose._machine.writing import replacing, replacing_by_name
-from cellpose.errors import OptionError
+from cellpose.errors import InputError, OptionError, listed
 
-__all__ = ["FORMATS", "write_table"]
+__all__ = ["FORMATS", "check_columns", "write_table"]
 
 Columns = dict[str, npt.NDArray[Any]]
 PathLike = str | os.PathLike[str]
@@ -31,6 +31,8 @@ def write_table(path: PathLike, columns: Columns) -> None:
     ------
     OptionError
         If the suffix is none of these.
+    InputError
+        If a column holds arrays, such as the coordinates of pixels.
     MissingExtraError
         If pyarrow or anndata is needed and not installed.
     FileWriteError
@@ -40,7 +42,26 @@ def write_table(path: PathLike, columns: Columns) -> None:
     if suffix not in FORMATS:
         message = f"a table cannot be written as {os.fspath(path)}; allowed are {', '.join(FORMATS)}"
         raise OptionError(message)
+    check_columns(columns)
     FORMATS[suffix](path, columns)
+
+
+def check_columns(columns: Columns) -> None:
+    """Refuse columns that a file cannot hold.
+
+    Raises
+    ------
+    InputError
+        If a column holds an array for each cell.
+    """
+    objects = {name: column.tolist() for name, column in columns.items() if column.dtype.kind == "O"}
+    odd = [name for name, values in objects.items() if any(isinstance(one, np.ndarray | tuple) for one in values)]
+    if odd:
+        message = (
+            f"a table in a file holds numbers and texts, not an array for each cell as in {listed(odd)}; leave that "
+            "out, or take it from measure.table in Python"
+        )
+        raise InputError(message)
 
 
 def _write_csv(path: PathLike, columns: Columns) -> None:
