@@ -3,7 +3,7 @@ import { encode } from "fast-png";
 import { strFromU8, unzipSync } from "fflate";
 import { decode } from "fast-png";
 import { fromArrayBuffer } from "geotiff";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Labels } from "../src/compute/labels";
 import { outlines, type Ring } from "../src/files/outlines";
 import { readImage } from "../src/files/read";
@@ -138,6 +138,20 @@ describe("images", () => {
       expect(two.planes.map((plane) => plane[1])).toEqual([5000, 5001]);
       expect(two.planesInFile).toBe(1);
     }
+  });
+
+  it("of JPEG reach the browser without their EXIF, which would turn them", async () => {
+    const segment = (marker: number, ...content: number[]): number[] => [0xff, marker, 0, content.length + 2, ...content];
+    const frame = [...segment(0xe0, 1, 2, 3), ...segment(0xe1, 69, 120, 105, 102), ...segment(0xdb, 4, 5)];
+    const scan = [...segment(0xda, 6), 7, 0xff, 0xe1, 0, 8, 0xff, 0xd9];
+    const sent: number[] = [];
+    vi.stubGlobal("createImageBitmap", async (blob: Blob) => {
+      sent.push(...new Uint8Array(await blob.arrayBuffer()));
+      throw new Error();
+    });
+    await expect(readImage(file(Uint8Array.from([0xff, 0xd8, ...frame, ...scan]), "a.jpg"))).rejects.toThrow("a.jpg cannot be read");
+    vi.unstubAllGlobals();
+    expect(sent).toEqual([0xff, 0xd8, ...segment(0xe0, 1, 2, 3), ...segment(0xdb, 4, 5), ...scan]);
   });
 
   it("of too many pixels are refused by their header", async () => {

@@ -51,7 +51,7 @@ function isTiff(bytes: Uint8Array): boolean {
   return ["II*\0", "MM\0*", "II+\0", "MM\0+"].includes(start);
 }
 
-async function fromPicture(file: File, bytes: Uint8Array): Promise<Content> {
+async function fromPicture(file: File, bytes: Uint8Array<ArrayBuffer>): Promise<Content> {
   if (hasPngSignature(bytes)) {
     const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (bytes.length >= 24) checkSize(header.getUint32(16), header.getUint32(20)); // before it is decoded
@@ -63,7 +63,24 @@ async function fromPicture(file: File, bytes: Uint8Array): Promise<Content> {
       // The browser may know better, or says what is wrong.
     }
   }
-  return fromBrowser(file);
+  return fromBrowser(isJpeg(bytes) ? new Blob(withoutExif(bytes)) : file);
+}
+
+function isJpeg(bytes: Uint8Array): boolean {
+  return bytes[0] === 0xff && bytes[1] === 0xd8;
+}
+
+/** A JPEG in parts, without its EXIF: browsers turn the pixels as that says of the camera, and Python does not. */
+function withoutExif(jpeg: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
+  const [exif, scan] = [0xe1, 0xda];
+  const kept = [jpeg.subarray(0, 2)];
+  let at = 2;
+  while (jpeg[at] === 0xff && jpeg[at + 1] !== scan && at + 4 <= jpeg.length) {
+    const end = at + 2 + jpeg[at + 2]! * 256 + jpeg[at + 3]!;
+    if (jpeg[at + 1] !== exif) kept.push(jpeg.subarray(at, end));
+    at = end;
+  }
+  return [...kept, jpeg.subarray(at)];
 }
 
 /** Planes of pixels that stand channel by channel; an opacity, which is the last of 2 or 4 channels, is left out. */
@@ -79,7 +96,7 @@ function interleaved(
   return { planes, rows, columns, eightBit, planesInFile: 1 };
 }
 
-async function fromBrowser(file: File): Promise<Content> {
+async function fromBrowser(file: Blob): Promise<Content> {
   const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" }).catch(() => {
     throw new Error("this browser does not know the format, or the file is damaged");
   });
