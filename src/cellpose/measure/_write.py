@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellpose._face.words import listed
 from cellpose._machine.optional import optional
 from cellpose._machine.writing import replacing, replacing_by_name
-from cellpose.errors import InputError, OptionError, listed
+from cellpose.errors import InputError, OptionError
 
 __all__ = ["FORMATS", "check_columns", "write_table"]
 
