@@ -106,7 +106,13 @@ async def about(site: TheSite) -> dict[str, Any]:
         "version": version,
         "models": [{"name": name, "kind": kind} for name, kind in kinds.items()],
         "formats": [
-            {"name": name, "what": form.what, "ending": form.ending, "most_axes": form.most_axes}
+            {
+                "name": name,
+                "what": form.what,
+                "ending": form.ending,
+                "most_axes": form.most_axes,
+                "stacks": form.most_axes > 2,
+            }  # by which programs knew them before
             for name, form in FORMATS.items()
         ],
         "thresholds": Thresholds().model_dump(),
