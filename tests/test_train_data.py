@@ -139,6 +139,22 @@ def test_small_diameters_count_as_five():
     assert result[6:] == (None,) * 6 + (True,)
 
 
+@pytest.mark.parametrize("kind", ["arrays", "read", "streamed"])
+def test_images_without_cells_have_the_mean_diameter_of_the_others(kind, files):
+    images, masks = files
+    cv2.imwrite(str(masks[1]), np.zeros((60, 70), np.uint8))
+    sources = Sources(files=images, labels_files=masks)
+    if kind == "arrays":
+        sources = Sources(*([cv2.imread(str(f), cv2.IMREAD_UNCHANGED) for f in each] for each in files))
+    reading = Reading(None, kind != "streamed", True, diam_mean=17)
+    found = build_set(sources, UNET, reading)
+    assert list(found.n_masks) == [7, 0, 9]
+    assert found.diameters[0] > 5
+    assert found.diameters[1] == pytest.approx(found.diameters[[0, 2]].mean())
+    image, labels = discs(5)
+    assert build_set(Sources([image], [labels * 0]), UNET, reading).diameters.tolist() == [17]
+
+
 def test_classes_stay_with_the_targets():
     image, labels = discs(6)
     flows = dynamics.labels_to_flows([labels])[0]

@@ -534,6 +534,17 @@ def test_replayed_images_are_part_of_every_epoch(tmp_path, monkeypatch):
     assert float(net.diam_labels) == pytest.approx(np.mean([utils.diameters(label)[0] for label in labels]))
 
 
+def test_images_without_cells_do_not_change_the_diameter_of_the_model(tmp_path):
+    images, labels = data(2)
+    noise = np.random.default_rng(0).integers(0, 255, images[0].shape).astype(np.uint8)
+    net = small()
+    given = {**SIZE, "n_epochs": 1, "save_path": tmp_path, "model_name": "m", "min_train_masks": 0}
+    path, *_ = train.train_seg(net, [*images, noise], [*labels, labels[0] * 0], **given)
+    mean = np.mean([utils.diameters(label)[0] for label in labels])
+    assert float(net.diam_labels) == pytest.approx(mean)
+    assert read_card(path)["diam_labels"] == pytest.approx(mean, abs=1e-3)
+
+
 def test_streaming_gives_the_same_weights_as_memory(tmp_path):
     images, labels = data(4)
     files, masks = [], []

@@ -61,6 +61,20 @@ def test_finds_sizes(tmp_path, caplog):
     np.testing.assert_array_equal(saved["A"], params["A"])
 
 
+def test_crops_without_cells_do_not_count_in_the_test_correlation(caplog):
+    images, labels = zip(*(squares(side) for side in (8, 12, 16, 20, 24)), strict=True)
+    noise = np.full_like(images[-1], 200)
+    noise[0, 0] = 0  # bright, as an image of large cells is
+    options = {"bsize": 64, "min_train_masks": 1, "channels": [0, 0], "n_epochs": 4, "l2_regularization": 1e-3}
+    with caplog.at_level(logging.INFO, "cellpose.train"):
+        train.train_size(
+            Sizer(), None, list(images), list(labels), test_data=[*images, noise], test_labels=[*labels, labels[0] * 0],
+            **options,
+        )  # fmt: skip
+    (found,) = [r.getMessage() for r in caplog.records if "test correlation" in r.getMessage()]
+    assert float(found.rsplit(" ", 1)[1]) > 0.8
+
+
 def test_a_size_model_does_not_outlive_its_weights(tmp_path, caplog):
     images, labels = squares(12)
     (tmp_path / "models").mkdir()

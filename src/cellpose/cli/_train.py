@@ -375,7 +375,7 @@ def _write_predicted_diameters(path: Path, data: dict[str, Any], args: Namespace
 
 
 def _true_diameter(labels: Any) -> float:
-    """Of the cells in labels, which flows may follow; NaN where there are no labels."""
+    """Of the cells in labels, which flows may follow; NaN where there are none."""
     import numpy as np
 
     from cellpose import utils
@@ -383,7 +383,8 @@ def _true_diameter(labels: Any) -> float:
     if labels is None:
         return float("nan")
     masks = labels[0] if labels.ndim > 2 else labels
-    return float(utils.diameters(np.maximum(masks, 0).astype(np.int32))[0])  # regions to ignore are below 0
+    # regions to ignore are below 0
+    return float(utils.diameters(np.maximum(masks, 0).astype(np.int32))[0]) or float("nan")
 
 
 def _tested(data: dict[str, Any], index: int) -> tuple[Any, Any]:

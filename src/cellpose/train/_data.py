@@ -43,13 +43,17 @@ _SMALLEST_DIAMETER_PX = 5.0
 
 @dataclass(frozen=True)
 class Reading:
-    """How sets are read: device for flows, all in memory or not, size of the cache, threads."""
+    """How sets are read: device for flows, all in memory or not, size of the cache, threads.
+
+    ``diam_mean`` is the diameter in pixels of images without cells, where no image of a set has any.
+    """
 
     device: Any = None
     load_files: bool = True
     compute_flows: bool = False
     cache_gb: float = 1.0
     workers: int = 0
+    diam_mean: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -211,13 +215,20 @@ def _looked_at(
 
 
 def _measure(label_images: Iterable[Any]) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Median diameter of each image in pixels, at least 5, and its number of masks."""
+    """Median diameter of each image in pixels, at least 5 and NaN without masks, and its number of masks."""
     diameters, counts = [], []
     for numbers in label_images:
         diameter, sizes = utils.diameters(np.asarray(numbers).astype(np.int32))
-        diameters.append(max(_SMALLEST_DIAMETER_PX, float(diameter)))
+        diameters.append(max(_SMALLEST_DIAMETER_PX, float(diameter)) if len(sizes) else np.nan)
         counts.append(len(sizes))
     return np.array(diameters, np.float64), np.array(counts, np.int64)
+
+
+def _sized(images: ImageSet, diam_mean: float) -> ImageSet:
+    """The set with a diameter for images without cells: the mean of the others, which it leaves as it is."""
+    empty = np.isnan(images.diameters)
+    usual = diam_mean if empty.all() else images.diameters[~empty].mean()
+    return replace(images, diameters=np.where(empty, usual, images.diameters))
 
 
 def build_set(
@@ -239,11 +250,11 @@ def build_set(
         if sources.labels is None:
             message = f"{what} images were given without labels; give {what}_labels"
             raise InputError(message)
-        return _from_arrays(sources, preparation, reading, what)
+        return _sized(_from_arrays(sources, preparation, reading, what), reading.diam_mean)
     if sources.files is None:
         message = f"no {what} images were given; give {what}_data and {what}_labels, or {what}_files"
         raise InputError(message)
-    return _from_files(sources, preparation, reading, what)
+    return _sized(_from_files(sources, preparation, reading, what), reading.diam_mean)
 
 
 def build_sets(

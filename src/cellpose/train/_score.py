@@ -40,7 +40,9 @@ def score_seg(
     """
     pair = family_of(net).channel_pair
     preparation = SetPreparation.of(pair, normalize, channels=channels, nchan=input_channels(net))
-    usable = build_set(Sources(images, labels), preparation, Reading(device_of(net)), "validation")
+    usable = build_set(
+        Sources(images, labels), preparation, Reading(device_of(net), diam_mean=float(net.diam_mean)), "validation"
+    )
     scores = evaluate(net, usable, rescale=family_of(net).learning.rescale)
     found = np.full(len(images), np.nan)
     found[[int(name) for name in usable.names]] = scores.per_image

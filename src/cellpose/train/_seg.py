@@ -127,7 +127,7 @@ def train_seg(
     ----------
     net
         The network, for example ``CellposeModel(...).net``. It is trained in place; its ``diam_labels`` becomes the
-        mean diameter of the training images.
+        mean diameter of the training images that have cells.
     train_data, train_labels
         Lists of images, ``(Ly, Lx)`` or with channels, and of masks ``(Ly, Lx)``, 0 background; or of masks with flows,
         ``(4 or more, Ly, Lx)``: masks, [classes,] cell mask, dY, dX. Negative masks mark pixels without known truth,
@@ -247,7 +247,9 @@ def train_seg(
         facts = _facts(net, options, preparation, class_weights, path)
         if resume:
             check_options(_records.run_folder(path) / "checkpoint.pt", facts)
-        reading = Reading(device_of(net), load_files, compute_flows, options.cache_gb, options.workers)
+        reading = Reading(
+            device_of(net), load_files, compute_flows, options.cache_gb, options.workers, float(net.diam_mean)
+        )
         sets = _image_sets(net, (training, test, replay), preparation, reading, options.min_train_masks)
         run = _run_of(
             net, options, sets, path, run_id=_run_id(facts, sets), card=_card(net, options, preparation, sets.train)

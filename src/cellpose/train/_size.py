@@ -158,7 +158,7 @@ def train_size(
         Sources(train_data, train_labels, train_files, train_labels_files, train_probs),
         Sources(test_data, test_labels, test_files, test_labels_files, test_probs),
         preparation,
-        Reading(device, load_files, compute_flows),
+        Reading(device, load_files, compute_flows, diam_mean=float(net.diam_mean)),
         min_train_masks,
     )
     if n_epochs < 1 or batch_size < 1:
@@ -200,10 +200,11 @@ def _collect(
 
 
 def _log_test(crops: _Crops, images: ImageSet, n: int | None, params: dict[str, Any]) -> None:
-    """Log how well diameters of test crops are predicted."""
+    """Log how well diameters of test crops that have cells are predicted."""
     rng = np.random.RandomState(0)
     style, _, cut = crops.styles(images, images.draw(n, rng), rng, with_labels=True)
     log_diameter = (style - params["smean"]) @ params["A"] + np.log(params["diam_mean"]) + params["ymean"]
     predicted = np.maximum(_SMALLEST_DIAMETER_PX, np.exp(log_diameter))
     true = np.array([utils.diameters(numbers.astype(np.int32))[0] for numbers in cut])
-    logger.info(f"test correlation: {correlation(predicted, true):.4f}")
+    known = true > 0
+    logger.info(f"test correlation: {correlation(predicted[known], true[known]):.4f}")
