@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -195,6 +196,22 @@ def test_each_image_of_a_list_has_its_own_size_and_channels(folder: Path, image:
     first = model.eval(image, channels=[0, 0], diameter=15.0)
     np.testing.assert_array_equal(masks[0], first[0])
     assert model.ratio == 2.0
+
+
+def test_planes_of_an_enlarged_volume_stay_as_far_apart(folder: Path, image: np.ndarray, caplog: Any) -> None:
+    """In pixels of the enlarged volume their distance is larger, so that it is as deep beside its height."""
+    model = denoise.CellposeDenoiseModel(pretrained_model="cyto3", restore_type="upsample_cyto3")
+    volume, options = np.stack([image] * 4), {"channels": [0, 0], "do_3D": True, "z_axis": 0}
+    for anisotropy, depth in ((2.0, 16), (None, 8)):
+        with caplog.at_level(logging.INFO, "cellpose.models"):
+            caplog.clear()
+            model.eval(volume, **options, diameter=15.0, anisotropy=anisotropy)
+        assert f"running the stack of (4, 80, 100) at ({depth}, 80, 100)" in caplog.text
+    with caplog.at_level(logging.INFO, "cellpose.models"):
+        caplog.clear()
+        model.eval([volume, volume], **options, diameter=[15.0, 30.0], anisotropy=[3.0, 2.0])
+    assert "(4, 80, 100) at (24, 80, 100)" in caplog.text
+    assert "(4, 40, 50) at (8, 40, 50)" in caplog.text
 
 
 def test_files_are_restored_as_arrays_are(folder: Path, image: np.ndarray, tmp_path: Path) -> None:

@@ -86,6 +86,18 @@ def test_options_for_anisotropic_stacks(model):
     np.testing.assert_array_equal(*same)
 
 
+def test_each_volume_of_a_list_has_its_own_anisotropy(model):
+    stacks = [balls((5, 48, 60), 2.0), balls((5, 48, 60))]
+    options = {"do_3D": True, "z_axis": 0, "min_size": 5}
+    found = model.eval(stacks, **options, anisotropy=[2.0, None])[0]
+    for masks, stack, anisotropy in zip(found, stacks, (2.0, None), strict=True):
+        np.testing.assert_array_equal(masks, model.eval(stack, **options, anisotropy=anisotropy)[0])
+    with pytest.raises(InputError, match="anisotropy has 3 values for 2 images"):
+        model.eval(stacks, **options, anisotropy=[1, 2, 3])
+    with pytest.raises(OptionError, match="anisotropy=-2"):
+        model.eval(stacks[0], **options, anisotropy=-2)
+
+
 @pytest.mark.parametrize("weights", [(1, 1), (0, 0, 1), (1, 1, -1), (1, 1, np.nan), "yx", 3])
 def test_weights_of_views_that_are_refused(model, weights):
     with pytest.raises(OptionError, match="view_weights"):

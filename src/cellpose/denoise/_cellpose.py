@@ -105,7 +105,7 @@ class CellposeDenoiseModel:
         flow_threshold: float | None = 0.4,
         cellprob_threshold: float = 0.0,
         do_3D: bool = False,
-        anisotropy: float | None = None,
+        anisotropy: Any = None,
         stitch_threshold: float = 0.0,
         min_size: int = 15,
         niter: int | None = None,
@@ -147,20 +147,27 @@ class CellposeDenoiseModel:
         if tell is not None:
             progress = Fractions(lambda fraction: tell(_RESTORING + (1 - _RESTORING) * fraction))
         self.dn.ratio = done[-1].ratio if done else 1.0
+
+        def of_image(name: str, value: Any, index: int) -> float | None:
+            return one_number(name, value, index, len(done), many=images.many)
+
         # Cells of an enlarged image have the diameter that they were brought to, also beside images that were not
-        # enlarged.
-        seen: list[Any] = [
-            self.dn.diam_mean if one.ratio > 1 else one_number("diameter", diameter, index, len(done), many=images.many)
+        # enlarged. Its pixels are smaller, and its planes as far apart as before.
+        diameters: list[Any] = [
+            self.dn.diam_mean if one.ratio > 1 else of_image("diameter", diameter, index)
             for index, one in enumerate(done)
+        ]
+        spacings: list[Any] = [
+            (of_image("anisotropy", anisotropy, index) or 1.0) * one.ratio for index, one in enumerate(done)
         ]
         restored: Any = [one.image for one in done] if images.many else done[0].image
         stack = do_3D or stitch_threshold > 0
         masks, flows, styles = self.cp.eval(
             restored, batch_size=batch_size, channels=_of_restored(channels), channel_axis=-1,
-            z_axis=0 if stack else None, normalize=True, rescale=rescale, diameter=seen if images.many else seen[0],
+            z_axis=0 if stack else None, normalize=True, rescale=rescale, diameter=diameters if images.many else diameters[0],
             tile_overlap=tile_overlap, augment=augment, resample=resample, invert=invert,
             flow_threshold=flow_threshold, cellprob_threshold=cellprob_threshold,
-            do_3D=do_3D, anisotropy=anisotropy, stitch_threshold=stitch_threshold, min_size=min_size, niter=niter,
+            do_3D=do_3D, anisotropy=spacings if images.many else spacings[0], stitch_threshold=stitch_threshold, min_size=min_size, niter=niter,
             interp=interp, bsize=bsize, flow3D_smooth=flow3D_smooth, progress=progress, **options_3d,
         )  # fmt: skip
         if isinstance(x, np.ndarray) and images.many and x.dtype != object:

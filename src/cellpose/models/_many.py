@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def segment_images(
     images: Images,
     layout: Layout,
     options: Evaluation,
-    sizes: tuple[Any, Any],
+    sizes: Mapping[str, Any],
     progress: Any = None,
 ) -> list[tuple[SegmentationResult, float]]:
     """The result of each image in order, and the seconds that it took.
@@ -47,7 +47,7 @@ def segment_images(
     images, layout, options
         Its input, and how to run it.
     sizes
-        ``diameter`` and ``rescale``, each a number for all images or one per image.
+        Options (``diameter``, ``rescale``, ``anisotropy``) that are a number for all images or one per image.
     progress
         Takes the progress, or says whether to show it, see `reporter` and `cellpose._progress.display.shown`.
     """
@@ -61,7 +61,7 @@ def _segment_all(
     images: Images,
     layout: Layout,
     options: Evaluation,
-    sizes: tuple[Any, Any],
+    sizes: Mapping[str, Any],
     report: Report | None,
     display: Display,
 ) -> list[tuple[SegmentationResult, float]]:
@@ -75,11 +75,11 @@ def _segment_all(
 
     def timed(index: int, item: Any, tell: Tell | None) -> tuple[SegmentationResult, float]:
         started = time.perf_counter()
-        diameter, rescale = (
-            one_number(name, value, index, images.count, many=images.many)
-            for name, value in zip(("diameter", "rescale"), sizes, strict=True)
-        )
-        own = replace(options, diameter=diameter or None, rescale=rescale or None)
+        numbers: dict[str, Any] = {
+            name: one_number(name, value, index, images.count, many=images.many) or None
+            for name, value in sizes.items()
+        }
+        own = replace(options, **numbers)
         stage("reading")
         by_name = network.family.channel_pair or own.do_3D or own.stitch_threshold > 0
         image, axes = read_with_axes(item, layout.of(index, images.count), planes_by_name=by_name)

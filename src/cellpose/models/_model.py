@@ -221,7 +221,7 @@ class CellposeModel:
         flow_threshold: float | None = 0.4,
         cellprob_threshold: float = 0.0,
         do_3D: bool = False,
-        anisotropy: float | None = None,
+        anisotropy: float | Sequence[float] | None = None,
         flow3D_smooth: float | Sequence[float] = 0,
         stitch_threshold: float = 0.0,
         min_size: int = 15,
@@ -275,7 +275,7 @@ class CellposeModel:
         do_3D
             Segment a stack as a volume, with flows from planes of three directions.
         anisotropy
-            Distance between planes divided by the size of a pixel, in 3D.
+            Distance between planes divided by the size of a pixel, in 3D; or one per image.
         flow3D_smooth
             Sigma in pixels of the Gaussian that smooths 3D flows, one or one each for z, y, x.
         stitch_threshold
@@ -341,7 +341,6 @@ class CellposeModel:
         options = Evaluation(
             resample=resample,
             do_3D=do_3D,
-            anisotropy=anisotropy,
             flow3D_smooth=given["flow3D_smooth"],
             view_weights=view_weights,
             isotropic_steps=isotropic_steps,
@@ -354,7 +353,8 @@ class CellposeModel:
         )
         layout = Layout(channels, channel_axis, z_axis)
         images = Images.of(x)
-        done = segment_images(self._network(), images, layout, options, (given["diameter"], rescale), progress)
+        sizes = {"diameter": given["diameter"], "rescale": rescale, "anisotropy": anisotropy}
+        done = segment_images(self._network(), images, layout, options, sizes, progress)
         # Bound here, so that threads that share the model do not mix their numbers.
         self.timing = [seconds for _, seconds in done]
         results = [result for result, _ in done]

@@ -158,7 +158,7 @@ class SizeModel:
 
         def found(options: Evaluation, rescale: list[float] | None = None) -> list[SegmentationResult]:
             # The planes have the channels of the network already.
-            done = segment_images(network, chosen, Layout(None, -1), options, (None, rescale), progress)
+            done = segment_images(network, chosen, Layout(None, -1), options, {"rescale": rescale}, progress)
             return [result for result, _ in done]
 
         with doubts_untold():
