@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import pickle
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from cellpose import denoise, models, weights
-from cellpose.errors import DownloadError, InputError, OptionError, UnknownModelError, WeightsError
+from cellpose.errors import DownloadError, FileMissingError, InputError, OptionError, UnknownModelError, WeightsError
 from cellpose.models import Cellpose, CellposeModel, SizeModel
 from cellpose.nets import CPnet
 from small_model import small_file
@@ -237,6 +238,43 @@ def test_signatures_keep_real_names():
 def test_wrong_values_are_named(option):
     with pytest.raises((OptionError, InputError), match=next(iter(option))):
         CellposeModel(**{"pretrained_model": "nuclei-cells", **option})
+
+
+@pytest.fixture
+def moved_away(tmp_path, monkeypatch):
+    """A model of a file in the working folder, which another one is by now."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    small_file(tmp_path)
+    model = CellposeModel(pretrained_model="small", engine="native")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return model
+
+
+def test_the_network_is_found_from_another_working_folder(moved_away):
+    image = np.random.default_rng(0).random((64, 64), np.float32)
+    other = pickle.loads(pickle.dumps(moved_away))
+    np.testing.assert_array_equal(other.eval(image)[1][2], moved_away.eval(image)[1][2])
+    assert moved_away.net.nbase == other.net.nbase == [2, 4, 8]
+
+
+def test_a_network_is_not_mixed_with_another_of_its_name(tmp_path):
+    path = small_file(tmp_path)
+    model = CellposeModel(pretrained_model=str(path), engine="native")
+    sent = pickle.dumps(model)
+    os.utime(path, (0, 0))
+    assert pickle.loads(sent).net.nbase == [2, 4, 8]  # the same weights, of another time
+    image = np.random.default_rng(0).random((64, 64), np.float32)
+    expected = model.eval(image)[1][2]
+    small_file(tmp_path, nbase=(2, 4, 16))
+    np.testing.assert_array_equal(model.eval(image)[1][2], expected)
+    with pytest.raises(WeightsError, match=r"small has other weights than when .*; load the model again"):
+        _ = model.net
+    with pytest.raises(WeightsError, match="load the model again"):
+        pickle.loads(sent)
+    path.unlink()
+    with pytest.raises(FileMissingError, match=r"small does not exist"):
+        _ = model.net
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])

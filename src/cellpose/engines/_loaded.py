@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellpose import nets, weights
+from cellpose._machine.reading import fingerprint, reading
 from cellpose._machine.threads import OwnLock
 from cellpose._progress.stages import stage
 from cellpose.engines._graph import GraphEngine, open_engine
 from cellpose.engines._protocol import Engine
 from cellpose.engines._registry import ENGINES
 from cellpose.engines._wrap import as_engine
-from cellpose.errors import OptionError
+from cellpose.errors import OptionError, WeightsError
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +26,9 @@ logger = logging.getLogger("cellpose.engines")
 
 class LoadedNetwork:
     """The network of a weight file.
+
+    Where an engine runs it, its torch module is read from the file when it is first asked for: whatever the working
+    folder then is, and only while the file has the weights that the engine runs.
 
     Parameters
     ----------
@@ -53,13 +58,15 @@ class LoadedNetwork:
     def __init__(
         self, file: weights.ModelFile, names: tuple[str, ...], device: Any = None, precision: str | None = None
     ) -> None:
-        self._file, self._device, self._names = file, device, names
+        self._file = replace(file, path=file.path.absolute())
+        self._device, self._names = device, names
         self.precision = precision or _usual_precision(file, device)
         self._module: torch.nn.Module | None = None
         self._fingerprint: Any = None
         self._runner: Engine | None = None
         self._lock = OwnLock()
-        self.graph: GraphEngine | None = open_engine(names, file, self.precision)
+        self._state = self._state_of_file()
+        self.graph: GraphEngine | None = open_engine(names, self._file, self.precision)
         if self.graph is None:
             if precision == "int8":
                 message = (
@@ -77,7 +84,10 @@ class LoadedNetwork:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self.graph = open_engine(self._names, self._file, self.precision) if state["graph"] else None
+        self.graph = None
+        if state["graph"]:
+            self._check_file()
+            self.graph = open_engine(self._names, self._file, self.precision)
         if self._module is not None and self.graph is not None:
             self._fingerprint = _fingerprint(self._module)
 
@@ -122,9 +132,23 @@ class LoadedNetwork:
         """Attributes of the network, such as ``nout`` or ``diam_mean``."""
         return getattr(self.graph if self.graph is not None else self.module, name, default)
 
+    def _state_of_file(self) -> dict[str, int]:
+        with reading(self._file.path):
+            return fingerprint(self._file.path)
+
+    def _check_file(self) -> None:
+        """Refuse a file that has other weights than those the engine was opened with; the time alone may differ."""
+        file = self._file
+        if self._state_of_file() == self._state or weights.ModelFile(file.name, file.path).sha256 == file.sha256:
+            return
+        message = f"{file.path} has other weights than when the model was loaded; load the model again"
+        raise WeightsError(message)
+
     def _load(self) -> torch.nn.Module:
         import torch
 
+        if self.graph is not None:
+            self._check_file()
         stage("loading weights")
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         module = weights.load_network(self._file, device=self._device, dtype=dtype)
