@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from cellpose.gui.model import Flows
 from cellpose.gui.model._provenance import Origin
 from cellpose.gui.views._window import Window
 from hand import Modifier, click, draw, entry, key, press
+from small_model import small_file
 
 SIDE = 120
 
@@ -150,6 +152,16 @@ class Slow:
         progress(80)
         plane = np.zeros(image.shape[:2], np.float32)
         return plane.astype(np.uint16), [np.zeros((*plane.shape, 3), np.uint8), np.stack([plane] * 2), plane], None
+
+
+def test_a_model_whose_file_was_replaced_is_loaded_again(window: Window, tmp_path: Path) -> None:
+    """As by a training under the same name."""
+    path = str(small_file(tmp_path))
+    segmentation = window.session.segmentation
+    first = segmentation._loaded(path, gpu=False)
+    assert segmentation._loaded(path, gpu=False) is first
+    small_file(tmp_path, nbase=(2, 4, 16))
+    assert segmentation._loaded(path, gpu=False).nbase == [2, 4, 16]
 
 
 def test_the_run_button_cancels_and_says_until_when(

@@ -15,6 +15,7 @@ import numpy as np
 from psygnal import Signal
 
 from cellpose import io
+from cellpose._machine.reading import fingerprint
 from cellpose._progress.bars import Fractions
 from cellpose.errors import CellposeError
 from cellpose.gui._texts import mark, tr, tr_n
@@ -65,7 +66,7 @@ class Segmentations:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._model: tuple[Any, Any] = (None, None)  # the requested model, and the loaded one
+        self._model: tuple[Any, Any, Any] = (None, None, None)  # the requested model, its file, and the loaded one
         self.live = LiveMasks(session, self)
 
     @property
@@ -317,9 +318,11 @@ class Segmentations:
         load_networks()
         from cellpose import models, weights
 
-        if self._model[0] != (name, gpu):
-            self._model = ((name, gpu), models.CellposeModel(gpu=gpu, pretrained_model=name or weights.default_model()))
-        return self._model[1]
+        named, wanted = name or weights.default_model(), (name, gpu)
+        state = fingerprint(weights.resolve(named).path)  # a training may have replaced the file
+        if self._model[:2] != (wanted, state):
+            self._model = wanted, state, models.CellposeModel(gpu=gpu, pretrained_model=named)
+        return self._model[2]
 
     def _take(
         self, document: Document, part: Part | None, cells: FoundCells, found: Flows, thresholds: dict[str, Any]
