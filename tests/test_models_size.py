@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cellpose.errors import FileReadError, UnsafeFileError
+from cellpose.errors import FileReadError, InputError, UnsafeFileError
 from cellpose.models import Cellpose, CellposeModel, SizeModel, _size
 from small_model import discs, small_file
 from toy import toy_from_formula
@@ -52,6 +52,22 @@ def test_four_values(cellpose):
     assert cellpose.eval(image)[3] == 30
     assert cellpose.eval([image, image], diameter=None)[3] == [estimated] * 2
     assert cellpose.eval((i for i in [image, image]), diameter=[20, 30])[3] == [20, 30]
+
+
+@pytest.mark.parametrize("unknown", [0, None])
+def test_diameters_that_are_missing_in_a_list_are_estimated(cellpose, unknown):
+    image, blank = discs(72, 96), np.zeros((72, 96), np.uint8)
+    estimated = cellpose.sz.eval(image, channels=[0, 0])[0]
+    two = np.stack([blank, image], axis=-1)
+    masks, _, _, diams = cellpose.eval(
+        [two, image, two], diameter=[40, unknown, unknown], channels=[[1, 0], [0, 0], [2, 0]]
+    )
+    assert diams == [40, estimated, estimated]
+    np.testing.assert_array_equal(masks[1], cellpose.cp.eval(image, channels=[0, 0], diameter=estimated)[0])
+    assert cellpose.eval([image, image], diameter=[unknown, unknown])[3] == [estimated] * 2
+    assert cellpose.eval([image], diameter=[unknown])[3] == [estimated]
+    with pytest.raises(InputError, match="diameter has 3 values for 2 images"):
+        cellpose.eval([image, image], diameter=[unknown, 30, 30])
 
 
 def test_nothing_found(cellpose):

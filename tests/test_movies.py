@@ -8,7 +8,7 @@ import tifffile
 
 from bench import Bench, make_bench
 from blobs import blob_image
-from cellpose import io
+from cellpose import denoise, io
 from cellpose.errors import AxesError
 from cellpose.models import segment_image
 from small_model import discs, toy_model
@@ -31,6 +31,27 @@ def bench(tmp_path):
 def moving(n, *shape):
     """Discs that go down from frame to frame; brighter ones later, so that frames differ in their intensities too."""
     return np.stack([np.roll(discs(*shape), 5 * t, axis=0) * (t + 1) for t in range(n)]).astype(np.uint16)
+
+
+@pytest.mark.parametrize("ome", [False, True], ids=["imagej", "ome"])
+def test_eval_takes_no_movie_from_a_file(model, tmp_path, ome):
+    """It does not run, as planes or channels, what the file calls times; the ways that its message names do."""
+    path, movie = tmp_path / ("a.ome.tif" if ome else "a.tif"), moving(3, 60, 72)
+    tifffile.imwrite(path, movie, imagej=not ome, metadata={"axes": "TYX"})
+    message = r"a\.\S*tif has axes TYX of shape \(3, 60, 72\): .*models\.segment_image.*frames\(\).*: z_axis=0"
+    for given in (path, [path], tmp_path):
+        for keywords in ({}, {"stitch_threshold": 0.3}, {"do_3D": True}):
+            with pytest.raises(AxesError, match=message):
+                model.eval(given, diameter=15, **keywords)
+    restorer = denoise.DenoiseModel(model_type="denoise")
+    with pytest.raises(AxesError, match=message):
+        restorer.eval(path)
+    alone = [model.eval(frame, diameter=15)[0] for frame in movie]
+    np.testing.assert_array_equal(segment_image(model, path, diameter=15)[0], alone)
+    frames = [frame.data for frame in io.read_image(path).frames()]
+    np.testing.assert_array_equal(model.eval(frames, diameter=15)[0], alone)
+    as_planes = model.eval(path, z_axis=0, diameter=15, stitch_threshold=0.3)[0]
+    np.testing.assert_array_equal(as_planes, model.eval(movie, z_axis=0, diameter=15, stitch_threshold=0.3)[0])
 
 
 def test_a_movie_is_its_frames(model):

@@ -164,10 +164,11 @@ class CellposeDenoiseModel:
         stack = do_3D or stitch_threshold > 0
         masks, flows, styles = self.cp.eval(
             restored, batch_size=batch_size, channels=_of_restored(channels), channel_axis=-1,
-            z_axis=0 if stack else None, normalize=True, rescale=rescale, diameter=diameters if images.many else diameters[0],
+            z_axis=0 if stack else None, normalize=True, rescale=rescale,
+            diameter=diameters if images.many else diameters[0], anisotropy=spacings if images.many else spacings[0],
             tile_overlap=tile_overlap, augment=augment, resample=resample, invert=invert,
             flow_threshold=flow_threshold, cellprob_threshold=cellprob_threshold,
-            do_3D=do_3D, anisotropy=spacings if images.many else spacings[0], stitch_threshold=stitch_threshold, min_size=min_size, niter=niter,
+            do_3D=do_3D, stitch_threshold=stitch_threshold, min_size=min_size, niter=niter,
             interp=interp, bsize=bsize, flow3D_smooth=flow3D_smooth, progress=progress, **options_3d,
         )  # fmt: skip
         if isinstance(x, np.ndarray) and images.many and x.dtype != object:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cellpose.errors import InputError, OptionError
+from cellpose.errors import AxesError, InputError, OptionError
 
 __all__ = ["Images", "Layout", "as_image", "in_groups", "one_number", "read_with_axes"]
 
@@ -46,6 +46,12 @@ class Layout:
             message = f"channels has {len(self.channels)} entries for {n} images; give one pair, or one per image"
             raise InputError(message)
         return Layout(_entry("channels", self.channels, index), self.channel_axis, self.z_axis)
+
+    def of_some(self, indices: Sequence[int], n: int) -> Layout:
+        """The layout of some images of a list of ``n``, as a list of their own."""
+        if not _is_nested(self.channels) or len(self.channels) == 1:
+            return self
+        return Layout([self.of(index, n).channels for index in indices], self.channel_axis, self.z_axis)
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def read_with_axes(item: Any, layout: Layout, *, planes_by_name: bool) -> tuple[
     Raises
     ------
     AxesError
-        If the numbers contradict the file; others as `as_image`.
+        If the numbers contradict the file, or if it has time points that no number is given for; others as `as_image`.
     """
     if not isinstance(item, (str, Path)):
         return as_image(item), layout
@@ -127,6 +133,14 @@ def read_with_axes(item: Any, layout: Layout, *, planes_by_name: bool) -> tuple[
         c = image.axis("C")
     if z is None and planes_by_name and image.declares("Z") and image.axis("Z") != c:
         z = image.axis("Z")
+    t = image.axis("T")
+    if t is not None and t != z:
+        message = (
+            f"{image.name} has axes {image.axes} of shape {image.data.shape}: its time points are neither planes nor "
+            "channels. Segment it with models.segment_image(model, path), or give its frames, [frame.data for frame in "
+            f"io.read_image(path).frames()]; if the time points are planes: z_axis={t}"
+        )
+        raise AxesError(message)
     return as_image(image.data), Layout(layout.channels, c, z)
 
 

@@ -330,8 +330,8 @@ class CellposeModel:
         Raises
         ------
         InputError, AxesError
-            If an image cannot be segmented, or if the number of channels or diameters does not match the number of
-            images.
+            If an image cannot be segmented (for files with time points see `segment_image`), or if the number of
+            channels or diameters does not match the number of images.
         OptionError
             If an option is outside its range.
         """

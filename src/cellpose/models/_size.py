@@ -22,7 +22,7 @@ from cellpose.models import _retired
 from cellpose.models._choice import PathLike
 from cellpose.models._doubt import doubts_untold
 from cellpose.models._files import size_model_path
-from cellpose.models._inputs import Images, Layout, as_image, in_groups, read_with_axes
+from cellpose.models._inputs import Images, Layout, as_image, in_groups, one_number, read_with_axes
 from cellpose.models._many import name_of, segment_images
 from cellpose.models._model import CellposeModel
 from cellpose.models._segment import SegmentationResult, preparation_of
@@ -289,11 +289,19 @@ class Cellpose:
             "invert": invert,
             "normalize": normalize,
         }
+        n = len(loaded)
+        given = [one_number("diameter", diameter, index, n, many=images.many) for index in range(n)]
+        unknown = [index for index, each in enumerate(given) if not each]
         diams: Any = diameter
-        if diameter is None or (np.ndim(diameter) == 0 and float(diameter) == 0):  # type: ignore[arg-type]
+        if unknown:
             sized = {name: kwargs[name] for name in ("augment", "progress", "z_axis") if name in kwargs}
             stack = do_3D or (kwargs.get("stitch_threshold") or 0) > 0
-            diams, _ = self.sz.eval(image, **common, **sized, do_3D=stack)
+            own = {**common, "channels": Layout(channels).of_some(unknown, n).channels}
+            some = [loaded[index] for index in unknown] if images.many else image
+            diams, _ = self.sz.eval(some, **own, **sized, do_3D=stack)
+            if images.many:
+                estimates = iter(diams)
+                diams = [each or next(estimates) for each in given]
         masks, flows, styles = self.cp.eval(image, diameter=diams, do_3D=do_3D, **common, **kwargs)
         return masks, flows, styles, diams
 
