@@ -166,6 +166,13 @@ def test_a_warning_per_image_that_names_it(model, caplog):
     assert "pixels across" not in caplog.text
 
 
+@pytest.mark.parametrize("shape", [(72, 96), (5, 72, 96)])
+def test_thresholds_are_no_advice_for_an_image_without_contrast(model, caplog, shape):
+    for threshold in (-20, 20):
+        model.eval(np.zeros(shape, np.uint8), z_axis=0 if len(shape) > 2 else None, cellprob_threshold=threshold)
+    assert "cellprob_threshold" not in caplog.text
+
+
 def test_one_warning_for_a_movie(model, caplog):
     movie = Image(np.stack([discs(72, 96)] * 3), "TYX")
     segment_image(model, movie, diameter=90)

@@ -139,6 +139,26 @@ def test_channels_without_contrast_are_nothing(options, value):
         assert np.ptp(got[..., 0]) > 0.9
 
 
+@pytest.mark.parametrize(("factor", "offset"), [(1e-8, 0), (1, 1e9)])
+def test_what_may_be_an_image_without_contrast_is_told(caplog, factor, offset):
+    image = RNG.integers(0, 250, (60, 80)) * factor + offset
+    flat = np.full_like(image, offset)
+    for stack, where in (
+        (image[..., None], "channel 1 of"),
+        (np.stack([flat, image], -1), "channel 2 of"),
+        (np.stack([[WAVES[..., 0], WAVES[..., 0]], [flat, image]], -1), "channel 2 in 1 of 4 planes of"),
+    ):
+        caplog.clear()
+        assert not transforms.network_input(stack, Normalization(norm3D=False))[..., -1].any()
+        (told,) = [r.getMessage() for r in caplog.records]
+        assert told.startswith(f"no contrast ({where} the network): intensities from ")
+        assert told.endswith("subtract the smallest intensity and divide by the largest, in float64")
+    caplog.clear()
+    transforms.network_input(flat[..., None], Normalization())
+    transforms.network_input(image[..., None], Normalization(normalize=False))
+    assert not caplog.records
+
+
 def test_rounding_is_no_contrast():
     rounded = (0.1 * np.ones((60, 80), np.float32)) + RNG.normal(0, 1e-8, (60, 80)).astype(np.float32)
     thousands = np.float32(50000) + RNG.integers(0, 2, (60, 80)).astype(np.float32) * np.float32(0.00390625)

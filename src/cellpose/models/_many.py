@@ -102,7 +102,8 @@ def _segment_all(
 
 
 def _doubt(network: Network, result: SegmentationResult, options: Evaluation, **known: bool) -> str | None:
-    if result.masks.ndim < 2 or network.classes:  # no masks were asked for, or there are no flows
+    # no masks were asked for, there are no flows, or thresholds make no difference
+    if result.masks.ndim < 2 or network.classes or result.blank:
         return None
     signs = signs_of(result.masks, result.flows[2], options.masking.cellprob_threshold)
     n_planes = result.masks.shape[0] if result.masks.ndim > 2 else 1

@@ -86,11 +86,14 @@ class SegmentationResult:
         ``[rgb, flows, cellprob]``: uint8 ([z,] y, x, 3); float32 (2 or 3, [z,] y, x); float32 ([z,] y, x).
     styles
         Float32 ([plane,] style).
+    blank
+        Whether the image has no contrast, and so no cells, whatever the thresholds.
     """
 
     masks: Array
     flows: list[Array]
     styles: FloatArray
+    blank: bool = False
 
 
 def segment(
@@ -135,7 +138,7 @@ def segment(
         styles = styles[0] if len(styles) == 1 else styles
     dP, cellprob = flows[:-1], flows[-1]
     labels = compact(masks) if options.compute_masks else masks
-    return SegmentationResult(labels, [plot.dx_to_circ(dP), dP, cellprob], styles)
+    return SegmentationResult(labels, [plot.dx_to_circ(dP), dP, cellprob], styles, all(blank))
 
 
 def _segment_classes(

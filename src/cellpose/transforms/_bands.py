@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cellpose.errors import OptionError
 from cellpose.options import Normalization
 from cellpose.transforms._channels import Channels
-from cellpose.transforms._normalize import DEFAULT_PERCENTILE, given_bounds, tell_of_sparse
+from cellpose.transforms._normalize import DEFAULT_PERCENTILE, given_bounds, tell_of_flat, tell_of_sparse
 from cellpose.transforms._percentiles import LARGEST_EXACT, Scale, has_contrast, scale_of, thinning
 
 __all__ = ["Bands", "PreparedBands", "prepare_bands"]
@@ -112,6 +112,8 @@ def prepare_bands(plane: Bands, channels: Channels, normalization: Normalization
         else:
             scale = scales[c] = scale_of(samples[c], *percentile, finite[c])
             bounds.append(None if scale is None else (np.float32(scale.low), np.float32(scale.high - scale.low)))
+    if normalization.normalize:
+        tell_of_flat(finite, channels.count)
     tell_of_sparse(scales, channels.count, percentile)
     invert = normalization.invert and normalization.normalize
     return PreparedBands(plane.shape[:2], plane.reader(), channels, tuple(bounds), tuple(finite), invert)

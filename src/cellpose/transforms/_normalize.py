@@ -33,6 +33,7 @@ __all__ = [
     "given_bounds",
     "network_input",
     "normalize99_tile",
+    "tell_of_flat",
     "tell_of_sparse",
 ]
 
@@ -211,6 +212,7 @@ def apply_normalization(img: Array, options: Normalization, *, own: bool = False
     # determined before the filters, whose rounding would give a constant channel a range
     extremes = [_extremes(part) for part in _parts(out, together=together)]
     varied = [has_contrast(*pair) for pair in extremes]
+    tell_of_flat(extremes, out.shape[-1])
     if filtered:
         out = _filtered(out, options)
         extremes = [_extremes(part) for part in _parts(out, together=together)]
@@ -284,6 +286,33 @@ def _scale_channels(
     return [scale is not None for scale in scales]
 
 
+def tell_of_flat(extremes: Sequence[tuple[float, float]], channels: int) -> None:
+    """Warn, once per image, of channels that count as constant although their intensities differ.
+
+    Parameters
+    ----------
+    extremes
+        Smallest and largest intensity of each plane of each channel, channels first.
+    channels
+        How many there are.
+    """
+    found = [k for k, (least, most) in enumerate(extremes) if least < most and not has_contrast(least, most)]
+    if not found:
+        return
+    logger.warning(
+        "no contrast (%s of the network): intensities from %.9g to %.9g count as constant, since they may differ by "
+        "rounding only; the network sees nothing there. If there is an image, subtract the smallest intensity and "
+        "divide by the largest, in float64",
+        _where(found, len(extremes) // channels, len(extremes)), *extremes[found[0]],
+    )  # fmt: skip
+
+
+def _where(parts: Sequence[int], planes: int, count: int) -> str:
+    """The channels of some of ``count`` parts: the planes of each channel, channels first."""
+    names = ", ".join(str(c + 1) for c in sorted({k // planes for k in parts}))
+    return f"channel {names}" if planes == 1 else f"channel {names} in {len(parts)} of {count} planes"
+
+
 def tell_of_sparse(scales: Sequence[Scale | None], channels: int, percentile: tuple[float, float]) -> None:
     """Warn, once per image, of channels whose percentiles say nothing about their cells.
 
@@ -302,8 +331,7 @@ def tell_of_sparse(scales: Sequence[Scale | None], channels: int, percentile: tu
         return
     scale = found[0][1]
     low, high = scale.percentiles or (0.0, 0.0)
-    names = ", ".join(str(c + 1) for c in sorted({k // planes for k, _ in found}))
-    where = f"channel {names}" if planes == 1 else f"channel {names} in {len(found)} of {len(scales)} planes"
+    where = _where([k for k, _ in found], planes, len(scales))
     logger.warning(
         "sparse image (%s of the network): percentiles %g and %g are %g and %g; it is scaled from %g to %g instead, "
         "by the pixels that stand out. To choose the scale, give other percentiles, normalize={'percentile': (1, "
