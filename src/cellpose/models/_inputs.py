@@ -19,7 +19,7 @@ __all__ = ["Images", "Layout", "as_image", "in_groups", "one_number", "read_with
 Array = NDArray[Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
-_OF_IMAGES = ("channels", "diameter", "rescale")  # options that may have one entry per image
+_OF_IMAGES = ("channels", "diameter", "rescale", "anisotropy")  # options that may have one entry per image
 
 
 @dataclass(frozen=True)

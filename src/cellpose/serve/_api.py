@@ -111,8 +111,8 @@ async def about(site: TheSite) -> dict[str, Any]:
                 "what": form.what,
                 "ending": form.ending,
                 "most_axes": form.most_axes,
-                "stacks": form.most_axes > 2,
-            }  # by which programs knew them before
+                "stacks": form.most_axes > 2,  # for programs that know nothing of most_axes
+            }
             for name, form in FORMATS.items()
         ],
         "thresholds": Thresholds().model_dump(),
