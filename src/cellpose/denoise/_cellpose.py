@@ -13,7 +13,17 @@ import numpy as np
 from cellpose._progress.bars import Fractions
 from cellpose.denoise._large import restore_large
 from cellpose.denoise._model import DenoiseModel
-from cellpose.models import CellposeModel, Images, LargeResult, Layout, in_groups, one_number, reporter, segment_large
+from cellpose.models import (
+    CellposeModel,
+    Images,
+    LargeResult,
+    Layout,
+    each_group,
+    in_groups,
+    one_number,
+    reporter,
+    segment_large,
+)
 from cellpose.options import Normalization, Tiling
 
 if TYPE_CHECKING:
@@ -87,7 +97,6 @@ class CellposeDenoiseModel:
         """How much larger than the image the last restored one, and its masks, are."""
         return self.dn.ratio
 
-    @in_groups
     def eval(
         self,
         x: Any,
@@ -133,6 +142,8 @@ class CellposeDenoiseModel:
         masks, flows, styles, imgs_restored
             As `CellposeModel.eval` and `DenoiseModel.eval` return them; lists for a list of images.
         """
+        if in_groups(x):
+            return each_group(self.eval, locals())
         images, tell = Images.of(x), reporter(progress)
         done = self.dn.restored(
             images,

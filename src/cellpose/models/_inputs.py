@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellpose.errors import AxesError, InputError, OptionError
 
-__all__ = ["Images", "Layout", "as_image", "in_groups", "one_number", "read_with_axes"]
+__all__ = ["Images", "Layout", "as_image", "each_group", "in_groups", "one_number", "read_with_axes"]
 
 Array = NDArray[Any]
-F = TypeVar("F", bound=Callable[..., Any])
 
 _OF_IMAGES = ("channels", "diameter", "rescale", "anisotropy")  # options that may have one entry per image
 
@@ -224,26 +221,25 @@ def one_number(name: str, value: Any, index: int, n: int | None, *, many: bool) 
         raise OptionError(message) from error
 
 
-def in_groups(run: F) -> F:
-    """Let an ``eval`` take a list of lists of images, too; its results are nested like the images.
+def in_groups(x: Any) -> bool:
+    """Whether some images are given in lists of their own."""
+    return type(x) in (list, tuple) and any(map(_is_group, x))  # others may load their items when asked
 
-    Options that may be lists have one entry per image or group of the outer list.
+
+def each_group(run: Callable[..., Any], given: dict[str, Any]) -> Any:
+    """Call an ``eval`` with each list of a list, given all of its arguments; results are nested like the images.
+
+    Options that may be lists have one entry per image or group of the outer list. This is no decorator, as programs
+    look up the arguments of ``eval`` in its code.
     """
-    signature = inspect.signature(run)
-
-    @functools.wraps(run)
-    def called(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-        if type(x) not in (list, tuple) or not any(map(_is_group, x)):  # others may load their items when asked
-            return run(self, x, *args, **kwargs)
-        named = signature.bind(self, x, *args).arguments | kwargs
-        options = {name: value for name, value in named.items() if name not in ("self", "x")}
-        done = []
-        for index, item in enumerate(x):
-            own = {name: _own(name, options[name], index, len(x)) for name in _OF_IMAGES if name in options}
-            done.append(run(self, item, **options | own))
-        return tuple(map(list, zip(*done, strict=True))) if isinstance(done[0], tuple) else done
-
-    return called  # type: ignore[return-value]
+    more = next((given[name] for name in ("retired", "kwargs", "options_3d") if name in given), {})
+    left_out = ("self", "x", "retired", "kwargs", "options_3d")
+    options = {name: value for name, value in given.items() if name not in left_out} | more
+    x, done = given["x"], []
+    for index, item in enumerate(x):
+        own = {name: _own(name, options[name], index, len(x)) for name in _OF_IMAGES if name in options}
+        done.append(run(item, **options | own))
+    return tuple(map(list, zip(*done, strict=True))) if isinstance(done[0], tuple) else done
 
 
 def _is_group(item: Any) -> bool:

@@ -27,7 +27,7 @@ from cellpose.models._choice import (
     wanted_model,
     wanted_precision,
 )
-from cellpose.models._inputs import Images, Layout, in_groups
+from cellpose.models._inputs import Images, Layout, each_group, in_groups
 from cellpose.models._many import segment_images
 from cellpose.models._segment import Network, check_options
 from cellpose.models._untrained import UntrainedNetwork
@@ -205,7 +205,6 @@ class CellposeModel:
             return self._net.name
         return str(getattr(self._net, "name", "torch"))
 
-    @in_groups
     def eval(
         self,
         x: Any,
@@ -335,6 +334,8 @@ class CellposeModel:
         OptionError
             If an option is outside its range.
         """
+        if in_groups(x):
+            return each_group(self.eval, locals())
         given = _retired.renamed(
             retired, flow3D_smooth=flow3D_smooth, cellprob_threshold=cellprob_threshold, diameter=diameter
         )
