@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from cellpose.errors import AxesError, InputError, OptionError
 __all__ = ["Images", "Layout", "as_image", "each_group", "in_groups", "one_number", "read_with_axes"]
 
 Array = NDArray[Any]
+R = TypeVar("R")
 
 _OF_IMAGES = ("channels", "diameter", "rescale", "anisotropy")  # options that may have one entry per image
 
@@ -226,20 +227,22 @@ def in_groups(x: Any) -> bool:
     return type(x) in (list, tuple) and any(map(_is_group, x))  # others may load their items when asked
 
 
-def each_group(run: Callable[..., Any], given: dict[str, Any]) -> Any:
+def each_group(run: Callable[..., R], given: dict[str, Any]) -> R:
     """Call an ``eval`` with each list of a list, given all of its arguments; results are nested like the images.
 
     Options that may be lists have one entry per image or group of the outer list. This is no decorator, as programs
     look up the arguments of ``eval`` in its code.
     """
-    more = next((given[name] for name in ("retired", "kwargs", "options_3d") if name in given), {})
+    more: dict[str, Any] = next((given[name] for name in ("retired", "kwargs", "options_3d") if name in given), {})
     left_out = ("self", "x", "retired", "kwargs", "options_3d")
     options = {name: value for name, value in given.items() if name not in left_out} | more
-    x, done = given["x"], []
+    x = given["x"]
+    done: list[Any] = []
     for index, item in enumerate(x):
         own = {name: _own(name, options[name], index, len(x)) for name in _OF_IMAGES if name in options}
         done.append(run(item, **options | own))
-    return tuple(map(list, zip(*done, strict=True))) if isinstance(done[0], tuple) else done
+    nested: Any = tuple(map(list, zip(*done, strict=True))) if isinstance(done[0], tuple) else done
+    return cast("R", nested)
 
 
 def _is_group(item: Any) -> bool:
