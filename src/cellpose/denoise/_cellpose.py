@@ -18,8 +18,6 @@ from cellpose.models import (
     Images,
     LargeResult,
     Layout,
-    each_group,
-    in_groups,
     one_number,
     reporter,
     segment_large,
@@ -142,8 +140,6 @@ class CellposeDenoiseModel:
         masks, flows, styles, imgs_restored
             As `CellposeModel.eval` and `DenoiseModel.eval` return them; lists for a list of images.
         """
-        if in_groups(x):
-            return each_group(self.eval, locals())
         images, tell = Images.of(x), reporter(progress)
         done = self.dn.restored(
             images,

@@ -23,7 +23,7 @@ from cellpose.engines import (
     worthwhile_precision,
 )
 from cellpose.errors import WeightsError
-from cellpose.models import Images, Layout, each_group, fraction_of, in_groups, name_of, one_number, read_with_axes
+from cellpose.models import Images, Layout, fraction_of, name_of, one_number, read_with_axes
 from cellpose.options import Normalization, Tiling
 from cellpose.transforms import Preparation
 
@@ -203,8 +203,6 @@ class DenoiseModel:
             float32 ([Z,] Y, X, channels), normalized intensities. With an ``upsample`` model and a diameter below
             `diam_mean`, Y and X are larger by ``diam_mean / diameter``. Of a 5-D array one array.
         """
-        if in_groups(x):
-            return each_group(self.eval, locals())
         images = Images.of(x)
         done = self.restored(
             images,

@@ -15,7 +15,7 @@ from cellpose.models._doubt import doubts_untold, estimates_on_request
 from cellpose.models._files import MODEL_NAMES, size_model_path
 from cellpose.models._files import NORMALIZE_DEFAULT as normalize_default
 from cellpose.models._frames import segment_image
-from cellpose.models._inputs import Images, Layout, each_group, in_groups, one_number, read_with_axes
+from cellpose.models._inputs import Images, Layout, one_number, read_with_axes
 from cellpose.models._large import LargeResult, MemoryEstimate, estimate_memory, output_rows, segment_large
 from cellpose.models._legacy import cache_model_path, get_backbone, get_model_params, get_user_models, model_path
 from cellpose.models._many import fraction_of, name_of, reporter
@@ -41,7 +41,6 @@ __all__ = [
     "check_mkl",
     "class_masks",
     "doubts_untold",
-    "each_group",
     "estimate_memory",
     "estimate_volume_memory",
     "estimates_on_request",
@@ -49,7 +48,6 @@ __all__ = [
     "get_backbone",
     "get_model_params",
     "get_user_models",
-    "in_groups",
     "model_path",
     "models_logger",
     "name_of",

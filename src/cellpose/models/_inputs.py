@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellpose.errors import AxesError, InputError, OptionError
 
-__all__ = ["Images", "Layout", "as_image", "each_group", "in_groups", "one_number", "read_with_axes"]
+__all__ = ["Images", "Layout", "as_image", "one_number", "read_with_axes"]
 
 Array = NDArray[Any]
-R = TypeVar("R")
-
-_OF_IMAGES = ("channels", "diameter", "rescale", "anisotropy")  # options that may have one entry per image
 
 
 @dataclass(frozen=True)
@@ -89,6 +86,9 @@ class Images:
                 message = f"an array of shape {x.shape} has too many axes; give at most 5: images of up to 4 axes"
                 raise InputError(message)
             return cls(squeezed, len(squeezed), True) if squeezed.ndim == 5 else cls([x], 1, False)
+        if type(x) in (list, tuple) and any(map(_is_group, x)):  # others may load their items when asked
+            message = "lists of lists of images are not allowed; give one list, or call eval with each"
+            raise InputError(message)
         if isinstance(x, (Sequence, np.ndarray)):
             return cls(x, len(x), True)
         if hasattr(x, "__array__"):
@@ -222,45 +222,11 @@ def one_number(name: str, value: Any, index: int, n: int | None, *, many: bool) 
         raise OptionError(message) from error
 
 
-def in_groups(x: Any) -> bool:
-    """Whether some images are given in lists of their own."""
-    return type(x) in (list, tuple) and any(map(_is_group, x))  # others may load their items when asked
-
-
-def each_group(run: Callable[..., R], given: dict[str, Any]) -> R:
-    """Call an ``eval`` with each list of a list, given all of its arguments; results are nested like the images.
-
-    Options that may be lists have one entry per image or group of the outer list. This is no decorator, as programs
-    look up the arguments of ``eval`` in its code.
-    """
-    more: dict[str, Any] = next((given[name] for name in ("retired", "kwargs", "options_3d") if name in given), {})
-    left_out = ("self", "x", "retired", "kwargs", "options_3d")
-    options = {name: value for name, value in given.items() if name not in left_out} | more
-    x = given["x"]
-    done: list[Any] = []
-    for index, item in enumerate(x):
-        own = {name: _own(name, options[name], index, len(x)) for name in _OF_IMAGES if name in options}
-        done.append(run(item, **options | own))
-    nested: Any = tuple(map(list, zip(*done, strict=True))) if isinstance(done[0], tuple) else done
-    return cast("R", nested)
-
-
 def _is_group(item: Any) -> bool:
     """Whether this is a list of images, rather than an image as nested lists of numbers."""
     if not isinstance(item, (list, tuple)) or not item:
         return False
     return all(isinstance(image, (str, Path)) or getattr(image, "ndim", 0) >= 2 for image in item)
-
-
-def _own(name: str, value: Any, index: int, n: int) -> Any:
-    if name == "channels":
-        return Layout(value).of(index, n).channels
-    if not isinstance(value, (list, tuple, np.ndarray)) or np.ndim(value) != 1 or len(value) == 1:
-        return value
-    if len(value) != n:
-        message = f"{name} has {len(value)} values for {n} lists of images; give one for all, or one per list"
-        raise InputError(message)
-    return value[index]
 
 
 def _entry(name: str, values: Any, index: int) -> Any:

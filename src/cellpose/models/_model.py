@@ -27,7 +27,7 @@ from cellpose.models._choice import (
     wanted_model,
     wanted_precision,
 )
-from cellpose.models._inputs import Images, Layout, each_group, in_groups
+from cellpose.models._inputs import Images, Layout
 from cellpose.models._many import segment_images
 from cellpose.models._segment import Network, check_options
 from cellpose.models._untrained import UntrainedNetwork
@@ -334,8 +334,6 @@ class CellposeModel:
         OptionError
             If an option is outside its range.
         """
-        if in_groups(x):
-            return each_group(self.eval, locals())
         given = _retired.renamed(
             retired, flow3D_smooth=flow3D_smooth, cellprob_threshold=cellprob_threshold, diameter=diameter
         )

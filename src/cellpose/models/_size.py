@@ -22,7 +22,7 @@ from cellpose.models import _retired
 from cellpose.models._choice import PathLike
 from cellpose.models._doubt import doubts_untold
 from cellpose.models._files import size_model_path
-from cellpose.models._inputs import Images, Layout, as_image, each_group, in_groups, one_number, read_with_axes
+from cellpose.models._inputs import Images, Layout, as_image, one_number, read_with_axes
 from cellpose.models._many import name_of, segment_images
 from cellpose.models._model import CellposeModel
 from cellpose.models._segment import SegmentationResult, preparation_of
@@ -129,8 +129,6 @@ class SizeModel:
 
         For several images each is a list.
         """
-        if in_groups(x):
-            return each_group(self.eval, locals())
         _retired.drop_retired("SizeModel.eval", retired, _retired.EVAL)
         images = Images.of(x)
         layout = Layout(channels, channel_axis, z_axis)
@@ -277,8 +275,6 @@ class Cellpose:
         tuple
             Masks, flows and styles as of :meth:`CellposeModel.eval`, and the diameters used, in pixels.
         """
-        if in_groups(x):
-            return each_group(self.eval, locals())
         images = Images.of(x)
         # Read once: a generator cannot be run through a second time.
         loaded = [item if isinstance(item, (str, Path)) else as_image(item) for item in images.items]
