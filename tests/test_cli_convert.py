@@ -112,6 +112,10 @@ def test_a_table_tells_the_image_of_a_folder_from_that_in_it(folder, tmp_path, c
     told = capsys.readouterr().err
     assert [io.read_cells(tmp_path / f"{name}.geojson").measured(3)["area"] for name in ("a", "p1/a")] == [1, 2]
     assert "cells.csv has no rows of b: their cells have no measurements" in told
+    table.write_text("image,label,area\np1/a.tif,3,5\n")  # the image above it was not measured
+    assert run(folder, tmp_path / "p1", "--to", "geojson", "--table", table, "--overwrite") == 0
+    assert [io.read_cells(tmp_path / f"{name}.geojson").measured(3) for name in ("a", "p1/a")] == [{}, {"area": 5}]
+    assert "has no rows of a, b" in capsys.readouterr().err
     table.write_text("image,label,area\np1/a.tif,3,1\np2/a.tif,3,2\n")
     words = (folder / "a_cp_masks.tif", "--to", "geojson", "--table", table, "--overwrite")
     assert run(*words) == 1
@@ -119,6 +123,21 @@ def test_a_table_tells_the_image_of_a_folder_from_that_in_it(folder, tmp_path, c
     table.write_text("image,label,area\na.tif,3,1\na.tif,3,2\n")
     assert run(*words) == 1
     assert "several rows of one label for a;" in capsys.readouterr().err
+
+
+def test_a_table_names_the_image_and_the_file_another(folder, tmp_path):
+    table = tmp_path / "cells.csv"
+    table.write_text("image,label,area\nplane.tif,3,7\n")
+    (tmp_path / "labels.tif").write_bytes((folder / "a_cp_masks.tif").read_bytes())
+    assert run(tmp_path / "labels.tif", "--output", tmp_path / "plane.geojson", "--table", table) == 0
+    assert io.read_cells(tmp_path / "plane.geojson").measured(3) == {"area": 7}
+    coco = tmp_path / "annotations.json"
+    io.write_cells(coco, io.read_cells(tmp_path / "labels.tif"), "coco")
+    content = json.loads(coco.read_text())
+    content["images"][0]["file_name"] = "plane.tif"
+    coco.write_text(json.dumps(content))
+    assert run(tmp_path / "annotations.json", "--output", tmp_path / "x.geojson", "--table", table) == 0
+    assert io.read_cells(tmp_path / "x.geojson").measured(3) == {"area": 7}
 
 
 def test_a_table_gives_each_frame_of_a_movie_its_rows(tmp_path, capsys):

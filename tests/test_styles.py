@@ -146,5 +146,11 @@ def test_a_folder_that_takes_no_results_is_told_before_any_work(tmp_path, monkey
     for command, folder in (("styles", "styles"), ("measure", "measurements")):
         assert main([command, "--dir", str(tmp_path)]) == 2
         assert f"results cannot be written to {tmp_path / folder}: Permission denied" in capsys.readouterr().err
-    assert main(["track", str(tmp_path / "a.png")]) == 2
+    for words in (["track", str(tmp_path / "typo.tif")], ["measure", "--image_path", str(tmp_path / "typo" / "a.tif")]):
+        assert main(words) != 0
+        assert "cannot be written" not in capsys.readouterr().err
+    movie = np.zeros((2, 64, 64), np.uint16)
+    movie[:, 5:15, 5:15] = 1
+    np.save(tmp_path / "movie.npy", movie)
+    assert main(["track", str(tmp_path / "movie.npy")]) == 2
     assert f"results cannot be written to {tmp_path}: Permission denied" in capsys.readouterr().err

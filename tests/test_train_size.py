@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from cellpose import nets, train
+from cellpose import nets, train, weights
+from cellpose.errors import OptionError
 from cellpose.train._size import _regress
 
 
@@ -42,6 +44,15 @@ def test_regularization():
     np.testing.assert_allclose(A, [1.0, -2.0, 0.5], rtol=1e-6)  # the ridge of 1e-9 is felt in the tenth digit
     np.testing.assert_allclose((styles - smean) @ A + ymean, targets)
     assert np.abs(_regress(styles, targets, 100.0)[0]).sum() < np.abs(A).sum()
+
+
+def test_the_size_model_of_a_bundled_model_is_never_replaced():
+    path = weights.bundled_models()["nuclei-cells"]
+    before = sorted(path.parent.iterdir())
+    image, labels = squares(12)
+    with pytest.raises(OptionError, match="is a bundled model: its size model is part of the installation"):
+        train.train_size(Sizer(), str(path), [image], [labels], min_train_masks=1)
+    assert sorted(path.parent.iterdir()) == before
 
 
 def test_finds_sizes(tmp_path, caplog):

@@ -23,7 +23,7 @@ from cellpose.gui.controllers import _batch, _child
 from cellpose.gui.controllers._batch import BatchFolder
 from cellpose.gui.controllers._child import Child
 from cellpose.gui.model import SegmentationSettings
-from cellpose.gui.model._batch import ImageResult
+from cellpose.gui.model._batch import BatchOptions, ImageResult
 from cellpose.gui.model._settings_file import read_settings, write_settings
 from cellpose.gui.views._batch_window import BatchWindow
 from cellpose.gui.views._window import Window
@@ -97,6 +97,11 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeLine:
 
 def states(window: Window) -> list[str]:
     return [entry.state for entry in window.session.batch.queue]
+
+
+def test_corrected_cells_are_measured_and_not_those_that_were_found(tmp_path: Path) -> None:
+    words = [BatchOptions(seg=seg, tif=True).measure_words(tmp_path, tmp_path) for seg in (True, False)]
+    assert ["--mask_filter" in each for each in words] == [False, True], "without a _seg.npy of this run, its masks"
 
 
 def test_a_folder_is_segmented_measured_and_looked_at(

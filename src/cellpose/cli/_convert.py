@@ -6,6 +6,7 @@ import argparse
 import csv
 import logging
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -90,12 +91,16 @@ def _convert(args: Namespace) -> int:
         io.check_dir(args.savedir)
     written: dict[Path, None] = {}
     n_cells, failed, unmeasured = 0, [], []
+    alike = Counter(map(_base, files))
     with display_of("files", len(files), verbose=args.verbose) as display:
         for index, file in enumerate(files):
             with display.job(file.name), about_image(file.name):
                 try:
                     for image, target, cells in _cells_of(file, form, args, like):
-                        rows = table.rows_of(image, cells) if table else {}
+                        alone = alike[_base(file)] == 1
+                        rows = table.rows_of(image, cells, elsewhere=alone) if table else {}
+                        if table and args.output and not rows["label"].size:  # the user says how the image is called
+                            rows = table.rows_of(target.with_name(_base(target)), cells, elsewhere=alone)
                         _write(target, cells, form, rows, written, overwrite=args.overwrite)
                         written[target] = None
                         n_cells += len(cells.present)
@@ -182,7 +187,8 @@ def _cells_of(
         if cells.labels.ndim == 3 and "T" not in cells.axes:
             io.tell_of_planes_apart(file, cells.labels, "If these are times, give --axes TYX")
         target = Path(args.output) if args.output else folder / f"{base}{form.endings[0]}"
-        yield file.with_name(base), target, cells
+        named = Path(args.image or next(iter(names), base))
+        yield file.parent / named.parent / (named.stem if args.image or names else base), target, cells
         return
     if args.output:
         message = (
@@ -287,15 +293,18 @@ class _Table:
         for k, name in enumerate(self._columns.get("image", ())):
             self._of_images.setdefault(name, []).append(k)
 
-    def rows_of(self, image: Path, cells: Cells) -> dict[str, Any]:
+    def rows_of(self, image: Path, cells: Cells, *, elsewhere: bool) -> dict[str, Any]:
         """The rows of one image, with numbers converted; all rows where the table names no images.
+
+        Results may lie in another folder than their image: with ``elsewhere``, rows of an image of this name in any
+        folder are taken where no others fit.
 
         Raises
         ------
         InputError
             If several images of the table fit, or several rows are of one cell.
         """
-        kept = self._rows_of(image) if "image" in self._columns else range(len(self._columns["label"]))
+        kept = self._rows_of(image, elsewhere) if "image" in self._columns else range(len(self._columns["label"]))
         rows: dict[str, Any] = {}
         for column, values in self._columns.items():
             given = [values[k] for k in kept]
@@ -314,14 +323,15 @@ class _Table:
             raise InputError(message)
         return rows
 
-    def _rows_of(self, image: Path) -> list[int]:
+    def _rows_of(self, image: Path, elsewhere: bool) -> list[int]:
         """Which rows are those of an image: of images of its name the one in its folder, as far as the table tells."""
         wanted, folders = image.name.removesuffix(".ome"), image.absolute().parent.parts
         found = {
             name: Path(name).parent.parts for name in self._of_images if Path(name).stem.removesuffix(".ome") == wanted
         }
         here = {name: len(within) for name, within in found.items() if not within or folders[-len(within) :] == within}
-        fitting = [name for name, depth in here.items() if depth == max(here.values())] or list(found)
+        fitting = [name for name, depth in here.items() if depth == max(here.values())]
+        fitting = fitting or (list(found) if elsewhere else [])
         if len(fitting) > 1:
             message = (
                 f"{self._path} has rows of {listed(fitting)}, and {image} may be each of them; give a table with the "

@@ -54,9 +54,10 @@ def _measure(args: Namespace) -> int:
     options = _options(args)
     options.check()
     _check_libraries(args)
-    check_writable([_folder(args)])
     with waiting("looking for images"):
         files = _files(args)
+    if args.dir or Path(args.image_path).exists():
+        check_writable([_folder(args)])
     run = measure.Run()
     try:
         each_image(files, lambda file: _measure_one(file, options, run, args), run.failed, args)

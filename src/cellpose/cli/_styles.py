@@ -51,7 +51,6 @@ def styles_command(words: Sequence[str]) -> int:
     """Map the images of a command line; 0, or 1 where one could not be mapped, or 130 after Ctrl-C."""
     args = _parser().parse_args(list(words))
     with logging_to_user(verbose=args.verbose):
-        check_writable([_folder(args)])
         return _styles(args)
 
 
@@ -64,6 +63,7 @@ def _styles(args: Namespace) -> int:
             args.dir, "_masks", imf=args.img_filter, look_one_level_down=args.look_one_level_down
         )
         files = io.once_per_set([Path(name) for name in names])
+    check_writable([_folder(args)])
     file = resolve_model(args.pretrained_model)
     model = models.CellposeModel(pretrained_model=str(file.path), gpu=args.use_gpu)
     found = _Found()

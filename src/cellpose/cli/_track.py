@@ -61,8 +61,8 @@ def track_command(words: Sequence[str]) -> int:
         from cellpose import io, track
 
         _refuse_own_result(movie, stem)
-        check_writable([stem.parent])
         masks = _masks(movie)
+        check_writable([stem.parent])
         io.tell_of_no_labels(movie, masks)
         _tell_of_planes(masks, movie)
         tracks = track.track(

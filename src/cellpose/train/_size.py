@@ -19,11 +19,12 @@ from cellpose import transforms, utils
 from cellpose._machine.writing import replacing
 from cellpose._progress.display import Display, shown
 from cellpose._progress.stages import stage
-from cellpose.errors import InputError
+from cellpose.errors import InputError, OptionError
 from cellpose.train._channels import SetPreparation
 from cellpose.train._data import Reading, Sources, build_sets
 from cellpose.train._network import check_flows, device_of, input_channels
 from cellpose.train._sets import ImageSet
+from cellpose.weights import bundled_models
 
 __all__ = ["train_size"]
 
@@ -32,6 +33,15 @@ logger = logging.getLogger("cellpose.train")
 Floats = npt.NDArray[np.floating[Any]]
 
 _SMALLEST_DIAMETER_PX = 5.0
+
+
+def _check_target(model: Any) -> None:
+    if model is not None and Path(model).resolve() in {path.resolve() for path in bundled_models().values()}:
+        message = (
+            f"{model} is a bundled model: its size model is part of the installation and is not replaced; train a copy "
+            "of the model, or the model that a training on your images gives"
+        )
+        raise OptionError(message)
 
 
 @dataclass(frozen=True)
@@ -148,8 +158,11 @@ def train_size(
     ------
     InputError
         If images and labels do not match, or no image has enough masks.
+    OptionError
+        If the model is a bundled one, whose own size model is part of the installation.
     """
     check_flows(net)
+    _check_target(pretrained_model)
     device = device_of(net)
     preparation = SetPreparation.of(
         True, normalize, channels=channels, channel_axis=channel_axis, rgb=rgb, nchan=input_channels(net)

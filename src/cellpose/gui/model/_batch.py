@@ -102,8 +102,9 @@ class BatchOptions:
         words = ["measure", "--dir", str(folder), "--savedir", str(results / _MEASUREMENTS), "--verbose"]
         words += ["--formats", "csv", *(["parquet"] if self.parquet else [])]
         words += ["--masks_dir", str(results)] if self.savedir else []
-        # a _seg.npy of an earlier run would take precedence over the masks of this run
-        return [*words, "--mask_filter", "_cp_masks"] if self.tif or self.png else words
+        # A _seg.npy of an earlier run would take precedence over the masks of this run. One of this run, or corrected
+        # since, holds the cells as they are now.
+        return [*words, "--mask_filter", "_cp_masks"] if (self.tif or self.png) and not self.seg else words
 
 
 def _names_for(folder: Path) -> list[str]:
