@@ -358,6 +358,21 @@ def test_interruption_leaves_a_usable_model(tmp_path, caplog):
     assert "was saved" in caplog.text
 
 
+def test_an_interruption_before_the_first_checkpoint_can_be_resumed(tmp_path):
+    def interrupt(row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(small(), tmp_path, records=True, checkpoint_every=100, on_epoch=interrupt)
+    seen, resumed, whole = [], small(), small()
+    run(resumed, tmp_path, resume=True, checkpoint_every=100, on_epoch=lambda row: seen.append(row["epoch"]))
+    assert seen == [3, 4, 5]
+    (tmp_path / "whole").mkdir()
+    run(whole, tmp_path / "whole")
+    assert equal_states(whole, resumed)
+
+
 def test_a_callback_stops_training(tmp_path):
     seen = []
     _, losses, _ = run(small(), tmp_path, on_epoch=lambda row: seen.append(row) or row["epoch"] < 2)

@@ -226,6 +226,10 @@ def train(run: Run, *, resume: bool = False) -> Progress:
                 _epoch(run, optimiser, float(rates[progress.epoch]), progress)
             run.display.advance(progress.epoch, _losses_in_words(progress))
     except KeyboardInterrupt:
+        checkpoint = None if run.folder is None else run.folder / "checkpoint.pt"
+        if checkpoint is not None and progress.epoch and not checkpoint.is_file():
+            # Before the first one was due. In the middle of an epoch, that epoch begins anew from these weights.
+            checkpoints.write_checkpoint(checkpoint, run.run_id, run.net, optimiser, progress, run.mean)
         run.mean.apply()
         save_network(run.net, run.path, run.card)
         logger.warning(f"interrupted in epoch {progress.epoch}: the current model was saved to {run.path}")
@@ -240,7 +244,7 @@ def _begin(run: Run, optimiser: torch.optim.Optimizer, *, resume: bool) -> Progr
     content = checkpoints.read_checkpoint(path, run.run_id) if resume else None
     if content is None:
         if resume:
-            logger.info("there is no checkpoint to resume from: training starts")
+            logger.warning("there is no checkpoint to resume from: training starts anew")
         checkpoints.forget_finished(path)
         return Progress()
     progress = checkpoints.restore(path, content, run.net, optimiser, run.mean)
