@@ -9,7 +9,7 @@ import tifffile
 from bench import Bench, make_bench
 from blobs import blob_image
 from cellpose import denoise, io
-from cellpose.errors import AxesError
+from cellpose.errors import AxesError, InputError
 from cellpose.models import segment_image
 from small_model import discs, toy_model
 
@@ -90,6 +90,28 @@ def test_times_planes_and_channels_stay_apart(model, axes):
         }
         np.testing.assert_array_equal(masks[time], model.eval(frame, diameter=15, **given)[0])
     assert masks.shape == tuple(sides[a] for a in "TZYX" if a in axes)
+
+
+class Sized:
+    """A model that finds another diameter for each frame."""
+
+    def __init__(self, model, diameters):
+        self.model, self.diameters = model, iter(diameters)
+
+    def eval(self, image, **keywords):
+        return self.model.eval(image, diameter=next(self.diameters), **keywords)
+
+
+def test_frames_of_different_diameters(model):
+    movie = np.stack([discs(6, 40, 44)] * 2)
+    keywords = {"do_3D": True, "niter": 20}
+    masks, flows, styles = segment_image(Sized(model, (30, 15)), io.Image(movie, "TZYX"), **keywords)
+    assert masks.shape == movie.shape
+    assert flows[1].shape == (3, *movie.shape)
+    assert [style.ndim for style in styles] == [2, 2]
+    assert len(styles[0]) != len(styles[1])
+    with pytest.raises(InputError, match="give one diameter for all, or leave out resample=False"):
+        segment_image(Sized(model, (30, 15, 15)), io.Image(moving(3, 60, 72), "TYX"), resample=False)
 
 
 def test_movies_of_volumes(model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from cellpose._progress.bars import Fractions
 from cellpose._progress.display import shown
 from cellpose._progress.stages import part_of_job
-from cellpose.errors import AxesError
+from cellpose.errors import AxesError, InputError
 from cellpose.io import Image, read_image
 from cellpose.models._doubt import one_doubt
 from cellpose.models._many import fraction_of, reporter
@@ -48,10 +49,13 @@ def segment_image(
     -------
     tuple
         The result of ``eval``. For a movie masks are (T, [Z,] Y, X), numbered separately in each frame; colors and cell
-        probabilities have T first, flows have it second, (axis, T, [Z,] Y, X); all others are stacked along T.
+        probabilities have T first, flows have it second, (axis, T, [Z,] Y, X); all others are stacked along T; styles
+        of stacks whose diameters differ are a list.
 
     Raises
     ------
+    InputError
+        If the diameters of the frames differ, and so the sizes of their flows with ``resample=False``.
     AxesError
         If there are more axes than those of one stack with channels, if a movie without planes should be segmented in
         3D, or if axis numbers contradict the image.
@@ -95,6 +99,7 @@ def _of_movie(
             own = keywords if part is None else {**keywords, "progress": Fractions(part)}
             with display.job("movie"), part_of_job(f"frame {index + 1} of {count}"):
                 done.append(_one(model, frame, axes, planes_by_name, own))
+            _check_flows_fit(done)
             display.advance(index + 1)
     return done
 
@@ -147,4 +152,20 @@ def _stacked(frames: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     parts = zip(*(frame[1] for frame in frames), strict=True)
     # of [colors, flows, cell probability] the flows have the axis of their components first
     flows = [np.stack(part, axis=1 if k == 1 else 0) for k, part in enumerate(parts)]
-    return (masks, flows, *(np.stack(part) for part in zip(*(frame[2:] for frame in frames), strict=True)))
+    return (masks, flows, *(_one_array(part) for part in zip(*(frame[2:] for frame in frames), strict=True)))
+
+
+def _one_array(part: Sequence[Any]) -> Any:
+    """The results of all frames as one array; a list where their shapes differ."""
+    return np.stack(part) if len({np.shape(each) for each in part}) == 1 else list(part)
+
+
+def _check_flows_fit(frames: list[tuple[Any, ...]]) -> None:
+    """Refuse frames at different sizes of the network as soon as there are two."""
+    first, last = (np.shape(frame[1][1]) for frame in (frames[0], frames[-1]))
+    if first != last:
+        message = (
+            f"the flows of the frames have different shapes, {first} and {last}, as their diameters differ; give one "
+            "diameter for all, or leave out resample=False (--no_resample)"
+        )
+        raise InputError(message)
