@@ -217,8 +217,9 @@ def test_planes_without_a_name_are_depth_until_the_user_says_time(
     assert session.document.is_volume
 
 
-def test_a_folder_with_an_image_for_each_frame(window: Window, tmp_path: Path, qtbot: Any) -> None:
-    folder, answers = tmp_path / "frames", Answers(tmp_path / "frames")
+@pytest.mark.parametrize("name", ["frames", "pos1.5"])
+def test_a_folder_with_an_image_for_each_frame(window: Window, tmp_path: Path, qtbot: Any, name: str) -> None:
+    folder, answers = tmp_path / name, Answers(tmp_path / name)
     folder.mkdir()
     for t, frame in enumerate(image_of(labels_of())):
         tifffile.imwrite(folder / f"t{t * 5}.tif", frame)  # t5 before t10
@@ -231,8 +232,11 @@ def test_a_folder_with_an_image_for_each_frame(window: Window, tmp_path: Path, q
     session.document.do(links.join, 1, 4)
     key(window, "S", Modifier.ControlModifier)
     until_idle(window, qtbot)
+    session.movies.save_tables()
+    until_idle(window, qtbot)
+    assert (tmp_path / f"{name}_tracks.csv").is_file()
     session.open_array(np.zeros((1, 1, 9, 9), np.uint8))
-    assert session.files.open(tmp_path / "frames_seg.npy")
+    assert session.files.open(tmp_path / f"{name}_seg.npy")
     assert session.document.lineage.earlier[4] == 1
     tifffile.imwrite(folder / "t99.tif", np.zeros((9, 9), np.uint8))
     failed: list[str] = []

@@ -19,7 +19,7 @@ from cellpose.gui.model._labels import Table
 from cellpose.gui.model._links import Lineage, numbered_links
 from cellpose.gui.model._movie_tracks import numbered_lineage
 from cellpose.gui.model._saved import saved
-from cellpose.gui.model._seg_file import flows_to_write
+from cellpose.gui.model._seg_file import as_file, flows_to_write
 from cellpose.io import CellFormat, write_text
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ class Exports:
 
     def _start(self, what: str, path: Path, work: Callable[[Path], list[Path]]) -> None:
         """Write beside a path in the background; if that folder is not writable, in one the user chooses."""
-        session = self._session
+        session, path = self._session, as_file(path)
 
         def failed(error: Exception) -> None:
             session.failed.emit(tr("{what} not saved: {error}", what=what, error=error))

@@ -32,6 +32,7 @@ from cellpose.options import Normalization
 __all__ = [
     "AXIS_KEY",
     "Snapshot",
+    "as_file",
     "content_of",
     "flows_to_write",
     "one_path",
@@ -60,9 +61,14 @@ def one_path(path: Path) -> Path:
     return path.parent.resolve() / path.name if path.name not in ("", "..") else path.resolve()
 
 
+def as_file(image: Path) -> Path:
+    """The path by which results are named: of a folder that is a movie its whole name, which has no extension."""
+    return image.with_name(f"{image.name}.tif") if image.is_dir() and not io.is_zarr(image) else image
+
+
 def seg_path(image: Path) -> Path:
     """The file for the segmentation of an image."""
-    return image.with_name(f"{image.stem}_seg.npy")
+    return image.with_name(f"{as_file(image).stem}_seg.npy")
 
 
 def put_aside(seg: Path) -> Path:
