@@ -18,11 +18,11 @@ from cellpose.napari._click import Clicks, cell_at
 from cellpose.napari._layers import Source, check_axes, guess_axes, is_large, sources, take
 from cellpose.napari._measuring import images_of, measure_labels
 from cellpose.napari._results import KEY, Found, finder_at, is_edited, layer_tuples, masks_anew
-from cellpose.napari._segmenting import choices, segment, segment_in_bands
+from cellpose.napari._segmenting import Loaded, choices, segment, segment_in_bands
 from cellpose.napari._settings import SegmentSettings
 from cellpose.napari._tasks import Cancelled, Task
 from cellpose.napari._training import examples, pairs
-from small_model import discs, toy_model
+from small_model import discs, small_file, toy_model
 
 
 class Image(SimpleNamespace):
@@ -424,3 +424,12 @@ def test_tasks_tell_how_far_they_are_and_end_when_cancelled() -> None:
     task.cancel()
     assert list(steps) is not None
     assert ended == [True]
+
+
+def test_a_model_whose_file_was_replaced_is_loaded_again(tmp_path: Path) -> None:
+    """As by a training under the same name."""
+    loaded, path = Loaded(), str(small_file(tmp_path))
+    first = loaded.get(path, print)
+    assert loaded.get(path, print) is first
+    small_file(tmp_path, nbase=(2, 4, 16))
+    assert loaded.get(path, print).nbase == [2, 4, 16]

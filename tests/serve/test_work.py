@@ -21,8 +21,10 @@ from cellpose.serve._about import About
 from cellpose.serve._app import create_app
 from cellpose.serve._cells import Settings
 from cellpose.serve._jobs import Jobs
+from cellpose.serve._models import Models
 from cellpose.serve._store import Store
 from cellpose.serve._work import Scaling, check_work
+from small_model import small_file
 
 UNET = Scaling(family_named("cpnet"), 30.0, 30.0)
 VIT = Scaling(family_named("vit_sam"), 30.0, 30.0)
@@ -136,3 +138,15 @@ def test_of_two_requests_at_once_for_one_image_one_is_taken(monkeypatch):
     finally:
         ended.set()
         site.close()
+
+
+def test_a_model_whose_file_was_replaced_is_loaded_again(tmp_path, monkeypatch):
+    path = str(small_file(tmp_path))
+    monkeypatch.setattr(Models, "kinds", staticmethod(lambda: {path: "user"}))
+    models = Models()
+    first, scaling = models.get(path), models.scaling(path)
+    assert models.get(path) is first
+    assert models.scaling(path) is scaling
+    small_file(tmp_path, nbase=(2, 4, 16))
+    assert models.get(path).nbase == [2, 4, 16]
+    assert models.scaling(path) is not scaling

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from cellpose import weights
+from cellpose._machine.reading import fingerprint
 from cellpose._progress.bars import Fractions
 from cellpose.errors import OptionError
 from cellpose.napari._layers import Taken
@@ -44,7 +45,8 @@ class Loaded:
     """Keeps the last model loaded, so that the next run can reuse it."""
 
     def __init__(self) -> None:
-        self._name, self._model = "", cast(Any, None)
+        self._wanted: Any = None  # the name, and the state of its file, which a training may replace
+        self._model = cast(Any, None)
 
     def get(self, name: str, report: Report) -> Any:
         """The model with this name or file; a published model that is not here is downloaded.
@@ -55,13 +57,14 @@ class Loaded:
             If there is no such model, or it cannot be downloaded.
         """
         name = name or weights.default_model()
-        if self._model is None or self._name != name:
-            if weights.find(name) is None and not Path(name).is_file() and weights.lookup(name) is not None:
-                weights.pull(name, progress=lambda have, total: report(have / total if total else 0.0))
+        if weights.find(name) is None and not Path(name).is_file() and weights.lookup(name) is not None:
+            weights.pull(name, progress=lambda have, total: report(have / total if total else 0.0))
+        wanted = name, fingerprint(weights.resolve(name).path)
+        if self._wanted != wanted:
             from cellpose import core, models
 
             self._model = models.CellposeModel(gpu=core.use_gpu(), pretrained_model=name)
-            self._name = name
+            self._wanted = wanted
         return self._model
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cellpose import weights
+from cellpose._machine.reading import fingerprint
 from cellpose._progress.bars import Fractions
 from cellpose.errors import OptionError, UnknownModelError
 from cellpose.io import Image
@@ -29,8 +30,9 @@ class Models:
 
     def __init__(self, *, gpu: bool = False) -> None:
         self._gpu = gpu
-        self._loaded: OrderedDict[str, Any] = OrderedDict()
-        self._scalings: dict[str, Scaling] = {}
+        # With the states of their files, which a training may replace.
+        self._loaded: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
+        self._scalings: dict[str, tuple[Any, Scaling]] = {}
         self._lock = threading.Lock()
 
     @staticmethod
@@ -64,23 +66,29 @@ class Models:
             message = f"the model {name!r} is not on this server; choose one of {', '.join(known)}"
             raise UnknownModelError(message)
         with self._lock:
-            model = self._loaded.pop(name, None)
-            if model is None:
+            state, (of, model) = _state(name), self._loaded.pop(name, (None, None))
+            if of != state:
                 from cellpose.models import CellposeModel
 
                 model = CellposeModel(gpu=self._gpu, pretrained_model=name)
-            self._loaded[name] = model
+            self._loaded[name] = state, model
             while len(self._loaded) > _KEPT:
                 self._loaded.popitem(last=False)
             return model
 
     def scaling(self, name: str) -> Scaling:
         """What the model of this name does to the size of an image; it is loaded once for that. Raises as `get`."""
-        if name not in self._scalings:
+        of, scaling = self._scalings.get(name, (None, None))
+        if scaling is None or of != _state(name):
             model = self.get(name)
             family = family_named(model.backbone)
-            self._scalings[name] = Scaling(family, float(model.diam_mean), float(model.diam_labels))
-        return self._scalings[name]
+            scaling = Scaling(family, float(model.diam_mean), float(model.diam_labels))
+            self._scalings[name] = _state(name), scaling
+        return scaling
+
+
+def _state(name: str) -> Any:
+    return fingerprint(weights.resolve(name).path)
 
 
 def segment(models: Models, item: Item, settings: Settings, report: Callable[[float], None]) -> Cells:
