@@ -19,14 +19,7 @@ from cellpose._progress.display import waiting
 from cellpose._progress.stages import about_image
 from cellpose.cli._logging import display_of, logging_to_user, say_at_end
 from cellpose.cli._summary import count_of
-from cellpose.errors import (
-    CellposeError,
-    FileMissingError,
-    FileWriteError,
-    InputError,
-    MissingExtraError,
-    OptionError,
-)
+from cellpose.errors import CellposeError, FileMissingError, FileWriteError, InputError, MissingExtraError, OptionError
 
 if TYPE_CHECKING:
     from cellpose.io import CellFormat, Cells
@@ -289,9 +282,12 @@ class _Table:
             content = list(rows)
         self._path = path
         self._columns = {name: [row[name] or "" for row in content] for name in names}
-        self._of_images: dict[str, list[int]] = {}  # which rows
+        self._of_images: dict[Path, list[int]] = {}  # which rows
         for k, name in enumerate(self._columns.get("image", ())):
-            self._of_images.setdefault(name, []).append(k)
+            self._of_images.setdefault(Path(name), []).append(k)
+        self._alike: dict[str, list[Path]] = {}  # images by their names without folders and extensions
+        for image in self._of_images:
+            self._alike.setdefault(image.stem.removesuffix(".ome"), []).append(image)
 
     def rows_of(self, image: Path, cells: Cells, *, elsewhere: bool) -> dict[str, Any]:
         """The rows of one image, with numbers converted; all rows where the table names no images.
@@ -325,13 +321,11 @@ class _Table:
 
     def _rows_of(self, image: Path, elsewhere: bool) -> list[int]:
         """Which rows are those of an image: of images of its name the one in its folder, as far as the table tells."""
-        wanted, folders = image.name.removesuffix(".ome"), image.absolute().parent.parts
-        found = {
-            name: Path(name).parent.parts for name in self._of_images if Path(name).stem.removesuffix(".ome") == wanted
-        }
-        here = {name: len(within) for name, within in found.items() if not within or folders[-len(within) :] == within}
-        fitting = [name for name, depth in here.items() if depth == max(here.values())]
-        fitting = fitting or (list(found) if elsewhere else [])
+        folders, found = image.absolute().parent.parts, self._alike.get(image.name.removesuffix(".ome"), [])
+        depths = {each: len(each.parent.parts) for each in found}
+        here = [each for each, n in depths.items() if folders[len(folders) - n :] == each.parent.parts]
+        fitting = [each for each in here if depths[each] == max(depths[other] for other in here)]
+        fitting = fitting or (found if elsewhere else [])
         if len(fitting) > 1:
             message = (
                 f"{self._path} has rows of {listed(fitting)}, and {image} may be each of them; give a table with the "

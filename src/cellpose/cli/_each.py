@@ -13,9 +13,11 @@ from cellpose.cli._images import name_of
 from cellpose.cli._logging import display_of
 from cellpose.cli._summary import count_of
 
-__all__ = ["each_image", "tell_failures"]
+__all__ = ["each_image", "failed_in_words", "tell_failures"]
 
 logger = logging.getLogger("cellpose.cli")
+
+_MOST_NAMES = 20  # failed images named again in the last line; all reasons stand in the log and in the manifest
 
 
 def each_image(
@@ -35,10 +37,15 @@ def each_image(
             display.advance(index + 1)
 
 
+def failed_in_words(failed: Sequence[str], n_files: int) -> str:
+    """The images that failed, for the last line, where they are not overlooked."""
+    return f"{len(failed)} of {n_files} images failed, for the reasons above: {listed(failed, _MOST_NAMES)}"
+
+
 def tell_failures(n_files: int, n_done: int, failed: MutableMapping[str, str], done: str) -> int:
     """Name the images that failed, or say that none could be processed ("measured"); returns the exit code."""
     if not n_done:
         logger.error(f"none of {count_of(n_files, 'image')} could be {done}, for the reasons above")
     elif failed:
-        logger.error(f"{len(failed)} of {n_files} images failed, for the reasons above: {listed(list(failed), 20)}")
+        logger.error(failed_in_words(list(failed), n_files))
     return 1 if failed or not n_done else 0

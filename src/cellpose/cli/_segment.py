@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from cellpose import io
-from cellpose._face.words import listed
 from cellpose._machine.pipeline import Budget, Tell, in_order, worker_count
 from cellpose._progress.bars import Fractions
 from cellpose._progress.display import Display, waiting
 from cellpose._progress.stages import TOLD, about_image, stage
+from cellpose.cli._each import failed_in_words
 from cellpose.cli._images import find_images, folder_of_run, name_of
 from cellpose.cli._large import check_large, is_large, print_estimates, segment_large_file
 from cellpose.cli._light import light_of
@@ -40,7 +40,6 @@ logger = logging.getLogger("cellpose.cli")
 
 _CHANNEL = ("GRAY", "RED", "GREEN", "BLUE")
 _VALUES_AT_ONCE = 2**23  # intensities of images that are worked on at once
-_MOST_NAMES = 20  # failed images named again in the last line; all reasons stand in the log and in the manifest
 
 
 def segment_command(args: Namespace) -> int:
@@ -92,10 +91,8 @@ def segment_command(args: Namespace) -> int:
         manifest.close()
     logger.info(f">>>> completed in {time.perf_counter() - start:0.3f} sec")
     say_at_end(summary.line(manifest.path, len(files) - len(left)))
-    if failed:  # in the last line, where it is not overlooked
-        logger.error(
-            f"{len(failed)} of {len(files)} images failed, for the reasons above: {listed(failed, _MOST_NAMES)}"
-        )
+    if failed:
+        logger.error(failed_in_words(failed, len(files)))
     return 1 if failed else 0
 
 

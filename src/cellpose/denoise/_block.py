@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellpose import weights
-from cellpose._machine.reading import fingerprint
 from cellpose.denoise._model import DenoiseModel
 from cellpose.errors import OptionError
 
@@ -58,8 +57,7 @@ def restore_block(
     --------
     >>> steps = [(restore_block, {"model": "denoise_cyto3", "diameter": 30.0, "normalize": {"lowhigh": (100, 4000)}})]
     """
-    state = fingerprint(weights.resolve(model).path)
-    restoring = _loaded(model, gpu, engine, tuple(state.values()))
+    restoring = _loaded(model, gpu, engine, tuple(weights.state_of(model).values()))
     if (ratio := restoring.restorer().ratio(diameter)) > 1:
         message = (
             f"cells of {diameter:g} pixels would be enlarged {ratio:g} times, but a block must keep its size; leave "

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from cellpose import weights
-from cellpose._machine.reading import fingerprint
 from cellpose._progress.bars import Fractions
 from cellpose.errors import OptionError
 from cellpose.napari._layers import Taken
@@ -59,7 +58,7 @@ class Loaded:
         name = name or weights.default_model()
         if weights.find(name) is None and not Path(name).is_file() and weights.lookup(name) is not None:
             weights.pull(name, progress=lambda have, total: report(have / total if total else 0.0))
-        wanted = name, fingerprint(weights.resolve(name).path)
+        wanted = name, weights.state_of(name)
         if self._wanted != wanted:
             from cellpose import core, models
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from cellpose import weights
-from cellpose._machine.reading import fingerprint
 from cellpose._progress.bars import Fractions
 from cellpose.errors import OptionError, UnknownModelError
 from cellpose.io import Image
@@ -24,15 +23,17 @@ __all__ = ["Models", "segment"]
 
 _KEPT = 2  # models in memory
 
+_Key = tuple[Any, ...]
+
 
 class Models:
     """The models on this machine. They are chosen by name only, never by path, and nothing is downloaded."""
 
     def __init__(self, *, gpu: bool = False) -> None:
         self._gpu = gpu
-        # With the states of their files, which a training may replace.
-        self._loaded: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
-        self._scalings: dict[str, tuple[Any, Scaling]] = {}
+        # By their names and the states of their files, which a training may replace.
+        self._loaded: OrderedDict[_Key, Any] = OrderedDict()
+        self._scalings: dict[_Key, Scaling] = {}
         self._lock = threading.Lock()
 
     @staticmethod
@@ -66,29 +67,29 @@ class Models:
             message = f"the model {name!r} is not on this server; choose one of {', '.join(known)}"
             raise UnknownModelError(message)
         with self._lock:
-            state, (of, model) = _state(name), self._loaded.pop(name, (None, None))
-            if of != state:
+            key = _key(name)
+            model = self._loaded.pop(key, None)
+            if model is None:
                 from cellpose.models import CellposeModel
 
                 model = CellposeModel(gpu=self._gpu, pretrained_model=name)
-            self._loaded[name] = state, model
+            self._loaded[key] = model
             while len(self._loaded) > _KEPT:
                 self._loaded.popitem(last=False)
             return model
 
     def scaling(self, name: str) -> Scaling:
         """What the model of this name does to the size of an image; it is loaded once for that. Raises as `get`."""
-        of, scaling = self._scalings.get(name, (None, None))
-        if scaling is None or of != _state(name):
+        key = _key(name)
+        if key not in self._scalings:
             model = self.get(name)
             family = family_named(model.backbone)
-            scaling = Scaling(family, float(model.diam_mean), float(model.diam_labels))
-            self._scalings[name] = _state(name), scaling
-        return scaling
+            self._scalings[key] = Scaling(family, float(model.diam_mean), float(model.diam_labels))
+        return self._scalings[key]
 
 
-def _state(name: str) -> Any:
-    return fingerprint(weights.resolve(name).path)
+def _key(name: str) -> _Key:
+    return name, *weights.state_of(name).values()
 
 
 def segment(models: Models, item: Item, settings: Settings, report: Callable[[float], None]) -> Cells:

@@ -226,10 +226,9 @@ def train(run: Run, *, resume: bool = False) -> Progress:
                 _epoch(run, optimiser, float(rates[progress.epoch]), progress)
             run.display.advance(progress.epoch, _losses_in_words(progress))
     except KeyboardInterrupt:
-        checkpoint = None if run.folder is None else run.folder / "checkpoint.pt"
-        if checkpoint is not None and progress.epoch and not checkpoint.is_file():
+        if run.folder is not None and progress.epoch and not records.checkpoint_file(run.path).is_file():
             # Before the first one was due. In the middle of an epoch, that epoch begins anew from these weights.
-            checkpoints.write_checkpoint(checkpoint, run.run_id, run.net, optimiser, progress, run.mean)
+            _checkpoint(run, optimiser, progress)
         run.mean.apply()
         save_network(run.net, run.path, run.card)
         logger.warning(f"interrupted in epoch {progress.epoch}: the current model was saved to {run.path}")
@@ -240,7 +239,7 @@ def train(run: Run, *, resume: bool = False) -> Progress:
 
 
 def _begin(run: Run, optimiser: torch.optim.Optimizer, *, resume: bool) -> Progress:
-    path = records.run_folder(run.path) / "checkpoint.pt"
+    path = records.checkpoint_file(run.path)
     content = checkpoints.read_checkpoint(path, run.run_id) if resume else None
     if content is None:
         if resume:
@@ -353,7 +352,12 @@ def _save_if_due(run: Run, optimiser: torch.optim.Optimizer, progress: Progress)
     records.write_table(run.folder, progress.rows)
     every = options.checkpoint_every or max(1, options.n_epochs // _CHECKPOINTS)
     if progress.epoch % every == 0 and not last:
-        checkpoints.write_checkpoint(run.folder / "checkpoint.pt", run.run_id, run.net, optimiser, progress, run.mean)
+        _checkpoint(run, optimiser, progress)
+
+
+def _checkpoint(run: Run, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
+    path = records.checkpoint_file(run.path)
+    checkpoints.write_checkpoint(path, run.run_id, run.net, optimiser, progress, run.mean)
 
 
 def _end(run: Run, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
@@ -370,7 +374,7 @@ def _end(run: Run, optimiser: torch.optim.Optimizer, progress: Progress) -> None
     progress.finished = True
     if run.folder is not None:
         (run.folder / "best.pt").unlink(missing_ok=True)
-        checkpoints.write_checkpoint(run.folder / "checkpoint.pt", run.run_id, run.net, optimiser, progress, run.mean)
+        _checkpoint(run, optimiser, progress)
         records.write_plot(run.folder, progress.rows)
 
 

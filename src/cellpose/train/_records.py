@@ -34,6 +34,11 @@ def run_folder(model: Path) -> Path:
     return model.parent.parent / "training" / model.name
 
 
+def checkpoint_file(model: Path) -> Path:
+    """The file from which an interrupted training of a model continues."""
+    return run_folder(model) / "checkpoint.pt"
+
+
 def write_table(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """``losses.csv``: one line per epoch, empty where nothing was measured."""
     text = io.StringIO(newline="")

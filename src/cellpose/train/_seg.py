@@ -246,7 +246,7 @@ def train_seg(
         )  # fmt: skip
         facts = _facts(net, options, preparation, class_weights, path)
         if resume:
-            check_options(_records.run_folder(path) / "checkpoint.pt", facts)
+            check_options(_records.checkpoint_file(path), facts)
         reading = Reading(
             device_of(net), load_files, compute_flows, options.cache_gb, options.workers, float(net.diam_mean)
         )
@@ -428,7 +428,7 @@ def _carried_out(run: Run, *, resume: bool, report: bool) -> Progress:
 
 def _finished(run: Run) -> Progress | None:
     """The losses of a run that has ended before, with its model in the network; None: there is more to do."""
-    progress = finished_run(_records.run_folder(run.path) / "checkpoint.pt", run.run_id)
+    progress = finished_run(_records.checkpoint_file(run.path), run.run_id)
     if progress is None:
         return None
     if not run.path.is_file():

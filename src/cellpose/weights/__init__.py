@@ -38,7 +38,7 @@ from cellpose.weights._load import architecture, architecture_of, load_arrays, l
 from cellpose.weights._manage import ModelStatus, add_model, list_models, pull, remove_model
 from cellpose.weights._names import PUBLISHED, ModelInfo, lookup
 from cellpose.weights._reliability import Reliability, reliability
-from cellpose.weights._resolve import MIRROR_ENV, has_size_model, model_path, resolve, size_model_path
+from cellpose.weights._resolve import MIRROR_ENV, has_size_model, model_path, resolve, size_model_path, state_of
 
 __all__ = [
     "BUNDLED",
@@ -83,6 +83,7 @@ __all__ = [
     "replaced",
     "resolve",
     "size_model_path",
+    "state_of",
     "user_models",
     "writable_dir",
 ]

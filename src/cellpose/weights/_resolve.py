@@ -7,6 +7,7 @@ import difflib
 import os
 from pathlib import Path
 
+from cellpose._machine.reading import fingerprint
 from cellpose.errors import DownloadError, FileMissingError, FileWriteError, UnknownModelError, WeightsError
 from cellpose.nets import FAMILIES
 from cellpose.weights import _cache, _installed
@@ -15,7 +16,7 @@ from cellpose.weights._download import download as download_file
 from cellpose.weights._installed import BUNDLED, ModelFile, bundled_models, default_model, locate
 from cellpose.weights._names import LEGACY_FILES, PUBLISHED, ModelInfo, lookup
 
-__all__ = ["MIRROR_ENV", "fetch", "has_size_model", "model_path", "resolve", "size_model_path", "supported"]
+__all__ = ["MIRROR_ENV", "fetch", "has_size_model", "model_path", "resolve", "size_model_path", "state_of", "supported"]
 
 #: Environment variable with addresses (comma-separated) that are tried first for published files.
 MIRROR_ENV = "CELLPOSE_MODEL_MIRROR"
@@ -60,6 +61,11 @@ def resolve(
         message = f"the model {name} is not on this machine; download it with `cellpose models pull {name}`"
         raise DownloadError(message)
     return ModelFile(info.name if file == info.file else file, fetch(file, info, progress), info)
+
+
+def state_of(name: str) -> dict[str, int]:
+    """Changes when the file of a model is replaced, as a training of the same name does; raises as `resolve`."""
+    return fingerprint(resolve(name).path)
 
 
 def model_path(model_type: str, model_index: int = 0) -> Path:

@@ -15,7 +15,6 @@ import numpy as np
 from psygnal import Signal
 
 from cellpose import io
-from cellpose._machine.reading import fingerprint
 from cellpose._progress.bars import Fractions
 from cellpose.errors import CellposeError
 from cellpose.gui._texts import mark, tr, tr_n
@@ -66,7 +65,7 @@ class Segmentations:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._model: tuple[Any, Any, Any] = (None, None, None)  # the requested model, its file, and the loaded one
+        self._model: tuple[Any, Any] = (None, None)  # the requested model, with the state of its file; the loaded one
         self.live = LiveMasks(session, self)
 
     @property
@@ -318,11 +317,11 @@ class Segmentations:
         load_networks()
         from cellpose import models, weights
 
-        named, wanted = name or weights.default_model(), (name, gpu)
-        state = fingerprint(weights.resolve(named).path)  # a training may have replaced the file
-        if self._model[:2] != (wanted, state):
-            self._model = wanted, state, models.CellposeModel(gpu=gpu, pretrained_model=named)
-        return self._model[2]
+        named = name or weights.default_model()
+        wanted = named, gpu, weights.state_of(named)
+        if self._model[0] != wanted:
+            self._model = wanted, models.CellposeModel(gpu=gpu, pretrained_model=named)
+        return self._model[1]
 
     def _take(
         self, document: Document, part: Part | None, cells: FoundCells, found: Flows, thresholds: dict[str, Any]
